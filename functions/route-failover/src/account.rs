@@ -1,0 +1,168 @@
+//! What is reported of one decision.
+
+use lambda_kit::{Report, Signals};
+use mesh::failover::{Decision, HoldReason, Silence, Subject, Verdict};
+use mesh::name::{MeshName, ResourcePath};
+use ports::{PortError, Refusal};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::actuate::Outcome;
+use crate::observe::Alarms;
+use crate::wake::Wake;
+
+/// One line of the report, with what it means for the invocation as a whole.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// What was decided about; `None` for what is no part of a mesh.
+    pub(crate) subject: Option<Subject>,
+    /// The line.
+    pub(crate) line: lambda_kit::Decision,
+    /// What is counted.
+    pub(crate) signals: Signals,
+    /// Whether somebody wrote in between, so that it has to be decided again.
+    pub(crate) superseded: bool,
+    /// Why the event should come again, if it should.
+    pub(crate) retry: Option<String>,
+    /// Whether it says anything to somebody who reads the report.
+    pub(crate) telling: bool,
+}
+
+impl Account {
+    /// What became of a decision.
+    pub(crate) fn of(mesh: &MeshName, decision: &Decision, outcome: Option<&Outcome>) -> Self {
+        let held = matches!(decision.verdict, Verdict::Hold(_)) && decision.failing;
+        let overwrote = matches!(outcome, Some(Outcome::Overwrote { .. }));
+        let killed = matches!(decision.verdict, Verdict::Hold(HoldReason::KillSwitchOn { .. }))
+            || matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn }));
+        Self {
+            subject: Some(decision.subject.clone()),
+            line: line(mesh, decision, outcome),
+            signals: Signals {
+                holds_during_alarm: u32::from(held),
+                overwrote: u32::from(overwrote),
+                kill_switch_on: killed,
+                policy_rejected: false,
+            },
+            superseded: matches!(outcome, Some(Outcome::Superseded)),
+            retry: retry(decision, outcome),
+            telling: true,
+        }
+    }
+
+    /// Nothing could be observed of this part of the world.
+    pub(crate) fn blind(what: &str, error: &PortError) -> Self {
+        let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
+        Self {
+            subject: None,
+            line: hold(what.to_owned(), "CannotObserve", facts),
+            signals: Signals::default(),
+            superseded: false,
+            retry: error.kind.may_heal().then(|| format!("{what} can't be observed: {error}")),
+            telling: true,
+        }
+    }
+
+    /// Alarms that an event named and that speak of nothing whose traffic could be moved.
+    pub(crate) fn of_silent_alarms(wake: &Wake, alarms: &Alarms) -> Vec<Self> {
+        let silent = |name| match alarms.voices.silent.get(name) {
+            Some(silence) => Some((code(silence), json!(silence))),
+            None if alarms.alarms.iter().any(|alarm| alarm.name == *name) => None,
+            None => Some(("AlarmMissing".to_owned(), Value::Null)),
+        };
+        let account = |(name, (reason, facts)): (_, (String, Value))| Self {
+            subject: None,
+            line: hold(format!("alarm/{name}"), &reason, facts),
+            signals: Signals::default(),
+            superseded: false,
+            retry: None,
+            telling: true,
+        };
+        wake.alarms.iter().filter_map(|name| Some((name, silent(name)?))).map(account).collect()
+    }
+
+    /// The report of an invocation.
+    pub(crate) fn report(accounts: Vec<Self>) -> Report {
+        let mut signals = Signals::default();
+        for account in &accounts {
+            signals.holds_during_alarm += account.signals.holds_during_alarm;
+            signals.overwrote += account.signals.overwrote;
+            signals.kill_switch_on |= account.signals.kill_switch_on;
+        }
+        let lines = accounts.into_iter().filter(|account| account.telling).map(|account| account.line).collect();
+        Report { signals, ..Report::of(lines) }
+    }
+}
+
+/// The reason of a decision: its stable code, its facts, and its text for people.
+pub(crate) fn reason(verdict: &Verdict) -> (String, Value, String) {
+    match verdict {
+        Verdict::Keep(reason) => (reason.code(), facts(reason), reason.to_string()),
+        Verdict::Hold(reason) => (reason.code(), facts(reason), reason.to_string()),
+        Verdict::Act(plan) => (plan.why.code(), facts(&plan.why), plan.why.to_string()),
+    }
+}
+
+/// Kind and path of what was decided about.
+pub(crate) fn resource(mesh: &MeshName, subject: &Subject) -> String {
+    match subject {
+        Subject::Route(id) => ResourcePath::Route(id.clone()).to_string(),
+        Subject::Node(node) => ResourcePath::VirtualNode(mesh.clone(), node.clone()).to_string(),
+    }
+}
+
+fn line(mesh: &MeshName, decision: &Decision, outcome: Option<&Outcome>) -> lambda_kit::Decision {
+    let (reason, facts, _) = reason(&decision.verdict);
+    let (kind, plan) = match &decision.verdict {
+        Verdict::Keep(_) => ("keep", None),
+        Verdict::Hold(_) => ("hold", None),
+        Verdict::Act(plan) => ("act", serde_json::to_value(plan).ok()),
+    };
+    lambda_kit::Decision {
+        resource: resource(mesh, &decision.subject),
+        decision: kind.to_owned(),
+        reason,
+        facts,
+        plan,
+        outcome: outcome.and_then(|outcome| serde_json::to_value(outcome).ok()),
+    }
+}
+
+fn hold(resource: String, reason: &str, facts: Value) -> lambda_kit::Decision {
+    lambda_kit::Decision {
+        resource,
+        decision: "hold".to_owned(),
+        reason: reason.to_owned(),
+        facts,
+        plan: None,
+        outcome: None,
+    }
+}
+
+/// A reason's facts, without its code.
+fn facts(reason: &impl Serialize) -> Value {
+    let mut facts = serde_json::to_value(reason).unwrap_or_default();
+    if let Some(members) = facts.as_object_mut() {
+        members.remove("reason");
+    }
+    facts
+}
+
+fn code(silence: &Silence) -> String {
+    let value = serde_json::to_value(silence).unwrap_or_default();
+    value.get("silence").and_then(Value::as_str).unwrap_or("NamesNoTarget").to_owned()
+}
+
+/// What another attempt may mend: a call that failed for the moment, or a route that others write all the time.
+fn retry(decision: &Decision, outcome: Option<&Outcome>) -> Option<String> {
+    match outcome? {
+        Outcome::Failed { error, may_heal: true } => Some(error.clone()),
+        Outcome::Superseded => Some(format!("{:?} was written by somebody else each time", decision.subject)),
+        Outcome::Failed { may_heal: false, .. }
+        | Outcome::WouldApply
+        | Outcome::Applied { .. }
+        | Outcome::AlreadyInPlace
+        | Outcome::Refused { .. }
+        | Outcome::Overwrote { .. } => None,
+    }
+}

@@ -1,0 +1,222 @@
+//! Carries out a plan: lease, restore point, weights, and the end of it in the state table.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use mesh::change::Change;
+use mesh::failover::{Decision, Plan, RESTORE_TAG, RouteRecord, TagChange};
+use mesh::resource::RouteData;
+use ports::{
+    Begin, Begun, BudgetWindow, Finish, JournalEntry, PortError, Refusal, RouteWrite, Spend, StateKey, StoreOutcome,
+    Written,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Ports;
+
+/// How long a lease is taken for: longer than an invocation may run (30 s in the template), so that two never write at
+/// the same time; a killed one keeps others out for no longer than this.
+pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(45);
+
+/// What became of a plan.
+#[derive(Debug, Serialize)]
+#[serde(tag = "outcome", rename_all_fields = "camelCase")]
+pub(crate) enum Outcome {
+    /// The mode is observe; nothing was written.
+    WouldApply,
+    /// The weights are written, and the answer shows them.
+    Applied {
+        /// The route's new version.
+        version: u64,
+    },
+    /// The weights were so already.
+    AlreadyInPlace,
+    /// Somebody wrote first; it is observed and decided again.
+    Superseded,
+    /// The state table did not allow it to begin.
+    Refused {
+        /// Why not.
+        #[serde(flatten)]
+        refusal: Refusal,
+    },
+    /// The weights are written, over a change that had not been seen.
+    Overwrote {
+        /// The route's new version.
+        version: u64,
+    },
+    /// A call failed; what it was about is taken up again by the next wake.
+    Failed {
+        /// What was tried and what came back.
+        error: String,
+        /// Whether trying again may help.
+        may_heal: bool,
+    },
+}
+
+/// A plan with what is needed to carry it out.
+#[derive(Debug)]
+pub(crate) struct Work<'a> {
+    /// The plan.
+    pub(crate) plan: &'a Plan,
+    /// The decision that it comes from.
+    pub(crate) decision: &'a Decision,
+    /// The route as read.
+    pub(crate) route: &'a RouteData,
+    /// The revision of the route's record as read; 0 when there is none.
+    pub(crate) revision: u64,
+    /// Who acts: one name an invocation.
+    pub(crate) holder: &'a str,
+    /// The budget window.
+    pub(crate) window: &'a BudgetWindow,
+    /// The shifts that the window allows.
+    pub(crate) cap: u32,
+    /// What is journalled: the decision with its observation.
+    pub(crate) journal: &'a Value,
+}
+
+/// Carries out a plan. Killed between any two calls and run again, it ends the same: the record holds the intent
+/// before the weights are written, and the write is compared with the version that was read.
+pub(crate) async fn actuate(ports: &Ports, work: &Work<'_>) -> Outcome {
+    match try_actuate(ports, work).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            let may_heal = error.kind.may_heal();
+            Outcome::Failed { error: chain(&error), may_heal }
+        }
+    }
+}
+
+async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortError> {
+    let plan = work.plan;
+    // Side by side: neither waits for the other, and a tag that can't be written never blocks a fail-over.
+    let begin = begin(ports, work);
+    let (begun, ()) = futures::join!(ports.state.begin(&begin), set_tag(ports, work));
+    let epoch = match begun? {
+        Begun::Granted { epoch, .. } => epoch,
+        Begun::Refused(refusal) => return Ok(Outcome::Refused { refusal }),
+    };
+    let written = if plan.from == plan.to { Ok(None) } else { write(ports, work).await.map(Some) };
+    let (outcome, record) = match written {
+        Ok(None) => (Outcome::AlreadyInPlace, Some(plan.then.clone())),
+        Ok(Some(Written::Applied { version })) => (Outcome::Applied { version }, Some(plan.then.clone())),
+        Ok(Some(Written::Overwrote { version })) => (Outcome::Overwrote { version }, Some(plan.then.clone())),
+        Ok(Some(Written::Superseded)) => (Outcome::Superseded, undone(work.decision)),
+        Err(error) => {
+            // Whether it was done is unknown: the intent stays in the record, and only the lease is given back.
+            let outcome = Outcome::Failed { error: chain(&error), may_heal: error.kind.may_heal() };
+            (outcome, work.decision.record.clone())
+        }
+    };
+    if let Some(record) = record {
+        let stored = finish(ports, work, epoch, &record, &outcome).await;
+        if let Err(error) = stored {
+            // The record holds the intent; the next wake finds what came of it.
+            tracing::warn!(%error, route = %plan.route, "the end of the change is not recorded yet");
+        }
+    }
+    if matches!(outcome, Outcome::Applied { .. } | Outcome::AlreadyInPlace) && plan.tag == TagChange::Clear {
+        clear_tag(ports, work.route).await;
+    }
+    Ok(outcome)
+}
+
+fn begin(ports: &Ports, work: &Work<'_>) -> Begin {
+    let plan = work.plan;
+    Begin {
+        key: StateKey::route(&plan.route),
+        revision: work.revision,
+        holder: work.holder.to_owned(),
+        now: ports.clock.now(),
+        lease: LEASE,
+        document: document(work.decision.record.as_ref().unwrap_or(&plan.then)),
+        spend: plan.spends.then(|| Spend { window: work.window.clone(), cap: work.cap }),
+        journal: entry(ports, work, "begun", work.journal.clone()),
+    }
+}
+
+async fn write(ports: &Ports, work: &Work<'_>) -> Result<Written, PortError> {
+    let change = Change::SetRouteWeights { route: work.plan.route.clone(), split: work.plan.to.clone() };
+    let mut spec = work.route.spec.clone();
+    change.apply_to_spec(&mut spec).map_err(|error| {
+        PortError::new(format!("change route {}", work.plan.route), ports::PortErrorKind::Other, error.to_string())
+    })?;
+    let metadata = &work.route.metadata;
+    let shared = metadata.mesh_owner != metadata.resource_owner;
+    let write = RouteWrite {
+        route: work.plan.route.clone(),
+        mesh_owner: shared.then(|| metadata.mesh_owner.clone()),
+        spec,
+        if_version: work.plan.version,
+        client_token: work.plan.id.clone(),
+    };
+    ports.routes.update_route(&write).await
+}
+
+async fn finish(
+    ports: &Ports,
+    work: &Work<'_>,
+    epoch: u64,
+    record: &RouteRecord,
+    outcome: &Outcome,
+) -> Result<(), PortError> {
+    let finish = Finish {
+        key: StateKey::route(&work.plan.route),
+        epoch,
+        document: document(record),
+        journal: entry(ports, work, "ended", json!({ "plan": work.plan.id, "outcome": outcome })),
+    };
+    match ports.state.finish(&finish).await? {
+        StoreOutcome::Stored => {}
+        StoreOutcome::Overtaken => {
+            tracing::warn!(route = %work.plan.route, "the lease ran out before the change ended; the next wake looks again");
+        }
+    }
+    Ok(())
+}
+
+async fn set_tag(ports: &Ports, work: &Work<'_>) {
+    let TagChange::Set(value) = &work.plan.tag else { return };
+    let tags = BTreeMap::from([(RESTORE_TAG.to_owned(), value.clone())]);
+    if let Err(error) = ports.routes.tag(&work.route.metadata.arn.to_string(), &tags).await {
+        tracing::warn!(%error, route = %work.plan.route, "the restore point is in the journal only");
+    }
+}
+
+/// Removes the restore tag of a route that is as declared again. One that stays behind does no harm: it counts only
+/// where the state table has nothing.
+pub(crate) async fn clear_tag(ports: &Ports, route: &RouteData) {
+    if let Err(error) = ports.routes.untag(&route.metadata.arn.to_string(), &[RESTORE_TAG.to_owned()]).await {
+        tracing::warn!(%error, route = %route.route_name, "the restore tag stays behind");
+    }
+}
+
+/// The record without the intent that came to nothing.
+fn undone(decision: &Decision) -> Option<RouteRecord> {
+    decision.record.clone().map(|record| RouteRecord { intent: None, ..record })
+}
+
+fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: Value) -> JournalEntry {
+    JournalEntry { at: ports.clock.now(), id: format!("{}-{stage}", work.plan.id), body }
+}
+
+/// A record as the state table keeps it.
+pub(crate) fn document(record: &RouteRecord) -> Value {
+    // A record has only string keys, so this can't fail.
+    serde_json::to_value(record).unwrap_or_default()
+}
+
+/// An error with all its causes, in one line.
+fn chain(error: &PortError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,182 @@
+//! The function: event, observe, decide, plan, actuate, report.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use futures::stream::{self, StreamExt};
+use jiff::Timestamp;
+use lambda_kit::wake::Delivery;
+use lambda_kit::{Current, Handler, PolicyKeeper, Report, Retry};
+use mesh::failover::{Decision, Plan, Subject, Verdict, decide};
+use mesh::name::{MeshName, RouteId};
+use mesh::policy::{Mode, Policy, PolicyError, RuleId};
+use mesh::weights::WeightSplit;
+use ports::{BudgetWindow, Deadline, PortError};
+use tokio::sync::Mutex;
+
+use crate::account::Account;
+use crate::actuate::{Outcome, Work, actuate};
+use crate::observe::{self, Alarms, Observation, Warm};
+use crate::tell::{News, Teller};
+use crate::wake::Wake;
+use crate::{NAME, Ports};
+
+/// How often a route that somebody else wrote in between is observed and decided again before Lambda has to retry.
+const ATTEMPTS: usize = 3;
+
+/// Routes changed at a time: enough for a node that is a target of many, few enough for App Mesh's write limits (its
+/// own controller writes at up to 8 a second).
+const ROUTES_AT_A_TIME: usize = 4;
+
+/// The function route-failover.
+#[derive(Debug)]
+pub struct RouteFailover {
+    ports: Ports,
+    policy: PolicyKeeper<Policy, PolicyError>,
+    warm: Mutex<Warm>,
+    teller: Teller,
+}
+
+/// One invocation.
+struct Run<'a> {
+    wake: &'a Wake,
+    policy: &'a Policy,
+    window: BudgetWindow,
+    holder: String,
+    now: Timestamp,
+}
+
+impl RouteFailover {
+    /// Puts the function together.
+    #[must_use]
+    pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
+        Self { teller: Teller::new(ports.clone()), ports, policy, warm: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Handler for RouteFailover {
+    async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
+        let wake = Wake::of(&deliveries);
+        let now = self.ports.clock.now();
+        let Current { policy, rejected } = self.policy.current(now).await;
+        let run = Run {
+            wake: &wake,
+            policy: &policy,
+            window: window(&policy, now),
+            holder: holder(deadline, now),
+            now,
+        };
+        let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
+        let accounts = reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
+        let retry = accounts.iter().find_map(|account| account.retry.clone());
+        let mut report = Account::report(accounts);
+        report.signals.policy_rejected = rejected.is_some();
+        match retry {
+            Some(why) => Err(Retry { report: Some(report), ..Retry::all(why) }),
+            None => Ok(report),
+        }
+    }
+}
+
+impl RouteFailover {
+    async fn reconcile(&self, run: &Run<'_>) -> Vec<Account> {
+        let failover = &run.policy.failover;
+        let alarms = match observe::alarms(&self.ports, &self.warm, run.wake, failover).await {
+            Ok(alarms) => alarms,
+            Err(error) => return vec![self.teller.blind("alarms", &error, &failover.paging, run.now).await],
+        };
+        let mut accounts = Account::of_silent_alarms(run.wake, &alarms);
+        for mesh in observe::meshes(&alarms, run.wake, failover) {
+            match self.reconcile_mesh(run, &mesh, &alarms).await {
+                Ok(of_mesh) => accounts.extend(of_mesh),
+                Err(error) => {
+                    let what = format!("mesh/{mesh}");
+                    accounts.push(self.teller.blind(&what, &error, &failover.paging, run.now).await);
+                }
+            }
+        }
+        accounts
+    }
+
+    /// Observes, decides and acts until nobody has written in between, or often enough.
+    async fn reconcile_mesh(
+        &self,
+        run: &Run<'_>,
+        mesh: &MeshName,
+        alarms: &Alarms,
+    ) -> Result<Vec<Account>, PortError> {
+        let mut accounts = Vec::new();
+        let mut again: Option<BTreeSet<Subject>> = None;
+        for attempt in 1..=ATTEMPTS {
+            let observation = self.observe(run, mesh, alarms).await?;
+            let harms = |route: &RouteId, split: &WeightSplit| observation.harms(route, split);
+            let mut decisions = decide(&observation.facts, &harms, run.policy, run.now);
+            decisions.retain(|decision| again.as_ref().is_none_or(|again| again.contains(&decision.subject)));
+            let done: Vec<Account> = stream::iter(decisions)
+                .map(|decision| self.carry_out(run, decision, &observation))
+                .buffered(ROUTES_AT_A_TIME)
+                .collect()
+                .await;
+            let is_last = attempt == ATTEMPTS;
+            let (superseded, done): (Vec<_>, Vec<_>) =
+                done.into_iter().partition(|account| account.superseded && !is_last);
+            accounts.extend(done);
+            if superseded.is_empty() {
+                break;
+            }
+            again = Some(superseded.into_iter().filter_map(|account| account.subject).collect());
+        }
+        Ok(accounts)
+    }
+
+    async fn observe(&self, run: &Run<'_>, mesh: &MeshName, alarms: &Alarms) -> Result<Observation, PortError> {
+        let failover = &run.policy.failover;
+        observe::mesh(&self.ports, &self.warm, mesh, alarms, run.wake, failover, &run.window, run.now).await
+    }
+
+    /// Does what was decided, where the mode allows it, and says so.
+    async fn carry_out(&self, run: &Run<'_>, decision: Decision, observation: &Observation) -> Account {
+        let mode = run.policy.modes.of(RuleId::RouteFailover, &observation.facts.mesh);
+        let news = self.teller.news(decision, observation, mode, run.policy, run.now).await;
+        let outcome = match (&news.decision.verdict, mode) {
+            (Verdict::Keep(_) | Verdict::Hold(_), _) => None,
+            (Verdict::Act(_), Mode::Observe) => Some(Outcome::WouldApply),
+            (Verdict::Act(plan), Mode::Enforce) => Some(self.act(run, plan, &news, observation).await),
+        };
+        self.teller.tell(news, outcome, observation, run.wake, run.now).await
+    }
+
+    async fn act(&self, run: &Run<'_>, plan: &Plan, news: &News, observation: &Observation) -> Outcome {
+        let Some(route) = observation.routes.get(&plan.route) else {
+            // A plan is only ever made for a route of the observation.
+            return Outcome::Superseded;
+        };
+        let work = Work {
+            plan,
+            decision: &news.decision,
+            route,
+            revision: observation.revision(&plan.route),
+            holder: &run.holder,
+            window: &run.window,
+            cap: run.policy.failover.budget.changes,
+            journal: &news.journal,
+        };
+        actuate(&self.ports, &work).await
+    }
+}
+
+/// The budget window that `now` falls in: windows are counted from the epoch, so that every invocation agrees.
+fn window(policy: &Policy, now: Timestamp) -> BudgetWindow {
+    let length = policy.failover.budget.window.get();
+    let seconds = length.as_secs().max(1);
+    let start = now.as_second() - now.as_second().rem_euclid(seconds);
+    let start = Timestamp::from_second(start).unwrap_or(now);
+    BudgetWindow { class: NAME.to_owned(), start, end: start + length }
+}
+
+/// Who holds the leases of this invocation: no two invocations share a name.
+fn holder(deadline: Deadline, now: Timestamp) -> String {
+    let process = std::process::id();
+    format!("{NAME}-{process}-{}-{}", now.as_nanosecond(), deadline.left().as_nanos())
+}

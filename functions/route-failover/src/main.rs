@@ -1,0 +1,2 @@
+//! The route-failover function.
+fn main() {}

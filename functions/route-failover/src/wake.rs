@@ -1,0 +1,38 @@
+//! What an invocation was woken for, all its deliveries together.
+
+use std::collections::BTreeSet;
+
+use lambda_kit::wake::{Delivery, Payload};
+use mesh::alarm::AlarmName;
+use mesh::name::RouteId;
+
+/// Alarms that changed, routes that were released, or just the time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Wake {
+    /// Alarms that an event named.
+    pub(crate) alarms: BTreeSet<AlarmName>,
+    /// Routes that somebody gave back.
+    pub(crate) released: BTreeSet<RouteId>,
+    /// Whether everything should be looked at.
+    pub(crate) tick: bool,
+}
+
+impl Wake {
+    pub(crate) fn of(deliveries: &[Delivery]) -> Self {
+        let mut wake = Self::default();
+        for delivery in deliveries {
+            match &delivery.payload {
+                Payload::Alarm(alarm) => {
+                    wake.alarms.insert(alarm.name.clone());
+                }
+                Payload::Release(release) => {
+                    wake.released.insert(release.route.clone());
+                }
+                Payload::Tick => wake.tick = true,
+                // Reported before the handler is called.
+                Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
+            }
+        }
+        wake
+    }
+}

@@ -1,0 +1,54 @@
+//! The command line.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use control_plane::state::Region;
+use control_plane::{QuotaSetting, Quotas, Settings};
+use mesh::name::AccountId;
+
+/// The App Mesh API on one machine.
+///
+/// Prints `api http://HOST:PORT` once it listens, logs to standard error (`MESHWARDEN_LOG` sets the filter), and ends on
+/// SIGTERM or SIGINT when the requests under way are answered.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Args {
+    /// Where the API listens: a loopback address, port 0 for a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
+    api: SocketAddr,
+    /// The account that owns every mesh.
+    #[arg(long, value_name = "ID", default_value = "123456789012", value_parser = AccountId::parse)]
+    account: AccountId,
+    /// The region in ARNs.
+    #[arg(long, default_value = "us-east-1", value_parser = Region::parse)]
+    region: Region,
+    /// A service quota other than the AWS default, such as `meshes-per-account=50`. Can be repeated.
+    #[arg(long = "quota", value_name = "NAME=N")]
+    quotas: Vec<QuotaSetting>,
+}
+
+impl Args {
+    pub(crate) fn settings(self) -> Settings {
+        let quotas = self
+            .quotas
+            .into_iter()
+            .fold(Quotas::default(), Quotas::with);
+        Settings {
+            api: self.api,
+            quotas,
+            ..Settings::new(self.account, self.region)
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    numeric
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| format!("{text:?} is not an address with a port, such as 127.0.0.1:9080"))
+}

@@ -1,0 +1,254 @@
+//! Why a request is refused, as the API's errors.
+
+use mesh::name::{AccountId, MeshName, ResourcePath};
+use mesh::resource::Tags;
+use mesh::validate::Violation;
+
+use crate::quotas::Quota;
+use crate::state::{PageError, TokenError};
+
+/// Every way in which a request can be refused. Its text is the `message` of the answer.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ApiError {
+    /// Something in the request is not as the API has it.
+    #[error("{}", violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Invalid {
+        /// All that was found, each with the member it is about. Never empty.
+        violations: Vec<Violation>,
+    },
+    /// The paging parameters are wrong.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The client token is malformed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The resource that the request is about, or the parent of it, does not exist.
+    #[error("{path} does not exist")]
+    NotFound {
+        /// What does not exist.
+        path: ResourcePath,
+    },
+    /// A tag operation names a resource of another account or region, or no App Mesh resource at all.
+    #[error("{arn} does not exist here")]
+    UnknownArn {
+        /// The ARN as given.
+        arn: String,
+    },
+    /// The spec names a resource that does not exist.
+    #[error("{target} does not exist, but the spec of {path} refers to it")]
+    DanglingReference {
+        /// The resource that was to be written.
+        path: ResourcePath,
+        /// What its spec refers to.
+        target: Box<ResourcePath>,
+    },
+    /// There is a resource of that name, created by another request.
+    #[error("{path} already exists")]
+    AlreadyExists {
+        /// The resource.
+        path: ResourcePath,
+        /// Its version.
+        version: u64,
+    },
+    /// The client token was used for another request on the same resource.
+    #[error("the client token {token:?} was used before on {path}, for a different request")]
+    TokenReused {
+        /// The resource.
+        path: ResourcePath,
+        /// The token.
+        token: String,
+        /// The version that the resource has.
+        version: u64,
+    },
+    /// The resource moved on since the caller looked.
+    #[error("{path} is at version {current}, not at version {expected} as the request requires")]
+    VersionMismatch {
+        /// The resource.
+        path: ResourcePath,
+        /// The version that the caller asked for.
+        expected: u64,
+        /// The version that the resource has, 0 when it does not exist.
+        current: u64,
+    },
+    /// The resource can't be deleted while something needs it.
+    #[error("{path} can't be deleted: {by} still {}", relation.words())]
+    InUse {
+        /// The resource.
+        path: ResourcePath,
+        /// What needs it; the first of them, when there are several.
+        by: Box<ResourcePath>,
+        /// How.
+        relation: Relation,
+    },
+    /// One more would be over the quota.
+    #[error("{owner} can't have more: the quota {quota} is {limit}")]
+    QuotaReached {
+        /// Whose quota: the account, a mesh, a router, a gateway, a node.
+        owner: String,
+        /// Which quota.
+        quota: Quota,
+        /// The most allowed.
+        limit: usize,
+    },
+    /// A resource would have more tags than the API allows.
+    #[error(
+        "{path} would get {count} tags, and at most {} are allowed; none was applied",
+        Tags::MAX
+    )]
+    TooManyTags {
+        /// The resource.
+        path: ResourcePath,
+        /// The tags it would have, or those in the request when these alone are too many.
+        count: usize,
+    },
+    /// `meshOwner` names an account whose meshes are not served here.
+    #[error("mesh/{mesh} of account {owner} is not shared with account {account}")]
+    NotShared {
+        /// The mesh.
+        mesh: MeshName,
+        /// The account that was said to own it.
+        owner: AccountId,
+        /// The account served here.
+        account: AccountId,
+    },
+    /// No operation of the API has this method and URI.
+    #[error("{method} {uri} is not an operation of the App Mesh API")]
+    UnknownOperation {
+        /// The method.
+        method: String,
+        /// The URI's path.
+        uri: String,
+        /// Whether another method would be an operation.
+        known_uri: bool,
+    },
+}
+
+/// How one resource needs another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// It is in it.
+    Inside,
+    /// Its spec names it.
+    RefersTo,
+}
+
+impl Relation {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Inside => "is in it",
+            Self::RefersTo => "refers to it",
+        }
+    }
+}
+
+/// The errors of the API, as SDKs know them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorType {
+    /// The request is malformed.
+    BadRequest,
+    /// Something else is there already, or was meanwhile.
+    Conflict,
+    /// The caller may not.
+    Forbidden,
+    /// A quota is reached.
+    LimitExceeded,
+    /// There is no such resource.
+    NotFound,
+    /// Others need the resource.
+    ResourceInUse,
+    /// More than 50 tags.
+    TooManyTags,
+    /// Not in the API model: what AWS services answer to a URI that is none of theirs. Deliberately not `NotFound`,
+    /// which a client with a wrong endpoint would take for the absence of a resource.
+    UnknownOperation,
+    /// As `UnknownOperation`, where the URI is right and the method is not.
+    MethodNotAllowed,
+}
+
+impl ErrorType {
+    /// The exception's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequestException",
+            Self::Conflict => "ConflictException",
+            Self::Forbidden => "ForbiddenException",
+            Self::LimitExceeded => "LimitExceededException",
+            Self::NotFound => "NotFoundException",
+            Self::ResourceInUse => "ResourceInUseException",
+            Self::TooManyTags => "TooManyTagsException",
+            Self::UnknownOperation | Self::MethodNotAllowed => "UnknownOperationException",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest | Self::LimitExceeded | Self::TooManyTags => 400,
+            Self::Forbidden => 403,
+            Self::NotFound | Self::UnknownOperation => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Conflict | Self::ResourceInUse => 409,
+        }
+    }
+}
+
+impl ApiError {
+    /// One thing wrong with one member of the request.
+    #[must_use]
+    pub fn invalid(member: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid {
+            violations: vec![Violation {
+                path: member.into(),
+                message: message.into(),
+            }],
+        }
+    }
+
+    /// Which of the API's errors it is.
+    #[must_use]
+    pub const fn error_type(&self) -> ErrorType {
+        match self {
+            Self::Invalid { .. } | Self::Page(_) | Self::Token(_) => ErrorType::BadRequest,
+            Self::NotFound { .. } | Self::UnknownArn { .. } | Self::DanglingReference { .. } => {
+                ErrorType::NotFound
+            }
+            Self::AlreadyExists { .. }
+            | Self::TokenReused { .. }
+            | Self::VersionMismatch { .. } => ErrorType::Conflict,
+            Self::InUse { .. } => ErrorType::ResourceInUse,
+            Self::QuotaReached { .. } => ErrorType::LimitExceeded,
+            Self::TooManyTags { .. } => ErrorType::TooManyTags,
+            Self::NotShared { .. } => ErrorType::Forbidden,
+            Self::UnknownOperation {
+                known_uri: false, ..
+            } => ErrorType::UnknownOperation,
+            Self::UnknownOperation {
+                known_uri: true, ..
+            } => ErrorType::MethodNotAllowed,
+        }
+    }
+
+    /// The version that the resource really has, where that is what the caller needs to know.
+    #[must_use]
+    pub const fn current_version(&self) -> Option<u64> {
+        match self {
+            Self::VersionMismatch { current, .. } => Some(*current),
+            Self::AlreadyExists { version, .. } | Self::TokenReused { version, .. } => {
+                Some(*version)
+            }
+            Self::Invalid { .. }
+            | Self::Page(_)
+            | Self::Token(_)
+            | Self::NotFound { .. }
+            | Self::UnknownArn { .. }
+            | Self::DanglingReference { .. }
+            | Self::InUse { .. }
+            | Self::QuotaReached { .. }
+            | Self::TooManyTags { .. }
+            | Self::NotShared { .. }
+            | Self::UnknownOperation { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! From an answer to a response.
+
+use axum::body::Body as HttpBody;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use jiff::Timestamp;
+use mesh::name::{ResourceKind, ResourcePath};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{ERROR_TYPE, REQUEST_ID, VERSION, name_member};
+use crate::error::{ApiError, ErrorType};
+use crate::state::{Answer, Realm, Resource, Status};
+
+/// The body of a success, and the version that goes into its header when it is about one resource.
+#[derive(Debug)]
+pub(super) struct Body {
+    text: String,
+    version: Option<u64>,
+}
+
+/// Writes an answer as JSON. A single resource stands bare, as the API model has it; only lists have a wrapper.
+pub(super) fn render(answer: &Answer, realm: &Realm) -> Body {
+    let (value, version) = match answer {
+        Answer::Resource(resource) => (whole(resource, realm), Some(resource.version)),
+        Answer::Resources {
+            kind,
+            resources,
+            next,
+        } => {
+            let items: Value = resources
+                .iter()
+                .map(|resource| reference(resource, realm))
+                .collect();
+            (page(list_member(*kind), items, next.as_deref()), None)
+        }
+        Answer::Tags { tags, next } => {
+            let items = tags
+                .iter()
+                .map(|(key, value)| json!({"key": key, "value": value}))
+                .collect();
+            (page("tags", items, next.as_deref()), None)
+        }
+        Answer::Nothing => (json!({}), None),
+    };
+    Body {
+        text: value.to_string(),
+        version,
+    }
+}
+
+/// The response for an outcome.
+pub(super) fn respond(outcome: Result<Body, ApiError>, id: &Uuid) -> Response<HttpBody> {
+    let (status, text, version, error) = match outcome {
+        Ok(body) => (StatusCode::OK, body.text, body.version, None),
+        Err(error) => {
+            let kind = error.error_type();
+            let status =
+                StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let text = json!({"message": error.to_string()}).to_string();
+            (status, text, error.current_version(), Some(kind))
+        }
+    };
+    let mut response = json_response(status, text);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(version) = version {
+        headers.insert(VERSION, HeaderValue::from(version));
+    }
+    if let Some(error) = error {
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(ErrorType::name(error)));
+    }
+    response
+}
+
+/// The response of a health check that passes. The state is in memory: a server that answers is ready.
+pub(super) fn well() -> Response<HttpBody> {
+    json_response(StatusCode::OK, json!({"status": "ok"}).to_string())
+}
+
+fn json_response(status: StatusCode, text: String) -> Response<HttpBody> {
+    let mut response = Response::new(HttpBody::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+fn page(member: &str, items: Value, next: Option<&str>) -> Value {
+    let mut page = Map::new();
+    page.insert(member.to_owned(), items);
+    if let Some(next) = next {
+        page.insert("nextToken".to_owned(), next.into());
+    }
+    Value::Object(page)
+}
+
+/// A resource as describe, create, update and delete show it.
+fn whole(resource: &Resource, realm: &Realm) -> Value {
+    let mut metadata = Map::new();
+    metadata.insert("arn".to_owned(), realm.arn(&resource.path).into());
+    metadata.insert("createdAt".to_owned(), epoch(resource.created_at));
+    metadata.insert("lastUpdatedAt".to_owned(), epoch(resource.last_updated_at));
+    metadata.insert("meshOwner".to_owned(), realm.account().as_str().into());
+    metadata.insert("resourceOwner".to_owned(), realm.account().as_str().into());
+    metadata.insert("uid".to_owned(), resource.uid.to_string().into());
+    metadata.insert("version".to_owned(), resource.version.into());
+    let mut whole = names(&resource.path);
+    whole.insert("metadata".to_owned(), Value::Object(metadata));
+    whole.insert("spec".to_owned(), resource.spec.value().clone());
+    whole.insert(
+        "status".to_owned(),
+        json!({"status": status(resource.status)}),
+    );
+    Value::Object(whole)
+}
+
+/// A resource as lists show it.
+fn reference(resource: &Resource, realm: &Realm) -> Value {
+    let mut reference = names(&resource.path);
+    reference.insert("arn".to_owned(), realm.arn(&resource.path).into());
+    reference.insert("createdAt".to_owned(), epoch(resource.created_at));
+    reference.insert("lastUpdatedAt".to_owned(), epoch(resource.last_updated_at));
+    reference.insert("meshOwner".to_owned(), realm.account().as_str().into());
+    reference.insert("resourceOwner".to_owned(), realm.account().as_str().into());
+    reference.insert("version".to_owned(), resource.version.into());
+    Value::Object(reference)
+}
+
+/// The names of a resource and of what it is in, each in its member.
+fn names(path: &ResourcePath) -> Map<String, Value> {
+    let mut names = Map::new();
+    names.insert(name_member(ResourceKind::Mesh), path.mesh().as_str().into());
+    match path {
+        ResourcePath::Route(id) => {
+            names.insert(
+                name_member(ResourceKind::VirtualRouter),
+                id.router.as_str().into(),
+            );
+        }
+        ResourcePath::GatewayRoute(_, gateway, _) => {
+            names.insert(
+                name_member(ResourceKind::VirtualGateway),
+                gateway.as_str().into(),
+            );
+        }
+        ResourcePath::Mesh(_)
+        | ResourcePath::VirtualNode(..)
+        | ResourcePath::VirtualGateway(..)
+        | ResourcePath::VirtualRouter(..)
+        | ResourcePath::VirtualService(..) => {}
+    }
+    names.insert(name_member(path.kind()), path.name().into());
+    names
+}
+
+const fn list_member(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Mesh => "meshes",
+        ResourceKind::VirtualNode => "virtualNodes",
+        ResourceKind::VirtualGateway => "virtualGateways",
+        ResourceKind::VirtualRouter => "virtualRouters",
+        ResourceKind::Route => "routes",
+        ResourceKind::VirtualService => "virtualServices",
+        ResourceKind::GatewayRoute => "gatewayRoutes",
+    }
+}
+
+const fn status(status: Status) -> &'static str {
+    match status {
+        Status::Active => "ACTIVE",
+        Status::Deleted => "DELETED",
+    }
+}
+
+/// Seconds since the epoch, with the milliseconds as a fraction.
+fn epoch(time: Timestamp) -> Value {
+    time.as_duration().as_secs_f64().into()
+}

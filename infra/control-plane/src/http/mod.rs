@@ -1,0 +1,94 @@
+//! The API over HTTP: a thin layer that turns a request into a read or a write of the state, and the answer into JSON.
+
+mod answer;
+mod body;
+mod percent;
+mod query;
+mod request;
+mod target;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::get;
+use jiff::{Timestamp, Unit};
+use mesh::name::ResourceKind;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::state::{Realm, Stamp};
+use crate::store::Store;
+use request::Call;
+
+/// The version that a write is based on, in the request.
+const IF_VERSION: &str = "x-meshwarden-if-version";
+/// The version of the resource that an answer is about.
+const VERSION: &str = "x-meshwarden-version";
+/// The error's name.
+const ERROR_TYPE: &str = "x-amzn-errortype";
+/// The id of the request, also in the log.
+const REQUEST_ID: &str = "x-amzn-requestid";
+
+/// What every request needs.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) realm: Realm,
+    pub(crate) store: Arc<Store>,
+}
+
+/// All that is served. The operations are not routes of the router, which would match decoded paths.
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || answer::well()))
+        .route("/readyz", get(async || answer::well()))
+        .method_not_allowed_fallback(handle)
+        .fallback(handle)
+        .with_state(api)
+}
+
+async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let id = Uuid::new_v4();
+    let began = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let outcome = operate(&api, request).await;
+    let (path, took) = (uri.path(), began.elapsed());
+    match &outcome {
+        Ok(_) if method.is_safe() => tracing::debug!(%id, %method, path, ?took, "answered"),
+        Ok(_) => tracing::info!(%id, %method, path, ?took, "answered"),
+        Err(error) => {
+            let kind = error.error_type().name();
+            tracing::info!(%id, %method, path, ?took, error = kind, reason = %error, "refused");
+        }
+    }
+    answer::respond(outcome, &id)
+}
+
+async fn operate(api: &Api, request: Request) -> Result<answer::Body, ApiError> {
+    let (parts, body) = request.into_parts();
+    // Read in any case, so that the sender is not cut off and the connection can be used again.
+    let body = body::read(body).await;
+    let call = request::parse(&parts, body, &api.realm)?;
+    let answer = match call {
+        Call::Read(read) => api.store.read(&read),
+        Call::Write(write) => api.store.write(&write, &stamp()),
+    }?;
+    Ok(answer::render(&answer, &api.realm))
+}
+
+/// Draws what a write needs from outside. Times are kept to the millisecond, which survives the way through a JSON
+/// number and back.
+fn stamp() -> Stamp {
+    let now = Timestamp::now();
+    Stamp {
+        now: now.round(Unit::Millisecond).unwrap_or(now),
+        uid: Uuid::new_v4(),
+    }
+}
+
+/// The member that carries a resource's own name: `virtualNodeName`.
+fn name_member(kind: ResourceKind) -> String {
+    format!("{kind}Name")
+}

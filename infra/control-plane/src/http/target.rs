@@ -1,0 +1,251 @@
+//! From method and URI to the operation that is meant.
+
+use axum::http::Method;
+use mesh::name::{
+    MeshName, NameError, ResourceKind, ResourcePath, VirtualGatewayName, VirtualRouterName,
+};
+
+use super::percent;
+use crate::error::ApiError;
+use crate::state::Collection;
+
+/// The version of the API, the first part of every URI.
+const BASE: &str = "v20190125";
+
+/// One of the 38 operations, with the resource or collection that its URI names.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Target {
+    /// Create, in this collection.
+    Create(Collection),
+    /// List, this collection.
+    List(Collection),
+    /// Describe.
+    Describe(ResourcePath),
+    /// Update.
+    Update(ResourcePath),
+    /// Delete.
+    Delete(ResourcePath),
+    /// `TagResource`.
+    Tag,
+    /// `UntagResource`.
+    Untag,
+    /// `ListTagsForResource`.
+    ListTags,
+}
+
+/// Finds the operation. The path is taken apart before it is decoded, since names may contain encoded slashes.
+pub(super) fn target(method: &Method, path: &str) -> Result<Target, ApiError> {
+    let unknown = |known_uri| ApiError::UnknownOperation {
+        method: method.to_string(),
+        uri: path.to_owned(),
+        known_uri,
+    };
+    let place = place(path)?.ok_or_else(|| unknown(false))?;
+    match (place, method.as_str()) {
+        (Place::Collection(collection), "PUT") => Ok(Target::Create(collection)),
+        (Place::Collection(collection), "GET") => Ok(Target::List(collection)),
+        (Place::Resource(resource), "GET") => Ok(Target::Describe(resource)),
+        (Place::Resource(resource), "PUT") => Ok(Target::Update(resource)),
+        (Place::Resource(resource), "DELETE") => Ok(Target::Delete(resource)),
+        (Place::Tag, "PUT") => Ok(Target::Tag),
+        (Place::Untag, "PUT") => Ok(Target::Untag),
+        (Place::Tags, "GET") => Ok(Target::ListTags),
+        _ => Err(unknown(true)),
+    }
+}
+
+/// What a URI names, whatever is done with it.
+enum Place {
+    Collection(Collection),
+    Resource(ResourcePath),
+    Tag,
+    Untag,
+    Tags,
+}
+
+fn place(path: &str) -> Result<Option<Place>, ApiError> {
+    let segments = path
+        .split('/')
+        .map(|segment| {
+            percent::decode(segment).ok_or_else(|| {
+                ApiError::invalid("URI", format!("{segment:?} is not percent-encoded UTF-8"))
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let ["", BASE, rest @ ..] = segments.as_slice() else {
+        return Ok(None);
+    };
+    match rest {
+        ["tag"] => return Ok(Some(Place::Tag)),
+        ["untag"] => return Ok(Some(Place::Untag)),
+        ["tags"] => return Ok(Some(Place::Tags)),
+        _ => {}
+    }
+    let Some((collection, name)) = split(rest)? else {
+        return Ok(None);
+    };
+    Ok(Some(match name {
+        None => Place::Collection(collection),
+        Some(name) => Place::Resource(member(&collection, name)?),
+    }))
+}
+
+/// The collection, and the name of the resource in it where there is one. A parent's own collection is written in the
+/// plural, and what is under a parent is written under the singular.
+fn split<'a>(segments: &[&'a str]) -> Result<Option<(Collection, Option<&'a str>)>, ApiError> {
+    let ["meshes", in_meshes @ ..] = segments else {
+        return Ok(None);
+    };
+    let (mesh, in_mesh) = match in_meshes {
+        [] => return Ok(Some((Collection::Meshes, None))),
+        [name] => return Ok(Some((Collection::Meshes, Some(name)))),
+        [mesh, in_mesh @ ..] => (mesh, in_mesh),
+    };
+    let mesh = MeshName::parse(mesh).map_err(|error| invalid_name(ResourceKind::Mesh, &error))?;
+    let (collection, name) = match in_mesh {
+        ["virtualNodes", name @ ..] => (Collection::VirtualNodes(mesh), name),
+        ["virtualGateways", name @ ..] => (Collection::VirtualGateways(mesh), name),
+        ["virtualRouters", name @ ..] => (Collection::VirtualRouters(mesh), name),
+        ["virtualServices", name @ ..] => (Collection::VirtualServices(mesh), name),
+        ["virtualRouter", router, "routes", name @ ..] => {
+            let router = VirtualRouterName::parse(router)
+                .map_err(|error| invalid_name(ResourceKind::VirtualRouter, &error))?;
+            (Collection::Routes(mesh, router), name)
+        }
+        ["virtualGateway", gateway, "gatewayRoutes", name @ ..] => {
+            let gateway = VirtualGatewayName::parse(gateway)
+                .map_err(|error| invalid_name(ResourceKind::VirtualGateway, &error))?;
+            (Collection::GatewayRoutes(mesh, gateway), name)
+        }
+        _ => return Ok(None),
+    };
+    Ok(match name {
+        [] => Some((collection, None)),
+        [name] => Some((collection, Some(name))),
+        _ => None,
+    })
+}
+
+/// The resource of that name in a collection.
+pub(super) fn member(collection: &Collection, name: &str) -> Result<ResourcePath, ApiError> {
+    collection
+        .member(name)
+        .map_err(|error| invalid_name(collection.kind(), &error))
+}
+
+fn invalid_name(kind: ResourceKind, error: &NameError) -> ApiError {
+    ApiError::invalid(super::name_member(kind), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn describe(method: &str, path: &str) -> String {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        match target(&method, &format!("/v20190125{path}")) {
+            Ok(Target::Create(collection)) => format!("create in {collection}"),
+            Ok(Target::List(collection)) => format!("list {collection}"),
+            Ok(Target::Describe(path)) => format!("describe {path}"),
+            Ok(Target::Update(path)) => format!("update {path}"),
+            Ok(Target::Delete(path)) => format!("delete {path}"),
+            Ok(other) => format!("{other:?}"),
+            Err(error) => error.error_type().status().to_string(),
+        }
+    }
+
+    #[test]
+    fn every_uri_of_the_api_is_found() {
+        let collections = [
+            ("/meshes", "meshes", "mesh/n"),
+            (
+                "/meshes/m/virtualNodes",
+                "virtual nodes of mesh/m",
+                "mesh/m/virtualNode/n",
+            ),
+            (
+                "/meshes/m/virtualGateways",
+                "virtual gateways of mesh/m",
+                "mesh/m/virtualGateway/n",
+            ),
+            (
+                "/meshes/m/virtualRouters",
+                "virtual routers of mesh/m",
+                "mesh/m/virtualRouter/n",
+            ),
+            (
+                "/meshes/m/virtualServices",
+                "virtual services of mesh/m",
+                "mesh/m/virtualService/n",
+            ),
+            (
+                "/meshes/m/virtualRouter/r/routes",
+                "routes of mesh/m/virtualRouter/r",
+                "mesh/m/virtualRouter/r/route/n",
+            ),
+            (
+                "/meshes/m/virtualGateway/g/gatewayRoutes",
+                "gateway routes of mesh/m/virtualGateway/g",
+                "mesh/m/virtualGateway/g/gatewayRoute/n",
+            ),
+        ];
+        for (uri, title, path) in collections {
+            assert_eq!(describe("PUT", uri), format!("create in {title}"));
+            assert_eq!(describe("GET", uri), format!("list {title}"));
+            assert_eq!(describe("DELETE", uri), "405");
+            let uri = format!("{uri}/n");
+            assert_eq!(describe("GET", &uri), format!("describe {path}"));
+            assert_eq!(describe("PUT", &uri), format!("update {path}"));
+            assert_eq!(describe("DELETE", &uri), format!("delete {path}"));
+            assert_eq!(describe("POST", &uri), "405");
+            assert_eq!(describe("GET", &format!("{uri}/more")), "404");
+        }
+        assert_eq!(describe("PUT", "/tag"), "Tag");
+        assert_eq!(describe("PUT", "/untag"), "Untag");
+        assert_eq!(describe("GET", "/tags"), "ListTags");
+    }
+
+    #[test]
+    fn names_are_decoded_after_the_path_is_taken_apart() {
+        assert_eq!(
+            describe("GET", "/meshes/m/virtualServices/a%20b%2Fc.local"),
+            "describe mesh/m/virtualService/a b/c.local"
+        );
+        assert_eq!(describe("GET", "/meshes/m%2FvirtualNodes"), "400");
+        assert_eq!(describe("GET", "/meshes/%zz"), "400");
+    }
+
+    #[test]
+    fn what_is_not_an_operation_is_no_missing_resource() {
+        for uri in [
+            "",
+            "/",
+            "/mesh/m",
+            "/meshes/m/virtualNode/n",
+            "/meshes/m/virtualRouters/r/routes",
+            "/meshes/m/virtualGateways/g/gatewayRoutes",
+            "/meshes/m/routes",
+        ] {
+            assert_eq!(describe("GET", uri), "404", "{uri}");
+        }
+        let error = target(&Method::GET, "/meshes").unwrap_err();
+        assert_eq!(error.error_type().name(), "UnknownOperationException");
+    }
+
+    #[test]
+    fn an_impossible_name_is_named() {
+        for (uri, says) in [
+            ("/meshes/", "meshName: "),
+            ("/meshes//virtualNodes", "meshName: "),
+            ("/meshes/m/virtualRouter//routes/r", "virtualRouterName: "),
+            (
+                "/meshes/m/virtualGateway/g/gatewayRoutes/",
+                "gatewayRouteName: ",
+            ),
+        ] {
+            let error = target(&Method::GET, &format!("/v20190125{uri}")).unwrap_err();
+            assert!(error.to_string().starts_with(says), "{uri}: {error}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The App Mesh API on one machine: the 38 operations, wire-compatible with what AWS served until 2026-09-30.
+//!
+//! ```text
+//!  SDK, CLI, Terraform            state (pure)                       followers
+//!        |                             |                                 |
+//!   http: parse  -->  store: one  -->  check everything,  -->  changes, in order
+//!   http: render <--  write a time <-- then put or remove
+//! ```
+//!
+//! - `http` knows URIs, headers and JSON, and nothing of what exists.
+//! - `state` knows what exists and what may be done to it. The same writes with the same stamps lead to the same state.
+//!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
+//! - `store` shares the state between connections.
+//!
+//! This crate never fills in a spec beyond a health check's port, never answers a request that is not authenticated
+//! from anywhere but this machine, and never makes an error up: faults for tests are injected in front of it.
+
+mod error;
+mod http;
+mod quotas;
+mod server;
+mod settings;
+pub mod state;
+mod store;
+
+pub use error::{ApiError, ErrorType, Relation};
+pub use quotas::{Quota, QuotaSetting, QuotaSettingError, Quotas};
+pub use server::{BindError, Server};
+pub use settings::Settings;
+pub use store::Store;

@@ -1,0 +1,195 @@
+//! The service quotas that the API enforces. The defaults are those that AWS documented for App Mesh.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use mesh::name::ResourceKind;
+
+/// The limits in force: the documented default, or what was set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quotas {
+    set: BTreeMap<Quota, usize>,
+}
+
+impl Quotas {
+    /// The same limits with one of them changed.
+    #[must_use]
+    pub fn with(mut self, setting: QuotaSetting) -> Self {
+        self.set.insert(setting.quota, setting.limit);
+        self
+    }
+
+    /// How many the quota allows.
+    #[must_use]
+    pub fn limit(&self, quota: Quota) -> usize {
+        self.set
+            .get(&quota)
+            .copied()
+            .unwrap_or_else(|| quota.default_limit())
+    }
+}
+
+/// One thing that is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Quota {
+    /// Meshes in the account.
+    Meshes,
+    /// Virtual nodes in one mesh.
+    VirtualNodes,
+    /// Virtual routers in one mesh.
+    VirtualRouters,
+    /// Virtual services in one mesh.
+    VirtualServices,
+    /// Virtual gateways in one mesh.
+    VirtualGateways,
+    /// Routes of one virtual router.
+    Routes,
+    /// Gateway routes of one virtual gateway.
+    GatewayRoutes,
+    /// Backends of one virtual node.
+    Backends,
+    /// Weighted targets of one route. The API model bounds the list at ten as well, so only a lower limit has effect.
+    WeightedTargets,
+}
+
+impl Quota {
+    /// Every quota, in the order of the documentation.
+    pub const ALL: [Self; 9] = [
+        Self::Meshes,
+        Self::VirtualNodes,
+        Self::VirtualRouters,
+        Self::VirtualServices,
+        Self::VirtualGateways,
+        Self::Routes,
+        Self::GatewayRoutes,
+        Self::Backends,
+        Self::WeightedTargets,
+    ];
+
+    /// The quota on how many resources of this kind one collection holds.
+    #[must_use]
+    pub fn on(kind: ResourceKind) -> Self {
+        match kind {
+            ResourceKind::Mesh => Self::Meshes,
+            ResourceKind::VirtualNode => Self::VirtualNodes,
+            ResourceKind::VirtualRouter => Self::VirtualRouters,
+            ResourceKind::VirtualService => Self::VirtualServices,
+            ResourceKind::VirtualGateway => Self::VirtualGateways,
+            ResourceKind::Route => Self::Routes,
+            ResourceKind::GatewayRoute => Self::GatewayRoutes,
+        }
+    }
+
+    /// The name by which the quota is set and reported.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Meshes => "meshes-per-account",
+            Self::VirtualNodes => "virtual-nodes-per-mesh",
+            Self::VirtualRouters => "virtual-routers-per-mesh",
+            Self::VirtualServices => "virtual-services-per-mesh",
+            Self::VirtualGateways => "virtual-gateways-per-mesh",
+            Self::Routes => "routes-per-virtual-router",
+            Self::GatewayRoutes => "gateway-routes-per-virtual-gateway",
+            Self::Backends => "backends-per-virtual-node",
+            Self::WeightedTargets => "weighted-targets-per-route",
+        }
+    }
+
+    fn default_limit(self) -> usize {
+        match self {
+            Self::Meshes => 15,
+            Self::VirtualNodes | Self::VirtualRouters | Self::VirtualServices => 200,
+            Self::VirtualGateways => 3,
+            Self::Routes | Self::Backends => 50,
+            Self::GatewayRoutes | Self::WeightedTargets => 10,
+        }
+    }
+}
+
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A quota and the limit to set it to, written `name=N`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaSetting {
+    /// What is limited.
+    pub quota: Quota,
+    /// To how many.
+    pub limit: usize,
+}
+
+impl FromStr for QuotaSetting {
+    type Err = QuotaSettingError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, limit) = text
+            .split_once('=')
+            .ok_or_else(|| QuotaSettingError::Shape(text.to_owned()))?;
+        let quota = Quota::ALL
+            .into_iter()
+            .find(|quota| quota.name() == name)
+            .ok_or_else(|| QuotaSettingError::Unknown(name.to_owned()))?;
+        let limit = limit.parse().map_err(|_| QuotaSettingError::Limit {
+            quota,
+            limit: limit.to_owned(),
+        })?;
+        Ok(Self { quota, limit })
+    }
+}
+
+/// Why a quota setting can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QuotaSettingError {
+    /// There is no `=` in it.
+    #[error("{0:?} is not of the form name=N")]
+    Shape(String),
+    /// No quota has that name.
+    #[error("there is no quota {0:?}; the quotas are {all}", all = Quota::ALL.map(Quota::name).join(", "))]
+    Unknown(String),
+    /// The limit is not a number.
+    #[error("the limit {limit:?} of {quota} is not a whole number")]
+    Limit {
+        /// The quota.
+        quota: Quota,
+        /// The text in place of its limit.
+        limit: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_its_default_until_it_is_set() {
+        let quotas = Quotas::default().with("routes-per-virtual-router=2".parse().unwrap());
+        assert_eq!(quotas.limit(Quota::Routes), 2);
+        assert_eq!(quotas.limit(Quota::VirtualNodes), 200);
+    }
+
+    #[test]
+    fn every_quota_can_be_set_by_its_name() {
+        for quota in Quota::ALL {
+            let setting: QuotaSetting = format!("{quota}=7").parse().unwrap();
+            assert_eq!(setting, QuotaSetting { quota, limit: 7 });
+        }
+    }
+
+    #[test]
+    fn a_setting_that_means_nothing_is_refused() {
+        for (text, says) in [
+            ("routes", "name=N"),
+            ("route=3", "the quotas are meshes-per-account"),
+            ("meshes-per-account=many", "not a whole number"),
+            ("meshes-per-account=-1", "not a whole number"),
+        ] {
+            let error = text.parse::<QuotaSetting>().unwrap_err().to_string();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Listening, serving, and stopping without cutting anybody off.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::http::{self, Api};
+use crate::settings::Settings;
+use crate::state::Realm;
+use crate::store::Store;
+
+/// How long requests that are under way at the end may take. They take milliseconds; what is left after this is a
+/// client that does not finish sending.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A control plane that listens. Nothing is answered before [`Server::serve`].
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    api: Arc<Api>,
+}
+
+impl Server {
+    /// Takes the address in the settings.
+    pub async fn bind(settings: Settings) -> Result<Self, BindError> {
+        let asked = settings.api;
+        if !asked.ip().is_loopback() {
+            return Err(BindError::NotLoopback { addr: asked });
+        }
+        let taken = |source| BindError::Address {
+            addr: asked,
+            source,
+        };
+        let listener = TcpListener::bind(asked).await.map_err(taken)?;
+        let addr = listener.local_addr().map_err(taken)?;
+        let realm = Realm::new(settings.account, settings.region);
+        let store = Arc::new(Store::new(settings.quotas));
+        Ok(Self {
+            listener,
+            addr,
+            api: Arc::new(Api { realm, store }),
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The endpoint to give to a client: `http://127.0.0.1:41234`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The state that it serves, for reading it or following its changes in this process.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.api.store)
+    }
+
+    /// Answers until the future given is ready, then lets the requests that are under way finish.
+    pub async fn serve(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        let (stop, mut stopping) = watch::channel(false);
+        let signal = async move {
+            shutdown.await;
+            stop.send_replace(true);
+        };
+        let serving =
+            axum::serve(self.listener, http::router(self.api)).with_graceful_shutdown(signal);
+        let overtime = async move {
+            // An error means that `signal` is gone, and then `serving` is about to end by itself.
+            if stopping.wait_for(|stopping| *stopping).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            served = serving => served,
+            () = overtime => {
+                tracing::warn!(?GRACE, "stopped with requests still under way");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Why the control plane can't listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Whoever reached it could change every mesh.
+    #[error(
+        "{addr} is not a loopback address: requests are not authenticated, so only this machine may send any; use 127.0.0.1 or [::1]"
+    )]
+    NotLoopback {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// The system refuses the address.
+    #[error("listen on {addr}")]
+    Address {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}

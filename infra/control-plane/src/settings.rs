@@ -1,0 +1,34 @@
+//! What the control plane is started with.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use mesh::name::AccountId;
+
+use crate::quotas::Quotas;
+use crate::state::Region;
+
+/// The settings of one server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the API listens. Port 0 takes a free one. Only loopback addresses are accepted.
+    pub api: SocketAddr,
+    /// The account that owns every mesh.
+    pub account: AccountId,
+    /// The region in every ARN.
+    pub region: Region,
+    /// The limits.
+    pub quotas: Quotas,
+}
+
+impl Settings {
+    /// A free loopback port and the documented quotas.
+    #[must_use]
+    pub fn new(account: AccountId, region: Region) -> Self {
+        Self {
+            api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            account,
+            region,
+            quotas: Quotas::default(),
+        }
+    }
+}

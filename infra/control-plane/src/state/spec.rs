@@ -1,0 +1,184 @@
+//! A spec as it is stored: the very JSON that the caller sent, once it is known to be valid.
+
+use std::fmt::Write as _;
+
+use mesh::name::{MeshName, ResourcePath};
+use mesh::spec::{Spec, VirtualServiceProvider};
+use mesh::validate;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::error::ApiError;
+
+/// A valid spec of one kind of resource, and what it refers to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidSpec {
+    value: Value,
+    spec: Spec,
+    references: Vec<ResourcePath>,
+    fingerprint: Fingerprint,
+}
+
+/// The same for the same JSON, whatever the order of its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    pub(super) digest: [u8; 32],
+    /// How much text it stands for.
+    pub(super) bytes: usize,
+}
+
+impl ValidSpec {
+    /// Takes a spec that the API accepts for a resource at this path, refuses any other.
+    ///
+    /// The JSON is kept as it is, to be echoed exactly, but for two things: members that are `null` are dropped, since
+    /// in the protocol they are absent; and a health check without a port gets its listener's port, the only default
+    /// that App Mesh is known to have filled in. Any other would make declarative clients see a difference for ever.
+    pub fn parse(path: &ResourcePath, mut value: Value) -> Result<Self, ApiError> {
+        drop_nulls(&mut value);
+        let read = |value: &Value| {
+            validate::parse(path.kind(), value)
+                .map_err(|violations| ApiError::Invalid { violations })
+        };
+        let mut spec = read(&value)?;
+        if fill_health_check_ports(&mut value) {
+            spec = read(&value)?;
+        }
+        let references = references(path.mesh(), &spec);
+        let fingerprint = Fingerprint::of(&value);
+        Ok(Self {
+            value,
+            spec,
+            references,
+            fingerprint,
+        })
+    }
+
+    /// The JSON to echo.
+    #[must_use]
+    pub const fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The resources that have to exist for this spec to be accepted. The backends of a virtual node are not among
+    /// them: App Mesh let a node name virtual services that are yet to be created.
+    #[must_use]
+    pub fn references(&self) -> &[ResourcePath] {
+        &self.references
+    }
+
+    /// The spec as it was read.
+    pub(super) const fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    pub(super) const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+}
+
+impl Fingerprint {
+    fn of(value: &Value) -> Self {
+        let mut text = String::new();
+        write_canonical(value, &mut text);
+        Self {
+            digest: Sha256::digest(&text).into(),
+            bytes: text.len(),
+        }
+    }
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Says whether there was anything to fill in. Only virtual nodes and virtual gateways have listeners with health
+/// checks, so no kind need be told apart.
+fn fill_health_check_ports(spec: &mut Value) -> bool {
+    let mut filled = false;
+    let listeners = spec.get_mut("listeners").and_then(Value::as_array_mut);
+    for listener in listeners.into_iter().flatten() {
+        let Some(port) = listener.pointer("/portMapping/port").cloned() else {
+            continue;
+        };
+        if let Some(check) = listener
+            .get_mut("healthCheck")
+            .and_then(Value::as_object_mut)
+        {
+            filled |= !check.contains_key("port");
+            check.entry("port").or_insert(port);
+        }
+    }
+    filled
+}
+
+fn references(mesh: &MeshName, spec: &Spec) -> Vec<ResourcePath> {
+    match spec {
+        Spec::Mesh(_) | Spec::VirtualNode(_) | Spec::VirtualGateway(_) | Spec::VirtualRouter(_) => {
+            Vec::new()
+        }
+        Spec::Route(spec) => spec
+            .rule
+            .action()
+            .into_iter()
+            .flat_map(|action| action.weighted_targets.iter())
+            .map(|target| ResourcePath::VirtualNode(mesh.clone(), target.virtual_node.clone()))
+            .collect(),
+        Spec::VirtualService(spec) => spec
+            .provider
+            .iter()
+            .filter_map(|provider| match provider {
+                VirtualServiceProvider::VirtualNode(node) => Some(ResourcePath::VirtualNode(
+                    mesh.clone(),
+                    node.virtual_node_name.clone(),
+                )),
+                VirtualServiceProvider::VirtualRouter(router) => Some(ResourcePath::VirtualRouter(
+                    mesh.clone(),
+                    router.virtual_router_name.clone(),
+                )),
+                VirtualServiceProvider::Unrecognised(_) => None,
+            })
+            .collect(),
+        Spec::GatewayRoute(spec) => spec
+            .rule
+            .target()
+            .map(|target| target.virtual_service.virtual_service_name.clone())
+            .map(|service| ResourcePath::VirtualService(mesh.clone(), service))
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_by_key(|(name, _)| *name);
+            text.push('{');
+            for (name, member) in members {
+                // Writing to a string can't fail.
+                let _ = write!(text, "{name:?}:");
+                write_canonical(member, text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for item in items {
+                write_canonical(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            let _ = write!(text, "{value}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Client tokens: a request that is repeated gets the answer that it got the first time.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::request::Action;
+use super::resource::Resource;
+
+/// How many answers are remembered. A client repeats a request within seconds or minutes, so that even a busy server
+/// remembers for long enough; without a bound, every write ever made would stay in memory.
+const REMEMBERED: usize = 10_000;
+
+/// How much request text the remembered answers may stand for together: large specs count for more.
+const REMEMBERED_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most characters of a token (API documentation of `clientToken`).
+const MAX_LENGTH: usize = 36;
+
+/// The caller's mark on a request: up to 36 letters, digits, `-` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientToken(String);
+
+impl ClientToken {
+    /// Takes a well-formed token, refuses any other.
+    pub fn parse(token: &str) -> Result<Self, TokenError> {
+        let fits = (1..=MAX_LENGTH).contains(&token.len())
+            && token
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if fits {
+            Ok(Self(token.to_owned()))
+        } else {
+            Err(TokenError {
+                given: token.to_owned(),
+            })
+        }
+    }
+}
+
+impl fmt::Display for ClientToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A client token that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("clientToken: must be 1 to {MAX_LENGTH} letters, digits, - and _, not {given:?}")]
+pub struct TokenError {
+    given: String,
+}
+
+/// What tells one request on a resource from another. The condition is part of the request.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Asked {
+    action: Asking,
+    if_version: Option<u64>,
+}
+
+/// An action, with the digest of its spec in place of the spec.
+#[derive(Debug, Clone, PartialEq)]
+enum Asking {
+    Create(Fingerprint, Vec<Tag>),
+    Update(Option<Fingerprint>),
+    Delete,
+    Tag(Vec<Tag>),
+    Untag(BTreeSet<String>),
+}
+
+impl Asked {
+    pub(super) fn of(action: &Action, if_version: Option<u64>) -> Self {
+        let action = match action {
+            Action::Create { spec, tags } => Asking::Create(spec.fingerprint(), tags.clone()),
+            Action::Update { spec } => {
+                Asking::Update(spec.as_ref().map(|spec| spec.fingerprint()))
+            }
+            Action::Delete => Asking::Delete,
+            Action::Tag(tags) => Asking::Tag(tags.clone()),
+            Action::Untag(keys) => Asking::Untag(keys.clone()),
+        };
+        Self { action, if_version }
+    }
+}
+
+/// The answers that are remembered, the oldest forgotten first. They belong to a resource by its uid: one created anew
+/// under the same name knows nothing of the tokens of the one before.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Tokens {
+    answers: HashMap<Key, Remembered>,
+    order: VecDeque<Key>,
+    bytes: usize,
+}
+
+type Key = (Uuid, ClientToken);
+
+#[derive(Debug, Clone, PartialEq)]
+struct Remembered {
+    request: Asked,
+    answer: Arc<Resource>,
+}
+
+/// What is known of a token.
+#[derive(Debug, PartialEq)]
+pub(super) enum Recall {
+    /// Not used yet on this resource, or long ago.
+    New,
+    /// Used for the very same request, with this answer.
+    Same(Arc<Resource>),
+    /// Used for another request.
+    Different,
+}
+
+impl Tokens {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    pub(super) fn recall(&self, uid: Uuid, token: &ClientToken, request: &Asked) -> Recall {
+        match self.answers.get(&(uid, token.clone())) {
+            None => Recall::New,
+            Some(known) if known.request == *request => Recall::Same(Arc::clone(&known.answer)),
+            Some(_) => Recall::Different,
+        }
+    }
+
+    pub(super) fn remember(
+        &mut self,
+        token: ClientToken,
+        request: &Asked,
+        answer: Arc<Resource>,
+    ) {
+        let key = (answer.uid, token);
+        self.bytes = self.bytes.saturating_add(request.bytes);
+        self.answers
+            .insert(key.clone(), Remembered { request, answer });
+        self.order.push_back(key);
+        while self.order.len() > REMEMBERED || self.bytes > REMEMBERED_BYTES {
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            if let Some(forgotten) = self.answers.remove(&oldest) {
+                self.bytes = self.bytes.saturating_sub(forgotten.request.bytes);
+            }
+        }
+    }
+}

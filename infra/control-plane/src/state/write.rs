@@ -1,0 +1,257 @@
+//! Changes: everything is checked first, then one resource is put in place or removed.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use mesh::name::{MeshName, ResourcePath};
+use mesh::resource::{Tag, Tags, TooManyTags};
+
+use super::request::{Action, Answer, Change, Operation, Write};
+use super::resource::{Resource, Stamp};
+use super::tokens::{Fingerprint, Recall};
+use super::{Collection, State};
+use crate::error::{ApiError, Relation};
+use crate::quotas::Quota;
+
+/// The answer to a write, and the change that it made: none when the request was answered before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// What to answer.
+    pub answer: Answer,
+    /// What changed.
+    pub change: Option<Change>,
+}
+
+impl State {
+    /// Carries out a write, or refuses it and leaves everything as it was.
+    ///
+    /// A repeated request is recognised before its version is looked at: its own first success moved the version on,
+    /// and a caller who lost that answer must be able to ask again.
+    pub fn write(&mut self, write: &Write, stamp: &Stamp) -> Result<Written, ApiError> {
+        if let Some(answer) = self.recall(write)? {
+            return Ok(Written {
+                answer: Answer::Resource(answer),
+                change: None,
+            });
+        }
+        let current = self.find(&write.path).cloned();
+        is_as_expected(write, current.as_deref())?;
+        let existing = || {
+            current.as_deref().ok_or_else(|| ApiError::NotFound {
+                path: write.path.clone(),
+            })
+        };
+        match &write.action {
+            Action::Create { spec, tags } => {
+                is_free(&write.path, current.as_deref())?;
+                self.has_room(&write.path)?;
+                self.fits(&write.path, spec)?;
+                let tags = merged(&write.path, &Tags::default(), tags)?;
+                let created = Resource::created(write.path.clone(), Arc::clone(spec), tags, stamp);
+                Ok(self.put(write, created, Operation::Created))
+            }
+            Action::Update { spec } => {
+                let existing = existing()?;
+                let spec = spec.as_ref().unwrap_or(&existing.spec);
+                self.fits(&write.path, spec)?;
+                Ok(self.put(
+                    write,
+                    existing.updated(Arc::clone(spec), stamp.now),
+                    Operation::Updated,
+                ))
+            }
+            Action::Delete => {
+                let deleted = existing()?.deleted(stamp.now);
+                self.is_unused(&write.path)?;
+                Ok(self.remove(deleted))
+            }
+            Action::Tag(tags) => {
+                let existing = existing()?;
+                let tags = merged(&write.path, &existing.tags, tags)?;
+                Ok(self
+                    .put(write, existing.tagged(tags), Operation::Retagged)
+                    .without_answer())
+            }
+            Action::Untag(keys) => {
+                let existing = existing()?;
+                let mut tags = existing.tags.clone();
+                tags.remove(keys.iter().map(String::as_str));
+                Ok(self
+                    .put(write, existing.tagged(tags), Operation::Retagged)
+                    .without_answer())
+            }
+        }
+    }
+
+    /// The answer that this very request got before, if it is a repetition.
+    fn recall(&self, write: &Write) -> Result<Option<Arc<Resource>>, ApiError> {
+        let (Some(token), Some(current)) = (&write.token, self.find(&write.path)) else {
+            return Ok(None);
+        };
+        match self.tokens.recall(
+            current.uid,
+            token,
+            Fingerprint::of(&write.action, write.if_version),
+        ) {
+            Recall::New => Ok(None),
+            Recall::Same(answer) => Ok(Some(answer)),
+            Recall::Different => Err(ApiError::TokenReused {
+                path: write.path.clone(),
+                token: token.to_string(),
+                version: current.version,
+            }),
+        }
+    }
+
+    /// The place for a new resource exists, and has room for one more.
+    fn has_room(&self, path: &ResourcePath) -> Result<(), ApiError> {
+        let collection = Collection::of(path);
+        let parent = collection.parent();
+        if let Some(parent) = &parent {
+            self.existing(parent)?;
+        }
+        let count = self.collections.get(&collection).map_or(0, BTreeMap::len);
+        let owner = || parent.map_or_else(|| "the account".to_owned(), |parent| parent.to_string());
+        self.within(Quota::on(path.kind()), count.saturating_add(1), owner)
+    }
+
+    pub(super) fn within(
+        &self,
+        quota: Quota,
+        count: usize,
+        owner: impl FnOnce() -> String,
+    ) -> Result<(), ApiError> {
+        let limit = self.quotas.limit(quota);
+        if count <= limit {
+            Ok(())
+        } else {
+            Err(ApiError::QuotaReached {
+                owner: owner(),
+                quota,
+                limit,
+            })
+        }
+    }
+
+    /// Nothing is in the resource, and nothing refers to it.
+    fn is_unused(&self, path: &ResourcePath) -> Result<(), ApiError> {
+        let inside = self.inside(path).map(|user| (Relation::Inside, user));
+        match inside.or_else(|| Some((Relation::RefersTo, self.referring_to(path)?))) {
+            Some((relation, user)) => Err(ApiError::InUse {
+                path: path.clone(),
+                by: Box::new(user.path.clone()),
+                relation,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn inside<'s>(&'s self, path: &ResourcePath) -> Option<&'s Arc<Resource>> {
+        if let ResourcePath::Mesh(mesh) = path {
+            return self.in_mesh(mesh).next();
+        }
+        self.collections
+            .get(&Collection::under(path)?)?
+            .values()
+            .next()
+    }
+
+    /// Looks at every resource of the mesh: at the quotas that is some ten thousand, in a millisecond, and deletions
+    /// are rare.
+    fn referring_to<'s>(&'s self, path: &ResourcePath) -> Option<&'s Arc<Resource>> {
+        self.in_mesh(path.mesh())
+            .find(|resource| resource.spec.references().contains(path))
+    }
+
+    fn in_mesh<'s>(&'s self, mesh: &MeshName) -> impl Iterator<Item = &'s Arc<Resource>> {
+        self.collections
+            .iter()
+            .filter(move |(collection, _)| collection.mesh() == Some(mesh))
+            .flat_map(|(_, members)| members.values())
+    }
+
+    fn put(&mut self, write: &Write, resource: Resource, operation: Operation) -> Written {
+        let resource = Arc::new(resource);
+        self.collections
+            .entry(Collection::of(&resource.path))
+            .or_default()
+            .insert(resource.path.name().to_owned(), Arc::clone(&resource));
+        if let Some(token) = &write.token {
+            let request = Fingerprint::of(&write.action, write.if_version);
+            self.tokens
+                .remember(token.clone(), request, Arc::clone(&resource));
+        }
+        Written::new(resource, operation)
+    }
+
+    fn remove(&mut self, deleted: Resource) -> Written {
+        if let Entry::Occupied(mut members) = self.collections.entry(Collection::of(&deleted.path))
+        {
+            members.get_mut().remove(deleted.path.name());
+            if members.get().is_empty() {
+                members.remove();
+            }
+        }
+        Written::new(Arc::new(deleted), Operation::Deleted)
+    }
+}
+
+impl Written {
+    fn new(resource: Arc<Resource>, operation: Operation) -> Self {
+        let change = Change {
+            path: resource.path.clone(),
+            version: resource.version,
+            operation,
+        };
+        Self {
+            answer: Answer::Resource(resource),
+            change: Some(change),
+        }
+    }
+
+    fn without_answer(self) -> Self {
+        Self {
+            answer: Answer::Nothing,
+            ..self
+        }
+    }
+}
+
+/// The resource is at the version that the caller based the write on, if it says so. For what does not exist, an update
+/// or a deletion is refused as such; only a creation is told that the version is 0.
+fn is_as_expected(write: &Write, current: Option<&Resource>) -> Result<(), ApiError> {
+    let current = match (&write.action, current) {
+        (_, Some(resource)) => resource.version,
+        (Action::Create { .. }, None) => 0,
+        (_, None) => return Ok(()),
+    };
+    match write.if_version {
+        Some(expected) if expected != current => Err(ApiError::VersionMismatch {
+            path: write.path.clone(),
+            expected,
+            current,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn is_free(path: &ResourcePath, current: Option<&Resource>) -> Result<(), ApiError> {
+    match current {
+        Some(resource) => Err(ApiError::AlreadyExists {
+            path: path.clone(),
+            version: resource.version,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn merged(path: &ResourcePath, tags: &Tags, added: &[Tag]) -> Result<Tags, ApiError> {
+    let mut tags = tags.clone();
+    tags.merge(added.iter().cloned())
+        .map_err(|TooManyTags { count }| ApiError::TooManyTags {
+            path: path.clone(),
+            count,
+        })?;
+    Ok(tags)
+}

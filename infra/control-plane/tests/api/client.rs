@@ -1,0 +1,148 @@
+//! A server in this process, and a plain HTTP client for it.
+
+use std::sync::Arc;
+
+use control_plane::state::Region;
+use control_plane::{QuotaSetting, Quotas, Server, Settings, Store};
+use mesh::name::AccountId;
+use reqwest::Method;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+pub(crate) const ACCOUNT: &str = "123456789012";
+pub(crate) const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:";
+
+/// A server that ends with the test.
+pub(crate) struct Plane {
+    pub(crate) endpoint: String,
+    pub(crate) store: Arc<Store>,
+    http: reqwest::Client,
+    _running: oneshot::Sender<()>,
+}
+
+/// What was answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Plane {
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A server with other quotas than the default ones.
+    pub(crate) async fn with(quotas: &[&str]) -> Self {
+        let quotas = quotas
+            .iter()
+            .map(|setting| setting.parse::<QuotaSetting>().unwrap())
+            .fold(Quotas::default(), Quotas::with);
+        let account = AccountId::parse(ACCOUNT).unwrap();
+        let region = Region::parse("eu-west-1").unwrap();
+        let settings = Settings {
+            quotas,
+            ..Settings::new(account, region)
+        };
+        let server = Server::bind(settings).await.unwrap();
+        let (endpoint, store) = (server.endpoint(), server.store());
+        let (running, ended) = oneshot::channel::<()>();
+        tokio::spawn(server.serve(async {
+            let _ = ended.await;
+        }));
+        Self {
+            endpoint,
+            store,
+            http: reqwest::Client::new(),
+            _running: running,
+        }
+    }
+
+    /// Sends a request to a path under the API's base.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: Option<String>,
+    ) -> Reply {
+        let mut request = self
+            .http
+            .request(method, format!("{}/v20190125{path}", self.endpoint));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body);
+        }
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        assert_eq!(headers["content-type"], "application/json");
+        let body = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        Reply {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &[], None).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Reply {
+        self.send(Method::PUT, path, &[], Some(body.to_string()))
+            .await
+    }
+
+    pub(crate) async fn put_if(&self, version: u64, path: &str, body: Value) -> Reply {
+        let version = version.to_string();
+        let headers = [("x-meshwarden-if-version", version.as_str())];
+        self.send(Method::PUT, path, &headers, Some(body.to_string()))
+            .await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, &[], None).await
+    }
+}
+
+impl Reply {
+    /// The body of a success.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.body
+    }
+
+    /// The message of an error of this type, whose status has to be the one that the API model gives it.
+    #[track_caller]
+    pub(crate) fn error(&self, name: &str) -> String {
+        let statuses = [
+            ("BadRequestException", 400),
+            ("LimitExceededException", 400),
+            ("TooManyTagsException", 400),
+            ("ForbiddenException", 403),
+            ("NotFoundException", 404),
+            ("ConflictException", 409),
+            ("ResourceInUseException", 409),
+        ];
+        let given = self.header("x-amzn-errortype").unwrap_or("none");
+        assert_eq!(given, name, "{}", self.body);
+        let status = statuses
+            .iter()
+            .find(|(known, _)| *known == name)
+            .expect("a known error")
+            .1;
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.body.as_object().unwrap().len(), 1, "{}", self.body);
+        self.body["message"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}

@@ -1,0 +1,23 @@
+//! The API as any HTTP client sees it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected has failed, also where it is not in the test function itself"
+)]
+
+mod client;
+mod fixture;
+
+mod changes;
+mod concurrency;
+mod cross_resource;
+mod lifecycle;
+mod pagination;
+mod process;
+mod protocol;
+mod quotas;
+mod specs;
+mod tags;
+mod tokens;
+mod versions;

@@ -1,0 +1,77 @@
+"""Lets xtask speak to the local AWS services: one JSON line in, one JSON line out.
+
+    in:  {"service": "sns", "operation": "publish", "params": {...}}
+    out: {"ok": {...}}  or  {"error": {"code": "...", "message": "..."}}
+
+xtask stays free of an AWS SDK and of a second implementation of the AWS wire
+protocols; this file stays free of decisions. A parameter {"$file": "path"} is
+sent as that file's bytes. Endpoint, region and credentials are the SDK's own
+variables. Ends when its standard input does.
+"""
+
+import base64
+import datetime
+import json
+import sys
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.response import StreamingBody
+
+# The stack is on this machine: an answer that takes longer than this is not coming.
+CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=90)
+CLIENTS = {}
+
+
+def client(service):
+    if service not in CLIENTS:
+        CLIENTS[service] = boto3.client(service, config=CONFIG)
+    return CLIENTS[service]
+
+
+def to_param(value):
+    if isinstance(value, dict):
+        if set(value) == {"$file"}:
+            with open(value["$file"], "rb") as file:
+                return file.read()
+        return {key: to_param(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [to_param(member) for member in value]
+    return value
+
+
+def from_member(value):
+    if isinstance(value, StreamingBody):
+        return from_member(value.read())
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return base64.b64encode(value).decode()
+    if isinstance(value, datetime.datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def answer(line):
+    request = json.loads(line)
+    operation = getattr(client(request["service"]), request["operation"])
+    try:
+        output = operation(**to_param(request.get("params", {})))
+    except ClientError as refusal:
+        error = refusal.response["Error"]
+        return {"error": {"code": error["Code"], "message": error["Message"]}}
+    except (BotoCoreError, OSError) as failure:
+        return {"error": {"code": type(failure).__name__, "message": str(failure)}}
+    output.pop("ResponseMetadata", None)
+    return {"ok": output}
+
+
+def main():
+    for line in sys.stdin:
+        print(json.dumps(answer(line), default=from_member), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Serves MiniStack on one loopback port, in one process.
+
+MiniStack's own command binds every interface, and hypercorn's command forks
+workers that outlive a killed parent. This does neither.
+
+    python ministack_server.py PORT
+
+Everything else (account, region, where it may write) comes from the
+environment that xtask gives it. Ends on SIGTERM and SIGINT.
+"""
+
+import asyncio
+import signal
+import sys
+
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from ministack.app import app
+
+
+async def main(port: int) -> None:
+    config = Config()
+    config.bind = [f"127.0.0.1:{port}"]
+    config.keep_alive_timeout = 75
+    # Open long polls must not hold the stop up.
+    config.graceful_timeout = 0.5
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(app, config, shutdown_trigger=stop.wait)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1])))

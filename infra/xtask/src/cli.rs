@@ -1,0 +1,56 @@
+//! What people type.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Sets up, tests and runs Meshwarden on one machine.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Install the local stack's tools into .local; every other task does it when it needs them
+    Setup,
+    /// Run everything that CI runs, cheapest first
+    Test {
+        /// Only formatting, and the lints and tests of the crates that need no network and no SDK
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Start the local stack, and leave it running
+    Up,
+    /// End the stack that `up` started
+    Down,
+    /// Invoke a deployed function with an event, and print its report
+    Invoke {
+        /// The function, such as route-failover
+        function: String,
+        /// A JSON file, such as one of events/
+        event: PathBuf,
+    },
+    /// Make things go wrong on a stack of its own, and show what was done about it
+    Demo {
+        /// Play only this chapter
+        chapter: Option<Chapter>,
+    },
+}
+
+/// A chapter of the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Chapter {
+    /// A node fails, its traffic moves away, and comes back step by step
+    Failover,
+    /// The same event twice does the work once
+    Duplicate,
+    /// A node without equals is relieved by a standby
+    Standby,
+    /// A person's edit is left alone
+    Person,
+    /// Everything fails at once, so nothing is moved
+    CommonCause,
+}

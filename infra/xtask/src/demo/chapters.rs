@@ -1,0 +1,245 @@
+//! The chapters.
+
+use std::time::Instant;
+
+use super::route::{Route, RouteName, table};
+use super::scene::{Scene, ensure};
+use crate::cli::Chapter;
+use crate::console::say;
+use crate::failure::Result;
+
+pub(super) fn play(chapter: Chapter, scene: &mut Scene) -> Result<()> {
+    scene.turn_page()?;
+    match chapter {
+        Chapter::Failover => failover(scene),
+        Chapter::Duplicate => duplicate(scene),
+        Chapter::Standby => standby(scene),
+        Chapter::Person => person(scene),
+        Chapter::CommonCause => common_cause(scene),
+    }
+}
+
+const CATALOG: RouteName = RouteName {
+    router: "catalog",
+    route: "products",
+};
+const INVENTORY: RouteName = RouteName {
+    router: "inventory",
+    route: "stock",
+};
+const SEARCH: RouteName = RouteName {
+    router: "search",
+    route: "query",
+};
+const CART: RouteName = RouteName {
+    router: "cart",
+    route: "cart",
+};
+const PAYMENTS: RouteName = RouteName {
+    router: "payments",
+    route: "authorise",
+};
+
+fn failover(scene: &mut Scene) -> Result<()> {
+    say("\n== failover: a node fails, its traffic moves away, and comes back step by step");
+    let before = scene.route(CATALOG)?;
+    let shifted = fail(scene, CATALOG, "catalog-v1", "Failover")?;
+    show(CATALOG, &[("before", &before), ("shifted", &shifted)]);
+    same_but_for_weights(&before, &shifted)?;
+    has_weight(&shifted, "catalog-v1", |weight| weight == 0)?;
+
+    say(
+        "\n  catalog-v1 is mended. Drained, it gets no requests, so its alarm has no data: CloudWatch's own alarms turn",
+    );
+    say(
+        "  INSUFFICIENT_DATA by themselves, the local ones are told to. From here on the demo wakes the function as its",
+    );
+    say(
+        "  schedule would. Silence is not health: first nothing happens for the dwell (4 s), then a probe share is tried.",
+    );
+    scene.no_data("catalog-v1")?;
+    scene.wake_until(CATALOG, "InsideDwell")?;
+    scene.wake_until(CATALOG, "Failback")?;
+    let probe = scene.route(CATALOG)?;
+    show(CATALOG, &[("shifted", &shifted), ("probe", &probe)]);
+    has_weight(&probe, "catalog-v1", |weight| (1..60).contains(&weight))?;
+
+    say("\n  A step that nobody sends requests through proves nothing, so it is not left.");
+    scene.wake_until(CATALOG, "Unproven")?;
+    say(
+        "  Requests without errors come in, and the next step is taken; then all of it is given back.",
+    );
+    scene.requests(&["catalog-v1", "catalog-v2"], 0.2)?;
+    scene.wake_until(CATALOG, "Failback")?;
+    let step = scene.route(CATALOG)?;
+    let probe_weight = probe.weight("catalog-v1").unwrap_or_default();
+    has_weight(&step, "catalog-v1", |weight| {
+        (probe_weight + 1..60).contains(&weight)
+    })?;
+    scene.wake_until(CATALOG, "Unproven")?;
+    scene.requests(&["catalog-v1", "catalog-v2"], 0.2)?;
+    scene.wake_until(CATALOG, "Restore")?;
+    let restored = scene.route(CATALOG)?;
+    let moments = [
+        ("before", &before),
+        ("shifted", &shifted),
+        ("probe", &probe),
+        ("step", &step),
+        ("restored", &restored),
+    ];
+    show(CATALOG, &moments);
+    ensure(
+        restored.weights() == before.weights(),
+        "the original weights are back",
+        || format!("{:?}", restored.weights()),
+    )?;
+    same_but_for_weights(&before, &restored)
+}
+
+fn duplicate(scene: &mut Scene) -> Result<()> {
+    say("\n== duplicate: the same event twice does the work once");
+    let before = scene.route(INVENTORY)?;
+    let shifted = fail(scene, INVENTORY, "inventory-a", "Failover")?;
+    say("\n  SNS delivers at least once. Here is the same notice twice more:");
+    scene.turn_page()?;
+    scene.notice_again("inventory-a")?;
+    scene.notice_again("inventory-a")?;
+    let answer = scene.logged(INVENTORY, "AlreadyShifted", 2)?;
+    say(format_args!("    {}, twice", answer.line()));
+    let after = scene.route(INVENTORY)?;
+    show(
+        INVENTORY,
+        &[
+            ("before", &before),
+            ("shifted", &shifted),
+            ("after two more notices", &after),
+        ],
+    );
+    let versions = || {
+        format!(
+            "versions {:?}, then {:?}",
+            shifted.version(),
+            after.version()
+        )
+    };
+    ensure(
+        after.version() == shifted.version(),
+        "the route was not written again",
+        versions,
+    )?;
+    say(format_args!(
+        "    The route is still at version {}: it was not written again.",
+        after.version().unwrap_or_default()
+    ));
+    scene.requests(&["inventory-a"], 0.2)
+}
+
+fn standby(scene: &mut Scene) -> Result<()> {
+    say("\n== standby: a node without equals is relieved by a standby");
+    say(
+        "  search-green has weight 0, so no data vouches for it. The policy does: it is declared ready.",
+    );
+    let before = scene.route(SEARCH)?;
+    let shifted = fail(scene, SEARCH, "search-blue", "Failover")?;
+    show(SEARCH, &[("before", &before), ("shifted", &shifted)]);
+    same_but_for_weights(&before, &shifted)?;
+    has_weight(&shifted, "search-green", |weight| weight == 100)?;
+    scene.requests(&["search-blue"], 0.2)
+}
+
+fn person(scene: &mut Scene) -> Result<()> {
+    say("\n== person: a person's edit is left alone");
+    let before = scene.route(CART)?;
+    scene.wake()?;
+    say("  Somebody sets the cart's weights to 20 and 80 by hand, with the API and nothing else.");
+    scene.edit(
+        CART,
+        &before.spec_with(|node| if node == "cart-a" { 20 } else { 80 }),
+    )?;
+    scene.wake()?;
+    let edited = scene.route(CART)?;
+    let after = fail(scene, CART, "cart-a", "PersonEdited")?;
+    show(
+        CART,
+        &[
+            ("before", &before),
+            ("edited", &edited),
+            ("cart-a fails", &after),
+        ],
+    );
+    ensure(
+        after.version() == edited.version(),
+        "the edit is left alone",
+        || format!("{:?}", after.weights()),
+    )?;
+
+    say(
+        "\n  They give the route back, by an event on Meshwarden's bus, and the failure is dealt with.",
+    );
+    scene.turn_page()?;
+    scene.release(CART)?;
+    let decision = scene.logged(CART, "Failover", 1)?;
+    say(format_args!("    {}", decision.line()));
+    let released = scene.route(CART)?;
+    show(CART, &[("edited", &edited), ("released", &released)]);
+    has_weight(&released, "cart-a", |weight| weight == 0)?;
+    scene.requests(&["cart-a"], 0.2)
+}
+
+fn common_cause(scene: &mut Scene) -> Result<()> {
+    say("\n== common-cause: everything fails at once, so nothing is moved");
+    say("  All three nodes of payments fail in the same moment, as they do when a database dies.");
+    let before = scene.route(PAYMENTS)?;
+    scene.requests(&["payments-a", "payments-b", "payments-c"], 60.0)?;
+    let decision = scene.logged(PAYMENTS, "CommonCause", 1)?;
+    say(format_args!("    {}", decision.line()));
+    let after = scene.route(PAYMENTS)?;
+    show(PAYMENTS, &[("before", &before), ("all three fail", &after)]);
+    ensure(
+        after.version() == before.version(),
+        "nothing is moved",
+        || format!("{:?}", after.weights()),
+    )?;
+    scene.requests(&["payments-a", "payments-b", "payments-c"], 0.2)
+}
+
+/// Puts errors of one node into CloudWatch, and waits for what the function makes of it by itself.
+fn fail(scene: &mut Scene, route: RouteName, node: &str, reason: &str) -> Result<Route> {
+    say(format_args!(
+        "  60 % of the requests to {node} fail. The demo puts that into CloudWatch, and does nothing else."
+    ));
+    let started = Instant::now();
+    scene.requests(&[node], 60.0)?;
+    let decision = scene.logged(route, reason, 1)?;
+    let seconds = started.elapsed().as_secs_f32();
+    let state = scene.alarm_state(node)?;
+    ensure(state == "ALARM", "the alarm is on", || {
+        format!("it is {state}")
+    })?;
+    say(format_args!(
+        "  Metric, alarm ({state}), SNS, function, weights: {seconds:.1} s."
+    ));
+    say(format_args!("    {}", decision.line()));
+    scene.route(route)
+}
+
+fn show(route: RouteName, moments: &[(&str, &Route)]) {
+    say("");
+    say(table(route, moments));
+}
+
+fn has_weight(route: &Route, node: &str, is_right: impl Fn(u64) -> bool) -> Result<()> {
+    let right = route.weight(node).is_some_and(is_right);
+    ensure(right, &format!("the weight of {node} is as told"), || {
+        format!("the weights are {:?}", route.weights())
+    })
+}
+
+fn same_but_for_weights(before: &Route, after: &Route) -> Result<()> {
+    let same = before.all_but_weights() == after.all_but_weights();
+    ensure(same, "only weights were changed", || {
+        after.all_but_weights().to_string()
+    })?;
+    say("    Match, headers, retries, timeouts and priority of the route are what they were.");
+    Ok(())
+}

@@ -1,0 +1,291 @@
+//! The demo mesh: infra/local/demo-mesh, put through the App Mesh API, and an alarm for each of its nodes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, Result};
+use crate::http::{Client, segment};
+use crate::local_aws::LocalAws;
+use crate::workspace::Workspace;
+
+const FOLDER: &str = "infra/local/demo-mesh";
+
+/// The mesh's name.
+pub(crate) const MESH: &str = "shop";
+
+/// What the demo's alarms have before the name of the node.
+const ALARM_PREFIX: &str = "shop-";
+
+/// The period of the demo's alarms.
+const PERIOD_SECONDS: u64 = 10;
+
+/// The namespace of the demo's metrics.
+const NAMESPACE: &str = "Shop";
+
+/// A resource kind: its member in the files, and where it is created. In the order in which the kinds refer to each
+/// other.
+struct Kind {
+    member: &'static str,
+    /// The collection's path, and the member that names the parent where there is one.
+    collection: &'static str,
+    parent: Option<&'static str>,
+    children: &'static str,
+}
+
+const KINDS: [Kind; 6] = [
+    Kind::of_mesh("virtualNodes"),
+    Kind::of_mesh("virtualRouters"),
+    Kind {
+        member: "routes",
+        collection: "virtualRouter",
+        parent: Some("virtualRouterName"),
+        children: "routes",
+    },
+    Kind::of_mesh("virtualServices"),
+    Kind::of_mesh("virtualGateways"),
+    Kind {
+        member: "gatewayRoutes",
+        collection: "virtualGateway",
+        parent: Some("virtualGatewayName"),
+        children: "gatewayRoutes",
+    },
+];
+
+impl Kind {
+    const fn of_mesh(name: &'static str) -> Self {
+        Self {
+            member: name,
+            collection: name,
+            parent: None,
+            children: "",
+        }
+    }
+
+    fn path(&self, body: &Value) -> String {
+        match self.parent {
+            None => format!("meshes/{MESH}/{}", self.collection),
+            Some(parent) => {
+                let parent = body.get(parent).and_then(Value::as_str).unwrap_or_default();
+                format!(
+                    "meshes/{MESH}/{}/{}/{}",
+                    self.collection,
+                    segment(parent),
+                    self.children
+                )
+            }
+        }
+    }
+}
+
+/// Creates the mesh and all that is in it. Returns how many resources there are.
+pub(crate) fn load(workspace: &Workspace, client: &Client, app_mesh: &str) -> Result<usize> {
+    let files = read(workspace)?;
+    let mut created = 0;
+    let mut create = |path: &str, body: &Value| {
+        created += 1;
+        client
+            .put(&format!("{app_mesh}/v20190125/{path}"), body)?
+            .success(path)
+    };
+    for mesh in files.iter().filter_map(|file| file.get("mesh")) {
+        create("meshes", mesh)?;
+    }
+    for kind in &KINDS {
+        for body in bodies(&files, kind.member) {
+            let path = kind.path(body);
+            let mut body = body.clone();
+            if let (Some(parent), Some(members)) = (kind.parent, body.as_object_mut()) {
+                members.shift_remove(parent);
+            }
+            create(&path, &body)?;
+        }
+    }
+    Ok(created)
+}
+
+/// Gives each virtual node an alarm on its error rate that acts through the topic, and requests without errors to those
+/// that get any. The alarms act only from then on: a stack that starts is no reason to wake anybody.
+pub(crate) fn put_alarms(workspace: &Workspace, aws: &mut LocalAws, topic: &str) -> Result<usize> {
+    let files = read(workspace)?;
+    let nodes: Vec<&str> = nodes(&files).collect();
+    for node in &nodes {
+        aws.call("cloudwatch", "put_metric_alarm", &alarm(node, topic))?;
+    }
+    // As old as they can be and still count, so that they are out of the way when something fails.
+    let then = now() - PERIOD_SECONDS + 1;
+    let served = nodes.iter().filter(|node| is_served(&files, node));
+    let served: Vec<Value> = served.map(|node| requests(node, 0.2, then)).collect();
+    aws.call("cloudwatch", "put_metric_data", &metric_data(&served))?;
+    let names: Vec<String> = nodes.iter().map(|node| alarm_name(node)).collect();
+    aws.call(
+        "cloudwatch",
+        "enable_alarm_actions",
+        &json!({"AlarmNames": names}),
+    )?;
+    Ok(nodes.len())
+}
+
+/// Some requests to a node in some second of Unix time, of which so many percent failed.
+pub(crate) fn requests(node: &str, errors: f64, second: u64) -> Value {
+    // Far more good ones than bad ones, so that an average forgets the bad ones quickly.
+    let count = if errors > 5.0 { 20 } else { 2000 };
+    json!({
+        "MetricName": metric_name(node), "Dimensions": dimensions(node), "Unit": "Percent",
+        "Timestamp": second, "Values": [errors], "Counts": [count],
+    })
+}
+
+/// This second of Unix time.
+pub(crate) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+/// The parameters that put data into CloudWatch.
+pub(crate) fn metric_data(data: &[Value]) -> Value {
+    json!({"Namespace": NAMESPACE, "MetricData": data})
+}
+
+/// The name of a node's alarm.
+pub(crate) fn alarm_name(node: &str) -> String {
+    format!("{ALARM_PREFIX}{node}")
+}
+
+fn alarm(node: &str, topic: &str) -> Value {
+    json!({
+        "AlarmName": alarm_name(node),
+        "AlarmDescription": format!("more than 5 % of the requests to {node} fail"),
+        "Namespace": NAMESPACE,
+        "MetricName": metric_name(node),
+        "Dimensions": dimensions(node),
+        "Statistic": "Average",
+        "Period": PERIOD_SECONDS,
+        "EvaluationPeriods": 1,
+        "Threshold": 5.0,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "missing",
+        "ActionsEnabled": false,
+        "AlarmActions": [topic],
+        "OKActions": [topic],
+    })
+}
+
+/// The node's name is in the metric's too: the local alarm evaluation does not tell dimensions apart.
+fn metric_name(node: &str) -> String {
+    format!("ErrorRate-{node}")
+}
+
+/// By these the function finds the node that an alarm speaks of.
+fn dimensions(node: &str) -> Value {
+    json!([{"Name": "Mesh", "Value": MESH}, {"Name": "VirtualNode", "Value": node}])
+}
+
+fn read(workspace: &Workspace) -> Result<Vec<Value>> {
+    let folder = workspace.file(FOLDER);
+    let entries = fs::read_dir(&folder).map_err(Failure::file("list", &folder))?;
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    // The same order everywhere, whatever the file system's.
+    paths.sort();
+    paths.into_iter().map(read_file).collect()
+}
+
+fn read_file(path: PathBuf) -> Result<Value> {
+    let text = fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
+    serde_json::from_str(&text).map_err(|why| Failure::Unreadable {
+        path,
+        why: why.to_string(),
+    })
+}
+
+fn bodies<'a>(files: &'a [Value], member: &'static str) -> impl Iterator<Item = &'a Value> {
+    files
+        .iter()
+        .filter_map(move |file| file.get(member)?.as_array())
+        .flatten()
+}
+
+fn nodes(files: &[Value]) -> impl Iterator<Item = &str> {
+    bodies(files, "virtualNodes").filter_map(|node| node.get("virtualNodeName")?.as_str())
+}
+
+/// Whether a node gets requests: it is the target of no route at all, or of one that gives it weight.
+fn is_served(files: &[Value], node: &str) -> bool {
+    let targets = || bodies(files, "routes").flat_map(|route| weighted_targets(route.get("spec")));
+    let mine =
+        || targets().filter(|target| target.get("virtualNode").is_some_and(|name| name == node));
+    mine().next().is_none()
+        || mine().any(|target| target.get("weight").and_then(Value::as_u64) != Some(0))
+}
+
+/// The weighted targets of a route's spec, of whatever kind it is.
+pub(crate) fn weighted_targets(spec: Option<&Value>) -> impl Iterator<Item = &Value> {
+    let kinds = spec
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(|spec| spec.values());
+    kinds
+        .filter_map(|kind| kind.pointer("/action/weightedTargets")?.as_array())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_of_the_files_is_a_kind_that_is_created() {
+        let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
+        assert!(!files.is_empty());
+        for member in files
+            .iter()
+            .filter_map(Value::as_object)
+            .flat_map(|file| file.keys())
+        {
+            assert!(
+                member == "mesh" || KINDS.iter().any(|kind| kind.member == member),
+                "{member}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_target_of_a_route_is_a_node() {
+        let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
+        let nodes: Vec<&str> = nodes(&files).collect();
+        let targets: Vec<&Value> = bodies(&files, "routes")
+            .flat_map(|route| weighted_targets(route.get("spec")))
+            .collect();
+        assert!(!targets.is_empty());
+        for target in targets {
+            assert!(
+                nodes.contains(&target["virtualNode"].as_str().unwrap()),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_standby_gets_no_requests_and_everything_else_does() {
+        let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
+        let idle: Vec<&str> = nodes(&files)
+            .filter(|node| !is_served(&files, node))
+            .collect();
+        assert_eq!(idle, ["recommendations-standby", "search-green"]);
+    }
+
+    #[test]
+    fn children_are_created_under_their_parent() {
+        let body = json!({"virtualRouterName": "a b", "routeName": "r"});
+        assert_eq!(
+            KINDS[2].path(&body),
+            "meshes/shop/virtualRouter/a%20b/routes"
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Plain HTTP and JSON to loopback.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::failure::{Failure, Result};
+
+/// What a server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Lambda's mark of a function that failed.
+    pub(crate) function_error: Option<String>,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The body, where the status says success.
+    pub(crate) fn success(self, what: &str) -> Result<Value> {
+        if self.status == 200 {
+            Ok(self.body)
+        } else {
+            Err(Failure::Refused {
+                what: what.to_owned(),
+                answer: format!("{}: {}", self.status, self.body),
+            })
+        }
+    }
+}
+
+/// A client that takes no proxy from the environment, so that no request leaves this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    agent: ureq::Agent,
+}
+
+impl Client {
+    pub(crate) fn new() -> Self {
+        let config = ureq::Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            // A function's own time-out is a minute; nothing here takes longer.
+            .timeout_global(Some(Duration::from_secs(90)))
+            .build();
+        Self {
+            agent: config.into(),
+        }
+    }
+
+    pub(crate) fn get(&self, url: &str) -> Result<Answer> {
+        read(url, self.agent.get(url).call())
+    }
+
+    pub(crate) fn put(&self, url: &str, body: &Value) -> Result<Answer> {
+        read(url, self.agent.put(url).send_json(body))
+    }
+
+    pub(crate) fn post(&self, url: &str, body: &Value) -> Result<Answer> {
+        read(url, self.agent.post(url).send_json(body))
+    }
+}
+
+fn read(
+    url: &str,
+    response: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<Answer> {
+    let refused = |why: ureq::Error| Failure::Refused {
+        what: url.to_owned(),
+        answer: why.to_string(),
+    };
+    let mut response = response.map_err(refused)?;
+    let function_error = response
+        .headers()
+        .get("x-amz-function-error")
+        .and_then(|value| value.to_str().ok())
+        .map(ToOwned::to_owned);
+    let text = response.body_mut().read_to_string().map_err(refused)?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer {
+        status: response.status().as_u16(),
+        function_error,
+        body,
+    })
+}
+
+/// One path segment, percent-encoded: virtual services are named like hosts, and may hold anything.
+pub(crate) fn segment(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::segment;
+
+    #[test]
+    fn segments_are_encoded() {
+        for (name, encoded) in [
+            ("catalog.shop.local", "catalog.shop.local"),
+            ("a b/c", "a%20b%2Fc"),
+            ("ü", "%C3%BC"),
+        ] {
+            assert_eq!(segment(name), encoded);
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask`: the one entry point for people and CI.
+//!
+//! ```text
+//!   test ──► fmt, clippy, pure tests, set-up, cfn-lint, all tests, docs, cargo-deny
+//!   up ────► .local/venv, control plane, MiniStack, demo mesh, function, template ──► .local/env
+//!   demo ──► the same stack of its own, then failures one after another ──► weights before and after
+//! ```
+//!
+//! This crate never speaks to anything but this machine's loopback interface, apart from what `cargo` and `pip` fetch
+//! to build and set up; and it never ends a process that it did not start.
+
+mod cli;
+mod command;
+mod console;
+mod demo;
+mod demo_mesh;
+mod failure;
+mod http;
+mod interrupt;
+mod local_aws;
+mod process;
+mod setup;
+mod stack;
+mod suite;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Task};
+use failure::Result;
+use workspace::Workspace;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match interrupt::watch().and_then(|()| run(cli.task)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            console::complain(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    let workspace = Workspace::of_this_crate()?;
+    match task {
+        Task::Setup => setup::everything(&workspace),
+        Task::Test { fast } => suite::run(&workspace, fast),
+        Task::Up => stack::up(&workspace),
+        Task::Down => stack::down(&workspace),
+        Task::Invoke { function, event } => stack::invoke(&workspace, &function, &event),
+        Task::Demo { chapter } => demo::run(&workspace, chapter),
+    }
+}

@@ -1,0 +1,112 @@
+//! Where the stack answers, and how any client is told.
+
+use super::Outputs;
+
+/// The account that the stack belongs to. Not a real one.
+pub(crate) const ACCOUNT: &str = "123456789012";
+/// The region that it says it is in.
+pub(crate) const REGION: &str = "us-east-1";
+
+/// Every service that `MiniStack` stands in for here, as the SDKs' variables spell it.
+const SERVICES: [&str; 13] = [
+    "CLOUDFORMATION",
+    "CLOUDWATCH",
+    "CLOUDWATCH_LOGS",
+    "DYNAMODB",
+    "EVENTBRIDGE",
+    "IAM",
+    "LAMBDA",
+    "S3",
+    "SCHEDULER",
+    "SNS",
+    "SQS",
+    "SSM",
+    "STS",
+];
+
+/// The stack's two addresses.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoints {
+    /// The control plane's App Mesh API.
+    pub(crate) app_mesh: String,
+    /// `MiniStack`, for everything else.
+    pub(crate) aws: String,
+}
+
+impl Endpoints {
+    /// What an SDK needs to speak to the stack and to nothing else.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        let fixed = [
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            // What no variable below names goes here too, and not to the real service.
+            ("AWS_ENDPOINT_URL", self.aws.as_str()),
+            ("AWS_ENDPOINT_URL_APP_MESH", self.app_mesh.as_str()),
+        ];
+        let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let services =
+            SERVICES.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.aws.clone()));
+        fixed.into_iter().chain(services).collect()
+    }
+
+    /// The same as a script for a shell to read, with the functions' own variables.
+    pub(crate) fn script(&self, outputs: &Outputs) -> String {
+        let own = [
+            ("MESHWARDEN_TABLE", "StateTable"),
+            ("MESHWARDEN_BUS", "EventBus"),
+            ("MESHWARDEN_TOPIC", "NotificationTopic"),
+        ];
+        let own = own.into_iter().filter_map(|(name, output)| {
+            Some((name.to_owned(), outputs.named(output).ok()?.to_owned()))
+        });
+        let policy = (
+            "MESHWARDEN_POLICY".to_owned(),
+            format!("ssm:{}", super::deploy::POLICY_PARAMETER),
+        );
+        let exports = self.variables().into_iter().chain(own).chain([policy]);
+        let mut script =
+            "# Points SDKs, the AWS CLI and `cargo lambda` at the local stack. Source it.\n\
+                          unset AWS_PROFILE AWS_SESSION_TOKEN\n"
+                .to_owned();
+        script.extend(exports.map(|(name, value)| format!("export {name}='{value}'\n")));
+        script
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_to_the_real_services() {
+        let endpoints = Endpoints {
+            app_mesh: "http://127.0.0.1:1".to_owned(),
+            aws: "http://127.0.0.1:2".to_owned(),
+        };
+        let variables = endpoints.variables();
+        let value = |name: &str| {
+            variables
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.as_str())
+        };
+        assert_eq!(
+            value("AWS_ENDPOINT_URL_APP_MESH"),
+            Some("http://127.0.0.1:1")
+        );
+        assert_eq!(
+            value("AWS_ENDPOINT_URL_DYNAMODB"),
+            Some("http://127.0.0.1:2")
+        );
+        assert_eq!(value("AWS_ENDPOINT_URL"), Some("http://127.0.0.1:2"));
+        let script = endpoints.script(&Outputs::default());
+        assert!(
+            script.contains("export AWS_ENDPOINT_URL_SNS='http://127.0.0.1:2'\n"),
+            "{script}"
+        );
+        assert!(script.contains("unset AWS_PROFILE"), "{script}");
+    }
+}

@@ -1,0 +1,145 @@
+//! The local stack: the control plane, `MiniStack`, and what is deployed into them.
+
+mod deploy;
+mod endpoints;
+mod folder;
+mod servers;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::console::{say, step};
+use crate::demo_mesh;
+use crate::failure::{Failure, Result};
+use crate::http::Client;
+use crate::local_aws::LocalAws;
+use crate::setup;
+use crate::workspace::Workspace;
+
+pub(crate) use deploy::Outputs;
+pub(crate) use endpoints::Endpoints;
+use folder::Folder;
+
+/// What `up` starts, and `down` ends.
+const KEPT: &str = "run";
+
+/// A stack that runs.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) outputs: Outputs,
+    pub(crate) aws: LocalAws,
+    pub(crate) client: Client,
+}
+
+/// A stack that ends when this is dropped, however that comes about.
+#[derive(Debug)]
+pub(crate) struct Borrowed {
+    pub(crate) stack: Stack,
+    // Dropped after the stack, which may still be speaking to what runs in it.
+    _folder: folder::Ending,
+}
+
+/// Starts a stack for the caller alone.
+pub(crate) fn borrow(workspace: &Workspace, name: &str) -> Result<Borrowed> {
+    let folder = Folder::take(workspace.local(name))?.ending();
+    let stack = start(workspace, folder.get())?;
+    Ok(Borrowed {
+        stack,
+        _folder: folder,
+    })
+}
+
+/// Starts the stack that stays.
+pub(crate) fn up(workspace: &Workspace) -> Result<()> {
+    let folder = Folder::take(workspace.local(KEPT))?.ending();
+    if folder.get().runs() {
+        // It is somebody's: it must survive this.
+        folder.keep();
+        return Err(Failure::StackRuns);
+    }
+    let stack = start(workspace, folder.get())?;
+    stack.outputs.write(folder.get())?;
+    let variables = workspace.local("env");
+    fs::write(&variables, stack.endpoints.script(&stack.outputs))
+        .map_err(Failure::file("write", &variables))?;
+    folder.keep();
+    say(format_args!("\nApp Mesh API  {}", stack.endpoints.app_mesh));
+    say(format_args!("AWS services  {}", stack.endpoints.aws));
+    say("\n. .local/env                 point any SDK or the AWS CLI at it");
+    say("cargo xtask invoke route-failover events/route-failover/<event>.json");
+    say("cargo xtask down             end it");
+    Ok(())
+}
+
+/// Ends the stack that stays.
+pub(crate) fn down(workspace: &Workspace) -> Result<()> {
+    let folder = Folder::take(workspace.local(KEPT))?;
+    let ended = folder.end()?;
+    let variables = workspace.local("env");
+    if variables.exists() {
+        fs::remove_file(&variables).map_err(Failure::file("remove", variables))?;
+    }
+    match ended.as_slice() {
+        [] => say("nothing was running"),
+        names => say(format_args!("ended {}", names.join(", "))),
+    }
+    Ok(())
+}
+
+/// Invokes a function of the stack that stays, and prints what it returned.
+pub(crate) fn invoke(workspace: &Workspace, function: &str, event: &Path) -> Result<()> {
+    let outputs = Outputs::read(&workspace.local(KEPT))?;
+    let text = fs::read_to_string(event).map_err(Failure::file("read", event))?;
+    let event = serde_json::from_str(&text).map_err(|why| Failure::Unreadable {
+        path: event.to_path_buf(),
+        why: why.to_string(),
+    })?;
+    let report = outputs.invoke(&Client::new(), function, &event)?;
+    say(format_args!("{report:#}"));
+    Ok(())
+}
+
+impl Stack {
+    /// Invokes a function with an event, and returns its report.
+    pub(crate) fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
+        self.outputs.invoke(&self.client, function, event)
+    }
+}
+
+fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
+    folder.end()?;
+    say("local stack");
+    setup::python(workspace)?;
+    let control_plane = servers::build_control_plane(workspace)?;
+    let package = deploy::package(workspace, "route-failover")?;
+    let client = Client::new();
+    let app_mesh = step("start the control plane", |_| {
+        servers::start_control_plane(&control_plane, folder)
+    })?;
+    let aws = step("start MiniStack", |_| {
+        servers::start_ministack(workspace, folder, &client)
+    })?;
+    let endpoints = Endpoints { app_mesh, aws };
+    let resources = step("load the demo mesh", |_| {
+        demo_mesh::load(workspace, &client, &endpoints.app_mesh)
+    })?;
+    let mut aws = LocalAws::open(workspace, &endpoints)?;
+    let outputs = step("deploy infra/template.yaml", |progress| {
+        deploy::deploy(workspace, folder, &mut aws, &endpoints, &package, progress)
+    })?;
+    let alarms = step("alarms on the demo mesh", |_| {
+        demo_mesh::put_alarms(workspace, &mut aws, outputs.named("AlarmTopic")?)
+    })?;
+    say(format_args!(
+        "  {resources} mesh resources, {alarms} alarms"
+    ));
+    Ok(Stack {
+        endpoints,
+        outputs,
+        aws,
+        client,
+    })
+}

@@ -1,0 +1,159 @@
+//! The two servers: the control plane, and `MiniStack`.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::endpoints::{ACCOUNT, REGION};
+use super::folder::Folder;
+use crate::command::Run;
+use crate::console::step;
+use crate::failure::{Failure, Result};
+use crate::http::Client;
+use crate::interrupt;
+use crate::process::{Record, log_file};
+use crate::workspace::Workspace;
+
+/// Each is ready within a second on an idle machine; a busy one gets this.
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+pub(super) fn build_control_plane(workspace: &Workspace) -> Result<PathBuf> {
+    let messages = step("build the control plane", |progress| {
+        Run::cargo(workspace.root())
+            .args([
+                "build",
+                "--locked",
+                "--package",
+                "control-plane",
+                "--bin",
+                "control-plane",
+            ])
+            .args(["--message-format", "json-render-diagnostics"])
+            .condensed(progress)
+    })?;
+    let executable = messages.iter().find_map(|message| {
+        let message: Value = serde_json::from_str(message).ok()?;
+        (message.get("target")?.get("name")? == "control-plane").then_some(())?;
+        Some(PathBuf::from(message.get("executable")?.as_str()?))
+    });
+    executable.ok_or_else(|| Failure::Refused {
+        what: "cargo build".to_owned(),
+        answer: "without naming the control plane's executable".to_owned(),
+    })
+}
+
+/// Starts it on a port of its own choice, and returns where it answers.
+pub(super) fn start_control_plane(program: &Path, folder: &Folder) -> Result<String> {
+    let mut command = Command::new(program);
+    command.args([
+        "--api",
+        "127.0.0.1:0",
+        "--account",
+        ACCOUNT,
+        "--region",
+        REGION,
+    ]);
+    let record = Record::start("control-plane", command, folder.path())?;
+    let log = log_file(folder.path(), &record.name);
+    until_ready(&record, &log, || {
+        // A line is whole once the next one has begun or it has its end.
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        text.split_inclusive('\n').find_map(|line| {
+            line.strip_suffix('\n')?
+                .strip_prefix("api ")
+                .map(ToOwned::to_owned)
+        })
+    })
+}
+
+/// Starts it on a free port, and returns where it answers.
+pub(super) fn start_ministack(
+    workspace: &Workspace,
+    folder: &Folder,
+    client: &Client,
+) -> Result<String> {
+    let scratch = folder.path().join("ministack");
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch).map_err(Failure::file("empty", &scratch))?;
+    }
+    fs::create_dir_all(&scratch).map_err(Failure::file("create", &scratch))?;
+    let port = free_port()?;
+    let address = format!("http://127.0.0.1:{port}");
+    let record = Record::start(
+        "ministack",
+        ministack(workspace, &scratch, &address, port),
+        folder.path(),
+    )?;
+    let log = log_file(folder.path(), &record.name);
+    until_ready(&record, &log, || {
+        let answer = client.get(&format!("{address}/_ministack/ready")).ok()?;
+        (answer.body.get("status")? == "completed").then(|| address.clone())
+    })
+}
+
+fn ministack(workspace: &Workspace, scratch: &Path, address: &str, port: u16) -> Command {
+    let mut command = Command::new(workspace.venv_program("python"));
+    command
+        .arg(workspace.file("infra/local/ministack_server.py"))
+        .arg(port.to_string())
+        .current_dir(scratch);
+    // The functions inherit its environment, so it gets only what is meant for them and it.
+    command
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command
+        .env("GATEWAY_PORT", port.to_string())
+        .env("MINISTACK_HOST", "127.0.0.1")
+        .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
+        .env("MINISTACK_REGION", REGION)
+        .env("AWS_ENDPOINT_URL", address)
+        .env("TMPDIR", scratch)
+        .env("STATE_DIR", scratch.join("state"))
+        .env("S3_DATA_DIR", scratch.join("s3"))
+        // Listeners that nobody here needs, on ports that may be taken.
+        .env("IOT_MTLS_ENABLED", "0")
+        .env("SFTP_ENABLED", "0")
+        // It runs functions as processes; it must not look for a Docker daemon.
+        .env(
+            "DOCKER_HOST",
+            format!("unix://{}", scratch.join("none").display()),
+        );
+    command
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Result<u16> {
+    let bound = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    Ok(bound.map_err(Failure::file("bind", "127.0.0.1"))?.port())
+}
+
+fn until_ready<T>(record: &Record, log: &Path, mut look: impl FnMut() -> Option<T>) -> Result<T> {
+    let found = interrupt::poll(READY_WITHIN, || match look() {
+        Some(found) => Ok(Some(found)),
+        None if record.runs() => Ok(None),
+        None => {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let tail = text
+                .lines()
+                .rev()
+                .take(10)
+                .map(ToOwned::to_owned)
+                .collect::<Vec<_>>();
+            let tail = tail.into_iter().rev().collect();
+            Err(Failure::Command {
+                command: record.name.clone(),
+                status: "an early end".to_owned(),
+                tail,
+            })
+        }
+    })?;
+    found.ok_or_else(|| Failure::NotReady {
+        what: record.name.clone(),
+        seconds: READY_WITHIN.as_secs(),
+        log: log.to_path_buf(),
+    })
+}

@@ -1,0 +1,49 @@
+//! Where things are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Result};
+
+/// The checkout that this crate belongs to.
+#[derive(Clone, Debug)]
+pub(crate) struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// Two folders above this crate.
+    pub(crate) fn of_this_crate() -> Result<Self> {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = here.join("../..");
+        let root = fs::canonicalize(&root).map_err(Failure::file("find", root))?;
+        Ok(Self { root })
+    }
+
+    /// The root.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A file of the checkout.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// What was installed or started here, all of it under one folder that may be deleted at any time.
+    pub(crate) fn local(&self, path: &str) -> PathBuf {
+        self.root.join(".local").join(path)
+    }
+
+    /// A file that cargo builds.
+    pub(crate) fn target(&self, path: &str) -> PathBuf {
+        std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| self.root.join("target"), PathBuf::from)
+            .join(path)
+    }
+
+    /// A program of the virtual environment.
+    pub(crate) fn venv_program(&self, name: &str) -> PathBuf {
+        self.local("venv/bin").join(name)
+    }
+}

@@ -1,0 +1,71 @@
+//! Carries our own JSON through the SDK. Its typed structures drop members that they don't know, so a spec never passes
+//! through them: the SDK signs, retries, times out and types errors, and the model reads and writes the bodies.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
+use bytes::Bytes;
+
+/// Keeps the body of the answer as it came.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeepBody(Arc<Mutex<Bytes>>);
+
+impl KeepBody {
+    pub(super) fn body(&self) -> Bytes {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Intercept for KeepBody {
+    fn name(&self) -> &'static str {
+        "KeepBody"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response().body().bytes().ok_or("the answer's body is a stream")?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Bytes::copy_from_slice(body);
+        Ok(())
+    }
+}
+
+/// Sends this body instead of the one that the SDK wrote, and says which version it was based on.
+#[derive(Clone, Debug)]
+pub(super) struct SendBody {
+    pub(super) body: Vec<u8>,
+    pub(super) if_version: u64,
+}
+
+/// Makes a write conditional on the resource's version. Plain AWS ignored it.
+pub(super) const IF_VERSION: &str = "x-meshwarden-if-version";
+
+impl Intercept for SendBody {
+    fn name(&self) -> &'static str {
+        "SendBody"
+    }
+
+    // Before the retry loop, so that every attempt carries and signs the same.
+    fn modify_before_retry_loop(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        *request.body_mut() = SdkBody::from(self.body.as_slice());
+        request.headers_mut().insert("content-length", self.body.len().to_string());
+        request.headers_mut().insert(IF_VERSION, self.if_version.to_string());
+        Ok(())
+    }
+}

@@ -1,0 +1,66 @@
+//! Events over EventBridge.
+
+use async_trait::async_trait;
+use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use ports::{BusEvent, EventBus, PortError, PortErrorKind};
+
+use crate::call::call;
+use crate::lazy::Lazy;
+
+/// How many entries one `PutEvents` takes.
+const BATCH: usize = 10;
+
+/// The source of all our events.
+const SOURCE: &str = "meshwarden";
+
+/// An event bus.
+#[derive(Clone, Debug)]
+pub struct Bus {
+    client: Lazy<Client>,
+    name: String,
+}
+
+impl Bus {
+    pub(crate) fn new(client: Lazy<Client>, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+
+    fn entry(&self, event: &BusEvent) -> PutEventsRequestEntry {
+        PutEventsRequestEntry::builder()
+            .event_bus_name(&self.name)
+            .source(SOURCE)
+            .detail_type(&event.detail_type)
+            .detail(event.detail.to_string())
+            .set_resources(Some(event.resources.clone()))
+            .build()
+    }
+}
+
+#[async_trait]
+impl EventBus for Bus {
+    async fn put(&self, events: &[BusEvent]) -> Result<(), PortError> {
+        let what = || format!("put {} events on bus `{}`", events.len(), self.name);
+        for batch in events.chunks(BATCH) {
+            let entries = batch.iter().map(|event| self.entry(event)).collect();
+            let request = self.client.client().put_events().set_entries(Some(entries));
+            let answer = call(what, request.send()).await?;
+            // The call succeeds even when every one of its entries was refused.
+            if answer.failed_entry_count() != 0 {
+                let refused = answer.entries().iter().find_map(|entry| {
+                    Some((entry.error_code()?.to_owned(), entry.error_message().unwrap_or_default().to_owned()))
+                });
+                let (code, message) = refused.unwrap_or_default();
+                let kind = match code.as_str() {
+                    "ThrottlingException" => PortErrorKind::Throttled,
+                    "InternalFailure" | "InternalException" => PortErrorKind::Unavailable,
+                    "NotAuthorizedForSourceException" | "NotAuthorizedForDetailTypeException" => PortErrorKind::Denied,
+                    _ => PortErrorKind::Other,
+                };
+                let message = format!("{} entries were refused: {code} {message}", answer.failed_entry_count());
+                return Err(PortError::new(what(), kind, message));
+            }
+        }
+        Ok(())
+    }
+}

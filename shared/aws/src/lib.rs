@@ -1,0 +1,120 @@
+//! The ports over the real AWS SDK clients.
+//!
+//! ```text
+//! ports (traits) ◀── AppMesh, CloudWatch, StateTable, Topic, Bus, … ──▶ aws-sdk-* ──▶ AWS, or who answers in its place
+//!                        one HTTP client, one retry policy, one set of time-outs, one classification of errors
+//! ```
+//!
+//! Region, credentials and endpoints come from the SDK's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL_APP_MESH`, …)
+//! and from nothing else.
+//!
+//! This crate never decides anything, never retries by itself, and no SDK type leaves it but in the source of an error.
+
+mod app_mesh;
+mod call;
+mod cloudwatch;
+mod connection;
+mod event_bridge;
+mod lazy;
+mod local;
+mod s3;
+mod sns;
+mod ssm;
+mod state_table;
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use ports::{BuiltInPolicy, EventBus, Notifier, PolicyLocation, PolicySource, ReportStore, ReportsLocation};
+
+pub use app_mesh::AppMesh;
+pub use cloudwatch::CloudWatch;
+pub use connection::{ATTEMPT_TIMEOUT, ATTEMPTS, CONNECT_TIMEOUT, OPERATION_TIMEOUT};
+pub use event_bridge::Bus;
+use lazy::Lazy;
+pub use local::{PolicyFile, ReportsFolder, Unset};
+pub use s3::{PolicyObject, ReportsBucket};
+pub use sns::Topic;
+pub use ssm::PolicyParameter;
+pub use state_table::StateTable;
+
+/// Where all adapters come from: what they share is opened once.
+#[derive(Clone, Debug)]
+pub struct Aws(SdkConfig);
+
+impl Aws {
+    /// Reads the SDK's variables. No call is made; credentials are looked up with the first one.
+    pub async fn open() -> Self {
+        Self(connection::open().await)
+    }
+
+    /// The adapters over a configuration made elsewhere, as tests do.
+    #[must_use]
+    pub fn with_config(config: SdkConfig) -> Self {
+        Self(config)
+    }
+
+    /// The mesh ports.
+    #[must_use]
+    pub fn mesh(&self) -> AppMesh {
+        AppMesh::new(aws_sdk_appmesh::Client::new(&self.0))
+    }
+
+    /// The alarm port.
+    #[must_use]
+    pub fn alarms(&self) -> CloudWatch {
+        CloudWatch::new(aws_sdk_cloudwatch::Client::new(&self.0))
+    }
+
+    /// The state port over the table of this name.
+    #[must_use]
+    pub fn state(&self, table: &str) -> StateTable {
+        let config = aws_sdk_dynamodb::config::Builder::from(&self.0).retry_classifier(state_table::RetryConflicts);
+        StateTable::new(aws_sdk_dynamodb::Client::from_conf(config.build()), table)
+    }
+
+    /// The notifier over the topic with this ARN; unset, notices are only logged.
+    #[must_use]
+    pub fn notifier(&self, topic: Option<&str>) -> Arc<dyn Notifier> {
+        match topic {
+            Some(arn) => Arc::new(Topic::new(Lazy::new(&self.0, aws_sdk_sns::Client::new), arn)),
+            None => Arc::new(Unset),
+        }
+    }
+
+    /// The event bus with this name or ARN; unset, events are only logged.
+    #[must_use]
+    pub fn bus(&self, bus: Option<&str>) -> Arc<dyn EventBus> {
+        match bus {
+            Some(name) => Arc::new(Bus::new(Lazy::new(&self.0, aws_sdk_eventbridge::Client::new), name)),
+            None => Arc::new(Unset),
+        }
+    }
+
+    /// The report store at this place; unset, reports are not kept.
+    #[must_use]
+    pub fn reports(&self, place: Option<&ReportsLocation>) -> Arc<dyn ReportStore> {
+        match place {
+            Some(ReportsLocation::Folder(folder)) => Arc::new(ReportsFolder(folder.clone())),
+            Some(ReportsLocation::S3 { bucket, prefix }) => {
+                Arc::new(ReportsBucket::new(Lazy::new(&self.0, aws_sdk_s3::Client::new), bucket, prefix))
+            }
+            None => Arc::new(Unset),
+        }
+    }
+
+    /// The policy at this place; `built_in` is the document that a function was built with.
+    #[must_use]
+    pub fn policy(&self, place: &PolicyLocation, built_in: &'static str) -> Box<dyn PolicySource> {
+        match place {
+            PolicyLocation::BuiltIn => Box::new(BuiltInPolicy(built_in)),
+            PolicyLocation::File(path) => Box::new(PolicyFile(path.clone())),
+            PolicyLocation::S3 { bucket, key } => {
+                Box::new(PolicyObject::new(Lazy::new(&self.0, aws_sdk_s3::Client::new), bucket, key))
+            }
+            PolicyLocation::Ssm { parameter } => {
+                Box::new(PolicyParameter::new(Lazy::new(&self.0, aws_sdk_ssm::Client::new), parameter))
+            }
+        }
+    }
+}

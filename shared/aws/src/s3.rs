@@ -1,0 +1,60 @@
+//! Reports and the policy in S3.
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use ports::{PolicySource, PortError, PortErrorKind, ReportStore};
+
+use crate::call::{call, within_deadline};
+use crate::lazy::Lazy;
+
+/// A bucket that keeps reports.
+#[derive(Clone, Debug)]
+pub struct ReportsBucket {
+    client: Lazy<Client>,
+    bucket: String,
+    prefix: String,
+}
+
+impl ReportsBucket {
+    pub(crate) fn new(client: Lazy<Client>, bucket: impl Into<String>, prefix: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into(), prefix: prefix.into() }
+    }
+}
+
+#[async_trait]
+impl ReportStore for ReportsBucket {
+    async fn put(&self, name: &str, body: &[u8]) -> Result<String, PortError> {
+        let (bucket, key) = (&self.bucket, format!("{}{name}", self.prefix));
+        let place = format!("s3://{bucket}/{key}");
+        let request = self.client.client().put_object().bucket(bucket).key(&key).body(ByteStream::from(body.to_vec()));
+        call(|| format!("store report {place}"), request.send()).await?;
+        Ok(place)
+    }
+}
+
+/// An object that holds the policy.
+#[derive(Clone, Debug)]
+pub struct PolicyObject {
+    client: Lazy<Client>,
+    bucket: String,
+    key: String,
+}
+
+impl PolicyObject {
+    pub(crate) fn new(client: Lazy<Client>, bucket: impl Into<String>, key: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into(), key: key.into() }
+    }
+}
+
+#[async_trait]
+impl PolicySource for PolicyObject {
+    async fn read(&self) -> Result<String, PortError> {
+        let what = || format!("read the policy s3://{}/{}", self.bucket, self.key);
+        let request = self.client.client().get_object().bucket(&self.bucket).key(&self.key);
+        let answer = call(what, request.send()).await?;
+        let cut = |why: String| PortError::new(what(), PortErrorKind::Unavailable, why);
+        let body = within_deadline(what, answer.body.collect()).await?.map_err(|error| cut(error.to_string()))?;
+        String::from_utf8(body.to_vec()).map_err(|_| PortError::new(what(), PortErrorKind::Other, "it is not UTF-8 text"))
+    }
+}

@@ -1,0 +1,169 @@
+//! A function's configuration: read once at start, from the environment variables that `Config` lists.
+
+use ports::{LocationError, PolicyLocation, ReportsLocation};
+
+/// What a function is told by its environment. A variable that is set to nothing counts as unset, because a template
+/// can't leave one out on a condition as easily as it can leave it empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `MESHWARDEN_POLICY`: where the policy document lies; unset: the built-in one.
+    pub policy: PolicyLocation,
+    /// `MESHWARDEN_TABLE`: the DynamoDB table that holds the state; unset: `meshwarden`.
+    pub table: String,
+    /// `MESHWARDEN_BUS`: name or ARN of the event bus for Meshwarden's own events; unset: they are only logged.
+    pub bus: Option<String>,
+    /// `MESHWARDEN_TOPIC`: ARN of the SNS topic for notices; unset: they are only logged.
+    pub topic: Option<String>,
+    /// `MESHWARDEN_REPORTS`: where reports go; unset: they are not kept.
+    pub reports: Option<ReportsLocation>,
+    /// `MESHWARDEN_LOG`: what is logged, in the directives of `tracing`; unset: `info`.
+    pub log: String,
+}
+
+/// Which variable is wrong, and how to mend it, in one line.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read the configuration: {variable}: {problem}")]
+pub struct ConfigError {
+    variable: &'static str,
+    problem: Problem,
+}
+
+/// What is wrong with a variable.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    #[error("`{given}` is no table's name; give 3 to 255 letters, digits, `_`, `.` or `-`")]
+    Table { given: String },
+    #[error("`{given}` is no event bus; give its name or its ARN")]
+    Bus { given: String },
+    #[error("`{given}` is no topic's ARN; give `arn:aws:sns:REGION:ACCOUNT:NAME`")]
+    Topic { given: String },
+    #[error("`{given}` is no log directive ({why}); give a level, as in `info`, or `target=level`")]
+    Log { given: String, why: String },
+}
+
+impl Config {
+    /// Reads the configuration; `lookup` gives a variable's value.
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let set = |variable: &str| lookup(variable).filter(|value| !value.is_empty());
+        Ok(Self {
+            policy: read(set("MESHWARDEN_POLICY"), "MESHWARDEN_POLICY", |text| Ok(PolicyLocation::parse(&text)?))?
+                .unwrap_or(PolicyLocation::BuiltIn),
+            table: read(set("MESHWARDEN_TABLE"), "MESHWARDEN_TABLE", table)?.unwrap_or_else(|| "meshwarden".to_owned()),
+            bus: read(set("MESHWARDEN_BUS"), "MESHWARDEN_BUS", bus)?,
+            topic: read(set("MESHWARDEN_TOPIC"), "MESHWARDEN_TOPIC", topic)?,
+            reports: read(set("MESHWARDEN_REPORTS"), "MESHWARDEN_REPORTS", |text| Ok(ReportsLocation::parse(&text)?))?,
+            log: read(set("MESHWARDEN_LOG"), "MESHWARDEN_LOG", log)?.unwrap_or_else(|| "info".to_owned()),
+        })
+    }
+}
+
+fn read<T>(
+    value: Option<String>,
+    variable: &'static str,
+    parse: impl FnOnce(String) -> Result<T, Problem>,
+) -> Result<Option<T>, ConfigError> {
+    value.map(parse).transpose().map_err(|problem| ConfigError { variable, problem })
+}
+
+/// The naming rules of `CreateTable`.
+fn table(given: String) -> Result<String, Problem> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    if (3..=255).contains(&given.len()) && given.bytes().all(allowed) { Ok(given) } else { Err(Problem::Table { given }) }
+}
+
+/// The naming rules of `PutEvents`' `EventBusName`, which may also be an ARN.
+fn bus(given: String) -> Result<String, Problem> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'/' | b':');
+    let shaped = given.starts_with("arn:") == given.contains(':');
+    if given.len() <= 1600 && shaped && given.bytes().all(allowed) { Ok(given) } else { Err(Problem::Bus { given }) }
+}
+
+fn topic(given: String) -> Result<String, Problem> {
+    let parts: Vec<_> = given.split(':').collect();
+    let well_formed = match parts.as_slice() {
+        ["arn", partition, "sns", region, account, name] => {
+            [partition, region, name].iter().all(|part| !part.is_empty())
+                && account.len() == 12
+                && account.bytes().all(|byte| byte.is_ascii_digit())
+        }
+        _ => false,
+    };
+    if well_formed { Ok(given) } else { Err(Problem::Topic { given }) }
+}
+
+fn log(given: String) -> Result<String, Problem> {
+    match tracing_subscriber::EnvFilter::try_new(&given) {
+        Ok(_) => Ok(given),
+        Err(error) => Err(Problem::Log { given, why: error.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let found = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Config::from_env(found)
+    }
+
+    #[test]
+    fn unset_and_empty_mean_the_defaults() {
+        let expected = Config {
+            policy: PolicyLocation::BuiltIn,
+            table: "meshwarden".into(),
+            bus: None,
+            topic: None,
+            reports: None,
+            log: "info".into(),
+        };
+        assert_eq!(config(&[]), Ok(expected.clone()));
+        let variables = ["POLICY", "TABLE", "BUS", "TOPIC", "REPORTS", "LOG"].map(|name| format!("MESHWARDEN_{name}"));
+        let empty: Vec<_> = variables.iter().map(|name| (name.as_str(), "")).collect();
+        assert_eq!(config(&empty), Ok(expected));
+    }
+
+    #[test]
+    fn everything_set() {
+        let read = config(&[
+            ("MESHWARDEN_POLICY", "ssm:/meshwarden/policy"),
+            ("MESHWARDEN_TABLE", "meshwarden-prod"),
+            ("MESHWARDEN_BUS", "arn:aws:events:eu-west-1:123456789012:event-bus/mesh"),
+            ("MESHWARDEN_TOPIC", "arn:aws:sns:eu-west-1:123456789012:mesh-alarms"),
+            ("MESHWARDEN_REPORTS", "s3://reports/mesh"),
+            ("MESHWARDEN_LOG", "warn,route_failover=debug"),
+        ]);
+        let expected = Config {
+            policy: PolicyLocation::Ssm { parameter: "/meshwarden/policy".into() },
+            table: "meshwarden-prod".into(),
+            bus: Some("arn:aws:events:eu-west-1:123456789012:event-bus/mesh".into()),
+            topic: Some("arn:aws:sns:eu-west-1:123456789012:mesh-alarms".into()),
+            reports: Some(ReportsLocation::S3 { bucket: "reports".into(), prefix: "mesh/".into() }),
+            log: "warn,route_failover=debug".into(),
+        };
+        assert_eq!(read, Ok(expected));
+    }
+
+    #[test]
+    fn a_wrong_variable_is_one_line_that_says_how_to_mend_it() {
+        for (variable, value, expected) in [
+            ("MESHWARDEN_POLICY", "s3://rules", "names no object; write `s3://bucket/key`"),
+            ("MESHWARDEN_POLICY", "http://x/y", "unknown scheme; give a path, `s3://bucket/key` or `ssm:/parameter`"),
+            ("MESHWARDEN_TABLE", "mw", "give 3 to 255 letters, digits, `_`, `.` or `-`"),
+            ("MESHWARDEN_TABLE", "mesh warden", "give 3 to 255 letters"),
+            ("MESHWARDEN_BUS", "my bus", "give its name or its ARN"),
+            ("MESHWARDEN_BUS", "a:b", "give its name or its ARN"),
+            ("MESHWARDEN_TOPIC", "mesh-alarms", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
+            ("MESHWARDEN_TOPIC", "arn:aws:sqs:eu-west-1:123456789012:q", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
+            ("MESHWARDEN_REPORTS", "s3://", "names no bucket"),
+            ("MESHWARDEN_LOG", "route=chatty", "give a level, as in `info`, or `target=level`"),
+        ] {
+            let line = config(&[(variable, value)]).unwrap_err().to_string();
+            assert!(line.contains(&format!("{variable}: ")), "{line}");
+            assert!(line.contains(expected), "{line}");
+            assert!(!line.contains('\n'), "{line}");
+        }
+    }
+}

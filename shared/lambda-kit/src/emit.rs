@@ -1,0 +1,205 @@
+//! The log lines and metrics of a report: one JSON line a decision, one line in CloudWatch's embedded metric format an
+//! invocation, and one more for each reason.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::report::Report;
+
+/// The namespace of all metrics.
+pub const NAMESPACE: &str = "Meshwarden";
+
+/// Writes reports as lines. Lambda collects what goes to the standard output.
+pub struct Emitter(Mutex<Box<dyn Write + Send>>);
+
+impl std::fmt::Debug for Emitter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Emitter")
+    }
+}
+
+impl Emitter {
+    /// Writes to `out`.
+    pub fn to(out: impl Write + Send + 'static) -> Self {
+        Self(Mutex::new(Box::new(out)))
+    }
+
+    /// Writes to the standard output.
+    #[must_use]
+    pub fn stdout() -> Self {
+        Self::to(io::stdout())
+    }
+
+    /// Writes the report's lines in one go, so that lines of other invocations don't get between them.
+    pub fn emit(&self, report: &Report, request_id: &str, now: Timestamp) -> io::Result<()> {
+        let mut text = String::new();
+        for line in lines(report, request_id, now) {
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+}
+
+fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
+    let mut lines = Vec::new();
+    for decision in &report.decisions {
+        lines.push(json!({
+            "timestamp": now.to_string(),
+            "level": "INFO",
+            "message": "decision",
+            "function": report.function,
+            "requestId": request_id,
+            "decision": decision,
+        }));
+    }
+    lines.push(invocation(report, request_id, now));
+    for (reason, count) in report.reasons() {
+        lines.push(json!({
+            "_aws": metrics(now, &["Function", "Reason"], &[("Decisions", "Count")]),
+            "Function": report.function,
+            "Reason": reason,
+            "Decisions": count,
+        }));
+    }
+    lines
+}
+
+fn invocation(report: &Report, request_id: &str, now: Timestamp) -> Value {
+    const METRICS: [(&str, &str); 7] = [
+        ("Invocations", "Count"),
+        ("Decisions", "Count"),
+        ("HoldsDuringAlarm", "Count"),
+        ("Overwrote", "Count"),
+        ("KillSwitchOn", "Count"),
+        ("PolicyRejected", "Count"),
+        ("TookMs", "Milliseconds"),
+    ];
+    json!({
+        "_aws": metrics(now, &["Function"], &METRICS),
+        "Function": report.function,
+        "Invocations": 1,
+        "Decisions": report.decisions.len(),
+        "HoldsDuringAlarm": report.signals.holds_during_alarm,
+        "Overwrote": report.signals.overwrote,
+        "KillSwitchOn": u8::from(report.signals.kill_switch_on),
+        "PolicyRejected": u8::from(report.signals.policy_rejected),
+        "TookMs": report.took_ms,
+        "requestId": request_id,
+        "wake": report.wake,
+    })
+}
+
+/// The `_aws` member that makes CloudWatch Logs take metrics out of a line.
+fn metrics(now: Timestamp, dimensions: &[&str], metrics: &[(&str, &str)]) -> Value {
+    let metrics: Vec<_> = metrics.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
+    json!({
+        "Timestamp": now.as_millisecond(),
+        "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::report::{Decision, Signals};
+    use crate::wake::Payload;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn decision(reason: &str) -> Decision {
+        Decision {
+            resource: "mesh/shop/virtualRouter/recs/route/main".into(),
+            decision: "hold".into(),
+            reason: reason.into(),
+            facts: json!({ "until": "2026-11-20T10:05:00Z" }),
+            plan: None,
+            outcome: None,
+        }
+    }
+
+    fn emitted(report: &Report) -> Vec<Value> {
+        let kept = Kept::default();
+        Emitter::to(kept.clone()).emit(report, "r-1", "2026-11-20T10:00:00Z".parse().unwrap()).unwrap();
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert!(text.ends_with('\n'));
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn report() -> Report {
+        Report {
+            function: "route-failover".into(),
+            wake: vec![Payload::Tick],
+            took_ms: 42,
+            signals: Signals { holds_during_alarm: 2, overwrote: 1, kill_switch_on: true, policy_rejected: false },
+            ..Report::of(vec![decision("InsideCooldown"), decision("InsideCooldown"), decision("NoRoute")])
+        }
+    }
+
+    #[test]
+    fn a_line_for_each_decision_names_resource_reason_and_facts() {
+        let lines = emitted(&report());
+        let decisions: Vec<_> = lines.iter().filter(|line| line["message"] == "decision").collect();
+        assert_eq!(decisions.len(), 3);
+        assert_eq!(decisions[2]["decision"]["reason"], "NoRoute");
+        assert_eq!(decisions[0]["decision"]["facts"]["until"], "2026-11-20T10:05:00Z");
+        assert_eq!(decisions[0]["requestId"], "r-1");
+        assert_eq!(decisions[0]["function"], "route-failover");
+    }
+
+    #[test]
+    fn every_metric_that_is_declared_has_a_number_and_every_dimension_a_text() {
+        let mut declared = 0;
+        for line in emitted(&report()).iter().filter(|line| line.get("_aws").is_some()) {
+            assert_eq!(line["_aws"]["Timestamp"], 1_795_168_800_000_i64);
+            let group = &line["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(group["Namespace"], "Meshwarden");
+            for metric in group["Metrics"].as_array().unwrap() {
+                declared += 1;
+                assert!(line[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
+            }
+            for dimension in group["Dimensions"][0].as_array().unwrap() {
+                assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
+            }
+        }
+        assert_eq!(declared, 7 + 2);
+    }
+
+    #[test]
+    fn the_invocation_line_counts() {
+        let lines = emitted(&report());
+        let line = lines.iter().find(|line| line.get("Invocations").is_some()).unwrap();
+        for (metric, expected) in [
+            ("Invocations", 1),
+            ("Decisions", 3),
+            ("HoldsDuringAlarm", 2),
+            ("Overwrote", 1),
+            ("KillSwitchOn", 1),
+            ("PolicyRejected", 0),
+            ("TookMs", 42),
+        ] {
+            assert_eq!(line[metric], expected, "{metric}");
+        }
+        let by_reason: Vec<_> = lines.iter().filter_map(|line| Some((line.get("Reason")?, &line["Decisions"]))).collect();
+        assert_eq!(by_reason, [(&json!("InsideCooldown"), &json!(2)), (&json!("NoRoute"), &json!(1))]);
+    }
+}

@@ -1,0 +1,99 @@
+//! What woke a function: every event shape that AWS sends, read into the little that matters.
+//!
+//! ```text
+//! SQS record ─┐
+//! SNS record ─┼─▶ body or message (JSON text) ─▶ EventBridge event │ direct alarm action │ alarm notice ─▶ Payload
+//! plain event ┘
+//! ```
+//!
+//! An event only wakes: its state is a hint for people, and whoever decides reads the alarm again. So only a name and a
+//! state are required; everything else may be missing, and members that are not known here do not matter.
+
+mod alarm;
+mod envelope;
+
+use jiff::Timestamp;
+use mesh::alarm::{AlarmName, AlarmState};
+use mesh::name::{AccountId, RouteId};
+use serde::Serialize;
+use serde_json::Value;
+
+/// One thing that was delivered. An SQS batch has many, everything else has few.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// The SQS message that brought it. The queue takes failures message by message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// What was delivered.
+    #[serde(flatten)]
+    pub payload: Payload,
+}
+
+/// What a delivery says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Payload {
+    /// An alarm changed its state.
+    Alarm(AlarmWake),
+    /// Look at everything again: the schedule's wake, or a change of alarms that names no new state.
+    Tick,
+    /// Somebody gives a route back that was held for them.
+    Release(Release),
+    /// Something well-formed that is for others.
+    NotOurs {
+        /// What it is, for people.
+        what: String,
+    },
+    /// Something that should have been ours and can't be read.
+    Unreadable {
+        /// Why not.
+        why: String,
+        /// Where in the event, as a path of members.
+        at: String,
+    },
+}
+
+/// An alarm's change of state, as its event tells it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlarmWake {
+    /// The alarm's name.
+    pub name: AlarmName,
+    /// The state that the event speaks of. By the time it is read, the alarm may be in another.
+    pub state: AlarmState,
+    /// The alarm's ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    /// The alarm's region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The alarm's account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// When the state changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// Somebody gives a route back to Meshwarden.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// The route.
+    pub route: RouteId,
+    /// Who releases it.
+    pub by: String,
+}
+
+/// Reads an event. Whatever it holds, this gives a delivery for each of its parts and never fails as a whole.
+#[must_use]
+pub fn parse(event: &Value) -> Vec<Delivery> {
+    envelope::deliveries(event)
+}
+
+/// Whether the event came from an SQS queue, which wants its answer message by message.
+#[must_use]
+pub fn is_batch(event: &Value) -> bool {
+    envelope::is_batch(event)
+}

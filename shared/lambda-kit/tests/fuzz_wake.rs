@@ -1,0 +1,55 @@
+//! Whatever comes, reading an event ends, gives one delivery a record, and never panics.
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use lambda_kit::wake::{Payload, parse};
+use serde_json::{Value, json};
+
+/// Pieces that events are made of: random bytes alone would hardly ever be an event.
+const PIECES: [&str; 18] = [
+    "detail-type", "detail", "source", "Records", "Sns", "Message", "body", "eventSource", "aws:sqs", "AlarmName",
+    "NewStateValue", "alarmData", "alarmName", "state", "value", "CloudWatch Alarm State Change", "Type", "Notification",
+];
+
+#[test]
+fn any_bytes() {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        if let Ok(event) = serde_json::from_slice::<Value>(bytes) {
+            check(&event);
+        }
+        // As the text within a notification, and within a queue's message.
+        let text = String::from_utf8_lossy(bytes);
+        check(&json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": text } }] }));
+        check(&json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": text }] }));
+    });
+}
+
+#[test]
+fn any_tree_of_the_right_words() {
+    bolero::check!().with_type::<Vec<u8>>().for_each(|bytes| check(&tree(&mut bytes.iter().copied(), 0)));
+}
+
+fn tree(bytes: &mut impl Iterator<Item = u8>, depth: u8) -> Value {
+    let piece = |byte: u8| PIECES[usize::from(byte) % PIECES.len()];
+    match bytes.next() {
+        None => Value::Null,
+        Some(byte) if depth > 6 => json!(piece(byte)),
+        Some(byte) => match byte % 6 {
+            0 => json!(byte),
+            1 | 2 => json!(piece(byte / 6)),
+            3 => (0..byte % 4).map(|_| tree(bytes, depth + 1)).collect(),
+            4 => json!(tree(bytes, depth + 1).to_string()),
+            _ => Value::Object((0..=byte % 5).map(|_| (piece(bytes.next().unwrap_or(0)).into(), tree(bytes, depth + 1))).collect()),
+        },
+    }
+}
+
+fn check(event: &Value) {
+    let deliveries = parse(event);
+    let parts = event.get("Records").and_then(Value::as_array).map_or(1, Vec::len);
+    assert_eq!(deliveries.len(), parts, "{event}");
+    for delivery in deliveries {
+        if let Payload::Unreadable { why, at } = delivery.payload {
+            assert!(!why.is_empty() && !at.is_empty(), "{event}");
+        }
+    }
+}

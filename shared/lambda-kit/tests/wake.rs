@@ -1,0 +1,242 @@
+//! Every sample event leads to the payload that it should, and every broken one says where it is broken.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lambda_kit::wake::{AlarmWake, Delivery, Payload, is_batch, parse};
+use mesh::alarm::{AlarmName, AlarmState};
+use serde_json::{Value, json};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let files = fs::read_dir(folder).unwrap();
+    files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+fn payloads(event: &Value) -> Vec<Payload> {
+    parse(event).into_iter().map(|delivery| delivery.payload).collect()
+}
+
+/// An alarm as the samples have it, whatever the wrapping.
+fn alarm(name: &str, state: AlarmState, at: &str) -> Payload {
+    Payload::Alarm(AlarmWake {
+        name: AlarmName::parse(name).unwrap(),
+        state,
+        arn: Some(format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}")),
+        region: Some("eu-west-1".into()),
+        account: Some("123456789012".parse().unwrap()),
+        at: Some(at.parse().unwrap()),
+    })
+}
+
+#[test]
+fn every_sample_event_is_read() {
+    const AT: &str = "2026-11-20T10:04:00Z";
+    let target = || vec![alarm("shop-recommendations-v2-5xx", AlarmState::Alarm, AT)];
+    let composite = || vec![alarm("shop-recommendations-v2-down", AlarmState::Alarm, AT)];
+    let table = [
+        ("alarm-metric", target()),
+        ("alarm-metric-ok", vec![alarm("shop-recommendations-v2-5xx", AlarmState::Ok, AT)]),
+        ("alarm-metric-math", target()),
+        ("alarm-anomaly", target()),
+        ("alarm-daily-period", target()),
+        ("alarm-composite", composite()),
+        ("alarm-composite-suppressed", composite()),
+        ("alarm-configuration-change", vec![Payload::Tick]),
+        ("direct-metric", target()),
+        ("direct-metric-math", target()),
+        ("direct-anomaly", target()),
+        ("direct-composite", composite()),
+        ("sns-alarm", target()),
+        ("sns-eventbridge", target()),
+        ("sqs-alarm-raw", target()),
+        ("sqs-alarm-in-sns", target()),
+        ("sqs-eventbridge", target()),
+        (
+            "sqs-batch",
+            vec![
+                alarm("shop-recommendations-v2-5xx", AlarmState::Alarm, AT),
+                alarm("shop-cart-v1-5xx", AlarmState::Alarm, AT),
+                Payload::Unreadable {
+                    why: "not JSON: expected ident at line 1 column 2".into(),
+                    at: "Records[2].body".into(),
+                },
+                Payload::NotOurs { what: "`Order Placed` of `shop.orders`".into() },
+            ],
+        ),
+        ("tick-rule", vec![Payload::Tick]),
+        ("tick-scheduler", vec![Payload::Tick]),
+        (
+            "release-route",
+            vec![Payload::Release(lambda_kit::wake::Release {
+                route: "shop/recommendations/all".parse().unwrap(),
+                by: "dana".into(),
+            })],
+        ),
+        (
+            "unreadable-alarm",
+            vec![Payload::Unreadable { why: "missing field `value`".into(), at: "detail.state".into() }],
+        ),
+    ];
+    let folder = root().join("events/route-failover");
+    let known: BTreeSet<_> = table.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names(&folder), known, "every file has a row here");
+    for (name, expected) in table {
+        let event = read(&folder.join(format!("{name}.json")));
+        assert_eq!(payloads(&event), expected, "{name}");
+        assert_eq!(is_batch(&event), name.starts_with("sqs-"), "{name}");
+    }
+}
+
+#[test]
+fn messages_of_a_batch_keep_their_ids() {
+    let deliveries = parse(&read(&root().join("events/route-failover/sqs-batch.json")));
+    let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.message_id.as_deref().unwrap()).collect();
+    let expected = [1, 2, 3, 4].map(|n| format!("2e1424d4-f796-459a-8184-9c92662be60{n}"));
+    assert_eq!(ids, expected);
+    let sns = parse(&read(&root().join("events/route-failover/sns-alarm.json")));
+    assert_eq!(sns[0].message_id, None);
+}
+
+#[test]
+fn every_event_of_the_corpus_is_read() {
+    let folder = root().join("../shared/corpus/events");
+    if !folder.is_dir() {
+        println!("skipped: {} is not there", folder.display());
+        return;
+    }
+    let mut alarms = 0;
+    for name in names(&folder) {
+        let payloads = payloads(&read(&folder.join(format!("{name}.json"))));
+        assert!(!payloads.is_empty(), "{name}");
+        for payload in payloads {
+            match payload {
+                Payload::Alarm(wake) => {
+                    alarms += 1;
+                    assert!(name.contains("alarm"), "{name}");
+                    assert_eq!(wake.state, AlarmState::Alarm, "{name}");
+                    assert!(wake.name.as_str().starts_with("colour-"), "{name}");
+                    assert_eq!(wake.region.as_deref(), Some("us-east-1"), "{name}");
+                    assert_eq!(wake.account.unwrap().as_str(), "123456789012", "{name}");
+                    assert_eq!(wake.at, Some("2026-10-05T12:00:00Z".parse().unwrap()), "{name}");
+                }
+                Payload::Tick => assert!(name.starts_with("schedule"), "{name}"),
+                Payload::NotOurs { .. } => assert!(!name.contains("alarm") && !name.starts_with("sched"), "{name}"),
+                Payload::Release(_) | Payload::Unreadable { .. } => panic!("{name}: {payload:?}"),
+            }
+        }
+    }
+    assert_eq!(alarms, 8);
+}
+
+#[test]
+fn only_name_and_state_are_required() {
+    let bare = |name: &str, state: AlarmState| {
+        vec![Payload::Alarm(AlarmWake {
+            name: AlarmName::parse(name).unwrap(),
+            state,
+            arn: None,
+            region: None,
+            account: None,
+            at: None,
+        })]
+    };
+    for event in [
+        json!({ "detail-type": "CloudWatch Alarm State Change", "detail": { "alarmName": "a", "state": { "value": "OK" } } }),
+        json!({ "alarmData": { "alarmName": "a", "state": { "value": "OK" } } }),
+        json!({ "AlarmName": "a", "NewStateValue": "OK" }),
+        json!({ "AlarmName": "a", "NewStateValue": "OK", "AlarmArn": "", "Region": 7, "AWSAccountId": "me", "StateChangeTime": "soon" }),
+    ] {
+        assert_eq!(payloads(&event), bare("a", AlarmState::Ok), "{event}");
+    }
+    let unheard_of = json!({ "AlarmName": "a", "NewStateValue": "PAUSED" });
+    assert_eq!(payloads(&unheard_of), bare("a", AlarmState::Unrecognised("PAUSED".into())));
+}
+
+#[test]
+fn a_notice_without_an_arn_tells_region_and_account_itself() {
+    let event = json!({
+        "AlarmName": "a", "NewStateValue": "ALARM", "AWSAccountId": "123456789012", "Region": "eu-west-1",
+        "StateChangeTime": "2026-11-21T01:15:49Z", "Trigger": { "MetricName": "", "Unit": null },
+    });
+    let [Payload::Alarm(wake)] = <[_; 1]>::try_from(payloads(&event)).unwrap() else { panic!() };
+    assert_eq!((wake.region.as_deref(), wake.account.unwrap().as_str()), (Some("eu-west-1"), "123456789012"));
+    assert_eq!(wake.at, Some("2026-11-21T01:15:49Z".parse().unwrap()));
+    assert_eq!(wake.arn, None);
+}
+
+#[test]
+fn what_is_broken_is_named_by_its_path() {
+    let sns = |message: &str| json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": message } }] });
+    let sqs = |body: &Value| json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": body }] });
+    let wrapped = (0..6).fold(json!({}), |inner, _| json!({ "Type": "Notification", "Message": inner.to_string() }));
+    for (event, at, why) in [
+        (json!({ "detail-type": "CloudWatch Alarm State Change" }), "the event", "missing field `detail`"),
+        (json!({ "detail-type": 7 }), "detail-type", "invalid type"),
+        (
+            json!({ "detail-type": "CloudWatch Alarm State Change", "detail": { "state": { "value": "OK" } } }),
+            "detail",
+            "missing field `alarmName`",
+        ),
+        (
+            json!({ "detail-type": "CloudWatch Alarm State Change", "detail": { "alarmName": "", "state": { "value": "OK" } } }),
+            "detail.alarmName",
+            "an alarm's name is empty",
+        ),
+        (
+            json!({ "alarmData": { "alarmName": "a", "state": { "value": ["OK"] } } }),
+            "alarmData.state.value",
+            "did not match",
+        ),
+        (json!({ "AlarmName": "a" }), "the event", "missing field `NewStateValue`"),
+        (json!({ "NewStateValue": "OK", "AlarmName": {} }), "AlarmName", "invalid type"),
+        (sns("hello"), "Records[0].Sns.Message", "not JSON"),
+        (sns("{\"AlarmName\":1,\"NewStateValue\":\"OK\"}"), "Records[0].Sns.Message.AlarmName", "invalid type"),
+        (json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {} }] }), "Records[0].Sns", "missing field `Message`"),
+        (sqs(&json!({ "a": 1 })), "Records[0].body", "expected JSON in a text, found an object with `a`"),
+        (sqs(&json!(wrapped.to_string())), "Records[0].body.Message.Message.Message.Message", "wrapped too many times"),
+        (
+            json!({ "detail-type": "Meshwarden Release Route", "source": "meshwarden", "detail": { "mesh": "shop" } }),
+            "detail",
+            "missing field `virtualRouter`",
+        ),
+        (
+            json!({ "detail-type": "Meshwarden Release Route", "source": "meshwarden",
+                "detail": { "mesh": "shop", "virtualRouter": "a/b", "route": "r", "by": "x" } }),
+            "detail.virtualRouter",
+            "can't contain",
+        ),
+    ] {
+        let [Payload::Unreadable { why: said, at: place }] = <[_; 1]>::try_from(payloads(&event)).unwrap() else {
+            panic!("{event}: {:?}", payloads(&event))
+        };
+        assert_eq!(place, at, "{event}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn what_is_for_others_is_said_to_be() {
+    for (event, expected) in [
+        (json!(null), "null"),
+        (json!([1]), "a list"),
+        (json!({}), "an empty object"),
+        (json!({ "hello": 1, "you": 2 }), "an object with `hello`, `you`"),
+        (json!({ "detail-type": "ACM Certificate Expired", "source": "aws.acm" }), "`ACM Certificate Expired` of `aws.acm`"),
+        (json!({ "detail-type": "Meshwarden Release Route", "source": "me" }), "`Meshwarden Release Route` of `me`"),
+        (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "a record of `aws:s3`"),
+        (json!({ "Records": [7] }), "a record that is a number"),
+    ] {
+        assert_eq!(payloads(&event), [Payload::NotOurs { what: expected.into() }], "{event}");
+    }
+    assert_eq!(parse(&json!({ "Records": [] })), Vec::<Delivery>::new());
+}

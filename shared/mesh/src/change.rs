@@ -1,0 +1,258 @@
+//! Small named changes of a mesh. Whatever a change doesn't name survives it.
+
+mod diff;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::graph::Mesh;
+use crate::name::{ResourcePath, RouteId};
+use crate::spec::{RouteRule, RouteSpec};
+use crate::weights::WeightSplit;
+
+pub use diff::{Difference, diff, diff_meshes};
+
+/// A change of one resource, as a plan carries it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "camelCase")]
+pub enum Change {
+    /// Gives the targets of a route other weights. The targets stay what they are.
+    SetRouteWeights {
+        /// The route.
+        route: RouteId,
+        /// Its targets with their new weights.
+        split: WeightSplit,
+    },
+}
+
+impl Change {
+    /// The resource that is changed.
+    #[must_use]
+    pub fn resource(&self) -> ResourcePath {
+        match self {
+            Self::SetRouteWeights { route, .. } => ResourcePath::Route(route.clone()),
+        }
+    }
+
+    /// Makes the change in the model. On an error nothing has changed.
+    pub fn apply(&self, mesh: &mut Mesh) -> Result<(), ChangeError> {
+        match self {
+            Self::SetRouteWeights { route, .. } => {
+                let spec = mesh.route_mut(route).ok_or_else(|| ChangeError::NoRoute {
+                    route: route.clone(),
+                })?;
+                self.apply_to_spec(spec)
+            }
+        }
+    }
+
+    /// Makes the change in a spec that was read on its own. On an error nothing has changed.
+    pub fn apply_to_spec(&self, spec: &mut RouteSpec) -> Result<(), ChangeError> {
+        match self {
+            Self::SetRouteWeights { route, split } => set_weights(route, spec, split),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetRouteWeights { route, split } => {
+                write!(f, "set the weights of route {route} to {split}")
+            }
+        }
+    }
+}
+
+fn set_weights(
+    route: &RouteId,
+    spec: &mut RouteSpec,
+    split: &WeightSplit,
+) -> Result<(), ChangeError> {
+    let current = spec.split().ok_or_else(|| ChangeError::UnknownRouteKind {
+        route: route.clone(),
+    })?;
+    if !current.same_targets(split) {
+        return Err(ChangeError::TargetsDiffer {
+            route: route.clone(),
+            current,
+            given: split.clone(),
+        });
+    }
+    let entries = spec
+        .rule
+        .action_mut()
+        .into_iter()
+        .flat_map(|action| &mut action.weighted_targets);
+    for (entry, target) in entries.zip(split.targets()) {
+        entry.weight = target.weight;
+    }
+    Ok(())
+}
+
+/// Why a change can't be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChangeError {
+    /// The route is not in the mesh.
+    #[error("there is no route {route}")]
+    NoRoute {
+        /// The route.
+        route: RouteId,
+    },
+    /// The route's targets are not those that the weights are for.
+    #[error("route {route} has the targets {current}, and the weights are for {given}")]
+    TargetsDiffer {
+        /// The route.
+        route: RouteId,
+        /// The targets it has.
+        current: WeightSplit,
+        /// The targets the weights are for.
+        given: WeightSplit,
+    },
+    /// The route is of a kind that this crate doesn't know.
+    #[error("route {route} is of an unknown kind; known are {}", known_kinds())]
+    UnknownRouteKind {
+        /// The route.
+        route: RouteId,
+    },
+}
+
+fn known_kinds() -> String {
+    <RouteRule as crate::spec::wire::Union>::MEMBERS.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::name::ResourceKind;
+    use crate::spec::Spec;
+
+    fn id() -> RouteId {
+        RouteId::parse("shop/recs/all").unwrap()
+    }
+
+    fn split(weights: [u8; 2]) -> WeightSplit {
+        let [one, two] = weights;
+        serde_json::from_value(json!([{"virtualNode": "v1", "weight": one, "port": 80}, {"virtualNode": "v2", "weight": two}]))
+            .unwrap()
+    }
+
+    /// A route of each kind with all that its kind has, and members that nobody knows yet at every level.
+    fn routes() -> Vec<(&'static str, Value)> {
+        let targets = json!([{"virtualNode": "v1", "weight": 100, "port": 80, "zone": "a"}, {"virtualNode": "v2", "weight": 0}]);
+        let action = json!({"weightedTargets": targets, "mirror": {"virtualNode": "v3"}});
+        let headers = json!([{"name": "X-Canary", "invert": false, "match": {"range": {"start": -1, "end": 9}}}]);
+        let retry = json!({"maxRetries": 0, "perRetryTimeout": {"unit": "ms", "value": 250_000}, "httpRetryEvents": ["gateway-error"], "budget": 3});
+        let timeout =
+            json!({"idle": {"unit": "s", "value": 0}, "perRequest": {"unit": "s", "value": 15}});
+        let http = json!({"action": action, "match": {"prefix": "/", "headers": headers, "cookie": "c"}, "retryPolicy": retry, "timeout": timeout});
+        let grpc = json!({"action": action, "match": {"serviceName": "s", "metadata": [{"name": "m"}]}, "retryPolicy": retry, "timeout": timeout});
+        let tcp = json!({"action": action, "match": {"port": 80}, "timeout": {"idle": {}}});
+        [
+            ("httpRoute", http.clone()),
+            ("http2Route", http),
+            ("grpcRoute", grpc),
+            ("tcpRoute", tcp),
+        ]
+        .map(|(kind, rule)| (kind, json!({kind: rule, "priority": 0, "owner": "team"})))
+        .into()
+    }
+
+    #[test]
+    fn weights_change_and_nothing_else_on_all_four_kinds() {
+        for (kind, before) in routes() {
+            let mut mesh = Mesh::new("shop".parse().unwrap());
+            mesh.insert(
+                id().into(),
+                Spec::read(ResourceKind::Route, &before).unwrap(),
+            )
+            .unwrap();
+            let change = Change::SetRouteWeights {
+                route: id(),
+                split: split([5, 95]),
+            };
+            change.apply(&mut mesh).unwrap();
+
+            let after = mesh.route(&id()).unwrap().to_json();
+            let mut expected = before.clone();
+            expected[kind]["action"]["weightedTargets"][0]["weight"] = json!(5);
+            expected[kind]["action"]["weightedTargets"][1]["weight"] = json!(95);
+            assert_eq!(after, expected);
+            let paths: Vec<String> = diff(&before, &after)
+                .into_iter()
+                .map(|difference| difference.path)
+                .collect();
+            let weight = |index| format!("spec.{kind}.action.weightedTargets[{index}].weight");
+            assert_eq!(paths, [weight(0), weight(1)]);
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_changed_is_left_alone() {
+        let (_, spec) = routes().swap_remove(0);
+        let mut mesh = Mesh::new("shop".parse().unwrap());
+        mesh.insert(id().into(), Spec::read(ResourceKind::Route, &spec).unwrap())
+            .unwrap();
+        let unknown = RouteId::parse("shop/recs/new-kind").unwrap();
+        mesh.insert(
+            unknown.clone().into(),
+            Spec::read(ResourceKind::Route, &json!({"quicRoute": {}})).unwrap(),
+        )
+        .unwrap();
+        let before = mesh.clone();
+        let swapped: WeightSplit = serde_json::from_value(json!([{"virtualNode": "v2", "weight": 1}, {"virtualNode": "v1", "weight": 1, "port": 80}])).unwrap();
+        let elsewhere = RouteId::parse("other/recs/all").unwrap();
+        let table = [
+            (
+                elsewhere.clone(),
+                split([1, 1]),
+                ChangeError::NoRoute { route: elsewhere },
+            ),
+            (
+                unknown.clone(),
+                split([1, 1]),
+                ChangeError::UnknownRouteKind { route: unknown },
+            ),
+            (
+                id(),
+                swapped.clone(),
+                ChangeError::TargetsDiffer {
+                    route: id(),
+                    current: split([100, 0]),
+                    given: swapped,
+                },
+            ),
+        ];
+        for (route, split, error) in table {
+            assert_eq!(
+                Change::SetRouteWeights { route, split }.apply(&mut mesh),
+                Err(error)
+            );
+            assert_eq!(mesh, before);
+        }
+    }
+
+    #[test]
+    fn a_change_is_data() {
+        let change = Change::SetRouteWeights {
+            route: id(),
+            split: split([5, 95]),
+        };
+        let json =
+            json!({"change": "setRouteWeights", "route": "shop/recs/all", "split": split([5, 95])});
+        assert_eq!(serde_json::to_value(&change).unwrap(), json);
+        assert_eq!(serde_json::from_value::<Change>(json).unwrap(), change);
+        assert_eq!(
+            change.to_string(),
+            "set the weights of route shop/recs/all to v1@80:5 v2:95"
+        );
+        assert_eq!(
+            change.resource().to_string(),
+            "mesh/shop/virtualRouter/recs/route/all"
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! What is known of a node: a conclusion from alarm states, never a state of an alarm itself.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::targets::Voice;
+use crate::alarm::{AlarmName, AlarmState};
+use crate::policy::{AlarmRole, TargetPolicy};
+
+/// What is known of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(
+    tag = "health",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
+pub enum Health {
+    /// An alarm that may act is on.
+    Failing {
+        /// Which.
+        alarms: Vec<AlarmName>,
+        /// When the first of them went on, if CloudWatch told.
+        since: Option<Timestamp>,
+    },
+    /// Alarms are on, but somebody has muted every one of them: no trigger, and no place for traffic either.
+    Muted {
+        /// Which.
+        alarms: Vec<AlarmName>,
+    },
+    /// It may receive traffic.
+    Ready {
+        /// By what.
+        by: Evidence,
+    },
+    /// Nothing can be said.
+    Unknown {
+        /// Why not.
+        unknown: Unknown,
+    },
+}
+
+/// What readiness rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Evidence {
+    /// A readiness alarm is `OK`.
+    ReadinessAlarm,
+    /// It has traffic, and a request alarm is `OK`.
+    Requests,
+    /// The policy vouches for it.
+    Declared,
+}
+
+/// Why nothing can be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unknown {
+    /// No alarm speaks of it.
+    NoAlarm,
+    /// Its request alarms are quiet because it has no traffic.
+    Idle,
+    /// Its alarms have too little data, or a state that this version does not know.
+    InsufficientData,
+    /// What its alarm watches can't be read.
+    Unreadable,
+}
+
+impl Health {
+    /// Concludes from what alarms say of a node.
+    #[must_use]
+    pub fn of(voices: &[Voice], has_traffic: bool, declared: Option<&TargetPolicy>) -> Self {
+        let on: Vec<&Voice> = voices
+            .iter()
+            .filter(|voice| voice.state == AlarmState::Alarm)
+            .collect();
+        let acting: Vec<&Voice> = on.iter().copied().filter(|voice| !voice.muted).collect();
+        if !acting.is_empty() {
+            return Self::Failing {
+                alarms: acting.iter().map(|voice| voice.alarm.clone()).collect(),
+                since: acting.iter().filter_map(|voice| voice.since).min(),
+            };
+        }
+        if !on.is_empty() {
+            return Self::Muted {
+                alarms: on.iter().map(|voice| voice.alarm.clone()).collect(),
+            };
+        }
+        let ok = |role| {
+            move |voice: &&Voice| {
+                voice.role == role && voice.state == AlarmState::Ok && voice.readable
+            }
+        };
+        if voices.iter().any(|voice| ok(AlarmRole::Readiness)(&voice)) {
+            return Self::Ready {
+                by: Evidence::ReadinessAlarm,
+            };
+        }
+        if has_traffic && voices.iter().any(|voice| ok(AlarmRole::Request)(&voice)) {
+            return Self::Ready {
+                by: Evidence::Requests,
+            };
+        }
+        if declared.is_some_and(|target| target.assume_ready) {
+            return Self::Ready {
+                by: Evidence::Declared,
+            };
+        }
+        let unknown = if voices.is_empty() {
+            Unknown::NoAlarm
+        } else if voices.iter().any(|voice| !voice.readable) {
+            Unknown::Unreadable
+        } else if voices.iter().any(|voice| ok(AlarmRole::Request)(&voice)) {
+            Unknown::Idle
+        } else {
+            Unknown::InsufficientData
+        };
+        Self::Unknown { unknown }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failing { .. } => "its alarm is on",
+            Self::Muted { .. } => "its alarm is on and muted",
+            Self::Ready { .. } => "it is ready",
+            Self::Unknown {
+                unknown: Unknown::NoAlarm,
+            } => "no alarm speaks of it",
+            Self::Unknown {
+                unknown: Unknown::Idle,
+            } => "it has no traffic",
+            Self::Unknown {
+                unknown: Unknown::InsufficientData,
+            } => "its alarms have too little data",
+            Self::Unknown {
+                unknown: Unknown::Unreadable,
+            } => "its alarm can't be read",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failover::sample::{at, node, policy};
+    use crate::name::MeshName;
+
+    fn voice(name: &str, role: AlarmRole, state: AlarmState) -> Voice {
+        Voice {
+            alarm: AlarmName::parse(name).unwrap(),
+            role,
+            state,
+            since: Some(at(0)),
+            muted: false,
+            readable: true,
+        }
+    }
+
+    #[test]
+    fn a_conclusion_for_every_case() {
+        use AlarmRole::{Readiness, Request};
+        use AlarmState::{Alarm, InsufficientData, Ok, Unrecognised};
+        let paused = || Unrecognised("PAUSED".to_owned());
+        // voices, has traffic, vouched for -> conclusion
+        let cases: Vec<(Vec<Voice>, bool, bool, &str)> = vec![
+            (vec![], true, false, "no alarm speaks of it"),
+            (vec![], false, true, "it is ready"),
+            (vec![voice("q", Request, Ok)], true, false, "it is ready"),
+            (
+                vec![voice("q", Request, Ok)],
+                false,
+                false,
+                "it has no traffic",
+            ),
+            (vec![voice("q", Request, Ok)], false, true, "it is ready"),
+            (
+                vec![voice("q", Request, InsufficientData)],
+                true,
+                false,
+                "its alarms have too little data",
+            ),
+            (
+                vec![voice("q", Request, InsufficientData)],
+                false,
+                false,
+                "its alarms have too little data",
+            ),
+            (
+                vec![
+                    voice("q", Request, InsufficientData),
+                    voice("p", Request, Ok),
+                ],
+                true,
+                false,
+                "it is ready",
+            ),
+            (vec![voice("r", Readiness, Ok)], false, false, "it is ready"),
+            (
+                vec![voice("r", Readiness, InsufficientData)],
+                false,
+                false,
+                "its alarms have too little data",
+            ),
+            (
+                vec![voice("r", Readiness, paused())],
+                false,
+                false,
+                "its alarms have too little data",
+            ),
+            (
+                vec![voice("r", Readiness, Alarm)],
+                false,
+                true,
+                "its alarm is on",
+            ),
+            (
+                vec![voice("r", Readiness, Ok), voice("q", Request, Alarm)],
+                false,
+                true,
+                "its alarm is on",
+            ),
+            (
+                vec![Voice {
+                    muted: true,
+                    ..voice("q", Request, Alarm)
+                }],
+                true,
+                true,
+                "its alarm is on and muted",
+            ),
+            (
+                vec![Voice {
+                    readable: false,
+                    ..voice("q", Request, Ok)
+                }],
+                true,
+                false,
+                "its alarm can't be read",
+            ),
+        ];
+        let vouched =
+            policy("targets: [{mesh: shop, virtualNode: v1, assumeReady: true}]").failover;
+        let target = vouched
+            .target(&MeshName::parse("shop").unwrap(), &node("v1"))
+            .unwrap();
+        for (voices, has_traffic, declared, expected) in cases {
+            let health = Health::of(&voices, has_traffic, declared.then_some(target));
+            assert_eq!(
+                health.to_string(),
+                expected,
+                "{voices:?}, traffic {has_traffic}, vouched {declared}"
+            );
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Fail-over: alarms move the weights of routes off failing virtual nodes, and bring them back.
+//!
+//! ```text
+//! alarms ─▶ voices ─▶ health ─┐
+//! routes ─▶ standing ─────────┼─▶ transitions ─▶ guards ─▶ spread ─▶ what-if ─▶ Act | Hold | Keep
+//! state table ─▶ records ─────┘
+//! ```
+//!
+//! [`decide`] is the whole of it: a plain function of [`Facts`], the mesh, the policy and the time. What it returns is
+//! data: a plan with its reason, a reason to hold, or nothing to do. The same facts give the same decisions, always;
+//! that is what makes a recorded observation replayable.
+
+mod cause;
+mod decide;
+mod facts;
+mod health;
+mod phases;
+mod reason;
+mod record;
+#[cfg(test)]
+pub(crate) mod sample;
+mod spread;
+mod standing;
+mod targets;
+mod telling;
+
+pub use decide::{Decision, Plan, TagChange, Verdict, decide};
+pub use facts::{Facts, KillSwitchFact, Memory, RouteFacts};
+pub use health::{Evidence, Health, Unknown};
+pub use phases::awaiting_proof;
+pub use reason::{
+    ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, Subject, Told,
+};
+pub use record::{Edit, Intent, Phase, RESTORE_TAG, RestorePoint, RestoreTag, RouteRecord, Shift};
+pub use targets::{Silence, Voice, Voices, missing_children, untold, voices};
+pub use telling::{Telling, telling};

@@ -1,0 +1,125 @@
+//! Small makers of facts for tests.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::facts::{Facts, Memory, RouteFacts};
+use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
+use crate::name::{MeshName, RouteId, RouteName, VirtualNodeName, VirtualRouterName};
+use crate::policy::Policy;
+use crate::weights::{Weight, WeightSplit, WeightedTarget};
+
+/// Seconds after noon of a certain day.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    let noon: Timestamp = "2026-10-05T12:00:00Z".parse().unwrap();
+    noon + SignedDuration::from_secs(seconds)
+}
+
+pub(crate) fn node(name: &str) -> VirtualNodeName {
+    VirtualNodeName::parse(name).unwrap()
+}
+
+pub(crate) fn split(targets: &[(&str, u8)]) -> WeightSplit {
+    let target = |(name, weight): &(&str, u8)| {
+        WeightedTarget::new(node(name), Weight::new(*weight).unwrap())
+    };
+    WeightSplit::new(targets.iter().map(target).collect()).unwrap()
+}
+
+pub(crate) fn route_id(router: &str) -> RouteId {
+    RouteId {
+        mesh: MeshName::parse("shop").unwrap(),
+        router: VirtualRouterName::parse(router).unwrap(),
+        route: RouteName::parse("all").unwrap(),
+    }
+}
+
+pub(crate) fn route(targets: &[(&str, u8)], memory: Memory) -> RouteFacts {
+    RouteFacts {
+        id: route_id("recs"),
+        version: 1,
+        split: split(targets),
+        memory,
+        restore_tag: None,
+        data_points: BTreeMap::new(),
+        released: false,
+    }
+}
+
+pub(crate) fn alarm(name: &str, state: AlarmState) -> Alarm {
+    Alarm {
+        name: AlarmName::parse(name).unwrap(),
+        arn: format!("arn:aws:cloudwatch:us-east-1:123456789012:alarm:{name}"),
+        state,
+        since: Some(at(0)),
+        actions_enabled: true,
+        suppressed: None,
+        source: AlarmSource::Metric(Vec::new()),
+    }
+}
+
+/// An alarm whose metric carries the dimensions of a node of the mesh `shop`.
+pub(crate) fn on_node(name: &str, state: AlarmState, of: &str) -> Alarm {
+    let dimensions = [("Mesh", "shop"), ("VirtualNode", of)];
+    let term = MetricTerm::Stat {
+        namespace: "AppMesh".to_owned(),
+        metric: "Errors".to_owned(),
+        dimensions: dimensions
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        period: 60,
+        stat: "Sum".to_owned(),
+        unit: None,
+    };
+    let query = MetricQuery {
+        id: "m1".to_owned(),
+        term,
+        returns_data: true,
+    };
+    Alarm {
+        source: AlarmSource::Metric(vec![query]),
+        ..alarm(name, state)
+    }
+}
+
+pub(crate) fn composite(name: &str, state: AlarmState, rule: &str) -> Alarm {
+    Alarm {
+        source: AlarmSource::Composite(rule.to_owned()),
+        ..alarm(name, state)
+    }
+}
+
+/// A policy with this content of `failover`, in one line or several.
+pub(crate) fn policy(failover: &str) -> Policy {
+    let indented = failover
+        .lines()
+        .map(|line| format!("  {line}\n"))
+        .collect::<String>();
+    let text = if failover.is_empty() {
+        "version: 1\n".to_owned()
+    } else {
+        format!("version: 1\nfailover:\n{indented}")
+    };
+    Policy::read(&text).unwrap()
+}
+
+/// A mesh with these routes, whose targets all exist.
+pub(crate) fn facts(routes: Vec<RouteFacts>, alarms: Vec<Alarm>) -> Facts {
+    let nodes = routes
+        .iter()
+        .flat_map(|route| route.split.targets())
+        .map(|target| target.virtual_node.clone())
+        .collect();
+    Facts {
+        mesh: MeshName::parse("shop").unwrap(),
+        alarms,
+        alarm_tags: BTreeMap::new(),
+        routes,
+        nodes,
+        calls: BTreeMap::new(),
+        provides: BTreeMap::new(),
+        kill_switch: None,
+        budget_used: 0,
+    }
+}

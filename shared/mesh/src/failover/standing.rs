@@ -1,0 +1,221 @@
+//! Where a route stands: as declared, shifted by us, or changed by somebody else.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::facts::{Memory, RouteFacts};
+use super::record::{Edit, Phase, RestoreTag, RouteRecord, Shift};
+use super::spread::shares;
+use crate::policy::EditPolicy;
+
+/// A route's record, brought up to what was observed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Standing {
+    /// The record as it should be.
+    pub(super) record: RouteRecord,
+    /// Whether it differs from what the state table has.
+    pub(super) changed: bool,
+    /// Whether a budget was spent already on a write that never happened.
+    pub(super) paid: bool,
+    /// Whether the route tag may have to go: nothing is shifted any more.
+    pub(super) clear_tag: bool,
+}
+
+/// Compares what is remembered with what was observed; the text says why the memory can't be used.
+pub(super) fn standing(
+    route: &RouteFacts,
+    policy: &EditPolicy,
+    now: Timestamp,
+) -> Result<Standing, String> {
+    let known = match &route.memory {
+        Memory::Unreadable(why) => return Err(why.clone()),
+        Memory::None => return Ok(first_seen(route, now)),
+        Memory::Record(record) => record.as_ref().clone(),
+    };
+    let mut standing = settle(route, &known, policy, now);
+    end_of_edit(&mut standing, route, now);
+    standing.changed = standing.record != known;
+    Ok(standing)
+}
+
+/// Nothing is remembered: the route is as declared, unless its tag carries a restore point. Then the state table was
+/// lost in the middle of a fail-over, and what the route no longer has is what was drained.
+fn first_seen(route: &RouteFacts, now: Timestamp) -> Standing {
+    let mut record = RouteRecord::first_seen(route.split.clone());
+    let point = route
+        .restore_tag
+        .as_deref()
+        .and_then(RestoreTag::parse)
+        .and_then(|tag| tag.point(&route.split, now));
+    if let Some(point) = point {
+        let (before, after) = (shares(&point.split), shares(&route.split));
+        record.shift.phases = before
+            .iter()
+            .filter(|(node, share)| after.get(**node).is_none_or(|now| now < *share))
+            .map(|(node, _)| ((*node).clone(), Phase::Drained { since: now }))
+            .collect();
+        record.epoch = point.epoch;
+        if !record.shift.phases.is_empty() {
+            record.shift.restore = Some(point);
+        }
+    }
+    Standing {
+        record,
+        changed: true,
+        paid: false,
+        clear_tag: false,
+    }
+}
+
+/// Takes up what was begun, or finds that somebody else has written.
+fn settle(
+    route: &RouteFacts,
+    known: &RouteRecord,
+    policy: &EditPolicy,
+    now: Timestamp,
+) -> Standing {
+    let mut record = known.clone();
+    let intent = record.intent.take();
+    match intent {
+        // The write was made, and its end was never recorded.
+        Some(intent) if route.split == intent.to => {
+            let clear_tag = intent.then.restore.is_none();
+            record.split = intent.to;
+            record.shift = intent.then;
+            record.drains = intent.drains;
+            Standing {
+                record,
+                changed: true,
+                paid: false,
+                clear_tag,
+            }
+        }
+        // It never was; the budget was spent on it all the same.
+        Some(_) if route.split == known.split => Standing {
+            record,
+            changed: false,
+            paid: true,
+            clear_tag: false,
+        },
+        None if route.split == known.split => Standing {
+            record,
+            changed: false,
+            paid: false,
+            clear_tag: false,
+        },
+        Some(_) | None => {
+            let clear_tag = record.shift.restore.is_some();
+            record.shift = Shift::default();
+            record.edit = Some(Edit {
+                seen: now,
+                until: now + policy.hold_for.get(),
+            });
+            record.split = route.split.clone();
+            Standing {
+                record,
+                changed: true,
+                paid: false,
+                clear_tag,
+            }
+        }
+    }
+}
+
+/// An edit ends by time, or because somebody released the route.
+fn end_of_edit(standing: &mut Standing, route: &RouteFacts, now: Timestamp) {
+    if route.released || standing.record.edit.is_some_and(|edit| edit.until <= now) {
+        standing.record.edit = None;
+    }
+    if route.released {
+        // A person says that it may be tried again.
+        standing.record.drains = BTreeMap::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failover::record::{Intent, RestorePoint};
+    use crate::failover::sample::{at, node, route, split};
+
+    fn policy() -> EditPolicy {
+        EditPolicy::default()
+    }
+
+    fn shifted() -> RouteRecord {
+        let mut record = RouteRecord::first_seen(split(&[("v1", 0), ("v2", 100)]));
+        record.shift.restore = Some(RestorePoint {
+            epoch: 1,
+            split: split(&[("v1", 50), ("v2", 50)]),
+            taken: at(0),
+        });
+        record
+            .shift
+            .phases
+            .insert(node("v1"), Phase::Drained { since: at(0) });
+        record
+    }
+
+    #[test]
+    fn an_unfinished_write_is_taken_up_from_either_side() {
+        let done = shifted();
+        let mut begun = RouteRecord::first_seen(split(&[("v1", 50), ("v2", 50)]));
+        begun.intent = Some(Intent {
+            plan: "p".to_owned(),
+            to: done.split.clone(),
+            version: 1,
+            then: done.shift.clone(),
+            drains: BTreeMap::new(),
+        });
+        let memory = Memory::Record(Box::new(begun.clone()));
+        let written = standing(
+            &route(&[("v1", 0), ("v2", 100)], memory.clone()),
+            &policy(),
+            at(1),
+        )
+        .unwrap();
+        assert_eq!((written.record, written.paid), (done, false));
+        let unwritten =
+            standing(&route(&[("v1", 50), ("v2", 50)], memory), &policy(), at(1)).unwrap();
+        begun.intent = None;
+        assert_eq!((unwritten.record, unwritten.paid), (begun, true));
+    }
+
+    #[test]
+    fn another_split_is_somebody_elses_edit_and_ends_by_time_or_release() {
+        let seen = |memory: RouteRecord, released, now| {
+            let mut route = route(&[("v1", 30), ("v2", 70)], Memory::Record(Box::new(memory)));
+            route.released = released;
+            standing(&route, &policy(), now).unwrap()
+        };
+        let edited = seen(shifted(), false, at(10));
+        assert_eq!(
+            edited.record.edit,
+            Some(Edit {
+                seen: at(10),
+                until: at(10 + 4 * 3600)
+            })
+        );
+        assert_eq!(edited.record.shift, Shift::default());
+        assert!(edited.clear_tag);
+        let later = seen(edited.record.clone(), false, at(3600));
+        assert_eq!(later.record.edit, edited.record.edit);
+        assert_eq!(seen(edited.record.clone(), true, at(20)).record.edit, None);
+        assert_eq!(
+            seen(edited.record.clone(), false, at(10 + 4 * 3600))
+                .record
+                .edit,
+            None
+        );
+    }
+
+    #[test]
+    fn a_lost_table_is_made_good_by_the_route_tag() {
+        let mut lost = route(&[("v1", 0), ("v2", 100)], Memory::None);
+        lost.restore_tag =
+            Some(RestoreTag::of(shifted().shift.restore.as_ref().unwrap()).to_string());
+        let standing = standing(&lost, &policy(), at(0)).unwrap();
+        assert_eq!(standing.record.shift, shifted().shift);
+    }
+}

@@ -1,0 +1,255 @@
+//! A mesh as a graph of its resources.
+//!
+//! ```text
+//!   virtual node ──backend──▶ virtual service ──provider──▶ virtual router ──route──▶ virtual node
+//!   virtual gateway ──gateway route──▲      └──────────provider──────────────────────────▲
+//! ```
+//!
+//! [`Mesh`] holds the resources in whatever state they are: a reference may lead nowhere. What follows from them is one
+//! function each: who calls whom ([`Links`]), what leads nowhere ([`dangling()`]), what nothing reaches
+//! ([`unreachable_routes()`]), what another route takes first ([`shadowed_routes()`]).
+
+mod dangling;
+mod links;
+mod shadow;
+mod unreachable;
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::name::{
+    GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName,
+    VirtualNodeName, VirtualRouterName, VirtualServiceName,
+};
+use crate::resource::Resource;
+use crate::spec::{
+    GatewayRouteSpec, MeshSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec,
+    VirtualRouterSpec, VirtualServiceSpec,
+};
+
+pub use dangling::{Dangling, dangling};
+pub use links::{Caller, Links};
+pub use shadow::{Shadowed, shadowed_routes};
+pub use unreachable::{Unreachable, UnreachableReason, unreachable_routes};
+
+/// The resources of a mesh. Those that are not in it don't exist, so fill it from all pages of all lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mesh {
+    /// The mesh's name.
+    pub name: MeshName,
+    /// The mesh's own spec; `None` until it was inserted.
+    pub spec: Option<MeshSpec>,
+    /// The virtual nodes.
+    pub nodes: BTreeMap<VirtualNodeName, VirtualNodeSpec>,
+    /// The virtual services.
+    pub services: BTreeMap<VirtualServiceName, VirtualServiceSpec>,
+    /// The virtual routers with their routes.
+    pub routers: BTreeMap<VirtualRouterName, Router>,
+    /// The virtual gateways with their gateway routes.
+    pub gateways: BTreeMap<VirtualGatewayName, Gateway>,
+}
+
+/// A virtual router with its routes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Router {
+    /// Its spec; `None` while only routes of it were inserted.
+    pub spec: Option<VirtualRouterSpec>,
+    /// Its routes.
+    pub routes: BTreeMap<RouteName, RouteSpec>,
+}
+
+/// A virtual gateway with its gateway routes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Gateway {
+    /// Its spec; `None` while only gateway routes of it were inserted.
+    pub spec: Option<VirtualGatewaySpec>,
+    /// Its gateway routes.
+    pub routes: BTreeMap<GatewayRouteName, GatewayRouteSpec>,
+}
+
+impl Mesh {
+    /// A mesh without resources.
+    #[must_use]
+    pub const fn new(name: MeshName) -> Self {
+        Self {
+            name,
+            spec: None,
+            nodes: BTreeMap::new(),
+            services: BTreeMap::new(),
+            routers: BTreeMap::new(),
+            gateways: BTreeMap::new(),
+        }
+    }
+
+    /// Adds or replaces a resource, in any order: a route may come before its router.
+    pub fn insert(&mut self, path: ResourcePath, spec: impl Into<Spec>) -> Result<(), InsertError> {
+        if *path.mesh() != self.name {
+            return Err(InsertError::OtherMesh {
+                mesh: self.name.clone(),
+                path,
+            });
+        }
+        match (path, spec.into()) {
+            (ResourcePath::Mesh(_), Spec::Mesh(spec)) => self.spec = Some(spec),
+            (ResourcePath::VirtualNode(_, name), Spec::VirtualNode(spec)) => {
+                self.nodes.insert(name, spec);
+            }
+            (ResourcePath::VirtualService(_, name), Spec::VirtualService(spec)) => {
+                self.services.insert(name, spec);
+            }
+            (ResourcePath::VirtualRouter(_, name), Spec::VirtualRouter(spec)) => {
+                self.routers.entry(name).or_default().spec = Some(spec);
+            }
+            (ResourcePath::VirtualGateway(_, name), Spec::VirtualGateway(spec)) => {
+                self.gateways.entry(name).or_default().spec = Some(spec);
+            }
+            (ResourcePath::Route(id), Spec::Route(spec)) => {
+                self.routers
+                    .entry(id.router)
+                    .or_default()
+                    .routes
+                    .insert(id.route, spec);
+            }
+            (ResourcePath::GatewayRoute(_, gateway, name), Spec::GatewayRoute(spec)) => {
+                self.gateways
+                    .entry(gateway)
+                    .or_default()
+                    .routes
+                    .insert(name, spec);
+            }
+            (path, spec) => {
+                return Err(InsertError::OtherKind {
+                    path,
+                    kind: spec.kind(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces a resource as the API describes it.
+    pub fn insert_resource(&mut self, resource: Resource) -> Result<(), InsertError> {
+        self.insert(resource.path(), resource.into_spec())
+    }
+
+    /// The route of an id.
+    #[must_use]
+    pub fn route(&self, id: &RouteId) -> Option<&RouteSpec> {
+        if id.mesh != self.name {
+            return None;
+        }
+        self.routers.get(&id.router)?.routes.get(&id.route)
+    }
+
+    /// The route of an id, to change it.
+    pub fn route_mut(&mut self, id: &RouteId) -> Option<&mut RouteSpec> {
+        if id.mesh != self.name {
+            return None;
+        }
+        self.routers.get_mut(&id.router)?.routes.get_mut(&id.route)
+    }
+
+    /// Every route with its id, in the order of the ids.
+    pub fn routes(&self) -> impl Iterator<Item = (RouteId, &RouteSpec)> {
+        self.routers
+            .iter()
+            .flat_map(|(router, Router { routes, .. })| {
+                routes
+                    .iter()
+                    .map(|(name, spec)| (self.route_id(router, name), spec))
+            })
+    }
+
+    /// The id of a route in this mesh.
+    #[must_use]
+    pub fn route_id(&self, router: &VirtualRouterName, route: &RouteName) -> RouteId {
+        RouteId::new(self.name.clone(), router.clone(), route.clone())
+    }
+
+    /// The routes that have a node as target, at whatever weight.
+    pub fn routes_to(&self, node: &VirtualNodeName) -> impl Iterator<Item = (RouteId, &RouteSpec)> {
+        self.routes().filter(move |(_, route)| {
+            let targets = route
+                .rule
+                .action()
+                .into_iter()
+                .flat_map(|action| &action.weighted_targets);
+            targets
+                .into_iter()
+                .any(|target| target.virtual_node == *node)
+        })
+    }
+
+    /// Every resource as path and spec, parents before what they hold.
+    #[must_use]
+    pub fn resources(&self) -> Vec<(ResourcePath, Spec)> {
+        let mesh = || self.name.clone();
+        let mut all = Vec::new();
+        all.extend(
+            self.spec
+                .iter()
+                .map(|spec| (ResourcePath::Mesh(mesh()), Spec::from(spec.clone()))),
+        );
+        all.extend(self.nodes.iter().map(|(name, spec)| {
+            (
+                ResourcePath::VirtualNode(mesh(), name.clone()),
+                Spec::from(spec.clone()),
+            )
+        }));
+        for (gateway, Gateway { spec, routes }) in &self.gateways {
+            all.extend(spec.iter().map(|spec| {
+                (
+                    ResourcePath::VirtualGateway(mesh(), gateway.clone()),
+                    Spec::from(spec.clone()),
+                )
+            }));
+            all.extend(routes.iter().map(|(name, spec)| {
+                let path = ResourcePath::GatewayRoute(mesh(), gateway.clone(), name.clone());
+                (path, Spec::from(spec.clone()))
+            }));
+        }
+        for (router, Router { spec, routes }) in &self.routers {
+            all.extend(spec.iter().map(|spec| {
+                (
+                    ResourcePath::VirtualRouter(mesh(), router.clone()),
+                    Spec::from(spec.clone()),
+                )
+            }));
+            all.extend(routes.iter().map(|(name, spec)| {
+                (
+                    ResourcePath::Route(self.route_id(router, name)),
+                    Spec::from(spec.clone()),
+                )
+            }));
+        }
+        all.extend(self.services.iter().map(|(name, spec)| {
+            (
+                ResourcePath::VirtualService(mesh(), name.clone()),
+                Spec::from(spec.clone()),
+            )
+        }));
+        all
+    }
+}
+
+/// Why a resource can't be part of a mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum InsertError {
+    /// It belongs to another one.
+    #[error("`{path}` is not of mesh `{mesh}`")]
+    OtherMesh {
+        /// The mesh.
+        mesh: MeshName,
+        /// The resource.
+        path: ResourcePath,
+    },
+    /// The spec is not of the kind that the path names.
+    #[error("the spec for `{path}` is that of a {kind}")]
+    OtherKind {
+        /// The resource.
+        path: ResourcePath,
+        /// The kind of the spec.
+        kind: ResourceKind,
+    },
+}

@@ -1,0 +1,162 @@
+//! Routes that another route of the same router always comes before.
+
+use serde::Serialize;
+
+use super::Mesh;
+use crate::name::RouteId;
+use crate::spec::bounded::Int;
+use crate::spec::{
+    GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MetadataMatch, Port, RouteRule,
+    RouteSpec,
+};
+
+/// A route that gets no traffic because another one takes all it could match.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shadowed {
+    /// The route that gets nothing.
+    pub route: RouteId,
+    /// The route that takes it.
+    pub by: RouteId,
+}
+
+/// Every route that gets nothing because one with the same or a broader match comes first, in the order of the ids.
+///
+/// A route comes first by its priority; one without priority comes last. Of two with the same precedence and the same
+/// match only one is served; which one isn't documented, so the later name is reported. Broader matches of the same
+/// precedence are not: their order isn't documented either, beyond the longer prefix coming first.
+///
+/// Compares the routes of a router pairwise (the service allows 50 of them).
+#[must_use]
+pub fn shadowed_routes(mesh: &Mesh) -> Vec<Shadowed> {
+    let mut found = Vec::new();
+    for (router, entry) in &mesh.routers {
+        for (name, route) in &entry.routes {
+            let shadow = entry.routes.iter().find(|(other, spec)| {
+                let first = (precedence(spec) < precedence(route)) && covers(spec, route);
+                first
+                    || (*other < name && precedence(spec) == precedence(route) && same(spec, route))
+            });
+            found.extend(shadow.map(|(by, _)| Shadowed {
+                route: mesh.route_id(router, name),
+                by: mesh.route_id(router, by),
+            }));
+        }
+    }
+    found
+}
+
+/// 0 to 1000, and 1001 without a priority.
+fn precedence(route: &RouteSpec) -> i64 {
+    route.priority.map_or(1001, Int::get)
+}
+
+fn same(one: &RouteSpec, other: &RouteSpec) -> bool {
+    covers(one, other) && covers(other, one)
+}
+
+/// Whether every request that `narrow` takes is one that `broad` takes. Says no where it can't tell.
+fn covers(broad: &RouteSpec, narrow: &RouteSpec) -> bool {
+    match (&broad.rule, &narrow.rule) {
+        (RouteRule::Http(broad), RouteRule::Http(narrow))
+        | (RouteRule::Http2(broad), RouteRule::Http2(narrow)) => {
+            http_covers(&broad.matches, &narrow.matches)
+        }
+        (RouteRule::Grpc(broad), RouteRule::Grpc(narrow)) => {
+            grpc_covers(&broad.matches, &narrow.matches)
+        }
+        (RouteRule::Tcp(_), RouteRule::Tcp(_)) => {
+            port_covers(broad.rule.match_port(), narrow.rule.match_port())
+        }
+        (
+            RouteRule::Http(_)
+            | RouteRule::Http2(_)
+            | RouteRule::Grpc(_)
+            | RouteRule::Tcp(_)
+            | RouteRule::Unrecognised(_),
+            _,
+        ) => false,
+    }
+}
+
+fn http_covers(broad: &HttpRouteMatch, narrow: &HttpRouteMatch) -> bool {
+    // A match with members that this crate doesn't know is narrower than it looks.
+    broad.extra.is_empty()
+        && port_covers(broad.port, narrow.port)
+        && path_covers(broad, narrow)
+        && part_covers(broad.method.as_ref(), narrow.method.as_ref())
+        && part_covers(broad.scheme.as_ref(), narrow.scheme.as_ref())
+        && broad.headers.iter().flatten().all(|header| {
+            narrow
+                .headers
+                .iter()
+                .flatten()
+                .any(|other| header_covers(header, other))
+        })
+        && broad.query_parameters.iter().flatten().all(|parameter| {
+            narrow
+                .query_parameters
+                .iter()
+                .flatten()
+                .any(|other| other == parameter)
+        })
+}
+
+fn path_covers(broad: &HttpRouteMatch, narrow: &HttpRouteMatch) -> bool {
+    let prefix = match broad.prefix.as_deref() {
+        None | Some("/") => true,
+        Some(prefix) => match (&narrow.prefix, &narrow.path) {
+            (Some(narrow), _) => narrow.starts_with(prefix),
+            (None, Some(HttpPathMatch::Exact(path))) => path.as_str().starts_with(prefix),
+            (None, Some(HttpPathMatch::Regex(_) | HttpPathMatch::Unrecognised(_)) | None) => false,
+        },
+    };
+    prefix && part_covers(broad.path.as_ref(), narrow.path.as_ref())
+}
+
+fn grpc_covers(broad: &GrpcRouteMatch, narrow: &GrpcRouteMatch) -> bool {
+    broad.extra.is_empty()
+        && port_covers(broad.port, narrow.port)
+        && part_covers(broad.service_name.as_ref(), narrow.service_name.as_ref())
+        && part_covers(broad.method_name.as_ref(), narrow.method_name.as_ref())
+        && broad.metadata.iter().flatten().all(|entry| {
+            narrow
+                .metadata
+                .iter()
+                .flatten()
+                .any(|other| metadata_covers(entry, other))
+        })
+}
+
+/// A route that names no port is for every listener of the router.
+fn port_covers(broad: Option<Port>, narrow: Option<Port>) -> bool {
+    part_covers(broad.as_ref(), narrow.as_ref())
+}
+
+/// A part that isn't there matches everything; one that is, itself.
+fn part_covers<T: PartialEq>(broad: Option<&T>, narrow: Option<&T>) -> bool {
+    broad.is_none_or(|broad| narrow == Some(broad))
+}
+
+fn header_covers(broad: &HeaderMatch, narrow: &HeaderMatch) -> bool {
+    let present = broad.value.is_none() && !inverted(broad.invert) && !inverted(narrow.invert);
+    broad.extra.is_empty()
+        && broad
+            .name
+            .as_str()
+            .eq_ignore_ascii_case(narrow.name.as_str())
+        && (present
+            || (broad.value == narrow.value && inverted(broad.invert) == inverted(narrow.invert)))
+}
+
+fn metadata_covers(broad: &MetadataMatch, narrow: &MetadataMatch) -> bool {
+    let present = broad.value.is_none() && !inverted(broad.invert) && !inverted(narrow.invert);
+    broad.extra.is_empty()
+        && broad.name == narrow.name
+        && (present
+            || (broad.value == narrow.value && inverted(broad.invert) == inverted(narrow.invert)))
+}
+
+fn inverted(invert: Option<bool>) -> bool {
+    invert.unwrap_or(false)
+}

@@ -1,0 +1,130 @@
+//! What the service says of a resource.
+
+use crate::spec::shapes::{serde_through_wire, structure, words};
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Number, Value};
+
+use crate::name::{AccountId, Arn};
+use crate::spec::bounded::Int;
+use crate::spec::wire::{Reader, Wire};
+
+structure! {
+    /// What the service says of a resource.
+    pub struct Metadata {
+        /// Its ARN, in the account of the mesh's owner.
+        "arn" => arn: Arn,
+        /// When it was created.
+        "createdAt" => created_at: Epoch,
+        /// When it was last updated, or deleted.
+        "lastUpdatedAt" => last_updated_at: Epoch,
+        /// The account that owns the mesh.
+        "meshOwner" => mesh_owner: AccountId,
+        /// The account that owns the resource; another one in a shared mesh.
+        "resourceOwner" => resource_owner: AccountId,
+        /// Unique and unchanged while the resource exists.
+        "uid" => uid: String,
+        /// 1 at creation, one more with each update.
+        "version" => version: Int<0, { i64::MAX }>,
+    }
+}
+
+structure! {
+    /// Whether a resource exists.
+    pub struct Status {
+        /// Whether it exists.
+        "status" => status: StatusCode,
+    }
+}
+
+words! {
+    /// Whether a resource exists.
+    pub enum StatusCode {
+        /// It does.
+        "ACTIVE" => Active,
+        /// It did until this answer.
+        "DELETED" => Deleted,
+        /// Defined by the API and never seen.
+        "INACTIVE" => Inactive,
+    }
+}
+
+/// A time on the wire: seconds since 1970 as a JSON number, kept to the millisecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(Timestamp);
+
+impl Epoch {
+    /// The time, to the millisecond.
+    #[must_use]
+    pub fn new(time: Timestamp) -> Self {
+        // Within the range of timestamps, since `time` is.
+        Self(Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time))
+    }
+
+    /// The time.
+    #[must_use]
+    pub const fn time(self) -> Timestamp {
+        self.0
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Wire for Epoch {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let Some(seconds) = value.as_f64() else {
+            return reader.refuse_type("a number of seconds since 1970", value);
+        };
+        // A double holds today's times to a quarter of a microsecond; half a millisecond makes the cut a rounding.
+        let time =
+            SignedDuration::try_from_secs_f64(seconds + 0.0005).and_then(Timestamp::from_duration);
+        match time {
+            Ok(time) => Some(Self::new(time)),
+            Err(_) => reader.refuse(format!(
+                "is {value}, which is no time in the years -9999 to 9999"
+            )),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        let duration = self.0.as_duration();
+        if duration.subsec_nanos() == 0 {
+            return Some(Value::from(duration.as_secs()));
+        }
+        Number::from_f64(duration.as_secs_f64()).map(Value::Number)
+    }
+}
+
+serde_through_wire!(Epoch);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn times_are_epoch_seconds() {
+        for (wire, text) in [
+            (json!(0), "1970-01-01T00:00:00Z"),
+            (json!(1_700_000_000), "2023-11-14T22:13:20Z"),
+            (json!(1_700_000_000.001), "2023-11-14T22:13:20.001Z"),
+            (json!(1_700_000_000.999), "2023-11-14T22:13:20.999Z"),
+        ] {
+            let epoch: Epoch = serde_json::from_value(wire.clone()).unwrap();
+            assert_eq!(epoch.to_string(), text);
+            assert_eq!(serde_json::to_value(epoch).unwrap(), wire);
+        }
+        for wire in [json!("2023-11-14"), json!(1e300), json!(true)] {
+            assert!(
+                serde_json::from_value::<Epoch>(wire.clone()).is_err(),
+                "{wire}"
+            );
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The tags of a resource.
+
+use crate::spec::shapes::structure;
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::spec::bounded::Text;
+
+structure! {
+    /// A tag as the API writes it.
+    pub struct Tag {
+        /// 1 to 128 characters.
+        "key" => key: Text<1, 128>,
+        /// 0 to 256 characters.
+        "value" => value: Text<0, 256>,
+    }
+}
+
+/// The tags of a resource: at most 50, each key once, in the order of their keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tags(BTreeMap<Text<1, 128>, Text<0, 256>>);
+
+impl Tags {
+    /// The most tags that a resource can have.
+    pub const MAX: usize = 50;
+
+    /// Adds tags, the later of the same key replacing the earlier. Too many leave everything as it was.
+    pub fn merge(&mut self, tags: impl IntoIterator<Item = Tag>) -> Result<(), TooManyTags> {
+        let mut merged = self.0.clone();
+        merged.extend(tags.into_iter().map(|tag| (tag.key, tag.value)));
+        if merged.len() > Self::MAX {
+            return Err(TooManyTags {
+                count: merged.len(),
+            });
+        }
+        self.0 = merged;
+        Ok(())
+    }
+
+    /// Removes tags; keys that are not there are passed over.
+    pub fn remove<'k>(&mut self, keys: impl IntoIterator<Item = &'k str>) {
+        let keys: Vec<&str> = keys.into_iter().collect();
+        self.0.retain(|key, _| !keys.contains(&key.as_str()));
+    }
+
+    /// The value of a tag.
+    #[must_use]
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(k, _)| k.as_str() == key)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Keys and values, in the order of the keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// More than 50 tags.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("a resource has at most 50 tags, this one would have {count}")]
+pub struct TooManyTags {
+    /// The tags there would be.
+    pub count: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tags(range: std::ops::Range<u32>) -> Vec<Tag> {
+        range
+            .map(|n| serde_json::from_value(json!({"key": format!("k{n}"), "value": ""})).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn merging_is_all_or_nothing() {
+        let mut all = Tags::default();
+        all.merge(tags(0..49)).unwrap();
+        assert_eq!(all.merge(tags(49..51)), Err(TooManyTags { count: 51 }));
+        assert_eq!(all.len(), 49);
+        all.merge(tags(40..50)).unwrap();
+        assert_eq!(
+            all.len(),
+            50,
+            "keys that are there already are no further tags"
+        );
+    }
+
+    #[test]
+    fn removing_passes_over_what_is_not_there() {
+        let mut all = Tags::default();
+        all.merge(tags(0..2)).unwrap();
+        all.remove(["k1", "k7"]);
+        assert_eq!(all.iter().collect::<Vec<_>>(), [("k0", "")]);
+        assert_eq!((all.value("k0"), all.value("k1")), (Some(""), None));
+    }
+}

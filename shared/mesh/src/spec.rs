@@ -1,0 +1,190 @@
+//! The specs of the seven resource kinds, as the App Mesh API defines them.
+//!
+//! ```text
+//!             read leniently                     write
+//!   JSON ───────────────────────▶ RouteSpec, … ─────────▶ the same JSON
+//!             read strictly (validate::spec)
+//! ```
+//!
+//! A value of these types keeps the bounds of the API: a weight is 0 to 100, a port 1 to 65535, a union has exactly
+//! one member. Rules about several members, or several resources, are in [`validate`](crate::validate).
+//!
+//! Reading and writing gives back what was read, also members, union members and enumeration values of a newer API.
+//! Absent and empty lists stay apart; a `null` member is an absent one.
+
+pub mod bounded;
+mod gateway_route;
+mod listener;
+mod matching;
+mod mesh;
+mod node;
+mod route;
+mod service;
+pub(crate) mod shapes;
+mod timeouts;
+mod tls;
+pub(crate) mod wire;
+
+use crate::spec::shapes::words;
+use serde::Serialize;
+use serde::de::Error;
+use serde_json::{Map, Value};
+
+use crate::name::ResourceKind;
+use wire::{Reader, Unknown, Wire};
+
+pub use crate::weights::{Port, Weight};
+pub use gateway_route::*;
+pub use listener::*;
+pub use matching::*;
+pub use mesh::*;
+pub use node::*;
+pub use route::*;
+pub use service::*;
+pub use timeouts::*;
+pub use tls::*;
+pub use wire::Violation;
+
+/// Members that this crate doesn't know, in the order they were read.
+pub type Extra = Map<String, Value>;
+
+words! {
+    /// Which addresses of a host are used.
+    pub enum IpPreference {
+        /// IPv6, else IPv4.
+        "IPv6_PREFERRED" => Ipv6Preferred,
+        /// IPv4, else IPv6.
+        "IPv4_PREFERRED" => Ipv4Preferred,
+        /// IPv4.
+        "IPv4_ONLY" => Ipv4Only,
+        /// IPv6.
+        "IPv6_ONLY" => Ipv6Only,
+    }
+}
+
+/// The spec of a resource of any kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Spec {
+    /// Of a mesh.
+    Mesh(MeshSpec),
+    /// Of a virtual node.
+    VirtualNode(VirtualNodeSpec),
+    /// Of a virtual gateway.
+    VirtualGateway(VirtualGatewaySpec),
+    /// Of a virtual router.
+    VirtualRouter(VirtualRouterSpec),
+    /// Of a route.
+    Route(RouteSpec),
+    /// Of a virtual service.
+    VirtualService(VirtualServiceSpec),
+    /// Of a gateway route.
+    GatewayRoute(GatewayRouteSpec),
+}
+
+impl Spec {
+    /// Reads the spec of a kind of resource leniently. Errors are all bounds that it breaks.
+    pub fn read(kind: ResourceKind, spec: &Value) -> Result<Self, Vec<Violation>> {
+        Self::read_with(kind, spec, Unknown::Keep)
+    }
+
+    pub(crate) fn read_with(
+        kind: ResourceKind,
+        spec: &Value,
+        unknown: Unknown,
+    ) -> Result<Self, Vec<Violation>> {
+        match kind {
+            ResourceKind::Mesh => Reader::document(spec, "spec", unknown).map(Self::Mesh),
+            ResourceKind::VirtualNode => {
+                Reader::document(spec, "spec", unknown).map(Self::VirtualNode)
+            }
+            ResourceKind::VirtualGateway => {
+                Reader::document(spec, "spec", unknown).map(Self::VirtualGateway)
+            }
+            ResourceKind::VirtualRouter => {
+                Reader::document(spec, "spec", unknown).map(Self::VirtualRouter)
+            }
+            ResourceKind::Route => Reader::document(spec, "spec", unknown).map(Self::Route),
+            ResourceKind::VirtualService => {
+                Reader::document(spec, "spec", unknown).map(Self::VirtualService)
+            }
+            ResourceKind::GatewayRoute => {
+                Reader::document(spec, "spec", unknown).map(Self::GatewayRoute)
+            }
+        }
+    }
+
+    /// The kind of resource that the spec is of.
+    #[must_use]
+    pub const fn kind(&self) -> ResourceKind {
+        match self {
+            Self::Mesh(_) => ResourceKind::Mesh,
+            Self::VirtualNode(_) => ResourceKind::VirtualNode,
+            Self::VirtualGateway(_) => ResourceKind::VirtualGateway,
+            Self::VirtualRouter(_) => ResourceKind::VirtualRouter,
+            Self::Route(_) => ResourceKind::Route,
+            Self::VirtualService(_) => ResourceKind::VirtualService,
+            Self::GatewayRoute(_) => ResourceKind::GatewayRoute,
+        }
+    }
+
+    /// The spec as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Mesh(spec) => spec.to_json(),
+            Self::VirtualNode(spec) => spec.to_json(),
+            Self::VirtualGateway(spec) => spec.to_json(),
+            Self::VirtualRouter(spec) => spec.to_json(),
+            Self::Route(spec) => spec.to_json(),
+            Self::VirtualService(spec) => spec.to_json(),
+            Self::GatewayRoute(spec) => spec.to_json(),
+        }
+    }
+}
+
+/// Gives each kind's spec a reader, a writer and its place in [`Spec`].
+macro_rules! specs {
+    ($($kind:ident($name:ident))*) => {$(
+        impl $name {
+            /// Reads the spec leniently. Errors are all bounds that it breaks.
+            pub fn read(spec: &Value) -> Result<Self, Vec<Violation>> {
+                Reader::document(spec, "spec", Unknown::Keep)
+            }
+
+            /// The spec as JSON.
+            #[must_use]
+            pub fn to_json(&self) -> Value {
+                // Only an absent member writes nothing, and a spec is none.
+                self.write().unwrap_or_default()
+            }
+        }
+
+        impl From<$name> for Spec {
+            fn from(spec: $name) -> Self {
+                Self::$kind(spec)
+            }
+        }
+    )*};
+}
+
+specs! {
+    Mesh(MeshSpec)
+    VirtualNode(VirtualNodeSpec)
+    VirtualGateway(VirtualGatewaySpec)
+    VirtualRouter(VirtualRouterSpec)
+    Route(RouteSpec)
+    VirtualService(VirtualServiceSpec)
+    GatewayRoute(GatewayRouteSpec)
+}
+
+/// Reads any shape leniently, for serde.
+pub(crate) fn read<T: Wire>(value: &Value) -> Result<T, Vec<Violation>> {
+    Reader::document(value, "$", Unknown::Keep)
+}
+
+/// The violations as one error, for serde.
+pub(crate) fn serde_error<E: Error>(violations: &[Violation]) -> E {
+    let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    E::custom(texts.join("; "))
+}

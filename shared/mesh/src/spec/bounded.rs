@@ -1,0 +1,286 @@
+//! Numbers, texts and lists with the bounds that the API sets.
+
+use crate::spec::shapes::serde_through_wire;
+use std::fmt;
+use std::ops::Deref;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::wire::{Reader, Wire};
+use crate::name::{
+    AccountId, Arn, GatewayRouteName, MeshName, RouteName, VirtualGatewayName, VirtualNodeName,
+    VirtualRouterName, VirtualServiceName,
+};
+use crate::weights::{Port, Weight};
+
+/// A value outside the bounds of its type.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct OutOfBounds {
+    message: String,
+}
+
+/// A whole number from `MIN` to `MAX`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Int<const MIN: i64, const MAX: i64>(i64);
+
+impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
+    /// Takes a number within the bounds.
+    pub fn new(number: i64) -> Result<Self, OutOfBounds> {
+        if (MIN..=MAX).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(Self::refusal(&number))
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    fn refusal(given: &dyn fmt::Display) -> OutOfBounds {
+        let message = if MAX == i64::MAX {
+            format!("is {given}, must be at least {MIN}")
+        } else {
+            format!("is {given}, must be {MIN} to {MAX}")
+        };
+        OutOfBounds { message }
+    }
+}
+
+impl<const MIN: i64, const MAX: i64> Wire for Int<MIN, MAX> {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let Value::Number(number) = value else {
+            return reader.refuse_type("a whole number", value);
+        };
+        if number.is_f64() {
+            return reader.refuse(format!("is {number}, must be a whole number"));
+        }
+        let read = number
+            .as_i64()
+            .ok_or_else(|| Self::refusal(number))
+            .and_then(Self::new);
+        reader.accept(read)
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(Value::from(self.0))
+    }
+}
+
+/// A text of `MIN` to `MAX` characters, both included.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<const MIN: usize, const MAX: usize>(String);
+
+impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
+    /// Takes a text within the bounds.
+    pub fn new(text: impl Into<String>) -> Result<Self, OutOfBounds> {
+        let text = text.into();
+        let length = text.chars().count();
+        if (MIN..=MAX).contains(&length) {
+            Ok(Self(text))
+        } else {
+            Err(OutOfBounds {
+                message: format!("has {length} characters, must have {MIN} to {MAX}"),
+            })
+        }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> fmt::Display for Text<MIN, MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> Wire for Text<MIN, MAX> {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let text = String::read(value, reader)?;
+        reader.accept(Self::new(text))
+    }
+
+    fn write(&self) -> Option<Value> {
+        self.0.write()
+    }
+}
+
+/// A list of `MIN` to `MAX` items, both included.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct List<T, const MIN: usize, const MAX: usize>(Vec<T>);
+
+impl<T, const MIN: usize, const MAX: usize> List<T, MIN, MAX> {
+    /// Takes a list within the bounds.
+    pub fn new(items: Vec<T>) -> Result<Self, OutOfBounds> {
+        let length = items.len();
+        if (MIN..=MAX).contains(&length) {
+            Ok(Self(items))
+        } else {
+            Err(OutOfBounds {
+                message: format!("has {length} items, must have {MIN} to {MAX}"),
+            })
+        }
+    }
+
+    /// The items, to change each in place.
+    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
+        self.0.iter_mut()
+    }
+}
+
+impl<T, const MIN: usize, const MAX: usize> Deref for List<T, MIN, MAX> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<'a, T, const MIN: usize, const MAX: usize> IntoIterator for &'a List<T, MIN, MAX> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<'a, T, const MIN: usize, const MAX: usize> IntoIterator for &'a mut List<T, MIN, MAX> {
+    type Item = &'a mut T;
+    type IntoIter = std::slice::IterMut<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter_mut()
+    }
+}
+
+impl<T: Wire, const MIN: usize, const MAX: usize> Wire for List<T, MIN, MAX> {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+        let items = reader.items(value);
+        if let Value::Array(given) = value
+            && !(MIN..=MAX).contains(&given.len())
+        {
+            return reader.refuse(format!(
+                "has {} items, must have {MIN} to {MAX}",
+                given.len()
+            ));
+        }
+        items.map(Self)
+    }
+
+    fn write(&self) -> Option<Value> {
+        self.0.write()
+    }
+}
+
+/// A text with a pattern of its own.
+macro_rules! pattern {
+    ($(#[$doc:meta])* $name:ident, $min:literal..=$max:literal, $pattern:literal, $matches:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Text<$min, $max>);
+
+        impl $name {
+            /// Takes a text within the bounds and the pattern.
+            pub fn new(text: impl Into<String>) -> Result<Self, OutOfBounds> {
+                let text = Text::new(text)?;
+                let matches: fn(&str) -> bool = $matches;
+                if matches(text.as_str()) {
+                    Ok(Self(text))
+                } else {
+                    Err(OutOfBounds { message: format!("is {:?}, must match {}", text.as_str(), $pattern) })
+                }
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                self.0.as_str()
+            }
+        }
+
+        impl Wire for $name {
+            fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+                let text = String::read(value, reader)?;
+                reader.accept(Self::new(text))
+            }
+
+            fn write(&self) -> Option<Value> {
+                self.0.write()
+            }
+        }
+    };
+}
+
+pattern!(
+    /// The name of an HTTP header to match, in any letter case.
+    HeaderName, 1..=50, "^[!-9;-~]+$", |text| text.bytes().all(|b| matches!(b, b'!'..=b'9' | b';'..=b'~'))
+);
+pattern!(
+    /// The key of an AWS Cloud Map instance attribute.
+    AttributeKey, 1..=255, "^[a-zA-Z0-9!-~]+$", |text| text.bytes().all(|b| b.is_ascii_graphic())
+);
+pattern!(
+    /// The value of an AWS Cloud Map instance attribute: printable, not starting with a space.
+    AttributeValue,
+    1..=1024,
+    r"^([a-zA-Z0-9!-~][ \ta-zA-Z0-9!-~]*){0,1}[a-zA-Z0-9!-~]{0,1}$",
+    |text| {
+        text.bytes().all(|b| b.is_ascii_graphic() || matches!(b, b' ' | b'\t'))
+            && !text.starts_with([' ', '\t'])
+    }
+);
+
+/// Reads and writes a type that parses from text.
+macro_rules! wire_through_text {
+    ($($name:ty)*) => {$(
+        impl Wire for $name {
+            fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+                let text = String::read(value, reader)?;
+                reader.accept(text.parse())
+            }
+
+            fn write(&self) -> Option<Value> {
+                Some(Value::String(self.to_string()))
+            }
+        }
+    )*};
+}
+
+wire_through_text!(AccountId Arn GatewayRouteName MeshName RouteName);
+wire_through_text!(VirtualGatewayName VirtualNodeName VirtualRouterName VirtualServiceName);
+
+/// Reads and writes a small number that has a type of its own.
+macro_rules! wire_through_int {
+    ($name:ty, $number:ty, $min:literal..=$max:literal) => {
+        impl Wire for $name {
+            fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+                let number = Int::<$min, $max>::read(value, reader)?.get();
+                <$number>::try_from(number)
+                    .ok()
+                    .and_then(|number| Self::new(number).ok())
+            }
+
+            fn write(&self) -> Option<Value> {
+                Some(Value::from(self.get()))
+            }
+        }
+    };
+}
+
+wire_through_int!(Port, u16, 1..=65535);
+wire_through_int!(Weight, u8, 0..=100);
+
+serde_through_wire!([const MIN: i64, const MAX: i64] Int<MIN, MAX>);
+serde_through_wire!([const MIN: usize, const MAX: usize] Text<MIN, MAX>);
+serde_through_wire!(HeaderName);
+serde_through_wire!(AttributeKey);
+serde_through_wire!(AttributeValue);

@@ -1,0 +1,318 @@
+//! Reading a shape from JSON and writing it back.
+//!
+//! One definition of a shape serves the two readers there are. A client reads leniently: a member or enumeration
+//! value from a newer API is kept and written back. The server reads strictly: what it doesn't know it refuses.
+//! Both report every violation with its path, not just the first.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Extra;
+
+/// Something in a document that the API does not allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Where, from the root of the document: `spec.listeners[0].portMapping.port`.
+    pub path: String,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// A shape of the API: how it is read from JSON and written to it.
+pub(crate) trait Wire: Sized {
+    /// Reads a value. `None` means that at least one violation was reported.
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self>;
+
+    /// What an absent (or `null`) member means; `None` where the member is required.
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    /// The value as JSON; `None` where the member is absent.
+    fn write(&self) -> Option<Value>;
+}
+
+/// A union of the API: an object with exactly one member.
+pub(crate) trait Union: Wire {
+    /// The members that this crate knows.
+    const MEMBERS: &'static [&'static str];
+
+    /// Reads one of [`MEMBERS`](Self::MEMBERS).
+    fn read_member(object: &Map<String, Value>, name: &str, reader: &mut Reader) -> Option<Self>;
+
+    /// The union when its member is none of those.
+    fn unrecognised(extra: Extra) -> Self;
+}
+
+/// What a reader does about members and enumeration values that it doesn't know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    Keep,
+    Refuse,
+}
+
+/// A walk through a document: where it is and what it found.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    unknown: Unknown,
+    root: &'static str,
+    path: Vec<Step>,
+    violations: Vec<Violation>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Member(&'static str),
+    Index(usize),
+}
+
+impl Reader {
+    /// Reads a whole document called `root` in the paths of violations.
+    pub(crate) fn document<T: Wire>(
+        value: &Value,
+        root: &'static str,
+        unknown: Unknown,
+    ) -> Result<T, Vec<Violation>> {
+        let mut reader = Self {
+            unknown,
+            root,
+            path: Vec::new(),
+            violations: Vec::new(),
+        };
+        match T::read(value, &mut reader) {
+            Some(read) if reader.violations.is_empty() => Ok(read),
+            Some(_) | None => Err(reader.violations),
+        }
+    }
+
+    /// Reports a violation at the place being read.
+    pub(crate) fn refuse<T>(&mut self, message: impl Into<String>) -> Option<T> {
+        let path = self
+            .path
+            .iter()
+            .fold(self.root.to_owned(), |path, step| match step {
+                Step::Member(name) => format!("{path}.{name}"),
+                Step::Index(index) => format!("{path}[{index}]"),
+            });
+        self.violations.push(Violation {
+            path,
+            message: message.into(),
+        });
+        None
+    }
+
+    /// Reports a violation at a member that has no shape.
+    fn refuse_member(&mut self, name: &str, message: impl Into<String>) {
+        self.refuse::<()>(message);
+        if let Some(violation) = self.violations.last_mut() {
+            violation.path = format!("{}.{name}", violation.path);
+        }
+    }
+
+    /// Reports a value of the wrong JSON type.
+    pub(crate) fn refuse_type<T>(&mut self, expected: &str, value: &Value) -> Option<T> {
+        let given = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        };
+        self.refuse(format!("must be {expected}, not {given}"))
+    }
+
+    /// Reports why a value is outside its type.
+    pub(crate) fn accept<T, E: fmt::Display>(&mut self, value: Result<T, E>) -> Option<T> {
+        match value {
+            Ok(value) => Some(value),
+            Err(error) => self.refuse(error.to_string()),
+        }
+    }
+
+    pub(crate) fn refuses_unknown(&self) -> bool {
+        self.unknown == Unknown::Refuse
+    }
+
+    pub(crate) fn object<'v>(&mut self, value: &'v Value) -> Option<&'v Map<String, Value>> {
+        match value {
+            Value::Object(object) => Some(object),
+            other => self.refuse_type("an object", other),
+        }
+    }
+
+    /// Reads a member of a structure.
+    pub(crate) fn member<T: Wire>(
+        &mut self,
+        object: &Map<String, Value>,
+        name: &'static str,
+    ) -> Option<T> {
+        self.path.push(Step::Member(name));
+        let read = match object.get(name) {
+            None | Some(Value::Null) => T::absent().or_else(|| self.refuse("is required: add it")),
+            Some(value) => T::read(value, self),
+        };
+        self.path.pop();
+        read
+    }
+
+    /// Takes the members of a structure that are not among those `known`.
+    pub(crate) fn rest(&mut self, object: &Map<String, Value>, known: &[&'static str]) -> Extra {
+        let mut extra = Extra::new();
+        for (name, value) in object {
+            if known.contains(&name.as_str()) || value.is_null() {
+                continue;
+            }
+            match self.unknown {
+                Unknown::Keep => {
+                    extra.insert(name.clone(), value.clone());
+                }
+                Unknown::Refuse => {
+                    let known = known.join(", ");
+                    self.refuse_member(
+                        name,
+                        format!("is not a member here: remove it; the members are {known}"),
+                    );
+                }
+            }
+        }
+        extra
+    }
+
+    /// Reads a union that is an object of its own.
+    pub(crate) fn union<U: Union>(&mut self, value: &Value) -> Option<U> {
+        let object = self.object(value)?;
+        let extra = self.rest(object, U::MEMBERS);
+        let known = given_of::<U>(object);
+        match (known.as_slice(), extra.len()) {
+            ([name], 0) => U::read_member(object, name, self),
+            ([], 1) => Some(U::unrecognised(extra)),
+            (known, unknown) => self.refuse(exactly_one::<U>(known.len() + unknown)),
+        }
+    }
+
+    /// Reads a union whose member stands among the other members of a structure. The structure keeps `extra`, the
+    /// members that neither of them knows; without a known member one of those must be the union's.
+    pub(crate) fn union_within<U: Union>(
+        &mut self,
+        object: &Map<String, Value>,
+        extra: &Extra,
+    ) -> Option<U> {
+        let known = given_of::<U>(object);
+        match known.as_slice() {
+            [name] => U::read_member(object, name, self),
+            [] if !extra.is_empty() => Some(U::unrecognised(Extra::new())),
+            known => self.refuse(exactly_one::<U>(known.len())),
+        }
+    }
+
+    /// Reads the items of a list.
+    pub(crate) fn items<T: Wire>(&mut self, value: &Value) -> Option<Vec<T>> {
+        let Value::Array(items) = value else {
+            return self.refuse_type("a list", value);
+        };
+        // Every item is read, also after a bad one, so that all violations are found.
+        let mut read = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            self.path.push(Step::Index(index));
+            if let Some(item) = T::read(item, self) {
+                read.push(item);
+            }
+            self.path.pop();
+        }
+        (read.len() == items.len()).then_some(read)
+    }
+}
+
+fn given_of<U: Union>(object: &Map<String, Value>) -> Vec<&'static str> {
+    let given = |name: &&'static str| object.get(*name).is_some_and(|value| !value.is_null());
+    U::MEMBERS.iter().copied().filter(given).collect()
+}
+
+fn exactly_one<U: Union>(given: usize) -> String {
+    format!(
+        "must have exactly one of {}, and has {given}",
+        U::MEMBERS.join(", ")
+    )
+}
+
+/// Adds a member unless it is absent.
+pub(crate) fn write_member<T: Wire>(object: &mut Map<String, Value>, name: &str, member: &T) {
+    if let Some(value) = member.write() {
+        object.insert(name.to_owned(), value);
+    }
+}
+
+/// Adds the unknown members, which never replace known ones.
+pub(crate) fn write_rest(object: &mut Map<String, Value>, extra: &Extra) {
+    for (name, value) in extra {
+        object.entry(name.as_str()).or_insert_with(|| value.clone());
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+        T::read(value, reader).map(Some)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+
+    fn write(&self) -> Option<Value> {
+        self.as_ref().and_then(Wire::write)
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+        reader.items(value)
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(self.iter().filter_map(Wire::write).collect())
+    }
+}
+
+impl<T: Wire> Wire for Box<T> {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+        T::read(value, reader).map(Self::new)
+    }
+
+    fn write(&self) -> Option<Value> {
+        T::write(self)
+    }
+}
+
+impl Wire for bool {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+        value
+            .as_bool()
+            .or_else(|| reader.refuse_type("true or false", value))
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(Value::Bool(*self))
+    }
+}
+
+impl Wire for String {
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(text.clone()),
+            other => reader.refuse_type("a string", other),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        Some(Value::String(self.clone()))
+    }
+}

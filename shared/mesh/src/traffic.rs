@@ -1,0 +1,137 @@
+//! Where the traffic of a route really goes.
+//!
+//! ```text
+//!   weighted target ──▶ virtual node? ──▶ which listener? ──▶ Landing
+//! ```
+
+use crate::graph::Mesh;
+use crate::name::{RouteId, VirtualNodeName};
+use crate::spec::{Listener, Port, RouteRule, RouteSpec, VirtualNodeSpec};
+
+/// What a route sends to one node on one port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow<'m> {
+    /// The virtual node that the route names.
+    pub virtual_node: &'m VirtualNodeName,
+    /// The port that the route names, if any.
+    pub port: Option<Port>,
+    /// The weight, summed where the route names the same node and port more than once.
+    pub weight: u16,
+    /// The sum of all weights of the route; 0 when it is drained.
+    pub total: u16,
+    /// Where it arrives.
+    pub landing: Landing<'m>,
+}
+
+impl Flow<'_> {
+    /// The share of the route's traffic as a number from 0 to 1; 0 when the route is drained.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        if self.total == 0 {
+            0.0
+        } else {
+            f64::from(self.weight) / f64::from(self.total)
+        }
+    }
+
+    /// Whether both are to the same node on the same port.
+    #[must_use]
+    pub fn same_target(&self, other: &Flow<'_>) -> bool {
+        self.virtual_node == other.virtual_node && self.port == other.port
+    }
+
+    /// Whether this is a larger part of its route's traffic than `other` is of its own, exactly.
+    #[must_use]
+    pub fn exceeds(&self, other: &Flow<'_>) -> bool {
+        // A drained route has a share of 0 of 1.
+        let (total, other_total) = (self.total.max(1), other.total.max(1));
+        u32::from(self.weight) * u32::from(other_total) > u32::from(other.weight) * u32::from(total)
+    }
+}
+
+/// Where traffic for a virtual node arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landing<'m> {
+    /// At a listener.
+    Listener(&'m Listener),
+    /// Nowhere: the node is not in the mesh.
+    NoNode,
+    /// Nowhere: the node has no listener, or none on the port that the route names.
+    NoListener(&'m VirtualNodeSpec),
+    /// Nowhere certain: the node has several listeners, and the route names no port.
+    Ambiguous(&'m VirtualNodeSpec),
+}
+
+/// What a route sends where, in the order of the targets. `None` where the route isn't in the mesh or is of a kind that
+/// this crate doesn't know.
+#[must_use]
+pub fn flows<'m>(mesh: &'m Mesh, route: &RouteId) -> Option<Vec<Flow<'m>>> {
+    mesh.route(route).and_then(|spec| flows_of(mesh, spec))
+}
+
+/// What a route that may not be in the mesh sends where.
+#[must_use]
+pub fn flows_of<'m>(mesh: &'m Mesh, route: &'m RouteSpec) -> Option<Vec<Flow<'m>>> {
+    let targets = &route.rule.action()?.weighted_targets;
+    let total = targets
+        .iter()
+        .map(|target| u16::from(target.weight.get()))
+        .sum();
+    let mut flows: Vec<Flow<'m>> = Vec::with_capacity(targets.len());
+    for target in targets {
+        let flow = Flow {
+            virtual_node: &target.virtual_node,
+            port: target.port,
+            weight: u16::from(target.weight.get()),
+            total,
+            landing: landing(mesh, &target.virtual_node, target.port),
+        };
+        match flows.iter_mut().find(|other| other.same_target(&flow)) {
+            Some(other) => other.weight += flow.weight,
+            None => flows.push(flow),
+        }
+    }
+    Some(flows)
+}
+
+/// Where traffic for a node arrives that names a port, or none.
+#[must_use]
+pub fn landing<'m>(mesh: &'m Mesh, node: &VirtualNodeName, port: Option<Port>) -> Landing<'m> {
+    let Some(spec) = mesh.nodes.get(node) else {
+        return Landing::NoNode;
+    };
+    match (spec.listeners(), port) {
+        (listeners, Some(port)) => {
+            let listener = listeners
+                .iter()
+                .find(|listener| listener.port_mapping.port == port);
+            listener.map_or(Landing::NoListener(spec), Landing::Listener)
+        }
+        ([], None) => Landing::NoListener(spec),
+        ([listener], None) => Landing::Listener(listener),
+        (_, None) => Landing::Ambiguous(spec),
+    }
+}
+
+/// Whether requests of a route are understood by a listener. HTTP/1.1 and HTTP/2 are translated into each other; gRPC
+/// needs HTTP/2, and TCP is understood by TCP alone. What isn't known is taken to be understood.
+#[must_use]
+pub fn understands(listener: &Listener, rule: &RouteRule) -> bool {
+    use crate::spec::Protocol::{Grpc, Http, Http2, Tcp, Unrecognised};
+    let protocol = &listener.port_mapping.protocol;
+    match rule {
+        RouteRule::Http(_) | RouteRule::Http2(_) => match protocol {
+            Http | Http2 | Grpc | Unrecognised(_) => true,
+            Tcp => false,
+        },
+        RouteRule::Grpc(_) => match protocol {
+            Http2 | Grpc | Unrecognised(_) => true,
+            Http | Tcp => false,
+        },
+        RouteRule::Tcp(_) => match protocol {
+            Tcp | Unrecognised(_) => true,
+            Http | Http2 | Grpc => false,
+        },
+        RouteRule::Unrecognised(_) => true,
+    }
+}

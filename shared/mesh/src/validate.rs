@@ -1,0 +1,168 @@
+//! The server's side of the API: is this document one that App Mesh accepts?
+//!
+//! ```text
+//!   spec, strictly read ──▶ rules of one resource ──▶ Ok | every violation with its path
+//!   two specs ────────────▶ rules between resources
+//! ```
+//!
+//! What AWS was seen to accept is accepted, also where its documentation says otherwise: a weight sum other than 100,
+//! a health check in another protocol than its listener, a route of another protocol than its router. Whether other
+//! resources exist is for whoever holds them to say.
+
+mod cross;
+mod gateway_route;
+mod listeners;
+mod route;
+
+use serde_json::Value;
+
+use crate::name::{
+    GatewayRouteName, MeshName, NameError, ResourceKind, RouteName, VirtualGatewayName,
+    VirtualNodeName, VirtualRouterName, VirtualServiceName,
+};
+use crate::resource::{Tag, Tags};
+use crate::spec::Spec;
+use crate::spec::bounded::{List, Text};
+use crate::spec::wire::{Reader, Unknown};
+
+pub use crate::spec::Violation;
+pub use cross::{
+    gateway_route_against_gateway, gateway_route_against_provider, route_against_node,
+    route_against_router,
+};
+
+/// Checks a spec as the server must: every bound, enumeration and pattern, required and unknown members, unions, and
+/// the rules between members of one resource.
+pub fn spec(kind: ResourceKind, spec: &Value) -> Result<(), Vec<Violation>> {
+    parse(kind, spec).map(drop)
+}
+
+/// Checks as [`spec()`] does, and gives the spec.
+pub fn parse(kind: ResourceKind, spec: &Value) -> Result<Spec, Vec<Violation>> {
+    let spec = Spec::read_with(kind, spec, Unknown::Refuse)?;
+    let violations = rules(&spec);
+    if violations.is_empty() {
+        Ok(spec)
+    } else {
+        Err(violations)
+    }
+}
+
+/// Checks the rules between members of a spec that was read already.
+#[must_use]
+pub fn rules(spec: &Spec) -> Vec<Violation> {
+    let mut found = Found::default();
+    match spec {
+        Spec::Mesh(_) | Spec::VirtualService(_) => {}
+        Spec::VirtualNode(spec) => listeners::of_node(spec, &mut found),
+        Spec::VirtualGateway(spec) => listeners::of_gateway(spec, &mut found),
+        Spec::VirtualRouter(spec) => listeners::of_router(spec, &mut found),
+        Spec::Route(spec) => route::rules(spec, &mut found),
+        Spec::GatewayRoute(spec) => gateway_route::rules(spec, &mut found),
+    }
+    found.0
+}
+
+/// Checks the name of a new resource. The path of a violation is the member: `virtualNodeName`.
+pub fn name(kind: ResourceKind, name: &str) -> Result<(), Vec<Violation>> {
+    let checked: Result<(), NameError> = match kind {
+        ResourceKind::Mesh => MeshName::parse(name).map(drop),
+        ResourceKind::VirtualNode => VirtualNodeName::parse(name).map(drop),
+        ResourceKind::VirtualGateway => VirtualGatewayName::parse(name).map(drop),
+        ResourceKind::VirtualRouter => VirtualRouterName::parse(name).map(drop),
+        ResourceKind::Route => RouteName::parse(name).map(drop),
+        ResourceKind::VirtualService => VirtualServiceName::parse(name).map(drop),
+        ResourceKind::GatewayRoute => GatewayRouteName::parse(name).map(drop),
+    };
+    checked.map_err(|error| {
+        vec![Violation {
+            path: format!("{kind}Name"),
+            message: error.to_string(),
+        }]
+    })
+}
+
+/// Checks the `tags` member of a request and gives the tags. That a resource stays within 50 tags once they are
+/// added is for [`Tags::merge`] to say.
+pub fn tags(tags: &Value) -> Result<Vec<Tag>, Vec<Violation>> {
+    Reader::document::<List<Tag, 0, { Tags::MAX }>>(tags, "tags", Unknown::Refuse)
+        .map(|tags| tags.to_vec())
+}
+
+/// Checks the `tagKeys` member of a request and gives the keys.
+pub fn tag_keys(keys: &Value) -> Result<Vec<String>, Vec<Violation>> {
+    let keys =
+        Reader::document::<List<Text<1, 128>, 0, { Tags::MAX }>>(keys, "tagKeys", Unknown::Refuse)?;
+    Ok(keys.iter().map(ToString::to_string).collect())
+}
+
+/// The violations found so far.
+#[derive(Debug, Default)]
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn refuse(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Violation {
+            path: path.into(),
+            message: message.into(),
+        });
+    }
+
+    fn refuse_if(&mut self, broken: bool, path: impl Into<String>, message: impl Into<String>) {
+        if broken {
+            self.refuse(path, message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn names_are_called_by_their_member() {
+        assert_eq!(name(ResourceKind::VirtualService, "a b/c.local"), Ok(()));
+        let violations = name(ResourceKind::GatewayRoute, &"r".repeat(256)).unwrap_err();
+        assert_eq!(
+            violations[0].to_string(),
+            "gatewayRouteName: a gateway route name has 1 to 255 characters, this one has 256"
+        );
+    }
+
+    #[test]
+    fn tags_are_bounded() {
+        let read = tags(&json!([{"key": "team", "value": ""}])).unwrap();
+        assert_eq!((read[0].key.as_str(), read[0].value.as_str()), ("team", ""));
+        let fifty_one: Vec<_> = (0..51)
+            .map(|n| json!({"key": n.to_string(), "value": ""}))
+            .collect();
+        let table = [
+            (json!([{"key": "", "value": "x"}]), "tags[0].key"),
+            (
+                json!([{"key": "k".repeat(129), "value": "x"}]),
+                "tags[0].key",
+            ),
+            (
+                json!([{"key": "k", "value": "v".repeat(257)}]),
+                "tags[0].value",
+            ),
+            (json!([{"key": "k"}]), "tags[0].value"),
+            (
+                json!([{"key": "k", "value": "v", "propagate": true}]),
+                "tags[0].propagate",
+            ),
+            (json!(fifty_one), "tags"),
+            (json!({}), "tags"),
+        ];
+        for (wrong, path) in table {
+            assert_eq!(tags(&wrong).unwrap_err()[0].path, path, "{wrong}");
+        }
+        assert_eq!(
+            tag_keys(&json!(["a", ""])).unwrap_err()[0].path,
+            "tagKeys[1]"
+        );
+        assert_eq!(tag_keys(&json!(["a"])).unwrap(), ["a"]);
+    }
+}

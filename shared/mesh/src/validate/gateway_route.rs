@@ -1,0 +1,120 @@
+//! Rules about gateway routes.
+
+use super::Found;
+use super::route::{headers, metadata, prefix_or_path};
+use crate::name::MAX_RESOURCE_NAME;
+use crate::spec::{
+    GatewayRouteRule, GatewayRouteSpec, GatewayRouteTarget, GrpcGatewayRoute, HttpGatewayRoute,
+    HttpPathMatch, HttpRewrite, PrefixRewrite,
+};
+
+/// Paths that App Mesh keeps for itself, with whatever follows.
+const RESERVED_PATHS: [&str; 2] = ["/aws-appmesh", "/aws-app-mesh"];
+
+/// gRPC services that App Mesh keeps for itself, with whatever follows.
+const RESERVED_SERVICES: [&str; 3] = ["aws.appmesh", "aws.app-mesh", "/aws.app-mesh"];
+
+pub(super) fn rules(spec: &GatewayRouteSpec, found: &mut Found) {
+    match &spec.rule {
+        GatewayRouteRule::Http(route) => http("spec.httpRoute", route, found),
+        GatewayRouteRule::Http2(route) => http("spec.http2Route", route, found),
+        GatewayRouteRule::Grpc(route) => grpc("spec.grpcRoute", route, found),
+        GatewayRouteRule::Unrecognised(_) => {}
+    }
+}
+
+fn http(at: &str, route: &HttpGatewayRoute, found: &mut Found) {
+    let matches = &route.matches;
+    let at_match = format!("{at}.match");
+    // A match by port alone was accepted at a gateway with several listeners.
+    found.refuse_if(
+        matches.prefix.is_none() && matches.path.is_none() && matches.hostname.is_none() && matches.port.is_none(),
+        at_match.as_str(),
+        "must have at least one of prefix, path, hostname, port: add prefix `/` to take every request",
+    );
+    prefix_or_path(
+        &at_match,
+        matches.prefix.as_deref(),
+        matches.path.as_ref(),
+        found,
+    );
+    if let Some(prefix) = &matches.prefix {
+        reserved(format!("{at_match}.prefix"), prefix, &RESERVED_PATHS, found);
+    }
+    if let Some(HttpPathMatch::Exact(path)) = &matches.path {
+        reserved(
+            format!("{at_match}.path.exact"),
+            path.as_str(),
+            &RESERVED_PATHS,
+            found,
+        );
+    }
+    headers(&at_match, matches.headers.iter().flatten(), found);
+    if let Some(change) = &route.action.rewrite {
+        rewrite(&format!("{at}.action.rewrite"), change, found);
+    }
+    target(at, &route.action.target, found);
+}
+
+fn grpc(at: &str, route: &GrpcGatewayRoute, found: &mut Found) {
+    let matches = &route.matches;
+    let at_match = format!("{at}.match");
+    found.refuse_if(
+        matches.service_name.is_none() && matches.hostname.is_none() && matches.port.is_none(),
+        at_match.as_str(),
+        "must have at least one of serviceName, hostname, port: add the service whose requests are meant",
+    );
+    if let Some(service) = &matches.service_name {
+        reserved(
+            format!("{at_match}.serviceName"),
+            service,
+            &RESERVED_SERVICES,
+            found,
+        );
+    }
+    metadata(&at_match, matches.metadata.iter().flatten(), found);
+    target(at, &route.action.target, found);
+}
+
+fn rewrite(at: &str, rewrite: &HttpRewrite, found: &mut Found) {
+    found.refuse_if(
+        rewrite.prefix.is_some() && rewrite.path.is_some(),
+        format!("{at}.path"),
+        "can't stand beside prefix: remove one of them",
+    );
+    if let Some(PrefixRewrite::Value(value)) = &rewrite.prefix {
+        let value = value.as_str();
+        found.refuse_if(
+            !(value.starts_with('/') && value.ends_with('/')),
+            format!("{at}.prefix.value"),
+            format!("is `{value}`, must start and end with `/`"),
+        );
+    }
+}
+
+/// The API bounds the name of a virtual service here, and nowhere else.
+fn target(at: &str, target: &GatewayRouteTarget, found: &mut Found) {
+    let length = target
+        .virtual_service
+        .virtual_service_name
+        .as_str()
+        .chars()
+        .count();
+    found.refuse_if(
+        length > MAX_RESOURCE_NAME,
+        format!("{at}.action.target.virtualService.virtualServiceName"),
+        format!("has {length} characters, must have 1 to {MAX_RESOURCE_NAME}"),
+    );
+}
+
+fn reserved(at: String, given: &str, reserved: &[&str], found: &mut Found) {
+    if let Some(reserved) = reserved
+        .iter()
+        .find(|reserved| given.starts_with(**reserved))
+    {
+        found.refuse(
+            at,
+            format!("is `{given}`, and what begins with `{reserved}` is reserved: choose another"),
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! Rules about routes, and about matches in general.
+
+use super::Found;
+use crate::spec::{
+    GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MatchRange, MetadataMatch,
+    RouteRule, RouteSpec, ValueMatch,
+};
+
+pub(super) fn rules(spec: &RouteSpec, found: &mut Found) {
+    match &spec.rule {
+        RouteRule::Http(route) => http("spec.httpRoute.match", &route.matches, found),
+        RouteRule::Http2(route) => http("spec.http2Route.match", &route.matches, found),
+        RouteRule::Grpc(route) => grpc("spec.grpcRoute.match", &route.matches, found),
+        RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => {}
+    }
+}
+
+fn http(at: &str, matches: &HttpRouteMatch, found: &mut Found) {
+    prefix_or_path(at, matches.prefix.as_deref(), matches.path.as_ref(), found);
+    headers(at, matches.headers.iter().flatten(), found);
+}
+
+fn grpc(at: &str, matches: &GrpcRouteMatch, found: &mut Found) {
+    found.refuse_if(
+        matches.method_name.is_some() && matches.service_name.is_none(),
+        format!("{at}.serviceName"),
+        "is required because methodName is given: add it, or remove methodName",
+    );
+    metadata(at, matches.metadata.iter().flatten(), found);
+}
+
+/// Neither is needed: a match by port or headers alone was accepted.
+pub(super) fn prefix_or_path(
+    at: &str,
+    prefix: Option<&str>,
+    path: Option<&HttpPathMatch>,
+    found: &mut Found,
+) {
+    if let Some(prefix) = prefix {
+        found.refuse_if(
+            !prefix.starts_with('/'),
+            format!("{at}.prefix"),
+            format!("is `{prefix}`, must start with `/`"),
+        );
+        found.refuse_if(
+            path.is_some(),
+            format!("{at}.path"),
+            "can't stand beside prefix: remove one of them",
+        );
+    }
+}
+
+pub(super) fn headers<'a>(
+    at: &str,
+    headers: impl Iterator<Item = &'a HeaderMatch>,
+    found: &mut Found,
+) {
+    for (index, header) in headers.enumerate() {
+        range(
+            &format!("{at}.headers[{index}]"),
+            header.value.as_ref(),
+            found,
+        );
+    }
+}
+
+pub(super) fn metadata<'a>(
+    at: &str,
+    entries: impl Iterator<Item = &'a MetadataMatch>,
+    found: &mut Found,
+) {
+    for (index, entry) in entries.enumerate() {
+        range(
+            &format!("{at}.metadata[{index}]"),
+            entry.value.as_ref(),
+            found,
+        );
+    }
+}
+
+fn range(at: &str, value: Option<&ValueMatch>, found: &mut Found) {
+    if let Some(ValueMatch::Range(MatchRange { start, end, .. })) = value {
+        let (start, end) = (start.get(), end.get());
+        found.refuse_if(
+            start >= end,
+            format!("{at}.match.range.end"),
+            format!("is {end}, must be greater than start, which is {start}: the end is not part of the range"),
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! What the API takes and what it refuses, a row a rule.
+
+#[cfg(test)]
+mod accepted;
+#[cfg(test)]
+mod ports;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod shapes;

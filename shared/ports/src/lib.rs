@@ -1,0 +1,40 @@
+//! What Meshwarden's functions need of the outside, as narrow async traits, and an in-memory version of each.
+//!
+//! ```text
+//! functions ──▶ ports (traits) ◀── aws (the real SDK clients)
+//!                     ▲
+//!                     └────────── memory (tests of logic, with fault injection)
+//! ```
+//!
+//! This crate never names a vendor's type, never decides anything, and never retries: an adapter classifies what
+//! went wrong once, as [`PortErrorKind`], and the caller's logic goes by that.
+
+mod alarm_reader;
+mod clock;
+mod deadline;
+mod error;
+mod event_bus;
+mod location;
+pub mod memory;
+mod mesh_store;
+mod notifier;
+mod policy_source;
+mod report_store;
+mod state_rules;
+mod state_store;
+
+pub use alarm_reader::AlarmReader;
+pub use clock::{Clock, SystemClock};
+pub use deadline::Deadline;
+pub use error::{PortError, PortErrorKind};
+pub use event_bus::{BusEvent, EventBus};
+pub use location::{LocationError, PolicyLocation, ReportsLocation};
+pub use mesh_store::{MeshReader, ResourceRef, RouteWrite, RouteWriter, Written};
+pub use notifier::{Notice, Notifier, Urgency};
+pub use policy_source::{BuiltInPolicy, PolicySource};
+pub use report_store::ReportStore;
+pub use state_rules::Admission;
+pub use state_store::{
+    Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey, StateStore,
+    StateView, Stored, StoreOutcome,
+};

@@ -1,0 +1,73 @@
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Faults;
+use crate::PortError;
+
+/// The state behind one in-memory port, reached only through the faults. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Cell<T> {
+    faults: Faults,
+    versions: Arc<Mutex<Versions<T>>>,
+}
+
+#[derive(Debug)]
+struct Versions<T> {
+    now: T,
+    before: T,
+}
+
+impl<T: Clone + PartialEq> Cell<T> {
+    pub(super) fn new(state: T, faults: Faults) -> Self {
+        let versions = Versions { before: state.clone(), now: state };
+        Self { faults, versions: Arc::new(Mutex::new(versions)) }
+    }
+
+    /// A port's call that only reads.
+    pub(super) async fn read<R>(
+        &self,
+        name: &'static str,
+        subject: impl Display + Send,
+        read: impl FnOnce(&T) -> Result<R, PortError> + Send,
+    ) -> Result<R, PortError> {
+        let passage = self.faults.enter(name, subject.to_string(), false).await?;
+        let answer = {
+            let versions = self.versions();
+            read(if passage.stale() { &versions.before } else { &versions.now })
+        };
+        passage.leave(answer).await
+    }
+
+    /// A port's call that may change something.
+    pub(super) async fn write<R>(
+        &self,
+        name: &'static str,
+        subject: impl Display + Send,
+        write: impl FnOnce(&mut T) -> Result<R, PortError> + Send,
+    ) -> Result<R, PortError> {
+        let passage = self.faults.enter(name, subject.to_string(), true).await?;
+        let answer = self.poke(write);
+        passage.leave(answer).await
+    }
+
+    /// Looks without being a call.
+    pub(super) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.versions().now)
+    }
+
+    /// Changes without being a call.
+    pub(super) fn poke<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let mut versions = self.versions();
+        let before = versions.now.clone();
+        let answer = change(&mut versions.now);
+        // A refused write is no write: the last one that changed something is what a stale read misses.
+        if versions.now != before {
+            versions.before = before;
+        }
+        answer
+    }
+
+    fn versions(&self) -> MutexGuard<'_, Versions<T>> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

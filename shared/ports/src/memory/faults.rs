@@ -1,0 +1,299 @@
+use std::fmt::{self, Display};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::{PortError, PortErrorKind};
+
+/// What goes wrong with the in-memory ports, and when. Every call of every port that shares this handle passes
+/// through it: it is counted, named and, if a rule says so, made to fail.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    crashed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: Vec<Call>,
+    rules: Vec<Rule>,
+    dead: bool,
+    latency: Duration,
+}
+
+/// One call of a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Which call it was, counted from 0 over all the ports that share the faults.
+    pub number: usize,
+    /// What was called, as in `update route`.
+    pub name: &'static str,
+    /// Whom it was about, as in `shop/recs/main`.
+    pub subject: String,
+    /// Whether it can change something.
+    pub writes: bool,
+}
+
+impl Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.subject)
+    }
+}
+
+/// What goes wrong with a call.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// It fails; the effect, if it was done, stays and only the answer is lost.
+    Fails(Failure, Effect),
+    /// A read gives the state as it was before the last write. A write is not affected.
+    StaleRead,
+    /// The process is killed there: the call never returns, and neither does any later one of the same process.
+    Crash(Effect),
+    /// The call waits at the gate, so that something else can happen before its effect.
+    Waits(Gate),
+}
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The other side asks for patience.
+    Throttled,
+    /// No answer in time.
+    TimedOut,
+    /// A server's fault, as in 503.
+    Unavailable,
+    /// The connection was reset.
+    ConnectionReset,
+}
+
+/// Whether a failing call did its work before it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It failed on the way there.
+    NotDone,
+    /// It failed on the way back.
+    Done,
+}
+
+impl Fault {
+    /// Every failure and the stale read: what a test iterates over at every call.
+    #[must_use]
+    pub fn every() -> Vec<Self> {
+        vec![
+            // A throttled call was refused before anything was done.
+            Self::Fails(Failure::Throttled, Effect::NotDone),
+            Self::Fails(Failure::TimedOut, Effect::NotDone),
+            Self::Fails(Failure::TimedOut, Effect::Done),
+            Self::Fails(Failure::Unavailable, Effect::NotDone),
+            Self::Fails(Failure::Unavailable, Effect::Done),
+            Self::Fails(Failure::ConnectionReset, Effect::NotDone),
+            Self::Fails(Failure::ConnectionReset, Effect::Done),
+            Self::StaleRead,
+        ]
+    }
+
+    /// The two sides of a call at which a process can be killed.
+    #[must_use]
+    pub fn crashes() -> [Self; 2] {
+        [Self::Crash(Effect::NotDone), Self::Crash(Effect::Done)]
+    }
+}
+
+/// A place where a call waits until the test lets it go on.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<GateState>);
+
+#[derive(Debug, Default)]
+struct GateState {
+    reached: Notify,
+    opened: Notify,
+}
+
+impl Gate {
+    /// Waits until a call stands at the gate.
+    pub async fn reached(&self) {
+        self.0.reached.notified().await;
+    }
+
+    /// Lets the call go on.
+    pub fn open(&self) {
+        self.0.opened.notify_one();
+    }
+
+    async fn pass(&self) {
+        self.0.reached.notify_one();
+        self.0.opened.notified().await;
+    }
+}
+
+struct Rule {
+    applies: Box<dyn Fn(&Call) -> bool + Send>,
+    fault: Fault,
+    once: bool,
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule").field("fault", &self.fault).field("once", &self.once).finish_non_exhaustive()
+    }
+}
+
+impl Faults {
+    /// Makes the call with this number go wrong.
+    pub fn at(&self, number: usize, fault: Fault) {
+        self.add(Rule { applies: Box::new(move |call| call.number == number), fault, once: true });
+    }
+
+    /// Makes the next call that `applies` go wrong.
+    pub fn once(&self, applies: impl Fn(&Call) -> bool + Send + 'static, fault: Fault) {
+        self.add(Rule { applies: Box::new(applies), fault, once: true });
+    }
+
+    /// Makes every call that `applies` go wrong.
+    pub fn whenever(&self, applies: impl Fn(&Call) -> bool + Send + 'static, fault: Fault) {
+        self.add(Rule { applies: Box::new(applies), fault, once: false });
+    }
+
+    /// Forgets all rules and calls; what the ports hold stays.
+    pub fn reset(&self) {
+        let mut state = self.state();
+        state.rules.clear();
+        state.calls.clear();
+        state.dead = false;
+    }
+
+    /// Lets every call take this long (on tokio's clock, so virtual time works).
+    pub fn set_latency(&self, latency: Duration) {
+        self.state().latency = latency;
+    }
+
+    /// Every call so far, in order.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// Runs a process until it ends or a [`Fault::Crash`] kills it, which gives `None`. After that the ports answer
+    /// again, to the next process.
+    pub async fn run<F: Future>(&self, process: F) -> Option<F::Output> {
+        let outcome = tokio::select! {
+            biased;
+            () = self.0.crashed.notified() => None,
+            output = process => Some(output),
+        };
+        self.state().dead = false;
+        outcome
+    }
+
+    fn add(&self, rule: Rule) {
+        self.state().rules.push(rule);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call and does what comes before its effect.
+    pub(super) async fn enter(
+        &self,
+        name: &'static str,
+        subject: String,
+        writes: bool,
+    ) -> Result<Passage, PortError> {
+        let Some((passage, latency)) = self.count(name, subject, writes) else {
+            return std::future::pending().await;
+        };
+        // Even without latency others get their turn at every call, so that two writers really interleave.
+        if latency.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(latency).await;
+        }
+        passage.before().await?;
+        Ok(passage)
+    }
+
+    /// Takes the call down and finds what goes wrong with it; `None` if the process is dead.
+    fn count(&self, name: &'static str, subject: String, writes: bool) -> Option<(Passage, Duration)> {
+        let mut state = self.state();
+        if state.dead {
+            return None;
+        }
+        let call = Call { number: state.calls.len(), name, subject, writes };
+        state.calls.push(call.clone());
+        let rule = state.rules.iter().position(|rule| (rule.applies)(&call));
+        let fault = rule.and_then(|at| state.rules.get(at).map(|rule| rule.fault.clone()));
+        if let Some(at) = rule.filter(|at| state.rules.get(*at).is_some_and(|rule| rule.once)) {
+            state.rules.remove(at);
+        }
+        Some((Passage { faults: self.clone(), call, fault }, state.latency))
+    }
+
+    async fn crash<T>(&self) -> T {
+        self.state().dead = true;
+        self.0.crashed.notify_one();
+        std::future::pending().await
+    }
+}
+
+/// One call on its way.
+#[derive(Debug)]
+pub(super) struct Passage {
+    faults: Faults,
+    call: Call,
+    fault: Option<Fault>,
+}
+
+impl Passage {
+    /// Whether the call sees the state before the last write.
+    pub(super) fn stale(&self) -> bool {
+        matches!(self.fault, Some(Fault::StaleRead))
+    }
+
+    async fn before(&self) -> Result<(), PortError> {
+        // A process that was killed while this call waited does nothing more.
+        if self.faults.state().dead {
+            return std::future::pending().await;
+        }
+        match &self.fault {
+            Some(Fault::Fails(failure, Effect::NotDone)) => Err(failure.error(&self.call)),
+            Some(Fault::Crash(Effect::NotDone)) => self.faults.crash().await,
+            Some(Fault::Waits(gate)) => {
+                gate.pass().await;
+                Ok(())
+            }
+            Some(Fault::Fails(_, Effect::Done) | Fault::Crash(Effect::Done) | Fault::StaleRead) | None => Ok(()),
+        }
+    }
+
+    /// Does what comes after the effect.
+    pub(super) async fn leave<T>(self, answer: Result<T, PortError>) -> Result<T, PortError> {
+        match self.fault {
+            Some(Fault::Fails(failure, Effect::Done)) => Err(failure.error(&self.call)),
+            Some(Fault::Crash(Effect::Done)) => self.faults.crash().await,
+            Some(
+                Fault::Fails(_, Effect::NotDone)
+                | Fault::Crash(Effect::NotDone)
+                | Fault::StaleRead
+                | Fault::Waits(_),
+            )
+            | None => answer,
+        }
+    }
+}
+
+impl Failure {
+    fn error(self, call: &Call) -> PortError {
+        let (kind, message) = match self {
+            Self::Throttled => (PortErrorKind::Throttled, "too many requests"),
+            Self::TimedOut => (PortErrorKind::TimedOut, "no answer in time"),
+            Self::Unavailable => (PortErrorKind::Unavailable, "the service is unavailable"),
+            Self::ConnectionReset => (PortErrorKind::Unavailable, "the connection was reset"),
+        };
+        PortError::new(call.to_string(), kind, message)
+    }
+}

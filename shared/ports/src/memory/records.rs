@@ -1,0 +1,119 @@
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::{Cell, Faults};
+use crate::{BusEvent, EventBus, Notice, Notifier, PolicySource, PortError, ReportStore};
+
+/// Keeps the notices that people would have got.
+#[derive(Clone, Debug)]
+pub struct MemoryNotifier(Cell<Vec<Notice>>);
+
+impl MemoryNotifier {
+    /// No notices yet.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self(Cell::new(Vec::new(), faults))
+    }
+
+    /// What was sent, oldest first.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Notice> {
+        self.0.peek(Clone::clone)
+    }
+}
+
+#[async_trait]
+impl Notifier for MemoryNotifier {
+    async fn notify(&self, notice: &Notice) -> Result<(), PortError> {
+        self.0
+            .write("notify", &notice.subject, |sent| {
+                sent.push(notice.clone());
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Keeps the events that the bus would have carried.
+#[derive(Clone, Debug)]
+pub struct MemoryBus(Cell<Vec<BusEvent>>);
+
+impl MemoryBus {
+    /// No events yet.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self(Cell::new(Vec::new(), faults))
+    }
+
+    /// What was put, oldest first.
+    #[must_use]
+    pub fn events(&self) -> Vec<BusEvent> {
+        self.0.peek(Clone::clone)
+    }
+}
+
+#[async_trait]
+impl EventBus for MemoryBus {
+    async fn put(&self, events: &[BusEvent]) -> Result<(), PortError> {
+        self.0
+            .write("put events", events.len(), |kept| {
+                kept.extend_from_slice(events);
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Keeps reports by name.
+#[derive(Clone, Debug)]
+pub struct MemoryReports(Cell<BTreeMap<String, Vec<u8>>>);
+
+impl MemoryReports {
+    /// No reports yet.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self(Cell::new(BTreeMap::new(), faults))
+    }
+
+    /// Every report by its name.
+    #[must_use]
+    pub fn stored(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.peek(Clone::clone)
+    }
+}
+
+#[async_trait]
+impl ReportStore for MemoryReports {
+    async fn put(&self, name: &str, body: &[u8]) -> Result<String, PortError> {
+        self.0
+            .write("put report", name, |reports| {
+                reports.insert(name.to_owned(), body.to_vec());
+                Ok(format!("memory:{name}"))
+            })
+            .await
+    }
+}
+
+/// A policy document that a test can replace.
+#[derive(Clone, Debug)]
+pub struct MemoryPolicy(Cell<String>);
+
+impl MemoryPolicy {
+    /// A source that gives `text`.
+    pub fn new(text: impl Into<String>, faults: Faults) -> Self {
+        Self(Cell::new(text.into(), faults))
+    }
+
+    /// Replaces the document.
+    pub fn set(&self, text: impl Into<String>) {
+        self.0.poke(|policy| *policy = text.into());
+    }
+}
+
+#[async_trait]
+impl PolicySource for MemoryPolicy {
+    async fn read(&self) -> Result<String, PortError> {
+        self.0.read("read policy", "memory", |policy| Ok(policy.clone())).await
+    }
+}

@@ -1,0 +1,83 @@
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use mesh::name::{AccountId, ResourceKind, ResourcePath, RouteId};
+use mesh::resource::Resource;
+use mesh::spec::RouteSpec;
+
+use crate::PortError;
+
+/// Reads meshes.
+#[async_trait]
+pub trait MeshReader: Send + Sync + std::fmt::Debug {
+    /// Every mesh, all pages.
+    async fn meshes(&self) -> Result<Vec<ResourceRef>, PortError>;
+
+    /// Every resource of `kind` directly below `parent` (a mesh, or a virtual router or gateway for its routes), all
+    /// pages, without their specs.
+    async fn list(&self, parent: &ResourcePath, kind: ResourceKind) -> Result<Vec<ResourceRef>, PortError>;
+
+    /// One resource, whole.
+    async fn describe(&self, path: &ResourcePath) -> Result<Resource, PortError>;
+
+    /// The tags of a resource.
+    async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, PortError>;
+}
+
+/// A resource as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceRef {
+    /// Where it stands.
+    pub path: ResourcePath,
+    /// Its ARN.
+    pub arn: String,
+    /// Its version: a resource whose version has not changed need not be described again.
+    pub version: u64,
+    /// Its mesh's owner, for meshes shared from another account.
+    pub mesh_owner: AccountId,
+}
+
+/// Writes routes and their tags.
+#[async_trait]
+pub trait RouteWriter: Send + Sync + std::fmt::Debug {
+    /// Replaces the route's spec if its version is still the one that the write was based on.
+    async fn update_route(&self, write: &RouteWrite) -> Result<Written, PortError>;
+
+    /// Adds or replaces these tags.
+    async fn tag(&self, arn: &str, tags: &BTreeMap<String, String>) -> Result<(), PortError>;
+
+    /// Removes these tags; one that is not there is no error.
+    async fn untag(&self, arn: &str, keys: &[String]) -> Result<(), PortError>;
+}
+
+/// One compare-and-set write of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteWrite {
+    /// The route.
+    pub route: RouteId,
+    /// The mesh's owner, for a mesh shared from another account; unset for the caller's own.
+    pub mesh_owner: Option<AccountId>,
+    /// The spec that was read, with the change applied.
+    pub spec: RouteSpec,
+    /// The version that the spec was read at.
+    pub if_version: u64,
+    /// Idempotency token: the same write sent twice is done once.
+    pub client_token: String,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// Done on the version that it was based on.
+    Applied {
+        /// The new version.
+        version: u64,
+    },
+    /// Somebody wrote first; nothing was changed.
+    Superseded,
+    /// The server did not compare versions and put our spec over a change that we had not seen.
+    Overwrote {
+        /// The new version, which is not the base's successor.
+        version: u64,
+    },
+}
