@@ -1,14 +1,15 @@
 //! Client tokens: a request that is repeated gets the answer that it got the first time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
+use mesh::resource::Tag;
 use uuid::Uuid;
 
 use super::request::Action;
 use super::resource::Resource;
+use super::spec::Fingerprint;
 
 /// How many answers are remembered. A client repeats a request within seconds or minutes, so that even a busy server
 /// remembers for long enough; without a bound, every write ever made would stay in memory.
@@ -84,6 +85,14 @@ impl Asked {
         };
         Self { action, if_version }
     }
+
+    /// How much request text it stands for. Tags and keys have bounds of their own, so only specs count.
+    const fn bytes(&self) -> usize {
+        match &self.action {
+            Asking::Create(spec, _) | Asking::Update(Some(spec)) => spec.bytes,
+            Asking::Update(None) | Asking::Delete | Asking::Tag(_) | Asking::Untag(_) => 0,
+        }
+    }
 }
 
 /// The answers that are remembered, the oldest forgotten first. They belong to a resource by its uid: one created anew
@@ -131,11 +140,11 @@ impl Tokens {
     pub(super) fn remember(
         &mut self,
         token: ClientToken,
-        request: &Asked,
+        request: Asked,
         answer: Arc<Resource>,
     ) {
         let key = (answer.uid, token);
-        self.bytes = self.bytes.saturating_add(request.bytes);
+        self.bytes = self.bytes.saturating_add(request.bytes());
         self.answers
             .insert(key.clone(), Remembered { request, answer });
         self.order.push_back(key);
@@ -144,7 +153,7 @@ impl Tokens {
                 break;
             };
             if let Some(forgotten) = self.answers.remove(&oldest) {
-                self.bytes = self.bytes.saturating_sub(forgotten.request.bytes);
+                self.bytes = self.bytes.saturating_sub(forgotten.request.bytes());
             }
         }
     }

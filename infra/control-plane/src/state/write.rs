@@ -9,7 +9,7 @@ use mesh::resource::{Tag, Tags, TooManyTags};
 
 use super::request::{Action, Answer, Change, Operation, Write};
 use super::resource::{Resource, Stamp};
-use super::tokens::{Fingerprint, Recall};
+use super::tokens::{Asked, Recall};
 use super::{Collection, State};
 use crate::error::{ApiError, Relation};
 use crate::quotas::Quota;
@@ -92,7 +92,7 @@ impl State {
         match self.tokens.recall(
             current.uid,
             token,
-            Fingerprint::of(&write.action, write.if_version),
+            &Asked::of(&write.action, write.if_version),
         ) {
             Recall::New => Ok(None),
             Recall::Same(answer) => Ok(Some(answer)),
@@ -178,7 +178,7 @@ impl State {
             .or_default()
             .insert(resource.path.name().to_owned(), Arc::clone(&resource));
         if let Some(token) = &write.token {
-            let request = Fingerprint::of(&write.action, write.if_version);
+            let request = Asked::of(&write.action, write.if_version);
             self.tokens
                 .remember(token.clone(), request, Arc::clone(&resource));
         }

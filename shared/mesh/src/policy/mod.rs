@@ -21,7 +21,7 @@ pub use read::PolicyError;
 pub use waiver::{Filled, Waiver, WaiverId};
 
 /// The pack that holds when no document is named: every function observes, nothing is bound.
-const BUILT_IN: &str = "version: 1\n";
+pub const BUILT_IN: &str = "version: 1\n";
 
 /// A policy document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,51 @@
+//! Alarms as CloudWatch would give them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
+
+pub(crate) fn name(text: &str) -> AlarmName {
+    AlarmName::parse(text).unwrap()
+}
+
+/// The name of the alarm on the errors of a node of the shop.
+pub(crate) fn errors_of(node: &str) -> AlarmName {
+    name(&format!("shop-{node}-5xx"))
+}
+
+pub(crate) fn alarm(text: &str, state: AlarmState, since: Timestamp, source: AlarmSource) -> Alarm {
+    Alarm {
+        name: name(text),
+        arn: format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{text}"),
+        state,
+        since: Some(since),
+        actions_enabled: true,
+        suppressed: None,
+        source,
+    }
+}
+
+/// A metric of the mesh `shop` with a node's dimensions.
+pub(crate) fn on_node(node: &str) -> AlarmSource {
+    AlarmSource::Metric(vec![query("m1", &[("Mesh", "shop"), ("VirtualNode", node)])])
+}
+
+/// A metric that names nothing of a mesh.
+pub(crate) fn on_nothing() -> AlarmSource {
+    AlarmSource::Metric(vec![query("m1", &[("LoadBalancer", "app/shop")])])
+}
+
+pub(crate) fn query(id: &str, dimensions: &[(&str, &str)]) -> MetricQuery {
+    let dimensions: BTreeMap<String, String> =
+        dimensions.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let term = MetricTerm::Stat {
+        namespace: "AppMesh".to_owned(),
+        metric: "HTTPCode_Target_5XX_Count".to_owned(),
+        dimensions,
+        period: 60,
+        stat: "Sum".to_owned(),
+        unit: None,
+    };
+    MetricQuery { id: id.to_owned(), term, returns_data: true }
+}

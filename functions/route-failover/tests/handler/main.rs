@@ -1,0 +1,9 @@
+//! The whole function over in-memory ports: every trigger, every route kind, every hold; killed at every call, failing at
+//! every call, and with two writers at once.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod alarms;
+mod shop;
+mod world;
+
+mod triggers;

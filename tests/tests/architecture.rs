@@ -1,0 +1,174 @@
+//! The rules of the layout: dependencies point one way, and the pure crates stay pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The longest a source file may be: what does not fit wants a seam.
+const LONGEST_FILE: usize = 500;
+
+/// What each crate of the workspace may depend on within it, tests left aside.
+const ALLOWED: [(&str, &[&str]); 8] = [
+    ("mesh", &[]),
+    ("ports", &["mesh"]),
+    ("aws", &["mesh", "ports"]),
+    ("lambda-kit", &["mesh", "ports"]),
+    ("route-failover", &["aws", "lambda-kit", "mesh", "ports"]),
+    ("control-plane", &["mesh", "ports"]),
+    ("xtask", &[]),
+    ("meshwarden-tests", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover"]),
+];
+
+/// What the crates without I/O may depend on outside: nothing that runs, waits, listens or reads a clock.
+const PURE: [(&str, &[&str]); 1] = [(
+    "mesh",
+    &[
+        "jiff", "regex-lite", "regex-syntax", "serde", "serde-saphyr", "serde_json", "serde_path_to_error", "sha2", "thiserror",
+    ],
+)];
+
+struct Package {
+    name: String,
+    folder: PathBuf,
+    depends: BTreeSet<String>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The workspace's packages with their dependencies, those for tests left out.
+fn packages() -> Vec<Package> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter().map(|package| Package {
+        name: package["name"].as_str().unwrap().to_owned(),
+        folder: Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().to_owned(),
+        depends: package["dependencies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|dependency| dependency["kind"] != "dev")
+            .map(|dependency| dependency["name"].as_str().unwrap().to_owned())
+            .collect(),
+    });
+    packages.collect()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let packages = packages();
+    let own: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.into_iter().collect();
+    for package in &packages {
+        let may = allowed.get(package.name.as_str());
+        let may = may.unwrap_or_else(|| panic!("say in this test what {} may depend on", package.name));
+        for dependency in package.depends.iter().filter(|name| own.contains(name.as_str())) {
+            assert!(may.contains(&dependency.as_str()), "{} must not depend on {dependency}", package.name);
+        }
+    }
+}
+
+#[test]
+fn only_the_aws_crate_names_the_sdk() {
+    let others = |package: &&Package| !["aws", "meshwarden-tests"].contains(&package.name.as_str());
+    for package in packages().iter().filter(others) {
+        for dependency in &package.depends {
+            let names_sdk =
+                dependency.starts_with("aws-sdk-") || dependency.starts_with("aws-smithy-") || dependency == "aws-config";
+            assert!(!names_sdk, "{} depends on {dependency}", package.name);
+        }
+    }
+}
+
+#[test]
+fn pure_crates_stay_pure() {
+    let packages = packages();
+    for (name, may) in PURE {
+        let package = packages.iter().find(|package| package.name == name).unwrap();
+        for dependency in &package.depends {
+            assert!(may.contains(&dependency.as_str()), "{name} must not depend on {dependency}");
+        }
+        let mut awaits = Vec::new();
+        visit(&package.folder.join("src"), &mut |file, text| {
+            if text.contains("async fn") || text.contains(".await") {
+                awaits.push(file.display().to_string());
+            }
+        });
+        assert!(awaits.is_empty(), "{name} is not pure: {}", awaits.join(", "));
+    }
+}
+
+#[test]
+fn a_function_is_called_like_its_folder() {
+    let functions = root().join("functions");
+    let found: Vec<_> =
+        packages().into_iter().filter(|package| package.folder.parent() == Some(&functions)).collect();
+    assert!(!found.is_empty());
+    for package in found {
+        assert_eq!(Some(package.name.as_str()), package.folder.file_name().and_then(|name| name.to_str()));
+    }
+}
+
+#[test]
+fn every_crate_takes_the_workspaces_lints_and_opens_with_its_purpose() {
+    for package in packages() {
+        let manifest = std::fs::read_to_string(package.folder.join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{}", package.name);
+        let entry = ["src/lib.rs", "src/main.rs"].map(|file| std::fs::read_to_string(package.folder.join(file)));
+        let documented = entry.into_iter().flatten().next().is_some_and(|text| text.starts_with("//!"));
+        assert!(documented, "{} does not open with its purpose", package.name);
+    }
+}
+
+#[test]
+fn no_source_file_is_too_long() {
+    let mut long = Vec::new();
+    for folder in ["functions", "shared", "infra", "tests"] {
+        visit(&root().join(folder), &mut |file, text| {
+            let lines = text.lines().count();
+            if lines > LONGEST_FILE {
+                long.push(format!("{} has {lines} lines", file.display()));
+            }
+        });
+    }
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn every_sample_event_is_used_by_a_test() {
+    let root = root();
+    let mut tests = String::new();
+    for folder in ["functions", "shared", "tests", "infra"] {
+        visit(&root.join(folder), &mut |_, text| tests.push_str(text));
+    }
+    let mut unused = Vec::new();
+    for function in std::fs::read_dir(root.join("events")).unwrap().flatten() {
+        for event in std::fs::read_dir(function.path()).unwrap().flatten() {
+            let name = event.file_name().into_string().unwrap();
+            if !tests.contains(name.trim_end_matches(".json")) {
+                unused.push(name);
+            }
+        }
+    }
+    assert!(unused.is_empty(), "no test names {}", unused.join(", "));
+}
+
+/// Every Rust file below a folder.
+fn visit(folder: &Path, with: &mut impl FnMut(&Path, &str)) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            visit(&path, with);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            with(&path, &std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
