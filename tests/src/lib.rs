@@ -1,1 +1,14 @@
-//! Whole-system suites.
+//! Whole-system suites, and the harness that they share.
+//!
+//! ```text
+//!                 ┌──▶ ports::memory
+//! contract checks ┤
+//!                 └──▶ aws (the real SDKs) ──▶ control plane in this process, MiniStack beside it
+//! ```
+//!
+//! This crate never speaks to anything but loopback, and leaves no process and no file behind.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc, clippy::print_stdout, reason = "a test fails by panicking and says what it skips")]
+
+pub mod contract;
+pub mod stack;

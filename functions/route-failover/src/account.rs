@@ -1,14 +1,15 @@
 //! What is reported of one decision.
 
 use lambda_kit::{Report, Signals};
-use mesh::failover::{Decision, HoldReason, Silence, Subject, Verdict};
+use mesh::failover::{Decision, Silence, Subject, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{PortError, Refusal};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::actuate::Outcome;
-use crate::observe::Alarms;
+use crate::alarms::Alarms;
+use crate::observe::Observation;
 use crate::wake::Wake;
 
 /// One line of the report, with what it means for the invocation as a whole.
@@ -30,10 +31,11 @@ pub(crate) struct Account {
 
 impl Account {
     /// What became of a decision.
-    pub(crate) fn of(mesh: &MeshName, decision: &Decision, outcome: Option<&Outcome>) -> Self {
+    pub(crate) fn of(observation: &Observation, decision: &Decision, outcome: Option<&Outcome>) -> Self {
+        let mesh = &observation.facts.mesh;
         let held = matches!(decision.verdict, Verdict::Hold(_)) && decision.failing;
         let overwrote = matches!(outcome, Some(Outcome::Overwrote { .. }));
-        let killed = matches!(decision.verdict, Verdict::Hold(HoldReason::KillSwitchOn { .. }))
+        let killed = observation.facts.kill_switch.is_some()
             || matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn }));
         Self {
             subject: Some(decision.subject.clone()),
@@ -44,7 +46,7 @@ impl Account {
                 kill_switch_on: killed,
                 policy_rejected: false,
             },
-            superseded: matches!(outcome, Some(Outcome::Superseded)),
+            superseded: outcome.is_some_and(overtaken),
             retry: retry(decision, outcome),
             telling: true,
         }
@@ -157,12 +159,18 @@ fn code(silence: &Silence) -> String {
 fn retry(decision: &Decision, outcome: Option<&Outcome>) -> Option<String> {
     match outcome? {
         Outcome::Failed { error, may_heal: true } => Some(error.clone()),
-        Outcome::Superseded => Some(format!("{:?} was written by somebody else each time", decision.subject)),
-        Outcome::Failed { may_heal: false, .. }
+        outcome if overtaken(outcome) => Some(format!("{:?} was written by somebody else each time", decision.subject)),
+        Outcome::Superseded
+        | Outcome::Failed { may_heal: false, .. }
         | Outcome::WouldApply
         | Outcome::Applied { .. }
         | Outcome::AlreadyInPlace
         | Outcome::Refused { .. }
         | Outcome::Overwrote { .. } => None,
     }
+}
+
+/// Whether somebody wrote the route or its record in between, so that it has to be observed and decided again.
+fn overtaken(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Superseded | Outcome::Refused { refusal: Refusal::RevisionMoved })
 }

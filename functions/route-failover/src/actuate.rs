@@ -54,6 +54,37 @@ pub(crate) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Its stable name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::WouldApply => "WouldApply",
+            Self::Applied { .. } => "Applied",
+            Self::AlreadyInPlace => "AlreadyInPlace",
+            Self::Superseded => "Superseded",
+            Self::Refused { .. } => "Refused",
+            Self::Overwrote { .. } => "Overwrote",
+            Self::Failed { .. } => "Failed",
+        }
+    }
+
+    /// Whether it should wake somebody.
+    pub(crate) fn pages(&self) -> bool {
+        match self {
+            Self::Overwrote { .. } | Self::Failed { .. } => true,
+            Self::WouldApply | Self::Applied { .. } | Self::AlreadyInPlace | Self::Superseded | Self::Refused { .. } => false,
+        }
+    }
+
+    /// Whether the same plan is to be made again.
+    pub(crate) fn left_undone(&self) -> bool {
+        match self {
+            Self::WouldApply | Self::Superseded | Self::Refused { .. } | Self::Failed { .. } => true,
+            Self::Applied { .. } | Self::AlreadyInPlace | Self::Overwrote { .. } => false,
+        }
+    }
+}
+
 /// A plan with what is needed to carry it out.
 #[derive(Debug)]
 pub(crate) struct Work<'a> {
@@ -97,26 +128,24 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortErro
         Begun::Refused(refusal) => return Ok(Outcome::Refused { refusal }),
     };
     let written = if plan.from == plan.to { Ok(None) } else { write(ports, work).await.map(Some) };
-    let (outcome, record) = match written {
-        Ok(None) => (Outcome::AlreadyInPlace, Some(plan.then.clone())),
-        Ok(Some(Written::Applied { version })) => (Outcome::Applied { version }, Some(plan.then.clone())),
-        Ok(Some(Written::Overwrote { version })) => (Outcome::Overwrote { version }, Some(plan.then.clone())),
-        Ok(Some(Written::Superseded)) => (Outcome::Superseded, undone(work.decision)),
-        Err(error) => {
-            // Whether it was done is unknown: the intent stays in the record, and only the lease is given back.
-            let outcome = Outcome::Failed { error: chain(&error), may_heal: error.kind.may_heal() };
-            (outcome, work.decision.record.clone())
-        }
+    let (outcome, done) = match written {
+        Ok(None) => (Outcome::AlreadyInPlace, true),
+        Ok(Some(Written::Applied { version })) => (Outcome::Applied { version }, true),
+        Ok(Some(Written::Overwrote { version })) => (Outcome::Overwrote { version }, true),
+        Ok(Some(Written::Superseded)) => (Outcome::Superseded, false),
+        // Whether it was done is unknown.
+        Err(error) => (Outcome::Failed { error: chain(&error), may_heal: error.kind.may_heal() }, false),
     };
+    // While the tag is still to go, the intent stays, too: the next wake sees that the weights are written, and takes
+    // up the rest.
+    let done = done && (plan.tag != TagChange::Clear || clear_tag(ports, work.route).await);
+    let record = if done { Some(&plan.then) } else { work.decision.record.as_ref() };
     if let Some(record) = record {
-        let stored = finish(ports, work, epoch, &record, &outcome).await;
+        let stored = finish(ports, work, epoch, record, &outcome).await;
         if let Err(error) = stored {
             // The record holds the intent; the next wake finds what came of it.
             tracing::warn!(%error, route = %plan.route, "the end of the change is not recorded yet");
         }
-    }
-    if matches!(outcome, Outcome::Applied { .. } | Outcome::AlreadyInPlace) && plan.tag == TagChange::Clear {
-        clear_tag(ports, work.route).await;
     }
     Ok(outcome)
 }
@@ -183,17 +212,16 @@ async fn set_tag(ports: &Ports, work: &Work<'_>) {
     }
 }
 
-/// Removes the restore tag of a route that is as declared again. One that stays behind does no harm: it counts only
-/// where the state table has nothing.
-pub(crate) async fn clear_tag(ports: &Ports, route: &RouteData) {
-    if let Err(error) = ports.routes.untag(&route.metadata.arn.to_string(), &[RESTORE_TAG.to_owned()]).await {
-        tracing::warn!(%error, route = %route.route_name, "the restore tag stays behind");
+/// Removes the restore tag of a route that is as declared again; tells whether that is settled. Where it will never be
+/// allowed the tag stays, and counts only if the state table is lost, too.
+pub(crate) async fn clear_tag(ports: &Ports, route: &RouteData) -> bool {
+    match ports.routes.untag(&route.metadata.arn.to_string(), &[RESTORE_TAG.to_owned()]).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%error, route = %route.route_name, "the restore tag stays behind");
+            !error.kind.may_heal()
+        }
     }
-}
-
-/// The record without the intent that came to nothing.
-fn undone(decision: &Decision) -> Option<RouteRecord> {
-    decision.record.clone().map(|record| RouteRecord { intent: None, ..record })
 }
 
 fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: Value) -> JournalEntry {

@@ -125,6 +125,26 @@ pub(crate) fn id(route: &RouteData) -> RouteId {
     RouteId::new(route.mesh_name.clone(), route.virtual_router_name.clone(), route.route_name.clone())
 }
 
+/// The routes of a mesh, without their specs.
+pub(crate) async fn list_routes(meshes: &dyn MeshReader, mesh: &MeshName) -> Result<Vec<RouteId>, PortError> {
+    let routers = meshes.list(&ResourcePath::Mesh(mesh.clone()), ResourceKind::VirtualRouter).await?;
+    let routes: Vec<ResourceRef> = stream::iter(routers)
+        .map(|router| async move { gone_is_empty(meshes.list(&router.path, ResourceKind::Route)).await })
+        .buffered(AT_A_TIME)
+        .try_concat()
+        .await?;
+    let id = |found: ResourceRef| match found.path {
+        ResourcePath::Route(id) => Some(id),
+        ResourcePath::Mesh(_)
+        | ResourcePath::VirtualNode(..)
+        | ResourcePath::VirtualRouter(..)
+        | ResourcePath::VirtualService(..)
+        | ResourcePath::VirtualGateway(..)
+        | ResourcePath::GatewayRoute(..) => None,
+    };
+    Ok(routes.into_iter().filter_map(id).collect())
+}
+
 fn targets(route: &RouteData) -> impl Iterator<Item = VirtualNodeName> {
     let split = route.spec.split();
     split.into_iter().flat_map(|split| split.targets().to_vec()).map(|target| target.virtual_node)

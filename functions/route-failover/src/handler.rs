@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use lambda_kit::wake::Delivery;
 use lambda_kit::{Current, Handler, PolicyKeeper, Report, Retry};
 use mesh::failover::{Decision, Plan, Subject, Verdict, decide};
-use mesh::name::{MeshName, RouteId};
+use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::policy::{Mode, Policy, PolicyError, RuleId};
 use mesh::weights::WeightSplit;
 use ports::{BudgetWindow, Deadline, PortError};
@@ -16,7 +16,8 @@ use tokio::sync::Mutex;
 
 use crate::account::Account;
 use crate::actuate::{Outcome, Work, actuate};
-use crate::observe::{self, Alarms, Observation, Warm};
+use crate::alarms::{self, Alarms};
+use crate::observe::{self, Look, Observation, Warm};
 use crate::tell::{News, Teller};
 use crate::wake::Wake;
 use crate::{NAME, Ports};
@@ -44,6 +45,12 @@ struct Run<'a> {
     window: BudgetWindow,
     holder: String,
     now: Timestamp,
+}
+
+impl<'a> Run<'a> {
+    fn look(&'a self) -> Look<'a> {
+        Look { wake: self.wake, policy: &self.policy.failover, window: &self.window, now: self.now }
+    }
 }
 
 impl RouteFailover {
@@ -81,22 +88,32 @@ impl Handler for RouteFailover {
 
 impl RouteFailover {
     async fn reconcile(&self, run: &Run<'_>) -> Vec<Account> {
-        let failover = &run.policy.failover;
-        let alarms = match observe::alarms(&self.ports, &self.warm, run.wake, failover).await {
+        let paging = &run.policy.failover.paging;
+        let alarms = match self.listen(run).await {
             Ok(alarms) => alarms,
-            Err(error) => return vec![self.teller.blind("alarms", &error, &failover.paging, run.now).await],
+            Err(error) => return vec![self.teller.blind("alarms", &error, paging, run.now).await],
         };
+        self.teller.sees("alarms").await;
         let mut accounts = Account::of_silent_alarms(run.wake, &alarms);
-        for mesh in observe::meshes(&alarms, run.wake, failover) {
+        for (alarm, error) in &alarms.unread {
+            accounts.push(self.teller.dim(&format!("alarm/{alarm}"), error, paging, run.now).await);
+        }
+        for mesh in observe::meshes(&self.ports, &self.warm, &alarms, run.look()).await {
+            let what = ResourcePath::Mesh(mesh.clone()).to_string();
             match self.reconcile_mesh(run, &mesh, &alarms).await {
-                Ok(of_mesh) => accounts.extend(of_mesh),
-                Err(error) => {
-                    let what = format!("mesh/{mesh}");
-                    accounts.push(self.teller.blind(&what, &error, &failover.paging, run.now).await);
+                Ok(of_mesh) => {
+                    self.teller.sees(&what).await;
+                    accounts.extend(of_mesh);
                 }
+                Err(error) => accounts.push(self.teller.blind(&what, &error, paging, run.now).await),
             }
         }
         accounts
+    }
+
+    async fn listen(&self, run: &Run<'_>) -> Result<Alarms, PortError> {
+        let mut warm = self.warm.lock().await;
+        alarms::alarms(&self.ports, &mut warm.alarms, run.wake, &run.policy.failover).await
     }
 
     /// Observes, decides and acts until nobody has written in between, or often enough.
@@ -109,7 +126,7 @@ impl RouteFailover {
         let mut accounts = Vec::new();
         let mut again: Option<BTreeSet<Subject>> = None;
         for attempt in 1..=ATTEMPTS {
-            let observation = self.observe(run, mesh, alarms).await?;
+            let observation = observe::mesh(&self.ports, &self.warm, mesh, alarms, run.look()).await?;
             let harms = |route: &RouteId, split: &WeightSplit| observation.harms(route, split);
             let mut decisions = decide(&observation.facts, &harms, run.policy, run.now);
             decisions.retain(|decision| again.as_ref().is_none_or(|again| again.contains(&decision.subject)));
@@ -118,6 +135,9 @@ impl RouteFailover {
                 .buffered(ROUTES_AT_A_TIME)
                 .collect()
                 .await;
+            if attempt == 1 {
+                accounts.extend(self.dimness(run, &observation).await);
+            }
             let is_last = attempt == ATTEMPTS;
             let (superseded, done): (Vec<_>, Vec<_>) =
                 done.into_iter().partition(|account| account.superseded && !is_last);
@@ -130,9 +150,14 @@ impl RouteFailover {
         Ok(accounts)
     }
 
-    async fn observe(&self, run: &Run<'_>, mesh: &MeshName, alarms: &Alarms) -> Result<Observation, PortError> {
-        let failover = &run.policy.failover;
-        observe::mesh(&self.ports, &self.warm, mesh, alarms, run.wake, failover, &run.window, run.now).await
+    /// What could not be read of single routes.
+    async fn dimness(&self, run: &Run<'_>, observation: &Observation) -> Vec<Account> {
+        let mut accounts = Vec::new();
+        for (route, error) in &observation.unread {
+            let what = ResourcePath::Route(route.clone()).to_string();
+            accounts.push(self.teller.dim(&what, error, &run.policy.failover.paging, run.now).await);
+        }
+        accounts
     }
 
     /// Does what was decided, where the mode allows it, and says so.
@@ -144,7 +169,7 @@ impl RouteFailover {
             (Verdict::Act(_), Mode::Observe) => Some(Outcome::WouldApply),
             (Verdict::Act(plan), Mode::Enforce) => Some(self.act(run, plan, &news, observation).await),
         };
-        self.teller.tell(news, outcome, observation, run.wake, run.now).await
+        self.teller.tell(news, outcome, observation, run.wake, &run.policy.failover.paging, run.now).await
     }
 
     async fn act(&self, run: &Run<'_>, plan: &Plan, news: &News, observation: &Observation) -> Outcome {

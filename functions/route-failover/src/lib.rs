@@ -13,9 +13,13 @@
 
 mod account;
 mod actuate;
+mod alarms;
 mod atlas;
 mod handler;
+mod journal;
 mod observe;
+mod pager;
+mod route_facts;
 mod tell;
 mod wake;
 

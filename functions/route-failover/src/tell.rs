@@ -1,23 +1,17 @@
 //! Says what was decided: the journal, the event bus, and people.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use mesh::failover::{Decision, Memory, RouteRecord, Subject, Telling, Told, Verdict, telling};
+use mesh::failover::{Decision, Memory, RouteRecord, Subject, Telling, Verdict, telling};
 use mesh::policy::{Mode, PagingPolicy, Policy};
-use ports::{BusEvent, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency};
+use ports::{BusEvent, JournalEntry, Note, PortError, StateKey, StoreOutcome, Urgency};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use crate::account::{Account, reason, resource};
 use crate::actuate::{Outcome, clear_tag, document};
 use crate::observe::Observation;
+use crate::pager::{Pager, notice};
 use crate::wake::Wake;
-use crate::{NAME, Ports};
-
-/// Above this an observation goes to the reports store: an item of the state table has at most 400 KB, and people
-/// read the journal.
-const LARGEST_INLINE: usize = 100 * 1024;
+use crate::{NAME, Ports, journal};
 
 /// A decision together with what is to be said of it.
 #[derive(Debug)]
@@ -27,19 +21,21 @@ pub(crate) struct News {
     /// What the journal says of it: enough to make the decision again.
     pub(crate) journal: Value,
     telling: Telling,
+    /// Whether the same reason was told before.
+    again: bool,
+    mode: Mode,
 }
 
-/// Tells, and remembers what was told of things that have no record in the state table.
+/// Tells, and remembers what was told.
 #[derive(Debug)]
 pub(crate) struct Teller {
     ports: Ports,
-    /// Kept by a warm function only: after a cold start something may be said once more.
-    told: Mutex<BTreeMap<String, Told>>,
+    pager: Pager,
 }
 
 impl Teller {
     pub(crate) fn new(ports: Ports) -> Self {
-        Self { ports, told: Mutex::default() }
+        Self { pager: Pager::new(ports.notifier.clone()), ports }
     }
 
     /// Compares a decision with what was told before, and prepares what is to be said.
@@ -51,14 +47,14 @@ impl Teller {
         policy: &Policy,
         now: Timestamp,
     ) -> News {
-        let name = resource(&observation.facts.mesh, &decision.subject);
         let record = remembered(&decision.subject, observation);
         let last = match record {
             Some(record) => record.told.clone(),
-            None => self.told.lock().await.get(&name).cloned(),
+            None => self.pager.last(&resource(&observation.facts.mesh, &decision.subject)).await,
         };
         let telling = telling(&decision, last.as_ref(), &policy.failover.paging, now);
-        if telling.told != last && record.is_some() && decision.record.is_none() {
+        let again = last.is_some_and(|last| telling.told.as_ref().is_some_and(|told| told.code == last.code));
+        if decision.record.is_none() && record.is_some_and(|record| record.told != telling.told) {
             decision.record = record.cloned();
         }
         if let Some(record) = &mut decision.record {
@@ -66,44 +62,59 @@ impl Teller {
             if mode == Mode::Observe {
                 record.intent = None;
             }
-        } else {
-            self.remember(name, telling.told.as_ref()).await;
         }
         if let Verdict::Act(plan) = &mut decision.verdict {
             plan.then.told.clone_from(&telling.told);
         }
-        let journal =
-            if telling.news { self.journal(&decision, observation, policy, now).await } else { Value::Null };
-        News { decision, journal, telling }
+        let journal = if telling.news {
+            journal::body(self.ports.reports.as_ref(), &decision, observation, policy, now).await
+        } else {
+            Value::Null
+        };
+        News { decision, journal, telling, again, mode }
     }
 
     /// Says what became of a decision. None of this blocks or undoes a change: what can't be said is logged.
     pub(crate) async fn tell(
         &self,
-        news: News,
+        mut news: News,
         outcome: Option<Outcome>,
         observation: &Observation,
         wake: &Wake,
+        policy: &PagingPolicy,
         now: Timestamp,
     ) -> Account {
-        let mesh = &observation.facts.mesh;
-        let mut account = Account::of(mesh, &news.decision, outcome.as_ref());
-        account.telling = news.telling.news
+        let mut account = Account::of(observation, &news.decision, outcome.as_ref());
+        // What was planned before and is still not done is no news.
+        let is_news = news.telling.news && !(news.again && outcome.as_ref().is_some_and(Outcome::left_undone));
+        account.telling = is_news
             || !matches!(news.decision.verdict, Verdict::Keep(_))
             || concerns(&news.decision.subject, observation, wake);
-        let page = news.telling.page || outcome.as_ref().is_some_and(pages);
-        let note = news.telling.news && matches!(news.decision.verdict, Verdict::Act(_));
-        if page || note {
-            let urgency = if page { Urgency::Page } else { Urgency::Note };
-            self.notify(urgency, &account, &reason(&news.decision.verdict).2).await;
+        let (_, _, text) = reason(&news.decision.verdict);
+        match &outcome {
+            None if news.telling.page => {
+                if !self.pager.send(&notice(Urgency::Page, &account.line, &text)).await {
+                    news.unsent();
+                }
+            }
+            None => {}
+            Some(outcome) if outcome.pages() => {
+                let what = format!("{} after {}", account.line.resource, account.line.reason);
+                let page = notice(Urgency::Page, &account.line, &text);
+                self.pager.page(&what, outcome.name(), &page, policy, now).await;
+            }
+            Some(Outcome::Refused { .. } | Outcome::Superseded) => {}
+            Some(_) if is_news => {
+                self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
+            }
+            Some(_) => {}
         }
-        if news.telling.news {
+        if is_news {
             self.put(&account, observation, &news.decision.subject).await;
         }
         // After the page: killed in between, somebody is woken twice rather than never.
-        let written = matches!(&news.decision.verdict, Verdict::Act(_)) && !matches!(outcome, Some(Outcome::WouldApply));
-        if !written {
-            self.note(&news, observation, now).await;
+        if outcome.as_ref().is_none_or(|outcome| matches!(outcome, Outcome::WouldApply)) {
+            self.note(news, is_news, observation, now).await;
         }
         account
     }
@@ -111,27 +122,42 @@ impl Teller {
     /// A part of the world could not be observed, so nothing about it is decided: people should know.
     pub(crate) async fn blind(&self, what: &str, error: &PortError, policy: &PagingPolicy, now: Timestamp) -> Account {
         let account = Account::blind(what, error);
-        let mut told = self.told.lock().await;
-        let known = told.get(what).filter(|told| told.code == account.line.reason);
-        let due = known.and_then(|told| told.paged).is_none_or(|paged| paged + policy.repeat_after.get() <= now);
-        if due {
-            let code = account.line.reason.clone();
-            told.insert(what.to_owned(), Told { code, since: now, repeats: 0, paged: Some(now) });
-            drop(told);
-            self.notify(Urgency::Page, &account, &format!("{what} can't be observed, so nothing there is decided: {error}"))
-                .await;
-        }
+        let text = format!("{what} can't be observed, so nothing there is decided: {error}");
+        let page = notice(Urgency::Page, &account.line, &text);
+        self.pager.page(what, &account.line.reason, &page, policy, now).await;
         account
     }
 
-    /// Stores what is remembered of a route without a change to it.
-    async fn note(&self, news: &News, observation: &Observation, now: Timestamp) {
-        let Subject::Route(route) = &news.decision.subject else { return };
-        if news.decision.clear_tag && let Some(route) = observation.routes.get(route) {
-            clear_tag(&self.ports, route).await;
+    /// A small part could not be observed; people need to know only if it won't pass by itself.
+    pub(crate) async fn dim(&self, what: &str, error: &PortError, policy: &PagingPolicy, now: Timestamp) -> Account {
+        if error.kind.may_heal() { Account::blind(what, error) } else { self.blind(what, error, policy, now).await }
+    }
+
+    /// It can be observed (again): the next failure is a new one.
+    pub(crate) async fn sees(&self, what: &str) {
+        self.pager.remember(what, None).await;
+    }
+
+    /// Stores what is remembered of a route without a change to its weights.
+    async fn note(&self, news: News, is_news: bool, observation: &Observation, now: Timestamp) {
+        let Subject::Route(route) = &news.decision.subject else {
+            let name = resource(&observation.facts.mesh, &news.decision.subject);
+            return self.pager.remember(&name, news.telling.told).await;
+        };
+        let may_write = news.mode == Mode::Enforce && observation.facts.kill_switch.is_none();
+        if news.decision.clear_tag
+            && may_write
+            && let Some(route) = observation.routes.get(route)
+            && !clear_tag(&self.ports, route).await
+        {
+            // The next wake finds the record as it is now, and takes the tag up again.
+            return;
         }
-        let Some(record) = &news.decision.record else { return };
-        let journal = news.telling.news.then(|| JournalEntry {
+        let Some(record) = &news.decision.record else {
+            let name = resource(&observation.facts.mesh, &news.decision.subject);
+            return self.pager.remember(&name, news.telling.told).await;
+        };
+        let journal = is_news.then(|| JournalEntry {
             at: now,
             id: format!("{}-{}", observation.revision(route), reason(&news.decision.verdict).0),
             body: news.journal.clone(),
@@ -150,57 +176,6 @@ impl Teller {
         }
     }
 
-    /// What the journal says: decision, observation and policy, so that it can be made again.
-    async fn journal(&self, decision: &Decision, observation: &Observation, policy: &Policy, now: Timestamp) -> Value {
-        let (code, facts, text) = reason(&decision.verdict);
-        let resource = resource(&observation.facts.mesh, &decision.subject);
-        let observed = json!({
-            "now": now,
-            "facts": observation.facts,
-            "harms": observation.harms_asked(),
-            "policy": policy,
-        });
-        let observed = match observed.to_string() {
-            small if small.len() <= LARGEST_INLINE => observed,
-            large => {
-                let name = format!("observations/{resource}/{}.json", now.as_millisecond());
-                match self.ports.reports.put(&name, large.as_bytes()).await {
-                    Ok(place) => json!({ "at": place }),
-                    Err(error) => {
-                        tracing::warn!(%error, resource, "the observation is too large for the journal and is not kept");
-                        json!({ "lost": error.to_string() })
-                    }
-                }
-            }
-        };
-        let plan = match &decision.verdict {
-            Verdict::Act(plan) => serde_json::to_value(plan).unwrap_or_default(),
-            Verdict::Keep(_) | Verdict::Hold(_) => Value::Null,
-        };
-        json!({ "function": NAME, "resource": resource, "reason": code, "facts": facts, "text": text, "plan": plan, "observed": observed })
-    }
-
-    async fn remember(&self, name: String, told: Option<&Told>) {
-        let mut memory = self.told.lock().await;
-        match told {
-            Some(told) => memory.insert(name, told.clone()),
-            None => memory.remove(&name),
-        };
-    }
-
-    async fn notify(&self, urgency: Urgency, account: &Account, text: &str) {
-        let line = &account.line;
-        let facts = serde_json::to_string_pretty(line).unwrap_or_default();
-        let notice = Notice {
-            urgency,
-            subject: format!("{}: {} {}", line.decision, line.reason, line.resource),
-            body: format!("{text}\n\n{facts}\n"),
-        };
-        if let Err(error) = self.ports.notifier.notify(&notice).await {
-            tracing::error!(%error, subject = notice.subject, "nobody could be told");
-        }
-    }
-
     async fn put(&self, account: &Account, observation: &Observation, subject: &Subject) {
         let arn = match subject {
             Subject::Route(route) => observation.routes.get(route).map(|route| route.metadata.arn.to_string()),
@@ -213,6 +188,16 @@ impl Teller {
         };
         if let Err(error) = self.ports.bus.put(&[event]).await {
             tracing::warn!(%error, "the event bus does not know of a decision");
+        }
+    }
+}
+
+impl News {
+    /// The page did not go out, so the next wake tries again.
+    fn unsent(&mut self) {
+        let record = self.decision.record.as_mut().and_then(|record| record.told.as_mut());
+        for told in record.into_iter().chain(&mut self.telling.told) {
+            told.paged = None;
         }
     }
 }
@@ -233,21 +218,11 @@ fn concerns(subject: &Subject, observation: &Observation, wake: &Wake) -> bool {
         Subject::Node(_) => true,
         Subject::Route(id) => {
             wake.released.contains(id)
-                || observation.routes.get(id).and_then(|route| route.spec.split()).is_some_and(|split| {
-                    observation.woken.iter().any(|node| split.carries(node))
-                })
+                || observation
+                    .routes
+                    .get(id)
+                    .and_then(|route| route.spec.split())
+                    .is_some_and(|split| observation.woken.iter().any(|node| split.carries(node)))
         }
-    }
-}
-
-/// Whether what became of a plan should wake somebody.
-fn pages(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Overwrote { .. } | Outcome::Failed { .. } => true,
-        Outcome::WouldApply
-        | Outcome::Applied { .. }
-        | Outcome::AlreadyInPlace
-        | Outcome::Superseded
-        | Outcome::Refused { .. } => false,
     }
 }

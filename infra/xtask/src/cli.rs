@@ -22,6 +22,8 @@ pub(crate) enum Task {
         #[arg(long)]
         fast: bool,
     },
+    /// Measure, and print the table that the README carries; builds with link-time optimisation first
+    Bench,
     /// Start the local stack, and leave it running
     Up,
     /// End the stack that `up` started

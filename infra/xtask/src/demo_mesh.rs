@@ -19,9 +19,6 @@ pub(crate) const MESH: &str = "shop";
 /// What the demo's alarms have before the name of the node.
 const ALARM_PREFIX: &str = "shop-";
 
-/// The period of the demo's alarms.
-const PERIOD_SECONDS: u64 = 10;
-
 /// The namespace of the demo's metrics.
 const NAMESPACE: &str = "Shop";
 
@@ -114,10 +111,8 @@ pub(crate) fn put_alarms(workspace: &Workspace, aws: &mut LocalAws, topic: &str)
     for node in &nodes {
         aws.call("cloudwatch", "put_metric_alarm", &alarm(node, topic))?;
     }
-    // As old as they can be and still count, so that they are out of the way when something fails.
-    let then = now() - PERIOD_SECONDS + 1;
     let served = nodes.iter().filter(|node| is_served(&files, node));
-    let served: Vec<Value> = served.map(|node| requests(node, 0.2, then)).collect();
+    let served: Vec<Value> = served.map(|node| requests(node, 0.2, FEW)).collect();
     aws.call("cloudwatch", "put_metric_data", &metric_data(&served))?;
     let names: Vec<String> = nodes.iter().map(|node| alarm_name(node)).collect();
     aws.call(
@@ -128,13 +123,16 @@ pub(crate) fn put_alarms(workspace: &Workspace, aws: &mut LocalAws, topic: &str)
     Ok(nodes.len())
 }
 
-/// Some requests to a node in some second of Unix time, of which so many percent failed.
-pub(crate) fn requests(node: &str, errors: f64, second: u64) -> Value {
-    // Far more good ones than bad ones, so that an average forgets the bad ones quickly.
-    let count = if errors > 5.0 { 20 } else { 2000 };
+/// A few requests: enough to say that there are any, too few to count in an average with others.
+pub(crate) const FEW: u32 = 1;
+/// So many that an average with a few others is theirs.
+pub(crate) const MANY: u32 = 2000;
+
+/// So many requests to a node, of which so many percent failed.
+pub(crate) fn requests(node: &str, errors: f64, count: u32) -> Value {
     json!({
         "MetricName": metric_name(node), "Dimensions": dimensions(node), "Unit": "Percent",
-        "Timestamp": second, "Values": [errors], "Counts": [count],
+        "Values": [errors], "Counts": [count],
     })
 }
 
@@ -164,7 +162,7 @@ fn alarm(node: &str, topic: &str) -> Value {
         "MetricName": metric_name(node),
         "Dimensions": dimensions(node),
         "Statistic": "Average",
-        "Period": PERIOD_SECONDS,
+        "Period": 10,
         "EvaluationPeriods": 1,
         "Threshold": 5.0,
         "ComparisonOperator": "GreaterThanThreshold",

@@ -3,12 +3,14 @@
 //! ```text
 //!   test ──► fmt, clippy, pure tests, set-up, cfn-lint, all tests, docs, cargo-deny
 //!   up ────► .local/venv, control plane, MiniStack, demo mesh, function, template ──► .local/env
+//!   bench ──► three programs built as for AWS ──► a table of ratios
 //!   demo ──► the same stack of its own, then failures one after another ──► weights before and after
 //! ```
 //!
 //! This crate never speaks to anything but this machine's loopback interface, apart from what `cargo` and `pip` fetch
 //! to build and set up; and it never ends a process that it did not start.
 
+mod bench;
 mod cli;
 mod command;
 mod console;
@@ -48,6 +50,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::everything(&workspace),
         Task::Test { fast } => suite::run(&workspace, fast),
+        Task::Bench => bench::run(&workspace),
         Task::Up => stack::up(&workspace),
         Task::Down => stack::down(&workspace),
         Task::Invoke { function, event } => stack::invoke(&workspace, &function, &event),

@@ -1,4 +1,18 @@
 //! The mesh model and the policy logic: pure, no I/O, no clock.
+//!
+//! ```text
+//!   JSON ──▶ spec, resource ──▶ graph ──▶ traffic, who calls whom, what leads nowhere
+//!              │  ▲ validate      │
+//!              │                  ├── change ──▶ graph after ──▶ harm: what the change would break
+//!              │                  ▼
+//!   alarm ─────┴── policy ──▶ failover ──▶ a decision: a plan, or a reason to hold
+//! ```
+//!
+//! Values are parsed at the edge and can't be wrong from then on: a [`name`] is a name, a [`weights::WeightSplit`] is
+//! one that the API takes. Whatever a reader doesn't know survives it.
+//!
+//! This crate never reads a clock, an environment variable, a file or the network, never draws a random number, never
+//! waits, and names no SDK.
 
 pub mod alarm;
 pub mod change;

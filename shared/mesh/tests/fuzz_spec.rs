@@ -13,9 +13,9 @@ use serde_json::Value;
 fn any_bytes() {
     bolero::check!().for_each(|bytes: &[u8]| {
         if let Ok(document) = serde_json::from_slice::<Value>(bytes) {
-            ResourceKind::ALL
-                .into_iter()
-                .for_each(|kind| read(kind, &document));
+            for kind in ResourceKind::ALL {
+                read(kind, &document);
+            }
         }
         if let Ok(text) = std::str::from_utf8(bytes) {
             names(text);
@@ -70,7 +70,7 @@ fn names(text: &str) {
         RouteId::parse(text).map_or(text.to_owned(), |id| id.to_string()),
         text
     );
-    ResourceKind::ALL
-        .into_iter()
-        .for_each(|kind| drop(validate::name(kind, text)));
+    for kind in ResourceKind::ALL {
+        drop(validate::name(kind, text));
+    }
 }

@@ -2,12 +2,12 @@
 
 mod edits;
 
-use edits::{Edit, edit, specs};
+use any::{any_route, any_spec, any_split, id};
+use edits::{edit, specs};
 use mesh::change::{Change, diff};
-use mesh::name::{ResourceKind, RouteId, VirtualNodeName};
 use mesh::spec::{RouteSpec, Spec};
 use mesh::validate;
-use mesh::weights::{Port, Weight, WeightSplit, WeightedTarget};
+use mesh::weights::WeightSplit;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -94,34 +94,46 @@ fn many_edited_specs_are_read() {
     assert!(read * 4 > all, "only {read} of {all}");
 }
 
-fn id() -> RouteId {
-    RouteId::parse("shop/recs/all").unwrap()
-}
+/// What the properties are about.
+#[cfg(test)]
+mod any {
+    use mesh::name::{ResourceKind, RouteId, VirtualNodeName};
+    use mesh::weights::{Port, Weight, WeightSplit, WeightedTarget};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::Value;
 
-fn any_split() -> impl Strategy<Value = WeightSplit> {
-    let target =
-        (0_u8..4, 0_u8..=100, prop::option::of(1_u16..)).prop_map(|(node, weight, port)| {
-            WeightedTarget {
-                virtual_node: VirtualNodeName::parse(&format!("node-{node}")).unwrap(),
-                weight: Weight::new(weight).unwrap(),
-                port: port.map(|port| Port::new(port).unwrap()),
-            }
-        });
-    vec(target, 1..=10).prop_map(|targets| WeightSplit::new(targets).unwrap())
-}
+    use super::edits::{Edit, edit, specs};
 
-fn any_spec() -> impl Strategy<Value = (&'static str, ResourceKind, Value)> {
-    let edits = vec(any::<Edit>(), 0..5);
-    (prop::sample::select(specs()), edits)
-        .prop_map(|((name, kind, spec), edits)| (name, kind, edit(spec, &edits)))
-}
+    pub(super) fn id() -> RouteId {
+        RouteId::parse("shop/recs/all").unwrap()
+    }
 
-fn any_route() -> impl Strategy<Value = (&'static str, Value)> {
-    let routes: Vec<_> = specs()
-        .into_iter()
-        .filter(|(_, kind, _)| *kind == ResourceKind::Route)
-        .collect();
-    let edits = vec(any::<Edit>(), 0..5);
-    (prop::sample::select(routes), edits)
-        .prop_map(|((name, _, spec), edits)| (name, edit(spec, &edits)))
+    pub(super) fn any_split() -> impl Strategy<Value = WeightSplit> {
+        let target =
+            (0_u8..4, 0_u8..=100, prop::option::of(1_u16..)).prop_map(|(node, weight, port)| {
+                WeightedTarget {
+                    virtual_node: VirtualNodeName::parse(&format!("node-{node}")).unwrap(),
+                    weight: Weight::new(weight).unwrap(),
+                    port: port.map(|port| Port::new(port).unwrap()),
+                }
+            });
+        vec(target, 1..=10).prop_map(|targets| WeightSplit::new(targets).unwrap())
+    }
+
+    pub(super) fn any_spec() -> impl Strategy<Value = (&'static str, ResourceKind, Value)> {
+        let edits = vec(any::<Edit>(), 0..5);
+        (prop::sample::select(specs()), edits)
+            .prop_map(|((name, kind, spec), edits)| (name, kind, edit(spec, &edits)))
+    }
+
+    pub(super) fn any_route() -> impl Strategy<Value = (&'static str, Value)> {
+        let routes: Vec<_> = specs()
+            .into_iter()
+            .filter(|(_, kind, _)| *kind == ResourceKind::Route)
+            .collect();
+        let edits = vec(any::<Edit>(), 0..5);
+        (prop::sample::select(routes), edits)
+            .prop_map(|((name, _, spec), edits)| (name, edit(spec, &edits)))
+    }
 }

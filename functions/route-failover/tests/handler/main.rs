@@ -3,7 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod alarms;
+mod scenarios;
 mod shop;
 mod world;
 
+mod crashes;
+mod failures;
+mod faults;
+mod holds;
+mod lifecycle;
 mod triggers;

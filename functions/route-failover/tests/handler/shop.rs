@@ -11,7 +11,7 @@ use lambda_kit::{Emitter, Invocation, PolicyKeeper};
 use mesh::alarm::AlarmState;
 use mesh::name::{MeshName, ResourcePath, RouteId, RouteName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
 use mesh::policy::Policy;
-use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
+use ports::memory::{Effect, Failure, Fault, Faults, MemoryPolicy, MemoryPorts, MemoryState};
 use ports::{Clock, Deadline, Notice, Urgency};
 use route_failover::{Ports, RouteFailover};
 use serde_json::{Value, json};
@@ -29,7 +29,8 @@ pub(crate) const POLICY: &str = "version: 1\nmodes: {default: enforce}\n";
 /// Requests get different times, so that no two invocations are alike.
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
-/// Everything around the function.
+/// Everything around the function. Clones share it.
+#[derive(Clone)]
 pub(crate) struct Shop {
     pub(crate) ports: MemoryPorts,
     pub(crate) policy: MemoryPolicy,
@@ -113,7 +114,7 @@ impl Shop {
     }
 
     /// A function that knows nothing yet: another process.
-    pub(crate) async fn start(&self) -> Function<'_> {
+    pub(crate) async fn start(&self) -> Function {
         let keeper = PolicyKeeper::start(Box::new(self.policy.clone()), Policy::read, self.now()).await.unwrap();
         let ports = self.ports.clone();
         let handler = RouteFailover::new(
@@ -129,7 +130,7 @@ impl Shop {
             },
             keeper,
         );
-        Function { shop: self, handler }
+        Function { shop: self.clone(), handler }
     }
 
     pub(crate) fn weights(&self, router: &str) -> Vec<u8> {
@@ -152,6 +153,22 @@ impl Shop {
         self.ports.mesh.edit(&route(router), spec);
     }
 
+    /// The same shop after its state table was deleted and made anew.
+    pub(crate) fn without_its_table(mut self) -> Self {
+        self.ports.state = MemoryState::new(self.ports.faults.clone());
+        self
+    }
+
+    /// From now on every call of this name is throttled.
+    pub(crate) fn throttle(&self, call: &'static str) {
+        self.breaks(call, Failure::Throttled);
+    }
+
+    /// From now on every call of this name fails so.
+    pub(crate) fn breaks(&self, call: &'static str, failure: Failure) {
+        self.ports.faults.whenever(move |given| given.name == call, Fault::Fails(failure, Effect::NotDone));
+    }
+
     pub(crate) fn pages(&self) -> Vec<Notice> {
         self.ports.notifier.sent().into_iter().filter(|notice| notice.urgency == Urgency::Page).collect()
     }
@@ -170,22 +187,27 @@ impl Shop {
 }
 
 /// One process of the function.
-pub(crate) struct Function<'a> {
-    shop: &'a Shop,
+pub(crate) struct Function {
+    shop: Shop,
     handler: RouteFailover,
 }
 
-impl Function<'_> {
-    /// One invocation.
+impl Function {
+    /// One invocation; afterwards the mesh is as it may be.
     pub(crate) async fn answer(&self, event: &Value) -> Answer {
+        let answer = self.invoke(event).await;
+        self.shop.check();
+        answer
+    }
+
+    /// One invocation.
+    async fn invoke(&self, event: &Value) -> Answer {
         let request = REQUESTS.fetch_add(1, Ordering::Relaxed);
         let deadline = Deadline::after(Duration::from_secs(25) + Duration::from_micros(request));
         let invocation =
             Invocation { function: route_failover::NAME, request_id: &format!("r-{request}"), deadline };
         let emitter = Emitter::to(self.shop.lines.clone());
-        let answer = invocation.answer(&self.handler, &emitter, event).await.map_err(|error| error.to_string());
-        self.shop.check();
-        answer
+        invocation.answer(&self.handler, &emitter, event).await.map_err(|error| error.to_string())
     }
 
     /// The minute's wake, right now.
@@ -198,6 +220,14 @@ impl Function<'_> {
         for _ in 0..count {
             self.shop.wait(1);
             self.wake().await.unwrap();
+        }
+    }
+
+    /// The same where the test itself has changed more than weights.
+    pub(crate) async fn unchecked_minutes(&self, count: usize) {
+        for _ in 0..count {
+            self.shop.wait(1);
+            self.invoke(&event("tick-rule")).await.unwrap();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
-use ports::{BudgetWindow, Clock, StateKey};
+use ports::{BudgetWindow, StateKey};
 use serde_json::{Value, json};
 
 use crate::shop::{BEFORE, ROUTERS, Shop, route, spec};

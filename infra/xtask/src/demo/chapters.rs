@@ -69,7 +69,7 @@ fn failover(scene: &mut Scene) -> Result<()> {
     say(
         "  Requests without errors come in, and the next step is taken; then all of it is given back.",
     );
-    scene.requests(&["catalog-v1", "catalog-v2"], 0.2)?;
+    scene.succeed(&["catalog-v1", "catalog-v2"])?;
     scene.wake_until(CATALOG, "Failback")?;
     let step = scene.route(CATALOG)?;
     let probe_weight = probe.weight("catalog-v1").unwrap_or_default();
@@ -77,7 +77,7 @@ fn failover(scene: &mut Scene) -> Result<()> {
         (probe_weight + 1..60).contains(&weight)
     })?;
     scene.wake_until(CATALOG, "Unproven")?;
-    scene.requests(&["catalog-v1", "catalog-v2"], 0.2)?;
+    scene.succeed(&["catalog-v1", "catalog-v2"])?;
     scene.wake_until(CATALOG, "Restore")?;
     let restored = scene.route(CATALOG)?;
     let moments = [
@@ -105,7 +105,7 @@ fn duplicate(scene: &mut Scene) -> Result<()> {
     scene.notice_again("inventory-a")?;
     scene.notice_again("inventory-a")?;
     let answer = scene.logged(INVENTORY, "AlreadyShifted", 2)?;
-    say(format_args!("    {}, twice", answer.line()));
+    say(format_args!("    {} Twice.", answer.sentence()));
     let after = scene.route(INVENTORY)?;
     show(
         INVENTORY,
@@ -131,7 +131,7 @@ fn duplicate(scene: &mut Scene) -> Result<()> {
         "    The route is still at version {}: it was not written again.",
         after.version().unwrap_or_default()
     ));
-    scene.requests(&["inventory-a"], 0.2)
+    scene.succeed(&["inventory-a"])
 }
 
 fn standby(scene: &mut Scene) -> Result<()> {
@@ -144,7 +144,7 @@ fn standby(scene: &mut Scene) -> Result<()> {
     show(SEARCH, &[("before", &before), ("shifted", &shifted)]);
     same_but_for_weights(&before, &shifted)?;
     has_weight(&shifted, "search-green", |weight| weight == 100)?;
-    scene.requests(&["search-blue"], 0.2)
+    scene.succeed(&["search-blue"])
 }
 
 fn person(scene: &mut Scene) -> Result<()> {
@@ -179,20 +179,20 @@ fn person(scene: &mut Scene) -> Result<()> {
     scene.turn_page()?;
     scene.release(CART)?;
     let decision = scene.logged(CART, "Failover", 1)?;
-    say(format_args!("    {}", decision.line()));
+    say(format_args!("    {}", decision.sentence()));
     let released = scene.route(CART)?;
     show(CART, &[("edited", &edited), ("released", &released)]);
     has_weight(&released, "cart-a", |weight| weight == 0)?;
-    scene.requests(&["cart-a"], 0.2)
+    scene.succeed(&["cart-a"])
 }
 
 fn common_cause(scene: &mut Scene) -> Result<()> {
     say("\n== common-cause: everything fails at once, so nothing is moved");
     say("  All three nodes of payments fail in the same moment, as they do when a database dies.");
     let before = scene.route(PAYMENTS)?;
-    scene.requests(&["payments-a", "payments-b", "payments-c"], 60.0)?;
+    scene.fail(&["payments-a", "payments-b", "payments-c"])?;
     let decision = scene.logged(PAYMENTS, "CommonCause", 1)?;
-    say(format_args!("    {}", decision.line()));
+    say(format_args!("    {}", decision.sentence()));
     let after = scene.route(PAYMENTS)?;
     show(PAYMENTS, &[("before", &before), ("all three fail", &after)]);
     ensure(
@@ -200,7 +200,7 @@ fn common_cause(scene: &mut Scene) -> Result<()> {
         "nothing is moved",
         || format!("{:?}", after.weights()),
     )?;
-    scene.requests(&["payments-a", "payments-b", "payments-c"], 0.2)
+    scene.succeed(&["payments-a", "payments-b", "payments-c"])
 }
 
 /// Puts errors of one node into CloudWatch, and waits for what the function makes of it by itself.
@@ -209,17 +209,13 @@ fn fail(scene: &mut Scene, route: RouteName, node: &str, reason: &str) -> Result
         "  60 % of the requests to {node} fail. The demo puts that into CloudWatch, and does nothing else."
     ));
     let started = Instant::now();
-    scene.requests(&[node], 60.0)?;
+    let state = scene.fail(&[node])?;
     let decision = scene.logged(route, reason, 1)?;
     let seconds = started.elapsed().as_secs_f32();
-    let state = scene.alarm_state(node)?;
-    ensure(state == "ALARM", "the alarm is on", || {
-        format!("it is {state}")
-    })?;
     say(format_args!(
         "  Metric, alarm ({state}), SNS, function, weights: {seconds:.1} s."
     ));
-    say(format_args!("    {}", decision.line()));
+    say(format_args!("    {}", decision.sentence()));
     scene.route(route)
 }
 

@@ -21,32 +21,92 @@ impl Decision {
         Self::deserialize(line.get("decision")?).ok()
     }
 
-    /// The decision in one line, with what it rests on.
-    pub(super) fn line(&self) -> String {
-        let facts = self.facts.as_object().into_iter().flatten();
-        let facts: Vec<String> = facts
-            .filter(|(name, _)| *name != "reason")
-            .map(|(name, value)| format!("{name}: {}", plain(value)))
-            .collect();
-        let facts = if facts.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", facts.join("; "))
+    /// The decision in one sentence, with the facts that it rests on.
+    pub(super) fn sentence(&self) -> String {
+        let Self {
+            verdict, reason, ..
+        } = self;
+        format!(
+            "route-failover: {verdict}, {reason}: {}.",
+            self.told().unwrap_or_else(|| self.facts_alone())
+        )
+    }
+
+    fn told(&self) -> Option<String> {
+        let fact = |name: &str| self.facts.get(name).map(plain);
+        let returning = || {
+            let returning = self.facts.pointer("/returning/0")?;
+            Some((plain(returning.get("node")?), plain(returning.get("step")?)))
         };
-        format!("route-failover: {}, {}{facts}", self.verdict, self.reason)
+        let text = match self.reason.as_str() {
+            "Failover" => format!(
+                "{} fails by {}; its share goes to others",
+                fact("failing")?,
+                fact("alarms")?
+            ),
+            "AlreadyShifted" => format!("{} is drained already", fact("drained")?),
+            "InsideDwell" => format!(
+                "{} is quiet, but stays drained until {}",
+                fact("node")?,
+                fact("until")?
+            ),
+            "Failback" => match returning()? {
+                (node, step) if step == "0" => format!("{node} is tried with the probe share"),
+                (node, step) => format!("{node} goes on to step {step}"),
+            },
+            "InsideStep" => {
+                format!(
+                    "{} is watched at step {} until {}",
+                    fact("node")?,
+                    fact("step")?,
+                    fact("until")?
+                )
+            }
+            "Unproven" => format!(
+                "{} has had {} of {} data points in this step, and silence is not health",
+                fact("node")?,
+                fact("seen")?,
+                fact("needed")?
+            ),
+            "Restore" => format!(
+                "{} is back, and the original weights with it",
+                fact("returned")?
+            ),
+            "PersonEdited" => {
+                format!(
+                    "somebody set the weights, which wins until {} or until they release it",
+                    fact("until")?
+                )
+            }
+            "CommonCause" => format!(
+                "{} fail together, so the cause is elsewhere",
+                fact("failing")?
+            ),
+            _ => return None,
+        };
+        Some(text)
+    }
+
+    fn facts_alone(&self) -> String {
+        let facts = self.facts.as_object().into_iter().flatten();
+        facts
+            .map(|(name, value)| format!("{name} {}", plain(value)))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 }
 
+/// A value as a person writes it; of a time, the second.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => match text.split_once('T') {
+            Some((day, time)) if day.len() == 10 && time.ends_with('Z') => {
+                time.chars().take(8).collect()
+            }
+            _ => text.clone(),
+        },
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| format!("{name} {}", plain(value)))
-            .collect::<Vec<_>>()
-            .join(" "),
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }
 
@@ -57,14 +117,28 @@ mod tests {
     #[test]
     fn a_line_of_the_log_is_a_decision_or_nothing() {
         let line = r#"{"message":"decision","decision":{"resource":"r","decision":"hold","reason":"InsideDwell",
-            "facts":{"reason":"InsideDwell","node":"catalog-v1","until":"12:00"}}}"#;
+            "facts":{"reason":"InsideDwell","node":"catalog-v1","until":"2026-11-20T12:00:07.5Z"}}}"#;
         let decision = Decision::of_line(line).unwrap();
         assert_eq!(
-            decision.line(),
-            "route-failover: hold, InsideDwell (node: catalog-v1; until: 12:00)"
+            decision.sentence(),
+            "route-failover: hold, InsideDwell: catalog-v1 is quiet, but stays drained until 12:00:07."
         );
         for other in ["START RequestId: 1", r#"{"Invocations":1}"#, ""] {
             assert!(Decision::of_line(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn a_reason_without_words_of_its_own_has_its_facts() {
+        let decision = Decision {
+            resource: "r".to_owned(),
+            verdict: "hold".to_owned(),
+            reason: "BudgetSpent".to_owned(),
+            facts: serde_json::json!({"used": 20, "cap": 20}),
+        };
+        assert_eq!(
+            decision.sentence(),
+            "route-failover: hold, BudgetSpent: used 20; cap 20."
+        );
     }
 }

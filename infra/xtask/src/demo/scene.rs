@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::decision::Decision;
 use super::route::{Route, RouteName};
 use crate::console::say;
-use crate::demo_mesh::{alarm_name, metric_data, now, requests};
+use crate::demo_mesh::{MANY, alarm_name, metric_data, now, requests};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::stack::Stack;
@@ -37,6 +37,8 @@ pub(super) struct Scene {
     since: u64,
     /// Lines of the log that were looked at.
     read: BTreeSet<String>,
+    /// What was said last.
+    told: String,
 }
 
 impl Scene {
@@ -55,6 +57,7 @@ impl Scene {
             log_group,
             since: now() * 1000,
             read: BTreeSet::new(),
+            told: String::new(),
         })
     }
 
@@ -76,16 +79,40 @@ impl Scene {
             .map(drop)
     }
 
-    /// Puts one minute's requests to nodes into CloudWatch, with so many percent of errors.
-    pub(super) fn requests(&mut self, nodes: &[&str], errors: f64) -> Result<()> {
+    /// Lets many requests to nodes go well.
+    pub(super) fn succeed(&mut self, nodes: &[&str]) -> Result<()> {
+        self.requests(nodes, 0.2, MANY)
+    }
+
+    /// Puts requests to nodes into CloudWatch, with so many percent of errors.
+    fn requests(&mut self, nodes: &[&str], errors: f64, count: u32) -> Result<()> {
         let data: Vec<Value> = nodes
             .iter()
-            .map(|node| requests(node, errors, now()))
+            .map(|node| requests(node, errors, count))
             .collect();
         self.stack
             .aws
             .call("cloudwatch", "put_metric_data", &metric_data(&data))
             .map(drop)
+    }
+
+    /// Lets most requests to nodes fail, again and again, until their alarms are on; tells their state.
+    ///
+    /// An alarm looks at the average of its period, in which there may still be good requests from before.
+    pub(super) fn fail(&mut self, nodes: &[&str]) -> Result<String> {
+        let on = interrupt::poll(PATIENCE, || {
+            self.requests(nodes, 60.0, 20)?;
+            for node in nodes {
+                if self.alarm_state(node)? != "ALARM" {
+                    return Ok(None);
+                }
+            }
+            Ok(Some("ALARM".to_owned()))
+        })?;
+        on.ok_or_else(|| Failure::Unexpected {
+            expected: format!("the alarms of {} go on", nodes.join(", ")),
+            seen: "not all of them did".to_owned(),
+        })
     }
 
     /// Lets a node's alarm lose its data, as the real CloudWatch does by itself once the node gets no requests.
@@ -176,8 +203,9 @@ impl Scene {
                 if decision.resource != resource {
                     continue;
                 }
-                if told.insert(decision.reason.clone()) && meanwhile == Meanwhile::WakeAndTell {
-                    say(format_args!("    {}", decision.line()));
+                told.insert(decision.reason.clone());
+                if meanwhile == Meanwhile::WakeAndTell {
+                    self.tell(&decision);
                 }
                 if decision.reason == reason {
                     matching.push(decision);
@@ -193,6 +221,15 @@ impl Scene {
             expected: format!("{resource} comes to {reason} {times} time(s)"),
             seen: format!("the log has only {told:?}"),
         })
+    }
+
+    /// Says what was decided, unless it was the last thing that was said.
+    pub(super) fn tell(&mut self, decision: &Decision) {
+        let sentence = decision.sentence();
+        if sentence != self.told {
+            say(format_args!("    {sentence}"));
+            self.told = sentence;
+        }
     }
 
     /// Passes over what the log has so far.

@@ -51,7 +51,7 @@ impl Transaction {
         } else {
             values.insert(":revision".to_owned(), number(begin.revision));
             values.insert(":now".to_owned(), text(&time(begin.now)));
-            "revision = :revision AND (attribute_not_exists(holder) OR holder = :holder OR leaseUntil <= :now)"
+            "revision = :revision AND (:now = :now OR holder = :holder)"
         };
         let document = Write::Update {
             key: items::document_key(&begin.key),

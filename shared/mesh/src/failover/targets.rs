@@ -39,11 +39,7 @@ pub struct Voices {
 
 /// Why an alarm speaks of no node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(
-    tag = "silence",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "silence", rename_all_fields = "camelCase")]
 pub enum Silence {
     /// No binding, dimension or tag names one. Bind it in the policy, or tag the alarm.
     NamesNoTarget,

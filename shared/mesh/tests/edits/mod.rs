@@ -4,7 +4,7 @@ use mesh::name::ResourceKind;
 use serde_json::{Value, json};
 
 /// A spec for each form of each kind; together they have every member and every union member of the API model.
-pub fn specs() -> Vec<(&'static str, ResourceKind, Value)> {
+pub(crate) fn specs() -> Vec<(&'static str, ResourceKind, Value)> {
     use ResourceKind::{
         GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService,
     };
@@ -37,10 +37,10 @@ pub fn specs() -> Vec<(&'static str, ResourceKind, Value)> {
 }
 
 /// An edit as two numbers, so that any generator can make one: where in the document, and what to do there.
-pub type Edit = (u16, u8);
+pub(crate) type Edit = (u16, u8);
 
 /// Makes edits one after another. None of them writes a `null`.
-pub fn edit(mut document: Value, edits: &[Edit]) -> Value {
+pub(crate) fn edit(mut document: Value, edits: &[Edit]) -> Value {
     for &(place, what) in edits {
         let mut place = usize::from(place) % size(&document);
         visit(&mut document, &mut place, what);
@@ -89,7 +89,7 @@ fn replace(value: &mut Value, what: u8) {
         }
         (0..=2, Value::String(text)) => text.push('x'),
         (0..=3, Value::Number(number)) => {
-            *number = number.as_i64().map_or(0, |n| n.saturating_sub(1)).into()
+            *number = number.as_i64().map_or(0, |n| n.saturating_sub(1)).into();
         }
         (4, Value::Array(items)) => items.clear(),
         (5, Value::Array(items)) => items.extend(items.first().cloned()),

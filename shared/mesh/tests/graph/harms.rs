@@ -25,7 +25,7 @@ fn found(before: &str, after: &str) -> Vec<Harm> {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table, a row a case")]
 fn only_harms_that_the_change_creates_are_found() {
-    let table: [(&str, &str, &str, &[&str]); 24] = [
+    let table: [(&str, &str, &str, &[&str]); 25] = [
         (
             "nothing changes",
             "plain:75 plain2:25",
@@ -145,6 +145,12 @@ fn only_harms_that_the_change_creates_are_found() {
             &[],
         ),
         (
+            "TLS to TLS, beside one without",
+            "tls:2 plain:1 tls2:0",
+            "tls:0 plain:1 tls2:2",
+            &[],
+        ),
+        (
             "two at once",
             "tls:1 gone:0 plain:0",
             "tls:0 gone:1 plain:1",
@@ -202,6 +208,21 @@ fn harms_by_changes_of_nodes_are_found_too() {
             "{what}"
         );
     }
+}
+
+#[test]
+fn a_target_without_traffic_had_nothing_to_lose() {
+    let before = mesh(&[
+        "node a 80/http/STRICT",
+        "node b 80/http",
+        "route r/x httpRoute {} a:0 b:1",
+    ]);
+    let after = mesh(&[
+        "node a 80/http",
+        "node b 80/http",
+        "route r/x httpRoute {} a:1 b:0",
+    ]);
+    assert_eq!(harms(&before, &after, [&id("r/x")]), []);
 }
 
 #[test]

@@ -7,10 +7,21 @@ fn routes_that_no_request_reaches_are_found() {
     let route = r#"route r/x httpRoute {"port":81} a:1"#;
     let listeners = "router r 80/http 81/http";
     let port = 81.try_into().unwrap();
-    let table: [(&str, &[&str], Option<UnreachableReason>); 6] = [
+    let table: [(&str, &[&str], Option<UnreachableReason>); 7] = [
         (
             "called",
             &[route, listeners, "service s router r", "node c > s"],
+            None,
+        ),
+        (
+            "called by one of two services",
+            &[
+                route,
+                listeners,
+                "service s router r",
+                "service t router r",
+                "node c > t",
+            ],
             None,
         ),
         (

@@ -50,6 +50,11 @@ impl MemoryAlarms {
         self.0.poke(|alarms| alarms.tags.insert(arn.to_owned(), tags));
     }
 
+    /// Gives the alarm's metric one more data point.
+    pub fn add_data(&self, name: &AlarmName, at: Timestamp) {
+        self.0.poke(|alarms| alarms.data.entry(name.clone()).or_default().push(at));
+    }
+
     /// Says when the alarm's metric had data points.
     pub fn set_data(&self, name: &AlarmName, at: impl IntoIterator<Item = Timestamp>) {
         let at = at.into_iter().collect();

@@ -68,6 +68,8 @@ pub enum Failure {
     Unavailable,
     /// The connection was reset.
     ConnectionReset,
+    /// The caller may not; trying again never helps, so [`Fault::every`] leaves it out.
+    Denied,
 }
 
 /// Whether a failing call did its work before it failed.
@@ -293,6 +295,7 @@ impl Failure {
             Self::TimedOut => (PortErrorKind::TimedOut, "no answer in time"),
             Self::Unavailable => (PortErrorKind::Unavailable, "the service is unavailable"),
             Self::ConnectionReset => (PortErrorKind::Unavailable, "the connection was reset"),
+            Self::Denied => (PortErrorKind::Denied, "the role does not allow it"),
         };
         PortError::new(call.to_string(), kind, message)
     }

@@ -1,0 +1,69 @@
+//! Tells people, and no more often than they asked for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mesh::failover::Told;
+use mesh::policy::PagingPolicy;
+use ports::{Notice, Notifier, Urgency};
+use tokio::sync::Mutex;
+
+/// Sends notices, and remembers what was told of things that have no record in the state table.
+#[derive(Debug)]
+pub(crate) struct Pager {
+    notifier: Arc<dyn Notifier>,
+    /// Kept by a warm function only: after a cold start something may be said once more.
+    told: Mutex<BTreeMap<String, Told>>,
+}
+
+impl Pager {
+    pub(crate) fn new(notifier: Arc<dyn Notifier>) -> Self {
+        Self { notifier, told: Mutex::default() }
+    }
+
+    /// What people were last told of something.
+    pub(crate) async fn last(&self, what: &str) -> Option<Told> {
+        self.told.lock().await.get(what).cloned()
+    }
+
+    /// Remembers it; `None` once there is nothing to say any more.
+    pub(crate) async fn remember(&self, what: &str, told: Option<Told>) {
+        let mut memory = self.told.lock().await;
+        match told {
+            Some(told) => memory.insert(what.to_owned(), told),
+            None => memory.remove(what),
+        };
+    }
+
+    /// Pages, unless it did so for the same not long ago.
+    pub(crate) async fn page(&self, what: &str, code: &str, notice: &Notice, policy: &PagingPolicy, now: Timestamp) {
+        let known = self.last(what).await.filter(|told| told.code == code);
+        let paged = known.and_then(|told| told.paged);
+        if paged.is_none_or(|paged| paged + policy.repeat_after.get() <= now) && self.send(notice).await {
+            let told = Told { code: code.to_owned(), since: now, repeats: 0, paged: Some(now) };
+            self.remember(what, Some(told)).await;
+        }
+    }
+
+    /// Sends a notice; tells whether it went out.
+    pub(crate) async fn send(&self, notice: &Notice) -> bool {
+        match self.notifier.notify(notice).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%error, subject = notice.subject, "nobody could be told");
+                false
+            }
+        }
+    }
+}
+
+/// What is said of a line of the report.
+pub(crate) fn notice(urgency: Urgency, line: &lambda_kit::Decision, text: &str) -> Notice {
+    let facts = serde_json::to_string_pretty(line).unwrap_or_default();
+    Notice {
+        urgency,
+        subject: format!("{}: {} {}", line.decision, line.reason, line.resource),
+        body: format!("{text}\n\n{facts}\n"),
+    }
+}

@@ -1,0 +1,106 @@
+//! The function is killed at every call, before and after its effect, and another process goes on: the end is the same.
+
+use std::collections::BTreeMap;
+
+use ports::memory::Fault;
+use serde_json::Value;
+
+use crate::scenarios::{ALL, Moment, Scenario};
+
+/// The end of a run that is killed with this fault at this call, or not at all; and how many calls the moment took.
+async fn end(scenario: Scenario, killed: Option<(usize, Fault)>) -> (BTreeMap<String, Value>, usize) {
+    let Moment { shop, function, event } = scenario.begin().await;
+    let dies = killed.is_some();
+    if let Some((call, fault)) = killed {
+        shop.ports.faults.at(call, fault);
+    }
+    let answer = shop.ports.faults.run(function.answer(&event)).await;
+    assert_eq!(answer.is_none(), dies);
+    let calls = shop.ports.faults.calls().len();
+    drop(function);
+    let next = shop.start().await;
+    next.minutes(scenario.minutes()).await;
+    (shop.world(), calls)
+}
+
+async fn killed_at_every_call(scenario: Scenario) {
+    let (undisturbed, calls) = end(scenario, None).await;
+    assert!(calls > 3, "{scenario:?} makes only {calls} calls");
+    for call in 0..calls {
+        for fault in Fault::crashes() {
+            let told = format!("{scenario:?}, {fault:?} at call {call} of {calls}");
+            let (world, _) = end(scenario, Some((call, fault))).await;
+            assert_same(&world, &undisturbed, &told);
+        }
+    }
+}
+
+/// Compares with a message that names only what differs.
+pub(crate) fn assert_same(world: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>, told: &str) {
+    let differs = expected.iter().filter(|(name, value)| world.get(*name) != Some(value));
+    let texts: Vec<String> = differs
+        .map(|(name, value)| format!("{name}\n  is        {}\n  should be {value}", world.get(name).unwrap_or(&Value::Null)))
+        .collect();
+    assert!(texts.is_empty(), "{told}:\n{}", texts.join("\n"));
+}
+
+macro_rules! one_test_each {
+    ($run:ident: $($name:ident $scenario:ident),* $(,)?) => {
+        $(
+            #[tokio::test(start_paused = true)]
+            async fn $name() {
+                $run(crate::scenarios::Scenario::$scenario).await;
+            }
+        )*
+
+        #[test]
+        fn no_scenario_is_left_out() {
+            let tested = [$(stringify!($scenario)),*];
+            assert_eq!(tested.map(str::to_owned).to_vec(), crate::scenarios::ALL.map(|scenario| format!("{scenario:?}")));
+        }
+    };
+}
+pub(crate) use one_test_each;
+
+one_test_each! { killed_at_every_call:
+    fail_over FailOver,
+    fail_over_cold FailOverCold,
+    fail_over_by_wake FailOverByWake,
+    partial_spill PartialSpill,
+    standby Standby,
+    probe Probe,
+    step Step,
+    back_down BackDown,
+    restore Restore,
+    edit_seen EditSeen,
+    release Release,
+    lost_table LostTable,
+    hold Hold,
+}
+
+/// The undisturbed runs end where they should: without this the comparison could compare two wrongs.
+#[tokio::test(start_paused = true)]
+async fn every_scenario_ends_where_it_should() {
+    for scenario in ALL {
+        let (world, _) = end(scenario, None).await;
+        let router = if matches!(scenario, Scenario::Release) { "recommendations" } else { "cart" };
+        let record = &world[&format!("{router} record")];
+        let weights: Vec<u64> =
+            record["split"].as_array().unwrap().iter().map(|target| target["weight"].as_u64().unwrap()).collect();
+        let (expected, spent): (&[u64], u64) = match scenario {
+            Scenario::FailOver | Scenario::FailOverCold | Scenario::FailOverByWake | Scenario::BackDown => (&[0, 100], 1),
+            Scenario::PartialSpill => (&[20, 80], 1),
+            Scenario::Standby => (&[0, 30, 70], 1),
+            Scenario::Probe => (&[5, 95], 1),
+            Scenario::Step | Scenario::Restore => (&[7, 3], 1),
+            Scenario::EditSeen => (&[50, 50], 1),
+            Scenario::Release => (&[100, 0], 2),
+            Scenario::LostTable => (&[0, 100], 0),
+            Scenario::Hold => (&[7, 3], 0),
+        };
+        assert_eq!((weights.as_slice(), &world["budget spent"]), (expected, &Value::from(spent)), "{scenario:?}");
+        assert_eq!(record["intent"], Value::Null, "{scenario:?}");
+        let tagged = !matches!(scenario, Scenario::Step | Scenario::Restore | Scenario::EditSeen | Scenario::Hold);
+        assert_eq!(world[&format!("{router} tags")] != serde_json::json!({}), tagged, "{scenario:?}");
+    }
+}

@@ -1,0 +1,190 @@
+//! Calls that fail for a while or for good: what is done, said, and tried again.
+
+use mesh::alarm::{AlarmSource, AlarmState};
+use mesh::name::{MeshName, ResourcePath};
+use ports::memory::Failure;
+use serde_json::json;
+
+use crate::alarms::{alarm, on_node, on_nothing};
+use crate::shop::{POLICY, Shop, alarm_event, decision, errors_event};
+
+#[tokio::test(start_paused = true)]
+async fn without_the_state_table_nothing_is_written_and_it_pages_and_the_event_comes_again() {
+    for call in ["load state", "begin"] {
+        let shop = Shop::open();
+        let function = shop.start().await;
+        function.wake().await.unwrap();
+        shop.breaks(call, Failure::Unavailable);
+        shop.fails("cart-v1");
+        for minute in 0..14 {
+            let answer = function.answer(&errors_event("cart-v1")).await;
+            assert!(answer.is_err(), "{call}, minute {minute}: {answer:?}");
+            assert_eq!(shop.pages().len(), 1, "{call}, minute {minute}");
+            shop.wait(1);
+        }
+        assert_eq!(shop.writes(), 0, "{call}");
+        shop.wait(1);
+        function.wake().await.unwrap_err();
+        assert_eq!(shop.pages().len(), 2, "{call}: said again after a quarter of an hour");
+
+        shop.ports.faults.reset();
+        function.minutes(1).await;
+        assert_eq!(shop.weights("cart"), [0, 100], "{call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_failure_after_a_recovery_pages_at_once() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    shop.breaks("load state", Failure::Unavailable);
+    function.wake().await.unwrap_err();
+    shop.ports.faults.reset();
+    function.minutes(1).await;
+    shop.breaks("load state", Failure::Unavailable);
+    function.wake().await.unwrap_err();
+    assert_eq!(shop.pages().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_write_is_said_and_paged_and_not_tried_again_by_the_queue() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    shop.breaks("update route", Failure::Denied);
+    shop.fails("cart-v1");
+    let failed = function.decision(&errors_event("cart-v1"), "cart").await;
+    assert_eq!(failed["outcome"]["outcome"], "Failed");
+    assert!(failed["outcome"]["error"].as_str().unwrap().contains("denied"), "{failed}");
+    assert_eq!((shop.writes(), shop.pages().len()), (0, 1));
+    function.minutes(14).await;
+    assert_eq!((shop.pages().len(), shop.ports.notifier.sent().len()), (1, 1));
+    assert_eq!(shop.spent(), 1, "what never happened is paid for once");
+    function.minutes(1).await;
+    assert_eq!(shop.pages().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_write_is_tried_again() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    shop.throttle("update route");
+    shop.fails("cart-v1");
+    let why = function.answer(&errors_event("cart-v1")).await.unwrap_err();
+    assert!(why.contains("throttled"), "{why}");
+    shop.ports.faults.reset();
+    function.answer(&errors_event("cart-v1")).await.unwrap();
+    assert_eq!((shop.weights("cart"), shop.spent()), (vec![0, 100], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_cannot_be_written_never_blocks() {
+    for failure in [Failure::Denied, Failure::Throttled] {
+        let shop = Shop::open();
+        let function = shop.start().await;
+        shop.breaks("tag", failure);
+        shop.breaks("untag", failure);
+        shop.fails("cart-v1");
+        function.answer(&errors_event("cart-v1")).await.unwrap();
+        assert_eq!(shop.weights("cart"), [0, 100]);
+        shop.recovers("cart-v1");
+        function.minutes(20).await;
+        assert_eq!(shop.weights("cart"), [7, 3]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_of_one_alarm_that_cannot_be_read_stand_in_nobodys_way() {
+    for (failure, comes_again) in [(Failure::Denied, false), (Failure::Throttled, true)] {
+        let shop = Shop::open();
+        shop.ports.alarms.put(alarm("lb-5xx", AlarmState::Alarm, shop.now(), on_nothing()));
+        let function = shop.start().await;
+        shop.breaks("list tags of alarm", failure);
+        shop.fails("cart-v1");
+        let answer = function.answer(&errors_event("cart-v1")).await;
+        assert_eq!(answer.is_err(), comes_again, "{failure:?}");
+        assert_eq!(shop.weights("cart"), [0, 100], "{failure:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_of_one_route_stands_in_no_other_routes_way() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    let of_ledger = |call: &ports::memory::Call| call.name == "list tags of" && call.subject.contains("/ledger/");
+    let denied = ports::memory::Fault::Fails(Failure::Denied, ports::memory::Effect::NotDone);
+    shop.ports.faults.whenever(of_ledger, denied);
+    shop.fails("cart-v1");
+    let answer = function.answer(&errors_event("cart-v1")).await.unwrap();
+    assert_eq!(shop.weights("cart"), [0, 100]);
+    assert_eq!(decision(&answer, "ledger")["reason"], "CannotObserve");
+    assert!(answer.to_string().contains("RecordUnreadable"), "{answer:#}");
+    assert_eq!(shop.pages().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_mesh_that_cannot_be_read_stands_in_no_other_meshs_way() {
+    let shop = Shop::open();
+    let bank = MeshName::parse("bank").unwrap();
+    let mut elsewhere = alarm("bank-5xx", AlarmState::Alarm, shop.now(), on_nothing());
+    elsewhere.source = match on_node("teller") {
+        AlarmSource::Metric(mut queries) => {
+            let mesh::alarm::MetricTerm::Stat { dimensions, .. } = &mut queries[0].term else { panic!("a metric") };
+            dimensions.insert("Mesh".to_owned(), "bank".to_owned());
+            AlarmSource::Metric(queries)
+        }
+        other => other,
+    };
+    shop.ports.alarms.put(elsewhere);
+    shop.fails("cart-v1");
+    let answer = shop.start().await.answer(&errors_event("cart-v1")).await.unwrap();
+    assert_eq!(shop.weights("cart"), [0, 100]);
+    let blind = &answer["decisions"].as_array().unwrap()[0];
+    assert_eq!((&blind["resource"], &blind["reason"]), (&json!(ResourcePath::Mesh(bank).to_string()), &json!("CannotObserve")));
+    assert_eq!(shop.pages().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_is_paged_again_only_after_a_while() {
+    let shop = Shop::with(&format!("{POLICY}failover: {{paging: {{repeatAfter: 10m}}}}\n"));
+    let function = shop.start().await;
+    shop.fails("cart-v1");
+    shop.fails("cart-v2");
+    function.wake().await.unwrap();
+    function.minutes(9).await;
+    assert_eq!(shop.pages().len(), 1);
+    // Another process knows what was said, too.
+    let function = shop.start().await;
+    function.minutes(1).await;
+    assert_eq!(shop.pages().len(), 2);
+    function.minutes(9).await;
+    assert_eq!(shop.pages().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_could_not_be_sent_is_sent_by_the_next_wake() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    shop.throttle("notify");
+    shop.fails("cart-v1");
+    shop.fails("cart-v2");
+    function.wake().await.unwrap();
+    shop.ports.faults.reset();
+    function.minutes(1).await;
+    assert_eq!(shop.pages().len(), 1);
+    function.minutes(5).await;
+    assert_eq!(shop.pages().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_that_was_deleted_after_it_was_listed_is_no_obstacle() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    shop.ports.alarms.put(alarm("lb-5xx", AlarmState::Alarm, shop.now(), on_nothing()));
+    shop.ports.alarms.remove(&crate::alarms::name("lb-5xx"));
+    // The list still shows what is gone; its tags are not found.
+    let listed = |call: &ports::memory::Call| call.name == "list alarms";
+    shop.ports.faults.once(listed, ports::memory::Fault::StaleRead);
+    shop.ports.faults.once(|call| call.name == "describe alarms", ports::memory::Fault::StaleRead);
+    let answer = function.answer(&alarm_event("lb-5xx")).await;
+    assert!(answer.is_ok(), "{answer:?}");
+}

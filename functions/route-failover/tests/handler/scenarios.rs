@@ -1,0 +1,159 @@
+//! Moments in the life of a route at which something can go wrong, each with what should come of it.
+
+use mesh::alarm::AlarmState;
+use serde_json::Value;
+
+use crate::alarms::errors_of;
+use crate::lifecycle::{capped_shop, standby_shop};
+use crate::shop::{Function, Shop, errors_event, event};
+
+/// A moment: what went before, and the invocation that is disturbed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Scenario {
+    /// The first fail-over, by an event that meets a warm function.
+    FailOver,
+    /// The same, by a process that knows nothing.
+    FailOverCold,
+    /// The same, by the minute's wake.
+    FailOverByWake,
+    /// A part stays where it is.
+    PartialSpill,
+    /// A standby takes everything.
+    Standby,
+    /// The probe share; no data follows.
+    Probe,
+    /// A step of the fail-back; more follow.
+    Step,
+    /// A returning node fails again.
+    BackDown,
+    /// The original integers are written.
+    Restore,
+    /// Somebody's edit is seen.
+    EditSeen,
+    /// An edit is released while the alarm is on.
+    Release,
+    /// The state table is empty, and the tag tells what was before.
+    LostTable,
+    /// Nobody can take over: it is held and paged.
+    Hold,
+}
+
+pub(crate) const ALL: [Scenario; 13] = [
+    Scenario::FailOver,
+    Scenario::FailOverCold,
+    Scenario::FailOverByWake,
+    Scenario::PartialSpill,
+    Scenario::Standby,
+    Scenario::Probe,
+    Scenario::Step,
+    Scenario::BackDown,
+    Scenario::Restore,
+    Scenario::EditSeen,
+    Scenario::Release,
+    Scenario::LostTable,
+    Scenario::Hold,
+];
+
+/// A scenario at its moment.
+pub(crate) struct Moment {
+    pub(crate) shop: Shop,
+    pub(crate) function: Function,
+    pub(crate) event: Value,
+}
+
+impl Scenario {
+    /// Goes through what comes before.
+    pub(crate) async fn begin(self) -> Moment {
+        let mut shop = match self {
+            Self::PartialSpill => capped_shop(),
+            Self::Standby => standby_shop(),
+            _ => Shop::open(),
+        };
+        let mut function = shop.start().await;
+        let failed = errors_event("cart-v1");
+        let event = match self {
+            Self::FailOver | Self::PartialSpill | Self::Standby => {
+                function.wake().await.unwrap();
+                shop.fails("cart-v1");
+                failed
+            }
+            Self::FailOverCold => {
+                shop.fails("cart-v1");
+                failed
+            }
+            Self::FailOverByWake => {
+                function.wake().await.unwrap();
+                shop.fails("cart-v1");
+                event("tick-rule")
+            }
+            Self::Hold => {
+                shop.fails("cart-v1");
+                shop.fails("cart-v2");
+                failed
+            }
+            Self::Probe => {
+                shift(&shop, &function).await;
+                shop.ports.alarms.set_state(&errors_of("cart-v1"), AlarmState::Ok, shop.now());
+                function.minutes(4).await;
+                assert_eq!(shop.weights("cart"), [0, 100]);
+                shop.wait(1);
+                event("tick-rule")
+            }
+            Self::Step => returning(&shop, &function, &[5, 95]).await,
+            Self::Restore => returning(&shop, &function, &[35, 65]).await,
+            Self::BackDown => {
+                returning(&shop, &function, &[18, 82]).await;
+                shop.fails("cart-v1");
+                failed
+            }
+            Self::EditSeen => {
+                shift(&shop, &function).await;
+                shop.edits("cart", &[50, 50]);
+                event("tick-rule")
+            }
+            Self::Release => {
+                shop.fails("recommendations-v2");
+                function.answer(&event("alarm-metric")).await.unwrap();
+                shop.edits("recommendations", &[50, 50]);
+                function.minutes(1).await;
+                event("release-route")
+            }
+            Self::LostTable => {
+                shift(&shop, &function).await;
+                shop = shop.without_its_table();
+                function = shop.start().await;
+                event("tick-rule")
+            }
+        };
+        shop.ports.faults.reset();
+        Moment { shop, function, event }
+    }
+
+    /// After so many minutes nothing changes any more, even if some of them are lost.
+    pub(crate) fn minutes(self) -> usize {
+        match self {
+            Self::Step => 12,
+            Self::Restore => 4,
+            _ => 4,
+        }
+    }
+}
+
+async fn shift(shop: &Shop, function: &Function) {
+    shop.fails("cart-v1");
+    function.answer(&errors_event("cart-v1")).await.unwrap();
+    assert_eq!(shop.weights("cart"), [0, 100]);
+}
+
+/// Goes on until the minute in which the next step after `weights` is due.
+async fn returning(shop: &Shop, function: &Function, weights: &[u8]) -> Value {
+    shift(shop, function).await;
+    shop.recovers("cart-v1");
+    while shop.weights("cart") != weights {
+        function.minutes(1).await;
+    }
+    function.minutes(1).await;
+    assert_eq!(shop.weights("cart"), weights);
+    shop.wait(1);
+    event("tick-rule")
+}

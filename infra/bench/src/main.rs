@@ -1,0 +1,49 @@
+//! Measures Meshwarden.
+//!
+//! ```text
+//! bench ECHO SDK-ECHO ROUTE-FAILOVER     the three programs, built alike
+//! ```
+//!
+//! Every figure stands beside another of the same run: machines differ, ratios hold. This program never fails because
+//! something was slow.
+
+mod api;
+mod cold_start;
+mod failover;
+
+use std::error::Error;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+/// A line of the table: what, how much, and in relation to what.
+struct Row {
+    what: &'static str,
+    figure: String,
+    relation: String,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let programs: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [echo, sdk_echo, function] = programs.as_slice() else {
+        return Err("usage: bench ECHO SDK-ECHO ROUTE-FAILOVER".into());
+    };
+    let mut rows = Vec::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    rows.extend(runtime.block_on(cold_start::measure(echo, sdk_echo, function))?);
+    rows.extend(failover::measure()?);
+    rows.extend(runtime.block_on(api::measure())?);
+
+    let mut out = io::stdout().lock();
+    writeln!(out, "| what | figure | in relation |")?;
+    writeln!(out, "|---|---|---|")?;
+    for Row { what, figure, relation } in rows {
+        writeln!(out, "| {what} | {figure} | {relation} |")?;
+    }
+    Ok(())
+}
+
+/// The middle of some measurements.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,22 @@
+//! Builds what is measured as it is built for AWS, and measures it.
+
+use crate::command::Run;
+use crate::console::say;
+use crate::failure::Result;
+use crate::workspace::Workspace;
+
+/// The profile that functions are deployed with.
+const PROFILE: &str = "lambda";
+
+/// Builds and runs the crate `bench`.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    say("Building as for AWS, which takes some minutes the first time.");
+    Run::cargo(workspace.root())
+        .args(["build", "--locked", "--profile", PROFILE])
+        .args(["--package", "bench", "--package", "route-failover", "--bins"])
+        .shown()?;
+    let program = |name: &str| workspace.target(&format!("{PROFILE}/{name}"));
+    Run::new(program("bench"), workspace.root())
+        .args([program("echo"), program("sdk-echo"), program("route-failover")])
+        .shown()
+}

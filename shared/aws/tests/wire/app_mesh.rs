@@ -1,0 +1,205 @@
+//! What goes over the wire to the App Mesh API, and what is made of its answers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::canned::{Answer, Canned};
+use mesh::name::{ResourceKind, ResourcePath, RouteId};
+use mesh::resource::{Resource, RouteData};
+use ports::{Deadline, MeshReader, PortErrorKind, RouteWrite, RouteWriter, Written};
+use serde_json::{Value, json};
+
+fn route_id() -> RouteId {
+    "shop/recommendations/all".parse().unwrap()
+}
+
+/// A route with members at every level that no version of the model knows.
+fn route(version: u64) -> Value {
+    json!({
+        "meshName": "shop", "virtualRouterName": "recommendations", "routeName": "all",
+        "metadata": {
+            "arn": "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualRouter/recommendations/route/all",
+            "createdAt": 1_700_000_000, "lastUpdatedAt": 1_700_000_000.5, "meshOwner": "123456789012",
+            "resourceOwner": "123456789012", "uid": "u-1", "version": version, "tier": "gold",
+        },
+        "spec": {
+            "priority": 3,
+            "httpRoute": {
+                "match": { "prefix": "/", "headers": [{ "name": "X-Beta", "invert": false, "future": 1 }], "cookie": "a" },
+                "action": { "weightedTargets": [
+                    { "virtualNode": "recommendations-v1", "weight": 60, "zone": "a" },
+                    { "virtualNode": "recommendations-v2", "weight": 40 },
+                ], "mirror": { "virtualNode": "shadow" } },
+                "retryPolicy": { "maxRetries": 0, "perRetryTimeout": { "unit": "ms", "value": 250_000 }, "budget": 0.2 },
+                "timeout": { "idle": { "unit": "s", "value": 0 } },
+            },
+            "circuit": { "open": true },
+        },
+        "status": { "status": "ACTIVE" },
+    })
+}
+
+async fn described(body: &Value) -> RouteData {
+    let server = Canned::answering([Answer::ok(body)]).await;
+    let path = ResourcePath::Route(route_id());
+    match server.aws().await.mesh().describe(&path).await.unwrap() {
+        Resource::Route(data) => data,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn write(data: RouteData) -> RouteWrite {
+    RouteWrite { route: route_id(), mesh_owner: None, spec: data.spec, if_version: 7, client_token: "t-1".into() }
+}
+
+async fn updated(answers: Vec<Answer>) -> (Canned, Result<Written, ports::PortError>) {
+    let server = Canned::answering(answers).await;
+    let written = server.aws().await.mesh().update_route(&write(described(&route(7)).await)).await;
+    (server, written)
+}
+
+#[tokio::test]
+async fn a_spec_survives_describe_and_update_with_every_member() {
+    let (server, written) = updated(vec![Answer::ok(route(8))]).await;
+    assert_eq!(written.unwrap(), Written::Applied { version: 8 });
+    let asked = server.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].method, "PUT");
+    assert_eq!(asked[0].uri.path(), "/v20190125/meshes/shop/virtualRouter/recommendations/routes/all");
+    assert_eq!(asked[0].json(), json!({ "clientToken": "t-1", "spec": route(7)["spec"] }));
+    assert_eq!(asked[0].header("x-meshwarden-if-version"), Some("7"));
+    assert_eq!(asked[0].header("content-length"), Some(asked[0].body.len().to_string().as_str()));
+    assert!(asked[0].header("authorization").unwrap().starts_with("AWS4-HMAC-SHA256"));
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_the_successor_is_overwritten_and_a_conflict_is_superseded() {
+    let (_, written) = updated(vec![Answer::ok(route(9))]).await;
+    assert_eq!(written.unwrap(), Written::Overwrote { version: 9 });
+    let conflict = Answer::error(409, "ConflictException", json!({ "message": "version 8" }));
+    let (_, written) = updated(vec![conflict]).await;
+    assert_eq!(written.unwrap(), Written::Superseded);
+}
+
+#[tokio::test]
+async fn the_sdk_s_retry_sends_the_same_token_version_and_spec() {
+    let unavailable = Answer::error(503, "ServiceUnavailableException", json!({ "message": "later" }));
+    let (server, written) = updated(vec![unavailable, Answer::ok(route(8))]).await;
+    assert_eq!(written.unwrap(), Written::Applied { version: 8 });
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0].body, asked[1].body);
+    assert_eq!(asked[1].header("x-meshwarden-if-version"), Some("7"));
+}
+
+#[tokio::test]
+async fn failures_are_classified_and_name_the_request() {
+    for (answer, tries, kind) in [
+        (Answer::error(404, "NotFoundException", json!({ "message": "no route" })), 1, PortErrorKind::NotFound),
+        (Answer::error(403, "ForbiddenException", json!({ "message": "no" })), 1, PortErrorKind::Denied),
+        (Answer::error(429, "TooManyRequestsException", json!({ "message": "slow" })), 3, PortErrorKind::Throttled),
+        (Answer::error(500, "InternalServerErrorException", json!({ "message": "oh" })), 3, PortErrorKind::Unavailable),
+        (Answer::error(400, "BadRequestException", json!({ "message": "bad" })), 1, PortErrorKind::Other),
+    ] {
+        let (server, written) = updated(vec![answer.clone(); 3]).await;
+        let error = written.unwrap_err();
+        assert_eq!(error.kind, kind, "{answer:?}");
+        assert_eq!(server.asked().len(), tries, "{answer:?}");
+        let text = error.to_string();
+        assert!(text.starts_with("failed to update route shop/recommendations/all: "), "{text}");
+        assert!(text.ends_with(", request req-7"), "{text}");
+        assert!(error.source.is_some());
+    }
+}
+
+#[tokio::test]
+async fn no_server_is_unavailable_and_silence_is_timed_out() {
+    let gone = Canned::answering([]).await;
+    let mesh = gone.aws().await.mesh();
+    drop(gone);
+    let error = mesh.meshes().await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Unavailable, "{error}");
+
+    // A listener that nobody accepts from: connections stand, answers never come.
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let config = aws_sdk_appmesh::Config::builder()
+        .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
+        .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))
+        .region(aws_config::Region::new("eu-west-1"))
+        .credentials_provider(aws_sdk_appmesh::config::Credentials::new("AKID", "secret", None, None, "test"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    let mesh = aws::AppMesh::new(aws_sdk_appmesh::Client::from_conf(config));
+    let error = Deadline::after(Duration::from_millis(200)).cover(mesh.meshes()).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::TimedOut, "{error}");
+}
+
+#[tokio::test]
+async fn every_page_is_read_and_a_shared_mesh_is_asked_for_under_its_owner() {
+    let reference = |name: &str, owner: &str| {
+        json!({ "arn": format!("arn:aws:appmesh:eu-west-1:{owner}:mesh/{name}"), "createdAt": 1, "lastUpdatedAt": 1,
+            "meshName": name, "meshOwner": owner, "resourceOwner": owner, "version": 2 })
+    };
+    let node = |name: &str| {
+        let mut node = reference("shared", "210987654321");
+        node["virtualNodeName"] = json!(name);
+        node
+    };
+    let server = Canned::answering([
+        Answer::ok(json!({ "meshes": [reference("shop", "123456789012")], "nextToken": "more" })),
+        Answer::ok(json!({ "meshes": [reference("shared", "210987654321")] })),
+        Answer::ok(json!({ "virtualNodes": [node("a")], "nextToken": "n+2/=" })),
+        Answer::ok(json!({ "virtualNodes": [node("b"), node("c")] })),
+    ])
+    .await;
+    let mesh = server.aws().await.mesh();
+    let meshes = mesh.meshes().await.unwrap();
+    let names: Vec<_> = meshes.iter().map(|mesh| (mesh.path.name(), mesh.version)).collect();
+    assert_eq!(names, [("shop", 2), ("shared", 2)]);
+
+    let nodes = mesh.list(&"mesh/shared".parse().unwrap(), ResourceKind::VirtualNode).await.unwrap();
+    let paths: Vec<_> = nodes.iter().map(|node| node.path.to_string()).collect();
+    assert_eq!(paths, ["a", "b", "c"].map(|name| format!("mesh/shared/virtualNode/{name}")));
+    let queries: Vec<_> = server.asked().iter().map(|asked| asked.uri.query().unwrap_or_default().to_owned()).collect();
+    assert_eq!(queries[1], "nextToken=more");
+    assert!(queries[2].contains("meshOwner=210987654321"), "{queries:?}");
+    assert!(queries[3].contains("nextToken=n%2B2%2F%3D"), "{queries:?}");
+}
+
+#[tokio::test]
+async fn names_are_percent_encoded_by_the_sdk() {
+    let server = Canned::answering([]).await;
+    let path = ResourcePath::parse("mesh/shop/virtualService/a b/c.local").unwrap();
+    server.aws().await.mesh().describe(&path).await.unwrap_err();
+    assert_eq!(server.asked()[0].uri.path(), "/v20190125/meshes/shop/virtualServices/a%20b%2Fc.local");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_the_model_is_an_error_that_names_the_member() {
+    let mut body = route(7);
+    body["spec"]["httpRoute"]["action"]["weightedTargets"][0]["weight"] = json!(700);
+    let server = Canned::answering([Answer::ok(body)]).await;
+    let error = server.aws().await.mesh().describe(&ResourcePath::Route(route_id())).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Other);
+    assert!(error.message.contains("spec.httpRoute.action.weightedTargets[0].weight"), "{error}");
+}
+
+#[tokio::test]
+async fn tags_are_read_written_and_removed() {
+    let arn = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualRouter/recommendations/route/all";
+    let server = Canned::answering([
+        Answer::ok(json!({ "tags": [{ "key": "a", "value": "1" }], "nextToken": "t" })),
+        Answer::ok(json!({ "tags": [{ "key": "b", "value": "" }] })),
+        Answer::ok(json!({})),
+        Answer::ok(json!({})),
+    ])
+    .await;
+    let mesh = server.aws().await.mesh();
+    let tags = BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())]);
+    assert_eq!(mesh.tags(arn).await.unwrap(), tags);
+    mesh.tag(arn, &tags).await.unwrap();
+    mesh.untag(arn, &["a".to_owned()]).await.unwrap();
+    let asked = server.asked();
+    assert_eq!(asked[2].json()["tags"], json!([{ "key": "a", "value": "1" }, { "key": "b", "value": "" }]));
+    assert_eq!(asked[3].json()["tagKeys"], json!(["a"]));
+}

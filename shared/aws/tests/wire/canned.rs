@@ -1,0 +1,120 @@
+//! A server on loopback that answers what it was told to, in order, and keeps what it was asked.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws::Aws;
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_appmesh::config::Credentials;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use serde_json::Value;
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Asked {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// One answer to be given.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Answer {
+    #[expect(clippy::needless_pass_by_value, reason = "reads better where a body is made on the spot")]
+    pub(crate) fn ok(body: impl ToString) -> Self {
+        Self { status: 200, headers: Vec::new(), body: body.to_string() }
+    }
+
+    /// An error as the AWS protocols have it.
+    pub(crate) fn error(status: u16, kind: &str, members: Value) -> Self {
+        let mut body = members;
+        body["__type"] = Value::from(kind);
+        let headers = vec![("x-amzn-errortype", kind.to_owned()), ("x-amzn-requestid", "req-7".to_owned())];
+        Self { status, headers, body: body.to_string() }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared {
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
+}
+
+/// The server; it ends with the test.
+pub(crate) struct Canned {
+    shared: Shared,
+    endpoint: String,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Canned {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Canned {
+    pub(crate) async fn answering(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let shared = Shared { answers: Arc::new(Mutex::new(answers.into_iter().collect())), ..Shared::default() };
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { shared, endpoint, serving }
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.shared.asked.lock().unwrap().clone()
+    }
+
+    /// Adapters that speak to this server.
+    pub(crate) async fn aws(&self) -> Aws {
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .endpoint_url(&self.endpoint)
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1)))
+            .load()
+            .await;
+        Aws::with_config(config)
+    }
+}
+
+async fn answer(
+    State(shared): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, HeaderMap, String) {
+    shared.asked.lock().unwrap().push(Asked { method, uri, headers, body });
+    let answer = shared.answers.lock().unwrap().pop_front();
+    let answer = answer.unwrap_or_else(|| Answer::error(400, "NothingLeftToAnswer", serde_json::json!({})));
+    let headers = answer.headers.iter().map(|(name, value)| {
+        (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+    });
+    (StatusCode::from_u16(answer.status).unwrap(), headers.collect(), answer.body)
+}

@@ -1,0 +1,8 @@
+//! What goes over the wire and what is made of the answers, against a server on loopback that answers as it is told.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod app_mesh;
+mod canned;
+mod notices;
+mod state_table;

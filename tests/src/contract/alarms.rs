@@ -1,0 +1,217 @@
+//! The contract of [`AlarmReader`].
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use aws_sdk_cloudwatch::Client;
+use aws_sdk_cloudwatch::primitives::DateTime;
+use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricDatum, StateValue, Statistic, Tag};
+use jiff::{SignedDuration, Timestamp};
+use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
+use ports::memory::MemoryAlarms;
+use ports::{AlarmReader, PortErrorKind};
+
+use super::kind;
+
+/// Alarms that can be set up behind the port's back.
+#[async_trait]
+pub trait World: Sync {
+    /// The port.
+    fn reader(&self) -> &dyn AlarmReader;
+    /// Creates an alarm on the sum of a metric named as the alarm, over a minute, of node `name`.
+    async fn metric(&self, name: &str, state: AlarmState);
+    /// Creates a composite alarm.
+    async fn composite(&self, name: &str, rule: &str);
+    /// Tags an alarm.
+    async fn tag(&self, name: &str, key: &str, value: &str);
+    /// Gives an alarm's metric a data point.
+    async fn data(&self, name: &str, at: Timestamp);
+}
+
+/// Every check.
+pub async fn all(world: &dyn World) {
+    an_alarm_is_read_with_its_state_and_metric(world).await;
+    composite_alarms_are_found_by_name_too(world).await;
+    what_does_not_exist_is_left_out(world).await;
+    more_than_a_request_and_a_page_are_read(world).await;
+    tags_are_read(world).await;
+    data_points_are_counted(world).await;
+}
+
+fn name(text: &str) -> AlarmName {
+    AlarmName::parse(text).unwrap()
+}
+
+fn arn(name: &str) -> String {
+    format!("arn:aws:cloudwatch:{}:{}:alarm:{name}", crate::stack::REGION, crate::stack::ACCOUNT)
+}
+
+async fn one(world: &dyn World, text: &str) -> Alarm {
+    let mut alarms = world.reader().by_name(&[name(text)]).await.unwrap();
+    assert_eq!(alarms.len(), 1);
+    alarms.remove(0)
+}
+
+async fn an_alarm_is_read_with_its_state_and_metric(world: &dyn World) {
+    for (text, state) in
+        [("read-ok", AlarmState::Ok), ("read-alarm", AlarmState::Alarm), ("read-none", AlarmState::InsufficientData)]
+    {
+        world.metric(text, state.clone()).await;
+        let alarm = one(world, text).await;
+        assert_eq!((alarm.name.as_str(), alarm.arn.as_str(), &alarm.state), (text, arn(text).as_str(), &state));
+        assert!(alarm.since.is_some());
+        assert!(alarm.actions_enabled && alarm.suppressed.is_none());
+        assert_eq!(alarm.source, AlarmSource::Metric(vec![query(text)]));
+    }
+}
+
+async fn composite_alarms_are_found_by_name_too(world: &dyn World) {
+    world.metric("child", AlarmState::Alarm).await;
+    world.composite("parent", "ALARM(\"child\")").await;
+    let alarms = world.reader().by_name(&[name("child"), name("parent")]).await.unwrap();
+    let parent = alarms.iter().find(|alarm| alarm.name.as_str() == "parent").unwrap();
+    assert_eq!(alarms.len(), 2);
+    assert_eq!(parent.source, AlarmSource::Composite("ALARM(\"child\")".into()));
+    assert_eq!(parent.state, AlarmState::Alarm);
+    assert_eq!(world.reader().data_points(parent, Timestamp::UNIX_EPOCH, Timestamp::now()).await.unwrap(), 0);
+}
+
+async fn what_does_not_exist_is_left_out(world: &dyn World) {
+    world.metric("there", AlarmState::Ok).await;
+    let alarms = world.reader().by_name(&[name("not-there"), name("there")]).await.unwrap();
+    assert_eq!(alarms.into_iter().map(|alarm| alarm.name).collect::<Vec<_>>(), [name("there")]);
+    assert_eq!(world.reader().by_name(&[]).await.unwrap(), []);
+    assert_eq!(kind(world.reader().tags(&arn("not-there")).await), PortErrorKind::NotFound);
+}
+
+async fn more_than_a_request_and_a_page_are_read(world: &dyn World) {
+    let names: Vec<_> = (0..130).map(|n| format!("many-{n:03}")).collect();
+    for name in &names {
+        world.metric(name, AlarmState::Ok).await;
+    }
+    let found = |alarms: Vec<Alarm>| {
+        let mut names: Vec<_> = alarms.into_iter().map(|alarm| alarm.name.as_str().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let asked: Vec<_> = names.iter().map(|text| name(text)).collect();
+    assert_eq!(found(world.reader().by_name(&asked).await.unwrap()), names);
+    assert_eq!(found(world.reader().all("many-").await.unwrap()), names);
+    assert!(found(world.reader().all("").await.unwrap()).len() > 130);
+}
+
+async fn tags_are_read(world: &dyn World) {
+    world.metric("tagged", AlarmState::Ok).await;
+    assert_eq!(world.reader().tags(&arn("tagged")).await.unwrap(), BTreeMap::new());
+    world.tag("tagged", "meshwarden:target", "shop/recommendations-v2").await;
+    let tags = BTreeMap::from([("meshwarden:target".to_owned(), "shop/recommendations-v2".to_owned())]);
+    assert_eq!(world.reader().tags(&arn("tagged")).await.unwrap(), tags);
+}
+
+async fn data_points_are_counted(world: &dyn World) {
+    world.metric("counted", AlarmState::Ok).await;
+    let minute = Timestamp::from_second(Timestamp::now().as_second() / 60 * 60).unwrap();
+    let ago = |minutes: i64| minute - SignedDuration::from_mins(minutes);
+    for minutes in [30, 5, 4, 3] {
+        world.data("counted", ago(minutes)).await;
+    }
+    let alarm = one(world, "counted").await;
+    let reader = world.reader();
+    for (from, until, expected) in [(ago(6), ago(0), 3), (ago(4), ago(0), 2), (ago(6), ago(3), 2), (ago(20), ago(10), 0)] {
+        assert_eq!(reader.data_points(&alarm, from, until).await.unwrap(), expected, "{from} to {until}");
+    }
+}
+
+fn query(name: &str) -> MetricQuery {
+    let term = MetricTerm::Stat {
+        namespace: "AppMesh".into(),
+        metric: name.into(),
+        dimensions: BTreeMap::from([("Mesh".into(), "shop".into()), ("VirtualNode".into(), name.into())]),
+        period: 60,
+        stat: "Sum".into(),
+        unit: None,
+    };
+    MetricQuery { id: "m1".into(), term, returns_data: true }
+}
+
+#[async_trait]
+impl World for MemoryAlarms {
+    fn reader(&self) -> &dyn AlarmReader {
+        self
+    }
+
+    async fn metric(&self, text: &str, state: AlarmState) {
+        self.put(alarm(text, state, AlarmSource::Metric(vec![query(text)])));
+    }
+
+    async fn composite(&self, text: &str, rule: &str) {
+        self.put(alarm(text, AlarmState::Alarm, AlarmSource::Composite(rule.to_owned())));
+    }
+
+    async fn tag(&self, text: &str, key: &str, value: &str) {
+        self.set_tags(&arn(text), BTreeMap::from([(key.to_owned(), value.to_owned())]));
+    }
+
+    async fn data(&self, text: &str, at: Timestamp) {
+        self.add_data(&name(text), at);
+    }
+}
+
+fn alarm(text: &str, state: AlarmState, source: AlarmSource) -> Alarm {
+    let since = Some(Timestamp::UNIX_EPOCH);
+    Alarm { name: name(text), arn: arn(text), state, since, actions_enabled: true, suppressed: None, source }
+}
+
+/// Alarms behind a CloudWatch endpoint.
+#[derive(Debug)]
+pub struct OverTheApi {
+    /// The adapter under test.
+    pub alarms: aws::CloudWatch,
+    /// What sets the alarms up.
+    pub client: Client,
+}
+
+fn dimensions(text: &str) -> Vec<Dimension> {
+    let pairs = [("Mesh", "shop"), ("VirtualNode", text)];
+    pairs.map(|(name, value)| Dimension::builder().name(name).value(value).build()).to_vec()
+}
+
+#[async_trait]
+impl World for OverTheApi {
+    fn reader(&self) -> &dyn AlarmReader {
+        &self.alarms
+    }
+
+    async fn metric(&self, text: &str, state: AlarmState) {
+        let put = self.client.put_metric_alarm().alarm_name(text).namespace("AppMesh").metric_name(text);
+        let put = put.set_dimensions(Some(dimensions(text))).period(60).statistic(Statistic::Sum).evaluation_periods(1);
+        put.threshold(5.0).comparison_operator(ComparisonOperator::GreaterThanThreshold).send().await.unwrap();
+        let state = match state {
+            AlarmState::Ok => StateValue::Ok,
+            AlarmState::Alarm => StateValue::Alarm,
+            AlarmState::InsufficientData => StateValue::InsufficientData,
+            AlarmState::Unrecognised(text) => StateValue::from(text.as_str()),
+        };
+        let set = self.client.set_alarm_state().alarm_name(text).state_value(state).state_reason("set by a test");
+        set.send().await.unwrap();
+    }
+
+    async fn composite(&self, text: &str, rule: &str) {
+        self.client.put_composite_alarm().alarm_name(text).alarm_rule(rule).send().await.unwrap();
+    }
+
+    async fn tag(&self, text: &str, key: &str, value: &str) {
+        let tag = Tag::builder().key(key).value(value).build();
+        self.client.tag_resource().resource_arn(arn(text)).tags(tag).send().await.unwrap();
+    }
+
+    async fn data(&self, text: &str, at: Timestamp) {
+        let point = MetricDatum::builder()
+            .metric_name(text)
+            .set_dimensions(Some(dimensions(text)))
+            .timestamp(DateTime::from_secs(at.as_second()))
+            .value(1.0)
+            .build();
+        self.client.put_metric_data().namespace("AppMesh").metric_data(point).send().await.unwrap();
+    }
+}

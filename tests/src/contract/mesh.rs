@@ -1,0 +1,271 @@
+//! The contract of [`MeshReader`] and [`RouteWriter`].
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use futures::future::join;
+use mesh::name::{ResourceKind, ResourcePath, RouteId};
+use mesh::resource::{Resource, RouteData};
+use mesh::spec::RouteSpec;
+use ports::memory::MemoryMesh;
+use ports::{MeshReader, PortErrorKind, RouteWrite, RouteWriter, Written};
+use serde_json::{Map, Value, json};
+
+use super::kind;
+
+/// Meshes that can be set up behind the port's back.
+#[async_trait]
+pub trait World: Sync {
+    /// The port's reading half.
+    fn reader(&self) -> &dyn MeshReader;
+    /// Its writing half.
+    fn writer(&self) -> &dyn RouteWriter;
+    /// Creates a resource.
+    async fn create(&self, path: &ResourcePath, spec: &Value);
+    /// Changes a route without regard to its version, as a person does.
+    async fn edit(&self, route: &RouteId, spec: &Value);
+}
+
+/// Meshes in memory.
+#[derive(Debug)]
+pub struct InMemory(pub MemoryMesh);
+
+#[async_trait]
+impl World for InMemory {
+    fn reader(&self) -> &dyn MeshReader {
+        &self.0
+    }
+
+    fn writer(&self) -> &dyn RouteWriter {
+        &self.0
+    }
+
+    async fn create(&self, path: &ResourcePath, spec: &Value) {
+        self.0.put_spec(path, spec).unwrap();
+    }
+
+    async fn edit(&self, route: &RouteId, spec: &Value) {
+        self.0.edit(route, serde_json::from_value(spec.clone()).unwrap());
+    }
+}
+
+/// Meshes behind the App Mesh API at `endpoint`.
+#[derive(Debug)]
+pub struct OverTheApi {
+    /// The adapter under test.
+    pub mesh: aws::AppMesh,
+    /// Where the API answers.
+    pub endpoint: String,
+}
+
+impl OverTheApi {
+    async fn put(&self, uri: &str, body: &Value) {
+        let url = format!("{}/v20190125/{uri}", self.endpoint);
+        let answer = reqwest::Client::new().put(url).json(body).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{uri}: {status} {text}");
+    }
+}
+
+#[async_trait]
+impl World for OverTheApi {
+    fn reader(&self) -> &dyn MeshReader {
+        &self.mesh
+    }
+
+    fn writer(&self) -> &dyn RouteWriter {
+        &self.mesh
+    }
+
+    async fn create(&self, path: &ResourcePath, spec: &Value) {
+        let mesh = path.mesh();
+        let collection = match path {
+            ResourcePath::Mesh(_) => "meshes".to_owned(),
+            ResourcePath::VirtualNode(..) => format!("meshes/{mesh}/virtualNodes"),
+            ResourcePath::VirtualGateway(..) => format!("meshes/{mesh}/virtualGateways"),
+            ResourcePath::VirtualRouter(..) => format!("meshes/{mesh}/virtualRouters"),
+            ResourcePath::VirtualService(..) => format!("meshes/{mesh}/virtualServices"),
+            ResourcePath::Route(route) => format!("meshes/{mesh}/virtualRouter/{}/routes", route.router),
+            ResourcePath::GatewayRoute(_, gateway, _) => format!("meshes/{mesh}/virtualGateway/{gateway}/gatewayRoutes"),
+        };
+        let mut body = Map::from_iter([("spec".to_owned(), spec.clone())]);
+        body.insert(format!("{}Name", path.kind()), json!(path.name()));
+        self.put(&collection, &Value::Object(body)).await;
+    }
+
+    async fn edit(&self, route: &RouteId, spec: &Value) {
+        let RouteId { mesh, router, route } = route;
+        let uri = format!("meshes/{mesh}/virtualRouter/{router}/routes/{route}");
+        self.put(&uri, &json!({ "spec": spec })).await;
+    }
+}
+
+/// Every check, each on a mesh of its own.
+pub async fn all(world: &dyn World) {
+    a_spec_is_read_as_it_was_written(world).await;
+    an_update_on_the_current_version_is_applied(world).await;
+    an_update_on_an_older_version_changes_nothing(world).await;
+    the_same_write_twice_is_done_once(world).await;
+    of_two_writers_at_once_one_wins(world).await;
+    every_kind_of_route_is_written(world).await;
+    what_does_not_exist_is_not_found(world).await;
+    lists_are_whole(world).await;
+    tags_are_merged_and_removed(world).await;
+}
+
+fn path(text: &str) -> ResourcePath {
+    ResourcePath::parse(text).unwrap()
+}
+
+fn spec(v1: u32, v2: u32) -> Value {
+    json!({
+        "priority": 0,
+        "httpRoute": {
+            "match": { "prefix": "/", "headers": [{ "name": "X-Beta", "invert": false }] },
+            "action": { "weightedTargets": [{ "virtualNode": "v1", "weight": v1 }, { "virtualNode": "v2", "weight": v2 }] },
+            "retryPolicy": { "maxRetries": 0, "perRetryTimeout": { "unit": "ms", "value": 250_000 },
+                "httpRetryEvents": ["server-error"] },
+            "timeout": { "idle": { "unit": "s", "value": 0 } },
+        },
+    })
+}
+
+fn routed(spec: &Value) -> RouteSpec {
+    serde_json::from_value(spec.clone()).unwrap()
+}
+
+/// A mesh with two nodes, a router for each protocol of a route, and one http route.
+async fn setting(world: &dyn World, mesh: &str) -> RouteId {
+    world.create(&path(&format!("mesh/{mesh}")), &json!({})).await;
+    for node in ["v1", "v2"] {
+        world.create(&path(&format!("mesh/{mesh}/virtualNode/{node}")), &json!({})).await;
+    }
+    let listeners = json!({ "listeners": [{ "portMapping": { "port": 8080, "protocol": "http" } }] });
+    world.create(&path(&format!("mesh/{mesh}/virtualRouter/recs")), &listeners).await;
+    world.create(&path(&format!("mesh/{mesh}/virtualRouter/recs/route/all")), &spec(60, 40)).await;
+    RouteId::parse(&format!("{mesh}/recs/all")).unwrap()
+}
+
+async fn read(world: &dyn World, route: &RouteId) -> Option<RouteData> {
+    match world.reader().describe(&ResourcePath::Route(route.clone())).await.unwrap() {
+        Resource::Route(data) => Some(data),
+        _ => None,
+    }
+}
+
+async fn found(world: &dyn World, route: &RouteId) -> (i64, Value) {
+    let data = read(world, route).await.unwrap();
+    (data.metadata.version.get(), serde_json::to_value(&data.spec).unwrap())
+}
+
+fn write(route: &RouteId, if_version: u64, spec: &Value, token: &str) -> RouteWrite {
+    RouteWrite { route: route.clone(), mesh_owner: None, spec: routed(spec), if_version, client_token: token.to_owned() }
+}
+
+async fn a_spec_is_read_as_it_was_written(world: &dyn World) {
+    let route = setting(world, "echo").await;
+    assert_eq!(found(world, &route).await, (1, spec(60, 40)));
+}
+
+async fn an_update_on_the_current_version_is_applied(world: &dyn World) {
+    let route = setting(world, "applied").await;
+    let written = world.writer().update_route(&write(&route, 1, &spec(100, 0), "t-applied")).await.unwrap();
+    assert_eq!(written, Written::Applied { version: 2 });
+    assert_eq!(found(world, &route).await, (2, spec(100, 0)));
+}
+
+async fn an_update_on_an_older_version_changes_nothing(world: &dyn World) {
+    let route = setting(world, "older").await;
+    world.edit(&route, &spec(50, 50)).await;
+    let written = world.writer().update_route(&write(&route, 1, &spec(100, 0), "t-older")).await.unwrap();
+    assert_eq!(written, Written::Superseded);
+    assert_eq!(found(world, &route).await, (2, spec(50, 50)));
+}
+
+async fn the_same_write_twice_is_done_once(world: &dyn World) {
+    let route = setting(world, "twice").await;
+    let write = write(&route, 1, &spec(100, 0), "t-twice");
+    for _ in 0..2 {
+        assert_eq!(world.writer().update_route(&write).await.unwrap(), Written::Applied { version: 2 });
+    }
+    assert_eq!(found(world, &route).await, (2, spec(100, 0)));
+}
+
+async fn of_two_writers_at_once_one_wins(world: &dyn World) {
+    let route = setting(world, "race").await;
+    let (one, other) = (write(&route, 1, &spec(100, 0), "t-one"), write(&route, 1, &spec(0, 100), "t-other"));
+    let (one, other) = join(world.writer().update_route(&one), world.writer().update_route(&other)).await;
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let (winner, loser) = if one == Written::Superseded { (other, one) } else { (one, other) };
+    assert_eq!((&winner, &loser), (&Written::Applied { version: 2 }, &Written::Superseded));
+    assert_eq!(found(world, &route).await.0, 2);
+}
+
+async fn every_kind_of_route_is_written(world: &dyn World) {
+    setting(world, "kinds").await;
+    let action = |weight: u32| json!({ "weightedTargets": [{ "virtualNode": "v1", "weight": weight }, { "virtualNode": "v2", "weight": 1 }] });
+    for (name, rule) in [
+        ("http", json!({ "match": { "prefix": "/a" } })),
+        ("http2", json!({ "match": { "prefix": "/b" } })),
+        ("grpc", json!({ "match": { "serviceName": "shop.Recs" } })),
+        ("tcp", json!({})),
+    ] {
+        let spec = |weight: u32| {
+            let mut rule = rule.clone();
+            rule["action"] = action(weight);
+            Value::Object(Map::from_iter([(format!("{name}Route"), rule)]))
+        };
+        let route = RouteId::parse(&format!("kinds/recs/{name}")).unwrap();
+        world.create(&ResourcePath::Route(route.clone()), &spec(7)).await;
+        let token = format!("t-kind-{name}");
+        let written = world.writer().update_route(&write(&route, 1, &spec(9), &token)).await.unwrap();
+        assert_eq!(written, Written::Applied { version: 2 });
+        assert_eq!(found(world, &route).await, (2, spec(9)));
+    }
+}
+
+async fn what_does_not_exist_is_not_found(world: &dyn World) {
+    let route = setting(world, "missing").await;
+    let arn = read(world, &route).await.unwrap().metadata.arn.to_string().replace("/all", "/none");
+    let none = RouteId::parse("missing/recs/none").unwrap();
+    let reader = world.reader();
+    assert_eq!(kind(reader.describe(&ResourcePath::Route(none.clone())).await), PortErrorKind::NotFound);
+    assert_eq!(kind(reader.list(&path("mesh/nowhere"), ResourceKind::VirtualNode).await), PortErrorKind::NotFound);
+    assert_eq!(kind(reader.tags(&arn).await), PortErrorKind::NotFound);
+    let write = write(&none, 1, &spec(1, 1), "t-none");
+    assert_eq!(kind(world.writer().update_route(&write).await), PortErrorKind::NotFound);
+    assert_eq!(kind(world.writer().untag(&arn, &["a".to_owned()]).await), PortErrorKind::NotFound);
+}
+
+async fn lists_are_whole(world: &dyn World) {
+    setting(world, "many").await;
+    // More than a page has.
+    for n in 0..120 {
+        world.create(&path(&format!("mesh/many/virtualNode/n{n}")), &json!({})).await;
+    }
+    let reader = world.reader();
+    let nodes = reader.list(&path("mesh/many"), ResourceKind::VirtualNode).await.unwrap();
+    assert_eq!(nodes.len(), 122);
+    assert!(nodes.iter().all(|node| node.version == 1 && node.mesh_owner.as_str() == super::super::stack::ACCOUNT));
+    let routes = reader.list(&path("mesh/many/virtualRouter/recs"), ResourceKind::Route).await.unwrap();
+    let paths: Vec<_> = routes.iter().map(|route| route.path.to_string()).collect();
+    assert_eq!(paths, ["mesh/many/virtualRouter/recs/route/all"]);
+    let services = reader.list(&path("mesh/many"), ResourceKind::VirtualService).await.unwrap();
+    assert_eq!(services, []);
+    let meshes = reader.meshes().await.unwrap();
+    assert!(meshes.iter().any(|mesh| mesh.path == path("mesh/many")));
+}
+
+async fn tags_are_merged_and_removed(world: &dyn World) {
+    let route = setting(world, "tags").await;
+    let arn = read(world, &route).await.unwrap().metadata.arn.to_string();
+    let tags = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    world.writer().tag(&arn, &tags(&[("team", "recs"), ("meshwarden:restore", "1.5.ab.60-40")])).await.unwrap();
+    world.writer().tag(&arn, &tags(&[("team", ""), ("tier", "2")])).await.unwrap();
+    let gone = ["meshwarden:restore".to_owned(), "never there".to_owned()];
+    world.writer().untag(&arn, &gone).await.unwrap();
+    assert_eq!(world.reader().tags(&arn).await.unwrap(), tags(&[("team", ""), ("tier", "2")]));
+    assert_eq!(found(world, &route).await.0, 1, "tags are no new version");
+}

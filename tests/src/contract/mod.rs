@@ -1,0 +1,13 @@
+//! What every version of a port must do, whoever stands behind it. The checks assert outcomes, never calls.
+
+pub mod alarms;
+pub mod mesh;
+pub mod state;
+pub mod state_races;
+
+use ports::{PortError, PortErrorKind};
+
+/// The sort of a failure that was expected.
+fn kind<T: std::fmt::Debug>(outcome: Result<T, PortError>) -> PortErrorKind {
+    outcome.unwrap_err().kind
+}

@@ -1,0 +1,132 @@
+//! Who answers instead of AWS: the control plane in this process, and MiniStack as a child of it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use control_plane::{Server, Settings};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// The account that both serve.
+pub const ACCOUNT: &str = "123456789012";
+
+/// The region that both serve.
+pub const REGION: &str = "eu-west-1";
+
+/// What SDK clients need to speak to `endpoint`.
+pub async fn sdk_config(endpoint: &str) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .endpoint_url(endpoint)
+        .region(Region::new(REGION))
+        .credentials_provider(aws_sdk_dynamodb::config::Credentials::new(ACCOUNT, "secret", None, None, "tests"))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .retry_config(RetryConfig::adaptive().with_max_attempts(aws::ATTEMPTS))
+        .load()
+        .await
+}
+
+/// The control plane on a free port, until it is dropped.
+#[derive(Debug)]
+pub struct ControlPlane {
+    /// Where it answers.
+    pub endpoint: String,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+impl ControlPlane {
+    /// Starts it.
+    pub async fn start() -> Self {
+        let region = control_plane::state::Region::parse(REGION).unwrap();
+        let server = Server::bind(Settings::new(ACCOUNT.parse().unwrap(), region)).await.unwrap();
+        let endpoint = server.endpoint();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            server.serve(async move { drop(stopped.await) }).await.unwrap();
+        });
+        Self { endpoint, stop: Some(stop), serving }
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        self.serving.abort();
+    }
+}
+
+/// MiniStack on a free port, until it is dropped.
+#[derive(Debug)]
+pub struct MiniStack {
+    /// Where it answers.
+    pub endpoint: String,
+    child: Child,
+    scratch: PathBuf,
+}
+
+/// How long MiniStack may take to answer. It takes a second; a cold disk takes some more.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+impl MiniStack {
+    /// Starts it, or says why it can't be.
+    pub async fn start() -> Option<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let python = root.join(".local/venv/bin/python");
+        if !python.is_file() {
+            println!("skipped: {} is not there; `cargo xtask setup` installs it", python.display());
+            return None;
+        }
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let scratch = std::env::temp_dir().join(format!("meshwarden-contract-{}-{port}", std::process::id()));
+        std::fs::create_dir_all(&scratch).unwrap();
+        let child = Command::new(python)
+            .arg(root.join("infra/local/ministack_server.py"))
+            .arg(port.to_string())
+            .current_dir(&scratch)
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .env("GATEWAY_PORT", port.to_string())
+            .env("MINISTACK_HOST", "127.0.0.1")
+            .env("MINISTACK_ACCOUNT_ID", ACCOUNT)
+            .env("MINISTACK_REGION", REGION)
+            .env("TMPDIR", &scratch)
+            .env("STATE_DIR", scratch.join("state"))
+            .env("S3_DATA_DIR", scratch.join("s3"))
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stack = Self { endpoint, child, scratch };
+        let ready = format!("{}/_ministack/ready", stack.endpoint);
+        let give_up = Instant::now() + READY_WITHIN;
+        while !answers(&ready).await {
+            assert_eq!(stack.child.try_wait().unwrap(), None, "MiniStack ended before it answered");
+            assert!(Instant::now() < give_up, "MiniStack does not answer");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Some(stack)
+    }
+}
+
+async fn answers(url: &str) -> bool {
+    match reqwest::get(url).await {
+        Ok(answer) => answer.text().await.is_ok_and(|text| text.contains("completed")),
+        Err(_) => false,
+    }
+}
+
+impl Drop for MiniStack {
+    fn drop(&mut self) {
+        // Nothing better can be done here about one that is gone already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        drop(std::fs::remove_dir_all(&self.scratch));
+    }
+}

@@ -1,0 +1,114 @@
+//! The contract of the ports, on the in-memory ones and on the real SDKs.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use aws::Aws;
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use meshwarden_tests::contract::{alarms, mesh, state, state_races};
+use meshwarden_tests::stack::{ControlPlane, MiniStack, sdk_config};
+use ports::memory::{Faults, MemoryAlarms, MemoryMesh, MemoryState};
+use ports::{BusEvent, Notice, PolicyLocation, PortErrorKind, ReportsLocation, Urgency};
+use serde_json::json;
+
+const TABLE: &str = "meshwarden";
+
+#[tokio::test]
+async fn meshes_in_memory() {
+    mesh::all(&mesh::InMemory(MemoryMesh::new(Faults::default()))).await;
+}
+
+#[tokio::test]
+async fn meshes_over_the_api() {
+    let plane = ControlPlane::start().await;
+    let aws = Aws::with_config(sdk_config(&plane.endpoint).await);
+    mesh::all(&mesh::OverTheApi { mesh: aws.mesh(), endpoint: plane.endpoint.clone() }).await;
+}
+
+#[tokio::test]
+async fn state_in_memory() {
+    let store = MemoryState::new(Faults::default());
+    state::all(&store).await;
+    state_races::all(&store).await;
+}
+
+#[tokio::test]
+async fn state_over_the_api() {
+    let Some(stack) = MiniStack::start().await else { return };
+    let config = sdk_config(&stack.endpoint).await;
+    create_table(&aws_sdk_dynamodb::Client::new(&config)).await;
+    let store = Aws::with_config(config).state(TABLE);
+    state::all(&store).await;
+    state_races::all(&store).await;
+}
+
+#[tokio::test]
+async fn alarms_in_memory() {
+    alarms::all(&MemoryAlarms::new(Faults::default())).await;
+}
+
+#[tokio::test]
+async fn alarms_over_the_api() {
+    let Some(stack) = MiniStack::start().await else { return };
+    let config = sdk_config(&stack.endpoint).await;
+    let client = aws_sdk_cloudwatch::Client::new(&config);
+    alarms::all(&alarms::OverTheApi { alarms: Aws::with_config(config).alarms(), client }).await;
+}
+
+#[tokio::test]
+async fn notices_events_reports_and_policies_over_the_api() {
+    let Some(stack) = MiniStack::start().await else { return };
+    let config = sdk_config(&stack.endpoint).await;
+    let aws = Aws::with_config(config.clone());
+
+    let topic = aws_sdk_sns::Client::new(&config).create_topic().name("mesh").send().await.unwrap().topic_arn.unwrap();
+    let notice = Notice { urgency: Urgency::Page, subject: "recommendations-v2 is drained".into(), body: "all of it".into() };
+    aws.notifier(Some(&topic)).notify(&notice).await.unwrap();
+    let nowhere = aws.notifier(Some(&topic.replace("mesh", "nowhere"))).notify(&notice).await.unwrap_err();
+    assert_eq!(nowhere.kind, PortErrorKind::NotFound, "{nowhere}");
+
+    let event = BusEvent { detail_type: "Meshwarden Decision".into(), detail: json!({}), resources: Vec::new() };
+    aws.bus(Some("default")).put(&vec![event; 11]).await.unwrap();
+
+    aws_sdk_s3::Client::new(&config)
+        .create_bucket()
+        .bucket("reports")
+        .create_bucket_configuration(
+            aws_sdk_s3::types::CreateBucketConfiguration::builder()
+                .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuWest1)
+                .build(),
+        )
+        .send()
+        .await
+        .unwrap();
+    let place = ReportsLocation::S3 { bucket: "reports".into(), prefix: "mesh/".into() };
+    let stored = aws.reports(Some(&place)).put("2026/policy.yaml", b"version: 1").await.unwrap();
+    assert_eq!(stored, "s3://reports/mesh/2026/policy.yaml");
+    let object = |key: &str| aws.policy(&PolicyLocation::S3 { bucket: "reports".into(), key: key.into() }, "");
+    assert_eq!(object("mesh/2026/policy.yaml").read().await.unwrap(), "version: 1");
+    assert_eq!(object("mesh/none").read().await.unwrap_err().kind, PortErrorKind::NotFound);
+
+    let put = aws_sdk_ssm::Client::new(&config).put_parameter().name("/meshwarden/policy").value("version: 2");
+    put.r#type(aws_sdk_ssm::types::ParameterType::SecureString).send().await.unwrap();
+    let parameter = |name: &str| aws.policy(&PolicyLocation::Ssm { parameter: name.into() }, "");
+    assert_eq!(parameter("/meshwarden/policy").read().await.unwrap(), "version: 2");
+    assert_eq!(parameter("/meshwarden/none").read().await.unwrap_err().kind, PortErrorKind::NotFound);
+}
+
+/// The table as `infra/template.yaml` has it.
+async fn create_table(client: &aws_sdk_dynamodb::Client) {
+    let key = |name: &str, kind: KeyType| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    let text = |name: &str| {
+        AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build().unwrap()
+    };
+    client
+        .create_table()
+        .table_name(TABLE)
+        .billing_mode(BillingMode::PayPerRequest)
+        .key_schema(key("pk", KeyType::Hash))
+        .key_schema(key("sk", KeyType::Range))
+        .attribute_definitions(text("pk"))
+        .attribute_definitions(text("sk"))
+        .send()
+        .await
+        .unwrap();
+}
