@@ -8,7 +8,13 @@
 //!
 //! This crate never speaks to anything but loopback, and leaves no process and no file behind.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc, clippy::print_stdout, reason = "a test fails by panicking and says what it skips")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it skips"
+)]
 
 pub mod contract;
 pub mod stack;

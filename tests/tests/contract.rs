@@ -61,7 +61,8 @@ async fn notices_events_reports_and_policies_over_the_api() {
     let aws = Aws::with_config(config.clone());
 
     let topic = aws_sdk_sns::Client::new(&config).create_topic().name("mesh").send().await.unwrap().topic_arn.unwrap();
-    let notice = Notice { urgency: Urgency::Page, subject: "recommendations-v2 is drained".into(), body: "all of it".into() };
+    let notice =
+        Notice { urgency: Urgency::Page, subject: "recommendations-v2 is drained".into(), body: "all of it".into() };
     aws.notifier(Some(&topic)).notify(&notice).await.unwrap();
     let nowhere = aws.notifier(Some(&topic.replace("mesh", "nowhere"))).notify(&notice).await.unwrap_err();
     assert_eq!(nowhere.kind, PortErrorKind::NotFound, "{nowhere}");
@@ -96,7 +97,8 @@ async fn notices_events_reports_and_policies_over_the_api() {
 
 /// The table as `infra/template.yaml` has it.
 async fn create_table(client: &aws_sdk_dynamodb::Client) {
-    let key = |name: &str, kind: KeyType| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    let key =
+        |name: &str, kind: KeyType| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
     let text = |name: &str| {
         AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build().unwrap()
     };

@@ -1,7 +1,7 @@
 //! What is reported of one decision.
 
 use lambda_kit::{Report, Signals};
-use mesh::failover::{Decision, Silence, Subject, Verdict};
+use mesh::failover::{Decision, HoldReason, Silence, Subject, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{PortError, Refusal};
 use serde::Serialize;
@@ -46,7 +46,7 @@ impl Account {
                 kill_switch_on: killed,
                 policy_rejected: false,
             },
-            superseded: outcome.is_some_and(overtaken),
+            superseded: outcome.is_some_and(overtaken) || is_stale(decision),
             retry: retry(decision, outcome),
             telling: true,
         }
@@ -157,6 +157,9 @@ fn code(silence: &Silence) -> String {
 
 /// What another attempt may mend: a call that failed for the moment, or a route that others write all the time.
 fn retry(decision: &Decision, outcome: Option<&Outcome>) -> Option<String> {
+    if is_stale(decision) {
+        return Some(format!("{:?} was read as it was before each time", decision.subject));
+    }
     match outcome? {
         Outcome::Failed { error, may_heal: true } => Some(error.clone()),
         outcome if overtaken(outcome) => Some(format!("{:?} was written by somebody else each time", decision.subject)),
@@ -173,4 +176,9 @@ fn retry(decision: &Decision, outcome: Option<&Outcome>) -> Option<String> {
 /// Whether somebody wrote the route or its record in between, so that it has to be observed and decided again.
 fn overtaken(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Superseded | Outcome::Refused { refusal: Refusal::RevisionMoved })
+}
+
+/// Whether the route was read as it was before something that is known already, so that it has to be read again.
+pub(crate) fn is_stale(decision: &Decision) -> bool {
+    matches!(decision.verdict, Verdict::Hold(HoldReason::StaleRead { .. }))
 }

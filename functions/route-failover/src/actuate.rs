@@ -72,7 +72,11 @@ impl Outcome {
     pub(crate) fn pages(&self) -> bool {
         match self {
             Self::Overwrote { .. } | Self::Failed { .. } => true,
-            Self::WouldApply | Self::Applied { .. } | Self::AlreadyInPlace | Self::Superseded | Self::Refused { .. } => false,
+            Self::WouldApply
+            | Self::Applied { .. }
+            | Self::AlreadyInPlace
+            | Self::Superseded
+            | Self::Refused { .. } => false,
         }
     }
 
@@ -128,6 +132,7 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortErro
         Begun::Refused(refusal) => return Ok(Outcome::Refused { refusal }),
     };
     let written = if plan.from == plan.to { Ok(None) } else { write(ports, work).await.map(Some) };
+    let mut then = plan.then.clone();
     let (outcome, done) = match written {
         Ok(None) => (Outcome::AlreadyInPlace, true),
         Ok(Some(Written::Applied { version })) => (Outcome::Applied { version }, true),
@@ -139,7 +144,10 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortErro
     // While the tag is still to go, the intent stays, too: the next wake sees that the weights are written, and takes
     // up the rest.
     let done = done && (plan.tag != TagChange::Clear || clear_tag(ports, work.route).await);
-    let record = if done { Some(&plan.then) } else { work.decision.record.as_ref() };
+    if let Outcome::Applied { version } | Outcome::Overwrote { version } = &outcome {
+        then.version = *version;
+    }
+    let record = if done { Some(&then) } else { work.decision.record.as_ref() };
     if let Some(record) = record {
         let stored = finish(ports, work, epoch, record, &outcome).await;
         if let Err(error) = stored {

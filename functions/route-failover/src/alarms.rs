@@ -63,11 +63,11 @@ pub(crate) async fn alarms(
     names.extend(wake.alarms.iter().chain(&memory.known).cloned());
     let names: Vec<AlarmName> = names.into_iter().collect();
     let looks_around = policy.discovery.enabled && (wake.tick || !memory.looked);
-    let (named, found) = try_join(
-        async { if names.is_empty() { Ok(Vec::new()) } else { ports.alarms.by_name(&names).await } },
-        async { if looks_around { ports.alarms.all(&policy.discovery.prefix).await } else { Ok(Vec::new()) } },
-    )
-    .await?;
+    let (named, found) =
+        try_join(async { if names.is_empty() { Ok(Vec::new()) } else { ports.alarms.by_name(&names).await } }, async {
+            if looks_around { ports.alarms.all(&policy.discovery.prefix).await } else { Ok(Vec::new()) }
+        })
+        .await?;
     memory.looked |= looks_around;
     let mut alarms: BTreeMap<AlarmName, Alarm> =
         found.into_iter().chain(named).map(|alarm| (alarm.name.clone(), alarm)).collect();

@@ -32,11 +32,8 @@ impl Atlas {
     pub(crate) async fn refresh(&mut self, meshes: &dyn MeshReader, mesh: &MeshName) -> Result<(), PortError> {
         let root = ResourcePath::Mesh(mesh.clone());
         let below = |parent: ResourcePath, kind| async move { meshes.list(&parent, kind).await };
-        let mut refs: Vec<ResourceRef> = stream::iter(CHILDREN)
-            .map(|kind| below(root.clone(), kind))
-            .buffered(AT_A_TIME)
-            .try_concat()
-            .await?;
+        let mut refs: Vec<ResourceRef> =
+            stream::iter(CHILDREN).map(|kind| below(root.clone(), kind)).buffered(AT_A_TIME).try_concat().await?;
         let parents: Vec<(ResourcePath, ResourceKind)> = refs.iter().filter_map(with_routes).collect();
         let routes: Vec<ResourceRef> = stream::iter(parents)
             .map(|(parent, kind)| gone_is_empty(below(parent, kind)))
@@ -60,7 +57,9 @@ impl Atlas {
             .await?;
         let found: BTreeSet<&ResourcePath> = refs.iter().map(|found| &found.path).collect();
         self.resources.retain(|path, _| found.contains(path));
-        for (found, resource) in read.into_iter().flatten() {
+        for (mut found, resource) in read.into_iter().flatten() {
+            // The description may be older than the list; then it is read again by the next refresh.
+            found.version = resource.metadata().version.get().unsigned_abs();
             self.resources.insert(found.path.clone(), (found, resource));
         }
         Ok(())
@@ -117,7 +116,7 @@ impl Atlas {
 
 /// The route's version.
 pub(crate) fn version(route: &RouteData) -> u64 {
-    u64::try_from(route.metadata.version.get()).unwrap_or_default()
+    route.metadata.version.get().unsigned_abs()
 }
 
 /// The route's id.

@@ -14,7 +14,7 @@ use mesh::weights::WeightSplit;
 use ports::{BudgetWindow, Deadline, PortError};
 use tokio::sync::Mutex;
 
-use crate::account::Account;
+use crate::account::{Account, is_stale};
 use crate::actuate::{Outcome, Work, actuate};
 use crate::alarms::{self, Alarms};
 use crate::observe::{self, Look, Observation, Warm};
@@ -67,13 +67,8 @@ impl Handler for RouteFailover {
         let wake = Wake::of(&deliveries);
         let now = self.ports.clock.now();
         let Current { policy, rejected } = self.policy.current(now).await;
-        let run = Run {
-            wake: &wake,
-            policy: &policy,
-            window: window(&policy, now),
-            holder: holder(deadline, now),
-            now,
-        };
+        let run =
+            Run { wake: &wake, policy: &policy, window: window(&policy, now), holder: holder(deadline, now), now };
         let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
         let accounts = reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
         let retry = accounts.iter().find_map(|account| account.retry.clone());
@@ -117,12 +112,7 @@ impl RouteFailover {
     }
 
     /// Observes, decides and acts until nobody has written in between, or often enough.
-    async fn reconcile_mesh(
-        &self,
-        run: &Run<'_>,
-        mesh: &MeshName,
-        alarms: &Alarms,
-    ) -> Result<Vec<Account>, PortError> {
+    async fn reconcile_mesh(&self, run: &Run<'_>, mesh: &MeshName, alarms: &Alarms) -> Result<Vec<Account>, PortError> {
         let mut accounts = Vec::new();
         let mut again: Option<BTreeSet<Subject>> = None;
         for attempt in 1..=ATTEMPTS {
@@ -162,6 +152,10 @@ impl RouteFailover {
 
     /// Does what was decided, where the mode allows it, and says so.
     async fn carry_out(&self, run: &Run<'_>, decision: Decision, observation: &Observation) -> Account {
+        if is_stale(&decision) {
+            // Nothing to tell: it is read again at once.
+            return Account::of(observation, &decision, None);
+        }
         let mode = run.policy.modes.of(RuleId::RouteFailover, &observation.facts.mesh);
         let news = self.teller.news(decision, observation, mode, run.policy, run.now).await;
         let outcome = match (&news.decision.verdict, mode) {

@@ -55,7 +55,8 @@ async fn of_route(
         match ports.meshes.tags(&route.metadata.arn.to_string()).await {
             Ok(mut tags) => restore_tag = tags.remove(RESTORE_TAG),
             Err(error) => {
-                memory = Memory::Unreadable(format!("nothing is remembered, and its restore tag can't be read: {error}"));
+                memory =
+                    Memory::Unreadable(format!("nothing is remembered, and its restore tag can't be read: {error}"));
                 unread.push((id.clone(), error));
             }
         }
@@ -74,7 +75,8 @@ async fn of_route(
     }
     let released = look.wake.released.contains(id);
     let version = atlas::version(route);
-    (RouteFacts { id: id.clone(), version, split, memory, restore_tag, data_points, released }, unread)
+    let uid = route.metadata.uid.clone();
+    (RouteFacts { id: id.clone(), uid, version, split, memory, restore_tag, data_points, released }, unread)
 }
 
 /// The most data points that any one of the node's request alarms has seen since then.
@@ -87,7 +89,8 @@ async fn proof(
     now: Timestamp,
 ) -> Result<u32, PortError> {
     let voices = alarms.voices.of(&route.mesh, node);
-    let request = |name: &AlarmName| voices.iter().any(|voice| voice.alarm == *name && voice.role == AlarmRole::Request);
+    let request =
+        |name: &AlarmName| voices.iter().any(|voice| voice.alarm == *name && voice.role == AlarmRole::Request);
     let speaking = alarms.alarms.iter().filter(|alarm| request(&alarm.name));
     let counts = try_join_all(speaking.map(|alarm| ports.alarms.data_points(alarm, since, now))).await?;
     Ok(counts.into_iter().max().unwrap_or_default())

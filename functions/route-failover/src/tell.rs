@@ -113,8 +113,15 @@ impl Teller {
             self.put(&account, observation, &news.decision.subject).await;
         }
         // After the page: killed in between, somebody is woken twice rather than never.
-        if outcome.as_ref().is_none_or(|outcome| matches!(outcome, Outcome::WouldApply)) {
-            self.note(news, is_news, observation, now).await;
+        let done = match &outcome {
+            None | Some(Outcome::WouldApply) => self.note(&news, is_news, observation, now).await,
+            Some(outcome) => !matches!(outcome, Outcome::Refused { .. }),
+        };
+        if !done && matches!(&news.decision.subject, Subject::Route(route) if wake.released.contains(route)) {
+            // Nothing but this event tells of it, so that no wake makes up for it.
+            account
+                .retry
+                .get_or_insert_with(|| format!("the release of {} has yet to be noted", account.line.resource));
         }
         account
     }
@@ -138,11 +145,12 @@ impl Teller {
         self.pager.remember(what, None).await;
     }
 
-    /// Stores what is remembered of a route without a change to its weights.
-    async fn note(&self, news: News, is_news: bool, observation: &Observation, now: Timestamp) {
+    /// Stores what is remembered of a route without a change to its weights; tells whether nothing is left to store.
+    async fn note(&self, news: &News, is_news: bool, observation: &Observation, now: Timestamp) -> bool {
         let Subject::Route(route) = &news.decision.subject else {
             let name = resource(&observation.facts.mesh, &news.decision.subject);
-            return self.pager.remember(&name, news.telling.told).await;
+            self.pager.remember(&name, news.telling.told.clone()).await;
+            return true;
         };
         let may_write = news.mode == Mode::Enforce && observation.facts.kill_switch.is_none();
         if news.decision.clear_tag
@@ -151,11 +159,12 @@ impl Teller {
             && !clear_tag(&self.ports, route).await
         {
             // The next wake finds the record as it is now, and takes the tag up again.
-            return;
+            return false;
         }
         let Some(record) = &news.decision.record else {
             let name = resource(&observation.facts.mesh, &news.decision.subject);
-            return self.pager.remember(&name, news.telling.told).await;
+            self.pager.remember(&name, news.telling.told.clone()).await;
+            return true;
         };
         let journal = is_news.then(|| JournalEntry {
             at: now,
@@ -170,9 +179,15 @@ impl Teller {
             journal,
         };
         match self.ports.state.note(&note).await {
-            Ok(StoreOutcome::Stored) => {}
-            Ok(StoreOutcome::Overtaken) => tracing::debug!(%route, "somebody else is at the route; they will say"),
-            Err(error) => tracing::warn!(%error, %route, "what was seen of the route is not remembered yet"),
+            Ok(StoreOutcome::Stored) => true,
+            Ok(StoreOutcome::Overtaken) => {
+                tracing::debug!(%route, "somebody else is at the route; they will say");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, %route, "what was seen of the route is not remembered yet");
+                false
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use control_plane::{Region, Server, Settings};
+use control_plane::{Server, Settings, state::Region};
 use mesh::name::AccountId;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -26,7 +26,8 @@ pub(crate) async fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     let client = Client::new();
     let base = format!("{endpoint}/v20190125/meshes");
     let put = |path: String, body: Value| {
-        let request = client.put(format!("{base}{path}")).body(body.to_string()).header("content-type", "application/json");
+        let request =
+            client.put(format!("{base}{path}")).body(body.to_string()).header("content-type", "application/json");
         async move { request.send().await?.error_for_status() }
     };
     put(String::new(), json!({"meshName": "shop"})).await?;
@@ -38,7 +39,8 @@ pub(crate) async fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     let listeners = json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}]});
     put("/shop/virtualRouters".to_owned(), json!({"virtualRouterName": "recs", "spec": listeners})).await?;
     let spec = |weight: u8| {
-        let targets = json!([{"virtualNode": "recs-v1", "weight": weight}, {"virtualNode": "recs-v2", "weight": 100 - weight}]);
+        let targets =
+            json!([{"virtualNode": "recs-v1", "weight": weight}, {"virtualNode": "recs-v2", "weight": 100 - weight}]);
         json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}})
     };
     for caller in 0..CALLERS {

@@ -60,7 +60,11 @@ pub(crate) async fn measure(echo: &Path, sdk_echo: &Path, function: &Path) -> Re
         Row {
             what: "binary",
             figure: format!("{} KB", size(function)? / 1024),
-            relation: format!("bare echo {} KB, echo with the clients {} KB", size(echo)? / 1024, size(sdk_echo)? / 1024),
+            relation: format!(
+                "bare echo {} KB, echo with the clients {} KB",
+                size(echo)? / 1024,
+                size(sdk_echo)? / 1024
+            ),
         },
     ])
 }

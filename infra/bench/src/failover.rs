@@ -93,7 +93,10 @@ failover:
 fn shop(now: Timestamp) -> Result<MemoryPorts, Box<dyn Error>> {
     let memory = MemoryPorts::at(now);
     let put = |path: String, spec: serde_json::Value| -> Result<(), Box<dyn Error>> {
-        memory.mesh.put_spec(&ResourcePath::parse(&path)?, &spec).map_err(|violations| format!("{path}: {violations:?}"))?;
+        memory
+            .mesh
+            .put_spec(&ResourcePath::parse(&path)?, &spec)
+            .map_err(|violations| format!("{path}: {violations:?}"))?;
         Ok(())
     };
     put("mesh/shop".to_owned(), json!({}))?;
@@ -108,7 +111,8 @@ fn shop(now: Timestamp) -> Result<MemoryPorts, Box<dyn Error>> {
         let router = format!("mesh/shop/virtualRouter/service-{service}");
         put(router.clone(), json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}]}))?;
         let target = |version: &str| json!({"virtualNode": format!("service-{service}-{version}"), "weight": 50});
-        let spec = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [target("a"), target("b")]}}});
+        let spec =
+            json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [target("a"), target("b")]}}});
         put(format!("{router}/route/all"), spec)?;
         let provider = json!({"provider": {"virtualRouter": {"virtualRouterName": format!("service-{service}")}}});
         put(format!("mesh/shop/virtualService/service-{service}.local"), provider)?;

@@ -30,22 +30,13 @@ pub(crate) struct Args {
 
 impl Args {
     pub(crate) fn settings(self) -> Settings {
-        let quotas = self
-            .quotas
-            .into_iter()
-            .fold(Quotas::default(), Quotas::with);
-        Settings {
-            api: self.api,
-            quotas,
-            ..Settings::new(self.account, self.region)
-        }
+        let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
+        Settings { api: self.api, quotas, ..Settings::new(self.account, self.region) }
     }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text
-        .strip_prefix("localhost:")
-        .map(|port| format!("127.0.0.1:{port}"));
+    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     numeric
         .as_deref()
         .unwrap_or(text)

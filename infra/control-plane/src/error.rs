@@ -91,10 +91,7 @@ pub enum ApiError {
         limit: usize,
     },
     /// A resource would have more tags than the API allows.
-    #[error(
-        "{path} would get {count} tags, and at most {} are allowed; none was applied",
-        Tags::MAX
-    )]
+    #[error("{path} would get {count} tags, and at most {} are allowed; none was applied", Tags::MAX)]
     TooManyTags {
         /// The resource.
         path: ResourcePath,
@@ -198,12 +195,7 @@ impl ApiError {
     /// One thing wrong with one member of the request.
     #[must_use]
     pub fn invalid(member: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid {
-            violations: vec![Violation {
-                path: member.into(),
-                message: message.into(),
-            }],
-        }
+        Self::Invalid { violations: vec![Violation { path: member.into(), message: message.into() }] }
     }
 
     /// Which of the API's errors it is.
@@ -211,22 +203,14 @@ impl ApiError {
     pub const fn error_type(&self) -> ErrorType {
         match self {
             Self::Invalid { .. } | Self::Page(_) | Self::Token(_) => ErrorType::BadRequest,
-            Self::NotFound { .. } | Self::UnknownArn { .. } | Self::DanglingReference { .. } => {
-                ErrorType::NotFound
-            }
-            Self::AlreadyExists { .. }
-            | Self::TokenReused { .. }
-            | Self::VersionMismatch { .. } => ErrorType::Conflict,
+            Self::NotFound { .. } | Self::UnknownArn { .. } | Self::DanglingReference { .. } => ErrorType::NotFound,
+            Self::AlreadyExists { .. } | Self::TokenReused { .. } | Self::VersionMismatch { .. } => ErrorType::Conflict,
             Self::InUse { .. } => ErrorType::ResourceInUse,
             Self::QuotaReached { .. } => ErrorType::LimitExceeded,
             Self::TooManyTags { .. } => ErrorType::TooManyTags,
             Self::NotShared { .. } => ErrorType::Forbidden,
-            Self::UnknownOperation {
-                known_uri: false, ..
-            } => ErrorType::UnknownOperation,
-            Self::UnknownOperation {
-                known_uri: true, ..
-            } => ErrorType::MethodNotAllowed,
+            Self::UnknownOperation { known_uri: false, .. } => ErrorType::UnknownOperation,
+            Self::UnknownOperation { known_uri: true, .. } => ErrorType::MethodNotAllowed,
         }
     }
 
@@ -235,9 +219,7 @@ impl ApiError {
     pub const fn current_version(&self) -> Option<u64> {
         match self {
             Self::VersionMismatch { current, .. } => Some(*current),
-            Self::AlreadyExists { version, .. } | Self::TokenReused { version, .. } => {
-                Some(*version)
-            }
+            Self::AlreadyExists { version, .. } | Self::TokenReused { version, .. } => Some(*version),
             Self::Invalid { .. }
             | Self::Page(_)
             | Self::Token(_)

@@ -14,9 +14,7 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = args::Args::parse();
-    let filter = EnvFilter::builder()
-        .with_env_var("MESHWARDEN_LOG")
-        .try_from_env();
+    let filter = EnvFilter::builder().with_env_var("MESHWARDEN_LOG").try_from_env();
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(io::stderr)
@@ -24,23 +22,14 @@ async fn main() -> ExitCode {
     match run(args.settings()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(
-                "{error}{}",
-                error
-                    .source()
-                    .map(|source| format!(": {source}"))
-                    .unwrap_or_default()
-            );
+            tracing::error!("{error}{}", error.source().map(|source| format!(": {source}")).unwrap_or_default());
             ExitCode::FAILURE
         }
     }
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
-    let (mut terminated, mut interrupted) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let server = Server::bind(settings).await?;
     writeln!(io::stdout(), "api {}", server.endpoint())?;
     let stop = async move {

@@ -23,10 +23,7 @@ impl Quotas {
     /// How many the quota allows.
     #[must_use]
     pub fn limit(&self, quota: Quota) -> usize {
-        self.set
-            .get(&quota)
-            .copied()
-            .unwrap_or_else(|| quota.default_limit())
+        self.set.get(&quota).copied().unwrap_or_else(|| quota.default_limit())
     }
 }
 
@@ -127,17 +124,12 @@ impl FromStr for QuotaSetting {
     type Err = QuotaSettingError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, limit) = text
-            .split_once('=')
-            .ok_or_else(|| QuotaSettingError::Shape(text.to_owned()))?;
+        let (name, limit) = text.split_once('=').ok_or_else(|| QuotaSettingError::Shape(text.to_owned()))?;
         let quota = Quota::ALL
             .into_iter()
             .find(|quota| quota.name() == name)
             .ok_or_else(|| QuotaSettingError::Unknown(name.to_owned()))?;
-        let limit = limit.parse().map_err(|_| QuotaSettingError::Limit {
-            quota,
-            limit: limit.to_owned(),
-        })?;
+        let limit = limit.parse().map_err(|_| QuotaSettingError::Limit { quota, limit: limit.to_owned() })?;
         Ok(Self { quota, limit })
     }
 }

@@ -33,19 +33,12 @@ impl Server {
         if !asked.ip().is_loopback() {
             return Err(BindError::NotLoopback { addr: asked });
         }
-        let taken = |source| BindError::Address {
-            addr: asked,
-            source,
-        };
+        let taken = |source| BindError::Address { addr: asked, source };
         let listener = TcpListener::bind(asked).await.map_err(taken)?;
         let addr = listener.local_addr().map_err(taken)?;
         let realm = Realm::new(settings.account, settings.region);
         let store = Arc::new(Store::new(settings.quotas));
-        Ok(Self {
-            listener,
-            addr,
-            api: Arc::new(Api { realm, store }),
-        })
+        Ok(Self { listener, addr, api: Arc::new(Api { realm, store }) })
     }
 
     /// Where it listens.
@@ -67,17 +60,13 @@ impl Server {
     }
 
     /// Answers until the future given is ready, then lets the requests that are under way finish.
-    pub async fn serve(
-        self,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let (stop, mut stopping) = watch::channel(false);
         let signal = async move {
             shutdown.await;
             stop.send_replace(true);
         };
-        let serving =
-            axum::serve(self.listener, http::router(self.api)).with_graceful_shutdown(signal);
+        let serving = axum::serve(self.listener, http::router(self.api)).with_graceful_shutdown(signal);
         let overtime = async move {
             // An error means that `signal` is gone, and then `serving` is about to end by itself.
             if stopping.wait_for(|stopping| *stopping).await.is_err() {

@@ -24,11 +24,6 @@ impl Settings {
     /// A free loopback port and the documented quotas.
     #[must_use]
     pub fn new(account: AccountId, region: Region) -> Self {
-        Self {
-            api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            account,
-            region,
-            quotas: Quotas::default(),
-        }
+        Self { api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), account, region, quotas: Quotas::default() }
     }
 }

@@ -23,10 +23,7 @@ impl Store {
     /// An empty store.
     #[must_use]
     pub fn new(quotas: Quotas) -> Self {
-        Self {
-            state: RwLock::new(State::new(quotas)),
-            changes: broadcast::Sender::new(CHANGES_KEPT),
-        }
+        Self { state: RwLock::new(State::new(quotas)), changes: broadcast::Sender::new(CHANGES_KEPT) }
     }
 
     /// Answers a question.

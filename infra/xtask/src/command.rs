@@ -28,20 +28,14 @@ impl Run {
     pub(crate) fn new(program: impl AsRef<OsStr>, folder: &Path) -> Self {
         let mut command = Command::new(program);
         // In a process group of its own, a program and all that it starts can be ended together.
-        command
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .process_group(0);
+        command.current_dir(folder).stdin(Stdio::null()).process_group(0);
         without_cargo_package(&mut command);
         Self { command }
     }
 
     /// The cargo that runs this program.
     pub(crate) fn cargo(folder: &Path) -> Self {
-        Self::new(
-            std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
-            folder,
-        )
+        Self::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), folder)
     }
 
     pub(crate) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
@@ -61,10 +55,7 @@ impl Run {
 
     /// Runs it with its output in full view.
     pub(crate) fn shown(mut self) -> Result<()> {
-        let child = self
-            .command
-            .spawn()
-            .map_err(|source| self.not_started(source))?;
+        let child = self.command.spawn().map_err(|source| self.not_started(source))?;
         let status = wait(child)?;
         self.verdict(status, VecDeque::new())
     }
@@ -73,10 +64,7 @@ impl Run {
     /// Returns what it wrote to its standard output.
     pub(crate) fn condensed(mut self, progress: &mut Progress) -> Result<Vec<String>> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self
-            .command
-            .spawn()
-            .map_err(|source| self.not_started(source))?;
+        let mut child = self.command.spawn().map_err(|source| self.not_started(source))?;
         let (sender, lines) = channel();
         read_lines(child.stdout.take(), true, sender.clone());
         read_lines(child.stderr.take(), false, sender);
@@ -90,27 +78,16 @@ impl Run {
         if status.success() {
             return Ok(());
         }
-        Err(Failure::Command {
-            command: self.name(),
-            status: status.to_string(),
-            tail: tail.into(),
-        })
+        Err(Failure::Command { command: self.name(), status: status.to_string(), tail: tail.into() })
     }
 
     fn not_started(&self, source: std::io::Error) -> Failure {
-        Failure::Start {
-            command: self.name(),
-            source,
-        }
+        Failure::Start { command: self.name(), source }
     }
 
     fn name(&self) -> String {
-        let program = Path::new(self.command.get_program())
-            .file_name()
-            .unwrap_or_default();
-        let words = std::iter::once(program)
-            .chain(self.command.get_args())
-            .map(OsStr::to_string_lossy);
+        let program = Path::new(self.command.get_program()).file_name().unwrap_or_default();
+        let words = std::iter::once(program).chain(self.command.get_args()).map(OsStr::to_string_lossy);
         words.take(6).collect::<Vec<_>>().join(" ")
     }
 }
@@ -130,10 +107,7 @@ fn wait(mut child: Child) -> Result<ExitStatus> {
     let name = child.id().to_string();
     loop {
         let looked = interrupt::poll(Duration::from_hours(1), || {
-            child.try_wait().map_err(|source| Failure::Start {
-                command: name.clone(),
-                source,
-            })
+            child.try_wait().map_err(|source| Failure::Start { command: name.clone(), source })
         });
         match looked {
             Ok(Some(status)) => return Ok(status),
@@ -151,10 +125,7 @@ type Line = (bool, String);
 fn read_lines(stream: Option<impl Read + Send + 'static>, is_output: bool, sender: Sender<Line>) {
     let Some(stream) = stream else { return };
     thread::spawn(move || {
-        for line in BufReader::new(stream)
-            .lines()
-            .map_while(std::result::Result::ok)
-        {
+        for line in BufReader::new(stream).lines().map_while(std::result::Result::ok) {
             if sender.send((is_output, line)).is_err() {
                 return;
             }
@@ -162,11 +133,7 @@ fn read_lines(stream: Option<impl Read + Send + 'static>, is_output: bool, sende
     });
 }
 
-fn follow(
-    child: &Child,
-    lines: &Receiver<Line>,
-    progress: &mut Progress,
-) -> Result<(Vec<String>, VecDeque<String>)> {
+fn follow(child: &Child, lines: &Receiver<Line>, progress: &mut Progress) -> Result<(Vec<String>, VecDeque<String>)> {
     let mut output = Vec::new();
     let mut tail = VecDeque::new();
     loop {

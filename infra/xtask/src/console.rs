@@ -10,19 +10,13 @@ use crate::failure::{Failure, Result};
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// Prints a line.
-#[expect(
-    clippy::print_stdout,
-    reason = "this program speaks to people on its standard output"
-)]
+#[expect(clippy::print_stdout, reason = "this program speaks to people on its standard output")]
 pub(crate) fn say(line: impl Display) {
     println!("{line}");
 }
 
 /// Prints why the task stopped.
-#[expect(
-    clippy::print_stderr,
-    reason = "this program speaks to people on its standard error"
-)]
+#[expect(clippy::print_stderr, reason = "this program speaks to people on its standard error")]
 pub(crate) fn complain(failure: &Failure) {
     eprintln!("\nxtask: {failure}");
 }
@@ -48,21 +42,12 @@ pub(crate) struct Progress {
 impl Progress {
     fn of(name: &str) -> Self {
         let now = Instant::now();
-        Self {
-            name: name.to_owned(),
-            started: now,
-            drawn: now,
-            terminal: std::io::stdout().is_terminal(),
-        }
+        Self { name: name.to_owned(), started: now, drawn: now, terminal: std::io::stdout().is_terminal() }
     }
 
     /// Shows what the step is at.
     pub(crate) fn at(&mut self, what: &str) {
-        let pause = if self.terminal {
-            Duration::from_millis(100)
-        } else {
-            SIGN_OF_LIFE
-        };
+        let pause = if self.terminal { Duration::from_millis(100) } else { SIGN_OF_LIFE };
         if self.drawn.elapsed() >= pause {
             self.draw(what);
         }
@@ -82,17 +67,11 @@ impl Progress {
     fn close(&self, verdict: &str) {
         let seconds = self.started.elapsed().as_secs_f32();
         let start = if self.terminal { "\r\x1b[K" } else { "" };
-        put(&format!(
-            "{start}  {:<44} {seconds:>6.1} s  {verdict}\n",
-            self.name
-        ));
+        put(&format!("{start}  {:<44} {seconds:>6.1} s  {verdict}\n", self.name));
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "this program speaks to people on its standard output"
-)]
+#[expect(clippy::print_stdout, reason = "this program speaks to people on its standard output")]
 fn put(text: &str) {
     print!("{text}");
     // A closed pipe is the reader's choice; the task goes on.

@@ -35,12 +35,7 @@ struct Kind {
 const KINDS: [Kind; 6] = [
     Kind::of_mesh("virtualNodes"),
     Kind::of_mesh("virtualRouters"),
-    Kind {
-        member: "routes",
-        collection: "virtualRouter",
-        parent: Some("virtualRouterName"),
-        children: "routes",
-    },
+    Kind { member: "routes", collection: "virtualRouter", parent: Some("virtualRouterName"), children: "routes" },
     Kind::of_mesh("virtualServices"),
     Kind::of_mesh("virtualGateways"),
     Kind {
@@ -53,12 +48,7 @@ const KINDS: [Kind; 6] = [
 
 impl Kind {
     const fn of_mesh(name: &'static str) -> Self {
-        Self {
-            member: name,
-            collection: name,
-            parent: None,
-            children: "",
-        }
+        Self { member: name, collection: name, parent: None, children: "" }
     }
 
     fn path(&self, body: &Value) -> String {
@@ -66,12 +56,7 @@ impl Kind {
             None => format!("meshes/{MESH}/{}", self.collection),
             Some(parent) => {
                 let parent = body.get(parent).and_then(Value::as_str).unwrap_or_default();
-                format!(
-                    "meshes/{MESH}/{}/{}/{}",
-                    self.collection,
-                    segment(parent),
-                    self.children
-                )
+                format!("meshes/{MESH}/{}/{}/{}", self.collection, segment(parent), self.children)
             }
         }
     }
@@ -83,9 +68,7 @@ pub(crate) fn load(workspace: &Workspace, client: &Client, app_mesh: &str) -> Re
     let mut created = 0;
     let mut create = |path: &str, body: &Value| {
         created += 1;
-        client
-            .put(&format!("{app_mesh}/v20190125/{path}"), body)?
-            .success(path)
+        client.put(&format!("{app_mesh}/v20190125/{path}"), body)?.success(path)
     };
     for mesh in files.iter().filter_map(|file| file.get("mesh")) {
         create("meshes", mesh)?;
@@ -115,11 +98,7 @@ pub(crate) fn put_alarms(workspace: &Workspace, aws: &mut LocalAws, topic: &str)
     let served: Vec<Value> = served.map(|node| requests(node, 0.2, FEW)).collect();
     aws.call("cloudwatch", "put_metric_data", &metric_data(&served))?;
     let names: Vec<String> = nodes.iter().map(|node| alarm_name(node)).collect();
-    aws.call(
-        "cloudwatch",
-        "enable_alarm_actions",
-        &json!({"AlarmNames": names}),
-    )?;
+    aws.call("cloudwatch", "enable_alarm_actions", &json!({"AlarmNames": names}))?;
     Ok(nodes.len())
 }
 
@@ -138,10 +117,7 @@ pub(crate) fn requests(node: &str, errors: f64, count: u32) -> Value {
 
 /// This second of Unix time.
 pub(crate) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The parameters that put data into CloudWatch.
@@ -186,9 +162,7 @@ fn dimensions(node: &str) -> Value {
 fn read(workspace: &Workspace) -> Result<Vec<Value>> {
     let folder = workspace.file(FOLDER);
     let entries = fs::read_dir(&folder).map_err(Failure::file("list", &folder))?;
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     // The same order everywhere, whatever the file system's.
     paths.sort();
     paths.into_iter().map(read_file).collect()
@@ -196,17 +170,11 @@ fn read(workspace: &Workspace) -> Result<Vec<Value>> {
 
 fn read_file(path: PathBuf) -> Result<Value> {
     let text = fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
-    serde_json::from_str(&text).map_err(|why| Failure::Unreadable {
-        path,
-        why: why.to_string(),
-    })
+    serde_json::from_str(&text).map_err(|why| Failure::Unreadable { path, why: why.to_string() })
 }
 
 fn bodies<'a>(files: &'a [Value], member: &'static str) -> impl Iterator<Item = &'a Value> {
-    files
-        .iter()
-        .filter_map(move |file| file.get(member)?.as_array())
-        .flatten()
+    files.iter().filter_map(move |file| file.get(member)?.as_array()).flatten()
 }
 
 fn nodes(files: &[Value]) -> impl Iterator<Item = &str> {
@@ -216,21 +184,14 @@ fn nodes(files: &[Value]) -> impl Iterator<Item = &str> {
 /// Whether a node gets requests: it is the target of no route at all, or of one that gives it weight.
 fn is_served(files: &[Value], node: &str) -> bool {
     let targets = || bodies(files, "routes").flat_map(|route| weighted_targets(route.get("spec")));
-    let mine =
-        || targets().filter(|target| target.get("virtualNode").is_some_and(|name| name == node));
-    mine().next().is_none()
-        || mine().any(|target| target.get("weight").and_then(Value::as_u64) != Some(0))
+    let mine = || targets().filter(|target| target.get("virtualNode").is_some_and(|name| name == node));
+    mine().next().is_none() || mine().any(|target| target.get("weight").and_then(Value::as_u64) != Some(0))
 }
 
 /// The weighted targets of a route's spec, of whatever kind it is.
 pub(crate) fn weighted_targets(spec: Option<&Value>) -> impl Iterator<Item = &Value> {
-    let kinds = spec
-        .and_then(Value::as_object)
-        .into_iter()
-        .flat_map(|spec| spec.values());
-    kinds
-        .filter_map(|kind| kind.pointer("/action/weightedTargets")?.as_array())
-        .flatten()
+    let kinds = spec.and_then(Value::as_object).into_iter().flat_map(|spec| spec.values());
+    kinds.filter_map(|kind| kind.pointer("/action/weightedTargets")?.as_array()).flatten()
 }
 
 #[cfg(test)]
@@ -241,15 +202,8 @@ mod tests {
     fn every_member_of_the_files_is_a_kind_that_is_created() {
         let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
         assert!(!files.is_empty());
-        for member in files
-            .iter()
-            .filter_map(Value::as_object)
-            .flat_map(|file| file.keys())
-        {
-            assert!(
-                member == "mesh" || KINDS.iter().any(|kind| kind.member == member),
-                "{member}"
-            );
+        for member in files.iter().filter_map(Value::as_object).flat_map(|file| file.keys()) {
+            assert!(member == "mesh" || KINDS.iter().any(|kind| kind.member == member), "{member}");
         }
     }
 
@@ -257,33 +211,24 @@ mod tests {
     fn every_target_of_a_route_is_a_node() {
         let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
         let nodes: Vec<&str> = nodes(&files).collect();
-        let targets: Vec<&Value> = bodies(&files, "routes")
-            .flat_map(|route| weighted_targets(route.get("spec")))
-            .collect();
+        let targets: Vec<&Value> =
+            bodies(&files, "routes").flat_map(|route| weighted_targets(route.get("spec"))).collect();
         assert!(!targets.is_empty());
         for target in targets {
-            assert!(
-                nodes.contains(&target["virtualNode"].as_str().unwrap()),
-                "{target}"
-            );
+            assert!(nodes.contains(&target["virtualNode"].as_str().unwrap()), "{target}");
         }
     }
 
     #[test]
     fn a_standby_gets_no_requests_and_everything_else_does() {
         let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
-        let idle: Vec<&str> = nodes(&files)
-            .filter(|node| !is_served(&files, node))
-            .collect();
+        let idle: Vec<&str> = nodes(&files).filter(|node| !is_served(&files, node)).collect();
         assert_eq!(idle, ["recommendations-standby", "search-green"]);
     }
 
     #[test]
     fn children_are_created_under_their_parent() {
         let body = json!({"virtualRouterName": "a b", "routeName": "r"});
-        assert_eq!(
-            KINDS[2].path(&body),
-            "meshes/shop/virtualRouter/a%20b/routes"
-        );
+        assert_eq!(KINDS[2].path(&body), "meshes/shop/virtualRouter/a%20b/routes");
     }
 }

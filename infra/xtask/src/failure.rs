@@ -8,44 +8,25 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("{program} is missing: {remedy}")]
-    Missing {
-        program: String,
-        remedy: &'static str,
-    },
+    Missing { program: String, remedy: &'static str },
 
     #[error("{program} {seen} is too old: {remedy}")]
-    TooOld {
-        program: &'static str,
-        seen: String,
-        remedy: &'static str,
-    },
+    TooOld { program: &'static str, seen: String, remedy: &'static str },
 
     #[error("failed to start {command}: {source}")]
     Start { command: String, source: io::Error },
 
     #[error("{command} ended with {status}{}", indented(.tail))]
-    Command {
-        command: String,
-        status: String,
-        tail: Vec<String>,
-    },
+    Command { command: String, status: String, tail: Vec<String> },
 
     #[error("failed to {doing} {}: {source}", .path.display())]
-    File {
-        doing: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { doing: &'static str, path: PathBuf, source: io::Error },
 
     #[error("{} can't be read: {why}", .path.display())]
     Unreadable { path: PathBuf, why: String },
 
     #[error("{what} was not there after {seconds} s; see {}", .log.display())]
-    NotReady {
-        what: String,
-        seconds: u64,
-        log: PathBuf,
-    },
+    NotReady { what: String, seconds: u64, log: PathBuf },
 
     #[error("{what} answered {answer}")]
     Refused { what: String, answer: String },
@@ -68,16 +49,9 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// For `map_err` on what touches a file.
-    pub(crate) fn file(
-        doing: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File {
-            doing,
-            path,
-            source,
-        }
+        move |source| Self::File { doing, path, source }
     }
 }
 

@@ -21,10 +21,7 @@ impl Answer {
         if self.status == 200 {
             Ok(self.body)
         } else {
-            Err(Failure::Refused {
-                what: what.to_owned(),
-                answer: format!("{}: {}", self.status, self.body),
-            })
+            Err(Failure::Refused { what: what.to_owned(), answer: format!("{}: {}", self.status, self.body) })
         }
     }
 }
@@ -43,9 +40,7 @@ impl Client {
             // A function's own time-out is a minute; nothing here takes longer.
             .timeout_global(Some(Duration::from_secs(90)))
             .build();
-        Self {
-            agent: config.into(),
-        }
+        Self { agent: config.into() }
     }
 
     pub(crate) fn get(&self, url: &str) -> Result<Answer> {
@@ -61,36 +56,21 @@ impl Client {
     }
 }
 
-fn read(
-    url: &str,
-    response: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-) -> Result<Answer> {
-    let refused = |why: ureq::Error| Failure::Refused {
-        what: url.to_owned(),
-        answer: why.to_string(),
-    };
+fn read(url: &str, response: std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer> {
+    let refused = |why: ureq::Error| Failure::Refused { what: url.to_owned(), answer: why.to_string() };
     let mut response = response.map_err(refused)?;
-    let function_error = response
-        .headers()
-        .get("x-amz-function-error")
-        .and_then(|value| value.to_str().ok())
-        .map(ToOwned::to_owned);
+    let function_error =
+        response.headers().get("x-amz-function-error").and_then(|value| value.to_str().ok()).map(ToOwned::to_owned);
     let text = response.body_mut().read_to_string().map_err(refused)?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Ok(Answer {
-        status: response.status().as_u16(),
-        function_error,
-        body,
-    })
+    Ok(Answer { status: response.status().as_u16(), function_error, body })
 }
 
 /// One path segment, percent-encoded: virtual services are named like hosts, and may hold anything.
 pub(crate) fn segment(name: &str) -> String {
     name.bytes()
         .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
             _ => format!("%{byte:02X}"),
         })
         .collect()
@@ -102,11 +82,8 @@ mod tests {
 
     #[test]
     fn segments_are_encoded() {
-        for (name, encoded) in [
-            ("catalog.shop.local", "catalog.shop.local"),
-            ("a b/c", "a%20b%2Fc"),
-            ("ü", "%C3%BC"),
-        ] {
+        for (name, encoded) in [("catalog.shop.local", "catalog.shop.local"), ("a b/c", "a%20b%2Fc"), ("ü", "%C3%BC")]
+        {
             assert_eq!(segment(name), encoded);
         }
     }

@@ -20,26 +20,16 @@ pub(crate) fn watch() -> Result<()> {
 
 /// Fails once a signal came.
 pub(crate) fn check() -> Result<()> {
-    if SEEN.load(Ordering::SeqCst) {
-        Err(Failure::Interrupted)
-    } else {
-        Ok(())
-    }
+    if SEEN.load(Ordering::SeqCst) { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
 /// Looks until `look` finds something or the time is up; `None` is for the latter.
-pub(crate) fn poll<T>(
-    limit: Duration,
-    look: impl FnMut() -> Result<Option<T>>,
-) -> Result<Option<T>> {
+pub(crate) fn poll<T>(limit: Duration, look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     poll_through(check, limit, look)
 }
 
 /// The same while everything is being ended, when a signal must not cut it short.
-pub(crate) fn poll_to_the_end<T>(
-    limit: Duration,
-    look: impl FnMut() -> Result<Option<T>>,
-) -> Result<Option<T>> {
+pub(crate) fn poll_to_the_end<T>(limit: Duration, look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     poll_through(|| Ok(()), limit, look)
 }
 

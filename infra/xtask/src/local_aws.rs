@@ -20,10 +20,7 @@ pub(crate) struct LocalAws {
 impl LocalAws {
     pub(crate) fn open(workspace: &Workspace, endpoints: &Endpoints) -> Result<Self> {
         let script = workspace.file("infra/local/aws.py");
-        let not_started = |source| Failure::Start {
-            command: "infra/local/aws.py".to_owned(),
-            source,
-        };
+        let not_started = |source| Failure::Start { command: "infra/local/aws.py".to_owned(), source };
         let mut child = Command::new(workspace.venv_program("python"))
             .arg(script)
             .env_remove("AWS_PROFILE")
@@ -35,11 +32,7 @@ impl LocalAws {
             .map_err(not_started)?;
         let input = child.stdin.take();
         match child.stdout.take() {
-            Some(output) => Ok(Self {
-                child,
-                input,
-                output: BufReader::new(output),
-            }),
+            Some(output) => Ok(Self { child, input, output: BufReader::new(output) }),
             None => Err(not_started(std::io::ErrorKind::BrokenPipe.into())),
         }
     }
@@ -47,29 +40,19 @@ impl LocalAws {
     /// Calls an operation, both named as boto3 names them.
     pub(crate) fn call(&mut self, service: &str, operation: &str, params: &Value) -> Result<Value> {
         let what = || format!("{service} {operation}");
-        let broken = |source| Failure::Start {
-            command: what(),
-            source,
-        };
+        let broken = |source| Failure::Start { command: what(), source };
         let request = json!({"service": service, "operation": operation, "params": params});
         let Some(input) = &mut self.input else {
             return Err(broken(std::io::ErrorKind::BrokenPipe.into()));
         };
-        writeln!(input, "{request}")
-            .and_then(|()| input.flush())
-            .map_err(broken)?;
+        writeln!(input, "{request}").and_then(|()| input.flush()).map_err(broken)?;
         let mut line = String::new();
         self.output.read_line(&mut line).map_err(broken)?;
-        let mut answer: Value = serde_json::from_str(&line).map_err(|_| Failure::Refused {
-            what: what(),
-            answer: "nothing readable".to_owned(),
-        })?;
+        let mut answer: Value = serde_json::from_str(&line)
+            .map_err(|_| Failure::Refused { what: what(), answer: "nothing readable".to_owned() })?;
         match answer.get_mut("ok") {
             Some(output) => Ok(output.take()),
-            None => Err(Failure::Refused {
-                what: what(),
-                answer: answer.to_string(),
-            }),
+            None => Err(Failure::Refused { what: what(), answer: answer.to_string() }),
         }
     }
 }

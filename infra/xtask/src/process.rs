@@ -37,20 +37,11 @@ impl Record {
             .stderr(errors)
             .process_group(0)
             .spawn()
-            .map_err(|source| Failure::Start {
-                command: name.to_owned(),
-                source,
-            })?;
+            .map_err(|source| Failure::Start { command: name.to_owned(), source })?;
         // One that is gone already has no start time; whoever waits for its readiness will find that out.
         let started = start_time(child.id()).unwrap_or_default();
-        let record = Self {
-            name: name.to_owned(),
-            pid: child.id(),
-            started,
-        };
-        record
-            .write(folder)
-            .inspect_err(|_| end_group(record.pid))?;
+        let record = Self { name: name.to_owned(), pid: child.id(), started };
+        record.write(folder).inspect_err(|_| end_group(record.pid))?;
         Ok(record)
     }
 
@@ -63,9 +54,7 @@ impl Record {
             .filter_map(|entry| {
                 let path = entry.ok()?.path();
                 let named = path.extension().is_some_and(|extension| extension == "pid");
-                named
-                    .then(|| serde_json::from_slice(&fs::read(path).ok()?).ok())
-                    .flatten()
+                named.then(|| serde_json::from_slice(&fs::read(path).ok()?).ok()).flatten()
             })
             .collect()
     }
@@ -134,10 +123,7 @@ fn start_time(pid: u32) -> Option<String> {
         let started = fields.nth(18)?;
         return (state != "Z").then(|| started.to_owned());
     }
-    let output = Command::new("ps")
-        .args(["-o", "lstart=", "-p", &pid.to_string()])
-        .output()
-        .ok()?;
+    let output = Command::new("ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output().ok()?;
     let started = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (!started.is_empty()).then_some(started)
 }
@@ -147,8 +133,7 @@ mod tests {
     use super::*;
 
     fn folder(name: &str) -> PathBuf {
-        let folder =
-            std::env::temp_dir().join(format!("meshwarden-xtask-{name}-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("meshwarden-xtask-{name}-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         folder
     }
@@ -175,10 +160,7 @@ mod tests {
     fn another_process_under_the_same_id_is_left_alone() {
         let folder = folder("identity");
         let record = Record::start("sleeper", sleeper(), &folder).unwrap();
-        let other = Record {
-            started: "0".to_owned(),
-            ..record.clone()
-        };
+        let other = Record { started: "0".to_owned(), ..record.clone() };
         other.end(&folder).unwrap();
         assert!(record.runs());
         record.end(&folder).unwrap();

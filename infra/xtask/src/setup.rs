@@ -24,18 +24,10 @@ pub(crate) struct Tool {
     any_on_path: bool,
 }
 
-pub(crate) const NEXTEST: Tool = Tool {
-    name: "cargo-nextest",
-    version: "0.9.143",
-    any_on_path: true,
-};
+pub(crate) const NEXTEST: Tool = Tool { name: "cargo-nextest", version: "0.9.143", any_on_path: true };
 
 /// Its checks change with its version, so only this one.
-pub(crate) const DENY: Tool = Tool {
-    name: "cargo-deny",
-    version: "0.20.2",
-    any_on_path: false,
-};
+pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", any_on_path: false };
 
 /// Installs everything.
 pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
@@ -58,21 +50,10 @@ pub(crate) fn python(workspace: &Workspace) -> Result<()> {
     require_linker()?;
     let venv = workspace.local("venv");
     step("Python environment in .local/venv", |progress| {
-        Run::new("python3", workspace.root())
-            .args(["-m", "venv", "--clear"])
-            .args([&venv])
-            .condensed(progress)
+        Run::new("python3", workspace.root()).args(["-m", "venv", "--clear"]).args([&venv]).condensed(progress)
     })?;
     step("pinned packages into it", |progress| {
-        let pip = [
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--no-input",
-            "--progress-bar",
-            "off",
-        ];
+        let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"];
         Run::new(workspace.venv_program("python"), workspace.root())
             .args(pip)
             .args(["--requirement", REQUIREMENTS])
@@ -85,10 +66,7 @@ pub(crate) fn python(workspace: &Workspace) -> Result<()> {
 /// Finds or installs a tool, and says where it is.
 pub(crate) fn tool(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
     let installed = workspace.local("tools/bin").join(tool.name);
-    let candidates = [
-        Some(installed.clone()),
-        tool.any_on_path.then(|| PathBuf::from(tool.name)),
-    ];
+    let candidates = [Some(installed.clone()), tool.any_on_path.then(|| PathBuf::from(tool.name))];
     for candidate in candidates.into_iter().flatten() {
         match version_of(&candidate) {
             Some(version) if tool.any_on_path || version == tool.version => return Ok(candidate),
@@ -97,29 +75,18 @@ pub(crate) fn tool(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
     }
     require_linker()?;
     let build = workspace.local("tools/build");
-    step(
-        &format!("{} {} into .local/tools", tool.name, tool.version),
-        |progress| {
-            Run::cargo(workspace.root())
-                .args([
-                    "install",
-                    "--locked",
-                    "--force",
-                    "--version",
-                    tool.version,
-                    tool.name,
-                    "--root",
-                ])
-                .args([workspace.local("tools")])
-                .arg_pair("--target-dir", &build)
-                // It runs for a second or two: what optimising it would take is never earned back.
-                .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
-                .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
-                .env("CARGO_PROFILE_RELEASE_LTO", "off")
-                .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256")
-                .condensed(progress)
-        },
-    )?;
+    step(&format!("{} {} into .local/tools", tool.name, tool.version), |progress| {
+        Run::cargo(workspace.root())
+            .args(["install", "--locked", "--force", "--version", tool.version, tool.name, "--root"])
+            .args([workspace.local("tools")])
+            .arg_pair("--target-dir", &build)
+            // It runs for a second or two: what optimising it would take is never earned back.
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
+            .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "256")
+            .condensed(progress)
+    })?;
     fs::remove_dir_all(&build).map_err(Failure::file("remove", build))?;
     Ok(installed)
 }
@@ -127,52 +94,31 @@ pub(crate) fn tool(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
 fn version_of(program: &PathBuf) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    output
-        .status
-        .success()
-        .then(|| text.split_whitespace().nth(1).map(ToOwned::to_owned))
-        .flatten()
+    output.status.success().then(|| text.split_whitespace().nth(1).map(ToOwned::to_owned)).flatten()
 }
 
 fn require_python() -> Result<()> {
-    let remedy =
-        "the local stack needs Python 3.11 or newer with its venv module (Debian: python3-venv)";
+    let remedy = "the local stack needs Python 3.11 or newer with its venv module (Debian: python3-venv)";
     let script = "import sys, venv, ensurepip; print(sys.version_info[0], sys.version_info[1])";
     let output = Command::new("python3").args(["-c", script]).output();
-    let missing = || Failure::Missing {
-        program: "python3 with venv".to_owned(),
-        remedy,
-    };
+    let missing = || Failure::Missing { program: "python3 with venv".to_owned(), remedy };
     let output = output.map_err(|_| missing())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let numbers: Vec<u32> = text
-        .split_whitespace()
-        .filter_map(|word| word.parse().ok())
-        .collect();
+    let numbers: Vec<u32> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     match numbers.as_slice() {
         [major, minor] if (*major, *minor) >= PYTHON => Ok(()),
-        [major, minor] => Err(Failure::TooOld {
-            program: "python3",
-            seen: format!("{major}.{minor}"),
-            remedy,
-        }),
+        [major, minor] => Err(Failure::TooOld { program: "python3", seen: format!("{major}.{minor}"), remedy }),
         _ => Err(missing()),
     }
 }
 
 fn require_linker() -> Result<()> {
-    let found = Command::new("cc")
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success());
+    let found = Command::new("cc").arg("--version").output().is_ok_and(|output| output.status.success());
     if found {
         return Ok(());
     }
     let remedy = "a C compiler and linker are needed to build (Debian: gcc)";
-    Err(Failure::Missing {
-        program: "cc".to_owned(),
-        remedy,
-    })
+    Err(Failure::Missing { program: "cc".to_owned(), remedy })
 }
 
 #[cfg(test)]
@@ -183,10 +129,7 @@ mod tests {
     fn every_package_is_pinned() {
         let workspace = Workspace::of_this_crate().unwrap();
         let text = fs::read_to_string(workspace.file(REQUIREMENTS)).unwrap();
-        let packages: Vec<&str> = text
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .collect();
+        let packages: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         assert!(!packages.is_empty());
         for package in packages {
             assert!(package.contains("=="), "{package}");

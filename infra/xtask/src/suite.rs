@@ -32,11 +32,7 @@ struct Counts {
 /// Runs the suite; a step that fails ends it, since a dearer one would only repeat what it says.
 pub(crate) fn run(workspace: &Workspace, fast: bool) -> Result<()> {
     let mut tally = Tally::default();
-    let result = if fast {
-        fast_steps(workspace, &mut tally)
-    } else {
-        all_steps(workspace, &mut tally)
-    };
+    let result = if fast { fast_steps(workspace, &mut tally) } else { all_steps(workspace, &mut tally) };
     tally.print();
     result
 }
@@ -56,9 +52,7 @@ fn all_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     tally.step("set-up", || setup::everything(workspace))?;
     tally.step("template", || template(workspace))?;
     tally.step("documentation examples", || {
-        Run::cargo(workspace.root())
-            .args(["test", "--locked", "--workspace", "--doc", "--quiet"])
-            .shown()
+        Run::cargo(workspace.root()).args(["test", "--locked", "--workspace", "--doc", "--quiet"]).shown()
     })?;
     tally.tests("all tests", workspace, &nextest, &["--workspace"])?;
     tally.step("documentation", || {
@@ -72,9 +66,7 @@ fn all_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
 }
 
 fn format(workspace: &Workspace) -> Result<()> {
-    Run::cargo(workspace.root())
-        .args(["fmt", "--all", "--check"])
-        .shown()
+    Run::cargo(workspace.root()).args(["fmt", "--all", "--check"]).shown()
 }
 
 fn clippy(workspace: &Workspace, packages: &[&str]) -> Result<()> {
@@ -87,9 +79,7 @@ fn clippy(workspace: &Workspace, packages: &[&str]) -> Result<()> {
 
 fn template(workspace: &Workspace) -> Result<()> {
     step("cfn-lint infra/template.yaml", |progress| {
-        Run::new(workspace.venv_program("cfn-lint"), workspace.root())
-            .args(["infra/template.yaml"])
-            .condensed(progress)
+        Run::new(workspace.venv_program("cfn-lint"), workspace.root()).args(["infra/template.yaml"]).condensed(progress)
     })?;
     Ok(())
 }
@@ -98,9 +88,7 @@ fn template(workspace: &Workspace) -> Result<()> {
 /// touched, and can't be had without a network. `cargo deny check advisories` looks them up.
 fn dependencies(workspace: &Workspace) -> Result<()> {
     let deny = setup::tool(workspace, DENY)?;
-    Run::new(deny, workspace.root())
-        .args(["--locked", "check", "bans", "licenses", "sources"])
-        .shown()
+    Run::new(deny, workspace.root()).args(["--locked", "check", "bans", "licenses", "sources"]).shown()
 }
 
 impl Tally {
@@ -115,13 +103,7 @@ impl Tally {
         result
     }
 
-    fn tests(
-        &mut self,
-        name: &'static str,
-        workspace: &Workspace,
-        nextest: &Path,
-        packages: &[&str],
-    ) -> Result<()> {
+    fn tests(&mut self, name: &'static str, workspace: &Workspace, nextest: &Path, packages: &[&str]) -> Result<()> {
         let junit = workspace.target("nextest/ci/junit.xml");
         fs::remove_file(&junit).ok();
         let result = self.step(name, || {
@@ -130,19 +112,12 @@ impl Tally {
                 .args(packages)
                 .shown()
         });
-        if let Some(counts) = fs::read_to_string(&junit)
-            .ok()
-            .as_deref()
-            .and_then(Counts::of_junit)
-        {
+        if let Some(counts) = fs::read_to_string(&junit).ok().as_deref().and_then(Counts::of_junit) {
             // The pure tests are among all tests, which count them again.
             self.counts = counts;
         }
         match (&result, self.counts.passed) {
-            (Ok(()), 0) => Err(Failure::Refused {
-                what: name.to_owned(),
-                answer: "that no test was run".to_owned(),
-            }),
+            (Ok(()), 0) => Err(Failure::Refused { what: name.to_owned(), answer: "that no test was run".to_owned() }),
             _ => result,
         }
     }
@@ -150,26 +125,12 @@ impl Tally {
     fn print(&self) {
         say("");
         for (name, time) in &self.times {
-            let verdict = if self.failed.contains(name) {
-                "FAILED"
-            } else {
-                "ok"
-            };
-            say(format_args!(
-                "  {name:<26} {:>7.1} s  {verdict}",
-                time.as_secs_f32()
-            ));
+            let verdict = if self.failed.contains(name) { "FAILED" } else { "ok" };
+            say(format_args!("  {name:<26} {:>7.1} s  {verdict}", time.as_secs_f32()));
         }
         let total: Duration = self.times.iter().map(|(_, time)| *time).sum();
-        say(format_args!(
-            "  {:<26} {:>7.1} s",
-            "in all",
-            total.as_secs_f32()
-        ));
-        say(format_args!(
-            "{} passed, {} failed",
-            self.counts.passed, self.counts.failed
-        ));
+        say(format_args!("  {:<26} {:>7.1} s", "in all", total.as_secs_f32()));
+        say(format_args!("{} passed, {} failed", self.counts.passed, self.counts.failed));
     }
 }
 
@@ -183,10 +144,7 @@ impl Counts {
             rest.split_once('"')?.0.parse().ok()
         };
         let failed = number("failures")? + number("errors")?;
-        Some(Self {
-            passed: number("tests")?.checked_sub(failed)?,
-            failed,
-        })
+        Some(Self { passed: number("tests")?.checked_sub(failed)?, failed })
     }
 }
 
@@ -197,13 +155,7 @@ mod tests {
     #[test]
     fn junit_is_counted() {
         let xml = r#"<?xml version="1.0"?><testsuites name="run" tests="12" failures="2" errors="1" uuid="x">"#;
-        assert_eq!(
-            Counts::of_junit(xml),
-            Some(Counts {
-                passed: 9,
-                failed: 3
-            })
-        );
+        assert_eq!(Counts::of_junit(xml), Some(Counts { passed: 9, failed: 3 }));
         assert_eq!(Counts::of_junit("<html>"), None);
     }
 }

@@ -37,9 +37,7 @@ impl Workspace {
 
     /// A file that cargo builds.
     pub(crate) fn target(&self, path: &str) -> PathBuf {
-        std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| self.root.join("target"), PathBuf::from)
-            .join(path)
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from).join(path)
     }
 
     /// A program of the virtual environment.

@@ -106,7 +106,9 @@ impl RouteWriter for AppMesh {
             .mesh_name(route.mesh.as_str())
             .virtual_router_name(route.router.as_str())
             .route_name(route.route.as_str())
-            .set_mesh_owner(mesh_owner.as_ref().map(|owner| owner.as_str().to_owned()).or_else(|| self.owner(&route.mesh)))
+            .set_mesh_owner(
+                mesh_owner.as_ref().map(|owner| owner.as_str().to_owned()).or_else(|| self.owner(&route.mesh)),
+            )
             .client_token(client_token)
             // Required by the typed input, and replaced with the real one on the way out.
             .spec(RouteSpec::builder().build())
@@ -141,9 +143,9 @@ impl RouteWriter for AppMesh {
 
 /// Reads the body that was kept, with every member that it has.
 fn resource(kind: ResourceKind, kept: &KeepBody, what: impl Fn() -> String) -> Result<Resource, PortError> {
-    let unreadable = |why: String| PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {why}"));
+    let unreadable =
+        |why: String| PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {why}"));
     let body: Value = serde_json::from_slice(&kept.body()).map_err(|error| unreadable(error.to_string()))?;
-    Resource::read(kind, &body).map_err(|violations| {
-        unreadable(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-    })
+    Resource::read(kind, &body)
+        .map_err(|violations| unreadable(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }

@@ -50,7 +50,8 @@ impl CloudWatch {
                 alarms.push(alarm::composite(&found));
             }
         }
-        let unreadable = |error| PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {error}"));
+        let unreadable =
+            |error| PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {error}"));
         alarms.into_iter().collect::<Result<_, _>>().map_err(unreadable)
     }
 }
@@ -83,7 +84,9 @@ impl AlarmReader for CloudWatch {
     async fn data_points(&self, alarm: &Alarm, from: Timestamp, until: Timestamp) -> Result<u32, PortError> {
         let what = || format!("count data points of alarm {}", alarm.name);
         let queries = match &alarm.source {
-            AlarmSource::Metric(queries) => query::counted(queries).map_err(|why| PortError::new(what(), PortErrorKind::Other, why))?,
+            AlarmSource::Metric(queries) => {
+                query::counted(queries).map_err(|why| PortError::new(what(), PortErrorKind::Other, why))?
+            }
             AlarmSource::Composite(_) => return Ok(0),
             AlarmSource::Unreadable(why) => return Err(PortError::new(what(), PortErrorKind::Other, why.clone())),
         };

@@ -55,6 +55,7 @@ impl PolicySource for PolicyObject {
         let answer = call(what, request.send()).await?;
         let cut = |why: String| PortError::new(what(), PortErrorKind::Unavailable, why);
         let body = within_deadline(what, answer.body.collect()).await?.map_err(|error| cut(error.to_string()))?;
-        String::from_utf8(body.to_vec()).map_err(|_| PortError::new(what(), PortErrorKind::Other, "it is not UTF-8 text"))
+        String::from_utf8(body.to_vec())
+            .map_err(|_| PortError::new(what(), PortErrorKind::Other, "it is not UTF-8 text"))
     }
 }

@@ -35,7 +35,8 @@ impl Notifier for Topic {
             Urgency::Note => "note",
         };
         // Subscriptions filter by it, so that only pages wake somebody.
-        let urgency = MessageAttributeValue::builder().data_type("String").string_value(urgency).build().map_err(unfit)?;
+        let urgency =
+            MessageAttributeValue::builder().data_type("String").string_value(urgency).build().map_err(unfit)?;
         let request = self
             .client
             .client()
@@ -56,7 +57,8 @@ fn subject(text: &str) -> String {
         _ if character.is_whitespace() => ' ',
         _ => '?',
     };
-    let subject: String = text.chars().map(printable).collect::<String>().trim().chars().take(LONGEST_SUBJECT).collect();
+    let subject: String =
+        text.chars().map(printable).collect::<String>().trim().chars().take(LONGEST_SUBJECT).collect();
     if subject.is_empty() { "Meshwarden".to_owned() } else { subject }
 }
 

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use ports::{
-    Admission, Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Note, PortError, PortErrorKind, Refusal,
-    StateKey, StateStore, StateView, StoreOutcome,
+    Admission, Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Note, PortError,
+    PortErrorKind, Refusal, StateKey, StateStore, StateView, StoreOutcome,
 };
 
 use crate::call::call;
@@ -169,7 +169,8 @@ impl StateStore for StateTable {
     async fn set_kill_switch(&self, switch: Option<&KillSwitch>) -> Result<(), PortError> {
         let what = || "turn the kill switch".to_owned();
         if let Some(switch) = switch {
-            let request = self.client.put_item().table_name(&self.table).set_item(Some(items::kill_switch_item(switch)));
+            let request =
+                self.client.put_item().table_name(&self.table).set_item(Some(items::kill_switch_item(switch)));
             call(what, request.send()).await.map(drop)
         } else {
             let request = self.client.delete_item().table_name(&self.table).set_key(Some(items::kill_switch_key()));

@@ -70,7 +70,11 @@ fn read<T>(
 /// The naming rules of `CreateTable`.
 fn table(given: String) -> Result<String, Problem> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    if (3..=255).contains(&given.len()) && given.bytes().all(allowed) { Ok(given) } else { Err(Problem::Table { given }) }
+    if (3..=255).contains(&given.len()) && given.bytes().all(allowed) {
+        Ok(given)
+    } else {
+        Err(Problem::Table { given })
+    }
 }
 
 /// The naming rules of `PutEvents`' `EventBusName`, which may also be an ARN.
@@ -105,7 +109,8 @@ mod tests {
     use super::*;
 
     fn config(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let found = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let found =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         Config::from_env(found)
     }
 

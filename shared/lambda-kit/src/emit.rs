@@ -199,7 +199,8 @@ mod tests {
         ] {
             assert_eq!(line[metric], expected, "{metric}");
         }
-        let by_reason: Vec<_> = lines.iter().filter_map(|line| Some((line.get("Reason")?, &line["Decisions"]))).collect();
+        let by_reason: Vec<_> =
+            lines.iter().filter_map(|line| Some((line.get("Reason")?, &line["Decisions"]))).collect();
         assert_eq!(by_reason, [(&json!("InsideCooldown"), &json!(2)), (&json!("NoRoute"), &json!(1))]);
     }
 }

@@ -89,8 +89,10 @@ impl Invocation<'_> {
         let began = Instant::now();
         let deliveries = wake::parse(event);
         let wake: Vec<Payload> = deliveries.iter().map(|delivery| delivery.payload.clone()).collect();
-        let (unusable, usable): (Vec<_>, Vec<_>) =
-            deliveries.into_iter().map(|delivery| (Decision::on_unusable(&delivery), delivery)).partition(|(d, _)| d.is_some());
+        let (unusable, usable): (Vec<_>, Vec<_>) = deliveries
+            .into_iter()
+            .map(|delivery| (Decision::on_unusable(&delivery), delivery))
+            .partition(|(d, _)| d.is_some());
         let usable: Vec<Delivery> = usable.into_iter().map(|(_, delivery)| delivery).collect();
         let outcome = if usable.is_empty() {
             Ok(Report::of(Vec::new()))

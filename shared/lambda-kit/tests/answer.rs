@@ -51,15 +51,15 @@ fn shifted() -> Report {
     }])
 }
 
-async fn answer(event: &Value, outcome: fn() -> Result<Report, Retry>) -> (Result<Value, String>, Vec<Delivery>, String) {
+async fn answer(
+    event: &Value,
+    outcome: fn() -> Result<Report, Retry>,
+) -> (Result<Value, String>, Vec<Delivery>, String) {
     let handler = Scripted { outcome, given: Mutex::default() };
     let lines = Lines::default();
     let emitter = Emitter::to(lines.clone());
-    let invocation = Invocation {
-        function: "route-failover",
-        request_id: "r-1",
-        deadline: Deadline::after(Duration::from_secs(3)),
-    };
+    let invocation =
+        Invocation { function: "route-failover", request_id: "r-1", deadline: Deadline::after(Duration::from_secs(3)) };
     let answer = invocation.answer(&handler, &emitter, event).await.map_err(|error| error.to_string());
     let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     (answer, handler.given.into_inner().unwrap(), lines)

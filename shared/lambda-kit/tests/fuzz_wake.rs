@@ -6,8 +6,24 @@ use serde_json::{Value, json};
 
 /// Pieces that events are made of: random bytes alone would hardly ever be an event.
 const PIECES: [&str; 18] = [
-    "detail-type", "detail", "source", "Records", "Sns", "Message", "body", "eventSource", "aws:sqs", "AlarmName",
-    "NewStateValue", "alarmData", "alarmName", "state", "value", "CloudWatch Alarm State Change", "Type", "Notification",
+    "detail-type",
+    "detail",
+    "source",
+    "Records",
+    "Sns",
+    "Message",
+    "body",
+    "eventSource",
+    "aws:sqs",
+    "AlarmName",
+    "NewStateValue",
+    "alarmData",
+    "alarmName",
+    "state",
+    "value",
+    "CloudWatch Alarm State Change",
+    "Type",
+    "Notification",
 ];
 
 #[test]
@@ -38,7 +54,9 @@ fn tree(bytes: &mut impl Iterator<Item = u8>, depth: u8) -> Value {
             1 | 2 => json!(piece(byte / 6)),
             3 => (0..byte % 4).map(|_| tree(bytes, depth + 1)).collect(),
             4 => json!(tree(bytes, depth + 1).to_string()),
-            _ => Value::Object((0..=byte % 5).map(|_| (piece(bytes.next().unwrap_or(0)).into(), tree(bytes, depth + 1))).collect()),
+            _ => Value::Object(
+                (0..=byte % 5).map(|_| (piece(bytes.next().unwrap_or(0)).into(), tree(bytes, depth + 1))).collect(),
+            ),
         },
     }
 }

@@ -200,12 +200,7 @@ pub fn rule_children(rule: &str) -> Result<Vec<AlarmName>, RuleError> {
             Token::Comma => {}
             Token::Word { text, quoted } => {
                 let calls = !quoted && tokens.peek() == Some(&Token::Open);
-                if calls
-                    && matches!(
-                        text.as_str(),
-                        "ALARM" | "OK" | "INSUFFICIENT_DATA" | "AT_LEAST"
-                    )
-                {
+                if calls && matches!(text.as_str(), "ALARM" | "OK" | "INSUFFICIENT_DATA" | "AT_LEAST") {
                     expects_names = true;
                 } else if !lists.is_empty() {
                     push_child(&mut children, &text, quoted)?;
@@ -213,11 +208,7 @@ pub fn rule_children(rule: &str) -> Result<Vec<AlarmName>, RuleError> {
             }
         }
     }
-    if depth == 0 {
-        Ok(children)
-    } else {
-        Err(RuleError::Unbalanced)
-    }
+    if depth == 0 { Ok(children) } else { Err(RuleError::Unbalanced) }
 }
 
 /// Why a composite alarm's rule could not be read.
@@ -267,15 +258,12 @@ fn tokens(rule: &str) -> Result<Vec<Token>, RuleError> {
             blank if blank.is_whitespace() => {}
             first => {
                 let mut text = String::from(first);
-                while let Some((_, next)) = characters.next_if(|(_, next)| {
-                    !matches!(next, '(' | ')' | ',' | '"' | '\'') && !next.is_whitespace()
-                }) {
+                while let Some((_, next)) = characters
+                    .next_if(|(_, next)| !matches!(next, '(' | ')' | ',' | '"' | '\'') && !next.is_whitespace())
+                {
                     text.push(next);
                 }
-                tokens.push(Token::Word {
-                    text,
-                    quoted: false,
-                });
+                tokens.push(Token::Word { text, quoted: false });
             }
         }
     }
@@ -286,10 +274,7 @@ fn push_child(children: &mut Vec<AlarmName>, text: &str, quoted: bool) -> Result
     // AT_LEAST's count ("2", "50%") and its state word stand beside the list, unquoted.
     let is_argument = !quoted
         && (matches!(text, "ALARM" | "OK" | "INSUFFICIENT_DATA" | "NOT")
-            || text
-                .trim_end_matches('%')
-                .chars()
-                .all(|digit| digit.is_ascii_digit()));
+            || text.trim_end_matches('%').chars().all(|digit| digit.is_ascii_digit()));
     if is_argument {
         return Ok(());
     }
@@ -308,27 +293,14 @@ mod tests {
     fn children_of_a_composite_rule() {
         for (rule, expected) in [
             ("ALARM(recs-5xx)", vec!["recs-5xx"]),
-            (
-                "ALARM(\"recs 5xx\") OR ALARM('cart-5xx')",
-                vec!["recs 5xx", "cart-5xx"],
-            ),
-            (
-                "(ALARM(a) AND NOT OK(b)) OR INSUFFICIENT_DATA(a)",
-                vec!["a", "b"],
-            ),
-            (
-                "ALARM(arn:aws:cloudwatch:us-east-1:123456789012:alarm:recs-5xx)",
-                vec!["recs-5xx"],
-            ),
+            ("ALARM(\"recs 5xx\") OR ALARM('cart-5xx')", vec!["recs 5xx", "cart-5xx"]),
+            ("(ALARM(a) AND NOT OK(b)) OR INSUFFICIENT_DATA(a)", vec!["a", "b"]),
+            ("ALARM(arn:aws:cloudwatch:us-east-1:123456789012:alarm:recs-5xx)", vec!["recs-5xx"]),
             ("AT_LEAST(2, ALARM, (a, b, \"c\"))", vec!["a", "b", "c"]),
             ("AT_LEAST(50%, NOT ALARM, (a, \"2\"))", vec!["a", "2"]),
             ("TRUE AND NOT FALSE", vec![]),
         ] {
-            let names: Vec<_> = rule_children(rule)
-                .unwrap()
-                .iter()
-                .map(|name| name.to_string())
-                .collect();
+            let names: Vec<_> = rule_children(rule).unwrap().iter().map(|name| name.to_string()).collect();
             assert_eq!(names, expected, "{rule}");
         }
     }
@@ -337,14 +309,8 @@ mod tests {
     fn broken_rules_are_refused() {
         assert_eq!(rule_children("ALARM(a"), Err(RuleError::Unbalanced));
         assert_eq!(rule_children("ALARM(a))"), Err(RuleError::Unbalanced));
-        assert_eq!(
-            rule_children("ALARM(\"a)"),
-            Err(RuleError::OpenQuote { at: 6 })
-        );
-        assert_eq!(
-            rule_children("ALARM(\"\")"),
-            Err(RuleError::Name(AlarmNameError::Empty))
-        );
+        assert_eq!(rule_children("ALARM(\"a)"), Err(RuleError::OpenQuote { at: 6 }));
+        assert_eq!(rule_children("ALARM(\"\")"), Err(RuleError::Name(AlarmNameError::Empty)));
     }
 
     #[test]

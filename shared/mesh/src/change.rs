@@ -40,9 +40,7 @@ impl Change {
     pub fn apply(&self, mesh: &mut Mesh) -> Result<(), ChangeError> {
         match self {
             Self::SetRouteWeights { route, .. } => {
-                let spec = mesh.route_mut(route).ok_or_else(|| ChangeError::NoRoute {
-                    route: route.clone(),
-                })?;
+                let spec = mesh.route_mut(route).ok_or_else(|| ChangeError::NoRoute { route: route.clone() })?;
                 self.apply_to_spec(spec)
             }
         }
@@ -66,26 +64,12 @@ impl fmt::Display for Change {
     }
 }
 
-fn set_weights(
-    route: &RouteId,
-    spec: &mut RouteSpec,
-    split: &WeightSplit,
-) -> Result<(), ChangeError> {
-    let current = spec.split().ok_or_else(|| ChangeError::UnknownRouteKind {
-        route: route.clone(),
-    })?;
+fn set_weights(route: &RouteId, spec: &mut RouteSpec, split: &WeightSplit) -> Result<(), ChangeError> {
+    let current = spec.split().ok_or_else(|| ChangeError::UnknownRouteKind { route: route.clone() })?;
     if !current.same_targets(split) {
-        return Err(ChangeError::TargetsDiffer {
-            route: route.clone(),
-            current,
-            given: split.clone(),
-        });
+        return Err(ChangeError::TargetsDiffer { route: route.clone(), current, given: split.clone() });
     }
-    let entries = spec
-        .rule
-        .action_mut()
-        .into_iter()
-        .flat_map(|action| &mut action.weighted_targets);
+    let entries = spec.rule.action_mut().into_iter().flat_map(|action| &mut action.weighted_targets);
     for (entry, target) in entries.zip(split.targets()) {
         entry.weight = target.weight;
     }
@@ -137,44 +121,34 @@ mod tests {
 
     fn split(weights: [u8; 2]) -> WeightSplit {
         let [one, two] = weights;
-        serde_json::from_value(json!([{"virtualNode": "v1", "weight": one, "port": 80}, {"virtualNode": "v2", "weight": two}]))
-            .unwrap()
+        serde_json::from_value(
+            json!([{"virtualNode": "v1", "weight": one, "port": 80}, {"virtualNode": "v2", "weight": two}]),
+        )
+        .unwrap()
     }
 
     /// A route of each kind with all that its kind has, and members that nobody knows yet at every level.
     fn routes() -> Vec<(&'static str, Value)> {
-        let targets = json!([{"virtualNode": "v1", "weight": 100, "port": 80, "zone": "a"}, {"virtualNode": "v2", "weight": 0}]);
+        let targets =
+            json!([{"virtualNode": "v1", "weight": 100, "port": 80, "zone": "a"}, {"virtualNode": "v2", "weight": 0}]);
         let action = json!({"weightedTargets": targets, "mirror": {"virtualNode": "v3"}});
         let headers = json!([{"name": "X-Canary", "invert": false, "match": {"range": {"start": -1, "end": 9}}}]);
         let retry = json!({"maxRetries": 0, "perRetryTimeout": {"unit": "ms", "value": 250_000}, "httpRetryEvents": ["gateway-error"], "budget": 3});
-        let timeout =
-            json!({"idle": {"unit": "s", "value": 0}, "perRequest": {"unit": "s", "value": 15}});
+        let timeout = json!({"idle": {"unit": "s", "value": 0}, "perRequest": {"unit": "s", "value": 15}});
         let http = json!({"action": action, "match": {"prefix": "/", "headers": headers, "cookie": "c"}, "retryPolicy": retry, "timeout": timeout});
         let grpc = json!({"action": action, "match": {"serviceName": "s", "metadata": [{"name": "m"}]}, "retryPolicy": retry, "timeout": timeout});
         let tcp = json!({"action": action, "match": {"port": 80}, "timeout": {"idle": {}}});
-        [
-            ("httpRoute", http.clone()),
-            ("http2Route", http),
-            ("grpcRoute", grpc),
-            ("tcpRoute", tcp),
-        ]
-        .map(|(kind, rule)| (kind, json!({kind: rule, "priority": 0, "owner": "team"})))
-        .into()
+        [("httpRoute", http.clone()), ("http2Route", http), ("grpcRoute", grpc), ("tcpRoute", tcp)]
+            .map(|(kind, rule)| (kind, json!({kind: rule, "priority": 0, "owner": "team"})))
+            .into()
     }
 
     #[test]
     fn weights_change_and_nothing_else_on_all_four_kinds() {
         for (kind, before) in routes() {
             let mut mesh = Mesh::new("shop".parse().unwrap());
-            mesh.insert(
-                id().into(),
-                Spec::read(ResourceKind::Route, &before).unwrap(),
-            )
-            .unwrap();
-            let change = Change::SetRouteWeights {
-                route: id(),
-                split: split([5, 95]),
-            };
+            mesh.insert(id().into(), Spec::read(ResourceKind::Route, &before).unwrap()).unwrap();
+            let change = Change::SetRouteWeights { route: id(), split: split([5, 95]) };
             change.apply(&mut mesh).unwrap();
 
             let after = mesh.route(&id()).unwrap().to_json();
@@ -182,10 +156,7 @@ mod tests {
             expected[kind]["action"]["weightedTargets"][0]["weight"] = json!(5);
             expected[kind]["action"]["weightedTargets"][1]["weight"] = json!(95);
             assert_eq!(after, expected);
-            let paths: Vec<String> = diff(&before, &after)
-                .into_iter()
-                .map(|difference| difference.path)
-                .collect();
+            let paths: Vec<String> = diff(&before, &after).into_iter().map(|difference| difference.path).collect();
             let weight = |index| format!("spec.{kind}.action.weightedTargets[{index}].weight");
             assert_eq!(paths, [weight(0), weight(1)]);
         }
@@ -195,64 +166,38 @@ mod tests {
     fn what_can_not_be_changed_is_left_alone() {
         let (_, spec) = routes().swap_remove(0);
         let mut mesh = Mesh::new("shop".parse().unwrap());
-        mesh.insert(id().into(), Spec::read(ResourceKind::Route, &spec).unwrap())
-            .unwrap();
+        mesh.insert(id().into(), Spec::read(ResourceKind::Route, &spec).unwrap()).unwrap();
         let unknown = RouteId::parse("shop/recs/new-kind").unwrap();
-        mesh.insert(
-            unknown.clone().into(),
-            Spec::read(ResourceKind::Route, &json!({"quicRoute": {}})).unwrap(),
+        mesh.insert(unknown.clone().into(), Spec::read(ResourceKind::Route, &json!({"quicRoute": {}})).unwrap())
+            .unwrap();
+        let before = mesh.clone();
+        let swapped: WeightSplit = serde_json::from_value(
+            json!([{"virtualNode": "v2", "weight": 1}, {"virtualNode": "v1", "weight": 1, "port": 80}]),
         )
         .unwrap();
-        let before = mesh.clone();
-        let swapped: WeightSplit = serde_json::from_value(json!([{"virtualNode": "v2", "weight": 1}, {"virtualNode": "v1", "weight": 1, "port": 80}])).unwrap();
         let elsewhere = RouteId::parse("other/recs/all").unwrap();
         let table = [
-            (
-                elsewhere.clone(),
-                split([1, 1]),
-                ChangeError::NoRoute { route: elsewhere },
-            ),
-            (
-                unknown.clone(),
-                split([1, 1]),
-                ChangeError::UnknownRouteKind { route: unknown },
-            ),
+            (elsewhere.clone(), split([1, 1]), ChangeError::NoRoute { route: elsewhere }),
+            (unknown.clone(), split([1, 1]), ChangeError::UnknownRouteKind { route: unknown }),
             (
                 id(),
                 swapped.clone(),
-                ChangeError::TargetsDiffer {
-                    route: id(),
-                    current: split([100, 0]),
-                    given: swapped,
-                },
+                ChangeError::TargetsDiffer { route: id(), current: split([100, 0]), given: swapped },
             ),
         ];
         for (route, split, error) in table {
-            assert_eq!(
-                Change::SetRouteWeights { route, split }.apply(&mut mesh),
-                Err(error)
-            );
+            assert_eq!(Change::SetRouteWeights { route, split }.apply(&mut mesh), Err(error));
             assert_eq!(mesh, before);
         }
     }
 
     #[test]
     fn a_change_is_data() {
-        let change = Change::SetRouteWeights {
-            route: id(),
-            split: split([5, 95]),
-        };
-        let json =
-            json!({"change": "setRouteWeights", "route": "shop/recs/all", "split": split([5, 95])});
+        let change = Change::SetRouteWeights { route: id(), split: split([5, 95]) };
+        let json = json!({"change": "setRouteWeights", "route": "shop/recs/all", "split": split([5, 95])});
         assert_eq!(serde_json::to_value(&change).unwrap(), json);
         assert_eq!(serde_json::from_value::<Change>(json).unwrap(), change);
-        assert_eq!(
-            change.to_string(),
-            "set the weights of route shop/recs/all to v1@80:5 v2:95"
-        );
-        assert_eq!(
-            change.resource().to_string(),
-            "mesh/shop/virtualRouter/recs/route/all"
-        );
+        assert_eq!(change.to_string(), "set the weights of route shop/recs/all to v1@80:5 v2:95");
+        assert_eq!(change.resource().to_string(), "mesh/shop/virtualRouter/recs/route/all");
     }
 }

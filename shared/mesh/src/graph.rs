@@ -19,13 +19,13 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::name::{
-    GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName,
-    VirtualNodeName, VirtualRouterName, VirtualServiceName,
+    GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName, VirtualNodeName,
+    VirtualRouterName, VirtualServiceName,
 };
 use crate::resource::Resource;
 use crate::spec::{
-    GatewayRouteSpec, MeshSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec,
-    VirtualRouterSpec, VirtualServiceSpec,
+    GatewayRouteSpec, MeshSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
+    VirtualServiceSpec,
 };
 
 pub use dangling::{Dangling, dangling};
@@ -85,10 +85,7 @@ impl Mesh {
     /// Adds or replaces a resource, in any order: a route may come before its router.
     pub fn insert(&mut self, path: ResourcePath, spec: impl Into<Spec>) -> Result<(), InsertError> {
         if *path.mesh() != self.name {
-            return Err(InsertError::OtherMesh {
-                mesh: self.name.clone(),
-                path,
-            });
+            return Err(InsertError::OtherMesh { mesh: self.name.clone(), path });
         }
         match (path, spec.into()) {
             (ResourcePath::Mesh(_), Spec::Mesh(spec)) => self.spec = Some(spec),
@@ -105,24 +102,13 @@ impl Mesh {
                 self.gateways.entry(name).or_default().spec = Some(spec);
             }
             (ResourcePath::Route(id), Spec::Route(spec)) => {
-                self.routers
-                    .entry(id.router)
-                    .or_default()
-                    .routes
-                    .insert(id.route, spec);
+                self.routers.entry(id.router).or_default().routes.insert(id.route, spec);
             }
             (ResourcePath::GatewayRoute(_, gateway, name), Spec::GatewayRoute(spec)) => {
-                self.gateways
-                    .entry(gateway)
-                    .or_default()
-                    .routes
-                    .insert(name, spec);
+                self.gateways.entry(gateway).or_default().routes.insert(name, spec);
             }
             (path, spec) => {
-                return Err(InsertError::OtherKind {
-                    path,
-                    kind: spec.kind(),
-                });
+                return Err(InsertError::OtherKind { path, kind: spec.kind() });
             }
         }
         Ok(())
@@ -152,13 +138,9 @@ impl Mesh {
 
     /// Every route with its id, in the order of the ids.
     pub fn routes(&self) -> impl Iterator<Item = (RouteId, &RouteSpec)> {
-        self.routers
-            .iter()
-            .flat_map(|(router, Router { routes, .. })| {
-                routes
-                    .iter()
-                    .map(|(name, spec)| (self.route_id(router, name), spec))
-            })
+        self.routers.iter().flat_map(|(router, Router { routes, .. })| {
+            routes.iter().map(|(name, spec)| (self.route_id(router, name), spec))
+        })
     }
 
     /// The id of a route in this mesh.
@@ -170,14 +152,8 @@ impl Mesh {
     /// The routes that have a node as target, at whatever weight.
     pub fn routes_to(&self, node: &VirtualNodeName) -> impl Iterator<Item = (RouteId, &RouteSpec)> {
         self.routes().filter(move |(_, route)| {
-            let targets = route
-                .rule
-                .action()
-                .into_iter()
-                .flat_map(|action| &action.weighted_targets);
-            targets
-                .into_iter()
-                .any(|target| target.virtual_node == *node)
+            let targets = route.rule.action().into_iter().flat_map(|action| &action.weighted_targets);
+            targets.into_iter().any(|target| target.virtual_node == *node)
         })
     }
 
@@ -186,49 +162,37 @@ impl Mesh {
     pub fn resources(&self) -> Vec<(ResourcePath, Spec)> {
         let mesh = || self.name.clone();
         let mut all = Vec::new();
+        all.extend(self.spec.iter().map(|spec| (ResourcePath::Mesh(mesh()), Spec::from(spec.clone()))));
         all.extend(
-            self.spec
+            self.nodes
                 .iter()
-                .map(|spec| (ResourcePath::Mesh(mesh()), Spec::from(spec.clone()))),
+                .map(|(name, spec)| (ResourcePath::VirtualNode(mesh(), name.clone()), Spec::from(spec.clone()))),
         );
-        all.extend(self.nodes.iter().map(|(name, spec)| {
-            (
-                ResourcePath::VirtualNode(mesh(), name.clone()),
-                Spec::from(spec.clone()),
-            )
-        }));
         for (gateway, Gateway { spec, routes }) in &self.gateways {
-            all.extend(spec.iter().map(|spec| {
-                (
-                    ResourcePath::VirtualGateway(mesh(), gateway.clone()),
-                    Spec::from(spec.clone()),
-                )
-            }));
+            all.extend(
+                spec.iter()
+                    .map(|spec| (ResourcePath::VirtualGateway(mesh(), gateway.clone()), Spec::from(spec.clone()))),
+            );
             all.extend(routes.iter().map(|(name, spec)| {
                 let path = ResourcePath::GatewayRoute(mesh(), gateway.clone(), name.clone());
                 (path, Spec::from(spec.clone()))
             }));
         }
         for (router, Router { spec, routes }) in &self.routers {
-            all.extend(spec.iter().map(|spec| {
-                (
-                    ResourcePath::VirtualRouter(mesh(), router.clone()),
-                    Spec::from(spec.clone()),
-                )
-            }));
-            all.extend(routes.iter().map(|(name, spec)| {
-                (
-                    ResourcePath::Route(self.route_id(router, name)),
-                    Spec::from(spec.clone()),
-                )
-            }));
+            all.extend(
+                spec.iter().map(|spec| (ResourcePath::VirtualRouter(mesh(), router.clone()), Spec::from(spec.clone()))),
+            );
+            all.extend(
+                routes
+                    .iter()
+                    .map(|(name, spec)| (ResourcePath::Route(self.route_id(router, name)), Spec::from(spec.clone()))),
+            );
         }
-        all.extend(self.services.iter().map(|(name, spec)| {
-            (
-                ResourcePath::VirtualService(mesh(), name.clone()),
-                Spec::from(spec.clone()),
-            )
-        }));
+        all.extend(
+            self.services
+                .iter()
+                .map(|(name, spec)| (ResourcePath::VirtualService(mesh(), name.clone()), Spec::from(spec.clone()))),
+        );
         all
     }
 }

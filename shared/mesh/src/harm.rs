@@ -22,11 +22,7 @@ use crate::weights::WeightSplit;
 
 /// Something that a change would break.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "harm",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "harm", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Harm {
     /// A route that sent traffic to nodes that exist sends none to any.
     RouteDrained {
@@ -104,62 +100,27 @@ impl Harm {
 impl fmt::Display for Harm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::RouteDrained {
-                route,
-                after: Some(after),
-            } => {
-                write!(
-                    f,
-                    "route {route} would send no traffic to any node that exists: {after}"
-                )
+            Self::RouteDrained { route, after: Some(after) } => {
+                write!(f, "route {route} would send no traffic to any node that exists: {after}")
             }
             Self::RouteDrained { route, after: None } => write!(f, "route {route} would be gone"),
-            Self::DanglingReference {
-                route,
-                virtual_node,
-            } => {
-                write!(
-                    f,
-                    "route {route} would send traffic to virtual node {virtual_node}, which doesn't exist"
-                )
+            Self::DanglingReference { route, virtual_node } => {
+                write!(f, "route {route} would send traffic to virtual node {virtual_node}, which doesn't exist")
             }
-            Self::MissingListenerPort {
-                route,
-                virtual_node,
-                port,
-                listeners,
-            } => {
-                write!(
-                    f,
-                    "route {route} would send traffic to virtual node {virtual_node}"
-                )?;
+            Self::MissingListenerPort { route, virtual_node, port, listeners } => {
+                write!(f, "route {route} would send traffic to virtual node {virtual_node}")?;
                 match port {
                     Some(port) => write!(f, " on port {port}, where it doesn't listen")?,
                     None => write!(f, " without naming a port")?,
                 }
                 write!(f, "; it listens on {}", list(listeners))
             }
-            Self::ProtocolMismatch {
-                route,
-                kind,
-                virtual_node,
-                protocol,
-            } => {
-                write!(
-                    f,
-                    "{kind} {route} would send traffic to virtual node {virtual_node}, "
-                )?;
+            Self::ProtocolMismatch { route, kind, virtual_node, protocol } => {
+                write!(f, "{kind} {route} would send traffic to virtual node {virtual_node}, ")?;
                 write!(f, "whose listener speaks {protocol}")
             }
-            Self::TlsLost {
-                route,
-                virtual_node,
-                from,
-            } => {
-                write!(
-                    f,
-                    "route {route} would send traffic to virtual node {virtual_node} in plain text "
-                )?;
+            Self::TlsLost { route, virtual_node, from } => {
+                write!(f, "route {route} would send traffic to virtual node {virtual_node} in plain text ")?;
                 write!(f, "that went to {} by TLS", list(from))
             }
         }
@@ -170,21 +131,13 @@ fn list<T: fmt::Display>(items: &[T]) -> String {
     if items.is_empty() {
         return "nothing".to_owned();
     }
-    items
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The harms that a change would create on some routes, in their order. `before` and `after` must hold the targets of
 /// the routes; what is not in them doesn't exist.
 #[must_use]
-pub fn harms<'r>(
-    before: &Mesh,
-    after: &Mesh,
-    routes: impl IntoIterator<Item = &'r RouteId>,
-) -> Vec<Harm> {
+pub fn harms<'r>(before: &Mesh, after: &Mesh, routes: impl IntoIterator<Item = &'r RouteId>) -> Vec<Harm> {
     let mut found = Vec::new();
     for route in routes {
         // Without traffic before there is none to be harmed; a kind that isn't known can't be judged.
@@ -192,40 +145,23 @@ pub fn harms<'r>(
             continue;
         };
         let Some(spec) = after.route(route) else {
-            found.extend(reaches_a_node(&was).then(|| Harm::RouteDrained {
-                route: route.clone(),
-                after: None,
-            }));
+            found.extend(reaches_a_node(&was).then(|| Harm::RouteDrained { route: route.clone(), after: None }));
             continue;
         };
         let Some(will) = flows(after, route) else {
             continue;
         };
         if reaches_a_node(&was) && !reaches_a_node(&will) {
-            found.push(Harm::RouteDrained {
-                route: route.clone(),
-                after: spec.split(),
-            });
+            found.push(Harm::RouteDrained { route: route.clone(), after: spec.split() });
         }
-        let shift = Shift {
-            route,
-            rule: &spec.rule,
-            before: &was,
-            after: &will,
-        };
-        found.extend(
-            will.iter()
-                .filter(|flow| flow.weight > 0)
-                .filter_map(|flow| shift.harm(flow)),
-        );
+        let shift = Shift { route, rule: &spec.rule, before: &was, after: &will };
+        found.extend(will.iter().filter(|flow| flow.weight > 0).filter_map(|flow| shift.harm(flow)));
     }
     found
 }
 
 fn reaches_a_node(flows: &[Flow<'_>]) -> bool {
-    flows
-        .iter()
-        .any(|flow| flow.weight > 0 && flow.landing != Landing::NoNode)
+    flows.iter().any(|flow| flow.weight > 0 && flow.landing != Landing::NoNode)
 }
 
 /// A route's change, seen from one of its targets at a time.
@@ -243,46 +179,23 @@ impl Shift<'_> {
         match flow.landing {
             Landing::NoNode => self
                 .is_new(flow, |was| was.landing != Landing::NoNode)
-                .then_some(Harm::DanglingReference {
-                    route,
-                    virtual_node,
-                }),
+                .then_some(Harm::DanglingReference { route, virtual_node }),
             Landing::NoListener(node) | Landing::Ambiguous(node) => {
-                let listeners = node
-                    .listeners()
-                    .iter()
-                    .map(|listener| listener.port_mapping.port)
-                    .collect();
+                let listeners = node.listeners().iter().map(|listener| listener.port_mapping.port).collect();
                 self.is_new(flow, |was| matches!(was.landing, Landing::Listener(_)))
-                    .then_some(Harm::MissingListenerPort {
-                        route,
-                        virtual_node,
-                        port: flow.port,
-                        listeners,
-                    })
+                    .then_some(Harm::MissingListenerPort { route, virtual_node, port: flow.port, listeners })
             }
             Landing::Listener(listener) if !understands(listener, self.rule) => {
                 let kind = self.rule.member().unwrap_or_default().to_owned();
                 let protocol = listener.port_mapping.protocol.clone();
-                self.is_new(flow, |was| {
-                    lands_where(was, |listener| understands(listener, self.rule))
-                })
-                .then_some(Harm::ProtocolMismatch {
-                    route,
-                    kind,
-                    virtual_node,
-                    protocol,
-                })
+                self.is_new(flow, |was| lands_where(was, |listener| understands(listener, self.rule)))
+                    .then_some(Harm::ProtocolMismatch { route, kind, virtual_node, protocol })
             }
             Landing::Listener(listener) if !has_tls(listener) => {
                 let from = self.sources(flow).filter(|was| lands_where(was, has_tls));
                 let from: Vec<_> = from.map(|was| was.virtual_node.clone()).collect();
                 (self.grows_or_worsens(flow, |was| lands_where(was, has_tls)) && !from.is_empty())
-                    .then_some(Harm::TlsLost {
-                        route,
-                        virtual_node,
-                        from,
-                    })
+                    .then_some(Harm::TlsLost { route, virtual_node, from })
             }
             Landing::Listener(_) => None,
         }
@@ -305,15 +218,9 @@ impl Shift<'_> {
 
     /// Where the traffic of a target comes from: from itself, and from those that lose a part of theirs.
     fn sources<'s>(&'s self, flow: &'s Flow<'s>) -> impl Iterator<Item = &'s Flow<'s>> {
-        let loses = |was: &Flow<'_>| {
-            self.after
-                .iter()
-                .find(|will| will.same_target(was))
-                .is_none_or(|will| was.exceeds(will))
-        };
-        self.before
-            .iter()
-            .filter(move |was| was.weight > 0 && (was.same_target(flow) || loses(was)))
+        let loses =
+            |was: &Flow<'_>| self.after.iter().find(|will| will.same_target(was)).is_none_or(|will| was.exceeds(will));
+        self.before.iter().filter(move |was| was.weight > 0 && (was.same_target(flow) || loses(was)))
     }
 }
 

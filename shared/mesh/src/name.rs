@@ -166,11 +166,7 @@ name!(
 fn resource_name(what: &'static str, name: &str) -> Result<(), NameError> {
     let length = name.chars().count();
     if length == 0 || length > MAX_RESOURCE_NAME {
-        return Err(NameError::Length {
-            what,
-            max: MAX_RESOURCE_NAME,
-            length,
-        });
+        return Err(NameError::Length { what, max: MAX_RESOURCE_NAME, length });
     }
     refuse(what, name, |c| c == '/' || c.is_control())
 }
@@ -182,17 +178,9 @@ fn service_name(what: &'static str, name: &str) -> Result<(), NameError> {
     refuse(what, name, char::is_control)
 }
 
-fn refuse(
-    what: &'static str,
-    name: &str,
-    forbidden: impl Fn(char) -> bool,
-) -> Result<(), NameError> {
+fn refuse(what: &'static str, name: &str, forbidden: impl Fn(char) -> bool) -> Result<(), NameError> {
     match name.chars().find(|&c| forbidden(c)) {
-        Some(character) => Err(NameError::Character {
-            what,
-            character,
-            name: name.to_owned(),
-        }),
+        Some(character) => Err(NameError::Character { what, character, name: name.to_owned() }),
         None => Ok(()),
     }
 }
@@ -201,9 +189,7 @@ fn account_id(id: &str) -> Result<(), NameError> {
     if id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit()) {
         Ok(())
     } else {
-        Err(NameError::AccountId {
-            given: id.to_owned(),
-        })
+        Err(NameError::AccountId { given: id.to_owned() })
     }
 }
 
@@ -215,24 +201,15 @@ mod tests {
     fn resource_names_have_1_to_255_characters() {
         assert!(VirtualNodeName::parse("orders-v1").is_ok());
         assert!(VirtualNodeName::parse(&"n".repeat(255)).is_ok());
-        assert!(
-            VirtualNodeName::parse(&"ü".repeat(255)).is_ok(),
-            "characters are counted, not bytes"
-        );
+        assert!(VirtualNodeName::parse(&"ü".repeat(255)).is_ok(), "characters are counted, not bytes");
         for name in ["", &"n".repeat(256)] {
-            assert!(
-                matches!(VirtualNodeName::parse(name), Err(NameError::Length { .. })),
-                "{name}"
-            );
+            assert!(matches!(VirtualNodeName::parse(name), Err(NameError::Length { .. })), "{name}");
         }
     }
 
     #[test]
     fn only_service_names_contain_slashes() {
-        assert!(matches!(
-            RouteName::parse("a/b"),
-            Err(NameError::Character { character: '/', .. })
-        ));
+        assert!(matches!(RouteName::parse("a/b"), Err(NameError::Character { character: '/', .. })));
         assert!(VirtualServiceName::parse("a b/c.local").is_ok());
         assert!(VirtualServiceName::parse(&"s".repeat(1000)).is_ok());
         assert!(VirtualServiceName::parse("").is_err());
@@ -250,11 +227,6 @@ mod tests {
     fn deserialising_checks() {
         assert!(serde_json::from_str::<MeshName>("\"shop\"").is_ok());
         let error = serde_json::from_str::<MeshName>("\"\"").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("mesh name has 1 to 255 characters"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("mesh name has 1 to 255 characters"), "{error}");
     }
 }

@@ -7,13 +7,13 @@ use crate::spec::shapes::structure;
 use serde_json::Value;
 
 use crate::name::{
-    GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName,
-    VirtualNodeName, VirtualRouterName, VirtualServiceName,
+    GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName, VirtualNodeName,
+    VirtualRouterName, VirtualServiceName,
 };
 use crate::spec::wire::{Reader, Unknown, Wire};
 use crate::spec::{
-    GatewayRouteSpec, MeshSpec, RouteSpec, Spec, Violation, VirtualGatewaySpec, VirtualNodeSpec,
-    VirtualRouterSpec, VirtualServiceSpec,
+    GatewayRouteSpec, MeshSpec, RouteSpec, Spec, Violation, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
+    VirtualServiceSpec,
 };
 
 pub use metadata::{Epoch, Metadata, Status, StatusCode};
@@ -158,22 +158,12 @@ impl Resource {
         let root = kind.as_str();
         match kind {
             ResourceKind::Mesh => Reader::document(body, root, Unknown::Keep).map(Self::Mesh),
-            ResourceKind::VirtualNode => {
-                Reader::document(body, root, Unknown::Keep).map(Self::VirtualNode)
-            }
-            ResourceKind::VirtualGateway => {
-                Reader::document(body, root, Unknown::Keep).map(Self::VirtualGateway)
-            }
-            ResourceKind::VirtualRouter => {
-                Reader::document(body, root, Unknown::Keep).map(Self::VirtualRouter)
-            }
+            ResourceKind::VirtualNode => Reader::document(body, root, Unknown::Keep).map(Self::VirtualNode),
+            ResourceKind::VirtualGateway => Reader::document(body, root, Unknown::Keep).map(Self::VirtualGateway),
+            ResourceKind::VirtualRouter => Reader::document(body, root, Unknown::Keep).map(Self::VirtualRouter),
             ResourceKind::Route => Reader::document(body, root, Unknown::Keep).map(Self::Route),
-            ResourceKind::VirtualService => {
-                Reader::document(body, root, Unknown::Keep).map(Self::VirtualService)
-            }
-            ResourceKind::GatewayRoute => {
-                Reader::document(body, root, Unknown::Keep).map(Self::GatewayRoute)
-            }
+            ResourceKind::VirtualService => Reader::document(body, root, Unknown::Keep).map(Self::VirtualService),
+            ResourceKind::GatewayRoute => Reader::document(body, root, Unknown::Keep).map(Self::GatewayRoute),
         }
     }
 
@@ -200,23 +190,20 @@ impl Resource {
             Self::VirtualNode(data) => {
                 ResourcePath::VirtualNode(data.mesh_name.clone(), data.virtual_node_name.clone())
             }
-            Self::VirtualGateway(data) => ResourcePath::VirtualGateway(
-                data.mesh_name.clone(),
-                data.virtual_gateway_name.clone(),
-            ),
-            Self::VirtualRouter(data) => ResourcePath::VirtualRouter(
-                data.mesh_name.clone(),
-                data.virtual_router_name.clone(),
-            ),
+            Self::VirtualGateway(data) => {
+                ResourcePath::VirtualGateway(data.mesh_name.clone(), data.virtual_gateway_name.clone())
+            }
+            Self::VirtualRouter(data) => {
+                ResourcePath::VirtualRouter(data.mesh_name.clone(), data.virtual_router_name.clone())
+            }
             Self::Route(data) => ResourcePath::Route(RouteId::new(
                 data.mesh_name.clone(),
                 data.virtual_router_name.clone(),
                 data.route_name.clone(),
             )),
-            Self::VirtualService(data) => ResourcePath::VirtualService(
-                data.mesh_name.clone(),
-                data.virtual_service_name.clone(),
-            ),
+            Self::VirtualService(data) => {
+                ResourcePath::VirtualService(data.mesh_name.clone(), data.virtual_service_name.clone())
+            }
             Self::GatewayRoute(data) => ResourcePath::GatewayRoute(
                 data.mesh_name.clone(),
                 data.virtual_gateway_name.clone(),
@@ -279,12 +266,7 @@ mod tests {
         let gateway_route = json!({"grpcRoute": {"match": {"serviceName": "s"},
             "action": {"target": {"virtualService": {"virtualServiceName": "s.local"}}}}});
         let table = [
-            (
-                ResourceKind::Mesh,
-                json!({"meshName": "shop"}),
-                json!({}),
-                "mesh/shop",
-            ),
+            (ResourceKind::Mesh, json!({"meshName": "shop"}), json!({}), "mesh/shop"),
             (
                 ResourceKind::VirtualNode,
                 json!({"meshName": "shop", "virtualNodeName": "orders"}),
@@ -338,17 +320,7 @@ mod tests {
         body["metadata"]["meshOwner"] = json!("12");
         body["metadata"]["createdAt"] = json!("yesterday");
         let violations = Resource::read(ResourceKind::Mesh, &body).unwrap_err();
-        let paths: Vec<_> = violations
-            .iter()
-            .map(|violation| violation.path.as_str())
-            .collect();
-        assert_eq!(
-            paths,
-            [
-                "mesh.meshName",
-                "mesh.metadata.createdAt",
-                "mesh.metadata.meshOwner"
-            ]
-        );
+        let paths: Vec<_> = violations.iter().map(|violation| violation.path.as_str()).collect();
+        assert_eq!(paths, ["mesh.meshName", "mesh.metadata.createdAt", "mesh.metadata.meshOwner"]);
     }
 }

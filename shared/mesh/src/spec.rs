@@ -88,29 +88,15 @@ impl Spec {
         Self::read_with(kind, spec, Unknown::Keep)
     }
 
-    pub(crate) fn read_with(
-        kind: ResourceKind,
-        spec: &Value,
-        unknown: Unknown,
-    ) -> Result<Self, Vec<Violation>> {
+    pub(crate) fn read_with(kind: ResourceKind, spec: &Value, unknown: Unknown) -> Result<Self, Vec<Violation>> {
         match kind {
             ResourceKind::Mesh => Reader::document(spec, "spec", unknown).map(Self::Mesh),
-            ResourceKind::VirtualNode => {
-                Reader::document(spec, "spec", unknown).map(Self::VirtualNode)
-            }
-            ResourceKind::VirtualGateway => {
-                Reader::document(spec, "spec", unknown).map(Self::VirtualGateway)
-            }
-            ResourceKind::VirtualRouter => {
-                Reader::document(spec, "spec", unknown).map(Self::VirtualRouter)
-            }
+            ResourceKind::VirtualNode => Reader::document(spec, "spec", unknown).map(Self::VirtualNode),
+            ResourceKind::VirtualGateway => Reader::document(spec, "spec", unknown).map(Self::VirtualGateway),
+            ResourceKind::VirtualRouter => Reader::document(spec, "spec", unknown).map(Self::VirtualRouter),
             ResourceKind::Route => Reader::document(spec, "spec", unknown).map(Self::Route),
-            ResourceKind::VirtualService => {
-                Reader::document(spec, "spec", unknown).map(Self::VirtualService)
-            }
-            ResourceKind::GatewayRoute => {
-                Reader::document(spec, "spec", unknown).map(Self::GatewayRoute)
-            }
+            ResourceKind::VirtualService => Reader::document(spec, "spec", unknown).map(Self::VirtualService),
+            ResourceKind::GatewayRoute => Reader::document(spec, "spec", unknown).map(Self::GatewayRoute),
         }
     }
 

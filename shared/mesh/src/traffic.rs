@@ -27,11 +27,7 @@ impl Flow<'_> {
     /// The share of the route's traffic as a number from 0 to 1; 0 when the route is drained.
     #[must_use]
     pub fn share(&self) -> f64 {
-        if self.total == 0 {
-            0.0
-        } else {
-            f64::from(self.weight) / f64::from(self.total)
-        }
+        if self.total == 0 { 0.0 } else { f64::from(self.weight) / f64::from(self.total) }
     }
 
     /// Whether both are to the same node on the same port.
@@ -73,10 +69,7 @@ pub fn flows<'m>(mesh: &'m Mesh, route: &RouteId) -> Option<Vec<Flow<'m>>> {
 #[must_use]
 pub fn flows_of<'m>(mesh: &'m Mesh, route: &'m RouteSpec) -> Option<Vec<Flow<'m>>> {
     let targets = &route.rule.action()?.weighted_targets;
-    let total = targets
-        .iter()
-        .map(|target| u16::from(target.weight.get()))
-        .sum();
+    let total = targets.iter().map(|target| u16::from(target.weight.get())).sum();
     let mut flows: Vec<Flow<'m>> = Vec::with_capacity(targets.len());
     for target in targets {
         let flow = Flow {
@@ -102,9 +95,7 @@ pub fn landing<'m>(mesh: &'m Mesh, node: &VirtualNodeName, port: Option<Port>) -
     };
     match (spec.listeners(), port) {
         (listeners, Some(port)) => {
-            let listener = listeners
-                .iter()
-                .find(|listener| listener.port_mapping.port == port);
+            let listener = listeners.iter().find(|listener| listener.port_mapping.port == port);
             listener.map_or(Landing::NoListener(spec), Landing::Listener)
         }
         ([], None) => Landing::NoListener(spec),

@@ -17,8 +17,8 @@ mod route;
 use serde_json::Value;
 
 use crate::name::{
-    GatewayRouteName, MeshName, NameError, ResourceKind, RouteName, VirtualGatewayName,
-    VirtualNodeName, VirtualRouterName, VirtualServiceName,
+    GatewayRouteName, MeshName, NameError, ResourceKind, RouteName, VirtualGatewayName, VirtualNodeName,
+    VirtualRouterName, VirtualServiceName,
 };
 use crate::resource::{Tag, Tags};
 use crate::spec::Spec;
@@ -27,8 +27,7 @@ use crate::spec::wire::{Reader, Unknown};
 
 pub use crate::spec::Violation;
 pub use cross::{
-    gateway_route_against_gateway, gateway_route_against_provider, route_against_node,
-    route_against_router,
+    gateway_route_against_gateway, gateway_route_against_provider, route_against_node, route_against_router,
 };
 
 /// Checks a spec as the server must: every bound, enumeration and pattern, required and unknown members, unions, and
@@ -41,11 +40,7 @@ pub fn spec(kind: ResourceKind, spec: &Value) -> Result<(), Vec<Violation>> {
 pub fn parse(kind: ResourceKind, spec: &Value) -> Result<Spec, Vec<Violation>> {
     let spec = Spec::read_with(kind, spec, Unknown::Refuse)?;
     let violations = rules(&spec);
-    if violations.is_empty() {
-        Ok(spec)
-    } else {
-        Err(violations)
-    }
+    if violations.is_empty() { Ok(spec) } else { Err(violations) }
 }
 
 /// Checks the rules between members of a spec that was read already.
@@ -74,25 +69,18 @@ pub fn name(kind: ResourceKind, name: &str) -> Result<(), Vec<Violation>> {
         ResourceKind::VirtualService => VirtualServiceName::parse(name).map(drop),
         ResourceKind::GatewayRoute => GatewayRouteName::parse(name).map(drop),
     };
-    checked.map_err(|error| {
-        vec![Violation {
-            path: format!("{kind}Name"),
-            message: error.to_string(),
-        }]
-    })
+    checked.map_err(|error| vec![Violation { path: format!("{kind}Name"), message: error.to_string() }])
 }
 
 /// Checks the `tags` member of a request and gives the tags. That a resource stays within 50 tags once they are
 /// added is for [`Tags::merge`] to say.
 pub fn tags(tags: &Value) -> Result<Vec<Tag>, Vec<Violation>> {
-    Reader::document::<List<Tag, 0, { Tags::MAX }>>(tags, "tags", Unknown::Refuse)
-        .map(|tags| tags.to_vec())
+    Reader::document::<List<Tag, 0, { Tags::MAX }>>(tags, "tags", Unknown::Refuse).map(|tags| tags.to_vec())
 }
 
 /// Checks the `tagKeys` member of a request and gives the keys.
 pub fn tag_keys(keys: &Value) -> Result<Vec<String>, Vec<Violation>> {
-    let keys =
-        Reader::document::<List<Text<1, 128>, 0, { Tags::MAX }>>(keys, "tagKeys", Unknown::Refuse)?;
+    let keys = Reader::document::<List<Text<1, 128>, 0, { Tags::MAX }>>(keys, "tagKeys", Unknown::Refuse)?;
     Ok(keys.iter().map(ToString::to_string).collect())
 }
 
@@ -102,10 +90,7 @@ struct Found(Vec<Violation>);
 
 impl Found {
     fn refuse(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Violation {
-            path: path.into(),
-            message: message.into(),
-        });
+        self.0.push(Violation { path: path.into(), message: message.into() });
     }
 
     fn refuse_if(&mut self, broken: bool, path: impl Into<String>, message: impl Into<String>) {
@@ -135,34 +120,20 @@ mod tests {
     fn tags_are_bounded() {
         let read = tags(&json!([{"key": "team", "value": ""}])).unwrap();
         assert_eq!((read[0].key.as_str(), read[0].value.as_str()), ("team", ""));
-        let fifty_one: Vec<_> = (0..51)
-            .map(|n| json!({"key": n.to_string(), "value": ""}))
-            .collect();
+        let fifty_one: Vec<_> = (0..51).map(|n| json!({"key": n.to_string(), "value": ""})).collect();
         let table = [
             (json!([{"key": "", "value": "x"}]), "tags[0].key"),
-            (
-                json!([{"key": "k".repeat(129), "value": "x"}]),
-                "tags[0].key",
-            ),
-            (
-                json!([{"key": "k", "value": "v".repeat(257)}]),
-                "tags[0].value",
-            ),
+            (json!([{"key": "k".repeat(129), "value": "x"}]), "tags[0].key"),
+            (json!([{"key": "k", "value": "v".repeat(257)}]), "tags[0].value"),
             (json!([{"key": "k"}]), "tags[0].value"),
-            (
-                json!([{"key": "k", "value": "v", "propagate": true}]),
-                "tags[0].propagate",
-            ),
+            (json!([{"key": "k", "value": "v", "propagate": true}]), "tags[0].propagate"),
             (json!(fifty_one), "tags"),
             (json!({}), "tags"),
         ];
         for (wrong, path) in table {
             assert_eq!(tags(&wrong).unwrap_err()[0].path, path, "{wrong}");
         }
-        assert_eq!(
-            tag_keys(&json!(["a", ""])).unwrap_err()[0].path,
-            "tagKeys[1]"
-        );
+        assert_eq!(tag_keys(&json!(["a", ""])).unwrap_err()[0].path, "tagKeys[1]");
         assert_eq!(tag_keys(&json!(["a"])).unwrap(), ["a"]);
     }
 }

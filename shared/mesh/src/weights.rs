@@ -29,20 +29,13 @@ impl WeightedTarget {
     /// A target without a port.
     #[must_use]
     pub const fn new(virtual_node: VirtualNodeName, weight: Weight) -> Self {
-        Self {
-            virtual_node,
-            weight,
-            port: None,
-        }
+        Self { virtual_node, weight, port: None }
     }
 
     /// Names the listener port at the node.
     #[must_use]
     pub fn with_port(self, port: Port) -> Self {
-        Self {
-            port: Some(port),
-            ..self
-        }
+        Self { port: Some(port), ..self }
     }
 }
 
@@ -61,9 +54,7 @@ impl WeightSplit {
         if (1..=Self::MAX_TARGETS).contains(&targets.len()) {
             Ok(Self(targets))
         } else {
-            Err(WeightError::Targets {
-                given: targets.len(),
-            })
+            Err(WeightError::Targets { given: targets.len() })
         }
     }
 
@@ -82,10 +73,7 @@ impl WeightSplit {
     /// The sum of all weights, 0 to 1000.
     #[must_use]
     pub fn total(&self) -> u16 {
-        self.0
-            .iter()
-            .map(|target| u16::from(target.weight.get()))
-            .sum()
+        self.0.iter().map(|target| u16::from(target.weight.get())).sum()
     }
 
     /// Whether no target gets any traffic.
@@ -118,16 +106,9 @@ impl WeightSplit {
         let mut shares: Vec<Share<'_>> = Vec::with_capacity(self.0.len());
         for target in &self.0 {
             let weight = u16::from(target.weight.get());
-            match shares
-                .iter_mut()
-                .find(|share| *share.virtual_node == target.virtual_node)
-            {
+            match shares.iter_mut().find(|share| *share.virtual_node == target.virtual_node) {
                 Some(share) => share.weight += weight,
-                None => shares.push(Share {
-                    virtual_node: &target.virtual_node,
-                    weight,
-                    total,
-                }),
+                None => shares.push(Share { virtual_node: &target.virtual_node, weight, total }),
             }
         }
         shares
@@ -136,23 +117,12 @@ impl WeightSplit {
     /// The same targets with other weights, one for each in order.
     pub fn with_weights(&self, weights: &[u8]) -> Result<Self, WeightError> {
         if weights.len() != self.0.len() {
-            return Err(WeightError::Count {
-                targets: self.0.len(),
-                given: weights.len(),
-            });
+            return Err(WeightError::Count { targets: self.0.len(), given: weights.len() });
         }
         let with = |(target, weight): (&WeightedTarget, &u8)| {
-            Ok(WeightedTarget {
-                weight: Weight::new(*weight)?,
-                ..target.clone()
-            })
+            Ok(WeightedTarget { weight: Weight::new(*weight)?, ..target.clone() })
         };
-        self.0
-            .iter()
-            .zip(weights)
-            .map(with)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        self.0.iter().zip(weights).map(with).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether both have the same nodes on the same ports in the same order, at whatever weights.
@@ -172,18 +142,12 @@ impl WeightSplit {
             hash.update([0]);
             hash.update(port.map_or(0, Port::get).to_be_bytes());
         }
-        let first = hash
-            .finalize()
-            .iter()
-            .take(6)
-            .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let first = hash.finalize().iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         format!("{first:012x}")
     }
 
     fn identities(&self) -> impl Iterator<Item = (&VirtualNodeName, Option<Port>)> {
-        self.0
-            .iter()
-            .map(|target| (&target.virtual_node, target.port))
+        self.0.iter().map(|target| (&target.virtual_node, target.port))
     }
 }
 
@@ -204,15 +168,7 @@ impl From<WeightSplit> for Vec<WeightedTarget> {
 /// `recs-v1:75 recs-v2:25`, with the port where there is one: `recs-v1@8080:75`.
 impl fmt::Display for WeightSplit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (
-            index,
-            WeightedTarget {
-                virtual_node,
-                weight,
-                port,
-            },
-        ) in self.0.iter().enumerate()
-        {
+        for (index, WeightedTarget { virtual_node, weight, port }) in self.0.iter().enumerate() {
             let space = if index == 0 { "" } else { " " };
             match port {
                 Some(port) => write!(f, "{space}{virtual_node}@{port}:{weight}")?,
@@ -239,11 +195,7 @@ impl Share<'_> {
     /// The share as a number from 0 to 1; 0 when the route is drained.
     #[must_use]
     pub fn fraction(&self) -> f64 {
-        if self.total == 0 {
-            0.0
-        } else {
-            f64::from(self.weight) / f64::from(self.total)
-        }
+        if self.total == 0 { 0.0 } else { f64::from(self.weight) / f64::from(self.total) }
     }
 }
 
@@ -283,18 +235,14 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    const TWO: &str =
-        r#"[{"virtualNode":"recs-v1","weight":75},{"virtualNode":"recs-v2","weight":25}]"#;
+    const TWO: &str = r#"[{"virtualNode":"recs-v1","weight":75},{"virtualNode":"recs-v2","weight":25}]"#;
     const TWICE: &str = r#"[{"virtualNode":"a","weight":10,"port":80},{"virtualNode":"b","weight":20},
                             {"virtualNode":"a","weight":10,"port":81}]"#;
 
     #[test]
     fn is_the_wire_array() {
         assert_eq!(serde_json::to_string(&split(TWO)).unwrap(), TWO);
-        assert_eq!(
-            split(r#"[{"virtualNode":"a","weight":0,"port":null}]"#).targets()[0].port,
-            None
-        );
+        assert_eq!(split(r#"[{"virtualNode":"a","weight":0,"port":null}]"#).targets()[0].port, None);
     }
 
     #[test]
@@ -305,12 +253,7 @@ mod tests {
 
     #[test]
     fn what_the_api_refuses_is_not_a_split() {
-        let eleven =
-            serde_json::to_string(&vec![
-                WeightedTarget::new("n".parse().unwrap(), Weight::MAX);
-                11
-            ])
-            .unwrap();
+        let eleven = serde_json::to_string(&vec![WeightedTarget::new("n".parse().unwrap(), Weight::MAX); 11]).unwrap();
         let refused = [
             "[]",
             &eleven,
@@ -329,24 +272,10 @@ mod tests {
     #[test]
     fn a_node_that_is_a_target_twice_has_the_sum() {
         let split = split(TWICE);
-        let (a, b, c) = (
-            "a".parse().unwrap(),
-            "b".parse().unwrap(),
-            "c".parse().unwrap(),
-        );
-        assert_eq!(
-            [&a, &b, &c].map(|node| split.weight_of(node)),
-            [Some(20), Some(20), None]
-        );
-        assert_eq!(
-            [&a, &b, &c].map(|node| split.carries(node)),
-            [true, true, false]
-        );
-        let shares: Vec<_> = split
-            .shares()
-            .iter()
-            .map(|s| (s.virtual_node.to_string(), s.fraction()))
-            .collect();
+        let (a, b, c) = ("a".parse().unwrap(), "b".parse().unwrap(), "c".parse().unwrap());
+        assert_eq!([&a, &b, &c].map(|node| split.weight_of(node)), [Some(20), Some(20), None]);
+        assert_eq!([&a, &b, &c].map(|node| split.carries(node)), [true, true, false]);
+        let shares: Vec<_> = split.shares().iter().map(|s| (s.virtual_node.to_string(), s.fraction())).collect();
         assert_eq!(shares, [("a".to_owned(), 0.5), ("b".to_owned(), 0.5)]);
     }
 
@@ -365,37 +294,20 @@ mod tests {
         assert_eq!(after.weights(), [0, 100, 0]);
         assert!(after.same_targets(&before));
         assert_eq!(after.targets_hash(), before.targets_hash());
-        assert_eq!(
-            before.with_weights(&[1]),
-            Err(WeightError::Count {
-                targets: 3,
-                given: 1
-            })
-        );
-        assert_eq!(
-            before.with_weights(&[1, 2, 101]),
-            Err(WeightError::Weight { given: 101 })
-        );
+        assert_eq!(before.with_weights(&[1]), Err(WeightError::Count { targets: 3, given: 1 }));
+        assert_eq!(before.with_weights(&[1, 2, 101]), Err(WeightError::Weight { given: 101 }));
     }
 
     #[test]
     fn the_hash_stands_for_nodes_ports_and_order() {
-        assert_eq!(
-            split(TWO).targets_hash(),
-            "7d9a5a586229",
-            "restore points of earlier releases depend on it"
-        );
+        assert_eq!(split(TWO).targets_hash(), "7d9a5a586229", "restore points of earlier releases depend on it");
         let others = [
             r#"[{"virtualNode":"recs-v2","weight":75},{"virtualNode":"recs-v1","weight":25}]"#,
             r#"[{"virtualNode":"recs-v1","weight":75}]"#,
             r#"[{"virtualNode":"recs-v1","weight":75,"port":80},{"virtualNode":"recs-v2","weight":25}]"#,
         ];
         for other in others {
-            assert_ne!(
-                split(other).targets_hash(),
-                split(TWO).targets_hash(),
-                "{other}"
-            );
+            assert_ne!(split(other).targets_hash(), split(TWO).targets_hash(), "{other}");
             assert!(!split(other).same_targets(&split(TWO)));
         }
     }

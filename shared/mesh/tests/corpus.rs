@@ -15,10 +15,7 @@ use serde_json::Value;
 
 /// Specs that break the API model, by file, with the member at fault.
 const INVALID: [(&str, &str); 2] = [
-    (
-        "walkthroughs__howto-k8s-ipv6__README.md.block1.json",
-        "spec.serviceDiscovery.ipPreference",
-    ),
+    ("walkthroughs__howto-k8s-ipv6__README.md.block1.json", "spec.serviceDiscovery.ipPreference"),
     (
         "walkthroughs__howto-mutual-tls-file-provided__README.md.block1.json",
         "spec.backendDefaults.clientPolicy.tls.subjectAlternativeNames",
@@ -29,20 +26,13 @@ const INVALID: [(&str, &str); 2] = [
 fn valid_specs_are_accepted_and_written_back_equal() {
     let Some(specs) = corpus() else { return };
     let mut accepted = 0;
-    for Sample {
-        file, kind, spec, ..
-    } in specs.iter().filter(|sample| sample.valid)
-    {
-        let read =
-            Spec::read(*kind, spec).unwrap_or_else(|violations| panic!("{file}: {violations:?}"));
+    for Sample { file, kind, spec, .. } in specs.iter().filter(|sample| sample.valid) {
+        let read = Spec::read(*kind, spec).unwrap_or_else(|violations| panic!("{file}: {violations:?}"));
         assert_eq!(read.to_json(), *spec, "{file}");
         assert_eq!(validate::spec(*kind, spec), Ok(()), "{file}");
         accepted += 1;
     }
-    assert!(
-        accepted > 50,
-        "only {accepted} specs were there to be accepted"
-    );
+    assert!(accepted > 50, "only {accepted} specs were there to be accepted");
 }
 
 #[test]
@@ -50,19 +40,10 @@ fn invalid_specs_are_refused_naming_the_member() {
     let Some(specs) = corpus() else { return };
     let invalid: Vec<_> = specs.iter().filter(|sample| !sample.valid).collect();
     assert_eq!(invalid.len(), INVALID.len());
-    for Sample {
-        file, kind, spec, ..
-    } in invalid
-    {
-        let (_, member) = INVALID
-            .iter()
-            .find(|(name, _)| file.ends_with(name))
-            .expect("is listed above");
+    for Sample { file, kind, spec, .. } in invalid {
+        let (_, member) = INVALID.iter().find(|(name, _)| file.ends_with(name)).expect("is listed above");
         let violations = validate::spec(*kind, spec).unwrap_err();
-        assert!(
-            violations.iter().any(|violation| violation.path == *member),
-            "{file}: {violations:?}"
-        );
+        assert!(violations.iter().any(|violation| violation.path == *member), "{file}: {violations:?}");
     }
 }
 
@@ -80,9 +61,7 @@ fn corpus() -> Option<Vec<Sample>> {
         println!("skipped: there is no corpus beside the repository");
         return None;
     };
-    let rows = index
-        .lines()
-        .map(|line| line.split('\t').collect::<Vec<_>>());
+    let rows = index.lines().map(|line| line.split('\t').collect::<Vec<_>>());
     let samples = rows.filter_map(|row| match row.as_slice() {
         ["json", kind, file, _, notes] => Some(Sample {
             file: (*file).to_owned(),

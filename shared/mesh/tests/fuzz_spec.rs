@@ -26,14 +26,12 @@ fn any_bytes() {
 #[test]
 fn edited_specs() {
     let specs = specs();
-    bolero::check!()
-        .with_type::<(u8, Vec<Edit>)>()
-        .for_each(|(which, edits)| {
-            let Some((_, kind, spec)) = specs.get(usize::from(*which) % specs.len()) else {
-                return;
-            };
-            read(*kind, &edit(spec.clone(), edits.get(..20).unwrap_or(edits)));
-        });
+    bolero::check!().with_type::<(u8, Vec<Edit>)>().for_each(|(which, edits)| {
+        let Some((_, kind, spec)) = specs.get(usize::from(*which) % specs.len()) else {
+            return;
+        };
+        read(*kind, &edit(spec.clone(), edits.get(..20).unwrap_or(edits)));
+    });
 }
 
 /// What is accepted must also be read leniently, and written back as it was.
@@ -45,11 +43,7 @@ fn read(kind: ResourceKind, document: &Value) {
     }
     if let Ok(spec) = read {
         let written = spec.to_json();
-        assert_eq!(
-            Spec::read(kind, &written),
-            Ok(spec),
-            "null members go, all else stays"
-        );
+        assert_eq!(Spec::read(kind, &written), Ok(spec), "null members go, all else stays");
     }
     drop(Resource::read(kind, document));
     drop(validate::tags(document));
@@ -58,18 +52,9 @@ fn read(kind: ResourceKind, document: &Value) {
 
 /// What is parsed must be shown as it was.
 fn names(text: &str) {
-    assert_eq!(
-        Arn::parse(text).map_or(text.to_owned(), |arn| arn.to_string()),
-        text
-    );
-    assert_eq!(
-        ResourcePath::parse(text).map_or(text.to_owned(), |path| path.to_string()),
-        text
-    );
-    assert_eq!(
-        RouteId::parse(text).map_or(text.to_owned(), |id| id.to_string()),
-        text
-    );
+    assert_eq!(Arn::parse(text).map_or(text.to_owned(), |arn| arn.to_string()), text);
+    assert_eq!(ResourcePath::parse(text).map_or(text.to_owned(), |path| path.to_string()), text);
+    assert_eq!(RouteId::parse(text).map_or(text.to_owned(), |id| id.to_string()), text);
     for kind in ResourceKind::ALL {
         drop(validate::name(kind, text));
     }

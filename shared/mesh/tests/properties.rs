@@ -16,11 +16,7 @@ use serde_json::Value;
 fn specs_with_every_member_are_accepted_and_written_back_equal() {
     for (name, kind, spec) in specs() {
         assert_eq!(validate::spec(kind, &spec), Ok(()), "{name}");
-        assert_eq!(
-            Spec::read(kind, &spec).map(|spec| spec.to_json()),
-            Ok(spec),
-            "{name}"
-        );
+        assert_eq!(Spec::read(kind, &spec).map(|spec| spec.to_json()), Ok(spec), "{name}");
     }
 }
 
@@ -86,8 +82,7 @@ fn many_edited_specs_are_read() {
         for place in 0..200 {
             for what in 0..16 {
                 all += 1;
-                read +=
-                    usize::from(Spec::read(kind, &edit(spec.clone(), &[(place, what)])).is_ok());
+                read += usize::from(Spec::read(kind, &edit(spec.clone(), &[(place, what)])).is_ok());
             }
         }
     }
@@ -110,30 +105,22 @@ mod any {
     }
 
     pub(super) fn any_split() -> impl Strategy<Value = WeightSplit> {
-        let target =
-            (0_u8..4, 0_u8..=100, prop::option::of(1_u16..)).prop_map(|(node, weight, port)| {
-                WeightedTarget {
-                    virtual_node: VirtualNodeName::parse(&format!("node-{node}")).unwrap(),
-                    weight: Weight::new(weight).unwrap(),
-                    port: port.map(|port| Port::new(port).unwrap()),
-                }
-            });
+        let target = (0_u8..4, 0_u8..=100, prop::option::of(1_u16..)).prop_map(|(node, weight, port)| WeightedTarget {
+            virtual_node: VirtualNodeName::parse(&format!("node-{node}")).unwrap(),
+            weight: Weight::new(weight).unwrap(),
+            port: port.map(|port| Port::new(port).unwrap()),
+        });
         vec(target, 1..=10).prop_map(|targets| WeightSplit::new(targets).unwrap())
     }
 
     pub(super) fn any_spec() -> impl Strategy<Value = (&'static str, ResourceKind, Value)> {
         let edits = vec(any::<Edit>(), 0..5);
-        (prop::sample::select(specs()), edits)
-            .prop_map(|((name, kind, spec), edits)| (name, kind, edit(spec, &edits)))
+        (prop::sample::select(specs()), edits).prop_map(|((name, kind, spec), edits)| (name, kind, edit(spec, &edits)))
     }
 
     pub(super) fn any_route() -> impl Strategy<Value = (&'static str, Value)> {
-        let routes: Vec<_> = specs()
-            .into_iter()
-            .filter(|(_, kind, _)| *kind == ResourceKind::Route)
-            .collect();
+        let routes: Vec<_> = specs().into_iter().filter(|(_, kind, _)| *kind == ResourceKind::Route).collect();
         let edits = vec(any::<Edit>(), 0..5);
-        (prop::sample::select(routes), edits)
-            .prop_map(|((name, _, spec), edits)| (name, edit(spec, &edits)))
+        (prop::sample::select(routes), edits).prop_map(|((name, _, spec), edits)| (name, edit(spec, &edits)))
     }
 }

@@ -35,6 +35,6 @@ pub use policy_source::{BuiltInPolicy, PolicySource};
 pub use report_store::ReportStore;
 pub use state_rules::Admission;
 pub use state_store::{
-    Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey, StateStore,
-    StateView, Stored, StoreOutcome,
+    Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey,
+    StateStore, StateView, StoreOutcome, Stored,
 };

@@ -37,11 +37,16 @@ impl Begin {
     pub fn admission(&self, stored: Option<&Stored>) -> Admission<Refusal> {
         let revision = self.revision + 1;
         let Some(stored) = stored else {
-            return if self.revision == 0 { Admission::Write { revision } } else { Admission::Refused(Refusal::RevisionMoved) };
+            return if self.revision == 0 {
+                Admission::Write { revision }
+            } else {
+                Admission::Refused(Refusal::RevisionMoved)
+            };
         };
         let mine = stored.lease.as_ref().is_some_and(|lease| lease.holder == self.holder);
         let leased = stored.leased_at(self.now);
-        if mine && leased && stored.revision == revision && stored.epoch == revision && stored.document == self.document {
+        if mine && leased && stored.revision == revision && stored.epoch == revision && stored.document == self.document
+        {
             Admission::AlreadyDone { revision }
         } else if leased && !mine {
             Admission::Refused(Refusal::LeaseHeld)

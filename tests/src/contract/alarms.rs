@@ -117,7 +117,9 @@ async fn data_points_are_counted(world: &dyn World) {
     }
     let alarm = one(world, "counted").await;
     let reader = world.reader();
-    for (from, until, expected) in [(ago(6), ago(0), 3), (ago(4), ago(0), 2), (ago(6), ago(3), 2), (ago(20), ago(10), 0)] {
+    for (from, until, expected) in
+        [(ago(6), ago(0), 3), (ago(4), ago(0), 2), (ago(6), ago(3), 2), (ago(20), ago(10), 0)]
+    {
         assert_eq!(reader.data_points(&alarm, from, until).await.unwrap(), expected, "{from} to {until}");
     }
 }

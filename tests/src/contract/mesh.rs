@@ -86,7 +86,9 @@ impl World for OverTheApi {
             ResourcePath::VirtualRouter(..) => format!("meshes/{mesh}/virtualRouters"),
             ResourcePath::VirtualService(..) => format!("meshes/{mesh}/virtualServices"),
             ResourcePath::Route(route) => format!("meshes/{mesh}/virtualRouter/{}/routes", route.router),
-            ResourcePath::GatewayRoute(_, gateway, _) => format!("meshes/{mesh}/virtualGateway/{gateway}/gatewayRoutes"),
+            ResourcePath::GatewayRoute(_, gateway, _) => {
+                format!("meshes/{mesh}/virtualGateway/{gateway}/gatewayRoutes")
+            }
         };
         let mut body = Map::from_iter([("spec".to_owned(), spec.clone())]);
         body.insert(format!("{}Name", path.kind()), json!(path.name()));
@@ -159,7 +161,13 @@ async fn found(world: &dyn World, route: &RouteId) -> (i64, Value) {
 }
 
 fn write(route: &RouteId, if_version: u64, spec: &Value, token: &str) -> RouteWrite {
-    RouteWrite { route: route.clone(), mesh_owner: None, spec: routed(spec), if_version, client_token: token.to_owned() }
+    RouteWrite {
+        route: route.clone(),
+        mesh_owner: None,
+        spec: routed(spec),
+        if_version,
+        client_token: token.to_owned(),
+    }
 }
 
 async fn a_spec_is_read_as_it_was_written(world: &dyn World) {

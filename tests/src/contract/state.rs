@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ports::{
-    Begin, Begun, BudgetWindow, Finish, JournalEntry, KillSwitch, Note, Refusal, Spend, StateKey, StateStore, StateView,
-    StoreOutcome, Stored,
+    Begin, Begun, BudgetWindow, Finish, JournalEntry, KillSwitch, Note, Refusal, Spend, StateKey, StateStore,
+    StateView, StoreOutcome, Stored,
 };
 use serde_json::{Value, json};
 
@@ -252,10 +252,7 @@ async fn the_kill_switch_refuses_every_begin(store: &dyn StateStore) {
 
 async fn refusals_have_a_fixed_order(store: &dyn StateStore) {
     store.begin(&begin("order", 0, "a", now())).await.unwrap();
-    let all_wrong = Begin {
-        spend: Some(Spend { window: window("zero"), cap: 0 }),
-        ..begin("order", 7, "b", now())
-    };
+    let all_wrong = Begin { spend: Some(Spend { window: window("zero"), cap: 0 }), ..begin("order", 7, "b", now()) };
     let lapsed = Begin { now: later(30), ..all_wrong.clone() };
     let right_revision = Begin { revision: 1, ..lapsed.clone() };
     store.set_kill_switch(Some(&switch())).await.unwrap();

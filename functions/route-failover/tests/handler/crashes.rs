@@ -19,6 +19,11 @@ async fn end(scenario: Scenario, killed: Option<(usize, Fault)>) -> (BTreeMap<St
     let calls = shop.ports.faults.calls().len();
     drop(function);
     let next = shop.start().await;
+    if dies && scenario.needs_its_event() {
+        // Lambda tries an asynchronous event again, after a minute at the earliest.
+        shop.wait(1);
+        next.answer(&event).await.unwrap();
+    }
     next.minutes(scenario.minutes()).await;
     (shop.world(), calls)
 }
@@ -29,7 +34,8 @@ async fn killed_at_every_call(scenario: Scenario) {
     for call in 0..calls {
         for fault in Fault::crashes() {
             let told = format!("{scenario:?}, {fault:?} at call {call} of {calls}");
-            let (world, _) = end(scenario, Some((call, fault))).await;
+            let (mut world, _) = end(scenario, Some((call, fault))).await;
+            scenario.forgive(&mut world, &undisturbed);
             assert_same(&world, &undisturbed, &told);
         }
     }
@@ -39,7 +45,9 @@ async fn killed_at_every_call(scenario: Scenario) {
 pub(crate) fn assert_same(world: &BTreeMap<String, Value>, expected: &BTreeMap<String, Value>, told: &str) {
     let differs = expected.iter().filter(|(name, value)| world.get(*name) != Some(value));
     let texts: Vec<String> = differs
-        .map(|(name, value)| format!("{name}\n  is        {}\n  should be {value}", world.get(name).unwrap_or(&Value::Null)))
+        .map(|(name, value)| {
+            format!("{name}\n  is        {}\n  should be {value}", world.get(name).unwrap_or(&Value::Null))
+        })
         .collect();
     assert!(texts.is_empty(), "{told}:\n{}", texts.join("\n"));
 }
@@ -88,7 +96,9 @@ async fn every_scenario_ends_where_it_should() {
         let weights: Vec<u64> =
             record["split"].as_array().unwrap().iter().map(|target| target["weight"].as_u64().unwrap()).collect();
         let (expected, spent): (&[u64], u64) = match scenario {
-            Scenario::FailOver | Scenario::FailOverCold | Scenario::FailOverByWake | Scenario::BackDown => (&[0, 100], 1),
+            Scenario::FailOver | Scenario::FailOverCold | Scenario::FailOverByWake | Scenario::BackDown => {
+                (&[0, 100], 1)
+            }
             Scenario::PartialSpill => (&[20, 80], 1),
             Scenario::Standby => (&[0, 30, 70], 1),
             Scenario::Probe => (&[5, 95], 1),
@@ -101,6 +111,6 @@ async fn every_scenario_ends_where_it_should() {
         assert_eq!((weights.as_slice(), &world["budget spent"]), (expected, &Value::from(spent)), "{scenario:?}");
         assert_eq!(record["intent"], Value::Null, "{scenario:?}");
         let tagged = !matches!(scenario, Scenario::Step | Scenario::Restore | Scenario::EditSeen | Scenario::Hold);
-        assert_eq!(world[&format!("{router} tags")] != serde_json::json!({}), tagged, "{scenario:?}");
+        assert_eq!(!world[&format!("{router} tag")].is_null(), tagged, "{scenario:?}");
     }
 }

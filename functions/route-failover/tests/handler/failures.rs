@@ -139,7 +139,10 @@ async fn one_mesh_that_cannot_be_read_stands_in_no_other_meshs_way() {
     let answer = shop.start().await.answer(&errors_event("cart-v1")).await.unwrap();
     assert_eq!(shop.weights("cart"), [0, 100]);
     let blind = &answer["decisions"].as_array().unwrap()[0];
-    assert_eq!((&blind["resource"], &blind["reason"]), (&json!(ResourcePath::Mesh(bank).to_string()), &json!("CannotObserve")));
+    assert_eq!(
+        (&blind["resource"], &blind["reason"]),
+        (&json!(ResourcePath::Mesh(bank).to_string()), &json!("CannotObserve"))
+    );
     assert_eq!(shop.pages().len(), 1);
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ports::memory::{Call, Fault};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::crashes::{assert_same, one_test_each};
 use crate::scenarios::{Moment, Scenario};
@@ -35,18 +35,36 @@ async fn every_fault_at_every_call(scenario: Scenario) {
     for call in calls {
         for fault in Fault::every() {
             let told = format!("{scenario:?}, {fault:?} at call {}: {call}", call.number);
+            let stale = matches!(fault, Fault::StaleRead);
             let (mut world, _) = end(scenario, Some((call.number, fault))).await;
+            scenario.forgive(&mut world, &undisturbed);
+            let expected = if stale && OF_ALARMS.contains(&call.name) {
+                as_if_the_alarm_were_late(scenario, &undisturbed)
+            } else {
+                undisturbed.clone()
+            };
             if call.name == "tag" {
                 // A tag that could not be set is not tried again: the state table has the restore point.
                 for (name, value) in &mut world {
-                    if name.ends_with("tags") && *value == json!({}) {
+                    if name.ends_with(" tag") && value.is_null() {
                         value.clone_from(&undisturbed[name]);
                     }
                 }
             }
-            assert_same(&world, &undisturbed, &told);
+            assert_same(&world, &expected, &told);
         }
     }
+}
+
+/// Calls that read alarms.
+const OF_ALARMS: [&str; 3] = ["describe alarms", "list alarms", "count data points"];
+
+/// Who reads an alarm as it was a moment ago does what was right a moment ago. The weights come out the same, not the
+/// number of writes on the way.
+fn as_if_the_alarm_were_late(scenario: Scenario, world: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    // Where a second alarm makes the difference, the first one alone leads to a shift.
+    let kept = |name: &str| !matches!(scenario, Scenario::Hold) && name.ends_with(" spec");
+    world.iter().filter(|(name, _)| kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 one_test_each! { every_fault_at_every_call:

@@ -259,7 +259,12 @@ async fn a_node_that_no_route_carries_is_held_with_its_services() {
     let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "images-v1" } } });
     shop.put(&ResourcePath::VirtualService(mesh(), service), &provider);
     shop.fails("images-v1");
-    shop.ports.alarms.put(alarm("shop-ghost-5xx", AlarmState::Alarm, shop.now() - SignedDuration::from_mins(9), on_node("ghost")));
+    shop.ports.alarms.put(alarm(
+        "shop-ghost-5xx",
+        AlarmState::Alarm,
+        shop.now() - SignedDuration::from_mins(9),
+        on_node("ghost"),
+    ));
     let answer = shop.start().await.answer(&errors_event("images-v1")).await.unwrap();
     let reasons: Vec<(&str, &str)> = answer["decisions"]
         .as_array()

@@ -44,11 +44,7 @@ impl Shop {
     /// The shop on a good day at 10:04 with this policy.
     pub(crate) fn with(policy: &str) -> Self {
         let ports = MemoryPorts::at("2026-11-20T10:04:00Z".parse().unwrap());
-        let shop = Self {
-            policy: MemoryPolicy::new(policy, Faults::default()),
-            ports,
-            lines: Lines::default(),
-        };
+        let shop = Self { policy: MemoryPolicy::new(policy, Faults::default()), ports, lines: Lines::default() };
         shop.put(&ResourcePath::Mesh(mesh()), &json!({}));
         for router in ROUTERS {
             shop.build(router);
@@ -204,8 +200,7 @@ impl Function {
     async fn invoke(&self, event: &Value) -> Answer {
         let request = REQUESTS.fetch_add(1, Ordering::Relaxed);
         let deadline = Deadline::after(Duration::from_secs(25) + Duration::from_micros(request));
-        let invocation =
-            Invocation { function: route_failover::NAME, request_id: &format!("r-{request}"), deadline };
+        let invocation = Invocation { function: route_failover::NAME, request_id: &format!("r-{request}"), deadline };
         let emitter = Emitter::to(self.shop.lines.clone());
         invocation.answer(&self.handler, &emitter, event).await.map_err(|error| error.to_string())
     }
@@ -276,9 +271,7 @@ pub(crate) fn route(router: &str) -> RouteId {
 
 /// A route of the router's kind with as much in it as the kind allows, over `ROUTER-v1`, `ROUTER-v2` and so on.
 pub(crate) fn spec(router: &str, weights: &[u8]) -> Value {
-    let target = |(index, weight): (usize, &u8)| {
-        json!({ "virtualNode": format!("{router}-v{}", index + 1), "weight": weight, "port": 8080 })
-    };
+    let target = |(index, weight): (usize, &u8)| json!({ "virtualNode": format!("{router}-v{}", index + 1), "weight": weight, "port": 8080 });
     let action = json!({ "weightedTargets": weights.iter().enumerate().map(target).collect::<Vec<_>>() });
     let time = |value: u32| json!({ "unit": "ms", "value": value });
     match router {

@@ -28,9 +28,12 @@ impl Shop {
             let Some(data) = self.ports.mesh.route(&id) else { continue };
             world.insert(format!("{router} spec"), serde_json::to_value(&data.spec).unwrap());
             world.insert(format!("{router} version"), json!(data.metadata.version.get()));
-            world.insert(format!("{router} tags"), json!(self.ports.mesh.tags_of(&data.metadata.arn.to_string())));
+            world.insert(format!("{router} tag"), json!(self.restore_tag(router).map(|tag| without_epoch(&tag))));
             let stored = self.ports.state.stored(&StateKey::route(&id));
-            world.insert(format!("{router} leased"), json!(stored.as_ref().is_some_and(|stored| stored.leased_at(self.now()))));
+            world.insert(
+                format!("{router} leased"),
+                json!(stored.as_ref().is_some_and(|stored| stored.leased_at(self.now()))),
+            );
             world.insert(format!("{router} record"), stored.map_or(Value::Null, |stored| timeless(stored.document)));
         }
         world.insert("budget spent".to_owned(), json!(self.spent()));
@@ -47,6 +50,12 @@ impl Shop {
         };
         (0..24).map(|hour| self.ports.state.spent(&window(hour))).sum()
     }
+}
+
+/// `1.<epoch>.<hash>.<weights>` without the epoch.
+fn without_epoch(tag: &str) -> String {
+    let parts: Vec<&str> = tag.split('.').collect();
+    [&parts[..1], &parts[2..]].concat().join(".")
 }
 
 /// A record without instants, epochs and what people were told: a run that was killed is a little later.

@@ -22,30 +22,17 @@ pub(super) struct Body {
 pub(super) fn render(answer: &Answer, realm: &Realm) -> Body {
     let (value, version) = match answer {
         Answer::Resource(resource) => (whole(resource, realm), Some(resource.version)),
-        Answer::Resources {
-            kind,
-            resources,
-            next,
-        } => {
-            let items: Value = resources
-                .iter()
-                .map(|resource| reference(resource, realm))
-                .collect();
+        Answer::Resources { kind, resources, next } => {
+            let items: Value = resources.iter().map(|resource| reference(resource, realm)).collect();
             (page(list_member(*kind), items, next.as_deref()), None)
         }
         Answer::Tags { tags, next } => {
-            let items = tags
-                .iter()
-                .map(|(key, value)| json!({"key": key, "value": value}))
-                .collect();
+            let items = tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
             (page("tags", items, next.as_deref()), None)
         }
         Answer::Nothing => (json!({}), None),
     };
-    Body {
-        text: value.to_string(),
-        version,
-    }
+    Body { text: value.to_string(), version }
 }
 
 /// The response for an outcome.
@@ -54,8 +41,7 @@ pub(super) fn respond(outcome: Result<Body, ApiError>, id: &Uuid) -> Response<Ht
         Ok(body) => (StatusCode::OK, body.text, body.version, None),
         Err(error) => {
             let kind = error.error_type();
-            let status =
-                StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let text = json!({"message": error.to_string()}).to_string();
             (status, text, error.current_version(), Some(kind))
         }
@@ -82,10 +68,7 @@ pub(super) fn well() -> Response<HttpBody> {
 fn json_response(status: StatusCode, text: String) -> Response<HttpBody> {
     let mut response = Response::new(HttpBody::from(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -111,10 +94,7 @@ fn whole(resource: &Resource, realm: &Realm) -> Value {
     let mut whole = names(&resource.path);
     whole.insert("metadata".to_owned(), Value::Object(metadata));
     whole.insert("spec".to_owned(), resource.spec.value().clone());
-    whole.insert(
-        "status".to_owned(),
-        json!({"status": status(resource.status)}),
-    );
+    whole.insert("status".to_owned(), json!({"status": status(resource.status)}));
     Value::Object(whole)
 }
 
@@ -136,16 +116,10 @@ fn names(path: &ResourcePath) -> Map<String, Value> {
     names.insert(name_member(ResourceKind::Mesh), path.mesh().as_str().into());
     match path {
         ResourcePath::Route(id) => {
-            names.insert(
-                name_member(ResourceKind::VirtualRouter),
-                id.router.as_str().into(),
-            );
+            names.insert(name_member(ResourceKind::VirtualRouter), id.router.as_str().into());
         }
         ResourcePath::GatewayRoute(_, gateway, _) => {
-            names.insert(
-                name_member(ResourceKind::VirtualGateway),
-                gateway.as_str().into(),
-            );
+            names.insert(name_member(ResourceKind::VirtualGateway), gateway.as_str().into());
         }
         ResourcePath::Mesh(_)
         | ResourcePath::VirtualNode(..)

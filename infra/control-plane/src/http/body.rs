@@ -24,8 +24,7 @@ pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
     let mut kept = BytesMut::new();
     let mut length: usize = 0;
     while let Some(chunk) = chunks.next().await {
-        let chunk =
-            chunk.map_err(|error| ApiError::invalid("body", format!("can't be read: {error}")))?;
+        let chunk = chunk.map_err(|error| ApiError::invalid("body", format!("can't be read: {error}")))?;
         length = length.saturating_add(chunk.len());
         if length <= MAX_BODY {
             kept.extend_from_slice(&chunk);
@@ -34,10 +33,7 @@ pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
         }
     }
     if length > MAX_BODY {
-        return Err(ApiError::invalid(
-            "body",
-            format!("is larger than {MAX_BODY} bytes"),
-        ));
+        return Err(ApiError::invalid("body", format!("is larger than {MAX_BODY} bytes")));
     }
     Ok(kept.freeze())
 }
@@ -57,10 +53,7 @@ impl Members {
                 members.retain(|_, value| !value.is_null());
                 Ok(Self(members))
             }
-            Ok(other) => Err(ApiError::invalid(
-                "body",
-                format!("must be a JSON object, not {}", kind(&other)),
-            )),
+            Ok(other) => Err(ApiError::invalid("body", format!("must be a JSON object, not {}", kind(&other)))),
             Err(error) => Err(ApiError::invalid("body", format!("is not JSON: {error}"))),
         }
     }
@@ -70,10 +63,7 @@ impl Members {
         match self.0.shift_remove(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(ApiError::invalid(
-                name,
-                format!("must be a string, not {}", kind(&other)),
-            )),
+            Some(other) => Err(ApiError::invalid(name, format!("must be a string, not {}", kind(&other)))),
         }
     }
 
@@ -84,10 +74,7 @@ impl Members {
 
     /// How many items a member that is a list has.
     pub(super) fn length(&self, name: &str) -> usize {
-        self.0
-            .get(name)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len)
+        self.0.get(name).and_then(Value::as_array).map_or(0, Vec::len)
     }
 
     /// Takes the client token.
@@ -121,10 +108,7 @@ impl Members {
         self.0.retain(|name, _| !in_uri.contains(&name.as_str()));
         match self.0.keys().next() {
             None => Ok(()),
-            Some(unknown) => Err(ApiError::invalid(
-                unknown.as_str(),
-                "is not a member of this request",
-            )),
+            Some(unknown) => Err(ApiError::invalid(unknown.as_str(), "is not a member of this request")),
         }
     }
 }

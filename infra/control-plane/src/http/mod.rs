@@ -82,10 +82,7 @@ async fn operate(api: &Api, request: Request) -> Result<answer::Body, ApiError> 
 /// number and back.
 fn stamp() -> Stamp {
     let now = Timestamp::now();
-    Stamp {
-        now: now.round(Unit::Millisecond).unwrap_or(now),
-        uid: Uuid::new_v4(),
-    }
+    Stamp { now: now.round(Unit::Millisecond).unwrap_or(now), uid: Uuid::new_v4() }
 }
 
 /// The member that carries a resource's own name: `virtualNodeName`.

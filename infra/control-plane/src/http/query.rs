@@ -15,19 +15,10 @@ impl Query {
     /// Reads what follows the question mark.
     pub(super) fn parse(text: Option<&str>) -> Result<Self, ApiError> {
         let mut query = Self::default();
-        for pair in text
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (Some(name), Some(value)) =
-                (percent::decode_query(name), percent::decode_query(value))
-            else {
-                return Err(ApiError::invalid(
-                    "query",
-                    format!("{pair:?} is not percent-encoded UTF-8"),
-                ));
+            let (Some(name), Some(value)) = (percent::decode_query(name), percent::decode_query(value)) else {
+                return Err(ApiError::invalid("query", format!("{pair:?} is not percent-encoded UTF-8")));
             };
             if query.text(&name).is_some() {
                 return Err(ApiError::invalid(name, "is given more than once"));
@@ -39,16 +30,12 @@ impl Query {
 
     /// A parameter, if it is there.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.parameters
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// A parameter that has to be there.
     pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
-        self.text(name)
-            .ok_or_else(|| ApiError::invalid(name, "is required"))
+        self.text(name).ok_or_else(|| ApiError::invalid(name, "is required"))
     }
 
     /// The account that is said to own the mesh.

@@ -22,11 +22,7 @@ pub(super) enum Call {
 }
 
 /// Understands a request. Whether its body could be read comes after whether there is such an operation.
-pub(super) fn parse(
-    parts: &Parts,
-    body: Result<Bytes, ApiError>,
-    realm: &Realm,
-) -> Result<Call, ApiError> {
+pub(super) fn parse(parts: &Parts, body: Result<Bytes, ApiError>, realm: &Realm) -> Result<Call, ApiError> {
     let target = target::target(&parts.method, parts.uri.path())?;
     let query = Query::parse(parts.uri.query())?;
     if let Some(mesh) = may_be_shared(&target) {
@@ -46,54 +42,29 @@ pub(super) fn parse(
         }
         Target::Create(collection) => create(&collection, Members::parse(&body?)?, if_version)?,
         Target::Update(path) => update(path, Members::parse(&body?)?, if_version)?,
-        Target::Delete(path) => Call::Write(Write {
-            path,
-            action: Action::Delete,
-            if_version,
-            token: None,
-        }),
+        Target::Delete(path) => Call::Write(Write { path, action: Action::Delete, if_version, token: None }),
         Target::Tag => {
             let path = realm.resource(query.required("resourceArn")?)?;
             let mut members = Members::parse(&body?)?;
             fits_a_resource(&path, &members)?;
-            let tags = members
-                .tags()?
-                .ok_or_else(|| ApiError::invalid("tags", "is required"))?;
+            let tags = members.tags()?.ok_or_else(|| ApiError::invalid("tags", "is required"))?;
             members.finish(&["resourceArn"])?;
-            Call::Write(Write {
-                path,
-                action: Action::Tag(tags),
-                if_version,
-                token: None,
-            })
+            Call::Write(Write { path, action: Action::Tag(tags), if_version, token: None })
         }
         Target::Untag => {
             let path = realm.resource(query.required("resourceArn")?)?;
             let mut members = Members::parse(&body?)?;
-            let keys = members
-                .tag_keys()?
-                .ok_or_else(|| ApiError::invalid("tagKeys", "is required"))?;
+            let keys = members.tag_keys()?.ok_or_else(|| ApiError::invalid("tagKeys", "is required"))?;
             members.finish(&["resourceArn"])?;
             let action = Action::Untag(keys.into_iter().collect());
-            Call::Write(Write {
-                path,
-                action,
-                if_version,
-                token: None,
-            })
+            Call::Write(Write { path, action, if_version, token: None })
         }
     })
 }
 
-fn create(
-    collection: &Collection,
-    mut members: Members,
-    if_version: Option<u64>,
-) -> Result<Call, ApiError> {
+fn create(collection: &Collection, mut members: Members, if_version: Option<u64>) -> Result<Call, ApiError> {
     let own_name = name_member(collection.kind());
-    let name = members
-        .text(&own_name)?
-        .ok_or_else(|| ApiError::invalid(&own_name, "is required"))?;
+    let name = members.text(&own_name)?.ok_or_else(|| ApiError::invalid(&own_name, "is required"))?;
     let path = target::member(collection, &name)?;
     let token = members.client_token()?;
     let tags = members.tags()?.unwrap_or_default();
@@ -104,19 +75,10 @@ fn create(
     };
     members.finish(&IN_URI)?;
     let spec = ValidSpec::parse(&path, spec)?.into();
-    Ok(Call::Write(Write {
-        path,
-        action: Action::Create { spec, tags },
-        if_version,
-        token,
-    }))
+    Ok(Call::Write(Write { path, action: Action::Create { spec, tags }, if_version, token }))
 }
 
-fn update(
-    path: ResourcePath,
-    mut members: Members,
-    if_version: Option<u64>,
-) -> Result<Call, ApiError> {
+fn update(path: ResourcePath, mut members: Members, if_version: Option<u64>) -> Result<Call, ApiError> {
     let token = members.client_token()?;
     let spec = match (members.value("spec"), path.kind()) {
         (Some(spec), _) => Some(ValidSpec::parse(&path, spec)?.into()),
@@ -124,12 +86,7 @@ fn update(
         (None, _) => return Err(ApiError::invalid("spec", "is required")),
     };
     members.finish(&IN_URI)?;
-    Ok(Call::Write(Write {
-        path,
-        action: Action::Update { spec },
-        if_version,
-        token,
-    }))
+    Ok(Call::Write(Write { path, action: Action::Update { spec }, if_version, token }))
 }
 
 /// Members that a create or an update has in its URI or query.
@@ -147,20 +104,13 @@ const IN_URI: [&str; 8] = [
 /// More tags in one request than a resource may have are an error of their own, known before any tag is looked at.
 fn fits_a_resource(path: &ResourcePath, members: &Members) -> Result<(), ApiError> {
     match members.length("tags") {
-        count if count > Tags::MAX => Err(ApiError::TooManyTags {
-            path: path.clone(),
-            count,
-        }),
+        count if count > Tags::MAX => Err(ApiError::TooManyTags { path: path.clone(), count }),
         _ => Ok(()),
     }
 }
 
 fn page(query: &Query, title: &str) -> Result<Page, ApiError> {
-    Ok(Page::parse(
-        query.text("limit"),
-        query.text("nextToken"),
-        title,
-    )?)
+    Ok(Page::parse(query.text("limit"), query.text("nextToken"), title)?)
 }
 
 /// The mesh of an operation that has the parameter `meshOwner`: all on what is inside a mesh, and `DescribeMesh`.
@@ -190,10 +140,5 @@ fn if_version(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
         .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
         .and_then(|text| text.parse().ok())
         .map(Some)
-        .ok_or_else(|| {
-            ApiError::invalid(
-                IF_VERSION,
-                format!("must be a version number, not {value:?}"),
-            )
-        })
+        .ok_or_else(|| ApiError::invalid(IF_VERSION, format!("must be a version number, not {value:?}")))
 }

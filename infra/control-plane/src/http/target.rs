@@ -1,9 +1,7 @@
 //! From method and URI to the operation that is meant.
 
 use axum::http::Method;
-use mesh::name::{
-    MeshName, NameError, ResourceKind, ResourcePath, VirtualGatewayName, VirtualRouterName,
-};
+use mesh::name::{MeshName, NameError, ResourceKind, ResourcePath, VirtualGatewayName, VirtualRouterName};
 
 use super::percent;
 use crate::error::ApiError;
@@ -35,11 +33,8 @@ pub(super) enum Target {
 
 /// Finds the operation. The path is taken apart before it is decoded, since names may contain encoded slashes.
 pub(super) fn target(method: &Method, path: &str) -> Result<Target, ApiError> {
-    let unknown = |known_uri| ApiError::UnknownOperation {
-        method: method.to_string(),
-        uri: path.to_owned(),
-        known_uri,
-    };
+    let unknown =
+        |known_uri| ApiError::UnknownOperation { method: method.to_string(), uri: path.to_owned(), known_uri };
     let place = place(path)?.ok_or_else(|| unknown(false))?;
     match (place, method.as_str()) {
         (Place::Collection(collection), "PUT") => Ok(Target::Create(collection)),
@@ -67,9 +62,8 @@ fn place(path: &str) -> Result<Option<Place>, ApiError> {
     let segments = path
         .split('/')
         .map(|segment| {
-            percent::decode(segment).ok_or_else(|| {
-                ApiError::invalid("URI", format!("{segment:?} is not percent-encoded UTF-8"))
-            })
+            percent::decode(segment)
+                .ok_or_else(|| ApiError::invalid("URI", format!("{segment:?} is not percent-encoded UTF-8")))
         })
         .collect::<Result<Vec<_>, _>>()?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -109,8 +103,8 @@ fn split<'a>(segments: &[&'a str]) -> Result<Option<(Collection, Option<&'a str>
         ["virtualRouters", name @ ..] => (Collection::VirtualRouters(mesh), name),
         ["virtualServices", name @ ..] => (Collection::VirtualServices(mesh), name),
         ["virtualRouter", router, "routes", name @ ..] => {
-            let router = VirtualRouterName::parse(router)
-                .map_err(|error| invalid_name(ResourceKind::VirtualRouter, &error))?;
+            let router =
+                VirtualRouterName::parse(router).map_err(|error| invalid_name(ResourceKind::VirtualRouter, &error))?;
             (Collection::Routes(mesh, router), name)
         }
         ["virtualGateway", gateway, "gatewayRoutes", name @ ..] => {
@@ -129,9 +123,7 @@ fn split<'a>(segments: &[&'a str]) -> Result<Option<(Collection, Option<&'a str>
 
 /// The resource of that name in a collection.
 pub(super) fn member(collection: &Collection, name: &str) -> Result<ResourcePath, ApiError> {
-    collection
-        .member(name)
-        .map_err(|error| invalid_name(collection.kind(), &error))
+    collection.member(name).map_err(|error| invalid_name(collection.kind(), &error))
 }
 
 fn invalid_name(kind: ResourceKind, error: &NameError) -> ApiError {
@@ -159,31 +151,11 @@ mod tests {
     fn every_uri_of_the_api_is_found() {
         let collections = [
             ("/meshes", "meshes", "mesh/n"),
-            (
-                "/meshes/m/virtualNodes",
-                "virtual nodes of mesh/m",
-                "mesh/m/virtualNode/n",
-            ),
-            (
-                "/meshes/m/virtualGateways",
-                "virtual gateways of mesh/m",
-                "mesh/m/virtualGateway/n",
-            ),
-            (
-                "/meshes/m/virtualRouters",
-                "virtual routers of mesh/m",
-                "mesh/m/virtualRouter/n",
-            ),
-            (
-                "/meshes/m/virtualServices",
-                "virtual services of mesh/m",
-                "mesh/m/virtualService/n",
-            ),
-            (
-                "/meshes/m/virtualRouter/r/routes",
-                "routes of mesh/m/virtualRouter/r",
-                "mesh/m/virtualRouter/r/route/n",
-            ),
+            ("/meshes/m/virtualNodes", "virtual nodes of mesh/m", "mesh/m/virtualNode/n"),
+            ("/meshes/m/virtualGateways", "virtual gateways of mesh/m", "mesh/m/virtualGateway/n"),
+            ("/meshes/m/virtualRouters", "virtual routers of mesh/m", "mesh/m/virtualRouter/n"),
+            ("/meshes/m/virtualServices", "virtual services of mesh/m", "mesh/m/virtualService/n"),
+            ("/meshes/m/virtualRouter/r/routes", "routes of mesh/m/virtualRouter/r", "mesh/m/virtualRouter/r/route/n"),
             (
                 "/meshes/m/virtualGateway/g/gatewayRoutes",
                 "gateway routes of mesh/m/virtualGateway/g",
@@ -239,10 +211,7 @@ mod tests {
             ("/meshes/", "meshName: "),
             ("/meshes//virtualNodes", "meshName: "),
             ("/meshes/m/virtualRouter//routes/r", "virtualRouterName: "),
-            (
-                "/meshes/m/virtualGateway/g/gatewayRoutes/",
-                "gatewayRouteName: ",
-            ),
+            ("/meshes/m/virtualGateway/g/gatewayRoutes/", "gatewayRouteName: "),
         ] {
             let error = target(&Method::GET, &format!("/v20190125{uri}")).unwrap_err();
             assert!(error.to_string().starts_with(says), "{uri}: {error}");

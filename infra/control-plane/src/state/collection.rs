@@ -3,8 +3,8 @@
 use std::fmt;
 
 use mesh::name::{
-    GatewayRouteName, MeshName, NameError, ResourceKind, ResourcePath, RouteId, RouteName,
-    VirtualGatewayName, VirtualNodeName, VirtualRouterName, VirtualServiceName,
+    GatewayRouteName, MeshName, NameError, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName,
+    VirtualNodeName, VirtualRouterName, VirtualServiceName,
 };
 
 /// Where resources are created and listed. The only place, beside the mesh model, that tells the seven kinds apart by
@@ -38,9 +38,7 @@ impl Collection {
             ResourcePath::VirtualRouter(mesh, _) => Self::VirtualRouters(mesh.clone()),
             ResourcePath::VirtualService(mesh, _) => Self::VirtualServices(mesh.clone()),
             ResourcePath::Route(id) => Self::Routes(id.mesh.clone(), id.router.clone()),
-            ResourcePath::GatewayRoute(mesh, gateway, _) => {
-                Self::GatewayRoutes(mesh.clone(), gateway.clone())
-            }
+            ResourcePath::GatewayRoute(mesh, gateway, _) => Self::GatewayRoutes(mesh.clone(), gateway.clone()),
         }
     }
 
@@ -48,12 +46,8 @@ impl Collection {
     #[must_use]
     pub fn under(path: &ResourcePath) -> Option<Self> {
         match path {
-            ResourcePath::VirtualRouter(mesh, router) => {
-                Some(Self::Routes(mesh.clone(), router.clone()))
-            }
-            ResourcePath::VirtualGateway(mesh, gateway) => {
-                Some(Self::GatewayRoutes(mesh.clone(), gateway.clone()))
-            }
+            ResourcePath::VirtualRouter(mesh, router) => Some(Self::Routes(mesh.clone(), router.clone())),
+            ResourcePath::VirtualGateway(mesh, gateway) => Some(Self::GatewayRoutes(mesh.clone(), gateway.clone())),
             ResourcePath::Mesh(_)
             | ResourcePath::VirtualNode(..)
             | ResourcePath::VirtualService(..)
@@ -99,12 +93,8 @@ impl Collection {
             | Self::VirtualGateways(mesh)
             | Self::VirtualRouters(mesh)
             | Self::VirtualServices(mesh) => Some(ResourcePath::Mesh(mesh.clone())),
-            Self::Routes(mesh, router) => {
-                Some(ResourcePath::VirtualRouter(mesh.clone(), router.clone()))
-            }
-            Self::GatewayRoutes(mesh, gateway) => {
-                Some(ResourcePath::VirtualGateway(mesh.clone(), gateway.clone()))
-            }
+            Self::Routes(mesh, router) => Some(ResourcePath::VirtualRouter(mesh.clone(), router.clone())),
+            Self::GatewayRoutes(mesh, gateway) => Some(ResourcePath::VirtualGateway(mesh.clone(), gateway.clone())),
         }
     }
 
@@ -112,28 +102,16 @@ impl Collection {
     pub fn member(&self, name: &str) -> Result<ResourcePath, NameError> {
         Ok(match self {
             Self::Meshes => ResourcePath::Mesh(MeshName::parse(name)?),
-            Self::VirtualNodes(mesh) => {
-                ResourcePath::VirtualNode(mesh.clone(), VirtualNodeName::parse(name)?)
+            Self::VirtualNodes(mesh) => ResourcePath::VirtualNode(mesh.clone(), VirtualNodeName::parse(name)?),
+            Self::VirtualGateways(mesh) => ResourcePath::VirtualGateway(mesh.clone(), VirtualGatewayName::parse(name)?),
+            Self::VirtualRouters(mesh) => ResourcePath::VirtualRouter(mesh.clone(), VirtualRouterName::parse(name)?),
+            Self::VirtualServices(mesh) => ResourcePath::VirtualService(mesh.clone(), VirtualServiceName::parse(name)?),
+            Self::Routes(mesh, router) => {
+                ResourcePath::Route(RouteId::new(mesh.clone(), router.clone(), RouteName::parse(name)?))
             }
-            Self::VirtualGateways(mesh) => {
-                ResourcePath::VirtualGateway(mesh.clone(), VirtualGatewayName::parse(name)?)
+            Self::GatewayRoutes(mesh, gateway) => {
+                ResourcePath::GatewayRoute(mesh.clone(), gateway.clone(), GatewayRouteName::parse(name)?)
             }
-            Self::VirtualRouters(mesh) => {
-                ResourcePath::VirtualRouter(mesh.clone(), VirtualRouterName::parse(name)?)
-            }
-            Self::VirtualServices(mesh) => {
-                ResourcePath::VirtualService(mesh.clone(), VirtualServiceName::parse(name)?)
-            }
-            Self::Routes(mesh, router) => ResourcePath::Route(RouteId::new(
-                mesh.clone(),
-                router.clone(),
-                RouteName::parse(name)?,
-            )),
-            Self::GatewayRoutes(mesh, gateway) => ResourcePath::GatewayRoute(
-                mesh.clone(),
-                gateway.clone(),
-                GatewayRouteName::parse(name)?,
-            ),
         })
     }
 }

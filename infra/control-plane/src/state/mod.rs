@@ -47,22 +47,16 @@ impl State {
     /// Nothing yet, under these quotas.
     #[must_use]
     pub fn new(quotas: Quotas) -> Self {
-        Self {
-            quotas,
-            ..Self::default()
-        }
+        Self { quotas, ..Self::default() }
     }
 
     /// A resource, if it exists.
     #[must_use]
     pub fn find(&self, path: &ResourcePath) -> Option<&Arc<Resource>> {
-        self.collections
-            .get(&Collection::of(path))?
-            .get(path.name())
+        self.collections.get(&Collection::of(path))?.get(path.name())
     }
 
     fn existing(&self, path: &ResourcePath) -> Result<&Arc<Resource>, ApiError> {
-        self.find(path)
-            .ok_or_else(|| ApiError::NotFound { path: path.clone() })
+        self.find(path).ok_or_else(|| ApiError::NotFound { path: path.clone() })
     }
 }

@@ -21,26 +21,16 @@ pub struct Page {
 
 impl Page {
     /// Reads the query parameters `limit` and `nextToken` of a list with this title.
-    pub fn parse(
-        limit: Option<&str>,
-        next_token: Option<&str>,
-        title: &str,
-    ) -> Result<Self, PageError> {
+    pub fn parse(limit: Option<&str>, next_token: Option<&str>, title: &str) -> Result<Self, PageError> {
         Ok(Self {
-            after: next_token
-                .map(|token| key_of(token, title).ok_or(PageError::Token))
-                .transpose()?,
+            after: next_token.map(|token| key_of(token, title).ok_or(PageError::Token)).transpose()?,
             limit: limit.map_or(Ok(MAX_LIMIT), parse_limit)?,
         })
     }
 
     /// Takes the page out of the items that come after its start, in order. The second part is the key to go on after,
     /// when more is left.
-    pub(super) fn cut<T>(
-        &self,
-        items: impl Iterator<Item = T>,
-        key: impl Fn(&T) -> &str,
-    ) -> (Vec<T>, Option<String>) {
+    pub(super) fn cut<T>(&self, items: impl Iterator<Item = T>, key: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
         let mut items = items.peekable();
         let page: Vec<T> = items.by_ref().take(self.limit).collect();
         let next = match (items.peek(), page.last()) {
@@ -76,11 +66,7 @@ fn key_of(token: &str, title: &str) -> Option<String> {
 }
 
 fn check(key: &str, title: &str) -> [u8; CHECK] {
-    let digest = Sha256::new()
-        .chain_update(title.as_bytes())
-        .chain_update([0])
-        .chain_update(key.as_bytes())
-        .finalize();
+    let digest = Sha256::new().chain_update(title.as_bytes()).chain_update([0]).chain_update(key.as_bytes()).finalize();
     let mut check = [0; CHECK];
     for (to, from) in check.iter_mut().zip(digest) {
         *to = from;
@@ -92,10 +78,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
-    text.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
+    text.as_bytes().chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// Why the paging parameters make no page.
@@ -129,16 +112,9 @@ mod tests {
         changed.pop();
         changed.push('0');
         for other in ["", "zz", "0", "abcd", "é0", "not a token", &changed] {
-            assert_eq!(
-                Page::parse(None, Some(other), "meshes"),
-                Err(PageError::Token),
-                "{other}"
-            );
+            assert_eq!(Page::parse(None, Some(other), "meshes"), Err(PageError::Token), "{other}");
         }
-        assert_eq!(
-            Page::parse(None, Some(&token), "routes"),
-            Err(PageError::Token)
-        );
+        assert_eq!(Page::parse(None, Some(&token), "routes"), Err(PageError::Token));
     }
 
     #[test]
@@ -147,10 +123,7 @@ mod tests {
             assert!(Page::parse(Some(limit), None, "meshes").is_ok());
         }
         for limit in ["0", "101", "-1", "ten", "", "1.5"] {
-            assert_eq!(
-                Page::parse(Some(limit), None, "meshes"),
-                Err(PageError::Limit(limit.to_owned()))
-            );
+            assert_eq!(Page::parse(Some(limit), None, "meshes"), Err(PageError::Limit(limit.to_owned())));
         }
     }
 
@@ -161,13 +134,8 @@ mod tests {
             let mut seen = Vec::new();
             let mut after: Option<String> = None;
             loop {
-                let page = Page {
-                    after: after.clone(),
-                    limit,
-                };
-                let rest = items
-                    .iter()
-                    .filter(|item| after.as_ref().is_none_or(|after| *item > after));
+                let page = Page { after: after.clone(), limit };
+                let rest = items.iter().filter(|item| after.as_ref().is_none_or(|after| *item > after));
                 let (taken, next) = page.cut(rest, |item| item);
                 assert!(taken.len() <= limit);
                 seen.extend(taken.into_iter().cloned());

@@ -17,14 +17,10 @@ impl State {
             Read::List(collection, page) => self.list(collection, page),
             Read::ListTags(path, page) => {
                 let tags = self.existing(path)?.tags.iter();
-                let rest =
-                    tags.filter(|(key, _)| page.after.as_deref().is_none_or(|after| *key > after));
+                let rest = tags.filter(|(key, _)| page.after.as_deref().is_none_or(|after| *key > after));
                 let (tags, next) = page.cut(rest, |(key, _)| key);
                 Ok(Answer::Tags {
-                    tags: tags
-                        .into_iter()
-                        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                        .collect(),
+                    tags: tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
                     next: next.map(|key| token_after(&key, &tags_title(path))),
                 })
             }
@@ -35,10 +31,7 @@ impl State {
         if let Some(parent) = collection.parent() {
             self.existing(&parent)?;
         }
-        let start = page
-            .after
-            .as_deref()
-            .map_or(Bound::Unbounded, Bound::Excluded);
+        let start = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let resources = self
             .collections
             .get(collection)
@@ -46,15 +39,8 @@ impl State {
             .flat_map(|members| members.range::<str, _>((start, Bound::Unbounded)));
         let (resources, next) = page.cut(resources, |(name, _)| name);
         let next = next.map(|name| token_after(&name, &collection.to_string()));
-        let resources = resources
-            .into_iter()
-            .map(|(_, resource)| Arc::clone(resource))
-            .collect();
-        Ok(Answer::Resources {
-            kind: collection.kind(),
-            resources,
-            next,
-        })
+        let resources = resources.into_iter().map(|(_, resource)| Arc::clone(resource)).collect();
+        Ok(Answer::Resources { kind: collection.kind(), resources, next })
     }
 }
 

@@ -32,25 +32,20 @@ impl Realm {
 
     /// The resource that an ARN names.
     pub fn resource(&self, arn: &str) -> Result<ResourcePath, ApiError> {
-        let parsed =
-            Arn::parse(arn).map_err(|error| ApiError::invalid("resourceArn", error.to_string()))?;
+        let parsed = Arn::parse(arn).map_err(|error| ApiError::invalid("resourceArn", error.to_string()))?;
         if self.arn(parsed.path()) == arn {
             Ok(parsed.path().clone())
         } else {
-            Err(ApiError::UnknownArn {
-                arn: arn.to_owned(),
-            })
+            Err(ApiError::UnknownArn { arn: arn.to_owned() })
         }
     }
 
     /// Passes if the mesh of the owner named in a request (its own account when none is) is served here.
     pub fn serves(&self, mesh: &MeshName, owner: Option<&AccountId>) -> Result<(), ApiError> {
         match owner {
-            Some(owner) if *owner != self.account => Err(ApiError::NotShared {
-                mesh: mesh.clone(),
-                owner: owner.clone(),
-                account: self.account.clone(),
-            }),
+            Some(owner) if *owner != self.account => {
+                Err(ApiError::NotShared { mesh: mesh.clone(), owner: owner.clone(), account: self.account.clone() })
+            }
             _ => Ok(()),
         }
     }
@@ -63,15 +58,8 @@ pub struct Region(String);
 impl Region {
     /// Takes what can be part of an ARN, refuses anything else.
     pub fn parse(text: &str) -> Result<Self, RegionError> {
-        let fits = !text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(RegionError(text.to_owned()))
-        }
+        let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if fits { Ok(Self(text.to_owned())) } else { Err(RegionError(text.to_owned())) }
     }
 }
 
@@ -85,19 +73,12 @@ mod tests {
     use super::*;
 
     fn realm() -> Realm {
-        Realm::new(
-            AccountId::parse("123456789012").unwrap(),
-            Region::parse("eu-west-1").unwrap(),
-        )
+        Realm::new(AccountId::parse("123456789012").unwrap(), Region::parse("eu-west-1").unwrap())
     }
 
     #[test]
     fn an_arn_leads_back_to_its_resource() {
-        for path in [
-            "mesh/shop",
-            "mesh/shop/virtualService/a b/c.local",
-            "mesh/shop/virtualRouter/orders/route/all",
-        ] {
+        for path in ["mesh/shop", "mesh/shop/virtualService/a b/c.local", "mesh/shop/virtualRouter/orders/route/all"] {
             let path = ResourcePath::parse(path).unwrap();
             assert_eq!(realm().resource(&realm().arn(&path)).unwrap(), path);
         }
@@ -106,22 +87,10 @@ mod tests {
     #[test]
     fn an_arn_of_elsewhere_is_unknown_and_another_text_is_invalid() {
         for (arn, expected) in [
-            (
-                "arn:aws:appmesh:eu-west-2:123456789012:mesh/shop",
-                "NotFoundException",
-            ),
-            (
-                "arn:aws:appmesh:eu-west-1:210987654321:mesh/shop",
-                "NotFoundException",
-            ),
-            (
-                "arn:aws-cn:appmesh:eu-west-1:123456789012:mesh/shop",
-                "NotFoundException",
-            ),
-            (
-                "arn:aws:acm:eu-west-1:123456789012:certificate/1",
-                "BadRequestException",
-            ),
+            ("arn:aws:appmesh:eu-west-2:123456789012:mesh/shop", "NotFoundException"),
+            ("arn:aws:appmesh:eu-west-1:210987654321:mesh/shop", "NotFoundException"),
+            ("arn:aws-cn:appmesh:eu-west-1:123456789012:mesh/shop", "NotFoundException"),
+            ("arn:aws:acm:eu-west-1:123456789012:certificate/1", "BadRequestException"),
             ("mesh/shop", "BadRequestException"),
             ("", "BadRequestException"),
         ] {

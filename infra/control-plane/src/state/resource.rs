@@ -68,31 +68,18 @@ impl Resource {
     /// The resource with another spec.
     #[must_use]
     pub fn updated(&self, spec: Arc<ValidSpec>, now: Timestamp) -> Self {
-        Self {
-            version: self.version.saturating_add(1),
-            last_updated_at: now,
-            spec,
-            ..self.clone()
-        }
+        Self { version: self.version.saturating_add(1), last_updated_at: now, spec, ..self.clone() }
     }
 
     /// The resource as the answer to its deletion shows it.
     #[must_use]
     pub fn deleted(&self, now: Timestamp) -> Self {
-        Self {
-            version: self.version.saturating_add(1),
-            last_updated_at: now,
-            status: Status::Deleted,
-            ..self.clone()
-        }
+        Self { version: self.version.saturating_add(1), last_updated_at: now, status: Status::Deleted, ..self.clone() }
     }
 
     /// The resource with other tags.
     #[must_use]
     pub fn tagged(&self, tags: Tags) -> Self {
-        Self {
-            tags,
-            ..self.clone()
-        }
+        Self { tags, ..self.clone() }
     }
 }

@@ -35,22 +35,15 @@ impl ValidSpec {
     /// that App Mesh is known to have filled in. Any other would make declarative clients see a difference for ever.
     pub fn parse(path: &ResourcePath, mut value: Value) -> Result<Self, ApiError> {
         drop_nulls(&mut value);
-        let read = |value: &Value| {
-            validate::parse(path.kind(), value)
-                .map_err(|violations| ApiError::Invalid { violations })
-        };
+        let read =
+            |value: &Value| validate::parse(path.kind(), value).map_err(|violations| ApiError::Invalid { violations });
         let mut spec = read(&value)?;
         if fill_health_check_ports(&mut value) {
             spec = read(&value)?;
         }
         let references = references(path.mesh(), &spec);
         let fingerprint = Fingerprint::of(&value);
-        Ok(Self {
-            value,
-            spec,
-            references,
-            fingerprint,
-        })
+        Ok(Self { value, spec, references, fingerprint })
     }
 
     /// The JSON to echo.
@@ -80,10 +73,7 @@ impl Fingerprint {
     fn of(value: &Value) -> Self {
         let mut text = String::new();
         write_canonical(value, &mut text);
-        Self {
-            digest: Sha256::digest(&text).into(),
-            bytes: text.len(),
-        }
+        Self { digest: Sha256::digest(&text).into(), bytes: text.len() }
     }
 }
 
@@ -107,10 +97,7 @@ fn fill_health_check_ports(spec: &mut Value) -> bool {
         let Some(port) = listener.pointer("/portMapping/port").cloned() else {
             continue;
         };
-        if let Some(check) = listener
-            .get_mut("healthCheck")
-            .and_then(Value::as_object_mut)
-        {
+        if let Some(check) = listener.get_mut("healthCheck").and_then(Value::as_object_mut) {
             filled |= !check.contains_key("port");
             check.entry("port").or_insert(port);
         }
@@ -120,9 +107,7 @@ fn fill_health_check_ports(spec: &mut Value) -> bool {
 
 fn references(mesh: &MeshName, spec: &Spec) -> Vec<ResourcePath> {
     match spec {
-        Spec::Mesh(_) | Spec::VirtualNode(_) | Spec::VirtualGateway(_) | Spec::VirtualRouter(_) => {
-            Vec::new()
-        }
+        Spec::Mesh(_) | Spec::VirtualNode(_) | Spec::VirtualGateway(_) | Spec::VirtualRouter(_) => Vec::new(),
         Spec::Route(spec) => spec
             .rule
             .action()
@@ -134,14 +119,12 @@ fn references(mesh: &MeshName, spec: &Spec) -> Vec<ResourcePath> {
             .provider
             .iter()
             .filter_map(|provider| match provider {
-                VirtualServiceProvider::VirtualNode(node) => Some(ResourcePath::VirtualNode(
-                    mesh.clone(),
-                    node.virtual_node_name.clone(),
-                )),
-                VirtualServiceProvider::VirtualRouter(router) => Some(ResourcePath::VirtualRouter(
-                    mesh.clone(),
-                    router.virtual_router_name.clone(),
-                )),
+                VirtualServiceProvider::VirtualNode(node) => {
+                    Some(ResourcePath::VirtualNode(mesh.clone(), node.virtual_node_name.clone()))
+                }
+                VirtualServiceProvider::VirtualRouter(router) => {
+                    Some(ResourcePath::VirtualRouter(mesh.clone(), router.virtual_router_name.clone()))
+                }
                 VirtualServiceProvider::Unrecognised(_) => None,
             })
             .collect(),

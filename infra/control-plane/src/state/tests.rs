@@ -22,8 +22,7 @@ fn paths() -> impl Strategy<Value = ResourcePath> {
         (0..2, 0..2, 0..2).prop_map(|(m, r, n)| format!("mesh/m{m}/virtualRouter/r{r}/route/n{n}")),
         (0..2, 0..2).prop_map(|(m, s)| format!("mesh/m{m}/virtualService/s{s}.local")),
         (0..2, 0..2).prop_map(|(m, g)| format!("mesh/m{m}/virtualGateway/g{g}")),
-        (0..2, 0..2, 0..2)
-            .prop_map(|(m, g, n)| format!("mesh/m{m}/virtualGateway/g{g}/gatewayRoute/n{n}")),
+        (0..2, 0..2, 0..2).prop_map(|(m, g, n)| format!("mesh/m{m}/virtualGateway/g{g}/gatewayRoute/n{n}")),
     ]
     .prop_map(|path| ResourcePath::parse(&path).unwrap())
 }
@@ -56,30 +55,17 @@ fn spec(path: &ResourcePath, variant: u8) -> Arc<ValidSpec> {
 fn writes() -> impl Strategy<Value = Write> {
     let if_version = prop_oneof![4 => Just(None), 1 => (0..4_u64).prop_map(Some)];
     let token = prop_oneof![2 => Just(None), 1 => (0..3).prop_map(|n| ClientToken::parse(&format!("t{n}")).ok())];
-    (paths(), 0..8_u8, any::<u8>(), if_version, token).prop_map(
-        |(path, action, variant, if_version, token)| {
-            let spec = spec(&path, variant);
-            let (action, token) = match action {
-                0..4 => (
-                    Action::Create {
-                        spec,
-                        tags: Vec::new(),
-                    },
-                    token,
-                ),
-                4 => (Action::Update { spec: Some(spec) }, token),
-                5 => (Action::Tag(tags(&[(&format!("k{variant}"), "v")])), None),
-                6 => (Action::Untag(BTreeSet::from([format!("k{variant}")])), None),
-                _ => (Action::Delete, None),
-            };
-            Write {
-                path,
-                action,
-                if_version,
-                token,
-            }
-        },
-    )
+    (paths(), 0..8_u8, any::<u8>(), if_version, token).prop_map(|(path, action, variant, if_version, token)| {
+        let spec = spec(&path, variant);
+        let (action, token) = match action {
+            0..4 => (Action::Create { spec, tags: Vec::new() }, token),
+            4 => (Action::Update { spec: Some(spec) }, token),
+            5 => (Action::Tag(tags(&[(&format!("k{variant}"), "v")])), None),
+            6 => (Action::Untag(BTreeSet::from([format!("k{variant}")])), None),
+            _ => (Action::Delete, None),
+        };
+        Write { path, action, if_version, token }
+    })
 }
 
 fn stamp(n: usize) -> Stamp {
@@ -90,16 +76,8 @@ fn stamp(n: usize) -> Stamp {
 }
 
 fn quotas() -> Quotas {
-    let quotas = [
-        "meshes-per-account=2",
-        "virtual-nodes-per-mesh=2",
-        "routes-per-virtual-router=1",
-    ];
-    quotas
-        .into_iter()
-        .fold(Quotas::default(), |quotas, setting| {
-            quotas.with(setting.parse().unwrap())
-        })
+    let quotas = ["meshes-per-account=2", "virtual-nodes-per-mesh=2", "routes-per-virtual-router=1"];
+    quotas.into_iter().fold(Quotas::default(), |quotas, setting| quotas.with(setting.parse().unwrap()))
 }
 
 /// Nothing hangs in the air, and no quota is exceeded.
@@ -107,20 +85,12 @@ fn assert_sound(state: &State) {
     for (collection, members) in &state.collections {
         assert!(!members.is_empty());
         assert!(members.len() <= state.quotas.limit(Quota::on(collection.kind())));
-        assert!(
-            collection
-                .parent()
-                .is_none_or(|parent| state.find(&parent).is_some())
-        );
+        assert!(collection.parent().is_none_or(|parent| state.find(&parent).is_some()));
         for (name, resource) in members {
             assert_eq!(resource.path, collection.member(name).unwrap());
             assert_eq!(resource.status, Status::Active);
             for target in resource.spec.references() {
-                assert!(
-                    state.find(target).is_some(),
-                    "{} refers to {target}",
-                    resource.path
-                );
+                assert!(state.find(target).is_some(), "{} refers to {target}", resource.path);
             }
         }
     }
@@ -172,97 +142,39 @@ fn mesh_write(action: Action, token: &str) -> Write {
 fn old_tokens_are_forgotten_and_memory_stays_bounded() {
     let mut state = State::new(Quotas::default());
     let path = ResourcePath::parse("mesh/m").unwrap();
-    let create = mesh_write(
-        Action::Create {
-            spec: spec(&path, 0),
-            tags: Vec::new(),
-        },
-        "create",
-    );
+    let create = mesh_write(Action::Create { spec: spec(&path, 0), tags: Vec::new() }, "create");
     state.write(&create, &stamp(0)).unwrap();
-    let update = |n: usize| {
-        mesh_write(
-            Action::Update {
-                spec: Some(spec(&path, 1)),
-            },
-            &format!("update-{n}"),
-        )
-    };
+    let update = |n: usize| mesh_write(Action::Update { spec: Some(spec(&path, 1)) }, &format!("update-{n}"));
     for n in 1..=12_000 {
         state.write(&update(n), &stamp(n)).unwrap();
     }
     assert_eq!(state.tokens.len(), 10_000);
-    assert!(
-        state
-            .write(&update(12_000), &stamp(0))
-            .unwrap()
-            .change
-            .is_none(),
-        "remembered"
-    );
-    assert!(
-        state
-            .write(&update(2_001), &stamp(0))
-            .unwrap()
-            .change
-            .is_none(),
-        "remembered"
-    );
-    assert!(
-        state.write(&update(1), &stamp(0)).unwrap().change.is_some(),
-        "forgotten"
-    );
+    assert!(state.write(&update(12_000), &stamp(0)).unwrap().change.is_none(), "remembered");
+    assert!(state.write(&update(2_001), &stamp(0)).unwrap().change.is_none(), "remembered");
+    assert!(state.write(&update(1), &stamp(0)).unwrap().change.is_some(), "forgotten");
 }
 
 #[test]
 fn large_requests_are_forgotten_sooner() {
     let mut state = State::new(Quotas::default());
     let path = ResourcePath::parse("mesh/m").unwrap();
-    let create = mesh_write(
-        Action::Create {
-            spec: spec(&path, 0),
-            tags: Vec::new(),
-        },
-        "create",
-    );
+    let create = mesh_write(Action::Create { spec: spec(&path, 0), tags: Vec::new() }, "create");
     state.write(&create, &stamp(0)).unwrap();
     let node = ResourcePath::parse("mesh/m/virtualNode/n").unwrap();
     let path = "/p".repeat(100);
     let listeners: Vec<Value> = (1..=1000)
-        .map(|port| json!({"portMapping": {"port": port, "protocol": "http"}, "healthCheck": {
+        .map(|port| {
+            json!({"portMapping": {"port": port, "protocol": "http"}, "healthCheck": {
             "protocol": "http", "path": path, "port": port, "healthyThreshold": 2, "unhealthyThreshold": 2,
-            "timeoutMillis": 2000, "intervalMillis": 5000}}))
+            "timeoutMillis": 2000, "intervalMillis": 5000}})
+        })
         .collect();
     let spec = json!({"listeners": listeners, "serviceDiscovery": {"dns": {"hostname": "n"}}});
     let large = Arc::new(ValidSpec::parse(&node, spec).unwrap());
-    let write = |action, n| Write {
-        path: node.clone(),
-        ..mesh_write(action, &format!("t{n}"))
-    };
-    state
-        .write(
-            &write(
-                Action::Create {
-                    spec: Arc::clone(&large),
-                    tags: Vec::new(),
-                },
-                0,
-            ),
-            &stamp(0),
-        )
-        .unwrap();
+    let write = |action, n| Write { path: node.clone(), ..mesh_write(action, &format!("t{n}")) };
+    state.write(&write(Action::Create { spec: Arc::clone(&large), tags: Vec::new() }, 0), &stamp(0)).unwrap();
     for n in 1..100 {
-        state
-            .write(
-                &write(
-                    Action::Update {
-                        spec: Some(Arc::clone(&large)),
-                    },
-                    n,
-                ),
-                &stamp(n),
-            )
-            .unwrap();
+        state.write(&write(Action::Update { spec: Some(Arc::clone(&large)) }, n), &stamp(n)).unwrap();
     }
     let kept = state.tokens.len();
     assert!((10..90).contains(&kept), "{kept} large answers are kept");
@@ -273,51 +185,19 @@ fn changes_are_told() {
     let mut state = State::new(Quotas::default());
     let path = ResourcePath::parse("mesh/m").unwrap();
     let mut told = |action, operation, version| {
-        let write = Write {
-            path: path.clone(),
-            action,
-            if_version: None,
-            token: None,
-        };
+        let write = Write { path: path.clone(), action, if_version: None, token: None };
         let written = state.write(&write, &stamp(0)).unwrap();
-        assert_eq!(
-            written.change,
-            Some(Change {
-                path: path.clone(),
-                version,
-                operation
-            })
-        );
+        assert_eq!(written.change, Some(Change { path: path.clone(), version, operation }));
     };
-    told(
-        Action::Create {
-            spec: spec(&path, 0),
-            tags: Vec::new(),
-        },
-        Operation::Created,
-        1,
-    );
-    told(
-        Action::Update {
-            spec: Some(spec(&path, 1)),
-        },
-        Operation::Updated,
-        2,
-    );
+    told(Action::Create { spec: spec(&path, 0), tags: Vec::new() }, Operation::Created, 1);
+    told(Action::Update { spec: Some(spec(&path, 1)) }, Operation::Updated, 2);
     told(Action::Update { spec: None }, Operation::Updated, 3);
     told(Action::Tag(tags(&[("k", "v")])), Operation::Retagged, 3);
-    told(
-        Action::Untag(BTreeSet::from(["k".to_owned()])),
-        Operation::Retagged,
-        3,
-    );
+    told(Action::Untag(BTreeSet::from(["k".to_owned()])), Operation::Retagged, 3);
     told(Action::Delete, Operation::Deleted, 4);
 }
 
 fn tags(pairs: &[(&str, &str)]) -> Vec<Tag> {
-    let tags: Value = pairs
-        .iter()
-        .map(|(key, value)| json!({"key": key, "value": value}))
-        .collect();
+    let tags: Value = pairs.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
     mesh::validate::tags(&tags).unwrap()
 }

@@ -29,16 +29,8 @@ impl ClientToken {
     /// Takes a well-formed token, refuses any other.
     pub fn parse(token: &str) -> Result<Self, TokenError> {
         let fits = (1..=MAX_LENGTH).contains(&token.len())
-            && token
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if fits {
-            Ok(Self(token.to_owned()))
-        } else {
-            Err(TokenError {
-                given: token.to_owned(),
-            })
-        }
+            && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if fits { Ok(Self(token.to_owned())) } else { Err(TokenError { given: token.to_owned() }) }
     }
 }
 
@@ -76,9 +68,7 @@ impl Asked {
     pub(super) fn of(action: &Action, if_version: Option<u64>) -> Self {
         let action = match action {
             Action::Create { spec, tags } => Asking::Create(spec.fingerprint(), tags.clone()),
-            Action::Update { spec } => {
-                Asking::Update(spec.as_ref().map(|spec| spec.fingerprint()))
-            }
+            Action::Update { spec } => Asking::Update(spec.as_ref().map(|spec| spec.fingerprint())),
             Action::Delete => Asking::Delete,
             Action::Tag(tags) => Asking::Tag(tags.clone()),
             Action::Untag(keys) => Asking::Untag(keys.clone()),
@@ -137,16 +127,10 @@ impl Tokens {
         }
     }
 
-    pub(super) fn remember(
-        &mut self,
-        token: ClientToken,
-        request: Asked,
-        answer: Arc<Resource>,
-    ) {
+    pub(super) fn remember(&mut self, token: ClientToken, request: Asked, answer: Arc<Resource>) {
         let key = (answer.uid, token);
         self.bytes = self.bytes.saturating_add(request.bytes());
-        self.answers
-            .insert(key.clone(), Remembered { request, answer });
+        self.answers.insert(key.clone(), Remembered { request, answer });
         self.order.push_back(key);
         while self.order.len() > REMEMBERED || self.bytes > REMEMBERED_BYTES {
             let Some(oldest) = self.order.pop_front() else {

@@ -30,18 +30,11 @@ impl State {
     /// and a caller who lost that answer must be able to ask again.
     pub fn write(&mut self, write: &Write, stamp: &Stamp) -> Result<Written, ApiError> {
         if let Some(answer) = self.recall(write)? {
-            return Ok(Written {
-                answer: Answer::Resource(answer),
-                change: None,
-            });
+            return Ok(Written { answer: Answer::Resource(answer), change: None });
         }
         let current = self.find(&write.path).cloned();
         is_as_expected(write, current.as_deref())?;
-        let existing = || {
-            current.as_deref().ok_or_else(|| ApiError::NotFound {
-                path: write.path.clone(),
-            })
-        };
+        let existing = || current.as_deref().ok_or_else(|| ApiError::NotFound { path: write.path.clone() });
         match &write.action {
             Action::Create { spec, tags } => {
                 is_free(&write.path, current.as_deref())?;
@@ -55,11 +48,7 @@ impl State {
                 let existing = existing()?;
                 let spec = spec.as_ref().unwrap_or(&existing.spec);
                 self.fits(&write.path, spec)?;
-                Ok(self.put(
-                    write,
-                    existing.updated(Arc::clone(spec), stamp.now),
-                    Operation::Updated,
-                ))
+                Ok(self.put(write, existing.updated(Arc::clone(spec), stamp.now), Operation::Updated))
             }
             Action::Delete => {
                 let deleted = existing()?.deleted(stamp.now);
@@ -69,17 +58,13 @@ impl State {
             Action::Tag(tags) => {
                 let existing = existing()?;
                 let tags = merged(&write.path, &existing.tags, tags)?;
-                Ok(self
-                    .put(write, existing.tagged(tags), Operation::Retagged)
-                    .without_answer())
+                Ok(self.put(write, existing.tagged(tags), Operation::Retagged).without_answer())
             }
             Action::Untag(keys) => {
                 let existing = existing()?;
                 let mut tags = existing.tags.clone();
                 tags.remove(keys.iter().map(String::as_str));
-                Ok(self
-                    .put(write, existing.tagged(tags), Operation::Retagged)
-                    .without_answer())
+                Ok(self.put(write, existing.tagged(tags), Operation::Retagged).without_answer())
             }
         }
     }
@@ -89,11 +74,7 @@ impl State {
         let (Some(token), Some(current)) = (&write.token, self.find(&write.path)) else {
             return Ok(None);
         };
-        match self.tokens.recall(
-            current.uid,
-            token,
-            &Asked::of(&write.action, write.if_version),
-        ) {
+        match self.tokens.recall(current.uid, token, &Asked::of(&write.action, write.if_version)) {
             Recall::New => Ok(None),
             Recall::Same(answer) => Ok(Some(answer)),
             Recall::Different => Err(ApiError::TokenReused {
@@ -116,33 +97,18 @@ impl State {
         self.within(Quota::on(path.kind()), count.saturating_add(1), owner)
     }
 
-    pub(super) fn within(
-        &self,
-        quota: Quota,
-        count: usize,
-        owner: impl FnOnce() -> String,
-    ) -> Result<(), ApiError> {
+    pub(super) fn within(&self, quota: Quota, count: usize, owner: impl FnOnce() -> String) -> Result<(), ApiError> {
         let limit = self.quotas.limit(quota);
-        if count <= limit {
-            Ok(())
-        } else {
-            Err(ApiError::QuotaReached {
-                owner: owner(),
-                quota,
-                limit,
-            })
-        }
+        if count <= limit { Ok(()) } else { Err(ApiError::QuotaReached { owner: owner(), quota, limit }) }
     }
 
     /// Nothing is in the resource, and nothing refers to it.
     fn is_unused(&self, path: &ResourcePath) -> Result<(), ApiError> {
         let inside = self.inside(path).map(|user| (Relation::Inside, user));
         match inside.or_else(|| Some((Relation::RefersTo, self.referring_to(path)?))) {
-            Some((relation, user)) => Err(ApiError::InUse {
-                path: path.clone(),
-                by: Box::new(user.path.clone()),
-                relation,
-            }),
+            Some((relation, user)) => {
+                Err(ApiError::InUse { path: path.clone(), by: Box::new(user.path.clone()), relation })
+            }
             None => Ok(()),
         }
     }
@@ -151,17 +117,13 @@ impl State {
         if let ResourcePath::Mesh(mesh) = path {
             return self.in_mesh(mesh).next();
         }
-        self.collections
-            .get(&Collection::under(path)?)?
-            .values()
-            .next()
+        self.collections.get(&Collection::under(path)?)?.values().next()
     }
 
     /// Looks at every resource of the mesh: at the quotas that is some ten thousand, in a millisecond, and deletions
     /// are rare.
     fn referring_to<'s>(&'s self, path: &ResourcePath) -> Option<&'s Arc<Resource>> {
-        self.in_mesh(path.mesh())
-            .find(|resource| resource.spec.references().contains(path))
+        self.in_mesh(path.mesh()).find(|resource| resource.spec.references().contains(path))
     }
 
     fn in_mesh<'s>(&'s self, mesh: &MeshName) -> impl Iterator<Item = &'s Arc<Resource>> {
@@ -179,15 +141,13 @@ impl State {
             .insert(resource.path.name().to_owned(), Arc::clone(&resource));
         if let Some(token) = &write.token {
             let request = Asked::of(&write.action, write.if_version);
-            self.tokens
-                .remember(token.clone(), request, Arc::clone(&resource));
+            self.tokens.remember(token.clone(), request, Arc::clone(&resource));
         }
         Written::new(resource, operation)
     }
 
     fn remove(&mut self, deleted: Resource) -> Written {
-        if let Entry::Occupied(mut members) = self.collections.entry(Collection::of(&deleted.path))
-        {
+        if let Entry::Occupied(mut members) = self.collections.entry(Collection::of(&deleted.path)) {
             members.get_mut().remove(deleted.path.name());
             if members.get().is_empty() {
                 members.remove();
@@ -199,22 +159,12 @@ impl State {
 
 impl Written {
     fn new(resource: Arc<Resource>, operation: Operation) -> Self {
-        let change = Change {
-            path: resource.path.clone(),
-            version: resource.version,
-            operation,
-        };
-        Self {
-            answer: Answer::Resource(resource),
-            change: Some(change),
-        }
+        let change = Change { path: resource.path.clone(), version: resource.version, operation };
+        Self { answer: Answer::Resource(resource), change: Some(change) }
     }
 
     fn without_answer(self) -> Self {
-        Self {
-            answer: Answer::Nothing,
-            ..self
-        }
+        Self { answer: Answer::Nothing, ..self }
     }
 }
 
@@ -227,21 +177,16 @@ fn is_as_expected(write: &Write, current: Option<&Resource>) -> Result<(), ApiEr
         (_, None) => return Ok(()),
     };
     match write.if_version {
-        Some(expected) if expected != current => Err(ApiError::VersionMismatch {
-            path: write.path.clone(),
-            expected,
-            current,
-        }),
+        Some(expected) if expected != current => {
+            Err(ApiError::VersionMismatch { path: write.path.clone(), expected, current })
+        }
         _ => Ok(()),
     }
 }
 
 fn is_free(path: &ResourcePath, current: Option<&Resource>) -> Result<(), ApiError> {
     match current {
-        Some(resource) => Err(ApiError::AlreadyExists {
-            path: path.clone(),
-            version: resource.version,
-        }),
+        Some(resource) => Err(ApiError::AlreadyExists { path: path.clone(), version: resource.version }),
         None => Ok(()),
     }
 }
@@ -249,9 +194,6 @@ fn is_free(path: &ResourcePath, current: Option<&Resource>) -> Result<(), ApiErr
 fn merged(path: &ResourcePath, tags: &Tags, added: &[Tag]) -> Result<Tags, ApiError> {
     let mut tags = tags.clone();
     tags.merge(added.iter().cloned())
-        .map_err(|TooManyTags { count }| ApiError::TooManyTags {
-            path: path.clone(),
-            count,
-        })?;
+        .map_err(|TooManyTags { count }| ApiError::TooManyTags { path: path.clone(), count })?;
     Ok(tags)
 }

@@ -13,33 +13,17 @@ async fn every_accepted_write_is_told_in_order_and_once() {
     let create = json!({"meshName": "shop", "clientToken": "t"});
     plane.put("/meshes", create.clone()).await.ok();
     plane.put("/meshes", create).await.ok();
-    plane
-        .put_if(7, "/meshes/shop", json!({"spec": {}}))
-        .await
-        .error("ConflictException");
+    plane.put_if(7, "/meshes/shop", json!({"spec": {}})).await.error("ConflictException");
     plane.put("/meshes/shop", json!({"spec": {}})).await.ok();
     let tags = json!({"tags": [{"key": "team", "value": "orders"}]});
-    plane
-        .put(&format!("/tag?resourceArn={ARN}mesh/shop"), tags)
-        .await
-        .ok();
+    plane.put(&format!("/tag?resourceArn={ARN}mesh/shop"), tags).await.ok();
     plane.get("/meshes/shop").await.ok();
     plane.delete("/meshes/shop").await.ok();
-    for (operation, version) in [
-        (Operation::Created, 1),
-        (Operation::Updated, 2),
-        (Operation::Retagged, 2),
-        (Operation::Deleted, 3),
-    ] {
+    for (operation, version) in
+        [(Operation::Created, 1), (Operation::Updated, 2), (Operation::Retagged, 2), (Operation::Deleted, 3)]
+    {
         let path = ResourcePath::parse("mesh/shop").unwrap();
-        assert_eq!(
-            changes.try_recv(),
-            Ok(Change {
-                path,
-                version,
-                operation
-            })
-        );
+        assert_eq!(changes.try_recv(), Ok(Change { path, version, operation }));
     }
     assert!(changes.try_recv().is_err());
 }

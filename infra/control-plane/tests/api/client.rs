@@ -35,28 +35,18 @@ impl Plane {
 
     /// A server with other quotas than the default ones.
     pub(crate) async fn with(quotas: &[&str]) -> Self {
-        let quotas = quotas
-            .iter()
-            .map(|setting| setting.parse::<QuotaSetting>().unwrap())
-            .fold(Quotas::default(), Quotas::with);
+        let quotas =
+            quotas.iter().map(|setting| setting.parse::<QuotaSetting>().unwrap()).fold(Quotas::default(), Quotas::with);
         let account = AccountId::parse(ACCOUNT).unwrap();
         let region = Region::parse("eu-west-1").unwrap();
-        let settings = Settings {
-            quotas,
-            ..Settings::new(account, region)
-        };
+        let settings = Settings { quotas, ..Settings::new(account, region) };
         let server = Server::bind(settings).await.unwrap();
         let (endpoint, store) = (server.endpoint(), server.store());
         let (running, ended) = oneshot::channel::<()>();
         tokio::spawn(server.serve(async {
             let _ = ended.await;
         }));
-        Self {
-            endpoint,
-            store,
-            http: reqwest::Client::new(),
-            _running: running,
-        }
+        Self { endpoint, store, http: reqwest::Client::new(), _running: running }
     }
 
     /// Sends a request to a path under the API's base.
@@ -67,26 +57,18 @@ impl Plane {
         headers: &[(&'static str, &str)],
         body: Option<String>,
     ) -> Reply {
-        let mut request = self
-            .http
-            .request(method, format!("{}/v20190125{path}", self.endpoint));
+        let mut request = self.http.request(method, format!("{}/v20190125{path}", self.endpoint));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(body);
+            request = request.header("content-type", "application/json").body(body);
         }
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         assert_eq!(headers["content-type"], "application/json");
         let body = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
-        Reply {
-            status,
-            headers,
-            body,
-        }
+        Reply { status, headers, body }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -94,15 +76,13 @@ impl Plane {
     }
 
     pub(crate) async fn put(&self, path: &str, body: Value) -> Reply {
-        self.send(Method::PUT, path, &[], Some(body.to_string()))
-            .await
+        self.send(Method::PUT, path, &[], Some(body.to_string())).await
     }
 
     pub(crate) async fn put_if(&self, version: u64, path: &str, body: Value) -> Reply {
         let version = version.to_string();
         let headers = [("x-meshwarden-if-version", version.as_str())];
-        self.send(Method::PUT, path, &headers, Some(body.to_string()))
-            .await
+        self.send(Method::PUT, path, &headers, Some(body.to_string())).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Reply {
@@ -132,11 +112,7 @@ impl Reply {
         ];
         let given = self.header("x-amzn-errortype").unwrap_or("none");
         assert_eq!(given, name, "{}", self.body);
-        let status = statuses
-            .iter()
-            .find(|(known, _)| *known == name)
-            .expect("a known error")
-            .1;
+        let status = statuses.iter().find(|(known, _)| *known == name).expect("a known error").1;
         assert_eq!(self.status, status, "{}", self.body);
         assert_eq!(self.body.as_object().unwrap().len(), 1, "{}", self.body);
         self.body["message"].as_str().unwrap().to_owned()

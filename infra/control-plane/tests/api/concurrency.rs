@@ -28,11 +28,7 @@ async fn exactly_one_writer_wins_each_version() {
                         won.push(reply.ok()["metadata"]["version"].as_u64().unwrap());
                     } else {
                         reply.error("ConflictException");
-                        let current: u64 = reply
-                            .header("x-meshwarden-version")
-                            .unwrap()
-                            .parse()
-                            .unwrap();
+                        let current: u64 = reply.header("x-meshwarden-version").unwrap().parse().unwrap();
                         assert_ne!(current, version, "refused, so the version was another");
                     }
                 }
@@ -44,20 +40,12 @@ async fn exactly_one_writer_wins_each_version() {
     for writer in writers {
         let (writer, won) = writer.await.unwrap();
         for version in won {
-            assert_eq!(
-                winners.insert(version, writer),
-                None,
-                "two writers made version {version}"
-            );
+            assert_eq!(winners.insert(version, writer), None, "two writers made version {version}");
         }
     }
     let last = plane.get(ROUTE).await.ok();
     let version = last["metadata"]["version"].as_u64().unwrap();
-    assert_eq!(
-        winners.len() as u64,
-        version - 1,
-        "every version has one writer: {winners:?}"
-    );
+    assert_eq!(winners.len() as u64, version - 1, "every version has one writer: {winners:?}");
     let weight = &last["spec"]["httpRoute"]["action"]["weightedTargets"][0]["weight"];
     assert_eq!(weight.as_u64().unwrap(), u64::from(winners[&version]));
 }
@@ -71,10 +59,7 @@ async fn no_unconditional_update_is_lost() {
             let plane = Arc::clone(&plane);
             tokio::spawn(async move {
                 for _ in 0..ROUNDS {
-                    plane
-                        .put(ROUTE, json!({"spec": route("orders_v1", writer)}))
-                        .await
-                        .ok();
+                    plane.put(ROUTE, json!({"spec": route("orders_v1", writer)})).await.ok();
                 }
             })
         })
@@ -82,9 +67,7 @@ async fn no_unconditional_update_is_lost() {
     for writer in writers {
         writer.await.unwrap();
     }
-    let version = plane.get(ROUTE).await.ok()["metadata"]["version"]
-        .as_u64()
-        .unwrap();
+    let version = plane.get(ROUTE).await.ok()["metadata"]["version"].as_u64().unwrap();
     assert_eq!(version, 1 + u64::from(WRITERS) * u64::from(ROUNDS));
 }
 
@@ -117,16 +100,11 @@ async fn a_target_is_not_deleted_under_a_new_route() {
     for round in 0..u32::from(ROUNDS) {
         let nodes = "/meshes/shop/virtualNodes";
         let name = format!("n{round}");
-        plane
-            .put(nodes, json!({"virtualNodeName": name, "spec": {}}))
-            .await
-            .ok();
+        plane.put(nodes, json!({"virtualNodeName": name, "spec": {}})).await.ok();
         let body = json!({"routeName": name, "spec": route(&name, 1)});
         let uri = format!("{nodes}/{name}");
-        let (routed, deleted) = tokio::join!(
-            plane.put("/meshes/shop/virtualRouter/orders/routes", body),
-            plane.delete(&uri),
-        );
+        let (routed, deleted) =
+            tokio::join!(plane.put("/meshes/shop/virtualRouter/orders/routes", body), plane.delete(&uri),);
         match (routed.status, deleted.status) {
             (200, 409) | (404, 200) => {}
             both => unreachable!("the route and its target: {both:?}"),

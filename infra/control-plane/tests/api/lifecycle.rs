@@ -12,11 +12,7 @@ fn assert_shown(body: &Value, sample: &Sample, spec: &Value, version: u64, statu
     assert_eq!(body["meshName"], "shop");
     assert_eq!(body[sample.name_member()], sample.name);
     assert_eq!(&body["spec"], spec, "the spec is echoed");
-    assert_eq!(
-        body["spec"].to_string(),
-        spec.to_string(),
-        "in the order in which it came"
-    );
+    assert_eq!(body["spec"].to_string(), spec.to_string(), "in the order in which it came");
     assert_eq!(body["status"], json!({"status": status}));
     let metadata = &body["metadata"];
     assert_eq!(metadata["arn"], format!("{ARN}{}", sample.path));
@@ -34,51 +30,31 @@ async fn every_kind_lives_and_dies() {
     let mut uids = HashSet::new();
     for sample in samples() {
         plane.get(&sample.uri()).await.error("NotFoundException");
-        plane
-            .put(&sample.uri(), json!({"spec": sample.spec}))
-            .await
-            .error("NotFoundException");
+        plane.put(&sample.uri(), json!({"spec": sample.spec})).await.error("NotFoundException");
         plane.delete(&sample.uri()).await.error("NotFoundException");
-        assert_eq!(
-            plane.get(sample.collection).await.ok(),
-            json!({sample.list_member: []})
-        );
+        assert_eq!(plane.get(sample.collection).await.ok(), json!({sample.list_member: []}));
 
         let created = plane.put(sample.collection, sample.body()).await;
         assert_eq!(created.header("x-meshwarden-version"), Some("1"));
         let created = created.ok();
         assert_shown(&created, &sample, &sample.spec, 1, "ACTIVE");
-        assert!(
-            uids.insert(created["metadata"]["uid"].clone()),
-            "uids are unique"
-        );
+        assert!(uids.insert(created["metadata"]["uid"].clone()), "uids are unique");
         assert_eq!(plane.get(&sample.uri()).await.ok(), created);
 
-        let message = plane
-            .put(sample.collection, sample.body())
-            .await
-            .error("ConflictException");
+        let message = plane.put(sample.collection, sample.body()).await.error("ConflictException");
         assert!(message.contains(sample.path), "{message}");
 
-        let updated = plane
-            .put(&sample.uri(), json!({"spec": sample.other_spec}))
-            .await;
+        let updated = plane.put(&sample.uri(), json!({"spec": sample.other_spec})).await;
         assert_eq!(updated.header("x-meshwarden-version"), Some("2"));
         let updated = updated.ok();
         assert_shown(&updated, &sample, &sample.other_spec, 2, "ACTIVE");
         assert_eq!(updated["metadata"]["uid"], created["metadata"]["uid"]);
-        assert_eq!(
-            updated["metadata"]["createdAt"],
-            created["metadata"]["createdAt"]
-        );
+        assert_eq!(updated["metadata"]["createdAt"], created["metadata"]["createdAt"]);
         let described = plane.get(&sample.uri()).await;
         assert_eq!(described.header("x-meshwarden-version"), Some("2"));
         assert_eq!(described.ok(), updated);
 
-        plane
-            .put(&sample.uri(), json!({"spec": sample.spec}))
-            .await
-            .ok();
+        plane.put(&sample.uri(), json!({"spec": sample.spec})).await.ok();
     }
     for sample in samples().iter().rev() {
         let deleted = plane.delete(&sample.uri()).await;
@@ -96,23 +72,12 @@ async fn lists_hold_references() {
     shop(&plane).await;
     for sample in samples() {
         let list = plane.get(sample.collection).await.ok();
-        assert_eq!(
-            list.as_object().unwrap().len(),
-            1,
-            "nothing but the list on a last page: {list}"
-        );
+        assert_eq!(list.as_object().unwrap().len(), 1, "nothing but the list on a last page: {list}");
         let [reference] = list[sample.list_member].as_array().unwrap().as_slice() else {
             unreachable!("one resource in {list}");
         };
-        let mut expected = HashSet::from([
-            "arn",
-            "createdAt",
-            "lastUpdatedAt",
-            "meshName",
-            "meshOwner",
-            "resourceOwner",
-            "version",
-        ]);
+        let mut expected =
+            HashSet::from(["arn", "createdAt", "lastUpdatedAt", "meshName", "meshOwner", "resourceOwner", "version"]);
         let name_member = sample.name_member();
         expected.insert(&name_member);
         match sample.kind {
@@ -120,12 +85,7 @@ async fn lists_hold_references() {
             "gatewayRoute" => assert!(expected.insert("virtualGatewayName")),
             _ => {}
         }
-        let members: HashSet<&str> = reference
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(String::as_str)
-            .collect();
+        let members: HashSet<&str> = reference.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(members, expected);
         assert_eq!(reference["arn"], format!("{ARN}{}", sample.path));
         assert_eq!(reference[&name_member], sample.name);
@@ -151,10 +111,7 @@ async fn a_mesh_needs_no_spec() {
     let created = plane.put("/meshes", json!({"meshName": "shop"})).await.ok();
     assert_eq!(created["spec"], json!({}));
     let filter = json!({"egressFilter": {"type": "ALLOW_ALL"}});
-    plane
-        .put("/meshes/shop", json!({"spec": filter}))
-        .await
-        .ok();
+    plane.put("/meshes/shop", json!({"spec": filter})).await.ok();
     let updated = plane.put("/meshes/shop", json!({})).await.ok();
     assert_eq!(updated["spec"], filter, "there was no spec to apply");
     assert_eq!(updated["metadata"]["version"], 3);
@@ -166,26 +123,14 @@ async fn a_mesh_needs_no_spec() {
 async fn what_is_created_needs_its_parent() {
     let plane = Plane::start().await;
     for sample in samples().iter().skip(1) {
-        let message = plane
-            .put(sample.collection, sample.body())
-            .await
-            .error("NotFoundException");
+        let message = plane.put(sample.collection, sample.body()).await.error("NotFoundException");
         assert!(message.starts_with("mesh/shop"), "{message}");
-        plane
-            .get(sample.collection)
-            .await
-            .error("NotFoundException");
+        plane.get(sample.collection).await.error("NotFoundException");
     }
     plane.put("/meshes", json!({"meshName": "shop"})).await.ok();
     for (collection, parent) in [
-        (
-            "/meshes/shop/virtualRouter/none/routes",
-            "mesh/shop/virtualRouter/none",
-        ),
-        (
-            "/meshes/shop/virtualGateway/none/gatewayRoutes",
-            "mesh/shop/virtualGateway/none",
-        ),
+        ("/meshes/shop/virtualRouter/none/routes", "mesh/shop/virtualRouter/none"),
+        ("/meshes/shop/virtualGateway/none/gatewayRoutes", "mesh/shop/virtualGateway/none"),
     ] {
         let message = plane.get(collection).await.error("NotFoundException");
         assert!(message.contains(parent), "{message}");

@@ -5,24 +5,14 @@ use serde_json::{Value, json};
 use crate::client::{ARN, Plane};
 use crate::fixture::shop;
 
-async fn pages(
-    plane: &Plane,
-    uri: &str,
-    limit: usize,
-    member: &str,
-    key: &str,
-) -> (usize, Vec<String>) {
+async fn pages(plane: &Plane, uri: &str, limit: usize, member: &str, key: &str) -> (usize, Vec<String>) {
     let (mut pages, mut names, mut next) = (0, Vec::new(), String::new());
     loop {
         let page = plane.get(&format!("{uri}limit={limit}{next}")).await.ok();
         pages += 1;
         let items = page[member].as_array().unwrap();
         assert!(items.len() <= limit);
-        names.extend(
-            items
-                .iter()
-                .map(|item| item[key].as_str().unwrap().to_owned()),
-        );
+        names.extend(items.iter().map(|item| item[key].as_str().unwrap().to_owned()));
         match page.get("nextToken") {
             Some(token) => next = format!("&nextToken={}", token.as_str().unwrap()),
             None => return (pages, names),
@@ -36,32 +26,15 @@ async fn pages_cover_every_resource_once() {
     plane.put("/meshes", json!({"meshName": "shop"})).await.ok();
     let mut expected: Vec<String> = (0..120).map(|n| format!("node-{n}")).collect();
     for name in &expected {
-        plane
-            .put(
-                "/meshes/shop/virtualNodes",
-                json!({"virtualNodeName": name, "spec": {}}),
-            )
-            .await
-            .ok();
+        plane.put("/meshes/shop/virtualNodes", json!({"virtualNodeName": name, "spec": {}})).await.ok();
     }
     expected.sort();
     for (limit, count) in [(7, 18), (60, 2), (100, 2)] {
-        let found = pages(
-            &plane,
-            "/meshes/shop/virtualNodes?",
-            limit,
-            "virtualNodes",
-            "virtualNodeName",
-        )
-        .await;
+        let found = pages(&plane, "/meshes/shop/virtualNodes?", limit, "virtualNodes", "virtualNodeName").await;
         assert_eq!(found, (count, expected.clone()));
     }
     let first = plane.get("/meshes/shop/virtualNodes").await.ok();
-    assert_eq!(
-        first["virtualNodes"].as_array().unwrap().len(),
-        100,
-        "as many as without a limit"
-    );
+    assert_eq!(first["virtualNodes"].as_array().unwrap().len(), 100, "as many as without a limit");
     assert!(first["nextToken"].is_string());
 }
 
@@ -76,12 +49,7 @@ async fn a_page_token_survives_what_happens_between_pages() {
     plane.put("/meshes", json!({"meshName": "aa"})).await.ok();
     let token = first["nextToken"].as_str().unwrap();
     let second = plane.get(&format!("/meshes?nextToken={token}")).await.ok();
-    let names: Vec<&Value> = second["meshes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|mesh| &mesh["meshName"])
-        .collect();
+    let names: Vec<&Value> = second["meshes"].as_array().unwrap().iter().map(|mesh| &mesh["meshName"]).collect();
     assert_eq!(names, ["c", "d"]);
 }
 
@@ -93,23 +61,13 @@ async fn limits_and_tokens_are_checked() {
         plane.put("/meshes", json!({"meshName": name})).await.ok();
     }
     let tags = format!("/tags?resourceArn={ARN}mesh/shop&");
-    for uri in [
-        "/meshes?",
-        "/meshes/shop/virtualRouter/orders/routes?",
-        &tags,
-    ] {
+    for uri in ["/meshes?", "/meshes/shop/virtualRouter/orders/routes?", &tags] {
         for limit in ["0", "101", "-1", "ten", ""] {
-            let message = plane
-                .get(&format!("{uri}limit={limit}"))
-                .await
-                .error("BadRequestException");
+            let message = plane.get(&format!("{uri}limit={limit}")).await.error("BadRequestException");
             assert!(message.starts_with("limit: "), "{message}");
         }
         plane.get(&format!("{uri}limit=100")).await.ok();
-        let message = plane
-            .get(&format!("{uri}nextToken=made-up"))
-            .await
-            .error("BadRequestException");
+        let message = plane.get(&format!("{uri}nextToken=made-up")).await.error("BadRequestException");
         assert!(message.starts_with("nextToken: "), "{message}");
     }
     let page = plane.get("/meshes?limit=1").await.ok();
@@ -121,13 +79,8 @@ async fn limits_and_tokens_are_checked() {
 #[tokio::test]
 async fn tags_come_in_pages_too() {
     let plane = Plane::start().await;
-    let tags: Vec<Value> = (0..50)
-        .map(|n| json!({"key": format!("k{n:02}"), "value": "v"}))
-        .collect();
-    plane
-        .put("/meshes", json!({"meshName": "shop", "tags": tags}))
-        .await
-        .ok();
+    let tags: Vec<Value> = (0..50).map(|n| json!({"key": format!("k{n:02}"), "value": "v"})).collect();
+    plane.put("/meshes", json!({"meshName": "shop", "tags": tags})).await.ok();
     let uri = format!("/tags?resourceArn={ARN}mesh/shop&");
     let expected: Vec<String> = (0..50).map(|n| format!("k{n:02}")).collect();
     assert_eq!(pages(&plane, &uri, 20, "tags", "key").await, (3, expected));

@@ -19,34 +19,21 @@ impl Drop for Running {
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_control-plane"));
-    command
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .env_remove("MESHWARDEN_LOG");
+    command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("MESHWARDEN_LOG");
     command
 }
 
 fn start(args: &[&str]) -> Running {
     let mut child = command(args).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    let addr = line
-        .strip_prefix("api http://")
-        .and_then(|rest| rest.strip_suffix('\n'));
-    let addr = addr
-        .unwrap_or_else(|| unreachable!("the first line is {line:?}"))
-        .to_owned();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let addr = line.strip_prefix("api http://").and_then(|rest| rest.strip_suffix('\n'));
+    let addr = addr.unwrap_or_else(|| unreachable!("the first line is {line:?}")).to_owned();
     Running { child, addr }
 }
 
 fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill")
-        .args(["-s", name, &child.id().to_string()])
-        .status()
-        .unwrap();
+    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
@@ -54,9 +41,7 @@ fn wait(child: &mut Child) -> i32 {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
-            return status
-                .code()
-                .expect("an exit code, not an end by the signal");
+            return status.code().expect("an exit code, not an end by the signal");
         }
         assert!(Instant::now() < deadline, "still running");
         std::thread::yield_now();
@@ -70,29 +55,16 @@ fn it_listens_and_ends_on_either_signal() {
         assert!(running.addr.starts_with("127.0.0.1:"), "{}", running.addr);
         signal(&running.child, name);
         assert_eq!(wait(&mut running.child), 0);
-        assert!(
-            TcpStream::connect(&running.addr).is_err(),
-            "nobody listens any more"
-        );
+        assert!(TcpStream::connect(&running.addr).is_err(), "nobody listens any more");
     }
 }
 
 #[test]
 fn the_realm_is_a_setting() {
-    let running = start(&[
-        "--account",
-        "210987654321",
-        "--region",
-        "eu-north-1",
-        "--api",
-        "localhost:0",
-    ]);
+    let running = start(&["--account", "210987654321", "--region", "eu-north-1", "--api", "localhost:0"]);
     let body = r#"{"meshName": "shop"}"#;
     let answer = exchange(&running.addr, body);
-    assert!(
-        answer.contains("arn:aws:appmesh:eu-north-1:210987654321:mesh/shop"),
-        "{answer}"
-    );
+    assert!(answer.contains("arn:aws:appmesh:eu-north-1:210987654321:mesh/shop"), "{answer}");
 }
 
 #[test]
@@ -145,26 +117,11 @@ fn exchange(addr: &str, body: &str) -> String {
 /// Starts the command with settings that it must not accept, and gives what it says.
 fn refused(args: &[&str]) -> String {
     let child = command(args).spawn().unwrap();
-    let mut running = Running {
-        child,
-        addr: String::new(),
-    };
+    let mut running = Running { child, addr: String::new() };
     assert_ne!(wait(&mut running.child), 0);
     let (mut out, mut said) = (String::new(), String::new());
-    running
-        .child
-        .stdout
-        .as_mut()
-        .unwrap()
-        .read_to_string(&mut out)
-        .unwrap();
-    running
-        .child
-        .stderr
-        .as_mut()
-        .unwrap()
-        .read_to_string(&mut said)
-        .unwrap();
+    running.child.stdout.as_mut().unwrap().read_to_string(&mut out).unwrap();
+    running.child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(out, "");
     said
 }
@@ -173,10 +130,7 @@ fn refused(args: &[&str]) -> String {
 fn anything_but_loopback_is_refused() {
     for addr in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
         let said = refused(&["--api", addr]);
-        assert!(
-            said.contains(addr) && said.contains("not authenticated"),
-            "{said}"
-        );
+        assert!(said.contains(addr) && said.contains("not authenticated"), "{said}");
         assert!(said.contains("use 127.0.0.1"), "{said}");
     }
 }
@@ -198,8 +152,5 @@ fn settings_that_mean_nothing_are_refused() {
 fn a_taken_address_is_told() {
     let running = start(&[]);
     let said = refused(&["--api", &running.addr]);
-    assert!(
-        said.contains(&running.addr) && said.to_lowercase().contains("in use"),
-        "{said}"
-    );
+    assert!(said.contains(&running.addr) && said.to_lowercase().contains("in use"), "{said}");
 }

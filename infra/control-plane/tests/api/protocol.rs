@@ -30,10 +30,7 @@ async fn what_is_no_operation_is_a_typed_error() {
     ] {
         let reply = plane.send(method, path, &[], None).await;
         assert_eq!(reply.status, status, "{path}");
-        assert_eq!(
-            reply.header("x-amzn-errortype"),
-            Some("UnknownOperationException")
-        );
+        assert_eq!(reply.header("x-amzn-errortype"), Some("UnknownOperationException"));
         assert!(reply.body["message"].as_str().unwrap().contains(path));
     }
 }
@@ -50,43 +47,17 @@ async fn a_malformed_body_is_refused_with_the_place() {
         ("/meshes", "", "meshName: is required"),
         ("/meshes", "{}", "meshName: is required"),
         ("/meshes", "{\"meshName\": null}", "meshName: is required"),
-        (
-            "/meshes",
-            "{\"meshName\": 7}",
-            "meshName: must be a string, not a number",
-        ),
+        ("/meshes", "{\"meshName\": 7}", "meshName: must be a string, not a number"),
         ("/meshes", "{\"meshName\": \"\"}", "meshName: "),
         ("/meshes", "{\"meshName\": \"m\", \"spec\": []}", "spec"),
-        (
-            "/meshes",
-            "{\"meshName\": \"m\", \"tag\": []}",
-            "tag: is not a member",
-        ),
-        (
-            "/meshes",
-            "{\"meshName\": \"m\", \"clientToken\": 7}",
-            "clientToken: must be a string",
-        ),
+        ("/meshes", "{\"meshName\": \"m\", \"tag\": []}", "tag: is not a member"),
+        ("/meshes", "{\"meshName\": \"m\", \"clientToken\": 7}", "clientToken: must be a string"),
         ("/meshes", &long, "body: is larger than 1048576 bytes"),
-        (
-            "/meshes/shop/virtualNodes",
-            "{\"virtualNodeName\": \"n\"}",
-            "spec: is required",
-        ),
-        (
-            "/meshes/shop/virtualNodes",
-            "{\"spec\": {}}",
-            "virtualNodeName: is required",
-        ),
-        (
-            "/meshes/shop/virtualNodes/orders_v1",
-            "{}",
-            "spec: is required",
-        ),
+        ("/meshes/shop/virtualNodes", "{\"virtualNodeName\": \"n\"}", "spec: is required"),
+        ("/meshes/shop/virtualNodes", "{\"spec\": {}}", "virtualNodeName: is required"),
+        ("/meshes/shop/virtualNodes/orders_v1", "{}", "spec: is required"),
     ] {
-        let reply = plane
-            .send(Method::PUT, path, &[], Some(body.to_owned()))
-            .await;
+        let reply = plane.send(Method::PUT, path, &[], Some(body.to_owned())).await;
         let message = reply.error("BadRequestException");
         assert!(message.contains(says), "{body:.60}: {message}");
     }
@@ -95,23 +66,11 @@ async fn a_malformed_body_is_refused_with_the_place() {
 #[tokio::test]
 async fn names_are_held_to_the_bounds_of_the_api() {
     let plane = Plane::start().await;
-    let message = plane
-        .put("/meshes", json!({"meshName": "m".repeat(256)}))
-        .await
-        .error("BadRequestException");
+    let message = plane.put("/meshes", json!({"meshName": "m".repeat(256)})).await.error("BadRequestException");
     assert!(message.starts_with("meshName: "), "{message}");
-    plane
-        .put("/meshes", json!({"meshName": "m".repeat(255)}))
-        .await
-        .ok();
-    plane
-        .put("/meshes", json!({"meshName": "a/b"}))
-        .await
-        .error("BadRequestException");
-    plane
-        .get(&format!("/meshes/{}", "m".repeat(256)))
-        .await
-        .error("BadRequestException");
+    plane.put("/meshes", json!({"meshName": "m".repeat(255)})).await.ok();
+    plane.put("/meshes", json!({"meshName": "a/b"})).await.error("BadRequestException");
+    plane.get(&format!("/meshes/{}", "m".repeat(256))).await.error("BadRequestException");
 }
 
 #[tokio::test]
@@ -130,29 +89,14 @@ async fn a_mesh_of_another_owner_is_not_served() {
     let plane = Plane::start().await;
     shop(&plane).await;
     for sample in samples() {
-        plane
-            .get(&format!("{}?meshOwner=123456789012", sample.uri()))
-            .await
-            .ok();
-        let message = plane
-            .get(&format!("{}?meshOwner=210987654321", sample.uri()))
-            .await
-            .error("ForbiddenException");
-        assert!(
-            message.contains("210987654321") && message.contains("mesh/shop"),
-            "{message}"
-        );
-        let message = plane
-            .get(&format!("{}?meshOwner=me", sample.uri()))
-            .await
-            .error("BadRequestException");
+        plane.get(&format!("{}?meshOwner=123456789012", sample.uri())).await.ok();
+        let message = plane.get(&format!("{}?meshOwner=210987654321", sample.uri())).await.error("ForbiddenException");
+        assert!(message.contains("210987654321") && message.contains("mesh/shop"), "{message}");
+        let message = plane.get(&format!("{}?meshOwner=me", sample.uri())).await.error("BadRequestException");
         assert!(message.starts_with("meshOwner: "), "{message}");
     }
     let body = json!({"virtualNodeName": "n", "spec": {}});
-    plane
-        .put("/meshes/shop/virtualNodes?meshOwner=210987654321", body)
-        .await
-        .error("ForbiddenException");
+    plane.put("/meshes/shop/virtualNodes?meshOwner=210987654321", body).await.error("ForbiddenException");
     plane.get("/meshes?meshOwner=210987654321").await.ok();
 }
 
@@ -162,10 +106,7 @@ async fn queries_are_strict_about_what_they_know() {
     plane.get("/meshes?else=1").await.ok();
     plane.get("/meshes?").await.ok();
     for query in ["limit=1&limit=2", "limit=%zz", "nextToken="] {
-        plane
-            .get(&format!("/meshes?{query}"))
-            .await
-            .error("BadRequestException");
+        plane.get(&format!("/meshes?{query}")).await.error("BadRequestException");
     }
 }
 
@@ -174,10 +115,7 @@ async fn a_connection_outlives_a_refused_body() {
     let plane = Plane::start().await;
     for _ in 0..3 {
         let body = Some("x".repeat(3 * 1024 * 1024));
-        plane
-            .send(Method::PUT, "/meshes", &[], body)
-            .await
-            .error("BadRequestException");
+        plane.send(Method::PUT, "/meshes", &[], body).await.error("BadRequestException");
         plane.get("/meshes").await.ok();
     }
 }
@@ -186,13 +124,8 @@ async fn a_connection_outlives_a_refused_body() {
 async fn health_and_readiness_are_told() {
     let plane = Plane::start().await;
     for path in ["/healthz", "/readyz"] {
-        let response = reqwest::get(format!("{}{path}", plane.endpoint))
-            .await
-            .unwrap();
+        let response = reqwest::get(format!("{}{path}", plane.endpoint)).await.unwrap();
         assert_eq!(response.status(), 200);
-        assert_eq!(
-            response.json::<Value>().await.unwrap(),
-            json!({"status": "ok"})
-        );
+        assert_eq!(response.json::<Value>().await.unwrap(), json!({"status": "ok"}));
     }
 }

@@ -34,13 +34,11 @@ async fn only_the_port_of_a_health_check_is_filled_in() {
     let body = json!({"virtualNodeName": "n", "spec": spec(None)});
     let created = plane.put(NODES, body).await.ok();
     assert_eq!(created["spec"], spec(Some(8080)));
-    let updated = plane
-        .put(&format!("{NODES}/n"), json!({"spec": spec(Some(8080))}))
-        .await
-        .ok();
+    let updated = plane.put(&format!("{NODES}/n"), json!({"spec": spec(Some(8080))})).await.ok();
     assert_eq!(updated["spec"], spec(Some(8080)));
 
-    let spec = |port| json!({"listeners": [{"portMapping": {"port": 9000, "protocol": "http"}, "healthCheck": check(port)}]});
+    let spec =
+        |port| json!({"listeners": [{"portMapping": {"port": 9000, "protocol": "http"}, "healthCheck": check(port)}]});
     let body = json!({"virtualGatewayName": "g", "spec": spec(None)});
     let created = plane.put("/meshes/shop/virtualGateways", body).await.ok();
     assert_eq!(created["spec"], spec(Some(9000)));
@@ -52,10 +50,7 @@ async fn members_that_are_null_are_absent() {
     let body = json!({"meshName": "m", "clientToken": null, "tags": null,
         "spec": {"egressFilter": {"type": "DROP_ALL"}, "serviceDiscovery": null}});
     let created = plane.put("/meshes", body).await.ok();
-    assert_eq!(
-        created["spec"],
-        json!({"egressFilter": {"type": "DROP_ALL"}})
-    );
+    assert_eq!(created["spec"], json!({"egressFilter": {"type": "DROP_ALL"}}));
 }
 
 #[tokio::test]
@@ -63,17 +58,9 @@ async fn an_invalid_spec_is_refused_with_the_member() {
     let plane = Plane::start().await;
     shop(&plane).await;
     for (uri, spec, says) in [
-        (
-            "/meshes/shop",
-            json!({"egressFilter": {"type": "SOME"}}),
-            "egressFilter",
-        ),
+        ("/meshes/shop", json!({"egressFilter": {"type": "SOME"}}), "egressFilter"),
         ("/meshes/shop", json!({"egress": {}}), "egress"),
-        (
-            "/meshes/shop/virtualNodes/orders_v1",
-            json!({"listeners": [{}]}),
-            "portMapping",
-        ),
+        ("/meshes/shop/virtualNodes/orders_v1", json!({"listeners": [{}]}), "portMapping"),
         (
             "/meshes/shop/virtualNodes/orders_v1",
             json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "udp"}}],
@@ -91,17 +78,10 @@ async fn an_invalid_spec_is_refused_with_the_member() {
                 "action": {"weightedTargets": [{"virtualNode": "orders_v1", "weight": 200}]}}}),
             "weight",
         ),
-        (
-            "/meshes/shop/virtualRouter/orders/routes/all",
-            json!({"priority": 1}),
-            "httpRoute",
-        ),
+        ("/meshes/shop/virtualRouter/orders/routes/all", json!({"priority": 1}), "httpRoute"),
         ("/meshes/shop/virtualGateways/edge", json!({}), "listeners"),
     ] {
-        let message = plane
-            .put(uri, json!({"spec": spec}))
-            .await
-            .error("BadRequestException");
+        let message = plane.put(uri, json!({"spec": spec})).await.error("BadRequestException");
         assert!(message.contains(says), "{spec}: {message}");
         assert_eq!(plane.get(uri).await.ok()["metadata"]["version"], 1);
     }

@@ -10,36 +10,21 @@ fn arn(path: &str) -> String {
 }
 
 async fn tag(plane: &Plane, path: &str, tags: Value) -> Reply {
-    plane
-        .put(
-            &format!("/tag?resourceArn={}", arn(path)),
-            json!({"tags": tags}),
-        )
-        .await
+    plane.put(&format!("/tag?resourceArn={}", arn(path)), json!({"tags": tags})).await
 }
 
 async fn untag(plane: &Plane, path: &str, keys: Value) -> Reply {
-    plane
-        .put(
-            &format!("/untag?resourceArn={}", arn(path)),
-            json!({"tagKeys": keys}),
-        )
-        .await
+    plane.put(&format!("/untag?resourceArn={}", arn(path)), json!({"tagKeys": keys})).await
 }
 
 async fn tags(plane: &Plane, path: &str) -> Value {
-    let mut listed = plane
-        .get(&format!("/tags?resourceArn={}", arn(path)))
-        .await
-        .ok();
+    let mut listed = plane.get(&format!("/tags?resourceArn={}", arn(path))).await.ok();
     assert_eq!(listed.as_object().unwrap().len(), 1, "{listed}");
     listed["tags"].take()
 }
 
 fn many(count: usize) -> Value {
-    (0..count)
-        .map(|n| json!({"key": format!("key-{n:02}"), "value": "v"}))
-        .collect()
+    (0..count).map(|n| json!({"key": format!("key-{n:02}"), "value": "v"})).collect()
 }
 
 #[tokio::test]
@@ -53,37 +38,18 @@ async fn tags_are_merged_and_removed_on_every_kind() {
         let expected = json!([{"key": "empty", "value": ""}, {"key": "team", "value": "orders"}]);
         assert_eq!(tags(&plane, sample.path).await, expected);
 
-        let added =
-            json!([{"key": "team", "value": "stock"}, {"key": "cost-centre", "value": "7"}]);
+        let added = json!([{"key": "team", "value": "stock"}, {"key": "cost-centre", "value": "7"}]);
         assert_eq!(tag(&plane, sample.path, added).await.ok(), json!({}));
         let expected = json!([
             {"key": "cost-centre", "value": "7"}, {"key": "empty", "value": ""}, {"key": "team", "value": "stock"}
         ]);
         assert_eq!(tags(&plane, sample.path).await, expected);
 
-        assert_eq!(
-            untag(&plane, sample.path, json!(["empty", "team", "never-there"]))
-                .await
-                .ok(),
-            json!({})
-        );
-        assert_eq!(
-            tags(&plane, sample.path).await,
-            json!([{"key": "cost-centre", "value": "7"}])
-        );
-        assert_eq!(
-            plane.get(&sample.uri()).await.ok(),
-            created,
-            "the resource itself is as it was"
-        );
-        plane
-            .put(&sample.uri(), json!({"spec": sample.spec}))
-            .await
-            .ok();
-        assert_eq!(
-            tags(&plane, sample.path).await,
-            json!([{"key": "cost-centre", "value": "7"}])
-        );
+        assert_eq!(untag(&plane, sample.path, json!(["empty", "team", "never-there"])).await.ok(), json!({}));
+        assert_eq!(tags(&plane, sample.path).await, json!([{"key": "cost-centre", "value": "7"}]));
+        assert_eq!(plane.get(&sample.uri()).await.ok(), created, "the resource itself is as it was");
+        plane.put(&sample.uri(), json!({"spec": sample.spec})).await.ok();
+        assert_eq!(tags(&plane, sample.path).await, json!([{"key": "cost-centre", "value": "7"}]));
     }
 }
 
@@ -93,31 +59,13 @@ async fn more_than_fifty_tags_are_too_many_and_none_is_applied() {
     shop(&plane).await;
     tag(&plane, "mesh/shop", many(49)).await.ok();
     let two = json!([{"key": "one", "value": ""}, {"key": "two", "value": ""}]);
-    let message = tag(&plane, "mesh/shop", two)
-        .await
-        .error("TooManyTagsException");
+    let message = tag(&plane, "mesh/shop", two).await.error("TooManyTagsException");
     assert!(message.contains("51 tags"), "{message}");
-    assert_eq!(
-        tags(&plane, "mesh/shop").await.as_array().unwrap().len(),
-        49
-    );
-    tag(&plane, "mesh/shop", json!([{"key": "one", "value": ""}]))
-        .await
-        .ok();
-    tag(
-        &plane,
-        "mesh/shop",
-        json!([{"key": "one", "value": "again"}]),
-    )
-    .await
-    .ok();
-    tag(&plane, "mesh/shop/virtualNode/orders_v1", many(51))
-        .await
-        .error("TooManyTagsException");
-    assert_eq!(
-        tags(&plane, "mesh/shop/virtualNode/orders_v1").await,
-        json!([])
-    );
+    assert_eq!(tags(&plane, "mesh/shop").await.as_array().unwrap().len(), 49);
+    tag(&plane, "mesh/shop", json!([{"key": "one", "value": ""}])).await.ok();
+    tag(&plane, "mesh/shop", json!([{"key": "one", "value": "again"}])).await.ok();
+    tag(&plane, "mesh/shop/virtualNode/orders_v1", many(51)).await.error("TooManyTagsException");
+    assert_eq!(tags(&plane, "mesh/shop/virtualNode/orders_v1").await, json!([]));
 }
 
 #[tokio::test]
@@ -136,23 +84,12 @@ async fn tags_are_held_to_the_bounds_of_the_api() {
         (json!(["k"]), "tags"),
         (json!({}), "tags"),
     ] {
-        let message = tag(&plane, "mesh/shop", tags.clone())
-            .await
-            .error("BadRequestException");
-        assert!(
-            message.contains("tags") && message.contains(says),
-            "{tags}: {message}"
-        );
+        let message = tag(&plane, "mesh/shop", tags.clone()).await.error("BadRequestException");
+        assert!(message.contains("tags") && message.contains(says), "{tags}: {message}");
         let body = json!({"meshName": "other", "tags": tags});
-        plane
-            .put("/meshes", body)
-            .await
-            .error("BadRequestException");
+        plane.put("/meshes", body).await.error("BadRequestException");
     }
-    plane
-        .put("/meshes", json!({"meshName": "other", "tags": many(51)}))
-        .await
-        .error("BadRequestException");
+    plane.put("/meshes", json!({"meshName": "other", "tags": many(51)})).await.error("BadRequestException");
     plane.get("/meshes/other").await.error("NotFoundException");
 }
 
@@ -167,19 +104,12 @@ async fn a_tag_request_names_what_is_missing() {
         (format!("/tag{uri}"), "tags"),
         (format!("/untag{uri}"), "tagKeys"),
     ] {
-        let message = plane
-            .put(&uri, json!({}))
-            .await
-            .error("BadRequestException");
+        let message = plane.put(&uri, json!({})).await.error("BadRequestException");
         assert_eq!(message, format!("{says}: is required"));
     }
     plane.get("/tags").await.error("BadRequestException");
-    untag(&plane, "mesh/shop", json!([1]))
-        .await
-        .error("BadRequestException");
-    untag(&plane, "mesh/shop", json!("team"))
-        .await
-        .error("BadRequestException");
+    untag(&plane, "mesh/shop", json!([1])).await.error("BadRequestException");
+    untag(&plane, "mesh/shop", json!("team")).await.error("BadRequestException");
 }
 
 #[tokio::test]
@@ -192,29 +122,13 @@ async fn an_unknown_arn_is_not_found() {
         "arn:aws:appmesh:eu-west-1:210987654321:mesh/shop",
         "arn:aws:appmesh:eu-west-2:123456789012:mesh/shop",
     ] {
-        plane
-            .get(&format!("/tags?resourceArn={arn}"))
-            .await
-            .error("NotFoundException");
+        plane.get(&format!("/tags?resourceArn={arn}")).await.error("NotFoundException");
         let body = json!({"tags": [{"key": "k", "value": "v"}]});
-        plane
-            .put(&format!("/tag?resourceArn={arn}"), body)
-            .await
-            .error("NotFoundException");
+        plane.put(&format!("/tag?resourceArn={arn}"), body).await.error("NotFoundException");
         let body = json!({"tagKeys": ["k"]});
-        plane
-            .put(&format!("/untag?resourceArn={arn}"), body)
-            .await
-            .error("NotFoundException");
+        plane.put(&format!("/untag?resourceArn={arn}"), body).await.error("NotFoundException");
     }
-    for arn in [
-        "",
-        "shop",
-        "arn:aws:acm:eu-west-1:123456789012:certificate/1",
-    ] {
-        plane
-            .get(&format!("/tags?resourceArn={arn}"))
-            .await
-            .error("BadRequestException");
+    for arn in ["", "shop", "arn:aws:acm:eu-west-1:123456789012:certificate/1"] {
+        plane.get(&format!("/tags?resourceArn={arn}")).await.error("BadRequestException");
     }
 }

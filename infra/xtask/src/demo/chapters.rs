@@ -19,26 +19,11 @@ pub(super) fn play(chapter: Chapter, scene: &mut Scene) -> Result<()> {
     }
 }
 
-const CATALOG: RouteName = RouteName {
-    router: "catalog",
-    route: "products",
-};
-const INVENTORY: RouteName = RouteName {
-    router: "inventory",
-    route: "stock",
-};
-const SEARCH: RouteName = RouteName {
-    router: "search",
-    route: "query",
-};
-const CART: RouteName = RouteName {
-    router: "cart",
-    route: "cart",
-};
-const PAYMENTS: RouteName = RouteName {
-    router: "payments",
-    route: "authorise",
-};
+const CATALOG: RouteName = RouteName { router: "catalog", route: "products" };
+const INVENTORY: RouteName = RouteName { router: "inventory", route: "stock" };
+const SEARCH: RouteName = RouteName { router: "search", route: "query" };
+const CART: RouteName = RouteName { router: "cart", route: "cart" };
+const PAYMENTS: RouteName = RouteName { router: "payments", route: "authorise" };
 
 fn failover(scene: &mut Scene) -> Result<()> {
     say("\n== failover: a node fails, its traffic moves away, and comes back step by step");
@@ -66,33 +51,22 @@ fn failover(scene: &mut Scene) -> Result<()> {
 
     say("\n  A step that nobody sends requests through proves nothing, so it is not left.");
     scene.wake_until(CATALOG, "Unproven")?;
-    say(
-        "  Requests without errors come in, and the next step is taken; then all of it is given back.",
-    );
+    say("  Requests without errors come in, and the next step is taken; then all of it is given back.");
     scene.succeed(&["catalog-v1", "catalog-v2"])?;
     scene.wake_until(CATALOG, "Failback")?;
     let step = scene.route(CATALOG)?;
     let probe_weight = probe.weight("catalog-v1").unwrap_or_default();
-    has_weight(&step, "catalog-v1", |weight| {
-        (probe_weight + 1..60).contains(&weight)
-    })?;
+    has_weight(&step, "catalog-v1", |weight| (probe_weight + 1..60).contains(&weight))?;
     scene.wake_until(CATALOG, "Unproven")?;
     scene.succeed(&["catalog-v1", "catalog-v2"])?;
     scene.wake_until(CATALOG, "Restore")?;
     let restored = scene.route(CATALOG)?;
-    let moments = [
-        ("before", &before),
-        ("shifted", &shifted),
-        ("probe", &probe),
-        ("step", &step),
-        ("restored", &restored),
-    ];
+    let moments =
+        [("before", &before), ("shifted", &shifted), ("probe", &probe), ("step", &step), ("restored", &restored)];
     show(CATALOG, &moments);
-    ensure(
-        restored.weights() == before.weights(),
-        "the original weights are back",
-        || format!("{:?}", restored.weights()),
-    )?;
+    ensure(restored.weights() == before.weights(), "the original weights are back", || {
+        format!("{:?}", restored.weights())
+    })?;
     same_but_for_weights(&before, &restored)
 }
 
@@ -107,26 +81,9 @@ fn duplicate(scene: &mut Scene) -> Result<()> {
     let answer = scene.logged(INVENTORY, "AlreadyShifted", 2)?;
     say(format_args!("    {} Twice.", answer.sentence()));
     let after = scene.route(INVENTORY)?;
-    show(
-        INVENTORY,
-        &[
-            ("before", &before),
-            ("shifted", &shifted),
-            ("after two more notices", &after),
-        ],
-    );
-    let versions = || {
-        format!(
-            "versions {:?}, then {:?}",
-            shifted.version(),
-            after.version()
-        )
-    };
-    ensure(
-        after.version() == shifted.version(),
-        "the route was not written again",
-        versions,
-    )?;
+    show(INVENTORY, &[("before", &before), ("shifted", &shifted), ("after two more notices", &after)]);
+    let versions = || format!("versions {:?}, then {:?}", shifted.version(), after.version());
+    ensure(after.version() == shifted.version(), "the route was not written again", versions)?;
     say(format_args!(
         "    The route is still at version {}: it was not written again.",
         after.version().unwrap_or_default()
@@ -136,9 +93,7 @@ fn duplicate(scene: &mut Scene) -> Result<()> {
 
 fn standby(scene: &mut Scene) -> Result<()> {
     say("\n== standby: a node without equals is relieved by a standby");
-    say(
-        "  search-green has weight 0, so no data vouches for it. The policy does: it is declared ready.",
-    );
+    say("  search-green has weight 0, so no data vouches for it. The policy does: it is declared ready.");
     let before = scene.route(SEARCH)?;
     let shifted = fail(scene, SEARCH, "search-blue", "Failover")?;
     show(SEARCH, &[("before", &before), ("shifted", &shifted)]);
@@ -152,30 +107,14 @@ fn person(scene: &mut Scene) -> Result<()> {
     let before = scene.route(CART)?;
     scene.wake()?;
     say("  Somebody sets the cart's weights to 20 and 80 by hand, with the API and nothing else.");
-    scene.edit(
-        CART,
-        &before.spec_with(|node| if node == "cart-a" { 20 } else { 80 }),
-    )?;
+    scene.edit(CART, &before.spec_with(|node| if node == "cart-a" { 20 } else { 80 }))?;
     scene.wake()?;
     let edited = scene.route(CART)?;
     let after = fail(scene, CART, "cart-a", "PersonEdited")?;
-    show(
-        CART,
-        &[
-            ("before", &before),
-            ("edited", &edited),
-            ("cart-a fails", &after),
-        ],
-    );
-    ensure(
-        after.version() == edited.version(),
-        "the edit is left alone",
-        || format!("{:?}", after.weights()),
-    )?;
+    show(CART, &[("before", &before), ("edited", &edited), ("cart-a fails", &after)]);
+    ensure(after.version() == edited.version(), "the edit is left alone", || format!("{:?}", after.weights()))?;
 
-    say(
-        "\n  They give the route back, by an event on Meshwarden's bus, and the failure is dealt with.",
-    );
+    say("\n  They give the route back, by an event on Meshwarden's bus, and the failure is dealt with.");
     scene.turn_page()?;
     scene.release(CART)?;
     let decision = scene.logged(CART, "Failover", 1)?;
@@ -195,11 +134,7 @@ fn common_cause(scene: &mut Scene) -> Result<()> {
     say(format_args!("    {}", decision.sentence()));
     let after = scene.route(PAYMENTS)?;
     show(PAYMENTS, &[("before", &before), ("all three fail", &after)]);
-    ensure(
-        after.version() == before.version(),
-        "nothing is moved",
-        || format!("{:?}", after.weights()),
-    )?;
+    ensure(after.version() == before.version(), "nothing is moved", || format!("{:?}", after.weights()))?;
     scene.succeed(&["payments-a", "payments-b", "payments-c"])
 }
 
@@ -212,9 +147,7 @@ fn fail(scene: &mut Scene, route: RouteName, node: &str, reason: &str) -> Result
     let state = scene.fail(&[node])?;
     let decision = scene.logged(route, reason, 1)?;
     let seconds = started.elapsed().as_secs_f32();
-    say(format_args!(
-        "  Metric, alarm ({state}), SNS, function, weights: {seconds:.1} s."
-    ));
+    say(format_args!("  Metric, alarm ({state}), SNS, function, weights: {seconds:.1} s."));
     say(format_args!("    {}", decision.sentence()));
     scene.route(route)
 }
@@ -226,16 +159,12 @@ fn show(route: RouteName, moments: &[(&str, &Route)]) {
 
 fn has_weight(route: &Route, node: &str, is_right: impl Fn(u64) -> bool) -> Result<()> {
     let right = route.weight(node).is_some_and(is_right);
-    ensure(right, &format!("the weight of {node} is as told"), || {
-        format!("the weights are {:?}", route.weights())
-    })
+    ensure(right, &format!("the weight of {node} is as told"), || format!("the weights are {:?}", route.weights()))
 }
 
 fn same_but_for_weights(before: &Route, after: &Route) -> Result<()> {
     let same = before.all_but_weights() == after.all_but_weights();
-    ensure(same, "only weights were changed", || {
-        after.all_but_weights().to_string()
-    })?;
+    ensure(same, "only weights were changed", || after.all_but_weights().to_string())?;
     say("    Match, headers, retries, timeouts and priority of the route are what they were.");
     Ok(())
 }

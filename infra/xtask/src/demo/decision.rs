@@ -23,13 +23,8 @@ impl Decision {
 
     /// The decision in one sentence, with the facts that it rests on.
     pub(super) fn sentence(&self) -> String {
-        let Self {
-            verdict, reason, ..
-        } = self;
-        format!(
-            "route-failover: {verdict}, {reason}: {}.",
-            self.told().unwrap_or_else(|| self.facts_alone())
-        )
+        let Self { verdict, reason, .. } = self;
+        format!("route-failover: {verdict}, {reason}: {}.", self.told().unwrap_or_else(|| self.facts_alone()))
     }
 
     fn told(&self) -> Option<String> {
@@ -39,28 +34,15 @@ impl Decision {
             Some((plain(returning.get("node")?), plain(returning.get("step")?)))
         };
         let text = match self.reason.as_str() {
-            "Failover" => format!(
-                "{} fails by {}; its share goes to others",
-                fact("failing")?,
-                fact("alarms")?
-            ),
+            "Failover" => format!("{} fails by {}; its share goes to others", fact("failing")?, fact("alarms")?),
             "AlreadyShifted" => format!("{} is drained already", fact("drained")?),
-            "InsideDwell" => format!(
-                "{} is quiet, but stays drained until {}",
-                fact("node")?,
-                fact("until")?
-            ),
+            "InsideDwell" => format!("{} is quiet, but stays drained until {}", fact("node")?, fact("until")?),
             "Failback" => match returning()? {
                 (node, step) if step == "0" => format!("{node} is tried with the probe share"),
                 (node, step) => format!("{node} goes on to step {step}"),
             },
             "InsideStep" => {
-                format!(
-                    "{} is watched at step {} until {}",
-                    fact("node")?,
-                    fact("step")?,
-                    fact("until")?
-                )
+                format!("{} is watched at step {} until {}", fact("node")?, fact("step")?, fact("until")?)
             }
             "Unproven" => format!(
                 "{} has had {} of {} data points in this step, and silence is not health",
@@ -68,20 +50,11 @@ impl Decision {
                 fact("seen")?,
                 fact("needed")?
             ),
-            "Restore" => format!(
-                "{} is back, and the original weights with it",
-                fact("returned")?
-            ),
+            "Restore" => format!("{} is back, and the original weights with it", fact("returned")?),
             "PersonEdited" => {
-                format!(
-                    "somebody set the weights, which wins until {} or until they release it",
-                    fact("until")?
-                )
+                format!("somebody set the weights, which wins until {} or until they release it", fact("until")?)
             }
-            "CommonCause" => format!(
-                "{} fail together, so the cause is elsewhere",
-                fact("failing")?
-            ),
+            "CommonCause" => format!("{} fail together, so the cause is elsewhere", fact("failing")?),
             _ => return None,
         };
         Some(text)
@@ -89,10 +62,7 @@ impl Decision {
 
     fn facts_alone(&self) -> String {
         let facts = self.facts.as_object().into_iter().flatten();
-        facts
-            .map(|(name, value)| format!("{name} {}", plain(value)))
-            .collect::<Vec<_>>()
-            .join("; ")
+        facts.map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -100,9 +70,7 @@ impl Decision {
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => match text.split_once('T') {
-            Some((day, time)) if day.len() == 10 && time.ends_with('Z') => {
-                time.chars().take(8).collect()
-            }
+            Some((day, time)) if day.len() == 10 && time.ends_with('Z') => time.chars().take(8).collect(),
             _ => text.clone(),
         },
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
@@ -136,9 +104,6 @@ mod tests {
             reason: "BudgetSpent".to_owned(),
             facts: serde_json::json!({"used": 20, "cap": 20}),
         };
-        assert_eq!(
-            decision.sentence(),
-            "route-failover: hold, BudgetSpent: used 20; cap 20."
-        );
+        assert_eq!(decision.sentence(), "route-failover: hold, BudgetSpent: used 20; cap 20.");
     }
 }

@@ -17,19 +17,12 @@ pub(super) struct RouteName {
 impl RouteName {
     /// Where the App Mesh API has it.
     pub(super) fn path(self) -> String {
-        format!(
-            "/v20190125/meshes/{MESH}/virtualRouter/{}/routes/{}",
-            segment(self.router),
-            segment(self.route)
-        )
+        format!("/v20190125/meshes/{MESH}/virtualRouter/{}/routes/{}", segment(self.router), segment(self.route))
     }
 
     /// How a report names it.
     pub(super) fn resource(self) -> String {
-        format!(
-            "mesh/{MESH}/virtualRouter/{}/route/{}",
-            self.router, self.route
-        )
+        format!("mesh/{MESH}/virtualRouter/{}/route/{}", self.router, self.route)
     }
 }
 
@@ -52,19 +45,14 @@ impl Route {
     pub(super) fn weights(&self) -> Vec<(String, u64)> {
         weighted_targets(self.body.get("spec"))
             .filter_map(|target| {
-                Some((
-                    target.get("virtualNode")?.as_str()?.to_owned(),
-                    target.get("weight")?.as_u64()?,
-                ))
+                Some((target.get("virtualNode")?.as_str()?.to_owned(), target.get("weight")?.as_u64()?))
             })
             .collect()
     }
 
     /// A node's weight; none for a node that is no target.
     pub(super) fn weight(&self, node: &str) -> Option<u64> {
-        self.weights()
-            .into_iter()
-            .find_map(|(name, weight)| (name == node).then_some(weight))
+        self.weights().into_iter().find_map(|(name, weight)| (name == node).then_some(weight))
     }
 
     /// Everything but the weights: what a change of weights must not touch.
@@ -75,18 +63,10 @@ impl Route {
     /// The spec with other weights.
     pub(super) fn spec_with(&self, weight_of: impl Fn(&str) -> u64) -> Value {
         let mut spec = self.body.get("spec").cloned().unwrap_or_default();
-        let kinds = spec
-            .as_object_mut()
-            .into_iter()
-            .flat_map(|spec| spec.values_mut());
-        let targets = kinds
-            .filter_map(|kind| kind.pointer_mut("/action/weightedTargets")?.as_array_mut())
-            .flatten();
+        let kinds = spec.as_object_mut().into_iter().flat_map(|spec| spec.values_mut());
+        let targets = kinds.filter_map(|kind| kind.pointer_mut("/action/weightedTargets")?.as_array_mut()).flatten();
         for target in targets {
-            let weight = target
-                .get("virtualNode")
-                .and_then(Value::as_str)
-                .map(&weight_of);
+            let weight = target.get("virtualNode").and_then(Value::as_str).map(&weight_of);
             if let (Some(members), Some(weight)) = (target.as_object_mut(), weight) {
                 members.insert("weight".to_owned(), weight.into());
             }
@@ -108,9 +88,7 @@ pub(super) fn table(name: RouteName, moments: &[(&str, &Route)]) -> String {
     for (moment, route) in moments {
         write!(text, "\n    {moment:<34}").ok();
         for node in &nodes {
-            let weight = route
-                .weight(node)
-                .map_or_else(|| "-".to_owned(), |weight| weight.to_string());
+            let weight = route.weight(node).map_or_else(|| "-".to_owned(), |weight| weight.to_string());
             write!(text, "  {weight:>width$}", width = node.len()).ok();
         }
     }
@@ -123,10 +101,7 @@ mod tests {
 
     use super::*;
 
-    const NAME: RouteName = RouteName {
-        router: "cart",
-        route: "cart",
-    };
+    const NAME: RouteName = RouteName { router: "cart", route: "cart" };
 
     fn route(first: u64, second: u64) -> Route {
         Route::of(json!({
@@ -140,20 +115,14 @@ mod tests {
     #[test]
     fn weights_are_read_and_replaced() {
         let before = route(60, 40);
-        assert_eq!(
-            before.weights(),
-            [("cart-a".to_owned(), 60), ("cart-b".to_owned(), 40)]
-        );
+        assert_eq!(before.weights(), [("cart-a".to_owned(), 60), ("cart-b".to_owned(), 40)]);
         let spec = before.spec_with(|node| if node == "cart-a" { 1 } else { 99 });
         assert_eq!(spec, route(1, 99).body["spec"]);
     }
 
     #[test]
     fn what_is_not_a_weight_is_compared() {
-        assert_eq!(
-            route(60, 40).all_but_weights(),
-            route(0, 100).all_but_weights()
-        );
+        assert_eq!(route(60, 40).all_but_weights(), route(0, 100).all_but_weights());
         let mut other = route(60, 40);
         other.body["spec"]["priority"] = json!(8);
         assert_ne!(route(60, 40).all_but_weights(), other.all_but_weights());
@@ -164,12 +133,6 @@ mod tests {
         let expected = "    cart/cart                           cart-a  cart-b\n    \
                         before                                  60      40\n    \
                         after                                    0     100";
-        assert_eq!(
-            table(
-                NAME,
-                &[("before", &route(60, 40)), ("after", &route(0, 100))]
-            ),
-            expected
-        );
+        assert_eq!(table(NAME, &[("before", &route(60, 40)), ("after", &route(0, 100))]), expected);
     }
 }

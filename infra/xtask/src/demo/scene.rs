@@ -45,38 +45,22 @@ impl Scene {
     pub(super) fn of(workspace: &Workspace, stack: Stack) -> Result<Self> {
         let path = workspace.file("events/route-failover/tick-rule.json");
         let text = fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
-        let tick = serde_json::from_str(&text).map_err(|why| Failure::Unreadable {
-            path,
-            why: why.to_string(),
-        })?;
+        let tick = serde_json::from_str(&text).map_err(|why| Failure::Unreadable { path, why: why.to_string() })?;
         let arn = stack.outputs.named("RouteFailoverFunction")?;
         let log_group = format!("/aws/lambda/{}", arn.rsplit(':').next().unwrap_or(arn));
-        Ok(Self {
-            stack,
-            tick,
-            log_group,
-            since: now() * 1000,
-            read: BTreeSet::new(),
-            told: String::new(),
-        })
+        Ok(Self { stack, tick, log_group, since: now() * 1000, read: BTreeSet::new(), told: String::new() })
     }
 
     /// Reads a route through the App Mesh API.
     pub(super) fn route(&self, name: RouteName) -> Result<Route> {
         let url = format!("{}{}", self.stack.endpoints.app_mesh, name.path());
-        Ok(Route::of(
-            self.stack.client.get(&url)?.success("DescribeRoute")?,
-        ))
+        Ok(Route::of(self.stack.client.get(&url)?.success("DescribeRoute")?))
     }
 
     /// Writes a route as a person does who knows nothing of Meshwarden.
     pub(super) fn edit(&self, name: RouteName, spec: &Value) -> Result<()> {
         let url = format!("{}{}", self.stack.endpoints.app_mesh, name.path());
-        self.stack
-            .client
-            .put(&url, &json!({"spec": spec}))?
-            .success("UpdateRoute")
-            .map(drop)
+        self.stack.client.put(&url, &json!({"spec": spec}))?.success("UpdateRoute").map(drop)
     }
 
     /// Lets many requests to nodes go well.
@@ -86,14 +70,8 @@ impl Scene {
 
     /// Puts requests to nodes into CloudWatch, with so many percent of errors.
     fn requests(&mut self, nodes: &[&str], errors: f64, count: u32) -> Result<()> {
-        let data: Vec<Value> = nodes
-            .iter()
-            .map(|node| requests(node, errors, count))
-            .collect();
-        self.stack
-            .aws
-            .call("cloudwatch", "put_metric_data", &metric_data(&data))
-            .map(drop)
+        let data: Vec<Value> = nodes.iter().map(|node| requests(node, errors, count)).collect();
+        self.stack.aws.call("cloudwatch", "put_metric_data", &metric_data(&data)).map(drop)
     }
 
     /// Lets most requests to nodes fail, again and again, until their alarms are on; tells their state.
@@ -121,22 +99,14 @@ impl Scene {
             "AlarmName": alarm_name(node), "StateValue": "INSUFFICIENT_DATA",
             "StateReason": "Insufficient Data: the node has had no requests",
         });
-        self.stack
-            .aws
-            .call("cloudwatch", "set_alarm_state", &request)
-            .map(drop)
+        self.stack.aws.call("cloudwatch", "set_alarm_state", &request).map(drop)
     }
 
     /// The state of a node's alarm, as CloudWatch tells it.
     pub(super) fn alarm_state(&mut self, node: &str) -> Result<String> {
-        let answer = self.stack.aws.call(
-            "cloudwatch",
-            "describe_alarms",
-            &json!({"AlarmNames": [alarm_name(node)]}),
-        )?;
-        let state = answer
-            .pointer("/MetricAlarms/0/StateValue")
-            .and_then(Value::as_str);
+        let answer =
+            self.stack.aws.call("cloudwatch", "describe_alarms", &json!({"AlarmNames": [alarm_name(node)]}))?;
+        let state = answer.pointer("/MetricAlarms/0/StateValue").and_then(Value::as_str);
         Ok(state.unwrap_or("missing").to_owned())
     }
 
@@ -161,10 +131,7 @@ impl Scene {
             "EventBusName": bus, "Source": "meshwarden", "DetailType": "Meshwarden Release Route",
             "Detail": detail.to_string(),
         });
-        self.stack
-            .aws
-            .call("events", "put_events", &json!({"Entries": [entry]}))
-            .map(drop)
+        self.stack.aws.call("events", "put_events", &json!({"Entries": [entry]})).map(drop)
     }
 
     /// Wakes the function as its schedule does every minute.
@@ -178,23 +145,12 @@ impl Scene {
     }
 
     /// Waits until the function, woken by something else than the demo, has given this reason for a route so often.
-    pub(super) fn logged(
-        &mut self,
-        name: RouteName,
-        reason: &str,
-        times: usize,
-    ) -> Result<Decision> {
+    pub(super) fn logged(&mut self, name: RouteName, reason: &str, times: usize) -> Result<Decision> {
         self.awaited(name, reason, times, Meanwhile::Wait)
     }
 
     /// Reads the log, which has the decisions of every wake whoever brought it, until it has what is awaited.
-    fn awaited(
-        &mut self,
-        name: RouteName,
-        reason: &str,
-        times: usize,
-        meanwhile: Meanwhile,
-    ) -> Result<Decision> {
+    fn awaited(&mut self, name: RouteName, reason: &str, times: usize, meanwhile: Meanwhile) -> Result<Decision> {
         let resource = name.resource();
         let mut told = BTreeSet::new();
         let mut matching = Vec::new();
@@ -240,36 +196,17 @@ impl Scene {
     fn new_decisions(&mut self) -> Result<Vec<Decision>> {
         let request = json!({"logGroupName": self.log_group, "startTime": self.since});
         let answer = self.stack.aws.call("logs", "filter_log_events", &request)?;
-        let events = answer
-            .get("events")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
+        let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
         // Each invocation has a stream of its own, and no line comes twice in one.
         let new = events.iter().filter(|event| {
             let identity = [event.get("logStreamName"), event.get("message")];
-            self.read.insert(
-                identity
-                    .into_iter()
-                    .flatten()
-                    .map(Value::to_string)
-                    .collect(),
-            )
+            self.read.insert(identity.into_iter().flatten().map(Value::to_string).collect())
         });
-        Ok(new
-            .filter_map(|event| Decision::of_line(event.get("message")?.as_str()?))
-            .collect())
+        Ok(new.filter_map(|event| Decision::of_line(event.get("message")?.as_str()?)).collect())
     }
 }
 
 /// Fails unless something is so.
 pub(super) fn ensure(is_so: bool, expected: &str, seen: impl FnOnce() -> String) -> Result<()> {
-    if is_so {
-        Ok(())
-    } else {
-        Err(Failure::Unexpected {
-            expected: expected.to_owned(),
-            seen: seen(),
-        })
-    }
+    if is_so { Ok(()) } else { Err(Failure::Unexpected { expected: expected.to_owned(), seen: seen() }) }
 }

@@ -37,23 +37,8 @@ pub(super) fn package(workspace: &Workspace, function: &str) -> Result<PathBuf> 
     let folder = workspace.local("lambda");
     step(&format!("package {function}"), |progress| {
         Run::new(workspace.venv_program("cargo-lambda"), workspace.root())
-            .args([
-                "lambda",
-                "build",
-                "--compiler",
-                "cargo",
-                "--profile",
-                "local",
-                "--locked",
-            ])
-            .args([
-                "--package",
-                function,
-                "--bin",
-                function,
-                "--output-format",
-                "zip",
-            ])
+            .args(["lambda", "build", "--compiler", "cargo", "--profile", "local", "--locked"])
+            .args(["--package", function, "--bin", function, "--output-format", "zip"])
             .arg_pair("--lambda-dir", &folder)
             .condensed(progress)
     })?;
@@ -72,17 +57,9 @@ pub(super) fn deploy(
 ) -> Result<Outputs> {
     aws.call("s3", "create_bucket", &json!({"Bucket": BUCKET}))?;
     let key = "route-failover.zip";
-    aws.call(
-        "s3",
-        "put_object",
-        &json!({"Bucket": BUCKET, "Key": key, "Body": {"$file": package}}),
-    )?;
+    aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key, "Body": {"$file": package}}))?;
     put_policy(workspace, aws)?;
-    let template = packaged(
-        &read_template(workspace)?,
-        "route-failover",
-        &format!("s3://{BUCKET}/{key}"),
-    )?;
+    let template = packaged(&read_template(workspace)?, "route-failover", &format!("s3://{BUCKET}/{key}"))?;
     let parameters = json!([
         {"ParameterKey": "ControlPlaneEndpoint", "ParameterValue": endpoints.app_mesh},
         {"ParameterKey": "PolicyParameter", "ParameterValue": POLICY_PARAMETER},
@@ -93,17 +70,13 @@ pub(super) fn deploy(
     });
     aws.call("cloudformation", "create_stack", &request)?;
     let values = until_created(aws, folder, progress)?;
-    Ok(Outputs {
-        aws: endpoints.aws.clone(),
-        values,
-    })
+    Ok(Outputs { aws: endpoints.aws.clone(), values })
 }
 
 fn put_policy(workspace: &Workspace, aws: &mut LocalAws) -> Result<()> {
     let path = workspace.file("infra/local/demo-policy.yaml");
     let policy = fs::read_to_string(&path).map_err(Failure::file("read", path))?;
-    let parameter =
-        json!({"Name": POLICY_PARAMETER, "Type": "String", "Tier": "Advanced", "Value": policy});
+    let parameter = json!({"Name": POLICY_PARAMETER, "Type": "String", "Tier": "Advanced", "Value": policy});
     aws.call("ssm", "put_parameter", &parameter).map(drop)
 }
 
@@ -119,81 +92,39 @@ fn packaged(template: &str, function: &str, package: &str) -> Result<String> {
         return Ok(template.replace(&folder, &format!("CodeUri: {package}\n")));
     }
     let why = format!("it should have the line `{}` once", folder.trim());
-    Err(Failure::Unreadable {
-        path: "infra/template.yaml".into(),
-        why,
-    })
+    Err(Failure::Unreadable { path: "infra/template.yaml".into(), why })
 }
 
-fn until_created(
-    aws: &mut LocalAws,
-    folder: &Folder,
-    progress: &mut Progress,
-) -> Result<BTreeMap<String, String>> {
+fn until_created(aws: &mut LocalAws, folder: &Folder, progress: &mut Progress) -> Result<BTreeMap<String, String>> {
     let created = interrupt::poll(DEPLOYED_WITHIN, || {
-        let answer = aws.call(
-            "cloudformation",
-            "describe_stacks",
-            &json!({"StackName": STACK}),
-        )?;
+        let answer = aws.call("cloudformation", "describe_stacks", &json!({"StackName": STACK}))?;
         let stack = answer.pointer("/Stacks/0").cloned().unwrap_or_default();
-        let status = stack
-            .get("StackStatus")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
+        let status = stack.get("StackStatus").and_then(Value::as_str).unwrap_or_default().to_owned();
         progress.at(&status);
         match status.as_str() {
             "CREATE_COMPLETE" => Ok(Some(outputs_of(&stack))),
             "CREATE_IN_PROGRESS" => Ok(None),
-            _ => Err(Failure::Command {
-                command: "the deployment".to_owned(),
-                status,
-                tail: what_failed(aws)?,
-            }),
+            _ => Err(Failure::Command { command: "the deployment".to_owned(), status, tail: what_failed(aws)? }),
         }
     })?;
     let log = crate::process::log_file(folder.path(), "ministack");
-    created.ok_or_else(|| Failure::NotReady {
-        what: "the stack".to_owned(),
-        seconds: DEPLOYED_WITHIN.as_secs(),
-        log,
-    })
+    created.ok_or_else(|| Failure::NotReady { what: "the stack".to_owned(), seconds: DEPLOYED_WITHIN.as_secs(), log })
 }
 
 fn outputs_of(stack: &Value) -> BTreeMap<String, String> {
-    let outputs = stack
-        .get("Outputs")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+    let outputs = stack.get("Outputs").and_then(Value::as_array).into_iter().flatten();
     let text = |output: &Value, member: &str| output.get(member)?.as_str().map(ToOwned::to_owned);
-    outputs
-        .filter_map(|output| Some((text(output, "OutputKey")?, text(output, "OutputValue")?)))
-        .collect()
+    outputs.filter_map(|output| Some((text(output, "OutputKey")?, text(output, "OutputValue")?))).collect()
 }
 
 fn what_failed(aws: &mut LocalAws) -> Result<Vec<String>> {
-    let events = aws.call(
-        "cloudformation",
-        "describe_stack_events",
-        &json!({"StackName": STACK}),
-    )?;
-    let events = events
-        .get("StackEvents")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let events = aws.call("cloudformation", "describe_stack_events", &json!({"StackName": STACK}))?;
+    let events = events.get("StackEvents").and_then(Value::as_array).cloned().unwrap_or_default();
     let failures = events.iter().filter_map(|event| {
         let status = event.get("ResourceStatus")?.as_str()?;
         let resource = event.get("LogicalResourceId")?.as_str()?;
-        let reason = event
-            .get("ResourceStatusReason")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        status
-            .ends_with("FAILED")
-            .then(|| format!("{resource}: {reason}"))
+        let reason = event.get("ResourceStatusReason").and_then(Value::as_str).unwrap_or_default();
+        status.ends_with("FAILED").then(|| format!("{resource}: {reason}"))
     });
     Ok(failures.collect())
 }
@@ -207,25 +138,18 @@ impl Outputs {
     /// An output by its name.
     pub(crate) fn named(&self, name: &str) -> Result<&str> {
         let found = self.values.get(name).map(String::as_str);
-        found.ok_or_else(|| Failure::Refused {
-            what: "the stack".to_owned(),
-            answer: format!("without output {name}"),
-        })
+        found.ok_or_else(|| Failure::Refused { what: "the stack".to_owned(), answer: format!("without output {name}") })
     }
 
     /// Invokes a function by its name in this repository, and waits for what it returns.
     pub(crate) fn invoke(&self, client: &Client, function: &str, event: &Value) -> Result<Value> {
         let arn = self.named(&format!("{}Function", camel_case(function)))?;
         let name = arn.rsplit(':').next().unwrap_or(arn);
-        let answer = client.post(
-            &format!("{}/2015-03-31/functions/{name}/invocations", self.aws),
-            event,
-        )?;
+        let answer = client.post(&format!("{}/2015-03-31/functions/{name}/invocations", self.aws), event)?;
         match answer.function_error {
-            Some(kind) => Err(Failure::Refused {
-                what: function.to_owned(),
-                answer: format!("{kind} error: {}", answer.body),
-            }),
+            Some(kind) => {
+                Err(Failure::Refused { what: function.to_owned(), answer: format!("{kind} error: {}", answer.body) })
+            }
             None => answer.success(function),
         }
     }
@@ -245,12 +169,7 @@ fn camel_case(name: &str) -> String {
     name.split('-')
         .map(|word| {
             let mut letters = word.chars();
-            letters
-                .next()
-                .map(|first| first.to_ascii_uppercase())
-                .into_iter()
-                .chain(letters)
-                .collect::<String>()
+            letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
         })
         .collect()
 }

@@ -47,8 +47,7 @@ impl Endpoints {
             ("AWS_ENDPOINT_URL_APP_MESH", self.app_mesh.as_str()),
         ];
         let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let services =
-            SERVICES.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.aws.clone()));
+        let services = SERVICES.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.aws.clone()));
         fixed.into_iter().chain(services).collect()
     }
 
@@ -59,18 +58,14 @@ impl Endpoints {
             ("MESHWARDEN_BUS", "EventBus"),
             ("MESHWARDEN_TOPIC", "NotificationTopic"),
         ];
-        let own = own.into_iter().filter_map(|(name, output)| {
-            Some((name.to_owned(), outputs.named(output).ok()?.to_owned()))
-        });
-        let policy = (
-            "MESHWARDEN_POLICY".to_owned(),
-            format!("ssm:{}", super::deploy::POLICY_PARAMETER),
-        );
+        let own = own
+            .into_iter()
+            .filter_map(|(name, output)| Some((name.to_owned(), outputs.named(output).ok()?.to_owned())));
+        let policy = ("MESHWARDEN_POLICY".to_owned(), format!("ssm:{}", super::deploy::POLICY_PARAMETER));
         let exports = self.variables().into_iter().chain(own).chain([policy]);
-        let mut script =
-            "# Points SDKs, the AWS CLI and `cargo lambda` at the local stack. Source it.\n\
+        let mut script = "# Points SDKs, the AWS CLI and `cargo lambda` at the local stack. Source it.\n\
                           unset AWS_PROFILE AWS_SESSION_TOKEN\n"
-                .to_owned();
+            .to_owned();
         script.extend(exports.map(|(name, value)| format!("export {name}='{value}'\n")));
         script
     }
@@ -82,31 +77,14 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_the_real_services() {
-        let endpoints = Endpoints {
-            app_mesh: "http://127.0.0.1:1".to_owned(),
-            aws: "http://127.0.0.1:2".to_owned(),
-        };
+        let endpoints = Endpoints { app_mesh: "http://127.0.0.1:1".to_owned(), aws: "http://127.0.0.1:2".to_owned() };
         let variables = endpoints.variables();
-        let value = |name: &str| {
-            variables
-                .iter()
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.as_str())
-        };
-        assert_eq!(
-            value("AWS_ENDPOINT_URL_APP_MESH"),
-            Some("http://127.0.0.1:1")
-        );
-        assert_eq!(
-            value("AWS_ENDPOINT_URL_DYNAMODB"),
-            Some("http://127.0.0.1:2")
-        );
+        let value = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        assert_eq!(value("AWS_ENDPOINT_URL_APP_MESH"), Some("http://127.0.0.1:1"));
+        assert_eq!(value("AWS_ENDPOINT_URL_DYNAMODB"), Some("http://127.0.0.1:2"));
         assert_eq!(value("AWS_ENDPOINT_URL"), Some("http://127.0.0.1:2"));
         let script = endpoints.script(&Outputs::default());
-        assert!(
-            script.contains("export AWS_ENDPOINT_URL_SNS='http://127.0.0.1:2'\n"),
-            "{script}"
-        );
+        assert!(script.contains("export AWS_ENDPOINT_URL_SNS='http://127.0.0.1:2'\n"), "{script}");
         assert!(script.contains("unset AWS_PROFILE"), "{script}");
     }
 }

@@ -22,10 +22,9 @@ impl Folder {
         let file = File::create(&lock).map_err(Failure::file("create", &lock))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path, _lock: file }),
-            Err(TryLockError::WouldBlock) => Err(Failure::Unreadable {
-                path,
-                why: "another xtask is at work in it".to_owned(),
-            }),
+            Err(TryLockError::WouldBlock) => {
+                Err(Failure::Unreadable { path, why: "another xtask is at work in it".to_owned() })
+            }
             Err(TryLockError::Error(source)) => Err(Failure::file("lock", lock)(source)),
         }
     }
@@ -57,10 +56,7 @@ impl Folder {
 
     /// From here on, everything ends when the owner does.
     pub(crate) fn ending(self) -> Ending {
-        Ending {
-            folder: self,
-            kept: Cell::new(false),
-        }
+        Ending { folder: self, kept: Cell::new(false) }
     }
 }
 

@@ -46,10 +46,7 @@ pub(crate) struct Borrowed {
 pub(crate) fn borrow(workspace: &Workspace, name: &str) -> Result<Borrowed> {
     let folder = Folder::take(workspace.local(name))?.ending();
     let stack = start(workspace, folder.get())?;
-    Ok(Borrowed {
-        stack,
-        _folder: folder,
-    })
+    Ok(Borrowed { stack, _folder: folder })
 }
 
 /// Starts the stack that stays.
@@ -63,8 +60,7 @@ pub(crate) fn up(workspace: &Workspace) -> Result<()> {
     let stack = start(workspace, folder.get())?;
     stack.outputs.write(folder.get())?;
     let variables = workspace.local("env");
-    fs::write(&variables, stack.endpoints.script(&stack.outputs))
-        .map_err(Failure::file("write", &variables))?;
+    fs::write(&variables, stack.endpoints.script(&stack.outputs)).map_err(Failure::file("write", &variables))?;
     folder.keep();
     say(format_args!("\nApp Mesh API  {}", stack.endpoints.app_mesh));
     say(format_args!("AWS services  {}", stack.endpoints.aws));
@@ -93,10 +89,8 @@ pub(crate) fn down(workspace: &Workspace) -> Result<()> {
 pub(crate) fn invoke(workspace: &Workspace, function: &str, event: &Path) -> Result<()> {
     let outputs = Outputs::read(&workspace.local(KEPT))?;
     let text = fs::read_to_string(event).map_err(Failure::file("read", event))?;
-    let event = serde_json::from_str(&text).map_err(|why| Failure::Unreadable {
-        path: event.to_path_buf(),
-        why: why.to_string(),
-    })?;
+    let event = serde_json::from_str(&text)
+        .map_err(|why| Failure::Unreadable { path: event.to_path_buf(), why: why.to_string() })?;
     let report = outputs.invoke(&Client::new(), function, &event)?;
     say(format_args!("{report:#}"));
     Ok(())
@@ -116,30 +110,16 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     let control_plane = servers::build_control_plane(workspace)?;
     let package = deploy::package(workspace, "route-failover")?;
     let client = Client::new();
-    let app_mesh = step("start the control plane", |_| {
-        servers::start_control_plane(&control_plane, folder)
-    })?;
-    let aws = step("start MiniStack", |_| {
-        servers::start_ministack(workspace, folder, &client)
-    })?;
+    let app_mesh = step("start the control plane", |_| servers::start_control_plane(&control_plane, folder))?;
+    let aws = step("start MiniStack", |_| servers::start_ministack(workspace, folder, &client))?;
     let endpoints = Endpoints { app_mesh, aws };
-    let resources = step("load the demo mesh", |_| {
-        demo_mesh::load(workspace, &client, &endpoints.app_mesh)
-    })?;
+    let resources = step("load the demo mesh", |_| demo_mesh::load(workspace, &client, &endpoints.app_mesh))?;
     let mut aws = LocalAws::open(workspace, &endpoints)?;
     let outputs = step("deploy infra/template.yaml", |progress| {
         deploy::deploy(workspace, folder, &mut aws, &endpoints, &package, progress)
     })?;
-    let alarms = step("alarms on the demo mesh", |_| {
-        demo_mesh::put_alarms(workspace, &mut aws, outputs.named("AlarmTopic")?)
-    })?;
-    say(format_args!(
-        "  {resources} mesh resources, {alarms} alarms"
-    ));
-    Ok(Stack {
-        endpoints,
-        outputs,
-        aws,
-        client,
-    })
+    let alarms =
+        step("alarms on the demo mesh", |_| demo_mesh::put_alarms(workspace, &mut aws, outputs.named("AlarmTopic")?))?;
+    say(format_args!("  {resources} mesh resources, {alarms} alarms"));
+    Ok(Stack { endpoints, outputs, aws, client })
 }

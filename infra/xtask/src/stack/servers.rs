@@ -24,14 +24,7 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 pub(super) fn build_control_plane(workspace: &Workspace) -> Result<PathBuf> {
     let messages = step("build the control plane", |progress| {
         Run::cargo(workspace.root())
-            .args([
-                "build",
-                "--locked",
-                "--package",
-                "control-plane",
-                "--bin",
-                "control-plane",
-            ])
+            .args(["build", "--locked", "--package", "control-plane", "--bin", "control-plane"])
             .args(["--message-format", "json-render-diagnostics"])
             .condensed(progress)
     })?;
@@ -49,33 +42,18 @@ pub(super) fn build_control_plane(workspace: &Workspace) -> Result<PathBuf> {
 /// Starts it on a port of its own choice, and returns where it answers.
 pub(super) fn start_control_plane(program: &Path, folder: &Folder) -> Result<String> {
     let mut command = Command::new(program);
-    command.args([
-        "--api",
-        "127.0.0.1:0",
-        "--account",
-        ACCOUNT,
-        "--region",
-        REGION,
-    ]);
+    command.args(["--api", "127.0.0.1:0", "--account", ACCOUNT, "--region", REGION]);
     let record = Record::start("control-plane", command, folder.path())?;
     let log = log_file(folder.path(), &record.name);
     until_ready(&record, &log, || {
         // A line is whole once the next one has begun or it has its end.
         let text = fs::read_to_string(&log).unwrap_or_default();
-        text.split_inclusive('\n').find_map(|line| {
-            line.strip_suffix('\n')?
-                .strip_prefix("api ")
-                .map(ToOwned::to_owned)
-        })
+        text.split_inclusive('\n').find_map(|line| line.strip_suffix('\n')?.strip_prefix("api ").map(ToOwned::to_owned))
     })
 }
 
 /// Starts it on a free port, and returns where it answers.
-pub(super) fn start_ministack(
-    workspace: &Workspace,
-    folder: &Folder,
-    client: &Client,
-) -> Result<String> {
+pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, client: &Client) -> Result<String> {
     let scratch = folder.path().join("ministack");
     if scratch.exists() {
         fs::remove_dir_all(&scratch).map_err(Failure::file("empty", &scratch))?;
@@ -83,11 +61,7 @@ pub(super) fn start_ministack(
     fs::create_dir_all(&scratch).map_err(Failure::file("create", &scratch))?;
     let port = free_port()?;
     let address = format!("http://127.0.0.1:{port}");
-    let record = Record::start(
-        "ministack",
-        ministack(workspace, &scratch, &address, port),
-        folder.path(),
-    )?;
+    let record = Record::start("ministack", ministack(workspace, &scratch, &address, port), folder.path())?;
     let log = log_file(folder.path(), &record.name);
     until_ready(&record, &log, || {
         let answer = client.get(&format!("{address}/_ministack/ready")).ok()?;
@@ -97,14 +71,9 @@ pub(super) fn start_ministack(
 
 fn ministack(workspace: &Workspace, scratch: &Path, address: &str, port: u16) -> Command {
     let mut command = Command::new(workspace.venv_program("python"));
-    command
-        .arg(workspace.file("infra/local/ministack_server.py"))
-        .arg(port.to_string())
-        .current_dir(scratch);
+    command.arg(workspace.file("infra/local/ministack_server.py")).arg(port.to_string()).current_dir(scratch);
     // The functions inherit its environment, so it gets only what is meant for them and it.
-    command
-        .env_clear()
-        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command
         .env("GATEWAY_PORT", port.to_string())
         .env("MINISTACK_HOST", "127.0.0.1")
@@ -118,10 +87,7 @@ fn ministack(workspace: &Workspace, scratch: &Path, address: &str, port: u16) ->
         .env("IOT_MTLS_ENABLED", "0")
         .env("SFTP_ENABLED", "0")
         // It runs functions as processes; it must not look for a Docker daemon.
-        .env(
-            "DOCKER_HOST",
-            format!("unix://{}", scratch.join("none").display()),
-        );
+        .env("DOCKER_HOST", format!("unix://{}", scratch.join("none").display()));
     command
 }
 
@@ -137,18 +103,9 @@ fn until_ready<T>(record: &Record, log: &Path, mut look: impl FnMut() -> Option<
         None if record.runs() => Ok(None),
         None => {
             let text = fs::read_to_string(log).unwrap_or_default();
-            let tail = text
-                .lines()
-                .rev()
-                .take(10)
-                .map(ToOwned::to_owned)
-                .collect::<Vec<_>>();
+            let tail = text.lines().rev().take(10).map(ToOwned::to_owned).collect::<Vec<_>>();
             let tail = tail.into_iter().rev().collect();
-            Err(Failure::Command {
-                command: record.name.clone(),
-                status: "an early end".to_owned(),
-                tail,
-            })
+            Err(Failure::Command { command: record.name.clone(), status: "an early end".to_owned(), tail })
         }
     })?;
     found.ok_or_else(|| Failure::NotReady {

@@ -65,7 +65,7 @@ impl Intercept for SendBody {
         let request = context.request_mut();
         *request.body_mut() = SdkBody::from(self.body.as_slice());
         request.headers_mut().insert("content-length", self.body.len().to_string());
-
+        request.headers_mut().insert(IF_VERSION, self.if_version.to_string());
         Ok(())
     }
 }

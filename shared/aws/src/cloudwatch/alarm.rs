@@ -198,7 +198,9 @@ mod tests {
             .build();
         let found = MetricAlarm::builder()
             .alarm_name("a")
-            .metrics(MetricDataQuery::builder().id("ad1").expression("ANOMALY_DETECTION_BAND(m1, 2)").period(300).build())
+            .metrics(
+                MetricDataQuery::builder().id("ad1").expression("ANOMALY_DETECTION_BAND(m1, 2)").period(300).build(),
+            )
             .metrics(MetricDataQuery::builder().id("m1").metric_stat(metric_stat).return_data(false).build())
             .build();
         let AlarmSource::Metric(queries) = metric(found).unwrap().source else { panic!() };
@@ -228,11 +230,13 @@ mod tests {
 
     #[test]
     fn a_composite_alarm_says_why_its_actions_are_suppressed() {
-        let found = CompositeAlarm::builder().alarm_name("c").alarm_rule("ALARM(a)").state_value(StateValue::from("PAUSED"));
+        let found =
+            CompositeAlarm::builder().alarm_name("c").alarm_rule("ALARM(a)").state_value(StateValue::from("PAUSED"));
         let plain = composite(&found.clone().build()).unwrap();
         assert_eq!(plain.source, AlarmSource::Composite("ALARM(a)".into()));
         assert_eq!((plain.suppressed, plain.state), (None, AlarmState::Unrecognised("PAUSED".into())));
-        let found = found.actions_suppressed_by(ActionsSuppressedBy::WaitPeriod).actions_suppressed_reason("maintenance");
+        let found =
+            found.actions_suppressed_by(ActionsSuppressedBy::WaitPeriod).actions_suppressed_reason("maintenance");
         let suppressed = composite(&found.build()).unwrap().suppressed;
         assert_eq!(suppressed.as_deref(), Some("it waits for its suppressor: maintenance"));
     }

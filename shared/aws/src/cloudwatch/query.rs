@@ -17,7 +17,8 @@ fn one(query: &MetricQuery) -> Result<MetricDataQuery, String> {
             request.expression(expression).set_period(period).build()
         }
         MetricTerm::Stat { namespace, metric, dimensions, period, stat, unit } => {
-            let dimensions = dimensions.iter().map(|(name, value)| Dimension::builder().name(name).value(value).build());
+            let dimensions =
+                dimensions.iter().map(|(name, value)| Dimension::builder().name(name).value(value).build());
             let metric = Metric::builder()
                 .namespace(namespace)
                 .metric_name(metric)
@@ -58,7 +59,8 @@ mod tests {
             expression("e2", "m1+m2", false),
         ])
         .unwrap();
-        let returning: Vec<_> = queries.iter().map(|query| (query.id().unwrap(), query.return_data().unwrap())).collect();
+        let returning: Vec<_> =
+            queries.iter().map(|query| (query.id().unwrap(), query.return_data().unwrap())).collect();
         assert_eq!(returning, [("ad1", false), ("e1", true), ("e2", false)]);
     }
 }

@@ -14,7 +14,9 @@ impl ClassifyRetry for RetryConflicts {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let error = context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
         match error.and_then(|error| error.downcast_ref::<TransactWriteItemsError>()) {
-            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) if may_pass(cancelled.cancellation_reasons()) => {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                if may_pass(cancelled.cancellation_reasons()) =>
+            {
                 RetryAction::transient_error()
             }
             _ => RetryAction::NoActionIndicated,

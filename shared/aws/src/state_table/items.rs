@@ -70,10 +70,17 @@ pub(super) fn budget_expires(window: &BudgetWindow) -> AttributeValue {
 /// Reads a document's item.
 pub(super) fn stored(item: &Item) -> Result<Stored, ItemError> {
     let lease = match (item.get("holder"), item.get("leaseUntil")) {
-        (Some(_), Some(_)) => Some(Lease { holder: string(item, "holder")?.to_owned(), until: instant(item, "leaseUntil")? }),
+        (Some(_), Some(_)) => {
+            Some(Lease { holder: string(item, "holder")?.to_owned(), until: instant(item, "leaseUntil")? })
+        }
         _ => None,
     };
-    Ok(Stored { revision: integer(item, "revision")?, epoch: integer(item, "epoch")?, lease, document: json(item, "document")? })
+    Ok(Stored {
+        revision: integer(item, "revision")?,
+        epoch: integer(item, "epoch")?,
+        lease,
+        document: json(item, "document")?,
+    })
 }
 
 /// Reads a journal entry's item.
@@ -157,7 +164,8 @@ mod tests {
 
     #[test]
     fn times_sort_as_texts() {
-        let times = ["2026-11-20T10:00:00Z", "2026-11-20T10:00:00.5Z", "2026-11-20T10:00:00.50000001Z", "2026-11-20T10:00:01Z"];
+        let times =
+            ["2026-11-20T10:00:00Z", "2026-11-20T10:00:00.5Z", "2026-11-20T10:00:00.50000001Z", "2026-11-20T10:00:01Z"];
         let texts = times.map(|at| time(at.parse().unwrap()));
         assert_eq!(texts[0], "2026-11-20T10:00:00.000000000Z");
         assert!(texts.is_sorted(), "{texts:?}");
@@ -170,7 +178,10 @@ mod tests {
             item.insert(name.to_owned(), value);
         }
         let said = stored(&item).unwrap_err().to_string();
-        assert!(said.starts_with("the attribute `document` of item `route/shop/recs/main document` is no JSON: EOF"), "{said}");
+        assert!(
+            said.starts_with("the attribute `document` of item `route/shop/recs/main document` is no JSON: EOF"),
+            "{said}"
+        );
         item.remove("revision");
         let said = stored(&item).unwrap_err().to_string();
         assert_eq!(said, "the attribute `revision` of item `route/shop/recs/main document` is missing");

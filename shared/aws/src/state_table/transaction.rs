@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
 };
 use jiff::Timestamp;
 use ports::{Begin, Finish, JournalEntry, Note, PortError, PortErrorKind, Spend, StateKey, Stored};
@@ -32,7 +33,12 @@ pub(super) struct Transaction(Vec<(Part, Write)>);
 enum Write {
     /// The item must not exist.
     Absent(Item),
-    Update { key: Item, update: &'static str, condition: &'static str, values: HashMap<String, AttributeValue> },
+    Update {
+        key: Item,
+        update: &'static str,
+        condition: &'static str,
+        values: HashMap<String, AttributeValue>,
+    },
     Put(Item),
 }
 
@@ -51,7 +57,7 @@ impl Transaction {
         } else {
             values.insert(":revision".to_owned(), number(begin.revision));
             values.insert(":now".to_owned(), text(&time(begin.now)));
-            "revision = :revision AND (:now = :now OR holder = :holder)"
+            "revision = :revision AND (attribute_not_exists(holder) OR holder = :holder OR leaseUntil <= :now)"
         };
         let document = Write::Update {
             key: items::document_key(&begin.key),

@@ -113,8 +113,9 @@ async fn answer(
     shared.asked.lock().unwrap().push(Asked { method, uri, headers, body });
     let answer = shared.answers.lock().unwrap().pop_front();
     let answer = answer.unwrap_or_else(|| Answer::error(400, "NothingLeftToAnswer", serde_json::json!({})));
-    let headers = answer.headers.iter().map(|(name, value)| {
-        (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-    });
+    let headers = answer
+        .headers
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
     (StatusCode::from_u16(answer.status).unwrap(), headers.collect(), answer.body)
 }

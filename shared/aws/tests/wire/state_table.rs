@@ -3,7 +3,8 @@
 use crate::canned::{Answer, Canned};
 use jiff::{SignedDuration, Timestamp};
 use ports::{
-    Begin, Begun, BudgetWindow, Finish, JournalEntry, Note, PortErrorKind, Refusal, Spend, StateKey, StateStore, StoreOutcome,
+    Begin, Begun, BudgetWindow, Finish, JournalEntry, Note, PortErrorKind, Refusal, Spend, StateKey, StateStore,
+    StoreOutcome,
 };
 use serde_json::{Value, json};
 

@@ -34,52 +34,29 @@ pub fn diff(before: &Value, after: &Value) -> Vec<Difference> {
 #[must_use]
 pub fn diff_meshes(before: &Mesh, after: &Mesh) -> BTreeMap<ResourcePath, Vec<Difference>> {
     let json = |mesh: &Mesh| -> BTreeMap<ResourcePath, Value> {
-        mesh.resources()
-            .into_iter()
-            .map(|(path, spec)| (path, spec.to_json()))
-            .collect()
+        mesh.resources().into_iter().map(|(path, spec)| (path, spec.to_json())).collect()
     };
     let (before, mut after) = (json(before), json(after));
     let mut found = BTreeMap::new();
     for (path, spec) in before {
         let mut differences = Vec::new();
-        walk(
-            "spec".to_owned(),
-            Some(&spec),
-            after.remove(&path).as_ref(),
-            &mut differences,
-        );
+        walk("spec".to_owned(), Some(&spec), after.remove(&path).as_ref(), &mut differences);
         if !differences.is_empty() {
             found.insert(path, differences);
         }
     }
     for (path, spec) in after {
-        found.insert(
-            path,
-            vec![Difference {
-                path: "spec".to_owned(),
-                before: None,
-                after: Some(spec),
-            }],
-        );
+        found.insert(path, vec![Difference { path: "spec".to_owned(), before: None, after: Some(spec) }]);
     }
     found
 }
 
 fn walk(path: String, before: Option<&Value>, after: Option<&Value>, found: &mut Vec<Difference>) {
-    let (before, after) = (
-        before.filter(|value| !value.is_null()),
-        after.filter(|value| !value.is_null()),
-    );
+    let (before, after) = (before.filter(|value| !value.is_null()), after.filter(|value| !value.is_null()));
     match (before, after) {
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
             for (name, value) in before {
-                walk(
-                    format!("{path}.{name}"),
-                    Some(value),
-                    after.get(name),
-                    found,
-                );
+                walk(format!("{path}.{name}"), Some(value), after.get(name), found);
             }
             for (name, value) in after.iter().filter(|(name, _)| !before.contains_key(*name)) {
                 walk(format!("{path}.{name}"), None, Some(value), found);
@@ -87,20 +64,11 @@ fn walk(path: String, before: Option<&Value>, after: Option<&Value>, found: &mut
         }
         (Some(Value::Array(before)), Some(Value::Array(after))) => {
             for index in 0..before.len().max(after.len()) {
-                walk(
-                    format!("{path}[{index}]"),
-                    before.get(index),
-                    after.get(index),
-                    found,
-                );
+                walk(format!("{path}[{index}]"), before.get(index), after.get(index), found);
             }
         }
         (before, after) if before == after => {}
-        (before, after) => found.push(Difference {
-            path,
-            before: before.cloned(),
-            after: after.cloned(),
-        }),
+        (before, after) => found.push(Difference { path, before: before.cloned(), after: after.cloned() }),
     }
 }
 
@@ -113,12 +81,8 @@ mod tests {
     #[test]
     fn members_are_named_by_path() {
         let before = json!({"a": {"b": 1, "gone": true, "same": [1]}, "l": [{"w": 1}, {"w": 2}, 3], "n": null});
-        let after =
-            json!({"a": {"b": 2, "same": [1], "new": {}}, "l": [{"w": 1}, {"w": 5}], "m": null});
-        let found: Vec<_> = diff(&before, &after)
-            .into_iter()
-            .map(|d| (d.path, d.before, d.after))
-            .collect();
+        let after = json!({"a": {"b": 2, "same": [1], "new": {}}, "l": [{"w": 1}, {"w": 5}], "m": null});
+        let found: Vec<_> = diff(&before, &after).into_iter().map(|d| (d.path, d.before, d.after)).collect();
         assert_eq!(
             found,
             [
@@ -138,34 +102,19 @@ mod tests {
             let mut mesh = Mesh::new("shop".parse().unwrap());
             for (path, spec) in resources {
                 let path = ResourcePath::parse(path).unwrap();
-                let spec =
-                    crate::spec::Spec::read(path.kind(), &serde_json::from_str(spec).unwrap())
-                        .unwrap();
+                let spec = crate::spec::Spec::read(path.kind(), &serde_json::from_str(spec).unwrap()).unwrap();
                 mesh.insert(path, spec).unwrap();
             }
             mesh
         };
-        let (kept, gone, new) = (
-            "mesh/shop/virtualNode/kept",
-            "mesh/shop/virtualNode/gone",
-            "mesh/shop/virtualService/new",
-        );
-        let before = mesh(&[
-            ("mesh/shop", "{}"),
-            (kept, r#"{"backends":[]}"#),
-            (gone, "{}"),
-        ]);
+        let (kept, gone, new) =
+            ("mesh/shop/virtualNode/kept", "mesh/shop/virtualNode/gone", "mesh/shop/virtualService/new");
+        let before = mesh(&[("mesh/shop", "{}"), (kept, r#"{"backends":[]}"#), (gone, "{}")]);
         let after = mesh(&[("mesh/shop", "{}"), (kept, "{}"), (new, "{}")]);
         let found = diff_meshes(&before, &after);
-        let paths: Vec<_> = found
-            .iter()
-            .map(|(path, members)| (path.to_string(), members[0].path.as_str()))
-            .collect();
+        let paths: Vec<_> = found.iter().map(|(path, members)| (path.to_string(), members[0].path.as_str())).collect();
         let expected = [(gone, "spec"), (kept, "spec.backends"), (new, "spec")];
-        assert_eq!(
-            paths,
-            expected.map(|(path, member)| (path.to_owned(), member))
-        );
+        assert_eq!(paths, expected.map(|(path, member)| (path.to_owned(), member)));
         assert!(diff_meshes(&before, &before).is_empty());
     }
 }

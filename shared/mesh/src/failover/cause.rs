@@ -36,31 +36,19 @@ impl Causes {
         // to notice.
         let window = policy.window.get();
         let still_hurts = |node: &VirtualNodeName| {
-            facts.has_traffic(node)
-                || facts
-                    .drained_since(node)
-                    .is_some_and(|at| now < at + window)
+            facts.has_traffic(node) || facts.drained_since(node).is_some_and(|at| now < at + window)
         };
-        let reach: BTreeMap<&VirtualNodeName, BTreeSet<&VirtualNodeName>> = failing
-            .keys()
-            .map(|node| (*node, facts.reach(node)))
-            .collect();
+        let reach: BTreeMap<&VirtualNodeName, BTreeSet<&VirtualNodeName>> =
+            failing.keys().map(|node| (*node, facts.reach(node))).collect();
         let calls = |caller: &VirtualNodeName, callee: &VirtualNodeName| {
-            reach
-                .get(caller)
-                .is_some_and(|reached| reached.contains(callee))
+            reach.get(caller).is_some_and(|reached| reached.contains(callee))
         };
         let explained: BTreeMap<VirtualNodeName, Vec<VirtualNodeName>> = failing
             .keys()
             .filter_map(|node| {
                 let by: Vec<VirtualNodeName> = failing
                     .keys()
-                    .filter(|other| {
-                        *other != node
-                            && calls(node, other)
-                            && !calls(other, node)
-                            && still_hurts(other)
-                    })
+                    .filter(|other| *other != node && calls(node, other) && !calls(other, node) && still_hurts(other))
                     .map(|other| (*other).clone())
                     .collect();
                 (!by.is_empty()).then(|| ((*node).clone(), by))
@@ -74,41 +62,25 @@ impl Causes {
             .map(|(node, since)| (*node, since.unwrap_or(now)))
             .collect();
         let together = largest_group(&own, policy);
-        Self {
-            explained,
-            together,
-        }
+        Self { explained, together }
     }
 
     /// Why a failing node's traffic should stay where it is, if so.
     pub(super) fn objection(&self, node: &VirtualNodeName) -> Option<HoldReason> {
         if let Some(calls) = self.explained.get(node) {
-            return Some(HoldReason::DependencyFailing {
-                node: node.clone(),
-                calls: calls.clone(),
-            });
+            return Some(HoldReason::DependencyFailing { node: node.clone(), calls: calls.clone() });
         }
-        self.together
-            .contains(node)
-            .then(|| HoldReason::CommonCause {
-                failing: self.together.clone(),
-            })
+        self.together.contains(node).then(|| HoldReason::CommonCause { failing: self.together.clone() })
     }
 }
 
 /// All nodes that went on within one window of enough others.
-fn largest_group(
-    own: &[(&VirtualNodeName, Timestamp)],
-    policy: &CommonCausePolicy,
-) -> Vec<VirtualNodeName> {
+fn largest_group(own: &[(&VirtualNodeName, Timestamp)], policy: &CommonCausePolicy) -> Vec<VirtualNodeName> {
     let window = policy.window.get();
     let mut together = BTreeSet::new();
     for (_, start) in own {
-        let group: Vec<&VirtualNodeName> = own
-            .iter()
-            .filter(|(_, at)| start <= at && *at <= *start + window)
-            .map(|(node, _)| *node)
-            .collect();
+        let group: Vec<&VirtualNodeName> =
+            own.iter().filter(|(_, at)| start <= at && *at <= *start + window).map(|(node, _)| *node).collect();
         if group.len() >= usize::from(policy.targets) {
             together.extend(group);
         }

@@ -52,6 +52,8 @@ pub struct KillSwitchFact {
 pub struct RouteFacts {
     /// Which.
     pub id: RouteId,
+    /// What tells it from another route of the same name, earlier or later.
+    pub uid: String,
     /// Its version: what a write is compared with.
     pub version: u64,
     /// Its targets and weights.
@@ -109,10 +111,7 @@ impl Facts {
     #[must_use]
     pub fn has_traffic(&self, node: &VirtualNodeName) -> bool {
         self.provides.contains_key(node)
-            || self
-                .routes
-                .iter()
-                .any(|route| route.split.weight_of(node).is_some_and(|weight| weight > 0))
+            || self.routes.iter().any(|route| route.split.weight_of(node).is_some_and(|weight| weight > 0))
     }
 
     /// Every node that `node` calls, directly or through others; not itself, unless it is on a circle.

@@ -11,11 +11,7 @@ use crate::policy::{AlarmRole, TargetPolicy};
 
 /// What is known of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(
-    tag = "health",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "health", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Health {
     /// An alarm that may act is on.
     Failing {
@@ -71,10 +67,7 @@ impl Health {
     /// Concludes from what alarms say of a node.
     #[must_use]
     pub fn of(voices: &[Voice], has_traffic: bool, declared: Option<&TargetPolicy>) -> Self {
-        let on: Vec<&Voice> = voices
-            .iter()
-            .filter(|voice| voice.state == AlarmState::Alarm)
-            .collect();
+        let on: Vec<&Voice> = voices.iter().filter(|voice| voice.state == AlarmState::Alarm).collect();
         let acting: Vec<&Voice> = on.iter().copied().filter(|voice| !voice.muted).collect();
         if !acting.is_empty() {
             return Self::Failing {
@@ -83,29 +76,17 @@ impl Health {
             };
         }
         if !on.is_empty() {
-            return Self::Muted {
-                alarms: on.iter().map(|voice| voice.alarm.clone()).collect(),
-            };
+            return Self::Muted { alarms: on.iter().map(|voice| voice.alarm.clone()).collect() };
         }
-        let ok = |role| {
-            move |voice: &&Voice| {
-                voice.role == role && voice.state == AlarmState::Ok && voice.readable
-            }
-        };
+        let ok = |role| move |voice: &&Voice| voice.role == role && voice.state == AlarmState::Ok && voice.readable;
         if voices.iter().any(|voice| ok(AlarmRole::Readiness)(&voice)) {
-            return Self::Ready {
-                by: Evidence::ReadinessAlarm,
-            };
+            return Self::Ready { by: Evidence::ReadinessAlarm };
         }
         if has_traffic && voices.iter().any(|voice| ok(AlarmRole::Request)(&voice)) {
-            return Self::Ready {
-                by: Evidence::Requests,
-            };
+            return Self::Ready { by: Evidence::Requests };
         }
         if declared.is_some_and(|target| target.assume_ready) {
-            return Self::Ready {
-                by: Evidence::Declared,
-            };
+            return Self::Ready { by: Evidence::Declared };
         }
         let unknown = if voices.is_empty() {
             Unknown::NoAlarm
@@ -126,18 +107,10 @@ impl fmt::Display for Health {
             Self::Failing { .. } => "its alarm is on",
             Self::Muted { .. } => "its alarm is on and muted",
             Self::Ready { .. } => "it is ready",
-            Self::Unknown {
-                unknown: Unknown::NoAlarm,
-            } => "no alarm speaks of it",
-            Self::Unknown {
-                unknown: Unknown::Idle,
-            } => "it has no traffic",
-            Self::Unknown {
-                unknown: Unknown::InsufficientData,
-            } => "its alarms have too little data",
-            Self::Unknown {
-                unknown: Unknown::Unreadable,
-            } => "its alarm can't be read",
+            Self::Unknown { unknown: Unknown::NoAlarm } => "no alarm speaks of it",
+            Self::Unknown { unknown: Unknown::Idle } => "it has no traffic",
+            Self::Unknown { unknown: Unknown::InsufficientData } => "its alarms have too little data",
+            Self::Unknown { unknown: Unknown::Unreadable } => "its alarm can't be read",
         })
     }
 }
@@ -149,14 +122,7 @@ mod tests {
     use crate::name::MeshName;
 
     fn voice(name: &str, role: AlarmRole, state: AlarmState) -> Voice {
-        Voice {
-            alarm: AlarmName::parse(name).unwrap(),
-            role,
-            state,
-            since: Some(at(0)),
-            muted: false,
-            readable: true,
-        }
+        Voice { alarm: AlarmName::parse(name).unwrap(), role, state, since: Some(at(0)), muted: false, readable: true }
     }
 
     #[test]
@@ -169,90 +135,24 @@ mod tests {
             (vec![], true, false, "no alarm speaks of it"),
             (vec![], false, true, "it is ready"),
             (vec![voice("q", Request, Ok)], true, false, "it is ready"),
-            (
-                vec![voice("q", Request, Ok)],
-                false,
-                false,
-                "it has no traffic",
-            ),
+            (vec![voice("q", Request, Ok)], false, false, "it has no traffic"),
             (vec![voice("q", Request, Ok)], false, true, "it is ready"),
-            (
-                vec![voice("q", Request, InsufficientData)],
-                true,
-                false,
-                "its alarms have too little data",
-            ),
-            (
-                vec![voice("q", Request, InsufficientData)],
-                false,
-                false,
-                "its alarms have too little data",
-            ),
-            (
-                vec![
-                    voice("q", Request, InsufficientData),
-                    voice("p", Request, Ok),
-                ],
-                true,
-                false,
-                "it is ready",
-            ),
+            (vec![voice("q", Request, InsufficientData)], true, false, "its alarms have too little data"),
+            (vec![voice("q", Request, InsufficientData)], false, false, "its alarms have too little data"),
+            (vec![voice("q", Request, InsufficientData), voice("p", Request, Ok)], true, false, "it is ready"),
             (vec![voice("r", Readiness, Ok)], false, false, "it is ready"),
-            (
-                vec![voice("r", Readiness, InsufficientData)],
-                false,
-                false,
-                "its alarms have too little data",
-            ),
-            (
-                vec![voice("r", Readiness, paused())],
-                false,
-                false,
-                "its alarms have too little data",
-            ),
-            (
-                vec![voice("r", Readiness, Alarm)],
-                false,
-                true,
-                "its alarm is on",
-            ),
-            (
-                vec![voice("r", Readiness, Ok), voice("q", Request, Alarm)],
-                false,
-                true,
-                "its alarm is on",
-            ),
-            (
-                vec![Voice {
-                    muted: true,
-                    ..voice("q", Request, Alarm)
-                }],
-                true,
-                true,
-                "its alarm is on and muted",
-            ),
-            (
-                vec![Voice {
-                    readable: false,
-                    ..voice("q", Request, Ok)
-                }],
-                true,
-                false,
-                "its alarm can't be read",
-            ),
+            (vec![voice("r", Readiness, InsufficientData)], false, false, "its alarms have too little data"),
+            (vec![voice("r", Readiness, paused())], false, false, "its alarms have too little data"),
+            (vec![voice("r", Readiness, Alarm)], false, true, "its alarm is on"),
+            (vec![voice("r", Readiness, Ok), voice("q", Request, Alarm)], false, true, "its alarm is on"),
+            (vec![Voice { muted: true, ..voice("q", Request, Alarm) }], true, true, "its alarm is on and muted"),
+            (vec![Voice { readable: false, ..voice("q", Request, Ok) }], true, false, "its alarm can't be read"),
         ];
-        let vouched =
-            policy("targets: [{mesh: shop, virtualNode: v1, assumeReady: true}]").failover;
-        let target = vouched
-            .target(&MeshName::parse("shop").unwrap(), &node("v1"))
-            .unwrap();
+        let vouched = policy("targets: [{mesh: shop, virtualNode: v1, assumeReady: true}]").failover;
+        let target = vouched.target(&MeshName::parse("shop").unwrap(), &node("v1")).unwrap();
         for (voices, has_traffic, declared, expected) in cases {
             let health = Health::of(&voices, has_traffic, declared.then_some(target));
-            assert_eq!(
-                health.to_string(),
-                expected,
-                "{voices:?}, traffic {has_traffic}, vouched {declared}"
-            );
+            assert_eq!(health.to_string(), expected, "{voices:?}, traffic {has_traffic}, vouched {declared}");
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod cause;
 mod decide;
+mod draft;
 mod facts;
 mod health;
 mod phases;
@@ -19,6 +20,7 @@ mod reason;
 mod record;
 #[cfg(test)]
 pub(crate) mod sample;
+mod scene;
 mod spread;
 mod standing;
 mod targets;
@@ -28,9 +30,7 @@ pub use decide::{Decision, Plan, TagChange, Verdict, decide};
 pub use facts::{Facts, KillSwitchFact, Memory, RouteFacts};
 pub use health::{Evidence, Health, Unknown};
 pub use phases::awaiting_proof;
-pub use reason::{
-    ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, Subject, Told,
-};
+pub use reason::{ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, Subject, Told};
 pub use record::{Edit, Intent, Phase, RESTORE_TAG, RestorePoint, RestoreTag, RouteRecord, Shift};
 pub use targets::{Silence, Voice, Voices, missing_children, untold, voices};
 pub use telling::{Telling, telling};

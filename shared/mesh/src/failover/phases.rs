@@ -45,17 +45,9 @@ pub(super) fn transitions(
     policy: &FailoverPolicy,
     now: Timestamp,
 ) -> Transitions {
-    let base = record
-        .shift
-        .restore
-        .as_ref()
-        .map_or(&route.split, |point| &point.split);
-    let nodes: BTreeSet<&VirtualNodeName> = base
-        .targets()
-        .iter()
-        .map(|target| &target.virtual_node)
-        .chain(record.shift.phases.keys())
-        .collect();
+    let base = record.shift.restore.as_ref().map_or(&route.split, |point| &point.split);
+    let nodes: BTreeSet<&VirtualNodeName> =
+        base.targets().iter().map(|target| &target.virtual_node).chain(record.shift.phases.keys()).collect();
     let mut next = Transitions::default();
     for node in nodes {
         let health = scene.health(node);
@@ -63,21 +55,10 @@ pub(super) fn transitions(
             None => serving(&mut next, route, node, health),
             Some(Phase::Drained { since }) => {
                 let idle = base.weight_of(node).unwrap_or_default() == 0;
-                drained(
-                    &mut next, node, &health, *since, idle, record, scene, policy, now,
-                );
+                drained(&mut next, node, &health, *since, idle, record, scene, policy, now);
             }
             Some(Phase::Returning { step, since }) => {
-                returning(
-                    &mut next,
-                    route,
-                    node,
-                    health,
-                    (*step, *since),
-                    scene,
-                    policy,
-                    now,
-                );
+                returning(&mut next, route, node, health, (*step, *since), scene, policy, now);
             }
         }
     }
@@ -90,18 +71,12 @@ fn serving(next: &mut Transitions, route: &RouteFacts, node: &VirtualNodeName, h
     }
     match health {
         Health::Failing { .. } => next.drains.push(node.clone()),
-        Health::Muted { alarms } => next.muted.push(HoldReason::Muted {
-            node: node.clone(),
-            alarms,
-        }),
+        Health::Muted { alarms } => next.muted.push(HoldReason::Muted { node: node.clone(), alarms }),
         Health::Ready { .. } | Health::Unknown { .. } => {}
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one fact that the dwell depends on"
-)]
+#[expect(clippy::too_many_arguments, reason = "each is one fact that the dwell depends on")]
 fn drained(
     next: &mut Transitions,
     node: &VirtualNodeName,
@@ -115,63 +90,31 @@ fn drained(
 ) {
     match health {
         Health::Failing { .. } => return next.drained.push(node.clone()),
-        Health::Muted { .. } => {
-            return next.waits.push(HoldReason::NoVerdict {
-                node: node.clone(),
-                health: health.clone(),
-            });
-        }
-        Health::Unknown {
-            unknown: super::Unknown::NoAlarm | super::Unknown::Unreadable,
-        } => {
-            return next.waits.push(HoldReason::NoVerdict {
-                node: node.clone(),
-                health: health.clone(),
-            });
+        Health::Muted { .. } | Health::Unknown { unknown: super::Unknown::NoAlarm | super::Unknown::Unreadable } => {
+            return next.waits.push(HoldReason::NoVerdict { node: node.clone(), health: health.clone() });
         }
         Health::Ready { .. } | Health::Unknown { .. } => {}
     }
     // Quiet since the later of the drain and the last change of an alarm's state.
-    let quiet = scene
-        .voices(node)
-        .iter()
-        .filter_map(|voice| voice.since)
-        .fold(since, Timestamp::max);
+    let quiet = scene.voices(node).iter().filter_map(|voice| voice.since).fold(since, Timestamp::max);
     let until = quiet + policy.dwell.get();
     if now < until {
-        return next.waits.push(HoldReason::InsideDwell {
-            node: node.clone(),
-            until,
-        });
+        return next.waits.push(HoldReason::InsideDwell { node: node.clone(), until });
     }
     let window = policy.flaps.window.get();
-    let drains: Vec<Timestamp> = record
-        .drains
-        .get(node)
-        .into_iter()
-        .flatten()
-        .copied()
-        .filter(|at| now < *at + window)
-        .collect();
+    let drains: Vec<Timestamp> =
+        record.drains.get(node).into_iter().flatten().copied().filter(|at| now < *at + window).collect();
     if drains.len() >= usize::from(policy.flaps.limit)
         && let Some(oldest) = drains.iter().min()
     {
         let until = *oldest + window;
-        return next.waits.push(HoldReason::FlapBudget {
-            node: node.clone(),
-            drains: drains.len(),
-            until,
-        });
+        return next.waits.push(HoldReason::FlapBudget { node: node.clone(), drains: drains.len(), until });
     }
     // A standby that had no share of its own has nothing to be given back.
-    next.steps
-        .insert(node.clone(), if idle { None } else { Some(0) });
+    next.steps.insert(node.clone(), if idle { None } else { Some(0) });
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is one fact that a step depends on"
-)]
+#[expect(clippy::too_many_arguments, reason = "each is one fact that a step depends on")]
 fn returning(
     next: &mut Transitions,
     route: &RouteFacts,
@@ -185,39 +128,22 @@ fn returning(
     match health {
         Health::Failing { .. } => return next.back_downs.push(node.clone()),
         Health::Muted { .. } => {
-            return next.waits.push(HoldReason::NoVerdict {
-                node: node.clone(),
-                health,
-            });
+            return next.waits.push(HoldReason::NoVerdict { node: node.clone(), health });
         }
         Health::Ready { .. } | Health::Unknown { .. } => {}
     }
     let until = since + policy.failback.step_every.get();
     if now < until {
-        return next.waits.push(HoldReason::InsideStep {
-            node: node.clone(),
-            step,
-            until,
-        });
+        return next.waits.push(HoldReason::InsideStep { node: node.clone(), step, until });
     }
     let seen = route.data_points.get(node).copied().unwrap_or_default();
     let needed = policy.failback.min_data_points;
-    let ok = |voice: &Voice| {
-        voice.role == AlarmRole::Request && voice.state == AlarmState::Ok && voice.readable
-    };
+    let ok = |voice: &Voice| voice.role == AlarmRole::Request && voice.state == AlarmState::Ok && voice.readable;
     if seen < u32::from(needed) || !scene.voices(node).iter().any(ok) {
-        return next.waits.push(HoldReason::Unproven {
-            node: node.clone(),
-            seen,
-            needed,
-            health,
-        });
+        return next.waits.push(HoldReason::Unproven { node: node.clone(), seen, needed, health });
     }
     let last = u8::try_from(policy.failback.steps.len()).unwrap_or(u8::MAX);
-    next.steps.insert(
-        node.clone(),
-        if step < last { Some(step + 1) } else { None },
-    );
+    next.steps.insert(node.clone(), if step < last { Some(step + 1) } else { None });
 }
 
 /// How much of its share a node keeps in a phase.
@@ -226,20 +152,10 @@ pub(super) fn keeps(phase: Option<&Phase>, policy: &FailoverPolicy) -> Keeps {
     match phase {
         None => Keeps::All,
         Some(Phase::Drained { .. }) => Keeps::Nothing,
-        Some(Phase::Returning { step: 0, .. }) => Keeps::Part {
-            percent: 0,
-            at_least: probe,
-        },
+        Some(Phase::Returning { step: 0, .. }) => Keeps::Part { percent: 0, at_least: probe },
         Some(Phase::Returning { step, .. }) => {
-            let percent = policy
-                .failback
-                .steps
-                .get(usize::from(*step) - 1)
-                .map_or(100, |percent| percent.get());
-            Keeps::Part {
-                percent,
-                at_least: probe,
-            }
+            let percent = policy.failback.steps.get(usize::from(*step) - 1).map_or(100, |percent| percent.get());
+            Keeps::Part { percent, at_least: probe }
         }
     }
 }
@@ -253,11 +169,7 @@ pub fn awaiting_proof<'a>(
 ) -> impl Iterator<Item = (&'a VirtualNodeName, Timestamp)> {
     let step = policy.failback.step_every.get();
     // The record may hold an unfinished write; what it leads to counts as soon as the write is seen on the route.
-    let phases = record
-        .intent
-        .iter()
-        .flat_map(|intent| &intent.then.phases)
-        .chain(&record.shift.phases);
+    let phases = record.intent.iter().flat_map(|intent| &intent.then.phases).chain(&record.shift.phases);
     phases.filter_map(move |(node, phase)| match phase {
         Phase::Returning { since, .. } if *since + step <= now => Some((node, *since)),
         Phase::Returning { .. } | Phase::Drained { .. } => None,

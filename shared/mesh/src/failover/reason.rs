@@ -12,9 +12,7 @@ use crate::weights::WeightSplit;
 
 /// Why nothing needs doing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(
-    tag = "reason", rename_all_fields = "camelCase"
-)]
+#[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum KeepReason {
     /// The route is as it was declared, and no alarm speaks against it.
     Steady,
@@ -27,9 +25,7 @@ pub enum KeepReason {
 
 /// Why something that may need doing is not done now.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(
-    tag = "reason", rename_all_fields = "camelCase"
-)]
+#[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum HoldReason {
     /// The node's alarm is out of `ALARM`, but not for long enough.
     InsideDwell {
@@ -149,15 +145,20 @@ pub enum HoldReason {
         /// What is wrong with it.
         why: String,
     },
+    /// The route was read as it was before a write that is remembered; it is read again.
+    StaleRead {
+        /// The version that was read.
+        read: u64,
+        /// The version that is remembered.
+        known: u64,
+    },
     /// The route has no weight at all: its declared state sends traffic nowhere, and there are no shares to keep.
     DeclaredDrained,
 }
 
 /// Why something is done.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(
-    tag = "reason", rename_all_fields = "camelCase"
-)]
+#[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum ActReason {
     /// Nodes fail; their share goes to others.
     Failover {
@@ -216,11 +217,7 @@ pub struct Ineligible {
 
 /// What stands between a target and more traffic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(
-    tag = "obstacle",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "obstacle", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Obstacle {
     /// Its own alarm is on.
     InAlarm {
@@ -275,7 +272,10 @@ impl HoldReason {
             Self::InsideDwell { .. }
             | Self::InsideStep { .. }
             | Self::Unproven { .. }
-            | Self::DependencyFailing { .. } => false,
+            | Self::StaleRead { .. }
+            | Self::DependencyFailing { .. }
+            // Somebody muted it on purpose.
+            | Self::Muted { .. } => false,
             Self::FlapBudget { .. }
             | Self::NoVerdict { .. }
             | Self::PersonEdited { .. }
@@ -288,8 +288,6 @@ impl HoldReason {
             | Self::KillSwitchOn { .. }
             | Self::RecordUnreadable { .. }
             | Self::DeclaredDrained => true,
-            // Somebody muted it on purpose.
-            Self::Muted { .. } => false,
         }
     }
 }
@@ -317,58 +315,30 @@ impl fmt::Display for HoldReason {
             Self::InsideStep { node, step, until } => {
                 write!(f, "{node} is watched at step {step} until {until}")
             }
-            Self::Unproven {
-                node, seen, needed, ..
-            } => {
-                write!(
-                    f,
-                    "{node} has had {seen} of {needed} data points since its last step: silence is not health"
-                )
+            Self::Unproven { node, seen, needed, .. } => {
+                write!(f, "{node} has had {seen} of {needed} data points since its last step: silence is not health")
             }
-            Self::FlapBudget {
-                node,
-                drains,
-                until,
-            } => {
-                write!(
-                    f,
-                    "{node} was drained {drains} times; it stays drained until {until}"
-                )
+            Self::FlapBudget { node, drains, until } => {
+                write!(f, "{node} was drained {drains} times; it stays drained until {until}")
             }
             Self::NoVerdict { node, health } => {
                 write!(f, "{node} is drained and can't be judged: {health}")
             }
             Self::PersonEdited { split, until, .. } => {
-                write!(
-                    f,
-                    "somebody set {split}; it is left alone until {until} or until it is released"
-                )
+                write!(f, "somebody set {split}; it is left alone until {until} or until it is released")
             }
             Self::NothingEligible { failing, .. } => {
-                write!(
-                    f,
-                    "{} fails, and no other target is known or declared to be ready",
-                    list(failing)
-                )
+                write!(f, "{} fails, and no other target is known or declared to be ready", list(failing))
             }
             Self::CommonCause { failing } => {
-                write!(
-                    f,
-                    "{} fail together; that looks like one cause elsewhere, so nothing is moved",
-                    list(failing)
-                )
+                write!(f, "{} fail together; that looks like one cause elsewhere, so nothing is moved", list(failing))
             }
             Self::DependencyFailing { node, calls } => {
-                write!(
-                    f,
-                    "{node} calls {}, which fails; that comes first",
-                    list(calls)
-                )
+                write!(f, "{node} calls {}, which fails; that comes first", list(calls))
             }
-            Self::NoRoute { node, .. } => write!(
-                f,
-                "{node} fails, but is no route's target: there are no weights to move"
-            ),
+            Self::NoRoute { node, .. } => {
+                write!(f, "{node} fails, but is no route's target: there are no weights to move")
+            }
             Self::NodeMissing { node, .. } => {
                 write!(f, "an alarm speaks of {node}, which the mesh does not have")
             }
@@ -386,9 +356,10 @@ impl fmt::Display for HoldReason {
             Self::RecordUnreadable { why } => {
                 write!(f, "what is remembered of the route can't be read: {why}")
             }
-            Self::DeclaredDrained => {
-                f.write_str("all weights of the route are zero: it sends traffic nowhere")
+            Self::StaleRead { read, known } => {
+                write!(f, "the route was read at version {read}, and version {known} has been seen")
             }
+            Self::DeclaredDrained => f.write_str("all weights of the route are zero: it sends traffic nowhere"),
         }
     }
 }
@@ -396,28 +367,18 @@ impl fmt::Display for HoldReason {
 impl fmt::Display for ActReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failover { failing, alarms } => write!(
-                f,
-                "{} fails by {}; its share goes to others",
-                list(failing),
-                list(alarms)
-            ),
-            Self::PartialSpill {
-                failing,
-                alarms,
-                unplaced,
-            } => write!(
+            Self::Failover { failing, alarms } => {
+                write!(f, "{} fails by {}; its share goes to others", list(failing), list(alarms))
+            }
+            Self::PartialSpill { failing, alarms, unplaced } => write!(
                 f,
                 "{} fails by {}; {unplaced} points of its share stay, since nobody can carry them",
                 list(failing),
                 list(alarms)
             ),
-            Self::BackDown { failing, alarms } => write!(
-                f,
-                "{} fails again by {}; back down at once",
-                list(failing),
-                list(alarms)
-            ),
+            Self::BackDown { failing, alarms } => {
+                write!(f, "{} fails again by {}; back down at once", list(failing), list(alarms))
+            }
             Self::Failback { returning } => {
                 let steps: Vec<String> = returning
                     .iter()
@@ -428,11 +389,7 @@ impl fmt::Display for ActReason {
                     .collect();
                 write!(f, "tries {}", steps.join(", "))
             }
-            Self::Restore { returned } => write!(
-                f,
-                "{} is back; the original weights are written",
-                list(returned)
-            ),
+            Self::Restore { returned } => write!(f, "{} is back; the original weights are written", list(returned)),
         }
     }
 }

@@ -17,6 +17,10 @@ pub const RESTORE_TAG: &str = "meshwarden:restore";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RouteRecord {
+    /// What tells the route from another one of the same name, made after this one was deleted.
+    pub uid: String,
+    /// The newest version of the route that was seen or written. A read that gives an older one comes too late.
+    pub version: u64,
     /// The split as Meshwarden last saw or wrote it. Another one on the route is somebody else's edit.
     pub split: WeightSplit,
     /// Where the fail-over stands.
@@ -36,8 +40,10 @@ pub struct RouteRecord {
 impl RouteRecord {
     /// The record of a route that is seen for the first time.
     #[must_use]
-    pub fn first_seen(split: WeightSplit) -> Self {
+    pub fn first_seen(uid: String, version: u64, split: WeightSplit) -> Self {
         Self {
+            uid,
+            version,
             split,
             shift: Shift::default(),
             intent: None,
@@ -75,11 +81,7 @@ pub struct RestorePoint {
 
 /// How far a node is from carrying its whole share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(
-    tag = "phase",
-    rename_all = "kebab-case",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "phase", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Phase {
     /// It carries nothing (or only what nobody else could take).
     Drained {
@@ -134,33 +136,22 @@ impl RestoreTag {
     /// The tag of a restore point.
     #[must_use]
     pub fn of(point: &RestorePoint) -> Self {
-        Self {
-            epoch: point.epoch,
-            targets: point.split.targets_hash(),
-            weights: point.split.weights(),
-        }
+        Self { epoch: point.epoch, targets: point.split.targets_hash(), weights: point.split.weights() }
     }
 
     /// Reads a tag's value; `None` for anything else.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let mut parts = value.split('.');
-        let (Some("1"), Some(epoch), Some(targets), Some(weights), None) = (
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        ) else {
+        let (Some("1"), Some(epoch), Some(targets), Some(weights), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return None;
         };
         Some(Self {
             epoch: epoch.parse().ok()?,
             targets: targets.to_owned(),
-            weights: weights
-                .split('-')
-                .map(|weight| weight.parse().ok())
-                .collect::<Option<_>>()?,
+            weights: weights.split('-').map(|weight| weight.parse().ok()).collect::<Option<_>>()?,
         })
     }
 
@@ -168,11 +159,7 @@ impl RestoreTag {
     #[must_use]
     pub fn point(&self, current: &WeightSplit, now: Timestamp) -> Option<RestorePoint> {
         (current.targets_hash() == self.targets).then_some(())?;
-        Some(RestorePoint {
-            epoch: self.epoch,
-            split: current.with_weights(&self.weights).ok()?,
-            taken: now,
-        })
+        Some(RestorePoint { epoch: self.epoch, split: current.with_weights(&self.weights).ok()?, taken: now })
     }
 }
 
@@ -190,48 +177,25 @@ mod tests {
 
     #[test]
     fn a_restore_tag_reads_back() {
-        let point = RestorePoint {
-            epoch: 3,
-            split: split(&[("v1", 90), ("v2", 10)]),
-            taken: at(0),
-        };
+        let point = RestorePoint { epoch: 3, split: split(&[("v1", 90), ("v2", 10)]), taken: at(0) };
         let tag = RestoreTag::of(&point).to_string();
         assert!(tag.len() <= 256, "a tag's value has at most 256 characters");
         let shifted = split(&[("v1", 0), ("v2", 100)]);
-        assert_eq!(
-            RestoreTag::parse(&tag).unwrap().point(&shifted, at(0)),
-            Some(point)
-        );
+        assert_eq!(RestoreTag::parse(&tag).unwrap().point(&shifted, at(0)), Some(point));
     }
 
     #[test]
     fn a_restore_tag_is_void_once_the_targets_change() {
-        let point = RestorePoint {
-            epoch: 3,
-            split: split(&[("v1", 90), ("v2", 10)]),
-            taken: at(0),
-        };
+        let point = RestorePoint { epoch: 3, split: split(&[("v1", 90), ("v2", 10)]), taken: at(0) };
         let tag = RestoreTag::of(&point);
-        for other in [
-            split(&[("v2", 90), ("v1", 10)]),
-            split(&[("v1", 90)]),
-            split(&[("v1", 1), ("v3", 1)]),
-        ] {
+        for other in [split(&[("v2", 90), ("v1", 10)]), split(&[("v1", 90)]), split(&[("v1", 1), ("v3", 1)])] {
             assert_eq!(tag.point(&other, at(0)), None, "{other}");
         }
     }
 
     #[test]
     fn what_is_no_restore_tag_is_none() {
-        for value in [
-            "",
-            "1",
-            "2.1.ab.1-2",
-            "1.x.ab.1-2",
-            "1.1.ab.300",
-            "1.1.ab.1-2.3",
-            "1.1.ab.",
-        ] {
+        for value in ["", "1", "2.1.ab.1-2", "1.x.ab.1-2", "1.1.ab.300", "1.1.ab.1-2.3", "1.1.ab."] {
             assert_eq!(RestoreTag::parse(value), None, "{value}");
         }
     }

@@ -21,9 +21,7 @@ pub(crate) fn node(name: &str) -> VirtualNodeName {
 }
 
 pub(crate) fn split(targets: &[(&str, u8)]) -> WeightSplit {
-    let target = |(name, weight): &(&str, u8)| {
-        WeightedTarget::new(node(name), Weight::new(*weight).unwrap())
-    };
+    let target = |(name, weight): &(&str, u8)| WeightedTarget::new(node(name), Weight::new(*weight).unwrap());
     WeightSplit::new(targets.iter().map(target).collect()).unwrap()
 }
 
@@ -38,6 +36,7 @@ pub(crate) fn route_id(router: &str) -> RouteId {
 pub(crate) fn route(targets: &[(&str, u8)], memory: Memory) -> RouteFacts {
     RouteFacts {
         id: route_id("recs"),
+        uid: "u1".to_owned(),
         version: 1,
         split: split(targets),
         memory,
@@ -65,52 +64,31 @@ pub(crate) fn on_node(name: &str, state: AlarmState, of: &str) -> Alarm {
     let term = MetricTerm::Stat {
         namespace: "AppMesh".to_owned(),
         metric: "Errors".to_owned(),
-        dimensions: dimensions
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
+        dimensions: dimensions.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         period: 60,
         stat: "Sum".to_owned(),
         unit: None,
     };
-    let query = MetricQuery {
-        id: "m1".to_owned(),
-        term,
-        returns_data: true,
-    };
-    Alarm {
-        source: AlarmSource::Metric(vec![query]),
-        ..alarm(name, state)
-    }
+    let query = MetricQuery { id: "m1".to_owned(), term, returns_data: true };
+    Alarm { source: AlarmSource::Metric(vec![query]), ..alarm(name, state) }
 }
 
 pub(crate) fn composite(name: &str, state: AlarmState, rule: &str) -> Alarm {
-    Alarm {
-        source: AlarmSource::Composite(rule.to_owned()),
-        ..alarm(name, state)
-    }
+    Alarm { source: AlarmSource::Composite(rule.to_owned()), ..alarm(name, state) }
 }
 
 /// A policy with this content of `failover`, in one line or several.
 pub(crate) fn policy(failover: &str) -> Policy {
-    let indented = failover
-        .lines()
-        .map(|line| format!("  {line}\n"))
-        .collect::<String>();
-    let text = if failover.is_empty() {
-        "version: 1\n".to_owned()
-    } else {
-        format!("version: 1\nfailover:\n{indented}")
-    };
+    let indented = failover.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    let text =
+        if failover.is_empty() { "version: 1\n".to_owned() } else { format!("version: 1\nfailover:\n{indented}") };
     Policy::read(&text).unwrap()
 }
 
 /// A mesh with these routes, whose targets all exist.
 pub(crate) fn facts(routes: Vec<RouteFacts>, alarms: Vec<Alarm>) -> Facts {
-    let nodes = routes
-        .iter()
-        .flat_map(|route| route.split.targets())
-        .map(|target| target.virtual_node.clone())
-        .collect();
+    let nodes =
+        routes.iter().flat_map(|route| route.split.targets()).map(|target| target.virtual_node.clone()).collect();
     Facts {
         mesh: MeshName::parse("shop").unwrap(),
         alarms,

@@ -55,9 +55,9 @@ pub(super) fn spread(
     for (node, share) in &before {
         let kept = match keeps(node) {
             Keeps::All => *share,
-            Keeps::Part { percent, at_least } => (share * u64::from(percent) / 100)
-                .max(u64::from(at_least) * PERCENT)
-                .min(*share),
+            Keeps::Part { percent, at_least } => {
+                (share * u64::from(percent) / 100).max(u64::from(at_least) * PERCENT).min(*share)
+            }
             Keeps::Nothing => 0,
         };
         after.insert(node, kept);
@@ -67,17 +67,11 @@ pub(super) fn spread(
     for receiver in receivers.iter().filter(|receiver| receiver.first) {
         open -= fill(&mut after, &[receiver], &before, open);
     }
-    let others: Vec<&Receiver> = receivers
-        .iter()
-        .filter(|receiver| !receiver.first)
-        .collect();
+    let others: Vec<&Receiver> = receivers.iter().filter(|receiver| !receiver.first).collect();
     open -= fill(&mut after, &others, &before, open);
 
     let parked = park(&mut after, &shares(current), open);
-    Ok(Spread {
-        split: base.with_weights(&rounded(base, &after, &parked))?,
-        unplaced: whole_percent_up(open),
-    })
+    Ok(Spread { split: base.with_weights(&rounded(base, &after, &parked))?, unplaced: whole_percent_up(open) })
 }
 
 /// Leaves `amount` on the nodes that carry more now than they should, in proportion to how much more; tells which.
@@ -88,15 +82,7 @@ fn park<'a>(
 ) -> Vec<&'a VirtualNodeName> {
     let surplus: Vec<(&'a VirtualNodeName, u64)> = after
         .iter()
-        .map(|(node, share)| {
-            (
-                *node,
-                now.get(node)
-                    .copied()
-                    .unwrap_or_default()
-                    .saturating_sub(*share),
-            )
-        })
+        .map(|(node, share)| (*node, now.get(node).copied().unwrap_or_default().saturating_sub(*share)))
         .filter(|(_, surplus)| amount > 0 && *surplus > 0)
         .collect();
     let total: u64 = surplus.iter().map(|(_, surplus)| surplus).sum();
@@ -119,9 +105,7 @@ fn fill<'a>(
         .filter_map(|receiver| {
             let (node, share) = before.get_key_value(&receiver.node)?;
             let carried = after.get(node).copied().unwrap_or_default();
-            let limit = receiver
-                .limit
-                .map_or(WHOLE, |points| u64::from(points) * PERCENT);
+            let limit = receiver.limit.map_or(WHOLE, |points| u64::from(points) * PERCENT);
             Some((*node, *share, limit.saturating_sub(carried)))
         })
         .filter(|(_, _, room)| *room > 0)
@@ -129,17 +113,11 @@ fn fill<'a>(
     let mut left = amount;
     while left > 0 && !open.is_empty() {
         let weight = |share: u64| {
-            if open.iter().all(|(_, share, _)| *share == 0) {
-                1
-            } else {
-                share
-            }
+            if open.iter().all(|(_, share, _)| *share == 0) { 1 } else { share }
         };
         let total: u64 = open.iter().map(|(_, share, _)| weight(*share)).sum();
         // Those that the proportional part would overfill are filled first; then the rest is shared anew.
-        let overfull = open
-            .iter()
-            .position(|(_, share, room)| proportion(left, weight(*share), total) >= *room);
+        let overfull = open.iter().position(|(_, share, room)| proportion(left, weight(*share), total) >= *room);
         if let Some(index) = overfull {
             let (node, _, room) = open.swap_remove(index);
             let given = room.min(left);
@@ -147,10 +125,8 @@ fn fill<'a>(
             left -= given;
             continue;
         }
-        let given: Vec<(&VirtualNodeName, u64)> = open
-            .iter()
-            .map(|(node, share, _)| (*node, proportion(left, weight(*share), total)))
-            .collect();
+        let given: Vec<(&VirtualNodeName, u64)> =
+            open.iter().map(|(node, share, _)| (*node, proportion(left, weight(*share), total))).collect();
         for (node, part) in given {
             *after.entry(node).or_default() += part;
         }
@@ -165,48 +141,27 @@ pub(super) fn shares(split: &WeightSplit) -> BTreeMap<&VirtualNodeName, u64> {
     split
         .shares()
         .into_iter()
-        .map(|share| {
-            (
-                share.virtual_node,
-                proportion(WHOLE, u64::from(share.weight), total.max(1)),
-            )
-        })
+        .map(|share| (share.virtual_node, proportion(WHOLE, u64::from(share.weight), total.max(1))))
         .collect()
 }
 
 /// Percentage points that a node has of a route, rounded up: what counts against its capacity.
 pub(super) fn points(split: &WeightSplit, node: &VirtualNodeName) -> u16 {
-    shares(split)
-        .get(node)
-        .copied()
-        .map_or(0, |share| u16::from(whole_percent_up(share)))
+    shares(split).get(node).copied().map_or(0, |share| u16::from(whole_percent_up(share)))
 }
 
 /// Whole weights, one for each target of `base`, that sum to 100: every part rounded down, and what is missing given
 /// to the largest remainders, the first of the spec first, and last to those that only keep what nobody could take. A
 /// target without any part stays at 0.
-fn rounded(
-    base: &WeightSplit,
-    after: &BTreeMap<&VirtualNodeName, u64>,
-    parked: &[&VirtualNodeName],
-) -> Vec<u8> {
+fn rounded(base: &WeightSplit, after: &BTreeMap<&VirtualNodeName, u64>, parked: &[&VirtualNodeName]) -> Vec<u8> {
     let parts: Vec<u64> = entries(base, after);
-    let mut weights: Vec<u8> = parts
-        .iter()
-        .map(|part| u8::try_from(part / PERCENT).unwrap_or(100))
-        .collect();
+    let mut weights: Vec<u8> = parts.iter().map(|part| u8::try_from(part / PERCENT).unwrap_or(100)).collect();
     let sum: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
     let mut missing = 100_u64.saturating_sub(sum);
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|index| {
-        let last = base
-            .targets()
-            .get(*index)
-            .is_some_and(|target| parked.contains(&&target.virtual_node));
-        (
-            last,
-            std::cmp::Reverse(parts.get(*index).map_or(0, |part| part % PERCENT)),
-        )
+        let last = base.targets().get(*index).is_some_and(|target| parked.contains(&&target.virtual_node));
+        (last, std::cmp::Reverse(parts.get(*index).map_or(0, |part| part % PERCENT)))
     });
     for index in order {
         if missing == 0 {
@@ -258,23 +213,12 @@ mod tests {
     use crate::failover::sample::{node, split};
 
     fn to(names: &[&str]) -> Vec<Receiver> {
-        names
-            .iter()
-            .map(|name| Receiver {
-                node: node(name),
-                limit: None,
-                first: false,
-            })
-            .collect()
+        names.iter().map(|name| Receiver { node: node(name), limit: None, first: false }).collect()
     }
 
     fn drain<'a>(failing: &'a [&'a str]) -> impl Fn(&VirtualNodeName) -> Keeps + 'a {
         |node| {
-            if failing.contains(&node.as_str()) {
-                Keeps::Nothing
-            } else {
-                Keeps::All
-            }
+            if failing.contains(&node.as_str()) { Keeps::Nothing } else { Keeps::All }
         }
     }
 
@@ -284,90 +228,35 @@ mod tests {
             // before, failing, receivers, after
             (&[("v1", 50), ("v2", 50)], &["v2"], &["v1"], &[100, 0]),
             (&[("v1", 90), ("v2", 10)], &["v1"], &["v2"], &[0, 100]),
-            (
-                &[("v1", 1), ("v2", 1), ("v3", 1)],
-                &["v3"],
-                &["v1", "v2"],
-                &[50, 50, 0],
-            ),
-            (
-                &[("v1", 60), ("v2", 20), ("v3", 20)],
-                &["v3"],
-                &["v1", "v2"],
-                &[75, 25, 0],
-            ),
-            (
-                &[("v1", 2), ("v2", 1), ("v3", 1)],
-                &["v3"],
-                &["v1", "v2"],
-                &[67, 33, 0],
-            ),
+            (&[("v1", 1), ("v2", 1), ("v3", 1)], &["v3"], &["v1", "v2"], &[50, 50, 0]),
+            (&[("v1", 60), ("v2", 20), ("v3", 20)], &["v3"], &["v1", "v2"], &[75, 25, 0]),
+            (&[("v1", 2), ("v2", 1), ("v3", 1)], &["v3"], &["v1", "v2"], &[67, 33, 0]),
             // A standby at 0 takes all when it is the only one; two of them share equally.
             (&[("v1", 100), ("v2", 0)], &["v1"], &["v2"], &[0, 100]),
-            (
-                &[("v1", 100), ("v2", 0), ("v3", 0)],
-                &["v1"],
-                &["v2", "v3"],
-                &[0, 50, 50],
-            ),
+            (&[("v1", 100), ("v2", 0), ("v3", 0)], &["v1"], &["v2", "v3"], &[0, 50, 50]),
             // Only the eligible take; the others keep what they had.
-            (
-                &[("v1", 50), ("v2", 25), ("v3", 25)],
-                &["v1"],
-                &["v2"],
-                &[0, 75, 25],
-            ),
+            (&[("v1", 50), ("v2", 25), ("v3", 25)], &["v1"], &["v2"], &[0, 75, 25]),
             // Nobody there: it stays.
             (&[("v1", 50), ("v2", 50)], &["v1"], &[], &[50, 50]),
         ];
         for (before, failing, receivers, expected) in cases {
-            let spread = spread(
-                &split(before),
-                &split(before),
-                drain(failing),
-                &to(receivers),
-            )
-            .unwrap();
-            assert_eq!(
-                spread.split.weights(),
-                *expected,
-                "{before:?} without {failing:?}"
-            );
+            let spread = spread(&split(before), &split(before), drain(failing), &to(receivers)).unwrap();
+            assert_eq!(spread.split.weights(), *expected, "{before:?} without {failing:?}");
         }
     }
 
     #[test]
     fn standbys_are_filled_in_order_and_capacity_spills() {
         let base = split(&[("v1", 100), ("s1", 0), ("s2", 0), ("s3", 0)]);
-        let standby = |name: &str, limit| Receiver {
-            node: node(name),
-            limit,
-            first: true,
-        };
+        let standby = |name: &str, limit| Receiver { node: node(name), limit, first: true };
         for (receivers, expected, unplaced) in [
-            (
-                vec![standby("s1", None), standby("s2", None)],
-                [0, 100, 0, 0],
-                0,
-            ),
-            (
-                vec![standby("s2", Some(30)), standby("s1", None)],
-                [0, 70, 30, 0],
-                0,
-            ),
-            (
-                vec![standby("s1", Some(30)), standby("s2", Some(20))],
-                [50, 30, 20, 0],
-                50,
-            ),
+            (vec![standby("s1", None), standby("s2", None)], [0, 100, 0, 0], 0),
+            (vec![standby("s2", Some(30)), standby("s1", None)], [0, 70, 30, 0], 0),
+            (vec![standby("s1", Some(30)), standby("s2", Some(20))], [50, 30, 20, 0], 50),
             (vec![standby("s1", Some(0))], [100, 0, 0, 0], 100),
         ] {
             let spread = spread(&base, &base, drain(&["v1"]), &receivers).unwrap();
-            assert_eq!(
-                (spread.split.weights(), spread.unplaced),
-                (expected.to_vec(), unplaced),
-                "{receivers:?}"
-            );
+            assert_eq!((spread.split.weights(), spread.unplaced), (expected.to_vec(), unplaced), "{receivers:?}");
         }
     }
 
@@ -375,67 +264,23 @@ mod tests {
     fn a_returning_node_keeps_the_probe_share_and_then_its_steps() {
         let base = split(&[("v1", 50), ("v2", 50)]);
         for (keeps, expected) in [
-            (
-                Keeps::Part {
-                    percent: 0,
-                    at_least: 5,
-                },
-                [95, 5],
-            ),
-            (
-                Keeps::Part {
-                    percent: 25,
-                    at_least: 5,
-                },
-                [88, 12],
-            ),
-            (
-                Keeps::Part {
-                    percent: 50,
-                    at_least: 5,
-                },
-                [75, 25],
-            ),
-            (
-                Keeps::Part {
-                    percent: 100,
-                    at_least: 5,
-                },
-                [50, 50],
-            ),
+            (Keeps::Part { percent: 0, at_least: 5 }, [95, 5]),
+            (Keeps::Part { percent: 25, at_least: 5 }, [88, 12]),
+            (Keeps::Part { percent: 50, at_least: 5 }, [75, 25]),
+            (Keeps::Part { percent: 100, at_least: 5 }, [50, 50]),
         ] {
             let of = |name: &VirtualNodeName| {
-                if name.as_str() == "v2" {
-                    keeps
-                } else {
-                    Keeps::All
-                }
+                if name.as_str() == "v2" { keeps } else { Keeps::All }
             };
-            assert_eq!(
-                spread(&base, &base, of, &to(&["v1"]))
-                    .unwrap()
-                    .split
-                    .weights(),
-                expected,
-                "{keeps:?}"
-            );
+            assert_eq!(spread(&base, &base, of, &to(&["v1"])).unwrap().split.weights(), expected, "{keeps:?}");
         }
         // A share smaller than the probe share is never exceeded.
         let small = split(&[("v1", 98), ("v2", 2)]);
         let of = |name: &VirtualNodeName| match name.as_str() {
-            "v2" => Keeps::Part {
-                percent: 0,
-                at_least: 5,
-            },
+            "v2" => Keeps::Part { percent: 0, at_least: 5 },
             _ => Keeps::All,
         };
-        assert_eq!(
-            spread(&small, &small, of, &to(&["v1"]))
-                .unwrap()
-                .split
-                .weights(),
-            [98, 2]
-        );
+        assert_eq!(spread(&small, &small, of, &to(&["v1"])).unwrap().split.weights(), [98, 2]);
     }
 
     proptest! {

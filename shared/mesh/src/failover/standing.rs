@@ -22,18 +22,36 @@ pub(super) struct Standing {
     pub(super) clear_tag: bool,
 }
 
-/// Compares what is remembered with what was observed; the text says why the memory can't be used.
-pub(super) fn standing(
-    route: &RouteFacts,
-    policy: &EditPolicy,
-    now: Timestamp,
-) -> Result<Standing, String> {
+/// Why nothing can be said of where a route stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unclear {
+    /// What is remembered can't be read.
+    Unreadable(String),
+    /// The route was read as it was before something that is remembered.
+    Stale {
+        /// The version that is remembered.
+        known: u64,
+    },
+}
+
+/// Compares what is remembered with what was observed.
+pub(super) fn standing(route: &RouteFacts, policy: &EditPolicy, now: Timestamp) -> Result<Standing, Unclear> {
     let known = match &route.memory {
-        Memory::Unreadable(why) => return Err(why.clone()),
+        Memory::Unreadable(why) => return Err(Unclear::Unreadable(why.clone())),
         Memory::None => return Ok(first_seen(route, now)),
+        // Another route of the same name: what was remembered is of one that is gone.
+        Memory::Record(record) if record.uid != route.uid => {
+            let mut standing = first_seen(route, now);
+            standing.record.epoch = standing.record.epoch.max(record.epoch);
+            return Ok(standing);
+        }
+        Memory::Record(record) if record.version > route.version => {
+            return Err(Unclear::Stale { known: record.version });
+        }
         Memory::Record(record) => record.as_ref().clone(),
     };
     let mut standing = settle(route, &known, policy, now);
+    standing.record.version = route.version;
     end_of_edit(&mut standing, route, now);
     standing.changed = standing.record != known;
     Ok(standing)
@@ -42,12 +60,8 @@ pub(super) fn standing(
 /// Nothing is remembered: the route is as declared, unless its tag carries a restore point. Then the state table was
 /// lost in the middle of a fail-over, and what the route no longer has is what was drained.
 fn first_seen(route: &RouteFacts, now: Timestamp) -> Standing {
-    let mut record = RouteRecord::first_seen(route.split.clone());
-    let point = route
-        .restore_tag
-        .as_deref()
-        .and_then(RestoreTag::parse)
-        .and_then(|tag| tag.point(&route.split, now));
+    let mut record = RouteRecord::first_seen(route.uid.clone(), route.version, route.split.clone());
+    let point = route.restore_tag.as_deref().and_then(RestoreTag::parse).and_then(|tag| tag.point(&route.split, now));
     if let Some(point) = point {
         let (before, after) = (shares(&point.split), shares(&route.split));
         record.shift.phases = before
@@ -60,21 +74,13 @@ fn first_seen(route: &RouteFacts, now: Timestamp) -> Standing {
             record.shift.restore = Some(point);
         }
     }
-    Standing {
-        record,
-        changed: true,
-        paid: false,
-        clear_tag: false,
-    }
+    // A tag that restores nothing would, if it stayed, undo what somebody declares later.
+    let clear_tag = route.restore_tag.is_some() && record.shift.restore.is_none();
+    Standing { record, changed: true, paid: false, clear_tag }
 }
 
 /// Takes up what was begun, or finds that somebody else has written.
-fn settle(
-    route: &RouteFacts,
-    known: &RouteRecord,
-    policy: &EditPolicy,
-    now: Timestamp,
-) -> Standing {
+fn settle(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Timestamp) -> Standing {
     let mut record = known.clone();
     let intent = record.intent.take();
     match intent {
@@ -84,40 +90,17 @@ fn settle(
             record.split = intent.to;
             record.shift = intent.then;
             record.drains = intent.drains;
-            Standing {
-                record,
-                changed: true,
-                paid: false,
-                clear_tag,
-            }
+            Standing { record, changed: true, paid: false, clear_tag }
         }
         // It never was; the budget was spent on it all the same.
-        Some(_) if route.split == known.split => Standing {
-            record,
-            changed: false,
-            paid: true,
-            clear_tag: false,
-        },
-        None if route.split == known.split => Standing {
-            record,
-            changed: false,
-            paid: false,
-            clear_tag: false,
-        },
+        Some(_) if route.split == known.split => Standing { record, changed: false, paid: true, clear_tag: false },
+        None if route.split == known.split => Standing { record, changed: false, paid: false, clear_tag: false },
         Some(_) | None => {
             let clear_tag = record.shift.restore.is_some();
             record.shift = Shift::default();
-            record.edit = Some(Edit {
-                seen: now,
-                until: now + policy.hold_for.get(),
-            });
+            record.edit = Some(Edit { seen: now, until: now + policy.hold_for.get() });
             record.split = route.split.clone();
-            Standing {
-                record,
-                changed: true,
-                paid: false,
-                clear_tag,
-            }
+            Standing { record, changed: true, paid: false, clear_tag }
         }
     }
 }
@@ -144,23 +127,16 @@ mod tests {
     }
 
     fn shifted() -> RouteRecord {
-        let mut record = RouteRecord::first_seen(split(&[("v1", 0), ("v2", 100)]));
-        record.shift.restore = Some(RestorePoint {
-            epoch: 1,
-            split: split(&[("v1", 50), ("v2", 50)]),
-            taken: at(0),
-        });
-        record
-            .shift
-            .phases
-            .insert(node("v1"), Phase::Drained { since: at(0) });
+        let mut record = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 0), ("v2", 100)]));
+        record.shift.restore = Some(RestorePoint { epoch: 1, split: split(&[("v1", 50), ("v2", 50)]), taken: at(0) });
+        record.shift.phases.insert(node("v1"), Phase::Drained { since: at(0) });
         record
     }
 
     #[test]
     fn an_unfinished_write_is_taken_up_from_either_side() {
         let done = shifted();
-        let mut begun = RouteRecord::first_seen(split(&[("v1", 50), ("v2", 50)]));
+        let mut begun = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 50), ("v2", 50)]));
         begun.intent = Some(Intent {
             plan: "p".to_owned(),
             to: done.split.clone(),
@@ -169,15 +145,9 @@ mod tests {
             drains: BTreeMap::new(),
         });
         let memory = Memory::Record(Box::new(begun.clone()));
-        let written = standing(
-            &route(&[("v1", 0), ("v2", 100)], memory.clone()),
-            &policy(),
-            at(1),
-        )
-        .unwrap();
+        let written = standing(&route(&[("v1", 0), ("v2", 100)], memory.clone()), &policy(), at(1)).unwrap();
         assert_eq!((written.record, written.paid), (done, false));
-        let unwritten =
-            standing(&route(&[("v1", 50), ("v2", 50)], memory), &policy(), at(1)).unwrap();
+        let unwritten = standing(&route(&[("v1", 50), ("v2", 50)], memory), &policy(), at(1)).unwrap();
         begun.intent = None;
         assert_eq!((unwritten.record, unwritten.paid), (begun, true));
     }
@@ -190,31 +160,48 @@ mod tests {
             standing(&route, &policy(), now).unwrap()
         };
         let edited = seen(shifted(), false, at(10));
-        assert_eq!(
-            edited.record.edit,
-            Some(Edit {
-                seen: at(10),
-                until: at(10 + 4 * 3600)
-            })
-        );
+        assert_eq!(edited.record.edit, Some(Edit { seen: at(10), until: at(10 + 4 * 3600) }));
         assert_eq!(edited.record.shift, Shift::default());
         assert!(edited.clear_tag);
         let later = seen(edited.record.clone(), false, at(3600));
         assert_eq!(later.record.edit, edited.record.edit);
         assert_eq!(seen(edited.record.clone(), true, at(20)).record.edit, None);
-        assert_eq!(
-            seen(edited.record.clone(), false, at(10 + 4 * 3600))
-                .record
-                .edit,
-            None
-        );
+        assert_eq!(seen(edited.record.clone(), false, at(10 + 4 * 3600)).record.edit, None);
+    }
+
+    #[test]
+    fn a_route_as_it_was_before_the_last_write_is_no_edit() {
+        let mut known = shifted();
+        known.version = 2;
+        let late = route(&[("v1", 50), ("v2", 50)], Memory::Record(Box::new(known)));
+        assert_eq!(standing(&late, &policy(), at(0)), Err(Unclear::Stale { known: 2 }));
+    }
+
+    #[test]
+    fn a_new_route_of_the_same_name_begins_anew() {
+        let mut known = shifted();
+        known.uid = "u0".to_owned();
+        known.version = 9;
+        known.epoch = 4;
+        let made = route(&[("v1", 50), ("v2", 50)], Memory::Record(Box::new(known)));
+        let standing = standing(&made, &policy(), at(0)).unwrap();
+        let mut expected = RouteRecord::first_seen("u1".to_owned(), 1, made.split.clone());
+        expected.epoch = 4;
+        assert_eq!((standing.record, standing.changed), (expected, true));
+    }
+
+    #[test]
+    fn a_tag_that_restores_nothing_goes() {
+        let mut unshifted = route(&[("v1", 50), ("v2", 50)], Memory::None);
+        assert!(!standing(&unshifted, &policy(), at(0)).unwrap().clear_tag);
+        unshifted.restore_tag = Some(RestoreTag::of(shifted().shift.restore.as_ref().unwrap()).to_string());
+        assert!(standing(&unshifted, &policy(), at(0)).unwrap().clear_tag);
     }
 
     #[test]
     fn a_lost_table_is_made_good_by_the_route_tag() {
         let mut lost = route(&[("v1", 0), ("v2", 100)], Memory::None);
-        lost.restore_tag =
-            Some(RestoreTag::of(shifted().shift.restore.as_ref().unwrap()).to_string());
+        lost.restore_tag = Some(RestoreTag::of(shifted().shift.restore.as_ref().unwrap()).to_string());
         let standing = standing(&lost, &policy(), at(0)).unwrap();
         assert_eq!(standing.record.shift, shifted().shift);
     }

@@ -61,17 +61,12 @@ impl Voices {
     /// What speaks of a node.
     #[must_use]
     pub fn of(&self, mesh: &MeshName, node: &VirtualNodeName) -> &[Voice] {
-        self.by_node
-            .get(&(mesh.clone(), node.clone()))
-            .map_or(&[], Vec::as_slice)
+        self.by_node.get(&(mesh.clone(), node.clone())).map_or(&[], Vec::as_slice)
     }
 
     /// Every node of a mesh that an alarm speaks of.
     pub fn nodes<'a>(&'a self, mesh: &'a MeshName) -> impl Iterator<Item = &'a VirtualNodeName> {
-        self.by_node
-            .keys()
-            .filter(move |(of, _)| of == mesh)
-            .map(|(_, node)| node)
+        self.by_node.keys().filter(move |(of, _)| of == mesh).map(|(_, node)| node)
     }
 
     /// Every mesh that an alarm speaks of.
@@ -86,11 +81,7 @@ impl Voices {
         let speaks = |(_, voices): &(&(MeshName, VirtualNodeName), &Vec<Voice>)| {
             voices.iter().any(|voice| voice.alarm == *alarm)
         };
-        self.by_node
-            .iter()
-            .filter(speaks)
-            .map(|((mesh, node), _)| (mesh, node))
-            .collect()
+        self.by_node.iter().filter(speaks).map(|((mesh, node), _)| (mesh, node)).collect()
     }
 }
 
@@ -101,8 +92,7 @@ pub fn voices(
     tags: &BTreeMap<AlarmName, BTreeMap<String, String>>,
     policy: &FailoverPolicy,
 ) -> Voices {
-    let by_name: BTreeMap<&AlarmName, &Alarm> =
-        alarms.iter().map(|alarm| (&alarm.name, alarm)).collect();
+    let by_name: BTreeMap<&AlarmName, &Alarm> = alarms.iter().map(|alarm| (&alarm.name, alarm)).collect();
     let mut voices = Voices::default();
     for alarm in by_name.values() {
         match places(alarm, tags, policy, &by_name, MAX_DEPTH) {
@@ -133,12 +123,7 @@ pub fn missing_children(alarms: &[Alarm], policy: &FailoverPolicy) -> Vec<AlarmN
     let known: BTreeSet<&AlarmName> = alarms.iter().map(|alarm| &alarm.name).collect();
     let children: BTreeSet<AlarmName> = alarms
         .iter()
-        .filter(|alarm| {
-            !policy
-                .bindings
-                .iter()
-                .any(|binding| binding.alarm == alarm.name)
-        })
+        .filter(|alarm| !policy.bindings.iter().any(|binding| binding.alarm == alarm.name))
         .filter_map(|alarm| match &alarm.source {
             AlarmSource::Composite(rule) => rule_children(rule).ok(),
             AlarmSource::Metric(_) | AlarmSource::Unreadable(_) => None,
@@ -154,12 +139,7 @@ pub fn missing_children(alarms: &[Alarm], policy: &FailoverPolicy) -> Vec<AlarmN
 pub fn untold<'a>(alarms: &'a [Alarm], policy: &FailoverPolicy) -> Vec<&'a Alarm> {
     alarms
         .iter()
-        .filter(|alarm| {
-            !policy
-                .bindings
-                .iter()
-                .any(|binding| binding.alarm == alarm.name)
-        })
+        .filter(|alarm| !policy.bindings.iter().any(|binding| binding.alarm == alarm.name))
         .filter(|alarm| match alarm.source {
             AlarmSource::Metric(_) => by_dimensions(alarm, &policy.discovery).is_empty(),
             AlarmSource::Composite(_) => false,
@@ -181,13 +161,7 @@ fn places(
         .bindings
         .iter()
         .filter(|binding| binding.alarm == alarm.name)
-        .map(|binding| {
-            (
-                binding.mesh.clone(),
-                binding.virtual_node.clone(),
-                binding.role,
-            )
-        })
+        .map(|binding| (binding.mesh.clone(), binding.virtual_node.clone(), binding.role))
         .collect();
     if !bound.is_empty() {
         return Ok(bound);
@@ -197,16 +171,9 @@ fn places(
     }
     let named = by_dimensions(alarm, &policy.discovery);
     match named.len() {
-        0 => by_tags(tags.get(&alarm.name), &policy.discovery)
-            .map(|place| vec![place])
-            .ok_or(Silence::NamesNoTarget),
-        1 => Ok(named
-            .into_iter()
-            .map(|(mesh, node)| (mesh, node, AlarmRole::Request))
-            .collect()),
-        _ => Err(Silence::NamesSeveral {
-            nodes: named.into_iter().map(|(_, node)| node).collect(),
-        }),
+        0 => by_tags(tags.get(&alarm.name), &policy.discovery).map(|place| vec![place]).ok_or(Silence::NamesNoTarget),
+        1 => Ok(named.into_iter().map(|(mesh, node)| (mesh, node, AlarmRole::Request)).collect()),
+        _ => Err(Silence::NamesSeveral { nodes: named.into_iter().map(|(_, node)| node).collect() }),
     }
 }
 
@@ -217,19 +184,12 @@ fn through_children(
     by_name: &BTreeMap<&AlarmName, &Alarm>,
     depth: usize,
 ) -> Result<Vec<Place>, Silence> {
-    let children = rule_children(rule).map_err(|error| Silence::Unreadable {
-        why: error.to_string(),
-    })?;
+    let children = rule_children(rule).map_err(|error| Silence::Unreadable { why: error.to_string() })?;
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(Silence::Unreadable {
-            why: format!("composite alarms are nested more than {MAX_DEPTH} deep"),
-        });
+        return Err(Silence::Unreadable { why: format!("composite alarms are nested more than {MAX_DEPTH} deep") });
     };
     let mut found: Vec<Place> = Vec::new();
-    for child in children
-        .iter()
-        .filter_map(|child| by_name.get(child))
-        .filter(|child| child.state == AlarmState::Alarm)
+    for child in children.iter().filter_map(|child| by_name.get(child)).filter(|child| child.state == AlarmState::Alarm)
     {
         for place in places(child, tags, policy, by_name, depth).unwrap_or_default() {
             if !found.contains(&place) {
@@ -237,26 +197,13 @@ fn through_children(
             }
         }
     }
-    if found.is_empty() {
-        Err(Silence::ChildrenNameNoTarget)
-    } else {
-        Ok(found)
-    }
+    if found.is_empty() { Err(Silence::ChildrenNameNoTarget) } else { Ok(found) }
 }
 
-fn by_dimensions(
-    alarm: &Alarm,
-    discovery: &AlarmDiscovery,
-) -> BTreeSet<(MeshName, VirtualNodeName)> {
+fn by_dimensions(alarm: &Alarm, discovery: &AlarmDiscovery) -> BTreeSet<(MeshName, VirtualNodeName)> {
     alarm
         .dimensions()
-        .filter_map(|dimensions| {
-            named(
-                dimensions,
-                &discovery.mesh_dimension,
-                &discovery.virtual_node_dimension,
-            )
-        })
+        .filter_map(|dimensions| named(dimensions, &discovery.mesh_dimension, &discovery.virtual_node_dimension))
         .collect()
 }
 
@@ -265,15 +212,8 @@ fn by_tags(tags: Option<&BTreeMap<String, String>>, discovery: &AlarmDiscovery) 
     Some((mesh, node, AlarmRole::Request))
 }
 
-fn named(
-    values: &BTreeMap<String, String>,
-    mesh: &str,
-    node: &str,
-) -> Option<(MeshName, VirtualNodeName)> {
-    Some((
-        MeshName::parse(values.get(mesh)?).ok()?,
-        VirtualNodeName::parse(values.get(node)?).ok()?,
-    ))
+fn named(values: &BTreeMap<String, String>, mesh: &str, node: &str) -> Option<(MeshName, VirtualNodeName)> {
+    Some((MeshName::parse(values.get(mesh)?).ok()?, VirtualNodeName::parse(values.get(node)?).ok()?))
 }
 
 #[cfg(test)]
@@ -281,41 +221,24 @@ mod tests {
     use super::*;
     use crate::failover::sample::{alarm, composite, node, on_node, policy};
 
-    fn spoken(
-        alarms: &[Alarm],
-        tags: &[(&str, &[(&str, &str)])],
-        policy_text: &str,
-        of: &str,
-    ) -> Vec<String> {
+    fn spoken(alarms: &[Alarm], tags: &[(&str, &[(&str, &str)])], policy_text: &str, of: &str) -> Vec<String> {
         let tags = tags
             .iter()
             .map(|(alarm, tags)| {
-                let tags = tags
-                    .iter()
-                    .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                    .collect();
+                let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
                 (AlarmName::parse(alarm).unwrap(), tags)
             })
             .collect();
         let voices = voices(alarms, &tags, &policy(policy_text).failover);
         let shop = MeshName::parse("shop").unwrap();
-        voices
-            .of(&shop, &node(of))
-            .iter()
-            .map(|voice| voice.alarm.to_string())
-            .collect()
+        voices.of(&shop, &node(of)).iter().map(|voice| voice.alarm.to_string()).collect()
     }
 
     #[test]
     fn an_alarm_speaks_of_what_its_binding_names_then_its_dimensions_then_its_tags() {
         let bound = "bindings: [{alarm: a, mesh: shop, virtualNode: v9}]";
-        let tagged: &[(&str, &[(&str, &str)])] = &[(
-            "a",
-            &[
-                ("meshwarden:mesh", "shop"),
-                ("meshwarden:virtual-node", "v3"),
-            ],
-        )];
+        let tagged: &[(&str, &[(&str, &str)])] =
+            &[("a", &[("meshwarden:mesh", "shop"), ("meshwarden:virtual-node", "v3")])];
         let plain = [alarm("a", AlarmState::Alarm)];
         let dimensioned = [on_node("a", AlarmState::Alarm, "v1")];
         assert_eq!(spoken(&plain, tagged, bound, "v9"), ["a"]);
@@ -329,11 +252,7 @@ mod tests {
     #[test]
     fn a_composite_alarm_speaks_of_the_targets_of_its_children_in_alarm() {
         let alarms = [
-            composite(
-                "both",
-                AlarmState::Alarm,
-                "ALARM(one) OR ALARM(two) OR ALARM(nested)",
-            ),
+            composite("both", AlarmState::Alarm, "ALARM(one) OR ALARM(two) OR ALARM(nested)"),
             on_node("one", AlarmState::Alarm, "v1"),
             on_node("two", AlarmState::Ok, "v2"),
             composite("nested", AlarmState::Alarm, "ALARM(three)"),
@@ -346,20 +265,14 @@ mod tests {
 
     #[test]
     fn a_circle_of_composite_alarms_is_silent_rather_than_endless() {
-        let alarms = [
-            composite("a", AlarmState::Alarm, "ALARM(b)"),
-            composite("b", AlarmState::Alarm, "ALARM(a)"),
-        ];
+        let alarms = [composite("a", AlarmState::Alarm, "ALARM(b)"), composite("b", AlarmState::Alarm, "ALARM(a)")];
         let voices = voices(&alarms, &BTreeMap::new(), &policy("").failover);
         assert_eq!(voices.silent.len(), 2);
     }
 
     #[test]
     fn children_that_were_not_read_yet_are_asked_for_once() {
-        let alarms = [
-            composite("a", AlarmState::Alarm, "ALARM(b) OR ALARM(c) OR OK(b)"),
-            alarm("c", AlarmState::Ok),
-        ];
+        let alarms = [composite("a", AlarmState::Alarm, "ALARM(b) OR ALARM(c) OR OK(b)"), alarm("c", AlarmState::Ok)];
         let missing = missing_children(&alarms, &policy("").failover);
         assert_eq!(missing, [AlarmName::parse("b").unwrap()]);
     }

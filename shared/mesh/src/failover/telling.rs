@@ -19,64 +19,31 @@ pub struct Telling {
 
 /// Compares a decision with what people were last told.
 #[must_use]
-pub fn telling(
-    decision: &Decision,
-    last: Option<&Told>,
-    policy: &PagingPolicy,
-    now: Timestamp,
-) -> Telling {
+pub fn telling(decision: &Decision, last: Option<&Told>, policy: &PagingPolicy, now: Timestamp) -> Telling {
     let (code, urgent) = match &decision.verdict {
         Verdict::Keep(_) => {
-            return Telling {
-                news: last.is_some(),
-                page: false,
-                told: None,
-            };
+            return Telling { news: last.is_some(), page: false, told: None };
         }
         Verdict::Hold(reason) => (reason.code(), reason.pages() && decision.failing),
         Verdict::Act(plan) => {
-            let told = Told {
-                code: plan.why.code(),
-                since: now,
-                repeats: 0,
-                paged: None,
-            };
-            return Telling {
-                news: true,
-                page: false,
-                told: Some(told),
-            };
+            let told = Told { code: plan.why.code(), since: now, repeats: 0, paged: None };
+            return Telling { news: true, page: false, told: Some(told) };
         }
     };
     match last.filter(|last| last.code == code) {
         None => {
-            let told = Told {
-                code,
-                since: now,
-                repeats: 0,
-                paged: urgent.then_some(now),
-            };
-            Telling {
-                news: true,
-                page: urgent,
-                told: Some(told),
-            }
+            let told = Told { code, since: now, repeats: 0, paged: urgent.then_some(now) };
+            Telling { news: true, page: urgent, told: Some(told) }
         }
         Some(last) => {
-            let due = last
-                .paged
-                .is_none_or(|paged| paged + policy.repeat_after.get() <= now);
+            let due = last.paged.is_none_or(|paged| paged + policy.repeat_after.get() <= now);
             let page = urgent && due;
             let told = Told {
                 repeats: last.repeats.saturating_add(1),
                 paged: if page { Some(now) } else { last.paged },
                 ..last.clone()
             };
-            Telling {
-                news: false,
-                page,
-                told: Some(told),
-            }
+            Telling { news: false, page, told: Some(told) }
         }
     }
 }

@@ -3,9 +3,7 @@
 use serde::Serialize;
 
 use super::Mesh;
-use crate::name::{
-    ResourcePath, VirtualGatewayName, VirtualNodeName, VirtualRouterName, VirtualServiceName,
-};
+use crate::name::{ResourcePath, VirtualGatewayName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
 use crate::spec::VirtualServiceProvider;
 
 /// A reference to a resource that isn't there.
@@ -23,23 +21,14 @@ pub struct Dangling {
 #[must_use]
 pub fn dangling(mesh: &Mesh) -> Vec<Dangling> {
     let node = |name: &VirtualNodeName| ResourcePath::VirtualNode(mesh.name.clone(), name.clone());
-    let service =
-        |name: &VirtualServiceName| ResourcePath::VirtualService(mesh.name.clone(), name.clone());
-    let router =
-        |name: &VirtualRouterName| ResourcePath::VirtualRouter(mesh.name.clone(), name.clone());
-    let gateway =
-        |name: &VirtualGatewayName| ResourcePath::VirtualGateway(mesh.name.clone(), name.clone());
+    let service = |name: &VirtualServiceName| ResourcePath::VirtualService(mesh.name.clone(), name.clone());
+    let router = |name: &VirtualRouterName| ResourcePath::VirtualRouter(mesh.name.clone(), name.clone());
+    let gateway = |name: &VirtualGatewayName| ResourcePath::VirtualGateway(mesh.name.clone(), name.clone());
 
     let mut found = Vec::new();
     for (name, spec) in &mesh.nodes {
-        for backend in spec
-            .backend_services()
-            .filter(|backend| !mesh.services.contains_key(*backend))
-        {
-            found.push(Dangling {
-                from: node(name),
-                to: service(backend),
-            });
+        for backend in spec.backend_services().filter(|backend| !mesh.services.contains_key(*backend)) {
+            found.push(Dangling { from: node(name), to: service(backend) });
         }
     }
     for (name, spec) in &mesh.services {
@@ -50,59 +39,33 @@ pub fn dangling(mesh: &Mesh) -> Vec<Dangling> {
             }
             Some(VirtualServiceProvider::VirtualRouter(provider)) => {
                 let provider = &provider.virtual_router_name;
-                let exists = mesh
-                    .routers
-                    .get(provider)
-                    .is_some_and(|router| router.spec.is_some());
+                let exists = mesh.routers.get(provider).is_some_and(|router| router.spec.is_some());
                 (!exists).then(|| router(provider))
             }
             Some(VirtualServiceProvider::Unrecognised(_)) | None => None,
         };
-        found.extend(provider.map(|to| Dangling {
-            from: service(name),
-            to,
-        }));
+        found.extend(provider.map(|to| Dangling { from: service(name), to }));
     }
     for (parent, entry) in &mesh.routers {
         for (name, route) in &entry.routes {
             let from = || ResourcePath::Route(mesh.route_id(parent, name));
             if entry.spec.is_none() {
-                found.push(Dangling {
-                    from: from(),
-                    to: router(parent),
-                });
+                found.push(Dangling { from: from(), to: router(parent) });
             }
-            let targets = route
-                .rule
-                .action()
-                .into_iter()
-                .flat_map(|action| action.weighted_targets.iter());
+            let targets = route.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
             let missing = targets.filter(|target| !mesh.nodes.contains_key(&target.virtual_node));
-            found.extend(missing.map(|target| Dangling {
-                from: from(),
-                to: node(&target.virtual_node),
-            }));
+            found.extend(missing.map(|target| Dangling { from: from(), to: node(&target.virtual_node) }));
         }
     }
     for (parent, entry) in &mesh.gateways {
         for (name, route) in &entry.routes {
-            let from =
-                || ResourcePath::GatewayRoute(mesh.name.clone(), parent.clone(), name.clone());
+            let from = || ResourcePath::GatewayRoute(mesh.name.clone(), parent.clone(), name.clone());
             if entry.spec.is_none() {
-                found.push(Dangling {
-                    from: from(),
-                    to: gateway(parent),
-                });
+                found.push(Dangling { from: from(), to: gateway(parent) });
             }
-            let target = route
-                .rule
-                .target()
-                .map(|target| &target.virtual_service.virtual_service_name);
+            let target = route.rule.target().map(|target| &target.virtual_service.virtual_service_name);
             let missing = target.filter(|target| !mesh.services.contains_key(*target));
-            found.extend(missing.map(|target| Dangling {
-                from: from(),
-                to: service(target),
-            }));
+            found.extend(missing.map(|target| Dangling { from: from(), to: service(target) }));
         }
     }
     found.sort();

@@ -5,10 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::Mesh;
-use crate::name::{
-    ResourcePath, RouteId, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
-    VirtualServiceName,
-};
+use crate::name::{ResourcePath, RouteId, VirtualGatewayName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
 use crate::spec::VirtualServiceProvider;
 
 /// What calls a virtual service.
@@ -27,9 +24,7 @@ impl Caller {
     pub fn path(&self, mesh: &Mesh) -> ResourcePath {
         match self {
             Self::VirtualNode(name) => ResourcePath::VirtualNode(mesh.name.clone(), name.clone()),
-            Self::VirtualGateway(name) => {
-                ResourcePath::VirtualGateway(mesh.name.clone(), name.clone())
-            }
+            Self::VirtualGateway(name) => ResourcePath::VirtualGateway(mesh.name.clone(), name.clone()),
         }
     }
 }
@@ -70,11 +65,7 @@ impl<'m> Links<'m> {
             }
         }
         for (name, gateway) in &mesh.gateways {
-            for target in gateway
-                .routes
-                .values()
-                .filter_map(|route| route.rule.target())
-            {
+            for target in gateway.routes.values().filter_map(|route| route.rule.target()) {
                 let service = &target.virtual_service.virtual_service_name;
                 let callers = self.callers_of_service.entry(service).or_default();
                 callers.insert(Caller::VirtualGateway(name.clone()));
@@ -82,29 +73,12 @@ impl<'m> Links<'m> {
         }
     }
 
-    fn add_routes(
-        &mut self,
-        mesh: &'m Mesh,
-    ) -> HashMap<&'m VirtualRouterName, BTreeSet<&'m VirtualNodeName>> {
+    fn add_routes(&mut self, mesh: &'m Mesh) -> HashMap<&'m VirtualRouterName, BTreeSet<&'m VirtualNodeName>> {
         let mut targets: HashMap<_, BTreeSet<_>> = HashMap::new();
-        for (router, routes) in mesh
-            .routers
-            .iter()
-            .map(|(name, router)| (name, &router.routes))
-        {
-            for (name, action) in routes
-                .iter()
-                .filter_map(|(name, route)| Some((name, route.rule.action()?)))
-            {
-                for node in action
-                    .weighted_targets
-                    .iter()
-                    .map(|target| &target.virtual_node)
-                {
-                    self.routes_of_node
-                        .entry(node)
-                        .or_default()
-                        .insert(mesh.route_id(router, name));
+        for (router, routes) in mesh.routers.iter().map(|(name, router)| (name, &router.routes)) {
+            for (name, action) in routes.iter().filter_map(|(name, route)| Some((name, route.rule.action()?))) {
+                for node in action.weighted_targets.iter().map(|target| &target.virtual_node) {
+                    self.routes_of_node.entry(node).or_default().insert(mesh.route_id(router, name));
                     targets.entry(router).or_default().insert(node);
                 }
             }
@@ -119,71 +93,39 @@ impl<'m> Links<'m> {
     ) {
         for (service, spec) in &mesh.services {
             let nodes = match &spec.provider {
-                Some(VirtualServiceProvider::VirtualNode(node)) => {
-                    BTreeSet::from([&node.virtual_node_name])
-                }
+                Some(VirtualServiceProvider::VirtualNode(node)) => BTreeSet::from([&node.virtual_node_name]),
                 Some(VirtualServiceProvider::VirtualRouter(router)) => {
                     let router = &router.virtual_router_name;
-                    self.services_of_router
-                        .entry(router)
-                        .or_default()
-                        .insert(service);
+                    self.services_of_router.entry(router).or_default().insert(service);
                     targets.get(router).cloned().unwrap_or_default()
                 }
                 Some(VirtualServiceProvider::Unrecognised(_)) | None => BTreeSet::new(),
             };
             for node in &nodes {
-                self.services_of_node
-                    .entry(node)
-                    .or_default()
-                    .insert(service);
+                self.services_of_node.entry(node).or_default().insert(service);
             }
             self.nodes_of_service.insert(service, nodes);
         }
     }
 
     /// What calls a virtual service.
-    pub fn callers_of_service(
-        &self,
-        service: &VirtualServiceName,
-    ) -> impl Iterator<Item = &Caller> {
+    pub fn callers_of_service(&self, service: &VirtualServiceName) -> impl Iterator<Item = &Caller> {
         self.callers_of_service.get(service).into_iter().flatten()
     }
 
     /// The virtual nodes that may answer for a virtual service.
-    pub fn nodes_of_service(
-        &self,
-        service: &VirtualServiceName,
-    ) -> impl Iterator<Item = &'m VirtualNodeName> {
-        self.nodes_of_service
-            .get(service)
-            .into_iter()
-            .flatten()
-            .copied()
+    pub fn nodes_of_service(&self, service: &VirtualServiceName) -> impl Iterator<Item = &'m VirtualNodeName> {
+        self.nodes_of_service.get(service).into_iter().flatten().copied()
     }
 
     /// The virtual services that a virtual router provides.
-    pub fn services_of_router(
-        &self,
-        router: &VirtualRouterName,
-    ) -> impl Iterator<Item = &'m VirtualServiceName> {
-        self.services_of_router
-            .get(router)
-            .into_iter()
-            .flatten()
-            .copied()
+    pub fn services_of_router(&self, router: &VirtualRouterName) -> impl Iterator<Item = &'m VirtualServiceName> {
+        self.services_of_router.get(router).into_iter().flatten().copied()
     }
 
     /// The virtual services that a virtual node may answer for, as provider or as target of a route.
-    pub fn services_of_node(
-        &self,
-        node: &VirtualNodeName,
-    ) -> impl Iterator<Item = &'m VirtualServiceName> {
-        self.services_of_node
-            .get(node)
-            .into_iter()
-            .flatten()
-            .copied()
+    pub fn services_of_node(&self, node: &VirtualNodeName) -> impl Iterator<Item = &'m VirtualServiceName> {
+        self.services_of_node.get(node).into_iter().flatten().copied()
     }
 
     /// The routes that have a virtual node as target.
@@ -194,10 +136,7 @@ impl<'m> Links<'m> {
     /// What calls a virtual node through a virtual service.
     #[must_use]
     pub fn callers_of_node(&self, node: &VirtualNodeName) -> BTreeSet<Caller> {
-        self.services_of_node(node)
-            .flat_map(|service| self.callers_of_service(service))
-            .cloned()
-            .collect()
+        self.services_of_node(node).flat_map(|service| self.callers_of_service(service)).cloned().collect()
     }
 
     /// What calls a virtual node, what calls that, and so on. The node itself is among them only if it is part of a

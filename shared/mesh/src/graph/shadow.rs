@@ -6,8 +6,7 @@ use super::Mesh;
 use crate::name::RouteId;
 use crate::spec::bounded::Int;
 use crate::spec::{
-    GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MetadataMatch, Port, RouteRule,
-    RouteSpec,
+    GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MetadataMatch, Port, RouteRule, RouteSpec,
 };
 
 /// A route that gets no traffic because another one takes all it could match.
@@ -34,13 +33,11 @@ pub fn shadowed_routes(mesh: &Mesh) -> Vec<Shadowed> {
         for (name, route) in &entry.routes {
             let shadow = entry.routes.iter().find(|(other, spec)| {
                 let first = (precedence(spec) < precedence(route)) && covers(spec, route);
-                first
-                    || (*other < name && precedence(spec) == precedence(route) && same(spec, route))
+                first || (*other < name && precedence(spec) == precedence(route) && same(spec, route))
             });
-            found.extend(shadow.map(|(by, _)| Shadowed {
-                route: mesh.route_id(router, name),
-                by: mesh.route_id(router, by),
-            }));
+            found.extend(
+                shadow.map(|(by, _)| Shadowed { route: mesh.route_id(router, name), by: mesh.route_id(router, by) }),
+            );
         }
     }
     found
@@ -58,16 +55,11 @@ fn same(one: &RouteSpec, other: &RouteSpec) -> bool {
 /// Whether every request that `narrow` takes is one that `broad` takes. Says no where it can't tell.
 fn covers(broad: &RouteSpec, narrow: &RouteSpec) -> bool {
     match (&broad.rule, &narrow.rule) {
-        (RouteRule::Http(broad), RouteRule::Http(narrow))
-        | (RouteRule::Http2(broad), RouteRule::Http2(narrow)) => {
+        (RouteRule::Http(broad), RouteRule::Http(narrow)) | (RouteRule::Http2(broad), RouteRule::Http2(narrow)) => {
             http_covers(&broad.matches, &narrow.matches)
         }
-        (RouteRule::Grpc(broad), RouteRule::Grpc(narrow)) => {
-            grpc_covers(&broad.matches, &narrow.matches)
-        }
-        (RouteRule::Tcp(_), RouteRule::Tcp(_)) => {
-            port_covers(broad.rule.match_port(), narrow.rule.match_port())
-        }
+        (RouteRule::Grpc(broad), RouteRule::Grpc(narrow)) => grpc_covers(&broad.matches, &narrow.matches),
+        (RouteRule::Tcp(_), RouteRule::Tcp(_)) => port_covers(broad.rule.match_port(), narrow.rule.match_port()),
         (
             RouteRule::Http(_)
             | RouteRule::Http2(_)
@@ -86,20 +78,16 @@ fn http_covers(broad: &HttpRouteMatch, narrow: &HttpRouteMatch) -> bool {
         && path_covers(broad, narrow)
         && part_covers(broad.method.as_ref(), narrow.method.as_ref())
         && part_covers(broad.scheme.as_ref(), narrow.scheme.as_ref())
-        && broad.headers.iter().flatten().all(|header| {
-            narrow
-                .headers
-                .iter()
-                .flatten()
-                .any(|other| header_covers(header, other))
-        })
-        && broad.query_parameters.iter().flatten().all(|parameter| {
-            narrow
-                .query_parameters
-                .iter()
-                .flatten()
-                .any(|other| other == parameter)
-        })
+        && broad
+            .headers
+            .iter()
+            .flatten()
+            .all(|header| narrow.headers.iter().flatten().any(|other| header_covers(header, other)))
+        && broad
+            .query_parameters
+            .iter()
+            .flatten()
+            .all(|parameter| narrow.query_parameters.iter().flatten().any(|other| other == parameter))
 }
 
 fn path_covers(broad: &HttpRouteMatch, narrow: &HttpRouteMatch) -> bool {
@@ -119,13 +107,11 @@ fn grpc_covers(broad: &GrpcRouteMatch, narrow: &GrpcRouteMatch) -> bool {
         && port_covers(broad.port, narrow.port)
         && part_covers(broad.service_name.as_ref(), narrow.service_name.as_ref())
         && part_covers(broad.method_name.as_ref(), narrow.method_name.as_ref())
-        && broad.metadata.iter().flatten().all(|entry| {
-            narrow
-                .metadata
-                .iter()
-                .flatten()
-                .any(|other| metadata_covers(entry, other))
-        })
+        && broad
+            .metadata
+            .iter()
+            .flatten()
+            .all(|entry| narrow.metadata.iter().flatten().any(|other| metadata_covers(entry, other)))
 }
 
 /// A route that names no port is for every listener of the router.
@@ -141,20 +127,15 @@ fn part_covers<T: PartialEq>(broad: Option<&T>, narrow: Option<&T>) -> bool {
 fn header_covers(broad: &HeaderMatch, narrow: &HeaderMatch) -> bool {
     let present = broad.value.is_none() && !inverted(broad.invert) && !inverted(narrow.invert);
     broad.extra.is_empty()
-        && broad
-            .name
-            .as_str()
-            .eq_ignore_ascii_case(narrow.name.as_str())
-        && (present
-            || (broad.value == narrow.value && inverted(broad.invert) == inverted(narrow.invert)))
+        && broad.name.as_str().eq_ignore_ascii_case(narrow.name.as_str())
+        && (present || (broad.value == narrow.value && inverted(broad.invert) == inverted(narrow.invert)))
 }
 
 fn metadata_covers(broad: &MetadataMatch, narrow: &MetadataMatch) -> bool {
     let present = broad.value.is_none() && !inverted(broad.invert) && !inverted(narrow.invert);
     broad.extra.is_empty()
         && broad.name == narrow.name
-        && (present
-            || (broad.value == narrow.value && inverted(broad.invert) == inverted(narrow.invert)))
+        && (present || (broad.value == narrow.value && inverted(broad.invert) == inverted(narrow.invert)))
 }
 
 fn inverted(invert: Option<bool>) -> bool {

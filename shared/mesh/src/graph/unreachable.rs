@@ -46,24 +46,14 @@ pub fn unreachable_routes(mesh: &Mesh) -> Vec<Unreachable> {
             None
         };
         for (route, spec) in &router.routes {
-            let reason = of_router
-                .clone()
-                .or_else(|| no_listener(router, spec.rule.match_port()?));
-            found.extend(reason.map(|reason| Unreachable {
-                route: mesh.route_id(name, route),
-                reason,
-            }));
+            let reason = of_router.clone().or_else(|| no_listener(router, spec.rule.match_port()?));
+            found.extend(reason.map(|reason| Unreachable { route: mesh.route_id(name, route), reason }));
         }
     }
     found
 }
 
 fn no_listener(router: &Router, port: Port) -> Option<UnreachableReason> {
-    let mut ports = router
-        .spec
-        .as_ref()?
-        .listeners()
-        .iter()
-        .map(|listener| listener.port_mapping.port);
+    let mut ports = router.spec.as_ref()?.listeners().iter().map(|listener| listener.port_mapping.port);
     (!ports.any(|listened| listened == port)).then_some(UnreachableReason::NoListener { port })
 }

@@ -31,35 +31,21 @@ impl Arn {
         account: AccountId,
         path: ResourcePath,
     ) -> Result<Self, ArnError> {
-        let part = |text: &str| {
-            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
+        let part = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if part(partition) && part(region) {
-            Ok(Self {
-                partition: partition.to_owned(),
-                region: region.to_owned(),
-                account,
-                path,
-            })
+            Ok(Self { partition: partition.to_owned(), region: region.to_owned(), account, path })
         } else {
-            Err(ArnError::Shape {
-                given: format!("arn:{partition}:appmesh:{region}:{account}:{path}"),
-            })
+            Err(ArnError::Shape { given: format!("arn:{partition}:appmesh:{region}:{account}:{path}") })
         }
     }
 
     /// Reads the ARN of an App Mesh resource.
     pub fn parse(text: &str) -> Result<Self, ArnError> {
         match text.splitn(6, ':').collect::<Vec<_>>().as_slice() {
-            ["arn", partition, "appmesh", region, account, path] => Self::in_partition(
-                partition,
-                region,
-                AccountId::parse(account)?,
-                ResourcePath::parse(path)?,
-            ),
-            _ => Err(ArnError::Shape {
-                given: text.to_owned(),
-            }),
+            ["arn", partition, "appmesh", region, account, path] => {
+                Self::in_partition(partition, region, AccountId::parse(account)?, ResourcePath::parse(path)?)
+            }
+            _ => Err(ArnError::Shape { given: text.to_owned() }),
         }
     }
 
@@ -90,12 +76,7 @@ impl Arn {
 
 impl fmt::Display for Arn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            partition,
-            region,
-            account,
-            path,
-        } = self;
+        let Self { partition, region, account, path } = self;
         write!(f, "arn:{partition}:appmesh:{region}:{account}:{path}")
     }
 }
@@ -148,41 +129,13 @@ mod tests {
     fn every_kind_is_read_and_written_back() {
         let table = [
             ("mesh/shop", ResourceKind::Mesh, "shop"),
-            (
-                "mesh/shop/virtualNode/orders_ns",
-                ResourceKind::VirtualNode,
-                "orders_ns",
-            ),
-            (
-                "mesh/shop/virtualGateway/edge",
-                ResourceKind::VirtualGateway,
-                "edge",
-            ),
-            (
-                "mesh/shop/virtualRouter/orders",
-                ResourceKind::VirtualRouter,
-                "orders",
-            ),
-            (
-                "mesh/shop/virtualRouter/orders/route/all",
-                ResourceKind::Route,
-                "all",
-            ),
-            (
-                "mesh/shop/virtualService/orders.shop.local",
-                ResourceKind::VirtualService,
-                "orders.shop.local",
-            ),
-            (
-                "mesh/shop/virtualService/a/b:c d",
-                ResourceKind::VirtualService,
-                "a/b:c d",
-            ),
-            (
-                "mesh/shop/virtualGateway/edge/gatewayRoute/root",
-                ResourceKind::GatewayRoute,
-                "root",
-            ),
+            ("mesh/shop/virtualNode/orders_ns", ResourceKind::VirtualNode, "orders_ns"),
+            ("mesh/shop/virtualGateway/edge", ResourceKind::VirtualGateway, "edge"),
+            ("mesh/shop/virtualRouter/orders", ResourceKind::VirtualRouter, "orders"),
+            ("mesh/shop/virtualRouter/orders/route/all", ResourceKind::Route, "all"),
+            ("mesh/shop/virtualService/orders.shop.local", ResourceKind::VirtualService, "orders.shop.local"),
+            ("mesh/shop/virtualService/a/b:c d", ResourceKind::VirtualService, "a/b:c d"),
+            ("mesh/shop/virtualGateway/edge/gatewayRoute/root", ResourceKind::GatewayRoute, "root"),
         ];
         for (path, kind, name) in table {
             let text = format!("arn:aws:appmesh:eu-west-1:123456789012:{path}");

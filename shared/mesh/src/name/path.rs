@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{
-    GatewayRouteName, MeshName, NameError, RouteName, VirtualGatewayName, VirtualNodeName,
-    VirtualRouterName, VirtualServiceName,
+    GatewayRouteName, MeshName, NameError, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
+    VirtualServiceName,
 };
 
 /// The seven kinds of resource, written as in the API.
@@ -85,9 +85,7 @@ impl FromStr for ResourceKind {
         Self::ALL
             .into_iter()
             .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| PathError::Shape {
-                given: text.to_owned(),
-            })
+            .ok_or_else(|| PathError::Shape { given: text.to_owned() })
     }
 }
 
@@ -107,24 +105,16 @@ impl RouteId {
     /// Joins the names.
     #[must_use]
     pub const fn new(mesh: MeshName, router: VirtualRouterName, route: RouteName) -> Self {
-        Self {
-            mesh,
-            router,
-            route,
-        }
+        Self { mesh, router, route }
     }
 
     /// Reads `mesh/router/route`.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         match text.split('/').collect::<Vec<_>>().as_slice() {
-            [mesh, router, route] => Ok(Self::new(
-                MeshName::parse(mesh)?,
-                VirtualRouterName::parse(router)?,
-                RouteName::parse(route)?,
-            )),
-            _ => Err(PathError::RouteId {
-                given: text.to_owned(),
-            }),
+            [mesh, router, route] => {
+                Ok(Self::new(MeshName::parse(mesh)?, VirtualRouterName::parse(router)?, RouteName::parse(route)?))
+            }
+            _ => Err(PathError::RouteId { given: text.to_owned() }),
         }
     }
 }
@@ -181,9 +171,7 @@ pub enum ResourcePath {
 impl ResourcePath {
     /// Reads a path as [`fmt::Display`] writes it.
     pub fn parse(text: &str) -> Result<Self, PathError> {
-        let unreadable = || PathError::Shape {
-            given: text.to_owned(),
-        };
+        let unreadable = || PathError::Shape { given: text.to_owned() };
         let rest = text.strip_prefix("mesh/").ok_or_else(unreadable)?;
         let Some((mesh, rest)) = rest.split_once('/') else {
             return Ok(Self::Mesh(MeshName::parse(rest)?));
@@ -196,23 +184,14 @@ impl ResourcePath {
         }
         match (kind, rest.split('/').collect::<Vec<_>>().as_slice()) {
             ("virtualNode", [node]) => Ok(Self::VirtualNode(mesh, VirtualNodeName::parse(node)?)),
-            ("virtualGateway", [gateway]) => Ok(Self::VirtualGateway(
-                mesh,
-                VirtualGatewayName::parse(gateway)?,
-            )),
-            ("virtualRouter", [router]) => {
-                Ok(Self::VirtualRouter(mesh, VirtualRouterName::parse(router)?))
+            ("virtualGateway", [gateway]) => Ok(Self::VirtualGateway(mesh, VirtualGatewayName::parse(gateway)?)),
+            ("virtualRouter", [router]) => Ok(Self::VirtualRouter(mesh, VirtualRouterName::parse(router)?)),
+            ("virtualRouter", [router, "route", route]) => {
+                Ok(Self::Route(RouteId::new(mesh, VirtualRouterName::parse(router)?, RouteName::parse(route)?)))
             }
-            ("virtualRouter", [router, "route", route]) => Ok(Self::Route(RouteId::new(
-                mesh,
-                VirtualRouterName::parse(router)?,
-                RouteName::parse(route)?,
-            ))),
-            ("virtualGateway", [gateway, "gatewayRoute", route]) => Ok(Self::GatewayRoute(
-                mesh,
-                VirtualGatewayName::parse(gateway)?,
-                GatewayRouteName::parse(route)?,
-            )),
+            ("virtualGateway", [gateway, "gatewayRoute", route]) => {
+                Ok(Self::GatewayRoute(mesh, VirtualGatewayName::parse(gateway)?, GatewayRouteName::parse(route)?))
+            }
             _ => Err(unreadable()),
         }
     }
@@ -268,11 +247,7 @@ impl fmt::Display for ResourcePath {
             Self::VirtualNode(_, name) => write!(f, "/virtualNode/{name}"),
             Self::VirtualGateway(_, name) => write!(f, "/virtualGateway/{name}"),
             Self::VirtualRouter(_, name) => write!(f, "/virtualRouter/{name}"),
-            Self::Route(RouteId {
-                mesh: _,
-                router,
-                route,
-            }) => write!(f, "/virtualRouter/{router}/route/{route}"),
+            Self::Route(RouteId { mesh: _, router, route }) => write!(f, "/virtualRouter/{router}/route/{route}"),
             Self::VirtualService(_, name) => write!(f, "/virtualService/{name}"),
             Self::GatewayRoute(_, gateway, name) => {
                 write!(f, "/virtualGateway/{gateway}/gatewayRoute/{name}")

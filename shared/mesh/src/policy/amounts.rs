@@ -39,9 +39,7 @@ impl TryFrom<String> for Period {
     type Error = AmountError;
 
     fn try_from(text: String) -> Result<Self, AmountError> {
-        let length: SignedDuration = text.parse().map_err(|_| AmountError::Period {
-            given: text.clone(),
-        })?;
+        let length: SignedDuration = text.parse().map_err(|_| AmountError::Period { given: text.clone() })?;
         if (Self::MIN..=Self::MAX).contains(&length) {
             Ok(Self(length))
         } else {
@@ -125,18 +123,8 @@ mod tests {
 
     #[test]
     fn periods() {
-        for (text, seconds) in [
-            ("90s", 90),
-            ("5m", 300),
-            ("1h 30m", 5400),
-            ("1h30m", 5400),
-            ("4h", 14400),
-        ] {
-            assert_eq!(
-                Period::try_from(text.to_owned()).unwrap().get().as_secs(),
-                seconds,
-                "{text}"
-            );
+        for (text, seconds) in [("90s", 90), ("5m", 300), ("1h 30m", 5400), ("1h30m", 5400), ("4h", 14400)] {
+            assert_eq!(Period::try_from(text.to_owned()).unwrap().get().as_secs(), seconds, "{text}");
         }
         for text in ["", "5", "five minutes", "-5m", "0s", "500ms", "31d", "721h"] {
             assert!(Period::try_from(text.to_owned()).is_err(), "{text}");
@@ -147,11 +135,7 @@ mod tests {
     fn a_period_reads_back_as_written_out() {
         for text in ["90s", "5m", "1h 30m", "720h"] {
             let period = Period::try_from(text.to_owned()).unwrap();
-            assert_eq!(
-                Period::try_from(period.to_string()).unwrap(),
-                period,
-                "{text}"
-            );
+            assert_eq!(Period::try_from(period.to_string()).unwrap(), period, "{text}");
         }
     }
 }

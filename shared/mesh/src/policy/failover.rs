@@ -187,10 +187,7 @@ pub struct CommonCausePolicy {
 impl Default for CommonCausePolicy {
     fn default() -> Self {
         // Two independent versions hardly ever fail in the same two minutes; two users of one database always do.
-        Self {
-            targets: 2,
-            window: Period::minutes(2),
-        }
+        Self { targets: 2, window: Period::minutes(2) }
     }
 }
 
@@ -206,10 +203,7 @@ pub struct FlapPolicy {
 
 impl Default for FlapPolicy {
     fn default() -> Self {
-        Self {
-            limit: 3,
-            window: Period::minutes(240),
-        }
+        Self { limit: 3, window: Period::minutes(240) }
     }
 }
 
@@ -223,9 +217,7 @@ pub struct EditPolicy {
 
 impl Default for EditPolicy {
     fn default() -> Self {
-        Self {
-            hold_for: Period::minutes(240),
-        }
+        Self { hold_for: Period::minutes(240) }
     }
 }
 
@@ -242,10 +234,7 @@ pub struct Budget {
 impl Default for Budget {
     fn default() -> Self {
         // A mesh where over twenty routes fail over within the hour has an incident that needs a person.
-        Self {
-            changes: 20,
-            window: Period::minutes(60),
-        }
+        Self { changes: 20, window: Period::minutes(60) }
     }
 }
 
@@ -259,9 +248,7 @@ pub struct PagingPolicy {
 
 impl Default for PagingPolicy {
     fn default() -> Self {
-        Self {
-            repeat_after: Period::minutes(15),
-        }
+        Self { repeat_after: Period::minutes(15) }
     }
 }
 
@@ -269,30 +256,16 @@ impl FailoverPolicy {
     /// What is known of a node.
     #[must_use]
     pub fn target(&self, mesh: &MeshName, node: &VirtualNodeName) -> Option<&TargetPolicy> {
-        self.targets
-            .iter()
-            .find(|target| target.mesh == *mesh && target.virtual_node == *node)
+        self.targets.iter().find(|target| target.mesh == *mesh && target.virtual_node == *node)
     }
 
     /// The order of standbys of a route: its own entry before its router's; empty when there is none.
     #[must_use]
     pub fn standbys(&self, route: &RouteId) -> &[VirtualNodeName] {
-        let of_router = |standby: &&StandbyPolicy| {
-            standby.mesh == route.mesh && standby.virtual_router == route.router
-        };
-        let own = self
-            .standbys
-            .iter()
-            .filter(of_router)
-            .find(|standby| standby.route.as_ref() == Some(&route.route));
-        let general = || {
-            self.standbys
-                .iter()
-                .filter(of_router)
-                .find(|standby| standby.route.is_none())
-        };
-        own.or_else(general)
-            .map_or(&[], |standby| standby.order.as_slice())
+        let of_router = |standby: &&StandbyPolicy| standby.mesh == route.mesh && standby.virtual_router == route.router;
+        let own = self.standbys.iter().filter(of_router).find(|standby| standby.route.as_ref() == Some(&route.route));
+        let general = || self.standbys.iter().filter(of_router).find(|standby| standby.route.is_none());
+        own.or_else(general).map_or(&[], |standby| standby.order.as_slice())
     }
 
     /// The first thing in the document that can't hold together with another: its key and what to do.
@@ -306,26 +279,17 @@ impl FailoverPolicy {
 
     fn repeated_binding(&self) -> Option<(String, String)> {
         let mut roles = BTreeMap::new();
-        self.bindings
-            .iter()
-            .enumerate()
-            .find_map(|(index, binding)| {
-                let key = (&binding.alarm, &binding.mesh, &binding.virtual_node);
-                roles.insert(key, binding.role).map(|earlier| {
-                    let problem = if earlier == binding.role {
-                        format!(
-                            "alarm {} is bound to {} twice; keep one",
-                            binding.alarm, binding.virtual_node
-                        )
-                    } else {
-                        format!(
-                            "alarm {} is bound to {} in both roles; keep one",
-                            binding.alarm, binding.virtual_node
-                        )
-                    };
-                    (format!("failover.bindings[{index}]"), problem)
-                })
+        self.bindings.iter().enumerate().find_map(|(index, binding)| {
+            let key = (&binding.alarm, &binding.mesh, &binding.virtual_node);
+            roles.insert(key, binding.role).map(|earlier| {
+                let problem = if earlier == binding.role {
+                    format!("alarm {} is bound to {} twice; keep one", binding.alarm, binding.virtual_node)
+                } else {
+                    format!("alarm {} is bound to {} in both roles; keep one", binding.alarm, binding.virtual_node)
+                };
+                (format!("failover.bindings[{index}]"), problem)
             })
+        })
     }
 
     fn repeated_target(&self) -> Option<(String, String)> {
@@ -342,50 +306,28 @@ impl FailoverPolicy {
 
     fn repeated_standbys(&self) -> Option<(String, String)> {
         let mut seen = BTreeSet::new();
-        self.standbys
-            .iter()
-            .enumerate()
-            .find_map(|(index, standby)| {
-                let key = format!("failover.standbys[{index}]");
-                if standby.order.is_empty() {
-                    return Some((
-                        format!("{key}.order"),
-                        "name at least one standby".to_owned(),
-                    ));
-                }
-                let distinct: BTreeSet<_> = standby.order.iter().collect();
-                if distinct.len() < standby.order.len() {
-                    return Some((
-                        format!("{key}.order"),
-                        "a standby is named twice; keep one".to_owned(),
-                    ));
-                }
-                (!seen.insert((&standby.mesh, &standby.virtual_router, &standby.route))).then(
-                    || {
-                        (
-                            key,
-                            format!(
-                                "{} has an order of standbys already; merge them",
-                                standby.virtual_router
-                            ),
-                        )
-                    },
-                )
-            })
+        self.standbys.iter().enumerate().find_map(|(index, standby)| {
+            let key = format!("failover.standbys[{index}]");
+            if standby.order.is_empty() {
+                return Some((format!("{key}.order"), "name at least one standby".to_owned()));
+            }
+            let distinct: BTreeSet<_> = standby.order.iter().collect();
+            if distinct.len() < standby.order.len() {
+                return Some((format!("{key}.order"), "a standby is named twice; keep one".to_owned()));
+            }
+            (!seen.insert((&standby.mesh, &standby.virtual_router, &standby.route)))
+                .then(|| (key, format!("{} has an order of standbys already; merge them", standby.virtual_router)))
+        })
     }
 
     fn steps_that_do_not_rise(&self) -> Option<(String, String)> {
-        self.failback
-            .steps
-            .windows(2)
-            .enumerate()
-            .find_map(|(index, pair)| match pair {
-                [lower, upper] if lower >= upper => Some((
-                    format!("failover.failback.steps[{}]", index + 1),
-                    format!("steps rise: {} can't follow {}", upper.get(), lower.get()),
-                )),
-                _ => None,
-            })
+        self.failback.steps.windows(2).enumerate().find_map(|(index, pair)| match pair {
+            [lower, upper] if lower >= upper => Some((
+                format!("failover.failback.steps[{}]", index + 1),
+                format!("steps rise: {} can't follow {}", upper.get(), lower.get()),
+            )),
+            _ => None,
+        })
     }
 
     fn limits_without_meaning(&self) -> Option<(String, String)> {

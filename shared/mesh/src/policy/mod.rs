@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use amounts::{AmountError, Percent, Period};
 pub use failover::{
-    AlarmDiscovery, AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy,
-    FailoverPolicy, FlapPolicy, PagingPolicy, StandbyPolicy, TargetPolicy,
+    AlarmDiscovery, AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy,
+    FlapPolicy, PagingPolicy, StandbyPolicy, TargetPolicy,
 };
 pub use modes::{MeshModes, Mode, Modes, RuleId};
 pub use read::PolicyError;
@@ -51,9 +51,7 @@ impl TryFrom<u32> for FormatVersion {
     fn try_from(version: u32) -> Result<Self, String> {
         match version {
             1 => Ok(Self(())),
-            other => Err(format!(
-                "this Meshwarden reads format version 1, not {other}"
-            )),
+            other => Err(format!("this Meshwarden reads format version 1, not {other}")),
         }
     }
 }

@@ -57,11 +57,7 @@ const fn observe() -> Mode {
 
 impl Default for Modes {
     fn default() -> Self {
-        Self {
-            default: observe(),
-            rules: BTreeMap::new(),
-            meshes: BTreeMap::new(),
-        }
+        Self { default: observe(), rules: BTreeMap::new(), meshes: BTreeMap::new() }
     }
 }
 
@@ -88,28 +84,15 @@ mod tests {
         for (text, expected) in [
             ("version: 1", Mode::Observe),
             ("version: 1\nmodes: {default: enforce}", Mode::Enforce),
-            (
-                "version: 1\nmodes: {rules: {route-failover: enforce}}",
-                Mode::Enforce,
-            ),
-            (
-                "version: 1\nmodes: {default: enforce, meshes: {shop: {default: observe}}}",
-                Mode::Observe,
-            ),
+            ("version: 1\nmodes: {rules: {route-failover: enforce}}", Mode::Enforce),
+            ("version: 1\nmodes: {default: enforce, meshes: {shop: {default: observe}}}", Mode::Observe),
             (
                 "version: 1\nmodes: {meshes: {shop: {default: enforce, rules: {route-failover: observe}}}}",
                 Mode::Observe,
             ),
-            (
-                "version: 1\nmodes: {meshes: {other: {default: enforce}}}",
-                Mode::Observe,
-            ),
+            ("version: 1\nmodes: {meshes: {other: {default: enforce}}}", Mode::Observe),
         ] {
-            assert_eq!(
-                read(text).of(RuleId::RouteFailover, &shop),
-                expected,
-                "{text}"
-            );
+            assert_eq!(read(text).of(RuleId::RouteFailover, &shop), expected, "{text}");
         }
     }
 }

@@ -27,13 +27,10 @@ impl Policy {
                 key = error.path().to_string();
                 error.into_inner()
             })?;
-            policy
-                .failover
-                .contradiction()
-                .map_or(Ok(policy), |(place, problem)| {
-                    key = place;
-                    Err(serde_saphyr::Error::custom(problem))
-                })
+            policy.failover.contradiction().map_or(Ok(policy), |(place, problem)| {
+                key = place;
+                Err(serde_saphyr::Error::custom(problem))
+            })
         });
         read.map_err(|error| {
             let place = error.location();
@@ -61,24 +58,9 @@ mod tests {
     fn an_error_names_line_column_key_and_remedy() {
         for (text, line, key, part) in [
             ("version: 2", 1, "version", "format version 1"),
-            (
-                "version: 1\nmodes:\n  default: forced",
-                3,
-                "modes.default",
-                "enforce",
-            ),
-            (
-                "version: 1\nfailover:\n  dwell: soon",
-                3,
-                "failover.dwell",
-                "write it like",
-            ),
-            (
-                "version: 1\nfailover:\n  dwel: 5m",
-                3,
-                "failover.dwel",
-                "dwel",
-            ),
+            ("version: 1\nmodes:\n  default: forced", 3, "modes.default", "enforce"),
+            ("version: 1\nfailover:\n  dwell: soon", 3, "failover.dwell", "write it like"),
+            ("version: 1\nfailover:\n  dwel: 5m", 3, "failover.dwel", "dwel"),
             (
                 "version: 1\nfailover:\n  bindings:\n    - alarm: a\n      mesh: shop\n      virtualNode: ''",
                 6,

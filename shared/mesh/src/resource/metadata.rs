@@ -81,13 +81,10 @@ impl Wire for Epoch {
             return reader.refuse_type("a number of seconds since 1970", value);
         };
         // A double holds today's times to a quarter of a microsecond; half a millisecond makes the cut a rounding.
-        let time =
-            SignedDuration::try_from_secs_f64(seconds + 0.0005).and_then(Timestamp::from_duration);
+        let time = SignedDuration::try_from_secs_f64(seconds + 0.0005).and_then(Timestamp::from_duration);
         match time {
             Ok(time) => Some(Self::new(time)),
-            Err(_) => reader.refuse(format!(
-                "is {value}, which is no time in the years -9999 to 9999"
-            )),
+            Err(_) => reader.refuse(format!("is {value}, which is no time in the years -9999 to 9999")),
         }
     }
 
@@ -121,10 +118,7 @@ mod tests {
             assert_eq!(serde_json::to_value(epoch).unwrap(), wire);
         }
         for wire in [json!("2023-11-14"), json!(1e300), json!(true)] {
-            assert!(
-                serde_json::from_value::<Epoch>(wire.clone()).is_err(),
-                "{wire}"
-            );
+            assert!(serde_json::from_value::<Epoch>(wire.clone()).is_err(), "{wire}");
         }
     }
 }

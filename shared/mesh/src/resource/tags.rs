@@ -30,9 +30,7 @@ impl Tags {
         let mut merged = self.0.clone();
         merged.extend(tags.into_iter().map(|tag| (tag.key, tag.value)));
         if merged.len() > Self::MAX {
-            return Err(TooManyTags {
-                count: merged.len(),
-            });
+            return Err(TooManyTags { count: merged.len() });
         }
         self.0 = merged;
         Ok(())
@@ -47,17 +45,12 @@ impl Tags {
     /// The value of a tag.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(k, _)| k.as_str() == key)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(k, _)| k.as_str() == key).map(|(_, value)| value.as_str())
     }
 
     /// Keys and values, in the order of the keys.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()))
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// How many there are.
@@ -88,9 +81,7 @@ mod tests {
     use super::*;
 
     fn tags(range: std::ops::Range<u32>) -> Vec<Tag> {
-        range
-            .map(|n| serde_json::from_value(json!({"key": format!("k{n}"), "value": ""})).unwrap())
-            .collect()
+        range.map(|n| serde_json::from_value(json!({"key": format!("k{n}"), "value": ""})).unwrap()).collect()
     }
 
     #[test]
@@ -100,11 +91,7 @@ mod tests {
         assert_eq!(all.merge(tags(49..51)), Err(TooManyTags { count: 51 }));
         assert_eq!(all.len(), 49);
         all.merge(tags(40..50)).unwrap();
-        assert_eq!(
-            all.len(),
-            50,
-            "keys that are there already are no further tags"
-        );
+        assert_eq!(all.len(), 50, "keys that are there already are no further tags");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use super::wire::{Reader, Wire};
 use crate::name::{
-    AccountId, Arn, GatewayRouteName, MeshName, RouteName, VirtualGatewayName, VirtualNodeName,
-    VirtualRouterName, VirtualServiceName,
+    AccountId, Arn, GatewayRouteName, MeshName, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
+    VirtualServiceName,
 };
 use crate::weights::{Port, Weight};
 
@@ -28,11 +28,7 @@ pub struct Int<const MIN: i64, const MAX: i64>(i64);
 impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
     /// Takes a number within the bounds.
     pub fn new(number: i64) -> Result<Self, OutOfBounds> {
-        if (MIN..=MAX).contains(&number) {
-            Ok(Self(number))
-        } else {
-            Err(Self::refusal(&number))
-        }
+        if (MIN..=MAX).contains(&number) { Ok(Self(number)) } else { Err(Self::refusal(&number)) }
     }
 
     /// The number.
@@ -59,10 +55,7 @@ impl<const MIN: i64, const MAX: i64> Wire for Int<MIN, MAX> {
         if number.is_f64() {
             return reader.refuse(format!("is {number}, must be a whole number"));
         }
-        let read = number
-            .as_i64()
-            .ok_or_else(|| Self::refusal(number))
-            .and_then(Self::new);
+        let read = number.as_i64().ok_or_else(|| Self::refusal(number)).and_then(Self::new);
         reader.accept(read)
     }
 
@@ -83,9 +76,7 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
         if (MIN..=MAX).contains(&length) {
             Ok(Self(text))
         } else {
-            Err(OutOfBounds {
-                message: format!("has {length} characters, must have {MIN} to {MAX}"),
-            })
+            Err(OutOfBounds { message: format!("has {length} characters, must have {MIN} to {MAX}") })
         }
     }
 
@@ -124,9 +115,7 @@ impl<T, const MIN: usize, const MAX: usize> List<T, MIN, MAX> {
         if (MIN..=MAX).contains(&length) {
             Ok(Self(items))
         } else {
-            Err(OutOfBounds {
-                message: format!("has {length} items, must have {MIN} to {MAX}"),
-            })
+            Err(OutOfBounds { message: format!("has {length} items, must have {MIN} to {MAX}") })
         }
     }
 
@@ -168,10 +157,7 @@ impl<T: Wire, const MIN: usize, const MAX: usize> Wire for List<T, MIN, MAX> {
         if let Value::Array(given) = value
             && !(MIN..=MAX).contains(&given.len())
         {
-            return reader.refuse(format!(
-                "has {} items, must have {MIN} to {MAX}",
-                given.len()
-            ));
+            return reader.refuse(format!("has {} items, must have {MIN} to {MAX}", given.len()));
         }
         items.map(Self)
     }
@@ -264,9 +250,7 @@ macro_rules! wire_through_int {
         impl Wire for $name {
             fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
                 let number = Int::<$min, $max>::read(value, reader)?.get();
-                <$number>::try_from(number)
-                    .ok()
-                    .and_then(|number| Self::new(number).ok())
+                <$number>::try_from(number).ok().and_then(|number| Self::new(number).ok())
             }
 
             fn write(&self) -> Option<Value> {

@@ -5,9 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Extra;
 use super::bounded::{Int, List, Text};
-use super::matching::{
-    HeaderMatch, HostnameMatch, HttpMethod, HttpPathMatch, MetadataMatch, QueryParameterMatch,
-};
+use super::matching::{HeaderMatch, HostnameMatch, HttpMethod, HttpPathMatch, MetadataMatch, QueryParameterMatch};
 use super::wire::{Reader, Wire, write_member, write_rest};
 use crate::name::VirtualServiceName;
 use crate::weights::Port;
@@ -61,16 +59,9 @@ impl Wire for GatewayRouteSpec {
     fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
         let object = reader.object(value)?;
         let priority = reader.member(object, "priority");
-        let extra = reader.rest(
-            object,
-            &["grpcRoute", "http2Route", "httpRoute", "priority"],
-        );
+        let extra = reader.rest(object, &["grpcRoute", "http2Route", "httpRoute", "priority"]);
         let rule = reader.union_within(object, &extra);
-        Some(Self {
-            rule: rule?,
-            priority: priority?,
-            extra,
-        })
+        Some(Self { rule: rule?, priority: priority?, extra })
     }
 
     fn write(&self) -> Option<Value> {

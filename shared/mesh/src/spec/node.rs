@@ -32,13 +32,10 @@ impl VirtualNodeSpec {
 
     /// The virtual services that the node calls.
     pub fn backend_services(&self) -> impl Iterator<Item = &VirtualServiceName> {
-        self.backends
-            .iter()
-            .flatten()
-            .filter_map(|backend| match backend {
-                Backend::VirtualService(backend) => Some(&backend.virtual_service_name),
-                Backend::Unrecognised(_) => None,
-            })
+        self.backends.iter().flatten().filter_map(|backend| match backend {
+            Backend::VirtualService(backend) => Some(&backend.virtual_service_name),
+            Backend::Unrecognised(_) => None,
+        })
     }
 }
 

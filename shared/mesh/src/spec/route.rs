@@ -4,9 +4,7 @@ use crate::spec::shapes::{serde_through_wire, structure, union, words};
 use serde_json::{Map, Value};
 
 use super::bounded::{Int, List, Text};
-use super::matching::{
-    HeaderMatch, HttpMethod, HttpPathMatch, HttpScheme, MetadataMatch, QueryParameterMatch,
-};
+use super::matching::{HeaderMatch, HttpMethod, HttpPathMatch, HttpScheme, MetadataMatch, QueryParameterMatch};
 use super::wire::{Reader, Wire, write_member, write_rest};
 use super::{Duration, Extra, GrpcTimeout, HttpTimeout, TcpTimeout};
 use crate::name::VirtualNodeName;
@@ -85,22 +83,9 @@ impl Wire for RouteSpec {
     fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
         let object = reader.object(value)?;
         let priority = reader.member(object, "priority");
-        let extra = reader.rest(
-            object,
-            &[
-                "grpcRoute",
-                "http2Route",
-                "httpRoute",
-                "priority",
-                "tcpRoute",
-            ],
-        );
+        let extra = reader.rest(object, &["grpcRoute", "http2Route", "httpRoute", "priority", "tcpRoute"]);
         let rule = reader.union_within(object, &extra);
-        Some(Self {
-            rule: rule?,
-            priority: priority?,
-            extra,
-        })
+        Some(Self { rule: rule?, priority: priority?, extra })
     }
 
     fn write(&self) -> Option<Value> {
@@ -180,11 +165,7 @@ impl TargetEntry {
     /// The target on its own.
     #[must_use]
     pub fn target(&self) -> WeightedTarget {
-        WeightedTarget {
-            virtual_node: self.virtual_node.clone(),
-            weight: self.weight,
-            port: self.port,
-        }
+        WeightedTarget { virtual_node: self.virtual_node.clone(), weight: self.weight, port: self.port }
     }
 }
 

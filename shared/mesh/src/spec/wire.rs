@@ -76,17 +76,8 @@ enum Step {
 
 impl Reader {
     /// Reads a whole document called `root` in the paths of violations.
-    pub(crate) fn document<T: Wire>(
-        value: &Value,
-        root: &'static str,
-        unknown: Unknown,
-    ) -> Result<T, Vec<Violation>> {
-        let mut reader = Self {
-            unknown,
-            root,
-            path: Vec::new(),
-            violations: Vec::new(),
-        };
+    pub(crate) fn document<T: Wire>(value: &Value, root: &'static str, unknown: Unknown) -> Result<T, Vec<Violation>> {
+        let mut reader = Self { unknown, root, path: Vec::new(), violations: Vec::new() };
         match T::read(value, &mut reader) {
             Some(read) if reader.violations.is_empty() => Ok(read),
             Some(_) | None => Err(reader.violations),
@@ -95,17 +86,11 @@ impl Reader {
 
     /// Reports a violation at the place being read.
     pub(crate) fn refuse<T>(&mut self, message: impl Into<String>) -> Option<T> {
-        let path = self
-            .path
-            .iter()
-            .fold(self.root.to_owned(), |path, step| match step {
-                Step::Member(name) => format!("{path}.{name}"),
-                Step::Index(index) => format!("{path}[{index}]"),
-            });
-        self.violations.push(Violation {
-            path,
-            message: message.into(),
+        let path = self.path.iter().fold(self.root.to_owned(), |path, step| match step {
+            Step::Member(name) => format!("{path}.{name}"),
+            Step::Index(index) => format!("{path}[{index}]"),
         });
+        self.violations.push(Violation { path, message: message.into() });
         None
     }
 
@@ -150,11 +135,7 @@ impl Reader {
     }
 
     /// Reads a member of a structure.
-    pub(crate) fn member<T: Wire>(
-        &mut self,
-        object: &Map<String, Value>,
-        name: &'static str,
-    ) -> Option<T> {
+    pub(crate) fn member<T: Wire>(&mut self, object: &Map<String, Value>, name: &'static str) -> Option<T> {
         self.path.push(Step::Member(name));
         let read = match object.get(name) {
             None | Some(Value::Null) => T::absent().or_else(|| self.refuse("is required: add it")),
@@ -177,10 +158,7 @@ impl Reader {
                 }
                 Unknown::Refuse => {
                     let known = known.join(", ");
-                    self.refuse_member(
-                        name,
-                        format!("is not a member here: remove it; the members are {known}"),
-                    );
+                    self.refuse_member(name, format!("is not a member here: remove it; the members are {known}"));
                 }
             }
         }
@@ -201,11 +179,7 @@ impl Reader {
 
     /// Reads a union whose member stands among the other members of a structure. The structure keeps `extra`, the
     /// members that neither of them knows; without a known member one of those must be the union's.
-    pub(crate) fn union_within<U: Union>(
-        &mut self,
-        object: &Map<String, Value>,
-        extra: &Extra,
-    ) -> Option<U> {
+    pub(crate) fn union_within<U: Union>(&mut self, object: &Map<String, Value>, extra: &Extra) -> Option<U> {
         let known = given_of::<U>(object);
         match known.as_slice() {
             [name] => U::read_member(object, name, self),
@@ -238,10 +212,7 @@ fn given_of<U: Union>(object: &Map<String, Value>) -> Vec<&'static str> {
 }
 
 fn exactly_one<U: Union>(given: usize) -> String {
-    format!(
-        "must have exactly one of {}, and has {given}",
-        U::MEMBERS.join(", ")
-    )
+    format!("must have exactly one of {}, and has {given}", U::MEMBERS.join(", "))
 }
 
 /// Adds a member unless it is absent.
@@ -294,9 +265,7 @@ impl<T: Wire> Wire for Box<T> {
 
 impl Wire for bool {
     fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
-        value
-            .as_bool()
-            .or_else(|| reader.refuse_type("true or false", value))
+        value.as_bool().or_else(|| reader.refuse_type("true or false", value))
     }
 
     fn write(&self) -> Option<Value> {

@@ -2,32 +2,17 @@
 
 use super::{Found, Violation};
 use crate::name::VirtualNodeName;
-use crate::spec::{
-    GatewayRouteSpec, Port, RouteSpec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
-};
+use crate::spec::{GatewayRouteSpec, Port, RouteSpec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec};
 
 /// Checks a route against the virtual router it is in: with several listeners it must name one of them. A route of
 /// another protocol than its router was accepted and is a finding, not a violation.
-pub fn route_against_router(
-    route: &RouteSpec,
-    router: &VirtualRouterSpec,
-) -> Result<(), Vec<Violation>> {
+pub fn route_against_router(route: &RouteSpec, router: &VirtualRouterSpec) -> Result<(), Vec<Violation>> {
     let Some(at) = route.rule.member() else {
         return Ok(());
     };
-    let listeners: Vec<Port> = router
-        .listeners()
-        .iter()
-        .map(|listener| listener.port_mapping.port)
-        .collect();
+    let listeners: Vec<Port> = router.listeners().iter().map(|listener| listener.port_mapping.port).collect();
     let mut found = Found::default();
-    names_listener(
-        &format!("spec.{at}.match.port"),
-        "router",
-        route.rule.match_port(),
-        &listeners,
-        &mut found,
-    );
+    names_listener(&format!("spec.{at}.match.port"), "router", route.rule.match_port(), &listeners, &mut found);
     found.into_result()
 }
 
@@ -40,11 +25,7 @@ pub fn route_against_node(
     let (Some(at), Some(action)) = (route.rule.member(), route.rule.action()) else {
         return Ok(());
     };
-    let listeners: Vec<Port> = node
-        .listeners()
-        .iter()
-        .map(|listener| listener.port_mapping.port)
-        .collect();
+    let listeners: Vec<Port> = node.listeners().iter().map(|listener| listener.port_mapping.port).collect();
     let mut found = Found::default();
     for (index, target) in action.weighted_targets.iter().enumerate() {
         if target.virtual_node == *name {
@@ -63,38 +44,19 @@ pub fn gateway_route_against_gateway(
     let Some(at) = route.rule.member() else {
         return Ok(());
     };
-    let listeners: Vec<Port> = gateway
-        .listeners
-        .iter()
-        .map(|listener| listener.port_mapping.port)
-        .collect();
+    let listeners: Vec<Port> = gateway.listeners.iter().map(|listener| listener.port_mapping.port).collect();
     let mut found = Found::default();
-    names_listener(
-        &format!("spec.{at}.match.port"),
-        "gateway",
-        route.rule.match_port(),
-        &listeners,
-        &mut found,
-    );
+    names_listener(&format!("spec.{at}.match.port"), "gateway", route.rule.match_port(), &listeners, &mut found);
     found.into_result()
 }
 
 /// Checks the target of a gateway route against the listener ports of the node or router that provides the service.
-pub fn gateway_route_against_provider(
-    route: &GatewayRouteSpec,
-    listeners: &[Port],
-) -> Result<(), Vec<Violation>> {
+pub fn gateway_route_against_provider(route: &GatewayRouteSpec, listeners: &[Port]) -> Result<(), Vec<Violation>> {
     let (Some(at), Some(target)) = (route.rule.member(), route.rule.target()) else {
         return Ok(());
     };
     let mut found = Found::default();
-    names_listener(
-        &format!("spec.{at}.action.target.port"),
-        "provider",
-        target.port,
-        listeners,
-        &mut found,
-    );
+    names_listener(&format!("spec.{at}.action.target.port"), "provider", target.port, listeners, &mut found);
     found.into_result()
 }
 
@@ -122,10 +84,6 @@ fn names_listener(at: &str, of: &str, port: Option<Port>, listeners: &[Port], fo
 
 impl Found {
     fn into_result(self) -> Result<(), Vec<Violation>> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(self.0)
-        }
+        if self.0.is_empty() { Ok(()) } else { Err(self.0) }
     }
 }

@@ -4,8 +4,8 @@ use super::Found;
 use super::route::{headers, metadata, prefix_or_path};
 use crate::name::MAX_RESOURCE_NAME;
 use crate::spec::{
-    GatewayRouteRule, GatewayRouteSpec, GatewayRouteTarget, GrpcGatewayRoute, HttpGatewayRoute,
-    HttpPathMatch, HttpRewrite, PrefixRewrite,
+    GatewayRouteRule, GatewayRouteSpec, GatewayRouteTarget, GrpcGatewayRoute, HttpGatewayRoute, HttpPathMatch,
+    HttpRewrite, PrefixRewrite,
 };
 
 /// Paths that App Mesh keeps for itself, with whatever follows.
@@ -32,22 +32,12 @@ fn http(at: &str, route: &HttpGatewayRoute, found: &mut Found) {
         at_match.as_str(),
         "must have at least one of prefix, path, hostname, port: add prefix `/` to take every request",
     );
-    prefix_or_path(
-        &at_match,
-        matches.prefix.as_deref(),
-        matches.path.as_ref(),
-        found,
-    );
+    prefix_or_path(&at_match, matches.prefix.as_deref(), matches.path.as_ref(), found);
     if let Some(prefix) = &matches.prefix {
         reserved(format!("{at_match}.prefix"), prefix, &RESERVED_PATHS, found);
     }
     if let Some(HttpPathMatch::Exact(path)) = &matches.path {
-        reserved(
-            format!("{at_match}.path.exact"),
-            path.as_str(),
-            &RESERVED_PATHS,
-            found,
-        );
+        reserved(format!("{at_match}.path.exact"), path.as_str(), &RESERVED_PATHS, found);
     }
     headers(&at_match, matches.headers.iter().flatten(), found);
     if let Some(change) = &route.action.rewrite {
@@ -65,12 +55,7 @@ fn grpc(at: &str, route: &GrpcGatewayRoute, found: &mut Found) {
         "must have at least one of serviceName, hostname, port: add the service whose requests are meant",
     );
     if let Some(service) = &matches.service_name {
-        reserved(
-            format!("{at_match}.serviceName"),
-            service,
-            &RESERVED_SERVICES,
-            found,
-        );
+        reserved(format!("{at_match}.serviceName"), service, &RESERVED_SERVICES, found);
     }
     metadata(&at_match, matches.metadata.iter().flatten(), found);
     target(at, &route.action.target, found);
@@ -94,12 +79,7 @@ fn rewrite(at: &str, rewrite: &HttpRewrite, found: &mut Found) {
 
 /// The API bounds the name of a virtual service here, and nowhere else.
 fn target(at: &str, target: &GatewayRouteTarget, found: &mut Found) {
-    let length = target
-        .virtual_service
-        .virtual_service_name
-        .as_str()
-        .chars()
-        .count();
+    let length = target.virtual_service.virtual_service_name.as_str().chars().count();
     found.refuse_if(
         length > MAX_RESOURCE_NAME,
         format!("{at}.action.target.virtualService.virtualServiceName"),
@@ -108,13 +88,7 @@ fn target(at: &str, target: &GatewayRouteTarget, found: &mut Found) {
 }
 
 fn reserved(at: String, given: &str, reserved: &[&str], found: &mut Found) {
-    if let Some(reserved) = reserved
-        .iter()
-        .find(|reserved| given.starts_with(**reserved))
-    {
-        found.refuse(
-            at,
-            format!("is `{given}`, and what begins with `{reserved}` is reserved: choose another"),
-        );
+    if let Some(reserved) = reserved.iter().find(|reserved| given.starts_with(**reserved)) {
+        found.refuse(at, format!("is `{given}`, and what begins with `{reserved}` is reserved: choose another"));
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Found;
 use crate::spec::{
-    ConnectionPool, GatewayConnectionPool, ListenerTimeout, Port, Protocol, VirtualGatewaySpec,
-    VirtualNodeSpec, VirtualRouterSpec,
+    ConnectionPool, GatewayConnectionPool, ListenerTimeout, Port, Protocol, VirtualGatewaySpec, VirtualNodeSpec,
+    VirtualRouterSpec,
 };
 
 pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut Found) {
@@ -14,71 +14,34 @@ pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut Found) {
         "is required because the node has a listener: add it, or remove the listeners",
     );
     for (index, listener) in listeners.iter().enumerate() {
-        let at = Place {
-            index,
-            port: listener.port_mapping.port,
-            protocol: &listener.port_mapping.protocol,
-        };
+        let at = Place { index, port: listener.port_mapping.port, protocol: &listener.port_mapping.protocol };
         at.member_is_protocol(
             "connectionPool",
-            listener
-                .connection_pool
-                .as_ref()
-                .and_then(ConnectionPool::member),
+            listener.connection_pool.as_ref().and_then(ConnectionPool::member),
             found,
         );
-        at.member_is_protocol(
-            "timeout",
-            listener.timeout.as_ref().and_then(ListenerTimeout::member),
-            found,
-        );
-        at.health_check_port(
-            listener.health_check.as_ref().and_then(|check| check.port),
-            found,
-        );
+        at.member_is_protocol("timeout", listener.timeout.as_ref().and_then(ListenerTimeout::member), found);
+        at.health_check_port(listener.health_check.as_ref().and_then(|check| check.port), found);
     }
-    distinct_ports(
-        listeners.iter().map(|listener| listener.port_mapping.port),
-        found,
-    );
+    distinct_ports(listeners.iter().map(|listener| listener.port_mapping.port), found);
 }
 
 pub(super) fn of_gateway(spec: &VirtualGatewaySpec, found: &mut Found) {
     for (index, listener) in spec.listeners.iter().enumerate() {
         let protocol = Protocol::from(&listener.port_mapping.protocol);
-        let at = Place {
-            index,
-            port: listener.port_mapping.port,
-            protocol: &protocol,
-        };
+        let at = Place { index, port: listener.port_mapping.port, protocol: &protocol };
         at.member_is_protocol(
             "connectionPool",
-            listener
-                .connection_pool
-                .as_ref()
-                .and_then(GatewayConnectionPool::member),
+            listener.connection_pool.as_ref().and_then(GatewayConnectionPool::member),
             found,
         );
-        at.health_check_port(
-            listener.health_check.as_ref().and_then(|check| check.port),
-            found,
-        );
+        at.health_check_port(listener.health_check.as_ref().and_then(|check| check.port), found);
     }
-    distinct_ports(
-        spec.listeners
-            .iter()
-            .map(|listener| listener.port_mapping.port),
-        found,
-    );
+    distinct_ports(spec.listeners.iter().map(|listener| listener.port_mapping.port), found);
 }
 
 pub(super) fn of_router(spec: &VirtualRouterSpec, found: &mut Found) {
-    distinct_ports(
-        spec.listeners()
-            .iter()
-            .map(|listener| listener.port_mapping.port),
-        found,
-    );
+    distinct_ports(spec.listeners().iter().map(|listener| listener.port_mapping.port), found);
 }
 
 /// A listener among its siblings.
@@ -108,9 +71,7 @@ impl Place<'_> {
             found.refuse_if(
                 given != port,
                 format!("spec.listeners[{index}].healthCheck.port"),
-                format!(
-                    "is {given}, must be {port}, the port of the listener; remove it to get that"
-                ),
+                format!("is {given}, must be {port}, the port of the listener; remove it to get that"),
             );
         }
     }

@@ -2,8 +2,8 @@
 
 use super::Found;
 use crate::spec::{
-    GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MatchRange, MetadataMatch,
-    RouteRule, RouteSpec, ValueMatch,
+    GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MatchRange, MetadataMatch, RouteRule, RouteSpec,
+    ValueMatch,
 };
 
 pub(super) fn rules(spec: &RouteSpec, found: &mut Found) {
@@ -30,51 +30,26 @@ fn grpc(at: &str, matches: &GrpcRouteMatch, found: &mut Found) {
 }
 
 /// Neither is needed: a match by port or headers alone was accepted.
-pub(super) fn prefix_or_path(
-    at: &str,
-    prefix: Option<&str>,
-    path: Option<&HttpPathMatch>,
-    found: &mut Found,
-) {
+pub(super) fn prefix_or_path(at: &str, prefix: Option<&str>, path: Option<&HttpPathMatch>, found: &mut Found) {
     if let Some(prefix) = prefix {
         found.refuse_if(
             !prefix.starts_with('/'),
             format!("{at}.prefix"),
             format!("is `{prefix}`, must start with `/`"),
         );
-        found.refuse_if(
-            path.is_some(),
-            format!("{at}.path"),
-            "can't stand beside prefix: remove one of them",
-        );
+        found.refuse_if(path.is_some(), format!("{at}.path"), "can't stand beside prefix: remove one of them");
     }
 }
 
-pub(super) fn headers<'a>(
-    at: &str,
-    headers: impl Iterator<Item = &'a HeaderMatch>,
-    found: &mut Found,
-) {
+pub(super) fn headers<'a>(at: &str, headers: impl Iterator<Item = &'a HeaderMatch>, found: &mut Found) {
     for (index, header) in headers.enumerate() {
-        range(
-            &format!("{at}.headers[{index}]"),
-            header.value.as_ref(),
-            found,
-        );
+        range(&format!("{at}.headers[{index}]"), header.value.as_ref(), found);
     }
 }
 
-pub(super) fn metadata<'a>(
-    at: &str,
-    entries: impl Iterator<Item = &'a MetadataMatch>,
-    found: &mut Found,
-) {
+pub(super) fn metadata<'a>(at: &str, entries: impl Iterator<Item = &'a MetadataMatch>, found: &mut Found) {
     for (index, entry) in entries.enumerate() {
-        range(
-            &format!("{at}.metadata[{index}]"),
-            entry.value.as_ref(),
-            found,
-        );
+        range(&format!("{at}.metadata[{index}]"), entry.value.as_ref(), found);
     }
 }
 

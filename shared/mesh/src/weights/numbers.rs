@@ -19,11 +19,7 @@ impl Weight {
 
     /// Takes 0 to 100.
     pub const fn new(weight: u8) -> Result<Self, WeightError> {
-        if weight <= 100 {
-            Ok(Self(weight))
-        } else {
-            Err(WeightError::Weight { given: weight })
-        }
+        if weight <= 100 { Ok(Self(weight)) } else { Err(WeightError::Weight { given: weight }) }
     }
 
     /// The weight as a number.
@@ -61,11 +57,7 @@ pub struct Port(u16);
 impl Port {
     /// Takes 1 to 65535.
     pub const fn new(port: u16) -> Result<Self, WeightError> {
-        if port == 0 {
-            Err(WeightError::Port)
-        } else {
-            Ok(Self(port))
-        }
+        if port == 0 { Err(WeightError::Port) } else { Ok(Self(port)) }
     }
 
     /// The port as a number.

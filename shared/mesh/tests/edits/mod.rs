@@ -5,17 +5,10 @@ use serde_json::{Value, json};
 
 /// A spec for each form of each kind; together they have every member and every union member of the API model.
 pub(crate) fn specs() -> Vec<(&'static str, ResourceKind, Value)> {
-    use ResourceKind::{
-        GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService,
-    };
+    use ResourceKind::{GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService};
     macro_rules! spec {
         ($kind:ident, $file:literal) => {
-            (
-                $file,
-                $kind,
-                serde_json::from_str(include_str!(concat!("../specs/", $file, ".json")))
-                    .unwrap_or_default(),
-            )
+            ($file, $kind, serde_json::from_str(include_str!(concat!("../specs/", $file, ".json"))).unwrap_or_default())
         };
     }
     vec![
@@ -65,9 +58,7 @@ fn visit(value: &mut Value, place: &mut usize, what: u8) -> bool {
     *place -= 1;
     match value {
         Value::Array(items) => items.iter_mut().any(|item| visit(item, place, what)),
-        Value::Object(members) => members
-            .values_mut()
-            .any(|member| visit(member, place, what)),
+        Value::Object(members) => members.values_mut().any(|member| visit(member, place, what)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
@@ -75,10 +66,7 @@ fn visit(value: &mut Value, place: &mut usize, what: u8) -> bool {
 fn replace(value: &mut Value, what: u8) {
     match (what % 16, value) {
         (0..=5, Value::Object(members)) => {
-            members.insert(
-                format!("new{what}"),
-                json!({"deep": [1, {"x": null}], "text": "ü"}),
-            );
+            members.insert(format!("new{what}"), json!({"deep": [1, {"x": null}], "text": "ü"}));
         }
         (6, Value::Object(members)) => {
             let first = members.keys().next().cloned();

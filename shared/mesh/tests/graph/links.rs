@@ -24,26 +24,10 @@ fn callers_are_followed_through_services_and_routes() {
     let mesh = shop();
     let links = Links::of(&mesh);
     let table: [(&str, &[&str], &[&str]); 5] = [
-        (
-            "web",
-            &["node prices", "gateway edge"],
-            &["node prices", "node recs-v1", "node web", "gateway edge"],
-        ),
-        (
-            "recs-v1",
-            &["node web"],
-            &["node prices", "node recs-v1", "node web", "gateway edge"],
-        ),
-        (
-            "recs-v2",
-            &["node web"],
-            &["node prices", "node recs-v1", "node web", "gateway edge"],
-        ),
-        (
-            "prices",
-            &["node recs-v1", "node web"],
-            &["node prices", "node recs-v1", "node web", "gateway edge"],
-        ),
+        ("web", &["node prices", "gateway edge"], &["node prices", "node recs-v1", "node web", "gateway edge"]),
+        ("recs-v1", &["node web"], &["node prices", "node recs-v1", "node web", "gateway edge"]),
+        ("recs-v2", &["node web"], &["node prices", "node recs-v1", "node web", "gateway edge"]),
+        ("prices", &["node recs-v1", "node web"], &["node prices", "node recs-v1", "node web", "gateway edge"]),
         ("alone", &[], &[]),
     ];
     for (node, direct, all) in table {
@@ -64,27 +48,12 @@ fn references_are_indexed_both_ways() {
     let mesh = shop();
     let links = Links::of(&mesh);
     let service = "recs.local".parse().unwrap();
-    let nodes: Vec<_> = links
-        .nodes_of_service(&service)
-        .map(ToString::to_string)
-        .collect();
+    let nodes: Vec<_> = links.nodes_of_service(&service).map(ToString::to_string).collect();
     assert_eq!(nodes, ["recs-v1", "recs-v2"], "a drained target is one");
-    let services: Vec<_> = links
-        .services_of_node(&name("recs-v2"))
-        .map(ToString::to_string)
-        .collect();
+    let services: Vec<_> = links.services_of_node(&name("recs-v2")).map(ToString::to_string).collect();
     assert_eq!(services, ["recs.local"]);
-    let routes: Vec<_> = links
-        .routes_of_node(&name("recs-v2"))
-        .map(ToString::to_string)
-        .collect();
+    let routes: Vec<_> = links.routes_of_node(&name("recs-v2")).map(ToString::to_string).collect();
     assert_eq!(routes, ["m/recs/all"]);
     assert_eq!(mesh.routes_to(&name("recs-v2")).count(), 1);
-    assert_eq!(
-        links
-            .callers_of_service(&"gone.local".parse().unwrap())
-            .count(),
-        1,
-        "dangling ones too"
-    );
+    assert_eq!(links.callers_of_service(&"gone.local".parse().unwrap()).count(), 1, "dangling ones too");
 }

@@ -17,8 +17,7 @@ pub(super) fn mesh(lines: &[&str]) -> Mesh {
     for line in lines {
         let (path, spec) = resource(&line.split_whitespace().collect::<Vec<_>>());
         let path = ResourcePath::parse(&format!("mesh/m/{path}")).unwrap();
-        let spec = Spec::read(path.kind(), &spec)
-            .unwrap_or_else(|violations| panic!("{line}: {violations:?}"));
+        let spec = Spec::read(path.kind(), &spec).unwrap_or_else(|violations| panic!("{line}: {violations:?}"));
         mesh.insert(path, spec).unwrap();
     }
     mesh
@@ -28,41 +27,26 @@ fn resource(words: &[&str]) -> (String, Value) {
     match words {
         ["node", name, rest @ ..] => (format!("virtualNode/{name}"), node(rest)),
         ["service", name] => (format!("virtualService/{name}"), json!({})),
-        ["service", name, "node", node] => (
-            format!("virtualService/{name}"),
-            json!({"provider": {"virtualNode": {"virtualNodeName": node}}}),
-        ),
-        ["service", name, "router", router] => (
-            format!("virtualService/{name}"),
-            json!({"provider": {"virtualRouter": {"virtualRouterName": router}}}),
-        ),
+        ["service", name, "node", node] => {
+            (format!("virtualService/{name}"), json!({"provider": {"virtualNode": {"virtualNodeName": node}}}))
+        }
+        ["service", name, "router", router] => {
+            (format!("virtualService/{name}"), json!({"provider": {"virtualRouter": {"virtualRouterName": router}}}))
+        }
         ["router", name, listeners @ ..] => {
-            let listeners: Vec<Value> = listeners
-                .iter()
-                .map(|listener| listener_of(listener))
-                .collect();
-            (
-                format!("virtualRouter/{name}"),
-                json!({"listeners": listeners}),
-            )
+            let listeners: Vec<Value> = listeners.iter().map(|listener| listener_of(listener)).collect();
+            (format!("virtualRouter/{name}"), json!({"listeners": listeners}))
         }
         ["route", name, kind, matches, rest @ ..] => {
             let (router, name) = name.split_once('/').unwrap();
-            (
-                format!("virtualRouter/{router}/route/{name}"),
-                route(kind, matches, rest),
-            )
+            (format!("virtualRouter/{router}/route/{name}"), route(kind, matches, rest))
         }
         ["gateway", name] => (format!("virtualGateway/{name}"), json!({"listeners": []})),
         ["gateway-route", name, service] => {
             let (gateway, name) = name.split_once('/').unwrap();
             let target = json!({"virtualService": {"virtualServiceName": service}});
-            let spec =
-                json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"target": target}}});
-            (
-                format!("virtualGateway/{gateway}/gatewayRoute/{name}"),
-                spec,
-            )
+            let spec = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"target": target}}});
+            (format!("virtualGateway/{gateway}/gatewayRoute/{name}"), spec)
         }
         other => panic!("{other:?} is no resource"),
     }
@@ -70,16 +54,9 @@ fn resource(words: &[&str]) -> (String, Value) {
 
 fn node(words: &[&str]) -> Value {
     let mut parts = words.split(|word| *word == ">");
-    let listeners: Vec<Value> = parts
-        .next()
-        .unwrap_or_default()
-        .iter()
-        .map(|word| listener_of(word))
-        .collect();
+    let listeners: Vec<Value> = parts.next().unwrap_or_default().iter().map(|word| listener_of(word)).collect();
     let backends = parts.next().unwrap_or_default().iter();
-    let backends: Vec<Value> = backends
-        .map(|name| json!({"virtualService": {"virtualServiceName": name}}))
-        .collect();
+    let backends: Vec<Value> = backends.map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
     json!({"listeners": listeners, "backends": backends})
 }
 
@@ -98,12 +75,7 @@ fn listener_of(word: &str) -> Value {
 
 fn route(kind: &str, matches: &str, words: &[&str]) -> Value {
     let mut parts = words.split(|word| *word == "priority");
-    let targets: Vec<Value> = parts
-        .next()
-        .unwrap_or_default()
-        .iter()
-        .map(|word| target(word))
-        .collect();
+    let targets: Vec<Value> = parts.next().unwrap_or_default().iter().map(|word| target(word)).collect();
     let mut spec = json!({kind: {
         "match": serde_json::from_str::<Value>(matches).unwrap(),
         "action": {"weightedTargets": targets},

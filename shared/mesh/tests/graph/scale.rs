@@ -1,7 +1,4 @@
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this measures time, which the crate itself never does"
-)]
+#![expect(clippy::disallowed_methods, reason = "this measures time, which the crate itself never does")]
 
 use std::time::{Duration, Instant};
 
@@ -19,9 +16,7 @@ fn ten_thousand() -> Mesh {
         let (next, prefix) = ((n + 1) % 2_500, r#"{"prefix":"/"}"#);
         lines.push(format!("service s{n} router r{n}"));
         lines.push(format!("router r{n} 80/http"));
-        lines.push(format!(
-            "route r{n}/all httpRoute {prefix} n{n}:100 n{next}:0"
-        ));
+        lines.push(format!("route r{n}/all httpRoute {prefix} n{n}:100 n{next}:0"));
         lines.push(format!("node n{n} 80/http > s{next}"));
     }
     mesh(&lines.iter().map(String::as_str).collect::<Vec<_>>())
@@ -33,10 +28,7 @@ fn ten_thousand_resources_take_no_time() {
     assert_eq!(mesh.resources().len(), 10_000);
     let start = Instant::now();
     let links = Links::of(&mesh);
-    assert_eq!(
-        links.all_callers_of_node(&"n0".parse().unwrap()).len(),
-        2_500
-    );
+    assert_eq!(links.all_callers_of_node(&"n0".parse().unwrap()).len(), 2_500);
     assert_eq!(dangling(&mesh), []);
     assert_eq!(unreachable_routes(&mesh), []);
     assert_eq!(shadowed_routes(&mesh), []);

@@ -11,65 +11,22 @@ fn landings(mesh: &Mesh) -> Vec<String> {
         Landing::NoListener(_) => "no listener".to_owned(),
         Landing::Ambiguous(_) => "ambiguous".to_owned(),
     };
-    flows
-        .iter()
-        .map(|flow| {
-            format!(
-                "{} {:.2} {}",
-                flow.virtual_node,
-                flow.share(),
-                show(flow.landing)
-            )
-        })
-        .collect()
+    flows.iter().map(|flow| format!("{} {:.2} {}", flow.virtual_node, flow.share(), show(flow.landing))).collect()
 }
 
 #[test]
 fn traffic_is_followed_to_the_listener() {
     let table: [(&str, &str, &str, &[&str]); 7] = [
-        (
-            "one listener",
-            "a:3 b:1",
-            "80/http",
-            &["a 0.75 listener 80", "b 0.25 no node"],
-        ),
-        (
-            "port named",
-            "a@81:1",
-            "80/http 81/http",
-            &["a 1.00 listener 81"],
-        ),
-        (
-            "several listeners, no port",
-            "a:1",
-            "80/http 81/http",
-            &["a 1.00 ambiguous"],
-        ),
-        (
-            "port that is none",
-            "a@79:1",
-            "80/http",
-            &["a 1.00 no listener"],
-        ),
+        ("one listener", "a:3 b:1", "80/http", &["a 0.75 listener 80", "b 0.25 no node"]),
+        ("port named", "a@81:1", "80/http 81/http", &["a 1.00 listener 81"]),
+        ("several listeners, no port", "a:1", "80/http 81/http", &["a 1.00 ambiguous"]),
+        ("port that is none", "a@79:1", "80/http", &["a 1.00 no listener"]),
         ("no listener at all", "a:1", "", &["a 1.00 no listener"]),
-        (
-            "the same target twice",
-            "a@80:1 b:2 a@80:1",
-            "80/http",
-            &["a 0.50 listener 80", "b 0.50 no node"],
-        ),
-        (
-            "drained",
-            "a:0 b:0",
-            "80/http",
-            &["a 0.00 listener 80", "b 0.00 no node"],
-        ),
+        ("the same target twice", "a@80:1 b:2 a@80:1", "80/http", &["a 0.50 listener 80", "b 0.50 no node"]),
+        ("drained", "a:0 b:0", "80/http", &["a 0.00 listener 80", "b 0.00 no node"]),
     ];
     for (what, targets, listeners, expected) in table {
-        let mesh = mesh(&[
-            &format!("node a {listeners}"),
-            &format!("route r/x tcpRoute {{}} {targets}"),
-        ]);
+        let mesh = mesh(&[&format!("node a {listeners}"), &format!("route r/x tcpRoute {{}} {targets}")]);
         assert_eq!(landings(&mesh), expected, "{what}");
     }
 }
@@ -88,16 +45,10 @@ fn listeners_understand_their_family() {
         ("tcpRoute", [false, false, false, true]),
     ];
     for (kind, expected) in table {
-        let mesh = mesh(&[
-            "node a 80/http 81/http2 82/grpc 83/tcp",
-            &format!("route r/x {kind} {{}} a:1"),
-        ]);
+        let mesh = mesh(&["node a 80/http 81/http2 82/grpc 83/tcp", &format!("route r/x {kind} {{}} a:1")]);
         let rule = &mesh.route(&id("r/x")).unwrap().rule;
         let listeners = mesh.nodes.values().next().unwrap().listeners();
-        let understood: Vec<_> = listeners
-            .iter()
-            .map(|listener| understands(listener, rule))
-            .collect();
+        let understood: Vec<_> = listeners.iter().map(|listener| understands(listener, rule)).collect();
         assert_eq!(understood, expected, "{kind}");
     }
 }

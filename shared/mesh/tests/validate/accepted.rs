@@ -1,8 +1,6 @@
 //! What AWS took.
 
-use mesh::name::ResourceKind::{
-    GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService,
-};
+use mesh::name::ResourceKind::{GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService};
 use mesh::spec::Spec;
 use mesh::validate;
 use serde_json::json;
@@ -18,11 +16,7 @@ fn what_aws_accepted_is_accepted() {
         ("a node without anything", VirtualNode, json!({})),
         ("a service without provider", VirtualService, json!({})),
         ("a router without listeners", VirtualRouter, json!({})),
-        (
-            "lists that are there and empty",
-            VirtualNode,
-            json!({"backends": [], "listeners": []}),
-        ),
+        ("lists that are there and empty", VirtualNode, json!({"backends": [], "listeners": []})),
         (
             "bounds count characters, not bytes",
             VirtualNode,
@@ -36,16 +30,12 @@ fn what_aws_accepted_is_accepted() {
         (
             "grpc listener, http2 check with path",
             VirtualNode,
-            node(
-                &json!({"portMapping": port(80, "grpc"), "healthCheck": check("http2", &json!({"path": "/"}))}),
-            ),
+            node(&json!({"portMapping": port(80, "grpc"), "healthCheck": check("http2", &json!({"path": "/"}))})),
         ),
         (
             "http listener, tcp check",
             VirtualNode,
-            node(
-                &json!({"portMapping": port(80, "http"), "healthCheck": check("tcp", &json!({"port": 80}))}),
-            ),
+            node(&json!({"portMapping": port(80, "http"), "healthCheck": check("tcp", &json!({"port": 80}))})),
         ),
         (
             "gateway: http2 listener, grpc check",
@@ -69,26 +59,10 @@ fn what_aws_accepted_is_accepted() {
             VirtualRouter,
             json!({"listeners": [{"portMapping": port(80, "http")}, {"portMapping": port(81, "http2")}, {"portMapping": port(82, "grpc")}]}),
         ),
-        (
-            "weights that do not sum to 100",
-            Route,
-            http_route(&json!({"prefix": "/"}), &json!([target(99), target(0)])),
-        ),
-        (
-            "weights that are all zero",
-            Route,
-            http_route(&json!({"prefix": "/"}), &json!([target(0)])),
-        ),
-        (
-            "weights above 100 in sum",
-            Route,
-            http_route(&json!({"prefix": "/"}), &json!([target(100), target(100)])),
-        ),
-        (
-            "a match by port alone",
-            Route,
-            http_route(&json!({"port": 80}), &json!([target(1)])),
-        ),
+        ("weights that do not sum to 100", Route, http_route(&json!({"prefix": "/"}), &json!([target(99), target(0)]))),
+        ("weights that are all zero", Route, http_route(&json!({"prefix": "/"}), &json!([target(0)]))),
+        ("weights above 100 in sum", Route, http_route(&json!({"prefix": "/"}), &json!([target(100), target(100)]))),
+        ("a match by port alone", Route, http_route(&json!({"port": 80}), &json!([target(1)]))),
         (
             "a header that is there, or not",
             Route,
@@ -97,11 +71,7 @@ fn what_aws_accepted_is_accepted() {
                 &json!([target(1)]),
             ),
         ),
-        (
-            "tcp without match",
-            Route,
-            json!({"tcpRoute": {"action": {"weightedTargets": [target(0), target(99)]}}}),
-        ),
+        ("tcp without match", Route, json!({"tcpRoute": {"action": {"weightedTargets": [target(0), target(99)]}}})),
         (
             "grpc by metadata alone",
             Route,
@@ -117,11 +87,7 @@ fn what_aws_accepted_is_accepted() {
             GatewayRoute,
             gateway_route(&json!({"hostname": {"exact": "shop.example"}}), &json!({})),
         ),
-        (
-            "gateway route by port alone",
-            GatewayRoute,
-            gateway_route(&json!({"port": 80}), &json!({})),
-        ),
+        ("gateway route by port alone", GatewayRoute, gateway_route(&json!({"port": 80}), &json!({}))),
         (
             "gateway route that rewrites nothing",
             GatewayRoute,
@@ -147,11 +113,7 @@ fn what_aws_accepted_is_accepted() {
 #[test]
 fn null_members_are_absent_ones() {
     let table = [
-        (
-            Mesh,
-            json!({"egressFilter": null, "unknown": null}),
-            json!({}),
-        ),
+        (Mesh, json!({"egressFilter": null, "unknown": null}), json!({})),
         (
             VirtualService,
             json!({"provider": {"virtualNode": {"virtualNodeName": "a"}, "virtualRouter": null, "other": null}}),

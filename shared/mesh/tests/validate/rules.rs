@@ -11,16 +11,10 @@ fn rules_between_members_are_kept() {
     let two = json!([{"portMapping": port(80, "http")}, {"portMapping": port(80, "http2")}]);
     let service = |name: &str| json!({"target": {"virtualService": {"virtualServiceName": name}}});
     let table = [
+        (VirtualNode, json!({"listeners": [{"portMapping": port(80, "http")}]}), "spec.serviceDiscovery"),
         (
             VirtualNode,
-            json!({"listeners": [{"portMapping": port(80, "http")}]}),
-            "spec.serviceDiscovery",
-        ),
-        (
-            VirtualNode,
-            node(
-                &json!({"portMapping": port(80, "http"), "connectionPool": {"tcp": {"maxConnections": 1}}}),
-            ),
+            node(&json!({"portMapping": port(80, "http"), "connectionPool": {"tcp": {"maxConnections": 1}}})),
             "spec.listeners[0].connectionPool.tcp",
         ),
         (
@@ -30,9 +24,7 @@ fn rules_between_members_are_kept() {
         ),
         (
             VirtualNode,
-            node(
-                &json!({"portMapping": port(80, "http"), "healthCheck": check("http", &json!({"port": 81}))}),
-            ),
+            node(&json!({"portMapping": port(80, "http"), "healthCheck": check("http", &json!({"port": 81}))})),
             "spec.listeners[0].healthCheck.port",
         ),
         (
@@ -40,16 +32,8 @@ fn rules_between_members_are_kept() {
             json!({"listeners": two, "serviceDiscovery": {"dns": {"hostname": "a"}}}),
             "spec.listeners[1].portMapping.port",
         ),
-        (
-            VirtualRouter,
-            json!({"listeners": two}),
-            "spec.listeners[1].portMapping.port",
-        ),
-        (
-            VirtualGateway,
-            json!({"listeners": two}),
-            "spec.listeners[1].portMapping.port",
-        ),
+        (VirtualRouter, json!({"listeners": two}), "spec.listeners[1].portMapping.port"),
+        (VirtualGateway, json!({"listeners": two}), "spec.listeners[1].portMapping.port"),
         (
             VirtualGateway,
             json!({"listeners": [{"portMapping": port(80, "http"), "connectionPool": {"grpc": {"maxRequests": 1}}}]}),
@@ -60,17 +44,10 @@ fn rules_between_members_are_kept() {
             json!({"listeners": [{"portMapping": port(80, "http"), "healthCheck": check("http", &json!({"port": 81}))}]}),
             "spec.listeners[0].healthCheck.port",
         ),
+        (Route, http_route(&json!({"prefix": "a"}), &json!([target(1)])), "spec.httpRoute.match.prefix"),
         (
             Route,
-            http_route(&json!({"prefix": "a"}), &json!([target(1)])),
-            "spec.httpRoute.match.prefix",
-        ),
-        (
-            Route,
-            http_route(
-                &json!({"prefix": "/a", "path": {"exact": "/a"}}),
-                &json!([target(1)]),
-            ),
+            http_route(&json!({"prefix": "/a", "path": {"exact": "/a"}}), &json!([target(1)])),
             "spec.httpRoute.match.path",
         ),
         (
@@ -91,21 +68,9 @@ fn rules_between_members_are_kept() {
             json!({"grpcRoute": {"match": {"metadata": [{"name": "n", "match": {"range": {"start": 6, "end": 5}}}]}, "action": {"weightedTargets": [target(1)]}}}),
             "spec.grpcRoute.match.metadata[0].match.range.end",
         ),
-        (
-            GatewayRoute,
-            gateway_route(&json!({}), &json!({})),
-            "spec.httpRoute.match",
-        ),
-        (
-            GatewayRoute,
-            gateway_route(&json!({"method": "GET"}), &json!({})),
-            "spec.httpRoute.match",
-        ),
-        (
-            GatewayRoute,
-            gateway_route(&json!({"prefix": "/aws-appmesh/x"}), &json!({})),
-            "spec.httpRoute.match.prefix",
-        ),
+        (GatewayRoute, gateway_route(&json!({}), &json!({})), "spec.httpRoute.match"),
+        (GatewayRoute, gateway_route(&json!({"method": "GET"}), &json!({})), "spec.httpRoute.match"),
+        (GatewayRoute, gateway_route(&json!({"prefix": "/aws-appmesh/x"}), &json!({})), "spec.httpRoute.match.prefix"),
         (
             GatewayRoute,
             gateway_route(&json!({"path": {"exact": "/aws-app-meshes"}}), &json!({})),
@@ -113,25 +78,15 @@ fn rules_between_members_are_kept() {
         ),
         (
             GatewayRoute,
-            gateway_route(
-                &json!({"prefix": "/a"}),
-                &json!({"prefix": {"value": "/b"}}),
-            ),
+            gateway_route(&json!({"prefix": "/a"}), &json!({"prefix": {"value": "/b"}})),
             "spec.httpRoute.action.rewrite.prefix.value",
         ),
         (
             GatewayRoute,
-            gateway_route(
-                &json!({"prefix": "/a"}),
-                &json!({"prefix": {"value": "/b/"}, "path": {"exact": "/c"}}),
-            ),
+            gateway_route(&json!({"prefix": "/a"}), &json!({"prefix": {"value": "/b/"}, "path": {"exact": "/c"}})),
             "spec.httpRoute.action.rewrite.path",
         ),
-        (
-            GatewayRoute,
-            json!({"grpcRoute": {"match": {}, "action": service("s")}}),
-            "spec.grpcRoute.match",
-        ),
+        (GatewayRoute, json!({"grpcRoute": {"match": {}, "action": service("s")}}), "spec.grpcRoute.match"),
         (
             GatewayRoute,
             json!({"grpcRoute": {"match": {"serviceName": "aws.appmesh.X"}, "action": service("s")}}),

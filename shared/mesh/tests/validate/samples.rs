@@ -7,14 +7,8 @@ use serde_json::{Value, json};
 pub(super) fn refused(table: &[(ResourceKind, Value, &str)]) {
     for (kind, spec, path) in table {
         let violations = validate::spec(*kind, spec).expect_err(path);
-        let paths: Vec<_> = violations
-            .iter()
-            .map(|violation| violation.path.as_str())
-            .collect();
-        assert!(
-            paths.contains(path),
-            "{path} is not among {paths:?} for {spec}"
-        );
+        let paths: Vec<_> = violations.iter().map(|violation| violation.path.as_str()).collect();
+        assert!(paths.contains(path), "{path} is not among {paths:?} for {spec}");
     }
 }
 
@@ -28,10 +22,7 @@ pub(super) fn node(listener: &Value) -> Value {
 
 pub(super) fn check(protocol: &str, more: &Value) -> Value {
     let mut check = json!({"healthyThreshold": 2, "intervalMillis": 5_000, "protocol": protocol, "timeoutMillis": 2_000, "unhealthyThreshold": 10});
-    check
-        .as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
+    check.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     check
 }
 

@@ -1,8 +1,6 @@
 //! Bounds, enumerations, patterns, required and unknown members, unions.
 
-use mesh::name::ResourceKind::{
-    GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService,
-};
+use mesh::name::ResourceKind::{GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService};
 use mesh::validate;
 use serde_json::{Value, json};
 
@@ -15,17 +13,9 @@ fn bounds_and_shapes_are_kept() {
     let table = [
         (Mesh, json!([]), "spec"),
         (Mesh, json!({"egressFilter": {}}), "spec.egressFilter.type"),
-        (
-            Mesh,
-            json!({"egressFilter": {"type": "ALLOW"}}),
-            "spec.egressFilter.type",
-        ),
+        (Mesh, json!({"egressFilter": {"type": "ALLOW"}}), "spec.egressFilter.type"),
         (Mesh, json!({"egressfilter": {}}), "spec.egressfilter"),
-        (
-            Mesh,
-            json!({"serviceDiscovery": {"ipPreference": "ipv4_only"}}),
-            "spec.serviceDiscovery.ipPreference",
-        ),
+        (Mesh, json!({"serviceDiscovery": {"ipPreference": "ipv4_only"}}), "spec.serviceDiscovery.ipPreference"),
         (VirtualService, json!({"provider": {}}), "spec.provider"),
         (
             VirtualService,
@@ -37,21 +27,9 @@ fn bounds_and_shapes_are_kept() {
             json!({"provider": {"virtualNode": {"virtualNodeName": ""}}}),
             "spec.provider.virtualNode.virtualNodeName",
         ),
-        (
-            VirtualService,
-            json!({"provider": {"virtualNode": {}}}),
-            "spec.provider.virtualNode.virtualNodeName",
-        ),
-        (
-            VirtualRouter,
-            json!({"listeners": [{}]}),
-            "spec.listeners[0].portMapping",
-        ),
-        (
-            VirtualRouter,
-            json!({"listeners": [{"portMapping": port(0, "http")}]}),
-            "spec.listeners[0].portMapping.port",
-        ),
+        (VirtualService, json!({"provider": {"virtualNode": {}}}), "spec.provider.virtualNode.virtualNodeName"),
+        (VirtualRouter, json!({"listeners": [{}]}), "spec.listeners[0].portMapping"),
+        (VirtualRouter, json!({"listeners": [{"portMapping": port(0, "http")}]}), "spec.listeners[0].portMapping.port"),
         (
             VirtualRouter,
             json!({"listeners": [{"portMapping": {"port": 80.5, "protocol": "http"}}]}),
@@ -67,11 +45,7 @@ fn bounds_and_shapes_are_kept() {
             json!({"listeners": [{"portMapping": port(80, "HTTP")}]}),
             "spec.listeners[0].portMapping.protocol",
         ),
-        (
-            VirtualRouter,
-            json!({"listeners": null, "listener": []}),
-            "spec.listener",
-        ),
+        (VirtualRouter, json!({"listeners": null, "listener": []}), "spec.listener"),
         (VirtualGateway, json!({}), "spec.listeners"),
         (
             VirtualGateway,
@@ -106,9 +80,7 @@ fn bounds_and_shapes_are_kept() {
         ),
         (
             VirtualNode,
-            node(
-                &json!({"portMapping": port(80, "http"), "connectionPool": {"http": {"maxConnections": 0}}}),
-            ),
+            node(&json!({"portMapping": port(80, "http"), "connectionPool": {"http": {"maxConnections": 0}}})),
             "spec.listeners[0].connectionPool.http.maxConnections",
         ),
         (
@@ -148,9 +120,7 @@ fn bounds_and_shapes_are_kept() {
         ),
         (
             VirtualNode,
-            client_tls(
-                &json!({"validation": {"trust": {"acm": {"certificateAuthorityArns": ["a", "b", "c", "d"]}}}}),
-            ),
+            client_tls(&json!({"validation": {"trust": {"acm": {"certificateAuthorityArns": ["a", "b", "c", "d"]}}}})),
             "spec.backendDefaults.clientPolicy.tls.validation.trust.acm.certificateAuthorityArns",
         ),
         (
@@ -160,16 +130,10 @@ fn bounds_and_shapes_are_kept() {
         ),
         (
             VirtualNode,
-            client_tls(
-                &json!({"ports": [443, 65_536], "validation": {"trust": {"sds": {"secretName": "s"}}}}),
-            ),
+            client_tls(&json!({"ports": [443, 65_536], "validation": {"trust": {"sds": {"secretName": "s"}}}})),
             "spec.backendDefaults.clientPolicy.tls.ports[1]",
         ),
-        (
-            VirtualNode,
-            client_tls(&json!({})),
-            "spec.backendDefaults.clientPolicy.tls.validation",
-        ),
+        (VirtualNode, client_tls(&json!({})), "spec.backendDefaults.clientPolicy.tls.validation"),
         (
             VirtualNode,
             json!({"logging": {"accessLog": {"file": {"path": "/dev/stdout", "format": {"text": ""}}}}}),
@@ -194,26 +158,14 @@ fn bounds_and_shapes_are_kept() {
         (Route, json!({"priority": 1}), "spec"),
         (Route, json!({"httpsRoute": {}}), "spec.httpsRoute"),
         (Route, json!({"httpRoute": null}), "spec"),
-        (
-            Route,
-            json!({"priority": 1001, "tcpRoute": {"action": {"weightedTargets": [target(1)]}}}),
-            "spec.priority",
-        ),
+        (Route, json!({"priority": 1001, "tcpRoute": {"action": {"weightedTargets": [target(1)]}}}), "spec.priority"),
         (
             Route,
             json!({"tcpRoute": {"action": {"weightedTargets": [target(1)]}}, "grpcRoute": {"match": {}, "action": {"weightedTargets": [target(1)]}}}),
             "spec",
         ),
-        (
-            Route,
-            http_route(&json!({"prefix": "/"}), &json!([])),
-            "spec.httpRoute.action.weightedTargets",
-        ),
-        (
-            Route,
-            http_route(&json!({"prefix": "/"}), &json!(eleven)),
-            "spec.httpRoute.action.weightedTargets",
-        ),
+        (Route, http_route(&json!({"prefix": "/"}), &json!([])), "spec.httpRoute.action.weightedTargets"),
+        (Route, http_route(&json!({"prefix": "/"}), &json!(eleven)), "spec.httpRoute.action.weightedTargets"),
         (
             Route,
             http_route(&json!({"prefix": "/"}), &json!([target(101)])),
@@ -231,10 +183,7 @@ fn bounds_and_shapes_are_kept() {
         ),
         (
             Route,
-            http_route(
-                &json!({"prefix": "/", "method": "get"}),
-                &json!([target(1)]),
-            ),
+            http_route(&json!({"prefix": "/", "method": "get"}), &json!([target(1)])),
             "spec.httpRoute.match.method",
         ),
         (
@@ -244,10 +193,7 @@ fn bounds_and_shapes_are_kept() {
         ),
         (
             Route,
-            http_route(
-                &json!({"prefix": "/", "headers": [{"name": "a:b"}]}),
-                &json!([target(1)]),
-            ),
+            http_route(&json!({"prefix": "/", "headers": [{"name": "a:b"}]}), &json!([target(1)])),
             "spec.httpRoute.match.headers[0].name",
         ),
         (
@@ -260,18 +206,12 @@ fn bounds_and_shapes_are_kept() {
         ),
         (
             Route,
-            http_route(
-                &json!({"path": {"exact": "/a", "regex": "/b"}}),
-                &json!([target(1)]),
-            ),
+            http_route(&json!({"path": {"exact": "/a", "regex": "/b"}}), &json!([target(1)])),
             "spec.httpRoute.match.path",
         ),
         (
             Route,
-            http_route(
-                &json!({"path": {"exact": "/".repeat(256)}}),
-                &json!([target(1)]),
-            ),
+            http_route(&json!({"path": {"exact": "/".repeat(256)}}), &json!([target(1)])),
             "spec.httpRoute.match.path.exact",
         ),
         (
@@ -287,18 +227,12 @@ fn bounds_and_shapes_are_kept() {
         (GatewayRoute, json!({"tcpRoute": {}}), "spec.tcpRoute"),
         (
             GatewayRoute,
-            gateway_route(
-                &json!({"hostname": {"exact": "a", "suffix": "b"}}),
-                &json!({}),
-            ),
+            gateway_route(&json!({"hostname": {"exact": "a", "suffix": "b"}}), &json!({})),
             "spec.httpRoute.match.hostname",
         ),
         (
             GatewayRoute,
-            gateway_route(
-                &json!({"prefix": "/"}),
-                &json!({"prefix": {"defaultPrefix": "ENABLED", "value": "/a/"}}),
-            ),
+            gateway_route(&json!({"prefix": "/"}), &json!({"prefix": {"defaultPrefix": "ENABLED", "value": "/a/"}})),
             "spec.httpRoute.action.rewrite.prefix",
         ),
     ];
@@ -307,7 +241,8 @@ fn bounds_and_shapes_are_kept() {
 
 #[test]
 fn every_violation_is_reported_at_once() {
-    let spec = json!({"listeners": [{"portMapping": port(0, "ftp")}, {"portMapping": port(65_536, "http")}], "extra": 1});
+    let spec =
+        json!({"listeners": [{"portMapping": port(0, "ftp")}, {"portMapping": port(65_536, "http")}], "extra": 1});
     let violations = validate::spec(VirtualNode, &spec).unwrap_err();
     let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
     assert_eq!(

@@ -200,12 +200,7 @@ impl Faults {
     }
 
     /// Counts a call and does what comes before its effect.
-    pub(super) async fn enter(
-        &self,
-        name: &'static str,
-        subject: String,
-        writes: bool,
-    ) -> Result<Passage, PortError> {
+    pub(super) async fn enter(&self, name: &'static str, subject: String, writes: bool) -> Result<Passage, PortError> {
         let Some((passage, latency)) = self.count(name, subject, writes) else {
             return std::future::pending().await;
         };
@@ -278,10 +273,7 @@ impl Passage {
             Some(Fault::Fails(failure, Effect::Done)) => Err(failure.error(&self.call)),
             Some(Fault::Crash(Effect::Done)) => self.faults.crash().await,
             Some(
-                Fault::Fails(_, Effect::NotDone)
-                | Fault::Crash(Effect::NotDone)
-                | Fault::StaleRead
-                | Fault::Waits(_),
+                Fault::Fails(_, Effect::NotDone) | Fault::Crash(Effect::NotDone) | Fault::StaleRead | Fault::Waits(_),
             )
             | None => answer,
         }

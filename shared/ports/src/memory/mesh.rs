@@ -63,7 +63,9 @@ impl MemoryMesh {
             "uid": format!("uid of {path}"),
             "version": 1,
         });
-        for (member, value) in [("metadata", metadata), ("spec", spec.clone()), ("status", json!({ "status": "ACTIVE" }))] {
+        for (member, value) in
+            [("metadata", metadata), ("spec", spec.clone()), ("status", json!({ "status": "ACTIVE" }))]
+        {
             body.insert(member.to_owned(), value);
         }
         self.put(Resource::read(path.kind(), &Value::Object(body))?);
@@ -132,7 +134,9 @@ impl MeshReader for MemoryMesh {
         self.0
             .read("describe", path, |meshes| {
                 let found = meshes.resources.get(path).cloned();
-                found.ok_or_else(|| PortError::new(format!("describe {path}"), PortErrorKind::NotFound, "no such resource"))
+                found.ok_or_else(|| {
+                    PortError::new(format!("describe {path}"), PortErrorKind::NotFound, "no such resource")
+                })
             })
             .await
     }

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::{Cell, Faults};
 use crate::{
-    Admission, Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, PortError, Refusal, Spend,
-    StateKey, StateStore, StateView, StoreOutcome, Stored,
+    Admission, Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, PortError,
+    Refusal, Spend, StateKey, StateStore, StateView, StoreOutcome, Stored,
 };
 
 /// The state table in memory, with exactly the conditions of the real one.

@@ -1,0 +1,123 @@
+//! What is the same for all routes of a mesh, and what they share.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::cause::Causes;
+use super::decide::{Decision, Plan, Verdict};
+use super::facts::Facts;
+use super::health::Health;
+use super::phases::Knows;
+use super::reason::{HarmFact, HoldReason, Subject};
+use super::spread::points;
+use super::targets::{Voice, Voices, voices};
+use crate::alarm::AlarmName;
+use crate::name::{RouteId, VirtualNodeName};
+use crate::policy::{FailoverPolicy, Policy};
+use crate::weights::WeightSplit;
+
+/// Everything that is the same for all routes of a mesh.
+pub(super) struct Scene<'a> {
+    pub(super) facts: &'a Facts,
+    pub(super) harms: &'a dyn Fn(&RouteId, &WeightSplit) -> Vec<HarmFact>,
+    pub(super) policy: &'a Policy,
+    pub(super) failover: &'a FailoverPolicy,
+    pub(super) now: Timestamp,
+    voices: Voices,
+    health: BTreeMap<VirtualNodeName, Health>,
+    pub(super) causes: Causes,
+}
+
+impl<'a> Scene<'a> {
+    pub(super) fn of(
+        facts: &'a Facts,
+        harms: &'a dyn Fn(&RouteId, &WeightSplit) -> Vec<HarmFact>,
+        policy: &'a Policy,
+        now: Timestamp,
+    ) -> Self {
+        let failover = &policy.failover;
+        let voices = voices(&facts.alarms, &facts.alarm_tags, failover);
+        let targets = facts.routes.iter().flat_map(|route| route.split.targets()).map(|target| &target.virtual_node);
+        let health: BTreeMap<VirtualNodeName, Health> = targets
+            .chain(voices.nodes(&facts.mesh))
+            .map(|node| {
+                let declared = failover.target(&facts.mesh, node);
+                (node.clone(), Health::of(voices.of(&facts.mesh, node), facts.has_traffic(node), declared))
+            })
+            .collect();
+        let causes = Causes::of(facts, &health, &failover.common_cause, now);
+        Self { facts, harms, policy, failover, now, voices, health, causes }
+    }
+
+    /// Failing nodes whose traffic no weights can move.
+    pub(super) fn nodes_without_routes(&self) -> Vec<Decision> {
+        let carried = |node: &VirtualNodeName| self.facts.routes.iter().any(|route| route.split.carries(node));
+        self.health
+            .iter()
+            .filter(|(node, _)| !carried(node))
+            .filter_map(|(node, health)| match health {
+                Health::Failing { alarms, .. } => Some((node, alarms)),
+                Health::Muted { .. } | Health::Ready { .. } | Health::Unknown { .. } => None,
+            })
+            .map(|(node, alarms)| {
+                let reason = if self.facts.nodes.contains(node) {
+                    let provides = self.facts.provides.get(node).cloned().unwrap_or_default();
+                    HoldReason::NoRoute { node: node.clone(), provides }
+                } else {
+                    HoldReason::NodeMissing { node: node.clone(), alarms: alarms.clone() }
+                };
+                Decision {
+                    subject: Subject::Node(node.clone()),
+                    verdict: Verdict::Hold(reason),
+                    record: None,
+                    clear_tag: false,
+                    failing: true,
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn alarms_of(&self, nodes: &[VirtualNodeName]) -> Vec<AlarmName> {
+        let on = |node| match self.health.get(node) {
+            Some(Health::Failing { alarms, .. }) => alarms.clone(),
+            Some(Health::Muted { .. } | Health::Ready { .. } | Health::Unknown { .. }) | None => Vec::new(),
+        };
+        nodes.iter().flat_map(on).collect()
+    }
+}
+
+impl Knows for Scene<'_> {
+    fn health(&self, node: &VirtualNodeName) -> Health {
+        self.health.get(node).cloned().unwrap_or_else(|| Health::of(&[], false, None))
+    }
+
+    fn voices(&self, node: &VirtualNodeName) -> &[Voice] {
+        self.voices.of(&self.facts.mesh, node)
+    }
+}
+
+/// What the routes decided so far have left of capacities and of the budget.
+pub(super) struct Ledger {
+    splits: BTreeMap<RouteId, WeightSplit>,
+    pub(super) budget_used: u32,
+}
+
+impl Ledger {
+    pub(super) fn of(facts: &Facts) -> Self {
+        let splits = facts.routes.iter().map(|route| (route.id.clone(), route.split.clone())).collect();
+        Self { splits, budget_used: facts.budget_used }
+    }
+
+    /// Percentage points that a node carries on all routes but this one.
+    pub(super) fn elsewhere(&self, route: &RouteId, node: &VirtualNodeName) -> u16 {
+        self.splits.iter().filter(|(id, _)| *id != route).map(|(_, split)| points(split, node)).sum()
+    }
+
+    pub(super) fn enter(&mut self, plan: &Plan) {
+        self.splits.insert(plan.route.clone(), plan.to.clone());
+        if plan.spends {
+            self.budget_used += 1;
+        }
+    }
+}
