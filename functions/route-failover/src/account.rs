@@ -52,6 +52,15 @@ impl Account {
         }
     }
 
+    /// What was seen is not how it is any more: it is observed and decided again, and by the next wake if need be.
+    pub(crate) fn overtaken(observation: &Observation, decision: &Decision, wake: &Wake) -> Self {
+        let account = Self::of(observation, decision, None);
+        // Nothing but the event tells of a release, so that no wake makes up for it.
+        let released = matches!(&decision.subject, Subject::Route(route) if wake.released.contains(route));
+        let why = || format!("{} was written by somebody else each time", account.line.resource);
+        Self { superseded: true, retry: released.then(why), ..account }
+    }
+
     /// Nothing could be observed of this part of the world.
     pub(crate) fn blind(what: &str, error: &PortError) -> Self {
         let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
@@ -69,7 +78,7 @@ impl Account {
     pub(crate) fn of_silent_alarms(wake: &Wake, alarms: &Alarms) -> Vec<Self> {
         let silent = |name| match alarms.voices.silent.get(name) {
             Some(silence) => Some((code(silence), json!(silence))),
-            None if alarms.alarms.iter().any(|alarm| alarm.name == *name) => None,
+            None if alarms.read.iter().any(|alarm| alarm.name == *name) => None,
             None => Some(("AlarmMissing".to_owned(), Value::Null)),
         };
         let account = |(name, (reason, facts)): (_, (String, Value))| Self {
@@ -158,18 +167,19 @@ fn code(silence: &Silence) -> String {
 /// What another attempt may mend: a call that failed for the moment, or a route that others write all the time.
 fn retry(decision: &Decision, outcome: Option<&Outcome>) -> Option<String> {
     if is_stale(decision) {
-        return Some(format!("{:?} was read as it was before each time", decision.subject));
+        return Some(format!("{} was read as it was before each time", subject_text(&decision.subject)));
     }
     match outcome? {
         Outcome::Failed { error, may_heal: true } => Some(error.clone()),
-        outcome if overtaken(outcome) => Some(format!("{:?} was written by somebody else each time", decision.subject)),
-        Outcome::Superseded
-        | Outcome::Failed { may_heal: false, .. }
-        | Outcome::WouldApply
-        | Outcome::Applied { .. }
-        | Outcome::AlreadyInPlace
-        | Outcome::Refused { .. }
-        | Outcome::Overwrote { .. } => None,
+        outcome => overtaken(outcome)
+            .then(|| format!("{} was written by somebody else each time", subject_text(&decision.subject))),
+    }
+}
+
+fn subject_text(subject: &Subject) -> String {
+    match subject {
+        Subject::Route(route) => route.to_string(),
+        Subject::Node(node) => node.to_string(),
     }
 }
 

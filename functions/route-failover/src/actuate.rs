@@ -126,8 +126,8 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortErro
     let plan = work.plan;
     // Side by side: neither waits for the other, and a tag that can't be written never blocks a fail-over.
     let begin = begin(ports, work);
-    let (begun, ()) = futures::join!(ports.state.begin(&begin), set_tag(ports, work));
-    let epoch = match begun? {
+    let (granted, ()) = futures::join!(ports.state.begin(&begin), set_tag(ports, work));
+    let epoch = match granted? {
         Begun::Granted { epoch, .. } => epoch,
         Begun::Refused(refusal) => return Ok(Outcome::Refused { refusal }),
     };
@@ -141,13 +141,16 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortErro
         // Whether it was done is unknown.
         Err(error) => (Outcome::Failed { error: chain(&error), may_heal: error.kind.may_heal() }, false),
     };
-    // While the tag is still to go, the intent stays, too: the next wake sees that the weights are written, and takes
-    // up the rest.
-    let done = done && (plan.tag != TagChange::Clear || clear_tag(ports, work.route).await);
     if let Outcome::Applied { version } | Outcome::Overwrote { version } = &outcome {
         then.version = *version;
     }
-    let record = if done { Some(&then) } else { work.decision.record.as_ref() };
+    let record = if done {
+        // Before the end is recorded: killed in between, the next wake finds the intent and takes the tag up again.
+        then.stale_tag = plan.tag == TagChange::Clear && !clear_tag(ports, work.route).await;
+        Some(&then)
+    } else {
+        work.decision.record.as_ref()
+    };
     if let Some(record) = record {
         let stored = finish(ports, work, epoch, record, &outcome).await;
         if let Err(error) = stored {

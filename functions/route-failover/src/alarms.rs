@@ -35,7 +35,7 @@ pub(crate) struct KnownAlarms {
 #[derive(Debug)]
 pub(crate) struct Alarms {
     /// The alarms.
-    pub(crate) alarms: Vec<Alarm>,
+    pub(crate) read: Vec<Alarm>,
     /// The tags of those that needed them.
     pub(crate) tags: BTreeMap<AlarmName, BTreeMap<String, String>>,
     /// What they say.
@@ -48,7 +48,7 @@ impl Alarms {
     /// The alarms that speak of a node of the mesh, children of composite ones too.
     pub(crate) fn of_mesh(&self, mesh: &MeshName) -> Vec<Alarm> {
         let speaks = |alarm: &&Alarm| self.voices.places(&alarm.name).iter().any(|(of, _)| *of == mesh);
-        self.alarms.iter().filter(speaks).cloned().collect()
+        self.read.iter().filter(speaks).cloned().collect()
     }
 }
 
@@ -63,14 +63,14 @@ pub(crate) async fn alarms(
     names.extend(wake.alarms.iter().chain(&memory.known).cloned());
     let names: Vec<AlarmName> = names.into_iter().collect();
     let looks_around = policy.discovery.enabled && (wake.tick || !memory.looked);
-    let (named, found) =
+    let (by_name, found) =
         try_join(async { if names.is_empty() { Ok(Vec::new()) } else { ports.alarms.by_name(&names).await } }, async {
             if looks_around { ports.alarms.all(&policy.discovery.prefix).await } else { Ok(Vec::new()) }
         })
         .await?;
     memory.looked |= looks_around;
     let mut alarms: BTreeMap<AlarmName, Alarm> =
-        found.into_iter().chain(named).map(|alarm| (alarm.name.clone(), alarm)).collect();
+        found.into_iter().chain(by_name).map(|alarm| (alarm.name.clone(), alarm)).collect();
     for _ in 0..MAX_ROUNDS {
         let missing = missing_children(&alarms.values().cloned().collect::<Vec<_>>(), policy);
         if missing.is_empty() {
@@ -88,7 +88,7 @@ pub(crate) async fn alarms(
     let voices = voices(&alarms, &tags, policy);
     let speaks = |alarm: &&Alarm| !voices.places(&alarm.name).is_empty();
     memory.known = alarms.iter().filter(speaks).map(|alarm| alarm.name.clone()).collect();
-    Ok(Alarms { alarms, tags, voices, unread })
+    Ok(Alarms { read: alarms, tags, voices, unread })
 }
 
 /// Reads the tags that are needed and not known, and tells which could not be read. One alarm whose tags can't be read

@@ -127,7 +127,7 @@ pub(crate) fn id(route: &RouteData) -> RouteId {
 /// The routes of a mesh, without their specs.
 pub(crate) async fn list_routes(meshes: &dyn MeshReader, mesh: &MeshName) -> Result<Vec<RouteId>, PortError> {
     let routers = meshes.list(&ResourcePath::Mesh(mesh.clone()), ResourceKind::VirtualRouter).await?;
-    let routes: Vec<ResourceRef> = stream::iter(routers)
+    let found: Vec<ResourceRef> = stream::iter(routers)
         .map(|router| async move { gone_is_empty(meshes.list(&router.path, ResourceKind::Route)).await })
         .buffered(AT_A_TIME)
         .try_concat()
@@ -141,7 +141,7 @@ pub(crate) async fn list_routes(meshes: &dyn MeshReader, mesh: &MeshName) -> Res
         | ResourcePath::VirtualGateway(..)
         | ResourcePath::GatewayRoute(..) => None,
     };
-    Ok(routes.into_iter().filter_map(id).collect())
+    Ok(found.into_iter().filter_map(id).collect())
 }
 
 fn targets(route: &RouteData) -> impl Iterator<Item = VirtualNodeName> {

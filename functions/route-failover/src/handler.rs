@@ -18,7 +18,7 @@ use crate::account::{Account, is_stale};
 use crate::actuate::{Outcome, Work, actuate};
 use crate::alarms::{self, Alarms};
 use crate::observe::{self, Look, Observation, Warm};
-use crate::tell::{News, Teller};
+use crate::tell::{News, Stored, Teller};
 use crate::wake::Wake;
 use crate::{NAME, Ports};
 
@@ -151,13 +151,23 @@ impl RouteFailover {
     }
 
     /// Does what was decided, where the mode allows it, and says so.
-    async fn carry_out(&self, run: &Run<'_>, decision: Decision, observation: &Observation) -> Account {
+    async fn carry_out(&self, run: &Run<'_>, mut decision: Decision, observation: &Observation) -> Account {
         if is_stale(&decision) {
             // Nothing to tell: it is read again at once.
             return Account::of(observation, &decision, None);
         }
         let mode = run.policy.modes.of(RuleId::RouteFailover, &observation.facts.mesh);
-        let news = self.teller.news(decision, observation, mode, run.policy, run.now).await;
+        let stored = match (&decision.verdict, mode) {
+            // The plan begins with its own conditional write.
+            (Verdict::Act(_), Mode::Enforce) => Some(Stored::as_observed(&decision, observation)),
+            (Verdict::Keep(_) | Verdict::Hold(_) | Verdict::Act(_), _) => {
+                self.teller.see(&mut decision, observation, mode, run.now).await
+            }
+        };
+        let Some(stored) = stored else {
+            return Account::overtaken(observation, &decision, run.wake);
+        };
+        let news = self.teller.news(decision, stored, observation, run.policy, run.now).await;
         let outcome = match (&news.decision.verdict, mode) {
             (Verdict::Keep(_) | Verdict::Hold(_), _) => None,
             (Verdict::Act(_), Mode::Observe) => Some(Outcome::WouldApply),

@@ -91,7 +91,7 @@ async fn proof(
     let voices = alarms.voices.of(&route.mesh, node);
     let request =
         |name: &AlarmName| voices.iter().any(|voice| voice.alarm == *name && voice.role == AlarmRole::Request);
-    let speaking = alarms.alarms.iter().filter(|alarm| request(&alarm.name));
+    let speaking = alarms.read.iter().filter(|alarm| request(&alarm.name));
     let counts = try_join_all(speaking.map(|alarm| ports.alarms.data_points(alarm, since, now))).await?;
     Ok(counts.into_iter().max().unwrap_or_default())
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use mesh::failover::{Decision, Memory, RouteRecord, Subject, Telling, Verdict, telling};
+use mesh::name::RouteId;
 use mesh::policy::{Mode, PagingPolicy, Policy};
 use ports::{BusEvent, JournalEntry, Note, PortError, StateKey, StoreOutcome, Urgency};
 use serde_json::{Value, json};
@@ -23,7 +24,29 @@ pub(crate) struct News {
     telling: Telling,
     /// Whether the same reason was told before.
     again: bool,
-    mode: Mode,
+    stored: Stored,
+}
+
+/// What the state table has of a decision's subject.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    /// Its record; unset for what is no route.
+    record: Option<RouteRecord>,
+    /// The record's revision; 0 when there is none.
+    revision: u64,
+}
+
+impl Stored {
+    /// What was observed of it.
+    pub(crate) fn as_observed(decision: &Decision, observation: &Observation) -> Self {
+        match &decision.subject {
+            Subject::Route(route) => Self {
+                record: remembered(&decision.subject, observation).cloned(),
+                revision: observation.revision(route),
+            },
+            Subject::Node(_) => Self::default(),
+        }
+    }
 }
 
 /// Tells, and remembers what was told.
@@ -38,30 +61,68 @@ impl Teller {
         Self { pager: Pager::new(ports.notifier.clone()), ports }
     }
 
+    /// Stores what was seen of a route before anything is said because of it, and removes a restore tag that restores
+    /// nothing any more. `None` if somebody else has written in between, so that what was seen is not how it is.
+    pub(crate) async fn see(
+        &self,
+        decision: &mut Decision,
+        observation: &Observation,
+        mode: Mode,
+        now: Timestamp,
+    ) -> Option<Stored> {
+        let mut stored = Stored::as_observed(decision, observation);
+        let Subject::Route(route) = &decision.subject else { return Some(stored) };
+        if let Some(record) = &mut decision.record {
+            record.told = stored.record.as_ref().and_then(|last| last.told.clone());
+            if mode == Mode::Observe {
+                record.intent = None;
+            }
+            if stored.record.as_ref() != Some(record) {
+                match self.store(route, stored.revision, record, None, now).await {
+                    Ok(StoreOutcome::Stored) => {
+                        stored = Stored { record: Some(record.clone()), revision: stored.revision + 1 };
+                    }
+                    Ok(StoreOutcome::Overtaken) => return None,
+                    Err(error) => {
+                        tracing::warn!(%error, %route, "what was seen of the route is not remembered yet");
+                        return Some(stored);
+                    }
+                }
+            }
+        }
+        let may_write = mode == Mode::Enforce && observation.facts.kill_switch.is_none();
+        if let Some(stale) = stored.record.as_ref().filter(|record| record.stale_tag && may_write)
+            && let Some(data) = observation.routes.get(route)
+            && clear_tag(&self.ports, data).await
+        {
+            decision.record = Some(RouteRecord { stale_tag: false, ..stale.clone() });
+        }
+        Some(stored)
+    }
+
     /// Compares a decision with what was told before, and prepares what is to be said.
     pub(crate) async fn news(
         &self,
         mut decision: Decision,
+        stored: Stored,
         observation: &Observation,
-        mode: Mode,
         policy: &Policy,
         now: Timestamp,
     ) -> News {
-        let record = remembered(&decision.subject, observation);
-        let last = match record {
+        let last = match &stored.record {
             Some(record) => record.told.clone(),
             None => self.pager.last(&resource(&observation.facts.mesh, &decision.subject)).await,
         };
-        let telling = telling(&decision, last.as_ref(), &policy.failover.paging, now);
+        let mut telling = telling(&decision, last.as_ref(), &policy.failover.paging, now);
+        // A shift of which the state table knew nothing was read from the route's tag.
+        telling.news |= remembered(&decision.subject, observation).is_none()
+            && decision.record.as_ref().is_some_and(|record| record.shift.restore.is_some());
         let again = last.is_some_and(|last| telling.told.as_ref().is_some_and(|told| told.code == last.code));
-        if decision.record.is_none() && record.is_some_and(|record| record.told != telling.told) {
-            decision.record = record.cloned();
+        if decision.record.is_none() {
+            decision.record.clone_from(&stored.record);
         }
         if let Some(record) = &mut decision.record {
             record.told.clone_from(&telling.told);
-            if mode == Mode::Observe {
-                record.intent = None;
-            }
         }
         if let Verdict::Act(plan) = &mut decision.verdict {
             plan.then.told.clone_from(&telling.told);
@@ -71,7 +132,7 @@ impl Teller {
         } else {
             Value::Null
         };
-        News { decision, journal, telling, again, mode }
+        News { decision, journal, telling, again, stored }
     }
 
     /// Says what became of a decision. None of this blocks or undoes a change: what can't be said is logged.
@@ -92,22 +153,23 @@ impl Teller {
             || concerns(&news.decision.subject, observation, wake);
         let (_, _, text) = reason(&news.decision.verdict);
         match &outcome {
-            None if news.telling.page => {
-                if !self.pager.send(&notice(Urgency::Page, &account.line, &text)).await {
+            None => {
+                let page = notice(Urgency::Page, &account.line, &text);
+                if news.telling.page && !self.pager.send(&page).await {
                     news.unsent();
                 }
             }
-            None => {}
             Some(outcome) if outcome.pages() => {
                 let what = format!("{} after {}", account.line.resource, account.line.reason);
                 let page = notice(Urgency::Page, &account.line, &text);
                 self.pager.page(&what, outcome.name(), &page, policy, now).await;
             }
-            Some(Outcome::Refused { .. } | Outcome::Superseded) => {}
-            Some(_) if is_news => {
-                self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
+            Some(outcome) => {
+                let happened = !matches!(outcome, Outcome::Refused { .. } | Outcome::Superseded);
+                if is_news && happened {
+                    self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
+                }
             }
-            Some(_) => {}
         }
         if is_news {
             self.put(&account, observation, &news.decision.subject).await;
@@ -145,50 +207,44 @@ impl Teller {
         self.pager.remember(what, None).await;
     }
 
-    /// Stores what is remembered of a route without a change to its weights; tells whether nothing is left to store.
+    /// Remembers what was told; tells whether nothing is left to store.
     async fn note(&self, news: &News, is_news: bool, observation: &Observation, now: Timestamp) -> bool {
-        let Subject::Route(route) = &news.decision.subject else {
+        let (Subject::Route(route), Some(record)) = (&news.decision.subject, &news.decision.record) else {
             let name = resource(&observation.facts.mesh, &news.decision.subject);
             self.pager.remember(&name, news.telling.told.clone()).await;
             return true;
         };
-        let may_write = news.mode == Mode::Enforce && observation.facts.kill_switch.is_none();
-        if news.decision.clear_tag
-            && may_write
-            && let Some(route) = observation.routes.get(route)
-            && !clear_tag(&self.ports, route).await
-        {
-            // The next wake finds the record as it is now, and takes the tag up again.
-            return false;
+        if !is_news && news.stored.record.as_ref() == Some(record) {
+            return true;
         }
-        let Some(record) = &news.decision.record else {
-            let name = resource(&observation.facts.mesh, &news.decision.subject);
-            self.pager.remember(&name, news.telling.told.clone()).await;
-            return true;
-        };
         let journal = is_news.then(|| JournalEntry {
             at: now,
-            id: format!("{}-{}", observation.revision(route), reason(&news.decision.verdict).0),
+            id: format!("{}-{}", news.stored.revision, reason(&news.decision.verdict).0),
             body: news.journal.clone(),
         });
-        let note = Note {
-            key: StateKey::route(route),
-            revision: observation.revision(route),
-            now,
-            document: document(record),
-            journal,
-        };
-        match self.ports.state.note(&note).await {
+        match self.store(route, news.stored.revision, record, journal, now).await {
             Ok(StoreOutcome::Stored) => true,
             Ok(StoreOutcome::Overtaken) => {
                 tracing::debug!(%route, "somebody else is at the route; they will say");
                 false
             }
             Err(error) => {
-                tracing::warn!(%error, %route, "what was seen of the route is not remembered yet");
+                tracing::warn!(%error, %route, "what was told of the route is not remembered yet");
                 false
             }
         }
+    }
+
+    async fn store(
+        &self,
+        route: &RouteId,
+        revision: u64,
+        record: &RouteRecord,
+        journal: Option<JournalEntry>,
+        now: Timestamp,
+    ) -> Result<StoreOutcome, PortError> {
+        let note = Note { key: StateKey::route(route), revision, now, document: document(record), journal };
+        self.ports.state.note(&note).await
     }
 
     async fn put(&self, account: &Account, observation: &Observation, subject: &Subject) {

@@ -1,5 +1,7 @@
 //! Builds what is measured as it is built for AWS, and measures it.
 
+use std::path::PathBuf;
+
 use crate::command::Run;
 use crate::console::say;
 use crate::failure::Result;
@@ -15,7 +17,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         .args(["build", "--locked", "--profile", PROFILE])
         .args(["--package", "bench", "--package", "route-failover", "--bins"])
         .shown()?;
-    let program = |name: &str| workspace.target(&format!("{PROFILE}/{name}"));
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.file("target"), PathBuf::from);
+    let program = |name: &str| target.join(PROFILE).join(name);
     Run::new(program("bench"), workspace.root())
         .args([program("echo"), program("sdk-echo"), program("route-failover")])
         .shown()

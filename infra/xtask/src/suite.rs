@@ -104,7 +104,8 @@ impl Tally {
     }
 
     fn tests(&mut self, name: &'static str, workspace: &Workspace, nextest: &Path, packages: &[&str]) -> Result<()> {
-        let junit = workspace.target("nextest/ci/junit.xml");
+        // Below the root whatever cargo's target folder is.
+        let junit = workspace.file("target/nextest/ci/junit.xml");
         fs::remove_file(&junit).ok();
         let result = self.step(name, || {
             Run::new(nextest, workspace.root())

@@ -35,11 +35,6 @@ impl Workspace {
         self.root.join(".local").join(path)
     }
 
-    /// A file that cargo builds.
-    pub(crate) fn target(&self, path: &str) -> PathBuf {
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from).join(path)
-    }
-
     /// A program of the virtual environment.
     pub(crate) fn venv_program(&self, name: &str) -> PathBuf {
         self.local("venv/bin").join(name)

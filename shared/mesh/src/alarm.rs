@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The name of an alarm, unique in its account and region: 1 to 255 characters
-/// (PutMetricAlarm, `AlarmName`).
+/// (`PutMetricAlarm`, `AlarmName`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct AlarmName(String);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ports::memory::{Call, Fault};
+use ports::memory::{Call, Effect, Fault};
 use serde_json::Value;
 
 use crate::crashes::{assert_same, one_test_each};
@@ -33,15 +33,19 @@ async fn end(scenario: Scenario, wrong: Option<(usize, Fault)>) -> (BTreeMap<Str
 async fn every_fault_at_every_call(scenario: Scenario) {
     let (undisturbed, calls) = end(scenario, None).await;
     for call in calls {
-        for fault in Fault::every() {
+        for fault in Fault::every().into_iter().filter(|fault| can_happen(fault, &call)) {
             let told = format!("{scenario:?}, {fault:?} at call {}: {call}", call.number);
             let stale = matches!(fault, Fault::StaleRead);
             let (mut world, _) = end(scenario, Some((call.number, fault))).await;
             scenario.forgive(&mut world, &undisturbed);
-            let expected = if stale && OF_ALARMS.contains(&call.name) {
-                as_if_the_alarm_were_late(scenario, &undisturbed)
-            } else {
-                undisturbed.clone()
+            let expected = match (stale, call.name) {
+                (true, "describe alarms" | "list alarms" | "count data points") => {
+                    as_if_the_alarm_were_late(scenario, &undisturbed)
+                }
+                // With the state table lost and the route read too late, a shift is begun that was made long ago: it
+                // is superseded, but paid for.
+                (true, "describe") if matches!(scenario, Scenario::LostTable) => specs(&undisturbed),
+                _ => undisturbed.clone(),
             };
             if call.name == "tag" {
                 // A tag that could not be set is not tried again: the state table has the restore point.
@@ -56,15 +60,28 @@ async fn every_fault_at_every_call(scenario: Scenario) {
     }
 }
 
-/// Calls that read alarms.
-const OF_ALARMS: [&str; 3] = ["describe alarms", "list alarms", "count data points"];
+/// A read has no effect that could be done although its answer is lost; a write is never stale.
+fn can_happen(fault: &Fault, call: &Call) -> bool {
+    match fault {
+        Fault::Fails(_, Effect::Done) => call.writes,
+        Fault::StaleRead => !call.writes,
+        Fault::Fails(_, Effect::NotDone) | Fault::Crash(_) | Fault::Waits(_) => true,
+    }
+}
 
 /// Who reads an alarm as it was a moment ago does what was right a moment ago. The weights come out the same, not the
 /// number of writes on the way.
 fn as_if_the_alarm_were_late(scenario: Scenario, world: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     // Where a second alarm makes the difference, the first one alone leads to a shift.
-    let kept = |name: &str| !matches!(scenario, Scenario::Hold) && name.ends_with(" spec");
-    world.iter().filter(|(name, _)| kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    if matches!(scenario, Scenario::Hold) { BTreeMap::new() } else { specs(world) }
+}
+
+fn specs(world: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    world
+        .iter()
+        .filter(|(name, _)| name.ends_with(" spec"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 one_test_each! { every_fault_at_every_call:

@@ -5,7 +5,7 @@ use ports::StateKey;
 use serde_json::{Value, json};
 
 use crate::alarms::errors_of;
-use crate::shop::{BEFORE, POLICY, ROUTERS, Shop, decision, errors_event, event, route, spec};
+use crate::shop::{BEFORE, POLICY, ROUTERS, Shop, TWO_ROUTERS, decision, errors_event, event, route, spec};
 
 #[tokio::test(start_paused = true)]
 async fn every_kind_of_route_fails_over_and_comes_back_with_nothing_changed_but_its_weights() {
@@ -224,23 +224,25 @@ async fn the_state_table_knows_nothing_of_a_route_that_no_alarm_speaks_of() {
 
 /// A third target of the cart, idle and vouched for, stands by.
 pub(crate) fn standby_shop() -> Shop {
-    let shop = Shop::with(&format!(
+    let policy = format!(
         "{POLICY}failover:
   targets: [{{mesh: shop, virtualNode: cart-v3, assumeReady: true}}]
   standbys: [{{mesh: shop, virtualRouter: cart, order: [cart-v3]}}]
 "
-    ));
+    );
+    let shop = Shop::of(&TWO_ROUTERS, &policy);
     shop.add_node("cart-v3", "http2");
     shop.ports.alarms.remove(&errors_of("cart-v3"));
-    shop.put(&mesh::name::ResourcePath::Route(route("cart")), &spec("cart", &[7, 3, 0]));
+    shop.edits("cart", &[7, 3, 0]);
     shop
 }
 
 /// The second target of the cart can carry 80 of 100.
 pub(crate) fn capped_shop() -> Shop {
-    Shop::with(&format!(
+    let policy = format!(
         "{POLICY}failover:
   targets: [{{mesh: shop, virtualNode: cart-v2, capacityShare: 80}}]
 "
-    ))
+    );
+    Shop::of(&TWO_ROUTERS, &policy)
 }

@@ -11,5 +11,8 @@ mod crashes;
 mod failures;
 mod faults;
 mod holds;
+mod journal;
 mod lifecycle;
+mod rounds;
 mod triggers;
+mod writers;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::alarms::errors_of;
 use crate::lifecycle::{capped_shop, standby_shop};
-use crate::shop::{Function, Shop, errors_event, event};
+use crate::shop::{Function, POLICY, Shop, TWO_ROUTERS, errors_event, event};
 
 /// A moment: what went before, and the invocation that is disturbed.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ impl Scenario {
         let mut shop = match self {
             Self::PartialSpill => capped_shop(),
             Self::Standby => standby_shop(),
-            _ => Shop::open(),
+            _ => Shop::of(&TWO_ROUTERS, POLICY),
         };
         let mut function = shop.start().await;
         let failed = errors_event("cart-v1");

@@ -1,12 +1,9 @@
 //! A spec as it is stored: the very JSON that the caller sent, once it is known to be valid.
 
-use std::fmt::Write as _;
-
 use mesh::name::{MeshName, ResourcePath};
 use mesh::spec::{Spec, VirtualServiceProvider};
 use mesh::validate;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 use crate::error::ApiError;
 
@@ -16,15 +13,7 @@ pub struct ValidSpec {
     value: Value,
     spec: Spec,
     references: Vec<ResourcePath>,
-    fingerprint: Fingerprint,
-}
-
-/// The same for the same JSON, whatever the order of its members.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fingerprint {
-    pub(super) digest: [u8; 32],
-    /// How much text it stands for.
-    pub(super) bytes: usize,
+    bytes: usize,
 }
 
 impl ValidSpec {
@@ -42,8 +31,8 @@ impl ValidSpec {
             spec = read(&value)?;
         }
         let references = references(path.mesh(), &spec);
-        let fingerprint = Fingerprint::of(&value);
-        Ok(Self { value, spec, references, fingerprint })
+        let bytes = value.to_string().len();
+        Ok(Self { value, spec, references, bytes })
     }
 
     /// The JSON to echo.
@@ -60,20 +49,14 @@ impl ValidSpec {
     }
 
     /// The spec as it was read.
-    pub(super) const fn spec(&self) -> &Spec {
+    #[must_use]
+    pub const fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    pub(super) const fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
-    }
-}
-
-impl Fingerprint {
-    fn of(value: &Value) -> Self {
-        let mut text = String::new();
-        write_canonical(value, &mut text);
-        Self { digest: Sha256::digest(&text).into(), bytes: text.len() }
+    /// The length of its JSON.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 
@@ -135,33 +118,5 @@ fn references(mesh: &MeshName, spec: &Spec) -> Vec<ResourcePath> {
             .map(|service| ResourcePath::VirtualService(mesh.clone(), service))
             .into_iter()
             .collect(),
-    }
-}
-
-fn write_canonical(value: &Value, text: &mut String) {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by_key(|(name, _)| *name);
-            text.push('{');
-            for (name, member) in members {
-                // Writing to a string can't fail.
-                let _ = write!(text, "{name:?}:");
-                write_canonical(member, text);
-                text.push(',');
-            }
-            text.push('}');
-        }
-        Value::Array(items) => {
-            text.push('[');
-            for item in items {
-                write_canonical(item, text);
-                text.push(',');
-            }
-            text.push(']');
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            let _ = write!(text, "{value}");
-        }
     }
 }

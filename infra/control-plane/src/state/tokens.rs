@@ -1,15 +1,13 @@
 //! Client tokens: a request that is repeated gets the answer that it got the first time.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use mesh::resource::Tag;
 use uuid::Uuid;
 
-use super::request::Action;
+use super::request::{Action, Write};
 use super::resource::Resource;
-use super::spec::Fingerprint;
 
 /// How many answers are remembered. A client repeats a request within seconds or minutes, so that even a busy server
 /// remembers for long enough; without a bound, every write ever made would stay in memory.
@@ -47,44 +45,6 @@ pub struct TokenError {
     given: String,
 }
 
-/// What tells one request on a resource from another. The condition is part of the request.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Asked {
-    action: Asking,
-    if_version: Option<u64>,
-}
-
-/// An action, with the digest of its spec in place of the spec.
-#[derive(Debug, Clone, PartialEq)]
-enum Asking {
-    Create(Fingerprint, Vec<Tag>),
-    Update(Option<Fingerprint>),
-    Delete,
-    Tag(Vec<Tag>),
-    Untag(BTreeSet<String>),
-}
-
-impl Asked {
-    pub(super) fn of(action: &Action, if_version: Option<u64>) -> Self {
-        let action = match action {
-            Action::Create { spec, tags } => Asking::Create(spec.fingerprint(), tags.clone()),
-            Action::Update { spec } => Asking::Update(spec.as_ref().map(|spec| spec.fingerprint())),
-            Action::Delete => Asking::Delete,
-            Action::Tag(tags) => Asking::Tag(tags.clone()),
-            Action::Untag(keys) => Asking::Untag(keys.clone()),
-        };
-        Self { action, if_version }
-    }
-
-    /// How much request text it stands for. Tags and keys have bounds of their own, so only specs count.
-    const fn bytes(&self) -> usize {
-        match &self.action {
-            Asking::Create(spec, _) | Asking::Update(Some(spec)) => spec.bytes,
-            Asking::Update(None) | Asking::Delete | Asking::Tag(_) | Asking::Untag(_) => 0,
-        }
-    }
-}
-
 /// The answers that are remembered, the oldest forgotten first. They belong to a resource by its uid: one created anew
 /// under the same name knows nothing of the tokens of the one before.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -96,10 +56,20 @@ pub(super) struct Tokens {
 
 type Key = (Uuid, ClientToken);
 
+/// The request is kept whole: its spec is the one that the answer holds as well.
 #[derive(Debug, Clone, PartialEq)]
 struct Remembered {
-    request: Asked,
+    action: Action,
+    if_version: Option<u64>,
     answer: Arc<Resource>,
+}
+
+impl Remembered {
+    /// What it weighs in the bound on all that is remembered.
+    fn bytes(&self) -> usize {
+        let tags = self.answer.tags.iter().map(|(key, value)| key.len().saturating_add(value.len()));
+        tags.fold(self.answer.spec.bytes(), usize::saturating_add)
+    }
 }
 
 /// What is known of a token.
@@ -119,25 +89,29 @@ impl Tokens {
         self.answers.len()
     }
 
-    pub(super) fn recall(&self, uid: Uuid, token: &ClientToken, request: &Asked) -> Recall {
+    /// What is known of a write's token, on the resource with this uid.
+    pub(super) fn recall(&self, uid: Uuid, token: &ClientToken, write: &Write) -> Recall {
         match self.answers.get(&(uid, token.clone())) {
             None => Recall::New,
-            Some(known) if known.request == *request => Recall::Same(Arc::clone(&known.answer)),
+            Some(known) if known.action == write.action && known.if_version == write.if_version => {
+                Recall::Same(Arc::clone(&known.answer))
+            }
             Some(_) => Recall::Different,
         }
     }
 
-    pub(super) fn remember(&mut self, token: ClientToken, request: Asked, answer: Arc<Resource>) {
-        let key = (answer.uid, token);
-        self.bytes = self.bytes.saturating_add(request.bytes());
-        self.answers.insert(key.clone(), Remembered { request, answer });
+    pub(super) fn remember(&mut self, token: &ClientToken, write: &Write, answer: Arc<Resource>) {
+        let key = (answer.uid, token.clone());
+        let remembered = Remembered { action: write.action.clone(), if_version: write.if_version, answer };
+        self.bytes = self.bytes.saturating_add(remembered.bytes());
+        self.answers.insert(key.clone(), remembered);
         self.order.push_back(key);
         while self.order.len() > REMEMBERED || self.bytes > REMEMBERED_BYTES {
             let Some(oldest) = self.order.pop_front() else {
                 break;
             };
             if let Some(forgotten) = self.answers.remove(&oldest) {
-                self.bytes = self.bytes.saturating_sub(forgotten.request.bytes());
+                self.bytes = self.bytes.saturating_sub(forgotten.bytes());
             }
         }
     }

@@ -9,7 +9,7 @@ use mesh::resource::{Tag, Tags, TooManyTags};
 
 use super::request::{Action, Answer, Change, Operation, Write};
 use super::resource::{Resource, Stamp};
-use super::tokens::{Asked, Recall};
+use super::tokens::Recall;
 use super::{Collection, State};
 use crate::error::{ApiError, Relation};
 use crate::quotas::Quota;
@@ -74,7 +74,7 @@ impl State {
         let (Some(token), Some(current)) = (&write.token, self.find(&write.path)) else {
             return Ok(None);
         };
-        match self.tokens.recall(current.uid, token, &Asked::of(&write.action, write.if_version)) {
+        match self.tokens.recall(current.uid, token, write) {
             Recall::New => Ok(None),
             Recall::Same(answer) => Ok(Some(answer)),
             Recall::Different => Err(ApiError::TokenReused {
@@ -140,8 +140,7 @@ impl State {
             .or_default()
             .insert(resource.path.name().to_owned(), Arc::clone(&resource));
         if let Some(token) = &write.token {
-            let request = Asked::of(&write.action, write.if_version);
-            self.tokens.remember(token.clone(), request, Arc::clone(&resource));
+            self.tokens.remember(token, write, Arc::clone(&resource));
         }
         Written::new(resource, operation)
     }

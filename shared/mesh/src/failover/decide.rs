@@ -8,7 +8,7 @@ use super::facts::{Facts, RouteFacts};
 use super::health::Health;
 use super::phases::{Knows, Transitions, transitions};
 use super::reason::{ActReason, HarmFact, HoldReason, KeepReason, Return, Subject};
-use super::record::{Intent, RouteRecord};
+use super::record::{Intent, Phase, RouteRecord};
 use super::scene::{Ledger, Scene};
 use super::standing::{Standing, Unclear, standing};
 use crate::name::{RouteId, VirtualNodeName};
@@ -25,8 +25,6 @@ pub struct Decision {
     /// The route's record as it should be stored; for a plan, as it should be stored before the write. Unset where
     /// the state table has it already.
     pub record: Option<RouteRecord>,
-    /// What should become of the restore tag even though no weights are written.
-    pub clear_tag: bool,
     /// Whether something of the subject fails right now.
     pub failing: bool,
 }
@@ -119,7 +117,6 @@ fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> D
                 subject: Subject::Route(route.id.clone()),
                 verdict: Verdict::Hold(reason),
                 record: None,
-                clear_tag: false,
                 failing: carries_failing,
             };
         }
@@ -143,7 +140,7 @@ fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> D
         }),
         Verdict::Keep(_) | Verdict::Hold(_) => standing.changed.then(|| standing.record.clone()),
     };
-    Decision { subject: Subject::Route(route.id.clone()), verdict, record, clear_tag: standing.clear_tag, failing }
+    Decision { subject: Subject::Route(route.id.clone()), verdict, record, failing }
 }
 
 /// The checks, in the order in which they count.
@@ -172,6 +169,9 @@ fn verdict(route: &RouteFacts, standing: &Standing, next: Transitions, scene: &S
         }
     }
     if !next.steps.is_empty() {
+        if let Some(settling) = settling(standing, &next, scene) {
+            return Verdict::Hold(settling);
+        }
         return go_on(route, standing, &next, scene, ledger);
     }
     if let Some(wait) = next.waits.into_iter().next() {
@@ -187,6 +187,18 @@ fn verdict(route: &RouteFacts, standing: &Standing, next: Transitions, scene: &S
     }
 }
 
+/// Another node was drained a moment ago: its traffic has just gone to the others, and they are watched for a step's
+/// time before anything else is moved.
+fn settling(standing: &Standing, next: &Transitions, scene: &Scene<'_>) -> Option<HoldReason> {
+    let others = standing.record.shift.phases.iter().filter(|(node, _)| !next.steps.contains_key(*node));
+    let drained = others.filter_map(|(node, phase)| match phase {
+        Phase::Drained { since } => Some((node, *since + scene.failover.failback.step_every.get())),
+        Phase::Returning { .. } => None,
+    });
+    let (node, until) = drained.max_by_key(|(_, until)| *until)?;
+    (scene.now < until).then(|| HoldReason::Settling { drained: node.clone(), until })
+}
+
 /// A node that was coming back fails again: what it got back is taken away at once, whatever else is the matter.
 fn back_down(
     route: &RouteFacts,
@@ -199,7 +211,9 @@ fn back_down(
     let mut draft = Draft::of(route, standing);
     draft.drain(&failing, scene);
     let alarms = scene.alarms_of(&failing);
-    match draft.spread(route, scene, ledger, Trust::Carriers) {
+    let known_ready = draft.spread(route, scene, ledger, Trust::KnownReady);
+    // Those that carried all of it a moment ago can carry it again, even if their alarms have no data this minute.
+    match known_ready.or_else(|_| draft.spread(route, scene, ledger, Trust::Carriers)) {
         Ok(spread) => draft.plan(route, &spread, ActReason::BackDown { failing, alarms }, Cost::Free, scene, ledger),
         Err(hold) => Verdict::Hold(hold),
     }

@@ -212,8 +212,14 @@ impl Draft {
         if cost == Cost::OneShift && ledger.budget_used >= cap {
             return Verdict::Hold(HoldReason::BudgetSpent { used: ledger.budget_used, cap });
         }
-        let then =
-            RouteRecord { split: to.clone(), shift: self.shift, drains: self.drains, intent: None, ..self.record };
+        let then = RouteRecord {
+            split: to.clone(),
+            shift: self.shift,
+            drains: self.drains,
+            intent: None,
+            stale_tag: false,
+            ..self.record
+        };
         Verdict::Act(Box::new(Plan {
             id: plan_id(route, &to),
             route: route.id.clone(),

@@ -43,6 +43,13 @@ pub enum HoldReason {
         /// When it has been watched long enough.
         until: Timestamp,
     },
+    /// Another node of the route was drained a moment ago, and the others are watched under its load first.
+    Settling {
+        /// The node that was drained.
+        drained: VirtualNodeName,
+        /// Until when.
+        until: Timestamp,
+    },
     /// The step's time is over, but the node's request alarms have had no data: silence is not health.
     Unproven {
         /// Which node.
@@ -271,6 +278,7 @@ impl HoldReason {
         match self {
             Self::InsideDwell { .. }
             | Self::InsideStep { .. }
+            | Self::Settling { .. }
             | Self::Unproven { .. }
             | Self::StaleRead { .. }
             | Self::DependencyFailing { .. }
@@ -314,6 +322,9 @@ impl fmt::Display for HoldReason {
             }
             Self::InsideStep { node, step, until } => {
                 write!(f, "{node} is watched at step {step} until {until}")
+            }
+            Self::Settling { drained, until } => {
+                write!(f, "{drained} was drained a moment ago; nothing is given back until {until}")
             }
             Self::Unproven { node, seen, needed, .. } => {
                 write!(f, "{node} has had {seen} of {needed} data points since its last step: silence is not health")

@@ -33,6 +33,8 @@ pub struct RouteRecord {
     pub drains: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
     /// How many restore points the route has had.
     pub epoch: u64,
+    /// The restore tag may still be on the route although nothing is shifted any more.
+    pub stale_tag: bool,
     /// What people were last told.
     pub told: Option<Told>,
 }
@@ -50,6 +52,7 @@ impl RouteRecord {
             edit: None,
             drains: BTreeMap::new(),
             epoch: 0,
+            stale_tag: false,
             told: None,
         }
     }

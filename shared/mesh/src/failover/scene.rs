@@ -71,7 +71,6 @@ impl<'a> Scene<'a> {
                     subject: Subject::Node(node.clone()),
                     verdict: Verdict::Hold(reason),
                     record: None,
-                    clear_tag: false,
                     failing: true,
                 }
             })

@@ -71,7 +71,10 @@ pub(super) fn spread(
     open -= fill(&mut after, &others, &before, open);
 
     let parked = park(&mut after, &shares(current), open);
-    Ok(Spread { split: base.with_weights(&rounded(base, &after, &parked))?, unplaced: whole_percent_up(open) })
+    Ok(Spread {
+        split: base.with_weights(&rounded(base, &after, receivers, &parked))?,
+        unplaced: whole_percent_up(open),
+    })
 }
 
 /// Leaves `amount` on the nodes that carry more now than they should, in proportion to how much more; tells which.
@@ -151,17 +154,26 @@ pub(super) fn points(split: &WeightSplit, node: &VirtualNodeName) -> u16 {
 }
 
 /// Whole weights, one for each target of `base`, that sum to 100: every part rounded down, and what is missing given
-/// to the largest remainders, the first of the spec first, and last to those that only keep what nobody could take. A
-/// target without any part stays at 0.
-fn rounded(base: &WeightSplit, after: &BTreeMap<&VirtualNodeName, u64>, parked: &[&VirtualNodeName]) -> Vec<u8> {
+/// to the largest remainders, the first of the spec first: to parts that would vanish, then to those that may take more before the others, and last to
+/// those that only keep what nobody could take. A target without any part stays at 0.
+fn rounded(
+    base: &WeightSplit,
+    after: &BTreeMap<&VirtualNodeName, u64>,
+    receivers: &[Receiver],
+    parked: &[&VirtualNodeName],
+) -> Vec<u8> {
     let parts: Vec<u64> = entries(base, after);
     let mut weights: Vec<u8> = parts.iter().map(|part| u8::try_from(part / PERCENT).unwrap_or(100)).collect();
     let sum: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
     let mut missing = 100_u64.saturating_sub(sum);
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|index| {
-        let last = base.targets().get(*index).is_some_and(|target| parked.contains(&&target.virtual_node));
-        (last, std::cmp::Reverse(parts.get(*index).map_or(0, |part| part % PERCENT)))
+        let node = base.targets().get(*index).map(|target| &target.virtual_node);
+        let takes = node.is_some_and(|node| receivers.iter().any(|receiver| receiver.node == *node));
+        let keeps = node.is_some_and(|node| parked.contains(&node));
+        // A part of less than one percent must not vanish: a node that is tried with nothing proves nothing.
+        let vanishes = weights.get(*index) == Some(&0);
+        (keeps, !vanishes, !takes, std::cmp::Reverse(parts.get(*index).map_or(0, |part| part % PERCENT)))
     });
     for index in order {
         if missing == 0 {

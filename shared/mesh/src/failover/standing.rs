@@ -18,8 +18,6 @@ pub(super) struct Standing {
     pub(super) changed: bool,
     /// Whether a budget was spent already on a write that never happened.
     pub(super) paid: bool,
-    /// Whether the route tag may have to go: nothing is shifted any more.
-    pub(super) clear_tag: bool,
 }
 
 /// Why nothing can be said of where a route stands.
@@ -75,32 +73,37 @@ fn first_seen(route: &RouteFacts, now: Timestamp) -> Standing {
         }
     }
     // A tag that restores nothing would, if it stayed, undo what somebody declares later.
-    let clear_tag = route.restore_tag.is_some() && record.shift.restore.is_none();
-    Standing { record, changed: true, paid: false, clear_tag }
+    record.stale_tag = route.restore_tag.is_some() && record.shift.restore.is_none();
+    Standing { record, changed: true, paid: false }
 }
 
 /// Takes up what was begun, or finds that somebody else has written.
 fn settle(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Timestamp) -> Standing {
     let mut record = known.clone();
     let intent = record.intent.take();
+    let begun = intent.as_ref().is_some_and(|intent| intent.then.restore.is_some());
+    let shifted = record.shift.restore.is_some();
     match intent {
         // The write was made, and its end was never recorded.
         Some(intent) if route.split == intent.to => {
-            let clear_tag = intent.then.restore.is_none();
+            record.stale_tag |= intent.then.restore.is_none();
             record.split = intent.to;
             record.shift = intent.then;
             record.drains = intent.drains;
-            Standing { record, changed: true, paid: false, clear_tag }
+            Standing { record, changed: true, paid: false }
         }
-        // It never was; the budget was spent on it all the same.
-        Some(_) if route.split == known.split => Standing { record, changed: false, paid: true, clear_tag: false },
-        None if route.split == known.split => Standing { record, changed: false, paid: false, clear_tag: false },
+        // It never was; the budget was spent on it all the same, and its tag may have been set.
+        Some(_) if route.split == known.split => {
+            record.stale_tag |= begun && !shifted;
+            Standing { record, changed: true, paid: true }
+        }
+        None if route.split == known.split => Standing { record, changed: false, paid: false },
         Some(_) | None => {
-            let clear_tag = record.shift.restore.is_some();
+            record.stale_tag |= begun || shifted;
             record.shift = Shift::default();
             record.edit = Some(Edit { seen: now, until: now + policy.hold_for.get() });
             record.split = route.split.clone();
-            Standing { record, changed: true, paid: false, clear_tag }
+            Standing { record, changed: true, paid: false }
         }
     }
 }
@@ -149,6 +152,8 @@ mod tests {
         assert_eq!((written.record, written.paid), (done, false));
         let unwritten = standing(&route(&[("v1", 50), ("v2", 50)], memory), &policy(), at(1)).unwrap();
         begun.intent = None;
+        // Its tag may have been set.
+        begun.stale_tag = true;
         assert_eq!((unwritten.record, unwritten.paid), (begun, true));
     }
 
@@ -162,7 +167,7 @@ mod tests {
         let edited = seen(shifted(), false, at(10));
         assert_eq!(edited.record.edit, Some(Edit { seen: at(10), until: at(10 + 4 * 3600) }));
         assert_eq!(edited.record.shift, Shift::default());
-        assert!(edited.clear_tag);
+        assert!(edited.record.stale_tag);
         let later = seen(edited.record.clone(), false, at(3600));
         assert_eq!(later.record.edit, edited.record.edit);
         assert_eq!(seen(edited.record.clone(), true, at(20)).record.edit, None);
@@ -193,9 +198,9 @@ mod tests {
     #[test]
     fn a_tag_that_restores_nothing_goes() {
         let mut unshifted = route(&[("v1", 50), ("v2", 50)], Memory::None);
-        assert!(!standing(&unshifted, &policy(), at(0)).unwrap().clear_tag);
+        assert!(!standing(&unshifted, &policy(), at(0)).unwrap().record.stale_tag);
         unshifted.restore_tag = Some(RestoreTag::of(shifted().shift.restore.as_ref().unwrap()).to_string());
-        assert!(standing(&unshifted, &policy(), at(0)).unwrap().clear_tag);
+        assert!(standing(&unshifted, &policy(), at(0)).unwrap().record.stale_tag);
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! Two processes at once, a person in between, and a server that compares no versions.
+
+use jiff::SignedDuration;
+use ports::memory::{Call, Fault, Gate};
+use serde_json::Value;
+
+use crate::crashes::assert_same;
+use crate::scenarios::{ALL, Moment, Scenario};
+use crate::shop::{Answer, Function, Shop, errors_event};
+
+/// Lets `function` handle the event, and when it stands before the call that `applies`, does something else first.
+async fn in_the_gap(
+    shop: &Shop,
+    function: &Function,
+    event: &Value,
+    applies: impl Fn(&Call) -> bool + Send + 'static,
+    meanwhile: impl Future<Output = ()>,
+) -> Answer {
+    let gate = Gate::default();
+    shop.ports.faults.once(applies, Fault::Waits(gate.clone()));
+    let other = async {
+        gate.reached().await;
+        meanwhile.await;
+        gate.open();
+    };
+    tokio::join!(function.answer(event), other).0
+}
+
+/// How many calls the moment of a scenario makes.
+async fn calls(scenario: Scenario) -> usize {
+    let Moment { shop, function, event } = scenario.begin().await;
+    function.answer(&event).await.unwrap();
+    shop.ports.faults.calls().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_processes_in_every_interleaving_of_one_gap_do_the_work_once() {
+    for scenario in ALL {
+        let Moment { shop, function, event } = scenario.begin().await;
+        function.answer(&event).await.unwrap();
+        function.minutes(scenario.minutes()).await;
+        let undisturbed = shop.world();
+        for gap in 0..calls(scenario).await {
+            let Moment { shop, function, event } = scenario.begin().await;
+            let meanwhile = async {
+                let other = shop.start().await;
+                // What meets the other's lease or write may come again; the wakes below make up for it.
+                let _ = other.answer(&event).await;
+            };
+            let _ = in_the_gap(&shop, &function, &event, move |call| call.number == gap, meanwhile).await;
+            function.minutes(scenario.minutes()).await;
+            let mut world = shop.world();
+            scenario.forgive(&mut world, &undisturbed);
+            assert_same(&world, &undisturbed, &format!("{scenario:?}, gap before call {gap}"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_persons_edit_in_any_gap_is_never_written_over() {
+    for scenario in
+        [Scenario::FailOver, Scenario::FailOverByWake, Scenario::BackDown, Scenario::Step, Scenario::Restore]
+    {
+        for gap in 0..calls(scenario).await {
+            let Moment { shop, function, event } = scenario.begin().await;
+            let edit = async { shop.edits("cart", &[61, 39]) };
+            in_the_gap(&shop, &function, &event, move |call| call.number == gap, edit).await.unwrap();
+            assert_eq!(shop.weights("cart"), [61, 39], "{scenario:?}, edit before call {gap}");
+            function.minutes(5).await;
+            assert_eq!(shop.weights("cart"), [61, 39], "{scenario:?}, edit before call {gap}, later");
+            assert_eq!(shop.restore_tag("cart"), None, "{scenario:?}, edit before call {gap}");
+            assert!(shop.spent() <= 1, "{scenario:?}, edit before call {gap}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_of_something_else_in_any_gap_is_kept_and_the_shift_is_made() {
+    for gap in 0..calls(Scenario::FailOver).await {
+        let Moment { shop, function, event } = Scenario::FailOver.begin().await;
+        let touch = async { shop.edits("cart", &[7, 3]) };
+        in_the_gap(&shop, &function, &event, move |call| call.number == gap, touch).await.unwrap();
+        if shop.weights("cart") != [7, 3] {
+            assert_eq!((shop.weights("cart"), shop.spent()), (vec![0, 100], 1), "edit before call {gap}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_compares_no_versions_leads_to_a_page() {
+    let Moment { shop, function, event } = Scenario::FailOver.begin().await;
+    shop.ports.mesh.ignore_versions();
+    let edit = async { shop.edits("cart", &[61, 39]) };
+    let answer = in_the_gap(&shop, &function, &event, |call| call.name == "update route", edit).await.unwrap();
+    let decision = crate::shop::decision(&answer, "cart");
+    assert_eq!(decision["outcome"]["outcome"], "Overwrote");
+    assert_eq!((shop.metric("Overwrote"), shop.pages().len()), (1, 1));
+    assert!(shop.pages()[0].body.contains("Overwrote"), "{}", shop.pages()[0].body);
+    // What was overwritten can't be known any more; the shift stands, and is brought back as usual.
+    shop.recovers("cart-v1");
+    function.minutes(20).await;
+    assert_eq!((shop.weights("cart"), shop.pages().len()), (vec![7, 3], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_sleeps_past_its_lease_changes_nothing_any_more() {
+    for call in ["update route", "finish"] {
+        let Moment { shop, function, event } = Scenario::FailOver.begin().await;
+        let meanwhile = async {
+            // The lease runs out, another process does the work, and the alarm goes off.
+            shop.ports.clock.advance(SignedDuration::from_secs(60));
+            let other = shop.start().await;
+            other.wake().await.unwrap();
+            shop.recovers("cart-v1");
+            other.minutes(7).await;
+            assert_ne!(shop.weights("cart"), [0, 100]);
+        };
+        let _ = in_the_gap(&shop, &function, &event, move |given| given.name == call, meanwhile).await;
+        assert_ne!(shop.weights("cart"), [0, 100], "{call}");
+        function.minutes(15).await;
+        assert_eq!((shop.weights("cart"), shop.spent()), (vec![7, 3], 1), "{call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_meets_a_lease_writes_nothing() {
+    let Moment { shop, function, event } = Scenario::FailOver.begin().await;
+    let meanwhile = async {
+        let other = shop.start().await;
+        let held = other.decision(&errors_event("cart-v1"), "cart").await;
+        assert_eq!(held["outcome"]["outcome"], "Refused");
+        assert_eq!(held["outcome"]["refusal"], "lease-held");
+        assert_eq!(shop.writes(), 0);
+    };
+    in_the_gap(&shop, &function, &event, |call| call.name == "update route", meanwhile).await.unwrap();
+    assert_eq!((shop.writes(), shop.spent()), (1, 1));
+}
