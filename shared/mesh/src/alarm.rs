@@ -300,7 +300,7 @@ mod tests {
             ("AT_LEAST(50%, NOT ALARM, (a, \"2\"))", vec!["a", "2"]),
             ("TRUE AND NOT FALSE", vec![]),
         ] {
-            let names: Vec<_> = rule_children(rule).unwrap().iter().map(|name| name.to_string()).collect();
+            let names: Vec<_> = rule_children(rule).unwrap().iter().map(ToString::to_string).collect();
             assert_eq!(names, expected, "{rule}");
         }
     }

@@ -1,6 +1,6 @@
 //! The in-memory ports fail as they are told, once and at the right side of the effect.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

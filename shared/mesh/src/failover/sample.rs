@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::facts::{Facts, Memory, RouteFacts};
+use super::facts::{Memory, RouteFacts};
 use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
 use crate::name::{MeshName, RouteId, RouteName, VirtualNodeName, VirtualRouterName};
 use crate::policy::Policy;
@@ -79,25 +79,8 @@ pub(crate) fn composite(name: &str, state: AlarmState, rule: &str) -> Alarm {
 
 /// A policy with this content of `failover`, in one line or several.
 pub(crate) fn policy(failover: &str) -> Policy {
-    let indented = failover.lines().map(|line| format!("  {line}\n")).collect::<String>();
+    let indented: String = failover.lines().flat_map(|line| ["  ", line, "\n"]).collect();
     let text =
         if failover.is_empty() { "version: 1\n".to_owned() } else { format!("version: 1\nfailover:\n{indented}") };
     Policy::read(&text).unwrap()
-}
-
-/// A mesh with these routes, whose targets all exist.
-pub(crate) fn facts(routes: Vec<RouteFacts>, alarms: Vec<Alarm>) -> Facts {
-    let nodes =
-        routes.iter().flat_map(|route| route.split.targets()).map(|target| target.virtual_node.clone()).collect();
-    Facts {
-        mesh: MeshName::parse("shop").unwrap(),
-        alarms,
-        alarm_tags: BTreeMap::new(),
-        routes,
-        nodes,
-        calls: BTreeMap::new(),
-        provides: BTreeMap::new(),
-        kill_switch: None,
-        budget_used: 0,
-    }
 }

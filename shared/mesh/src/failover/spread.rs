@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn shares_go_where_they_should() {
-        let cases: &[(&[(&str, u8)], &[&str], &[&str], &[u8])] = &[
+        type Case<'a> = (&'a [(&'a str, u8)], &'a [&'a str], &'a [&'a str], &'a [u8]);
+        let cases: &[Case<'_>] = &[
             // before, failing, receivers, after
             (&[("v1", 50), ("v2", 50)], &["v2"], &["v1"], &[100, 0]),
             (&[("v1", 90), ("v2", 10)], &["v1"], &["v2"], &[0, 100]),

@@ -96,7 +96,7 @@ impl World {
         if self.policy.starts_with("version") {
             return Policy::read(&self.policy).unwrap();
         }
-        let lines: String = self.policy.lines().map(|line| format!("  {line}\n")).collect();
+        let lines: String = self.policy.lines().flat_map(|line| ["  ", line, "\n"]).collect();
         let text = if lines.is_empty() { String::new() } else { format!("failover:\n{lines}") };
         Policy::read(&format!("version: 1\n{text}")).unwrap()
     }

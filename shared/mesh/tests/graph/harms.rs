@@ -23,7 +23,6 @@ fn found(before: &str, after: &str) -> Vec<Harm> {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table, a row a case")]
 fn only_harms_that_the_change_creates_are_found() {
     let table: [(&str, &str, &str, &[&str]); 25] = [
         ("nothing changes", "plain:75 plain2:25", "plain:75 plain2:25", &[]),

@@ -4,7 +4,6 @@ use super::samples::mesh;
 
 /// Two routes `a` and `b` of a router, and which of them gets nothing.
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table, a row a case")]
 fn a_route_is_shadowed_by_the_same_or_a_broader_match_before_it() {
     let header = |value: &str| format!(r#"{{"prefix":"/","headers":[{{"name":"X-Beta"{value}}}]}}"#);
     let (present, exact, lower) =

@@ -9,7 +9,6 @@ use super::samples::{check, client_tls, gateway_route, http_route, node, port, t
 
 /// Accepted by AWS, in the words of its own and Terraform's acceptance tests, some against its documentation.
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table, a row a rule")]
 fn what_aws_accepted_is_accepted() {
     let table = [
         ("a mesh without anything", Mesh, json!({})),

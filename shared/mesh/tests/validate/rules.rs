@@ -6,7 +6,6 @@ use serde_json::json;
 use super::samples::{check, gateway_route, http_route, node, port, refused, target};
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a table, a row a rule")]
 fn rules_between_members_are_kept() {
     let two = json!([{"portMapping": port(80, "http")}, {"portMapping": port(80, "http2")}]);
     let service = |name: &str| json!({"target": {"virtualService": {"virtualServiceName": name}}});
