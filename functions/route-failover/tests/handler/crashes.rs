@@ -100,13 +100,13 @@ async fn every_scenario_ends_where_it_should() {
                 (&[0, 100], 1)
             }
             Scenario::PartialSpill => (&[20, 80], 1),
-            Scenario::Standby => (&[0, 30, 70], 1),
+            Scenario::Standby => (&[0, 20, 80], 1),
             Scenario::Probe => (&[5, 95], 1),
-            Scenario::Step | Scenario::Restore => (&[7, 3], 1),
+            Scenario::Step | Scenario::Restore => (&[8, 2], 1),
             Scenario::EditSeen => (&[50, 50], 1),
             Scenario::Release => (&[100, 0], 2),
             Scenario::LostTable => (&[0, 100], 0),
-            Scenario::Hold => (&[7, 3], 0),
+            Scenario::Hold => (&[8, 2], 0),
         };
         assert_eq!((weights.as_slice(), &world["budget spent"]), (expected, &Value::from(spent)), "{scenario:?}");
         assert_eq!(record["intent"], Value::Null, "{scenario:?}");

@@ -88,7 +88,7 @@ async fn a_tag_that_cannot_be_written_never_blocks() {
         assert_eq!(shop.weights("cart"), [0, 100]);
         shop.recovers("cart-v1");
         function.minutes(20).await;
-        assert_eq!(shop.weights("cart"), [7, 3]);
+        assert_eq!(shop.weights("cart"), [8, 2]);
     }
 }
 

@@ -144,8 +144,8 @@ async fn an_edit_of_anything_but_targets_and_weights_is_kept_and_does_not_hold()
     shop.ports.mesh.edit(&route("cart"), serde_json::from_value(edited.clone()).unwrap());
     shop.recovers("cart-v1");
     function.unchecked_minutes(20).await;
-    edited["http2Route"]["action"]["weightedTargets"][0]["weight"] = json!(7);
-    edited["http2Route"]["action"]["weightedTargets"][1]["weight"] = json!(3);
+    edited["http2Route"]["action"]["weightedTargets"][0]["weight"] = json!(BEFORE[0]);
+    edited["http2Route"]["action"]["weightedTargets"][1]["weight"] = json!(BEFORE[1]);
     assert_eq!(shop.spec("cart"), edited);
 }
 

@@ -110,7 +110,7 @@ async fn a_large_observation_goes_to_the_reports_store() {
     for number in 0..400 {
         let name = RouteName::parse(&format!("r{number}")).unwrap();
         let id = RouteId { route: name, ..route("cart") };
-        shop.put(&ResourcePath::Route(id), &spec("cart", &[7, 3]));
+        shop.put(&ResourcePath::Route(id), &spec("cart", &[8, 2]));
     }
     shop.fails("payments-v1");
     shop.start().await.answer(&errors_event("payments-v1")).await.unwrap();

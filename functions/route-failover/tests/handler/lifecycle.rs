@@ -18,7 +18,7 @@ async fn every_kind_of_route_fails_over_and_comes_back_with_nothing_changed_but_
         shop.fails(&failing);
         function.answer(&errors_event(&failing)).await.unwrap();
         assert_eq!(shop.spec(router), spec(router, &[0, 100]));
-        assert!(shop.restore_tag(router).is_some_and(|tag| tag.ends_with(".7-3")), "{router}");
+        assert!(shop.restore_tag(router).is_some_and(|tag| tag.ends_with(".8-2")), "{router}");
 
         shop.wait(3);
         shop.recovers(&failing);
@@ -30,8 +30,8 @@ async fn every_kind_of_route_fails_over_and_comes_back_with_nothing_changed_but_
                 seen.push(shop.weights(router));
             }
         }
-        // Drained, probe, a quarter and a half of its 70 points, the integers before.
-        assert_eq!(seen, [vec![0, 100], vec![5, 95], vec![18, 82], vec![35, 65], BEFORE.to_vec()], "{router}");
+        // Drained, probe, a quarter and a half of its 80 points, the integers before.
+        assert_eq!(seen, [vec![0, 100], vec![5, 95], vec![20, 80], vec![40, 60], BEFORE.to_vec()], "{router}");
         assert_eq!(shop.spec(router), before);
         assert_eq!(shop.restore_tag(router), None);
         assert_eq!(shop.writes(), 5);
@@ -63,9 +63,9 @@ async fn fail_back_waits_for_the_dwell_and_for_each_step() {
 async fn the_restore_tag_is_there_before_the_weights_and_goes_after_them() {
     let shop = Shop::open();
     let function = shop.start().await;
-    shop.fails("cart-v2");
-    function.answer(&errors_event("cart-v2")).await.unwrap();
-    shop.recovers("cart-v2");
+    shop.fails("cart-v1");
+    function.answer(&errors_event("cart-v1")).await.unwrap();
+    shop.recovers("cart-v1");
     function.minutes(20).await;
     let order: Vec<&str> = shop
         .ports
@@ -156,10 +156,10 @@ async fn a_standby_that_is_vouched_for_takes_everything_and_gives_it_back() {
     let function = shop.start().await;
     shop.fails("cart-v1");
     function.answer(&errors_event("cart-v1")).await.unwrap();
-    assert_eq!(shop.weights("cart"), [0, 30, 70]);
+    assert_eq!(shop.weights("cart"), [0, 20, 80]);
     shop.recovers("cart-v1");
     function.minutes(20).await;
-    assert_eq!(shop.weights("cart"), [7, 3, 0]);
+    assert_eq!(shop.weights("cart"), [8, 2, 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +233,7 @@ pub(crate) fn standby_shop() -> Shop {
     let shop = Shop::of(&TWO_ROUTERS, &policy);
     shop.add_node("cart-v3", "http2");
     shop.ports.alarms.remove(&errors_of("cart-v3"));
-    shop.edits("cart", &[7, 3, 0]);
+    shop.edits("cart", &[8, 2, 0]);
     shop
 }
 

@@ -102,9 +102,9 @@ impl Scenario {
                 event("tick-rule")
             }
             Self::Step => returning(&shop, &function, &[5, 95]).await,
-            Self::Restore => returning(&shop, &function, &[35, 65]).await,
+            Self::Restore => returning(&shop, &function, &[40, 60]).await,
             Self::BackDown => {
-                returning(&shop, &function, &[18, 82]).await;
+                returning(&shop, &function, &[20, 80]).await;
                 shop.fails("cart-v1");
                 failed
             }
@@ -177,7 +177,10 @@ async fn shift(shop: &Shop, function: &Function) {
 async fn returning(shop: &Shop, function: &Function, weights: &[u8]) -> Value {
     shift(shop, function).await;
     shop.recovers("cart-v1");
-    while shop.weights("cart") != weights {
+    for _ in 0..30 {
+        if shop.weights("cart") == weights {
+            break;
+        }
         function.minutes(1).await;
     }
     function.minutes(1).await;

@@ -25,7 +25,7 @@ pub(crate) const ROUTERS: [&str; 4] = ["recommendations", "cart", "payments", "l
 pub(crate) const TWO_ROUTERS: [&str; 2] = ["recommendations", "cart"];
 
 /// Uneven and not summing to 100, so that a restore that writes percentages instead of the integers shows.
-pub(crate) const BEFORE: [u8; 2] = [7, 3];
+pub(crate) const BEFORE: [u8; 2] = [8, 2];
 
 pub(crate) const POLICY: &str = "version: 1\nmodes: {default: enforce}\n";
 
