@@ -1,0 +1,1 @@
+//! The ADS stream as a state machine.

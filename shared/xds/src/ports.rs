@@ -1,0 +1,102 @@
+//! Loopback ports for proxies that share a machine and can't have traffic redirected to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use mesh::graph::Mesh;
+use mesh::name::{MeshName, VirtualNodeName, VirtualServiceName};
+use mesh::spec::Port;
+
+use crate::proxy::Proxy;
+
+/// What a port is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PortUse {
+    /// Where a proxy takes the traffic of one of its listeners.
+    Ingress {
+        /// The mesh.
+        mesh: MeshName,
+        /// The proxy.
+        proxy: Proxy,
+        /// The listener's port in the mesh.
+        port: Port,
+    },
+    /// Where a virtual node's application listens for what its proxy lets in.
+    Application {
+        /// The mesh.
+        mesh: MeshName,
+        /// The node.
+        node: VirtualNodeName,
+        /// The listener's port in the mesh.
+        port: Port,
+    },
+    /// Where a virtual node's application reaches a backend.
+    Egress {
+        /// The mesh.
+        mesh: MeshName,
+        /// The node.
+        node: VirtualNodeName,
+        /// The backend.
+        service: VirtualServiceName,
+        /// The port that the backend has in the mesh.
+        port: Port,
+    },
+    /// Where a virtual gateway hands requests to its own egress side.
+    Loop {
+        /// The mesh.
+        mesh: MeshName,
+        /// The gateway's listener port.
+        port: Port,
+        /// The gateway.
+        proxy: Proxy,
+    },
+}
+
+/// A stable key, for keeping an assignment.
+impl fmt::Display for PortUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let proxy = |proxy: &Proxy| match proxy {
+            Proxy::Node(name) => format!("virtualNode/{name}"),
+            Proxy::Gateway(name) => format!("virtualGateway/{name}"),
+        };
+        match self {
+            Self::Ingress { mesh, proxy: who, port } => write!(f, "ingress mesh/{mesh}/{} {port}", proxy(who)),
+            Self::Application { mesh, node, port } => write!(f, "application mesh/{mesh}/virtualNode/{node} {port}"),
+            Self::Egress { mesh, node, service, port } => {
+                write!(f, "egress mesh/{mesh}/virtualNode/{node} {port} {service}")
+            }
+            Self::Loop { mesh, proxy: who, port } => write!(f, "loop mesh/{mesh}/{} {port}", proxy(who)),
+        }
+    }
+}
+
+/// Which port is for what. Assigned once and kept: a port that moves under a running client cuts it off.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PortBook {
+    ports: BTreeMap<PortUse, u16>,
+}
+
+impl PortBook {
+    /// Notes an assignment.
+    pub fn assign(&mut self, to: PortUse, port: u16) {
+        self.ports.insert(to, port);
+    }
+
+    /// The port for a use, if one is assigned.
+    #[must_use]
+    pub fn port(&self, of: &PortUse) -> Option<u16> {
+        self.ports.get(of).copied()
+    }
+
+    /// All assignments.
+    pub fn iter(&self) -> impl Iterator<Item = (&PortUse, u16)> {
+        self.ports.iter().map(|(of, port)| (of, *port))
+    }
+}
+
+/// Every port that a mesh's proxies need.
+#[must_use]
+pub fn uses(mesh: &Mesh) -> BTreeSet<PortUse> {
+    let _ = mesh;
+    BTreeSet::new()
+}

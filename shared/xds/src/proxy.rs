@@ -1,0 +1,131 @@
+//! Who an Envoy says it is.
+
+use std::fmt;
+use std::str::FromStr;
+
+use mesh::name::{AccountId, Arn, MeshName, ResourcePath, VirtualGatewayName, VirtualNodeName};
+
+/// What an Envoy stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Proxy {
+    /// A virtual node: one of its application's sidecars.
+    Node(VirtualNodeName),
+    /// A virtual gateway.
+    Gateway(VirtualGatewayName),
+}
+
+/// An Envoy's node id, read. App Mesh's images send a full ARN or its short form `mesh/<mesh>/virtualNode/<node>`; the
+/// Kubernetes controller adds `@<account>` to the mesh's name for a mesh of another account.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProxyId {
+    /// The mesh.
+    pub mesh: MeshName,
+    /// Its owner, where the id names one.
+    pub owner: Option<AccountId>,
+    /// What the Envoy stands for in it.
+    pub proxy: Proxy,
+}
+
+impl ProxyId {
+    /// The proxy's resource.
+    #[must_use]
+    pub fn path(&self) -> ResourcePath {
+        match &self.proxy {
+            Proxy::Node(name) => ResourcePath::VirtualNode(self.mesh.clone(), name.clone()),
+            Proxy::Gateway(name) => ResourcePath::VirtualGateway(self.mesh.clone(), name.clone()),
+        }
+    }
+
+    fn of(path: ResourcePath, owner: Option<AccountId>, id: &str) -> Result<Self, ProxyError> {
+        match path {
+            ResourcePath::VirtualNode(mesh, name) => Ok(Self { mesh, owner, proxy: Proxy::Node(name) }),
+            ResourcePath::VirtualGateway(mesh, name) => Ok(Self { mesh, owner, proxy: Proxy::Gateway(name) }),
+            ResourcePath::Mesh(_)
+            | ResourcePath::VirtualService(..)
+            | ResourcePath::VirtualRouter(..)
+            | ResourcePath::Route(_)
+            | ResourcePath::GatewayRoute(..) => Err(ProxyError { id: id.to_owned() }),
+        }
+    }
+}
+
+impl FromStr for ProxyId {
+    type Err = ProxyError;
+
+    fn from_str(id: &str) -> Result<Self, ProxyError> {
+        let unknown = || ProxyError { id: id.to_owned() };
+        if id.starts_with("arn:") {
+            let arn = Arn::parse(id).map_err(|_| unknown())?;
+            return Self::of(arn.path().clone(), Some(arn.account().clone()), id);
+        }
+        let mut parts = id.splitn(3, '/');
+        let (Some("mesh"), Some(mesh), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(unknown());
+        };
+        let (mesh, owner) = match mesh.rsplit_once('@') {
+            Some((mesh, owner)) => (mesh, Some(AccountId::parse(owner).map_err(|_| unknown())?)),
+            None => (mesh, None),
+        };
+        let path = ResourcePath::parse(&format!("mesh/{mesh}/{rest}")).map_err(|_| unknown())?;
+        Self::of(path, owner, id)
+    }
+}
+
+/// The short form, with the owner where one is known.
+impl fmt::Display for ProxyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mesh/{}", self.mesh)?;
+        if let Some(owner) = &self.owner {
+            write!(f, "@{owner}")?;
+        }
+        match &self.proxy {
+            Proxy::Node(name) => write!(f, "/virtualNode/{name}"),
+            Proxy::Gateway(name) => write!(f, "/virtualGateway/{name}"),
+        }
+    }
+}
+
+/// A node id that names no virtual node or gateway.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "node id {id:?} names no virtual node or virtual gateway: use mesh/<mesh>/virtualNode/<name>, mesh/<mesh>/virtualGateway/<name>, or the ARN"
+)]
+pub struct ProxyError {
+    id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_and_an_owner_are_read() {
+        for (id, shown) in [
+            ("mesh/shop/virtualNode/cart-v1", "mesh/shop/virtualNode/cart-v1"),
+            ("mesh/shop/virtualGateway/web", "mesh/shop/virtualGateway/web"),
+            ("mesh/shop@123456789012/virtualNode/cart-v1", "mesh/shop@123456789012/virtualNode/cart-v1"),
+            (
+                "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/cart-v1",
+                "mesh/shop@123456789012/virtualNode/cart-v1",
+            ),
+        ] {
+            assert_eq!(id.parse::<ProxyId>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_names_no_proxy_is_refused() {
+        for id in [
+            "",
+            "cart-v1",
+            "mesh/shop",
+            "mesh/shop/virtualRouter/r",
+            "mesh/shop/virtualNode/",
+            "mesh/shop@12/virtualNode/a",
+            "mesh/shop/virtualNode/a/b",
+            "arn:aws:acm:eu-west-1:123456789012:certificate/1",
+        ] {
+            assert!(id.parse::<ProxyId>().is_err(), "{id}");
+        }
+    }
+}

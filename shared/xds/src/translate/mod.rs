@@ -1,0 +1,90 @@
+//! One proxy's share of a mesh, as Envoy resources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use mesh::graph::Mesh;
+use mesh::name::ResourcePath;
+
+use crate::ports::PortBook;
+use crate::proxy::Proxy;
+use crate::secret::SecretRef;
+
+/// What a translation depends on beside the mesh.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// How traffic reaches the proxies.
+    pub listeners: Listeners<'a>,
+    /// Where secrets that the mesh calls by name (`sds.secretName`) come from.
+    pub sds: SdsSource<'a>,
+    /// The instances of Cloud Map services, by namespace and service name.
+    pub instances: &'a BTreeMap<(String, String), Vec<Instance>>,
+}
+
+/// How traffic reaches the proxies.
+#[derive(Debug, Clone, Copy)]
+pub enum Listeners<'a> {
+    /// Redirected to 15000 and 15001, as App Mesh's images have it.
+    Interception,
+    /// On a loopback port each, without redirection: all proxies and applications are on one machine.
+    Explicit(&'a PortBook),
+}
+
+/// Where secrets that the mesh calls by name come from.
+#[derive(Debug, Clone, Copy)]
+pub enum SdsSource<'a> {
+    /// From the socket beside the proxy, cluster `static_cluster_sds_unix_socket`.
+    Socket,
+    /// Those named are sent over ADS; any other comes from the socket.
+    Ads(&'a BTreeSet<String>),
+}
+
+/// An instance of a Cloud Map service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instance {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its port, where it has one of its own.
+    pub port: Option<u16>,
+    /// Its attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What became of one proxy's share of a mesh.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Translation {
+    /// The listeners by name.
+    pub listeners: BTreeMap<String, Listener>,
+    /// The route configurations by name.
+    pub routes: BTreeMap<String, RouteConfiguration>,
+    /// The clusters by name.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// The endpoints of the clusters that get them over ADS, by cluster name.
+    pub endpoints: BTreeMap<String, ClusterLoadAssignment>,
+    /// The secrets that those name.
+    pub secrets: BTreeSet<SecretRef>,
+    /// What could not be translated as it stands.
+    pub findings: Vec<Finding>,
+}
+
+/// Something in the mesh that is not sent as it stands, since Envoy would refuse it or it has no meaning there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// A stable id, such as `unsupported-regex`.
+    pub id: &'static str,
+    /// Where it is.
+    pub resource: ResourcePath,
+    /// What it is, what is done instead, and how to mend it.
+    pub message: String,
+}
+
+/// Translates one proxy's share of a mesh. A proxy whose resource is not in the mesh gets nothing.
+#[must_use]
+pub fn translate(mesh: &Mesh, proxy: &Proxy, surroundings: Surroundings<'_>) -> Translation {
+    let _ = (mesh, proxy, surroundings);
+    Translation::default()
+}
