@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 
 use clap::Parser;
 use control_plane::state::Region;
+use control_plane::xds::{Listen, ListenerMode, XdsSettings};
 use control_plane::{QuotaSetting, Quotas, Settings};
 use mesh::name::AccountId;
 
 /// The App Mesh API on one machine.
 ///
-/// Prints `api http://HOST:PORT` once it listens, logs to standard error (`MESHWARDEN_LOG` sets the filter), and ends on
+/// Prints `api http://HOST:PORT` and a line `xds ADDR` for each place where Envoys are served once it listens, logs to standard error (`MESHWARDEN_LOG` sets the filter), and ends on
 /// SIGTERM or SIGINT when the requests under way are answered.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -26,12 +27,20 @@ pub(crate) struct Args {
     /// A service quota other than the AWS default, such as `meshes-per-account=50`. Can be repeated.
     #[arg(long = "quota", value_name = "NAME=N")]
     quotas: Vec<QuotaSetting>,
+    /// Where Envoys are served: an address, port 0 for a free one, or `unix:PATH`. Can be repeated.
+    #[arg(long, value_name = "ADDR")]
+    xds: Vec<Listen>,
+    /// How traffic reaches the proxies: `interception`, as App Mesh's images expect it, or `explicit:FIRST-LAST`, a
+    /// loopback port of that range for each use.
+    #[arg(long, value_name = "MODE", default_value = "interception")]
+    listeners: ListenerMode,
 }
 
 impl Args {
     pub(crate) fn settings(self) -> Settings {
         let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
-        Settings { api: self.api, quotas, ..Settings::new(self.account, self.region) }
+        let xds = XdsSettings { listen: self.xds, listeners: self.listeners, ..XdsSettings::default() };
+        Settings { api: self.api, quotas, xds, ..Settings::new(self.account, self.region) }
     }
 }
 

@@ -22,6 +22,7 @@ mod server;
 mod settings;
 pub mod state;
 mod store;
+pub mod xds;
 
 pub use error::{ApiError, ErrorType, Relation};
 pub use quotas::{Quota, QuotaSetting, QuotaSettingError, Quotas};

@@ -32,6 +32,9 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let server = Server::bind(settings).await?;
     writeln!(io::stdout(), "api {}", server.endpoint())?;
+    for place in server.xds() {
+        writeln!(io::stdout(), "xds {place}")?;
+    }
     let stop = async move {
         tokio::select! {
             _ = terminated.recv() => {}

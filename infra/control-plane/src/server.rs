@@ -1,6 +1,6 @@
 //! Listening, serving, and stopping without cutting anybody off.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture as _};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use crate::http::{self, Api};
 use crate::settings::Settings;
 use crate::state::Realm;
 use crate::store::Store;
+use crate::xds::{Ads, ListenError};
 
 /// How long requests that are under way at the end may take. They take milliseconds; what is left after this is a
 /// client that does not finish sending.
@@ -24,6 +25,7 @@ pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     api: Arc<Api>,
+    ads: Ads,
 }
 
 impl Server {
@@ -38,7 +40,9 @@ impl Server {
         let addr = listener.local_addr().map_err(taken)?;
         let realm = Realm::new(settings.account, settings.region);
         let store = Arc::new(Store::new(settings.quotas));
-        Ok(Self { listener, addr, api: Arc::new(Api { realm, store }) })
+        let ads = Ads::bind(settings.xds, realm.account().clone(), &store).await?;
+        let api = Api { realm, store, proxies: Arc::clone(&ads.shared) };
+        Ok(Self { listener, addr, api: Arc::new(api), ads })
     }
 
     /// Where it listens.
@@ -53,6 +57,12 @@ impl Server {
         format!("http://{}", self.addr)
     }
 
+    /// Where Envoys are served: each as the command line has it, `127.0.0.1:41235` or `unix:/run/xds.sock`.
+    #[must_use]
+    pub fn xds(&self) -> Vec<String> {
+        self.ads.places()
+    }
+
     /// The state that it serves, for reading it or following its changes in this process.
     #[must_use]
     pub fn store(&self) -> Arc<Store> {
@@ -62,11 +72,16 @@ impl Server {
     /// Answers until the future given is ready, then lets the requests that are under way finish.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let (stop, mut stopping) = watch::channel(false);
+        let mut ads_stopping = stopping.clone();
+        let ads = self.ads.serve(async move {
+            let _ = ads_stopping.wait_for(|stopping| *stopping).await;
+        });
         let signal = async move {
             shutdown.await;
             stop.send_replace(true);
         };
-        let serving = axum::serve(self.listener, http::router(self.api)).with_graceful_shutdown(signal);
+        let api = axum::serve(self.listener, http::router(self.api)).with_graceful_shutdown(signal);
+        let serving = async { tokio::try_join!(api.into_future(), async { ads.await.map_err(io::Error::other) }) };
         let overtime = async move {
             // An error means that `signal` is gone, and then `serving` is about to end by itself.
             if stopping.wait_for(|stopping| *stopping).await.is_err() {
@@ -75,7 +90,7 @@ impl Server {
             tokio::time::sleep(GRACE).await;
         };
         tokio::select! {
-            served = serving => served,
+            served = serving => served.map(|_| ()),
             () = overtime => {
                 tracing::warn!(?GRACE, "stopped with requests still under way");
                 Ok(())
@@ -95,6 +110,9 @@ pub enum BindError {
         /// The address asked for.
         addr: SocketAddr,
     },
+    /// No Envoy can be served.
+    #[error(transparent)]
+    Xds(#[from] ListenError),
     /// The system refuses the address.
     #[error("listen on {addr}")]
     Address {

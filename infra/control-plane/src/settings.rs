@@ -6,6 +6,7 @@ use mesh::name::AccountId;
 
 use crate::quotas::Quotas;
 use crate::state::Region;
+use crate::xds::XdsSettings;
 
 /// The settings of one server.
 #[derive(Debug, Clone)]
@@ -18,12 +19,20 @@ pub struct Settings {
     pub region: Region,
     /// The limits.
     pub quotas: Quotas,
+    /// The ADS server.
+    pub xds: XdsSettings,
 }
 
 impl Settings {
     /// A free loopback port and the documented quotas.
     #[must_use]
     pub fn new(account: AccountId, region: Region) -> Self {
-        Self { api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), account, region, quotas: Quotas::default() }
+        Self {
+            api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            account,
+            region,
+            quotas: Quotas::default(),
+            xds: XdsSettings::default(),
+        }
     }
 }

@@ -50,4 +50,10 @@ impl Store {
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
     }
+
+    /// A look at everything at one moment. Changes are told under the same lock, so whoever subscribes or empties a
+    /// receiver inside has all changes up to what it sees there, and none after.
+    pub fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+        at(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
 }

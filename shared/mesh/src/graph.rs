@@ -119,6 +119,44 @@ impl Mesh {
         self.insert(resource.path(), resource.into_spec())
     }
 
+    /// Takes a resource out, if it is there. What refers to it stays, and then refers to nothing.
+    pub fn remove(&mut self, path: &ResourcePath) {
+        if *path.mesh() != self.name {
+            return;
+        }
+        match path {
+            ResourcePath::Mesh(_) => self.spec = None,
+            ResourcePath::VirtualNode(_, name) => {
+                self.nodes.remove(name);
+            }
+            ResourcePath::VirtualService(_, name) => {
+                self.services.remove(name);
+            }
+            ResourcePath::VirtualRouter(_, name) => {
+                if let Some(router) = self.routers.get_mut(name) {
+                    router.spec = None;
+                }
+            }
+            ResourcePath::VirtualGateway(_, name) => {
+                if let Some(gateway) = self.gateways.get_mut(name) {
+                    gateway.spec = None;
+                }
+            }
+            ResourcePath::Route(id) => {
+                if let Some(router) = self.routers.get_mut(&id.router) {
+                    router.routes.remove(&id.route);
+                }
+            }
+            ResourcePath::GatewayRoute(_, gateway, name) => {
+                if let Some(gateway) = self.gateways.get_mut(gateway) {
+                    gateway.routes.remove(name);
+                }
+            }
+        }
+        self.routers.retain(|_, router| router.spec.is_some() || !router.routes.is_empty());
+        self.gateways.retain(|_, gateway| gateway.spec.is_some() || !gateway.routes.is_empty());
+    }
+
     /// The route of an id.
     #[must_use]
     pub fn route(&self, id: &RouteId) -> Option<&RouteSpec> {

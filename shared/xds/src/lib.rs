@@ -17,6 +17,7 @@ pub mod ports;
 mod proxy;
 mod resource;
 mod secret;
+mod secret_resource;
 mod snapshot;
 mod translate;
 

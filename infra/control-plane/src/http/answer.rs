@@ -65,7 +65,7 @@ pub(super) fn well() -> Response<HttpBody> {
     json_response(StatusCode::OK, json!({"status": "ok"}).to_string())
 }
 
-fn json_response(status: StatusCode, text: String) -> Response<HttpBody> {
+pub(super) fn json_response(status: StatusCode, text: String) -> Response<HttpBody> {
     let mut response = Response::new(HttpBody::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

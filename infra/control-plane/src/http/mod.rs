@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod percent;
+mod proxies;
 mod query;
 mod request;
 mod target;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::state::{Realm, Stamp};
 use crate::store::Store;
+use crate::xds::Shared;
 use request::Call;
 
 /// The version that a write is based on, in the request.
@@ -37,6 +39,7 @@ const REQUEST_ID: &str = "x-amzn-requestid";
 pub(crate) struct Api {
     pub(crate) realm: Realm,
     pub(crate) store: Arc<Store>,
+    pub(crate) proxies: Arc<Shared>,
 }
 
 /// All that is served. The operations are not routes of the router, which would match decoded paths.
@@ -44,6 +47,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(async || answer::well()))
         .route("/readyz", get(async || answer::well()))
+        .route("/proxies", get(proxies::all))
+        .route("/proxies/{*resource}", get(proxies::one))
         .method_not_allowed_fallback(handle)
         .fallback(handle)
         .with_state(api)

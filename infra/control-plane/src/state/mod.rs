@@ -56,6 +56,11 @@ impl State {
         self.collections.get(&Collection::of(path))?.get(path.name())
     }
 
+    /// Every resource.
+    pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.collections.values().flat_map(BTreeMap::values)
+    }
+
     fn existing(&self, path: &ResourcePath) -> Result<&Arc<Resource>, ApiError> {
         self.find(path).ok_or_else(|| ApiError::NotFound { path: path.clone() })
     }

@@ -1,0 +1,228 @@
+//! Pictures for the proxies that are connected, kept up to date.
+//!
+//! One task turns the [`World`]: it wakes at a change, a new proxy or a question, reads all that is new at once, and
+//! makes the pictures that can be concerned, off the threads that serve streams. The first change is taken at once;
+//! those that come while it is at work, or within [`PACE`], are one turn together, so that of a burst each proxy is
+//! sent the last state only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use xds::ports::PortUse;
+use xds::{Finding, ProxyId};
+
+use super::concern::Concern;
+use super::follow::{Follower, News};
+use super::picture::Served;
+use super::secrets::Secrets;
+use super::world::World;
+
+/// The least time from one turn to the next. Long enough that a hundred writes in a row are a few pushes and not a
+/// hundred; short against the 50 ms within which an update is to move traffic.
+const PACE: Duration = Duration::from_millis(5);
+
+/// Below this many pictures a second thread costs more than it saves.
+const ONE_THREAD: usize = 16;
+
+/// A question to the world.
+#[derive(Debug)]
+enum Ask {
+    /// A proxy has connected that none was served for.
+    Serve(ProxyId),
+    /// What there is to say about a proxy, connected or not.
+    Describe(ProxyId, oneshot::Sender<Option<Description>>),
+    /// Answered when everything that was written before is in the pictures.
+    Settle(oneshot::Sender<()>),
+}
+
+/// What a proxy that need not be connected would be served.
+#[derive(Debug)]
+pub(super) struct Description {
+    /// Its explicit ports.
+    pub(super) ports: Vec<(PortUse, u16)>,
+    /// What is not served as it stands.
+    pub(super) findings: Vec<Finding>,
+}
+
+type Places = Arc<Mutex<BTreeMap<ProxyId, watch::Sender<Served>>>>;
+
+/// The pictures. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Cache {
+    places: Places,
+    asks: mpsc::UnboundedSender<Ask>,
+}
+
+impl Cache {
+    /// Starts the turning, which ends with the last clone of what is returned.
+    pub(super) fn start(follower: Follower, world: World, secrets: &dyn Secrets) -> Self {
+        let places = Places::default();
+        let (asks, asked) = mpsc::unbounded_channel();
+        tokio::spawn(turn_on(follower, world, secrets.changes(), Arc::clone(&places), asked));
+        Self { places, asks }
+    }
+
+    /// What a proxy is to have, from now on. All streams of one proxy share it.
+    pub(super) fn serve(&self, id: &ProxyId) -> watch::Receiver<Served> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get(id) {
+            return place.subscribe();
+        }
+        let (place, served) = watch::channel(Served::default());
+        places.insert(id.clone(), place);
+        drop(places);
+        let _ = self.asks.send(Ask::Serve(id.clone()));
+        served
+    }
+
+    /// Tells about a proxy; `None` if its resource does not exist.
+    pub(super) async fn describe(&self, id: ProxyId) -> Option<Description> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(Ask::Describe(id, answer)).ok()?;
+        answered.await.ok()?
+    }
+
+    /// Waits until everything written before the call is in the pictures.
+    pub(super) async fn settle(&self) {
+        let (answer, answered) = oneshot::channel();
+        if self.asks.send(Ask::Settle(answer)).is_ok() {
+            let _ = answered.await;
+        }
+    }
+
+    /// The picture of a proxy that is connected.
+    pub(super) fn served(&self, id: &ProxyId) -> Option<Served> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.get(id).map(|place| place.borrow().clone())
+    }
+}
+
+async fn turn_on(
+    mut follower: Follower,
+    mut world: World,
+    mut secrets: watch::Receiver<u64>,
+    places: Places,
+    mut asked: mpsc::UnboundedReceiver<Ask>,
+) {
+    loop {
+        let (mut asks, mut secrets_moved) = (Vec::new(), false);
+        tokio::select! {
+            () = follower.changed() => {}
+            ask = asked.recv() => match ask {
+                Some(ask) => asks.push(ask),
+                None => return,
+            },
+            () = told(&mut secrets) => secrets_moved = true,
+        }
+        let began = Instant::now();
+        while let Ok(ask) = asked.try_recv() {
+            asks.push(ask);
+        }
+        secrets_moved |= secrets.has_changed().unwrap_or(false);
+        secrets.mark_unchanged();
+        let news = follower.catch_up();
+        let places = Arc::clone(&places);
+        let turned = tokio::task::spawn_blocking(move || {
+            turn(&mut world, news, secrets_moved, asks, &places);
+            world
+        });
+        world = match turned.await {
+            Ok(world) => world,
+            Err(error) => {
+                tracing::error!(%error, "no proxy is told of changes any more: restart the control plane");
+                return;
+            }
+        };
+        sleep_until(began + PACE).await;
+    }
+}
+
+/// Waits until a secret may be another; for ever when nobody keeps any.
+async fn told(secrets: &mut watch::Receiver<u64>) {
+    if secrets.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn turn(world: &mut World, news: News, secrets_moved: bool, asks: Vec<Ask>, places: &Places) {
+    let concerns = world.learn(news);
+    let (mut new, mut questions) = (BTreeSet::new(), Vec::new());
+    for ask in asks {
+        match ask {
+            Ask::Serve(id) => {
+                new.insert(id);
+            }
+            Ask::Describe(..) | Ask::Settle(_) => questions.push(ask),
+        }
+    }
+    let due = {
+        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|_, place| place.receiver_count() > 0);
+        let is_due = |id: &ProxyId, place: &watch::Sender<Served>| {
+            new.contains(id)
+                || concerns.get(&id.mesh).is_some_and(|concern: &Concern| concern.covers(&id.proxy))
+                || (secrets_moved && place.borrow().picture().is_some_and(|picture| !picture.secrets.is_empty()))
+        };
+        let due = places.iter().filter(|(id, place)| is_due(id, place));
+        due.map(|(id, place)| (id.clone(), place.clone())).collect::<Vec<_>>()
+    };
+    publish(world, &due);
+    for question in questions {
+        match question {
+            Ask::Describe(id, answer) => {
+                let _ = answer.send(describe(world, &id));
+            }
+            Ask::Settle(answer) => {
+                let _ = answer.send(());
+            }
+            Ask::Serve(_) => {}
+        }
+    }
+}
+
+fn publish(world: &World, due: &[(ProxyId, watch::Sender<Served>)]) {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let share = if due.len() < ONE_THREAD { due.len() } else { due.len().div_ceil(threads) };
+    thread::scope(|scope| {
+        let mut shares = due.chunks(share.max(1));
+        let own = shares.next().unwrap_or_default();
+        for others in shares {
+            scope.spawn(move || {
+                for (id, place) in others {
+                    show(world, id, place);
+                }
+            });
+        }
+        for (id, place) in own {
+            show(world, id, place);
+        }
+    });
+}
+
+fn show(world: &World, id: &ProxyId, place: &watch::Sender<Served>) {
+    let Some(served) = world.served(id) else {
+        return;
+    };
+    place.send_if_modified(|current| {
+        let same = match (&*current, &served) {
+            (Served::Ready(current), Served::Ready(served)) => current == served,
+            (Served::Missing(_), Served::Missing(_)) => true,
+            (Served::Unknown | Served::Missing(_) | Served::Ready(_), _) => false,
+        };
+        if !same {
+            *current = served;
+        }
+        !same
+    });
+}
+
+fn describe(world: &World, id: &ProxyId) -> Option<Description> {
+    let served = world.served(id)?;
+    let findings = served.picture()?.findings.clone();
+    let ports = world.ports().map(|ports| ports.of(&id.mesh, &id.proxy).map(|(to, port)| (to.clone(), port)).collect());
+    Some(Description { ports: ports.unwrap_or_default(), findings })
+}

@@ -1,0 +1,291 @@
+//! One ADS stream, from its first request to its end.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
+use futures::Stream;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tonic::{Status, Streaming};
+use xds::{ProxyId, ResourceType};
+
+use super::Shared;
+use super::peer::{Peer, admit, not_found};
+use super::picture::{Picture, Served};
+use super::protocol::Protocol;
+use super::roster::{Acknowledged, Entry, Introduction, Seat};
+
+/// How long a client may leave its stream without a first request. Envoy sends it at once; anything else only takes up
+/// room.
+const FIRST_REQUEST: Duration = Duration::from_secs(30);
+
+/// The most of a refusal that is kept and logged. Envoy's is a sentence a resource.
+const MOST_OF_A_MESSAGE: usize = 4096;
+
+/// The responses of a stream, made as the client takes them: a slow client is sent the latest state when it is ready
+/// for more, and nothing is queued for it meanwhile.
+pub(super) fn converse<P: Protocol>(
+    shared: Arc<Shared>,
+    peer: Peer,
+    requests: Streaming<P::Request>,
+) -> impl Stream<Item = Result<P::Response, Status>> + Send {
+    let stop = shared.stop.clone();
+    let opening = Phase::Opening(Box::new(Opening { shared, peer, requests, stop }));
+    futures::stream::unfold(opening, async |phase: Phase<P>| match phase {
+        Phase::Opening(opening) => match opening.first().await {
+            Ok(Some(mut conversation)) => {
+                let next = conversation.next().await?;
+                Some(step(next, conversation))
+            }
+            Ok(None) => None,
+            Err(status) => Some((Err(status), Phase::Ended)),
+        },
+        Phase::Talking(mut conversation) => {
+            let next = conversation.next().await?;
+            Some(step(next, *conversation))
+        }
+        Phase::Ended => None,
+    })
+}
+
+fn step<P: Protocol>(
+    next: Result<P::Response, Status>,
+    conversation: Conversation<P>,
+) -> (Result<P::Response, Status>, Phase<P>) {
+    match next {
+        Ok(response) => (Ok(response), Phase::Talking(Box::new(conversation))),
+        Err(status) => {
+            tracing::info!(proxy = %conversation.id, %status, "xds stream ended");
+            (Err(status), Phase::Ended)
+        }
+    }
+}
+
+enum Phase<P: Protocol> {
+    Opening(Box<Opening<P>>),
+    Talking(Box<Conversation<P>>),
+    Ended,
+}
+
+/// A stream that has not said who it is.
+struct Opening<P: Protocol> {
+    shared: Arc<Shared>,
+    peer: Peer,
+    requests: Streaming<P::Request>,
+    stop: watch::Receiver<bool>,
+}
+
+impl<P: Protocol> Opening<P> {
+    /// Takes the first request. `None` is an end that needs no reason.
+    async fn first(mut self) -> Result<Option<Conversation<P>>, Status> {
+        let request = tokio::select! {
+            biased;
+            () = stopped(&mut self.stop) => return Ok(None),
+            request = timeout(FIRST_REQUEST, self.requests.message()) => request,
+        };
+        let Some(request) = request.map_err(|_| Status::deadline_exceeded("no request came"))?? else {
+            return Ok(None);
+        };
+        let node = P::node(&request).ok_or_else(|| {
+            Status::invalid_argument("the first request has no node id: set node.id to mesh/<mesh>/virtualNode/<name>")
+        })?;
+        let id = admit(&self.peer, &node.id, &self.shared.account).inspect_err(|status| {
+            tracing::warn!(node = %shortened(&node.id), peer = %self.peer.place, %status, "xds stream refused");
+        })?;
+        self.begin(id, request).await
+    }
+
+    async fn begin(self, id: ProxyId, request: P::Request) -> Result<Option<Conversation<P>>, Status> {
+        let Self { shared, peer, requests, mut stop } = self;
+        let mut served = shared.cache.serve(&id);
+        tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return Ok(None),
+            known = served.wait_for(|served| !matches!(served, Served::Unknown)) => {
+                known.map_err(|_| ended())?;
+            }
+        }
+        let picture = picture(&served.borrow_and_update())?;
+        let machine = Arc::new(Machine(Mutex::new(P::begin())));
+        let introduction = introduce(id.clone(), peer, P::NAME, P::node(&request));
+        tracing::info!(proxy = %id, peer = %introduction.peer.place, protocol = P::NAME, agent = introduction.user_agent,
+            "xds stream");
+        let acknowledged: Arc<dyn Acknowledged> = Arc::<Machine<P>>::clone(&machine);
+        let entry = Entry { who: Arc::new(introduction), acknowledged };
+        let seat = shared.roster.enter(entry, shared.streams_per_proxy).ok_or_else(|| {
+            Status::resource_exhausted(format!("{id} has {} streams already", shared.streams_per_proxy))
+        })?;
+        let mut conversation = Conversation {
+            shared,
+            id,
+            requests,
+            stop,
+            served,
+            picture,
+            machine,
+            waiting: VecDeque::new(),
+            refused: BTreeMap::new(),
+            _seat: seat,
+        };
+        conversation.hear(&request)?;
+        Ok(Some(conversation))
+    }
+}
+
+/// A stream whose proxy is known.
+struct Conversation<P: Protocol> {
+    shared: Arc<Shared>,
+    id: ProxyId,
+    requests: Streaming<P::Request>,
+    stop: watch::Receiver<bool>,
+    served: watch::Receiver<Served>,
+    picture: Arc<Picture>,
+    machine: Arc<Machine<P>>,
+    waiting: VecDeque<P::Response>,
+    /// The version of each type that was refused last, so that each is logged once.
+    refused: BTreeMap<ResourceType, String>,
+    _seat: Seat,
+}
+
+impl<P: Protocol> Conversation<P> {
+    /// The next response, or why there is none any more. `None` is a graceful end.
+    async fn next(&mut self) -> Option<Result<P::Response, Status>> {
+        loop {
+            if let Some(response) = self.waiting.pop_front() {
+                self.shared.roster.counts.pushes.fetch_add(1, Ordering::Relaxed);
+                return Some(Ok(response));
+            }
+            let heard = tokio::select! {
+                biased;
+                () = stopped(&mut self.stop) => return None,
+                request = self.requests.message() => match request {
+                    Ok(Some(request)) => self.hear(&request),
+                    // The client is done; if it broke off, there is nobody to tell.
+                    Ok(None) => return None,
+                    Err(status) => Err(status),
+                },
+                changed = self.served.changed() => match changed {
+                    Ok(()) => self.look(),
+                    Err(_) => Err(ended()),
+                },
+            };
+            if let Err(status) = heard {
+                return Some(Err(status));
+            }
+        }
+    }
+
+    fn hear(&mut self, request: &P::Request) -> Result<(), Status> {
+        if let Some(node) = P::node(request)
+            && node.id.parse::<ProxyId>().ok().map(|id| ProxyId { owner: None, ..id }).as_ref() != Some(&self.id)
+        {
+            return Err(Status::invalid_argument(format!(
+                "the stream is {}'s, and a later request has the node id {:?}",
+                self.id,
+                shortened(&node.id)
+            )));
+        }
+        let responses = {
+            let mut machine = self.machine.lock();
+            machine.on_request(request, &self.picture.snapshot)
+        };
+        self.waiting.extend(responses);
+        if let Some(refusal) = P::refusal(request) {
+            self.shared.roster.counts.nacks.fetch_add(1, Ordering::Relaxed);
+            self.log_refusal(P::type_url(request), &refusal.message);
+        }
+        Ok(())
+    }
+
+    fn log_refusal(&mut self, type_url: &str, message: &str) {
+        let Some(kind) = ResourceType::of_url(type_url) else {
+            return;
+        };
+        let version = {
+            let machine = self.machine.lock();
+            let nack = machine.status().types.get(&kind).and_then(|status| status.nack.as_ref());
+            nack.map(|nack| nack.version.to_string()).unwrap_or_default()
+        };
+        if self.refused.get(&kind) != Some(&version) {
+            tracing::warn!(proxy = %self.id, ?kind, version, reason = shortened(message), "NACK: the proxy refused it and keeps what it has");
+            self.refused.insert(kind, version);
+        }
+    }
+
+    /// Takes up what the proxy is to have now.
+    fn look(&mut self) -> Result<(), Status> {
+        self.picture = picture(&self.served.borrow_and_update())?;
+        let responses = {
+            let mut machine = self.machine.lock();
+            machine.on_snapshot(&self.picture.snapshot)
+        };
+        self.waiting.extend(responses);
+        Ok(())
+    }
+}
+
+/// The state of a stream, also looked at by reports.
+#[derive(Debug)]
+struct Machine<P>(Mutex<P>);
+
+impl<P> Machine<P> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, P> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<P: Protocol> Acknowledged for Machine<P> {
+    fn status(&self) -> xds::ads::Status {
+        self.lock().status().clone()
+    }
+}
+
+/// A proxy whose resource is deleted is told the code that App Mesh documents for one that doesn't exist. Nothing is
+/// taken from it: it goes on with what it has, and comes back by itself in case the resource is created again. To send
+/// it an empty snapshot instead would cut off an application that may still have traffic.
+fn picture(served: &Served) -> Result<Arc<Picture>, Status> {
+    match served {
+        Served::Ready(picture) => Ok(Arc::clone(picture)),
+        Served::Missing(path) => Err(not_found(&path.to_string())),
+        Served::Unknown => Err(ended()),
+    }
+}
+
+fn ended() -> Status {
+    Status::unavailable("the control plane has no state to serve")
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone, which is a stop as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn introduce(id: ProxyId, peer: Peer, protocol: &'static str, node: Option<&Node>) -> Introduction {
+    let version = node.and_then(|node| match node.user_agent_version_type.as_ref()? {
+        UserAgentVersionType::UserAgentVersion(version) => Some(version.clone()),
+        UserAgentVersionType::UserAgentBuildVersion(build) => {
+            let version = build.version.as_ref()?;
+            Some(format!("{}.{}.{}", version.major_number, version.minor_number, version.patch))
+        }
+    });
+    let name = node.map(|node| node.user_agent_name.clone()).unwrap_or_default();
+    let user_agent = [name, version.unwrap_or_default()].join(" ").trim().to_owned();
+    Introduction {
+        id,
+        peer,
+        since: Timestamp::now(),
+        protocol,
+        cluster: node.map(|node| shortened(&node.cluster).to_owned()).unwrap_or_default(),
+        user_agent: shortened(&user_agent).to_owned(),
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    let end = (0..=MOST_OF_A_MESSAGE.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}

@@ -1,0 +1,103 @@
+//! The ADS server: each Envoy that connects is sent its share of the mesh, and every change of it.
+//!
+//! ```text
+//!   store ──▶ follow ──▶ world: meshes, ports ──▶ pictures, one a proxy ──▶ conversations ──▶ Envoys
+//!             (changes)  (whom does it concern)   (snapshot, findings)     (ADS, one a stream)
+//! ```
+//!
+//! - `follow` reads what is new, `world` keeps the meshes and translates, `cache` decides when and for whom.
+//! - `conversation` is one stream; what it says is decided by the state machine in the crate `xds`.
+//! - `listen` opens sockets and finds out who is at the other end; `peer` says who may be which proxy.
+//! - `roster` knows the open streams, `report` tells of them.
+
+mod cache;
+mod concern;
+mod conversation;
+mod follow;
+mod listen;
+mod peer;
+mod picture;
+mod ports;
+mod protocol;
+mod report;
+mod roster;
+mod secrets;
+mod service;
+mod settings;
+mod world;
+
+use std::sync::Arc;
+
+use mesh::name::AccountId;
+use tokio::sync::watch;
+
+use crate::store::Store;
+use cache::Cache;
+use follow::Follower;
+use listen::Listening;
+use ports::PortKeeper;
+use roster::Roster;
+use world::World;
+
+pub use listen::ListenError;
+pub use ports::{ListenerMode, ListenerModeError, PortTable, PortsInMemory};
+pub use secrets::{KnownSecret, NoSecrets, Secrets, ServedCertificate};
+pub use settings::{Listen, ListenParseError, XdsSettings};
+
+/// What every stream needs.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    account: AccountId,
+    streams_per_proxy: usize,
+    cache: Cache,
+    roster: Arc<Roster>,
+    stop: watch::Receiver<bool>,
+}
+
+/// The ADS server: listening, not yet answering.
+#[derive(Debug)]
+pub(crate) struct Ads {
+    pub(crate) shared: Arc<Shared>,
+    listening: Listening,
+    stop: watch::Sender<bool>,
+}
+
+impl Ads {
+    /// Takes the addresses and sockets of the settings, and begins to follow the store.
+    pub(crate) async fn bind(
+        settings: XdsSettings,
+        account: AccountId,
+        store: &Arc<Store>,
+    ) -> Result<Self, ListenError> {
+        let listening = Listening::bind(&settings).await?;
+        let ports = match settings.listeners {
+            ListenerMode::Interception => None,
+            ListenerMode::Explicit(range) => Some(PortKeeper::new(range, Box::new(PortsInMemory))),
+        };
+        let secrets = settings.secrets;
+        let world = World::new(Arc::clone(&secrets), ports);
+        let cache = Cache::start(Follower::new(Arc::clone(store)), world, secrets.as_ref());
+        let (stop, stopping) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            account,
+            streams_per_proxy: settings.streams_per_proxy,
+            cache,
+            roster: Arc::default(),
+            stop: stopping,
+        });
+        Ok(Self { shared, listening, stop })
+    }
+
+    /// Where it listens, as the setting that would open the same.
+    pub(crate) fn places(&self) -> Vec<String> {
+        self.listening.places()
+    }
+
+    /// Answers until the future given is ready, then ends every stream.
+    pub(crate) async fn serve(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), tonic::transport::Error> {
+        service::serve(self.shared, self.listening, self.stop, shutdown).await
+    }
+}

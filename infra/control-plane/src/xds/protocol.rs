@@ -1,0 +1,70 @@
+//! The two kinds of ADS stream, state of the world and delta, as one.
+
+use envoy_types::pb::envoy::config::core::v3::Node;
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
+};
+use envoy_types::pb::google::rpc::Status as Refusal;
+use xds::Snapshot;
+use xds::ads::{DeltaStream, SotwStream, Status};
+
+/// One side of a stream: what a request and a new snapshot are answered with.
+pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
+    /// As it is called in reports.
+    const NAME: &'static str;
+    /// What comes in.
+    type Request: Send + 'static;
+    /// What goes out.
+    type Response: Send + 'static;
+
+    fn begin() -> Self;
+    fn on_request(&mut self, request: &Self::Request, snapshot: &Snapshot) -> Vec<Self::Response>;
+    fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<Self::Response>;
+    fn status(&self) -> &Status;
+
+    fn node(request: &Self::Request) -> Option<&Node>;
+    /// The error of a NACK.
+    fn refusal(request: &Self::Request) -> Option<&Refusal>;
+    fn type_url(request: &Self::Request) -> &str;
+}
+
+macro_rules! protocol {
+    ($stream:ty, $name:literal, $request:ty, $response:ty) => {
+        impl Protocol for $stream {
+            const NAME: &'static str = $name;
+            type Request = $request;
+            type Response = $response;
+
+            fn begin() -> Self {
+                Self::new()
+            }
+
+            fn on_request(&mut self, request: &$request, snapshot: &Snapshot) -> Vec<$response> {
+                self.on_request(request, snapshot)
+            }
+
+            fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<$response> {
+                self.on_snapshot(snapshot)
+            }
+
+            fn status(&self) -> &Status {
+                self.status()
+            }
+
+            fn node(request: &$request) -> Option<&Node> {
+                request.node.as_ref().filter(|node| !node.id.is_empty())
+            }
+
+            fn refusal(request: &$request) -> Option<&Refusal> {
+                request.error_detail.as_ref()
+            }
+
+            fn type_url(request: &$request) -> &str {
+                &request.type_url
+            }
+        }
+    };
+}
+
+protocol!(SotwStream, "sotw", DiscoveryRequest, DiscoveryResponse);
+protocol!(DeltaStream, "delta", DeltaDiscoveryRequest, DeltaDiscoveryResponse);

@@ -1,0 +1,96 @@
+//! The streams that are open.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use xds::ProxyId;
+use xds::ads::Status;
+
+use super::peer::Peer;
+
+/// What a stream said of itself at its beginning.
+#[derive(Debug, Clone)]
+pub(super) struct Introduction {
+    pub(super) id: ProxyId,
+    pub(super) peer: Peer,
+    pub(super) since: Timestamp,
+    /// `sotw` or `delta`.
+    pub(super) protocol: &'static str,
+    /// The `cluster` of its node.
+    pub(super) cluster: String,
+    /// The client's name and version: `envoy 1.40.0`.
+    pub(super) user_agent: String,
+}
+
+/// Where to ask what a stream has acknowledged.
+pub(super) trait Acknowledged: fmt::Debug + Send + Sync {
+    fn status(&self) -> Status;
+}
+
+/// An open stream.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) who: Arc<Introduction>,
+    pub(super) acknowledged: Arc<dyn Acknowledged>,
+}
+
+/// All open streams, and what has happened on all there ever were.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    streams: Mutex<BTreeMap<(ProxyId, u64), Entry>>,
+    next: AtomicU64,
+    pub(super) counts: Counts,
+}
+
+/// What has happened since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Streams that were admitted.
+    pub(super) streams: AtomicU64,
+    /// Responses sent.
+    pub(super) pushes: AtomicU64,
+    /// Responses that a proxy refused.
+    pub(super) nacks: AtomicU64,
+}
+
+/// A stream's place in the roster, given up when dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    roster: Arc<Roster>,
+    key: (ProxyId, u64),
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.roster.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+    }
+}
+
+impl Roster {
+    /// Enters a stream, unless its proxy has `limit` already.
+    pub(super) fn enter(self: &Arc<Self>, entry: Entry, limit: usize) -> Option<Seat> {
+        let id = entry.who.id.clone();
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if streams.range((id.clone(), 0)..=(id.clone(), u64::MAX)).count() >= limit {
+            return None;
+        }
+        self.counts.streams.fetch_add(1, Ordering::Relaxed);
+        let key = (id, self.next.fetch_add(1, Ordering::Relaxed));
+        streams.insert(key.clone(), entry);
+        Some(Seat { roster: Arc::clone(self), key })
+    }
+
+    /// The open streams, by proxy.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The open streams of one proxy.
+    pub(super) fn entries_of(&self, id: &ProxyId) -> Vec<Entry> {
+        let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        streams.range((id.clone(), 0)..=(id.clone(), u64::MAX)).map(|(_, entry)| entry.clone()).collect()
+    }
+}

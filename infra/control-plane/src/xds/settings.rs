@@ -1,0 +1,75 @@
+//! What the ADS server is started with.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::ports::ListenerMode;
+use super::secrets::{NoSecrets, Secrets};
+
+/// The streams that a proxy's resource may have at a time: App Mesh's quota of Envoys a virtual node.
+const STREAMS_PER_PROXY: usize = 50;
+
+/// The settings of the ADS server.
+#[derive(Debug, Clone)]
+pub struct XdsSettings {
+    /// Where it listens. Nowhere: no Envoy is served.
+    pub listen: Vec<Listen>,
+    /// How traffic reaches the proxies.
+    pub listeners: ListenerMode,
+    /// Streams that one resource may have at a time.
+    pub streams_per_proxy: usize,
+    /// Where certificates come from.
+    pub secrets: Arc<dyn Secrets>,
+}
+
+impl Default for XdsSettings {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            listeners: ListenerMode::default(),
+            streams_per_proxy: STREAMS_PER_PROXY,
+            secrets: Arc::new(NoSecrets::default()),
+        }
+    }
+}
+
+/// A place to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// An address. Port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+impl FromStr for Listen {
+    type Err = ListenParseError;
+
+    fn from_str(text: &str) -> Result<Self, ListenParseError> {
+        let error = || ListenParseError(text.to_owned());
+        if let Some(path) = text.strip_prefix("unix:") {
+            // Also as a URI: unix:///run/xds.sock.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() { Err(error()) } else { Ok(Self::Unix(PathBuf::from(path))) };
+        }
+        let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        numeric.as_deref().unwrap_or(text).parse().map(Self::Tcp).map_err(|_| error())
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => addr.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What is no place to listen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither an address with a port, such as 127.0.0.1:18000, nor a socket, such as unix:/run/xds.sock")]
+pub struct ListenParseError(String);

@@ -1,0 +1,134 @@
+//! The meshes as the store has them, and a picture of them for each proxy that is connected.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use mesh::graph::Mesh;
+use mesh::name::{MeshName, ResourcePath};
+use xds::{Instance, Listeners, Proxy, ProxyId, SdsSource, Surroundings};
+
+use super::concern::{Concern, concerned};
+use super::follow::News;
+use super::picture::{Picture, Served, picture};
+use super::ports::PortKeeper;
+use super::secrets::Secrets;
+use crate::state::Resource;
+
+/// Everything that a translation needs. Not shared: whoever turns it has it alone.
+#[derive(Debug)]
+pub(super) struct World {
+    meshes: BTreeMap<MeshName, Mesh>,
+    ports: Option<PortKeeper>,
+    secrets: Arc<dyn Secrets>,
+    instances: BTreeMap<(String, String), Vec<Instance>>,
+}
+
+/// Whom the latest news concerns, by mesh. A mesh that is not in it concerns nobody.
+pub(super) type Concerns = BTreeMap<MeshName, Concern>;
+
+impl World {
+    pub(super) fn new(secrets: Arc<dyn Secrets>, ports: Option<PortKeeper>) -> Self {
+        Self { meshes: BTreeMap::new(), ports, secrets, instances: BTreeMap::new() }
+    }
+
+    /// Takes in the news.
+    pub(super) fn learn(&mut self, news: News) -> Concerns {
+        let everything = matches!(news, News::Everything(_));
+        let mut concerns = match news {
+            News::Everything(resources) => self.read_anew(&resources),
+            News::Changed(changes) => self.amend(changes),
+        };
+        self.settle_ports(&mut concerns, everything);
+        concerns
+    }
+
+    fn settle_ports(&mut self, concerns: &mut Concerns, everything: bool) {
+        if let Some(ports) = &mut self.ports {
+            for mesh in concerns.keys().cloned().collect::<Vec<_>>() {
+                let moved = ports.settle(&mesh, self.meshes.get(&mesh));
+                let also = self.meshes.get(&mesh).map(|mesh| concerned(mesh, &moved));
+                if let (Some(concern), Some(also)) = (concerns.get_mut(&mesh), also) {
+                    concern.widen(also);
+                }
+            }
+            if everything {
+                ports.sweep();
+            }
+        }
+    }
+
+    fn read_anew(&mut self, resources: &[Arc<Resource>]) -> Concerns {
+        let former = std::mem::take(&mut self.meshes);
+        for resource in resources {
+            self.put(&resource.path, resource);
+        }
+        self.meshes.keys().chain(former.keys()).map(|mesh| (mesh.clone(), Concern::All)).collect()
+    }
+
+    fn amend(&mut self, changes: BTreeMap<ResourcePath, Option<Arc<Resource>>>) -> Concerns {
+        let mut by_mesh: BTreeMap<MeshName, Vec<ResourcePath>> = BTreeMap::new();
+        for (path, resource) in changes {
+            match resource {
+                Some(resource) => self.put(&path, &resource),
+                None => self.take_out(&path),
+            }
+            by_mesh.entry(path.mesh().clone()).or_default().push(path);
+        }
+        let concern = |(name, paths): (MeshName, Vec<ResourcePath>)| {
+            let concern = self.meshes.get(&name).map_or(Concern::All, |mesh| concerned(mesh, &paths));
+            (name, concern)
+        };
+        by_mesh.into_iter().map(concern).collect()
+    }
+
+    fn put(&mut self, path: &ResourcePath, resource: &Resource) {
+        let name = path.mesh().clone();
+        let mesh = self.meshes.entry(name).or_insert_with_key(|name| Mesh::new(name.clone()));
+        if let Err(error) = mesh.insert(path.clone(), resource.spec.spec().clone()) {
+            tracing::error!(%error, "a stored resource is not what its path says");
+        }
+    }
+
+    fn take_out(&mut self, path: &ResourcePath) {
+        if let ResourcePath::Mesh(name) = path {
+            // The API deletes only what is empty.
+            self.meshes.remove(name);
+        } else if let Some(mesh) = self.meshes.get_mut(path.mesh()) {
+            mesh.remove(path);
+        }
+    }
+
+    /// What a proxy is to have now; `None` keeps what it has.
+    pub(super) fn served(&self, id: &ProxyId) -> Option<Served> {
+        match self.meshes.get(&id.mesh).filter(|mesh| has(mesh, &id.proxy)) {
+            None => Some(Served::Missing(id.path())),
+            Some(mesh) => self.picture(mesh, &id.proxy).map(|picture| Served::Ready(Arc::new(picture))),
+        }
+    }
+
+    fn picture(&self, mesh: &Mesh, proxy: &Proxy) -> Option<Picture> {
+        let none = BTreeSet::new();
+        let surroundings = Surroundings {
+            listeners: self.ports.as_ref().map_or(Listeners::Interception, |ports| Listeners::Explicit(ports.book())),
+            sds: SdsSource::Ads(&none),
+            instances: &self.instances,
+        };
+        let mut picture = picture(mesh, proxy, surroundings, self.secrets.as_ref())?;
+        if let Some(ports) = &self.ports {
+            picture.findings.extend(ports.findings(&mesh.name, proxy));
+        }
+        Some(picture)
+    }
+
+    /// The ports of a proxy, where it has explicit ones.
+    pub(super) const fn ports(&self) -> Option<&PortKeeper> {
+        self.ports.as_ref()
+    }
+}
+
+fn has(mesh: &Mesh, proxy: &Proxy) -> bool {
+    match proxy {
+        Proxy::Node(name) => mesh.nodes.contains_key(name),
+        Proxy::Gateway(name) => mesh.gateways.get(name).is_some_and(|gateway| gateway.spec.is_some()),
+    }
+}
