@@ -24,4 +24,4 @@ pub use proxy::{Proxy, ProxyError, ProxyId};
 pub use resource::{Resource, ResourceType, Version};
 pub use secret::{SecretMaterial, SecretRef};
 pub use snapshot::Snapshot;
-pub use translate::{Finding, Instance, Listeners, SdsSource, Surroundings, Translation, translate};
+pub use translate::{Finding, Instance, Listeners, SdsSource, Surroundings, Translation, finding, translate};

@@ -2,7 +2,14 @@
 
 use std::fmt;
 
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, Secret, TlsCertificate,
+};
 use zeroize::Zeroizing;
+
+use crate::resource::{Resource, ResourceType};
+use crate::translate::proto::{file, inline, watched};
 
 /// A secret that a listener or cluster takes over SDS, by where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +46,54 @@ impl SecretRef {
             Self::Bundle(name) => name.clone(),
         }
     }
+}
+
+impl SecretRef {
+    /// The secret as it is sent, where that takes no material: files are read by Envoy itself.
+    ///
+    /// They go as a secret that names them, and not in the listener: a listener with a file that can't be read is
+    /// refused whole, and one that was written is not read again. Envoy reads them again when something is moved into
+    /// their folder, so a renewed file has to be moved there.
+    #[must_use]
+    pub fn without_material(&self) -> Option<(ResourceType, String, Resource)> {
+        let kind = match self {
+            Self::Files { certificate_chain, private_key } => Type::TlsCertificate(TlsCertificate {
+                certificate_chain: Some(file(certificate_chain)),
+                private_key: Some(file(private_key)),
+                watched_directory: watched(certificate_chain),
+                ..TlsCertificate::default()
+            }),
+            Self::TrustFile(path) => Type::ValidationContext(CertificateValidationContext {
+                trusted_ca: Some(file(path)),
+                watched_directory: watched(path),
+                ..CertificateValidationContext::default()
+            }),
+            Self::AcmCertificate(_) | Self::AcmTrust(_) | Self::AcmIssuer(_) | Self::Bundle(_) => return None,
+        };
+        Some(encoded(self.name(), kind))
+    }
+
+    /// The secret as it is sent, of this material.
+    #[must_use]
+    pub fn with(&self, material: &SecretMaterial) -> (ResourceType, String, Resource) {
+        let kind = match material {
+            SecretMaterial::Certificate { chain, key } => Type::TlsCertificate(TlsCertificate {
+                certificate_chain: Some(inline(chain)),
+                private_key: Some(inline(key)),
+                ..TlsCertificate::default()
+            }),
+            SecretMaterial::Trust { roots } => Type::ValidationContext(CertificateValidationContext {
+                trusted_ca: Some(inline(roots)),
+                ..CertificateValidationContext::default()
+            }),
+        };
+        encoded(self.name(), kind)
+    }
+}
+
+fn encoded(name: String, kind: Type) -> (ResourceType, String, Resource) {
+    let resource = Resource::encode(&Secret { name: name.clone(), r#type: Some(kind) });
+    (ResourceType::Secret, name, resource)
 }
 
 /// What a secret holds.
