@@ -122,15 +122,12 @@ impl SotwStream {
             let status = self.status.of(kind);
             asked.settled = Some(given.version.clone());
             asked.refused = request.error_detail.is_some();
-            match &request.error_detail {
-                Some(error) => {
-                    status.nack = Some(Nack { version: given.version, message: error.message.clone() });
-                }
-                None => {
-                    status.nack = None;
-                    status.acknowledged = Some(given.version);
-                    status.resources = given.resources;
-                }
+            if let Some(error) = &request.error_detail {
+                status.nack = Some(Nack { version: given.version, message: error.message.clone() });
+            } else {
+                status.nack = None;
+                status.acknowledged = Some(given.version);
+                status.resources = given.resources;
             }
         } else if std::mem::take(&mut asked.awaited) {
             answer = true;
