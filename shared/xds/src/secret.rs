@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 use zeroize::Zeroizing;
 
-use crate::resource::{Resource, ResourceType};
+use crate::resource::Resource;
 use crate::translate::proto::{file, inline, watched};
 
 /// A secret that a listener or cluster takes over SDS, by where it comes from.
@@ -49,13 +49,12 @@ impl SecretRef {
 }
 
 impl SecretRef {
-    /// The secret as it is sent, where that takes no material: files are read by Envoy itself.
+    /// The secret as it is sent; `None` where that takes material and there is none.
     ///
-    /// They go as a secret that names them, and not in the listener: a listener with a file that can't be read is
-    /// refused whole, and one that was written is not read again. Envoy reads them again when something is moved into
-    /// their folder, so a renewed file has to be moved there.
+    /// Files go as a secret that names them, and not in the listener: a listener with a file that can't be read is
+    /// refused whole, and one that was written is not read again. Envoy watches their folder.
     #[must_use]
-    pub fn without_material(&self) -> Option<(ResourceType, String, Resource)> {
+    pub fn resource(&self, material: Option<&SecretMaterial>) -> Option<Resource> {
         let kind = match self {
             Self::Files { certificate_chain, private_key } => Type::TlsCertificate(TlsCertificate {
                 certificate_chain: Some(file(certificate_chain)),
@@ -68,32 +67,28 @@ impl SecretRef {
                 watched_directory: watched(path),
                 ..CertificateValidationContext::default()
             }),
-            Self::AcmCertificate(_) | Self::AcmTrust(_) | Self::AcmIssuer(_) | Self::Bundle(_) => return None,
+            Self::AcmCertificate(_) | Self::AcmTrust(_) | Self::AcmIssuer(_) | Self::Bundle(_) => {
+                material?.as_secret_type()
+            }
         };
-        Some(encoded(self.name(), kind))
+        Some(Resource::encode(&Secret { name: self.name(), r#type: Some(kind) }))
     }
+}
 
-    /// The secret as it is sent, of this material.
-    #[must_use]
-    pub fn with(&self, material: &SecretMaterial) -> (ResourceType, String, Resource) {
-        let kind = match material {
-            SecretMaterial::Certificate { chain, key } => Type::TlsCertificate(TlsCertificate {
+impl SecretMaterial {
+    fn as_secret_type(&self) -> Type {
+        match self {
+            Self::Certificate { chain, key } => Type::TlsCertificate(TlsCertificate {
                 certificate_chain: Some(inline(chain)),
                 private_key: Some(inline(key)),
                 ..TlsCertificate::default()
             }),
-            SecretMaterial::Trust { roots } => Type::ValidationContext(CertificateValidationContext {
+            Self::Trust { roots } => Type::ValidationContext(CertificateValidationContext {
                 trusted_ca: Some(inline(roots)),
                 ..CertificateValidationContext::default()
             }),
-        };
-        encoded(self.name(), kind)
+        }
     }
-}
-
-fn encoded(name: String, kind: Type) -> (ResourceType, String, Resource) {
-    let resource = Resource::encode(&Secret { name: name.clone(), r#type: Some(kind) });
-    (ResourceType::Secret, name, resource)
 }
 
 /// What a secret holds.

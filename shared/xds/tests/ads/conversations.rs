@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use xds::ResourceType;
+use xds::ResourceType::{self, Cluster, Endpoint, Route};
 
 use crate::client::{Client, Sotw, World};
 
@@ -43,7 +43,6 @@ fn a_new_cluster_comes_before_its_route_and_an_old_one_goes_after() {
     let mut client = settled(&before);
     client.update(&after.snapshot());
     client.settle(&after.snapshot());
-    use ResourceType::{Cluster, Endpoint, Route};
     // After each change of clusters a client may wait for their endpoints anew, so its next request is answered.
     assert_eq!(client.sent, [Cluster, Endpoint, Route, Cluster, Endpoint]);
 }
