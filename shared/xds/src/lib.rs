@@ -17,7 +17,6 @@ pub mod ports;
 mod proxy;
 mod resource;
 mod secret;
-mod secret_resource;
 mod snapshot;
 mod translate;
 
@@ -25,4 +24,4 @@ pub use proxy::{Proxy, ProxyError, ProxyId};
 pub use resource::{Resource, ResourceType, Version};
 pub use secret::{SecretMaterial, SecretRef};
 pub use snapshot::Snapshot;
-pub use translate::{Finding, Instance, Listeners, SdsSource, Surroundings, Translation, translate};
+pub use translate::{Finding, Instance, Listeners, SdsSource, Surroundings, Translation, finding, translate};

@@ -8,6 +8,7 @@ use mesh::name::{MeshName, VirtualNodeName, VirtualServiceName};
 use mesh::spec::Port;
 
 use crate::proxy::Proxy;
+use crate::translate::offers;
 
 /// What a port is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +98,31 @@ impl PortBook {
 /// Every port that a mesh's proxies need.
 #[must_use]
 pub fn uses(mesh: &Mesh) -> BTreeSet<PortUse> {
-    let _ = mesh;
-    BTreeSet::new()
+    let mut uses = BTreeSet::new();
+    let name = || mesh.name.clone();
+    for (node, spec) in &mesh.nodes {
+        for port in spec.listeners().iter().map(|listener| listener.port_mapping.port) {
+            uses.insert(PortUse::Ingress { mesh: name(), proxy: Proxy::Node(node.clone()), port });
+            uses.insert(PortUse::Application { mesh: name(), node: node.clone(), port });
+        }
+        for service in spec.backend_services() {
+            for offer in offers(mesh, service) {
+                let (node, service) = (node.clone(), service.clone());
+                uses.insert(PortUse::Egress { mesh: name(), node, service, port: offer.port });
+            }
+        }
+    }
+    for (gateway, entry) in &mesh.gateways {
+        let listeners = entry.spec.iter().flat_map(|spec| &spec.listeners);
+        let proxy = || Proxy::Gateway(gateway.clone());
+        for (index, listener) in listeners.enumerate() {
+            let port = listener.port_mapping.port;
+            uses.insert(PortUse::Ingress { mesh: name(), proxy: proxy(), port });
+            // All of its listeners share the one egress side.
+            if index == 0 {
+                uses.insert(PortUse::Loop { mesh: name(), proxy: proxy(), port });
+            }
+        }
+    }
+    uses
 }

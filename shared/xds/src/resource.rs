@@ -70,6 +70,11 @@ impl Version {
         Self(format!("{first:016x}"))
     }
 
+    /// As a client tells it, which may be one of another server's.
+    pub(crate) fn told(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// As it is sent.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -2,7 +2,14 @@
 
 use std::fmt;
 
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, Secret, TlsCertificate,
+};
 use zeroize::Zeroizing;
+
+use crate::resource::Resource;
+use crate::translate::proto::{file, inline, watched};
 
 /// A secret that a listener or cluster takes over SDS, by where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +44,49 @@ impl SecretRef {
             Self::Files { certificate_chain, private_key } => format!("file:{certificate_chain},{private_key}"),
             Self::TrustFile(path) => format!("file:{path}"),
             Self::Bundle(name) => name.clone(),
+        }
+    }
+}
+
+impl SecretRef {
+    /// The secret as it is sent; `None` where that takes material and there is none.
+    ///
+    /// Files go as a secret that names them, and not in the listener: a listener with a file that can't be read is
+    /// refused whole, and one that was written is not read again. Envoy watches their folder.
+    #[must_use]
+    pub fn resource(&self, material: Option<&SecretMaterial>) -> Option<Resource> {
+        let kind = match self {
+            Self::Files { certificate_chain, private_key } => Type::TlsCertificate(TlsCertificate {
+                certificate_chain: Some(file(certificate_chain)),
+                private_key: Some(file(private_key)),
+                watched_directory: watched(certificate_chain),
+                ..TlsCertificate::default()
+            }),
+            Self::TrustFile(path) => Type::ValidationContext(CertificateValidationContext {
+                trusted_ca: Some(file(path)),
+                watched_directory: watched(path),
+                ..CertificateValidationContext::default()
+            }),
+            Self::AcmCertificate(_) | Self::AcmTrust(_) | Self::AcmIssuer(_) | Self::Bundle(_) => {
+                material?.as_secret_type()
+            }
+        };
+        Some(Resource::encode(&Secret { name: self.name(), r#type: Some(kind) }))
+    }
+}
+
+impl SecretMaterial {
+    fn as_secret_type(&self) -> Type {
+        match self {
+            Self::Certificate { chain, key } => Type::TlsCertificate(TlsCertificate {
+                certificate_chain: Some(inline(chain)),
+                private_key: Some(inline(key)),
+                ..TlsCertificate::default()
+            }),
+            Self::Trust { roots } => Type::ValidationContext(CertificateValidationContext {
+                trusted_ca: Some(inline(roots)),
+                ..CertificateValidationContext::default()
+            }),
         }
     }
 }

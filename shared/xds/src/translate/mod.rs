@@ -1,5 +1,19 @@
 //! One proxy's share of a mesh, as Envoy resources.
 
+mod backends;
+mod clusters;
+mod draft;
+pub mod finding;
+mod gateway;
+mod listeners;
+mod logs;
+mod names;
+mod node;
+pub(crate) mod proto;
+mod regex;
+mod routes;
+mod tls;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -12,7 +26,11 @@ use mesh::name::ResourcePath;
 
 use crate::ports::PortBook;
 use crate::proxy::Proxy;
+use crate::resource::{Resource, ResourceType};
 use crate::secret::SecretRef;
+use draft::Draft;
+
+pub(crate) use backends::offers;
 
 /// What a translation depends on beside the mesh.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +103,39 @@ pub struct Finding {
 /// Translates one proxy's share of a mesh. A proxy whose resource is not in the mesh gets nothing.
 #[must_use]
 pub fn translate(mesh: &Mesh, proxy: &Proxy, surroundings: Surroundings<'_>) -> Translation {
-    let _ = (mesh, proxy, surroundings);
-    Translation::default()
+    let mut draft = Draft::new(mesh, proxy, surroundings);
+    match proxy {
+        Proxy::Node(name) => {
+            if let Some((name, spec)) = mesh.nodes.get_key_value(name) {
+                draft.node(name, spec);
+            }
+        }
+        Proxy::Gateway(name) => {
+            if let Some((name, gateway)) = mesh.gateways.get_key_value(name)
+                && let Some(spec) = &gateway.spec
+            {
+                draft.gateway(name, spec);
+            }
+        }
+    }
+    draft.out.findings.sort();
+    draft.out
+}
+
+impl Translation {
+    /// The resources, encoded. Secrets are not among them: their material comes from elsewhere.
+    #[must_use]
+    pub fn encode(&self) -> Vec<(ResourceType, String, Resource)> {
+        fn all<'a, M: prost::Message + prost::Name + 'a>(
+            kind: ResourceType,
+            messages: impl IntoIterator<Item = (&'a String, &'a M)>,
+        ) -> impl Iterator<Item = (ResourceType, String, Resource)> {
+            messages.into_iter().map(move |(name, message)| (kind, name.clone(), Resource::encode(message)))
+        }
+        all(ResourceType::Cluster, &self.clusters)
+            .chain(all(ResourceType::Endpoint, &self.endpoints))
+            .chain(all(ResourceType::Listener, &self.listeners))
+            .chain(all(ResourceType::Route, &self.routes))
+            .collect()
+    }
 }

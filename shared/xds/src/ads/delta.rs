@@ -1,0 +1,239 @@
+//! Delta: every response carries what changed, and names what is gone. A client that has to wait for something anew
+//! subscribes to it again, and is then answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Sent};
+use envoy_types::pb::google::protobuf::Any;
+
+use super::goes_last;
+use super::status::{Nack, Status, version_of};
+use crate::resource::{ResourceType, Version};
+use crate::snapshot::Snapshot;
+
+/// One client's stream.
+#[derive(Debug, Default)]
+pub struct DeltaStream {
+    status: Status,
+    types: BTreeMap<ResourceType, Asked>,
+    nonces: u64,
+}
+
+/// What the client asked for of one type, and what it has.
+#[derive(Debug, Default)]
+struct Asked {
+    all: bool,
+    names: BTreeSet<String>,
+    /// What it has acknowledged.
+    held: BTreeMap<String, Version>,
+    /// What it has refused: there is no use in sending it again.
+    refused: BTreeMap<String, Version>,
+    nonce: Option<String>,
+    /// The response sent last, until it is acknowledged or refused.
+    outstanding: Option<Given>,
+    /// Named by a client that waits for an answer, whether or not anything changed.
+    awaited: BTreeSet<String>,
+    /// Whether it waits for an answer even without a name.
+    waits: bool,
+}
+
+#[derive(Debug, Default)]
+struct Given {
+    version: Option<Version>,
+    changed: BTreeMap<String, Version>,
+    gone: BTreeSet<String>,
+}
+
+impl Asked {
+    fn includes(&self, name: &str) -> bool {
+        self.all || self.names.contains(name)
+    }
+}
+
+impl DeltaStream {
+    /// Nothing asked for yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was sent, and what became of it.
+    #[must_use]
+    pub const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Whether the client has acknowledged all that it asked for of a snapshot.
+    #[must_use]
+    pub fn has(&self, snapshot: &Snapshot) -> bool {
+        self.types.iter().all(|(kind, asked)| {
+            let given = Self::difference(*kind, asked, snapshot, true);
+            asked.outstanding.is_none() && asked.refused.is_empty() && given.changed.is_empty() && given.gone.is_empty()
+        })
+    }
+
+    /// Takes a request, and says what to answer and push.
+    pub fn on_request(&mut self, request: &DeltaDiscoveryRequest, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
+        let Some(kind) = ResourceType::of_url(&request.type_url) else { return Vec::new() };
+        let is_new = !self.types.contains_key(&kind);
+        let asked = self.types.entry(kind).or_default();
+        if is_new {
+            asked.held.extend(
+                request
+                    .initial_resource_versions
+                    .iter()
+                    // What it has of an unknown version differs from whatever is sent.
+                    .map(|(name, version)| (name.clone(), Version::told(version))),
+            );
+            asked.all = request.resource_names_subscribe.is_empty() && kind.is_wildcard();
+        }
+        for name in &request.resource_names_subscribe {
+            if name == "*" {
+                asked.all = true;
+            } else {
+                asked.names.insert(name.clone());
+                asked.awaited.insert(name.clone());
+            }
+        }
+        for name in &request.resource_names_unsubscribe {
+            if name == "*" {
+                asked.all = false;
+            } else {
+                asked.names.remove(name);
+                asked.awaited.remove(name);
+            }
+        }
+        let Asked { all, names, held, refused, .. } = asked;
+        held.retain(|name, _| *all || names.contains(name));
+        refused.retain(|name, _| *all || names.contains(name));
+        if !request.response_nonce.is_empty() && asked.nonce.as_deref() == Some(request.response_nonce.as_str()) {
+            self.settle(kind, request);
+        }
+        if let Some(asked) = self.types.get_mut(&kind) {
+            // Also a client that comes to have nothing is told so: it waits for that before it goes on.
+            asked.waits |= is_new && kind.is_wildcard();
+        }
+        self.advance(snapshot)
+    }
+
+    /// Takes a new snapshot, and says what to push.
+    pub fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
+        self.advance(snapshot)
+    }
+
+    /// Takes an ACK or a NACK.
+    fn settle(&mut self, kind: ResourceType, request: &DeltaDiscoveryRequest) {
+        let Some(asked) = self.types.get_mut(&kind) else { return };
+        let Some(given) = asked.outstanding.take() else { return };
+        let status = self.status.of(kind);
+        if let Some(error) = &request.error_detail {
+            asked.refused.extend(given.changed);
+            status.nack = given.version.map(|version| Nack { version, message: error.message.clone() });
+            return;
+        }
+        for name in given.changed.keys().chain(&given.gone) {
+            asked.refused.remove(name);
+        }
+        asked.held.retain(|name, _| !given.gone.contains(name));
+        asked.held.extend(given.changed);
+        let Asked { all, names, held, refused, .. } = asked;
+        held.retain(|name, _| *all || names.contains(name));
+        if refused.is_empty() {
+            status.nack = None;
+        }
+        status.acknowledged = given.version;
+        status.resources = held.clone();
+    }
+
+    /// Sends what differs, type by type, up to the first that has to be waited for.
+    fn advance(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
+        for kind in ResourceType::ALL {
+            let Some(asked) = self.types.get(&kind) else { continue };
+            if asked.outstanding.is_some() || (kind > ResourceType::Endpoint && self.endpoints_are_missing(snapshot)) {
+                break;
+            }
+            let may_go = !goes_last(kind) || self.nothing_names_them(snapshot);
+            let given = Self::difference(kind, asked, snapshot, may_go);
+            if given.changed.is_empty() && given.gone.is_empty() && !asked.waits {
+                continue;
+            }
+            return self.send(kind, snapshot).into_iter().collect();
+        }
+        Vec::new()
+    }
+
+    /// Whether the client has taken clusters whose endpoints it has not asked for yet, as it will at once.
+    fn endpoints_are_missing(&self, snapshot: &Snapshot) -> bool {
+        let (Some(clusters), Some(endpoints)) =
+            (self.types.get(&ResourceType::Cluster), self.types.get(&ResourceType::Endpoint))
+        else {
+            return false;
+        };
+        snapshot
+            .of(ResourceType::Endpoint)
+            .any(|(name, _)| clusters.held.contains_key(name) && !endpoints.includes(name))
+    }
+
+    /// What to send of a type; what is gone only where it may go.
+    fn difference(kind: ResourceType, asked: &Asked, snapshot: &Snapshot, may_go: bool) -> Given {
+        let differs = |name: &String, version: &Version| {
+            asked.held.get(name) != Some(version) && asked.refused.get(name) != Some(version)
+        };
+        let changed = snapshot.of(kind).map(|(name, resource)| (name, resource.version())).filter(|(name, version)| {
+            asked.includes(name) && (differs(name, version) || asked.awaited.contains(*name))
+        });
+        let gone =
+            asked.held.keys().chain(asked.refused.keys()).filter(|name| may_go && snapshot.find(kind, name).is_none());
+        let missing = asked.awaited.iter().filter(|name| snapshot.find(kind, name).is_none());
+        Given {
+            version: None,
+            changed: changed.map(|(name, version)| (name.clone(), version.clone())).collect(),
+            gone: gone.chain(missing).cloned().collect(),
+        }
+    }
+
+    /// Whether all that may name a cluster is acknowledged as the snapshot has it.
+    fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
+        [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
+            let Some(asked) = self.types.get(&kind) else { return true };
+            let given = Self::difference(kind, asked, snapshot, true);
+            asked.outstanding.is_none() && asked.refused.is_empty() && given.changed.is_empty() && given.gone.is_empty()
+        })
+    }
+
+    fn send(&mut self, kind: ResourceType, snapshot: &Snapshot) -> Option<DeltaDiscoveryResponse> {
+        let may_go = !goes_last(kind) || self.nothing_names_them(snapshot);
+        let asked = self.types.get_mut(&kind)?;
+        let mut given = Self::difference(kind, asked, snapshot, may_go);
+        asked.awaited.clear();
+        asked.waits = false;
+        self.nonces += 1;
+        let nonce = self.nonces.to_string();
+        let resources = given.changed.iter().filter_map(|(name, version)| {
+            let body = snapshot.find(kind, name)?.body().to_vec();
+            Some(Sent {
+                name: name.clone(),
+                version: version.to_string(),
+                resource: Some(Any { type_url: kind.url().to_owned(), value: body }),
+                ..Sent::default()
+            })
+        });
+        let mut after = asked.held.clone();
+        after.retain(|name, _| !given.gone.contains(name));
+        after.extend(given.changed.clone());
+        let version = version_of(&after);
+        let response = DeltaDiscoveryResponse {
+            system_version_info: version.to_string(),
+            resources: resources.collect(),
+            removed_resources: given.gone.iter().cloned().collect(),
+            type_url: kind.url().to_owned(),
+            nonce: nonce.clone(),
+            ..DeltaDiscoveryResponse::default()
+        };
+        given.version = Some(version.clone());
+        asked.nonce = Some(nonce);
+        asked.outstanding = Some(given);
+        self.status.of(kind).sent = Some(version);
+        Some(response)
+    }
+}

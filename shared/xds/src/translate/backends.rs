@@ -1,0 +1,139 @@
+//! What a virtual service leads to.
+
+use mesh::graph::Mesh;
+use mesh::name::{VirtualNodeName, VirtualRouterName, VirtualServiceName};
+use mesh::spec::{Listener, Port, Protocol, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider};
+use mesh::traffic::{Landing, landing};
+
+use super::draft::Draft;
+use super::finding;
+
+/// What provides a virtual service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Provider<'m> {
+    /// Routes of a virtual router.
+    Router(&'m VirtualRouterName),
+    /// A virtual node.
+    Node(&'m VirtualNodeName),
+    /// Nothing, or something that doesn't exist.
+    None,
+}
+
+/// A port on which clients call a virtual service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) port: Port,
+    pub(crate) protocol: Protocol,
+}
+
+impl Offer {
+    pub(super) const fn is_tcp(&self) -> bool {
+        matches!(self.protocol, Protocol::Tcp)
+    }
+}
+
+/// A node's listener where traffic arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Destination<'m> {
+    pub(super) node: &'m VirtualNodeName,
+    pub(super) listener: &'m Listener,
+}
+
+pub(super) fn provider<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Provider<'m> {
+    match mesh.services.get(service).and_then(|service| service.provider.as_ref()) {
+        Some(VirtualServiceProvider::VirtualRouter(router)) => {
+            let found = mesh.routers.get_key_value(&router.virtual_router_name);
+            found.map_or(Provider::None, |(name, _)| Provider::Router(name))
+        }
+        Some(VirtualServiceProvider::VirtualNode(node)) => {
+            let found = mesh.nodes.get_key_value(&node.virtual_node_name);
+            found.map_or(Provider::None, |(name, _)| Provider::Node(name))
+        }
+        Some(VirtualServiceProvider::Unrecognised(_)) | None => Provider::None,
+    }
+}
+
+/// The ports of a virtual service: its router's, or its node's. A router without listeners has those of its routes'
+/// targets, since there is nothing else to go by.
+pub(crate) fn offers(mesh: &Mesh, service: &VirtualServiceName) -> Vec<Offer> {
+    let offer = |port, protocol: &Protocol| Offer { port, protocol: protocol.clone() };
+    let of_node = |node: &VirtualNodeName| {
+        let listeners = mesh.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default();
+        listeners.iter().map(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol)).collect()
+    };
+    match provider(mesh, service) {
+        Provider::Router(name) => {
+            let spec = mesh.routers.get(name).and_then(|router| router.spec.as_ref());
+            let listeners = spec.map(VirtualRouterSpec::listeners).unwrap_or_default();
+            if listeners.is_empty() {
+                let mut offers: Vec<Offer> = Vec::new();
+                for target in routes(mesh, name)
+                    .filter_map(|route| route.rule.action())
+                    .flat_map(|action| action.weighted_targets.iter())
+                {
+                    for found in of_node(&target.virtual_node) {
+                        let found: Offer = found;
+                        if !offers.iter().any(|offer| offer.port == found.port) {
+                            offers.push(found);
+                        }
+                    }
+                }
+                return offers;
+            }
+            listeners
+                .iter()
+                .map(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol))
+                .collect()
+        }
+        Provider::Node(name) => of_node(name),
+        Provider::None => Vec::new(),
+    }
+}
+
+fn routes<'m>(mesh: &'m Mesh, router: &VirtualRouterName) -> impl Iterator<Item = &'m mesh::spec::RouteSpec> {
+    mesh.routers.get(router).into_iter().flat_map(|router| router.routes.values())
+}
+
+impl<'m> Draft<'m> {
+    /// Where traffic for a node's port arrives, or why nowhere.
+    pub(super) fn destination(
+        &mut self,
+        node: &'m VirtualNodeName,
+        port: Option<Port>,
+        by: &mesh::name::ResourcePath,
+    ) -> Option<Destination<'m>> {
+        let listener = match landing(self.mesh, node, port) {
+            Landing::Listener(listener) => listener,
+            Landing::NoNode => {
+                let message = format!("virtual node {node} doesn't exist, so nothing is sent there; create it");
+                self.find(finding::DANGLING_TARGET, by.clone(), message);
+                return None;
+            }
+            Landing::NoListener(_) => {
+                let on = port.map_or_else(String::new, |port| format!(" on port {port}"));
+                let message =
+                    format!("virtual node {node} doesn't listen{on}, so nothing is sent there; add a listener");
+                self.find(finding::NO_LISTENER, by.clone(), message);
+                return None;
+            }
+            Landing::Ambiguous(_) => {
+                let message =
+                    format!("virtual node {node} has several listeners and no port is named, so nothing is sent there");
+                self.find(finding::AMBIGUOUS_PORT, by.clone(), message);
+                return None;
+            }
+        };
+        let (node, _) = self.mesh.nodes.get_key_value(node)?;
+        Some(Destination { node, listener })
+    }
+
+    /// Where traffic for a virtual service that a node provides arrives, when it came for a port of the service.
+    pub(super) fn provided(
+        &mut self,
+        node: &'m VirtualNodeName,
+        port: Port,
+        by: &mesh::name::ResourcePath,
+    ) -> Option<Destination<'m>> {
+        self.destination(node, Some(port), by)
+    }
+}

@@ -1,0 +1,117 @@
+//! A translation in the making.
+
+use std::collections::BTreeMap;
+
+use envoy_types::pb::google::protobuf::Duration;
+use jiff::SignedDuration;
+use mesh::graph::Mesh;
+use mesh::name::{ResourcePath, VirtualNodeName, VirtualServiceName};
+use mesh::spec::{IpPreference, Port, ServiceDiscovery, VirtualNodeSpec};
+
+use super::{Finding, Listeners, Surroundings, Translation};
+use crate::ports::PortUse;
+use crate::proxy::Proxy;
+
+/// The longest time limit that is sent. Envoy refuses those that overflow its clock; nobody waits for a year.
+const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 365);
+
+/// What is translated, for whom, and what came of it so far.
+#[derive(Debug)]
+pub(super) struct Draft<'m> {
+    pub(super) mesh: &'m Mesh,
+    pub(super) proxy: &'m Proxy,
+    pub(super) surroundings: Surroundings<'m>,
+    pub(super) out: Translation,
+    /// The clusters of nodes that are called, by what they are called for.
+    pub(super) called: BTreeMap<CalledFor<'m>, String>,
+}
+
+/// A node's listener as one backend calls it: the backend's client policy counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CalledFor<'m> {
+    pub(super) service: &'m VirtualServiceName,
+    pub(super) node: &'m VirtualNodeName,
+    pub(super) port: Port,
+}
+
+impl<'m> Draft<'m> {
+    pub(super) fn new(mesh: &'m Mesh, proxy: &'m Proxy, surroundings: Surroundings<'m>) -> Self {
+        Self { mesh, proxy, surroundings, out: Translation::default(), called: BTreeMap::new() }
+    }
+
+    /// The proxy's own resource.
+    pub(super) fn path(&self) -> ResourcePath {
+        match self.proxy {
+            Proxy::Node(name) => self.node_path(name),
+            Proxy::Gateway(name) => ResourcePath::VirtualGateway(self.mesh.name.clone(), name.clone()),
+        }
+    }
+
+    pub(super) fn node_path(&self, name: &VirtualNodeName) -> ResourcePath {
+        ResourcePath::VirtualNode(self.mesh.name.clone(), name.clone())
+    }
+
+    pub(super) fn service_path(&self, name: &VirtualServiceName) -> ResourcePath {
+        ResourcePath::VirtualService(self.mesh.name.clone(), name.clone())
+    }
+
+    /// Notes what is not sent as it stands; the same thing once.
+    pub(super) fn find(&mut self, id: &'static str, resource: ResourcePath, message: impl Into<String>) {
+        let finding = Finding { id, resource, message: message.into() };
+        if !self.out.findings.contains(&finding) {
+            self.out.findings.push(finding);
+        }
+    }
+
+    /// A time limit as Envoy takes it; `None` where the spec gives none that can be read.
+    pub(super) fn duration(
+        &mut self,
+        duration: Option<&mesh::spec::Duration>,
+        at: &ResourcePath,
+        member: &str,
+    ) -> Option<Duration> {
+        let duration = duration?;
+        let Some(length) = duration.length() else {
+            let message = format!("{member} has no unit or no value, so the default is used; give both");
+            self.find(super::finding::UNREADABLE_DURATION, at.clone(), message);
+            return None;
+        };
+        if length > LONGEST {
+            let message = format!("{member} is {length:#}, which Envoy refuses; a year is sent");
+            self.find(super::finding::DURATION_TOO_LONG, at.clone(), message);
+        }
+        let length = length.min(LONGEST);
+        Some(Duration { seconds: length.as_secs(), nanos: length.subsec_nanos() })
+    }
+
+    /// The loopback port assigned to a use; a finding where there is none, and then nothing can listen there.
+    pub(super) fn assigned(&mut self, of: &PortUse) -> Option<u16> {
+        let Listeners::Explicit(book) = self.surroundings.listeners else { return None };
+        let port = book.port(of);
+        if port.is_none() {
+            let path = self.path();
+            self.find(super::finding::NO_PORT, path, format!("no loopback port is left for: {of}; widen the range"));
+        }
+        port
+    }
+
+    pub(super) const fn is_explicit(&self) -> bool {
+        matches!(self.surroundings.listeners, Listeners::Explicit(_))
+    }
+
+    /// Which addresses a node prefers: its own word, else the mesh's.
+    pub(super) fn ip_preference(&self, node: Option<&'m VirtualNodeSpec>) -> Option<&'m IpPreference> {
+        let own = node.and_then(|node| match node.service_discovery.as_ref()? {
+            ServiceDiscovery::Dns(dns) => dns.ip_preference.as_ref(),
+            ServiceDiscovery::AwsCloudMap(cloud_map) => cloud_map.ip_preference.as_ref(),
+            ServiceDiscovery::Unrecognised(_) => None,
+        });
+        let of_mesh = || self.mesh.spec.as_ref()?.service_discovery.as_ref()?.ip_preference.as_ref();
+        own.or_else(of_mesh)
+    }
+
+    /// The address that listeners bind: any, of both families once somebody said which one they prefer.
+    pub(super) const fn any_address(preference: Option<&IpPreference>) -> &'static str {
+        if preference.is_some() { "::" } else { "0.0.0.0" }
+    }
+}

@@ -1,0 +1,110 @@
+//! Envoy's messages, where they are always made in the same way.
+
+#![expect(clippy::unnecessary_wraps, reason = "every message is optional in another one, and is made for that")]
+
+use envoy_types::pb::envoy::config::core::v3::{
+    Address, AggregatedConfigSource, ApiConfigSource, ApiVersion, ConfigSource, DataSource, GrpcService, SocketAddress,
+    TransportSocket, WatchedDirectory, address, api_config_source, config_source, data_source, grpc_service,
+    socket_address, transport_socket,
+};
+use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher};
+use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration, UInt32Value};
+use envoy_types::util::pack_any;
+use mesh::spec::Port;
+use prost::{Message, Name};
+
+/// The loopback address.
+pub(super) const LOOPBACK: &str = "127.0.0.1";
+
+pub(super) const fn uint(value: u32) -> Option<UInt32Value> {
+    Some(UInt32Value { value })
+}
+
+pub(super) const fn boolean(value: bool) -> Option<BoolValue> {
+    Some(BoolValue { value })
+}
+
+pub(super) const fn millis(value: u32) -> Option<Duration> {
+    // Below 1,000, so that the product fits.
+    Some(Duration { seconds: (value / 1000) as i64, nanos: ((value % 1000) * 1_000_000).cast_signed() })
+}
+
+pub(super) fn any<M: Message + Name>(message: M) -> Any {
+    pack_any(message)
+}
+
+pub(super) fn address(host: &str, port: u16) -> Address {
+    let socket = SocketAddress {
+        address: host.to_owned(),
+        port_specifier: Some(socket_address::PortSpecifier::PortValue(u32::from(port))),
+        ..SocketAddress::default()
+    };
+    Address { address: Some(address::Address::SocketAddress(socket)) }
+}
+
+/// This very stream.
+pub(super) fn ads() -> ConfigSource {
+    ConfigSource {
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..ConfigSource::default()
+    }
+}
+
+/// A gRPC service behind a cluster of the bootstrap.
+pub(super) fn grpc_source(cluster: &str) -> ConfigSource {
+    let envoy_grpc = grpc_service::EnvoyGrpc { cluster_name: cluster.to_owned(), ..grpc_service::EnvoyGrpc::default() };
+    let service = GrpcService {
+        target_specifier: Some(grpc_service::TargetSpecifier::EnvoyGrpc(envoy_grpc)),
+        ..GrpcService::default()
+    };
+    let api = ApiConfigSource {
+        api_type: api_config_source::ApiType::Grpc.into(),
+        transport_api_version: ApiVersion::V3.into(),
+        grpc_services: vec![service],
+        ..ApiConfigSource::default()
+    };
+    ConfigSource {
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(config_source::ConfigSourceSpecifier::ApiConfigSource(api)),
+        ..ConfigSource::default()
+    }
+}
+
+pub(crate) fn file(path: &str) -> DataSource {
+    DataSource { specifier: Some(data_source::Specifier::Filename(path.to_owned())), ..DataSource::default() }
+}
+
+pub(crate) fn inline(text: &str) -> DataSource {
+    DataSource { specifier: Some(data_source::Specifier::InlineString(text.to_owned())), ..DataSource::default() }
+}
+
+/// The folder of a path.
+pub(crate) fn watched(path: &str) -> Option<WatchedDirectory> {
+    let folder = path.rsplit_once('/').map_or(".", |(folder, _)| if folder.is_empty() { "/" } else { folder });
+    // Renewals that write in place count as well as those that move a file there.
+    Some(WatchedDirectory { path: folder.to_owned(), watch_modify: true })
+}
+
+pub(super) fn tls_socket<M: Message + Name>(context: M) -> TransportSocket {
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(any(context))),
+    }
+}
+
+pub(super) fn string(pattern: string_matcher::MatchPattern) -> StringMatcher {
+    StringMatcher { match_pattern: Some(pattern), ..StringMatcher::default() }
+}
+
+pub(super) fn exact(text: &str) -> StringMatcher {
+    string(string_matcher::MatchPattern::Exact(text.to_owned()))
+}
+
+pub(super) fn regex(text: &str) -> RegexMatcher {
+    RegexMatcher { regex: text.to_owned(), ..RegexMatcher::default() }
+}
+
+pub(super) fn port(port: Port) -> u32 {
+    u32::from(port.get())
+}

@@ -1,0 +1,93 @@
+//! Single conversations.
+
+use std::collections::BTreeSet;
+
+use xds::ResourceType::{self, Cluster, Endpoint, Route};
+
+use crate::client::{Client, Sotw, World};
+
+fn world(clusters: &[(&str, u32)], routes: &[(&str, &[&str])]) -> World {
+    World {
+        clusters: clusters.iter().map(|(name, generation)| ((*name).to_owned(), *generation)).collect(),
+        routes: routes
+            .iter()
+            .map(|(name, clusters)| {
+                let clusters: BTreeSet<String> = clusters.iter().map(|name| (*name).to_owned()).collect();
+                ((*name).to_owned(), (0, clusters))
+            })
+            .collect(),
+    }
+}
+
+fn settled(world: &World) -> Sotw {
+    let mut client = Sotw::connected();
+    client.settle(&world.snapshot());
+    client.sent.clear();
+    client
+}
+
+#[test]
+fn a_change_of_a_route_pushes_routes_and_nothing_else() {
+    let before = world(&[("a", 0), ("b", 0)], &[("l", &["a"])]);
+    let after = world(&[("a", 0), ("b", 0)], &[("l", &["b"])]);
+    let mut client = settled(&before);
+    client.update(&after.snapshot());
+    client.settle(&after.snapshot());
+    assert_eq!(client.sent, [ResourceType::Route]);
+}
+
+#[test]
+fn a_new_cluster_comes_before_its_route_and_an_old_one_goes_after() {
+    let before = world(&[("old", 0)], &[("l", &["old"])]);
+    let after = world(&[("new", 0)], &[("l", &["new"])]);
+    let mut client = settled(&before);
+    client.update(&after.snapshot());
+    client.settle(&after.snapshot());
+    // After each change of clusters a client may wait for their endpoints anew, so its next request is answered.
+    assert_eq!(client.sent, [Cluster, Endpoint, Route, Cluster, Endpoint]);
+}
+
+#[test]
+fn one_who_comes_back_with_what_it_has_is_sent_nothing() {
+    let world = world(&[("a", 0)], &[("l", &["a"])]);
+    let mut client = settled(&world);
+    client.reconnect();
+    client.settle(&world.snapshot());
+    assert_eq!(client.sent, []);
+    assert!(client.has(&world.snapshot()));
+}
+
+#[test]
+fn what_was_refused_is_not_sent_again_until_it_changes() {
+    let before = world(&[("a", 0)], &[("l", &["a"])]);
+    let refused = world(&[("a", 1)], &[("l", &["a"])]);
+    let mended = world(&[("a", 2)], &[("l", &["a"])]);
+    let mut client = settled(&before);
+    client.update(&refused.snapshot());
+    assert!(client.receive(true));
+    client.settle(&refused.snapshot());
+    client.update(&refused.snapshot());
+    client.settle(&refused.snapshot());
+    // The endpoints changed too, and were not refused.
+    assert_eq!(client.sent, [ResourceType::Cluster, ResourceType::Endpoint]);
+    assert!(!client.has(&refused.snapshot()));
+    client.update(&mended.snapshot());
+    client.settle(&mended.snapshot());
+    assert!(client.has(&mended.snapshot()));
+}
+
+#[test]
+fn a_refused_route_keeps_the_clusters_that_the_last_good_one_uses() {
+    let before = world(&[("old", 0)], &[("l", &["old"])]);
+    let after = world(&[("new", 0)], &[("l", &["new"])]);
+    let mut client = settled(&before);
+    client.update(&after.snapshot());
+    while client.sent.last() != Some(&ResourceType::Route) {
+        client.deliver(&after.snapshot());
+        // Everything but the route is taken.
+        let refuse = client.sent.last() == Some(&ResourceType::Endpoint);
+        client.receive(refuse);
+    }
+    client.settle(&after.snapshot());
+    assert!(client.held()[&ResourceType::Cluster].contains_key("old"));
+}

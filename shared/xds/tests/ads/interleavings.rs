@@ -1,0 +1,146 @@
+//! Whatever the order of updates, requests, refusals and reconnections, a client at rest holds the snapshot, and at no
+//! instant does a route of it lead to a cluster that it has not.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use crate::client::{Client, Delta, Sotw, World, dangling, wanted};
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// The mesh changes.
+    Change(Change),
+    /// The server gets its oldest message.
+    Deliver,
+    /// The client gets its oldest message.
+    Receive,
+    /// The client refuses its oldest message.
+    Refuse,
+    /// The stream breaks.
+    Reconnect,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    PutCluster(u8, u32),
+    RemoveCluster(u8),
+    PutListener(u8, u32, BTreeSet<u8>),
+    RemoveListener(u8),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        (0_u8..4, 0_u32..3).prop_map(|(name, generation)| Change::PutCluster(name, generation)),
+        (0_u8..4).prop_map(Change::RemoveCluster),
+        (0_u8..3, 0_u32..2, prop::collection::btree_set(0_u8..4, 0..3))
+            .prop_map(|(name, generation, clusters)| Change::PutListener(name, generation, clusters)),
+        (0_u8..3).prop_map(Change::RemoveListener),
+    ]
+}
+
+fn events(breaks: bool) -> impl Strategy<Value = Vec<Event>> {
+    let one = prop_oneof![
+        3 => change().prop_map(Event::Change),
+        4 => Just(Event::Deliver),
+        4 => Just(Event::Receive),
+        1 => Just(if breaks { Event::Refuse } else { Event::Receive }),
+        1 => Just(if breaks { Event::Reconnect } else { Event::Deliver }),
+    ];
+    prop::collection::vec(one, 1..80)
+}
+
+fn apply(world: &mut World, change: &Change) {
+    let name = |kind: &str, number: u8| format!("{kind}{number}");
+    match change {
+        Change::PutCluster(number, generation) => {
+            world.clusters.insert(name("c", *number), *generation);
+        }
+        Change::RemoveCluster(number) => {
+            world.clusters.remove(&name("c", *number));
+        }
+        Change::PutListener(number, generation, clusters) => {
+            let clusters = clusters.iter().map(|number| name("c", *number)).collect();
+            world.routes.insert(name("l", *number), (*generation, clusters));
+        }
+        Change::RemoveListener(number) => {
+            world.routes.remove(&name("l", *number));
+        }
+    }
+}
+
+/// Plays the events. `always_whole`: at every instant no route of the client's leads nowhere.
+fn play(client: &mut impl Client, events: &[Event], always_whole: bool) -> Result<(), TestCaseError> {
+    let mut world = World::default();
+    for event in events {
+        match event {
+            Event::Change(change) => {
+                apply(&mut world, change);
+                client.update(&world.snapshot());
+            }
+            Event::Deliver => {
+                client.deliver(&world.snapshot());
+            }
+            Event::Receive => {
+                client.receive(false);
+            }
+            Event::Refuse => {
+                client.receive(true);
+            }
+            Event::Reconnect => client.reconnect(),
+        }
+        if always_whole {
+            prop_assert_eq!(dangling(client.held()), Vec::<String>::new());
+        }
+    }
+    // Whatever was refused is sent again once it changes.
+    for generation in [100, 101] {
+        for cluster in world.clusters.values_mut() {
+            *cluster = generation;
+        }
+        world.routes.entry("extra".to_owned()).or_default();
+        for (listener, _) in world.routes.values_mut() {
+            *listener = generation;
+        }
+        let clusters: BTreeSet<String> = ["extra".to_owned()].into();
+        world.clusters.insert("extra".to_owned(), generation);
+        for (_, to) in world.routes.values_mut() {
+            to.extend(if generation == 100 { clusters.clone() } else { BTreeSet::new() });
+        }
+        client.update(&world.snapshot());
+        client.settle(&world.snapshot());
+    }
+    let snapshot = world.snapshot();
+    let mut held = client.held().clone();
+    let expected = wanted(&snapshot);
+    for (kind, resources) in expected {
+        prop_assert_eq!(held.remove(&kind).unwrap_or_default(), resources, "{:?}", kind);
+    }
+    prop_assert_eq!(client.under_way(), 0);
+    prop_assert!(client.has(&snapshot));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_sotw_client_comes_to_hold_the_snapshot(events in events(true)) {
+        play(&mut Sotw::connected(), &events, false)?;
+    }
+
+    #[test]
+    fn a_delta_client_comes_to_hold_the_snapshot(events in events(true)) {
+        play(&mut Delta::connected(), &events, false)?;
+    }
+
+    #[test]
+    fn a_sotw_client_is_never_without_a_cluster_that_it_uses(events in events(false)) {
+        play(&mut Sotw::connected(), &events, true)?;
+    }
+
+    #[test]
+    fn a_delta_client_is_never_without_a_cluster_that_it_uses(events in events(false)) {
+        play(&mut Delta::connected(), &events, true)?;
+    }
+}

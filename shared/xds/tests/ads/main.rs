@@ -1,0 +1,7 @@
+//! The ADS stream against a model of Envoy.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod client;
+mod conversations;
+mod interleavings;
