@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
 use control_plane::state::Region;
@@ -26,12 +27,15 @@ pub(crate) struct Args {
     /// A service quota other than the AWS default, such as `meshes-per-account=50`. Can be repeated.
     #[arg(long = "quota", value_name = "NAME=N")]
     quotas: Vec<QuotaSetting>,
+    /// The folder in which the state is kept, made where there is none. Without it the state ends with the process.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 impl Args {
     pub(crate) fn settings(self) -> Settings {
         let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
-        Settings { api: self.api, quotas, ..Settings::new(self.account, self.region) }
+        Settings { api: self.api, quotas, data: self.data, ..Settings::new(self.account, self.region) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the control plane is started with.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use mesh::name::AccountId;
 
@@ -18,12 +19,14 @@ pub struct Settings {
     pub region: Region,
     /// The limits.
     pub quotas: Quotas,
+    /// The folder in which the state is kept. `None` keeps it in memory, until the process ends.
+    pub data: Option<PathBuf>,
 }
 
 impl Settings {
-    /// A free loopback port and the documented quotas.
+    /// A free loopback port, the documented quotas, and the state in memory.
     #[must_use]
     pub fn new(account: AccountId, region: Region) -> Self {
-        Self { api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), account, region, quotas: Quotas::default() }
+        Self { api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), account, region, quotas: Quotas::default(), data: None }
     }
 }
