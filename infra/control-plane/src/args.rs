@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
 use control_plane::state::Region;
@@ -34,13 +35,16 @@ pub(crate) struct Args {
     /// loopback port of that range for each use.
     #[arg(long, value_name = "MODE", default_value = "interception")]
     listeners: ListenerMode,
+    /// The folder in which the state is kept, made where there is none. Without it the state ends with the process.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
 }
 
 impl Args {
     pub(crate) fn settings(self) -> Settings {
         let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
         let xds = XdsSettings { listen: self.xds, listeners: self.listeners, ..XdsSettings::default() };
-        Settings { api: self.api, quotas, xds, ..Settings::new(self.account, self.region) }
+        Settings { api: self.api, quotas, data: self.data, xds, ..Settings::new(self.account, self.region) }
     }
 }
 

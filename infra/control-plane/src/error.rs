@@ -108,6 +108,9 @@ pub enum ApiError {
         /// The account served here.
         account: AccountId,
     },
+    /// The storage does not work. What was asked for did not happen.
+    #[error("what is written can't be stored at the moment, so nothing was changed; the server's log says why")]
+    Unavailable,
     /// No operation of the API has this method and URI.
     #[error("{method} {uri} is not an operation of the App Mesh API")]
     UnknownOperation {
@@ -155,6 +158,8 @@ pub enum ErrorType {
     ResourceInUse,
     /// More than 50 tags.
     TooManyTags,
+    /// The server can't do it now.
+    ServiceUnavailable,
     /// Not in the API model: what AWS services answer to a URI that is none of theirs. Deliberately not `NotFound`,
     /// which a client with a wrong endpoint would take for the absence of a resource.
     UnknownOperation,
@@ -174,6 +179,7 @@ impl ErrorType {
             Self::NotFound => "NotFoundException",
             Self::ResourceInUse => "ResourceInUseException",
             Self::TooManyTags => "TooManyTagsException",
+            Self::ServiceUnavailable => "ServiceUnavailableException",
             Self::UnknownOperation | Self::MethodNotAllowed => "UnknownOperationException",
         }
     }
@@ -187,6 +193,7 @@ impl ErrorType {
             Self::NotFound | Self::UnknownOperation => 404,
             Self::MethodNotAllowed => 405,
             Self::Conflict | Self::ResourceInUse => 409,
+            Self::ServiceUnavailable => 503,
         }
     }
 }
@@ -209,6 +216,7 @@ impl ApiError {
             Self::QuotaReached { .. } => ErrorType::LimitExceeded,
             Self::TooManyTags { .. } => ErrorType::TooManyTags,
             Self::NotShared { .. } => ErrorType::Forbidden,
+            Self::Unavailable => ErrorType::ServiceUnavailable,
             Self::UnknownOperation { known_uri: false, .. } => ErrorType::UnknownOperation,
             Self::UnknownOperation { known_uri: true, .. } => ErrorType::MethodNotAllowed,
         }
@@ -230,6 +238,7 @@ impl ApiError {
             | Self::QuotaReached { .. }
             | Self::TooManyTags { .. }
             | Self::NotShared { .. }
+            | Self::Unavailable
             | Self::UnknownOperation { .. } => None,
         }
     }

@@ -17,14 +17,17 @@
 
 mod error;
 mod http;
+mod metrics;
 mod quotas;
 mod server;
 mod settings;
 pub mod state;
+pub mod storage;
 mod store;
 pub mod xds;
 
 pub use error::{ApiError, ErrorType, Relation};
+pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaSetting, QuotaSettingError, Quotas};
 pub use server::{BindError, Server};
 pub use settings::Settings;

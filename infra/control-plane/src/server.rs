@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::http::{self, Api};
 use crate::settings::Settings;
 use crate::state::Realm;
+use crate::storage::{Disk, OpenError};
 use crate::store::Store;
 use crate::xds::{Ads, ListenError};
 
@@ -29,8 +30,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address in the settings.
+    /// Takes the address and the data folder in the settings.
     pub async fn bind(settings: Settings) -> Result<Self, BindError> {
+        let realm = Realm::new(settings.account.clone(), settings.region.clone());
+        let store = match &settings.data {
+            None => Store::new(settings.quotas.clone()),
+            Some(data) => {
+                let (disk, records) = Disk::open(data, &realm)?;
+                Store::over(Box::new(disk), &records, settings.quotas.clone()).map_err(BindError::Thread)?
+            }
+        };
+        Self::bind_over(settings, store).await
+    }
+
+    /// Takes the address in the settings, to serve a store that is open already.
+    pub async fn bind_over(settings: Settings, store: Store) -> Result<Self, BindError> {
         let asked = settings.api;
         if !asked.ip().is_loopback() {
             return Err(BindError::NotLoopback { addr: asked });
@@ -39,7 +53,7 @@ impl Server {
         let listener = TcpListener::bind(asked).await.map_err(taken)?;
         let addr = listener.local_addr().map_err(taken)?;
         let realm = Realm::new(settings.account, settings.region);
-        let store = Arc::new(Store::new(settings.quotas));
+        let store = Arc::new(store);
         let ads = Ads::bind(settings.xds, realm.account().clone(), &store).await?;
         let api = Api { realm, store, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, api: Arc::new(api), ads })
@@ -113,6 +127,12 @@ pub enum BindError {
     /// No Envoy can be served.
     #[error(transparent)]
     Xds(#[from] ListenError),
+    /// The state can't be read, or may not be used.
+    #[error(transparent)]
+    Data(#[from] OpenError),
+    /// The system has no thread to store writes with.
+    #[error("start the thread that stores what is written")]
+    Thread(#[source] io::Error),
     /// The system refuses the address.
     #[error("listen on {addr}")]
     Address {

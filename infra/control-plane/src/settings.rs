@@ -1,6 +1,7 @@
 //! What the control plane is started with.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use mesh::name::AccountId;
 
@@ -19,12 +20,14 @@ pub struct Settings {
     pub region: Region,
     /// The limits.
     pub quotas: Quotas,
+    /// The folder in which the state is kept. `None` keeps it in memory, until the process ends.
+    pub data: Option<PathBuf>,
     /// The ADS server.
     pub xds: XdsSettings,
 }
 
 impl Settings {
-    /// A free loopback port and the documented quotas.
+    /// A free loopback port, the documented quotas, and the state in memory.
     #[must_use]
     pub fn new(account: AccountId, region: Region) -> Self {
         Self {
@@ -32,6 +35,7 @@ impl Settings {
             account,
             region,
             quotas: Quotas::default(),
+            data: None,
             xds: XdsSettings::default(),
         }
     }

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::{ERROR_TYPE, REQUEST_ID, VERSION, name_member};
 use crate::error::{ApiError, ErrorType};
+use crate::metrics::CONTENT_TYPE;
 use crate::state::{Answer, Realm, Resource, Status};
+use crate::store::Store;
 
 /// The body of a success, and the version that goes into its header when it is about one resource.
 #[derive(Debug)]
@@ -60,9 +62,27 @@ pub(super) fn respond(outcome: Result<Body, ApiError>, id: &Uuid) -> Response<Ht
     response
 }
 
-/// The response of a health check that passes. The state is in memory: a server that answers is ready.
+/// The response of a health check that passes: the server answers.
 pub(super) fn well() -> Response<HttpBody> {
     json_response(StatusCode::OK, json!({"status": "ok"}).to_string())
+}
+
+/// The response to whether requests should be sent here.
+pub(super) fn ready(writable: bool) -> Response<HttpBody> {
+    if writable {
+        return well();
+    }
+    json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"status": "the storage can't be written"}).to_string())
+}
+
+/// The metrics, for Prometheus.
+pub(super) fn metrics(store: &Store) -> Response<HttpBody> {
+    let Ok(text) = store.look(|state| store.metrics().text(state)) else {
+        return json_response(StatusCode::INTERNAL_SERVER_ERROR, json!({"status": "not encoded"}).to_string());
+    };
+    let mut response = Response::new(HttpBody::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response
 }
 
 pub(super) fn json_response(status: StatusCode, text: String) -> Response<HttpBody> {

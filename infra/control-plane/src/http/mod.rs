@@ -46,7 +46,8 @@ pub(crate) struct Api {
 pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(async || answer::well()))
-        .route("/readyz", get(async || answer::well()))
+        .route("/readyz", get(async |State(api): State<Arc<Api>>| answer::ready(api.store.is_writable())))
+        .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store)))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
         .method_not_allowed_fallback(handle)
@@ -60,6 +61,8 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let outcome = operate(&api, request).await;
     let (path, took) = (uri.path(), began.elapsed());
+    let error = outcome.as_ref().err().map(ApiError::error_type);
+    api.store.metrics().answered(target::operation(&method, path), error, took);
     match &outcome {
         Ok(_) if method.is_safe() => tracing::debug!(%id, %method, path, ?took, "answered"),
         Ok(_) => tracing::info!(%id, %method, path, ?took, "answered"),
@@ -78,7 +81,7 @@ async fn operate(api: &Api, request: Request) -> Result<answer::Body, ApiError> 
     let call = request::parse(&parts, body, &api.realm)?;
     let answer = match call {
         Call::Read(read) => api.store.read(&read),
-        Call::Write(write) => api.store.write(&write, &stamp()),
+        Call::Write(write) => api.store.write(&write, &stamp()).await,
     }?;
     Ok(answer::render(&answer, &api.realm))
 }

@@ -31,6 +31,67 @@ pub(super) enum Target {
     ListTags,
 }
 
+/// The name of the operation that a request is for, `Unknown` when it is for none.
+pub(super) fn operation(method: &Method, path: &str) -> &'static str {
+    target(method, path).map_or("Unknown", |target| target.operation())
+}
+
+impl Target {
+    /// The operation's name in the API model.
+    pub(super) const fn operation(&self) -> &'static str {
+        match self {
+            Self::Create(collection) => match collection.kind() {
+                ResourceKind::Mesh => "CreateMesh",
+                ResourceKind::VirtualNode => "CreateVirtualNode",
+                ResourceKind::VirtualGateway => "CreateVirtualGateway",
+                ResourceKind::VirtualRouter => "CreateVirtualRouter",
+                ResourceKind::Route => "CreateRoute",
+                ResourceKind::VirtualService => "CreateVirtualService",
+                ResourceKind::GatewayRoute => "CreateGatewayRoute",
+            },
+            Self::List(collection) => match collection.kind() {
+                ResourceKind::Mesh => "ListMeshes",
+                ResourceKind::VirtualNode => "ListVirtualNodes",
+                ResourceKind::VirtualGateway => "ListVirtualGateways",
+                ResourceKind::VirtualRouter => "ListVirtualRouters",
+                ResourceKind::Route => "ListRoutes",
+                ResourceKind::VirtualService => "ListVirtualServices",
+                ResourceKind::GatewayRoute => "ListGatewayRoutes",
+            },
+            Self::Describe(path) => match path.kind() {
+                ResourceKind::Mesh => "DescribeMesh",
+                ResourceKind::VirtualNode => "DescribeVirtualNode",
+                ResourceKind::VirtualGateway => "DescribeVirtualGateway",
+                ResourceKind::VirtualRouter => "DescribeVirtualRouter",
+                ResourceKind::Route => "DescribeRoute",
+                ResourceKind::VirtualService => "DescribeVirtualService",
+                ResourceKind::GatewayRoute => "DescribeGatewayRoute",
+            },
+            Self::Update(path) => match path.kind() {
+                ResourceKind::Mesh => "UpdateMesh",
+                ResourceKind::VirtualNode => "UpdateVirtualNode",
+                ResourceKind::VirtualGateway => "UpdateVirtualGateway",
+                ResourceKind::VirtualRouter => "UpdateVirtualRouter",
+                ResourceKind::Route => "UpdateRoute",
+                ResourceKind::VirtualService => "UpdateVirtualService",
+                ResourceKind::GatewayRoute => "UpdateGatewayRoute",
+            },
+            Self::Delete(path) => match path.kind() {
+                ResourceKind::Mesh => "DeleteMesh",
+                ResourceKind::VirtualNode => "DeleteVirtualNode",
+                ResourceKind::VirtualGateway => "DeleteVirtualGateway",
+                ResourceKind::VirtualRouter => "DeleteVirtualRouter",
+                ResourceKind::Route => "DeleteRoute",
+                ResourceKind::VirtualService => "DeleteVirtualService",
+                ResourceKind::GatewayRoute => "DeleteGatewayRoute",
+            },
+            Self::Tag => "TagResource",
+            Self::Untag => "UntagResource",
+            Self::ListTags => "ListTagsForResource",
+        }
+    }
+}
+
 /// Finds the operation. The path is taken apart before it is decoded, since names may contain encoded slashes.
 pub(super) fn target(method: &Method, path: &str) -> Result<Target, ApiError> {
     let unknown =

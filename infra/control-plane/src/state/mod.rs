@@ -6,6 +6,7 @@ mod fit;
 mod pages;
 mod read;
 mod realm;
+mod record;
 mod request;
 mod resource;
 mod spec;
@@ -18,29 +19,32 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mesh::name::ResourcePath;
+use mesh::name::{ResourceKind, ResourcePath};
 
 pub use collection::Collection;
 pub use pages::{MAX_LIMIT, Page, PageError};
 pub use read::tags_title;
 pub use realm::{Realm, Region, RegionError};
+pub use record::Record;
 pub use request::{Action, Answer, Change, Operation, Read, Write};
 pub use resource::{Resource, Stamp, Status};
 pub use spec::ValidSpec;
-pub use tokens::{ClientToken, TokenError};
+pub use tokens::{ClientToken, Remembered, TokenError};
 pub use write::Written;
 
 use crate::error::ApiError;
 use crate::quotas::Quotas;
 use tokens::Tokens;
 
-/// Every resource of the account, and the answers that a repeated request would get again.
+/// Every resource of the account, the answers that a repeated request would get again, and the ports given out.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     quotas: Quotas,
     /// Only collections that hold something are in here.
     collections: BTreeMap<Collection, BTreeMap<String, Arc<Resource>>>,
     tokens: Tokens,
+    /// No part of the API: where Envoys on one machine listen, kept beside what they are told.
+    ports: BTreeMap<String, u16>,
 }
 
 impl State {
@@ -59,6 +63,21 @@ impl State {
     /// Every resource.
     pub fn resources(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.collections.values().flat_map(BTreeMap::values)
+    }
+
+    /// How many resources of each kind there are.
+    pub fn counts(&self) -> impl Iterator<Item = (ResourceKind, usize)> {
+        let count = |kind| {
+            let members = self.collections.iter().filter(move |(collection, _)| collection.kind() == kind);
+            members.map(|(_, members)| members.len()).sum()
+        };
+        ResourceKind::ALL.into_iter().map(move |kind| (kind, count(kind)))
+    }
+
+    /// The listener ports given out, by what they were given for.
+    #[must_use]
+    pub const fn ports(&self) -> &BTreeMap<String, u16> {
+        &self.ports
     }
 
     fn existing(&self, path: &ResourcePath) -> Result<&Arc<Resource>, ApiError> {

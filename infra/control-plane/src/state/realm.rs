@@ -24,6 +24,12 @@ impl Realm {
         &self.account
     }
 
+    /// The region.
+    #[must_use]
+    pub const fn region(&self) -> &Region {
+        &self.region
+    }
+
     /// The ARN of a resource.
     #[must_use]
     pub fn arn(&self, path: &ResourcePath) -> String {
@@ -60,6 +66,12 @@ impl Region {
     pub fn parse(text: &str) -> Result<Self, RegionError> {
         let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if fits { Ok(Self(text.to_owned())) } else { Err(RegionError(text.to_owned())) }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 

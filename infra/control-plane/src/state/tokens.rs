@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::record::Record;
 use super::request::{Action, Write};
 use super::resource::Resource;
 
@@ -49,22 +50,35 @@ pub struct TokenError {
 /// under the same name knows nothing of the tokens of the one before.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tokens {
-    answers: HashMap<Key, Remembered>,
-    order: VecDeque<Key>,
+    answers: HashMap<Key, Arc<Remembered>>,
+    /// The oldest first, each with its number.
+    order: VecDeque<(u64, Key)>,
+    /// The number for the next one.
+    next: u64,
     bytes: usize,
 }
 
 type Key = (Uuid, ClientToken);
 
-/// The request is kept whole: its spec is the one that the answer holds as well.
+/// A request with a client token, and its answer. The request is kept whole: its spec is the one that the answer holds
+/// as well.
 #[derive(Debug, Clone, PartialEq)]
-struct Remembered {
-    action: Action,
-    if_version: Option<u64>,
-    answer: Arc<Resource>,
+pub struct Remembered {
+    /// The caller's mark.
+    pub token: ClientToken,
+    /// What was asked for.
+    pub action: Action,
+    /// On which condition.
+    pub if_version: Option<u64>,
+    /// What was answered.
+    pub answer: Arc<Resource>,
 }
 
 impl Remembered {
+    fn key(&self) -> Key {
+        (self.answer.uid, self.token.clone())
+    }
+
     /// What it weighs in the bound on all that is remembered.
     fn bytes(&self) -> usize {
         let tags = self.answer.tags.iter().map(|(key, value)| key.len().saturating_add(value.len()));
@@ -100,19 +114,44 @@ impl Tokens {
         }
     }
 
-    pub(super) fn remember(&mut self, token: &ClientToken, write: &Write, answer: Arc<Resource>) {
-        let key = (answer.uid, token.clone());
-        let remembered = Remembered { action: write.action.clone(), if_version: write.if_version, answer };
+    /// What remembering an answer comes to: the answer, and the oldest ones that have to make room for it.
+    pub(super) fn remembering(&self, token: &ClientToken, write: &Write, answer: Arc<Resource>) -> Vec<Record> {
+        let remembered =
+            Remembered { token: token.clone(), action: write.action.clone(), if_version: write.if_version, answer };
+        let mut count = self.order.len().saturating_add(1);
+        let mut bytes = self.bytes.saturating_add(remembered.bytes());
+        let mut records = vec![Record::Remembered(self.next, Arc::new(remembered))];
+        for (number, key) in &self.order {
+            if count <= REMEMBERED && bytes <= REMEMBERED_BYTES {
+                break;
+            }
+            records.push(Record::Forgotten(*number));
+            count = count.saturating_sub(1);
+            bytes = bytes.saturating_sub(self.answers.get(key).map_or(0, |known| known.bytes()));
+        }
+        records
+    }
+
+    pub(super) fn remember(&mut self, number: u64, remembered: Arc<Remembered>) {
+        let key = remembered.key();
         self.bytes = self.bytes.saturating_add(remembered.bytes());
         self.answers.insert(key.clone(), remembered);
-        self.order.push_back(key);
-        while self.order.len() > REMEMBERED || self.bytes > REMEMBERED_BYTES {
-            let Some(oldest) = self.order.pop_front() else {
-                break;
-            };
-            if let Some(forgotten) = self.answers.remove(&oldest) {
-                self.bytes = self.bytes.saturating_sub(forgotten.bytes());
-            }
-        }
+        self.order.push_back((number, key));
+        self.next = number.saturating_add(1);
+    }
+
+    pub(super) fn forget(&mut self, number: u64) {
+        let Ok(at) = self.order.binary_search_by_key(&number, |(number, _)| *number) else {
+            return;
+        };
+        let forgotten = self.order.remove(at).and_then(|(_, key)| self.answers.remove(&key));
+        self.bytes = self.bytes.saturating_sub(forgotten.map_or(0, |known| known.bytes()));
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = Record> {
+        self.order.iter().filter_map(|(number, key)| {
+            let known = self.answers.get(key)?;
+            Some(Record::Remembered(*number, Arc::clone(known)))
+        })
     }
 }

@@ -1,12 +1,12 @@
 //! Changes: everything is checked first, then one resource is put in place or removed.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use mesh::name::{MeshName, ResourcePath};
 use mesh::resource::{Tag, Tags, TooManyTags};
 
+use super::record::Record;
 use super::request::{Action, Answer, Change, Operation, Write};
 use super::resource::{Resource, Stamp};
 use super::tokens::Recall;
@@ -21,6 +21,8 @@ pub struct Written {
     pub answer: Answer,
     /// What changed.
     pub change: Option<Change>,
+    /// What has to be kept for this to last: played back, it leads to the same state.
+    pub records: Vec<Record>,
 }
 
 impl State {
@@ -30,7 +32,7 @@ impl State {
     /// and a caller who lost that answer must be able to ask again.
     pub fn write(&mut self, write: &Write, stamp: &Stamp) -> Result<Written, ApiError> {
         if let Some(answer) = self.recall(write)? {
-            return Ok(Written { answer: Answer::Resource(answer), change: None });
+            return Ok(Written { answer: Answer::Resource(answer), change: None, records: Vec::new() });
         }
         let current = self.find(&write.path).cloned();
         is_as_expected(write, current.as_deref())?;
@@ -135,33 +137,28 @@ impl State {
 
     fn put(&mut self, write: &Write, resource: Resource, operation: Operation) -> Written {
         let resource = Arc::new(resource);
-        self.collections
-            .entry(Collection::of(&resource.path))
-            .or_default()
-            .insert(resource.path.name().to_owned(), Arc::clone(&resource));
+        let mut records = vec![Record::Resource(Arc::clone(&resource))];
         if let Some(token) = &write.token {
-            self.tokens.remember(token, write, Arc::clone(&resource));
+            records.extend(self.tokens.remembering(token, write, Arc::clone(&resource)));
         }
-        Written::new(resource, operation)
+        self.done(resource, operation, records)
     }
 
     fn remove(&mut self, deleted: Resource) -> Written {
-        if let Entry::Occupied(mut members) = self.collections.entry(Collection::of(&deleted.path)) {
-            members.get_mut().remove(deleted.path.name());
-            if members.get().is_empty() {
-                members.remove();
-            }
+        let records = vec![Record::Gone(deleted.path.clone())];
+        self.done(Arc::new(deleted), Operation::Deleted, records)
+    }
+
+    fn done(&mut self, resource: Arc<Resource>, operation: Operation, records: Vec<Record>) -> Written {
+        for record in &records {
+            self.play(record);
         }
-        Written::new(Arc::new(deleted), Operation::Deleted)
+        let change = Change { path: resource.path.clone(), version: resource.version, operation };
+        Written { answer: Answer::Resource(resource), change: Some(change), records }
     }
 }
 
 impl Written {
-    fn new(resource: Arc<Resource>, operation: Operation) -> Self {
-        let change = Change { path: resource.path.clone(), version: resource.version, operation };
-        Self { answer: Answer::Resource(resource), change: Some(change) }
-    }
-
     fn without_answer(self) -> Self {
         Self { answer: Answer::Nothing, ..self }
     }

@@ -10,16 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use futures::future::join_all;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use xds::ports::PortUse;
 use xds::{Finding, ProxyId};
 
 use super::concern::Concern;
-use super::follow::{Follower, News};
+use super::follow::Follower;
 use super::picture::Served;
 use super::secrets::Secrets;
-use super::world::World;
+use super::world::{Concerns, World};
+use crate::store::Store;
 
 /// The least time from one turn to the next. Long enough that a hundred writes in a row are a few pushes and not a
 /// hundred; short against the 50 ms within which an update is to move traffic.
@@ -125,9 +128,12 @@ async fn turn_on(
         secrets_moved |= secrets.has_changed().unwrap_or(false);
         secrets.mark_unchanged();
         let news = follower.catch_up();
-        let places = Arc::clone(&places);
+        let (store, places) = (follower.store(), Arc::clone(&places));
         let turned = tokio::task::spawn_blocking(move || {
-            turn(&mut world, news, secrets_moved, asks, &places);
+            let concerns = world.learn(news);
+            // Before anybody is told of a port: told and then forgotten, it would move at the next start.
+            Handle::current().block_on(store_ports(&store, world.take_port_edits()));
+            turn(&world, &concerns, secrets_moved, asks, &places);
             world
         });
         world = match turned.await {
@@ -148,8 +154,14 @@ async fn told(secrets: &mut watch::Receiver<u64>) {
     }
 }
 
-fn turn(world: &mut World, news: News, secrets_moved: bool, asks: Vec<Ask>, places: &Places) {
-    let concerns = world.learn(news);
+async fn store_ports(store: &Store, edits: Vec<(String, Option<u16>)>) {
+    let stored = edits.iter().map(|(key, port)| store.put_port(key, *port));
+    if let Some(error) = join_all(stored).await.into_iter().find_map(Result::err) {
+        tracing::error!(%error, "listener ports are not stored: they may be others after a restart");
+    }
+}
+
+fn turn(world: &World, concerns: &Concerns, secrets_moved: bool, asks: Vec<Ask>, places: &Places) {
     let (mut new, mut questions) = (BTreeSet::new(), Vec::new());
     for ask in asks {
         match ask {

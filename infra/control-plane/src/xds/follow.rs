@@ -35,6 +35,10 @@ impl Follower {
         Self { store, changes, pending: BTreeSet::new(), lost: true }
     }
 
+    pub(super) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store)
+    }
+
     /// Waits for a change that proxies can be concerned by. Nothing is lost if the wait is given up.
     pub(super) async fn changed(&mut self) {
         while self.pending.is_empty() && !self.lost {

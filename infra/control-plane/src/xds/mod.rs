@@ -40,7 +40,7 @@ use roster::Roster;
 use world::World;
 
 pub use listen::ListenError;
-pub use ports::{ListenerMode, ListenerModeError, PortTable, PortsInMemory};
+pub use ports::{ListenerMode, ListenerModeError};
 pub use secrets::{KnownSecret, NoSecrets, Secrets, ServedCertificate};
 pub use settings::{Listen, ListenParseError, XdsSettings};
 
@@ -72,7 +72,7 @@ impl Ads {
         let listening = Listening::bind(&settings).await?;
         let ports = match settings.listeners {
             ListenerMode::Interception => None,
-            ListenerMode::Explicit(range) => Some(PortKeeper::new(range, Box::new(PortsInMemory))),
+            ListenerMode::Explicit(range) => Some(PortKeeper::new(range, store.look(|state| state.ports().clone()))),
         };
         let secrets = settings.secrets;
         let world = World::new(Arc::clone(&secrets), ports);

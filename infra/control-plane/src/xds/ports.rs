@@ -1,15 +1,14 @@
 //! Explicit listeners: which loopback port is whose.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
+use xds::Proxy;
 use xds::ports::{PortBook, PortUse, uses};
-use xds::{Finding, Proxy};
 
 /// How traffic reaches the proxies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -41,35 +40,10 @@ impl FromStr for ListenerMode {
 #[error("{0:?} is neither \"interception\" nor a range of ports such as \"explicit:20000-20999\"")]
 pub struct ListenerModeError(String);
 
-/// Where assignments are kept from one start to the next, by a key that is stable.
-pub trait PortTable: fmt::Debug + Send + Sync + 'static {
-    /// All that are kept.
-    fn load(&self) -> BTreeMap<String, u16>;
-    /// Keeps one.
-    fn keep(&mut self, key: &str, port: u16);
-    /// Drops one.
-    fn forget(&mut self, key: &str);
-}
-
-/// Keeps assignments for as long as the process runs.
-#[derive(Debug, Default)]
-pub struct PortsInMemory;
-
-impl PortTable for PortsInMemory {
-    fn load(&self) -> BTreeMap<String, u16> {
-        BTreeMap::new()
-    }
-
-    fn keep(&mut self, _: &str, _: u16) {}
-
-    fn forget(&mut self, _: &str) {}
-}
-
 /// Assigns ports: once for each use, kept while the use is there.
 #[derive(Debug)]
 pub(super) struct PortKeeper {
     range: RangeInclusive<u16>,
-    table: Box<dyn PortTable>,
     /// By key; those that no use has claimed yet were kept from an earlier start.
     kept: BTreeMap<String, u16>,
     taken: BTreeSet<u16>,
@@ -79,15 +53,19 @@ pub(super) struct PortKeeper {
     uses: BTreeMap<MeshName, BTreeSet<PortUse>>,
     without: BTreeSet<PortUse>,
     book: PortBook,
+    edits: Vec<(String, Option<u16>)>,
 }
 
 impl PortKeeper {
-    pub(super) fn new(range: RangeInclusive<u16>, table: Box<dyn PortTable>) -> Self {
-        let kept: BTreeMap<_, _> = table.load().into_iter().filter(|(_, port)| range.contains(port)).collect();
+    /// With the assignments kept from an earlier start, by key. Those outside the range are made anew.
+    pub(super) fn new(range: RangeInclusive<u16>, kept: BTreeMap<String, u16>) -> Self {
+        let (kept, outside): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            kept.into_iter().partition(|(_, port)| range.contains(port));
         let taken = kept.values().copied().collect();
         let next = *range.start();
+        let edits = outside.into_keys().map(|key| (key, None)).collect();
         let (uses, without, book) = (BTreeMap::new(), BTreeSet::new(), PortBook::default());
-        Self { range, table, kept, taken, next, uses, without, book }
+        Self { range, kept, taken, next, uses, without, book, edits }
     }
 
     /// The assignments in force.
@@ -141,7 +119,7 @@ impl PortKeeper {
         let Some(port) = self.free_port() else {
             return false;
         };
-        self.table.keep(&key, port);
+        self.edits.push((key.clone(), Some(port)));
         self.taken.insert(port);
         self.kept.insert(key, port);
         true
@@ -150,7 +128,7 @@ impl PortKeeper {
     fn free(&mut self, key: &str) {
         if let Some(port) = self.kept.remove(key) {
             self.taken.remove(&port);
-            self.table.forget(key);
+            self.edits.push((key.to_owned(), None));
         }
     }
 
@@ -174,20 +152,9 @@ impl PortKeeper {
         self.book = book;
     }
 
-    /// The uses of a proxy that have no port.
-    pub(super) fn findings(&self, mesh: &MeshName, proxy: &Proxy) -> impl Iterator<Item = Finding> {
-        self.without.iter().filter_map(move |to| {
-            let (who, path) = owner(to);
-            (path.mesh() == mesh && who == *proxy).then(|| Finding {
-                id: "explicit-ports-used-up",
-                resource: path,
-                message: format!(
-                    "no port is left in {}-{} for {to}, so it is not served: start the control plane with a larger range",
-                    self.range.start(),
-                    self.range.end()
-                ),
-            })
-        })
+    /// The assignments made and given up since the last call, to be stored.
+    pub(super) fn take_edits(&mut self) -> Vec<(String, Option<u16>)> {
+        std::mem::take(&mut self.edits)
     }
 
     /// The assignments of a proxy.

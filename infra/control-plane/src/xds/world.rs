@@ -113,11 +113,12 @@ impl World {
             sds: SdsSource::Ads(&none),
             instances: &self.instances,
         };
-        let mut picture = picture(mesh, proxy, surroundings, self.secrets.as_ref())?;
-        if let Some(ports) = &self.ports {
-            picture.findings.extend(ports.findings(&mesh.name, proxy));
-        }
-        Some(picture)
+        picture(mesh, proxy, surroundings, self.secrets.as_ref())
+    }
+
+    /// The port assignments to be stored.
+    pub(super) fn take_port_edits(&mut self) -> Vec<(String, Option<u16>)> {
+        self.ports.as_mut().map(PortKeeper::take_edits).unwrap_or_default()
     }
 
     /// The ports of a proxy, where it has explicit ones.

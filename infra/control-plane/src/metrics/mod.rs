@@ -1,0 +1,145 @@
+//! What the server counts, in the text format that Prometheus reads.
+//!
+//! Labels have few values, all known here: no name of a mesh or of anything in one is ever among them.
+
+mod xds;
+
+use std::fmt;
+use std::time::Duration;
+
+use mesh::name::ResourceKind;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::error::ErrorType;
+use crate::state::{Change, Operation, State};
+pub use xds::{ProxyKind, XdsMetrics, XdsType};
+
+/// The type of what [`Metrics::text`] gives.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// One label and its value.
+type Label = (&'static str, &'static str);
+
+/// Seconds. A request answered from memory takes less than the first; a commit to a slow disk, more than most.
+const DURATIONS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+type Histograms = Family<[Label; 1], Histogram, fn() -> Histogram>;
+
+/// Every metric of one server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<[Label; 2], Counter>,
+    durations: Histograms,
+    writes: Family<[Label; 2], Counter>,
+    resources: Family<[Label; 1], Gauge>,
+    commits: Family<[Label; 1], Counter>,
+    commit_durations: Histogram,
+    writable: Gauge,
+    xds: XdsMetrics,
+}
+
+impl Metrics {
+    /// Everything registered, and nothing counted yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("meshwarden");
+        let requests = Family::<[Label; 2], Counter>::default();
+        registry.register("requests", "Requests to the API, by operation and outcome", requests.clone());
+        let durations = Histograms::new_with_constructor(histogram);
+        let help = "Time from a request's head to its answer, by operation";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
+        let writes = Family::<[Label; 2], Counter>::default();
+        registry.register("writes", "Changes made, by what was done and the kind of resource", writes.clone());
+        let resources = Family::<[Label; 1], Gauge>::default();
+        registry.register("resources", "Resources that exist, by kind", resources.clone());
+        let commits = Family::<[Label; 1], Counter>::default();
+        registry.register("storage_commits", "Commits to the storage, by outcome", commits.clone());
+        let commit_durations = histogram();
+        let help = "Time of a commit to the storage, which all writes that wait share";
+        registry.register_with_unit("storage_commit_duration", help, Unit::Seconds, commit_durations.clone());
+        let writable = Gauge::default();
+        registry.register("storage_writable", "1 unless the last commit to the storage failed", writable.clone());
+        writable.set(1);
+        for outcome in ["success", "failure"] {
+            drop(commits.get_or_create(&[("outcome", outcome)]));
+        }
+        let xds = XdsMetrics::registered(&mut registry);
+        Self { registry, requests, durations, writes, resources, commits, commit_durations, writable, xds }
+    }
+
+    /// Those of the ADS server, which counts by itself.
+    #[must_use]
+    pub const fn xds(&self) -> &XdsMetrics {
+        &self.xds
+    }
+
+    /// Counts an answered request.
+    pub(crate) fn answered(&self, operation: &'static str, error: Option<ErrorType>, took: Duration) {
+        let outcome = error.map_or("success", ErrorType::name);
+        self.requests.get_or_create(&[("operation", operation), ("outcome", outcome)]).inc();
+        self.durations.get_or_create(&[("operation", operation)]).observe(took.as_secs_f64());
+    }
+
+    /// Counts an accepted change.
+    pub(crate) fn changed(&self, change: &Change) {
+        let operation = match change.operation {
+            Operation::Created => "created",
+            Operation::Updated => "updated",
+            Operation::Deleted => "deleted",
+            Operation::Retagged => "retagged",
+        };
+        self.writes.get_or_create(&[("operation", operation), ("kind", kind(change.path.kind()))]).inc();
+    }
+
+    /// Counts a commit.
+    pub(crate) fn committed(&self, success: bool, took: Duration) {
+        let outcome = if success { "success" } else { "failure" };
+        self.commits.get_or_create(&[("outcome", outcome)]).inc();
+        self.commit_durations.observe(took.as_secs_f64());
+        self.writable.set(i64::from(success));
+    }
+
+    /// Whether the last commit succeeded.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable.get() == 1
+    }
+
+    /// All of it as text, with the resources of this state.
+    pub(crate) fn text(&self, state: &State) -> Result<String, fmt::Error> {
+        for (kind_of, count) in state.counts() {
+            self.resources.get_or_create(&[("kind", kind(kind_of))]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(DURATIONS)
+}
+
+/// A kind as label values are written.
+const fn kind(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Mesh => "mesh",
+        ResourceKind::VirtualNode => "virtual_node",
+        ResourceKind::VirtualGateway => "virtual_gateway",
+        ResourceKind::VirtualRouter => "virtual_router",
+        ResourceKind::Route => "route",
+        ResourceKind::VirtualService => "virtual_service",
+        ResourceKind::GatewayRoute => "gateway_route",
+    }
+}
