@@ -22,6 +22,7 @@ use super::follow::Follower;
 use super::picture::Served;
 use super::secrets::Secrets;
 use super::world::{Concerns, World};
+use crate::metrics::XdsMetrics;
 use crate::store::Store;
 
 /// The least time from one turn to the next. Long enough that a hundred writes in a row are a few pushes and not a
@@ -133,7 +134,7 @@ async fn turn_on(
             let concerns = world.learn(news);
             // Before anybody is told of a port: told and then forgotten, it would move at the next start.
             Handle::current().block_on(store_ports(&store, world.take_port_edits()));
-            turn(&world, &concerns, secrets_moved, asks, &places);
+            turn(&world, &store, &concerns, secrets_moved, asks, &places);
             world
         });
         world = match turned.await {
@@ -161,7 +162,7 @@ async fn store_ports(store: &Store, edits: Vec<(String, Option<u16>)>) {
     }
 }
 
-fn turn(world: &World, concerns: &Concerns, secrets_moved: bool, asks: Vec<Ask>, places: &Places) {
+fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, asks: Vec<Ask>, places: &Places) {
     let (mut new, mut questions) = (BTreeSet::new(), Vec::new());
     for ask in asks {
         match ask {
@@ -182,7 +183,7 @@ fn turn(world: &World, concerns: &Concerns, secrets_moved: bool, asks: Vec<Ask>,
         let due = places.iter().filter(|(id, place)| is_due(id, place));
         due.map(|(id, place)| (id.clone(), place.clone())).collect::<Vec<_>>()
     };
-    publish(world, &due);
+    publish(world, store.metrics().xds(), &due);
     for question in questions {
         match question {
             Ask::Describe(id, answer) => {
@@ -196,7 +197,7 @@ fn turn(world: &World, concerns: &Concerns, secrets_moved: bool, asks: Vec<Ask>,
     }
 }
 
-fn publish(world: &World, due: &[(ProxyId, watch::Sender<Served>)]) {
+fn publish(world: &World, metrics: &XdsMetrics, due: &[(ProxyId, watch::Sender<Served>)]) {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let share = if due.len() < ONE_THREAD { due.len() } else { due.len().div_ceil(threads) };
     thread::scope(|scope| {
@@ -205,20 +206,22 @@ fn publish(world: &World, due: &[(ProxyId, watch::Sender<Served>)]) {
         for others in shares {
             scope.spawn(move || {
                 for (id, place) in others {
-                    show(world, id, place);
+                    show(world, metrics, id, place);
                 }
             });
         }
         for (id, place) in own {
-            show(world, id, place);
+            show(world, metrics, id, place);
         }
     });
 }
 
-fn show(world: &World, id: &ProxyId, place: &watch::Sender<Served>) {
+fn show(world: &World, metrics: &XdsMetrics, id: &ProxyId, place: &watch::Sender<Served>) {
+    let began = Instant::now();
     let Some(served) = world.served(id) else {
         return;
     };
+    metrics.snapshot_built(began.elapsed());
     place.send_if_modified(|current| {
         let same = match (&*current, &served) {
             (Served::Ready(current), Served::Ready(served)) => current == served,

@@ -1,7 +1,6 @@
 //! One ADS stream, from its first request to its end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,13 +11,14 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
-use xds::{ProxyId, ResourceType};
+use xds::{ProxyId, ResourceType, Snapshot};
 
 use super::Shared;
 use super::peer::{Peer, admit, not_found};
 use super::picture::{Picture, Served};
 use super::protocol::Protocol;
 use super::roster::{Acknowledged, Entry, Introduction, Seat};
+use crate::metrics::XdsType;
 
 /// How long a client may leave its stream without a first request. Envoy sends it at once; anything else only takes up
 /// room.
@@ -157,7 +157,9 @@ impl<P: Protocol> Conversation<P> {
     async fn next(&mut self) -> Option<Result<P::Response, Status>> {
         loop {
             if let Some(response) = self.waiting.pop_front() {
-                self.shared.roster.counts.pushes.fetch_add(1, Ordering::Relaxed);
+                if let Some(kind) = metric(P::type_url_of(&response)) {
+                    self.shared.roster.metrics().pushed(kind);
+                }
                 return Some(Ok(response));
             }
             let heard = tokio::select! {
@@ -196,8 +198,11 @@ impl<P: Protocol> Conversation<P> {
         };
         self.waiting.extend(responses);
         if let Some(refusal) = P::refusal(request) {
-            self.shared.roster.counts.nacks.fetch_add(1, Ordering::Relaxed);
             self.log_refusal(P::type_url(request), &refusal.message);
+        }
+        if let Some(kind) = metric(P::type_url(request)).filter(|_| P::is_answer(request)) {
+            let metrics = self.shared.roster.metrics();
+            if P::refusal(request).is_some() { metrics.nacked(kind) } else { metrics.acked(kind) }
         }
         Ok(())
     }
@@ -243,6 +248,10 @@ impl<P: Protocol> Acknowledged for Machine<P> {
     fn status(&self) -> xds::ads::Status {
         self.lock().status().clone()
     }
+
+    fn has(&self, snapshot: &Snapshot) -> bool {
+        self.lock().has(snapshot)
+    }
 }
 
 /// A proxy whose resource is deleted is told the code that App Mesh documents for one that doesn't exist. Nothing is
@@ -258,6 +267,16 @@ fn picture(served: &Served) -> Result<Arc<Picture>, Status> {
 
 fn ended() -> Status {
     Status::unavailable("the control plane has no state to serve")
+}
+
+fn metric(type_url: &str) -> Option<XdsType> {
+    ResourceType::of_url(type_url).map(|kind| match kind {
+        ResourceType::Cluster => XdsType::Cluster,
+        ResourceType::Endpoint => XdsType::Endpoint,
+        ResourceType::Secret => XdsType::Secret,
+        ResourceType::Listener => XdsType::Listener,
+        ResourceType::Route => XdsType::Route,
+    })
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

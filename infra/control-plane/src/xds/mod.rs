@@ -82,7 +82,7 @@ impl Ads {
             account,
             streams_per_proxy: settings.streams_per_proxy,
             cache,
-            roster: Arc::default(),
+            roster: Arc::new(Roster::new(Arc::clone(store))),
             stop: stopping,
         });
         Ok(Self { shared, listening, stop })

@@ -21,11 +21,15 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
     fn on_request(&mut self, request: &Self::Request, snapshot: &Snapshot) -> Vec<Self::Response>;
     fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<Self::Response>;
     fn status(&self) -> &Status;
+    fn has(&self, snapshot: &Snapshot) -> bool;
 
     fn node(request: &Self::Request) -> Option<&Node>;
     /// The error of a NACK.
     fn refusal(request: &Self::Request) -> Option<&Refusal>;
     fn type_url(request: &Self::Request) -> &str;
+    /// Whether it answers a response, with an ACK or a NACK.
+    fn is_answer(request: &Self::Request) -> bool;
+    fn type_url_of(response: &Self::Response) -> &str;
 }
 
 macro_rules! protocol {
@@ -51,6 +55,10 @@ macro_rules! protocol {
                 self.status()
             }
 
+            fn has(&self, snapshot: &Snapshot) -> bool {
+                self.has(snapshot)
+            }
+
             fn node(request: &$request) -> Option<&Node> {
                 request.node.as_ref().filter(|node| !node.id.is_empty())
             }
@@ -61,6 +69,14 @@ macro_rules! protocol {
 
             fn type_url(request: &$request) -> &str {
                 &request.type_url
+            }
+
+            fn is_answer(request: &$request) -> bool {
+                !request.response_nonce.is_empty()
+            }
+
+            fn type_url_of(response: &$response) -> &str {
+                &response.type_url
             }
         }
     };

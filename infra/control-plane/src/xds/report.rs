@@ -1,7 +1,5 @@
 //! `GET /proxies`: what each proxy was sent, and what it has taken.
 
-use std::collections::BTreeMap;
-
 use mesh::name::ResourcePath;
 use serde_json::{Map, Value, json};
 use xds::ads::{Status, TypeStatus};
@@ -48,7 +46,7 @@ impl Shared {
             "since": who.since.to_string(),
             "userAgent": who.user_agent,
             "protocol": who.protocol,
-            "upToDate": up_to_date(&served, &status),
+            "upToDate": up_to_date(&served, &status, entry),
             "types": types(&status),
             "certificates": picture.map(|picture| certificates(picture, &status)),
             "findings": picture.map(|picture| findings(&picture.findings)),
@@ -81,26 +79,11 @@ const fn kind_name(kind: ResourceType) -> &'static str {
     }
 }
 
-/// Whether the proxy has acknowledged all that it is to have now: of each type that it was sent, the last response, and
-/// in it each resource at the version that it has in the snapshot.
-fn up_to_date(served: &Served, status: &Status) -> bool {
-    let Some(picture) = served.picture() else {
-        return false;
-    };
-    let subscribed = [ResourceType::Cluster, ResourceType::Listener].iter().all(|kind| status.types.contains_key(kind));
-    subscribed && status.types.iter().all(|(kind, status)| has_all(picture, *kind, status))
-}
-
-fn has_all(picture: &Picture, kind: ResourceType, status: &TypeStatus) -> bool {
-    let acknowledged = status.acknowledged == status.sent && status.nack.is_none();
-    // Of a type without a wildcard the proxy only has what it asked for.
-    let in_snapshot: BTreeMap<_, _> = picture.snapshot.of(kind).map(|(name, one)| (name, one.version())).collect();
-    let same = if kind.is_wildcard() {
-        status.resources.iter().eq(in_snapshot)
-    } else {
-        status.resources.iter().all(|(name, version)| in_snapshot.get(name) == Some(&version))
-    };
-    acknowledged && same
+/// Whether the proxy has acknowledged all that it is to have now. One that has not asked for its clusters and listeners
+/// yet has nothing.
+fn up_to_date(served: &Served, status: &Status, entry: &Entry) -> bool {
+    let asked = [ResourceType::Cluster, ResourceType::Listener].iter().all(|kind| status.types.contains_key(kind));
+    asked && served.picture().is_some_and(|picture| entry.acknowledged.has(&picture.snapshot))
 }
 
 /// The certificates that the proxy has acknowledged, by the name of their secret.

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use xds::ProxyId;
 use xds::ads::Status;
+use xds::{Proxy, ProxyId, Snapshot};
 
 use super::peer::Peer;
+use crate::metrics::{ProxyKind, XdsMetrics};
+use crate::store::Store;
 
 /// What a stream said of itself at its beginning.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub(super) struct Introduction {
 /// Where to ask what a stream has acknowledged.
 pub(super) trait Acknowledged: fmt::Debug + Send + Sync {
     fn status(&self) -> Status;
+    /// Whether all that was asked for of a snapshot is acknowledged.
+    fn has(&self, snapshot: &Snapshot) -> bool;
 }
 
 /// An open stream.
@@ -37,23 +41,12 @@ pub(super) struct Entry {
     pub(super) acknowledged: Arc<dyn Acknowledged>,
 }
 
-/// All open streams, and what has happened on all there ever were.
-#[derive(Debug, Default)]
+/// All open streams.
+#[derive(Debug)]
 pub(super) struct Roster {
     streams: Mutex<BTreeMap<(ProxyId, u64), Entry>>,
     next: AtomicU64,
-    pub(super) counts: Counts,
-}
-
-/// What has happened since the start.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    /// Streams that were admitted.
-    pub(super) streams: AtomicU64,
-    /// Responses sent.
-    pub(super) pushes: AtomicU64,
-    /// Responses that a proxy refused.
-    pub(super) nacks: AtomicU64,
+    store: Arc<Store>,
 }
 
 /// A stream's place in the roster, given up when dropped.
@@ -66,10 +59,20 @@ pub(super) struct Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.roster.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.roster.metrics().stream_closed(kind(&self.key.0));
     }
 }
 
 impl Roster {
+    pub(super) const fn new(store: Arc<Store>) -> Self {
+        Self { streams: Mutex::new(BTreeMap::new()), next: AtomicU64::new(0), store }
+    }
+
+    /// Where streams are counted.
+    pub(super) fn metrics(&self) -> &XdsMetrics {
+        self.store.metrics().xds()
+    }
+
     /// Enters a stream, unless its proxy has `limit` already.
     pub(super) fn enter(self: &Arc<Self>, entry: Entry, limit: usize) -> Option<Seat> {
         let id = entry.who.id.clone();
@@ -77,7 +80,7 @@ impl Roster {
         if streams.range((id.clone(), 0)..=(id.clone(), u64::MAX)).count() >= limit {
             return None;
         }
-        self.counts.streams.fetch_add(1, Ordering::Relaxed);
+        self.metrics().stream_opened(kind(&id));
         let key = (id, self.next.fetch_add(1, Ordering::Relaxed));
         streams.insert(key.clone(), entry);
         Some(Seat { roster: Arc::clone(self), key })
@@ -92,5 +95,12 @@ impl Roster {
     pub(super) fn entries_of(&self, id: &ProxyId) -> Vec<Entry> {
         let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.range((id.clone(), 0)..=(id.clone(), u64::MAX)).map(|(_, entry)| entry.clone()).collect()
+    }
+}
+
+const fn kind(id: &ProxyId) -> ProxyKind {
+    match id.proxy {
+        Proxy::Node(_) => ProxyKind::VirtualNode,
+        Proxy::Gateway(_) => ProxyKind::VirtualGateway,
     }
 }
