@@ -3,19 +3,24 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use crate::bootstrap::BootstrapArgs;
+use clap::{Parser, Subcommand};
 use control_plane::state::Region;
 use control_plane::xds::{Listen, ListenerMode, XdsSettings};
 use control_plane::{QuotaSetting, Quotas, Settings};
 use mesh::name::AccountId;
 
-/// The App Mesh API on one machine.
+/// The App Mesh API on one machine, and the ADS server for its Envoys.
 ///
-/// Prints `api http://HOST:PORT` and a line `xds ADDR` for each place where Envoys are served once it listens, logs to standard error (`MESHWARDEN_LOG` sets the filter), and ends on
-/// SIGTERM or SIGINT when the requests under way are answered.
+/// Prints `api http://HOST:PORT` and a line `xds ADDR` for each place where Envoys are served once it listens, logs to
+/// standard error (`MESHWARDEN_LOG` sets the filter), and ends on SIGTERM or SIGINT when the requests under way are
+/// answered.
 #[derive(Debug, Parser)]
 #[command(version)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
     /// Where the API listens: a loopback address, port 0 for a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     api: SocketAddr,
@@ -38,6 +43,13 @@ pub(crate) struct Args {
     /// The folder in which the state is kept, made where there is none. Without it the state ends with the process.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+}
+
+/// What can be done instead of serving.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Prints the configuration of a plain Envoy that gets everything else from here.
+    Bootstrap(BootstrapArgs),
 }
 
 impl Args {

@@ -1,11 +1,13 @@
 //! The `control-plane` command.
 
 mod args;
+mod bootstrap;
 
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use args::Command;
 use clap::Parser as _;
 use control_plane::{Server, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,6 +16,12 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = args::Args::parse();
+    if let Some(Command::Bootstrap(bootstrap)) = args.command {
+        return match writeln!(io::stdout(), "{}", bootstrap.print()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     let filter = EnvFilter::builder().with_env_var("MESHWARDEN_LOG").try_from_env();
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))

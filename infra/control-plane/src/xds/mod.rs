@@ -10,6 +10,7 @@
 //! - `listen` opens sockets and finds out who is at the other end; `peer` says who may be which proxy.
 //! - `roster` knows the open streams, `report` tells of them.
 
+mod bootstrap;
 mod cache;
 mod concern;
 mod conversation;
@@ -39,6 +40,7 @@ use ports::PortKeeper;
 use roster::Roster;
 use world::World;
 
+pub use bootstrap::{Bootstrap, BootstrapTls};
 pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use secrets::{KnownSecret, NoSecrets, Secrets, ServedCertificate};

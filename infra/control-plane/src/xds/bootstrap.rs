@@ -1,0 +1,132 @@
+//! The configuration that a plain Envoy starts with, to get everything else from here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use xds::ProxyId;
+
+use super::settings::Listen;
+
+/// Where an Envoy finds the control plane, and what it says it is.
+#[derive(Debug, Clone)]
+pub struct Bootstrap {
+    /// The address or socket of the ADS server.
+    pub xds: Listen,
+    /// What the Envoy is.
+    pub node: ProxyId,
+    /// Where its own administration listens.
+    pub admin: SocketAddr,
+    /// TLS towards the ADS server.
+    pub tls: Option<BootstrapTls>,
+    /// The socket beside it that serves the secrets which the mesh calls by name.
+    pub sds_socket: Option<PathBuf>,
+}
+
+/// TLS towards the ADS server.
+#[derive(Debug, Clone)]
+pub struct BootstrapTls {
+    /// The certificates that the server's is checked against.
+    pub ca: PathBuf,
+    /// The name that the server's certificate has to be for.
+    pub server_name: Option<String>,
+    /// Its own certificate and key, where the server asks for one.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl Bootstrap {
+    /// The configuration. JSON, which Envoy reads from a `.json` and from a `.yaml` file.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let id = self.node.to_string();
+        let ads = json!({"ads": {}, "resource_api_version": "V3"});
+        let mut clusters = vec![self.control_plane()];
+        clusters.extend(
+            self.sds_socket
+                .as_ref()
+                .map(|path| cluster("static_cluster_sds_unix_socket", &json!({"pipe": {"path": path}}))),
+        );
+        json!({
+            "node": {"id": id, "cluster": id},
+            "admin": {"address": address(self.admin)},
+            "dynamic_resources": {
+                "ads_config": {
+                    "api_type": "GRPC",
+                    "transport_api_version": "V3",
+                    "set_node_on_first_message_only": true,
+                    "grpc_services": [{"envoy_grpc": {"cluster_name": CONTROL_PLANE}}],
+                },
+                "cds_config": ads,
+                "lds_config": ads,
+            },
+            "static_resources": {"clusters": clusters},
+        })
+    }
+
+    fn control_plane(&self) -> Value {
+        let endpoint = match &self.xds {
+            Listen::Tcp(addr) => address(*addr),
+            Listen::Unix(path) => json!({"pipe": {"path": path}}),
+        };
+        let mut cluster = cluster(CONTROL_PLANE, &endpoint);
+        if let (Some(tls), Some(members)) = (&self.tls, cluster.as_object_mut()) {
+            members.insert("transport_socket".to_owned(), tls.to_json());
+        }
+        cluster
+    }
+}
+
+const CONTROL_PLANE: &str = "meshwarden_control_plane";
+
+/// A cluster of one endpoint that speaks HTTP/2. A static one: a name such as `localhost` would be looked up, and may
+/// lead to an address at which nobody listens.
+fn cluster(name: &str, endpoint: &Value) -> Value {
+    json!({
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": endpoint}}]}],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {
+                    "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "5s"}},
+                },
+            },
+        },
+    })
+}
+
+fn address(addr: SocketAddr) -> Value {
+    json!({"socket_address": {"address": addr.ip().to_string(), "port_value": addr.port()}})
+}
+
+impl BootstrapTls {
+    fn to_json(&self) -> Value {
+        let mut validation = json!({"trusted_ca": {"filename": self.ca}});
+        if let (Some(name), Some(members)) = (&self.server_name, validation.as_object_mut()) {
+            // A name that is an address stands in the certificate as one.
+            let kind = if name.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
+            let names = json!([{"san_type": kind, "matcher": {"exact": name}}]);
+            members.insert("match_typed_subject_alt_names".to_owned(), names);
+        }
+        let mut context = json!({"alpn_protocols": ["h2"], "validation_context": validation});
+        if let (Some((chain, key)), Some(members)) = (&self.certificate, context.as_object_mut()) {
+            let certificate = json!([{"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}]);
+            members.insert("tls_certificates".to_owned(), certificate);
+        }
+        let mut tls = json!({
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": context,
+        });
+        if let (Some(name), Some(members)) = (&self.server_name, tls.as_object_mut())
+            && name.parse::<std::net::IpAddr>().is_err()
+        {
+            members.insert("sni".to_owned(), name.as_str().into());
+        }
+        json!({"name": "envoy.transport_sockets.tls", "typed_config": tls})
+    }
+}
