@@ -13,6 +13,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
     reason = "a test fails by panicking"
 )]
 
@@ -25,3 +28,4 @@ mod resilience;
 mod restart;
 mod routing;
 mod stage;
+mod tls;
