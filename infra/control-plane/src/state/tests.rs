@@ -28,7 +28,7 @@ fn paths() -> impl Strategy<Value = ResourcePath> {
 }
 
 /// A valid spec for the kind, one of a few.
-fn spec(path: &ResourcePath, variant: u8) -> Arc<ValidSpec> {
+pub(crate) fn spec(path: &ResourcePath, variant: u8) -> Arc<ValidSpec> {
     let n = variant % 3;
     let spec = match path.kind() {
         ResourceKind::Mesh if n == 0 => json!({}),
@@ -52,7 +52,7 @@ fn spec(path: &ResourcePath, variant: u8) -> Arc<ValidSpec> {
     Arc::new(ValidSpec::parse(path, spec).unwrap())
 }
 
-fn writes() -> impl Strategy<Value = Write> {
+pub(crate) fn writes() -> impl Strategy<Value = Write> {
     let if_version = prop_oneof![4 => Just(None), 1 => (0..4_u64).prop_map(Some)];
     let token = prop_oneof![2 => Just(None), 1 => (0..3).prop_map(|n| ClientToken::parse(&format!("t{n}")).ok())];
     (paths(), 0..8_u8, any::<u8>(), if_version, token).prop_map(|(path, action, variant, if_version, token)| {
@@ -68,14 +68,14 @@ fn writes() -> impl Strategy<Value = Write> {
     })
 }
 
-fn stamp(n: usize) -> Stamp {
+pub(crate) fn stamp(n: usize) -> Stamp {
     Stamp {
         now: Timestamp::from_second(1_700_000_000 + i64::try_from(n).unwrap()).unwrap(),
         uid: Uuid::from_u128(u128::try_from(n).unwrap()),
     }
 }
 
-fn quotas() -> Quotas {
+pub(crate) fn quotas() -> Quotas {
     let quotas = ["meshes-per-account=2", "virtual-nodes-per-mesh=2", "routes-per-virtual-router=1"];
     quotas.into_iter().fold(Quotas::default(), |quotas, setting| quotas.with(setting.parse().unwrap()))
 }
