@@ -136,6 +136,27 @@ proptest! {
 }
 
 #[test]
+fn records_changed_behind_its_back_are_refused() {
+    let (images, state) = images();
+    let resources = TableDefinition::<&str, &[u8]>::new("resources");
+    for (key, value) in [("mesh/m/virtualNode/n0", None), ("mesh/m/virtualNode/n0", Some("mesh/m/virtualNode/n1"))] {
+        let folder = Scratch::with(&images[1].1);
+        let database = Database::create(folder.path().join(STORE)).unwrap();
+        let write = database.begin_write().unwrap();
+        let mut rows = write.open_table(resources).unwrap();
+        let row = rows.remove(key).unwrap().unwrap().value().to_vec();
+        if let Some(other) = value {
+            let row = String::from_utf8(row).unwrap().replace(key, other);
+            rows.insert(other, row.as_bytes()).unwrap();
+        }
+        drop(rows);
+        write.commit().unwrap();
+        drop(database);
+        assert!(!whole(&folder.files(), &state, "a record changed"));
+    }
+}
+
+#[test]
 fn an_earlier_store_under_a_later_note_is_refused() {
     let folder = Scratch::new();
     let mut state = State::new(Quotas::default());

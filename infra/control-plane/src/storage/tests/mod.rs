@@ -144,13 +144,34 @@ fn lower_quotas_take_nothing_away() {
 }
 
 #[test]
+fn what_is_forgotten_is_not_kept() {
+    let folder = Scratch::new();
+    let mut state = State::new(Quotas::default());
+    let (mut disk, _) = open(&folder).unwrap();
+    write_all(&mut disk, &mut state, &shop());
+    let oldest = [Record::Forgotten(0), Record::Forgotten(1)];
+    disk.commit(&oldest).unwrap();
+    for record in &oldest {
+        state.play(record);
+    }
+    drop(disk);
+    let (_disk, records) = open(&folder).unwrap();
+    assert_eq!(records.len(), state.records().len());
+    assert_eq!(played(&records), state);
+}
+
+#[test]
 fn starting_over_keeps_exactly_what_is_given() {
     let folder = Scratch::new();
     let mut state = State::new(Quotas::default());
     let (mut disk, _) = open(&folder).unwrap();
     write_all(&mut disk, &mut state, &shop());
     disk.commit(&[Record::Port("in no state".to_owned(), Some(1))]).unwrap();
+    let mut before = folder.files();
     disk.restart(&state.records()).unwrap();
+    // A crash right after the store was replaced, and before that was noted.
+    before.extend(folder.files().into_iter().filter(|(name, _)| name == "meshwarden.redb"));
+    assert_eq!(played(&open(&Scratch::with(&before)).unwrap().1), state);
     let port = Record::Port("after".to_owned(), Some(2));
     state.play(&port);
     disk.commit(&[port]).unwrap();
