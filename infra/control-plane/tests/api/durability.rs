@@ -240,6 +240,13 @@ fn a_folder_that_can_not_be_used_is_refused_with_what_to_do() {
     }
     fs::write(&store, whole).unwrap();
     drop(data.start(&[]));
+
+    fs::remove_file(&store).unwrap();
+    fs::remove_file(data.0.join("meshwarden.acknowledged")).unwrap();
+    fs::create_dir(data.0.join("meshwarden.redb.new")).unwrap();
+    let said = refused(&["--data", &folder]);
+    assert!(said.contains("make") && said.to_lowercase().contains("is a directory"), "down to the cause: {said}");
+    fs::write(&store, b"").unwrap();
     let said = refused(&["--data", store.to_str().unwrap()]);
     assert!(said.contains(store.to_str().unwrap()), "a file is no folder: {said}");
 }
