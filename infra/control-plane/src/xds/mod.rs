@@ -41,10 +41,10 @@ use roster::Roster;
 use world::World;
 
 pub use bootstrap::{Bootstrap, BootstrapTls};
-pub use listen::ListenError;
+pub use listen::{ListenError, TlsError};
 pub use ports::{ListenerMode, ListenerModeError};
 pub use secrets::{KnownSecret, NoSecrets, Secrets, ServedCertificate};
-pub use settings::{Listen, ListenParseError, XdsSettings};
+pub use settings::{Listen, ListenParseError, TlsFiles, XdsAuth, XdsSettings};
 
 /// What every stream needs.
 #[derive(Debug)]
