@@ -15,6 +15,7 @@ use std::time::Duration;
 use futures::Stream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::peer::{Peer, Place, Proof};
@@ -90,12 +91,14 @@ impl Listening {
         self.0.iter().map(place).collect()
     }
 
-    /// The connections of all of them, until it is dropped.
-    pub(super) fn connections(self) -> Connections {
+    /// The connections of all of them, and the tasks that accept them: they end, and the sockets close, once nobody
+    /// takes the connections any more.
+    pub(super) fn connections(self) -> (Connections, JoinSet<()>) {
         let (ready, connections) = mpsc::channel(WAITING);
+        let mut accepting = JoinSet::new();
         for open in self.0 {
             let ready = ready.clone();
-            tokio::spawn(async move {
+            accepting.spawn(async move {
                 let dropped = ready.clone();
                 tokio::select! {
                     () = accept(open, ready) => {}
@@ -103,7 +106,7 @@ impl Listening {
                 }
             });
         }
-        Connections(connections)
+        (Connections(connections), accepting)
     }
 }
 
