@@ -145,7 +145,7 @@ proptest! {
     #[test]
     fn nobody_is_forgotten_with_explicit_listeners(turns in turns()) {
         // Few enough that they run out and become free again.
-        let ports = PortKeeper::new(45_000..=45_011, BTreeMap::new());
+        let ports = PortKeeper::new(45_000..=45_004, BTreeMap::new());
         nobody_is_forgotten(World::new(Arc::new(NoSecrets::default()), Some(ports)), &turns);
     }
 
