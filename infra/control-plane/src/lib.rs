@@ -11,6 +11,7 @@
 //! - `state` knows what exists and what may be done to it. The same writes with the same stamps lead to the same state.
 //!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
 //! - `store` shares the state between connections.
+//! - `xds` serves Envoys: their share of the mesh, and every change of it.
 //!
 //! This crate never fills in a spec beyond a health check's port, never answers a request that is not authenticated
 //! from anywhere but this machine, and never makes an error up: faults for tests are injected in front of it.

@@ -19,4 +19,5 @@ mod mtls;
 mod process;
 mod pushes;
 mod reports;
+mod secrets;
 mod sockets;
