@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use xds::ports::PortUse;
 use xds::{Finding, ProxyId};
@@ -62,12 +63,18 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Starts the turning, which ends with the last clone of what is returned.
-    pub(super) fn start(follower: Follower, world: World, secrets: &dyn Secrets) -> Self {
+    /// Starts the turning, which ends when told to stop, or with the last clone of the cache. Until then it holds the
+    /// store.
+    pub(super) fn start(
+        follower: Follower,
+        world: World,
+        secrets: &dyn Secrets,
+        stop: watch::Receiver<bool>,
+    ) -> (Self, JoinHandle<()>) {
         let places = Places::default();
         let (asks, asked) = mpsc::unbounded_channel();
-        tokio::spawn(turn_on(follower, world, secrets.changes(), Arc::clone(&places), asked));
-        Self { places, asks }
+        let turning = tokio::spawn(turn_on(follower, world, secrets.changes(), Arc::clone(&places), asked, stop));
+        (Self { places, asks }, turning)
     }
 
     /// What a proxy is to have, from now on. All streams of one proxy share it.
@@ -111,10 +118,12 @@ async fn turn_on(
     mut secrets: watch::Receiver<u64>,
     places: Places,
     mut asked: mpsc::UnboundedReceiver<Ask>,
+    mut stop: watch::Receiver<bool>,
 ) {
     loop {
         let (mut asks, mut secrets_moved) = (Vec::new(), false);
         tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
             () = follower.changed() => {}
             ask = asked.recv() => match ask {
                 Some(ask) => asks.push(ask),

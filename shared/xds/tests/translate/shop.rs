@@ -12,7 +12,7 @@ use xds::{Instance, Listeners, Proxy, ProxyId, SdsSource, Surroundings, Translat
 /// The name of every mesh here.
 const MESH: &str = "shop";
 
-/// A mesh of these specs, by path below the mesh; the mesh's own spec has the path ``.
+/// A mesh of these specs, by path below the mesh; the mesh's own spec has an empty path.
 pub(crate) fn mesh(resources: &Map<String, Value>) -> Mesh {
     let mut mesh = Mesh::new(MeshName::parse(MESH).unwrap());
     for (path, spec) in resources {
