@@ -81,7 +81,7 @@ fn step() -> impl Strategy<Value = Step> {
         ("mesh/shop/virtualGateway/g/gatewayRoute/all", "gatewayRoute"),
     ];
     prop::sample::select(resources.to_vec()).prop_flat_map(|(path, kind)| {
-        let gone = if kind == "mesh" { 0 } else { 1 };
+        let gone = u32::from(kind != "mesh");
         prop_oneof![4 => spec(kind).prop_map(Some), gone => Just(None)].prop_map(move |spec| (path.to_owned(), spec))
     })
 }
