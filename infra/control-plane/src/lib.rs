@@ -1,20 +1,23 @@
 //! The App Mesh API on one machine: the 38 operations, wire-compatible with what AWS served until 2026-09-30.
 //!
 //! ```text
-//!  SDK, CLI, Terraform            state (pure)                       followers
-//!        |                             |                                 |
-//!   http: parse  -->  store: one  -->  check everything,  -->  changes, in order
-//!   http: render <--  write a time <-- then put or remove
+//!  SDK, CLI, Terraform            state (pure)                                   followers
+//!        |                             |                                             |
+//!   http: parse  -->  store: one  -->  check everything,  -->  storage:  -->  changes, in order
+//!   http: render <--  write a time <-- then put or remove      in memory
+//!                                                              or on disk
 //! ```
 //!
 //! - `http` knows URIs, headers and JSON, and nothing of what exists.
 //! - `state` knows what exists and what may be done to it. The same writes with the same stamps lead to the same state.
 //!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
-//! - `store` shares the state between connections.
+//! - `store` shares the state between connections, and lets nobody see what is not stored.
+//! - `storage` makes it last; `metrics` counts.
 //! - `xds` serves Envoys: their share of the mesh, and every change of it.
 //!
 //! This crate never fills in a spec beyond a health check's port, never answers a request that is not authenticated
-//! from anywhere but this machine, and never makes an error up: faults for tests are injected in front of it.
+//! from anywhere but this machine, never answers a write before it is stored, never serves a file that is not what was
+//! written, and never makes an error up: faults for tests are injected in front of it, or by a storage of their own.
 
 mod error;
 mod http;

@@ -34,10 +34,16 @@ async fn main() -> ExitCode {
     match run(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}{}", error.source().map(|source| format!(": {source}")).unwrap_or_default());
+            tracing::error!("{}", told(error.as_ref()));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error with all that it comes from.
+fn told(error: &dyn Error) -> String {
+    let sources = std::iter::successors(error.source(), |&source| source.source());
+    sources.fold(error.to_string(), |told, source| format!("{told}: {source}"))
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {

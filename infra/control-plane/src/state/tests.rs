@@ -28,7 +28,7 @@ fn paths() -> impl Strategy<Value = ResourcePath> {
 }
 
 /// A valid spec for the kind, one of a few.
-fn spec(path: &ResourcePath, variant: u8) -> Arc<ValidSpec> {
+pub(crate) fn spec(path: &ResourcePath, variant: u8) -> Arc<ValidSpec> {
     let n = variant % 3;
     let spec = match path.kind() {
         ResourceKind::Mesh if n == 0 => json!({}),
@@ -52,7 +52,7 @@ fn spec(path: &ResourcePath, variant: u8) -> Arc<ValidSpec> {
     Arc::new(ValidSpec::parse(path, spec).unwrap())
 }
 
-fn writes() -> impl Strategy<Value = Write> {
+pub(crate) fn writes() -> impl Strategy<Value = Write> {
     let if_version = prop_oneof![4 => Just(None), 1 => (0..4_u64).prop_map(Some)];
     let token = prop_oneof![2 => Just(None), 1 => (0..3).prop_map(|n| ClientToken::parse(&format!("t{n}")).ok())];
     (paths(), 0..8_u8, any::<u8>(), if_version, token).prop_map(|(path, action, variant, if_version, token)| {
@@ -68,14 +68,14 @@ fn writes() -> impl Strategy<Value = Write> {
     })
 }
 
-fn stamp(n: usize) -> Stamp {
+pub(crate) fn stamp(n: usize) -> Stamp {
     Stamp {
         now: Timestamp::from_second(1_700_000_000 + i64::try_from(n).unwrap()).unwrap(),
         uid: Uuid::from_u128(u128::try_from(n).unwrap()),
     }
 }
 
-fn quotas() -> Quotas {
+pub(crate) fn quotas() -> Quotas {
     let quotas = ["meshes-per-account=2", "virtual-nodes-per-mesh=2", "routes-per-virtual-router=1"];
     quotas.into_iter().fold(Quotas::default(), |quotas, setting| quotas.with(setting.parse().unwrap()))
 }
@@ -101,12 +101,16 @@ proptest! {
     fn any_writes_leave_a_sound_state(writes in prop::collection::vec(writes(), 1..120)) {
         let mut state = State::new(quotas());
         let mut accepted = Vec::new();
+        let mut played = State::new(quotas());
         for (n, write) in writes.iter().enumerate() {
             let before = state.clone();
             match state.write(write, &stamp(n)) {
                 Err(_) => prop_assert_eq!(&state, &before, "a refused write changes nothing"),
                 Ok(Written { change: None, .. }) => prop_assert_eq!(&state, &before, "nor does a repeated one"),
-                Ok(Written { change: Some(change), .. }) => {
+                Ok(Written { change: Some(change), records, .. }) => {
+                    for record in &records {
+                        played.play(record);
+                    }
                     accepted.push((write, stamp(n)));
                     let version = |state: &State| state.find(&write.path).map_or(0, |found| found.version);
                     let step = match change.operation {
@@ -121,12 +125,22 @@ proptest! {
             }
             assert_sound(&state);
         }
+        prop_assert_eq!(&state, &played, "the records of the writes lead to the same state");
+        prop_assert_eq!(&state, &from(&state.records(), quotas()), "so do the records of the state");
         let mut replayed = State::new(quotas());
         for (write, stamp) in accepted {
             replayed.write(write, &stamp).unwrap();
         }
         prop_assert_eq!(state, replayed, "the accepted writes alone lead to the same state");
     }
+}
+
+fn from(records: &[Record], quotas: Quotas) -> State {
+    let mut state = State::new(quotas);
+    for record in records {
+        state.play(record);
+    }
+    state
 }
 
 fn mesh_write(action: Action, token: &str) -> Write {
@@ -143,12 +157,14 @@ fn old_tokens_are_forgotten_and_memory_stays_bounded() {
     let mut state = State::new(Quotas::default());
     let path = ResourcePath::parse("mesh/m").unwrap();
     let create = mesh_write(Action::Create { spec: spec(&path, 0), tags: Vec::new() }, "create");
-    state.write(&create, &stamp(0)).unwrap();
+    let mut records = state.write(&create, &stamp(0)).unwrap().records;
     let update = |n: usize| mesh_write(Action::Update { spec: Some(spec(&path, 1)) }, &format!("update-{n}"));
     for n in 1..=12_000 {
-        state.write(&update(n), &stamp(n)).unwrap();
+        records.extend(state.write(&update(n), &stamp(n)).unwrap().records);
     }
     assert_eq!(state.tokens.len(), 10_000);
+    assert!(from(&records, Quotas::default()) == state, "forgetting is on record");
+    assert_eq!(state.records().len(), 10_001);
     assert!(state.write(&update(12_000), &stamp(0)).unwrap().change.is_none(), "remembered");
     assert!(state.write(&update(2_001), &stamp(0)).unwrap().change.is_none(), "remembered");
     assert!(state.write(&update(1), &stamp(0)).unwrap().change.is_some(), "forgotten");

@@ -19,6 +19,9 @@ mod folder;
 mod seal;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 pub use disk::Disk;

@@ -37,10 +37,14 @@ impl Plane {
     pub(crate) async fn with(quotas: &[&str]) -> Self {
         let quotas =
             quotas.iter().map(|setting| setting.parse::<QuotaSetting>().unwrap()).fold(Quotas::default(), Quotas::with);
+        Self::over(Store::new(quotas)).await
+    }
+
+    /// A server of this store.
+    pub(crate) async fn over(store: Store) -> Self {
         let account = AccountId::parse(ACCOUNT).unwrap();
         let region = Region::parse("eu-west-1").unwrap();
-        let settings = Settings { quotas, ..Settings::new(account, region) };
-        let server = Server::bind(settings).await.unwrap();
+        let server = Server::bind_over(Settings::new(account, region), store).await.unwrap();
         let (endpoint, store) = (server.endpoint(), server.store());
         let (running, ended) = oneshot::channel::<()>();
         tokio::spawn(server.serve(async {
@@ -69,6 +73,12 @@ impl Plane {
         assert_eq!(headers["content-type"], "application/json");
         let body = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
         Reply { status, headers, body }
+    }
+
+    /// The status and text of something beside the API.
+    pub(crate) async fn beside(&self, path: &str) -> (u16, String) {
+        let response = self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -109,6 +119,7 @@ impl Reply {
             ("NotFoundException", 404),
             ("ConflictException", 409),
             ("ResourceInUseException", 409),
+            ("ServiceUnavailableException", 503),
         ];
         let given = self.header("x-amzn-errortype").unwrap_or("none");
         assert_eq!(given, name, "{}", self.body);

@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-struct Running {
-    child: Child,
-    addr: String,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) addr: String,
 }
 
 impl Drop for Running {
@@ -17,14 +17,21 @@ impl Drop for Running {
     }
 }
 
-fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_control-plane"));
     command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).env_remove("MESHWARDEN_LOG");
     command
 }
 
-fn start(args: &[&str]) -> Running {
-    let mut child = command(args).stderr(Stdio::null()).spawn().unwrap();
+pub(crate) fn start(args: &[&str]) -> Running {
+    let mut command = command(args);
+    command.stderr(Stdio::null());
+    listening(command)
+}
+
+/// Runs the command until it says where it listens.
+pub(crate) fn listening(mut command: Command) -> Running {
+    let mut child = command.spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let addr = line.strip_prefix("api http://").and_then(|rest| rest.strip_suffix('\n'));
@@ -32,12 +39,12 @@ fn start(args: &[&str]) -> Running {
     Running { child, addr }
 }
 
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
-fn wait(child: &mut Child) -> i32 {
+pub(crate) fn wait(child: &mut Child) -> i32 {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -115,7 +122,7 @@ fn exchange(addr: &str, body: &str) -> String {
 }
 
 /// Starts the command with settings that it must not accept, and gives what it says.
-fn refused(args: &[&str]) -> String {
+pub(crate) fn refused(args: &[&str]) -> String {
     let child = command(args).spawn().unwrap();
     let mut running = Running { child, addr: String::new() };
     assert_ne!(wait(&mut running.child), 0);

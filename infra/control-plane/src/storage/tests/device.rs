@@ -1,0 +1,198 @@
+//! Devices that fail, and machines that lose power.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use redb::StorageBackend;
+use redb::backends::FileBackend;
+
+use super::*;
+use crate::storage::disk::Device;
+
+/// What is done to a file.
+#[derive(Debug, Clone)]
+enum Step {
+    Resize(u64),
+    Write(u64, Vec<u8>),
+    Sync,
+}
+
+/// A file that notes all that is done to it, and fails from a certain step on.
+#[derive(Debug)]
+struct Watched {
+    file: FileBackend,
+    log: Arc<Mutex<Log>>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    steps: Vec<Step>,
+    /// How many steps still work; all, when `None`.
+    left: Option<usize>,
+}
+
+impl Watched {
+    fn step(&self, step: Step) -> io::Result<()> {
+        let mut log = self.log.lock().unwrap();
+        match &mut log.left {
+            Some(0) => return Err(io::Error::from(io::ErrorKind::StorageFull)),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        log.steps.push(step);
+        Ok(())
+    }
+}
+
+impl StorageBackend for Watched {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.step(Step::Resize(len))?;
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.step(Step::Sync)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.step(Step::Write(offset, data.to_vec()))?;
+        self.file.write(offset, data)
+    }
+}
+
+fn device(log: &Arc<Mutex<Log>>) -> Box<Device> {
+    let log = Arc::clone(log);
+    Box::new(move |path: &Path| {
+        let file = fs::File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = FileBackend::new(file).map_err(io::Error::other)?;
+        Ok(Box::new(Watched { file, log: Arc::clone(&log) }))
+    })
+}
+
+#[test]
+fn whatever_step_fails_nothing_acknowledged_is_lost_and_nothing_else_comes_back() {
+    for works in 0..120 {
+        let log = Arc::default();
+        let folder = Scratch::new();
+        let (mut disk, _) = Disk::open_through(folder.path(), &realm(), device(&log)).unwrap();
+        let mut state = State::new(Quotas::default());
+        log.lock().unwrap().left = Some(works);
+        let mut failures = 0;
+        for (n, write) in shop().iter().enumerate() {
+            let mut staged = state.clone();
+            let written = staged.write(write, &stamp(n)).unwrap();
+            if disk.commit(&written.records).is_err() {
+                failures += 1;
+                disk.commit(&written.records).expect_err("only after it was started over");
+                disk.restart(&state.records()).expect_err("it still fails");
+                log.lock().unwrap().left = None;
+                disk.restart(&state.records()).unwrap();
+                disk.commit(&written.records).unwrap();
+            }
+            state = staged;
+        }
+        assert!(failures == 1 || works > 20, "{works}: {failures}");
+        drop(disk);
+        assert_eq!(played(&open(&folder).unwrap().1), state, "{works}");
+    }
+}
+
+#[test]
+fn a_failed_write_does_not_show_after_the_next_one() {
+    for works in 0..12 {
+        let log = Arc::default();
+        let folder = Scratch::new();
+        let (mut disk, _) = Disk::open_through(folder.path(), &realm(), device(&log)).unwrap();
+        let mut state = State::new(Quotas::default());
+        write_all(&mut disk, &mut state, &shop());
+        log.lock().unwrap().left = Some(works);
+        let lost = [Record::Port("lost".to_owned(), Some(1))];
+        let failed = disk.commit(&lost).is_err();
+        log.lock().unwrap().left = None;
+        if failed {
+            disk.restart(&state.records()).unwrap();
+        } else {
+            state.play(&lost[0]);
+        }
+        let crashed = Scratch::with(&folder.files());
+        assert_eq!(played(&open(&crashed).unwrap().1), state, "{works}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The power goes at any step: what was synced is there, and of the rest any part.
+    #[test]
+    fn what_was_acknowledged_survives_a_power_failure(share in 0.0..1.0_f64, kept in prop::collection::vec(any::<bool>(), 64)) {
+        let log: Arc<Mutex<Log>> = Arc::default();
+        let folder = Scratch::new();
+        drop(open(&folder).unwrap());
+        let mut image = folder.files();
+        let (mut disk, _) = Disk::open_through(folder.path(), &realm(), device(&log)).unwrap();
+        let mut state = State::new(Quotas::default());
+        // The state and the note after each commit, by how many steps there were until then.
+        let note = |folder: &Scratch| folder.files()["meshwarden.acknowledged"].clone();
+        let mut acknowledged = vec![(0, state.clone(), note(&folder))];
+        for (n, write) in shop().iter().enumerate() {
+            let written = state.write(write, &stamp(n)).unwrap();
+            disk.commit(&written.records).unwrap();
+            let steps = log.lock().unwrap().steps.len();
+            acknowledged.push((steps, state.clone(), note(&folder)));
+        }
+        drop(disk);
+        let steps = log.lock().unwrap().steps.clone();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of a few hundred")]
+        let end = (share * steps.len() as f64) as usize;
+        let last = acknowledged.iter().rposition(|(steps, ..)| *steps <= end).unwrap();
+
+        lose_power(image.get_mut("meshwarden.redb").unwrap(), &steps[..end], &kept);
+        image.insert("meshwarden.acknowledged".to_owned(), acknowledged[last].2.clone());
+        let after = Scratch::with(&image);
+        let restored = played(&open(&after).unwrap().1);
+        let may = acknowledged.iter().skip(last).take(2).any(|(_, state, _)| *state == restored);
+        prop_assert!(may, "after {end} of {} steps, the last commit acknowledged was {last}", steps.len());
+    }
+}
+
+/// What is in the file when only some of the steps since the last sync reached it.
+fn lose_power(file: &mut Vec<u8>, steps: &[Step], kept: &[bool]) {
+    let synced = steps.iter().rposition(|step| matches!(step, Step::Sync)).map_or(0, |at| at + 1);
+    let mut kept = kept.iter().cycle();
+    for (n, step) in steps.iter().enumerate() {
+        if n >= synced && !kept.next().unwrap() {
+            continue;
+        }
+        match step {
+            Step::Resize(length) => file.resize(usize::try_from(*length).unwrap(), 0),
+            Step::Write(offset, data) => {
+                let offset = usize::try_from(*offset).unwrap();
+                let end = offset + data.len();
+                if file.len() < end {
+                    file.resize(end, 0);
+                }
+                file[offset..end].copy_from_slice(data);
+            }
+            Step::Sync => {}
+        }
+    }
+}
+
+#[test]
+fn losing_power_loses_only_what_was_not_synced() {
+    let steps = [Step::Write(0, vec![1]), Step::Sync, Step::Write(1, vec![2]), Step::Write(2, vec![3])];
+    let mut file = vec![0; 3];
+    lose_power(&mut file, &steps, &[false, true]);
+    assert_eq!(file, [1, 0, 3]);
+}

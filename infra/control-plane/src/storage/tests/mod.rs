@@ -1,0 +1,201 @@
+//! What a store holds after whatever happened to it.
+
+mod damage;
+mod device;
+mod restarts;
+mod scratch;
+
+use std::sync::Arc;
+
+use mesh::name::{AccountId, ResourceKind, ResourcePath};
+use serde_json::{Value, json};
+
+use super::{Disk, OpenError, Storage as _};
+use crate::quotas::Quotas;
+use crate::state::tests::{spec, stamp};
+use crate::state::{Action, ClientToken, Realm, Record, Region, State, ValidSpec, Write};
+use scratch::Scratch;
+
+pub(super) fn realm() -> Realm {
+    Realm::new(AccountId::parse("123456789012").unwrap(), Region::parse("eu-west-1").unwrap())
+}
+
+/// The state that records lead to.
+pub(super) fn played(records: &[Record]) -> State {
+    let mut state = State::new(Quotas::default());
+    for record in records {
+        state.play(record);
+    }
+    state
+}
+
+pub(super) fn open(folder: &Scratch) -> Result<(Disk, Vec<Record>), OpenError> {
+    Disk::open(folder.path(), &realm())
+}
+
+/// A write that creates a resource, with a token and tags.
+pub(super) fn create(path: &str, spec: Arc<ValidSpec>, token: &str) -> Write {
+    let tags: Value = json!([{"key": "team", "value": "ö \" \\ \u{1F980}"}]);
+    Write {
+        path: ResourcePath::parse(path).unwrap(),
+        action: Action::Create { spec, tags: mesh::validate::tags(&tags).unwrap() },
+        if_version: Some(0),
+        token: ClientToken::parse(token).ok(),
+    }
+}
+
+/// One of each kind, created with a token, and the first updated in both ways.
+pub(super) fn shop() -> Vec<Write> {
+    let paths = [
+        "mesh/m",
+        "mesh/m/virtualNode/n0",
+        "mesh/m/virtualRouter/r0",
+        "mesh/m/virtualRouter/r0/route/n0",
+        "mesh/m/virtualService/s0.local",
+        "mesh/m/virtualGateway/g0",
+        "mesh/m/virtualGateway/g0/gatewayRoute/n0",
+    ];
+    let mut writes: Vec<Write> =
+        paths.iter().map(|path| create(path, spec(&ResourcePath::parse(path).unwrap(), 0), "create")).collect();
+    let updates = [(Some(1), "update"), (None, "keep")];
+    writes.extend(updates.map(|(variant, token)| {
+        let path = ResourcePath::parse("mesh/m").unwrap();
+        let spec = variant.map(|variant| spec(&path, variant));
+        Write { action: Action::Update { spec }, if_version: None, ..create("mesh/m", self::spec(&path, 0), token) }
+    }));
+    writes
+}
+
+/// Carries out writes, storing each.
+pub(super) fn write_all(disk: &mut Disk, state: &mut State, writes: &[Write]) {
+    for (n, write) in writes.iter().enumerate() {
+        let written = state.write(write, &stamp(n)).unwrap();
+        disk.commit(&written.records).unwrap();
+    }
+}
+
+#[test]
+fn every_kind_survives_with_all_that_is_known_of_it() {
+    let folder = Scratch::new();
+    let mut state = State::new(Quotas::default());
+    let (mut disk, records) = open(&folder).unwrap();
+    assert_eq!(records, []);
+    write_all(&mut disk, &mut state, &shop());
+    let port = Record::Port("mesh/m/virtualNode/n0 -> s0.local".to_owned(), Some(40_001));
+    state.play(&port);
+    disk.commit(&[port]).unwrap();
+    drop(disk);
+    let (mut disk, records) = open(&folder).unwrap();
+    assert_eq!(played(&records), state);
+    assert_eq!(state.counts().collect::<Vec<_>>(), ResourceKind::ALL.map(|k| (k, 1)));
+
+    let delete = |path: &str| Write {
+        action: Action::Delete,
+        if_version: None,
+        token: None,
+        ..create(path, spec(&ResourcePath::parse("mesh/m").unwrap(), 0), "t")
+    };
+    write_all(&mut disk, &mut state, &[delete("mesh/m/virtualGateway/g0/gatewayRoute/n0")]);
+    let port = Record::Port("mesh/m/virtualNode/n0 -> s0.local".to_owned(), None);
+    state.play(&port);
+    disk.commit(&[port]).unwrap();
+    drop(disk);
+    assert_eq!(played(&open(&folder).unwrap().1), state);
+}
+
+#[test]
+fn a_spec_is_the_same_text_also_in_the_order_of_its_members() {
+    let folder = Scratch::new();
+    let mut state = State::new(Quotas::default());
+    let (mut disk, _) = open(&folder).unwrap();
+    let path = ResourcePath::parse("mesh/m/virtualNode/n").unwrap();
+    let sent = json!({
+        "serviceDiscovery": {"dns": {"responseType": "ENDPOINTS", "hostname": "ü \" \\ \n \u{1F980}"}},
+        "backends": [],
+        "listeners": [{"portMapping": {"protocol": "http", "port": 80}}],
+    });
+    let text = sent.to_string();
+    let spec = ValidSpec::parse(&path, sent).unwrap();
+    let mesh = ResourcePath::parse("mesh/m").unwrap();
+    let writes = [create("mesh/m", self::spec(&mesh, 0), "t"), create("mesh/m/virtualNode/n", Arc::new(spec), "t")];
+    write_all(&mut disk, &mut state, &writes);
+    drop(disk);
+    let restored = played(&open(&folder).unwrap().1);
+    assert_eq!(restored.find(&path).unwrap().spec.value().to_string(), text);
+}
+
+#[test]
+fn lower_quotas_take_nothing_away() {
+    let folder = Scratch::new();
+    let mut state = State::new(Quotas::default());
+    let (mut disk, _) = open(&folder).unwrap();
+    write_all(&mut disk, &mut state, &shop());
+    drop(disk);
+    let none = Quotas::default().with("meshes-per-account=0".parse().unwrap());
+    let (_disk, records) = open(&folder).unwrap();
+    let mut restored = State::new(none);
+    for record in &records {
+        restored.play(record);
+    }
+    assert_eq!(restored.resources().collect::<Vec<_>>(), state.resources().collect::<Vec<_>>());
+    let refused =
+        restored.write(&create("mesh/other", spec(&ResourcePath::parse("mesh/m").unwrap(), 0), "t"), &stamp(0));
+    assert_eq!(refused.unwrap_err().error_type().name(), "LimitExceededException");
+}
+
+#[test]
+fn what_is_forgotten_is_not_kept() {
+    let folder = Scratch::new();
+    let mut state = State::new(Quotas::default());
+    let (mut disk, _) = open(&folder).unwrap();
+    write_all(&mut disk, &mut state, &shop());
+    let oldest = [Record::Forgotten(0), Record::Forgotten(1)];
+    disk.commit(&oldest).unwrap();
+    for record in &oldest {
+        state.play(record);
+    }
+    drop(disk);
+    let (_disk, records) = open(&folder).unwrap();
+    assert_eq!(records.len(), state.records().len());
+    assert_eq!(played(&records), state);
+}
+
+#[test]
+fn starting_over_keeps_exactly_what_is_given() {
+    let folder = Scratch::new();
+    let mut state = State::new(Quotas::default());
+    let (mut disk, _) = open(&folder).unwrap();
+    write_all(&mut disk, &mut state, &shop());
+    disk.commit(&[Record::Port("in no state".to_owned(), Some(1))]).unwrap();
+    let mut before = folder.files();
+    disk.restart(&state.records()).unwrap();
+    // A crash right after the store was replaced, and before that was noted.
+    before.extend(folder.files().into_iter().filter(|(name, _)| name == "meshwarden.redb"));
+    assert_eq!(played(&open(&Scratch::with(&before)).unwrap().1), state);
+    let port = Record::Port("after".to_owned(), Some(2));
+    state.play(&port);
+    disk.commit(&[port]).unwrap();
+    drop(disk);
+    assert_eq!(played(&open(&folder).unwrap().1), state);
+}
+
+#[test]
+fn a_folder_is_used_by_one_at_a_time() {
+    let folder = Scratch::new();
+    let (disk, _) = open(&folder).unwrap();
+    let refused = open(&folder).unwrap_err().to_string();
+    assert!(refused.contains("another process") && refused.contains(&folder.path().display().to_string()), "{refused}");
+    drop(disk);
+    open(&folder).unwrap();
+}
+
+#[test]
+fn a_store_of_another_realm_is_refused_with_the_settings_that_it_needs() {
+    let folder = Scratch::new();
+    drop(open(&folder).unwrap());
+    let other = Realm::new(AccountId::parse("210987654321").unwrap(), Region::parse("eu-west-1").unwrap());
+    let before = folder.files();
+    let refused = Disk::open(folder.path(), &other).unwrap_err().to_string();
+    assert!(refused.contains("--account 123456789012 --region eu-west-1"), "{refused}");
+    assert_eq!(folder.files(), before);
+}

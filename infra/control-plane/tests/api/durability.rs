@@ -1,0 +1,298 @@
+//! A data folder: what was answered is there after any end, and what is not whole is not served.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::fixture::{node, samples};
+use crate::process::{Running, listening, refused, signal, start, wait};
+
+/// A data folder, gone with the test.
+struct Data(PathBuf);
+
+impl Data {
+    fn new() -> Self {
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("data-{}", Uuid::new_v4())))
+    }
+
+    fn start(&self, more: &[&str]) -> Running {
+        start(&[&["--data", self.0.to_str().unwrap()], more].concat())
+    }
+
+    fn store(&self) -> PathBuf {
+        self.0.join("meshwarden.redb")
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The status and body of an answer; `None` when there was none.
+async fn send(http: &reqwest::Client, addr: &str, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    let url = format!("http://{addr}/v20190125{path}");
+    let answer = http.request(method, url).body(body.to_string()).send().await.ok()?;
+    let status = answer.status().as_u16();
+    Some((status, answer.json().await.ok()?))
+}
+
+#[tokio::test]
+async fn a_shop_is_the_same_after_an_orderly_end_and_after_a_kill() {
+    let data = Data::new();
+    let http = reqwest::Client::new();
+    let mut running = data.start(&[]);
+    for sample in samples() {
+        let mut body = sample.body();
+        body["clientToken"] = "create".into();
+        body["tags"] = json!([{"key": "team", "value": sample.kind}]);
+        assert_eq!(send(&http, &running.addr, "PUT", sample.collection, &body).await.unwrap().0, 200);
+        let body = json!({"spec": sample.other_spec, "clientToken": "update"});
+        assert_eq!(send(&http, &running.addr, "PUT", &sample.uri(), &body).await.unwrap().0, 200);
+    }
+    let described = async |addr: &str| {
+        let mut all = Vec::new();
+        for sample in samples() {
+            all.push(send(&http, addr, "GET", &sample.uri(), &json!(null)).await.unwrap());
+            let arn =
+                format!("/tags?resourceArn=arn:aws:appmesh:us-east-1:123456789012:{}", sample.path.replace(' ', "%20"));
+            all.push(send(&http, addr, "GET", &arn, &json!(null)).await.unwrap());
+            // Both are repetitions, answered as the first time.
+            let body = json!({"spec": sample.other_spec, "clientToken": "update"});
+            all.push(send(&http, addr, "PUT", &sample.uri(), &body).await.unwrap());
+        }
+        all
+    };
+    let before = described(&running.addr).await;
+    assert!(before.iter().all(|(status, _)| *status == 200), "{before:?}");
+    for end in ["TERM", "KILL"] {
+        signal(&running.child, end);
+        if end == "TERM" {
+            assert_eq!(wait(&mut running.child), 0);
+        } else {
+            running.child.wait().unwrap();
+        }
+        running = data.start(&["--quota", "meshes-per-account=0"]);
+        assert_eq!(described(&running.addr).await, before, "after {end}");
+    }
+}
+
+/// What a writer knows of its node.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    /// What was answered last: version, uid and hostname. `None` when it was deleted.
+    node: Option<(u64, String, String)>,
+    /// What may have happened instead: the answer did not come.
+    perhaps: Option<Perhaps>,
+}
+
+#[derive(Debug, Clone)]
+enum Perhaps {
+    Written(u64, String),
+    Deleted,
+}
+
+impl Known {
+    /// Writes until the server is gone or enough was acknowledged by all.
+    async fn write(
+        &mut self,
+        http: &reqwest::Client,
+        addr: &str,
+        name: &str,
+        acknowledged: &AtomicUsize,
+        enough: usize,
+    ) {
+        let uri = format!("/meshes/shop/virtualNodes/{name}");
+        let mut turn: u32 = 0;
+        while acknowledged.load(Ordering::Relaxed) < enough {
+            turn += 1;
+            let hostname = format!("h-{}.local", Uuid::new_v4());
+            let spec = node(&hostname);
+            let (method, path, body, perhaps) = match &self.node {
+                None => {
+                    let body = json!({"virtualNodeName": name, "spec": spec, "clientToken": hostname[2..38]});
+                    ("PUT", "/meshes/shop/virtualNodes", body, Perhaps::Written(1, hostname))
+                }
+                Some(_) if turn.is_multiple_of(7) => ("DELETE", uri.as_str(), json!(null), Perhaps::Deleted),
+                Some((version, ..)) => {
+                    ("PUT", uri.as_str(), json!({"spec": spec}), Perhaps::Written(version + 1, hostname))
+                }
+            };
+            self.perhaps = Some(perhaps.clone());
+            let Some((status, body)) = send(http, addr, method, path, &body).await else {
+                return;
+            };
+            assert_eq!(status, 200, "{body}");
+            acknowledged.fetch_add(1, Ordering::Relaxed);
+            self.perhaps = None;
+            self.node = match perhaps {
+                Perhaps::Deleted => None,
+                Perhaps::Written(version, hostname) => {
+                    assert_eq!(body["metadata"]["version"], version);
+                    Some((version, body["metadata"]["uid"].as_str().unwrap().to_owned(), hostname))
+                }
+            };
+        }
+    }
+
+    /// Passes if the server has what was answered, or what was under way.
+    async fn check(&mut self, http: &reqwest::Client, addr: &str, name: &str) {
+        let uri = format!("/meshes/shop/virtualNodes/{name}");
+        let (status, body) = send(http, addr, "GET", &uri, &json!(null)).await.unwrap();
+        let found = (status == 200).then(|| {
+            let version = body["metadata"]["version"].as_u64().unwrap();
+            let uid = body["metadata"]["uid"].as_str().unwrap().to_owned();
+            (version, uid, body["spec"]["serviceDiscovery"]["dns"]["hostname"].as_str().unwrap().to_owned())
+        });
+        let under_way = match (&self.perhaps, &found) {
+            (Some(Perhaps::Deleted), None) => true,
+            (Some(Perhaps::Written(version, hostname)), Some((found, uid, at))) => {
+                let same = self.node.as_ref().is_none_or(|(_, known, _)| known == uid);
+                version == found && hostname == at && same
+            }
+            _ => false,
+        };
+        assert!(found == self.node || under_way, "{name}: found {found:?}, known is {self:?}");
+        *self = Self { node: found, perhaps: None };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_acknowledged_writes_survive_kills_in_the_middle() {
+    const WRITES: usize = 10_000;
+    const WRITERS: usize = 16;
+    let data = Data::new();
+    let http = reqwest::Client::builder().pool_max_idle_per_host(WRITERS).build().unwrap();
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let mut known = vec![Known::default(); WRITERS];
+    let mut running = data.start(&[]);
+    send(&http, &running.addr, "PUT", "/meshes", &json!({"meshName": "shop"})).await.unwrap();
+    for kill_after in [2_000, 5_000, 9_000, WRITES] {
+        let addr = running.addr.clone();
+        let writers: Vec<_> = known
+            .into_iter()
+            .enumerate()
+            .map(|(n, mut known)| {
+                let (http, addr, acknowledged) = (http.clone(), addr.clone(), Arc::clone(&acknowledged));
+                // Beyond the kill, so that it meets writes under way.
+                let enough = if kill_after == WRITES { WRITES } else { usize::MAX };
+                tokio::spawn(async move {
+                    known.write(&http, &addr, &format!("n{n}"), &acknowledged, enough).await;
+                    known
+                })
+            })
+            .collect();
+        let deadline = Instant::now() + Duration::from_secs(50);
+        while acknowledged.load(Ordering::Relaxed) < kill_after {
+            assert!(Instant::now() < deadline, "{acknowledged:?} writes only");
+            tokio::task::yield_now().await;
+        }
+        running.child.kill().unwrap();
+        running.child.wait().unwrap();
+        known = Vec::new();
+        for writer in writers {
+            known.push(writer.await.unwrap());
+        }
+        running = data.start(&[]);
+        for (n, known) in known.iter_mut().enumerate() {
+            known.check(&http, &running.addr, &format!("n{n}")).await;
+        }
+    }
+    assert!(acknowledged.load(Ordering::Relaxed) >= WRITES);
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let data = Data::new();
+    let running = data.start(&[]);
+    let folder = data.0.to_str().unwrap();
+    let said = refused(&["--data", folder]);
+    assert!(said.contains(folder) && said.contains("another process"), "{said}");
+    drop(running);
+    drop(data.start(&[]));
+}
+
+#[test]
+fn a_folder_that_can_not_be_used_is_refused_with_what_to_do() {
+    let data = Data::new();
+    let folder = data.0.to_str().unwrap().to_owned();
+    drop(data.start(&[]));
+    let store = data.store();
+    let said = refused(&["--data", &folder, "--account", "210987654321"]);
+    assert!(said.contains("--account 123456789012 --region us-east-1"), "{said}");
+
+    let whole = fs::read(&store).unwrap();
+    for (damaged, says) in
+        [(&whole[..whole.len() / 2], "put a copy"), (b"{}".as_slice(), "move it away"), (b"", "put a copy")]
+    {
+        fs::write(&store, damaged).unwrap();
+        let said = refused(&["--data", &folder]);
+        assert!(said.contains(store.to_str().unwrap()) && said.contains(says), "{said}");
+        assert_eq!(fs::read(&store).unwrap(), damaged, "left as it was");
+    }
+    fs::write(&store, whole).unwrap();
+    drop(data.start(&[]));
+
+    fs::remove_file(&store).unwrap();
+    fs::remove_file(data.0.join("meshwarden.acknowledged")).unwrap();
+    fs::create_dir(data.0.join("meshwarden.redb.new")).unwrap();
+    let said = refused(&["--data", &folder]);
+    assert!(said.contains("make") && said.to_lowercase().contains("is a directory"), "down to the cause: {said}");
+    fs::write(&store, b"").unwrap();
+    let said = refused(&["--data", store.to_str().unwrap()]);
+    assert!(said.contains(store.to_str().unwrap()), "a file is no folder: {said}");
+}
+
+/// Bounds the size of the files that a process writes. None where there is no such tool.
+fn limit(running: &Running, bytes: &str) -> Option<()> {
+    let id = running.child.id().to_string();
+    let set = Command::new("prlimit").args(["--pid", &id, &format!("--fsize={bytes}:")]).status();
+    set.is_ok_and(|set| set.success()).then_some(())
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_loses_none() {
+    let data = Data::new();
+    // A file that may not grow is then an error to the process, and not its end.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" --data \"$1\"", env!("CARGO_BIN_EXE_control-plane")]).arg(&data.0);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).env_remove("MESHWARDEN_LOG");
+    let mut running = listening(command);
+    let addr = running.addr.clone();
+    let http = reqwest::Client::new();
+    let create = async |n: u32| {
+        let body = json!({"meshName": format!("m{n}")});
+        send(&http, &addr, "PUT", "/meshes", &body).await.unwrap().0
+    };
+    let list = async |addr: &str| send(&http, addr, "GET", "/meshes", &json!(null)).await.unwrap();
+    let ready = async || http.get(format!("http://{addr}/readyz")).send().await.unwrap().status().as_u16();
+    assert_eq!((create(0).await, create(1).await, ready().await), (200, 200, 200));
+    let before = list(&addr).await;
+    if limit(&running, "1000").is_none() {
+        println!("skipped: there is no prlimit");
+        return;
+    }
+    for n in 2..5 {
+        assert_eq!(create(n).await, 503);
+        assert_eq!((list(&addr).await, ready().await), (before.clone(), 503));
+    }
+    limit(&running, "unlimited").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while ready().await != 200 {
+        assert!(Instant::now() < deadline, "it does not recover");
+    }
+    assert_eq!(list(&addr).await, before);
+    assert_eq!(create(5).await, 200);
+    let before = list(&addr).await;
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    assert_eq!(list(&data.start(&[]).addr).await, before);
+}
