@@ -45,6 +45,8 @@ pub(crate) enum Task {
 /// A chapter of the demo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Chapter {
+    /// A version dies under real requests through real Envoys
+    Traffic,
     /// A node fails, its traffic moves away, and comes back step by step
     Failover,
     /// The same event twice does the work once

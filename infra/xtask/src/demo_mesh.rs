@@ -86,6 +86,29 @@ pub(crate) fn load(workspace: &Workspace, client: &Client, app_mesh: &str) -> Re
     Ok(created)
 }
 
+/// A virtual node or gateway of the mesh, as somebody who starts its proxy needs to know it.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// `virtualNode` or `virtualGateway`.
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    /// What its listener speaks.
+    pub(crate) protocol: String,
+}
+
+/// Every virtual node and gateway of the mesh.
+pub(crate) fn proxies(workspace: &Workspace) -> Result<Vec<Shape>> {
+    let files = read(workspace)?;
+    let of = |members, kind, name_member| {
+        bodies(&files, members).filter_map(move |body| {
+            let protocol = body.pointer("/spec/listeners/0/portMapping/protocol")?.as_str()?.to_owned();
+            Some(Shape { kind, name: body.get(name_member)?.as_str()?.to_owned(), protocol })
+        })
+    };
+    let nodes = of("virtualNodes", "virtualNode", "virtualNodeName");
+    Ok(nodes.chain(of("virtualGateways", "virtualGateway", "virtualGatewayName")).collect())
+}
+
 /// Gives each virtual node an alarm on its error rate that acts through the topic, and requests without errors to those
 /// that get any. The alarms act only from then on: a stack that starts is no reason to wake anybody.
 pub(crate) fn put_alarms(workspace: &Workspace, aws: &mut LocalAws, topic: &str) -> Result<usize> {

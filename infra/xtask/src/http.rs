@@ -51,6 +51,10 @@ impl Client {
         read(url, self.agent.put(url).send_json(body))
     }
 
+    pub(crate) fn delete(&self, url: &str) -> Result<Answer> {
+        read(url, self.agent.delete(url).call())
+    }
+
     pub(crate) fn post(&self, url: &str, body: &Value) -> Result<Answer> {
         read(url, self.agent.post(url).send_json(body))
     }

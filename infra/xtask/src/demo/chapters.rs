@@ -1,9 +1,10 @@
 //! The chapters.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::route::{Route, RouteName, table};
 use super::scene::{Scene, ensure};
+use super::traffic::Counts;
 use crate::cli::Chapter;
 use crate::console::say;
 use crate::failure::Result;
@@ -11,6 +12,7 @@ use crate::failure::Result;
 pub(super) fn play(chapter: Chapter, scene: &mut Scene) -> Result<()> {
     scene.turn_page()?;
     match chapter {
+        Chapter::Traffic => traffic(scene),
         Chapter::Failover => failover(scene),
         Chapter::Duplicate => duplicate(scene),
         Chapter::Standby => standby(scene),
@@ -24,6 +26,93 @@ const INVENTORY: RouteName = RouteName { router: "inventory", route: "stock" };
 const SEARCH: RouteName = RouteName { router: "search", route: "query" };
 const CART: RouteName = RouteName { router: "cart", route: "cart" };
 const PAYMENTS: RouteName = RouteName { router: "payments", route: "authorise" };
+
+/// How long requests that are on their way when the weights move may take to come back: the route's own time-out.
+const ON_THEIR_WAY: Duration = Duration::from_secs(2);
+
+/// What an alarm looks back on, and a little.
+const ALARM_PERIOD: Duration = Duration::from_secs(11);
+
+fn traffic(scene: &mut Scene) -> Result<()> {
+    say("\n== traffic: a version dies under real requests, through real Envoys");
+    say(
+        "  gateway -> storefront -> catalog, fifty requests a second. Once a second Envoy's own statistics are put into",
+    );
+    say("  CloudWatch as metric data. From here on the numbers are requests, not weights.\n");
+    let before = scene.route(CATALOG)?;
+    scene.start_traffic(["catalog-v1", "catalog-v2"])?;
+    let began = scene.counts()?;
+    scene.watch(Duration::from_secs(5))?;
+    let broken = scene.counts()?;
+    let healthy = broken.since(&began);
+    ensure(healthy.total() > 0 && healthy.failures() == 0, "no request fails while all is well", || {
+        format!("{healthy:?}")
+    })?;
+
+    say("\n  Now 60 % of what reaches catalog-v1 fails. Its health check stays green, and retries hide a part.\n");
+    scene.break_application("catalog-v1", 60)?;
+    let decision = scene.logged(CATALOG, "Failover", 1)?;
+    let moved = scene.counts()?;
+    say(format_args!("    {}", decision.sentence()));
+    let shifted = scene.route(CATALOG)?;
+    has_weight(&shifted, "catalog-v1", |weight| weight == 0)?;
+    same_but_for_weights(&before, &shifted)?;
+    scene.watch(ON_THEIR_WAY)?;
+    let settled = scene.counts()?;
+    scene.watch(Duration::from_secs(4))?;
+    let drained = scene.counts()?;
+    let (dying, on_their_way, after) = (moved.since(&broken), settled.since(&moved), drained.since(&settled));
+    ensure(after.failures() == 0, "errors stop when the weights have moved", || format!("{after:?}"))?;
+    ensure(after.share("catalog-v1") == 0.0, "no request reaches the drained node", || format!("{after:?}"))?;
+
+    say(
+        "\n  catalog-v1 is mended. Its alarm looks at ten seconds, which have to be without errors; then a probe share.\n",
+    );
+    scene.break_application("catalog-v1", 0)?;
+    scene.watch(ALARM_PERIOD)?;
+    scene.no_data("catalog-v1")?;
+    scene.wake_until(CATALOG, "Failback")?;
+    let probing = scene.counts()?;
+    scene.watch(Duration::from_secs(4))?;
+    let probe = scene.counts()?.since(&probing);
+    scene.wake_until(CATALOG, "Failback")?;
+    let stepping = scene.counts()?;
+    scene.watch(Duration::from_secs(4))?;
+    let step = scene.counts()?.since(&stepping);
+    scene.wake_until(CATALOG, "Restore")?;
+    let restoring = scene.counts()?;
+    scene.watch(Duration::from_secs(4))?;
+    let all = scene.end_traffic()?;
+    let restored = all.since(&restoring);
+    let route = scene.route(CATALOG)?;
+    ensure(route.weights() == before.weights(), "the original weights are back", || format!("{:?}", route.weights()))?;
+
+    say("\n    what requests saw                   requests   failed   catalog-v1   catalog-v2");
+    for (moment, counts) in [
+        ("all well", &healthy),
+        ("catalog-v1 fails, weights not yet moved", &dying),
+        ("requests on their way meanwhile", &on_their_way),
+        ("weights moved", &after),
+        ("probe share", &probe),
+        ("next step", &step),
+        ("original weights again", &restored),
+    ] {
+        say(measured(moment, counts));
+    }
+    say(format_args!(
+        "\n  Requests that failed though catalog-v2 could have served them: {} before the weights moved, {} after.",
+        dying.failures() + on_their_way.failures(),
+        after.failures(),
+    ));
+    let late = all.since(&settled);
+    ensure(late.failures() == 0, "no request failed while the node came back", || format!("{late:?}"))
+}
+
+fn measured(moment: &str, counts: &Counts) -> String {
+    let share = |node: &str| format!("{:.1} %", counts.share(node));
+    let (first, second) = (share("catalog-v1"), share("catalog-v2"));
+    format!("    {moment:<40} {:>3}   {:>6}   {first:>10}   {second:>10}", counts.total(), counts.failures())
+}
 
 fn failover(scene: &mut Scene) -> Result<()> {
     say("\n== failover: a node fails, its traffic moves away, and comes back step by step");

@@ -6,6 +6,7 @@ mod chapters;
 mod decision;
 mod route;
 mod scene;
+mod traffic;
 
 use std::time::Instant;
 
@@ -16,8 +17,8 @@ use crate::stack;
 use crate::workspace::Workspace;
 use scene::Scene;
 
-const CHAPTERS: [Chapter; 5] =
-    [Chapter::Failover, Chapter::Duplicate, Chapter::Standby, Chapter::Person, Chapter::CommonCause];
+const CHAPTERS: [Chapter; 6] =
+    [Chapter::Traffic, Chapter::Failover, Chapter::Duplicate, Chapter::Standby, Chapter::Person, Chapter::CommonCause];
 
 /// Plays one chapter, or all of them, on a stack of its own that ends with it.
 pub(crate) fn run(workspace: &Workspace, chapter: Option<Chapter>) -> Result<()> {

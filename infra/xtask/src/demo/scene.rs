@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::decision::Decision;
 use super::route::{Route, RouteName};
+use super::traffic::{Counts, Traffic};
 use crate::console::say;
 use crate::demo_mesh::{MANY, alarm_name, metric_data, now, requests};
 use crate::failure::{Failure, Result};
@@ -39,6 +40,8 @@ pub(super) struct Scene {
     read: BTreeSet<String>,
     /// What was said last.
     told: String,
+    /// The load, while there is one.
+    traffic: Option<Traffic>,
 }
 
 impl Scene {
@@ -48,7 +51,54 @@ impl Scene {
         let tick = serde_json::from_str(&text).map_err(|why| Failure::Unreadable { path, why: why.to_string() })?;
         let arn = stack.outputs.named("RouteFailoverFunction")?;
         let log_group = format!("/aws/lambda/{}", arn.rsplit(':').next().unwrap_or(arn));
-        Ok(Self { stack, tick, log_group, since: now() * 1000, read: BTreeSet::new(), told: String::new() })
+        Ok(Self {
+            stack,
+            tick,
+            log_group,
+            since: now() * 1000,
+            read: BTreeSet::new(),
+            told: String::new(),
+            traffic: None,
+        })
+    }
+
+    /// Starts a load through the gateway, with a column for each of two nodes.
+    pub(super) fn start_traffic(&mut self, nodes: [&'static str; 2]) -> Result<()> {
+        self.traffic = Some(Traffic::start(&self.stack.data_plane, nodes)?);
+        Ok(())
+    }
+
+    /// Ends the load.
+    pub(super) fn end_traffic(&mut self) -> Result<Counts> {
+        match self.traffic.take() {
+            Some(traffic) => traffic.end(),
+            None => Ok(Counts::default()),
+        }
+    }
+
+    /// Lets an application fail so many percent of the requests that reach it.
+    pub(super) fn break_application(&self, node: &str, percent: u32) -> Result<()> {
+        self.traffic.as_ref().map_or(Ok(()), |traffic| traffic.fail(node, percent))
+    }
+
+    /// What the load has seen so far.
+    pub(super) fn counts(&self) -> Result<Counts> {
+        self.traffic.as_ref().map_or_else(|| Ok(Counts::default()), Traffic::counts)
+    }
+
+    /// Lets requests go by for a while.
+    pub(super) fn watch(&mut self, time: Duration) -> Result<()> {
+        let over = Instant::now() + time;
+        let patience = time + PATIENCE;
+        interrupt::poll(patience, || {
+            self.tick()?;
+            Ok((Instant::now() >= over).then_some(()))
+        })
+        .map(drop)
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        self.traffic.as_mut().map_or(Ok(()), |traffic| traffic.tick(&mut self.stack.aws))
     }
 
     /// Reads a route through the App Mesh API.
@@ -155,6 +205,7 @@ impl Scene {
         let mut told = BTreeSet::new();
         let mut matching = Vec::new();
         let found = interrupt::poll(PATIENCE, || {
+            self.tick()?;
             for decision in self.new_decisions()? {
                 if decision.resource != resource {
                     continue;

@@ -1,5 +1,6 @@
 //! The local stack: the control plane, `MiniStack`, and what is deployed into them.
 
+mod data_plane;
 mod deploy;
 mod endpoints;
 mod folder;
@@ -18,6 +19,7 @@ use crate::local_aws::LocalAws;
 use crate::setup;
 use crate::workspace::Workspace;
 
+pub(crate) use data_plane::DataPlane;
 pub(crate) use deploy::Outputs;
 pub(crate) use endpoints::Endpoints;
 use folder::Folder;
@@ -32,6 +34,7 @@ pub(crate) struct Stack {
     pub(crate) outputs: Outputs,
     pub(crate) aws: LocalAws,
     pub(crate) client: Client,
+    pub(crate) data_plane: DataPlane,
 }
 
 /// A stack that ends when this is dropped, however that comes about.
@@ -64,6 +67,11 @@ pub(crate) fn up(workspace: &Workspace) -> Result<()> {
     folder.keep();
     say(format_args!("\nApp Mesh API  {}", stack.endpoints.app_mesh));
     say(format_args!("AWS services  {}", stack.endpoints.aws));
+    say(format_args!("the shop      http://{}", stack.data_plane.gateway));
+    say("\nnode                     what        where");
+    for line in &stack.data_plane.ports {
+        say(line);
+    }
     say("\n. .local/env                 point any SDK or the AWS CLI at it");
     say("cargo xtask invoke route-failover events/route-failover/<event>.json");
     say("cargo xtask down             end it");
@@ -107,19 +115,28 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     folder.end()?;
     say("local stack");
     setup::python(workspace)?;
-    let control_plane = servers::build_control_plane(workspace)?;
+    let programs = data_plane::Programs {
+        control_plane: servers::build_control_plane(workspace)?,
+        shop: data_plane::build_shop(workspace)?,
+    };
     let package = deploy::package(workspace, "route-failover")?;
     let client = Client::new();
-    let app_mesh = step("start the control plane", |_| servers::start_control_plane(&control_plane, folder))?;
+    let control_plane =
+        step("start the control plane", |_| servers::start_control_plane(&programs.control_plane, folder))?;
+    let app_mesh = control_plane.api;
     let aws = step("start MiniStack", |_| servers::start_ministack(workspace, folder, &client))?;
     let endpoints = Endpoints { app_mesh, aws };
     let resources = step("load the demo mesh", |_| demo_mesh::load(workspace, &client, &endpoints.app_mesh))?;
+    let data_plane = step("start the Envoys and applications", |_| {
+        data_plane::start(workspace, folder, &programs, &client, &endpoints.app_mesh, &control_plane.xds)
+    })?;
     let mut aws = LocalAws::open(workspace, &endpoints)?;
     let outputs = step("deploy infra/template.yaml", |progress| {
         deploy::deploy(workspace, folder, &mut aws, &endpoints, &package, progress)
     })?;
     let alarms =
         step("alarms on the demo mesh", |_| demo_mesh::put_alarms(workspace, &mut aws, outputs.named("AlarmTopic")?))?;
-    say(format_args!("  {resources} mesh resources, {alarms} alarms"));
-    Ok(Stack { endpoints, outputs, aws, client })
+    let proxies = data_plane.proxies.len();
+    say(format_args!("  {resources} mesh resources, {alarms} alarms, {proxies} Envoys"));
+    Ok(Stack { endpoints, outputs, aws, client, data_plane })
 }

@@ -22,34 +22,56 @@ use crate::workspace::Workspace;
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 pub(super) fn build_control_plane(workspace: &Workspace) -> Result<PathBuf> {
-    let messages = step("build the control plane", |progress| {
+    built(workspace, "control-plane", "build the control plane")
+}
+
+/// Builds a package's program of the same name, and says where it is.
+pub(super) fn built(workspace: &Workspace, package: &str, name: &str) -> Result<PathBuf> {
+    let messages = step(name, |progress| {
         Run::cargo(workspace.root())
-            .args(["build", "--locked", "--package", "control-plane", "--bin", "control-plane"])
+            .args(["build", "--locked", "--package", package, "--bin", package])
             .args(["--message-format", "json-render-diagnostics"])
             .condensed(progress)
     })?;
     let executable = messages.iter().find_map(|message| {
         let message: Value = serde_json::from_str(message).ok()?;
-        (message.get("target")?.get("name")? == "control-plane").then_some(())?;
+        (message.get("target")?.get("name")? == package).then_some(())?;
         Some(PathBuf::from(message.get("executable")?.as_str()?))
     });
     executable.ok_or_else(|| Failure::Refused {
         what: "cargo build".to_owned(),
-        answer: "without naming the control plane's executable".to_owned(),
+        answer: format!("without naming the executable of {package}"),
     })
 }
 
-/// Starts it on a port of its own choice, and returns where it answers.
-pub(super) fn start_control_plane(program: &Path, folder: &Folder) -> Result<String> {
+/// Where the control plane answers.
+#[derive(Debug)]
+pub(super) struct ControlPlane {
+    /// The App Mesh API.
+    pub(super) api: String,
+    /// Envoys: `127.0.0.1:41235`.
+    pub(super) xds: String,
+}
+
+/// The loopback ports that proxies and applications are given. Below the range that systems hand out by themselves.
+const PROXY_PORTS: &str = "explicit:21000-29999";
+
+/// Starts it on ports of its own choice, and returns where it answers.
+pub(super) fn start_control_plane(program: &Path, folder: &Folder) -> Result<ControlPlane> {
     let mut command = Command::new(program);
-    command.args(["--api", "127.0.0.1:0", "--account", ACCOUNT, "--region", REGION]);
+    command.args(["--api", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--listeners", PROXY_PORTS]);
+    command.args(["--account", ACCOUNT, "--region", REGION]);
     let record = Record::start("control-plane", command, folder.path())?;
     let log = log_file(folder.path(), &record.name);
     until_ready(&record, &log, || {
-        // A line is whole once the next one has begun or it has its end.
         let text = fs::read_to_string(&log).unwrap_or_default();
-        text.split_inclusive('\n').find_map(|line| line.strip_suffix('\n')?.strip_prefix("api ").map(ToOwned::to_owned))
+        Some(ControlPlane { api: told(&text, "api ")?, xds: told(&text, "xds ")? })
     })
+}
+
+/// What a program said after a word at the beginning of a line. A line is whole once it has its end.
+fn told(text: &str, word: &str) -> Option<String> {
+    text.split_inclusive('\n').find_map(|line| line.strip_suffix('\n')?.strip_prefix(word).map(ToOwned::to_owned))
 }
 
 /// Starts it on a free port, and returns where it answers.
@@ -97,7 +119,7 @@ fn free_port() -> Result<u16> {
     Ok(bound.map_err(Failure::file("bind", "127.0.0.1"))?.port())
 }
 
-fn until_ready<T>(record: &Record, log: &Path, mut look: impl FnMut() -> Option<T>) -> Result<T> {
+pub(super) fn until_ready<T>(record: &Record, log: &Path, mut look: impl FnMut() -> Option<T>) -> Result<T> {
     let found = interrupt::poll(READY_WITHIN, || match look() {
         Some(found) => Ok(Some(found)),
         None if record.runs() => Ok(None),

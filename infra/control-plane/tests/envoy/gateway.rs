@@ -1,0 +1,131 @@
+//! What comes in through a virtual gateway.
+
+use serde_json::{Value, json};
+
+use crate::application::{Application, Behaviour};
+use crate::mesh_of::node;
+use crate::proxy::{Envoy, Kind};
+use crate::stage::Stage;
+
+struct Web {
+    stage: Stage,
+    address: String,
+    _running: Vec<Envoy>,
+    _applications: Vec<Application>,
+}
+
+/// A gateway in front of `one` and `two`, with these gateway routes.
+async fn web(routes: &[(&str, Value)]) -> Option<Web> {
+    let stage = Stage::set().await?;
+    let mut applications = Vec::new();
+    let mut running = Vec::new();
+    for name in ["one", "two"] {
+        stage.node(name, node("http", &[])).await;
+        stage.service_on_node(&format!("{name}.shop.local"), name).await;
+    }
+    stage.gateway("web", json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}]})).await;
+    for (name, spec) in routes {
+        stage.gateway_route("web", name, spec.clone()).await;
+    }
+    for name in ["one", "two"] {
+        applications.push(stage.application(name, Behaviour::Echo).await);
+        running.push(stage.envoy(Kind::Node, name).await);
+    }
+    running.push(stage.envoy(Kind::Gateway, "web").await);
+    let address = stage.address(Kind::Gateway, "web", "ingress", None).await;
+    Some(Web { stage, address, _running: running, _applications: applications })
+}
+
+fn to(service: &str, matching: Value, rewrite: Option<Value>) -> Value {
+    let mut action = json!({"target": {"virtualService": {"virtualServiceName": format!("{service}.shop.local")}}});
+    if let Some(rewrite) = rewrite {
+        action["rewrite"] = rewrite;
+    }
+    json!({"httpRoute": {"match": matching, "action": action}})
+}
+
+impl Web {
+    async fn get(&self, path: &str, host: &str) -> (u16, Value) {
+        let request = self.stage.client.get(format!("http://{}{path}", self.address)).header("host", host);
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+    }
+
+    /// `node path`, or the status where no node answers.
+    async fn seen(&self, path: &str, host: &str) -> String {
+        let (status, body) = self.get(path, host).await;
+        match body["node"].as_str() {
+            Some(node) => format!("{node} {}", body["path"].as_str().unwrap()),
+            None => status.to_string(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn prefixes_and_hosts_are_rewritten_as_documented() {
+    let keep = json!({"prefix": {"defaultPrefix": "DISABLED"}});
+    let routes = [
+        ("default", to("one", json!({"prefix": "/chapter"}), None)),
+        ("kept", to("one", json!({"prefix": "/kept"}), Some(keep))),
+        ("value", to("two", json!({"prefix": "/old/"}), Some(json!({"prefix": {"value": "/new/"}})))),
+        ("exact", to("two", json!({"path": {"exact": "/from"}}), Some(json!({"path": {"exact": "/to"}})))),
+    ];
+    let Some(web) = web(&routes).await else { return };
+    for (path, expected) in [
+        ("/chapter/page", "one /page"),
+        ("/chapter", "one /"),
+        // Documented: the prefix is taken off as text.
+        ("/chapter1", "one /1"),
+        ("/kept/page", "one /kept/page"),
+        ("/old/page", "two /new/page"),
+        ("/from", "two /to"),
+        ("/nothing", "404"),
+    ] {
+        assert_eq!(web.seen(path, "web.example").await, expected, "{path}");
+    }
+    let (_, body) = web.get("/chapter/page", "web.example").await;
+    assert_eq!(body["headers"]["host"], "one.shop.local");
+    web.stage.nobody_refused().await;
+}
+
+#[tokio::test]
+async fn a_host_may_be_kept() {
+    let kept = json!({"hostname": {"defaultTargetHostname": "DISABLED"}, "prefix": {"defaultPrefix": "DISABLED"}});
+    let routes = [("kept", to("one", json!({"prefix": "/"}), Some(kept)))];
+    let Some(web) = web(&routes).await else { return };
+    let (status, body) = web.get("/page", "web.example").await;
+    assert_eq!((status, body["headers"]["host"].as_str()), (200, Some("web.example")), "{body}");
+}
+
+#[tokio::test]
+async fn hosts_choose_the_route() {
+    let routes = [
+        ("exact", to("one", json!({"hostname": {"exact": "one.example"}}), None)),
+        ("suffix", to("two", json!({"hostname": {"suffix": ".two.example"}}), None)),
+    ];
+    let Some(web) = web(&routes).await else { return };
+    assert!(web.seen("/", "one.example").await.starts_with("one "));
+    assert!(web.seen("/", "deep.two.example").await.starts_with("two "));
+    assert_eq!(web.seen("/", "three.example").await, "404");
+    web.stage.nobody_refused().await;
+}
+
+#[tokio::test]
+async fn priority_and_then_the_longest_prefix_decide() {
+    let with_priority = |priority: u32, spec: Value| {
+        let mut spec = spec;
+        spec["priority"] = json!(priority);
+        spec
+    };
+    let keep = || Some(json!({"prefix": {"defaultPrefix": "DISABLED"}}));
+    let routes = [
+        ("all", to("one", json!({"prefix": "/"}), keep())),
+        ("long", to("two", json!({"prefix": "/long"}), keep())),
+        ("first", with_priority(0, to("one", json!({"prefix": "/long/first"}), keep()))),
+    ];
+    let Some(web) = web(&routes).await else { return };
+    assert_eq!(web.seen("/x", "h").await, "one /x");
+    assert_eq!(web.seen("/long/x", "h").await, "two /long/x");
+    assert_eq!(web.seen("/long/first", "h").await, "one /long/first");
+}

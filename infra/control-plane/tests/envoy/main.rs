@@ -1,0 +1,31 @@
+//! End to end with real Envoys: what a mesh says, requests do.
+//!
+//! ```text
+//!   test ──▶ client's Envoy (an egress port a backend) ──▶ server's Envoy (ingress) ──▶ application in the test
+//!                     ▲                                          ▲
+//!                     └────────── ADS ── control-plane ──────────┘
+//! ```
+//!
+//! Envoy comes from the pinned Python package; where it isn't installed, each test says so and passes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    clippy::type_complexity,
+    reason = "a test fails by panicking"
+)]
+
+mod application;
+mod corpus;
+mod gateway;
+mod mesh_of;
+mod proxy;
+mod resilience;
+mod restart;
+mod routing;
+mod stage;
+mod tls;

@@ -1,0 +1,130 @@
+//! What the demo sets and reads while it runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use tokio::task::JoinHandle;
+
+use crate::load;
+use crate::tally::Tally;
+
+/// The longest that anybody waits for an answer; the mesh's own time-outs are shorter.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(crate) struct Control {
+    gateway: String,
+    client: reqwest::Client,
+    failing: Mutex<BTreeMap<String, Failing>>,
+    tally: Mutex<Tally>,
+    load: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How much of its requests a node fails. Spread evenly and without chance, so that a run can be repeated.
+#[derive(Debug, Default)]
+struct Failing {
+    percent: u32,
+    owed: u32,
+}
+
+/// A steady load.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Load {
+    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) per_second: u32,
+}
+
+impl Control {
+    pub(crate) fn new(gateway: String) -> Self {
+        // No proxy of the environment's: nothing leaves this machine.
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap_or_default();
+        Self { gateway, client, failing: Mutex::default(), tally: Mutex::default(), load: Mutex::default() }
+    }
+
+    pub(crate) fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    pub(crate) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// Whether a node is to fail its next request.
+    pub(crate) fn fails(&self, node: &str) -> bool {
+        let mut failing = lock(&self.failing);
+        let Some(failing) = failing.get_mut(node) else { return false };
+        failing.owed += failing.percent;
+        let fails = failing.owed >= 100;
+        if fails {
+            failing.owed -= 100;
+        }
+        fails
+    }
+
+    pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
+        lock(&self.tally)
+    }
+}
+
+pub(crate) fn router(control: Arc<Control>) -> Router {
+    Router::new()
+        .route("/failing/{node}", put(set_failing))
+        .route("/load", put(set_load).delete(end_load))
+        .route("/tally", get(tally))
+        .with_state(control)
+}
+
+async fn set_failing(State(control): State<Arc<Control>>, Path(node): Path<String>, Json(percent): Json<u32>) {
+    lock(&control.failing).insert(node, Failing { percent: percent.min(100), owed: 0 });
+}
+
+async fn set_load(State(control): State<Arc<Control>>, Json(load): Json<Load>) -> StatusCode {
+    if load.per_second == 0 {
+        return StatusCode::BAD_REQUEST;
+    }
+    let running = tokio::spawn(load::run(Arc::clone(&control), load));
+    if let Some(former) = lock(&control.load).replace(running) {
+        former.abort();
+    }
+    StatusCode::OK
+}
+
+async fn end_load(State(control): State<Arc<Control>>) {
+    if let Some(running) = lock(&control.load).take() {
+        running.abort();
+    }
+}
+
+async fn tally(State(control): State<Arc<Control>>) -> Json<Tally> {
+    Json(control.tally().clone())
+}
+
+/// What is under these locks is whole at every moment, whoever panics.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_spread_evenly() {
+        let control = Control::new(String::new());
+        assert!(!control.fails("a"));
+        lock(&control.failing).insert("a".to_owned(), Failing { percent: 60, owed: 0 });
+        let failed: Vec<bool> = (0..10).map(|_| control.fails("a")).collect();
+        assert_eq!(failed.iter().filter(|failed| **failed).count(), 6);
+        assert_eq!(failed[..5], failed[5..]);
+        assert!(!control.fails("b"));
+    }
+}
