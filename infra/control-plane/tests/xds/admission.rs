@@ -1,10 +1,12 @@
 //! Who is let in, and what anybody else is told.
 
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
+use envoy_types::pb::google::rpc::Status as Refusal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
-use xds::ResourceType::{Cluster, Listener};
+use xds::ResourceType::{Cluster, Listener, Route};
 
-use crate::envoy::{self, Envoy, node, refusal};
+use crate::envoy::{self, EGRESS, Envoy, node, refusal};
 use crate::plane::{Plane, tcp};
 
 #[tokio::test]
@@ -90,4 +92,44 @@ async fn too_many_streams_of_one_proxy_are_refused() {
         assert!(std::time::Instant::now() < deadline, "a stream that is gone leaves the roster");
     }
     Envoy::connect(channel, front).await.take(Cluster).await;
+}
+
+#[tokio::test]
+async fn nothing_that_is_said_on_one_stream_harms_another() {
+    let plane = Plane::shop().await;
+    let channel = envoy::tcp(&plane.xds[0]).await;
+    let mut front = Envoy::settled(channel.clone(), "mesh/shop/virtualNode/front", &[EGRESS]).await;
+    let odd = |change: fn(&mut DiscoveryRequest)| {
+        let mut request = DiscoveryRequest { type_url: Cluster.url().to_owned(), ..DiscoveryRequest::default() };
+        change(&mut request);
+        request
+    };
+    let requests = [
+        odd(|request| request.type_url = String::new()),
+        odd(|request| request.type_url = "x".repeat(100_000)),
+        odd(|request| request.response_nonce = "no such nonce".to_owned()),
+        odd(|request| request.version_info = "\u{0}\u{1F980}".to_owned()),
+        odd(|request| request.resource_names = vec![String::new(); 10_000]),
+        odd(|request| request.resource_names = vec!["*".to_owned(), "*".to_owned()]),
+        odd(|request| {
+            request.error_detail = Some(Refusal { message: "\u{1F980}".repeat(50_000), ..Refusal::default() });
+        }),
+    ];
+    for request in requests {
+        let other = Envoy::settled(channel.clone(), "mesh/shop/virtualNode/other", &[]).await;
+        other.send(request);
+    }
+    let mut large = Envoy::settled(channel.clone(), "mesh/shop/virtualNode/other", &[]).await;
+    large.send(odd(|request| request.resource_names = vec!["x".repeat(1000); 5_000]));
+    assert_eq!(large.end().await.code(), Code::OutOfRange, "more than is read");
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff"]
+    {
+        let mut stream = tokio::net::TcpStream::connect(&plane.xds[0]).await.unwrap();
+        // The server may close before it has read all of it.
+        let _ = stream.write_all(garbage).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+    plane.weigh(30, 70).await;
+    front.take(Route).await;
 }
