@@ -53,41 +53,37 @@ pub(super) fn provider<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Prov
     }
 }
 
-/// The ports of a virtual service: its router's, or its node's. A router without listeners has those of its routes'
-/// targets, since there is nothing else to go by.
+/// The ports of a virtual service: its router's, or its node's; of a port that is given twice, the first. A router
+/// without listeners has those of its routes' targets, since there is nothing else to go by.
 pub(crate) fn offers(mesh: &Mesh, service: &VirtualServiceName) -> Vec<Offer> {
-    let offer = |port, protocol: &Protocol| Offer { port, protocol: protocol.clone() };
-    let of_node = |node: &VirtualNodeName| {
+    let mut offers: Vec<Offer> = Vec::new();
+    let mut offer = |port: Port, protocol: &Protocol| {
+        if !offers.iter().any(|offer| offer.port == port) {
+            offers.push(Offer { port, protocol: protocol.clone() });
+        }
+    };
+    let mut of_node = |node: &VirtualNodeName| {
         let listeners = mesh.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default();
-        listeners.iter().map(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol)).collect()
+        listeners.iter().for_each(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol));
     };
     match provider(mesh, service) {
         Provider::Router(name) => {
             let spec = mesh.routers.get(name).and_then(|router| router.spec.as_ref());
             let listeners = spec.map(VirtualRouterSpec::listeners).unwrap_or_default();
             if listeners.is_empty() {
-                let mut offers: Vec<Offer> = Vec::new();
-                for target in routes(mesh, name)
-                    .filter_map(|route| route.rule.action())
-                    .flat_map(|action| action.weighted_targets.iter())
-                {
-                    for found in of_node(&target.virtual_node) {
-                        let found: Offer = found;
-                        if !offers.iter().any(|offer| offer.port == found.port) {
-                            offers.push(found);
-                        }
-                    }
-                }
-                return offers;
+                let actions = routes(mesh, name).filter_map(|route| route.rule.action());
+                let targets = actions.flat_map(|action| action.weighted_targets.iter());
+                targets.for_each(|target| of_node(&target.virtual_node));
+            } else {
+                listeners
+                    .iter()
+                    .for_each(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol));
             }
-            listeners
-                .iter()
-                .map(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol))
-                .collect()
         }
         Provider::Node(name) => of_node(name),
-        Provider::None => Vec::new(),
+        Provider::None => {}
     }
+    offers
 }
 
 fn routes<'m>(mesh: &'m Mesh, router: &VirtualRouterName) -> impl Iterator<Item = &'m mesh::spec::RouteSpec> {
