@@ -1,4 +1,4 @@
-//! From UpdateRoute to moved traffic, with a real Envoy.
+//! From `UpdateRoute` to moved traffic, with a real Envoy.
 
 use std::error::Error;
 use std::io::{BufRead as _, BufReader};
@@ -78,7 +78,10 @@ pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Ro
     let port = async |node: &str, side: &str| -> Result<u16, Box<dyn Error>> {
         let url = format!("{api}/proxies/shop/virtualNode/{node}");
         let report: Value = client.get(url).send().await?.error_for_status()?.json().await?;
-        let port = report["ports"][side][0]["port"].as_u64().ok_or_else(|| format!("no {side} port in {report}"))?;
+        let port = report
+            .pointer(&format!("/ports/{side}/0/port"))
+            .and_then(Value::as_u64)
+            .ok_or_else(|| format!("no {side} port in {report}"))?;
         Ok(u16::try_from(port)?)
     };
     for name in ["blue", "green"] {

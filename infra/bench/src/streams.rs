@@ -48,9 +48,9 @@ pub(crate) fn snapshots() -> Result<Vec<Row>, Box<dyn Error>> {
     let concerned: Vec<Proxy> = names.iter().take(BACKENDS).cloned().collect();
     let (mut all, mut some, mut resources) = (Vec::new(), Vec::new(), 0);
     for _ in 0..15 {
-        let (took, made) = make(&names);
+        let (took, count) = make(&names);
         all.push(took);
-        resources = made;
+        resources = count;
         some.push(make(&concerned).0);
     }
     let (all, some) = (median(all), median(some));

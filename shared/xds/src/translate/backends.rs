@@ -64,7 +64,9 @@ pub(crate) fn offers(mesh: &Mesh, service: &VirtualServiceName) -> Vec<Offer> {
     };
     let mut of_node = |node: &VirtualNodeName| {
         let listeners = mesh.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default();
-        listeners.iter().for_each(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol));
+        for listener in listeners {
+            offer(listener.port_mapping.port, &listener.port_mapping.protocol);
+        }
     };
     match provider(mesh, service) {
         Provider::Router(name) => {
@@ -75,9 +77,9 @@ pub(crate) fn offers(mesh: &Mesh, service: &VirtualServiceName) -> Vec<Offer> {
                 let targets = actions.flat_map(|action| action.weighted_targets.iter());
                 targets.for_each(|target| of_node(&target.virtual_node));
             } else {
-                listeners
-                    .iter()
-                    .for_each(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol));
+                for listener in listeners {
+                    offer(listener.port_mapping.port, &listener.port_mapping.protocol);
+                }
             }
         }
         Provider::Node(name) => of_node(name),
