@@ -1,7 +1,5 @@
 //! A thousand streams.
 
-use std::time::{Duration, Instant};
-
 use futures::future::join_all;
 use xds::ResourceType::Route;
 
@@ -27,12 +25,7 @@ async fn a_change_reaches_a_thousand_streams() {
         });
         envoys.extend(join_all(some).await);
     }
-    let began = Instant::now();
     plane.weigh(1, 99).await;
     join_all(envoys.iter_mut().map(|envoy| envoy.take(Route))).await;
-    let took = began.elapsed();
-    println!("{STREAMS} streams pushed in {took:?}");
-    // The budget is 1 s, with optimisation; this is to notice when it is lost by far.
-    assert!(took < Duration::from_secs(10), "{took:?}");
     assert_eq!(plane.proxies().await.len(), STREAMS);
 }
