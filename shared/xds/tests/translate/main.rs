@@ -1,0 +1,11 @@
+//! Meshes as Envoy resources: goldens, tables and properties.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "goldens and the corpus are files, and a skipped test says so"
+)]
+
+mod case;
+mod goldens;
+mod printed;
