@@ -7,5 +7,8 @@
 )]
 
 mod case;
+mod corpus;
 mod goldens;
+mod meshes;
 mod printed;
+mod taken;
