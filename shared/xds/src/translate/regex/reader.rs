@@ -248,8 +248,11 @@ fn sum(one: Option<Piece>, other: Option<Piece>) -> Option<Piece> {
     }
 }
 
+/// At least and at most so often.
+type Times = (u32, Option<u32>);
+
 /// `{n}`, `{n,}` or `{n,m}` with what comes after.
-fn braces(text: &[u8]) -> Option<((u32, Option<u32>), &[u8])> {
+fn braces(text: &[u8]) -> Option<(Times, &[u8])> {
     let inner = text.strip_prefix(b"{")?;
     let end = inner.iter().position(|byte| *byte == b'}')?;
     let (numbers, rest) = inner.split_at_checked(end)?;
