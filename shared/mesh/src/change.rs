@@ -1,15 +1,17 @@
 //! Small named changes of a mesh. Whatever a change doesn't name survives it.
 
 mod diff;
+mod tls;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::certificates::{AuthorityArn, CertificateArn, Place};
 use crate::graph::Mesh;
 use crate::name::{ResourcePath, RouteId};
-use crate::spec::{RouteRule, RouteSpec};
+use crate::spec::{Port, RouteRule, RouteSpec, Spec};
 use crate::weights::WeightSplit;
 
 pub use diff::{Difference, diff, diff_meshes};
@@ -25,6 +27,29 @@ pub enum Change {
         /// Its targets with their new weights.
         split: WeightSplit,
     },
+    /// Gives a listener another certificate from ACM.
+    SetListenerCertificate {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The listener's port.
+        port: Port,
+        /// The certificate.
+        certificate: CertificateArn,
+    },
+    /// Sets the private CAs that a client policy trusts. Where there is no policy, one is made that follows the server,
+    /// as a client without a policy does.
+    SetTrust {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// Which policy of it.
+        #[serde(flatten)]
+        place: Place,
+        /// The CAs, one to three.
+        authorities: Vec<AuthorityArn>,
+        /// The names that a new policy accepts; none leaves the name by which the server is discovered.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        names: Vec<String>,
+    },
 }
 
 impl Change {
@@ -33,6 +58,7 @@ impl Change {
     pub fn resource(&self) -> ResourcePath {
         match self {
             Self::SetRouteWeights { route, .. } => ResourcePath::Route(route.clone()),
+            Self::SetListenerCertificate { resource, .. } | Self::SetTrust { resource, .. } => resource.clone(),
         }
     }
 
@@ -43,13 +69,33 @@ impl Change {
                 let spec = mesh.route_mut(route).ok_or_else(|| ChangeError::NoRoute { route: route.clone() })?;
                 self.apply_to_spec(spec)
             }
+            Self::SetListenerCertificate { resource, .. } | Self::SetTrust { resource, .. } => {
+                tls::in_mesh(mesh, resource, |spec| self.apply_to(spec))
+            }
         }
     }
 
-    /// Makes the change in a spec that was read on its own. On an error nothing has changed.
+    /// Makes a change of a route in its spec that was read on its own. On an error nothing has changed.
     pub fn apply_to_spec(&self, spec: &mut RouteSpec) -> Result<(), ChangeError> {
         match self {
             Self::SetRouteWeights { route, split } => set_weights(route, spec, split),
+            Self::SetListenerCertificate { resource, .. } | Self::SetTrust { resource, .. } => {
+                Err(ChangeError::OtherKind { resource: resource.clone() })
+            }
+        }
+    }
+
+    /// Makes the change in the spec of its resource that was read on its own. On an error nothing has changed.
+    pub fn apply_to(&self, spec: &mut Spec) -> Result<(), ChangeError> {
+        match (self, spec) {
+            (Self::SetRouteWeights { .. }, Spec::Route(spec)) => self.apply_to_spec(spec),
+            (Self::SetRouteWeights { .. }, _) => Err(ChangeError::OtherKind { resource: self.resource() }),
+            (Self::SetListenerCertificate { resource, port, certificate }, spec) => {
+                tls::set_certificate(resource, spec, *port, certificate)
+            }
+            (Self::SetTrust { resource, place, authorities, names }, spec) => {
+                tls::set_trust(resource, spec, place, authorities, names)
+            }
         }
     }
 }
@@ -59,6 +105,13 @@ impl fmt::Display for Change {
         match self {
             Self::SetRouteWeights { route, split } => {
                 write!(f, "set the weights of route {route} to {split}")
+            }
+            Self::SetListenerCertificate { resource, port, certificate } => {
+                write!(f, "give listener {port} of {resource} the certificate {certificate}")
+            }
+            Self::SetTrust { resource, place, authorities, .. } => {
+                let authorities: Vec<&str> = authorities.iter().map(AuthorityArn::as_str).collect();
+                write!(f, "let the {place} of {resource} trust {}", authorities.join(", "))
             }
         }
     }
@@ -100,6 +153,50 @@ pub enum ChangeError {
     UnknownRouteKind {
         /// The route.
         route: RouteId,
+    },
+    /// The resource is not in the mesh.
+    #[error("there is no {resource}")]
+    NoResource {
+        /// The resource.
+        resource: ResourcePath,
+    },
+    /// The change is of another kind of resource.
+    #[error("this is no change of {resource}")]
+    OtherKind {
+        /// The resource.
+        resource: ResourcePath,
+    },
+    /// The resource has no listener there that takes its certificate from ACM.
+    #[error("{resource} has no listener {port} with a certificate from ACM")]
+    NoAcmListener {
+        /// The resource.
+        resource: ResourcePath,
+        /// The port.
+        port: Port,
+    },
+    /// The resource has no such policy, or can't have one.
+    #[error("{resource} has no place for this policy: {place}")]
+    NoPlace {
+        /// The resource.
+        resource: ResourcePath,
+        /// Where it was to be.
+        place: Place,
+    },
+    /// The policy takes its trust from files or a secret discovery service.
+    #[error("the {place} of {resource} doesn't trust private CAs by their ARNs")]
+    OtherTrust {
+        /// The resource.
+        resource: ResourcePath,
+        /// Which policy.
+        place: Place,
+    },
+    /// App Mesh takes one to three CAs.
+    #[error("a client policy trusts 1 to 3 private CAs, {resource} was to trust {given}")]
+    AuthorityLimit {
+        /// The resource.
+        resource: ResourcePath,
+        /// How many.
+        given: usize,
     },
 }
 

@@ -24,6 +24,7 @@ pub mod harm;
 pub mod name;
 pub mod policy;
 pub mod resource;
+pub mod rotation;
 pub mod spec;
 pub mod tls;
 pub mod traffic;

@@ -4,6 +4,7 @@
 //! what is wrong and how to mend it; there is no such thing as a partly read policy.
 
 mod amounts;
+mod certificates;
 mod failover;
 mod modes;
 mod read;
@@ -12,6 +13,9 @@ mod waiver;
 use serde::{Deserialize, Serialize};
 
 pub use amounts::{AmountError, Percent, Period};
+pub use certificates::{
+    BackOffPolicy, BundlePolicy, CertificatesPolicy, ImportedPolicy, LeadTimes, RolloverPolicy, Succession,
+};
 pub use failover::{
     AlarmDiscovery, AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy,
     FlapPolicy, PagingPolicy, StandbyPolicy, TargetPolicy,
@@ -35,6 +39,9 @@ pub struct Policy {
     /// Fail-over of routes on alarms.
     #[serde(default)]
     pub failover: FailoverPolicy,
+    /// Rotation of certificates and of those who issue them.
+    #[serde(default)]
+    pub certificates: CertificatesPolicy,
     /// Harms that somebody has allowed, for a while.
     #[serde(default)]
     pub waivers: Vec<Waiver>,

@@ -22,6 +22,8 @@ pub enum Mode {
 pub enum RuleId {
     /// The function route-failover.
     RouteFailover,
+    /// The function certificate-rotation.
+    CertificateRotation,
 }
 
 /// The modes: the most specific entry holds, a mesh's own before the general ones, a rule's before the default.

@@ -27,7 +27,8 @@ impl Policy {
                 key = error.path().to_string();
                 error.into_inner()
             })?;
-            policy.failover.contradiction().map_or(Ok(policy), |(place, problem)| {
+            let contradiction = policy.failover.contradiction().or_else(|| policy.certificates.contradiction());
+            contradiction.map_or(Ok(policy), |(place, problem)| {
                 key = place;
                 Err(serde_saphyr::Error::custom(problem))
             })
@@ -74,6 +75,13 @@ mod tests {
                 "waivers[0].owner",
                 "owner",
             ),
+            (
+                "version: 1\ncertificates:\n  successions:\n    - {from: 'arn:a', to: 'arn:a'}",
+                4,
+                "certificates.successions[0]",
+                "itself",
+            ),
+            ("version: 1\ncertificates:\n  renewBefore: 0", 3, "certificates.renewBefore", "1 to 100"),
             ("version: 1\nfailover: [", 2, "failover", ""),
         ] {
             let error = Policy::read(text).unwrap_err();
