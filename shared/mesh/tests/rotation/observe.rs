@@ -165,7 +165,8 @@ impl World {
                     (TrustKeeper::Bundle(self.bundle(name)), roots.collect())
                 }
                 TrustId::Policy { .. } | TrustId::Implicit { .. } => {
-                    let call = (0..self.calls.len()).find(|index| trust_id(self, *index) == id).unwrap();
+                    let called = |slot: &Slot| if let Slot::Called(call) = slot { Some(*call) } else { None };
+                    let call = users.values().flatten().find_map(called).unwrap();
                     match &self.calls[call].check {
                         Check::Policy(arns) => {
                             let named = |arn: &mesh::certificates::AuthorityArn| Trusted {
