@@ -91,9 +91,10 @@ impl bundles::World for InMemory {
         &self.ports.bundles
     }
 
-    async fn create(&self, name: &str, version: &VersionId, text: &str) {
+    async fn create(&self, name: &str, version: &VersionId, text: &str) -> VersionId {
         self.ports.bundles.create(name);
         self.ports.bundles.set_text(name, version, text);
+        version.clone()
     }
 
     fn does(&self, _: bundles::Trait) -> bool {
@@ -201,9 +202,10 @@ impl bundles::World for Secrets {
         &self.port
     }
 
-    async fn create(&self, name: &str, version: &VersionId, text: &str) {
+    async fn create(&self, name: &str, version: &VersionId, text: &str) -> VersionId {
         let create = self.client.create_secret().name(SecretId::parse(name).unwrap().as_str()).secret_string(text);
-        create.client_request_token(version.as_str()).send().await.unwrap();
+        let made = create.client_request_token(version.as_str()).send().await.unwrap();
+        VersionId::parse(&made.version_id.unwrap()).unwrap()
     }
 
     fn does(&self, what: bundles::Trait) -> bool {

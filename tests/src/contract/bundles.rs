@@ -11,8 +11,9 @@ use super::kind;
 pub trait World: Sync {
     /// The port.
     fn bundles(&self) -> &dyn SecretBundles;
-    /// Makes a secret whose current version holds a text.
-    async fn create(&self, name: &str, version: &VersionId, text: &str);
+    /// Makes a secret whose current version holds a text, and says which version that is: not everybody takes the one
+    /// that is asked for.
+    async fn create(&self, name: &str, version: &VersionId, text: &str) -> VersionId;
     /// Whether it does what AWS does in this; see [`Trait`].
     fn does(&self, what: Trait) -> bool;
 }
@@ -53,9 +54,10 @@ fn bundle(text: &str) -> Bundle {
     Bundle { key: Some(key), request: Some(text.to_owned()), ..Bundle::default() }
 }
 
-async fn made(world: &dyn World, name: &str) -> SecretId {
-    world.create(name, &version(1), &bundle("one").text()).await;
-    secret(name)
+/// A secret with its first version.
+async fn made(world: &dyn World, name: &str) -> (SecretId, VersionId) {
+    let first = world.create(name, &version(1), &bundle("one").text()).await;
+    (secret(name), first)
 }
 
 async fn read(world: &dyn World, secret: &SecretId, stage: Stage) -> Option<(VersionId, Bundle)> {
@@ -69,37 +71,39 @@ async fn what_is_not_there(world: &dyn World) {
     assert_eq!(kind(port.read(&nowhere, Stage::Current).await), PortErrorKind::NotFound);
     assert_eq!(kind(port.put_pending(&nowhere, &version(2), &bundle("two")).await), PortErrorKind::NotFound);
     assert_eq!(kind(port.promote(&nowhere, Some(&version(1)), &version(2)).await), PortErrorKind::NotFound);
-    let there = made(world, "there").await;
+    let (there, first) = made(world, "there").await;
     assert_eq!(read(world, &there, Stage::Pending).await, None);
     assert_eq!(read(world, &there, Stage::Previous).await, None);
     let versions = port.describe(&there).await.unwrap();
-    assert_eq!(versions.at.into_iter().collect::<Vec<_>>(), [(Stage::Current, version(1))]);
+    assert_eq!(versions.at.into_iter().collect::<Vec<_>>(), [(Stage::Current, first.clone())]);
     assert!(!versions.rotated_by_others);
     let by_arn = SecretId::parse(&versions.arn).unwrap();
-    assert_eq!(read(world, &by_arn, Stage::Current).await, Some((version(1), bundle("one"))));
+    assert_eq!(read(world, &by_arn, Stage::Current).await, Some((first, bundle("one"))));
 }
 
 async fn from_pending_to_current_to_previous(world: &dyn World) {
-    let (secret, port) = (made(world, "stages").await, world.bundles());
+    let (secret, first) = made(world, "stages").await;
+    let port = world.bundles();
     port.put_pending(&secret, &version(2), &bundle("two")).await.unwrap();
     port.put_pending(&secret, &version(2), &bundle("two")).await.unwrap();
-    assert_eq!(read(world, &secret, Stage::Current).await, Some((version(1), bundle("one"))));
+    assert_eq!(read(world, &secret, Stage::Current).await, Some((first.clone(), bundle("one"))));
     assert_eq!(read(world, &secret, Stage::Pending).await, Some((version(2), bundle("two"))));
-    port.promote(&secret, Some(&version(1)), &version(2)).await.unwrap();
+    port.promote(&secret, Some(&first), &version(2)).await.unwrap();
     assert_eq!(read(world, &secret, Stage::Current).await, Some((version(2), bundle("two"))));
-    assert_eq!(read(world, &secret, Stage::Previous).await, Some((version(1), bundle("one"))));
+    assert_eq!(read(world, &secret, Stage::Previous).await, Some((first.clone(), bundle("one"))));
     assert_eq!(read(world, &secret, Stage::Pending).await, None);
     let at = port.describe(&secret).await.unwrap().at;
-    assert_eq!(at.into_iter().collect::<Vec<_>>(), [(Stage::Current, version(2)), (Stage::Previous, version(1))]);
+    assert_eq!(at.into_iter().collect::<Vec<_>>(), [(Stage::Current, version(2)), (Stage::Previous, first)]);
 }
 
 async fn only_what_was_current_is_replaced(world: &dyn World) {
-    let (secret, port) = (made(world, "overtaken").await, world.bundles());
+    let (secret, first) = made(world, "overtaken").await;
+    let port = world.bundles();
     port.put_pending(&secret, &version(2), &bundle("two")).await.unwrap();
     assert_eq!(kind(port.promote(&secret, None, &version(2)).await), PortErrorKind::Conflict);
-    port.promote(&secret, Some(&version(1)), &version(2)).await.unwrap();
+    port.promote(&secret, Some(&first), &version(2)).await.unwrap();
     port.put_pending(&secret, &version(3), &bundle("three")).await.unwrap();
-    assert_eq!(kind(port.promote(&secret, Some(&version(1)), &version(3)).await), PortErrorKind::Conflict);
+    assert_eq!(kind(port.promote(&secret, Some(&first), &version(3)).await), PortErrorKind::Conflict);
     assert_eq!(read(world, &secret, Stage::Current).await, Some((version(2), bundle("two"))));
 }
 
@@ -111,14 +115,16 @@ async fn what_is_no_bundle_is_told_without_what_it_holds(world: &dyn World) {
 }
 
 async fn a_version_is_written_once(world: &dyn World) {
-    let (secret, port) = (made(world, "once").await, world.bundles());
+    let (secret, _) = made(world, "once").await;
+    let port = world.bundles();
     port.put_pending(&secret, &version(2), &bundle("two")).await.unwrap();
     assert_eq!(kind(port.put_pending(&secret, &version(2), &bundle("other")).await), PortErrorKind::Conflict);
     assert_eq!(read(world, &secret, Stage::Pending).await, Some((version(2), bundle("two"))));
 }
 
 async fn the_last_one_put_is_pending(world: &dyn World) {
-    let (secret, port) = (made(world, "last").await, world.bundles());
+    let (secret, _) = made(world, "last").await;
+    let port = world.bundles();
     port.put_pending(&secret, &version(2), &bundle("two")).await.unwrap();
     port.put_pending(&secret, &version(3), &bundle("three")).await.unwrap();
     assert_eq!(read(world, &secret, Stage::Pending).await, Some((version(3), bundle("three"))));

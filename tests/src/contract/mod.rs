@@ -7,7 +7,7 @@ pub mod certificates;
 pub mod mesh;
 pub mod state;
 pub mod state_races;
-mod x509;
+pub mod x509;
 
 use ports::{PortError, PortErrorKind};
 
