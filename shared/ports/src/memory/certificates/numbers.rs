@@ -8,7 +8,7 @@ impl Numbers {
         Self(seed.wrapping_mul(2).wrapping_add(stream).wrapping_mul(0xD134_2543_DE82_EF95))
     }
 
-    /// SplitMix64.
+    /// The generator `SplitMix64`.
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut drawn = self.0;
