@@ -1,81 +1,54 @@
-//! Whole translations, as they were looked at and found right. `UPDATE_GOLDENS=1` writes them anew.
+//! Meshes with what becomes of them, as files. `UPDATE_GOLDENS=1` writes what is there now; read the difference.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
-use serde_json::{Map, Value, json};
-use xds::{ResourceType, Translation};
+use serde_json::{Map, Value};
 
-use crate::shop::{explicit, intercepted, mesh};
+use crate::case::Case;
+use crate::printed::{abbreviated, laid_out, printed};
 
-/// The descriptors of Envoy's messages, which its generated types were made from.
-fn descriptors() -> DescriptorPool {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--locked"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let packages = metadata["packages"].as_array().unwrap();
-    let package = packages.iter().find(|package| package["name"] == "envoy-types").unwrap();
-    let folder = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap();
-    DescriptorPool::decode(std::fs::read(folder.join("src/generated/types.bin")).unwrap().as_slice()).unwrap()
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn shown(pool: &DescriptorPool, translation: &Translation) -> Value {
-    let mut shown = Map::new();
-    for (kind, name, resource) in translation.encode() {
-        let message = kind.url().rsplit('/').next().unwrap();
-        let message = DynamicMessage::decode(pool.get_message_by_name(message).unwrap(), resource.body()).unwrap();
-        let options = SerializeOptions::new().use_proto_field_name(true);
-        let value = message.serialize_with_options(serde_json::value::Serializer, &options).unwrap();
-        let of = shown.entry(of_kind(kind)).or_insert_with(|| json!({}));
-        of[name] = value;
-    }
-    shown.insert("secrets".to_owned(), translation.secrets.iter().map(|secret| json!(format!("{secret:?}"))).collect());
-    let findings = translation.findings.iter();
-    let findings = findings
-        .map(|finding| json!({"id": finding.id, "resource": finding.resource.to_string(), "message": finding.message}));
-    shown.insert("findings".to_owned(), findings.collect());
-    Value::Object(shown)
-}
-
-const fn of_kind(kind: ResourceType) -> &'static str {
-    match kind {
-        ResourceType::Cluster => "clusters",
-        ResourceType::Endpoint => "endpoints",
-        ResourceType::Secret => "secrets",
-        ResourceType::Listener => "listeners",
-        ResourceType::Route => "routes",
-    }
+/// The cases by name, in order.
+pub(crate) fn cases() -> Vec<(String, Case)> {
+    let mut cases: Vec<(String, Case)> = fs::read_dir(folder())
+        .expect("there are goldens")
+        .filter_map(|entry| {
+            let path = entry.expect("is readable").path();
+            let name = path.file_name()?.to_str()?.strip_suffix(".mesh.json")?.to_owned();
+            let text = fs::read_to_string(&path).expect("is readable");
+            let case: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            Some((name, Case::read(&case)))
+        })
+        .collect();
+    cases.sort_by(|(one, _), (other, _)| one.cmp(other));
+    cases
 }
 
 #[test]
-fn translations_are_what_they_were() {
-    let pool = descriptors();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let mut inputs: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    inputs.retain(|path| {
-        path.extension().is_some_and(|extension| extension == "json") && !path.to_str().unwrap().ends_with(".out.json")
-    });
-    assert!(inputs.len() >= 5, "{inputs:?}");
-    for input in inputs {
-        let case: Value = serde_json::from_str(&std::fs::read_to_string(&input).unwrap()).unwrap();
-        let mesh = mesh(case["resources"].as_object().unwrap());
-        let proxy = case["proxy"].as_str().unwrap();
-        let translation = match case["listeners"].as_str().unwrap() {
-            "interception" => intercepted(&mesh, proxy),
-            "explicit" => explicit(&mesh, proxy),
-            other => panic!("{other}"),
-        };
-        assert_eq!(crate::whole::faults(&translation), Vec::<String>::new(), "{}", input.display());
-        let text = format!("{:#}\n", shown(&pool, &translation));
-        let output = input.with_extension("out.json");
-        if std::env::var_os("UPDATE_GOLDENS").is_some() {
-            std::fs::write(&output, &text).unwrap();
+fn every_mesh_is_translated_as_its_golden_says() {
+    let fragments = fs::read_to_string(folder().join("fragments.json")).expect("is readable");
+    let fragments: Map<String, Value> = serde_json::from_str(&fragments).expect("is an object");
+    let update = std::env::var_os("UPDATE_GOLDENS").is_some();
+    let mut wrong = Vec::new();
+    for (name, case) in cases() {
+        assert!(!case.proxies.is_empty(), "{name} is for no proxy");
+        let translations: Map<String, Value> =
+            case.proxies.iter().map(|proxy| (proxy.clone(), printed(&case.translate(proxy)))).collect();
+        let translations = abbreviated(Value::Object(translations), &fragments);
+        let now = laid_out(&translations);
+        let golden = folder().join(format!("{name}.envoy.json"));
+        if update {
+            fs::write(&golden, now).expect("is writable");
+        } else if fs::read_to_string(&golden).ok().as_deref() != Some(&now) {
+            wrong.push(name);
         }
-        let expected = std::fs::read_to_string(&output).unwrap_or_default();
-        assert!(expected == text, "{} is another now; look at it with UPDATE_GOLDENS=1 and git diff", output.display());
     }
+    assert!(
+        wrong.is_empty(),
+        "other than their goldens: {wrong:?}; run with UPDATE_GOLDENS=1 and read the difference in version control"
+    );
 }

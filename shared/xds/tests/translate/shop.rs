@@ -68,8 +68,8 @@ pub(crate) fn explicit(mesh: &Mesh, path: &str) -> Translation {
 /// Two instances of `orders.shop`, one of each version.
 fn instances() -> BTreeMap<(String, String), Vec<Instance>> {
     let instance = |address: &str, version: &str| Instance {
-        address: address.parse().unwrap(),
-        port: None,
+        ipv4: Some(address.parse().unwrap()),
+        ipv6: None,
         attributes: BTreeMap::from([("version".to_owned(), version.to_owned())]),
     };
     let both = vec![instance("10.0.0.1", "1"), instance("10.0.0.2", "2")];
