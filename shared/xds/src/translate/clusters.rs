@@ -24,7 +24,7 @@ use mesh::spec::{
 
 use super::backends::Destination;
 use super::breakers::{Limits, breakers};
-use super::draft::{CalledFor, Draft};
+use super::draft::{CalledFor, Draft, member_names};
 use super::proto::{LOOPBACK, address, ads, any, millis};
 use super::tls::Upstream;
 use super::{Instance, finding, names};
@@ -129,7 +129,8 @@ impl<'m> Draft<'m> {
                 (format!("{}.{}", map.service_name, map.namespace_name), DiscoveryType::Eds)
             }
             ServiceDiscovery::Unrecognised(kind) => {
-                let message = format!("service discovery {kind:?} isn't known, so the node can't be called");
+                let kinds = member_names(kind);
+                let message = format!("service discovery {kinds:?} isn't known, so the node can't be called");
                 self.find(finding::UNRECOGNISED, path, message);
                 return None;
             }
@@ -140,6 +141,14 @@ impl<'m> Draft<'m> {
             self.find(finding::UNUSABLE_HOSTNAME, path, message);
             return None;
         }
+        // Before any secret is named that nothing would use then.
+        let own_port = if self.is_explicit() {
+            let proxy = Proxy::Node(to.node.clone());
+            let of = PortUse::Ingress { mesh: self.mesh.name.clone(), proxy, port: mapping.port };
+            Some(self.assigned(&of)?)
+        } else {
+            None
+        };
         let upstream = self.upstream(policy, to.listener, &hostname)?;
         let base = Cluster {
             connect_timeout: millis(CONNECT),
@@ -153,13 +162,7 @@ impl<'m> Draft<'m> {
             },
             ..named(name)
         };
-        if self.is_explicit() {
-            let of = PortUse::Ingress {
-                mesh: self.mesh.name.clone(),
-                proxy: Proxy::Node(to.node.clone()),
-                port: mapping.port,
-            };
-            let at = self.assigned(&of)?;
+        if let Some(at) = own_port {
             return Some(Cluster {
                 cluster_discovery_type: discovery_type(DiscoveryType::Static),
                 load_assignment: Some(assignment(name, [(LOOPBACK.to_owned(), at)])),

@@ -35,6 +35,7 @@ use crate::secret::SecretRef;
 use draft::Draft;
 
 pub(crate) use backends::offers;
+pub use regex::LARGEST_EXPRESSION;
 
 /// What a translation depends on beside the mesh.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::config::listener::v3::{FilterChain, FilterChainMatch
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
 use mesh::name::{VirtualNodeName, VirtualServiceName};
-use mesh::spec::{Backend, ClientPolicy, EgressFilterType, Listener, Port, Protocol, VirtualNodeSpec};
+use mesh::spec::{Backend, ClientPolicy, EgressFilterType, Port, Protocol, VirtualNodeSpec};
 use mesh::tls::client_policy_for;
 
 use super::backends::{Offer, offers};
@@ -27,6 +27,15 @@ use crate::proxy::Proxy;
 /// Where App Mesh's proxies reach AWS whatever the egress filter.
 const AWS_HOSTS: &str = "*.amazonaws.com";
 const HTTPS: u16 = 443;
+
+/// Where a port's traffic comes in.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// On the port of all redirected traffic.
+    Shared,
+    /// On a loopback port of its own.
+    Own(u16),
+}
 
 /// One thing that the application calls.
 struct CalledBackend<'m> {
@@ -65,8 +74,9 @@ impl<'m> Draft<'m> {
             if !self.is_known(protocol, at) {
                 continue;
             }
-            let Some(served) = self.served(inner.tls.as_ref(), protocol) else { continue };
+            let Some(place) = self.ingress_place(name, at) else { continue };
             let Some(cluster) = self.local_cluster(inner) else { continue };
+            let Some(served) = self.served(inner.tls.as_ref(), protocol) else { continue };
             let both = matches!(served, Served::Both(_));
             let stat_prefix = format!("ingress.{protocol}.{at}");
             let filter = if *protocol == Protocol::Tcp {
@@ -78,13 +88,21 @@ impl<'m> Draft<'m> {
                 self.out.routes.insert(routes.clone(), configuration);
                 http_manager(stat_prefix, routes, logs.clone())
             };
-            if self.is_explicit() {
-                self.explicit_ingress(name, inner, chains(&FilterChainMatch::default(), &filter, served), both);
-            } else {
-                if both {
-                    inspected.insert(at.get());
+            match place {
+                Place::Own(bound) => {
+                    let host = LOOPBACK;
+                    let mut ingress =
+                        listener(names::ingress_listener(host, bound), host, bound, TrafficDirection::Inbound);
+                    ingress.filter_chains = chains(&FilterChainMatch::default(), &filter, served);
+                    ingress.listener_filters.extend(both.then(tls_inspector));
+                    self.out.listeners.insert(ingress.name.clone(), ingress);
                 }
-                intercepted.extend(chains(&to_port(at.get()), &filter, served));
+                Place::Shared => {
+                    if both {
+                        inspected.insert(at.get());
+                    }
+                    intercepted.extend(chains(&to_port(at.get()), &filter, served));
+                }
             }
         }
         if !intercepted.is_empty() {
@@ -100,19 +118,13 @@ impl<'m> Draft<'m> {
         }
     }
 
-    fn explicit_ingress(&mut self, name: &'m VirtualNodeName, inner: &Listener, chains: Vec<FilterChain>, both: bool) {
-        let of = PortUse::Ingress {
-            mesh: self.mesh.name.clone(),
-            proxy: Proxy::Node(name.clone()),
-            port: inner.port_mapping.port,
-        };
-        let Some(at) = self.assigned(&of) else { return };
-        let mut ingress = listener(names::ingress_listener(LOOPBACK, at), LOOPBACK, at, TrafficDirection::Inbound);
-        ingress.filter_chains = chains;
-        if both {
-            ingress.listener_filters = vec![tls_inspector()];
+    /// Where what comes in for a port is taken; `None` where there is no place left.
+    fn ingress_place(&mut self, name: &VirtualNodeName, port: Port) -> Option<Place> {
+        if !self.is_explicit() {
+            return Some(Place::Shared);
         }
-        self.out.listeners.insert(ingress.name.clone(), ingress);
+        let of = PortUse::Ingress { mesh: self.mesh.name.clone(), proxy: Proxy::Node(name.clone()), port };
+        self.assigned(&of).map(Place::Own)
     }
 
     /// Whether a protocol is one that can be served; a finding where it isn't.

@@ -17,7 +17,7 @@ use mesh::spec::{
 };
 use mesh::tls::{ClientCall, client_call};
 
-use super::draft::Draft;
+use super::draft::{Draft, member_names};
 use super::names::SDS_SOCKET_CLUSTER;
 use super::proto::{ads, boolean, exact, grpc_source, tls_socket};
 use super::{SdsSource, finding};
@@ -66,25 +66,24 @@ impl Draft<'_> {
     }
 
     fn downstream(&mut self, tls: &ListenerTls, protocol: &Protocol) -> Option<DownstreamTlsContext> {
+        // All that isn't known comes first, so that no secret is sent for a listener that isn't.
+        if let Some(ListenerTrust::Unrecognised(kind)) = tls.validation.as_ref().map(|validation| &validation.trust) {
+            return self.unknown_tls("trust", kind);
+        }
         let certificate = match &tls.certificate {
             ListenerCertificate::Acm(acm) => self.over_ads(SecretRef::AcmCertificate(acm.certificate_arn.clone())),
             ListenerCertificate::File(file) => self.over_ads(files(file)),
             ListenerCertificate::Sds(sds) => self.by_name(&sds.secret_name),
             ListenerCertificate::Unrecognised(kind) => return self.unknown_tls("certificate", kind),
         };
-        let validation = match tls.validation.as_ref() {
-            None => None,
-            Some(validation) => {
-                let trust = match &validation.trust {
-                    ListenerTrust::File(file) => {
-                        self.over_ads(SecretRef::TrustFile(file.certificate_chain.to_string()))
-                    }
-                    ListenerTrust::Sds(sds) => self.by_name(&sds.secret_name),
-                    ListenerTrust::Unrecognised(kind) => return self.unknown_tls("trust", kind),
-                };
-                Some(combined(trust, matchers(names(validation.subject_alternative_names.as_ref()))))
-            }
-        };
+        let validation = tls.validation.as_ref().and_then(|validation| {
+            let trust = match &validation.trust {
+                ListenerTrust::File(file) => self.over_ads(SecretRef::TrustFile(file.certificate_chain.to_string())),
+                ListenerTrust::Sds(sds) => self.by_name(&sds.secret_name),
+                ListenerTrust::Unrecognised(_) => return None,
+            };
+            Some(combined(trust, matchers(names(validation.subject_alternative_names.as_ref()))))
+        });
         let alpn = match protocol {
             // A client that agrees on HTTP/2 with us would speak it to an application that knows nothing of it.
             Protocol::Tcp => Vec::new(),
@@ -93,7 +92,7 @@ impl Draft<'_> {
             }
         };
         Some(DownstreamTlsContext {
-            require_client_certificate: boolean(validation.is_some()),
+            require_client_certificate: boolean(tls.validation.is_some()),
             common_tls_context: Some(CommonTlsContext {
                 tls_certificate_sds_secret_configs: vec![certificate],
                 validation_context_type: validation,
@@ -163,8 +162,7 @@ impl Draft<'_> {
     }
 
     fn unknown_tls<T>(&mut self, what: &str, kind: &mesh::spec::Extra) -> Option<T> {
-        let kinds = kind.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>().join(", ");
-        let message = format!("a {what} from {kinds:?} isn't known, so what needs it is left out");
+        let message = format!("a {what} from {:?} isn't known, so what needs it is left out", member_names(kind));
         let path = self.path();
         self.find(finding::UNRECOGNISED, path, message);
         None

@@ -12,20 +12,25 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// The cases by name, in order.
-pub(crate) fn cases() -> Vec<(String, Case)> {
-    let mut cases: Vec<(String, Case)> = fs::read_dir(folder())
+/// The inputs by name, in order.
+pub(crate) fn inputs() -> Vec<(String, Value)> {
+    let mut inputs: Vec<(String, Value)> = fs::read_dir(folder())
         .expect("there are goldens")
         .filter_map(|entry| {
             let path = entry.expect("is readable").path();
             let name = path.file_name()?.to_str()?.strip_suffix(".mesh.json")?.to_owned();
             let text = fs::read_to_string(&path).expect("is readable");
             let case: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            Some((name, Case::read(&case)))
+            Some((name, case))
         })
         .collect();
-    cases.sort_by(|(one, _), (other, _)| one.cmp(other));
-    cases
+    inputs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    inputs
+}
+
+/// The cases by name, in order.
+pub(crate) fn cases() -> Vec<(String, Case)> {
+    inputs().into_iter().map(|(name, input)| (name, Case::read(&input))).collect()
 }
 
 #[test]

@@ -14,8 +14,15 @@
 )]
 
 mod case;
+mod corpus;
 mod findings;
 mod goldens;
+mod meshes;
+mod odd;
+mod ports;
 mod printed;
 mod routes;
+mod secrets;
 mod shop;
+mod sound;
+mod taken;

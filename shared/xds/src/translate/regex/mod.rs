@@ -6,15 +6,15 @@ mod reader;
 
 use reader::Reader;
 
-/// The largest program that is sent. App Mesh's images raise Envoy's own limit of 100 to this, and so does the bootstrap
-/// that the control plane prints; beyond it every one of them refuses.
-const LARGEST_PROGRAM: u32 = 1000;
+/// The largest program of an expression that is sent, as Envoy counts it. App Mesh's images raise Envoy's own limit of
+/// 100 to this (`re2.max_program_size.error_level`), and so must the bootstrap of any other Envoy.
+pub const LARGEST_EXPRESSION: u32 = 1000;
 
 /// What Envoy would not take in an expression, if anything.
 pub(super) fn fault(expression: &str) -> Option<String> {
     match Reader::size(expression) {
-        Ok(size) if size > LARGEST_PROGRAM => Some(format!(
-            "it is too large, a program of about {size} steps where Envoys are set to take {LARGEST_PROGRAM}"
+        Ok(size) if size > LARGEST_EXPRESSION => Some(format!(
+            "it is too large, a program of about {size} steps where Envoys are set to take {LARGEST_EXPRESSION}"
         )),
         Ok(_) => None,
         Err(why) => Some(why),
