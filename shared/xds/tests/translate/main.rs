@@ -1,5 +1,6 @@
 //! Meshes as Envoy resources: goldens, tables and properties.
 
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,

@@ -41,7 +41,7 @@ pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), Strin
     let secrets = folder.join("secrets.json");
     std::fs::write(&secrets, json!({"resources": []}).to_string()).expect("is writable");
     let bootstrap = folder.join("bootstrap.json");
-    std::fs::write(&bootstrap, standalone(printed(translation), &secrets).to_string()).expect("is writable");
+    std::fs::write(&bootstrap, standalone(&printed(translation), &secrets).to_string()).expect("is writable");
     let output = Command::new(envoy)
         .args(["--mode", "validate", "--log-level", "error", "--config-path"])
         .arg(&bootstrap)
@@ -52,7 +52,7 @@ pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), Strin
 }
 
 /// A configuration that needs nobody else: what goes over ADS stands in it or comes from a file.
-fn standalone(translation: Value, secrets: &Path) -> Value {
+fn standalone(translation: &Value, secrets: &Path) -> Value {
     let member = |name: &str| translation[name].as_object().cloned().unwrap_or_default();
     let routes = member("routes");
     let resources = |name: &str| -> Vec<Value> {
