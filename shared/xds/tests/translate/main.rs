@@ -1,6 +1,13 @@
 //! Meshes as Envoy resources: goldens, tables and properties.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking"
+)]
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -9,11 +16,14 @@
 
 mod case;
 mod corpus;
+mod findings;
 mod goldens;
 mod meshes;
 mod odd;
 mod ports;
 mod printed;
+mod routes;
 mod secrets;
+mod shop;
 mod sound;
 mod taken;
