@@ -10,6 +10,8 @@ use xds::Translation;
 use crate::goldens::cases;
 use crate::printed::printed;
 
+const FILE_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
+
 /// The Envoy of the local stack.
 pub(crate) fn envoy() -> Option<PathBuf> {
     let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.local/venv/bin/envoy");
@@ -86,7 +88,11 @@ fn standalone(translation: &Value, secrets: &Path) -> Value {
 
 fn inlined(value: Value, routes: &Map<String, Value>, secrets: &Path) -> Value {
     match value {
-        Value::Object(members) => {
+        Value::Object(mut members) => {
+            if members.get("@type").is_some_and(|kind| kind == FILE_LOG) {
+                // It would be opened, wherever it is. Whether it can be is for the machine to know.
+                members.insert("path".to_owned(), json!("/dev/null"));
+            }
             let members = members.into_iter().map(|(name, value)| match name.as_str() {
                 "rds" => {
                     let routes = value["route_config_name"].as_str().and_then(|name| routes.get(name));
