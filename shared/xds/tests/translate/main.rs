@@ -22,6 +22,7 @@ mod meshes;
 mod odd;
 mod ports;
 mod printed;
+mod redirected;
 mod routes;
 mod secrets;
 mod shop;

@@ -54,7 +54,7 @@ pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), Strin
 }
 
 /// A configuration that needs nobody else: what goes over ADS stands in it or comes from a file.
-fn standalone(translation: &Value, secrets: &Path) -> Value {
+pub(crate) fn standalone(translation: &Value, secrets: &Path) -> Value {
     let member = |name: &str| translation[name].as_object().cloned().unwrap_or_default();
     let routes = member("routes");
     let resources = |name: &str| -> Vec<Value> {
