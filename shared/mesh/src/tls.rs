@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    fn policy(tls: Value) -> ClientPolicy {
+    fn policy(tls: &Value) -> ClientPolicy {
         serde_json::from_value(json!({ "tls": tls })).unwrap()
     }
 
@@ -114,7 +114,7 @@ mod tests {
             (Some(tls(Some(false), &[])), Some("STRICT"), &file, "policy"),
             (Some(tls(Some(false), &[9090])), Some("STRICT"), &file, "unseen"),
         ] {
-            let policy = policy_tls.clone().map(policy);
+            let policy = policy_tls.as_ref().map(policy);
             let listener = listener(mode, certificate);
             let called = match client_call(policy.as_ref(), &listener) {
                 ClientCall::Plaintext => "plain text",

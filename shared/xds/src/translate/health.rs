@@ -34,7 +34,7 @@ impl<'m> Draft<'m> {
         let checker = match &check.protocol {
             Protocol::Http | Protocol::Http2 => {
                 let asked = check.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-                if asked.chars().any(|c| c.is_control()) {
+                if asked.chars().any(char::is_control) {
                     let message = format!("health check path {asked:?} can't be sent; nothing is checked");
                     self.find(finding::HEALTH_CHECK_PATH, path, message);
                     return None;

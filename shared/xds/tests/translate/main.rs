@@ -1,6 +1,7 @@
 //! Meshes as Envoy resources: goldens, tables and properties.
 
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
@@ -21,6 +22,7 @@ mod meshes;
 mod odd;
 mod ports;
 mod printed;
+mod redirected;
 mod routes;
 mod secrets;
 mod shop;

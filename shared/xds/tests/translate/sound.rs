@@ -10,9 +10,10 @@ fn translation() -> Translation {
     let listener = |protocol: &str, tls: bool| {
         let certificate = json!({"acm": {"certificateArn": "arn:certificate"}});
         let mapping = json!({"port": if tls { 8443 } else { 3306 }, "protocol": protocol});
-        match tls {
-            true => json!({"portMapping": mapping, "tls": {"mode": "STRICT", "certificate": certificate}}),
-            false => json!({ "portMapping": mapping }),
+        if tls {
+            json!({"portMapping": mapping, "tls": {"mode": "STRICT", "certificate": certificate}})
+        } else {
+            json!({ "portMapping": mapping })
         }
     };
     let case = json!({

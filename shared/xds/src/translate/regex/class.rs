@@ -10,10 +10,9 @@ pub(super) const fn perl_class(byte: u8) -> Option<u32> {
     match byte {
         b'd' => Some(1),
         b'D' => Some(2),
-        b'w' => Some(4),
+        b'w' | b'S' => Some(4),
         b'W' => Some(5),
         b's' => Some(3),
-        b'S' => Some(4),
         _ => None,
     }
 }
