@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 use xds::finding;
 
 use crate::shop::{colours, intercepted, mesh, node};
-use crate::whole::faults;
 
 /// The findings at a client of one service on one changed node.
 fn at_client(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
@@ -16,7 +15,7 @@ fn at_client(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
         "virtualService/s": {"provider": {"virtualNode": {"virtualNodeName": "server"}}},
     });
     let translation = intercepted(&mesh(resources.as_object().unwrap()), "virtualNode/client");
-    assert_eq!(faults(&translation), Vec::<String>::new());
+    assert_eq!(translation.dangling(), Vec::<String>::new());
     translation.findings.iter().map(|finding| finding.id).collect()
 }
 
@@ -63,7 +62,7 @@ fn of_a_route() {
         let translation = intercepted(&mesh(&colours("http", &[("route", spec.clone())])), "virtualNode/client");
         let ids: Vec<&str> = translation.findings.iter().map(|finding| finding.id).collect();
         assert_eq!(ids, Vec::from_iter(expected), "{spec}");
-        assert_eq!(faults(&translation), Vec::<String>::new());
+        assert_eq!(translation.dangling(), Vec::<String>::new());
     }
 }
 
@@ -85,7 +84,7 @@ fn of_backends_that_meet_on_a_port() {
     let translation = intercepted(&mesh(resources.as_object().unwrap()), "virtualNode/client");
     let ids: Vec<&str> = translation.findings.iter().map(|finding| finding.id).collect();
     assert_eq!(ids, [finding::DANGLING_BACKEND, finding::PORT_CONFLICT]);
-    assert_eq!(faults(&translation), Vec::<String>::new());
+    assert_eq!(translation.dangling(), Vec::<String>::new());
 }
 
 #[test]
