@@ -15,7 +15,9 @@
 //! waits, and names no SDK.
 
 pub mod alarm;
+pub mod certificates;
 pub mod change;
+pub mod edges;
 pub mod egress;
 pub mod failover;
 pub mod graph;
@@ -24,6 +26,7 @@ pub mod name;
 pub mod pack;
 pub mod policy;
 pub mod resource;
+pub mod rotation;
 pub mod spec;
 pub mod tags;
 pub mod tls;
