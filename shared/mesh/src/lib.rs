@@ -21,6 +21,7 @@ pub mod graph;
 pub mod harm;
 pub mod name;
 pub mod policy;
+pub mod readers;
 pub mod resource;
 pub mod spec;
 pub mod tls;

@@ -1,0 +1,9 @@
+//! Each form that a mesh is written in, read into the one model.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "files are read from beside the tests, and a skipped test says so"
+)]
+
+mod corpus;
