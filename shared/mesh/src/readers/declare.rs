@@ -114,12 +114,12 @@ pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
         }
     }
     let tags = tags.map(|tags| read_tags(tags, &mut violations));
-    let mesh_owner = mesh_owner.and_then(|owner| match stand_ins.within(&owner) {
-        Some(expression) => {
-            reading.remark(&source, "meshOwner", Note::LeftOut { expression: expression.to_owned() });
-            None
+    let mesh_owner = mesh_owner.and_then(|owner| {
+        let account = AccountId::parse(&owner).ok();
+        if account.is_none() {
+            reading.remark(&source, "meshOwner", Note::OwnerUnknown { given: owner });
         }
-        None => accept("meshOwner", AccountId::parse(&owner), &mut violations),
+        account
     });
     let spec = match Spec::read(kind, &value) {
         Ok(spec) => Some(spec),

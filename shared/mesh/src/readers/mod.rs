@@ -81,14 +81,8 @@ pub struct File<'t> {
 
 /// Reads one file on its own, in whatever form its content is.
 pub fn read(text: &str, name: &str, around: &Surroundings) -> Result<Reading, ReadError> {
-    let (mut reading, mut errors) = read_all(&[File { name, text }], around);
-    match errors.pop() {
-        Some(error) if reading.is_empty() => Err(error),
-        Some(_) | None => {
-            reading.sort();
-            Ok(reading)
-        }
-    }
+    let (reading, mut errors) = read_all(&[File { name, text }], around);
+    errors.pop().map_or(Ok(reading), Err)
 }
 
 /// Reads files that belong together: manifests select and refer to each other across files. Files that can't be read
@@ -107,7 +101,10 @@ pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<Read
             }
         };
         let Some(form) = documents.iter().find_map(form_of) else {
-            errors.push(ReadError::NoForm { file: file.name.to_owned() });
+            // A namespace alone is nothing of App Mesh's, and yet its labels say which mesh others are in.
+            if !documents.iter().fold(false, |any, document| manifests.add_namespace(file.name, document) || any) {
+                errors.push(ReadError::NoForm { file: file.name.to_owned() });
+            }
             continue;
         };
         for document in &documents {

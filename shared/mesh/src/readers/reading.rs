@@ -98,6 +98,11 @@ pub enum Note {
         /// The name.
         name: String,
     },
+    /// What is given as the mesh's owner is no account, so the owner isn't known.
+    OwnerUnknown {
+        /// What is given.
+        given: String,
+    },
     /// The file doesn't say which mesh the resource is in; it is read as one of this mesh.
     MeshAssumed {
         /// The mesh's name.
@@ -155,6 +160,7 @@ impl fmt::Display for Note {
             Self::LeftOut { expression } => write!(f, "`{expression}` has no value here; left out"),
             Self::KindAssumed { kind } => write!(f, "names no kind; taken for a {} by its members", kind.words()),
             Self::NameAssumed { name } => write!(f, "has no name; called `{name}` here"),
+            Self::OwnerUnknown { given } => write!(f, "`{given}` is no account; the owner is not known"),
             Self::MeshAssumed { mesh } => write!(f, "names no mesh; read as part of `{mesh}`"),
             Self::ReferenceAssumed { name } => write!(f, "what it refers to is not declared here; taken as `{name}`"),
             Self::ConditionUnknown { condition } => write!(f, "condition `{condition}` is not known; read as if true"),

@@ -6,4 +6,13 @@
     reason = "files are read from beside the tests, and a skipped test says so"
 )]
 
+mod cloudformation;
 mod corpus;
+mod documents;
+mod fixtures;
+mod manifests;
+mod round_trip;
+mod terraform;
+mod writers;
+#[path = "../edits/mod.rs"]
+mod edits;

@@ -128,6 +128,13 @@ impl Objects {
         self.objects.push(Object { source, kind, name, namespace, namespace_assumed, labels, spec });
     }
 
+    /// Takes a document if it is a namespace.
+    pub(in super::super) fn add_namespace(&mut self, file: &str, document: &Value) -> bool {
+        let before = self.objects.len();
+        self.add(file, document, &Surroundings::default());
+        self.objects.len() > before
+    }
+
     /// The resources of a kind.
     pub(super) fn of_kind(&self, kind: ResourceKind) -> impl Iterator<Item = &Object> {
         self.objects.iter().filter(move |object| object.kind == Kind::Resource(kind))
