@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use super::Surroundings;
 use super::declare::{Draft, Names, declare, own_name_member, tags_of, text_of};
 use super::reading::{Note, Reading, Skipped, Source};
 use super::respell::Spelling;
 use super::stand_ins::{StandIns, stand_in};
-use super::Surroundings;
 use crate::name::ResourceKind;
 
 /// Whether a document is of the API.
@@ -40,7 +40,9 @@ pub(super) fn read(file: &str, document: &Value, around: &Surroundings, reading:
     }
     let mut holds = false;
     for kind in ResourceKind::ALL {
-        if let Some(Value::Object(one)) = object.get(kind.as_str()).filter(|one| one.get("spec").is_some() || one.get("meshName").is_some()) {
+        if let Some(Value::Object(one)) =
+            object.get(kind.as_str()).filter(|one| one.get("spec").is_some() || one.get("meshName").is_some())
+        {
             holds = true;
             resource(file, kind, one, around, reading);
         }
@@ -68,13 +70,19 @@ pub(super) fn read(file: &str, document: &Value, around: &Surroundings, reading:
 
 fn resource(file: &str, kind: ResourceKind, object: &Map<String, Value>, around: &Surroundings, reading: &mut Reading) {
     let mut names = Names::of(kind, object);
-    let id = names.own.clone().or_else(|| object.get("arn").and_then(text_of)).unwrap_or_else(|| "without a name".to_owned());
+    let id = names
+        .own
+        .clone()
+        .or_else(|| object.get("arn").and_then(text_of))
+        .unwrap_or_else(|| "without a name".to_owned());
     let source = Source { file: file.to_owned(), id: format!("{kind} {id}") };
     let no_spec = Value::Object(Map::new());
     let spec = match object.get("spec") {
         Some(spec) => spec,
         // CreateMesh and CreateVirtualRouter take no spec for an empty one; an entry of a list has none at all.
-        None if !object.contains_key("arn") && kind != ResourceKind::Route && kind != ResourceKind::GatewayRoute => &no_spec,
+        None if !object.contains_key("arn") && kind != ResourceKind::Route && kind != ResourceKind::GatewayRoute => {
+            &no_spec
+        }
         None => {
             reading.remark(&source, "", Note::NotRead { reason: Skipped::NoSpec });
             return;
@@ -85,7 +93,8 @@ fn resource(file: &str, kind: ResourceKind, object: &Map<String, Value>, around:
         return;
     }
     assume(&mut names, kind, file, &source, around, reading);
-    let owner = object.get("meshOwner").or_else(|| object.get("metadata").and_then(|metadata| metadata.get("meshOwner")));
+    let owner =
+        object.get("meshOwner").or_else(|| object.get("metadata").and_then(|metadata| metadata.get("meshOwner")));
     declare(
         Draft {
             source,
@@ -165,7 +174,9 @@ fn kind_by_names(object: &Map<String, Value>) -> Option<ResourceKind> {
         })
         .map(|kind| match kind {
             // An input for a route without its own name names its router and has a route's spec.
-            VirtualRouter | VirtualGateway => object.get("spec").and_then(Value::as_object).and_then(route_kind).unwrap_or(kind),
+            VirtualRouter | VirtualGateway => {
+                object.get("spec").and_then(Value::as_object).and_then(route_kind).unwrap_or(kind)
+            }
             Mesh => object.get("spec").and_then(Value::as_object).and_then(kind_of_spec).unwrap_or(kind),
             Route | GatewayRoute | VirtualNode | VirtualService => kind,
         })
@@ -174,7 +185,9 @@ fn kind_by_names(object: &Map<String, Value>) -> Option<ResourceKind> {
 /// The kind of a spec alone, or of a resource without any name.
 fn kind_by_spec(object: &Map<String, Value>) -> Option<ResourceKind> {
     match object.get("spec") {
-        Some(Value::Object(spec)) if !object.contains_key("kind") && !object.contains_key("apiVersion") => kind_of_spec(spec),
+        Some(Value::Object(spec)) if !object.contains_key("kind") && !object.contains_key("apiVersion") => {
+            kind_of_spec(spec)
+        }
         Some(_) => None,
         None => kind_of_spec(object),
     }
@@ -192,9 +205,19 @@ fn kind_of_spec(spec: &Map<String, Value>) -> Option<ResourceKind> {
         Some(ResourceKind::Mesh)
     } else if spec.get("provider").is_some_and(|p| p.get("virtualNode").is_some() || p.get("virtualRouter").is_some()) {
         Some(ResourceKind::VirtualService)
-    } else if discovers("dns") || discovers("awsCloudMap") || has("backends") || listens("timeout") || listens("outlierDetection") {
+    } else if discovers("dns")
+        || discovers("awsCloudMap")
+        || has("backends")
+        || listens("timeout")
+        || listens("outlierDetection")
+    {
         Some(ResourceKind::VirtualNode)
-    } else if has("backendDefaults") || (has("logging") && listeners.is_some()) || listens("tls") || listens("healthCheck") || listens("connectionPool") {
+    } else if has("backendDefaults")
+        || (has("logging") && listeners.is_some())
+        || listens("tls")
+        || listens("healthCheck")
+        || listens("connectionPool")
+    {
         // A node that nothing discovers serves no one, so a spec with listeners and clients is rather a gateway's.
         Some(ResourceKind::VirtualGateway)
     } else if listens("portMapping") && spec.len() == 1 {

@@ -223,11 +223,7 @@ fn read_tags(pairs: Vec<(String, String)>, violations: &mut Vec<Violation>) -> T
     tags
 }
 
-fn accept<T, E: std::fmt::Display>(
-    path: &str,
-    value: Result<T, E>,
-    violations: &mut Vec<Violation>,
-) -> Option<T> {
+fn accept<T, E: std::fmt::Display>(path: &str, value: Result<T, E>, violations: &mut Vec<Violation>) -> Option<T> {
     match value {
         Ok(value) => Some(value),
         Err(error) => refuse(path, &error.to_string(), violations),

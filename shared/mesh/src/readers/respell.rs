@@ -134,7 +134,9 @@ impl Walk<'_> {
         sorted.sort_by_key(|(key, _)| *key);
         let items: Vec<Value> = sorted
             .into_iter()
-            .map(|(key, value)| Value::Object(Map::from_iter([("key".into(), key.clone().into()), ("value".into(), value.clone())])))
+            .map(|(key, value)| {
+                Value::Object(Map::from_iter([("key".into(), key.clone().into()), ("value".into(), value.clone())]))
+            })
             .collect();
         Some(self.items(&items, item))
     }
@@ -197,7 +199,9 @@ impl Walk<'_> {
         let whole = match value {
             Value::String(text) if self.spelling == Spelling::AnyCase => text.trim().parse::<i64>().ok(),
             // Some writers of JSON have no whole numbers.
-            Value::Number(number) if number.is_f64() => number.to_string().strip_suffix(".0").and_then(|n| n.parse().ok()),
+            Value::Number(number) if number.is_f64() => {
+                number.to_string().strip_suffix(".0").and_then(|n| n.parse().ok())
+            }
             _ => None,
         };
         whole.map_or_else(|| value.clone(), Value::from)

@@ -212,7 +212,10 @@ fn no_value_takes_a_member_away() {
     assert_eq!(read.spec.to_json(), expected);
     let tags = read.tags.as_ref().unwrap();
     assert_eq!(tags.iter().collect::<Vec<_>>(), [("open", "${Bare}"), ("team", "shop")]);
-    assert_eq!(reading.remarks[0].to_string(), "mesh.yaml: Node: tags.open: `${Bare}` has no value here and stands as text");
+    assert_eq!(
+        reading.remarks[0].to_string(),
+        "mesh.yaml: Node: tags.open: `${Bare}` has no value here and stands as text"
+    );
 }
 
 #[test]
@@ -253,7 +256,8 @@ fn names_that_refer_in_circles_end() {
             format!("  M{n}: {{Type: AWS::AppMesh::Mesh, Properties: {{MeshName: !Sub '${{M{before}.MeshName}}${{M{before}.MeshName}}'}}}}\n")
         })
         .collect();
-    let reading = template(&format!("  M0: {{Type: AWS::AppMesh::Mesh, Properties: {{MeshName: m}}}}\n{chain}"), &around());
+    let reading =
+        template(&format!("  M0: {{Type: AWS::AppMesh::Mesh, Properties: {{MeshName: m}}}}\n{chain}"), &around());
     assert_eq!(reading.resources.len() + reading.refusals.len(), 200);
 }
 

@@ -28,7 +28,10 @@ fn every_file_is_read_or_refused_by_name() {
             }
         }
     }
-    println!("{:<8} {:>5} {:>9} {:>7} {:>10} {:>9}", "folder", "files", "resources", "refused", "unreadable", "remarks");
+    println!(
+        "{:<8} {:>5} {:>9} {:>7} {:>10} {:>9}",
+        "folder", "files", "resources", "refused", "unreadable", "remarks"
+    );
     for (folder, Counts { files, resources, refused, unreadable, notes }) in &counts {
         let remarks: usize = notes.values().sum();
         println!("{folder:<8} {files:>5} {resources:>9} {refused:>7} {unreadable:>10} {remarks:>9}  {notes:?}");

@@ -30,7 +30,11 @@ fn config_items_are_read_wherever_they_are() {
     let message = json!({"messageType": "ConfigurationItemChangeNotification", "configurationItem": item});
     let mut only_arn = item.clone();
     only_arn["configuration"].as_object_mut().unwrap().retain(|name, _| name == "Spec" || name == "MeshOwner");
-    let upper = item.to_string().replace("\"Tls\"", "\"TLS\"").replace("\"Acm\"", "\"ACM\"").replace("AWSCloudMap", "AwsCloudMap");
+    let upper = item
+        .to_string()
+        .replace("\"Tls\"", "\"TLS\"")
+        .replace("\"Acm\"", "\"ACM\"")
+        .replace("AWSCloudMap", "AwsCloudMap");
     for document in [
         item.clone(),
         as_text.clone(),
@@ -112,10 +116,19 @@ fn a_spec_alone_tells_its_kind() {
     let listener = json!({"portMapping": {"port": 1, "protocol": "http"}});
     let table = [
         (json!({"egressFilter": {"type": "DROP_ALL"}}), "mesh/${mesh}"),
-        (json!({"httpRoute": {"match": {"prefix": "/"}, "action": targets}}), "mesh/${mesh}/virtualRouter/${virtualRouterName}/route/orders"),
-        (json!({"httpRoute": {"match": {"prefix": "/"}, "action": target}}), "mesh/${mesh}/virtualGateway/${virtualGatewayName}/gatewayRoute/orders"),
+        (
+            json!({"httpRoute": {"match": {"prefix": "/"}, "action": targets}}),
+            "mesh/${mesh}/virtualRouter/${virtualRouterName}/route/orders",
+        ),
+        (
+            json!({"httpRoute": {"match": {"prefix": "/"}, "action": target}}),
+            "mesh/${mesh}/virtualGateway/${virtualGatewayName}/gatewayRoute/orders",
+        ),
         (json!({"provider": {"virtualNode": {"virtualNodeName": "a"}}}), "mesh/${mesh}/virtualService/orders"),
-        (json!({"listeners": [listener], "serviceDiscovery": {"dns": {"hostname": "h"}}}), "mesh/${mesh}/virtualNode/orders"),
+        (
+            json!({"listeners": [listener], "serviceDiscovery": {"dns": {"hostname": "h"}}}),
+            "mesh/${mesh}/virtualNode/orders",
+        ),
         (json!({"listeners": [listener], "backendDefaults": {}}), "mesh/${mesh}/virtualGateway/orders"),
         (json!({"listeners": [listener]}), "mesh/${mesh}/virtualRouter/orders"),
     ];
@@ -149,7 +162,7 @@ fn unreadable_files_say_where() {
     let table = [
         ("{\"a\": 1,\n \"a\": 2}", "a.json: line 2: `a` is given twice: remove one"),
         ("{\"meshName\": ", "a.json: line 1: EOF while parsing a value"),
-        ("a: [\n", "a.json: line 2: "),
+        ("a: 1\nb: [\n", "a.json: line 2: "),
     ];
     for (text, expected) in table {
         let error = read(text, "a.json", &Surroundings::default()).unwrap_err();

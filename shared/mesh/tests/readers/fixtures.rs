@@ -82,10 +82,8 @@ fn reading(files: &[String]) -> Reading {
 fn config_files(mesh: &str) -> Vec<String> {
     let folder = root().join(mesh).join("config");
     let entries = std::fs::read_dir(&folder).expect("a folder of items");
-    let mut names: Vec<String> = entries
-        .flatten()
-        .map(|entry| format!("{mesh}/config/{}", entry.file_name().to_string_lossy()))
-        .collect();
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| format!("{mesh}/config/{}", entry.file_name().to_string_lossy())).collect();
     names.sort();
     names
 }

@@ -9,10 +9,10 @@
 mod cloudformation;
 mod corpus;
 mod documents;
+#[path = "../edits/mod.rs"]
+mod edits;
 mod fixtures;
 mod manifests;
 mod round_trip;
 mod terraform;
 mod writers;
-#[path = "../edits/mod.rs"]
-mod edits;

@@ -16,7 +16,9 @@ spec: {namespaceSelector: {matchLabels: {mesh: shop}}, meshOwner: '123456789012'
 ";
 
 fn object(kind: &str, name: &str, spec: &str) -> String {
-    format!("\napiVersion: appmesh.k8s.aws/v1beta2\nkind: {kind}\nmetadata: {{name: {name}, namespace: web}}\nspec: {spec}\n")
+    format!(
+        "\napiVersion: appmesh.k8s.aws/v1beta2\nkind: {kind}\nmetadata: {{name: {name}, namespace: web}}\nspec: {spec}\n"
+    )
 }
 
 fn manifests(objects: &[&str]) -> Reading {
@@ -64,7 +66,7 @@ fn the_mesh_is_the_one_that_selects_the_namespace() {
     assert_eq!(paths(&reading)[1], "mesh/shop/virtualNode/a_web");
     assert_eq!(notes(&reading), [&Note::MeshAssumed { mesh: "shop".to_owned() }]);
     let reading = manifests(&[&other, MESH, &node]);
-    assert_eq!(paths(&reading)[0], "mesh/${mesh}/virtualNode/a_web");
+    assert_eq!(paths(&reading)[2], "mesh/${mesh}/virtualNode/a_web");
 
     let around = Surroundings { mesh: Some("given".parse().unwrap()), ..Surroundings::default() };
     let reading = read(&node, "a.yaml", &around).unwrap();
@@ -75,11 +77,16 @@ fn the_mesh_is_the_one_that_selects_the_namespace() {
 fn gateway_routes_find_their_gateway() {
     let gateway = |name: &str, selector: &str| {
         let selects = "namespaceSelector: {matchLabels: {edge: main}}";
-        object("VirtualGateway", name, &format!("{{{selects}{selector}, listeners: [{{portMapping: {{port: 80, protocol: http}}}}]}}"))
+        object(
+            "VirtualGateway",
+            name,
+            &format!("{{{selects}{selector}, listeners: [{{portMapping: {{port: 80, protocol: http}}}}]}}"),
+        )
     };
     let service = object("VirtualService", "a", "{}");
     let rule = "httpRoute: {match: {prefix: /}, action: {target: {virtualService: {virtualServiceRef: {name: a}}}}}";
-    let labelled = object("GatewayRoute", "r", &format!("{{{rule}}}")).replace("namespace: web", "namespace: web, labels: {to: b}");
+    let labelled = object("GatewayRoute", "r", &format!("{{{rule}}}"))
+        .replace("namespace: web", "namespace: web, labels: {to: b}");
     let (a, b) = (gateway("a", ""), gateway("b", ", gatewayRouteSelector: {matchLabels: {to: b}}"));
     let path = |objects: &[&str]| {
         let reading = manifests(objects);
@@ -109,8 +116,10 @@ fn references_become_names() {
             {virtualNodeRef: {name: a}, weight: 1}, {virtualNodeRef: {name: gone, namespace: far}, weight: 2},
             {virtualNodeARN: 'arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/by-arn', weight: 3, port: 9}]}}}]}",
     );
-    let node = object("VirtualNode", "a", "{awsName: node-a, backends: [{virtualService: {virtualServiceRef: {name: s}}}]}");
-    let service = object("VirtualService", "s", "{awsName: s.local, provider: {virtualRouter: {virtualRouterRef: {name: r}}}}");
+    let node =
+        object("VirtualNode", "a", "{awsName: node-a, backends: [{virtualService: {virtualServiceRef: {name: s}}}]}");
+    let service =
+        object("VirtualService", "s", "{awsName: s.local, provider: {virtualRouter: {virtualRouterRef: {name: r}}}}");
     let reading = manifests(&[NAMESPACE, MESH, &router, &node, &service]);
     let spec = |id: &str| {
         let resource = reading.resources.iter().find(|resource| resource.source.id == id).unwrap();
@@ -134,7 +143,10 @@ fn backend_groups_are_backends() {
     let table = [
         ("{backendGroups: [{name: g}]}", vec!["s.web", "t.web"]),
         ("{backendGroups: [{name: '*'}]}", vec!["s.web", "t.web", "u.web"]),
-        ("{backends: [{virtualService: {virtualServiceRef: {name: t}}}], backendGroups: [{name: g}]}", vec!["t.web", "s.web"]),
+        (
+            "{backends: [{virtualService: {virtualServiceRef: {name: t}}}], backendGroups: [{name: g}]}",
+            vec!["t.web", "s.web"],
+        ),
     ];
     for (spec, expected) in table {
         let node = object("VirtualNode", "a", spec);

@@ -1,7 +1,7 @@
 //! Any valid mesh, written in any form and read back, is the mesh that it was.
 
 use mesh::name::{ResourceKind, ResourcePath};
-use mesh::readers::{Surroundings, read};
+use mesh::readers::{Note, Remark, Surroundings, read};
 use mesh::validate;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -26,7 +26,9 @@ proptest! {
         ] {
             let reading = read(&text, form, &Surroundings::default()).unwrap();
             prop_assert_eq!(&reading.refusals, &vec![], "{}", form);
-            prop_assert_eq!(&reading.remarks, &vec![], "{}", form);
+            // One spec has a placeholder, which two of the forms know.
+            let is_other = |remark: &&Remark| !matches!(remark.note, Note::Unresolved { .. });
+            prop_assert_eq!(reading.remarks.iter().find(is_other), None, "{}", form);
             let found: Vec<_> = reading.resources.iter().map(|one| (one.path.clone(), one.spec.to_json())).collect();
             prop_assert_eq!(&found, &expected, "{}", form);
             for one in &reading.resources {
@@ -82,9 +84,11 @@ fn without_nothing(value: Value) -> Value {
     let says = |value: &Value| !value.is_null() && *value != Value::Array(vec![]) && *value != Value::from("");
     match value {
         Value::Array(items) => items.into_iter().map(without_nothing).collect(),
-        Value::Object(members) => {
-            members.into_iter().map(|(name, value)| (name, without_nothing(value))).filter(|(_, value)| says(value)).collect()
-        }
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (name, without_nothing(value)))
+            .filter(|(_, value)| says(value))
+            .collect(),
         other => other,
     }
 }

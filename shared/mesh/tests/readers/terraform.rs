@@ -140,7 +140,10 @@ fn data_sources_and_other_types_are_passed_over_and_states_are_read() {
     let mut data = resource("aws_appmesh_mesh.there", &json!({"name": "there", "spec": []}));
     data["mode"] = json!("data");
     let other = json!({"address": "aws_vpc.a", "mode": "managed", "type": "aws_vpc", "name": "a", "values": {}});
-    let shop = resource("aws_appmesh_mesh.shop", &json!({"name": "shop", "spec": [], "mesh_owner": "123456789012", "colour": "blue"}));
+    let shop = resource(
+        "aws_appmesh_mesh.shop",
+        &json!({"name": "shop", "spec": [], "mesh_owner": "123456789012", "colour": "blue"}),
+    );
     let state = json!({"terraform_version": "1.9.5", "values": {"root_module": {"resources": [data, other, shop]}}});
     let reading = plan(&state);
     assert_eq!(reading.resources.len(), 1);

@@ -109,9 +109,10 @@ fn blocks(value: &Value) -> Value {
             name => snake(name),
         };
         let value = match value {
-            Value::Array(items) if name == "attributes" => {
-                items.iter().map(|item| (item["key"].as_str().unwrap_or_default().to_owned(), item["value"].clone())).collect()
-            }
+            Value::Array(items) if name == "attributes" => items
+                .iter()
+                .map(|item| (item["key"].as_str().unwrap_or_default().to_owned(), item["value"].clone()))
+                .collect(),
             Value::Array(items) => items.iter().map(blocks).collect(),
             Value::Object(_) => json!([blocks(value)]),
             other => other.clone(),
@@ -125,7 +126,8 @@ fn blocks(value: &Value) -> Value {
 
 /// Objects with made-up names and `awsName`; what refers to nothing is referred to by ARN.
 pub(crate) fn manifest(mesh: &[Written]) -> String {
-    let mut documents = vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns", "labels": {"in": "it"}}})];
+    let mut documents =
+        vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns", "labels": {"in": "it"}}})];
     for (index, one) in mesh.iter().enumerate() {
         let kind = one.path.kind();
         if kind == ResourceKind::Route {

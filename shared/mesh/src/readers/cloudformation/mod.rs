@@ -15,12 +15,12 @@ mod strings;
 
 use serde_json::{Map, Value};
 
+use super::Surroundings;
 use super::config_item::kind_of;
 use super::declare::{Draft, Names, declare, own_name_member, parent_name_member, tags_of, text_of};
 use super::reading::{Note, Reading, Skipped, Source};
 use super::respell::{Spelling, fold, member};
 use super::stand_ins::StandIns;
-use super::Surroundings;
 use crate::name::ResourceKind;
 use conditions::Truth;
 use scope::Scope;

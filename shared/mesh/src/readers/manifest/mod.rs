@@ -14,11 +14,11 @@ mod selectors;
 
 use serde_json::{Map, Value};
 
+use super::Surroundings;
 use super::declare::{Draft, Names, declare, text_of};
 use super::reading::{Note, Reading, Source};
 use super::respell::Spelling;
 use super::stand_ins::{StandIns, stand_in};
-use super::Surroundings;
 use crate::name::ResourceKind;
 use objects::{Kind, Object};
 use references::api_spec;
@@ -88,7 +88,8 @@ impl Objects {
         };
         for (index, route) in routes.iter().enumerate() {
             let name = route.get("name").and_then(text_of);
-            let source = Source { file: router.source.file.clone(), id: format!("{} routes[{index}]", router.source.id) };
+            let source =
+                Source { file: router.source.file.clone(), id: format!("{} routes[{index}]", router.source.id) };
             let mut route = route.clone();
             if let Value::Object(members) = &mut route {
                 members.shift_remove("name");
@@ -142,7 +143,8 @@ impl Objects {
                 selector => Selector::of(selector).matches(&route.labels),
             };
             let labels = self.namespace_labels(&route.namespace);
-            takes_route && labels.is_some_and(|labels| Selector::of(gateway.spec.get("namespaceSelector")).matches(labels))
+            takes_route
+                && labels.is_some_and(|labels| Selector::of(gateway.spec.get("namespaceSelector")).matches(labels))
         };
         let taking: Vec<&&Object> = gateways.iter().filter(takes).collect();
         let (name, is_sure) = match (taking.as_slice(), gateways.as_slice()) {

@@ -102,8 +102,7 @@ impl Objects {
         let name = named("name").unwrap_or_default();
         let given = named("namespace").filter(|namespace| !namespace.is_empty());
         let namespace_assumed = given.is_none();
-        let namespace =
-            given.or_else(|| around.namespace.clone()).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+        let namespace = given.or_else(|| around.namespace.clone()).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
         let source = Source {
             file: file.to_owned(),
             id: if namespace_assumed { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") },
@@ -147,7 +146,10 @@ impl Objects {
 
     /// The labels of a namespace, if it is declared.
     pub(super) fn namespace_labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
-        self.objects.iter().find(|object| object.kind == Kind::Namespace && object.name == name).map(|object| &object.labels)
+        self.objects
+            .iter()
+            .find(|object| object.kind == Kind::Namespace && object.name == name)
+            .map(|object| &object.labels)
     }
 }
 

@@ -23,7 +23,8 @@ pub(super) fn api_spec(objects: &Objects, object: &Object, spec: &Value, reading
     {
         match members.entry("backends").or_insert_with(|| Value::Array(Vec::new())) {
             Value::Array(backends) => {
-                let new: Vec<Value> = groups.into_iter().filter(|group| !backends.iter().any(|known| calls_same(known, group))).collect();
+                let new: Vec<Value> =
+                    groups.into_iter().filter(|group| !backends.iter().any(|known| calls_same(known, group))).collect();
                 backends.extend(new);
             }
             other => *other = Value::Array(groups),
@@ -126,7 +127,11 @@ impl Objects {
                     names.push(self.named(ResourceKind::VirtualService, node, service, &path, reading));
                 }
             } else {
-                reading.remark(&node.source, path, Note::LeftOut { expression: format!("BackendGroup {namespace}/{name}") });
+                reading.remark(
+                    &node.source,
+                    path,
+                    Note::LeftOut { expression: format!("BackendGroup {namespace}/{name}") },
+                );
             }
         }
         names.dedup();

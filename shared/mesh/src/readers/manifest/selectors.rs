@@ -49,9 +49,7 @@ mod tests {
     #[test]
     fn selectors_select_as_kubernetes_says() {
         let labels = BTreeMap::from([("mesh".to_owned(), "shop".to_owned()), ("v".to_owned(), "1".to_owned())]);
-        let expression = |operator: &str, key: &str, values: Value| {
-            json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]})
-        };
+        let expression = |operator: &str, key: &str, values: Value| json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]});
         let table = [
             (json!(null), false),
             (json!({}), true),

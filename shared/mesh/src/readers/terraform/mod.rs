@@ -54,7 +54,13 @@ pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
     }
 }
 
-fn resource(source: Source, kind: ResourceKind, values: Map<String, Value>, stand_ins: &StandIns, reading: &mut Reading) {
+fn resource(
+    source: Source,
+    kind: ResourceKind,
+    values: Map<String, Value>,
+    stand_ins: &StandIns,
+    reading: &mut Reading,
+) {
     for (name, value) in &values {
         if !OUTSIDE_SPEC.contains(&name.as_str()) && !value.is_null() {
             reading.remark(&source, name.as_str(), Note::UnknownMember);
@@ -97,7 +103,9 @@ fn spec(kind: ResourceKind, block: Option<&Value>) -> Value {
     let mut spec = if spec.is_null() { Value::Object(Map::new()) } else { spec };
     let routes = matches!(kind, ResourceKind::Route | ResourceKind::GatewayRoute);
     if let Some(Value::Array(blocks)) = spec.get_mut("grpc_route").filter(|_| routes) {
-        for matches in blocks.iter_mut().filter_map(Value::as_object_mut).map(|block| block.entry("match").or_insert(Value::Null)) {
+        for matches in
+            blocks.iter_mut().filter_map(Value::as_object_mut).map(|block| block.entry("match").or_insert(Value::Null))
+        {
             if matches.is_null() || matches.as_array().is_some_and(Vec::is_empty) {
                 *matches = Value::Array(vec![Value::Null]);
             }
