@@ -25,6 +25,7 @@ pub mod harm;
 pub mod name;
 pub mod pack;
 pub mod policy;
+pub mod readers;
 pub mod resource;
 pub mod rotation;
 pub mod spec;
