@@ -10,6 +10,7 @@
 //! went wrong once, as [`PortErrorKind`], and the caller's logic goes by that.
 
 mod alarm_reader;
+pub mod certificates;
 mod clock;
 mod deadline;
 mod error;
