@@ -288,5 +288,3 @@ async fn at(next: Option<Instant>) {
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -9,6 +9,7 @@
 //! - `conversation` is one stream; what it says is decided by the state machine in the crate `xds`.
 //! - `secrets` is asked for certificates; `hold` keeps back what would hang for want of one.
 //! - `listen` opens sockets and finds out who is at the other end; `peer` says who may be which proxy.
+//! - `sds` serves secrets alone, on a socket beside a proxy.
 //! - `roster` knows the open streams, `report` tells of them, `evidence` of the certificates that they have taken.
 
 mod bootstrap;
@@ -26,6 +27,7 @@ mod ports;
 mod protocol;
 mod report;
 mod roster;
+mod sds;
 mod secrets;
 mod service;
 mod settings;
@@ -49,6 +51,7 @@ use world::World;
 pub use bootstrap::{Bootstrap, BootstrapTls};
 pub use listen::{ListenError, TlsError};
 pub use ports::{ListenerMode, ListenerModeError};
+pub use sds::SdsServer;
 pub use secrets::{Found, KnownSecret, NoSecrets, SecretProblem, SecretReport, Secrets, ServedCertificate, problem};
 pub use settings::{Listen, ListenParseError, TlsFiles, XdsAuth, XdsSettings};
 
