@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{ERROR_TYPE, REQUEST_ID, VERSION, name_member};
 use crate::error::{ApiError, ErrorType};
-use crate::metrics::CONTENT_TYPE;
+use crate::metrics::{CONTENT_TYPE, CertificateCounts};
 use crate::state::{Answer, Realm, Resource, Status};
 use crate::store::Store;
 
@@ -84,7 +84,8 @@ pub(super) fn ready(writable: bool) -> Response<HttpBody> {
 }
 
 /// The metrics, for Prometheus.
-pub(super) fn metrics(store: &Store) -> Response<HttpBody> {
+pub(super) fn metrics(store: &Store, certificates: &CertificateCounts) -> Response<HttpBody> {
+    store.metrics().certificates(certificates);
     let Ok(text) = store.look(|state| store.metrics().text(state)) else {
         return json_response(StatusCode::INTERNAL_SERVER_ERROR, json!({"status": "not encoded"}).to_string());
     };

@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod certificates;
 mod percent;
 mod proxies;
 mod query;
@@ -14,7 +15,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use jiff::{Timestamp, Unit};
 use mesh::name::ResourceKind;
 use uuid::Uuid;
@@ -49,7 +50,9 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(async || answer::well()))
         .route("/readyz", get(async |State(api): State<Arc<Api>>| answer::ready(api.store.is_writable())))
-        .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store)))
+        .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies.certificate_counts())))
+        .route("/certificates", get(certificates::all))
+        .route("/certificates/refresh", post(certificates::refresh))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
         .method_not_allowed_fallback(handle)
