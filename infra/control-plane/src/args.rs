@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::bootstrap::BootstrapArgs;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use control_plane::state::Region;
 use control_plane::xds::{Listen, ListenerMode, XdsSettings};
-use control_plane::{QuotaSetting, Quotas, Settings};
+use control_plane::{ApiAuth, QuotaSetting, Quotas, Settings};
 use mesh::name::AccountId;
 
 /// The App Mesh API on one machine, and the ADS server for its Envoys.
@@ -24,6 +24,14 @@ pub(crate) struct Args {
     /// Where the API listens: a loopback address, port 0 for a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     api: SocketAddr,
+    /// Who may call the API: `none` asks nobody and stays on loopback, `keys` asks for an AWS signature by a key of
+    /// `--api-keys`.
+    #[arg(long, value_name = "HOW", default_value = "none", requires_if("keys", "api_keys"))]
+    api_auth: Auth,
+    /// The keys that may call the API, `{"keys": [{"id", "secret", "name", "readOnly"}]}`; only its owner may be able to
+    /// read the file.
+    #[arg(long, value_name = "FILE")]
+    api_keys: Option<PathBuf>,
     /// The account that owns every mesh.
     #[arg(long, value_name = "ID", default_value = "123456789012", value_parser = AccountId::parse)]
     account: AccountId,
@@ -45,6 +53,13 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
 }
 
+/// The ways to prove who is calling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Auth {
+    None,
+    Keys,
+}
+
 /// What can be done instead of serving.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -56,7 +71,11 @@ impl Args {
     pub(crate) fn settings(self) -> Settings {
         let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
         let xds = XdsSettings { listen: self.xds, listeners: self.listeners, ..XdsSettings::default() };
-        Settings { api: self.api, quotas, data: self.data, xds, ..Settings::new(self.account, self.region) }
+        let api_auth = match (self.api_auth, self.api_keys) {
+            (Auth::Keys, Some(keys)) => ApiAuth::Keys(keys),
+            (Auth::None | Auth::Keys, _) => ApiAuth::Loopback,
+        };
+        Settings { api: self.api, api_auth, quotas, data: self.data, xds, ..Settings::new(self.account, self.region) }
     }
 }
 

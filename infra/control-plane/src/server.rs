@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::auth::{ApiAuth, Guard, KeyFileError};
 use crate::http::{self, Api};
 use crate::settings::Settings;
 use crate::state::Realm;
@@ -47,15 +48,19 @@ impl Server {
     pub async fn bind_over(settings: Settings, store: Store) -> Result<Self, BindError> {
         let asked = settings.api;
         if !asked.ip().is_loopback() {
-            return Err(BindError::NotLoopback { addr: asked });
+            if settings.api_auth == ApiAuth::Loopback {
+                return Err(BindError::NotLoopback { addr: asked });
+            }
+            tracing::warn!(addr = %asked, "the API is served beyond this machine without TLS: signed, but readable by all on the way");
         }
         let taken = |source| BindError::Address { addr: asked, source };
         let listener = TcpListener::bind(asked).await.map_err(taken)?;
         let addr = listener.local_addr().map_err(taken)?;
+        let guard = Guard::new(&settings.api_auth, addr, settings.region.clone())?;
         let realm = Realm::new(settings.account, settings.region);
         let store = Arc::new(store);
         let ads = Ads::bind(settings.xds, realm.account().clone(), &store).await?;
-        let api = Api { realm, store, proxies: Arc::clone(&ads.shared) };
+        let api = Api { guard, realm, store, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, api: Arc::new(api), ads })
     }
 
@@ -124,6 +129,9 @@ pub enum BindError {
         /// The address asked for.
         addr: SocketAddr,
     },
+    /// Nobody could prove who they are.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// No Envoy can be served.
     #[error(transparent)]
     Xds(#[from] ListenError),

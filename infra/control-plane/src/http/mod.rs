@@ -2,23 +2,27 @@
 
 mod answer;
 mod body;
-mod percent;
+pub(crate) mod percent;
 mod proxies;
 mod query;
 mod request;
 mod target;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
+use bytes::Bytes;
 use jiff::{Timestamp, Unit};
 use mesh::name::ResourceKind;
 use uuid::Uuid;
 
+use crate::auth::Guard;
 use crate::error::ApiError;
 use crate::state::{Realm, Stamp};
 use crate::store::Store;
@@ -37,6 +41,7 @@ const REQUEST_ID: &str = "x-amzn-requestid";
 /// What every request needs.
 #[derive(Debug)]
 pub(crate) struct Api {
+    pub(crate) guard: Guard,
     pub(crate) realm: Realm,
     pub(crate) store: Arc<Store>,
     pub(crate) proxies: Arc<Shared>,
@@ -52,7 +57,36 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/proxies/{*resource}", get(proxies::one))
         .method_not_allowed_fallback(handle)
         .fallback(handle)
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guarded))
         .with_state(api)
+}
+
+/// Lets those through who may call. Health is everybody's to know.
+async fn guarded(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if matches!(request.uri().path(), "/healthz" | "/readyz") {
+        return next.run(request).await;
+    }
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    match admit(&api.guard, request).await {
+        Ok(request) => next.run(request).await,
+        Err(error) => {
+            let id = Uuid::new_v4();
+            tracing::info!(%id, %method, path, error = error.error_type().name(), reason = %error, "refused");
+            api.store.metrics().answered(target::operation(&method, &path), Some(error.error_type()), Duration::ZERO);
+            answer::respond(Err(error), &id)
+        }
+    }
+}
+
+async fn admit(guard: &Guard, request: Request) -> Result<Request, ApiError> {
+    let (parts, mut body) = request.into_parts();
+    let mut signed = Bytes::new();
+    if guard.reads_body() {
+        signed = body::read(body).await?;
+        body = Body::from(signed.clone());
+    }
+    guard.admit(&parts, &signed, Timestamp::now())?;
+    Ok(Request::from_parts(parts, body))
 }
 
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
