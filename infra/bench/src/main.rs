@@ -1,7 +1,7 @@
 //! Measures Meshwarden.
 //!
 //! ```text
-//! bench ECHO SDK-ECHO ROUTE-FAILOVER     the three programs, built alike
+//! bench ECHO SDK-ECHO ROUTE-FAILOVER CONTROL-PLANE ENVOY     the programs, the first four built alike
 //! ```
 //!
 //! Every figure stands beside another of the same run: machines differ, ratios hold. This program never fails because
@@ -10,6 +10,8 @@
 mod api;
 mod cold_start;
 mod failover;
+mod moved;
+mod streams;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -24,14 +26,17 @@ struct Row {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let programs: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [echo, sdk_echo, function] = programs.as_slice() else {
-        return Err("usage: bench ECHO SDK-ECHO ROUTE-FAILOVER".into());
+    let [echo, sdk_echo, function, control_plane, envoy] = programs.as_slice() else {
+        return Err("usage: bench ECHO SDK-ECHO ROUTE-FAILOVER CONTROL-PLANE ENVOY".into());
     };
     let mut rows = Vec::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     rows.extend(runtime.block_on(cold_start::measure(echo, sdk_echo, function))?);
     rows.extend(failover::measure()?);
     rows.extend(runtime.block_on(api::measure())?);
+    rows.extend(streams::snapshots()?);
+    rows.extend(runtime.block_on(streams::pushes())?);
+    rows.extend(runtime.block_on(moved::measure(control_plane, envoy))?);
 
     let mut out = io::stdout().lock();
     writeln!(out, "| what | figure | in relation |")?;

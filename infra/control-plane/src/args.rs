@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::bootstrap::BootstrapArgs;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use control_plane::state::Region;
-use control_plane::xds::{Listen, ListenerMode, XdsSettings};
+use control_plane::xds::{Listen, ListenerMode, TlsFiles, XdsAuth, XdsSettings};
 use control_plane::{ApiAuth, QuotaSetting, Quotas, Settings};
 use mesh::name::AccountId;
 
@@ -26,11 +27,11 @@ pub(crate) struct Args {
     api: SocketAddr,
     /// Who may call the API: `none` asks nobody and stays on loopback, `keys` asks for an AWS signature by a key of
     /// `--api-keys`.
-    #[arg(long, value_name = "HOW", default_value = "none", requires_if("keys", "api_keys"))]
-    api_auth: Auth,
+    #[arg(long, value_name = "HOW", default_value = "none")]
+    api_auth: ApiAuthArg,
     /// The keys that may call the API, `{"keys": [{"id", "secret", "name", "readOnly"}]}`; only its owner may be able to
     /// read the file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_if_eq("api_auth", "keys"))]
     api_keys: Option<PathBuf>,
     /// The account that owns every mesh.
     #[arg(long, value_name = "ID", default_value = "123456789012", value_parser = AccountId::parse)]
@@ -44,6 +45,22 @@ pub(crate) struct Args {
     /// Where Envoys are served: an address, port 0 for a free one, or `unix:PATH`. Can be repeated.
     #[arg(long, value_name = "ADDR")]
     xds: Vec<Listen>,
+    /// The certificate, with its chain, that is shown to Envoys on addresses. Read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "xds_tls_key")]
+    xds_tls_cert: Option<PathBuf>,
+    /// The key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "xds_tls_cert")]
+    xds_tls_key: Option<PathBuf>,
+    /// Which Envoys are served: `none`, any on this machine; `mtls`, those whose certificate names the node that they
+    /// are; `unix`, those of certain users, through a socket.
+    #[arg(long, value_name = "HOW", default_value = "none")]
+    xds_auth: Auth,
+    /// With `mtls`: the certificates that vouch for those of Envoys.
+    #[arg(long, value_name = "FILE", required_if_eq("xds_auth", "mtls"))]
+    xds_client_ca: Option<PathBuf>,
+    /// With `unix`: a user whose Envoys are served; the user that this runs as, when none is given. Can be repeated.
+    #[arg(long = "xds-unix-uid", value_name = "UID")]
+    xds_unix_uids: Vec<u32>,
     /// How traffic reaches the proxies: `interception`, as App Mesh's images expect it, or `explicit:FIRST-LAST`, a
     /// loopback port of that range for each use.
     #[arg(long, value_name = "MODE", default_value = "interception")]
@@ -55,7 +72,7 @@ pub(crate) struct Args {
 
 /// The ways to prove who is calling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Auth {
+enum ApiAuthArg {
     None,
     Keys,
 }
@@ -67,15 +84,42 @@ pub(crate) enum Command {
     Bootstrap(BootstrapArgs),
 }
 
+/// How Envoys are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Auth {
+    None,
+    Mtls,
+    Unix,
+}
+
 impl Args {
-    pub(crate) fn settings(self) -> Settings {
-        let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
-        let xds = XdsSettings { listen: self.xds, listeners: self.listeners, ..XdsSettings::default() };
+    /// The settings, unless they ask for a protection that they don't switch on.
+    pub(crate) fn settings(self) -> Result<Settings, clap::Error> {
+        let refused = |text: &str| Err(Self::command().error(ErrorKind::ArgumentConflict, text));
+        if self.xds_client_ca.is_some() && self.xds_auth != Auth::Mtls {
+            return refused("--xds-client-ca checks nobody without --xds-auth mtls");
+        }
+        if !self.xds_unix_uids.is_empty() && self.xds_auth != Auth::Unix {
+            return refused("--xds-unix-uid checks nobody without --xds-auth unix");
+        }
+        if self.api_keys.is_some() && self.api_auth != ApiAuthArg::Keys {
+            return refused("--api-keys lets nobody in without --api-auth keys");
+        }
         let api_auth = match (self.api_auth, self.api_keys) {
-            (Auth::Keys, Some(keys)) => ApiAuth::Keys(keys),
-            (Auth::None | Auth::Keys, _) => ApiAuth::Loopback,
+            (ApiAuthArg::None, _) => ApiAuth::Loopback,
+            (ApiAuthArg::Keys, Some(keys)) => ApiAuth::Keys(keys),
+            (ApiAuthArg::Keys, None) => return refused("--api-auth keys needs --api-keys FILE"),
         };
-        Settings { api: self.api, api_auth, quotas, data: self.data, xds, ..Settings::new(self.account, self.region) }
+        let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
+        let tls = self.xds_tls_cert.zip(self.xds_tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
+        let auth = match self.xds_auth {
+            // The parser lets no `mtls` pass without its CA; were there none, no client could be served.
+            Auth::Mtls => XdsAuth::Mtls { client_ca: self.xds_client_ca.unwrap_or_default() },
+            Auth::Unix => XdsAuth::Unix { uids: self.xds_unix_uids },
+            Auth::None => XdsAuth::None,
+        };
+        let xds = XdsSettings { listen: self.xds, tls, auth, listeners: self.listeners, ..XdsSettings::default() };
+        Ok(Settings { api: self.api, api_auth, quotas, data: self.data, xds, ..Settings::new(self.account, self.region) })
     }
 }
 

@@ -14,6 +14,7 @@
 //!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
 //! - `store` shares the state between connections, and lets nobody see what is not stored.
 //! - `storage` makes it last; `metrics` counts.
+//! - `xds` serves Envoys: their share of the mesh, and every change of it.
 //!
 //! This crate never fills in a spec beyond a health check's port, never answers a request that is not authenticated
 //! from anywhere but this machine, never answers a write before it is stored, never serves a file that is not what was

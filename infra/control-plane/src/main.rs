@@ -27,7 +27,11 @@ async fn main() -> ExitCode {
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(io::stderr)
         .init();
-    match run(args.settings()).await {
+    let settings = match args.settings() {
+        Ok(settings) => settings,
+        Err(error) => error.exit(),
+    };
+    match run(settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", told(error.as_ref()));

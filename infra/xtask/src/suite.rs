@@ -12,7 +12,7 @@ use crate::setup::{self, DENY, NEXTEST};
 use crate::workspace::Workspace;
 
 /// The crates that need no network and no SDK.
-const PURE: [&str; 4] = ["--package", "mesh", "--package", "ports"];
+const PURE: [&str; 6] = ["--package", "mesh", "--package", "ports", "--package", "xds"];
 
 /// What the steps came to.
 #[derive(Debug, Default)]

@@ -23,6 +23,7 @@ pub mod name;
 pub mod policy;
 pub mod resource;
 pub mod spec;
+pub mod tls;
 pub mod traffic;
 pub mod validate;
 pub mod weights;

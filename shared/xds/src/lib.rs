@@ -24,4 +24,6 @@ pub use proxy::{Proxy, ProxyError, ProxyId};
 pub use resource::{Resource, ResourceType, Version};
 pub use secret::{SecretMaterial, SecretRef};
 pub use snapshot::Snapshot;
-pub use translate::{Finding, Instance, Listeners, SdsSource, Surroundings, Translation, finding, translate};
+pub use translate::{
+    Finding, Instance, LARGEST_EXPRESSION, Listeners, SdsSource, Surroundings, Translation, finding, translate,
+};

@@ -52,19 +52,20 @@ impl SecretRef {
     /// The secret as it is sent; `None` where that takes material and there is none.
     ///
     /// Files go as a secret that names them, and not in the listener: a listener with a file that can't be read is
-    /// refused whole, and one that was written is not read again. Envoy watches their folder.
+    /// refused whole, and one that was written is not read again. Envoy watches their folder; files of several folders
+    /// one by one.
     #[must_use]
     pub fn resource(&self, material: Option<&SecretMaterial>) -> Option<Resource> {
         let kind = match self {
             Self::Files { certificate_chain, private_key } => Type::TlsCertificate(TlsCertificate {
                 certificate_chain: Some(file(certificate_chain)),
                 private_key: Some(file(private_key)),
-                watched_directory: watched(certificate_chain),
+                watched_directory: watched(&[certificate_chain, private_key]),
                 ..TlsCertificate::default()
             }),
             Self::TrustFile(path) => Type::ValidationContext(CertificateValidationContext {
                 trusted_ca: Some(file(path)),
-                watched_directory: watched(path),
+                watched_directory: watched(&[path]),
                 ..CertificateValidationContext::default()
             }),
             Self::AcmCertificate(_) | Self::AcmTrust(_) | Self::AcmIssuer(_) | Self::Bundle(_) => {

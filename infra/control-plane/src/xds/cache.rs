@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use xds::ports::PortUse;
 use xds::{Finding, ProxyId};
@@ -62,24 +63,28 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Starts the turning, which ends with the last clone of what is returned.
-    pub(super) fn start(follower: Follower, world: World, secrets: &dyn Secrets) -> Self {
+    /// Starts the turning, which ends when told to stop, or with the last clone of the cache. Until then it holds the
+    /// store.
+    pub(super) fn start(
+        follower: Follower,
+        world: World,
+        secrets: &dyn Secrets,
+        stop: watch::Receiver<bool>,
+    ) -> (Self, JoinHandle<()>) {
         let places = Places::default();
         let (asks, asked) = mpsc::unbounded_channel();
-        tokio::spawn(turn_on(follower, world, secrets.changes(), Arc::clone(&places), asked));
-        Self { places, asks }
+        let turning = tokio::spawn(turn_on(follower, world, secrets.changes(), Arc::clone(&places), asked, stop));
+        (Self { places, asks }, turning)
     }
 
     /// What a proxy is to have, from now on. All streams of one proxy share it.
     pub(super) fn serve(&self, id: &ProxyId) -> watch::Receiver<Served> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = places.get(id) {
-            return place.subscribe();
-        }
-        let (place, served) = watch::channel(Served::default());
-        places.insert(id.clone(), place);
+        let served = places.entry(id.clone()).or_default().subscribe();
         drop(places);
-        let _ = self.asks.send(Ask::Serve(id.clone()));
+        if matches!(*served.borrow(), Served::Unknown) {
+            let _ = self.asks.send(Ask::Serve(id.clone()));
+        }
         served
     }
 
@@ -111,10 +116,12 @@ async fn turn_on(
     mut secrets: watch::Receiver<u64>,
     places: Places,
     mut asked: mpsc::UnboundedReceiver<Ask>,
+    mut stop: watch::Receiver<bool>,
 ) {
     loop {
         let (mut asks, mut secrets_moved) = (Vec::new(), false);
         tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
             () = follower.changed() => {}
             ask = asked.recv() => match ask {
                 Some(ask) => asks.push(ask),
@@ -172,16 +179,19 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, 
             Ask::Describe(..) | Ask::Settle(_) => questions.push(ask),
         }
     }
-    let due = {
+    let due: Vec<_> = {
         let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
         places.retain(|_, place| place.receiver_count() > 0);
         let is_due = |id: &ProxyId, place: &watch::Sender<Served>| {
-            new.contains(id)
-                || concerns.get(&id.mesh).is_some_and(|concern: &Concern| concern.covers(&id.proxy))
+            // One that came after the news was read is left to the next turn: its resource may be newer than the news.
+            if matches!(*place.borrow(), Served::Unknown) {
+                return new.contains(id);
+            }
+            concerns.get(&id.mesh).is_some_and(|concern: &Concern| concern.covers(&id.proxy))
                 || (secrets_moved && place.borrow().picture().is_some_and(|picture| !picture.secrets.is_empty()))
         };
         let due = places.iter().filter(|(id, place)| is_due(id, place));
-        due.map(|(id, place)| (id.clone(), place.clone())).collect::<Vec<_>>()
+        due.map(|(id, place)| (id.clone(), place.clone())).collect()
     };
     publish(world, store.metrics().xds(), &due);
     for question in questions {

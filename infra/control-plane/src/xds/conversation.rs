@@ -24,6 +24,9 @@ use crate::metrics::XdsType;
 /// room.
 const FIRST_REQUEST: Duration = Duration::from_secs(30);
 
+/// How long a proxy waits for its first snapshot, which takes milliseconds. If there is none, it may ask again later.
+const FIRST_PICTURE: Duration = Duration::from_secs(30);
+
 /// The most of a refusal that is kept and logged. Envoy's is a sentence a resource.
 const MOST_OF_A_MESSAGE: usize = 4096;
 
@@ -106,9 +109,13 @@ impl<P: Protocol> Opening<P> {
         tokio::select! {
             biased;
             () = stopped(&mut stop) => return Ok(None),
-            known = served.wait_for(|served| !matches!(served, Served::Unknown)) => {
-                known.map_err(|_| ended())?;
+            known = timeout(FIRST_PICTURE, served.wait_for(|served| !matches!(served, Served::Unknown))) => {
+                known.map_err(|_| ended())?.map_err(|_| ended())?;
             }
+        }
+        if matches!(*served.borrow(), Served::Missing(_)) {
+            // Another stream's last word on it, perhaps, and the resource was created again since.
+            shared.cache.settle().await;
         }
         let picture = picture(&served.borrow_and_update())?;
         let machine = Arc::new(Machine(Mutex::new(P::begin())));

@@ -83,3 +83,48 @@ impl Follower {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quotas::Quotas;
+    use crate::state::{Action, Stamp, ValidSpec, Write};
+
+    fn write(action: Action) -> (Write, Stamp) {
+        let path = ResourcePath::parse("mesh/shop").unwrap();
+        (
+            Write { path, action, if_version: None, token: None },
+            Stamp { now: jiff::Timestamp::now(), uid: uuid::Uuid::new_v4() },
+        )
+    }
+
+    async fn create(store: &Store) {
+        let path = ResourcePath::parse("mesh/shop").unwrap();
+        let spec = ValidSpec::parse(&path, serde_json::json!({})).unwrap().into();
+        let (write, stamp) = write(Action::Create { spec, tags: Vec::new() });
+        store.write(&write, &stamp).await.unwrap();
+    }
+
+    async fn update(store: &Store) {
+        let (write, stamp) = write(Action::Update { spec: None });
+        store.write(&write, &stamp).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_fell_behind_reads_everything() {
+        let store = Arc::new(Store::new(Quotas::default()));
+        let mut follower = Follower::new(Arc::clone(&store));
+        assert!(matches!(follower.catch_up(), News::Everything(all) if all.is_empty()));
+        create(&store).await;
+        follower.changed().await;
+        assert!(matches!(follower.catch_up(), News::Changed(changes) if changes.len() == 1));
+        assert!(matches!(follower.catch_up(), News::Changed(changes) if changes.is_empty()));
+        for _ in 0..5000 {
+            update(&store).await;
+        }
+        follower.changed().await;
+        assert!(matches!(follower.catch_up(), News::Everything(all) if all[0].version == 5001));
+        update(&store).await;
+        assert!(matches!(follower.catch_up(), News::Changed(changes) if changes.len() == 1));
+    }
+}

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use mesh::name::AccountId;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::store::Store;
 use cache::Cache;
@@ -41,10 +42,10 @@ use roster::Roster;
 use world::World;
 
 pub use bootstrap::{Bootstrap, BootstrapTls};
-pub use listen::ListenError;
+pub use listen::{ListenError, TlsError};
 pub use ports::{ListenerMode, ListenerModeError};
 pub use secrets::{KnownSecret, NoSecrets, Secrets, ServedCertificate};
-pub use settings::{Listen, ListenParseError, XdsSettings};
+pub use settings::{Listen, ListenParseError, TlsFiles, XdsAuth, XdsSettings};
 
 /// What every stream needs.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ pub(crate) struct Ads {
     pub(crate) shared: Arc<Shared>,
     listening: Listening,
     stop: watch::Sender<bool>,
+    turning: JoinHandle<()>,
 }
 
 impl Ads {
@@ -78,8 +80,9 @@ impl Ads {
         };
         let secrets = settings.secrets;
         let world = World::new(Arc::clone(&secrets), ports);
-        let cache = Cache::start(Follower::new(Arc::clone(store)), world, secrets.as_ref());
         let (stop, stopping) = watch::channel(false);
+        let (cache, turning) =
+            Cache::start(Follower::new(Arc::clone(store)), world, secrets.as_ref(), stopping.clone());
         let shared = Arc::new(Shared {
             account,
             streams_per_proxy: settings.streams_per_proxy,
@@ -87,7 +90,7 @@ impl Ads {
             roster: Arc::new(Roster::new(Arc::clone(store))),
             stop: stopping,
         });
-        Ok(Self { shared, listening, stop })
+        Ok(Self { shared, listening, stop, turning })
     }
 
     /// Where it listens, as the setting that would open the same.
@@ -100,6 +103,9 @@ impl Ads {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), tonic::transport::Error> {
-        service::serve(self.shared, self.listening, self.stop, shutdown).await
+        let served = service::serve(self.shared, self.listening, self.stop, shutdown).await;
+        // It holds the store, and whoever starts next may want the same data.
+        let _ = self.turning.await;
+        served
     }
 }

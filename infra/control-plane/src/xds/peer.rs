@@ -20,7 +20,6 @@ pub(super) struct Peer {
 
 /// Where a peer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(dead_code, reason = "sockets come with the next increment")]
 pub(super) enum Place {
     /// At an address.
     Tcp(SocketAddr),
@@ -37,7 +36,6 @@ pub(super) enum Place {
 
 /// What a peer proved to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(dead_code, reason = "certificates come with the next increment")]
 pub(super) enum Proof {
     /// Nothing.
     None,

@@ -84,7 +84,9 @@ impl PortKeeper {
             self.free(&gone.to_string());
         }
         let without = |new: &&PortUse| !had.contains(*new) || self.without.contains(*new);
-        let new: Vec<PortUse> = wanted.iter().filter(without).cloned().collect();
+        let mut new: Vec<PortUse> = wanted.iter().filter(without).cloned().collect();
+        // Proxy by proxy: when ports run out, some have all that they need and not all have half of it.
+        new.sort_by_key(|new| owner(new).1);
         for new in new {
             if self.assign(&new) {
                 moved.insert(owner(&new).1);

@@ -79,17 +79,20 @@ pub(super) async fn serve(
         stop.send_replace(true);
     };
     // Clients may ping as often as they like: App Mesh's do so every ten seconds, data or not.
+    let (connections, accepting) = listening.connections();
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
         .add_service(service)
-        .serve_with_incoming_shutdown(listening.connections(), signal);
+        .serve_with_incoming_shutdown(connections, signal);
     let overtime = async move {
         let _ = stopping.wait_for(|stopping| *stopping).await;
         tokio::time::sleep(GRACE).await;
     };
-    tokio::select! {
+    let served = tokio::select! {
         served = serving => served,
         () = overtime => Ok(()),
-    }
+    };
+    accepting.join_all().await;
+    served
 }

@@ -17,6 +17,10 @@ const STREAMS_PER_PROXY: usize = 50;
 pub struct XdsSettings {
     /// Where it listens. Nowhere: no Envoy is served.
     pub listen: Vec<Listen>,
+    /// The certificate that it shows on addresses; none, and it speaks no TLS. Sockets never have TLS.
+    pub tls: Option<TlsFiles>,
+    /// Who may connect, and be which proxy.
+    pub auth: XdsAuth,
     /// How traffic reaches the proxies.
     pub listeners: ListenerMode,
     /// Streams that one resource may have at a time.
@@ -29,11 +33,39 @@ impl Default for XdsSettings {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
+            tls: None,
+            auth: XdsAuth::None,
             listeners: ListenerMode::default(),
             streams_per_proxy: STREAMS_PER_PROXY,
             secrets: Arc::new(NoSecrets::default()),
         }
     }
+}
+
+/// A certificate and its key, in PEM files that are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Who may connect, and be which proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum XdsAuth {
+    /// Whoever is on this machine may be any proxy: loopback addresses, and sockets for this user only.
+    None,
+    /// Whoever shows a certificate may be the proxy that it names.
+    Mtls {
+        /// The certificates that vouch for clients.
+        client_ca: PathBuf,
+    },
+    /// Processes of these users may be any proxy: sockets only. None named is this process' own user.
+    Unix {
+        /// The users.
+        uids: Vec<u32>,
+    },
 }
 
 /// A place to listen.

@@ -127,6 +127,9 @@ impl World {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 fn has(mesh: &Mesh, proxy: &Proxy) -> bool {
     match proxy {
         Proxy::Node(name) => mesh.nodes.contains_key(name),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What a waiver allows: the id of a harm, as `harm-tls-lost` in a report.
+/// What a waiver allows: the id of a harm, such as `tls-lost`, as a report has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WaiverId(pub String);

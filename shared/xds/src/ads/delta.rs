@@ -32,7 +32,7 @@ struct Asked {
     /// The response sent last, until it is acknowledged or refused.
     outstanding: Option<Given>,
     /// Named by a client that waits for an answer, whether or not anything changed.
-    awaited: BTreeSet<String>,
+    due: BTreeSet<String>,
     /// Whether it waits for an answer even without a name.
     waits: bool,
 }
@@ -92,7 +92,7 @@ impl DeltaStream {
                 asked.all = true;
             } else {
                 asked.names.insert(name.clone());
-                asked.awaited.insert(name.clone());
+                asked.due.insert(name.clone());
             }
         }
         for name in &request.resource_names_unsubscribe {
@@ -100,7 +100,7 @@ impl DeltaStream {
                 asked.all = false;
             } else {
                 asked.names.remove(name);
-                asked.awaited.remove(name);
+                asked.due.remove(name);
             }
         }
         let Asked { all, names, held, refused, .. } = asked;
@@ -179,12 +179,13 @@ impl DeltaStream {
         let differs = |name: &String, version: &Version| {
             asked.held.get(name) != Some(version) && asked.refused.get(name) != Some(version)
         };
-        let changed = snapshot.of(kind).map(|(name, resource)| (name, resource.version())).filter(|(name, version)| {
-            asked.includes(name) && (differs(name, version) || asked.awaited.contains(*name))
-        });
+        let changed = snapshot
+            .of(kind)
+            .map(|(name, resource)| (name, resource.version()))
+            .filter(|(name, version)| asked.includes(name) && (differs(name, version) || asked.due.contains(*name)));
         let gone =
             asked.held.keys().chain(asked.refused.keys()).filter(|name| may_go && snapshot.find(kind, name).is_none());
-        let missing = asked.awaited.iter().filter(|name| snapshot.find(kind, name).is_none());
+        let missing = asked.due.iter().filter(|name| snapshot.find(kind, name).is_none());
         Given {
             version: None,
             changed: changed.map(|(name, version)| (name.clone(), version.clone())).collect(),
@@ -205,7 +206,7 @@ impl DeltaStream {
         let may_go = !goes_last(kind) || self.nothing_names_them(snapshot);
         let asked = self.types.get_mut(&kind)?;
         let mut given = Self::difference(kind, asked, snapshot, may_go);
-        asked.awaited.clear();
+        asked.due.clear();
         asked.waits = false;
         self.nonces += 1;
         let nonce = self.nonces.to_string();

@@ -33,7 +33,7 @@ struct Asked {
     /// The resources given last: what the client may still use.
     given: BTreeMap<String, Resource>,
     /// Whether the next request wants an answer though nothing changed.
-    awaited: bool,
+    due: bool,
     /// Whether the client waits for an answer, which it gets in its type's turn.
     waits: bool,
 }
@@ -129,7 +129,7 @@ impl SotwStream {
                 status.acknowledged = Some(given.version);
                 status.resources = given.resources;
             }
-        } else if std::mem::take(&mut asked.awaited) {
+        } else if std::mem::take(&mut asked.due) {
             answer = true;
         }
         if first && self.is_what_it_has(kind, request, snapshot) {
@@ -250,7 +250,7 @@ impl SotwStream {
         self.status.of(kind).sent = Some(target.version.clone());
         let asked = self.types.get_mut(&kind)?;
         asked.nonce = Some(nonce);
-        (asked.awaited, asked.waits) = (false, false);
+        (asked.due, asked.waits) = (false, false);
         asked.outstanding = Some(Given {
             version: target.version,
             resources: target
@@ -262,7 +262,7 @@ impl SotwStream {
         asked.given = target.resources;
         for kind in awaited_after(kind) {
             if let Some(asked) = self.types.get_mut(kind) {
-                asked.awaited = true;
+                asked.due = true;
             }
         }
         Some(response)

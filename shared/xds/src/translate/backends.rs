@@ -2,7 +2,7 @@
 
 use mesh::graph::Mesh;
 use mesh::name::{VirtualNodeName, VirtualRouterName, VirtualServiceName};
-use mesh::spec::{Listener, Port, Protocol, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider};
+use mesh::spec::{Listener, Port, PortMapping, Protocol, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider};
 use mesh::traffic::{Landing, landing};
 
 use super::draft::Draft;
@@ -27,6 +27,10 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
+    fn of(mapping: &PortMapping) -> Self {
+        Self { port: mapping.port, protocol: mapping.protocol.clone() }
+    }
+
     pub(super) const fn is_tcp(&self) -> bool {
         matches!(self.protocol, Protocol::Tcp)
     }
@@ -53,41 +57,35 @@ pub(super) fn provider<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Prov
     }
 }
 
-/// The ports of a virtual service: its router's, or its node's. A router without listeners has those of its routes'
-/// targets, since there is nothing else to go by.
+/// The ports of a virtual service: its router's, or its node's; each once. A router without listeners has those of its
+/// routes' targets, since there is nothing else to go by.
 pub(crate) fn offers(mesh: &Mesh, service: &VirtualServiceName) -> Vec<Offer> {
-    let offer = |port, protocol: &Protocol| Offer { port, protocol: protocol.clone() };
     let of_node = |node: &VirtualNodeName| {
         let listeners = mesh.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default();
-        listeners.iter().map(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol)).collect()
+        listeners.iter().map(|listener| Offer::of(&listener.port_mapping)).collect::<Vec<_>>()
     };
-    match provider(mesh, service) {
+    let all = match provider(mesh, service) {
         Provider::Router(name) => {
             let spec = mesh.routers.get(name).and_then(|router| router.spec.as_ref());
             let listeners = spec.map(VirtualRouterSpec::listeners).unwrap_or_default();
             if listeners.is_empty() {
-                let mut offers: Vec<Offer> = Vec::new();
-                for target in routes(mesh, name)
-                    .filter_map(|route| route.rule.action())
-                    .flat_map(|action| action.weighted_targets.iter())
-                {
-                    for found in of_node(&target.virtual_node) {
-                        let found: Offer = found;
-                        if !offers.iter().any(|offer| offer.port == found.port) {
-                            offers.push(found);
-                        }
-                    }
-                }
-                return offers;
+                let actions = routes(mesh, name).filter_map(|route| route.rule.action());
+                let targets = actions.flat_map(|action| action.weighted_targets.iter());
+                targets.flat_map(|target| of_node(&target.virtual_node)).collect()
+            } else {
+                listeners.iter().map(|listener| Offer::of(&listener.port_mapping)).collect()
             }
-            listeners
-                .iter()
-                .map(|listener| offer(listener.port_mapping.port, &listener.port_mapping.protocol))
-                .collect()
         }
         Provider::Node(name) => of_node(name),
         Provider::None => Vec::new(),
+    };
+    let mut offers: Vec<Offer> = Vec::new();
+    for offer in all {
+        if !offers.iter().any(|other| other.port == offer.port) {
+            offers.push(offer);
+        }
     }
+    offers
 }
 
 fn routes<'m>(mesh: &'m Mesh, router: &VirtualRouterName) -> impl Iterator<Item = &'m mesh::spec::RouteSpec> {

@@ -1,17 +1,13 @@
 //! Clusters: the application behind a proxy, and the nodes that it calls.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use envoy_types::pb::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, DnsLookupFamily, EdsClusterConfig, LbPolicy,
 };
-use envoy_types::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster, OutlierDetection};
-use envoy_types::pb::envoy::config::core::v3::health_check::{
-    GrpcHealthCheck, HealthChecker, HttpHealthCheck, TcpHealthCheck,
-};
-use envoy_types::pb::envoy::config::core::v3::{HealthCheck, Http2ProtocolOptions};
+use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint,
 };
@@ -20,22 +16,21 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_optio
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::{
     ExplicitHttpConfig, UpstreamProtocolOptions,
 };
-use envoy_types::pb::envoy::r#type::v3::CodecClientType;
 use mesh::name::VirtualServiceName;
 use mesh::spec::{
-    AwsCloudMapServiceDiscovery, ClientPolicy, ConnectionPool, DnsResponseType, GatewayConnectionPool, IpPreference,
-    Listener, Protocol, ServiceDiscovery,
+    AwsCloudMapServiceDiscovery, ClientPolicy, DnsResponseType, GatewayConnectionPool, IpPreference, Listener,
+    Protocol, ServiceDiscovery,
 };
 
 use super::backends::Destination;
-use super::draft::{CalledFor, Draft};
-use super::proto::{LOOPBACK, address, ads, any, millis, port, uint};
+use super::breakers::{Limits, breakers};
+use super::draft::{CalledFor, Draft, member_names};
+use super::proto::{LOOPBACK, address, ads, any, millis};
+use super::tls::Upstream;
 use super::{Instance, finding, names};
 use crate::ports::PortUse;
 use crate::proxy::Proxy;
 
-/// What a breaker is set to that a spec leaves open: App Mesh's, the largest number that Envoy reads everywhere.
-const UNLIMITED: u32 = 2_147_483_647;
 /// How long a connection to the application may take to open.
 const LOCAL_CONNECT: u32 = 250;
 /// How long a connection to another proxy may take to open.
@@ -62,7 +57,7 @@ impl<'m> Draft<'m> {
         );
         let host = if v6 && !self.is_explicit() { "::1" } else { LOOPBACK };
         let cluster = Cluster {
-            circuit_breakers: Some(breakers(listener.connection_pool.as_ref().map(pool))),
+            circuit_breakers: Some(breakers(listener.connection_pool.as_ref().map(Limits::from).unwrap_or_default())),
             ..fixed(&name, host, at, LOCAL_CONNECT, &mapping.protocol)
         };
         self.out.clusters.insert(name.clone(), cluster);
@@ -78,7 +73,7 @@ impl<'m> Draft<'m> {
         pool: Option<&GatewayConnectionPool>,
     ) {
         let cluster = Cluster {
-            circuit_breakers: Some(breakers(pool.map(gateway_pool))),
+            circuit_breakers: Some(breakers(pool.map(Limits::from).unwrap_or_default())),
             ..fixed(name, LOOPBACK, at, LOCAL_CONNECT, protocol)
         };
         self.out.clusters.insert(name.to_owned(), cluster);
@@ -134,28 +129,40 @@ impl<'m> Draft<'m> {
                 (format!("{}.{}", map.service_name, map.namespace_name), DiscoveryType::Eds)
             }
             ServiceDiscovery::Unrecognised(kind) => {
-                let message = format!("service discovery {kind:?} isn't known, so the node can't be called");
+                let kinds = member_names(kind);
+                let message = format!("service discovery {kinds:?} isn't known, so the node can't be called");
                 self.find(finding::UNRECOGNISED, path, message);
                 return None;
             }
         };
-        let transport_socket = self.upstream(policy, to.listener, Some(&hostname));
+        if hostname.is_empty() || hostname.chars().any(char::is_control) {
+            let message =
+                format!("host name {hostname:?} leads nowhere, so nobody can call the node; give another one");
+            self.find(finding::UNUSABLE_HOSTNAME, path, message);
+            return None;
+        }
+        // Before any secret is named that nothing would use then.
+        let own_port = if self.is_explicit() {
+            let proxy = Proxy::Node(to.node.clone());
+            let of = PortUse::Ingress { mesh: self.mesh.name.clone(), proxy, port: mapping.port };
+            Some(self.assigned(&of)?)
+        } else {
+            None
+        };
+        let upstream = self.upstream(policy, to.listener, &hostname)?;
         let base = Cluster {
             connect_timeout: millis(CONNECT),
-            circuit_breakers: Some(breakers(None)),
+            circuit_breakers: Some(breakers(Limits::default())),
             typed_extension_protocol_options: http_options(&mapping.protocol),
-            health_checks: self.health_check(to, &hostname).into_iter().collect(),
+            health_checks: self.health_check(to, &hostname, &upstream).into_iter().collect(),
             outlier_detection: self.outlier_detection(to),
-            transport_socket,
+            transport_socket: match upstream {
+                Upstream::Plaintext => None,
+                Upstream::Tls(socket) => Some(*socket),
+            },
             ..named(name)
         };
-        if self.is_explicit() {
-            let of = PortUse::Ingress {
-                mesh: self.mesh.name.clone(),
-                proxy: Proxy::Node(to.node.clone()),
-                port: mapping.port,
-            };
-            let at = self.assigned(&of)?;
+        if let Some(at) = own_port {
             return Some(Cluster {
                 cluster_discovery_type: discovery_type(DiscoveryType::Static),
                 load_assignment: Some(assignment(name, [(LOOPBACK.to_owned(), at)])),
@@ -190,84 +197,15 @@ impl<'m> Draft<'m> {
         let key = (map.namespace_name.to_string(), map.service_name.to_string());
         let instances = self.surroundings.instances.get(&key).map(Vec::as_slice).unwrap_or_default();
         let preference = self.ip_preference(Some(spec));
-        let addresses = instances
+        // In order and each once, so that the same instances always are the same answer.
+        let addresses: BTreeSet<IpAddr> = instances
             .iter()
-            .filter(|instance| has_attributes(instance, map) && is_preferred(instance.address, preference))
-            .map(|instance| (instance.address.to_string(), to.listener.port_mapping.port.get()));
+            .filter(|instance| has_attributes(instance, map))
+            .filter_map(|instance| preferred(instance, preference))
+            .collect();
+        let at = to.listener.port_mapping.port.get();
+        let addresses = addresses.into_iter().map(|address| (address.to_string(), at));
         Some(assignment(name, addresses))
-    }
-
-    /// Every client checks every endpoint of what it calls.
-    fn health_check(&mut self, to: Destination<'m>, hostname: &str) -> Option<HealthCheck> {
-        let check = to.listener.health_check.as_ref()?;
-        let mapping = &to.listener.port_mapping;
-        let number = |number: i64| u32::try_from(number).ok();
-        let checker = match &check.protocol {
-            Protocol::Http | Protocol::Http2 => {
-                let codec =
-                    if check.protocol == Protocol::Http2 { CodecClientType::Http2 } else { CodecClientType::Http1 };
-                HealthChecker::HttpHealthCheck(HttpHealthCheck {
-                    host: format!("{hostname}:{}", mapping.port),
-                    path: check.path.clone().unwrap_or_else(|| "/".to_owned()),
-                    codec_client_type: codec.into(),
-                    ..HttpHealthCheck::default()
-                })
-            }
-            Protocol::Grpc => {
-                if !speaks_http2(&mapping.protocol) {
-                    let message = format!(
-                        "the health check of port {} speaks gRPC and its listener {}, which Envoy refuses; nothing is checked",
-                        mapping.port, mapping.protocol
-                    );
-                    let path = self.node_path(to.node);
-                    self.find(finding::GRPC_HEALTH_CHECK, path, message);
-                    return None;
-                }
-                HealthChecker::GrpcHealthCheck(GrpcHealthCheck::default())
-            }
-            Protocol::Tcp => HealthChecker::TcpHealthCheck(TcpHealthCheck::default()),
-            Protocol::Unrecognised(protocol) => {
-                let message = format!("health check protocol {protocol} isn't known, so nothing is checked");
-                let path = self.node_path(to.node);
-                self.find(finding::UNRECOGNISED, path, message);
-                return None;
-            }
-        };
-        let elsewhere = check.port.filter(|at| *at != mapping.port && !self.is_explicit());
-        Some(HealthCheck {
-            timeout: millis(number(check.timeout_millis.get())?),
-            interval: millis(number(check.interval_millis.get())?),
-            unhealthy_threshold: uint(number(check.unhealthy_threshold.get())?),
-            healthy_threshold: uint(number(check.healthy_threshold.get())?),
-            alt_port: elsewhere.and_then(|at| uint(port(at))),
-            health_checker: Some(checker),
-            ..HealthCheck::default()
-        })
-    }
-
-    fn outlier_detection(&mut self, to: Destination<'m>) -> Option<OutlierDetection> {
-        let outlier = to.listener.outlier_detection.as_ref()?;
-        let path = self.node_path(to.node);
-        let interval = self.duration(Some(&outlier.interval), &path, "outlierDetection.interval");
-        let ejection =
-            self.duration(Some(&outlier.base_ejection_duration), &path, "outlierDetection.baseEjectionDuration");
-        let is_some_time = |time: &envoy_types::pb::google::protobuf::Duration| time.seconds > 0 || time.nanos > 0;
-        let (Some(interval), Some(ejection)) = (interval.filter(is_some_time), ejection.filter(is_some_time)) else {
-            let message = "an outlier detection needs an interval and an ejection time above 0; it is left out";
-            self.find(finding::ZERO_INTERVAL, path, message);
-            return None;
-        };
-        Some(OutlierDetection {
-            consecutive_5xx: uint(u32::try_from(outlier.max_server_errors.get()).unwrap_or(u32::MAX)),
-            interval: Some(interval),
-            // Without this Envoy's own limit of 300 s would refuse a longer first ejection.
-            max_ejection_time: Some(longer(ejection, 300)),
-            base_ejection_time: Some(ejection),
-            max_ejection_percent: uint(u32::try_from(outlier.max_ejection_percent.get()).unwrap_or(100)),
-            // App Mesh ejects by errors in a row and by nothing else.
-            enforcing_success_rate: uint(0),
-            ..OutlierDetection::default()
-        })
     }
 
     /// A cluster that goes wherever the connection was going.
@@ -277,19 +215,12 @@ impl<'m> Draft<'m> {
             cluster_discovery_type: discovery_type(DiscoveryType::OriginalDst),
             lb_policy: LbPolicy::ClusterProvided.into(),
             connect_timeout: millis(CONNECT),
-            circuit_breakers: Some(breakers(None)),
+            circuit_breakers: Some(breakers(Limits::default())),
             ..named(&name)
         };
         self.out.clusters.insert(name.clone(), cluster);
         name
     }
-}
-
-fn longer(
-    duration: envoy_types::pb::google::protobuf::Duration,
-    seconds: i64,
-) -> envoy_types::pb::google::protobuf::Duration {
-    envoy_types::pb::google::protobuf::Duration { seconds: duration.seconds.max(seconds), ..duration }
 }
 
 fn named(name: &str) -> Cluster {
@@ -334,7 +265,7 @@ fn renamed(assignment: Option<ClusterLoadAssignment>, name: &str) -> Option<Clus
     assignment.map(|assignment| ClusterLoadAssignment { cluster_name: name.to_owned(), ..assignment })
 }
 
-const fn speaks_http2(protocol: &Protocol) -> bool {
+pub(super) const fn speaks_http2(protocol: &Protocol) -> bool {
     matches!(protocol, Protocol::Http2 | Protocol::Grpc)
 }
 
@@ -353,61 +284,6 @@ fn http_options(protocol: &Protocol) -> HashMap<String, envoy_types::pb::google:
     HashMap::from([(HTTP_OPTIONS.to_owned(), any(options))])
 }
 
-/// What a pool limits; `None` is unlimited.
-#[derive(Debug, Clone, Copy, Default)]
-struct Pool {
-    connections: Option<u32>,
-    pending: Option<u32>,
-    requests: Option<u32>,
-}
-
-fn limit(number: i64) -> Option<u32> {
-    u32::try_from(number).ok()
-}
-
-fn pool(pool: &ConnectionPool) -> Pool {
-    match pool {
-        ConnectionPool::Http(http) => Pool {
-            connections: limit(http.max_connections.get()),
-            pending: http.max_pending_requests.and_then(|pending| limit(pending.get())),
-            requests: None,
-        },
-        ConnectionPool::Http2(requests) | ConnectionPool::Grpc(requests) => {
-            Pool { requests: limit(requests.max_requests.get()), ..Pool::default() }
-        }
-        ConnectionPool::Tcp(tcp) => Pool { connections: limit(tcp.max_connections.get()), ..Pool::default() },
-        ConnectionPool::Unrecognised(_) => Pool::default(),
-    }
-}
-
-fn gateway_pool(pool: &GatewayConnectionPool) -> Pool {
-    match pool {
-        GatewayConnectionPool::Http(http) => Pool {
-            connections: limit(http.max_connections.get()),
-            pending: http.max_pending_requests.and_then(|pending| limit(pending.get())),
-            requests: None,
-        },
-        GatewayConnectionPool::Http2(requests) | GatewayConnectionPool::Grpc(requests) => {
-            Pool { requests: limit(requests.max_requests.get()), ..Pool::default() }
-        }
-        GatewayConnectionPool::Unrecognised(_) => Pool::default(),
-    }
-}
-
-fn breakers(pool: Option<Pool>) -> CircuitBreakers {
-    let pool = pool.unwrap_or_default();
-    CircuitBreakers {
-        thresholds: vec![Thresholds {
-            max_connections: uint(pool.connections.unwrap_or(UNLIMITED)),
-            max_pending_requests: uint(pool.pending.unwrap_or(UNLIMITED)),
-            max_requests: uint(pool.requests.unwrap_or(UNLIMITED)),
-            max_retries: uint(UNLIMITED),
-            ..Thresholds::default()
-        }],
-        ..CircuitBreakers::default()
-    }
-}
-
 fn lookup_family(preference: Option<&IpPreference>) -> DnsLookupFamily {
     match preference {
         Some(IpPreference::Ipv4Preferred) => DnsLookupFamily::V4Preferred,
@@ -424,10 +300,13 @@ fn has_attributes(instance: &Instance, map: &AwsCloudMapServiceDiscovery) -> boo
         .all(|wanted| instance.attributes.get(wanted.key.as_str()).map(String::as_str) == Some(wanted.value.as_str()))
 }
 
-fn is_preferred(address: IpAddr, preference: Option<&IpPreference>) -> bool {
+/// The address of an instance that is used: IPv4 where nothing is preferred.
+fn preferred(instance: &Instance, preference: Option<&IpPreference>) -> Option<IpAddr> {
+    let (v4, v6) = (instance.ipv4.map(IpAddr::V4), instance.ipv6.map(IpAddr::V6));
     match preference {
-        Some(IpPreference::Ipv4Only) => address.is_ipv4(),
-        Some(IpPreference::Ipv6Only) => address.is_ipv6(),
-        Some(IpPreference::Ipv4Preferred | IpPreference::Ipv6Preferred | IpPreference::Unrecognised(_)) | None => true,
+        Some(IpPreference::Ipv4Only) => v4,
+        Some(IpPreference::Ipv6Only) => v6,
+        Some(IpPreference::Ipv6Preferred) => v6.or(v4),
+        Some(IpPreference::Ipv4Preferred | IpPreference::Unrecognised(_)) | None => v4.or(v6),
     }
 }

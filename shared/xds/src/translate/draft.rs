@@ -115,3 +115,8 @@ impl<'m> Draft<'m> {
         if preference.is_some() { "::" } else { "0.0.0.0" }
     }
 }
+
+/// How members that aren't known are told.
+pub(super) fn member_names(members: &mesh::spec::Extra) -> String {
+    members.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+}

@@ -8,6 +8,8 @@ pub const NO_LISTENER: &str = "no-listener";
 pub const AMBIGUOUS_PORT: &str = "ambiguous-port";
 /// A virtual node that is called can't be found: it has no service discovery.
 pub const NO_DISCOVERY: &str = "no-service-discovery";
+/// A virtual node that is called has a host name that can't be one.
+pub const UNUSABLE_HOSTNAME: &str = "unusable-hostname";
 /// A backend or gateway route names a virtual service that doesn't exist.
 pub const DANGLING_BACKEND: &str = "dangling-backend";
 /// Two backends want the same port, and their protocols can't share it.
@@ -24,6 +26,8 @@ pub const UNSUPPORTED_REGEX: &str = "unsupported-regex";
 pub const ZERO_INTERVAL: &str = "zero-outlier-interval";
 /// A gRPC health check of something that doesn't speak HTTP/2.
 pub const GRPC_HEALTH_CHECK: &str = "grpc-health-check-without-http2";
+/// A health check whose path can't stand in a request.
+pub const HEALTH_CHECK_PATH: &str = "bad-health-check-path";
 /// A time limit without unit or value.
 pub const UNREADABLE_DURATION: &str = "unreadable-duration";
 /// A time limit beyond what Envoy takes.

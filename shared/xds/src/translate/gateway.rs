@@ -68,7 +68,7 @@ impl<'m> Draft<'m> {
             let routes = names::ingress_routes(at.get());
             let configuration = self.gateway_routes(name, inner, &routes, &cluster);
             self.out.routes.insert(routes.clone(), configuration);
-            let served = self.served(inner.tls.as_ref());
+            let Some(served) = self.served(inner.tls.as_ref(), &protocol) else { continue };
             let both = matches!(served, Served::Both(_));
             let filter = http_manager(format!("ingress.{protocol}.{at}"), routes, logs.clone());
             let Some((host, bound)) = self.gateway_address(name, at) else { continue };
@@ -76,7 +76,7 @@ impl<'m> Draft<'m> {
             let mut ingress = listener(names::ingress_listener(shown, bound), host, bound, TrafficDirection::Inbound);
             ingress.filter_chains = chains(&FilterChainMatch::default(), &filter, served);
             if both {
-                ingress.listener_filters = vec![tls_inspector(&[])];
+                ingress.listener_filters = vec![tls_inspector()];
             }
             self.out.listeners.insert(ingress.name.clone(), ingress);
         }

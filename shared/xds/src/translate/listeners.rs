@@ -1,5 +1,7 @@
 //! Listeners, their filter chains, and the connection managers in them.
 
+use std::collections::BTreeSet;
+
 use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::{HeaderMutation as Mutation, header_mutation};
 use envoy_types::pb::envoy::config::core::v3::{CidrRange, TrafficDirection, TypedExtensionConfig};
@@ -12,7 +14,7 @@ use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    PathWithEscapedSlashesAction, RouteSpecifier, UpgradeConfig,
+    PathWithEscapedSlashesAction, RouteSpecifier, Tracing, UpgradeConfig,
 };
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
     HttpConnectionManager, HttpFilter, Rds, http_filter,
@@ -56,20 +58,24 @@ pub(super) fn original_dst() -> ListenerFilter {
     listener_filter("envoy.filters.listener.original_dst", any(OriginalDst::default()))
 }
 
-/// What tells TLS from plaintext and reads the server name. Not on these ports: it waits for the client to speak, and
-/// with some TCP protocols the server does first.
-pub(super) fn tls_inspector(not_on: &[u16]) -> ListenerFilter {
-    let port = |port: &u16| {
+/// What tells TLS from plaintext and reads the server name, for every connection.
+pub(super) fn tls_inspector() -> ListenerFilter {
+    listener_filter("envoy.filters.listener.tls_inspector", any(TlsInspector::default()))
+}
+
+/// The same for redirected connections to these ports alone: it waits for the client to speak, and with some TCP
+/// protocols the server does first.
+pub(super) fn tls_inspector_on(ports: &BTreeSet<u16>) -> ListenerFilter {
+    let to = |port: &u16| {
         let start = i32::from(*port);
         predicate(Rule::DestinationPortRange(Int32Range { start, end: start + 1 }))
     };
-    let filter_disabled = match not_on {
-        [] => None,
-        [one] => Some(port(one)),
-        several => Some(predicate(Rule::OrMatch(MatchSet { rules: several.iter().map(port).collect() }))),
+    let mut rules: Vec<_> = ports.iter().map(to).collect();
+    let among = match (rules.pop(), rules.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => predicate(Rule::OrMatch(MatchSet { rules: rules.into_iter().chain(last).collect() })),
     };
-    let inspector = listener_filter("envoy.filters.listener.tls_inspector", any(TlsInspector::default()));
-    ListenerFilter { filter_disabled, ..inspector }
+    ListenerFilter { filter_disabled: Some(predicate(Rule::NotMatch(Box::new(among)))), ..tls_inspector() }
 }
 
 const fn predicate(rule: Rule) -> ListenerFilterChainMatchPredicate {
@@ -89,13 +95,20 @@ pub(super) fn to_port(port: u16) -> FilterChainMatch {
     FilterChainMatch { destination_port: uint(u32::from(port)), ..FilterChainMatch::default() }
 }
 
-/// For connections to anywhere.
-pub(super) fn to_anywhere(port: Option<u16>) -> FilterChainMatch {
+/// For connections to any address of the families that a listener's own address is of.
+pub(super) fn to_anywhere(host: &str, port: Option<u16>) -> FilterChainMatch {
+    let all_of = |family: &str| CidrRange { address_prefix: family.to_owned(), prefix_len: uint(0) };
+    let families: &[&str] = if host == "::" { &["0.0.0.0", "::"] } else { &["0.0.0.0"] };
     FilterChainMatch {
         destination_port: port.and_then(|port| uint(u32::from(port))),
-        prefix_ranges: vec![CidrRange { address_prefix: "0.0.0.0".to_owned(), prefix_len: uint(0) }],
+        prefix_ranges: families.iter().map(|family| all_of(family)).collect(),
         ..FilterChainMatch::default()
     }
+}
+
+/// A chain that closes what it takes.
+pub(super) fn closing(matches: FilterChainMatch) -> FilterChain {
+    FilterChain { filter_chain_match: Some(matches), ..FilterChain::default() }
 }
 
 /// The chains of one filter: one with or without TLS, or one each.
@@ -124,6 +137,8 @@ pub(super) fn http_manager(stat_prefix: String, routes: String, logs: Vec<Access
             config_type: Some(http_filter::ConfigType::TypedConfig(any(Router::default()))),
             ..HttpFilter::default()
         }],
+        // The bootstrap says where traces go, if anywhere.
+        tracing: Some(Tracing::default()),
         early_header_mutation_extensions: vec![without_client_overrides()],
         upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".to_owned(), ..UpgradeConfig::default() }],
         access_log: logs,

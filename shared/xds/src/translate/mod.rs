@@ -1,11 +1,15 @@
 //! One proxy's share of a mesh, as Envoy resources.
 
 mod backends;
+mod breakers;
 mod clusters;
+mod dangling;
 mod draft;
 pub mod finding;
 mod gateway;
+mod health;
 mod listeners;
+mod log_format;
 mod logs;
 mod names;
 mod node;
@@ -15,7 +19,7 @@ mod routes;
 mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
@@ -31,6 +35,7 @@ use crate::secret::SecretRef;
 use draft::Draft;
 
 pub(crate) use backends::offers;
+pub use regex::LARGEST_EXPRESSION;
 
 /// What a translation depends on beside the mesh.
 #[derive(Debug, Clone, Copy)]
@@ -64,11 +69,11 @@ pub enum SdsSource<'a> {
 /// An instance of a Cloud Map service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instance {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its port, where it has one of its own.
-    pub port: Option<u16>,
-    /// Its attributes.
+    /// Its IPv4 address (`AWS_INSTANCE_IPV4`).
+    pub ipv4: Option<Ipv4Addr>,
+    /// Its IPv6 address (`AWS_INSTANCE_IPV6`).
+    pub ipv6: Option<Ipv6Addr>,
+    /// Its attributes. A port among them has no meaning: the virtual node's listener says which one it is.
     pub attributes: BTreeMap<String, String>,
 }
 

@@ -7,12 +7,16 @@ use envoy_types::pb::envoy::config::listener::v3::{FilterChain, FilterChainMatch
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
 use mesh::name::{VirtualNodeName, VirtualServiceName};
-use mesh::spec::{Backend, ClientPolicy, EgressFilterType, Listener, Port, Protocol, VirtualNodeSpec};
+use mesh::spec::{Backend, ClientPolicy, EgressFilterType, Port, Protocol, VirtualNodeSpec};
+use mesh::tls::client_policy_for;
 
 use super::backends::{Offer, offers};
 use super::draft::Draft;
 use super::finding;
-use super::listeners::{chains, http_manager, listener, original_dst, tcp_proxy, tls_inspector, to_anywhere, to_port};
+use super::listeners::{
+    chains, closing, http_manager, listener, original_dst, tcp_proxy, tls_inspector, tls_inspector_on, to_anywhere,
+    to_port,
+};
 use super::names::{self, EGRESS_PORT, INGRESS_PORT};
 use super::proto::LOOPBACK;
 use super::routes::{Called, domains, virtual_host};
@@ -23,6 +27,15 @@ use crate::proxy::Proxy;
 /// Where App Mesh's proxies reach AWS whatever the egress filter.
 const AWS_HOSTS: &str = "*.amazonaws.com";
 const HTTPS: u16 = 443;
+
+/// Where a port's traffic comes in.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// On the port of all redirected traffic.
+    Shared,
+    /// On a loopback port of its own.
+    Own(u16),
+}
 
 /// One thing that the application calls.
 struct CalledBackend<'m> {
@@ -45,7 +58,7 @@ impl<'m> Draft<'m> {
         let logs = self.access_logs(spec.logging.as_ref());
         let mut seen = BTreeSet::new();
         let mut intercepted: Vec<FilterChain> = Vec::new();
-        let mut inspects = false;
+        let mut inspected = BTreeSet::new();
         for inner in spec.listeners() {
             let at = inner.port_mapping.port;
             if !seen.insert(at) {
@@ -57,10 +70,14 @@ impl<'m> Draft<'m> {
                 );
                 continue;
             }
-            let Some(cluster) = self.local_cluster(inner) else { continue };
-            let served = self.served(inner.tls.as_ref());
-            let both = matches!(served, Served::Both(_));
             let protocol = &inner.port_mapping.protocol;
+            if !self.is_known(protocol, at) {
+                continue;
+            }
+            let Some(place) = self.ingress_place(name, at) else { continue };
+            let Some(cluster) = self.local_cluster(inner) else { continue };
+            let Some(served) = self.served(inner.tls.as_ref(), protocol) else { continue };
+            let both = matches!(served, Served::Both(_));
             let stat_prefix = format!("ingress.{protocol}.{at}");
             let filter = if *protocol == Protocol::Tcp {
                 let idle = self.listener_idle(inner);
@@ -71,11 +88,21 @@ impl<'m> Draft<'m> {
                 self.out.routes.insert(routes.clone(), configuration);
                 http_manager(stat_prefix, routes, logs.clone())
             };
-            if self.is_explicit() {
-                self.explicit_ingress(name, inner, chains(&FilterChainMatch::default(), &filter, served), both);
-            } else {
-                inspects |= both;
-                intercepted.extend(chains(&to_port(at.get()), &filter, served));
+            match place {
+                Place::Own(bound) => {
+                    let host = LOOPBACK;
+                    let mut ingress =
+                        listener(names::ingress_listener(host, bound), host, bound, TrafficDirection::Inbound);
+                    ingress.filter_chains = chains(&FilterChainMatch::default(), &filter, served);
+                    ingress.listener_filters.extend(both.then(tls_inspector));
+                    self.out.listeners.insert(ingress.name.clone(), ingress);
+                }
+                Place::Shared => {
+                    if both {
+                        inspected.insert(at.get());
+                    }
+                    intercepted.extend(chains(&to_port(at.get()), &filter, served));
+                }
             }
         }
         if !intercepted.is_empty() {
@@ -83,35 +110,44 @@ impl<'m> Draft<'m> {
             let listener_name = names::ingress_listener("0.0.0.0", INGRESS_PORT);
             let mut ingress = listener(listener_name, host, INGRESS_PORT, TrafficDirection::Inbound);
             ingress.listener_filters = vec![original_dst()];
-            if inspects {
-                ingress.listener_filters.push(tls_inspector(&[]));
+            if !inspected.is_empty() {
+                ingress.listener_filters.push(tls_inspector_on(&inspected));
             }
             ingress.filter_chains = intercepted;
             self.out.listeners.insert(ingress.name.clone(), ingress);
         }
     }
 
-    fn explicit_ingress(&mut self, name: &'m VirtualNodeName, inner: &Listener, chains: Vec<FilterChain>, both: bool) {
-        let of = PortUse::Ingress {
-            mesh: self.mesh.name.clone(),
-            proxy: Proxy::Node(name.clone()),
-            port: inner.port_mapping.port,
-        };
-        let Some(at) = self.assigned(&of) else { return };
-        let mut ingress = listener(names::ingress_listener(LOOPBACK, at), LOOPBACK, at, TrafficDirection::Inbound);
-        ingress.filter_chains = chains;
-        if both {
-            ingress.listener_filters = vec![tls_inspector(&[])];
+    /// Where what comes in for a port is taken; `None` where there is no place left.
+    fn ingress_place(&mut self, name: &VirtualNodeName, port: Port) -> Option<Place> {
+        if !self.is_explicit() {
+            return Some(Place::Shared);
         }
-        self.out.listeners.insert(ingress.name.clone(), ingress);
+        let of = PortUse::Ingress { mesh: self.mesh.name.clone(), proxy: Proxy::Node(name.clone()), port };
+        self.assigned(&of).map(Place::Own)
+    }
+
+    /// Whether a protocol is one that can be served; a finding where it isn't.
+    fn is_known(&mut self, protocol: &Protocol, at: Port) -> bool {
+        let Protocol::Unrecognised(protocol) = protocol else { return true };
+        let message = format!("protocol {protocol} of port {at} isn't known, so the port is left out");
+        let path = self.path();
+        self.find(finding::UNRECOGNISED, path, message);
+        false
     }
 
     /// The backends with their ports, in the order of the spec; of a service that is named twice, the first.
     fn backends(&mut self, spec: &'m VirtualNodeSpec) -> Vec<CalledBackend<'m>> {
-        let default = spec.backend_defaults.as_ref().and_then(|defaults| defaults.client_policy.as_ref());
         let mut called: Vec<CalledBackend<'m>> = Vec::new();
         for backend in spec.backends.iter().flatten() {
-            let Backend::VirtualService(backend) = backend else { continue };
+            let backend = match backend {
+                Backend::VirtualService(backend) => backend,
+                Backend::Unrecognised(_) => {
+                    let path = self.path();
+                    self.find(finding::UNRECOGNISED, path, "a backend of a kind that isn't known is left out");
+                    continue;
+                }
+            };
             let service = &backend.virtual_service_name;
             if called.iter().any(|other| other.service == service) {
                 continue;
@@ -122,8 +158,12 @@ impl<'m> Draft<'m> {
                 self.find(finding::DANGLING_BACKEND, path, message);
                 continue;
             }
-            let policy = backend.client_policy.as_ref().or(default);
-            called.extend(offers(self.mesh, service).into_iter().map(|offer| CalledBackend { service, policy, offer }));
+            let policy = client_policy_for(spec, service);
+            for offer in offers(self.mesh, service) {
+                if self.is_known(&offer.protocol, offer.port) {
+                    called.push(CalledBackend { service, policy, offer });
+                }
+            }
         }
         called
     }
@@ -166,9 +206,16 @@ impl<'m> Draft<'m> {
         for backend in self.backends(spec) {
             by_port.entry(backend.offer.port).or_default().push(backend);
         }
+        let host = Self::any_address(self.ip_preference(Some(spec)));
+        let https_is_called = by_port.keys().any(|port| port.get() == HTTPS);
         let mut filter_chains = Vec::new();
-        let mut tcp_ports = Vec::new();
         for (at, backends) in by_port {
+            let matching = match at.get() {
+                // Beside the chain for AWS on this port, which names addresses: of two chains for the same addresses, one
+                // that names them and one that doesn't, Envoy takes either.
+                HTTPS => to_anywhere(host, Some(HTTPS)),
+                at => to_port(at),
+            };
             let stat_prefix = |protocol: &str| format!("egress.{protocol}.{at}");
             let Some(first) = backends.first() else { continue };
             if first.offer.is_tcp() {
@@ -176,10 +223,13 @@ impl<'m> Draft<'m> {
                     self.port_conflict(other.service, first.service, at);
                 }
                 let called = Called { service: first.service, offer: &first.offer, policy: first.policy };
-                tcp_ports.push(at.get());
-                let Some((to, idle)) = self.tcp_route(called) else { continue };
+                let Some((to, idle)) = self.tcp_route(called) else {
+                    // Not for what lets everything out.
+                    filter_chains.push(closing(matching));
+                    continue;
+                };
                 let filter = tcp_proxy(stat_prefix("tcp"), to, Some(idle), logs.clone());
-                filter_chains.extend(chains(&to_port(at.get()), &filter, Served::Plaintext));
+                filter_chains.extend(chains(&matching, &filter, Served::Plaintext));
                 continue;
             }
             let protocol = first.offer.protocol.to_string();
@@ -187,13 +237,13 @@ impl<'m> Draft<'m> {
             let routes = configuration.name.clone();
             self.out.routes.insert(routes.clone(), configuration);
             let filter = http_manager(stat_prefix(&protocol), routes, logs.clone());
-            filter_chains.extend(chains(&to_port(at.get()), &filter, Served::Plaintext));
+            filter_chains.extend(chains(&matching, &filter, Served::Plaintext));
         }
-        filter_chains.extend(self.pass_through_chains());
-        let host = Self::any_address(self.ip_preference(Some(spec)));
+        filter_chains.extend(self.pass_through_chains(host, https_is_called));
         let mut egress =
             listener(names::egress_listener("0.0.0.0", EGRESS_PORT), host, EGRESS_PORT, TrafficDirection::Outbound);
-        egress.listener_filters = vec![original_dst(), tls_inspector(&tcp_ports)];
+        // Only what goes to AWS is told by its server name.
+        egress.listener_filters = vec![original_dst(), tls_inspector_on(&BTreeSet::from([HTTPS]))];
         egress.filter_chains = filter_chains;
         self.out.listeners.insert(egress.name.clone(), egress);
     }
@@ -235,10 +285,10 @@ impl<'m> Draft<'m> {
     }
 
     /// What leaves the mesh: AWS always, the rest by the mesh's egress filter.
-    fn pass_through_chains(&mut self) -> Vec<FilterChain> {
+    fn pass_through_chains(&mut self, host: &str, https_is_called: bool) -> Vec<FilterChain> {
         let aws = self.pass_through("amazonaws");
         let to_aws = ClusterSpecifier::Cluster(aws);
-        let mut matching = to_anywhere(Some(HTTPS));
+        let mut matching = to_anywhere(host, Some(HTTPS));
         matching.server_names = vec![AWS_HOSTS.to_owned()];
         let filter = tcp_proxy("egress.amazonaws".to_owned(), to_aws, None, Vec::new());
         let mut all = chains(&matching, &filter, Served::Plaintext);
@@ -247,8 +297,11 @@ impl<'m> Draft<'m> {
         if egress.is_some_and(|egress| egress.filter == EgressFilterType::AllowAll) {
             let cluster = self.pass_through("mesh-allow-all");
             let filter = tcp_proxy("egress.allow_all".to_owned(), ClusterSpecifier::Cluster(cluster), None, Vec::new());
-            all.extend(chains(&to_anywhere(None), &filter, Served::Plaintext));
-            all.extend(chains(&to_anywhere(Some(HTTPS)), &filter, Served::Plaintext));
+            all.extend(chains(&to_anywhere(host, None), &filter, Served::Plaintext));
+            // The chain for AWS hides the one before on its port.
+            if !https_is_called {
+                all.extend(chains(&to_anywhere(host, Some(HTTPS)), &filter, Served::Plaintext));
+            }
         }
         all
     }

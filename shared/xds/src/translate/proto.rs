@@ -79,11 +79,20 @@ pub(crate) fn inline(text: &str) -> DataSource {
     DataSource { specifier: Some(data_source::Specifier::InlineString(text.to_owned())), ..DataSource::default() }
 }
 
-/// The folder of a path.
-pub(crate) fn watched(path: &str) -> Option<WatchedDirectory> {
-    let folder = path.rsplit_once('/').map_or(".", |(folder, _)| if folder.is_empty() { "/" } else { folder });
+/// The folder of all these paths, if it is one.
+pub(crate) fn watched(paths: &[&String]) -> Option<WatchedDirectory> {
+    let mut folders = paths.iter().map(|path| folder(path));
+    let first = folders.next()?;
     // Renewals that write in place count as well as those that move a file there.
-    Some(WatchedDirectory { path: folder.to_owned(), watch_modify: true })
+    folders.all(|other| other == first).then(|| WatchedDirectory { path: first.to_owned(), watch_modify: true })
+}
+
+fn folder(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        Some(("", _)) => "/",
+        Some((folder, _)) => folder,
+        None => ".",
+    }
 }
 
 pub(super) fn tls_socket<M: Message + Name>(context: M) -> TransportSocket {

@@ -1,5 +1,7 @@
 //! TLS of listeners and of what calls them.
 
+use std::net::IpAddr;
+
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::{
     CombinedCertificateValidationContext, ValidationContextType,
@@ -10,15 +12,19 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     UpstreamTlsContext,
 };
 use mesh::spec::{
-    ClientCertificate, ClientPolicy, ClientTls, ClientTrust, Listener, ListenerCertificate, ListenerTls, ListenerTrust,
-    Protocol, SubjectAlternativeNames, TlsMode,
+    ClientCertificate, ClientPolicy, ClientTls, ClientTrust, FileCertificate, Listener, ListenerCertificate,
+    ListenerTls, ListenerTrust, Protocol, SubjectAlternativeNames, TlsMode,
 };
+use mesh::tls::{ClientCall, client_call};
 
-use super::SdsSource;
-use super::draft::Draft;
+use super::draft::{Draft, member_names};
 use super::names::SDS_SOCKET_CLUSTER;
 use super::proto::{ads, boolean, exact, grpc_source, tls_socket};
+use super::{SdsSource, finding};
 use crate::secret::SecretRef;
+
+/// The longest server name that Envoy takes.
+const LONGEST_SERVER_NAME: usize = 255;
 
 /// What a listener does about TLS.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,117 +37,135 @@ pub(super) enum Served {
     Both(Box<TransportSocket>),
 }
 
+/// How a listener is called.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Upstream {
+    /// Without TLS.
+    Plaintext,
+    /// With TLS.
+    Tls(Box<TransportSocket>),
+}
+
 impl Draft<'_> {
-    /// What a listener presents and asks for.
-    pub(super) fn served(&mut self, tls: Option<&ListenerTls>) -> Served {
-        let Some(tls) = tls else { return Served::Plaintext };
-        let socket = |draft: &mut Self| Box::new(tls_socket(draft.downstream(tls)));
-        match &tls.mode {
-            TlsMode::Strict => Served::Tls(socket(self)),
-            TlsMode::Permissive => Served::Both(socket(self)),
+    /// What a listener presents and asks for; `None`, with a finding, where that can't be told. A listener without the
+    /// certificate or the trust that it was given would be refused, or would let in whoever comes.
+    pub(super) fn served(&mut self, tls: Option<&ListenerTls>, protocol: &Protocol) -> Option<Served> {
+        let Some(tls) = tls.filter(|tls| tls.mode != TlsMode::Disabled) else { return Some(Served::Plaintext) };
+        let socket = Box::new(tls_socket(self.downstream(tls, protocol)?));
+        Some(match &tls.mode {
             TlsMode::Disabled => Served::Plaintext,
+            TlsMode::Strict => Served::Tls(socket),
+            TlsMode::Permissive => Served::Both(socket),
             // A mode that isn't known must not become plaintext.
             TlsMode::Unrecognised(mode) => {
                 let (path, message) = (self.path(), format!("TLS mode {mode} isn't known; STRICT is sent"));
-                self.find(super::finding::UNRECOGNISED, path, message);
-                Served::Tls(socket(self))
+                self.find(finding::UNRECOGNISED, path, message);
+                Served::Tls(socket)
             }
-        }
+        })
     }
 
-    fn downstream(&mut self, tls: &ListenerTls) -> DownstreamTlsContext {
+    fn downstream(&mut self, tls: &ListenerTls, protocol: &Protocol) -> Option<DownstreamTlsContext> {
+        // All that isn't known comes first, so that no secret is sent for a listener that isn't.
+        if let Some(ListenerTrust::Unrecognised(kind)) = tls.validation.as_ref().map(|validation| &validation.trust) {
+            return self.unknown_tls("trust", kind);
+        }
         let certificate = match &tls.certificate {
-            ListenerCertificate::Acm(acm) => {
-                Some(self.over_ads(SecretRef::AcmCertificate(acm.certificate_arn.clone())))
-            }
-            ListenerCertificate::File(file) => Some(self.over_ads(SecretRef::Files {
-                certificate_chain: file.certificate_chain.to_string(),
-                private_key: file.private_key.to_string(),
-            })),
-            ListenerCertificate::Sds(sds) => Some(self.by_name(&sds.secret_name)),
-            ListenerCertificate::Unrecognised(_) => None,
+            ListenerCertificate::Acm(acm) => self.over_ads(SecretRef::AcmCertificate(acm.certificate_arn.clone())),
+            ListenerCertificate::File(file) => self.over_ads(files(file)),
+            ListenerCertificate::Sds(sds) => self.by_name(&sds.secret_name),
+            ListenerCertificate::Unrecognised(kind) => return self.unknown_tls("certificate", kind),
         };
-        let trust = tls.validation.as_ref().and_then(|validation| match &validation.trust {
-            ListenerTrust::File(file) => Some(self.over_ads(SecretRef::TrustFile(file.certificate_chain.to_string()))),
-            ListenerTrust::Sds(sds) => Some(self.by_name(&sds.secret_name)),
-            ListenerTrust::Unrecognised(_) => None,
+        let validation = tls.validation.as_ref().and_then(|validation| {
+            let trust = match &validation.trust {
+                ListenerTrust::File(file) => self.over_ads(SecretRef::TrustFile(file.certificate_chain.to_string())),
+                ListenerTrust::Sds(sds) => self.by_name(&sds.secret_name),
+                ListenerTrust::Unrecognised(_) => return None,
+            };
+            Some(combined(trust, matchers(names(validation.subject_alternative_names.as_ref()))))
         });
-        let names = tls.validation.as_ref().and_then(|validation| validation.subject_alternative_names.as_ref());
-        let common = CommonTlsContext {
-            tls_certificate_sds_secret_configs: certificate.into_iter().collect(),
-            validation_context_type: trust.map(|trust| combined(trust, matchers(names))),
-            alpn_protocols: vec!["h2".to_owned(), "http/1.1".to_owned()],
-            ..CommonTlsContext::default()
+        let alpn = match protocol {
+            // A client that agrees on HTTP/2 with us would speak it to an application that knows nothing of it.
+            Protocol::Tcp => Vec::new(),
+            Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::Unrecognised(_) => {
+                vec!["h2".to_owned(), "http/1.1".to_owned()]
+            }
         };
-        DownstreamTlsContext {
+        Some(DownstreamTlsContext {
             require_client_certificate: boolean(tls.validation.is_some()),
-            common_tls_context: Some(common),
+            common_tls_context: Some(CommonTlsContext {
+                tls_certificate_sds_secret_configs: vec![certificate],
+                validation_context_type: validation,
+                alpn_protocols: alpn,
+                ..CommonTlsContext::default()
+            }),
             ..DownstreamTlsContext::default()
-        }
+        })
     }
 
-    /// How this proxy calls a listener with TLS; `None` for plaintext.
-    ///
-    /// With a policy that is enforced for the port, by that policy. With one that is not, or without any, as the
-    /// listener has it: a client that has no trust of its own then trusts the root that an ACM certificate leads to, and
-    /// takes a certificate from anywhere else unseen.
+    /// How this proxy calls a listener; `None`, with a finding, where that can't be told.
     pub(super) fn upstream(
         &mut self,
         policy: Option<&ClientPolicy>,
         listener: &Listener,
-        hostname: Option<&str>,
-    ) -> Option<TransportSocket> {
-        let tls = policy.and_then(|policy| policy.tls.as_ref()).filter(|tls| covers(tls, listener));
-        let serves_tls = listener.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled);
-        let validation = match (tls, serves_tls) {
-            (Some(tls), _) if tls.enforce.unwrap_or(true) => self.validation(tls, hostname),
-            (_, None) => return None,
-            (Some(tls), Some(_)) => self.validation(tls, hostname),
-            (None, Some(server)) => match &server.certificate {
-                ListenerCertificate::Acm(acm) => {
-                    let root = self.over_ads(SecretRef::AcmIssuer(acm.certificate_arn.clone()));
-                    Some(combined(root, Vec::new()))
-                }
-                ListenerCertificate::File(_) | ListenerCertificate::Sds(_) | ListenerCertificate::Unrecognised(_) => {
-                    None
-                }
-            },
+        hostname: &str,
+    ) -> Option<Upstream> {
+        let (certificate, validation) = match client_call(policy, listener) {
+            ClientCall::Plaintext => return Some(Upstream::Plaintext),
+            ClientCall::ByPolicy(tls) => {
+                let validation = self.validation(tls, hostname)?;
+                (tls.certificate.as_ref().and_then(|certificate| self.presented(certificate)), Some(validation))
+            }
+            ClientCall::AgainstIssuer(acm) => {
+                let root = self.over_ads(SecretRef::AcmIssuer(acm.certificate_arn.clone()));
+                (None, Some(combined(root, Vec::new())))
+            }
+            ClientCall::Unseen => (None, None),
         };
-        let certificate = tls.and_then(|tls| tls.certificate.as_ref()).and_then(|certificate| match certificate {
-            ClientCertificate::File(file) => Some(self.over_ads(SecretRef::Files {
-                certificate_chain: file.certificate_chain.to_string(),
-                private_key: file.private_key.to_string(),
-            })),
-            ClientCertificate::Sds(sds) => Some(self.by_name(&sds.secret_name)),
-            ClientCertificate::Unrecognised(_) => None,
-        });
         let common = CommonTlsContext {
             tls_certificate_sds_secret_configs: certificate.into_iter().collect(),
             validation_context_type: validation,
             alpn_protocols: alpn(&listener.port_mapping.protocol),
             ..CommonTlsContext::default()
         };
-        Some(tls_socket(UpstreamTlsContext {
+        let socket = tls_socket(UpstreamTlsContext {
             common_tls_context: Some(common),
-            sni: hostname.unwrap_or_default().to_owned(),
+            sni: server_name(hostname),
             ..UpstreamTlsContext::default()
-        }))
+        });
+        Some(Upstream::Tls(Box::new(socket)))
     }
 
-    fn validation(&mut self, tls: &ClientTls, hostname: Option<&str>) -> Option<ValidationContextType> {
+    /// What a client presents. Without one that it should have, a server that asks for it refuses the client.
+    fn presented(&mut self, certificate: &ClientCertificate) -> Option<SdsSecretConfig> {
+        match certificate {
+            ClientCertificate::File(file) => Some(self.over_ads(files(file))),
+            ClientCertificate::Sds(sds) => Some(self.by_name(&sds.secret_name)),
+            ClientCertificate::Unrecognised(kind) => self.unknown_tls("client certificate", kind),
+        }
+    }
+
+    fn validation(&mut self, tls: &ClientTls, hostname: &str) -> Option<ValidationContextType> {
         let trust = match &tls.validation.trust {
             ClientTrust::Acm(acm) => {
                 self.over_ads(SecretRef::AcmTrust(acm.certificate_authority_arns.iter().cloned().collect()))
             }
             ClientTrust::File(file) => self.over_ads(SecretRef::TrustFile(file.certificate_chain.to_string())),
             ClientTrust::Sds(sds) => self.by_name(&sds.secret_name),
-            ClientTrust::Unrecognised(_) => return None,
+            ClientTrust::Unrecognised(kind) => return self.unknown_tls("trust", kind),
         };
-        let names = match tls.validation.subject_alternative_names.as_ref() {
-            Some(names) => matchers(Some(names)),
-            None => hostname.into_iter().flat_map(matcher).collect(),
-        };
-        Some(combined(trust, names))
+        let mut names = names(tls.validation.subject_alternative_names.as_ref());
+        if names.is_empty() {
+            names.push(hostname);
+        }
+        Some(combined(trust, matchers(names)))
+    }
+
+    fn unknown_tls<T>(&mut self, what: &str, kind: &mesh::spec::Extra) -> Option<T> {
+        let message = format!("a {what} from {:?} isn't known, so what needs it is left out", member_names(kind));
+        let path = self.path();
+        self.find(finding::UNRECOGNISED, path, message);
+        None
     }
 
     /// A secret that the control plane sends.
@@ -162,13 +186,21 @@ impl Draft<'_> {
     }
 }
 
-/// Whether a policy says anything about a listener's port; no ports are all.
-fn covers(tls: &ClientTls, listener: &Listener) -> bool {
-    let ports = tls.ports.as_deref().unwrap_or_default();
-    ports.is_empty() || ports.contains(&listener.port_mapping.port)
+fn files(file: &FileCertificate) -> SecretRef {
+    SecretRef::Files {
+        certificate_chain: file.certificate_chain.to_string(),
+        private_key: file.private_key.to_string(),
+    }
 }
 
-fn alpn(protocol: &Protocol) -> Vec<String> {
+/// The name of a server in the handshake: none for an address, and none longer than Envoy takes.
+fn server_name(hostname: &str) -> String {
+    let is_name = hostname.parse::<IpAddr>().is_err() && hostname.len() <= LONGEST_SERVER_NAME;
+    if is_name { hostname.to_owned() } else { String::new() }
+}
+
+/// What is agreed on within TLS for a protocol.
+pub(super) fn alpn(protocol: &Protocol) -> Vec<String> {
     match protocol {
         Protocol::Http2 | Protocol::Grpc => vec!["h2".to_owned()],
         Protocol::Http => vec!["http/1.1".to_owned()],
@@ -187,17 +219,26 @@ fn combined(trust: SdsSecretConfig, names: Vec<SubjectAltNameMatcher>) -> Valida
     })
 }
 
-fn matchers(names: Option<&SubjectAlternativeNames>) -> Vec<SubjectAltNameMatcher> {
-    names.into_iter().flat_map(|names| &names.names.exact).flat_map(|name| matcher(name.as_str())).collect()
+/// The names that a certificate must have one of. A list without any says as much as none.
+fn names(names: Option<&SubjectAlternativeNames>) -> Vec<&str> {
+    names.into_iter().flat_map(|names| &names.names.exact).map(mesh::spec::bounded::Text::as_str).collect()
 }
 
-/// A name may be a host or a URI such as a SPIFFE id; the API doesn't say which.
-fn matcher(name: &str) -> impl Iterator<Item = SubjectAltNameMatcher> + use<> {
-    let of = |kind: SanType, name: &str| SubjectAltNameMatcher {
-        san_type: kind.into(),
+/// A name may be a host, an address or a URI such as a SPIFFE id; the API doesn't say which.
+fn matchers(names: Vec<&str>) -> Vec<SubjectAltNameMatcher> {
+    let kind = |name: &str| {
+        if name.contains("://") {
+            SanType::Uri
+        } else if name.parse::<IpAddr>().is_ok() {
+            SanType::IpAddress
+        } else {
+            SanType::Dns
+        }
+    };
+    let matcher = |name: &str| SubjectAltNameMatcher {
+        san_type: kind(name).into(),
         matcher: Some(exact(name)),
         ..SubjectAltNameMatcher::default()
     };
-    let kind = if name.contains("://") { SanType::Uri } else { SanType::Dns };
-    std::iter::once(of(kind, name))
+    names.into_iter().map(matcher).collect()
 }

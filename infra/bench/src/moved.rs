@@ -1,0 +1,144 @@
+//! From `UpdateRoute` to moved traffic, with a real Envoy.
+
+use std::error::Error;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use crate::{Row, median};
+
+/// How often the weights are turned over.
+const TURNS: usize = 200;
+/// How long anything may take before this gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Processes and a folder that go when this does.
+struct Running {
+    children: Vec<Child>,
+    folder: std::path::PathBuf,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            child.kill().ok();
+            child.wait().ok();
+        }
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
+    let folder = std::env::temp_dir().join(format!("meshwarden-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let mut running = Running { children: Vec::new(), folder };
+    let mut server = Command::new(control_plane)
+        .args(["--api", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--listeners", "explicit:21000-29999"])
+        .env("MESHWARDEN_LOG", "error")
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let output = server.stdout.take().ok_or("no output")?;
+    running.children.push(server);
+    let mut lines = BufReader::new(output).lines();
+    let mut told = |word: &str| -> Result<String, Box<dyn Error>> {
+        let line = lines.next().ok_or("the control plane ended")??;
+        Ok(line.strip_prefix(word).ok_or_else(|| format!("{line:?} instead of {word:?}"))?.to_owned())
+    };
+    let (api, xds) = (told("api ")?, told("xds ")?);
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let put = async |path: &str, body: Value| -> Result<(), Box<dyn Error>> {
+        let url = format!("{api}/v20190125/meshes{path}");
+        client.put(url).body(body.to_string()).send().await?.error_for_status()?;
+        Ok(())
+    };
+    put("", json!({"meshName": "shop"})).await?;
+    for name in ["blue", "green"] {
+        let spec = json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}],
+            "serviceDiscovery": {"dns": {"hostname": "node.local"}}});
+        put("/shop/virtualNodes", json!({"virtualNodeName": name, "spec": spec})).await?;
+    }
+    let listeners = json!({"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}]});
+    put("/shop/virtualRouters", json!({"virtualRouterName": "r", "spec": listeners})).await?;
+    let route = |blue: u8| {
+        let targets = json!([{"virtualNode": "blue", "weight": blue}, {"virtualNode": "green", "weight": 1 - blue}]);
+        json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}})
+    };
+    put("/shop/virtualRouter/r/routes", json!({"routeName": "all", "spec": route(1)})).await?;
+    let provider = json!({"provider": {"virtualRouter": {"virtualRouterName": "r"}}});
+    put("/shop/virtualServices", json!({"virtualServiceName": "s", "spec": provider})).await?;
+    let backends = json!({"backends": [{"virtualService": {"virtualServiceName": "s"}}]});
+    put("/shop/virtualNodes", json!({"virtualNodeName": "client", "spec": backends})).await?;
+
+    // The applications stand where the proxies of their nodes would: what is measured is the client's proxy.
+    let port = async |node: &str, side: &str| -> Result<u16, Box<dyn Error>> {
+        let url = format!("{api}/proxies/shop/virtualNode/{node}");
+        let report: Value = client.get(url).send().await?.error_for_status()?.json().await?;
+        let port = report
+            .pointer(&format!("/ports/{side}/0/port"))
+            .and_then(Value::as_u64)
+            .ok_or_else(|| format!("no {side} port in {report}"))?;
+        Ok(u16::try_from(port)?)
+    };
+    for name in ["blue", "green"] {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port(name, "ingress").await?)).await?;
+        let router = Router::new().fallback(get(move || async move { name }));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+    let egress = port("client", "egress").await?;
+    running.children.push(start_envoy(control_plane, envoy, &xds, &running.folder)?);
+    let url = format!("http://127.0.0.1:{egress}/");
+    let ask = async || -> Option<String> { client.get(&url).send().await.ok()?.text().await.ok() };
+    let deadline = Instant::now() + PATIENCE;
+    while ask().await.as_deref() != Some("blue") {
+        if Instant::now() > deadline {
+            return Err("Envoy serves nothing".into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    let (mut times, mut idle) = (Vec::new(), Vec::new());
+    for turn in 0..TURNS {
+        let (blue, expected) = if turn % 2 == 0 { (0, "green") } else { (1, "blue") };
+        let began = Instant::now();
+        ask().await;
+        idle.push(began.elapsed().as_secs_f64() * 1000.0);
+        let began = Instant::now();
+        put("/shop/virtualRouter/r/routes/all", json!({"spec": route(blue)})).await?;
+        while ask().await.as_deref() != Some(expected) {
+            if began.elapsed() > PATIENCE {
+                return Err("the traffic never moved".into());
+            }
+        }
+        times.push(began.elapsed().as_secs_f64() * 1000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    let p99 = times.get(TURNS * 99 / 100).copied().unwrap_or(f64::NAN);
+    let (middle, idle) = (median(times), median(idle));
+    Ok(vec![Row {
+        what: "UpdateRoute to traffic moved, one Envoy",
+        figure: format!("median {middle:.1} ms, p99 {p99:.1} ms"),
+        relation: format!("{:.1} x a request through that Envoy ({idle:.2} ms)", middle / idle),
+    }])
+}
+
+fn start_envoy(control_plane: &Path, envoy: &Path, xds: &str, folder: &Path) -> Result<Child, Box<dyn Error>> {
+    let bootstrap = Command::new(control_plane)
+        .args(["bootstrap", "--xds", xds, "--node", "mesh/shop/virtualNode/client", "--admin", "127.0.0.1:0"])
+        .output()?;
+    let file = folder.join("envoy.json");
+    std::fs::write(&file, bootstrap.stdout)?;
+    let log = std::fs::File::create(folder.join("envoy.log"))?;
+    Ok(Command::new(envoy)
+        .arg("--config-path")
+        .arg(file)
+        .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error"])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?)
+}

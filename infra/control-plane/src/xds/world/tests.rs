@@ -1,0 +1,167 @@
+//! However a mesh changes, whoever is not told of it has nothing to be told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mesh::name::{MeshName, ResourcePath, VirtualGatewayName, VirtualNodeName};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use xds::{Proxy, ProxyId};
+
+use super::super::follow::News;
+use super::super::picture::Served;
+use super::super::ports::PortKeeper;
+use super::super::secrets::NoSecrets;
+use super::*;
+use crate::state::{Resource, Stamp, ValidSpec};
+
+const NODES: [&str; 3] = ["a", "b", "c"];
+const SERVICES: [&str; 3] = ["a.local", "b.local", "c.local"];
+
+/// One resource, put or taken out.
+type Step = (String, Option<Value>);
+
+fn port() -> impl Strategy<Value = Value> {
+    (prop_oneof![Just(8080), Just(9090)], prop_oneof![Just("http"), Just("tcp")])
+        .prop_map(|(port, protocol)| json!({"portMapping": {"port": port, "protocol": protocol}}))
+}
+
+fn spec(kind: &'static str) -> BoxedStrategy<Value> {
+    let node = || prop::sample::select(&NODES[..]);
+    let service = || prop::sample::select(&SERVICES[..]);
+    match kind {
+        "virtualNode" => (port(), prop::sample::subsequence(&SERVICES[..], 0..=2), prop::bool::ANY)
+            .prop_map(|(listener, backends, moved)| {
+                let backends: Vec<Value> =
+                    backends.iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
+                let hostname = if moved { "here.local" } else { "there.local" };
+                json!({"listeners": [listener], "backends": backends, "serviceDiscovery": {"dns": {"hostname": hostname}}})
+            })
+            .boxed(),
+        "virtualService" => prop_oneof![
+            Just(json!({})),
+            node().prop_map(|node| json!({"provider": {"virtualNode": {"virtualNodeName": node}}})),
+            Just(json!({"provider": {"virtualRouter": {"virtualRouterName": "r"}}})),
+        ]
+        .boxed(),
+        "route" => (node(), node(), 1..100_u8)
+            .prop_map(|(one, two, weight)| {
+                let targets = json!([{"virtualNode": one, "weight": weight}, {"virtualNode": two, "weight": 1}]);
+                json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}})
+            })
+            .boxed(),
+        "gatewayRoute" => service()
+            .prop_map(|service| {
+                let target = json!({"virtualService": {"virtualServiceName": service}});
+                json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"target": target}}})
+            })
+            .boxed(),
+        "virtualGateway" => prop_oneof![Just(8080), Just(9090)]
+            .prop_map(|port| json!({"listeners": [{"portMapping": {"port": port, "protocol": "http"}}]}))
+            .boxed(),
+        "mesh" => prop_oneof![Just(json!({})), Just(json!({"egressFilter": {"type": "ALLOW_ALL"}}))].boxed(),
+        _ => port().prop_map(|listener| json!({"listeners": [listener]})).boxed(),
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let resources = [
+        ("mesh/shop", "mesh"),
+        ("mesh/shop/virtualNode/a", "virtualNode"),
+        ("mesh/shop/virtualNode/b", "virtualNode"),
+        ("mesh/shop/virtualNode/c", "virtualNode"),
+        ("mesh/shop/virtualService/a.local", "virtualService"),
+        ("mesh/shop/virtualService/b.local", "virtualService"),
+        ("mesh/shop/virtualService/c.local", "virtualService"),
+        ("mesh/shop/virtualRouter/r", "virtualRouter"),
+        ("mesh/shop/virtualRouter/r/route/all", "route"),
+        ("mesh/shop/virtualRouter/r/route/more", "route"),
+        ("mesh/shop/virtualGateway/g", "virtualGateway"),
+        ("mesh/shop/virtualGateway/g/gatewayRoute/all", "gatewayRoute"),
+    ];
+    prop::sample::select(resources.to_vec()).prop_flat_map(|(path, kind)| {
+        let gone = u32::from(kind != "mesh");
+        prop_oneof![4 => spec(kind).prop_map(Some), gone => Just(None)].prop_map(move |spec| (path.to_owned(), spec))
+    })
+}
+
+fn changes(steps: &[Step]) -> BTreeMap<ResourcePath, Option<Arc<Resource>>> {
+    let stamp = Stamp { now: jiff::Timestamp::UNIX_EPOCH, uid: Uuid::nil() };
+    let change = |(path, spec): &Step| {
+        let path = ResourcePath::parse(path).unwrap();
+        let resource = spec.clone().map(|spec| {
+            let spec = ValidSpec::parse(&path, spec).unwrap();
+            Arc::new(Resource::created(path.clone(), Arc::new(spec), mesh::resource::Tags::default(), &stamp))
+        });
+        (path, resource)
+    };
+    steps.iter().map(change).collect()
+}
+
+fn proxies() -> Vec<ProxyId> {
+    let node = |name: &&str| Proxy::Node(VirtualNodeName::parse(name).unwrap());
+    let gateway = Proxy::Gateway(VirtualGatewayName::parse("g").unwrap());
+    let id = |proxy| ProxyId { mesh: MeshName::parse("shop").unwrap(), owner: None, proxy };
+    NODES.iter().map(node).chain([gateway]).map(id).collect()
+}
+
+fn shown(served: &Served) -> String {
+    format!("{served:?}")
+}
+
+/// Turns a world step by step, with pictures made only for those concerned, and looks whether any other would have had
+/// another one.
+fn nobody_is_forgotten(mut world: World, turns: &[Vec<Step>]) {
+    let ids = proxies();
+    world.learn(News::Everything(Vec::new()));
+    let picture = |world: &World, id: &ProxyId| shown(&world.served(id).unwrap());
+    let mut has: BTreeMap<_, _> = ids.iter().map(|id| (id.clone(), picture(&world, id))).collect();
+    for turn in turns {
+        let concerns = world.learn(News::Changed(changes(turn)));
+        for id in &ids {
+            let should = picture(&world, id);
+            if concerns.get(&id.mesh).is_some_and(|concern| concern.covers(&id.proxy)) {
+                has.insert(id.clone(), should);
+            } else {
+                assert_eq!(has[id], should, "{id} is not told of {turn:?}");
+            }
+        }
+    }
+}
+
+fn turns() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    prop::collection::vec(prop::collection::vec(step(), 1..4), 1..24)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nobody_is_forgotten_with_interception(turns in turns()) {
+        nobody_is_forgotten(World::new(Arc::new(NoSecrets::default()), None), &turns);
+    }
+
+    #[test]
+    fn nobody_is_forgotten_with_explicit_listeners(turns in turns()) {
+        // Few enough that they run out and become free again.
+        let ports = PortKeeper::new(45_000..=45_004, BTreeMap::new());
+        nobody_is_forgotten(World::new(Arc::new(NoSecrets::default()), Some(ports)), &turns);
+    }
+
+    #[test]
+    fn a_mesh_changed_step_by_step_is_the_mesh_read_at_once(turns in turns()) {
+        let mut world = World::new(Arc::new(NoSecrets::default()), None);
+        let mut all = BTreeMap::new();
+        for turn in &turns {
+            let changes = changes(turn);
+            all.extend(changes.clone());
+            world.learn(News::Changed(changes));
+        }
+        let mut anew = World::new(Arc::new(NoSecrets::default()), None);
+        anew.learn(News::Everything(all.into_values().flatten().collect()));
+        for id in proxies() {
+            prop_assert_eq!(shown(&world.served(&id).unwrap()), shown(&anew.served(&id).unwrap()));
+        }
+    }
+}

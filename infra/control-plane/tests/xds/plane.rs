@@ -1,0 +1,182 @@
+//! A server in this process, the shop in it, and the API to change that.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use control_plane::state::Region;
+use control_plane::xds::XdsSettings;
+use control_plane::{QuotaSetting, Quotas, Server, Settings};
+use mesh::name::AccountId;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+pub(crate) const ACCOUNT: &str = "123456789012";
+/// How long anything may take that is awaited. Far more than it takes: only a failing test gets there.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server that ends with the test.
+pub(crate) struct Plane {
+    pub(crate) endpoint: String,
+    pub(crate) xds: Vec<String>,
+    http: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Plane {
+    /// On a free loopback port, with the shop in it.
+    pub(crate) async fn shop() -> Self {
+        let plane = Self::with(tcp()).await;
+        plane.make_shop().await;
+        plane
+    }
+
+    pub(crate) async fn with(xds: XdsSettings) -> Self {
+        Self::bind(xds, None).await
+    }
+
+    pub(crate) async fn bind(xds: XdsSettings, data: Option<PathBuf>) -> Self {
+        let quota = |text: &str| text.parse::<QuotaSetting>().unwrap();
+        let quotas = Quotas::default().with(quota("virtual-nodes-per-mesh=2000"));
+        let region = Region::parse("eu-west-1").unwrap();
+        let settings = Settings { quotas, xds, data, ..Settings::new(AccountId::parse(ACCOUNT).unwrap(), region) };
+        let server = Server::bind(settings).await.unwrap();
+        let (endpoint, xds) = (server.endpoint(), server.xds());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(server.serve(async {
+            let _ = stopped.await;
+        }));
+        Self { endpoint, xds, http: reqwest::Client::new(), stop: Some(stop), serving }
+    }
+
+    /// Ends it, and waits until it has.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        tokio::time::timeout(PATIENCE, self.serving).await.unwrap().unwrap().unwrap();
+    }
+
+    pub(crate) async fn make_shop(&self) {
+        self.put("", json!({"meshName": "shop"})).await;
+        for name in ["back-v1", "back-v2"] {
+            self.put("/shop/virtualNodes", node(name, &[])).await;
+        }
+        self.put("/shop/virtualRouters", json!({"virtualRouterName": "back", "spec": {"listeners": [port(80)]}})).await;
+        self.put("/shop/virtualRouter/back/routes", json!({"routeName": "all", "spec": route(100, 0)})).await;
+        let provider = json!({"virtualRouter": {"virtualRouterName": "back"}});
+        let service = json!({"virtualServiceName": "back.local", "spec": {"provider": provider}});
+        self.put("/shop/virtualServices", service).await;
+        self.put("/shop/virtualNodes", node("front", &["back.local"])).await;
+        self.put("/shop/virtualNodes", node("other", &[])).await;
+    }
+
+    /// Moves the traffic of the shop's only route.
+    pub(crate) async fn weigh(&self, v1: u8, v2: u8) {
+        self.put("/shop/virtualRouter/back/routes/all", json!({"spec": route(v1, v2)})).await;
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Value {
+        self.send(Method::PUT, &format!("/v20190125/meshes{path}"), Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) {
+        self.send(Method::DELETE, &format!("/v20190125/meshes{path}"), None).await;
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        let answer = self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap();
+        (answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let request = self.http.request(method, format!("{}{path}", self.endpoint));
+        let request = match body {
+            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert!(status.is_success(), "{path}: {status} {body}");
+        body
+    }
+
+    /// The open streams, as `GET /proxies` has them.
+    pub(crate) async fn proxies(&self) -> Vec<Value> {
+        let (status, body) = self.get("/proxies").await;
+        assert_eq!(status, 200);
+        body["proxies"].as_array().unwrap().clone()
+    }
+
+    /// The report on the only stream, once it is as wanted.
+    pub(crate) async fn proxy_once(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let proxies = self.proxies().await;
+            if let [proxy] = proxies.as_slice()
+                && wanted(proxy)
+            {
+                return proxy.clone();
+            }
+            assert!(Instant::now() < deadline, "{proxies:#?}");
+        }
+    }
+}
+
+/// A free loopback port, and no authentication.
+pub(crate) fn tcp() -> XdsSettings {
+    XdsSettings { listen: vec!["127.0.0.1:0".parse().unwrap()], ..XdsSettings::default() }
+}
+
+pub(crate) fn node(name: &str, backends: &[&str]) -> Value {
+    let backends: Vec<Value> =
+        backends.iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
+    json!({"virtualNodeName": name, "spec": {
+        "listeners": [port(8080)],
+        "serviceDiscovery": {"dns": {"hostname": format!("{name}.local")}},
+        "backends": backends,
+    }})
+}
+
+fn port(port: u16) -> Value {
+    json!({"portMapping": {"port": port, "protocol": "http"}})
+}
+
+fn route(v1: u8, v2: u8) -> Value {
+    json!({"httpRoute": {
+        "match": {"prefix": "/"},
+        "action": {"weightedTargets": [
+            {"virtualNode": "back-v1", "weight": v1},
+            {"virtualNode": "back-v2", "weight": v2},
+        ]},
+    }})
+}
+
+/// A folder that goes with the test.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("meshwarden-xds-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

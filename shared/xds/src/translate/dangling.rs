@@ -1,0 +1,166 @@
+//! Whether everything that a translation names is in it.
+
+use std::collections::BTreeSet;
+
+use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
+use envoy_types::pb::envoy::config::core::v3::{ConfigSource, TransportSocket, config_source, transport_socket};
+use envoy_types::pb::envoy::config::listener::v3::{Filter, filter};
+use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy};
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, UpstreamTlsContext,
+};
+use envoy_types::pb::google::protobuf::Any;
+use prost::{Message, Name};
+
+use super::Translation;
+
+/// What the resources of a translation name.
+#[derive(Debug, Default)]
+struct Named {
+    clusters: BTreeSet<String>,
+    routes: BTreeSet<String>,
+    endpoints: BTreeSet<String>,
+    secrets: BTreeSet<String>,
+}
+
+impl Translation {
+    /// What is named and isn't there, and what is there under another name than its own; none in a sound translation.
+    ///
+    /// A proxy that is sent a name which leads nowhere waits for it, or answers errors, for as long as it takes.
+    #[must_use]
+    pub fn dangling(&self) -> Vec<String> {
+        let named = Named::by(self);
+        let secrets: BTreeSet<_> = self.secrets.iter().map(super::SecretRef::name).collect();
+        let mut faults = Vec::new();
+        let mut hold = |holds: bool, fault: String| {
+            if !holds {
+                faults.push(fault);
+            }
+        };
+        for name in &named.clusters {
+            hold(self.clusters.contains_key(name), format!("cluster {name} is named and isn't there"));
+        }
+        for name in &named.routes {
+            hold(self.routes.contains_key(name), format!("route configuration {name} is named and isn't there"));
+        }
+        for name in &named.endpoints {
+            hold(self.endpoints.contains_key(name), format!("the endpoints of cluster {name} aren't there"));
+        }
+        for name in &named.secrets {
+            hold(secrets.contains(name), format!("secret {name} is named and isn't there"));
+        }
+        for name in &secrets {
+            hold(named.secrets.contains(name), format!("secret {name} is there and nothing names it"));
+        }
+        for name in self.endpoints.keys() {
+            hold(named.endpoints.contains(name), format!("the endpoints of cluster {name} are there for nothing"));
+        }
+        hold(secrets.len() == self.secrets.len(), "two secrets have the same name".to_owned());
+        for (name, own) in self.own_names() {
+            hold(name == own, format!("{own} is there as {name}"));
+        }
+        faults
+    }
+
+    fn own_names(&self) -> impl Iterator<Item = (&String, &String)> {
+        let listeners = self.listeners.iter().map(|(name, listener)| (name, &listener.name));
+        let routes = self.routes.iter().map(|(name, routes)| (name, &routes.name));
+        let clusters = self.clusters.iter().map(|(name, cluster)| (name, &cluster.name));
+        let endpoints = self.endpoints.iter().map(|(name, endpoints)| (name, &endpoints.cluster_name));
+        listeners.chain(routes).chain(clusters).chain(endpoints)
+    }
+}
+
+impl Named {
+    fn by(translation: &Translation) -> Self {
+        let mut named = Self::default();
+        for chain in translation.listeners.values().flat_map(|listener| &listener.filter_chains) {
+            named.socket(chain.transport_socket.as_ref());
+            chain.filters.iter().for_each(|filter| named.filter(filter));
+        }
+        translation.routes.values().for_each(|routes| named.routes_to(routes));
+        for cluster in translation.clusters.values() {
+            named.socket(cluster.transport_socket.as_ref());
+            if cluster.cluster_discovery_type == Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())) {
+                named.endpoints.insert(cluster.name.clone());
+            }
+        }
+        named
+    }
+
+    fn filter(&mut self, filter: &Filter) {
+        let Some(filter::ConfigType::TypedConfig(config)) = &filter.config_type else { return };
+        if let Some(HttpConnectionManager { route_specifier: Some(RouteSpecifier::Rds(rds)), .. }) = unpacked(config) {
+            self.routes.insert(rds.route_config_name);
+        } else if let Some(proxy) = unpacked::<TcpProxy>(config) {
+            match proxy.cluster_specifier {
+                Some(tcp_proxy::ClusterSpecifier::Cluster(cluster)) => {
+                    self.clusters.insert(cluster);
+                }
+                Some(tcp_proxy::ClusterSpecifier::WeightedClusters(weighted)) => {
+                    self.clusters.extend(weighted.clusters.into_iter().map(|cluster| cluster.name));
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn routes_to(&mut self, routes: &RouteConfiguration) {
+        let routes = routes.virtual_hosts.iter().flat_map(|host| &host.routes);
+        for action in routes.filter_map(|route| route.action.as_ref()) {
+            let Action::Route(action) = action else { continue };
+            match &action.cluster_specifier {
+                Some(route_action::ClusterSpecifier::Cluster(cluster)) => {
+                    self.clusters.insert(cluster.clone());
+                }
+                Some(route_action::ClusterSpecifier::WeightedClusters(weighted)) => {
+                    self.clusters.extend(weighted.clusters.iter().map(|cluster| cluster.name.clone()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn socket(&mut self, socket: Option<&TransportSocket>) {
+        let Some(transport_socket::ConfigType::TypedConfig(config)) =
+            socket.and_then(|socket| socket.config_type.as_ref())
+        else {
+            return;
+        };
+        let downstream = || unpacked::<DownstreamTlsContext>(config).and_then(|context| context.common_tls_context);
+        let upstream = || unpacked::<UpstreamTlsContext>(config).and_then(|context| context.common_tls_context);
+        if let Some(common) = downstream().or_else(upstream) {
+            self.secrets_of(common);
+        }
+    }
+
+    fn secrets_of(&mut self, common: CommonTlsContext) {
+        let trust = match common.validation_context_type {
+            Some(ValidationContextType::CombinedValidationContext(combined)) => {
+                combined.validation_context_sds_secret_config
+            }
+            Some(ValidationContextType::ValidationContextSdsSecretConfig(config)) => Some(config),
+            _ => None,
+        };
+        let over_ads = common.tls_certificate_sds_secret_configs.into_iter().chain(trust).filter(is_over_ads);
+        self.secrets.extend(over_ads.map(|config| config.name));
+    }
+}
+
+const fn is_over_ads(secret: &SdsSecretConfig) -> bool {
+    matches!(
+        secret.sds_config,
+        Some(ConfigSource { config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(_)), .. })
+    )
+}
+
+/// A packed message, if it is of this type.
+fn unpacked<M: Message + Name + Default>(config: &Any) -> Option<M> {
+    (config.type_url == M::type_url()).then(|| M::decode(config.value.as_slice()).ok()).flatten()
+}

@@ -1,0 +1,276 @@
+//! A walk through an expression by RE2's grammar, which counts the steps of its program.
+
+use super::class::{self, perl_class};
+
+/// The most that something may be repeated; RE2's, nested repetitions multiplied.
+const MOST_REPETITIONS: u32 = 1000;
+/// What every program has: its start, its end, and the way to go on where the expression may begin anywhere.
+const FRAME: u32 = 5;
+
+/// Where the walk is.
+#[derive(Debug)]
+pub(super) struct Reader<'t> {
+    pub(super) text: &'t [u8],
+    /// Whether letters of both cases may be meant somewhere.
+    pub(super) folds: bool,
+}
+
+/// Something that can be repeated: how many steps it takes, and how often a part of it is repeated already.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    steps: u32,
+    repeated: u32,
+}
+
+impl Piece {
+    const EMPTY: Self = Self { steps: 1, repeated: 1 };
+
+    const fn steps(steps: u32) -> Self {
+        Self { steps, repeated: 1 }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { steps: self.steps.saturating_add(other.steps), repeated: self.repeated.max(other.repeated) }
+    }
+}
+
+type Read<T> = Result<T, String>;
+
+impl<'t> Reader<'t> {
+    /// The steps of an expression's program, or a few more: RE2 shortens what it can.
+    pub(super) fn size(expression: &'t str) -> Read<u32> {
+        if expression.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        let mut reader = Self { text: expression.as_bytes(), folds: false };
+        let whole = reader.alternatives()?;
+        match reader.text {
+            [] => Ok(whole.steps.saturating_add(FRAME)),
+            _ => Err("it has a closing bracket too many".to_owned()),
+        }
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.text.first().copied()
+    }
+
+    pub(super) fn next(&mut self) -> Option<u8> {
+        let (first, rest) = self.text.split_first()?;
+        self.text = rest;
+        Some(*first)
+    }
+
+    /// Passes what is there if it is this.
+    pub(super) fn pass(&mut self, wanted: &[u8]) -> bool {
+        self.text.strip_prefix(wanted).map(|rest| self.text = rest).is_some()
+    }
+
+    /// What comes before one of these, which are passed as well.
+    pub(super) fn until(&mut self, end: u8) -> Option<&'t [u8]> {
+        let at = self.text.iter().position(|byte| *byte == end)?;
+        let (before, rest) = self.text.split_at_checked(at)?;
+        self.text = rest.get(1..)?;
+        Some(before)
+    }
+
+    /// Alternatives, up to a closing bracket or the end.
+    fn alternatives(&mut self) -> Read<Piece> {
+        let mut all = self.sequence()?;
+        while self.pass(b"|") {
+            all = all.and(self.sequence()?).and(Piece::steps(1));
+        }
+        Ok(all)
+    }
+
+    fn sequence(&mut self) -> Read<Piece> {
+        let mut before: Option<Piece> = None;
+        let mut last: Option<Piece> = None;
+        while let Some(byte) = self.peek() {
+            if byte == b'|' || byte == b')' {
+                break;
+            }
+            if self.pass(b"\\Q") {
+                // Up to \E or the end, all stands for itself; the last byte is what may be repeated.
+                for literal in self.quoted() {
+                    before = sum(before, last);
+                    last = Some(literal);
+                }
+                continue;
+            }
+            match self.repetition() {
+                Some(range) => {
+                    let piece = last.ok_or("it repeats nothing")?;
+                    last = Some(self.repeated(piece, range?)?);
+                }
+                None => {
+                    if let Some(piece) = self.piece()? {
+                        before = sum(before, last);
+                        last = Some(piece);
+                    }
+                }
+            }
+        }
+        Ok(sum(before, last).unwrap_or(Piece::EMPTY))
+    }
+
+    fn quoted(&mut self) -> Vec<Piece> {
+        let end = self.text.windows(2).position(|two| two == b"\\E");
+        let length = end.unwrap_or(self.text.len());
+        let rest = end.map_or(length, |end| end + 2);
+        self.text = self.text.get(rest..).unwrap_or_default();
+        vec![Piece::steps(1); length]
+    }
+
+    /// One thing that may be repeated; `None` where only flags were set.
+    fn piece(&mut self) -> Read<Option<Piece>> {
+        let piece = match self.next() {
+            None => return Ok(None),
+            Some(b'(') => return self.group(),
+            Some(b'[') => Piece::steps(class::brackets(self)?),
+            // All but the line's end are two ranges.
+            Some(b'.') => Piece::steps(2),
+            Some(b'\\') => self.escaped()?,
+            Some(_) => Piece::steps(1),
+        };
+        Ok(Some(piece))
+    }
+
+    fn group(&mut self) -> Read<Option<Piece>> {
+        let captures = if self.pass(b"?P<") || self.pass(b"?<") {
+            self.group_name()?;
+            true
+        } else if self.pass(b"?") {
+            if !self.flags()? {
+                return Ok(None);
+            }
+            false
+        } else {
+            true
+        };
+        let inner = self.alternatives()?;
+        if !self.pass(b")") {
+            return Err("it has an opening bracket too many".to_owned());
+        }
+        Ok(Some(if captures { inner.and(Piece::steps(3)) } else { inner }))
+    }
+
+    fn group_name(&mut self) -> Read<()> {
+        let name = self.until(b'>').ok_or("it has a group whose name doesn't end")?;
+        let in_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        if name.is_empty() || !name.iter().all(in_name) {
+            return Err("it has look-around, or a group whose name isn't one".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Flags up to a colon or a closing bracket; whether a group follows.
+    fn flags(&mut self) -> Read<bool> {
+        let (mut negated, mut some) = (false, false);
+        loop {
+            match self.next() {
+                Some(flag @ (b'i' | b'm' | b's' | b'U')) => {
+                    some = true;
+                    self.folds |= flag == b'i';
+                }
+                Some(b'-') if !negated => (negated, some) = (true, false),
+                Some(end @ (b':' | b')')) if !negated || some => return Ok(end == b':'),
+                _ => return Err("it has look-around, or a flag that RE2 doesn't know".to_owned()),
+            }
+        }
+    }
+
+    fn escaped(&mut self) -> Read<Piece> {
+        let byte = self.peek().ok_or("it ends with a backslash")?;
+        if let Some(steps) = perl_class(byte) {
+            self.next();
+            return Ok(Piece::steps(steps));
+        }
+        match byte {
+            b'A' | b'z' | b'b' | b'B' | b'C' => {
+                self.next();
+                Ok(Piece::steps(1))
+            }
+            b'p' | b'P' => {
+                self.next();
+                class::property(self).map(Piece::steps)
+            }
+            _ => class::escaped_byte(self).map(|_| Piece::steps(1)),
+        }
+    }
+
+    /// How often what came before is repeated, if anything says so here.
+    fn repetition(&mut self) -> Option<Read<(u32, Option<u32>)>> {
+        let range = match self.peek()? {
+            b'*' => (0, None),
+            b'+' => (1, None),
+            b'?' => (0, Some(1)),
+            b'{' => {
+                // Braces that hold no numbers stand for themselves.
+                let (range, rest) = braces(self.text)?;
+                self.text = rest;
+                return Some(self.not_stacked(range));
+            }
+            _ => return None,
+        };
+        self.next();
+        Some(self.not_stacked(range))
+    }
+
+    /// Passes the mark of a lazy repetition. Another repetition right after one is refused.
+    fn not_stacked(&mut self, range: (u32, Option<u32>)) -> Read<(u32, Option<u32>)> {
+        self.pass(b"?");
+        let stacked = match self.peek() {
+            Some(b'*' | b'+' | b'?') => true,
+            Some(b'{') => braces(self.text).is_some(),
+            _ => false,
+        };
+        if stacked { Err("it repeats a repetition".to_owned()) } else { Ok(range) }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a step of the walk")]
+    fn repeated(&self, piece: Piece, (least, most): (u32, Option<u32>)) -> Read<Piece> {
+        let largest = most.unwrap_or(least);
+        let repeated = piece.repeated.saturating_mul(largest.max(1));
+        if largest < least || repeated > MOST_REPETITIONS {
+            return Err(format!("it repeats something more than {MOST_REPETITIONS} times, or less than nothing"));
+        }
+        // A copy for each, and a step where each that may be absent can be left out.
+        let copies = largest.max(1).max(least);
+        let choices = most.map_or(2, |most| most - least);
+        Ok(Piece { steps: piece.steps.saturating_mul(copies).saturating_add(choices), repeated })
+    }
+}
+
+fn sum(one: Option<Piece>, other: Option<Piece>) -> Option<Piece> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.and(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// At least and at most so often.
+type Times = (u32, Option<u32>);
+
+/// `{n}`, `{n,}` or `{n,m}` with what comes after.
+fn braces(text: &[u8]) -> Option<(Times, &[u8])> {
+    let inner = text.strip_prefix(b"{")?;
+    let end = inner.iter().position(|byte| *byte == b'}')?;
+    let (numbers, rest) = inner.split_at_checked(end)?;
+    let number = |digits: &[u8]| -> Option<u32> {
+        let all_digits = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        // One that is too large to read is too large in any case.
+        all_digits.then(|| str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(u32::MAX))
+    };
+    let range = match numbers.iter().position(|byte| *byte == b',') {
+        None => {
+            let times = number(numbers)?;
+            (times, Some(times))
+        }
+        Some(comma) => {
+            let (least, most) = numbers.split_at_checked(comma)?;
+            let most = most.get(1..)?;
+            (number(least)?, if most.is_empty() { None } else { Some(number(most)?) })
+        }
+    };
+    Some((range, rest.get(1..)?))
+}

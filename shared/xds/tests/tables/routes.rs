@@ -1,0 +1,173 @@
+//! Routes: their order, shares, retries and time limits.
+
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
+use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
+use envoy_types::pb::envoy::config::route::v3::{Route, RouteAction};
+use serde_json::{Value, json};
+use xds::Translation;
+
+use crate::shop::{colours, intercepted, mesh};
+
+fn http(matching: Value) -> Value {
+    json!({"httpRoute": {"match": matching, "action": {"weightedTargets": [{"virtualNode": "blue", "weight": 1}]}}})
+}
+
+fn client(protocol: &str, routes: &[(&str, Value)]) -> Translation {
+    intercepted(&mesh(&colours(protocol, routes)), "virtualNode/client")
+}
+
+fn of(translation: &Translation) -> &[Route] {
+    &translation.routes["rds_egress_http_80"].virtual_hosts[0].routes
+}
+
+fn action(route: &Route) -> &RouteAction {
+    match route.action.as_ref().unwrap() {
+        Action::Route(action) => action,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn path(route: &Route) -> String {
+    match route.r#match.as_ref().unwrap().path_specifier.as_ref().unwrap() {
+        PathSpecifier::Prefix(prefix) => format!("{prefix}*"),
+        PathSpecifier::Path(path) => path.clone(),
+        PathSpecifier::SafeRegex(regex) => format!("~{}", regex.regex),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn routes_are_tried_by_priority_then_by_how_much_they_ask_for() {
+    let with_priority = |priority: u32, mut spec: Value| {
+        spec["priority"] = json!(priority);
+        spec
+    };
+    let translation = client(
+        "http",
+        &[
+            ("a", http(json!({"prefix": "/"}))),
+            ("b", http(json!({"prefix": "/longer"}))),
+            ("c", http(json!({"path": {"regex": "/r.*"}}))),
+            ("d", http(json!({"path": {"exact": "/exact"}}))),
+            ("e", with_priority(1000, http(json!({"prefix": "/last"})))),
+            ("f", with_priority(0, http(json!({"prefix": "/first"})))),
+        ],
+    );
+    let paths: Vec<String> = of(&translation).iter().map(path).collect();
+    assert_eq!(paths, ["/first*", "/last*", "/exact", "~/r.*", "/longer*", "/*"]);
+}
+
+#[test]
+fn weights_stay_what_they_are_zeros_included() {
+    let targets = json!([{"virtualNode": "blue", "weight": 99}, {"virtualNode": "green", "weight": 0}]);
+    let translation = client(
+        "http",
+        &[("all", json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": targets}}}))],
+    );
+    let Some(ClusterSpecifier::WeightedClusters(weighted)) = &action(&of(&translation)[0]).cluster_specifier else {
+        panic!("{translation:?}");
+    };
+    let weights: Vec<(&str, u32)> =
+        weighted.clusters.iter().map(|to| (to.name.as_str(), to.weight.unwrap().value)).collect();
+    assert_eq!(weights, [("cds_egress_shop_blue_http_8080", 99), ("cds_egress_shop_green_http_8080", 0)]);
+}
+
+#[test]
+fn a_route_that_nobody_can_answer_answers_503() {
+    for target in [json!({"virtualNode": "blue", "weight": 0}), json!({"virtualNode": "gone", "weight": 1})] {
+        let spec = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [target]}}});
+        let translation = client("http", &[("all", spec)]);
+        let Some(Action::DirectResponse(answer)) = &of(&translation)[0].action else { panic!("{translation:?}") };
+        assert_eq!(answer.status, 503);
+    }
+}
+
+#[test]
+fn retries_are_app_meshs_own_or_those_asked_for() {
+    let retry = |policy: Value| {
+        let mut spec = http(json!({"prefix": "/"}));
+        spec["httpRoute"]["retryPolicy"] = policy;
+        spec
+    };
+    let policy = |events: Value, most: u32| {
+        retry(json!({"httpRetryEvents": events, "maxRetries": most, "perRetryTimeout": {"unit": "ms", "value": 1500}}))
+    };
+    let connection = retry(json!({
+        "tcpRetryEvents": ["connection-error"], "maxRetries": 3, "perRetryTimeout": {"unit": "s", "value": 1},
+    }));
+    let server: Vec<u32> = (500..=508).chain([510, 511]).collect();
+    let cases = [
+        (
+            http(json!({"prefix": "/"})),
+            "unavailable,connect-failure,refused-stream,retriable-status-codes",
+            2,
+            vec![503],
+        ),
+        (policy(json!(["server-error"]), 1), "reset,retriable-status-codes", 1, server),
+        (
+            policy(json!(["gateway-error", "client-error", "stream-error"]), 4),
+            "refused-stream,reset,retriable-status-codes",
+            4,
+            vec![409, 502, 503, 504],
+        ),
+        (connection, "connect-failure", 3, Vec::new()),
+    ];
+    for (spec, on, most, codes) in cases {
+        let translation = client("http", &[("all", spec)]);
+        let retries = action(&of(&translation)[0]).retry_policy.clone().unwrap();
+        assert_eq!((retries.retry_on.as_str(), retries.num_retries.unwrap().value), (on, most));
+        assert_eq!(retries.retriable_status_codes, codes);
+        assert_eq!(retries.host_selection_retry_max_attempts, 5);
+        assert_eq!(retries.retry_host_predicate.len(), 1);
+    }
+    for none in [policy(json!(["server-error"]), 0), policy(json!(["nonsense"]), 3)] {
+        let translation = client("http", &[("all", none)]);
+        assert_eq!(action(&of(&translation)[0]).retry_policy, None);
+    }
+}
+
+#[test]
+fn time_limits_are_15_s_and_300_s_or_those_asked_for() {
+    let limits = |timeout: Option<Value>| {
+        let mut spec = http(json!({"prefix": "/"}));
+        if let Some(timeout) = timeout {
+            spec["httpRoute"]["timeout"] = timeout;
+        }
+        let translation = client("http", &[("all", spec)]);
+        let action = action(&of(&translation)[0]).clone();
+        let seconds = |d: envoy_types::pb::google::protobuf::Duration| (d.seconds, d.nanos);
+        (seconds(action.timeout.unwrap()), seconds(action.idle_timeout.unwrap()))
+    };
+    let of = |unit: &str, value: u64| json!({"unit": unit, "value": value});
+    assert_eq!(limits(None), ((15, 0), (300, 0)));
+    assert_eq!(limits(Some(json!({"perRequest": of("ms", 1500)}))), ((1, 500_000_000), (300, 0)));
+    assert_eq!(limits(Some(json!({"perRequest": of("s", 0), "idle": of("s", 7)}))), ((0, 0), (7, 0)));
+    assert_eq!(limits(Some(json!({"perRequest": of("s", u64::from(u32::MAX) * 1000)}))).0.0, 31_536_000);
+}
+
+#[test]
+fn a_service_without_provider_or_routes_is_known_and_has_no_routes() {
+    let translation = client("http", &[]);
+    assert_eq!(of(&translation), []);
+    let hosts = &translation.routes["rds_egress_http_80"].virtual_hosts;
+    assert_eq!(hosts[0].domains, ["colours", "colours:80"]);
+}
+
+#[test]
+fn match_port_is_for_that_listener_alone() {
+    let mut resources = colours(
+        "http",
+        &[("for-81", {
+            let mut spec = http(json!({"prefix": "/"}));
+            spec["httpRoute"]["match"]["port"] = json!(81);
+            spec
+        })],
+    );
+    resources["virtualRouter/colours"] = json!({"listeners": [
+        {"portMapping": {"port": 80, "protocol": "http"}}, {"portMapping": {"port": 81, "protocol": "http"}},
+    ]});
+    let translation = intercepted(&mesh(&resources), "virtualNode/client");
+    assert_eq!(translation.routes["rds_egress_http_80"].virtual_hosts[0].routes.len(), 0);
+    assert_eq!(translation.routes["rds_egress_http_81"].virtual_hosts[0].routes.len(), 1);
+}

@@ -1,0 +1,104 @@
+//! A real Envoy takes what the goldens are about. Skips itself where there is none.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Map, Value, json};
+use xds::Translation;
+
+use crate::goldens::cases;
+use crate::printed::printed;
+
+/// The Envoy of the local stack.
+pub(crate) fn envoy() -> Option<PathBuf> {
+    let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.local/venv/bin/envoy");
+    if !envoy.is_file() {
+        println!("skipped: there is no Envoy in .local; `cargo xtask up` sets one up");
+        return None;
+    }
+    Some(envoy)
+}
+
+#[test]
+fn envoy_takes_what_the_goldens_are_about() {
+    let Some(envoy) = envoy() else { return };
+    for (name, case) in cases() {
+        for proxy in &case.proxies {
+            if let Err(why) = taken(&envoy, &case.translate(proxy)) {
+                panic!("{name}, {proxy}: {why}");
+            }
+        }
+    }
+}
+
+/// Whether Envoy takes a translation as its configuration; what it says if it doesn't.
+pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), String> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("meshwarden-xds-{}-{count}", std::process::id()));
+    std::fs::create_dir(&folder).expect("is free");
+    let secrets = folder.join("secrets.json");
+    std::fs::write(&secrets, json!({"resources": []}).to_string()).expect("is writable");
+    let bootstrap = folder.join("bootstrap.json");
+    std::fs::write(&bootstrap, standalone(printed(translation), &secrets).to_string()).expect("is writable");
+    let output = Command::new(envoy)
+        .args(["--mode", "validate", "--log-level", "error", "--config-path"])
+        .arg(&bootstrap)
+        .output()
+        .expect("Envoy runs");
+    std::fs::remove_dir_all(&folder).expect("is ours");
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// A configuration that needs nobody else: what goes over ADS stands in it or comes from a file.
+fn standalone(translation: Value, secrets: &Path) -> Value {
+    let member = |name: &str| translation[name].as_object().cloned().unwrap_or_default();
+    let routes = member("routes");
+    let resources = |name: &str| -> Vec<Value> {
+        member(name).into_iter().map(|(_, resource)| inlined(resource, &routes, secrets)).collect()
+    };
+    let nobody = json!({"name": "nobody", "type": "STATIC", "load_assignment": {"cluster_name": "nobody"}});
+    let mut socket = nobody.clone();
+    socket["name"] = json!("static_cluster_sds_unix_socket");
+    socket["load_assignment"]["cluster_name"] = socket["name"].clone();
+    socket["typed_extension_protocol_options"] = json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        },
+    });
+    let clusters: Vec<Value> = [nobody, socket].into_iter().chain(resources("clusters")).collect();
+    json!({
+        "node": {"id": "test", "cluster": "test"},
+        "dynamic_resources": {"ads_config": {
+            "api_type": "GRPC",
+            "transport_api_version": "V3",
+            "grpc_services": [{"envoy_grpc": {"cluster_name": "nobody"}}],
+        }},
+        "layered_runtime": {"layers": [{
+            "name": "expressions",
+            "static_layer": {"re2.max_program_size.error_level": xds::LARGEST_EXPRESSION},
+        }]},
+        "static_resources": {"listeners": resources("listeners"), "clusters": clusters},
+    })
+}
+
+fn inlined(value: Value, routes: &Map<String, Value>, secrets: &Path) -> Value {
+    match value {
+        Value::Object(members) => {
+            let members = members.into_iter().map(|(name, value)| match name.as_str() {
+                "rds" => {
+                    let routes = value["route_config_name"].as_str().and_then(|name| routes.get(name));
+                    ("route_config".to_owned(), routes.expect("is there").clone())
+                }
+                // Envoy 1.40 crashes on a secret over ADS that is named in a static resource.
+                "sds_config" if value["ads"].is_object() => (name, json!({"path_config_source": {"path": secrets}})),
+                _ => (name, inlined(value, routes, secrets)),
+            });
+            members.collect()
+        }
+        Value::Array(items) => items.into_iter().map(|item| inlined(item, routes, secrets)).collect(),
+        other => other,
+    }
+}
