@@ -119,7 +119,14 @@ impl Args {
             Auth::None => XdsAuth::None,
         };
         let xds = XdsSettings { listen: self.xds, tls, auth, listeners: self.listeners, ..XdsSettings::default() };
-        Ok(Settings { api: self.api, api_auth, quotas, data: self.data, xds, ..Settings::new(self.account, self.region) })
+        Ok(Settings {
+            api: self.api,
+            api_auth,
+            quotas,
+            data: self.data,
+            xds,
+            ..Settings::new(self.account, self.region)
+        })
     }
 }
 

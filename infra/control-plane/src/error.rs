@@ -219,6 +219,7 @@ impl ApiError {
             Self::InUse { .. } => ErrorType::ResourceInUse,
             Self::QuotaReached { .. } => ErrorType::LimitExceeded,
             Self::TooManyTags { .. } => ErrorType::TooManyTags,
+            Self::Denied(denial) if denial.is_temporary() => ErrorType::ServiceUnavailable,
             Self::NotShared { .. } | Self::Denied(_) => ErrorType::Forbidden,
             Self::Unavailable => ErrorType::ServiceUnavailable,
             Self::UnknownOperation { known_uri: false, .. } => ErrorType::UnknownOperation,

@@ -1,5 +1,6 @@
 //! The file of keys.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -10,23 +11,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Deserialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::Denial;
+
 /// The keys of a file, read again when the file changes.
 pub(crate) struct KeyFile {
     path: PathBuf,
-    read: Mutex<(Mark, Arc<Keys>)>,
+    read: Mutex<Reading>,
+}
+
+/// What a look at the file found: no keys, if it can't be used.
+struct Reading {
+    mark: Option<Mark>,
+    keys: Option<Keys>,
 }
 
 /// What changes when a file does: inode, size, mode, and the time of the last change with its nanoseconds.
 type Mark = (u64, u64, u32, i64, i64);
 
-/// All keys of one reading.
+/// The keys, by their ids.
+#[derive(Clone)]
+pub(crate) struct Keys(Arc<HashMap<String, Arc<Key>>>);
+
+/// The file's content.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Keys {
+struct Content {
     keys: Vec<Key>,
 }
 
-/// One key. It has no `Debug`, so that no log shows the secret.
+/// One key. Its `Debug` does not show the secret.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Key {
@@ -68,22 +81,28 @@ pub enum KeyFileError {
 
 impl KeyFile {
     pub(super) fn open(path: &Path) -> Result<Self, KeyFileError> {
-        let read = load(path)?;
-        Ok(Self { path: path.to_owned(), read: Mutex::new(read) })
+        let (mark, keys) = load(path)?;
+        Ok(Self { path: path.to_owned(), read: Mutex::new(Reading { mark: Some(mark), keys: Some(keys) }) })
     }
 
-    /// The keys as they are now. A file that became unusable is told, and the keys before it stay.
-    pub(super) fn current(&self) -> Arc<Keys> {
+    /// The keys as they are now. While the file can't be used there are none: to take a key away has to work at once,
+    /// also when something goes wrong with it.
+    pub(super) fn current(&self) -> Result<Keys, Denial> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = std::fs::metadata(&self.path).map(|metadata| mark(&metadata));
-        if now.is_ok_and(|now| now == read.0) {
-            return Arc::clone(&read.1);
+        let mark = std::fs::metadata(&self.path).ok().map(|metadata| mark(&metadata));
+        if mark != read.mark {
+            *read = match load(&self.path) {
+                Ok((mark, keys)) => {
+                    tracing::info!(path = %self.path.display(), keys = keys.0.len(), "keys read anew");
+                    Reading { mark: Some(mark), keys: Some(keys) }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "nobody is let in until the key file is mended");
+                    Reading { mark, keys: None }
+                }
+            };
         }
-        match load(&self.path) {
-            Ok(loaded) => *read = loaded,
-            Err(error) => tracing::error!(%error, "the keys read before are still used"),
-        }
-        Arc::clone(&read.1)
+        read.keys.clone().ok_or(Denial::NoKeys)
     }
 }
 
@@ -94,8 +113,14 @@ impl fmt::Debug for KeyFile {
 }
 
 impl Keys {
-    pub(super) fn find(&self, id: &str) -> Option<&Key> {
-        self.keys.iter().find(|key| key.id == id)
+    pub(super) fn find(&self, id: &str) -> Option<Arc<Key>> {
+        self.0.get(id).map(Arc::clone)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -105,7 +130,7 @@ impl Drop for Key {
     }
 }
 
-fn load(path: &Path) -> Result<(Mark, Arc<Keys>), KeyFileError> {
+fn load(path: &Path) -> Result<(Mark, Keys), KeyFileError> {
     let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -115,14 +140,14 @@ fn load(path: &Path) -> Result<(Mark, Arc<Keys>), KeyFileError> {
     let mut text = Zeroizing::new(String::new());
     file.read_to_string(&mut text).map_err(failed)?;
     let content = |line| KeyFileError::Content { path: path.to_owned(), line };
-    let keys: Keys = serde_json::from_str(&text).map_err(|error| content(error.line()))?;
-    let mut ids: Vec<&str> = keys.keys.iter().map(|key| key.id.as_str()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.len() != keys.keys.len() || keys.keys.iter().any(|key| key.id.is_empty() || key.secret.is_empty()) {
-        return Err(content(0));
+    let read: Content = serde_json::from_str(&text).map_err(|error| content(error.line()))?;
+    let mut keys = HashMap::new();
+    for key in read.keys {
+        if key.id.is_empty() || key.secret.is_empty() || keys.insert(key.id.clone(), Arc::new(key)).is_some() {
+            return Err(content(0));
+        }
     }
-    Ok((mark(&metadata), Arc::new(keys)))
+    Ok((mark(&metadata), Keys(Arc::new(keys))))
 }
 
 fn mark(metadata: &Metadata) -> Mark {

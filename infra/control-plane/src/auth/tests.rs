@@ -4,7 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 
-use axum::http::Request;
+use axum::http::{HeaderValue, Request};
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -14,24 +14,46 @@ const MESHES: &str = "/v20190125/meshes";
 const READ: &str = "120943f3e1fdc23254af0e5847720e4fd99c8f44b362e31f5e383e7659aaac02";
 const WRITE: &str = "551f9a4a6c27844b815d9fdb9446fcdeef609472702ec76244a61f5f8913d4f6";
 const TOKEN_WRITE: &str = "defab9640fe99659b627dd9af5525fd3045978a6dd5651f65c235a8063f846e9";
+const VERSION_WRITE: &str = "dc2cec41cf58198921df6a819ccceb0b6037cfd8812155e051e67823b5780343";
 const BODY: &str = r#"{"meshName":"shop"}"#;
 const TOKEN_BODY: &str = r#"{"meshName":"shop","clientToken":"t"}"#;
 const SCOPE: &str = "AKID/20260102/us-east-1/appmesh/aws4_request";
 const SIGNED: &str = "host;x-amz-date";
 
-fn guard(test: &str, secret: &str, read_only: bool) -> Guard {
-    let path = std::env::temp_dir().join(format!("meshwarden-keys-{test}-{}", std::process::id()));
-    let keys = serde_json::json!({"keys": [{"id": "AKID", "secret": secret, "name": "ci", "readOnly": read_only}]});
-    fs::write(&path, keys.to_string()).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let auth = ApiAuth::Keys(path.clone());
-    let addr = SocketAddr::from(([127, 0, 0, 1], 9080));
-    let region = || Region::parse("us-east-1").unwrap();
-    assert!(matches!(Guard::new(&auth, addr, region()), Err(KeyFileError::Exposed { .. })));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    let guard = Guard::new(&auth, addr, region()).unwrap();
-    fs::remove_file(path).unwrap();
-    guard
+/// A key file in a folder of the test's own.
+struct Keys(PathBuf);
+
+impl Keys {
+    fn new(test: &str, secret: &str, read_only: bool) -> Self {
+        let keys = Self(std::env::temp_dir().join(format!("meshwarden-keys-{test}-{}", std::process::id())));
+        keys.write(0o600, &content(secret, read_only));
+        keys
+    }
+
+    fn write(&self, mode: u32, content: &str) {
+        fs::write(&self.0, content).unwrap();
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn guard(&self) -> Result<Guard, KeyFileError> {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 9080));
+        Guard::new(&ApiAuth::Keys(self.0.clone()), addr, Region::parse("us-east-1").unwrap())
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn content(secret: &str, read_only: bool) -> String {
+    let key = serde_json::json!({"id": "AKID", "secret": secret, "name": "ci", "readOnly": read_only});
+    serde_json::json!({"keys": [key]}).to_string()
+}
+
+fn admit(guard: &Guard, parts: &Parts, body: &str, now: Timestamp) -> Result<(), Denial> {
+    guard.claim(parts, now)?.settle(parts, body.as_bytes(), now)
 }
 
 fn parts(method: &str, uri: &str, scope: &str, signed: &str, signature: &str) -> Parts {
@@ -47,7 +69,8 @@ fn at(seconds: i64) -> Timestamp {
 
 #[test]
 fn what_botocore_signs_passes_and_nothing_else() {
-    let guard = guard("table", "secret", false);
+    let keys = Keys::new("table", "secret", false);
+    let guard = keys.guard().unwrap();
     let altered = SERVICE.replace("a%2Fb", "a/b");
     let query = SERVICE.replace("limit=5", "limit=6");
     let swapped = format!("{}?limit=5&meshOwner=123456789012", SERVICE.split('?').next().unwrap());
@@ -73,24 +96,69 @@ fn what_botocore_signs_passes_and_nothing_else() {
         ("GET", SERVICE, SCOPE, SIGNED, "12", "", 0, Err(Denial::Malformed)),
         ("PUT", MESHES, SCOPE, SIGNED, WRITE, TOKEN_BODY, 0, Err(Denial::Mismatch)),
         ("PUT", MESHES, SCOPE, SIGNED, WRITE, BODY, 0, Ok(())),
-        ("PUT", MESHES, SCOPE, SIGNED, WRITE, BODY, 1, Err(Denial::Replayed)),
+        ("PUT", MESHES, SCOPE, SIGNED, WRITE, BODY, 2, Ok(())),
+        ("PUT", MESHES, SCOPE, SIGNED, WRITE, BODY, 3, Err(Denial::Replayed)),
         ("PUT", MESHES, SCOPE, SIGNED, TOKEN_WRITE, TOKEN_BODY, 0, Ok(())),
-        ("PUT", MESHES, SCOPE, SIGNED, TOKEN_WRITE, TOKEN_BODY, 1, Ok(())),
+        ("PUT", MESHES, SCOPE, SIGNED, TOKEN_WRITE, TOKEN_BODY, 300, Err(Denial::Replayed)),
     ] {
-        let found = guard.admit(&parts(method, uri, scope, signed, signature), body.as_bytes(), at(seconds));
+        let found = admit(&guard, &parts(method, uri, scope, signed, signature), body, at(seconds));
         assert_eq!(found, expected, "{method} {uri} {scope} {signed} {body} {seconds}");
     }
     let unsigned = Request::get(SERVICE).body(()).unwrap().into_parts().0;
-    assert_eq!(guard.admit(&unsigned, b"", at(0)), Err(Denial::Unsigned));
+    assert_eq!(admit(&guard, &unsigned, "", at(0)), Err(Denial::Unsigned));
 }
 
 #[test]
 fn another_secret_or_a_reading_key_does_not_write() {
     let write = parts("PUT", MESHES, SCOPE, SIGNED, WRITE);
-    assert_eq!(guard("other", "guess", false).admit(&write, BODY.as_bytes(), at(0)), Err(Denial::Mismatch));
-    let reader = guard("reader", "secret", true);
-    assert_eq!(reader.admit(&write, BODY.as_bytes(), at(0)), Err(Denial::ReadOnly));
-    assert_eq!(reader.admit(&parts("GET", SERVICE, SCOPE, SIGNED, READ), b"", at(0)), Ok(()));
+    let (other, reader) = (Keys::new("other", "guess", false), Keys::new("reader", "secret", true));
+    assert_eq!(admit(&other.guard().unwrap(), &write, BODY, at(0)), Err(Denial::Mismatch));
+    let reader = reader.guard().unwrap();
+    assert_eq!(admit(&reader, &write, BODY, at(0)), Err(Denial::ReadOnly));
+    assert_eq!(admit(&reader, &parts("GET", SERVICE, SCOPE, SIGNED, READ), "", at(0)), Ok(()));
+}
+
+#[test]
+fn a_version_that_is_sent_has_to_be_signed() {
+    let keys = Keys::new("version", "secret", false);
+    let guard = keys.guard().unwrap();
+    let write = |signed: &str, versions: &[&'static str]| {
+        let mut parts = parts("PUT", "/v20190125/meshes/shop", SCOPE, signed, VERSION_WRITE);
+        for version in versions {
+            parts.headers.append("x-meshwarden-if-version", HeaderValue::from_static(version));
+        }
+        admit(&guard, &parts, "{}", at(0))
+    };
+    let all = "host;x-amz-date;x-meshwarden-if-version";
+    assert_eq!(write(SIGNED, &["7"]), Err(Denial::Headers), "not signed");
+    assert_eq!(write(all, &["8"]), Err(Denial::Mismatch), "changed");
+    assert_eq!(write(all, &[]), Err(Denial::Headers), "taken away");
+    assert_eq!(write(all, &["7", "8"]), Err(Denial::Headers), "two of them");
+    assert_eq!(write(all, &["7"]), Ok(()));
+}
+
+#[test]
+fn a_key_that_is_taken_away_is_refused_at_once_also_when_the_file_is_broken() {
+    let keys = Keys::new("taken", "secret", false);
+    let guard = keys.guard().unwrap();
+    let read = parts("GET", SERVICE, SCOPE, SIGNED, READ);
+    for (mode, content, expected) in [
+        (0o600, content("secret", false), Ok(())),
+        (0o600, r#"{"keys": []}"#.to_owned(), Err(Denial::Mismatch)),
+        (0o600, content("secret", false), Ok(())),
+        (0o600, r#"{"keys": ["#.to_owned(), Err(Denial::NoKeys)),
+        (0o600, content("secret", false), Ok(())),
+        (0o644, content("secret", false), Err(Denial::NoKeys)),
+        (0o600, content("", false), Err(Denial::NoKeys)),
+        (0o600, content("other", false), Err(Denial::Mismatch)),
+    ] {
+        keys.write(mode, &content);
+        assert_eq!(admit(&guard, &read, "", at(0)), expected, "{mode:o} {content}");
+        assert_eq!(guard.trouble().is_some(), expected == Err(Denial::NoKeys));
+        assert_eq!(keys.guard().is_err(), expected == Err(Denial::NoKeys), "nor does it start");
+    }
+    fs::remove_file(&keys.0).unwrap();
+    assert_eq!(admit(&guard, &read, "", at(0)), Err(Denial::NoKeys));
 }
 
 #[test]
@@ -110,6 +178,6 @@ fn without_authentication_no_other_site_gets_in() {
             request = request.header("origin", origin);
         }
         let parts = request.body(()).unwrap().into_parts().0;
-        assert_eq!(guard.admit(&parts, b"", at(0)), expected, "{host} {origin:?}");
+        assert_eq!(admit(&guard, &parts, "", at(0)), expected, "{host} {origin:?}");
     }
 }

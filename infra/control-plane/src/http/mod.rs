@@ -2,22 +2,21 @@
 
 mod answer;
 mod body;
-pub(crate) mod percent;
+mod guarded;
+mod percent;
 mod proxies;
 mod query;
 mod request;
 mod target;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::Response;
 use axum::routing::get;
-use bytes::Bytes;
 use jiff::{Timestamp, Unit};
 use mesh::name::ResourceKind;
 use uuid::Uuid;
@@ -30,7 +29,7 @@ use crate::xds::Shared;
 use request::Call;
 
 /// The version that a write is based on, in the request.
-const IF_VERSION: &str = "x-meshwarden-if-version";
+pub(crate) const IF_VERSION: &str = "x-meshwarden-if-version";
 /// The version of the resource that an answer is about.
 const VERSION: &str = "x-meshwarden-version";
 /// The error's name.
@@ -51,42 +50,22 @@ pub(crate) struct Api {
 pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(async || answer::well()))
-        .route("/readyz", get(async |State(api): State<Arc<Api>>| answer::ready(api.store.is_writable())))
+        .route("/readyz", get(async |State(api): State<Arc<Api>>| answer::ready(trouble(&api))))
         .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store)))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
         .method_not_allowed_fallback(handle)
         .fallback(handle)
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guarded))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guarded::admitted))
         .with_state(api)
 }
 
-/// Lets those through who may call. Health is everybody's to know.
-async fn guarded(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    if matches!(request.uri().path(), "/healthz" | "/readyz") {
-        return next.run(request).await;
+/// Why requests should not be sent here, if so.
+fn trouble(api: &Api) -> Option<&'static str> {
+    if !api.store.is_writable() {
+        return Some("the storage can't be written");
     }
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    match admit(&api.guard, request).await {
-        Ok(request) => next.run(request).await,
-        Err(error) => {
-            let id = Uuid::new_v4();
-            tracing::info!(%id, %method, path, error = error.error_type().name(), reason = %error, "refused");
-            api.store.metrics().answered(target::operation(&method, &path), Some(error.error_type()), Duration::ZERO);
-            answer::respond(Err(error), &id)
-        }
-    }
-}
-
-async fn admit(guard: &Guard, request: Request) -> Result<Request, ApiError> {
-    let (parts, mut body) = request.into_parts();
-    let mut signed = Bytes::new();
-    if guard.reads_body() {
-        signed = body::read(body).await?;
-        body = Body::from(signed.clone());
-    }
-    guard.admit(&parts, &signed, Timestamp::now())?;
-    Ok(Request::from_parts(parts, body))
+    api.guard.trouble()
 }
 
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {

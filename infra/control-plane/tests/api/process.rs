@@ -143,6 +143,20 @@ fn anything_but_loopback_is_refused() {
 }
 
 #[test]
+fn a_protection_that_is_only_half_asked_for_is_refused() {
+    for (args, says) in [
+        (&["--api-auth", "keys"][..], "--api-keys"),
+        (&["--api-keys", "keys.json"], "without --api-auth keys"),
+        (&["--api-auth", "none", "--api-keys", "keys.json"], "without --api-auth keys"),
+        (&["--api-auth", "keys", "--api-keys", "/nowhere/keys.json"], "/nowhere/keys.json"),
+        (&["--api-auth", "any"], "none, keys"),
+    ] {
+        let said = refused(args);
+        assert!(said.contains(says), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn settings_that_mean_nothing_are_refused() {
     for (args, says) in [
         (["--api", "here"], "127.0.0.1:9080"),
