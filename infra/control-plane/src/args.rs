@@ -1,14 +1,17 @@
 //! The command line.
 
+mod api;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::bootstrap::BootstrapArgs;
+use api::ApiArgs;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use control_plane::state::Region;
 use control_plane::xds::{Listen, ListenerMode, TlsFiles, XdsAuth, XdsSettings};
-use control_plane::{ApiAuth, QuotaSetting, Quotas, Settings};
+use control_plane::{QuotaSetting, Quotas, Settings};
 use mesh::name::AccountId;
 
 /// The App Mesh API on one machine, and the ADS server for its Envoys.
@@ -22,17 +25,11 @@ use mesh::name::AccountId;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Where the API listens: a loopback address, port 0 for a free one.
+    /// Where the API listens, port 0 for a free one: a loopback address, or any with `--api-auth keys` or `sts`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     api: SocketAddr,
-    /// Who may call the API: `none` asks nobody and stays on loopback, `keys` asks for an AWS signature by a key of
-    /// `--api-keys`.
-    #[arg(long, value_name = "HOW", default_value = "none")]
-    api_auth: ApiAuthArg,
-    /// The keys that may call the API, `{"keys": [{"id", "secret", "name", "readOnly"}]}`; only its owner may be able to
-    /// read the file.
-    #[arg(long, value_name = "FILE", required_if_eq("api_auth", "keys"))]
-    api_keys: Option<PathBuf>,
+    #[command(flatten)]
+    who: ApiArgs,
     /// The account that owns every mesh.
     #[arg(long, value_name = "ID", default_value = "123456789012", value_parser = AccountId::parse)]
     account: AccountId,
@@ -70,13 +67,6 @@ pub(crate) struct Args {
     data: Option<PathBuf>,
 }
 
-/// The ways to prove who is calling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ApiAuthArg {
-    None,
-    Keys,
-}
-
 /// What can be done instead of serving.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -102,13 +92,9 @@ impl Args {
         if !self.xds_unix_uids.is_empty() && self.xds_auth != Auth::Unix {
             return refused("--xds-unix-uid checks nobody without --xds-auth unix");
         }
-        if self.api_keys.is_some() && self.api_auth != ApiAuthArg::Keys {
-            return refused("--api-keys lets nobody in without --api-auth keys");
-        }
-        let api_auth = match (self.api_auth, self.api_keys) {
-            (ApiAuthArg::None, _) => ApiAuth::Loopback,
-            (ApiAuthArg::Keys, Some(keys)) => ApiAuth::Keys(keys),
-            (ApiAuthArg::Keys, None) => return refused("--api-auth keys needs --api-keys FILE"),
+        let (api_auth, api_tls) = match self.who.settings() {
+            Ok(settings) => settings,
+            Err(text) => return refused(text),
         };
         let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
         let tls = self.xds_tls_cert.zip(self.xds_tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
@@ -122,6 +108,7 @@ impl Args {
         Ok(Settings {
             api: self.api,
             api_auth,
+            api_tls,
             quotas,
             data: self.data,
             xds,

@@ -23,6 +23,7 @@
 mod auth;
 mod error;
 mod http;
+mod listen;
 mod metrics;
 mod quotas;
 mod server;
@@ -30,12 +31,17 @@ mod settings;
 pub mod state;
 pub mod storage;
 mod store;
+mod tls;
 pub mod xds;
 
-pub use auth::{ApiAuth, Denial, KeyFileError};
+pub use auth::{
+    ApiAuth, Audience, AudienceError, Denial, GuardError, KeyFileError, RolePattern, RolePatternError, StsEndpoint,
+    StsEndpointError, StsSettings,
+};
 pub use error::{ApiError, ErrorType, Relation};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaSetting, QuotaSettingError, Quotas};
 pub use server::{BindError, Server};
 pub use settings::Settings;
 pub use store::Store;
+pub use tls::{TlsError, TlsFiles};

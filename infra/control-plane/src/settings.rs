@@ -8,6 +8,7 @@ use mesh::name::AccountId;
 use crate::auth::ApiAuth;
 use crate::quotas::Quotas;
 use crate::state::Region;
+use crate::tls::TlsFiles;
 use crate::xds::XdsSettings;
 
 /// The settings of one server.
@@ -18,6 +19,8 @@ pub struct Settings {
     pub api: SocketAddr,
     /// Who may call the API.
     pub api_auth: ApiAuth,
+    /// The certificate that the API shows. None, and it speaks no TLS.
+    pub api_tls: Option<TlsFiles>,
     /// The account that owns every mesh.
     pub account: AccountId,
     /// The region in every ARN.
@@ -37,6 +40,7 @@ impl Settings {
         Self {
             api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             api_auth: ApiAuth::default(),
+            api_tls: None,
             account,
             region,
             quotas: Quotas::default(),

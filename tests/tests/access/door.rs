@@ -108,12 +108,16 @@ pub(crate) struct Sent {
 impl Sent {
     /// Sends it once more, as it was.
     pub(crate) async fn again(&self) -> u16 {
+        self.send().await.status().as_u16()
+    }
+
+    pub(crate) async fn send(&self) -> reqwest::Response {
         let method = self.method.parse().unwrap();
         let mut request = reqwest::Client::new().request(method, &self.uri).body(self.body.clone());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        request.send().await.unwrap().status().as_u16()
+        request.send().await.unwrap()
     }
 }
 

@@ -5,3 +5,5 @@
 mod boto3;
 mod door;
 mod keys;
+mod sts;
+mod sts_server;

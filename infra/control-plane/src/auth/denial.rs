@@ -44,6 +44,39 @@ pub enum Denial {
     /// The keys are not known at the moment.
     #[error("nobody can be let in at the moment, since the key file can't be used; the server's log says why")]
     NoKeys,
+    /// No identity.
+    #[error("the x-meshwarden-identity header with a presigned GetCallerIdentity is missing")]
+    NoIdentity,
+    /// The identity is something else, or has more in it.
+    #[error(
+        "the x-meshwarden-identity header is not the URL of a presigned GetCallerIdentity with each of its parameters once and no others"
+    )]
+    NotAnIdentity,
+    /// It leads elsewhere.
+    #[error("x-meshwarden-identity must lead to sts.<region>.amazonaws.com, or where this server was told that STS is")]
+    StsHost,
+    /// It is not bound to a server, or not to the write.
+    #[error(
+        "the identity's signed headers must be host, x-meshwarden-audience and, for a write only, x-meshwarden-request"
+    )]
+    Audience,
+    /// Too old, or too long.
+    #[error("the identity has expired, or is meant to be good for more than 15 minutes")]
+    IdentityExpired,
+    /// Too new.
+    #[error("the identity is not valid yet: it was made more than 5 minutes ahead")]
+    IdentityFuture,
+    /// AWS says no.
+    #[error(
+        "STS does not vouch for the identity: its credentials are wrong or have expired, or it was made for another server or another request"
+    )]
+    Unvouched,
+    /// AWS vouches for somebody who has no business here.
+    #[error("this caller may not call: it is no session of a role that is allowed")]
+    Role,
+    /// AWS says nothing.
+    #[error("STS can't be asked who is calling; the server's log says why")]
+    StsAway,
     /// The body does not come.
     #[error("the body did not arrive in time")]
     Slow,
@@ -54,7 +87,7 @@ impl Denial {
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         match self {
-            Self::Crowded | Self::NoKeys | Self::Slow => true,
+            Self::Crowded | Self::NoKeys | Self::StsAway | Self::Slow => true,
             Self::Host
             | Self::Origin
             | Self::Unsigned
@@ -65,7 +98,15 @@ impl Denial {
             | Self::Future
             | Self::Mismatch
             | Self::Replayed
-            | Self::ReadOnly => false,
+            | Self::ReadOnly
+            | Self::NoIdentity
+            | Self::NotAnIdentity
+            | Self::StsHost
+            | Self::Audience
+            | Self::IdentityExpired
+            | Self::IdentityFuture
+            | Self::Unvouched
+            | Self::Role => false,
         }
     }
 }

@@ -11,9 +11,11 @@ mod keys;
 mod replay;
 mod signature;
 mod site;
+mod sts;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +28,8 @@ pub use denial::Denial;
 pub use keys::KeyFileError;
 use keys::{Key, KeyFile};
 use replay::Seen;
+pub use sts::{Audience, AudienceError, RolePattern, RolePatternError, StsEndpoint, StsEndpointError, StsSettings};
+use sts::{Presigned, StsGuard};
 
 /// How callers prove who they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +39,19 @@ pub enum ApiAuth {
     Loopback,
     /// With an AWS signature (version 4) of a key in this file.
     Keys(PathBuf),
+    /// With an identity that AWS vouches for.
+    Sts(StsSettings),
+}
+
+/// Why nobody could be let in.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The keys can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// STS could not be told from somebody else.
+    #[error("read this machine's root certificates, which STS is known by")]
+    Roots(#[source] io::Error),
 }
 
 /// Decides on every request.
@@ -42,6 +59,7 @@ pub enum ApiAuth {
 pub(crate) enum Guard {
     Loopback(SocketAddr),
     Keys(KeyGuard),
+    Sts(Box<StsGuard>),
 }
 
 /// Asks for a signature of a known key.
@@ -59,20 +77,23 @@ pub(crate) enum Claim<'a> {
     Settled,
     /// Whether this key signed it.
     Signature { guard: &'a KeyGuard, claim: signature::Claim<'a>, key: Arc<Key> },
+    /// Whether AWS vouches for this.
+    Identity { guard: &'a StsGuard, presigned: Presigned },
 }
 
 impl Guard {
-    pub(crate) fn new(auth: &ApiAuth, addr: SocketAddr, region: Region) -> Result<Self, KeyFileError> {
+    pub(crate) fn new(auth: &ApiAuth, addr: SocketAddr, region: Region) -> Result<Self, GuardError> {
         Ok(match auth {
             ApiAuth::Loopback => Self::Loopback(addr),
             ApiAuth::Keys(path) => Self::Keys(KeyGuard { file: KeyFile::open(path)?, region, seen: Seen::default() }),
+            ApiAuth::Sts(settings) => Self::Sts(Box::new(StsGuard::new(settings.clone()).map_err(GuardError::Roots)?)),
         })
     }
 
     /// Why nobody can be let in at the moment, if so.
     pub(crate) fn trouble(&self) -> Option<&'static str> {
         match self {
-            Self::Loopback(_) => None,
+            Self::Loopback(_) | Self::Sts(_) => None,
             Self::Keys(guard) => guard.file.current().is_err().then_some("the key file can't be used"),
         }
     }
@@ -86,6 +107,7 @@ impl Guard {
                 let key = guard.file.current()?.find(claim.key_id()).ok_or(Denial::Mismatch)?;
                 Ok(Claim::Signature { guard, claim, key })
             }
+            Self::Sts(guard) => Ok(Claim::Identity { guard, presigned: guard.claim(parts, now)? }),
         }
     }
 }
@@ -97,10 +119,11 @@ impl Claim<'_> {
     }
 
     /// Lets the request pass, or says why not.
-    pub(crate) fn settle(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<(), Denial> {
+    pub(crate) async fn settle(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<(), Denial> {
         let (method, path) = (&parts.method, parts.uri.path());
         match self {
             Self::Settled => Ok(()),
+            Self::Identity { guard, presigned } => guard.settle(presigned, parts, body, now).await,
             Self::Signature { guard, claim, key } => {
                 if !claim.matches(&key.secret, parts, body, guard.region.as_str())? {
                     return Err(Denial::Mismatch);

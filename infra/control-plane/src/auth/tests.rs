@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 
 use axum::http::{HeaderValue, Request};
+use futures::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
@@ -35,7 +36,7 @@ impl Keys {
         fs::set_permissions(&self.0, fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    fn guard(&self) -> Result<Guard, KeyFileError> {
+    fn guard(&self) -> Result<Guard, GuardError> {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9080));
         Guard::new(&ApiAuth::Keys(self.0.clone()), addr, Region::parse("us-east-1").unwrap())
     }
@@ -53,7 +54,7 @@ fn content(secret: &str, read_only: bool) -> String {
 }
 
 fn admit(guard: &Guard, parts: &Parts, body: &str, now: Timestamp) -> Result<(), Denial> {
-    guard.claim(parts, now)?.settle(parts, body.as_bytes(), now)
+    guard.claim(parts, now)?.settle(parts, body.as_bytes(), now).now_or_never().expect("asks nobody else")
 }
 
 fn parts(method: &str, uri: &str, scope: &str, signed: &str, signature: &str) -> Parts {

@@ -40,7 +40,7 @@ async fn admit(guard: &Guard, request: Request) -> Result<Request, ApiError> {
     let claim = guard.claim(&parts, Timestamp::now())?;
     if claim.is_open() {
         let read = tokio::time::timeout(BODY, body::read(body)).await.map_err(|_| Denial::Slow)??;
-        claim.settle(&parts, &read, Timestamp::now())?;
+        claim.settle(&parts, &read, Timestamp::now()).await?;
         body = Body::from(read);
     }
     drop(claim);

@@ -3,7 +3,7 @@
 mod answer;
 mod body;
 mod guarded;
-mod percent;
+pub(crate) mod percent;
 mod proxies;
 mod query;
 mod request;

@@ -41,11 +41,12 @@ use ports::PortKeeper;
 use roster::Roster;
 use world::World;
 
+pub use crate::tls::{TlsError, TlsFiles};
 pub use bootstrap::{Bootstrap, BootstrapTls};
-pub use listen::{ListenError, TlsError};
+pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use secrets::{KnownSecret, NoSecrets, Secrets, ServedCertificate};
-pub use settings::{Listen, ListenParseError, TlsFiles, XdsAuth, XdsSettings};
+pub use settings::{Listen, ListenParseError, XdsAuth, XdsSettings};
 
 /// What every stream needs.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::ports::ListenerMode;
 use super::secrets::{NoSecrets, Secrets};
+use crate::tls::TlsFiles;
 
 /// The streams that a proxy's resource may have at a time: App Mesh's quota of Envoys a virtual node.
 const STREAMS_PER_PROXY: usize = 50;
@@ -40,15 +41,6 @@ impl Default for XdsSettings {
             secrets: Arc::new(NoSecrets::default()),
         }
     }
-}
-
-/// A certificate and its key, in PEM files that are read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate and its chain.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
 }
 
 /// Who may connect, and be which proxy.

@@ -142,6 +142,8 @@ fn anything_but_loopback_is_refused() {
     }
 }
 
+const ROLE: &str = "arn:aws:iam::123456789012:role/mesh";
+
 #[test]
 fn a_protection_that_is_only_half_asked_for_is_refused() {
     for (args, says) in [
@@ -149,7 +151,21 @@ fn a_protection_that_is_only_half_asked_for_is_refused() {
         (&["--api-keys", "keys.json"], "without --api-auth keys"),
         (&["--api-auth", "none", "--api-keys", "keys.json"], "without --api-auth keys"),
         (&["--api-auth", "keys", "--api-keys", "/nowhere/keys.json"], "/nowhere/keys.json"),
-        (&["--api-auth", "any"], "none, keys"),
+        (&["--api-auth", "sts"], "--auth-audience"),
+        (&["--api-auth", "sts", "--auth-audience", "a"], "--allow-role"),
+        (&["--auth-audience", "a"], "without --api-auth sts"),
+        (&["--allow-role", ROLE], "without --api-auth sts"),
+        (&["--api-auth", "keys", "--api-keys", "k", "--sts-endpoint", "https://sts.example"], "without --api-auth sts"),
+        (&["--api-auth", "sts", "--auth-audience", "a b", "--allow-role", ROLE], "names no server"),
+        (&["--api-auth", "sts", "--auth-audience", "a", "--allow-role", "arn:aws:iam::*:role/x"], "names no roles"),
+        (&["--sts-endpoint", "http://sts.example"], "no endpoint for STS"),
+        (
+            &["--api", "192.0.2.1:0", "--api-auth", "sts", "--auth-audience", "a", "--allow-role", ROLE],
+            "give --api-tls-cert and --api-tls-key",
+        ),
+        (&["--api-tls-cert", "api.pem"], "--api-tls-key"),
+        (&["--api-tls-cert", "/nowhere/api.pem", "--api-tls-key", "/nowhere/api.key"], "/nowhere/api"),
+        (&["--api-auth", "any"], "none, keys, sts"),
     ] {
         let said = refused(args);
         assert!(said.contains(says), "{args:?}: {said}");
