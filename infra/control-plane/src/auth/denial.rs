@@ -1,6 +1,6 @@
 //! Why a request is refused.
 
-/// Why a request is refused. Nothing in it tells whether a key exists.
+/// Why a request is refused. Its text does not tell whether a key exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
     /// A name that resolves to loopback, in a browser that was led here.

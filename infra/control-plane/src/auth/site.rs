@@ -17,7 +17,7 @@ pub(super) fn check(parts: &Parts, addr: SocketAddr) -> Result<(), Denial> {
         return Err(Denial::Host);
     }
     let Some(origin) = parts.headers.get(ORIGIN) else { return Ok(()) };
-    let origin = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
+    let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, origin)| origin);
     if origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host)) { Ok(()) } else { Err(Denial::Origin) }
 }
 

@@ -13,6 +13,7 @@ mod presigned;
 mod role;
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
@@ -25,6 +26,7 @@ use super::replay::Seen;
 use crate::http::IF_VERSION;
 use ask::Sts;
 pub use endpoint::{StsEndpoint, StsEndpointError};
+use presigned::LONGEST_LIFE;
 pub(crate) use presigned::Presigned;
 use role::Role;
 pub use role::{RolePattern, RolePatternError};
@@ -97,12 +99,11 @@ impl StsGuard {
         now: Timestamp,
     ) -> Result<(), Denial> {
         let safe = parts.method.is_safe();
-        let role = match self.recall(presigned, now).filter(|_| safe) {
-            Some(role) => role,
-            None => {
-                let request = (!safe).then(|| fingerprint(parts, body));
-                self.sts.caller(presigned, &self.settings.audience, request.as_deref()).await?
-            }
+        let role = if let Some(role) = self.recall(presigned, now).filter(|_| safe) {
+            role
+        } else {
+            let request = (!safe).then(|| fingerprint(parts, body));
+            self.sts.caller(presigned, &self.settings.audience, request.as_deref()).await?
         };
         if !self.settings.roles.iter().any(|pattern| pattern.allows(&role)) {
             tracing::warn!(%role, "the role is not among those of --allow-role");
@@ -129,7 +130,8 @@ impl StsGuard {
         }
         // What can't be remembered is asked for again.
         if known.len() < MOST {
-            known.insert(presigned.digest(), (role, presigned.expires()));
+            let latest = now.saturating_add(LONGEST_LIFE).unwrap_or(now);
+            known.insert(presigned.digest(), (role, presigned.expires().min(latest)));
         }
     }
 }
@@ -144,5 +146,8 @@ fn fingerprint(parts: &Parts, body: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -1,6 +1,8 @@
 //! The presigned request that a caller shows. Of what it says only what is known is taken over, each thing once, and the
 //! request that is sent is put together anew: STS is asked what was judged here, and nothing else.
 
+use std::fmt;
+
 use axum::http::Uri;
 use axum::http::request::Parts;
 use jiff::{SignedDuration, Timestamp};
@@ -15,9 +17,9 @@ use crate::http::percent;
 const LONGEST: usize = 8 * 1024;
 
 /// The longest that an identity may be good for: what STS allows a presigned request itself.
-const LONGEST_LIFE: SignedDuration = SignedDuration::from_mins(15);
+pub(super) const LONGEST_LIFE: SignedDuration = SignedDuration::from_mins(15);
 
-/// All parameters that a presigned GetCallerIdentity has; the last only with credentials of a session.
+/// All parameters that a presigned `GetCallerIdentity` has; the last only with credentials of a session.
 const PARAMETERS: [&str; 9] = [
     "Action",
     "Version",
@@ -31,11 +33,17 @@ const PARAMETERS: [&str; 9] = [
 ];
 
 /// A presigned request that is what it should be, as far as can be seen without asking.
-#[derive(Debug)]
 pub(crate) struct Presigned {
     uri: Uri,
     signature: [u8; 32],
     expires: Timestamp,
+}
+
+/// Without what it proves.
+impl fmt::Debug for Presigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presigned").field("expires", &self.expires).finish_non_exhaustive()
+    }
 }
 
 impl Presigned {
