@@ -1,5 +1,6 @@
 //! The mesh ports over the App Mesh API.
 
+mod identity;
 mod list;
 mod raw;
 
@@ -16,6 +17,7 @@ use ports::{MeshReader, PortError, PortErrorKind, ResourceRef, RouteWrite, Route
 use serde_json::{Value, json};
 
 use crate::call::{call, classify, within_deadline};
+pub(crate) use identity::ShowIdentity;
 use raw::{INCLUDE, KeepBody, SendBody, TAGS};
 
 /// Meshes as the App Mesh API, or whoever answers in its place, has them.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ports::certificates::{
-    AuthorityArn, Bundle, CertificateArn, CertificateAuthority, CertificateKind, CertificateStore, Chain, SecretBundles,
-    SecretId, Stage,
+    AuthorityArn, Bundle, CertificateArn, CertificateAuthority, CertificateKind, CertificateStore, Chain,
+    SecretBundles, SecretId, Stage,
 };
 use ports::{PortError, PortErrorKind};
 use xds::{SecretMaterial, SecretRef};
@@ -82,7 +82,9 @@ impl Sources {
             }
             SecretRef::AcmTrust(arns) => self.trust(arns).await,
             SecretRef::Bundle(name) => self.bundle(name).await,
-            SecretRef::Files { .. } | SecretRef::TrustFile(_) => Err(unavailable("it is in a file beside the proxy").into()),
+            SecretRef::Files { .. } | SecretRef::TrustFile(_) => {
+                Err(unavailable("it is in a file beside the proxy").into())
+            }
         }
     }
 

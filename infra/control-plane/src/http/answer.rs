@@ -76,11 +76,9 @@ pub(super) fn well() -> Response<HttpBody> {
 }
 
 /// The response to whether requests should be sent here.
-pub(super) fn ready(writable: bool) -> Response<HttpBody> {
-    if writable {
-        return well();
-    }
-    json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"status": "the storage can't be written"}).to_string())
+pub(super) fn ready(trouble: Option<&str>) -> Response<HttpBody> {
+    let Some(trouble) = trouble else { return well() };
+    json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"status": trouble}).to_string())
 }
 
 /// The metrics, for Prometheus.

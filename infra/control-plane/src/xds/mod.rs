@@ -48,12 +48,13 @@ use ports::PortKeeper;
 use roster::Roster;
 use world::World;
 
+pub use crate::tls::{TlsError, TlsFiles};
 pub use bootstrap::{Bootstrap, BootstrapTls};
-pub use listen::{ListenError, TlsError};
+pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use sds::SdsServer;
 pub use secrets::{Found, KnownSecret, NoSecrets, SecretProblem, SecretReport, Secrets, ServedCertificate, problem};
-pub use settings::{Listen, ListenParseError, TlsFiles, XdsAuth, XdsSettings};
+pub use settings::{Listen, ListenParseError, XdsAuth, XdsSettings};
 
 /// What every stream needs.
 #[derive(Debug)]
@@ -91,8 +92,7 @@ impl Ads {
         let secrets = settings.secrets;
         let world = World::new(Arc::clone(&secrets), settings.bound, ports);
         let (stop, stopping) = watch::channel(false);
-        let (cache, turning) =
-            Cache::start(Follower::new(Arc::clone(store)), world, &secrets, stopping.clone());
+        let (cache, turning) = Cache::start(Follower::new(Arc::clone(store)), world, &secrets, stopping.clone());
         let shared = Arc::new(Shared {
             account,
             streams_per_proxy: settings.streams_per_proxy,

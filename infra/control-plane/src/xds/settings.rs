@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::ports::ListenerMode;
 use super::secrets::{NoSecrets, Secrets};
 use crate::certificates::CertificateFiles;
+use crate::tls::TlsFiles;
 
 /// The streams that a proxy's resource may have at a time: App Mesh's quota of Envoys a virtual node.
 const STREAMS_PER_PROXY: usize = 50;
@@ -48,15 +49,6 @@ impl Default for XdsSettings {
             certificate_files: None,
         }
     }
-}
-
-/// A certificate and its key, in PEM files that are read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate and its chain.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
 }
 
 /// Who may connect, and be which proxy.

@@ -38,7 +38,9 @@ struct Pair {
 async fn declare(stage: &Stage, server: Value, policy: Value) {
     stage.node("server", with(node("http", &[]), &["listeners", "0", "tls"], server)).await;
     stage.service_on_node(SERVICE, "server").await;
-    stage.node("client", with(client(&[SERVICE]), &["backendDefaults"], json!({"clientPolicy": {"tls": policy}}))).await;
+    stage
+        .node("client", with(client(&[SERVICE]), &["backendDefaults"], json!({"clientPolicy": {"tls": policy}})))
+        .await;
 }
 
 async fn start(stage: &Stage, args: &[&str]) -> Pair {
@@ -89,7 +91,9 @@ async fn until_has(stage: &Stage, name: &str, secret: &str, prints: &[String]) -
     loop {
         let told = stage.told_of(Kind::Node, name).await;
         let entry = &told["streams"][0]["certificates"][secret];
-        let has = entry["has"].as_array().map(|has| has.iter().map(|one| one["fingerprint"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>());
+        let has = entry["has"]
+            .as_array()
+            .map(|has| has.iter().map(|one| one["fingerprint"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>());
         if has.as_deref() == Some(prints) {
             return entry.clone();
         }

@@ -104,7 +104,10 @@ async fn a_renewed_certificate_is_pushed_and_nothing_else() {
             json!([{"fingerprint": format!("print of {content}"), "notAfter": "1970-01-01T00:00:00Z"}])
         );
         assert_eq!(certificate(&report)["has"], certificate(&report)["certificates"]);
-        assert_eq!(certificate(&report)["usedBy"], json!([{"listener": "lds_ingress_0.0.0.0_15000", "as": "certificate"}]));
+        assert_eq!(
+            certificate(&report)["usedBy"],
+            json!([{"listener": "lds_ingress_0.0.0.0_15000", "as": "certificate"}])
+        );
         former = content;
         assert_eq!(report["upToDate"], true);
         assert!(!report.to_string().contains("key of"), "{report}");

@@ -25,13 +25,13 @@ use crate::pack::RuleName;
 
 pub use amounts::{AmountError, Percent, Period};
 pub use bounds::{
-    AddressPolicy, EnvironmentPolicy, NamingPolicy, Protection, QuotaPolicy, RequiredPreference,
-    ResiliencePolicy, RoutingPolicy, TlsPolicy,
+    AddressPolicy, EnvironmentPolicy, NamingPolicy, Protection, QuotaPolicy, RequiredPreference, ResiliencePolicy,
+    RoutingPolicy, TlsPolicy,
 };
-pub use egress::{EgressPolicy, NodeEgress};
 pub use certificates::{
     BackOffPolicy, BundlePolicy, CertificatesPolicy, ImportedPolicy, LeadTimes, RolloverPolicy, Succession,
 };
+pub use egress::{EgressPolicy, NodeEgress};
 pub use failover::{
     AlarmDiscovery, AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy,
     FlapPolicy, PagingPolicy, StandbyPolicy, TargetPolicy,

@@ -58,8 +58,7 @@ pub(crate) fn request(pair: &KeyPair, names: &SubjectNames) -> Result<String, rc
 
 /// ring signs with RSA keys but does not make them.
 fn rsa_pair(algorithm: &KeyAlgorithm, bits: usize) -> Result<KeyPair, PortError> {
-    let key =
-        rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).map_err(|error| refused(algorithm, &error))?;
+    let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).map_err(|error| refused(algorithm, &error))?;
     let der = key.to_pkcs8_der().map_err(|error| refused(algorithm, &error))?;
     KeyPair::from_pkcs8_der_and_sign_algo(&der.as_bytes().into(), &PKCS_RSA_SHA256)
         .map_err(|error| refused(algorithm, &error))

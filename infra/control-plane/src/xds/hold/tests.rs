@@ -137,7 +137,11 @@ fn a_listener_without_its_secret_is_left_out_but_not_for_who_may_have_it() {
     assert!(names(picture.snapshot_for(true), ResourceType::Listener).contains(&INGRESS));
     assert_eq!(picture.snapshot_for(false), &picture.snapshot);
     assert_eq!(ids(&picture), [problem::UNAVAILABLE]);
-    assert!(picture.findings[0].message.ends_with("listener lds_ingress_0.0.0.0_15000 is left out"), "{:?}", picture.findings);
+    assert!(
+        picture.findings[0].message.ends_with("listener lds_ingress_0.0.0.0_15000 is left out"),
+        "{:?}",
+        picture.findings
+    );
     scene.has(A, certificate());
     let whole = scene.served("server", Some(&picture)).unwrap();
     assert!(names(&whole.snapshot, ResourceType::Listener).contains(&INGRESS));
@@ -153,7 +157,10 @@ fn a_listener_stays_as_it_was_until_its_new_secret_is_there() {
     // Also what its former form needs stays: the route configuration of the former port, and the former secret.
     scene.server(9090, acm(B));
     let between = scene.served("server", Some(&before)).unwrap();
-    assert_eq!(between.snapshot.find(ResourceType::Listener, INGRESS), before.snapshot.find(ResourceType::Listener, INGRESS));
+    assert_eq!(
+        between.snapshot.find(ResourceType::Listener, INGRESS),
+        before.snapshot.find(ResourceType::Listener, INGRESS)
+    );
     for kind in ResourceType::ALL {
         for name in names(&before.snapshot, kind) {
             assert!(between.snapshot.find(kind, name).is_some(), "{kind:?} {name}");

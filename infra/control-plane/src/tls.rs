@@ -1,4 +1,4 @@
-//! TLS towards Envoys: a certificate that can be replaced, and clients that show theirs.
+//! TLS towards Envoys and callers of the API: a certificate that can be replaced, and clients that show theirs.
 
 use std::fs;
 use std::io;
@@ -17,12 +17,44 @@ use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::super::settings::TlsFiles;
+/// A certificate and its key, in PEM files that are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// What speaks TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    Ads,
+    Api,
+}
+
+impl Speaker {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ads => "the ADS server",
+            Self::Api => "the API",
+        }
+    }
+
+    /// What is spoken over TLS. gRPC clients insist on being told; SDKs take what there is.
+    fn protocols(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Ads => vec![b"h2".to_vec()],
+            Self::Api => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        }
+    }
+}
 
 /// The certificates in force. The files are looked at again at each connection, since whoever renews a certificate
 /// writes a file and tells nobody.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub(crate) struct Tls {
+    speaker: Speaker,
     files: TlsFiles,
     client_ca: Option<PathBuf>,
     current: Mutex<Current>,
@@ -44,14 +76,14 @@ type Stamp = Option<(u64, i64, i64, u64)>;
 
 impl Tls {
     /// Clients have to show a certificate that `client_ca` vouches for, where that is given.
-    pub(super) fn open(files: TlsFiles, client_ca: Option<PathBuf>) -> Result<Self, TlsError> {
+    pub(crate) fn open(speaker: Speaker, files: TlsFiles, client_ca: Option<PathBuf>) -> Result<Self, TlsError> {
         let seen = stamps(&files, client_ca.as_deref());
-        let acceptor = read(&files, client_ca.as_deref())?;
-        Ok(Self { files, client_ca, current: Mutex::new(Current { acceptor, seen }) })
+        let acceptor = read(speaker, &files, client_ca.as_deref())?;
+        Ok(Self { speaker, files, client_ca, current: Mutex::new(Current { acceptor, seen }) })
     }
 
     /// Shakes hands, and gives the names in the client's certificate, where one is asked for.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<Vec<String>>)> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<Vec<String>>)> {
         let stream = self.acceptor().accept(stream).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let names = certificate.map(|certificate| names(certificate));
@@ -64,12 +96,13 @@ impl Tls {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = stamps(&self.files, self.client_ca.as_deref());
         if seen != current.seen {
-            match read(&self.files, self.client_ca.as_deref()) {
+            let speaker = self.speaker.name();
+            match read(self.speaker, &self.files, self.client_ca.as_deref()) {
                 Ok(acceptor) => {
-                    tracing::info!(certificate = %self.files.certificate.display(), "certificate of the ADS server read anew");
+                    tracing::info!(speaker, certificate = %self.files.certificate.display(), "certificate read anew");
                     current.acceptor = acceptor;
                 }
-                Err(error) => tracing::warn!(%error, "the ADS server keeps its former certificate"),
+                Err(error) => tracing::warn!(speaker, %error, "the former certificate stays in force"),
             }
             current.seen = seen;
         }
@@ -85,7 +118,7 @@ fn stamps(files: &TlsFiles, client_ca: Option<&Path>) -> Vec<Stamp> {
     [Some(files.certificate.as_path()), Some(files.key.as_path()), client_ca].into_iter().flatten().map(stamp).collect()
 }
 
-fn read(files: &TlsFiles, client_ca: Option<&Path>) -> Result<TlsAcceptor, TlsError> {
+fn read(speaker: Speaker, files: &TlsFiles, client_ca: Option<&Path>) -> Result<TlsAcceptor, TlsError> {
     let chain = certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| unreadable(&files.key, source))?;
     let provider = Arc::new(ring::default_provider());
@@ -103,8 +136,7 @@ fn read(files: &TlsFiles, client_ca: Option<&Path>) -> Result<TlsAcceptor, TlsEr
         }
     };
     let mut config = builder.with_single_cert(chain, key)?;
-    // gRPC clients insist on it.
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = speaker.protocols();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -157,7 +189,7 @@ pub enum TlsError {
         path: PathBuf,
     },
     /// Certificate and key don't go together, or are of a kind that isn't served.
-    #[error("the certificate and key of the ADS server can't be used: {0}")]
+    #[error("certificate and key can't be used: {0}")]
     Unusable(#[from] rustls::Error),
     /// Nobody could be checked against what the file of client CAs holds.
     #[error("the client CA can't be used: {0}")]
