@@ -42,6 +42,7 @@ const PURE: [(&str, &[&str]); 2] = [
             "serde_path_to_error",
             "sha2",
             "thiserror",
+            "x509-parser",
         ],
     ),
 ];

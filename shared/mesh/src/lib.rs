@@ -15,7 +15,9 @@
 //! waits, and names no SDK.
 
 pub mod alarm;
+pub mod certificates;
 pub mod change;
+pub mod edges;
 pub mod egress;
 pub mod failover;
 pub mod graph;
