@@ -1,9 +1,9 @@
 //! The policy pack: what is wrong with a mesh.
 //!
 //! ```text
-//!   mesh, tags ─┐
-//!   policy ─────┼──▶ Scene (indexes, made once) ──▶ every rule ──▶ findings, sorted ──▶ waived or not
-//!   now ────────┘
+//!   mesh, tags ────┐
+//!   certificates ──┤
+//!   policy, now ───┴──▶ Scene (indexes, made once) ──▶ every rule ──▶ findings, sorted ──▶ waived or not
 //! ```
 //!
 //! A finding is the same wherever the mesh was read: it names a resource by kind and path, and no rule looks at
@@ -21,6 +21,7 @@ mod scene;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::certificates::Readings;
 use crate::graph::Mesh;
 use crate::policy::Policy;
 
@@ -42,16 +43,16 @@ pub struct Evaluation {
     pub waived: Vec<Finding>,
 }
 
-/// What is wrong with a mesh, in a stable order.
+/// What is wrong with a mesh, in a stable order, as far as its specs and tags tell.
 #[must_use]
 pub fn evaluate(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Vec<Finding> {
-    judge(mesh, policy, now).findings
+    judge(mesh, &Readings::default(), policy, now).findings
 }
 
-/// What is wrong with a mesh, and what is allowed for now.
+/// What is wrong with a mesh and what is allowed for now, with what was read of its certificates.
 #[must_use]
-pub fn judge(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Evaluation {
-    let scene = Scene::of(mesh, policy, now);
+pub fn judge(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp) -> Evaluation {
+    let scene = Scene::of(mesh, readings, policy, now);
     let mut all = Vec::new();
     for rule in rules() {
         let setting = policy.rules.get(&rule.name());

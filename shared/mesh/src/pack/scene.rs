@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 
 use super::paths::Paths;
+use crate::certificates::Readings;
+use crate::edges::{Edge, edges};
 use crate::egress::Egresses;
 use crate::graph::{Gateway, Links, Mesh, Router};
 use crate::name::{
@@ -20,6 +22,7 @@ use crate::tags::{self, Judgement};
 /// A mesh with all that several rules ask of it.
 pub(super) struct Scene<'a> {
     pub(super) mesh: &'a Mesh,
+    pub(super) readings: &'a Readings,
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
     pub(super) links: Links<'a>,
@@ -27,16 +30,18 @@ pub(super) struct Scene<'a> {
     egresses: Egresses<'a>,
     listeners: HashMap<&'a VirtualServiceName, Vec<&'a Listener>>,
     paths: Paths<'a>,
+    edges: Vec<Edge>,
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn of(mesh: &'a Mesh, policy: &'a Policy, now: Timestamp) -> Self {
+    pub(super) fn of(mesh: &'a Mesh, readings: &'a Readings, policy: &'a Policy, now: Timestamp) -> Self {
         let links = Links::of(mesh);
         let tag_faults = tags::faults(mesh, &links, &policy.tags, &mesh.paths());
         let egresses = Egresses::of(mesh, &links, &policy.egress);
         let listeners = listeners_behind(mesh);
         let paths = Paths::of(mesh);
-        Self { mesh, policy, now, links, tag_faults, egresses, listeners, paths }
+        let edges = edges(mesh, readings, now);
+        Self { mesh, readings, policy, now, links, tag_faults, egresses, listeners, paths, edges }
     }
 
     /// What is wrong with the tags of each resource.
@@ -47,6 +52,11 @@ impl<'a> Scene<'a> {
     /// What becomes of a request on its way through the mesh.
     pub(super) const fn paths(&self) -> &Paths<'a> {
         &self.paths
+    }
+
+    /// Every call with its verdict.
+    pub(super) fn edges(&self) -> &[Edge] {
+        &self.edges
     }
 
     /// What each proxy reaches.

@@ -3,7 +3,9 @@
 mod addresses;
 mod backends;
 mod calls;
+mod certificates;
 mod cost;
+mod edges;
 mod egress;
 mod ejection;
 mod environments;
@@ -27,6 +29,8 @@ pub(super) const ALL: &[&[Rule]] = &[
     tags::RULES,
     egress::RULES,
     tls::RULES,
+    edges::RULES,
+    certificates::RULES,
     references::RULES,
     routes::RULES,
     gateways::RULES,

@@ -7,7 +7,7 @@ use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::policy::Protection;
-use crate::spec::{Backend, ClientPolicy, ClientTls, ListenerTls, Port, TlsMode};
+use crate::spec::{Backend, ClientPolicy, ListenerTls, Port, TlsMode};
 use crate::tls::{ClientCall, client_call, client_policy_for};
 
 const TLS: Rule = Rule {
@@ -180,7 +180,7 @@ fn backend_policy(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 /// Every listener of the mesh: whose it is, its port and its TLS.
-fn listeners<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, Port, Option<&'a ListenerTls>)> {
+pub(super) fn listeners<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, Port, Option<&'a ListenerTls>)> {
     let mut all = Vec::new();
     for (name, node) in scene.nodes() {
         for listener in node.listeners() {
@@ -262,28 +262,31 @@ fn port_left_out(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-fn wildcard(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, policy) in scene.default_policies() {
-        report_wildcard(found, path, String::new(), policy);
-    }
+/// Every client policy of the mesh: whose it is, the backend that it is for where it is no default, and itself.
+pub(super) fn policies<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, String, &'a ClientPolicy)> {
+    let defaults = scene.default_policies().into_iter();
+    let mut all: Vec<_> = defaults.filter_map(|(path, policy)| Some((path, String::new(), policy?))).collect();
     for (name, node) in scene.nodes() {
         for backend in node.backends.iter().flatten() {
-            if let Backend::VirtualService(backend) = backend {
-                let part = format!("backend {}", backend.virtual_service_name);
-                report_wildcard(found, scene.node_path(name), part, backend.client_policy.as_ref());
+            if let Backend::VirtualService(backend) = backend
+                && let Some(policy) = &backend.client_policy
+            {
+                all.push((scene.node_path(name), backend.virtual_service_name.to_string(), policy));
             }
         }
     }
+    all
 }
 
-fn report_wildcard(found: &mut Found<'_>, path: ResourcePath, part: String, policy: Option<&ClientPolicy>) {
-    let tls: Option<&ClientTls> = policy.and_then(|policy| policy.tls.as_ref());
-    let Some(tls) = tls.filter(|tls| tls.enforce.unwrap_or(true)) else { return };
-    let names = tls.validation.subject_alternative_names.iter().flat_map(|names| &names.names.exact);
-    let wild: Vec<&str> = names.map(|name| name.as_str()).filter(|name| name.contains('*')).collect();
-    if !wild.is_empty() {
-        let message = format!("its enforced client policy names {}", wild.join(", "));
-        found.on_part(path, part, message, facts! {"names": wild});
+fn wildcard(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, backend, policy) in policies(scene) {
+        let Some(tls) = policy.tls.as_ref().filter(|tls| tls.enforce.unwrap_or(true)) else { continue };
+        let names = tls.validation.subject_alternative_names.iter().flat_map(|names| &names.names.exact);
+        let wild: Vec<&str> = names.map(|name| name.as_str()).filter(|name| name.contains('*')).collect();
+        if !wild.is_empty() {
+            let message = format!("its enforced client policy names {}", wild.join(", "));
+            found.on_part(path, backend, message, facts! {"names": wild});
+        }
     }
 }
 
