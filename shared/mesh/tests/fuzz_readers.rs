@@ -59,6 +59,6 @@ fn reads(text: &str) {
 fn told(reading: &Reading) {
     assert!(reading.refusals.iter().all(|refusal| refusal.to_string().starts_with("file: ")));
     assert!(reading.remarks.iter().all(|remark| remark.to_string().starts_with("file: ")));
-    assert!(reading.resources.windows(2).all(|pair| pair[0].path <= pair[1].path));
+    assert!(reading.resources.is_sorted_by_key(|resource| &resource.path));
     drop(reading.meshes());
 }

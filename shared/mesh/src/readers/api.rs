@@ -29,7 +29,9 @@ pub(super) fn read(file: &str, document: &Value, around: &Surroundings, reading:
     let object = match document {
         Value::Object(object) => object,
         Value::Array(items) => {
-            items.iter().for_each(|item| read(file, item, around, reading));
+            for item in items {
+                read(file, item, around, reading);
+            }
             return;
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
@@ -55,7 +57,9 @@ pub(super) fn read(file: &str, document: &Value, around: &Surroundings, reading:
     }
     if let Some(Value::Array(items)) = object.get("resources") {
         holds = true;
-        items.iter().for_each(|item| read(file, item, around, reading));
+        for item in items {
+            read(file, item, around, reading);
+        }
     }
     if !holds && let Some(kind) = kind_by_spec(object) {
         let whole = match object.get("spec") {
@@ -197,16 +201,16 @@ fn kind_of_spec(spec: &Map<String, Value>) -> Option<ResourceKind> {
     let has = |name: &str| spec.contains_key(name);
     let listeners = spec.get("listeners").and_then(Value::as_array);
     let listens = |name: &str| listeners.into_iter().flatten().any(|listener| listener.get(name).is_some());
-    let discovery = spec.get("serviceDiscovery");
-    let discovers = |name: &str| discovery.is_some_and(|discovery| discovery.get(name).is_some());
+    let found_by = spec.get("serviceDiscovery");
+    let is_found_by = |name: &str| found_by.is_some_and(|found_by| found_by.get(name).is_some());
     if let Some(kind) = route_kind(spec) {
         Some(kind)
-    } else if has("egressFilter") || discovers("ipPreference") {
+    } else if has("egressFilter") || is_found_by("ipPreference") {
         Some(ResourceKind::Mesh)
     } else if spec.get("provider").is_some_and(|p| p.get("virtualNode").is_some() || p.get("virtualRouter").is_some()) {
         Some(ResourceKind::VirtualService)
-    } else if discovers("dns")
-        || discovers("awsCloudMap")
+    } else if is_found_by("dns")
+        || is_found_by("awsCloudMap")
         || has("backends")
         || listens("timeout")
         || listens("outlierDetection")

@@ -35,7 +35,9 @@ pub(super) fn is_item(object: &Map<String, Value>) -> bool {
 /// Reads all items that a document holds.
 pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
     if let Value::Array(items) = document {
-        items.iter().for_each(|item| read(file, item, reading));
+        for item in items {
+            read(file, item, reading);
+        }
         return;
     }
     let Some(object) = opened(document) else { return };

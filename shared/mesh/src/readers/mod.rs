@@ -102,7 +102,8 @@ pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<Read
         };
         let Some(form) = documents.iter().find_map(form_of) else {
             // A namespace alone is nothing of App Mesh's, and yet its labels say which mesh others are in.
-            if !documents.iter().fold(false, |any, document| manifests.add_namespace(file.name, document) || any) {
+            let namespaces = documents.iter().filter(|document| manifests.add_namespace(file.name, document)).count();
+            if namespaces == 0 {
                 errors.push(ReadError::NoForm { file: file.name.to_owned() });
             }
             continue;

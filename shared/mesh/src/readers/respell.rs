@@ -113,7 +113,7 @@ impl Walk<'_> {
         let length = self.path.len();
         let mut read = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            self.path.push_str(&format!("[{index}]"));
+            self.path.extend(["[", &index.to_string(), "]"]);
             let item = match item {
                 Value::Null if self.spelling == Spelling::Terraform => Some(Value::Object(Map::new())),
                 Value::Null => Some(Value::Null),

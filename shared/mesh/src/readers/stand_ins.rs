@@ -17,11 +17,10 @@ impl StandIns {
     /// The first stand-in in a text.
     pub(super) fn within<'t>(&'t self, text: &'t str) -> Option<&'t str> {
         match self {
-            Self::None => None,
             Self::Made(made) if text.contains("${") => {
                 made.iter().map(String::as_str).find(|stand_in| text.contains(stand_in))
             }
-            Self::Made(_) => None,
+            Self::None | Self::Made(_) => None,
             Self::Placeholders => placeholder(text),
         }
     }

@@ -240,10 +240,8 @@ fn plain_value(text: &str) -> Value {
         _ => {}
     }
     let number = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<f64>().map(Value::from));
-    match number {
-        Ok(number) if number.to_string() == text => number,
-        Ok(_) | Err(_) => Value::from(text),
-    }
+    let as_written = |number: &Value| serde_json::to_string(number).is_ok_and(|written| written == text);
+    number.ok().filter(as_written).unwrap_or_else(|| Value::from(text))
 }
 
 #[cfg(test)]
@@ -304,8 +302,8 @@ mod tests {
         for (text, line) in [("a: 1\nb: [", 2), ("a: 1\na: 2", 2), ("a: *b", 1), ("? [a]\n: b", 1), ("<<: 1", 1)] {
             assert_eq!(documents(text).map_err(|(line, _)| line), Err(line), "{text}");
         }
-        let bomb: String = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1)).collect();
-        let (_, message) = documents(&format!("a0: &a0 [x]\n{bomb}")).unwrap_err();
+        let bomb: Vec<_> = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]", n - 1)).collect();
+        let (_, message) = documents(&format!("a0: &a0 [x]\n{}", bomb.join("\n"))).unwrap_err();
         assert!(message.starts_with("more than"), "{message}");
     }
 

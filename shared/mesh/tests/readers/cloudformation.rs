@@ -250,14 +250,16 @@ fn names_that_refer_in_circles_end() {
 ";
     let reading = template(text, &around());
     assert_eq!(reading.resources.len() + reading.refusals.len(), 2);
-    let chain: String = (1..200)
+    let chain: Vec<String> = (1..200)
         .map(|n| {
             let before = n - 1;
-            format!("  M{n}: {{Type: AWS::AppMesh::Mesh, Properties: {{MeshName: !Sub '${{M{before}.MeshName}}${{M{before}.MeshName}}'}}}}\n")
+            format!("  M{n}: {{Type: AWS::AppMesh::Mesh, Properties: {{MeshName: !Sub '${{M{before}.MeshName}}${{M{before}.MeshName}}'}}}}")
         })
         .collect();
-    let reading =
-        template(&format!("  M0: {{Type: AWS::AppMesh::Mesh, Properties: {{MeshName: m}}}}\n{chain}"), &around());
+    let reading = template(
+        &format!("  M0: {{Type: AWS::AppMesh::Mesh, Properties: {{MeshName: m}}}}\n{}", chain.join("\n")),
+        &around(),
+    );
     assert_eq!(reading.resources.len() + reading.refusals.len(), 200);
 }
 

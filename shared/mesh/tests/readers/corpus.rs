@@ -59,6 +59,27 @@ fn the_form_follows_from_the_content() {
     }
 }
 
+/// The index says which kind each API document is of, also where the document itself doesn't.
+#[test]
+fn api_documents_are_of_the_kind_that_the_index_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    let Ok(index) = std::fs::read_to_string(root.join("index.tsv")) else {
+        println!("skipped: there is no corpus beside the repository");
+        return;
+    };
+    let mut other = Vec::new();
+    for row in index.lines().map(|line| line.split('\t').collect::<Vec<_>>()) {
+        let ["json", kind, file, ..] = row.as_slice() else { continue };
+        let text = std::fs::read_to_string(root.join(file)).expect("a file of text");
+        let reading = read(&text, file, &Surroundings::default()).unwrap();
+        let read = reading.resources.iter().map(|resource| resource.path.kind().to_string()).collect::<Vec<_>>();
+        if read != [*kind] {
+            other.push(format!("{file}: {read:?} rather than {kind}"));
+        }
+    }
+    assert_eq!(other, Vec::<String>::new());
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     files: usize,

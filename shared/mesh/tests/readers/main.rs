@@ -5,6 +5,13 @@
     clippy::print_stdout,
     reason = "files are read from beside the tests, and a skipped test says so"
 )]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod cloudformation;
 mod corpus;

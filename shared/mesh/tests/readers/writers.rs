@@ -147,7 +147,7 @@ pub(crate) fn manifest(mesh: &[Written]) -> String {
                 spec["virtualGatewayRef"] = json!({"name": object_name(&path, mesh).unwrap_or_default()});
             }
             ResourcePath::VirtualRouter(_, router) => {
-                let routes = mesh.iter().filter_map(|other| match &other.path {
+                let held = mesh.iter().filter_map(|other| match &other.path {
                     ResourcePath::Route(id) if id.router == *router => {
                         let mut route = references(&other.spec, mesh);
                         route["name"] = json!(id.route.as_str());
@@ -155,7 +155,7 @@ pub(crate) fn manifest(mesh: &[Written]) -> String {
                     }
                     _ => None,
                 });
-                spec["routes"] = routes.collect();
+                spec["routes"] = held.collect();
             }
             _ => {}
         }

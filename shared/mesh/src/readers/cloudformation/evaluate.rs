@@ -19,13 +19,13 @@ impl Scope<'_> {
     fn worked(&mut self, value: &Value) -> Option<Value> {
         match value {
             Value::Array(items) => Some(items.iter().filter_map(|item| self.value(item)).collect()),
-            Value::Object(object) => match function(object) {
-                Some((name, argument)) => self.call(name, argument),
-                None => {
-                    let members = object.iter().filter_map(|(name, value)| Some((name.clone(), self.value(value)?)));
-                    Some(Value::Object(members.collect()))
+            Value::Object(object) => {
+                if let Some((name, argument)) = function(object) {
+                    return self.call(name, argument);
                 }
-            },
+                let members = object.iter().filter_map(|(name, value)| Some((name.clone(), self.value(value)?)));
+                Some(Value::Object(members.collect()))
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value.clone()),
         }
     }

@@ -27,7 +27,7 @@ impl Scope<'_> {
                 break;
             };
             match name.strip_prefix('!') {
-                Some(literal) => written.push_str(&format!("${{{literal}}}")),
+                Some(literal) => written.extend(["${", literal, "}"]),
                 None => written.push_str(&self.substitute(name.trim(), &values)),
             }
             rest = after;

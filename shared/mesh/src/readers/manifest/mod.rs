@@ -77,25 +77,25 @@ impl Objects {
         }
     }
 
-    fn declare_routes(&self, router: &Object, mesh: &str, owner: Option<&str>, reading: &mut Reading) {
-        let routes = match router.spec.get("routes") {
+    fn declare_routes(&self, holder: &Object, mesh: &str, owner: Option<&str>, reading: &mut Reading) {
+        let routes = match holder.spec.get("routes") {
             None | Some(Value::Null) => return,
             Some(Value::Array(routes)) => routes,
             Some(_) => {
-                reading.refuse(router.source.clone(), "spec.routes", "must be a list");
+                reading.refuse(holder.source.clone(), "spec.routes", "must be a list");
                 return;
             }
         };
         for (index, route) in routes.iter().enumerate() {
             let name = route.get("name").and_then(text_of);
             let source =
-                Source { file: router.source.file.clone(), id: format!("{} routes[{index}]", router.source.id) };
+                Source { file: holder.source.file.clone(), id: format!("{} routes[{index}]", holder.source.id) };
             let mut route = route.clone();
             if let Value::Object(members) = &mut route {
                 members.shift_remove("name");
             }
-            let spec = api_spec(self, router, &route, reading);
-            let names = Names { mesh: Some(mesh.to_owned()), parent: Some(router.aws_name()), own: name };
+            let spec = api_spec(self, holder, &route, reading);
+            let names = Names { mesh: Some(mesh.to_owned()), parent: Some(holder.aws_name()), own: name };
             draft(source, ResourceKind::Route, names, &spec, owner.map(str::to_owned), reading);
         }
     }

@@ -90,7 +90,9 @@ impl Objects {
     /// Takes the objects of a document. Those of other controllers are left where they are.
     pub(in super::super) fn add(&mut self, file: &str, document: &Value, around: &Surroundings) {
         if let Value::Array(documents) = document {
-            documents.iter().for_each(|document| self.add(file, document, around));
+            for document in documents {
+                self.add(file, document, around);
+            }
             return;
         }
         let Some(object) = document.as_object() else { return };

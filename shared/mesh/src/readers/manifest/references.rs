@@ -110,9 +110,9 @@ impl Objects {
 
     /// The backends that a virtual node has by its backend groups; `*` means all virtual services of the namespace.
     fn backends_of_groups(&self, node: &Object, reading: &mut Reading) -> Vec<Value> {
-        let groups = match (node.kind, node.spec.get("backendGroups")) {
-            (Kind::Resource(ResourceKind::VirtualNode), Some(Value::Array(groups))) => groups,
-            _ => return Vec::new(),
+        let groups = node.spec.get("backendGroups");
+        let (Kind::Resource(ResourceKind::VirtualNode), Some(Value::Array(groups))) = (node.kind, groups) else {
+            return Vec::new();
         };
         let mut names = Vec::new();
         for (index, group) in groups.iter().enumerate() {

@@ -48,7 +48,7 @@ pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
     for (one, values) in filled {
         let source = Source { file: file.to_owned(), id: one.address.to_owned() };
         match values {
-            Value::Object(values) => resource(source, one.kind, values, &stand_ins, reading),
+            Value::Object(values) => resource(source, one.kind, &values, &stand_ins, reading),
             _ => reading.refuse(source, "values", "must be an object"),
         }
     }
@@ -57,11 +57,11 @@ pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
 fn resource(
     source: Source,
     kind: ResourceKind,
-    values: Map<String, Value>,
+    values: &Map<String, Value>,
     stand_ins: &StandIns,
     reading: &mut Reading,
 ) {
-    for (name, value) in &values {
+    for (name, value) in values {
         if !OUTSIDE_SPEC.contains(&name.as_str()) && !value.is_null() {
             reading.remark(&source, name.as_str(), Note::UnknownMember);
         }
