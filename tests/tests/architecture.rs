@@ -35,6 +35,7 @@ const PURE: [(&str, &[&str]); 2] = [
             "jiff",
             "regex-lite",
             "regex-syntax",
+            "schemars",
             "serde",
             "serde-saphyr",
             "serde_json",

@@ -1,15 +1,17 @@
 //! Small named changes of a mesh. Whatever a change doesn't name survives it.
 
 mod diff;
+mod resources;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::graph::Mesh;
-use crate::name::{ResourcePath, RouteId};
-use crate::spec::{RouteRule, RouteSpec};
+use crate::name::{MeshName, ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
+use crate::spec::{EgressFilterType, IpPreference, Port, RouteRule, RouteSpec, TlsMode};
 use crate::weights::WeightSplit;
 
 pub use diff::{Difference, diff, diff_meshes};
@@ -25,6 +27,59 @@ pub enum Change {
         /// Its targets with their new weights.
         split: WeightSplit,
     },
+    /// Gives a resource tags, replacing those of the same keys. Its other tags stay.
+    SetTags {
+        /// The resource.
+        resource: ResourcePath,
+        /// Keys and values.
+        tags: BTreeMap<String, String>,
+    },
+    /// Says what may leave a mesh.
+    SetEgressFilter {
+        /// The mesh.
+        mesh: MeshName,
+        /// All or nothing.
+        filter: EgressFilterType,
+    },
+    /// Takes a virtual service off the backends of a virtual node, wherever it is named there.
+    RemoveBackend {
+        /// The mesh.
+        mesh: MeshName,
+        /// The node.
+        virtual_node: VirtualNodeName,
+        /// The service.
+        virtual_service: VirtualServiceName,
+    },
+    /// Makes a virtual node or gateway log its requests to a file, in the format that it has.
+    SetAccessLog {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The file.
+        path: String,
+    },
+    /// Says which clients a listener takes. It must have TLS settings already.
+    SetListenerTlsMode {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The listener.
+        port: Port,
+        /// The mode.
+        mode: TlsMode,
+    },
+    /// Makes a client policy refuse plain text. It must have TLS settings already.
+    EnforceClientTls {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The backend whose own policy it is; the node's default when absent.
+        backend: Option<VirtualServiceName>,
+    },
+    /// Says which addresses of hosts are used, in a mesh or to find a virtual node.
+    SetIpPreference {
+        /// The mesh or the virtual node.
+        resource: ResourcePath,
+        /// Which addresses.
+        preference: IpPreference,
+    },
 }
 
 impl Change {
@@ -33,6 +88,15 @@ impl Change {
     pub fn resource(&self) -> ResourcePath {
         match self {
             Self::SetRouteWeights { route, .. } => ResourcePath::Route(route.clone()),
+            Self::SetEgressFilter { mesh, .. } => ResourcePath::Mesh(mesh.clone()),
+            Self::RemoveBackend { mesh, virtual_node, .. } => {
+                ResourcePath::VirtualNode(mesh.clone(), virtual_node.clone())
+            }
+            Self::SetTags { resource, .. }
+            | Self::SetAccessLog { resource, .. }
+            | Self::SetListenerTlsMode { resource, .. }
+            | Self::EnforceClientTls { resource, .. }
+            | Self::SetIpPreference { resource, .. } => resource.clone(),
         }
     }
 
@@ -43,14 +107,32 @@ impl Change {
                 let spec = mesh.route_mut(route).ok_or_else(|| ChangeError::NoRoute { route: route.clone() })?;
                 self.apply_to_spec(spec)
             }
+            Self::SetTags { .. }
+            | Self::SetEgressFilter { .. }
+            | Self::RemoveBackend { .. }
+            | Self::SetAccessLog { .. }
+            | Self::SetListenerTlsMode { .. }
+            | Self::EnforceClientTls { .. }
+            | Self::SetIpPreference { .. } => resources::apply(self, mesh),
         }
     }
 
-    /// Makes the change in a spec that was read on its own. On an error nothing has changed.
+    /// Makes the change in the spec of a route that was read on its own. On an error nothing has changed.
     pub fn apply_to_spec(&self, spec: &mut RouteSpec) -> Result<(), ChangeError> {
         match self {
             Self::SetRouteWeights { route, split } => set_weights(route, spec, split),
+            Self::SetTags { .. }
+            | Self::SetEgressFilter { .. }
+            | Self::RemoveBackend { .. }
+            | Self::SetAccessLog { .. }
+            | Self::SetListenerTlsMode { .. }
+            | Self::EnforceClientTls { .. }
+            | Self::SetIpPreference { .. } => Err(self.impossible("a route has nothing of the kind")),
         }
+    }
+
+    fn impossible(&self, problem: &'static str) -> ChangeError {
+        ChangeError::Impossible { resource: self.resource(), problem }
     }
 }
 
@@ -59,6 +141,27 @@ impl fmt::Display for Change {
         match self {
             Self::SetRouteWeights { route, split } => {
                 write!(f, "set the weights of route {route} to {split}")
+            }
+            Self::SetTags { resource, tags } => {
+                let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                write!(f, "tag {resource} with {}", tags.join(", "))
+            }
+            Self::SetEgressFilter { mesh, filter } => write!(f, "set the egress filter of mesh {mesh} to {filter}"),
+            Self::RemoveBackend { mesh, virtual_node, virtual_service } => {
+                write!(f, "take backend {virtual_service} off virtual node {mesh}/{virtual_node}")
+            }
+            Self::SetAccessLog { resource, path } => write!(f, "make {resource} log its requests to {path}"),
+            Self::SetListenerTlsMode { resource, port, mode } => {
+                write!(f, "set the TLS mode of listener {port} of {resource} to {mode}")
+            }
+            Self::EnforceClientTls { resource, backend: None } => {
+                write!(f, "enforce TLS in the backend defaults of {resource}")
+            }
+            Self::EnforceClientTls { resource, backend: Some(backend) } => {
+                write!(f, "enforce TLS from {resource} to backend {backend}")
+            }
+            Self::SetIpPreference { resource, preference } => {
+                write!(f, "set the IP preference of {resource} to {preference}")
             }
         }
     }
@@ -100,6 +203,14 @@ pub enum ChangeError {
     UnknownRouteKind {
         /// The route.
         route: RouteId,
+    },
+    /// The resource is not in the mesh, or has not what the change is about.
+    #[error("{resource} can't be changed so: {problem}")]
+    Impossible {
+        /// The resource.
+        resource: ResourcePath,
+        /// Why.
+        problem: &'static str,
     },
 }
 

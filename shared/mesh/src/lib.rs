@@ -16,13 +16,16 @@
 
 pub mod alarm;
 pub mod change;
+pub mod egress;
 pub mod failover;
 pub mod graph;
 pub mod harm;
 pub mod name;
+pub mod pack;
 pub mod policy;
 pub mod resource;
 pub mod spec;
+pub mod tags;
 pub mod tls;
 pub mod traffic;
 pub mod validate;

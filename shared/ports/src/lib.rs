@@ -23,6 +23,7 @@ mod policy_source;
 mod report_store;
 mod state_rules;
 mod state_store;
+mod survey;
 
 pub use alarm_reader::AlarmReader;
 pub use clock::{Clock, SystemClock};
@@ -44,3 +45,4 @@ pub use state_store::{
     Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey,
     StateStore, StateView, StoreOutcome, Stored,
 };
+pub use survey::{Pace, Survey, Surveyed, list_mesh, survey};

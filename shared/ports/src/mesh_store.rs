@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use mesh::name::{AccountId, MeshName, ResourceKind, ResourcePath, RouteId, VirtualNodeName};
-use mesh::resource::Resource;
+use mesh::resource::{Resource, Tags};
 use mesh::spec::{MeshSpec, RouteSpec, VirtualNodeSpec};
 
-use crate::PortError;
+use crate::{PortError, PortErrorKind};
 
 /// Reads meshes.
 #[async_trait]
@@ -22,6 +22,18 @@ pub trait MeshReader: Send + Sync + std::fmt::Debug {
 
     /// The tags of a resource.
     async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, PortError>;
+
+    /// One resource with its tags: in one call where the other side offers that, else in two.
+    async fn describe_with_tags(&self, path: &ResourcePath) -> Result<(Resource, Tags), PortError> {
+        let resource = self.describe(path).await?;
+        let tags = self.tags(&resource.metadata().arn.to_string()).await?;
+        Ok((resource, read_tags(path, tags)?))
+    }
+}
+
+/// Tags as they were answered. Ones that can't be are no tags to judge by.
+fn read_tags(path: &ResourcePath, tags: BTreeMap<String, String>) -> Result<Tags, PortError> {
+    Tags::read(tags).map_err(|error| PortError::new(format!("list tags of {path}"), PortErrorKind::Other, error))
 }
 
 /// A resource as a list shows it.

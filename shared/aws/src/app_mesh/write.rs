@@ -116,7 +116,7 @@ fn written<E>(
     kept: &KeepBody,
     answer: Result<(), Failed<E>>,
     is_conflict: fn(&E) -> bool,
-    what: impl Fn() -> String,
+    what: impl Fn() -> String + Copy,
 ) -> Result<Written, PortError>
 where
     E: aws_smithy_types::error::metadata::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::Mesh;
 use super::order::of_route;
-use crate::name::RouteId;
+use super::{Mesh, Router};
+use crate::name::{RouteId, VirtualRouterName};
 use crate::spec::{
     GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MetadataMatch, Port, RouteRule, RouteSpec,
 };
@@ -27,15 +27,17 @@ pub struct Shadowed {
 /// Compares the routes of a router pairwise (the service allows 50 of them).
 #[must_use]
 pub fn shadowed_routes(mesh: &Mesh) -> Vec<Shadowed> {
+    mesh.routers.iter().flat_map(|(name, router)| shadowed_routes_of(mesh, name, router)).collect()
+}
+
+/// The routes of one router that get nothing, in the order of their names.
+#[must_use]
+pub fn shadowed_routes_of(mesh: &Mesh, name: &VirtualRouterName, router: &Router) -> Vec<Shadowed> {
     let mut found = Vec::new();
-    for (router, entry) in &mesh.routers {
-        for (name, route) in &entry.routes {
-            let place = of_route(name, route);
-            let shadow = entry.routes.iter().find(|(other, spec)| of_route(other, spec) < place && covers(spec, route));
-            found.extend(
-                shadow.map(|(by, _)| Shadowed { route: mesh.route_id(router, name), by: mesh.route_id(router, by) }),
-            );
-        }
+    for (route, spec) in &router.routes {
+        let place = of_route(route, spec);
+        let shadow = router.routes.iter().find(|(other, first)| of_route(other, first) < place && covers(first, spec));
+        found.extend(shadow.map(|(by, _)| Shadowed { route: mesh.route_id(name, route), by: mesh.route_id(name, by) }));
     }
     found
 }
