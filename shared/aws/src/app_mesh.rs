@@ -3,22 +3,22 @@
 mod identity;
 mod list;
 mod raw;
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use aws_sdk_appmesh::Client;
-use aws_sdk_appmesh::operation::update_route::UpdateRouteError;
-use aws_sdk_appmesh::types::{RouteSpec, TagRef};
+use aws_sdk_appmesh::types::TagRef;
 use mesh::name::{AccountId, MeshName, ResourceKind, ResourcePath, RouteId};
 use mesh::resource::{Resource, Tags};
-use ports::{MeshReader, PortError, PortErrorKind, ResourceRef, RouteWrite, RouteWriter, Written};
-use serde_json::{Value, json};
+use ports::{MeshReader, PortError, PortErrorKind, ResourceRef};
+use serde_json::Value;
 
-use crate::call::{call, classify, within_deadline};
+use crate::call::call;
 pub(crate) use identity::ShowIdentity;
-use raw::{INCLUDE, KeepBody, SendBody, TAGS};
+use raw::{INCLUDE, KeepBody, TAGS};
 
 /// Meshes as the App Mesh API, or whoever answers in its place, has them.
 #[derive(Clone, Debug)]
@@ -120,54 +120,6 @@ impl MeshReader for AppMesh {
         let pages = self.client.list_tags_for_resource().resource_arn(arn).into_paginator().items().send();
         let tags: Vec<TagRef> = call(|| format!("list tags of {arn}"), pages.collect::<Result<_, _>>()).await?;
         Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
-    }
-}
-
-#[async_trait]
-impl RouteWriter for AppMesh {
-    async fn update_route(&self, write: &RouteWrite) -> Result<Written, PortError> {
-        let RouteWrite { route, mesh_owner, spec, if_version, client_token } = write;
-        let what = || format!("update route {route}");
-        let body = json!({ "clientToken": client_token, "spec": spec }).to_string().into_bytes();
-        let kept = KeepBody::default();
-        let request = self
-            .client
-            .update_route()
-            .mesh_name(route.mesh.as_str())
-            .virtual_router_name(route.router.as_str())
-            .route_name(route.route.as_str())
-            .set_mesh_owner(
-                mesh_owner.as_ref().map(|owner| owner.as_str().to_owned()).or_else(|| self.owner(&route.mesh)),
-            )
-            .client_token(client_token)
-            // Required by the typed input, and replaced with the real one on the way out.
-            .spec(RouteSpec::builder().build())
-            .customize()
-            .interceptor(kept.clone())
-            .interceptor(SendBody { body, if_version: *if_version });
-        match within_deadline(what, request.send()).await? {
-            Ok(_) => match resource(ResourceKind::Route, &kept, what)?.metadata().version.get().unsigned_abs() {
-                version if version == if_version + 1 => Ok(Written::Applied { version }),
-                version => Ok(Written::Overwrote { version }),
-            },
-            Err(error) if error.as_service_error().is_some_and(UpdateRouteError::is_conflict_exception) => {
-                Ok(Written::Superseded)
-            }
-            Err(error) => Err(classify(what(), error)),
-        }
-    }
-
-    async fn tag(&self, arn: &str, tags: &BTreeMap<String, String>) -> Result<(), PortError> {
-        let what = || format!("tag {arn}");
-        let tag = |(key, value): (&String, &String)| TagRef::builder().key(key).value(value).build();
-        let tags: Result<Vec<_>, _> = tags.iter().map(tag).collect();
-        let tags = tags.map_err(|error| PortError::new(what(), PortErrorKind::Other, error.to_string()))?;
-        call(what, self.client.tag_resource().resource_arn(arn).set_tags(Some(tags)).send()).await.map(drop)
-    }
-
-    async fn untag(&self, arn: &str, keys: &[String]) -> Result<(), PortError> {
-        let request = self.client.untag_resource().resource_arn(arn).set_tag_keys(Some(keys.to_vec()));
-        call(|| format!("untag {arn}"), request.send()).await.map(drop)
     }
 }
 

@@ -133,7 +133,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::RouteWriter;
+    use crate::TagWriter;
     use crate::memory::{Faults, MemoryMesh};
 
     fn shop(faults: Faults) -> (MemoryMesh, MeshName) {
