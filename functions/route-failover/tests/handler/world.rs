@@ -58,7 +58,7 @@ fn without_epoch(tag: &str) -> String {
     [&parts[..1], &parts[2..]].concat().join(".")
 }
 
-/// A record without instants and what people were told: a run that was killed is a little later.
+/// A record without instants, epochs and what people were told: a run that was killed is a little later.
 fn timeless(mut record: Value) -> Value {
     strip(&mut record);
     if let Some(drains) = record.get_mut("drains").and_then(Value::as_object_mut) {
@@ -72,7 +72,7 @@ fn timeless(mut record: Value) -> Value {
 fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            for member in ["told", "since", "taken", "seen", "until"] {
+            for member in ["told", "epoch", "since", "taken", "seen", "until"] {
                 members.remove(member);
             }
             members.values_mut().for_each(strip);
