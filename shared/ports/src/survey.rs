@@ -118,10 +118,11 @@ impl Survey {
         self.unread.is_empty()
     }
 
-    /// The mesh as the model has it.
+    /// The mesh as the model has it, with its tags.
     pub fn model(&self, name: &MeshName) -> Result<Mesh, InsertError> {
         let mut mesh = Mesh::new(name.clone());
-        for Surveyed { resource, .. } in self.resources.values() {
+        for (path, Surveyed { resource, tags }) in &self.resources {
+            mesh.set_tags(path.clone(), tags.clone());
             mesh.insert_resource(resource.clone())?;
         }
         Ok(mesh)
