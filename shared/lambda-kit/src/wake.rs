@@ -84,6 +84,9 @@ pub struct Release {
     pub route: RouteId,
     /// Who releases it.
     pub by: String,
+    /// When it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// Reads an event. Whatever it holds, this gives a delivery for each of its parts and never fails as a whole.

@@ -12,3 +12,4 @@ mod stage;
 mod way;
 
 mod crashes;
+mod credentials;
