@@ -78,12 +78,9 @@ impl Way {
         *self.book.state.lock().unwrap() = Strike::default();
     }
 
-    /// The subjects of all notices that got through, as far as their reason.
+    /// The subjects of all notices that got through, as a form encodes them.
     pub(crate) fn subjects(&self) -> BTreeSet<String> {
-        let subject = |passed: Passed| {
-            let (_, rest) = passed.body.split_once("&Subject=")?;
-            Some(rest.split(['&', '+']).take(2).collect::<Vec<_>>().join("+"))
-        };
+        let subject = |passed: Passed| Some(passed.body.split_once("&Subject=")?.1.split('&').next()?.to_owned());
         self.passed().into_iter().filter_map(subject).collect()
     }
 
