@@ -91,6 +91,9 @@ pub struct Release {
     pub route: RouteId,
     /// Who releases it.
     pub by: String,
+    /// When it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// What AWS Config tells.

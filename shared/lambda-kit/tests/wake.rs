@@ -80,6 +80,7 @@ fn every_sample_event_is_read() {
             vec![Payload::Release(lambda_kit::wake::Release {
                 route: "shop/recommendations/all".parse().unwrap(),
                 by: "dana".into(),
+                at: Some("2026-11-20T10:04:00Z".parse().unwrap()),
             })],
         ),
         (

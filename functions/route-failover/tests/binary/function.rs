@@ -40,6 +40,7 @@ pub(crate) struct Environment<'a> {
     pub(crate) policy: &'a Path,
     pub(crate) table: &'a str,
     pub(crate) topic: &'a str,
+    pub(crate) credentials: bool,
 }
 
 impl Function {
@@ -57,6 +58,12 @@ impl Function {
                 .with_state(desk);
             axum::serve(listener, app).await.unwrap();
         });
+        let credentials: &[(&str, &str)] = if environment.credentials {
+            &[("AWS_ACCESS_KEY_ID", meshwarden_tests::stack::ACCOUNT), ("AWS_SECRET_ACCESS_KEY", "secret")]
+        } else {
+            // Nobody is asked outside of this machine.
+            &[("AWS_EC2_METADATA_DISABLED", "true")]
+        };
         let child = Command::new(env!("CARGO_BIN_EXE_route-failover"))
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -64,8 +71,7 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_REGION", meshwarden_tests::stack::REGION)
-            .env("AWS_ACCESS_KEY_ID", meshwarden_tests::stack::ACCOUNT)
-            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .envs(credentials.iter().copied())
             .env("AWS_ENDPOINT_URL", &environment.way.services)
             .env("AWS_ENDPOINT_URL_APP_MESH", &environment.way.app_mesh)
             .env("MESHWARDEN_POLICY", environment.policy)

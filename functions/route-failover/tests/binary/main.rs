@@ -4,7 +4,13 @@
 //! runtime API (this test) ◀── route-failover, a child process ──▶ the way (counts, strikes) ──┬──▶ control plane
 //!                                                                                          └──▶ MiniStack
 //! ```
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how much it did")]
 
 mod function;
@@ -12,3 +18,4 @@ mod stage;
 mod way;
 
 mod crashes;
+mod credentials;

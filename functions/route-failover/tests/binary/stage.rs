@@ -116,9 +116,12 @@ impl<'a> Stage<'a> {
     }
 
     pub(crate) async fn start(&self) -> Function {
-        let environment =
-            Environment { way: &self.way, policy: &self.policy, table: &self.name, topic: &self.theatre.topic };
-        Function::start(&environment).await
+        self.start_with(true).await
+    }
+
+    pub(crate) async fn start_with(&self, credentials: bool) -> Function {
+        let (table, topic) = (&self.name, &self.theatre.topic);
+        Function::start(&Environment { way: &self.way, policy: &self.policy, table, topic, credentials }).await
     }
 
     /// A lease is held for 45 seconds, which nobody waits for here: its end is moved instead.

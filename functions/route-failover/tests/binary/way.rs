@@ -1,5 +1,6 @@
 //! The way between the function and whom it calls: every request is counted, and one of them can be struck.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -23,8 +24,6 @@ pub(crate) enum Side {
 /// A request as it passed.
 #[derive(Clone, Debug)]
 pub(crate) struct Passed {
-    /// The operation, as far as headers or path tell it.
-    pub(crate) what: String,
     /// Its body.
     pub(crate) body: String,
 }
@@ -79,6 +78,12 @@ impl Way {
         *self.book.state.lock().unwrap() = Strike::default();
     }
 
+    /// The subjects of all notices that got through, as a form encodes them.
+    pub(crate) fn subjects(&self) -> BTreeSet<String> {
+        let subject = |passed: Passed| Some(passed.body.split_once("&Subject=")?.1.split('&').next()?.to_owned());
+        self.passed().into_iter().filter_map(subject).collect()
+    }
+
     /// What got through, in its order.
     pub(crate) fn passed(&self) -> Vec<Passed> {
         self.book.passed.lock().unwrap().clone()
@@ -118,8 +123,7 @@ async fn pass(State(toll): State<Toll>, method: Method, uri: Uri, headers: Heade
         toll.book.struck.notify_one();
         return std::future::pending().await;
     }
-    let what = operation(&method, &uri, &headers);
-    toll.book.passed.lock().unwrap().push(Passed { what, body: String::from_utf8_lossy(&body).into_owned() });
+    toll.book.passed.lock().unwrap().push(Passed { body: String::from_utf8_lossy(&body).into_owned() });
     let mut onward = toll.client.request(method, format!("{}{uri}", toll.target)).body(body);
     for (name, value) in headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())) {
         onward = onward.header(name, value);
@@ -158,10 +162,4 @@ impl Book {
             Some(_) | None => Entry::Open,
         }
     }
-}
-
-/// `DynamoDB_20120810.TransactWriteItems`, `PUT /v20190125/…`, and so on.
-fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> String {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
-    target.map_or_else(|| format!("{method} {}", uri.path()), str::to_owned)
 }

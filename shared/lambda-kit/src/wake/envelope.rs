@@ -140,7 +140,8 @@ struct ReleaseDetail {
 
 fn release(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let ReleaseEvent { detail: ReleaseDetail { mesh, virtual_router, route, by } } = read(event, at)?;
-    Ok(Payload::Release(Release { route: RouteId::new(mesh, virtual_router, route), by }))
+    let asked = event.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok());
+    Ok(Payload::Release(Release { route: RouteId::new(mesh, virtual_router, route), by, at: asked }))
 }
 
 /// Reads `value`, or tells which member of it is wrong.

@@ -20,7 +20,7 @@ impl Period {
 
     /// Whole minutes; for constants, whose bounds a reader can see.
     #[must_use]
-    pub(crate) const fn minutes(minutes: u8) -> Self {
+    pub(crate) const fn minutes(minutes: u16) -> Self {
         Self(SignedDuration::from_secs(minutes as i64 * 60))
     }
 

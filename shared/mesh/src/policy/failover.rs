@@ -245,11 +245,14 @@ impl Default for Budget {
 pub struct PagingPolicy {
     /// A hold that lasts while an alarm is on is paged again after this.
     pub repeat_after: Period,
+    /// A node that can't come back although nothing fails any more is paged again after this.
+    pub remind_after: Period,
 }
 
 impl Default for PagingPolicy {
     fn default() -> Self {
-        Self { repeat_after: Period::minutes(15) }
+        // Nobody suffers from a node that stays drained, but whoever forgets it has no second one left.
+        Self { repeat_after: Period::minutes(15), remind_after: Period::minutes(24 * 60) }
     }
 }
 
