@@ -14,6 +14,7 @@
 //!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
 //! - `store` shares the state between connections, and lets nobody see what is not stored.
 //! - `storage` makes it last; `metrics` counts.
+//! - `certificates` keeps what proxies present and trust, and asks for it again and again.
 //! - `xds` serves Envoys: their share of the mesh, and every change of it.
 //!
 //! This crate never fills in a spec beyond a health check's port, never answers a request that is not authenticated
@@ -21,6 +22,7 @@
 //! written, and never makes an error up: faults for tests are injected in front of it, or by a storage of their own.
 
 mod auth;
+pub mod certificates;
 mod error;
 mod http;
 mod listen;

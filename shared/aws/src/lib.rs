@@ -13,6 +13,8 @@
 mod app_mesh;
 mod call;
 mod cloudwatch;
+#[cfg(feature = "config-rules")]
+mod config_rules;
 mod connection;
 mod event_bridge;
 mod lazy;
@@ -30,6 +32,8 @@ use ports::{BuiltInPolicy, EventBus, Notifier, PolicyLocation, PolicySource, Rep
 pub use app_mesh::AppMesh;
 use app_mesh::ShowIdentity;
 pub use cloudwatch::CloudWatch;
+#[cfg(feature = "config-rules")]
+pub use config_rules::Config;
 pub use connection::{ATTEMPT_TIMEOUT, ATTEMPTS, CONNECT_TIMEOUT, OPERATION_TIMEOUT};
 pub use event_bridge::Bus;
 use lazy::Lazy;
@@ -85,6 +89,13 @@ impl Aws {
     #[must_use]
     pub fn alarms(&self) -> CloudWatch {
         CloudWatch::new(aws_sdk_cloudwatch::Client::new(&self.config))
+    }
+
+    /// The port to the rules of AWS Config.
+    #[cfg(feature = "config-rules")]
+    #[must_use]
+    pub fn config_rules(&self) -> Config {
+        Config::new(Lazy::new(&self.0, aws_sdk_config::Client::new))
     }
 
     /// The state port over the table of this name.

@@ -1,15 +1,19 @@
 //! Small named changes of a mesh. Whatever a change doesn't name survives it.
 
 mod diff;
+mod resources;
+mod tls;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::certificates::{AuthorityArn, CertificateArn, Place};
 use crate::graph::Mesh;
-use crate::name::{ResourcePath, RouteId};
-use crate::spec::{RouteRule, RouteSpec};
+use crate::name::{MeshName, ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
+use crate::spec::{EgressFilterType, IpPreference, Port, RouteRule, RouteSpec, Spec, TlsMode};
 use crate::weights::WeightSplit;
 
 pub use diff::{Difference, diff, diff_meshes};
@@ -25,6 +29,82 @@ pub enum Change {
         /// Its targets with their new weights.
         split: WeightSplit,
     },
+    /// Gives a resource tags, replacing those of the same keys. Its other tags stay.
+    SetTags {
+        /// The resource.
+        resource: ResourcePath,
+        /// Keys and values.
+        tags: BTreeMap<String, String>,
+    },
+    /// Says what may leave a mesh.
+    SetEgressFilter {
+        /// The mesh.
+        mesh: MeshName,
+        /// All or nothing.
+        filter: EgressFilterType,
+    },
+    /// Takes a virtual service off the backends of a virtual node, wherever it is named there.
+    RemoveBackend {
+        /// The mesh.
+        mesh: MeshName,
+        /// The node.
+        virtual_node: VirtualNodeName,
+        /// The service.
+        virtual_service: VirtualServiceName,
+    },
+    /// Makes a virtual node or gateway log its requests to a file, in the format that it has.
+    SetAccessLog {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The file.
+        path: String,
+    },
+    /// Says which clients a listener takes. It must have TLS settings already.
+    SetListenerTlsMode {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The listener.
+        port: Port,
+        /// The mode.
+        mode: TlsMode,
+    },
+    /// Makes a client policy refuse plain text. It must have TLS settings already.
+    EnforceClientTls {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The backend whose own policy it is; the node's default when absent.
+        backend: Option<VirtualServiceName>,
+    },
+    /// Says which addresses of hosts are used, in a mesh or to find a virtual node.
+    SetIpPreference {
+        /// The mesh or the virtual node.
+        resource: ResourcePath,
+        /// Which addresses.
+        preference: IpPreference,
+    },
+    /// Gives a listener another certificate from ACM.
+    SetListenerCertificate {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The listener's port.
+        port: Port,
+        /// The certificate.
+        certificate: CertificateArn,
+    },
+    /// Sets the private CAs that a client policy trusts. Where there is no policy, one is made that follows the server,
+    /// as a client without a policy does.
+    SetTrust {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// Which policy of it.
+        #[serde(flatten)]
+        place: Place,
+        /// The CAs, one to three.
+        authorities: Vec<AuthorityArn>,
+        /// The names that a new policy accepts; none leaves the name by which the server is discovered.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        names: Vec<String>,
+    },
 }
 
 impl Change {
@@ -33,6 +113,17 @@ impl Change {
     pub fn resource(&self) -> ResourcePath {
         match self {
             Self::SetRouteWeights { route, .. } => ResourcePath::Route(route.clone()),
+            Self::SetEgressFilter { mesh, .. } => ResourcePath::Mesh(mesh.clone()),
+            Self::RemoveBackend { mesh, virtual_node, .. } => {
+                ResourcePath::VirtualNode(mesh.clone(), virtual_node.clone())
+            }
+            Self::SetTags { resource, .. }
+            | Self::SetAccessLog { resource, .. }
+            | Self::SetListenerTlsMode { resource, .. }
+            | Self::EnforceClientTls { resource, .. }
+            | Self::SetIpPreference { resource, .. }
+            | Self::SetListenerCertificate { resource, .. }
+            | Self::SetTrust { resource, .. } => resource.clone(),
         }
     }
 
@@ -43,14 +134,74 @@ impl Change {
                 let spec = mesh.route_mut(route).ok_or_else(|| ChangeError::NoRoute { route: route.clone() })?;
                 self.apply_to_spec(spec)
             }
+            Self::SetTags { .. }
+            | Self::SetEgressFilter { .. }
+            | Self::RemoveBackend { .. }
+            | Self::SetAccessLog { .. }
+            | Self::SetListenerTlsMode { .. }
+            | Self::EnforceClientTls { .. }
+            | Self::SetIpPreference { .. } => resources::apply(self, mesh),
+            Self::SetListenerCertificate { resource, .. } | Self::SetTrust { resource, .. } => {
+                tls::in_mesh(mesh, resource, |spec| self.apply_to(spec))
+            }
         }
     }
 
-    /// Makes the change in a spec that was read on its own. On an error nothing has changed.
+    /// Makes a change of a route in its spec that was read on its own. On an error nothing has changed.
     pub fn apply_to_spec(&self, spec: &mut RouteSpec) -> Result<(), ChangeError> {
         match self {
             Self::SetRouteWeights { route, split } => set_weights(route, spec, split),
+            Self::SetTags { .. }
+            | Self::SetEgressFilter { .. }
+            | Self::RemoveBackend { .. }
+            | Self::SetAccessLog { .. }
+            | Self::SetListenerTlsMode { .. }
+            | Self::EnforceClientTls { .. }
+            | Self::SetIpPreference { .. }
+            | Self::SetListenerCertificate { .. }
+            | Self::SetTrust { .. } => Err(ChangeError::OtherKind { resource: self.resource() }),
         }
+    }
+
+    /// Makes the change in the spec of its resource that was read on its own. On an error nothing has changed.
+    pub fn apply_to(&self, spec: &mut Spec) -> Result<(), ChangeError> {
+        match (self, spec) {
+            (Self::SetRouteWeights { .. }, Spec::Route(spec)) => self.apply_to_spec(spec),
+            (Self::SetRouteWeights { .. }, _) => Err(ChangeError::OtherKind { resource: self.resource() }),
+            (Self::SetListenerCertificate { resource, port, certificate }, spec) => {
+                tls::set_certificate(resource, spec, *port, certificate)
+            }
+            (Self::SetTrust { resource, place, authorities, names }, spec) => {
+                tls::set_trust(resource, spec, place, authorities, names)
+            }
+            (Self::SetTags { .. }, _) => Err(self.impossible("tags are not in its spec")),
+            (
+                Self::SetEgressFilter { .. }
+                | Self::RemoveBackend { .. }
+                | Self::SetAccessLog { .. }
+                | Self::SetListenerTlsMode { .. }
+                | Self::EnforceClientTls { .. }
+                | Self::SetIpPreference { .. },
+                spec,
+            ) => self.apply_alone(spec),
+        }
+    }
+
+    /// Makes a change of a mesh in a mesh that has nothing but this resource.
+    fn apply_alone(&self, spec: &mut Spec) -> Result<(), ChangeError> {
+        let resource = self.resource();
+        let mut mesh = Mesh::new(resource.mesh().clone());
+        let inserted = mesh.insert(resource.clone(), spec.clone());
+        inserted.map_err(|_| ChangeError::OtherKind { resource: resource.clone() })?;
+        self.apply(&mut mesh)?;
+        if let Some((_, changed)) = mesh.resources().into_iter().find(|(path, _)| *path == resource) {
+            *spec = changed;
+        }
+        Ok(())
+    }
+
+    fn impossible(&self, problem: &'static str) -> ChangeError {
+        ChangeError::Impossible { resource: self.resource(), problem }
     }
 }
 
@@ -59,6 +210,34 @@ impl fmt::Display for Change {
         match self {
             Self::SetRouteWeights { route, split } => {
                 write!(f, "set the weights of route {route} to {split}")
+            }
+            Self::SetTags { resource, tags } => {
+                let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                write!(f, "tag {resource} with {}", tags.join(", "))
+            }
+            Self::SetEgressFilter { mesh, filter } => write!(f, "set the egress filter of mesh {mesh} to {filter}"),
+            Self::RemoveBackend { mesh, virtual_node, virtual_service } => {
+                write!(f, "take backend {virtual_service} off virtual node {mesh}/{virtual_node}")
+            }
+            Self::SetAccessLog { resource, path } => write!(f, "make {resource} log its requests to {path}"),
+            Self::SetListenerTlsMode { resource, port, mode } => {
+                write!(f, "set the TLS mode of listener {port} of {resource} to {mode}")
+            }
+            Self::EnforceClientTls { resource, backend: None } => {
+                write!(f, "enforce TLS in the backend defaults of {resource}")
+            }
+            Self::EnforceClientTls { resource, backend: Some(backend) } => {
+                write!(f, "enforce TLS from {resource} to backend {backend}")
+            }
+            Self::SetIpPreference { resource, preference } => {
+                write!(f, "set the IP preference of {resource} to {preference}")
+            }
+            Self::SetListenerCertificate { resource, port, certificate } => {
+                write!(f, "give listener {port} of {resource} the certificate {certificate}")
+            }
+            Self::SetTrust { resource, place, authorities, .. } => {
+                let authorities: Vec<&str> = authorities.iter().map(AuthorityArn::as_str).collect();
+                write!(f, "let the {place} of {resource} trust {}", authorities.join(", "))
             }
         }
     }
@@ -100,6 +279,58 @@ pub enum ChangeError {
     UnknownRouteKind {
         /// The route.
         route: RouteId,
+    },
+    /// The resource is not in the mesh, or has not what the change is about.
+    #[error("{resource} can't be changed so: {problem}")]
+    Impossible {
+        /// The resource.
+        resource: ResourcePath,
+        /// Why.
+        problem: &'static str,
+    },
+    /// The resource is not in the mesh.
+    #[error("there is no {resource}")]
+    NoResource {
+        /// The resource.
+        resource: ResourcePath,
+    },
+    /// The change is of another kind of resource.
+    #[error("this is no change of {resource}")]
+    OtherKind {
+        /// The resource.
+        resource: ResourcePath,
+    },
+    /// The resource has no listener there that takes its certificate from ACM.
+    #[error("{resource} has no listener {port} with a certificate from ACM")]
+    NoAcmListener {
+        /// The resource.
+        resource: ResourcePath,
+        /// The port.
+        port: Port,
+    },
+    /// The resource has no such policy, or can't have one.
+    #[error("{resource} has no place for this policy: {place}")]
+    NoPlace {
+        /// The resource.
+        resource: ResourcePath,
+        /// Where it was to be.
+        place: Place,
+    },
+    /// The policy takes its trust from files or a secret discovery service.
+    #[error("the {place} of {resource} doesn't trust private CAs by their ARNs")]
+    OtherTrust {
+        /// The resource.
+        resource: ResourcePath,
+        /// Which policy.
+        place: Place,
+    },
+    /// App Mesh takes one to three CAs.
+    #[error("a client policy trusts 1 to 3 private CAs, {resource} was to trust {given}")]
+    AuthorityLimit {
+        /// The resource.
+        resource: ResourcePath,
+        /// How many.
+        given: usize,
     },
 }
 

@@ -15,14 +15,21 @@
 //! waits, and names no SDK.
 
 pub mod alarm;
+pub mod certificates;
 pub mod change;
+pub mod edges;
+pub mod egress;
 pub mod failover;
 pub mod graph;
 pub mod harm;
 pub mod name;
+pub mod pack;
 pub mod policy;
+pub mod readers;
 pub mod resource;
+pub mod rotation;
 pub mod spec;
+pub mod tags;
 pub mod tls;
 pub mod traffic;
 pub mod validate;

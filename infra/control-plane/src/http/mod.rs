@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod certificates;
 mod guarded;
 pub(crate) mod percent;
 mod proxies;
@@ -16,7 +17,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use jiff::{Timestamp, Unit};
 use mesh::name::ResourceKind;
 use uuid::Uuid;
@@ -30,6 +31,8 @@ use request::Call;
 
 /// The version that a write is based on, in the request.
 pub(crate) const IF_VERSION: &str = "x-meshwarden-if-version";
+/// Asks for the tags in the description of a resource. A member that the API doesn't have is only sent to who asks.
+const INCLUDE: &str = "x-meshwarden-include";
 /// The version of the resource that an answer is about.
 const VERSION: &str = "x-meshwarden-version";
 /// The error's name.
@@ -51,7 +54,12 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(async || answer::well()))
         .route("/readyz", get(async |State(api): State<Arc<Api>>| answer::ready(trouble(&api))))
-        .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store)))
+        .route(
+            "/metrics",
+            get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies.certificate_counts())),
+        )
+        .route("/certificates", get(certificates::all))
+        .route("/certificates/refresh", post(certificates::refresh))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
         .method_not_allowed_fallback(handle)
@@ -92,11 +100,11 @@ async fn operate(api: &Api, request: Request) -> Result<answer::Body, ApiError> 
     // Read in any case, so that the sender is not cut off and the connection can be used again.
     let body = body::read(body).await;
     let call = request::parse(&parts, body, &api.realm)?;
-    let answer = match call {
-        Call::Read(read) => api.store.read(&read),
-        Call::Write(write) => api.store.write(&write, &stamp()).await,
-    }?;
-    Ok(answer::render(&answer, &api.realm))
+    let with_tags = parts.headers.get(INCLUDE).is_some_and(|asked| asked == "tags");
+    match call {
+        Call::Read(read) => Ok(answer::render(&api.store.read(&read)?, &api.realm, with_tags)),
+        Call::Write(write) => Ok(answer::render(&api.store.write(&write, &stamp()).await?, &api.realm, false)),
+    }
 }
 
 /// Draws what a write needs from outside. Times are kept to the millisecond, which survives the way through a JSON

@@ -1,0 +1,59 @@
+//! What was read of certificates and trust.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::certificate::{Certificate, Chain};
+use super::source::{Anchor, Source};
+
+/// What was read of one source. A source that nobody tried to read is in no map; that is unknown too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reading<T> {
+    /// This is in it.
+    Known(T),
+    /// It could not be read, and why.
+    Unread(String),
+}
+
+/// What is known of the certificates and the trust of a mesh. Without any, nothing is known of them: that is a state,
+/// and never taken for good or bad.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Readings {
+    /// What is presented, by where it comes from.
+    pub chains: BTreeMap<Source, Reading<Chain>>,
+    /// Who is trusted, by where that comes from.
+    pub anchors: BTreeMap<Anchor, Reading<Vec<Certificate>>>,
+}
+
+impl Readings {
+    /// The chain of a source, or why it is not known.
+    pub fn chain(&self, source: &Source) -> Result<&Chain, String> {
+        known(self.chains.get(source))
+    }
+
+    /// The certificates of an anchor, or why they are not known. Whoever issued an ACM certificate is also known by the
+    /// root in its chain.
+    pub fn anchor(&self, anchor: &Anchor) -> Result<Vec<&Certificate>, String> {
+        let read = known(self.anchors.get(anchor)).map(|certificates| certificates.iter().collect());
+        match anchor {
+            Anchor::IssuerOf(arn) => read.or_else(|why| {
+                let chain = self.chain(&Source::Acm(arn.clone()));
+                let roots: Vec<_> =
+                    chain.into_iter().flat_map(|chain| &chain.others).filter(|one| one.is_root()).collect();
+                if roots.is_empty() { Err(why) } else { Ok(roots) }
+            }),
+            Anchor::Authority(_) | Anchor::Sds(_) | Anchor::File(..) => read,
+        }
+    }
+}
+
+fn known<T>(reading: Option<&Reading<T>>) -> Result<&T, String> {
+    match reading {
+        Some(Reading::Known(value)) => Ok(value),
+        Some(Reading::Unread(why)) => Err(why.clone()),
+        None => Err("it was not read".to_owned()),
+    }
+}

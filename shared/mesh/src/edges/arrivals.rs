@@ -1,0 +1,77 @@
+//! Where calls of a virtual service arrive.
+
+use crate::graph::Mesh;
+use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
+use crate::spec::{Port, VirtualServiceProvider};
+use crate::traffic::{Landing, flows, landing};
+
+/// A node behind a virtual service, and where it is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Arrival<'m> {
+    pub(super) node: &'m VirtualNodeName,
+    /// The port that is named.
+    named: Option<Port>,
+    pub(super) landing: Landing<'m>,
+    pub(super) routes: Vec<RouteId>,
+    pub(super) carries_traffic: bool,
+}
+
+impl Arrival<'_> {
+    /// The port of the listener, or the one that is named where there is no listener.
+    pub(super) fn port(&self) -> Option<Port> {
+        match self.landing {
+            Landing::Listener(listener) => Some(listener.port_mapping.port),
+            Landing::NoNode | Landing::NoListener(_) | Landing::Ambiguous(_) => self.named,
+        }
+    }
+}
+
+/// Where calls of a service arrive, each node and port once.
+pub(super) fn arrivals<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Vec<Arrival<'m>> {
+    match mesh.services.get(service).and_then(|service| service.provider.as_ref()) {
+        Some(VirtualServiceProvider::VirtualNode(provider)) => at_provider(mesh, &provider.virtual_node_name),
+        Some(VirtualServiceProvider::VirtualRouter(router)) => {
+            let mut all: Vec<Arrival<'m>> = Vec::new();
+            for name in
+                mesh.routers.get(&router.virtual_router_name).into_iter().flat_map(|router| router.routes.keys())
+            {
+                let route = mesh.route_id(&router.virtual_router_name, name);
+                for flow in flows(mesh, &route).into_iter().flatten() {
+                    add(&mut all, &route, &flow);
+                }
+            }
+            all
+        }
+        Some(VirtualServiceProvider::Unrecognised(_)) | None => Vec::new(),
+    }
+}
+
+/// A node that provides the service itself is called on each of its ports.
+fn at_provider<'m>(mesh: &'m Mesh, node: &'m VirtualNodeName) -> Vec<Arrival<'m>> {
+    let arrival = |named, landing| Arrival { node, named, landing, routes: Vec::new(), carries_traffic: true };
+    let listeners = mesh.nodes.get(node).map(|spec| spec.listeners()).unwrap_or_default();
+    if listeners.is_empty() {
+        return vec![arrival(None, landing(mesh, node, None))];
+    }
+    listeners.iter().map(|listener| arrival(Some(listener.port_mapping.port), Landing::Listener(listener))).collect()
+}
+
+fn add<'m>(all: &mut Vec<Arrival<'m>>, route: &RouteId, flow: &crate::traffic::Flow<'m>) {
+    let new = Arrival {
+        node: flow.virtual_node,
+        named: flow.port,
+        landing: flow.landing,
+        routes: vec![route.clone()],
+        carries_traffic: flow.weight > 0,
+    };
+    let same = |old: &&mut Arrival<'m>| old.node == new.node && old.port() == new.port() && old.landing == new.landing;
+    match all.iter_mut().find(same) {
+        Some(old) => {
+            old.carries_traffic |= new.carries_traffic;
+            if old.routes.last() != Some(route) {
+                old.routes.push(route.clone());
+            }
+        }
+        None => all.push(new),
+    }
+}

@@ -1,0 +1,12 @@
+//! Every edge of a mesh and its verdict, on tables.
+
+#[cfg(test)]
+mod authority;
+#[cfg(test)]
+mod known;
+#[cfg(test)]
+mod parsing;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod specs;
