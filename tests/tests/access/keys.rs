@@ -72,7 +72,15 @@ async fn nobody_else_gets_in() {
     }
     let elsewhere = door.client("AKIDWRITER", "writer's").region(aws_config::Region::new("us-east-1"));
     assert!(refusal(Client::from_conf(elsewhere.build()).list_meshes().send().await).contains("scope"));
-    for path in ["/v20190125/meshes", "/metrics", "/proxies", "/proxies/shop/virtualNode/front", "/", "/%2e/metrics"] {
+    for path in [
+        "/v20190125/meshes",
+        "/metrics",
+        "/certificates",
+        "/proxies",
+        "/proxies/shop/virtualNode/front",
+        "/",
+        "/%2e/metrics",
+    ] {
         assert_eq!(door.status(path).await, 403, "{path}");
     }
     for path in ["/healthz", "/readyz"] {
