@@ -95,7 +95,7 @@ impl Aws {
     #[cfg(feature = "config-rules")]
     #[must_use]
     pub fn config_rules(&self) -> Config {
-        Config::new(Lazy::new(&self.0, aws_sdk_config::Client::new))
+        Config::new(Lazy::new(&self.config, aws_sdk_config::Client::new))
     }
 
     /// The state port over the table of this name.

@@ -20,7 +20,7 @@ pub enum Denial {
     Scope,
     /// What has to be signed is not.
     #[error(
-        "host, x-amz-date and, where it is sent, x-meshwarden-if-version must be signed, and every signed header must be sent once"
+        "host, x-amz-date and whatever begins with x-meshwarden- must be signed, and every signed header must be sent once"
     )]
     Headers,
     /// Too old.

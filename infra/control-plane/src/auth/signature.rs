@@ -8,6 +8,7 @@ use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SigningParams, SigningSettings, UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
+use axum::http::HeaderName;
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use jiff::civil::DateTime;
@@ -16,10 +17,11 @@ use jiff::{SignedDuration, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use super::Denial;
-use crate::http::IF_VERSION;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const DATE: &str = "x-amz-date";
+/// What the names of headers begin with by which a request says more than App Mesh's do.
+const OWN: &str = "x-meshwarden-";
 const SERVICE: &str = "appmesh";
 /// How far the clocks may be apart, either way: AWS's own tolerance.
 pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -96,11 +98,13 @@ impl<'a> Claim<'a> {
 }
 
 /// The headers in a list of names, each with the one value that it has. The API must not heed a header that isn't among
-/// them.
+/// them, so its own have to be, whichever they are.
 fn signed_headers<'a>(parts: &'a Parts, names: &'a str) -> Result<Vec<(&'a str, &'a str)>, Denial> {
     let names: Vec<&str> = names.split(';').collect();
-    let needed = [HOST.as_str(), DATE].into_iter().chain(parts.headers.contains_key(IF_VERSION).then_some(IF_VERSION));
-    if !needed.into_iter().all(|name| names.contains(&name)) || !names.is_sorted_by(|a, b| a < b) {
+    let own = parts.headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with(OWN));
+    if ![HOST.as_str(), DATE].into_iter().chain(own).all(|name| names.contains(&name))
+        || !names.is_sorted_by(|a, b| a < b)
+    {
         return Err(Denial::Headers);
     }
     let value = |name: &'a str| {

@@ -136,6 +136,9 @@ fn a_version_that_is_sent_has_to_be_signed() {
     assert_eq!(write(all, &[]), Err(Denial::Headers), "taken away");
     assert_eq!(write(all, &["7", "8"]), Err(Denial::Headers), "two of them");
     assert_eq!(write(all, &["7"]), Ok(()));
+    let mut asking = parts("GET", SERVICE, SCOPE, SIGNED, READ);
+    asking.headers.insert("x-meshwarden-anything", HeaderValue::from_static("tags"));
+    assert_eq!(admit(&guard, &asking, "", at(0)), Err(Denial::Headers), "any header of the API's own");
 }
 
 #[test]
