@@ -133,6 +133,7 @@ impl Policy {
         (self.failover.contradiction())
             .or_else(|| self.tags.contradiction())
             .or_else(|| self.egress.contradiction())
+            .or_else(|| self.routing.contradiction())
             .or_else(|| self.environments.contradiction())
             .or_else(|| Waiver::contradiction(&self.waivers))
     }
