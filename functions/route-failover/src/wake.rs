@@ -29,6 +29,8 @@ impl Wake {
                     wake.released.insert(release.route.clone());
                 }
                 Payload::Tick => wake.tick = true,
+                // Neither says anything of an alarm; the minute's wake sees what it changed.
+                Payload::Config(_) | Payload::MeshWrite(_) => {}
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }

@@ -2,6 +2,7 @@
 
 mod diff;
 mod resources;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,9 +10,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::certificates::{AuthorityArn, CertificateArn, Place};
 use crate::graph::Mesh;
 use crate::name::{MeshName, ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
-use crate::spec::{EgressFilterType, IpPreference, Port, RouteRule, RouteSpec, TlsMode};
+use crate::spec::{EgressFilterType, IpPreference, Port, RouteRule, RouteSpec, Spec, TlsMode};
 use crate::weights::WeightSplit;
 
 pub use diff::{Difference, diff, diff_meshes};
@@ -80,6 +82,29 @@ pub enum Change {
         /// Which addresses.
         preference: IpPreference,
     },
+    /// Gives a listener another certificate from ACM.
+    SetListenerCertificate {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The listener's port.
+        port: Port,
+        /// The certificate.
+        certificate: CertificateArn,
+    },
+    /// Sets the private CAs that a client policy trusts. Where there is no policy, one is made that follows the server,
+    /// as a client without a policy does.
+    SetTrust {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// Which policy of it.
+        #[serde(flatten)]
+        place: Place,
+        /// The CAs, one to three.
+        authorities: Vec<AuthorityArn>,
+        /// The names that a new policy accepts; none leaves the name by which the server is discovered.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        names: Vec<String>,
+    },
 }
 
 impl Change {
@@ -96,7 +121,9 @@ impl Change {
             | Self::SetAccessLog { resource, .. }
             | Self::SetListenerTlsMode { resource, .. }
             | Self::EnforceClientTls { resource, .. }
-            | Self::SetIpPreference { resource, .. } => resource.clone(),
+            | Self::SetIpPreference { resource, .. }
+            | Self::SetListenerCertificate { resource, .. }
+            | Self::SetTrust { resource, .. } => resource.clone(),
         }
     }
 
@@ -114,10 +141,13 @@ impl Change {
             | Self::SetListenerTlsMode { .. }
             | Self::EnforceClientTls { .. }
             | Self::SetIpPreference { .. } => resources::apply(self, mesh),
+            Self::SetListenerCertificate { resource, .. } | Self::SetTrust { resource, .. } => {
+                tls::in_mesh(mesh, resource, |spec| self.apply_to(spec))
+            }
         }
     }
 
-    /// Makes the change in the spec of a route that was read on its own. On an error nothing has changed.
+    /// Makes a change of a route in its spec that was read on its own. On an error nothing has changed.
     pub fn apply_to_spec(&self, spec: &mut RouteSpec) -> Result<(), ChangeError> {
         match self {
             Self::SetRouteWeights { route, split } => set_weights(route, spec, split),
@@ -127,8 +157,47 @@ impl Change {
             | Self::SetAccessLog { .. }
             | Self::SetListenerTlsMode { .. }
             | Self::EnforceClientTls { .. }
-            | Self::SetIpPreference { .. } => Err(self.impossible("a route has nothing of the kind")),
+            | Self::SetIpPreference { .. }
+            | Self::SetListenerCertificate { .. }
+            | Self::SetTrust { .. } => Err(ChangeError::OtherKind { resource: self.resource() }),
         }
+    }
+
+    /// Makes the change in the spec of its resource that was read on its own. On an error nothing has changed.
+    pub fn apply_to(&self, spec: &mut Spec) -> Result<(), ChangeError> {
+        match (self, spec) {
+            (Self::SetRouteWeights { .. }, Spec::Route(spec)) => self.apply_to_spec(spec),
+            (Self::SetRouteWeights { .. }, _) => Err(ChangeError::OtherKind { resource: self.resource() }),
+            (Self::SetListenerCertificate { resource, port, certificate }, spec) => {
+                tls::set_certificate(resource, spec, *port, certificate)
+            }
+            (Self::SetTrust { resource, place, authorities, names }, spec) => {
+                tls::set_trust(resource, spec, place, authorities, names)
+            }
+            (Self::SetTags { .. }, _) => Err(self.impossible("tags are not in its spec")),
+            (
+                Self::SetEgressFilter { .. }
+                | Self::RemoveBackend { .. }
+                | Self::SetAccessLog { .. }
+                | Self::SetListenerTlsMode { .. }
+                | Self::EnforceClientTls { .. }
+                | Self::SetIpPreference { .. },
+                spec,
+            ) => self.apply_alone(spec),
+        }
+    }
+
+    /// Makes a change of a mesh in a mesh that has nothing but this resource.
+    fn apply_alone(&self, spec: &mut Spec) -> Result<(), ChangeError> {
+        let resource = self.resource();
+        let mut mesh = Mesh::new(resource.mesh().clone());
+        let inserted = mesh.insert(resource.clone(), spec.clone());
+        inserted.map_err(|_| ChangeError::OtherKind { resource: resource.clone() })?;
+        self.apply(&mut mesh)?;
+        if let Some((_, changed)) = mesh.resources().into_iter().find(|(path, _)| *path == resource) {
+            *spec = changed;
+        }
+        Ok(())
     }
 
     fn impossible(&self, problem: &'static str) -> ChangeError {
@@ -162,6 +231,13 @@ impl fmt::Display for Change {
             }
             Self::SetIpPreference { resource, preference } => {
                 write!(f, "set the IP preference of {resource} to {preference}")
+            }
+            Self::SetListenerCertificate { resource, port, certificate } => {
+                write!(f, "give listener {port} of {resource} the certificate {certificate}")
+            }
+            Self::SetTrust { resource, place, authorities, .. } => {
+                let authorities: Vec<&str> = authorities.iter().map(AuthorityArn::as_str).collect();
+                write!(f, "let the {place} of {resource} trust {}", authorities.join(", "))
             }
         }
     }
@@ -211,6 +287,50 @@ pub enum ChangeError {
         resource: ResourcePath,
         /// Why.
         problem: &'static str,
+    },
+    /// The resource is not in the mesh.
+    #[error("there is no {resource}")]
+    NoResource {
+        /// The resource.
+        resource: ResourcePath,
+    },
+    /// The change is of another kind of resource.
+    #[error("this is no change of {resource}")]
+    OtherKind {
+        /// The resource.
+        resource: ResourcePath,
+    },
+    /// The resource has no listener there that takes its certificate from ACM.
+    #[error("{resource} has no listener {port} with a certificate from ACM")]
+    NoAcmListener {
+        /// The resource.
+        resource: ResourcePath,
+        /// The port.
+        port: Port,
+    },
+    /// The resource has no such policy, or can't have one.
+    #[error("{resource} has no place for this policy: {place}")]
+    NoPlace {
+        /// The resource.
+        resource: ResourcePath,
+        /// Where it was to be.
+        place: Place,
+    },
+    /// The policy takes its trust from files or a secret discovery service.
+    #[error("the {place} of {resource} doesn't trust private CAs by their ARNs")]
+    OtherTrust {
+        /// The resource.
+        resource: ResourcePath,
+        /// Which policy.
+        place: Place,
+    },
+    /// App Mesh takes one to three CAs.
+    #[error("a client policy trusts 1 to 3 private CAs, {resource} was to trust {given}")]
+    AuthorityLimit {
+        /// The resource.
+        resource: ResourcePath,
+        /// How many.
+        given: usize,
     },
 }
 

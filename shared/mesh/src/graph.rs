@@ -11,6 +11,7 @@
 
 mod dangling;
 mod links;
+mod order;
 mod shadow;
 mod unreachable;
 

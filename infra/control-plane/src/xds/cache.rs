@@ -3,7 +3,7 @@
 //! One task turns the [`World`]: it wakes at a change, a new proxy or a question, reads all that is new at once, and
 //! makes the pictures that can be concerned, off the threads that serve streams. The first change is taken at once;
 //! those that come while it is at work, or within [`PACE`], are one turn together, so that of a burst each proxy is
-//! sent the last state only.
+//! sent the last state only. Now and then it says which secrets connected proxies need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +16,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use xds::ports::PortUse;
-use xds::{Finding, ProxyId};
+use xds::{Finding, ProxyId, SecretRef};
 
 use super::concern::Concern;
 use super::follow::Follower;
-use super::picture::Served;
+use super::picture::{Picture, Served};
 use super::secrets::Secrets;
 use super::world::{Concerns, World};
 use crate::metrics::XdsMetrics;
@@ -29,6 +29,9 @@ use crate::store::Store;
 /// The least time from one turn to the next. Long enough that a hundred writes in a row are a few pushes and not a
 /// hundred; short against the 50 ms within which an update is to move traffic.
 const PACE: Duration = Duration::from_millis(5);
+
+/// How often it is said which secrets are needed. Short against how long others are kept.
+const SECRETS_IN_USE: Duration = Duration::from_secs(60);
 
 /// Below this many pictures a second thread costs more than it saves.
 const ONE_THREAD: usize = 16;
@@ -68,12 +71,12 @@ impl Cache {
     pub(super) fn start(
         follower: Follower,
         world: World,
-        secrets: &dyn Secrets,
+        secrets: &Arc<dyn Secrets>,
         stop: watch::Receiver<bool>,
     ) -> (Self, JoinHandle<()>) {
         let places = Places::default();
         let (asks, asked) = mpsc::unbounded_channel();
-        let turning = tokio::spawn(turn_on(follower, world, secrets.changes(), Arc::clone(&places), asked, stop));
+        let turning = tokio::spawn(turn_on(follower, world, Arc::clone(secrets), Arc::clone(&places), asked, stop));
         (Self { places, asks }, turning)
     }
 
@@ -113,11 +116,13 @@ impl Cache {
 async fn turn_on(
     mut follower: Follower,
     mut world: World,
-    mut secrets: watch::Receiver<u64>,
+    keeper: Arc<dyn Secrets>,
     places: Places,
     mut asked: mpsc::UnboundedReceiver<Ask>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut secrets = keeper.changes();
+    let mut tell_keeper = tokio::time::interval(SECRETS_IN_USE);
     loop {
         let (mut asks, mut secrets_moved) = (Vec::new(), false);
         tokio::select! {
@@ -128,6 +133,10 @@ async fn turn_on(
                 None => return,
             },
             () = told(&mut secrets) => secrets_moved = true,
+            _ = tell_keeper.tick() => {
+                keeper.in_use(&in_use(&places));
+                continue;
+            }
         }
         let began = Instant::now();
         while let Ok(ask) = asked.try_recv() {
@@ -153,6 +162,14 @@ async fn turn_on(
         };
         sleep_until(began + PACE).await;
     }
+}
+
+/// The secrets of all pictures. Places that nobody looks at any more go here as well.
+fn in_use(places: &Places) -> BTreeSet<SecretRef> {
+    let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+    places.retain(|_, place| place.receiver_count() > 0);
+    let pictures = places.values().filter_map(|place| place.borrow().picture().cloned());
+    pictures.flat_map(|picture| picture.secrets.keys().cloned().collect::<Vec<_>>()).collect()
 }
 
 /// Waits until a secret may be another; for ever when nobody keeps any.
@@ -188,7 +205,7 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, 
                 return new.contains(id);
             }
             concerns.get(&id.mesh).is_some_and(|concern: &Concern| concern.covers(&id.proxy))
-                || (secrets_moved && place.borrow().picture().is_some_and(|picture| !picture.secrets.is_empty()))
+                || (secrets_moved && needs_secrets(&place.borrow()))
         };
         let due = places.iter().filter(|(id, place)| is_due(id, place));
         due.map(|(id, place)| (id.clone(), place.clone())).collect()
@@ -197,13 +214,23 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, 
     for question in questions {
         match question {
             Ask::Describe(id, answer) => {
-                let _ = answer.send(describe(world, &id));
+                let place = places.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+                let previous = place.and_then(|place| place.borrow().picture().cloned());
+                let _ = answer.send(describe(world, &id, previous.as_deref()));
             }
             Ask::Settle(answer) => {
                 let _ = answer.send(());
             }
             Ask::Serve(_) => {}
         }
+    }
+}
+
+fn needs_secrets(served: &Served) -> bool {
+    match served {
+        Served::Waiting => true,
+        Served::Ready(picture) => !picture.secrets.is_empty(),
+        Served::Unknown | Served::Missing(_) => false,
     }
 }
 
@@ -228,15 +255,16 @@ fn publish(world: &World, metrics: &XdsMetrics, due: &[(ProxyId, watch::Sender<S
 
 fn show(world: &World, metrics: &XdsMetrics, id: &ProxyId, place: &watch::Sender<Served>) {
     let began = Instant::now();
-    let Some(served) = world.served(id) else {
+    let previous = place.borrow().picture().cloned();
+    let Some(served) = world.served(id, previous.as_deref()) else {
         return;
     };
     metrics.snapshot_built(began.elapsed());
     place.send_if_modified(|current| {
         let same = match (&*current, &served) {
             (Served::Ready(current), Served::Ready(served)) => current == served,
-            (Served::Missing(_), Served::Missing(_)) => true,
-            (Served::Unknown | Served::Missing(_) | Served::Ready(_), _) => false,
+            (Served::Missing(_), Served::Missing(_)) | (Served::Waiting, Served::Waiting) => true,
+            (Served::Unknown | Served::Waiting | Served::Missing(_) | Served::Ready(_), _) => false,
         };
         if !same {
             *current = served;
@@ -245,8 +273,8 @@ fn show(world: &World, metrics: &XdsMetrics, id: &ProxyId, place: &watch::Sender
     });
 }
 
-fn describe(world: &World, id: &ProxyId) -> Option<Description> {
-    let served = world.served(id)?;
+fn describe(world: &World, id: &ProxyId, previous: Option<&Picture>) -> Option<Description> {
+    let served = world.described(id, previous)?;
     let findings = served.picture()?.findings.clone();
     let ports = world.ports().map(|ports| ports.of(&id.mesh, &id.proxy).map(|(to, port)| (to.clone(), port)).collect());
     Some(Description { ports: ports.unwrap_or_default(), findings })

@@ -10,9 +10,11 @@
 mod certificates;
 mod envoy;
 mod plane;
+mod vault;
 
 mod admission;
 mod deletion;
+mod keeper;
 mod listeners;
 mod many;
 mod mtls;

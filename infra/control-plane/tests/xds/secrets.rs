@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use control_plane::xds::{KnownSecret, Secrets, ServedCertificate, XdsSettings};
+use control_plane::xds::{Found, KnownSecret, SecretProblem, Secrets, ServedCertificate, XdsSettings, problem};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use jiff::Timestamp;
 use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use xds::ResourceType::{self, Route};
+use xds::ResourceType::{self, Listener, Route};
 use xds::{SecretMaterial, SecretRef};
 
 use crate::envoy::{self, Envoy};
@@ -36,14 +36,16 @@ impl Keeper {
 }
 
 impl Secrets for Keeper {
-    fn find(&self, secret: &SecretRef) -> Option<KnownSecret> {
+    fn find(&self, secret: &SecretRef) -> Found {
         assert_eq!(*secret, SecretRef::AcmCertificate(ARN.to_owned()));
-        let content = (*self.current.lock().unwrap())?;
+        let Some(content) = *self.current.lock().unwrap() else {
+            return Found::Missing(SecretProblem { id: problem::UNAVAILABLE, message: "not yet".to_owned() });
+        };
         let material =
             SecretMaterial::Certificate { chain: content.to_owned(), key: format!("key of {content}").into() };
         let certificates =
             vec![ServedCertificate { fingerprint: format!("print of {content}"), not_after: Timestamp::UNIX_EPOCH }];
-        Some(KnownSecret { material, certificates })
+        Found::Known(KnownSecret { material, certificates }, None)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -73,11 +75,19 @@ async fn a_renewed_certificate_is_pushed_and_nothing_else() {
     let keeper = Keeper::new();
     let plane = plane(&keeper).await;
     let mut secure = Envoy::settled(envoy::tcp(&plane.xds[0]).await, SECURE, &[]).await;
-    secure.ask(ResourceType::Secret, &[ARN]);
-    // It is not to be had yet, and the Envoy waits.
+    // It is not to be had yet, and so the listener is left out.
     let report = plane.proxy_once(|proxy| certificate(proxy).is_object());
     let report = secure.nothing_until(report).await;
-    assert_eq!(*certificate(&report), json!({"source": "missing", "acknowledged": false}));
+    assert_eq!(certificate(&report)["source"], "missing");
+    assert_eq!(certificate(&report)["acknowledged"], false);
+    assert_eq!(certificate(&report)["has"], Value::Null);
+    assert_eq!(report["findings"][0]["id"], problem::UNAVAILABLE);
+    keeper.renew("none");
+    let response = secure.take(Listener).await;
+    assert_eq!(response.resources.len(), 2, "the ingress listener can be had now, beside the egress one");
+    secure.ask(ResourceType::Secret, &[ARN]);
+    secure.take(ResourceType::Secret).await;
+    let mut former = "none";
     for content in ["first", "second"] {
         keeper.renew(content);
         let response = secure.next().await;
@@ -86,12 +96,19 @@ async fn a_renewed_certificate_is_pushed_and_nothing_else() {
         assert_eq!(secret.name, ARN);
         let report = plane.proxy_once(|_| true).await;
         assert_eq!(certificate(&report)["acknowledged"], false, "sent, and not yet taken");
+        assert_eq!(certificate(&report)["has"][0]["fingerprint"], format!("print of {former}"));
         secure.acknowledge(&response);
         let report = plane.proxy_once(|proxy| certificate(proxy)["acknowledged"] == true).await;
         assert_eq!(
             certificate(&report)["certificates"],
             json!([{"fingerprint": format!("print of {content}"), "notAfter": "1970-01-01T00:00:00Z"}])
         );
+        assert_eq!(certificate(&report)["has"], certificate(&report)["certificates"]);
+        assert_eq!(
+            certificate(&report)["usedBy"],
+            json!([{"listener": "lds_ingress_0.0.0.0_15000", "as": "certificate"}])
+        );
+        former = content;
         assert_eq!(report["upToDate"], true);
         assert!(!report.to_string().contains("key of"), "{report}");
     }

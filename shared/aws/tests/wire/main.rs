@@ -4,5 +4,7 @@
 
 mod app_mesh;
 mod canned;
+#[cfg(feature = "config-rules")]
+mod config_rules;
 mod notices;
 mod state_table;

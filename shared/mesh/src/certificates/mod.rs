@@ -10,7 +10,9 @@
 //! by that is not fooled by it; the proxies verify.
 
 mod certificate;
+mod expiry;
 mod fingerprint;
+mod inventory;
 mod names;
 mod parse;
 mod path;
@@ -18,7 +20,9 @@ mod readings;
 mod source;
 
 pub use certificate::{Certificate, Chain, KeyKind};
+pub use expiry::{Ending, Forecast, Jitter, RenewalRule, first_ending, forecast, outlived};
 pub use fingerprint::{Fingerprint, FingerprintError};
+pub use inventory::{Inventory, Place, Use};
 pub use names::{Names, discovery_name};
 pub use parse::ParseError;
 pub use path::{ChainFault, ChainLink, leads_to};

@@ -17,6 +17,7 @@ pub(super) fn apply(change: &Change, mesh: &mut Mesh) -> Result<(), ChangeError>
     let at = At { mesh, resource: &resource };
     let done = match change {
         Change::SetRouteWeights { .. } => Err("it is a change of a route"),
+        Change::SetListenerCertificate { .. } | Change::SetTrust { .. } => Err("it is a change of certificates"),
         Change::SetTags { tags, .. } => at.tag(tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))),
         Change::SetEgressFilter { filter, .. } => {
             at.mesh.spec.as_mut().ok_or(ABSENT).map(|spec| match &mut spec.egress_filter {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::verdict::{Broken, End, Unknown, Verdict};
+use super::verdict::{Broken, Distrust, End, Unknown, Verdict};
 use super::{Call, Inputs};
 use crate::certificates::{Anchor, CertificateArn, ChainFault, ChainLink, Readings, Source, discovery_name, leads_to};
 use crate::name::ResourcePath;
@@ -206,7 +206,7 @@ impl Handshake<'_> {
                     | ChainFault::NotYetValid { link: ChainLink::Leaf, .. }
             );
             if by_itself || (unread.is_empty() && !trusted.is_empty()) {
-                return Err(Broken::Distrusted { of, source, trusted, fault });
+                return Err(Broken::Distrusted(Box::new(Distrust { of, source, trusted, fault })));
             }
             self.unknown.extend(unread);
         }

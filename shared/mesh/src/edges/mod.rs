@@ -15,6 +15,7 @@
 
 mod arrivals;
 mod handshake;
+mod harm;
 mod verdict;
 
 use jiff::Timestamp;
@@ -29,7 +30,8 @@ use crate::tls::client_policy_for;
 use arrivals::arrivals;
 use handshake::{Client, Server, judge};
 
-pub use verdict::{Broken, End, Unknown, Verdict};
+pub use harm::{EdgeHarm, EdgeName, edge_harms};
+pub use verdict::{Broken, Distrust, End, Unknown, Verdict};
 
 /// One caller, one virtual service, one listener behind it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

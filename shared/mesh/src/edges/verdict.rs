@@ -60,17 +60,22 @@ pub enum Broken {
         has: Vec<String>,
     },
     /// The other end doesn't trust a certificate.
-    Distrusted {
-        /// Whose.
-        of: End,
-        /// Where it comes from.
-        source: Source,
-        /// Whom the other end trusts.
-        trusted: Vec<Anchor>,
-        /// What is wrong.
-        #[serde(flatten)]
-        fault: ChainFault,
-    },
+    Distrusted(Box<Distrust>),
+}
+
+/// Why one end doesn't trust the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Distrust {
+    /// Whose certificate is at fault.
+    pub of: End,
+    /// Where it comes from.
+    pub source: Source,
+    /// Whom the other end trusts.
+    pub trusted: Vec<Anchor>,
+    /// What is wrong.
+    #[serde(flatten)]
+    pub fault: ChainFault,
 }
 
 /// Something that a verdict depends on and that is not known.
@@ -116,7 +121,7 @@ impl Broken {
             Self::TlsNotServed => "tls-not-served",
             Self::NoClientCertificate => "no-client-certificate",
             Self::NameMismatch { .. } => "name-mismatch",
-            Self::Distrusted { .. } => "distrusted",
+            Self::Distrusted(_) => "distrusted",
         }
     }
 }
@@ -157,7 +162,8 @@ impl fmt::Display for Broken {
                 let has = if has.is_empty() { "no name at all".to_owned() } else { has.join(", ") };
                 write!(f, "the {of}'s certificate is for {has}, wanted is {}", wanted.join(" or "))
             }
-            Self::Distrusted { of, source, fault, .. } => {
+            Self::Distrusted(distrust) => {
+                let Distrust { of, source, fault, .. } = &**distrust;
                 write!(f, "the {of}'s certificate {source} is not accepted: {fault}")
             }
         }

@@ -87,6 +87,8 @@ fn settle(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Tim
         // The write was made, and its end was never recorded.
         Some(intent) if route.split == intent.to => {
             record.stale_tag |= intent.then.restore.is_none();
+            // No two restore points of a route have the same number.
+            record.epoch = intent.then.restore.as_ref().map_or(record.epoch, |point| record.epoch.max(point.epoch));
             record.split = intent.to;
             record.shift = intent.then;
             record.drains = intent.drains;
@@ -131,6 +133,7 @@ mod tests {
 
     fn shifted() -> RouteRecord {
         let mut record = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 0), ("v2", 100)]));
+        record.epoch = 1;
         record.shift.restore = Some(RestorePoint { epoch: 1, split: split(&[("v1", 50), ("v2", 50)]), taken: at(0) });
         record.shift.phases.insert(node("v1"), Phase::Drained { since: at(0) });
         record

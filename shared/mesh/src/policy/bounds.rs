@@ -33,21 +33,6 @@ pub enum Protection {
     Mtls,
 }
 
-/// How long certificates must still last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct CertificatePolicy {
-    /// Days before the end of a certificate or of any in its chain from which on it is a finding.
-    pub expiry_days: u16,
-}
-
-impl Default for CertificatePolicy {
-    fn default() -> Self {
-        // Renewal is at two thirds of the lifetime, so what is this close to its end was not renewed.
-        Self { expiry_days: 30 }
-    }
-}
-
 /// How far retries and time limits may go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

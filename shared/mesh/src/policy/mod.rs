@@ -5,6 +5,7 @@
 
 mod amounts;
 mod bounds;
+mod certificates;
 mod egress;
 mod failover;
 mod modes;
@@ -24,8 +25,11 @@ use crate::pack::RuleName;
 
 pub use amounts::{AmountError, Percent, Period};
 pub use bounds::{
-    AddressPolicy, CertificatePolicy, EnvironmentPolicy, NamingPolicy, Protection, QuotaPolicy, RequiredPreference,
-    ResiliencePolicy, RoutingPolicy, TlsPolicy,
+    AddressPolicy, EnvironmentPolicy, NamingPolicy, Protection, QuotaPolicy, RequiredPreference, ResiliencePolicy,
+    RoutingPolicy, TlsPolicy,
+};
+pub use certificates::{
+    BackOffPolicy, BundlePolicy, CertificatesPolicy, ImportedPolicy, LeadTimes, RolloverPolicy, Succession,
 };
 pub use egress::{EgressPolicy, NodeEgress};
 pub use failover::{
@@ -67,9 +71,9 @@ pub struct Policy {
     /// How calls are protected.
     #[serde(default)]
     pub tls: TlsPolicy,
-    /// Certificates.
+    /// Rotation of certificates and of those who issue them.
     #[serde(default)]
-    pub certificates: CertificatePolicy,
+    pub certificates: CertificatesPolicy,
     /// Retries and time limits.
     #[serde(default)]
     pub routing: RoutingPolicy,
@@ -131,6 +135,7 @@ impl Policy {
     /// The first thing in the document that can't hold together with another: its key and what to do.
     fn contradiction(&self) -> Option<(String, String)> {
         (self.failover.contradiction())
+            .or_else(|| self.certificates.contradiction())
             .or_else(|| self.tags.contradiction())
             .or_else(|| self.egress.contradiction())
             .or_else(|| self.routing.contradiction())

@@ -24,19 +24,23 @@ pub enum Mode {
 pub enum RuleId {
     /// The function route-failover.
     RouteFailover,
+    /// The function certificate-rotation.
+    CertificateRotation,
     /// A rule of the policy pack: whether its remediation is made.
     Pack(RuleName),
 }
 
 impl RuleId {
     /// The functions, by the names that the document has for them.
-    const FUNCTIONS: [(&'static str, Self); 1] = [("route-failover", Self::RouteFailover)];
+    const FUNCTIONS: [(&'static str, Self); 2] =
+        [("route-failover", Self::RouteFailover), ("certificate-rotation", Self::CertificateRotation)];
 
     /// What the document calls it.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::RouteFailover => "route-failover",
+            Self::CertificateRotation => "certificate-rotation",
             Self::Pack(name) => name.as_str(),
         }
     }

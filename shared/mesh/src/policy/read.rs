@@ -76,6 +76,13 @@ mod tests {
                 "waivers[0].owner",
                 "owner",
             ),
+            (
+                "version: 1\ncertificates:\n  successions:\n    - {from: 'arn:a', to: 'arn:a'}",
+                4,
+                "certificates.successions[0]",
+                "itself",
+            ),
+            ("version: 1\ncertificates:\n  renewBefore: 0", 3, "certificates.renewBefore", "1 to 100"),
             ("version: 1\nfailover: [", 2, "failover", ""),
         ] {
             let error = Policy::read(text).unwrap_err();

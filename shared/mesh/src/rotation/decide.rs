@@ -1,0 +1,151 @@
+//! The decision itself: proposals for all that is presented and trusted, then one look at all of them together.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::facts::{Facts, TrustId};
+use super::plan::{Action, Kind, Plan};
+use super::reason::{KeepReason, Why};
+use super::record::{Record, digest};
+use super::scene::Scene;
+use super::{arbiter, leaf, trust};
+use crate::certificates::Source;
+use crate::change::Change;
+use crate::failover::HarmFact;
+use crate::name::ResourcePath;
+use crate::policy::CertificatesPolicy;
+
+/// What a decision is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Subject {
+    /// A certificate, by where it comes from.
+    Certificate(Source),
+    /// Trust.
+    Trust(TrustId),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate(source) => source.fmt(f),
+            Self::Trust(id) => write!(f, "trust {id}"),
+        }
+    }
+}
+
+/// What becomes of one certificate, or of one trust.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What it is about.
+    pub subject: Subject,
+    /// What to do.
+    pub verdict: Verdict,
+    /// The record as it should be stored; for a plan, before the step is taken. Unset where the state table has it.
+    pub record: Option<Record>,
+    /// Whether there is something that needs doing.
+    pub failing: bool,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "decision", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Nothing, or nothing now.
+    Keep(KeepReason),
+    /// A step towards a new certificate.
+    Issue(Box<Plan>),
+    /// A step by which proxies get something new.
+    Distribute(Box<Plan>),
+    /// Wait until everybody has it.
+    Verify(Why),
+    /// A step by which something old goes.
+    Retire(Box<Plan>),
+}
+
+impl Verdict {
+    /// The plan, where something is to be done.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Issue(plan) | Self::Distribute(plan) | Self::Retire(plan) => Some(plan),
+            Self::Keep(_) | Self::Verify(_) => None,
+        }
+    }
+
+    /// The stable code of its reason.
+    #[must_use]
+    pub fn code(&self) -> String {
+        match self {
+            Self::Keep(reason) => reason.code(),
+            Self::Verify(why) => why.code(),
+            Self::Issue(plan) | Self::Distribute(plan) | Self::Retire(plan) => plan.why.code(),
+        }
+    }
+}
+
+/// A decision before the others were looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Proposal {
+    pub(super) subject: Subject,
+    pub(super) verdict: Verdict,
+    pub(super) record: Option<Record>,
+    pub(super) failing: bool,
+    /// Whether it goes before the others, and before waiting for neighbours.
+    pub(super) urgent: bool,
+    pub(super) moves: BTreeSet<ResourcePath>,
+}
+
+impl Proposal {
+    pub(super) fn keep(subject: Subject, reason: KeepReason) -> Self {
+        let failing = reason.holds();
+        let verdict = Verdict::Keep(reason);
+        Self { subject, verdict, record: None, failing, urgent: false, moves: BTreeSet::new() }
+    }
+
+    pub(super) fn act(subject: Subject, action: Action) -> Self {
+        let Action { kind, step, why, stage, moves } = action;
+        let written = serde_json::to_string(&step).unwrap_or_default();
+        let id = digest(&[&subject.to_string(), &written], 16);
+        let plan = Box::new(Plan { id, subject: subject.clone(), step, why, stage });
+        let verdict = match kind {
+            Kind::Issue => Verdict::Issue(plan),
+            Kind::Distribute => Verdict::Distribute(plan),
+            Kind::Retire => Verdict::Retire(plan),
+        };
+        Self { subject, verdict, record: None, failing: true, urgent: false, moves }
+    }
+
+    /// Keeps it as it is for another reason; whatever was to be remembered before the step is not.
+    pub(super) fn held(&mut self, reason: KeepReason) {
+        self.verdict = Verdict::Keep(reason);
+        self.record = None;
+    }
+}
+
+/// Decides for everything that is presented and everything that is trusted.
+///
+/// `harms` tells what a change would break (see [`crate::edges::edge_harms`]); it is asked only for changes that are
+/// about to be made.
+pub fn decide(
+    facts: &Facts,
+    harms: &dyn Fn(&Change) -> Vec<HarmFact>,
+    policy: &CertificatesPolicy,
+    now: Timestamp,
+) -> Vec<Decision> {
+    let scene = Scene::of(facts, policy, now);
+    let rollovers = scene.trust_rollovers();
+    let mut proposals: Vec<Proposal> = facts.leaves.iter().map(|one| leaf::propose(one, &scene)).collect();
+    proposals.extend(facts.trusts.iter().map(|one| trust::propose(one, &rollovers, &scene)));
+    // What can't wait comes first; otherwise the order is that of the names, so that it is the same each time.
+    proposals.sort_by(|one, other| (!one.urgent, &one.subject).cmp(&(!other.urgent, &other.subject)));
+    arbiter::settle(&mut proposals, &scene, harms);
+    let decided = proposals.into_iter().map(|proposal| {
+        let Proposal { subject, verdict, record, failing, .. } = proposal;
+        Decision { subject, verdict, record, failing }
+    });
+    decided.collect()
+}

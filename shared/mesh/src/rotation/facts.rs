@@ -1,0 +1,360 @@
+//! What a decision is made from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::record::Record;
+use crate::certificates::{
+    AuthorityArn, Certificate, CertificateArn, Chain, FilePath, Fingerprint, Place, Reading, SecretName, Source,
+};
+use crate::failover::KillSwitchFact;
+use crate::name::{MeshName, ResourcePath, VirtualServiceName};
+use crate::spec::Port;
+
+/// One observation of a mesh's certificates. Recorded as it is, it gives the same decisions again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Facts {
+    /// The mesh.
+    pub mesh: MeshName,
+    /// Everything that is presented.
+    pub leaves: Vec<LeafFacts>,
+    /// Everything by which others are trusted.
+    pub trusts: Vec<TrustFacts>,
+    /// Who holds which leaf against which trust.
+    pub meetings: BTreeSet<Meeting>,
+    /// The private CAs that are named by anything, and those that were named as their successors.
+    pub authorities: Vec<AuthorityFacts>,
+    /// The kill switch, if it is on.
+    pub kill_switch: Option<KillSwitchFact>,
+    /// Issuances that this window has already seen.
+    pub budget_used: u32,
+}
+
+/// A leaf that is shown by one proxy and checked by another: a server's by its client, or a client's by its server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meeting {
+    /// The leaf.
+    pub leaf: Source,
+    /// Who shows it.
+    pub presenter: ResourcePath,
+    /// What it is checked by.
+    pub trust: TrustId,
+    /// Who checks it.
+    pub verifier: ResourcePath,
+}
+
+/// A private CA.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorityFacts {
+    /// Which.
+    pub arn: AuthorityArn,
+    /// Why it issues nothing; `None` where it does.
+    pub inactive: Option<String>,
+    /// Its certificate.
+    pub certificate: Certificate,
+    /// What leads from it to its root; empty for a root.
+    pub issuers: Vec<Certificate>,
+}
+
+impl AuthorityFacts {
+    /// The root that everything it issues leads to.
+    #[must_use]
+    pub fn root(&self) -> &Certificate {
+        self.issuers.last().unwrap_or(&self.certificate)
+    }
+
+    /// What it issues, as far as trust goes: its own certificate and what leads to the root.
+    #[must_use]
+    pub fn chain(&self) -> Chain {
+        Chain { leaf: self.certificate.clone(), others: self.issuers.clone() }
+    }
+
+    /// When the first of it and its issuers ends: nothing that it issues should live longer.
+    #[must_use]
+    pub fn ends(&self) -> Timestamp {
+        let issuers = self.issuers.iter().map(|one| one.not_after);
+        issuers.fold(self.certificate.not_after, Timestamp::min)
+    }
+}
+
+/// What a proxy has of something, over all its streams.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Held {
+    /// Every one has acknowledged it, with these certificates: the leaf, or the roots.
+    Acknowledged(BTreeSet<Fingerprint>),
+    /// At least one has not.
+    Outstanding,
+    /// Nobody can tell, and why.
+    Unknown(String),
+}
+
+/// Something that is presented.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeafFacts {
+    /// Where it comes from.
+    pub source: Source,
+    /// Who presents it, and what each of them has.
+    pub users: BTreeMap<ResourcePath, Held>,
+    /// Who keeps it.
+    pub keeper: Keeper,
+    /// What is kept.
+    pub current: Reading<Chain>,
+    /// Whether it was withdrawn.
+    pub revoked: bool,
+    /// What is remembered of it.
+    pub memory: Memory,
+}
+
+/// Who keeps a certificate, and what can be seen of a renewal there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kept", rename_all = "kebab-case")]
+pub enum Keeper {
+    /// ACM, which has it from a private CA.
+    Private(PrivateFacts),
+    /// ACM, where it was imported. With a secret that holds the same key, for proxies that ACM can't serve.
+    Imported {
+        /// The CA that the policy names.
+        authority: Option<AuthorityArn>,
+        /// That secret.
+        bundle: Option<BundleFacts>,
+    },
+    /// A secret that is ours.
+    Bundle {
+        /// The CA that the policy names.
+        authority: Option<AuthorityArn>,
+        /// The secret.
+        bundle: BundleFacts,
+    },
+    /// Somebody else.
+    NotOurs {
+        /// Why it is theirs.
+        why: String,
+    },
+}
+
+/// A private certificate in ACM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PrivateFacts {
+    /// Its ARN.
+    pub arn: CertificateArn,
+    /// The CA behind it, where ACM tells.
+    pub authority: Option<AuthorityArn>,
+    /// Whether ACM would renew it now; `None` where that isn't said. One that was never exported it doesn't.
+    pub eligible: Option<bool>,
+    /// Its renewal.
+    pub renewal: RenewalFact,
+    /// Certificates that were requested in its place.
+    pub replacements: Vec<Replacement>,
+    /// The listeners that have it.
+    pub listeners: Vec<(ResourcePath, Port)>,
+    /// The certificate that it was requested in place of, until that one is marked.
+    pub supersedes: Option<CertificateArn>,
+}
+
+/// How far a renewal by ACM is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "renewal", rename_all = "kebab-case")]
+pub enum RenewalFact {
+    /// None is under way.
+    None,
+    /// ACM is at it.
+    UnderWay,
+    /// ACM has given up, or waits for somebody.
+    Stuck {
+        /// Why, as in `PCA_ACCESS_DENIED`.
+        reason: Option<String>,
+        /// When that was so.
+        at: Timestamp,
+    },
+}
+
+/// A certificate that was requested in place of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replacement {
+    /// Its ARN.
+    pub arn: CertificateArn,
+    /// The CA that it was asked of.
+    pub authority: Option<AuthorityArn>,
+    /// How far it is.
+    pub state: ReplacementState,
+}
+
+/// How far a requested certificate is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReplacementState {
+    /// Being issued.
+    Pending,
+    /// Here it is.
+    Issued(Chain),
+    /// It won't come.
+    Failed(String),
+}
+
+/// A secret with a key and a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BundleFacts {
+    /// Its name or ARN.
+    pub secret: String,
+    /// The version that is served.
+    pub current: Option<String>,
+    /// The version that is prepared.
+    pub pending: Option<Pending>,
+    /// Somebody has Secrets Manager rotate it.
+    pub rotated_by_others: bool,
+}
+
+/// A prepared version of a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "pending", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Pending {
+    /// A key and a request for its certificate.
+    Requested {
+        /// The version.
+        version: String,
+    },
+    /// A key and its certificate.
+    Issued {
+        /// The version.
+        version: String,
+        /// The certificate.
+        chain: Chain,
+    },
+    /// The same certificate as now, and other trust.
+    Trust {
+        /// The version.
+        version: String,
+    },
+    /// Something else.
+    Unreadable {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Something by which others are trusted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustFacts {
+    /// Which.
+    pub id: TrustId,
+    /// Who trusts by it, and what each of them has.
+    pub users: BTreeMap<ResourcePath, Held>,
+    /// Who is trusted.
+    pub declared: Reading<Vec<Trusted>>,
+    /// Who keeps it.
+    pub keeper: TrustKeeper,
+    /// What is remembered of it.
+    pub memory: Memory,
+}
+
+/// A root that is trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trusted {
+    /// The CA by which it is named, where it is.
+    pub authority: Option<AuthorityArn>,
+    /// The root.
+    pub root: Certificate,
+}
+
+/// Who keeps trust.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kept", rename_all = "kebab-case")]
+pub enum TrustKeeper {
+    /// The client policy, as ARNs of private CAs.
+    Policy,
+    /// Nobody: the client has no policy, and trusts whoever issued the server's certificate.
+    Implicit {
+        /// The names in the certificates of the servers, for the policy that is to be made.
+        names: Vec<String>,
+    },
+    /// A secret that is ours.
+    Bundle(BundleFacts),
+    /// Somebody else.
+    NotOurs {
+        /// Why it is theirs.
+        why: String,
+    },
+}
+
+/// What trust is told by. Written `policy:PLACE of RESOURCE`, `none:…`, `sds:NAME` or `file:PATH of RESOURCE`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "trust", rename_all = "kebab-case")]
+pub enum TrustId {
+    /// A client policy.
+    Policy {
+        /// Whose.
+        by: ResourcePath,
+        /// Which.
+        at: Place,
+    },
+    /// The absence of one, towards a virtual service.
+    Implicit {
+        /// Whose.
+        by: ResourcePath,
+        /// Towards what.
+        service: VirtualServiceName,
+    },
+    /// A secret of a secret discovery service.
+    Sds {
+        /// Its name.
+        name: SecretName,
+    },
+    /// A file beside a proxy.
+    File {
+        /// Whose.
+        by: ResourcePath,
+        /// Which.
+        path: FilePath,
+    },
+}
+
+impl TrustId {
+    /// Where a policy is, or would be made: a gateway has only its default.
+    #[must_use]
+    pub fn policy_place(&self) -> Option<(ResourcePath, Place)> {
+        match self {
+            Self::Policy { by, at } => Some((by.clone(), at.clone())),
+            Self::Implicit { by: by @ ResourcePath::VirtualGateway(..), .. } => {
+                Some((by.clone(), Place::BackendDefaults))
+            }
+            Self::Implicit { by, service } => Some((by.clone(), Place::Backend { service: service.clone() })),
+            Self::Sds { .. } | Self::File { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for TrustId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy { by, at } => write!(f, "policy:{at} of {by}"),
+            Self::Implicit { by, service } => write!(f, "none:{service} of {by}"),
+            Self::Sds { name } => write!(f, "sds:{name}"),
+            Self::File { by, path } => write!(f, "file:{path} of {by}"),
+        }
+    }
+}
+
+/// What the state table has of a certificate or of trust.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Memory {
+    /// Nothing.
+    None,
+    /// Its record.
+    Record(Box<Record>),
+    /// Something that this version can't read.
+    Unreadable(String),
+}

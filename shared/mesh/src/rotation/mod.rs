@@ -1,0 +1,41 @@
+//! Rotation: leaves are renewed in time, and the CAs that issue them are replaced, with nothing distrusted at any
+//! instant.
+//!
+//! ```text
+//! store, stages of secrets ─▶ leaves ───┐
+//! specs ──▶ trusts, who meets whom ─────┼─▶ proposals ─▶ canary, neighbours, what-if, budget ─▶ one decision each
+//! proxies ─▶ what each one holds ───────┤
+//! state table ─▶ records ───────────────┘
+//! ```
+//!
+//! [`decide`] is the whole of it: a plain function of [`Facts`], the policy and the time. Where a rotation stands is
+//! read off what is observed, so it goes on from wherever it was left: a record keeps only what can't be seen (the
+//! jitter that was drawn, the order that was placed, failures).
+//!
+//! A CA is replaced in three stages, each opened by evidence and never by time:
+//!
+//! 1. whoever trusts the old root is made to trust the new one as well;
+//! 2. once everybody who meets a leaf holds the new root, the leaf is issued anew;
+//! 3. once nobody presents anything of the old CA, its root is dropped.
+
+mod arbiter;
+mod decide;
+mod facts;
+mod keepers;
+mod leaf;
+mod plan;
+mod reason;
+mod record;
+mod scene;
+mod telling;
+mod trust;
+
+pub use decide::{Decision, Subject, Verdict, decide};
+pub use facts::{
+    AuthorityFacts, BundleFacts, Facts, Held, Keeper, LeafFacts, Meeting, Memory, Pending, PrivateFacts, RenewalFact,
+    Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
+};
+pub use plan::{Like, Plan, Stage, Step};
+pub use reason::{KeepReason, Waiting, Why, renewal_reason};
+pub use record::{Attempt, Failures, LeafRecord, Record};
+pub use telling::{Telling, telling};

@@ -1,0 +1,374 @@
+//! Why: every reason is data with a stable code, the same in the log line, the metric, the journal and the docs.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::decide::Subject;
+use super::facts::TrustId;
+use super::plan::Stage;
+use crate::certificates::{AuthorityArn, Fingerprint, Source};
+use crate::failover::HarmFact;
+use crate::name::ResourcePath;
+
+/// A proxy that is waited for, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// Which.
+    pub proxy: ResourcePath,
+    /// Why; `None` where it simply hasn't acknowledged yet.
+    pub unknown: Option<String>,
+}
+
+/// Why nothing is done, or not now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "reason", rename_all_fields = "camelCase")]
+pub enum KeepReason {
+    /// It is in force, long enough, and everybody has it.
+    Fresh {
+        /// From when on it is to be renewed.
+        renew_at: Timestamp,
+        /// Its end.
+        ends: Timestamp,
+    },
+    /// Nobody trusted by it is about to be replaced.
+    Settled,
+    /// Somebody else keeps it.
+    NotOurs {
+        /// Why it is theirs.
+        why: String,
+        /// Its end, where it is known.
+        ends: Option<Timestamp>,
+    },
+    /// Its issuance has been asked for, and takes its time.
+    BeingIssued,
+    /// It could not be read.
+    Unread {
+        /// Why not.
+        why: String,
+    },
+    /// Its record can't be read; deciding without it could issue one certificate too many.
+    RecordUnreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Nobody knows which CA is to issue it; the policy can name one.
+    IssuerUnknown {
+        /// Who issued the present one.
+        issuer: String,
+    },
+    /// The CA that is to issue it issues nothing.
+    AuthorityInactive {
+        /// Which.
+        authority: AuthorityArn,
+        /// Why not.
+        why: String,
+    },
+    /// The CA itself ends so soon that a new certificate would hardly live longer than the old one.
+    AuthorityEnds {
+        /// Which.
+        authority: AuthorityArn,
+        /// When.
+        at: Timestamp,
+    },
+    /// ACM has not renewed it, and waits for a person.
+    RenewalStuck {
+        /// Why, as ACM calls it.
+        code: Option<String>,
+        /// What that means, and what to do.
+        meaning: String,
+    },
+    /// It failed before, and is tried again later.
+    BackingOff {
+        /// Until when.
+        until: Timestamp,
+        /// Failures in a row.
+        failures: u32,
+        /// What went wrong last.
+        why: String,
+    },
+    /// Somebody who checks it doesn't hold the root of the CA that is to issue it.
+    AwaitingTrust {
+        /// The CA.
+        authority: AuthorityArn,
+        /// Who, and by what.
+        missing: Vec<(ResourcePath, TrustId)>,
+    },
+    /// Whoever checks it takes its trust from somewhere that is not ours, and it is not known to have the new root.
+    TrustNotOurs {
+        /// The CA.
+        authority: AuthorityArn,
+        /// Who, and by what.
+        trusts: Vec<(ResourcePath, TrustId)>,
+    },
+    /// Somebody still presents something of the old CA, or may.
+    OldStillPresented {
+        /// The old CA.
+        authority: AuthorityArn,
+        /// What.
+        leaves: Vec<Source>,
+    },
+    /// The old CA stays trusted: the policy says so.
+    OldKept,
+    /// A client policy takes three CAs, and has three.
+    TrustFull {
+        /// Which.
+        authorities: Vec<AuthorityArn>,
+    },
+    /// Another one changes first, to see whether all goes well.
+    AwaitingCanary {
+        /// The stage.
+        #[serde(flatten)]
+        stage: Stage,
+        /// The other.
+        canary: Subject,
+    },
+    /// A proxy that it gets on with is just changing, or this one is.
+    NeighbourChanging {
+        /// Which, and what changes.
+        changing: Vec<(ResourcePath, Subject)>,
+    },
+    /// What is pending in the secret is not ours, or not what was asked for.
+    PendingUnusable {
+        /// Why.
+        why: String,
+    },
+    /// The trust in the same secret is being changed, or its certificate.
+    SecretChanging,
+    /// Secrets Manager rotates the secret itself.
+    RotatedByOthers,
+    /// The change would break something.
+    Harmful {
+        /// What, by the stable ids of the harms and their texts.
+        harms: Vec<HarmFact>,
+    },
+    /// The window's issuances are spent.
+    BudgetSpent {
+        /// Issuances in this window.
+        used: u32,
+        /// Issuances allowed.
+        cap: u32,
+    },
+    /// Everything is switched off.
+    KillSwitchOn {
+        /// By whom.
+        by: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// Why something is done.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "reason", rename_all_fields = "camelCase")]
+pub enum Why {
+    /// It was withdrawn.
+    Revoked {
+        /// The leaf.
+        fingerprint: Fingerprint,
+    },
+    /// It has ended.
+    Expired {
+        /// When.
+        at: Timestamp,
+    },
+    /// It is time.
+    RenewalDue {
+        /// Since when.
+        since: Timestamp,
+        /// When it ends.
+        ends: Timestamp,
+    },
+    /// The CA that issued it is being replaced.
+    Succession {
+        /// The old CA.
+        from: AuthorityArn,
+        /// The new one.
+        to: AuthorityArn,
+    },
+    /// A new leaf is there.
+    NewLeaf {
+        /// The leaf that it replaces.
+        replaces: Fingerprint,
+    },
+    /// Its record says what is still to be seen of a step that was begun.
+    Unfinished,
+    /// Somebody has not acknowledged it yet.
+    NotAcknowledged {
+        /// Who.
+        waiting: Vec<Waiting>,
+    },
+}
+
+macro_rules! code {
+    ($($reason:ident),*) => {$(
+        impl $reason {
+            /// The stable code.
+            #[must_use]
+            pub fn code(&self) -> String {
+                let value = serde_json::to_value(self).unwrap_or_default();
+                value.get("reason").and_then(|code| code.as_str()).unwrap_or("unprintable").to_owned()
+            }
+        }
+    )*};
+}
+code!(KeepReason, Why);
+
+impl KeepReason {
+    /// Whether something that needs doing is not done.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        !matches!(self, Self::Fresh { .. } | Self::Settled | Self::NotOurs { .. } | Self::BeingIssued | Self::OldKept)
+    }
+
+    /// Whether a person has to do something, or should know at once.
+    #[must_use]
+    pub const fn pages(&self) -> bool {
+        match self {
+            Self::Fresh { .. }
+            | Self::Settled
+            | Self::NotOurs { .. }
+            | Self::BeingIssued
+            | Self::OldKept
+            | Self::BackingOff { .. }
+            | Self::AwaitingTrust { .. }
+            | Self::AwaitingCanary { .. }
+            | Self::NeighbourChanging { .. }
+            | Self::SecretChanging
+            | Self::OldStillPresented { .. }
+            | Self::BudgetSpent { .. } => false,
+            Self::Unread { .. }
+            | Self::RecordUnreadable { .. }
+            | Self::IssuerUnknown { .. }
+            | Self::AuthorityInactive { .. }
+            | Self::AuthorityEnds { .. }
+            | Self::RenewalStuck { .. }
+            | Self::TrustNotOurs { .. }
+            | Self::TrustFull { .. }
+            | Self::PendingUnusable { .. }
+            | Self::RotatedByOthers
+            | Self::Harmful { .. }
+            | Self::KillSwitchOn { .. } => true,
+        }
+    }
+}
+
+/// What ACM means by the reason of a renewal that does not go on, and what a person can do about it.
+#[must_use]
+pub fn renewal_reason(code: &str) -> &'static str {
+    match code {
+        "CAA_ERROR" => "a CAA record of the domain forbids Amazon to issue; add an issue entry for amazon.com",
+        "PENDING_DOMAIN_VALIDATION" => {
+            "somebody has to prove that the domain is theirs; restore the CNAME records that the certificate shows, or \
+             answer the mail"
+        }
+        "NO_AVAILABLE_CONTACTS" => "no mail address could be found for the domain; validate it by DNS instead",
+        "ADDITIONAL_VERIFICATION_REQUIRED" => "AWS wants to know more about the domain; open a case with AWS Support",
+        "DOMAIN_NOT_ALLOWED" => "the domain is on a list of unsafe ones; have it taken off, then ask AWS Support",
+        "INVALID_PUBLIC_DOMAIN" => "the top-level domain is not a public one; request a private certificate",
+        "DOMAIN_VALIDATION_DENIED" => "the owner of the domain refused; ask them, then request the certificate again",
+        "PCA_LIMIT_EXCEEDED" => "the private CA has issued all that its quota allows; have the quota raised",
+        "PCA_INVALID_ARN" => "the private CA is gone; name a successor for it in the policy",
+        "PCA_INVALID_STATE" => "the private CA is not active; enable it, or name a successor for it in the policy",
+        "PCA_REQUEST_FAILED" => "the private CA did not answer as it should; it is tried again",
+        "PCA_NAME_CONSTRAINTS_VALIDATION" => "the private CA may not issue for these names; use another CA",
+        "PCA_RESOURCE_NOT_FOUND" => "the private CA was not found; name a successor for it in the policy",
+        "PCA_INVALID_ARGS" => "the private CA refused what was asked of it; compare names and validity with its own",
+        "PCA_INVALID_DURATION" => "the certificate would outlive its private CA; renew the CA's own certificate",
+        "PCA_ACCESS_DENIED" => {
+            "ACM may not use the private CA; grant acm.amazonaws.com the permissions IssueCertificate, GetCertificate \
+             and ListPermissions on it"
+        }
+        "SLR_NOT_FOUND" => {
+            "the service-linked role of ACM is gone; create AWSServiceRoleForCertificateManager in this account"
+        }
+        "OTHER" => "ACM doesn't say why; describe the certificate, or open a case with AWS Support",
+        _ => "this reason is not known here; describe the certificate to see more",
+    }
+}
+
+impl fmt::Display for KeepReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fresh { renew_at, ends } => write!(f, "in force until {ends}, to be renewed from {renew_at}"),
+            Self::Settled => f.write_str("nobody trusted by it is being replaced"),
+            Self::NotOurs { why, .. } => write!(f, "not ours: {why}"),
+            Self::BeingIssued => f.write_str("its issuance takes its time"),
+            Self::Unread { why } => write!(f, "it could not be read: {why}"),
+            Self::RecordUnreadable { why } => write!(f, "what is remembered of it can't be read: {why}"),
+            Self::IssuerUnknown { issuer } => {
+                write!(f, "{issuer} issued it, which is no private CA that is known; name one in the policy")
+            }
+            Self::AuthorityInactive { authority, why } => write!(f, "{authority} issues nothing: {why}"),
+            Self::AuthorityEnds { authority, at } => {
+                write!(f, "{authority} ends at {at}, so a new certificate would hardly live longer")
+            }
+            Self::RenewalStuck { code, meaning } => {
+                write!(f, "ACM waits for a person ({}): {meaning}", code.as_deref().unwrap_or("no reason given"))
+            }
+            Self::BackingOff { until, failures, why } => {
+                write!(f, "failed {failures} times, is tried again at {until}: {why}")
+            }
+            Self::AwaitingTrust { authority, missing } => {
+                write!(f, "the root of {authority} is not yet held by {}", places(missing))
+            }
+            Self::TrustNotOurs { authority, trusts } => {
+                write!(f, "the root of {authority} has to be added by others: {}", places(trusts))
+            }
+            Self::OldStillPresented { authority, leaves } => {
+                let leaves: Vec<String> = leaves.iter().map(ToString::to_string).collect();
+                write!(f, "{authority} may still be behind {}", leaves.join(", "))
+            }
+            Self::OldKept => f.write_str("the policy keeps the old CA trusted"),
+            Self::TrustFull { authorities } => {
+                write!(f, "{} CAs are trusted already, and App Mesh takes no more", authorities.len())
+            }
+            Self::AwaitingCanary { stage, canary } => write!(f, "{stage}: {canary} goes first"),
+            Self::NeighbourChanging { changing } => {
+                let changing: Vec<String> = changing.iter().map(|(proxy, what)| format!("{proxy} ({what})")).collect();
+                write!(f, "still changing: {}", changing.join(", "))
+            }
+            Self::PendingUnusable { why } => write!(f, "what is pending can't be used: {why}"),
+            Self::SecretChanging => f.write_str("something else in the same secret is just changing"),
+            Self::RotatedByOthers => {
+                f.write_str("Secrets Manager rotates the secret itself; switch one of the two off")
+            }
+            Self::Harmful { harms } => {
+                let texts: Vec<&str> = harms.iter().map(|harm| harm.text.as_str()).collect();
+                f.write_str(&texts.join("; "))
+            }
+            Self::BudgetSpent { used, cap } => write!(f, "{used} of {cap} issuances of this window are spent"),
+            Self::KillSwitchOn { by, why } => write!(f, "{by} has switched everything off: {why}"),
+        }
+    }
+}
+
+fn places(places: &[(ResourcePath, TrustId)]) -> String {
+    let places: Vec<String> = places.iter().map(|(proxy, by)| format!("{proxy} ({by})")).collect();
+    places.join(", ")
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revoked { .. } => f.write_str("it was withdrawn"),
+            Self::Expired { at } => write!(f, "it ended at {at}"),
+            Self::RenewalDue { ends, .. } => write!(f, "it is time: it ends at {ends}"),
+            Self::Succession { from, to } => write!(f, "{to} replaces {from}"),
+            Self::NewLeaf { .. } => f.write_str("a new certificate is there"),
+            Self::Unfinished => f.write_str("a step was begun and not finished"),
+            Self::NotAcknowledged { waiting } => {
+                let waiting: Vec<String> = waiting
+                    .iter()
+                    .map(|one| match &one.unknown {
+                        Some(why) => format!("{} ({why})", one.proxy),
+                        None => one.proxy.to_string(),
+                    })
+                    .collect();
+                write!(f, "not yet acknowledged by {}", waiting.join(", "))
+            }
+        }
+    }
+}
