@@ -4,6 +4,8 @@
 //!   JSON ──▶ spec, resource ──▶ graph ──▶ traffic, who calls whom, what leads nowhere
 //!              │  ▲ validate      │
 //!              │                  ├── change ──▶ graph after ──▶ harm: what the change would break
+//!              │                  ├── certificates, edges ──▶ how safe each call is
+//!              │                  ├── tags, egress, policy ──▶ pack ──▶ findings, and what mends them
 //!              │                  ▼
 //!   alarm ─────┴── policy ──▶ failover ──▶ a decision: a plan, or a reason to hold
 //! ```

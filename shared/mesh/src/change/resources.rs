@@ -2,7 +2,7 @@
 
 use super::{Change, ChangeError};
 use crate::graph::Mesh;
-use crate::name::ResourcePath;
+use crate::name::{ResourcePath, VirtualServiceName};
 use crate::resource::Tag;
 use crate::spec::bounded::Text;
 use crate::spec::{
@@ -38,7 +38,7 @@ pub(super) fn apply(change: &Change, mesh: &mut Mesh) -> Result<(), ChangeError>
             at.listener_tls(*port).ok_or("no listener on this port has TLS").map(|tls| tls.mode = mode.clone())
         }
         Change::EnforceClientTls { backend, .. } => at
-            .client_tls(backend.as_ref().map(|backend| backend.as_str()))
+            .client_tls(backend.as_ref().map(VirtualServiceName::as_str))
             .ok_or("no client policy with TLS is there")
             .map(|tls| tls.enforce = Some(true)),
         Change::SetIpPreference { preference, .. } => at.prefer(preference),

@@ -115,6 +115,11 @@ impl<'a> Found<'a> {
     }
 }
 
+/// Items as people read them: `80, 443`.
+pub(super) fn listed<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// Facts, by name.
 macro_rules! facts {
     ($($name:literal: $value:expr),* $(,)?) => {

@@ -163,7 +163,9 @@ impl<'m> Draft<'m> {
     }
 
     fn step(&mut self, from: usize, step: Step<'m>) {
-        self.steps.get_mut(from).into_iter().for_each(|steps| steps.push(step));
+        if let Some(steps) = self.steps.get_mut(from) {
+            steps.push(step);
+        }
     }
 
     fn read(mut self, mesh: &'m Mesh) -> Paths<'m> {
@@ -173,14 +175,18 @@ impl<'m> Draft<'m> {
         let plain = |to: usize| Step { to, tries: 1, route: None };
         for (name, node) in &mesh.nodes {
             for service in node.backend_services().filter_map(|service| services.get(service)) {
-                nodes.get(name).into_iter().for_each(|from| self.step(*from, plain(*service)));
+                if let Some(from) = nodes.get(name) {
+                    self.step(*from, plain(*service));
+                }
             }
         }
         for gateway in mesh.gateways.values() {
             let from = self.add(Vertex::Gateway);
             for target in gateway.routes.values().filter_map(|route| route.rule.target()) {
                 let service = services.get(&target.virtual_service.virtual_service_name);
-                service.into_iter().for_each(|to| self.step(from, plain(*to)));
+                if let Some(to) = service {
+                    self.step(from, plain(*to));
+                }
             }
         }
         for (name, spec) in &mesh.services {
@@ -195,7 +201,9 @@ impl<'m> Draft<'m> {
                 }
                 Some(VirtualServiceProvider::Unrecognised(_)) | None => None,
             };
-            step.into_iter().for_each(|step| self.step(*from, step));
+            if let Some(step) = step {
+                self.step(*from, step);
+            }
         }
         for (name, router) in &mesh.routers {
             let Some(from) = routers.get(name) else { continue };
@@ -254,31 +262,28 @@ fn components(steps: &[Vec<Step<'_>>]) -> Vec<usize> {
                 next += 1;
                 stack.push(vertex);
             }
-            match steps.get(vertex).and_then(|steps| steps.get(position)) {
-                Some(step) => {
-                    calls.push((vertex, position + 1));
-                    if read(&index, step.to) == UNSEEN {
-                        calls.push((step.to, 0));
-                    } else if read(&component, step.to) == UNSEEN {
-                        let lowest = read(&low, vertex).min(read(&index, step.to));
-                        write(&mut low, vertex, lowest);
+            if let Some(step) = steps.get(vertex).and_then(|steps| steps.get(position)) {
+                calls.push((vertex, position + 1));
+                if read(&index, step.to) == UNSEEN {
+                    calls.push((step.to, 0));
+                } else if read(&component, step.to) == UNSEEN {
+                    let lowest = read(&low, vertex).min(read(&index, step.to));
+                    write(&mut low, vertex, lowest);
+                }
+                continue;
+            }
+            if read(&low, vertex) == read(&index, vertex) {
+                while let Some(member) = stack.pop() {
+                    write(&mut component, member, found);
+                    if member == vertex {
+                        break;
                     }
                 }
-                None => {
-                    if read(&low, vertex) == read(&index, vertex) {
-                        while let Some(member) = stack.pop() {
-                            write(&mut component, member, found);
-                            if member == vertex {
-                                break;
-                            }
-                        }
-                        found += 1;
-                    }
-                    if let Some((caller, _)) = calls.last() {
-                        let lowest = read(&low, *caller).min(read(&low, vertex));
-                        write(&mut low, *caller, lowest);
-                    }
-                }
+                found += 1;
+            }
+            if let Some((caller, _)) = calls.last() {
+                let lowest = read(&low, *caller).min(read(&low, vertex));
+                write(&mut low, *caller, lowest);
             }
         }
     }

@@ -40,7 +40,9 @@ impl<'a> Scene<'a> {
         let egresses = Egresses::of(mesh, &links, &policy.egress);
         let listeners = listeners_behind(mesh);
         let paths = Paths::of(mesh);
-        let edges = edges(mesh, readings, now);
+        let mut edges = edges(mesh, readings, now);
+        // A gateway of which only routes are known can't be found at fault.
+        edges.retain(|edge| mesh.has(&edge.from));
         Self { mesh, readings, policy, now, links, tag_faults, egresses, listeners, paths, edges }
     }
 

@@ -172,6 +172,16 @@ impl From<RequiredPreference> for IpPreference {
     }
 }
 
+impl RoutingPolicy {
+    /// What can't be meant: its key and what to do.
+    pub(super) fn contradiction(&self) -> Option<(String, String)> {
+        (self.retry_amplification == 0).then(|| {
+            let problem = "one request is one try already; give at least 1".to_owned();
+            ("routing.retryAmplification".to_owned(), problem)
+        })
+    }
+}
+
 impl EnvironmentPolicy {
     /// The environment that a word names.
     #[must_use]

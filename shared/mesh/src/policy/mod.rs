@@ -138,6 +138,7 @@ impl Policy {
             .or_else(|| self.certificates.contradiction())
             .or_else(|| self.tags.contradiction())
             .or_else(|| self.egress.contradiction())
+            .or_else(|| self.routing.contradiction())
             .or_else(|| self.environments.contradiction())
             .or_else(|| Waiver::contradiction(&self.waivers))
     }

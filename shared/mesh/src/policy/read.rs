@@ -128,6 +128,7 @@ mod tests {
                 "waivers[0]",
                 "which harm",
             ),
+            ("version: 1\nrouting:\n  retryAmplification: 0", 3, "routing.retryAmplification", "at least 1"),
             ("version: 1\nenvironments:\n  names:\n    a: [x]\n    b: [X]", 5, "environments.names.b", "already"),
             // The key itself is not there, so it is the place of what would hold it.
             ("version: 1\nfailover:\n  failback:\n    steps: [50, 25]", 4, "failover.failback.steps[1]", "rise"),

@@ -16,7 +16,7 @@ pub enum Inherited {
     Value {
         /// The value.
         value: String,
-        /// One that has it, the first by path.
+        /// One that has it itself.
         from: ResourcePath,
     },
     /// Nothing, because those above it differ.
@@ -57,8 +57,8 @@ impl<'a> Inheritance<'a> {
             let mut values = BTreeMap::new();
             for above in self.above.resources(resource, *kind) {
                 match self.value(&above, key, allows) {
-                    Inherited::Value { value, .. } => {
-                        values.entry(value).or_insert(above);
+                    Inherited::Value { value, from } => {
+                        values.entry(value).or_insert(from);
                     }
                     Inherited::Conflict { values: others } => {
                         for (value, from) in others {

@@ -61,8 +61,9 @@ impl Fault {
     #[must_use]
     pub fn mended_by(&self) -> Option<(&str, &str)> {
         match self {
-            Self::Missing { key, inherited: Inherited::Value { value, .. } } => Some((key, value)),
-            Self::OtherCase { key, value, .. } => Some((key, value)),
+            Self::Missing { key, inherited: Inherited::Value { value, .. } } | Self::OtherCase { key, value, .. } => {
+                Some((key, value))
+            }
             Self::Value { key, meant: Some(meant), .. } => Some((key, meant)),
             // What nobody handed down nobody knows, and what somebody wrote is left alone.
             Self::Missing { .. } | Self::Value { meant: None, .. } | Self::Untagged | Self::Differs { .. } => None,

@@ -6,7 +6,7 @@ use crate::pack::controls::CONFIGURATION;
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
-use crate::spec::{IpPreference, ServiceDiscovery};
+use crate::spec::{IpPreference, ServiceDiscovery, VirtualNodeSpec};
 
 const ADDRESS: Rule = Rule {
     id: "",
@@ -76,7 +76,9 @@ fn of_mesh(scene: &Scene<'_>, found: &mut Found<'_>) {
     let Some(required) = scene.policy.addresses.ip_preference.map(IpPreference::from) else { return };
     let Some(spec) = &scene.mesh.spec else { return };
     let present = spec.service_discovery.as_ref().and_then(|discovery| discovery.ip_preference.as_ref());
-    report(found, scene.mesh_path(), present, &required);
+    // A mesh that insists on one kind of address cuts off nodes that insist on the other.
+    let cut_off = scene.nodes().any(|(_, node)| insists_otherwise(&required, own_preference(node)));
+    report(found, scene.mesh_path(), present, &required, !cut_off);
 }
 
 fn of_dns(scene: &Scene<'_>, found: &mut Found<'_>) {
@@ -102,7 +104,7 @@ fn of_nodes(
     let of_mesh = mesh_preference(scene);
     for (name, node) in scene.nodes() {
         if let Some(own) = node.service_discovery.as_ref().and_then(&own) {
-            report(found, scene.node_path(name), own.or(of_mesh), &required);
+            report(found, scene.node_path(name), own.or(of_mesh), &required, true);
         }
     }
 }
@@ -111,7 +113,29 @@ fn mesh_preference<'a>(scene: &Scene<'a>) -> Option<&'a IpPreference> {
     scene.mesh.spec.as_ref()?.service_discovery.as_ref()?.ip_preference.as_ref()
 }
 
-fn report(found: &mut Found<'_>, path: ResourcePath, present: Option<&IpPreference>, required: &IpPreference) {
+fn own_preference(node: &VirtualNodeSpec) -> Option<&IpPreference> {
+    match node.service_discovery.as_ref()? {
+        ServiceDiscovery::Dns(dns) => dns.ip_preference.as_ref(),
+        ServiceDiscovery::AwsCloudMap(map) => map.ip_preference.as_ref(),
+        ServiceDiscovery::Unrecognised(_) => None,
+    }
+}
+
+/// Whether a node takes only addresses that its mesh doesn't.
+fn insists_otherwise(of_mesh: &IpPreference, own: Option<&IpPreference>) -> bool {
+    matches!(
+        (of_mesh, own),
+        (IpPreference::Ipv4Only, Some(IpPreference::Ipv6Only)) | (IpPreference::Ipv6Only, Some(IpPreference::Ipv4Only))
+    )
+}
+
+fn report(
+    found: &mut Found<'_>,
+    path: ResourcePath,
+    present: Option<&IpPreference>,
+    required: &IpPreference,
+    safe: bool,
+) {
     if present == Some(required) {
         return;
     }
@@ -120,23 +144,14 @@ fn report(found: &mut Found<'_>, path: ResourcePath, present: Option<&IpPreferen
     let message = format!("its IP preference is {is}; {required} is required");
     // Who has no preference takes any address; who has another one may have nothing else to offer.
     found.on(path, message, facts! {"preference": present, "required": required}).remediation =
-        present.is_none().then_some(change);
+        (safe && present.is_none()).then_some(change);
 }
 
 fn disjoint(scene: &Scene<'_>, found: &mut Found<'_>) {
     let Some(of_mesh) = mesh_preference(scene) else { return };
     for (name, node) in scene.nodes() {
-        let own = match &node.service_discovery {
-            Some(ServiceDiscovery::Dns(dns)) => dns.ip_preference.as_ref(),
-            Some(ServiceDiscovery::AwsCloudMap(map)) => map.ip_preference.as_ref(),
-            Some(ServiceDiscovery::Unrecognised(_)) | None => None,
-        };
-        let disjoint = matches!(
-            (of_mesh, own),
-            (IpPreference::Ipv4Only, Some(IpPreference::Ipv6Only))
-                | (IpPreference::Ipv6Only, Some(IpPreference::Ipv4Only))
-        );
-        if let Some(own) = own.filter(|_| disjoint) {
+        let own = own_preference(node);
+        if let Some(own) = own.filter(|own| insists_otherwise(of_mesh, Some(own))) {
             let message = format!("its IP preference is {own}, and the mesh's is {of_mesh}");
             found.on(scene.node_path(name), message, facts! {"node": own, "mesh": of_mesh});
         }

@@ -7,7 +7,7 @@ use crate::pack::controls::{CONFIGURATION, FLOWS};
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::{Scene, grouped};
-use crate::spec::{Port, Protocol};
+use crate::spec::{Port, Protocol, VirtualNodeSpec, VirtualRouterSpec};
 
 const BACKEND: Rule = Rule {
     id: "",
@@ -88,14 +88,14 @@ fn twice(scene: &Scene<'_>, found: &mut Found<'_>) {
 /// the node that provides it.
 fn ports<'a>(scene: &Scene<'a>, service: &VirtualServiceName) -> Vec<(Port, &'a Protocol)> {
     if let Some((_, router)) = scene.router_of(service) {
-        let listeners = router.spec.as_ref().map(|spec| spec.listeners()).unwrap_or_default();
+        let listeners = router.spec.as_ref().map(VirtualRouterSpec::listeners).unwrap_or_default();
         return listeners
             .iter()
             .map(|listener| (listener.port_mapping.port, &listener.port_mapping.protocol))
             .collect();
     }
     let node = scene.direct_node_of(service).and_then(|node| scene.mesh.nodes.get(node));
-    let listeners = node.map(|node| node.listeners()).unwrap_or_default();
+    let listeners = node.map(VirtualNodeSpec::listeners).unwrap_or_default();
     listeners.iter().map(|listener| (listener.port_mapping.port, &listener.port_mapping.protocol)).collect()
 }
 

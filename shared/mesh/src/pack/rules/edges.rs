@@ -7,6 +7,7 @@ use crate::pack::finding::{Facts, Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::policy::Protection;
+use crate::spec::Port;
 
 const EDGE: Rule = Rule {
     id: "",
@@ -82,7 +83,7 @@ fn report(found: &mut Found<'_>, edge: &Edge, message: &str, mut facts: Facts) {
     let to = edge.port.map_or_else(|| node.to_owned(), |port| format!("{node}@{port}"));
     facts.insert("virtualService".into(), service.as_str().into());
     facts.insert("virtualNode".into(), node.into());
-    facts.insert("port".into(), edge.port.map(|port| port.get()).into());
+    facts.insert("port".into(), edge.port.map(Port::get).into());
     facts.insert("carriesTraffic".into(), edge.carries_traffic.into());
     let message = format!("calls of {service} at {to}: {message}");
     found.on_part(edge.from.clone(), format!("{service} at {to}"), message, facts);

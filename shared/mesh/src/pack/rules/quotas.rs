@@ -80,8 +80,8 @@ fn uses(scene: &Scene<'_>) -> Vec<Use> {
         }
     }
     for (name, gateway) in mesh.gateways.iter().filter(|(_, gateway)| gateway.spec.is_some()) {
-        let routes = gateway.routes.len();
-        add(scene.gateway_path(name), "gateway routes", "L-F6F26D09", routes, quotas.routes_per_gateway);
+        let used = gateway.routes.len();
+        add(scene.gateway_path(name), "gateway routes", "L-F6F26D09", used, quotas.routes_per_gateway);
     }
     for (name, node) in scene.nodes() {
         let backends = node.backends.as_ref().map_or(0, Vec::len);

@@ -3,7 +3,7 @@
 use crate::graph::dangling;
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CONFIGURATION;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{Found, facts, listed};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::RouteRule;
@@ -98,7 +98,7 @@ fn not_listening(scene: &Scene<'_>, found: &mut Found<'_>) {
             };
             let ports: Vec<_> = node_spec.listeners().iter().map(|listener| listener.port_mapping.port).collect();
             let wants = flow.port.map_or("no port".to_owned(), |port| format!("port {port}"));
-            let listens = if ports.is_empty() { "on none".to_owned() } else { format!("on {ports:?}") };
+            let listens = if ports.is_empty() { "on none".to_owned() } else { format!("on {}", listed(&ports)) };
             let message = format!("its target {node} is named with {wants}, and listens {listens}");
             let part = flow.port.map_or(format!("target {node}"), |port| format!("target {node}@{port}"));
             let facts = facts! {"virtualNode": node, "port": flow.port, "listeners": ports};

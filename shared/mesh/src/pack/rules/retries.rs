@@ -8,6 +8,7 @@ use crate::pack::finding::{Found, facts};
 use crate::pack::paths::tries;
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
+use crate::spec::bounded::Text;
 use crate::spec::{Duration, HttpMethod, Listener, ListenerTimeout, RouteRule, RouteSpec};
 use crate::traffic::{Landing, flows_of};
 
@@ -163,7 +164,7 @@ fn writes(scene: &Scene<'_>, found: &mut Found<'_>) {
         let (RouteRule::Http(http) | RouteRule::Http2(http)) = &route.rule else { continue };
         let Some(method @ (HttpMethod::Post | HttpMethod::Patch)) = &http.matches.method else { continue };
         let Some(policy) = http.retry_policy.as_ref().filter(|policy| policy.max_retries.get() > 0) else { continue };
-        let events = policy.http_retry_events.iter().flatten().map(|event| event.as_str());
+        let events = policy.http_retry_events.iter().flatten().map(Text::as_str);
         let harmful: Vec<&str> = events.filter(|event| matches!(*event, "server-error" | "gateway-error")).collect();
         if !harmful.is_empty() {
             let message = format!("{method} requests are tried again on {}", harmful.join(", "));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::graph::{UnreachableReason, shadowed_routes_of, unreachable_routes};
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CONFIGURATION;
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{Found, facts, listed};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
 
@@ -143,7 +143,7 @@ fn target_twice(scene: &Scene<'_>, found: &mut Found<'_>) {
         }
         for ((node, port), weights) in weights.into_iter().filter(|(_, weights)| weights.len() > 1) {
             let part = port.map_or(format!("target {node}"), |port| format!("target {node}@{port}"));
-            let message = format!("it names {node} {} times, with the weights {weights:?}", weights.len());
+            let message = format!("it names {node} {} times, with the weights {}", weights.len(), listed(&weights));
             let facts = facts! {"virtualNode": node, "port": port, "weights": weights};
             found.on_part(scene.route_path(router, name), part, message, facts);
         }

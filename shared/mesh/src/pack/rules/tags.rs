@@ -100,7 +100,9 @@ pub(super) const RULES: &[Rule] = &[
 
 fn each(scene: &Scene<'_>, mut look: impl FnMut(&ResourcePath, &Fault)) {
     for (path, faults) in &scene.tag_faults().faults {
-        faults.iter().for_each(|fault| look(path, fault));
+        for fault in faults {
+            look(path, fault);
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::{AUTHENTICATION, ENCRYPTION};
-use crate::pack::finding::{Found, facts};
+use crate::pack::finding::{Found, facts, listed};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::policy::Protection;
+use crate::spec::bounded::Text;
 use crate::spec::{Backend, ClientPolicy, ListenerTls, Port, TlsMode};
 use crate::tls::{ClientCall, client_call, client_policy_for};
 
@@ -254,7 +255,11 @@ fn port_left_out(scene: &Scene<'_>, found: &mut Found<'_>) {
             out.sort_unstable();
             out.dedup();
             if !out.is_empty() {
-                let message = format!("its client policy is for the ports {ports:?}, and {service} listens on {out:?}");
+                let message = format!(
+                    "its client policy is for ports {}, and {service} listens on {}",
+                    listed(ports),
+                    listed(&out)
+                );
                 let facts = facts! {"virtualService": service, "policyPorts": ports, "listenerPorts": out};
                 found.on_part(scene.node_path(name), format!("backend {service}"), message, facts);
             }
@@ -282,7 +287,7 @@ fn wildcard(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (path, backend, policy) in policies(scene) {
         let Some(tls) = policy.tls.as_ref().filter(|tls| tls.enforce.unwrap_or(true)) else { continue };
         let names = tls.validation.subject_alternative_names.iter().flat_map(|names| &names.names.exact);
-        let wild: Vec<&str> = names.map(|name| name.as_str()).filter(|name| name.contains('*')).collect();
+        let wild: Vec<&str> = names.map(Text::as_str).filter(|name| name.contains('*')).collect();
         if !wild.is_empty() {
             let message = format!("its enforced client policy names {}", wild.join(", "));
             found.on_part(path, backend, message, facts! {"names": wild});
