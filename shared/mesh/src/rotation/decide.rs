@@ -93,6 +93,8 @@ pub(super) struct Proposal {
     pub(super) subject: Subject,
     pub(super) verdict: Verdict,
     pub(super) record: Option<Record>,
+    /// What is to be remembered where the step is not taken.
+    pub(super) otherwise: Option<Record>,
     pub(super) failing: bool,
     /// Whether it goes before the others, and before waiting for neighbours.
     pub(super) urgent: bool,
@@ -103,7 +105,7 @@ impl Proposal {
     pub(super) fn keep(subject: Subject, reason: KeepReason) -> Self {
         let failing = reason.holds();
         let verdict = Verdict::Keep(reason);
-        Self { subject, verdict, record: None, failing, urgent: false, moves: BTreeSet::new() }
+        Self { subject, verdict, record: None, otherwise: None, failing, urgent: false, moves: BTreeSet::new() }
     }
 
     pub(super) fn act(subject: Subject, action: Action) -> Self {
@@ -116,13 +118,13 @@ impl Proposal {
             Kind::Distribute => Verdict::Distribute(plan),
             Kind::Retire => Verdict::Retire(plan),
         };
-        Self { subject, verdict, record: None, failing: true, urgent: false, moves }
+        Self { subject, verdict, record: None, otherwise: None, failing: true, urgent: false, moves }
     }
 
     /// Keeps it as it is for another reason; whatever was to be remembered before the step is not.
     pub(super) fn held(&mut self, reason: KeepReason) {
         self.verdict = Verdict::Keep(reason);
-        self.record = None;
+        self.record = self.otherwise.take();
     }
 }
 

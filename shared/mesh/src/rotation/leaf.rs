@@ -44,13 +44,16 @@ pub(super) fn propose(leaf: &LeafFacts, scene: &Scene<'_>) -> Proposal {
     let is_new = before.is_none_or(|before| before.fingerprint != known.fingerprint);
     // Whatever failed before, a new leaf is here.
     let failures = remembered.and_then(|record| record.failures.clone()).filter(|_| !is_new);
-    let mut work = Work { leaf, chain, scene, name, known, retry_at: None };
-    work.retry_at = failures.as_ref().map(|failures| (failures.retry_at(&scene.policy.back_off), failures.clone()));
-    let proposal = work.propose(subject);
     let told = remembered.and_then(|record| record.told.clone());
-    let record = Record { leaf: Some(work.known), failures, told };
-    let changed = remembered != Some(&record);
-    Proposal { record: changed.then_some(record), ..proposal }
+    let retry_at = failures.as_ref().map(|failures| (failures.retry_at(&scene.policy.back_off), failures.clone()));
+    let changed = |leaf: LeafRecord| {
+        let record = Record { leaf: Some(leaf), failures: failures.clone(), told: told.clone() };
+        (remembered != Some(&record)).then_some(record)
+    };
+    let otherwise = changed(known.clone());
+    let mut work = Work { leaf, chain, scene, name, known, retry_at };
+    let proposal = work.propose(subject);
+    Proposal { record: changed(work.known), otherwise, ..proposal }
 }
 
 /// A leaf that is being looked at.

@@ -1,0 +1,236 @@
+//! Carries out what was decided, with crashes wherever they can come.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use jiff::SignedDuration;
+use mesh::certificates::{AuthorityArn, CertificateArn, Chain, SecretName, Source};
+use mesh::change::Change;
+use mesh::name::ResourcePath;
+use mesh::rotation::{Decision, KeepReason, Plan, Record, Step, Subject, Verdict, decide};
+
+use super::observe::trust_id;
+use super::world::{AcmCertificate, Check, HOUR, Issued, Version, World, path};
+
+/// What came of a wake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Round {
+    pub(super) acted: bool,
+    /// Whether there was nothing left to do.
+    pub(super) settled: bool,
+}
+
+/// What went wrong on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    None,
+    /// Killed before or after a step.
+    Crash,
+    /// The step is refused, and nothing came of it.
+    Refused,
+}
+
+impl World {
+    /// One wake.
+    pub(super) fn wake(&mut self, fault_percent: u64) -> Round {
+        let decisions = decide(&self.observe(), &|_| Vec::new(), &self.policy, self.now);
+        let is_done = |one: &Decision| matches!(&one.verdict, Verdict::Keep(reason) if !reason.holds() && *reason != KeepReason::BeingIssued);
+        let settled = decisions.iter().all(is_done);
+        let mut acted = false;
+        for decision in decisions {
+            let name = match &decision.subject {
+                Subject::Certificate(source) => source.to_string(),
+                Subject::Trust(id) => id.to_string(),
+            };
+            let fault = match self.draw(100) {
+                drawn if drawn * 2 < fault_percent => Fault::Crash,
+                drawn if drawn < fault_percent => Fault::Refused,
+                _ => Fault::None,
+            };
+            if fault == Fault::Crash && self.draw(2) == 0 {
+                return Round { acted, settled };
+            }
+            if let Some(record) = decision.record.clone() {
+                self.records.insert(name.clone(), record);
+            }
+            let Some(plan) = decision.verdict.plan().cloned() else { continue };
+            acted = true;
+            if fault == Fault::Crash && self.draw(2) == 0 {
+                return Round { acted, settled };
+            }
+            if fault == Fault::Refused {
+                let record = self.records.entry(name).or_default().clone().unplaced();
+                let failed = record.failed("refused".to_owned(), self.now);
+                self.records.insert(decision_name(&decision), failed);
+                continue;
+            }
+            self.near_is_quiet(&plan);
+            let order = self.take(&plan);
+            self.check();
+            if fault == Fault::Crash {
+                return Round { acted, settled };
+            }
+            if let (Some(order), Some(record)) = (order, self.records.get(&name).cloned()) {
+                self.records.insert(name.clone(), record.ordered(&order));
+            }
+        }
+        Round { acted, settled }
+    }
+
+    /// Where trust changes, nobody near who changes at the same time.
+    fn near_is_quiet(&self, plan: &Plan) {
+        if plan.stage.is_none() {
+            return;
+        }
+        let Some(moves) = self.moves(plan) else { return };
+        let own: BTreeSet<usize> = (0..self.nodes.len()).filter(|node| moves.contains(&path(*node))).collect();
+        for node in self.near(&moves).into_iter().filter(|node| !own.contains(node)) {
+            let wanted = self.wanted(node);
+            for proxy in &self.proxies[node] {
+                assert_eq!(*proxy, wanted, "{} changes while n{node} does", plan.subject);
+            }
+        }
+    }
+
+    fn moves(&self, plan: &Plan) -> Option<BTreeSet<ResourcePath>> {
+        match &plan.step {
+            Step::Apply { change } => Some(BTreeSet::from([change.resource()])),
+            // One secret may be of many proxies; those change by one write.
+            _ => None,
+        }
+    }
+
+    /// Takes a step; an order's name where one was placed.
+    fn take(&mut self, plan: &Plan) -> Option<String> {
+        match &plan.step {
+            Step::RenewInStore { arn, .. } => self.renew(arn),
+            Step::RequestAnew { arn, authority, token, .. } => self.request(arn, authority, token),
+            Step::Reimport { arn, authority, not_after, .. } => {
+                let source = Source::Acm(arn.clone());
+                let chain = self.issue_for(&source, authority, *not_after);
+                self.acm.get_mut(arn).unwrap().chain = Some(chain);
+            }
+            Step::Prepare { secret, version, .. } => {
+                let secret = self.secrets.get_mut(&SecretName::new(secret)).unwrap();
+                let trust = secret.versions[secret.current.as_ref().unwrap()].trust.clone();
+                let made = Version { chain: None, requested: true, trust };
+                secret.versions.entry(version.clone()).or_insert(made);
+                secret.pending = Some(version.clone());
+            }
+            Step::Order { secret, authority, not_after, token, .. } => {
+                return Some(self.order(&SecretName::new(secret), authority, *not_after, token));
+            }
+            Step::Collect { secret, issued, becomes, .. } => {
+                let chain = self.orders.values().find(|(_, _, name)| name == issued).unwrap().0.clone();
+                let secret = self.secrets.get_mut(&SecretName::new(secret)).unwrap();
+                let trust = secret.versions[secret.current.as_ref().unwrap()].trust.clone();
+                secret.versions.insert(becomes.clone(), Version { chain: Some(chain), requested: false, trust });
+                secret.pending = Some(becomes.clone());
+            }
+            Step::Promote { secret, from, to } => {
+                let secret = self.secrets.get_mut(&SecretName::new(secret)).unwrap();
+                assert_eq!(secret.current, *from);
+                secret.current = Some(to.clone());
+                secret.pending = None;
+            }
+            Step::PublishTrust { secret, version, roots, .. } => {
+                let all: Vec<_> = self.authorities.values().map(|one| one.certificate.clone()).collect();
+                let secret = self.secrets.get_mut(&SecretName::new(secret)).unwrap();
+                let trust = all.into_iter().filter(|one| roots.contains(&one.fingerprint)).collect();
+                let now = secret.versions[secret.current.as_ref().unwrap()].clone();
+                secret.versions.insert(version.clone(), Version { trust, ..now });
+                secret.current = Some(version.clone());
+            }
+            Step::Apply { change } => self.apply(change),
+            Step::MarkSuperseded { by, .. } => self.acm.get_mut(by).unwrap().replaces = None,
+            Step::ImportPending { .. } => unreachable!("imported certificates have no secret here"),
+        }
+        None
+    }
+
+    fn issue_for(&mut self, source: &Source, by: &AuthorityArn, until: jiff::Timestamp) -> Rc<Chain> {
+        let replaced = self.stored(source);
+        let name = replaced.leaf.names.dns[0].clone();
+        self.issued.push(Issued { source: source.to_string(), replaced, at: self.now });
+        self.issue(&name, by, self.now - HOUR, until)
+    }
+
+    fn renew(&mut self, arn: &CertificateArn) {
+        let source = Source::Acm(arn.clone());
+        let replaced = self.stored(&source);
+        let ready = self.now + SignedDuration::from_mins(i64::try_from(self.draw(60)).unwrap());
+        let one = self.acm.get_mut(arn).unwrap();
+        one.eligible = true;
+        if one.ready.is_none() {
+            one.ready = Some(ready);
+            self.issued.push(Issued { source: source.to_string(), replaced, at: self.now });
+        }
+    }
+
+    fn request(&mut self, arn: &CertificateArn, authority: &AuthorityArn, token: &str) {
+        if self.acm.values().any(|one| one.token.as_deref() == Some(token)) {
+            return;
+        }
+        let source = Source::Acm(arn.clone());
+        let replaced = self.stored(&source);
+        let lifetime = self.acm[arn].lifetime;
+        let replaced_name = self.acm[arn].name.clone();
+        self.issued.push(Issued { source: source.to_string(), replaced, at: self.now });
+        let made = AcmCertificate {
+            name: replaced_name,
+            authority: Some(authority.clone()),
+            chain: None,
+            eligible: false,
+            ready: Some(self.now + SignedDuration::from_mins(3)),
+            replaces: Some(arn.clone()),
+            lifetime,
+            token: Some(token.to_owned()),
+        };
+        let new = CertificateArn::new(format!("{arn}+{}", self.acm.len()));
+        self.acm.insert(new, made);
+    }
+
+    /// A private CA takes the same token for the same order for five minutes.
+    fn order(&mut self, secret: &SecretName, by: &AuthorityArn, until: jiff::Timestamp, token: &str) -> String {
+        if let Some((_, at, name)) = self.orders.get(token)
+            && self.now < *at + SignedDuration::from_mins(5)
+        {
+            return name.clone();
+        }
+        let chain = self.issue_for(&Source::Sds(secret.clone()), by, until);
+        let name = format!("arn:issued:{}", chain.leaf.serial);
+        self.orders.insert(token.to_owned(), (chain, self.now, name.clone()));
+        name
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::SetListenerCertificate { resource, certificate, .. } => {
+                let node = (0..self.nodes.len()).find(|node| path(*node) == *resource).unwrap();
+                self.nodes[node].listener = Some(Source::Acm(certificate.clone()));
+            }
+            Change::SetTrust { authorities, .. } => {
+                assert!((1..=3).contains(&authorities.len()), "{authorities:?}");
+                let place = |id: mesh::rotation::TrustId| id.policy_place();
+                let Change::SetTrust { resource, place: at, .. } = change else { return };
+                let wanted = Some((resource.clone(), at.clone()));
+                let call = (0..self.calls.len()).find(|call| place(trust_id(self, *call)) == wanted).unwrap();
+                self.calls[call].check = Check::Policy(authorities.clone());
+                // The client's proxies keep what they had under the same slot until they get the new one.
+            }
+            Change::SetRouteWeights { .. } => unreachable!(),
+        }
+    }
+
+    /// How many issuances nobody could use, as the records count them.
+    pub(super) fn lost(&self) -> u32 {
+        self.records.values().filter_map(|record: &Record| record.leaf.as_ref()).map(|leaf| leaf.lost).sum()
+    }
+}
+
+fn decision_name(decision: &Decision) -> String {
+    match &decision.subject {
+        Subject::Certificate(source) => source.to_string(),
+        Subject::Trust(id) => id.to_string(),
+    }
+}

@@ -1,0 +1,225 @@
+//! What can be seen of the world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh::certificates::{Certificate, Chain, Place, Reading, SecretName, Source};
+use mesh::name::ResourcePath;
+use mesh::rotation::{
+    AuthorityFacts, BundleFacts, Facts, Held, Keeper, LeafFacts, Meeting, Memory, Pending, PrivateFacts, RenewalFact,
+    Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
+};
+
+use super::world::{Check, Part, Slot, World, path};
+
+pub(super) fn trust_id(world: &World, call: usize) -> TrustId {
+    let by = path(world.calls[call].from);
+    let service = format!("s{call}.local").parse().unwrap();
+    match &world.calls[call].check {
+        Check::Policy(_) => TrustId::Policy { by, at: Place::Backend { service } },
+        Check::Implicit => TrustId::Implicit { by, service },
+        Check::Bundle(name) => TrustId::Sds { name: name.clone() },
+    }
+}
+
+impl World {
+    pub(super) fn observe(&self) -> Facts {
+        Facts {
+            mesh: "m".parse().unwrap(),
+            leaves: self.leaves(),
+            trusts: self.trusts(),
+            meetings: self.meetings(),
+            authorities: self
+                .authorities
+                .iter()
+                .map(|(arn, one)| AuthorityFacts {
+                    arn: arn.clone(),
+                    inactive: None,
+                    certificate: Certificate::clone(&one.certificate),
+                    issuers: one.issuers.iter().map(|one| Certificate::clone(one)).collect(),
+                })
+                .collect(),
+            kill_switch: None,
+            budget_used: 0,
+        }
+    }
+
+    /// What a node's proxies have acknowledged of something that they have in these slots.
+    fn held(&self, wanted: &[BTreeMap<Slot, Part>], node: usize, slots: &[Slot]) -> Held {
+        if self.silent.contains(&node) {
+            return Held::Unknown("it is not connected".to_owned());
+        }
+        let wanted = &wanted[node];
+        let mut all = BTreeSet::new();
+        for slot in slots {
+            for proxy in &self.proxies[node] {
+                if proxy.get(slot) != wanted.get(slot) {
+                    return Held::Outstanding;
+                }
+            }
+            match &wanted[slot] {
+                Part::Leaf(chain) => all.extend([chain.leaf.fingerprint.clone()]),
+                Part::Trust(roots) => all.extend(roots.iter().map(|root| root.fingerprint.clone())),
+            }
+        }
+        Held::Acknowledged(all)
+    }
+
+    fn memory(&self, name: &str) -> Memory {
+        self.records.get(name).map_or(Memory::None, |record| Memory::Record(Box::new(record.clone())))
+    }
+
+    fn leaves(&self) -> Vec<LeafFacts> {
+        let wanted = self.all_wanted();
+        let mut slots: BTreeMap<Source, BTreeMap<usize, Vec<Slot>>> = BTreeMap::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            for (slot, source) in [(Slot::Listener, &node.listener), (Slot::Client, &node.client)] {
+                if let Some(source) = source {
+                    slots.entry(source.clone()).or_default().entry(index).or_default().push(slot);
+                }
+            }
+        }
+        let leaves = slots.into_iter().map(|(source, users)| {
+            let listeners = users.iter().filter(|(_, slots)| slots.contains(&Slot::Listener));
+            let listeners = listeners.map(|(node, _)| (path(*node), 8080_u16.try_into().unwrap())).collect();
+            let keeper = match &source {
+                Source::Acm(arn) => match &self.acm[arn].authority {
+                    None => Keeper::Imported { authority: None, bundle: None },
+                    Some(authority) => {
+                        let one = &self.acm[arn];
+                        let replacements = self.acm.iter().filter(|(_, other)| other.replaces.as_ref() == Some(arn));
+                        Keeper::Private(PrivateFacts {
+                            arn: arn.clone(),
+                            authority: Some(authority.clone()),
+                            eligible: Some(one.eligible),
+                            renewal: if one.ready.is_some() { RenewalFact::UnderWay } else { RenewalFact::None },
+                            replacements: replacements
+                                .map(|(arn, other)| Replacement {
+                                    arn: arn.clone(),
+                                    authority: other.authority.clone(),
+                                    state: other.chain.as_ref().map_or(ReplacementState::Pending, |chain| {
+                                        ReplacementState::Issued(Chain::clone(chain))
+                                    }),
+                                })
+                                .collect(),
+                            listeners,
+                            supersedes: one.replaces.clone(),
+                        })
+                    }
+                },
+                Source::Sds(name) => Keeper::Bundle { authority: None, bundle: self.bundle(name) },
+                Source::File(..) => Keeper::NotOurs { why: "a file".to_owned() },
+            };
+            LeafFacts {
+                users: users.iter().map(|(node, slots)| (path(*node), self.held(&wanted, *node, slots))).collect(),
+                keeper,
+                current: Reading::Known(Chain::clone(&self.stored(&source))),
+                revoked: false,
+                memory: self.memory(&source.to_string()),
+                source,
+            }
+        });
+        leaves.collect()
+    }
+
+    fn bundle(&self, name: &SecretName) -> BundleFacts {
+        let secret = &self.secrets[name];
+        let served = secret.current.as_ref().map(|current| &secret.versions[current]);
+        let pending = secret.pending.as_ref().map(|version| {
+            let one = &secret.versions[version];
+            let version = version.clone();
+            match &one.chain {
+                _ if one.requested => Pending::Requested { version },
+                Some(chain) if served.is_none_or(|served| served.chain.as_ref() != Some(chain)) => {
+                    Pending::Issued { version, chain: Chain::clone(chain) }
+                }
+                Some(_) | None => Pending::Trust { version },
+            }
+        });
+        BundleFacts { secret: name.to_string(), current: secret.current.clone(), pending, rotated_by_others: false }
+    }
+
+    fn all_wanted(&self) -> Vec<BTreeMap<Slot, Part>> {
+        (0..self.nodes.len()).map(|node| self.wanted(node)).collect()
+    }
+
+    fn trusts(&self) -> Vec<TrustFacts> {
+        let wanted = self.all_wanted();
+        let mut slots: BTreeMap<TrustId, BTreeMap<usize, Vec<Slot>>> = BTreeMap::new();
+        for (index, call) in self.calls.iter().enumerate() {
+            slots.entry(trust_id(self, index)).or_default().entry(call.from).or_default().push(Slot::Called(index));
+        }
+        for (index, node) in self.nodes.iter().enumerate() {
+            if let Some(name) = &node.callers {
+                let id = TrustId::Sds { name: name.clone() };
+                slots.entry(id).or_default().entry(index).or_default().push(Slot::Callers);
+            }
+        }
+        let trusts = slots.into_iter().map(|(id, users)| {
+            let held = users.iter().map(|(node, slots)| (path(*node), self.held(&wanted, *node, slots))).collect();
+            let (keeper, declared) = match &id {
+                TrustId::Sds { name } => {
+                    let roots = self
+                        .trust_of(name)
+                        .into_iter()
+                        .map(|root| Trusted { authority: None, root: Certificate::clone(&root) });
+                    (TrustKeeper::Bundle(self.bundle(name)), roots.collect())
+                }
+                TrustId::Policy { .. } | TrustId::Implicit { .. } => {
+                    let call = (0..self.calls.len()).find(|index| trust_id(self, *index) == id).unwrap();
+                    match &self.calls[call].check {
+                        Check::Policy(arns) => {
+                            let named = |arn: &mesh::certificates::AuthorityArn| Trusted {
+                                authority: Some(arn.clone()),
+                                root: Certificate::clone(&self.root_of(arn)),
+                            };
+                            (TrustKeeper::Policy, arns.iter().map(named).collect())
+                        }
+                        Check::Implicit | Check::Bundle(_) => {
+                            let server = self.stored(self.nodes[self.calls[call].to].listener.as_ref().unwrap());
+                            let root = server.others.last().cloned();
+                            let trusted = root.map(|root| Trusted { authority: None, root });
+                            let names = server.leaf.names.all();
+                            (TrustKeeper::Implicit { names }, trusted.into_iter().collect())
+                        }
+                    }
+                }
+                TrustId::File { .. } => unreachable!(),
+            };
+            TrustFacts {
+                memory: self.memory(&id.to_string()),
+                id,
+                users: held,
+                declared: Reading::Known(declared),
+                keeper,
+            }
+        });
+        trusts.collect()
+    }
+
+    fn meetings(&self) -> BTreeSet<Meeting> {
+        let mut all = BTreeSet::new();
+        for (index, call) in self.calls.iter().enumerate() {
+            let (client, server) = (path(call.from), path(call.to));
+            if let Some(leaf) = self.nodes[call.to].listener.clone() {
+                all.insert(Meeting {
+                    leaf,
+                    presenter: server.clone(),
+                    trust: trust_id(self, index),
+                    verifier: client.clone(),
+                });
+            }
+            if let (Some(name), Some(leaf)) = (&self.nodes[call.to].callers, self.nodes[call.from].client.clone()) {
+                let trust = TrustId::Sds { name: name.clone() };
+                all.insert(Meeting { leaf, presenter: client, trust, verifier: server });
+            }
+        }
+        all
+    }
+
+    /// Nodes near a node.
+    pub(super) fn near(&self, proxies: &BTreeSet<ResourcePath>) -> BTreeSet<usize> {
+        let is_in = |node: usize| proxies.contains(&path(node));
+        let near = self.calls.iter().filter(|call| is_in(call.from) || is_in(call.to));
+        near.flat_map(|call| [call.from, call.to]).collect()
+    }
+}

@@ -1,0 +1,166 @@
+//! At every instant each client trusts what each server presents.
+
+use std::rc::Rc;
+
+use jiff::SignedDuration;
+use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, SecretName, Source};
+use mesh::policy::Succession;
+use mesh::rotation::{Verdict, decide};
+use proptest::prelude::*;
+
+use super::world::{AcmCertificate, Call, Check, DAY, Node, Secret, Version, World};
+
+/// A mesh of so many nodes, with every kind of certificate and trust at random, all by one CA.
+pub(super) fn random_mesh(seed: u64, nodes: usize, density: u64) -> (World, AuthorityArn) {
+    let mut world = World::new(seed);
+    for _ in 0..8 {
+        world.draw(2);
+    }
+    let old = world.add_root("old", 20);
+    let roots = vec![world.root_of(&old)];
+    let shared = SecretName::new("ca");
+    add_secret(&mut world, &shared, None, roots.clone());
+    for node in 0..nodes {
+        let name = format!("n{node}.local");
+        let lifetime = DAY * i32::try_from(7 + world.draw(80)).unwrap();
+        let listener = match world.draw(3) {
+            0 => acm(&mut world, &name, &old, lifetime, true),
+            1 => acm(&mut world, &name, &old, lifetime, false),
+            _ => bundle(&mut world, &format!("listener-{node}"), &old, lifetime, &[]),
+        };
+        // Some hold both their certificate and their trust in one secret.
+        let trust = if world.draw(3) == 0 { roots.clone() } else { Vec::new() };
+        let own = bundle(&mut world, &format!("client-{node}"), &old, lifetime, &trust);
+        let callers = (world.draw(2) == 0)
+            .then(|| if trust.is_empty() { shared.clone() } else { SecretName::new(format!("client-{node}")) });
+        world.nodes.push(Node { listener: Some(listener), client: Some(own), callers });
+    }
+    for from in 0..nodes {
+        for to in (0..nodes).filter(|to| *to != from) {
+            if world.draw(100) >= density {
+                continue;
+            }
+            let is_acm = matches!(world.nodes[to].listener, Some(Source::Acm(_)));
+            let asks = world.nodes[to].callers.is_some();
+            let check = match world.draw(3) {
+                // Without a policy there is no client certificate either.
+                0 if is_acm && !asks => Check::Implicit,
+                1 => Check::Bundle(shared.clone()),
+                _ => Check::Policy(vec![old.clone()]),
+            };
+            world.calls.push(Call { from, to, check });
+        }
+    }
+    world.start();
+    (world, old)
+}
+
+pub(super) fn acm(world: &mut World, name: &str, by: &AuthorityArn, lifetime: SignedDuration, private: bool) -> Source {
+    let chain = world.leaf(name, by, lifetime);
+    let arn = CertificateArn::new(format!("arn:acm:{}", world.acm.len()));
+    let one = AcmCertificate {
+        name: name.to_owned(),
+        authority: private.then(|| by.clone()),
+        chain: Some(chain),
+        eligible: false,
+        ready: None,
+        replaces: None,
+        lifetime,
+        token: None,
+    };
+    world.acm.insert(arn.clone(), one);
+    Source::Acm(arn)
+}
+
+pub(super) fn bundle(
+    world: &mut World,
+    name: &str,
+    by: &AuthorityArn,
+    lifetime: SignedDuration,
+    trust: &[Rc<Certificate>],
+) -> Source {
+    let chain = world.leaf(name, by, lifetime);
+    let name = SecretName::new(name);
+    add_secret(world, &name, Some(chain), trust.to_vec());
+    Source::Sds(name)
+}
+
+fn add_secret(world: &mut World, name: &SecretName, chain: Option<Rc<Chain>>, trust: Vec<Rc<Certificate>>) {
+    let first = Version { chain, requested: false, trust };
+    let secret =
+        Secret { versions: [("first".to_owned(), first)].into(), current: Some("first".to_owned()), pending: None };
+    world.secrets.insert(name.clone(), secret);
+}
+
+fn show(world: &World) -> String {
+    let decisions = decide(&world.observe(), &|_| Vec::new(), &world.policy, world.now);
+    let open = decisions.iter().filter(|one| !matches!(&one.verdict, Verdict::Keep(reason) if !reason.holds()));
+    open.map(|one| format!("{}: {:?}\n", one.subject, one.verdict)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_client_trusts_each_server_while_a_ca_is_replaced(
+        seed in 1_u64..u64::MAX,
+        nodes in 2_usize..7,
+        density in 10_u64..70,
+        faults in prop_oneof![Just(0_u64), 1_u64..40],
+        pace in 5_u64..100,
+        subordinate in any::<bool>(),
+    ) {
+        let (mut world, old) = random_mesh(seed, nodes, density);
+        let new = world.add_root("new", 20);
+        let to = if subordinate { world.add_subordinate("sub", &new) } else { new.clone() };
+        world.policy.successions = vec![Succession { from: old.clone(), to: to.clone() }];
+        let mut rounds = 0;
+        let mut quiet = 0;
+        while quiet < 3 {
+            rounds += 1;
+            prop_assert!(rounds < 3000, "not done after {rounds} rounds: {}", show(&world));
+            world.silent.clear();
+            if rounds % 7 == 0 && faults > 0 {
+                let node = usize::try_from(world.draw(nodes as u64)).unwrap();
+                world.silent.insert(node);
+            }
+            let round = world.wake(faults);
+            quiet = if round.settled && !round.acted { quiet + 1 } else { 0 };
+            world.deliver(pace);
+            world.now += SignedDuration::from_mins(5);
+            world.settle();
+            world.check();
+        }
+        // Nobody trusts the old root any more, and nothing is of the old CA.
+        let root = world.root_of(&old);
+        for proxy in world.proxies.iter().flatten() {
+            for part in proxy.values() {
+                match part {
+                    super::world::Part::Leaf(chain) => prop_assert!(!world.authorities[&old].certificate.issued(&chain.leaf)),
+                    super::world::Part::Trust(roots) => prop_assert!(!roots.contains(&root)),
+                }
+            }
+        }
+        // One issuance each, those aside that a crash has cost, and those that could not wait.
+        let sources = world.observe().leaves.len();
+        let urgent = world.issued.iter().filter(|one| one.at >= one.replaced.leaf.not_after - DAY * 40).count();
+        prop_assert!(world.issued.len() <= sources + world.lost() as usize + urgent, "{} for {sources}", world.issued.len());
+    }
+
+    #[test]
+    fn a_new_subordinate_under_the_same_root_needs_no_trust_stage(seed in 1_u64..u64::MAX, nodes in 2_usize..6) {
+        let (mut world, old) = random_mesh(seed, nodes, 40);
+        let sub = world.add_subordinate("sub", &old);
+        world.policy.successions = vec![Succession { from: old, to: sub }];
+        let before: Vec<Check> = world.calls.iter().map(|call| call.check.clone()).collect();
+        let mut rounds = 0;
+        while !world.wake(0).settled {
+            rounds += 1;
+            prop_assert!(rounds < 500, "{}", show(&world));
+            world.deliver(50);
+            world.now += SignedDuration::from_mins(5);
+            world.settle();
+        }
+        prop_assert_eq!(before, world.calls.iter().map(|call| call.check.clone()).collect::<Vec<_>>());
+    }
+}

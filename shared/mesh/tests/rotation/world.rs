@@ -1,0 +1,343 @@
+//! The world: CAs, ACM, secrets, specs, and proxies that get their parts later than it is decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use jiff::{SignedDuration, Timestamp};
+use mesh::certificates::{
+    AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, KeyKind, Names, SecretName, Source, leads_to,
+};
+use mesh::name::ResourcePath;
+use mesh::policy::CertificatesPolicy;
+use mesh::rotation::Record;
+
+pub(super) const HOUR: SignedDuration = SignedDuration::from_hours(1);
+pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// What a proxy presents or trusts by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Slot {
+    /// What its listener presents.
+    Listener,
+    /// What it presents as a client.
+    Client,
+    /// What it trusts of those that it calls: the index of an edge.
+    Called(usize),
+    /// What its listener trusts of those that call.
+    Callers,
+}
+
+/// A proxy's part of the spec.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Node {
+    pub(super) listener: Option<Source>,
+    pub(super) client: Option<Source>,
+    pub(super) callers: Option<SecretName>,
+}
+
+/// How a client checks a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Check {
+    Policy(Vec<AuthorityArn>),
+    Implicit,
+    Bundle(SecretName),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) check: Check,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Authority {
+    pub(super) certificate: Rc<Certificate>,
+    pub(super) issuers: Vec<Rc<Certificate>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct AcmCertificate {
+    /// `None` for an imported one.
+    pub(super) authority: Option<AuthorityArn>,
+    pub(super) name: String,
+    pub(super) chain: Option<Rc<Chain>>,
+    pub(super) eligible: bool,
+    /// When what was asked for is there.
+    pub(super) ready: Option<Timestamp>,
+    pub(super) replaces: Option<CertificateArn>,
+    pub(super) lifetime: SignedDuration,
+    pub(super) token: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Version {
+    pub(super) chain: Option<Rc<Chain>>,
+    pub(super) requested: bool,
+    pub(super) trust: Vec<Rc<Certificate>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Secret {
+    pub(super) versions: BTreeMap<String, Version>,
+    pub(super) current: Option<String>,
+    pub(super) pending: Option<String>,
+}
+
+/// What a proxy has: leaves by slot, and trust by slot.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Part {
+    Leaf(Rc<Chain>),
+    Trust(Vec<Rc<Certificate>>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) now: Timestamp,
+    pub(super) policy: CertificatesPolicy,
+    pub(super) authorities: BTreeMap<AuthorityArn, Authority>,
+    pub(super) acm: BTreeMap<CertificateArn, AcmCertificate>,
+    pub(super) secrets: BTreeMap<SecretName, Secret>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) calls: Vec<Call>,
+    /// What each replica of each node has.
+    pub(super) proxies: Vec<Vec<BTreeMap<Slot, Part>>>,
+    /// Nodes whose proxies can't be asked.
+    pub(super) silent: BTreeSet<usize>,
+    pub(super) records: BTreeMap<String, Record>,
+    pub(super) orders: BTreeMap<String, (Rc<Chain>, Timestamp, String)>,
+    pub(super) issued: Vec<Issued>,
+    serial: u64,
+    random: u64,
+}
+
+/// One issuance, with what it replaced.
+#[derive(Debug, Clone)]
+pub(super) struct Issued {
+    pub(super) source: String,
+    pub(super) replaced: Rc<Chain>,
+    pub(super) at: Timestamp,
+}
+
+pub(super) fn path(node: usize) -> ResourcePath {
+    ResourcePath::parse(&format!("mesh/m/virtualNode/n{node}")).unwrap()
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            now: "2026-01-01T00:00:00Z".parse().unwrap(),
+            policy: CertificatesPolicy::default(),
+            authorities: BTreeMap::new(),
+            acm: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            nodes: Vec::new(),
+            calls: Vec::new(),
+            proxies: Vec::new(),
+            silent: BTreeSet::new(),
+            records: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            issued: Vec::new(),
+            serial: 0,
+            random: seed | 1,
+        }
+    }
+
+    /// A number below `most`, from the seed.
+    pub(super) fn draw(&mut self, most: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % most.max(1)
+    }
+
+    fn certificate(
+        &mut self,
+        subject: &str,
+        issuer: Option<&Certificate>,
+        ca: bool,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Rc<Certificate> {
+        self.serial += 1;
+        let id = format!("{subject} {}", self.serial);
+        let key = Some(format!("key of {id}"));
+        Rc::new(Certificate {
+            fingerprint: Fingerprint::of(id.as_bytes()),
+            subject: format!("CN={subject}"),
+            issuer: issuer.map_or(format!("CN={subject}"), |issuer| issuer.subject.clone()),
+            issuer_key_id: issuer.map_or_else(|| key.clone(), |issuer| issuer.key_id.clone()),
+            key_id: key,
+            public_key: id,
+            key: KeyKind::Ec(256),
+            serial: self.serial.to_string(),
+            names: Names { common: None, dns: vec![subject.to_owned()], uris: vec![], addresses: vec![] },
+            is_ca: ca,
+            not_before: from,
+            not_after: until,
+        })
+    }
+
+    pub(super) fn add_root(&mut self, name: &str, years: i64) -> AuthorityArn {
+        let (from, until) = (self.now - DAY, self.now + DAY * i32::try_from(years * 365).unwrap());
+        let certificate = self.certificate(name, None, true, from, until);
+        let arn = AuthorityArn::new(format!("arn:pca:{name}"));
+        self.authorities.insert(arn.clone(), Authority { certificate, issuers: vec![] });
+        arn
+    }
+
+    pub(super) fn add_subordinate(&mut self, name: &str, root: &AuthorityArn) -> AuthorityArn {
+        let above = self.authorities[root].certificate.clone();
+        let certificate = self.certificate(name, Some(&above), true, self.now - DAY, above.not_after);
+        let arn = AuthorityArn::new(format!("arn:pca:{name}"));
+        self.authorities.insert(arn.clone(), Authority { certificate, issuers: vec![above] });
+        arn
+    }
+
+    /// A leaf as a CA issues it, an hour back.
+    pub(super) fn issue(&mut self, name: &str, by: &AuthorityArn, from: Timestamp, until: Timestamp) -> Rc<Chain> {
+        let authority = self.authorities[by].clone();
+        let until = until.min(authority.certificate.not_after);
+        let leaf = self.certificate(name, Some(&authority.certificate), false, from, until);
+        let others = std::iter::once(&authority.certificate).chain(&authority.issuers);
+        let others = others.map(|one| Certificate::clone(one)).collect();
+        Rc::new(Chain { leaf: Certificate::clone(&leaf), others })
+    }
+
+    /// A leaf that has lived for a part of its life.
+    pub(super) fn leaf(&mut self, name: &str, by: &AuthorityArn, lifetime: SignedDuration) -> Rc<Chain> {
+        let lived = SignedDuration::from_secs(
+            i64::try_from(self.draw(u64::try_from(lifetime.as_secs()).unwrap() * 6 / 10)).unwrap(),
+        );
+        self.issue(name, by, self.now - HOUR - lived, self.now - HOUR - lived + lifetime)
+    }
+
+    pub(super) fn root_of(&self, arn: &AuthorityArn) -> Rc<Certificate> {
+        let authority = &self.authorities[arn];
+        authority.issuers.last().unwrap_or(&authority.certificate).clone()
+    }
+
+    /// What is kept under a source now.
+    pub(super) fn stored(&self, source: &Source) -> Rc<Chain> {
+        match source {
+            Source::Acm(arn) => self.acm[arn].chain.clone().unwrap(),
+            Source::Sds(name) => {
+                let secret = &self.secrets[name];
+                secret.versions[secret.current.as_ref().unwrap()].chain.clone().unwrap()
+            }
+            Source::File(..) => unreachable!(),
+        }
+    }
+
+    pub(super) fn trust_of(&self, name: &SecretName) -> Vec<Rc<Certificate>> {
+        let secret = &self.secrets[name];
+        secret.versions[secret.current.as_ref().unwrap()].trust.clone()
+    }
+
+    /// What a node's proxies are to have.
+    pub(super) fn wanted(&self, node: usize) -> BTreeMap<Slot, Part> {
+        let spec = &self.nodes[node];
+        let mut parts = BTreeMap::new();
+        for (slot, source) in [(Slot::Listener, &spec.listener), (Slot::Client, &spec.client)] {
+            if let Some(source) = source {
+                parts.insert(slot, Part::Leaf(self.stored(source)));
+            }
+        }
+        if let Some(name) = &spec.callers {
+            parts.insert(Slot::Callers, Part::Trust(self.trust_of(name)));
+        }
+        for (index, call) in self.calls.iter().enumerate().filter(|(_, call)| call.from == node) {
+            let trusted = match &call.check {
+                Check::Policy(arns) => arns.iter().map(|arn| self.root_of(arn)).collect(),
+                Check::Bundle(name) => self.trust_of(name),
+                Check::Implicit => {
+                    let server = self.nodes[call.to].listener.as_ref().unwrap();
+                    self.stored(server).others.last().map(|root| Rc::new(root.clone())).into_iter().collect()
+                }
+            };
+            parts.insert(Slot::Called(index), Part::Trust(trusted));
+        }
+        parts
+    }
+
+    /// Starts the proxies, each node with one or two.
+    pub(super) fn start(&mut self) {
+        for node in 0..self.nodes.len() {
+            let replicas = 1 + self.draw(2);
+            let wanted = self.wanted(node);
+            self.proxies.push((0..replicas).map(|_| wanted.clone()).collect());
+        }
+        self.check();
+    }
+
+    /// Some proxies get some of what they are to have, in whatever order.
+    pub(super) fn deliver(&mut self, percent: u64) {
+        for node in 0..self.nodes.len() {
+            let wanted = self.wanted(node);
+            for replica in 0..self.proxies[node].len() {
+                for (slot, part) in &wanted {
+                    if self.proxies[node][replica].get(slot) != Some(part) && self.draw(100) < percent {
+                        self.proxies[node][replica].insert(slot.clone(), part.clone());
+                        self.check_near(Some(node));
+                    }
+                }
+            }
+        }
+    }
+
+    /// ACM finishes what it was asked for.
+    pub(super) fn settle(&mut self) {
+        let ready: Vec<CertificateArn> = self
+            .acm
+            .iter()
+            .filter(|(_, one)| one.ready.is_some_and(|ready| ready <= self.now))
+            .map(|(arn, _)| arn.clone())
+            .collect();
+        for arn in ready {
+            let one = self.acm[&arn].clone();
+            let (from, until) = (self.now - HOUR, self.now - HOUR + one.lifetime);
+            let chain = self.issue(&one.name, one.authority.as_ref().unwrap(), from, until);
+            let stored = self.acm.get_mut(&arn).unwrap();
+            stored.chain = Some(chain);
+            stored.ready = None;
+            stored.eligible = false;
+            self.check();
+        }
+    }
+
+    /// The law: at this instant each client trusts what each server presents, and each server what each client does, by
+    /// clocks that are up to five minutes off.
+    pub(super) fn check(&self) {
+        self.check_near(None);
+    }
+
+    /// The same, of the calls of and to one node.
+    fn check_near(&self, node: Option<usize>) {
+        for (index, call) in self.calls.iter().enumerate() {
+            if node.is_some_and(|node| node != call.from && node != call.to) {
+                continue;
+            }
+            for client in &self.proxies[call.from] {
+                for server in &self.proxies[call.to] {
+                    self.meet(server, &Slot::Listener, client, &Slot::Called(index));
+                    if self.nodes[call.to].callers.is_some() {
+                        self.meet(client, &Slot::Client, server, &Slot::Callers);
+                    }
+                }
+            }
+        }
+    }
+
+    fn meet(&self, presenter: &BTreeMap<Slot, Part>, leaf: &Slot, verifier: &BTreeMap<Slot, Part>, trust: &Slot) {
+        let (Some(Part::Leaf(chain)), Some(Part::Trust(trusted))) = (presenter.get(leaf), verifier.get(trust)) else {
+            panic!("{leaf:?} or {trust:?} is missing");
+        };
+        let anchors: Vec<&Certificate> = trusted.iter().map(Rc::as_ref).collect();
+        for skew in [-5, 5] {
+            let clock = self.now + SignedDuration::from_mins(skew);
+            if let Err(fault) = leads_to(chain, &anchors, clock) {
+                panic!("at {}: {} by {} is not accepted: {fault}", self.now, chain.leaf.subject, chain.leaf.issuer);
+            }
+        }
+    }
+}
