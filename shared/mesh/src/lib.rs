@@ -27,6 +27,7 @@ pub mod pack;
 pub mod policy;
 pub mod readers;
 pub mod resource;
+pub mod sarif;
 pub mod spec;
 pub mod tags;
 pub mod tls;
