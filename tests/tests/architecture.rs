@@ -21,6 +21,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("lambda-kit", &["mesh", "ports"]),
     ("route-failover", &["aws", "lambda-kit", "mesh", "ports"]),
     ("control-plane", &["aws", "mesh", "ports", "xds"]),
+    ("meshwarden", &["mesh"]),
     ("shop", &[]),
     ("xtask", &[]),
     ("bench", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),
@@ -34,6 +35,7 @@ const PURE: [(&str, &[&str]); 3] = [
     (
         "mesh",
         &[
+            "granit-parser",
             "jiff",
             "regex-lite",
             "regex-syntax",

@@ -30,6 +30,7 @@ pub mod policy;
 pub mod readers;
 pub mod resource;
 pub mod rotation;
+pub mod sarif;
 pub mod spec;
 pub mod tags;
 pub mod tls;

@@ -221,14 +221,17 @@ impl Reading {
         self.resources.is_empty() && self.remarks.is_empty() && self.refusals.is_empty()
     }
 
-    /// The resources by mesh, as graphs. Of a path that is declared twice the last counts.
+    /// The resources by mesh with the tags that are known, as graphs. Of a path that is declared twice the last counts.
     #[must_use]
     pub fn meshes(&self) -> BTreeMap<MeshName, Mesh> {
         let mut meshes = BTreeMap::new();
-        for Declared { path, spec, .. } in &self.resources {
-            let mesh = meshes.entry(path.mesh().clone()).or_insert_with(|| Mesh::new(path.mesh().clone()));
+        for Declared { path, spec, tags, .. } in &self.resources {
+            let mesh: &mut Mesh = meshes.entry(path.mesh().clone()).or_insert_with(|| Mesh::new(path.mesh().clone()));
             // Path and spec are of the same kind and the mesh is the path's, so this can't fail.
             drop(mesh.insert(path.clone(), spec.clone()));
+            if let Some(tags) = tags {
+                mesh.set_tags(path.clone(), tags.clone());
+            }
         }
         meshes
     }

@@ -81,7 +81,7 @@ fn valid(kind: ResourceKind, spec: &Value, edits: &[Edit]) -> Value {
 }
 
 fn without_nothing(value: Value) -> Value {
-    let says = |value: &Value| !value.is_null() && *value != Value::Array(vec![]) && *value != Value::from("");
+    let says = |value: &Value| !value.is_null() && *value != Value::Array(vec![]) && value.as_str() != Some("");
     match value {
         Value::Array(items) => items.into_iter().map(without_nothing).collect(),
         Value::Object(members) => members

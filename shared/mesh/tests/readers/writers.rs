@@ -76,7 +76,7 @@ pub(crate) fn cloudformation(mesh: &[Written]) -> String {
         let kind = format!("AWS::AppMesh::{}", pascal(one.path.kind().as_str()));
         (format!("R{index}"), json!({"Type": kind, "Properties": properties}))
     });
-    json!({"AWSTemplateFormatVersion": "2010-09-09", "Resources": Map::from_iter(resources)}).to_string()
+    json!({"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources.collect::<Map<_, _>>()}).to_string()
 }
 
 pub(crate) fn terraform(mesh: &[Written]) -> String {
@@ -162,7 +162,8 @@ pub(crate) fn manifest(mesh: &[Written]) -> String {
         documents.push(json!({"apiVersion": "appmesh.k8s.aws/v1beta2", "kind": pascal(kind.as_str()),
             "metadata": {"name": format!("r{index}"), "namespace": "ns"}, "spec": spec}));
     }
-    documents.iter().map(|document| format!("---\n{document}\n")).collect()
+    let documents: Vec<String> = documents.iter().map(Value::to_string).collect();
+    documents.join("\n---\n")
 }
 
 fn references(value: &Value, mesh: &[Written]) -> Value {
