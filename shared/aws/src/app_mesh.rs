@@ -2,6 +2,7 @@
 
 mod identity;
 mod list;
+mod proxies;
 mod raw;
 mod write;
 

@@ -12,6 +12,8 @@
 
 mod app_mesh;
 mod call;
+#[cfg(feature = "certificates")]
+mod certificates;
 mod cloudwatch;
 #[cfg(feature = "config-rules")]
 mod config_rules;
@@ -31,6 +33,8 @@ use ports::{BuiltInPolicy, EventBus, Notifier, PolicyLocation, PolicySource, Rep
 
 pub use app_mesh::AppMesh;
 use app_mesh::ShowIdentity;
+#[cfg(feature = "certificates")]
+pub use certificates::{Acm, PrivateCa, Secrets};
 pub use cloudwatch::CloudWatch;
 #[cfg(feature = "config-rules")]
 pub use config_rules::Config;
@@ -96,6 +100,27 @@ impl Aws {
     #[must_use]
     pub fn config_rules(&self) -> Config {
         Config::new(Lazy::new(&self.config, aws_sdk_config::Client::new))
+    }
+
+    /// The port to the certificates that listeners name.
+    #[cfg(feature = "certificates")]
+    #[must_use]
+    pub fn certificates(&self) -> Acm {
+        Acm::new(aws_sdk_acm::Client::new(&self.config))
+    }
+
+    /// The port to the private CAs.
+    #[cfg(feature = "certificates")]
+    #[must_use]
+    pub fn authorities(&self) -> PrivateCa {
+        PrivateCa::new(aws_sdk_acmpca::Client::new(&self.config))
+    }
+
+    /// The port to the bundles that SDS serves.
+    #[cfg(feature = "certificates")]
+    #[must_use]
+    pub fn bundles(&self) -> Secrets {
+        Secrets::new(aws_sdk_secretsmanager::Client::new(&self.config))
     }
 
     /// The state port over the table of this name.

@@ -6,5 +6,10 @@ mod app_mesh;
 mod canned;
 #[cfg(feature = "config-rules")]
 mod config_rules;
+#[cfg(feature = "certificates")]
+mod certificates;
 mod notices;
+mod proxies;
+#[cfg(feature = "certificates")]
+mod secrets;
 mod state_table;
