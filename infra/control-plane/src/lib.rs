@@ -23,6 +23,7 @@
 pub mod certificates;
 mod error;
 mod http;
+pub mod instances;
 mod metrics;
 mod quotas;
 mod server;

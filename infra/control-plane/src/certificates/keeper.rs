@@ -167,9 +167,10 @@ impl Entry {
             Fetched::New(material) => {
                 let known = judge(material)?;
                 match &self.good {
-                    Some(good) if discriminant(&good.material) != discriminant(&known.material) => {
-                        Err(broken("it was a certificate and is trust now, or the other way round; bind another name to that").into())
-                    }
+                    Some(good) if discriminant(&good.material) != discriminant(&known.material) => Err(broken(
+                        "it was a certificate and is trust now, or the other way round; bind another name to that",
+                    )
+                    .into()),
                     Some(_) | None => Ok(Some(known)),
                 }
             }
@@ -287,4 +288,3 @@ async fn at(next: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-

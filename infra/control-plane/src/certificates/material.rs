@@ -21,8 +21,9 @@ pub(super) fn judge(material: SecretMaterial) -> Result<KnownSecret, SecretProbl
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
                 // The error could tell of what it stumbled over: nothing of it is passed on.
                 .map_err(|_| broken("the private key can't be read; it has to be unencrypted PEM"))?;
-            CertifiedKey::from_der(der, key, &ring::default_provider())
-                .map_err(|error| broken(&format!("the private key is not that of the certificate, or of no use: {error}")))?;
+            CertifiedKey::from_der(der, key, &ring::default_provider()).map_err(|error| {
+                broken(&format!("the private key is not that of the certificate, or of no use: {error}"))
+            })?;
             leaf
         }
         SecretMaterial::Trust { roots } => parsed(roots)?.into_iter().map(|(_, served)| served).collect(),
@@ -160,7 +161,10 @@ mod tests {
         for (what, material) in [
             ("another key", certificate(&chain, &stranger)),
             ("no key", certificate(&chain, "")),
-            ("a key that is none", certificate(&chain, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")),
+            (
+                "a key that is none",
+                certificate(&chain, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+            ),
             ("no certificate", certificate("", &key)),
             ("a torn certificate", certificate(&chain[..chain.len() / 2], &key)),
             ("the key in its place", certificate(&key, &key)),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ports::certificates::{
-    AuthorityArn, Bundle, CertificateArn, CertificateAuthority, CertificateKind, CertificateStore, Chain, SecretBundles,
-    SecretId, Stage,
+    AuthorityArn, Bundle, CertificateArn, CertificateAuthority, CertificateKind, CertificateStore, Chain,
+    SecretBundles, SecretId, Stage,
 };
 use ports::{PortError, PortErrorKind};
 use xds::{SecretMaterial, SecretRef};
@@ -82,7 +82,9 @@ impl Sources {
             }
             SecretRef::AcmTrust(arns) => self.trust(arns).await,
             SecretRef::Bundle(name) => self.bundle(name).await,
-            SecretRef::Files { .. } | SecretRef::TrustFile(_) => Err(unavailable("it is in a file beside the proxy").into()),
+            SecretRef::Files { .. } | SecretRef::TrustFile(_) => {
+                Err(unavailable("it is in a file beside the proxy").into())
+            }
         }
     }
 
@@ -136,8 +138,9 @@ impl Sources {
         for arn in arns {
             let arn = AuthorityArn::parse(arn).map_err(|error| broken(&error.to_string()))?;
             let chain = self.authorities.certificate(&arn).await?;
-            // A subordinate CA comes with its root: without one, a chain ends nowhere.
-            roots.push_str(&chain.whole());
+            // Of a CA below another this is enough for Envoy, and its root would vouch for its siblings as well.
+            roots.push_str(chain.leaf.trim_end());
+            roots.push('\n');
         }
         Ok(Fetched::New(SecretMaterial::Trust { roots }))
     }

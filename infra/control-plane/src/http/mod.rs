@@ -48,7 +48,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(async || answer::well()))
         .route("/readyz", get(async |State(api): State<Arc<Api>>| answer::ready(api.store.is_writable())))
-        .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies.certificate_counts())))
+        .route(
+            "/metrics",
+            get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies.certificate_counts())),
+        )
         .route("/certificates", get(certificates::all))
         .route("/certificates/refresh", post(certificates::refresh))
         .route("/proxies", get(proxies::all))

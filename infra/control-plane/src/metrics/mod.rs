@@ -75,10 +75,23 @@ impl Metrics {
         let help = "Secrets kept for proxies: well, served with a problem, or not to be had";
         registry.register("certificates", help, certificates.clone());
         let certificate_expiry = Gauge::default();
-        let help = "When the first of the certificates that are served ends, in seconds since 1970; 0 where there is none";
+        let help =
+            "When the first of the certificates that are served ends, in seconds since 1970; 0 where there is none";
         registry.register("certificates_first_expiry_timestamp_seconds", help, certificate_expiry.clone());
         let xds = XdsMetrics::registered(&mut registry);
-        Self { registry, requests, durations, writes, resources, commits, commit_durations, writable, certificates, certificate_expiry, xds }
+        Self {
+            registry,
+            requests,
+            durations,
+            writes,
+            resources,
+            commits,
+            commit_durations,
+            writable,
+            certificates,
+            certificate_expiry,
+            xds,
+        }
     }
 
     /// Those of the ADS server, which counts by itself.

@@ -49,10 +49,8 @@ fn told(picture: &Picture, status: &Status, name: &str, state: &SecretState) -> 
         SecretState::Missing(_) => "missing",
         SecretState::Known(..) => "sent",
     };
-    let mut told = Map::from_iter([
-        ("source".to_owned(), source.into()),
-        ("acknowledged".to_owned(), acknowledged.into()),
-    ]);
+    let mut told =
+        Map::from_iter([("source".to_owned(), source.into()), ("acknowledged".to_owned(), acknowledged.into())]);
     if let SecretState::Known(certificates, _) = state {
         told.insert("certificates".to_owned(), served(certificates));
     }

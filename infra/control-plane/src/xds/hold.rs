@@ -45,9 +45,8 @@ pub(super) fn hold_back(
         }
         held.secrets.insert(secret, state);
     }
-    let waits = |uses: &BTreeSet<SecretUse>| {
-        uses.iter().any(|of| of.from == SecretFrom::Ads && missing.contains(&of.name))
-    };
+    let waits =
+        |uses: &BTreeSet<SecretUse>| uses.iter().any(|of| of.from == SecretFrom::Ads && missing.contains(&of.name));
     let waiting: Vec<_> = held.uses.iter().filter(|(_, uses)| waits(uses)).map(|(key, _)| key.clone()).collect();
     for key in waiting {
         let former = means.previous.and_then(|picture| Some((picture, picture.snapshot.find(key.0, &key.1)?)));
@@ -99,7 +98,9 @@ impl Held {
         for of in self.uses.values().flatten().filter(|of| of.from == SecretFrom::Ads) {
             needed.entry(of.name.clone()).or_default().insert(of.role);
         }
-        for secret in previous.secrets.keys().filter(|secret| !self.secrets.contains_key(*secret)).cloned().collect::<Vec<_>>() {
+        for secret in
+            previous.secrets.keys().filter(|secret| !self.secrets.contains_key(*secret)).cloned().collect::<Vec<_>>()
+        {
             let name = secret.name();
             let Some(roles) = needed.get(&name) else { continue };
             // Renewed as any other; it can't be waited for, since there is a previous picture.

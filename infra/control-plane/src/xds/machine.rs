@@ -39,7 +39,8 @@ impl<P: Protocol> Machine<P> {
         if picture.secrets.is_empty() {
             return;
         }
-        let acknowledged = self.lock().status().types.get(&ResourceType::Secret).map(|secrets| secrets.resources.clone());
+        let acknowledged =
+            self.lock().status().types.get(&ResourceType::Secret).map(|secrets| secrets.resources.clone());
         let mut remembered = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
         let is_acknowledged = |name: &String| acknowledged.as_ref().is_some_and(|has| has.contains_key(name));
         let named: BTreeSet<String> = picture.secrets.keys().map(xds::SecretRef::name).collect();

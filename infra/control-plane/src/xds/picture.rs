@@ -76,8 +76,7 @@ pub(super) struct Means<'a> {
 /// and must not take the other proxies with it: `None`, and the proxy keeps what it has.
 pub(super) fn picture(mesh: &Mesh, proxy: &Proxy, means: Means<'_>) -> Option<Result<Picture, Waiting>> {
     let id = ProxyId { mesh: mesh.name.clone(), owner: None, proxy: proxy.clone() };
-    let made =
-        catch_unwind(AssertUnwindSafe(|| draw(translate(mesh, proxy, means.surroundings), &id.path(), means)));
+    let made = catch_unwind(AssertUnwindSafe(|| draw(translate(mesh, proxy, means.surroundings), &id.path(), means)));
     if made.is_err() {
         tracing::error!(mesh = %mesh.name, ?proxy, "the translation panicked; the proxy keeps what it has");
     }
@@ -154,9 +153,7 @@ pub(super) fn look_up(
             }
         }
         Found::Pending if means.patient && means.previous.is_none() => return Err(Waiting),
-        Found::Pending => {
-            missing(SecretProblem { id: problem::PENDING, message: "it is being asked for".to_owned() })
-        }
+        Found::Pending => missing(SecretProblem { id: problem::PENDING, message: "it is being asked for".to_owned() }),
         Found::Missing(problem) => missing(problem),
     })
 }

@@ -64,7 +64,10 @@ impl SdsServer {
     }
 
     /// Answers until the future given is ready, then ends every stream and removes the socket.
-    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), tonic::transport::Error> {
+    pub async fn serve(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), tonic::transport::Error> {
         let Self { listening, secrets, names } = self;
         let (stop, stopping) = watch::channel(false);
         let mut changes = secrets.changes();

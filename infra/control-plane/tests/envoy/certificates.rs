@@ -38,7 +38,9 @@ struct Pair {
 async fn declare(stage: &Stage, server: Value, policy: Value) {
     stage.node("server", with(node("http", &[]), &["listeners", "0", "tls"], server)).await;
     stage.service_on_node(SERVICE, "server").await;
-    stage.node("client", with(client(&[SERVICE]), &["backendDefaults"], json!({"clientPolicy": {"tls": policy}}))).await;
+    stage
+        .node("client", with(client(&[SERVICE]), &["backendDefaults"], json!({"clientPolicy": {"tls": policy}})))
+        .await;
 }
 
 async fn start(stage: &Stage, args: &[&str]) -> Pair {
@@ -89,7 +91,9 @@ async fn until_has(stage: &Stage, name: &str, secret: &str, prints: &[String]) -
     loop {
         let told = stage.told_of(Kind::Node, name).await;
         let entry = &told["streams"][0]["certificates"][secret];
-        let has = entry["has"].as_array().map(|has| has.iter().map(|one| one["fingerprint"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>());
+        let has = entry["has"]
+            .as_array()
+            .map(|has| has.iter().map(|one| one["fingerprint"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>());
         if has.as_deref() == Some(prints) {
             return entry.clone();
         }
@@ -357,4 +361,21 @@ async fn bundles_through_a_socket_beside_the_proxy() {
     drop(pair);
     serving.await.unwrap().unwrap();
     assert!(!socket.exists());
+}
+
+#[tokio::test]
+async fn trust_in_a_ca_below_a_root() {
+    let root = Issuer::new("root");
+    let (below, beside) = (root.subordinate("below"), root.subordinate("beside"));
+    for (issuer, status) in [(&below, 200), (&beside, 503)] {
+        let vault = Vault::new();
+        let mut issued = issuer.issue(HOST);
+        issued.chain.issuers.push_str(&root.pem());
+        vault.put(CERTIFICATE, &issued);
+        vault.put_authority_below(ROOT, &below, root.pem());
+        let Some(stage) = Stage::set_here(vault.sources(&[])).await else { return };
+        declare(&stage, strict(acm(CERTIFICATE)), trusting(authority(ROOT))).await;
+        let pair = start(&stage, &[]).await;
+        assert_eq!(pair.status(&stage).await, status);
+    }
 }

@@ -77,7 +77,12 @@ async fn a_renewal_is_noticed_and_a_key_fetched_only_then() {
     let second = root.issue("a.local");
     vault.put(CERTIFICATE, &second);
     let began = Instant::now();
-    once(&keeper, &acm(CERTIFICATE), |found| matches!(found, Found::Known(known, _) if prints(known) == [second.fingerprint()])).await;
+    once(
+        &keeper,
+        &acm(CERTIFICATE),
+        |found| matches!(found, Found::Known(known, _) if prints(known) == [second.fingerprint()]),
+    )
+    .await;
     assert!(began.elapsed() <= REFRESH.mul_f64(1.1), "{:?}", began.elapsed());
     assert_eq!(vault.calls("export"), 2);
 }
@@ -92,7 +97,12 @@ async fn on_demand_nothing_is_waited_for() {
     vault.put(CERTIFICATE, &second);
     let began = Instant::now();
     assert_eq!(keeper.refresh(), 1);
-    once(&keeper, &acm(CERTIFICATE), |found| matches!(found, Found::Known(known, _) if prints(known) == [second.fingerprint()])).await;
+    once(
+        &keeper,
+        &acm(CERTIFICATE),
+        |found| matches!(found, Found::Known(known, _) if prints(known) == [second.fingerprint()]),
+    )
+    .await;
     assert!(began.elapsed() < Duration::from_secs(1));
 }
 
@@ -109,7 +119,9 @@ async fn a_source_that_asks_for_patience_gets_it_and_the_last_good_one_stays() {
     sleep(REFRESH * 30).await;
     let asked = vault.calls("chain") - before;
     assert!((3..=7).contains(&asked), "asked {asked} times in 30 intervals");
-    assert!(matches!(keeper.find(&acm(CERTIFICATE)), Found::Known(known, Some(_)) if prints(&known) == [first.fingerprint()]));
+    assert!(
+        matches!(keeper.find(&acm(CERTIFICATE)), Found::Known(known, Some(_)) if prints(&known) == [first.fingerprint()])
+    );
     vault.fail(None);
     sleep(REFRESH * 11).await;
     assert!(matches!(keeper.find(&acm(CERTIFICATE)), Found::Known(_, None)));
@@ -143,14 +155,21 @@ async fn a_broken_bundle_keeps_the_last_good_one() {
         keeper.refresh();
         let problem = troubled(&keeper, &bundle("web")).await;
         assert_eq!(problem.id, problem::BROKEN);
-        assert!(matches!(keeper.find(&bundle("web")), Found::Known(known, _) if prints(&known) == [good.fingerprint()]));
+        assert!(
+            matches!(keeper.find(&bundle("web")), Found::Known(known, _) if prints(&known) == [good.fingerprint()])
+        );
         vault.put_bundle("secret", good.bundle(None));
         keeper.refresh();
         known(&keeper, &bundle("web")).await;
     }
     vault.put_bundle("secret", other.bundle(None));
     keeper.refresh();
-    once(&keeper, &bundle("web"), |found| matches!(found, Found::Known(known, None) if prints(known) == [other.fingerprint()])).await;
+    once(
+        &keeper,
+        &bundle("web"),
+        |found| matches!(found, Found::Known(known, None) if prints(known) == [other.fingerprint()]),
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,6 +215,14 @@ async fn trust_in_authorities_and_in_the_issuer_of_a_certificate() {
     let issuer = SecretRef::AcmIssuer(CERTIFICATE.to_owned());
     assert_eq!(prints(&known(&keeper, &issuer).await), [fingerprint(&two.pem())]);
     assert_eq!(vault.calls("export"), 0, "nobody needs a key for that");
+    let below = two.subordinate("below");
+    vault.put_authority_below(&ROOT.replace("0a", "0d"), &below, two.pem());
+    let of_below = SecretRef::AcmTrust(vec![ROOT.replace("0a", "0d")]);
+    assert_eq!(
+        prints(&known(&keeper, &of_below).await),
+        [fingerprint(&below.pem())],
+        "not what its root signed beside it"
+    );
     let unknown = SecretRef::AcmTrust(vec![ROOT.to_owned(), ROOT.replace("0a", "0c")]);
     assert_eq!(troubled(&keeper, &unknown).await.id, problem::UNAVAILABLE, "half a trust is none");
 }
@@ -240,7 +267,12 @@ async fn no_key_is_ever_shown() {
     let keeper = start(&vault, &["web=secret"]);
     known(&keeper, &acm(CERTIFICATE)).await;
     known(&keeper, &bundle("web")).await;
-    let shown = format!("{keeper:?} {:?} {:?} {:?}", keeper.told(), keeper.find(&acm(CERTIFICATE)), keeper.find(&bundle("web")));
+    let shown = format!(
+        "{keeper:?} {:?} {:?} {:?}",
+        keeper.told(),
+        keeper.find(&acm(CERTIFICATE)),
+        keeper.find(&bundle("web"))
+    );
     let line = issued.key.lines().nth(1).unwrap();
     assert!(!shown.contains("PRIVATE KEY") && !shown.contains(line));
 }

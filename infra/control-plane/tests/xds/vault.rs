@@ -16,9 +16,11 @@ use sha2::{Digest as _, Sha256};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
-pub(crate) const CERTIFICATE: &str = "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-0000-0000-000000000001";
+pub(crate) const CERTIFICATE: &str =
+    "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-0000-0000-000000000001";
 pub(crate) const OTHER: &str = "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-0000-0000-000000000002";
-pub(crate) const ROOT: &str = "arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/00000000-0000-0000-0000-00000000000a";
+pub(crate) const ROOT: &str =
+    "arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/00000000-0000-0000-0000-00000000000a";
 
 /// A CA.
 pub(crate) struct Issuer(CertifiedIssuer<'static, KeyPair>);
@@ -29,6 +31,14 @@ impl Issuer {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// A CA below this one.
+    pub(crate) fn subordinate(&self, name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
     }
 
     pub(crate) fn pem(&self) -> String {
@@ -122,7 +132,12 @@ impl Vault {
     }
 
     pub(crate) fn put_authority(&self, arn: &str, issuer: &Issuer) {
-        self.state().authorities.insert(arn.to_owned(), Chain { leaf: issuer.pem(), issuers: String::new() });
+        self.put_authority_below(arn, issuer, String::new());
+    }
+
+    /// The same of a CA that is no root.
+    pub(crate) fn put_authority_below(&self, arn: &str, issuer: &Issuer, issuers: String) {
+        self.state().authorities.insert(arn.to_owned(), Chain { leaf: issuer.pem(), issuers });
     }
 
     pub(crate) fn put_bundle(&self, secret: &str, bundle: Bundle) {

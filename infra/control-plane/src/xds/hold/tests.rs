@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use xds::{Proxy, ProxyId, SecretMaterial, Snapshot};
 
+use super::super::cache::Sources;
 use super::super::follow::News;
 use super::super::picture::Served;
 use super::super::secrets::{Found, KnownSecret, SecretProblem, Secrets, ServedCertificate, problem};
@@ -49,7 +50,8 @@ impl Scene {
     fn new() -> Self {
         let shelf = Arc::new(Shelf { known: Mutex::default(), never: watch::Sender::new(0) });
         let bound = BTreeSet::from(["bound".to_owned()]);
-        let mut scene = Self { world: World::new(Arc::<Shelf>::clone(&shelf), bound, None), shelf };
+        let sources = Sources { secrets: Arc::<Shelf>::clone(&shelf), ..Sources::default() };
+        let mut scene = Self { world: World::new(&sources, bound, None), shelf };
         scene.world.learn(News::Everything(Vec::new()));
         scene
     }
@@ -137,7 +139,11 @@ fn a_listener_without_its_secret_is_left_out_but_not_for_who_may_have_it() {
     assert!(names(picture.snapshot_for(true), ResourceType::Listener).contains(&INGRESS));
     assert_eq!(picture.snapshot_for(false), &picture.snapshot);
     assert_eq!(ids(&picture), [problem::UNAVAILABLE]);
-    assert!(picture.findings[0].message.ends_with("listener lds_ingress_0.0.0.0_15000 is left out"), "{:?}", picture.findings);
+    assert!(
+        picture.findings[0].message.ends_with("listener lds_ingress_0.0.0.0_15000 is left out"),
+        "{:?}",
+        picture.findings
+    );
     scene.has(A, certificate());
     let whole = scene.served("server", Some(&picture)).unwrap();
     assert!(names(&whole.snapshot, ResourceType::Listener).contains(&INGRESS));
@@ -153,7 +159,10 @@ fn a_listener_stays_as_it_was_until_its_new_secret_is_there() {
     // Also what its former form needs stays: the route configuration of the former port, and the former secret.
     scene.server(9090, acm(B));
     let between = scene.served("server", Some(&before)).unwrap();
-    assert_eq!(between.snapshot.find(ResourceType::Listener, INGRESS), before.snapshot.find(ResourceType::Listener, INGRESS));
+    assert_eq!(
+        between.snapshot.find(ResourceType::Listener, INGRESS),
+        before.snapshot.find(ResourceType::Listener, INGRESS)
+    );
     for kind in ResourceType::ALL {
         for name in names(&before.snapshot, kind) {
             assert!(between.snapshot.find(kind, name).is_some(), "{kind:?} {name}");
