@@ -17,4 +17,5 @@
 )]
 
 pub mod contract;
+pub mod moto;
 pub mod stack;

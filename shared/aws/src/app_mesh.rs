@@ -1,6 +1,7 @@
 //! The mesh ports over the App Mesh API.
 
 mod list;
+mod proxies;
 mod raw;
 
 use std::collections::BTreeMap;

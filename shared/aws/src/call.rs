@@ -100,7 +100,11 @@ fn kind_of(status: u16, code: Option<&str>) -> PortErrorKind {
         | "ConditionalCheckFailedException"
         | "TransactionCanceledException"
         | "TransactionConflictException"
-        | "TransactionInProgressException" => PortErrorKind::Conflict,
+        | "TransactionInProgressException"
+        | "ConcurrentModificationException"
+        | "RequestInProgressException"
+        | "ResourceExistsException"
+        | "ResourceInUseException" => PortErrorKind::Conflict,
         "NotFoundException"
         | "ResourceNotFoundException"
         | "ResourceNotFound"
@@ -164,6 +168,9 @@ mod tests {
             (409, Some("ConflictException"), Conflict),
             (400, Some("ConditionalCheckFailedException"), Conflict),
             (409, Some("ResourceInUseException"), Conflict),
+            (400, Some("ResourceInUseException"), Conflict),
+            (400, Some("RequestInProgressException"), Conflict),
+            (400, Some("ResourceExistsException"), Conflict),
             (400, Some("RequestTimeout"), TimedOut),
             (400, Some("BadRequestException"), Other),
             (400, Some("LimitExceededException"), Other),

@@ -12,6 +12,8 @@
 
 mod app_mesh;
 mod call;
+#[cfg(feature = "certificates")]
+mod certificates;
 mod cloudwatch;
 mod connection;
 mod event_bridge;
@@ -28,6 +30,8 @@ use aws_config::SdkConfig;
 use ports::{BuiltInPolicy, EventBus, Notifier, PolicyLocation, PolicySource, ReportStore, ReportsLocation};
 
 pub use app_mesh::AppMesh;
+#[cfg(feature = "certificates")]
+pub use certificates::{Acm, PrivateCa, Secrets};
 pub use cloudwatch::CloudWatch;
 pub use connection::{ATTEMPT_TIMEOUT, ATTEMPTS, CONNECT_TIMEOUT, OPERATION_TIMEOUT};
 pub use event_bridge::Bus;
@@ -64,6 +68,27 @@ impl Aws {
     #[must_use]
     pub fn alarms(&self) -> CloudWatch {
         CloudWatch::new(aws_sdk_cloudwatch::Client::new(&self.0))
+    }
+
+    /// The port to the certificates that listeners name.
+    #[cfg(feature = "certificates")]
+    #[must_use]
+    pub fn certificates(&self) -> Acm {
+        Acm::new(aws_sdk_acm::Client::new(&self.0))
+    }
+
+    /// The port to the private CAs.
+    #[cfg(feature = "certificates")]
+    #[must_use]
+    pub fn authorities(&self) -> PrivateCa {
+        PrivateCa::new(aws_sdk_acmpca::Client::new(&self.0))
+    }
+
+    /// The port to the bundles that SDS serves.
+    #[cfg(feature = "certificates")]
+    #[must_use]
+    pub fn bundles(&self) -> Secrets {
+        Secrets::new(aws_sdk_secretsmanager::Client::new(&self.0))
     }
 
     /// The state port over the table of this name.

@@ -18,6 +18,8 @@ mod identifiers;
 mod keys;
 mod material;
 mod proxies;
+#[cfg(feature = "keys")]
+pub(crate) mod system_keys;
 
 pub use acm::{
     CertificateKind, CertificateListed, CertificateStatus, CertificateStore, Eligibility, ExportedCertificate, Import,
@@ -34,3 +36,5 @@ pub use identifiers::{
 pub use keys::{FreshKey, KeyMaker, SubjectNames};
 pub use material::{Chain, KeyAlgorithm, PrivateKey};
 pub use proxies::{AcknowledgedSecrets, ProxyEvidence, ProxyStream, SeenCertificate, SeenSecret};
+#[cfg(feature = "keys")]
+pub use system_keys::SystemKeys;

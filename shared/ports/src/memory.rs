@@ -11,6 +11,8 @@
 
 mod alarms;
 mod cell;
+#[cfg(feature = "memory-certificates")]
+pub mod certificates;
 mod clock;
 mod faults;
 mod mesh;
@@ -26,6 +28,10 @@ pub use clock::ManualClock;
 pub use faults::{Call, Effect, Failure, Fault, Faults, Gate};
 pub use records::{MemoryBus, MemoryNotifier, MemoryPolicy, MemoryReports};
 pub use state::MemoryState;
+
+/// What the certificates' identifiers of one run follow from.
+#[cfg(feature = "memory-certificates")]
+const SEED: u64 = 1;
 
 /// One of each, sharing their faults. Clones share everything.
 #[derive(Clone, Debug)]
@@ -46,6 +52,9 @@ pub struct MemoryPorts {
     pub bus: MemoryBus,
     /// The reports kept.
     pub reports: MemoryReports,
+    /// Who issues and keeps certificates.
+    #[cfg(feature = "memory-certificates")]
+    pub certificates: certificates::CertificatePorts,
 }
 
 impl MemoryPorts {
@@ -53,8 +62,11 @@ impl MemoryPorts {
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         let faults = Faults::default();
+        let clock = ManualClock::at(now);
         Self {
-            clock: ManualClock::at(now),
+            #[cfg(feature = "memory-certificates")]
+            certificates: certificates::CertificatePorts::new(&faults, &clock, SEED),
+            clock,
             mesh: MemoryMesh::new(faults.clone()),
             alarms: MemoryAlarms::new(faults.clone()),
             state: MemoryState::new(faults.clone()),

@@ -1,9 +1,13 @@
 //! What every version of a port must do, whoever stands behind it. The checks assert outcomes, never calls.
 
 pub mod alarms;
+pub mod authorities;
+pub mod bundles;
+pub mod certificates;
 pub mod mesh;
 pub mod state;
 pub mod state_races;
+mod x509;
 
 use ports::{PortError, PortErrorKind};
 

@@ -24,13 +24,23 @@ const SERVICES: [&str; 13] = [
     "STS",
 ];
 
-/// The stack's two addresses.
+/// What moto stands in for, as the SDKs' variables spell it.
+const CERTIFICATES: [&str; 3] = ["ACM", "ACM_PCA", "SECRETS_MANAGER"];
+
+/// The stack's addresses.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
     /// The control plane's App Mesh API.
     pub(crate) app_mesh: String,
+    /// moto, for certificates and what they are kept in. `None` where it is not installed.
+    pub(crate) certificates: Option<String>,
     /// `MiniStack`, for everything else.
     pub(crate) aws: String,
+}
+
+/// The variables by which SDKs find moto.
+pub(super) fn of_certificates(address: &str) -> impl Iterator<Item = (String, String)> {
+    CERTIFICATES.into_iter().map(move |service| (format!("AWS_ENDPOINT_URL_{service}"), address.to_owned()))
 }
 
 impl Endpoints {
@@ -48,7 +58,8 @@ impl Endpoints {
         ];
         let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let services = SERVICES.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.aws.clone()));
-        fixed.into_iter().chain(services).collect()
+        let certificates = self.certificates.as_deref().into_iter().flat_map(of_certificates);
+        fixed.into_iter().chain(services).chain(certificates).collect()
     }
 
     /// The same as a script for a shell to read, with the functions' own variables.
@@ -77,12 +88,14 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_the_real_services() {
-        let endpoints = Endpoints { app_mesh: "http://127.0.0.1:1".to_owned(), aws: "http://127.0.0.1:2".to_owned() };
+        let address = |port: u16| format!("http://127.0.0.1:{port}");
+        let endpoints = Endpoints { app_mesh: address(1), certificates: Some(address(3)), aws: address(2) };
         let variables = endpoints.variables();
         let value = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         assert_eq!(value("AWS_ENDPOINT_URL_APP_MESH"), Some("http://127.0.0.1:1"));
         assert_eq!(value("AWS_ENDPOINT_URL_DYNAMODB"), Some("http://127.0.0.1:2"));
         assert_eq!(value("AWS_ENDPOINT_URL"), Some("http://127.0.0.1:2"));
+        assert_eq!(value("AWS_ENDPOINT_URL_ACM_PCA"), Some("http://127.0.0.1:3"));
         let script = endpoints.script(&Outputs::default());
         assert!(script.contains("export AWS_ENDPOINT_URL_SNS='http://127.0.0.1:2'\n"), "{script}");
         assert!(script.contains("unset AWS_PROFILE"), "{script}");

@@ -1,4 +1,4 @@
-//! The local stack: the control plane, `MiniStack`, and what is deployed into them.
+//! The local stack: the control plane, `MiniStack`, moto, and what is deployed into them.
 
 mod data_plane;
 mod deploy;
@@ -67,6 +67,9 @@ pub(crate) fn up(workspace: &Workspace) -> Result<()> {
     folder.keep();
     say(format_args!("\nApp Mesh API  {}", stack.endpoints.app_mesh));
     say(format_args!("AWS services  {}", stack.endpoints.aws));
+    if let Some(certificates) = &stack.endpoints.certificates {
+        say(format_args!("certificates  {certificates}"));
+    }
     say(format_args!("the shop      http://{}", stack.data_plane.gateway));
     say("\nnode                     what        where");
     for line in &stack.data_plane.ports {
@@ -124,8 +127,15 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     let control_plane =
         step("start the control plane", |_| servers::start_control_plane(&programs.control_plane, folder))?;
     let app_mesh = control_plane.api;
-    let aws = step("start MiniStack", |_| servers::start_ministack(workspace, folder, &client))?;
-    let endpoints = Endpoints { app_mesh, aws };
+    let certificates = if servers::moto_is_installed(workspace) {
+        Some(step("start moto", |_| servers::start_moto(workspace, folder, &client))?)
+    } else {
+        say("  moto is not installed: no ACM and no private CAs here");
+        None
+    };
+    let aws =
+        step("start MiniStack", |_| servers::start_ministack(workspace, folder, &client, certificates.as_deref()))?;
+    let endpoints = Endpoints { app_mesh, certificates, aws };
     let resources = step("load the demo mesh", |_| demo_mesh::load(workspace, &client, &endpoints.app_mesh))?;
     let data_plane = step("start the Envoys and applications", |_| {
         data_plane::start(workspace, folder, &programs, &client, &endpoints.app_mesh, &control_plane.xds)

@@ -1,4 +1,4 @@
-//! The two servers: the control plane, and `MiniStack`.
+//! The servers: the control plane, `MiniStack`, and moto.
 
 use std::fs;
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::endpoints::{ACCOUNT, REGION};
+use super::endpoints::{self, ACCOUNT, REGION};
 use super::folder::Folder;
 use crate::command::Run;
 use crate::console::step;
@@ -74,8 +74,33 @@ fn told(text: &str, word: &str) -> Option<String> {
     text.split_inclusive('\n').find_map(|line| line.strip_suffix('\n')?.strip_prefix(word).map(ToOwned::to_owned))
 }
 
+/// Whether moto is in the Python environment.
+pub(super) fn moto_is_installed(workspace: &Workspace) -> bool {
+    workspace.venv_program("moto_server").is_file()
+}
+
 /// Starts it on a free port, and returns where it answers.
-pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, client: &Client) -> Result<String> {
+pub(super) fn start_moto(workspace: &Workspace, folder: &Folder, client: &Client) -> Result<String> {
+    let port = free_port()?.to_string();
+    let mut command = Command::new(workspace.venv_program("moto_server"));
+    command.args(["--host", "127.0.0.1", "--port", &port]);
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    let address = format!("http://127.0.0.1:{port}");
+    let record = Record::start("moto", command, folder.path())?;
+    let log = log_file(folder.path(), &record.name);
+    until_ready(&record, &log, || {
+        client.get(&format!("{address}/moto-api/data.json")).ok()?;
+        Some(address.clone())
+    })
+}
+
+/// Starts it on a free port, and returns where it answers. `certificates` is where its functions find those.
+pub(super) fn start_ministack(
+    workspace: &Workspace,
+    folder: &Folder,
+    client: &Client,
+    certificates: Option<&str>,
+) -> Result<String> {
     let scratch = folder.path().join("ministack");
     if scratch.exists() {
         fs::remove_dir_all(&scratch).map_err(Failure::file("empty", &scratch))?;
@@ -83,7 +108,9 @@ pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, client: &C
     fs::create_dir_all(&scratch).map_err(Failure::file("create", &scratch))?;
     let port = free_port()?;
     let address = format!("http://127.0.0.1:{port}");
-    let record = Record::start("ministack", ministack(workspace, &scratch, &address, port), folder.path())?;
+    let mut command = ministack(workspace, &scratch, &address, port);
+    command.envs(certificates.into_iter().flat_map(endpoints::of_certificates));
+    let record = Record::start("ministack", command, folder.path())?;
     let log = log_file(folder.path(), &record.name);
     until_ready(&record, &log, || {
         let answer = client.get(&format!("{address}/_ministack/ready")).ok()?;

@@ -4,5 +4,10 @@
 
 mod app_mesh;
 mod canned;
+#[cfg(feature = "certificates")]
+mod certificates;
 mod notices;
+mod proxies;
+#[cfg(feature = "certificates")]
+mod secrets;
 mod state_table;

@@ -1,0 +1,90 @@
+//! What the control plane tells of its proxies. Not part of the App Mesh API: it goes over the same client, to the same
+//! endpoint and under the same signature, by way of an operation that has no body.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use aws_sdk_appmesh::Client;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use jiff::Timestamp;
+use mesh::name::ResourcePath;
+use ports::certificates::{AcknowledgedSecrets, ProxyEvidence, ProxyStream, SeenCertificate, SeenSecret};
+use ports::{PortError, PortErrorKind};
+use serde_json::Value;
+
+use super::AppMesh;
+use super::raw::KeepBody;
+use crate::call::call;
+
+/// Where the operation that is borrowed would go.
+const BORROWED: &str = "/v20190125/meshes";
+
+#[async_trait]
+impl ProxyEvidence for AppMesh {
+    async fn proxies(&self) -> Result<Vec<ProxyStream>, PortError> {
+        let what = || "list the proxies".to_owned();
+        let unreadable =
+            |why: String| PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {why}"));
+        let body = ask(&self.client, what).await?;
+        let body: Value = serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
+        let streams = body.get("proxies").and_then(Value::as_array);
+        let streams = streams.ok_or_else(|| unreadable("it has no `proxies`".to_owned()))?;
+        // A stream that can't be read would look like one that is not there.
+        streams.iter().map(stream).collect::<Result<_, _>>().map_err(|member| unreadable(format!("no `{member}`")))
+    }
+}
+
+async fn ask(client: &Client, what: impl Fn() -> String) -> Result<bytes::Bytes, PortError> {
+    let kept = KeepBody::default();
+    let elsewhere = |request: &mut HttpRequest| {
+        let to = request.uri().replacen(BORROWED, "/proxies", 1);
+        // What is no address stays the one that it was, and its answer has no proxies.
+        drop(request.set_uri(to));
+    };
+    call(what, client.list_meshes().customize().mutate_request(elsewhere).interceptor(kept.clone()).send()).await?;
+    Ok(kept.body())
+}
+
+/// The error is the member that is missing.
+fn stream(value: &Value) -> Result<ProxyStream, &'static str> {
+    let text = |member: &'static str| value.get(member).and_then(Value::as_str).ok_or(member);
+    let secrets = match value.get("certificates").and_then(Value::as_object) {
+        None => AcknowledgedSecrets::Unknown,
+        Some(secrets) => {
+            let secrets = secrets.iter().map(|(name, value)| secret(value).map(|seen| (name.clone(), seen)));
+            AcknowledgedSecrets::Known(secrets.collect::<Result<BTreeMap<_, _>, _>>()?)
+        }
+    };
+    Ok(ProxyStream {
+        proxy: ResourcePath::parse(text("resource")?).map_err(|_| "resource")?,
+        peer: text("peer")?.to_owned(),
+        since: text("since")?.parse::<Timestamp>().map_err(|_| "since")?,
+        up_to_date: value.get("upToDate").and_then(Value::as_bool).ok_or("upToDate")?,
+        secrets,
+    })
+}
+
+fn secret(value: &Value) -> Result<SeenSecret, &'static str> {
+    let source = value.get("source").and_then(Value::as_str).ok_or("source")?;
+    match source {
+        "besideProxy" => Ok(SeenSecret::BesideProxy),
+        "missing" => Ok(SeenSecret::Missing),
+        "sent" => {
+            let certificates = value.get("certificates").and_then(Value::as_array).ok_or("certificates")?;
+            let certificates = certificates.iter().map(certificate).collect::<Result<_, _>>()?;
+            match value.get("acknowledged").and_then(Value::as_bool).ok_or("acknowledged")? {
+                true => Ok(SeenSecret::Acknowledged { certificates }),
+                false => Ok(SeenSecret::Outstanding { certificates }),
+            }
+        }
+        other => Ok(SeenSecret::Unrecognised(other.to_owned())),
+    }
+}
+
+fn certificate(value: &Value) -> Result<SeenCertificate, &'static str> {
+    let text = |member: &'static str| value.get(member).and_then(Value::as_str).ok_or(member);
+    Ok(SeenCertificate {
+        fingerprint: text("fingerprint")?.to_owned(),
+        not_after: text("notAfter")?.parse().map_err(|_| "notAfter")?,
+    })
+}

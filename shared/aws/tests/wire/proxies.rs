@@ -1,0 +1,72 @@
+//! What goes over the wire to ask for the proxies, and what is made of the answer.
+
+use std::collections::BTreeMap;
+
+use crate::canned::{Answer, Canned};
+use ports::PortErrorKind;
+use ports::certificates::{AcknowledgedSecrets, ProxyEvidence, SeenCertificate, SeenSecret};
+use serde_json::{Value, json};
+
+fn stream(certificates: Value) -> Value {
+    json!({
+        "id": "mesh/shop/virtualNode/orders",
+        "resource": "mesh/shop/virtualNode/orders",
+        "cluster": "shop",
+        "peer": "127.0.0.1:40000",
+        "since": "2026-03-01T10:00:00Z",
+        "userAgent": "envoy 1.40.0",
+        "protocol": "sotw",
+        "upToDate": true,
+        "types": {},
+        "certificates": certificates,
+        "findings": [],
+    })
+}
+
+#[tokio::test]
+async fn each_secret_has_what_is_known_of_it() {
+    let held = json!([{ "fingerprint": "0a0b", "notAfter": "2026-09-01T00:00:00Z" }]);
+    let known = json!({
+        "taken": { "source": "sent", "acknowledged": true, "certificates": held },
+        "on-its-way": { "source": "sent", "acknowledged": false, "certificates": held },
+        "file:/a,/b": { "source": "besideProxy", "acknowledged": true },
+        "awaited": { "source": "missing", "acknowledged": false },
+        "newer": { "source": "thin air" },
+    });
+    let streams = json!({ "proxies": [stream(known), stream(Value::Null)] });
+    let server = Canned::answering([Answer::ok(streams)]).await;
+    let proxies = server.aws().await.mesh().proxies().await.unwrap();
+    let certificates =
+        vec![SeenCertificate { fingerprint: "0a0b".into(), not_after: "2026-09-01T00:00:00Z".parse().unwrap() }];
+    let expected = [
+        ("taken", SeenSecret::Acknowledged { certificates: certificates.clone() }),
+        ("on-its-way", SeenSecret::Outstanding { certificates }),
+        ("file:/a,/b", SeenSecret::BesideProxy),
+        ("awaited", SeenSecret::Missing),
+        ("newer", SeenSecret::Unrecognised("thin air".into())),
+    ];
+    let expected: BTreeMap<_, _> = expected.into_iter().map(|(name, seen)| (name.to_owned(), seen)).collect();
+    assert_eq!(proxies[0].secrets, AcknowledgedSecrets::Known(expected));
+    assert_eq!(proxies[0].proxy.to_string(), "mesh/shop/virtualNode/orders");
+    assert_eq!(proxies[0].peer, "127.0.0.1:40000");
+    assert!(proxies[0].up_to_date);
+    assert_eq!(proxies[1].secrets, AcknowledgedSecrets::Unknown);
+    let asked = server.asked();
+    assert_eq!((asked[0].method.as_str(), asked[0].uri.path()), ("GET", "/proxies"));
+    // Under the same signature as the rest of what the control plane serves.
+    assert!(asked[0].header("authorization").unwrap().contains("/appmesh/aws4_request"));
+}
+
+#[tokio::test]
+async fn what_can_not_be_read_is_not_left_out() {
+    let mut broken = stream(Value::Null);
+    broken["upToDate"] = Value::Null;
+    for (answer, kind) in [
+        (Answer::ok(json!({ "proxies": [stream(Value::Null), broken] })), PortErrorKind::Other),
+        (Answer::ok(json!({ "meshes": [] })), PortErrorKind::Other),
+        (Answer::error(404, "NotFoundException", json!({})), PortErrorKind::NotFound),
+    ] {
+        let server = Canned::answering([answer]).await;
+        assert_eq!(server.aws().await.mesh().proxies().await.unwrap_err().kind, kind);
+    }
+}

@@ -1,0 +1,70 @@
+//! Authorities and stores of certificates that issue real X.509 and refuse what AWS refuses.
+//!
+//! ```text
+//! test ─▶ MemoryAuthorities: root, subordinate ──▶ sign requests, with the validity that the clock says
+//!            ▲                                        ▲ issue (the port)       ▲ request, renew
+//!            └── status, delay, failure               └── rotation             └── MemoryCertificates, as ACM does
+//! ```
+//!
+//! Identifiers, serial numbers and times follow from a seed and the clock; keys and signatures are random, for the
+//! cryptography here takes no seed. Authorities sign with ring; RSA keys come from another crate and take a moment each,
+//! so tests of logic do better with P-256.
+
+mod acm;
+mod acm_rules;
+mod authorities;
+mod bundles;
+mod held;
+mod numbers;
+mod proxies;
+mod signer;
+
+use jiff::Timestamp;
+
+pub use acm::MemoryCertificates;
+pub use authorities::{MemoryAuthorities, PCA_TOKEN_LASTS};
+pub use bundles::MemoryBundles;
+pub use proxies::MemoryProxies;
+
+use crate::certificates::SystemKeys;
+
+use super::{Faults, ManualClock};
+
+/// One of each, sharing faults and clock. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct CertificatePorts {
+    /// The private CAs.
+    pub authorities: MemoryAuthorities,
+    /// The store that listeners name certificates of.
+    pub certificates: MemoryCertificates,
+    /// The secrets that local SDS sockets serve.
+    pub bundles: MemoryBundles,
+    /// What proxies have taken.
+    pub proxies: MemoryProxies,
+    /// Fresh keys.
+    pub keys: SystemKeys,
+}
+
+impl CertificatePorts {
+    /// Empty ports.
+    #[must_use]
+    pub fn new(faults: &Faults, clock: &ManualClock, seed: u64) -> Self {
+        let authorities = MemoryAuthorities::new(faults.clone(), clock.clone(), seed);
+        Self {
+            certificates: MemoryCertificates::new(faults.clone(), clock.clone(), authorities.clone(), seed),
+            bundles: MemoryBundles::new(faults.clone()),
+            proxies: MemoryProxies::new(faults.clone()),
+            keys: SystemKeys,
+            authorities,
+        }
+    }
+}
+
+/// From when until when something is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The beginning.
+    pub from: Timestamp,
+    /// The end.
+    pub until: Timestamp,
+}

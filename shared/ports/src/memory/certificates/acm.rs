@@ -1,0 +1,284 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use super::held::{Held, Made, Next, Standing};
+use super::numbers::Numbers;
+use super::{MemoryAuthorities, acm_rules};
+use crate::certificates::system_keys::{key_pair, private_key, request};
+use crate::certificates::{
+    CertificateArn, CertificateKind, CertificateListed, CertificateStore, Chain, Eligibility, ExportedCertificate,
+    IdempotencyToken, Import, PrivateRequest, StoredCertificate, SubjectNames,
+};
+use crate::memory::{ACCOUNT, Cell, Faults, ManualClock};
+use crate::{Clock, PortError, PortErrorKind};
+
+/// How long ACM knows an idempotency token.
+const ACM_TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(1);
+
+/// What ACM has its private certificates issued for: thirteen months.
+const PRIVATE_LASTS: SignedDuration = SignedDuration::from_hours(395 * 24);
+
+/// A store of certificates with ACM's rules. ACM's own renewal sixty days before the end does not happen by itself here.
+#[derive(Clone, Debug)]
+pub struct MemoryCertificates {
+    cell: Cell<State>,
+    clock: ManualClock,
+    authorities: MemoryAuthorities,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct State {
+    numbers: Numbers,
+    delay: SignedDuration,
+    held: BTreeMap<CertificateArn, Arc<Held>>,
+    tokens: BTreeMap<IdempotencyToken, (Timestamp, CertificateArn)>,
+    issuances: usize,
+}
+
+impl MemoryCertificates {
+    /// An empty store whose private certificates these authorities issue.
+    #[must_use]
+    pub fn new(faults: Faults, clock: ManualClock, authorities: MemoryAuthorities, seed: u64) -> Self {
+        let state = State {
+            numbers: Numbers::new(seed, 1),
+            delay: SignedDuration::ZERO,
+            held: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            issuances: 0,
+        };
+        Self { cell: Cell::new(state, faults), clock, authorities }
+    }
+
+    /// How long a request or a renewal takes from now on; at first no time at all.
+    pub fn set_delay(&self, delay: SignedDuration) {
+        self.cell.poke(|state| state.delay = delay);
+    }
+
+    /// Says which AWS resources use a certificate.
+    pub fn set_in_use_by(&self, arn: &CertificateArn, by: &[&str]) {
+        self.change(arn, |held| held.in_use_by = by.iter().map(|by| (*by).to_owned()).collect());
+    }
+
+    /// Withdraws a certificate.
+    pub fn revoke(&self, arn: &CertificateArn) {
+        self.change(arn, |held| held.revoked = true);
+    }
+
+    /// Makes a certificate pass for a public one that Amazon issued.
+    pub fn make_public(&self, arn: &CertificateArn) {
+        self.change(arn, |held| held.kind = CertificateKind::AmazonIssued);
+    }
+
+    /// How many certificates were issued for requests and renewals.
+    #[must_use]
+    pub fn issuances(&self) -> usize {
+        self.cell.peek(|state| state.issuances)
+    }
+
+    fn change(&self, arn: &CertificateArn, change: impl FnOnce(&mut Held)) {
+        self.cell.poke(|state| {
+            if let Some(held) = state.held.get_mut(arn) {
+                change(Arc::make_mut(held));
+            }
+        });
+    }
+
+    /// Makes a key and has its certificate signed, as ACM does.
+    fn issue(&self, request: &PrivateRequest) -> Result<Made, String> {
+        let pair = key_pair(&request.key_algorithm).map_err(|error| error.message)?;
+        let dns = std::iter::once(&request.common_name).chain(&request.other_names).cloned().collect();
+        let names = SubjectNames { common_name: Some(request.common_name.clone()), dns, uris: Vec::new() };
+        let signing = self::request(&pair, &names).map_err(|error| error.to_string())?;
+        let chain = self.authorities.sign_for_acm(&request.authority, &signing, PRIVATE_LASTS)?;
+        let facts = acm_rules::facts(&chain.leaf)?;
+        Ok(Made { chain, key: private_key(&pair), facts })
+    }
+}
+
+#[async_trait]
+impl CertificateStore for MemoryCertificates {
+    async fn list(&self) -> Result<Vec<CertificateListed>, PortError> {
+        let now = self.clock.now();
+        let listed = |(arn, held): (&CertificateArn, &Arc<Held>)| held.at(now).listed(arn, now);
+        self.cell.read("list", "certificates", |state| Ok(state.held.iter().map(listed).collect())).await
+    }
+
+    async fn describe(&self, arn: &CertificateArn) -> Result<StoredCertificate, PortError> {
+        let now = self.clock.now();
+        self.cell.read("describe certificate", arn, |state| Ok(state.find(arn)?.at(now).described(arn, now))).await
+    }
+
+    async fn chain(&self, arn: &CertificateArn) -> Result<Option<Chain>, PortError> {
+        let now = self.clock.now();
+        self.cell.read("read certificate", arn, |state| Ok(state.find(arn)?.at(now).made.map(|made| made.chain))).await
+    }
+
+    async fn export(&self, arn: &CertificateArn) -> Result<ExportedCertificate, PortError> {
+        let now = self.clock.now();
+        self.cell
+            .write("export certificate", arn, |state| {
+                let held = state.settle(arn, now)?;
+                if held.kind != CertificateKind::Private {
+                    return Err(refused("export", arn, "it is not a private certificate (ValidationException)"));
+                }
+                if held.next.is_some() {
+                    return Err(busy("export", arn));
+                }
+                let Some(made) = held.made.clone().filter(|_| held.standing(now) == Standing::Good) else {
+                    return Err(refused("export", arn, "it is not in force (ValidationException)"));
+                };
+                (held.exported, held.exported_since_issued) = (true, true);
+                Ok(ExportedCertificate { chain: made.chain, key: made.key })
+            })
+            .await
+    }
+
+    async fn renew(&self, arn: &CertificateArn) -> Result<(), PortError> {
+        let now = self.clock.now();
+        // Signed outside of the write: an authority is a port of its own, and its state behind a lock of its own.
+        let asked = self.cell.peek(|state| state.held.get(arn).and_then(|held| held.request.clone()));
+        let made = asked.as_ref().map(|request| self.issue(request));
+        self.cell
+            .write("renew certificate", arn, |state| {
+                let ready = now.saturating_add(state.delay).unwrap_or(now);
+                let held = state.settle(arn, now)?;
+                if held.next.is_some() {
+                    return Err(busy("renew", arn));
+                }
+                if held.kind != CertificateKind::Private || held.eligibility(now) != Eligibility::Eligible {
+                    return Err(refused("renew", arn, "it is not eligible for renewal (ValidationException)"));
+                }
+                let Some(outcome) = made else {
+                    return Err(refused("renew", arn, "nobody requested it (ValidationException)"));
+                };
+                let issued = usize::from(outcome.is_ok());
+                held.next = Some(Next { ready, since: now, outcome });
+                state.issuances += issued;
+                Ok(())
+            })
+            .await
+    }
+
+    async fn request(&self, request: &PrivateRequest) -> Result<CertificateArn, PortError> {
+        let now = self.clock.now();
+        let known = self.cell.peek(|state| state.known(&request.token, now));
+        let made = if known.is_none() { Some(self.issue(request)) } else { None };
+        self.cell
+            .write("request certificate", &request.common_name, |state| {
+                let Some(outcome) = made.filter(|_| state.known(&request.token, now).is_none()) else {
+                    return state.known(&request.token, now).ok_or_else(|| gone(&request.common_name));
+                };
+                let ready = now.saturating_add(state.delay).unwrap_or(now);
+                let arn = state.name()?;
+                state.issuances += usize::from(outcome.is_ok());
+                let held = Held::requested(request, Next { ready, since: now, outcome });
+                state.held.insert(arn.clone(), Arc::new(held));
+                state.tokens.retain(|_, (at, _)| now.duration_since(*at) < ACM_TOKEN_LASTS);
+                state.tokens.insert(request.token.clone(), (now, arn.clone()));
+                Ok(arn)
+            })
+            .await
+    }
+
+    async fn import(&self, import: &Import) -> Result<CertificateArn, PortError> {
+        let now = self.clock.now();
+        let subject = import.onto.as_ref().map_or("a new one", CertificateArn::as_str).to_owned();
+        self.cell
+            .write("import certificate", subject.clone(), |state| {
+                let no =
+                    |why: String| PortError::new(format!("import certificate {subject}"), PortErrorKind::Other, why);
+                let facts = acm_rules::importable(&import.chain, &import.key, now)
+                    .map_err(|why| no(format!("{why} (ValidationException)")))?;
+                let made = Made { chain: import.chain.clone(), key: import.key.clone(), facts };
+                let Some(arn) = &import.onto else {
+                    let arn = state.name()?;
+                    state.held.insert(arn.clone(), Arc::new(Held::imported(made, import.tags.clone())));
+                    return Ok(arn);
+                };
+                let held = state.settle(arn, now)?;
+                if held.kind != CertificateKind::Imported {
+                    return Err(no("it was not imported (ValidationException)".to_owned()));
+                }
+                if !import.tags.is_empty() {
+                    return Err(no(
+                        "tags can't be given to one that is replaced (InvalidParameterException)".to_owned()
+                    ));
+                }
+                if let Some(old) = &held.made {
+                    acm_rules::replaces(&made.facts, &old.facts)
+                        .map_err(|why| no(format!("{why} (ValidationException)")))?;
+                }
+                held.made = Some(made);
+                Ok(arn.clone())
+            })
+            .await
+    }
+
+    async fn delete(&self, arn: &CertificateArn) -> Result<(), PortError> {
+        self.cell
+            .write("delete certificate", arn, |state| {
+                if !state.find(arn)?.in_use_by.is_empty() {
+                    let call = format!("delete certificate {arn}");
+                    return Err(PortError::new(call, PortErrorKind::Conflict, "it is in use (ResourceInUseException)"));
+                }
+                state.held.remove(arn);
+                Ok(())
+            })
+            .await
+    }
+
+    async fn tags(&self, arn: &CertificateArn) -> Result<BTreeMap<String, String>, PortError> {
+        self.cell.read("list tags of certificate", arn, |state| Ok(state.find(arn)?.tags.clone())).await
+    }
+
+    async fn tag(&self, arn: &CertificateArn, tags: &BTreeMap<String, String>) -> Result<(), PortError> {
+        self.cell
+            .write("tag certificate", arn, |state| {
+                let held = state.held.get_mut(arn).ok_or_else(|| gone(arn))?;
+                Arc::make_mut(held).tags.extend(tags.clone());
+                Ok(())
+            })
+            .await
+    }
+}
+
+impl State {
+    fn find(&self, arn: &CertificateArn) -> Result<&Held, PortError> {
+        self.held.get(arn).map(Arc::as_ref).ok_or_else(|| gone(arn))
+    }
+
+    /// The certificate, with what became ready by now.
+    fn settle(&mut self, arn: &CertificateArn, now: Timestamp) -> Result<&mut Held, PortError> {
+        let held = Arc::make_mut(self.held.get_mut(arn).ok_or_else(|| gone(arn))?);
+        *held = held.at(now);
+        Ok(held)
+    }
+
+    fn known(&self, token: &IdempotencyToken, now: Timestamp) -> Option<CertificateArn> {
+        let (at, arn) = self.tokens.get(token)?;
+        (now.duration_since(*at) < ACM_TOKEN_LASTS && self.held.contains_key(arn)).then(|| arn.clone())
+    }
+
+    fn name(&mut self) -> Result<CertificateArn, PortError> {
+        let text = format!("arn:aws:acm:eu-west-1:{ACCOUNT}:certificate/{}", self.numbers.uuid());
+        CertificateArn::parse(&text)
+            .map_err(|error| PortError::new("name a certificate", PortErrorKind::Other, error.to_string()))
+    }
+}
+
+fn gone(what: &impl std::fmt::Display) -> PortError {
+    let call = format!("find certificate {what}");
+    PortError::new(call, PortErrorKind::NotFound, "it does not exist (ResourceNotFoundException)")
+}
+
+fn busy(what: &str, arn: &CertificateArn) -> PortError {
+    let call = format!("{what} certificate {arn}");
+    PortError::new(call, PortErrorKind::Conflict, "it is being issued (RequestInProgressException)")
+}
+
+fn refused(what: &str, arn: &CertificateArn, why: &str) -> PortError {
+    PortError::new(format!("{what} certificate {arn}"), PortErrorKind::Other, why)
+}

@@ -1,0 +1,268 @@
+//! The contract of the certificate ports, on the in-memory ones and on the real SDKs.
+//!
+//! Of the two stand-ins moto does more: it reads certificates, exports keys and issues real ones from private CAs, and its
+//! secrets move their labels. `MiniStack` reads no certificate (whatever is imported is an RSA key for a made-up name),
+//! knows no private ones and leaves old versions of a secret pending; its `RenewCertificate` answers and does nothing. What
+//! neither does is named by each world's `does`, and replayed in `shared/aws/tests/wire`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use async_trait::async_trait;
+use aws::Aws;
+use aws_sdk_acmpca::primitives::Blob;
+use aws_sdk_acmpca::types::{
+    Asn1Subject, CertificateAuthorityConfiguration, CertificateAuthorityStatus, CertificateAuthorityType, KeyAlgorithm,
+    SigningAlgorithm, Validity, ValidityPeriodType,
+};
+use jiff::{SignedDuration, Timestamp};
+use meshwarden_tests::contract::{authorities, bundles, certificates};
+use meshwarden_tests::moto::Moto;
+use meshwarden_tests::stack::{ControlPlane, MiniStack, sdk_config};
+use ports::certificates::{
+    AuthorityArn, AuthorityStatus, CertificateArn, CertificateAuthority, CertificateStore, ProxyEvidence,
+    SecretBundles, SecretId, VersionId,
+};
+use ports::memory::certificates::CertificatePorts;
+use ports::memory::{Faults, ManualClock};
+
+/// The ports in memory.
+struct InMemory {
+    ports: CertificatePorts,
+    root: AuthorityArn,
+}
+
+impl InMemory {
+    fn new() -> Self {
+        let ports = CertificatePorts::new(&Faults::default(), &ManualClock::at(Timestamp::now()), 3);
+        let root = root_in(&ports, "requests");
+        Self { ports, root }
+    }
+}
+
+fn root_in(ports: &CertificatePorts, name: &str) -> AuthorityArn {
+    let (now, years) = (Timestamp::now(), SignedDuration::from_hours(5 * 365 * 24));
+    let now = Timestamp::from_second(now.as_second()).unwrap();
+    let validity = ports::memory::certificates::Validity { from: now - years, until: now + years };
+    ports.authorities.root(name, &ports::certificates::KeyAlgorithm::Rsa2048, validity).unwrap()
+}
+
+#[async_trait]
+impl authorities::World for InMemory {
+    fn authorities(&self) -> &dyn CertificateAuthority {
+        &self.ports.authorities
+    }
+
+    async fn root(&self, name: &str) -> AuthorityArn {
+        root_in(&self.ports, name)
+    }
+
+    async fn disable(&self, authority: &AuthorityArn) {
+        self.ports.authorities.set_status(authority, AuthorityStatus::Disabled);
+    }
+
+    fn does(&self, _: authorities::Trait) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl certificates::World for InMemory {
+    fn store(&self) -> &dyn CertificateStore {
+        &self.ports.certificates
+    }
+
+    fn authority(&self) -> AuthorityArn {
+        self.root.clone()
+    }
+
+    fn put_to_use(&self, arn: &CertificateArn) -> bool {
+        self.ports.certificates.set_in_use_by(arn, &["arn:aws:elasticloadbalancing:…"]);
+        true
+    }
+
+    fn does(&self, _: certificates::Trait) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl bundles::World for InMemory {
+    fn bundles(&self) -> &dyn SecretBundles {
+        &self.ports.bundles
+    }
+
+    async fn create(&self, name: &str, version: &VersionId, text: &str) {
+        self.ports.bundles.create(name);
+        self.ports.bundles.set_text(name, version, text);
+    }
+
+    fn does(&self, _: bundles::Trait) -> bool {
+        true
+    }
+}
+
+/// Private CAs behind an endpoint.
+struct PrivateCas {
+    port: aws::PrivateCa,
+    client: aws_sdk_acmpca::Client,
+}
+
+#[async_trait]
+impl authorities::World for PrivateCas {
+    fn authorities(&self) -> &dyn CertificateAuthority {
+        &self.port
+    }
+
+    async fn root(&self, name: &str) -> AuthorityArn {
+        let configuration = CertificateAuthorityConfiguration::builder()
+            .key_algorithm(KeyAlgorithm::Rsa2048)
+            .signing_algorithm(SigningAlgorithm::Sha256Withrsa)
+            .subject(Asn1Subject::builder().common_name(name).build());
+        let create = self.client.create_certificate_authority();
+        let create = create.certificate_authority_configuration(configuration.build().unwrap());
+        let create = create.certificate_authority_type(CertificateAuthorityType::Root);
+        let arn = create.send().await.unwrap().certificate_authority_arn.unwrap();
+        let csr = self.client.get_certificate_authority_csr().certificate_authority_arn(&arn).send().await.unwrap();
+        let years = Validity::builder().r#type(ValidityPeriodType::Years).value(5).build().unwrap();
+        let issue = self.client.issue_certificate().certificate_authority_arn(&arn);
+        let issue = issue.csr(Blob::new(csr.csr.unwrap())).signing_algorithm(SigningAlgorithm::Sha256Withrsa);
+        let issue = issue.template_arn("arn:aws:acm-pca:::template/RootCACertificate/V1").validity(years);
+        let issued = issue.send().await.unwrap().certificate_arn.unwrap();
+        let got = self.client.get_certificate().certificate_authority_arn(&arn).certificate_arn(issued);
+        let certificate = Blob::new(got.send().await.unwrap().certificate.unwrap());
+        let import = self.client.import_certificate_authority_certificate().certificate_authority_arn(&arn);
+        import.certificate(certificate).send().await.unwrap();
+        AuthorityArn::parse(&arn).unwrap()
+    }
+
+    async fn disable(&self, authority: &AuthorityArn) {
+        let update = self.client.update_certificate_authority().certificate_authority_arn(authority.as_str());
+        update.status(CertificateAuthorityStatus::Disabled).send().await.unwrap();
+    }
+
+    /// moto issues everything for 365 days from now, whoever asks how often, and fails over what it can't read.
+    fn does(&self, what: authorities::Trait) -> bool {
+        match what {
+            authorities::Trait::HonoursValidity
+            | authorities::Trait::KnowsTokens
+            | authorities::Trait::RefusesLongValidity
+            | authorities::Trait::RefusesWhenDisabled
+            | authorities::Trait::TellsWhatIsWrong => false,
+        }
+    }
+}
+
+/// ACM behind an endpoint.
+struct Certificates(aws::Acm);
+
+#[async_trait]
+impl certificates::World for Certificates {
+    fn store(&self) -> &dyn CertificateStore {
+        &self.0
+    }
+
+    fn authority(&self) -> AuthorityArn {
+        AuthorityArn::parse("arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/never-asked").unwrap()
+    }
+
+    fn put_to_use(&self, _: &CertificateArn) -> bool {
+        false
+    }
+
+    /// moto takes any import, renews nothing, and signs what is requested with its own RSA key and no private CA's.
+    fn does(&self, what: certificates::Trait) -> bool {
+        match what {
+            certificates::Trait::ChecksImports
+            | certificates::Trait::Renews
+            | certificates::Trait::KeepsTags
+            | certificates::Trait::IssuesAsAsked => false,
+        }
+    }
+}
+
+/// Secrets Manager behind an endpoint.
+struct Secrets {
+    port: aws::Secrets,
+    client: aws_sdk_secretsmanager::Client,
+    does: fn(bundles::Trait) -> bool,
+}
+
+impl Secrets {
+    async fn at(endpoint: &str, does: fn(bundles::Trait) -> bool) -> Self {
+        let config = sdk_config(endpoint).await;
+        let client = aws_sdk_secretsmanager::Client::new(&config);
+        Self { port: Aws::with_config(config).bundles(), client, does }
+    }
+}
+
+#[async_trait]
+impl bundles::World for Secrets {
+    fn bundles(&self) -> &dyn SecretBundles {
+        &self.port
+    }
+
+    async fn create(&self, name: &str, version: &VersionId, text: &str) {
+        let create = self.client.create_secret().name(SecretId::parse(name).unwrap().as_str()).secret_string(text);
+        create.client_request_token(version.as_str()).send().await.unwrap();
+    }
+
+    fn does(&self, what: bundles::Trait) -> bool {
+        (self.does)(what)
+    }
+}
+
+#[tokio::test]
+async fn authorities_in_memory() {
+    authorities::all(&InMemory::new()).await;
+}
+
+#[tokio::test]
+async fn certificates_in_memory() {
+    certificates::all(&InMemory::new()).await;
+}
+
+#[tokio::test]
+async fn bundles_in_memory() {
+    bundles::all(&InMemory::new()).await;
+}
+
+#[tokio::test]
+async fn authorities_on_moto() {
+    let Some(moto) = Moto::start().await else { return };
+    let config = sdk_config(&moto.endpoint).await;
+    let client = aws_sdk_acmpca::Client::new(&config);
+    authorities::all(&PrivateCas { port: Aws::with_config(config).authorities(), client }).await;
+}
+
+#[tokio::test]
+async fn certificates_on_moto() {
+    let Some(moto) = Moto::start().await else { return };
+    certificates::all(&Certificates(Aws::with_config(sdk_config(&moto.endpoint).await).certificates())).await;
+}
+
+#[tokio::test]
+async fn bundles_on_moto() {
+    let Some(moto) = Moto::start().await else { return };
+    // It overwrites a version as long as that is pending.
+    let does = |what| match what {
+        bundles::Trait::MovesLabels => true,
+        bundles::Trait::KeepsVersions => false,
+    };
+    bundles::all(&Secrets::at(&moto.endpoint, does).await).await;
+}
+
+#[tokio::test]
+async fn bundles_on_ministack() {
+    let Some(stack) = MiniStack::start().await else { return };
+    let does = |what| match what {
+        bundles::Trait::MovesLabels | bundles::Trait::KeepsVersions => false,
+    };
+    bundles::all(&Secrets::at(&stack.endpoint, does).await).await;
+}
+
+#[tokio::test]
+async fn a_control_plane_without_proxies_has_none() {
+    let plane = ControlPlane::start().await;
+    let aws = Aws::with_config(sdk_config(&plane.endpoint).await);
+    assert_eq!(aws.mesh().proxies().await.unwrap(), []);
+}
