@@ -21,7 +21,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("lambda-kit", &["mesh", "ports"]),
     ("route-failover", &["aws", "lambda-kit", "mesh", "ports"]),
     ("control-plane", &["aws", "mesh", "ports", "xds"]),
-    ("meshwarden", &["mesh"]),
+    ("meshwarden", &["mesh", "reports"]),
     ("shop", &[]),
     ("xtask", &[]),
     ("bench", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),

@@ -25,6 +25,7 @@ mod auth;
 pub mod certificates;
 mod error;
 mod http;
+pub mod instances;
 mod listen;
 mod metrics;
 mod quotas;

@@ -30,7 +30,6 @@ pub mod policy;
 pub mod readers;
 pub mod resource;
 pub mod rotation;
-pub mod sarif;
 pub mod spec;
 pub mod tags;
 pub mod tls;

@@ -13,7 +13,7 @@ mod asff;
 mod history;
 mod json;
 mod page;
-mod sarif;
+pub mod sarif;
 
 use jiff::Timestamp;
 use mesh::edges::Edge;
@@ -24,7 +24,6 @@ pub use asff::{Asff, Place, asff};
 pub use history::{Changes, Dated, History};
 pub use json::json;
 pub use page::page;
-pub use sarif::{Source, sarif};
 
 /// What is known of a mesh at one time.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use mesh::name::ResourcePath;
 use mesh::pack::{Evaluation, Finding};
 use mesh::readers::{Reading, Source};
-use mesh::sarif::{self, Level, Notification, Place, Placed};
+use reports::sarif::{self, Level, Notification, Place, Placed};
 use serde_json::{Value, json};
 
 use super::files::{Text, Unread};

@@ -138,8 +138,9 @@ impl Sources {
         for arn in arns {
             let arn = AuthorityArn::parse(arn).map_err(|error| broken(&error.to_string()))?;
             let chain = self.authorities.certificate(&arn).await?;
-            // A subordinate CA comes with its root: without one, a chain ends nowhere.
-            roots.push_str(&chain.whole());
+            // Of a CA below another this is enough for Envoy, and its root would vouch for its siblings as well.
+            roots.push_str(chain.leaf.trim_end());
+            roots.push('\n');
         }
         Ok(Fetched::New(SecretMaterial::Trust { roots }))
     }

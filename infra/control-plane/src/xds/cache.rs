@@ -16,13 +16,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use xds::ports::PortUse;
-use xds::{Finding, ProxyId, SecretRef};
+use xds::{Finding, ProxyId, ResourceType, SecretRef};
 
 use super::concern::Concern;
 use super::follow::Follower;
 use super::picture::{Picture, Served};
-use super::secrets::Secrets;
+use super::secrets::{NoSecrets, Secrets};
 use super::world::{Concerns, World};
+use crate::instances::{Instances, NoInstances};
 use crate::metrics::XdsMetrics;
 use crate::store::Store;
 
@@ -56,6 +57,26 @@ pub(super) struct Description {
     pub(super) findings: Vec<Finding>,
 }
 
+/// What pictures are made from, beside the meshes.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    pub(super) secrets: Arc<dyn Secrets>,
+    pub(super) instances: Arc<dyn Instances>,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { secrets: Arc::new(NoSecrets::default()), instances: Arc::new(NoInstances::default()) }
+    }
+}
+
+/// Which of them have changed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moved {
+    secrets: bool,
+    instances: bool,
+}
+
 type Places = Arc<Mutex<BTreeMap<ProxyId, watch::Sender<Served>>>>;
 
 /// The pictures. Cheap to clone.
@@ -71,12 +92,12 @@ impl Cache {
     pub(super) fn start(
         follower: Follower,
         world: World,
-        secrets: &Arc<dyn Secrets>,
+        sources: Sources,
         stop: watch::Receiver<bool>,
     ) -> (Self, JoinHandle<()>) {
         let places = Places::default();
         let (asks, asked) = mpsc::unbounded_channel();
-        let turning = tokio::spawn(turn_on(follower, world, Arc::clone(secrets), Arc::clone(&places), asked, stop));
+        let turning = tokio::spawn(turn_on(follower, world, sources, Arc::clone(&places), asked, stop));
         (Self { places, asks }, turning)
     }
 
@@ -116,15 +137,15 @@ impl Cache {
 async fn turn_on(
     mut follower: Follower,
     mut world: World,
-    keeper: Arc<dyn Secrets>,
+    sources: Sources,
     places: Places,
     mut asked: mpsc::UnboundedReceiver<Ask>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut secrets = keeper.changes();
+    let (mut secrets, mut instances) = (sources.secrets.changes(), sources.instances.changes());
     let mut tell_keeper = tokio::time::interval(SECRETS_IN_USE);
     loop {
-        let (mut asks, mut secrets_moved) = (Vec::new(), false);
+        let (mut asks, mut moved) = (Vec::new(), Moved::default());
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = follower.changed() => {}
@@ -132,9 +153,10 @@ async fn turn_on(
                 Some(ask) => asks.push(ask),
                 None => return,
             },
-            () = told(&mut secrets) => secrets_moved = true,
+            () = told(&mut secrets) => moved.secrets = true,
+            () = told(&mut instances) => moved.instances = true,
             _ = tell_keeper.tick() => {
-                keeper.in_use(&in_use(&places));
+                sources.secrets.in_use(&in_use(&places));
                 continue;
             }
         }
@@ -142,15 +164,20 @@ async fn turn_on(
         while let Ok(ask) = asked.try_recv() {
             asks.push(ask);
         }
-        secrets_moved |= secrets.has_changed().unwrap_or(false);
+        moved.secrets |= secrets.has_changed().unwrap_or(false);
+        moved.instances |= instances.has_changed().unwrap_or(false);
         secrets.mark_unchanged();
+        instances.mark_unchanged();
         let news = follower.catch_up();
-        let (store, places) = (follower.store(), Arc::clone(&places));
+        let (store, places, source) = (follower.store(), Arc::clone(&places), Arc::clone(&sources.instances));
         let turned = tokio::task::spawn_blocking(move || {
             let concerns = world.learn(news);
+            if moved.instances {
+                world.find_instances(source.as_ref());
+            }
             // Before anybody is told of a port: told and then forgotten, it would move at the next start.
             Handle::current().block_on(store_ports(&store, world.take_port_edits()));
-            turn(&world, &store, &concerns, secrets_moved, asks, &places);
+            turn(&world, &store, &concerns, moved, asks, &places);
             world
         });
         world = match turned.await {
@@ -172,9 +199,9 @@ fn in_use(places: &Places) -> BTreeSet<SecretRef> {
     pictures.flat_map(|picture| picture.secrets.keys().cloned().collect::<Vec<_>>()).collect()
 }
 
-/// Waits until a secret may be another; for ever when nobody keeps any.
-async fn told(secrets: &mut watch::Receiver<u64>) {
-    if secrets.changed().await.is_err() {
+/// Waits until a source says that something may be another; for ever when nobody is there to say so.
+async fn told(changes: &mut watch::Receiver<u64>) {
+    if changes.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
@@ -186,7 +213,7 @@ async fn store_ports(store: &Store, edits: Vec<(String, Option<u16>)>) {
     }
 }
 
-fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, asks: Vec<Ask>, places: &Places) {
+fn turn(world: &World, store: &Store, concerns: &Concerns, moved: Moved, asks: Vec<Ask>, places: &Places) {
     let (mut new, mut questions) = (BTreeSet::new(), Vec::new());
     for ask in asks {
         match ask {
@@ -205,7 +232,7 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, 
                 return new.contains(id);
             }
             concerns.get(&id.mesh).is_some_and(|concern: &Concern| concern.covers(&id.proxy))
-                || (secrets_moved && needs_secrets(&place.borrow()))
+                || moved.concerns(&place.borrow())
         };
         let due = places.iter().filter(|(id, place)| is_due(id, place));
         due.map(|(id, place)| (id.clone(), place.clone())).collect()
@@ -226,11 +253,16 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, 
     }
 }
 
-fn needs_secrets(served: &Served) -> bool {
-    match served {
-        Served::Waiting => true,
-        Served::Ready(picture) => !picture.secrets.is_empty(),
-        Served::Unknown | Served::Missing(_) => false,
+impl Moved {
+    fn concerns(self, served: &Served) -> bool {
+        match served {
+            Served::Waiting => self.secrets,
+            Served::Ready(picture) => {
+                (self.secrets && !picture.secrets.is_empty())
+                    || (self.instances && picture.snapshot.of(ResourceType::Endpoint).next().is_some())
+            }
+            Served::Unknown | Served::Missing(_) => false,
+        }
     }
 }
 

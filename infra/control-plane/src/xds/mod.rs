@@ -41,7 +41,7 @@ use tokio::task::JoinHandle;
 
 use crate::certificates::CertificateFiles;
 use crate::store::Store;
-use cache::Cache;
+use cache::{Cache, Sources};
 use follow::Follower;
 use listen::Listening;
 use ports::PortKeeper;
@@ -90,9 +90,10 @@ impl Ads {
             ListenerMode::Explicit(range) => Some(PortKeeper::new(range, store.look(|state| state.ports().clone()))),
         };
         let secrets = settings.secrets;
-        let world = World::new(Arc::clone(&secrets), settings.bound, ports);
+        let sources = Sources { secrets: Arc::clone(&secrets), instances: settings.instances };
+        let world = World::new(&sources, settings.bound, ports);
         let (stop, stopping) = watch::channel(false);
-        let (cache, turning) = Cache::start(Follower::new(Arc::clone(store)), world, &secrets, stopping.clone());
+        let (cache, turning) = Cache::start(Follower::new(Arc::clone(store)), world, sources, stopping.clone());
         let shared = Arc::new(Shared {
             account,
             streams_per_proxy: settings.streams_per_proxy,

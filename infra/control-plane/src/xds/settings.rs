@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::ports::ListenerMode;
 use super::secrets::{NoSecrets, Secrets};
 use crate::certificates::CertificateFiles;
+use crate::instances::{Instances, NoInstances};
 use crate::tls::TlsFiles;
 
 /// The streams that a proxy's resource may have at a time: App Mesh's quota of Envoys a virtual node.
@@ -32,6 +33,8 @@ pub struct XdsSettings {
     pub secrets: Arc<dyn Secrets>,
     /// The names of secrets (`sds.secretName`) that are sent over ADS. Any other is left to the socket beside the proxy.
     pub bound: BTreeSet<String>,
+    /// Where the endpoints of nodes come from that Cloud Map finds.
+    pub instances: Arc<dyn Instances>,
     /// Where certificates in files beside proxies can be looked at.
     pub certificate_files: Option<CertificateFiles>,
 }
@@ -46,6 +49,7 @@ impl Default for XdsSettings {
             streams_per_proxy: STREAMS_PER_PROXY,
             secrets: Arc::new(NoSecrets::default()),
             bound: BTreeSet::new(),
+            instances: Arc::new(NoInstances::default()),
             certificate_files: None,
         }
     }

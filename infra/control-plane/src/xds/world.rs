@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
-use xds::{Instance, Listeners, Proxy, ProxyId, SdsSource, Surroundings};
+use xds::{Listeners, Proxy, ProxyId, SdsSource, Surroundings};
 
+use super::cache::Sources;
 use super::concern::{Concern, concerned};
 use super::follow::News;
 use super::picture::{Means, Picture, Served, Waiting, picture};
 use super::ports::PortKeeper;
 use super::secrets::Secrets;
+use crate::instances::{InstanceBook, Instances};
 use crate::state::Resource;
 
 /// Everything that a translation needs. Not shared: whoever turns it has it alone.
@@ -21,7 +23,7 @@ pub(super) struct World {
     ports: Option<PortKeeper>,
     secrets: Arc<dyn Secrets>,
     bound: BTreeSet<String>,
-    instances: BTreeMap<(String, String), Vec<Instance>>,
+    instances: Arc<InstanceBook>,
 }
 
 /// Whom the latest news concerns, by mesh. A mesh that is not in it concerns nobody.
@@ -29,8 +31,14 @@ pub(super) type Concerns = BTreeMap<MeshName, Concern>;
 
 impl World {
     /// `bound` are the names of meshes whose secrets go over ADS.
-    pub(super) fn new(secrets: Arc<dyn Secrets>, bound: BTreeSet<String>, ports: Option<PortKeeper>) -> Self {
-        Self { meshes: BTreeMap::new(), ports, secrets, bound, instances: BTreeMap::new() }
+    pub(super) fn new(sources: &Sources, bound: BTreeSet<String>, ports: Option<PortKeeper>) -> Self {
+        let (secrets, instances) = (Arc::clone(&sources.secrets), sources.instances.known());
+        Self { meshes: BTreeMap::new(), ports, secrets, bound, instances }
+    }
+
+    /// Takes in the instances that there are now.
+    pub(super) fn find_instances(&mut self, instances: &dyn Instances) {
+        self.instances = instances.known();
     }
 
     /// Takes in the news.

@@ -362,3 +362,20 @@ async fn bundles_through_a_socket_beside_the_proxy() {
     serving.await.unwrap().unwrap();
     assert!(!socket.exists());
 }
+
+#[tokio::test]
+async fn trust_in_a_ca_below_a_root() {
+    let root = Issuer::new("root");
+    let (below, beside) = (root.subordinate("below"), root.subordinate("beside"));
+    for (issuer, status) in [(&below, 200), (&beside, 503)] {
+        let vault = Vault::new();
+        let mut issued = issuer.issue(HOST);
+        issued.chain.issuers.push_str(&root.pem());
+        vault.put(CERTIFICATE, &issued);
+        vault.put_authority_below(ROOT, &below, root.pem());
+        let Some(stage) = Stage::set_here(vault.sources(&[])).await else { return };
+        declare(&stage, strict(acm(CERTIFICATE)), trusting(authority(ROOT))).await;
+        let pair = start(&stage, &[]).await;
+        assert_eq!(pair.status(&stage).await, status);
+    }
+}

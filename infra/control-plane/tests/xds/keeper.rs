@@ -215,6 +215,14 @@ async fn trust_in_authorities_and_in_the_issuer_of_a_certificate() {
     let issuer = SecretRef::AcmIssuer(CERTIFICATE.to_owned());
     assert_eq!(prints(&known(&keeper, &issuer).await), [fingerprint(&two.pem())]);
     assert_eq!(vault.calls("export"), 0, "nobody needs a key for that");
+    let below = two.subordinate("below");
+    vault.put_authority_below(&ROOT.replace("0a", "0d"), &below, two.pem());
+    let of_below = SecretRef::AcmTrust(vec![ROOT.replace("0a", "0d")]);
+    assert_eq!(
+        prints(&known(&keeper, &of_below).await),
+        [fingerprint(&below.pem())],
+        "not what its root signed beside it"
+    );
     let unknown = SecretRef::AcmTrust(vec![ROOT.to_owned(), ROOT.replace("0a", "0c")]);
     assert_eq!(troubled(&keeper, &unknown).await.id, problem::UNAVAILABLE, "half a trust is none");
 }

@@ -14,6 +14,7 @@ mod vault;
 
 mod admission;
 mod deletion;
+mod instances;
 mod keeper;
 mod listeners;
 mod many;
@@ -21,5 +22,6 @@ mod mtls;
 mod process;
 mod pushes;
 mod reports;
+mod sds;
 mod secrets;
 mod sockets;

@@ -33,6 +33,14 @@ impl Issuer {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// A CA below this one.
+    pub(crate) fn subordinate(&self, name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
+    }
+
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
@@ -124,7 +132,12 @@ impl Vault {
     }
 
     pub(crate) fn put_authority(&self, arn: &str, issuer: &Issuer) {
-        self.state().authorities.insert(arn.to_owned(), Chain { leaf: issuer.pem(), issuers: String::new() });
+        self.put_authority_below(arn, issuer, String::new());
+    }
+
+    /// The same of a CA that is no root.
+    pub(crate) fn put_authority_below(&self, arn: &str, issuer: &Issuer, issuers: String) {
+        self.state().authorities.insert(arn.to_owned(), Chain { leaf: issuer.pem(), issuers });
     }
 
     pub(crate) fn put_bundle(&self, secret: &str, bundle: Bundle) {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use xds::{Proxy, ProxyId, SecretMaterial, Snapshot};
 
+use super::super::cache::Sources;
 use super::super::follow::News;
 use super::super::picture::Served;
 use super::super::secrets::{Found, KnownSecret, SecretProblem, Secrets, ServedCertificate, problem};
@@ -49,7 +50,8 @@ impl Scene {
     fn new() -> Self {
         let shelf = Arc::new(Shelf { known: Mutex::default(), never: watch::Sender::new(0) });
         let bound = BTreeSet::from(["bound".to_owned()]);
-        let mut scene = Self { world: World::new(Arc::<Shelf>::clone(&shelf), bound, None), shelf };
+        let sources = Sources { secrets: Arc::<Shelf>::clone(&shelf), ..Sources::default() };
+        let mut scene = Self { world: World::new(&sources, bound, None), shelf };
         scene.world.learn(News::Everything(Vec::new()));
         scene
     }
