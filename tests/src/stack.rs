@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use control_plane::{Server, Settings};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -26,6 +27,26 @@ pub async fn sdk_config(endpoint: &str) -> SdkConfig {
         .retry_config(RetryConfig::adaptive().with_max_attempts(aws::ATTEMPTS))
         .load()
         .await
+}
+
+/// The table as `infra/template.yaml` has it.
+pub async fn create_state_table(client: &aws_sdk_dynamodb::Client, name: &str) {
+    let key =
+        |name: &str, kind: KeyType| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
+    let text = |name: &str| {
+        AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build().unwrap()
+    };
+    client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .key_schema(key("pk", KeyType::Hash))
+        .key_schema(key("sk", KeyType::Range))
+        .attribute_definitions(text("pk"))
+        .attribute_definitions(text("sk"))
+        .send()
+        .await
+        .unwrap();
 }
 
 /// The control plane on a free port, until it is dropped.

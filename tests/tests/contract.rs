@@ -3,9 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use aws::Aws;
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use meshwarden_tests::contract::{alarms, mesh, state, state_races};
-use meshwarden_tests::stack::{ControlPlane, MiniStack, sdk_config};
+use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
 use ports::memory::{Faults, MemoryAlarms, MemoryMesh, MemoryState};
 use ports::{BusEvent, Notice, PolicyLocation, PortErrorKind, ReportsLocation, Urgency};
 use serde_json::json;
@@ -35,7 +34,7 @@ async fn state_in_memory() {
 async fn state_over_the_api() {
     let Some(stack) = MiniStack::start().await else { return };
     let config = sdk_config(&stack.endpoint).await;
-    create_table(&aws_sdk_dynamodb::Client::new(&config)).await;
+    create_state_table(&aws_sdk_dynamodb::Client::new(&config), TABLE).await;
     let store = Aws::with_config(config).state(TABLE);
     state::all(&store).await;
     state_races::all(&store).await;
@@ -93,24 +92,4 @@ async fn notices_events_reports_and_policies_over_the_api() {
     let parameter = |name: &str| aws.policy(&PolicyLocation::Ssm { parameter: name.into() }, "");
     assert_eq!(parameter("/meshwarden/policy").read().await.unwrap(), "version: 2");
     assert_eq!(parameter("/meshwarden/none").read().await.unwrap_err().kind, PortErrorKind::NotFound);
-}
-
-/// The table as `infra/template.yaml` has it.
-async fn create_table(client: &aws_sdk_dynamodb::Client) {
-    let key =
-        |name: &str, kind: KeyType| KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap();
-    let text = |name: &str| {
-        AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build().unwrap()
-    };
-    client
-        .create_table()
-        .table_name(TABLE)
-        .billing_mode(BillingMode::PayPerRequest)
-        .key_schema(key("pk", KeyType::Hash))
-        .key_schema(key("sk", KeyType::Range))
-        .attribute_definitions(text("pk"))
-        .attribute_definitions(text("sk"))
-        .send()
-        .await
-        .unwrap();
 }

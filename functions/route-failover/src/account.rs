@@ -56,7 +56,7 @@ impl Account {
     pub(crate) fn overtaken(observation: &Observation, decision: &Decision, wake: &Wake) -> Self {
         let account = Self::of(observation, decision, None);
         // Nothing but the event tells of a release, so that no wake makes up for it.
-        let released = matches!(&decision.subject, Subject::Route(route) if wake.released.contains(route));
+        let released = matches!(&decision.subject, Subject::Route(route) if wake.released.contains_key(route));
         let why = || format!("{} was written by somebody else each time", account.line.resource);
         Self { superseded: true, retry: released.then(why), ..account }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use mesh::change::Change;
-use mesh::failover::{Decision, Plan, RESTORE_TAG, RouteRecord, TagChange};
+use mesh::failover::{Decision, OwedNote, Plan, RESTORE_TAG, RouteRecord, TagChange};
 use mesh::resource::RouteData;
 use ports::{
     Begin, Begun, BudgetWindow, Finish, JournalEntry, PortError, Refusal, RouteWrite, Spend, StateKey, StoreOutcome,
@@ -110,26 +110,63 @@ pub(crate) struct Work<'a> {
     pub(crate) journal: &'a Value,
 }
 
+/// A plan that was carried out but for its end in the state table.
+#[derive(Debug)]
+pub(crate) struct Acted {
+    /// What became of it.
+    pub(crate) outcome: Outcome,
+    /// What is left to record.
+    end: Option<End>,
+}
+
+#[derive(Debug)]
+struct End {
+    epoch: u64,
+    record: RouteRecord,
+    /// What is owed to people if they can't be told before the end is recorded.
+    note: Option<OwedNote>,
+}
+
+impl Acted {
+    /// Nothing was begun, so that nothing has to be ended.
+    pub(crate) fn without_end(outcome: Outcome) -> Self {
+        Self { outcome, end: None }
+    }
+}
+
 /// Carries out a plan. Killed between any two calls and run again, it ends the same: the record holds the intent
 /// before the weights are written, and the write is compared with the version that was read.
-pub(crate) async fn actuate(ports: &Ports, work: &Work<'_>) -> Outcome {
+pub(crate) async fn actuate(ports: &Ports, work: &Work<'_>) -> Acted {
     match try_actuate(ports, work).await {
-        Ok(outcome) => outcome,
+        Ok(acted) => acted,
         Err(error) => {
             let may_heal = error.kind.may_heal();
-            Outcome::Failed { error: chain(&error), may_heal }
+            Acted::without_end(Outcome::Failed { error: chain(&error), may_heal })
         }
     }
 }
 
-async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortError> {
+/// Records the end of a plan and gives the lease back. People were told before, if `noted`: killed in between, the next
+/// wake finds the intent and tells them once more.
+pub(crate) async fn end(ports: &Ports, work: &Work<'_>, acted: Acted, noted: bool) {
+    let Some(End { epoch, mut record, note }) = acted.end else { return };
+    if !noted && note.is_some() {
+        record.owed = note;
+    }
+    if let Err(error) = finish(ports, work, epoch, &record, &acted.outcome).await {
+        // The record holds the intent; the next wake finds what came of it.
+        tracing::warn!(%error, route = %work.plan.route, "the end of the change is not recorded yet");
+    }
+}
+
+async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Acted, PortError> {
     let plan = work.plan;
     // Side by side: neither waits for the other, and a tag that can't be written never blocks a fail-over.
     let begin = begin(ports, work);
-    let (granted, ()) = futures::join!(ports.state.begin(&begin), set_tag(ports, work));
+    let (granted, tagged) = futures::join!(ports.state.begin(&begin), set_tag(ports, work));
     let epoch = match granted? {
         Begun::Granted { epoch, .. } => epoch,
-        Begun::Refused(refusal) => return Ok(Outcome::Refused { refusal }),
+        Begun::Refused(refusal) => return Ok(Acted::without_end(Outcome::Refused { refusal })),
     };
     let written = if plan.from == plan.to { Ok(None) } else { write(ports, work).await.map(Some) };
     let mut then = plan.then.clone();
@@ -144,21 +181,20 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortErro
     if let Outcome::Applied { version } | Outcome::Overwrote { version } = &outcome {
         then.version = *version;
     }
-    let record = if done {
+    let end = if done {
         // Before the end is recorded: killed in between, the next wake finds the intent and takes the tag up again.
         then.stale_tag = plan.tag == TagChange::Clear && !clear_tag(ports, work.route).await;
-        Some(&then)
+        then.tag_missing = match plan.tag {
+            TagChange::Set(_) => !tagged,
+            TagChange::Keep => then.tag_missing,
+            TagChange::Clear => false,
+        };
+        let intent = work.decision.record.as_ref().and_then(|record| record.intent.as_ref());
+        Some(End { epoch, record: then, note: intent.and_then(|intent| intent.note.clone()) })
     } else {
-        work.decision.record.as_ref()
+        work.decision.record.clone().map(|record| End { epoch, record, note: None })
     };
-    if let Some(record) = record {
-        let stored = finish(ports, work, epoch, record, &outcome).await;
-        if let Err(error) = stored {
-            // The record holds the intent; the next wake finds what came of it.
-            tracing::warn!(%error, route = %plan.route, "the end of the change is not recorded yet");
-        }
-    }
-    Ok(outcome)
+    Ok(Acted { outcome, end })
 }
 
 fn begin(ports: &Ports, work: &Work<'_>) -> Begin {
@@ -215,11 +251,22 @@ async fn finish(
     Ok(())
 }
 
-async fn set_tag(ports: &Ports, work: &Work<'_>) {
-    let TagChange::Set(value) = &work.plan.tag else { return };
-    let tags = BTreeMap::from([(RESTORE_TAG.to_owned(), value.clone())]);
-    if let Err(error) = ports.routes.tag(&work.route.metadata.arn.to_string(), &tags).await {
-        tracing::warn!(%error, route = %work.plan.route, "the restore point is in the journal only");
+async fn set_tag(ports: &Ports, work: &Work<'_>) -> bool {
+    match &work.plan.tag {
+        TagChange::Set(value) => tag(ports, work.route, value).await,
+        TagChange::Keep | TagChange::Clear => true,
+    }
+}
+
+/// Sets the restore tag; tells whether that is settled. Where it will never be allowed it is missing for good.
+pub(crate) async fn tag(ports: &Ports, route: &RouteData, value: &str) -> bool {
+    let tags = BTreeMap::from([(RESTORE_TAG.to_owned(), value.to_owned())]);
+    match ports.routes.tag(&route.metadata.arn.to_string(), &tags).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%error, route = %route.route_name, "the restore point is in the journal only");
+            !error.kind.may_heal()
+        }
     }
 }
 

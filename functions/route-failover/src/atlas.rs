@@ -144,7 +144,7 @@ pub(crate) async fn list_routes(meshes: &dyn MeshReader, mesh: &MeshName) -> Res
     Ok(found.into_iter().filter_map(id).collect())
 }
 
-fn targets(route: &RouteData) -> impl Iterator<Item = VirtualNodeName> {
+pub(crate) fn targets(route: &RouteData) -> impl Iterator<Item = VirtualNodeName> {
     let split = route.spec.split();
     split.into_iter().flat_map(|split| split.targets().to_vec()).map(|target| target.virtual_node)
 }

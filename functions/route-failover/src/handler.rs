@@ -15,7 +15,7 @@ use ports::{BudgetWindow, Deadline, PortError};
 use tokio::sync::Mutex;
 
 use crate::account::{Account, is_stale};
-use crate::actuate::{Outcome, Work, actuate};
+use crate::actuate::{Acted, Outcome, Work, actuate, end};
 use crate::alarms::{self, Alarms};
 use crate::observe::{self, Look, Observation, Warm};
 use crate::tell::{News, Stored, Teller};
@@ -120,12 +120,14 @@ impl RouteFailover {
             let harms = |route: &RouteId, split: &WeightSplit| observation.harms(route, split);
             let mut decisions = decide(&observation.facts, &harms, run.policy, run.now);
             decisions.retain(|decision| again.as_ref().is_none_or(|again| again.contains(&decision.subject)));
+            let told: BTreeSet<Subject> = decisions.iter().map(|decision| decision.subject.clone()).collect();
             let done: Vec<Account> = stream::iter(decisions)
                 .map(|decision| self.carry_out(run, decision, &observation))
                 .buffered(ROUTES_AT_A_TIME)
                 .collect()
                 .await;
             if attempt == 1 {
+                self.teller.forget_nodes(&observation, &told, run.now).await;
                 accounts.extend(self.dimness(run, &observation).await);
             }
             let is_last = attempt == ATTEMPTS;
@@ -167,32 +169,40 @@ impl RouteFailover {
         let Some(stored) = stored else {
             return Account::overtaken(observation, &decision, run.wake);
         };
-        let news = self.teller.news(decision, stored, observation, run.policy, run.now).await;
-        let outcome = match (&news.decision.verdict, mode) {
+        let mut news = self.teller.news(decision, stored, observation, run.policy, run.now).await;
+        let acted = match (&news.decision.verdict, mode) {
             (Verdict::Keep(_) | Verdict::Hold(_), _) => None,
-            (Verdict::Act(_), Mode::Observe) => Some(Outcome::WouldApply),
-            (Verdict::Act(plan), Mode::Enforce) => Some(self.act(run, plan, &news, observation).await),
+            (Verdict::Act(_), Mode::Observe) => Some(Acted::without_end(Outcome::WouldApply)),
+            (Verdict::Act(plan), Mode::Enforce) => Some(match work(run, plan, &news, observation) {
+                Some(work) => actuate(&self.ports, &work).await,
+                // A plan is only ever made for a route of the observation.
+                None => Acted::without_end(Outcome::Superseded),
+            }),
         };
-        self.teller.tell(news, outcome, observation, run.wake, &run.policy.failover.paging, run.now).await
+        let outcome = acted.as_ref().map(|acted| &acted.outcome);
+        let account =
+            self.teller.tell(&mut news, outcome, observation, run.wake, &run.policy.failover.paging, run.now).await;
+        if let (Verdict::Act(plan), Some(acted)) = (&news.decision.verdict, acted)
+            && let Some(work) = work(run, plan, &news, observation)
+        {
+            end(&self.ports, &work, acted, news.noted).await;
+        }
+        account
     }
+}
 
-    async fn act(&self, run: &Run<'_>, plan: &Plan, news: &News, observation: &Observation) -> Outcome {
-        let Some(route) = observation.routes.get(&plan.route) else {
-            // A plan is only ever made for a route of the observation.
-            return Outcome::Superseded;
-        };
-        let work = Work {
-            plan,
-            decision: &news.decision,
-            route,
-            revision: observation.revision(&plan.route),
-            holder: &run.holder,
-            window: &run.window,
-            cap: run.policy.failover.budget.changes,
-            journal: &news.journal,
-        };
-        actuate(&self.ports, &work).await
-    }
+/// A plan with what is needed to carry it out.
+fn work<'a>(run: &'a Run<'_>, plan: &'a Plan, news: &'a News, observation: &'a Observation) -> Option<Work<'a>> {
+    Some(Work {
+        plan,
+        decision: &news.decision,
+        route: observation.routes.get(&plan.route)?,
+        revision: observation.revision(&plan.route),
+        holder: &run.holder,
+        window: &run.window,
+        cap: run.policy.failover.budget.changes,
+        journal: &news.journal,
+    })
 }
 
 /// The budget window that `now` falls in: windows are counted from the epoch, so that every invocation agrees.

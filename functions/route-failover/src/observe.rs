@@ -6,7 +6,7 @@ use std::sync::{Mutex as StdMutex, PoisonError};
 use futures::future::{try_join, try_join_all};
 use jiff::Timestamp;
 use mesh::change::Change;
-use mesh::failover::{Facts, HarmFact, KillSwitchFact};
+use mesh::failover::{Facts, HarmFact, KillSwitchFact, NodeRecord, Subject, Told};
 use mesh::graph::Mesh;
 use mesh::harm;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
@@ -45,6 +45,8 @@ pub(crate) struct Observation {
     pub(crate) state: StateView,
     /// The nodes that the alarms of the event speak of.
     pub(crate) woken: BTreeSet<VirtualNodeName>,
+    /// The nodes that any alarm speaks of.
+    spoken: BTreeSet<VirtualNodeName>,
     /// What could not be read of single routes.
     pub(crate) unread: Vec<(RouteId, PortError)>,
     /// The mesh, for what-if.
@@ -65,6 +67,33 @@ impl Observation {
     /// The revision of a route's record as read; 0 when there is none.
     pub(crate) fn revision(&self, route: &RouteId) -> u64 {
         self.state.documents.get(&StateKey::route(route)).map_or(0, |stored| stored.revision)
+    }
+
+    /// What the state table has of a subject.
+    pub(crate) fn stored(&self, subject: &Subject) -> Option<&ports::Stored> {
+        self.state.documents.get(&self.key(subject))
+    }
+
+    /// Where the state table has it.
+    pub(crate) fn key(&self, subject: &Subject) -> StateKey {
+        match subject {
+            Subject::Route(route) => StateKey::route(route),
+            Subject::Node(node) => StateKey::node(&self.facts.mesh, node),
+        }
+    }
+
+    /// The nodes without routes of which people were told something.
+    pub(crate) fn told_nodes(&self) -> Vec<VirtualNodeName> {
+        let spoken = self.facts.nodes.iter().chain(&self.spoken);
+        let told: BTreeSet<&VirtualNodeName> = spoken.filter(|node| self.told_of_node(node).is_some()).collect();
+        told.into_iter().cloned().collect()
+    }
+
+    /// What people were last told of a node that no route carries.
+    pub(crate) fn told_of_node(&self, node: &VirtualNodeName) -> Option<Told> {
+        let stored = self.state.documents.get(&StateKey::node(&self.facts.mesh, node))?;
+        // One that can't be read was written by another version; at worst the same is said once more.
+        serde_json::from_value::<NodeRecord>(stored.document.clone()).ok()?.told
     }
 
     /// What a split would break.
@@ -124,17 +153,24 @@ pub(crate) async fn mesh(
     }
     let spoken: BTreeSet<VirtualNodeName> = alarms.voices.nodes(mesh).cloned().collect();
     let mut ids = atlas.routes_around(&spoken);
-    ids.extend(wake.released.iter().filter(|route| route.mesh == *mesh).cloned());
+    ids.extend(wake.released.keys().filter(|route| route.mesh == *mesh).cloned());
+
+    // What people were told of nodes that no route carries.
+    let carried =
+        |node: &VirtualNodeName| atlas.routes().any(|route| atlas::targets(route).any(|target| target == *node));
+    let routeless: Vec<StateKey> =
+        spoken.iter().filter(|node| !carried(node)).map(|node| StateKey::node(mesh, node)).collect();
 
     let (mut routes, state) = if looks_around {
         // Every route's record is read, so that nothing that was shifted is ever forgotten.
-        let keys: Vec<StateKey> = atlas.routes().map(|route| StateKey::route(&atlas::id(route))).collect();
+        let keys: Vec<StateKey> =
+            atlas.routes().map(|route| StateKey::route(&atlas::id(route))).chain(routeless).collect();
         let state = ports.state.load(&keys, window).await?;
         let matters = |id: &RouteId| ids.contains(id) || state.documents.contains_key(&StateKey::route(id));
         let routes = atlas.routes().map(|route| (atlas::id(route), route.clone()));
         (routes.filter(|(id, _)| matters(id)).collect(), state)
     } else {
-        let keys: Vec<StateKey> = ids.iter().map(StateKey::route).collect();
+        let keys: Vec<StateKey> = ids.iter().map(StateKey::route).chain(routeless).collect();
         let (read, state) = try_join(routes(ports, &ids), ports.state.load(&keys, window)).await?;
         atlas.renew(&read);
         (read.into_iter().filter_map(|(id, route)| Some((id, route?))).collect::<BTreeMap<_, _>>(), state)
@@ -155,14 +191,14 @@ pub(crate) async fn mesh(
     };
     let places = wake.alarms.iter().flat_map(|alarm| alarms.voices.places(alarm));
     let woken = places.filter(|(of, _)| *of == mesh).map(|(_, node)| node.clone()).collect();
-    Ok(Observation { facts, routes, state, woken, unread, model, asked: StdMutex::default() })
+    Ok(Observation { facts, routes, state, woken, spoken, unread, model, asked: StdMutex::default() })
 }
 
 /// The meshes that have to be looked at: those that an alarm speaks of or the event names, and on a tick all in which
 /// something may still be shifted although no alarm speaks of them any more.
 pub(crate) async fn meshes(ports: &Ports, warm: &Mutex<Warm>, alarms: &Alarms, look: Look<'_>) -> BTreeSet<MeshName> {
     let bound = look.policy.bindings.iter().map(|binding| &binding.mesh);
-    let released = look.wake.released.iter().map(|route| &route.mesh);
+    let released = look.wake.released.keys().map(|route| &route.mesh);
     let mut meshes: BTreeSet<MeshName> = bound.chain(released).chain(alarms.voices.meshes()).cloned().collect();
     if look.wake.tick {
         let mut warm = warm.lock().await;

@@ -73,7 +73,8 @@ async fn of_route(
             }
         }
     }
-    let released = look.wake.released.contains(id);
+    // Without a time it can't be told from a later one.
+    let released = look.wake.released.get(id).map(|asked| asked.unwrap_or(look.now).min(look.now));
     let version = atlas::version(route);
     let uid = route.metadata.uid.clone();
     (RouteFacts { id: id.clone(), uid, version, split, memory, restore_tag, data_points, released }, unread)

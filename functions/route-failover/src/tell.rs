@@ -1,14 +1,18 @@
 //! Says what was decided: the journal, the event bus, and people.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use mesh::failover::{Decision, Memory, RouteRecord, Subject, Telling, Verdict, telling};
-use mesh::name::RouteId;
+use mesh::failover::{
+    Decision, Memory, NodeRecord, OwedNote, RestoreTag, RouteRecord, Subject, Telling, Told, Verdict, telling,
+};
 use mesh::policy::{Mode, PagingPolicy, Policy};
-use ports::{BusEvent, JournalEntry, Note, PortError, StateKey, StoreOutcome, Urgency};
+use mesh::resource::RouteData;
+use ports::{BusEvent, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency};
 use serde_json::{Value, json};
 
 use crate::account::{Account, reason, resource};
-use crate::actuate::{Outcome, clear_tag, document};
+use crate::actuate::{Outcome, clear_tag, document, tag};
 use crate::observe::Observation;
 use crate::pager::{Pager, notice};
 use crate::wake::Wake;
@@ -21,6 +25,8 @@ pub(crate) struct News {
     pub(crate) decision: Decision,
     /// What the journal says of it: enough to make the decision again.
     pub(crate) journal: Value,
+    /// Whether nobody has to be told any more of a change that was made.
+    pub(crate) noted: bool,
     telling: Telling,
     /// Whether the same reason was told before.
     again: bool,
@@ -44,7 +50,10 @@ impl Stored {
                 record: remembered(&decision.subject, observation).cloned(),
                 revision: observation.revision(route),
             },
-            Subject::Node(_) => Self::default(),
+            Subject::Node(_) => Self {
+                record: None,
+                revision: observation.stored(&decision.subject).map_or(0, |stored| stored.revision),
+            },
         }
     }
 }
@@ -61,8 +70,8 @@ impl Teller {
         Self { pager: Pager::new(ports.notifier.clone()), ports }
     }
 
-    /// Stores what was seen of a route before anything is said because of it, and removes a restore tag that restores
-    /// nothing any more. `None` if somebody else has written in between, so that what was seen is not how it is.
+    /// Stores what was seen of a route before anything is said because of it, and makes good what an earlier process left
+    /// undone: a note that nobody got, a restore tag that is missing or restores nothing any more. `None` if somebody else has written in between, so that what was seen is not how it is.
     pub(crate) async fn see(
         &self,
         decision: &mut Decision,
@@ -78,7 +87,7 @@ impl Teller {
                 record.intent = None;
             }
             if stored.record.as_ref() != Some(record) {
-                match self.store(route, stored.revision, record, None, now).await {
+                match self.store(StateKey::route(route), stored.revision, document(record), None, now).await {
                     Ok(StoreOutcome::Stored) => {
                         stored = Stored { record: Some(record.clone()), revision: stored.revision + 1 };
                     }
@@ -90,14 +99,51 @@ impl Teller {
                 }
             }
         }
-        let may_write = mode == Mode::Enforce && observation.facts.kill_switch.is_none();
-        if let Some(stale) = stored.record.as_ref().filter(|record| record.stale_tag && may_write)
-            && let Some(data) = observation.routes.get(route)
-            && clear_tag(&self.ports, data).await
-        {
-            decision.record = Some(RouteRecord { stale_tag: false, ..stale.clone() });
+        if let (Some(record), Some(data)) = (&stored.record, observation.routes.get(route)) {
+            let may_write = mode == Mode::Enforce && observation.facts.kill_switch.is_none();
+            let mended =
+                self.mended(record, data, may_write, &resource(&observation.facts.mesh, &decision.subject)).await;
+            if mended != *record {
+                decision.record = Some(mended);
+            }
         }
         Some(stored)
+    }
+
+    /// The record once what was left undone is done, as far as it could be.
+    async fn mended(&self, record: &RouteRecord, route: &RouteData, may_write: bool, resource: &str) -> RouteRecord {
+        let mut mended = record.clone();
+        if let Some(owed) = &record.owed
+            && self.pager.send(&late_notice(owed, resource, record)).await
+        {
+            mended.owed = None;
+        }
+        if may_write && record.stale_tag && clear_tag(&self.ports, route).await {
+            mended.stale_tag = false;
+        }
+        if may_write
+            && record.tag_missing
+            && let Some(point) = &record.shift.restore
+            && tag(&self.ports, route, &RestoreTag::of(point).to_string()).await
+        {
+            mended.tag_missing = false;
+        }
+        mended
+    }
+
+    /// Nodes of which something was told and of which there is nothing to tell any more: the next failure is a new one.
+    pub(crate) async fn forget_nodes(&self, observation: &Observation, decided: &BTreeSet<Subject>, now: Timestamp) {
+        for node in &observation.told_nodes() {
+            let subject = Subject::Node(node.clone());
+            if decided.contains(&subject) {
+                continue;
+            }
+            let revision = observation.stored(&subject).map_or(0, |stored| stored.revision);
+            let record = node_document(None);
+            if let Err(error) = self.store(observation.key(&subject), revision, record, None, now).await {
+                tracing::warn!(%error, %node, "that there is nothing to tell any more is not remembered yet");
+            }
+        }
     }
 
     /// Compares a decision with what was told before, and prepares what is to be said.
@@ -109,9 +155,12 @@ impl Teller {
         policy: &Policy,
         now: Timestamp,
     ) -> News {
-        let last = match &stored.record {
-            Some(record) => record.told.clone(),
-            None => self.pager.last(&resource(&observation.facts.mesh, &decision.subject)).await,
+        let name = resource(&observation.facts.mesh, &decision.subject);
+        let last = match (self.pager.last(&not_stored(&name)).await, &stored.record, &decision.subject) {
+            (Some(told), _, _) => Some(told),
+            (None, Some(record), _) => record.told.clone(),
+            (None, None, Subject::Node(node)) => observation.told_of_node(node),
+            (None, None, Subject::Route(_)) => self.pager.last(&name).await,
         };
         let mut telling = telling(&decision, last.as_ref(), &policy.failover.paging, now);
         // A shift of which the state table knew nothing was read from the route's tag.
@@ -132,27 +181,27 @@ impl Teller {
         } else {
             Value::Null
         };
-        News { decision, journal, telling, again, stored }
+        News { decision, journal, noted: true, telling, again, stored }
     }
 
     /// Says what became of a decision. None of this blocks or undoes a change: what can't be said is logged.
     pub(crate) async fn tell(
         &self,
-        mut news: News,
-        outcome: Option<Outcome>,
+        news: &mut News,
+        outcome: Option<&Outcome>,
         observation: &Observation,
         wake: &Wake,
         policy: &PagingPolicy,
         now: Timestamp,
     ) -> Account {
-        let mut account = Account::of(observation, &news.decision, outcome.as_ref());
+        let mut account = Account::of(observation, &news.decision, outcome);
         // What was planned before and is still not done is no news.
-        let is_news = news.telling.news && !(news.again && outcome.as_ref().is_some_and(Outcome::left_undone));
+        let is_news = news.telling.news && !(news.again && outcome.is_some_and(Outcome::left_undone));
         account.telling = is_news
             || !matches!(news.decision.verdict, Verdict::Keep(_))
             || concerns(&news.decision.subject, observation, wake);
         let (_, _, text) = reason(&news.decision.verdict);
-        match &outcome {
+        match outcome {
             None => {
                 let page = notice(Urgency::Page, &account.line, &text);
                 if news.telling.page && !self.pager.send(&page).await {
@@ -167,7 +216,7 @@ impl Teller {
             Some(outcome) => {
                 let happened = !matches!(outcome, Outcome::Refused { .. } | Outcome::Superseded);
                 if is_news && happened {
-                    self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
+                    news.noted = self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
                 }
             }
         }
@@ -175,11 +224,11 @@ impl Teller {
             self.put(&account, observation, &news.decision.subject).await;
         }
         // After the page: killed in between, somebody is woken twice rather than never.
-        let done = match &outcome {
-            None | Some(Outcome::WouldApply) => self.note(&news, is_news, observation, now).await,
+        let done = match outcome {
+            None | Some(Outcome::WouldApply) => self.note(news, is_news, observation, now).await,
             Some(outcome) => !matches!(outcome, Outcome::Refused { .. }),
         };
-        if !done && matches!(&news.decision.subject, Subject::Route(route) if wake.released.contains(route)) {
+        if !done && matches!(&news.decision.subject, Subject::Route(route) if wake.released.contains_key(route)) {
             // Nothing but this event tells of it, so that no wake makes up for it.
             account
                 .retry
@@ -209,27 +258,37 @@ impl Teller {
 
     /// Remembers what was told; tells whether nothing is left to store.
     async fn note(&self, news: &News, is_news: bool, observation: &Observation, now: Timestamp) -> bool {
-        let (Subject::Route(route), Some(record)) = (&news.decision.subject, &news.decision.record) else {
-            let name = resource(&observation.facts.mesh, &news.decision.subject);
-            self.pager.remember(&name, news.telling.told.clone()).await;
-            return true;
+        let name = resource(&observation.facts.mesh, &news.decision.subject);
+        let document = match (&news.decision.subject, &news.decision.record) {
+            (Subject::Node(_), _) => node_document(news.telling.told.clone()),
+            (Subject::Route(_), Some(record)) if is_news || news.stored.record.as_ref() != Some(record) => {
+                document(record)
+            }
+            (Subject::Route(_), Some(_)) => return true,
+            (Subject::Route(_), None) => {
+                self.pager.remember(&name, news.telling.told.clone()).await;
+                return true;
+            }
         };
-        if !is_news && news.stored.record.as_ref() == Some(record) {
-            return true;
-        }
         let journal = is_news.then(|| JournalEntry {
             at: now,
             id: format!("{}-{}", news.stored.revision, reason(&news.decision.verdict).0),
             body: news.journal.clone(),
         });
-        match self.store(route, news.stored.revision, record, journal, now).await {
-            Ok(StoreOutcome::Stored) => true,
+        let key = observation.key(&news.decision.subject);
+        match self.store(key, news.stored.revision, document, journal, now).await {
+            Ok(StoreOutcome::Stored) => {
+                self.pager.remember(&not_stored(&name), None).await;
+                true
+            }
             Ok(StoreOutcome::Overtaken) => {
-                tracing::debug!(%route, "somebody else is at the route; they will say");
+                tracing::debug!(resource = name, "somebody else is at it; they will say");
                 false
             }
             Err(error) => {
-                tracing::warn!(%error, %route, "what was told of the route is not remembered yet");
+                tracing::warn!(%error, resource = name, "what was told is not remembered yet, but in this process");
+                // Where the table can be read and not written, a page a minute would be all that it leads to.
+                self.pager.remember(&not_stored(&name), news.telling.told.clone()).await;
                 false
             }
         }
@@ -237,13 +296,13 @@ impl Teller {
 
     async fn store(
         &self,
-        route: &RouteId,
+        key: StateKey,
         revision: u64,
-        record: &RouteRecord,
+        document: Value,
         journal: Option<JournalEntry>,
         now: Timestamp,
     ) -> Result<StoreOutcome, PortError> {
-        let note = Note { key: StateKey::route(route), revision, now, document: document(record), journal };
+        let note = Note { key, revision, now, document, journal };
         self.ports.state.note(&note).await
     }
 
@@ -273,6 +332,26 @@ impl News {
     }
 }
 
+/// What is said of a change when the process that made it could not say so.
+fn late_notice(owed: &OwedNote, resource: &str, record: &RouteRecord) -> Notice {
+    let OwedNote { code, text } = owed;
+    let body = format!(
+        "{text}\n\nThis comes late: whoever made the change was cut short. The weights were {}.\n",
+        record.split
+    );
+    Notice { urgency: Urgency::Note, subject: format!("act: {code} {resource}"), body }
+}
+
+/// Where this process remembers what it told of a resource and could not store.
+fn not_stored(resource: &str) -> String {
+    format!("{resource}, not stored")
+}
+
+fn node_document(told: Option<Told>) -> Value {
+    // A record has only string keys, so this can't fail.
+    serde_json::to_value(NodeRecord { told }).unwrap_or_default()
+}
+
 /// What the state table has of a subject.
 fn remembered<'a>(subject: &Subject, observation: &'a Observation) -> Option<&'a RouteRecord> {
     let Subject::Route(id) = subject else { return None };
@@ -288,7 +367,7 @@ fn concerns(subject: &Subject, observation: &Observation, wake: &Wake) -> bool {
     match subject {
         Subject::Node(_) => true,
         Subject::Route(id) => {
-            wake.released.contains(id)
+            wake.released.contains_key(id)
                 || observation
                     .routes
                     .get(id)

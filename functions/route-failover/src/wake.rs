@@ -1,7 +1,8 @@
 //! What an invocation was woken for, all its deliveries together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use lambda_kit::wake::{Delivery, Payload};
 use mesh::alarm::AlarmName;
 use mesh::name::RouteId;
@@ -11,8 +12,8 @@ use mesh::name::RouteId;
 pub(crate) struct Wake {
     /// Alarms that an event named.
     pub(crate) alarms: BTreeSet<AlarmName>,
-    /// Routes that somebody gave back.
-    pub(crate) released: BTreeSet<RouteId>,
+    /// Routes that somebody gave back, each with the newest time at which it was asked for, if an event told.
+    pub(crate) released: BTreeMap<RouteId, Option<Timestamp>>,
     /// Whether everything should be looked at.
     pub(crate) tick: bool,
 }
@@ -26,9 +27,12 @@ impl Wake {
                     wake.alarms.insert(alarm.name.clone());
                 }
                 Payload::Release(release) => {
-                    wake.released.insert(release.route.clone());
+                    let asked = wake.released.entry(release.route.clone()).or_default();
+                    *asked = release.at.max(*asked);
                 }
                 Payload::Tick => wake.tick = true,
+                // Neither says anything of an alarm; the minute's wake sees what it changed.
+                Payload::Config(_) | Payload::MeshWrite(_) => {}
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }

@@ -1,9 +1,12 @@
 //! The command line.
 
+mod api;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::bootstrap::BootstrapArgs;
+use api::ApiArgs;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use control_plane::state::Region;
@@ -22,9 +25,11 @@ use mesh::name::AccountId;
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Where the API listens: a loopback address, port 0 for a free one.
+    /// Where the API listens, port 0 for a free one: a loopback address, or any with `--api-auth keys` or `sts`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     api: SocketAddr,
+    #[command(flatten)]
+    who: ApiArgs,
     /// The account that owns every mesh.
     #[arg(long, value_name = "ID", default_value = "123456789012", value_parser = AccountId::parse)]
     account: AccountId,
@@ -87,6 +92,10 @@ impl Args {
         if !self.xds_unix_uids.is_empty() && self.xds_auth != Auth::Unix {
             return refused("--xds-unix-uid checks nobody without --xds-auth unix");
         }
+        let (api_auth, api_tls) = match self.who.settings() {
+            Ok(settings) => settings,
+            Err(text) => return refused(text),
+        };
         let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
         let tls = self.xds_tls_cert.zip(self.xds_tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
         let auth = match self.xds_auth {
@@ -96,7 +105,15 @@ impl Args {
             Auth::None => XdsAuth::None,
         };
         let xds = XdsSettings { listen: self.xds, tls, auth, listeners: self.listeners, ..XdsSettings::default() };
-        Ok(Settings { api: self.api, quotas, data: self.data, xds, ..Settings::new(self.account, self.region) })
+        Ok(Settings {
+            api: self.api,
+            api_auth,
+            api_tls,
+            quotas,
+            data: self.data,
+            xds,
+            ..Settings::new(self.account, self.region)
+        })
     }
 }
 

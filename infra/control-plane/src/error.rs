@@ -4,6 +4,7 @@ use mesh::name::{AccountId, MeshName, ResourcePath};
 use mesh::resource::Tags;
 use mesh::validate::Violation;
 
+use crate::auth::Denial;
 use crate::quotas::Quota;
 use crate::state::{PageError, TokenError};
 
@@ -108,6 +109,9 @@ pub enum ApiError {
         /// The account served here.
         account: AccountId,
     },
+    /// The caller is not known, or may not do this.
+    #[error(transparent)]
+    Denied(#[from] Denial),
     /// The storage does not work. What was asked for did not happen.
     #[error("what is written can't be stored at the moment, so nothing was changed; the server's log says why")]
     Unavailable,
@@ -215,7 +219,8 @@ impl ApiError {
             Self::InUse { .. } => ErrorType::ResourceInUse,
             Self::QuotaReached { .. } => ErrorType::LimitExceeded,
             Self::TooManyTags { .. } => ErrorType::TooManyTags,
-            Self::NotShared { .. } => ErrorType::Forbidden,
+            Self::Denied(denial) if denial.is_temporary() => ErrorType::ServiceUnavailable,
+            Self::NotShared { .. } | Self::Denied(_) => ErrorType::Forbidden,
             Self::Unavailable => ErrorType::ServiceUnavailable,
             Self::UnknownOperation { known_uri: false, .. } => ErrorType::UnknownOperation,
             Self::UnknownOperation { known_uri: true, .. } => ErrorType::MethodNotAllowed,
@@ -238,6 +243,7 @@ impl ApiError {
             | Self::QuotaReached { .. }
             | Self::TooManyTags { .. }
             | Self::NotShared { .. }
+            | Self::Denied(_)
             | Self::Unavailable
             | Self::UnknownOperation { .. } => None,
         }

@@ -9,18 +9,24 @@
 //! ```
 //!
 //! - `http` knows URIs, headers and JSON, and nothing of what exists.
+//! - `auth` decides who may call, before anything else looks at the request.
 //! - `state` knows what exists and what may be done to it. The same writes with the same stamps lead to the same state.
 //!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
 //! - `store` shares the state between connections, and lets nobody see what is not stored.
 //! - `storage` makes it last; `metrics` counts.
+//! - `certificates` keeps what proxies present and trust, and asks for it again and again.
 //! - `xds` serves Envoys: their share of the mesh, and every change of it.
 //!
 //! This crate never fills in a spec beyond a health check's port, never answers a request that is not authenticated
 //! from anywhere but this machine, never answers a write before it is stored, never serves a file that is not what was
 //! written, and never makes an error up: faults for tests are injected in front of it, or by a storage of their own.
 
+mod auth;
+pub mod certificates;
 mod error;
 mod http;
+pub mod instances;
+mod listen;
 mod metrics;
 mod quotas;
 mod server;
@@ -28,11 +34,17 @@ mod settings;
 pub mod state;
 pub mod storage;
 mod store;
+mod tls;
 pub mod xds;
 
+pub use auth::{
+    ApiAuth, Audience, AudienceError, Denial, GuardError, KeyFileError, RolePattern, RolePatternError, StsEndpoint,
+    StsEndpointError, StsSettings,
+};
 pub use error::{ApiError, ErrorType, Relation};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaSetting, QuotaSettingError, Quotas};
 pub use server::{BindError, Server};
 pub use settings::Settings;
 pub use store::Store;
+pub use tls::{TlsError, TlsFiles};

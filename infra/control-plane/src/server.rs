@@ -6,14 +6,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::auth::{ApiAuth, Guard, GuardError};
 use crate::http::{self, Api};
+use crate::listen::TlsListener;
 use crate::settings::Settings;
 use crate::state::Realm;
 use crate::storage::{Disk, OpenError};
 use crate::store::Store;
+use crate::tls::{Speaker, Tls, TlsError};
 use crate::xds::{Ads, ListenError};
 
 /// How long requests that are under way at the end may take. They take milliseconds; what is left after this is a
@@ -25,6 +29,7 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
+    tls: Option<Tls>,
     api: Arc<Api>,
     ads: Ads,
 }
@@ -47,16 +52,26 @@ impl Server {
     pub async fn bind_over(settings: Settings, store: Store) -> Result<Self, BindError> {
         let asked = settings.api;
         if !asked.ip().is_loopback() {
-            return Err(BindError::NotLoopback { addr: asked });
+            match (&settings.api_auth, &settings.api_tls) {
+                (ApiAuth::Loopback, _) => return Err(BindError::NotLoopback { addr: asked }),
+                (ApiAuth::Sts(_), None) => return Err(BindError::BearerWithoutTls { addr: asked }),
+                (ApiAuth::Keys(_), None) => tracing::warn!(
+                    addr = %asked,
+                    "the API is served beyond this machine without TLS: requests are signed, but can be read on the way"
+                ),
+                (ApiAuth::Keys(_) | ApiAuth::Sts(_), Some(_)) => {}
+            }
         }
+        let tls = settings.api_tls.map(|files| Tls::open(Speaker::Api, files, None)).transpose()?;
         let taken = |source| BindError::Address { addr: asked, source };
         let listener = TcpListener::bind(asked).await.map_err(taken)?;
         let addr = listener.local_addr().map_err(taken)?;
+        let guard = Guard::new(&settings.api_auth, addr, settings.region.clone())?;
         let realm = Realm::new(settings.account, settings.region);
         let store = Arc::new(store);
         let ads = Ads::bind(settings.xds, realm.account().clone(), &store).await?;
-        let api = Api { realm, store, proxies: Arc::clone(&ads.shared) };
-        Ok(Self { listener, addr, api: Arc::new(api), ads })
+        let api = Api { guard, realm, store, proxies: Arc::clone(&ads.shared) };
+        Ok(Self { listener, addr, tls, api: Arc::new(api), ads })
     }
 
     /// Where it listens.
@@ -68,7 +83,8 @@ impl Server {
     /// The endpoint to give to a client: `http://127.0.0.1:41234`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.addr)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.addr)
     }
 
     /// Where Envoys are served: each as the command line has it, `127.0.0.1:41235` or `unix:/run/xds.sock`.
@@ -94,8 +110,15 @@ impl Server {
             shutdown.await;
             stop.send_replace(true);
         };
-        let api = axum::serve(self.listener, http::router(self.api)).with_graceful_shutdown(signal);
-        let serving = async { tokio::try_join!(api.into_future(), async { ads.await.map_err(io::Error::other) }) };
+        let router = http::router(self.api);
+        let api = match self.tls {
+            None => axum::serve(self.listener, router).with_graceful_shutdown(signal).into_future().boxed(),
+            Some(tls) => {
+                let listener = TlsListener::over(self.listener, tls, self.addr);
+                axum::serve(listener, router).with_graceful_shutdown(signal).into_future().boxed()
+            }
+        };
+        let serving = async { tokio::try_join!(api, async { ads.await.map_err(io::Error::other) }) };
         let overtime = async move {
             // An error means that `signal` is gone, and then `serving` is about to end by itself.
             if stopping.wait_for(|stopping| *stopping).await.is_err() {
@@ -118,12 +141,26 @@ impl Server {
 pub enum BindError {
     /// Whoever reached it could change every mesh.
     #[error(
-        "{addr} is not a loopback address: requests are not authenticated, so only this machine may send any; use 127.0.0.1 or [::1]"
+        "{addr} is not a loopback address: requests are not authenticated, so only this machine may send any; use 127.0.0.1 or [::1], or --api-auth keys or sts"
     )]
     NotLoopback {
         /// The address asked for.
         addr: SocketAddr,
     },
+    /// Whoever listened on the way could show the same identity.
+    #[error(
+        "{addr} is not a loopback address, and with --api-auth sts whoever listens on the way could read as the caller: give --api-tls-cert and --api-tls-key"
+    )]
+    BearerWithoutTls {
+        /// The address asked for.
+        addr: SocketAddr,
+    },
+    /// Nobody could prove who they are.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// The API's certificate can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No Envoy can be served.
     #[error(transparent)]
     Xds(#[from] ListenError),

@@ -5,15 +5,22 @@ use std::path::PathBuf;
 
 use mesh::name::AccountId;
 
+use crate::auth::ApiAuth;
 use crate::quotas::Quotas;
 use crate::state::Region;
+use crate::tls::TlsFiles;
 use crate::xds::XdsSettings;
 
 /// The settings of one server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the API listens. Port 0 takes a free one. Only loopback addresses are accepted.
+    /// Where the API listens. Port 0 takes a free one. Only loopback addresses are accepted while nobody has to
+    /// prove who they are.
     pub api: SocketAddr,
+    /// Who may call the API.
+    pub api_auth: ApiAuth,
+    /// The certificate that the API shows. None, and it speaks no TLS.
+    pub api_tls: Option<TlsFiles>,
     /// The account that owns every mesh.
     pub account: AccountId,
     /// The region in every ARN.
@@ -32,6 +39,8 @@ impl Settings {
     pub fn new(account: AccountId, region: Region) -> Self {
         Self {
             api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            api_auth: ApiAuth::default(),
+            api_tls: None,
             account,
             region,
             quotas: Quotas::default(),

@@ -1,23 +1,25 @@
 //! The mesh ports over the App Mesh API.
 
+mod identity;
 mod list;
 mod proxies;
 mod raw;
+mod write;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use aws_sdk_appmesh::Client;
-use aws_sdk_appmesh::operation::update_route::UpdateRouteError;
-use aws_sdk_appmesh::types::{RouteSpec, TagRef};
+use aws_sdk_appmesh::types::TagRef;
 use mesh::name::{AccountId, MeshName, ResourceKind, ResourcePath, RouteId};
-use mesh::resource::Resource;
-use ports::{MeshReader, PortError, PortErrorKind, ResourceRef, RouteWrite, RouteWriter, Written};
-use serde_json::{Value, json};
+use mesh::resource::{Resource, Tags};
+use ports::{MeshReader, PortError, PortErrorKind, ResourceRef};
+use serde_json::Value;
 
-use crate::call::{call, classify, within_deadline};
-use raw::{KeepBody, SendBody};
+use crate::call::call;
+pub(crate) use identity::ShowIdentity;
+use raw::{INCLUDE, KeepBody, TAGS};
 
 /// Meshes as the App Mesh API, or whoever answers in its place, has them.
 #[derive(Clone, Debug)]
@@ -44,27 +46,20 @@ impl AppMesh {
     }
 }
 
-#[async_trait]
-impl MeshReader for AppMesh {
-    async fn meshes(&self) -> Result<Vec<ResourceRef>, PortError> {
-        let meshes = list::meshes(&self.client).await?;
-        for mesh in &meshes {
-            self.know_owner(mesh.path.mesh().clone(), mesh.mesh_owner.clone());
-        }
-        Ok(meshes)
-    }
-
-    async fn list(&self, parent: &ResourcePath, kind: ResourceKind) -> Result<Vec<ResourceRef>, PortError> {
-        list::children(&self.client, parent, kind, self.owner(parent.mesh())).await
-    }
-
-    async fn describe(&self, path: &ResourcePath) -> Result<Resource, PortError> {
+impl AppMesh {
+    /// The description of a resource as it came; with its tags in it, where they are asked for and the server can.
+    async fn described(&self, path: &ResourcePath, with_tags: bool) -> Result<KeepBody, PortError> {
         let what = || format!("describe {path}");
         let (mesh, owner, kept) = (path.mesh().as_str(), self.owner(path.mesh()), KeepBody::default());
         macro_rules! describe {
             ($operation:ident $(, $name:ident = $value:expr)*) => {{
                 let request = self.client.$operation().mesh_name(mesh).set_mesh_owner(owner)$(.$name($value.as_str()))*;
-                call(what, request.customize().interceptor(kept.clone()).send()).await.map(drop)
+                let request = request.customize().interceptor(kept.clone()).mutate_request(move |request| {
+                    if with_tags {
+                        request.headers_mut().insert(INCLUDE, TAGS);
+                    }
+                });
+                call(what, request.send()).await.map(drop)
             }};
         }
         match path {
@@ -84,7 +79,42 @@ impl MeshReader for AppMesh {
                 describe!(describe_gateway_route, virtual_gateway_name = gateway, gateway_route_name = route)
             }
         }?;
-        resource(path.kind(), &kept, what)
+        Ok(kept)
+    }
+}
+
+#[async_trait]
+impl MeshReader for AppMesh {
+    async fn meshes(&self) -> Result<Vec<ResourceRef>, PortError> {
+        let meshes = list::meshes(&self.client).await?;
+        for mesh in &meshes {
+            self.know_owner(mesh.path.mesh().clone(), mesh.mesh_owner.clone());
+        }
+        Ok(meshes)
+    }
+
+    async fn list(&self, parent: &ResourcePath, kind: ResourceKind) -> Result<Vec<ResourceRef>, PortError> {
+        list::children(&self.client, parent, kind, self.owner(parent.mesh())).await
+    }
+
+    async fn describe(&self, path: &ResourcePath) -> Result<Resource, PortError> {
+        let kept = self.described(path, false).await?;
+        resource(path.kind(), &kept, || format!("describe {path}"))
+    }
+
+    async fn describe_with_tags(&self, path: &ResourcePath) -> Result<(Resource, Tags), PortError> {
+        let what = || format!("describe {path}");
+        let kept = self.described(path, true).await?;
+        let mut body = json_of(&kept, what)?;
+        let tags = body.as_object_mut().and_then(|members| members.remove(TAGS));
+        let resource = resource_of(path.kind(), &body, what)?;
+        let tags = match tags {
+            Some(tags) => pairs(&tags).ok_or_else(|| unreadable(what, "its tags are no list of keys and values"))?,
+            // A server that doesn't know what it was asked for.
+            None => self.tags(&resource.metadata().arn.to_string()).await?,
+        };
+        let tags = Tags::read(tags).map_err(|error| unreadable(what, &error))?;
+        Ok((resource, tags))
     }
 
     async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, PortError> {
@@ -94,59 +124,27 @@ impl MeshReader for AppMesh {
     }
 }
 
-#[async_trait]
-impl RouteWriter for AppMesh {
-    async fn update_route(&self, write: &RouteWrite) -> Result<Written, PortError> {
-        let RouteWrite { route, mesh_owner, spec, if_version, client_token } = write;
-        let what = || format!("update route {route}");
-        let body = json!({ "clientToken": client_token, "spec": spec }).to_string().into_bytes();
-        let kept = KeepBody::default();
-        let request = self
-            .client
-            .update_route()
-            .mesh_name(route.mesh.as_str())
-            .virtual_router_name(route.router.as_str())
-            .route_name(route.route.as_str())
-            .set_mesh_owner(
-                mesh_owner.as_ref().map(|owner| owner.as_str().to_owned()).or_else(|| self.owner(&route.mesh)),
-            )
-            .client_token(client_token)
-            // Required by the typed input, and replaced with the real one on the way out.
-            .spec(RouteSpec::builder().build())
-            .customize()
-            .interceptor(kept.clone())
-            .interceptor(SendBody { body, if_version: *if_version });
-        match within_deadline(what, request.send()).await? {
-            Ok(_) => match resource(ResourceKind::Route, &kept, what)?.metadata().version.get().unsigned_abs() {
-                version if version == if_version + 1 => Ok(Written::Applied { version }),
-                version => Ok(Written::Overwrote { version }),
-            },
-            Err(error) if error.as_service_error().is_some_and(UpdateRouteError::is_conflict_exception) => {
-                Ok(Written::Superseded)
-            }
-            Err(error) => Err(classify(what(), error)),
-        }
-    }
-
-    async fn tag(&self, arn: &str, tags: &BTreeMap<String, String>) -> Result<(), PortError> {
-        let what = || format!("tag {arn}");
-        let tag = |(key, value): (&String, &String)| TagRef::builder().key(key).value(value).build();
-        let tags: Result<Vec<_>, _> = tags.iter().map(tag).collect();
-        let tags = tags.map_err(|error| PortError::new(what(), PortErrorKind::Other, error.to_string()))?;
-        call(what, self.client.tag_resource().resource_arn(arn).set_tags(Some(tags)).send()).await.map(drop)
-    }
-
-    async fn untag(&self, arn: &str, keys: &[String]) -> Result<(), PortError> {
-        let request = self.client.untag_resource().resource_arn(arn).set_tag_keys(Some(keys.to_vec()));
-        call(|| format!("untag {arn}"), request.send()).await.map(drop)
-    }
+/// Reads the body that was kept, with every member that it has.
+fn resource(kind: ResourceKind, kept: &KeepBody, what: impl Fn() -> String + Copy) -> Result<Resource, PortError> {
+    resource_of(kind, &json_of(kept, what)?, what)
 }
 
-/// Reads the body that was kept, with every member that it has.
-fn resource(kind: ResourceKind, kept: &KeepBody, what: impl Fn() -> String) -> Result<Resource, PortError> {
-    let unreadable =
-        |why: String| PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {why}"));
-    let body: Value = serde_json::from_slice(&kept.body()).map_err(|error| unreadable(error.to_string()))?;
-    Resource::read(kind, &body)
-        .map_err(|violations| unreadable(violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+fn json_of(kept: &KeepBody, what: impl Fn() -> String) -> Result<Value, PortError> {
+    serde_json::from_slice(&kept.body()).map_err(|error| unreadable(what, &error.to_string()))
+}
+
+fn resource_of(kind: ResourceKind, body: &Value, what: impl Fn() -> String) -> Result<Resource, PortError> {
+    Resource::read(kind, body).map_err(|violations| {
+        unreadable(what, &violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })
+}
+
+/// Tags as the API lists them.
+fn pairs(tags: &Value) -> Option<BTreeMap<String, String>> {
+    let text = |tag: &Value, member: &str| Some(tag.get(member)?.as_str()?.to_owned());
+    tags.as_array()?.iter().map(|tag| Some((text(tag, "key")?, text(tag, "value")?))).collect()
+}
+
+fn unreadable(what: impl Fn() -> String, why: &str) -> PortError {
+    PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {why}"))
 }

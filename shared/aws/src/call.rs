@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::display::DisplayErrorContext;
@@ -58,6 +59,9 @@ where
         SdkError::DispatchFailure(failure) if failure.is_user() => {
             (PortErrorKind::Other, "the request could not be sent".to_owned())
         }
+        SdkError::DispatchFailure(_) if lacks_credentials(&error) => {
+            (PortErrorKind::Denied, "no credentials; give the function a role, or set the SDK's variables".to_owned())
+        }
         SdkError::DispatchFailure(_) => (PortErrorKind::Unavailable, "no connection".to_owned()),
         SdkError::ResponseError(answer) if answer.raw().status().is_server_error() => {
             (PortErrorKind::Unavailable, format!("status {}", answer.raw().status()))
@@ -79,6 +83,21 @@ where
         (_, None) => format!("{message}: {}", DisplayErrorContext(&error)),
     };
     PortError { call, kind, message, source: Some(Box::new(error)) }
+}
+
+/// Whether there is nothing to sign the request with. The SDK tells it like a lost connection, but no retry finds any.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<CredentialsError>() {
+            return matches!(
+                error,
+                CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)
+            );
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// What the caller may go by, from the service's code; the status tells where the code is not known.

@@ -6,6 +6,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 /// How long a connection may take. Within a region it takes milliseconds; after a second the endpoint is not there, and
 /// the next attempt may find another address.
@@ -32,9 +35,67 @@ pub(crate) async fn open() -> SdkConfig {
         .operation_timeout(OPERATION_TIMEOUT)
         .build();
     aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(http)
+        .http_client(ConnectsOnUse(http))
         .retry_config(RetryConfig::adaptive().with_max_attempts(ATTEMPTS))
         .timeout_config(timeouts)
         .load()
         .await
+}
+
+/// Builds its connector with the first request, once for all clients. Asked directly, the SDK's own HTTP client builds
+/// one for every client that is made, all root certificates parsed anew, only to throw it away: most of a cold start.
+#[derive(Clone, Debug)]
+struct ConnectsOnUse(SharedHttpClient);
+
+impl HttpClient for ConnectsOnUse {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use aws_config::{BehaviorVersion, Region};
+    use aws_smithy_runtime_api::box_error::BoxError;
+    use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+    use aws_smithy_types::config_bag::ConfigBag;
+
+    use super::*;
+
+    /// Counts how often it is asked to get ready.
+    #[derive(Clone, Debug, Default)]
+    struct Counting(Arc<AtomicUsize>);
+
+    impl HttpClient for Counting {
+        fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+            unreachable!("no request is sent")
+        }
+
+        fn validate_base_client_config(&self, _: &RuntimeComponentsBuilder, _: &ConfigBag) -> Result<(), BoxError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    fn make_clients(http: impl HttpClient + 'static) {
+        let config = SdkConfig::builder().behavior_version(BehaviorVersion::v2026_01_12()).http_client(http);
+        let aws = crate::Aws::with_config(config.region(Region::new("eu-west-1")).build());
+        let _ = (aws.mesh(), aws.alarms(), aws.state("meshwarden"));
+    }
+
+    #[test]
+    fn making_clients_connects_nothing() {
+        let counting = Counting::default();
+        make_clients(counting.clone());
+        assert_eq!(counting.0.load(Ordering::Relaxed), 3, "the SDK asks once a client; if it stops, so may we");
+        make_clients(ConnectsOnUse(SharedHttpClient::new(counting.clone())));
+        assert_eq!(counting.0.load(Ordering::Relaxed), 3);
+    }
 }

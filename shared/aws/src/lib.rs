@@ -15,6 +15,8 @@ mod call;
 #[cfg(feature = "certificates")]
 mod certificates;
 mod cloudwatch;
+#[cfg(feature = "config-rules")]
+mod config_rules;
 mod connection;
 mod event_bridge;
 mod lazy;
@@ -30,9 +32,12 @@ use aws_config::SdkConfig;
 use ports::{BuiltInPolicy, EventBus, Notifier, PolicyLocation, PolicySource, ReportStore, ReportsLocation};
 
 pub use app_mesh::AppMesh;
+use app_mesh::ShowIdentity;
 #[cfg(feature = "certificates")]
 pub use certificates::{Acm, PrivateCa, Secrets};
 pub use cloudwatch::CloudWatch;
+#[cfg(feature = "config-rules")]
+pub use config_rules::Config;
 pub use connection::{ATTEMPT_TIMEOUT, ATTEMPTS, CONNECT_TIMEOUT, OPERATION_TIMEOUT};
 pub use event_bridge::Bus;
 use lazy::Lazy;
@@ -44,57 +49,85 @@ pub use state_table::StateTable;
 
 /// Where all adapters come from: what they share is opened once.
 #[derive(Clone, Debug)]
-pub struct Aws(SdkConfig);
+pub struct Aws {
+    config: SdkConfig,
+    sts: Option<String>,
+}
 
 impl Aws {
     /// Reads the SDK's variables. No call is made; credentials are looked up with the first one.
     pub async fn open() -> Self {
-        Self(connection::open().await)
+        let sts = std::env::var("AWS_ENDPOINT_URL_STS").ok().filter(|endpoint| !endpoint.is_empty());
+        Self { config: connection::open().await, sts }
     }
 
     /// The adapters over a configuration made elsewhere, as tests do.
     #[must_use]
     pub fn with_config(config: SdkConfig) -> Self {
-        Self(config)
+        Self { config, sts: None }
+    }
+
+    /// The same, with STS at this endpoint, as `AWS_ENDPOINT_URL_STS` says it.
+    #[must_use]
+    pub fn asking_sts_at(self, endpoint: &str) -> Self {
+        Self { sts: Some(endpoint.to_owned()), ..self }
     }
 
     /// The mesh ports.
     #[must_use]
     pub fn mesh(&self) -> AppMesh {
-        AppMesh::new(aws_sdk_appmesh::Client::new(&self.0))
+        AppMesh::new(aws_sdk_appmesh::Client::new(&self.config))
+    }
+
+    /// The mesh ports of a control plane that asks AWS who is calling (`--api-auth sts`), by the name in its
+    /// `--auth-audience`. Unset, as [`Aws::mesh`].
+    #[must_use]
+    pub fn mesh_known_to(&self, audience: Option<&str>) -> AppMesh {
+        let (Some(audience), Some(region)) = (audience, self.config.region()) else { return self.mesh() };
+        let identity = ShowIdentity::to(audience, region.as_ref(), self.sts.as_deref());
+        let config = aws_sdk_appmesh::config::Builder::from(&self.config).push_auth_scheme(identity);
+        AppMesh::new(aws_sdk_appmesh::Client::from_conf(config.build()))
     }
 
     /// The alarm port.
     #[must_use]
     pub fn alarms(&self) -> CloudWatch {
-        CloudWatch::new(aws_sdk_cloudwatch::Client::new(&self.0))
+        CloudWatch::new(aws_sdk_cloudwatch::Client::new(&self.config))
+    }
+
+    /// The port to the rules of AWS Config.
+    #[cfg(feature = "config-rules")]
+    #[must_use]
+    pub fn config_rules(&self) -> Config {
+        Config::new(Lazy::new(&self.config, aws_sdk_config::Client::new))
     }
 
     /// The port to the certificates that listeners name.
     #[cfg(feature = "certificates")]
     #[must_use]
     pub fn certificates(&self) -> Acm {
-        Acm::new(aws_sdk_acm::Client::new(&self.0))
+        Acm::new(aws_sdk_acm::Client::new(&self.config))
     }
 
     /// The port to the private CAs.
     #[cfg(feature = "certificates")]
     #[must_use]
     pub fn authorities(&self) -> PrivateCa {
-        PrivateCa::new(aws_sdk_acmpca::Client::new(&self.0))
+        PrivateCa::new(aws_sdk_acmpca::Client::new(&self.config))
     }
 
     /// The port to the bundles that SDS serves.
     #[cfg(feature = "certificates")]
     #[must_use]
     pub fn bundles(&self) -> Secrets {
-        Secrets::new(aws_sdk_secretsmanager::Client::new(&self.0))
+        Secrets::new(aws_sdk_secretsmanager::Client::new(&self.config))
     }
 
     /// The state port over the table of this name.
     #[must_use]
     pub fn state(&self, table: &str) -> StateTable {
-        let config = aws_sdk_dynamodb::config::Builder::from(&self.0).retry_classifier(state_table::RetryConflicts);
+        let config =
+            aws_sdk_dynamodb::config::Builder::from(&self.config).retry_classifier(state_table::RetryConflicts);
         StateTable::new(aws_sdk_dynamodb::Client::from_conf(config.build()), table)
     }
 
@@ -102,7 +135,7 @@ impl Aws {
     #[must_use]
     pub fn notifier(&self, topic: Option<&str>) -> Arc<dyn Notifier> {
         match topic {
-            Some(arn) => Arc::new(Topic::new(Lazy::new(&self.0, aws_sdk_sns::Client::new), arn)),
+            Some(arn) => Arc::new(Topic::new(Lazy::new(&self.config, aws_sdk_sns::Client::new), arn)),
             None => Arc::new(Unset),
         }
     }
@@ -111,7 +144,7 @@ impl Aws {
     #[must_use]
     pub fn bus(&self, bus: Option<&str>) -> Arc<dyn EventBus> {
         match bus {
-            Some(name) => Arc::new(Bus::new(Lazy::new(&self.0, aws_sdk_eventbridge::Client::new), name)),
+            Some(name) => Arc::new(Bus::new(Lazy::new(&self.config, aws_sdk_eventbridge::Client::new), name)),
             None => Arc::new(Unset),
         }
     }
@@ -122,7 +155,7 @@ impl Aws {
         match place {
             Some(ReportsLocation::Folder(folder)) => Arc::new(ReportsFolder(folder.clone())),
             Some(ReportsLocation::S3 { bucket, prefix }) => {
-                Arc::new(ReportsBucket::new(Lazy::new(&self.0, aws_sdk_s3::Client::new), bucket, prefix))
+                Arc::new(ReportsBucket::new(Lazy::new(&self.config, aws_sdk_s3::Client::new), bucket, prefix))
             }
             None => Arc::new(Unset),
         }
@@ -135,10 +168,10 @@ impl Aws {
             PolicyLocation::BuiltIn => Box::new(BuiltInPolicy(built_in)),
             PolicyLocation::File(path) => Box::new(PolicyFile(path.clone())),
             PolicyLocation::S3 { bucket, key } => {
-                Box::new(PolicyObject::new(Lazy::new(&self.0, aws_sdk_s3::Client::new), bucket, key))
+                Box::new(PolicyObject::new(Lazy::new(&self.config, aws_sdk_s3::Client::new), bucket, key))
             }
             PolicyLocation::Ssm { parameter } => {
-                Box::new(PolicyParameter::new(Lazy::new(&self.0, aws_sdk_ssm::Client::new), parameter))
+                Box::new(PolicyParameter::new(Lazy::new(&self.config, aws_sdk_ssm::Client::new), parameter))
             }
         }
     }

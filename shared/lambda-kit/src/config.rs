@@ -2,6 +2,8 @@
 
 use ports::{LocationError, PolicyLocation, ReportsLocation};
 
+const AUDIENCE: &str = "MESHWARDEN_CONTROL_PLANE_AUDIENCE";
+
 /// What a function is told by its environment. A variable that is set to nothing counts as unset, because a template
 /// can't leave one out on a condition as easily as it can leave it empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,9 @@ pub struct Config {
     pub topic: Option<String>,
     /// `MESHWARDEN_REPORTS`: where reports go; unset: they are not kept.
     pub reports: Option<ReportsLocation>,
+    /// `MESHWARDEN_CONTROL_PLANE_AUDIENCE`: the name of a control plane to which the function shows its role; unset: it
+    /// signs as always.
+    pub audience: Option<String>,
     /// `MESHWARDEN_LOG`: what is logged, in the directives of `tracing`; unset: `info`.
     pub log: String,
 }
@@ -39,6 +44,8 @@ enum Problem {
     Bus { given: String },
     #[error("`{given}` is no topic's ARN; give `arn:aws:sns:REGION:ACCOUNT:NAME`")]
     Topic { given: String },
+    #[error("`{given}` names no control plane; give 1 to 128 letters, digits, `.`, `_`, `:`, `/`, `@` or `-`")]
+    Audience { given: String },
     #[error("`{given}` is no log directive ({why}); give a level, as in `info`, or `target=level`")]
     Log { given: String, why: String },
 }
@@ -54,6 +61,7 @@ impl Config {
             bus: read(set("MESHWARDEN_BUS"), "MESHWARDEN_BUS", bus)?,
             topic: read(set("MESHWARDEN_TOPIC"), "MESHWARDEN_TOPIC", topic)?,
             reports: read(set("MESHWARDEN_REPORTS"), "MESHWARDEN_REPORTS", |text| Ok(ReportsLocation::parse(&text)?))?,
+            audience: read(set(AUDIENCE), AUDIENCE, audience)?,
             log: read(set("MESHWARDEN_LOG"), "MESHWARDEN_LOG", log)?.unwrap_or_else(|| "info".to_owned()),
         })
     }
@@ -97,6 +105,12 @@ fn topic(given: String) -> Result<String, Problem> {
     if well_formed { Ok(given) } else { Err(Problem::Topic { given }) }
 }
 
+/// What the control plane takes for `--auth-audience`.
+fn audience(given: String) -> Result<String, Problem> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
+    if given.len() <= 128 && given.bytes().all(allowed) { Ok(given) } else { Err(Problem::Audience { given }) }
+}
+
 fn log(given: String) -> Result<String, Problem> {
     match tracing_subscriber::EnvFilter::try_new(&given) {
         Ok(_) => Ok(given),
@@ -122,10 +136,12 @@ mod tests {
             bus: None,
             topic: None,
             reports: None,
+            audience: None,
             log: "info".into(),
         };
         assert_eq!(config(&[]), Ok(expected.clone()));
-        let variables = ["POLICY", "TABLE", "BUS", "TOPIC", "REPORTS", "LOG"].map(|name| format!("MESHWARDEN_{name}"));
+        let variables = ["POLICY", "TABLE", "BUS", "TOPIC", "REPORTS", "CONTROL_PLANE_AUDIENCE", "LOG"]
+            .map(|name| format!("MESHWARDEN_{name}"));
         let empty: Vec<_> = variables.iter().map(|name| (name.as_str(), "")).collect();
         assert_eq!(config(&empty), Ok(expected));
     }
@@ -138,6 +154,7 @@ mod tests {
             ("MESHWARDEN_BUS", "arn:aws:events:eu-west-1:123456789012:event-bus/mesh"),
             ("MESHWARDEN_TOPIC", "arn:aws:sns:eu-west-1:123456789012:mesh-alarms"),
             ("MESHWARDEN_REPORTS", "s3://reports/mesh"),
+            ("MESHWARDEN_CONTROL_PLANE_AUDIENCE", "mesh.internal"),
             ("MESHWARDEN_LOG", "warn,route_failover=debug"),
         ]);
         let expected = Config {
@@ -146,6 +163,7 @@ mod tests {
             bus: Some("arn:aws:events:eu-west-1:123456789012:event-bus/mesh".into()),
             topic: Some("arn:aws:sns:eu-west-1:123456789012:mesh-alarms".into()),
             reports: Some(ReportsLocation::S3 { bucket: "reports".into(), prefix: "mesh/".into() }),
+            audience: Some("mesh.internal".into()),
             log: "warn,route_failover=debug".into(),
         };
         assert_eq!(read, Ok(expected));
@@ -163,6 +181,7 @@ mod tests {
             ("MESHWARDEN_TOPIC", "mesh-alarms", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
             ("MESHWARDEN_TOPIC", "arn:aws:sqs:eu-west-1:123456789012:q", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
             ("MESHWARDEN_REPORTS", "s3://", "names no bucket"),
+            ("MESHWARDEN_CONTROL_PLANE_AUDIENCE", "my mesh", "names no control plane"),
             ("MESHWARDEN_LOG", "route=chatty", "give a level, as in `info`, or `target=level`"),
         ] {
             let line = config(&[(variable, value)]).unwrap_err().to_string();

@@ -82,7 +82,9 @@ impl Decision {
         let (reason, facts) = match &delivery.payload {
             Payload::NotOurs { what } => ("NotOurs", serde_json::json!({ "what": what })),
             Payload::Unreadable { why, at } => ("UnreadableEvent", serde_json::json!({ "why": why, "at": at })),
-            Payload::Alarm(_) | Payload::Tick | Payload::Release(_) => return None,
+            Payload::Alarm(_) | Payload::Tick | Payload::Release(_) | Payload::Config(_) | Payload::MeshWrite(_) => {
+                return None;
+            }
         };
         let resource = delivery.message_id.as_ref().map_or_else(|| "event".to_owned(), |id| format!("message/{id}"));
         Some(Self { resource, decision: "hold".into(), reason: reason.into(), facts, plan: None, outcome: None })

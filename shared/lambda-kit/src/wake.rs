@@ -3,18 +3,21 @@
 //! ```text
 //! SQS record ─┐
 //! SNS record ─┼─▶ body or message (JSON text) ─▶ EventBridge event │ direct alarm action │ alarm notice ─▶ Payload
-//! plain event ┘
+//! plain event ┘                                  │ invocation of an AWS Config rule
 //! ```
 //!
 //! An event only wakes: its state is a hint for people, and whoever decides reads the alarm again. So only a name and a
 //! state are required; everything else may be missing, and members that are not known here do not matter.
 
 mod alarm;
+mod config;
 mod envelope;
+mod mesh_write;
 
 use jiff::Timestamp;
 use mesh::alarm::{AlarmName, AlarmState};
-use mesh::name::{AccountId, RouteId};
+use mesh::name::{AccountId, ResourcePath, RouteId};
+use ports::{ConfigItem, ResultToken};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -40,6 +43,10 @@ pub enum Payload {
     Tick,
     /// Somebody gives a route back that was held for them.
     Release(Release),
+    /// AWS Config tells of a resource, or asks how all of them stand.
+    Config(ConfigWake),
+    /// Somebody wrote to a mesh, or tried to.
+    MeshWrite(MeshWrite),
     /// Something well-formed that is for others.
     NotOurs {
         /// What it is, for people.
@@ -84,6 +91,76 @@ pub struct Release {
     pub route: RouteId,
     /// Who releases it.
     pub by: String,
+    /// When it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// What AWS Config tells.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigWake {
+    /// The invocation of a rule that waits for an answer; unset for what came by way of EventBridge or a topic.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<RuleInvocation>,
+    /// When AWS Config sent it.
+    pub notified: Timestamp,
+    /// Whether the resource isn't among those that the rule is for any more.
+    pub left_scope: bool,
+    /// What it is about.
+    #[serde(flatten)]
+    pub subject: ConfigSubject,
+}
+
+/// An invocation of a custom rule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleInvocation {
+    /// The rule's name.
+    pub rule: String,
+    /// What ties the answer to the invocation.
+    #[serde(skip)]
+    pub token: ResultToken,
+}
+
+/// What AWS Config tells of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "message", rename_all = "kebab-case")]
+pub enum ConfigSubject {
+    /// A resource changed.
+    Item(ConfigItem),
+    /// A resource changed, and its item was too large to be sent: AWS Config has the newest.
+    OversizedItem(ConfigItem),
+    /// It is time to look at everything.
+    Scheduled,
+    /// AWS Config has delivered a snapshot of all that it has recorded.
+    SnapshotDelivered,
+}
+
+/// A call that writes to a mesh, as CloudTrail tells it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshWrite {
+    /// The operation, as in `UpdateRoute`.
+    pub operation: String,
+    /// The resource; unset only where a refused call doesn't tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourcePath>,
+    /// Why it was refused, if it was: then nothing has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Who called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// In which region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// In which account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
 }
 
 /// Reads an event. Whatever it holds, this gives a delivery for each of its parts and never fails as a whole.

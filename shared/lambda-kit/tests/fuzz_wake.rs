@@ -5,7 +5,7 @@ use lambda_kit::wake::{Payload, parse};
 use serde_json::{Value, json};
 
 /// Pieces that events are made of: random bytes alone would hardly ever be an event.
-const PIECES: [&str; 18] = [
+const PIECES: [&str; 30] = [
     "detail-type",
     "detail",
     "source",
@@ -24,6 +24,18 @@ const PIECES: [&str; 18] = [
     "CloudWatch Alarm State Change",
     "Type",
     "Notification",
+    "invokingEvent",
+    "resultToken",
+    "messageType",
+    "notificationCreationTime",
+    "ConfigurationItemChangeNotification",
+    "configurationItem",
+    "resourceType",
+    "AWS API Call via CloudTrail",
+    "aws.appmesh",
+    "eventName",
+    "UpdateRoute",
+    "requestParameters",
 ];
 
 #[test]

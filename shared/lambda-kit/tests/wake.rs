@@ -80,6 +80,7 @@ fn every_sample_event_is_read() {
             vec![Payload::Release(lambda_kit::wake::Release {
                 route: "shop/recommendations/all".parse().unwrap(),
                 by: "dana".into(),
+                at: Some("2026-11-20T10:04:00Z".parse().unwrap()),
             })],
         ),
         (
@@ -114,7 +115,7 @@ fn every_event_of_the_corpus_is_read() {
         println!("skipped: {} is not there", folder.display());
         return;
     }
-    let mut alarms = 0;
+    let (mut alarms, mut asked, mut written) = (0, 0, 0);
     for name in names(&folder) {
         let payloads = payloads(&read(&folder.join(format!("{name}.json"))));
         assert!(!payloads.is_empty(), "{name}");
@@ -130,12 +131,25 @@ fn every_event_of_the_corpus_is_read() {
                     assert_eq!(wake.at, Some("2026-10-05T12:00:00Z".parse().unwrap()), "{name}");
                 }
                 Payload::Tick => assert!(name.starts_with("schedule"), "{name}"),
+                Payload::Config(wake) => {
+                    assert!(name.starts_with("config-"), "{name}");
+                    assert_eq!(wake.answers.unwrap().rule, "appmesh-tls-strict", "{name}");
+                    assert_eq!(wake.left_scope, name == "config-left-scope", "{name}");
+                    asked += 1;
+                }
+                Payload::MeshWrite(write) => {
+                    assert!(name.starts_with("cloudtrail-"), "{name}");
+                    assert_eq!(write.by.unwrap(), "arn:aws:sts::123456789012:assumed-role/Deployer/deployer", "{name}");
+                    assert_eq!(write.error.is_some(), name != "cloudtrail-update-route", "{name}");
+                    assert_eq!(write.resource.is_none(), name.contains("null-params"), "{name}");
+                    written += 1;
+                }
                 Payload::NotOurs { .. } => assert!(!name.contains("alarm") && !name.starts_with("sched"), "{name}"),
                 Payload::Release(_) | Payload::Unreadable { .. } => panic!("{name}: {payload:?}"),
             }
         }
     }
-    assert_eq!(alarms, 8);
+    assert_eq!((alarms, asked, written), (8, 5, 3));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Small named changes of a mesh. Whatever a change doesn't name survives it.
 
 mod diff;
+mod resources;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +12,8 @@ use thiserror::Error;
 
 use crate::certificates::{AuthorityArn, CertificateArn, Place};
 use crate::graph::Mesh;
-use crate::name::{ResourcePath, RouteId};
-use crate::spec::{Port, RouteRule, RouteSpec, Spec};
+use crate::name::{MeshName, ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
+use crate::spec::{EgressFilterType, IpPreference, Port, RouteRule, RouteSpec, Spec, TlsMode};
 use crate::weights::WeightSplit;
 
 pub use diff::{Difference, diff, diff_meshes};
@@ -26,6 +28,59 @@ pub enum Change {
         route: RouteId,
         /// Its targets with their new weights.
         split: WeightSplit,
+    },
+    /// Gives a resource tags, replacing those of the same keys. Its other tags stay.
+    SetTags {
+        /// The resource.
+        resource: ResourcePath,
+        /// Keys and values.
+        tags: BTreeMap<String, String>,
+    },
+    /// Says what may leave a mesh.
+    SetEgressFilter {
+        /// The mesh.
+        mesh: MeshName,
+        /// All or nothing.
+        filter: EgressFilterType,
+    },
+    /// Takes a virtual service off the backends of a virtual node, wherever it is named there.
+    RemoveBackend {
+        /// The mesh.
+        mesh: MeshName,
+        /// The node.
+        virtual_node: VirtualNodeName,
+        /// The service.
+        virtual_service: VirtualServiceName,
+    },
+    /// Makes a virtual node or gateway log its requests to a file, in the format that it has.
+    SetAccessLog {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The file.
+        path: String,
+    },
+    /// Says which clients a listener takes. It must have TLS settings already.
+    SetListenerTlsMode {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The listener.
+        port: Port,
+        /// The mode.
+        mode: TlsMode,
+    },
+    /// Makes a client policy refuse plain text. It must have TLS settings already.
+    EnforceClientTls {
+        /// The virtual node or gateway.
+        resource: ResourcePath,
+        /// The backend whose own policy it is; the node's default when absent.
+        backend: Option<VirtualServiceName>,
+    },
+    /// Says which addresses of hosts are used, in a mesh or to find a virtual node.
+    SetIpPreference {
+        /// The mesh or the virtual node.
+        resource: ResourcePath,
+        /// Which addresses.
+        preference: IpPreference,
     },
     /// Gives a listener another certificate from ACM.
     SetListenerCertificate {
@@ -58,7 +113,17 @@ impl Change {
     pub fn resource(&self) -> ResourcePath {
         match self {
             Self::SetRouteWeights { route, .. } => ResourcePath::Route(route.clone()),
-            Self::SetListenerCertificate { resource, .. } | Self::SetTrust { resource, .. } => resource.clone(),
+            Self::SetEgressFilter { mesh, .. } => ResourcePath::Mesh(mesh.clone()),
+            Self::RemoveBackend { mesh, virtual_node, .. } => {
+                ResourcePath::VirtualNode(mesh.clone(), virtual_node.clone())
+            }
+            Self::SetTags { resource, .. }
+            | Self::SetAccessLog { resource, .. }
+            | Self::SetListenerTlsMode { resource, .. }
+            | Self::EnforceClientTls { resource, .. }
+            | Self::SetIpPreference { resource, .. }
+            | Self::SetListenerCertificate { resource, .. }
+            | Self::SetTrust { resource, .. } => resource.clone(),
         }
     }
 
@@ -69,6 +134,13 @@ impl Change {
                 let spec = mesh.route_mut(route).ok_or_else(|| ChangeError::NoRoute { route: route.clone() })?;
                 self.apply_to_spec(spec)
             }
+            Self::SetTags { .. }
+            | Self::SetEgressFilter { .. }
+            | Self::RemoveBackend { .. }
+            | Self::SetAccessLog { .. }
+            | Self::SetListenerTlsMode { .. }
+            | Self::EnforceClientTls { .. }
+            | Self::SetIpPreference { .. } => resources::apply(self, mesh),
             Self::SetListenerCertificate { resource, .. } | Self::SetTrust { resource, .. } => {
                 tls::in_mesh(mesh, resource, |spec| self.apply_to(spec))
             }
@@ -79,9 +151,15 @@ impl Change {
     pub fn apply_to_spec(&self, spec: &mut RouteSpec) -> Result<(), ChangeError> {
         match self {
             Self::SetRouteWeights { route, split } => set_weights(route, spec, split),
-            Self::SetListenerCertificate { resource, .. } | Self::SetTrust { resource, .. } => {
-                Err(ChangeError::OtherKind { resource: resource.clone() })
-            }
+            Self::SetTags { .. }
+            | Self::SetEgressFilter { .. }
+            | Self::RemoveBackend { .. }
+            | Self::SetAccessLog { .. }
+            | Self::SetListenerTlsMode { .. }
+            | Self::EnforceClientTls { .. }
+            | Self::SetIpPreference { .. }
+            | Self::SetListenerCertificate { .. }
+            | Self::SetTrust { .. } => Err(ChangeError::OtherKind { resource: self.resource() }),
         }
     }
 
@@ -96,7 +174,34 @@ impl Change {
             (Self::SetTrust { resource, place, authorities, names }, spec) => {
                 tls::set_trust(resource, spec, place, authorities, names)
             }
+            (Self::SetTags { .. }, _) => Err(self.impossible("tags are not in its spec")),
+            (
+                Self::SetEgressFilter { .. }
+                | Self::RemoveBackend { .. }
+                | Self::SetAccessLog { .. }
+                | Self::SetListenerTlsMode { .. }
+                | Self::EnforceClientTls { .. }
+                | Self::SetIpPreference { .. },
+                spec,
+            ) => self.apply_alone(spec),
         }
+    }
+
+    /// Makes a change of a mesh in a mesh that has nothing but this resource.
+    fn apply_alone(&self, spec: &mut Spec) -> Result<(), ChangeError> {
+        let resource = self.resource();
+        let mut mesh = Mesh::new(resource.mesh().clone());
+        let inserted = mesh.insert(resource.clone(), spec.clone());
+        inserted.map_err(|_| ChangeError::OtherKind { resource: resource.clone() })?;
+        self.apply(&mut mesh)?;
+        if let Some((_, changed)) = mesh.resources().into_iter().find(|(path, _)| *path == resource) {
+            *spec = changed;
+        }
+        Ok(())
+    }
+
+    fn impossible(&self, problem: &'static str) -> ChangeError {
+        ChangeError::Impossible { resource: self.resource(), problem }
     }
 }
 
@@ -105,6 +210,27 @@ impl fmt::Display for Change {
         match self {
             Self::SetRouteWeights { route, split } => {
                 write!(f, "set the weights of route {route} to {split}")
+            }
+            Self::SetTags { resource, tags } => {
+                let tags: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                write!(f, "tag {resource} with {}", tags.join(", "))
+            }
+            Self::SetEgressFilter { mesh, filter } => write!(f, "set the egress filter of mesh {mesh} to {filter}"),
+            Self::RemoveBackend { mesh, virtual_node, virtual_service } => {
+                write!(f, "take backend {virtual_service} off virtual node {mesh}/{virtual_node}")
+            }
+            Self::SetAccessLog { resource, path } => write!(f, "make {resource} log its requests to {path}"),
+            Self::SetListenerTlsMode { resource, port, mode } => {
+                write!(f, "set the TLS mode of listener {port} of {resource} to {mode}")
+            }
+            Self::EnforceClientTls { resource, backend: None } => {
+                write!(f, "enforce TLS in the backend defaults of {resource}")
+            }
+            Self::EnforceClientTls { resource, backend: Some(backend) } => {
+                write!(f, "enforce TLS from {resource} to backend {backend}")
+            }
+            Self::SetIpPreference { resource, preference } => {
+                write!(f, "set the IP preference of {resource} to {preference}")
             }
             Self::SetListenerCertificate { resource, port, certificate } => {
                 write!(f, "give listener {port} of {resource} the certificate {certificate}")
@@ -153,6 +279,14 @@ pub enum ChangeError {
     UnknownRouteKind {
         /// The route.
         route: RouteId,
+    },
+    /// The resource is not in the mesh, or has not what the change is about.
+    #[error("{resource} can't be changed so: {problem}")]
+    Impossible {
+        /// The resource.
+        resource: ResourcePath,
+        /// Why.
+        problem: &'static str,
     },
     /// The resource is not in the mesh.
     #[error("there is no {resource}")]

@@ -11,6 +11,7 @@
 
 mod dangling;
 mod links;
+mod order;
 mod shadow;
 mod unreachable;
 
@@ -22,7 +23,7 @@ use crate::name::{
     GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName, VirtualNodeName,
     VirtualRouterName, VirtualServiceName,
 };
-use crate::resource::Resource;
+use crate::resource::{Resource, Tags};
 use crate::spec::{
     GatewayRouteSpec, MeshSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
     VirtualServiceSpec,
@@ -30,7 +31,7 @@ use crate::spec::{
 
 pub use dangling::{Dangling, dangling};
 pub use links::{Caller, Links};
-pub use shadow::{Shadowed, shadowed_routes};
+pub use shadow::{Shadowed, shadowed_routes, shadowed_routes_of};
 pub use unreachable::{Unreachable, UnreachableReason, unreachable_routes};
 
 /// The resources of a mesh. Those that are not in it don't exist, so fill it from all pages of all lists.
@@ -48,6 +49,8 @@ pub struct Mesh {
     pub routers: BTreeMap<VirtualRouterName, Router>,
     /// The virtual gateways with their gateway routes.
     pub gateways: BTreeMap<VirtualGatewayName, Gateway>,
+    /// The tags of the resources. One without an entry has tags that nobody read, which is not the same as none.
+    pub tags: BTreeMap<ResourcePath, Tags>,
 }
 
 /// A virtual router with its routes.
@@ -79,6 +82,7 @@ impl Mesh {
             services: BTreeMap::new(),
             routers: BTreeMap::new(),
             gateways: BTreeMap::new(),
+            tags: BTreeMap::new(),
         }
     }
 
@@ -124,6 +128,7 @@ impl Mesh {
         if *path.mesh() != self.name {
             return;
         }
+        self.tags.remove(path);
         match path {
             ResourcePath::Mesh(_) => self.spec = None,
             ResourcePath::VirtualNode(_, name) => {
@@ -155,6 +160,32 @@ impl Mesh {
         }
         self.routers.retain(|_, router| router.spec.is_some() || !router.routes.is_empty());
         self.gateways.retain(|_, gateway| gateway.spec.is_some() || !gateway.routes.is_empty());
+    }
+
+    /// Says what tags a resource has, whether it is in the mesh already or comes later.
+    pub fn set_tags(&mut self, path: ResourcePath, tags: Tags) {
+        self.tags.insert(path, tags);
+    }
+
+    /// Whether a resource is in the mesh.
+    #[must_use]
+    pub fn has(&self, path: &ResourcePath) -> bool {
+        *path.mesh() == self.name
+            && match path {
+                ResourcePath::Mesh(_) => self.spec.is_some(),
+                ResourcePath::VirtualNode(_, name) => self.nodes.contains_key(name),
+                ResourcePath::VirtualService(_, name) => self.services.contains_key(name),
+                ResourcePath::VirtualRouter(_, name) => {
+                    self.routers.get(name).is_some_and(|router| router.spec.is_some())
+                }
+                ResourcePath::VirtualGateway(_, name) => {
+                    self.gateways.get(name).is_some_and(|gateway| gateway.spec.is_some())
+                }
+                ResourcePath::Route(id) => self.route(id).is_some(),
+                ResourcePath::GatewayRoute(_, gateway, name) => {
+                    self.gateways.get(gateway).is_some_and(|gateway| gateway.routes.contains_key(name))
+                }
+            }
     }
 
     /// The route of an id.
@@ -193,6 +224,24 @@ impl Mesh {
             let targets = route.rule.action().into_iter().flat_map(|action| &action.weighted_targets);
             targets.into_iter().any(|target| target.virtual_node == *node)
         })
+    }
+
+    /// Every resource by its path, kind by kind.
+    #[must_use]
+    pub fn paths(&self) -> Vec<ResourcePath> {
+        let mesh = || self.name.clone();
+        let mut all: Vec<ResourcePath> = self.spec.iter().map(|_| ResourcePath::Mesh(mesh())).collect();
+        all.extend(self.nodes.keys().map(|node| ResourcePath::VirtualNode(mesh(), node.clone())));
+        all.extend(self.services.keys().map(|service| ResourcePath::VirtualService(mesh(), service.clone())));
+        for (gateway, Gateway { spec, routes }) in &self.gateways {
+            all.extend(spec.iter().map(|_| ResourcePath::VirtualGateway(mesh(), gateway.clone())));
+            all.extend(routes.keys().map(|route| ResourcePath::GatewayRoute(mesh(), gateway.clone(), route.clone())));
+        }
+        for (router, Router { spec, routes }) in &self.routers {
+            all.extend(spec.iter().map(|_| ResourcePath::VirtualRouter(mesh(), router.clone())));
+            all.extend(routes.keys().map(|route| ResourcePath::Route(self.route_id(router, route))));
+        }
+        all
     }
 
     /// Every resource as path and spec, parents before what they hold.

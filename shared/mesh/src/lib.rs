@@ -4,6 +4,8 @@
 //!   JSON ──▶ spec, resource ──▶ graph ──▶ traffic, who calls whom, what leads nowhere
 //!              │  ▲ validate      │
 //!              │                  ├── change ──▶ graph after ──▶ harm: what the change would break
+//!              │                  ├── certificates, edges ──▶ how safe each call is
+//!              │                  ├── tags, egress, policy ──▶ pack ──▶ findings, and what mends them
 //!              │                  ▼
 //!   alarm ─────┴── policy ──▶ failover ──▶ a decision: a plan, or a reason to hold
 //! ```
@@ -18,14 +20,18 @@ pub mod alarm;
 pub mod certificates;
 pub mod change;
 pub mod edges;
+pub mod egress;
 pub mod failover;
 pub mod graph;
 pub mod harm;
 pub mod name;
+pub mod pack;
 pub mod policy;
+pub mod readers;
 pub mod resource;
 pub mod rotation;
 pub mod spec;
+pub mod tags;
 pub mod tls;
 pub mod traffic;
 pub mod validate;

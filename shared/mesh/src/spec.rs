@@ -31,7 +31,7 @@ use serde::de::Error;
 use serde_json::{Map, Value};
 
 use crate::name::ResourceKind;
-use wire::{Reader, Unknown, Wire};
+use wire::{Reader, Shape, Unknown, Wire};
 
 pub use crate::weights::{Port, Weight};
 pub use gateway_route::*;
@@ -97,6 +97,19 @@ impl Spec {
             ResourceKind::Route => Reader::document(spec, "spec", unknown).map(Self::Route),
             ResourceKind::VirtualService => Reader::document(spec, "spec", unknown).map(Self::VirtualService),
             ResourceKind::GatewayRoute => Reader::document(spec, "spec", unknown).map(Self::GatewayRoute),
+        }
+    }
+
+    /// What the spec of a kind of resource is made of.
+    pub(crate) fn shape(kind: ResourceKind) -> Shape {
+        match kind {
+            ResourceKind::Mesh => MeshSpec::shape(),
+            ResourceKind::VirtualNode => VirtualNodeSpec::shape(),
+            ResourceKind::VirtualGateway => VirtualGatewaySpec::shape(),
+            ResourceKind::VirtualRouter => VirtualRouterSpec::shape(),
+            ResourceKind::Route => RouteSpec::shape(),
+            ResourceKind::VirtualService => VirtualServiceSpec::shape(),
+            ResourceKind::GatewayRoute => GatewayRouteSpec::shape(),
         }
     }
 

@@ -21,9 +21,9 @@ use crate::name::{
     VirtualRouterName, VirtualServiceName,
 };
 use crate::resource::{Tag, Tags};
-use crate::spec::Spec;
 use crate::spec::bounded::{List, Text};
 use crate::spec::wire::{Reader, Unknown};
+use crate::spec::{GatewayRouteSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec};
 
 pub use crate::spec::Violation;
 pub use cross::{
@@ -46,16 +46,40 @@ pub fn parse(kind: ResourceKind, spec: &Value) -> Result<Spec, Vec<Violation>> {
 /// Checks the rules between members of a spec that was read already.
 #[must_use]
 pub fn rules(spec: &Spec) -> Vec<Violation> {
-    let mut found = Found::default();
     match spec {
-        Spec::Mesh(_) | Spec::VirtualService(_) => {}
-        Spec::VirtualNode(spec) => listeners::of_node(spec, &mut found),
-        Spec::VirtualGateway(spec) => listeners::of_gateway(spec, &mut found),
-        Spec::VirtualRouter(spec) => listeners::of_router(spec, &mut found),
-        Spec::Route(spec) => route::rules(spec, &mut found),
-        Spec::GatewayRoute(spec) => gateway_route::rules(spec, &mut found),
+        Spec::Mesh(_) | Spec::VirtualService(_) => Vec::new(),
+        Spec::VirtualNode(spec) => rules_of_node(spec),
+        Spec::VirtualGateway(spec) => rules_of_gateway(spec),
+        Spec::VirtualRouter(spec) => rules_of_router(spec),
+        Spec::Route(spec) => rules_of_route(spec),
+        Spec::GatewayRoute(spec) => rules_of_gateway_route(spec),
     }
-    found.0
+}
+
+/// Gives each kind's spec a function for the rules between its members.
+macro_rules! rules_of {
+    ($($(#[$doc:meta])* $name:ident($spec:ty) by $check:path;)*) => {$(
+        $(#[$doc])*
+        #[must_use]
+        pub fn $name(spec: &$spec) -> Vec<Violation> {
+            let mut found = Found::default();
+            $check(spec, &mut found);
+            found.0
+        }
+    )*};
+}
+
+rules_of! {
+    /// The rules between members of a virtual node's spec.
+    rules_of_node(VirtualNodeSpec) by listeners::of_node;
+    /// The rules between members of a virtual gateway's spec.
+    rules_of_gateway(VirtualGatewaySpec) by listeners::of_gateway;
+    /// The rules between members of a virtual router's spec.
+    rules_of_router(VirtualRouterSpec) by listeners::of_router;
+    /// The rules between members of a route's spec.
+    rules_of_route(RouteSpec) by route::rules;
+    /// The rules between members of a gateway route's spec.
+    rules_of_gateway_route(GatewayRouteSpec) by gateway_route::rules;
 }
 
 /// Checks the name of a new resource. The path of a violation is the member: `virtualNodeName`.

@@ -12,6 +12,7 @@
 mod alarm_reader;
 pub mod certificates;
 mod clock;
+mod config_rules;
 mod deadline;
 mod error;
 mod event_bus;
@@ -23,14 +24,20 @@ mod policy_source;
 mod report_store;
 mod state_rules;
 mod state_store;
+mod survey;
 
 pub use alarm_reader::AlarmReader;
 pub use clock::{Clock, SystemClock};
+pub use config_rules::{
+    Annotation, ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, ResultToken, RuleCompliance,
+};
 pub use deadline::Deadline;
 pub use error::{PortError, PortErrorKind};
 pub use event_bus::{BusEvent, EventBus};
 pub use location::{LocationError, PolicyLocation, ReportsLocation};
-pub use mesh_store::{MeshReader, ResourceRef, RouteWrite, RouteWriter, Written};
+pub use mesh_store::{
+    MeshReader, MeshWrite, MeshWriter, ResourceRef, RouteWrite, RouteWriter, TagWriter, VirtualNodeWrite, Written,
+};
 pub use notifier::{Notice, Notifier, Urgency};
 pub use policy_source::{BuiltInPolicy, PolicySource};
 pub use report_store::ReportStore;
@@ -39,3 +46,4 @@ pub use state_store::{
     Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey,
     StateStore, StateView, StoreOutcome, Stored,
 };
+pub use survey::{Pace, Survey, Surveyed, list_mesh, survey};

@@ -14,6 +14,7 @@ mod cell;
 #[cfg(feature = "memory-certificates")]
 pub mod certificates;
 mod clock;
+mod config_rules;
 mod faults;
 mod mesh;
 mod records;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 pub use self::mesh::{ACCOUNT, MemoryMesh};
 pub use alarms::MemoryAlarms;
 pub use clock::ManualClock;
+pub use config_rules::MemoryConfigRules;
 pub use faults::{Call, Effect, Failure, Fault, Faults, Gate};
 pub use records::{MemoryBus, MemoryNotifier, MemoryPolicy, MemoryReports};
 pub use state::MemoryState;
@@ -44,6 +46,8 @@ pub struct MemoryPorts {
     pub mesh: MemoryMesh,
     /// The alarms.
     pub alarms: MemoryAlarms,
+    /// AWS Config.
+    pub config: MemoryConfigRules,
     /// The state table.
     pub state: MemoryState,
     /// The notices sent.
@@ -69,6 +73,7 @@ impl MemoryPorts {
             clock,
             mesh: MemoryMesh::new(faults.clone()),
             alarms: MemoryAlarms::new(faults.clone()),
+            config: MemoryConfigRules::new(faults.clone()),
             state: MemoryState::new(faults.clone()),
             notifier: MemoryNotifier::new(faults.clone()),
             bus: MemoryBus::new(faults.clone()),

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use mesh::name::{AccountId, ResourceKind, ResourcePath, RouteId};
-use mesh::resource::Resource;
-use mesh::spec::RouteSpec;
+use mesh::name::{AccountId, MeshName, ResourceKind, ResourcePath, RouteId, VirtualNodeName};
+use mesh::resource::{Resource, Tags};
+use mesh::spec::{MeshSpec, RouteSpec, VirtualNodeSpec};
 
-use crate::PortError;
+use crate::{PortError, PortErrorKind};
 
 /// Reads meshes.
 #[async_trait]
@@ -22,6 +22,18 @@ pub trait MeshReader: Send + Sync + std::fmt::Debug {
 
     /// The tags of a resource.
     async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, PortError>;
+
+    /// One resource with its tags: in one call where the other side offers that, else in two.
+    async fn describe_with_tags(&self, path: &ResourcePath) -> Result<(Resource, Tags), PortError> {
+        let resource = self.describe(path).await?;
+        let tags = self.tags(&resource.metadata().arn.to_string()).await?;
+        Ok((resource, read_tags(path, tags)?))
+    }
+}
+
+/// Tags as they were answered. Ones that can't be are no tags to judge by.
+fn read_tags(path: &ResourcePath, tags: BTreeMap<String, String>) -> Result<Tags, PortError> {
+    Tags::read(tags).map_err(|error| PortError::new(format!("list tags of {path}"), PortErrorKind::Other, error))
 }
 
 /// A resource as a list shows it.
@@ -37,17 +49,31 @@ pub struct ResourceRef {
     pub mesh_owner: AccountId,
 }
 
-/// Writes routes and their tags.
+/// Writes the tags of resources of all kinds.
 #[async_trait]
-pub trait RouteWriter: Send + Sync + std::fmt::Debug {
-    /// Replaces the route's spec if its version is still the one that the write was based on.
-    async fn update_route(&self, write: &RouteWrite) -> Result<Written, PortError>;
-
+pub trait TagWriter: Send + Sync + std::fmt::Debug {
     /// Adds or replaces these tags.
     async fn tag(&self, arn: &str, tags: &BTreeMap<String, String>) -> Result<(), PortError>;
 
     /// Removes these tags; one that is not there is no error.
     async fn untag(&self, arn: &str, keys: &[String]) -> Result<(), PortError>;
+}
+
+/// Writes routes and their tags.
+#[async_trait]
+pub trait RouteWriter: TagWriter {
+    /// Replaces the route's spec if its version is still the one that the write was based on.
+    async fn update_route(&self, write: &RouteWrite) -> Result<Written, PortError>;
+}
+
+/// Writes meshes and virtual nodes.
+#[async_trait]
+pub trait MeshWriter: Send + Sync + std::fmt::Debug {
+    /// Replaces the mesh's spec if its version is still the one that the write was based on.
+    async fn update_mesh(&self, write: &MeshWrite) -> Result<Written, PortError>;
+
+    /// Replaces the virtual node's spec if its version is still the one that the write was based on.
+    async fn update_virtual_node(&self, write: &VirtualNodeWrite) -> Result<Written, PortError>;
 }
 
 /// One compare-and-set write of a route.
@@ -59,6 +85,36 @@ pub struct RouteWrite {
     pub mesh_owner: Option<AccountId>,
     /// The spec that was read, with the change applied.
     pub spec: RouteSpec,
+    /// The version that the spec was read at.
+    pub if_version: u64,
+    /// Idempotency token: the same write sent twice is done once.
+    pub client_token: String,
+}
+
+/// One compare-and-set write of a mesh. Only its owner may, so there is no other account to name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeshWrite {
+    /// The mesh.
+    pub mesh: MeshName,
+    /// The spec that was read, with the change applied.
+    pub spec: MeshSpec,
+    /// The version that the spec was read at.
+    pub if_version: u64,
+    /// Idempotency token: the same write sent twice is done once.
+    pub client_token: String,
+}
+
+/// One compare-and-set write of a virtual node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VirtualNodeWrite {
+    /// The mesh.
+    pub mesh: MeshName,
+    /// The virtual node.
+    pub virtual_node: VirtualNodeName,
+    /// The mesh's owner, for a mesh shared from another account; unset for the caller's own.
+    pub mesh_owner: Option<AccountId>,
+    /// The spec that was read, with the change applied.
+    pub spec: VirtualNodeSpec,
     /// The version that the spec was read at.
     pub if_version: u64,
     /// Idempotency token: the same write sent twice is done once.

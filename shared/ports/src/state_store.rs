@@ -49,6 +49,12 @@ mod keys {
             Self(format!("route/{route}"))
         }
 
+        /// The document of a virtual node that no route carries.
+        #[must_use]
+        pub fn node(mesh: &mesh::name::MeshName, node: &mesh::name::VirtualNodeName) -> Self {
+            Self(format!("node/{mesh}/{node}"))
+        }
+
         /// The key as the table has it.
         #[must_use]
         pub fn as_str(&self) -> &str {

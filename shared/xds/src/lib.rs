@@ -25,5 +25,6 @@ pub use resource::{Resource, ResourceType, Version};
 pub use secret::{SecretMaterial, SecretRef};
 pub use snapshot::Snapshot;
 pub use translate::{
-    Finding, Instance, LARGEST_EXPRESSION, Listeners, SdsSource, Surroundings, Translation, finding, translate,
+    Finding, Instance, LARGEST_EXPRESSION, Listeners, SdsSource, SecretFrom, SecretRole, SecretUse, Surroundings,
+    Translation, finding, translate,
 };

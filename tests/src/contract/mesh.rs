@@ -1,4 +1,4 @@
-//! The contract of [`MeshReader`] and [`RouteWriter`].
+//! The contract of [`MeshReader`], [`RouteWriter`], [`MeshWriter`] and [`TagWriter`](ports::TagWriter).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use mesh::name::{ResourceKind, ResourcePath, RouteId};
 use mesh::resource::{Resource, RouteData};
 use mesh::spec::RouteSpec;
 use ports::memory::MemoryMesh;
-use ports::{MeshReader, PortErrorKind, RouteWrite, RouteWriter, Written};
+use ports::{MeshReader, MeshWrite, MeshWriter, PortErrorKind, RouteWrite, RouteWriter, VirtualNodeWrite, Written};
 use serde_json::{Map, Value, json};
 
 use super::kind;
@@ -20,6 +20,8 @@ pub trait World: Sync {
     fn reader(&self) -> &dyn MeshReader;
     /// Its writing half.
     fn writer(&self) -> &dyn RouteWriter;
+    /// The half that writes meshes and virtual nodes.
+    fn owner(&self) -> &dyn MeshWriter;
     /// Creates a resource.
     async fn create(&self, path: &ResourcePath, spec: &Value);
     /// Changes a route without regard to its version, as a person does.
@@ -37,6 +39,10 @@ impl World for InMemory {
     }
 
     fn writer(&self) -> &dyn RouteWriter {
+        &self.0
+    }
+
+    fn owner(&self) -> &dyn MeshWriter {
         &self.0
     }
 
@@ -77,6 +83,10 @@ impl World for OverTheApi {
         &self.mesh
     }
 
+    fn owner(&self) -> &dyn MeshWriter {
+        &self.mesh
+    }
+
     async fn create(&self, path: &ResourcePath, spec: &Value) {
         let mesh = path.mesh();
         let collection = match path {
@@ -113,6 +123,8 @@ pub async fn all(world: &dyn World) {
     what_does_not_exist_is_not_found(world).await;
     lists_are_whole(world).await;
     tags_are_merged_and_removed(world).await;
+    all_seven_kinds_are_tagged(world).await;
+    meshes_and_nodes_are_written_on_the_version_they_were_read_at(world).await;
 }
 
 fn path(text: &str) -> ResourcePath {
@@ -276,4 +288,70 @@ async fn tags_are_merged_and_removed(world: &dyn World) {
     world.writer().untag(&arn, &gone).await.unwrap();
     assert_eq!(world.reader().tags(&arn).await.unwrap(), tags(&[("team", ""), ("tier", "2")]));
     assert_eq!(found(world, &route).await.0, 1, "tags are no new version");
+}
+
+async fn all_seven_kinds_are_tagged(world: &dyn World) {
+    setting(world, "seven").await;
+    let gateway = json!({ "listeners": [{ "portMapping": { "port": 80, "protocol": "http" } }] });
+    world.create(&path("mesh/seven/virtualGateway/edge"), &gateway).await;
+    let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "v1" } } });
+    world.create(&path("mesh/seven/virtualService/recs.local"), &provider).await;
+    let target = json!({ "virtualService": { "virtualServiceName": "recs.local" } });
+    let route = json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "target": target } } });
+    world.create(&path("mesh/seven/virtualGateway/edge/gatewayRoute/all"), &route).await;
+    let tags = BTreeMap::from([("owner".to_owned(), "a b:/=+-@_.".to_owned())]);
+    for resource in [
+        "mesh/seven",
+        "mesh/seven/virtualNode/v1",
+        "mesh/seven/virtualService/recs.local",
+        "mesh/seven/virtualRouter/recs",
+        "mesh/seven/virtualRouter/recs/route/all",
+        "mesh/seven/virtualGateway/edge",
+        "mesh/seven/virtualGateway/edge/gatewayRoute/all",
+    ] {
+        let arn = world.reader().describe(&path(resource)).await.unwrap().metadata().arn.to_string();
+        world.writer().tag(&arn, &tags).await.unwrap();
+        assert_eq!(world.reader().tags(&arn).await.unwrap(), tags, "{resource}");
+    }
+}
+
+async fn meshes_and_nodes_are_written_on_the_version_they_were_read_at(world: &dyn World) {
+    setting(world, "owned").await;
+    let spec = |resource: &Resource| (resource.metadata().version.get(), resource.clone().into_spec().to_json());
+    let found = async |resource: &str| spec(&world.reader().describe(&path(resource)).await.unwrap());
+
+    let closed = json!({ "egressFilter": { "type": "DROP_ALL" } });
+    let mesh = |if_version, token: &str, spec: &Value| MeshWrite {
+        mesh: "owned".parse().unwrap(),
+        spec: serde_json::from_value(spec.clone()).unwrap(),
+        if_version,
+        client_token: token.to_owned(),
+    };
+    for _ in 0..2 {
+        let written = world.owner().update_mesh(&mesh(1, "t-mesh", &closed)).await.unwrap();
+        assert_eq!(written, Written::Applied { version: 2 });
+    }
+    let late = world.owner().update_mesh(&mesh(1, "t-mesh-late", &json!({}))).await.unwrap();
+    assert_eq!(late, Written::Superseded);
+    assert_eq!(found("mesh/owned").await, (2, closed.clone()));
+
+    let backend = json!({ "backends": [{ "virtualService": { "virtualServiceName": "pay.local" } }] });
+    let node = |name: &str, if_version, token: &str, spec: &Value| VirtualNodeWrite {
+        mesh: "owned".parse().unwrap(),
+        virtual_node: name.parse().unwrap(),
+        mesh_owner: None,
+        spec: serde_json::from_value(spec.clone()).unwrap(),
+        if_version,
+        client_token: token.to_owned(),
+    };
+    let owner = world.owner();
+    let written = owner.update_virtual_node(&node("v1", 1, "t-node", &backend)).await.unwrap();
+    assert_eq!(written, Written::Applied { version: 2 });
+    let late = owner.update_virtual_node(&node("v1", 1, "t-node-late", &json!({}))).await.unwrap();
+    assert_eq!(late, Written::Superseded);
+    assert_eq!(found("mesh/owned/virtualNode/v1").await, (2, backend.clone()));
+    let nowhere = owner.update_virtual_node(&node("none", 1, "t-node-none", &backend)).await;
+    assert_eq!(kind(nowhere), PortErrorKind::NotFound);
+    let nowhere = MeshWrite { mesh: "nowhere".parse().unwrap(), ..mesh(1, "t-mesh-none", &closed) };
+    assert_eq!(kind(owner.update_mesh(&nowhere).await), PortErrorKind::NotFound);
 }

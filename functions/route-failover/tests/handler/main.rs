@@ -13,6 +13,8 @@ mod faults;
 mod holds;
 mod journal;
 mod lifecycle;
+mod reminders;
 mod rounds;
 mod triggers;
+mod unfinished;
 mod writers;

@@ -1,7 +1,5 @@
 //! Moments in the life of a route at which something can go wrong, each with what should come of it.
 
-use std::collections::BTreeMap;
-
 use mesh::alarm::AlarmState;
 use serde_json::Value;
 
@@ -134,17 +132,6 @@ impl Scenario {
     /// Whether nothing but the event tells what is to be done, so that no wake makes up for its loss.
     pub(crate) fn needs_its_event(self) -> bool {
         matches!(self, Self::Release)
-    }
-
-    /// Takes over what may differ when an event is delivered again: a release also forgets the drains so far, and a
-    /// second one forgets the first one's own.
-    pub(crate) fn forgive(self, world: &mut BTreeMap<String, Value>, undisturbed: &BTreeMap<String, Value>) {
-        if matches!(self, Self::Release) {
-            let name = "recommendations record";
-            if let Some(record) = world.get_mut(name) {
-                record["drains"] = undisturbed[name]["drains"].clone();
-            }
-        }
     }
 
     /// After so many minutes nothing changes any more, even if some of them are lost.

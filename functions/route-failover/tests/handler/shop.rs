@@ -1,5 +1,6 @@
 //! A shop with routes of all four kinds, its alarms, its policy, and the function on top of it.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -175,6 +176,12 @@ impl Shop {
 
     pub(crate) fn pages(&self) -> Vec<Notice> {
         self.ports.notifier.sent().into_iter().filter(|notice| notice.urgency == Urgency::Page).collect()
+    }
+
+    /// The changes that people were told of, each once however often it was said.
+    pub(crate) fn changes_told(&self) -> BTreeSet<String> {
+        let sent = self.ports.notifier.sent().into_iter();
+        sent.filter(|notice| notice.urgency == Urgency::Note).map(|notice| notice.subject).collect()
     }
 
     pub(crate) fn writes(&self) -> usize {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{ERROR_TYPE, REQUEST_ID, VERSION, name_member};
 use crate::error::{ApiError, ErrorType};
-use crate::metrics::CONTENT_TYPE;
+use crate::metrics::{CONTENT_TYPE, CertificateCounts};
 use crate::state::{Answer, Realm, Resource, Status};
 use crate::store::Store;
 
@@ -21,15 +21,23 @@ pub(super) struct Body {
 }
 
 /// Writes an answer as JSON. A single resource stands bare, as the API model has it; only lists have a wrapper.
-pub(super) fn render(answer: &Answer, realm: &Realm) -> Body {
+///
+/// A single resource has its tags with it where they were asked for.
+pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> Body {
     let (value, version) = match answer {
-        Answer::Resource(resource) => (whole(resource, realm), Some(resource.version)),
+        Answer::Resource(resource) => {
+            let mut value = whole(resource, realm);
+            if with_tags && let Some(members) = value.as_object_mut() {
+                members.insert("tags".to_owned(), tags(resource.tags.iter()));
+            }
+            (value, Some(resource.version))
+        }
         Answer::Resources { kind, resources, next } => {
             let items: Value = resources.iter().map(|resource| reference(resource, realm)).collect();
             (page(list_member(*kind), items, next.as_deref()), None)
         }
-        Answer::Tags { tags, next } => {
-            let items = tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        Answer::Tags { tags: listed, next } => {
+            let items = tags(listed.iter().map(|(key, value)| (key.as_str(), value.as_str())));
             (page("tags", items, next.as_deref()), None)
         }
         Answer::Nothing => (json!({}), None),
@@ -68,15 +76,14 @@ pub(super) fn well() -> Response<HttpBody> {
 }
 
 /// The response to whether requests should be sent here.
-pub(super) fn ready(writable: bool) -> Response<HttpBody> {
-    if writable {
-        return well();
-    }
-    json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"status": "the storage can't be written"}).to_string())
+pub(super) fn ready(trouble: Option<&str>) -> Response<HttpBody> {
+    let Some(trouble) = trouble else { return well() };
+    json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"status": trouble}).to_string())
 }
 
 /// The metrics, for Prometheus.
-pub(super) fn metrics(store: &Store) -> Response<HttpBody> {
+pub(super) fn metrics(store: &Store, certificates: &CertificateCounts) -> Response<HttpBody> {
+    store.metrics().certificates(certificates);
     let Ok(text) = store.look(|state| store.metrics().text(state)) else {
         return json_response(StatusCode::INTERNAL_SERVER_ERROR, json!({"status": "not encoded"}).to_string());
     };
@@ -128,6 +135,10 @@ fn reference(resource: &Resource, realm: &Realm) -> Value {
     reference.insert("resourceOwner".to_owned(), realm.account().as_str().into());
     reference.insert("version".to_owned(), resource.version.into());
     Value::Object(reference)
+}
+
+fn tags<'t>(tags: impl Iterator<Item = (&'t str, &'t str)>) -> Value {
+    tags.map(|(key, value)| json!({"key": key, "value": value})).collect()
 }
 
 /// The names of a resource and of what it is in, each in its member.

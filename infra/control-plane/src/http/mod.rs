@@ -2,7 +2,9 @@
 
 mod answer;
 mod body;
-mod percent;
+mod certificates;
+mod guarded;
+pub(crate) mod percent;
 mod proxies;
 mod query;
 mod request;
@@ -13,12 +15,14 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use jiff::{Timestamp, Unit};
 use mesh::name::ResourceKind;
 use uuid::Uuid;
 
+use crate::auth::Guard;
 use crate::error::ApiError;
 use crate::state::{Realm, Stamp};
 use crate::store::Store;
@@ -26,7 +30,9 @@ use crate::xds::Shared;
 use request::Call;
 
 /// The version that a write is based on, in the request.
-const IF_VERSION: &str = "x-meshwarden-if-version";
+pub(crate) const IF_VERSION: &str = "x-meshwarden-if-version";
+/// Asks for the tags in the description of a resource. A member that the API doesn't have is only sent to who asks.
+const INCLUDE: &str = "x-meshwarden-include";
 /// The version of the resource that an answer is about.
 const VERSION: &str = "x-meshwarden-version";
 /// The error's name.
@@ -37,6 +43,7 @@ const REQUEST_ID: &str = "x-amzn-requestid";
 /// What every request needs.
 #[derive(Debug)]
 pub(crate) struct Api {
+    pub(crate) guard: Guard,
     pub(crate) realm: Realm,
     pub(crate) store: Arc<Store>,
     pub(crate) proxies: Arc<Shared>,
@@ -46,13 +53,27 @@ pub(crate) struct Api {
 pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(async || answer::well()))
-        .route("/readyz", get(async |State(api): State<Arc<Api>>| answer::ready(api.store.is_writable())))
-        .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store)))
+        .route("/readyz", get(async |State(api): State<Arc<Api>>| answer::ready(trouble(&api))))
+        .route(
+            "/metrics",
+            get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies.certificate_counts())),
+        )
+        .route("/certificates", get(certificates::all))
+        .route("/certificates/refresh", post(certificates::refresh))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
         .method_not_allowed_fallback(handle)
         .fallback(handle)
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guarded::admitted))
         .with_state(api)
+}
+
+/// Why requests should not be sent here, if so.
+fn trouble(api: &Api) -> Option<&'static str> {
+    if !api.store.is_writable() {
+        return Some("the storage can't be written");
+    }
+    api.guard.trouble()
 }
 
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -79,11 +100,11 @@ async fn operate(api: &Api, request: Request) -> Result<answer::Body, ApiError> 
     // Read in any case, so that the sender is not cut off and the connection can be used again.
     let body = body::read(body).await;
     let call = request::parse(&parts, body, &api.realm)?;
-    let answer = match call {
-        Call::Read(read) => api.store.read(&read),
-        Call::Write(write) => api.store.write(&write, &stamp()).await,
-    }?;
-    Ok(answer::render(&answer, &api.realm))
+    let with_tags = parts.headers.get(INCLUDE).is_some_and(|asked| asked == "tags");
+    match call {
+        Call::Read(read) => Ok(answer::render(&api.store.read(&read)?, &api.realm, with_tags)),
+        Call::Write(write) => Ok(answer::render(&api.store.write(&write, &stamp()).await?, &api.realm, false)),
+    }
 }
 
 /// Draws what a write needs from outside. Times are kept to the millisecond, which survives the way through a JSON

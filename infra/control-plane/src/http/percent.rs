@@ -1,7 +1,7 @@
 //! Percent-encoding, strictly: what is malformed is an error and not taken literally.
 
 /// Decodes one path segment.
-pub(super) fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -41,6 +41,8 @@ pub struct Metrics {
     commits: Family<[Label; 1], Counter>,
     commit_durations: Histogram,
     writable: Gauge,
+    certificates: Family<[Label; 1], Gauge>,
+    certificate_expiry: Gauge,
     xds: XdsMetrics,
 }
 
@@ -69,8 +71,27 @@ impl Metrics {
         for outcome in ["success", "failure"] {
             drop(commits.get_or_create(&[("outcome", outcome)]));
         }
+        let certificates = Family::<[Label; 1], Gauge>::default();
+        let help = "Secrets kept for proxies: well, served with a problem, or not to be had";
+        registry.register("certificates", help, certificates.clone());
+        let certificate_expiry = Gauge::default();
+        let help =
+            "When the first of the certificates that are served ends, in seconds since 1970; 0 where there is none";
+        registry.register("certificates_first_expiry_timestamp_seconds", help, certificate_expiry.clone());
         let xds = XdsMetrics::registered(&mut registry);
-        Self { registry, requests, durations, writes, resources, commits, commit_durations, writable, xds }
+        Self {
+            registry,
+            requests,
+            durations,
+            writes,
+            resources,
+            commits,
+            commit_durations,
+            writable,
+            certificates,
+            certificate_expiry,
+            xds,
+        }
     }
 
     /// Those of the ADS server, which counts by itself.
@@ -105,6 +126,15 @@ impl Metrics {
         self.writable.set(i64::from(success));
     }
 
+    /// Takes down how the certificates stand.
+    pub(crate) fn certificates(&self, counts: &CertificateCounts) {
+        let CertificateCounts { well, with_problem, missing, first_expiry } = *counts;
+        for (state, count) in [("well", well), ("with_problem", with_problem), ("missing", missing)] {
+            self.certificates.get_or_create(&[("state", state)]).set(count);
+        }
+        self.certificate_expiry.set(first_expiry);
+    }
+
     /// Whether the last commit succeeded.
     pub(crate) fn is_writable(&self) -> bool {
         self.writable.get() == 1
@@ -119,6 +149,19 @@ impl Metrics {
         text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+/// How the certificates stand that are kept for proxies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CertificateCounts {
+    /// Served, and nothing to say about them.
+    pub(crate) well: i64,
+    /// Served, and not renewed or past their validity.
+    pub(crate) with_problem: i64,
+    /// Needed, and not to be had.
+    pub(crate) missing: i64,
+    /// When the first that is served ends, in seconds since 1970.
+    pub(crate) first_expiry: i64,
 }
 
 impl Default for Metrics {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use xds::ProxyId;
+use xds::{LARGEST_EXPRESSION, ProxyId};
 
 use super::settings::Listen;
 
@@ -60,6 +60,11 @@ impl Bootstrap {
                 "lds_config": ads,
             },
             "static_resources": {"clusters": clusters},
+            // Envoy's own limit would refuse expressions that App Mesh's images take.
+            "layered_runtime": {"layers": [{
+                "name": "meshwarden",
+                "static_layer": {"re2.max_program_size.error_level": LARGEST_EXPRESSION},
+            }]},
         })
     }
 

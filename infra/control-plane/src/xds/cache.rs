@@ -3,7 +3,7 @@
 //! One task turns the [`World`]: it wakes at a change, a new proxy or a question, reads all that is new at once, and
 //! makes the pictures that can be concerned, off the threads that serve streams. The first change is taken at once;
 //! those that come while it is at work, or within [`PACE`], are one turn together, so that of a burst each proxy is
-//! sent the last state only.
+//! sent the last state only. Now and then it says which secrets connected proxies need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,19 +16,23 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use xds::ports::PortUse;
-use xds::{Finding, ProxyId};
+use xds::{Finding, ProxyId, ResourceType, SecretRef};
 
 use super::concern::Concern;
 use super::follow::Follower;
-use super::picture::Served;
-use super::secrets::Secrets;
+use super::picture::{Picture, Served};
+use super::secrets::{NoSecrets, Secrets};
 use super::world::{Concerns, World};
+use crate::instances::{Instances, NoInstances};
 use crate::metrics::XdsMetrics;
 use crate::store::Store;
 
 /// The least time from one turn to the next. Long enough that a hundred writes in a row are a few pushes and not a
 /// hundred; short against the 50 ms within which an update is to move traffic.
 const PACE: Duration = Duration::from_millis(5);
+
+/// How often it is said which secrets are needed. Short against how long others are kept.
+const SECRETS_IN_USE: Duration = Duration::from_secs(60);
 
 /// Below this many pictures a second thread costs more than it saves.
 const ONE_THREAD: usize = 16;
@@ -53,6 +57,26 @@ pub(super) struct Description {
     pub(super) findings: Vec<Finding>,
 }
 
+/// What pictures are made from, beside the meshes.
+#[derive(Debug, Clone)]
+pub(super) struct Sources {
+    pub(super) secrets: Arc<dyn Secrets>,
+    pub(super) instances: Arc<dyn Instances>,
+}
+
+impl Default for Sources {
+    fn default() -> Self {
+        Self { secrets: Arc::new(NoSecrets::default()), instances: Arc::new(NoInstances::default()) }
+    }
+}
+
+/// Which of them have changed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moved {
+    secrets: bool,
+    instances: bool,
+}
+
 type Places = Arc<Mutex<BTreeMap<ProxyId, watch::Sender<Served>>>>;
 
 /// The pictures. Cheap to clone.
@@ -68,12 +92,12 @@ impl Cache {
     pub(super) fn start(
         follower: Follower,
         world: World,
-        secrets: &dyn Secrets,
+        sources: Sources,
         stop: watch::Receiver<bool>,
     ) -> (Self, JoinHandle<()>) {
         let places = Places::default();
         let (asks, asked) = mpsc::unbounded_channel();
-        let turning = tokio::spawn(turn_on(follower, world, secrets.changes(), Arc::clone(&places), asked, stop));
+        let turning = tokio::spawn(turn_on(follower, world, sources, Arc::clone(&places), asked, stop));
         (Self { places, asks }, turning)
     }
 
@@ -113,13 +137,15 @@ impl Cache {
 async fn turn_on(
     mut follower: Follower,
     mut world: World,
-    mut secrets: watch::Receiver<u64>,
+    sources: Sources,
     places: Places,
     mut asked: mpsc::UnboundedReceiver<Ask>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let (mut secrets, mut instances) = (sources.secrets.changes(), sources.instances.changes());
+    let mut tell_keeper = tokio::time::interval(SECRETS_IN_USE);
     loop {
-        let (mut asks, mut secrets_moved) = (Vec::new(), false);
+        let (mut asks, mut moved) = (Vec::new(), Moved::default());
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = follower.changed() => {}
@@ -127,21 +153,31 @@ async fn turn_on(
                 Some(ask) => asks.push(ask),
                 None => return,
             },
-            () = told(&mut secrets) => secrets_moved = true,
+            () = told(&mut secrets) => moved.secrets = true,
+            () = told(&mut instances) => moved.instances = true,
+            _ = tell_keeper.tick() => {
+                sources.secrets.in_use(&in_use(&places));
+                continue;
+            }
         }
         let began = Instant::now();
         while let Ok(ask) = asked.try_recv() {
             asks.push(ask);
         }
-        secrets_moved |= secrets.has_changed().unwrap_or(false);
+        moved.secrets |= secrets.has_changed().unwrap_or(false);
+        moved.instances |= instances.has_changed().unwrap_or(false);
         secrets.mark_unchanged();
+        instances.mark_unchanged();
         let news = follower.catch_up();
-        let (store, places) = (follower.store(), Arc::clone(&places));
+        let (store, places, source) = (follower.store(), Arc::clone(&places), Arc::clone(&sources.instances));
         let turned = tokio::task::spawn_blocking(move || {
             let concerns = world.learn(news);
+            if moved.instances {
+                world.find_instances(source.as_ref());
+            }
             // Before anybody is told of a port: told and then forgotten, it would move at the next start.
             Handle::current().block_on(store_ports(&store, world.take_port_edits()));
-            turn(&world, &store, &concerns, secrets_moved, asks, &places);
+            turn(&world, &store, &concerns, moved, asks, &places);
             world
         });
         world = match turned.await {
@@ -155,9 +191,17 @@ async fn turn_on(
     }
 }
 
-/// Waits until a secret may be another; for ever when nobody keeps any.
-async fn told(secrets: &mut watch::Receiver<u64>) {
-    if secrets.changed().await.is_err() {
+/// The secrets of all pictures. Places that nobody looks at any more go here as well.
+fn in_use(places: &Places) -> BTreeSet<SecretRef> {
+    let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+    places.retain(|_, place| place.receiver_count() > 0);
+    let pictures = places.values().filter_map(|place| place.borrow().picture().cloned());
+    pictures.flat_map(|picture| picture.secrets.keys().cloned().collect::<Vec<_>>()).collect()
+}
+
+/// Waits until a source says that something may be another; for ever when nobody is there to say so.
+async fn told(changes: &mut watch::Receiver<u64>) {
+    if changes.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
@@ -169,7 +213,7 @@ async fn store_ports(store: &Store, edits: Vec<(String, Option<u16>)>) {
     }
 }
 
-fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, asks: Vec<Ask>, places: &Places) {
+fn turn(world: &World, store: &Store, concerns: &Concerns, moved: Moved, asks: Vec<Ask>, places: &Places) {
     let (mut new, mut questions) = (BTreeSet::new(), Vec::new());
     for ask in asks {
         match ask {
@@ -188,7 +232,7 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, 
                 return new.contains(id);
             }
             concerns.get(&id.mesh).is_some_and(|concern: &Concern| concern.covers(&id.proxy))
-                || (secrets_moved && place.borrow().picture().is_some_and(|picture| !picture.secrets.is_empty()))
+                || moved.concerns(&place.borrow())
         };
         let due = places.iter().filter(|(id, place)| is_due(id, place));
         due.map(|(id, place)| (id.clone(), place.clone())).collect()
@@ -197,12 +241,27 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, secrets_moved: bool, 
     for question in questions {
         match question {
             Ask::Describe(id, answer) => {
-                let _ = answer.send(describe(world, &id));
+                let place = places.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+                let previous = place.and_then(|place| place.borrow().picture().cloned());
+                let _ = answer.send(describe(world, &id, previous.as_deref()));
             }
             Ask::Settle(answer) => {
                 let _ = answer.send(());
             }
             Ask::Serve(_) => {}
+        }
+    }
+}
+
+impl Moved {
+    fn concerns(self, served: &Served) -> bool {
+        match served {
+            Served::Waiting => self.secrets,
+            Served::Ready(picture) => {
+                (self.secrets && !picture.secrets.is_empty())
+                    || (self.instances && picture.snapshot.of(ResourceType::Endpoint).next().is_some())
+            }
+            Served::Unknown | Served::Missing(_) => false,
         }
     }
 }
@@ -228,15 +287,16 @@ fn publish(world: &World, metrics: &XdsMetrics, due: &[(ProxyId, watch::Sender<S
 
 fn show(world: &World, metrics: &XdsMetrics, id: &ProxyId, place: &watch::Sender<Served>) {
     let began = Instant::now();
-    let Some(served) = world.served(id) else {
+    let previous = place.borrow().picture().cloned();
+    let Some(served) = world.served(id, previous.as_deref()) else {
         return;
     };
     metrics.snapshot_built(began.elapsed());
     place.send_if_modified(|current| {
         let same = match (&*current, &served) {
             (Served::Ready(current), Served::Ready(served)) => current == served,
-            (Served::Missing(_), Served::Missing(_)) => true,
-            (Served::Unknown | Served::Missing(_) | Served::Ready(_), _) => false,
+            (Served::Missing(_), Served::Missing(_)) | (Served::Waiting, Served::Waiting) => true,
+            (Served::Unknown | Served::Waiting | Served::Missing(_) | Served::Ready(_), _) => false,
         };
         if !same {
             *current = served;
@@ -245,8 +305,8 @@ fn show(world: &World, metrics: &XdsMetrics, id: &ProxyId, place: &watch::Sender
     });
 }
 
-fn describe(world: &World, id: &ProxyId) -> Option<Description> {
-    let served = world.served(id)?;
+fn describe(world: &World, id: &ProxyId, previous: Option<&Picture>) -> Option<Description> {
+    let served = world.described(id, previous)?;
     let findings = served.picture()?.findings.clone();
     let ports = world.ports().map(|ports| ports.of(&id.mesh, &id.proxy).map(|(to, port)| (to.clone(), port)).collect());
     Some(Description { ports: ports.unwrap_or_default(), findings })

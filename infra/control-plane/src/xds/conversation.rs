@@ -1,7 +1,7 @@
 //! One ADS stream, from its first request to its end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::{Status, Streaming};
-use xds::{ProxyId, ResourceType, Snapshot};
+use xds::{ProxyId, ResourceType};
 
 use super::Shared;
+use super::machine::Machine;
 use super::peer::{Peer, admit, not_found};
 use super::picture::{Picture, Served};
 use super::protocol::Protocol;
@@ -109,7 +110,7 @@ impl<P: Protocol> Opening<P> {
         tokio::select! {
             biased;
             () = stopped(&mut stop) => return Ok(None),
-            known = timeout(FIRST_PICTURE, served.wait_for(|served| !matches!(served, Served::Unknown))) => {
+            known = timeout(FIRST_PICTURE, served.wait_for(|served| !matches!(served, Served::Unknown | Served::Waiting))) => {
                 known.map_err(|_| ended())?.map_err(|_| ended())?;
             }
         }
@@ -118,7 +119,8 @@ impl<P: Protocol> Opening<P> {
             shared.cache.settle().await;
         }
         let picture = picture(&served.borrow_and_update())?;
-        let machine = Arc::new(Machine(Mutex::new(P::begin())));
+        let machine = Arc::new(Machine::begin(P::is_returning(&request)));
+        machine.note(&picture);
         let introduction = introduce(id.clone(), peer, P::NAME, P::node(&request));
         tracing::info!(proxy = %id, peer = %introduction.peer.place, protocol = P::NAME, agent = introduction.user_agent,
             "xds stream");
@@ -201,7 +203,7 @@ impl<P: Protocol> Conversation<P> {
         }
         let responses = {
             let mut machine = self.machine.lock();
-            machine.on_request(request, &self.picture.snapshot)
+            machine.on_request(request, self.picture.snapshot_for(self.machine.returning))
         };
         self.waiting.extend(responses);
         if let Some(refusal) = P::refusal(request) {
@@ -231,33 +233,18 @@ impl<P: Protocol> Conversation<P> {
 
     /// Takes up what the proxy is to have now.
     fn look(&mut self) -> Result<(), Status> {
-        self.picture = picture(&self.served.borrow_and_update())?;
+        let served = self.served.borrow_and_update().clone();
+        if matches!(served, Served::Waiting) {
+            return Ok(());
+        }
+        self.picture = picture(&served)?;
+        self.machine.note(&self.picture);
         let responses = {
             let mut machine = self.machine.lock();
-            machine.on_snapshot(&self.picture.snapshot)
+            machine.on_snapshot(self.picture.snapshot_for(self.machine.returning))
         };
         self.waiting.extend(responses);
         Ok(())
-    }
-}
-
-/// The state of a stream, also looked at by reports.
-#[derive(Debug)]
-struct Machine<P>(Mutex<P>);
-
-impl<P> Machine<P> {
-    fn lock(&self) -> std::sync::MutexGuard<'_, P> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<P: Protocol> Acknowledged for Machine<P> {
-    fn status(&self) -> xds::ads::Status {
-        self.lock().status().clone()
-    }
-
-    fn has(&self, snapshot: &Snapshot) -> bool {
-        self.lock().has(snapshot)
     }
 }
 
@@ -268,7 +255,7 @@ fn picture(served: &Served) -> Result<Arc<Picture>, Status> {
     match served {
         Served::Ready(picture) => Ok(Arc::clone(picture)),
         Served::Missing(path) => Err(not_found(&path.to_string())),
-        Served::Unknown => Err(ended()),
+        Served::Unknown | Served::Waiting => Err(ended()),
     }
 }
 
@@ -286,7 +273,7 @@ fn metric(type_url: &str) -> Option<XdsType> {
     })
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the server is gone, which is a stop as well.
     let _ = stop.wait_for(|stop| *stop).await;
 }

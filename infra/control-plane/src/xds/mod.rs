@@ -7,21 +7,27 @@
 //!
 //! - `follow` reads what is new, `world` keeps the meshes and translates, `cache` decides when and for whom.
 //! - `conversation` is one stream; what it says is decided by the state machine in the crate `xds`.
+//! - `secrets` is asked for certificates; `hold` keeps back what would hang for want of one.
 //! - `listen` opens sockets and finds out who is at the other end; `peer` says who may be which proxy.
-//! - `roster` knows the open streams, `report` tells of them.
+//! - `sds` serves secrets alone, on a socket beside a proxy.
+//! - `roster` knows the open streams, `report` tells of them, `evidence` of the certificates that they have taken.
 
 mod bootstrap;
 mod cache;
 mod concern;
 mod conversation;
+mod evidence;
 mod follow;
+mod hold;
 mod listen;
+mod machine;
 mod peer;
 mod picture;
 mod ports;
 mod protocol;
 mod report;
 mod roster;
+mod sds;
 mod secrets;
 mod service;
 mod settings;
@@ -33,19 +39,22 @@ use mesh::name::AccountId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::certificates::CertificateFiles;
 use crate::store::Store;
-use cache::Cache;
+use cache::{Cache, Sources};
 use follow::Follower;
 use listen::Listening;
 use ports::PortKeeper;
 use roster::Roster;
 use world::World;
 
+pub use crate::tls::{TlsError, TlsFiles};
 pub use bootstrap::{Bootstrap, BootstrapTls};
-pub use listen::{ListenError, TlsError};
+pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
-pub use secrets::{KnownSecret, NoSecrets, Secrets, ServedCertificate};
-pub use settings::{Listen, ListenParseError, TlsFiles, XdsAuth, XdsSettings};
+pub use sds::SdsServer;
+pub use secrets::{Found, KnownSecret, NoSecrets, SecretProblem, SecretReport, Secrets, ServedCertificate, problem};
+pub use settings::{Listen, ListenParseError, XdsAuth, XdsSettings};
 
 /// What every stream needs.
 #[derive(Debug)]
@@ -53,6 +62,8 @@ pub(crate) struct Shared {
     account: AccountId,
     streams_per_proxy: usize,
     cache: Cache,
+    secrets: Arc<dyn Secrets>,
+    files: Option<CertificateFiles>,
     roster: Arc<Roster>,
     stop: watch::Receiver<bool>,
 }
@@ -79,14 +90,16 @@ impl Ads {
             ListenerMode::Explicit(range) => Some(PortKeeper::new(range, store.look(|state| state.ports().clone()))),
         };
         let secrets = settings.secrets;
-        let world = World::new(Arc::clone(&secrets), ports);
+        let sources = Sources { secrets: Arc::clone(&secrets), instances: settings.instances };
+        let world = World::new(&sources, settings.bound, ports);
         let (stop, stopping) = watch::channel(false);
-        let (cache, turning) =
-            Cache::start(Follower::new(Arc::clone(store)), world, secrets.as_ref(), stopping.clone());
+        let (cache, turning) = Cache::start(Follower::new(Arc::clone(store)), world, sources, stopping.clone());
         let shared = Arc::new(Shared {
             account,
             streams_per_proxy: settings.streams_per_proxy,
             cache,
+            secrets,
+            files: settings.certificate_files,
             roster: Arc::new(Roster::new(Arc::clone(store))),
             stop: stopping,
         });

@@ -27,13 +27,15 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
     /// The error of a NACK.
     fn refusal(request: &Self::Request) -> Option<&Refusal>;
     fn type_url(request: &Self::Request) -> &str;
+    /// Whether the client says, in its first request, that it has a configuration from before.
+    fn is_returning(request: &Self::Request) -> bool;
     /// Whether it answers a response, with an ACK or a NACK.
     fn is_answer(request: &Self::Request) -> bool;
     fn type_url_of(response: &Self::Response) -> &str;
 }
 
 macro_rules! protocol {
-    ($stream:ty, $name:literal, $request:ty, $response:ty) => {
+    ($stream:ty, $name:literal, $request:ty, $response:ty, $returning:expr) => {
         impl Protocol for $stream {
             const NAME: &'static str = $name;
             type Request = $request;
@@ -71,6 +73,11 @@ macro_rules! protocol {
                 &request.type_url
             }
 
+            fn is_returning(request: &$request) -> bool {
+                let returning: fn(&$request) -> bool = $returning;
+                returning(request)
+            }
+
             fn is_answer(request: &$request) -> bool {
                 !request.response_nonce.is_empty()
             }
@@ -82,5 +89,7 @@ macro_rules! protocol {
     };
 }
 
-protocol!(SotwStream, "sotw", DiscoveryRequest, DiscoveryResponse);
-protocol!(DeltaStream, "delta", DeltaDiscoveryRequest, DeltaDiscoveryResponse);
+protocol!(SotwStream, "sotw", DiscoveryRequest, DiscoveryResponse, |request| !request.version_info.is_empty());
+protocol!(DeltaStream, "delta", DeltaDiscoveryRequest, DeltaDiscoveryResponse, |request| {
+    !request.initial_resource_versions.is_empty()
+});

@@ -4,11 +4,14 @@ use mesh::name::ResourcePath;
 use serde_json::{Map, Value, json};
 use xds::ads::{Status, TypeStatus};
 use xds::ports::PortUse;
-use xds::{Finding, ProxyId, ResourceType, SecretRef};
+use xds::{Finding, ProxyId, ResourceType};
 
 use super::Shared;
-use super::picture::{Picture, SecretState, Served};
+use super::evidence::{certificates, served};
+use super::picture::Served;
 use super::roster::Entry;
+use super::secrets::{SecretProblem, SecretReport};
+use crate::metrics::CertificateCounts;
 
 impl Shared {
     /// Every open stream.
@@ -33,11 +36,46 @@ impl Shared {
         }))
     }
 
+    /// All secrets that are kept for proxies.
+    pub(crate) fn certificates(&self) -> Value {
+        let one = |report: SecretReport| {
+            let problem = report.problem.map(|SecretProblem { id, message }| json!({"id": id, "message": message}));
+            json!({
+                "name": report.name,
+                "certificates": served(&report.certificates),
+                "problem": problem,
+                "checked": report.checked.map(|checked| checked.to_string()),
+            })
+        };
+        json!({"certificates": self.secrets.told().into_iter().map(one).collect::<Vec<_>>()})
+    }
+
+    /// The same in numbers.
+    pub(crate) fn certificate_counts(&self) -> CertificateCounts {
+        let mut counts = CertificateCounts::default();
+        let told = self.secrets.told();
+        for report in &told {
+            match (report.certificates.is_empty(), &report.problem) {
+                (true, _) => counts.missing += 1,
+                (false, Some(_)) => counts.with_problem += 1,
+                (false, None) => counts.well += 1,
+            }
+        }
+        let ends = told.iter().flat_map(|report| &report.certificates).map(|one| one.not_after.as_second());
+        counts.first_expiry = ends.min().unwrap_or_default();
+        counts
+    }
+
+    /// Asks for all of them anew.
+    pub(crate) fn refresh_certificates(&self) -> usize {
+        self.secrets.refresh()
+    }
+
     fn stream(&self, entry: &Entry) -> Value {
         let who = &entry.who;
         let status = entry.acknowledged.status();
-        let served = self.cache.served(&who.id).unwrap_or_default();
-        let picture = served.picture();
+        let is_to_have = self.cache.served(&who.id).unwrap_or_default();
+        let picture = is_to_have.picture();
         json!({
             "id": who.id.to_string(),
             "resource": who.id.path().to_string(),
@@ -46,9 +84,9 @@ impl Shared {
             "since": who.since.to_string(),
             "userAgent": who.user_agent,
             "protocol": who.protocol,
-            "upToDate": up_to_date(&served, &status, entry),
+            "upToDate": up_to_date(&is_to_have, &status, entry),
             "types": types(&status),
-            "certificates": picture.map(|picture| certificates(picture, &status)),
+            "certificates": picture.map(|picture| certificates(picture, &status, entry, self.files.as_ref())),
             "findings": picture.map(|picture| findings(&picture.findings)),
         })
     }
@@ -83,35 +121,7 @@ const fn kind_name(kind: ResourceType) -> &'static str {
 /// yet has nothing.
 fn up_to_date(served: &Served, status: &Status, entry: &Entry) -> bool {
     let asked = [ResourceType::Cluster, ResourceType::Listener].iter().all(|kind| status.types.contains_key(kind));
-    asked && served.picture().is_some_and(|picture| entry.acknowledged.has(&picture.snapshot))
-}
-
-/// The certificates that the proxy has acknowledged, by the name of their secret.
-fn certificates(picture: &Picture, status: &Status) -> Value {
-    let secrets = picture.secrets.iter().map(|(secret, state)| {
-        let acknowledged = acknowledged(picture, status, secret);
-        let value = match state {
-            SecretState::BesideProxy => json!({"source": "besideProxy", "acknowledged": acknowledged}),
-            SecretState::Missing => json!({"source": "missing", "acknowledged": false}),
-            SecretState::Known(certificates) => json!({
-                "source": "sent",
-                "acknowledged": acknowledged,
-                "certificates": certificates.iter().map(|certificate| json!({
-                    "fingerprint": certificate.fingerprint,
-                    "notAfter": certificate.not_after.to_string(),
-                })).collect::<Vec<_>>(),
-            }),
-        };
-        (secret.name(), value)
-    });
-    Value::Object(secrets.collect())
-}
-
-fn acknowledged(picture: &Picture, status: &Status, secret: &SecretRef) -> bool {
-    let name = secret.name();
-    let has = status.types.get(&ResourceType::Secret).and_then(|status| status.resources.get(&name));
-    let is_to_have = picture.snapshot.find(ResourceType::Secret, &name).map(xds::Resource::version);
-    has.is_some() && has == is_to_have
+    asked && served.picture().is_some_and(|picture| entry.acknowledged.has(picture))
 }
 
 fn findings(findings: &[Finding]) -> Value {

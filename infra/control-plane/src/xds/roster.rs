@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use xds::ads::Status;
-use xds::{Proxy, ProxyId, Snapshot};
+use xds::{Proxy, ProxyId, Version};
 
 use super::peer::Peer;
+use super::picture::Picture;
+use super::secrets::ServedCertificate;
 use crate::metrics::{ProxyKind, XdsMetrics};
 use crate::store::Store;
 
@@ -30,8 +32,10 @@ pub(super) struct Introduction {
 /// Where to ask what a stream has acknowledged.
 pub(super) trait Acknowledged: fmt::Debug + Send + Sync {
     fn status(&self) -> Status;
-    /// Whether all that was asked for of a snapshot is acknowledged.
-    fn has(&self, snapshot: &Snapshot) -> bool;
+    /// Whether all that was asked for of what it is to have is acknowledged.
+    fn has(&self, picture: &Picture) -> bool;
+    /// The certificates in a version of a secret that was sent.
+    fn certificates(&self, secret: &str, version: &Version) -> Option<Vec<ServedCertificate>>;
 }
 
 /// An open stream.

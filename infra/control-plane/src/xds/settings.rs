@@ -1,5 +1,6 @@
 //! What the ADS server is started with.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,6 +9,9 @@ use std::sync::Arc;
 
 use super::ports::ListenerMode;
 use super::secrets::{NoSecrets, Secrets};
+use crate::certificates::CertificateFiles;
+use crate::instances::{Instances, NoInstances};
+use crate::tls::TlsFiles;
 
 /// The streams that a proxy's resource may have at a time: App Mesh's quota of Envoys a virtual node.
 const STREAMS_PER_PROXY: usize = 50;
@@ -27,6 +31,12 @@ pub struct XdsSettings {
     pub streams_per_proxy: usize,
     /// Where certificates come from.
     pub secrets: Arc<dyn Secrets>,
+    /// The names of secrets (`sds.secretName`) that are sent over ADS. Any other is left to the socket beside the proxy.
+    pub bound: BTreeSet<String>,
+    /// Where the endpoints of nodes come from that Cloud Map finds.
+    pub instances: Arc<dyn Instances>,
+    /// Where certificates in files beside proxies can be looked at.
+    pub certificate_files: Option<CertificateFiles>,
 }
 
 impl Default for XdsSettings {
@@ -38,17 +48,11 @@ impl Default for XdsSettings {
             listeners: ListenerMode::default(),
             streams_per_proxy: STREAMS_PER_PROXY,
             secrets: Arc::new(NoSecrets::default()),
+            bound: BTreeSet::new(),
+            instances: Arc::new(NoInstances::default()),
+            certificate_files: None,
         }
     }
-}
-
-/// A certificate and its key, in PEM files that are read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate and its chain.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
 }
 
 /// Who may connect, and be which proxy.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
-use xds::{Instance, Listeners, Proxy, ProxyId, SdsSource, Surroundings};
+use xds::{Listeners, Proxy, ProxyId, SdsSource, Surroundings};
 
+use super::cache::Sources;
 use super::concern::{Concern, concerned};
 use super::follow::News;
-use super::picture::{Picture, Served, picture};
+use super::picture::{Means, Picture, Served, Waiting, picture};
 use super::ports::PortKeeper;
 use super::secrets::Secrets;
+use crate::instances::{InstanceBook, Instances};
 use crate::state::Resource;
 
 /// Everything that a translation needs. Not shared: whoever turns it has it alone.
@@ -20,15 +22,23 @@ pub(super) struct World {
     meshes: BTreeMap<MeshName, Mesh>,
     ports: Option<PortKeeper>,
     secrets: Arc<dyn Secrets>,
-    instances: BTreeMap<(String, String), Vec<Instance>>,
+    bound: BTreeSet<String>,
+    instances: Arc<InstanceBook>,
 }
 
 /// Whom the latest news concerns, by mesh. A mesh that is not in it concerns nobody.
 pub(super) type Concerns = BTreeMap<MeshName, Concern>;
 
 impl World {
-    pub(super) fn new(secrets: Arc<dyn Secrets>, ports: Option<PortKeeper>) -> Self {
-        Self { meshes: BTreeMap::new(), ports, secrets, instances: BTreeMap::new() }
+    /// `bound` are the names of meshes whose secrets go over ADS.
+    pub(super) fn new(sources: &Sources, bound: BTreeSet<String>, ports: Option<PortKeeper>) -> Self {
+        let (secrets, instances) = (Arc::clone(&sources.secrets), sources.instances.known());
+        Self { meshes: BTreeMap::new(), ports, secrets, bound, instances }
+    }
+
+    /// Takes in the instances that there are now.
+    pub(super) fn find_instances(&mut self, instances: &dyn Instances) {
+        self.instances = instances.known();
     }
 
     /// Takes in the news.
@@ -98,22 +108,30 @@ impl World {
         }
     }
 
-    /// What a proxy is to have now; `None` keeps what it has.
-    pub(super) fn served(&self, id: &ProxyId) -> Option<Served> {
-        match self.meshes.get(&id.mesh).filter(|mesh| has(mesh, &id.proxy)) {
-            None => Some(Served::Missing(id.path())),
-            Some(mesh) => self.picture(mesh, &id.proxy).map(|picture| Served::Ready(Arc::new(picture))),
-        }
+    /// What a proxy that has been sent `previous` is to have now; `None` keeps what it has.
+    pub(super) fn served(&self, id: &ProxyId, previous: Option<&Picture>) -> Option<Served> {
+        self.look(id, previous, true)
     }
 
-    fn picture(&self, mesh: &Mesh, proxy: &Proxy) -> Option<Picture> {
-        let none = BTreeSet::new();
+    /// The same for whoever only asks: what is not known yet is told as missing.
+    pub(super) fn described(&self, id: &ProxyId, previous: Option<&Picture>) -> Option<Served> {
+        self.look(id, previous, false)
+    }
+
+    fn look(&self, id: &ProxyId, previous: Option<&Picture>, patient: bool) -> Option<Served> {
+        let Some(mesh) = self.meshes.get(&id.mesh).filter(|mesh| has(mesh, &id.proxy)) else {
+            return Some(Served::Missing(id.path()));
+        };
         let surroundings = Surroundings {
             listeners: self.ports.as_ref().map_or(Listeners::Interception, |ports| Listeners::Explicit(ports.book())),
-            sds: SdsSource::Ads(&none),
+            sds: SdsSource::Ads(&self.bound),
             instances: &self.instances,
         };
-        picture(mesh, proxy, surroundings, self.secrets.as_ref())
+        let means = Means { surroundings, secrets: self.secrets.as_ref(), previous, patient };
+        Some(match picture(mesh, &id.proxy, means)? {
+            Ok(picture) => Served::Ready(Arc::new(picture)),
+            Err(Waiting) => Served::Waiting,
+        })
     }
 
     /// The port assignments to be stored.

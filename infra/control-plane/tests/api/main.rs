@@ -22,5 +22,6 @@ mod quotas;
 mod specs;
 mod storage;
 mod tags;
+mod tls;
 mod tokens;
 mod versions;

@@ -82,7 +82,7 @@ fn a_request_under_way_is_answered_before_the_end() {
     let (first, rest) = body.split_at(5);
     write!(
         stream,
-        "PUT /v20190125/meshes HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        "PUT /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         body.len()
     )
     .unwrap();
@@ -112,7 +112,7 @@ fn exchange(addr: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(addr).unwrap();
     write!(
         stream,
-        "PUT /v20190125/meshes HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "PUT /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
     .unwrap();
@@ -139,6 +139,36 @@ fn anything_but_loopback_is_refused() {
         let said = refused(&["--api", addr]);
         assert!(said.contains(addr) && said.contains("not authenticated"), "{said}");
         assert!(said.contains("use 127.0.0.1"), "{said}");
+    }
+}
+
+const ROLE: &str = "arn:aws:iam::123456789012:role/mesh";
+
+#[test]
+fn a_protection_that_is_only_half_asked_for_is_refused() {
+    for (args, says) in [
+        (&["--api-auth", "keys"][..], "--api-keys"),
+        (&["--api-keys", "keys.json"], "without --api-auth keys"),
+        (&["--api-auth", "none", "--api-keys", "keys.json"], "without --api-auth keys"),
+        (&["--api-auth", "keys", "--api-keys", "/nowhere/keys.json"], "/nowhere/keys.json"),
+        (&["--api-auth", "sts"], "--auth-audience"),
+        (&["--api-auth", "sts", "--auth-audience", "a"], "--allow-role"),
+        (&["--auth-audience", "a"], "without --api-auth sts"),
+        (&["--allow-role", ROLE], "without --api-auth sts"),
+        (&["--api-auth", "keys", "--api-keys", "k", "--sts-endpoint", "https://sts.example"], "without --api-auth sts"),
+        (&["--api-auth", "sts", "--auth-audience", "a b", "--allow-role", ROLE], "names no server"),
+        (&["--api-auth", "sts", "--auth-audience", "a", "--allow-role", "arn:aws:iam::*:role/x"], "names no roles"),
+        (&["--sts-endpoint", "http://sts.example"], "no endpoint for STS"),
+        (
+            &["--api", "192.0.2.1:0", "--api-auth", "sts", "--auth-audience", "a", "--allow-role", ROLE],
+            "give --api-tls-cert and --api-tls-key",
+        ),
+        (&["--api-tls-cert", "api.pem"], "--api-tls-key"),
+        (&["--api-tls-cert", "/nowhere/api.pem", "--api-tls-key", "/nowhere/api.key"], "/nowhere/api"),
+        (&["--api-auth", "any"], "none, keys, sts"),
+    ] {
+        let said = refused(args);
+        assert!(said.contains(says), "{args:?}: {said}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tags, on every kind.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::{ARN, Plane, Reply};
@@ -50,6 +51,26 @@ async fn tags_are_merged_and_removed_on_every_kind() {
         assert_eq!(plane.get(&sample.uri()).await.ok(), created, "the resource itself is as it was");
         plane.put(&sample.uri(), json!({"spec": sample.spec})).await.ok();
         assert_eq!(tags(&plane, sample.path).await, json!([{"key": "cost-centre", "value": "7"}]));
+    }
+}
+
+/// A description as who asks for the tags with it gets it.
+async fn with_tags(plane: &Plane, path: &str) -> Reply {
+    plane.send(Method::GET, path, &[("x-meshwarden-include", "tags")], None).await
+}
+
+#[tokio::test]
+async fn a_description_has_tags_only_for_who_asks() {
+    let plane = Plane::start().await;
+    for sample in samples() {
+        let created = plane.put(sample.collection, sample.body()).await.ok();
+        let mut expected = created.clone();
+        expected["tags"] = json!([]);
+        assert_eq!(with_tags(&plane, &sample.uri()).await.ok(), expected);
+        tag(&plane, sample.path, json!([{"key": "team", "value": "orders"}])).await.ok();
+        expected["tags"] = json!([{"key": "team", "value": "orders"}]);
+        assert_eq!(with_tags(&plane, &sample.uri()).await.ok(), expected);
+        assert_eq!(plane.get(&sample.uri()).await.ok(), created);
     }
 }
 

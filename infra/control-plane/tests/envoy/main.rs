@@ -20,6 +20,7 @@
 )]
 
 mod application;
+mod certificates;
 mod corpus;
 mod gateway;
 mod mesh_of;
@@ -29,3 +30,5 @@ mod restart;
 mod routing;
 mod stage;
 mod tls;
+#[path = "../xds/vault.rs"]
+mod vault;

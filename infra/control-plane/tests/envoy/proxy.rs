@@ -39,8 +39,13 @@ impl Envoy {
 
     /// Starts it on the bootstrap that the control plane prints, and waits until it has all that it is to have.
     pub(crate) async fn start(stage: &Stage, kind: Kind, name: &str) -> Self {
+        Self::start_with(stage, kind, name, &[]).await
+    }
+
+    /// The same with more arguments for the bootstrap.
+    pub(crate) async fn start_with(stage: &Stage, kind: Kind, name: &str, args: &[&str]) -> Self {
         let id = format!("mesh/{MESH}/{}/{name}", kind.member());
-        let envoy = Self::start_as(stage, &id, &[]).await;
+        let envoy = Self::start_as(stage, &id, args).await;
         stage.until_up_to_date(kind, name).await;
         envoy.until_active(stage).await;
         envoy

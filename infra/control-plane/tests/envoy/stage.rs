@@ -6,7 +6,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use control_plane::certificates::{Keeper, KeeperSettings, Sources};
+use control_plane::state::Region;
+use control_plane::xds::{ListenerMode, XdsSettings};
+use control_plane::{Server, Settings};
+use mesh::name::AccountId;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::application::{Application, Behaviour};
 use crate::proxy::{Envoy, Kind};
@@ -17,13 +24,19 @@ pub(crate) const MESH: &str = "shop";
 /// How long anything here may take that takes milliseconds on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A control plane: the command, or a server in this process, whose certificates a test can change.
+enum Running {
+    Command(Child),
+    Here { stop: Option<oneshot::Sender<()>>, serving: JoinHandle<()> },
+}
+
 /// Everything that runs for one test. Ends with it.
 pub(crate) struct Stage {
     pub(crate) client: reqwest::Client,
     pub(crate) api: String,
     pub(crate) xds: String,
     pub(crate) scratch: Scratch,
-    control_plane: Option<Child>,
+    control_plane: Option<Running>,
     ports: PortBlock,
     args: Vec<String>,
 }
@@ -41,6 +54,48 @@ impl Stage {
         Self::set_up(&["--data", data.to_str().unwrap()], 1, scratch).await
     }
 
+    /// With a server in this process that asks these sources for certificates; `bound` names go over ADS.
+    pub(crate) async fn set_here(sources: Sources) -> Option<Self> {
+        let mut stage = Self::prepare(&[], 1, Scratch::new())?;
+        stage.start_here(sources).await;
+        stage.put("/meshes", json!({"meshName": MESH})).await;
+        Some(stage)
+    }
+
+    /// Starts it, at the xDS address and with the data that it had before if it ran before.
+    pub(crate) async fn start_here(&mut self, sources: Sources) {
+        let bound = sources.bindings.names();
+        let keeping = KeeperSettings { refresh: Duration::from_millis(500), ..KeeperSettings::default() };
+        let xds = XdsSettings {
+            listen: vec![self.xds.parse().unwrap()],
+            listeners: ListenerMode::Explicit(self.ports.first()..=self.ports.last()),
+            secrets: Keeper::start(sources, keeping),
+            bound,
+            ..XdsSettings::default()
+        };
+        let account = AccountId::parse("123456789012").unwrap();
+        let settings = Settings::new(account, Region::parse("eu-west-1").unwrap());
+        let data = Some(self.scratch.file("data"));
+        let server = Server::bind(Settings { xds, data, ..settings }).await.unwrap();
+        (self.api, self.xds) = (server.endpoint(), server.xds().remove(0));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            server.serve(stopped).await.unwrap();
+        });
+        self.control_plane = Some(Running::Here { stop: Some(stop), serving });
+    }
+
+    /// Ends the server in this process.
+    pub(crate) async fn stop_here(&mut self) {
+        if let Some(Running::Here { stop, serving }) = self.control_plane.take() {
+            drop(stop);
+            serving.await.unwrap();
+        }
+    }
+
     /// The same with more arguments.
     pub(crate) async fn set_with(args: &[&str]) -> Option<Self> {
         Self::set_up(args, 1, Scratch::new()).await
@@ -52,11 +107,18 @@ impl Stage {
     }
 
     async fn set_up(args: &[&str], blocks: u16, scratch: Scratch) -> Option<Self> {
+        let mut stage = Self::prepare(args, blocks, scratch)?;
+        stage.start();
+        stage.put("/meshes", json!({"meshName": MESH})).await;
+        Some(stage)
+    }
+
+    fn prepare(args: &[&str], blocks: u16, scratch: Scratch) -> Option<Self> {
         if !Envoy::is_there() {
             println!("skipped: .local/venv/bin/envoy is not there; `cargo xtask setup` installs it");
             return None;
         }
-        let mut stage = Self {
+        Some(Self {
             client: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
             api: String::new(),
             xds: "127.0.0.1:0".to_owned(),
@@ -64,10 +126,7 @@ impl Stage {
             control_plane: None,
             ports: PortBlock::take(blocks),
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-        };
-        stage.start();
-        stage.put("/meshes", json!({"meshName": MESH})).await;
-        Some(stage)
+        })
     }
 
     /// Starts the control plane, at the xDS address that it had before if it ran before.
@@ -87,14 +146,18 @@ impl Stage {
         };
         self.api = told("api ");
         self.xds = told("xds ");
-        self.control_plane = Some(child);
+        self.control_plane = Some(Running::Command(child));
     }
 
     /// Ends the control plane as a power failure would.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.control_plane.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
+        match self.control_plane.take() {
+            Some(Running::Command(mut child)) => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            Some(Running::Here { serving, .. }) => serving.abort(),
+            None => {}
         }
     }
 

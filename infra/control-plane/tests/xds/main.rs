@@ -10,14 +10,18 @@
 mod certificates;
 mod envoy;
 mod plane;
+mod vault;
 
 mod admission;
 mod deletion;
+mod instances;
+mod keeper;
 mod listeners;
 mod many;
 mod mtls;
 mod process;
 mod pushes;
 mod reports;
+mod sds;
 mod secrets;
 mod sockets;

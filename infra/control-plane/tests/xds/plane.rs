@@ -90,6 +90,15 @@ impl Plane {
         (answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
     }
 
+    pub(crate) async fn post(&self, path: &str) {
+        let answer = self.http.post(format!("{}{path}", self.endpoint)).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    }
+
+    pub(crate) async fn text(&self, path: &str) -> String {
+        self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap().text().await.unwrap()
+    }
+
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let request = self.http.request(method, format!("{}{path}", self.endpoint));
         let request = match body {

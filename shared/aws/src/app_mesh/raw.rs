@@ -47,6 +47,12 @@ pub(super) struct SendBody {
     pub(super) if_version: u64,
 }
 
+/// Asks for more in an answer than App Mesh puts there. Plain AWS ignored it.
+pub(super) const INCLUDE: &str = "x-meshwarden-include";
+
+/// What can be asked for: the tags of what is described, in a member of that name.
+pub(super) const TAGS: &str = "tags";
+
 /// Makes a write conditional on the resource's version. Plain AWS ignored it.
 pub(super) const IF_VERSION: &str = "x-meshwarden-if-version";
 

@@ -3,6 +3,7 @@
 //! | what        | `pk`               | `sk`                    | further attributes                                               |
 //! |-------------|--------------------|-------------------------|------------------------------------------------------------------|
 //! | document    | `route/shop/recs/main` | `document`          | `revision`, `epoch`, `document` (JSON), while leased `holder`, `leaseUntil` |
+//! |             | `node/shop/images` | as above                | as above                                                         |
 //! | journal     | as its document    | `journal#<time>#<id>`   | `body` (JSON), `at`, `id`, `expires`                              |
 //! | budget      | `budget/failover`  | `window#<time>`         | `used`, `expires`                                                |
 //! | kill switch | `kill-switch`      | `state`                 | `by`, `reason`, `at`                                             |

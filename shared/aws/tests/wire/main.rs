@@ -4,6 +4,8 @@
 
 mod app_mesh;
 mod canned;
+#[cfg(feature = "config-rules")]
+mod config_rules;
 #[cfg(feature = "certificates")]
 mod certificates;
 mod notices;

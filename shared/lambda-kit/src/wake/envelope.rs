@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Delivery, Payload, Release, alarm};
+use super::{Delivery, Payload, Release, alarm, config, mesh_write};
 
 /// SQS in SNS in SQS would already be odd; deeper than that is somebody's loop.
 const DEEPEST: u8 = 4;
@@ -17,11 +17,11 @@ pub(super) struct Flaw {
 }
 
 impl Flaw {
-    fn new(at: &str, why: impl Into<String>) -> Self {
+    pub(super) fn new(at: &str, why: impl Into<String>) -> Self {
         Self { at: if at.is_empty() { "the event".to_owned() } else { at.to_owned() }, why: why.into() }
     }
 
-    fn missing(at: &str, member: &str) -> Self {
+    pub(super) fn missing(at: &str, member: &str) -> Self {
         Self::new(at, format!("missing field `{member}`"))
     }
 }
@@ -83,6 +83,10 @@ fn payload(event: &Value, at: &str, depth: u8) -> Result<Payload, Flaw> {
         alarm::direct(event, at)
     } else if has("AlarmName") || has("NewStateValue") {
         alarm::notice(event, at)
+    } else if has("invokingEvent") {
+        config::invocation(event, at)
+    } else if has("messageType") && has("notificationCreationTime") {
+        config::message(event, at)
     } else if let (Some("Notification"), Some(message)) =
         (event.get("Type").and_then(Value::as_str), event.get("Message"))
     {
@@ -110,6 +114,11 @@ fn eventbridge(event: &Value, at: &str) -> Result<Payload, Flaw> {
         "CloudWatch Alarm Configuration Change" | "CloudWatch Alarm Contributor State Change" | "Scheduled Event" => {
             Ok(Payload::Tick)
         }
+        "AWS API Call via CloudTrail" if mesh_write::SOURCES.contains(&source) => mesh_write::api_call(event, at),
+        "Config Configuration Item Change" if source == "aws.config" => match event.get("detail") {
+            Some(message) => config::message(message, &join(at, "detail")),
+            None => Err(Flaw::missing(at, "detail")),
+        },
         "Meshwarden Release Route" if source == "meshwarden" => release(event, at),
         other => Ok(Payload::NotOurs { what: format!("`{}` of `{}`", shortened(other), shortened(source)) }),
     }
@@ -131,7 +140,8 @@ struct ReleaseDetail {
 
 fn release(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let ReleaseEvent { detail: ReleaseDetail { mesh, virtual_router, route, by } } = read(event, at)?;
-    Ok(Payload::Release(Release { route: RouteId::new(mesh, virtual_router, route), by }))
+    let asked = event.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok());
+    Ok(Payload::Release(Release { route: RouteId::new(mesh, virtual_router, route), by, at: asked }))
 }
 
 /// Reads `value`, or tells which member of it is wrong.
@@ -143,12 +153,12 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value, at: &str) -> Result<T, Fl
     })
 }
 
-fn join(at: &str, member: &str) -> String {
+pub(super) fn join(at: &str, member: &str) -> String {
     if at.is_empty() { member.to_owned() } else { format!("{at}.{member}") }
 }
 
 /// What a value is, in a few words that fit into a log line whatever it holds.
-fn described(value: &Value) -> String {
+pub(super) fn described(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => "a truth value".to_owned(),
@@ -163,6 +173,6 @@ fn described(value: &Value) -> String {
     }
 }
 
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(80).collect()
 }

@@ -8,7 +8,7 @@ use super::facts::{Facts, RouteFacts};
 use super::health::Health;
 use super::phases::{Knows, Transitions, transitions};
 use super::reason::{ActReason, HarmFact, HoldReason, KeepReason, Return, Subject};
-use super::record::{Intent, Phase, RouteRecord};
+use super::record::{Intent, OwedNote, Phase, RouteRecord};
 use super::scene::{Ledger, Scene};
 use super::standing::{Standing, Unclear, standing};
 use crate::name::{RouteId, VirtualNodeName};
@@ -135,6 +135,7 @@ fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> D
                 version: plan.version,
                 then: plan.then.shift.clone(),
                 drains: plan.then.drains.clone(),
+                note: Some(OwedNote { code: plan.why.code(), text: plan.why.to_string() }),
             }),
             ..standing.record.clone()
         }),
@@ -174,7 +175,8 @@ fn verdict(route: &RouteFacts, standing: &Standing, next: Transitions, scene: &S
         }
         return go_on(route, standing, &next, scene, ledger);
     }
-    if let Some(wait) = next.waits.into_iter().next() {
+    // What a person has to look into is not hidden behind another node's dwell.
+    if let Some(wait) = next.waits.into_iter().min_by_key(|wait| !wait.pages()) {
         return Verdict::Hold(wait);
     }
     if let Some(muted) = next.muted.into_iter().next() {
@@ -199,8 +201,48 @@ fn settling(standing: &Standing, next: &Transitions, scene: &Scene<'_>) -> Optio
     (scene.now < until).then(|| HoldReason::Settling { drained: node.clone(), until })
 }
 
-/// A node that was coming back fails again: what it got back is taken away at once, whatever else is the matter.
+/// A node that was coming back fails again: what it got back is taken away at once, whatever else is the matter. Where
+/// other nodes fail too and may be drained, that is one write, so that nothing is left to do a moment later.
 fn back_down(
+    route: &RouteFacts,
+    standing: &Standing,
+    next: &Transitions,
+    scene: &Scene<'_>,
+    ledger: &Ledger,
+) -> Verdict {
+    let with_others = (!next.drains.is_empty()).then(|| back_down_and_drain(route, standing, next, scene, ledger));
+    match with_others {
+        Some(verdict @ Verdict::Act(_)) => verdict,
+        Some(Verdict::Keep(_) | Verdict::Hold(_)) | None => back_down_alone(route, standing, next, scene, ledger),
+    }
+}
+
+/// Both at once, under the conditions of a drain.
+fn back_down_and_drain(
+    route: &RouteFacts,
+    standing: &Standing,
+    next: &Transitions,
+    scene: &Scene<'_>,
+    ledger: &Ledger,
+) -> Verdict {
+    if let Some(objection) = next.drains.iter().find_map(|node| scene.causes.objection(node)) {
+        return Verdict::Hold(objection);
+    }
+    let failing: Vec<VirtualNodeName> = next.back_downs.iter().chain(&next.drains).cloned().collect();
+    let mut draft = Draft::of(route, standing);
+    draft.drain(&failing, scene);
+    let alarms = scene.alarms_of(&failing);
+    let cost = if standing.paid { Cost::Free } else { Cost::OneShift };
+    match draft.spread(route, scene, ledger, Trust::KnownReady) {
+        Ok(spread) => {
+            let why = ActReason::BackDown { failing, alarms, drained_too: next.drains.clone() };
+            draft.plan(route, &spread, why, cost, scene, ledger)
+        }
+        Err(hold) => Verdict::Hold(hold),
+    }
+}
+
+fn back_down_alone(
     route: &RouteFacts,
     standing: &Standing,
     next: &Transitions,
@@ -214,7 +256,10 @@ fn back_down(
     let known_ready = draft.spread(route, scene, ledger, Trust::KnownReady);
     // Those that carried all of it a moment ago can carry it again, even if their alarms have no data this minute.
     match known_ready.or_else(|_| draft.spread(route, scene, ledger, Trust::Carriers)) {
-        Ok(spread) => draft.plan(route, &spread, ActReason::BackDown { failing, alarms }, Cost::Free, scene, ledger),
+        Ok(spread) => {
+            let why = ActReason::BackDown { failing, alarms, drained_too: Vec::new() };
+            draft.plan(route, &spread, why, Cost::Free, scene, ledger)
+        }
         Err(hold) => Verdict::Hold(hold),
     }
 }

@@ -64,8 +64,8 @@ pub struct RouteFacts {
     pub restore_tag: Option<String>,
     /// Data points that the request alarms of returning nodes have had since their step began.
     pub data_points: BTreeMap<VirtualNodeName, u32>,
-    /// Somebody asked just now that Meshwarden should take the route up again.
-    pub released: bool,
+    /// Somebody asks that Meshwarden should take the route up again, since then. The request may come late and twice.
+    pub released: Option<Timestamp>,
 }
 
 /// What the state table has of a route.

@@ -31,6 +31,8 @@ pub use facts::{Facts, KillSwitchFact, Memory, RouteFacts};
 pub use health::{Evidence, Health, Unknown};
 pub use phases::awaiting_proof;
 pub use reason::{ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, Subject, Told};
-pub use record::{Edit, Intent, Phase, RESTORE_TAG, RestorePoint, RestoreTag, RouteRecord, Shift};
+pub use record::{
+    Edit, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RestorePoint, RestoreTag, RouteRecord, Shift,
+};
 pub use targets::{Silence, Voice, Voices, missing_children, untold, voices};
 pub use telling::{Telling, telling};

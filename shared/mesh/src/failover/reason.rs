@@ -185,10 +185,13 @@ pub enum ActReason {
     },
     /// A node that was coming back fails again.
     BackDown {
-        /// The nodes.
+        /// The failing nodes.
         failing: Vec<VirtualNodeName>,
         /// The alarms that say so.
         alarms: Vec<AlarmName>,
+        /// Those of the failing nodes that had not been drained before; their share goes with the same write.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        drained_too: Vec<VirtualNodeName>,
     },
     /// A node is tried again with the probe share, or with its next step.
     Failback {
@@ -387,9 +390,16 @@ impl fmt::Display for ActReason {
                 list(failing),
                 list(alarms)
             ),
-            Self::BackDown { failing, alarms } => {
+            Self::BackDown { failing, alarms, drained_too } if drained_too.is_empty() => {
                 write!(f, "{} fails again by {}; back down at once", list(failing), list(alarms))
             }
+            Self::BackDown { failing, alarms, drained_too } => write!(
+                f,
+                "{} fails by {}; back down at once, and {} is drained with it",
+                list(failing),
+                list(alarms),
+                list(drained_too)
+            ),
             Self::Failback { returning } => {
                 let steps: Vec<String> = returning
                     .iter()

@@ -35,8 +35,35 @@ pub struct RouteRecord {
     pub epoch: u64,
     /// The restore tag may still be on the route although nothing is shifted any more.
     pub stale_tag: bool,
+    /// The restore tag could not be set, or nobody knows whether it was.
+    #[serde(default)]
+    pub tag_missing: bool,
+    /// When the newest release that was followed was asked for. The same one delivered again changes nothing more.
+    #[serde(default)]
+    pub released: Option<Timestamp>,
+    /// A change that is made and that nobody was told of yet.
+    #[serde(default)]
+    pub owed: Option<OwedNote>,
     /// What people were last told.
     pub told: Option<Told>,
+}
+
+/// The document of a node that no route carries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeRecord {
+    /// What people were last told; unset once there is nothing to tell.
+    pub told: Option<Told>,
+}
+
+/// What is to be said of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OwedNote {
+    /// The code of its reason.
+    pub code: String,
+    /// Its reason, for people.
+    pub text: String,
 }
 
 impl RouteRecord {
@@ -53,6 +80,9 @@ impl RouteRecord {
             drains: BTreeMap::new(),
             epoch: 0,
             stale_tag: false,
+            tag_missing: false,
+            released: None,
+            owed: None,
             told: None,
         }
     }
@@ -114,6 +144,9 @@ pub struct Intent {
     pub then: Shift,
     /// The drains once the write is made.
     pub drains: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
+    /// What people are told once the write is made.
+    #[serde(default)]
+    pub note: Option<OwedNote>,
 }
 
 /// Somebody else's change of targets or weights.

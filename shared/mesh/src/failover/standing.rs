@@ -1,7 +1,5 @@
 //! Where a route stands: as declared, shifted by us, or changed by somebody else.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::facts::{Memory, RouteFacts};
@@ -87,6 +85,10 @@ fn settle(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Tim
         // The write was made, and its end was never recorded.
         Some(intent) if route.split == intent.to => {
             record.stale_tag |= intent.then.restore.is_none();
+            // No two restore points of a route have the same number.
+            record.epoch = intent.then.restore.as_ref().map_or(record.epoch, |point| record.epoch.max(point.epoch));
+            record.tag_missing |= begun && !shifted;
+            record.owed = intent.note.or(record.owed);
             record.split = intent.to;
             record.shift = intent.then;
             record.drains = intent.drains;
@@ -100,6 +102,7 @@ fn settle(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Tim
         None if route.split == known.split => Standing { record, changed: false, paid: false },
         Some(_) | None => {
             record.stale_tag |= begun || shifted;
+            record.tag_missing = false;
             record.shift = Shift::default();
             record.edit = Some(Edit { seen: now, until: now + policy.hold_for.get() });
             record.split = route.split.clone();
@@ -108,21 +111,28 @@ fn settle(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Tim
     }
 }
 
-/// An edit ends by time, or because somebody released the route.
+/// An edit ends by time, or because somebody released the route. A release counts once, however often it is delivered.
 fn end_of_edit(standing: &mut Standing, route: &RouteFacts, now: Timestamp) {
-    if route.released || standing.record.edit.is_some_and(|edit| edit.until <= now) {
-        standing.record.edit = None;
+    let record = &mut standing.record;
+    let release = route.released.filter(|asked| record.released.is_none_or(|known| known < *asked));
+    // The edit may be seen for the first time after its release was asked for, so that their times say nothing.
+    if release.is_some() || record.edit.is_some_and(|edit| edit.until <= now) {
+        record.edit = None;
     }
-    if route.released {
-        // A person says that it may be tried again.
-        standing.record.drains = BTreeMap::new();
+    if let Some(asked) = release {
+        record.released = Some(asked);
+        // A person says that what was drained until then may be tried again.
+        record.drains.values_mut().for_each(|times| times.retain(|drained| *drained > asked));
+        record.drains.retain(|_, times| !times.is_empty());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::failover::record::{Intent, RestorePoint};
+    use crate::failover::record::{Intent, OwedNote, RestorePoint};
     use crate::failover::sample::{at, node, route, split};
 
     fn policy() -> EditPolicy {
@@ -131,6 +141,7 @@ mod tests {
 
     fn shifted() -> RouteRecord {
         let mut record = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 0), ("v2", 100)]));
+        record.epoch = 1;
         record.shift.restore = Some(RestorePoint { epoch: 1, split: split(&[("v1", 50), ("v2", 50)]), taken: at(0) });
         record.shift.phases.insert(node("v1"), Phase::Drained { since: at(0) });
         record
@@ -138,7 +149,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_write_is_taken_up_from_either_side() {
-        let done = shifted();
+        let mut done = shifted();
         let mut begun = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 50), ("v2", 50)]));
         begun.intent = Some(Intent {
             plan: "p".to_owned(),
@@ -146,7 +157,11 @@ mod tests {
             version: 1,
             then: done.shift.clone(),
             drains: BTreeMap::new(),
+            note: Some(OwedNote { code: "Failover".to_owned(), text: "v1 fails".to_owned() }),
         });
+        // Whether its tag was set and people were told is not known.
+        done.tag_missing = true;
+        done.owed = begun.intent.as_ref().unwrap().note.clone();
         let memory = Memory::Record(Box::new(begun.clone()));
         let written = standing(&route(&[("v1", 0), ("v2", 100)], memory.clone()), &policy(), at(1)).unwrap();
         assert_eq!((written.record, written.paid), (done, false));
@@ -159,9 +174,9 @@ mod tests {
 
     #[test]
     fn another_split_is_somebody_elses_edit_and_ends_by_time_or_release() {
-        let seen = |memory: RouteRecord, released, now| {
+        let seen = |memory: RouteRecord, released: bool, now| {
             let mut route = route(&[("v1", 30), ("v2", 70)], Memory::Record(Box::new(memory)));
-            route.released = released;
+            route.released = released.then_some(now);
             standing(&route, &policy(), now).unwrap()
         };
         let edited = seen(shifted(), false, at(10));
@@ -172,6 +187,26 @@ mod tests {
         assert_eq!(later.record.edit, edited.record.edit);
         assert_eq!(seen(edited.record.clone(), true, at(20)).record.edit, None);
         assert_eq!(seen(edited.record.clone(), false, at(10 + 4 * 3600)).record.edit, None);
+    }
+
+    #[test]
+    fn a_release_delivered_again_forgets_no_later_drain() {
+        let mut known = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 50), ("v2", 50)]));
+        known.drains.insert(node("v1"), vec![at(10), at(20)]);
+        let released = |known: RouteRecord, asked: i64, now: i64| {
+            let mut route = route(&[("v1", 50), ("v2", 50)], Memory::Record(Box::new(known)));
+            route.released = Some(at(asked));
+            standing(&route, &policy(), at(now)).unwrap().record
+        };
+        let first = released(known, 15, 30);
+        assert_eq!(
+            first.drains,
+            BTreeMap::from([(node("v1"), vec![at(20)])]),
+            "what came after it was asked for stays"
+        );
+        assert_eq!(released(first.clone(), 15, 40), first, "the same one again");
+        assert_eq!(released(first.clone(), 14, 40), first, "an older one that comes late");
+        assert_eq!(released(first, 35, 40).drains, BTreeMap::new(), "a new one");
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::Mesh;
-use crate::name::RouteId;
-use crate::spec::bounded::Int;
+use super::order::of_route;
+use super::{Mesh, Router};
+use crate::name::{RouteId, VirtualRouterName};
 use crate::spec::{
     GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MetadataMatch, Port, RouteRule, RouteSpec,
 };
@@ -21,35 +21,25 @@ pub struct Shadowed {
 
 /// Every route that gets nothing because one with the same or a broader match comes first, in the order of the ids.
 ///
-/// A route comes first by its priority; one without priority comes last. Of two with the same precedence and the same
-/// match only one is served; which one isn't documented, so the later name is reported. Broader matches of the same
-/// precedence are not: their order isn't documented either, beyond the longer prefix coming first.
+/// What comes first is what the control plane serves first (see [`Router::routes_in_order`](super::Router::routes_in_order)):
+/// by priority, and by the narrower match among those with the same one.
 ///
 /// Compares the routes of a router pairwise (the service allows 50 of them).
 #[must_use]
 pub fn shadowed_routes(mesh: &Mesh) -> Vec<Shadowed> {
+    mesh.routers.iter().flat_map(|(name, router)| shadowed_routes_of(mesh, name, router)).collect()
+}
+
+/// The routes of one router that get nothing, in the order of their names.
+#[must_use]
+pub fn shadowed_routes_of(mesh: &Mesh, name: &VirtualRouterName, router: &Router) -> Vec<Shadowed> {
     let mut found = Vec::new();
-    for (router, entry) in &mesh.routers {
-        for (name, route) in &entry.routes {
-            let shadow = entry.routes.iter().find(|(other, spec)| {
-                let first = (precedence(spec) < precedence(route)) && covers(spec, route);
-                first || (*other < name && precedence(spec) == precedence(route) && same(spec, route))
-            });
-            found.extend(
-                shadow.map(|(by, _)| Shadowed { route: mesh.route_id(router, name), by: mesh.route_id(router, by) }),
-            );
-        }
+    for (route, spec) in &router.routes {
+        let place = of_route(route, spec);
+        let shadow = router.routes.iter().find(|(other, first)| of_route(other, first) < place && covers(first, spec));
+        found.extend(shadow.map(|(by, _)| Shadowed { route: mesh.route_id(name, route), by: mesh.route_id(name, by) }));
     }
     found
-}
-
-/// 0 to 1000, and 1001 without a priority.
-fn precedence(route: &RouteSpec) -> i64 {
-    route.priority.map_or(1001, Int::get)
-}
-
-fn same(one: &RouteSpec, other: &RouteSpec) -> bool {
-    covers(one, other) && covers(other, one)
 }
 
 /// Whether every request that `narrow` takes is one that `broad` takes. Says no where it can't tell.

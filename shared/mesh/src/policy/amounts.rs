@@ -3,11 +3,13 @@
 use std::fmt;
 
 use jiff::SignedDuration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A length of time from one second to thirty days, written like `90s`, `5m` or `1h 30m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("examples" = ["90s", "5m", "1h 30m"]))]
 pub struct Period(SignedDuration);
 
 impl Period {
@@ -18,7 +20,13 @@ impl Period {
 
     /// Whole minutes; for constants, whose bounds a reader can see.
     #[must_use]
-    pub(crate) const fn minutes(minutes: u8) -> Self {
+    pub(crate) const fn minutes(minutes: u16) -> Self {
+        Self(SignedDuration::from_secs(minutes as i64 * 60))
+    }
+
+    /// Whole minutes of longer times; for constants too.
+    #[must_use]
+    pub(crate) const fn minutes_long(minutes: u16) -> Self {
         Self(SignedDuration::from_secs(minutes as i64 * 60))
     }
 
@@ -55,8 +63,9 @@ impl From<Period> for String {
 }
 
 /// A share from 1 to 100 percent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u8", into = "u8")]
+#[schemars(with = "u8", extend("minimum" = 1, "maximum" = 100))]
 pub struct Percent(u8);
 
 impl Percent {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::amounts::{Percent, Period};
@@ -10,7 +11,7 @@ use crate::certificates::{AuthorityArn, CertificateArn, SecretName};
 use crate::name::ResourcePath;
 
 /// How certificates are rotated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CertificatesPolicy {
     /// The part of a certificate's lifetime that is left when it is renewed.
@@ -33,6 +34,8 @@ pub struct CertificatesPolicy {
     pub back_off: BackOffPolicy,
     /// How often people are told of the same thing.
     pub paging: PagingPolicy,
+    /// Days before the end of a certificate or of any in its chain from which on it is a finding.
+    pub expiry_days: u16,
 }
 
 impl Default for CertificatesPolicy {
@@ -49,12 +52,14 @@ impl Default for CertificatesPolicy {
             budget: Budget { changes: 50, window: Period::minutes(60) },
             back_off: BackOffPolicy::default(),
             paging: PagingPolicy { repeat_after: Period::minutes(240) },
+            // Renewal is at two thirds of the lifetime, so what is this close to its end was not renewed.
+            expiry_days: 30,
         }
     }
 }
 
 /// How long a new certificate takes to whoever presents it. A certificate is renewed at least this long before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LeadTimes {
     /// From ACM to the proxies. App Mesh allows itself 35 minutes; ten more are for clocks that differ and for a wake.
@@ -70,7 +75,7 @@ impl Default for LeadTimes {
 }
 
 /// A secret of a secret discovery service that Meshwarden keeps.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BundlePolicy {
     /// What the mesh calls it.
@@ -84,7 +89,7 @@ pub struct BundlePolicy {
 }
 
 /// What is to be known of an imported certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportedPolicy {
     /// Which.
@@ -95,7 +100,7 @@ pub struct ImportedPolicy {
 }
 
 /// A CA that is replaced by another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Succession {
     /// The old one.
@@ -105,19 +110,21 @@ pub struct Succession {
 }
 
 /// How the replacement of a CA goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RolloverPolicy {
     /// The virtual node or gateway that changes first; unset, the one with the fewest neighbours.
+    #[schemars(with = "Option<String>")]
     pub canary: Option<ResourcePath>,
     /// Virtual nodes and gateways without any proxy, by somebody's word: nothing waits for them.
+    #[schemars(with = "BTreeSet<String>")]
     pub absent: BTreeSet<ResourcePath>,
     /// The old CA stays trusted.
     pub keep_old: bool,
 }
 
 /// How long to wait after a failure: twice as long each time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BackOffPolicy {
     /// After the first.

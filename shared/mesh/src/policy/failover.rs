@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Percent, Period};
@@ -10,7 +11,7 @@ use crate::name::{MeshName, RouteId, RouteName, VirtualNodeName, VirtualRouterNa
 
 /// How fail-over behaves. Every member has a default but the bindings: what an alarm speaks of is only ever declared,
 /// by a binding here or by the alarm's own dimensions or tags.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FailoverPolicy {
     /// Which alarm speaks of which virtual node.
@@ -58,7 +59,7 @@ impl Default for FailoverPolicy {
 }
 
 /// An alarm that speaks of a virtual node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Binding {
     /// The alarm's name.
@@ -73,7 +74,7 @@ pub struct Binding {
 }
 
 /// What an alarm watches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AlarmRole {
     /// Requests through the mesh: it says something only while the node has traffic.
@@ -84,7 +85,7 @@ pub enum AlarmRole {
 }
 
 /// How alarms without a binding are found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AlarmDiscovery {
     /// Whether the minute's wake looks for alarms by their dimensions and tags. Switched off, only bound alarms count.
@@ -117,7 +118,7 @@ impl Default for AlarmDiscovery {
 }
 
 /// What people know of a node that no alarm tells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TargetPolicy {
     /// The mesh.
@@ -134,7 +135,7 @@ pub struct TargetPolicy {
 }
 
 /// Standbys of a route, in order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StandbyPolicy {
     /// The mesh.
@@ -149,7 +150,7 @@ pub struct StandbyPolicy {
 }
 
 /// How traffic comes back to a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FailbackPolicy {
     /// The first share of the route, in percent, given back to see whether it works: a drained node has no data.
@@ -175,7 +176,7 @@ impl Default for FailbackPolicy {
 }
 
 /// When failures have one cause elsewhere, such as a dead database, and moving traffic can only make it worse.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CommonCausePolicy {
     /// This many nodes failing within the window, none of them explained by another that it calls. At least 2.
@@ -192,7 +193,7 @@ impl Default for CommonCausePolicy {
 }
 
 /// How often a node may be drained.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FlapPolicy {
     /// After this many drains within the window it stays drained until the oldest is out of it.
@@ -208,7 +209,7 @@ impl Default for FlapPolicy {
 }
 
 /// How a person's edit of targets or weights is respected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EditPolicy {
     /// For how long it wins, unless it is released.
@@ -222,7 +223,7 @@ impl Default for EditPolicy {
 }
 
 /// How many changes a class of function may make.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Budget {
     /// Changes in a window. Restoring and rolling back never count.
@@ -239,16 +240,19 @@ impl Default for Budget {
 }
 
 /// How often people are told of the same thing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PagingPolicy {
     /// A hold that lasts while an alarm is on is paged again after this.
     pub repeat_after: Period,
+    /// A node that can't come back although nothing fails any more is paged again after this.
+    pub remind_after: Period,
 }
 
 impl Default for PagingPolicy {
     fn default() -> Self {
-        Self { repeat_after: Period::minutes(15) }
+        // Nobody suffers from a node that stays drained, but whoever forgets it has no second one left.
+        Self { repeat_after: Period::minutes(15), remind_after: Period::minutes(24 * 60) }
     }
 }
 

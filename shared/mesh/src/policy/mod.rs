@@ -4,31 +4,51 @@
 //! what is wrong and how to mend it; there is no such thing as a partly read policy.
 
 mod amounts;
+mod bounds;
 mod certificates;
+mod egress;
 mod failover;
 mod modes;
+mod pattern;
+mod place;
 mod read;
+mod rules;
+mod tags;
 mod waiver;
 
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pack::RuleName;
+
 pub use amounts::{AmountError, Percent, Period};
+pub use bounds::{
+    AddressPolicy, EnvironmentPolicy, NamingPolicy, Protection, QuotaPolicy, RequiredPreference, ResiliencePolicy,
+    RoutingPolicy, TlsPolicy,
+};
 pub use certificates::{
     BackOffPolicy, BundlePolicy, CertificatesPolicy, ImportedPolicy, LeadTimes, RolloverPolicy, Succession,
 };
+pub use egress::{EgressPolicy, NodeEgress};
 pub use failover::{
     AlarmDiscovery, AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy,
     FlapPolicy, PagingPolicy, StandbyPolicy, TargetPolicy,
 };
 pub use modes::{MeshModes, Mode, Modes, RuleId};
+pub use pattern::{HostPattern, Pattern};
 pub use read::PolicyError;
+pub use rules::RuleSetting;
+pub use tags::{RequiredTag, TagPolicy};
 pub use waiver::{Filled, Waiver, WaiverId};
 
-/// The pack that holds when no document is named: every function observes, nothing is bound.
-pub const BUILT_IN: &str = "version: 1\n";
+/// The pack that holds when no document is named: every function observes, nothing is bound, and the rules are set as
+/// suits a mesh in production.
+pub const BUILT_IN: &str = include_str!("../../../../infra/policy/default.yaml");
 
 /// A policy document.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Policy {
     /// The version of the document's format.
@@ -39,17 +59,48 @@ pub struct Policy {
     /// Fail-over of routes on alarms.
     #[serde(default)]
     pub failover: FailoverPolicy,
+    /// Which rules of the pack are asked, and how severe their findings are.
+    #[serde(default)]
+    pub rules: BTreeMap<RuleName, RuleSetting>,
+    /// Tags.
+    #[serde(default)]
+    pub tags: TagPolicy,
+    /// What leaves the mesh.
+    #[serde(default)]
+    pub egress: EgressPolicy,
+    /// How calls are protected.
+    #[serde(default)]
+    pub tls: TlsPolicy,
     /// Rotation of certificates and of those who issue them.
     #[serde(default)]
     pub certificates: CertificatesPolicy,
-    /// Harms that somebody has allowed, for a while.
+    /// Retries and time limits.
+    #[serde(default)]
+    pub routing: RoutingPolicy,
+    /// Zones.
+    #[serde(default)]
+    pub resilience: ResiliencePolicy,
+    /// Quotas.
+    #[serde(default)]
+    pub quotas: QuotaPolicy,
+    /// Names.
+    #[serde(default)]
+    pub naming: NamingPolicy,
+    /// Environments.
+    #[serde(default)]
+    pub environments: EnvironmentPolicy,
+    /// Addresses.
+    #[serde(default)]
+    pub addresses: AddressPolicy,
+    /// Harms and findings that somebody has allowed, for a while.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
 }
 
 /// The format's version; 1 is the only one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u32", into = "u32")]
+#[schemars(with = "u32", extend("const" = 1))]
 pub struct FormatVersion(());
 
 impl TryFrom<u32> for FormatVersion {
@@ -73,6 +124,23 @@ impl Policy {
     /// The policy of a function that was given none: observe everything, change nothing.
     pub fn built_in() -> Result<Self, PolicyError> {
         Self::read(BUILT_IN)
+    }
+
+    /// The JSON Schema of the document, as people's editors take it.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).into()
+    }
+
+    /// The first thing in the document that can't hold together with another: its key and what to do.
+    fn contradiction(&self) -> Option<(String, String)> {
+        (self.failover.contradiction())
+            .or_else(|| self.certificates.contradiction())
+            .or_else(|| self.tags.contradiction())
+            .or_else(|| self.egress.contradiction())
+            .or_else(|| self.routing.contradiction())
+            .or_else(|| self.environments.contradiction())
+            .or_else(|| Waiver::contradiction(&self.waivers))
     }
 }
 

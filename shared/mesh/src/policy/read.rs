@@ -1,8 +1,6 @@
 //! From text to a policy, or to an error that says where and how to mend it.
 
-use serde::de::Error as _;
-
-use super::Policy;
+use super::{Policy, place};
 
 /// What is wrong with a policy document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,17 +21,12 @@ impl Policy {
     pub fn read(text: &str) -> Result<Self, PolicyError> {
         let mut key = ".".to_owned();
         let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
-            let policy: Self = serde_path_to_error::deserialize(yaml).map_err(|error| {
+            serde_path_to_error::deserialize(yaml).map_err(|error| {
                 key = error.path().to_string();
                 error.into_inner()
-            })?;
-            let contradiction = policy.failover.contradiction().or_else(|| policy.certificates.contradiction());
-            contradiction.map_or(Ok(policy), |(place, problem)| {
-                key = place;
-                Err(serde_saphyr::Error::custom(problem))
             })
         });
-        read.map_err(|error| {
+        let policy: Self = read.map_err(|error| {
             let place = error.location();
             PolicyError {
                 line: place.map_or(0, |place| place.line()),
@@ -41,7 +34,15 @@ impl Policy {
                 key,
                 problem: problem(&error),
             }
-        })
+        })?;
+        // What is well-formed and still can't hold together has no place in the parser, so it is looked up.
+        match policy.contradiction() {
+            Some((key, problem)) => {
+                let (line, column) = place::of(text, &key);
+                Err(PolicyError { line, column, key, problem })
+            }
+            None => Ok(policy),
+        }
     }
 }
 
@@ -106,5 +107,48 @@ mod tests {
         .unwrap_err();
         assert_eq!(error.key, "failover.bindings[1]");
         assert!(error.problem.contains("both"), "{error}");
+        assert_eq!((error.line, error.column), (5, 7), "where the second of them begins: {error}");
+    }
+
+    #[test]
+    fn a_contradiction_is_told_with_its_place() {
+        for (text, line, key, part) in [
+            (
+                "version: 1\nfailover:\n  flaps:\n    window: 5m\n    limit: 0",
+                5,
+                "failover.flaps.limit",
+                "nothing ever",
+            ),
+            ("version: 1\ntags:\n  required:\n    - key: a\n    - key: a", 5, "tags.required[1].key", "twice"),
+            ("version: 1\ntags:\n  required:\n    - {key: 'aws:a'}", 4, "tags.required[0].key", "tags.ignore"),
+            ("version: 1\ntags:\n  inheritance:\n    mesh: [route]", 4, "tags.inheritance.mesh", "can't take"),
+            (
+                "version: 1\nwaivers:\n  - {resource: a, owner: o, reason: r, until: 2026-12-01T00:00:00Z}",
+                3,
+                "waivers[0]",
+                "which harm",
+            ),
+            ("version: 1\nrouting:\n  retryAmplification: 0", 3, "routing.retryAmplification", "at least 1"),
+            ("version: 1\nenvironments:\n  names:\n    a: [x]\n    b: [X]", 5, "environments.names.b", "already"),
+            // The key itself is not there, so it is the place of what would hold it.
+            ("version: 1\nfailover:\n  failback:\n    steps: [50, 25]", 4, "failover.failback.steps[1]", "rise"),
+        ] {
+            let error = Policy::read(text).unwrap_err();
+            assert_eq!((error.line, error.key.as_str()), (line, key), "{error}");
+            assert!(error.column > 1 && error.problem.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_given_twice_is_refused_where_it_is_given_again() {
+        for (text, line, key) in [
+            ("version: 1\nmodes:\n  default: observe\n  default: enforce", 4, "modes"),
+            ("version: 1\nmodes: {}\nmodes: {}", 3, "."),
+            ("version: 1\nmodes:\n  meshes:\n    a: {default: observe}\n    a: {default: enforce}", 5, "modes.meshes"),
+        ] {
+            let error = Policy::read(text).unwrap_err();
+            assert_eq!(error.line, line, "{error}");
+            assert!(error.key.starts_with(key) && error.column > 0, "{error}");
+        }
     }
 }

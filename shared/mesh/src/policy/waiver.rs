@@ -1,26 +1,37 @@
 //! Harms that somebody has taken on, with a name and an end.
 
+use std::fmt;
+
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a waiver allows: the id of a harm, such as `tls-lost`, as a report has it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+use crate::pack::RuleName;
+
+/// The id of a harm, such as `tls-lost`, as a report has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct WaiverId(pub String);
 
-/// A harm that is allowed on a resource until a day.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Something that is allowed on a resource until a day: a harm that a change may do, or what a rule would find.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Waiver {
-    /// Which harm.
-    pub harm: WaiverId,
-    /// On which resource, as `shop/recommendations/all`.
+    /// Which harm; either this or a rule.
+    #[serde(default)]
+    pub harm: Option<WaiverId>,
+    /// Which rule; either this or a harm.
+    #[serde(default)]
+    pub rule: Option<RuleName>,
+    /// On which resource: of a harm, as `shop/recommendations/all`; of a rule, its path as a finding has it, such as
+    /// `mesh/shop/virtualNode/cart`. A `*` at the end stands for whatever follows.
     pub resource: String,
     /// Who answers for it.
     pub owner: Filled,
     /// Why.
     pub reason: Filled,
     /// Until when; after that it no longer counts.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub until: Timestamp,
 }
 
@@ -28,13 +39,54 @@ impl Waiver {
     /// Whether it allows this harm on this resource now.
     #[must_use]
     pub fn permits(&self, harm: &str, resource: &str, now: Timestamp) -> bool {
-        self.harm.0 == harm && self.resource == resource && now < self.until
+        self.harm.as_ref().is_some_and(|id| id.0 == harm) && self.is_for(resource) && now < self.until
+    }
+
+    /// Whether it allows what a rule finds on this resource now.
+    #[must_use]
+    pub fn covers(&self, rule: RuleName, resource: &str, now: Timestamp) -> bool {
+        self.rule == Some(rule) && self.is_for(resource) && now < self.until
+    }
+
+    fn is_for(&self, resource: &str) -> bool {
+        match self.resource.strip_suffix('*') {
+            Some(start) => resource.starts_with(start),
+            None => self.resource == resource,
+        }
+    }
+
+    /// The mesh whose resources it is about; `None` where that is left open.
+    #[must_use]
+    pub fn mesh(&self) -> Option<&str> {
+        let names = if self.rule.is_some() { self.resource.strip_prefix("mesh/")? } else { &self.resource };
+        let mesh = names.split('/').next()?;
+        (!mesh.is_empty() && !mesh.contains('*')).then_some(mesh)
+    }
+
+    /// What it allows.
+    #[must_use]
+    pub fn what(&self) -> &str {
+        let harm = self.harm.as_ref().map(|harm| harm.0.as_str());
+        self.rule.map(RuleName::as_str).or(harm).unwrap_or_default()
+    }
+
+    /// The first waiver that isn't about exactly one thing: its key and what to do.
+    pub(super) fn contradiction(waivers: &[Self]) -> Option<(String, String)> {
+        waivers.iter().enumerate().find_map(|(index, waiver)| {
+            let problem = match (&waiver.harm, waiver.rule) {
+                (Some(_), Some(_)) => "a waiver is for a harm or for a rule; make two of it",
+                (None, None) => "say which harm or which rule is allowed",
+                (Some(_), None) | (None, Some(_)) => return None,
+            };
+            Some((format!("waivers[{index}]"), problem.to_owned()))
+        })
     }
 }
 
 /// A text with something in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String", extend("minLength" = 1))]
 pub struct Filled(String);
 
 impl TryFrom<String> for Filled {
@@ -46,6 +98,12 @@ impl TryFrom<String> for Filled {
         } else {
             Ok(Self(text))
         }
+    }
+}
+
+impl fmt::Display for Filled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -71,5 +129,21 @@ mod tests {
         assert!(!waiver.permits("tls-lost", "shop/recs/all", after));
         assert!(!waiver.permits("tls-lost", "shop/cart/all", before));
         assert!(!waiver.permits("route-drained", "shop/recs/all", before));
+        assert_eq!(waiver.mesh(), Some("shop"));
+    }
+
+    #[test]
+    fn a_waiver_of_a_rule_may_be_for_all_that_begins_alike() {
+        let waiver: Waiver = serde_json::from_str(
+            r#"{"rule":"tag-missing","resource":"mesh/shop/virtualNode/*","owner":"sre","reason":"r","until":"2026-12-01T00:00:00Z"}"#,
+        )
+        .unwrap();
+        let before: Timestamp = "2026-11-30T23:59:59Z".parse().unwrap();
+        let rule = |name: &str| RuleName::try_from(name.to_owned()).unwrap();
+        assert!(waiver.covers(rule("tag-missing"), "mesh/shop/virtualNode/a", before));
+        assert!(!waiver.covers(rule("tag-missing"), "mesh/shop", before));
+        assert!(!waiver.covers(rule("tag-missing"), "mesh/shop/virtualNode/a", waiver.until));
+        assert!(!waiver.covers(rule("tag-value"), "mesh/shop/virtualNode/a", before));
+        assert!(!waiver.permits("tag-missing", "mesh/shop/virtualNode/a", before));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Number, Value};
 
 use crate::name::{AccountId, Arn};
 use crate::spec::bounded::Int;
-use crate::spec::wire::{Reader, Wire};
+use crate::spec::wire::{Reader, Shape, Wire};
 
 structure! {
     /// What the service says of a resource.
@@ -94,6 +94,10 @@ impl Wire for Epoch {
             return Some(Value::from(duration.as_secs()));
         }
         Number::from_f64(duration.as_secs_f64()).map(Value::Number)
+    }
+
+    fn shape() -> Shape {
+        Shape::Number
     }
 }
 

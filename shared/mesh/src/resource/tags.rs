@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use crate::spec::bounded::Text;
+use crate::spec::bounded::{OutOfBounds, Text};
 
 structure! {
     /// A tag as the API writes it.
@@ -24,6 +24,21 @@ pub struct Tags(BTreeMap<Text<1, 128>, Text<0, 256>>);
 impl Tags {
     /// The most tags that a resource can have.
     pub const MAX: usize = 50;
+
+    /// Tags as somebody else holds them; the error says which can't be one, and why.
+    pub fn read(tags: impl IntoIterator<Item = (String, String)>) -> Result<Self, String> {
+        let mut read = BTreeMap::new();
+        for (key, value) in tags {
+            let wrong = |part: &str, error: OutOfBounds| format!("tag `{key}`: its {part} {error}");
+            let tag_key = Text::new(key.as_str()).map_err(|error| wrong("key", error))?;
+            let tag_value = Text::new(value).map_err(|error| wrong("value", error))?;
+            read.insert(tag_key, tag_value);
+        }
+        if read.len() > Self::MAX {
+            return Err(TooManyTags { count: read.len() }.to_string());
+        }
+        Ok(Self(read))
+    }
 
     /// Adds tags, the later of the same key replacing the earlier. Too many leave everything as it was.
     pub fn merge(&mut self, tags: impl IntoIterator<Item = Tag>) -> Result<(), TooManyTags> {
@@ -92,6 +107,20 @@ mod tests {
         assert_eq!(all.len(), 49);
         all.merge(tags(40..50)).unwrap();
         assert_eq!(all.len(), 50, "keys that are there already are no further tags");
+    }
+
+    #[test]
+    fn what_somebody_else_holds_is_read_or_named() {
+        let read = |key: &str, value: &str| Tags::read([(key.to_owned(), value.to_owned())]);
+        assert_eq!(read("team", "shop").unwrap().value("team"), Some("shop"));
+        for (key, value, expected) in
+            [("", "v", "tag ``: its key "), ("team", &*"v".repeat(257), "tag `team`: its value ")]
+        {
+            let error = read(key, value).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let many = (0..51).map(|n| (format!("k{n}"), String::new()));
+        assert_eq!(Tags::read(many).unwrap_err(), TooManyTags { count: 51 }.to_string());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::ops::Deref;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::wire::{Reader, Wire};
+use super::wire::{Reader, Shape, Wire};
 use crate::name::{
     AccountId, Arn, GatewayRouteName, MeshName, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
     VirtualServiceName,
@@ -61,6 +61,10 @@ impl<const MIN: i64, const MAX: i64> Wire for Int<MIN, MAX> {
 
     fn write(&self) -> Option<Value> {
         Some(Value::from(self.0))
+    }
+
+    fn shape() -> Shape {
+        Shape::Number
     }
 }
 
@@ -165,6 +169,10 @@ impl<T: Wire, const MIN: usize, const MAX: usize> Wire for List<T, MIN, MAX> {
     fn write(&self) -> Option<Value> {
         self.0.write()
     }
+
+    fn shape() -> Shape {
+        Shape::List(T::shape)
+    }
 }
 
 /// A text with a pattern of its own.
@@ -255,6 +263,10 @@ macro_rules! wire_through_int {
 
             fn write(&self) -> Option<Value> {
                 Some(Value::from(self.get()))
+            }
+
+            fn shape() -> Shape {
+                Shape::Number
             }
         }
     };

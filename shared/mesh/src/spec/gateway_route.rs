@@ -1,12 +1,12 @@
 //! Gateway routes: which requests at a virtual gateway go to which virtual service.
 
-use crate::spec::shapes::{serde_through_wire, structure, union, words};
+use crate::spec::shapes::{serde_through_wire, shape, structure, union, words};
 use serde_json::{Map, Value};
 
 use super::Extra;
 use super::bounded::{Int, List, Text};
 use super::matching::{HeaderMatch, HostnameMatch, HttpMethod, HttpPathMatch, MetadataMatch, QueryParameterMatch};
-use super::wire::{Reader, Wire, write_member, write_rest};
+use super::wire::{Reader, Shape, Wire, write_member, write_rest};
 use crate::name::VirtualServiceName;
 use crate::weights::Port;
 
@@ -72,6 +72,15 @@ impl Wire for GatewayRouteSpec {
         write_member(&mut object, "priority", &self.priority);
         write_rest(&mut object, &self.extra);
         Some(Value::Object(object))
+    }
+
+    fn shape() -> Shape {
+        shape! {
+            "grpcRoute" => GrpcGatewayRoute,
+            "http2Route" => HttpGatewayRoute,
+            "httpRoute" => HttpGatewayRoute,
+            "priority" => Option<Int<0, 1000>>,
+        }
     }
 }
 

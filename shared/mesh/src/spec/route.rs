@@ -1,11 +1,11 @@
 //! Routes: which requests of a virtual router go to which virtual nodes.
 
-use crate::spec::shapes::{serde_through_wire, structure, union, words};
+use crate::spec::shapes::{serde_through_wire, shape, structure, union, words};
 use serde_json::{Map, Value};
 
 use super::bounded::{Int, List, Text};
 use super::matching::{HeaderMatch, HttpMethod, HttpPathMatch, HttpScheme, MetadataMatch, QueryParameterMatch};
-use super::wire::{Reader, Wire, write_member, write_rest};
+use super::wire::{Reader, Shape, Wire, write_member, write_rest};
 use super::{Duration, Extra, GrpcTimeout, HttpTimeout, TcpTimeout};
 use crate::name::VirtualNodeName;
 use crate::weights::{Port, Weight, WeightSplit, WeightedTarget};
@@ -96,6 +96,16 @@ impl Wire for RouteSpec {
         write_member(&mut object, "priority", &self.priority);
         write_rest(&mut object, &self.extra);
         Some(Value::Object(object))
+    }
+
+    fn shape() -> Shape {
+        shape! {
+            "grpcRoute" => GrpcRoute,
+            "http2Route" => HttpRoute,
+            "httpRoute" => HttpRoute,
+            "tcpRoute" => TcpRoute,
+            "priority" => Option<Int<0, 1000>>,
+        }
     }
 }
 

@@ -23,6 +23,19 @@ macro_rules! serde_through_wire {
     };
 }
 
+/// The shape of an object with these members.
+macro_rules! shape {
+    ($($wire:literal => $type:ty,)*) => {{
+        const MEMBERS: &[$crate::spec::wire::ShapeMember] = &[
+            $( $crate::spec::wire::ShapeMember {
+                name: $wire,
+                shape: <$type as $crate::spec::wire::Wire>::shape,
+            }, )*
+        ];
+        $crate::spec::wire::Shape::Object(MEMBERS)
+    }};
+}
+
 /// A structure. `Option` members may be absent; all others are required.
 macro_rules! structure {
     (
@@ -53,6 +66,10 @@ macro_rules! structure {
                 $( $crate::spec::wire::write_member(&mut object, $wire, &self.$member); )*
                 $crate::spec::wire::write_rest(&mut object, &self.extra);
                 Some(serde_json::Value::Object(object))
+            }
+
+            fn shape() -> $crate::spec::wire::Shape {
+                $crate::spec::shapes::shape!($($wire => $type,)*)
             }
         }
 
@@ -123,6 +140,10 @@ macro_rules! union {
                 }
                 Some(serde_json::Value::Object(object))
             }
+
+            fn shape() -> $crate::spec::wire::Shape {
+                $crate::spec::shapes::shape!($($wire => $type,)*)
+            }
         }
 
         $crate::spec::shapes::serde_through_wire!($name);
@@ -183,4 +204,4 @@ macro_rules! words {
     };
 }
 
-pub(crate) use {serde_through_wire, structure, union, words};
+pub(crate) use {serde_through_wire, shape, structure, union, words};

@@ -38,6 +38,32 @@ pub(crate) trait Wire: Sized {
 
     /// The value as JSON; `None` where the member is absent.
     fn write(&self) -> Option<Value>;
+
+    /// What it is made of, for who reads another spelling of it. Most shapes are written as a text.
+    fn shape() -> Shape {
+        Shape::Text
+    }
+}
+
+/// What a shape is made of, down to JSON's own types.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shape {
+    /// An object with these members; also a union, which has one of them.
+    Object(&'static [ShapeMember]),
+    /// A list of items of a shape.
+    List(fn() -> Shape),
+    Text,
+    Number,
+    Boolean,
+}
+
+/// A member of an object's shape.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ShapeMember {
+    /// Its name on the wire.
+    pub(crate) name: &'static str,
+    /// Its shape, behind a function since constants can't call one.
+    pub(crate) shape: fn() -> Shape,
 }
 
 /// A union of the API: an object with exactly one member.
@@ -241,6 +267,10 @@ impl<T: Wire> Wire for Option<T> {
     fn write(&self) -> Option<Value> {
         self.as_ref().and_then(Wire::write)
     }
+
+    fn shape() -> Shape {
+        T::shape()
+    }
 }
 
 impl<T: Wire> Wire for Vec<T> {
@@ -250,6 +280,10 @@ impl<T: Wire> Wire for Vec<T> {
 
     fn write(&self) -> Option<Value> {
         Some(self.iter().filter_map(Wire::write).collect())
+    }
+
+    fn shape() -> Shape {
+        Shape::List(T::shape)
     }
 }
 
@@ -261,6 +295,10 @@ impl<T: Wire> Wire for Box<T> {
     fn write(&self) -> Option<Value> {
         T::write(self)
     }
+
+    fn shape() -> Shape {
+        T::shape()
+    }
 }
 
 impl Wire for bool {
@@ -270,6 +308,10 @@ impl Wire for bool {
 
     fn write(&self) -> Option<Value> {
         Some(Value::Bool(*self))
+    }
+
+    fn shape() -> Shape {
+        Shape::Boolean
     }
 }
 

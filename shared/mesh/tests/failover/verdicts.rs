@@ -355,3 +355,38 @@ fn a_composite_alarm_fails_the_targets_of_its_children() {
     world.put_alarm("both", AlarmState::Alarm, AlarmSource::Composite("ALARM(v1) OR ALARM(v2)".to_owned()));
     assert_acts(&world, "Failover", &[0, 100]);
 }
+
+#[test]
+fn what_else_fails_when_a_node_goes_back_down_is_drained_with_it() {
+    let mut world = failing(&["recs v1:40 v2:30 v3:30"], "commonCause: {targets: 3}", &["v1"]);
+    world.wake();
+    world.alarm("v1", AlarmState::Ok);
+    for _ in 0..7 {
+        world.wait(60);
+        world.wake();
+    }
+    assert_ne!(world.weights("recs"), [0, 50, 50], "it is on its way back");
+    world.alarm("v1", AlarmState::Alarm);
+    world.alarm("v2", AlarmState::Alarm);
+    assert_acts(&world, "BackDown", &[0, 0, 100]);
+    world.wake();
+    assert_eq!(code(&world.verdict("recs")), "AlreadyShifted");
+}
+
+#[test]
+fn a_node_goes_back_down_even_if_what_else_fails_has_to_stay() {
+    let mut world = failing(&["recs v1:40 v2:30 v3:30"], "commonCause: {targets: 3}\nbudget: {changes: 1}", &["v1"]);
+    world.wake();
+    world.alarm("v1", AlarmState::Ok);
+    for _ in 0..7 {
+        world.wait(60);
+        world.wake();
+    }
+    world.budget_used = 1;
+    world.alarm("v1", AlarmState::Alarm);
+    world.alarm("v2", AlarmState::Alarm);
+    // What the other one carries stays with it; it gets nothing more.
+    assert_acts(&world, "BackDown", &[0, 30, 70]);
+    world.wake();
+    assert_holds(&world, "BudgetSpent");
+}

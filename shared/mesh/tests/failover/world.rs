@@ -20,7 +20,7 @@ pub(crate) struct Route {
     pub(crate) version: u64,
     pub(crate) record: Option<RouteRecord>,
     pub(crate) tag: Option<String>,
-    released: bool,
+    released: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl World {
     }
 
     pub(crate) fn add_route(&mut self, router: &str, targets: &str) {
-        let new = Route { split: split(targets), version: 1, record: None, tag: None, released: false };
+        let new = Route { split: split(targets), version: 1, record: None, tag: None, released: None };
         self.routes.insert(route(router), new);
     }
 
@@ -145,7 +145,7 @@ impl World {
     }
 
     pub(crate) fn release(&mut self, router: &str) {
-        self.routes.get_mut(&route(router)).unwrap().released = true;
+        self.routes.get_mut(&route(router)).unwrap().released = Some(self.now);
     }
 
     pub(crate) fn lose_table(&mut self) {
@@ -220,7 +220,7 @@ impl World {
     pub(crate) fn apply(&mut self, decision: &Decision) {
         let Subject::Route(id) = &decision.subject else { return };
         let route = self.routes.get_mut(id).unwrap();
-        route.released = false;
+        route.released = None;
         match &decision.verdict {
             Verdict::Act(plan) => {
                 if plan.from != plan.to {

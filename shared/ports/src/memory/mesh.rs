@@ -1,14 +1,17 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use mesh::name::{ResourceKind, ResourcePath, RouteId};
-use mesh::resource::{Resource, RouteData};
+use mesh::name::{AccountId, ResourceKind, ResourcePath, RouteId};
+use mesh::resource::{Metadata, Resource, RouteData};
 use mesh::spec::bounded::Int;
-use mesh::spec::{RouteSpec, Violation};
+use mesh::spec::{RouteSpec, Spec, Violation};
 use serde_json::{Map, Value, json};
 
 use super::{Cell, Faults};
-use crate::{MeshReader, PortError, PortErrorKind, ResourceRef, RouteWrite, RouteWriter, Written};
+use crate::{
+    MeshReader, MeshWrite, MeshWriter, PortError, PortErrorKind, ResourceRef, RouteWrite, RouteWriter, TagWriter,
+    VirtualNodeWrite, Written,
+};
 
 /// The account that owns what [`MemoryMesh::put_spec`] adds.
 pub const ACCOUNT: &str = "123456789012";
@@ -22,16 +25,25 @@ struct Meshes {
     resources: BTreeMap<ResourcePath, Resource>,
     tags: BTreeMap<String, BTreeMap<String, String>>,
     tokens: BTreeMap<String, Used>,
-    updates: Vec<(RouteId, RouteSpec)>,
+    updates: Vec<(ResourcePath, Spec)>,
     ignores_versions: bool,
 }
 
 /// What a client token was used for.
 #[derive(Clone, Debug, PartialEq)]
 struct Used {
-    route: RouteId,
-    spec: RouteSpec,
+    resource: ResourcePath,
+    spec: Spec,
     version: u64,
+}
+
+/// A write of a resource of any kind.
+struct Update<'a> {
+    resource: ResourcePath,
+    owner: Option<&'a AccountId>,
+    spec: Spec,
+    if_version: u64,
+    token: &'a str,
 }
 
 impl MemoryMesh {
@@ -74,12 +86,17 @@ impl MemoryMesh {
 
     /// Somebody else's edit of a route: a new spec under a new version. A route that does not exist is left alone.
     pub fn edit(&self, route: &RouteId, spec: RouteSpec) {
-        self.0.poke(|meshes| {
-            if let Some(data) = meshes.route_mut(route) {
-                data.spec = spec;
-                data.metadata.version = successor(data);
-            }
-        });
+        self.edit_resource(&ResourcePath::Route(route.clone()), Spec::Route(spec));
+    }
+
+    /// Somebody else's edit of any resource. One that does not exist, or is of another kind, is left alone.
+    pub fn edit_resource(&self, path: &ResourcePath, spec: Spec) {
+        self.0.poke(|meshes| meshes.resources.get_mut(path).and_then(|resource| replace(resource, spec)));
+    }
+
+    /// Somebody else's edit of tags: these are all that the resource has from now on.
+    pub fn set_tags(&self, arn: &str, tags: BTreeMap<String, String>) {
+        self.0.poke(|meshes| meshes.tags.insert(arn.to_owned(), tags));
     }
 
     /// Takes a resource away.
@@ -103,9 +120,25 @@ impl MemoryMesh {
         self.0.peek(|meshes| meshes.tags.get(arn).cloned().unwrap_or_default())
     }
 
-    /// Every update that was done through the port, oldest first.
+    /// A resource as it is now.
+    #[must_use]
+    pub fn resource(&self, path: &ResourcePath) -> Option<Resource> {
+        self.0.peek(|meshes| meshes.resources.get(path).cloned())
+    }
+
+    /// Every update of a route that was done through the port, oldest first.
     #[must_use]
     pub fn updates(&self) -> Vec<(RouteId, RouteSpec)> {
+        let of_route = |(path, spec): (ResourcePath, Spec)| match (path, spec) {
+            (ResourcePath::Route(route), Spec::Route(spec)) => Some((route, spec)),
+            _ => None,
+        };
+        self.writes().into_iter().filter_map(of_route).collect()
+    }
+
+    /// Every update that was done through the port, oldest first.
+    #[must_use]
+    pub fn writes(&self) -> Vec<(ResourcePath, Spec)> {
         self.0.peek(|meshes| meshes.updates.clone())
     }
 }
@@ -154,9 +187,45 @@ impl MeshReader for MemoryMesh {
 #[async_trait]
 impl RouteWriter for MemoryMesh {
     async fn update_route(&self, write: &RouteWrite) -> Result<Written, PortError> {
-        self.0.write("update route", &write.route, |meshes| meshes.update(write)).await
+        let update = Update {
+            resource: ResourcePath::Route(write.route.clone()),
+            owner: write.mesh_owner.as_ref(),
+            spec: Spec::Route(write.spec.clone()),
+            if_version: write.if_version,
+            token: &write.client_token,
+        };
+        self.0.write("update route", &write.route, |meshes| meshes.update(update)).await
+    }
+}
+
+#[async_trait]
+impl MeshWriter for MemoryMesh {
+    async fn update_mesh(&self, write: &MeshWrite) -> Result<Written, PortError> {
+        let update = Update {
+            resource: ResourcePath::Mesh(write.mesh.clone()),
+            owner: None,
+            spec: Spec::Mesh(write.spec.clone()),
+            if_version: write.if_version,
+            token: &write.client_token,
+        };
+        self.0.write("update mesh", &write.mesh, |meshes| meshes.update(update)).await
     }
 
+    async fn update_virtual_node(&self, write: &VirtualNodeWrite) -> Result<Written, PortError> {
+        let resource = ResourcePath::VirtualNode(write.mesh.clone(), write.virtual_node.clone());
+        let update = Update {
+            resource: resource.clone(),
+            owner: write.mesh_owner.as_ref(),
+            spec: Spec::VirtualNode(write.spec.clone()),
+            if_version: write.if_version,
+            token: &write.client_token,
+        };
+        self.0.write("update virtual node", &resource, |meshes| meshes.update(update)).await
+    }
+}
+
+#[async_trait]
+impl TagWriter for MemoryMesh {
     async fn tag(&self, arn: &str, tags: &BTreeMap<String, String>) -> Result<(), PortError> {
         self.0
             .write("tag", arn, |meshes| {
@@ -205,43 +274,53 @@ impl Meshes {
         }
     }
 
-    fn route_mut(&mut self, route: &RouteId) -> Option<&mut RouteData> {
-        match self.resources.get_mut(&ResourcePath::Route(route.clone())) {
-            Some(Resource::Route(data)) => Some(data),
-            _ => None,
-        }
-    }
-
-    fn update(&mut self, write: &RouteWrite) -> Result<Written, PortError> {
-        let call = || format!("update route {}", write.route);
-        if let Some(used) = self.tokens.get(&write.client_token) {
-            let same = used.route == write.route && used.spec == write.spec;
-            return Ok(if same { written(write, used.version) } else { Written::Superseded });
+    fn update(&mut self, update: Update<'_>) -> Result<Written, PortError> {
+        let Update { resource: path, owner, spec, if_version, token } = update;
+        let missing = || PortError::new(format!("update {path}"), PortErrorKind::NotFound, "no such resource");
+        if let Some(used) = self.tokens.get(token) {
+            let same = used.resource == path && used.spec == spec;
+            return Ok(if same { written(if_version, used.version) } else { Written::Superseded });
         }
         let ignores_versions = self.ignores_versions;
-        let data = self
-            .route_mut(&write.route)
-            .filter(|data| write.mesh_owner.as_ref().is_none_or(|owner| owner == &data.metadata.mesh_owner))
-            .ok_or_else(|| PortError::new(call(), PortErrorKind::NotFound, "no such route"))?;
-        if data.metadata.version.get().unsigned_abs() != write.if_version && !ignores_versions {
+        let resource = self
+            .resources
+            .get_mut(&path)
+            .filter(|resource| owner.is_none_or(|owner| *owner == resource.metadata().mesh_owner))
+            .ok_or_else(missing)?;
+        if resource.metadata().version.get().unsigned_abs() != if_version && !ignores_versions {
             return Ok(Written::Superseded);
         }
-        data.spec = write.spec.clone();
-        data.metadata.version = successor(data);
-        let version = data.metadata.version.get().unsigned_abs();
-        let used = Used { route: write.route.clone(), spec: write.spec.clone(), version };
-        self.tokens.insert(write.client_token.clone(), used);
-        self.updates.push((write.route.clone(), write.spec.clone()));
-        Ok(written(write, version))
+        let version = replace(resource, spec.clone()).ok_or_else(missing)?;
+        self.tokens.insert(token.to_owned(), Used { resource: path.clone(), spec: spec.clone(), version });
+        self.updates.push((path, spec));
+        Ok(written(if_version, version))
     }
 }
 
-fn written(write: &RouteWrite, version: u64) -> Written {
-    if version == write.if_version + 1 { Written::Applied { version } } else { Written::Overwrote { version } }
+fn written(if_version: u64, version: u64) -> Written {
+    if version == if_version + 1 { Written::Applied { version } } else { Written::Overwrote { version } }
 }
 
-fn successor(route: &RouteData) -> Int<0, { i64::MAX }> {
-    Int::new(route.metadata.version.get().saturating_add(1)).unwrap_or(route.metadata.version)
+/// Gives a resource another spec and the next version; `None` when the spec is of another kind.
+fn replace(resource: &mut Resource, spec: Spec) -> Option<u64> {
+    let metadata = match (resource, spec) {
+        (Resource::Mesh(data), Spec::Mesh(spec)) => put(&mut data.spec, spec, &mut data.metadata),
+        (Resource::VirtualNode(data), Spec::VirtualNode(spec)) => put(&mut data.spec, spec, &mut data.metadata),
+        (Resource::VirtualGateway(data), Spec::VirtualGateway(spec)) => put(&mut data.spec, spec, &mut data.metadata),
+        (Resource::VirtualRouter(data), Spec::VirtualRouter(spec)) => put(&mut data.spec, spec, &mut data.metadata),
+        (Resource::Route(data), Spec::Route(spec)) => put(&mut data.spec, spec, &mut data.metadata),
+        (Resource::VirtualService(data), Spec::VirtualService(spec)) => put(&mut data.spec, spec, &mut data.metadata),
+        (Resource::GatewayRoute(data), Spec::GatewayRoute(spec)) => put(&mut data.spec, spec, &mut data.metadata),
+        _ => return None,
+    };
+    let version: Int<0, { i64::MAX }> = metadata.version;
+    metadata.version = Int::new(version.get().saturating_add(1)).unwrap_or(version);
+    Some(metadata.version.get().unsigned_abs())
+}
+
+fn put<'a, T>(place: &mut T, spec: T, metadata: &'a mut Metadata) -> &'a mut Metadata {
+    *place = spec;
+    metadata
 }
 
 fn is_directly_below(parent: &ResourcePath, path: &ResourcePath) -> bool {

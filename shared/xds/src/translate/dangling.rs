@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType};
-use envoy_types::pb::envoy::config::core::v3::{ConfigSource, TransportSocket, config_source, transport_socket};
 use envoy_types::pb::envoy::config::listener::v3::{Filter, filter};
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::config::route::v3::route::Action;
@@ -11,14 +10,9 @@ use envoy_types::pb::envoy::config::route::v3::route_action;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{TcpProxy, tcp_proxy};
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
-use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, UpstreamTlsContext,
-};
-use envoy_types::pb::google::protobuf::Any;
-use prost::{Message, Name};
 
-use super::Translation;
+use super::proto::unpacked;
+use super::{SecretFrom, Translation};
 
 /// What the resources of a translation name.
 #[derive(Debug, Default)]
@@ -79,14 +73,14 @@ impl Translation {
 
 impl Named {
     fn by(translation: &Translation) -> Self {
-        let mut named = Self::default();
+        let uses = translation.secret_uses().into_values().flatten();
+        let secrets = uses.filter(|secret| secret.from == SecretFrom::Ads).map(|secret| secret.name).collect();
+        let mut named = Self { secrets, ..Self::default() };
         for chain in translation.listeners.values().flat_map(|listener| &listener.filter_chains) {
-            named.socket(chain.transport_socket.as_ref());
             chain.filters.iter().for_each(|filter| named.filter(filter));
         }
         translation.routes.values().for_each(|routes| named.routes_to(routes));
         for cluster in translation.clusters.values() {
-            named.socket(cluster.transport_socket.as_ref());
             if cluster.cluster_discovery_type == Some(ClusterDiscoveryType::Type(DiscoveryType::Eds.into())) {
                 named.endpoints.insert(cluster.name.clone());
             }
@@ -126,41 +120,4 @@ impl Named {
             }
         }
     }
-
-    fn socket(&mut self, socket: Option<&TransportSocket>) {
-        let Some(transport_socket::ConfigType::TypedConfig(config)) =
-            socket.and_then(|socket| socket.config_type.as_ref())
-        else {
-            return;
-        };
-        let downstream = || unpacked::<DownstreamTlsContext>(config).and_then(|context| context.common_tls_context);
-        let upstream = || unpacked::<UpstreamTlsContext>(config).and_then(|context| context.common_tls_context);
-        if let Some(common) = downstream().or_else(upstream) {
-            self.secrets_of(common);
-        }
-    }
-
-    fn secrets_of(&mut self, common: CommonTlsContext) {
-        let trust = match common.validation_context_type {
-            Some(ValidationContextType::CombinedValidationContext(combined)) => {
-                combined.validation_context_sds_secret_config
-            }
-            Some(ValidationContextType::ValidationContextSdsSecretConfig(config)) => Some(config),
-            _ => None,
-        };
-        let over_ads = common.tls_certificate_sds_secret_configs.into_iter().chain(trust).filter(is_over_ads);
-        self.secrets.extend(over_ads.map(|config| config.name));
-    }
-}
-
-const fn is_over_ads(secret: &SdsSecretConfig) -> bool {
-    matches!(
-        secret.sds_config,
-        Some(ConfigSource { config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(_)), .. })
-    )
-}
-
-/// A packed message, if it is of this type.
-fn unpacked<M: Message + Name + Default>(config: &Any) -> Option<M> {
-    (config.type_url == M::type_url()).then(|| M::decode(config.value.as_slice()).ok()).flatten()
 }

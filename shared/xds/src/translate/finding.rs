@@ -40,5 +40,9 @@ pub const BAD_LOG_FORMAT: &str = "bad-log-format";
 pub const NO_PORT: &str = "no-loopback-port";
 /// Something of a newer API that this version doesn't know.
 pub const UNRECOGNISED: &str = "unrecognised-member";
-/// A path, prefix or range that can't match or that Envoy refuses.
+/// A condition that no request can meet, or that Envoy refuses.
 pub const IMPOSSIBLE_MATCH: &str = "impossible-match";
+/// A rewrite that Envoy refuses, or that has nothing to change in what the route matches.
+pub const IMPOSSIBLE_REWRITE: &str = "impossible-rewrite";
+/// A route or gateway route is for a port that its router or gateway doesn't listen on.
+pub const UNMATCHED_PORT: &str = "unmatched-port";

@@ -17,6 +17,7 @@ pub(crate) mod proto;
 mod regex;
 mod routes;
 mod tls;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -36,6 +37,7 @@ use draft::Draft;
 
 pub(crate) use backends::offers;
 pub use regex::LARGEST_EXPRESSION;
+pub use uses::{SecretFrom, SecretRole, SecretUse};
 
 /// What a translation depends on beside the mesh.
 #[derive(Debug, Clone, Copy)]

@@ -128,7 +128,7 @@ impl<'m> Draft<'m> {
     }
 
     /// Whether a protocol is one that can be served; a finding where it isn't.
-    fn is_known(&mut self, protocol: &Protocol, at: Port) -> bool {
+    pub(super) fn is_known(&mut self, protocol: &Protocol, at: Port) -> bool {
         let Protocol::Unrecognised(protocol) = protocol else { return true };
         let message = format!("protocol {protocol} of port {at} isn't known, so the port is left out");
         let path = self.path();

@@ -33,6 +33,11 @@ pub(super) fn any<M: Message + Name>(message: M) -> Any {
     pack_any(message)
 }
 
+/// A packed message, if it is of this type.
+pub(super) fn unpacked<M: Message + Name + Default>(config: &Any) -> Option<M> {
+    (config.type_url == M::type_url()).then(|| M::decode(config.value.as_slice()).ok()).flatten()
+}
+
 pub(super) fn address(host: &str, port: u16) -> Address {
     let socket = SocketAddress {
         address: host.to_owned(),

@@ -11,6 +11,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig, SubjectAltNameMatcher,
     UpstreamTlsContext,
 };
+use mesh::spec::bounded::Text;
 use mesh::spec::{
     ClientCertificate, ClientPolicy, ClientTls, ClientTrust, FileCertificate, Listener, ListenerCertificate,
     ListenerTls, ListenerTrust, Protocol, SubjectAlternativeNames, TlsMode,
@@ -221,7 +222,7 @@ fn combined(trust: SdsSecretConfig, names: Vec<SubjectAltNameMatcher>) -> Valida
 
 /// The names that a certificate must have one of. A list without any says as much as none.
 fn names(names: Option<&SubjectAlternativeNames>) -> Vec<&str> {
-    names.into_iter().flat_map(|names| &names.names.exact).map(mesh::spec::bounded::Text::as_str).collect()
+    names.into_iter().flat_map(|names| &names.names.exact).map(Text::as_str).collect()
 }
 
 /// A name may be a host, an address or a URI such as a SPIFFE id; the API doesn't say which.

@@ -1,22 +1,30 @@
 //! Meshes as Envoy resources: goldens, tables and properties.
 
 #![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "a test fails by panicking"
+)]
+#![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "goldens and the corpus are files, and a skipped test says so"
 )]
-#![expect(
-    clippy::expect_used,
-    clippy::format_push_string,
-    clippy::needless_pass_by_value,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by panicking"
-)]
 
 mod case;
 mod corpus;
+mod findings;
 mod goldens;
 mod meshes;
+mod odd;
+mod ports;
 mod printed;
+mod redirected;
+mod routes;
+mod secrets;
+mod shop;
+mod sound;
 mod taken;

@@ -139,7 +139,7 @@ fn replacement(specs: &Specs, what: usize) -> Value {
 }
 
 /// Every place in a spec, as a JSON pointer.
-fn places(spec: &Value) -> Vec<String> {
+pub(crate) fn places(spec: &Value) -> Vec<String> {
     let mut places = Vec::new();
     let mut waiting = vec![(String::new(), spec)];
     while let Some((pointer, value)) = waiting.pop() {
@@ -169,7 +169,10 @@ fn translations(specs: &Specs) -> Vec<(Proxy, bool, Translation)> {
         for explicit in [false, true] {
             let listeners = if explicit { Listeners::Explicit(&ports) } else { Listeners::Interception };
             let surroundings = Surroundings { listeners, sds: SdsSource::Socket, instances: &instances };
-            all.push((proxy.clone(), explicit, translate(&mesh, &proxy, surroundings)));
+            let translation = translate(&mesh, &proxy, surroundings);
+            // What didn't change must not be sent again.
+            assert_eq!(translation.encode(), translate(&mesh, &proxy, surroundings).encode());
+            all.push((proxy.clone(), explicit, translation));
         }
     }
     all

@@ -107,28 +107,24 @@ const WIDTH: usize = 116;
 
 /// JSON that is good to compare: what fits a line stands on one.
 pub(crate) fn laid_out(value: &Value) -> String {
-    let mut text = String::new();
-    lay_out(value, 0, 0, &mut text);
-    text.push('\n');
-    text
+    lay_out(value, 0, 0) + "\n"
 }
 
-/// `before` is what stands on the line already.
-fn lay_out(value: &Value, indent: usize, before: usize, text: &mut String) {
-    let (open, close, items): (_, _, Vec<(String, &Value)>) = match value {
-        Value::Object(members) => ('{', '}', members.iter().map(|(k, v)| (format!("{}: ", json!(k)), v)).collect()),
-        Value::Array(items) => ('[', ']', items.iter().map(|item| (String::new(), item)).collect()),
-        scalar => return text.push_str(&scalar.to_string()),
-    };
+/// `before` is how much stands on the line already.
+fn lay_out(value: &Value, indent: usize, before: usize) -> String {
     let line = value.to_string();
-    if items.is_empty() || indent + before + line.len() < WIDTH {
-        return text.push_str(&line);
-    }
-    text.push(open);
-    for (index, (key, item)) in items.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        text.push_str(&format!("{comma}\n{:indent$}{key}", "", indent = indent + 2));
-        lay_out(item, indent + 2, key.len(), text);
-    }
-    text.push_str(&format!("\n{:indent$}{close}", ""));
+    let inner = indent + 2;
+    let item = |key: String, value: &Value| {
+        let value = lay_out(value, inner, key.len());
+        format!("\n{:inner$}{key}{value}", "")
+    };
+    let (open, close, items): (_, _, Vec<String>) = match value {
+        _ if indent + before + line.len() < WIDTH => return line,
+        Value::Object(members) => {
+            ('{', '}', members.iter().map(|(name, value)| item(format!("{}: ", json!(name)), value)).collect())
+        }
+        Value::Array(items) => ('[', ']', items.iter().map(|value| item(String::new(), value)).collect()),
+        _ => return line,
+    };
+    format!("{open}{}\n{:indent$}{close}", items.join(","), "")
 }

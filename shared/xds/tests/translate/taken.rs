@@ -10,6 +10,8 @@ use xds::Translation;
 use crate::goldens::cases;
 use crate::printed::printed;
 
+const FILE_LOG: &str = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog";
+
 /// The Envoy of the local stack.
 pub(crate) fn envoy() -> Option<PathBuf> {
     let envoy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.local/venv/bin/envoy");
@@ -41,7 +43,7 @@ pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), Strin
     let secrets = folder.join("secrets.json");
     std::fs::write(&secrets, json!({"resources": []}).to_string()).expect("is writable");
     let bootstrap = folder.join("bootstrap.json");
-    std::fs::write(&bootstrap, standalone(printed(translation), &secrets).to_string()).expect("is writable");
+    std::fs::write(&bootstrap, standalone(&printed(translation), &secrets).to_string()).expect("is writable");
     let output = Command::new(envoy)
         .args(["--mode", "validate", "--log-level", "error", "--config-path"])
         .arg(&bootstrap)
@@ -52,7 +54,7 @@ pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), Strin
 }
 
 /// A configuration that needs nobody else: what goes over ADS stands in it or comes from a file.
-fn standalone(translation: Value, secrets: &Path) -> Value {
+pub(crate) fn standalone(translation: &Value, secrets: &Path) -> Value {
     let member = |name: &str| translation[name].as_object().cloned().unwrap_or_default();
     let routes = member("routes");
     let resources = |name: &str| -> Vec<Value> {
@@ -86,7 +88,11 @@ fn standalone(translation: Value, secrets: &Path) -> Value {
 
 fn inlined(value: Value, routes: &Map<String, Value>, secrets: &Path) -> Value {
     match value {
-        Value::Object(members) => {
+        Value::Object(mut members) => {
+            if members.get("@type").is_some_and(|kind| kind == FILE_LOG) {
+                // It would be opened, wherever it is. Whether it can be is for the machine to know.
+                members.insert("path".to_owned(), json!("/dev/null"));
+            }
             let members = members.into_iter().map(|(name, value)| match name.as_str() {
                 "rds" => {
                     let routes = value["route_config_name"].as_str().and_then(|name| routes.get(name));

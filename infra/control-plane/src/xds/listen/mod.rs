@@ -2,7 +2,6 @@
 
 mod connection;
 mod socket;
-mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,13 +17,12 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::tls::{Speaker, Tls, TlsError};
+
 use super::peer::{Peer, Place, Proof};
 use super::settings::{Listen, XdsAuth, XdsSettings};
 use connection::{Connection, Io};
 use socket::Socket;
-use tls::Tls;
-
-pub use tls::TlsError;
 
 /// Connections that are ready and wait to be served; more wait in the kernel.
 const WAITING: usize = 128;
@@ -57,7 +55,7 @@ impl Listening {
             XdsAuth::None | XdsAuth::Unix { .. } => None,
         };
         let tls = match settings.tls.clone() {
-            Some(files) => Some(Arc::new(Tls::open(files, client_ca)?)),
+            Some(files) => Some(Arc::new(Tls::open(Speaker::Ads, files, client_ca)?)),
             None if client_ca.is_some() => return Err(ListenError::MtlsWithoutTls),
             None => None,
         };

@@ -12,7 +12,6 @@ use xds::{Proxy, ProxyId};
 use super::super::follow::News;
 use super::super::picture::Served;
 use super::super::ports::PortKeeper;
-use super::super::secrets::NoSecrets;
 use super::*;
 use crate::state::{Resource, Stamp, ValidSpec};
 
@@ -115,7 +114,7 @@ fn shown(served: &Served) -> String {
 fn nobody_is_forgotten(mut world: World, turns: &[Vec<Step>]) {
     let ids = proxies();
     world.learn(News::Everything(Vec::new()));
-    let picture = |world: &World, id: &ProxyId| shown(&world.served(id).unwrap());
+    let picture = |world: &World, id: &ProxyId| shown(&world.served(id, None).unwrap());
     let mut has: BTreeMap<_, _> = ids.iter().map(|id| (id.clone(), picture(&world, id))).collect();
     for turn in turns {
         let concerns = world.learn(News::Changed(changes(turn)));
@@ -139,29 +138,29 @@ proptest! {
 
     #[test]
     fn nobody_is_forgotten_with_interception(turns in turns()) {
-        nobody_is_forgotten(World::new(Arc::new(NoSecrets::default()), None), &turns);
+        nobody_is_forgotten(World::new(&Sources::default(), BTreeSet::new(), None), &turns);
     }
 
     #[test]
     fn nobody_is_forgotten_with_explicit_listeners(turns in turns()) {
         // Few enough that they run out and become free again.
         let ports = PortKeeper::new(45_000..=45_004, BTreeMap::new());
-        nobody_is_forgotten(World::new(Arc::new(NoSecrets::default()), Some(ports)), &turns);
+        nobody_is_forgotten(World::new(&Sources::default(), BTreeSet::new(), Some(ports)), &turns);
     }
 
     #[test]
     fn a_mesh_changed_step_by_step_is_the_mesh_read_at_once(turns in turns()) {
-        let mut world = World::new(Arc::new(NoSecrets::default()), None);
+        let mut world = World::new(&Sources::default(), BTreeSet::new(), None);
         let mut all = BTreeMap::new();
         for turn in &turns {
             let changes = changes(turn);
             all.extend(changes.clone());
             world.learn(News::Changed(changes));
         }
-        let mut anew = World::new(Arc::new(NoSecrets::default()), None);
+        let mut anew = World::new(&Sources::default(), BTreeSet::new(), None);
         anew.learn(News::Everything(all.into_values().flatten().collect()));
         for id in proxies() {
-            prop_assert_eq!(shown(&world.served(&id).unwrap()), shown(&anew.served(&id).unwrap()));
+            prop_assert_eq!(shown(&world.served(&id, None).unwrap()), shown(&anew.served(&id, None).unwrap()));
         }
     }
 }

@@ -36,6 +36,9 @@ impl Piece {
 
 type Read<T> = Result<T, String>;
 
+/// At least so often, and at most.
+type Times = (u32, Option<u32>);
+
 impl<'t> Reader<'t> {
     /// The steps of an expression's program, or a few more: RE2 shortens what it can.
     pub(super) fn size(expression: &'t str) -> Read<u32> {
@@ -199,7 +202,7 @@ impl<'t> Reader<'t> {
     }
 
     /// How often what came before is repeated, if anything says so here.
-    fn repetition(&mut self) -> Option<Read<(u32, Option<u32>)>> {
+    fn repetition(&mut self) -> Option<Read<Times>> {
         let range = match self.peek()? {
             b'*' => (0, None),
             b'+' => (1, None),
@@ -217,7 +220,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Passes the mark of a lazy repetition. Another repetition right after one is refused.
-    fn not_stacked(&mut self, range: (u32, Option<u32>)) -> Read<(u32, Option<u32>)> {
+    fn not_stacked(&mut self, range: Times) -> Read<Times> {
         self.pass(b"?");
         let stacked = match self.peek() {
             Some(b'*' | b'+' | b'?') => true,
@@ -228,7 +231,7 @@ impl<'t> Reader<'t> {
     }
 
     #[expect(clippy::unused_self, reason = "reads as a step of the walk")]
-    fn repeated(&self, piece: Piece, (least, most): (u32, Option<u32>)) -> Read<Piece> {
+    fn repeated(&self, piece: Piece, (least, most): Times) -> Read<Piece> {
         let largest = most.unwrap_or(least);
         let repeated = piece.repeated.saturating_mul(largest.max(1));
         if largest < least || repeated > MOST_REPETITIONS {
@@ -247,9 +250,6 @@ fn sum(one: Option<Piece>, other: Option<Piece>) -> Option<Piece> {
         (one, other) => one.or(other),
     }
 }
-
-/// At least and at most so often.
-type Times = (u32, Option<u32>);
 
 /// `{n}`, `{n,}` or `{n,m}` with what comes after.
 fn braces(text: &[u8]) -> Option<(Times, &[u8])> {

@@ -1,4 +1,7 @@
 //! What a request must look like.
+//!
+//! What can't be said to Envoy makes its whole route fall away, with a finding: a route without one of its conditions
+//! would take requests that nobody meant for it.
 
 use envoy_types::pb::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use envoy_types::pb::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
@@ -8,30 +11,31 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use envoy_types::pb::envoy::r#type::v3::Int64Range;
 use mesh::name::ResourcePath;
 use mesh::spec::{
-    GrpcRouteMatch, HeaderMatch, HttpMethod, HttpPathMatch, HttpRouteMatch, MetadataMatch, QueryParameterMatch,
+    Extra, GrpcRouteMatch, HeaderMatch, HttpMethod, HttpPathMatch, HttpRouteMatch, MetadataMatch, QueryParameterMatch,
     ValueMatch,
 };
 
-use super::super::draft::Draft;
+use super::super::draft::{Draft, member_names};
 use super::super::proto::{exact, regex, string};
 use super::super::{finding, regex as expressions};
 
+/// The longest name of a query parameter that Envoy takes, in bytes.
+const LONGEST_PARAMETER: usize = 1024;
+
 impl Draft<'_> {
-    /// `None`, with a finding, for a match that Envoy would refuse: a route that took more than was asked for would send
-    /// requests where nobody wanted them.
-    pub(super) fn http_match(&mut self, matching: &HttpRouteMatch, path: &ResourcePath) -> Option<RouteMatch> {
-        let path_specifier = match (&matching.path, &matching.prefix) {
+    pub(super) fn http_match(&mut self, wanted: &HttpRouteMatch, path: &ResourcePath) -> Option<RouteMatch> {
+        self.knows_all_of("match", &wanted.extra, path)?;
+        let path_specifier = match (&wanted.path, &wanted.prefix) {
             (Some(path_match), _) => self.path_match(path_match, path)?,
-            (None, Some(prefix)) => PathSpecifier::Prefix(prefix.clone()),
-            (None, None) => PathSpecifier::Prefix("/".to_owned()),
+            (None, prefix) => PathSpecifier::Prefix(prefix.as_deref().unwrap_or("/").to_owned()),
         };
-        let mut headers = header_matchers(self, matching.headers.as_deref(), path)?;
-        headers.extend(matching.method.as_ref().map(method));
-        headers.extend(matching.scheme.as_ref().map(|scheme| header_is(":scheme", scheme.as_str())));
+        let mut headers = self.header_matchers(wanted.headers.as_deref(), path)?;
+        headers.extend(wanted.method.as_ref().map(method));
+        headers.extend(wanted.scheme.as_ref().map(|scheme| header_is(":scheme", scheme.as_str())));
         Some(RouteMatch {
             path_specifier: Some(path_specifier),
             headers,
-            query_parameters: query_matchers(matching.query_parameters.as_deref()),
+            query_parameters: self.query_matchers(wanted.query_parameters.as_deref(), path)?,
             ..RouteMatch::default()
         })
     }
@@ -39,72 +43,95 @@ impl Draft<'_> {
     /// A path, exact or by expression.
     pub(in super::super) fn path_match(
         &mut self,
-        matching: &HttpPathMatch,
+        wanted: &HttpPathMatch,
         path: &ResourcePath,
     ) -> Option<PathSpecifier> {
-        match matching {
+        match wanted {
             HttpPathMatch::Exact(exact) => Some(PathSpecifier::Path(exact.to_string())),
             HttpPathMatch::Regex(expression) => {
                 self.takes(expression.as_str(), path)?;
                 Some(PathSpecifier::SafeRegex(regex(expression.as_str())))
             }
             HttpPathMatch::Unrecognised(kind) => {
-                self.find(
-                    finding::UNRECOGNISED,
-                    path.clone(),
-                    format!("path match {kind:?} isn't known; the route is left out"),
-                );
-                None
+                self.left_out(finding::UNRECOGNISED, &format!("path match {:?} isn't known", member_names(kind)), path)
             }
         }
     }
 
-    pub(super) fn grpc_match(&mut self, matching: &GrpcRouteMatch, path: &ResourcePath) -> Option<RouteMatch> {
-        let path_specifier = match (&matching.service_name, &matching.method_name) {
+    pub(super) fn grpc_match(&mut self, wanted: &GrpcRouteMatch, path: &ResourcePath) -> Option<RouteMatch> {
+        self.knows_all_of("match", &wanted.extra, path)?;
+        let path_specifier = match (&wanted.service_name, &wanted.method_name) {
+            (None, Some(_)) => {
+                let why = "a gRPC method without its service can't be matched: add serviceName";
+                return self.left_out(finding::IMPOSSIBLE_MATCH, why, path);
+            }
             (Some(service), Some(method)) => PathSpecifier::Path(format!("/{service}/{method}")),
-            (Some(service), None) => PathSpecifier::Prefix(format!("/{service}/")),
-            (None, _) => PathSpecifier::Prefix("/".to_owned()),
+            (service, None) => grpc_service(service.as_deref()),
         };
+        self.grpc_requests(path_specifier, wanted.metadata.as_deref(), path)
+    }
+
+    /// Requests whose content type is gRPC's. Metadata are headers.
+    pub(in super::super) fn grpc_requests(
+        &mut self,
+        path_specifier: PathSpecifier,
+        metadata: Option<&[MetadataMatch]>,
+        path: &ResourcePath,
+    ) -> Option<RouteMatch> {
+        let mut headers = Vec::new();
+        for entry in metadata.unwrap_or_default() {
+            let name = entry.name.as_str();
+            self.knows_all_of("match of metadata", &entry.extra, path)?;
+            if name.contains(['\0', '\n', '\r']) {
+                let why = format!("there can't be metadata with the name {name:?}");
+                return self.left_out(finding::IMPOSSIBLE_MATCH, &why, path);
+            }
+            headers.push(self.header(name, entry.value.as_ref(), entry.invert, path)?);
+        }
         Some(RouteMatch {
             path_specifier: Some(path_specifier),
-            headers: metadata_matchers(self, matching.metadata.as_deref(), path)?,
+            headers,
             grpc: Some(GrpcRouteMatchOptions {}),
             ..RouteMatch::default()
         })
     }
 
-    /// Passes an expression that Envoy takes.
-    fn takes(&mut self, expression: &str, path: &ResourcePath) -> Option<()> {
-        let Some(why) = expressions::fault(expression) else { return Some(()) };
-        let message = format!("{expression:?} is no expression that Envoy (RE2) takes: {why}; the route is left out");
-        self.find(finding::UNSUPPORTED_REGEX, path.clone(), message);
-        None
+    pub(in super::super) fn header_matchers(
+        &mut self,
+        headers: Option<&[HeaderMatch]>,
+        path: &ResourcePath,
+    ) -> Option<Vec<HeaderMatcher>> {
+        let mut matchers = Vec::new();
+        for header in headers.unwrap_or_default() {
+            self.knows_all_of("match of a header", &header.extra, path)?;
+            matchers.push(self.header(header.name.as_str(), header.value.as_ref(), header.invert, path)?);
+        }
+        Some(matchers)
     }
 
-    fn value_match(&mut self, matching: &ValueMatch, path: &ResourcePath) -> Option<HeaderMatchSpecifier> {
-        let specifier = match matching {
-            ValueMatch::Exact(text) => HeaderMatchSpecifier::StringMatch(exact(text.as_str())),
-            ValueMatch::Prefix(text) => {
-                HeaderMatchSpecifier::StringMatch(string(MatchPattern::Prefix(text.to_string())))
+    pub(in super::super) fn query_matchers(
+        &mut self,
+        parameters: Option<&[QueryParameterMatch]>,
+        path: &ResourcePath,
+    ) -> Option<Vec<QueryParameterMatcher>> {
+        let mut matchers = Vec::new();
+        for parameter in parameters.unwrap_or_default() {
+            self.knows_all_of("match of a query parameter", &parameter.extra, path)?;
+            if parameter.name.is_empty() || parameter.name.len() > LONGEST_PARAMETER {
+                let why = format!("a query parameter's name must have 1 to {LONGEST_PARAMETER} bytes");
+                return self.left_out(finding::IMPOSSIBLE_MATCH, &why, path);
             }
-            ValueMatch::Suffix(text) => {
-                HeaderMatchSpecifier::StringMatch(string(MatchPattern::Suffix(text.to_string())))
+            let mut specifier = QueryParameterMatchSpecifier::PresentMatch(true);
+            if let Some(value) = &parameter.value {
+                self.knows_all_of("value of a query parameter", &value.extra, path)?;
+                if let Some(text) = &value.exact {
+                    specifier = QueryParameterMatchSpecifier::StringMatch(exact(text));
+                }
             }
-            ValueMatch::Regex(text) => {
-                self.takes(text.as_str(), path)?;
-                HeaderMatchSpecifier::StringMatch(string(MatchPattern::SafeRegex(regex(text.as_str()))))
-            }
-            // Both leave the end out.
-            ValueMatch::Range(range) => {
-                HeaderMatchSpecifier::RangeMatch(Int64Range { start: range.start.get(), end: range.end.get() })
-            }
-            ValueMatch::Unrecognised(kind) => {
-                let message = format!("match {kind:?} isn't known; the route is left out");
-                self.find(finding::UNRECOGNISED, path.clone(), message);
-                return None;
-            }
-        };
-        Some(specifier)
+            let name = parameter.name.clone();
+            matchers.push(QueryParameterMatcher { name, query_parameter_match_specifier: Some(specifier) });
+        }
+        Some(matchers)
     }
 
     fn header(
@@ -125,38 +152,55 @@ impl Draft<'_> {
             ..HeaderMatcher::default()
         })
     }
+
+    fn value_match(&mut self, wanted: &ValueMatch, path: &ResourcePath) -> Option<HeaderMatchSpecifier> {
+        let text = |pattern| Some(HeaderMatchSpecifier::StringMatch(string(pattern)));
+        match wanted {
+            ValueMatch::Exact(value) => text(MatchPattern::Exact(value.to_string())),
+            ValueMatch::Prefix(value) => text(MatchPattern::Prefix(value.to_string())),
+            ValueMatch::Suffix(value) => text(MatchPattern::Suffix(value.to_string())),
+            ValueMatch::Regex(expression) => {
+                self.takes(expression.as_str(), path)?;
+                text(MatchPattern::SafeRegex(regex(expression.as_str())))
+            }
+            // Both leave the end out.
+            ValueMatch::Range(range) => {
+                self.knows_all_of("range", &range.extra, path)?;
+                let range = Int64Range { start: range.start.get(), end: range.end.get() };
+                Some(HeaderMatchSpecifier::RangeMatch(range))
+            }
+            ValueMatch::Unrecognised(kind) => {
+                self.left_out(finding::UNRECOGNISED, &format!("match {:?} isn't known", member_names(kind)), path)
+            }
+        }
+    }
+
+    /// Passes an expression that Envoy takes.
+    fn takes(&mut self, expression: &str, path: &ResourcePath) -> Option<()> {
+        let Some(why) = expressions::fault(expression) else { return Some(()) };
+        let why = format!("{expression:?} is no expression that Envoy (RE2) takes: {why}");
+        self.left_out(finding::UNSUPPORTED_REGEX, &why, path)
+    }
+
+    /// Passes what has no members of a newer API, which would be conditions that are not known.
+    pub(in super::super) fn knows_all_of(&mut self, what: &str, extra: &Extra, path: &ResourcePath) -> Option<()> {
+        if extra.is_empty() {
+            return Some(());
+        }
+        let why = format!("{:?} in the {what} isn't known", member_names(extra));
+        self.left_out(finding::UNRECOGNISED, &why, path)
+    }
+
+    /// Says why a route falls away.
+    pub(in super::super) fn left_out<T>(&mut self, id: &'static str, why: &str, path: &ResourcePath) -> Option<T> {
+        self.find(id, path.clone(), format!("{why}; the route is left out"));
+        None
+    }
 }
 
-/// `None` where one of them can't be sent.
-pub(in super::super) fn header_matchers(
-    draft: &mut Draft<'_>,
-    headers: Option<&[HeaderMatch]>,
-    path: &ResourcePath,
-) -> Option<Vec<HeaderMatcher>> {
-    let headers = headers.unwrap_or_default().iter();
-    headers.map(|header| draft.header(header.name.as_str(), header.value.as_ref(), header.invert, path)).collect()
-}
-
-/// gRPC metadata are headers.
-pub(in super::super) fn metadata_matchers(
-    draft: &mut Draft<'_>,
-    metadata: Option<&[MetadataMatch]>,
-    path: &ResourcePath,
-) -> Option<Vec<HeaderMatcher>> {
-    let metadata = metadata.unwrap_or_default().iter();
-    metadata.map(|entry| draft.header(entry.name.as_str(), entry.value.as_ref(), entry.invert, path)).collect()
-}
-
-pub(in super::super) fn query_matchers(parameters: Option<&[QueryParameterMatch]>) -> Vec<QueryParameterMatcher> {
-    let matcher = |parameter: &QueryParameterMatch| {
-        let value = parameter.value.as_ref().and_then(|value| value.exact.as_deref());
-        let specifier = match value {
-            Some(value) => QueryParameterMatchSpecifier::StringMatch(exact(value)),
-            None => QueryParameterMatchSpecifier::PresentMatch(true),
-        };
-        QueryParameterMatcher { name: parameter.name.clone(), query_parameter_match_specifier: Some(specifier) }
-    };
-    parameters.unwrap_or_default().iter().map(matcher).collect()
+/// The paths of a gRPC service's methods; of all services where none is named.
+pub(in super::super) fn grpc_service(service: Option<&str>) -> PathSpecifier {
+    PathSpecifier::Prefix(service.map_or_else(|| "/".to_owned(), |service| format!("/{service}/")))
 }
 
 pub(in super::super) fn method(method: &HttpMethod) -> HeaderMatcher {

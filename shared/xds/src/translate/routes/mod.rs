@@ -1,45 +1,29 @@
 //! Which request of a proxy goes where.
 
+mod limits;
 mod matches;
 mod retries;
+mod tcp;
 
 use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::config::route::v3::route_match::PathSpecifier;
 use envoy_types::pb::envoy::config::route::v3::weighted_cluster::ClusterWeight;
 use envoy_types::pb::envoy::config::route::v3::{
-    DirectResponseAction, Route, RouteAction as Forward, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster,
+    DirectResponseAction, RetryPolicy, Route, RouteAction as Forward, RouteConfiguration, RouteMatch, VirtualHost,
+    WeightedCluster,
 };
-use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy;
-use envoy_types::pb::google::protobuf::Duration;
-use mesh::name::{ResourcePath, VirtualServiceName};
-use mesh::spec::{ClientPolicy, HttpPathMatch, Listener, ListenerTimeout, Port, RouteAction, RouteRule, RouteSpec};
+use mesh::name::{ResourcePath, RouteName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
+use mesh::spec::{ClientPolicy, Listener, Port, RouteAction, RouteRule, RouteSpec};
 
-use super::backends::{Offer, Provider, provider};
-use super::draft::Draft;
+use super::backends::{Offer, Provider, offers, provider};
+use super::draft::{Draft, member_names};
 use super::finding;
 use super::proto::uint;
 use retries::retry_policy;
 
-pub(super) use matches::{header_matchers, metadata_matchers, method, query_matchers};
-
-/// How long a request may take when nothing says otherwise (App Mesh User Guide).
-const PER_REQUEST: Duration = Duration { seconds: 15, nanos: 0 };
-/// How long nothing may happen when nothing says otherwise (App Mesh User Guide).
-pub(super) const IDLE: Duration = Duration { seconds: 300, nanos: 0 };
-
-/// The time limits of a route.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Limits {
-    pub(super) per_request: Duration,
-    pub(super) idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { per_request: PER_REQUEST, idle: IDLE }
-    }
-}
+pub(super) use limits::Limits;
+pub(super) use matches::{grpc_service, method};
 
 /// A backend of a proxy, on one of its ports.
 #[derive(Debug, Clone, Copy)]
@@ -61,111 +45,69 @@ impl<'m> Draft<'m> {
         }
     }
 
-    fn listener_limits(&mut self, listener: &'m Listener) -> Limits {
-        let path = self.path();
-        let (per_request, idle) = match listener.timeout.as_ref() {
-            Some(ListenerTimeout::Http(timeout) | ListenerTimeout::Http2(timeout)) => {
-                (timeout.per_request.as_ref(), timeout.idle.as_ref())
-            }
-            Some(ListenerTimeout::Grpc(timeout)) => (timeout.per_request.as_ref(), timeout.idle.as_ref()),
-            Some(ListenerTimeout::Tcp(timeout)) => (None, timeout.idle.as_ref()),
-            Some(ListenerTimeout::Unrecognised(_)) | None => (None, None),
-        };
-        self.limits(per_request, idle, &path, "listener")
-    }
-
-    /// How long a TCP listener may be idle.
-    pub(super) fn listener_idle(&mut self, listener: &'m Listener) -> Duration {
-        self.listener_limits(listener).idle
-    }
-
-    fn limits(
-        &mut self,
-        per_request: Option<&mesh::spec::Duration>,
-        idle: Option<&mesh::spec::Duration>,
-        at: &ResourcePath,
-        of: &str,
-    ) -> Limits {
-        let per_request = self.duration(per_request, at, &format!("{of} timeout.perRequest"));
-        let idle = self.duration(idle, at, &format!("{of} timeout.idle"));
-        let default = Limits::default();
-        Limits { per_request: per_request.unwrap_or(default.per_request), idle: idle.unwrap_or(default.idle) }
-    }
-
     /// The routes of a backend, in the order in which they are tried. None where it has no provider.
     pub(super) fn service_routes(&mut self, called: Called<'_, 'm>) -> Vec<Route> {
         match provider(self.mesh, called.service) {
-            Provider::Router(router) => {
-                let mut specs: Vec<_> = self
-                    .mesh
-                    .routers
-                    .get(router)
-                    .into_iter()
-                    .flat_map(|router| &router.routes)
-                    .filter(|(_, spec)| spec.rule.match_port().is_none_or(|port| port == called.offer.port))
-                    .collect();
-                specs.sort_by_key(|(name, spec)| (precedence(spec), (*name).clone()));
-                specs
-                    .into_iter()
-                    .filter_map(|(name, spec)| {
-                        let path = ResourcePath::Route(self.mesh.route_id(router, name));
-                        self.route(spec, called, &path)
-                    })
-                    .collect()
-            }
-            Provider::Node(node) => {
-                let by = self.service_path(called.service);
-                let cluster = self
-                    .provided(node, called.offer.port, &by)
-                    .and_then(|to| self.egress_cluster(called.service, called.policy, to));
-                let retries = Some(retries::default_policy());
-                cluster
-                    .map(|cluster| forward(anything(), ClusterSpecifier::Cluster(cluster), Limits::default(), retries))
-                    .into_iter()
-                    .collect()
-            }
+            Provider::Router(router) => self
+                .routes_for(router, called)
+                .into_iter()
+                .filter_map(|(name, spec)| {
+                    let path = ResourcePath::Route(self.mesh.route_id(router, name));
+                    self.route(spec, called, &path)
+                })
+                .collect(),
+            Provider::Node(node) => vec![self.route_to_provider(node, called)],
             Provider::None => Vec::new(),
         }
     }
 
-    /// The time limits of the route that a request for a path of a backend would take.
+    /// The routes of a router for the port that is called, in the order in which they are tried.
+    fn routes_for(
+        &mut self,
+        router: &'m VirtualRouterName,
+        called: Called<'_, 'm>,
+    ) -> Vec<(&'m RouteName, &'m RouteSpec)> {
+        let Some(router_entry) = self.mesh.routers.get(router) else { return Vec::new() };
+        let offers = offers(self.mesh, called.service);
+        let mut ordered = router_entry.routes_in_order();
+        for (name, spec) in &ordered {
+            if let Some(port) = spec.rule.match_port()
+                && !offers.iter().any(|offer| offer.port == port)
+            {
+                let path = ResourcePath::Route(self.mesh.route_id(router, name));
+                let message =
+                    format!("virtual router {router} has no listener on port {port}, so no request is for it");
+                self.find(finding::UNMATCHED_PORT, path, message);
+            }
+        }
+        ordered.retain(|(_, spec)| spec.rule.match_port().is_none_or(|port| port == called.offer.port));
+        ordered
+    }
+
+    /// A node that provides a service takes everything. It has no route, so the defaults hold.
+    fn route_to_provider(&mut self, node: &'m VirtualNodeName, called: Called<'_, 'm>) -> Route {
+        let by = self.service_path(called.service);
+        let to = self.provided(node, called.offer.port, &by);
+        match to.and_then(|to| self.egress_cluster(called.service, called.policy, to)) {
+            Some(cluster) => {
+                let to = ClusterSpecifier::Cluster(cluster);
+                forward(anything(), to, Limits::default(), Some(retries::default_policy()))
+            }
+            None => unavailable(anything()),
+        }
+    }
+
+    /// The longest time limits of the routes of a backend: whichever of them a request will take, what stands before it
+    /// must not give up first.
     pub(super) fn service_limits(&mut self, called: Called<'_, 'm>) -> Limits {
         let Provider::Router(router) = provider(self.mesh, called.service) else { return Limits::default() };
         let mut longest: Option<Limits> = None;
-        for (name, spec) in self.mesh.routers.get(router).into_iter().flat_map(|router| &router.routes) {
+        for (name, spec) in self.routes_for(router, called) {
             let path = ResourcePath::Route(self.mesh.route_id(router, name));
             let limits = self.route_limits(&spec.rule, &path);
             longest = Some(longest.map_or(limits, |longest| longest.or_longer(limits)));
         }
         longest.unwrap_or_default()
-    }
-
-    fn route_limits(&mut self, rule: &RouteRule, path: &ResourcePath) -> Limits {
-        match rule {
-            RouteRule::Http(route) | RouteRule::Http2(route) => {
-                let timeout = route.timeout.as_ref();
-                self.limits(
-                    timeout.and_then(|timeout| timeout.per_request.as_ref()),
-                    timeout.and_then(|timeout| timeout.idle.as_ref()),
-                    path,
-                    "route",
-                )
-            }
-            RouteRule::Grpc(route) => {
-                let timeout = route.timeout.as_ref();
-                self.limits(
-                    timeout.and_then(|timeout| timeout.per_request.as_ref()),
-                    timeout.and_then(|timeout| timeout.idle.as_ref()),
-                    path,
-                    "route",
-                )
-            }
-            RouteRule::Tcp(route) => {
-                let idle = route.timeout.as_ref().and_then(|timeout| timeout.idle.as_ref());
-                self.limits(None, idle, path, "route")
-            }
-            RouteRule::Unrecognised(_) => Limits::default(),
-        }
     }
 
     fn route(&mut self, spec: &'m RouteSpec, called: Called<'_, 'm>, path: &ResourcePath) -> Option<Route> {
@@ -187,11 +129,8 @@ impl<'m> Draft<'m> {
                 return None;
             }
             RouteRule::Unrecognised(kind) => {
-                self.find(
-                    finding::UNRECOGNISED,
-                    path.clone(),
-                    format!("route kind {kind:?} isn't known; it is left out"),
-                );
+                let message = format!("route kind {:?} isn't known; the route is left out", member_names(kind));
+                self.find(finding::UNRECOGNISED, path.clone(), message);
                 return None;
             }
         };
@@ -219,89 +158,6 @@ impl<'m> Draft<'m> {
         }
         weighted
     }
-
-    /// Where the connections of a TCP backend go, and how long one may be idle; `None` is nowhere.
-    pub(super) fn tcp_route(&mut self, called: Called<'_, 'm>) -> Option<(tcp_proxy::ClusterSpecifier, Duration)> {
-        match provider(self.mesh, called.service) {
-            Provider::Router(router) => {
-                let mut specs: Vec<_> = self
-                    .mesh
-                    .routers
-                    .get(router)
-                    .into_iter()
-                    .flat_map(|router| &router.routes)
-                    .filter(|(_, spec)| spec.rule.match_port().is_none_or(|port| port == called.offer.port))
-                    .collect();
-                specs.sort_by_key(|(name, spec)| (precedence(spec), (*name).clone()));
-                for (name, spec) in specs {
-                    let path = ResourcePath::Route(self.mesh.route_id(router, name));
-                    let RouteRule::Tcp(route) = &spec.rule else {
-                        let message = format!(
-                            "only a tcpRoute can take connections of virtual service {}, whose port {} is for tcp; it is left out",
-                            called.service, called.offer.port
-                        );
-                        self.find(finding::ROUTE_PROTOCOL, path, message);
-                        continue;
-                    };
-                    let idle = self.route_limits(&spec.rule, &path).idle;
-                    let mut weighted = self.weighted(&route.action, called, &path);
-                    // Envoy takes no weight of 0 here.
-                    weighted.retain(|(_, weight)| *weight > 0);
-                    let clusters =
-                        weighted.into_iter().map(|(name, weight)| tcp_proxy::weighted_cluster::ClusterWeight {
-                            name,
-                            weight,
-                            ..tcp_proxy::weighted_cluster::ClusterWeight::default()
-                        });
-                    let clusters: Vec<_> = clusters.collect();
-                    if clusters.is_empty() {
-                        return None;
-                    }
-                    let to = tcp_proxy::WeightedCluster { clusters };
-                    return Some((tcp_proxy::ClusterSpecifier::WeightedClusters(to), idle));
-                }
-                None
-            }
-            Provider::Node(node) => {
-                let by = self.service_path(called.service);
-                let to = self.provided(node, called.offer.port, &by)?;
-                let cluster = self.egress_cluster(called.service, called.policy, to)?;
-                Some((tcp_proxy::ClusterSpecifier::Cluster(cluster), IDLE))
-            }
-            Provider::None => None,
-        }
-    }
-}
-
-impl Limits {
-    /// The longer of each; 0 is no limit, and so the longest.
-    fn or_longer(self, other: Self) -> Self {
-        let longer = |one: Duration, other: Duration| {
-            let length =
-                |d: Duration| if d.seconds == 0 && d.nanos == 0 { (i64::MAX, 0) } else { (d.seconds, d.nanos) };
-            if length(other) > length(one) { other } else { one }
-        };
-        Self { per_request: longer(self.per_request, other.per_request), idle: longer(self.idle, other.idle) }
-    }
-}
-
-/// The order in which routes are tried: by priority; of those with the same or none, exact paths, then expressions, then
-/// prefixes, the longest first. Names decide the rest.
-fn precedence(spec: &RouteSpec) -> (i64, u8, std::cmp::Reverse<usize>) {
-    let priority = spec.priority.map_or(1001, mesh::spec::bounded::Int::get);
-    let (kind, length) = match &spec.rule {
-        RouteRule::Http(route) | RouteRule::Http2(route) => match (&route.matches.path, &route.matches.prefix) {
-            (Some(HttpPathMatch::Exact(path)), _) => (0, path.as_str().len()),
-            (Some(HttpPathMatch::Regex(_) | HttpPathMatch::Unrecognised(_)), _) => (1, 0),
-            (None, prefix) => (2, prefix.as_ref().map_or(0, String::len)),
-        },
-        RouteRule::Grpc(route) => match (&route.matches.service_name, &route.matches.method_name) {
-            (Some(service), Some(method)) => (0, service.len() + method.as_str().len()),
-            (service, _) => (2, service.as_ref().map_or(0, String::len)),
-        },
-        RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => (2, 0),
-    };
-    (priority, kind, std::cmp::Reverse(length))
 }
 
 /// Matches every path.
@@ -309,8 +165,8 @@ pub(super) fn anything() -> RouteMatch {
     RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".to_owned())), ..RouteMatch::default() }
 }
 
-/// Nobody is there who could answer.
-fn unavailable(matching: RouteMatch) -> Route {
+/// Nobody is there who could answer. A route that is left out instead would let the next one take its requests.
+pub(super) fn unavailable(matching: RouteMatch) -> Route {
     let answer = DirectResponseAction { status: 503, ..DirectResponseAction::default() };
     Route { r#match: Some(matching), action: Some(Action::DirectResponse(answer)), ..Route::default() }
 }
@@ -319,7 +175,7 @@ pub(super) fn forward(
     matching: RouteMatch,
     to: ClusterSpecifier,
     limits: Limits,
-    retry_policy: Option<envoy_types::pb::envoy::config::route::v3::RetryPolicy>,
+    retry_policy: Option<RetryPolicy>,
 ) -> Route {
     let action = Forward {
         cluster_specifier: Some(to),

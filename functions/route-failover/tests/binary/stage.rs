@@ -1,0 +1,235 @@
+//! A mesh with one route in a control plane of its own, its alarms, table and topic in a MiniStack that all share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use aws_config::SdkConfig;
+use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
+use aws_sdk_dynamodb::types::AttributeValue;
+use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
+use serde_json::{Value, json};
+
+use crate::function::{Environment, Function};
+use crate::way::Way;
+
+/// The weights before: they do not sum to 100, so that a restore that writes percentages shows.
+pub(crate) const BEFORE: [u8; 2] = [8, 2];
+
+const MESH: &str = "/v20190125/meshes/shop";
+const ROUTE: &str = "/v20190125/meshes/shop/virtualRouter/cart/routes/all";
+
+/// What stays from case to case.
+pub(crate) struct Theatre {
+    stack: MiniStack,
+    config: SdkConfig,
+    topic: String,
+}
+
+impl Theatre {
+    /// `None`, with the reason printed, where MiniStack is not installed.
+    pub(crate) async fn open() -> Option<Self> {
+        let stack = MiniStack::start().await?;
+        let config = sdk_config(&stack.endpoint).await;
+        let topic = aws_sdk_sns::Client::new(&config).create_topic().name("notices").send().await.unwrap();
+        Some(Self { stack, config, topic: topic.topic_arn.unwrap() })
+    }
+}
+
+/// One case: everything that a run can change is its own.
+pub(crate) struct Stage<'a> {
+    theatre: &'a Theatre,
+    plane: ControlPlane,
+    pub(crate) way: Way,
+    http: reqwest::Client,
+    name: String,
+    policy: PathBuf,
+}
+
+impl<'a> Stage<'a> {
+    /// The shop on a good day. `name` tells its table and alarms from those of other cases.
+    pub(crate) async fn set(theatre: &'a Theatre, name: &str) -> Self {
+        let plane = ControlPlane::start().await;
+        let way = Way::to(&plane.endpoint, &theatre.stack.endpoint).await;
+        let policy = std::env::temp_dir().join(format!("meshwarden-{}-{name}.yaml", std::process::id()));
+        let discovery = format!("discovery: {{prefix: {name}-}}");
+        std::fs::write(&policy, format!("version: 1\nmodes: {{default: enforce}}\nfailover: {{{discovery}}}\n"))
+            .unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let stage = Self { theatre, plane, way, http, name: name.to_owned(), policy };
+        stage.build_mesh().await;
+        create_state_table(&stage.table(), name).await;
+        for node in ["cart-v1", "cart-v2"] {
+            stage.build_alarm(node).await;
+        }
+        stage
+    }
+
+    async fn build_mesh(&self) {
+        let listener = json!({ "portMapping": { "port": 8080, "protocol": "http2" } });
+        self.put("/v20190125/meshes", &json!({ "meshName": "shop" })).await;
+        for node in ["cart-v1", "cart-v2"] {
+            let discovery = json!({ "dns": { "hostname": format!("{node}.shop.local") } });
+            let spec = json!({ "listeners": [listener], "serviceDiscovery": discovery });
+            self.put(&format!("{MESH}/virtualNodes"), &json!({ "virtualNodeName": node, "spec": spec })).await;
+        }
+        let router = json!({ "virtualRouterName": "cart", "spec": { "listeners": [listener] } });
+        self.put(&format!("{MESH}/virtualRouters"), &router).await;
+        let route = json!({ "routeName": "all", "spec": spec(&BEFORE) });
+        self.put(&format!("{MESH}/virtualRouter/cart/routes"), &route).await;
+    }
+
+    async fn build_alarm(&self, node: &str) {
+        let client = aws_sdk_cloudwatch::Client::new(&self.theatre.config);
+        let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
+        client
+            .put_metric_alarm()
+            .alarm_name(self.alarm_of(node))
+            .namespace("AppMesh")
+            .metric_name(self.alarm_of(node))
+            .set_dimensions(Some(vec![dimension("Mesh", "shop"), dimension("VirtualNode", node)]))
+            .period(60)
+            .statistic(Statistic::Sum)
+            .evaluation_periods(1)
+            .threshold(5.0)
+            .comparison_operator(ComparisonOperator::GreaterThanThreshold)
+            .send()
+            .await
+            .unwrap();
+        self.turn(node, StateValue::Ok).await;
+    }
+
+    /// The alarm on the node's errors changes its state.
+    pub(crate) async fn turn(&self, node: &str, state: StateValue) {
+        let client = aws_sdk_cloudwatch::Client::new(&self.theatre.config);
+        let set = client.set_alarm_state().alarm_name(self.alarm_of(node)).state_value(state);
+        set.state_reason("set by a test").send().await.unwrap();
+    }
+
+    /// The event of the alarm on the node's errors.
+    pub(crate) fn event_of(&self, node: &str) -> Value {
+        let event = sample("alarm-metric").to_string();
+        serde_json::from_str(&event.replace("shop-recommendations-v2-5xx", &self.alarm_of(node))).unwrap()
+    }
+
+    fn alarm_of(&self, node: &str) -> String {
+        format!("{}-{node}-5xx", self.name)
+    }
+
+    pub(crate) async fn start(&self) -> Function {
+        self.start_with(true).await
+    }
+
+    pub(crate) async fn start_with(&self, credentials: bool) -> Function {
+        let (table, topic) = (&self.name, &self.theatre.topic);
+        Function::start(&Environment { way: &self.way, policy: &self.policy, table, topic, credentials }).await
+    }
+
+    /// A lease is held for 45 seconds, which nobody waits for here: its end is moved instead.
+    pub(crate) async fn let_leases_run_out(&self) {
+        for item in self.items().await {
+            if item.contains_key("leaseUntil") {
+                let (pk, sk) = (item["pk"].clone(), item["sk"].clone());
+                let past = AttributeValue::S("2026-01-01T00:00:00.000000000Z".to_owned());
+                let update = self.table().update_item().table_name(&self.name).key("pk", pk).key("sk", sk);
+                let update = update.update_expression("SET leaseUntil = :past");
+                update.expression_attribute_values(":past", past).send().await.unwrap();
+            }
+        }
+    }
+
+    /// All that a run may leave behind, without its instants.
+    pub(crate) async fn world(&self) -> BTreeMap<String, Value> {
+        let route = self.get(ROUTE).await;
+        let arn = route["metadata"]["arn"].as_str().unwrap();
+        let tags = self.get(&format!("/v20190125/tags?resourceArn={arn}")).await;
+        let mut world = BTreeMap::from([
+            ("spec".to_owned(), route["spec"].clone()),
+            ("version".to_owned(), route["metadata"]["version"].clone()),
+            ("tags".to_owned(), tags["tags"].clone()),
+        ]);
+        let mut begun = BTreeMap::new();
+        for item in self.items().await {
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+            let (pk, sk) = (text("pk"), text("sk"));
+            if let Some(used) = item.get("used") {
+                world.insert("budget".to_owned(), json!(used.as_n().unwrap()));
+            } else if let Some(id) = sk.strip_prefix("journal#").and(text("id").strip_suffix("-begun")) {
+                let body: Value = serde_json::from_str(&text("body")).unwrap();
+                begun.insert(id.to_owned(), json!([body["reason"], body["plan"]["to"]]));
+            } else if sk == "document" {
+                let document = serde_json::from_str(&text("document")).unwrap();
+                world.insert(format!("{pk} document"), timeless(document));
+                world.insert(format!("{pk} leased"), json!(item.contains_key("holder")));
+            }
+        }
+        world.insert("begun".to_owned(), json!(begun));
+        world
+    }
+
+    async fn items(&self) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+        self.table().scan().table_name(&self.name).send().await.unwrap().items.unwrap_or_default()
+    }
+
+    fn table(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.theatre.config)
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        let answer = self.http.put(format!("{}{path}", self.plane.endpoint)).json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.http.get(format!("{}{path}", self.plane.endpoint)).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+        answer.json().await.unwrap()
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.policy));
+    }
+}
+
+/// A sample event of the repository.
+pub(crate) fn sample(name: &str) -> Value {
+    let path = format!("{}/../../events/route-failover/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap()
+}
+
+/// The route, with enough in it that a write could lose.
+pub(crate) fn spec(weights: &[u8; 2]) -> Value {
+    let target = |node: &str, weight: u8| json!({ "virtualNode": node, "weight": weight, "port": 8080 });
+    json!({ "priority": 7, "http2Route": {
+        "action": { "weightedTargets": [target("cart-v1", weights[0]), target("cart-v2", weights[1])] },
+        "match": { "prefix": "/", "method": "POST", "headers": [{ "name": "x-tenant", "match": { "exact": "gold" } }] },
+        "retryPolicy": { "maxRetries": 1, "perRetryTimeout": { "unit": "ms", "value": 250 },
+            "tcpRetryEvents": ["connection-error"] },
+        "timeout": { "idle": { "unit": "ms", "value": 30_000 } },
+    } })
+}
+
+/// A record without instants, what people were told and the uid, which every mesh gives anew.
+fn timeless(mut record: Value) -> Value {
+    strip(&mut record);
+    if let Some(drains) = record.get_mut("drains").and_then(Value::as_object_mut) {
+        for times in drains.values_mut() {
+            *times = json!(times.as_array().map_or(0, Vec::len));
+        }
+    }
+    record
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for member in ["uid", "told", "since", "taken"] {
+                members.remove(member);
+            }
+            members.values_mut().for_each(strip);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

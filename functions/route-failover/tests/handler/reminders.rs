@@ -1,0 +1,101 @@
+//! What has to be looked into by a person although nothing fails any more, and what is kept of nodes without routes.
+
+use mesh::alarm::AlarmState;
+use mesh::name::{ResourcePath, VirtualServiceName};
+use ports::StateKey;
+use serde_json::json;
+
+use crate::alarms::{alarm, errors_of, on_nothing};
+use crate::shop::{BEFORE, POLICY, Shop, alarm_event, errors_event, mesh, node};
+
+fn reminding(more: &str) -> Shop {
+    Shop::with(&format!("{POLICY}failover: {{paging: {{remindAfter: 1h}}{more}}}\n"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_node_that_nothing_judges_any_more_is_paged_at_once_and_then_seldom() {
+    let shop = reminding("");
+    let function = shop.start().await;
+    shop.fails("cart-v1");
+    function.answer(&errors_event("cart-v1")).await.unwrap();
+    shop.ports.alarms.remove(&errors_of("cart-v1"));
+    for (minutes, pages) in [(1, 1), (58, 1), (2, 2), (58, 2)] {
+        function.minutes(minutes).await;
+        assert_eq!(shop.pages().len(), pages);
+    }
+    assert!(shop.pages()[0].subject.contains("NoVerdict"), "{}", shop.pages()[0].subject);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_drained_too_often_is_paged() {
+    let shop = reminding(", flaps: {limit: 1, window: 4h}");
+    let function = shop.start().await;
+    shop.fails("cart-v1");
+    function.answer(&errors_event("cart-v1")).await.unwrap();
+    shop.recovers("cart-v1");
+    function.minutes(4).await;
+    assert_eq!(shop.pages(), [], "its dwell is no news for anybody's sleep");
+    function.minutes(10).await;
+    assert_eq!(shop.pages().len(), 1);
+    assert!(shop.pages()[0].subject.contains("FlapBudget"), "{}", shop.pages()[0].subject);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stays_unproven_is_paged_only_after_a_long_time() {
+    let shop = reminding("");
+    let function = shop.start().await;
+    shop.fails("cart-v1");
+    function.answer(&errors_event("cart-v1")).await.unwrap();
+    shop.ports.alarms.set_state(&errors_of("cart-v1"), AlarmState::Ok, shop.now());
+    function.minutes(60).await;
+    assert_eq!((shop.weights("cart"), shop.pages().len()), (vec![5, 95], 0));
+    function.minutes(10).await;
+    assert_eq!(shop.pages().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_without_a_route_is_journalled_and_what_was_told_survives_the_process() {
+    let shop = Shop::open();
+    shop.add_node("images-v1", "http");
+    let service = VirtualServiceName::parse("images.shop.local").unwrap();
+    let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "images-v1" } } });
+    shop.put(&ResourcePath::VirtualService(mesh(), service), &provider);
+    shop.fails("images-v1");
+    shop.start().await.answer(&errors_event("images-v1")).await.unwrap();
+    let key = StateKey::node(&mesh(), &node("images-v1"));
+    let journal = shop.ports.state.journal_of(&key);
+    assert_eq!((journal.len(), &journal[0].body["reason"]), (1, &json!("NoRoute")));
+    assert_eq!(journal[0].body["observed"]["facts"]["mesh"], "shop");
+    assert_eq!(shop.pages().len(), 1);
+
+    let function = shop.start().await;
+    function.minutes(10).await;
+    assert_eq!((shop.pages().len(), shop.ports.state.journal_of(&key).len()), (1, 1));
+
+    // The next failure is a new one.
+    shop.recovers("images-v1");
+    function.minutes(1).await;
+    shop.fails("images-v1");
+    function.minutes(1).await;
+    assert_eq!((shop.pages().len(), shop.ports.state.journal_of(&key).len()), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_alarm_that_only_its_tags_place_is_found_again_after_a_cold_start() {
+    let shop = Shop::open();
+    shop.ports.alarms.remove(&errors_of("cart-v1"));
+    let by_tags = alarm("lb-5xx", AlarmState::Alarm, shop.now(), on_nothing());
+    let tags = [("meshwarden:mesh", "shop"), ("meshwarden:virtual-node", "cart-v1")];
+    shop.ports.alarms.set_tags(&by_tags.arn, tags.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    shop.ports.alarms.put(by_tags.clone());
+    shop.start().await.answer(&alarm_event("lb-5xx")).await.unwrap();
+    assert_eq!(shop.weights("cart"), [0, 100]);
+
+    let now = shop.now();
+    shop.ports.alarms.set_state(&by_tags.name, AlarmState::Ok, now);
+    let minutely = (0..600).map(|minute| now + jiff::SignedDuration::from_mins(minute));
+    shop.ports.alarms.set_data(&by_tags.name, minutely);
+    let function = shop.start().await;
+    function.minutes(20).await;
+    assert_eq!(shop.weights("cart"), BEFORE);
+}

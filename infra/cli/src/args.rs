@@ -1,0 +1,179 @@
+//! What can be asked on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use mesh::name::MeshName;
+use mesh::pack::Severity;
+use mesh::readers::Surroundings;
+
+/// Keeps App Mesh meshes safe.
+#[derive(Debug, Parser)]
+#[command(name = "meshwarden", version)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What is asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Checks files before they are deployed: CloudFormation, Terraform plans, manifests, Config items, API JSON.
+    Check(Box<CheckArgs>),
+    /// Writes a script that completes this command in a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// What to check, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// Files and folders; `-` is the standard input. Files in folders that are of no form of App Mesh are passed over.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// The form of the output.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+
+    /// Where the output goes, instead of the standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// The policy document; without one the built-in policy applies.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+
+    /// The least severity that ends with exit code 1.
+    #[arg(long, value_enum, default_value_t = FailOn::Medium, value_name = "SEVERITY")]
+    pub(crate) fail_on: FailOn,
+
+    /// Says also what was assumed, passed over or left open. JSON and SARIF always do.
+    #[arg(long)]
+    pub(crate) remarks: bool,
+
+    #[command(flatten)]
+    pub(crate) around: Around,
+}
+
+/// What is known around the files.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Around {
+    /// A value for a parameter of CloudFormation templates; may be given several times.
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
+    parameters: Vec<(String, String)>,
+
+    /// What another stack exports; may be given several times.
+    #[arg(long = "export", value_name = "NAME=VALUE", value_parser = pair)]
+    exports: Vec<(String, String)>,
+
+    /// The region deployed to.
+    #[arg(long)]
+    region: Option<String>,
+
+    /// The account deployed to.
+    #[arg(long)]
+    account: Option<String>,
+
+    /// The name of the stack deployed.
+    #[arg(long)]
+    stack: Option<String>,
+
+    /// The mesh of what doesn't name its own.
+    #[arg(long)]
+    mesh: Option<MeshName>,
+
+    /// The namespace of manifests that don't name their own.
+    #[arg(long)]
+    namespace: Option<String>,
+}
+
+impl Around {
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            parameters: self.parameters.iter().cloned().collect(),
+            exports: self.exports.iter().cloned().collect(),
+            partition: None,
+            region: self.region.clone(),
+            account: self.account.clone(),
+            stack: self.stack.clone(),
+            mesh: self.mesh.clone(),
+            namespace: self.namespace.clone(),
+        }
+    }
+}
+
+/// The form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// One object with everything.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+}
+
+/// From which severity on a finding fails the check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Any finding.
+    Info,
+    Low,
+    Medium,
+    High,
+    Critical,
+    /// None.
+    Never,
+}
+
+impl FailOn {
+    pub(crate) fn fails(self, severity: Severity) -> bool {
+        let least = match self {
+            Self::Info => Severity::Info,
+            Self::Low => Severity::Low,
+            Self::Medium => Severity::Medium,
+            Self::High => Severity::High,
+            Self::Critical => Severity::Critical,
+            Self::Never => return false,
+        };
+        severity >= least
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not of the form NAME=VALUE")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn values_may_hold_an_equals_sign() {
+        assert_eq!(pair("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(pair("=b").is_err());
+        assert!(pair("ab").is_err());
+    }
+
+    #[test]
+    fn a_check_fails_from_its_severity_on() {
+        let all = [Severity::Info, Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+        let failing = |fail_on: FailOn| all.into_iter().filter(|severity| fail_on.fails(*severity)).count();
+        let table = [FailOn::Info, FailOn::Low, FailOn::Medium, FailOn::High, FailOn::Critical, FailOn::Never];
+        assert_eq!(table.map(failing), [5, 4, 3, 2, 1, 0]);
+    }
+}

@@ -1,0 +1,101 @@
+//! Which files are checked.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use mesh::readers::ReadError;
+use thiserror::Error;
+
+/// Endings of files that may be of a form.
+const ENDINGS: [&str; 6] = ["json", "yaml", "yml", "template", "tmpl", "tpl"];
+
+/// Folders that hold what others wrote or made.
+const PASSED_OVER: [&str; 4] = ["node_modules", "target", "vendor", "__pycache__"];
+
+/// Something that can't be read.
+#[derive(Debug, Error)]
+pub(crate) enum Unread {
+    #[error("{}: {problem}", path.display())]
+    File { path: PathBuf, problem: io::Error },
+    #[error(transparent)]
+    Content(ReadError),
+}
+
+/// A file to check.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Found {
+    path: PathBuf,
+    /// Asked for by its name, rather than found in a folder.
+    named: bool,
+}
+
+/// What a file says.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) name: String,
+    pub(crate) content: String,
+    pub(crate) named: bool,
+}
+
+impl Found {
+    pub(crate) fn read(&self) -> Result<Text, Unread> {
+        let unread = |problem| Unread::File { path: self.path.clone(), problem };
+        let text = if self.path == Path::new("-") {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).map(|_| text)
+        } else {
+            std::fs::read_to_string(&self.path)
+        };
+        let name = self.path.to_string_lossy().replace('\\', "/");
+        Ok(Text { name, content: text.map_err(unread)?, named: self.named })
+    }
+}
+
+impl Text {
+    /// Whether a file that can't be parsed would be one for this command.
+    pub(crate) fn speaks_of_app_mesh(&self) -> bool {
+        self.content.contains("AWS::AppMesh::")
+            || self.content.contains("appmesh.k8s.aws/")
+            || self.content.contains("aws_appmesh_")
+    }
+}
+
+/// All files of the paths, each once, sorted.
+pub(crate) fn find(paths: &[PathBuf]) -> (Vec<Found>, Vec<Unread>) {
+    let (mut found, mut unread) = (BTreeSet::new(), Vec::new());
+    for path in paths {
+        if path.is_dir() {
+            folder(path, &mut found, &mut unread);
+        } else {
+            found.insert(Found { path: path.clone(), named: true });
+        }
+    }
+    (found.into_iter().collect(), unread)
+}
+
+fn folder(path: &Path, found: &mut BTreeSet<Found>, unread: &mut Vec<Unread>) {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(problem) => {
+            unread.push(Unread::File { path: path.to_owned(), problem });
+            return;
+        }
+    };
+    for entry in entries.flatten() {
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        // A link could lead back to where it is.
+        let Ok(kind) = entry.file_type() else { continue };
+        if name.starts_with('.') || kind.is_symlink() {
+            continue;
+        }
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+        if kind.is_dir() {
+            if !PASSED_OVER.contains(&name.as_str()) {
+                folder(&path, found, unread);
+            }
+        } else if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+            found.insert(Found { path, named: false });
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `meshwarden check`: files in, findings out.
+
+mod files;
+mod report;
+mod table;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use mesh::certificates::Readings;
+use mesh::pack::{Evaluation, judge};
+use mesh::policy::{Policy, PolicyError};
+use mesh::readers::{File, ReadError, Reading, read_all};
+use thiserror::Error;
+
+use crate::args::{CheckArgs, Format};
+use files::{Text, Unread};
+use report::Report;
+
+/// From how many files on progress is shown: fewer are done before anyone looks.
+const MANY: usize = 50;
+
+/// Why nothing could be checked.
+#[derive(Debug, Error)]
+pub(crate) enum CheckError {
+    #[error("failed to read the policy {}", file.display())]
+    PolicyFile { file: PathBuf, source: io::Error },
+    #[error("failed to read the policy")]
+    Policy(#[source] PolicyError),
+    #[error("failed to write the output")]
+    Output(#[source] io::Error),
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing is as severe as asked.
+    Clean,
+    /// Something is.
+    Findings,
+    /// Something can't be read, so nobody knows.
+    Unreadable,
+}
+
+impl Outcome {
+    pub(crate) fn exit_code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Clean => 0,
+            Self::Findings => 1,
+            Self::Unreadable => crate::UNREADABLE,
+        })
+    }
+}
+
+/// Reads, judges and tells.
+pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
+    let policy = policy(args)?;
+    let (texts, mut unread) = gather(args);
+    let files: Vec<File<'_>> = texts.iter().map(|text| File { name: &text.name, text: &text.content }).collect();
+    let (reading, errors) = read_all(&files, &args.around.surroundings());
+    unread.extend(errors.into_iter().filter(|error| matters(error, &texts)).map(Unread::Content));
+    let evaluation = evaluate(&reading, &policy);
+    let outcome = outcome(args, &reading, &evaluation, &unread);
+    let report = Report { texts: &texts, reading: &reading, evaluation: &evaluation, unread: &unread };
+    let written = match args.format {
+        Format::Table => table::write(&report, args.remarks),
+        Format::Json => report.json(),
+        Format::Sarif => report.sarif(),
+    };
+    match &args.output {
+        Some(file) => std::fs::write(file, written),
+        None => io::stdout().write_all(written.as_bytes()),
+    }
+    .map_err(CheckError::Output)?;
+    Ok(outcome)
+}
+
+fn policy(args: &CheckArgs) -> Result<Policy, CheckError> {
+    match &args.policy {
+        None => Policy::built_in(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|source| CheckError::PolicyFile { file: file.clone(), source })?;
+            Policy::read(&text)
+        }
+    }
+    .map_err(CheckError::Policy)
+}
+
+/// The texts of all files, with a progress bar where there are many and someone watches.
+fn gather(args: &CheckArgs) -> (Vec<Text>, Vec<Unread>) {
+    let (found, mut unread) = files::find(&args.paths);
+    let bar = if found.len() < MANY { ProgressBar::hidden() } else { ProgressBar::new(found.len() as u64) };
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} files {wide_msg}") {
+        bar.set_style(style);
+    }
+    let mut texts = Vec::with_capacity(found.len());
+    for file in bar.wrap_iter(found.iter()) {
+        match file.read() {
+            Ok(text) => texts.push(text),
+            Err(error) => unread.push(error),
+        }
+    }
+    bar.finish_and_clear();
+    (texts, unread)
+}
+
+/// A file in a folder that is of no form is none of ours; one that was asked for by name should have been.
+fn matters(error: &ReadError, texts: &[Text]) -> bool {
+    let (file, is_ours) = match error {
+        ReadError::NoForm { file } => (file, false),
+        ReadError::Syntax { file, .. } => (file, true),
+    };
+    texts.iter().any(|text| text.name == *file && (text.named || (is_ours && text.speaks_of_app_mesh())))
+}
+
+fn evaluate(reading: &Reading, policy: &Policy) -> Evaluation {
+    let now = Timestamp::now();
+    let mut all = Evaluation { findings: Vec::new(), waived: Vec::new() };
+    for mesh in reading.meshes().values() {
+        let Evaluation { findings, waived } = judge(mesh, &Readings::default(), policy, now);
+        all.findings.extend(findings);
+        all.waived.extend(waived);
+    }
+    all
+}
+
+fn outcome(args: &CheckArgs, reading: &Reading, evaluation: &Evaluation, unread: &[Unread]) -> Outcome {
+    if !unread.is_empty() || !reading.refusals.is_empty() {
+        Outcome::Unreadable
+    } else if evaluation.findings.iter().any(|finding| args.fail_on.fails(finding.severity)) {
+        Outcome::Findings
+    } else {
+        Outcome::Clean
+    }
+}

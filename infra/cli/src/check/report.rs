@@ -1,0 +1,111 @@
+//! What a check found, as JSON and as SARIF.
+
+use mesh::name::ResourcePath;
+use mesh::pack::{Evaluation, Finding};
+use mesh::readers::{Reading, Source};
+use reports::sarif::{self, Level, Notification, Place, Placed};
+use serde_json::{Value, json};
+
+use super::files::{Text, Unread};
+
+/// All there is to tell.
+pub(crate) struct Report<'r> {
+    pub(crate) texts: &'r [Text],
+    pub(crate) reading: &'r Reading,
+    pub(crate) evaluation: &'r Evaluation,
+    pub(crate) unread: &'r [Unread],
+}
+
+impl Report<'_> {
+    /// One object with everything.
+    pub(crate) fn json(&self) -> String {
+        let unread: Vec<String> = self.unread.iter().map(ToString::to_string).collect();
+        let told = json!({
+            "files": self.texts.len(),
+            "resources": self.reading.resources.len(),
+            "findings": self.findings(&self.evaluation.findings),
+            "waived": self.findings(&self.evaluation.waived),
+            "unreadable": unread,
+            "refusals": self.reading.refusals,
+            "remarks": self.reading.remarks,
+        });
+        pretty(&told)
+    }
+
+    fn findings(&self, findings: &[Finding]) -> Vec<Value> {
+        let told = |finding: &Finding| {
+            let mut told = json!(finding);
+            if let Value::Object(told) = &mut told {
+                told.insert("id".to_owned(), json!(finding.id()));
+                told.insert("source".to_owned(), json!(self.source(&finding.resource)));
+            }
+            told
+        };
+        findings.iter().map(told).collect()
+    }
+
+    /// A SARIF log.
+    pub(crate) fn sarif(&self) -> String {
+        let placed = |waived: bool| move |finding| Placed { finding, place: self.place(finding), waived };
+        let results: Vec<Placed<'_>> = (self.evaluation.findings.iter().map(placed(false)))
+            .chain(self.evaluation.waived.iter().map(placed(true)))
+            .collect();
+        let unread = self.unread.iter().map(|error| Notification { level: Level::Error, message: error.to_string() });
+        let refused = self.reading.refusals.iter();
+        let refused = refused.map(|refusal| Notification { level: Level::Error, message: refusal.to_string() });
+        let remarked = self.reading.remarks.iter();
+        let remarked = remarked.map(|remark| Notification { level: Level::Note, message: remark.to_string() });
+        let notifications: Vec<Notification> = unread.chain(refused).chain(remarked).collect();
+        pretty(&sarif::log(env!("CARGO_PKG_VERSION"), &results, &notifications))
+    }
+
+    /// Where a resource is declared. Of one that is declared twice it's the last that was judged.
+    pub(crate) fn source(&self, path: &ResourcePath) -> Option<&Source> {
+        let exact = self.reading.resources.iter().rev().find(|declared| declared.path == *path);
+        // A finding on a mesh that is declared elsewhere is shown where the mesh is spoken of.
+        let of_mesh = || self.reading.resources.iter().find(|declared| declared.path.mesh() == path.mesh());
+        exact.or_else(of_mesh).map(|declared| &declared.source)
+    }
+
+    fn place(&self, finding: &Finding) -> Option<Place> {
+        let Source { file, id } = self.source(&finding.resource)?;
+        let text = self.texts.iter().find(|text| text.name == *file)?;
+        Some(Place { file: file.clone(), line: line_of(&text.content, id) })
+    }
+}
+
+/// The line that declares a resource, as far as its id tells: the first that has the id's last word, from 1.
+fn line_of(text: &str, id: &str) -> usize {
+    let word = id.rsplit([' ', '/']).find(|word| !word.starts_with("routes[")).unwrap_or(id);
+    let has_word = |line: &str| {
+        line.match_indices(word).any(|(at, _)| {
+            let is_within = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+            let after = line.get(at + word.len()..).and_then(|rest| rest.chars().next());
+            let before = line.get(..at).and_then(|rest| rest.chars().next_back());
+            !is_within(before) && !is_within(after)
+        })
+    };
+    text.lines().position(has_word).map_or(1, |line| line + 1)
+}
+
+fn pretty(value: &Value) -> String {
+    // A value without maps of other keys than texts can always be written.
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_is_found_by_its_id() {
+        let text = "Resources:\n  OrdersV2:\n    x: Orders\n  Orders:\n    y: 1\nkind: VirtualNode\nname: web";
+        assert_eq!(line_of(text, "OrdersV2"), 2);
+        assert_eq!(line_of(text, "Orders"), 3);
+        assert_eq!(line_of(text, "VirtualNode shop/web"), 7);
+        assert_eq!(line_of(text, "VirtualRouter shop/web routes[0]"), 7);
+        assert_eq!(line_of(text, "nowhere"), 1);
+    }
+}

@@ -1,0 +1,52 @@
+//! The `meshwarden` command, for people and for pipelines.
+//!
+//! ```text
+//!   meshwarden check PATH... ──▶ files ──▶ readers ──▶ pack ──▶ table | JSON | SARIF, and an exit code
+//! ```
+//!
+//! Exit codes: 0 when nothing is as severe as `--fail-on`, 1 when something is, 2 when something can't be read.
+//!
+//! This crate never decides what is wrong with a mesh: that is for the pack in `mesh`.
+
+mod args;
+mod check;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use args::{Args, Command};
+
+/// Something can't be read, or was asked for in a way that can't be.
+const UNREADABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    match Args::parse().command {
+        Command::Check(args) => match check::run(&args) {
+            Ok(outcome) => outcome.exit_code(),
+            Err(error) => fail(&error),
+        },
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "meshwarden", &mut script);
+            match io::stdout().write_all(&script) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => fail(&error),
+            }
+        }
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    let mut told = format!("meshwarden: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        told.push_str(": ");
+        told.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    // Where not even this can be written, the exit code says it.
+    drop(writeln!(io::stderr(), "{told}"));
+    ExitCode::from(UNREADABLE)
+}

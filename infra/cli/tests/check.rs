@@ -1,0 +1,111 @@
+//! `meshwarden check` as a pipeline runs it: exit codes and what is written.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/mesh/tests/readers/fixtures")
+}
+
+fn meshwarden(args: &[&str], input: Option<&str>) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshwarden"));
+    command.args(args).current_dir(fixtures()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, input.unwrap_or_default().as_bytes()).unwrap();
+    drop(stdin);
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn json(args: &[&str]) -> (i32, Value) {
+    let (code, stdout, stderr) = meshwarden(args, None);
+    (code, serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}")))
+}
+
+#[test]
+fn the_exit_code_says_how_it_ended() {
+    let table: [(&[&str], Option<&str>, i32); 8] = [
+        (&["check", "loose/cloudformation.yaml"], None, 1),
+        (&["check", "loose/cloudformation.yaml", "--fail-on", "never"], None, 0),
+        (&["check", "-", "--fail-on", "never"], Some("{\"meshName\": \"shop\"}"), 0),
+        (&["check", "-"], Some("no mesh at all"), 2),
+        (&["check", "-"], Some("{\"meshName\": \"\"}"), 2),
+        (&["check", "vanished.json"], None, 2),
+        (&["check", "loose", "--policy", "vanished.yaml"], None, 2),
+        (&["check"], None, 2),
+    ];
+    for (args, input, expected) in table {
+        let (code, stdout, stderr) = meshwarden(args, input);
+        assert_eq!(code, expected, "{args:?}: {stdout}{stderr}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_file_resource_and_member() {
+    let node = r#"{"meshName": "shop", "virtualNodeName": "a", "spec": {"listeners": [{}]}}"#;
+    let (code, stdout, _) = meshwarden(&["check", "-"], Some(node));
+    assert_eq!(code, 2);
+    assert!(stdout.contains("-: virtualNode a: spec.listeners[0].portMapping: is required: add it"), "{stdout}");
+}
+
+#[test]
+fn the_table_has_each_finding_under_its_file_and_a_sum() {
+    let (_, stdout, _) = meshwarden(&["check", "loose/manifest.yaml", "--remarks"], None);
+    assert!(stdout.starts_with("loose/manifest.yaml\n"), "{stdout}");
+    assert!(stdout.contains("mesh/loose/virtualRouter/plain_loose/route/shadowed"), "{stdout}");
+    assert!(stdout.contains("taken as `gone_loose`"), "{stdout}");
+    assert!(stdout.lines().last().unwrap().starts_with("1 files, 12 resources; findings: "), "{stdout}");
+}
+
+/// A folder with a mesh in five forms: what a finding says doesn't depend on which of them it was read from.
+#[test]
+fn the_findings_are_the_same_in_every_form() {
+    for mesh in ["shop", "front", "loose"] {
+        let findings = |path: String, tags: bool| {
+            let args = ["check", &path, "--format", "json", "--region", "eu-west-1", "--account", "123456789012"];
+            let (_, told) = json(&args);
+            let mut findings = told["findings"].as_array().unwrap().clone();
+            for finding in &mut findings {
+                finding.as_object_mut().unwrap().shift_remove("source");
+            }
+            // A manifest has no tags, so nothing is known of them.
+            findings.retain(|finding| tags || !finding["rule"].as_str().unwrap().contains("tag"));
+            serde_json::to_string_pretty(&findings).unwrap()
+        };
+        let api = findings(format!("{mesh}/api.json"), true);
+        assert!(api.len() > 10, "{mesh} has findings");
+        for form in ["config", "cloudformation.yaml", "terraform.json"] {
+            assert_eq!(findings(format!("{mesh}/{form}"), true), api, "{mesh}/{form}");
+        }
+        let untagged = findings(format!("{mesh}/api.json"), false);
+        assert_eq!(findings(format!("{mesh}/manifest.yaml"), false), untagged, "{mesh}");
+    }
+}
+
+#[test]
+fn sarif_points_to_lines() {
+    let (_, log) = json(&["check", "loose/cloudformation.yaml", "--format", "sarif"]);
+    assert_eq!(log["version"], "2.1.0");
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let text = std::fs::read_to_string(fixtures().join("loose/cloudformation.yaml")).unwrap();
+    let shadowed =
+        results.iter().find(|result| result["locations"][0]["logicalLocations"][0]["name"] == "shadowed").unwrap();
+    let place = &shadowed["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "loose/cloudformation.yaml");
+    let line = usize::try_from(place["region"]["startLine"].as_u64().unwrap()).unwrap();
+    assert_eq!(text.lines().nth(line - 1).unwrap().trim(), "PlainLooseShadowedRoute:");
+}
+
+#[test]
+fn completions_know_the_arguments() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, script, _) = meshwarden(&["completions", shell], None);
+        assert_eq!(code, 0);
+        assert!(script.contains("fail-on"), "{shell}");
+    }
+}

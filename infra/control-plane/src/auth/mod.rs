@@ -1,0 +1,143 @@
+//! Who may call the API.
+//!
+//! ```text
+//!  head of the request --> claim: form, scope, key, date --> body --> settle: is the claim true? --> may this caller?
+//! ```
+//!
+//! Nothing of a body is taken in before the head has been found to be worth it.
+
+mod denial;
+mod keys;
+mod replay;
+mod signature;
+mod site;
+mod sts;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::http::request::Parts;
+use jiff::Timestamp;
+
+use crate::state::Region;
+pub use denial::Denial;
+pub use keys::KeyFileError;
+use keys::{Key, KeyFile};
+use replay::Seen;
+pub use sts::{Audience, AudienceError, RolePattern, RolePatternError, StsEndpoint, StsEndpointError, StsSettings};
+use sts::{Presigned, StsGuard};
+
+/// How callers prove who they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ApiAuth {
+    /// Not at all: only this machine may call, and no page in a browser.
+    #[default]
+    Loopback,
+    /// With an AWS signature (version 4) of a key in this file.
+    Keys(PathBuf),
+    /// With an identity that AWS vouches for.
+    Sts(StsSettings),
+}
+
+/// Why nobody could be let in.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The keys can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    /// STS could not be told from somebody else.
+    #[error("read this machine's root certificates, which STS is known by")]
+    Roots(#[source] io::Error),
+}
+
+/// Decides on every request.
+#[derive(Debug)]
+pub(crate) enum Guard {
+    Loopback(SocketAddr),
+    Keys(KeyGuard),
+    Sts(Box<StsGuard>),
+}
+
+/// Asks for a signature of a known key.
+#[derive(Debug)]
+pub(crate) struct KeyGuard {
+    file: KeyFile,
+    region: Region,
+    seen: Seen,
+}
+
+/// What is left to be found out about a request whose head is in order.
+#[derive(Debug)]
+pub(crate) enum Claim<'a> {
+    /// Nothing.
+    Settled,
+    /// Whether this key signed it.
+    Signature { guard: &'a KeyGuard, claim: signature::Claim<'a>, key: Arc<Key> },
+    /// Whether AWS vouches for this.
+    Identity { guard: &'a StsGuard, presigned: Presigned },
+}
+
+impl Guard {
+    pub(crate) fn new(auth: &ApiAuth, addr: SocketAddr, region: Region) -> Result<Self, GuardError> {
+        Ok(match auth {
+            ApiAuth::Loopback => Self::Loopback(addr),
+            ApiAuth::Keys(path) => Self::Keys(KeyGuard { file: KeyFile::open(path)?, region, seen: Seen::default() }),
+            ApiAuth::Sts(settings) => Self::Sts(Box::new(StsGuard::new(settings.clone()).map_err(GuardError::Roots)?)),
+        })
+    }
+
+    /// Why nobody can be let in at the moment, if so.
+    pub(crate) fn trouble(&self) -> Option<&'static str> {
+        match self {
+            Self::Loopback(_) | Self::Sts(_) => None,
+            Self::Keys(guard) => guard.file.current().is_err().then_some("the key file can't be used"),
+        }
+    }
+
+    /// Judges the head of a request.
+    pub(crate) fn claim<'a>(&'a self, parts: &'a Parts, now: Timestamp) -> Result<Claim<'a>, Denial> {
+        match self {
+            Self::Loopback(addr) => site::check(parts, *addr).map(|()| Claim::Settled),
+            Self::Keys(guard) => {
+                let claim = signature::Claim::read(parts, guard.region.as_str(), now)?;
+                let key = guard.file.current()?.find(claim.key_id()).ok_or(Denial::Mismatch)?;
+                Ok(Claim::Signature { guard, claim, key })
+            }
+            Self::Sts(guard) => Ok(Claim::Identity { guard, presigned: guard.claim(parts, now)? }),
+        }
+    }
+}
+
+impl Claim<'_> {
+    /// Whether the body has to be known.
+    pub(crate) const fn is_open(&self) -> bool {
+        !matches!(self, Self::Settled)
+    }
+
+    /// Lets the request pass, or says why not.
+    pub(crate) async fn settle(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<(), Denial> {
+        let (method, path) = (&parts.method, parts.uri.path());
+        match self {
+            Self::Settled => Ok(()),
+            Self::Identity { guard, presigned } => guard.settle(presigned, parts, body, now).await,
+            Self::Signature { guard, claim, key } => {
+                if !claim.matches(&key.secret, parts, body, guard.region.as_str())? {
+                    return Err(Denial::Mismatch);
+                }
+                if method.is_safe() {
+                    return Ok(());
+                }
+                if key.read_only {
+                    return Err(Denial::ReadOnly);
+                }
+                guard.seen.pass(claim.signature(), now)?;
+                tracing::info!(caller = %key.name, %method, path, "signed write");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The presigned request that a caller shows. Of what it says only what is known is taken over, each thing once, and the
+//! request that is sent is put together anew: STS is asked what was judged here, and nothing else.
+
+use std::fmt;
+
+use axum::http::Uri;
+use axum::http::request::Parts;
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
+
+use super::endpoint::StsEndpoint;
+use super::{Denial, IDENTITY};
+use crate::auth::signature::{self, SKEW};
+use crate::http::percent;
+
+/// The longest header that is looked at. Session tokens have up to two thousand characters or so.
+const LONGEST: usize = 8 * 1024;
+
+/// The longest that an identity may be good for: what STS allows a presigned request itself.
+pub(super) const LONGEST_LIFE: SignedDuration = SignedDuration::from_mins(15);
+
+/// All parameters that a presigned `GetCallerIdentity` has; the last only with credentials of a session.
+const PARAMETERS: [&str; 9] = [
+    "Action",
+    "Version",
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+    "X-Amz-Security-Token",
+];
+
+/// A presigned request that is what it should be, as far as can be seen without asking.
+pub(crate) struct Presigned {
+    uri: Uri,
+    signature: [u8; 32],
+    expires: Timestamp,
+}
+
+/// Without what it proves.
+impl fmt::Debug for Presigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presigned").field("expires", &self.expires).finish_non_exhaustive()
+    }
+}
+
+impl Presigned {
+    pub(super) fn read(parts: &Parts, own: Option<&StsEndpoint>, now: Timestamp) -> Result<Self, Denial> {
+        let mut headers = parts.headers.get_all(IDENTITY).iter();
+        let header = headers.next().ok_or(Denial::NoIdentity)?;
+        let text = header.to_str().ok().filter(|text| headers.next().is_none() && text.len() <= LONGEST);
+        let text = text.ok_or(Denial::NotAnIdentity)?;
+        let (scheme, rest) = text.split_once("://").ok_or(Denial::NotAnIdentity)?;
+        let (authority, query) = rest.split_once("/?").ok_or(Denial::NotAnIdentity)?;
+        let endpoint = StsEndpoint::of(scheme, authority, own).ok_or(Denial::StsHost)?;
+        let query = Query::read(query).ok_or(Denial::NotAnIdentity)?;
+        query.is_get_caller_identity().ok_or(Denial::NotAnIdentity)?;
+        let headers = if parts.method.is_safe() {
+            "host;x-meshwarden-audience"
+        } else {
+            "host;x-meshwarden-audience;x-meshwarden-request"
+        };
+        if query.value("X-Amz-SignedHeaders").as_deref() != Some(headers) {
+            return Err(Denial::Audience);
+        }
+        let (at, life) = query.validity().ok_or(Denial::NotAnIdentity)?;
+        let expires = at.saturating_add(life).unwrap_or(now);
+        if life > LONGEST_LIFE || now >= expires {
+            return Err(Denial::IdentityExpired);
+        }
+        if at.duration_since(now) > SKEW {
+            return Err(Denial::IdentityFuture);
+        }
+        let signature = query.value("X-Amz-Signature").and_then(|text| signature::digest(&text));
+        let signature = signature.ok_or(Denial::NotAnIdentity)?;
+        let uri = endpoint.uri(&query.text()).ok_or(Denial::NotAnIdentity)?;
+        Ok(Self { uri, signature, expires })
+    }
+
+    pub(super) const fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    pub(super) const fn signature(&self) -> [u8; 32] {
+        self.signature
+    }
+
+    pub(super) const fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    /// What it is told apart by from all others.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.uri.to_string()).into()
+    }
+}
+
+/// The known parameters, encoded as they came, in the order in which they came.
+struct Query<'a>(Vec<(&'static str, &'a str)>);
+
+impl<'a> Query<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let mut pairs: Vec<(&'static str, &str)> = Vec::new();
+        for pair in text.split('&') {
+            let (name, value) = pair.split_once('=')?;
+            let name = PARAMETERS.into_iter().find(|known| *known == name)?;
+            let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b));
+            if !plain || pairs.iter().any(|(other, _)| *other == name) {
+                return None;
+            }
+            pairs.push((name, value));
+        }
+        Some(Self(pairs))
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        let (_, value) = self.0.iter().find(|(known, _)| *known == name)?;
+        percent::decode(value)
+    }
+
+    fn is_get_caller_identity(&self) -> Option<()> {
+        let date = self.value("X-Amz-Date")?;
+        let credential = self.value("X-Amz-Credential")?;
+        let [_, day, _, "sts", "aws4_request"] = credential.split('/').collect::<Vec<_>>()[..] else { return None };
+        let right = self.value("Action")? == "GetCallerIdentity"
+            && self.value("Version")? == "2011-06-15"
+            && self.value("X-Amz-Algorithm")? == "AWS4-HMAC-SHA256"
+            && date.starts_with(day)
+            && day.len() == 8;
+        right.then_some(())
+    }
+
+    fn validity(&self) -> Option<(Timestamp, SignedDuration)> {
+        let at = signature::time(&self.value("X-Amz-Date")?)?;
+        let seconds: u32 = self.value("X-Amz-Expires")?.parse().ok()?;
+        Some((at, SignedDuration::from_secs(seconds.into())))
+    }
+
+    fn text(&self) -> String {
+        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    }
+}

@@ -1,0 +1,197 @@
+//! TLS towards Envoys and callers of the API: a certificate that can be replaced, and clients that show theirs.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::server::TlsStream;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+/// A certificate and its key, in PEM files that are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// What speaks TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    Ads,
+    Api,
+}
+
+impl Speaker {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ads => "the ADS server",
+            Self::Api => "the API",
+        }
+    }
+
+    /// What is spoken over TLS. gRPC clients insist on being told; SDKs take what there is.
+    fn protocols(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Ads => vec![b"h2".to_vec()],
+            Self::Api => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        }
+    }
+}
+
+/// The certificates in force. The files are looked at again at each connection, since whoever renews a certificate
+/// writes a file and tells nobody.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    speaker: Speaker,
+    files: TlsFiles,
+    client_ca: Option<PathBuf>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    acceptor: TlsAcceptor,
+    seen: Vec<Stamp>,
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Current").field("seen", &self.seen).finish_non_exhaustive()
+    }
+}
+
+/// What a file is told apart by from what it was: its inode, its time of change and its length. `None` is no file.
+type Stamp = Option<(u64, i64, i64, u64)>;
+
+impl Tls {
+    /// Clients have to show a certificate that `client_ca` vouches for, where that is given.
+    pub(crate) fn open(speaker: Speaker, files: TlsFiles, client_ca: Option<PathBuf>) -> Result<Self, TlsError> {
+        let seen = stamps(&files, client_ca.as_deref());
+        let acceptor = read(speaker, &files, client_ca.as_deref())?;
+        Ok(Self { speaker, files, client_ca, current: Mutex::new(Current { acceptor, seen }) })
+    }
+
+    /// Shakes hands, and gives the names in the client's certificate, where one is asked for.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<Vec<String>>)> {
+        let stream = self.acceptor().accept(stream).await?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let names = certificate.map(|certificate| names(certificate));
+        Ok((stream, names))
+    }
+
+    /// The acceptor for a new connection. Files that can't be used, as between the writing of a certificate and that of
+    /// its key, leave the last good ones in force.
+    fn acceptor(&self) -> TlsAcceptor {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = stamps(&self.files, self.client_ca.as_deref());
+        if seen != current.seen {
+            let speaker = self.speaker.name();
+            match read(self.speaker, &self.files, self.client_ca.as_deref()) {
+                Ok(acceptor) => {
+                    tracing::info!(speaker, certificate = %self.files.certificate.display(), "certificate read anew");
+                    current.acceptor = acceptor;
+                }
+                Err(error) => tracing::warn!(speaker, %error, "the former certificate stays in force"),
+            }
+            current.seen = seen;
+        }
+        current.acceptor.clone()
+    }
+}
+
+fn stamps(files: &TlsFiles, client_ca: Option<&Path>) -> Vec<Stamp> {
+    let stamp = |path: &Path| {
+        let file = fs::metadata(path).ok()?;
+        Some((file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
+    };
+    [Some(files.certificate.as_path()), Some(files.key.as_path()), client_ca].into_iter().flatten().map(stamp).collect()
+}
+
+fn read(speaker: Speaker, files: &TlsFiles, client_ca: Option<&Path>) -> Result<TlsAcceptor, TlsError> {
+    let chain = certificates(&files.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| unreadable(&files.key, source))?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for root in certificates(path)? {
+                roots.add(root)?;
+            }
+            builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?,
+            )
+        }
+    };
+    let mut config = builder.with_single_cert(chain, key)?;
+    config.alpn_protocols = speaker.protocols();
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates = read.map_err(|source| unreadable(path, source))?;
+    if certificates.is_empty() { Err(TlsError::Empty { path: path.to_owned() }) } else { Ok(certificates) }
+}
+
+fn unreadable(path: &Path, source: pem::Error) -> TlsError {
+    TlsError::File { path: path.to_owned(), source }
+}
+
+/// What a certificate says its holder is: its URI and DNS names; its common name only if it has neither, since a name
+/// that an issuer put beside the proper ones was not meant to count.
+fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return Vec::new();
+    };
+    let alternative = certificate.subject_alternative_name().ok().flatten();
+    let names: Vec<String> = alternative
+        .iter()
+        .flat_map(|extension| &extension.value.general_names)
+        .filter_map(|name| match name {
+            GeneralName::URI(name) | GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect();
+    if !names.is_empty() {
+        return names;
+    }
+    certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()).map(str::to_owned).collect()
+}
+
+/// Why there can be no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file can't be read.
+    #[error("read {path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: pem::Error,
+    },
+    /// A file has no certificate in it.
+    #[error("{path} has no certificate in it", path = path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificate and key don't go together, or are of a kind that isn't served.
+    #[error("certificate and key can't be used: {0}")]
+    Unusable(#[from] rustls::Error),
+    /// Nobody could be checked against what the file of client CAs holds.
+    #[error("the client CA can't be used: {0}")]
+    ClientCa(#[from] VerifierBuilderError),
+}

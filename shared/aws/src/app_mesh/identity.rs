@@ -1,0 +1,160 @@
+//! Shows a control plane who is calling: each request carries a presigned `GetCallerIdentity`, by which the control plane
+//! asks AWS whose credentials made it.
+
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_runtime::auth::sigv4::SigV4AuthScheme;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SignatureLocation, SigningParams, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::{AuthScheme, AuthSchemeEndpointConfig, AuthSchemeId, Sign};
+use aws_smithy_runtime_api::client::identity::{Identity, SharedIdentityResolver};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::{GetIdentityResolver, RuntimeComponents};
+use aws_smithy_types::config_bag::ConfigBag;
+use http::{Request, Uri};
+use sha2::{Digest as _, Sha256};
+
+use super::raw::IF_VERSION;
+
+const IDENTITY: &str = "x-meshwarden-identity";
+const AUDIENCE: &str = "x-meshwarden-audience";
+const REQUEST: &str = "x-meshwarden-request";
+
+/// How long an identity is good for. Whoever overhears one that was made for reads can read for as long.
+const LIFE: Duration = Duration::from_mins(5);
+
+/// When the one for reads is made anew: long before its end, so that clocks that differ by two minutes do no harm.
+const RENEWED_AFTER: Duration = Duration::from_mins(2);
+
+/// Signs as the SDK does, and puts the identity into every attempt. An interceptor could not: it never sees the
+/// credentials, which only the signer is given.
+#[derive(Debug)]
+pub(crate) struct ShowIdentity {
+    sdk: SigV4AuthScheme,
+    audience: String,
+    region: String,
+    sts: String,
+    shown: Mutex<Option<Shown>>,
+}
+
+/// What was made for reads.
+struct Shown {
+    identity: String,
+    made: SystemTime,
+    key: String,
+    token: Option<String>,
+}
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shown").field("made", &self.made).field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl ShowIdentity {
+    /// To the control plane of this name; `sts` is where STS is, where that isn't AWS's own endpoint of the region.
+    pub(crate) fn to(audience: &str, region: &str, sts: Option<&str>) -> Self {
+        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let sts =
+            sts.map_or_else(|| format!("https://sts.{region}.{domain}"), |sts| sts.trim_end_matches('/').to_owned());
+        Self {
+            sdk: SigV4AuthScheme::new(),
+            audience: audience.to_owned(),
+            region: region.to_owned(),
+            sts,
+            shown: Mutex::default(),
+        }
+    }
+
+    /// For reads: the same for a while, so that the control plane need not ask about each.
+    fn for_reads(&self, identity: &Identity, now: SystemTime) -> Result<String, BoxError> {
+        let credentials = identity.data::<Credentials>().ok_or("the identity is not made of credentials")?;
+        let (key, token) = (credentials.access_key_id(), credentials.session_token());
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = &*shown {
+            let fresh = now.duration_since(shown.made).is_ok_and(|age| age < RENEWED_AFTER);
+            if fresh && shown.key == key && shown.token.as_deref() == token {
+                return Ok(shown.identity.clone());
+            }
+        }
+        let made = self.presign(identity, now, None)?;
+        let token = token.map(str::to_owned);
+        *shown = Some(Shown { identity: made.clone(), made: now, key: key.to_owned(), token });
+        Ok(made)
+    }
+
+    fn presign(&self, identity: &Identity, now: SystemTime, request: Option<&str>) -> Result<String, BoxError> {
+        let mut settings = SigningSettings::default();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(LIFE);
+        let params = v4::SigningParams::builder()
+            .identity(identity)
+            .region(&self.region)
+            .name("sts")
+            .time(now)
+            .settings(settings)
+            .build()?;
+        let url = format!("{}/?Action=GetCallerIdentity&Version=2011-06-15", self.sts);
+        let headers = [(AUDIENCE, self.audience.as_str())].into_iter().chain(request.map(|request| (REQUEST, request)));
+        let signable = SignableRequest::new("GET", url.as_str(), headers, SignableBody::Bytes(b""))?;
+        let (instructions, _) = sign(signable, &SigningParams::V4(params))?.into_parts();
+        let mut presigned = Request::get(&url).body(())?;
+        instructions.apply_to_request_http1x(&mut presigned);
+        Ok(presigned.uri().to_string())
+    }
+}
+
+impl AuthScheme for ShowIdentity {
+    fn scheme_id(&self) -> AuthSchemeId {
+        self.sdk.scheme_id()
+    }
+
+    fn identity_resolver(&self, resolvers: &dyn GetIdentityResolver) -> Option<SharedIdentityResolver> {
+        self.sdk.identity_resolver(resolvers)
+    }
+
+    fn signer(&self) -> &dyn Sign {
+        self
+    }
+}
+
+impl Sign for ShowIdentity {
+    fn sign_http_request(
+        &self,
+        request: &mut HttpRequest,
+        identity: &Identity,
+        endpoint: AuthSchemeEndpointConfig<'_>,
+        components: &RuntimeComponents,
+        config: &ConfigBag,
+    ) -> Result<(), BoxError> {
+        let now = components.time_source().unwrap_or_default().now();
+        let shown = match request.method() {
+            "GET" => self.for_reads(identity, now)?,
+            _ => self.presign(identity, now, Some(&fingerprint(request)?))?,
+        };
+        request.headers_mut().try_insert(IDENTITY, shown)?;
+        self.sdk.signer().sign_http_request(request, identity, endpoint, components, config)
+    }
+}
+
+/// What a write is signed by, as the control plane makes it too: `METHOD`, path and query, the version it is based on, and
+/// the body's SHA-256, a line each; of that the SHA-256, in hexadecimal digits.
+fn fingerprint(request: &HttpRequest) -> Result<String, BoxError> {
+    let uri: Uri = request.uri().parse()?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let version = request.headers().get(IF_VERSION).unwrap_or_default();
+    let body = request.body().bytes().ok_or("the request's body is a stream")?;
+    let text = format!("{}\n{path}\n{version}\n{}", request.method(), hex(&Sha256::digest(body)));
+    Ok(hex(&Sha256::digest(text)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,120 @@
+//! The rules of AWS Config.
+
+use async_trait::async_trait;
+use aws_sdk_config::Client;
+use aws_sdk_config::operation::get_resource_config_history::GetResourceConfigHistoryError;
+use aws_sdk_config::types::{ComplianceType, ConfigurationItem, ResourceType};
+use aws_smithy_types::DateTime;
+use jiff::Timestamp;
+use ports::{
+    ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, PortError, PortErrorKind, ResultToken,
+    RuleCompliance,
+};
+
+use crate::call::{call, classify, within_deadline};
+use crate::lazy::Lazy;
+
+/// How many evaluations one `PutEvaluations` takes.
+const BATCH: usize = 100;
+
+/// AWS Config.
+#[derive(Clone, Debug)]
+pub struct Config {
+    client: Lazy<Client>,
+}
+
+impl Config {
+    pub(crate) fn new(client: Lazy<Client>) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl ConfigRules for Config {
+    async fn put_evaluations(
+        &self,
+        token: &ResultToken,
+        evaluations: &[Evaluation],
+    ) -> Result<Vec<Evaluation>, PortError> {
+        let what = || format!("put {} evaluations", evaluations.len());
+        let mut refused = Vec::new();
+        for batch in evaluations.chunks(BATCH) {
+            let sent: Result<Vec<_>, _> = batch.iter().map(sdk_evaluation).collect();
+            let sent = sent.map_err(|error| PortError::new(what(), PortErrorKind::Other, error.to_string()))?;
+            let request = self
+                .client
+                .client()
+                .put_evaluations()
+                .result_token(token.as_str())
+                .test_mode(token.is_test())
+                .set_evaluations(Some(sent));
+            let answer = call(what, request.send()).await?;
+            // The call succeeds even when every one of its evaluations was refused.
+            let failed = answer.failed_evaluations.unwrap_or_default();
+            let has_failed = |evaluation: &&Evaluation| {
+                failed.iter().any(|failed| {
+                    failed.compliance_resource_type() == evaluation.resource.resource_type
+                        && failed.compliance_resource_id() == evaluation.resource.resource_id
+                })
+            };
+            refused.extend(batch.iter().filter(has_failed).cloned());
+        }
+        Ok(refused)
+    }
+
+    async fn newest_item(&self, resource: &ConfigResource) -> Result<Option<ConfigItem>, PortError> {
+        let what = || format!("read the newest item of {}", resource.resource_id);
+        let request = self
+            .client
+            .client()
+            .get_resource_config_history()
+            .resource_type(ResourceType::from(resource.resource_type.as_str()))
+            .resource_id(&resource.resource_id)
+            // Newest first unless it is asked otherwise.
+            .limit(1);
+        match within_deadline(what, request.send()).await? {
+            Ok(answer) => {
+                let newest = answer.configuration_items.unwrap_or_default().into_iter().next();
+                newest.map(|newest| item(resource, &newest, what)).transpose()
+            }
+            Err(error) if error.as_service_error().is_some_and(is_unknown) => Ok(None),
+            Err(error) => Err(classify(what(), error)),
+        }
+    }
+}
+
+fn is_unknown(error: &GetResourceConfigHistoryError) -> bool {
+    error.is_resource_not_discovered_exception()
+}
+
+fn sdk_evaluation(
+    evaluation: &Evaluation,
+) -> Result<aws_sdk_config::types::Evaluation, aws_smithy_types::error::operation::BuildError> {
+    let compliance = match evaluation.compliance {
+        RuleCompliance::Compliant => ComplianceType::Compliant,
+        RuleCompliance::NonCompliant => ComplianceType::NonCompliant,
+        RuleCompliance::NotApplicable => ComplianceType::NotApplicable,
+    };
+    let annotation = evaluation.annotation.as_str();
+    aws_sdk_config::types::Evaluation::builder()
+        .compliance_resource_type(&evaluation.resource.resource_type)
+        .compliance_resource_id(&evaluation.resource.resource_id)
+        .compliance_type(compliance)
+        .set_annotation((!annotation.is_empty()).then(|| annotation.to_owned()))
+        // AWS Config keeps times to the millisecond.
+        .ordering_timestamp(DateTime::from_millis(evaluation.at.as_millisecond()))
+        .build()
+}
+
+fn item(asked: &ConfigResource, found: &ConfigurationItem, what: impl Fn() -> String) -> Result<ConfigItem, PortError> {
+    let unreadable = |member: &str| {
+        PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: it lacks `{member}`"))
+    };
+    let status = found.configuration_item_status().ok_or_else(|| unreadable("configurationItemStatus"))?;
+    let captured = found
+        .configuration_item_capture_time()
+        .and_then(|time| time.to_millis().ok())
+        .and_then(|time| Timestamp::from_millisecond(time).ok())
+        .ok_or_else(|| unreadable("configurationItemCaptureTime"))?;
+    Ok(ConfigItem::new(asked.clone(), found.arn(), ItemStatus::read(status.as_str()), captured))
+}

@@ -1,0 +1,106 @@
+//! What goes over the wire to AWS Config.
+
+use crate::canned::{Answer, Canned};
+use ports::{
+    Annotation, ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, PortErrorKind, ResultToken,
+    RuleCompliance,
+};
+use serde_json::{Value, json};
+
+fn resource(number: usize) -> ConfigResource {
+    ConfigResource {
+        resource_type: "AWS::AppMesh::VirtualNode".into(),
+        resource_id: format!("arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/n{number}"),
+    }
+}
+
+fn evaluation(number: usize) -> Evaluation {
+    Evaluation {
+        resource: resource(number),
+        compliance: RuleCompliance::NonCompliant,
+        annotation: Annotation::new("tag-missing: it lacks the tag `owner`"),
+        at: "2026-11-20T10:03:50.512Z".parse().unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn evaluations_go_in_batches_of_a_hundred() {
+    let server = Canned::answering([Answer::ok(json!({})), Answer::ok(json!({})), Answer::ok(json!({}))]).await;
+    let config = server.aws().await.config_rules();
+    let all: Vec<_> = (0..250).map(evaluation).collect();
+    let refused = config.put_evaluations(&ResultToken::new("token"), &all).await.unwrap();
+    assert_eq!(refused, []);
+    let asked = server.asked();
+    let sizes: Vec<_> = asked.iter().map(|asked| asked.json()["Evaluations"].as_array().unwrap().len()).collect();
+    assert_eq!(sizes, [100, 100, 50]);
+    let body = asked[0].json();
+    assert_eq!((&body["ResultToken"], &body["TestMode"]), (&json!("token"), &json!(false)));
+    let expected = json!({
+        "ComplianceResourceType": "AWS::AppMesh::VirtualNode",
+        "ComplianceResourceId": resource(0).resource_id,
+        "ComplianceType": "NON_COMPLIANT",
+        "Annotation": "tag-missing: it lacks the tag `owner`",
+        "OrderingTimestamp": 1_795_169_030.512,
+    });
+    assert_eq!(body["Evaluations"][0], expected);
+    assert_eq!(asked[2].json()["Evaluations"][49]["ComplianceResourceId"], resource(249).resource_id);
+}
+
+#[tokio::test]
+async fn a_test_invocation_is_answered_as_one_and_nothing_is_sent_for_nothing() {
+    let server = Canned::answering([Answer::ok(json!({}))]).await;
+    let config = server.aws().await.config_rules();
+    let token = ResultToken::new("TESTMODE");
+    config.put_evaluations(&token, &[evaluation(1)]).await.unwrap();
+    config.put_evaluations(&token, &[]).await.unwrap();
+    assert_eq!(server.asked().len(), 1);
+    assert_eq!(server.asked()[0].json()["TestMode"], true);
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_given_back() {
+    let failed = json!({ "FailedEvaluations": [{ "ComplianceResourceType": "AWS::AppMesh::VirtualNode",
+        "ComplianceResourceId": resource(1).resource_id, "ComplianceType": "NON_COMPLIANT", "OrderingTimestamp": 1 }] });
+    let server = Canned::answering([Answer::ok(failed)]).await;
+    let config = server.aws().await.config_rules();
+    let all = [evaluation(0), evaluation(1)];
+    let refused = config.put_evaluations(&ResultToken::new("token"), &all).await.unwrap();
+    assert_eq!(refused, [evaluation(1)]);
+    let expired = json!({ "message": "The result token is invalid." });
+    let server = Canned::answering([Answer::error(400, "InvalidResultTokenException", expired)]).await;
+    let config = server.aws().await.config_rules();
+    let error = config.put_evaluations(&ResultToken::new("token"), &all).await.unwrap_err();
+    assert_eq!(error.kind, PortErrorKind::Other, "{error}");
+    assert!(error.to_string().contains("InvalidResultTokenException"), "{error}");
+}
+
+#[tokio::test]
+async fn the_newest_item_is_read_and_none_is_no_error() {
+    let arn = resource(1).resource_id;
+    let found = |status: &str| -> Value {
+        json!({ "configurationItems": [{ "version": "1.3", "accountId": "123456789012", "arn": arn,
+            "configurationItemCaptureTime": 1_795_169_030.512, "configurationItemStatus": status,
+            "resourceType": "AWS::AppMesh::VirtualNode", "resourceId": arn, "configuration": "{}" }] })
+    };
+    let unknown = json!({ "message": "Resource n1 of resourceType: AWS::AppMesh::VirtualNode is unknown" });
+    let server = Canned::answering([
+        Answer::ok(found("ResourceDeleted")),
+        Answer::ok(found("Vanished")),
+        Answer::ok(json!({ "configurationItems": [] })),
+        Answer::error(400, "ResourceNotDiscoveredException", unknown),
+        Answer::error(400, "NoAvailableConfigurationRecorderException", json!({ "message": "none" })),
+    ])
+    .await;
+    let config = server.aws().await.config_rules();
+    let item =
+        |status| Some(ConfigItem::new(resource(1), Some(&arn), status, "2026-11-20T10:03:50.512Z".parse().unwrap()));
+    let asked = resource(1);
+    assert_eq!(config.newest_item(&asked).await.unwrap(), item(ItemStatus::ResourceDeleted));
+    assert_eq!(config.newest_item(&asked).await.unwrap(), item(ItemStatus::Unrecognised("Vanished".into())));
+    assert_eq!(config.newest_item(&asked).await.unwrap(), None);
+    assert_eq!(config.newest_item(&asked).await.unwrap(), None);
+    assert_eq!(config.newest_item(&asked).await.unwrap_err().kind, PortErrorKind::Other);
+    let body = server.asked()[0].json();
+    assert_eq!((&body["resourceType"], &body["resourceId"]), (&json!("AWS::AppMesh::VirtualNode"), &json!(arn)));
+    assert_eq!(body["limit"], 1);
+}

@@ -1,0 +1,247 @@
+//! Messages of AWS Config and writes to a mesh lead to the payload that they should, however they are wrapped.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lambda_kit::wake::{ConfigSubject, ConfigWake, MeshWrite, Payload, RuleInvocation, parse};
+use ports::{ConfigItem, ConfigResource, ItemStatus, ResultToken};
+use serde_json::{Value, json};
+
+const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:";
+const NODE: &str = "mesh/shop/virtualNode/recommendations-v2";
+const TOKEN: &str = "eyJlbmNyeXB0ZWREYXRhIjpbLTQyLDEyXX0=";
+
+fn folder(function: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events").join(function)
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn payloads(event: &Value) -> Vec<Payload> {
+    parse(event).into_iter().map(|delivery| delivery.payload).collect()
+}
+
+fn item(kind: &str, path: &str, status: ItemStatus) -> ConfigItem {
+    let resource = ConfigResource { resource_type: format!("AWS::{kind}"), resource_id: format!("{ARN}{path}") };
+    ConfigItem::new(resource, None, status, "2026-11-20T10:03:50.512Z".parse().unwrap())
+}
+
+fn node(status: ItemStatus) -> ConfigItem {
+    item("AppMesh::VirtualNode", NODE, status)
+}
+
+fn told(subject: ConfigSubject) -> ConfigWake {
+    ConfigWake { answers: None, notified: "2026-11-20T10:03:58.101Z".parse().unwrap(), left_scope: false, subject }
+}
+
+fn asked(rule: &str, subject: ConfigSubject) -> ConfigWake {
+    let invocation = RuleInvocation { rule: rule.to_owned(), token: ResultToken::new(TOKEN) };
+    ConfigWake { answers: Some(invocation), ..told(subject) }
+}
+
+fn written(operation: &str, resource: &str) -> MeshWrite {
+    MeshWrite {
+        operation: operation.to_owned(),
+        resource: Some(resource.parse().unwrap()),
+        error: None,
+        by: Some("arn:aws:sts::123456789012:assumed-role/Deployer/deployer".to_owned()),
+        at: Some("2026-11-20T10:03:50Z".parse().unwrap()),
+        region: Some("eu-west-1".to_owned()),
+        account: Some("123456789012".parse().unwrap()),
+    }
+}
+
+fn check(function: &str, table: Vec<(&str, Vec<Payload>)>) {
+    let files = fs::read_dir(folder(function)).unwrap();
+    let found: BTreeSet<_> =
+        files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let known: BTreeSet<_> = table.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(found, known, "every file has a row here");
+    for (name, expected) in table {
+        assert_eq!(payloads(&read(&folder(function).join(format!("{name}.json")))), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_sample_event_of_tag_compliance_is_read() {
+    let rule = |subject| asked("meshwarden-tags", subject);
+    let changed = || ConfigSubject::Item(node(ItemStatus::Ok));
+    let token = |token: &str| RuleInvocation { rule: "meshwarden-tags".into(), token: ResultToken::new(token) };
+    let certificate = ConfigItem {
+        resource: ConfigResource {
+            resource_type: "AWS::ACM::Certificate".into(),
+            resource_id: "arn:aws:acm:eu-west-1:123456789012:certificate/11111111-2222-3333-4444-555555555555".into(),
+        },
+        arn: None,
+        ..node(ItemStatus::Ok)
+    };
+    let denied =
+        MeshWrite { resource: None, error: Some("AccessDenied".to_owned()), ..written("TagResource", "mesh/shop") };
+    check(
+        "tag-compliance",
+        vec![
+            ("config-change", vec![Payload::Config(rule(changed()))]),
+            ("config-oversized", vec![Payload::Config(rule(ConfigSubject::OversizedItem(node(ItemStatus::Ok))))]),
+            ("config-deleted", vec![Payload::Config(rule(ConfigSubject::Item(node(ItemStatus::ResourceDeleted))))]),
+            ("config-left-scope", vec![Payload::Config(ConfigWake { left_scope: true, ..rule(changed()) })]),
+            ("config-scheduled", vec![Payload::Config(rule(ConfigSubject::Scheduled))]),
+            ("config-snapshot-delivered", vec![Payload::Config(rule(ConfigSubject::SnapshotDelivered))]),
+            (
+                "config-test-mode",
+                vec![Payload::Config(ConfigWake { answers: Some(token("TESTMODE")), ..told(changed()) })],
+            ),
+            ("config-certificate", vec![Payload::Config(rule(ConfigSubject::Item(certificate)))]),
+            ("eventbridge-config-change", vec![Payload::Config(told(changed()))]),
+            ("sns-config-change", vec![Payload::Config(told(changed()))]),
+            ("sqs-config-rule", vec![Payload::Config(rule(changed()))]),
+            ("cloudtrail-create-virtual-node", vec![Payload::MeshWrite(written("CreateVirtualNode", NODE))]),
+            ("cloudtrail-untag-resource", vec![Payload::MeshWrite(written("UntagResource", NODE))]),
+            ("cloudtrail-denied", vec![Payload::MeshWrite(denied)]),
+            ("control-plane-tag-resource", vec![Payload::MeshWrite(written("TagResource", NODE))]),
+            ("sns-cloudtrail", vec![Payload::MeshWrite(written("UntagResource", NODE))]),
+            (
+                "sqs-mesh-writes",
+                vec![
+                    Payload::MeshWrite(written("CreateVirtualNode", NODE)),
+                    Payload::MeshWrite(written("UpdateMesh", "mesh/shop")),
+                    Payload::Unreadable {
+                        why: "missing field `virtualRouterName`".into(),
+                        at: "Records[2].body.detail.requestParameters".into(),
+                    },
+                ],
+            ),
+            ("tick-rule", vec![Payload::Tick]),
+        ],
+    );
+}
+
+#[test]
+fn every_sample_event_of_egress_compliance_is_read() {
+    let rule = |subject| Payload::Config(asked("meshwarden-egress", subject));
+    let mesh = |status| ConfigSubject::Item(item("AppMesh::Mesh", "mesh/shop", status));
+    let changed = || ConfigSubject::Item(node(ItemStatus::Ok));
+    check(
+        "egress-compliance",
+        vec![
+            ("config-change-mesh", vec![rule(mesh(ItemStatus::Ok))]),
+            ("config-change-node", vec![rule(changed())]),
+            ("config-oversized", vec![rule(ConfigSubject::OversizedItem(node(ItemStatus::Ok)))]),
+            ("config-deleted", vec![rule(mesh(ItemStatus::ResourceDeletedNotRecorded))]),
+            ("config-scheduled", vec![rule(ConfigSubject::Scheduled)]),
+            ("sqs-config-rule", vec![rule(mesh(ItemStatus::Ok)), rule(changed())]),
+            ("cloudtrail-update-mesh", vec![Payload::MeshWrite(written("UpdateMesh", "mesh/shop"))]),
+            (
+                "control-plane-delete-virtual-service",
+                vec![Payload::MeshWrite(written(
+                    "DeleteVirtualService",
+                    "mesh/shop/virtualService/payments.shop.local",
+                ))],
+            ),
+            ("tick-rule", vec![Payload::Tick]),
+        ],
+    );
+}
+
+#[test]
+fn every_write_names_its_resource() {
+    let parameters = json!({
+        "meshName": "m", "virtualNodeName": "n", "virtualGatewayName": "g", "virtualRouterName": "r",
+        "virtualServiceName": "s.local", "routeName": "a", "gatewayRouteName": "b",
+    });
+    for (kind, path) in [
+        ("Mesh", "mesh/m"),
+        ("VirtualNode", "mesh/m/virtualNode/n"),
+        ("VirtualGateway", "mesh/m/virtualGateway/g"),
+        ("VirtualRouter", "mesh/m/virtualRouter/r"),
+        ("Route", "mesh/m/virtualRouter/r/route/a"),
+        ("VirtualService", "mesh/m/virtualService/s.local"),
+        ("GatewayRoute", "mesh/m/virtualGateway/g/gatewayRoute/b"),
+    ] {
+        for verb in ["Create", "Update", "Delete"] {
+            let event = json!({ "detail-type": "AWS API Call via CloudTrail", "source": "aws.appmesh",
+                "detail": { "eventName": format!("{verb}{kind}"), "requestParameters": parameters } });
+            let [Payload::MeshWrite(write)] = <[_; 1]>::try_from(payloads(&event)).unwrap() else { panic!("{event}") };
+            assert_eq!(write.resource.unwrap().to_string(), path, "{verb}{kind}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_write_to_a_mesh_is_for_others() {
+    let call = |source: &str, name: &str| {
+        json!({ "detail-type": "AWS API Call via CloudTrail", "source": source,
+            "detail": { "eventName": name, "requestParameters": { "meshName": "m" } } })
+    };
+    for (event, what) in [
+        (call("aws.appmesh", "DescribeMesh"), "`DescribeMesh` of App Mesh"),
+        (call("aws.appmesh", "ListVirtualNodes"), "`ListVirtualNodes` of App Mesh"),
+        (call("aws.appmesh", "UpdateEverything"), "`UpdateEverything` of App Mesh"),
+        (call("aws.ec2", "UpdateMesh"), "`AWS API Call via CloudTrail` of `aws.ec2`"),
+        (call("me", "UpdateMesh"), "`AWS API Call via CloudTrail` of `me`"),
+        (
+            json!({ "messageType": "ComplianceChangeNotification", "notificationCreationTime": "2026-11-20T10:00:00Z" }),
+            "`ComplianceChangeNotification` of AWS Config",
+        ),
+    ] {
+        assert_eq!(payloads(&event), [Payload::NotOurs { what: what.into() }], "{event}");
+    }
+}
+
+#[test]
+fn what_is_broken_is_named_by_its_path() {
+    let rule = |message: &Value| json!({ "invokingEvent": message.to_string(), "resultToken": "t" });
+    let scheduled =
+        json!({ "messageType": "ScheduledNotification", "notificationCreationTime": "2026-11-20T10:00:00Z" });
+    let with = |member: &str, value: Value| {
+        let mut message = scheduled.clone();
+        message[member] = value;
+        message
+    };
+    let change = with("messageType", json!("ConfigurationItemChangeNotification"));
+    let mut headless = change.clone();
+    headless["configurationItem"] = json!({ "resourceType": "AWS::AppMesh::Mesh", "resourceId": "x" });
+    let call = |name: &str, parameters: Value| {
+        json!({ "detail-type": "AWS API Call via CloudTrail", "source": "meshwarden.appmesh",
+            "detail": { "eventName": name, "requestParameters": parameters } })
+    };
+    for (event, at, why) in [
+        (json!({ "invokingEvent": scheduled.to_string() }), "the event", "missing field `resultToken`"),
+        (json!({ "invokingEvent": 7, "resultToken": "t" }), "invokingEvent", "found a number"),
+        (json!({ "invokingEvent": "{", "resultToken": "t" }), "invokingEvent", "not JSON"),
+        (rule(&json!({})), "invokingEvent", "missing field `messageType`"),
+        (rule(&with("notificationCreationTime", json!("soon"))), "invokingEvent.notificationCreationTime", "soon"),
+        (rule(&change), "invokingEvent", "missing field `configurationItem`"),
+        (rule(&headless), "invokingEvent.configurationItem", "missing field `configurationItemStatus`"),
+        (
+            json!({ "detail-type": "Config Configuration Item Change", "source": "aws.config" }),
+            "the event",
+            "missing field `detail`",
+        ),
+        (call("UpdateMesh", json!({})), "detail.requestParameters", "missing field `meshName`"),
+        (call("UpdateMesh", json!({ "meshName": "a/b" })), "detail.requestParameters.meshName", "can't contain"),
+        (call("TagResource", json!({ "resourceArn": "x" })), "detail.requestParameters.resourceArn", "not an ARN"),
+        (call("UpdateRoute", json!(null)), "detail.requestParameters", "invalid type"),
+    ] {
+        let [Payload::Unreadable { why: said, at: place }] = <[_; 1]>::try_from(payloads(&event)).unwrap() else {
+            panic!("{event}: {:?}", payloads(&event))
+        };
+        assert_eq!(place, at, "{event}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn a_report_shows_what_woke_it_but_no_token() {
+    let wake = payloads(&read(&folder("tag-compliance").join("config-change.json")));
+    let text = serde_json::to_string(&wake).unwrap();
+    let expected = json!([{ "kind": "config", "rule": "meshwarden-tags", "notified": "2026-11-20T10:03:58.101Z",
+        "leftScope": false, "message": "item", "resourceType": "AWS::AppMesh::VirtualNode",
+        "resourceId": format!("{ARN}{NODE}"), "arn": format!("{ARN}{NODE}"), "status": "OK",
+        "capturedAt": "2026-11-20T10:03:50.512Z" }]);
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+    assert!(!text.contains(TOKEN));
+}

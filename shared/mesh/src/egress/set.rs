@@ -1,0 +1,124 @@
+//! The set of what a proxy can reach.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::graph::{Links, Mesh};
+use crate::name::{VirtualGatewayName, VirtualNodeName, VirtualServiceName};
+use crate::policy::EgressPolicy;
+use crate::spec::{EgressFilterType, ServiceDiscovery};
+
+/// What every proxy reaches, whatever the mesh says: any host below `amazonaws.com` on port 443.
+pub const ALWAYS_OPEN: &str = "*.amazonaws.com";
+
+/// What a proxy can reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Egress<'m> {
+    /// Everything, because the mesh's filter lets it.
+    pub everything: bool,
+    /// The virtual services that it names, with what is behind them.
+    pub services: BTreeMap<&'m VirtualServiceName, Reach<'m>>,
+}
+
+impl<'m> Egress<'m> {
+    /// The hosts outside that it reaches by name, each with the first virtual service that leads there.
+    #[must_use]
+    pub fn external(&self) -> BTreeMap<&'m str, &'m VirtualServiceName> {
+        let mut hosts = BTreeMap::new();
+        for (service, reach) in &self.services {
+            if let Reach::External { hosts: of_service } = reach {
+                for host in of_service {
+                    hosts.entry(*host).or_insert(*service);
+                }
+            }
+        }
+        hosts
+    }
+}
+
+/// What is behind a virtual service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "reach", rename_all = "kebab-case")]
+pub enum Reach<'m> {
+    /// Virtual nodes of the mesh.
+    Mesh,
+    /// Hosts outside it.
+    External {
+        /// Their names.
+        hosts: BTreeSet<&'m str>,
+    },
+    /// Nothing: it has no provider, or one without targets.
+    Nothing,
+    /// Nothing: there is no such virtual service.
+    Dangling,
+}
+
+/// What all proxies of a mesh can reach; what is behind each virtual service is worked out once.
+#[derive(Debug)]
+pub struct Egresses<'m> {
+    mesh: &'m Mesh,
+    everything: bool,
+    reaches: BTreeMap<&'m VirtualServiceName, Reach<'m>>,
+}
+
+impl<'m> Egresses<'m> {
+    /// Looks at a mesh.
+    #[must_use]
+    pub fn of(mesh: &'m Mesh, links: &Links<'m>, policy: &EgressPolicy) -> Self {
+        let filter = mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
+        // A type that isn't known can't be relied on to drop anything.
+        let everything = filter.is_some_and(|filter| filter.filter != EgressFilterType::DropAll);
+        let reaches = mesh.services.keys().map(|service| (service, reach(mesh, links, policy, service))).collect();
+        Self { mesh, everything, reaches }
+    }
+
+    /// Whether the mesh lets everything out.
+    #[must_use]
+    pub const fn everything(&self) -> bool {
+        self.everything
+    }
+
+    /// What a virtual node can reach; `None` when it isn't in the mesh.
+    #[must_use]
+    pub fn node(&self, name: &VirtualNodeName) -> Option<Egress<'m>> {
+        Some(self.through(self.mesh.nodes.get(name)?.backend_services()))
+    }
+
+    /// What a virtual gateway can reach; `None` when it isn't in the mesh.
+    #[must_use]
+    pub fn gateway(&self, name: &VirtualGatewayName) -> Option<Egress<'m>> {
+        let targets = self.mesh.gateways.get(name)?.routes.values().filter_map(|route| route.rule.target());
+        Some(self.through(targets.map(|target| &target.virtual_service.virtual_service_name)))
+    }
+
+    /// What is behind a virtual service.
+    #[must_use]
+    pub fn reach(&self, service: &VirtualServiceName) -> Reach<'m> {
+        self.reaches.get(service).cloned().unwrap_or(Reach::Dangling)
+    }
+
+    fn through(&self, services: impl Iterator<Item = &'m VirtualServiceName>) -> Egress<'m> {
+        let services = services.map(|service| (service, self.reach(service))).collect();
+        Egress { everything: self.everything, services }
+    }
+}
+
+fn reach<'m>(mesh: &'m Mesh, links: &Links<'m>, policy: &EgressPolicy, service: &'m VirtualServiceName) -> Reach<'m> {
+    let mut hosts = BTreeSet::new();
+    let mut nodes = 0;
+    for node in links.nodes_of_service(service).filter_map(|node| mesh.nodes.get(node)) {
+        nodes += 1;
+        if let Some(ServiceDiscovery::Dns(dns)) = &node.service_discovery
+            && policy.is_external(&dns.hostname)
+        {
+            hosts.insert(dns.hostname.as_str());
+        }
+    }
+    match (nodes, hosts.is_empty()) {
+        (0, _) => Reach::Nothing,
+        (_, true) => Reach::Mesh,
+        (_, false) => Reach::External { hosts },
+    }
+}

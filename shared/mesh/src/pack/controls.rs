@@ -1,0 +1,88 @@
+//! The controls that rules serve.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A requirement of a framework.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Control {
+    /// Whose requirement it is.
+    pub framework: Framework,
+    /// Its number or name there.
+    pub id: &'static str,
+}
+
+/// Whose requirement it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Framework {
+    /// CIS Critical Security Controls, version 8.
+    Cis,
+    /// PCI DSS, version 4.
+    PciDss,
+    /// The HIPAA Security Rule, 45 CFR part 164.
+    Hipaa,
+}
+
+impl fmt::Display for Framework {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cis => "CIS",
+            Self::PciDss => "PCI DSS",
+            Self::Hipaa => "HIPAA",
+        })
+    }
+}
+
+const fn of(framework: Framework, id: &'static str) -> Control {
+    Control { framework, id }
+}
+
+const CIS_INVENTORY: Control = of(Framework::Cis, "1.1");
+const CIS_FLOWS: Control = of(Framework::Cis, "3.8");
+const CIS_ENCRYPTION: Control = of(Framework::Cis, "3.10");
+const CIS_CONFIGURATION: Control = of(Framework::Cis, "4.1");
+const CIS_LOGS: Control = of(Framework::Cis, "8.2");
+const CIS_ARCHITECTURE: Control = of(Framework::Cis, "12.2");
+const CIS_FILTERING: Control = of(Framework::Cis, "13.4");
+const CIS_SEPARATION: Control = of(Framework::Cis, "16.8");
+const PCI_PURPOSE: Control = of(Framework::PciDss, "1.2.5");
+const PCI_OUTBOUND: Control = of(Framework::PciDss, "1.3.2");
+const PCI_SECRETS: Control = of(Framework::PciDss, "3.3.1");
+const PCI_ENCRYPTION: Control = of(Framework::PciDss, "4.2.1");
+const PCI_CERTIFICATES: Control = of(Framework::PciDss, "4.2.1.1");
+const PCI_SEPARATION: Control = of(Framework::PciDss, "6.5.3");
+const PCI_AUTHENTICATION: Control = of(Framework::PciDss, "8.6.1");
+const PCI_LOGS: Control = of(Framework::PciDss, "10.2.1");
+const PCI_INVENTORY: Control = of(Framework::PciDss, "12.5.1");
+const HIPAA_CONTINGENCY: Control = of(Framework::Hipaa, "164.308(a)(7)");
+const HIPAA_ACCOUNTABILITY: Control = of(Framework::Hipaa, "164.310(d)(2)(iii)");
+const HIPAA_ACCESS: Control = of(Framework::Hipaa, "164.312(a)(1)");
+const HIPAA_AUDIT: Control = of(Framework::Hipaa, "164.312(b)");
+const HIPAA_AUTHENTICATION: Control = of(Framework::Hipaa, "164.312(d)");
+const HIPAA_TRANSMISSION: Control = of(Framework::Hipaa, "164.312(e)(1)");
+const HIPAA_ENCRYPTION: Control = of(Framework::Hipaa, "164.312(e)(2)(ii)");
+
+/// Who owns what.
+pub(super) const INVENTORY: &[Control] = &[CIS_INVENTORY, PCI_INVENTORY, HIPAA_ACCOUNTABILITY];
+/// Where data may go.
+pub(super) const OUTBOUND: &[Control] = &[CIS_FILTERING, PCI_OUTBOUND, HIPAA_TRANSMISSION];
+/// That nobody reads along.
+pub(super) const ENCRYPTION: &[Control] = &[CIS_ENCRYPTION, PCI_ENCRYPTION, HIPAA_ENCRYPTION];
+/// That both ends are who they say.
+pub(super) const AUTHENTICATION: &[Control] = &[CIS_FILTERING, PCI_AUTHENTICATION, HIPAA_AUTHENTICATION];
+/// That certificates are known and valid.
+pub(super) const CERTIFICATES: &[Control] = &[CIS_ENCRYPTION, PCI_CERTIFICATES, HIPAA_TRANSMISSION];
+/// That what is configured is what is meant.
+pub(super) const CONFIGURATION: &[Control] = &[CIS_CONFIGURATION, PCI_PURPOSE];
+/// That the picture of what flows where is right.
+pub(super) const FLOWS: &[Control] = &[CIS_FLOWS, PCI_PURPOSE];
+/// That a failure is survived.
+pub(super) const AVAILABILITY: &[Control] = &[CIS_ARCHITECTURE, HIPAA_CONTINGENCY];
+/// That it can be told later what happened.
+pub(super) const LOGS: &[Control] = &[CIS_LOGS, PCI_LOGS, HIPAA_AUDIT];
+/// That no secret is kept where it is read.
+pub(super) const SECRETS: &[Control] = &[CIS_LOGS, PCI_SECRETS, HIPAA_ACCESS];
+/// That test and production stay apart.
+pub(super) const SEPARATION: &[Control] = &[CIS_SEPARATION, PCI_SEPARATION];

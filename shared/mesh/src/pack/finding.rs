@@ -1,0 +1,130 @@
+//! What a rule found.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::rule::{Rule, RuleName, Severity};
+use crate::change::Change;
+use crate::name::ResourcePath;
+
+/// What a rule saw, by name.
+pub type Facts = BTreeMap<Cow<'static, str>, Value>;
+
+/// Something that is wrong with a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// The rule.
+    pub rule: RuleName,
+    /// How severe it is.
+    pub severity: Severity,
+    /// The resource, by kind and path.
+    pub resource: ResourcePath,
+    /// Which part of the resource, where the rule may find several: `listener 8080`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub part: String,
+    /// What the rule saw.
+    pub facts: Facts,
+    /// The same, for people.
+    pub message: String,
+    /// What mends it, where that is safe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remediation: Option<Change>,
+}
+
+impl Finding {
+    /// What tells the finding from every other, today and tomorrow: the same while rule, resource and part are.
+    #[must_use]
+    pub fn id(&self) -> FindingId {
+        let mut hash = Sha256::new();
+        for text in [self.rule.as_str(), &self.resource.to_string(), &self.part] {
+            hash.update(text);
+            // Names can't contain control characters, so this separates them without ambiguity.
+            hash.update([0]);
+        }
+        let first = hash.finalize().iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        FindingId(format!("{first:016x}"))
+    }
+
+    /// The order of findings: by resource, then rule, then part.
+    pub(super) fn order(&self, other: &Self) -> Ordering {
+        (&self.resource, self.rule, &self.part, &self.message).cmp(&(
+            &other.resource,
+            other.rule,
+            &other.part,
+            &other.message,
+        ))
+    }
+}
+
+/// The id of a finding: 16 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FindingId(String);
+
+impl FindingId {
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FindingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Takes what one rule finds.
+pub(super) struct Found<'a> {
+    rule: &'static Rule,
+    severity: Severity,
+    all: &'a mut Vec<Finding>,
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn new(rule: &'static Rule, severity: Severity, all: &'a mut Vec<Finding>) -> Self {
+        Self { rule, severity, all }
+    }
+
+    /// Takes a finding on a resource as a whole.
+    pub(super) fn on(&mut self, resource: ResourcePath, message: impl Into<String>, facts: Facts) -> &mut Finding {
+        self.on_part(resource, String::new(), message, facts)
+    }
+
+    /// Takes a finding on a part of a resource.
+    pub(super) fn on_part(
+        &mut self,
+        resource: ResourcePath,
+        part: String,
+        message: impl Into<String>,
+        facts: Facts,
+    ) -> &mut Finding {
+        let (rule, severity) = (self.rule.name(), self.severity);
+        self.all.push(Finding { rule, severity, resource, part, facts, message: message.into(), remediation: None });
+        let last = self.all.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "it was pushed a line ago")]
+        &mut self.all[last]
+    }
+}
+
+/// Items as people read them: `80, 443`.
+pub(super) fn listed<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Facts, by name.
+macro_rules! facts {
+    ($($name:literal: $value:expr),* $(,)?) => {
+        $crate::pack::Facts::from([$((std::borrow::Cow::Borrowed($name), serde_json::json!($value))),*])
+    };
+}
+
+pub(super) use facts;

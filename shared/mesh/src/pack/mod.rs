@@ -1,0 +1,80 @@
+//! The policy pack: what is wrong with a mesh.
+//!
+//! ```text
+//!   mesh, tags ────┐
+//!   certificates ──┤
+//!   policy, now ───┴──▶ Scene (indexes, made once) ──▶ every rule ──▶ findings, sorted ──▶ waived or not
+//! ```
+//!
+//! A finding is the same wherever the mesh was read: it names a resource by kind and path, and no rule looks at
+//! anything that only one of the places has. What isn't known (tags that nobody read, a certificate that can't be seen)
+//! is never taken for fine, and never judged as if it were known.
+
+mod controls;
+mod docs;
+mod finding;
+mod paths;
+mod rule;
+mod rules;
+mod scene;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::certificates::Readings;
+use crate::graph::Mesh;
+use crate::policy::Policy;
+
+pub use controls::{Control, Framework};
+pub use docs::documentation;
+pub use finding::{Facts, Finding, FindingId};
+pub use rule::{Group, Rule, RuleName, Severity, UnknownRule};
+
+use finding::Found;
+use scene::Scene;
+
+/// What the pack says of a mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Evaluation {
+    /// What is wrong, in the order of the resources.
+    pub findings: Vec<Finding>,
+    /// What would be, had nobody allowed it for now, in the same order.
+    pub waived: Vec<Finding>,
+}
+
+/// What is wrong with a mesh, in a stable order, as far as its specs and tags tell.
+#[must_use]
+pub fn evaluate(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Vec<Finding> {
+    judge(mesh, &Readings::default(), policy, now).findings
+}
+
+/// What is wrong with a mesh and what is allowed for now, with what was read of its certificates.
+#[must_use]
+pub fn judge(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp) -> Evaluation {
+    let scene = Scene::of(mesh, readings, policy, now);
+    let mut all = Vec::new();
+    for rule in rules() {
+        let setting = policy.rules.get(&rule.name());
+        if setting.and_then(|setting| setting.enabled).unwrap_or(true) {
+            let severity = setting.and_then(|setting| setting.severity).unwrap_or(rule.severity);
+            (rule.check)(&scene, &mut Found::new(rule, severity, &mut all));
+        }
+    }
+    all.sort_by(Finding::order);
+    all.dedup();
+    let (waived, findings) = if policy.waivers.iter().all(|waiver| waiver.rule.is_none()) {
+        (Vec::new(), all)
+    } else {
+        all.into_iter().partition(|finding| {
+            let path = finding.resource.to_string();
+            policy.waivers.iter().any(|waiver| waiver.covers(finding.rule, &path, now))
+        })
+    };
+    Evaluation { findings, waived }
+}
+
+/// Every rule, group by group.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    rules::ALL.iter().flat_map(|of_group| of_group.iter())
+}

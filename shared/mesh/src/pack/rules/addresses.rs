@@ -1,0 +1,170 @@
+//! How hosts are found.
+
+use crate::change::Change;
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::CONFIGURATION;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::spec::{IpPreference, ServiceDiscovery, VirtualNodeSpec};
+
+const ADDRESS: Rule = Rule {
+    id: "",
+    group: Group::Discovery,
+    severity: Severity::Low,
+    on: &[ResourceKind::VirtualNode],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: CONFIGURATION,
+    check: of_mesh,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "mesh-ip-preference",
+        on: &[ResourceKind::Mesh],
+        title: "A mesh has another IP preference than is required",
+        why: "`addresses.ipPreference` says which addresses proxies use. A mesh that says something else, or nothing, \
+              leaves it to each client which it takes.",
+        mend: "Set it on the mesh.",
+        managed: &["appmesh-mesh-ip-pref-check"],
+        check: of_mesh,
+        ..ADDRESS
+    },
+    Rule {
+        id: "node-dns-ip-preference",
+        title: "A virtual node that is found by DNS has another IP preference than is required",
+        why: "A node's own preference wins over that of the mesh. One that says nothing takes the mesh's.",
+        mend: "Set it, or take it off the node so that the mesh's holds.",
+        managed: &["appmesh-virtual-node-dns-ip-pref-check"],
+        check: of_dns,
+        ..ADDRESS
+    },
+    Rule {
+        id: "node-cloud-map-ip-preference",
+        title: "A virtual node that is found by Cloud Map has another IP preference than is required",
+        why: "A node's own preference wins over that of the mesh. One that says nothing takes the mesh's.",
+        mend: "Set it, or take it off the node so that the mesh's holds.",
+        managed: &["appmesh-virtual-node-cloud-map-ip-pref-check"],
+        check: of_cloud_map,
+        ..ADDRESS
+    },
+    Rule {
+        id: "ip-preferences-disjoint",
+        severity: Severity::High,
+        title: "A virtual node and the mesh have no kind of address in common",
+        why: "The mesh uses one kind of address only, and the node the other only: its own clients may have no route \
+              to the addresses that they are given.",
+        mend: "Let both use the same, or one of them prefer instead of insist.",
+        check: disjoint,
+        ..ADDRESS
+    },
+    Rule {
+        id: "discovery-on-loopback",
+        severity: Severity::High,
+        title: "A virtual node is found at the loopback address",
+        why: "Each client that resolves the name finds itself: the call never leaves the caller's own task.",
+        mend: "Give the node the name under which its tasks are found by others.",
+        check: loopback,
+        ..ADDRESS
+    },
+];
+
+fn of_mesh(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let Some(required) = scene.policy.addresses.ip_preference.map(IpPreference::from) else { return };
+    let Some(spec) = &scene.mesh.spec else { return };
+    let present = spec.service_discovery.as_ref().and_then(|discovery| discovery.ip_preference.as_ref());
+    // A mesh that insists on one kind of address cuts off nodes that insist on the other.
+    let cut_off = scene.nodes().any(|(_, node)| insists_otherwise(&required, own_preference(node)));
+    report(found, scene.mesh_path(), present, &required, !cut_off);
+}
+
+fn of_dns(scene: &Scene<'_>, found: &mut Found<'_>) {
+    of_nodes(scene, found, |discovery| match discovery {
+        ServiceDiscovery::Dns(dns) => Some(dns.ip_preference.as_ref()),
+        ServiceDiscovery::AwsCloudMap(_) | ServiceDiscovery::Unrecognised(_) => None,
+    });
+}
+
+fn of_cloud_map(scene: &Scene<'_>, found: &mut Found<'_>) {
+    of_nodes(scene, found, |discovery| match discovery {
+        ServiceDiscovery::AwsCloudMap(map) => Some(map.ip_preference.as_ref()),
+        ServiceDiscovery::Dns(_) | ServiceDiscovery::Unrecognised(_) => None,
+    });
+}
+
+fn of_nodes(
+    scene: &Scene<'_>,
+    found: &mut Found<'_>,
+    own: impl Fn(&ServiceDiscovery) -> Option<Option<&IpPreference>>,
+) {
+    let Some(required) = scene.policy.addresses.ip_preference.map(IpPreference::from) else { return };
+    let of_mesh = mesh_preference(scene);
+    for (name, node) in scene.nodes() {
+        if let Some(own) = node.service_discovery.as_ref().and_then(&own) {
+            report(found, scene.node_path(name), own.or(of_mesh), &required, true);
+        }
+    }
+}
+
+fn mesh_preference<'a>(scene: &Scene<'a>) -> Option<&'a IpPreference> {
+    scene.mesh.spec.as_ref()?.service_discovery.as_ref()?.ip_preference.as_ref()
+}
+
+fn own_preference(node: &VirtualNodeSpec) -> Option<&IpPreference> {
+    match node.service_discovery.as_ref()? {
+        ServiceDiscovery::Dns(dns) => dns.ip_preference.as_ref(),
+        ServiceDiscovery::AwsCloudMap(map) => map.ip_preference.as_ref(),
+        ServiceDiscovery::Unrecognised(_) => None,
+    }
+}
+
+/// Whether a node takes only addresses that its mesh doesn't.
+fn insists_otherwise(of_mesh: &IpPreference, own: Option<&IpPreference>) -> bool {
+    matches!(
+        (of_mesh, own),
+        (IpPreference::Ipv4Only, Some(IpPreference::Ipv6Only)) | (IpPreference::Ipv6Only, Some(IpPreference::Ipv4Only))
+    )
+}
+
+fn report(
+    found: &mut Found<'_>,
+    path: ResourcePath,
+    present: Option<&IpPreference>,
+    required: &IpPreference,
+    safe: bool,
+) {
+    if present == Some(required) {
+        return;
+    }
+    let is = present.map_or("none", IpPreference::as_str);
+    let change = Change::SetIpPreference { resource: path.clone(), preference: required.clone() };
+    let message = format!("its IP preference is {is}; {required} is required");
+    // Who has no preference takes any address; who has another one may have nothing else to offer.
+    found.on(path, message, facts! {"preference": present, "required": required}).remediation =
+        (safe && present.is_none()).then_some(change);
+}
+
+fn disjoint(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let Some(of_mesh) = mesh_preference(scene) else { return };
+    for (name, node) in scene.nodes() {
+        let own = own_preference(node);
+        if let Some(own) = own.filter(|own| insists_otherwise(of_mesh, Some(own))) {
+            let message = format!("its IP preference is {own}, and the mesh's is {of_mesh}");
+            found.on(scene.node_path(name), message, facts! {"node": own, "mesh": of_mesh});
+        }
+    }
+}
+
+fn loopback(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, node) in scene.nodes() {
+        let Some(ServiceDiscovery::Dns(dns)) = &node.service_discovery else { continue };
+        let host = dns.hostname.trim_end_matches('.');
+        let address = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        if address || host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost") {
+            found.on(scene.node_path(name), format!("its host name is {host}"), facts! {"hostname": host});
+        }
+    }
+}

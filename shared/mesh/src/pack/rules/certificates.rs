@@ -1,0 +1,215 @@
+//! Certificates: how long they last, and who else has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::certificates::{Certificate, Chain, KeyKind, Reading, Source};
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::CERTIFICATES;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+
+const CERTIFICATE: Rule = Rule {
+    id: "",
+    group: Group::Certificates,
+    severity: Severity::High,
+    on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: CERTIFICATES,
+    check: expiring,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "certificate-expired",
+        severity: Severity::Critical,
+        title: "A certificate, or one in its chain, has ended or has not begun",
+        why: "Every client that looks at it refuses the connection.",
+        mend: "Renew it now. An authority that has ended needs a new one, and everything below it anew.",
+        check: expired,
+        ..CERTIFICATE
+    },
+    Rule {
+        id: "certificate-expiring",
+        title: "A certificate, or one in its chain, ends soon",
+        why: "The first end in a chain is the end of the whole: an intermediate or an authority that ends first takes \
+              every leaf with it. The bound is `certificates.expiryDays`; renewal should have been at two thirds of \
+              the lifetime.",
+        mend: "Renew it, and look at why that was not done.",
+        check: expiring,
+        ..CERTIFICATE
+    },
+    Rule {
+        id: "certificate-outlives-its-chain",
+        severity: Severity::Medium,
+        title: "A certificate is valid for longer than the chain it hangs on",
+        why: "Its own end says that there is time, and the end of an intermediate or an authority comes first. Whoever \
+              watches leaves alone is surprised.",
+        mend: "Roll the authority over before its end, and issue leaves that end before it.",
+        check: outlives,
+        ..CERTIFICATE
+    },
+    Rule {
+        id: "certificate-weak-key",
+        title: "A certificate has a weak key",
+        why: "RSA below 2048 bits and curves below 256 bits are within reach of whoever wants in.",
+        mend: "Issue it anew with a key of RSA_2048 or EC_prime256v1 at the least.",
+        check: weak,
+        ..CERTIFICATE
+    },
+    Rule {
+        id: "certificate-unread",
+        severity: Severity::Low,
+        title: "A certificate could not be read",
+        why: "Somebody tried to look at it and was refused, or found something else. Whether it is valid, and for \
+              whom, is not known: that is neither good nor bad, and must not stay so.",
+        mend: "Let the function read it, or correct the reference.",
+        check: unread,
+        ..CERTIFICATE
+    },
+    Rule {
+        id: "certificate-shared",
+        severity: Severity::Low,
+        title: "Several virtual nodes present the same certificate",
+        why: "Whoever takes the key of one can pretend to be any of them, and none can be renewed alone.",
+        mend: "Give each its own certificate. Versions of one service that share a name may share it: waive that.",
+        check: shared,
+        ..CERTIFICATE
+    },
+    Rule {
+        id: "certificate-in-file",
+        severity: Severity::Info,
+        title: "A certificate comes from a file, which proxies don't read again",
+        why: "A proxy reads the file when it starts, or when the spec names another path. A renewed file is not used \
+              until then, and the old certificate ends unnoticed.",
+        mend: "Take it from ACM or SDS, or restart the tasks after each renewal.",
+        check: in_file,
+        ..CERTIFICATE
+    },
+];
+
+/// What presents a certificate, and where: `listener 8080`, `client`, `client of s.local`.
+fn presented(scene: &Scene<'_>) -> Vec<(ResourcePath, String, Source)> {
+    let mut all = Vec::new();
+    for (path, port, tls) in super::tls::listeners(scene) {
+        if let Some(source) = tls.and_then(|tls| Source::of_listener(&path, &tls.certificate)) {
+            all.push((path, format!("listener {port}"), source));
+        }
+    }
+    for (path, part, policy) in super::tls::policies(scene) {
+        let certificate = policy.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+        if let Some(source) = certificate.and_then(|certificate| Source::of_client(&path, certificate)) {
+            let part = if part.is_empty() { "client".to_owned() } else { format!("client of {part}") };
+            all.push((path, part, source));
+        }
+    }
+    all
+}
+
+fn chains<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = (ResourcePath, String, Source, &'s Chain)> {
+    presented(scene).into_iter().filter_map(|(path, part, source)| {
+        let chain = scene.readings.chain(&source).ok()?;
+        Some((path, part, source, chain))
+    })
+}
+
+/// The part of a chain that ends first.
+fn first_end(chain: &Chain) -> &Certificate {
+    chain.certificates().min_by_key(|certificate| certificate.not_after).unwrap_or(&chain.leaf)
+}
+
+fn expired(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, part, source, chain) in chains(scene) {
+        let outside = |one: &&Certificate| one.not_after <= scene.now || one.not_before > scene.now;
+        let Some(one) = chain.certificates().find(outside) else { continue };
+        let (subject, begins, ends) = (&one.subject, one.not_before.to_string(), one.not_after.to_string());
+        let message = format!("{part}: {source} is valid only from {begins} to {ends}, by {subject}");
+        let facts = facts! {"source": source.to_string(), "subject": subject, "notBefore": begins, "notAfter": ends};
+        found.on_part(path, part, message, facts);
+    }
+}
+
+fn expiring(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let ahead = SignedDuration::from_hours(24 * i64::from(scene.policy.certificates.expiry_days));
+    let bound = scene.now.checked_add(ahead).unwrap_or(Timestamp::MAX);
+    for (path, part, source, chain) in chains(scene) {
+        let first = first_end(chain);
+        if first.not_after > scene.now && first.not_after <= bound {
+            let (subject, ends) = (&first.subject, first.not_after.to_string());
+            let message = format!("{part}: {source} ends {ends}, by {subject}");
+            let facts = facts! {"source": source.to_string(), "subject": subject, "notAfter": ends};
+            found.on_part(path, part, message, facts);
+        }
+    }
+}
+
+fn outlives(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, part, source, chain) in chains(scene) {
+        let first = first_end(chain);
+        if first.not_after < chain.leaf.not_after {
+            let (subject, ends, leaf) = (&first.subject, first.not_after.to_string(), chain.leaf.not_after.to_string());
+            let message = format!("{part}: {source} lasts until {leaf}, and {subject} above it ends {ends}");
+            let facts =
+                facts! {"source": source.to_string(), "subject": subject, "notAfter": ends, "leafNotAfter": leaf};
+            found.on_part(path, part, message, facts);
+        }
+    }
+}
+
+fn weak(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, part, source, chain) in chains(scene) {
+        let weak = chain.certificates().find(|certificate| match certificate.key {
+            KeyKind::Rsa(bits) => bits < 2048,
+            KeyKind::Ec(bits) => bits < 256,
+            KeyKind::Other(_) => false,
+        });
+        if let Some(weak) = weak {
+            let (subject, key) = (&weak.subject, weak.key.to_string());
+            let message = format!("{part}: {source} has a key of {key}, by {subject}");
+            let facts = facts! {"source": source.to_string(), "subject": subject, "key": key};
+            found.on_part(path, part, message, facts);
+        }
+    }
+}
+
+fn unread(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, part, source) in presented(scene) {
+        // What nobody tried to read, as in files before deploy, is not known either, and nobody's fault.
+        if let Some(Reading::Unread(why)) = scene.readings.chains.get(&source) {
+            let message = format!("{part}: {source} is not known: {why}");
+            let facts = facts! {"source": source.to_string(), "why": why};
+            found.on_part(path, part, message, facts);
+        }
+    }
+}
+
+fn shared(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let mut users: BTreeMap<Source, BTreeSet<ResourcePath>> = BTreeMap::new();
+    for (path, _, tls) in super::tls::listeners(scene) {
+        if let Some(source) = tls.and_then(|tls| Source::of_listener(&path, &tls.certificate)) {
+            users.entry(source).or_default().insert(path);
+        }
+    }
+    for (source, paths) in users.into_iter().filter(|(_, paths)| paths.len() > 1) {
+        let names: Vec<&str> = paths.iter().map(ResourcePath::name).collect();
+        let message = format!("{source} is presented by {}", names.join(", "));
+        let facts = facts! {"source": source.to_string(), "resources": paths};
+        if let Some(first) = paths.first() {
+            found.on_part(first.clone(), source.to_string(), message, facts);
+        }
+    }
+}
+
+fn in_file(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, part, source) in presented(scene) {
+        if let Source::File(_, file) = &source {
+            let message = format!("{part}: its certificate comes from {file}");
+            found.on_part(path, part, message, facts! {"path": file.as_str()});
+        }
+    }
+}

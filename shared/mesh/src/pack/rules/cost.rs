@@ -1,0 +1,137 @@
+//! What is paid for and not used.
+
+use std::collections::BTreeSet;
+
+use crate::name::ResourceKind;
+use crate::pack::controls::INVENTORY;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::{Scene, grouped};
+use crate::spec::{ServiceDiscovery, VirtualServiceProvider};
+
+const COST: Rule = Rule {
+    id: "",
+    group: Group::Cost,
+    severity: Severity::Low,
+    on: &[ResourceKind::VirtualNode],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: INVENTORY,
+    check: unused_node,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "node-unused",
+        title: "No virtual service leads to a virtual node, and it calls none",
+        why: "It is in nobody's way and in nobody's picture; its tasks and proxies may still run.",
+        mend: "Take it out, or let a route or a service lead to it.",
+        check: unused_node,
+        ..COST
+    },
+    Rule {
+        id: "service-unused",
+        on: &[ResourceKind::VirtualService],
+        title: "Nothing calls a virtual service",
+        why: "No virtual node has it as backend and no gateway route leads to it: what stands behind it gets no \
+              traffic of the mesh.",
+        mend: "Declare it as backend of what calls it, or take it out.",
+        check: unused_service,
+        ..COST
+    },
+    Rule {
+        id: "router-unused",
+        on: &[ResourceKind::VirtualRouter],
+        title: "A virtual router provides no virtual service",
+        why: "Its routes get no traffic.",
+        mend: "Make it the provider of a service, or take it out.",
+        check: unused_router,
+        ..COST
+    },
+    Rule {
+        id: "nodes-alike",
+        severity: Severity::Info,
+        title: "Several virtual nodes are the same but for their names",
+        why: "They are found at the same place and listen, call and log in the same way. One of them would do, and \
+              each costs a share of the quota, and an update whenever something changes.",
+        mend: "Keep one, and let the routes name it.",
+        check: alike,
+        ..COST
+    },
+    Rule {
+        id: "mesh-empty",
+        severity: Severity::Info,
+        on: &[ResourceKind::Mesh],
+        title: "A mesh has no virtual node",
+        why: "Nothing runs in it.",
+        mend: "Delete it if it is a leftover.",
+        check: empty,
+        ..COST
+    },
+];
+
+fn unused_node(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let provided: BTreeSet<_> = scene
+        .mesh
+        .services
+        .values()
+        .filter_map(|service| match service.provider.as_ref()? {
+            VirtualServiceProvider::VirtualNode(provider) => Some(&provider.virtual_node_name),
+            VirtualServiceProvider::VirtualRouter(_) | VirtualServiceProvider::Unrecognised(_) => None,
+        })
+        .collect();
+    for (name, node) in scene.nodes() {
+        let targeted = scene.links.routes_of_node(name).next().is_some();
+        if !targeted && !provided.contains(name) && node.backend_services().next().is_none() {
+            found.on(scene.node_path(name), "nothing leads to it and it calls nothing", facts! {});
+        }
+    }
+}
+
+fn unused_service(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for name in scene.mesh.services.keys().filter(|name| !scene.is_called(name)) {
+        found.on(scene.service_path(name), "nothing calls it", facts! {});
+    }
+}
+
+fn unused_router(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, router) in scene.routers() {
+        if router.spec.is_some() && scene.links.services_of_router(name).next().is_none() {
+            let routes = router.routes.len();
+            let message = format!("it provides no virtual service; it has {routes} routes");
+            found.on(scene.router_path(name), message, facts! {"routes": routes});
+        }
+    }
+}
+
+fn alike(scene: &Scene<'_>, found: &mut Found<'_>) {
+    // Most differ by where they are found, so only those that don't are compared as a whole.
+    let placed = scene.nodes().filter_map(|(name, node)| {
+        let at = match node.service_discovery.as_ref()? {
+            ServiceDiscovery::Dns(dns) => dns.hostname.clone(),
+            ServiceDiscovery::AwsCloudMap(map) => format!("{}.{}", map.service_name, map.namespace_name),
+            ServiceDiscovery::Unrecognised(_) => return None,
+        };
+        Some((at, name))
+    });
+    for names in grouped(placed).into_values().filter(|names| names.len() > 1) {
+        let specs = names.into_iter().filter_map(|name| {
+            let spec = scene.mesh.nodes.get(name)?.to_json();
+            Some((spec.to_string(), name))
+        });
+        for names in grouped(specs).into_values().filter(|names| names.len() > 1) {
+            let Some(first) = names.first() else { continue };
+            let listed: Vec<&str> = names.iter().map(|name| name.as_str()).collect();
+            let message = format!("{} are the same but for their names", listed.join(", "));
+            found.on(scene.node_path(first), message, facts! {"virtualNodes": listed});
+        }
+    }
+}
+
+fn empty(scene: &Scene<'_>, found: &mut Found<'_>) {
+    if scene.mesh.spec.is_some() && scene.mesh.nodes.is_empty() {
+        found.on(scene.mesh_path(), "it has no virtual node", facts! {});
+    }
+}

@@ -1,0 +1,141 @@
+//! Encryption of each call, told by its two ends together.
+
+use crate::edges::{Broken, Call, Edge, Verdict};
+use crate::name::ResourceKind;
+use crate::pack::controls::{AUTHENTICATION, AVAILABILITY, ENCRYPTION};
+use crate::pack::finding::{Facts, Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::policy::Protection;
+use crate::spec::Port;
+
+const EDGE: Rule = Rule {
+    id: "",
+    group: Group::Tls,
+    severity: Severity::High,
+    on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: ENCRYPTION,
+    check: plaintext,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "edge-plaintext",
+        title: "A call goes in plain text",
+        why: "Caller and listener were put together: the client's policy for this port, the listener's mode, and what \
+              follows from both. Nothing here makes TLS of it, so whoever is on the way reads and changes requests.",
+        mend: "Give the listener a certificate and the mode PERMISSIVE, then the caller an enforced client policy, then \
+               the listener the mode STRICT.",
+        check: plaintext,
+        ..EDGE
+    },
+    Rule {
+        id: "edge-server-unverified",
+        severity: Severity::Medium,
+        title: "A call is encrypted, and the server has not shown who it is",
+        why: "The listener has TLS by file or SDS and the caller has no policy for the port: it follows the server and \
+              believes whoever answers.",
+        mend: "Give the caller a client policy with a validation.",
+        controls: AUTHENTICATION,
+        check: unverified,
+        ..EDGE
+    },
+    Rule {
+        id: "edge-without-client-certificate",
+        title: "A call is made without a client certificate",
+        why: "Asked where the policy requires mutual TLS: the listener asks for no certificate, so it can't tell its \
+              callers from anybody else.",
+        mend: "Give every caller a client certificate first, then the listener a validation.",
+        controls: AUTHENTICATION,
+        check: without_client_certificate,
+        ..EDGE
+    },
+    Rule {
+        id: "edge-name-mismatch",
+        severity: Severity::Critical,
+        title: "A call fails, because a certificate is for other names",
+        why: "The client compares the server's certificate with the names in its policy, or with the name by which the \
+              node is discovered where it has none; a listener with names does the same with its clients.",
+        mend: "Issue the certificate for the name that is wanted, or name in the policy what the certificate has.",
+        controls: AVAILABILITY,
+        check: name_mismatch,
+        ..EDGE
+    },
+    Rule {
+        id: "edge-broken",
+        severity: Severity::Critical,
+        title: "A call can't succeed",
+        why: "One end wants what the other doesn't have: TLS where none is served, a client certificate where none is \
+              presented, a trusted issuer where another has signed, or a node that nobody can find.",
+        mend: "Do what the finding says at the end that it names.",
+        controls: AVAILABILITY,
+        check: broken,
+        ..EDGE
+    },
+];
+
+fn report(found: &mut Found<'_>, edge: &Edge, message: &str, mut facts: Facts) {
+    let (node, service) = (edge.to.name(), &edge.service);
+    let to = edge.port.map_or_else(|| node.to_owned(), |port| format!("{node}@{port}"));
+    facts.insert("virtualService".into(), service.as_str().into());
+    facts.insert("virtualNode".into(), node.into());
+    facts.insert("port".into(), edge.port.map(Port::get).into());
+    facts.insert("carriesTraffic".into(), edge.carries_traffic.into());
+    let message = format!("calls of {service} at {to}: {message}");
+    found.on_part(edge.from.clone(), format!("{service} at {to}"), message, facts);
+}
+
+fn plaintext(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Plaintext) {
+        let mode = edge.inputs.mode.as_ref().map_or("none", |mode| mode.as_str());
+        let policy = match edge.inputs.enforced {
+            None => "none",
+            Some(false) => "not enforced",
+            Some(true) => "enforced",
+        };
+        let message = format!("plain text; the listener's TLS is {mode}, the caller's policy {policy}");
+        report(found, edge, &message, facts! {"listenerTls": mode, "clientPolicy": policy});
+    }
+}
+
+fn unverified(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let unseen =
+        |edge: &&Edge| edge.inputs.call == Some(Call::Unseen) && matches!(edge.verdict, Verdict::Tls | Verdict::Mtls);
+    for edge in scene.edges().iter().filter(unseen) {
+        report(found, edge, "encrypted, and whoever answers is believed", facts! {});
+    }
+}
+
+fn without_client_certificate(scene: &Scene<'_>, found: &mut Found<'_>) {
+    if scene.policy.tls.require < Protection::Mtls {
+        return;
+    }
+    for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Tls) {
+        report(found, edge, "the client shows no certificate", facts! {});
+    }
+}
+
+fn name_mismatch(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for edge in scene.edges() {
+        if let Verdict::Broken(broken @ Broken::NameMismatch { of, wanted, has }) = &edge.verdict {
+            report(found, edge, &broken.to_string(), facts! {"of": of, "wanted": wanted, "has": has});
+        }
+    }
+}
+
+fn broken(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for edge in scene.edges() {
+        let Verdict::Broken(broken) = &edge.verdict else { continue };
+        match broken {
+            // Routing and names have rules of their own.
+            Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort | Broken::NameMismatch { .. } => {}
+            Broken::NoDiscovery | Broken::TlsNotServed | Broken::NoClientCertificate | Broken::Distrusted { .. } => {
+                report(found, edge, &broken.to_string(), facts! {"reason": broken.id()});
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What leaves the mesh.
+
+use crate::change::Change;
+use crate::egress::{ALWAYS_OPEN, Egress, Reach};
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::OUTBOUND;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::policy::HostPattern;
+use crate::spec::EgressFilterType;
+
+const EGRESS: Rule = Rule {
+    id: "",
+    group: Group::Egress,
+    severity: Severity::Medium,
+    on: &[ResourceKind::Mesh],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: OUTBOUND,
+    check: open,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "mesh-egress-open",
+        severity: Severity::High,
+        title: "Everything may leave the mesh",
+        why: "With the egress filter ALLOW_ALL, every proxy lets every connection out to any address: data can be \
+              carried out, and nothing says what a node really needs. Names without a virtual service are then called \
+              past the mesh, without retries, time limits or TLS of its own.",
+        mend: "Declare what nodes call as backends, then set the filter to DROP_ALL. That is the remediation where no \
+               backend would be cut by it; the finding names those that would be.",
+        managed: &["appmesh-mesh-deny-tcp-forwarding"],
+        check: open,
+        ..EGRESS
+    },
+    Rule {
+        id: "egress-host-not-allowed",
+        severity: Severity::High,
+        on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
+        title: "A proxy reaches a host outside that is not on the allow-list",
+        why: "The effective egress set of a proxy is what its backends (or gateway routes) lead to, through routers and \
+              routes, down to host names. Those outside the mesh must be named in `egress.allow`, or for the node in \
+              `egress.nodes`.",
+        mend: "Allow the host in the policy, or take the backend off the node. Taking it off would cut its traffic, so \
+               it is not done by itself.",
+        check: not_allowed,
+        ..EGRESS
+    },
+    Rule {
+        id: "egress-aws-not-allowed",
+        severity: Severity::Low,
+        title: "Every proxy reaches AWS, and the allow-list doesn't say so",
+        why: "Whatever the filter, every proxy lets out connections to any host below amazonaws.com on port 443. An \
+              allow-list that doesn't name it claims more than the mesh can hold.",
+        mend: "Add `*.amazonaws.com` to `egress.allow`, and restrict it by VPC endpoints and their policies.",
+        check: aws,
+        ..EGRESS
+    },
+    Rule {
+        id: "egress-allowed-in-vain",
+        severity: Severity::Info,
+        on: &[ResourceKind::VirtualNode],
+        title: "A node may call hosts that it doesn't declare",
+        why: "`egress.nodes` allows the node a host to which none of its backends leads. While the filter is DROP_ALL \
+              the node can't call it; the entry is a leftover, or a backend is missing.",
+        mend: "Add the virtual service as backend, or take the host out of the policy.",
+        check: in_vain,
+        ..EGRESS
+    },
+];
+
+fn open(scene: &Scene<'_>, found: &mut Found<'_>) {
+    if !scene.egresses().everything() {
+        return;
+    }
+    let filter = scene.mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
+    let Some(filter) = filter.map(|filter| &filter.filter) else { return };
+    let mut cut = Vec::new();
+    for (name, node) in scene.nodes() {
+        for service in node.backend_services() {
+            if matches!(scene.egresses().reach(service), Reach::Nothing | Reach::Dangling) {
+                cut.push(format!("{name} to {service}"));
+            }
+        }
+    }
+    cut.sort();
+    cut.dedup();
+    let message = if cut.is_empty() {
+        format!("its egress filter is {filter}: every proxy lets everything out")
+    } else {
+        format!("its egress filter is {filter}; closing it would cut {}", cut.join(", "))
+    };
+    let safe = cut.is_empty() && *filter == EgressFilterType::AllowAll;
+    let change = Change::SetEgressFilter { mesh: scene.mesh.name.clone(), filter: EgressFilterType::DropAll };
+    found.on(scene.mesh_path(), message, facts! {"filter": filter, "wouldCut": cut}).remediation =
+        safe.then_some(change);
+}
+
+fn not_allowed(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let of_nodes = scene.policy.egress.of_nodes(&scene.mesh.name);
+    for (name, _) in scene.nodes() {
+        let own = of_nodes.get(name).copied().unwrap_or_default();
+        if let Some(egress) = scene.egresses().node(name) {
+            judge(scene, found, &scene.node_path(name), &egress, own);
+        }
+    }
+    for (name, _) in scene.gateways() {
+        if let Some(egress) = scene.egresses().gateway(name) {
+            judge(scene, found, &scene.gateway_path(name), &egress, &[]);
+        }
+    }
+}
+
+fn judge(scene: &Scene<'_>, found: &mut Found<'_>, path: &ResourcePath, egress: &Egress<'_>, own: &[HostPattern]) {
+    for (host, service) in egress.external() {
+        let allowed = scene.policy.egress.allows(host);
+        if allowed == Some(false) && !own.iter().any(|pattern| pattern.matches(host)) {
+            let message = format!("it reaches {host} through virtual service {service}, which is not allowed");
+            found.on_part(path.clone(), host.to_owned(), message, facts! {"host": host, "virtualService": service});
+        }
+    }
+}
+
+fn aws(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let named = scene
+        .policy
+        .egress
+        .allow
+        .as_ref()
+        .map(|allow| allow.iter().any(|pattern| matches!(pattern.as_str(), ALWAYS_OPEN | "*" | "*.com")));
+    if named == Some(false) && scene.mesh.spec.is_some() {
+        let message = format!("its proxies let out {ALWAYS_OPEN} on port 443, which the allow-list doesn't name");
+        found.on(scene.mesh_path(), message, facts! {"host": ALWAYS_OPEN, "port": 443});
+    }
+}
+
+fn in_vain(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, allow) in scene.policy.egress.of_nodes(&scene.mesh.name) {
+        let Some(egress) = scene.egresses().node(name) else { continue };
+        let reached = egress.external();
+        for pattern in allow.iter().filter(|pattern| !reached.keys().any(|host| pattern.matches(host))) {
+            let host = pattern.as_str();
+            let message = format!("the policy allows it {host}, and no backend leads there");
+            found.on_part(scene.node_path(name), host.to_owned(), message, facts! {"host": host});
+        }
+    }
+}

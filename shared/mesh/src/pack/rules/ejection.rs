@@ -1,0 +1,136 @@
+//! Outlier detection and connection pools.
+
+use crate::name::{ResourceKind, VirtualNodeName};
+use crate::pack::controls::AVAILABILITY;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::spec::{DnsResponseType, Listener, OutlierDetection, ServiceDiscovery, VirtualNodeSpec};
+
+const EJECTION: Rule = Rule {
+    id: "",
+    group: Group::Resilience,
+    severity: Severity::Low,
+    on: &[ResourceKind::VirtualNode],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: AVAILABILITY,
+    check: without,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "listener-without-outlier-detection",
+        title: "A listener has no outlier detection",
+        why: "An endpoint that answers its health check and fails every other request keeps its share of the traffic.",
+        mend: "Give the listener an `outlierDetection`, with a `maxEjectionPercent` that leaves enough endpoints.",
+        managed: &["appmesh-virtual-node-listeners-outlier-detect-enabled"],
+        check: without,
+        ..EJECTION
+    },
+    Rule {
+        id: "outlier-detection-without-effect",
+        severity: Severity::Medium,
+        title: "Outlier detection can't have an effect",
+        why: "The node is found by DNS with the response type LOADBALANCER (also where none is given): to its clients \
+              all addresses are one endpoint, and there is nothing to leave out.",
+        mend: "Set `responseType` to ENDPOINTS if each address is a task, or use Cloud Map.",
+        check: no_effect,
+        ..EJECTION
+    },
+    Rule {
+        id: "outlier-detection-ejects-all",
+        severity: Severity::Medium,
+        title: "Outlier detection may leave out every endpoint",
+        why: "With a `maxEjectionPercent` of 100, a failure that all endpoints share, such as a dead database, leaves \
+              no endpoint at all.",
+        mend: "Choose a part that the others can do without: 50 is a common one.",
+        check: ejects_all,
+        ..EJECTION
+    },
+    Rule {
+        id: "outlier-detection-off",
+        severity: Severity::Medium,
+        title: "Outlier detection is there and off",
+        why: "An interval or an ejection of no length, or a part of 0 percent, leaves nothing out; proxies refuse an \
+              interval of 0, so it is not sent to them.",
+        mend: "Give it times and a part, or take it out.",
+        check: off,
+        ..EJECTION
+    },
+    Rule {
+        id: "listener-without-connection-pool",
+        title: "A listener takes connections and requests without bound",
+        why: "Without a connection pool the bound is 2,147,483,647: a wave of requests takes the node down before \
+              anything says no.",
+        mend: "Give the listener a `connectionPool` with what the application can do.",
+        check: no_pool,
+        ..EJECTION
+    },
+];
+
+fn each<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (&'a VirtualNodeName, &'a VirtualNodeSpec, &'a Listener)> {
+    scene.nodes().flat_map(|(name, node)| node.listeners().iter().map(move |listener| (name, node, listener)))
+}
+
+fn detections<'a>(
+    scene: &Scene<'a>,
+) -> impl Iterator<Item = (&'a VirtualNodeName, &'a VirtualNodeSpec, &'a Listener, &'a OutlierDetection)> {
+    each(scene).filter_map(|(name, node, listener)| Some((name, node, listener, listener.outlier_detection.as_ref()?)))
+}
+
+fn without(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, _, listener) in each(scene).filter(|(_, _, listener)| listener.outlier_detection.is_none()) {
+        let port = listener.port_mapping.port;
+        let message = format!("listener {port} has no outlier detection");
+        found.on_part(scene.node_path(name), format!("listener {port}"), message, facts! {"port": port});
+    }
+}
+
+fn no_effect(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, node, listener, _) in detections(scene) {
+        let Some(ServiceDiscovery::Dns(dns)) = &node.service_discovery else { continue };
+        if dns.response_type.as_ref().is_none_or(|response| *response == DnsResponseType::LoadBalancer) {
+            let (port, host) = (listener.port_mapping.port, &dns.hostname);
+            let message = format!("listener {port} has outlier detection, and {host} is one endpoint to its clients");
+            let facts = facts! {"port": port, "hostname": host};
+            found.on_part(scene.node_path(name), format!("listener {port}"), message, facts);
+        }
+    }
+}
+
+fn ejects_all(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, _, listener, detection) in detections(scene) {
+        if detection.max_ejection_percent.get() == 100 {
+            let port = listener.port_mapping.port;
+            let message = format!("listener {port} may have all of its endpoints left out at once");
+            found.on_part(scene.node_path(name), format!("listener {port}"), message, facts! {"port": port});
+        }
+    }
+}
+
+fn off(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, _, listener, detection) in detections(scene) {
+        let nothing = |duration: &crate::spec::Duration| duration.length().is_none_or(|length| length.is_zero());
+        let mut members = Vec::new();
+        members.extend(nothing(&detection.interval).then_some("interval"));
+        members.extend(nothing(&detection.base_ejection_duration).then_some("baseEjectionDuration"));
+        members.extend((detection.max_ejection_percent.get() == 0).then_some("maxEjectionPercent"));
+        if !members.is_empty() {
+            let port = listener.port_mapping.port;
+            let message = format!("the outlier detection of listener {port} has no {}", members.join(", no "));
+            let facts = facts! {"port": port, "members": members};
+            found.on_part(scene.node_path(name), format!("listener {port}"), message, facts);
+        }
+    }
+}
+
+fn no_pool(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, _, listener) in each(scene).filter(|(_, _, listener)| listener.connection_pool.is_none()) {
+        let port = listener.port_mapping.port;
+        let message = format!("listener {port} has no connection pool");
+        found.on_part(scene.node_path(name), format!("listener {port}"), message, facts! {"port": port});
+    }
+}

@@ -1,0 +1,107 @@
+//! Environments in one mesh.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::graph::Caller;
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::SEPARATION;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+
+const ENVIRONMENT: Rule = Rule {
+    id: "",
+    group: Group::Naming,
+    severity: Severity::Medium,
+    on: &[ResourceKind::Mesh],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: SEPARATION,
+    check: mixed,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "environments-mixed",
+        title: "Resources of several environments are in one mesh",
+        why: "A mesh is one trust zone, one egress filter and one set of quotas: what a test does to it, production \
+              feels. The environment of a resource is told by its tag, or by a word of its name, as \
+              `environments.names` has them.",
+        mend: "Give each environment a mesh of its own.",
+        check: mixed,
+        ..ENVIRONMENT
+    },
+    Rule {
+        id: "call-across-environments",
+        severity: Severity::High,
+        on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
+        title: "A call crosses from one environment into another",
+        why: "A caller of one environment reaches a virtual node of another: test traffic in production, or production \
+              on a test database.",
+        mend: "Let the caller name a service of its own environment.",
+        check: crossing,
+        ..ENVIRONMENT
+    },
+];
+
+/// By resource, the environment that its tag or else its name tells.
+fn environments<'a>(scene: &Scene<'a>) -> HashMap<ResourcePath, &'a str> {
+    let (mesh, policy) = (scene.mesh, &scene.policy.environments);
+    let told = mesh.paths().into_iter().filter_map(|path| {
+        let tag = mesh.tags.get(&path).and_then(|tags| tags.value(&policy.tag));
+        // A tag that is there and names nothing known isn't overruled by a name.
+        let environment = match tag {
+            Some(value) => policy.named(value),
+            None => policy.of_name(path.name()),
+        };
+        environment.map(|environment| (path, environment))
+    });
+    told.collect()
+}
+
+fn mixed(scene: &Scene<'_>, found: &mut Found<'_>) {
+    if scene.mesh.spec.is_none() {
+        return;
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for environment in environments(scene).into_values() {
+        *counts.entry(environment).or_default() += 1;
+    }
+    if counts.len() > 1 {
+        let listed: Vec<String> = counts.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+        let message = format!("it has resources of {}", listed.join(", "));
+        found.on(scene.mesh_path(), message, facts! {"environments": counts});
+    }
+}
+
+fn crossing(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let environments = environments(scene);
+    for service in scene.mesh.services.keys() {
+        let mut reached: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for node in scene.links.nodes_of_service(service) {
+            if let Some(environment) = environments.get(&scene.node_path(node)) {
+                reached.entry(environment).or_default().push(node.as_str());
+            }
+        }
+        if reached.is_empty() {
+            continue;
+        }
+        for caller in scene.links.callers_of_service(service) {
+            let path = match caller {
+                Caller::VirtualNode(name) => scene.node_path(name),
+                Caller::VirtualGateway(name) => scene.gateway_path(name),
+            };
+            let Some(own) = environments.get(&path) else { continue };
+            let others: BTreeMap<_, _> = reached.iter().filter(|(environment, _)| *environment != own).collect();
+            if !others.is_empty() {
+                let listed: Vec<String> =
+                    others.iter().map(|(environment, nodes)| format!("{} ({environment})", nodes.join(", "))).collect();
+                let message = format!("it is of {own} and reaches {} through {service}", listed.join(", "));
+                let facts = facts! {"environment": own, "virtualService": service, "reaches": others};
+                found.on_part(path, format!("service {service}"), message, facts);
+            }
+        }
+    }
+}

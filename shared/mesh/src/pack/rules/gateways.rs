@@ -1,0 +1,107 @@
+//! Virtual gateways and their routes.
+
+use crate::name::ResourceKind;
+use crate::pack::controls::CONFIGURATION;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::{Scene, grouped};
+use crate::spec::wire::Wire as _;
+use crate::spec::{DefaultRewrite, GatewayRouteRule, GatewayRouteSpec, PrefixRewrite};
+
+const GATEWAY: Rule = Rule {
+    id: "",
+    group: Group::Routing,
+    severity: Severity::Medium,
+    on: &[ResourceKind::GatewayRoute],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: CONFIGURATION,
+    check: same_match,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "gateway-route-same-match",
+        title: "Two gateway routes match the same requests",
+        why: "Of two gateway routes with the same match and the same priority only one is used, and which one isn't \
+              documented. Two teams may well have written one each.",
+        mend: "Take one out, or give them different matches or priorities.",
+        check: same_match,
+        ..GATEWAY
+    },
+    Rule {
+        id: "gateway-prefix-without-slash",
+        severity: Severity::Low,
+        title: "A gateway route cuts its prefix in the middle of a word",
+        why: "The matched prefix is replaced by `/`. With the prefix `/chapter`, a request for `/chapter1` arrives as \
+              `/1`, and one for `/chapters` as `/s`: requests that were meant for nobody reach the service under \
+              another path.",
+        mend: "End the prefix with a slash, match the path exactly, or switch the rewrite off.",
+        check: without_slash,
+        ..GATEWAY
+    },
+    Rule {
+        id: "gateway-without-routes",
+        on: &[ResourceKind::VirtualGateway],
+        title: "A virtual gateway has no route",
+        why: "Whatever reaches it gets 404, and its proxies and load balancer are paid for.",
+        mend: "Add a gateway route, or take the gateway out.",
+        check: no_routes,
+        ..GATEWAY
+    },
+];
+
+/// What a gateway route matches, as a text that is equal for equal matches.
+fn matched(route: &GatewayRouteSpec) -> Option<String> {
+    let written = match &route.rule {
+        GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => route.matches.write(),
+        GatewayRouteRule::Grpc(route) => route.matches.write(),
+        GatewayRouteRule::Unrecognised(_) => None,
+    };
+    let priority = route.priority.map_or(1001, crate::spec::bounded::Int::get);
+    Some(format!("{priority} {} {}", route.rule.member()?, written?))
+}
+
+fn same_match(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (gateway, entry) in &scene.mesh.gateways {
+        let matches = entry.routes.iter().filter_map(|(name, route)| Some((matched(route)?, name)));
+        for names in grouped(matches).into_values() {
+            let mut names = names.into_iter();
+            let Some(first) = names.next() else { continue };
+            for name in names {
+                let message = format!("it matches the same requests as gateway route {first}");
+                found.on(scene.gateway_route_path(gateway, name), message, facts! {"same": first});
+            }
+        }
+    }
+}
+
+fn without_slash(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (gateway, name, route) in scene.gateway_routes() {
+        let (GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route)) = &route.rule else { continue };
+        let Some(prefix) = route.matches.prefix.as_deref().filter(|prefix| !prefix.ends_with('/')) else { continue };
+        let rewrite = route.action.rewrite.as_ref().and_then(|rewrite| rewrite.prefix.as_ref());
+        let replaced = match rewrite {
+            None | Some(PrefixRewrite::DefaultPrefix(DefaultRewrite::Enabled)) => true,
+            Some(
+                PrefixRewrite::DefaultPrefix(DefaultRewrite::Disabled | DefaultRewrite::Unrecognised(_))
+                | PrefixRewrite::Value(_)
+                | PrefixRewrite::Unrecognised(_),
+            ) => false,
+        };
+        if replaced && !prefix.is_empty() {
+            let message = format!("`{prefix}1` matches it and arrives as `/1`");
+            found.on(scene.gateway_route_path(gateway, name), message, facts! {"prefix": prefix});
+        }
+    }
+}
+
+fn no_routes(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, entry) in &scene.mesh.gateways {
+        if entry.routes.is_empty() && entry.spec.is_some() {
+            found.on(scene.gateway_path(name), "it has no gateway route", facts! {});
+        }
+    }
+}

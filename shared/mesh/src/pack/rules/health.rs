@@ -1,0 +1,203 @@
+//! Health checks.
+
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::AVAILABILITY;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::spec::{Port, Protocol};
+
+const CHECK: Rule = Rule {
+    id: "",
+    group: Group::Resilience,
+    severity: Severity::Medium,
+    on: &[ResourceKind::VirtualNode],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: AVAILABILITY,
+    check: node_without,
+};
+
+const LISTENING: &[ResourceKind] = &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway];
+
+/// Milliseconds after which a dead endpoint that is still used is too late to matter to its callers.
+const TOO_SLOW: i64 = 120_000;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "node-listener-without-health-check",
+        title: "A listener of a virtual node has no health check",
+        why: "Clients send to an endpoint that is gone or hangs until service discovery drops it, which may take \
+              minutes.",
+        mend: "Give the listener a `healthCheck`. Its path and what it may cost are for its owner to say.",
+        managed: &["appmesh-virtual-node-listeners-health-check-enabled"],
+        check: node_without,
+        ..CHECK
+    },
+    Rule {
+        id: "gateway-listener-without-health-check",
+        on: &[ResourceKind::VirtualGateway],
+        title: "A listener of a virtual gateway has no health check",
+        why: "What stands before the gateway can't tell whether this listener takes requests.",
+        mend: "Give the listener a `healthCheck`.",
+        managed: &["appmesh-virtual-gateway-listeners-health-check-enabled"],
+        check: gateway_without,
+        ..CHECK
+    },
+    Rule {
+        id: "health-check-shallow",
+        severity: Severity::Low,
+        title: "A health check looks only whether the port is open",
+        why: "A TCP check of a listener that answers requests passes while every request fails: the process listens, \
+              and its database is gone.",
+        mend: "Check by the listener's own protocol, with a path that tells the truth.",
+        check: shallow,
+        ..CHECK
+    },
+    Rule {
+        id: "health-check-overlaps",
+        severity: Severity::Low,
+        on: LISTENING,
+        title: "A health check may take longer than the time between two of them",
+        why: "With a `timeoutMillis` beyond `intervalMillis`, a hanging endpoint is probed again before the last probe \
+              is given up.",
+        mend: "Make the timeout shorter than the interval.",
+        check: overlaps,
+        ..CHECK
+    },
+    Rule {
+        id: "health-check-slow",
+        severity: Severity::Low,
+        on: LISTENING,
+        title: "A health check takes minutes to see a failure",
+        why: "Interval times unhealthy threshold is how long a dead endpoint goes on getting requests; here it is over \
+              two minutes.",
+        mend: "Probe more often, or call an endpoint unhealthy after fewer failures.",
+        check: slow,
+        ..CHECK
+    },
+    Rule {
+        id: "health-check-grpc-without-http2",
+        title: "A gRPC health check is on a listener without HTTP/2",
+        why: "gRPC needs HTTP/2. The API takes it; a proxy refuses the whole cluster, so it is left out of what \
+              proxies are sent, and nothing is checked.",
+        mend: "Check by HTTP, or let the listener speak HTTP/2 or gRPC.",
+        check: grpc,
+        ..CHECK
+    },
+];
+
+fn node_without(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, node) in scene.nodes() {
+        for listener in node.listeners().iter().filter(|listener| listener.health_check.is_none()) {
+            without(found, scene.node_path(name), listener.port_mapping.port);
+        }
+    }
+}
+
+fn gateway_without(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, gateway) in scene.gateways() {
+        for listener in gateway.listeners.iter().filter(|listener| listener.health_check.is_none()) {
+            without(found, scene.gateway_path(name), listener.port_mapping.port);
+        }
+    }
+}
+
+fn without(found: &mut Found<'_>, path: ResourcePath, port: Port) {
+    let message = format!("listener {port} has no health check");
+    found.on_part(path, format!("listener {port}"), message, facts! {"port": port});
+}
+
+/// A health check of any listener.
+struct Check {
+    path: ResourcePath,
+    port: Port,
+    listener: Protocol,
+    protocol: Protocol,
+    interval: i64,
+    timeout: i64,
+    threshold: i64,
+}
+
+impl Check {
+    fn part(&self) -> String {
+        format!("listener {}", self.port)
+    }
+}
+
+fn checks(scene: &Scene<'_>) -> Vec<Check> {
+    let mut all = Vec::new();
+    for (name, node) in scene.nodes() {
+        for listener in node.listeners() {
+            let Some(check) = &listener.health_check else { continue };
+            all.push(Check {
+                path: scene.node_path(name),
+                port: listener.port_mapping.port,
+                listener: listener.port_mapping.protocol.clone(),
+                protocol: check.protocol.clone(),
+                interval: check.interval_millis.get(),
+                timeout: check.timeout_millis.get(),
+                threshold: check.unhealthy_threshold.get(),
+            });
+        }
+    }
+    for (name, gateway) in scene.gateways() {
+        for listener in &gateway.listeners {
+            let Some(check) = &listener.health_check else { continue };
+            all.push(Check {
+                path: scene.gateway_path(name),
+                port: listener.port_mapping.port,
+                listener: Protocol::from(&listener.port_mapping.protocol),
+                protocol: Protocol::from(&check.protocol),
+                interval: check.interval_millis.get(),
+                timeout: check.timeout_millis.get(),
+                threshold: check.unhealthy_threshold.get(),
+            });
+        }
+    }
+    all
+}
+
+fn shallow(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for check in checks(scene) {
+        if check.protocol == Protocol::Tcp && check.listener != Protocol::Tcp {
+            let message = format!("listener {} speaks {} and is checked by tcp", check.port, check.listener);
+            let facts = facts! {"port": check.port, "listener": check.listener};
+            found.on_part(check.path.clone(), check.part(), message, facts);
+        }
+    }
+}
+
+fn overlaps(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for check in checks(scene).into_iter().filter(|check| check.timeout > check.interval) {
+        let (timeout, interval) = (check.timeout, check.interval);
+        let message = format!("listener {} is checked every {interval} ms for up to {timeout} ms", check.port);
+        let facts = facts! {"port": check.port, "intervalMillis": interval, "timeoutMillis": timeout};
+        found.on_part(check.path.clone(), check.part(), message, facts);
+    }
+}
+
+fn slow(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for check in checks(scene) {
+        let takes = check.interval * check.threshold;
+        if takes > TOO_SLOW {
+            let message = format!("listener {}: a failure is seen after {} s", check.port, takes / 1000);
+            found.on_part(check.path.clone(), check.part(), message, facts! {"port": check.port, "takesMillis": takes});
+        }
+    }
+}
+
+fn grpc(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for check in checks(scene) {
+        if check.path.kind() == ResourceKind::VirtualNode
+            && check.protocol == Protocol::Grpc
+            && matches!(check.listener, Protocol::Http | Protocol::Tcp)
+        {
+            let message = format!("listener {} speaks {} and is checked by grpc", check.port, check.listener);
+            let facts = facts! {"port": check.port, "listener": check.listener};
+            found.on_part(check.path.clone(), check.part(), message, facts);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Access logs.
+
+use std::collections::BTreeSet;
+
+use crate::change::Change;
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::{LOGS, SECRETS};
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::spec::{AccessLog, FileAccessLog, Logging, LoggingFormat};
+
+const LOG: Rule = Rule {
+    id: "",
+    group: Group::Observability,
+    severity: Severity::Medium,
+    on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: LOGS,
+    check: node_without,
+};
+
+/// Where a log goes that the container runtime collects.
+const STANDARD_OUTPUT: &str = "/dev/stdout";
+
+/// Headers whose values let whoever reads them in, in lower case.
+const SECRET_HEADERS: [&str; 9] = [
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "set-cookie",
+    "x-amz-security-token",
+    "x-api-key",
+    "x-auth-token",
+    "x-csrf-token",
+    "x-session-token",
+];
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "node-without-access-log",
+        on: &[ResourceKind::VirtualNode],
+        title: "A virtual node logs no requests",
+        why: "After an incident nobody can tell who called what, and with which answer.",
+        mend: "Log to `/dev/stdout`, from where the container runtime collects it. That is the remediation.",
+        managed: &["appmesh-virtual-node-logging-file-path-exists"],
+        check: node_without,
+        ..LOG
+    },
+    Rule {
+        id: "gateway-without-access-log",
+        on: &[ResourceKind::VirtualGateway],
+        title: "A virtual gateway logs no requests",
+        why: "The gateway is where outside traffic comes in: what it doesn't log nobody has seen.",
+        mend: "Log to `/dev/stdout`, from where the container runtime collects it. That is the remediation.",
+        managed: &["appmesh-virtual-gateway-logging-file-path-exists"],
+        check: gateway_without,
+        ..LOG
+    },
+    Rule {
+        id: "log-with-secret-header",
+        severity: Severity::High,
+        title: "An access log contains a header that lets its reader in",
+        why: "Tokens and session cookies in a log are open to everybody who reads logs, for as long as logs are kept.",
+        mend: "Take the header out of the format. What was logged already has to be revoked.",
+        controls: SECRETS,
+        check: secret,
+        ..LOG
+    },
+    Rule {
+        id: "log-on-disk",
+        severity: Severity::Low,
+        title: "An access log goes to a file that nothing collects or rotates",
+        why: "The file is in the proxy's container: it is gone with the task, and until then it grows until the disk \
+              is full. A path that can't be opened makes the proxy refuse its whole listener.",
+        mend: "Log to `/dev/stdout` or `/dev/stderr`, or waive this where something does collect the file.",
+        check: on_disk,
+        ..LOG
+    },
+    Rule {
+        id: "log-without-request-id",
+        severity: Severity::Info,
+        title: "An access log can't be followed from proxy to proxy",
+        why: "Its format has neither the request's id nor a trace header, so the lines of one request in the logs of \
+              several proxies can't be put together.",
+        mend: "Add `%REQ(X-REQUEST-ID)%` to the format.",
+        check: no_request_id,
+        ..LOG
+    },
+];
+
+fn file(logging: Option<&Logging>) -> Option<&FileAccessLog> {
+    match logging?.access_log.as_ref()? {
+        AccessLog::File(file) => Some(file),
+        AccessLog::Unrecognised(_) => None,
+    }
+}
+
+fn logs_somewhere(logging: Option<&Logging>) -> bool {
+    logging.is_some_and(|logging| logging.access_log.is_some())
+}
+
+fn node_without(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, _) in scene.nodes().filter(|(_, node)| !logs_somewhere(node.logging.as_ref())) {
+        without(found, scene.node_path(name));
+    }
+}
+
+fn gateway_without(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, _) in scene.gateways().filter(|(_, gateway)| !logs_somewhere(gateway.logging.as_ref())) {
+        without(found, scene.gateway_path(name));
+    }
+}
+
+fn without(found: &mut Found<'_>, path: ResourcePath) {
+    let change = Change::SetAccessLog { resource: path.clone(), path: STANDARD_OUTPUT.to_owned() };
+    found.on(path, "it has no access log", facts! {}).remediation = Some(change);
+}
+
+fn logs<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, &'a FileAccessLog)> {
+    let nodes = scene.nodes().filter_map(|(name, node)| Some((scene.node_path(name), file(node.logging.as_ref())?)));
+    let gateways = scene
+        .gateways()
+        .filter_map(|(name, gateway)| Some((scene.gateway_path(name), file(gateway.logging.as_ref())?)));
+    nodes.chain(gateways).collect()
+}
+
+/// The texts of a format in which commands may stand.
+fn texts(format: &LoggingFormat) -> Vec<&str> {
+    match format {
+        LoggingFormat::Text(text) => vec![text.as_str()],
+        LoggingFormat::Json(members) => members.iter().map(|member| member.value.as_str()).collect(),
+        LoggingFormat::Unrecognised(_) => Vec::new(),
+    }
+}
+
+/// The headers that a text logs, in lower case: those of `%REQ(...)%`, `%RESP(...)%` and `%TRAILER(...)%`, with the one
+/// that stands in for it after the question mark.
+fn headers(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for command in text.split('%').skip(1).step_by(2) {
+        let Some((name, rest)) = command.split_once('(') else { continue };
+        if !matches!(name, "REQ" | "RESP" | "TRAILER" | "REQ_WITHOUT_QUERY") {
+            continue;
+        }
+        let named = rest.split(')').next().unwrap_or_default();
+        found.extend(named.split('?').map(|header| header.trim().to_ascii_lowercase()));
+    }
+    found
+}
+
+fn secret(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, log) in logs(scene) {
+        let named = log.format.iter().flat_map(texts).flat_map(headers);
+        let secrets: BTreeSet<String> = named.filter(|header| SECRET_HEADERS.contains(&header.as_str())).collect();
+        if !secrets.is_empty() {
+            let listed: Vec<&str> = secrets.iter().map(String::as_str).collect();
+            found.on(path, format!("its log contains {}", listed.join(", ")), facts! {"headers": listed});
+        }
+    }
+}
+
+fn on_disk(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, log) in logs(scene) {
+        let file = log.path.as_str();
+        if !matches!(file, STANDARD_OUTPUT | "/dev/stderr" | "/dev/null") {
+            found.on(path, format!("it logs to {file}"), facts! {"path": file});
+        }
+    }
+}
+
+fn no_request_id(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, log) in logs(scene) {
+        // The proxy's own format has the id.
+        let Some(format) = &log.format else { continue };
+        let known = matches!(format, LoggingFormat::Text(_) | LoggingFormat::Json(_));
+        let follows = |header: String| {
+            matches!(header.as_str(), "x-request-id" | "traceparent" | "x-amzn-trace-id" | "x-b3-traceid")
+        };
+        if known && !texts(format).into_iter().flat_map(headers).any(follows) {
+            found.on(path, "its log format has no request id", facts! {});
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headers_that_a_format_logs() {
+        for (text, expected) in [
+            ("%REQ(Authorization)% x", vec!["authorization"]),
+            ("[%START_TIME%] \"%REQ(:METHOD)% %RESP(Set-Cookie):20%\"", vec![":method", "set-cookie"]),
+            ("%REQ(X-ID?Cookie)%", vec!["x-id", "cookie"]),
+            ("100%% REQ(Cookie)", vec![]),
+            ("REQ(Cookie)", vec![]),
+            ("%REQ(", vec![""]),
+            ("", vec![]),
+        ] {
+            assert_eq!(headers(text), expected, "{text}");
+        }
+    }
+}

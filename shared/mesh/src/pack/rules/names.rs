@@ -1,0 +1,125 @@
+//! Names.
+
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::INVENTORY;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::{Scene, grouped};
+
+const NAME: Rule = Rule {
+    id: "",
+    group: Group::Naming,
+    severity: Severity::Low,
+    on: &ResourceKind::ALL,
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: INVENTORY,
+    check: pattern,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "name-pattern",
+        title: "A name doesn't look as the policy says",
+        why: "`naming.patterns` has a regular expression for the names of this kind of resource. Tools that find \
+              resources by their names miss this one.",
+        mend: "A resource can't be renamed: make one with the right name, move what refers to it, and delete this.",
+        check: pattern,
+        ..NAME
+    },
+    Rule {
+        id: "service-name-no-host",
+        severity: Severity::Medium,
+        on: &[ResourceKind::VirtualService],
+        title: "The name of a virtual service can't be a host name",
+        why: "The name is what clients put into their requests as host. One with a space, a slash or an underscore \
+              resolves nowhere, and many HTTP clients refuse it.",
+        mend: "Make a virtual service with a name such as `orders.shop.local`.",
+        check: no_host,
+        ..NAME
+    },
+    Rule {
+        id: "names-differ-by-case",
+        severity: Severity::Low,
+        title: "Two names differ by nothing but case",
+        why: "Host names are compared without regard to case, and so do people. Two virtual services that differ by \
+              case alone are one to a proxy.",
+        mend: "Keep one of them.",
+        check: case,
+        ..NAME
+    },
+];
+
+fn pattern(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let patterns = &scene.policy.naming.patterns;
+    if patterns.is_empty() {
+        return;
+    }
+    for path in scene.mesh.paths() {
+        let pattern = patterns.get(&path.kind()).filter(|pattern| !pattern.matches(path.name()));
+        if let Some(pattern) = pattern {
+            let message = format!("its name `{}` doesn't match {pattern}", path.name());
+            let facts = facts! {"name": path.name(), "pattern": pattern};
+            found.on(path, message, facts);
+        }
+    }
+}
+
+/// Whether a text is a host name as DNS and HTTP clients take it, or an address.
+fn is_host(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+fn no_host(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for name in scene.mesh.services.keys().filter(|name| !is_host(name.as_str())) {
+        let message = format!("`{name}` is no host name");
+        found.on(scene.service_path(name), message, facts! {"name": name});
+    }
+}
+
+fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let paths = scene.mesh.paths();
+    for alike in grouped(paths.into_iter().map(|path| (path.to_string().to_lowercase(), path))).into_values() {
+        // In the order of their paths, whatever the order in which they came.
+        let mut alike: Vec<ResourcePath> = alike;
+        alike.sort();
+        let mut alike = alike.into_iter();
+        let Some(first) = alike.next() else { continue };
+        for path in alike.filter(|path| path.kind() == first.kind()) {
+            let message = format!("its name differs from that of {first} by case alone");
+            found.on(path, message, facts! {"same": first});
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_host;
+
+    #[test]
+    fn host_names() {
+        for (name, expected) in [
+            ("orders.shop.local", true),
+            ("orders", true),
+            ("Orders.", true),
+            ("10.0.0.1", true),
+            ("a b", false),
+            ("a_b", false),
+            ("a/b", false),
+            ("-a", false),
+            ("a..b", false),
+            ("", false),
+        ] {
+            assert_eq!(is_host(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Limits of the service.
+
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::resource::Tags;
+
+const QUOTA: Rule = Rule {
+    id: "",
+    group: Group::Quotas,
+    severity: Severity::Low,
+    on: &[
+        ResourceKind::Mesh,
+        ResourceKind::VirtualRouter,
+        ResourceKind::VirtualGateway,
+        ResourceKind::VirtualNode,
+        ResourceKind::Route,
+    ],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: &[],
+    check: near,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "quota-near",
+        title: "A quota is almost used up",
+        why: "Beyond it every creation fails, and one of them may be a deployment or a repair. The bound is \
+              `quotas.headroom`, the quotas are those of `quotas`; set them to what the account has. The fixed ones are \
+              10 weighted targets a route and 50 tags a resource.",
+        mend: "Ask for a higher quota, or take out what isn't used.",
+        check: near,
+        ..QUOTA
+    },
+    Rule {
+        id: "quota-exceeded",
+        severity: Severity::High,
+        title: "There is more than a quota allows",
+        why: "The API refuses what is beyond a quota: before it is deployed that is a deployment that fails halfway. \
+              Read from a mesh, it says that the quotas of the policy are not those of the account.",
+        mend: "Ask for a higher quota, or write the real one into the policy.",
+        check: exceeded,
+        ..QUOTA
+    },
+];
+
+/// A number that a quota bounds.
+struct Use {
+    resource: ResourcePath,
+    of: &'static str,
+    code: &'static str,
+    used: usize,
+    quota: u32,
+}
+
+fn uses(scene: &Scene<'_>) -> Vec<Use> {
+    let (mesh, quotas) = (scene.mesh, &scene.policy.quotas);
+    let gateways = mesh.gateways.values().filter(|gateway| gateway.spec.is_some()).count();
+    let routers = mesh.routers.values().filter(|router| router.spec.is_some()).count();
+    let mut all = Vec::new();
+    let mut add = |resource: ResourcePath, of, code, used, quota| {
+        all.push(Use { resource, of, code, used, quota });
+    };
+    if mesh.spec.is_some() {
+        add(scene.mesh_path(), "virtual nodes", "L-E043DFB4", mesh.nodes.len(), quotas.virtual_nodes);
+        add(scene.mesh_path(), "virtual routers", "L-50F6C35A", routers, quotas.virtual_routers);
+        add(scene.mesh_path(), "virtual services", "L-DA7495A7", mesh.services.len(), quotas.virtual_services);
+        add(scene.mesh_path(), "virtual gateways", "L-87E74146", gateways, quotas.virtual_gateways);
+    }
+    for (name, router) in scene.routers().filter(|(_, router)| router.spec.is_some()) {
+        add(scene.router_path(name), "routes", "L-BB90B7FF", router.routes.len(), quotas.routes_per_router);
+        for (route, spec) in &router.routes {
+            // A split has no more than its quota, so this is only ever near.
+            let targets = spec.rule.action().map_or(0, |action| action.weighted_targets.len());
+            add(scene.route_path(name, route), "weighted targets", "L-AE1D9567", targets, 10);
+        }
+    }
+    for (name, gateway) in mesh.gateways.iter().filter(|(_, gateway)| gateway.spec.is_some()) {
+        let used = gateway.routes.len();
+        add(scene.gateway_path(name), "gateway routes", "L-F6F26D09", used, quotas.routes_per_gateway);
+    }
+    for (name, node) in scene.nodes() {
+        let backends = node.backends.as_ref().map_or(0, Vec::len);
+        add(scene.node_path(name), "backends", "L-8775AB18", backends, quotas.backends_per_node);
+    }
+    let most = u32::try_from(Tags::MAX).unwrap_or(u32::MAX);
+    for (path, tags) in mesh.tags.iter().filter(|(path, _)| mesh.has(path)) {
+        add(path.clone(), "tags", "", tags.len(), most);
+    }
+    all
+}
+
+fn near(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let headroom = u64::from(scene.policy.quotas.headroom.get());
+    for Use { resource, of, code, used, quota } in uses(scene) {
+        let (part, whole) = (u64::try_from(used).unwrap_or(u64::MAX), u64::from(quota));
+        // A quota so small that a first resource is near it says nothing by being near.
+        if part <= whole && whole > 4 && part.saturating_mul(100) >= whole.saturating_mul(headroom) {
+            let message = format!("it has {used} of {quota} {of}");
+            let facts = facts! {"of": of, "quota": quota, "quotaCode": code, "used": used};
+            found.on_part(resource, of.to_owned(), message, facts);
+        }
+    }
+}
+
+fn exceeded(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for Use { resource, of, code, used, quota } in uses(scene) {
+        if u64::try_from(used).unwrap_or(u64::MAX) > u64::from(quota) {
+            let message = format!("it has {used} {of}, and the quota is {quota}");
+            let facts = facts! {"of": of, "quota": quota, "quotaCode": code, "used": used};
+            found.on_part(resource, of.to_owned(), message, facts);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! References that lead nowhere, and specs that the API would refuse.
+
+use crate::graph::dangling;
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::CONFIGURATION;
+use crate::pack::finding::{Found, facts, listed};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::spec::RouteRule;
+use crate::traffic::{Landing, flows_of, understands};
+use crate::validate::{self, Violation};
+
+const REFERENCE: Rule = Rule {
+    id: "",
+    group: Group::Routing,
+    severity: Severity::High,
+    on: &ResourceKind::ALL,
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: CONFIGURATION,
+    check: leads_nowhere,
+};
+
+const ROUTES: &[ResourceKind] = &[ResourceKind::Route];
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "reference-dangling",
+        title: "A resource refers to one that doesn't exist",
+        why: "A backend, a provider, a weighted target, or the target of a gateway route names a resource that is not \
+              in the mesh. Requests for it get 404 or 503. The API takes backends that don't exist, and everything \
+              where a resource is deleted behind another's back.",
+        mend: "Create what is missing, or take the reference out. Neither is done by itself: what is missing may be \
+               about to come.",
+        check: leads_nowhere,
+        ..REFERENCE
+    },
+    Rule {
+        id: "route-target-not-listening",
+        on: ROUTES,
+        title: "A route sends traffic to a port on which its target doesn't listen",
+        why: "The node has no listener, none on the port that the route names, or several while the route names none. \
+              What is sent there is refused.",
+        mend: "Name the port of a listener in the weighted target.",
+        check: not_listening,
+        ..REFERENCE
+    },
+    Rule {
+        id: "route-target-other-protocol",
+        on: ROUTES,
+        title: "A route sends traffic to a listener that doesn't understand it",
+        why: "HTTP/1.1 and HTTP/2 are translated into each other; gRPC needs HTTP/2, and TCP is understood by TCP \
+              alone.",
+        mend: "Give the route the kind of its targets' listeners, or the listener the protocol of the route.",
+        check: other_protocol,
+        ..REFERENCE
+    },
+    Rule {
+        id: "route-kind-other-than-router",
+        severity: Severity::Medium,
+        on: ROUTES,
+        title: "A route is of another kind than the listeners of its router",
+        why: "The API takes it. The proxy serves a router's port by the listener's protocol, so a route of another \
+              kind isn't used, or used in another way than it is written.",
+        mend: "Give the router a listener of the route's protocol, or make the route one of the listener's.",
+        check: other_than_router,
+        ..REFERENCE
+    },
+    Rule {
+        id: "spec-refused",
+        on: &ResourceKind::ALL,
+        title: "The API would refuse the spec",
+        why: "The document breaks a rule of the App Mesh API. Before it is deployed that is a deployment that fails; \
+              read from a mesh it comes from a server that checked less.",
+        mend: "Change what the finding names.",
+        check: refused,
+        ..REFERENCE
+    },
+];
+
+fn leads_nowhere(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for reference in dangling(scene.mesh) {
+        let (kind, name) = (reference.to.kind(), reference.to.name());
+        let message = format!("it refers to {} {name}, which doesn't exist", kind.words());
+        let facts = facts! {"to": reference.to};
+        found.on_part(reference.from.clone(), format!("{kind} {name}"), message, facts);
+    }
+}
+
+fn not_listening(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        for flow in flows_of(scene.mesh, route).into_iter().flatten() {
+            let (node, node_spec) = match flow.landing {
+                Landing::NoListener(spec) | Landing::Ambiguous(spec) => (flow.virtual_node, spec),
+                Landing::Listener(_) | Landing::NoNode => continue,
+            };
+            let ports: Vec<_> = node_spec.listeners().iter().map(|listener| listener.port_mapping.port).collect();
+            let wants = flow.port.map_or("no port".to_owned(), |port| format!("port {port}"));
+            let listens = if ports.is_empty() { "on none".to_owned() } else { format!("on {}", listed(&ports)) };
+            let message = format!("its target {node} is named with {wants}, and listens {listens}");
+            let part = flow.port.map_or(format!("target {node}"), |port| format!("target {node}@{port}"));
+            let facts = facts! {"virtualNode": node, "port": flow.port, "listeners": ports};
+            found.on_part(scene.route_path(router, name), part, message, facts);
+        }
+    }
+}
+
+fn other_protocol(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        for flow in flows_of(scene.mesh, route).into_iter().flatten() {
+            let Landing::Listener(listener) = flow.landing else { continue };
+            if understands(listener, &route.rule) {
+                continue;
+            }
+            let (node, mapping) = (flow.virtual_node, &listener.port_mapping);
+            let kind = route.rule.member().unwrap_or_default();
+            let message =
+                format!("a {kind} doesn't suit listener {} of {node}, which speaks {}", mapping.port, mapping.protocol);
+            let part = format!("target {node}@{}", mapping.port);
+            let facts = facts! {"kind": kind, "virtualNode": node, "port": mapping.port, "protocol": mapping.protocol};
+            found.on_part(scene.route_path(router, name), part, message, facts);
+        }
+    }
+}
+
+fn other_than_router(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, entry) in scene.routers() {
+        let Some(spec) = &entry.spec else { continue };
+        for (name, route) in &entry.routes {
+            let wanted = match &route.rule {
+                RouteRule::Http(_) => "http",
+                RouteRule::Http2(_) => "http2",
+                RouteRule::Grpc(_) => "grpc",
+                RouteRule::Tcp(_) => "tcp",
+                RouteRule::Unrecognised(_) => continue,
+            };
+            let of_route = |port| route.rule.match_port().is_none_or(|matched| matched == port);
+            let listeners = spec.listeners().iter().map(|listener| &listener.port_mapping);
+            let mut spoken: Vec<&str> =
+                listeners.filter(|mapping| of_route(mapping.port)).map(|mapping| mapping.protocol.as_str()).collect();
+            spoken.sort_unstable();
+            spoken.dedup();
+            if !spoken.is_empty() && !spoken.contains(&wanted) {
+                let kind = route.rule.member().unwrap_or_default();
+                let message = format!("it is a {kind}, and its router speaks {}", spoken.join(", "));
+                let facts = facts! {"kind": kind, "listeners": spoken};
+                found.on(scene.route_path(router, name), message, facts);
+            }
+        }
+    }
+}
+
+fn refused(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let mut report = |path: ResourcePath, violations: Vec<Violation>| {
+        if !violations.is_empty() {
+            let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            found.on(path, texts.join("; "), facts! {"violations": texts});
+        }
+    };
+    for (name, spec) in scene.nodes() {
+        report(scene.node_path(name), validate::rules_of_node(spec));
+    }
+    for (name, spec) in scene.gateways() {
+        report(scene.gateway_path(name), validate::rules_of_gateway(spec));
+    }
+    for (name, router) in scene.routers() {
+        if let Some(spec) = &router.spec {
+            report(scene.router_path(name), validate::rules_of_router(spec));
+        }
+    }
+    for (router, name, spec) in scene.routes() {
+        report(scene.route_path(router, name), validate::rules_of_route(spec));
+    }
+    for (gateway, name, spec) in scene.gateway_routes() {
+        report(scene.gateway_route_path(gateway, name), validate::rules_of_gateway_route(spec));
+    }
+}

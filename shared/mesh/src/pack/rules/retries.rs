@@ -1,0 +1,245 @@
+//! Retries and time limits of single routes.
+
+use jiff::SignedDuration;
+
+use crate::name::ResourceKind;
+use crate::pack::controls::AVAILABILITY;
+use crate::pack::finding::{Found, facts};
+use crate::pack::paths::tries;
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::spec::bounded::Text;
+use crate::spec::{Duration, HttpMethod, Listener, ListenerTimeout, RouteRule, RouteSpec};
+use crate::traffic::{Landing, flows_of};
+
+const RETRY: Rule = Rule {
+    id: "",
+    group: Group::Retries,
+    severity: Severity::Medium,
+    on: &[ResourceKind::Route],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: AVAILABILITY,
+    check: no_room,
+};
+
+/// The time limit of a request where none is given.
+pub(super) const OWN_LIMIT: SignedDuration = SignedDuration::from_secs(15);
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "retries-without-room",
+        title: "The time limit of a route ends its retries early",
+        why: "Every try may take `perRetryTimeout`, and all of them together no longer than the route's limit (15 s \
+              where none is given). Where the tries don't fit, the last of them are cut off or never made, and the \
+              policy promises more than it holds.",
+        mend: "Raise the route's `timeout.perRequest`, or allow fewer or shorter tries.",
+        check: no_room,
+        ..RETRY
+    },
+    Rule {
+        id: "retries-of-writes",
+        severity: Severity::Medium,
+        title: "Requests that write may be made twice",
+        why: "The route takes POST or PATCH alone and tries again after errors of the server. The first try may have \
+              been carried out before the error: an order is placed twice.",
+        mend: "Retry on `connection-error`, `stream-error` and `client-error` only, or make the requests idempotent \
+               and waive this.",
+        check: writes,
+        ..RETRY
+    },
+    Rule {
+        id: "retries-on-nothing",
+        severity: Severity::Low,
+        title: "A retry policy names no event",
+        why: "A policy without events replaces the service's own retries by none: a restart of one task is felt by its \
+              callers.",
+        mend: "Name `gateway-error`, `stream-error` and `connection-error`, or set `maxRetries` to 0 if none is meant.",
+        check: no_event,
+        ..RETRY
+    },
+    Rule {
+        id: "time-limit-off",
+        title: "A route lets requests take for ever",
+        why: "A limit of 0 is none. Requests to a target that hangs pile up in its callers, one connection each, until \
+              these hang too.",
+        mend: "Give the route the longest time that a request may reasonably take.",
+        check: off,
+        ..RETRY
+    },
+    Rule {
+        id: "time-limit-cut-by-listener",
+        title: "The listener of a target ends requests before their route does",
+        why: "A request is bounded by the route at the caller and by the listener at the target, 15 s each where none \
+              is given. Raising only the first has no effect beyond the second.",
+        mend: "Raise the listener's `timeout.perRequest` to that of the route.",
+        check: cut_by_listener,
+        ..RETRY
+    },
+    Rule {
+        id: "duration-incomplete",
+        severity: Severity::Low,
+        title: "A time limit has no unit or no value",
+        why: "The API takes it, and nobody can say what it means; the data plane leaves it out.",
+        mend: "Give both `unit` and `value`.",
+        check: incomplete,
+        ..RETRY
+    },
+];
+
+/// How long a request may take.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Limit {
+    At(SignedDuration),
+    Never,
+}
+
+/// The limit of a request by a duration of a spec; `None` where it can't be read.
+fn limit(given: Option<&Duration>) -> Option<Limit> {
+    match given {
+        None => Some(Limit::At(OWN_LIMIT)),
+        Some(given) => given.length().map(|length| if length.is_zero() { Limit::Never } else { Limit::At(length) }),
+    }
+}
+
+fn per_request(route: &RouteSpec) -> Option<&Duration> {
+    match &route.rule {
+        RouteRule::Http(route) | RouteRule::Http2(route) => route.timeout.as_ref()?.per_request.as_ref(),
+        RouteRule::Grpc(route) => route.timeout.as_ref()?.per_request.as_ref(),
+        RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => None,
+    }
+}
+
+/// How long a route lets a request take; `None` for one without requests, and where it can't be read.
+pub(super) fn limit_of_route(route: &RouteSpec) -> Option<Limit> {
+    match &route.rule {
+        RouteRule::Http(_) | RouteRule::Http2(_) | RouteRule::Grpc(_) => limit(per_request(route)),
+        RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => None,
+    }
+}
+
+fn limit_of_listener(listener: &Listener) -> Option<Limit> {
+    match &listener.timeout {
+        None => limit(None),
+        Some(ListenerTimeout::Grpc(timeout)) => limit(timeout.per_request.as_ref()),
+        Some(ListenerTimeout::Http(timeout) | ListenerTimeout::Http2(timeout)) => limit(timeout.per_request.as_ref()),
+        Some(ListenerTimeout::Tcp(_) | ListenerTimeout::Unrecognised(_)) => None,
+    }
+}
+
+/// A length of time as people read it.
+pub(super) fn shown(limit: Limit) -> String {
+    match limit {
+        Limit::At(length) => format!("{length:#}"),
+        Limit::Never => "no limit".to_owned(),
+    }
+}
+
+fn no_room(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        let each = match &route.rule {
+            RouteRule::Http(route) | RouteRule::Http2(route) => {
+                route.retry_policy.as_ref().map(|policy| &policy.per_retry_timeout)
+            }
+            RouteRule::Grpc(route) => route.retry_policy.as_ref().map(|policy| &policy.per_retry_timeout),
+            RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => None,
+        };
+        let (Some(each), Some(Limit::At(limit))) = (each.and_then(Duration::length), limit_of_route(route)) else {
+            continue;
+        };
+        let tries = tries(&route.rule);
+        let needed = i32::try_from(tries).ok().and_then(|tries| each.checked_mul(tries));
+        if tries > 1 && needed.is_none_or(|needed| needed > limit) {
+            let message = format!("{tries} tries of {each:#} don't fit into its limit of {limit:#}");
+            let facts = facts! {"tries": tries, "perTry": format!("{each:#}"), "limit": format!("{limit:#}")};
+            found.on(scene.route_path(router, name), message, facts);
+        }
+    }
+}
+
+fn writes(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        let (RouteRule::Http(http) | RouteRule::Http2(http)) = &route.rule else { continue };
+        let Some(method @ (HttpMethod::Post | HttpMethod::Patch)) = &http.matches.method else { continue };
+        let Some(policy) = http.retry_policy.as_ref().filter(|policy| policy.max_retries.get() > 0) else { continue };
+        let events = policy.http_retry_events.iter().flatten().map(Text::as_str);
+        let harmful: Vec<&str> = events.filter(|event| matches!(*event, "server-error" | "gateway-error")).collect();
+        if !harmful.is_empty() {
+            let message = format!("{method} requests are tried again on {}", harmful.join(", "));
+            found.on(scene.route_path(router, name), message, facts! {"method": method, "events": harmful});
+        }
+    }
+}
+
+fn no_event(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        let (retries, events) = match &route.rule {
+            RouteRule::Http(route) | RouteRule::Http2(route) => match &route.retry_policy {
+                Some(policy) => (
+                    policy.max_retries.get(),
+                    policy.http_retry_events.iter().flatten().count()
+                        + policy.tcp_retry_events.iter().flatten().count(),
+                ),
+                None => continue,
+            },
+            RouteRule::Grpc(route) => match &route.retry_policy {
+                Some(policy) => (
+                    policy.max_retries.get(),
+                    policy.http_retry_events.iter().flatten().count()
+                        + policy.tcp_retry_events.iter().flatten().count()
+                        + policy.grpc_retry_events.iter().flatten().count(),
+                ),
+                None => continue,
+            },
+            RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => continue,
+        };
+        if retries > 0 && events == 0 {
+            let message = format!("it allows {retries} retries and names no event to retry on");
+            found.on(scene.route_path(router, name), message, facts! {"maxRetries": retries});
+        }
+    }
+}
+
+fn off(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        if limit_of_route(route) == Some(Limit::Never) {
+            found.on(scene.route_path(router, name), "its requests have no time limit", facts! {});
+        }
+    }
+}
+
+fn cut_by_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        let Some(of_route) = limit_of_route(route) else { continue };
+        for flow in flows_of(scene.mesh, route).into_iter().flatten() {
+            let Landing::Listener(listener) = flow.landing else { continue };
+            let Some(of_listener) = limit_of_listener(listener).filter(|of_listener| *of_listener < of_route) else {
+                continue;
+            };
+            let (node, port) = (flow.virtual_node, listener.port_mapping.port);
+            let (route, listener) = (shown(of_route), shown(of_listener));
+            let message = format!("its limit is {route}, and listener {port} of {node} ends requests after {listener}");
+            let facts = facts! {"virtualNode": node, "port": port, "route": route, "listener": listener};
+            found.on_part(scene.route_path(router, name), format!("target {node}@{port}"), message, facts);
+        }
+    }
+}
+
+fn incomplete(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        let idle = match &route.rule {
+            RouteRule::Http(route) | RouteRule::Http2(route) => route.timeout.as_ref().and_then(|t| t.idle.as_ref()),
+            RouteRule::Grpc(route) => route.timeout.as_ref().and_then(|timeout| timeout.idle.as_ref()),
+            RouteRule::Tcp(route) => route.timeout.as_ref().and_then(|timeout| timeout.idle.as_ref()),
+            RouteRule::Unrecognised(_) => None,
+        };
+        for (member, given) in [("timeout.perRequest", per_request(route)), ("timeout.idle", idle)] {
+            if given.is_some_and(|given| given.length().is_none()) {
+                let message = format!("its {member} can't be read: unit or value is missing");
+                found.on_part(scene.route_path(router, name), member.to_owned(), message, facts! {"member": member});
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Routes that get nothing, or send nothing.
+
+use std::collections::BTreeMap;
+
+use crate::graph::{UnreachableReason, shadowed_routes_of, unreachable_routes};
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::CONFIGURATION;
+use crate::pack::finding::{Found, facts, listed};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+
+const ROUTE: Rule = Rule {
+    id: "",
+    group: Group::Routing,
+    severity: Severity::Medium,
+    on: &[ResourceKind::Route],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: CONFIGURATION,
+    check: shadowed,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "route-shadowed",
+        title: "A route gets nothing, because another takes all of it first",
+        why: "Routes are tried by priority, then by the longest prefix. One that comes after a route with the same or \
+              a broader match never gets a request. Routers with over four times the quota of routes are not looked \
+              at.",
+        mend: "Give the narrower route the smaller priority, or take it out.",
+        check: shadowed,
+        ..ROUTE
+    },
+    Rule {
+        id: "route-unreachable",
+        severity: Severity::Low,
+        title: "No request reaches a route",
+        why: "Its router provides no virtual service, nothing calls those it provides, or it is for a port on which the \
+              router doesn't listen.",
+        mend: "Give the router a service and a caller, name a port that it has, or take the route out.",
+        check: unreachable,
+        ..ROUTE
+    },
+    Rule {
+        id: "route-drained",
+        severity: Severity::High,
+        title: "All weights of a route are zero",
+        why: "The route takes requests and has nowhere to send them: each gets 503.",
+        mend: "Give a target a weight. Which one nobody but its owner, or a restore point, can tell.",
+        check: drained,
+        ..ROUTE
+    },
+    Rule {
+        id: "route-target-twice",
+        severity: Severity::Low,
+        title: "A route names a target twice",
+        why: "The weights of both are added. Whoever changes one of them, by hand or by tool, changes less than he \
+              thinks.",
+        mend: "Make one target of them, with the sum of the weights.",
+        check: target_twice,
+        ..ROUTE
+    },
+    Rule {
+        id: "route-weights-not-100",
+        severity: Severity::Info,
+        title: "The weights of a route don't add up to 100",
+        why: "Weights are relative, so this works. People read them as percent, and 30 and 30 is not that.",
+        mend: "Write weights that add up to 100 in the same proportion.",
+        controls: &[],
+        check: not_100,
+        ..ROUTE
+    },
+    Rule {
+        id: "router-without-routes",
+        on: &[ResourceKind::VirtualRouter],
+        title: "A virtual router that provides a service has no route",
+        why: "Requests for the service get 404.",
+        mend: "Add a route, or let a virtual node provide the service.",
+        check: no_routes,
+        ..ROUTE
+    },
+    Rule {
+        id: "service-without-provider",
+        severity: Severity::Low,
+        on: &[ResourceKind::VirtualService],
+        title: "A virtual service has no provider",
+        why: "The name is known in the mesh and nothing answers for it: what calls it gets 404.",
+        mend: "Give it a virtual node or a virtual router as provider, or take it out.",
+        check: no_provider,
+        ..ROUTE
+    },
+];
+
+fn shadowed(scene: &Scene<'_>, found: &mut Found<'_>) {
+    // Pairs of a router's routes are compared, which is quick only while there are few of them.
+    let most = 4 * usize::try_from(scene.policy.quotas.routes_per_router.min(250)).unwrap_or(50);
+    for (router, entry) in scene.routers().filter(|(_, entry)| entry.routes.len() <= most) {
+        for shadowed in shadowed_routes_of(scene.mesh, router, entry) {
+            let by = &shadowed.by.route;
+            let message = format!("it gets nothing: route {by} takes all of it first");
+            found.on(ResourcePath::Route(shadowed.route), message, facts! {"by": by});
+        }
+    }
+}
+
+fn unreachable(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for unreachable in unreachable_routes(scene.mesh) {
+        let (message, facts) = match unreachable.reason {
+            UnreachableReason::NoService => {
+                ("no virtual service leads to its router".to_owned(), facts! {"reason": "no-service"})
+            }
+            UnreachableReason::NoCaller => {
+                ("nothing calls the services of its router".to_owned(), facts! {"reason": "no-caller"})
+            }
+            UnreachableReason::NoListener { port } => (
+                format!("it is for port {port}, on which its router doesn't listen"),
+                facts! {"reason": "no-listener", "port": port},
+            ),
+        };
+        found.on(ResourcePath::Route(unreachable.route), message, facts);
+    }
+}
+
+fn drained(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        let Some(action) = route.rule.action() else { continue };
+        if action.weighted_targets.iter().all(|target| target.weight.get() == 0) {
+            let targets: Vec<&str> =
+                action.weighted_targets.iter().map(|target| target.virtual_node.as_str()).collect();
+            let message = format!("no target has a weight: {}", targets.join(", "));
+            found.on(scene.route_path(router, name), message, facts! {"targets": targets});
+        }
+    }
+}
+
+fn target_twice(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        let mut weights: BTreeMap<_, Vec<u8>> = BTreeMap::new();
+        for target in route.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter()) {
+            weights.entry((&target.virtual_node, target.port)).or_default().push(target.weight.get());
+        }
+        for ((node, port), weights) in weights.into_iter().filter(|(_, weights)| weights.len() > 1) {
+            let part = port.map_or(format!("target {node}"), |port| format!("target {node}@{port}"));
+            let message = format!("it names {node} {} times, with the weights {}", weights.len(), listed(&weights));
+            let facts = facts! {"virtualNode": node, "port": port, "weights": weights};
+            found.on_part(scene.route_path(router, name), part, message, facts);
+        }
+    }
+}
+
+fn not_100(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (router, name, route) in scene.routes() {
+        let Some(action) = route.rule.action() else { continue };
+        let sum: u16 = action.weighted_targets.iter().map(|target| u16::from(target.weight.get())).sum();
+        // One target gets everything whatever its weight, and a drained route is another finding.
+        if sum != 0 && sum != 100 && action.weighted_targets.len() > 1 {
+            let message = format!("its weights add up to {sum}");
+            found.on(scene.route_path(router, name), message, facts! {"sum": sum});
+        }
+    }
+}
+
+fn no_routes(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, entry) in scene.routers().filter(|(_, entry)| entry.routes.is_empty()) {
+        let services: Vec<_> = scene.links.services_of_router(name).collect();
+        if !services.is_empty() && entry.spec.is_some() {
+            let names: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
+            let message = format!("it provides {} and has no route", names.join(", "));
+            found.on(scene.router_path(name), message, facts! {"virtualServices": names});
+        }
+    }
+}
+
+fn no_provider(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, service) in &scene.mesh.services {
+        if service.provider.is_none() {
+            let called = scene.is_called(name);
+            let message = if called { "it has no provider, and it is called" } else { "it has no provider" };
+            found.on(scene.service_path(name), message, facts! {"called": called});
+        }
+    }
+}

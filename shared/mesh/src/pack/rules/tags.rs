@@ -1,0 +1,200 @@
+//! Tags.
+
+use std::collections::BTreeMap;
+
+use crate::change::Change;
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::INVENTORY;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::tags::{Fault, Inherited};
+
+const MANAGED: &[&str] = &[
+    "appmesh-mesh-tagged",
+    "appmesh-virtual-gateway-tagged",
+    "appmesh-gateway-route-tagged",
+    "appmesh-virtual-node-tagged",
+    "appmesh-virtual-router-tagged",
+    "appmesh-route-tagged",
+    "appmesh-virtual-service-tagged",
+];
+
+const TAG: Rule = Rule {
+    id: "",
+    group: Group::Tags,
+    severity: Severity::Low,
+    on: &ResourceKind::ALL,
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: INVENTORY,
+    check: untagged,
+};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "tag-none",
+        title: "A resource has no tag at all",
+        why: "Asked where the policy requires no tag of the kind. Nobody can tell whose it is, who pays for it, or whether it is still needed. Tags of AWS and of \
+              Meshwarden itself don't count.",
+        mend: "Tag it with what the policy requires, or with its owner at the least.",
+        managed: MANAGED,
+        check: untagged,
+        ..TAG
+    },
+    Rule {
+        id: "tag-missing",
+        severity: Severity::Medium,
+        title: "A required tag is missing",
+        why: "The policy's `tags.required` says which tags a resource of this kind must have. What stands above it in \
+              the graph may have the value: a route takes it from its router, a router from the services it provides, \
+              a service from the mesh, unless the policy says otherwise.",
+        mend: "Set the tag. Where all that stand above agree on a value, that value is the remediation; where they \
+               differ, the finding names each.",
+        managed: MANAGED,
+        check: missing,
+        ..TAG
+    },
+    Rule {
+        id: "tag-key-case",
+        title: "A required tag is written in another case",
+        why: "Keys are case-sensitive: reports, budgets and access policies that ask for `owner` don't see `Owner`.",
+        mend: "Set the tag as the policy writes it. The other one stays until somebody removes it.",
+        check: other_case,
+        ..TAG
+    },
+    Rule {
+        id: "tag-value",
+        severity: Severity::Medium,
+        title: "A required tag has a value that it may not have",
+        why: "The policy names the values or a pattern. A value that is none of them is counted nowhere.",
+        mend: "Set one of the allowed values. Where one differs from the present value by case alone, it is the \
+               remediation.",
+        check: value,
+        ..TAG
+    },
+    Rule {
+        id: "tag-conflict",
+        severity: Severity::Medium,
+        managed: MANAGED,
+        title: "A missing tag can't be handed down, since those above differ",
+        why: "A resource that serves several owners, such as a virtual router that provides services of two teams, has \
+              no value to take.",
+        mend: "Decide whose it is and set the tag by hand, or split the resource.",
+        check: conflict,
+        ..TAG
+    },
+    Rule {
+        id: "tag-differs-from-parent",
+        severity: Severity::Info,
+        title: "A tag has another value than what stands above",
+        why: "All that stand above the resource agree on a value, and it has another. That may be meant; often it is a \
+              copy of something else.",
+        mend: "Set the value of what stands above, or leave it if it is meant.",
+        check: differs,
+        ..TAG
+    },
+];
+
+fn each(scene: &Scene<'_>, mut look: impl FnMut(&ResourcePath, &Fault)) {
+    for (path, faults) in &scene.tag_faults().faults {
+        for fault in faults {
+            look(path, fault);
+        }
+    }
+}
+
+fn untagged(scene: &Scene<'_>, found: &mut Found<'_>) {
+    each(scene, |path, fault| {
+        // What it should have is said by the other rules.
+        let asked = scene.policy.tags.required.iter().any(|required| required.is_for(path.kind()));
+        if matches!(fault, Fault::Untagged) && !asked {
+            found.on(path.clone(), "it has no tags", facts! {});
+        }
+    });
+}
+
+fn missing(scene: &Scene<'_>, found: &mut Found<'_>) {
+    each(scene, |path, fault| {
+        let Fault::Missing { key, inherited } = fault else { return };
+        let (message, facts) = match inherited {
+            Inherited::Value { value, from } => (
+                format!("it lacks the tag `{key}`; {from} has the value `{value}`"),
+                facts! {"key": key, "inherited": value, "from": from},
+            ),
+            Inherited::Conflict { .. } => return,
+            Inherited::Nothing => {
+                (format!("it lacks the tag `{key}`, and nothing above it has it"), facts! {"key": key})
+            }
+        };
+        mend(scene, found, path, key, fault, message, facts);
+    });
+}
+
+fn other_case(scene: &Scene<'_>, found: &mut Found<'_>) {
+    each(scene, |path, fault| {
+        let Fault::OtherCase { key, written, value } = fault else { return };
+        let message = format!("it has the tag `{written}`, which is not `{key}`");
+        mend(scene, found, path, key, fault, message, facts! {"key": key, "written": written, "value": value});
+    });
+}
+
+fn value(scene: &Scene<'_>, found: &mut Found<'_>) {
+    each(scene, |path, fault| {
+        let Fault::Value { key, value, meant } = fault else { return };
+        let required = scene.policy.tags.required.iter().find(|required| required.key == *key);
+        let allowed = required.map(|required| match &required.pattern {
+            Some(pattern) if required.values.is_empty() => format!("a value that matches {pattern}"),
+            Some(_) | None => required.values.join(", "),
+        });
+        let allowed = allowed.unwrap_or_default();
+        let message = format!("its tag `{key}` is `{value}`; allowed: {allowed}");
+        let mut facts = facts! {"key": key, "value": value, "allowed": allowed};
+        if let Some(meant) = meant {
+            facts.insert("meant".into(), meant.as_str().into());
+        }
+        mend(scene, found, path, key, fault, message, facts);
+    });
+}
+
+fn conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
+    each(scene, |path, fault| {
+        if let Fault::Missing { key, inherited: Inherited::Conflict { values } } = fault {
+            let message = format!("it lacks the tag `{key}`, and those above it differ: {}", listed(values));
+            found.on_part(path.clone(), key.clone(), message, facts! {"key": key, "values": values});
+        }
+    });
+}
+
+fn differs(scene: &Scene<'_>, found: &mut Found<'_>) {
+    each(scene, |path, fault| {
+        if let Fault::Differs { key, value, above, from } = fault {
+            let message = format!("its tag `{key}` is `{value}`, and that of {from} is `{above}`");
+            let facts = facts! {"key": key, "value": value, "above": above, "from": from};
+            found.on_part(path.clone(), key.clone(), message, facts);
+        }
+    });
+}
+
+/// Takes a finding about a tag, with the tag that mends it where one does.
+fn mend(
+    scene: &Scene<'_>,
+    found: &mut Found<'_>,
+    path: &ResourcePath,
+    key: &str,
+    fault: &Fault,
+    message: String,
+    facts: crate::pack::Facts,
+) {
+    let mended = fault.mended_by().map(|(key, value)| BTreeMap::from([(key.to_owned(), value.to_owned())]));
+    let mended = mended.filter(|tags| crate::tags::fits(scene.mesh, path, tags));
+    found.on_part(path.clone(), key.to_owned(), message, facts).remediation =
+        mended.map(|tags| Change::SetTags { resource: path.clone(), tags });
+}
+
+fn listed(values: &BTreeMap<String, ResourcePath>) -> String {
+    let values: Vec<String> = values.iter().map(|(value, from)| format!("`{value}` ({from})")).collect();
+    values.join(", ")
+}

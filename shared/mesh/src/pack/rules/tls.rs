@@ -1,0 +1,329 @@
+//! Encryption, as single resources ask for it. What becomes of a call is told by its two ends together.
+
+use crate::change::Change;
+use crate::name::{ResourceKind, ResourcePath};
+use crate::pack::controls::{AUTHENTICATION, ENCRYPTION};
+use crate::pack::finding::{Found, facts, listed};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::policy::Protection;
+use crate::spec::bounded::Text;
+use crate::spec::{Backend, ClientPolicy, ListenerTls, Port, TlsMode};
+use crate::tls::{ClientCall, client_call, client_policy_for};
+
+const TLS: Rule = Rule {
+    id: "",
+    group: Group::Tls,
+    severity: Severity::Medium,
+    on: &[ResourceKind::VirtualNode],
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: ENCRYPTION,
+    check: node_default,
+};
+
+const LISTENING: &[ResourceKind] = &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway];
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "node-backend-tls-not-enforced",
+        title: "A virtual node may call its backends in plain text",
+        why: "Without an enforced client policy in its backend defaults, a node follows whatever the server does: a \
+              listener without TLS is called in plain text, and nobody notices when one loses it. A node without \
+              backends calls nothing and is not asked.",
+        mend: "Give its `backendDefaults.clientPolicy.tls` a validation and set `enforce` to true. Where a policy is \
+               there and only not enforced, enforcing it is the remediation if every backend has TLS.",
+        managed: &["appmesh-virtual-node-backend-defaults-tls-on"],
+        check: node_default,
+        ..TLS
+    },
+    Rule {
+        id: "gateway-backend-tls-not-enforced",
+        on: &[ResourceKind::VirtualGateway],
+        title: "A virtual gateway may call virtual services in plain text",
+        why: "The gateway is where outside traffic comes in; without an enforced client policy in its backend defaults \
+              it goes on in plain text to every listener without TLS.",
+        mend: "Give its `backendDefaults.clientPolicy.tls` a validation and set `enforce` to true.",
+        managed: &["appmesh-virtual-gateway-backend-defaults-tls"],
+        check: gateway_default,
+        ..TLS
+    },
+    Rule {
+        id: "backend-tls-not-enforced",
+        title: "A backend's own client policy doesn't enforce TLS",
+        why: "A backend's policy replaces the node's default as a whole. One that says `enforce: false`, or that has \
+              no TLS in it, opens a hole in a default that does enforce.",
+        mend: "Enforce it, or take the policy off the backend so that the default holds.",
+        managed: &["appmesh-virtual-node-service-backends-tls-enforced"],
+        check: backend_policy,
+        ..TLS
+    },
+    Rule {
+        id: "gateway-listener-without-tls",
+        severity: Severity::High,
+        on: &[ResourceKind::VirtualGateway],
+        title: "A listener of a virtual gateway takes plain text",
+        why: "Whatever comes to the gateway from outside can be read and changed on its way.",
+        mend: "Give the listener a certificate and the mode STRICT. A load balancer that ends TLS before it only moves \
+               the gap.",
+        check: gateway_listener,
+        ..TLS
+    },
+    Rule {
+        id: "node-listener-without-tls",
+        title: "A listener of a virtual node takes plain text only",
+        why: "No client can encrypt its calls to this listener, whatever its policy.",
+        mend: "Give the listener a certificate, first with the mode PERMISSIVE, and STRICT once its clients use TLS.",
+        check: node_listener,
+        ..TLS
+    },
+    Rule {
+        id: "listener-tls-permissive",
+        severity: Severity::Low,
+        on: LISTENING,
+        title: "A listener with TLS takes plain text too",
+        why: "PERMISSIVE is for the time in which clients are moved. Left on, anybody who reaches the port may leave \
+              out TLS and with it the client's certificate.",
+        mend: "Set the mode to STRICT. That is the remediation where every caller that the mesh knows uses TLS.",
+        check: permissive,
+        ..TLS
+    },
+    Rule {
+        id: "listener-asks-no-certificate",
+        on: LISTENING,
+        title: "A listener asks no certificate of its clients",
+        why: "Asked where the policy requires mutual TLS: without validation, the listener takes anybody.",
+        mend: "Give the listener's `tls.validation` a trust, by file or SDS, once every client presents a certificate.",
+        controls: AUTHENTICATION,
+        check: no_validation,
+        ..TLS
+    },
+    Rule {
+        id: "client-policy-leaves-out-port",
+        title: "A client policy leaves out the port of a backend",
+        why: "A policy with `ports` is for those alone. The backend here listens on another, so it is called as if \
+              there were no policy: unverified, or in plain text.",
+        mend: "Add the port, or leave `ports` out so that the policy is for all.",
+        check: port_left_out,
+        ..TLS
+    },
+    Rule {
+        id: "client-policy-wildcard-name",
+        severity: Severity::Low,
+        on: LISTENING,
+        title: "An enforced client policy names a wildcard",
+        why: "Names are compared exactly where TLS is enforced: a wildcard in the policy matches no certificate but \
+              one with that very wildcard, and calls fail.",
+        mend: "Name the hosts.",
+        controls: AUTHENTICATION,
+        check: wildcard,
+        ..TLS
+    },
+];
+
+fn enforced(policy: Option<&ClientPolicy>) -> bool {
+    policy.and_then(|policy| policy.tls.as_ref()).is_some_and(|tls| tls.enforce.unwrap_or(true))
+}
+
+fn state(policy: Option<&ClientPolicy>) -> &'static str {
+    match policy.map(|policy| policy.tls.is_some()) {
+        None => "there is no client policy",
+        Some(false) => "the client policy has no TLS",
+        Some(true) => "the client policy doesn't enforce TLS",
+    }
+}
+
+fn node_default(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, node) in scene.nodes().filter(|(_, node)| node.backend_services().next().is_some()) {
+        let policy = node.backend_defaults.as_ref().and_then(|defaults| defaults.client_policy.as_ref());
+        if enforced(policy) {
+            continue;
+        }
+        let has_tls = policy.is_some_and(|policy| policy.tls.is_some());
+        let safe = has_tls && node.backend_services().all(|service| scene.has_tls(service));
+        let path = scene.node_path(name);
+        let change = Change::EnforceClientTls { resource: path.clone(), backend: None };
+        let message = format!("{} in its backend defaults", state(policy));
+        found.on(path, message, facts! {"clientTls": has_tls}).remediation = safe.then_some(change);
+    }
+}
+
+fn gateway_default(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, gateway) in scene.gateways() {
+        let policy = gateway.backend_defaults.as_ref().and_then(|defaults| defaults.client_policy.as_ref());
+        if !enforced(policy) {
+            let has_tls = policy.is_some_and(|policy| policy.tls.is_some());
+            let message = format!("{} in its backend defaults", state(policy));
+            found.on(scene.gateway_path(name), message, facts! {"clientTls": has_tls});
+        }
+    }
+}
+
+fn backend_policy(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, node) in scene.nodes() {
+        for backend in node.backends.iter().flatten() {
+            let Backend::VirtualService(backend) = backend else { continue };
+            let Some(policy) = &backend.client_policy else { continue };
+            if enforced(Some(policy)) {
+                continue;
+            }
+            let service = &backend.virtual_service_name;
+            let path = scene.node_path(name);
+            let safe = policy.tls.is_some() && scene.has_tls(service);
+            let change = Change::EnforceClientTls { resource: path.clone(), backend: Some(service.clone()) };
+            let message = format!("for its backend {service}, {}", state(Some(policy)));
+            let facts = facts! {"virtualService": service, "clientTls": policy.tls.is_some()};
+            found.on_part(path, format!("backend {service}"), message, facts).remediation = safe.then_some(change);
+        }
+    }
+}
+
+/// Every listener of the mesh: whose it is, its port and its TLS.
+pub(super) fn listeners<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, Port, Option<&'a ListenerTls>)> {
+    let mut all = Vec::new();
+    for (name, node) in scene.nodes() {
+        for listener in node.listeners() {
+            all.push((scene.node_path(name), listener.port_mapping.port, listener.tls.as_ref()));
+        }
+    }
+    for (name, gateway) in scene.gateways() {
+        for listener in &gateway.listeners {
+            all.push((scene.gateway_path(name), listener.port_mapping.port, listener.tls.as_ref()));
+        }
+    }
+    all
+}
+
+fn without_tls(scene: &Scene<'_>, found: &mut Found<'_>, kind: ResourceKind) {
+    for (path, port, tls) in listeners(scene).into_iter().filter(|(path, ..)| path.kind() == kind) {
+        let mode = tls.map_or("absent", |tls| tls.mode.as_str());
+        if tls.is_none_or(|tls| tls.mode == TlsMode::Disabled) {
+            let message = format!("listener {port} takes plain text: its TLS is {}", mode.to_lowercase());
+            found.on_part(path, format!("listener {port}"), message, facts! {"port": port, "mode": mode});
+        }
+    }
+}
+
+fn gateway_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
+    without_tls(scene, found, ResourceKind::VirtualGateway);
+}
+
+fn node_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
+    without_tls(scene, found, ResourceKind::VirtualNode);
+}
+
+fn permissive(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, port, tls) in listeners(scene) {
+        if tls.is_none_or(|tls| tls.mode != TlsMode::Permissive) {
+            continue;
+        }
+        // Who comes to a gateway from outside isn't known, so a gateway is never closed by itself.
+        let safe = match &path {
+            ResourcePath::VirtualNode(_, name) => scene.callers_use_tls(name, port),
+            _ => false,
+        };
+        let change = Change::SetListenerTlsMode { resource: path.clone(), port, mode: TlsMode::Strict };
+        let message = format!("listener {port} takes plain text beside TLS");
+        let facts = facts! {"port": port, "everyCallerUsesTls": safe};
+        found.on_part(path, format!("listener {port}"), message, facts).remediation = safe.then_some(change);
+    }
+}
+
+fn no_validation(scene: &Scene<'_>, found: &mut Found<'_>) {
+    if scene.policy.tls.require < Protection::Mtls {
+        return;
+    }
+    for (path, port, tls) in listeners(scene) {
+        if tls.is_some_and(|tls| tls.validation.is_none() && tls.mode != TlsMode::Disabled) {
+            let message = format!("listener {port} has TLS and asks no certificate of its clients");
+            found.on_part(path, format!("listener {port}"), message, facts! {"port": port});
+        }
+    }
+}
+
+fn port_left_out(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, node) in scene.nodes() {
+        for service in node.backend_services() {
+            let tls = client_policy_for(node, service).and_then(|policy| policy.tls.as_ref());
+            let Some(ports) = tls.and_then(|tls| tls.ports.as_deref()).filter(|ports| !ports.is_empty()) else {
+                continue;
+            };
+            let out = scene.listeners_behind(service).iter().map(|listener| listener.port_mapping.port);
+            let mut out: Vec<Port> = out.filter(|port| !ports.contains(port)).collect();
+            out.sort_unstable();
+            out.dedup();
+            if !out.is_empty() {
+                let message = format!(
+                    "its client policy is for ports {}, and {service} listens on {}",
+                    listed(ports),
+                    listed(&out)
+                );
+                let facts = facts! {"virtualService": service, "policyPorts": ports, "listenerPorts": out};
+                found.on_part(scene.node_path(name), format!("backend {service}"), message, facts);
+            }
+        }
+    }
+}
+
+/// Every client policy of the mesh: whose it is, the backend that it is for where it is no default, and itself.
+pub(super) fn policies<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, String, &'a ClientPolicy)> {
+    let defaults = scene.default_policies().into_iter();
+    let mut all: Vec<_> = defaults.filter_map(|(path, policy)| Some((path, String::new(), policy?))).collect();
+    for (name, node) in scene.nodes() {
+        for backend in node.backends.iter().flatten() {
+            if let Backend::VirtualService(backend) = backend
+                && let Some(policy) = &backend.client_policy
+            {
+                all.push((scene.node_path(name), backend.virtual_service_name.to_string(), policy));
+            }
+        }
+    }
+    all
+}
+
+fn wildcard(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (path, backend, policy) in policies(scene) {
+        let Some(tls) = policy.tls.as_ref().filter(|tls| tls.enforce.unwrap_or(true)) else { continue };
+        let names = tls.validation.subject_alternative_names.iter().flat_map(|names| &names.names.exact);
+        let wild: Vec<&str> = names.map(Text::as_str).filter(|name| name.contains('*')).collect();
+        if !wild.is_empty() {
+            let message = format!("its enforced client policy names {}", wild.join(", "));
+            found.on_part(path, backend, message, facts! {"names": wild});
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// Whether all that may answer for a virtual service has TLS.
+    fn has_tls(&self, service: &crate::name::VirtualServiceName) -> bool {
+        let listeners = self.listeners_behind(service);
+        let with_tls = |tls: &ListenerTls| matches!(tls.mode, TlsMode::Strict | TlsMode::Permissive);
+        !listeners.is_empty() && listeners.iter().all(|listener| listener.tls.as_ref().is_some_and(with_tls))
+    }
+
+    /// Whether every virtual node and gateway that calls a listener uses TLS for it.
+    fn callers_use_tls(&self, name: &crate::name::VirtualNodeName, port: Port) -> bool {
+        use crate::graph::Caller;
+        let Some(node) = self.mesh.nodes.get(name) else { return false };
+        let Some(listener) = node.listeners().iter().find(|listener| listener.port_mapping.port == port) else {
+            return false;
+        };
+        self.links.services_of_node(name).all(|service| {
+            self.links.callers_of_service(service).all(|caller| {
+                let policy = match caller {
+                    Caller::VirtualNode(caller) => {
+                        self.mesh.nodes.get(caller).and_then(|node| client_policy_for(node, service))
+                    }
+                    Caller::VirtualGateway(caller) => {
+                        let spec = self.mesh.gateways.get(caller).and_then(|gateway| gateway.spec.as_ref());
+                        let defaults = spec.and_then(|spec| spec.backend_defaults.as_ref());
+                        defaults.and_then(|defaults| defaults.client_policy.as_ref())
+                    }
+                };
+                !matches!(client_call(policy, listener), ClientCall::Plaintext)
+            })
+        })
+    }
+}

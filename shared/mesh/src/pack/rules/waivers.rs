@@ -1,0 +1,35 @@
+//! The policy itself.
+
+use crate::name::ResourceKind;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+
+pub(super) const RULES: &[Rule] = &[Rule {
+    id: "waiver-ended",
+    group: Group::Policy,
+    severity: Severity::Medium,
+    on: &[ResourceKind::Mesh],
+    title: "A waiver has ended",
+    why: "Somebody allowed something until a day that is past. What it allowed is found again, and the entry says that \
+          nobody has come back to it.",
+    mend: "Mend what was waived and take the entry out, or have its owner set another end.",
+    managed: &[],
+    controls: &[],
+    check: ended,
+}];
+
+fn ended(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for waiver in scene.policy.waivers.iter().filter(|waiver| waiver.until <= scene.now) {
+        // One that leaves the mesh open is a finding on each.
+        if waiver.mesh().is_some_and(|mesh| mesh != scene.mesh.name.as_str()) {
+            continue;
+        }
+        let (what, resource, owner, until) = (waiver.what(), &waiver.resource, &waiver.owner, waiver.until);
+        let message = format!("the waiver of {what} on {resource} by {owner} ended {until}");
+        let facts = facts! {
+            "waived": what, "resource": resource, "owner": owner, "reason": waiver.reason, "until": until.to_string(),
+        };
+        found.on_part(scene.mesh_path(), format!("{what} {resource}"), message, facts);
+    }
+}

@@ -1,0 +1,239 @@
+//! Inputs and outputs of the App Mesh API: whole resources, answers that wrap one, lists, and specs alone.
+
+use serde_json::{Map, Value};
+
+use super::Surroundings;
+use super::declare::{Draft, Names, declare, own_name_member, tags_of, text_of};
+use super::reading::{Note, Reading, Skipped, Source};
+use super::respell::Spelling;
+use super::stand_ins::{StandIns, stand_in};
+use crate::name::ResourceKind;
+
+/// Whether a document is of the API.
+pub(super) fn is_resource(object: &Map<String, Value>) -> bool {
+    kind_by_names(object).is_some()
+        || kind_by_spec(object).is_some()
+        || ResourceKind::ALL.into_iter().any(|kind| {
+            object.get(kind.as_str()).is_some_and(Value::is_object)
+                || object.get(&plural(kind)).is_some_and(Value::is_array)
+        })
+        || matches!(object.get("resources"), Some(Value::Array(items)) if items.iter().any(is_one))
+}
+
+fn is_one(item: &Value) -> bool {
+    item.as_object().is_some_and(is_resource)
+}
+
+/// Reads all resources of a document.
+pub(super) fn read(file: &str, document: &Value, around: &Surroundings, reading: &mut Reading) {
+    let object = match document {
+        Value::Object(object) => object,
+        Value::Array(items) => {
+            for item in items {
+                read(file, item, around, reading);
+            }
+            return;
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
+    };
+    if let Some(kind) = kind_by_names(object) {
+        resource(file, kind, object, around, reading);
+        return;
+    }
+    let mut holds = false;
+    for kind in ResourceKind::ALL {
+        if let Some(Value::Object(one)) =
+            object.get(kind.as_str()).filter(|one| one.get("spec").is_some() || one.get("meshName").is_some())
+        {
+            holds = true;
+            resource(file, kind, one, around, reading);
+        }
+        if let Some(Value::Array(items)) = object.get(&plural(kind)) {
+            holds = true;
+            for item in items.iter().filter_map(Value::as_object) {
+                resource(file, kind, item, around, reading);
+            }
+        }
+    }
+    if let Some(Value::Array(items)) = object.get("resources") {
+        holds = true;
+        for item in items {
+            read(file, item, around, reading);
+        }
+    }
+    if !holds && let Some(kind) = kind_by_spec(object) {
+        let whole = match object.get("spec") {
+            Some(_) => object.clone(),
+            None => Map::from_iter([("spec".to_owned(), document.clone())]),
+        };
+        let source = Source { file: file.to_owned(), id: format!("{kind} without a name") };
+        reading.remark(&source, "", Note::KindAssumed { kind });
+        resource(file, kind, &whole, around, reading);
+    }
+}
+
+fn resource(file: &str, kind: ResourceKind, object: &Map<String, Value>, around: &Surroundings, reading: &mut Reading) {
+    let mut names = Names::of(kind, object);
+    let id = names
+        .own
+        .clone()
+        .or_else(|| object.get("arn").and_then(text_of))
+        .unwrap_or_else(|| "without a name".to_owned());
+    let source = Source { file: file.to_owned(), id: format!("{kind} {id}") };
+    let no_spec = Value::Object(Map::new());
+    let spec = match object.get("spec") {
+        Some(spec) => spec,
+        // CreateMesh and CreateVirtualRouter take no spec for an empty one; an entry of a list has none at all.
+        None if !object.contains_key("arn") && kind != ResourceKind::Route && kind != ResourceKind::GatewayRoute => {
+            &no_spec
+        }
+        None => {
+            reading.remark(&source, "", Note::NotRead { reason: Skipped::NoSpec });
+            return;
+        }
+    };
+    if object.get("status").and_then(|status| status.get("status")).is_some_and(|status| status == "DELETED") {
+        reading.remark(&source, "", Note::NotRead { reason: Skipped::Deleted });
+        return;
+    }
+    assume(&mut names, kind, file, &source, around, reading);
+    let owner =
+        object.get("meshOwner").or_else(|| object.get("metadata").and_then(|metadata| metadata.get("meshOwner")));
+    declare(
+        Draft {
+            source,
+            kind,
+            names,
+            spec,
+            spelling: Spelling::Api,
+            stand_ins: &StandIns::Placeholders,
+            tags: object.get("tags").map(tags_of),
+            mesh_owner: owner.and_then(text_of),
+        },
+        reading,
+    );
+}
+
+/// Calls by the file's name what has none of its own, as a spec alone does.
+fn assume(
+    names: &mut Names,
+    kind: ResourceKind,
+    file: &str,
+    source: &Source,
+    around: &Surroundings,
+    reading: &mut Reading,
+) {
+    if names.own.is_none() && kind != ResourceKind::Mesh {
+        let name = stem(file);
+        reading.remark(source, own_name_member(kind), Note::NameAssumed { name: name.clone() });
+        names.own = Some(name);
+    }
+    if names.mesh.is_none() {
+        let mesh = around.mesh.as_ref().map_or_else(|| stand_in("mesh"), ToString::to_string);
+        reading.remark(source, "meshName", Note::MeshAssumed { mesh: mesh.clone() });
+        names.mesh = Some(mesh);
+    }
+    if names.parent.is_none()
+        && let Some(member) = super::declare::parent_name_member(kind)
+    {
+        let name = stand_in(member);
+        reading.remark(source, member, Note::NameAssumed { name: name.clone() });
+        names.parent = Some(name);
+    }
+}
+
+/// The last part of a file's name without its ending.
+fn stem(file: &str) -> String {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+    if stem.is_empty() { "unnamed".to_owned() } else { stem.to_owned() }
+}
+
+fn plural(kind: ResourceKind) -> String {
+    match kind {
+        ResourceKind::Mesh => "meshes".to_owned(),
+        ResourceKind::VirtualNode
+        | ResourceKind::VirtualGateway
+        | ResourceKind::VirtualRouter
+        | ResourceKind::Route
+        | ResourceKind::VirtualService
+        | ResourceKind::GatewayRoute => format!("{kind}s"),
+    }
+}
+
+/// The kind of a whole resource, by the most telling of its names.
+fn kind_by_names(object: &Map<String, Value>) -> Option<ResourceKind> {
+    use ResourceKind::{GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService};
+    let whole = ["spec", "arn", "metadata", "status", "tags"].iter().any(|name| object.contains_key(*name));
+    // A route names its router too, so it comes first.
+    [Route, GatewayRoute, VirtualNode, VirtualGateway, VirtualRouter, VirtualService, Mesh]
+        .into_iter()
+        .find(|kind| object.contains_key(own_name_member(*kind)))
+        .filter(|kind| match kind {
+            // A provider and a target hold names as well, and nothing of a resource.
+            Mesh => whole || object.len() == 1,
+            Route | GatewayRoute | VirtualNode | VirtualGateway | VirtualRouter | VirtualService => {
+                whole || object.contains_key("meshName")
+            }
+        })
+        .map(|kind| match kind {
+            // An input for a route without its own name names its router and has a route's spec.
+            VirtualRouter | VirtualGateway => {
+                object.get("spec").and_then(Value::as_object).and_then(route_kind).unwrap_or(kind)
+            }
+            Mesh => object.get("spec").and_then(Value::as_object).and_then(kind_of_spec).unwrap_or(kind),
+            Route | GatewayRoute | VirtualNode | VirtualService => kind,
+        })
+}
+
+/// The kind of a spec alone, or of a resource without any name.
+fn kind_by_spec(object: &Map<String, Value>) -> Option<ResourceKind> {
+    match object.get("spec") {
+        Some(Value::Object(spec)) if !object.contains_key("kind") && !object.contains_key("apiVersion") => {
+            kind_of_spec(spec)
+        }
+        Some(_) => None,
+        None => kind_of_spec(object),
+    }
+}
+
+fn kind_of_spec(spec: &Map<String, Value>) -> Option<ResourceKind> {
+    let has = |name: &str| spec.contains_key(name);
+    let listeners = spec.get("listeners").and_then(Value::as_array);
+    let listens = |name: &str| listeners.into_iter().flatten().any(|listener| listener.get(name).is_some());
+    let found_by = spec.get("serviceDiscovery");
+    let is_found_by = |name: &str| found_by.is_some_and(|found_by| found_by.get(name).is_some());
+    if let Some(kind) = route_kind(spec) {
+        Some(kind)
+    } else if has("egressFilter") || is_found_by("ipPreference") {
+        Some(ResourceKind::Mesh)
+    } else if spec.get("provider").is_some_and(|p| p.get("virtualNode").is_some() || p.get("virtualRouter").is_some()) {
+        Some(ResourceKind::VirtualService)
+    } else if is_found_by("dns")
+        || is_found_by("awsCloudMap")
+        || has("backends")
+        || listens("timeout")
+        || listens("outlierDetection")
+    {
+        Some(ResourceKind::VirtualNode)
+    } else if has("backendDefaults")
+        || (has("logging") && listeners.is_some())
+        || listens("tls")
+        || listens("healthCheck")
+        || listens("connectionPool")
+    {
+        // A node that nothing discovers serves no one, so a spec with listeners and clients is rather a gateway's.
+        Some(ResourceKind::VirtualGateway)
+    } else if listens("portMapping") && spec.len() == 1 {
+        Some(ResourceKind::VirtualRouter)
+    } else {
+        None
+    }
+}
+
+fn route_kind(spec: &Map<String, Value>) -> Option<ResourceKind> {
+    let rule = ["httpRoute", "http2Route", "grpcRoute", "tcpRoute"].iter().find_map(|name| spec.get(*name))?;
+    let action = rule.get("action");
+    let is_gateways = action.is_some_and(|action| action.get("target").is_some() || action.get("rewrite").is_some());
+    Some(if is_gateways { ResourceKind::GatewayRoute } else { ResourceKind::Route })
+}

@@ -1,0 +1,99 @@
+//! Working out values: each function by its name.
+
+use serde_json::{Map, Value};
+
+use super::conditions::Truth;
+use super::scope::Scope;
+
+impl Scope<'_> {
+    /// A value with its functions worked out; `None` for `AWS::NoValue`, which takes its member away.
+    pub(super) fn value(&mut self, value: &Value) -> Option<Value> {
+        if !self.enter() {
+            return Some(self.unknown("too deep or too much to work out"));
+        }
+        let worked = self.worked(value);
+        self.leave();
+        worked
+    }
+
+    fn worked(&mut self, value: &Value) -> Option<Value> {
+        match value {
+            Value::Array(items) => Some(items.iter().filter_map(|item| self.value(item)).collect()),
+            Value::Object(object) => {
+                if let Some((name, argument)) = function(object) {
+                    return self.call(name, argument);
+                }
+                let members = object.iter().filter_map(|(name, value)| Some((name.clone(), self.value(value)?)));
+                Some(Value::Object(members.collect()))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value.clone()),
+        }
+    }
+
+    fn call(&mut self, name: &str, argument: &Value) -> Option<Value> {
+        match name {
+            "Ref" => match argument.as_str() {
+                Some("AWS::NoValue") => None,
+                Some(name) => Some(self.reference(name)),
+                None => Some(self.unknown("Ref")),
+            },
+            "Fn::GetAtt" => Some(self.attribute_of(argument)),
+            "Fn::Sub" => Some(self.substituted(argument)),
+            "Fn::Join" => Some(self.joined(argument)),
+            "Fn::Split" => Some(self.split(argument)),
+            "Fn::Select" => Some(self.selected(argument)),
+            "Fn::FindInMap" => Some(self.found_in_map(argument)),
+            "Fn::If" => self.chosen(argument),
+            "Fn::ImportValue" => Some(self.imported(argument)),
+            "Fn::Length" => Some(self.length(argument)),
+            "Fn::ToJsonString" => {
+                let value = self.value(argument)?;
+                Some(self.bounded(value.to_string(), "Fn::ToJsonString"))
+            }
+            _ => Some(self.unworked(name, argument)),
+        }
+    }
+
+    /// A function that only CloudFormation itself can work out, such as `Fn::GetAZs` and `Fn::Transform`.
+    pub(super) fn unworked(&mut self, name: &str, argument: &Value) -> Value {
+        let argument = match self.value(argument) {
+            Some(Value::String(text)) => text,
+            Some(value) if value.is_number() => value.to_string(),
+            Some(_) | None => String::new(),
+        };
+        let expression = format!("{name} {argument}");
+        self.unknown(expression.trim_end())
+    }
+
+    fn chosen(&mut self, argument: &Value) -> Option<Value> {
+        let Some([Value::String(condition), then, otherwise]) = argument.as_array().map(Vec::as_slice) else {
+            return Some(self.unworked("Fn::If", &Value::Null));
+        };
+        match self.condition(condition) {
+            Truth::True => self.value(then),
+            Truth::False => self.value(otherwise),
+            Truth::Unknown => {
+                let (then, otherwise) = (self.value(then), self.value(otherwise));
+                if then == otherwise {
+                    return then;
+                }
+                let expression = format!("Fn::If {condition}");
+                Some(self.unknown(&expression))
+            }
+        }
+    }
+
+    /// A value as text; `None` where it has none.
+    pub(super) fn text(&mut self, value: &Value) -> Option<String> {
+        self.value(value).as_ref().and_then(super::text_of)
+    }
+}
+
+/// The function that an object stands for: an object with one member, called like one.
+fn function(object: &Map<String, Value>) -> Option<(&str, &Value)> {
+    let mut members = object.iter();
+    match (members.next(), members.next()) {
+        (Some((name, argument)), None) if name == "Ref" || name.starts_with("Fn::") => Some((name, argument)),
+        _ => None,
+    }
+}

@@ -1,0 +1,131 @@
+//! What the functions of a template refer to.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Map, Value};
+
+use super::super::Surroundings;
+use super::super::declare::text_of;
+use super::super::stand_ins::stand_in;
+use super::conditions::Truth;
+
+/// The most functions and values worked out in a template. Real ones have some thousands.
+const MOST_STEPS: usize = 500_000;
+
+/// The longest text that functions may make, well above any bound of App Mesh.
+const LONGEST_TEXT: usize = 16_384;
+
+/// The deepest that functions may refer to functions.
+const DEEPEST: usize = 200;
+
+/// A template with what is known around it, and what was found out so far.
+#[derive(Debug)]
+pub(super) struct Scope<'t> {
+    pub(super) template: &'t Value,
+    pub(super) around: &'t Surroundings,
+    /// Conditions by name; `None` while one is being worked out, which ends a circle.
+    pub(super) conditions: HashMap<String, Option<Truth>>,
+    /// Attributes of resources by `Id.Attribute`; `None` while one is being worked out.
+    pub(super) attributes: HashMap<String, Option<Value>>,
+    made: BTreeSet<String>,
+    steps: usize,
+    depth: usize,
+}
+
+impl<'t> Scope<'t> {
+    pub(super) fn new(template: &'t Value, around: &'t Surroundings) -> Self {
+        Self {
+            template,
+            around,
+            conditions: HashMap::new(),
+            attributes: HashMap::new(),
+            made: BTreeSet::new(),
+            steps: 0,
+            depth: 0,
+        }
+    }
+
+    pub(super) fn into_stand_ins(self) -> BTreeSet<String> {
+        self.made
+    }
+
+    /// A section of the template.
+    pub(super) fn section(&self, name: &str) -> Option<&'t Map<String, Value>> {
+        self.template.get(name).and_then(Value::as_object)
+    }
+
+    /// A text that stands in for an expression without a value.
+    pub(super) fn unknown(&mut self, expression: &str) -> Value {
+        let text = stand_in(expression);
+        self.made.insert(text.clone());
+        Value::String(text)
+    }
+
+    /// Whether a text has an unknown part.
+    pub(super) fn is_unknown(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains("${") && self.made.iter().any(|made| text.contains(made.as_str())),
+            Value::Array(items) => items.iter().any(|item| self.is_unknown(item)),
+            Value::Object(members) => members.values().any(|member| self.is_unknown(member)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
+    /// Keeps a text within bounds; one beyond them is of no use for App Mesh.
+    pub(super) fn bounded(&mut self, text: String, function: &str) -> Value {
+        if text.len() > LONGEST_TEXT { self.unknown(function) } else { Value::String(text) }
+    }
+
+    /// Goes one level down, unless that is too deep or there were too many steps.
+    pub(super) fn enter(&mut self) -> bool {
+        self.steps += 1;
+        let fits = self.steps <= MOST_STEPS && self.depth < DEEPEST;
+        self.depth += usize::from(fits);
+        fits
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
+    /// The value of a parameter: as given, else its default.
+    pub(super) fn parameter(&mut self, name: &str) -> Option<Value> {
+        let declared = self.section("Parameters")?.get(name)?;
+        let kind = declared.get("Type").and_then(Value::as_str).unwrap_or_default();
+        // The default of such a parameter is where its value is kept.
+        let default = if kind.starts_with("AWS::SSM::Parameter::Value") { None } else { declared.get("Default") };
+        let given = self.around.parameters.get(name).cloned();
+        let Some(text) = given.or_else(|| default.and_then(text_of)) else {
+            return Some(self.unknown(name));
+        };
+        if kind == "CommaDelimitedList" || kind.starts_with("List<") || kind.contains("Value<List<") {
+            return Some(text.split(',').map(|item| Value::from(item.trim())).collect());
+        }
+        Some(Value::String(text))
+    }
+
+    /// The value of a pseudo parameter.
+    pub(super) fn pseudo(&mut self, name: &str) -> Value {
+        let Surroundings { region, account, stack, .. } = self.around;
+        let partition = self.around.partition.as_deref().or_else(|| region.as_deref().map(partition_of));
+        let known = match name {
+            "AWS::Region" => region.clone(),
+            "AWS::AccountId" => account.clone(),
+            "AWS::Partition" => partition.map(str::to_owned),
+            "AWS::StackName" => stack.clone(),
+            "AWS::URLSuffix" => partition.map(|partition| {
+                if partition == "aws-cn" { "amazonaws.com.cn".to_owned() } else { "amazonaws.com".to_owned() }
+            }),
+            _ => None,
+        };
+        known.map_or_else(|| self.unknown(name), Value::String)
+    }
+}
+
+fn partition_of(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}

@@ -1,0 +1,142 @@
+//! AWS Config configuration items.
+//!
+//! An item's `configuration` is spelt neither as the API nor as CloudFormation spells it (`Tls` and `Acm`, yet
+//! `AWSCloudMap` and `DNS`), so names are read without regard to case. It is an object in a notification and a text of
+//! JSON in an answer.
+
+use serde_json::{Map, Value};
+
+use super::declare::{Draft, Names, declare, tags_of, text_of};
+use super::json;
+use super::reading::{Note, Reading, Skipped, Source};
+use super::respell::{Spelling, member};
+use super::stand_ins::StandIns;
+use crate::name::{Arn, ResourceKind, ResourcePath};
+
+/// Where items are in what holds several.
+const LISTS: [&str; 4] = ["configurationItems", "baseConfigurationItems", "results", "items"];
+
+/// What holds one item or a message about one.
+const HOLDERS: [&str; 4] = ["configurationItem", "configurationItemSummary", "invokingEvent", "detail"];
+
+/// Whether a document is an item, or holds items.
+pub(super) fn is_item(object: &Map<String, Value>) -> bool {
+    let is_one = |object: &Map<String, Value>| {
+        member(object, "resourceType").is_some_and(|kind| kind.as_str().is_some_and(|kind| kind.starts_with("AWS::")))
+    };
+    is_one(object)
+        || HOLDERS.iter().any(|name| held(object, name).is_some_and(|held| is_item(&held)))
+        || LISTS.iter().any(|name| {
+            let items = member(object, name).and_then(Value::as_array);
+            items.is_some_and(|items| items.iter().filter_map(opened).any(|item| is_one(&item)))
+        })
+}
+
+/// Reads all items that a document holds.
+pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
+    if let Value::Array(items) = document {
+        for item in items {
+            read(file, item, reading);
+        }
+        return;
+    }
+    let Some(object) = opened(document) else { return };
+    if member(&object, "resourceType").is_some() {
+        item(file, &object, reading);
+        return;
+    }
+    for name in HOLDERS {
+        if let Some(held) = held(&object, name) {
+            read(file, &Value::Object(held), reading);
+        }
+    }
+    for name in LISTS {
+        let items = member(&object, name).and_then(Value::as_array);
+        items.into_iter().flatten().for_each(|item| read(file, item, reading));
+    }
+}
+
+fn item(file: &str, item: &Map<String, Value>, reading: &mut Reading) {
+    let text = |name: &str| member(item, name).and_then(text_of);
+    let type_name = text("resourceType").unwrap_or_default();
+    let arn = text("arn").or_else(|| text("resourceId"));
+    let id = arn.clone().or_else(|| text("resourceName")).unwrap_or_else(|| type_name.clone());
+    let source = Source { file: file.to_owned(), id };
+    let Some(kind) = kind_of(&type_name) else {
+        reading.remark(&source, "", Note::NotRead { reason: Skipped::OtherType { kind: type_name } });
+        return;
+    };
+    let status = text("configurationItemStatus").unwrap_or_default();
+    if status.starts_with("ResourceDeleted") {
+        reading.remark(&source, "", Note::NotRead { reason: Skipped::Deleted });
+        return;
+    }
+    let Some(configuration) = member(item, "configuration").filter(|configuration| !configuration.is_null()) else {
+        reading.remark(&source, "", Note::NotRead { reason: Skipped::Oversized });
+        return;
+    };
+    let Some(configuration) = opened(configuration) else {
+        reading.refuse(source, "configuration", "must be an object, or a text of JSON with one");
+        return;
+    };
+    let mut names = Names::of(kind, &configuration);
+    if let Some(Ok(arn)) = arn.as_deref().map(Arn::parse) {
+        names.complete(arn.path());
+    }
+    // Config keeps tags beside the configuration; only some answers have them within.
+    let tags = member(item, "tags").or_else(|| member(&configuration, "tags"));
+    let none = Value::Object(Map::new());
+    declare(
+        Draft {
+            source,
+            kind,
+            names,
+            spec: member(&configuration, "spec").unwrap_or(&none),
+            spelling: Spelling::AnyCase,
+            stand_ins: &StandIns::None,
+            tags: tags.map(tags_of),
+            mesh_owner: member(&configuration, "meshOwner").and_then(text_of),
+        },
+        reading,
+    );
+}
+
+impl Names {
+    /// Takes from a path what is missing.
+    fn complete(&mut self, path: &ResourcePath) {
+        let parent = match path {
+            ResourcePath::Route(id) => Some(id.router.to_string()),
+            ResourcePath::GatewayRoute(_, gateway, _) => Some(gateway.to_string()),
+            ResourcePath::Mesh(_)
+            | ResourcePath::VirtualNode(..)
+            | ResourcePath::VirtualGateway(..)
+            | ResourcePath::VirtualRouter(..)
+            | ResourcePath::VirtualService(..) => None,
+        };
+        self.mesh.get_or_insert_with(|| path.mesh().to_string());
+        self.own.get_or_insert_with(|| path.name().to_owned());
+        self.parent = self.parent.take().or(parent);
+    }
+}
+
+/// The kind of an `AWS::AppMesh::` type, in templates too.
+pub(super) fn kind_of(name: &str) -> Option<ResourceKind> {
+    let name = name.strip_prefix("AWS::AppMesh::")?;
+    ResourceKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(name))
+}
+
+fn held(object: &Map<String, Value>, name: &str) -> Option<Map<String, Value>> {
+    member(object, name).and_then(opened)
+}
+
+/// An object, also when it is a text of JSON.
+fn opened(value: &Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Some(object.clone()),
+        Value::String(text) if text.trim_start().starts_with('{') => match json::document(text) {
+            Ok(Value::Object(object)) => Some(object),
+            Ok(_) | Err(_) => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,236 @@
+//! The last step of every reader: names and a spec, put together to a resource or refused.
+
+use serde_json::{Map, Value};
+
+use super::reading::{Declared, Note, Reading, Refusal, Source};
+use super::respell::{Respelt, Spelling, member, respell};
+use super::stand_ins::StandIns;
+use crate::name::{
+    AccountId, GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName,
+    VirtualNodeName, VirtualRouterName, VirtualServiceName,
+};
+use crate::resource::Tags;
+use crate::spec::{Spec, Violation};
+use crate::validate;
+
+/// A resource as a form has it, not yet judged.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    pub(super) source: Source,
+    pub(super) kind: ResourceKind,
+    pub(super) names: Names,
+    /// In the form's spelling.
+    pub(super) spec: &'a Value,
+    pub(super) spelling: Spelling,
+    pub(super) stand_ins: &'a StandIns,
+    /// `None` where the form has no place for tags.
+    pub(super) tags: Option<Vec<(String, String)>>,
+    pub(super) mesh_owner: Option<String>,
+}
+
+/// The names that make a path. What is `None` is missing in the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    pub(super) mesh: Option<String>,
+    /// The virtual router of a route, the virtual gateway of a gateway route.
+    pub(super) parent: Option<String>,
+    /// The resource's own name; that of a mesh is in `mesh`.
+    pub(super) own: Option<String>,
+}
+
+/// The member that a resource's own name has in the API.
+pub(super) const fn own_name_member(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Mesh => "meshName",
+        ResourceKind::VirtualNode => "virtualNodeName",
+        ResourceKind::VirtualGateway => "virtualGatewayName",
+        ResourceKind::VirtualRouter => "virtualRouterName",
+        ResourceKind::Route => "routeName",
+        ResourceKind::VirtualService => "virtualServiceName",
+        ResourceKind::GatewayRoute => "gatewayRouteName",
+    }
+}
+
+/// The member that the name of what holds a resource has in the API.
+pub(super) const fn parent_name_member(kind: ResourceKind) -> Option<&'static str> {
+    match kind {
+        ResourceKind::Route => Some("virtualRouterName"),
+        ResourceKind::GatewayRoute => Some("virtualGatewayName"),
+        ResourceKind::Mesh
+        | ResourceKind::VirtualNode
+        | ResourceKind::VirtualGateway
+        | ResourceKind::VirtualRouter
+        | ResourceKind::VirtualService => None,
+    }
+}
+
+impl Names {
+    /// Reads the names from the members that the API has for them, in any case.
+    pub(super) fn of(kind: ResourceKind, object: &Map<String, Value>) -> Self {
+        let text = |name: &str| member(object, name).and_then(text_of);
+        let mesh = text("meshName");
+        let own = if kind == ResourceKind::Mesh { mesh.clone() } else { text(own_name_member(kind)) };
+        Self { mesh, parent: parent_name_member(kind).and_then(text), own }
+    }
+}
+
+/// A text, also when YAML took it for a number.
+pub(super) fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Tags as a list of keys and values, in any case, or as an object.
+pub(super) fn tags_of(value: &Value) -> Vec<(String, String)> {
+    let pair = |item: &Value| {
+        let object = item.as_object()?;
+        let text = |name| member(object, name).and_then(text_of);
+        Some((text("key")?, text("value").unwrap_or_default()))
+    };
+    match value {
+        Value::Array(items) => items.iter().filter_map(pair).collect(),
+        Value::Object(pairs) => {
+            pairs.iter().map(|(key, value)| (key.clone(), text_of(value).unwrap_or_default())).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
+}
+
+/// Judges a draft and adds what comes of it.
+pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
+    let Draft { source, kind, names, spec, spelling, stand_ins, tags, mesh_owner } = draft;
+    let Respelt { value, notes, twice } = respell(spec, Spec::shape(kind), spelling, stand_ins, "spec");
+    let mut violations = Vec::new();
+    violations.extend(twice.into_iter().map(|path| Violation { path, message: "is given twice: remove one".into() }));
+    let path = path_of(kind, &names, &mut violations);
+    for (key, value) in tags.iter().flatten() {
+        if let Some(expression) = stand_ins.within(value).or_else(|| stand_ins.within(key)) {
+            let note = Note::Unresolved { expression: expression.to_owned() };
+            reading.remark(&source, format!("tags.{key}"), note);
+        }
+    }
+    let tags = tags.map(|tags| read_tags(tags, &mut violations));
+    let mesh_owner = mesh_owner.and_then(|owner| {
+        let account = AccountId::parse(&owner).ok();
+        if account.is_none() {
+            reading.remark(&source, "meshOwner", Note::OwnerUnknown { given: owner });
+        }
+        account
+    });
+    let spec = match Spec::read(kind, &value) {
+        Ok(spec) => Some(spec),
+        Err(found) => {
+            violations.extend(found.into_iter().map(|violation| explain(violation, &notes)));
+            None
+        }
+    };
+    remark_on_names(&source, kind, &names, stand_ins, reading);
+    for (member, note) in notes {
+        reading.remark(&source, member, note);
+    }
+    match (path, spec) {
+        (Some(path), Some(spec)) if violations.is_empty() => {
+            reading.resources.push(Declared { path, spec, tags, mesh_owner, source });
+        }
+        _ => reading.refusals.push(Refusal { source_: source, violations }),
+    }
+}
+
+/// A member that is required and was left out for want of a value isn't missing in the file.
+fn explain(mut violation: Violation, notes: &[(String, Note)]) -> Violation {
+    let left_out = notes.iter().find_map(|(path, note)| match note {
+        Note::LeftOut { expression } if violation.path.starts_with(path) => Some(expression),
+        _ => None,
+    });
+    if let Some(expression) = left_out {
+        violation.message = format!("depends on `{expression}`, which has no value here: give it one");
+    }
+    violation
+}
+
+fn remark_on_names(source: &Source, kind: ResourceKind, names: &Names, stand_ins: &StandIns, reading: &mut Reading) {
+    let members = [
+        ("meshName", &names.mesh),
+        (parent_name_member(kind).unwrap_or_default(), &names.parent),
+        (own_name_member(kind), &names.own),
+    ];
+    for (member, name) in members {
+        if let Some(expression) = name.as_deref().and_then(|name| stand_ins.within(name)) {
+            reading.remark(source, member, Note::Unresolved { expression: expression.to_owned() });
+        }
+    }
+}
+
+fn path_of(kind: ResourceKind, names: &Names, violations: &mut Vec<Violation>) -> Option<ResourcePath> {
+    let mut given = |member: &str, name: &Option<String>| match name {
+        Some(name) => Some(name.clone()),
+        None => refuse(member, "is required: add it", violations),
+    };
+    let mesh = given("meshName", &names.mesh);
+    let own = if kind == ResourceKind::Mesh { mesh.clone() } else { given(own_name_member(kind), &names.own) };
+    let parent = parent_name_member(kind).map(|member| (member, given(member, &names.parent)));
+    let mesh = accept("meshName", MeshName::parse(&mesh?), violations);
+    let own = own?;
+    let member = own_name_member(kind);
+    Some(match kind {
+        ResourceKind::Mesh => ResourcePath::Mesh(mesh?),
+        ResourceKind::VirtualNode => {
+            let own = accept(member, VirtualNodeName::parse(&own), violations);
+            ResourcePath::VirtualNode(mesh?, own?)
+        }
+        ResourceKind::VirtualGateway => {
+            let own = accept(member, VirtualGatewayName::parse(&own), violations);
+            ResourcePath::VirtualGateway(mesh?, own?)
+        }
+        ResourceKind::VirtualRouter => {
+            let own = accept(member, VirtualRouterName::parse(&own), violations);
+            ResourcePath::VirtualRouter(mesh?, own?)
+        }
+        ResourceKind::VirtualService => {
+            let own = accept(member, VirtualServiceName::parse(&own), violations);
+            ResourcePath::VirtualService(mesh?, own?)
+        }
+        ResourceKind::Route => {
+            let (parent_member, parent) = parent?;
+            let router = accept(parent_member, VirtualRouterName::parse(&parent?), violations);
+            let own = accept(member, RouteName::parse(&own), violations);
+            ResourcePath::Route(RouteId::new(mesh?, router?, own?))
+        }
+        ResourceKind::GatewayRoute => {
+            let (parent_member, parent) = parent?;
+            let gateway = accept(parent_member, VirtualGatewayName::parse(&parent?), violations);
+            let own = accept(member, GatewayRouteName::parse(&own), violations);
+            ResourcePath::GatewayRoute(mesh?, gateway?, own?)
+        }
+    })
+}
+
+fn read_tags(pairs: Vec<(String, String)>, violations: &mut Vec<Violation>) -> Tags {
+    let list: Value = pairs.into_iter().map(|(key, value)| serde_json::json!({"key": key, "value": value})).collect();
+    let mut tags = Tags::default();
+    match validate::tags(&list) {
+        Ok(list) => {
+            if let Err(error) = tags.merge(list) {
+                refuse::<()>("tags", &error.to_string(), violations);
+            }
+        }
+        Err(found) => violations.extend(found),
+    }
+    tags
+}
+
+fn accept<T, E: std::fmt::Display>(path: &str, value: Result<T, E>, violations: &mut Vec<Violation>) -> Option<T> {
+    match value {
+        Ok(value) => Some(value),
+        Err(error) => refuse(path, &error.to_string(), violations),
+    }
+}
+
+fn refuse<T>(path: &str, message: &str, violations: &mut Vec<Violation>) -> Option<T> {
+    violations.push(Violation { path: path.to_owned(), message: message.to_owned() });
+    None
+}

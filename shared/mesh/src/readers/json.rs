@@ -1,0 +1,97 @@
+//! JSON that names each member once. The usual reader keeps the last of two and drops the other without a word.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// Reads a document. An error is a line and what is wrong there.
+pub(super) fn document(text: &str) -> Result<Value, (usize, String)> {
+    serde_json::from_str::<Once>(text).map(|Once(value)| value).map_err(|error| {
+        let told = error.to_string();
+        // The place stands at the end of serde_json's message and is told apart from it here.
+        let message = told.rsplit_once(" at line ").map_or(told.as_str(), |(message, _)| message);
+        (error.line(), message.to_owned())
+    })
+}
+
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue).map(Self)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut read = Vec::new();
+        while let Some(Once(item)) = items.next_element()? {
+            read.push(item);
+        }
+        Ok(Value::Array(read))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut read = Map::new();
+        while let Some((name, Once(value))) = members.next_entry::<String, Once>()? {
+            if read.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("`{name}` is given twice: remove one")));
+            }
+            read.insert(name, value);
+        }
+        Ok(Value::Object(read))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_json_value_is_read() {
+        let text = r#"{"a": [1, -2, 0.5, true, null, "\ud83d\ude00\/"], "b": {}}"#;
+        assert_eq!(document(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+    }
+
+    #[test]
+    fn a_member_given_twice_is_refused() {
+        assert_eq!(document("{\"a\": 1,\n \"a\": 2}"), Err((2, "`a` is given twice: remove one".to_owned())));
+    }
+}

@@ -1,0 +1,168 @@
+//! The objects of manifests, gathered from all files before any is resolved.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::super::Surroundings;
+use super::super::declare::text_of;
+use super::super::reading::Source;
+use crate::name::ResourceKind;
+
+const GROUP: &str = "appmesh.k8s.aws/";
+const VERSION: &str = "appmesh.k8s.aws/v1beta2";
+
+/// The namespace that `kubectl` takes for an object that names none.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// What an object is to the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Resource(ResourceKind),
+    /// Backends that several virtual nodes share.
+    BackendGroup,
+    /// Its labels decide the mesh of what is in it.
+    Namespace,
+}
+
+/// An object of a manifest.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub(super) source: Source,
+    pub(super) kind: Kind,
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) namespace_assumed: bool,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) spec: Value,
+}
+
+impl Object {
+    /// The name in App Mesh.
+    pub(super) fn aws_name(&self) -> String {
+        match self.kind {
+            Kind::Resource(kind) => {
+                self.text("awsName").unwrap_or_else(|| default_aws_name(kind, &self.name, &self.namespace))
+            }
+            Kind::BackendGroup | Kind::Namespace => self.name.clone(),
+        }
+    }
+
+    /// A text in the spec; an empty one says nothing.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.spec.get(name).and_then(text_of).filter(|text| !text.is_empty())
+    }
+}
+
+/// The name that the controller gives.
+pub(super) fn default_aws_name(kind: ResourceKind, name: &str, namespace: &str) -> String {
+    match kind {
+        ResourceKind::Mesh | ResourceKind::Route => name.to_owned(),
+        ResourceKind::VirtualService => format!("{name}.{namespace}"),
+        ResourceKind::VirtualNode
+        | ResourceKind::VirtualGateway
+        | ResourceKind::VirtualRouter
+        | ResourceKind::GatewayRoute => format!("{name}_{namespace}"),
+    }
+}
+
+/// The objects of all files read together.
+#[derive(Debug, Default)]
+pub(in super::super) struct Objects {
+    pub(super) objects: Vec<Object>,
+    /// Objects of the controller in a version that isn't read.
+    pub(super) other_versions: Vec<(Source, String)>,
+}
+
+/// Whether a document is an App Mesh object, or a list with one.
+pub(in super::super) fn is_object(document: &Map<String, Value>) -> bool {
+    let of_group = |version: &Value| version.as_str().is_some_and(|version| version.starts_with(GROUP));
+    document.contains_key("kind") && document.get("apiVersion").is_some_and(of_group)
+        || items(document).any(|item| item.as_object().is_some_and(is_object))
+}
+
+fn items(document: &Map<String, Value>) -> impl Iterator<Item = &Value> {
+    let is_list = document.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    document.get("items").filter(|_| is_list).and_then(Value::as_array).into_iter().flatten()
+}
+
+impl Objects {
+    /// Takes the objects of a document. Those of other controllers are left where they are.
+    pub(in super::super) fn add(&mut self, file: &str, document: &Value, around: &Surroundings) {
+        if let Value::Array(documents) = document {
+            for document in documents {
+                self.add(file, document, around);
+            }
+            return;
+        }
+        let Some(object) = document.as_object() else { return };
+        items(object).for_each(|item| self.add(file, item, around));
+        let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (version, kind) = (text("apiVersion"), text("kind"));
+        let metadata = object.get("metadata");
+        let named = |name: &str| metadata.and_then(|metadata| metadata.get(name)).and_then(text_of);
+        let name = named("name").unwrap_or_default();
+        let given = named("namespace").filter(|namespace| !namespace.is_empty());
+        let namespace_assumed = given.is_none();
+        let namespace = given.or_else(|| around.namespace.clone()).unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+        let source = Source {
+            file: file.to_owned(),
+            id: if namespace_assumed { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") },
+        };
+        let kind = match (version, kind) {
+            ("v1", "Namespace") => Kind::Namespace,
+            (VERSION, "BackendGroup") => Kind::BackendGroup,
+            (VERSION, kind) => match kind_of(kind) {
+                Some(kind) => Kind::Resource(kind),
+                None => return,
+            },
+            (version, _) if version.starts_with(GROUP) && !kind.ends_with("List") => {
+                self.other_versions.push((source, version.to_owned()));
+                return;
+            }
+            _ => return,
+        };
+        let labels = metadata.and_then(|metadata| metadata.get("labels")).and_then(Value::as_object);
+        let labels = labels.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), text_of(value)?)));
+        let labels = labels.collect();
+        let spec = object.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+        self.objects.push(Object { source, kind, name, namespace, namespace_assumed, labels, spec });
+    }
+
+    /// Takes a document if it is a namespace.
+    pub(in super::super) fn add_namespace(&mut self, file: &str, document: &Value) -> bool {
+        let before = self.objects.len();
+        self.add(file, document, &Surroundings::default());
+        self.objects.len() > before
+    }
+
+    /// The resources of a kind.
+    pub(super) fn of_kind(&self, kind: ResourceKind) -> impl Iterator<Item = &Object> {
+        self.objects.iter().filter(move |object| object.kind == Kind::Resource(kind))
+    }
+
+    /// The resource of a kind, namespace and name.
+    pub(super) fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Object> {
+        self.objects.iter().find(|object| object.kind == kind && object.namespace == namespace && object.name == name)
+    }
+
+    /// The labels of a namespace, if it is declared.
+    pub(super) fn namespace_labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.objects
+            .iter()
+            .find(|object| object.kind == Kind::Namespace && object.name == name)
+            .map(|object| &object.labels)
+    }
+}
+
+fn kind_of(name: &str) -> Option<ResourceKind> {
+    match name {
+        "Mesh" => Some(ResourceKind::Mesh),
+        "VirtualNode" => Some(ResourceKind::VirtualNode),
+        "VirtualGateway" => Some(ResourceKind::VirtualGateway),
+        "VirtualRouter" => Some(ResourceKind::VirtualRouter),
+        "VirtualService" => Some(ResourceKind::VirtualService),
+        "GatewayRoute" => Some(ResourceKind::GatewayRoute),
+        _ => None,
+    }
+}

@@ -1,0 +1,178 @@
+//! Every form that a mesh is written in, read into the one model.
+//!
+//! ```text
+//!   AWS Config item ──┐
+//!   CloudFormation ───┤  names, tags, spec      respell       Spec
+//!   Terraform plan ───┼───────────────────────▶─────────▶ declare ──▶ Reading: resources, remarks, refusals
+//!   manifests ────────┤  in the form's spelling   API's
+//!   API JSON ─────────┘
+//! ```
+//!
+//! A reader takes text and gives a [`Reading`]. What a file leaves open (a parameter without a value, an attribute
+//! that is known after apply) stays visible: as text that stands in for it, and as a [`Remark`]. One resource that
+//! can't be read is a [`Refusal`] and leaves the others as they are.
+
+mod api;
+mod cloudformation;
+mod config_item;
+mod declare;
+mod json;
+mod manifest;
+mod reading;
+mod respell;
+mod stand_ins;
+mod terraform;
+mod yaml;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::name::MeshName;
+
+pub use reading::{Declared, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
+
+/// A form that a mesh is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Form {
+    /// AWS Config configuration items, alone, in a notification or in an answer.
+    ConfigItem,
+    /// A CloudFormation template.
+    CloudFormation,
+    /// A Terraform plan or state as `terraform show -json` writes it.
+    Terraform,
+    /// Kubernetes manifests of the App Mesh controller.
+    Manifest,
+    /// Inputs and outputs of the App Mesh API.
+    Api,
+}
+
+/// What is known around a file and not written in it. What is `None` or absent here stays unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Surroundings {
+    /// Values for a template's parameters.
+    pub parameters: BTreeMap<String, String>,
+    /// What other stacks export, by export name.
+    pub exports: BTreeMap<String, String>,
+    /// The partition deployed to.
+    pub partition: Option<String>,
+    /// The region deployed to.
+    pub region: Option<String>,
+    /// The account deployed to.
+    pub account: Option<String>,
+    /// The stack's name.
+    pub stack: Option<String>,
+    /// The mesh of whatever doesn't name its own.
+    pub mesh: Option<MeshName>,
+    /// The namespace of a manifest that doesn't name its own.
+    pub namespace: Option<String>,
+}
+
+/// A file to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct File<'t> {
+    /// Its name, as it stands in every message.
+    pub name: &'t str,
+    /// What it says.
+    pub text: &'t str,
+}
+
+/// Reads one file on its own, in whatever form its content is.
+pub fn read(text: &str, name: &str, around: &Surroundings) -> Result<Reading, ReadError> {
+    let (reading, mut errors) = read_all(&[File { name, text }], around);
+    errors.pop().map_or(Ok(reading), Err)
+}
+
+/// Reads files that belong together: manifests select and refer to each other across files. Files that can't be read
+/// at all are told apart from the rest.
+#[must_use]
+pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<ReadError>) {
+    let mut reading = Reading::default();
+    let mut errors = Vec::new();
+    let mut manifests = manifest::Objects::default();
+    for file in files {
+        let documents = match documents(file, &mut reading) {
+            Ok(documents) => documents,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
+        let Some(form) = documents.iter().find_map(form_of) else {
+            // A namespace alone is nothing of App Mesh's, and yet its labels say which mesh others are in.
+            let namespaces = documents.iter().filter(|document| manifests.add_namespace(file.name, document)).count();
+            if namespaces == 0 {
+                errors.push(ReadError::NoForm { file: file.name.to_owned() });
+            }
+            continue;
+        };
+        for document in &documents {
+            match form {
+                Form::ConfigItem => config_item::read(file.name, document, &mut reading),
+                Form::CloudFormation => cloudformation::read(file.name, document, around, &mut reading),
+                Form::Terraform => terraform::read(file.name, document, &mut reading),
+                Form::Manifest => manifests.add(file.name, document, around),
+                Form::Api => api::read(file.name, document, around, &mut reading),
+            }
+        }
+    }
+    manifests.declare(around, &mut reading);
+    reading.sort();
+    (reading, errors)
+}
+
+/// The form of a file's content, if it is one that is read here.
+pub fn detect(text: &str, name: &str) -> Result<Form, ReadError> {
+    let documents = documents(&File { name, text }, &mut Reading::default())?;
+    documents.iter().find_map(form_of).ok_or_else(|| ReadError::NoForm { file: name.to_owned() })
+}
+
+/// The documents of a file: one of JSON, any number of YAML. A YAML document that can't be read is refused alone.
+fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<Value>, ReadError> {
+    let text = file.text.trim_start_matches('\u{feff}');
+    let syntax = |(line, message)| ReadError::Syntax { file: file.name.to_owned(), line, message };
+    if text.trim_start().starts_with(['{', '[']) {
+        // JSON is read as JSON for its exact escapes; YAML's flow style begins the same way.
+        return json::document(text)
+            .map(|document| vec![document])
+            .or_else(|error| yaml::documents(text).map_err(|_| syntax(error)));
+    }
+    match yaml::documents(text) {
+        Ok(documents) => Ok(documents),
+        Err(whole) => {
+            let (documents, refused) = yaml::documents_apart(text);
+            if documents.iter().find_map(form_of).is_none() {
+                return Err(syntax(whole));
+            }
+            for yaml::Unread { title, line, message } in refused {
+                let source = Source { file: file.name.to_owned(), id: title };
+                reading.refuse(source, format!("line {line}"), message);
+            }
+            Ok(documents)
+        }
+    }
+}
+
+fn form_of(document: &Value) -> Option<Form> {
+    let object = match document {
+        Value::Object(object) => object,
+        Value::Array(items) => return items.iter().find_map(form_of),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+    };
+    let has = |name: &str| object.contains_key(name);
+    if cloudformation::is_template(object) {
+        Some(Form::CloudFormation)
+    } else if has("planned_values") || has("terraform_version") {
+        Some(Form::Terraform)
+    } else if manifest::is_object(object) {
+        Some(Form::Manifest)
+    } else if config_item::is_item(object) {
+        Some(Form::ConfigItem)
+    } else if api::is_resource(object) {
+        Some(Form::Api)
+    } else {
+        None
+    }
+}

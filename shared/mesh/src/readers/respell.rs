@@ -1,0 +1,233 @@
+//! Writes a spec as the API spells it, led by the shape of the kind.
+//!
+//! All forms hold the same tree. They differ in letter case, in underscores, in blocks as lists of one, in numbers as
+//! text. Nothing is dropped: a member without a place in the shape is kept and remarked on.
+
+use serde_json::{Map, Value};
+
+use super::reading::Note;
+use super::stand_ins::StandIns;
+use crate::spec::wire::{Shape, ShapeMember};
+
+/// How a form spells what the API has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// The API's own: nothing to change.
+    Api,
+    /// Other letter case, and numbers and booleans also as text.
+    AnyCase,
+    /// As manifests: other letter case here and there, and an empty list is an absent one.
+    Manifest,
+    /// Underscores, blocks as lists, and the provider's zero values for what is absent.
+    Terraform,
+}
+
+/// A spec in the API's spelling.
+#[derive(Debug)]
+pub(super) struct Respelt {
+    pub(super) value: Value,
+    /// Members and what there is to know of them.
+    pub(super) notes: Vec<(String, Note)>,
+    /// Members that stand twice, in two spellings.
+    pub(super) twice: Vec<String>,
+}
+
+/// Writes a value of a shape as the API does. Paths begin with `root`.
+pub(super) fn respell(value: &Value, shape: Shape, spelling: Spelling, stand_ins: &StandIns, root: &str) -> Respelt {
+    let mut walk = Walk { spelling, stand_ins, path: root.to_owned(), notes: Vec::new(), twice: Vec::new() };
+    let value = walk.value(value, shape).unwrap_or_else(|| match shape {
+        Shape::List(_) => Value::Array(Vec::new()),
+        Shape::Object(_) | Shape::Text | Shape::Number | Shape::Boolean => Value::Object(Map::new()),
+    });
+    Respelt { value, notes: walk.notes, twice: walk.twice }
+}
+
+/// A name without case and underscores.
+pub(super) fn fold(name: &str) -> String {
+    name.chars().filter(|&c| c != '_').map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// A member by its name in any case.
+pub(super) fn member<'v>(object: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
+    object.get(name).or_else(|| {
+        let folded = fold(name);
+        object.iter().find(|(given, _)| fold(given) == folded).map(|(_, value)| value)
+    })
+}
+
+struct Walk<'a> {
+    spelling: Spelling,
+    stand_ins: &'a StandIns,
+    path: String,
+    notes: Vec<(String, Note)>,
+    twice: Vec<String>,
+}
+
+impl Walk<'_> {
+    /// The value in the API's spelling; `None` where it is absent.
+    fn value(&mut self, value: &Value, shape: Shape) -> Option<Value> {
+        if let Value::String(text) = value
+            && let Some(expression) = self.stand_ins.within(text)
+        {
+            let expression = expression.to_owned();
+            if matches!(shape, Shape::Text) {
+                self.note(Note::Unresolved { expression });
+            } else {
+                self.note(Note::LeftOut { expression });
+                return None;
+            }
+        }
+        match (shape, value) {
+            (_, Value::Null) => None,
+            (Shape::Object(members), Value::Object(object)) => Some(self.object(members, object)),
+            (Shape::Object(_), Value::Array(items)) if self.spelling == Spelling::Terraform => self.block(items, shape),
+            (Shape::List(_), Value::Array(items)) if items.is_empty() => {
+                (!matches!(self.spelling, Spelling::Terraform | Spelling::Manifest)).then(|| value.clone())
+            }
+            (Shape::List(item), Value::Array(items)) => Some(self.items(items, item())),
+            (Shape::List(item), Value::Object(pairs)) if self.spelling == Spelling::Terraform => {
+                Some(self.pairs(pairs, item()).unwrap_or_else(|| value.clone()))
+            }
+            (Shape::Text, Value::String(text)) if text.is_empty() && self.spelling == Spelling::Terraform => None,
+            (Shape::Text, Value::Number(_) | Value::Bool(_)) if self.spelling == Spelling::AnyCase => {
+                Some(Value::String(value.to_string()))
+            }
+            (Shape::Number, _) => Some(self.number(value)),
+            (Shape::Boolean, Value::String(text)) => Some(self.boolean(text)),
+            (_, other) => Some(other.clone()),
+        }
+    }
+
+    /// A block is a list of one; `[null]` is one without arguments.
+    fn block(&mut self, items: &[Value], shape: Shape) -> Option<Value> {
+        match items {
+            [] => None,
+            [Value::Null] => Some(Value::Object(Map::new())),
+            [item] => self.value(item, shape),
+            // Too many for the shape, which is for its reader to say.
+            several => Some(Value::Array(several.to_vec())),
+        }
+    }
+
+    fn items(&mut self, items: &[Value], shape: Shape) -> Value {
+        let length = self.path.len();
+        let mut read = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            self.path.extend(["[", &index.to_string(), "]"]);
+            let item = match item {
+                Value::Null if self.spelling == Spelling::Terraform => Some(Value::Object(Map::new())),
+                Value::Null => Some(Value::Null),
+                item => self.value(item, shape),
+            };
+            read.extend(item);
+            self.path.truncate(length);
+        }
+        Value::Array(read)
+    }
+
+    /// A map where the API has a list of keys and values.
+    fn pairs(&mut self, pairs: &Map<String, Value>, item: Shape) -> Option<Value> {
+        let Shape::Object([ShapeMember { name: "key", .. }, ShapeMember { name: "value", .. }]) = item else {
+            return None;
+        };
+        let mut sorted: Vec<_> = pairs.iter().collect();
+        sorted.sort_by_key(|(key, _)| *key);
+        let items: Vec<Value> = sorted
+            .into_iter()
+            .map(|(key, value)| {
+                Value::Object(Map::from_iter([("key".into(), key.clone().into()), ("value".into(), value.clone())]))
+            })
+            .collect();
+        Some(self.items(&items, item))
+    }
+
+    fn object(&mut self, members: &[ShapeMember], object: &Map<String, Value>) -> Value {
+        let length = self.path.len();
+        let mut read = Map::new();
+        let mut unknown = Vec::new();
+        for (given, value) in object {
+            let Some(member) = self.place(members, given) else {
+                unknown.push((given, value));
+                continue;
+            };
+            self.path.push('.');
+            self.path.push_str(member.name);
+            if let Some(value) = self.value(value, (member.shape)())
+                && read.insert(member.name.to_owned(), value).is_some()
+            {
+                self.twice.push(self.path.clone());
+            }
+            self.path.truncate(length);
+        }
+        for (given, value) in unknown {
+            if is_nothing(value, self.spelling) {
+                continue;
+            }
+            let name = self.unknown_name(given);
+            self.notes.push((format!("{}.{name}", self.path), Note::UnknownMember));
+            read.entry(name).or_insert_with(|| value.clone());
+        }
+        Value::Object(read)
+    }
+
+    /// The member of the shape that a name means.
+    fn place<'m>(&self, members: &'m [ShapeMember], given: &str) -> Option<&'m ShapeMember> {
+        let exact = members.iter().find(|member| member.name == given);
+        if exact.is_some() || self.spelling == Spelling::Api {
+            return exact;
+        }
+        let folded = fold(given);
+        members.iter().find(|member| {
+            let name = fold(member.name);
+            // Blocks that repeat have the singular as name: `listener`, `weighted_target`.
+            let is_singular = || self.spelling == Spelling::Terraform && matches!((member.shape)(), Shape::List(_));
+            name == folded || (name.strip_suffix('s') == Some(folded.as_str()) && is_singular())
+        })
+    }
+
+    /// What the API would call a member that isn't known.
+    fn unknown_name(&self, given: &str) -> String {
+        let mut chars = given.chars();
+        match (self.spelling, chars.next()) {
+            (Spelling::AnyCase, Some(first)) => first.to_ascii_lowercase().to_string() + chars.as_str(),
+            (Spelling::Api | Spelling::AnyCase | Spelling::Manifest | Spelling::Terraform, _) => given.to_owned(),
+        }
+    }
+
+    /// A number that is written as one, or as a text where the form lets it.
+    fn number(&self, value: &Value) -> Value {
+        let whole = match value {
+            Value::String(text) if self.spelling == Spelling::AnyCase => text.trim().parse::<i64>().ok(),
+            // Some writers of JSON have no whole numbers.
+            Value::Number(number) if number.is_f64() => {
+                number.to_string().strip_suffix(".0").and_then(|n| n.parse().ok())
+            }
+            _ => None,
+        };
+        whole.map_or_else(|| value.clone(), Value::from)
+    }
+
+    /// YAML 1.1, which CloudFormation and Kubernetes read, has more words for yes and no.
+    fn boolean(&self, text: &str) -> Value {
+        let spelt = matches!(self.spelling, Spelling::AnyCase | Spelling::Manifest);
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" if spelt => Value::Bool(true),
+            "false" | "no" | "off" if spelt => Value::Bool(false),
+            _ => Value::from(text),
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        self.notes.push((self.path.clone(), note));
+    }
+}
+
+/// Whether a member says nothing, as the provider's unset arguments do.
+fn is_nothing(value: &Value, spelling: Spelling) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty() && spelling == Spelling::Terraform,
+        Value::String(text) => text.is_empty() && spelling == Spelling::Terraform,
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
+    }
+}

@@ -1,0 +1,102 @@
+//! Text that stands in for a value which isn't known.
+
+use std::collections::BTreeSet;
+
+/// The stand-ins of a document. What merely looks like one, in a form that has none, is a text like any other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum StandIns {
+    /// The form has none.
+    None,
+    /// Those that a reader made itself.
+    Made(BTreeSet<String>),
+    /// What people leave in files for another program to fill in: `${NAME}`, `$NAME`, `{{ name }}`, `<NAME>`.
+    Placeholders,
+}
+
+impl StandIns {
+    /// The first stand-in in a text.
+    pub(super) fn within<'t>(&'t self, text: &'t str) -> Option<&'t str> {
+        match self {
+            Self::Made(made) if text.contains("${") => {
+                made.iter().map(String::as_str).find(|stand_in| text.contains(stand_in))
+            }
+            Self::None | Self::Made(_) => None,
+            Self::Placeholders => placeholder(text),
+        }
+    }
+}
+
+fn placeholder(text: &str) -> Option<&str> {
+    between(text, "${", "}")
+        .or_else(|| between(text, "{{", "}}"))
+        .or_else(|| text.starts_with('<').then(|| between(text, "<", ">")).flatten())
+        .or_else(|| shell_variable(text))
+}
+
+/// The first piece from `open` to `close` that holds a word, both ends included.
+fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
+    let (_, found) = text.split_at_checked(text.find(open)?)?;
+    let inside = found.strip_prefix(open)?;
+    let inside = inside.get(..inside.find(close)?)?;
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | ' ' | '|' | '"' | '/');
+    let fits = inside.contains(|c: char| c.is_ascii_alphabetic()) && inside.chars().all(is_word);
+    fits.then(|| found.get(..open.len() + inside.len() + close.len())).flatten()
+}
+
+/// The first `$NAME` in capitals, which regular expressions and log formats don't have.
+fn shell_variable(text: &str) -> Option<&str> {
+    text.match_indices('$').find_map(|(at, _)| {
+        let rest = text.get(at + 1..)?;
+        let length = rest.find(|c: char| !c.is_ascii_uppercase() && c != '_' && !c.is_ascii_digit());
+        let length = length.unwrap_or(rest.len());
+        let begins = rest.starts_with(|c: char| c.is_ascii_uppercase());
+        (begins && length > 1).then(|| text.get(at..=at + length)).flatten()
+    })
+}
+
+/// Makes a text that stands in for an expression: short enough for a name, and without the characters that no name has.
+pub(super) fn stand_in(expression: &str) -> String {
+    let fit: String = expression
+        .chars()
+        .map(|c| if c == '/' || c.is_control() { '.' } else { c })
+        .filter(|c| !matches!(c, '{' | '}' | '$'))
+        .take(80)
+        .collect();
+    format!("${{{fit}}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_told_from_other_text() {
+        let table = [
+            ("front.${APP_NAMESPACE}.svc", Some("${APP_NAMESPACE}")),
+            ("${MESH}", Some("${MESH}")),
+            ("orders.$NAMESPACE_NAME.local", Some("$NAMESPACE_NAME")),
+            ("{{ .Values.mesh }}-x", Some("{{ .Values.mesh }}")),
+            ("<CERTIFICATE_ARN>", Some("<CERTIFICATE_ARN>")),
+            ("^/items/[0-9]{2}$", None),
+            ("^/a$|^/b$", None),
+            ("a<b>", None),
+            ("$1", None),
+            ("%START_TIME% {}", None),
+            ("${}", None),
+            ("ü$", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(StandIns::Placeholders.within(text), expected, "{text}");
+            assert_eq!(StandIns::None.within(text), None);
+        }
+    }
+
+    #[test]
+    fn a_stand_in_can_be_a_name() {
+        assert_eq!(stand_in("Fn::ImportValue a/b"), "${Fn::ImportValue a.b}");
+        let made = StandIns::Made([stand_in("AWS::Region")].into());
+        assert_eq!(made.within("x-${AWS::Region}-y"), Some("${AWS::Region}"));
+        assert_eq!(made.within("x-${AWS::Regio}"), None);
+        assert!(stand_in(&"x".repeat(1000)).len() < 100);
+    }
+}

@@ -1,0 +1,115 @@
+//! Terraform plans and states, as `terraform show -json` writes them.
+//!
+//! ```text
+//!   planned_values, or values of a state ──▶ aws_appmesh_* ──▶ what is known after apply stands as text ──▶ declare
+//! ```
+//!
+//! The provider writes nested blocks as lists, repeated ones in the singular, and `null` for what isn't set. A name
+//! that is known only after apply is often one that the plan has elsewhere: `aws_appmesh_mesh.shop.id` is the name of
+//! that mesh.
+
+mod after_apply;
+mod resources;
+
+use serde_json::{Map, Value};
+
+use super::declare::{Draft, Names, declare, parent_name_member, tags_of, text_of};
+use super::reading::{Note, Reading, Source};
+use super::respell::Spelling;
+use super::stand_ins::StandIns;
+use crate::name::ResourceKind;
+use after_apply::fill;
+use resources::{Planned, planned};
+
+/// The arguments of every resource that are no part of its spec.
+const OUTSIDE_SPEC: [&str; 14] = [
+    "arn",
+    "created_date",
+    "id",
+    "last_updated_date",
+    "mesh_name",
+    "mesh_owner",
+    "name",
+    "region",
+    "resource_owner",
+    "spec",
+    "tags",
+    "tags_all",
+    "virtual_gateway_name",
+    "virtual_router_name",
+];
+
+/// Reads the App Mesh resources of a plan or a state.
+pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
+    let planned = planned(document);
+    let mut made = std::collections::BTreeSet::new();
+    let filled: Vec<(&Planned<'_>, Value)> = planned.iter().map(|one| (one, fill(one, &planned, &mut made))).collect();
+    let stand_ins = StandIns::Made(made);
+    for (one, values) in filled {
+        let source = Source { file: file.to_owned(), id: one.address.to_owned() };
+        match values {
+            Value::Object(values) => resource(source, one.kind, &values, &stand_ins, reading),
+            _ => reading.refuse(source, "values", "must be an object"),
+        }
+    }
+}
+
+fn resource(
+    source: Source,
+    kind: ResourceKind,
+    values: &Map<String, Value>,
+    stand_ins: &StandIns,
+    reading: &mut Reading,
+) {
+    for (name, value) in values {
+        if !OUTSIDE_SPEC.contains(&name.as_str()) && !value.is_null() {
+            reading.remark(&source, name.as_str(), Note::UnknownMember);
+        }
+    }
+    let text = |name: &str| values.get(name).and_then(text_of);
+    let own = text("name");
+    let mesh = if kind == ResourceKind::Mesh { own.clone() } else { text("mesh_name") };
+    let parent = match parent_name_member(kind) {
+        Some("virtualRouterName") => text("virtual_router_name"),
+        Some(_) => text("virtual_gateway_name"),
+        None => None,
+    };
+    // What the provider adds to all resources is in `tags_all`, unless that isn't known yet.
+    let tags = values.get("tags_all").filter(|tags| tags.is_object()).or_else(|| values.get("tags"));
+    let spec = spec(kind, values.get("spec"));
+    let mesh_owner = text("mesh_owner").filter(|owner| stand_ins.within(owner).is_none());
+    declare(
+        Draft {
+            source,
+            kind,
+            names: Names { mesh, parent, own },
+            spec: &spec,
+            spelling: Spelling::Terraform,
+            stand_ins,
+            tags: Some(tags.map(tags_of).unwrap_or_default()),
+            mesh_owner,
+        },
+        reading,
+    );
+}
+
+/// The block of the spec. Without one the spec is empty, and the provider sends a gRPC route's match also when empty.
+fn spec(kind: ResourceKind, block: Option<&Value>) -> Value {
+    let spec = match block {
+        Some(Value::Array(items)) => items.first().cloned().unwrap_or_default(),
+        Some(other) => other.clone(),
+        None => Value::Null,
+    };
+    let mut spec = if spec.is_null() { Value::Object(Map::new()) } else { spec };
+    let routes = matches!(kind, ResourceKind::Route | ResourceKind::GatewayRoute);
+    if let Some(Value::Array(blocks)) = spec.get_mut("grpc_route").filter(|_| routes) {
+        for matches in
+            blocks.iter_mut().filter_map(Value::as_object_mut).map(|block| block.entry("match").or_insert(Value::Null))
+        {
+            if matches.is_null() || matches.as_array().is_some_and(Vec::is_empty) {
+                *matches = Value::Array(vec![Value::Null]);
+            }
+        }
+    }
+    spec
+}

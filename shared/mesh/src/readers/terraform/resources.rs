@@ -1,0 +1,104 @@
+//! The App Mesh resources of a plan, from all its modules.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::name::ResourceKind;
+
+/// The deepest that modules call modules.
+const DEEPEST: usize = 64;
+
+/// A resource as planned.
+#[derive(Debug)]
+pub(super) struct Planned<'p> {
+    pub(super) kind: ResourceKind,
+    /// `module.shop.aws_appmesh_route.orders["all"]`.
+    pub(super) address: &'p str,
+    /// `module.shop.`, or nothing in the root module.
+    pub(super) module: String,
+    pub(super) values: &'p Value,
+    /// `true` where a value is known after apply.
+    pub(super) after_unknown: Option<&'p Value>,
+    /// The expressions of its arguments, with what they refer to.
+    pub(super) expressions: Option<&'p Value>,
+}
+
+/// All App Mesh resources that will be there: those of a plan, else those of a state.
+pub(super) fn planned(document: &Value) -> Vec<Planned<'_>> {
+    let values = document.get("planned_values").or_else(|| document.get("values"));
+    let changes = document.get("resource_changes").and_then(Value::as_array);
+    let after_unknown: HashMap<&str, &Value> = changes
+        .into_iter()
+        .flatten()
+        .filter_map(|change| Some((change.get("address")?.as_str()?, change.get("change")?.get("after_unknown")?)))
+        .collect();
+    let mut found = Vec::new();
+    if let Some(root) = values.and_then(|values| values.get("root_module")) {
+        let configuration = document.get("configuration").and_then(|configuration| configuration.get("root_module"));
+        module(root, configuration, &after_unknown, &mut found, 0);
+    }
+    found
+}
+
+fn module<'p>(
+    planned: &'p Value,
+    configuration: Option<&'p Value>,
+    after_unknown: &HashMap<&str, &'p Value>,
+    found: &mut Vec<Planned<'p>>,
+    depth: usize,
+) {
+    if depth > DEEPEST {
+        return;
+    }
+    let address = planned.get("address").and_then(Value::as_str);
+    let prefix = address.map(|address| format!("{address}.")).unwrap_or_default();
+    for resource in list(planned, "resources") {
+        let text = |name: &str| resource.get(name).and_then(Value::as_str);
+        let (Some(address), Some(kind), Some(values)) =
+            (text("address"), text("type").and_then(kind_of), resource.get("values"))
+        else {
+            continue;
+        };
+        if text("mode") == Some("data") {
+            continue;
+        }
+        let configured = configuration.into_iter().flat_map(|configuration| list(configuration, "resources"));
+        let expressions = configured
+            .filter(|other| other.get("type") == resource.get("type") && other.get("name") == resource.get("name"))
+            .find_map(|other| other.get("expressions"));
+        found.push(Planned {
+            kind,
+            address,
+            module: prefix.clone(),
+            values,
+            after_unknown: after_unknown.get(address).copied(),
+            expressions,
+        });
+    }
+    for child in list(planned, "child_modules") {
+        let configuration = child.get("address").and_then(Value::as_str).and_then(|address| {
+            let call = address.rsplit_once("module.").map_or(address, |(_, call)| call);
+            let name = call.split('[').next().unwrap_or(call);
+            configuration?.get("module_calls")?.get(name)?.get("module")
+        });
+        module(child, configuration, after_unknown, found, depth + 1);
+    }
+}
+
+fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+fn kind_of(name: &str) -> Option<ResourceKind> {
+    match name {
+        "aws_appmesh_mesh" => Some(ResourceKind::Mesh),
+        "aws_appmesh_virtual_node" => Some(ResourceKind::VirtualNode),
+        "aws_appmesh_virtual_gateway" => Some(ResourceKind::VirtualGateway),
+        "aws_appmesh_virtual_router" => Some(ResourceKind::VirtualRouter),
+        "aws_appmesh_route" => Some(ResourceKind::Route),
+        "aws_appmesh_virtual_service" => Some(ResourceKind::VirtualService),
+        "aws_appmesh_gateway_route" => Some(ResourceKind::GatewayRoute),
+        _ => None,
+    }
+}

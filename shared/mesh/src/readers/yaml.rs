@@ -1,0 +1,318 @@
+//! YAML documents as JSON values, with CloudFormation's short tags written out: `!Sub x` is `{"Fn::Sub": "x"}`.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScalarStyle, Tag};
+use serde_json::{Map, Value};
+
+/// The most values in a file once its aliases are written out. A real file of this size would have megabytes.
+const MOST_VALUES: usize = 300_000;
+
+type Fault = (usize, String);
+
+/// A document of a file that can't be read.
+#[derive(Debug)]
+pub(super) struct Unread {
+    /// What it seems to be.
+    pub(super) title: String,
+    /// The line in the file, from 1.
+    pub(super) line: usize,
+    /// What is wrong there.
+    pub(super) message: String,
+}
+
+/// Reads all documents. An error is a line and what is wrong there.
+pub(super) fn documents(text: &str) -> Result<Vec<Value>, Fault> {
+    let mut builder = Builder::default();
+    for next in Parser::new_from_str(text) {
+        let (event, span) = next.map_err(|error| (error.marker().line(), error.info()))?;
+        builder.event(event).map_err(|message| (span.start.line(), message))?;
+    }
+    Ok(builder.documents)
+}
+
+/// Reads each document by itself, for a file in which not every one can be read.
+pub(super) fn documents_apart(text: &str) -> (Vec<Value>, Vec<Unread>) {
+    let (mut read, mut unread) = (Vec::new(), Vec::new());
+    let mut begin = 1;
+    for part in parts(text) {
+        match documents(&part) {
+            Ok(documents) => read.extend(documents),
+            Err((line, message)) => unread.push(Unread { title: title(&part), line: begin + line - 1, message }),
+        }
+        begin += part.lines().count();
+    }
+    (read, unread)
+}
+
+/// The text of each document, with the line that begins it.
+fn parts(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    for line in text.lines() {
+        if line.trim_end() == "---" || line.starts_with("--- ") {
+            parts.push(String::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push_str(line);
+            part.push('\n');
+        }
+    }
+    parts
+}
+
+/// What a document seems to be, from its lines: `VirtualRouter orders`.
+fn title(part: &str) -> String {
+    let value = |key: &str| part.lines().find_map(|line| line.trim_start().strip_prefix(key)).map(str::trim);
+    match (value("kind:"), value("name:")) {
+        (Some(kind), Some(name)) => format!("{kind} {name}"),
+        (Some(kind), None) => kind.to_owned(),
+        (None, _) => "a document".to_owned(),
+    }
+}
+
+/// Puts events together to values.
+#[derive(Debug, Default)]
+struct Builder {
+    documents: Vec<Value>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, (Value, usize)>,
+    values: usize,
+}
+
+/// A collection that isn't closed yet.
+#[derive(Debug)]
+struct Open {
+    tag: Option<String>,
+    anchor: usize,
+    values_before: usize,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    List(Vec<Value>),
+    Map { members: Map<String, Value>, merged: Map<String, Value>, key: Option<Key> },
+}
+
+#[derive(Debug)]
+struct Key {
+    text: String,
+    is_merge: bool,
+}
+
+impl Builder {
+    fn event(&mut self, event: Event<'_>) -> Result<(), String> {
+        match event {
+            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref()),
+            Event::SequenceStart(_, anchor, tag) => self.begin(Content::List(Vec::new()), anchor, tag.as_deref()),
+            Event::MappingStart(_, anchor, tag) => {
+                let content = Content::Map { members: Map::new(), merged: Map::new(), key: None };
+                self.begin(content, anchor, tag.as_deref())
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(),
+            Event::Alias(anchor) => {
+                let Some((value, size)) = self.anchors.get(&anchor).cloned() else {
+                    return Err("an alias to what isn't complete yet".to_owned());
+                };
+                self.count(size)?;
+                self.take(value)
+            }
+            Event::DocumentStart(..) => {
+                self.anchors.clear();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>) -> Result<(), String> {
+        self.count(1)?;
+        let plain = style == ScalarStyle::Plain;
+        if let Some(Open { content: Content::Map { key: key @ None, .. }, .. }) = self.open.last_mut() {
+            *key = Some(Key { text: text.to_owned(), is_merge: plain && text == "<<" });
+            return Ok(());
+        }
+        let value = match tag.map(|tag| (tag.core_suffix(), tag)) {
+            Some((Some("str"), _)) => Value::from(text),
+            Some((Some(_), _)) => plain_value(text),
+            Some((None, tag)) => tagged(tag.suffix(), if plain { plain_value(text) } else { Value::from(text) }),
+            None if plain => plain_value(text),
+            None => Value::from(text),
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, (value.clone(), 1));
+        }
+        self.take(value)
+    }
+
+    fn begin(&mut self, content: Content, anchor: usize, tag: Option<&Tag>) -> Result<(), String> {
+        if matches!(self.open.last(), Some(Open { content: Content::Map { key: None, .. }, .. })) {
+            return Err("a key must be a text".to_owned());
+        }
+        let values_before = self.values;
+        self.count(1)?;
+        let tag = tag.filter(|tag| tag.core_suffix().is_none()).map(|tag| tag.suffix().to_owned());
+        self.open.push(Open { tag, anchor, values_before, content });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        let Some(Open { tag, anchor, values_before, content }) = self.open.pop() else {
+            return Ok(());
+        };
+        let value = match content {
+            Content::List(items) => Value::Array(items),
+            Content::Map { mut members, merged, .. } => {
+                for (name, value) in merged {
+                    members.entry(name).or_insert(value);
+                }
+                Value::Object(members)
+            }
+        };
+        let value = match tag {
+            Some(tag) => tagged(&tag, value),
+            None => value,
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, (value.clone(), self.values - values_before));
+        }
+        self.take(value)
+    }
+
+    /// Puts a complete value where it belongs.
+    fn take(&mut self, value: Value) -> Result<(), String> {
+        match self.open.last_mut().map(|open| &mut open.content) {
+            None => self.documents.push(value),
+            Some(Content::List(items)) => items.push(value),
+            Some(Content::Map { members, merged, key }) => match (key.take(), value) {
+                (None, Value::String(text)) => *key = Some(Key { text, is_merge: false }),
+                (None, _) => return Err("a key must be a text".to_owned()),
+                (Some(Key { is_merge: true, .. }), value) => merge(merged, value)?,
+                (Some(Key { text, .. }), value) => {
+                    if members.contains_key(&text) {
+                        return Err(format!("`{text}` is given twice: remove one"));
+                    }
+                    members.insert(text, value);
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, values: usize) -> Result<(), String> {
+        self.values += values;
+        if self.values > MOST_VALUES { Err(format!("more than {MOST_VALUES} values")) } else { Ok(()) }
+    }
+}
+
+/// A merge key adds members that aren't there; a list of mappings adds those of the first first.
+fn merge(merged: &mut Map<String, Value>, value: Value) -> Result<(), String> {
+    match value {
+        Value::Object(added) => {
+            for (name, value) in added {
+                merged.entry(name).or_insert(value);
+            }
+            Ok(())
+        }
+        Value::Array(items) => items.into_iter().try_for_each(|item| merge(merged, item)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Err("what `<<` merges must be a mapping".to_owned())
+        }
+    }
+}
+
+/// CloudFormation's rule: the tag is the function's name, without `Fn::` for two of them.
+fn tagged(tag: &str, value: Value) -> Value {
+    let name = match tag {
+        "Ref" | "Condition" => tag.to_owned(),
+        _ => format!("Fn::{tag}"),
+    };
+    Value::Object(Map::from_iter([(name, value)]))
+}
+
+/// A plain scalar by YAML's core schema. A number that would be written otherwise stays a text, so that `1.10` and
+/// `007` keep their digits where a text is wanted.
+fn plain_value(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Bool(true),
+        "false" | "False" | "FALSE" => return Value::Bool(false),
+        _ => {}
+    }
+    let number = text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<f64>().map(Value::from));
+    let as_written = |number: &Value| serde_json::to_string(number).is_ok_and(|written| written == text);
+    number.ok().filter(as_written).unwrap_or_else(|| Value::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tags_are_functions() {
+        let table = [
+            ("!Ref Mesh", json!({"Ref": "Mesh"})),
+            ("!GetAtt Mesh.MeshName", json!({"Fn::GetAtt": "Mesh.MeshName"})),
+            ("!If [a, !Ref AWS::NoValue, 1]", json!({"Fn::If": ["a", {"Ref": "AWS::NoValue"}, 1]})),
+            ("!Or\n- !Condition a\n- Condition: b", json!({"Fn::Or": [{"Condition": "a"}, {"Condition": "b"}]})),
+            ("!Sub\n  'x-${y}'", json!({"Fn::Sub": "x-${y}"})),
+            ("!!str 8080", json!("8080")),
+            ("!Cidr {a: b}", json!({"Fn::Cidr": {"a": "b"}})),
+        ];
+        for (text, expected) in table {
+            assert_eq!(documents(text).unwrap(), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_scalars_follow_the_core_schema() {
+        let table = [
+            ("8080", json!(8080)),
+            ("'8080'", json!("8080")),
+            ("007", json!("007")),
+            ("1.5", json!(1.5)),
+            ("1.10", json!("1.10")),
+            ("2010-09-09", json!("2010-09-09")),
+            ("true", json!(true)),
+            ("yes", json!("yes")),
+            ("~", json!(null)),
+            ("a: {}", json!({"a": {}})),
+            ("1: x", json!({"1": "x"})),
+            (".inf", json!(".inf")),
+            ("12345678901234567890", json!("12345678901234567890")),
+        ];
+        for (text, expected) in table {
+            assert_eq!(documents(text).unwrap(), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn anchors_and_merge_keys_are_written_out() {
+        let text = "a: &a {x: 1, y: 2}\nb:\n  <<: *a\n  y: 3\nc: *a";
+        assert_eq!(
+            documents(text).unwrap(),
+            [json!({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 1, "y": 2}})]
+        );
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused_with_its_line() {
+        for (text, line) in [("a: 1\nb: [", 2), ("a: 1\na: 2", 2), ("a: *b", 1), ("? [a]\n: b", 1), ("<<: 1", 1)] {
+            assert_eq!(documents(text).map_err(|(line, _)| line), Err(line), "{text}");
+        }
+        let bomb: Vec<_> = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]", n - 1)).collect();
+        let (_, message) = documents(&format!("a0: &a0 [x]\n{}", bomb.join("\n"))).unwrap_err();
+        assert!(message.starts_with("more than"), "{message}");
+    }
+
+    #[test]
+    fn one_broken_document_leaves_the_others() {
+        let text = "kind: A\n---\nkind: B\nname: b\nx: [${Y}]\n---\nkind: C\n";
+        assert!(documents(text).is_err());
+        let (read, unread) = documents_apart(text);
+        assert_eq!(read, [json!({"kind": "A"}), json!({"kind": "C"})]);
+        assert_eq!(unread.iter().map(|u| (u.title.as_str(), u.line)).collect::<Vec<_>>(), [("B b", 5)]);
+    }
+}

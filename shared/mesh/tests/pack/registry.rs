@@ -1,0 +1,120 @@
+//! Every rule of the registry, by its inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh::pack::{Finding, Group, rules};
+
+use super::case::{self, Case};
+
+#[test]
+fn every_rule_has_an_input_on_which_it_fails_and_one_on_which_it_passes() {
+    let mut wrong = Vec::new();
+    for rule in rules() {
+        for verdict in ["fails", "passes"] {
+            let Some(text) = case::text_of(rule.id, verdict) else {
+                wrong.push(format!("{} has no {verdict} input", rule.id));
+                continue;
+            };
+            let found = Case::read(&text).judge().findings;
+            let own: Vec<&Finding> = found.iter().filter(|finding| finding.rule == rule.name()).collect();
+            if own.is_empty() == (verdict == "fails") {
+                wrong.push(format!("{} {verdict}: {own:?}", rule.id));
+            }
+            for finding in own {
+                assert!(rule.on.contains(&finding.resource.kind()), "{} on {}", rule.id, finding.resource);
+                assert_eq!(finding.severity, rule.severity, "{}", rule.id);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_input_is_of_a_rule() {
+    let ids: BTreeSet<&str> = rules().map(|rule| rule.id).collect();
+    for (name, _) in case::all() {
+        let rule = name.strip_suffix(".fails.yaml").or_else(|| name.strip_suffix(".passes.yaml"));
+        assert!(rule.is_some_and(|rule| ids.contains(rule)), "{name}");
+    }
+}
+
+#[test]
+fn what_each_rule_finds_is_as_it_was() {
+    let mut all = BTreeMap::new();
+    for rule in rules() {
+        let found = Case::read(&case::text_of(rule.id, "fails").unwrap()).judge().findings;
+        let own: Vec<Finding> = found.into_iter().filter(|finding| finding.rule == rule.name()).collect();
+        all.insert(rule.id, own);
+    }
+    case::golden("tests/pack/findings.json", &format!("{}\n", serde_json::to_string_pretty(&all).unwrap()));
+}
+
+#[test]
+fn rules_are_told_in_full() {
+    let mut ids = BTreeSet::new();
+    let mut groups = Vec::new();
+    for rule in rules() {
+        assert!(ids.insert(rule.id), "{} is there twice", rule.id);
+        assert!(rule.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'));
+        for text in [rule.why, rule.mend] {
+            assert!(text.ends_with('.') && !text.contains("  "), "{}: {text}", rule.id);
+        }
+        assert!(!rule.title.is_empty() && !rule.title.ends_with('.'), "{}", rule.id);
+        assert!(!rule.on.is_empty(), "{}", rule.id);
+        if groups.last() != Some(&rule.group) {
+            groups.push(rule.group);
+        }
+    }
+    let distinct: BTreeSet<Group> = groups.iter().copied().collect();
+    assert_eq!(groups.len(), distinct.len(), "the rules of a group stand together: {groups:?}");
+    assert_eq!(distinct.len(), 13, "every group has a rule");
+}
+
+/// The managed rules of AWS Config for App Mesh; what they look at is looked at here.
+const MANAGED: [&str; 19] = [
+    "appmesh-gateway-route-tagged",
+    "appmesh-mesh-deny-tcp-forwarding",
+    "appmesh-mesh-ip-pref-check",
+    "appmesh-mesh-tagged",
+    "appmesh-route-tagged",
+    "appmesh-virtual-gateway-backend-defaults-tls",
+    "appmesh-virtual-gateway-listeners-health-check-enabled",
+    "appmesh-virtual-gateway-logging-file-path-exists",
+    "appmesh-virtual-gateway-tagged",
+    "appmesh-virtual-node-backend-defaults-tls-on",
+    "appmesh-virtual-node-cloud-map-ip-pref-check",
+    "appmesh-virtual-node-dns-ip-pref-check",
+    "appmesh-virtual-node-listeners-health-check-enabled",
+    "appmesh-virtual-node-listeners-outlier-detect-enabled",
+    "appmesh-virtual-node-logging-file-path-exists",
+    "appmesh-virtual-node-service-backends-tls-enforced",
+    "appmesh-virtual-node-tagged",
+    "appmesh-virtual-router-tagged",
+    "appmesh-virtual-service-tagged",
+];
+
+#[test]
+fn all_managed_rules_are_covered() {
+    let covered: BTreeSet<&str> = rules().flat_map(|rule| rule.managed).copied().collect();
+    assert_eq!(covered.into_iter().collect::<Vec<_>>(), MANAGED);
+}
+
+#[test]
+fn findings_are_data() {
+    for (name, case) in case::all() {
+        for finding in case.judge().findings {
+            let text = serde_json::to_string(&finding).unwrap();
+            assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), finding, "{name}");
+            assert!(!text.contains("\"arn\":"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_id_of_a_finding_stays() {
+    let found = Case::read(&case::text_of("mesh-egress-open", "fails").unwrap()).judge().findings;
+    let open = found.iter().find(|finding| finding.rule.as_str() == "mesh-egress-open").unwrap();
+    assert_eq!(open.id().as_str(), "fd1d0ff1cb14063b", "stored findings of earlier releases depend on it");
+    let ids: BTreeSet<_> = found.iter().map(Finding::id).collect();
+    assert_eq!(ids.len(), found.len(), "and tells it from every other");
+}

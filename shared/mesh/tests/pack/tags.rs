@@ -1,0 +1,188 @@
+//! Tags: what is missing, what is handed down, what mends it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use mesh::change::Change;
+use mesh::policy::Policy;
+use mesh::tags::{Fault, Grace, Inherited, Standing, grace, judge, repairs};
+use serde_json::json;
+
+use super::case::{Case, path_of, tags_of};
+
+/// A service in front of a router with one route to a node, and a second service of the same router.
+const SHOP: &str = "
+resources:
+  mesh/shop: {}
+  virtualService/one.local: {provider: {virtualRouter: {virtualRouterName: r}}}
+  virtualService/two.local: {provider: {virtualRouter: {virtualRouterName: r}}}
+  virtualRouter/r: {listeners: [{portMapping: {port: 80, protocol: http}}]}
+  virtualRouter/r/route/all: {httpRoute: {match: {prefix: /}, action: {weightedTargets: [{virtualNode: a, weight: 1}]}}}
+  virtualNode/a: {}
+  virtualGateway/edge: {listeners: []}
+  virtualGateway/edge/gatewayRoute/all:
+    {httpRoute: {match: {prefix: /}, action: {target: {virtualService: {virtualServiceName: one.local}}}}}
+";
+
+/// Resources with their tags.
+type Tagged<'t> = Vec<(&'t str, &'t [(&'t str, &'t str)])>;
+
+fn shop(policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case {
+    let mut case = Case::read(SHOP);
+    case.policy = Policy::read(&format!("version: 1\ntags: {policy}")).unwrap();
+    for (path, tags) in tags {
+        let tags: BTreeMap<String, String> =
+            tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        case.mesh.set_tags(path_of(path), tags_of(&tags));
+    }
+    case
+}
+
+const OWNER: &str = "{required: [{key: owner}]}";
+
+/// What a resource without the tag would take.
+fn taken(case: &Case, path: &str) -> String {
+    let judgement = judge(&case.mesh, &case.policy.tags);
+    let faults = judgement.faults.get(&path_of(path)).cloned().unwrap_or_default();
+    let inherited = faults.into_iter().find_map(|fault| match fault {
+        Fault::Missing { inherited, .. } => Some(inherited),
+        Fault::Untagged | Fault::OtherCase { .. } | Fault::Value { .. } | Fault::Differs { .. } => None,
+    });
+    match inherited {
+        Some(Inherited::Value { value, from }) => format!("{value} from {}", from.name()),
+        Some(Inherited::Conflict { values }) => {
+            format!("conflict {}", values.into_keys().collect::<Vec<_>>().join(" "))
+        }
+        Some(Inherited::Nothing) => "nothing".to_owned(),
+        None => "not missing".to_owned(),
+    }
+}
+
+#[test]
+fn values_are_handed_down_where_all_above_agree() {
+    let (sre, pay): (&[(&str, &str)], &[(&str, &str)]) = (&[("owner", "sre")], &[("owner", "pay")]);
+    let none: &[(&str, &str)] = &[];
+    let table: [(Tagged<'_>, &str, &str); 13] = [
+        (vec![("virtualNode/a", none)], "virtualNode/a", "nothing"),
+        (vec![("virtualNode/a", none), ("mesh/shop", sre)], "virtualNode/a", "sre from shop"),
+        (
+            vec![("virtualNode/a", none), ("mesh/shop", sre), ("virtualService/one.local", pay)],
+            "virtualNode/a",
+            "conflict pay sre",
+        ),
+        (
+            vec![("virtualNode/a", none), ("virtualService/one.local", pay), ("virtualService/two.local", pay)],
+            "virtualNode/a",
+            "pay from one.local",
+        ),
+        (vec![("virtualNode/a", none), ("virtualService/one.local", pay)], "virtualNode/a", "pay from one.local"),
+        (
+            vec![("virtualRouter/r", none), ("virtualService/one.local", pay), ("virtualService/two.local", sre)],
+            "virtualRouter/r",
+            "conflict pay sre",
+        ),
+        (
+            vec![("virtualRouter/r/route/all", none), ("virtualRouter/r", pay)],
+            "virtualRouter/r/route/all",
+            "pay from r",
+        ),
+        (
+            vec![("virtualRouter/r/route/all", none), ("virtualRouter/r", none), ("mesh/shop", sre)],
+            "virtualRouter/r/route/all",
+            "sre from shop",
+        ),
+        (vec![("virtualGateway/edge", none), ("mesh/shop", sre)], "virtualGateway/edge", "sre from shop"),
+        (
+            vec![("virtualGateway/edge/gatewayRoute/all", none), ("virtualGateway/edge", pay), ("mesh/shop", sre)],
+            "virtualGateway/edge/gatewayRoute/all",
+            "pay from edge",
+        ),
+        (vec![("mesh/shop", none)], "mesh/shop", "nothing"),
+        // Its own value is its own.
+        (vec![("virtualNode/a", sre), ("mesh/shop", pay)], "virtualNode/a", "not missing"),
+        // Tags that nobody read are not missing.
+        (vec![("mesh/shop", sre)], "virtualNode/a", "not missing"),
+    ];
+    for (tags, path, expected) in table {
+        assert_eq!(taken(&shop(OWNER, &tags), path), expected, "{path} with {tags:?}");
+    }
+}
+
+#[test]
+fn the_policy_says_who_hands_down() {
+    let tags: [(&str, &[(&str, &str)]); 3] =
+        [("virtualNode/a", &[]), ("virtualRouter/r", &[("owner", "pay")]), ("mesh/shop", &[("owner", "sre")])];
+    for (policy, expected) in [
+        ("{required: [{key: owner}]}", "sre from shop"),
+        ("{required: [{key: owner}], inheritance: {virtualNode: [virtualRouter, mesh]}}", "pay from r"),
+        ("{required: [{key: owner}], inheritance: {virtualNode: [route]}}", "pay from all"),
+        ("{required: [{key: owner}], inheritance: {virtualNode: []}}", "nothing"),
+        ("{required: [{key: owner, inherit: false}]}", "nothing"),
+        ("{required: [{key: owner, kinds: [mesh]}]}", "not missing"),
+        // A value that the tag may not have is handed to nobody.
+        ("{required: [{key: owner, values: [pay]}]}", "nothing"),
+    ] {
+        assert_eq!(taken(&shop(policy, &tags), "virtualNode/a"), expected, "{policy}");
+    }
+}
+
+#[test]
+fn a_resource_stands_as_its_tags_do() {
+    let case = shop(
+        OWNER,
+        &[("mesh/shop", &[("owner", "sre")]), ("virtualNode/a", &[]), ("virtualRouter/r", &[("owner", "x")])],
+    );
+    let judgement = judge(&case.mesh, &case.policy.tags);
+    for (path, expected) in [
+        ("mesh/shop", Standing::Compliant),
+        ("virtualNode/a", Standing::Faulty),
+        // Another value than the mesh's may be meant.
+        ("virtualRouter/r", Standing::Compliant),
+        ("virtualGateway/edge", Standing::Unknown),
+    ] {
+        assert_eq!(judgement.standing(&path_of(path)), expected, "{path}");
+    }
+}
+
+#[test]
+fn repairs_set_what_is_handed_down_and_nothing_else() {
+    let policy = "{required: [{key: owner}, {key: env, values: [prod, test]}, {key: cost}]}";
+    let tags: [(&str, &[(&str, &str)]); 3] = [
+        ("mesh/shop", &[("owner", "sre"), ("env", "prod"), ("cost", "1")]),
+        ("virtualNode/a", &[("env", "PROD"), ("Cost", "7")]),
+        ("virtualRouter/r", &[("owner", "pay"), ("env", "other"), ("cost", "2")]),
+    ];
+    let mut case = shop(policy, &tags);
+    let judgement = judge(&case.mesh, &case.policy.tags);
+    let changes = repairs(&case.mesh, &judgement);
+    let expected = json!([{"change": "setTags", "resource": "mesh/shop/virtualNode/a",
+        "tags": {"cost": "7", "env": "prod", "owner": "sre"}}]);
+    assert_eq!(serde_json::to_value(&changes).unwrap(), expected);
+    changes.iter().for_each(|change: &Change| change.apply(&mut case.mesh).unwrap());
+    let tags = &case.mesh.tags[&path_of("virtualNode/a")];
+    assert_eq!(tags.value("Cost"), Some("7"), "what was there stays");
+    assert_eq!(repairs(&case.mesh, &judge(&case.mesh, &case.policy.tags)), []);
+}
+
+#[test]
+fn a_full_resource_is_left_alone() {
+    let full: BTreeMap<String, String> = (0..50).map(|n| (format!("k{n}"), String::new())).collect();
+    let mut case = shop(OWNER, &[("mesh/shop", &[("owner", "sre")])]);
+    case.mesh.set_tags(path_of("virtualNode/a"), tags_of(&full));
+    assert_eq!(repairs(&case.mesh, &judge(&case.mesh, &case.policy.tags)), []);
+}
+
+#[test]
+fn nothing_is_done_before_the_grace_is_over() {
+    let policy = Policy::read("version: 1\ntags: {grace: 2h}").unwrap().tags;
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let now = at("2026-11-21T12:00:00Z");
+    for (created, expected) in [
+        (None, Grace::Unknown),
+        (Some(at("2026-11-21T11:00:00Z")), Grace::Until(at("2026-11-21T13:00:00Z"))),
+        (Some(at("2026-11-21T10:00:00Z")), Grace::Over),
+        (Some(at("2020-01-01T00:00:00Z")), Grace::Over),
+    ] {
+        assert_eq!(grace(created, &policy, now), expected, "{created:?}");
+    }
+}

@@ -1,0 +1,25 @@
+//! Each form that a mesh is written in, read into the one model.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "files are read from beside the tests, and a skipped test says so"
+)]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod cloudformation;
+mod corpus;
+mod documents;
+#[path = "../edits/mod.rs"]
+mod edits;
+mod fixtures;
+mod manifests;
+mod round_trip;
+mod terraform;
+mod writers;

@@ -1,0 +1,183 @@
+//! Reads a mesh whole: every resource with its tags, many calls at a time, fewer when the other side asks for patience.
+//!
+//! ```text
+//!   lists, all pages ──▶ one call a resource, as many at a time as the other side bears ──▶ Survey
+//! ```
+
+mod pace;
+
+use std::collections::BTreeMap;
+
+use mesh::graph::{InsertError, Mesh};
+use mesh::name::{MeshName, ResourceKind, ResourcePath};
+use mesh::resource::{Resource, Tags};
+
+use crate::{MeshReader, PortError, PortErrorKind, ResourceRef};
+
+pub use pace::Pace;
+
+/// The kinds directly below a mesh.
+const CHILDREN: [ResourceKind; 4] = [
+    ResourceKind::VirtualNode,
+    ResourceKind::VirtualRouter,
+    ResourceKind::VirtualService,
+    ResourceKind::VirtualGateway,
+];
+
+/// A mesh as it was read.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// What was read, by path; what was deleted between the list and its description is not among it.
+    pub resources: BTreeMap<ResourcePath, Surveyed>,
+    /// What could not be read, and why. With anything in here the rest is no mesh to judge: what is missing would look
+    /// deleted.
+    pub unread: Vec<(ResourcePath, PortError)>,
+    /// Calls made, those that were told to wait among them; pages of a list count as one.
+    pub calls: u64,
+}
+
+/// One resource as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Surveyed {
+    /// The resource.
+    pub resource: Resource,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// Reads a mesh whole. What can't be listed ends it, since nobody could say what is missing.
+pub async fn survey(meshes: &dyn MeshReader, mesh: &MeshName, pace: &mut Pace) -> Result<Survey, PortError> {
+    let refs = list_mesh(meshes, mesh, pace).await?;
+    let mut paths = vec![ResourcePath::Mesh(mesh.clone())];
+    paths.extend(refs.into_iter().map(|found| found.path));
+    let read = pace
+        .each(paths, |path| async move {
+            match meshes.describe_with_tags(&path).await {
+                Ok((resource, tags)) => Ok(Some(Surveyed { resource, tags })),
+                // Deleted between the list and now. A mesh that is gone is an error.
+                Err(error) if error.kind == PortErrorKind::NotFound && path.kind() != ResourceKind::Mesh => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .await;
+    let resources = read.done.into_iter().filter_map(|(path, found)| Some((path, found?))).collect();
+    Ok(Survey { resources, unread: read.failed, calls: pace.calls() })
+}
+
+/// Everything below a mesh, without specs. A router that was deleted after it was listed has no routes.
+pub async fn list_mesh(
+    meshes: &dyn MeshReader,
+    mesh: &MeshName,
+    pace: &mut Pace,
+) -> Result<Vec<ResourceRef>, PortError> {
+    let root = ResourcePath::Mesh(mesh.clone());
+    let of_mesh = CHILDREN.map(|kind| (root.clone(), kind)).to_vec();
+    let mut refs = lists(meshes, of_mesh, pace).await?;
+    let parents = refs.iter().filter_map(with_routes).collect();
+    refs.extend(lists(meshes, parents, pace).await?);
+    Ok(refs)
+}
+
+async fn lists(
+    meshes: &dyn MeshReader,
+    lists: Vec<(ResourcePath, ResourceKind)>,
+    pace: &mut Pace,
+) -> Result<Vec<ResourceRef>, PortError> {
+    let read = pace
+        .each(lists, |(parent, kind)| async move {
+            match meshes.list(&parent, kind).await {
+                Err(error) if error.kind == PortErrorKind::NotFound && parent.kind() != ResourceKind::Mesh => {
+                    Ok(Vec::new())
+                }
+                listed => listed,
+            }
+        })
+        .await;
+    match read.failed.into_iter().next() {
+        Some((_, error)) => Err(error),
+        None => Ok(read.done.into_iter().flat_map(|(_, refs)| refs).collect()),
+    }
+}
+
+fn with_routes(found: &ResourceRef) -> Option<(ResourcePath, ResourceKind)> {
+    match &found.path {
+        ResourcePath::VirtualRouter(..) => Some((found.path.clone(), ResourceKind::Route)),
+        ResourcePath::VirtualGateway(..) => Some((found.path.clone(), ResourceKind::GatewayRoute)),
+        ResourcePath::Mesh(_)
+        | ResourcePath::VirtualNode(..)
+        | ResourcePath::Route(_)
+        | ResourcePath::VirtualService(..)
+        | ResourcePath::GatewayRoute(..) => None,
+    }
+}
+
+impl Survey {
+    /// Whether everything was read.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// The mesh as the model has it, with its tags.
+    pub fn model(&self, name: &MeshName) -> Result<Mesh, InsertError> {
+        let mut mesh = Mesh::new(name.clone());
+        for (path, Surveyed { resource, tags }) in &self.resources {
+            mesh.set_tags(path.clone(), tags.clone());
+            mesh.insert_resource(resource.clone())?;
+        }
+        Ok(mesh)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::TagWriter;
+    use crate::memory::{Faults, MemoryMesh};
+
+    fn shop(faults: Faults) -> (MemoryMesh, MeshName) {
+        let meshes = MemoryMesh::new(faults);
+        let node = |n: u8| (format!("mesh/shop/virtualNode/n{n}"), json!({}));
+        let route = json!({"tcpRoute": {"action": {"weightedTargets": [{"virtualNode": "n0", "weight": 1}]}}});
+        let gateway_route = json!({"grpcRoute": {"match": {"serviceName": "s"},
+            "action": {"target": {"virtualService": {"virtualServiceName": "s.local"}}}}});
+        let others = [
+            ("mesh/shop", json!({})),
+            ("mesh/shop/virtualRouter/r", json!({})),
+            ("mesh/shop/virtualRouter/r/route/all", route),
+            ("mesh/shop/virtualService/s.local", json!({})),
+            ("mesh/shop/virtualGateway/edge", json!({"listeners": []})),
+            ("mesh/shop/virtualGateway/edge/gatewayRoute/root", gateway_route),
+        ];
+        let others = others.map(|(path, spec)| (path.to_owned(), spec));
+        for (path, spec) in (0..20).map(node).chain(others) {
+            meshes.put_spec(&path.parse().unwrap(), &spec).unwrap();
+        }
+        (meshes, "shop".parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn everything_is_read_with_its_tags() {
+        let (meshes, name) = shop(Faults::default());
+        let path: ResourcePath = "mesh/shop/virtualGateway/edge/gatewayRoute/root".parse().unwrap();
+        let arn = meshes.describe(&path).await.unwrap().metadata().arn.to_string();
+        meshes.tag(&arn, &BTreeMap::from([("team".to_owned(), "edge".to_owned())])).await.unwrap();
+        let survey = survey(&meshes, &name, &mut Pace::new(8, 40)).await.unwrap();
+        assert!(survey.is_whole());
+        assert_eq!(survey.resources.len(), 26);
+        assert_eq!(survey.resources[&path].tags.value("team"), Some("edge"));
+        // Four lists of the mesh, one of a router, one of a gateway, and one description each.
+        assert_eq!(survey.calls, 4 + 2 + 26);
+        let mesh = survey.model(&name).unwrap();
+        assert_eq!((mesh.nodes.len(), mesh.routes().count(), mesh.gateways.len()), (20, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_mesh_that_is_gone_is_an_error() {
+        let (meshes, _) = shop(Faults::default());
+        let error = survey(&meshes, &"other".parse().unwrap(), &mut Pace::new(8, 8)).await.unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::NotFound);
+    }
+}

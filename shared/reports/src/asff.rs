@@ -1,0 +1,165 @@
+//! The AWS Security Finding Format, as `BatchImportFindings` of AWS Security Hub takes it.
+
+use jiff::Timestamp;
+use mesh::name::{Arn, ResourcePath};
+use mesh::pack::{Finding, Group, Severity};
+use serde_json::{Map, Value, json};
+
+use crate::history::{Changes, Dated};
+use crate::{History, MeshReport};
+
+/// Bounds of the format, in characters.
+mod most {
+    pub(super) const TITLE: usize = 256;
+    pub(super) const DESCRIPTION: usize = 1024;
+    pub(super) const RECOMMENDATION: usize = 512;
+    pub(super) const DETAIL: usize = 1024;
+    /// Members of `Details.Other`.
+    pub(super) const DETAILS: usize = 50;
+}
+
+/// Whose findings these are, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// `aws`, `aws-cn` or `aws-us-gov`.
+    pub partition: String,
+    /// The region of Security Hub.
+    pub region: String,
+    /// The account whose Security Hub it is.
+    pub account: String,
+}
+
+/// Findings to import.
+pub type Asff = Vec<Value>;
+
+/// Every finding as an active one, and every one that is gone as an archived one. An import of the same finding again
+/// updates it, by its id.
+#[must_use]
+pub fn asff(report: &MeshReport<'_>, changes: &Changes, place: &Place) -> Asff {
+    let active = report.evaluation.findings.iter().map(|finding| active(finding, report.history, place, report.at));
+    let archived = changes.resolved.iter().map(|(id, dated)| archived(id.as_str(), dated, place, report.at));
+    active.chain(archived).collect()
+}
+
+fn active(finding: &Finding, history: &History, place: &Place, now: Timestamp) -> Value {
+    let first_seen = history.first_seen(finding).unwrap_or(now);
+    let rule = finding.rule.rule();
+    let title = rule.map_or(finding.rule.as_str(), |rule| rule.title);
+    let mut written = common(finding.id().as_str(), finding.rule.as_str(), finding.severity, place, now);
+    let details: Map<String, Value> = finding
+        .facts
+        .iter()
+        .take(most::DETAILS)
+        .map(|(name, fact)| (name.to_string(), cut(&text(fact), most::DETAIL).into()))
+        .collect();
+    let of_finding = json!({
+        "Types": [kind(rule.map(|rule| rule.group))],
+        "FirstObservedAt": first_seen,
+        "CreatedAt": first_seen,
+        "LastObservedAt": now,
+        "Title": cut(title, most::TITLE),
+        "Description": cut(&format!("{}: {}", finding.resource, finding.message), most::DESCRIPTION),
+        "Remediation": {"Recommendation": {"Text": cut(rule.map_or("", |rule| rule.mend), most::RECOMMENDATION)}},
+        "Compliance": {"Status": "FAILED", "RelatedRequirements": requirements(finding)},
+        "Resources": [resource(&finding.resource, place, details)],
+        "RecordState": "ACTIVE",
+    });
+    extend(&mut written, of_finding);
+    written
+}
+
+fn archived(id: &str, dated: &Dated, place: &Place, now: Timestamp) -> Value {
+    let mut written = common(id, &dated.rule, dated.severity, place, now);
+    let of_finding = json!({
+        "Types": [kind(None)],
+        "FirstObservedAt": dated.first_seen,
+        "CreatedAt": dated.first_seen,
+        "Title": cut(&dated.rule, most::TITLE),
+        "Description": cut(&format!("{}: {} is no longer found", dated.resource, dated.rule), most::DESCRIPTION),
+        "Compliance": {"Status": "PASSED"},
+        "Resources": [resource(&dated.resource, place, Map::new())],
+        "RecordState": "ARCHIVED",
+    });
+    extend(&mut written, of_finding);
+    written
+}
+
+fn common(id: &str, rule: &str, severity: Severity, place: &Place, now: Timestamp) -> Value {
+    let Place { partition, region, account } = place;
+    json!({
+        "SchemaVersion": "2018-10-08",
+        "Id": format!("meshwarden/{region}/{account}/{id}"),
+        "ProductArn": format!("arn:{partition}:securityhub:{region}:{account}:product/{account}/default"),
+        "ProductName": "Meshwarden",
+        "GeneratorId": format!("meshwarden/{rule}"),
+        "AwsAccountId": account,
+        "UpdatedAt": now,
+        "Severity": {"Label": label(severity)},
+    })
+}
+
+/// App Mesh has no type of its own in the format.
+fn resource(path: &ResourcePath, place: &Place, mut details: Map<String, Value>) -> Value {
+    let Place { partition, region, .. } = place;
+    details.insert("kind".to_owned(), path.kind().to_string().into());
+    details.insert("path".to_owned(), path.to_string().into());
+    json!({
+        "Type": "Other",
+        "Id": arn(path, place),
+        "Partition": partition,
+        "Region": region,
+        "Details": {"Other": details},
+    })
+}
+
+fn arn(path: &ResourcePath, place: &Place) -> String {
+    let Place { partition, region, account } = place;
+    let arn = format!("arn:{partition}:appmesh:{region}:{account}:{path}");
+    Arn::parse(&arn).map_or(arn, |arn| arn.to_string())
+}
+
+fn requirements(finding: &Finding) -> Vec<String> {
+    let Some(rule) = finding.rule.rule() else { return Vec::new() };
+    let controls = rule.controls.iter().map(|control| format!("{} {}", control.framework, control.id));
+    controls.chain(rule.managed.iter().map(|managed| format!("AWS Config {managed}"))).collect()
+}
+
+const fn label(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "CRITICAL",
+        Severity::High => "HIGH",
+        Severity::Medium => "MEDIUM",
+        Severity::Low => "LOW",
+        Severity::Info => "INFORMATIONAL",
+    }
+}
+
+const fn kind(group: Option<Group>) -> &'static str {
+    match group {
+        Some(Group::Egress | Group::Tls | Group::Certificates) => {
+            "Software and Configuration Checks/AWS Security Best Practices/Network Reachability"
+        }
+        _ => "Software and Configuration Checks/AWS Security Best Practices",
+    }
+}
+
+fn text(fact: &Value) -> String {
+    match fact {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// At most so many characters; what is cut off is shown as cut off.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn extend(written: &mut Value, more: Value) {
+    if let (Some(members), Value::Object(more)) = (written.as_object_mut(), more) {
+        members.extend(more);
+    }
+}

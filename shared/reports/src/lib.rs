@@ -1,0 +1,62 @@
+//! Findings for people and for other tools.
+//!
+//! ```text
+//!   mesh, edges ─┐                ┌──▶ json: everything, for a program
+//!   findings ────┼──▶ MeshReport ─┼──▶ sarif: code scanning of pipelines
+//!   history ─────┘                ├──▶ asff: AWS Security Hub
+//!                                 └──▶ page: the mesh drawn, one file without a network
+//! ```
+//!
+//! This crate never judges anything: it shows what was found. It does no I/O and reads no clock.
+
+mod asff;
+mod history;
+mod json;
+mod page;
+pub mod sarif;
+
+use jiff::Timestamp;
+use mesh::edges::Edge;
+use mesh::graph::Mesh;
+use mesh::pack::{Evaluation, Finding, Severity};
+
+pub use asff::{Asff, Place, asff};
+pub use history::{Changes, Dated, History};
+pub use json::json;
+pub use page::page;
+
+/// What is known of a mesh at one time.
+#[derive(Debug, Clone, Copy)]
+pub struct MeshReport<'a> {
+    /// The mesh.
+    pub mesh: &'a Mesh,
+    /// Who calls whom, and how safe that is.
+    pub edges: &'a [Edge],
+    /// What is wrong.
+    pub evaluation: &'a Evaluation,
+    /// Since when.
+    pub history: &'a History,
+    /// When it was read.
+    pub at: Timestamp,
+}
+
+/// The severities, the worst first.
+pub const SEVERITIES: [Severity; 5] =
+    [Severity::Critical, Severity::High, Severity::Medium, Severity::Low, Severity::Info];
+
+/// How many findings there are of each severity, the worst first; those without any are left out.
+#[must_use]
+pub fn by_severity(findings: &[Finding]) -> Vec<(Severity, usize)> {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    SEVERITIES.map(|severity| (severity, count(severity))).into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+/// The same in words, as in `2 high, 1 low`.
+#[must_use]
+pub fn in_words(findings: &[Finding]) -> String {
+    let counts = by_severity(findings);
+    if counts.is_empty() {
+        return "no findings".to_owned();
+    }
+    counts.iter().map(|(severity, count)| format!("{count} {severity}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,190 @@
+//! Findings as SARIF 2.1.0, the form that code scanning reads.
+
+use serde_json::{Map, Value, json};
+
+use mesh::pack::{Finding, Rule, Severity, rules};
+
+/// A finding and where in the files it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed<'f> {
+    /// The finding.
+    pub finding: &'f Finding,
+    /// Where; `None` for what is in no file, as in a mesh that was read from its API.
+    pub place: Option<Place>,
+    /// Whether the policy allows it for now.
+    pub waived: bool,
+}
+
+/// A place in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, relative to where the run began, with `/` between its parts.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// Something that is said of the run rather than of a mesh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// How bad it is. An error says that the run is not complete.
+    pub level: Level,
+    /// What it is.
+    pub message: String,
+}
+
+/// SARIF's levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// To be known.
+    Note,
+    /// To be mended.
+    Warning,
+    /// Broken.
+    Error,
+}
+
+impl Level {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl From<Severity> for Level {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Info | Severity::Low => Self::Note,
+            Severity::Medium => Self::Warning,
+            Severity::High | Severity::Critical => Self::Error,
+        }
+    }
+}
+
+/// A log of one run with all rules, also those that found nothing.
+#[must_use]
+pub fn log(version: &str, results: &[Placed<'_>], notifications: &[Notification]) -> Value {
+    let complete = notifications.iter().all(|notification| notification.level != Level::Error);
+    let told =
+        |Notification { level, message }: &Notification| json!({"level": level.as_str(), "message": {"text": message}});
+    let notifications: Vec<Value> = notifications.iter().map(told).collect();
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "meshwarden",
+                "semanticVersion": version,
+                "rules": rules().map(described).collect::<Vec<_>>(),
+            }},
+            "invocations": [{"executionSuccessful": complete, "toolExecutionNotifications": notifications}],
+            "columnKind": "utf16CodeUnits",
+            "results": results.iter().map(result).collect::<Vec<_>>(),
+        }],
+    })
+}
+
+fn described(rule: &Rule) -> Value {
+    json!({
+        "id": rule.id,
+        "shortDescription": {"text": rule.title},
+        "fullDescription": {"text": rule.why},
+        "help": {"text": rule.mend},
+        "defaultConfiguration": {"level": Level::from(rule.severity).as_str()},
+        "properties": {"tags": [rule.group], "security-severity": score(rule.severity)},
+    })
+}
+
+/// The score by which code scanning sorts, in the middle of its band for the severity.
+const fn score(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "0.0",
+        Severity::Low => "2.0",
+        Severity::Medium => "5.5",
+        Severity::High => "8.0",
+        Severity::Critical => "9.5",
+    }
+}
+
+fn result(Placed { finding, place, waived }: &Placed<'_>) -> Value {
+    let mut result = Map::new();
+    let mut member = |name: &str, value: Value| result.insert(name.to_owned(), value);
+    member("ruleId", json!(finding.rule.as_str()));
+    if let Some(index) = rules().position(|rule| rule.id == finding.rule.as_str()) {
+        member("ruleIndex", json!(index));
+    }
+    member("level", json!(Level::from(finding.severity).as_str()));
+    member("message", json!({"text": finding.message}));
+    let logical = json!([{
+        "name": finding.resource.name(),
+        "fullyQualifiedName": finding.resource,
+        "kind": "resource",
+    }]);
+    let mut location = Map::from_iter([("logicalLocations".to_owned(), logical)]);
+    if let Some(Place { file, line }) = place {
+        let physical = json!({"artifactLocation": {"uri": uri(file)}, "region": {"startLine": line}});
+        location.insert("physicalLocation".to_owned(), physical);
+    }
+    member("locations", json!([location]));
+    member("partialFingerprints", json!({"findingId/v1": finding.id()}));
+    if *waived {
+        member("suppressions", json!([{"kind": "external", "justification": "waived by the policy"}]));
+    }
+    member("properties", json!({"severity": finding.severity, "part": finding.part, "facts": finding.facts}));
+    Value::Object(result)
+}
+
+/// A path as a relative URI.
+fn uri(file: &str) -> String {
+    let mut uri = String::new();
+    for byte in file.strip_prefix("./").unwrap_or(file).bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/!$&'()*+,;=@".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri.push('%');
+            uri.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use mesh::graph::Mesh;
+    use mesh::pack::evaluate;
+    use mesh::policy::Policy;
+    use mesh::spec::MeshSpec;
+
+    #[test]
+    fn every_finding_is_a_result_of_a_rule() {
+        let mut mesh = Mesh::new("shop".parse().unwrap());
+        mesh.spec = Some(MeshSpec::read(&json!({"egressFilter": {"type": "ALLOW_ALL"}})).unwrap());
+        let findings = evaluate(&mesh, &Policy::built_in().unwrap(), Timestamp::UNIX_EPOCH);
+        let place = Place { file: "./a mesh/ü.yaml".to_owned(), line: 7 };
+        let results: Vec<Placed<'_>> =
+            findings.iter().map(|finding| Placed { finding, place: Some(place.clone()), waived: true }).collect();
+        let error = Notification { level: Level::Error, message: "b.yaml: line 1".to_owned() };
+        let log = log("1.2.3", &results, &[error]);
+        let run = &log["runs"][0];
+        assert_eq!(run["invocations"][0]["executionSuccessful"], false);
+        let results = run["results"].as_array().unwrap();
+        assert!(!results.is_empty(), "an open mesh has a finding");
+        assert_eq!(results.len(), findings.len());
+        for (result, finding) in results.iter().zip(&findings) {
+            let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+            assert_eq!(run["tool"]["driver"]["rules"][index]["id"], finding.rule.as_str());
+            let location = &result["locations"][0];
+            assert_eq!(location["physicalLocation"]["artifactLocation"]["uri"], "a%20mesh/%c3%bc.yaml");
+            assert_eq!(location["physicalLocation"]["region"]["startLine"], 7);
+            assert_eq!(location["logicalLocations"][0]["fullyQualifiedName"], finding.resource.to_string());
+            assert_eq!(result["partialFingerprints"]["findingId/v1"], finding.id().as_str());
+            assert_eq!(result["suppressions"][0]["kind"], "external");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The hosts that gateway routes are for.
+
+use mesh::name::ResourcePath;
+use mesh::spec::HostnameMatch;
+
+use super::super::draft::{Draft, member_names};
+use super::super::finding;
+
+/// Hosts by name, in lower case and without a port: a client's port may be that of a load balancer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hosts {
+    /// This one.
+    Exact(String),
+    /// Those that end with this and begin with something.
+    Suffix(String),
+    /// All of them.
+    Any,
+}
+
+impl Hosts {
+    fn of(name: &str) -> Self {
+        let name = without_port(name).to_ascii_lowercase();
+        match name.strip_prefix('*') {
+            None => Self::Exact(name),
+            Some("") => Self::Any,
+            Some(suffix) => Self::Suffix(suffix.to_owned()),
+        }
+    }
+
+    /// As a virtual host of Envoy's names them.
+    pub(super) fn domain(&self) -> String {
+        match self {
+            Self::Exact(name) => name.clone(),
+            Self::Suffix(suffix) => format!("*{suffix}"),
+            Self::Any => "*".to_owned(),
+        }
+    }
+
+    /// Whether all of the other hosts are among these.
+    pub(super) fn include(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (Self::Suffix(suffix), Self::Exact(name)) => name.len() > suffix.len() && name.ends_with(suffix),
+            (Self::Suffix(suffix), Self::Suffix(other)) => other.ends_with(suffix),
+            (Self::Exact(name), Self::Exact(other)) => name == other,
+            (Self::Exact(_) | Self::Suffix(_), Self::Any) | (Self::Exact(_), Self::Suffix(_)) => false,
+        }
+    }
+}
+
+fn without_port(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+        Some(_) | None => name,
+    }
+}
+
+impl Draft<'_> {
+    /// `None`, with a finding, for hosts that can't be told to Envoy.
+    pub(super) fn hosts(&mut self, wanted: Option<&HostnameMatch>, path: &ResourcePath) -> Option<Hosts> {
+        let hosts = match wanted {
+            None => Hosts::Any,
+            Some(HostnameMatch::Exact(name)) => Hosts::of(name.as_str()),
+            Some(HostnameMatch::Suffix(suffix)) => Hosts::of(&format!("*{}", suffix.as_str().trim_start_matches('*'))),
+            Some(HostnameMatch::Unrecognised(kind)) => {
+                let why = format!("hostname match {:?} isn't known", member_names(kind));
+                return self.left_out(finding::UNRECOGNISED, &why, path);
+            }
+        };
+        if hosts.domain().is_empty() || hosts.domain().contains(char::is_control) {
+            let why = format!("there can't be a host {:?}", hosts.domain());
+            return self.left_out(finding::IMPOSSIBLE_MATCH, &why, path);
+        }
+        Some(hosts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Hosts;
+
+    #[test]
+    fn hosts_are_read_by_name() {
+        for (name, expected) in [
+            ("Shop.Example.com", Hosts::Exact("shop.example.com".to_owned())),
+            ("shop.example.com:8080", Hosts::Exact("shop.example.com".to_owned())),
+            ("[::1]", Hosts::Exact("[::1]".to_owned())),
+            ("[::1]:80", Hosts::Exact("[::1]".to_owned())),
+            ("shop:", Hosts::Exact("shop:".to_owned())),
+            ("*.example.com", Hosts::Suffix(".example.com".to_owned())),
+            ("*", Hosts::Any),
+        ] {
+            assert_eq!(Hosts::of(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn hosts_include_what_envoy_would_take_for_them() {
+        for (these, other, expected) in [
+            ("*", "*", true),
+            ("*", "*.b.c", true),
+            ("*", "a.b.c", true),
+            ("*.c", "a.b.c", true),
+            ("*.c", "*.b.c", true),
+            ("*.c", ".c", false),
+            ("*.b.c", "*.c", false),
+            ("*.b.c", "b.c", false),
+            ("*.c", "*", false),
+            ("a.b.c", "A.b.c:80", true),
+            ("a.b.c", "b.c", false),
+            ("a.b.c", "*.b.c", false),
+            ("a.b.c", "*", false),
+        ] {
+            assert_eq!(Hosts::of(these).include(&Hosts::of(other)), expected, "{these} {other}");
+        }
+    }
+}

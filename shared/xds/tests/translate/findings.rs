@@ -1,0 +1,101 @@
+//! What Envoy would refuse is left out, and said.
+
+use serde_json::{Value, json};
+use xds::finding;
+
+use crate::shop::{colours, intercepted, mesh, node};
+
+/// The findings at a client of one service on one changed node.
+fn at_client(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
+    let mut server = node();
+    change(&mut server);
+    let resources = json!({
+        "virtualNode/client": {"backends": [{"virtualService": {"virtualServiceName": "s"}}]},
+        "virtualNode/server": server,
+        "virtualService/s": {"provider": {"virtualNode": {"virtualNodeName": "server"}}},
+    });
+    let translation = intercepted(&mesh(resources.as_object().unwrap()), "virtualNode/client");
+    assert_eq!(translation.dangling(), Vec::<String>::new());
+    translation.findings.iter().map(|finding| finding.id).collect()
+}
+
+#[test]
+fn of_a_node_that_is_called() {
+    let health = |protocol: &str| json!({"protocol": protocol, "intervalMillis": 5000, "timeoutMillis": 2000, "healthyThreshold": 2, "unhealthyThreshold": 2});
+    let outlier = |interval: u32| {
+        json!({
+            "maxServerErrors": 5, "interval": {"unit": "s", "value": interval},
+            "baseEjectionDuration": {"unit": "s", "value": 10}, "maxEjectionPercent": 50,
+        })
+    };
+    assert_eq!(at_client(|_| {}), Vec::<&str>::new());
+    assert_eq!(at_client(|node| node["listeners"][0]["healthCheck"] = health("http")), Vec::<&str>::new());
+    assert_eq!(at_client(|node| node["listeners"][0]["healthCheck"] = health("grpc")), [finding::GRPC_HEALTH_CHECK]);
+    assert_eq!(at_client(|node| node["listeners"][0]["outlierDetection"] = outlier(10)), Vec::<&str>::new());
+    assert_eq!(at_client(|node| node["listeners"][0]["outlierDetection"] = outlier(0)), [finding::ZERO_INTERVAL]);
+    assert_eq!(
+        at_client(|node| drop(node.as_object_mut().unwrap().remove("serviceDiscovery"))),
+        [finding::NO_DISCOVERY]
+    );
+}
+
+#[test]
+fn of_a_route() {
+    let http = |matching: Value| json!({"httpRoute": {"match": matching, "action": {"weightedTargets": [{"virtualNode": "blue", "weight": 1}]}}});
+    let mut events = http(json!({"prefix": "/"}));
+    events["httpRoute"]["retryPolicy"] =
+        json!({"httpRetryEvents": ["nonsense"], "maxRetries": 1, "perRetryTimeout": {"unit": "s", "value": 1}});
+    let dangling = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [{"virtualNode": "gone", "weight": 1}]}}});
+    let tcp = json!({"tcpRoute": {"action": {"weightedTargets": [{"virtualNode": "blue", "weight": 1}]}}});
+    let cases = [
+        (http(json!({"prefix": "/"})), None),
+        (http(json!({"path": {"regex": "(?=look)"}})), Some(finding::UNSUPPORTED_REGEX)),
+        (
+            http(json!({"prefix": "/", "headers": [{"name": "h", "match": {"regex": "(a"}}]})),
+            Some(finding::UNSUPPORTED_REGEX),
+        ),
+        (events, Some(finding::UNKNOWN_RETRY_EVENT)),
+        (dangling, Some(finding::DANGLING_TARGET)),
+        (tcp, Some(finding::ROUTE_PROTOCOL)),
+    ];
+    for (spec, expected) in cases {
+        let translation = intercepted(&mesh(&colours("http", &[("route", spec.clone())])), "virtualNode/client");
+        let ids: Vec<&str> = translation.findings.iter().map(|finding| finding.id).collect();
+        assert_eq!(ids, Vec::from_iter(expected), "{spec}");
+        assert_eq!(translation.dangling(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn of_backends_that_meet_on_a_port() {
+    let tcp = json!({
+        "listeners": [{"portMapping": {"port": 5432, "protocol": "tcp"}}],
+        "serviceDiscovery": {"dns": {"hostname": "db.local"}},
+    });
+    let backend = |name: &str| json!({"virtualService": {"virtualServiceName": name}});
+    let service = |node: &str| json!({"provider": {"virtualNode": {"virtualNodeName": node}}});
+    let resources = json!({
+        "virtualNode/client": {"backends": [backend("one"), backend("two"), backend("missing")]},
+        "virtualNode/first": tcp,
+        "virtualNode/second": tcp,
+        "virtualService/one": service("first"),
+        "virtualService/two": service("second"),
+    });
+    let translation = intercepted(&mesh(resources.as_object().unwrap()), "virtualNode/client");
+    let ids: Vec<&str> = translation.findings.iter().map(|finding| finding.id).collect();
+    assert_eq!(ids, [finding::DANGLING_BACKEND, finding::PORT_CONFLICT]);
+    assert_eq!(translation.dangling(), Vec::<String>::new());
+}
+
+#[test]
+fn of_an_access_log() {
+    let log = |format: Value| {
+        let resources =
+            json!({"virtualNode/a": {"logging": {"accessLog": {"file": {"path": "/dev/stdout", "format": format}}}}});
+        let translation = intercepted(&mesh(resources.as_object().unwrap()), "virtualNode/a");
+        translation.findings.iter().map(|finding| finding.id).collect::<Vec<_>>()
+    };
+    assert_eq!(log(json!({"text": "%START_TIME% %REQ(:PATH)%"})), Vec::<&str>::new());
+    assert_eq!(log(json!({"text": "%NONSENSE%"})), [finding::BAD_LOG_FORMAT]);
+    assert_eq!(log(json!({"json": [{"key": "k", "value": "%REQ(X"}]})), [finding::BAD_LOG_FORMAT]);
+}

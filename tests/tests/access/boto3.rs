@@ -1,0 +1,27 @@
+//! The same with boto3, which signs with code of its own.
+
+use std::path::Path;
+use std::process::Command;
+
+use control_plane::ApiAuth;
+
+use crate::door::{Door, Scratch};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn boto3_s_signatures_pass_and_wrong_ones_do_not() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let python = root.join(".local/venv/bin/python");
+    if !python.is_file() {
+        eprintln!("skipped: {} is not there; `cargo xtask setup` installs it", python.display());
+        return;
+    }
+    let keys = r#"{"keys": [{"id": "AKIDBOTO", "secret": "boto/s+key", "name": "boto3"}]}"#;
+    let keys = Scratch::keys("boto3", keys);
+    let door = Door::guarded_by(ApiAuth::Keys(keys.path().to_owned())).await;
+    let mut command = Command::new(python);
+    command.arg(root.join("tests/python/appmesh_access.py")).args([&door.endpoint, "AKIDBOTO", "boto/s+key"]);
+    let output = tokio::task::spawn_blocking(move || command.env_remove("AWS_PROFILE").output().unwrap());
+    let output = output.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}

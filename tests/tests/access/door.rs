@@ -1,0 +1,179 @@
+//! A control plane that asks who is calling, and clients that say so or lie.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_sdk_appmesh::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_appmesh::config::{ConfigBag, Credentials, Intercept, Region, RuntimeComponents};
+use aws_sdk_appmesh::error::BoxError;
+use aws_smithy_async::time::TimeSource;
+use aws_smithy_types::body::SdkBody;
+use control_plane::state::Region as OwnRegion;
+use control_plane::{ApiAuth, Server, Settings};
+use meshwarden_tests::stack::{ACCOUNT, REGION};
+use tokio::sync::oneshot;
+
+/// The server; it ends with the test.
+pub(crate) struct Door {
+    pub(crate) endpoint: String,
+    _running: oneshot::Sender<()>,
+}
+
+impl Door {
+    pub(crate) async fn guarded_by(api_auth: ApiAuth) -> Self {
+        let settings = Settings::new(ACCOUNT.parse().unwrap(), OwnRegion::parse(REGION).unwrap());
+        let server = Server::bind(Settings { api_auth, ..settings }).await.unwrap();
+        let endpoint = server.endpoint();
+        let (running, ended) = oneshot::channel::<()>();
+        tokio::spawn(server.serve(async move { drop(ended.await) }));
+        Self { endpoint, _running: running }
+    }
+
+    /// What an SDK needs to speak to it, with these credentials.
+    pub(crate) fn client(&self, key: &str, secret: &str) -> aws_sdk_appmesh::config::Builder {
+        aws_sdk_appmesh::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .endpoint_url(&self.endpoint)
+            .region(Region::new(REGION))
+            .credentials_provider(Credentials::new(key, secret, None, None, "tests"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(RetryConfig::disabled())
+    }
+
+    pub(crate) async fn status(&self, path: &str) -> u16 {
+        reqwest::get(format!("{}{path}", self.endpoint)).await.unwrap().status().as_u16()
+    }
+}
+
+/// A file of the test's own, gone with it.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn keys(test: &str, content: &str) -> Self {
+        let scratch = Self(std::env::temp_dir().join(format!("meshwarden-access-{test}-{}", std::process::id())));
+        scratch.write(content);
+        scratch
+    }
+
+    pub(crate) fn write(&self, content: &str) {
+        fs::write(&self.0, content).unwrap();
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+/// A clock that is wrong by so many seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Off(pub(crate) i64);
+
+impl TimeSource for Off {
+    fn now(&self) -> SystemTime {
+        let off = Duration::from_secs(self.0.unsigned_abs());
+        if self.0 < 0 { SystemTime::now() - off } else { SystemTime::now() + off }
+    }
+}
+
+/// What somebody between client and server does to a request that is signed already.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Meddling {
+    Body(&'static str),
+    Header(&'static str, &'static str),
+    Without(&'static str),
+    Query(&'static str),
+}
+
+/// A request as it went over the wire.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) method: String,
+    pub(crate) uri: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Sent {
+    /// Sends it once more, as it was.
+    pub(crate) async fn again(&self) -> u16 {
+        self.send().await.status().as_u16()
+    }
+
+    pub(crate) async fn send(&self) -> reqwest::Response {
+        let method = self.method.parse().unwrap();
+        let mut request = reqwest::Client::new().request(method, &self.uri).body(self.body.clone());
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request.send().await.unwrap()
+    }
+}
+
+/// Stands between client and server: listens, and meddles.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Between {
+    meddling: Option<Meddling>,
+    heard: Arc<Mutex<Vec<Sent>>>,
+}
+
+impl Between {
+    pub(crate) fn with(meddling: Meddling) -> Self {
+        Self { meddling: Some(meddling), ..Self::default() }
+    }
+
+    pub(crate) fn heard(&self) -> Vec<Sent> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+impl Intercept for Between {
+    fn name(&self) -> &'static str {
+        "Between"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        match self.meddling {
+            None => {}
+            Some(Meddling::Body(body)) => {
+                *request.body_mut() = SdkBody::from(body);
+                request.headers_mut().insert("content-length", body.len().to_string());
+            }
+            Some(Meddling::Header(name, value)) => {
+                request.headers_mut().insert(name, value);
+            }
+            Some(Meddling::Without(name)) => {
+                request.headers_mut().remove(name);
+            }
+            Some(Meddling::Query(query)) => {
+                let uri = format!("{}?{query}", request.uri());
+                request.set_uri(uri)?;
+            }
+        }
+        let headers = request.headers().iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        self.heard.lock().unwrap().push(Sent {
+            method: request.method().to_owned(),
+            uri: request.uri().to_owned(),
+            headers: headers.collect(),
+            body: request.body().bytes().unwrap().to_vec(),
+        });
+        Ok(())
+    }
+}

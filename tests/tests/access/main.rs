@@ -1,0 +1,9 @@
+//! Tries to get into the control plane, over HTTP and with real SDKs.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod boto3;
+mod door;
+mod keys;
+mod sts;
+mod sts_server;

@@ -1,0 +1,185 @@
+//! `--api-auth sts`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use aws::{AppMesh, Aws};
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use control_plane::{ApiAuth, Audience, StsSettings};
+use meshwarden_tests::stack::REGION;
+use ports::{MeshReader as _, PortErrorKind, RouteWriter as _};
+
+use crate::door::{Door, Off, Sent};
+use crate::sts_server::{Mood, PEOPLE, Sts, Wire};
+
+const AUDIENCE: &str = "mesh.internal";
+const ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop";
+const IDENTITY: &str = "x-meshwarden-identity";
+
+async fn door(sts: &str) -> Door {
+    let pattern = "arn:aws:iam::123456789012:role/meshwarden-*".parse().unwrap();
+    Door::guarded_by(ApiAuth::Sts(StsSettings {
+        audience: Audience::parse(AUDIENCE).unwrap(),
+        roles: vec![pattern],
+        endpoint: Some(sts.parse().unwrap()),
+    }))
+    .await
+}
+
+/// What an SDK needs, with the credentials of one of the people.
+fn config(endpoint: &str, (key, secret, token): (&str, &str, &str), off: i64) -> SdkConfig {
+    let credentials = Credentials::new(key, secret, Some(token.to_owned()), None, "tests");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .endpoint_url(endpoint)
+        .region(Region::new(REGION))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .retry_config(RetryConfig::disabled())
+        .time_source(Off(off))
+        .build()
+}
+
+fn mesh(config: SdkConfig, sts: &str, audience: &str) -> AppMesh {
+    Aws::with_config(config).asking_sts_at(sts).mesh_known_to(Some(audience))
+}
+
+fn person(n: usize) -> (&'static str, &'static str, &'static str) {
+    (PEOPLE[n].0, PEOPLE[n].1, PEOPLE[n].2)
+}
+
+fn tags() -> BTreeMap<String, String> {
+    BTreeMap::from([("team".to_owned(), "shop".to_owned())])
+}
+
+#[tokio::test]
+async fn a_function_is_known_by_its_role_and_aws_is_asked_once_about_reads_and_about_each_write() {
+    let sts = Sts::start(Mood::Honest).await;
+    let door = door(&sts.endpoint).await;
+    let mesh = mesh(config(&door.endpoint, person(0), 0), &sts.endpoint, AUDIENCE);
+    for _ in 0..3 {
+        assert_eq!(mesh.meshes().await.unwrap(), []);
+    }
+    assert_eq!(sts.asked(), 1);
+    for n in 2..4 {
+        let error = mesh.tag(ARN, &tags()).await.unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::NotFound, "let in, and there is no such mesh: {error}");
+        assert_eq!(sts.asked(), n);
+    }
+    for path in ["/metrics", "/proxies", "/v20190125/meshes"] {
+        assert_eq!(door.status(path).await, 403, "{path}");
+    }
+    assert_eq!((door.status("/healthz").await, door.status("/readyz").await), (200, 200));
+}
+
+#[tokio::test]
+async fn nobody_else_gets_in() {
+    let sts = Sts::start(Mood::Honest).await;
+    let door = door(&sts.endpoint).await;
+    let role = person(0);
+    for (who, off, audience, says) in [
+        (person(1), 0, AUDIENCE, "may not call"),
+        (person(2), 0, AUDIENCE, "may not call"),
+        (person(3), 0, AUDIENCE, "may not call"),
+        ((role.0, "guess", role.2), 0, AUDIENCE, "does not vouch"),
+        ((role.0, role.1, "other token"), 0, AUDIENCE, "does not vouch"),
+        (("ASIANOBODY", role.1, role.2), 0, AUDIENCE, "does not vouch"),
+        (role, 0, "other.internal", "does not vouch"),
+        (role, -400, AUDIENCE, "has expired"),
+        (role, 400, AUDIENCE, "not valid yet"),
+    ] {
+        let mesh = mesh(config(&door.endpoint, who, off), &sts.endpoint, audience);
+        for error in [mesh.meshes().await.unwrap_err(), mesh.tag(ARN, &tags()).await.unwrap_err()] {
+            assert_eq!(error.kind, PortErrorKind::Denied, "{who:?} {error}");
+            assert!(error.to_string().contains(says), "{who:?} {says}: {error}");
+        }
+    }
+    let unknown = Aws::with_config(config(&door.endpoint, role, 0)).mesh_known_to(None);
+    let error = unknown.meshes().await.unwrap_err();
+    assert!(error.kind == PortErrorKind::Denied && error.to_string().contains(IDENTITY), "{error}");
+}
+
+#[tokio::test]
+async fn only_sts_is_asked_and_it_leads_nowhere_else() {
+    let forged = Sts::start(Mood::Honest).await;
+    let real = Sts::start(Mood::Honest).await;
+    let door_of_real = door(&real.endpoint).await;
+    for host in
+        [forged.endpoint.as_str(), "https://sts.amazonaws.com", "https://sts.eu-west-1.amazonaws.com.evil.example"]
+    {
+        let error = mesh(config(&door_of_real.endpoint, person(0), 0), host, AUDIENCE).meshes().await.unwrap_err();
+        assert!(error.kind == PortErrorKind::Denied && error.to_string().contains("must lead to"), "{error}");
+    }
+    assert_eq!((forged.asked(), real.asked()), (0, 0));
+
+    for mood in [Mood::Redirecting(forged.endpoint.clone()), Mood::Down] {
+        let sts = Sts::start(mood).await;
+        let door = door(&sts.endpoint).await;
+        let error = mesh(config(&door.endpoint, person(0), 0), &sts.endpoint, AUDIENCE).meshes().await.unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::Unavailable, "{error}");
+        assert_eq!((sts.asked(), forged.asked()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn an_identity_that_was_overheard_on_a_write_is_good_for_nothing_else() {
+    let sts = Sts::start(Mood::Honest).await;
+    let door = door(&sts.endpoint).await;
+    let wire = Wire::to(&door.endpoint).await;
+    let mesh = mesh(config(&wire.endpoint, person(0), 0), &sts.endpoint, AUDIENCE);
+    mesh.meshes().await.unwrap();
+    let read = wire.last();
+    assert_eq!(mesh.tag(ARN, &tags()).await.unwrap_err().kind, PortErrorKind::NotFound);
+    let write = wire.last();
+
+    assert_eq!(write.again().await, 404, "an SDK's retry within the second");
+    let changed = |change: &dyn Fn(&mut Sent)| {
+        let mut sent = write.clone();
+        change(&mut sent);
+        sent
+    };
+    let identity = |sent: &Sent| sent.headers.iter().find(|(name, _)| name == IDENTITY).unwrap().1.clone();
+    let show = |sent: &mut Sent, shown: String| {
+        sent.headers.retain(|(name, _)| name != IDENTITY);
+        sent.headers.push((IDENTITY.to_owned(), shown));
+    };
+    for (what, sent) in [
+        ("body", changed(&|sent| sent.body = sent.body.replace_first("shop", "evil"))),
+        ("URI", changed(&|sent| sent.uri = sent.uri.replace("shop", "evil"))),
+        ("version", changed(&|sent| sent.headers.push(("x-meshwarden-if-version".into(), "0".into())))),
+        ("method", changed(&|sent| sent.method = "DELETE".into())),
+        ("a read's identity", changed(&|sent| show(sent, identity(&read)))),
+        ("two identities", changed(&|sent| sent.headers.push((IDENTITY.into(), identity(&read))))),
+        ("another action", changed(&|sent| show(sent, identity(sent).replace("GetCallerIdentity", "AssumeRole")))),
+        ("another parameter", changed(&|sent| show(sent, identity(sent) + "&DurationSeconds=900"))),
+        ("a parameter twice", changed(&|sent| show(sent, identity(sent) + "&Action=GetCallerIdentity"))),
+        ("a longer life", changed(&|sent| show(sent, identity(sent).replace("Expires=300", "Expires=900")))),
+    ] {
+        assert_eq!(sent.again().await, 403, "{what}");
+    }
+    let mut reading = read.clone();
+    show(&mut reading, identity(&write));
+    assert_eq!(reading.again().await, 403, "a write's identity does not read");
+
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while write.again().await != 403 {
+        assert!(Instant::now() < give_up, "still served");
+        tokio::task::yield_now().await;
+    }
+    let asked = sts.asked();
+    assert_eq!((read.again().await, sts.asked()), (200, asked), "a read's is a bearer token until it expires");
+}
+
+/// Replaces the first occurrence in a body.
+trait ReplaceFirst {
+    fn replace_first(&self, what: &str, with: &str) -> Self;
+}
+
+impl ReplaceFirst for Vec<u8> {
+    fn replace_first(&self, what: &str, with: &str) -> Self {
+        String::from_utf8(self.clone()).unwrap().replacen(what, with, 1).into_bytes()
+    }
+}
