@@ -32,7 +32,7 @@ impl Wake {
                 }
                 Payload::Tick => wake.tick = true,
                 // Neither says anything of an alarm; the minute's wake sees what it changed.
-                Payload::Config(_) | Payload::MeshWrite(_) => {}
+                Payload::Config(_) | Payload::MeshWrite(_) | Payload::Certificate(_) => {}
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }

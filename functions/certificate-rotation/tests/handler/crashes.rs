@@ -69,6 +69,29 @@ async fn renewals_killed_at_every_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn renewals_with_every_fault_at_every_fifth_call() {
+    let mut undisturbed = due().await;
+    let before = undisturbed.issuances();
+    undisturbed.go_on(8).await;
+    let expected = end(&undisturbed, before, 3).await;
+    for call in (0..70).step_by(5) {
+        for fault in Fault::every() {
+            let mut shop = due().await;
+            let before = shop.issuances();
+            shop.ports.faults.reset();
+            shop.ports.faults.at(call, fault.clone());
+            drop(shop.wake().await);
+            shop.deliver().await;
+            shop.go_on(10).await;
+            let found = end(&shop, before, 3).await;
+            let told = format!("{fault:?} at call {call}");
+            assert_eq!((&found.decisions, &found.issuers), (&expected.decisions, &expected.issuers), "{told}");
+            assert!(found.lost_at_most <= 1, "{told}: {found:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rollover_killed_again_and_again() {
     for seed in 0..6_usize {
         let mut shop = Shop::open().await;

@@ -1,57 +1,49 @@
 //! Everything that wakes it: each event directly, through a topic, and through a queue.
 
+use std::path::{Path, PathBuf};
+
+use lambda_kit::wake::{Delivery, Payload};
 use serde_json::{Value, json};
 
 use crate::shop::{DAY, Shop};
 
-fn events(shop: &Shop) -> Vec<Value> {
-    let acm = |kind: &str, detail: Value| json!({ "detail-type": kind, "source": "aws.acm", "resources": [shop.imported.as_str()], "detail": detail });
-    let pca = |kind: &str, detail: Value| json!({ "detail-type": kind, "source": "aws.acm-pca", "resources": [shop.old.as_str()], "detail": detail });
-    vec![
-        acm("ACM Certificate Approaching Expiration", json!({ "DaysToExpiry": 31 })),
-        acm("ACM Certificate Expired", json!({})),
-        acm("ACM Certificate Available", json!({ "Action": "REIMPORT" })),
-        acm("ACM Certificate Renewal Action Required", json!({ "RenewalStatusReason": "PCA_ACCESS_DENIED" })),
-        acm("ACM Certificate Revoked", json!({})),
-        acm("ACM Certificate Rotated", json!({})),
-        pca("ACM Private CA Creation", json!({ "result": "success" })),
-        pca("ACM Private CA Certificate Issuance", json!({ "result": "success" })),
-        pca("ACM Private CA Certificate Revocation", json!({ "result": "success" })),
-        pca("ACM Private CA CRL Generation", json!({ "result": "failure", "reason": "Failed to write CRL to S3." })),
-        pca("ACM Private CA Audit Report Generation", json!({ "result": "success" })),
-        json!({ "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} }),
-    ]
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/certificate-rotation")
+}
+
+/// A sample event, about this shop.
+fn event(name: &str, shop: &Shop) -> Value {
+    let text = std::fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
+    let certificate = "arn:aws:acm:eu-west-1:123456789012:certificate/5f6c2b1e-7a3d-4c58-9f0e-2d4b6a8c1e3f";
+    serde_json::from_str(&text.replace(certificate, shop.imported.as_str())).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_event_wakes_it_in_every_wrapping() {
-    let wrap_sns =
-        |event: &Value| json!({ "Records": [{ "EventSource": "aws:sns", "Sns": { "Message": event.to_string() } }] });
-    let wrap_sqs = |event: &Value| json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m", "body": event.to_string() }] });
-    let count = events(&Shop::open().await).len();
-    for index in 0..count {
-        for wrapping in 0..3 {
-            let shop = Shop::open().await;
-            let event = events(&shop).swap_remove(index);
-            let event = match wrapping {
-                0 => event,
-                1 => wrap_sns(&event),
-                _ => wrap_sqs(&event),
-            };
-            shop.wait(DAY * 62);
-            let before = shop.leaf(&shop.imported()).await.leaf.fingerprint;
-            shop.answer(&event).await.unwrap();
-            assert_ne!(shop.leaf(&shop.imported()).await.leaf.fingerprint, before, "{event}");
-        }
+async fn each_sample_event_wakes_it() {
+    let mut names: Vec<String> = std::fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), 15, "{names:?}");
+    for name in names {
+        let shop = Shop::open().await;
+        let event = event(&name, &shop);
+        let read = lambda_kit::wake::parse(&event);
+        let ours = |one: &Delivery| matches!(one.payload, Payload::Certificate(_) | Payload::Tick);
+        assert!(!read.is_empty() && read.iter().all(ours), "{name}: {read:?}");
+        shop.wait(DAY * 62);
+        let before = shop.leaf(&shop.imported()).await.leaf.fingerprint;
+        shop.answer(&event).await.unwrap();
+        assert_ne!(shop.leaf(&shop.imported()).await.leaf.fingerprint, before, "{name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_needs_a_person_is_told_with_what_it_means() {
     let shop = Shop::open().await;
-    let all = events(&shop);
-    shop.answer(&all[3]).await.unwrap();
-    shop.answer(&all[9]).await.unwrap();
+    shop.answer(&event("acm-renewal-action-required", &shop)).await.unwrap();
+    shop.answer(&event("pca-crl-failure", &shop)).await.unwrap();
     let sent = shop.ports.notifier.sent();
     let bodies: Vec<&str> = sent.iter().map(|notice| notice.body.as_str()).collect();
     assert_eq!(bodies.len(), 2, "{bodies:?}");
