@@ -4,10 +4,10 @@
 
 mod app_mesh;
 mod canned;
-#[cfg(feature = "config-rules")]
-mod config_rules;
 #[cfg(feature = "certificates")]
 mod certificates;
+#[cfg(feature = "config-rules")]
+mod config_rules;
 mod notices;
 mod proxies;
 #[cfg(feature = "certificates")]

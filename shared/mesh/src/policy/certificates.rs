@@ -51,7 +51,7 @@ impl Default for CertificatesPolicy {
             rollover: RolloverPolicy::default(),
             budget: Budget { changes: 50, window: Period::minutes(60) },
             back_off: BackOffPolicy::default(),
-            paging: PagingPolicy { repeat_after: Period::minutes(240) },
+            paging: PagingPolicy { repeat_after: Period::minutes(240), ..PagingPolicy::default() },
             // Renewal is at two thirds of the lifetime, so what is this close to its end was not renewed.
             expiry_days: 30,
         }
