@@ -21,8 +21,8 @@ fn moment(time: Option<&DateTime>) -> Option<Timestamp> {
     Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
 }
 
-/// A call whose request or answer holds a private key, with nothing said of it in any log: at the level `trace` the SDK
-/// prints whole bodies.
+/// A call whose request or answer holds a private key, with nothing said of it in any log: what the SDK prints of bodies
+/// at the level `trace` is its own affair, and another in the next version.
 fn quietly<F: Future>(call: F) -> WithDispatch<F> {
     call.with_subscriber(NoSubscriber::new())
 }

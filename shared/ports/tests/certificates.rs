@@ -1,6 +1,6 @@
 //! The in-memory authorities and stores under a virtual clock, and under faults.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 

@@ -72,9 +72,10 @@ fn secret(value: &Value) -> Result<SeenSecret, &'static str> {
         "sent" => {
             let certificates = value.get("certificates").and_then(Value::as_array).ok_or("certificates")?;
             let certificates = certificates.iter().map(certificate).collect::<Result<_, _>>()?;
-            match value.get("acknowledged").and_then(Value::as_bool).ok_or("acknowledged")? {
-                true => Ok(SeenSecret::Acknowledged { certificates }),
-                false => Ok(SeenSecret::Outstanding { certificates }),
+            if value.get("acknowledged").and_then(Value::as_bool).ok_or("acknowledged")? {
+                Ok(SeenSecret::Acknowledged { certificates })
+            } else {
+                Ok(SeenSecret::Outstanding { certificates })
             }
         }
         other => Ok(SeenSecret::Unrecognised(other.to_owned())),

@@ -266,7 +266,7 @@ impl std::io::Write for Log {
     }
 }
 
-/// The SDK prints whole requests at the level `trace`.
+/// The SDK prints its requests at the level `trace`, though in this version without their bodies.
 #[tokio::test]
 async fn no_key_is_in_the_most_talkative_log() {
     let log = Log::default();

@@ -7,7 +7,7 @@ use ports::PortErrorKind;
 use ports::certificates::{AcknowledgedSecrets, ProxyEvidence, SeenCertificate, SeenSecret};
 use serde_json::{Value, json};
 
-fn stream(certificates: Value) -> Value {
+fn stream(certificates: &Value) -> Value {
     json!({
         "id": "mesh/shop/virtualNode/orders",
         "resource": "mesh/shop/virtualNode/orders",
@@ -33,7 +33,7 @@ async fn each_secret_has_what_is_known_of_it() {
         "awaited": { "source": "missing", "acknowledged": false },
         "newer": { "source": "thin air" },
     });
-    let streams = json!({ "proxies": [stream(known), stream(Value::Null)] });
+    let streams = json!({ "proxies": [stream(&known), stream(&Value::Null)] });
     let server = Canned::answering([Answer::ok(streams)]).await;
     let proxies = server.aws().await.mesh().proxies().await.unwrap();
     let certificates =
@@ -59,10 +59,10 @@ async fn each_secret_has_what_is_known_of_it() {
 
 #[tokio::test]
 async fn what_can_not_be_read_is_not_left_out() {
-    let mut broken = stream(Value::Null);
+    let mut broken = stream(&Value::Null);
     broken["upToDate"] = Value::Null;
     for (answer, kind) in [
-        (Answer::ok(json!({ "proxies": [stream(Value::Null), broken] })), PortErrorKind::Other),
+        (Answer::ok(json!({ "proxies": [stream(&Value::Null), broken] })), PortErrorKind::Other),
         (Answer::ok(json!({ "meshes": [] })), PortErrorKind::Other),
         (Answer::error(404, "NotFoundException", json!({})), PortErrorKind::NotFound),
     ] {

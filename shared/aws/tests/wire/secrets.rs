@@ -20,7 +20,7 @@ fn value(stages: &[&str]) -> Answer {
     Answer::ok(json!({ "VersionId": NEW, "VersionStages": stages, "SecretString": "{\"trust\":\"root\"}" }))
 }
 
-fn description(stages: Value) -> Answer {
+fn description(stages: &Value) -> Answer {
     Answer::ok(json!({ "ARN": "arn:aws:secretsmanager:x", "RotationEnabled": true, "VersionIdsToStages": stages,
         "Tags": [{ "Key": "mesh", "Value": "shop" }] }))
 }
@@ -28,7 +28,7 @@ fn description(stages: Value) -> Answer {
 #[tokio::test]
 async fn a_missing_version_is_not_a_missing_secret() {
     let missing = || Answer::error(400, "ResourceNotFoundException", json!({}));
-    let server = Canned::answering([missing(), description(json!({})), missing(), missing()]).await;
+    let server = Canned::answering([missing(), description(&json!({})), missing(), missing()]).await;
     let bundles = server.aws().await.bundles();
     assert_eq!(bundles.read(&secret(), Stage::Previous).await.unwrap(), None);
     assert_eq!(bundles.read(&secret(), Stage::Previous).await.unwrap_err().kind, PortErrorKind::NotFound);
@@ -42,7 +42,7 @@ async fn what_is_current_is_not_pending() {
         value(&["AWSPENDING", "AWSCURRENT"]),
         value(&["AWSPENDING", "AWSCURRENT"]),
         value(&["AWSPENDING"]),
-        description(both),
+        description(&both),
     ])
     .await;
     let bundles = server.aws().await.bundles();
