@@ -16,6 +16,7 @@
 
 pub mod alarm;
 pub mod change;
+pub mod compliance;
 pub mod egress;
 pub mod failover;
 pub mod graph;
