@@ -137,18 +137,11 @@ pub(crate) async fn actuate(ports: &Ports, ledger: &mut Ledger, work: &Work<'_>)
         Err(error) => return Outcome::failed(&error),
     };
     ledger.record = begun;
-    let mut outcome = Outcome::AlreadyInPlace;
-    for change in &work.plan.apply {
-        outcome = match write(ports, work, change).await {
-            Ok(Outcome::AlreadyInPlace) => continue,
-            Ok(written) => written,
-            // Whether it was done is unknown.
-            Err(error) => Outcome::failed(&error),
-        };
-        if !outcome.is_done() {
-            break;
-        }
-    }
+    let outcome = match write(ports, work).await {
+        Ok(outcome) => outcome,
+        // Whether it was done is unknown.
+        Err(error) => Outcome::failed(&error),
+    };
     // A failure leaves the intent, so that the same plan is not paid for twice.
     if !matches!(outcome, Outcome::Failed { .. }) {
         ledger.record.intents.remove(&work.plan.resource);
@@ -183,14 +176,22 @@ fn begin(ports: &Ports, ledger: &Ledger, work: &Work<'_>, begun: &Record) -> Beg
     }
 }
 
-async fn write(ports: &Ports, work: &Work<'_>, change: &Change) -> Result<Outcome, PortError> {
-    if let Change::SetTags { tags, .. } = change {
-        return set_tags(ports, work.read, tags).await;
+async fn write(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortError> {
+    let mut after = work.read.resource.clone();
+    let mut of_tags = Outcome::AlreadyInPlace;
+    for change in &work.plan.apply {
+        if let Change::SetTags { tags, .. } = change {
+            of_tags = set_tags(ports, work.read, tags).await?;
+        } else {
+            after = changed(after, change)?;
+        }
     }
-    let after = changed(work.read, change)?;
-    if after == work.read.resource {
-        return Ok(Outcome::AlreadyInPlace);
-    }
+    // One write, whatever it changes: a second one would be based on a version that is gone.
+    if after == work.read.resource { Ok(of_tags) } else { write_spec(ports, work, after).await }
+}
+
+async fn write_spec(ports: &Ports, work: &Work<'_>, after: Resource) -> Result<Outcome, PortError> {
+    let kind = after.path().kind().words();
     let (if_version, client_token) = (work.plan.version, work.plan.id.clone());
     let written = match after {
         Resource::Mesh(data) => {
@@ -213,7 +214,10 @@ async fn write(ports: &Ports, work: &Work<'_>, change: &Change) -> Result<Outcom
         | Resource::VirtualRouter(_)
         | Resource::Route(_)
         | Resource::VirtualService(_)
-        | Resource::GatewayRoute(_) => return Err(impossible(change, "no repair writes specs of this kind")),
+        | Resource::GatewayRoute(_) => {
+            let call = format!("update {}", work.plan.resource);
+            return Err(PortError::new(call, PortErrorKind::Other, format!("no repair writes the spec of a {kind}")));
+        }
     };
     Ok(match written {
         Written::Applied { .. } => Outcome::Applied,
@@ -236,13 +240,12 @@ async fn set_tags(ports: &Ports, read: &Surveyed, tags: &BTreeMap<String, String
 }
 
 /// The resource with the change made, and everything else as it was.
-fn changed(read: &Surveyed, change: &Change) -> Result<Resource, PortError> {
-    let path = read.resource.path();
+fn changed(mut resource: Resource, change: &Change) -> Result<Resource, PortError> {
+    let path = resource.path();
     let mut model = Mesh::new(path.mesh().clone());
-    model.insert_resource(read.resource.clone()).map_err(|error| impossible(change, &error.to_string()))?;
+    model.insert_resource(resource.clone()).map_err(|error| impossible(change, &error.to_string()))?;
     change.apply(&mut model).map_err(|error| impossible(change, &error.to_string()))?;
-    let mut after = read.resource.clone();
-    match (&mut after, &path) {
+    match (&mut resource, &path) {
         (Resource::Mesh(data), _) => {
             if let Some(spec) = model.spec {
                 data.spec = spec;
@@ -255,7 +258,7 @@ fn changed(read: &Surveyed, change: &Change) -> Result<Resource, PortError> {
         }
         _ => {}
     }
-    Ok(after)
+    Ok(resource)
 }
 
 fn impossible(change: &Change, why: &str) -> PortError {

@@ -33,7 +33,7 @@ async fn a_change_is_answered_with_the_items_own_time_and_the_findings() {
     let (token, evaluation) = shop.ports.config.answers().remove(0);
     assert_eq!(token, "eyJlbmNyeXB0ZWREYXRhIjpbLTQyLDEyXX0=");
     assert_eq!(evaluation.at, "2026-11-20T10:03:50.512Z".parse().unwrap());
-    let expected = "tag-missing: it lacks the tag `owner`; mesh/shop/virtualService/recommendations.shop.local has the value `platform`; tag-none: it has no tags";
+    let expected = "tag-missing: it lacks the tag `owner`; mesh/shop/virtualService/recommendations.shop.local has the value `platform`";
     assert_eq!(evaluation.annotation.as_str(), expected);
     let line = line(&answer, &arn(V2));
     assert_eq!(

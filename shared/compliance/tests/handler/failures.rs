@@ -111,7 +111,7 @@ async fn without_time_left_the_next_wake_goes_on() {
     shop.ports.faults.set_latency(Duration::from_millis(300));
     let function = shop.start().await;
     let event = shop.event("tick-rule");
-    let answer = function.answer_by(&event, Deadline::after(Duration::from_secs(10))).await.unwrap();
+    let answer = function.answer_by(&event, Deadline::after(Duration::from_secs(7))).await.unwrap();
     let outcomes: Vec<_> =
         [PAYMENTS, V1, V2].iter().map(|path| decision(&answer, path)["outcome"]["outcome"].clone()).collect();
     assert!(outcomes.contains(&json!("OutOfTime")), "{outcomes:?}");

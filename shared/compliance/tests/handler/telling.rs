@@ -50,6 +50,12 @@ async fn a_repair_is_told_once() {
     assert!(ids.iter().any(|id| id.ends_with("-begun")) && ids.iter().any(|id| id.ends_with("-ended")), "{ids:?}");
 }
 
+/// What the journal says of all that was told.
+fn told(shop: &Shop) -> Value {
+    let entries = shop.ports.state.journal_of(&shop.key());
+    entries.into_iter().rfind(|entry| entry.id.ends_with("-told")).unwrap().body
+}
+
 /// The facts that a journal entry's observation holds.
 fn facts(recorded: &Value) -> Facts {
     let resources = recorded["resources"].as_array().unwrap().iter().map(|read| {
@@ -72,8 +78,8 @@ async fn a_decision_can_be_made_again_from_what_was_recorded() {
         shop.open_filter();
         shop.calls(V1, "api.partner.example");
         shop.start().await.wake().await.unwrap();
-        let entry = shop.ports.state.journal_of(&shop.key()).pop().unwrap();
-        let mut observed = entry.body["observed"].clone();
+        let entry = told(&shop);
+        let mut observed = entry["observed"].clone();
         if let Some(place) = observed["at"].as_str() {
             let stored = shop.ports.reports.stored();
             observed = serde_json::from_slice(&stored[place.trim_start_matches("memory:")]).unwrap();
@@ -81,9 +87,9 @@ async fn a_decision_can_be_made_again_from_what_was_recorded() {
         let policy: Policy = serde_json::from_value(observed["policy"].clone()).unwrap();
         let now = serde_json::from_value(observed["now"].clone()).unwrap();
         let decisions = decide(topic, &facts(&observed["facts"]), &policy, now, Scope::All);
-        let told: Vec<_> = entry.body["decisions"].as_array().unwrap().clone();
-        assert!(!told.is_empty(), "{topic}");
-        for line in told {
+        let lines: Vec<_> = entry["decisions"].as_array().unwrap().clone();
+        assert!(!lines.is_empty(), "{topic}");
+        for line in lines {
             let again = decisions.iter().find(|decision| line["resource"] == decision.resource.to_string()).unwrap();
             let verdict = serde_json::to_value(&again.verdict).unwrap();
             assert_eq!(verdict["verdict"], line["decision"], "{topic} {line:#}");
@@ -106,8 +112,8 @@ async fn a_large_observation_goes_to_the_reports() {
     }
     shop.untag(&[V2]);
     shop.start().await.wake().await.unwrap();
-    let entry = shop.ports.state.journal_of(&shop.key()).pop().unwrap();
-    let place = entry.body["observed"]["at"].as_str().unwrap();
+    let entry = told(&shop);
+    let place = entry["observed"]["at"].as_str().unwrap();
     assert!(shop.ports.reports.stored().contains_key(place.trim_start_matches("memory:")), "{place}");
     assert_eq!(shop.ports.reports.stored().len(), 1);
 }
