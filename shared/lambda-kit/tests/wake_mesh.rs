@@ -213,7 +213,7 @@ fn what_is_broken_is_named_by_its_path() {
         (json!({ "invokingEvent": 7, "resultToken": "t" }), "invokingEvent", "found a number"),
         (json!({ "invokingEvent": "{", "resultToken": "t" }), "invokingEvent", "not JSON"),
         (rule(&json!({})), "invokingEvent", "missing field `messageType`"),
-        (rule(&with("notificationCreationTime", json!("soon"))), "invokingEvent.notificationCreationTime", "soon"),
+        (rule(&with("notificationCreationTime", json!("soon"))), "invokingEvent.notificationCreationTime", "year"),
         (rule(&change), "invokingEvent", "missing field `configurationItem`"),
         (rule(&headless), "invokingEvent.configurationItem", "missing field `configurationItemStatus`"),
         (

@@ -55,6 +55,12 @@ mod keys {
             Self(format!("node/{mesh}/{node}"))
         }
 
+        /// The document that a function keeps of a mesh.
+        #[must_use]
+        pub fn mesh(function: &str, mesh: &mesh::name::MeshName) -> Self {
+            Self(format!("{function}/{mesh}"))
+        }
+
         /// The key as the table has it.
         #[must_use]
         pub fn as_str(&self) -> &str {
