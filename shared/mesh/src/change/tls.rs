@@ -61,28 +61,21 @@ pub(super) fn set_trust(
     let exact: Result<Vec<Text<1, 254>>, _> = names.iter().map(Text::new).collect();
     let exact = exact.map_err(|_| missing())?;
     let policy = policy(spec, place).ok_or_else(missing)?;
-    match policy.as_mut().and_then(|policy| policy.tls.as_mut()) {
-        Some(tls) => match &mut tls.validation.trust {
-            ClientTrust::Acm(acm) => acm.certificate_authority_arns = trust.certificate_authority_arns,
-            ClientTrust::File(_) | ClientTrust::Sds(_) | ClientTrust::Unrecognised(_) => {
-                return Err(ChangeError::OtherTrust { resource: of.clone(), place: place.clone() });
-            }
-        },
-        None => {
-            let names = (!exact.is_empty()).then(|| SubjectAlternativeNames {
-                names: SubjectAlternativeNameMatchers { exact, extra: Extra::new() },
-                extra: Extra::new(),
-            });
-            let validation = ClientValidation {
-                subject_alternative_names: names,
-                trust: ClientTrust::Acm(trust),
-                extra: Extra::new(),
-            };
-            let tls =
-                ClientTls { certificate: None, enforce: Some(false), ports: None, validation, extra: Extra::new() };
-            policy.get_or_insert_with(|| ClientPolicy { tls: None, extra: Extra::new() }).tls = Some(tls);
-        }
+    if let Some(tls) = policy.as_mut().and_then(|policy| policy.tls.as_mut()) {
+        let ClientTrust::Acm(acm) = &mut tls.validation.trust else {
+            return Err(ChangeError::OtherTrust { resource: of.clone(), place: place.clone() });
+        };
+        acm.certificate_authority_arns = trust.certificate_authority_arns;
+        return Ok(());
     }
+    let names = (!exact.is_empty()).then(|| SubjectAlternativeNames {
+        names: SubjectAlternativeNameMatchers { exact, extra: Extra::new() },
+        extra: Extra::new(),
+    });
+    let validation =
+        ClientValidation { subject_alternative_names: names, trust: ClientTrust::Acm(trust), extra: Extra::new() };
+    let tls = ClientTls { certificate: None, enforce: Some(false), ports: None, validation, extra: Extra::new() };
+    policy.get_or_insert_with(|| ClientPolicy { tls: None, extra: Extra::new() }).tls = Some(tls);
     Ok(())
 }
 

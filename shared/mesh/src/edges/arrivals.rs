@@ -2,7 +2,7 @@
 
 use crate::graph::Mesh;
 use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
-use crate::spec::{Port, VirtualServiceProvider};
+use crate::spec::{Port, VirtualNodeSpec, VirtualServiceProvider};
 use crate::traffic::{Landing, flows, landing};
 
 /// A node behind a virtual service, and where it is called.
@@ -49,7 +49,7 @@ pub(super) fn arrivals<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Vec<
 /// A node that provides the service itself is called on each of its ports.
 fn at_provider<'m>(mesh: &'m Mesh, node: &'m VirtualNodeName) -> Vec<Arrival<'m>> {
     let arrival = |named, landing| Arrival { node, named, landing, routes: Vec::new(), carries_traffic: true };
-    let listeners = mesh.nodes.get(node).map(|spec| spec.listeners()).unwrap_or_default();
+    let listeners = mesh.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default();
     if listeners.is_empty() {
         return vec![arrival(None, landing(mesh, node, None))];
     }

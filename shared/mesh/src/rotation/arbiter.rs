@@ -59,7 +59,7 @@ fn refusal(
     if let Some(stage) = &plan.stage
         && let Some(canary) = canaries.get(stage).filter(|canary| **canary != proposal.subject)
     {
-        return Some(KeepReason::AwaitingCanary { stage: stage.clone(), canary: canary.clone() });
+        return Some(KeepReason::AwaitingCanary { stage: stage.clone(), canary: Box::new(canary.clone()) });
     }
     let changing = changing(proposal, scene, ledger);
     if !changing.is_empty() {
@@ -136,7 +136,7 @@ fn under_way(stage: &Stage, proposals: &[Proposal], scene: &Scene<'_>) -> Option
         let mut all = proposals.iter();
         all.any(|one| one.subject == *subject && matches!(one.verdict, Verdict::Verify(_)))
     };
-    let subject = match stage {
+    match stage {
         Stage::Reissue { to, .. } => scene.facts.leaves.iter().find_map(|leaf| {
             let Reading::Known(chain) = &leaf.current else { return None };
             let of_new = scene.issuer(&chain.leaf).is_some_and(|issuer| issuer.arn == *to);
@@ -146,8 +146,7 @@ fn under_way(stage: &Stage, proposals: &[Proposal], scene: &Scene<'_>) -> Option
             let trusts = scene.facts.trusts.iter().map(|one| Subject::Trust(one.id.clone()));
             trusts.into_iter().find(verifying)
         }
-    };
-    subject
+    }
 }
 
 /// The one that the policy names, else the one with the fewest neighbours.

@@ -118,7 +118,7 @@ pub struct LeafFacts {
 #[serde(tag = "kept", rename_all = "kebab-case")]
 pub enum Keeper {
     /// ACM, which has it from a private CA.
-    Private(PrivateFacts),
+    Private(Box<PrivateFacts>),
     /// ACM, where it was imported. With a secret that holds the same key, for proxies that ACM can't serve.
     Imported {
         /// The CA that the policy names.
@@ -196,7 +196,7 @@ pub enum ReplacementState {
     /// Being issued.
     Pending,
     /// Here it is.
-    Issued(Chain),
+    Issued(Box<Chain>),
     /// It won't come.
     Failed(String),
 }
@@ -229,7 +229,7 @@ pub enum Pending {
         /// The version.
         version: String,
         /// The certificate.
-        chain: Chain,
+        chain: Box<Chain>,
     },
     /// The same certificate as now, and other trust.
     Trust {

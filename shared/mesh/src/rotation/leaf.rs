@@ -192,8 +192,8 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         let chain = authority.chain();
-        let (mut missing, mut theirs): (Vec<(ResourcePath, TrustId)>, Vec<(ResourcePath, TrustId)>) =
-            Default::default();
+        let mut missing: Vec<(ResourcePath, TrustId)> = Vec::new();
+        let mut theirs: Vec<(ResourcePath, TrustId)> = Vec::new();
         for meeting in self.scene.meetings_of_leaf(&self.leaf.source) {
             let Some(trust) = self.scene.trust(&meeting.trust) else { continue };
             let is_theirs = matches!(trust.keeper, TrustKeeper::NotOurs { .. });

@@ -123,7 +123,7 @@ pub enum KeepReason {
         #[serde(flatten)]
         stage: Stage,
         /// The other.
-        canary: Subject,
+        canary: Box<Subject>,
     },
     /// A proxy that it gets on with is just changing, or this one is.
     NeighbourChanging {

@@ -47,17 +47,16 @@ pub(super) fn propose(trust: &TrustFacts, rollovers: &[Rollover<'_>], scene: &Sc
         let reason = KeepReason::BackingOff { until, failures: failures.count, why: failures.why.clone() };
         return Proposal::keep(subject, reason);
     }
-    let next = match concerned.iter().find(|one| !waits_for(one)) {
-        Some(missing) => trust_both(trust, *missing),
-        None => {
-            let waiting = scene.waiting_for_trust(trust);
-            if !waiting.is_empty() {
-                let verdict = Verdict::Verify(Why::NotAcknowledged { waiting });
-                return Proposal { verdict, failing: true, ..Proposal::keep(subject, KeepReason::Settled) };
-            }
-            let drops = concerned.iter().map(|one| drop_old(trust, *one, scene));
-            drops.reduce(Result::or).unwrap_or(Err(KeepReason::Settled))
+    let next = if let Some(missing) = concerned.iter().find(|one| !waits_for(one)) {
+        trust_both(trust, *missing)
+    } else {
+        let waiting = scene.waiting_for_trust(trust);
+        if !waiting.is_empty() {
+            let verdict = Verdict::Verify(Why::NotAcknowledged { waiting });
+            return Proposal { verdict, failing: true, ..Proposal::keep(subject, KeepReason::Settled) };
         }
+        let drops = concerned.iter().map(|one| drop_old(trust, *one, scene));
+        drops.reduce(Result::or).unwrap_or(Err(KeepReason::Settled))
     };
     match next {
         Ok(action) => Proposal { failing: true, ..Proposal::act(subject, action) },

@@ -87,7 +87,7 @@ impl World {
                     Some(authority) => {
                         let one = &self.acm[arn];
                         let replacements = self.acm.iter().filter(|(_, other)| other.replaces.as_ref() == Some(arn));
-                        Keeper::Private(PrivateFacts {
+                        Keeper::Private(Box::new(PrivateFacts {
                             arn: arn.clone(),
                             authority: Some(authority.clone()),
                             eligible: Some(one.eligible),
@@ -97,13 +97,13 @@ impl World {
                                     arn: arn.clone(),
                                     authority: other.authority.clone(),
                                     state: other.chain.as_ref().map_or(ReplacementState::Pending, |chain| {
-                                        ReplacementState::Issued(Chain::clone(chain))
+                                        ReplacementState::Issued(Box::new(Chain::clone(chain)))
                                     }),
                                 })
                                 .collect(),
                             listeners,
                             supersedes: one.replaces.clone(),
-                        })
+                        }))
                     }
                 },
                 Source::Sds(name) => Keeper::Bundle { authority: None, bundle: self.bundle(name) },
@@ -130,7 +130,7 @@ impl World {
             match &one.chain {
                 _ if one.requested => Pending::Requested { version },
                 Some(chain) if served.is_none_or(|served| served.chain.as_ref() != Some(chain)) => {
-                    Pending::Issued { version, chain: Chain::clone(chain) }
+                    Pending::Issued { version, chain: Box::new(Chain::clone(chain)) }
                 }
                 Some(_) | None => Pending::Trust { version },
             }
@@ -165,7 +165,8 @@ impl World {
                     (TrustKeeper::Bundle(self.bundle(name)), roots.collect())
                 }
                 TrustId::Policy { .. } | TrustId::Implicit { .. } => {
-                    let call = (0..self.calls.len()).find(|index| trust_id(self, *index) == id).unwrap();
+                    let called = |slot: &Slot| if let Slot::Called(call) = slot { Some(*call) } else { None };
+                    let call = users.values().flatten().find_map(called).unwrap();
                     match &self.calls[call].check {
                         Check::Policy(arns) => {
                             let named = |arn: &mesh::certificates::AuthorityArn| Trusted {

@@ -22,7 +22,7 @@ pub(super) fn random_mesh(seed: u64, nodes: usize, density: u64) -> (World, Auth
     add_secret(&mut world, &shared, None, roots.clone());
     for node in 0..nodes {
         let name = format!("n{node}.local");
-        let lifetime = DAY * i32::try_from(7 + world.draw(80)).unwrap();
+        let lifetime = DAY * i32::try_from(20 + world.draw(100)).unwrap();
         let listener = match world.draw(3) {
             0 => acm(&mut world, &name, &old, lifetime, true),
             1 => acm(&mut world, &name, &old, lifetime, false),

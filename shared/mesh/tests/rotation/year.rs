@@ -51,7 +51,7 @@ fn forty_five_daily_repeats_lead_to_one_issuance() {
 
 #[test]
 fn a_year_on_two_hundred_certificates() {
-    for (seed, faults, days) in [(11, 0, 365), (12, 10, 100)] {
+    for (seed, faults, days) in [(11, 0, 365), (12, 10, 60)] {
         let (mut world, _) = random_mesh(seed, 100, 2);
         let certificates = world.observe().leaves.len();
         assert!(certificates >= 200, "{certificates}");
