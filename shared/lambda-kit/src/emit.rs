@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::report::Report;
+use crate::report::{Metric, Report};
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Meshwarden";
@@ -67,7 +67,18 @@ fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
             "Decisions": count,
         }));
     }
+    lines.extend(report.metrics.iter().map(|metric| own(metric, now)));
     lines
+}
+
+fn own(metric: &Metric, now: Timestamp) -> Value {
+    let names: Vec<&str> = metric.dimensions.iter().map(|(name, _)| *name).collect();
+    let mut line = json!({ "_aws": metrics(now, &names, &[(metric.name, metric.unit)]) });
+    for (name, value) in &metric.dimensions {
+        line[*name] = value.as_str().into();
+    }
+    line[metric.name] = metric.value.into();
+    line
 }
 
 fn invocation(report: &Report, request_id: &str, now: Timestamp) -> Value {
