@@ -17,7 +17,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let aws = Aws::open().await;
     let source = aws.policy(&config.policy, BUILT_IN);
     let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;
-    let mesh = Arc::new(aws.mesh());
+    let mesh = Arc::new(aws.mesh_known_to(config.audience.as_deref()));
     let ports = Ports {
         clock: Arc::new(SystemClock),
         meshes: Arc::clone(&mesh) as _,
