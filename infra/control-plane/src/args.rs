@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::bootstrap::BootstrapArgs;
-use api::ApiArgs;
 use crate::certificate_args::{CertificateArgs, SdsArgs};
 use crate::told;
+use api::ApiArgs;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use control_plane::instances::InstanceFile;
