@@ -66,6 +66,11 @@ impl Account {
         Self { retry, ..Self::of(line(what.to_owned(), "hold", "CannotObserve", facts)) }
     }
 
+    /// A mesh that an event spoke of doesn't exist, at least not here.
+    pub(crate) fn not_there(what: &str) -> Self {
+        Self::of(line(what.to_owned(), "keep", "NotThere", json!({})))
+    }
+
     /// What a wake brought that asks for nothing.
     pub(crate) fn remarks(wake: &Wake) -> Vec<Self> {
         let refused = wake.refused.iter().map(|write| {

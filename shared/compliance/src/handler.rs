@@ -10,7 +10,7 @@ use lambda_kit::{Current, Handler, PolicyKeeper, Report, Retry};
 use mesh::compliance::{Plan, Scope, Topic, Verdict, decide};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
-use ports::{BudgetWindow, Deadline};
+use ports::{BudgetWindow, Deadline, PortErrorKind};
 use tokio::sync::Mutex;
 
 use crate::account::Account;
@@ -156,7 +156,12 @@ impl Compliance {
             }
             Err(error) => {
                 answers.blind(mesh, &error, open);
-                accounts.push(self.teller.blind(&what, &error, paging(run), run.now).await);
+                accounts.push(if error.kind == PortErrorKind::NotFound {
+                    // The last that is heard of a mesh is that it was deleted.
+                    Account::not_there(&what)
+                } else {
+                    self.teller.blind(&what, &error, paging(run), run.now).await
+                });
                 None
             }
         }

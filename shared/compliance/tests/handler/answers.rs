@@ -193,7 +193,8 @@ async fn what_cannot_be_known_is_never_compliant() {
     let (answer, evaluated) = told(&shop, "config-change").await;
     assert_eq!(evaluated, only(V2, "NON_COMPLIANT"));
     assert!(shop.told()[V2].1.starts_with("unknown: "), "{:?}", shop.told());
-    assert_eq!(line(&answer, MESH)["reason"], "CannotObserve");
+    assert_eq!(line(&answer, MESH)["reason"], "NotThere");
+    assert_eq!(shop.pages().len(), 0, "a mesh that was deleted wakes nobody");
 
     // A mesh of the same name elsewhere.
     let shop = Shop::with(Topic::Tags, POLICY);

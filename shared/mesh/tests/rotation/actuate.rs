@@ -218,7 +218,7 @@ impl World {
                 self.calls[call].check = Check::Policy(authorities.clone());
                 // The client's proxies keep what they had under the same slot until they get the new one.
             }
-            Change::SetRouteWeights { .. } => unreachable!(),
+            other => unreachable!("a rotation never plans to {other}"),
         }
     }
 
