@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::canned::{Answer, Canned};
 use mesh::name::{ResourceKind, ResourcePath, RouteId};
 use mesh::resource::{Resource, RouteData};
-use ports::{Deadline, MeshReader, PortErrorKind, RouteWrite, RouteWriter, Written};
+use ports::{Deadline, MeshReader, PortErrorKind, RouteWrite, RouteWriter, TagWriter as _, Written};
 use serde_json::{Value, json};
 
 fn route_id() -> RouteId {
