@@ -126,19 +126,20 @@ impl Told<'_> {
         let Self { mesh, report, changes, kept } = self;
         let is_critical = |(_, dated): &(_, Dated)| dated.severity == Severity::Critical;
         let urgency = if changes.new.iter().any(is_critical) { Urgency::Page } else { Urgency::Note };
-        let mut body = format!("Mesh {mesh} now has {}.\n", in_words(&report.evaluation.findings));
+        let mut lines = vec![format!("Mesh {mesh} now has {}.", in_words(&report.evaluation.findings))];
         for (heading, list) in [("New", &changes.new), ("Resolved", &changes.resolved)] {
             if !list.is_empty() {
-                body.push_str(&format!("\n{heading}, {}:\n", list.len()));
-                named(list, short).iter().for_each(|line| body.push_str(&format!("  {line}\n")));
+                lines.push(format!("\n{heading}, {}:", list.len()));
+                lines.extend(named(list, short).into_iter().map(|line| format!("  {line}")));
             }
         }
         if kept.places.is_empty() {
-            body.push_str("\nNo reports are kept; set MESHWARDEN_REPORTS to keep them.\n");
+            lines.push("\nNo reports are kept; set MESHWARDEN_REPORTS to keep them.".to_owned());
         } else {
-            body.push_str(&format!("\nReports, below {}:\n", folder(mesh)));
-            kept.places.iter().for_each(|place| body.push_str(&format!("  {place}\n")));
+            lines.push(format!("\nReports, below {}:", folder(mesh)));
+            lines.extend(kept.places.iter().map(|place| format!("  {place}")));
         }
+        let body = lines.join("\n") + "\n";
         let subject = format!("{} new, {} resolved findings in mesh {mesh}", changes.new.len(), changes.resolved.len());
         Notice { urgency, subject: subject.chars().take(100).collect(), body }
     }

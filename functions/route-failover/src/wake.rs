@@ -32,9 +32,11 @@ impl Wake {
                 }
                 Payload::Tick => wake.tick = true,
                 // Neither says anything of an alarm; the minute's wake sees what it changed.
-                Payload::Config(_) | Payload::MeshWrite(_) => {}
                 // Reported before the handler is called.
-                Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
+                Payload::Config(_)
+                | Payload::MeshWrite(_)
+                | Payload::NotOurs { .. }
+                | Payload::Unreadable { .. } => {}
             }
         }
         wake

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::report::{Metric, Report};
 
@@ -73,12 +73,10 @@ fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
 
 fn own(metric: &Metric, now: Timestamp) -> Value {
     let names: Vec<&str> = metric.dimensions.iter().map(|(name, _)| *name).collect();
-    let mut line = json!({ "_aws": metrics(now, &names, &[(metric.name, metric.unit)]) });
-    for (name, value) in &metric.dimensions {
-        line[*name] = value.as_str().into();
-    }
-    line[metric.name] = metric.value.into();
-    line
+    let mut line = Map::from_iter([("_aws".to_owned(), metrics(now, &names, &[(metric.name, metric.unit)]))]);
+    line.extend(metric.dimensions.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())));
+    line.insert(metric.name.to_owned(), metric.value.into());
+    Value::Object(line)
 }
 
 fn invocation(report: &Report, request_id: &str, now: Timestamp) -> Value {
