@@ -31,8 +31,8 @@ impl Wake {
                     *asked = release.at.max(*asked);
                 }
                 Payload::Tick => wake.tick = true,
-                // Neither says anything of an alarm; the minute's wake sees what it changed.
-                // Reported before the handler is called.
+                // What says nothing of an alarm: the minute's wake sees what it changed. The last two were reported
+                // before the handler is called.
                 Payload::Config(_)
                 | Payload::MeshWrite(_)
                 | Payload::NotOurs { .. }

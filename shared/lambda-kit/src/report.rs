@@ -114,7 +114,12 @@ impl Decision {
         let (reason, facts) = match &delivery.payload {
             Payload::NotOurs { what } => ("NotOurs", serde_json::json!({ "what": what })),
             Payload::Unreadable { why, at } => ("UnreadableEvent", serde_json::json!({ "why": why, "at": at })),
-            Payload::Alarm(_) | Payload::Tick | Payload::Release(_) | Payload::Config(_) | Payload::MeshWrite(_) => {
+            Payload::Alarm(_)
+            | Payload::Tick
+            | Payload::Release(_)
+            | Payload::Config(_)
+            | Payload::MeshWrite(_)
+            | Payload::Certificate(_) => {
                 return None;
             }
         };
