@@ -1,6 +1,6 @@
 //! Sweeps over in-memory ports: what is found, told and kept, and what becomes of it when something goes wrong.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,7 @@ async fn function(memory: &MemoryPorts) -> ComplianceSweep {
 
 async fn sweep(function: &ComplianceSweep) -> Result<Report, Retry> {
     let tick = Delivery { message_id: None, payload: Payload::Tick };
-    let deadline = Deadline::after(Duration::from_secs(60));
+    let deadline = Deadline::after(Duration::from_mins(1));
     deadline.cover(function.handle(vec![tick], deadline)).await
 }
 

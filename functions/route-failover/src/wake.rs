@@ -35,6 +35,7 @@ impl Wake {
                 // before the handler is called.
                 Payload::Config(_)
                 | Payload::MeshWrite(_)
+                | Payload::Certificate(_)
                 | Payload::NotOurs { .. }
                 | Payload::Unreadable { .. } => {}
             }
