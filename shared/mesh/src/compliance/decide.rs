@@ -71,7 +71,7 @@ pub enum Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn has(&self, path: &ResourcePath) -> bool {
+    fn has(self, path: &ResourcePath) -> bool {
         match self {
             Self::All => true,
             Self::Only(paths) => paths.contains(path),
