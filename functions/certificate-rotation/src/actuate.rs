@@ -51,20 +51,6 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// Its stable name.
-    pub(crate) const fn name(&self) -> &'static str {
-        match self {
-            Self::WouldApply => "WouldApply",
-            Self::Applied => "Applied",
-            Self::AlreadyInPlace => "AlreadyInPlace",
-            Self::InProgress => "InProgress",
-            Self::Superseded => "Superseded",
-            Self::Refused { .. } => "Refused",
-            Self::Overwrote { .. } => "Overwrote",
-            Self::Failed { .. } => "Failed",
-        }
-    }
-
     /// Whether a person should be called.
     pub(crate) const fn pages(&self) -> bool {
         match self {
