@@ -72,12 +72,12 @@ impl ConfigRules for MemoryConfigRules {
                     let call = format!("put {} evaluations", evaluations.len());
                     return Err(PortError::new(call, PortErrorKind::Other, "the result token has run out"));
                 }
-                let (unknown, kept): (Vec<_>, Vec<_>) =
+                let (refused, accepted): (Vec<_>, Vec<_>) =
                     evaluations.iter().cloned().partition(|evaluation| config.refused.contains(&evaluation.resource));
                 if !token.is_test() {
-                    config.answers.extend(kept.into_iter().map(|one| (token.as_str().to_owned(), one)));
+                    config.answers.extend(accepted.into_iter().map(|answer| (token.as_str().to_owned(), answer)));
                 }
-                Ok(unknown)
+                Ok(refused)
             })
             .await
     }
