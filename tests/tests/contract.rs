@@ -1,11 +1,10 @@
 //! The contract of the ports, on the in-memory ones and on the real SDKs.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use aws::Aws;
-use meshwarden_tests::contract::{alarms, mesh, state, state_races};
+use meshwarden_tests::contract::{alarms, config_rules, mesh, state, state_races};
+use meshwarden_tests::moto::Moto;
 use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
-use ports::memory::{Faults, MemoryAlarms, MemoryMesh, MemoryState};
+use ports::memory::{Faults, MemoryAlarms, MemoryConfigRules, MemoryMesh, MemoryState};
 use ports::{BusEvent, Notice, PolicyLocation, PortErrorKind, ReportsLocation, Urgency};
 use serde_json::json;
 
@@ -51,6 +50,17 @@ async fn alarms_over_the_api() {
     let config = sdk_config(&stack.endpoint).await;
     let client = aws_sdk_cloudwatch::Client::new(&config);
     alarms::all(&alarms::OverTheApi { alarms: Aws::with_config(config).alarms(), client }).await;
+}
+
+#[tokio::test]
+async fn config_rules_in_memory() {
+    config_rules::all(&MemoryConfigRules::new(Faults::default())).await;
+}
+
+#[tokio::test]
+async fn config_rules_on_moto() {
+    let Some(moto) = Moto::start().await else { return };
+    config_rules::all(&Aws::with_config(sdk_config(&moto.endpoint).await).config_rules()).await;
 }
 
 #[tokio::test]

@@ -197,7 +197,7 @@ impl Read<'_> {
             };
             readings.anchors.insert(Anchor::Authority(arn.clone()), reading);
         }
-        for (_, used) in &self.survey.trusts {
+        for used in self.survey.trusts.values() {
             for anchor in used.anchors.iter().filter(|anchor| matches!(anchor, Anchor::IssuerOf(_))) {
                 if let Ok(trusted) = self.trusted(anchor) {
                     readings.anchors.insert(anchor.clone(), Reading::Known(vec![trusted.root]));

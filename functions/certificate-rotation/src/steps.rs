@@ -313,6 +313,6 @@ fn late(issued: &IssuedArn) -> PortError {
     PortError::new(format!("wait for {issued}"), PortErrorKind::TimedOut, "the private CA has not issued it yet")
 }
 
-fn other(call: &str, why: impl ToString) -> PortError {
+fn other(call: &str, why: impl std::fmt::Display) -> PortError {
     PortError::new(call, PortErrorKind::Other, why.to_string())
 }

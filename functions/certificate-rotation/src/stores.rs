@@ -184,12 +184,11 @@ async fn try_secret(ports: &Ports, binding: &BundlePolicy) -> Result<InSecret, S
     let told = |error: PortError| error.to_string();
     let versions = ports.bundles.describe(&id).await.map_err(told)?;
     let current = ports.bundles.read(&id, Stage::Current).await.map_err(told)?;
-    let (chain, trust) = match current.as_ref().map(|current| &current.bundle) {
-        Some(bundle) => (chain_of(bundle), trust_of(bundle)),
-        None => {
-            let nothing = || "the secret has no current version".to_owned();
-            (Reading::Unread(nothing()), Reading::Unread(nothing()))
-        }
+    let (chain, trust) = if let Some(current) = &current {
+        (chain_of(&current.bundle), trust_of(&current.bundle))
+    } else {
+        let nothing = || "the secret has no current version".to_owned();
+        (Reading::Unread(nothing()), Reading::Unread(nothing()))
     };
     let at = |stage| versions.at.get(&stage).map(ToString::to_string);
     let pending = match at(Stage::Pending) {

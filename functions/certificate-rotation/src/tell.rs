@@ -18,7 +18,7 @@ pub(crate) struct News {
     /// Whether it differs from what is stored.
     pub(crate) changed: bool,
     /// Whether it is news.
-    pub(crate) news: bool,
+    pub(crate) to_tell: bool,
     /// Whether a person should be called.
     pub(crate) page: bool,
 }
@@ -32,7 +32,7 @@ pub(crate) fn news(decision: &Decision, observation: &Observation, paging: &Pagi
     record.told = telling.told;
     let changed = stored != Some(&record) && (stored.is_some() || record != Record::default());
     let changed = changed || observation.unstored.contains(&subject);
-    News { record, changed, news: telling.news, page: telling.page }
+    News { record, changed, to_tell: telling.news, page: telling.page }
 }
 
 /// Stores what there is to remember of something of which nothing is done.
@@ -64,7 +64,7 @@ pub(crate) async fn tell(ports: &Ports, account: &Account, news: &News, outcome:
     if news.page || outcome.is_some_and(Outcome::pages) {
         page(ports, account).await;
     }
-    if news.news || outcome.is_some() {
+    if news.to_tell || outcome.is_some() {
         let detail = json!({ "function": NAME, "decision": account.line });
         let event = BusEvent { detail_type: "Meshwarden Decision".to_owned(), detail, resources: Vec::new() };
         if let Err(error) = ports.bus.put(&[event]).await {

@@ -6,9 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::bootstrap::BootstrapArgs;
+use crate::certificate_args::{CertificateArgs, SdsArgs};
+use crate::told;
 use api::ApiArgs;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use control_plane::instances::InstanceFile;
 use control_plane::state::Region;
 use control_plane::xds::{Listen, ListenerMode, TlsFiles, XdsAuth, XdsSettings};
 use control_plane::{QuotaSetting, Quotas, Settings};
@@ -65,6 +68,11 @@ pub(crate) struct Args {
     /// The folder in which the state is kept, made where there is none. Without it the state ends with the process.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// A JSON file of Cloud Map instances, for nodes that are found by them. Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    instances: Option<PathBuf>,
+    #[command(flatten)]
+    certificates: CertificateArgs,
 }
 
 /// What can be done instead of serving.
@@ -72,6 +80,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Prints the configuration of a plain Envoy that gets everything else from here.
     Bootstrap(BootstrapArgs),
+    /// Serves bound secrets on a socket, beside proxies that take them from there.
+    Sds(SdsArgs),
 }
 
 /// How Envoys are told apart.
@@ -84,7 +94,7 @@ enum Auth {
 
 impl Args {
     /// The settings, unless they ask for a protection that they don't switch on.
-    pub(crate) fn settings(self) -> Result<Settings, clap::Error> {
+    pub(crate) async fn settings(self) -> Result<Settings, clap::Error> {
         let refused = |text: &str| Err(Self::command().error(ErrorKind::ArgumentConflict, text));
         if self.xds_client_ca.is_some() && self.xds_auth != Auth::Mtls {
             return refused("--xds-client-ca checks nobody without --xds-auth mtls");
@@ -96,6 +106,9 @@ impl Args {
             Ok(settings) => settings,
             Err(text) => return refused(text),
         };
+        if let Some(conflict) = self.certificates.conflict() {
+            return refused(conflict);
+        }
         let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
         let tls = self.xds_tls_cert.zip(self.xds_tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
         let auth = match self.xds_auth {
@@ -105,6 +118,11 @@ impl Args {
             Auth::None => XdsAuth::None,
         };
         let xds = XdsSettings { listen: self.xds, tls, auth, listeners: self.listeners, ..XdsSettings::default() };
+        let mut xds = self.certificates.apply(xds).await;
+        if let Some(file) = self.instances {
+            let opened = InstanceFile::open(file);
+            xds.instances = opened.map_err(|error| Self::command().error(ErrorKind::ValueValidation, told(&error)))?;
+        }
         Ok(Settings {
             api: self.api,
             api_auth,

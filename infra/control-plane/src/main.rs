@@ -2,12 +2,14 @@
 
 mod args;
 mod bootstrap;
+mod certificate_args;
 
 use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use args::Command;
+use certificate_args::SdsArgs;
 use clap::Parser as _;
 use control_plane::{Server, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,23 +17,30 @@ use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = args::Args::parse();
-    if let Some(Command::Bootstrap(bootstrap)) = args.command {
-        return match writeln!(io::stdout(), "{}", bootstrap.print()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
-    }
+    let mut args = args::Args::parse();
+    let sds = match args.command.take() {
+        Some(Command::Bootstrap(bootstrap)) => {
+            return match writeln!(io::stdout(), "{}", bootstrap.print()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+        Some(Command::Sds(sds)) => Some(sds),
+        None => None,
+    };
     let filter = EnvFilter::builder().with_env_var("MESHWARDEN_LOG").try_from_env();
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(io::stderr)
         .init();
-    let settings = match args.settings() {
-        Ok(settings) => settings,
-        Err(error) => error.exit(),
+    let done = match sds {
+        Some(sds) => run_sds(sds).await,
+        None => match args.settings().await {
+            Ok(settings) => run(settings).await,
+            Err(error) => error.exit(),
+        },
     };
-    match run(settings).await {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", told(error.as_ref()));
@@ -47,17 +56,29 @@ fn told(error: &dyn Error) -> String {
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
-    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = stop()?;
     let server = Server::bind(settings).await?;
     writeln!(io::stdout(), "api {}", server.endpoint())?;
     for place in server.xds() {
         writeln!(io::stdout(), "xds {place}")?;
     }
-    let stop = async move {
+    Ok(server.serve(stop).await?)
+}
+
+async fn run_sds(args: SdsArgs) -> Result<(), Box<dyn Error>> {
+    let stop = stop()?;
+    let server = args.bind().await?;
+    writeln!(io::stdout(), "sds {}", server.place())?;
+    Ok(server.serve(stop).await?)
+}
+
+/// Ready when the process is asked to end.
+fn stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
         tokio::select! {
             _ = terminated.recv() => {}
             _ = interrupted.recv() => {}
         }
-    };
-    Ok(server.serve(stop).await?)
+    })
 }

@@ -19,6 +19,7 @@
 pub mod alarm;
 pub mod certificates;
 pub mod change;
+pub mod compliance;
 pub mod edges;
 pub mod egress;
 pub mod failover;

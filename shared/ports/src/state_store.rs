@@ -55,6 +55,12 @@ mod keys {
             Self(format!("node/{mesh}/{node}"))
         }
 
+        /// The document that a function keeps of a mesh.
+        #[must_use]
+        pub fn mesh(function: &str, mesh: &mesh::name::MeshName) -> Self {
+            Self(format!("{function}/{mesh}"))
+        }
+
         /// The document of a certificate or of trust, as in `certificate/acm:arn…`. No mesh is in it: some are shared.
         #[must_use]
         pub fn certificate(subject: &str) -> Self {

@@ -4,6 +4,7 @@ pub mod alarms;
 pub mod authorities;
 pub mod bundles;
 pub mod certificates;
+pub mod config_rules;
 pub mod mesh;
 pub mod state;
 pub mod state_races;

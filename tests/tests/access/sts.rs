@@ -10,7 +10,7 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use control_plane::{ApiAuth, Audience, StsSettings};
 use meshwarden_tests::stack::REGION;
-use ports::{MeshReader as _, PortErrorKind, RouteWriter as _};
+use ports::{MeshReader as _, PortErrorKind, TagWriter as _};
 
 use crate::door::{Door, Off, Sent};
 use crate::sts_server::{Mood, PEOPLE, Sts, Wire};

@@ -18,7 +18,7 @@ use super::sources::{Fetched, Refusal, RefusalKind, Sources};
 use crate::xds::{Found, KnownSecret, SecretProblem, SecretReport, Secrets, problem};
 
 /// How often what is served is held against its source, where nothing else is said.
-const REFRESH: Duration = Duration::from_secs(60);
+const REFRESH: Duration = Duration::from_mins(1);
 
 /// How long a source may take for one secret, which can be several calls.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const AT_A_TIME: usize = 8;
 
 /// How long a secret is kept that no connected proxy needs: a proxy that is started anew is back before that.
-const LINGER: Duration = Duration::from_secs(600);
+const LINGER: Duration = Duration::from_mins(10);
 
 /// How a keeper keeps.
 #[derive(Debug, Clone)]

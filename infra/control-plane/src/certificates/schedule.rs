@@ -44,7 +44,7 @@ pub(super) fn pause(answer: Answer, failures: u32, refresh: Duration, draw: u64)
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     #[test]
     fn pauses() {

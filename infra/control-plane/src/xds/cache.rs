@@ -32,7 +32,7 @@ use crate::store::Store;
 const PACE: Duration = Duration::from_millis(5);
 
 /// How often it is said which secrets are needed. Short against how long others are kept.
-const SECRETS_IN_USE: Duration = Duration::from_secs(60);
+const SECRETS_IN_USE: Duration = Duration::from_mins(1);
 
 /// Below this many pictures a second thread costs more than it saves.
 const ONE_THREAD: usize = 16;

@@ -104,7 +104,7 @@ impl Held {
             let name = secret.name();
             let Some(roles) = needed.get(&name) else { continue };
             // Renewed as any other; it can't be waited for, since there is a previous picture.
-            if let Ok((state, body)) = look_up(&secret, roles.clone(), means) {
+            if let Ok((state, body)) = look_up(&secret, roles, means) {
                 self.resources.extend(body.map(|body| ((ResourceType::Secret, name), body)));
                 self.secrets.insert(secret, state);
             }

@@ -94,7 +94,7 @@ fn draw(translation: Translation, path: &ResourcePath, means: Means<'_>) -> Resu
     let Translation { secrets: named, mut findings, .. } = translation;
     let mut known = BTreeMap::new();
     for secret in named {
-        let (state, body) = look_up(&secret, roles(&uses, &secret), means)?;
+        let (state, body) = look_up(&secret, &roles(&uses, &secret), means)?;
         known.insert(secret, (state, body));
     }
     let held = hold_back(resources, uses, known, means);
@@ -119,7 +119,7 @@ fn roles(uses: &Uses, secret: &SecretRef) -> BTreeSet<SecretRole> {
 /// What there is of a secret, with the resource that is sent where there is one: the former one where there is no other.
 pub(super) fn look_up(
     secret: &SecretRef,
-    roles: BTreeSet<SecretRole>,
+    roles: &BTreeSet<SecretRole>,
     means: Means<'_>,
 ) -> Result<(SecretState, Option<Resource>), Waiting> {
     let missing = |problem: SecretProblem| {

@@ -69,35 +69,35 @@ impl SdsServer {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), tonic::transport::Error> {
         let Self { listening, secrets, names } = self;
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stop_asked) = watch::channel(false);
         let mut changes = secrets.changes();
-        let (shown, snapshots) = watch::channel(snapshot(secrets.as_ref(), &names));
-        let mut until = stopping.clone();
+        let (publish, snapshots) = watch::channel(snapshot(secrets.as_ref(), &names));
+        let mut until = stop_asked.clone();
         let following = tokio::spawn(async move {
             loop {
                 tokio::select! {
                     () = stopped(&mut until) => return,
-                    changed = changes.changed() => if changed.is_err() { return },
+                    told = changes.changed() => if told.is_err() { return },
                 }
-                shown.send_replace(snapshot(secrets.as_ref(), &names));
+                publish.send_replace(snapshot(secrets.as_ref(), &names));
             }
         });
-        let service = SecretDiscoveryServiceServer::new(Service { snapshots, stopping: stopping.clone() });
+        let service = SecretDiscoveryServiceServer::new(Service { snapshots, stopping: stop_asked.clone() });
         let signal = async move {
             shutdown.await;
             stop.send_replace(true);
         };
-        let (connections, accepting) = listening.connections();
-        let serving = Server::builder().add_service(service).serve_with_incoming_shutdown(connections, signal);
-        let mut overtime = stopping;
+        let (incoming, tasks) = listening.connections();
+        let answering = Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, signal);
+        let mut overtime = stop_asked;
         let served = tokio::select! {
-            served = serving => served,
+            served = answering => served,
             () = async {
                 stopped(&mut overtime).await;
                 tokio::time::sleep(GRACE).await;
             } => Ok(()),
         };
-        accepting.join_all().await;
+        tasks.join_all().await;
         following.abort();
         served
     }

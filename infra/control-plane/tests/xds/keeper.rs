@@ -14,7 +14,7 @@ use xds::SecretRef;
 
 use crate::vault::{CERTIFICATE, Issuer, OTHER, ROOT, Vault, fingerprint};
 
-const REFRESH: Duration = Duration::from_secs(60);
+const REFRESH: Duration = Duration::from_mins(1);
 
 fn start(vault: &Arc<Vault>, bindings: &[&str]) -> Arc<Keeper> {
     Keeper::start(vault.sources(bindings), KeeperSettings { refresh: REFRESH, ..KeeperSettings::default() })
@@ -251,7 +251,7 @@ async fn what_nobody_needs_is_forgotten_after_a_while() {
     for _ in 0..11 {
         assert_eq!(keeper.told().len(), 2);
         keeper.in_use(&needed);
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
     }
     keeper.in_use(&needed);
     let left: Vec<_> = keeper.told().into_iter().map(|report| report.name).collect();

@@ -39,7 +39,7 @@ impl Socket {
         let sources = vault.sources(&["web=secret", "roots=secret#trust"]);
         let names = sources.bindings.names();
         let keeper =
-            Keeper::start(sources, KeeperSettings { refresh: Duration::from_secs(3600), ..KeeperSettings::default() });
+            Keeper::start(sources, KeeperSettings { refresh: Duration::from_hours(1), ..KeeperSettings::default() });
         let path = folder.join("sds.sock");
         let server = SdsServer::bind(path.clone(), users, names, Arc::<Keeper>::clone(&keeper)).await.unwrap();
         let place = server.place();
@@ -57,9 +57,9 @@ impl Socket {
         SecretDiscoveryServiceClient::new(envoy::unix(&self.place).await.unwrap())
     }
 
-    fn renew(&self, issuer: &Issuer) -> String {
-        let issued = issuer.issue("a.local");
-        self.vault.put_bundle("secret", issued.bundle(Some(issuer.pem())));
+    fn renew(&self, root: &Issuer) -> String {
+        let issued = root.issue("a.local");
+        self.vault.put_bundle("secret", issued.bundle(Some(root.pem())));
         self.keeper.refresh();
         issued.chain.whole()
     }

@@ -59,12 +59,12 @@ impl Secrets for Keeper {
 async fn plane(keeper: &Arc<Keeper>) -> Plane {
     let plane = Plane::with(XdsSettings { secrets: Arc::<Keeper>::clone(keeper), ..tcp() }).await;
     plane.make_shop().await;
-    make_secure(&plane, json!({"acm": {"certificateArn": ARN}})).await;
+    make_secure(&plane, &json!({"acm": {"certificateArn": ARN}})).await;
     plane
 }
 
 /// A node that serves with this certificate.
-async fn make_secure(plane: &Plane, certificate: Value) {
+async fn make_secure(plane: &Plane, certificate: &Value) {
     let listener = json!({
         "portMapping": {"port": 8443, "protocol": "http"},
         "tls": {"mode": "STRICT", "certificate": certificate},
@@ -149,11 +149,11 @@ async fn certificates_are_told_and_hurried() {
     let (vault, root) = (Vault::new(), Issuer::new("root"));
     let first = root.issue("a.local");
     vault.put(ARN, &first);
-    let hourly = KeeperSettings { refresh: Duration::from_secs(3600), ..KeeperSettings::default() };
+    let hourly = KeeperSettings { refresh: Duration::from_hours(1), ..KeeperSettings::default() };
     let secrets = control_plane::certificates::Keeper::start(vault.sources(&[]), hourly);
     let plane = Plane::with(XdsSettings { secrets, ..tcp() }).await;
     plane.make_shop().await;
-    make_secure(&plane, json!({"acm": {"certificateArn": ARN}})).await;
+    make_secure(&plane, &json!({"acm": {"certificateArn": ARN}})).await;
     let mut secure = Envoy::settled(envoy::tcp(&plane.xds[0]).await, SECURE, &[]).await;
     secure.ask(ResourceType::Secret, &[ARN]);
     secure.take(ResourceType::Secret).await;
@@ -188,7 +188,7 @@ async fn what_is_in_files_is_told_where_they_can_be_seen() {
     for (certificate_files, seen) in [(files, true), (None, false)] {
         let plane = Plane::with(XdsSettings { certificate_files, ..tcp() }).await;
         plane.make_shop().await;
-        make_secure(&plane, json!({"file": {"certificateChain": "/keys/a.pem", "privateKey": "/keys/a.key"}})).await;
+        make_secure(&plane, &json!({"file": {"certificateChain": "/keys/a.pem", "privateKey": "/keys/a.key"}})).await;
         let _secure = Envoy::settled(envoy::tcp(&plane.xds[0]).await, SECURE, &[]).await;
         let report = plane.proxy_once(|proxy| proxy["certificates"].is_object()).await;
         let told = &report["certificates"]["file:/keys/a.pem,/keys/a.key"];

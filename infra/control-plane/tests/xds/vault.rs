@@ -1,6 +1,7 @@
 //! ACM, private CAs and Secrets Manager in memory, and certificates to put into them.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -87,7 +88,10 @@ pub(crate) fn fingerprint(pem: &str) -> String {
 }
 
 pub(crate) fn fingerprint_of(der: &[u8]) -> String {
-    Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(der).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 /// All three of them.
@@ -264,9 +268,9 @@ impl CertificateAuthority for Vault {
 
 #[async_trait]
 impl SecretBundles for Vault {
-    async fn read(&self, secret: &SecretId, stage: Stage) -> Result<Option<StoredBundle>, PortError> {
+    async fn read(&self, secret: &SecretId, at: Stage) -> Result<Option<StoredBundle>, PortError> {
         let state = self.call("read")?;
-        assert_eq!(stage, Stage::Current);
+        assert_eq!(at, Stage::Current);
         let bundle = state.bundles.get(secret.as_str()).ok_or_else(|| not_found("read", secret.as_str()))?;
         let version = VersionId::parse("8f0d5f7a-2f0e-4a0a-9a43-8f4c3a8f7c11").unwrap();
         Ok(Some(StoredBundle { version, bundle: bundle.clone() }))

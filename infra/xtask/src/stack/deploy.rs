@@ -63,6 +63,8 @@ pub(super) fn deploy(
     let parameters = json!([
         {"ParameterKey": "ControlPlaneEndpoint", "ParameterValue": endpoints.app_mesh},
         {"ParameterKey": "PolicyParameter", "ParameterValue": POLICY_PARAMETER},
+        {"ParameterKey": "Compliance", "ParameterValue": "no"},
+        {"ParameterKey": "Rotation", "ParameterValue": "no"},
     ]);
     let capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"];
     let request = json!({
@@ -85,11 +87,17 @@ fn read_template(workspace: &Workspace) -> Result<String> {
     fs::read_to_string(&path).map_err(Failure::file("read", path))
 }
 
-/// Puts the uploaded package in the place of the function's folder, as `sam package` does.
+/// Puts the uploaded package in the place of the function's folder, as `sam package` does. The other functions are
+/// switched off by a parameter, but what reads the template wants a package for each all the same.
 fn packaged(template: &str, function: &str, package: &str) -> Result<String> {
-    let folder = format!("CodeUri: ../functions/{function}\n");
+    const FOLDER: &str = "CodeUri: ../functions/";
+    let folder = format!("{FOLDER}{function}\n");
     if template.matches(&folder).count() == 1 {
-        return Ok(template.replace(&folder, &format!("CodeUri: {package}\n")));
+        let lines = template.split_inclusive('\n').map(|line| match line.find(FOLDER) {
+            Some(at) => format!("{}CodeUri: {package}\n", " ".repeat(at)),
+            None => line.to_owned(),
+        });
+        return Ok(lines.collect());
     }
     let why = format!("it should have the line `{}` once", folder.trim());
     Err(Failure::Unreadable { path: "infra/template.yaml".into(), why })

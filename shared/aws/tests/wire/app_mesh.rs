@@ -6,7 +6,10 @@ use std::time::Duration;
 use crate::canned::{Answer, Canned};
 use mesh::name::{ResourceKind, ResourcePath, RouteId};
 use mesh::resource::{Resource, RouteData};
-use ports::{Deadline, MeshReader, PortErrorKind, RouteWrite, RouteWriter, Written};
+use ports::{
+    Deadline, MeshReader, MeshWrite, MeshWriter, PortErrorKind, RouteWrite, RouteWriter, TagWriter, VirtualNodeWrite,
+    Written,
+};
 use serde_json::{Value, json};
 
 fn route_id() -> RouteId {
@@ -202,4 +205,56 @@ async fn tags_are_read_written_and_removed() {
     let asked = server.asked();
     assert_eq!(asked[2].json()["tags"], json!([{ "key": "a", "value": "1" }, { "key": "b", "value": "" }]));
     assert_eq!(asked[3].json()["tagKeys"], json!(["a"]));
+}
+
+#[tokio::test]
+async fn meshes_and_nodes_are_written_with_every_member_and_the_version_they_were_read_at() {
+    let answer = |names: Value, version: u64| {
+        let mut body = names;
+        body["metadata"] = json!({ "arn": "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop", "createdAt": 1, "lastUpdatedAt": 1,
+            "meshOwner": "123456789012", "resourceOwner": "123456789012", "uid": "u-1", "version": version });
+        body["spec"] = json!({});
+        body["status"] = json!({ "status": "ACTIVE" });
+        Answer::ok(body)
+    };
+    let conflict = Answer::error(409, "ConflictException", json!({ "message": "version 8" }));
+    let server = Canned::answering([
+        answer(json!({ "meshName": "shop" }), 8),
+        conflict.clone(),
+        answer(json!({ "meshName": "shop", "virtualNodeName": "cart" }), 9),
+        conflict,
+    ])
+    .await;
+    let mesh = server.aws().await.mesh();
+    let open = json!({ "egressFilter": { "type": "DROP_ALL", "log": true }, "future": 1 });
+    let write = MeshWrite {
+        mesh: "shop".parse().unwrap(),
+        spec: serde_json::from_value(open.clone()).unwrap(),
+        if_version: 7,
+        client_token: "t-1".into(),
+    };
+    assert_eq!(mesh.update_mesh(&write).await.unwrap(), Written::Applied { version: 8 });
+    assert_eq!(mesh.update_mesh(&write).await.unwrap(), Written::Superseded);
+    let backends =
+        json!({ "backends": [{ "virtualService": { "virtualServiceName": "pay.local", "tier": 1 } }], "mirror": {} });
+    let write = VirtualNodeWrite {
+        mesh: "shop".parse().unwrap(),
+        virtual_node: "cart".parse().unwrap(),
+        mesh_owner: Some("210987654321".parse().unwrap()),
+        spec: serde_json::from_value(backends.clone()).unwrap(),
+        if_version: 7,
+        client_token: "t-2".into(),
+    };
+    assert_eq!(mesh.update_virtual_node(&write).await.unwrap(), Written::Overwrote { version: 9 });
+    assert_eq!(mesh.update_virtual_node(&write).await.unwrap(), Written::Superseded);
+    let asked = server.asked();
+    for (asked, path, token, spec) in [
+        (&asked[0], "/v20190125/meshes/shop", "t-1", open),
+        (&asked[2], "/v20190125/meshes/shop/virtualNodes/cart", "t-2", backends),
+    ] {
+        assert_eq!((asked.method.as_str(), asked.uri.path()), ("PUT", path));
+        assert_eq!(asked.json(), json!({ "clientToken": token, "spec": spec }));
+        assert_eq!(asked.header("x-meshwarden-if-version"), Some("7"));
+    }
+    assert_eq!(asked[2].uri.query(), Some("meshOwner=210987654321"));
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::HostPattern;
+use super::{Budget, HostPattern};
 use crate::name::{MeshName, VirtualNodeName};
 
 /// What may leave a mesh, and what of it may be repaired.
@@ -21,6 +21,8 @@ pub struct EgressPolicy {
     /// Whether a backend that names no virtual service may be taken off its node. Switched off, since whoever creates a
     /// node before the service that it calls would lose the backend.
     pub remove_dangling: bool,
+    /// How many meshes and nodes may be changed.
+    pub budget: Budget,
 }
 
 impl Default for EgressPolicy {
@@ -31,6 +33,7 @@ impl Default for EgressPolicy {
             nodes: Vec::new(),
             internal: internal.iter().filter_map(|host| HostPattern::try_from((*host).to_owned()).ok()).collect(),
             remove_dangling: false,
+            budget: Budget::default(),
         }
     }
 }

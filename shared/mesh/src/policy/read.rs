@@ -22,7 +22,7 @@ impl Policy {
         let mut key = ".".to_owned();
         let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
             serde_path_to_error::deserialize(yaml).map_err(|error| {
-                key = error.path().to_string();
+                key = known_part(&error.path().to_string());
                 error.into_inner()
             })
         });
@@ -46,10 +46,19 @@ impl Policy {
     }
 }
 
+/// A key without the parts that the parser couldn't name, such as a key that is given again; `.` when nothing is left.
+fn known_part(key: &str) -> String {
+    let known: Vec<&str> = key.split('.').take_while(|part| *part != "?").filter(|part| !part.is_empty()).collect();
+    if known.is_empty() { ".".to_owned() } else { known.join(".") }
+}
+
 /// The first line of the parser's message, which carries no copy of the text.
 fn problem(error: &serde_saphyr::Error) -> String {
     let message = error.without_snippet().to_string();
-    message.lines().next().unwrap_or_default().to_owned()
+    let line = message.lines().next().unwrap_or_default();
+    // The parser's own remedy is an option of its caller's.
+    let given_twice = line.strip_prefix("duplicate mapping key: ").and_then(|rest| rest.split(", set ").next());
+    given_twice.map_or_else(|| line.to_owned(), |name| format!("`{name}` is given twice; keep one"))
 }
 
 #[cfg(test)]
@@ -149,6 +158,7 @@ mod tests {
             let error = Policy::read(text).unwrap_err();
             assert_eq!(error.line, line, "{error}");
             assert!(error.key.starts_with(key) && error.column > 0, "{error}");
+            assert!(error.problem.contains("given twice"), "{error}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Pattern, Period};
+use super::{Budget, Pattern, Period};
 use crate::name::ResourceKind;
 
 /// Which tags resources must have, and where missing ones come from.
@@ -22,6 +22,8 @@ pub struct TagPolicy {
     /// From which kinds a kind takes the values of tags that it lacks, the first that has one. Kinds that aren't named
     /// keep their built-in sources.
     pub inheritance: BTreeMap<ResourceKind, Vec<ResourceKind>>,
+    /// How many resources may be tagged.
+    pub budget: Budget,
 }
 
 impl Default for TagPolicy {
@@ -32,6 +34,8 @@ impl Default for TagPolicy {
             grace: Period::minutes_long(24 * 60),
             ignore: vec!["aws:".to_owned(), "meshwarden:".to_owned()],
             inheritance: BTreeMap::new(),
+            // A whole mesh of the usual size, once: more than that within the hour is a policy that was got wrong.
+            budget: Budget { changes: 200, window: Period::minutes(60) },
         }
     }
 }

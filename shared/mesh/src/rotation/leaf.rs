@@ -97,7 +97,7 @@ impl<'a> Work<'a> {
             }
             Err(reason) => Proposal::keep(subject, reason),
         };
-        Proposal { urgent, failing, ..proposal }
+        Proposal { failing, urgent, ..proposal }
     }
 
     /// Why it should be issued anew, if it should.

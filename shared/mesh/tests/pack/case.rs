@@ -1,5 +1,7 @@
 //! Meshes from YAML: resources by path, tags, a policy without its version, and what was read of certificates.
 
+#![expect(clippy::disallowed_methods, reason = "a test reads its inputs and writes goldens")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

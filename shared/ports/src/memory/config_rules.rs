@@ -72,10 +72,10 @@ impl ConfigRules for MemoryConfigRules {
                     let call = format!("put {} evaluations", evaluations.len());
                     return Err(PortError::new(call, PortErrorKind::Other, "the result token has run out"));
                 }
-                let (refused, taken): (Vec<_>, Vec<_>) =
+                let (refused, accepted): (Vec<_>, Vec<_>) =
                     evaluations.iter().cloned().partition(|evaluation| config.refused.contains(&evaluation.resource));
                 if !token.is_test() {
-                    config.answers.extend(taken.into_iter().map(|taken| (token.as_str().to_owned(), taken)));
+                    config.answers.extend(accepted.into_iter().map(|answer| (token.as_str().to_owned(), answer)));
                 }
                 Ok(refused)
             })

@@ -65,7 +65,7 @@ impl Scene {
     }
 
     /// A node that serves with this certificate on this port.
-    fn server(&mut self, port: u16, certificate: Value) {
+    fn server(&mut self, port: u16, certificate: &Value) {
         let tls = json!({"mode": "STRICT", "certificate": certificate});
         let listener = json!({"portMapping": {"port": port, "protocol": "http"}, "tls": tls});
         let spec = json!({"listeners": [listener], "serviceDiscovery": {"dns": {"hostname": "server.local"}}});
@@ -115,14 +115,14 @@ fn ids(picture: &Picture) -> Vec<&str> {
 #[test]
 fn a_proxy_waits_for_secrets_that_are_being_asked_for() {
     let mut scene = Scene::new();
-    scene.server(8080, acm(A));
+    scene.server(8080, &acm(A));
     scene.found(A, Found::Pending);
     assert!(scene.served("server", None).is_none());
     scene.has(A, certificate());
     let picture = scene.served("server", None).unwrap();
     assert_eq!(names(&picture.snapshot, ResourceType::Secret), [A]);
     // One that has something already does not wait for what is new.
-    scene.server(8080, acm(B));
+    scene.server(8080, &acm(B));
     scene.found(B, Found::Pending);
     let next = scene.served("server", Some(&picture)).unwrap();
     assert_eq!(next.snapshot, picture.snapshot);
@@ -132,7 +132,7 @@ fn a_proxy_waits_for_secrets_that_are_being_asked_for() {
 #[test]
 fn a_listener_without_its_secret_is_left_out_but_not_for_who_may_have_it() {
     let mut scene = Scene::new();
-    scene.server(8080, acm(A));
+    scene.server(8080, &acm(A));
     let picture = scene.served("server", None).unwrap();
     let others = |names: Vec<&str>| names.iter().all(|name| *name != INGRESS);
     assert!(others(names(&picture.snapshot, ResourceType::Listener)));
@@ -154,10 +154,10 @@ fn a_listener_without_its_secret_is_left_out_but_not_for_who_may_have_it() {
 fn a_listener_stays_as_it_was_until_its_new_secret_is_there() {
     let mut scene = Scene::new();
     scene.has(A, certificate());
-    scene.server(8080, acm(A));
+    scene.server(8080, &acm(A));
     let before = scene.served("server", None).unwrap();
     // Also what its former form needs stays: the route configuration of the former port, and the former secret.
-    scene.server(9090, acm(B));
+    scene.server(9090, &acm(B));
     let between = scene.served("server", Some(&before)).unwrap();
     assert_eq!(
         between.snapshot.find(ResourceType::Listener, INGRESS),
@@ -185,7 +185,7 @@ fn a_listener_stays_as_it_was_until_its_new_secret_is_there() {
 fn a_secret_that_is_lost_stays() {
     let mut scene = Scene::new();
     scene.has(A, certificate());
-    scene.server(8080, acm(A));
+    scene.server(8080, &acm(A));
     let before = scene.served("server", None).unwrap();
     scene.found(A, Found::Missing(SecretProblem { id: problem::UNAVAILABLE, message: "gone".to_owned() }));
     let after = scene.served("server", Some(&before)).unwrap();
@@ -221,7 +221,7 @@ fn a_cluster_without_its_trust_is_left_out_and_the_others_are_not() {
 #[test]
 fn trust_where_a_certificate_is_needed_is_not_sent() {
     let mut scene = Scene::new();
-    scene.server(8080, json!({"sds": {"secretName": "bound"}}));
+    scene.server(8080, &json!({"sds": {"secretName": "bound"}}));
     scene.has("bound", trust());
     let picture = scene.served("server", None).unwrap();
     assert_eq!(ids(&picture), [problem::WRONG_ROLE]);
@@ -232,7 +232,7 @@ fn trust_where_a_certificate_is_needed_is_not_sent() {
     scene.has("bound", trust());
     assert_eq!(scene.served("server", Some(&good)).unwrap().snapshot, good.snapshot);
     // A name that nobody bound is the socket's.
-    scene.server(8080, json!({"sds": {"secretName": "theirs"}}));
+    scene.server(8080, &json!({"sds": {"secretName": "theirs"}}));
     let picture = scene.served("server", None).unwrap();
     assert!(picture.secrets.is_empty() && picture.findings.is_empty());
 }

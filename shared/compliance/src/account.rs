@@ -1,0 +1,161 @@
+//! What is reported.
+
+use lambda_kit::{Report, Signals};
+use mesh::compliance::{Decision, HoldReason, Standing, Verdict};
+use mesh::name::{MeshName, ResourcePath};
+use mesh::pack::Finding;
+use ports::{PortError, Refusal};
+use serde_json::{Map, Value, json};
+
+use crate::actuate::Outcome;
+use crate::wake::Wake;
+
+/// One line of the report, with what it means for the invocation as a whole.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// The line.
+    pub(crate) line: lambda_kit::Decision,
+    /// What is counted.
+    pub(crate) signals: Signals,
+    /// Why the event should come again, if it should.
+    pub(crate) retry: Option<String>,
+}
+
+impl Account {
+    /// A line that means nothing else.
+    pub(crate) fn of(line: lambda_kit::Decision) -> Self {
+        Self { line, signals: Signals::default(), retry: None }
+    }
+
+    /// What became of a decision.
+    pub(crate) fn of_decision(decision: &Decision, outcome: Option<&Outcome>) -> Self {
+        let killed = matches!(decision.verdict, Verdict::Hold(HoldReason::KillSwitchOn { .. }))
+            || matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn }));
+        let retry = match outcome {
+            Some(Outcome::Failed { error, may_heal: true }) => Some(error.clone()),
+            Some(Outcome::Superseded) => Some(format!("{} was written by somebody else each time", decision.resource)),
+            Some(_) | None => None,
+        };
+        Self {
+            line: decided(decision, outcome),
+            signals: Signals {
+                overwrote: u32::from(matches!(outcome, Some(Outcome::Overwrote { .. }))),
+                kill_switch_on: killed,
+                ..Signals::default()
+            },
+            retry,
+        }
+    }
+
+    /// How a mesh stands as a whole.
+    pub(crate) fn summary(mesh: &MeshName, decisions: &[(Decision, Option<Outcome>)]) -> Self {
+        let count = |wanted| decisions.iter().filter(|(decision, _)| decision.judged.standing == wanted).count();
+        let facts = json!({
+            "compliant": count(Standing::Compliant),
+            "nonCompliant": count(Standing::NonCompliant),
+            "notApplicable": count(Standing::NotApplicable),
+            "insufficientData": count(Standing::InsufficientData),
+        });
+        Self::of(line(ResourcePath::Mesh(mesh.clone()).to_string(), "keep", "Judged", facts))
+    }
+
+    /// Something could not be read, so that nothing about it is decided.
+    pub(crate) fn blind(what: &str, error: &PortError) -> Self {
+        let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
+        let retry = error.kind.may_heal().then(|| format!("{what} can't be observed: {error}"));
+        Self { retry, ..Self::of(line(what.to_owned(), "hold", "CannotObserve", facts)) }
+    }
+
+    /// A mesh that an event spoke of doesn't exist, at least not here.
+    pub(crate) fn not_there(what: &str) -> Self {
+        Self::of(line(what.to_owned(), "keep", "NotThere", json!({})))
+    }
+
+    /// What a wake brought that asks for nothing.
+    pub(crate) fn remarks(wake: &Wake) -> Vec<Self> {
+        let refused = wake.refused.iter().map(|write| {
+            let resource = write.resource.as_ref().map_or_else(|| "event".to_owned(), ToString::to_string);
+            let facts = json!({ "operation": write.operation, "error": write.error, "by": write.by });
+            Self::of(line(resource, "keep", "NothingChanged", facts))
+        });
+        let foreign = (0..wake.foreign).map(|_| {
+            Self::of(line(
+                "event".to_owned(),
+                "hold",
+                "NotOurs",
+                json!({ "what": "an alarm, or the release of a route" }),
+            ))
+        });
+        refused.chain(foreign).collect()
+    }
+
+    /// The report of an invocation.
+    pub(crate) fn report(accounts: Vec<Self>) -> Report {
+        let mut signals = Signals::default();
+        for account in &accounts {
+            signals.overwrote += account.signals.overwrote;
+            signals.kill_switch_on |= account.signals.kill_switch_on;
+        }
+        Report { signals, ..Report::of(accounts.into_iter().map(|account| account.line).collect()) }
+    }
+}
+
+/// A line of the report.
+pub(crate) fn line(resource: String, decision: &str, reason: &str, facts: Value) -> lambda_kit::Decision {
+    lambda_kit::Decision {
+        resource,
+        decision: decision.to_owned(),
+        reason: reason.to_owned(),
+        facts,
+        plan: None,
+        outcome: None,
+    }
+}
+
+/// The reason of a decision: its stable code, its facts, and its text for people.
+pub(crate) fn reason(verdict: &Verdict) -> (String, Value, String) {
+    match verdict {
+        Verdict::Keep(reason) => {
+            let (code, facts) = reason.parts();
+            (code, facts, reason.to_string())
+        }
+        Verdict::Hold(reason) => {
+            let (code, facts) = reason.parts();
+            (code, facts, reason.to_string())
+        }
+        Verdict::Act(plan) => {
+            let changes: Vec<String> = plan.apply.iter().chain(&plan.would).map(ToString::to_string).collect();
+            ("Mends".to_owned(), json!({ "rules": plan.mends }), changes.join("; "))
+        }
+    }
+}
+
+fn decided(decision: &Decision, outcome: Option<&Outcome>) -> lambda_kit::Decision {
+    let (code, mut facts, _) = reason(&decision.verdict);
+    let (kind, plan) = match &decision.verdict {
+        Verdict::Keep(_) => ("keep", None),
+        Verdict::Hold(_) => ("hold", None),
+        Verdict::Act(plan) => ("act", serde_json::to_value(plan).ok()),
+    };
+    let told = |finding: &Finding| json!({ "id": finding.id(), "rule": finding.rule, "severity": finding.severity, "message": finding.message });
+    let mut more = Map::from_iter([
+        ("standing".to_owned(), json!(decision.judged.standing)),
+        ("findings".to_owned(), decision.judged.findings.iter().map(told).collect()),
+    ]);
+    // The first of these is the reason itself where nothing is done.
+    let others: Vec<&HoldReason> = match &decision.verdict {
+        Verdict::Hold(reason) => decision.held.iter().filter(|held| *held != reason).collect(),
+        Verdict::Keep(_) | Verdict::Act(_) => decision.held.iter().collect(),
+    };
+    if !others.is_empty() {
+        more.insert("held".to_owned(), json!(others));
+    }
+    if let Some(facts) = facts.as_object_mut() {
+        facts.extend(more);
+    }
+    lambda_kit::Decision {
+        plan,
+        outcome: outcome.and_then(|outcome| serde_json::to_value(outcome).ok()),
+        ..line(decision.resource.to_string(), kind, &code, facts)
+    }
+}

@@ -1,0 +1,222 @@
+//! Every message of AWS Config ends in the right evaluations.
+
+use mesh::compliance::Topic;
+use ports::memory::Failure;
+use ports::{ConfigItem, ConfigResource, ItemStatus};
+use serde_json::{Value, json};
+
+use crate::shop::{ALL, MESH, POLICY, Shop, V2, arn, decision, line};
+
+const OBSERVE: &str = "version: 1\ntags: {required: [{key: owner}]}\n";
+
+fn shop() -> Shop {
+    let shop = Shop::with(Topic::Tags, OBSERVE);
+    shop.untag(&[V2]);
+    shop
+}
+
+async fn told(shop: &Shop, event: &str) -> (Value, Vec<(String, String)>) {
+    let answer = shop.start().await.sample(event).await.unwrap();
+    let told = shop.told().into_iter().map(|(path, (compliance, _))| (path, compliance)).collect();
+    (answer, told)
+}
+
+fn only(path: &str, compliance: &str) -> Vec<(String, String)> {
+    vec![(path.to_owned(), compliance.to_owned())]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_answered_with_the_items_own_time_and_the_findings() {
+    let shop = shop();
+    let (answer, told) = told(&shop, "config-change").await;
+    assert_eq!(told, only(V2, "NON_COMPLIANT"));
+    let (token, evaluation) = shop.ports.config.answers().remove(0);
+    assert_eq!(token, "eyJlbmNyeXB0ZWREYXRhIjpbLTQyLDEyXX0=");
+    assert_eq!(evaluation.at, "2026-11-20T10:03:50.512Z".parse().unwrap());
+    let expected = "tag-missing: it lacks the tag `owner`; mesh/shop/virtualService/recommendations.shop.local has the value `platform`";
+    assert_eq!(evaluation.annotation.as_str(), expected);
+    let line = line(&answer, &arn(V2));
+    assert_eq!(
+        (&line["reason"], &line["facts"]["evaluation"]["compliance"]),
+        (&json!("Evaluated"), &json!("NON_COMPLIANT"))
+    );
+    assert_eq!(decision(&answer, V2)["outcome"]["outcome"], "WouldApply");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_or_out_of_scope_or_no_part_of_a_mesh_is_not_applicable_and_nothing_is_read() {
+    for (event, resource) in [
+        ("config-deleted", V2),
+        ("config-left-scope", V2),
+        ("config-certificate", "arn:aws:acm:eu-west-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"),
+    ] {
+        let shop = shop();
+        let (_, told) = told(&shop, event).await;
+        assert_eq!(told, only(resource, "NOT_APPLICABLE"), "{event}");
+        assert_eq!(shop.ports.faults.calls().len(), 1, "{event}: {:?}", shop.ports.faults.calls());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_oversized_item_is_fetched() {
+    let resource = ConfigResource { resource_type: "AWS::AppMesh::VirtualNode".into(), resource_id: arn(V2) };
+    let item = |status, at: &str| ConfigItem::new(resource.clone(), None, status, at.parse().unwrap());
+    // Nothing recorded: the summary says who it is.
+    let (_, evaluated) = told(&shop(), "config-oversized").await;
+    assert_eq!(evaluated, only(V2, "NON_COMPLIANT"));
+    for (status, at, expected, time) in [
+        (ItemStatus::Ok, "2026-11-20T10:03:55Z", "NON_COMPLIANT", "2026-11-20T10:03:55Z"),
+        (ItemStatus::ResourceDeleted, "2026-11-20T10:03:55Z", "NOT_APPLICABLE", "2026-11-20T10:03:55Z"),
+        // Not yet as new as the notification.
+        (ItemStatus::ResourceDeleted, "2026-11-20T09:00:00Z", "NON_COMPLIANT", "2026-11-20T10:03:50.512Z"),
+    ] {
+        let shop = shop();
+        shop.ports.config.record(item(status, at));
+        let (_, evaluated) = told(&shop, "config-oversized").await;
+        assert_eq!(evaluated, only(V2, expected));
+        assert_eq!(shop.ports.config.answers()[0].1.at, time.parse().unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_or_a_snapshot_is_answered_for_everything() {
+    for event in ["config-scheduled", "config-snapshot-delivered"] {
+        let shop = shop();
+        let (answer, told) = told(&shop, event).await;
+        let expected: Vec<_> = ALL
+            .iter()
+            .map(|path| (*path, if *path == V2 { "NON_COMPLIANT" } else { "COMPLIANT" }))
+            .map(|(path, compliance)| (path.to_owned(), compliance.to_owned()))
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .into_iter()
+            .collect();
+        assert_eq!(told, expected, "{event}");
+        let line = line(&answer, "rule/meshwarden-tags");
+        assert_eq!((&line["facts"]["compliant"], &line["facts"]["nonCompliant"]), (&json!(9), &json!(1)));
+        let (_, evaluation) = &shop.ports.config.answers()[0];
+        assert_eq!(evaluation.at, "2026-11-20T10:03:58.101Z".parse().unwrap(), "the instant of the question");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_meshes_are_one_answer() {
+    let shop = shop();
+    for n in 0..30 {
+        shop.put(&format!("mesh/m{n}"), &json!({}));
+    }
+    shop.start().await.sample("config-scheduled").await.unwrap();
+    assert_eq!(shop.ports.config.answers().len(), 40);
+    assert_eq!(shop.calls_of("put evaluations"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_is_answered_as_one() {
+    let (answer, told) = told(&shop(), "config-test-mode").await;
+    assert_eq!(told, [], "nothing of it is kept");
+    assert_eq!(line(&answer, &arn(V2))["reason"], "Evaluated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_tells_is_not_answered() {
+    for event in ["eventbridge-config-change", "sns-config-change", "cloudtrail-create-virtual-node", "tick-rule"] {
+        let shop = shop();
+        let (answer, told) = told(&shop, event).await;
+        assert_eq!(told, [], "{event}");
+        assert_eq!(shop.calls_of("put evaluations"), 0, "{event}");
+        assert_eq!(decision(&answer, V2)["outcome"]["outcome"], "WouldApply", "{event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_wake_whoever_told_of_them() {
+    for event in ["cloudtrail-untag-resource", "control-plane-tag-resource", "sns-cloudtrail"] {
+        let shop = Shop::of(Topic::Tags);
+        shop.untag(&[V2]);
+        shop.start().await.sample(event).await.unwrap();
+        assert_eq!(shop.owner(V2).as_deref(), Some("platform"), "{event}");
+    }
+    let shop = shop();
+    let answer = shop.start().await.sample("cloudtrail-denied").await.unwrap();
+    assert_eq!(answer["decisions"][0]["reason"], "NothingChanged");
+    assert_eq!(shop.ports.faults.calls(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_answered_message_by_message() {
+    let shop = shop();
+    let answer = shop.start().await.sample("sqs-mesh-writes").await.unwrap();
+    assert_eq!(answer, json!({ "batchItemFailures": [] }));
+    let answer = shop.start().await.sample("sqs-config-rule").await.unwrap();
+    assert_eq!(answer, json!({ "batchItemFailures": [] }));
+    assert_eq!(shop.told()[V2].0, "NON_COMPLIANT");
+    shop.breaks("put evaluations", Failure::Throttled);
+    let answer = shop.start().await.sample("sqs-config-rule").await.unwrap();
+    assert_eq!(answer["batchItemFailures"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_event_of_egress_is_answered() {
+    for (event, path, expected) in [
+        ("config-change-mesh", MESH, "NON_COMPLIANT"),
+        ("config-change-node", V2, "COMPLIANT"),
+        ("config-oversized", V2, "COMPLIANT"),
+        ("config-deleted", MESH, "NOT_APPLICABLE"),
+    ] {
+        let shop = Shop::with(Topic::Egress, OBSERVE);
+        shop.open_filter();
+        let (_, told) = told(&shop, event).await;
+        assert_eq!(told, only(path, expected), "{event}");
+    }
+    let shop = Shop::with(Topic::Egress, OBSERVE);
+    shop.open_filter();
+    shop.start().await.sample("sqs-config-rule").await.unwrap();
+    assert_eq!(shop.told().len(), 2);
+    let answer = shop.start().await.sample("control-plane-delete-virtual-service").await.unwrap();
+    assert_eq!(decision(&answer, MESH)["outcome"]["outcome"], "WouldApply");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_there_any_more_is_not_applicable() {
+    let shop = shop();
+    shop.ports.mesh.remove(&V2.parse().unwrap());
+    let (_, told) = told(&shop, "config-change").await;
+    assert_eq!(told, only(V2, "NOT_APPLICABLE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_known_is_never_compliant() {
+    // A mesh that isn't there says nothing of its resources: they may be in another account.
+    let shop = Shop::with(Topic::Tags, POLICY);
+    for path in ALL {
+        shop.ports.mesh.remove(&path.parse().unwrap());
+    }
+    let (answer, evaluated) = told(&shop, "config-change").await;
+    assert_eq!(evaluated, only(V2, "NON_COMPLIANT"));
+    assert!(shop.told()[V2].1.starts_with("unknown: "), "{:?}", shop.told());
+    assert_eq!(line(&answer, MESH)["reason"], "NotThere");
+    assert_eq!(shop.pages().len(), 0, "a mesh that was deleted wakes nobody");
+
+    // A mesh of the same name elsewhere.
+    let shop = Shop::with(Topic::Tags, POLICY);
+    let event = shop.event("config-change").to_string().replace("123456789012:mesh", "210987654321:mesh");
+    shop.start().await.answer(&serde_json::from_str(&event).unwrap()).await.unwrap();
+    let (compliance, annotation) = shop.told().into_values().next().unwrap();
+    assert_eq!(
+        (compliance.as_str(), annotation.as_str()),
+        ("NON_COMPLIANT", "unknown: its mesh can't be read from here")
+    );
+
+    for (call, failure, expected) in [
+        ("describe", Failure::Denied, Some("NON_COMPLIANT")),
+        ("list tags of", Failure::Denied, Some("NON_COMPLIANT")),
+        // What may heal is not answered at all: the event comes again.
+        ("describe", Failure::Unavailable, None),
+        ("list tags of", Failure::TimedOut, None),
+    ] {
+        let shop = Shop::with(Topic::Tags, POLICY);
+        shop.breaks(call, failure);
+        let answer = shop.start().await.sample("config-change").await;
+        assert_eq!(answer.is_ok(), expected.is_some(), "{call} {failure:?}: {answer:?}");
+        assert_eq!(shop.told().get(V2).map(|(compliance, _)| compliance.as_str()), expected, "{call} {failure:?}");
+    }
+}

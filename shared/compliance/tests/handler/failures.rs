@@ -1,0 +1,135 @@
+//! Calls that fail for a while or for good: what is done, said, and tried again.
+
+use std::time::Duration;
+
+use mesh::compliance::Topic;
+use ports::Deadline;
+use ports::memory::{Effect, Failure, Fault};
+use ports::{ConfigResource, PortErrorKind};
+use serde_json::json;
+
+use crate::shop::{MESH, PAYMENTS, Shop, V1, V2, arn, decision, line};
+
+fn shop() -> Shop {
+    let shop = Shop::of(Topic::Tags);
+    shop.untag(&[V2]);
+    shop
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_state_table_nothing_is_written_and_it_pages_but_aws_config_is_answered() {
+    let shop = shop();
+    shop.breaks("load state", Failure::Unavailable);
+    let function = shop.start().await;
+    for _ in 0..3 {
+        function.sample("config-change").await.unwrap_err();
+        shop.wait(1);
+    }
+    assert_eq!(
+        (shop.calls_of("tag"), shop.calls_of("begin"), shop.pages().len()),
+        (0, 0, 2),
+        "the table and the change"
+    );
+    assert_eq!(shop.told()[V2].0, "NON_COMPLIANT");
+    shop.wait(15);
+    function.wake().await.unwrap_err();
+    assert_eq!(shop.pages().len(), 4, "said again after a quarter of an hour");
+    shop.ports.faults.reset();
+    function.later(1).await;
+    assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_write_is_said_and_paged_and_keeps_no_other_from_being_made() {
+    let shop = shop();
+    shop.untag(&[V1]);
+    let of_v1 = |call: &ports::memory::Call| call.name == "tag" && call.subject.ends_with("recommendations-v1");
+    shop.ports.faults.whenever(of_v1, Fault::Fails(Failure::Denied, Effect::NotDone));
+    let function = shop.start().await;
+    let answer = function.wake().await.unwrap();
+    let failed = decision(&answer, V1);
+    assert_eq!(failed["outcome"]["outcome"], "Failed");
+    assert!(failed["outcome"]["error"].as_str().unwrap().contains("denied"), "{failed}");
+    assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
+    assert_eq!((shop.pages().len(), shop.spent()), (1, 2));
+    for _ in 0..2 {
+        function.later(5).await;
+    }
+    assert_eq!((shop.pages().len(), shop.spent()), (1, 2), "what never happened is paid for once, and paged once");
+    function.later(5).await;
+    assert_eq!(shop.pages().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_write_is_tried_again() {
+    let shop = shop();
+    shop.breaks("tag", Failure::Throttled);
+    let function = shop.start().await;
+    let why = function.sample("config-change").await.unwrap_err();
+    assert!(why.contains("throttled"), "{why}");
+    shop.ports.faults.reset();
+    shop.wait(1);
+    function.sample("config-change").await.unwrap();
+    assert_eq!((shop.owner(V2).as_deref(), shop.spent()), (Some("platform"), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_mesh_that_cannot_be_read_stands_in_no_other_meshs_way() {
+    let shop = shop();
+    shop.put("mesh/bank", &json!({}));
+    let of_bank = |call: &ports::memory::Call| call.name == "describe" && call.subject == "mesh/bank";
+    shop.ports.faults.whenever(of_bank, Fault::Fails(Failure::Denied, Effect::NotDone));
+    let answer = shop.start().await.sample("config-scheduled").await.unwrap();
+    assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
+    assert_eq!(line(&answer, "mesh/bank")["reason"], "CannotObserve");
+    assert_eq!(line(&answer, "mesh/bank")["facts"]["kind"], json!(PortErrorKind::Denied));
+    assert_eq!((shop.told().len(), shop.pages().len()), (10, 1));
+    assert!(!shop.told().contains_key("mesh/bank"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_aws_config_does_not_take_is_said() {
+    let shop = shop();
+    shop.ports.config.expire("eyJlbmNyeXB0ZWREYXRhIjpbLTQyLDEyXX0=");
+    let answer = shop.start().await.sample("config-change").await.unwrap();
+    assert_eq!(line(&answer, &arn(V2))["reason"], "CannotAnswer", "it won't be valid again, so nobody tries again");
+    assert_eq!(shop.owner(V2).as_deref(), Some("platform"), "the repair doesn't wait for it");
+
+    let shop = Shop::of(Topic::Tags);
+    shop.ports.config.refuse(ConfigResource { resource_type: "AWS::AppMesh::Mesh".into(), resource_id: arn(MESH) });
+    let answer = shop.start().await.sample("config-scheduled").await.unwrap();
+    let said = line(&answer, "rule/meshwarden-tags");
+    assert_eq!(said["reason"], "EvaluationsRefused");
+    assert_eq!(said["facts"]["refused"][0]["resourceId"], arn(MESH));
+    assert_eq!(shop.told().len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_time_left_the_next_wake_goes_on() {
+    let shop = shop();
+    shop.untag(&[V1, PAYMENTS]);
+    shop.ports.faults.set_latency(Duration::from_millis(300));
+    let function = shop.start().await;
+    let event = shop.event("tick-rule");
+    let answer = function.answer_by(&event, Deadline::after(Duration::from_secs(7))).await.unwrap();
+    let outcomes: Vec<_> =
+        [PAYMENTS, V1, V2].iter().map(|path| decision(&answer, path)["outcome"]["outcome"].clone()).collect();
+    assert!(outcomes.contains(&json!("OutOfTime")), "{outcomes:?}");
+    shop.ports.faults.set_latency(Duration::ZERO);
+    function.later(1).await;
+    for path in [V1, V2, PAYMENTS] {
+        assert_eq!(shop.owner(path).as_deref(), Some("platform"), "{path}");
+    }
+    assert_eq!(shop.spent(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_at_once_do_it_once() {
+    let shop = shop();
+    let (one, other) = (shop.start().await, shop.start().await);
+    let event = shop.event("config-change");
+    let (first, second) = tokio::join!(one.answer(&event), other.answer(&event));
+    first.unwrap();
+    second.unwrap();
+    assert_eq!((shop.owner(V2).as_deref(), shop.spent(), shop.calls_of("tag")), (Some("platform"), 1, 1));
+}

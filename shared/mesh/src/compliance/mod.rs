@@ -1,0 +1,24 @@
+//! How resources stand by one group of the pack's rules, and what may be done about it.
+//!
+//! ```text
+//!   mesh, tags ─▶ pack ─▶ findings of the topic ─▶ standing of each resource (what AWS Config is told)
+//!                              └─▶ remedies ─▶ what-if, grace, mode, budget ─▶ keep, hold, or a plan a resource
+//! ```
+//!
+//! Findings are the pack's own, so that they are the same here as in files, sweeps and admission. What nobody could
+//! read is unknown: it never counts as compliant, and nothing is changed because of it.
+
+mod decide;
+mod facts;
+mod reason;
+mod record;
+mod remedy;
+mod standing;
+mod topic;
+
+pub use decide::{Decision, Plan, Scope, Verdict, decide};
+pub use facts::{About, Facts};
+pub use reason::{HoldReason, KeepReason};
+pub use record::{Record, digest, is_news};
+pub use standing::{Judged, Standing, judge};
+pub use topic::Topic;

@@ -1,0 +1,107 @@
+//! What mends a finding, and whether that is safe.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::reason::HoldReason;
+use super::topic::DANGLING;
+use super::{Facts, Topic};
+use crate::change::Change;
+use crate::egress::Repair;
+use crate::name::{ResourcePath, VirtualServiceName};
+use crate::pack::Finding;
+use crate::policy::Policy;
+use crate::spec::EgressFilterType;
+use crate::tags::{Grace, grace};
+
+/// Looks for what mends findings of one mesh.
+pub(super) struct Remedies<'a> {
+    pub(super) topic: Topic,
+    pub(super) facts: &'a Facts,
+    pub(super) policy: &'a Policy,
+    pub(super) now: Timestamp,
+}
+
+impl Remedies<'_> {
+    /// The change that mends a finding, or why there is none or it has to wait.
+    pub(super) fn of(&self, finding: &Finding) -> Result<Change, HoldReason> {
+        match self.topic {
+            Topic::Tags => self.tags(finding),
+            Topic::Egress => self.egress(finding),
+        }
+    }
+
+    fn tags(&self, finding: &Finding) -> Result<Change, HoldReason> {
+        let Some(change) = finding.remediation.clone() else {
+            let conflict = fact(finding, "key")
+                .zip(fact::<BTreeMap<String, ResourcePath>>(finding, "values"))
+                .map(|(key, values)| HoldReason::TagConflict { key, values });
+            return Err(conflict.unwrap_or_else(|| no_safe_repair(finding)));
+        };
+        let created = self.facts.about.get(&finding.resource).map(|about| about.created);
+        match grace(created, &self.policy.tags, self.now) {
+            Grace::Over => Ok(change),
+            Grace::Until(until) => Err(HoldReason::InsideGrace { until }),
+            Grace::Unknown => Err(HoldReason::AgeUnknown),
+        }
+    }
+
+    fn egress(&self, finding: &Finding) -> Result<Change, HoldReason> {
+        let mesh = self.facts.mesh.name.clone();
+        match (finding.rule.as_str(), &finding.resource) {
+            ("mesh-egress-open", _) => {
+                let filter = self.filter();
+                // A type that isn't known means something that isn't known.
+                if filter != Some(&EgressFilterType::AllowAll) {
+                    return Err(no_safe_repair(finding));
+                }
+                self.if_safe(finding, Change::SetEgressFilter { mesh, filter: EgressFilterType::DropAll })
+            }
+            ("egress-host-not-allowed", ResourcePath::VirtualNode(_, node)) => {
+                let service: Option<VirtualServiceName> = fact(finding, "virtualService");
+                let remove =
+                    |virtual_service| Change::RemoveBackend { mesh, virtual_node: node.clone(), virtual_service };
+                service.map_or_else(|| Err(no_safe_repair(finding)), |service| self.if_safe(finding, remove(service)))
+            }
+            (DANGLING, ResourcePath::VirtualNode(_, node)) => {
+                let Some(ResourcePath::VirtualService(_, service)) = fact(finding, "to") else {
+                    return Err(no_safe_repair(finding));
+                };
+                if self.filter().is_some_and(|filter| *filter != EgressFilterType::DropAll) {
+                    // Without the backend nothing would tell any more what closing the filter cuts.
+                    return Err(HoldReason::FilterOpen { backend: service.to_string() });
+                }
+                if !self.policy.egress.remove_dangling {
+                    return Err(HoldReason::RemovalNotAllowed { backend: service.to_string() });
+                }
+                let (virtual_node, virtual_service) = (node.clone(), service);
+                self.if_safe(finding, Change::RemoveBackend { mesh, virtual_node, virtual_service })
+            }
+            _ => Err(no_safe_repair(finding)),
+        }
+    }
+
+    fn if_safe(&self, finding: &Finding, change: Change) -> Result<Change, HoldReason> {
+        match Repair::of(change, &self.facts.mesh, &self.policy.egress) {
+            Some(Repair { cuts, .. }) if !cuts.is_empty() => Err(HoldReason::WouldCut { cuts }),
+            Some(Repair { harms, .. }) if !harms.is_empty() => Err(HoldReason::WouldHarm { harms }),
+            Some(Repair { change, .. }) => Ok(change),
+            None => Err(no_safe_repair(finding)),
+        }
+    }
+
+    fn filter(&self) -> Option<&EgressFilterType> {
+        let spec = self.facts.mesh.spec.as_ref()?;
+        spec.egress_filter.as_ref().map(|filter| &filter.filter)
+    }
+}
+
+pub(super) fn no_safe_repair(finding: &Finding) -> HoldReason {
+    HoldReason::NoSafeRepair { rule: finding.rule }
+}
+
+fn fact<T: DeserializeOwned>(finding: &Finding, name: &str) -> Option<T> {
+    serde_json::from_value(finding.facts.get(name)?.clone()).ok()
+}

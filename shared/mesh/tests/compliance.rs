@@ -1,0 +1,221 @@
+//! How resources stand by their tags and their egress, and what is decided about them.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use mesh::compliance::{Decision, Facts, Scope, Standing, Topic, Verdict, decide, is_news, judge};
+use mesh::name::ResourcePath;
+use mesh::policy::Policy;
+use mesh::resource::{Resource, Tags};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const MESH: &str = "mesh/shop";
+const SERVICE: &str = "mesh/shop/virtualService/recs.local";
+const OTHER: &str = "mesh/shop/virtualService/cart.local";
+const NODE: &str = "mesh/shop/virtualNode/recs-v1";
+
+const TAGGED: &str = "version: 1\nmodes: {default: enforce}\ntags: {required: [{key: owner}]}\n";
+const REMOVES: &str = "version: 1\nmodes: {default: enforce}\negress: {removeDangling: true}\n";
+
+fn now() -> Timestamp {
+    "2026-11-20T10:00:00Z".parse().unwrap()
+}
+
+fn policy(text: &str) -> Policy {
+    Policy::read(text).unwrap()
+}
+
+/// A resource of version 7, created a day and an hour ago.
+fn resource(path: &str, spec: &Value) -> Resource {
+    let path: ResourcePath = path.parse().unwrap();
+    let body = json!({
+        "meshName": path.mesh(), format!("{}Name", path.kind()): path.name(), "spec": spec,
+        "metadata": { "arn": format!("arn:aws:appmesh:eu-west-1:123456789012:{path}"), "createdAt": 1_795_078_800,
+            "lastUpdatedAt": 1_795_078_800, "meshOwner": "123456789012", "resourceOwner": "123456789012",
+            "uid": "u", "version": 7 },
+        "status": { "status": "ACTIVE" },
+    });
+    Resource::read(path.kind(), &body).unwrap()
+}
+
+/// The tag `owner` of a resource.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Is(&'static str),
+    Missing,
+    /// Nobody read the tags.
+    Unread,
+}
+
+impl Owner {
+    fn tags(self) -> Option<Tags> {
+        let owner = match self {
+            Self::Is(owner) => Some(("owner".to_owned(), owner.to_owned())),
+            Self::Missing => None,
+            Self::Unread => return None,
+        };
+        Some(Tags::read(owner).unwrap())
+    }
+}
+
+/// A mesh with two services, the second of which is provided by the node, too.
+fn facts(owners: [Owner; 4], filter: &str, backends: &[&str]) -> Facts {
+    let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "recs-v1" } } });
+    let backends: Vec<_> =
+        backends.iter().map(|name| json!({ "virtualService": { "virtualServiceName": name } })).collect();
+    let resources = [
+        resource(MESH, &json!({ "egressFilter": { "type": filter } })),
+        resource(SERVICE, &provider),
+        resource(OTHER, &provider),
+        resource(NODE, &json!({ "backends": backends })),
+    ];
+    let owners = owners.map(Owner::tags);
+    Facts::of(&"shop".parse().unwrap(), resources.into_iter().zip(owners)).unwrap()
+}
+
+fn of(decisions: &[Decision], path: &str) -> Decision {
+    decisions.iter().find(|decision| decision.resource.to_string() == path).unwrap().clone()
+}
+
+fn code(decision: &Decision) -> String {
+    match &decision.verdict {
+        Verdict::Keep(reason) => reason.parts().0,
+        Verdict::Hold(reason) => reason.parts().0,
+        Verdict::Act(plan) if plan.apply.is_empty() => "Would".to_owned(),
+        Verdict::Act(_) => "Act".to_owned(),
+    }
+}
+
+#[test]
+fn tags_of_a_node() {
+    use Owner::{Is, Missing, Unread};
+    for (policy_text, owners, standing, reason) in [
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Is("a")], Standing::Compliant, "Compliant"),
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Missing], Standing::NonCompliant, "Act"),
+        (TAGGED, [Is("a"), Is("b"), Is("c"), Missing], Standing::NonCompliant, "TagConflict"),
+        (TAGGED, [Missing, Missing, Missing, Missing], Standing::NonCompliant, "NoSafeRepair"),
+        // Somebody's own value is somebody's own.
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Is("b")], Standing::Compliant, "WorthKnowing"),
+        // Tags that nobody read are never compliant, and never a reason to write.
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Unread], Standing::InsufficientData, "TagsUnknown"),
+        (
+            "version: 1\ntags: {required: [{key: owner}]}\n",
+            [Is("a"), Missing, Missing, Missing],
+            Standing::NonCompliant,
+            "Would",
+        ),
+        (
+            "version: 1\nmodes: {default: enforce}\ntags: {required: [{key: owner}], grace: 30h}\n",
+            [Is("a"), Missing, Missing, Missing],
+            Standing::NonCompliant,
+            "InsideGrace",
+        ),
+        (
+            "version: 1\nmodes: {default: enforce}\ntags: {required: [{key: owner}], budget: {changes: 0}}\n",
+            [Is("a"), Is("a"), Is("a"), Missing],
+            Standing::NonCompliant,
+            "BudgetSpent",
+        ),
+    ] {
+        let decisions = decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(policy_text), now(), Scope::All);
+        let node = of(&decisions, NODE);
+        assert_eq!((node.judged.standing, code(&node).as_str()), (standing, reason), "{policy_text} {owners:?}");
+    }
+}
+
+#[test]
+fn egress() {
+    let owners = [Owner::Missing; 4];
+    for (filter, backends, mesh, node) in [
+        ("DROP_ALL", &["cart.local"][..], "Compliant", "Compliant"),
+        ("ALLOW_ALL", &["cart.local"], "Act", "Compliant"),
+        ("DROP_ALL", &["gone.local"], "Compliant", "Act"),
+        // While everything may leave, a name that leads nowhere in the mesh may be called past it.
+        ("ALLOW_ALL", &["gone.local"], "WouldCut", "FilterOpen"),
+        // What isn't known may be anything.
+        ("SOME", &["gone.local"], "NoSafeRepair", "FilterOpen"),
+    ] {
+        let facts = facts(owners, filter, backends);
+        let decisions = decide(Topic::Egress, &facts, &policy(REMOVES), now(), Scope::All);
+        assert_eq!(code(&of(&decisions, MESH)), mesh, "{filter} {backends:?}");
+        assert_eq!(code(&of(&decisions, NODE)), node, "{filter} {backends:?}");
+        assert_eq!(code(&of(&decisions, SERVICE)), "NotApplicable");
+    }
+}
+
+#[test]
+fn a_plan_taken_up_again_costs_nothing_and_is_the_same_plan() {
+    let mut facts = facts([Owner::Is("a"), Owner::Missing, Owner::Missing, Owner::Missing], "DROP_ALL", &[]);
+    let first = decide(Topic::Tags, &facts, &policy(TAGGED), now(), Scope::All);
+    let Verdict::Act(plan) = of(&first, NODE).verdict else { unreachable!() };
+    assert!(plan.spends);
+    facts.record.intents.insert(plan.resource.clone(), plan.id.clone());
+    let Verdict::Act(again) = of(&decide(Topic::Tags, &facts, &policy(TAGGED), now(), Scope::All), NODE).verdict else {
+        unreachable!()
+    };
+    assert_eq!((again.spends, again.id), (false, plan.id));
+}
+
+#[test]
+fn a_scope_leaves_the_rest_alone() {
+    let facts = facts([Owner::Is("a"), Owner::Missing, Owner::Missing, Owner::Missing], "DROP_ALL", &[]);
+    let only = BTreeSet::from([NODE.parse().unwrap()]);
+    let decisions = decide(Topic::Tags, &facts, &policy(TAGGED), now(), Scope::Only(&only));
+    assert_eq!(decisions.iter().map(|decision| decision.resource.to_string()).collect::<Vec<_>>(), [NODE]);
+}
+
+#[test]
+fn what_was_told_is_no_news_until_it_changes() {
+    use Owner::{Is, Missing};
+    let told =
+        |owners: [Owner; 4]| decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(TAGGED), now(), Scope::All);
+    let mut record = mesh::compliance::Record::default();
+    let well = of(&told([Is("a"), Is("a"), Is("a"), Is("a")]), NODE);
+    assert!(!is_news(&well, &record));
+    let torn = of(&told([Is("a"), Is("b"), Is("c"), Missing]), NODE);
+    assert!(is_news(&torn, &record));
+    record.tell(&torn);
+    assert!(!is_news(&torn, &record));
+    let otherwise = of(&told([Is("a"), Is("b"), Is("d"), Missing]), NODE);
+    assert!(is_news(&otherwise, &record) && is_news(&well, &record));
+    record.tell(&well);
+    assert_eq!(record, mesh::compliance::Record::default());
+}
+
+proptest! {
+    #[test]
+    fn deciding_again_after_a_plan_holds(
+        owners in prop::array::uniform4(prop::sample::select(vec![Owner::Is("a"), Owner::Is("b"), Owner::Missing, Owner::Unread])),
+        open in any::<bool>(),
+        backends in prop::collection::vec(prop::sample::select(vec!["recs.local", "cart.local", "gone.local"]), 0..3),
+    ) {
+        let text = "version: 1\nmodes: {default: enforce}\ntags: {required: [{key: owner}]}\negress: {removeDangling: true}\n";
+        let policy = policy(text);
+        for topic in [Topic::Tags, Topic::Egress] {
+            let mut facts = facts(owners, if open { "ALLOW_ALL" } else { "DROP_ALL" }, &backends);
+            let before: BTreeMap<_, _> = judge(topic, &facts.mesh, &policy, now());
+            // Closing the filter is a plan of its own, after which backends that lead nowhere may go.
+            for _ in 0..2 {
+                for decision in decide(topic, &facts, &policy, now(), Scope::All) {
+                    if let Verdict::Act(plan) = decision.verdict {
+                        for change in &plan.apply {
+                            change.apply(&mut facts.mesh).unwrap();
+                        }
+                    }
+                }
+            }
+            for decision in decide(topic, &facts, &policy, now(), Scope::All) {
+                prop_assert!(!matches!(decision.verdict, Verdict::Act(_)), "{:?}", decision);
+            }
+            // Nothing that was as it must be is any worse, and what nobody could read was not touched.
+            let after = judge(topic, &facts.mesh, &policy, now());
+            for (path, judged) in &before {
+                if judged.standing != Standing::NonCompliant {
+                    prop_assert_eq!(after[path].standing, judged.standing, "{}", path);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The contract of [`ConfigRules`], as far as it can be tried without a rule: an answer in test mode is checked and not
+//! kept.
+
+use ports::{Annotation, ConfigResource, ConfigRules, Evaluation, ResultToken, RuleCompliance};
+
+/// Every check.
+pub async fn all(rules: &dyn ConfigRules) {
+    many_evaluations_are_taken(rules).await;
+    nothing_is_an_answer_too(rules).await;
+    what_is_not_recorded_has_no_item(rules).await;
+}
+
+fn resource(number: u32) -> ConfigResource {
+    ConfigResource {
+        resource_type: "AWS::AppMesh::VirtualNode".to_owned(),
+        resource_id: format!("arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/n{number}"),
+    }
+}
+
+fn trial() -> ResultToken {
+    ResultToken::new("TESTMODE")
+}
+
+async fn many_evaluations_are_taken(rules: &dyn ConfigRules) {
+    let kinds = [RuleCompliance::Compliant, RuleCompliance::NonCompliant, RuleCompliance::NotApplicable];
+    let evaluations: Vec<_> = (0..250)
+        .zip(kinds.into_iter().cycle())
+        .map(|(number, compliance)| Evaluation {
+            resource: resource(number),
+            compliance,
+            annotation: Annotation::new(&"it lacks a tag; ".repeat(usize::try_from(number).unwrap())),
+            at: "2026-11-20T10:03:50.512Z".parse().unwrap(),
+        })
+        .collect();
+    assert_eq!(rules.put_evaluations(&trial(), &evaluations).await.unwrap(), []);
+}
+
+async fn nothing_is_an_answer_too(rules: &dyn ConfigRules) {
+    assert_eq!(rules.put_evaluations(&trial(), &[]).await.unwrap(), []);
+}
+
+async fn what_is_not_recorded_has_no_item(rules: &dyn ConfigRules) {
+    assert_eq!(rules.newest_item(&resource(0)).await.unwrap(), None);
+}
