@@ -30,7 +30,7 @@ const KEY: KeyAlgorithm = KeyAlgorithm::EcPrime256v1;
 /// What a proxy has of a secret.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Part {
-    Leaf(Chain),
+    Leaf(Box<Chain>),
     Roots(Vec<Certificate>),
 }
 
@@ -213,7 +213,7 @@ impl Shop {
                 Source::File(..) => unreachable!(),
             };
             for user in &used.users {
-                parts.insert((user.clone(), name.clone()), Part::Leaf(chain.clone()));
+                parts.insert((user.clone(), name.clone()), Part::Leaf(Box::new(chain.clone())));
             }
         }
         for (id, used) in &surveyed.trusts {
