@@ -9,7 +9,7 @@ use ports::{Annotation, ConfigResource, Evaluation, PortError, RuleCompliance};
 use serde_json::json;
 
 use crate::Ports;
-use crate::account::{Account, line};
+use crate::account::{Account, add, line};
 use crate::observe::Observation;
 use crate::wake::{Asked, Wake};
 
@@ -132,11 +132,11 @@ async fn send(ports: &Ports, invocation: &RuleInvocation, subject: String, evalu
         Ok(refused) if refused.is_empty() => Account::of(line(subject, "answer", "Evaluated", facts)),
         Ok(refused) => {
             tracing::error!(rule = invocation.rule, count = refused.len(), "AWS Config did not take evaluations");
-            facts["refused"] = json!(refused);
+            add(&mut facts, "refused", json!(refused));
             Account::of(line(subject, "hold", "EvaluationsRefused", facts))
         }
         Err(error) => {
-            facts["error"] = json!(error.to_string());
+            add(&mut facts, "error", json!(error.to_string()));
             let retry = error.kind.may_heal().then(|| error.to_string());
             Account { retry, ..Account::of(line(subject, "hold", "CannotAnswer", facts)) }
         }

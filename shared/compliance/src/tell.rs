@@ -153,7 +153,7 @@ impl Teller {
         match self.ports.state.note(&Note { key, revision, now, document, journal }).await {
             Ok(StoreOutcome::Stored) => {}
             Ok(StoreOutcome::Overtaken) => {
-                tracing::debug!("somebody else is at the mesh; what was told may be told again")
+                tracing::debug!("somebody else is at the mesh; what was told may be told again");
             }
             Err(error) => tracing::warn!(%error, "what was told is not remembered, and may be told again"),
         }

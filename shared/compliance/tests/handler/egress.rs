@@ -1,6 +1,7 @@
 //! Egress: what is closed or taken off, what is explained instead.
 
 use mesh::compliance::Topic;
+use ports::memory::{Fault, Gate};
 use serde_json::json;
 
 use crate::shop::{MESH, POLICY, Shop, V1, V2, decision};
@@ -92,7 +93,6 @@ async fn hosts_outside_the_allow_list_are_found_and_never_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_edited_in_between_is_read_again_and_the_edit_survives() {
-    use ports::memory::{Fault, Gate};
     let shop = Shop::with(Topic::Egress, &format!("{POLICY}{REMOVE}"));
     shop.calls(V2, "old.shop.local");
     let function = shop.start().await;
@@ -116,7 +116,6 @@ async fn a_server_that_does_not_compare_versions_pages() {
     let shop = shop();
     shop.open_filter();
     shop.ports.mesh.ignore_versions();
-    use ports::memory::{Fault, Gate};
     let gate = Gate::default();
     shop.ports.faults.once(|call| call.name == "update mesh", Fault::Waits(gate.clone()));
     let edit = async {
