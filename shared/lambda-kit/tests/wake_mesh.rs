@@ -1,5 +1,5 @@
 //! Messages of AWS Config and writes to a mesh lead to the payload that they should, however they are wrapped.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::fs;
