@@ -13,7 +13,7 @@ pub struct Moto {
 }
 
 /// How long moto may take to answer. It takes two seconds; a busy machine takes many more.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 impl Moto {
     /// Starts it, or says why it can't be.

@@ -1,7 +1,5 @@
 //! The contract of the ports, on the in-memory ones and on the real SDKs.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use aws::Aws;
 use meshwarden_tests::contract::{alarms, config_rules, mesh, state, state_races};
 use meshwarden_tests::moto::Moto;

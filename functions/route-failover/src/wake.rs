@@ -31,10 +31,13 @@ impl Wake {
                     *asked = release.at.max(*asked);
                 }
                 Payload::Tick => wake.tick = true,
-                // Neither says anything of an alarm; the minute's wake sees what it changed.
-                Payload::Config(_) | Payload::MeshWrite(_) => {}
-                // Reported before the handler is called.
-                Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
+                // What says nothing of an alarm: the minute's wake sees what it changed. The last two were reported
+                // before the handler is called.
+                Payload::Config(_)
+                | Payload::MeshWrite(_)
+                | Payload::Certificate(_)
+                | Payload::NotOurs { .. }
+                | Payload::Unreadable { .. } => {}
             }
         }
         wake

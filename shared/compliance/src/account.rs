@@ -5,7 +5,7 @@ use mesh::compliance::{Decision, HoldReason, Standing, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::Finding;
 use ports::{PortError, Refusal};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::actuate::Outcome;
 use crate::wake::Wake;
@@ -112,13 +112,6 @@ pub(crate) fn line(resource: String, decision: &str, reason: &str, facts: Value)
     }
 }
 
-/// Adds a fact.
-pub(crate) fn add(facts: &mut Value, name: &str, value: Value) {
-    if let Some(members) = facts.as_object_mut() {
-        members.insert(name.to_owned(), value);
-    }
-}
-
 /// The reason of a decision: its stable code, its facts, and its text for people.
 pub(crate) fn reason(verdict: &Verdict) -> (String, Value, String) {
     match verdict {
@@ -145,15 +138,20 @@ fn decided(decision: &Decision, outcome: Option<&Outcome>) -> lambda_kit::Decisi
         Verdict::Act(plan) => ("act", serde_json::to_value(plan).ok()),
     };
     let told = |finding: &Finding| json!({ "id": finding.id(), "rule": finding.rule, "severity": finding.severity, "message": finding.message });
-    add(&mut facts, "standing", json!(decision.judged.standing));
-    add(&mut facts, "findings", decision.judged.findings.iter().map(told).collect());
+    let mut more = Map::from_iter([
+        ("standing".to_owned(), json!(decision.judged.standing)),
+        ("findings".to_owned(), decision.judged.findings.iter().map(told).collect()),
+    ]);
     // The first of these is the reason itself where nothing is done.
     let others: Vec<&HoldReason> = match &decision.verdict {
         Verdict::Hold(reason) => decision.held.iter().filter(|held| *held != reason).collect(),
         Verdict::Keep(_) | Verdict::Act(_) => decision.held.iter().collect(),
     };
     if !others.is_empty() {
-        add(&mut facts, "held", json!(others));
+        more.insert("held".to_owned(), json!(others));
+    }
+    if let Some(facts) = facts.as_object_mut() {
+        facts.extend(more);
     }
     lambda_kit::Decision {
         plan,

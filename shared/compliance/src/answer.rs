@@ -6,10 +6,10 @@ use mesh::compliance::{Judged, Standing, Topic, judge};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
 use ports::{Annotation, ConfigResource, Evaluation, PortError, RuleCompliance};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Ports;
-use crate::account::{Account, add, line};
+use crate::account::{Account, line};
 use crate::observe::Observation;
 use crate::wake::{Asked, Wake};
 
@@ -132,15 +132,21 @@ async fn send(ports: &Ports, invocation: &RuleInvocation, subject: String, evalu
         Ok(refused) if refused.is_empty() => Account::of(line(subject, "answer", "Evaluated", facts)),
         Ok(refused) => {
             tracing::error!(rule = invocation.rule, count = refused.len(), "AWS Config did not take evaluations");
-            add(&mut facts, "refused", json!(refused));
-            Account::of(line(subject, "hold", "EvaluationsRefused", facts))
+            Account::of(line(subject, "hold", "EvaluationsRefused", with(facts, "refused", json!(refused))))
         }
         Err(error) => {
-            add(&mut facts, "error", json!(error.to_string()));
+            let facts = with(facts, "error", json!(error.to_string()));
             let retry = error.kind.may_heal().then(|| error.to_string());
             Account { retry, ..Account::of(line(subject, "hold", "CannotAnswer", facts)) }
         }
     }
+}
+
+fn with(mut facts: Value, name: &str, fact: Value) -> Value {
+    if let Some(facts) = facts.as_object_mut() {
+        facts.insert(name.to_owned(), fact);
+    }
+    facts
 }
 
 /// What AWS Config takes for how a resource stands. It refuses `INSUFFICIENT_DATA`; what isn't known is then not

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::report::Report;
+use crate::report::{Metric, Report};
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "Meshwarden";
@@ -67,7 +67,16 @@ fn lines(report: &Report, request_id: &str, now: Timestamp) -> Vec<Value> {
             "Decisions": count,
         }));
     }
+    lines.extend(report.metrics.iter().map(|metric| own(metric, now)));
     lines
+}
+
+fn own(metric: &Metric, now: Timestamp) -> Value {
+    let names: Vec<&str> = metric.dimensions.iter().map(|(name, _)| *name).collect();
+    let mut line = Map::from_iter([("_aws".to_owned(), metrics(now, &names, &[(metric.name, metric.unit)]))]);
+    line.extend(metric.dimensions.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())));
+    line.insert(metric.name.to_owned(), metric.value.into());
+    Value::Object(line)
 }
 
 fn invocation(report: &Report, request_id: &str, now: Timestamp) -> Value {

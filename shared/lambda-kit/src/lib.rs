@@ -20,5 +20,5 @@ pub mod wake;
 pub use config::{Config, ConfigError};
 pub use emit::{Emitter, NAMESPACE};
 pub use policy_keeper::{Current, LOOK_AGAIN_AFTER, PolicyKeeper, StartError};
-pub use report::{Decision, Report, Signals};
+pub use report::{Decision, Metric, Report, Signals};
 pub use runtime::{Handler, Invocation, RESERVE, Retry, log_to_stdout, run};

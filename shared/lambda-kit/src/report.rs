@@ -22,6 +22,31 @@ pub struct Report {
     /// What is to be counted beyond the decisions themselves.
     #[serde(skip)]
     pub signals: Signals,
+    /// Metrics of this function alone.
+    #[serde(skip)]
+    pub metrics: Vec<Metric>,
+}
+
+/// A number for CloudWatch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// What is measured, as in `Findings`.
+    pub name: &'static str,
+    /// In what, in CloudWatch's words, as in `Count`.
+    pub unit: &'static str,
+    /// How much.
+    pub value: f64,
+    /// Of what: names and values, the most general first.
+    pub dimensions: Vec<(&'static str, String)>,
+}
+
+impl Metric {
+    /// A number of things.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "nothing is counted beyond 2^53")]
+    pub fn count(name: &'static str, count: usize, dimensions: Vec<(&'static str, String)>) -> Self {
+        Self { name, unit: "Count", value: count as f64, dimensions }
+    }
 }
 
 /// One decision about one resource.
@@ -61,7 +86,14 @@ impl Report {
     /// An empty report. The function's name, the wake and the time taken are filled in by [`crate::run`].
     #[must_use]
     pub fn of(decisions: Vec<Decision>) -> Self {
-        Self { function: String::new(), wake: Vec::new(), decisions, took_ms: 0, signals: Signals::default() }
+        Self {
+            function: String::new(),
+            wake: Vec::new(),
+            decisions,
+            took_ms: 0,
+            signals: Signals::default(),
+            metrics: Vec::new(),
+        }
     }
 
     /// How many decisions had each reason.
@@ -82,7 +114,12 @@ impl Decision {
         let (reason, facts) = match &delivery.payload {
             Payload::NotOurs { what } => ("NotOurs", serde_json::json!({ "what": what })),
             Payload::Unreadable { why, at } => ("UnreadableEvent", serde_json::json!({ "why": why, "at": at })),
-            Payload::Alarm(_) | Payload::Tick | Payload::Release(_) | Payload::Config(_) | Payload::MeshWrite(_) => {
+            Payload::Alarm(_)
+            | Payload::Tick
+            | Payload::Release(_)
+            | Payload::Config(_)
+            | Payload::MeshWrite(_)
+            | Payload::Certificate(_) => {
                 return None;
             }
         };

@@ -10,6 +10,7 @@
 //! state are required; everything else may be missing, and members that are not known here do not matter.
 
 mod alarm;
+mod certificate;
 mod config;
 mod envelope;
 mod mesh_write;
@@ -47,6 +48,8 @@ pub enum Payload {
     Config(ConfigWake),
     /// Somebody wrote to a mesh, or tried to.
     MeshWrite(MeshWrite),
+    /// ACM or a private CA tells of a certificate.
+    Certificate(CertificateWake),
     /// Something well-formed that is for others.
     NotOurs {
         /// What it is, for people.
@@ -161,6 +164,67 @@ pub struct MeshWrite {
     /// In which account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
+}
+
+/// What ACM or a private CA tells.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateWake {
+    /// What happened.
+    #[serde(flatten)]
+    pub event: CertificateEvent,
+    /// What it happened to, as the event names it: certificates in ACM, private CAs, what those issued, audit reports.
+    pub resources: Vec<String>,
+}
+
+/// Every event of ACM and of ACM Private CA.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum CertificateEvent {
+    /// Sent each day from 45 days before the end.
+    ApproachingExpiration {
+        /// Days until then.
+        days: Option<i64>,
+    },
+    /// It has ended. Not sent for imported ones.
+    Expired,
+    /// A new one is there: issued, renewed or imported.
+    Available {
+        /// Which of these, as ACM calls it.
+        action: Option<String>,
+    },
+    /// ACM can't renew it without a person.
+    RenewalActionRequired {
+        /// Why, as ACM calls it.
+        reason: Option<String>,
+    },
+    /// It was withdrawn.
+    Revoked,
+    /// Its key and certificate were replaced.
+    Rotated,
+    /// Something that a private CA did, or could not do.
+    Authority {
+        /// What.
+        did: AuthorityEvent,
+        /// Why not; `None` where it did.
+        failure: Option<String>,
+    },
+}
+
+/// What a private CA tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuthorityEvent {
+    /// It was made.
+    Creation,
+    /// It issued.
+    Issuance,
+    /// It withdrew.
+    Revocation,
+    /// It wrote its list of withdrawn certificates.
+    CrlGeneration,
+    /// It wrote an audit report.
+    AuditReportGeneration,
 }
 
 /// Reads an event. Whatever it holds, this gives a delivery for each of its parts and never fails as a whole.

@@ -1,5 +1,5 @@
 //! How resources stand by their tags and their egress, and what is decided about them.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,12 +40,28 @@ fn resource(path: &str, spec: &Value) -> Resource {
     Resource::read(path.kind(), &body).unwrap()
 }
 
-fn tags(owner: Option<&str>) -> Option<Tags> {
-    Some(Tags::read(owner.map(|owner| ("owner".to_owned(), owner.to_owned()))).unwrap())
+/// The tag `owner` of a resource.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Is(&'static str),
+    Missing,
+    /// Nobody read the tags.
+    Unread,
+}
+
+impl Owner {
+    fn tags(self) -> Option<Tags> {
+        let owner = match self {
+            Self::Is(owner) => Some(("owner".to_owned(), owner.to_owned())),
+            Self::Missing => None,
+            Self::Unread => return None,
+        };
+        Some(Tags::read(owner).unwrap())
+    }
 }
 
 /// A mesh with two services, the second of which is provided by the node, too.
-fn facts(owners: [Option<Option<&str>>; 4], filter: &str, backends: &[&str]) -> Facts {
+fn facts(owners: [Owner; 4], filter: &str, backends: &[&str]) -> Facts {
     let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "recs-v1" } } });
     let backends: Vec<_> =
         backends.iter().map(|name| json!({ "virtualService": { "virtualServiceName": name } })).collect();
@@ -55,7 +71,7 @@ fn facts(owners: [Option<Option<&str>>; 4], filter: &str, backends: &[&str]) -> 
         resource(OTHER, &provider),
         resource(NODE, &json!({ "backends": backends })),
     ];
-    let owners = owners.map(|owner| owner.and_then(|owner| tags(owner)));
+    let owners = owners.map(Owner::tags);
     Facts::of(&"shop".parse().unwrap(), resources.into_iter().zip(owners)).unwrap()
 }
 
@@ -74,32 +90,31 @@ fn code(decision: &Decision) -> String {
 
 #[test]
 fn tags_of_a_node() {
-    let some = |owner| Some(Some(owner));
-    let none = Some(None);
+    use Owner::{Is, Missing, Unread};
     for (policy_text, owners, standing, reason) in [
-        (TAGGED, [some("a"), some("a"), some("a"), some("a")], Standing::Compliant, "Compliant"),
-        (TAGGED, [some("a"), some("a"), some("a"), none], Standing::NonCompliant, "Act"),
-        (TAGGED, [some("a"), some("b"), some("c"), none], Standing::NonCompliant, "TagConflict"),
-        (TAGGED, [none, none, none, none], Standing::NonCompliant, "NoSafeRepair"),
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Is("a")], Standing::Compliant, "Compliant"),
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Missing], Standing::NonCompliant, "Act"),
+        (TAGGED, [Is("a"), Is("b"), Is("c"), Missing], Standing::NonCompliant, "TagConflict"),
+        (TAGGED, [Missing, Missing, Missing, Missing], Standing::NonCompliant, "NoSafeRepair"),
         // Somebody's own value is somebody's own.
-        (TAGGED, [some("a"), some("a"), some("a"), some("b")], Standing::Compliant, "WorthKnowing"),
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Is("b")], Standing::Compliant, "WorthKnowing"),
         // Tags that nobody read are never compliant, and never a reason to write.
-        (TAGGED, [some("a"), some("a"), some("a"), None], Standing::InsufficientData, "TagsUnknown"),
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Unread], Standing::InsufficientData, "TagsUnknown"),
         (
             "version: 1\ntags: {required: [{key: owner}]}\n",
-            [some("a"), none, none, none],
+            [Is("a"), Missing, Missing, Missing],
             Standing::NonCompliant,
             "Would",
         ),
         (
             "version: 1\nmodes: {default: enforce}\ntags: {required: [{key: owner}], grace: 30h}\n",
-            [some("a"), none, none, none],
+            [Is("a"), Missing, Missing, Missing],
             Standing::NonCompliant,
             "InsideGrace",
         ),
         (
             "version: 1\nmodes: {default: enforce}\ntags: {required: [{key: owner}], budget: {changes: 0}}\n",
-            [some("a"), some("a"), some("a"), none],
+            [Is("a"), Is("a"), Is("a"), Missing],
             Standing::NonCompliant,
             "BudgetSpent",
         ),
@@ -112,7 +127,7 @@ fn tags_of_a_node() {
 
 #[test]
 fn egress() {
-    let owners = [Some(None); 4];
+    let owners = [Owner::Missing; 4];
     for (filter, backends, mesh, node) in [
         ("DROP_ALL", &["cart.local"][..], "Compliant", "Compliant"),
         ("ALLOW_ALL", &["cart.local"], "Act", "Compliant"),
@@ -132,7 +147,7 @@ fn egress() {
 
 #[test]
 fn a_plan_taken_up_again_costs_nothing_and_is_the_same_plan() {
-    let mut facts = facts([Some(Some("a")), Some(None), Some(None), Some(None)], "DROP_ALL", &[]);
+    let mut facts = facts([Owner::Is("a"), Owner::Missing, Owner::Missing, Owner::Missing], "DROP_ALL", &[]);
     let first = decide(Topic::Tags, &facts, &policy(TAGGED), now(), Scope::All);
     let Verdict::Act(plan) = of(&first, NODE).verdict else { unreachable!() };
     assert!(plan.spends);
@@ -145,7 +160,7 @@ fn a_plan_taken_up_again_costs_nothing_and_is_the_same_plan() {
 
 #[test]
 fn a_scope_leaves_the_rest_alone() {
-    let facts = facts([Some(Some("a")), Some(None), Some(None), Some(None)], "DROP_ALL", &[]);
+    let facts = facts([Owner::Is("a"), Owner::Missing, Owner::Missing, Owner::Missing], "DROP_ALL", &[]);
     let only = BTreeSet::from([NODE.parse().unwrap()]);
     let decisions = decide(Topic::Tags, &facts, &policy(TAGGED), now(), Scope::Only(&only));
     assert_eq!(decisions.iter().map(|decision| decision.resource.to_string()).collect::<Vec<_>>(), [NODE]);
@@ -153,16 +168,17 @@ fn a_scope_leaves_the_rest_alone() {
 
 #[test]
 fn what_was_told_is_no_news_until_it_changes() {
-    let some = |owner| Some(Some(owner));
-    let told = |owners| decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(TAGGED), now(), Scope::All);
+    use Owner::{Is, Missing};
+    let told =
+        |owners: [Owner; 4]| decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(TAGGED), now(), Scope::All);
     let mut record = mesh::compliance::Record::default();
-    let well = of(&told([some("a"), some("a"), some("a"), some("a")]), NODE);
+    let well = of(&told([Is("a"), Is("a"), Is("a"), Is("a")]), NODE);
     assert!(!is_news(&well, &record));
-    let torn = of(&told([some("a"), some("b"), some("c"), Some(None)]), NODE);
+    let torn = of(&told([Is("a"), Is("b"), Is("c"), Missing]), NODE);
     assert!(is_news(&torn, &record));
     record.tell(&torn);
     assert!(!is_news(&torn, &record));
-    let otherwise = of(&told([some("a"), some("b"), some("d"), Some(None)]), NODE);
+    let otherwise = of(&told([Is("a"), Is("b"), Is("d"), Missing]), NODE);
     assert!(is_news(&otherwise, &record) && is_news(&well, &record));
     record.tell(&well);
     assert_eq!(record, mesh::compliance::Record::default());
@@ -171,7 +187,7 @@ fn what_was_told_is_no_news_until_it_changes() {
 proptest! {
     #[test]
     fn deciding_again_after_a_plan_holds(
-        owners in prop::array::uniform4(prop::option::of(prop::option::of(prop::sample::select(vec!["a", "b"])))),
+        owners in prop::array::uniform4(prop::sample::select(vec![Owner::Is("a"), Owner::Is("b"), Owner::Missing, Owner::Unread])),
         open in any::<bool>(),
         backends in prop::collection::vec(prop::sample::select(vec!["recs.local", "cart.local", "gone.local"]), 0..3),
     ) {

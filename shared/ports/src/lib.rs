@@ -36,7 +36,8 @@ pub use error::{PortError, PortErrorKind};
 pub use event_bus::{BusEvent, EventBus};
 pub use location::{LocationError, PolicyLocation, ReportsLocation};
 pub use mesh_store::{
-    MeshReader, MeshWrite, MeshWriter, ResourceRef, RouteWrite, RouteWriter, TagWriter, VirtualNodeWrite, Written,
+    MeshReader, MeshWrite, MeshWriter, ResourceRef, RouteWrite, RouteWriter, TagWriter, VirtualGatewayWrite,
+    VirtualNodeWrite, Written,
 };
 pub use notifier::{Notice, Notifier, Urgency};
 pub use policy_source::{BuiltInPolicy, PolicySource};

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use mesh::name::{AccountId, MeshName, ResourceKind, ResourcePath, RouteId, VirtualNodeName};
+use mesh::name::{AccountId, MeshName, ResourceKind, ResourcePath, RouteId, VirtualGatewayName, VirtualNodeName};
 use mesh::resource::{Resource, Tags};
-use mesh::spec::{MeshSpec, RouteSpec, VirtualNodeSpec};
+use mesh::spec::{MeshSpec, RouteSpec, VirtualGatewaySpec, VirtualNodeSpec};
 
 use crate::{PortError, PortErrorKind};
 
@@ -74,6 +74,9 @@ pub trait MeshWriter: Send + Sync + std::fmt::Debug {
 
     /// Replaces the virtual node's spec if its version is still the one that the write was based on.
     async fn update_virtual_node(&self, write: &VirtualNodeWrite) -> Result<Written, PortError>;
+
+    /// Replaces the virtual gateway's spec if its version is still the one that the write was based on.
+    async fn update_virtual_gateway(&self, write: &VirtualGatewayWrite) -> Result<Written, PortError>;
 }
 
 /// One compare-and-set write of a route.
@@ -115,6 +118,23 @@ pub struct VirtualNodeWrite {
     pub mesh_owner: Option<AccountId>,
     /// The spec that was read, with the change applied.
     pub spec: VirtualNodeSpec,
+    /// The version that the spec was read at.
+    pub if_version: u64,
+    /// Idempotency token: the same write sent twice is done once.
+    pub client_token: String,
+}
+
+/// One compare-and-set write of a virtual gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VirtualGatewayWrite {
+    /// The mesh.
+    pub mesh: MeshName,
+    /// The virtual gateway.
+    pub virtual_gateway: VirtualGatewayName,
+    /// The mesh's owner, for a mesh shared from another account; unset for the caller's own.
+    pub mesh_owner: Option<AccountId>,
+    /// The spec that was read, with the change applied.
+    pub spec: VirtualGatewaySpec,
     /// The version that the spec was read at.
     pub if_version: u64,
     /// Idempotency token: the same write sent twice is done once.

@@ -61,6 +61,12 @@ mod keys {
             Self(format!("{function}/{mesh}"))
         }
 
+        /// The document of a certificate or of trust, as in `certificate/acm:arn…`. No mesh is in it: some are shared.
+        #[must_use]
+        pub fn certificate(subject: &str) -> Self {
+            Self(format!("certificate/{subject}"))
+        }
+
         /// The key as the table has it.
         #[must_use]
         pub fn as_str(&self) -> &str {

@@ -43,19 +43,18 @@ impl History {
         for finding in findings {
             let id = finding.id();
             seen.insert(id.clone());
-            match self.0.get_mut(&id) {
-                Some(dated) => dated.severity = finding.severity,
-                None => {
-                    let dated = Dated {
-                        first_seen: now,
-                        rule: finding.rule.as_str().to_owned(),
-                        severity: finding.severity,
-                        resource: finding.resource.clone(),
-                    };
-                    changes.new.push((id.clone(), dated.clone()));
-                    self.0.insert(id, dated);
-                }
+            if let Some(dated) = self.0.get_mut(&id) {
+                dated.severity = finding.severity;
+                continue;
             }
+            let dated = Dated {
+                first_seen: now,
+                rule: finding.rule.as_str().to_owned(),
+                severity: finding.severity,
+                resource: finding.resource.clone(),
+            };
+            changes.new.push((id.clone(), dated.clone()));
+            self.0.insert(id, dated);
         }
         let gone: Vec<FindingId> = self.0.keys().filter(|id| !seen.contains(*id)).cloned().collect();
         changes.resolved = gone.into_iter().filter_map(|id| self.0.remove_entry(&id)).collect();

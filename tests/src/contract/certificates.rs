@@ -203,7 +203,7 @@ async fn tags_are_kept(world: &dyn World, issuer: &Issuer) {
     let arn = world.store().import(&import).await.unwrap();
     assert_eq!(world.store().tags(&arn).await.unwrap(), of("mesh"));
     world.store().tag(&arn, &of("owner")).await.unwrap();
-    let both = BTreeMap::from_iter(of("mesh").into_iter().chain(of("owner")));
+    let both: BTreeMap<_, _> = of("mesh").into_iter().chain(of("owner")).collect();
     assert_eq!(world.store().tags(&arn).await.unwrap(), both);
     let new = Import { onto: Some(arn.clone()), ..issuer.import(&KeyAlgorithm::EcPrime256v1, "tagged_anew").await };
     world.store().import(&new).await.unwrap();

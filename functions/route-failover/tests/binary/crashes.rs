@@ -48,7 +48,7 @@ async fn killed_at_every_request(side: Side) {
     let Some(theatre) = Theatre::open().await else { return };
     let side_name = format!("{side:?}").to_lowercase();
     let undisturbed = end(&theatre, &format!("{side_name}-calm"), None).await;
-    assert_eq!(undisturbed.world["spec"], spec(&[0, 100]));
+    assert_eq!(undisturbed.world["spec"], spec([0, 100]));
     assert_eq!(undisturbed.world["budget"], "1");
     let subject = "act%3A%20Failover%20mesh%2Fshop%2FvirtualRouter%2Fcart%2Froute%2Fall";
     assert_eq!(undisturbed.world["told of"], Value::from_iter([subject]));

@@ -74,7 +74,7 @@ impl<'a> Stage<'a> {
         }
         let router = json!({ "virtualRouterName": "cart", "spec": { "listeners": [listener] } });
         self.put(&format!("{MESH}/virtualRouters"), &router).await;
-        let route = json!({ "routeName": "all", "spec": spec(&BEFORE) });
+        let route = json!({ "routeName": "all", "spec": spec(BEFORE) });
         self.put(&format!("{MESH}/virtualRouter/cart/routes"), &route).await;
     }
 
@@ -199,7 +199,7 @@ pub(crate) fn sample(name: &str) -> Value {
 }
 
 /// The route, with enough in it that a write could lose.
-pub(crate) fn spec(weights: &[u8; 2]) -> Value {
+pub(crate) fn spec(weights: [u8; 2]) -> Value {
     let target = |node: &str, weight: u8| json!({ "virtualNode": node, "weight": weight, "port": 8080 });
     json!({ "priority": 7, "http2Route": {
         "action": { "weightedTargets": [target("cart-v1", weights[0]), target("cart-v2", weights[1])] },

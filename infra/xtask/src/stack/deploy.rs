@@ -64,6 +64,7 @@ pub(super) fn deploy(
         {"ParameterKey": "ControlPlaneEndpoint", "ParameterValue": endpoints.app_mesh},
         {"ParameterKey": "PolicyParameter", "ParameterValue": POLICY_PARAMETER},
         {"ParameterKey": "Compliance", "ParameterValue": "no"},
+        {"ParameterKey": "Rotation", "ParameterValue": "no"},
     ]);
     let capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"];
     let request = json!({

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use aws_sdk_appmesh::operation::update_mesh::UpdateMeshError;
 use aws_sdk_appmesh::operation::update_route::UpdateRouteError;
+use aws_sdk_appmesh::operation::update_virtual_gateway::UpdateVirtualGatewayError;
 use aws_sdk_appmesh::operation::update_virtual_node::UpdateVirtualNodeError;
-use aws_sdk_appmesh::types::{RouteSpec, TagRef, VirtualNodeSpec};
+use aws_sdk_appmesh::types::{RouteSpec, TagRef, VirtualGatewaySpec, VirtualNodeSpec};
 use mesh::name::{AccountId, MeshName, ResourceKind};
 use ports::{
-    MeshWrite, MeshWriter, PortError, PortErrorKind, RouteWrite, RouteWriter, TagWriter, VirtualNodeWrite, Written,
+    MeshWrite, MeshWriter, PortError, PortErrorKind, RouteWrite, RouteWriter, TagWriter, VirtualGatewayWrite,
+    VirtualNodeWrite, Written,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -79,6 +81,26 @@ impl MeshWriter for AppMesh {
         let is_conflict = UpdateVirtualNodeError::is_conflict_exception;
         written(ResourceKind::VirtualNode, *if_version, &kept, answer, is_conflict, what)
     }
+
+    async fn update_virtual_gateway(&self, write: &VirtualGatewayWrite) -> Result<Written, PortError> {
+        let VirtualGatewayWrite { mesh, virtual_gateway, mesh_owner, spec, if_version, client_token } = write;
+        let (sent, kept) = raw(spec, *if_version, client_token);
+        let request = self
+            .client
+            .update_virtual_gateway()
+            .mesh_name(mesh.as_str())
+            .virtual_gateway_name(virtual_gateway.as_str())
+            .set_mesh_owner(self.owner_or(mesh_owner.as_ref(), mesh))
+            .client_token(client_token)
+            .spec(any_gateway()?)
+            .customize()
+            .interceptor(kept.clone())
+            .interceptor(sent);
+        let what = || format!("update virtual gateway {mesh}/{virtual_gateway}");
+        let answer = within_deadline(what, request.send()).await?.map(drop);
+        let is_conflict = UpdateVirtualGatewayError::is_conflict_exception;
+        written(ResourceKind::VirtualGateway, *if_version, &kept, answer, is_conflict, what)
+    }
 }
 
 #[async_trait]
@@ -101,6 +123,12 @@ impl AppMesh {
     fn owner_or(&self, given: Option<&AccountId>, mesh: &MeshName) -> Option<String> {
         given.map(|owner| owner.as_str().to_owned()).or_else(|| self.owner(mesh))
     }
+}
+
+/// Required by the typed input, and replaced with the real one on the way out.
+fn any_gateway() -> Result<VirtualGatewaySpec, PortError> {
+    let built = VirtualGatewaySpec::builder().set_listeners(Some(Vec::new())).build();
+    built.map_err(|error| PortError::new("update a virtual gateway", PortErrorKind::Other, error.to_string()))
 }
 
 /// What sends a spec with every member that it has, and what keeps the answer.

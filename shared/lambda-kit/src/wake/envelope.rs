@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Delivery, Payload, Release, alarm, config, mesh_write};
+use super::{Delivery, Payload, Release, alarm, certificate, config, mesh_write};
 
 /// SQS in SNS in SQS would already be odd; deeper than that is somebody's loop.
 const DEEPEST: u8 = 4;
@@ -119,6 +119,7 @@ fn eventbridge(event: &Value, at: &str) -> Result<Payload, Flaw> {
             Some(message) => config::message(message, &join(at, "detail")),
             None => Err(Flaw::missing(at, "detail")),
         },
+        other if certificate::is_one(source, other) => certificate::read_event(event, other, at),
         "Meshwarden Release Route" if source == "meshwarden" => release(event, at),
         other => Ok(Payload::NotOurs { what: format!("`{}` of `{}`", shortened(other), shortened(source)) }),
     }

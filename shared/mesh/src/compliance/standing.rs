@@ -72,7 +72,7 @@ impl fmt::Display for Standing {
 /// How every resource of a mesh stands.
 #[must_use]
 pub fn judge(topic: Topic, mesh: &Mesh, policy: &Policy, now: Timestamp) -> BTreeMap<ResourcePath, Judged> {
-    // Neither tags nor egress depend on certificates.
+    // Neither tags nor egress follow from a certificate.
     let pack::Evaluation { findings, waived } = pack::judge(mesh, &Readings::default(), policy, now);
     let mut judged: BTreeMap<ResourcePath, Judged> = mesh
         .paths()

@@ -117,6 +117,8 @@ impl Walk<'_> {
             let item = match item {
                 Value::Null if self.spelling == Spelling::Terraform => Some(Value::Object(Map::new())),
                 Value::Null => Some(Value::Null),
+                // An argument that is empty isn't set; an item that is empty was written.
+                Value::String(text) if text.is_empty() => Some(item.clone()),
                 item => self.value(item, shape),
             };
             read.extend(item);

@@ -28,6 +28,17 @@ pub enum Subject {
     Trust(TrustId),
 }
 
+impl Subject {
+    /// What the state table calls it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Certificate(source) => source.to_string(),
+            Self::Trust(id) => id.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

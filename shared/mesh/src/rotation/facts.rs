@@ -14,12 +14,12 @@ use crate::failover::KillSwitchFact;
 use crate::name::{MeshName, ResourcePath, VirtualServiceName};
 use crate::spec::Port;
 
-/// One observation of a mesh's certificates. Recorded as it is, it gives the same decisions again.
+/// One observation of the certificates of all meshes. Recorded as it is, it gives the same decisions again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
-    /// The mesh.
-    pub mesh: MeshName,
+    /// The meshes, all that certificates are shared by together.
+    pub meshes: BTreeSet<MeshName>,
     /// Everything that is presented.
     pub leaves: Vec<LeafFacts>,
     /// Everything by which others are trusted.

@@ -27,6 +27,7 @@ mod plan;
 mod reason;
 mod record;
 mod scene;
+mod survey;
 mod telling;
 mod trust;
 
@@ -38,4 +39,5 @@ pub use facts::{
 pub use plan::{Like, Plan, Stage, Step};
 pub use reason::{KeepReason, Waiting, Why, renewal_reason};
 pub use record::{Attempt, Failures, LeafRecord, Record};
+pub use survey::{LeafUse, Survey, TrustUse};
 pub use telling::{Telling, telling};

@@ -33,6 +33,7 @@ impl Known {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn a_servers_certificate_is_looked_at_as_the_client_would() {
     let root = Authority::root("root", (2020, 2040));
     let other = Authority::root("other", (2020, 2040));

@@ -27,7 +27,10 @@ resources:
 type Row<'t> = (Tagged<'t>, &'t str, &'t str);
 
 /// Resources with their tags.
-type Tagged<'t> = Vec<(&'t str, &'t [(&'t str, &'t str)])>;
+type Tagged<'t> = Vec<(&'t str, Pairs<'t>)>;
+
+/// Keys and values.
+type Pairs<'t> = &'t [(&'t str, &'t str)];
 
 fn shop(policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case {
     let mut case = Case::read(SHOP);
@@ -62,8 +65,9 @@ fn taken(case: &Case, path: &str) -> String {
 
 #[test]
 fn values_are_handed_down_where_all_above_agree() {
-    let (sre, pay): (&[(&str, &str)], &[(&str, &str)]) = (&[("owner", "sre")], &[("owner", "pay")]);
-    let none: &[(&str, &str)] = &[];
+    let sre: Pairs<'_> = &[("owner", "sre")];
+    let pay: Pairs<'_> = &[("owner", "pay")];
+    let none: Pairs<'_> = &[];
     let table: Vec<Row<'_>> = vec![
         (vec![("virtualNode/a", none)], "virtualNode/a", "nothing"),
         (vec![("virtualNode/a", none), ("mesh/shop", sre)], "virtualNode/a", "sre from shop"),

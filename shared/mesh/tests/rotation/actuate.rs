@@ -82,21 +82,13 @@ impl World {
         if plan.stage.is_none() {
             return;
         }
-        let Some(moves) = self.moves(plan) else { return };
+        let Some(moves) = moves(plan) else { return };
         let own: BTreeSet<usize> = (0..self.nodes.len()).filter(|node| moves.contains(&path(*node))).collect();
         for node in self.near(&moves).into_iter().filter(|node| !own.contains(node)) {
             let wanted = self.wanted(node);
             for proxy in &self.proxies[node] {
                 assert_eq!(*proxy, wanted, "{} changes while n{node} does", plan.subject);
             }
-        }
-    }
-
-    fn moves(&self, plan: &Plan) -> Option<BTreeSet<ResourcePath>> {
-        match &plan.step {
-            Step::Apply { change } => Some(BTreeSet::from([change.resource()])),
-            // One secret may be of many proxies; those change by one write.
-            _ => None,
         }
     }
 
@@ -218,7 +210,7 @@ impl World {
                 self.calls[call].check = Check::Policy(authorities.clone());
                 // The client's proxies keep what they had under the same slot until they get the new one.
             }
-            Change::SetRouteWeights { .. } => unreachable!(),
+            other => unreachable!("a rotation never plans to {other}"),
         }
     }
 
@@ -232,5 +224,14 @@ fn decision_name(decision: &Decision) -> String {
     match &decision.subject {
         Subject::Certificate(source) => source.to_string(),
         Subject::Trust(id) => id.to_string(),
+    }
+}
+
+/// What a plan changes near the proxies.
+fn moves(plan: &Plan) -> Option<BTreeSet<ResourcePath>> {
+    match &plan.step {
+        Step::Apply { change } => Some(BTreeSet::from([change.resource()])),
+        // One secret may be of many proxies; those change by one write.
+        _ => None,
     }
 }

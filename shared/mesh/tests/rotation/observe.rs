@@ -24,7 +24,7 @@ pub(super) fn trust_id(world: &World, call: usize) -> TrustId {
 impl World {
     pub(super) fn observe(&self) -> Facts {
         Facts {
-            mesh: "m".parse().unwrap(),
+            meshes: BTreeSet::from(["m".parse().unwrap()]),
             leaves: self.leaves(),
             trusts: self.trusts(),
             meetings: self.meetings(),

@@ -95,7 +95,7 @@ fn add_secret(world: &mut World, name: &SecretName, chain: Option<Rc<Chain>>, tr
 fn show(world: &World) -> String {
     let decisions = decide(&world.observe(), &|_| Vec::new(), &world.policy, world.now);
     let open = decisions.iter().filter(|one| !matches!(&one.verdict, Verdict::Keep(reason) if !reason.holds()));
-    open.map(|one| format!("{}: {:?}\n", one.subject, one.verdict)).collect()
+    open.map(|one| format!("{}: {:?}", one.subject, one.verdict)).collect::<Vec<_>>().join("\n")
 }
 
 proptest! {

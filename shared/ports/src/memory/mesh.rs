@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::{Cell, Faults};
 use crate::{
     MeshReader, MeshWrite, MeshWriter, PortError, PortErrorKind, ResourceRef, RouteWrite, RouteWriter, TagWriter,
-    VirtualNodeWrite, Written,
+    VirtualGatewayWrite, VirtualNodeWrite, Written,
 };
 
 /// The account that owns what [`MemoryMesh::put_spec`] adds.
@@ -221,6 +221,18 @@ impl MeshWriter for MemoryMesh {
             token: &write.client_token,
         };
         self.0.write("update virtual node", &resource, |meshes| meshes.update(update)).await
+    }
+
+    async fn update_virtual_gateway(&self, write: &VirtualGatewayWrite) -> Result<Written, PortError> {
+        let resource = ResourcePath::VirtualGateway(write.mesh.clone(), write.virtual_gateway.clone());
+        let update = Update {
+            resource: resource.clone(),
+            owner: write.mesh_owner.as_ref(),
+            spec: Spec::VirtualGateway(write.spec.clone()),
+            if_version: write.if_version,
+            token: &write.client_token,
+        };
+        self.0.write("update virtual gateway", &resource, |meshes| meshes.update(update)).await
     }
 }
 

@@ -46,7 +46,7 @@ pub fn page(report: &MeshReport<'_>) -> String {
     html.push_str(LEGEND);
     findings(&mut html, report);
     calls(&mut html, report.edges);
-    let _ = write!(html, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n");
+    let _ = writeln!(html, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>");
     html
 }
 
@@ -132,10 +132,10 @@ fn finding(html: &mut String, finding: &Finding, report: &MeshReport<'_>) {
     for (name, fact) in &finding.facts {
         let _ = write!(html, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(&shown(fact)));
     }
-    let _ = write!(
+    let _ = writeln!(
         html,
         "<tr><th>rule</th><td><code>{}</code></td></tr><tr><th>since</th><td>{}</td></tr><tr><th>finding</th>\
-         <td><code>{}</code></td></tr></table></details>\n",
+         <td><code>{}</code></td></tr></table></details>",
         finding.rule,
         escape(&since.strftime("%Y-%m-%d %H:%M UTC").to_string()),
         finding.id(),

@@ -1,0 +1,104 @@
+//! What is reported of one decision.
+
+use lambda_kit::{Report, Signals};
+use mesh::rotation::{Decision, Verdict};
+use ports::{PortError, Refusal};
+use serde_json::{Value, json};
+
+use crate::actuate::Outcome;
+
+/// One line of the report, with what it means for the invocation as a whole.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// The line.
+    pub(crate) line: lambda_kit::Decision,
+    /// The text for people.
+    pub(crate) text: String,
+    /// What is counted.
+    pub(crate) signals: Signals,
+    /// Whether another look is worth it at once.
+    pub(crate) moved: bool,
+    /// Why the event should come again, if it should.
+    pub(crate) retry: Option<String>,
+}
+
+impl Account {
+    /// What became of a decision.
+    pub(crate) fn of(decision: &Decision, outcome: Option<&Outcome>) -> Self {
+        let (facts, plan, text) = match &decision.verdict {
+            Verdict::Keep(reason) => (without_tag(json!(reason)), None, reason.to_string()),
+            Verdict::Verify(why) => (without_tag(json!(why)), None, why.to_string()),
+            Verdict::Issue(plan) | Verdict::Distribute(plan) | Verdict::Retire(plan) => {
+                (without_tag(json!(plan.why)), Some(json!(plan)), format!("{}: {}", plan.why, plan.step))
+            }
+        };
+        let tag = json!(decision.verdict).get("decision").and_then(Value::as_str).unwrap_or("keep").to_owned();
+        let killed = matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn }))
+            || decision.verdict.code() == "KillSwitchOn";
+        let failed = match outcome {
+            Some(Outcome::Failed { error, may_heal: true }) => Some(error.clone()),
+            _ => None,
+        };
+        Self {
+            line: lambda_kit::Decision {
+                resource: decision.subject.to_string(),
+                decision: tag,
+                reason: decision.verdict.code(),
+                facts,
+                plan,
+                outcome: outcome.map(|outcome| json!(outcome)),
+            },
+            text,
+            signals: Signals {
+                overwrote: u32::from(matches!(outcome, Some(Outcome::Overwrote { .. }))),
+                kill_switch_on: killed,
+                ..Signals::default()
+            },
+            moved: outcome.is_some_and(Outcome::moved),
+            retry: failed,
+        }
+    }
+
+    /// Nothing could be observed.
+    pub(crate) fn blind(error: &PortError) -> Self {
+        let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
+        let retry = error.kind.may_heal().then(|| error.to_string());
+        Self { retry, ..Self::note("meshes", "CannotObserve", facts, &error.to_string()) }
+    }
+
+    /// Something that only a person can do something about.
+    pub(crate) fn note(resource: &str, code: &str, facts: Value, text: &str) -> Self {
+        Self {
+            line: lambda_kit::Decision {
+                resource: resource.to_owned(),
+                decision: "hold".to_owned(),
+                reason: code.to_owned(),
+                facts,
+                plan: None,
+                outcome: None,
+            },
+            text: text.to_owned(),
+            signals: Signals::default(),
+            moved: false,
+            retry: None,
+        }
+    }
+
+    /// The report of an invocation.
+    pub(crate) fn report(accounts: Vec<Self>) -> Report {
+        let mut signals = Signals::default();
+        for account in &accounts {
+            signals.overwrote += account.signals.overwrote;
+            signals.kill_switch_on |= account.signals.kill_switch_on;
+        }
+        Report { signals, ..Report::of(accounts.into_iter().map(|account| account.line).collect()) }
+    }
+}
+
+/// The facts of a reason without its code, which stands beside them.
+fn without_tag(mut reason: Value) -> Value {
+    if let Some(members) = reason.as_object_mut() {
+        members.remove("reason");
+    }
+    reason
+}

@@ -1,0 +1,318 @@
+//! Takes one step. Each can be taken again: what is there already is found, and an order is the same order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mesh::certificates::{AuthorityArn, CertificateArn, Fingerprint, KeyKind, Names};
+use mesh::change::Change;
+use mesh::name::ResourcePath;
+use mesh::resource::Resource;
+use mesh::rotation::{Like, Step};
+use mesh::spec::Spec;
+use ports::certificates::{
+    self, Bundle, IdempotencyToken, Import, Issuance, IssuedArn, KeyAlgorithm, Order, PrivateRequest, SecretId,
+    SigningAlgorithm, Stage, StoredBundle, SubjectNames, Template, VersionId,
+};
+use ports::{PortError, PortErrorKind, VirtualGatewayWrite, VirtualNodeWrite, Written};
+
+use crate::Ports;
+use crate::observe::Observation;
+use crate::roots;
+use crate::stores::{REPLACES, SUPERSEDED_BY};
+
+/// How often a certificate whose key is in memory only is asked for: a private CA takes some seconds, and whoever does
+/// not wait for it has to order another one.
+const LOOKS: u32 = 15;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+
+/// What came of a step.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// It was taken.
+    Applied,
+    /// A certificate was issued, or will be.
+    Issued,
+    /// A private CA took an order, and calls it so.
+    Ordered(String),
+    /// It was taken before.
+    AlreadyInPlace,
+    /// The other side is at it.
+    InProgress,
+    /// Somebody was there first.
+    Superseded,
+    /// The mesh was written over a change that had not been seen.
+    Overwrote(u64),
+    /// A private CA will never issue it.
+    Refused(String),
+}
+
+/// Takes a step. An error leaves open whether it was taken.
+pub(crate) async fn take(ports: &Ports, step: &Step, id: &str, observation: &Observation) -> Result<Done, PortError> {
+    match step {
+        Step::RenewInStore { arn, export_first } => renew(ports, arn, *export_first).await,
+        Step::RequestAnew { arn, authority, like, token } => request(ports, arn, authority, like, token).await,
+        Step::Reimport { arn, authority, like, not_after, token } => {
+            let fresh = ports.keys.make(&algorithm(&like.key)?, &names(&like.names)?)?;
+            let order = order(ports, authority, fresh.request, *not_after, token).await?;
+            let issued = ports.authorities.issue(&order).await?;
+            match wait_for(ports, &issued).await? {
+                Issuance::Issued(chain) => {
+                    let import = Import { onto: Some(acm(arn)?), chain, key: fresh.key, tags: BTreeMap::new() };
+                    ports.certificates.import(&import).await?;
+                    Ok(Done::Issued)
+                }
+                Issuance::Failed { reason } => Ok(Done::Refused(reason)),
+                Issuance::InProgress => Err(late(&issued)),
+            }
+        }
+        Step::Prepare { secret, version, like } => {
+            let (secret, version) = (secret_id(secret)?, version_id(version)?);
+            let current = ports.bundles.read(&secret, Stage::Current).await?;
+            let fresh = ports.keys.make(&algorithm(&like.key)?, &names(&like.names)?)?;
+            let trust = current.and_then(|current| current.bundle.trust);
+            let bundle = Bundle { chain: None, key: Some(fresh.key), request: Some(fresh.request), trust };
+            put(ports, &secret, &version, &bundle).await
+        }
+        Step::Order { secret, version, authority, not_after, token } => {
+            let pending = pending(ports, &secret_id(secret)?, version).await?;
+            let Some(request) = pending.and_then(|pending| pending.bundle.request) else { return Ok(Done::Superseded) };
+            let order = order(ports, authority, request, *not_after, token).await?;
+            Ok(Done::Ordered(ports.authorities.issue(&order).await?.to_string()))
+        }
+        Step::Collect { secret, version, issued, becomes } => {
+            let secret = secret_id(secret)?;
+            let issued = IssuedArn::parse(issued).map_err(|error| other("collect a certificate", error))?;
+            let chain = match ports.authorities.issued(&issued).await? {
+                Issuance::Issued(chain) => chain,
+                Issuance::InProgress => return Ok(Done::InProgress),
+                Issuance::Failed { reason } => return Ok(Done::Refused(reason)),
+            };
+            let Some(pending) = pending(ports, &secret, version).await? else { return Ok(Done::Superseded) };
+            let bundle = Bundle { chain: Some(chain), request: None, ..pending.bundle };
+            put(ports, &secret, &version_id(becomes)?, &bundle).await
+        }
+        Step::ImportPending { arn, secret, version } => {
+            let Some(pending) = pending(ports, &secret_id(secret)?, version).await? else {
+                return Ok(Done::Superseded);
+            };
+            let (Some(chain), Some(key)) = (pending.bundle.chain, pending.bundle.key) else {
+                return Ok(Done::Superseded);
+            };
+            let import = Import { onto: Some(acm(arn)?), chain, key, tags: BTreeMap::new() };
+            ports.certificates.import(&import).await.map(|_| Done::Applied)
+        }
+        Step::Promote { secret, from, to } => {
+            promote(ports, &secret_id(secret)?, from.as_deref(), &version_id(to)?).await
+        }
+        Step::PublishTrust { secret, from, version, roots, authorities } => {
+            let (secret, version) = (secret_id(secret)?, version_id(version)?);
+            publish(ports, &secret, from.as_deref(), &version, roots, authorities).await
+        }
+        Step::Apply { change } => apply(ports, change, id, observation).await,
+        Step::MarkSuperseded { arn, by } => {
+            let tags = BTreeMap::from([(SUPERSEDED_BY.to_owned(), by.to_string())]);
+            ports.certificates.tag(&acm(arn)?, &tags).await.map(|()| Done::Applied)
+        }
+    }
+}
+
+async fn renew(ports: &Ports, arn: &CertificateArn, export_first: bool) -> Result<Done, PortError> {
+    let arn = acm(arn)?;
+    if export_first {
+        // Only that it was exported matters; the copy is wiped here.
+        drop(ports.certificates.export(&arn).await?);
+    }
+    match ports.certificates.renew(&arn).await {
+        Ok(()) => Ok(Done::Issued),
+        Err(error) if error.kind == PortErrorKind::Conflict => Ok(Done::InProgress),
+        Err(error) => Err(error),
+    }
+}
+
+async fn request(
+    ports: &Ports,
+    arn: &CertificateArn,
+    authority: &AuthorityArn,
+    like: &Like,
+    token: &str,
+) -> Result<Done, PortError> {
+    let subject = names(&like.names)?;
+    let first = subject.dns.first().cloned();
+    let Some(common_name) = subject.common_name.filter(|name| subject.dns.contains(name)).or(first) else {
+        return Err(other("request a certificate", "the present one has no host name"));
+    };
+    if !subject.uris.is_empty() {
+        return Err(other("request a certificate", "ACM issues for host names only, and the present one has URIs"));
+    }
+    let request = PrivateRequest {
+        authority: ca(authority)?,
+        other_names: subject.dns.into_iter().filter(|name| *name != common_name).collect(),
+        common_name,
+        key_algorithm: algorithm(&like.key)?,
+        token: token_of(token)?,
+        tags: BTreeMap::from([(REPLACES.to_owned(), arn.to_string())]),
+    };
+    ports.certificates.request(&request).await.map(|_| Done::Issued)
+}
+
+async fn order(
+    ports: &Ports,
+    authority: &AuthorityArn,
+    request: String,
+    not_after: jiff::Timestamp,
+    token: &str,
+) -> Result<Order, PortError> {
+    let authority = ca(authority)?;
+    let described = ports.authorities.describe(&authority).await?;
+    let signing = described.key_algorithm.as_ref().and_then(SigningAlgorithm::suiting);
+    let signing =
+        signing.ok_or_else(|| other("order a certificate", "the key of the CA is of a kind that is not known"))?;
+    Ok(Order { authority, request, template: Template::EndEntity, signing, not_after, token: token_of(token)? })
+}
+
+async fn wait_for(ports: &Ports, issued: &IssuedArn) -> Result<Issuance, PortError> {
+    for _ in 0..LOOKS {
+        match ports.authorities.issued(issued).await? {
+            Issuance::InProgress => tokio::time::sleep(BETWEEN_LOOKS).await,
+            other @ (Issuance::Failed { .. } | Issuance::Issued(_)) => return Ok(other),
+        }
+    }
+    Ok(Issuance::InProgress)
+}
+
+/// The bundle that is pending, if it still is the one that was seen.
+async fn pending(ports: &Ports, secret: &SecretId, version: &str) -> Result<Option<StoredBundle>, PortError> {
+    let pending = ports.bundles.read(secret, Stage::Pending).await?;
+    Ok(pending.filter(|pending| pending.version.as_str() == version))
+}
+
+async fn put(ports: &Ports, secret: &SecretId, version: &VersionId, bundle: &Bundle) -> Result<Done, PortError> {
+    match ports.bundles.put_pending(secret, version, bundle).await {
+        Ok(()) => Ok(Done::Applied),
+        // Another key was put under the same version before: that one is gone on with.
+        Err(error) if error.kind == PortErrorKind::Conflict => Ok(Done::AlreadyInPlace),
+        Err(error) => Err(error),
+    }
+}
+
+async fn promote(ports: &Ports, secret: &SecretId, from: Option<&str>, to: &VersionId) -> Result<Done, PortError> {
+    let from = from.map(version_id).transpose()?;
+    match ports.bundles.promote(secret, from.as_ref(), to).await {
+        Ok(()) => Ok(Done::Applied),
+        Err(error) if error.kind == PortErrorKind::Conflict => Ok(Done::Superseded),
+        Err(error) => Err(error),
+    }
+}
+
+async fn publish(
+    ports: &Ports,
+    secret: &SecretId,
+    from: Option<&str>,
+    version: &VersionId,
+    roots: &std::collections::BTreeSet<Fingerprint>,
+    authorities: &[AuthorityArn],
+) -> Result<Done, PortError> {
+    let Some(current) = ports.bundles.read(secret, Stage::Current).await? else { return Ok(Done::Superseded) };
+    if Some(current.version.as_str()) != from {
+        let done = current.version == *version;
+        return Ok(if done { Done::AlreadyInPlace } else { Done::Superseded });
+    }
+    let mut texts: Vec<String> = current.bundle.trust.clone().into_iter().collect();
+    for authority in authorities {
+        texts.push(ports.authorities.certificate(&ca(authority)?).await?.whole());
+    }
+    let trust =
+        roots::select(&texts, roots).ok_or_else(|| other("put roots together", "one of them is nowhere to be had"))?;
+    let bundle = Bundle { trust: Some(trust), ..current.bundle };
+    put(ports, secret, version, &bundle).await?;
+    promote(ports, secret, from, version).await
+}
+
+async fn apply(ports: &Ports, change: &Change, id: &str, observation: &Observation) -> Result<Done, PortError> {
+    let path = change.resource();
+    let refused = |why: String| other("change a mesh", why);
+    let resource = observation.resources.get(&path).ok_or_else(|| refused(format!("{path} was not read")))?;
+    let metadata = resource.metadata();
+    let shared = metadata.mesh_owner != metadata.resource_owner;
+    let mesh_owner = shared.then(|| metadata.mesh_owner.clone());
+    let if_version = metadata.version.get().unsigned_abs();
+    let mut spec = resource.clone().into_spec();
+    let before = spec.clone();
+    change.apply_to(&mut spec).map_err(|error| refused(error.to_string()))?;
+    if spec == before {
+        return Ok(Done::AlreadyInPlace);
+    }
+    let client_token = format!("{id}-{if_version}");
+    let written = match (path, resource, spec) {
+        (ResourcePath::VirtualNode(mesh, virtual_node), Resource::VirtualNode(_), Spec::VirtualNode(spec)) => {
+            let write = VirtualNodeWrite { mesh, virtual_node, mesh_owner, spec, if_version, client_token };
+            ports.writer.update_virtual_node(&write).await?
+        }
+        (
+            ResourcePath::VirtualGateway(mesh, virtual_gateway),
+            Resource::VirtualGateway(_),
+            Spec::VirtualGateway(spec),
+        ) => {
+            let write = VirtualGatewayWrite { mesh, virtual_gateway, mesh_owner, spec, if_version, client_token };
+            ports.writer.update_virtual_gateway(&write).await?
+        }
+        (path, _, _) => return Err(refused(format!("{path} has no certificates"))),
+    };
+    Ok(match written {
+        Written::Applied { .. } => Done::Applied,
+        Written::Superseded => Done::Superseded,
+        Written::Overwrote { version } => Done::Overwrote(version),
+    })
+}
+
+fn names(names: &Names) -> Result<SubjectNames, PortError> {
+    if !names.addresses.is_empty() {
+        return Err(other("request a certificate", "the present one is for addresses, which are not asked for here"));
+    }
+    // A common name is at most 64 characters long.
+    let common_name = names.common.clone().filter(|name| name.chars().count() <= 64);
+    Ok(SubjectNames { common_name, dns: names.dns.clone(), uris: names.uris.clone() })
+}
+
+fn algorithm(key: &KeyKind) -> Result<KeyAlgorithm, PortError> {
+    match key {
+        KeyKind::Rsa(1024) => Ok(KeyAlgorithm::Rsa1024),
+        KeyKind::Rsa(2048) => Ok(KeyAlgorithm::Rsa2048),
+        KeyKind::Rsa(3072) => Ok(KeyAlgorithm::Rsa3072),
+        KeyKind::Rsa(4096) => Ok(KeyAlgorithm::Rsa4096),
+        KeyKind::Ec(256) => Ok(KeyAlgorithm::EcPrime256v1),
+        KeyKind::Ec(384) => Ok(KeyAlgorithm::EcSecp384r1),
+        KeyKind::Ec(521) => Ok(KeyAlgorithm::EcSecp521r1),
+        KeyKind::Rsa(_) | KeyKind::Ec(_) | KeyKind::Other(_) => {
+            Err(other("make a key", format!("keys like the present one ({key}) are not made here")))
+        }
+    }
+}
+
+fn acm(arn: &CertificateArn) -> Result<certificates::CertificateArn, PortError> {
+    certificates::CertificateArn::parse(arn.as_str()).map_err(|error| other("name a certificate", error))
+}
+
+fn ca(arn: &AuthorityArn) -> Result<certificates::AuthorityArn, PortError> {
+    certificates::AuthorityArn::parse(arn.as_str()).map_err(|error| other("name a private CA", error))
+}
+
+fn secret_id(text: &str) -> Result<SecretId, PortError> {
+    SecretId::parse(text).map_err(|error| other("name a secret", error))
+}
+
+fn version_id(text: &str) -> Result<VersionId, PortError> {
+    VersionId::parse(text).map_err(|error| other("name a version", error))
+}
+
+fn token_of(text: &str) -> Result<IdempotencyToken, PortError> {
+    IdempotencyToken::parse(text).map_err(|error| other("name an order", error))
+}
+
+fn late(issued: &IssuedArn) -> PortError {
+    PortError::new(format!("wait for {issued}"), PortErrorKind::TimedOut, "the private CA has not issued it yet")
+}
+
+fn other(call: &str, why: impl std::fmt::Display) -> PortError {
+    PortError::new(call, PortErrorKind::Other, why.to_string())
+}

@@ -1,0 +1,253 @@
+//! What ACM, the private CAs and the secrets hold now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Reading, SecretName};
+use mesh::policy::{BundlePolicy, CertificatesPolicy};
+use mesh::rotation::{AuthorityFacts, BundleFacts, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState};
+use ports::PortError;
+use ports::certificates::{
+    AuthorityStatus, Bundle, CertificateKind, CertificateStatus, Eligibility, RenewalState, SecretId, Stage,
+    StoredCertificate,
+};
+
+use crate::Ports;
+
+/// The tag of a certificate that was requested in place of another: the other's ARN.
+pub(crate) const REPLACES: &str = "meshwarden:replaces";
+/// The tag of a certificate whose place another one has taken: the other's ARN.
+pub(crate) const SUPERSEDED_BY: &str = "meshwarden:superseded-by";
+
+/// A certificate in ACM.
+#[derive(Debug)]
+pub(crate) struct InAcm {
+    pub(crate) kind: Result<CertificateKind, String>,
+    pub(crate) chain: Reading<Chain>,
+    pub(crate) revoked: bool,
+    /// For private ones; their listeners are not known here.
+    pub(crate) private: Option<PrivateFacts>,
+    /// Whether ACM would not renew it, since it is withdrawn or over.
+    pub(crate) needs_replacement: bool,
+}
+
+/// A secret that is ours.
+#[derive(Debug)]
+pub(crate) struct InSecret {
+    pub(crate) facts: BundleFacts,
+    pub(crate) chain: Reading<Chain>,
+    pub(crate) trust: Reading<Vec<Certificate>>,
+}
+
+/// Reads a certificate of ACM. What goes wrong is part of what is read.
+pub(crate) async fn certificate(ports: &Ports, arn: &CertificateArn) -> InAcm {
+    match try_certificate(ports, arn).await {
+        Ok(read) => read,
+        Err(why) => InAcm {
+            kind: Err(why.clone()),
+            chain: Reading::Unread(why),
+            revoked: false,
+            private: None,
+            needs_replacement: false,
+        },
+    }
+}
+
+async fn try_certificate(ports: &Ports, arn: &CertificateArn) -> Result<InAcm, String> {
+    let known = ports::certificates::CertificateArn::parse(arn.as_str()).map_err(|error| error.to_string())?;
+    let told = |error: PortError| error.to_string();
+    let stored = ports.certificates.describe(&known).await.map_err(told)?;
+    let chain = match ports.certificates.chain(&known).await.map_err(told)? {
+        Some(chain) => {
+            Chain::read(&chain.whole()).map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known)
+        }
+        None => Reading::Unread("it is still being issued".to_owned()),
+    };
+    let needs_replacement = matches!(stored.status, CertificateStatus::Revoked | CertificateStatus::Expired);
+    Ok(InAcm {
+        revoked: stored.status == CertificateStatus::Revoked,
+        private: (stored.kind == CertificateKind::Private).then(|| private(arn, &stored)),
+        kind: Ok(stored.kind),
+        needs_replacement,
+        chain,
+    })
+}
+
+fn private(arn: &CertificateArn, stored: &StoredCertificate) -> PrivateFacts {
+    let renewal = match &stored.renewal {
+        _ if stored.status == CertificateStatus::PendingValidation => RenewalFact::UnderWay,
+        Some(renewal) => match &renewal.state {
+            RenewalState::PendingAutoRenewal => RenewalFact::UnderWay,
+            RenewalState::Success => RenewalFact::None,
+            RenewalState::PendingValidation | RenewalState::Failed | RenewalState::Unrecognised(_) => {
+                RenewalFact::Stuck { reason: renewal.reason.clone(), at: renewal.at }
+            }
+        },
+        None => RenewalFact::None,
+    };
+    PrivateFacts {
+        arn: arn.clone(),
+        authority: stored.authority.as_ref().map(|authority| AuthorityArn::new(authority.as_str())),
+        eligible: stored.eligibility.map(|eligibility| eligibility == Eligibility::Eligible),
+        renewal,
+        replacements: Vec::new(),
+        listeners: Vec::new(),
+        supersedes: None,
+    }
+}
+
+/// Certificates that were requested in place of others, by the others' ARNs; and those that have taken a place which is
+/// not marked yet.
+pub(crate) async fn replacements(
+    ports: &Ports,
+    used: &BTreeSet<CertificateArn>,
+) -> Result<(BTreeMap<CertificateArn, Vec<Replacement>>, BTreeMap<CertificateArn, CertificateArn>), PortError> {
+    let mut replacements: BTreeMap<CertificateArn, Vec<Replacement>> = BTreeMap::new();
+    let mut supersedes = BTreeMap::new();
+    for listed in ports.certificates.list().await? {
+        if listed.kind != CertificateKind::Private {
+            continue;
+        }
+        let tags = ports.certificates.tags(&listed.arn).await?;
+        let Some(replaced) = tags.get(REPLACES).map(CertificateArn::new) else { continue };
+        let arn = CertificateArn::new(listed.arn.as_str());
+        if used.contains(&arn) {
+            let old = ports::certificates::CertificateArn::parse(replaced.as_str()).ok();
+            let marked = match &old {
+                // One that is gone needs no mark.
+                Some(old) => match ports.certificates.tags(old).await {
+                    Ok(tags) => tags.contains_key(SUPERSEDED_BY),
+                    Err(error) if error.kind == ports::PortErrorKind::NotFound => true,
+                    Err(error) => return Err(error),
+                },
+                None => true,
+            };
+            if !marked && !used.contains(&replaced) {
+                supersedes.insert(arn, replaced);
+            }
+        } else if used.contains(&replaced) {
+            let read = certificate(ports, &arn).await;
+            let state = match (&listed.status, read.chain) {
+                (CertificateStatus::Failed | CertificateStatus::ValidationTimedOut, _) => {
+                    ReplacementState::Failed("ACM could not have it issued".to_owned())
+                }
+                (CertificateStatus::Revoked | CertificateStatus::Expired, _) => {
+                    ReplacementState::Failed("it is not in force".to_owned())
+                }
+                (_, Reading::Known(chain)) => ReplacementState::Issued(Box::new(chain)),
+                (_, Reading::Unread(_)) => ReplacementState::Pending,
+            };
+            let authority = read.private.and_then(|private| private.authority);
+            replacements.entry(replaced).or_default().push(Replacement { arn, authority, state });
+        }
+    }
+    Ok((replacements, supersedes))
+}
+
+/// Reads a private CA; why not, where that fails.
+pub(crate) async fn authority(ports: &Ports, arn: &AuthorityArn) -> Result<AuthorityFacts, String> {
+    let known = ports::certificates::AuthorityArn::parse(arn.as_str()).map_err(|error| error.to_string())?;
+    let described = ports.authorities.describe(&known).await.map_err(|error| error.to_string())?;
+    let chain = ports.authorities.certificate(&known).await.map_err(|error| error.to_string())?;
+    let chain = Chain::read(&chain.whole()).map_err(|error| error.to_string())?;
+    let inactive = match described.status {
+        AuthorityStatus::Active => None,
+        AuthorityStatus::Creating => Some("it is being made".to_owned()),
+        AuthorityStatus::PendingCertificate => Some("it waits for its own certificate".to_owned()),
+        AuthorityStatus::Deleted => Some("it is deleted".to_owned()),
+        AuthorityStatus::Disabled => Some("somebody has switched it off".to_owned()),
+        AuthorityStatus::Expired => Some("it has ended".to_owned()),
+        AuthorityStatus::Failed => Some("it could not be made".to_owned()),
+        AuthorityStatus::Unrecognised(status) => Some(format!("its state is `{status}`")),
+    };
+    Ok(AuthorityFacts { arn: arn.clone(), inactive, certificate: chain.leaf, issuers: chain.others })
+}
+
+/// Reads a secret that is ours.
+pub(crate) async fn secret(ports: &Ports, binding: &BundlePolicy) -> InSecret {
+    match try_secret(ports, binding).await {
+        Ok(read) => read,
+        Err(why) => InSecret {
+            facts: BundleFacts {
+                secret: binding.secret.clone(),
+                current: None,
+                pending: None,
+                rotated_by_others: false,
+            },
+            chain: Reading::Unread(why.clone()),
+            trust: Reading::Unread(why),
+        },
+    }
+}
+
+async fn try_secret(ports: &Ports, binding: &BundlePolicy) -> Result<InSecret, String> {
+    let id = SecretId::parse(&binding.secret).map_err(|error| error.to_string())?;
+    let told = |error: PortError| error.to_string();
+    let versions = ports.bundles.describe(&id).await.map_err(told)?;
+    let current = ports.bundles.read(&id, Stage::Current).await.map_err(told)?;
+    let (chain, trust) = if let Some(current) = &current {
+        (chain_of(&current.bundle), trust_of(&current.bundle))
+    } else {
+        let nothing = || "the secret has no current version".to_owned();
+        (Reading::Unread(nothing()), Reading::Unread(nothing()))
+    };
+    let at = |stage| versions.at.get(&stage).map(ToString::to_string);
+    let pending = match at(Stage::Pending) {
+        Some(version) => Some(match ports.bundles.read(&id, Stage::Pending).await {
+            Ok(Some(stored)) => pending(stored.version.to_string(), &stored.bundle, &chain),
+            Ok(None) => Pending::Unreadable { why: format!("version {version} is gone") },
+            Err(error) if error.kind.may_heal() => return Err(told(error)),
+            Err(error) => Pending::Unreadable { why: told(error) },
+        }),
+        None => None,
+    };
+    let facts = BundleFacts {
+        secret: binding.secret.clone(),
+        current: at(Stage::Current),
+        pending,
+        rotated_by_others: versions.rotated_by_others,
+    };
+    Ok(InSecret { facts, chain, trust })
+}
+
+fn pending(version: String, bundle: &Bundle, current: &Reading<Chain>) -> Pending {
+    match (chain_of(bundle), &bundle.request) {
+        (Reading::Known(chain), _) => match current {
+            Reading::Known(current) if *current == chain => Pending::Trust { version },
+            Reading::Known(_) | Reading::Unread(_) => Pending::Issued { version, chain: Box::new(chain) },
+        },
+        (Reading::Unread(_), Some(_)) if bundle.chain.is_none() => Pending::Requested { version },
+        (Reading::Unread(_), _) if bundle.chain.is_none() && bundle.trust.is_some() => Pending::Trust { version },
+        (Reading::Unread(why), _) => Pending::Unreadable { why },
+    }
+}
+
+fn chain_of(bundle: &Bundle) -> Reading<Chain> {
+    match &bundle.chain {
+        Some(chain) => {
+            Chain::read(&chain.whole()).map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known)
+        }
+        None => Reading::Unread("there is no certificate in it".to_owned()),
+    }
+}
+
+fn trust_of(bundle: &Bundle) -> Reading<Vec<Certificate>> {
+    match &bundle.trust {
+        Some(pem) => Certificate::read_all(pem).map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known),
+        None => Reading::Unread("there are no roots in it".to_owned()),
+    }
+}
+
+/// Reads those secrets that the mesh names and that are bound.
+pub(crate) async fn secrets<'n>(
+    ports: &Ports,
+    policy: &CertificatesPolicy,
+    names: impl Iterator<Item = &'n SecretName>,
+) -> BTreeMap<SecretName, InSecret> {
+    let mut read = BTreeMap::new();
+    for name in names.collect::<BTreeSet<_>>() {
+        if let Some(binding) = policy.bundle(name) {
+            read.insert(name.clone(), secret(ports, binding).await);
+        }
+    }
+    read
+}

@@ -1,0 +1,126 @@
+//! Leaves of every kind, renewed in time.
+
+use ports::certificates::{CertificateStore as _, Stage};
+use ports::memory::MemoryPorts;
+
+use crate::shop::{DAY, Shop};
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_done_while_everything_is_fresh() {
+    let mut shop = Shop::open().await;
+    let before = shop.issuances();
+    shop.go_on(3).await;
+    let report = shop.wake().await.unwrap();
+    let reasons: Vec<_> = report.decisions.iter().map(|one| (one.decision.as_str(), one.reason.as_str())).collect();
+    assert!(reasons.iter().all(|one| matches!(*one, ("keep", "Fresh" | "Settled"))), "{reasons:?}");
+    assert_eq!(shop.issuances(), before);
+    assert!(shop.ports.notifier.sent().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_imported_certificate_is_replaced_on_the_same_arn() {
+    let mut shop = Shop::open().await;
+    let (source, issued) = (shop.imported(), shop.issuances());
+    let before = shop.leaf(&source).await.leaf;
+    shop.wait(DAY * 62);
+    shop.go_on(2).await;
+    let after = shop.leaf(&source).await.leaf;
+    assert_ne!(after.public_key, before.public_key, "a fresh key");
+    assert_eq!((after.names, after.key, after.issuer), (before.names, before.key, before.issuer));
+    let lifetime = |from: jiff::Timestamp, until: jiff::Timestamp| until.duration_since(from).as_hours();
+    assert_eq!(lifetime(after.not_before, after.not_after), lifetime(before.not_before, before.not_after));
+    assert_eq!(shop.ports.certificates.certificates.list().await.unwrap().len(), 2, "no other ARN");
+    // Both bundles are as old.
+    assert_eq!(shop.issuances(), issued + 3);
+    shop.go_on(5).await;
+    assert_eq!(shop.issuances(), issued + 3, "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_private_certificate_is_exported_and_renewed() {
+    let mut shop = Shop::open().await;
+    let source = shop.private();
+    let before = shop.leaf(&source).await.leaf;
+    for _ in 0..30 {
+        shop.wait(DAY * 9);
+        shop.go_on(2).await;
+    }
+    let after = shop.leaf(&source).await.leaf;
+    assert_ne!(after.public_key, before.public_key);
+    assert_eq!(after.names.all(), before.names.all());
+    assert_eq!(
+        shop.node("stock").await["listeners"][0]["tls"]["certificate"]["acm"]["certificateArn"],
+        shop.private.as_str()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_is_prepared_and_then_served_and_the_former_is_kept() {
+    let mut shop = Shop::open().await;
+    let before = shop.bundle("pay", Stage::Current).await.unwrap();
+    shop.wait(DAY * 62);
+    shop.go_on(2).await;
+    let after = shop.bundle("pay", Stage::Current).await.unwrap();
+    assert_ne!(after.bundle.key, before.bundle.key);
+    assert_ne!(after.bundle.chain, before.bundle.chain);
+    assert_eq!(shop.bundle("pay", Stage::Previous).await.unwrap(), before);
+    assert_eq!(shop.bundle("pay", Stage::Pending).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn forty_five_daily_repeats_lead_to_one_issuance() {
+    let mut shop = Shop::open().await;
+    shop.wait(DAY * 45);
+    shop.go_on(6).await;
+    let arn = shop.imported.as_str().to_owned();
+    let before = shop.issuances();
+    let mut imported = vec![shop.leaf(&shop.imported()).await.leaf.fingerprint];
+    for days in (1..=45).rev() {
+        let event = serde_json::json!({
+            "detail-type": "ACM Certificate Approaching Expiration", "source": "aws.acm", "resources": [arn],
+            "detail": { "DaysToExpiry": days, "CommonName": "orders.shop.local" },
+        });
+        shop.answer(&event).await.unwrap();
+        shop.answer(&event).await.unwrap();
+        shop.deliver().await;
+        shop.wait(DAY);
+        let now = shop.leaf(&shop.imported()).await.leaf.fingerprint;
+        if imported.last() != Some(&now) {
+            imported.push(now);
+        }
+    }
+    assert_eq!(imported.len(), 2, "one issuance for the certificate of the event");
+    assert_eq!(shop.issuances() - before, 3, "one for each of the same age");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_leave_nothing_is_changed() {
+    let shop = Shop::open().await;
+    shop.policy.set("version: 1\n");
+    let before = shop.issuances();
+    shop.wait(DAY * 62);
+    let report = shop.wake().await.unwrap();
+    let would =
+        report.decisions.iter().filter(|one| one.outcome.as_ref().is_some_and(|one| one["outcome"] == "WouldApply"));
+    assert!(would.count() >= 1, "{report:?}");
+    assert_eq!(shop.issuances(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_key_is_printed_or_stored_but_where_it_belongs() {
+    let mut shop = Shop::open().await;
+    shop.wait(DAY * 62);
+    let report = shop.wake().await.unwrap();
+    shop.deliver().await;
+    let MemoryPorts { state, notifier, bus, .. } = &shop.ports;
+    for text in [
+        format!("{report:?}"),
+        serde_json::to_string(&report).unwrap(),
+        format!("{state:?}"),
+        format!("{:?}", notifier.sent()),
+        format!("{:?}", bus.events()),
+    ] {
+        assert!(!text.contains("PRIVATE KEY"), "a key in {text}");
+    }
+    assert!(format!("{state:?}").contains("attempt"), "the state is looked at");
+}

@@ -1,0 +1,81 @@
+//! A CA is replaced in three stages, and at every instant each client trusts what each server presents.
+
+use mesh::rotation::TrustId;
+use serde_json::json;
+
+use crate::shop::{Part, Shop, root};
+
+async fn succeeded() -> (Shop, String) {
+    let shop = Shop::open().await;
+    let new = root(&shop.ports, "new");
+    shop.set_policy(&format!("  successions:\n    - {{from: '{}', to: '{new}'}}\n", shop.old));
+    (shop, new.as_str().to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn trust_both_then_issue_anew_then_drop_the_old() {
+    let (mut shop, new) = succeeded().await;
+    let before = shop.issuances();
+    let (mut both, mut reissued) = (None, None);
+    for round in 0..60 {
+        // Every half-way state is checked as the proxies follow.
+        shop.go_on(1).await;
+        let trust = &shop.node("web").await["backends"][0]["virtualService"]["clientPolicy"]["tls"]["validation"]["trust"]
+            ["acm"]["certificateAuthorityArns"];
+        if *trust == json!([shop.old.as_str(), new]) {
+            both = both.or(Some(round));
+        }
+        if shop.leaf(&shop.imported()).await.leaf.issuer.contains("new") {
+            reissued = reissued.or(Some(round));
+        }
+    }
+    assert!(both.unwrap() < reissued.unwrap(), "trust first: {both:?} {reissued:?}");
+    let root = shop.held.values().filter_map(|part| match part {
+        Part::Roots(roots) => Some(roots),
+        Part::Leaf(_) => None,
+    });
+    for roots in root {
+        assert_eq!(roots.len(), 1);
+        assert!(roots[0].subject.contains("new"), "{}", roots[0].subject);
+    }
+    for source in shop.sources().await {
+        assert!(shop.leaf(&source).await.leaf.issuer.contains("new"), "{source}");
+    }
+    assert_eq!(shop.issuances(), before + 4, "one each");
+    // The client without a policy has one now, the server's listener another certificate, and all else is as it was.
+    let web = shop.node("web").await;
+    let stock = &web["backends"][1]["virtualService"]["clientPolicy"]["tls"];
+    assert_eq!(stock["enforce"], false);
+    assert_eq!(stock["validation"]["trust"]["acm"]["certificateAuthorityArns"], json!([new]));
+    let listener = shop.node("stock").await["listeners"][0].clone();
+    assert_ne!(listener["tls"]["certificate"]["acm"]["certificateArn"], shop.private.as_str());
+    assert_eq!(listener["tls"]["mode"], "STRICT");
+    let report = shop.wake().await.unwrap();
+    assert!(report.decisions.iter().all(|one| one.decision == "keep"), "{report:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_evidence_nothing_goes_on() {
+    let (mut shop, new) = succeeded().await;
+    shop.go_on(1).await;
+    // Nobody can tell what the proxies have.
+    shop.ports.certificates.proxies.set(Vec::new());
+    let before = shop.issuances();
+    for _ in 0..20 {
+        shop.wait(jiff::SignedDuration::from_mins(5));
+        drop(shop.wake().await);
+        shop.ports.certificates.proxies.set(Vec::new());
+    }
+    assert_eq!(shop.issuances(), before);
+    for source in shop.sources().await {
+        assert!(!shop.leaf(&source).await.leaf.issuer.contains("new"), "{source}");
+    }
+    let trusts = |id: &TrustId| matches!(id, TrustId::Policy { .. });
+    let model = shop.model().await;
+    let surveyed = mesh::rotation::Survey::of(&model);
+    let dropped = surveyed
+        .trusts
+        .iter()
+        .filter(|(id, used)| trusts(id) && used.anchors.len() == 1 && used.anchors[0].to_string().contains(&new));
+    assert_eq!(dropped.count(), 0);
+}

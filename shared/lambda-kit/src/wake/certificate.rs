@@ -1,0 +1,62 @@
+//! Events of ACM and of ACM Private CA. Delivery is best effort, so they only wake: little of them is believed.
+
+use serde_json::Value;
+
+use super::envelope::{Flaw, join};
+use super::{AuthorityEvent, CertificateEvent, CertificateWake, Payload};
+
+/// Whether an event is of these services and of a type that is known.
+pub(super) fn is_one(source: &str, detail_type: &str) -> bool {
+    match source {
+        "aws.acm" => detail_type.starts_with("ACM Certificate "),
+        "aws.acm-pca" => authority(detail_type).is_some(),
+        _ => false,
+    }
+}
+
+/// Reads one. `resources` is all that is needed of it; audit reports have a bare id there.
+pub(super) fn read_event(event: &Value, detail_type: &str, at: &str) -> Result<Payload, Flaw> {
+    let listed = event.get("resources").and_then(Value::as_array);
+    let listed = listed.ok_or_else(|| Flaw::missing(at, "resources"))?;
+    let resources: Vec<String> = listed.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    if resources.is_empty() {
+        return Err(Flaw::new(&join(at, "resources"), "it names nothing"));
+    }
+    let detail = event.get("detail");
+    let text = |member: &str| detail.and_then(|detail| detail.get(member)).and_then(Value::as_str).map(str::to_owned);
+    let number = |member: &str| detail.and_then(|detail| detail.get(member)).and_then(Value::as_i64);
+    let event = match detail_type {
+        "ACM Certificate Approaching Expiration" => {
+            CertificateEvent::ApproachingExpiration { days: number("DaysToExpiry") }
+        }
+        "ACM Certificate Expired" => CertificateEvent::Expired,
+        "ACM Certificate Available" => CertificateEvent::Available { action: text("Action") },
+        "ACM Certificate Renewal Action Required" => {
+            CertificateEvent::RenewalActionRequired { reason: text("RenewalStatusReason") }
+        }
+        "ACM Certificate Revoked" => CertificateEvent::Revoked,
+        "ACM Certificate Rotated" => CertificateEvent::Rotated,
+        other => match authority(other) {
+            Some(did) => {
+                let failed = text("result").is_some_and(|result| result != "success");
+                let failure = failed.then(|| text("reason").unwrap_or_else(|| "no reason is given".to_owned()));
+                CertificateEvent::Authority { did, failure }
+            }
+            None => {
+                return Ok(Payload::NotOurs { what: format!("`{}` of `aws.acm`", super::envelope::shortened(other)) });
+            }
+        },
+    };
+    Ok(Payload::Certificate(CertificateWake { event, resources }))
+}
+
+fn authority(detail_type: &str) -> Option<AuthorityEvent> {
+    match detail_type {
+        "ACM Private CA Creation" => Some(AuthorityEvent::Creation),
+        "ACM Private CA Certificate Issuance" => Some(AuthorityEvent::Issuance),
+        "ACM Private CA Certificate Revocation" => Some(AuthorityEvent::Revocation),
+        "ACM Private CA CRL Generation" => Some(AuthorityEvent::CrlGeneration),
+        "ACM Private CA Audit Report Generation" => Some(AuthorityEvent::AuditReportGeneration),
+        _ => None,
+    }
+}

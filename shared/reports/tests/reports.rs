@@ -1,0 +1,145 @@
+//! Reports of meshes as they are, each in every form.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use mesh::certificates::Readings;
+use mesh::edges::{Edge, edges};
+use mesh::graph::Mesh;
+use mesh::name::ResourceKind;
+use mesh::pack::{Evaluation, judge};
+use mesh::policy::Policy;
+use mesh::readers::{Surroundings, read};
+use mesh::spec::Spec;
+use reports::{Changes, History, MeshReport, Place, asff, json, page};
+use serde_json::{Value, json as value};
+
+struct Judged {
+    mesh: Mesh,
+    edges: Vec<Edge>,
+    evaluation: Evaluation,
+    history: History,
+    changes: Changes,
+}
+
+fn now() -> Timestamp {
+    "2026-11-21T09:00:00Z".parse().unwrap()
+}
+
+/// The meshes that the readers' tests have in every spelling.
+fn fixtures() -> Vec<Judged> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mesh/tests/readers/fixtures");
+    let judged = ["shop", "front", "loose"].map(|name| {
+        let text = std::fs::read_to_string(folder.join(name).join("api.json")).unwrap();
+        let reading = read(&text, "api.json", &Surroundings::default()).unwrap();
+        let (_, mesh) = reading.meshes().pop_first().unwrap();
+        judged(mesh)
+    });
+    judged.into()
+}
+
+fn judged(mesh: Mesh) -> Judged {
+    let readings = Readings::default();
+    let evaluation = judge(&mesh, &readings, &Policy::built_in().unwrap(), now());
+    let edges = edges(&mesh, &readings, now());
+    let mut history = History::default();
+    let changes = history.update(&evaluation.findings, now());
+    Judged { mesh, edges, evaluation, history, changes }
+}
+
+impl Judged {
+    fn report(&self) -> MeshReport<'_> {
+        let Self { mesh, edges, evaluation, history, .. } = self;
+        MeshReport { mesh, edges, evaluation, history, at: now() }
+    }
+}
+
+#[test]
+fn the_page_shows_every_workload_call_and_finding_and_fetches_nothing() {
+    for judged in fixtures() {
+        let html = page(&judged.report());
+        for node in judged.mesh.nodes.keys() {
+            assert!(html.contains(&format!("virtualNode/{node}\"")), "{node}");
+        }
+        assert_eq!(html.matches("<details class=\"finding").count(), judged.evaluation.findings.len());
+        let calls = html.split("<table class=\"calls\">").nth(1).unwrap();
+        assert_eq!(calls.matches("<tr class=").count(), judged.edges.len());
+        for fetched in ["http://", "https://", "src=", "href=", "url(http", "@import"] {
+            assert!(!html.contains(fetched), "{fetched}");
+        }
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.html", judged.mesh.name));
+        std::fs::write(kept, html).unwrap();
+    }
+}
+
+#[test]
+fn what_a_mesh_says_is_never_markup() {
+    let mut mesh = Mesh::new("shop".parse().unwrap());
+    let spec = value!({"backends": [{"virtualService": {"virtualServiceName": "<img onerror=x>"}}]});
+    let path = "mesh/shop/virtualNode/a".parse().unwrap();
+    mesh.insert(path, Spec::read(ResourceKind::VirtualNode, &spec).unwrap()).unwrap();
+    let mut judged = judged(mesh);
+    for finding in &mut judged.evaluation.findings {
+        finding.message = "</details><script>alert(2)</script>".to_owned();
+        finding.facts.insert("hostname".into(), "\"><img onerror=x>".into());
+    }
+    let html = page(&judged.report());
+    assert!(!judged.evaluation.findings.is_empty());
+    assert_eq!(html.matches("<script>").count(), 1, "our own");
+    assert!(!html.contains("<img"));
+}
+
+#[test]
+fn asff_holds_the_bounds_of_the_format() {
+    let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
+    let mut judged = fixtures().remove(2);
+    judged.evaluation.findings[0].message = "x".repeat(5000);
+    judged.evaluation.findings[0].facts.insert("long".into(), "y".repeat(5000).into());
+    let gone = judged.changes.new.remove(0);
+    judged.changes.resolved.push(gone);
+    let findings = asff(&judged.report(), &judged.changes, &place);
+    assert_eq!(findings.len(), judged.evaluation.findings.len() + 1);
+    let length = |value: &Value| value.as_str().unwrap().chars().count();
+    for finding in &findings {
+        for required in
+            ["SchemaVersion", "Id", "ProductArn", "GeneratorId", "AwsAccountId", "Types", "CreatedAt", "UpdatedAt"]
+        {
+            assert!(!finding[required].is_null(), "{required}: {finding}");
+        }
+        assert!((1..=256).contains(&length(&finding["Title"])));
+        assert!((1..=1024).contains(&length(&finding["Description"])));
+        assert_eq!(finding["Resources"][0]["Id"].as_str().unwrap().split(':').nth(2), Some("appmesh"));
+        for (_, detail) in finding["Resources"][0]["Details"]["Other"].as_object().unwrap() {
+            assert!(length(detail) <= 1024);
+        }
+    }
+    assert_eq!(findings.last().unwrap()["RecordState"], "ARCHIVED");
+}
+
+#[test]
+fn a_finding_keeps_its_first_date_until_it_is_gone() {
+    let judged = fixtures().remove(2);
+    let mut history = judged.history.clone();
+    let later: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
+    assert!(history.update(&judged.evaluation.findings, later).is_empty());
+    let first = &judged.evaluation.findings[0];
+    assert_eq!(history.first_seen(first), Some(now()));
+    let changes = history.update(&judged.evaluation.findings[1..], later);
+    assert_eq!(changes.resolved.len(), 1);
+    let changes = history.update(&judged.evaluation.findings, later);
+    assert_eq!((changes.new.len(), history.first_seen(first)), (1, Some(later)));
+    let stored = serde_json::to_string(&history).unwrap();
+    assert_eq!(serde_json::from_str::<History>(&stored).unwrap(), history);
+}
+
+#[test]
+fn json_has_everything() {
+    for judged in fixtures() {
+        let report = json(&judged.report());
+        assert_eq!(report["findings"].as_array().unwrap().len(), judged.evaluation.findings.len());
+        assert_eq!(report["edges"].as_array().unwrap().len(), judged.edges.len());
+        assert!(report["findings"].as_array().unwrap().iter().all(|finding| finding["firstSeen"].is_string()));
+    }
+}
