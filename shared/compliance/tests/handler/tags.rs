@@ -2,6 +2,7 @@
 
 use mesh::compliance::Topic;
 use ports::KillSwitch;
+use ports::memory::{Fault, Gate};
 use serde_json::json;
 
 use crate::shop::{
@@ -171,7 +172,6 @@ async fn the_kill_switch_stops_repairs_and_no_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tag_that_somebody_sets_in_between_is_theirs() {
-    use ports::memory::{Fault, Gate};
     let shop = shop();
     shop.untag(&[V2]);
     let function = shop.start().await;
