@@ -1,5 +1,6 @@
 //! The command line.
 
+mod admission;
 mod api;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use crate::bootstrap::BootstrapArgs;
 use crate::certificate_args::{CertificateArgs, SdsArgs};
 use crate::told;
+use admission::AdmissionArgs;
 use api::ApiArgs;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -72,6 +74,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     instances: Option<PathBuf>,
     #[command(flatten)]
+    admission: AdmissionArgs,
+    #[command(flatten)]
     certificates: CertificateArgs,
 }
 
@@ -109,6 +113,10 @@ impl Args {
         if let Some(conflict) = self.certificates.conflict() {
             return refused(conflict);
         }
+        let admission = match self.admission.settings() {
+            Ok(settings) => settings,
+            Err(text) => return refused(text),
+        };
         let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
         let tls = self.xds_tls_cert.zip(self.xds_tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
         let auth = match self.xds_auth {
@@ -127,6 +135,7 @@ impl Args {
             api: self.api,
             api_auth,
             api_tls,
+            admission,
             quotas,
             data: self.data,
             xds,

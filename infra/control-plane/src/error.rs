@@ -1,9 +1,11 @@
 //! Why a request is refused, as the API's errors.
 
 use mesh::name::{AccountId, MeshName, ResourcePath};
+use mesh::pack::Finding;
 use mesh::resource::Tags;
 use mesh::validate::Violation;
 
+use crate::admission;
 use crate::auth::Denial;
 use crate::quotas::Quota;
 use crate::state::{PageError, TokenError};
@@ -109,6 +111,14 @@ pub enum ApiError {
         /// The account served here.
         account: AccountId,
     },
+    /// The policy refuses what the write would create.
+    #[error("{path} is not written, by the policy: {}", admission::told(findings))]
+    NotAdmitted {
+        /// The resource that was to be written.
+        path: ResourcePath,
+        /// What the write would create. Never empty.
+        findings: Vec<Finding>,
+    },
     /// The caller is not known, or may not do this.
     #[error(transparent)]
     Denied(#[from] Denial),
@@ -213,7 +223,7 @@ impl ApiError {
     #[must_use]
     pub const fn error_type(&self) -> ErrorType {
         match self {
-            Self::Invalid { .. } | Self::Page(_) | Self::Token(_) => ErrorType::BadRequest,
+            Self::Invalid { .. } | Self::Page(_) | Self::Token(_) | Self::NotAdmitted { .. } => ErrorType::BadRequest,
             Self::NotFound { .. } | Self::UnknownArn { .. } | Self::DanglingReference { .. } => ErrorType::NotFound,
             Self::AlreadyExists { .. } | Self::TokenReused { .. } | Self::VersionMismatch { .. } => ErrorType::Conflict,
             Self::InUse { .. } => ErrorType::ResourceInUse,
@@ -243,6 +253,7 @@ impl ApiError {
             | Self::QuotaReached { .. }
             | Self::TooManyTags { .. }
             | Self::NotShared { .. }
+            | Self::NotAdmitted { .. }
             | Self::Denied(_)
             | Self::Unavailable
             | Self::UnknownOperation { .. } => None,

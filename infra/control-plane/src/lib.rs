@@ -9,6 +9,7 @@
 //! ```
 //!
 //! - `http` knows URIs, headers and JSON, and nothing of what exists.
+//! - `admission` judges writes by the policy pack, before they are stored.
 //! - `auth` decides who may call, before anything else looks at the request.
 //! - `state` knows what exists and what may be done to it. The same writes with the same stamps lead to the same state.
 //!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
@@ -21,6 +22,7 @@
 //! from anywhere but this machine, never answers a write before it is stored, never serves a file that is not what was
 //! written, and never makes an error up: faults for tests are injected in front of it, or by a storage of their own.
 
+mod admission;
 mod auth;
 pub mod certificates;
 mod error;
@@ -37,6 +39,7 @@ mod store;
 mod tls;
 pub mod xds;
 
+pub use admission::{AdmissionMode, AdmissionSettings, PolicyFileError};
 pub use auth::{
     ApiAuth, Audience, AudienceError, Denial, GuardError, KeyFileError, RolePattern, RolePatternError, StsEndpoint,
     StsEndpointError, StsSettings,

@@ -10,6 +10,7 @@ use futures::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::admission::{Admission, PolicyFileError};
 use crate::auth::{ApiAuth, Guard, GuardError};
 use crate::http::{self, Api};
 use crate::listen::TlsListener;
@@ -67,10 +68,11 @@ impl Server {
         let listener = TcpListener::bind(asked).await.map_err(taken)?;
         let addr = listener.local_addr().map_err(taken)?;
         let guard = Guard::new(&settings.api_auth, addr, settings.region.clone())?;
+        let admission = Admission::open(settings.admission)?;
         let realm = Realm::new(settings.account, settings.region);
         let store = Arc::new(store);
         let ads = Ads::bind(settings.xds, realm.account().clone(), &store).await?;
-        let api = Api { guard, realm, store, proxies: Arc::clone(&ads.shared) };
+        let api = Api { guard, admission, realm, store, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, tls, api: Arc::new(api), ads })
     }
 
@@ -158,6 +160,9 @@ pub enum BindError {
     /// Nobody could prove who they are.
     #[error(transparent)]
     Guard(#[from] GuardError),
+    /// Writes can't be judged.
+    #[error(transparent)]
+    Policy(#[from] PolicyFileError),
     /// The API's certificate can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use mesh::name::AccountId;
 
+use crate::admission::AdmissionSettings;
 use crate::auth::ApiAuth;
 use crate::quotas::Quotas;
 use crate::state::Region;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub account: AccountId,
     /// The region in every ARN.
     pub region: Region,
+    /// How writes are judged.
+    pub admission: AdmissionSettings,
     /// The limits.
     pub quotas: Quotas,
     /// The folder in which the state is kept. `None` keeps it in memory, until the process ends.
@@ -43,6 +46,7 @@ impl Settings {
             api_tls: None,
             account,
             region,
+            admission: AdmissionSettings::default(),
             quotas: Quotas::default(),
             data: None,
             xds: XdsSettings::default(),

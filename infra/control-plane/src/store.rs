@@ -20,7 +20,7 @@ use tokio::sync::broadcast;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::quotas::Quotas;
-use crate::state::{Answer, Change, Read, Record, Stamp, State, Write};
+use crate::state::{Answer, Change, Planned, Read, Record, Stamp, State, Write};
 use crate::storage::{Memory, Storage};
 use committer::{Committer, Shared, Stored};
 
@@ -31,6 +31,20 @@ pub struct Store {
     shared: Arc<Shared>,
     /// Where commits wait for a device; else each writer commits.
     committer: Option<Committer>,
+}
+
+/// A write that is decided, and perhaps not stored yet.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    outcome: Result<Answer, ApiError>,
+    stored: Stored,
+}
+
+impl Decided {
+    /// Ready when it is stored or will not be.
+    pub(crate) async fn wait(self) -> Result<Answer, ApiError> {
+        if self.stored.wait().await { self.outcome } else { Err(ApiError::Unavailable) }
+    }
 }
 
 impl Store {
@@ -60,11 +74,21 @@ impl Store {
 
     /// Carries out a write, alone. Ready when it is stored or will not be. Whoever stops waiting does not stop it.
     pub async fn write(&self, write: &Write, stamp: &Stamp) -> Result<Answer, ApiError> {
-        let (outcome, stored) = self.stage(|state| match state.write(write, stamp) {
+        self.write_if(write, stamp, |_, _| Ok(())).wait().await
+    }
+
+    /// Decides a write that is also asked of someone who sees what it is applied to, last of all, under the lock.
+    pub(crate) fn write_if(
+        &self,
+        write: &Write,
+        stamp: &Stamp,
+        may: impl FnOnce(&State, &Planned<'_>) -> Result<(), ApiError>,
+    ) -> Decided {
+        let (outcome, stored) = self.stage(|state| match state.write_if(write, stamp, may) {
             Ok(written) => (Ok(written.answer), written.records, written.change),
             Err(error) => (Err(error), Vec::new(), None),
         });
-        if stored.wait().await { outcome } else { Err(ApiError::Unavailable) }
+        Decided { outcome, stored }
     }
 
     /// Gives a listener port to a key, or takes it away. Ready when that is stored or will not be.

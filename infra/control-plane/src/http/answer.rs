@@ -4,10 +4,11 @@ use axum::body::Body as HttpBody;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use jiff::Timestamp;
 use mesh::name::{ResourceKind, ResourcePath};
+use mesh::pack::Finding;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{ERROR_TYPE, REQUEST_ID, VERSION, name_member};
+use super::{ERROR_TYPE, FINDINGS, REQUEST_ID, VERSION, name_member};
 use crate::error::{ApiError, ErrorType};
 use crate::metrics::{CONTENT_TYPE, CertificateCounts};
 use crate::state::{Answer, Realm, Resource, Status};
@@ -18,6 +19,19 @@ use crate::store::Store;
 pub(super) struct Body {
     text: String,
     version: Option<u64>,
+    findings: Option<String>,
+}
+
+/// How many findings a header names. More would make it longer than some clients take.
+const NAMED: usize = 10;
+
+impl Body {
+    /// With what the write made worse.
+    pub(super) fn with_findings(self, created: &[Finding]) -> Self {
+        let ids: Vec<String> = created.iter().take(NAMED).map(|finding| finding.id().to_string()).collect();
+        let findings = (!ids.is_empty()).then(|| format!("{}; {}", created.len(), ids.join(", ")));
+        Self { findings, ..self }
+    }
 }
 
 /// Writes an answer as JSON. A single resource stands bare, as the API model has it; only lists have a wrapper.
@@ -42,18 +56,18 @@ pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> Body {
         }
         Answer::Nothing => (json!({}), None),
     };
-    Body { text: value.to_string(), version }
+    Body { text: value.to_string(), version, findings: None }
 }
 
 /// The response for an outcome.
 pub(super) fn respond(outcome: Result<Body, ApiError>, id: &Uuid) -> Response<HttpBody> {
-    let (status, text, version, error) = match outcome {
-        Ok(body) => (StatusCode::OK, body.text, body.version, None),
+    let (status, text, version, error, findings) = match outcome {
+        Ok(body) => (StatusCode::OK, body.text, body.version, None, body.findings),
         Err(error) => {
             let kind = error.error_type();
             let status = StatusCode::from_u16(kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             let text = json!({"message": error.to_string()}).to_string();
-            (status, text, error.current_version(), Some(kind))
+            (status, text, error.current_version(), Some(kind), None)
         }
     };
     let mut response = json_response(status, text);
@@ -63,6 +77,9 @@ pub(super) fn respond(outcome: Result<Body, ApiError>, id: &Uuid) -> Response<Ht
     }
     if let Some(version) = version {
         headers.insert(VERSION, HeaderValue::from(version));
+    }
+    if let Some(findings) = findings.and_then(|findings| HeaderValue::try_from(findings).ok()) {
+        headers.insert(FINDINGS, findings);
     }
     if let Some(error) = error {
         headers.insert(ERROR_TYPE, HeaderValue::from_static(ErrorType::name(error)));
@@ -76,8 +93,14 @@ pub(super) fn well() -> Response<HttpBody> {
 }
 
 /// The response to whether requests should be sent here.
-pub(super) fn ready(trouble: Option<&str>) -> Response<HttpBody> {
-    let Some(trouble) = trouble else { return well() };
+///
+/// A note is what somebody should mend although requests are answered well.
+pub(super) fn ready(trouble: Option<&str>, note: Option<&str>) -> Response<HttpBody> {
+    let Some(trouble) = trouble else {
+        return note.map_or_else(well, |note| {
+            json_response(StatusCode::OK, json!({"status": "ok", "note": note}).to_string())
+        });
+    };
     json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"status": trouble}).to_string())
 }
 

@@ -22,6 +22,7 @@ use jiff::{Timestamp, Unit};
 use mesh::name::ResourceKind;
 use uuid::Uuid;
 
+use crate::admission::Admission;
 use crate::auth::Guard;
 use crate::error::ApiError;
 use crate::state::{Realm, Stamp};
@@ -35,6 +36,8 @@ pub(crate) const IF_VERSION: &str = "x-meshwarden-if-version";
 const INCLUDE: &str = "x-meshwarden-include";
 /// The version of the resource that an answer is about.
 const VERSION: &str = "x-meshwarden-version";
+/// What the write made worse: how many findings, and the ids of the first.
+const FINDINGS: &str = "x-meshwarden-findings";
 /// The error's name.
 const ERROR_TYPE: &str = "x-amzn-errortype";
 /// The id of the request, also in the log.
@@ -44,6 +47,8 @@ const REQUEST_ID: &str = "x-amzn-requestid";
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) guard: Guard,
+    /// None where writes are not judged.
+    pub(crate) admission: Option<Admission>,
     pub(crate) realm: Realm,
     pub(crate) store: Arc<Store>,
     pub(crate) proxies: Arc<Shared>,
@@ -53,7 +58,12 @@ pub(crate) struct Api {
 pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(async || answer::well()))
-        .route("/readyz", get(async |State(api): State<Arc<Api>>| answer::ready(trouble(&api))))
+        .route(
+            "/readyz",
+            get(async |State(api): State<Arc<Api>>| {
+                answer::ready(trouble(&api), api.admission.as_ref().and_then(Admission::trouble))
+            }),
+        )
         .route(
             "/metrics",
             get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies.certificate_counts())),
@@ -103,7 +113,13 @@ async fn operate(api: &Api, request: Request) -> Result<answer::Body, ApiError> 
     let with_tags = parts.headers.get(INCLUDE).is_some_and(|asked| asked == "tags");
     match call {
         Call::Read(read) => Ok(answer::render(&api.store.read(&read)?, &api.realm, with_tags)),
-        Call::Write(write) => Ok(answer::render(&api.store.write(&write, &stamp()).await?, &api.realm, false)),
+        Call::Write(write) => match &api.admission {
+            None => Ok(answer::render(&api.store.write(&write, &stamp()).await?, &api.realm, false)),
+            Some(admission) => {
+                let admitted = admission.write(&api.store, &write, &stamp()).await?;
+                Ok(answer::render(&admitted.answer, &api.realm, false).with_findings(&admitted.created))
+            }
+        },
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mesh::name::ResourceKind;
+use mesh::pack::Severity;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -37,6 +38,7 @@ pub struct Metrics {
     requests: Family<[Label; 2], Counter>,
     durations: Histograms,
     writes: Family<[Label; 2], Counter>,
+    findings: Family<[Label; 2], Counter>,
     resources: Family<[Label; 1], Gauge>,
     commits: Family<[Label; 1], Counter>,
     commit_durations: Histogram,
@@ -58,6 +60,9 @@ impl Metrics {
         registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
         let writes = Family::<[Label; 2], Counter>::default();
         registry.register("writes", "Changes made, by what was done and the kind of resource", writes.clone());
+        let findings = Family::<[Label; 2], Counter>::default();
+        let help = "Findings that writes create, by what was done about them and how severe they are";
+        registry.register("admission_findings", help, findings.clone());
         let resources = Family::<[Label; 1], Gauge>::default();
         registry.register("resources", "Resources that exist, by kind", resources.clone());
         let commits = Family::<[Label; 1], Counter>::default();
@@ -84,6 +89,7 @@ impl Metrics {
             requests,
             durations,
             writes,
+            findings,
             resources,
             commits,
             commit_durations,
@@ -116,6 +122,18 @@ impl Metrics {
             Operation::Retagged => "retagged",
         };
         self.writes.get_or_create(&[("operation", operation), ("kind", kind(change.path.kind()))]).inc();
+    }
+
+    /// Counts a finding that a write creates, or would.
+    pub(crate) fn judged(&self, outcome: &'static str, severity: Severity) {
+        let severity = match severity {
+            Severity::Info => "info",
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
+        };
+        self.findings.get_or_create(&[("outcome", outcome), ("severity", severity)]).inc();
     }
 
     /// Counts a commit.

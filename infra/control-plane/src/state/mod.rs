@@ -30,6 +30,7 @@ pub use request::{Action, Answer, Change, Operation, Read, Write};
 pub use resource::{Resource, Stamp, Status};
 pub use spec::ValidSpec;
 pub use tokens::{ClientToken, Remembered, TokenError};
+pub(crate) use write::Planned;
 pub use write::Written;
 
 use crate::error::ApiError;

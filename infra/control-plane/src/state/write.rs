@@ -25,50 +25,86 @@ pub struct Written {
     pub records: Vec<Record>,
 }
 
+/// What a write that is in order is about to do.
+#[derive(Debug)]
+pub(crate) enum Planned<'a> {
+    /// This is put in place.
+    Put(&'a Resource),
+    /// What is here is removed.
+    Remove(&'a ResourcePath),
+}
+
+impl Planned<'_> {
+    /// The resource that is written.
+    pub(crate) const fn path(&self) -> &ResourcePath {
+        match self {
+            Self::Put(resource) => &resource.path,
+            Self::Remove(path) => path,
+        }
+    }
+}
+
 impl State {
     /// Carries out a write, or refuses it and leaves everything as it was.
     ///
     /// A repeated request is recognised before its version is looked at: its own first success moved the version on,
     /// and a caller who lost that answer must be able to ask again.
     pub fn write(&mut self, write: &Write, stamp: &Stamp) -> Result<Written, ApiError> {
+        self.write_if(write, stamp, |_, _| Ok(()))
+    }
+
+    /// Carries out a write that nothing else refuses, if `may` does not either.
+    pub(crate) fn write_if(
+        &mut self,
+        write: &Write,
+        stamp: &Stamp,
+        may: impl FnOnce(&Self, &Planned<'_>) -> Result<(), ApiError>,
+    ) -> Result<Written, ApiError> {
         if let Some(answer) = self.recall(write)? {
             return Ok(Written { answer: Answer::Resource(answer), change: None, records: Vec::new() });
         }
         let current = self.find(&write.path).cloned();
         is_as_expected(write, current.as_deref())?;
         let existing = || current.as_deref().ok_or_else(|| ApiError::NotFound { path: write.path.clone() });
-        match &write.action {
+        let (resource, operation) = match &write.action {
             Action::Create { spec, tags } => {
                 is_free(&write.path, current.as_deref())?;
                 self.has_room(&write.path)?;
                 self.fits(&write.path, spec)?;
                 let tags = merged(&write.path, &Tags::default(), tags)?;
-                let created = Resource::created(write.path.clone(), Arc::clone(spec), tags, stamp);
-                Ok(self.put(write, created, Operation::Created))
+                (Resource::created(write.path.clone(), Arc::clone(spec), tags, stamp), Operation::Created)
             }
             Action::Update { spec } => {
                 let existing = existing()?;
                 let spec = spec.as_ref().unwrap_or(&existing.spec);
                 self.fits(&write.path, spec)?;
-                Ok(self.put(write, existing.updated(Arc::clone(spec), stamp.now), Operation::Updated))
+                (existing.updated(Arc::clone(spec), stamp.now), Operation::Updated)
             }
             Action::Delete => {
                 let deleted = existing()?.deleted(stamp.now);
                 self.is_unused(&write.path)?;
-                Ok(self.remove(deleted))
+                may(self, &Planned::Remove(&write.path))?;
+                return Ok(self.remove(deleted));
             }
             Action::Tag(tags) => {
                 let existing = existing()?;
-                let tags = merged(&write.path, &existing.tags, tags)?;
-                Ok(self.put(write, existing.tagged(tags), Operation::Retagged).without_answer())
+                (existing.tagged(merged(&write.path, &existing.tags, tags)?), Operation::Retagged)
             }
             Action::Untag(keys) => {
                 let existing = existing()?;
                 let mut tags = existing.tags.clone();
                 tags.remove(keys.iter().map(String::as_str));
-                Ok(self.put(write, existing.tagged(tags), Operation::Retagged).without_answer())
+                (existing.tagged(tags), Operation::Retagged)
             }
-        }
+        };
+        may(self, &Planned::Put(&resource))?;
+        let written = self.put(write, resource, operation);
+        Ok(if operation == Operation::Retagged { written.without_answer() } else { written })
+    }
+
+    /// A mesh and all that is in it.
+    pub(crate) fn whole_mesh<'s>(&'s self, mesh: &'s MeshName) -> impl Iterator<Item = &'s Arc<Resource>> {
+        self.find(&ResourcePath::Mesh(mesh.clone())).into_iter().chain(self.in_mesh(mesh))
     }
 
     /// The answer that this very request got before, if it is a repetition.

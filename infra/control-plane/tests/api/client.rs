@@ -42,9 +42,15 @@ impl Plane {
 
     /// A server of this store.
     pub(crate) async fn over(store: Store) -> Self {
-        let account = AccountId::parse(ACCOUNT).unwrap();
-        let region = Region::parse("eu-west-1").unwrap();
-        let server = Server::bind_over(Settings::new(account, region), store).await.unwrap();
+        Self::serving(Server::bind_over(Self::settings(), store).await.unwrap())
+    }
+
+    pub(crate) fn settings() -> Settings {
+        Settings::new(AccountId::parse(ACCOUNT).unwrap(), Region::parse("eu-west-1").unwrap())
+    }
+
+    /// Serves until the test ends.
+    pub(crate) fn serving(server: Server) -> Self {
         let (endpoint, store) = (server.endpoint(), server.store());
         let (running, ended) = oneshot::channel::<()>();
         tokio::spawn(server.serve(async {

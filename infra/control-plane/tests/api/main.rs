@@ -9,6 +9,7 @@
 mod client;
 mod fixture;
 
+mod admission;
 mod changes;
 mod concurrency;
 mod cross_resource;
