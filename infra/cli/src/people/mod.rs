@@ -20,6 +20,8 @@ mod restore;
 mod sentences;
 mod standing;
 mod status;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "aws")]
 mod wiring;
 
