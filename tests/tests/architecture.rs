@@ -26,7 +26,7 @@ const ALLOWED: [(&str, &[&str]); 18] = [
     ("compliance-sweep", &["aws", "lambda-kit", "mesh", "ports", "reports"]),
     ("route-failover", &["aws", "lambda-kit", "mesh", "ports"]),
     ("control-plane", &["aws", "mesh", "ports", "xds"]),
-    ("meshwarden", &["mesh", "reports"]),
+    ("meshwarden", &["aws", "lambda-kit", "mesh", "ports", "reports"]),
     ("shop", &[]),
     ("xtask", &[]),
     ("bench", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),

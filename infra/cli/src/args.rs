@@ -8,6 +8,9 @@ use mesh::name::MeshName;
 use mesh::pack::Severity;
 use mesh::readers::Surroundings;
 
+#[cfg(any(feature = "aws", test))]
+use crate::people::People;
+
 /// Keeps App Mesh meshes safe.
 #[derive(Debug, Parser)]
 #[command(name = "meshwarden", version)]
@@ -21,6 +24,9 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     /// Checks files before they are deployed: CloudFormation, Terraform plans, manifests, Config items, API JSON.
     Check(Box<CheckArgs>),
+    #[cfg(any(feature = "aws", test))]
+    #[command(flatten)]
+    People(People),
     /// Writes a script that completes this command in a shell.
     Completions {
         /// The shell.

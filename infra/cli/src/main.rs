@@ -2,14 +2,21 @@
 //!
 //! ```text
 //!   meshwarden check PATH... ──▶ files ──▶ readers ──▶ pack ──▶ table | JSON | SARIF, and an exit code
+//!
+//!   meshwarden status | explain | hold | release | restore | kill
+//!                       └──▶ ports ──▶ meshes, alarms, state table and journal ──▶ what stands, why, and what was done
 //! ```
 //!
-//! Exit codes: 0 when nothing is as severe as `--fail-on`, 1 when something is, 2 when something can't be read.
+//! Exit codes: 0 when it is done, or nothing is as severe as `--fail-on`; 1 when something is, or when how things stand
+//! forbids what was asked; 2 when something can't be read, reached or understood.
 //!
-//! This crate never decides what is wrong with a mesh: that is for the pack in `mesh`.
+//! This crate never decides what is wrong with a mesh or what a route's record means: that is for `mesh`. It never
+//! writes a route without the version it was read at, and never spends a function's budget.
 
 mod args;
 mod check;
+#[cfg(any(feature = "aws", test))]
+mod people;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -27,6 +34,10 @@ fn main() -> ExitCode {
             Ok(outcome) => outcome.exit_code(),
             Err(error) => fail(&error),
         },
+        #[cfg(feature = "aws")]
+        Command::People(asked) => people::run(&asked),
+        #[cfg(all(test, not(feature = "aws")))]
+        Command::People(_) => ExitCode::from(UNREADABLE),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "meshwarden", &mut script);

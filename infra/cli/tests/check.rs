@@ -107,5 +107,10 @@ fn completions_know_the_arguments() {
         let (code, script, _) = meshwarden(&["completions", shell], None);
         assert_eq!(code, 0);
         assert!(script.contains("fail-on"), "{shell}");
+        if cfg!(feature = "aws") {
+            for command in ["status", "explain", "hold", "release", "restore", "kill"] {
+                assert!(script.contains(command), "{shell}: {command}");
+            }
+        }
     }
 }

@@ -67,6 +67,12 @@ mod keys {
             Self(format!("certificate/{subject}"))
         }
 
+        /// The document, and by it the journal, of who turned the kill switch; the switch itself is no document.
+        #[must_use]
+        pub fn kill_switch() -> Self {
+            Self("kill-switch-log".to_owned())
+        }
+
         /// The key as the table has it.
         #[must_use]
         pub fn as_str(&self) -> &str {

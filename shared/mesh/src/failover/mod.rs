@@ -15,6 +15,7 @@ mod decide;
 mod draft;
 mod facts;
 mod health;
+mod person;
 mod phases;
 mod reason;
 mod record;
@@ -29,6 +30,7 @@ mod telling;
 pub use decide::{Decision, Plan, TagChange, Verdict, decide};
 pub use facts::{Facts, KillSwitchFact, Memory, RouteFacts};
 pub use health::{Evidence, Health, Unknown};
+pub use person::{Restoration, held, observed, restoration};
 pub use phases::awaiting_proof;
 pub use reason::{ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, Subject, Told};
 pub use record::{

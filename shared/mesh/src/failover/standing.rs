@@ -104,7 +104,10 @@ fn settle(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Tim
             record.stale_tag |= begun || shifted;
             record.tag_missing = false;
             record.shift = Shift::default();
-            record.edit = Some(Edit { seen: now, until: now + policy.hold_for.get() });
+            let until = now + policy.hold_for.get();
+            // Somebody may have asked for longer.
+            let until = record.edit.map_or(until, |edit| edit.until.max(until));
+            record.edit = Some(Edit { seen: now, until });
             record.split = route.split.clone();
             Standing { record, changed: true, paid: false }
         }

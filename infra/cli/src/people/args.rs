@@ -1,0 +1,245 @@
+//! What people can ask of what the functions keep.
+
+use clap::{Subcommand, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+use mesh::name::{MeshName, ResourcePath, RouteId};
+
+/// What is asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum People {
+    /// Shows where every route stands, the kill switch, and what the last sweep found.
+    Status(StatusArgs),
+    /// Tells what was decided of a resource and why, newest first, and what is waited for.
+    Explain(ExplainArgs),
+    /// Keeps a route: until then, or until it is released, no function changes its weights.
+    Hold(HoldArgs),
+    /// Gives a route back that a person held or edited.
+    Release(ReleaseArgs),
+    /// Writes a shifted route's original weights now.
+    Restore(RestoreArgs),
+    /// The switch that stops every function.
+    Kill(KillArgs),
+}
+
+/// Where what is asked about is kept.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Place {
+    /// The state table; without it MESHWARDEN_TABLE, then `meshwarden`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+
+    /// The policy document: a file, `s3://bucket/key` or `ssm:/parameter`; without it `MESHWARDEN_POLICY`, then the
+    /// built-in policy.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) policy: Option<String>,
+}
+
+/// Who writes, and whether they are asked first.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Signature {
+    /// Who does it, for the journal; without it $USER.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+
+    /// Does it without asking. Only a terminal is ever asked.
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// The form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shape {
+    /// For people.
+    Table,
+    /// One object with everything.
+    Json,
+}
+
+/// Which meshes to show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Only this mesh.
+    #[arg(long)]
+    pub(crate) mesh: Option<MeshName>,
+
+    /// The form of the output.
+    #[arg(long, value_enum, default_value_t = Shape::Table)]
+    pub(crate) format: Shape,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// What to explain.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// A route as MESH/ROUTER/ROUTE, or any path as findings show it: mesh/shop/virtualNode/orders.
+    #[arg(value_parser = resource)]
+    pub(crate) resource: ResourcePath,
+
+    /// How many entries of the journal.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) limit: u32,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Which route to keep, for how long, and why.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("end").required(true).args(["until", "length"])))]
+pub(crate) struct HoldArgs {
+    /// The route as MESH/ROUTER/ROUTE.
+    #[arg(value_parser = route)]
+    pub(crate) route: RouteId,
+
+    /// Until when, as in 2026-11-21T18:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Timestamp>,
+
+    /// For how long, as in 90m or 4h.
+    #[arg(long = "for", value_name = "DURATION")]
+    pub(crate) length: Option<SignedDuration>,
+
+    /// Why.
+    #[arg(long)]
+    pub(crate) reason: String,
+
+    #[command(flatten)]
+    pub(crate) signature: Signature,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Which route to give back.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReleaseArgs {
+    /// The route as MESH/ROUTER/ROUTE.
+    #[arg(value_parser = route)]
+    pub(crate) route: RouteId,
+
+    #[command(flatten)]
+    pub(crate) signature: Signature,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Which route to restore.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestoreArgs {
+    /// The route as MESH/ROUTER/ROUTE.
+    #[arg(value_parser = route)]
+    pub(crate) route: RouteId,
+
+    /// Restores although an original target is failing, or nobody can tell; the route is then held as after an edit by
+    /// hand, since the alarm would undo it within a minute.
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    #[command(flatten)]
+    pub(crate) signature: Signature,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// What to do with the switch.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KillArgs {
+    #[command(subcommand)]
+    pub(crate) turn: Turn,
+}
+
+/// What to do with the switch.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Turn {
+    /// Stops every function: nothing is changed until it is off again.
+    On {
+        /// Why.
+        #[arg(long)]
+        reason: String,
+
+        #[command(flatten)]
+        signature: Signature,
+
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Lets the functions work again.
+    Off {
+        #[command(flatten)]
+        signature: Signature,
+
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Tells how it stands, and who turned it.
+    Status {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+impl People {
+    /// Where what is asked about is kept.
+    pub(crate) fn place(&self) -> &Place {
+        match self {
+            Self::Status(args) => &args.place,
+            Self::Explain(args) => &args.place,
+            Self::Hold(args) => &args.place,
+            Self::Release(args) => &args.place,
+            Self::Restore(args) => &args.place,
+            Self::Kill(args) => match &args.turn {
+                Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
+            },
+        }
+    }
+
+    /// Who writes; `None` where nothing is written.
+    pub(crate) fn signature(&self) -> Option<&Signature> {
+        match self {
+            Self::Status(_) | Self::Explain(_) => None,
+            Self::Hold(args) => Some(&args.signature),
+            Self::Release(args) => Some(&args.signature),
+            Self::Restore(args) => Some(&args.signature),
+            Self::Kill(args) => match &args.turn {
+                Turn::On { signature, .. } | Turn::Off { signature, .. } => Some(signature),
+                Turn::Status { .. } => None,
+            },
+        }
+    }
+}
+
+fn route(text: &str) -> Result<RouteId, String> {
+    match resource(text)? {
+        ResourcePath::Route(id) => Ok(id),
+        other => Err(format!("{other} is no route; give MESH/ROUTER/ROUTE")),
+    }
+}
+
+/// A path as findings show it, or the short form of a route.
+fn resource(text: &str) -> Result<ResourcePath, String> {
+    match ResourcePath::parse(text) {
+        Ok(path) => Ok(path),
+        Err(error) => match RouteId::parse(text) {
+            Ok(id) => Ok(ResourcePath::Route(id)),
+            Err(_) => Err(format!("{error}; a route may also be given as MESH/ROUTER/ROUTE")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_read_in_both_forms() {
+        for text in ["shop/cart/all", "mesh/shop/virtualRouter/cart/route/all"] {
+            assert_eq!(route(text).unwrap().to_string(), "shop/cart/all");
+        }
+        assert!(route("mesh/shop/virtualNode/cart-v1").unwrap_err().contains("is no route"));
+        assert!(resource("cart").unwrap_err().contains("MESH/ROUTER/ROUTE"));
+    }
+}

@@ -1,0 +1,158 @@
+//! What the commands have at hand, and how they read a route.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mesh::failover::{Memory, RESTORE_TAG, RouteFacts, RouteRecord, observed};
+use mesh::name::{ResourcePath, RouteId};
+use mesh::policy::Policy;
+use mesh::resource::{Resource, RouteData};
+use ports::{
+    AlarmReader, BudgetWindow, Clock, JournalEntry, MeshReader, Note, PortErrorKind, RouteWriter, StateKey, StateStore,
+    StateView, StoreOutcome,
+};
+use serde_json::{Value, json};
+
+use super::error::{Refusal, Trouble};
+
+/// The name by which the command signs its journal entries.
+pub(super) const NAME: &str = "meshwarden";
+
+/// What the commands need of the outside.
+#[derive(Clone, Debug)]
+pub(crate) struct Ports {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) meshes: Arc<dyn MeshReader>,
+    pub(crate) routes: Arc<dyn RouteWriter>,
+    pub(crate) alarms: Arc<dyn AlarmReader>,
+    pub(crate) state: Arc<dyn StateStore>,
+}
+
+/// Everything at hand for one command.
+pub(crate) struct Desk<'a> {
+    pub(crate) ports: Ports,
+    pub(crate) policy: Policy,
+    /// Who asks.
+    pub(crate) by: String,
+    /// Puts a question; true where nobody has to be asked.
+    pub(crate) ask: &'a dyn Fn(&str) -> io::Result<bool>,
+}
+
+/// One route with all that is known of it.
+pub(super) struct Seen {
+    pub(super) data: RouteData,
+    pub(super) facts: RouteFacts,
+    /// The revision of its record; 0 when there is none.
+    pub(super) revision: u64,
+}
+
+impl Desk<'_> {
+    pub(super) fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// Asks before something is written.
+    pub(super) fn confirm(&self, question: &str) -> Result<(), Trouble> {
+        if (self.ask)(question).map_err(Trouble::Ask)? { Ok(()) } else { Err(Refusal::Declined.into()) }
+    }
+
+    /// What the state table has under these keys. Nothing is spent; the window is what every load has to name.
+    pub(super) async fn load(&self, keys: &[StateKey]) -> Result<StateView, Trouble> {
+        let now = self.now();
+        let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
+        Ok(self.ports.state.load(keys, &window).await?)
+    }
+
+    /// Reads a route as route-failover does.
+    pub(super) async fn see(&self, route: &RouteId) -> Result<Seen, Trouble> {
+        let path = ResourcePath::Route(route.clone());
+        let data = match self.ports.meshes.describe(&path).await {
+            Ok(Resource::Route(data)) => data,
+            Ok(_) => return Err(Refusal::NoRoute { route: route.clone() }.into()),
+            Err(error) if error.kind == PortErrorKind::NotFound => {
+                return Err(Refusal::NoRoute { route: route.clone() }.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let split = data.spec.split().ok_or_else(|| Refusal::NoTargets { route: route.clone() })?;
+        let key = StateKey::route(route);
+        let mut view = self.load(std::slice::from_ref(&key)).await?;
+        let stored = view.documents.remove(&key);
+        let memory = stored.as_ref().map_or(Memory::None, |stored| memory(&stored.document));
+        let restore_tag = if memory == Memory::None {
+            self.ports.meshes.tags(&data.metadata.arn.to_string()).await?.remove(RESTORE_TAG)
+        } else {
+            None
+        };
+        let facts = RouteFacts {
+            id: route.clone(),
+            uid: data.metadata.uid.clone(),
+            version: data.metadata.version.get().unsigned_abs(),
+            split,
+            memory,
+            restore_tag,
+            data_points: BTreeMap::new(),
+            released: None,
+        };
+        Ok(Seen { data, facts, revision: stored.map_or(0, |stored| stored.revision) })
+    }
+
+    /// The route's record as the function would have it now.
+    pub(super) fn record(&self, seen: &Seen, now: Timestamp) -> Result<RouteRecord, Trouble> {
+        let unclear = |reason| Refusal::Unclear { route: seen.facts.id.clone(), reason };
+        Ok(observed(&seen.facts, &self.policy.failover.edits, now).map_err(unclear)?)
+    }
+
+    /// Stores a route's record with its journal entry, unless somebody was there in the meantime.
+    pub(super) async fn note(&self, seen: &Seen, record: &RouteRecord, said: &Said<'_>) -> Result<(), Trouble> {
+        let now = self.now();
+        let note = Note {
+            key: StateKey::route(&seen.facts.id),
+            revision: seen.revision,
+            now,
+            document: document(record),
+            journal: Some(JournalEntry {
+                at: now,
+                id: format!("{}-{}", seen.revision, said.code),
+                body: said.body(&ResourcePath::Route(seen.facts.id.clone()).to_string()),
+            }),
+        };
+        match self.ports.state.note(&note).await? {
+            StoreOutcome::Stored => Ok(()),
+            StoreOutcome::Overtaken => Err(Refusal::Overtaken { route: seen.facts.id.clone() }.into()),
+        }
+    }
+}
+
+/// What the journal says of something that a person did.
+pub(super) struct Said<'a> {
+    pub(super) code: &'static str,
+    pub(super) facts: Value,
+    pub(super) text: &'a str,
+    pub(super) plan: Value,
+}
+
+impl Said<'_> {
+    pub(super) fn body(&self, resource: &str) -> Value {
+        json!({
+            "function": NAME, "resource": resource, "reason": self.code, "facts": self.facts, "text": self.text,
+            "plan": self.plan,
+        })
+    }
+}
+
+/// What is remembered of a route.
+pub(super) fn memory(document: &Value) -> Memory {
+    match serde_json::from_value::<RouteRecord>(document.clone()) {
+        Ok(record) => Memory::Record(Box::new(record)),
+        Err(error) => Memory::Unreadable(error.to_string()),
+    }
+}
+
+/// A record as the state table keeps it.
+pub(super) fn document(record: &RouteRecord) -> Value {
+    // A record has only string keys, so this can't fail.
+    serde_json::to_value(record).unwrap_or_default()
+}

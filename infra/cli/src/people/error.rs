@@ -1,0 +1,107 @@
+//! Why something asked for is not done or not told: one line with what, where and how to mend it.
+
+use jiff::Timestamp;
+use mesh::failover::HoldReason;
+use mesh::name::RouteId;
+use ports::PortError;
+use thiserror::Error;
+
+/// What went wrong.
+#[derive(Debug, Error)]
+pub(crate) enum Trouble {
+    /// It is not done, for a reason that lies in how things stand.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A call failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The question can't be put.
+    #[error("failed to ask; give --yes to do it without a question")]
+    Ask(#[source] std::io::Error),
+    /// It can't be shown.
+    #[error("failed to write the output")]
+    Output(#[source] serde_json::Error),
+    /// The end of a hold has to be told.
+    #[error("the hold would end at {until}, which is not after {now}; give a later --until or a longer --for")]
+    PastEnd {
+        /// The end that was given.
+        until: Timestamp,
+        /// Now.
+        now: Timestamp,
+    },
+    /// So long can't be counted.
+    #[error("--for is too long; give --until")]
+    TooLong,
+    /// The weights are written, and somebody took the lease before the end was recorded.
+    #[error(
+        "route {route} is restored, but that took longer than its lease; `meshwarden explain {route}` tells how it stands"
+    )]
+    Unfinished {
+        /// The route.
+        route: RouteId,
+    },
+    /// The weights are written and the end is not recorded.
+    #[error("route {route} is restored, but that is not recorded; route-failover takes it up with its next wake")]
+    Unrecorded {
+        /// The route.
+        route: RouteId,
+        /// What failed.
+        source: PortError,
+    },
+    /// The switch is turned and nobody will read who did it.
+    #[error(
+        "the kill switch is turned, but not journalled, since others journal at the same time; say so to the others"
+    )]
+    Unjournalled,
+    /// There is no journal of it.
+    #[error("nothing is kept of {what}; routes, virtual nodes and meshes have a journal")]
+    NoJournal {
+        /// What was asked about.
+        what: String,
+    },
+}
+
+/// How things stand, so that nothing was done.
+#[derive(Debug, PartialEq, Error)]
+pub(crate) enum Refusal {
+    #[error("nothing was changed")]
+    Declined,
+    #[error("there is no route {route}; `meshwarden status` lists the routes")]
+    NoRoute { route: RouteId },
+    #[error("route {route} has no weighted targets, so there is nothing to hold or restore")]
+    NoTargets { route: RouteId },
+    #[error("route {route}: {reason}; ask again once that has passed")]
+    Unclear { route: RouteId, reason: HoldReason },
+    #[error(
+        "route {route} was written, or is being written, by somebody else; look at it with `meshwarden explain {route}` and ask again"
+    )]
+    Overtaken { route: RouteId },
+    #[error("route {route} is held by nobody; nothing was changed")]
+    NotHeld { route: RouteId },
+    #[error("route {route} is not shifted: {split} is what is declared")]
+    NotShifted { route: RouteId, split: String },
+    #[error("route {route} is not restored: {}; mend that, or give --force", why.join("; "))]
+    Unsafe { route: RouteId, why: Vec<String> },
+    #[error("route {route} is not restored: the kill switch is on; turn it off with `meshwarden kill off`")]
+    KillSwitchOn { route: RouteId },
+    #[error("the kill switch is already {so}")]
+    AlreadySo { so: &'static str },
+}
+
+impl Trouble {
+    /// 1 for what was refused because of how things stand, 2 for what could not be asked or answered.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(_) => 1,
+            Self::Port(_)
+            | Self::Ask(_)
+            | Self::Output(_)
+            | Self::PastEnd { .. }
+            | Self::TooLong
+            | Self::Unfinished { .. }
+            | Self::Unrecorded { .. }
+            | Self::Unjournalled
+            | Self::NoJournal { .. } => 2,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `explain`: what was decided of a resource, why, and what is waited for.
+
+use std::fmt::Write as _;
+
+use mesh::failover::Memory;
+use mesh::name::{ResourcePath, RouteId};
+use ports::StateKey;
+
+use super::args::ExplainArgs;
+use super::desk::Desk;
+use super::error::Trouble;
+use super::sentences;
+use super::standing::{State, next};
+use super::status::MESH_KEEPERS;
+
+pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<String, Trouble> {
+    let path = &args.resource;
+    let keys = match path {
+        ResourcePath::Route(route) => vec![StateKey::route(route)],
+        ResourcePath::VirtualNode(mesh, node) => vec![StateKey::node(mesh, node)],
+        ResourcePath::Mesh(mesh) => MESH_KEEPERS.map(|keeper| StateKey::mesh(keeper, mesh)).to_vec(),
+        ResourcePath::VirtualGateway(..)
+        | ResourcePath::VirtualRouter(..)
+        | ResourcePath::VirtualService(..)
+        | ResourcePath::GatewayRoute(..) => return Err(Trouble::NoJournal { what: path.to_string() }),
+    };
+    let mut text = format!("{path}\n");
+    if let ResourcePath::Route(route) = path {
+        text.push_str(&stands(desk, route).await?);
+    }
+    let mut entries = Vec::new();
+    for key in &keys {
+        entries.extend(desk.ports.state.journal(key, args.limit).await?);
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+    entries.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    text.push_str(if entries.is_empty() { "\nThe journal has nothing of it.\n" } else { "\nJournal, newest first:\n" });
+    for entry in &entries {
+        let _ = writeln!(text, "  {}", sentences::entry(entry));
+    }
+    Ok(text)
+}
+
+/// Where the route stands and what comes next.
+async fn stands(desk: &Desk<'_>, route: &RouteId) -> Result<String, Trouble> {
+    let now = desk.now();
+    let seen = desk.see(route).await?;
+    let split = &seen.facts.split;
+    Ok(match &seen.facts.memory {
+        Memory::None => {
+            format!("{split}\nNothing is remembered of it: no alarm has spoken of its targets yet.\n")
+        }
+        Memory::Unreadable(why) => {
+            format!("{split}\nWhat is remembered of it can't be read, so no function touches it: {why}\n")
+        }
+        Memory::Record(record) => {
+            let (words, since) = State::of(record, split, now).words();
+            let since = since.map_or_else(String::new, |since| format!(" since {}", super::standing::short(since)));
+            let original = record.shift.restore.as_ref();
+            let original = original.map_or_else(String::new, |point| format!(", originally {}", point.split));
+            let next = next(record, split, &desk.policy.failover, now).join("\n");
+            format!("{split}{original}: {words}{since}\n{next}\n")
+        }
+    })
+}

@@ -1,0 +1,81 @@
+//! `kill`: the switch that stops every function.
+
+use std::fmt::Write as _;
+
+use ports::{JournalEntry, KillSwitch, Note, StateKey, StoreOutcome};
+use serde_json::{Value, json};
+
+use super::args::{KillArgs, Turn};
+use super::desk::{Desk, Said};
+use super::error::{Refusal, Trouble};
+use super::sentences;
+
+/// How often the journal is tried when somebody else writes to it at the same moment.
+const ATTEMPTS: usize = 3;
+
+/// How many turns `status` tells of.
+const TURNS: u32 = 5;
+
+pub(super) async fn kill(desk: &Desk<'_>, args: &KillArgs) -> Result<String, Trouble> {
+    match &args.turn {
+        Turn::On { reason, .. } => on(desk, reason).await,
+        Turn::Off { .. } => off(desk).await,
+        Turn::Status { .. } => status(desk).await,
+    }
+}
+
+async fn on(desk: &Desk<'_>, reason: &str) -> Result<String, Trouble> {
+    if desk.load(&[]).await?.kill_switch.is_some() {
+        return Err(Refusal::AlreadySo { so: "on" }.into());
+    }
+    desk.confirm("Stop every function: no fail-over, no repair, until the switch is off again?")?;
+    let switch = KillSwitch { by: desk.by.clone(), reason: reason.to_owned(), at: desk.now() };
+    desk.ports.state.set_kill_switch(Some(&switch)).await?;
+    let text = format!("{} has switched everything off: {reason}", desk.by);
+    journal(desk, "PersonSwitchedOff", &text, json!({ "by": desk.by, "why": reason })).await?;
+    Ok("the kill switch is on: no function changes anything\n".to_owned())
+}
+
+async fn off(desk: &Desk<'_>) -> Result<String, Trouble> {
+    let Some(switch) = desk.load(&[]).await?.kill_switch else {
+        return Err(Refusal::AlreadySo { so: "off" }.into());
+    };
+    let KillSwitch { by, reason, at } = &switch;
+    desk.confirm(&format!("Let every function work again? {by} stopped them at {at}: {reason}"))?;
+    desk.ports.state.set_kill_switch(None).await?;
+    let text = format!("{} lets everything work again; {by} had switched it off at {at}: {reason}", desk.by);
+    journal(desk, "PersonSwitchedOn", &text, json!({ "by": desk.by, "was": switch })).await?;
+    Ok("the kill switch is off: the functions work again with their next wake\n".to_owned())
+}
+
+async fn status(desk: &Desk<'_>) -> Result<String, Trouble> {
+    let mut text = match desk.load(&[]).await?.kill_switch {
+        Some(KillSwitch { by, reason, at }) => format!("the kill switch is on since {at}: {by}: {reason}\n"),
+        None => "the kill switch is off\n".to_owned(),
+    };
+    for entry in desk.ports.state.journal(&StateKey::kill_switch(), TURNS).await? {
+        let _ = writeln!(text, "  {}", sentences::entry(&entry));
+    }
+    Ok(text)
+}
+
+/// The switch is turned before it is journalled: what stops everything waits for nothing.
+async fn journal(desk: &Desk<'_>, code: &'static str, text: &str, facts: Value) -> Result<(), Trouble> {
+    let key = StateKey::kill_switch();
+    let body = Said { code, facts, text, plan: Value::Null }.body(key.as_str());
+    for _ in 0..ATTEMPTS {
+        let revision = desk.load(std::slice::from_ref(&key)).await?.documents.get(&key).map_or(0, |it| it.revision);
+        let now = desk.now();
+        let note = Note {
+            key: key.clone(),
+            revision,
+            now,
+            document: json!({ "turned": now }),
+            journal: Some(JournalEntry { at: now, id: format!("{revision}-{code}"), body: body.clone() }),
+        };
+        if desk.ports.state.note(&note).await? == StoreOutcome::Stored {
+            return Ok(());
+        }
+    }
+    Err(Trouble::Unjournalled)
+}

@@ -1,0 +1,44 @@
+//! The commands over what the functions keep: the journal and the state table.
+//!
+//! ```text
+//! status, explain ──▶ routes, records, journal ──▶ text or JSON
+//! hold, release   ──▶ record as the function would see it ──▶ question ──▶ conditional note
+//! restore         ──▶ the same, alarms, what-if ──▶ question ──▶ lease, weights, tag, end
+//! kill            ──▶ switch, journal
+//! ```
+//!
+//! What a person's hold is, what gives a route back and what restores it is decided in `mesh::failover`; here it is
+//! read, asked about and written.
+
+mod args;
+mod desk;
+mod error;
+mod explain;
+mod hold;
+mod kill;
+mod restore;
+mod sentences;
+mod standing;
+mod status;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "aws")]
+mod wiring;
+
+pub(crate) use args::People;
+use desk::Desk;
+use error::Trouble;
+#[cfg(feature = "aws")]
+pub(crate) use wiring::run;
+
+/// Does what is asked, and gives what there is to say.
+pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Trouble> {
+    match asked {
+        People::Status(args) => status::status(desk, args).await,
+        People::Explain(args) => explain::explain(desk, args).await,
+        People::Hold(args) => hold::hold(desk, args).await,
+        People::Release(args) => hold::release(desk, args).await,
+        People::Restore(args) => restore::restore(desk, args).await,
+        People::Kill(args) => kill::kill(desk, args).await,
+    }
+}

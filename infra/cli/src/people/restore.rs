@@ -1,0 +1,209 @@
+//! `restore`: the original weights of a shifted route, now.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use mesh::alarm::{Alarm, AlarmName, AlarmState};
+use mesh::change::Change;
+use mesh::failover::{
+    Edit, Health, OwedNote, RESTORE_TAG, Restoration, RouteRecord, missing_children, restoration, untold, voices,
+};
+use mesh::harm;
+use mesh::name::{ResourcePath, RouteId};
+use mesh::weights::WeightSplit;
+use ports::{
+    Begin, Begun, Finish, JournalEntry, Pace, PortError, PortErrorKind, Refusal as NotBegun, RouteWrite, StateKey,
+    StoreOutcome, Written, survey,
+};
+use serde_json::{Value, json};
+
+use super::args::RestoreArgs;
+use super::desk::{Desk, NAME, Said, Seen, document};
+use super::error::{Refusal, Trouble};
+
+/// How long the lease is taken for: as long as route-failover takes its own.
+const LEASE: SignedDuration = SignedDuration::from_secs(45);
+
+/// How deep children of composite alarms are fetched.
+const MAX_ROUNDS: usize = 5;
+
+pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<String, Trouble> {
+    let (route, by) = (&args.route, &desk.by);
+    let now = desk.now();
+    let seen = desk.see(route).await?;
+    let record = desk.record(&seen, now)?;
+    let text = format!("{by} restores the original weights");
+    let note = OwedNote { code: "PersonRestored".to_owned(), text: text.clone() };
+    let keep = args.force.then(|| Edit { seen: now, until: now + desk.policy.failover.edits.hold_for.get() });
+    let Some(restoration) = restoration(&seen.facts, &record, note, keep) else {
+        return Err(Refusal::NotShifted { route: route.clone(), split: seen.facts.split.to_string() }.into());
+    };
+    let mut against = failing(desk, route, &restoration.to).await;
+    against.extend(harmful(desk, route, &restoration.to).await);
+    if !args.force && !against.is_empty() {
+        return Err(Refusal::Unsafe { route: route.clone(), why: against }.into());
+    }
+    let warning = if against.is_empty() { String::new() } else { format!(" Although {}.", against.join("; ")) };
+    let Restoration { from, to, .. } = &restoration;
+    desk.confirm(&format!("Restore {route}: from {from} to {to}?{warning}"))?;
+    let said = Said {
+        code: "PersonRestored",
+        facts: json!({ "by": by, "forced": args.force, "against": against }),
+        text: &text,
+        plan: json!({
+            "id": restoration.plan, "route": route, "version": seen.facts.version, "from": from, "to": to,
+            "spends": false, "tag": "clear",
+        }),
+    };
+    let version = carry_out(desk, &seen, &restoration, &said).await?;
+    let kept = restoration.done.edit.map_or_else(String::new, |edit| {
+        format!("; it is held until {}, `meshwarden release {route}` gives it back", super::standing::short(edit.until))
+    });
+    Ok(format!("{route}: before {from}\n{route}: after  {to} (version {version}){kept}\n"))
+}
+
+/// Lease, weights, tag, end: each of them as route-failover does it, so that it can take up what is cut short.
+async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said: &Said<'_>) -> Result<u64, Trouble> {
+    let route = &seen.facts.id;
+    let key = StateKey::route(route);
+    let body = said.body(&ResourcePath::Route(route.clone()).to_string());
+    let begin = Begin {
+        key: key.clone(),
+        revision: seen.revision,
+        holder: format!("{NAME}-{}-{}", std::process::id(), desk.now().as_nanosecond()),
+        now: desk.now(),
+        lease: LEASE,
+        document: document(&restoration.begun),
+        spend: None,
+        journal: entry(desk, restoration, "begun", body),
+    };
+    let epoch = match desk.ports.state.begin(&begin).await? {
+        Begun::Granted { epoch, .. } => epoch,
+        Begun::Refused(NotBegun::KillSwitchOn) => return Err(Refusal::KillSwitchOn { route: route.clone() }.into()),
+        // Nothing is spent, so that nothing can be spent up.
+        Begun::Refused(NotBegun::LeaseHeld | NotBegun::RevisionMoved | NotBegun::BudgetSpent) => {
+            return Err(Refusal::Overtaken { route: route.clone() }.into());
+        }
+    };
+    let (outcome, written) = match write(desk, seen, restoration).await {
+        Ok(Written::Applied { version }) => (json!({ "outcome": "Applied", "version": version }), Ok(version)),
+        Ok(Written::Overwrote { version }) => (json!({ "outcome": "Overwrote", "version": version }), Ok(version)),
+        Ok(Written::Superseded) => {
+            let overtaken = Refusal::Overtaken { route: route.clone() };
+            (json!({ "outcome": "Superseded" }), Err(Trouble::from(overtaken)))
+        }
+        // Whether it was done is unknown: the record keeps the intent, and the next wake looks.
+        Err(error) => (json!({ "outcome": "Failed", "error": error.to_string() }), Err(error.into())),
+    };
+    let record = match &written {
+        Ok(version) => {
+            let tag = [RESTORE_TAG.to_owned()];
+            let untagged = desk.ports.routes.untag(&seen.data.metadata.arn.to_string(), &tag).await;
+            // One that can't be removed now is by the next wake; one that never may be stays.
+            let stale_tag = untagged.is_err_and(|error| error.kind.may_heal());
+            RouteRecord { version: *version, stale_tag, tag_missing: false, ..restoration.done.clone() }
+        }
+        Err(_) => restoration.begun.clone(),
+    };
+    let journal = entry(desk, restoration, "ended", json!({ "plan": restoration.plan, "outcome": outcome }));
+    let finish = Finish { key, epoch, document: document(&record), journal };
+    match (desk.ports.state.finish(&finish).await, written) {
+        (_, Err(trouble)) => Err(trouble),
+        (Ok(StoreOutcome::Stored), Ok(version)) => Ok(version),
+        (Ok(StoreOutcome::Overtaken), Ok(_)) => Err(Trouble::Unfinished { route: route.clone() }),
+        (Err(error), Ok(_)) => Err(Trouble::Unrecorded { route: route.clone(), source: error }),
+    }
+}
+
+async fn write(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration) -> Result<Written, PortError> {
+    let route = &seen.facts.id;
+    let change = Change::SetRouteWeights { route: route.clone(), split: restoration.to.clone() };
+    let mut spec = seen.data.spec.clone();
+    change
+        .apply_to_spec(&mut spec)
+        .map_err(|error| PortError::new(format!("change route {route}"), PortErrorKind::Other, error.to_string()))?;
+    let metadata = &seen.data.metadata;
+    let shared = metadata.mesh_owner != metadata.resource_owner;
+    let write = RouteWrite {
+        route: route.clone(),
+        mesh_owner: shared.then(|| metadata.mesh_owner.clone()),
+        spec,
+        if_version: seen.facts.version,
+        client_token: restoration.plan.clone(),
+    };
+    desk.ports.routes.update_route(&write).await
+}
+
+fn entry(desk: &Desk<'_>, restoration: &Restoration, stage: &str, body: Value) -> JournalEntry {
+    let at = desk.now();
+    JournalEntry { at, id: format!("{}-{stage}", restoration.plan), body }
+}
+
+/// Why the original targets are known to be bad, or not known at all: unknown is not healthy.
+async fn failing(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<String> {
+    let policy = &desk.policy.failover;
+    let (alarms, tags) = match read_alarms(desk).await {
+        Ok(read) => read,
+        Err(error) => return vec![format!("the alarms can't be read: {error}")],
+    };
+    let voices = voices(&alarms, &tags, policy);
+    let carrying = to.targets().iter().filter(|target| target.weight.get() > 0);
+    let bad = |node| match Health::of(voices.of(&route.mesh, node), true, policy.target(&route.mesh, node)) {
+        Health::Failing { alarms, .. } | Health::Muted { alarms } => {
+            let alarms: Vec<&str> = alarms.iter().map(AlarmName::as_str).collect();
+            Some(format!("{node} fails by {}", alarms.join(", ")))
+        }
+        Health::Ready { .. } | Health::Unknown { .. } => None,
+    };
+    carrying.filter_map(|target| bad(&target.virtual_node)).collect()
+}
+
+type Read = (Vec<Alarm>, BTreeMap<AlarmName, BTreeMap<String, String>>);
+
+/// The alarms that may speak of a node, with the tags of those that are on and say nothing otherwise.
+async fn read_alarms(desk: &Desk<'_>) -> Result<Read, PortError> {
+    let (policy, port) = (&desk.policy.failover, &desk.ports.alarms);
+    let bound: Vec<AlarmName> = policy.bindings.iter().map(|binding| binding.alarm.clone()).collect();
+    let mut alarms = if bound.is_empty() { Vec::new() } else { port.by_name(&bound).await? };
+    if policy.discovery.enabled {
+        alarms.extend(port.all(&policy.discovery.prefix).await?);
+    }
+    for _ in 0..MAX_ROUNDS {
+        let missing = missing_children(&alarms, policy);
+        let children = if missing.is_empty() { Vec::new() } else { port.by_name(&missing).await? };
+        if children.is_empty() {
+            break;
+        }
+        alarms.extend(children);
+    }
+    let by_name: BTreeMap<AlarmName, Alarm> = alarms.into_iter().map(|alarm| (alarm.name.clone(), alarm)).collect();
+    let alarms: Vec<Alarm> = by_name.into_values().collect();
+    let mut tags = BTreeMap::new();
+    for alarm in untold(&alarms, policy).into_iter().filter(|alarm| alarm.state == AlarmState::Alarm) {
+        tags.insert(alarm.name.clone(), port.tags(&alarm.arn).await?);
+    }
+    Ok((alarms, tags))
+}
+
+/// What the split would break, or why nobody knows.
+async fn harmful(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<String> {
+    let unknown = |why: String| vec![format!("what it would break can't be told: {why}")];
+    let mut pace = Pace::new(8, 8);
+    let read = match survey(desk.ports.meshes.as_ref(), &route.mesh, &mut pace).await {
+        Ok(read) => read,
+        Err(error) => return unknown(error.to_string()),
+    };
+    if let Some((_, error)) = read.unread.first() {
+        return unknown(error.to_string());
+    }
+    let before = match read.model(&route.mesh) {
+        Ok(model) => model,
+        Err(error) => return unknown(error.to_string()),
+    };
+    let mut after = before.clone();
+    let change = Change::SetRouteWeights { route: route.clone(), split: to.clone() };
+    match change.apply(&mut after) {
+        Ok(()) => harm::harms(&before, &after, [route]).iter().map(ToString::to_string).collect(),
+        Err(error) => unknown(error.to_string()),
+    }
+}

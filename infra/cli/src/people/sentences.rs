@@ -1,0 +1,89 @@
+//! What the journal has, in plain sentences.
+
+use mesh::weights::WeightSplit;
+use ports::JournalEntry;
+use serde_json::Value;
+
+use super::standing::short;
+
+/// One entry.
+pub(super) fn entry(entry: &JournalEntry) -> String {
+    let body = &entry.body;
+    let at = short(entry.at);
+    if let Some(outcome) = body.get("outcome") {
+        return format!("{at} {}", ended(outcome, text(body, "plan")));
+    }
+    if let Some(decision) = body.get("decision") {
+        return format!("{at} {} {}", text(body, "function").unwrap_or("somebody"), decided(decision));
+    }
+    let function = text(body, "function").unwrap_or("somebody");
+    let Some(reason) = text(body, "reason") else {
+        // Of another version; better as it is than not at all.
+        return format!("{at} {function} {body}");
+    };
+    let said = text(body, "text").unwrap_or("gave no text");
+    let mut told = format!("{at} {function} [{reason}] {said}.");
+    told.push_str(&plan(body.get("plan").unwrap_or(&Value::Null)));
+    told.push_str(&observed(body.get("observed").unwrap_or(&Value::Null)));
+    told
+}
+
+fn plan(plan: &Value) -> String {
+    match (split(plan, "from"), split(plan, "to")) {
+        (Some(from), Some(to)) => {
+            let version = plan.get("version").map_or_else(String::new, |version| format!(" at version {version}"));
+            let budget = match plan.get("spends").and_then(Value::as_bool) {
+                Some(true) => "; it counts against the budget",
+                Some(false) | None => "",
+            };
+            format!(" Planned: {from} to {to}{version}{budget}.")
+        }
+        _ => String::new(),
+    }
+}
+
+/// What was seen, short: the alarms that were on and how many were read; or where the whole of it lies.
+fn observed(observed: &Value) -> String {
+    if let Some(place) = text(observed, "at") {
+        return format!(" Observed: kept at {place}.");
+    }
+    let Some(alarms) = observed.pointer("/facts/alarms").and_then(Value::as_array) else { return String::new() };
+    let is_on = |alarm: &&Value| text(alarm, "state") == Some("ALARM");
+    let on: Vec<&str> = alarms.iter().filter(is_on).filter_map(|alarm| text(alarm, "name")).collect();
+    let on = if on.is_empty() { "none on".to_owned() } else { format!("on: {}", on.join(", ")) };
+    format!(" Observed: {} alarms, {on}.", alarms.len())
+}
+
+fn ended(outcome: &Value, plan: Option<&str>) -> String {
+    let plan = plan.map_or_else(String::new, |plan| format!(" (plan {plan})"));
+    let version = || outcome.get("version").map_or_else(String::new, |version| format!(" as version {version}"));
+    match text(outcome, "outcome") {
+        Some("Applied") => format!("Applied: the weights are written{}{plan}.", version()),
+        Some("AlreadyInPlace") => format!("AlreadyInPlace: the weights were so already{plan}."),
+        Some("Superseded") => format!("Superseded: somebody wrote first, so nothing was written{plan}."),
+        Some("Overwrote") => {
+            format!("Overwrote: the weights are written{}, over a change that had not been seen{plan}.", version())
+        }
+        Some("Failed") => format!("Failed: {}{plan}.", text(outcome, "error").unwrap_or("no error was told")),
+        Some(other) => format!("{other}: {outcome}{plan}."),
+        None => format!("ended: {outcome}{plan}."),
+    }
+}
+
+/// A line of a function's report.
+fn decided(decision: &Value) -> String {
+    let (kind, reason) = (text(decision, "decision").unwrap_or("decided"), text(decision, "reason").unwrap_or("-"));
+    let facts = decision.get("facts").filter(|facts| !facts.is_null());
+    let facts = facts.map_or_else(String::new, |facts| format!(" {facts}"));
+    let outcome = decision.get("outcome").and_then(|outcome| text(outcome, "outcome"));
+    let outcome = outcome.map_or_else(String::new, |outcome| format!("; outcome {outcome}"));
+    format!("[{reason}] {kind}{facts}{outcome}.")
+}
+
+fn split(value: &Value, member: &str) -> Option<WeightSplit> {
+    serde_json::from_value(value.get(member)?.clone()).ok()
+}
+
+fn text<'v>(value: &'v Value, member: &str) -> Option<&'v str> {
+    value.get(member).and_then(Value::as_str)
+}

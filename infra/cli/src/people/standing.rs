@@ -1,0 +1,138 @@
+//! Where a route stands, as far as its record tells.
+
+use jiff::{SignedDuration, Timestamp};
+use mesh::failover::{Phase, RouteRecord};
+use mesh::name::VirtualNodeName;
+use mesh::policy::FailoverPolicy;
+use mesh::weights::WeightSplit;
+use serde::Serialize;
+
+/// The word for it, the strongest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub(super) enum State {
+    /// What is remembered can't be read.
+    Unreadable { why: String },
+    /// A person keeps it.
+    Held { since: Timestamp, until: Timestamp },
+    /// A write was begun and its end is not known yet.
+    Changing { plan: String, to: WeightSplit },
+    /// Somebody has changed it and no function has seen that yet.
+    Edited,
+    /// A node is tried again.
+    Probing { node: VirtualNodeName, step: u8, since: Timestamp },
+    /// Nodes are drained.
+    Shifted { drained: Vec<VirtualNodeName>, since: Timestamp },
+    /// As declared.
+    Steady,
+}
+
+impl State {
+    pub(super) fn of(record: &RouteRecord, split: &WeightSplit, now: Timestamp) -> Self {
+        if let Some(edit) = record.edit.filter(|edit| edit.until > now) {
+            return Self::Held { since: edit.seen, until: edit.until };
+        }
+        if let Some(intent) = &record.intent {
+            return Self::Changing { plan: intent.plan.clone(), to: intent.to.clone() };
+        }
+        if record.split != *split {
+            return Self::Edited;
+        }
+        let phases = &record.shift.phases;
+        let returning = phases.iter().filter_map(|(node, phase)| match phase {
+            Phase::Returning { step, since } => Some((node, *step, *since)),
+            Phase::Drained { .. } => None,
+        });
+        if let Some((node, step, since)) = returning.max_by_key(|(_, _, since)| *since) {
+            return Self::Probing { node: node.clone(), step, since };
+        }
+        let since = record.shift.restore.as_ref().map(|point| point.taken);
+        match since {
+            Some(since) => Self::Shifted { drained: phases.keys().cloned().collect(), since },
+            None => Self::Steady,
+        }
+    }
+
+    /// The state in a few words, and since when.
+    pub(super) fn words(&self) -> (String, Option<Timestamp>) {
+        match self {
+            Self::Unreadable { .. } => ("unreadable".to_owned(), None),
+            Self::Held { since, until } => (format!("held until {}", short(*until)), Some(*since)),
+            Self::Changing { .. } => ("changing".to_owned(), None),
+            Self::Edited => ("edited".to_owned(), None),
+            Self::Probing { node, step, since } => (format!("probing {node} step {step}"), Some(*since)),
+            Self::Shifted { since, .. } => ("shifted".to_owned(), Some(*since)),
+            Self::Steady => ("steady".to_owned(), None),
+        }
+    }
+}
+
+/// What is waited for, and what comes next.
+pub(super) fn next(record: &RouteRecord, split: &WeightSplit, policy: &FailoverPolicy, now: Timestamp) -> Vec<String> {
+    let mut lines = match State::of(record, split, now) {
+        State::Unreadable { .. } => Vec::new(),
+        State::Held { until, .. } => {
+            let mut lines = vec![format!(
+                "A person keeps it until {}, or until it is released; no function changes its weights before.",
+                short(until)
+            )];
+            if record.shift.restore.is_some() {
+                lines.push("Afterwards the fail-over goes on where it stands now.".to_owned());
+            }
+            lines
+        }
+        State::Changing { to, .. } => vec![format!(
+            "A change to {to} was begun and its end is not recorded; the next wake of route-failover looks what came of it."
+        )],
+        State::Edited => {
+            let hold = length(policy.edits.hold_for.get());
+            vec![format!(
+                "Somebody changed it from {} by hand; from its next wake on, route-failover leaves it alone for {hold}.",
+                record.split
+            )]
+        }
+        State::Probing { .. } | State::Shifted { .. } => phases(record, policy),
+        State::Steady => vec!["Nothing is waited for: an alarm on one of its targets wakes route-failover.".to_owned()],
+    };
+    if record.shift.unplaced > 0 {
+        let unplaced = record.shift.unplaced;
+        lines.push(format!("{unplaced} points are still on failing nodes, until another target can take them."));
+    }
+    lines
+}
+
+fn phases(record: &RouteRecord, policy: &FailoverPolicy) -> Vec<String> {
+    let failback = &policy.failback;
+    let last = failback.steps.len();
+    let line = |(node, phase): (&VirtualNodeName, &Phase)| match phase {
+        Phase::Drained { since } => format!(
+            "{node} is drained since {}. Once its alarm has been quiet for {} (at {} at the earliest), it is tried with {}% of the route.",
+            short(*since),
+            length(policy.dwell.get()),
+            short(*since + policy.dwell.get()),
+            failback.probe_share.get()
+        ),
+        Phase::Returning { step, since } => {
+            let then = match failback.steps.get(usize::from(*step)) {
+                Some(share) => format!("{}% of its own share", share.get()),
+                None => "its whole share, and the original weights if nothing else is drained".to_owned(),
+            };
+            format!(
+                "{node} is tried at step {step} of {last} since {}. It is watched until {} and needs {} data points; then it gets {then}, or goes back down at the first alarm.",
+                short(*since),
+                short(*since + failback.step_every.get()),
+                failback.min_data_points
+            )
+        }
+    };
+    record.shift.phases.iter().map(line).collect()
+}
+
+/// To the second: what people compare with a clock.
+pub(super) fn short(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
+
+fn length(of: SignedDuration) -> String {
+    format!("{of:#}")
+}

@@ -1,0 +1,226 @@
+//! `status`: where everything stands.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
+use mesh::failover::{Memory, Told};
+use mesh::name::{MeshName, ResourceKind, ResourcePath, RouteId};
+use mesh::pack::Severity;
+use mesh::resource::Resource;
+use mesh::weights::WeightSplit;
+use ports::{KillSwitch, PortError, PortErrorKind, StateKey, StateView, Stored};
+use serde::Serialize;
+
+use super::args::{Shape, StatusArgs};
+use super::desk::{Desk, memory};
+use super::error::Trouble;
+use super::standing::{State, short};
+
+/// The functions that keep a document of each mesh.
+pub(super) const MESH_KEEPERS: [&str; 3] = [SWEEP, "tag-compliance", "egress-compliance"];
+
+const SWEEP: &str = "compliance-sweep";
+
+/// Calls at a time: as many as route-failover makes.
+const AT_A_TIME: usize = 8;
+
+/// Everything there is to show.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    now: Timestamp,
+    kill_switch: Option<KillSwitch>,
+    meshes: Vec<MeshStatus>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MeshStatus {
+    mesh: MeshName,
+    routes: Vec<RouteStatus>,
+    /// Unset where the mesh was never swept.
+    sweep: Option<Sweep>,
+    /// The other functions that remember something of the mesh.
+    remembered_by: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RouteStatus {
+    route: RouteId,
+    #[serde(flatten)]
+    state: State,
+    /// The split before the shift; unset while nothing is shifted.
+    original: Option<WeightSplit>,
+    present: WeightSplit,
+    /// What people were last told.
+    told: Option<Told>,
+    /// Who is writing to it.
+    lease: Option<Holder>,
+}
+
+#[derive(Debug, Serialize)]
+struct Holder {
+    holder: String,
+    until: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sweep {
+    at: Option<Timestamp>,
+    findings: BTreeMap<Severity, usize>,
+}
+
+pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String, Trouble> {
+    let names = match &args.mesh {
+        Some(mesh) => vec![mesh.clone()],
+        None => desk.ports.meshes.meshes().await?.into_iter().map(|found| found.path.mesh().clone()).collect(),
+    };
+    let mut status = Status { now: desk.now(), kill_switch: desk.load(&[]).await?.kill_switch, meshes: Vec::new() };
+    for mesh in names {
+        status.meshes.push(of_mesh(desk, mesh, status.now).await?);
+    }
+    match args.format {
+        Shape::Table => Ok(table(&status)),
+        Shape::Json => {
+            let mut text = serde_json::to_string_pretty(&status).map_err(Trouble::Output)?;
+            text.push('\n');
+            Ok(text)
+        }
+    }
+}
+
+async fn of_mesh(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<MeshStatus, Trouble> {
+    let splits = splits(desk, &mesh).await?;
+    let mut keys: Vec<StateKey> = splits.iter().map(|(id, _)| StateKey::route(id)).collect();
+    keys.extend(MESH_KEEPERS.map(|keeper| StateKey::mesh(keeper, &mesh)));
+    let view = desk.load(&keys).await?;
+    let of_mesh = |keeper: &str| view.documents.get(&StateKey::mesh(keeper, &mesh));
+    let sweep = of_mesh(SWEEP).map(sweep);
+    let remembered_by = MESH_KEEPERS.into_iter().filter(|keeper| *keeper != SWEEP && of_mesh(keeper).is_some());
+    let remembered_by = remembered_by.collect();
+    let routes = splits.into_iter().map(|(id, split)| of_route(id, split, &view, now)).collect();
+    Ok(MeshStatus { mesh, routes, sweep, remembered_by })
+}
+
+/// The routes of a mesh that have weights, with their splits, in the order of their ids.
+async fn splits(desk: &Desk<'_>, mesh: &MeshName) -> Result<Vec<(RouteId, WeightSplit)>, PortError> {
+    let meshes = &desk.ports.meshes;
+    let routers = meshes.list(&ResourcePath::Mesh(mesh.clone()), ResourceKind::VirtualRouter).await?;
+    let routes: Vec<_> = stream::iter(routers)
+        .map(|router| async move { unless_gone(meshes.list(&router.path, ResourceKind::Route).await) })
+        .buffered(AT_A_TIME)
+        .try_collect()
+        .await?;
+    let read: Vec<Option<Resource>> = stream::iter(routes.into_iter().flatten().flatten())
+        .map(|found| async move { unless_gone(meshes.describe(&found.path).await) })
+        .buffered(AT_A_TIME)
+        .try_collect()
+        .await?;
+    let mut splits: Vec<(RouteId, WeightSplit)> = read
+        .into_iter()
+        .flatten()
+        .filter_map(|resource| match (resource.path(), &resource) {
+            (ResourcePath::Route(id), Resource::Route(data)) => Some((id, data.spec.split()?)),
+            _ => None,
+        })
+        .collect();
+    splits.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(splits)
+}
+
+/// What was deleted between the list and now is left out.
+fn unless_gone<T>(answer: Result<T, PortError>) -> Result<Option<T>, PortError> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn of_route(route: RouteId, present: WeightSplit, view: &StateView, now: Timestamp) -> RouteStatus {
+    let stored = view.documents.get(&StateKey::route(&route));
+    let lease = stored.and_then(|stored| stored.lease.as_ref()).filter(|lease| lease.until > now);
+    let lease = lease.map(|lease| Holder { holder: lease.holder.clone(), until: lease.until });
+    let (state, original, told) = match stored.map(|stored| memory(&stored.document)) {
+        None | Some(Memory::None) => (State::Steady, None, None),
+        Some(Memory::Unreadable(why)) => (State::Unreadable { why }, None, None),
+        Some(Memory::Record(record)) => {
+            let original = record.shift.restore.as_ref().map(|point| point.split.clone());
+            (State::of(&record, &present, now), original, record.told)
+        }
+    };
+    RouteStatus { route, state, original, present, told, lease }
+}
+
+/// What compliance-sweep keeps of a mesh, counted.
+fn sweep(stored: &Stored) -> Sweep {
+    let at = stored.document.get("sweptAt").and_then(|at| serde_json::from_value(at.clone()).ok());
+    let mut findings = BTreeMap::new();
+    let kept = stored.document.get("findings").and_then(serde_json::Value::as_object);
+    for finding in kept.into_iter().flat_map(|kept| kept.values()) {
+        let severity = finding.get("severity").and_then(|it| serde_json::from_value::<Severity>(it.clone()).ok());
+        if let Some(severity) = severity {
+            *findings.entry(severity).or_default() += 1;
+        }
+    }
+    Sweep { at, findings }
+}
+
+fn table(status: &Status) -> String {
+    let mut text = match &status.kill_switch {
+        Some(KillSwitch { by, reason, at }) => format!("kill switch: ON since {} by {by}: {reason}\n", short(*at)),
+        None => "kill switch: off\n".to_owned(),
+    };
+    for mesh in &status.meshes {
+        let _ = writeln!(text, "\nmesh {}", mesh.mesh);
+        let mut rows = vec![["ROUTE", "STATE", "SINCE", "ORIGINAL", "PRESENT", "WHY"].map(str::to_owned)];
+        rows.extend(mesh.routes.iter().map(row));
+        lines(&mut text, &rows);
+        text.push_str(&match &mesh.sweep {
+            None => "  sweep: never\n".to_owned(),
+            Some(Sweep { at, findings }) => {
+                let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
+                let counts: Vec<String> =
+                    findings.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
+                let counts = if counts.is_empty() { "no findings".to_owned() } else { counts.join(", ") };
+                format!("  sweep: {at}: {counts}\n")
+            }
+        });
+        if !mesh.remembered_by.is_empty() {
+            let _ = writeln!(text, "  remembered by: {}", mesh.remembered_by.join(", "));
+        }
+    }
+    text
+}
+
+fn row(route: &RouteStatus) -> [String; 6] {
+    let (words, since) = route.state.words();
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let mut why: Vec<String> = route.told.iter().map(|told| told.code.clone()).collect();
+    why.extend(route.lease.iter().map(|lease| format!("lease of {} until {}", lease.holder, short(lease.until))));
+    [
+        format!("{}/{}", route.route.router, route.route.route),
+        words,
+        or_dash(since.map(short)),
+        or_dash(route.original.as_ref().map(ToString::to_string)),
+        route.present.to_string(),
+        if why.is_empty() { "-".to_owned() } else { why.join("; ") },
+    ]
+}
+
+fn lines(text: &mut String, rows: &[[String; 6]]) {
+    let mut widths = [0_usize; 6];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let _ = writeln!(text, "  {}", cells.join("  ").trim_end());
+    }
+}

@@ -1,0 +1,263 @@
+//! The commands and route-failover over the same memory: what one writes the other respects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use jiff::{SignedDuration, Timestamp};
+use lambda_kit::{Emitter, Invocation, PolicyKeeper};
+use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
+use mesh::name::{ResourcePath, RouteId};
+use mesh::policy::{BUILT_IN, Policy};
+use ports::memory::{MemoryPolicy, MemoryPorts};
+use ports::{Clock as _, Deadline};
+use route_failover::RouteFailover;
+use serde_json::{Value, json};
+
+use super::desk::{Desk, Ports};
+use super::error::{Refusal, Trouble};
+use crate::args::{Args, Command};
+
+const POLICY: &str = "version: 1\nmodes: {default: enforce}\n";
+
+/// A mesh with one route over two nodes, each with an alarm that is `OK`.
+struct Shop {
+    ports: MemoryPorts,
+    answer: bool,
+}
+
+impl Shop {
+    fn open() -> Self {
+        let ports = MemoryPorts::at("2026-11-20T10:04:00Z".parse().unwrap());
+        let shop = Self { ports, answer: true };
+        shop.put("mesh/shop", &json!({}));
+        for node in ["cart-v1", "cart-v2"] {
+            let port = json!({ "port": 8080, "protocol": "http" });
+            shop.put(
+                &format!("mesh/shop/virtualNode/{node}"),
+                &json!({
+                    "listeners": [{ "portMapping": port }],
+                    "serviceDiscovery": { "dns": { "hostname": format!("{node}.shop.local") } },
+                }),
+            );
+            shop.ports.alarms.put(alarm(node, shop.now()));
+        }
+        let listener = json!({ "listeners": [{ "portMapping": { "port": 8080, "protocol": "http" } }] });
+        shop.put("mesh/shop/virtualRouter/cart", &listener);
+        shop.put("mesh/shop/virtualRouter/cart/route/all", &spec(&[8, 2]));
+        shop
+    }
+
+    fn put(&self, path: &str, spec: &Value) {
+        self.ports.mesh.put_spec(&ResourcePath::parse(path).unwrap(), spec).unwrap();
+    }
+
+    fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    fn fails(&self, node: &str) {
+        self.ports.alarms.set_state(&errors_of(node), AlarmState::Alarm, self.now());
+    }
+
+    fn quiets(&self, node: &str) {
+        self.ports.alarms.set_state(&errors_of(node), AlarmState::Ok, self.now());
+    }
+
+    fn weights(&self) -> Vec<u8> {
+        self.ports.mesh.route(&cart()).unwrap().spec.split().unwrap().weights()
+    }
+
+    fn has_restore_tag(&self) -> bool {
+        let arn = self.ports.mesh.route(&cart()).unwrap().metadata.arn.to_string();
+        self.ports.mesh.tags_of(&arn).contains_key("meshwarden:restore")
+    }
+
+    /// A cold function, woken each minute so often.
+    async fn minutes(&self, count: usize) {
+        let source = MemoryPolicy::new(POLICY, self.ports.faults.clone());
+        let keeper = PolicyKeeper::start(Box::new(source), Policy::read, self.now()).await.unwrap();
+        let ports = self.ports.clone();
+        let function = RouteFailover::new(
+            route_failover::Ports {
+                clock: Arc::new(ports.clock),
+                meshes: Arc::new(ports.mesh.clone()),
+                routes: Arc::new(ports.mesh),
+                alarms: Arc::new(ports.alarms),
+                state: Arc::new(ports.state),
+                notifier: Arc::new(ports.notifier),
+                bus: Arc::new(ports.bus),
+                reports: Arc::new(ports.reports),
+            },
+            keeper,
+        );
+        let tick = include_str!("../../../../events/route-failover/tick-rule.json");
+        let tick: Value = serde_json::from_str(tick).unwrap();
+        for _ in 0..count {
+            self.ports.clock.advance(SignedDuration::from_mins(1));
+            let deadline = Deadline::after(Duration::from_secs(25));
+            let invocation = Invocation { function: route_failover::NAME, request_id: "r", deadline };
+            invocation.answer(&function, &Emitter::to(std::io::sink()), &tick).await.unwrap();
+        }
+    }
+
+    /// What the command line answers.
+    async fn asks(&self, line: &str) -> Result<String, Trouble> {
+        let words = line.split(' ').map(|word| word.replace('_', " "));
+        let args = Args::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
+        let Command::People(asked) = args.command else { panic!("{line} asks nothing") };
+        let ports = self.ports.clone();
+        let ports = Ports {
+            clock: Arc::new(ports.clock),
+            meshes: Arc::new(ports.mesh.clone()),
+            routes: Arc::new(ports.mesh),
+            alarms: Arc::new(ports.alarms),
+            state: Arc::new(ports.state),
+        };
+        let ask = |_: &str| Ok(self.answer);
+        let policy = Policy::read(BUILT_IN).unwrap();
+        super::answer(&Desk { ports, policy, by: "dana".to_owned(), ask: &ask }, &asked).await
+    }
+
+    async fn refuses(&self, line: &str) -> Refusal {
+        match self.asks(line).await {
+            Err(trouble @ Trouble::Refused(_)) if trouble.exit_code() != 1 => panic!("{trouble}"),
+            Err(Trouble::Refused(refusal)) => refusal,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+}
+
+fn cart() -> RouteId {
+    RouteId::parse("shop/cart/all").unwrap()
+}
+
+fn spec(weights: &[u8]) -> Value {
+    let target = |(at, weight): (usize, &u8)| json!({ "virtualNode": format!("cart-v{}", at + 1), "weight": weight });
+    let targets: Vec<Value> = weights.iter().enumerate().map(target).collect();
+    json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "weightedTargets": targets } } })
+}
+
+fn errors_of(node: &str) -> AlarmName {
+    AlarmName::parse(&format!("{node}-5xx")).unwrap()
+}
+
+fn alarm(node: &str, since: Timestamp) -> Alarm {
+    let dimension = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let term = MetricTerm::Stat {
+        namespace: "AppMesh".to_owned(),
+        metric: "Errors".to_owned(),
+        dimensions: [("Mesh", "shop"), ("VirtualNode", node)].map(dimension).into(),
+        period: 60,
+        stat: "Sum".to_owned(),
+        unit: None,
+    };
+    Alarm {
+        name: errors_of(node),
+        arn: format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{node}-5xx"),
+        state: AlarmState::Ok,
+        since: Some(since),
+        actions_enabled: true,
+        suppressed: None,
+        source: AlarmSource::Metric(vec![MetricQuery { id: "m1".to_owned(), term, returns_data: true }]),
+    }
+}
+
+#[tokio::test]
+async fn the_function_respects_a_hold_and_goes_on_after_a_release() {
+    let shop = Shop::open();
+    shop.asks("meshwarden hold shop/cart/all --for 24h --reason a_demo").await.unwrap();
+    shop.fails("cart-v1");
+    shop.minutes(5).await;
+    assert_eq!(shop.weights(), [8, 2], "held");
+    shop.asks("meshwarden release shop/cart/all").await.unwrap();
+    shop.minutes(1).await;
+    assert_eq!(shop.weights(), [0, 100], "released");
+}
+
+#[tokio::test]
+async fn a_hold_ends_by_itself() {
+    let shop = Shop::open();
+    shop.asks("meshwarden hold shop/cart/all --for 10m --reason a_demo").await.unwrap();
+    shop.fails("cart-v1");
+    shop.minutes(9).await;
+    assert_eq!(shop.weights(), [8, 2]);
+    shop.minutes(2).await;
+    assert_eq!(shop.weights(), [0, 100]);
+}
+
+#[tokio::test]
+async fn a_restore_writes_the_original_integers_and_spends_nothing() {
+    let shop = Shop::open();
+    shop.fails("cart-v1");
+    shop.minutes(1).await;
+    assert_eq!((shop.weights(), shop.has_restore_tag()), (vec![0, 100], true));
+    assert!(matches!(shop.refuses("meshwarden restore shop/cart/all").await, Refusal::Unsafe { .. }));
+    shop.quiets("cart-v1");
+    let said = shop.asks("meshwarden restore shop/cart/all").await.unwrap();
+    assert!(said.contains("before cart-v1:0 cart-v2:100") && said.contains("after  cart-v1:8 cart-v2:2"), "{said}");
+    assert_eq!((shop.weights(), shop.has_restore_tag()), (vec![8, 2], false));
+    shop.minutes(3).await;
+    assert_eq!(shop.weights(), [8, 2]);
+    assert!(matches!(shop.refuses("meshwarden restore shop/cart/all").await, Refusal::NotShifted { .. }));
+}
+
+#[tokio::test]
+async fn a_forced_restore_is_not_undone_a_minute_later() {
+    let shop = Shop::open();
+    shop.fails("cart-v1");
+    shop.minutes(1).await;
+    shop.asks("meshwarden restore shop/cart/all --force").await.unwrap();
+    shop.minutes(5).await;
+    assert_eq!(shop.weights(), [8, 2]);
+    shop.asks("meshwarden release shop/cart/all").await.unwrap();
+    shop.minutes(1).await;
+    assert_eq!(shop.weights(), [0, 100]);
+}
+
+#[tokio::test]
+async fn the_kill_switch_is_turned_and_told_of() {
+    let shop = Shop::open();
+    shop.asks("meshwarden kill on --reason an_incident").await.unwrap();
+    assert_eq!(shop.refuses("meshwarden kill on --reason again").await, Refusal::AlreadySo { so: "on" });
+    shop.fails("cart-v1");
+    shop.minutes(2).await;
+    assert_eq!(shop.weights(), [8, 2]);
+    assert!(shop.asks("meshwarden status").await.unwrap().starts_with("kill switch: ON since "));
+    shop.asks("meshwarden kill off").await.unwrap();
+    let told = shop.asks("meshwarden kill status").await.unwrap();
+    assert!(told.contains("off") && told.contains("[PersonSwitchedOff] dana") && told.contains("[PersonSwitchedOn]"));
+    shop.minutes(1).await;
+    assert_eq!(shop.weights(), [0, 100]);
+}
+
+#[tokio::test]
+async fn status_and_explain_tell_what_stands_and_why() {
+    let shop = Shop::open();
+    shop.fails("cart-v1");
+    shop.minutes(1).await;
+    let status = shop.asks("meshwarden status").await.unwrap();
+    for part in ["shifted", "cart-v1:8 cart-v2:2", "cart-v1:0 cart-v2:100", "sweep: never"] {
+        assert!(status.contains(part), "{part}: {status}");
+    }
+    let json: Value =
+        serde_json::from_str(&shop.asks("meshwarden status --mesh shop --format json").await.unwrap()).unwrap();
+    assert_eq!(json["meshes"][0]["routes"][0]["state"], "shifted");
+    let told = shop.asks("meshwarden explain shop/cart/all").await.unwrap();
+    for part in ["[Failover]", "cart-v1 is drained since", "Applied: the weights are written", "on: cart-v1-5xx"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_declined_or_unknown_changes_nothing() {
+    let mut shop = Shop::open();
+    assert!(matches!(shop.refuses("meshwarden release shop/cart/all").await, Refusal::NotHeld { .. }));
+    assert!(matches!(shop.refuses("meshwarden hold shop/gone/all --for 1h --reason x").await, Refusal::NoRoute { .. }));
+    let past = shop.asks("meshwarden hold shop/cart/all --until 2026-11-20T10:00:00Z --reason x").await;
+    assert_eq!(past.unwrap_err().exit_code(), 2);
+    shop.answer = false;
+    assert_eq!(shop.refuses("meshwarden hold shop/cart/all --for 1h --reason x").await, Refusal::Declined);
+    assert_eq!(shop.refuses("meshwarden kill on --reason x").await, Refusal::Declined);
+    assert!(shop.ports.state.journal_of(&ports::StateKey::route(&cart())).is_empty());
+}

@@ -1,0 +1,96 @@
+//! Wires the commands to AWS, or to what answers in its place.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use aws::Aws;
+use lambda_kit::Config;
+use mesh::policy::{BUILT_IN, Policy};
+use ports::SystemClock;
+use thiserror::Error;
+
+use super::args::{People, Place};
+use super::desk::{Desk, Ports};
+use super::error::Trouble;
+
+/// Why nothing could be asked.
+#[derive(Debug, Error)]
+enum Unready {
+    #[error(transparent)]
+    Config(#[from] lambda_kit::ConfigError),
+    #[error("failed to read the policy")]
+    PolicyText(#[source] ports::PortError),
+    #[error("failed to read the policy")]
+    Policy(#[source] mesh::policy::PolicyError),
+    #[error("failed to start")]
+    Runtime(#[source] io::Error),
+    #[error("nobody would know who did it; give --by NAME, or set USER")]
+    Nameless,
+}
+
+/// Does what is asked.
+pub(crate) fn run(asked: &People) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Unready::Runtime);
+    let answered = match runtime {
+        Ok(runtime) => runtime.block_on(answered(asked)),
+        Err(error) => Err(error),
+    };
+    match answered {
+        Ok(Ok(text)) => match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => crate::fail(&error),
+        },
+        Ok(Err(trouble)) => {
+            crate::fail(&trouble);
+            ExitCode::from(trouble.exit_code())
+        }
+        Err(error) => crate::fail(&error),
+    }
+}
+
+async fn answered(asked: &People) -> Result<Result<String, Trouble>, Unready> {
+    let config = config(asked.place())?;
+    let by = by(asked)?;
+    let aws = Aws::open().await;
+    let text = aws.policy(&config.policy, BUILT_IN).read().await.map_err(Unready::PolicyText)?;
+    let policy = Policy::read(&text).map_err(Unready::Policy)?;
+    let mesh = Arc::new(aws.mesh_known_to(config.audience.as_deref()));
+    let ports = Ports {
+        clock: Arc::new(SystemClock),
+        meshes: Arc::clone(&mesh) as _,
+        routes: mesh,
+        alarms: Arc::new(aws.alarms()),
+        state: Arc::new(aws.state(&config.table)),
+    };
+    let asks = asked.signature().is_some_and(|signature| !signature.yes) && io::stdin().is_terminal();
+    let ask = |question: &str| if asks { put(question) } else { Ok(true) };
+    let desk = Desk { ports, policy, by, ask: &ask };
+    Ok(super::answer(&desk, asked).await)
+}
+
+/// The functions' variables, with the flags before them.
+fn config(place: &Place) -> Result<Config, Unready> {
+    let flag = |variable: &str| match variable {
+        "MESHWARDEN_TABLE" => place.table.clone(),
+        "MESHWARDEN_POLICY" => place.policy.clone(),
+        _ => None,
+    };
+    Ok(Config::from_env(|variable| flag(variable).or_else(|| std::env::var(variable).ok()))?)
+}
+
+/// Who asks; nobody has to be known to look.
+fn by(asked: &People) -> Result<String, Unready> {
+    let Some(signature) = asked.signature() else { return Ok(String::new()) };
+    let named = signature.by.clone().or_else(|| std::env::var("USER").ok());
+    named.filter(|name| !name.trim().is_empty()).ok_or(Unready::Nameless)
+}
+
+fn put(question: &str) -> io::Result<bool> {
+    let mut stderr = io::stderr();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
