@@ -24,7 +24,7 @@ pub(crate) enum People {
 /// Where what is asked about is kept.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Place {
-    /// The state table; without it MESHWARDEN_TABLE, then `meshwarden`.
+    /// The state table; without it `MESHWARDEN_TABLE`, then `meshwarden`.
     #[arg(long, value_name = "NAME")]
     pub(crate) table: Option<String>,
 

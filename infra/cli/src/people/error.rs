@@ -11,7 +11,7 @@ use thiserror::Error;
 pub(crate) enum Trouble {
     /// It is not done, for a reason that lies in how things stand.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Box<Refusal>),
     /// A call failed.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -46,7 +46,7 @@ pub(crate) enum Trouble {
         /// The route.
         route: RouteId,
         /// What failed.
-        source: PortError,
+        source: Box<PortError>,
     },
     /// The switch is turned and nobody will read who did it.
     #[error(
@@ -86,6 +86,12 @@ pub(crate) enum Refusal {
     KillSwitchOn { route: RouteId },
     #[error("the kill switch is already {so}")]
     AlreadySo { so: &'static str },
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
 }
 
 impl Trouble {

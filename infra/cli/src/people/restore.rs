@@ -111,7 +111,7 @@ async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said
         (_, Err(trouble)) => Err(trouble),
         (Ok(StoreOutcome::Stored), Ok(version)) => Ok(version),
         (Ok(StoreOutcome::Overtaken), Ok(_)) => Err(Trouble::Unfinished { route: route.clone() }),
-        (Err(error), Ok(_)) => Err(Trouble::Unrecorded { route: route.clone(), source: error }),
+        (Err(error), Ok(_)) => Err(Trouble::Unrecorded { route: route.clone(), source: Box::new(error) }),
     }
 }
 

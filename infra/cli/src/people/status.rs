@@ -110,12 +110,12 @@ async fn of_mesh(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<Mesh
 async fn splits(desk: &Desk<'_>, mesh: &MeshName) -> Result<Vec<(RouteId, WeightSplit)>, PortError> {
     let meshes = &desk.ports.meshes;
     let routers = meshes.list(&ResourcePath::Mesh(mesh.clone()), ResourceKind::VirtualRouter).await?;
-    let routes: Vec<_> = stream::iter(routers)
+    let listed: Vec<_> = stream::iter(routers)
         .map(|router| async move { unless_gone(meshes.list(&router.path, ResourceKind::Route).await) })
         .buffered(AT_A_TIME)
         .try_collect()
         .await?;
-    let read: Vec<Option<Resource>> = stream::iter(routes.into_iter().flatten().flatten())
+    let read: Vec<Option<Resource>> = stream::iter(listed.into_iter().flatten().flatten())
         .map(|found| async move { unless_gone(meshes.describe(&found.path).await) })
         .buffered(AT_A_TIME)
         .try_collect()
@@ -180,16 +180,17 @@ fn table(status: &Status) -> String {
         let mut rows = vec![["ROUTE", "STATE", "SINCE", "ORIGINAL", "PRESENT", "WHY"].map(str::to_owned)];
         rows.extend(mesh.routes.iter().map(row));
         lines(&mut text, &rows);
-        text.push_str(&match &mesh.sweep {
-            None => "  sweep: never\n".to_owned(),
+        let sweep = match &mesh.sweep {
+            None => "never".to_owned(),
             Some(Sweep { at, findings }) => {
                 let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
                 let counts: Vec<String> =
                     findings.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
                 let counts = if counts.is_empty() { "no findings".to_owned() } else { counts.join(", ") };
-                format!("  sweep: {at}: {counts}\n")
+                format!("{at}: {counts}")
             }
-        });
+        };
+        let _ = writeln!(text, "  sweep: {sweep}");
         if !mesh.remembered_by.is_empty() {
             let _ = writeln!(text, "  remembered by: {}", mesh.remembered_by.join(", "));
         }

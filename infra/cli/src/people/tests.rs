@@ -122,7 +122,7 @@ impl Shop {
     async fn refuses(&self, line: &str) -> Refusal {
         match self.asks(line).await {
             Err(trouble @ Trouble::Refused(_)) if trouble.exit_code() != 1 => panic!("{trouble}"),
-            Err(Trouble::Refused(refusal)) => refusal,
+            Err(Trouble::Refused(refusal)) => *refusal,
             other => panic!("{line}: {other:?}"),
         }
     }

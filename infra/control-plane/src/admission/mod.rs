@@ -125,24 +125,24 @@ impl Admission {
                 continue;
             }
             let outcome = written.wait().await;
-            self.count(store, write, &created, outcome.as_ref().err());
+            count(store, write, &created, outcome.as_ref().err());
             return outcome.map(|answer| Admitted { answer, created });
         }
         Err(ApiError::Unavailable)
     }
+}
 
-    fn count(&self, store: &Store, write: &Write, created: &[Finding], error: Option<&ApiError>) {
-        let (outcome, findings) = match error {
-            None => ("warned", created),
-            Some(ApiError::NotAdmitted { findings, .. }) => ("denied", findings.as_slice()),
-            Some(_) => return,
-        };
-        for finding in findings {
-            store.metrics().judged(outcome, finding.severity);
-        }
-        if !findings.is_empty() {
-            let rules: Vec<&str> = findings.iter().map(|finding| finding.rule.as_str()).take(10).collect();
-            tracing::warn!(resource = %write.path, outcome, count = findings.len(), ?rules, "a write creates findings");
-        }
+fn count(store: &Store, write: &Write, created: &[Finding], error: Option<&ApiError>) {
+    let (outcome, findings) = match error {
+        None => ("warned", created),
+        Some(ApiError::NotAdmitted { findings, .. }) => ("denied", findings.as_slice()),
+        Some(_) => return,
+    };
+    for finding in findings {
+        store.metrics().judged(outcome, finding.severity);
+    }
+    if !findings.is_empty() {
+        let rules: Vec<&str> = findings.iter().map(|finding| finding.rule.as_str()).take(10).collect();
+        tracing::warn!(resource = %write.path, outcome, count = findings.len(), ?rules, "a write creates findings");
     }
 }

@@ -50,7 +50,7 @@ async fn plane(mode: AdmissionMode, severity: Severity, policy: Option<&File>) -
 /// A policy that asks only this rule, at this severity.
 fn only(rule: &str, severity: &str) -> String {
     let off = mesh::pack::rules().filter(|other| other.id != rule);
-    let off: String = off.map(|other| format!("  {}: {{enabled: false}}\n", other.id)).collect();
+    let off = off.map(|other| format!("  {}: {{enabled: false}}\n", other.id)).collect::<Vec<_>>().concat();
     format!("version: 1\nrules:\n  {rule}: {{severity: {severity}}}\n{off}")
 }
 
