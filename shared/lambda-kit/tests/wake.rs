@@ -252,10 +252,7 @@ fn what_is_for_others_is_said_to_be() {
         (json!([1]), "a list"),
         (json!({}), "an empty object"),
         (json!({ "hello": 1, "you": 2 }), "an object with `hello`, `you`"),
-        (
-            json!({ "detail-type": "ACM Certificate Expired", "source": "aws.acm" }),
-            "`ACM Certificate Expired` of `aws.acm`",
-        ),
+        (json!({ "detail-type": "AWS Health Event", "source": "aws.health" }), "`AWS Health Event` of `aws.health`"),
         (json!({ "detail-type": "Meshwarden Release Route", "source": "me" }), "`Meshwarden Release Route` of `me`"),
         (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "a record of `aws:s3`"),
         (json!({ "Records": [7] }), "a record that is a number"),
