@@ -7,6 +7,24 @@ use serde_json::{Value, json};
 
 use crate::shop::{DAY, Shop};
 
+const SAMPLES: [&str; 15] = [
+    "acm-approaching-expiration",
+    "acm-available",
+    "acm-expired",
+    "acm-renewal-action-required",
+    "acm-revoked",
+    "acm-rotated",
+    "pca-audit-report",
+    "pca-creation",
+    "pca-crl-failure",
+    "pca-issuance",
+    "pca-revocation",
+    "sns-acm",
+    "sqs-batch",
+    "sqs-sns-acm",
+    "tick-rule",
+];
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events/certificate-rotation")
 }
@@ -25,7 +43,7 @@ async fn each_sample_event_wakes_it() {
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
     names.sort();
-    assert_eq!(names.len(), 15, "{names:?}");
+    assert_eq!(names, SAMPLES);
     for name in names {
         let shop = Shop::open().await;
         let event = event(&name, &shop);
