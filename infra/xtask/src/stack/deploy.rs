@@ -23,6 +23,7 @@ pub(super) const POLICY_PARAMETER: &str = "/meshwarden/policy";
 
 const STACK: &str = "meshwarden";
 const BUCKET: &str = "meshwarden-packages";
+const TEMPLATE: &str = "template.yaml";
 const DEPLOYED_WITHIN: Duration = Duration::from_mins(1);
 
 /// What the template says about what it made, and where it was deployed.
@@ -67,8 +68,11 @@ pub(super) fn deploy(
         {"ParameterKey": "Rotation", "ParameterValue": "no"},
     ]);
     let capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"];
+    // A template within a request has at most 51,200 bytes; one in a bucket, a megabyte.
+    aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": TEMPLATE, "Body": template}))?;
+    let place = format!("{}/{BUCKET}/{TEMPLATE}", endpoints.aws);
     let request = json!({
-        "StackName": STACK, "TemplateBody": template, "Parameters": parameters, "Capabilities": capabilities,
+        "StackName": STACK, "TemplateURL": place, "Parameters": parameters, "Capabilities": capabilities,
     });
     aws.call("cloudformation", "create_stack", &request)?;
     let values = until_created(aws, folder, progress)?;
