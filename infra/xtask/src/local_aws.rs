@@ -52,9 +52,21 @@ impl LocalAws {
             .map_err(|_| Failure::Refused { what: what(), answer: "nothing readable".to_owned() })?;
         match answer.get_mut("ok") {
             Some(output) => Ok(output.take()),
-            None => Err(Failure::Refused { what: what(), answer: answer.to_string() }),
+            None => Err(Failure::Refused { what: what(), answer: shortened(&answer.to_string()) }),
         }
     }
+}
+
+/// The beginning and the end: a service that repeats a whole template in its answer says what is wrong with it last.
+fn shortened(answer: &str) -> String {
+    const KEPT: usize = 600;
+    let length = answer.chars().count();
+    if length <= 2 * KEPT {
+        return answer.to_owned();
+    }
+    let first: String = answer.chars().take(KEPT).collect();
+    let last: String = answer.chars().skip(length - KEPT).collect();
+    format!("{first} ... {last}")
 }
 
 impl Drop for LocalAws {
@@ -62,5 +74,19 @@ impl Drop for LocalAws {
         // The script ends at the end of its input.
         self.input = None;
         self.child.wait().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn a_long_answer_keeps_its_beginning_and_its_end() {
+        let long = format!("{{code{}constraint}}", "é".repeat(50_000));
+        let short = shortened(&long);
+        assert!(short.starts_with("{code") && short.ends_with("constraint}"));
+        assert!(short.chars().count() < 1300);
+        assert_eq!(shortened("short"), "short");
     }
 }
