@@ -122,10 +122,14 @@ impl ComplianceSweep {
         let kept = outputs::keep(&self.ports, &report, &changes, found).await;
         let told = Told { mesh: name, report: &report, changes: &changes, kept: &kept };
         let facts = told.facts(&observation);
-        done.metrics.extend(metrics(name, &report, &observation));
         if let Some(error) = &kept.failed {
             done.fail(path.clone(), "ReportNotKept", error);
+            if error.kind.may_heal() {
+                // Not swept: what is remembered as swept would not be written again by the retry.
+                return;
+            }
         }
+        done.metrics.extend(metrics(name, &report, &observation));
         // People first: a crash here tells them twice, the other order would tell them never.
         if let Err(error) = told.tell(&self.ports).await {
             return done.fail(path, "NotTold", &error);

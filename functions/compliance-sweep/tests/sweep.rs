@@ -159,6 +159,8 @@ async fn every_failure_is_said_and_none_is_taken_for_an_empty_mesh() {
             if retried {
                 ports.clock.advance(SignedDuration::from_mins(1));
                 sweep(&function).await.unwrap();
+                let kept = ports.reports.stored().len();
+                assert_eq!(kept, undisturbed.reports.stored().len(), "{fault:?} at {call}: reports kept by the retry");
             }
             let expected = remembered(&undisturbed)["findings"].as_object().unwrap().len();
             // What is read as it was a moment ago is judged as it was then.
