@@ -67,8 +67,13 @@ impl Handler for RouteFailover {
         let wake = Wake::of(&deliveries);
         let now = self.ports.clock.now();
         let Current { policy, rejected } = self.policy.current(now).await;
-        let run =
-            Run { wake: &wake, policy: &policy, window: window(&policy, now), holder: holder(deadline, now), now };
+        let run = Run {
+            wake: &wake,
+            policy: &policy,
+            window: BudgetWindow::at(NAME, policy.failover.budget.window.get(), now),
+            holder: lambda_kit::holder(NAME, deadline, now),
+            now,
+        };
         let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
         let accounts = reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
         let retry = accounts.iter().find_map(|account| account.retry.clone());
@@ -203,19 +208,4 @@ fn work<'a>(run: &'a Run<'_>, plan: &'a Plan, news: &'a News, observation: &'a O
         cap: run.policy.failover.budget.changes,
         journal: &news.journal,
     })
-}
-
-/// The budget window that `now` falls in: windows are counted from the epoch, so that every invocation agrees.
-fn window(policy: &Policy, now: Timestamp) -> BudgetWindow {
-    let length = policy.failover.budget.window.get();
-    let seconds = length.as_secs().max(1);
-    let start = now.as_second() - now.as_second().rem_euclid(seconds);
-    let start = Timestamp::from_second(start).unwrap_or(now);
-    BudgetWindow { class: NAME.to_owned(), start, end: start + length }
-}
-
-/// Who holds the leases of this invocation: no two invocations share a name.
-fn holder(deadline: Deadline, now: Timestamp) -> String {
-    let process = std::process::id();
-    format!("{NAME}-{process}-{}-{}", now.as_nanosecond(), deadline.left().as_nanos())
 }

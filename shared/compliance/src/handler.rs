@@ -62,7 +62,10 @@ impl Handler for Compliance {
         let wake = Wake::of(deliveries);
         let now = self.ports.clock.now();
         let Current { policy, rejected } = self.policy.current(now).await;
-        let (window, holder) = (window(self.topic, &policy, now), holder(self.topic, deadline, now));
+        let (window, holder) = (
+            BudgetWindow::at(name(self.topic), self.topic.budget(&policy).window.get(), now),
+            lambda_kit::holder(name(self.topic), deadline, now),
+        );
         let run = Run { wake: &wake, policy: &policy, window, holder, deadline, now };
         let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
         let accounts = reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
@@ -286,19 +289,4 @@ fn accounts_of(done: &[Done], observation: &Observation, item: &Item, is_first: 
 
 fn paging<'a>(run: &Run<'a>) -> &'a mesh::policy::PagingPolicy {
     &run.policy.failover.paging
-}
-
-/// The budget window that `now` falls in: windows are counted from the epoch, so that every invocation agrees.
-fn window(topic: Topic, policy: &Policy, now: Timestamp) -> BudgetWindow {
-    let length = topic.budget(policy).window.get();
-    let seconds = length.as_secs().max(1);
-    let start = now.as_second() - now.as_second().rem_euclid(seconds);
-    let start = Timestamp::from_second(start).unwrap_or(now);
-    BudgetWindow { class: name(topic).to_owned(), start, end: start + length }
-}
-
-/// Who holds the leases of this invocation: no two invocations share a name.
-fn holder(topic: Topic, deadline: Deadline, now: Timestamp) -> String {
-    let process = std::process::id();
-    format!("{}-{process}-{}-{}", name(topic), now.as_nanosecond(), deadline.left().as_nanos())
 }

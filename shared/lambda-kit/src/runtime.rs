@@ -56,6 +56,13 @@ pub async fn run(function: &'static str, handler: impl Handler) -> Result<(), la
     .await
 }
 
+/// Who holds the leases of one invocation of a function: no two invocations share a name.
+#[must_use]
+pub fn holder(function: &str, deadline: Deadline, now: Timestamp) -> String {
+    let process = std::process::id();
+    format!("{function}-{process}-{}-{}", now.as_nanosecond(), deadline.left().as_nanos())
+}
+
 /// Sends logs to the standard output as JSON lines; `directives` are those of [`crate::Config::log`].
 pub fn log_to_stdout(directives: &str) {
     let filter = tracing_subscriber::EnvFilter::new(directives);

@@ -36,7 +36,7 @@ pub trait StateStore: Send + Sync + std::fmt::Debug {
 pub use keys::{BudgetWindow, StateKey};
 
 mod keys {
-    use super::{Deserialize, Serialize, Timestamp};
+    use super::{Deserialize, Serialize, SignedDuration, Timestamp};
 
     /// Which document, as in `route/shop/recs/main`.
     #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +90,17 @@ mod keys {
         pub start: Timestamp,
         /// When it ends; the item may be forgotten after that.
         pub end: Timestamp,
+    }
+
+    impl BudgetWindow {
+        /// The window that `now` falls in: windows are counted from the epoch, so that every invocation agrees.
+        #[must_use]
+        pub fn at(class: &str, length: SignedDuration, now: Timestamp) -> Self {
+            let seconds = length.as_secs().max(1);
+            let start = now.as_second() - now.as_second().rem_euclid(seconds);
+            let start = Timestamp::from_second(start).unwrap_or(now);
+            Self { class: class.to_owned(), start, end: start + length }
+        }
     }
 }
 
