@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
 use aws_sdk_dynamodb::types::AttributeValue;
+use meshwarden_tests::function::Build;
 use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
+use meshwarden_tests::way::Way;
 use serde_json::{Value, json};
-
-use crate::function::{Environment, Function};
-use crate::way::Way;
 
 /// The weights before: they do not sum to 100, so that a restore that writes percentages shows.
 pub(crate) const BEFORE: [u8; 2] = [8, 2];
@@ -49,7 +48,9 @@ impl<'a> Stage<'a> {
     /// The shop on a good day. `name` tells its table and alarms from those of other cases.
     pub(crate) async fn set(theatre: &'a Theatre, name: &str) -> Self {
         let plane = ControlPlane::start().await;
-        let way = Way::to(&plane.endpoint, &theatre.stack.endpoint).await;
+        let services =
+            [("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()), ("AWS_ENDPOINT_URL", &theatre.stack.endpoint)];
+        let way = Way::to(&services).await;
         let policy = std::env::temp_dir().join(format!("meshwarden-{}-{name}.yaml", std::process::id()));
         let discovery = format!("discovery: {{prefix: {name}-}}");
         std::fs::write(&policy, format!("version: 1\nmodes: {{default: enforce}}\nfailover: {{{discovery}}}\n"))
@@ -115,13 +116,13 @@ impl<'a> Stage<'a> {
         format!("{}-{node}-5xx", self.name)
     }
 
-    pub(crate) async fn start(&self) -> Function {
-        self.start_with(true).await
-    }
-
-    pub(crate) async fn start_with(&self, credentials: bool) -> Function {
-        let (table, topic) = (&self.name, &self.theatre.topic);
-        Function::start(&Environment { way: &self.way, policy: &self.policy, table, topic, credentials }).await
+    pub(crate) fn build(&self) -> Build {
+        Build::new("route-failover", env!("CARGO_BIN_EXE_route-failover"))
+            .calls(&self.way)
+            .with("MESHWARDEN_POLICY", self.policy.to_string_lossy())
+            .with("MESHWARDEN_TABLE", &self.name)
+            .with("MESHWARDEN_TOPIC", &self.theatre.topic)
+            .with("MESHWARDEN_BUS", "default")
     }
 
     /// A lease is held for 45 seconds, which nobody waits for here: its end is moved instead.
