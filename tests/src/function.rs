@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,8 +17,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
@@ -80,6 +81,7 @@ pub struct Function {
     events: mpsc::UnboundedSender<String>,
     answers: mpsc::UnboundedReceiver<Answer>,
     runtime: JoinHandle<()>,
+    log: Arc<StdMutex<String>>,
 }
 
 impl Function {
@@ -103,7 +105,7 @@ impl Function {
             // Nobody is asked outside of this machine.
             &[("AWS_EC2_METADATA_DISABLED", "true")]
         };
-        let child = Command::new(&build.binary)
+        let mut child = Command::new(&build.binary)
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", build.name)
@@ -113,18 +115,29 @@ impl Function {
             .envs(credentials.iter().copied())
             .envs(build.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { child, events, answers, runtime }
+        let log = Arc::<StdMutex<String>>::default();
+        tokio::spawn(copy(child.stdout.take().unwrap(), Arc::clone(&log)));
+        Self { child, events, answers, runtime, log }
     }
 
     /// Hands the event over, and waits for what the process makes of it.
     pub async fn answer(&mut self, event: &Value) -> Answer {
         self.hand(event);
-        let answer = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
-        answer.expect("the function gives no answer").expect("the runtime goes on")
+        tokio::select! {
+            answer = self.answers.recv() => answer.expect("the runtime goes on"),
+            status = self.child.wait() => unreachable!("the function ended, {status:?}: {}", self.log()),
+            () = tokio::time::sleep(PATIENCE) => unreachable!("the function gives no answer: {}", self.log()),
+        }
+    }
+
+    /// What it has written to its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Hands the event over and kills the process (SIGKILL) in the moment that `when` is over.
@@ -148,6 +161,15 @@ impl Function {
 impl Drop for Function {
     fn drop(&mut self) {
         self.runtime.abort();
+    }
+}
+
+async fn copy(output: ChildStdout, log: Arc<StdMutex<String>>) {
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut log = log.lock().unwrap();
+        log.push_str(&line);
+        log.push('\n');
     }
 }
 

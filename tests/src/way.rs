@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// Where in a request's life the caller dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where in a request's life the caller dies, in the order of that life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     /// It was sent, and nobody got it.
     Before,

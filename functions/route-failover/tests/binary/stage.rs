@@ -5,9 +5,8 @@ use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
-use aws_sdk_dynamodb::types::AttributeValue;
 use meshwarden_tests::function::Build;
-use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
+use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, sdk_config};
 use meshwarden_tests::way::Way;
 use serde_json::{Value, json};
 
@@ -125,17 +124,8 @@ impl<'a> Stage<'a> {
             .with("MESHWARDEN_BUS", "default")
     }
 
-    /// A lease is held for 45 seconds, which nobody waits for here: its end is moved instead.
     pub(crate) async fn let_leases_run_out(&self) {
-        for item in self.items().await {
-            if item.contains_key("leaseUntil") {
-                let (pk, sk) = (item["pk"].clone(), item["sk"].clone());
-                let past = AttributeValue::S("2026-01-01T00:00:00.000000000Z".to_owned());
-                let update = self.table().update_item().table_name(&self.name).key("pk", pk).key("sk", sk);
-                let update = update.update_expression("SET leaseUntil = :past");
-                update.expression_attribute_values(":past", past).send().await.unwrap();
-            }
-        }
+        let_leases_run_out(&self.table(), &self.name).await;
     }
 
     /// All that a run may leave behind, without its instants.
@@ -149,7 +139,7 @@ impl<'a> Stage<'a> {
             ("tags".to_owned(), tags["tags"].clone()),
         ]);
         let mut begun = BTreeMap::new();
-        for item in self.items().await {
+        for item in items(&self.table(), &self.name).await {
             let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
             let (pk, sk) = (text("pk"), text("sk"));
             if let Some(used) = item.get("used") {
@@ -165,10 +155,6 @@ impl<'a> Stage<'a> {
         }
         world.insert("begun".to_owned(), json!(begun));
         world
-    }
-
-    async fn items(&self) -> Vec<std::collections::HashMap<String, AttributeValue>> {
-        self.table().scan().table_name(&self.name).send().await.unwrap().items.unwrap_or_default()
     }
 
     fn table(&self) -> aws_sdk_dynamodb::Client {
