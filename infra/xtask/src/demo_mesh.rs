@@ -1,4 +1,5 @@
-//! The demo mesh: infra/local/demo-mesh, put through the App Mesh API, and an alarm for each of its nodes.
+//! The demo's meshes: the shop of infra/local/demo-mesh with an alarm for each of its nodes, and the kiosk of
+//! infra/local/kiosk.json, which nobody looked after; both put through the App Mesh API.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,6 +16,12 @@ const FOLDER: &str = "infra/local/demo-mesh";
 
 /// The mesh's name.
 pub(crate) const MESH: &str = "shop";
+
+/// A mesh that somebody left untagged, open and in plain text, for the chapter on that.
+const KIOSK_FILE: &str = "infra/local/kiosk.json";
+
+/// Its name.
+pub(crate) const KIOSK: &str = "kiosk";
 
 /// What the demo's alarms have before the name of the node.
 const ALARM_PREFIX: &str = "shop-";
@@ -51,12 +58,12 @@ impl Kind {
         Self { member: name, collection: name, parent: None, children: "" }
     }
 
-    fn path(&self, body: &Value) -> String {
+    fn path(&self, mesh: &str, body: &Value) -> String {
         match self.parent {
-            None => format!("meshes/{MESH}/{}", self.collection),
+            None => format!("meshes/{mesh}/{}", self.collection),
             Some(parent) => {
                 let parent = body.get(parent).and_then(Value::as_str).unwrap_or_default();
-                format!("meshes/{MESH}/{}/{}/{}", self.collection, segment(parent), self.children)
+                format!("meshes/{mesh}/{}/{}/{}", self.collection, segment(parent), self.children)
             }
         }
     }
@@ -64,7 +71,15 @@ impl Kind {
 
 /// Creates the mesh and all that is in it. Returns how many resources there are.
 pub(crate) fn load(workspace: &Workspace, client: &Client, app_mesh: &str) -> Result<usize> {
-    let files = read(workspace)?;
+    create(client, app_mesh, MESH, &read(workspace)?)
+}
+
+/// Creates the kiosk. Returns how many resources there are.
+pub(crate) fn load_kiosk(workspace: &Workspace, client: &Client, app_mesh: &str) -> Result<usize> {
+    create(client, app_mesh, KIOSK, &[read_file(workspace.file(KIOSK_FILE))?])
+}
+
+fn create(client: &Client, app_mesh: &str, mesh: &str, files: &[Value]) -> Result<usize> {
     let mut created = 0;
     let mut create = |path: &str, body: &Value| {
         created += 1;
@@ -74,8 +89,8 @@ pub(crate) fn load(workspace: &Workspace, client: &Client, app_mesh: &str) -> Re
         create("meshes", mesh)?;
     }
     for kind in &KINDS {
-        for body in bodies(&files, kind.member) {
-            let path = kind.path(body);
+        for body in bodies(files, kind.member) {
+            let path = kind.path(mesh, body);
             let mut body = body.clone();
             if let (Some(parent), Some(members)) = (kind.parent, body.as_object_mut()) {
                 members.shift_remove(parent);
@@ -223,8 +238,10 @@ mod tests {
 
     #[test]
     fn every_member_of_the_files_is_a_kind_that_is_created() {
-        let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
+        let workspace = Workspace::of_this_crate().unwrap();
+        let mut files = read(&workspace).unwrap();
         assert!(!files.is_empty());
+        files.push(read_file(workspace.file(KIOSK_FILE)).unwrap());
         for member in files.iter().filter_map(Value::as_object).flat_map(|file| file.keys()) {
             assert!(member == "mesh" || KINDS.iter().any(|kind| kind.member == member), "{member}");
         }
@@ -252,6 +269,6 @@ mod tests {
     #[test]
     fn children_are_created_under_their_parent() {
         let body = json!({"virtualRouterName": "a b", "routeName": "r"});
-        assert_eq!(KINDS[2].path(&body), "meshes/shop/virtualRouter/a%20b/routes");
+        assert_eq!(KINDS[2].path(MESH, &body), "meshes/shop/virtualRouter/a%20b/routes");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   test ──► fmt, clippy, pure tests, set-up, cfn-lint, all tests, docs, cargo-deny
-//!   up ────► .local/venv, control plane, MiniStack, demo mesh, function, template ──► .local/env
+//!   up ────► .local/venv, control plane, MiniStack, demo mesh, functions, template ──► .local/env
 //!   bench ──► three programs built as for AWS ──► a table of ratios
 //!   demo ──► the same stack of its own, then failures one after another ──► weights before and after
 //! ```

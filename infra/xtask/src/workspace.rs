@@ -30,6 +30,16 @@ impl Workspace {
         self.root.join(path)
     }
 
+    /// The functions, each a folder, a crate and a binary of the same name.
+    pub(crate) fn functions(&self) -> Result<Vec<String>> {
+        let folder = self.file("functions");
+        let entries = fs::read_dir(&folder).map_err(Failure::file("list", folder))?;
+        let crates = entries.flatten().filter(|entry| entry.path().join("Cargo.toml").is_file());
+        let mut names: Vec<String> = crates.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// What was installed or started here, all of it under one folder that may be deleted at any time.
     pub(crate) fn local(&self, path: &str) -> PathBuf {
         self.root.join(".local").join(path)

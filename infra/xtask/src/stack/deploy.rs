@@ -24,6 +24,8 @@ pub(super) const POLICY_PARAMETER: &str = "/meshwarden/policy";
 const STACK: &str = "meshwarden";
 const BUCKET: &str = "meshwarden-packages";
 const TEMPLATE: &str = "template.yaml";
+/// Where the functions put what is too large for the journal, and the sweep its pages.
+pub(crate) const REPORTS: &str = "meshwarden-reports";
 const DEPLOYED_WITHIN: Duration = Duration::from_mins(1);
 
 /// What the template says about what it made, and where it was deployed.
@@ -33,39 +35,72 @@ pub(crate) struct Outputs {
     values: BTreeMap<String, String>,
 }
 
-/// Builds a function as cargo-lambda does for AWS, but for this machine and without the link-time optimisation.
-pub(super) fn package(workspace: &Workspace, function: &str) -> Result<PathBuf> {
-    let folder = workspace.local("lambda");
-    step(&format!("package {function}"), |progress| {
-        Run::new(workspace.venv_program("cargo-lambda"), workspace.root())
-            .args(["lambda", "build", "--compiler", "cargo", "--profile", "local", "--locked"])
-            .args(["--package", function, "--bin", function, "--output-format", "zip"])
-            .arg_pair("--lambda-dir", &folder)
-            .condensed(progress)
-    })?;
-    Ok(folder.join(function).join("bootstrap.zip"))
+/// Every function as a Lambda package.
+#[derive(Clone, Debug)]
+pub(super) struct Packages {
+    folder: PathBuf,
+    functions: Vec<String>,
+}
+
+impl Packages {
+    /// Builds all of them at once as cargo-lambda does for AWS, but for this machine and without the link-time
+    /// optimisation.
+    pub(super) fn build(workspace: &Workspace) -> Result<Self> {
+        let functions = workspace.functions()?;
+        let folder = workspace.local("lambda");
+        step(&format!("package {} functions", functions.len()), |progress| {
+            let lambda = ["lambda", "build", "--compiler", "cargo", "--profile", "local", "--locked"];
+            let run = Run::new(workspace.venv_program("cargo-lambda"), workspace.root()).args(lambda);
+            let each = |run: Run, name: &String| run.args(["--package", name, "--bin", name]);
+            functions
+                .iter()
+                .fold(run, each)
+                .args(["--output-format", "zip"])
+                .arg_pair("--lambda-dir", &folder)
+                .condensed(progress)
+        })?;
+        Ok(Self { folder, functions })
+    }
+
+    /// Puts each into a bucket, and fills its place in the template.
+    fn upload(&self, aws: &mut LocalAws, template: &str) -> Result<String> {
+        for name in &self.functions {
+            let zip = self.folder.join(name).join("bootstrap.zip");
+            aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key(name), "Body": {"$file": zip}}))?;
+        }
+        let names: Vec<&str> = self.functions.iter().map(String::as_str).collect();
+        packaged(template, &names)
+    }
+}
+
+fn key(function: &str) -> String {
+    format!("{function}.zip")
 }
 
 /// Deploys the template. What the local `CloudFormation` takes without carrying it out (the table's time to live and
-/// its backups) nothing here relies on; permissions are not enforced here either.
+/// its backups) nothing here relies on; permissions are not enforced here either. Rules of AWS Config it does not know, so
+/// they stay switched off.
 pub(super) fn deploy(
     workspace: &Workspace,
     folder: &Folder,
     aws: &mut LocalAws,
     endpoints: &Endpoints,
-    package: &Path,
+    packages: &Packages,
     progress: &mut Progress,
 ) -> Result<Outputs> {
-    aws.call("s3", "create_bucket", &json!({"Bucket": BUCKET}))?;
-    let key = "route-failover.zip";
-    aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key, "Body": {"$file": package}}))?;
+    for bucket in [BUCKET, REPORTS] {
+        aws.call("s3", "create_bucket", &json!({"Bucket": bucket}))?;
+    }
+    progress.at("packages");
+    let template = packages.upload(aws, &read_template(workspace)?)?;
     put_policy(workspace, aws)?;
-    let template = packaged(&read_template(workspace)?, "route-failover", &format!("s3://{BUCKET}/{key}"))?;
     let parameters = json!([
         {"ParameterKey": "ControlPlaneEndpoint", "ParameterValue": endpoints.app_mesh},
         {"ParameterKey": "PolicyParameter", "ParameterValue": POLICY_PARAMETER},
-        {"ParameterKey": "Compliance", "ParameterValue": "no"},
-        {"ParameterKey": "Rotation", "ParameterValue": "no"},
+        {"ParameterKey": "ReportsBucket", "ParameterValue": REPORTS},
+        {"ParameterKey": "Compliance", "ParameterValue": "yes"},
+        {"ParameterKey": "ConfigRules", "ParameterValue": "no"},
+        {"ParameterKey": "Rotation", "ParameterValue": "yes"},
     ]);
     let capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"];
     // A template within a request has at most 51,200 bytes; one in a bucket, a megabyte.
@@ -91,20 +126,27 @@ fn read_template(workspace: &Workspace) -> Result<String> {
     fs::read_to_string(&path).map_err(Failure::file("read", path))
 }
 
-/// Puts the uploaded package in the place of the function's folder, as `sam package` does. The other functions are
-/// switched off by a parameter, but what reads the template wants a package for each all the same.
-fn packaged(template: &str, function: &str, package: &str) -> Result<String> {
+/// Puts the uploaded packages in the place of the functions' folders, as `sam package` does.
+fn packaged(template: &str, functions: &[&str]) -> Result<String> {
     const FOLDER: &str = "CodeUri: ../functions/";
-    let folder = format!("{FOLDER}{function}\n");
-    if template.matches(&folder).count() == 1 {
-        let lines = template.split_inclusive('\n').map(|line| match line.find(FOLDER) {
-            Some(at) => format!("{}CodeUri: {package}\n", " ".repeat(at)),
-            None => line.to_owned(),
-        });
-        return Ok(lines.collect());
+    let unreadable = |why: String| Failure::Unreadable { path: "infra/template.yaml".into(), why };
+    let mut packaged = String::with_capacity(template.len());
+    let mut missing = functions.to_vec();
+    for line in template.split_inclusive('\n') {
+        let Some((indent, function)) = line.trim_end().split_once(FOLDER) else {
+            packaged.push_str(line);
+            continue;
+        };
+        let Some(at) = missing.iter().position(|name| *name == function) else {
+            return Err(unreadable(format!("`{}` names no function, or one twice", line.trim())));
+        };
+        missing.swap_remove(at);
+        packaged.push_str(&format!("{indent}CodeUri: s3://{BUCKET}/{}\n", key(function)));
     }
-    let why = format!("it should have the line `{}` once", folder.trim());
-    Err(Failure::Unreadable { path: "infra/template.yaml".into(), why })
+    match missing.first() {
+        None => Ok(packaged),
+        Some(function) => Err(unreadable(format!("it should have the line `{FOLDER}{function}`"))),
+    }
 }
 
 fn until_created(aws: &mut LocalAws, folder: &Folder, progress: &mut Progress) -> Result<BTreeMap<String, String>> {
@@ -191,16 +233,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_is_packaged() {
-        let template = read_template(&Workspace::of_this_crate().unwrap()).unwrap();
-        let packaged = packaged(&template, "route-failover", "s3://bucket/key").unwrap();
-        assert!(packaged.contains("CodeUri: s3://bucket/key\n"));
+    fn every_function_has_its_place_in_the_template() {
+        let workspace = Workspace::of_this_crate().unwrap();
+        let functions = workspace.functions().unwrap();
+        let names: Vec<&str> = functions.iter().map(String::as_str).collect();
+        let packaged = packaged(&read_template(&workspace).unwrap(), &names).unwrap();
+        assert!(packaged.contains("CodeUri: s3://meshwarden-packages/route-failover.zip\n"));
         assert!(!packaged.contains("../functions/"));
     }
 
     #[test]
-    fn a_function_that_the_template_lacks_is_an_error() {
-        assert!(packaged("Resources: {}", "route-failover", "s3://bucket/key").is_err());
+    fn a_function_without_a_package_or_a_place_is_an_error() {
+        let template = "Resources:\n  A:\n    CodeUri: ../functions/a\n";
+        assert_eq!(
+            packaged(template, &["a"]).unwrap(),
+            "Resources:\n  A:\n    CodeUri: s3://meshwarden-packages/a.zip\n"
+        );
+        for functions in [&[][..], &["b"], &["a", "b"]] {
+            assert!(packaged(template, functions).is_err(), "{functions:?}");
+        }
+        assert!(packaged(&template.repeat(2), &["a"]).is_err());
     }
 
     #[test]

@@ -25,14 +25,14 @@ const SERVICES: [&str; 13] = [
 ];
 
 /// What moto stands in for, as the SDKs' variables spell it.
-const CERTIFICATES: [&str; 3] = ["ACM", "ACM_PCA", "SECRETS_MANAGER"];
+const MOTO: [&str; 4] = ["ACM", "ACM_PCA", "CONFIG_SERVICE", "SECRETS_MANAGER"];
 
 /// The stack's addresses.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoints {
     /// The control plane's App Mesh API.
     pub(crate) app_mesh: String,
-    /// moto, for certificates and what they are kept in. `None` where it is not installed.
+    /// moto, for certificates, what they are kept in, and AWS Config. `None` where it is not installed.
     pub(crate) certificates: Option<String>,
     /// `MiniStack`, for everything else.
     pub(crate) aws: String,
@@ -40,7 +40,7 @@ pub(crate) struct Endpoints {
 
 /// The variables by which SDKs find moto.
 pub(super) fn of_certificates(address: &str) -> impl Iterator<Item = (String, String)> {
-    CERTIFICATES.into_iter().map(move |service| (format!("AWS_ENDPOINT_URL_{service}"), address.to_owned()))
+    MOTO.into_iter().map(move |service| (format!("AWS_ENDPOINT_URL_{service}"), address.to_owned()))
 }
 
 impl Endpoints {
@@ -96,6 +96,7 @@ mod tests {
         assert_eq!(value("AWS_ENDPOINT_URL_DYNAMODB"), Some("http://127.0.0.1:2"));
         assert_eq!(value("AWS_ENDPOINT_URL"), Some("http://127.0.0.1:2"));
         assert_eq!(value("AWS_ENDPOINT_URL_ACM_PCA"), Some("http://127.0.0.1:3"));
+        assert_eq!(value("AWS_ENDPOINT_URL_CONFIG_SERVICE"), Some("http://127.0.0.1:3"));
         let script = endpoints.script(&Outputs::default());
         assert!(script.contains("export AWS_ENDPOINT_URL_SNS='http://127.0.0.1:2'\n"), "{script}");
         assert!(script.contains("unset AWS_PROFILE"), "{script}");

@@ -76,7 +76,7 @@ pub(crate) fn up(workspace: &Workspace) -> Result<()> {
         say(line);
     }
     say("\n. .local/env                 point any SDK or the AWS CLI at it");
-    say("cargo xtask invoke route-failover events/route-failover/<event>.json");
+    say("cargo xtask invoke <function> events/<function>/<event>.json");
     say("cargo xtask down             end it");
     Ok(())
 }
@@ -122,7 +122,7 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
         control_plane: servers::build_control_plane(workspace)?,
         shop: data_plane::build_shop(workspace)?,
     };
-    let package = deploy::package(workspace, "route-failover")?;
+    let packages = deploy::Packages::build(workspace)?;
     let client = Client::new();
     let control_plane =
         step("start the control plane", |_| servers::start_control_plane(&programs.control_plane, folder))?;
@@ -130,7 +130,7 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     let certificates = if servers::moto_is_installed(workspace) {
         Some(step("start moto", |_| servers::start_moto(workspace, folder, &client))?)
     } else {
-        say("  moto is not installed: no ACM and no private CAs here");
+        say("  moto is not installed: no ACM, no private CAs and no AWS Config here");
         None
     };
     let aws =
@@ -142,7 +142,7 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     })?;
     let mut aws = LocalAws::open(workspace, &endpoints)?;
     let outputs = step("deploy infra/template.yaml", |progress| {
-        deploy::deploy(workspace, folder, &mut aws, &endpoints, &package, progress)
+        deploy::deploy(workspace, folder, &mut aws, &endpoints, &packages, progress)
     })?;
     let alarms =
         step("alarms on the demo mesh", |_| demo_mesh::put_alarms(workspace, &mut aws, outputs.named("AlarmTopic")?))?;
