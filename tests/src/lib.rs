@@ -9,6 +9,7 @@
 //! This crate never speaks to anything but loopback, and leaves no process and no file behind.
 
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
@@ -17,5 +18,7 @@
 )]
 
 pub mod contract;
+pub mod function;
 pub mod moto;
 pub mod stack;
+pub mod way;

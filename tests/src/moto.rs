@@ -4,6 +4,15 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aws_sdk_acmpca::Client;
+use aws_sdk_acmpca::primitives::Blob;
+use aws_sdk_acmpca::types::{
+    Asn1Subject, CertificateAuthorityConfiguration, CertificateAuthorityType, KeyAlgorithm, SigningAlgorithm, Validity,
+    ValidityPeriodType,
+};
+use jiff::Timestamp;
+use ports::certificates::{AuthorityArn, KeyMaker as _, PrivateKey, SubjectNames, SystemKeys};
+
 /// moto on a free port, until it is dropped.
 #[derive(Debug)]
 pub struct Moto {
@@ -32,7 +41,8 @@ impl Moto {
         }
         let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let child = Command::new(python)
-            .args(["-m", "moto.server", "--host", "127.0.0.1", "--port", &port.to_string()])
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("infra/local/moto_server.py"))
+            .arg(port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -55,5 +65,65 @@ impl Drop for Moto {
         // Nothing better can be done here about one that is gone already.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+/// A root CA of its own, active, for five years.
+#[derive(Clone, Debug)]
+pub struct PrivateRoot {
+    /// The CA.
+    pub arn: AuthorityArn,
+    /// Its certificate, PEM.
+    pub certificate: String,
+    client: Client,
+}
+
+/// A certificate with all that belongs to it, PEM.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The leaf alone.
+    pub certificate: String,
+    /// Its key.
+    pub key: PrivateKey,
+}
+
+impl PrivateRoot {
+    /// Makes a CA, and has it sign itself.
+    pub async fn make(client: &Client, name: &str) -> Self {
+        let configuration = CertificateAuthorityConfiguration::builder()
+            .key_algorithm(KeyAlgorithm::Rsa2048)
+            .signing_algorithm(SigningAlgorithm::Sha256Withrsa)
+            .subject(Asn1Subject::builder().common_name(name).build());
+        let create = client.create_certificate_authority();
+        let create = create.certificate_authority_configuration(configuration.build().unwrap());
+        let create = create.certificate_authority_type(CertificateAuthorityType::Root);
+        let arn = create.send().await.unwrap().certificate_authority_arn.unwrap();
+        let csr = client.get_certificate_authority_csr().certificate_authority_arn(&arn).send().await.unwrap();
+        let years = Validity::builder().r#type(ValidityPeriodType::Years).value(5).build().unwrap();
+        let issue = client.issue_certificate().certificate_authority_arn(&arn);
+        let issue = issue.csr(Blob::new(csr.csr.unwrap())).signing_algorithm(SigningAlgorithm::Sha256Withrsa);
+        let issue = issue.template_arn("arn:aws:acm-pca:::template/RootCACertificate/V1").validity(years);
+        let issued = issue.send().await.unwrap().certificate_arn.unwrap();
+        let got = client.get_certificate().certificate_authority_arn(&arn).certificate_arn(issued);
+        let certificate = got.send().await.unwrap().certificate.unwrap();
+        let import = client.import_certificate_authority_certificate().certificate_authority_arn(&arn);
+        import.certificate(Blob::new(certificate.as_str())).send().await.unwrap();
+        Self { arn: AuthorityArn::parse(&arn).unwrap(), certificate, client: client.clone() }
+    }
+
+    /// A certificate for a host, in force from one moment until another.
+    pub async fn issue(&self, host: &str, from: Timestamp, until: Timestamp) -> Issued {
+        let names = SubjectNames { common_name: Some(host.to_owned()), dns: vec![host.to_owned()], uris: Vec::new() };
+        let fresh = SystemKeys.make(&ports::certificates::KeyAlgorithm::EcPrime256v1, &names).unwrap();
+        let at = |moment: Timestamp| {
+            let validity = Validity::builder().r#type(ValidityPeriodType::Absolute).value(moment.as_second());
+            validity.build().unwrap()
+        };
+        let issue = self.client.issue_certificate().certificate_authority_arn(self.arn.as_str());
+        let issue = issue.csr(Blob::new(fresh.request)).signing_algorithm(SigningAlgorithm::Sha256Withrsa);
+        let issued = issue.validity_not_before(at(from)).validity(at(until)).send().await.unwrap();
+        let got = self.client.get_certificate().certificate_authority_arn(self.arn.as_str());
+        let got = got.certificate_arn(issued.certificate_arn.unwrap()).send().await.unwrap();
+        Issued { certificate: got.certificate.unwrap(), key: fresh.key }
     }
 }

@@ -1,12 +1,15 @@
 //! Who answers instead of AWS: the control plane in this process, and MiniStack as a child of it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
 use control_plane::{Server, Settings};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -47,6 +50,24 @@ pub async fn create_state_table(client: &aws_sdk_dynamodb::Client, name: &str) {
         .send()
         .await
         .unwrap();
+}
+
+/// Everything that a state table holds.
+pub async fn items(client: &aws_sdk_dynamodb::Client, name: &str) -> Vec<HashMap<String, AttributeValue>> {
+    client.scan().table_name(name).send().await.unwrap().items.unwrap_or_default()
+}
+
+/// Moves the end of all leases into the past: they are held longer than a test waits.
+pub async fn let_leases_run_out(client: &aws_sdk_dynamodb::Client, name: &str) {
+    for item in items(client, name).await {
+        if item.contains_key("leaseUntil") {
+            let past = AttributeValue::S("2026-01-01T00:00:00.000000000Z".to_owned());
+            let update = client.update_item().table_name(name);
+            let update = update.key("pk", item["pk"].clone()).key("sk", item["sk"].clone());
+            let update = update.update_expression("SET leaseUntil = :past").expression_attribute_values(":past", past);
+            update.send().await.unwrap();
+        }
+    }
 }
 
 /// The control plane on a free port, until it is dropped.

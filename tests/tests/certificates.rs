@@ -9,14 +9,10 @@
 
 use async_trait::async_trait;
 use aws::Aws;
-use aws_sdk_acmpca::primitives::Blob;
-use aws_sdk_acmpca::types::{
-    Asn1Subject, CertificateAuthorityConfiguration, CertificateAuthorityStatus, CertificateAuthorityType, KeyAlgorithm,
-    SigningAlgorithm, Validity, ValidityPeriodType,
-};
+use aws_sdk_acmpca::types::CertificateAuthorityStatus;
 use jiff::{SignedDuration, Timestamp};
 use meshwarden_tests::contract::{authorities, bundles, certificates};
-use meshwarden_tests::moto::Moto;
+use meshwarden_tests::moto::{Moto, PrivateRoot};
 use meshwarden_tests::stack::{ControlPlane, MiniStack, sdk_config};
 use ports::certificates::{
     AuthorityArn, AuthorityStatus, CertificateArn, CertificateAuthority, CertificateStore, ProxyEvidence,
@@ -115,25 +111,7 @@ impl authorities::World for PrivateCas {
     }
 
     async fn root(&self, name: &str) -> AuthorityArn {
-        let configuration = CertificateAuthorityConfiguration::builder()
-            .key_algorithm(KeyAlgorithm::Rsa2048)
-            .signing_algorithm(SigningAlgorithm::Sha256Withrsa)
-            .subject(Asn1Subject::builder().common_name(name).build());
-        let create = self.client.create_certificate_authority();
-        let create = create.certificate_authority_configuration(configuration.build().unwrap());
-        let create = create.certificate_authority_type(CertificateAuthorityType::Root);
-        let arn = create.send().await.unwrap().certificate_authority_arn.unwrap();
-        let csr = self.client.get_certificate_authority_csr().certificate_authority_arn(&arn).send().await.unwrap();
-        let years = Validity::builder().r#type(ValidityPeriodType::Years).value(5).build().unwrap();
-        let issue = self.client.issue_certificate().certificate_authority_arn(&arn);
-        let issue = issue.csr(Blob::new(csr.csr.unwrap())).signing_algorithm(SigningAlgorithm::Sha256Withrsa);
-        let issue = issue.template_arn("arn:aws:acm-pca:::template/RootCACertificate/V1").validity(years);
-        let issued = issue.send().await.unwrap().certificate_arn.unwrap();
-        let got = self.client.get_certificate().certificate_authority_arn(&arn).certificate_arn(issued);
-        let certificate = Blob::new(got.send().await.unwrap().certificate.unwrap());
-        let import = self.client.import_certificate_authority_certificate().certificate_authority_arn(&arn);
-        import.certificate(certificate).send().await.unwrap();
-        AuthorityArn::parse(&arn).unwrap()
+        PrivateRoot::make(&self.client, name).await.arn
     }
 
     async fn disable(&self, authority: &AuthorityArn) {
@@ -141,14 +119,14 @@ impl authorities::World for PrivateCas {
         update.status(CertificateAuthorityStatus::Disabled).send().await.unwrap();
     }
 
-    /// moto issues everything for 365 days from now, whoever asks how often, and fails over what it can't read.
+    /// moto fails over what it can't read. The rest is the work of `infra/local/moto_server.py`.
     fn does(&self, what: authorities::Trait) -> bool {
         match what {
             authorities::Trait::HonoursValidity
             | authorities::Trait::KnowsTokens
             | authorities::Trait::RefusesLongValidity
-            | authorities::Trait::RefusesWhenDisabled
-            | authorities::Trait::TellsWhatIsWrong => false,
+            | authorities::Trait::RefusesWhenDisabled => true,
+            authorities::Trait::TellsWhatIsWrong => false,
         }
     }
 }

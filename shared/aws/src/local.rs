@@ -43,6 +43,16 @@ impl ReportStore for ReportsFolder {
         written.map_err(|error| file_error(what(), error))?;
         Ok(place)
     }
+
+    async fn get(&self, name: &str) -> Result<Vec<u8>, PortError> {
+        let what = || format!("read report {name} in {}", self.0.display());
+        if !stays_below(Path::new(name)) {
+            return Err(PortError::new(what(), PortErrorKind::Other, "the name leads out of the folder"));
+        }
+        let path = self.0.join(name);
+        let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+        read.map_err(io::Error::other).flatten().map_err(|error| file_error(what(), error))
+    }
 }
 
 fn stays_below(name: &Path) -> bool {
@@ -86,6 +96,11 @@ impl ReportStore for Unset {
         tracing::info!(name, bytes = body.len(), "no place is set up for this report");
         Ok(String::new())
     }
+
+    async fn get(&self, name: &str) -> Result<Vec<u8>, PortError> {
+        let why = "no place is set up for reports";
+        Err(PortError::new(format!("read report {name}"), PortErrorKind::NotFound, why))
+    }
 }
 
 #[cfg(test)]
@@ -97,9 +112,11 @@ mod tests {
         let folder = ReportsFolder(std::env::temp_dir().join(format!("meshwarden-reports-{}", std::process::id())));
         let place = folder.put("2026/11/shop.json", b"{}").await.unwrap();
         assert_eq!(std::fs::read(&place).unwrap(), b"{}");
+        assert_eq!(folder.get("2026/11/shop.json").await.unwrap(), b"{}");
+        assert_eq!(folder.get("2026/11/other.json").await.unwrap_err().kind, PortErrorKind::NotFound);
         for name in ["../shop.json", "/etc/shop.json", "a/../../b", "", "./a"] {
-            let refused = folder.put(name, b"{}").await.unwrap_err();
-            assert_eq!(refused.kind, PortErrorKind::Other, "{name}");
+            let (put, got) = (folder.put(name, b"{}").await.unwrap_err(), folder.get(name).await.unwrap_err());
+            assert_eq!((put.kind, got.kind), (PortErrorKind::Other, PortErrorKind::Other), "{name}");
         }
         std::fs::remove_dir_all(&folder.0).unwrap();
     }

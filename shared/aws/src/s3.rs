@@ -31,6 +31,19 @@ impl ReportStore for ReportsBucket {
         call(|| format!("store report {place}"), request.send()).await?;
         Ok(place)
     }
+
+    async fn get(&self, name: &str) -> Result<Vec<u8>, PortError> {
+        let (bucket, key) = (&self.bucket, format!("{}{name}", self.prefix));
+        let what = || format!("read report s3://{bucket}/{key}");
+        read(&self.client, bucket, &key, what).await
+    }
+}
+
+async fn read(client: &Lazy<Client>, bucket: &str, key: &str, what: impl Fn() -> String) -> Result<Vec<u8>, PortError> {
+    let answer = call(&what, client.client().get_object().bucket(bucket).key(key).send()).await?;
+    let cut = |why: String| PortError::new(what(), PortErrorKind::Unavailable, why);
+    let body = within_deadline(&what, answer.body.collect()).await?.map_err(|error| cut(error.to_string()))?;
+    Ok(body.to_vec())
 }
 
 /// An object that holds the policy.
@@ -51,11 +64,7 @@ impl PolicyObject {
 impl PolicySource for PolicyObject {
     async fn read(&self) -> Result<String, PortError> {
         let what = || format!("read the policy s3://{}/{}", self.bucket, self.key);
-        let request = self.client.client().get_object().bucket(&self.bucket).key(&self.key);
-        let answer = call(what, request.send()).await?;
-        let cut = |why: String| PortError::new(what(), PortErrorKind::Unavailable, why);
-        let body = within_deadline(what, answer.body.collect()).await?.map_err(|error| cut(error.to_string()))?;
-        String::from_utf8(body.to_vec())
-            .map_err(|_| PortError::new(what(), PortErrorKind::Other, "it is not UTF-8 text"))
+        let body = read(&self.client, &self.bucket, &self.key, what).await?;
+        String::from_utf8(body).map_err(|_| PortError::new(what(), PortErrorKind::Other, "it is not UTF-8 text"))
     }
 }

@@ -17,6 +17,7 @@ mod mesh_write;
 
 use jiff::Timestamp;
 use mesh::alarm::{AlarmName, AlarmState};
+use mesh::audit::Caller;
 use mesh::name::{AccountId, ResourcePath, RouteId};
 use ports::{ConfigItem, ResultToken};
 use serde::Serialize;
@@ -164,6 +165,15 @@ pub struct MeshWrite {
     /// In which account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountId>,
+    /// The version of the resource after it, where the answer is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// The event's id: the same when it comes again.
+    #[serde(skip)]
+    pub id: Option<String>,
+    /// Who called, in full. A report has their name; their address and client are for those who ask.
+    #[serde(skip)]
+    pub caller: Caller,
 }
 
 /// What ACM or a private CA tells.

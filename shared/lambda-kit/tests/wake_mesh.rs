@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lambda_kit::wake::{ConfigSubject, ConfigWake, MeshWrite, Payload, RuleInvocation, parse};
+use mesh::audit::{Caller, Who};
 use ports::{ConfigItem, ConfigResource, ItemStatus, ResultToken};
 use serde_json::{Value, json};
 
@@ -52,6 +53,15 @@ fn written(operation: &str, resource: &str) -> MeshWrite {
         at: Some("2026-11-20T10:03:50Z".parse().unwrap()),
         region: Some("eu-west-1".to_owned()),
         account: Some("123456789012".parse().unwrap()),
+        version: None,
+        id: Some("e3c6f4ce-0000-4000-8000-000000000001".to_owned()),
+        caller: Caller {
+            who: Who::RoleSession { role: "Deployer".to_owned(), session: "deployer".to_owned(), source: None },
+            account: Some("123456789012".to_owned()),
+            through: None,
+            address: Some("192.0.2.10".to_owned()),
+            agent: Some("aws-cli/2.31.0".to_owned()),
+        },
     }
 }
 

@@ -6,6 +6,7 @@
 //!              │                  ├── change ──▶ graph after ──▶ harm: what the change would break
 //!              │                  ├── certificates, edges ──▶ how safe each call is
 //!              │                  ├── tags, egress, policy ──▶ pack ──▶ findings, and what mends them
+//!              │                  ├── audit ──▶ who changed what, and what it broke
 //!              │                  ▼
 //!   alarm ─────┴── policy ──▶ failover ──▶ a decision: a plan, or a reason to hold
 //! ```
@@ -17,6 +18,7 @@
 //! waits, and names no SDK.
 
 pub mod alarm;
+pub mod audit;
 pub mod certificates;
 pub mod change;
 pub mod compliance;

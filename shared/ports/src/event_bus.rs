@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::PortError;
 
@@ -11,7 +11,7 @@ pub trait EventBus: Send + Sync + std::fmt::Debug {
 }
 
 /// One event; its source is always `meshwarden`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BusEvent {
     /// What kind of event, as in `Meshwarden Decision`.
     pub detail_type: String,

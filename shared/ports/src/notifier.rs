@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::PortError;
 
@@ -11,7 +11,7 @@ pub trait Notifier: Send + Sync + std::fmt::Debug {
 }
 
 /// What people are told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// Whether it should wake somebody.
     pub urgency: Urgency,
@@ -22,7 +22,7 @@ pub struct Notice {
 }
 
 /// How soon somebody should look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Urgency {
     /// Now: it wakes people.

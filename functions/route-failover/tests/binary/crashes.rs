@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::types::StateValue;
+use meshwarden_tests::way::Side;
 use serde_json::Value;
 
 use crate::stage::{Stage, Theatre, sample, spec};
-use crate::way::Side;
 
 /// What a run left behind, and how many requests its first process made.
 struct End {
@@ -21,12 +21,12 @@ async fn end(theatre: &Theatre, name: &str, killed: Option<(usize, Side)>) -> En
     let stage = Stage::set(theatre, name).await;
     stage.turn("cart-v1", StateValue::Alarm).await;
     let event = stage.event_of("cart-v1");
-    let mut function = stage.start().await;
+    let mut function = stage.build().start().await;
     if let Some((request, side)) = killed {
         stage.way.strike(request, side);
         function.die(&event, stage.way.struck()).await;
         stage.way.clear();
-        function = stage.start().await;
+        function = stage.build().start().await;
         // It may meet the lease of the one that died.
         let _ = function.answer(&event).await;
         stage.let_leases_run_out().await;

@@ -6,7 +6,7 @@ use crate::stage::{Stage, Theatre};
 async fn missing_credentials_are_said_and_not_tried_again() {
     let Some(theatre) = Theatre::open().await else { return };
     let stage = Stage::set(&theatre, "no-credentials").await;
-    let mut function = stage.start_with(false).await;
+    let mut function = stage.build().without_credentials().start().await;
     let answer = function.answer(&stage.event_of("cart-v1")).await.expect("nothing that a retry could heal");
     let facts = &answer["decisions"][0]["facts"];
     assert_eq!((&answer["decisions"][0]["reason"], &facts["kind"]), (&"CannotObserve".into(), &"denied".into()));

@@ -4,12 +4,10 @@
 //! runtime API (this test) ◀── route-failover, a child process ──▶ the way (counts, strikes) ──┬──▶ control plane
 //!                                                                                          └──▶ MiniStack
 //! ```
-#![expect(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how much it did")]
 
-mod function;
 mod stage;
-mod way;
 
 mod crashes;
 mod credentials;

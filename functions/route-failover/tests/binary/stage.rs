@@ -5,12 +5,10 @@ use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
-use aws_sdk_dynamodb::types::AttributeValue;
-use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
+use meshwarden_tests::function::Build;
+use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, sdk_config};
+use meshwarden_tests::way::Way;
 use serde_json::{Value, json};
-
-use crate::function::{Environment, Function};
-use crate::way::Way;
 
 /// The weights before: they do not sum to 100, so that a restore that writes percentages shows.
 pub(crate) const BEFORE: [u8; 2] = [8, 2];
@@ -49,7 +47,9 @@ impl<'a> Stage<'a> {
     /// The shop on a good day. `name` tells its table and alarms from those of other cases.
     pub(crate) async fn set(theatre: &'a Theatre, name: &str) -> Self {
         let plane = ControlPlane::start().await;
-        let way = Way::to(&plane.endpoint, &theatre.stack.endpoint).await;
+        let services =
+            [("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()), ("AWS_ENDPOINT_URL", &theatre.stack.endpoint)];
+        let way = Way::to(&services).await;
         let policy = std::env::temp_dir().join(format!("meshwarden-{}-{name}.yaml", std::process::id()));
         let discovery = format!("discovery: {{prefix: {name}-}}");
         std::fs::write(&policy, format!("version: 1\nmodes: {{default: enforce}}\nfailover: {{{discovery}}}\n"))
@@ -115,26 +115,17 @@ impl<'a> Stage<'a> {
         format!("{}-{node}-5xx", self.name)
     }
 
-    pub(crate) async fn start(&self) -> Function {
-        self.start_with(true).await
+    pub(crate) fn build(&self) -> Build {
+        Build::new("route-failover", env!("CARGO_BIN_EXE_route-failover"))
+            .calls(&self.way)
+            .with("MESHWARDEN_POLICY", self.policy.to_string_lossy())
+            .with("MESHWARDEN_TABLE", &self.name)
+            .with("MESHWARDEN_TOPIC", &self.theatre.topic)
+            .with("MESHWARDEN_BUS", "default")
     }
 
-    pub(crate) async fn start_with(&self, credentials: bool) -> Function {
-        let (table, topic) = (&self.name, &self.theatre.topic);
-        Function::start(&Environment { way: &self.way, policy: &self.policy, table, topic, credentials }).await
-    }
-
-    /// A lease is held for 45 seconds, which nobody waits for here: its end is moved instead.
     pub(crate) async fn let_leases_run_out(&self) {
-        for item in self.items().await {
-            if item.contains_key("leaseUntil") {
-                let (pk, sk) = (item["pk"].clone(), item["sk"].clone());
-                let past = AttributeValue::S("2026-01-01T00:00:00.000000000Z".to_owned());
-                let update = self.table().update_item().table_name(&self.name).key("pk", pk).key("sk", sk);
-                let update = update.update_expression("SET leaseUntil = :past");
-                update.expression_attribute_values(":past", past).send().await.unwrap();
-            }
-        }
+        let_leases_run_out(&self.table(), &self.name).await;
     }
 
     /// All that a run may leave behind, without its instants.
@@ -148,7 +139,7 @@ impl<'a> Stage<'a> {
             ("tags".to_owned(), tags["tags"].clone()),
         ]);
         let mut begun = BTreeMap::new();
-        for item in self.items().await {
+        for item in items(&self.table(), &self.name).await {
             let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
             let (pk, sk) = (text("pk"), text("sk"));
             if let Some(used) = item.get("used") {
@@ -164,10 +155,6 @@ impl<'a> Stage<'a> {
         }
         world.insert("begun".to_owned(), json!(begun));
         world
-    }
-
-    async fn items(&self) -> Vec<std::collections::HashMap<String, AttributeValue>> {
-        self.table().scan().table_name(&self.name).send().await.unwrap().items.unwrap_or_default()
     }
 
     fn table(&self) -> aws_sdk_dynamodb::Client {

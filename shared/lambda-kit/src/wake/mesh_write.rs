@@ -1,5 +1,6 @@
 //! Writes to the App Mesh API as CloudTrail tells them, and as the control plane does in the same shape.
 
+use mesh::audit::Caller;
 use mesh::name::{
     AccountId, Arn, GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName,
     VirtualNodeName, VirtualRouterName, VirtualServiceName,
@@ -45,7 +46,16 @@ pub(super) fn api_call(event: &Value, at: &str) -> Result<Payload, Flaw> {
         at: text("/detail/eventTime").or_else(|| text("/time")).and_then(|time| time.parse().ok()),
         region: text("/detail/awsRegion").or_else(|| text("/region")).map(str::to_owned),
         account: text("/account").and_then(|account| AccountId::parse(account).ok()),
+        version: event.pointer("/detail/responseElements").and_then(version),
+        id: text("/detail/eventID").or_else(|| text("/detail/requestID")).map(str::to_owned),
+        caller: event.get("detail").map_or(Caller::UNKNOWN, Caller::read),
     }))
+}
+
+/// The version in an answer, which CloudTrail keeps in its wrapper: `{"route": {"metadata": {"version": 2}}}`.
+fn version(answer: &Value) -> Option<u64> {
+    let wrapped = || answer.as_object()?.values().find_map(|inner| inner.pointer("/metadata/version"));
+    answer.pointer("/metadata/version").or_else(wrapped)?.as_u64()
 }
 
 /// An operation that writes.

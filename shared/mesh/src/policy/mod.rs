@@ -4,6 +4,7 @@
 //! what is wrong and how to mend it; there is no such thing as a partly read policy.
 
 mod amounts;
+mod audit;
 mod bounds;
 mod certificates;
 mod egress;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::pack::RuleName;
 
 pub use amounts::{AmountError, Percent, Period};
+pub use audit::AuditPolicy;
 pub use bounds::{
     AddressPolicy, EnvironmentPolicy, NamingPolicy, Protection, QuotaPolicy, RequiredPreference, ResiliencePolicy,
     RoutingPolicy, TlsPolicy,
@@ -92,6 +94,9 @@ pub struct Policy {
     /// Addresses.
     #[serde(default)]
     pub addresses: AddressPolicy,
+    /// What people are told of changes.
+    #[serde(default)]
+    pub audit: AuditPolicy,
     /// Harms and findings that somebody has allowed, for a while.
     #[serde(default)]
     pub waivers: Vec<Waiver>,

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 
 use super::{Cell, Faults};
-use crate::{BusEvent, EventBus, Notice, Notifier, PolicySource, PortError, ReportStore};
+use crate::{BusEvent, EventBus, Notice, Notifier, PolicySource, PortError, PortErrorKind, ReportStore};
 
 /// Keeps the notices that people would have got.
 #[derive(Clone, Debug)]
@@ -76,6 +76,11 @@ impl MemoryReports {
         Self(Cell::new(BTreeMap::new(), faults))
     }
 
+    /// Takes a report away, as a bucket's life-cycle rule does.
+    pub fn remove(&self, name: &str) {
+        self.0.poke(|reports| reports.remove(name));
+    }
+
     /// Every report by its name.
     #[must_use]
     pub fn stored(&self) -> BTreeMap<String, Vec<u8>> {
@@ -90,6 +95,16 @@ impl ReportStore for MemoryReports {
             .write("put report", name, |reports| {
                 reports.insert(name.to_owned(), body.to_vec());
                 Ok(format!("memory:{name}"))
+            })
+            .await
+    }
+
+    async fn get(&self, name: &str) -> Result<Vec<u8>, PortError> {
+        self.0
+            .read("get report", name, |reports| {
+                let missing =
+                    || PortError::new(format!("get report {name}"), PortErrorKind::NotFound, "no such report");
+                reports.get(name).cloned().ok_or_else(missing)
             })
             .await
     }

@@ -1,4 +1,4 @@
-//! The way between the function and whom it calls: every request is counted, and one of them can be struck.
+//! The way between a function and whom it calls: every request is counted, and one of them can be struck.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -12,9 +12,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// Where in a request's life the caller dies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+/// Where in a request's life the caller dies, in the order of that life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
     /// It was sent, and nobody got it.
     Before,
     /// It was carried out, and the answer got lost.
@@ -23,30 +23,30 @@ pub(crate) enum Side {
 
 /// A request as it passed.
 #[derive(Clone, Debug)]
-pub(crate) struct Passed {
+pub struct Passed {
+    /// What was asked for: the operation's name where the protocol has one (`IssueCertificate`), else method and path.
+    pub operation: String,
     /// Its body.
-    pub(crate) body: String,
+    pub body: String,
 }
 
-/// Two addresses, one for each of the services behind, and one count over both. It ends with this.
-pub(crate) struct Way {
-    /// Where the App Mesh API seems to be.
-    pub(crate) app_mesh: String,
-    /// Where everything else seems to be.
-    pub(crate) services: String,
+/// One address for each of the services behind, and one count over all of them. It ends with this.
+#[derive(Debug)]
+pub struct Way {
+    addresses: Vec<(String, String)>,
     book: Arc<Book>,
-    serving: [JoinHandle<()>; 2],
+    serving: Vec<JoinHandle<()>>,
 }
 
 /// What passed so far, and what is still to happen.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Book {
     passed: Mutex<Vec<Passed>>,
     state: Mutex<Strike>,
     struck: Notify,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Strike {
     seen: usize,
     at: Option<(usize, Side)>,
@@ -55,38 +55,57 @@ struct Strike {
 }
 
 impl Way {
-    pub(crate) async fn to(app_mesh: &str, services: &str) -> Self {
+    /// Opens a way to each service: `("AWS_ENDPOINT_URL_APP_MESH", "http://127.0.0.1:8080")`.
+    pub async fn to(services: &[(&str, &str)]) -> Self {
         let book = Arc::<Book>::default();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let (app_mesh, one) = open(app_mesh, &book, &client).await;
-        let (services, other) = open(services, &book, &client).await;
-        Self { app_mesh, services, book, serving: [one, other] }
+        let (mut addresses, mut serving) = (Vec::new(), Vec::new());
+        for (variable, endpoint) in services {
+            let (address, task) = open(endpoint, &book, &client).await;
+            addresses.push(((*variable).to_owned(), address));
+            serving.push(task);
+        }
+        Self { addresses, book, serving }
+    }
+
+    /// Where the services seem to be, by the variables that say so.
+    #[must_use]
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.addresses
     }
 
     /// From now on, counts anew and strikes the request of this number, counted from 0.
-    pub(crate) fn strike(&self, request: usize, side: Side) {
+    pub fn strike(&self, request: usize, side: Side) {
         *self.book.state.lock().unwrap() = Strike { seen: 0, at: Some((request, side)), shut: false };
     }
 
     /// Waits for the strike.
-    pub(crate) async fn struck(&self) {
+    pub async fn struck(&self) {
         self.book.struck.notified().await;
     }
 
     /// Lets everything through again.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         *self.book.state.lock().unwrap() = Strike::default();
     }
 
     /// The subjects of all notices that got through, as a form encodes them.
-    pub(crate) fn subjects(&self) -> BTreeSet<String> {
+    #[must_use]
+    pub fn subjects(&self) -> BTreeSet<String> {
         let subject = |passed: Passed| Some(passed.body.split_once("&Subject=")?.1.split('&').next()?.to_owned());
         self.passed().into_iter().filter_map(subject).collect()
     }
 
     /// What got through, in its order.
-    pub(crate) fn passed(&self) -> Vec<Passed> {
+    #[must_use]
+    pub fn passed(&self) -> Vec<Passed> {
         self.book.passed.lock().unwrap().clone()
+    }
+
+    /// How often this got through.
+    #[must_use]
+    pub fn count(&self, operation: &str) -> usize {
+        self.passed().iter().filter(|passed| passed.operation == operation).count()
     }
 }
 
@@ -123,7 +142,8 @@ async fn pass(State(toll): State<Toll>, method: Method, uri: Uri, headers: Heade
         toll.book.struck.notify_one();
         return std::future::pending().await;
     }
-    toll.book.passed.lock().unwrap().push(Passed { body: String::from_utf8_lossy(&body).into_owned() });
+    let text = String::from_utf8_lossy(&body).into_owned();
+    toll.book.passed.lock().unwrap().push(Passed { operation: operation(&method, &uri, &headers, &text), body: text });
     let mut onward = toll.client.request(method, format!("{}{uri}", toll.target)).body(body);
     for (name, value) in headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())) {
         onward = onward.header(name, value);
@@ -138,6 +158,17 @@ async fn pass(State(toll): State<Toll>, method: Method, uri: Uri, headers: Heade
     headers.remove("transfer-encoding");
     headers.remove("content-length");
     (status, headers, body).into_response()
+}
+
+/// What a request asks for: the JSON protocols say it in a header, the query protocol in the form, REST in the path.
+fn operation(method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> String {
+    if let Some(target) = headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
+        return target.rsplit('.').next().unwrap_or(target).to_owned();
+    }
+    if let Some(action) = body.strip_prefix("Action=") {
+        return action.split('&').next().unwrap_or(action).to_owned();
+    }
+    format!("{method} {}", uri.path())
 }
 
 enum Entry {

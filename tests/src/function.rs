@@ -1,8 +1,12 @@
-//! The built command as a child process, and the Lambda runtime that it asks for work.
+//! A function's built command as a child process, and the Lambda runtime that it asks for work.
+//!
+//! ```text
+//! runtime API (the test) ◀── the function, a child process ──▶ the way (counts, strikes) ──▶ who answers instead of AWS
+//! ```
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,44 +17,81 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
+use crate::stack::{ACCOUNT, REGION};
 use crate::way::Way;
 
 /// How long anything here may take that takes milliseconds on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What Lambda was answered: the report, or the error.
-pub(crate) type Answer = Result<Value, Value>;
+pub type Answer = Result<Value, Value>;
 
-/// One process of the function. It ends with this.
-pub(crate) struct Function {
+/// A function's command, and what it is told by its environment. Nothing of the test's own environment reaches it.
+#[derive(Clone, Debug)]
+pub struct Build {
+    binary: PathBuf,
+    name: &'static str,
+    variables: Vec<(String, String)>,
+    credentials: bool,
+}
+
+impl Build {
+    /// The function of this name, built here: `env!("CARGO_BIN_EXE_<name>")`.
+    pub fn new(name: &'static str, binary: impl Into<PathBuf>) -> Self {
+        Self { binary: binary.into(), name, variables: Vec::new(), credentials: true }
+    }
+
+    /// Whom it calls.
+    #[must_use]
+    pub fn calls(mut self, way: &Way) -> Self {
+        self.variables.extend_from_slice(way.variables());
+        self
+    }
+
+    /// One more variable of its environment.
+    #[must_use]
+    pub fn with(mut self, variable: &str, value: impl Into<String>) -> Self {
+        self.variables.push((variable.to_owned(), value.into()));
+        self
+    }
+
+    /// Without credentials, and without anybody to ask for them.
+    #[must_use]
+    pub const fn without_credentials(mut self) -> Self {
+        self.credentials = false;
+        self
+    }
+
+    /// Starts a process.
+    pub async fn start(&self) -> Function {
+        Function::start(self).await
+    }
+}
+
+/// One process of a function. It ends with this.
+#[derive(Debug)]
+pub struct Function {
     child: Child,
     events: mpsc::UnboundedSender<String>,
     answers: mpsc::UnboundedReceiver<Answer>,
     runtime: JoinHandle<()>,
-}
-
-/// What the process is told by its environment.
-pub(crate) struct Environment<'a> {
-    pub(crate) way: &'a Way,
-    pub(crate) policy: &'a Path,
-    pub(crate) table: &'a str,
-    pub(crate) topic: &'a str,
-    pub(crate) credentials: bool,
+    log: Arc<StdMutex<String>>,
 }
 
 impl Function {
-    pub(crate) async fn start(environment: &Environment<'_>) -> Self {
+    async fn start(build: &Build) -> Self {
         let (events, given) = mpsc::unbounded_channel();
         let (said, answers) = mpsc::unbounded_channel();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let desk = Desk { function: build.name, given: Arc::new(Mutex::new(given)), said };
         let runtime = tokio::spawn(async move {
-            let desk = Desk { given: Arc::new(Mutex::new(given)), said };
             let app = Router::new()
                 .route("/2018-06-01/runtime/invocation/next", get(next))
                 .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
@@ -58,43 +99,49 @@ impl Function {
                 .with_state(desk);
             axum::serve(listener, app).await.unwrap();
         });
-        let credentials: &[(&str, &str)] = if environment.credentials {
-            &[("AWS_ACCESS_KEY_ID", meshwarden_tests::stack::ACCOUNT), ("AWS_SECRET_ACCESS_KEY", "secret")]
+        let credentials: &[(&str, &str)] = if build.credentials {
+            &[("AWS_ACCESS_KEY_ID", ACCOUNT), ("AWS_SECRET_ACCESS_KEY", "secret")]
         } else {
             // Nobody is asked outside of this machine.
             &[("AWS_EC2_METADATA_DISABLED", "true")]
         };
-        let child = Command::new(env!("CARGO_BIN_EXE_route-failover"))
+        let mut child = Command::new(&build.binary)
             .env_clear()
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-            .env("AWS_LAMBDA_FUNCTION_NAME", "route-failover")
+            .env("AWS_LAMBDA_FUNCTION_NAME", build.name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-            .env("AWS_REGION", meshwarden_tests::stack::REGION)
+            .env("AWS_REGION", REGION)
             .envs(credentials.iter().copied())
-            .env("AWS_ENDPOINT_URL", &environment.way.services)
-            .env("AWS_ENDPOINT_URL_APP_MESH", &environment.way.app_mesh)
-            .env("MESHWARDEN_POLICY", environment.policy)
-            .env("MESHWARDEN_TABLE", environment.table)
-            .env("MESHWARDEN_TOPIC", environment.topic)
-            .env("MESHWARDEN_BUS", "default")
+            .envs(build.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { child, events, answers, runtime }
+        let log = Arc::<StdMutex<String>>::default();
+        tokio::spawn(copy(child.stdout.take().unwrap(), Arc::clone(&log)));
+        Self { child, events, answers, runtime, log }
     }
 
     /// Hands the event over, and waits for what the process makes of it.
-    pub(crate) async fn answer(&mut self, event: &Value) -> Answer {
+    pub async fn answer(&mut self, event: &Value) -> Answer {
         self.hand(event);
-        let answer = tokio::time::timeout(PATIENCE, self.answers.recv()).await;
-        answer.expect("the function gives no answer").expect("the runtime goes on")
+        tokio::select! {
+            answer = self.answers.recv() => answer.expect("the runtime goes on"),
+            status = self.child.wait() => unreachable!("the function ended, {status:?}: {}", self.log()),
+            () = tokio::time::sleep(PATIENCE) => unreachable!("the function gives no answer: {}", self.log()),
+        }
+    }
+
+    /// What it has written to its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Hands the event over and kills the process (SIGKILL) in the moment that `when` is over.
-    pub(crate) async fn die(mut self, event: &Value, when: impl Future<Output = ()>) {
+    pub async fn die(mut self, event: &Value, when: impl Future<Output = ()>) {
         self.hand(event);
         let struck = async {
             tokio::select! {
@@ -117,9 +164,19 @@ impl Drop for Function {
     }
 }
 
+async fn copy(output: ChildStdout, log: Arc<StdMutex<String>>) {
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut log = log.lock().unwrap();
+        log.push_str(&line);
+        log.push('\n');
+    }
+}
+
 /// Where the process asks for work and leaves its answers.
 #[derive(Clone)]
 struct Desk {
+    function: &'static str,
     given: Arc<Mutex<mpsc::UnboundedReceiver<String>>>,
     said: mpsc::UnboundedSender<Answer>,
 }
@@ -130,10 +187,11 @@ async fn next(State(desk): State<Desk>) -> Response {
         return StatusCode::GONE.into_response();
     };
     let deadline = (Timestamp::now() + PATIENCE).as_millisecond().to_string();
+    let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", desk.function);
     let headers: HeaderMap = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
         ("lambda-runtime-deadline-ms", &deadline),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-west-1:123456789012:function:route-failover"),
+        ("lambda-runtime-invoked-function-arn", &arn),
     ]
     .into_iter()
     .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))

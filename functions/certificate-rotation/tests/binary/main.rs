@@ -1,0 +1,19 @@
+//! The built command under a Lambda runtime of the test's own, against the real control plane, moto and MiniStack.
+//!
+//! ```text
+//! runtime API (this test) ◀── certificate-rotation, a child process ──▶ the way (counts, strikes) ──┬──▶ control plane
+//!                                                                                                ├──▶ moto
+//!                                                                                                └──▶ MiniStack
+//! ```
+//!
+//! moto renews no private certificate (`RenewCertificate`, and requests to a private CA of one's own): those are replayed
+//! in `shared/aws/tests/wire`, and played in memory in `tests/handler`.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test says what it skips and how much it did")]
+
+mod chain;
+mod stage;
+
+mod bundles;
+mod crashes;
+mod imported;

@@ -1,0 +1,280 @@
+//! Two virtual nodes and what they are certified by. The mesh has a control plane of its own for each case; moto and
+//! `MiniStack` are shared by all.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use aws_config::SdkConfig;
+use jiff::{SignedDuration, Timestamp};
+use mesh::certificates::{Certificate, Chain};
+use meshwarden_tests::function::Build;
+use meshwarden_tests::moto::{Issued, Moto, PrivateRoot};
+use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, sdk_config};
+use meshwarden_tests::way::Way;
+use ports::certificates::Bundle;
+use serde_json::{Value, json};
+
+use crate::chain::days;
+
+pub(crate) const HOST: &str = "orders.shop.local";
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+const MESH: &str = "/v20190125/meshes/shop";
+
+/// What stays from case to case.
+pub(crate) struct Theatre {
+    moto: Moto,
+    stack: MiniStack,
+    /// Clients of moto.
+    keeping: SdkConfig,
+    /// Clients of `MiniStack`.
+    state: SdkConfig,
+    topic: String,
+    pub(crate) root: PrivateRoot,
+    /// One that has nothing to do with anything.
+    pub(crate) other: PrivateRoot,
+}
+
+impl Theatre {
+    /// `None`, with the reason printed, where moto or `MiniStack` is not installed.
+    pub(crate) async fn open() -> Option<Self> {
+        let (moto, stack) = (Moto::start().await?, MiniStack::start().await?);
+        let (keeping, state) = (sdk_config(&moto.endpoint).await, sdk_config(&stack.endpoint).await);
+        let topic = aws_sdk_sns::Client::new(&state).create_topic().name("notices").send().await.unwrap();
+        let authorities = aws_sdk_acmpca::Client::new(&keeping);
+        let root = PrivateRoot::make(&authorities, "shop").await;
+        let other = PrivateRoot::make(&authorities, "another").await;
+        Some(Self { moto, stack, keeping, state, topic: topic.topic_arn.unwrap(), root, other })
+    }
+}
+
+/// How `orders` is certified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Imported into ACM; nobody has its key.
+    Imported,
+    /// Imported into ACM, with its key in a secret.
+    ImportedWithKey,
+    /// By a secret alone.
+    Secret,
+}
+
+/// One case: everything that a run can change is its own.
+pub(crate) struct Stage<'a> {
+    theatre: &'a Theatre,
+    plane: ControlPlane,
+    pub(crate) way: Way,
+    http: reqwest::Client,
+    name: String,
+    policy: PathBuf,
+    /// Of the certificate in ACM.
+    pub(crate) arn: String,
+    /// What was there in the beginning.
+    pub(crate) first: Issued,
+}
+
+impl<'a> Stage<'a> {
+    /// A certificate of a hundred days, of which thirty are left. `name` tells its table and secret from those of others.
+    pub(crate) async fn set(theatre: &'a Theatre, name: &str, kept: Kept) -> Self {
+        let plane = ControlPlane::start().await;
+        let services = [
+            ("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()),
+            ("AWS_ENDPOINT_URL_ACM", &theatre.moto.endpoint),
+            ("AWS_ENDPOINT_URL_ACM_PCA", &theatre.moto.endpoint),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &theatre.moto.endpoint),
+            ("AWS_ENDPOINT_URL", &theatre.stack.endpoint),
+        ];
+        let way = Way::to(&services).await;
+        let policy = std::env::temp_dir().join(format!("meshwarden-{}-{name}.yaml", std::process::id()));
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
+        let first = theatre.root.issue(HOST, now - DAY * 70, now + DAY * 30).await;
+        let mut stage = Self { theatre, plane, way, http, name: name.to_owned(), policy, arn: String::new(), first };
+        stage.arn = stage.import().await;
+        stage.create_secret().await;
+        stage.write_policy(kept);
+        stage.build_mesh(kept).await;
+        create_state_table(&stage.table(), name).await;
+        stage
+    }
+
+    async fn import(&self) -> String {
+        let import = self.acm().import_certificate();
+        let import = import.certificate(aws_sdk_acm::primitives::Blob::new(self.first.certificate.as_str()));
+        let import = import.private_key(aws_sdk_acm::primitives::Blob::new(self.first.key.pem()));
+        let root = self.theatre.root.certificate.as_str();
+        let import = import.certificate_chain(aws_sdk_acm::primitives::Blob::new(root));
+        import.send().await.unwrap().certificate_arn.unwrap()
+    }
+
+    async fn create_secret(&self) {
+        let chain = ports::certificates::Chain {
+            leaf: self.first.certificate.clone(),
+            issuers: self.theatre.root.certificate.clone(),
+        };
+        let bundle = Bundle { chain: Some(chain), key: Some(self.first.key.clone()), request: None, trust: None };
+        let create = self.secrets().create_secret().name(&self.name).secret_string(bundle.text().as_str());
+        create.send().await.unwrap();
+    }
+
+    /// No proxies here, by somebody's word: a rotation that waits for them is the demo's.
+    fn write_policy(&self, kept: Kept) {
+        let bundle = format!("[{{secretName: key, secret: {}, authority: '{}'}}]", self.name, self.theatre.root.arn);
+        let bundles = if kept == Kept::Imported { "[]" } else { &bundle };
+        let absent = "[mesh/shop/virtualNode/web, mesh/shop/virtualNode/orders]";
+        let text = format!(
+            "version: 1\nmodes: {{default: enforce}}\ncertificates:\n  bundles: {bundles}\n  \
+             rollover: {{absent: {absent}}}\n"
+        );
+        std::fs::write(&self.policy, text).unwrap();
+    }
+
+    async fn build_mesh(&self, kept: Kept) {
+        let certificate = match kept {
+            Kept::Imported | Kept::ImportedWithKey => json!({ "acm": { "certificateArn": self.arn } }),
+            Kept::Secret => json!({ "sds": { "secretName": "key" } }),
+        };
+        let trust = json!({ "acm": { "certificateAuthorityArns": [self.theatre.root.arn.as_str()] } });
+        let backend = json!({ "virtualService": { "virtualServiceName": HOST, "clientPolicy": { "tls": {
+            "enforce": true, "validation": { "trust": trust } } } } });
+        let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" },
+            "tls": { "mode": "STRICT", "certificate": certificate } });
+        let discovery = json!({ "dns": { "hostname": HOST } });
+        self.put("/v20190125/meshes", &json!({ "meshName": "shop" })).await;
+        for (name, spec) in [
+            ("orders", json!({ "listeners": [listener], "serviceDiscovery": discovery })),
+            ("web", json!({ "backends": [backend] })),
+        ] {
+            self.put(&format!("{MESH}/virtualNodes"), &json!({ "virtualNodeName": name, "spec": spec })).await;
+        }
+        let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "orders" } } });
+        let service = json!({ "virtualServiceName": HOST, "spec": provider });
+        self.put(&format!("{MESH}/virtualServices"), &service).await;
+    }
+
+    pub(crate) fn build(&self) -> Build {
+        Build::new("certificate-rotation", env!("CARGO_BIN_EXE_certificate-rotation"))
+            .calls(&self.way)
+            .with("MESHWARDEN_POLICY", self.policy.to_string_lossy())
+            .with("MESHWARDEN_TABLE", &self.name)
+            .with("MESHWARDEN_TOPIC", &self.theatre.topic)
+            .with("MESHWARDEN_BUS", "default")
+    }
+
+    /// What ACM says of the certificate each day for 45 days.
+    pub(crate) fn event(&self) -> Value {
+        let mut event = sample("acm-approaching-expiration");
+        event["resources"] = json!([self.arn]);
+        event
+    }
+
+    pub(crate) async fn let_leases_run_out(&self) {
+        let_leases_run_out(&self.table(), &self.name).await;
+    }
+
+    /// What ACM gives whoever asks for the certificate: itself and its issuers.
+    pub(crate) async fn in_acm(&self) -> String {
+        let got = self.acm().get_certificate().certificate_arn(&self.arn).send().await.unwrap();
+        format!("{}\n{}", got.certificate.unwrap().trim_end(), got.certificate_chain.unwrap_or_default())
+    }
+
+    /// How many certificates ACM has of this name's beginning.
+    pub(crate) async fn names(&self) -> Vec<String> {
+        let described = self.acm().describe_certificate().certificate_arn(&self.arn).send().await.unwrap();
+        described.certificate.unwrap().subject_alternative_names.unwrap_or_default()
+    }
+
+    /// A stage of the secret: which version, and what it holds.
+    pub(crate) async fn at(&self, stage: &str) -> Option<(String, Bundle)> {
+        let got = self.secrets().get_secret_value().secret_id(&self.name).version_stage(stage).send().await.ok()?;
+        Some((got.version_id.unwrap(), Bundle::parse(&got.secret_string.unwrap()).unwrap()))
+    }
+
+    /// The labels of each version.
+    pub(crate) async fn labels(&self) -> BTreeMap<String, Vec<String>> {
+        let described = self.secrets().describe_secret().secret_id(&self.name).send().await.unwrap();
+        let mut labels: BTreeMap<_, _> = described.version_ids_to_stages.unwrap_or_default().into_iter().collect();
+        labels.values_mut().for_each(|labels: &mut Vec<String>| labels.sort());
+        labels
+    }
+
+    /// How many certificates the private CA has issued: the same order asked for twice is one.
+    pub(crate) async fn issued(&self) -> usize {
+        let data = self.http.get(format!("{}/moto-api/data.json", self.theatre.moto.endpoint)).send().await.unwrap();
+        let data: Value = data.json().await.unwrap();
+        let all = data["acmpca"]["CertificateAuthority"].as_array().unwrap();
+        let of_root = all.iter().find(|one| one["arn"] == self.theatre.root.arn.as_str()).unwrap();
+        of_root["issued_certificates"].as_object().unwrap().len()
+    }
+
+    /// All that a run may leave behind, without what is drawn and when it was.
+    pub(crate) async fn world(&self) -> BTreeMap<String, Value> {
+        let orders = self.get(&format!("{MESH}/virtualNodes/orders")).await;
+        let leaf = |text: &str| Chain::read(text).unwrap().leaf;
+        let told = |of: Certificate| json!({ "names": of.names.all(), "issuer": of.issuer, "days": days(&of), "new": of.public_key != leaf(&self.first.certificate).public_key });
+        let mut world = BTreeMap::from([
+            ("orders".to_owned(), json!([orders["spec"], orders["metadata"]["version"]])),
+            ("acm".to_owned(), told(leaf(&self.in_acm().await))),
+        ]);
+        for stage in ["AWSCURRENT", "AWSPREVIOUS"] {
+            let held = self.at(stage).await.and_then(|(_, bundle)| bundle.chain);
+            world.insert(stage.to_owned(), held.map_or(Value::Null, |chain| told(leaf(&chain.leaf))));
+        }
+        let pending = self.labels().await.into_values().filter(|labels| *labels == ["AWSPENDING"]).count();
+        world.insert("pending alone".to_owned(), json!(pending));
+        for item in items(&self.table(), &self.name).await {
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+            if text("sk") == "document" {
+                let document: Value = serde_json::from_str(&text("document")).unwrap();
+                let subject = text("pk").replace(&self.arn, "ARN");
+                let failures = document.get("failures").cloned().unwrap_or_default();
+                world.insert(format!("{subject} failed"), failures);
+                world.insert(format!("{subject} leased"), json!(item.contains_key("holder")));
+            }
+        }
+        world
+    }
+
+    /// Everything that was written to the state table but the journal's instants: whether a run left a trace.
+    pub(crate) async fn state(&self) -> Vec<String> {
+        let items = items(&self.table(), &self.name).await;
+        let mut all: Vec<String> =
+            items.iter().map(|item| format!("{:?}", item.iter().collect::<BTreeMap<_, _>>())).collect();
+        all.sort();
+        all
+    }
+
+    fn table(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.theatre.state)
+    }
+
+    fn acm(&self) -> aws_sdk_acm::Client {
+        aws_sdk_acm::Client::new(&self.theatre.keeping)
+    }
+
+    fn secrets(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&self.theatre.keeping)
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        let answer = self.http.put(format!("{}{path}", self.plane.endpoint)).json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.http.get(format!("{}{path}", self.plane.endpoint)).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+        answer.json().await.unwrap()
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.policy));
+    }
+}
+
+/// A sample event of the repository.
+pub(crate) fn sample(name: &str) -> Value {
+    let path = format!("{}/../../events/certificate-rotation/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap()
+}

@@ -1,0 +1,258 @@
+//! What is kept of a mesh from one wake to the next.
+
+use jiff::{SignedDuration, Timestamp};
+use mesh::audit::{Open, Snapshot, Write};
+use mesh::name::MeshName;
+use ports::{BudgetWindow, BusEvent, JournalEntry, Note, Notice, PortError, PortErrorKind, StateKey, StoreOutcome};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::{NAME, Ports};
+
+/// The largest state that the table holds itself. An item has at most 400 KB, and what is owed and open is in it, too.
+const LARGEST_HERE: usize = 96 * 1024;
+
+/// How long whoever stored something to be told has for telling it: longer than the function may run.
+const CLAIM: SignedDuration = SignedDuration::from_secs(3 * 60);
+
+/// The most that is owed: more would not fit, and whoever can't be told for so long reads the journal.
+const MOST_OWED: usize = 6;
+
+/// The most writes that wait for the mesh to be read again.
+const MOST_WAITING: usize = 100;
+
+/// The document of a mesh.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Document {
+    /// When the last state was read.
+    seen_at: Option<Timestamp>,
+    /// Where the last state is.
+    state: Kept,
+    /// Changes of which not every write was told.
+    pub(crate) open: Vec<Open>,
+    /// Writes that were told while the mesh could not be read, and won't be told again.
+    pub(crate) waiting: Vec<Write>,
+    /// What is still to be told.
+    pub(crate) owed: Vec<Owed>,
+}
+
+/// Where a state is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kept", rename_all = "kebab-case")]
+enum Kept {
+    /// Nowhere: the mesh was never seen, or its state was too large for the table and there is no other place.
+    #[default]
+    Nowhere,
+    /// In the document.
+    Here { sha256: String, snapshot: Value },
+    /// Among the reports.
+    Report { sha256: String, name: String },
+}
+
+/// Something to be told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Owed {
+    /// What tells it from others.
+    id: String,
+    /// Until when whoever stored it is at it.
+    until: Timestamp,
+    /// What.
+    pub(crate) what: Tell,
+}
+
+/// A notice or an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Tell {
+    /// For people.
+    Notice(Notice),
+    /// For programs.
+    Event(BusEvent),
+}
+
+/// The document of a mesh as it was loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Remembered {
+    key: StateKey,
+    revision: u64,
+    pub(crate) document: Document,
+    pub(crate) kill_switch_on: bool,
+}
+
+/// The last state of a mesh.
+#[derive(Debug)]
+pub(crate) enum Last {
+    /// It was never seen.
+    Never,
+    /// This.
+    Known(Box<Snapshot>),
+    /// It was seen, and nobody knows any more how it was.
+    Lost(String),
+}
+
+/// Whether a state could be kept.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Keeping {
+    /// It is kept.
+    Done,
+    /// It is too large for the table, and no place is set up for reports.
+    NoPlace { bytes: usize },
+}
+
+impl Remembered {
+    /// Reads it. A document that can't be read is as good as none, and said to be.
+    pub(crate) async fn load(ports: &Ports, mesh: &MeshName, now: Timestamp) -> Result<Self, PortError> {
+        let key = StateKey::mesh(NAME, mesh);
+        // Nothing is spent here; the window is what every load has to name.
+        let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
+        let mut view = ports.state.load(std::slice::from_ref(&key), &window).await?;
+        let stored = view.documents.remove(&key);
+        let revision = stored.as_ref().map_or(0, |stored| stored.revision);
+        let read = stored.map(|stored| serde_json::from_value(stored.document)).transpose();
+        let document = read.unwrap_or_else(|error| {
+            tracing::error!(%error, %mesh, "what was remembered can't be read, and the mesh is seen anew");
+            None
+        });
+        let kill_switch_on = view.kill_switch.is_some();
+        Ok(Self { key, revision, document: document.unwrap_or_default(), kill_switch_on })
+    }
+
+    /// The mesh as it was last seen.
+    pub(crate) async fn last(&self, ports: &Ports) -> Result<Last, PortError> {
+        let Some(at) = self.document.seen_at else { return Ok(Last::Never) };
+        let snapshot = match &self.document.state {
+            Kept::Nowhere => return Ok(Last::Lost("it was too large for the state table".to_owned())),
+            Kept::Here { snapshot, .. } => snapshot.clone(),
+            Kept::Report { name, sha256 } => {
+                let Some(reports) = &ports.reports else {
+                    return Ok(Last::Lost(format!("no place is set up for reports any more, where {name} was")));
+                };
+                match reports.get(name).await {
+                    Ok(bytes) if digest(&bytes) == *sha256 => serde_json::from_slice(&bytes).unwrap_or_default(),
+                    Ok(_) => return Ok(Last::Lost(format!("{name} is not what was kept there"))),
+                    Err(error) if error.kind == PortErrorKind::NotFound => {
+                        return Ok(Last::Lost(format!("{name} is gone")));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        Ok(match Snapshot::read(&snapshot, at) {
+            Ok(snapshot) => Last::Known(Box::new(snapshot)),
+            Err(error) => Last::Lost(error.to_string()),
+        })
+    }
+
+    /// Whether a state is the one that is kept.
+    pub(crate) fn has(&self, snapshot: &Snapshot) -> bool {
+        let is = digest(snapshot.to_json().to_string().as_bytes());
+        match &self.document.state {
+            Kept::Nowhere => false,
+            Kept::Here { sha256, .. } | Kept::Report { sha256, .. } => *sha256 == is,
+        }
+    }
+
+    /// Since when nobody looked, at least.
+    pub(crate) fn is_older_than(&self, age: SignedDuration, now: Timestamp) -> bool {
+        self.document.seen_at.is_none_or(|at| now.duration_since(at) > age)
+    }
+
+    /// Takes over a new state. Its name among the reports follows from its content, so that writing it twice is
+    /// harmless and what an older document names is not written over.
+    pub(crate) async fn keep(&mut self, ports: &Ports, snapshot: &Snapshot) -> Result<Keeping, PortError> {
+        let document = snapshot.to_json();
+        let text = document.to_string();
+        let sha256 = digest(text.as_bytes());
+        let mut keeping = Keeping::Done;
+        let state = if text.len() <= LARGEST_HERE {
+            Kept::Here { sha256, snapshot: document }
+        } else if let Some(reports) = &ports.reports {
+            let name = format!("{NAME}/{}/{sha256}.json", snapshot.mesh);
+            if self.document.state != (Kept::Report { sha256: sha256.clone(), name: name.clone() }) {
+                reports.put(&name, text.as_bytes()).await?;
+            }
+            Kept::Report { sha256, name }
+        } else {
+            keeping = Keeping::NoPlace { bytes: text.len() };
+            Kept::Nowhere
+        };
+        (self.document.state, self.document.seen_at) = (state, Some(snapshot.at));
+        Ok(keeping)
+    }
+
+    /// Lets writes wait for the next look; the oldest go when there are too many.
+    pub(crate) fn wait(&mut self, writes: &[Write]) {
+        let waiting = &mut self.document.waiting;
+        for write in writes {
+            if !waiting.contains(write) {
+                waiting.push(write.clone());
+            }
+        }
+        let superfluous = waiting.len().saturating_sub(MOST_WAITING);
+        waiting.drain(..superfluous);
+    }
+
+    /// Takes upon itself what is to be told: this, and what somebody else left. Gives what it has to tell.
+    pub(crate) fn claim(&mut self, tell: Vec<Tell>, now: Timestamp) -> Vec<Owed> {
+        let until = now.saturating_add(CLAIM).unwrap_or(Timestamp::MAX);
+        let mut mine = Vec::new();
+        for owed in self.document.owed.iter_mut().filter(|owed| owed.until <= now) {
+            owed.until = until;
+            mine.push(owed.clone());
+        }
+        for (nth, what) in tell.into_iter().enumerate() {
+            let owed = Owed { id: format!("{}-{nth}", now.as_nanosecond()), until, what };
+            self.document.owed.push(owed.clone());
+            mine.push(owed);
+        }
+        let superfluous = self.document.owed.len().saturating_sub(MOST_OWED);
+        if superfluous > 0 {
+            tracing::error!(superfluous, "what could not be told for too long is given up; the journal has it");
+            self.document.owed.drain(..superfluous);
+        }
+        mine
+    }
+
+    /// Whether somebody left something to be told.
+    pub(crate) fn is_owing(&self, now: Timestamp) -> bool {
+        self.document.owed.iter().any(|owed| owed.until <= now)
+    }
+
+    /// Stores it; `false` when another invocation was there in the meantime.
+    pub(crate) async fn store(
+        &self,
+        ports: &Ports,
+        journal: Option<(Timestamp, Value)>,
+        now: Timestamp,
+    ) -> Result<bool, PortError> {
+        let document = serde_json::to_value(&self.document).map_err(|error| {
+            PortError::new("write down what is remembered", PortErrorKind::Other, error.to_string())
+        })?;
+        let journal = journal.map(|(at, body)| {
+            let id = digest(body.to_string().as_bytes()).chars().take(16).collect::<String>();
+            JournalEntry { at, id: format!("{NAME}-{id}"), body }
+        });
+        let note = Note { key: self.key.clone(), revision: self.revision, now, document, journal };
+        Ok(ports.state.note(&note).await? == StoreOutcome::Stored)
+    }
+
+    /// Takes off what was told, and gives back what could not be.
+    pub(crate) fn settle(&mut self, told: &[String], failed: &[String], now: Timestamp) {
+        self.document.owed.retain(|owed| !told.contains(&owed.id));
+        for owed in self.document.owed.iter_mut().filter(|owed| failed.contains(&owed.id)) {
+            owed.until = now;
+        }
+    }
+}
+
+impl Owed {
+    pub(crate) fn id(&self) -> String {
+        self.id.clone()
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

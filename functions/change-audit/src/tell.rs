@@ -1,0 +1,197 @@
+//! What is said of a look: lines of the report, the journal's entry, a notice, an event.
+
+use lambda_kit::{Decision, Metric};
+use mesh::audit::{Audit, Late, Look, Write, notice};
+use mesh::name::{MeshName, ResourcePath};
+use mesh::pack::Finding;
+use mesh::policy::Policy;
+use ports::{BusEvent, Notice, PortError, Urgency};
+use serde_json::{Value, json};
+
+use crate::NAME;
+use crate::Ports;
+use crate::remember::{Owed, Tell};
+
+/// The most lines of one look, in the journal and in the report: an item of the table has at most 400 KB.
+pub(crate) const MOST_LINES: usize = 30;
+
+/// The most findings that a line names.
+const NAMED: usize = 20;
+
+/// The longest text of a notice. It waits in the state table to be sent.
+const LONGEST_NOTICE: usize = 24 * 1024;
+
+/// The decisions of a look, the worst first; of very many the first ones and a count.
+pub(crate) fn lines(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Decision> {
+    let mut lines = Vec::new();
+    if look.is_first {
+        let facts = json!({ "writes": look.repeats.iter().map(told).collect::<Vec<_>>() });
+        lines.push(line(root(mesh), "record", "FirstSight", facts));
+    }
+    let (worse, others): (Vec<&Audit>, Vec<&Audit>) =
+        look.audits.iter().partition(|audit| audit.effect.is_worse(policy));
+    lines.extend(worse.into_iter().map(|found| audit(found, policy, "tell")));
+    if !look.is_told_apart {
+        let decision = if look.effect.is_worse(policy) { "tell" } else { "record" };
+        let facts = json!({ "changes": look.audits.len(), "created": named(&look.effect.created),
+            "cleared": named(&look.effect.cleared), "worse": look.effect.worse });
+        lines.push(line(root(mesh), decision, "Together", facts));
+    }
+    lines.extend(others.into_iter().map(|found| audit(found, policy, "record")));
+    lines.extend(look.late.iter().map(late));
+    lines.extend(look.refused.iter().map(refused));
+    if !look.is_first {
+        lines.extend(look.repeats.iter().map(|write| line(path(mesh, write), "keep", "Unchanged", told(write))));
+    }
+    let more = lines.len().saturating_sub(MOST_LINES);
+    if more > 0 {
+        lines.truncate(MOST_LINES);
+        lines.push(line(root(mesh), "record", "More", json!({ "more": more })));
+    }
+    lines
+}
+
+fn audit(audit: &Audit, policy: &Policy, decision: &str) -> Decision {
+    let change = &audit.change;
+    let shown = change.members(policy);
+    let facts = json!({
+        "change": change.kind,
+        "before": change.before,
+        "after": change.after,
+        "members": shown.members,
+        "moreMembers": shown.more,
+        "cause": audit.cause,
+        "by": by(audit),
+        "created": named(&audit.effect.created),
+        "cleared": named(&audit.effect.cleared),
+        "worse": audit.effect.worse.iter().take(NAMED).collect::<Vec<_>>(),
+    });
+    line(change.resource.to_string(), decision, audit.reason(), facts)
+}
+
+/// Everybody who had a hand in it, in words.
+fn by(audit: &Audit) -> Vec<String> {
+    let mut names: Vec<String> = audit.cause.writes().iter().map(|write| write.caller.to_string()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn late(late: &Late) -> Decision {
+    let mut facts = told(&late.write);
+    facts["seen"] = json!(late.seen);
+    let resource = late.write.resource.as_ref().map_or_else(String::new, ToString::to_string);
+    line(resource, if late.told { "tell" } else { "record" }, "Attributed", facts)
+}
+
+/// The line of a write that was refused.
+pub(crate) fn refused(write: &Write) -> Decision {
+    let mut facts = told(write);
+    facts["error"] = json!(write.error);
+    let resource = write.resource.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    line(resource, "record", "Refused", facts)
+}
+
+fn told(write: &Write) -> Value {
+    let function = write.caller.function();
+    json!({ "operation": write.operation, "at": write.at, "version": write.version, "by": write.caller.to_string(),
+        "function": function })
+}
+
+fn named(findings: &[Finding]) -> Value {
+    let short = |finding: &Finding| json!({ "id": finding.id(), "rule": finding.rule, "severity": finding.severity, "resource": finding.resource });
+    json!({ "count": findings.len(), "first": findings.iter().take(NAMED).map(short).collect::<Vec<_>>() })
+}
+
+fn path(mesh: &MeshName, write: &Write) -> String {
+    write.resource.as_ref().map_or_else(|| root(mesh), ToString::to_string)
+}
+
+pub(crate) fn root(mesh: &MeshName) -> String {
+    ResourcePath::Mesh(mesh.clone()).to_string()
+}
+
+/// One line of the report.
+pub(crate) fn line(resource: String, decision: &str, reason: &str, facts: Value) -> Decision {
+    Decision { resource, decision: decision.to_owned(), reason: reason.to_owned(), facts, plan: None, outcome: None }
+}
+
+/// What is journalled of a look.
+pub(crate) fn body(lines: &[Decision]) -> Value {
+    json!({ "function": NAME, "decisions": lines })
+}
+
+/// What people and programs are to be told.
+pub(crate) fn tell(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Tell> {
+    let mut tell = Vec::new();
+    if let Some(told) = notice(mesh, look, policy) {
+        let urgency = if told.wakes { Urgency::Page } else { Urgency::Note };
+        let mut body: String = told.body.chars().take(LONGEST_NOTICE).collect();
+        if body.len() < told.body.len() {
+            body.push_str("…\nThe rest is in the journal.\n");
+        }
+        tell.push(Tell::Notice(Notice { urgency, subject: told.subject, body }));
+    }
+    if !look.audits.is_empty() || !look.late.is_empty() {
+        let change = |audit: &Audit| {
+            json!({ "resource": audit.change.resource, "change": audit.change.kind, "reason": audit.reason(),
+                "by": by(audit), "worse": audit.effect.is_worse(policy) })
+        };
+        let detail = json!({
+            "mesh": mesh,
+            "changes": look.audits.iter().take(MOST_LINES).map(change).collect::<Vec<_>>(),
+            "changesCount": look.audits.len(),
+            "attributed": look.late.iter().take(NAMED).map(|late| told(&late.write)).collect::<Vec<_>>(),
+            "created": named(&look.effect.created),
+            "cleared": named(&look.effect.cleared),
+            "worse": look.effect.worse.iter().take(NAMED).collect::<Vec<_>>(),
+        });
+        tell.push(Tell::Event(BusEvent { detail_type: "Meshwarden Change".to_owned(), detail, resources: Vec::new() }));
+    }
+    tell
+}
+
+/// What became of telling.
+#[derive(Debug, Default)]
+pub(crate) struct Telling {
+    pub(crate) told: Vec<String>,
+    pub(crate) failed: Vec<String>,
+    pub(crate) error: Option<PortError>,
+}
+
+/// Tells all of it; what fails keeps nothing else from being told.
+pub(crate) async fn send(ports: &Ports, owed: &[Owed]) -> Telling {
+    let mut telling = Telling::default();
+    for owed in owed {
+        let sent = match &owed.what {
+            Tell::Notice(notice) => ports.notifier.notify(notice).await,
+            Tell::Event(event) => ports.bus.put(std::slice::from_ref(event)).await,
+        };
+        match sent {
+            Ok(()) => telling.told.push(owed.id()),
+            Err(error) => {
+                telling.failed.push(owed.id());
+                telling.error.get_or_insert(error);
+            }
+        }
+    }
+    telling
+}
+
+/// The numbers of a look.
+pub(crate) fn metrics(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Metric> {
+    let count =
+        |name, count| Metric::count(name, count, vec![("Function", NAME.to_owned()), ("Mesh", mesh.to_string())]);
+    let without_event = look.audits.iter().filter(|audit| audit.reason() == "NoEvent").count();
+    let worse = if look.is_told_apart {
+        look.audits.iter().filter(|audit| audit.effect.is_worse(policy)).count()
+    } else {
+        usize::from(look.effect.is_worse(policy))
+    };
+    vec![
+        count("Changes", look.audits.len()),
+        count("ChangesWithoutEvent", without_event),
+        count("ChangesForTheWorse", worse),
+        count("RefusedWrites", look.refused.len()),
+    ]
+}

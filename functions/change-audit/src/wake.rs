@@ -1,0 +1,67 @@
+//! What an invocation was woken for, mesh by mesh.
+
+use std::collections::BTreeMap;
+
+use lambda_kit::wake::{Delivery, MeshWrite, Payload};
+use mesh::audit::Write;
+use mesh::name::MeshName;
+
+/// Writes to meshes, or just the time.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    /// What events told, by mesh.
+    pub(crate) meshes: BTreeMap<MeshName, Events>,
+    /// Refused writes that don't tell of which mesh.
+    pub(crate) nowhere: Vec<Write>,
+    /// Whether every mesh is looked at.
+    pub(crate) tick: bool,
+    /// What is for others.
+    pub(crate) foreign: usize,
+}
+
+/// What events told of a mesh.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Events {
+    /// The writes.
+    pub(crate) writes: Vec<Write>,
+    /// The messages of a queue that brought them.
+    pub(crate) messages: Vec<String>,
+}
+
+impl Wake {
+    pub(crate) fn of(deliveries: Vec<Delivery>) -> Self {
+        let mut wake = Self::default();
+        for Delivery { message_id, payload } in deliveries {
+            match payload {
+                Payload::MeshWrite(write) => wake.take(write, message_id),
+                Payload::Tick => wake.tick = true,
+                Payload::Alarm(_) | Payload::Release(_) | Payload::Config(_) | Payload::Certificate(_) => {
+                    wake.foreign += 1;
+                }
+                // Reported before the handler is called.
+                Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
+            }
+        }
+        wake
+    }
+
+    fn take(&mut self, told: MeshWrite, message: Option<String>) {
+        let MeshWrite { operation, resource, error, at, version, id, caller, .. } = told;
+        let write = Write { operation, resource, at, version, id, error, caller };
+        match &write.resource {
+            Some(path) => {
+                let events = self.meshes.entry(path.mesh().clone()).or_default();
+                events.writes.push(write);
+                events.messages.extend(message);
+            }
+            None => self.nowhere.push(write),
+        }
+    }
+}
+
+impl Events {
+    /// Whether nothing can have changed by them.
+    pub(crate) fn are_refused(&self) -> bool {
+        !self.writes.is_empty() && self.writes.iter().all(|write| write.error.is_some())
+    }
+}

@@ -1,0 +1,91 @@
+"""Serves moto on one loopback port, with private CAs that keep to what they are asked for.
+
+moto's own CAs issue everything for 365 days from now, and a new certificate for
+every request. Here a certificate begins and ends when it was ordered to, never
+outlives its CA, the same order within five minutes is the same certificate, and
+a CA that was switched off issues nothing: as AWS does it.
+
+    python moto_server.py PORT
+
+Ends on SIGTERM and SIGINT.
+"""
+
+import datetime
+import json
+import sys
+import threading
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from moto.acmpca.exceptions import InvalidStateException
+from moto.acmpca.models import CertificateAuthority
+from moto.acmpca.responses import ACMPCAResponse
+from moto.core.exceptions import JsonRESTError
+from moto.server import main
+
+ROOT_TEMPLATE = "arn:aws:acm-pca:::template/RootCACertificate/V1"
+TOKEN_LASTS = datetime.timedelta(minutes=5)
+# A private CA begins a validity so much earlier, for clocks that differ.
+BACKDATED = datetime.timedelta(hours=1)
+DAYS = {"DAYS": 1, "MONTHS": 30, "YEARS": 365}
+
+# The validity of what a thread is just issuing.
+ordered = threading.local()
+orders = {}
+lock = threading.Lock()
+
+
+def moment(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+
+
+def validity(params, now):
+    before, until = params.get("ValidityNotBefore"), params["Validity"]
+    start = moment(before["Value"]) if before else now - BACKDATED
+    if until["Type"] == "ABSOLUTE":
+        return start, moment(until["Value"])
+    return start, now + datetime.timedelta(days=until["Value"] * DAYS[until["Type"]])
+
+
+def issue_certificate(self):
+    params = json.loads(self.body)
+    arn, template = params["CertificateAuthorityArn"], params.get("TemplateArn")
+    authority = self.acmpca_backend.describe_certificate_authority(arn)
+    if authority.status != "ACTIVE" and template != ROOT_TEMPLATE:
+        raise InvalidStateException(arn)
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    start, end = validity(params, now)
+    if authority.certificate and end > authority.certificate.not_valid_after_utc:
+        raise JsonRESTError("ValidationException", f"The certificate would outlive {arn}.")
+    order = (arn, params.get("IdempotencyToken"))
+    with lock:
+        at, issued = orders.get(order, (None, None))
+        if order[1] and issued and now < at + TOKEN_LASTS:
+            return json.dumps({"CertificateArn": issued})
+        ordered.dates = start, end
+        issued = authority.issue_certificate(params["Csr"].encode(), template)
+        orders[order] = now, issued
+    return json.dumps({"CertificateArn": issued})
+
+
+def generate_cert(self, subject, public_key, extensions):
+    start, end = ordered.dates
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(self.issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+ACMPCAResponse.issue_certificate = issue_certificate
+CertificateAuthority.generate_cert = generate_cert
+
+if __name__ == "__main__":
+    main(["--host", "127.0.0.1", "--port", sys.argv[1]])

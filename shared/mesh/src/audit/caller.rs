@@ -1,0 +1,244 @@
+//! Who made a call, as CloudTrail tells it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The functions of Meshwarden that write to meshes.
+const OURS: [&str; 6] = [
+    "route-failover",
+    "certificate-rotation",
+    "traffic-shift",
+    "tag-compliance",
+    "egress-compliance",
+    "failover-drill",
+];
+
+/// The most of a text that comes from the caller: a user agent is whatever its sender likes.
+const LONGEST: usize = 120;
+
+/// Who made a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caller {
+    /// Who.
+    #[serde(flatten)]
+    pub who: Who,
+    /// The account of the credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The service that called on their behalf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
+    /// Where the call came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// What the client calls itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+}
+
+/// Whose credentials a call was made with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "who", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Who {
+    /// A session of a role.
+    RoleSession {
+        /// The role that issued the session.
+        role: String,
+        /// The session's name: what the one who assumed the role calls itself.
+        session: String,
+        /// The identity that was set when the first role was assumed, which the session can't change.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
+    },
+    /// A user.
+    User {
+        /// Its name.
+        name: String,
+    },
+    /// The account's root user.
+    Root,
+    /// Somebody whom another identity provider vouches for.
+    Federated {
+        /// The name.
+        name: String,
+    },
+    /// A service of AWS, by itself.
+    Service {
+        /// Which.
+        name: String,
+    },
+    /// Somebody of another account.
+    OtherAccount,
+    /// Nobody asked.
+    Unknown,
+    /// A kind that isn't known here.
+    Unrecognised {
+        /// What it is called.
+        kind: String,
+    },
+}
+
+impl Caller {
+    /// A caller of whom nothing is known.
+    pub const UNKNOWN: Self = Self { who: Who::Unknown, account: None, through: None, address: None, agent: None };
+
+    /// Reads the `detail` of an event: its `userIdentity`, `sourceIPAddress` and `userAgent`. What is missing is unknown.
+    #[must_use]
+    pub fn read(detail: &Value) -> Self {
+        let at = |pointer: &str| text(detail, pointer);
+        Self {
+            who: who(detail),
+            account: at("/userIdentity/accountId"),
+            through: at("/userIdentity/invokedBy"),
+            address: at("/sourceIPAddress"),
+            agent: at("/userAgent"),
+        }
+    }
+
+    /// Which function of Meshwarden it is, judged by the names of role and session. Names can be taken by others who may
+    /// create roles, so nothing that matters goes by this: it is for the text that people read.
+    #[must_use]
+    pub fn function(&self) -> Option<&'static str> {
+        let Who::RoleSession { role, session, .. } = &self.who else { return None };
+        let (role, session) = (squashed(role), squashed(session));
+        OURS.into_iter().find(|name| {
+            let name = squashed(name);
+            role.contains(&name) && session.contains(&name)
+        })
+    }
+}
+
+fn who(detail: &Value) -> Who {
+    let at = |pointer: &str| text(detail, pointer);
+    let unnamed = || "without a name".to_owned();
+    // `…:assumed-role/ROLE/SESSION`, `…:federated-user/NAME`, `…:user/path/NAME`
+    let arn = at("/userIdentity/arn").unwrap_or_default();
+    let resource = arn.split(':').nth(5).unwrap_or_default();
+    let last = || resource.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned);
+    let name = || at("/userIdentity/userName").or_else(last).or_else(|| at("/userIdentity/principalId"));
+    match at("/userIdentity/type").as_deref() {
+        Some("AssumedRole") => {
+            let parts: Vec<&str> = resource.split('/').collect();
+            let of_arn = |at: usize| parts.get(at).map(|part| (*part).to_owned());
+            // The principal is `ID:SESSION`.
+            let principal = at("/userIdentity/principalId");
+            let session = principal.and_then(|id| Some(id.split_once(':')?.1.to_owned()));
+            Who::RoleSession {
+                role: at("/userIdentity/sessionContext/sessionIssuer/userName")
+                    .or_else(|| of_arn(1))
+                    .unwrap_or_else(unnamed),
+                session: of_arn(2).or(session).unwrap_or_else(unnamed),
+                source: at("/userIdentity/sessionContext/sourceIdentity"),
+            }
+        }
+        Some("IAMUser" | "IdentityCenterUser") => Who::User { name: name().unwrap_or_else(unnamed) },
+        Some("Root") => Who::Root,
+        Some("FederatedUser" | "SAMLUser" | "WebIdentityUser" | "Directory") => {
+            Who::Federated { name: name().unwrap_or_else(unnamed) }
+        }
+        Some("AWSService") => Who::Service { name: at("/userIdentity/invokedBy").unwrap_or_else(unnamed) },
+        Some("AWSAccount") => Who::OtherAccount,
+        Some("Unknown") | None => Who::Unknown,
+        Some(kind) => Who::Unrecognised { kind: kind.to_owned() },
+    }
+}
+
+/// A text as it may stand in a log line or a mail.
+fn text(detail: &Value, pointer: &str) -> Option<String> {
+    let text = detail.pointer(pointer)?.as_str()?;
+    let kept: String = text.chars().filter(|character| !character.is_control()).take(LONGEST).collect();
+    (!kept.is_empty()).then_some(kept)
+}
+
+/// Letters and digits only, in lower case: `meshwarden-RouteFailover-1A` and `route-failover` have a part in common.
+fn squashed(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|character| character.to_ascii_lowercase()).collect()
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.function(), &self.who) {
+            (Some(function), _) => write!(f, "Meshwarden's {function}")?,
+            (None, Who::RoleSession { role, session, source }) => {
+                write!(f, "{session} in role {role}")?;
+                if let Some(source) = source {
+                    write!(f, ", who is {source}")?;
+                }
+            }
+            (None, Who::User { name }) => write!(f, "user {name}")?,
+            (None, Who::Root) => f.write_str("the account's root user")?,
+            (None, Who::Federated { name }) => write!(f, "federated user {name}")?,
+            (None, Who::Service { name }) => write!(f, "the service {name}")?,
+            (None, Who::OtherAccount) => f.write_str("somebody of another account")?,
+            (None, Who::Unknown) => f.write_str("somebody unknown")?,
+            (None, Who::Unrecognised { kind }) => write!(f, "a caller of the kind {kind}")?,
+        }
+        let through = self.through.as_ref().filter(|_| !matches!(self.who, Who::Service { .. }));
+        let parts = [
+            self.account.as_ref().map(|account| format!("account {account}")),
+            through.map(|service| format!("through {service}")),
+            self.address.as_ref().map(|address| format!("from {address}")),
+            self.agent.as_ref().map(|agent| format!("with {agent}")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join(", ")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_caller_is_named() {
+        let role = |role: &str, session: &str| {
+            json!({"type": "AssumedRole", "principalId": format!("AROAX:{session}"), "accountId": "1",
+                "arn": format!("arn:aws:sts::1:assumed-role/{role}/{session}"),
+                "sessionContext": {"sessionIssuer": {"type": "Role", "userName": role}}})
+        };
+        let issued = json!({"type": "AssumedRole", "principalId": "AROAX:ci",
+            "sessionContext": {"sessionIssuer": {"userName": "Deployer"}, "sourceIdentity": "ann"}});
+        for (identity, expected) in [
+            (role("Deployer", "ann"), "ann in role Deployer (account 1)"),
+            (issued, "ci in role Deployer, who is ann"),
+            (role("m-RouteFailoverRole-9X", "m-RouteFailover-1A"), "Meshwarden's route-failover (account 1)"),
+            // A session may call itself anything; its role is given.
+            (role("Deployer", "m-RouteFailover-1A"), "m-RouteFailover-1A in role Deployer (account 1)"),
+            (
+                json!({"type": "IAMUser", "userName": "bob", "invokedBy": "x.amazonaws.com"}),
+                "user bob (through x.amazonaws.com)",
+            ),
+            (json!({"type": "IAMUser", "arn": "arn:aws:iam::1:user/team/bob"}), "user bob"),
+            (json!({"type": "Root", "accountId": "1"}), "the account's root user (account 1)"),
+            (json!({"type": "FederatedUser", "arn": "arn:aws:sts::1:federated-user/eve"}), "federated user eve"),
+            (
+                json!({"type": "AWSService", "invokedBy": "cloudformation.amazonaws.com"}),
+                "the service cloudformation.amazonaws.com",
+            ),
+            (json!({"type": "AWSAccount", "accountId": "2"}), "somebody of another account (account 2)"),
+            (json!({"type": "Unknown"}), "somebody unknown"),
+            (json!({"type": "Robot"}), "a caller of the kind Robot"),
+            (json!({"type": "AssumedRole"}), "without a name in role without a name"),
+            (json!(null), "somebody unknown"),
+            (json!({"type": 7}), "somebody unknown"),
+        ] {
+            let caller = Caller::read(&json!({ "userIdentity": identity }));
+            assert_eq!(caller.to_string(), expected, "{identity}");
+            let kept: Caller = serde_json::from_value(serde_json::to_value(&caller).unwrap()).unwrap();
+            assert_eq!(kept, caller);
+        }
+    }
+
+    #[test]
+    fn what_a_caller_sends_stays_on_one_line() {
+        let agent = format!("curl\r\nSubject: all is well {}", "x".repeat(500));
+        let caller = Caller::read(&json!({"sourceIPAddress": "192.0.2.1", "userAgent": agent}));
+        assert_eq!(caller.agent.as_ref().unwrap().len(), LONGEST);
+        assert!(caller.to_string().starts_with("somebody unknown (from 192.0.2.1, with curlSubject: all"), "{caller}");
+    }
+}
