@@ -108,6 +108,11 @@ impl World {
         }
     }
 
+    /// A mesh as its proxies' pictures are made from it.
+    pub(super) fn model(&self, mesh: &MeshName) -> Option<&Mesh> {
+        self.meshes.get(mesh)
+    }
+
     /// What a proxy that has been sent `previous` is to have now; `None` keeps what it has.
     pub(super) fn served(&self, id: &ProxyId, previous: Option<&Picture>) -> Option<Served> {
         self.look(id, previous, true)
