@@ -37,7 +37,7 @@ struct ConfigService {
 struct Recorder {
     moto: String,
     client: reqwest::Client,
-    /// What GetResourceConfigHistory answers, by resource.
+    /// What `GetResourceConfigHistory` answers, by resource.
     items: BTreeMap<String, Value>,
 }
 

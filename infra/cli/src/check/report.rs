@@ -1,11 +1,14 @@
 //! What a check found, as JSON and as SARIF.
 
-use mesh::name::ResourcePath;
+use std::collections::HashMap;
+
+use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::{Evaluation, Finding};
 use mesh::readers::{Reading, Source};
 use reports::sarif::{self, Level, Notification, Place, Placed};
 use serde_json::{Value, json};
 
+use super::Judged;
 use super::files::{Text, Unread};
 
 /// All there is to tell.
@@ -13,10 +16,23 @@ pub(crate) struct Report<'r> {
     pub(crate) texts: &'r [Text],
     pub(crate) reading: &'r Reading,
     pub(crate) evaluation: &'r Evaluation,
+    pub(crate) undecided: &'r [Finding],
     pub(crate) unread: &'r [Unread],
+    /// Where each resource is declared; of one that is declared twice the last, which was judged.
+    declared: HashMap<&'r ResourcePath, &'r Source>,
+    /// Where each mesh is first spoken of.
+    meshes: HashMap<&'r MeshName, &'r Source>,
 }
 
-impl Report<'_> {
+impl<'r> Report<'r> {
+    pub(crate) fn of(texts: &'r [Text], reading: &'r Reading, judged: &'r Judged, unread: &'r [Unread]) -> Self {
+        let Judged { evaluation, undecided } = judged;
+        let declared = reading.resources.iter().map(|declared| (&declared.path, &declared.source)).collect();
+        // The last of a key stays, so the first has to come last.
+        let meshes = reading.resources.iter().rev().map(|declared| (declared.path.mesh(), &declared.source)).collect();
+        Self { texts, reading, evaluation, undecided, unread, declared, meshes }
+    }
+
     /// One object with everything.
     pub(crate) fn json(&self) -> String {
         let unread: Vec<String> = self.unread.iter().map(ToString::to_string).collect();
@@ -25,6 +41,7 @@ impl Report<'_> {
             "resources": self.reading.resources.len(),
             "findings": self.findings(&self.evaluation.findings),
             "waived": self.findings(&self.evaluation.waived),
+            "undecided": self.findings(self.undecided),
             "unreadable": unread,
             "refusals": self.reading.refusals,
             "remarks": self.reading.remarks,
@@ -46,7 +63,16 @@ impl Report<'_> {
 
     /// A SARIF log.
     pub(crate) fn sarif(&self) -> String {
-        let placed = |waived: bool| move |finding| Placed { finding, place: self.place(finding), waived };
+        // Many findings are of few resources.
+        let mut known = HashMap::<&Source, Option<Place>>::new();
+        for finding in self.evaluation.findings.iter().chain(&self.evaluation.waived) {
+            if let Some(source) = self.source(&finding.resource) {
+                known.entry(source).or_insert_with(|| self.place(source));
+            }
+        }
+        let place = |finding: &Finding| known.get(self.source(&finding.resource)?).cloned().flatten();
+        let place = &place;
+        let placed = |waived: bool| move |finding| Placed { finding, place: place(finding), waived };
         let results: Vec<Placed<'_>> = (self.evaluation.findings.iter().map(placed(false)))
             .chain(self.evaluation.waived.iter().map(placed(true)))
             .collect();
@@ -55,20 +81,22 @@ impl Report<'_> {
         let refused = refused.map(|refusal| Notification { level: Level::Error, message: refusal.to_string() });
         let remarked = self.reading.remarks.iter();
         let remarked = remarked.map(|remark| Notification { level: Level::Note, message: remark.to_string() });
-        let notifications: Vec<Notification> = unread.chain(refused).chain(remarked).collect();
+        let open = self.undecided.iter().map(|finding| {
+            let Finding { rule, resource, message, .. } = finding;
+            let message = format!("{resource}: {rule} is not decided, since not everything is known: {message}");
+            Notification { level: Level::Note, message }
+        });
+        let notifications: Vec<Notification> = unread.chain(refused).chain(remarked).chain(open).collect();
         pretty(&sarif::log(env!("CARGO_PKG_VERSION"), &results, &notifications))
     }
 
-    /// Where a resource is declared. Of one that is declared twice it's the last that was judged.
-    pub(crate) fn source(&self, path: &ResourcePath) -> Option<&Source> {
-        let exact = self.reading.resources.iter().rev().find(|declared| declared.path == *path);
-        // A finding on a mesh that is declared elsewhere is shown where the mesh is spoken of.
-        let of_mesh = || self.reading.resources.iter().find(|declared| declared.path.mesh() == path.mesh());
-        exact.or_else(of_mesh).map(|declared| &declared.source)
+    /// Where a resource is declared. A finding on a mesh that is declared elsewhere is shown where it is spoken of.
+    pub(crate) fn source(&self, path: &ResourcePath) -> Option<&'r Source> {
+        self.declared.get(path).or_else(|| self.meshes.get(path.mesh())).copied()
     }
 
-    fn place(&self, finding: &Finding) -> Option<Place> {
-        let Source { file, id } = self.source(&finding.resource)?;
+    fn place(&self, source: &Source) -> Option<Place> {
+        let Source { file, id } = source;
         let text = self.texts.iter().find(|text| text.name == *file)?;
         Some(Place { file: file.clone(), line: line_of(&text.content, id) })
     }

@@ -56,7 +56,17 @@ pub(super) fn read(file: &str, template: &Value, around: &Surroundings, reading:
             }
             continue;
         }
-        let Some(kind) = resource.get("Type").and_then(Value::as_str).and_then(kind_of) else {
+        if id == "Fn::Transform" {
+            reading.remark(&source, "Resources", Note::LeftOut { expression: "${Fn::Transform}".to_owned() });
+            continue;
+        }
+        let Some(name) = resource.get("Type").and_then(Value::as_str) else {
+            continue;
+        };
+        let Some(kind) = kind_of(name) else {
+            if name.starts_with("AWS::AppMesh::") {
+                reading.refuse(source, "Type", format!("`{name}` is no type of App Mesh: correct it"));
+            }
             continue;
         };
         if is_created(&mut scope, &source, resource, reading) {
