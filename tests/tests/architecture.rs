@@ -29,7 +29,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("control-plane", &["aws", "mesh", "ports", "xds"]),
     ("meshwarden", &["aws", "lambda-kit", "mesh", "ports", "reports"]),
     ("shop", &[]),
-    ("xtask", &[]),
+    ("xtask", &["mesh"]),
     ("bench", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),
     ("meshwarden-tests", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),
 ];

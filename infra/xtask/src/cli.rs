@@ -57,4 +57,6 @@ pub(crate) enum Chapter {
     Person,
     /// Everything fails at once, so nothing is moved
     CommonCause,
+    /// Certificates and the CA behind them are replaced under load, and no request notices
+    Certificates,
 }

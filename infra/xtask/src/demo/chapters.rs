@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::certificates;
 use super::route::{Route, RouteName, table};
 use super::scene::{Scene, ensure};
 use super::traffic::Counts;
@@ -18,6 +19,7 @@ pub(super) fn play(chapter: Chapter, scene: &mut Scene) -> Result<()> {
         Chapter::Standby => standby(scene),
         Chapter::Person => person(scene),
         Chapter::CommonCause => common_cause(scene),
+        Chapter::Certificates => certificates::play(scene),
     }
 }
 
