@@ -57,4 +57,6 @@ pub(crate) enum Chapter {
     Person,
     /// Everything fails at once, so nothing is moved
     CommonCause,
+    /// A mesh that nobody looked after is found, explained and mended
+    Compliance,
 }

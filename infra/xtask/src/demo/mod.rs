@@ -3,7 +3,9 @@
 //! Every chapter checks what it prints: one whose weights or reasons are not as told fails, and the demo with it.
 
 mod chapters;
+mod compliance;
 mod decision;
+mod kiosk;
 mod route;
 mod scene;
 mod traffic;
@@ -17,8 +19,15 @@ use crate::stack;
 use crate::workspace::Workspace;
 use scene::Scene;
 
-const CHAPTERS: [Chapter; 6] =
-    [Chapter::Traffic, Chapter::Failover, Chapter::Duplicate, Chapter::Standby, Chapter::Person, Chapter::CommonCause];
+const CHAPTERS: [Chapter; 7] = [
+    Chapter::Traffic,
+    Chapter::Failover,
+    Chapter::Duplicate,
+    Chapter::Standby,
+    Chapter::Person,
+    Chapter::CommonCause,
+    Chapter::Compliance,
+];
 
 /// Plays one chapter, or all of them, on a stack of its own that ends with it.
 pub(crate) fn run(workspace: &Workspace, chapter: Option<Chapter>) -> Result<()> {
