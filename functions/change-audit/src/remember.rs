@@ -1,5 +1,7 @@
 //! What is kept of a mesh from one wake to the next.
 
+use std::fmt::Write as _;
+
 use jiff::{SignedDuration, Timestamp};
 use mesh::audit::{Open, Snapshot, Write};
 use mesh::name::MeshName;
@@ -169,7 +171,7 @@ impl Remembered {
         let state = if text.len() <= LARGEST_HERE {
             Kept::Here { sha256, snapshot: document }
         } else if let Some(reports) = &ports.reports {
-            let name = format!("{NAME}/{}/{sha256}.json", snapshot.mesh);
+            let name = format!("states/{}/{sha256}.json", snapshot.mesh);
             if self.document.state != (Kept::Report { sha256: sha256.clone(), name: name.clone() }) {
                 reports.put(&name, text.as_bytes()).await?;
             }
@@ -254,5 +256,10 @@ impl Owed {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in Sha256::digest(bytes) {
+        // Writing to a text can't fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

@@ -78,16 +78,14 @@ fn by(audit: &Audit) -> Vec<String> {
 }
 
 fn late(late: &Late) -> Decision {
-    let mut facts = told(&late.write);
-    facts["seen"] = json!(late.seen);
+    let facts = json!({ "write": told(&late.write), "seen": late.seen });
     let resource = late.write.resource.as_ref().map_or_else(String::new, ToString::to_string);
     line(resource, if late.told { "tell" } else { "record" }, "Attributed", facts)
 }
 
 /// The line of a write that was refused.
 pub(crate) fn refused(write: &Write) -> Decision {
-    let mut facts = told(write);
-    facts["error"] = json!(write.error);
+    let facts = json!({ "write": told(write), "error": write.error });
     let resource = write.resource.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
     line(resource, "record", "Refused", facts)
 }

@@ -15,7 +15,8 @@
 //!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
 //! - `store` shares the state between connections, and lets nobody see what is not stored.
 //! - `storage` makes it last; `metrics` counts.
-//! - `certificates` keeps what proxies present and trust, and asks for it again and again.
+//! - `certificates` keeps what proxies present and trust, `instances` where Cloud Map finds nodes; both ask for it again and
+//!   again.
 //! - `xds` serves Envoys: their share of the mesh, and every change of it.
 //!
 //! This crate never fills in a spec beyond a health check's port, never answers a request that is not authenticated
@@ -31,6 +32,7 @@ pub mod instances;
 mod listen;
 mod metrics;
 mod quotas;
+mod schedule;
 mod server;
 mod settings;
 pub mod state;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::admission::{Admission, PolicyFileError};
 use crate::auth::{ApiAuth, Guard, GuardError};
@@ -24,6 +25,9 @@ use crate::xds::{Ads, ListenError};
 /// How long requests that are under way at the end may take. They take milliseconds; what is left after this is a
 /// client that does not finish sending.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long Envoys go on being served at the end while requests are under way, which they may have to be told of.
+const LAST_WRITES: Duration = Duration::from_millis(500);
 
 /// A control plane that listens. Nothing is answered before [`Server::serve`].
 #[derive(Debug)]
@@ -104,9 +108,12 @@ impl Server {
     /// Answers until the future given is ready, then lets the requests that are under way finish.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let (stop, mut stopping) = watch::channel(false);
+        let (answered, mut all_answered) = watch::channel(false);
         let mut ads_stopping = stopping.clone();
         let ads = self.ads.serve(async move {
             let _ = ads_stopping.wait_for(|stopping| *stopping).await;
+            // Envoys are still told of writes that are under way.
+            let _ = timeout(LAST_WRITES, all_answered.wait_for(|answered| *answered)).await;
         });
         let signal = async move {
             shutdown.await;
@@ -120,6 +127,9 @@ impl Server {
                 axum::serve(listener, router).with_graceful_shutdown(signal).into_future().boxed()
             }
         };
+        let api = api.inspect(|_| {
+            answered.send_replace(true);
+        });
         let serving = async { tokio::try_join!(api, async { ads.await.map_err(io::Error::other) }) };
         let overtime = async move {
             // An error means that `signal` is gone, and then `serving` is about to end by itself.

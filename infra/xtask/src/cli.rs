@@ -57,6 +57,8 @@ pub(crate) enum Chapter {
     Person,
     /// Everything fails at once, so nothing is moved
     CommonCause,
+    /// A mesh that nobody looked after is found, explained and mended
+    Compliance,
     /// Certificates and the CA behind them are replaced under load, and no request notices
     Certificates,
 }

@@ -14,6 +14,8 @@ mod app_mesh;
 mod call;
 #[cfg(feature = "certificates")]
 mod certificates;
+#[cfg(feature = "cloud-map")]
+mod cloud_map;
 mod cloudwatch;
 #[cfg(feature = "config-rules")]
 mod config_rules;
@@ -35,6 +37,8 @@ pub use app_mesh::AppMesh;
 use app_mesh::ShowIdentity;
 #[cfg(feature = "certificates")]
 pub use certificates::{Acm, PrivateCa, Secrets};
+#[cfg(feature = "cloud-map")]
+pub use cloud_map::CloudMap;
 pub use cloudwatch::CloudWatch;
 #[cfg(feature = "config-rules")]
 pub use config_rules::Config;
@@ -121,6 +125,13 @@ impl Aws {
     #[must_use]
     pub fn bundles(&self) -> Secrets {
         Secrets::new(aws_sdk_secretsmanager::Client::new(&self.config))
+    }
+
+    /// The port to the instances of services.
+    #[cfg(feature = "cloud-map")]
+    #[must_use]
+    pub fn instances(&self) -> CloudMap {
+        CloudMap::new(&self.config)
     }
 
     /// The state port over the table of this name.

@@ -32,7 +32,7 @@ use crate::spec::{
 pub use dangling::{Dangling, dangling};
 pub use links::{Caller, Links};
 pub use shadow::{Shadowed, shadowed_routes, shadowed_routes_of};
-pub use unreachable::{Unreachable, UnreachableReason, unreachable_routes};
+pub use unreachable::{Unreachable, UnreachableReason, unreachable_routes, unreachable_routes_along};
 
 /// The resources of a mesh. Those that are not in it don't exist, so fill it from all pages of all lists.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod config_rules;
 mod deadline;
 mod error;
 mod event_bus;
+mod instance_directory;
 mod location;
 pub mod memory;
 mod mesh_store;
@@ -34,6 +35,7 @@ pub use config_rules::{
 pub use deadline::Deadline;
 pub use error::{PortError, PortErrorKind};
 pub use event_bus::{BusEvent, EventBus};
+pub use instance_directory::{InstanceAttributes, InstanceDirectory};
 pub use location::{LocationError, PolicyLocation, ReportsLocation};
 pub use mesh_store::{
     MeshReader, MeshWrite, MeshWriter, ResourceRef, RouteWrite, RouteWriter, TagWriter, VirtualGatewayWrite,

@@ -16,6 +16,7 @@ pub mod certificates;
 mod clock;
 mod config_rules;
 mod faults;
+mod instances;
 mod mesh;
 mod records;
 mod state;
@@ -28,6 +29,7 @@ pub use alarms::MemoryAlarms;
 pub use clock::ManualClock;
 pub use config_rules::MemoryConfigRules;
 pub use faults::{Call, Effect, Failure, Fault, Faults, Gate};
+pub use instances::MemoryInstances;
 pub use records::{MemoryBus, MemoryNotifier, MemoryPolicy, MemoryReports};
 pub use state::MemoryState;
 

@@ -66,7 +66,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         )
         .route(
             "/metrics",
-            get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies.certificate_counts())),
+            get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies)),
         )
         .route("/certificates", get(certificates::all))
         .route("/certificates/refresh", post(certificates::refresh))

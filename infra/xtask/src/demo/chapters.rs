@@ -19,6 +19,7 @@ pub(super) fn play(chapter: Chapter, scene: &mut Scene) -> Result<()> {
         Chapter::Standby => standby(scene),
         Chapter::Person => person(scene),
         Chapter::CommonCause => common_cause(scene),
+        Chapter::Compliance => super::compliance::play(scene),
         Chapter::Certificates => certificates::play(scene),
     }
 }

@@ -4,7 +4,9 @@
 
 mod certificates;
 mod chapters;
+mod compliance;
 mod decision;
+mod kiosk;
 mod route;
 mod scene;
 mod traffic;
@@ -18,13 +20,14 @@ use crate::stack;
 use crate::workspace::Workspace;
 use scene::Scene;
 
-const CHAPTERS: [Chapter; 7] = [
+const CHAPTERS: [Chapter; 8] = [
     Chapter::Traffic,
     Chapter::Failover,
     Chapter::Duplicate,
     Chapter::Standby,
     Chapter::Person,
     Chapter::CommonCause,
+    Chapter::Compliance,
     Chapter::Certificates,
 ];
 

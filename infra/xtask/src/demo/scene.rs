@@ -32,7 +32,8 @@ enum Meanwhile {
 
 #[derive(Debug)]
 pub(super) struct Scene {
-    stack: Stack,
+    pub(super) stack: Stack,
+    pub(super) workspace: Workspace,
     tick: Value,
     log_group: String,
     since: u64,
@@ -54,6 +55,7 @@ impl Scene {
         let log_group = format!("/aws/lambda/{}", arn.rsplit(':').next().unwrap_or(arn));
         Ok(Self {
             stack,
+            workspace: workspace.clone(),
             tick,
             log_group,
             since: now() * 1000,

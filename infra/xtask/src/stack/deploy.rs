@@ -35,7 +35,7 @@ pub(crate) struct Outputs {
     values: BTreeMap<String, String>,
 }
 
-/// Every function as a Lambda package.
+/// Every function, built to be packed.
 #[derive(Clone, Debug)]
 pub(super) struct Packages {
     folder: PathBuf,
@@ -48,25 +48,26 @@ impl Packages {
     pub(super) fn build(workspace: &Workspace) -> Result<Self> {
         let functions = workspace.functions()?;
         let folder = workspace.local("lambda");
-        step(&format!("package {} functions", functions.len()), |progress| {
+        step(&format!("build {} functions", functions.len()), |progress| {
             let lambda = ["lambda", "build", "--compiler", "cargo", "--profile", "local", "--locked"];
             let run = Run::new(workspace.venv_program("cargo-lambda"), workspace.root()).args(lambda);
             let each = |run: Run, name: &String| run.args(["--package", name, "--bin", name]);
             functions
                 .iter()
                 .fold(run, each)
-                .args(["--output-format", "zip"])
+                .args(["--output-format", "binary"])
                 .arg_pair("--lambda-dir", &folder)
                 .condensed(progress)
         })?;
         Ok(Self { folder, functions })
     }
 
-    /// Puts each into a bucket, and fills its place in the template.
+    /// Packs each into a bucket, and fills its place in the template.
     fn upload(&self, aws: &mut LocalAws, template: &str) -> Result<String> {
         for name in &self.functions {
-            let zip = self.folder.join(name).join("bootstrap.zip");
-            aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key(name), "Body": {"$file": zip}}))?;
+            let program = self.folder.join(name).join("bootstrap");
+            let body = json!({"$zip": {"bootstrap": program}});
+            aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key(name), "Body": body}))?;
         }
         let names: Vec<&str> = self.functions.iter().map(String::as_str).collect();
         packaged(template, &names)
@@ -147,7 +148,7 @@ fn packaged(template: &str, functions: &[&str]) -> Result<String> {
             return Err(unreadable(format!("`{}` names no function, or one twice", line.trim())));
         };
         missing.swap_remove(at);
-        packaged.push_str(&format!("{indent}CodeUri: s3://{BUCKET}/{}\n", key(function)));
+        packaged.extend([indent, "CodeUri: s3://", BUCKET, "/", &key(function), "\n"]);
     }
     match missing.first() {
         None => Ok(packaged),

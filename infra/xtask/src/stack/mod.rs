@@ -20,7 +20,7 @@ use crate::setup;
 use crate::workspace::Workspace;
 
 pub(crate) use data_plane::DataPlane;
-pub(crate) use deploy::{Outputs, demo_policy, put_policy};
+pub(crate) use deploy::{Outputs, REPORTS, demo_policy, put_policy};
 pub(crate) use endpoints::Endpoints;
 use folder::Folder;
 

@@ -24,7 +24,7 @@ pub enum Cause {
     /// Of this write, and of no other.
     Written {
         /// The write.
-        write: Write,
+        write: Box<Write>,
     },
     /// These writes lie between the two states; which of them did what nobody can say.
     Between {
@@ -42,7 +42,7 @@ impl Cause {
     #[must_use]
     pub fn writes(&self) -> &[Write] {
         match self {
-            Self::Written { write } => std::slice::from_ref(write),
+            Self::Written { write } => std::slice::from_ref(&**write),
             Self::Between { writes, .. } => writes,
             Self::NoEvent => &[],
         }
@@ -151,7 +151,7 @@ pub(super) fn attribute(
     });
     let cause = match (lie_between.len(), untold) {
         (0, _) => Cause::NoEvent,
-        (1, 0) => lie_between.pop().map_or(Cause::NoEvent, |write| Cause::Written { write }),
+        (1, 0) => lie_between.pop().map_or(Cause::NoEvent, |write| Cause::Written { write: Box::new(write) }),
         (_, untold) => Cause::Between { writes: lie_between, untold },
     };
     (cause, open)

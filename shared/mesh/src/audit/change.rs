@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::snapshot::{Seen, Snapshot};
 use crate::change::{Difference, diff};
@@ -114,10 +114,9 @@ fn change(path: &ResourcePath, before: Option<&Seen>, after: Option<&Seen>) -> O
         (Some(was), Some(is)) => {
             let of_spec = differences.iter().any(|difference| difference.path.starts_with("spec"));
             match (of_spec, differences.is_empty(), was.version() == is.version()) {
-                (true, _, _) => ChangeKind::Updated,
+                // Perhaps written again with the same spec, and tagged.
+                (true, _, _) | (false, false, false) => ChangeKind::Updated,
                 (false, false, true) => ChangeKind::Retagged,
-                // Written again with the same spec, and tagged.
-                (false, false, false) => ChangeKind::Updated,
                 (false, true, false) => ChangeKind::Rewritten,
                 (false, true, true) => return None,
             }
@@ -134,8 +133,7 @@ fn stand(seen: &Seen) -> Stand {
 
 fn differences(before: Option<&Seen>, after: Option<&Seen>) -> Vec<Difference> {
     let spec = |seen: Option<&Seen>| {
-        seen.and_then(|seen| seen.resource.to_json().get("spec").cloned())
-            .unwrap_or_else(|| Value::Object(Default::default()))
+        seen.and_then(|seen| seen.resource.to_json().get("spec").cloned()).unwrap_or_else(|| Value::Object(Map::new()))
     };
     let mut found = diff(&spec(before), &spec(after));
     let tags = |seen: Option<&Seen>| -> BTreeMap<String, String> {

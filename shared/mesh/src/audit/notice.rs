@@ -89,7 +89,7 @@ fn change(body: &mut String, audit: &Audit, policy: &Policy) {
     let (change, kind) = (&audit.change, audit.change.kind.words());
     let versions = match (change.before, change.after) {
         (Some(before), Some(after)) => format!(" (version {} to {})", before.version, after.version),
-        (None, Some(_)) | (Some(_), None) | (None, None) => String::new(),
+        (None, Some(_) | None) | (Some(_), None) => String::new(),
     };
     line(body, &format!("\n{} {kind}{versions}", change.resource));
     cause(body, &audit.cause);

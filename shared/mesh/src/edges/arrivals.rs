@@ -3,7 +3,7 @@
 use crate::graph::Mesh;
 use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
 use crate::spec::{Port, VirtualNodeSpec, VirtualServiceProvider};
-use crate::traffic::{Landing, flows, landing};
+use crate::traffic::{Landing, flows_of, landing};
 
 /// A node behind a virtual service, and where it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +32,13 @@ pub(super) fn arrivals<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Vec<
         Some(VirtualServiceProvider::VirtualNode(provider)) => at_provider(mesh, &provider.virtual_node_name),
         Some(VirtualServiceProvider::VirtualRouter(router)) => {
             let mut all: Vec<Arrival<'m>> = Vec::new();
-            for name in
-                mesh.routers.get(&router.virtual_router_name).into_iter().flat_map(|router| router.routes.keys())
+            let entry = mesh.routers.get_key_value(&router.virtual_router_name);
+            for (router, name, spec) in entry
+                .into_iter()
+                .flat_map(|(router, entry)| entry.routes.iter().map(move |(name, spec)| (router, name, spec)))
             {
-                let route = mesh.route_id(&router.virtual_router_name, name);
-                for flow in flows(mesh, &route).into_iter().flatten() {
+                let route = mesh.route_id(router, name);
+                for flow in flows_of(mesh, spec).into_iter().flatten() {
                     add(&mut all, &route, &flow);
                 }
             }

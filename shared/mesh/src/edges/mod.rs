@@ -128,7 +128,12 @@ pub enum Call {
 /// exist have none; see [`crate::graph::dangling()`].
 #[must_use]
 pub fn edges(mesh: &Mesh, readings: &Readings, now: Timestamp) -> Vec<Edge> {
-    let links = Links::of(mesh);
+    edges_along(mesh, &Links::of(mesh), readings, now)
+}
+
+/// The same, with links that were made before.
+#[must_use]
+pub fn edges_along(mesh: &Mesh, links: &Links<'_>, readings: &Readings, now: Timestamp) -> Vec<Edge> {
     let mut found = Vec::new();
     for service in mesh.services.keys() {
         let arrivals = arrivals(mesh, service);

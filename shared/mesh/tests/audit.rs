@@ -1,0 +1,386 @@
+//! Who changed what, and what it broke: on tables of states and of writes.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use jiff::Timestamp;
+use mesh::audit::{
+    Behind, Caller, Cause, ChangeKind, Facts, Look, Open, Seen, Snapshot, Who, Write, changes, look, notice,
+};
+use mesh::edges::Verdict;
+use mesh::name::ResourcePath;
+use mesh::policy::Policy;
+use mesh::resource::{Resource, Tags};
+use serde_json::{Value, json};
+
+const MESH: &str = "mesh/shop";
+const WEB: &str = "mesh/shop/virtualNode/web";
+const RECS: &str = "mesh/shop/virtualNode/recs";
+const ROUTER: &str = "mesh/shop/virtualRouter/recs";
+const ROUTE: &str = "mesh/shop/virtualRouter/recs/route/main";
+const SERVICE: &str = "mesh/shop/virtualService/recs.local";
+
+fn at(minute: u8) -> Timestamp {
+    format!("2026-11-20T10:{minute:02}:00Z").parse().unwrap()
+}
+
+fn policy() -> Policy {
+    Policy::read("version: 1\ntags: {required: [{key: owner}]}").unwrap()
+}
+
+/// A node with one listener, that has TLS or has not.
+fn node(mode: Option<&str>) -> Value {
+    let mut listener = json!({ "portMapping": { "port": 8080, "protocol": "http" } });
+    if let Some(mode) = mode {
+        let acm = json!({ "certificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/5f6c2b1e" });
+        listener["tls"] = json!({ "mode": mode, "certificate": { "acm": acm } });
+    }
+    json!({ "listeners": [listener], "serviceDiscovery": { "dns": { "hostname": "recs.internal" } } })
+}
+
+/// A mesh that is read at one minute.
+#[derive(Clone)]
+struct Shop(Snapshot);
+
+impl Shop {
+    /// `web` calls `recs` by TLS, over a route.
+    fn open() -> Self {
+        let backend = json!([{ "virtualService": { "virtualServiceName": "recs.local" } }]);
+        let targets = json!([{ "virtualNode": "recs", "weight": 1 }]);
+        Self(Snapshot { mesh: "shop".parse().unwrap(), at: at(0), resources: [].into() })
+            .with(MESH, 1, &json!({ "egressFilter": { "type": "DROP_ALL" } }))
+            .with(WEB, 1, &json!({ "backends": backend }))
+            .with(RECS, 3, &node(Some("STRICT")))
+            .with(ROUTER, 1, &json!({ "listeners": [{ "portMapping": { "port": 8080, "protocol": "http" } }] }))
+            .with(
+                ROUTE,
+                1,
+                &json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "weightedTargets": targets } } }),
+            )
+            .with(SERVICE, 1, &json!({ "provider": { "virtualRouter": { "virtualRouterName": "recs" } } }))
+    }
+
+    fn read_at(mut self, minute: u8) -> Self {
+        self.0.at = at(minute);
+        self
+    }
+
+    fn with(self, path: &str, version: u64, spec: &Value) -> Self {
+        self.with_uid(path, version, spec, "first")
+    }
+
+    fn with_uid(mut self, path: &str, version: u64, spec: &Value, uid: &str) -> Self {
+        let path: ResourcePath = path.parse().unwrap();
+        let mut body = json!({ "meshName": "shop", "spec": spec, "status": { "status": "ACTIVE" },
+            "metadata": { "arn": format!("arn:aws:appmesh:eu-west-1:123456789012:{path}"),
+                "createdAt": 1_700_000_000, "lastUpdatedAt": 1_700_000_000, "meshOwner": "123456789012",
+                "resourceOwner": "123456789012", "uid": uid, "version": version } });
+        body[format!("{}Name", path.kind())] = json!(path.name());
+        if let ResourcePath::Route(route) = &path {
+            body["virtualRouterName"] = json!(route.router);
+        }
+        let resource = Resource::read(path.kind(), &body).unwrap();
+        let tags = self.0.resources.get(&path).map_or_else(Tags::default, |seen| seen.tags.clone());
+        self.0.resources.insert(path, Seen { resource, tags });
+        self
+    }
+
+    fn tagged(mut self, path: &str, tags: &[(&str, &str)]) -> Self {
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        self.0.resources.get_mut(&path.parse().unwrap()).unwrap().tags = Tags::read(tags).unwrap();
+        self
+    }
+
+    fn without(mut self, path: &str) -> Self {
+        self.0.resources.remove(&path.parse().unwrap());
+        self
+    }
+}
+
+fn write(operation: &str, path: &str, version: Option<u64>, minute: u8, by: &str) -> Write {
+    let who = Who::User { name: by.to_owned() };
+    Write {
+        operation: operation.to_owned(),
+        resource: Some(path.parse().unwrap()),
+        at: Some(at(minute)),
+        version,
+        id: Some(format!("{operation} {minute} {by}")),
+        error: None,
+        caller: Caller { who, ..Caller::UNKNOWN },
+    }
+}
+
+fn compare(before: &Shop, after: &Shop, writes: &[Write], open: &[Open]) -> Look {
+    let facts = Facts { before: Some(&before.0), after: &after.0, writes, open };
+    look(&facts, &policy(), at(30)).unwrap()
+}
+
+fn by(cause: &Cause) -> Vec<String> {
+    cause.writes().iter().map(|write| write.caller.to_string().replace("user ", "")).collect()
+}
+
+#[test]
+fn what_happened_to_a_resource() {
+    let shop = Shop::open();
+    let plain = node(None);
+    for (after, kind, members) in [
+        (shop.clone().with(RECS, 4, &plain), ChangeKind::Updated, vec!["spec.listeners[0].tls"]),
+        (shop.clone().with(RECS, 5, &node(Some("STRICT"))), ChangeKind::Rewritten, vec![]),
+        (shop.clone().tagged(RECS, &[("owner", "recs")]), ChangeKind::Retagged, vec!["tags.owner"]),
+        (
+            shop.clone().with(RECS, 5, &node(Some("STRICT"))).tagged(RECS, &[("team", "a")]),
+            ChangeKind::Updated,
+            vec!["tags.team"],
+        ),
+        (shop.clone().without(RECS), ChangeKind::Deleted, vec!["spec.listeners", "spec.serviceDiscovery"]),
+        (shop.clone().with_uid(RECS, 1, &plain, "second"), ChangeKind::Replaced, vec!["spec.listeners[0].tls"]),
+        (
+            shop.clone().with("mesh/shop/virtualNode/new", 1, &plain),
+            ChangeKind::Created,
+            vec!["spec.listeners", "spec.serviceDiscovery"],
+        ),
+    ] {
+        let found = changes(&shop.0, &after.0);
+        assert_eq!(found.len(), 1, "{kind:?}");
+        assert_eq!(found[0].kind, kind);
+        let paths: Vec<&str> = found[0].differences.iter().map(|difference| difference.path.as_str()).collect();
+        assert_eq!(paths, members, "{kind:?}");
+    }
+    assert_eq!(changes(&shop.0, &shop.clone().read_at(9).0), [], "the time alone is no change");
+}
+
+/// Who a change is put down to: exactly one write, several of which nobody knows which, or nobody.
+#[test]
+fn a_change_is_put_down_to_whoever_can_have_made_it() {
+    let shop = Shop::open();
+    let to = |version| shop.clone().with(RECS, version, &node(None)).read_at(20);
+    let update = |version, minute, by| write("UpdateVirtualNode", RECS, version, minute, by);
+    let tag = |minute, by| write("TagResource", RECS, None, minute, by);
+    let tagged = shop.clone().tagged(RECS, &[("owner", "recs")]).read_at(20);
+    let gone = shop.clone().without(RECS).read_at(20);
+    let delete = |minute, by| write("DeleteVirtualNode", RECS, Some(3), minute, by);
+    let anew = shop.clone().with_uid(RECS, 1, &node(None), "second").read_at(20);
+    let create = |minute, by| write("CreateVirtualNode", RECS, Some(1), minute, by);
+    for (what, after, writes, reason, names, untold) in [
+        ("one", to(4), vec![update(Some(4), 10, "ann")], "Written", vec!["ann"], 0),
+        ("one, twice", to(4), vec![update(Some(4), 10, "ann"); 2], "Written", vec!["ann"], 0),
+        ("without a version", to(4), vec![update(None, 10, "ann")], "Written", vec!["ann"], 0),
+        ("nobody", to(4), vec![], "NoEvent", vec![], 1),
+        ("of before", to(4), vec![update(Some(3), 10, "ann")], "NoEvent", vec![], 1),
+        ("long before", to(4), vec![update(None, 0, "ann")], "Written", vec!["ann"], 0),
+        (
+            "two, out of order",
+            to(5),
+            vec![update(Some(5), 12, "bob"), update(Some(4), 10, "ann")],
+            "WritesBetween",
+            vec!["ann", "bob"],
+            0,
+        ),
+        ("two, one untold", to(5), vec![update(Some(5), 12, "bob")], "WritesBetween", vec!["bob"], 1),
+        ("refused", to(4), vec![Write { error: Some("X".to_owned()), ..update(None, 9, "eve") }], "NoEvent", vec![], 1),
+        ("of another", to(4), vec![write("UpdateVirtualNode", WEB, Some(4), 9, "eve")], "NoEvent", vec![], 1),
+        ("tags", tagged.clone(), vec![tag(10, "ann")], "Written", vec!["ann"], 0),
+        ("tags, two", tagged.clone(), vec![tag(10, "ann"), tag(11, "bob")], "WritesBetween", vec!["ann", "bob"], 0),
+        ("tags, by a spec", tagged, vec![update(Some(3), 10, "ann")], "NoEvent", vec![], 1),
+        ("deleted", gone.clone(), vec![delete(10, "ann")], "Written", vec!["ann"], 0),
+        ("deleted, by nobody", gone, vec![], "NoEvent", vec![], 1),
+        ("anew", anew.clone(), vec![create(11, "bob"), delete(10, "ann")], "WritesBetween", vec!["bob", "ann"], 0),
+        ("anew, half told", anew, vec![create(11, "bob")], "WritesBetween", vec!["bob"], 1),
+    ] {
+        let found = compare(&shop, &after, &writes, &[]);
+        assert_eq!(found.audits.len(), 1, "{what}");
+        let audit = &found.audits[0];
+        assert_eq!(
+            (audit.reason(), by(&audit.cause)),
+            (reason, names.iter().map(ToString::to_string).collect()),
+            "{what}"
+        );
+        assert_eq!(found.open.iter().map(|open| open.untold).sum::<u64>(), untold, "{what}");
+    }
+}
+
+#[test]
+fn an_event_that_comes_late_says_who_it_was_and_once() {
+    let shop = Shop::open();
+    let after = shop.clone().with(RECS, 5, &node(None)).read_at(20);
+    let first = compare(&shop, &after, &[], &[]);
+    assert_eq!((first.open[0].untold, first.open[0].told), (2, true));
+    let late = write("UpdateVirtualNode", RECS, Some(5), 15, "ann");
+    let second = compare(&after, &after.clone().read_at(25), &[late.clone()], &first.open);
+    assert_eq!(second.audits, []);
+    assert_eq!(second.late.iter().map(|late| (late.seen, late.told)).collect::<Vec<_>>(), [(at(20), true)]);
+    let told = notice(&"shop".parse().unwrap(), &second, &policy()).unwrap();
+    assert_eq!(told.subject, format!("Who changed {RECS} is known now"));
+    assert!(told.body.contains("user ann: UpdateVirtualNode at 2026-11-20 10:15:00 UTC"), "{}", told.body);
+    assert!(!told.wakes);
+    let third = compare(&after, &after.clone().read_at(26), &[late.clone()], &second.open);
+    assert_eq!((third.late.len(), third.repeats.len(), third.open[0].untold), (0, 1, 1), "the same again");
+    let other = write("UpdateVirtualNode", RECS, Some(4), 14, "bob");
+    let fourth = compare(&after, &after.clone().read_at(27), &[other], &third.open);
+    assert_eq!((fourth.late.len(), fourth.open.len()), (1, 0), "all of it is told");
+    let day_after = "2026-11-21T10:21:00Z".parse().unwrap();
+    let facts = Facts { before: Some(&after.0), after: &after.0, writes: &[], open: &first.open };
+    assert_eq!(look(&facts, &policy(), day_after).unwrap().open, [], "given up");
+}
+
+#[test]
+fn what_a_change_did_is_put_down_to_it_and_to_no_other() {
+    let shop = Shop::open().tagged(RECS, &[("owner", "recs")]);
+    let after = shop
+        .clone()
+        .with(RECS, 4, &node(None))
+        .tagged(WEB, &[("owner", "web")])
+        .with("mesh/shop/virtualNode/spare", 1, &node(Some("STRICT")))
+        .read_at(20);
+    let writes = [
+        write("UpdateVirtualNode", RECS, Some(4), 12, "ann"),
+        write("TagResource", WEB, None, 11, "bob"),
+        write("CreateVirtualNode", "mesh/shop/virtualNode/spare", Some(1), 10, "bob"),
+    ];
+    let found = compare(&shop, &after, &writes, &[]);
+    let told: Vec<(String, bool)> = found
+        .audits
+        .iter()
+        .map(|audit| (audit.change.resource.to_string(), audit.effect.is_worse(&policy())))
+        .collect();
+    let spare = "mesh/shop/virtualNode/spare";
+    assert_eq!(told, [(spare.to_owned(), true), (WEB.to_owned(), false), (RECS.to_owned(), true)], "in their order");
+    let rules = |of: usize| -> Vec<&str> {
+        found.audits[of].effect.created.iter().map(|finding| finding.rule.as_str()).collect()
+    };
+    assert!(rules(0).contains(&"tag-missing"), "{:?}", rules(0));
+    assert!(found.audits[1].effect.cleared.iter().any(|finding| finding.rule.as_str() == "tag-missing"));
+    assert!(!rules(2).is_empty() && rules(2).iter().all(|rule| !rule.starts_with("tag-")), "{:?}", rules(2));
+    let worse = &found.audits[2].effect.worse;
+    assert_eq!((worse.len(), &*worse[0].harm), (1, "tls-lost"));
+    assert_eq!((&worse[0].before, &worse[0].after), (&Verdict::Tls, &Verdict::Plaintext));
+    let body = notice(&"shop".parse().unwrap(), &found, &policy()).unwrap().body;
+    for part in [
+        "mesh/shop/virtualNode/recs was updated (version 3 to 4)",
+        "user ann: UpdateVirtualNode at 2026-11-20 10:12:00 UTC",
+        "spec.listeners[0].tls: {",
+        "-> (absent)",
+        "Calls from web to recs for recs.local: TLS before, now plain text",
+        "To mend it: ",
+        "In the same time 1 changes made nothing worse.",
+    ] {
+        assert!(body.contains(part), "{part} is missing in\n{body}");
+    }
+}
+
+/// A deployment that breaks something on its way and mends it again made nothing worse.
+#[test]
+fn what_is_mended_in_the_same_look_is_nobodys() {
+    let (old, new) = ("mesh/shop/virtualNode/recs", "mesh/shop/virtualNode/recs-v2");
+    let shop = Shop::open();
+    let targets = json!([{ "virtualNode": "recs-v2", "weight": 1 }]);
+    let route = json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "weightedTargets": targets } } });
+    let after = shop.clone().with(ROUTE, 2, &route).with(new, 1, &node(Some("STRICT"))).without(old).read_at(20);
+    // The route leads nowhere for three minutes.
+    let writes = [
+        write("UpdateRoute", ROUTE, Some(2), 10, "ann"),
+        write("CreateVirtualNode", new, Some(1), 13, "ann"),
+        write("DeleteVirtualNode", old, Some(3), 14, "ann"),
+    ];
+    let found = compare(&shop, &after, &writes, &[]);
+    let dangling = |look: &Look| {
+        look.audits
+            .iter()
+            .flat_map(|audit| &audit.effect.created)
+            .any(|finding| finding.rule.as_str().contains("dangling"))
+    };
+    assert!(!dangling(&found), "{:?}", found.effect.created);
+    let half = compare(&shop, &shop.clone().with(ROUTE, 2, &route).read_at(11), &writes[..1], &[]);
+    assert!(half.effect.is_worse(&policy()), "seen at that minute, it is worse: {:?}", half.effect);
+}
+
+#[test]
+fn turning_tls_on_is_not_worse_though_its_certificate_was_not_read() {
+    let plain = Shop::open().with(RECS, 3, &node(None));
+    let after = plain.clone().with(RECS, 4, &node(Some("STRICT"))).read_at(20);
+    let found = compare(&plain, &after, &[], &[]);
+    assert_eq!(found.effect.worse, []);
+    assert_ne!(found.effect.cleared, []);
+}
+
+#[test]
+fn first_sight_and_refused_writes_say_nothing_changed() {
+    let shop = Shop::open();
+    let update = write("UpdateVirtualNode", RECS, Some(3), 10, "ann");
+    let facts = Facts { before: None, after: &shop.0, writes: std::slice::from_ref(&update), open: &[] };
+    let found = look(&facts, &policy(), at(30)).unwrap();
+    assert!(found.is_first && found.audits.is_empty() && !found.is_empty());
+    assert_eq!(notice(&"shop".parse().unwrap(), &found, &policy()), None);
+    let refused = Write { error: Some("AccessDenied".to_owned()), ..update };
+    let found = compare(&shop, &shop, &[refused.clone()], &[]);
+    assert_eq!((found.refused, found.audits.len(), found.repeats.len()), (vec![refused], 0, 0));
+}
+
+#[test]
+fn many_changes_are_told_together() {
+    let shop = Shop::open();
+    let after = (0..60).fold(shop.clone(), |shop, n| shop.with(&format!("mesh/shop/virtualNode/n{n}"), 1, &node(None)));
+    let found = compare(&shop, &after.read_at(20), &[], &[]);
+    assert_eq!((found.audits.len(), found.is_told_apart), (60, false));
+    assert!(found.effect.is_worse(&policy()) && found.audits.iter().all(|audit| audit.effect.created.is_empty()));
+    assert!(found.open.iter().all(|open| open.told));
+    let told = notice(&"shop".parse().unwrap(), &found, &policy()).unwrap();
+    assert!(told.body.contains("These 60 changes together did it"), "{}", told.body);
+    assert!(told.body.contains("and 50 more changes"), "{}", told.body);
+    assert!(told.body.len() < 24 * 1024, "{}", told.body.len());
+}
+
+#[test]
+fn long_differences_are_cut_with_a_count_and_tags_are_not_shown() {
+    let shop = Shop::open();
+    let long = json!({ "serviceDiscovery": { "dns": { "hostname": format!("{}.internal", "a".repeat(220)) } } });
+    let after = shop
+        .clone()
+        .with(RECS, 4, &long)
+        .tagged(RECS, &[("owner", "recs"), ("meshwarden:restore", "1.2"), ("contact", "ann@example.com")]);
+    let found = changes(&shop.0, &after.0);
+    let shown = serde_json::to_string(&found[0].members(&policy())).unwrap();
+    assert!(shown.contains("(231 characters)"), "{shown}");
+    for (key, value) in
+        [("owner", "\\\"recs\\\""), ("meshwarden:restore", "\\\"1.2\\\""), ("contact", "(15 characters, not shown)")]
+    {
+        assert!(shown.contains(&format!(r#""path":"tags.{key}","before":null,"after":"{value}""#)), "{shown}");
+    }
+    assert!(!shown.contains("example.com"), "{shown}");
+    let tags: Vec<(String, String)> = (0..40).map(|n| (format!("k{n}"), "v".to_owned())).collect();
+    let tags: Vec<(&str, &str)> = tags.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let many = changes(&shop.0, &shop.clone().tagged(RECS, &tags).0);
+    let members = many[0].members(&policy());
+    assert_eq!((members.members.len(), members.more), (20, 20));
+}
+
+#[test]
+fn a_reading_that_is_older_than_an_event_is_no_reading() {
+    let shop = Shop::open();
+    let update = |version| [write("UpdateVirtualNode", RECS, Some(version), 10, "ann")];
+    assert_eq!(Behind::of(&shop.0, &update(3)), None);
+    let behind = Behind::of(&shop.0, &update(4)).unwrap();
+    assert_eq!((behind.told, behind.read), (4, 3));
+    assert_eq!(Behind::of(&shop.clone().without(RECS).0, &update(4)), None, "it is gone since");
+    let mut earlier = update(9);
+    earlier[0].at = Some("2020-01-01T00:00:00Z".parse().unwrap());
+    assert_eq!(Behind::of(&shop.0, &earlier), None, "the event is of another of the same name");
+    assert_eq!(Behind::of(&shop.0, &[write("DeleteVirtualNode", RECS, Some(7), 10, "ann")]), None);
+}
+
+#[test]
+fn a_state_is_read_as_it_was_written() {
+    let shop = Shop::open().tagged(RECS, &[("owner", "recs")]).read_at(7);
+    let text = shop.0.to_json().to_string();
+    assert_eq!(Snapshot::read(&serde_json::from_str(&text).unwrap(), at(7)).unwrap(), shop.0);
+    assert_eq!(shop.clone().read_at(8).0.to_json().to_string(), text, "the time is not in it");
+    for (pointer, value, expected) in [
+        ("/mesh", json!("a/b"), "mesh: "),
+        ("/resources", json!([]), "resources: missing"),
+        ("/resources/mesh~1shop/tags", json!({ "": "x" }), "mesh/shop: tag ``"),
+        ("/resources/mesh~1shop/resource", json!({}), "mesh/shop: "),
+    ] {
+        let mut broken = shop.0.to_json();
+        *broken.pointer_mut(pointer).unwrap() = value;
+        let error = Snapshot::read(&broken, at(7)).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
