@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Chain, Reading, Readings, SecretName, Source};
 use mesh::name::ResourcePath;
-use mesh::policy::{BundlePolicy, CertificatesPolicy};
+use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{
-    AuthorityFacts, Held, Keeper, LeafFacts, LeafUse, Memory, Pending, Survey, TrustFacts, TrustId, TrustKeeper,
-    TrustUse, Trusted,
+    AuthorityFacts, Held, Keeper, LeafFacts, LeafUse, Memory, Survey, TrustFacts, TrustId, TrustKeeper, TrustUse,
+    Trusted,
 };
 use ports::certificates::CertificateKind;
 
@@ -72,27 +72,10 @@ impl Read<'_> {
             }
             // What could not be read is kept as it is for that reason, whatever it is.
             (Ok(CertificateKind::Imported | CertificateKind::Private) | Err(_), _) => {
-                let paired = self.holder_of_key(read);
                 let authority = self.policy.imported(arn).and_then(|imported| imported.authority.clone());
-                let authority = authority.or_else(|| paired.and_then(|(binding, _)| binding.authority.clone()));
-                Keeper::Imported { authority, bundle: paired.map(|(_, secret)| secret.facts.clone()) }
+                Keeper::Imported { authority, bundle: None }
             }
         }
-    }
-
-    /// The bundle that has the key of an imported certificate: ACM never gives it back, so whoever serves the certificate
-    /// has it from there. Between import and promotion the bundle is a step behind, and still the one. A bundle that the
-    /// mesh serves by a name of its own is that leaf's alone.
-    fn holder_of_key(&self, read: &InAcm) -> Option<(&BundlePolicy, &InSecret)> {
-        let Reading::Known(chain) = &read.chain else { return None };
-        let is_it = |one: &Chain| one.leaf.fingerprint == chain.leaf.fingerprint;
-        self.policy.bundles.iter().find_map(|binding| {
-            let secret = self.secrets.get(&binding.secret_name)?;
-            let current = matches!(&secret.chain, Reading::Known(current) if is_it(current));
-            let pending = matches!(&secret.facts.pending, Some(Pending::Issued { chain, .. }) if is_it(chain));
-            let named = self.survey.leaves.contains_key(&Source::Sds(binding.secret_name.clone()));
-            ((current || pending) && !named).then_some((binding, secret))
-        })
     }
 
     fn held<'p>(

@@ -12,7 +12,6 @@ use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
 use mesh::resource::Resource;
 use mesh::rotation::{Facts, Memory, Record, Survey, TrustId};
-use ports::certificates::CertificateKind;
 use ports::{BudgetWindow, Pace, PortError, PortErrorKind, StateKey, StateView, survey};
 
 use crate::evidence::Evidence;
@@ -153,10 +152,7 @@ async fn read<'a>(ports: &Ports, policy: &'a Policy, surveyed: &'a Survey) -> Re
         TrustId::Sds { name } => Some(name),
         TrustId::Policy { .. } | TrustId::Implicit { .. } | TrustId::File { .. } => None,
     });
-    // Of an imported certificate the key may be in any bundle of ours.
-    let imported = acm.values().any(|one| one.kind == Ok(CertificateKind::Imported));
-    let with_keys = policy.bundles.iter().filter(|_| imported).map(|binding| &binding.secret_name);
-    let secrets = stores::secrets(ports, policy, named.chain(trusting).chain(with_keys)).await;
+    let secrets = stores::secrets(ports, policy, named.chain(trusting)).await;
     let mut authorities = BTreeMap::new();
     let of_policy = policy.bundles.iter().filter_map(|bundle| bundle.authority.clone());
     let of_policy = of_policy.chain(policy.imported.iter().filter_map(|imported| imported.authority.clone()));

@@ -124,20 +124,3 @@ async fn no_key_is_printed_or_stored_but_where_it_belongs() {
     }
     assert!(format!("{state:?}").contains("attempt"), "the state is looked at");
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_bundle_with_the_key_of_an_imported_certificate_goes_with_it() {
-    let mut shop = Shop::open().await;
-    let source = shop.imported();
-    shop.keep_key_of_imported().await;
-    let before = shop.bundle("orders", Stage::Current).await.unwrap();
-    shop.wait(DAY * 62);
-    shop.go_on(2).await;
-    let after = shop.bundle("orders", Stage::Current).await.unwrap();
-    let served = after.bundle.chain.clone().unwrap();
-    assert_ne!(Some(&served), before.bundle.chain.as_ref(), "another certificate");
-    assert_ne!(after.bundle.key, before.bundle.key, "another key");
-    assert_eq!(mesh::certificates::Chain::read(&served.whole()).unwrap(), shop.leaf(&source).await, "the same in ACM");
-    assert_eq!(shop.bundle("orders", Stage::Previous).await.unwrap(), before);
-    assert_eq!(shop.bundle("orders", Stage::Pending).await, None);
-}

@@ -44,8 +44,6 @@ pub(crate) struct Shop {
     pub(crate) imported: CertificateArn,
     pub(crate) private: CertificateArn,
     pub(crate) held: Parts,
-    /// More bindings of the policy.
-    bindings: String,
 }
 
 pub(crate) fn path(node: &str) -> ResourcePath {
@@ -67,7 +65,6 @@ impl Shop {
         let mut shop = Self {
             policy: MemoryPolicy::new("version: 1\n", Faults::default()),
             held: Parts::new(),
-            bindings: String::new(),
             ports,
             old,
             imported,
@@ -81,28 +78,14 @@ impl Shop {
 
     /// The policy with more in its section on certificates.
     pub(crate) fn set_policy(&self, more: &str) {
-        let Self { old, imported, bindings, .. } = self;
+        let Self { old, imported, .. } = self;
         self.policy.set(format!(
             "version: 1\nmodes: {{default: enforce}}\ncertificates:\n  bundles:\n    \
              - {{secretName: web, secret: mesh-web, authority: '{old}'}}\n    \
              - {{secretName: pay, secret: mesh-pay, authority: '{old}'}}\n    \
-             - {{secretName: ca, secret: mesh-ca}}\n{bindings}  \
+             - {{secretName: ca, secret: mesh-ca}}\n  \
              imported:\n    - {{certificate: '{imported}', authority: '{old}'}}\n{more}"
         ));
-    }
-
-    /// The imported certificate, with another key on the same ARN, and that key in a bundle.
-    pub(crate) async fn keep_key_of_imported(&mut self) {
-        // Until then a private CA takes another order of the same name for the same order.
-        self.wait(SignedDuration::from_mins(6));
-        let (chain, key) = issue(&self.ports, &self.old, "orders", DAY * 90).await;
-        let bundle = Bundle { chain: Some(chain.clone()), key: Some(key.clone()), request: None, trust: None };
-        put_bundle(&self.ports, "orders", &bundle);
-        let import = Import { onto: Some(self.imported.clone()), chain, key, tags: BTreeMap::new() };
-        self.ports.certificates.certificates.import(&import).await.unwrap();
-        self.bindings = format!("    - {{secretName: orders, secret: mesh-orders, authority: '{}'}}\n", self.old);
-        self.set_policy("");
-        self.deliver().await;
     }
 
     fn build(&self) {
