@@ -199,9 +199,11 @@ impl Shop {
             bundles: Arc::new(certificates.bundles),
             keys: Arc::new(certificates.keys),
             proxies: Arc::new(certificates.proxies),
+            probe: Arc::new(certificates.probe),
             state: Arc::new(ports.state),
             notifier: Arc::new(ports.notifier),
             bus: Arc::new(ports.bus),
+            reports: Arc::new(ports.reports),
         };
         Ok(CertificateRotation::new(ports, keeper))
     }

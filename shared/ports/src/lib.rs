@@ -49,4 +49,4 @@ pub use state_store::{
     Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey,
     StateStore, StateView, StoreOutcome, Stored,
 };
-pub use survey::{Pace, Survey, Surveyed, list_mesh, survey};
+pub use survey::{Answers, Pace, Survey, Surveyed, list_mesh, survey};

@@ -118,12 +118,15 @@ impl<'a> Stage<'a> {
 
     /// No proxies here, by somebody's word: a rotation that waits for them is the demo's.
     fn write_policy(&self, kept: Kept) {
-        let bundle = format!("[{{secretName: key, secret: {}, authority: '{}'}}]", self.name, self.theatre.root.arn);
-        let bundles = if kept == Kept::Imported { "[]" } else { &bundle };
+        let root = &self.theatre.root.arn;
+        let section = match kept {
+            Kept::Imported => String::new(),
+            Kept::ImportedWithKey => format!("imported: [{{certificate: '{}', secret: {}}}]", self.arn, self.name),
+            Kept::Secret => format!("bundles: [{{secretName: key, secret: {}, authority: '{root}'}}]", self.name),
+        };
         let absent = "[mesh/shop/virtualNode/web, mesh/shop/virtualNode/orders]";
         let text = format!(
-            "version: 1\nmodes: {{default: enforce}}\ncertificates:\n  bundles: {bundles}\n  \
-             rollover: {{absent: {absent}}}\n"
+            "version: 1\nmodes: {{default: enforce}}\ncertificates:\n  rollover: {{absent: {absent}}}\n  {section}\n"
         );
         std::fs::write(&self.policy, text).unwrap();
     }

@@ -80,6 +80,7 @@ impl<'s> Play<'s> {
         let authorities = vec![certified.authority.clone()];
         let last = Mark { counts: Counts::default(), handshakes: Handshakes::default() };
         let mut play = Self { scene, certified, authorities, rows: Vec::new(), last };
+        play.set_policy("")?;
         let picture = play.settled()?;
         play.scene.start_quiet_traffic()?;
         let before = play.scene.counts()?;
@@ -156,9 +157,7 @@ impl<'s> Play<'s> {
         let new = Authority::make(&mut self.scene.stack().aws, NEW)?;
         let (from, to) = (self.certified.authority.arn.clone(), new.arn.clone());
         self.authorities.push(new);
-        let policy = format!("{}  successions: [{{ from: '{from}', to: '{to}' }}]\n", self.scene.policy());
-        put_policy(&mut self.scene.stack().aws, &policy)?;
-        self.start_afresh()?;
+        self.set_policy(&format!("  successions: [{{ from: '{from}', to: '{to}' }}]\n"))?;
         let tick = self.scene.tick_event();
         let mut stages = STAGES.iter();
         let mut stage = stages.next();
@@ -266,9 +265,13 @@ impl<'s> Play<'s> {
         Ok(Mark { counts: self.scene.counts()?, handshakes: Handshakes::count(self.scene.stack())? })
     }
 
-    /// A running function looks for a new policy every minute; its next process has it from the start.
-    fn start_afresh(&mut self) -> Result<()> {
+    /// The demo's policy, with what has an ARN. A running function looks for a new one every minute; its next process has it
+    /// from the start.
+    fn set_policy(&mut self, more: &str) -> Result<()> {
+        let imported = format!("  imported: [{{ certificate: '{}', secret: {STOREFRONT_SECRET} }}]\n", self.certified.arn);
+        let policy = format!("{}{imported}{more}", self.scene.policy());
         let stack = self.scene.stack();
+        put_policy(&mut stack.aws, &policy)?;
         let arn = stack.outputs.named("CertificateRotationFunction")?.to_owned();
         let name = json!({"FunctionName": arn});
         let before = stack.aws.call("lambda", "get_function_configuration", &name)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::certificates::{Certificate, Chain, KeyKind, Reading, Source};
+use crate::certificates::{Certificate, Chain, KeyKind, KeyPlace, Reading, Source};
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CERTIFICATES;
 use crate::pack::finding::{Found, facts};
@@ -70,6 +70,16 @@ pub(super) const RULES: &[Rule] = &[
               whom, is not known: that is neither good nor bad, and must not stay so.",
         mend: "Let the function read it, or correct the reference.",
         check: unread,
+        ..CERTIFICATE
+    },
+    Rule {
+        id: "certificate-not-distributable",
+        title: "A listener's certificate was imported into ACM, and nobody else has its key",
+        why: "ACM never gives the key of an imported certificate, so a control plane has nothing to send: the listener \
+              goes on with what it was sent before, or stays without TLS.",
+        mend: "Put the same certificate with its key into a secret of Secrets Manager, and name it in \
+               `certificates.imported`; or use a private certificate that ACM issued.",
+        check: not_distributable,
         ..CERTIFICATE
     },
     Rule {
@@ -167,7 +177,28 @@ fn unread(scene: &Scene<'_>, found: &mut Found<'_>) {
             let message = format!("{part}: {source} is not known: {why}");
             let facts = facts! {"source": source.to_string(), "why": why};
             found.on_part(by.clone(), part.clone(), message, facts);
+        } else if let Source::Acm(arn) = source
+            && let Some(KeyPlace::Unread { secret, why }) = scene.readings.imported.get(arn)
+        {
+            let message = format!("{part}: whether {secret} has the key of {source} is not known: {why}");
+            let facts = facts! {"source": source.to_string(), "secret": secret, "why": why};
+            found.on_part(by.clone(), part.clone(), message, facts);
         }
+    }
+}
+
+/// What a client presents never comes from ACM, so this is about listeners.
+fn not_distributable(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for Presented { by, part, source } in &scene.presented {
+        let Source::Acm(arn) = source else { continue };
+        let (secret, why) = match scene.readings.imported.get(arn) {
+            Some(KeyPlace::Nowhere) => (None, "no secret is named for it".to_owned()),
+            Some(KeyPlace::OtherSecret { secret }) => (Some(secret), format!("{secret} holds another certificate")),
+            Some(KeyPlace::Secret { .. } | KeyPlace::Unread { .. }) | None => continue,
+        };
+        let message = format!("{part}: {source} was imported, and its key can't be had: {why}");
+        let facts = facts! {"source": source.to_string(), "secret": secret, "why": why};
+        found.on_part(by.clone(), part.clone(), message, facts);
     }
 }
 
