@@ -30,7 +30,10 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("meshwarden", &["aws", "lambda-kit", "mesh", "ports", "reports"]),
     ("shop", &[]),
     ("xtask", &["mesh"]),
-    ("bench", &["aws", "certificate-rotation", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),
+    (
+        "bench",
+        &["aws", "certificate-rotation", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"],
+    ),
     ("meshwarden-tests", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),
 ];
 

@@ -104,7 +104,9 @@ async fn one() -> Result<Row, Box<dyn Error>> {
     Ok(Row {
         what: "calls by which an imported certificate is replaced, event to the same ARN",
         figure: format!("{calls} in one wake"),
-        relation: format!("{FEWEST} at the fewest; a look at everything takes {look}, and there is one before and one after"),
+        relation: format!(
+            "{FEWEST} at the fewest; a look at everything takes {look}, and there is one before and one after"
+        ),
     })
 }
 

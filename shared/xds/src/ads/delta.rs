@@ -204,7 +204,9 @@ impl DeltaStream {
     fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
             // One that comes back is about to ask for what it has.
-            let Some(asked) = self.types.get(&kind) else { return !self.returning || snapshot.of(kind).next().is_none() };
+            let Some(asked) = self.types.get(&kind) else {
+                return !self.returning || snapshot.of(kind).next().is_none();
+            };
             let given = Self::difference(kind, asked, snapshot, true);
             asked.outstanding.is_none() && asked.refused.is_empty() && given.changed.is_empty() && given.gone.is_empty()
         })

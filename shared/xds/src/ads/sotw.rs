@@ -284,7 +284,9 @@ impl SotwStream {
     fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
             // One that comes back is about to ask for what it has.
-            let Some(asked) = self.types.get(&kind) else { return !self.returning || snapshot.of(kind).next().is_none() };
+            let Some(asked) = self.types.get(&kind) else {
+                return !self.returning || snapshot.of(kind).next().is_none();
+            };
             let target = self.target(kind, asked, snapshot);
             let same = target.is_none_or(|target| asked.settled.as_ref() == Some(&target.version));
             asked.outstanding.is_none() && !asked.refused && same

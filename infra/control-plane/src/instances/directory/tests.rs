@@ -85,7 +85,10 @@ async fn the_last_good_ones_stay_whatever_fails() {
         assert!(!changes.has_changed().unwrap(), "{failure:?}");
         let counts = scene.polled.counts().unwrap();
         assert_eq!((counts.well, counts.with_problem, counts.missing, counts.answers), (0, 1, 0, 1));
-        assert_eq!((counts.throttles > 0, counts.failures > 0), (failure == Failure::Throttled, failure != Failure::Throttled));
+        assert_eq!(
+            (counts.throttles > 0, counts.failures > 0),
+            (failure == Failure::Throttled, failure != Failure::Throttled)
+        );
         scene.faults.reset();
         scene.register(&["10.0.0.1", "10.0.0.2"]);
         assert_eq!(scene.changed(&mut changes).await, (Some(2), None), "{failure:?}");

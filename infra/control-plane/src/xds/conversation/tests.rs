@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 use xds::SecretRef;
 use xds::ads::SotwStream;
 
-use super::super::secrets::{Found, NoSecrets, Secrets};
-use super::super::settings::XdsSettings;
 use super::super::Ads;
 use super::super::peer::{Place, Proof};
+use super::super::secrets::{Found, NoSecrets, Secrets};
+use super::super::settings::XdsSettings;
 use super::*;
 use crate::quotas::Quotas;
 use crate::state::{Action, Stamp, ValidSpec, Write};

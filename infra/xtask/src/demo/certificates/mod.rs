@@ -268,7 +268,8 @@ impl<'s> Play<'s> {
     /// The demo's policy, with what has an ARN. A running function looks for a new one every minute; its next process has it
     /// from the start.
     fn set_policy(&mut self, more: &str) -> Result<()> {
-        let imported = format!("  imported: [{{ certificate: '{}', secret: {STOREFRONT_SECRET} }}]\n", self.certified.arn);
+        let imported =
+            format!("  imported: [{{ certificate: '{}', secret: {STOREFRONT_SECRET} }}]\n", self.certified.arn);
         let policy = format!("{}{imported}{more}", self.scene.policy());
         let stack = self.scene.stack();
         put_policy(&mut stack.aws, &policy)?;
