@@ -2,6 +2,7 @@
 
 mod admission;
 mod api;
+mod events;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use control_plane::instances::InstanceFile;
 use control_plane::state::Region;
 use control_plane::xds::{Listen, ListenerMode, TlsFiles, XdsAuth, XdsSettings};
 use control_plane::{QuotaSetting, Quotas, Settings};
+use events::EventArgs;
 use mesh::name::AccountId;
 
 /// The App Mesh API on one machine, and the ADS server for its Envoys.
@@ -75,6 +77,8 @@ pub(crate) struct Args {
     instances: Option<PathBuf>,
     #[command(flatten)]
     admission: AdmissionArgs,
+    #[command(flatten)]
+    events: EventArgs,
     #[command(flatten)]
     certificates: CertificateArgs,
 }
@@ -138,6 +142,7 @@ impl Args {
             admission,
             quotas,
             data: self.data,
+            events: self.events.receivers().await,
             xds,
             ..Settings::new(self.account, self.region)
         })

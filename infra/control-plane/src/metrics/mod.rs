@@ -2,6 +2,7 @@
 //!
 //! Labels have few values, all known here: no name of a mesh or of anything in one is ever among them.
 
+mod events;
 mod xds;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::ErrorType;
 use crate::state::{Change, Operation, State};
+pub(crate) use events::EventMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
 /// The type of what [`Metrics::text`] gives.
@@ -45,6 +47,7 @@ pub struct Metrics {
     writable: Gauge,
     certificates: Family<[Label; 1], Gauge>,
     certificate_expiry: Gauge,
+    events: EventMetrics,
     xds: XdsMetrics,
 }
 
@@ -83,6 +86,7 @@ impl Metrics {
         let help =
             "When the first of the certificates that are served ends, in seconds since 1970; 0 where there is none";
         registry.register("certificates_first_expiry_timestamp_seconds", help, certificate_expiry.clone());
+        let events = EventMetrics::registered(&mut registry);
         let xds = XdsMetrics::registered(&mut registry);
         Self {
             registry,
@@ -96,6 +100,7 @@ impl Metrics {
             writable,
             certificates,
             certificate_expiry,
+            events,
             xds,
         }
     }
@@ -104,6 +109,11 @@ impl Metrics {
     #[must_use]
     pub const fn xds(&self) -> &XdsMetrics {
         &self.xds
+    }
+
+    /// Those of change events, which their queues count by themselves.
+    pub(crate) fn events(&self) -> EventMetrics {
+        self.events.clone()
     }
 
     /// Counts an answered request.
