@@ -160,6 +160,13 @@ impl Aws {
         }
     }
 
+    /// The event bus with this name or ARN, for the writes to meshes that a control plane was sent.
+    #[must_use]
+    pub fn bus_of_mesh_writes(&self, bus: &str) -> Arc<dyn EventBus> {
+        let client = Lazy::new(&self.config, aws_sdk_eventbridge::Client::new);
+        Arc::new(Bus::new(client, bus).of_mesh_writes())
+    }
+
     /// The report store at this place; unset, reports are not kept.
     #[must_use]
     pub fn reports(&self, place: Option<&ReportsLocation>) -> Arc<dyn ReportStore> {
