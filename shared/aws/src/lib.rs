@@ -22,6 +22,8 @@ mod event_bridge;
 mod lazy;
 mod local;
 mod s3;
+#[cfg(feature = "security-hub")]
+mod security_hub;
 mod sns;
 mod ssm;
 mod state_table;
@@ -43,6 +45,8 @@ pub use event_bridge::Bus;
 use lazy::Lazy;
 pub use local::{PolicyFile, ReportsFolder, Unset};
 pub use s3::{PolicyObject, ReportsBucket};
+#[cfg(feature = "security-hub")]
+pub use security_hub::FindingsImport;
 pub use sns::Topic;
 pub use ssm::PolicyParameter;
 pub use state_table::StateTable;
@@ -121,6 +125,13 @@ impl Aws {
     #[must_use]
     pub fn bundles(&self) -> Secrets {
         Secrets::new(aws_sdk_secretsmanager::Client::new(&self.config))
+    }
+
+    /// The port to Security Hub.
+    #[cfg(feature = "security-hub")]
+    #[must_use]
+    pub fn security_hub(&self) -> FindingsImport {
+        FindingsImport::new(Lazy::new(&self.config, aws_sdk_securityhub::Client::new))
     }
 
     /// The state port over the table of this name.

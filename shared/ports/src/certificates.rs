@@ -18,6 +18,7 @@ mod identifiers;
 mod keys;
 mod material;
 mod proxies;
+mod readings;
 #[cfg(feature = "keys")]
 pub(crate) mod system_keys;
 
@@ -36,5 +37,6 @@ pub use identifiers::{
 pub use keys::{FreshKey, KeyMaker, SubjectNames};
 pub use material::{Chain, KeyAlgorithm, PrivateKey};
 pub use proxies::{AcknowledgedSecrets, ProxyEvidence, ProxyStream, SeenCertificate, SeenSecret};
+pub use readings::CertificateReader;
 #[cfg(feature = "keys")]
 pub use system_keys::SystemKeys;

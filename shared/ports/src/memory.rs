@@ -18,6 +18,7 @@ mod config_rules;
 mod faults;
 mod mesh;
 mod records;
+mod security_hub;
 mod state;
 
 use cell::Cell;
@@ -29,6 +30,7 @@ pub use clock::ManualClock;
 pub use config_rules::MemoryConfigRules;
 pub use faults::{Call, Effect, Failure, Fault, Faults, Gate};
 pub use records::{MemoryBus, MemoryNotifier, MemoryPolicy, MemoryReports};
+pub use security_hub::MemorySecurityHub;
 pub use state::MemoryState;
 
 /// What the certificates' identifiers of one run follow from.
@@ -56,6 +58,8 @@ pub struct MemoryPorts {
     pub bus: MemoryBus,
     /// The reports kept.
     pub reports: MemoryReports,
+    /// The findings imported.
+    pub security_hub: MemorySecurityHub,
     /// Who issues and keeps certificates.
     #[cfg(feature = "memory-certificates")]
     pub certificates: certificates::CertificatePorts,
@@ -78,6 +82,7 @@ impl MemoryPorts {
             notifier: MemoryNotifier::new(faults.clone()),
             bus: MemoryBus::new(faults.clone()),
             reports: MemoryReports::new(faults.clone()),
+            security_hub: MemorySecurityHub::new(faults.clone()),
             faults,
         }
     }
