@@ -24,6 +24,8 @@ mod event_bridge;
 mod lazy;
 mod local;
 mod s3;
+#[cfg(feature = "security-hub")]
+mod security_hub;
 mod sns;
 mod ssm;
 mod state_table;
@@ -47,6 +49,8 @@ pub use event_bridge::Bus;
 use lazy::Lazy;
 pub use local::{PolicyFile, ReportsFolder, Unset};
 pub use s3::{PolicyObject, ReportsBucket};
+#[cfg(feature = "security-hub")]
+pub use security_hub::FindingsImport;
 pub use sns::Topic;
 pub use ssm::PolicyParameter;
 pub use state_table::StateTable;
@@ -132,6 +136,13 @@ impl Aws {
     #[must_use]
     pub fn instances(&self) -> CloudMap {
         CloudMap::new(&self.config)
+    }
+
+    /// The port to Security Hub.
+    #[cfg(feature = "security-hub")]
+    #[must_use]
+    pub fn security_hub(&self) -> FindingsImport {
+        FindingsImport::new(Lazy::new(&self.config, aws_sdk_securityhub::Client::new))
     }
 
     /// The state port over the table of this name.
