@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod certificates;
+mod findings;
 mod guarded;
 pub(crate) mod percent;
 mod proxies;
@@ -74,6 +75,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies)))
         .route("/certificates", get(certificates::all))
         .route("/certificates/refresh", post(certificates::refresh))
+        .route("/findings/{mesh}", get(findings::of_mesh))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
         .method_not_allowed_fallback(handle)
