@@ -6,8 +6,9 @@
 xtask stays free of an AWS SDK and of a second implementation of the AWS wire
 protocols; this file stays free of decisions. A parameter {"$file": "path"} is
 sent as that file's bytes, {"$zip": {"name": "path"}} as a zip of programs by
-those names. Endpoint, region and credentials are the SDK's own variables. Ends
-when its standard input does.
+those names. The service "local" is this machine: it makes keys, which xtask has
+no library for. Endpoint, region and credentials are the SDK's own variables.
+Ends when its standard input does.
 """
 
 import base64
@@ -21,6 +22,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.response import StreamingBody
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 # The stack is on this machine: an answer that takes longer than this is not coming.
 CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=90)
@@ -69,6 +73,24 @@ def from_member(value):
     if isinstance(value, datetime.datetime):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+class Local:
+    def make_key(self, Host):
+        """A fresh key, and the request for a certificate of that host."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, Host)])
+        names = x509.SubjectAlternativeName([x509.DNSName(Host)])
+        request = x509.CertificateSigningRequestBuilder().subject_name(name).add_extension(names, False)
+        pem = serialization.Encoding.PEM
+        plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        return {
+            "PrivateKey": key.private_bytes(pem, *plain).decode(),
+            "Csr": request.sign(key, hashes.SHA256()).public_bytes(pem).decode(),
+        }
+
+
+CLIENTS["local"] = Local()
 
 
 def answer(line):

@@ -28,6 +28,8 @@ pub struct Passed {
     pub operation: String,
     /// Its body.
     pub body: String,
+    /// The body of the answer, once there is one.
+    pub answer: String,
 }
 
 /// One address for each of the services behind, and one count over all of them. It ends with this.
@@ -143,7 +145,8 @@ async fn pass(State(toll): State<Toll>, method: Method, uri: Uri, headers: Heade
         return std::future::pending().await;
     }
     let text = String::from_utf8_lossy(&body).into_owned();
-    toll.book.passed.lock().unwrap().push(Passed { operation: operation(&method, &uri, &headers, &text), body: text });
+    let passed = Passed { operation: operation(&method, &uri, &headers, &text), body: text, answer: String::new() };
+    let number = toll.book.note(passed);
     let mut onward = toll.client.request(method, format!("{}{uri}", toll.target)).body(body);
     for (name, value) in headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())) {
         onward = onward.header(name, value);
@@ -151,6 +154,7 @@ async fn pass(State(toll): State<Toll>, method: Method, uri: Uri, headers: Heade
     let Ok(answer) = onward.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     let body = answer.bytes().await.unwrap();
+    toll.book.passed.lock().unwrap()[number].answer = String::from_utf8_lossy(&body).into_owned();
     if side == Some(Side::After) {
         toll.book.struck.notify_one();
         return std::future::pending().await;
@@ -178,6 +182,12 @@ enum Entry {
 }
 
 impl Book {
+    fn note(&self, passed: Passed) -> usize {
+        let mut all = self.passed.lock().unwrap();
+        all.push(passed);
+        all.len() - 1
+    }
+
     fn enter(&self) -> Entry {
         let mut state = self.state.lock().unwrap();
         if state.shut {

@@ -29,8 +29,11 @@ const ALLOWED: [(&str, &[&str]); 19] = [
     ("control-plane", &["aws", "mesh", "ports", "xds"]),
     ("meshwarden", &["aws", "lambda-kit", "mesh", "ports", "reports"]),
     ("shop", &[]),
-    ("xtask", &[]),
-    ("bench", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),
+    ("xtask", &["mesh"]),
+    (
+        "bench",
+        &["aws", "certificate-rotation", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"],
+    ),
     ("meshwarden-tests", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),
 ];
 

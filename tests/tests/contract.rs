@@ -1,10 +1,10 @@
 //! The contract of the ports, on the in-memory ones and on the real SDKs.
 
 use aws::Aws;
-use meshwarden_tests::contract::{alarms, config_rules, mesh, state, state_races};
+use meshwarden_tests::contract::{alarms, config_rules, instances, mesh, state, state_races};
 use meshwarden_tests::moto::Moto;
 use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
-use ports::memory::{Faults, MemoryAlarms, MemoryConfigRules, MemoryMesh, MemoryState};
+use ports::memory::{Faults, MemoryAlarms, MemoryConfigRules, MemoryInstances, MemoryMesh, MemoryState};
 use ports::{BusEvent, Notice, PolicyLocation, PortErrorKind, ReportsLocation, Urgency};
 use serde_json::json;
 
@@ -50,6 +50,19 @@ async fn alarms_over_the_api() {
     let config = sdk_config(&stack.endpoint).await;
     let client = aws_sdk_cloudwatch::Client::new(&config);
     alarms::all(&alarms::OverTheApi { alarms: Aws::with_config(config).alarms(), client }).await;
+}
+
+#[tokio::test]
+async fn instances_in_memory() {
+    instances::all(&MemoryInstances::new(Faults::default())).await;
+}
+
+#[tokio::test]
+async fn instances_over_the_api() {
+    let Some(moto) = Moto::start().await else { return };
+    let config = sdk_config(&moto.endpoint).await;
+    let client = aws_sdk_servicediscovery::Client::new(&config);
+    instances::all(&instances::OverTheApi { directory: Aws::with_config(config).instances(), client }).await;
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub(crate) struct Account {
     pub(crate) signals: Signals,
     /// Whether another look is worth it at once.
     pub(crate) moved: bool,
+    /// What became of its plan, if it had one.
+    pub(crate) outcome: Option<&'static str>,
     /// Why the event should come again, if it should.
     pub(crate) retry: Option<String>,
 }
@@ -25,13 +27,17 @@ pub(crate) struct Account {
 impl Account {
     /// What became of a decision.
     pub(crate) fn of(decision: &Decision, outcome: Option<&Outcome>) -> Self {
-        let (facts, plan, text) = match &decision.verdict {
+        let (mut facts, plan, text) = match &decision.verdict {
             Verdict::Keep(reason) => (without_tag(json!(reason)), None, reason.to_string()),
             Verdict::Verify(why) => (without_tag(json!(why)), None, why.to_string()),
             Verdict::Issue(plan) | Verdict::Distribute(plan) | Verdict::Retire(plan) => {
                 (without_tag(json!(plan.why)), Some(json!(plan)), format!("{}: {}", plan.why, plan.step))
             }
         };
+        if let Some(facts) = facts.as_object_mut().filter(|_| plan.is_some() && !decision.unread.is_empty()) {
+            // They may share it, and what is done harms nobody there; still, it was done without them.
+            facts.insert("unreadMeshes".to_owned(), json!(decision.unread));
+        }
         let tag = json!(decision.verdict).get("decision").and_then(Value::as_str).unwrap_or("keep").to_owned();
         let killed = matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn }))
             || decision.verdict.code() == "KillSwitchOn";
@@ -55,6 +61,7 @@ impl Account {
                 ..Signals::default()
             },
             moved: outcome.is_some_and(Outcome::moved),
+            outcome: outcome.map(Outcome::name),
             retry: failed,
         }
     }
@@ -80,6 +87,7 @@ impl Account {
             text: text.to_owned(),
             signals: Signals::default(),
             moved: false,
+            outcome: None,
             retry: None,
         }
     }

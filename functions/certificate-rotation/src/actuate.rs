@@ -1,7 +1,10 @@
 //! Carries out a plan: lease, one step, and the end of it in the state table.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
-use mesh::rotation::{Decision, Plan, Record};
+use mesh::name::MeshName;
+use mesh::rotation::{Plan, Record};
 use ports::{
     Begin, Begun, BudgetWindow, Finish, JournalEntry, PortError, PortErrorKind, Refusal, Spend, StateKey, StoreOutcome,
 };
@@ -20,8 +23,11 @@ const LEASE: SignedDuration = SignedDuration::from_secs(150);
 #[derive(Debug, Serialize)]
 #[serde(tag = "outcome", rename_all_fields = "camelCase")]
 pub(crate) enum Outcome {
-    /// The mode is observe; nothing was done.
-    WouldApply,
+    /// Nothing was done: it touches meshes, or may touch them, whose mode is observe.
+    WouldApply {
+        /// Those meshes.
+        watching: BTreeSet<MeshName>,
+    },
     /// The step was taken.
     Applied,
     /// It had been taken.
@@ -51,11 +57,33 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// Its stable name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::WouldApply { .. } => "WouldApply",
+            Self::Applied => "Applied",
+            Self::AlreadyInPlace => "AlreadyInPlace",
+            Self::InProgress => "InProgress",
+            Self::Superseded => "Superseded",
+            Self::Refused { .. } => "Refused",
+            Self::Overwrote { .. } => "Overwrote",
+            Self::Failed { .. } => "Failed",
+        }
+    }
+
+    /// Whether it happened anew, and is not just the same as at the last wake.
+    pub(crate) const fn is_news(&self) -> bool {
+        match self {
+            Self::Applied | Self::Superseded | Self::Overwrote { .. } | Self::Failed { .. } => true,
+            Self::WouldApply { .. } | Self::AlreadyInPlace | Self::InProgress | Self::Refused { .. } => false,
+        }
+    }
+
     /// Whether a person should be called.
     pub(crate) const fn pages(&self) -> bool {
         match self {
             Self::Overwrote { .. } | Self::Failed { may_heal: false, .. } => true,
-            Self::WouldApply
+            Self::WouldApply { .. }
             | Self::Applied
             | Self::AlreadyInPlace
             | Self::InProgress
@@ -69,7 +97,7 @@ impl Outcome {
     pub(crate) const fn moved(&self) -> bool {
         match self {
             Self::Applied | Self::AlreadyInPlace | Self::Superseded | Self::Overwrote { .. } => true,
-            Self::WouldApply | Self::InProgress | Self::Refused { .. } | Self::Failed { .. } => false,
+            Self::WouldApply { .. } | Self::InProgress | Self::Refused { .. } | Self::Failed { .. } => false,
         }
     }
 }
@@ -78,8 +106,9 @@ impl Outcome {
 #[derive(Debug)]
 pub(crate) struct Work<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) decision: &'a Decision,
     pub(crate) observation: &'a Observation,
+    /// What is journalled before the step: the decision with its observation.
+    pub(crate) journal: Value,
     /// The record as it is to be stored before the step.
     pub(crate) record: Record,
     /// Who acts: one name an invocation.
@@ -109,7 +138,7 @@ async fn try_actuate(ports: &Ports, work: Work<'_>) -> Result<Outcome, PortError
         lease: LEASE,
         document: document(&work.record),
         spend: work.plan.step.issues().then(|| Spend { window: work.window.clone(), cap: work.cap }),
-        journal: entry(ports, &work, "begun", json!({ "plan": work.plan, "failing": work.decision.failing })),
+        journal: entry(ports, &work, "begun", work.journal.clone()),
     };
     let epoch = match ports.state.begin(&begin).await? {
         Begun::Granted { epoch, .. } => epoch,

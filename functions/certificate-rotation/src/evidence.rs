@@ -1,47 +1,128 @@
-//! What proxies have really taken, over all their streams.
+//! What proxies have really taken, over all their streams; and where those can't tell, what a handshake shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::certificates::{Anchor, Fingerprint, Source};
 use mesh::name::ResourcePath;
-use mesh::rotation::Held;
-use ports::PortError;
+use mesh::policy::{CertificatesPolicy, ProbePolicy};
+use mesh::rotation::{Held, LeafUse, Survey};
+use mesh::spec::Port;
 use ports::certificates::{AcknowledgedSecrets, ProxyStream, SeenSecret};
 
-/// The streams, or why nobody could tell.
+use crate::Ports;
+
+/// The streams, or why nobody could tell; and the listeners that were looked at.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     streams: Result<Vec<ProxyStream>, String>,
+    probed: BTreeMap<(ResourcePath, Port), Result<Vec<Fingerprint>, String>>,
 }
 
 impl Evidence {
-    pub(crate) fn of(read: Result<Vec<ProxyStream>, PortError>) -> Self {
-        Self { streams: read.map_err(|error| error.to_string()) }
+    /// Asks for the streams, and looks at those listeners for which the policy gives addresses and of which the streams
+    /// don't tell enough.
+    pub(crate) async fn gather(ports: &Ports, policy: &CertificatesPolicy, surveyed: &Survey) -> Self {
+        let streams = ports.proxies.proxies().await.map_err(|error| error.to_string());
+        let mut evidence = Self { streams, probed: BTreeMap::new() };
+        let unknown: BTreeSet<(ResourcePath, Port)> =
+            surveyed.leaves.iter().flat_map(|(source, used)| evidence.untold(source, used)).collect();
+        for (proxy, port) in unknown {
+            let declared: Vec<&ProbePolicy> = policy.probes.iter().filter(|probe| probe.is_of(&proxy, port)).collect();
+            if !declared.is_empty() {
+                let seen = look(ports, &declared).await;
+                evidence.probed.insert((proxy, port), seen);
+            }
+        }
+        evidence
     }
 
-    /// What a proxy has of these secrets together.
+    /// The listeners at which a leaf is presented by proxies whose streams don't tell whether they have it.
+    fn untold<'u>(&self, source: &Source, used: &'u LeafUse) -> impl Iterator<Item = (ResourcePath, Port)> + use<'u> {
+        let secrets = leaf_secrets(source);
+        let untold = used.users.iter().filter(|user| matches!(self.held(user, &secrets), Held::Unknown(_)));
+        let untold: BTreeSet<&ResourcePath> = untold.collect();
+        used.listeners.iter().filter(move |(proxy, _)| untold.contains(proxy)).cloned()
+    }
+
+    /// What a proxy has of a leaf. A handshake shows what its listeners present, and nothing of what it presents as a
+    /// client.
+    pub(crate) fn of_leaf(&self, proxy: &ResourcePath, source: &Source, used: &LeafUse) -> Held {
+        let told = self.held(proxy, &leaf_secrets(source));
+        if !matches!(told, Held::Unknown(_)) || used.clients.contains(proxy) {
+            return told;
+        }
+        let mut seen = BTreeSet::new();
+        for listener in used.listeners.iter().filter(|(of, _)| of == proxy) {
+            match self.probed.get(listener) {
+                None => return told,
+                Some(Err(why)) => return Held::Unknown(why.clone()),
+                Some(Ok(leaves)) if leaves.len() < self.count(proxy) => {
+                    let why = format!("{} of its {} proxies were looked at", leaves.len(), self.count(proxy));
+                    return Held::Unknown(why);
+                }
+                Some(Ok(leaves)) => seen.extend(leaves.iter().cloned()),
+            }
+        }
+        // Servers that present different leaves have not all got the new one.
+        match seen.len() {
+            0 => told,
+            1 => Held::Acknowledged(seen),
+            _ => Held::Outstanding,
+        }
+    }
+
+    /// How many proxies of it are connected, as far as anybody knows.
+    fn count(&self, proxy: &ResourcePath) -> usize {
+        self.streams.iter().flatten().filter(|stream| stream.proxy == *proxy).count()
+    }
+
+    /// What a proxy has of these secrets together: the same over all its streams, or it is not known to have it.
     pub(crate) fn held(&self, proxy: &ResourcePath, secrets: &[String]) -> Held {
         let streams = match &self.streams {
             Ok(streams) => streams.iter().filter(|stream| stream.proxy == *proxy).collect::<Vec<_>>(),
             Err(why) => return Held::Unknown(why.clone()),
         };
-        if streams.is_empty() {
-            return Held::Unknown("no proxy of it is connected".to_owned());
-        }
-        let mut all = BTreeSet::new();
+        let mut same: Option<BTreeSet<Fingerprint>> = None;
         for stream in streams {
-            let AcknowledgedSecrets::Known(known) = &stream.secrets else {
-                return Held::Unknown(format!("{} was not told what to have", stream.peer));
+            let held = match of_stream(stream, secrets) {
+                Held::Acknowledged(held) => held,
+                other => return other,
             };
-            for secret in secrets {
-                match of_secret(known, secret) {
-                    Held::Acknowledged(fingerprints) => all.extend(fingerprints),
-                    other => return other,
-                }
+            // One has what was there before, or what is there now; the other has not.
+            if same.as_ref().is_some_and(|same| *same != held) {
+                return Held::Outstanding;
             }
+            same = Some(held);
         }
-        Held::Acknowledged(all)
+        same.map_or_else(|| Held::Unknown("no proxy of it is connected".to_owned()), Held::Acknowledged)
     }
+}
+
+/// Looks at every address; the leaves of all servers, each once for each server.
+async fn look(ports: &Ports, declared: &[&ProbePolicy]) -> Result<Vec<Fingerprint>, String> {
+    let mut leaves = Vec::new();
+    for address in declared.iter().flat_map(|probe| &probe.addresses) {
+        let seen = ports.probe.leaves(address).await.map_err(|error| error.to_string())?;
+        if seen.is_empty() {
+            return Err(format!("nobody answers at {address}"));
+        }
+        leaves.extend(seen);
+    }
+    Ok(leaves)
+}
+
+fn of_stream(stream: &ProxyStream, secrets: &[String]) -> Held {
+    let AcknowledgedSecrets::Known(known) = &stream.secrets else {
+        return Held::Unknown(format!("{} was not told what to have", stream.peer));
+    };
+    let mut all = BTreeSet::new();
+    for secret in secrets {
+        match of_secret(known, secret) {
+            Held::Acknowledged(fingerprints) => all.extend(fingerprints),
+            other => return other,
+        }
+    }
+    Held::Acknowledged(all)
 }
 
 fn of_secret(known: &BTreeMap<String, SeenSecret>, secret: &str) -> Held {
@@ -61,11 +142,12 @@ fn of_secret(known: &BTreeMap<String, SeenSecret>, secret: &str) -> Held {
 }
 
 /// What the control plane calls what is presented.
-pub(crate) fn leaf_secrets(source: &Source) -> Vec<String> {
+fn leaf_secrets(source: &Source) -> Vec<String> {
     match source {
         Source::Acm(arn) => vec![arn.to_string()],
         Source::Sds(name) => vec![name.to_string()],
-        Source::File(..) => Vec::new(),
+        // The control plane calls none so.
+        Source::File(owner, path) => vec![format!("{path} of {owner}")],
     }
 }
 

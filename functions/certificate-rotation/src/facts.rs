@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Chain, Reading, Readings, SecretName, Source};
+use mesh::certificates::{
+    Anchor, AuthorityArn, Certificate, CertificateArn, Chain, KeyPlace, Reading, Readings, SecretName, Source,
+};
 use mesh::name::ResourcePath;
-use mesh::policy::{BundlePolicy, CertificatesPolicy};
+use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{
-    AuthorityFacts, Held, Keeper, LeafFacts, LeafUse, Memory, Pending, Survey, TrustFacts, TrustId, TrustKeeper,
-    TrustUse, Trusted,
+    AuthorityFacts, Held, Keeper, LeafFacts, LeafUse, Memory, Pending, PrivateFacts, ReplacementState, Survey,
+    TrustFacts, TrustId, TrustKeeper, TrustUse, Trusted,
 };
 use ports::certificates::CertificateKind;
 
-use crate::evidence::{Evidence, leaf_secrets, trust_secrets};
+use crate::evidence::{Evidence, trust_secrets};
 use crate::stores::{InAcm, InSecret};
 
 /// Everything that was read.
@@ -21,6 +23,8 @@ pub(crate) struct Read<'a> {
     pub(crate) policy: &'a CertificatesPolicy,
     pub(crate) acm: BTreeMap<CertificateArn, InAcm>,
     pub(crate) secrets: BTreeMap<SecretName, InSecret>,
+    /// The secrets that hold the keys of imported certificates.
+    pub(crate) twins: BTreeMap<CertificateArn, InSecret>,
     pub(crate) authorities: BTreeMap<AuthorityArn, Result<AuthorityFacts, String>>,
     pub(crate) evidence: Evidence,
 }
@@ -30,7 +34,11 @@ impl Read<'_> {
         let leaf = |(source, used): (&Source, &LeafUse)| {
             let (keeper, current, revoked) = self.kept(source, used);
             LeafFacts {
-                users: self.held(used.users.iter(), &leaf_secrets(source)),
+                users: used
+                    .users
+                    .iter()
+                    .map(|user| (user.clone(), self.evidence.of_leaf(user, source, used)))
+                    .collect(),
                 keeper,
                 current,
                 revoked,
@@ -54,8 +62,12 @@ impl Read<'_> {
                 _ => (theirs("no secret of ours is bound to it"), unread(), false),
             },
             Source::Acm(arn) => match self.acm.get(arn) {
-                Some(read) => (self.in_acm(arn, read, used), read.chain.clone(), read.revoked),
-                None => (Keeper::Imported { authority: None, bundle: None }, unread(), false),
+                Some(read) => match self.twins.get(arn).and_then(|twin| twin.unread.as_ref()) {
+                    // Without it nobody knows how far a renewal is.
+                    Some(why) => (self.in_acm(arn, read, used), Reading::Unread(why.clone()), read.revoked),
+                    None => (self.in_acm(arn, read, used), read.chain.clone(), read.revoked),
+                },
+                None => (Keeper::Imported { authority: None, bundle: None, differs: None }, unread(), false),
             },
         }
     }
@@ -64,35 +76,44 @@ impl Read<'_> {
         match (&read.kind, &read.private) {
             (Ok(CertificateKind::Private), Some(facts)) => {
                 let listeners = used.listeners.iter().cloned().collect();
-                Keeper::Private(Box::new(mesh::rotation::PrivateFacts { listeners, ..facts.clone() }))
+                Keeper::Private(Box::new(PrivateFacts { listeners, ..facts.clone() }))
             }
             (Ok(CertificateKind::AmazonIssued), _) => Keeper::NotOurs { why: "Amazon issues and renews it".to_owned() },
             (Ok(CertificateKind::Unrecognised(kind)), _) => {
                 Keeper::NotOurs { why: format!("it is of a kind that is not known here: {kind}") }
             }
             // What could not be read is kept as it is for that reason, whatever it is.
-            (Ok(CertificateKind::Imported | CertificateKind::Private) | Err(_), _) => {
-                let paired = self.holder_of_key(read);
-                let authority = self.policy.imported(arn).and_then(|imported| imported.authority.clone());
-                let authority = authority.or_else(|| paired.and_then(|(binding, _)| binding.authority.clone()));
-                Keeper::Imported { authority, bundle: paired.map(|(_, secret)| secret.facts.clone()) }
-            }
+            (Ok(CertificateKind::Imported | CertificateKind::Private) | Err(_), _) => self.imported(arn, read),
         }
     }
 
-    /// The bundle that has the key of an imported certificate: ACM never gives it back, so whoever serves the certificate
-    /// has it from there. Between import and promotion the bundle is a step behind, and still the one. A bundle that the
-    /// mesh serves by a name of its own is that leaf's alone.
-    fn holder_of_key(&self, read: &InAcm) -> Option<(&BundlePolicy, &InSecret)> {
-        let Reading::Known(chain) = &read.chain else { return None };
-        let is_it = |one: &Chain| one.leaf.fingerprint == chain.leaf.fingerprint;
-        self.policy.bundles.iter().find_map(|binding| {
-            let secret = self.secrets.get(&binding.secret_name)?;
-            let current = matches!(&secret.chain, Reading::Known(current) if is_it(current));
-            let pending = matches!(&secret.facts.pending, Some(Pending::Issued { chain, .. }) if is_it(chain));
-            let named = self.survey.leaves.contains_key(&Source::Sds(binding.secret_name.clone()));
-            ((current || pending) && !named).then_some((binding, secret))
-        })
+    fn imported(&self, arn: &CertificateArn, read: &InAcm) -> Keeper {
+        let authority = self.policy.imported(arn).and_then(|imported| imported.authority.clone());
+        let twin = self.twins.get(arn).filter(|twin| twin.unread.is_none());
+        let (bundle, differs) = match twin {
+            Some(twin) if goes_with(twin, &read.chain) => (Some(twin.facts.clone()), None),
+            Some(twin) => (None, Some(twin.facts.secret.clone())),
+            None => (None, None),
+        };
+        Keeper::Imported { authority, bundle, differs }
+    }
+
+    /// Who has the key of an imported certificate, where its kind is known.
+    fn key_places(&self) -> BTreeMap<CertificateArn, KeyPlace> {
+        let imported = self.acm.iter().filter(|(_, read)| matches!(read.kind, Ok(CertificateKind::Imported)));
+        let place = |arn: &CertificateArn, read: &InAcm| {
+            let Some(twin) = self.twins.get(arn) else { return KeyPlace::Nowhere };
+            let secret = twin.facts.secret.clone();
+            match (&twin.unread, &twin.chain, &read.chain) {
+                (Some(why), _, _) => KeyPlace::Unread { secret, why: why.clone() },
+                (None, Reading::Known(twin), Reading::Known(chain)) if twin.leaf == chain.leaf => {
+                    KeyPlace::Secret { secret }
+                }
+                (None, _, Reading::Unread(why)) => KeyPlace::Unread { secret, why: why.clone() },
+                (None, _, Reading::Known(_)) => KeyPlace::OtherSecret { secret },
+            }
+        };
+        imported.map(|(arn, read)| (arn.clone(), place(arn, read))).collect()
     }
 
     fn held<'p>(
@@ -150,8 +171,7 @@ impl Read<'_> {
         if let TrustId::Sds { name } = id {
             return match self.secrets.get(name).map(|secret| &secret.trust) {
                 Some(Reading::Known(roots)) => {
-                    let trusted =
-                        |root: &mesh::certificates::Certificate| Trusted { authority: None, root: root.clone() };
+                    let trusted = |root: &Certificate| Trusted { authority: None, root: root.clone() };
                     Reading::Known(roots.iter().map(trusted).collect())
                 }
                 Some(Reading::Unread(why)) => Reading::Unread(why.clone()),
@@ -171,7 +191,8 @@ impl Read<'_> {
     fn trusted(&self, anchor: &Anchor) -> Result<Trusted, String> {
         match anchor {
             Anchor::Authority(arn) => match self.authorities.get(arn) {
-                Some(Ok(facts)) => Ok(Trusted { authority: Some(arn.clone()), root: facts.root().clone() }),
+                // Whoever trusts a CA by its name trusts that one, and not its root.
+                Some(Ok(facts)) => Ok(Trusted { authority: Some(arn.clone()), root: facts.certificate.clone() }),
                 Some(Err(why)) => Err(why.clone()),
                 None => Err(format!("{arn} was not read")),
             },
@@ -194,11 +215,11 @@ impl Read<'_> {
 
     /// The same as verdicts on edges need it.
     pub(crate) fn readings(&self) -> Readings {
-        let mut readings = Readings::default();
+        let mut readings = Readings { imported: self.key_places(), ..Readings::default() };
         for (arn, read) in &self.acm {
             readings.chains.insert(Source::Acm(arn.clone()), read.chain.clone());
             for one in read.private.iter().flat_map(|private| &private.replacements) {
-                if let mesh::rotation::ReplacementState::Issued(chain) = &one.state {
+                if let ReplacementState::Issued(chain) = &one.state {
                     readings.chains.insert(Source::Acm(one.arn.clone()), Reading::Known((**chain).clone()));
                 }
             }
@@ -209,7 +230,7 @@ impl Read<'_> {
         }
         for (arn, read) in &self.authorities {
             let reading = match read {
-                Ok(facts) => Reading::Known(vec![facts.root().clone()]),
+                Ok(facts) => Reading::Known(vec![facts.certificate.clone()]),
                 Err(why) => Reading::Unread(why.clone()),
             };
             readings.anchors.insert(Anchor::Authority(arn.clone()), reading);
@@ -223,4 +244,18 @@ impl Read<'_> {
         }
         readings
     }
+}
+
+/// Whether a secret holds the certificate that ACM has, or the one that ACM has got from it and that is not served yet.
+fn goes_with(twin: &InSecret, acm: &Reading<Chain>) -> bool {
+    let Reading::Known(acm) = acm else { return false };
+    let pending = match &twin.facts.pending {
+        Some(Pending::Issued { chain, .. }) => Some(&chain.leaf),
+        Some(Pending::Requested { .. } | Pending::Trust { .. } | Pending::Unreadable { .. }) | None => None,
+    };
+    let current = match &twin.chain {
+        Reading::Known(chain) => Some(&chain.leaf),
+        Reading::Unread(_) => None,
+    };
+    [current, pending].into_iter().flatten().any(|leaf| leaf.fingerprint == acm.leaf.fingerprint)
 }

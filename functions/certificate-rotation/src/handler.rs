@@ -3,17 +3,18 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Handler, PolicyKeeper, Report, Retry};
-use mesh::policy::{Mode, Policy, PolicyError, RuleId};
+use lambda_kit::{Current, Handler, Metric, PolicyKeeper, Report, Retry};
+use mesh::policy::{CertificatesPolicy, Policy, PolicyError};
 use mesh::rotation::{Decision, decide};
 use ports::{BudgetWindow, Deadline, PortError};
+use tokio::sync::Mutex;
 
 use crate::account::Account;
 use crate::actuate::{Outcome, Work, actuate};
 use crate::observe::{Observation, observe};
 use crate::tell::{self, News};
 use crate::wake::Wake;
-use crate::{NAME, Ports};
+use crate::{NAME, Ports, journal, metrics};
 
 /// How often one wake looks, decides and acts: a bundle takes four steps one after the other. What is left then, and
 /// what waits for proxies, goes on with the next wake.
@@ -24,6 +25,15 @@ const ROUNDS: usize = 6;
 pub struct CertificateRotation {
     ports: Ports,
     policy: PolicyKeeper<Policy, PolicyError>,
+    /// Since when nothing at all can be observed, as far as this process knows, and when somebody was called for it.
+    blind: Mutex<Option<Blind>>,
+}
+
+/// Nothing at all can be observed.
+#[derive(Clone, Copy, Debug)]
+struct Blind {
+    since: Timestamp,
+    paged: Option<Timestamp>,
 }
 
 /// One invocation.
@@ -38,7 +48,7 @@ impl CertificateRotation {
     /// Puts the function together.
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
-        Self { ports, policy }
+        Self { ports, policy, blind: Mutex::default() }
     }
 }
 
@@ -55,9 +65,11 @@ impl Handler for CertificateRotation {
             holder: lambda_kit::holder(NAME, deadline, now),
         };
         let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
-        let accounts = reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
+        let Reconciled { accounts, mut metrics } =
+            reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
         let retry = accounts.iter().find_map(|account| account.retry.clone());
-        let mut report = Account::report(accounts);
+        metrics.extend(metrics::rotations(&accounts));
+        let mut report = Report { metrics, ..Account::report(accounts) };
         report.signals.policy_rejected = rejected.is_some();
         match retry {
             Some(why) => Err(Retry { report: Some(report), ..Retry::all(why) }),
@@ -66,12 +78,20 @@ impl Handler for CertificateRotation {
     }
 }
 
+/// What came of all rounds.
+struct Reconciled {
+    accounts: Vec<Account>,
+    metrics: Vec<Metric>,
+}
+
 impl CertificateRotation {
-    async fn reconcile(&self, run: &Run<'_>) -> Vec<Account> {
+    async fn reconcile(&self, run: &Run<'_>) -> Reconciled {
         let mut accounts = self.tell_people(run.wake).await;
+        let mut metrics = Vec::new();
         for round in 1..=ROUNDS {
             match self.round(run).await {
-                Ok(of_round) => {
+                Ok((of_round, expiry)) => {
+                    metrics = expiry;
                     let moved = of_round.iter().any(|account| account.moved);
                     let is_last = !moved || round == ROUNDS;
                     // What is decided again in the next round is told of then.
@@ -82,26 +102,43 @@ impl CertificateRotation {
                 }
                 Err(error) => {
                     let account = Account::blind(&error);
-                    tell::page(&self.ports, &account).await;
+                    if self.is_worth_a_page(&error, &run.policy.certificates).await {
+                        tell::page(&self.ports, &account).await;
+                    }
                     accounts.push(account);
                     break;
                 }
             }
         }
-        accounts
+        Reconciled { accounts, metrics }
+    }
+
+    /// A throttle or a timeout is over before anybody is awake, so it has to last; whoever was called is not called again
+    /// at once. Until then the invocation fails, which has an alarm of its own.
+    async fn is_worth_a_page(&self, error: &PortError, policy: &CertificatesPolicy) -> bool {
+        let now = self.ports.clock.now();
+        let mut blind = self.blind.lock().await;
+        let known = blind.get_or_insert(Blind { since: now, paged: None });
+        let lasts = !error.kind.may_heal() || known.since + policy.unread_after.get() <= now;
+        let due = known.paged.is_none_or(|paged| paged + policy.paging.repeat_after.get() <= now);
+        if lasts && due {
+            known.paged = Some(now);
+        }
+        lasts && due
     }
 
     /// Looks, decides, and takes each step that may be taken now.
-    async fn round(&self, run: &Run<'_>) -> Result<Vec<Account>, PortError> {
+    async fn round(&self, run: &Run<'_>) -> Result<(Vec<Account>, Vec<Metric>), PortError> {
         let now = self.ports.clock.now();
         let observation = observe(&self.ports, run.policy, &run.window, run.wake).await?;
+        *self.blind.lock().await = None;
         let harms = |change: &_| observation.harms(change, run.policy, now);
         let decisions = decide(&observation.facts, &harms, &run.policy.certificates, now);
         let mut accounts = Vec::new();
         for decision in decisions {
             accounts.push(self.carry_out(run, &decision, &observation, now).await);
         }
-        Ok(accounts)
+        Ok((accounts, metrics::expiry(&observation.readings, now)))
     }
 
     /// Does what was decided, where the mode allows it, and says so.
@@ -112,14 +149,16 @@ impl CertificateRotation {
         observation: &Observation,
         now: Timestamp,
     ) -> Account {
-        let news = tell::news(decision, observation, &run.policy.certificates.paging, now);
-        let outcome = match (decision.verdict.plan(), mode(run.policy, observation)) {
-            (None, _) => {
-                tell::remember(&self.ports, decision, &news, observation, now).await;
-                None
+        let policy = &run.policy.certificates;
+        let news = tell::news(decision, observation, policy, now);
+        let outcome = match decision.verdict.plan() {
+            Some(plan) if decision.watching.is_empty() => {
+                Some(self.act(run, decision, plan, &news, observation, now).await)
             }
-            (Some(_), Mode::Observe) => Some(Outcome::WouldApply),
-            (Some(plan), Mode::Enforce) => Some(self.act(run, decision, plan, &news, observation).await),
+            plan => {
+                tell::remember(&self.ports, decision, &news, observation, policy, now).await;
+                plan.map(|_| Outcome::WouldApply { watching: decision.watching.clone() })
+            }
         };
         let account = Account::of(decision, outcome.as_ref());
         tell::tell(&self.ports, &account, &news, outcome.as_ref()).await;
@@ -133,11 +172,13 @@ impl CertificateRotation {
         plan: &mesh::rotation::Plan,
         news: &News,
         observation: &Observation,
+        now: Timestamp,
     ) -> Outcome {
+        let observed = observation.recorded(&self.ports, &run.policy.certificates, now).await;
         let work = Work {
             plan,
-            decision,
             observation,
+            journal: journal::body(decision, observed),
             record: news.record.clone(),
             holder: &run.holder,
             window: &run.window,
@@ -156,11 +197,4 @@ impl CertificateRotation {
         }
         accounts
     }
-}
-
-/// A certificate may be of several meshes: it is changed only if all of them may be.
-fn mode(policy: &Policy, observation: &Observation) -> Mode {
-    let mut meshes = observation.facts.meshes.iter();
-    let all = meshes.all(|mesh| policy.modes.of(RuleId::CertificateRotation, mesh) == Mode::Enforce);
-    if all { Mode::Enforce } else { Mode::Observe }
 }

@@ -19,6 +19,8 @@ mod actuate;
 mod evidence;
 mod facts;
 mod handler;
+mod journal;
+mod metrics;
 mod observe;
 mod roots;
 mod steps;
@@ -28,8 +30,10 @@ mod wake;
 
 use std::sync::Arc;
 
-use ports::certificates::{CertificateAuthority, CertificateStore, KeyMaker, ProxyEvidence, SecretBundles};
-use ports::{Clock, EventBus, MeshReader, MeshWriter, Notifier, StateStore};
+use ports::certificates::{
+    CertificateAuthority, CertificateStore, HandshakeProbe, KeyMaker, ProxyEvidence, SecretBundles,
+};
+use ports::{Clock, EventBus, MeshReader, MeshWriter, Notifier, ReportStore, StateStore};
 
 pub use handler::CertificateRotation;
 
@@ -55,10 +59,14 @@ pub struct Ports {
     pub keys: Arc<dyn KeyMaker>,
     /// Tells what proxies have taken.
     pub proxies: Arc<dyn ProxyEvidence>,
+    /// Looks at listeners whose proxies can't be asked.
+    pub probe: Arc<dyn HandshakeProbe>,
     /// The state table.
     pub state: Arc<dyn StateStore>,
     /// Tells people.
     pub notifier: Arc<dyn Notifier>,
     /// Tells other programs.
     pub bus: Arc<dyn EventBus>,
+    /// Keeps observations that are too large for the journal.
+    pub reports: Arc<dyn ReportStore>,
 }

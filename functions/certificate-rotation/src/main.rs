@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use lambda_kit::{Config, PolicyKeeper};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
-use ports::certificates::SystemKeys;
+use ports::certificates::{SystemKeys, SystemProbe};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -23,6 +23,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         meshes: Arc::clone(&mesh) as _,
         writer: Arc::clone(&mesh) as _,
         proxies: mesh,
+        probe: Arc::new(SystemProbe),
         certificates: Arc::new(aws.certificates()),
         authorities: Arc::new(aws.authorities()),
         bundles: Arc::new(aws.bundles()),
@@ -30,6 +31,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         state: Arc::new(aws.state(&config.table)),
         notifier: aws.notifier(config.topic.as_deref()),
         bus: aws.bus(config.bus.as_deref()),
+        reports: aws.reports(config.reports.as_ref()),
     };
     lambda_kit::run(NAME, CertificateRotation::new(ports, policy)).await
 }

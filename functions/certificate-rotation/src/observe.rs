@@ -1,24 +1,27 @@
 //! Reads what a decision is made from: all meshes, and what their certificates are kept by.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
-use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Readings, Source};
+use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Reading, Readings, Source};
 use mesh::change::Change;
 use mesh::edges::{edge_harms, edges};
 use mesh::failover::{HarmFact, KillSwitchFact};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::policy::Policy;
+use mesh::policy::{CertificatesPolicy, Policy, RuleId};
 use mesh::resource::Resource;
-use mesh::rotation::{Facts, Memory, Record, Survey, TrustId};
-use ports::certificates::CertificateKind;
+use mesh::rotation::{Facts, Memory, MeshFacts, Record, Recorded, Subject, Survey, TrustId};
 use ports::{BudgetWindow, Pace, PortError, PortErrorKind, StateKey, StateView, survey};
+use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::evidence::Evidence;
 use crate::facts::Read;
+use crate::stores::{InAcm, InSecret};
 use crate::wake::Wake;
-use crate::{Ports, stores};
+use crate::{Ports, journal, stores};
 
 /// Calls at a time: App Mesh's own controller reads at up to 40 a second.
 const AT_A_TIME: usize = 8;
@@ -34,8 +37,13 @@ pub(crate) struct Observation {
     pub(crate) resources: BTreeMap<ResourcePath, Resource>,
     /// Subjects whose record says something new although nobody stored it yet.
     pub(crate) unstored: BTreeSet<String>,
+    /// What was read of certificates and trust.
+    pub(crate) readings: Readings,
     models: BTreeMap<MeshName, Mesh>,
-    readings: Readings,
+    /// The what-ifs that were asked, with their answers.
+    asked: Mutex<Vec<(Change, Vec<HarmFact>)>>,
+    /// What the journal has of it, once it has anything.
+    recorded: OnceCell<Value>,
 }
 
 impl Observation {
@@ -47,7 +55,10 @@ impl Observation {
     /// What is remembered of a subject.
     pub(crate) fn record(&self, subject: &str) -> Option<&Record> {
         let leaves = self.facts.leaves.iter().map(|leaf| (leaf.source.to_string(), &leaf.memory));
-        let mut all = leaves.chain(self.facts.trusts.iter().map(|trust| (trust.id.to_string(), &trust.memory)));
+        let trusts = self.facts.trusts.iter().map(|trust| (trust.id.to_string(), &trust.memory));
+        let meshes = self.facts.meshes.iter();
+        let meshes = meshes.map(|(name, mesh)| (Subject::Mesh(name.clone()).name(), &mesh.memory));
+        let mut all = leaves.chain(trusts).chain(meshes);
         match all.find(|(name, _)| name == subject)?.1 {
             Memory::Record(record) => Some(record),
             Memory::None | Memory::Unreadable(_) => None,
@@ -56,6 +67,21 @@ impl Observation {
 
     /// What a change would break that nobody has taken on.
     pub(crate) fn harms(&self, change: &Change, policy: &Policy, now: Timestamp) -> Vec<HarmFact> {
+        let harms = self.what_if(change, policy, now);
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push((change.clone(), harms.clone()));
+        harms
+    }
+
+    /// What it was decided from, as the journal has it: the same for all decisions of a round, and kept once.
+    pub(crate) async fn recorded(&self, ports: &Ports, policy: &CertificatesPolicy, now: Timestamp) -> &Value {
+        let recorded = || {
+            let harms = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Recorded { now, facts: self.facts.clone(), harms, policy: policy.clone() }
+        };
+        self.recorded.get_or_init(|| journal::keep(ports.reports.as_ref(), recorded())).await
+    }
+
+    fn what_if(&self, change: &Change, policy: &Policy, now: Timestamp) -> Vec<HarmFact> {
         let failed = |text: String| vec![HarmFact { id: "what-if-failed".to_owned(), text }];
         let Some(before) = self.models.get(change.resource().mesh()) else {
             return failed("the mesh was not read".to_owned());
@@ -73,44 +99,55 @@ impl Observation {
     }
 }
 
-/// Reads all meshes together: a certificate may be used in several.
+/// A mesh that was read whole.
+struct SeenMesh {
+    model: Mesh,
+    /// Its virtual nodes and gateways.
+    resources: BTreeMap<ResourcePath, Resource>,
+}
+
+/// Reads all meshes, each on its own, and what all those that could be read use together: a certificate may be used in
+/// several.
 pub(crate) async fn observe(
     ports: &Ports,
     policy: &Policy,
     window: &BudgetWindow,
     wake: &Wake,
 ) -> Result<Observation, PortError> {
+    let mut pace = Pace::new(AT_A_TIME, AT_A_TIME);
     let mut models = BTreeMap::new();
     let mut resources = BTreeMap::new();
     let mut surveyed = Survey::default();
+    let mut has = BTreeMap::new();
     for found in ports.meshes.meshes().await? {
         let name = found.path.mesh().clone();
-        let read = survey(ports.meshes.as_ref(), &name, &mut Pace::new(AT_A_TIME, AT_A_TIME)).await?;
-        if let Some((_, error)) = read.unread.into_iter().next() {
-            // What is missing would look as if nobody used it.
-            return Err(error);
-        }
-        let mut model = Mesh::new(name.clone());
-        for (path, found) in read.resources {
-            let kept = found.resource.clone();
-            if matches!(path, ResourcePath::VirtualNode(..) | ResourcePath::VirtualGateway(..)) {
-                resources.insert(path.clone(), kept);
+        match mesh(ports, &name, &mut pace).await {
+            Ok(seen) => {
+                let of_mesh = Survey::of(&seen.model);
+                has.insert(name.clone(), Reading::Known(of_mesh.shareable()));
+                surveyed.join(of_mesh);
+                resources.extend(seen.resources);
+                models.insert(name, seen.model);
             }
-            model
-                .insert_resource(found.resource)
-                .map_err(|error| PortError::new(format!("read {path}"), PortErrorKind::Other, error.to_string()))?;
+            Err(error) => {
+                has.insert(name, Reading::Unread(error.to_string()));
+            }
         }
-        surveyed.join(Survey::of(&model));
-        models.insert(name, model);
     }
-    let read = read(ports, policy, &surveyed).await?;
-    let keys: Vec<StateKey> = subjects(&surveyed).iter().map(|subject| StateKey::certificate(subject)).collect();
+    let read = read(ports, policy, &surveyed, &mut pace).await?;
+    let subjects: Vec<String> = subjects(&surveyed, has.keys());
+    let keys: Vec<StateKey> = subjects.iter().map(|subject| StateKey::certificate(subject)).collect();
     let state = ports.state.load(&keys, window).await?;
-    let (memories, unstored) = memories(&surveyed, &state, wake);
+    let (memories, unstored) = memories(&subjects, &state, wake);
     let memory = |subject: &str| memories.get(subject).cloned().unwrap_or(Memory::None);
+    let mesh_facts = |(name, has): (MeshName, Reading<BTreeSet<String>>)| {
+        let mode = policy.modes.of(RuleId::CertificateRotation, &name);
+        let memory = memory(&Subject::Mesh(name.clone()).name());
+        (name, MeshFacts { mode, has, memory })
+    };
     let kill_switch = state.kill_switch.as_ref();
     let facts = Facts {
-        meshes: models.keys().cloned().collect(),
+        meshes: has.into_iter().map(mesh_facts).collect(),
         leaves: read.leaves(&memory),
         trusts: read.trusts(&memory),
         meetings: surveyed.meetings.clone(),
@@ -119,12 +156,36 @@ pub(crate) async fn observe(
         budget_used: state.budget.used,
     };
     let readings = read.readings();
-    Ok(Observation { facts, state, resources, unstored, models, readings })
+    let (asked, recorded) = (Mutex::default(), OnceCell::new());
+    Ok(Observation { facts, state, resources, unstored, readings, models, asked, recorded })
 }
 
-async fn read<'a>(ports: &Ports, policy: &'a Policy, surveyed: &'a Survey) -> Result<Read<'a>, PortError> {
+/// Reads a mesh whole: what is missing would look as if nobody used it.
+async fn mesh(ports: &Ports, name: &MeshName, pace: &mut Pace) -> Result<SeenMesh, PortError> {
+    let read = survey(ports.meshes.as_ref(), name, pace).await?;
+    if let Some((_, error)) = read.unread.into_iter().next() {
+        return Err(error);
+    }
+    let mut seen = SeenMesh { model: Mesh::new(name.clone()), resources: BTreeMap::new() };
+    for (path, found) in read.resources {
+        if matches!(path, ResourcePath::VirtualNode(..) | ResourcePath::VirtualGateway(..)) {
+            seen.resources.insert(path.clone(), found.resource.clone());
+        }
+        seen.model
+            .insert_resource(found.resource)
+            .map_err(|error| PortError::new(format!("read {path}"), PortErrorKind::Other, error.to_string()))?;
+    }
+    Ok(seen)
+}
+
+/// Reads what is used, several at a time, with more patience the more of it the other side asks for.
+async fn read<'a>(
+    ports: &Ports,
+    policy: &'a Policy,
+    surveyed: &'a Survey,
+    pace: &mut Pace,
+) -> Result<Read<'a>, PortError> {
     let policy = &policy.certificates;
-    let mut acm = BTreeMap::new();
     let used: BTreeSet<CertificateArn> = surveyed
         .leaves
         .keys()
@@ -133,9 +194,11 @@ async fn read<'a>(ports: &Ports, policy: &'a Policy, surveyed: &'a Survey) -> Re
             Source::Sds(_) | Source::File(..) => None,
         })
         .collect();
-    for arn in &used {
-        acm.insert(arn.clone(), stores::certificate(ports, arn).await);
-    }
+    let answers =
+        pace.each(used.iter().cloned().collect(), |arn| async move { stores::certificate(ports, &arn).await });
+    let answers = answers.await;
+    let unread = answers.failed.into_iter().map(|(arn, error)| (arn, InAcm::unread(error.to_string())));
+    let mut acm: BTreeMap<CertificateArn, InAcm> = answers.done.into_iter().chain(unread).collect();
     if !policy.successions.is_empty() || acm.values().any(|one| one.needs_replacement) {
         let (mut replacements, mut supersedes) = stores::replacements(ports, &used).await?;
         for (arn, read) in &mut acm {
@@ -153,11 +216,11 @@ async fn read<'a>(ports: &Ports, policy: &'a Policy, surveyed: &'a Survey) -> Re
         TrustId::Sds { name } => Some(name),
         TrustId::Policy { .. } | TrustId::Implicit { .. } | TrustId::File { .. } => None,
     });
-    // Of an imported certificate the key may be in any bundle of ours.
-    let imported = acm.values().any(|one| one.kind == Ok(CertificateKind::Imported));
-    let with_keys = policy.bundles.iter().filter(|_| imported).map(|binding| &binding.secret_name);
-    let secrets = stores::secrets(ports, policy, named.chain(trusting).chain(with_keys)).await;
-    let mut authorities = BTreeMap::new();
+    let bound = named.chain(trusting).collect::<BTreeSet<_>>().into_iter();
+    let bound = bound.filter_map(|name| Some((name.clone(), policy.bundle(name)?.secret.clone()))).collect();
+    let secrets = secrets(ports, bound, pace).await;
+    let imported = used.iter().filter_map(|arn| Some((arn.clone(), policy.imported(arn)?.secret.clone()?)));
+    let twins = self::secrets(ports, imported.collect(), pace).await;
     let of_policy = policy.bundles.iter().filter_map(|bundle| bundle.authority.clone());
     let of_policy = of_policy.chain(policy.imported.iter().filter_map(|imported| imported.authority.clone()));
     let of_policy = of_policy.chain(policy.successions.iter().flat_map(|one| [one.from.clone(), one.to.clone()]));
@@ -166,25 +229,37 @@ async fn read<'a>(ports: &Ports, policy: &'a Policy, surveyed: &'a Survey) -> Re
         Anchor::Authority(arn) => Some(arn.clone()),
         Anchor::IssuerOf(_) | Anchor::Sds(_) | Anchor::File(..) => None,
     });
-    for arn in of_policy.chain(of_acm).chain(of_mesh).collect::<BTreeSet<AuthorityArn>>() {
-        let read = stores::authority(ports, &arn).await;
-        authorities.insert(arn, read);
-    }
-    let evidence = Evidence::of(ports.proxies.proxies().await);
-    Ok(Read { survey: surveyed, policy, acm, secrets, authorities, evidence })
+    let arns: BTreeSet<AuthorityArn> = of_policy.chain(of_acm).chain(of_mesh).collect();
+    let answers =
+        pace.each(arns.into_iter().collect(), |arn| async move { stores::authority(ports, &arn).await }).await;
+    let unread = answers.failed.into_iter().map(|(arn, error)| (arn, Err(error.to_string())));
+    let authorities = answers.done.into_iter().map(|(arn, facts)| (arn, Ok(facts))).chain(unread).collect();
+    let evidence = Evidence::gather(ports, policy, surveyed).await;
+    Ok(Read { survey: surveyed, policy, acm, secrets, twins, authorities, evidence })
 }
 
-fn subjects(surveyed: &Survey) -> Vec<String> {
-    let leaves = surveyed.leaves.keys().map(ToString::to_string);
-    leaves.chain(surveyed.trusts.keys().map(ToString::to_string)).collect()
+/// Reads secrets, each under what stands for it.
+async fn secrets<K: Clone + Ord>(ports: &Ports, wanted: Vec<(K, String)>, pace: &mut Pace) -> BTreeMap<K, InSecret> {
+    let answers = pace.each(wanted, |(_, secret)| async move { stores::secret(ports, &secret).await }).await;
+    let unread =
+        answers.failed.into_iter().map(|((key, secret), error)| (key, InSecret::unread(&secret, error.to_string())));
+    answers.done.into_iter().map(|((key, _), read)| (key, read)).chain(unread).collect()
+}
+
+fn subjects<'m>(surveyed: &Survey, meshes: impl Iterator<Item = &'m MeshName>) -> Vec<String> {
+    let leaves = surveyed.leaves.keys().cloned().map(Subject::Certificate);
+    let trusts = surveyed.trusts.keys().cloned().map(Subject::Trust);
+    let subjects = leaves.chain(trusts).chain(meshes.cloned().map(Subject::Mesh));
+    let names: BTreeSet<String> = subjects.map(|subject| subject.name()).collect();
+    names.into_iter().collect()
 }
 
 /// What the state table has of each subject; and those of which an event has just told more.
-fn memories(surveyed: &Survey, state: &StateView, wake: &Wake) -> (BTreeMap<String, Memory>, BTreeSet<String>) {
+fn memories(subjects: &[String], state: &StateView, wake: &Wake) -> (BTreeMap<String, Memory>, BTreeSet<String>) {
     let mut unstored = BTreeSet::new();
     let mut memories = BTreeMap::new();
-    for subject in subjects(surveyed) {
-        let Some(stored) = state.documents.get(&StateKey::certificate(&subject)) else { continue };
+    for subject in subjects {
+        let Some(stored) = state.documents.get(&StateKey::certificate(subject)) else { continue };
         let memory = match serde_json::from_value::<Record>(stored.document.clone()) {
             Ok(mut record) => {
                 if let Some(leaf) = &mut record.leaf
@@ -198,7 +273,7 @@ fn memories(surveyed: &Survey, state: &StateView, wake: &Wake) -> (BTreeMap<Stri
             }
             Err(error) => Memory::Unreadable(error.to_string()),
         };
-        memories.insert(subject, memory);
+        memories.insert(subject.clone(), memory);
     }
     (memories, unstored)
 }

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Reading, SecretName};
-use mesh::policy::{BundlePolicy, CertificatesPolicy};
+use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Reading};
 use mesh::rotation::{AuthorityFacts, BundleFacts, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState};
-use ports::PortError;
 use ports::certificates::{
     AuthorityStatus, Bundle, CertificateKind, CertificateStatus, Eligibility, RenewalState, SecretId, Stage,
     StoredCertificate,
 };
+use ports::{PortError, PortErrorKind};
 
 use crate::Ports;
 
@@ -36,27 +35,29 @@ pub(crate) struct InSecret {
     pub(crate) facts: BundleFacts,
     pub(crate) chain: Reading<Chain>,
     pub(crate) trust: Reading<Vec<Certificate>>,
+    /// Why nothing of it could be read.
+    pub(crate) unread: Option<String>,
 }
 
-/// Reads a certificate of ACM. What goes wrong is part of what is read.
-pub(crate) async fn certificate(ports: &Ports, arn: &CertificateArn) -> InAcm {
-    match try_certificate(ports, arn).await {
-        Ok(read) => read,
-        Err(why) => InAcm {
+impl InAcm {
+    /// One that could not be read.
+    pub(crate) fn unread(why: String) -> Self {
+        Self {
             kind: Err(why.clone()),
             chain: Reading::Unread(why),
             revoked: false,
             private: None,
             needs_replacement: false,
-        },
+        }
     }
 }
 
-async fn try_certificate(ports: &Ports, arn: &CertificateArn) -> Result<InAcm, String> {
-    let known = ports::certificates::CertificateArn::parse(arn.as_str()).map_err(|error| error.to_string())?;
-    let told = |error: PortError| error.to_string();
-    let stored = ports.certificates.describe(&known).await.map_err(told)?;
-    let chain = match ports.certificates.chain(&known).await.map_err(told)? {
+/// Reads a certificate of ACM.
+pub(crate) async fn certificate(ports: &Ports, arn: &CertificateArn) -> Result<InAcm, PortError> {
+    let known =
+        ports::certificates::CertificateArn::parse(arn.as_str()).map_err(|error| no_name("certificate", error))?;
+    let stored = ports.certificates.describe(&known).await?;
+    let chain = match ports.certificates.chain(&known).await? {
         Some(chain) => {
             Chain::read(&chain.whole()).map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known)
         }
@@ -116,7 +117,7 @@ pub(crate) async fn replacements(
                 // One that is gone needs no mark.
                 Some(old) => match ports.certificates.tags(old).await {
                     Ok(tags) => tags.contains_key(SUPERSEDED_BY),
-                    Err(error) if error.kind == ports::PortErrorKind::NotFound => true,
+                    Err(error) if error.kind == PortErrorKind::NotFound => true,
                     Err(error) => return Err(error),
                 },
                 None => true,
@@ -125,7 +126,7 @@ pub(crate) async fn replacements(
                 supersedes.insert(arn, replaced);
             }
         } else if used.contains(&replaced) {
-            let read = certificate(ports, &arn).await;
+            let read = certificate(ports, &arn).await.unwrap_or_else(|error| InAcm::unread(error.to_string()));
             let state = match (&listed.status, read.chain) {
                 (CertificateStatus::Failed | CertificateStatus::ValidationTimedOut, _) => {
                     ReplacementState::Failed("ACM could not have it issued".to_owned())
@@ -143,12 +144,15 @@ pub(crate) async fn replacements(
     Ok((replacements, supersedes))
 }
 
-/// Reads a private CA; why not, where that fails.
-pub(crate) async fn authority(ports: &Ports, arn: &AuthorityArn) -> Result<AuthorityFacts, String> {
-    let known = ports::certificates::AuthorityArn::parse(arn.as_str()).map_err(|error| error.to_string())?;
-    let described = ports.authorities.describe(&known).await.map_err(|error| error.to_string())?;
-    let chain = ports.authorities.certificate(&known).await.map_err(|error| error.to_string())?;
-    let chain = Chain::read(&chain.whole()).map_err(|error| error.to_string())?;
+/// Reads a private CA.
+pub(crate) async fn authority(ports: &Ports, arn: &AuthorityArn) -> Result<AuthorityFacts, PortError> {
+    let known = ports::certificates::AuthorityArn::parse(arn.as_str()).map_err(|error| no_name("private CA", error))?;
+    let described = ports.authorities.describe(&known).await?;
+    let chain = ports.authorities.certificate(&known).await?;
+    let broken = |error: mesh::certificates::ParseError| {
+        PortError::new(format!("read the certificate of {arn}"), PortErrorKind::Other, error.to_string())
+    };
+    let chain = Chain::read(&chain.whole()).map_err(broken)?;
     let inactive = match described.status {
         AuthorityStatus::Active => None,
         AuthorityStatus::Creating => Some("it is being made".to_owned()),
@@ -162,28 +166,19 @@ pub(crate) async fn authority(ports: &Ports, arn: &AuthorityArn) -> Result<Autho
     Ok(AuthorityFacts { arn: arn.clone(), inactive, certificate: chain.leaf, issuers: chain.others })
 }
 
-/// Reads a secret that is ours.
-pub(crate) async fn secret(ports: &Ports, binding: &BundlePolicy) -> InSecret {
-    match try_secret(ports, binding).await {
-        Ok(read) => read,
-        Err(why) => InSecret {
-            facts: BundleFacts {
-                secret: binding.secret.clone(),
-                current: None,
-                pending: None,
-                rotated_by_others: false,
-            },
-            chain: Reading::Unread(why.clone()),
-            trust: Reading::Unread(why),
-        },
+impl InSecret {
+    /// One that could not be read.
+    pub(crate) fn unread(secret: &str, why: String) -> Self {
+        let facts = BundleFacts { secret: secret.to_owned(), current: None, pending: None, rotated_by_others: false };
+        Self { facts, chain: Reading::Unread(why.clone()), trust: Reading::Unread(why.clone()), unread: Some(why) }
     }
 }
 
-async fn try_secret(ports: &Ports, binding: &BundlePolicy) -> Result<InSecret, String> {
-    let id = SecretId::parse(&binding.secret).map_err(|error| error.to_string())?;
-    let told = |error: PortError| error.to_string();
-    let versions = ports.bundles.describe(&id).await.map_err(told)?;
-    let current = ports.bundles.read(&id, Stage::Current).await.map_err(told)?;
+/// Reads a secret that is ours.
+pub(crate) async fn secret(ports: &Ports, secret: &str) -> Result<InSecret, PortError> {
+    let id = SecretId::parse(secret).map_err(|error| no_name("secret", error))?;
+    let versions = ports.bundles.describe(&id).await?;
+    let current = ports.bundles.read(&id, Stage::Current).await?;
     let (chain, trust) = if let Some(current) = &current {
         (chain_of(&current.bundle), trust_of(&current.bundle))
     } else {
@@ -195,18 +190,18 @@ async fn try_secret(ports: &Ports, binding: &BundlePolicy) -> Result<InSecret, S
         Some(version) => Some(match ports.bundles.read(&id, Stage::Pending).await {
             Ok(Some(stored)) => pending(stored.version.to_string(), &stored.bundle, &chain),
             Ok(None) => Pending::Unreadable { why: format!("version {version} is gone") },
-            Err(error) if error.kind.may_heal() => return Err(told(error)),
-            Err(error) => Pending::Unreadable { why: told(error) },
+            Err(error) if error.kind.may_heal() => return Err(error),
+            Err(error) => Pending::Unreadable { why: error.to_string() },
         }),
         None => None,
     };
     let facts = BundleFacts {
-        secret: binding.secret.clone(),
+        secret: secret.to_owned(),
         current: at(Stage::Current),
         pending,
         rotated_by_others: versions.rotated_by_others,
     };
-    Ok(InSecret { facts, chain, trust })
+    Ok(InSecret { facts, chain, trust, unread: None })
 }
 
 fn pending(version: String, bundle: &Bundle, current: &Reading<Chain>) -> Pending {
@@ -237,17 +232,6 @@ fn trust_of(bundle: &Bundle) -> Reading<Vec<Certificate>> {
     }
 }
 
-/// Reads those secrets that the mesh names and that are bound.
-pub(crate) async fn secrets<'n>(
-    ports: &Ports,
-    policy: &CertificatesPolicy,
-    names: impl Iterator<Item = &'n SecretName>,
-) -> BTreeMap<SecretName, InSecret> {
-    let mut read = BTreeMap::new();
-    for name in names.collect::<BTreeSet<_>>() {
-        if let Some(binding) = policy.bundle(name) {
-            read.insert(name.clone(), secret(ports, binding).await);
-        }
-    }
-    read
+fn no_name(what: &str, error: impl std::fmt::Display) -> PortError {
+    PortError::new(format!("name a {what}"), PortErrorKind::Other, error.to_string())
 }

@@ -1,15 +1,15 @@
 //! Tells people and programs, and remembers what was told.
 
 use jiff::Timestamp;
-use mesh::policy::PagingPolicy;
+use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{Decision, Record, telling};
-use ports::{BusEvent, Note, Notice, StateKey, Urgency};
+use ports::{BusEvent, JournalEntry, Note, Notice, StateKey, Urgency};
 use serde_json::json;
 
 use crate::account::Account;
 use crate::actuate::{Outcome, document};
 use crate::observe::Observation;
-use crate::{NAME, Ports};
+use crate::{NAME, Ports, journal};
 
 /// The record of a decision with what people are told of it, and what that is.
 pub(crate) struct News {
@@ -24,11 +24,16 @@ pub(crate) struct News {
 }
 
 /// Compares a decision with what people were last told.
-pub(crate) fn news(decision: &Decision, observation: &Observation, paging: &PagingPolicy, now: Timestamp) -> News {
+pub(crate) fn news(
+    decision: &Decision,
+    observation: &Observation,
+    policy: &CertificatesPolicy,
+    now: Timestamp,
+) -> News {
     let subject = decision.subject.name();
     let stored = observation.record(&subject);
     let mut record = decision.record.clone().or_else(|| stored.cloned()).unwrap_or_default();
-    let telling = telling(decision, record.told.as_ref(), paging, now);
+    let telling = telling(decision, record.told.as_ref(), policy, now);
     record.told = telling.told;
     let changed = stored != Some(&record) && (stored.is_some() || record != Record::default());
     let changed = changed || observation.unstored.contains(&subject);
@@ -41,18 +46,26 @@ pub(crate) async fn remember(
     decision: &Decision,
     news: &News,
     observation: &Observation,
+    policy: &CertificatesPolicy,
     now: Timestamp,
 ) {
     if !news.changed {
         return;
     }
     let subject = decision.subject.name();
+    let journal = if news.to_tell {
+        let observed = observation.recorded(ports, policy, now).await;
+        let id = format!("{}-{}", now.as_millisecond(), decision.verdict.code());
+        Some(JournalEntry { at: now, id, body: journal::body(decision, observed) })
+    } else {
+        None
+    };
     let note = Note {
         key: StateKey::certificate(&subject),
         revision: observation.revision(&subject),
         now,
         document: document(&news.record),
-        journal: None,
+        journal,
     };
     if let Err(error) = ports.state.note(&note).await {
         tracing::warn!(%error, subject, "what was decided is not remembered yet");
@@ -64,7 +77,7 @@ pub(crate) async fn tell(ports: &Ports, account: &Account, news: &News, outcome:
     if news.page || outcome.is_some_and(Outcome::pages) {
         page(ports, account).await;
     }
-    if news.to_tell || outcome.is_some() {
+    if news.to_tell || outcome.is_some_and(Outcome::is_news) {
         let detail = json!({ "function": NAME, "decision": account.line });
         let event = BusEvent { detail_type: "Meshwarden Decision".to_owned(), detail, resources: Vec::new() };
         if let Err(error) = ports.bus.put(&[event]).await {

@@ -11,6 +11,7 @@ mod api;
 mod cold_start;
 mod failover;
 mod moved;
+mod rotation;
 mod streams;
 
 use std::error::Error;
@@ -33,6 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     rows.extend(runtime.block_on(cold_start::measure(echo, sdk_echo, function))?);
     rows.extend(failover::measure()?);
+    rows.extend(rotation::measure()?);
     rows.extend(runtime.block_on(api::measure())?);
     rows.extend(streams::snapshots()?);
     rows.extend(runtime.block_on(streams::pushes())?);

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use control_plane::state::Region;
-use control_plane::xds::XdsSettings;
+use control_plane::xds::{XdsListener, XdsSettings};
 use control_plane::{QuotaSetting, Quotas, Server, Settings};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
@@ -145,7 +145,7 @@ impl Stream {
 /// Pushing a change of a route to a thousand streams of a thousand nodes.
 pub(crate) async fn pushes() -> Result<Vec<Row>, Box<dyn Error>> {
     let quota = "virtual-nodes-per-mesh=2000".parse::<QuotaSetting>()?;
-    let xds = XdsSettings { listen: vec!["127.0.0.1:0".parse()?], ..XdsSettings::default() };
+    let xds = XdsSettings { listen: vec![XdsListener::local("127.0.0.1:0".parse()?)], ..XdsSettings::default() };
     let settings = Settings::new(AccountId::parse("123456789012")?, Region::parse("us-east-1")?);
     let server = Server::bind(Settings { quotas: Quotas::default().with(quota), xds, ..settings }).await?;
     let (api, place) = (server.endpoint(), server.xds().into_iter().next().ok_or("no xDS address")?);

@@ -26,7 +26,7 @@ pub(crate) struct BootstrapArgs {
     /// The name or address that the control plane's certificate has to be for.
     #[arg(long, value_name = "NAME", requires = "tls_ca")]
     tls_server_name: Option<String>,
-    /// The Envoy's own certificate, where the control plane is started with `--xds-auth mtls`.
+    /// The Envoy's own certificate, where the control plane asks for one (`mtls`).
     #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
     tls_cert: Option<PathBuf>,
     /// The key of that certificate.

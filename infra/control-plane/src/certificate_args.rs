@@ -113,10 +113,10 @@ async fn sources(bundles: Vec<Binding>) -> Sources {
     }
 }
 
-/// The shortest interval. Every secret is a call or two, of a handful a second that the account has for everybody.
+/// The shortest interval. Every secret or service is a call or two, of a handful a second that the account has for everybody.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-fn interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let read = text.parse::<jiff::SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok());
     read.filter(|length| *length >= SHORTEST)
         .ok_or_else(|| format!("{text:?} is no time of a second or more, such as 60s"))

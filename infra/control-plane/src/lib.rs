@@ -11,11 +11,13 @@
 //! - `http` knows URIs, headers and JSON, and nothing of what exists.
 //! - `admission` judges writes by the policy pack, before they are stored.
 //! - `auth` decides who may call, before anything else looks at the request.
+//! - `events` tells every accepted write to whoever wants to know, without keeping it waiting.
 //! - `state` knows what exists and what may be done to it. The same writes with the same stamps lead to the same state.
 //!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
 //! - `store` shares the state between connections, and lets nobody see what is not stored.
 //! - `storage` makes it last; `metrics` counts.
-//! - `certificates` keeps what proxies present and trust, and asks for it again and again.
+//! - `certificates` keeps what proxies present and trust, `instances` where Cloud Map finds nodes; both ask for it again and
+//!   again.
 //! - `xds` serves Envoys: their share of the mesh, and every change of it.
 //!
 //! This crate never fills in a spec beyond a health check's port, never answers a request that is not authenticated
@@ -26,11 +28,13 @@ mod admission;
 mod auth;
 pub mod certificates;
 mod error;
+mod events;
 mod http;
 pub mod instances;
 mod listen;
 mod metrics;
 mod quotas;
+mod schedule;
 mod server;
 mod settings;
 pub mod state;
@@ -45,6 +49,7 @@ pub use auth::{
     StsEndpointError, StsSettings,
 };
 pub use error::{ApiError, ErrorType, Relation};
+pub use events::{EventReceiver, ReceiverKind, Webhook, WebhookError};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaSetting, QuotaSettingError, Quotas};
 pub use server::{BindError, Server};

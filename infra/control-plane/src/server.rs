@@ -9,11 +9,13 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::admission::{Admission, PolicyFileError};
 use crate::auth::{ApiAuth, Guard, GuardError};
+use crate::events::Events;
 use crate::http::{self, Api};
-use crate::listen::TlsListener;
+use crate::listen::{Peer, TlsListener};
 use crate::settings::Settings;
 use crate::state::Realm;
 use crate::storage::{Disk, OpenError};
@@ -24,6 +26,9 @@ use crate::xds::{Ads, ListenError};
 /// How long requests that are under way at the end may take. They take milliseconds; what is left after this is a
 /// client that does not finish sending.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long Envoys go on being served at the end while requests are under way, which they may have to be told of.
+const LAST_WRITES: Duration = Duration::from_millis(500);
 
 /// A control plane that listens. Nothing is answered before [`Server::serve`].
 #[derive(Debug)]
@@ -72,7 +77,8 @@ impl Server {
         let realm = Realm::new(settings.account, settings.region);
         let store = Arc::new(store);
         let ads = Ads::bind(settings.xds, realm.account().clone(), &store).await?;
-        let api = Api { guard, admission, realm, store, proxies: Arc::clone(&ads.shared) };
+        let events = Events::start(settings.events, store.metrics());
+        let api = Api { guard, admission, events, realm, store, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, tls, api: Arc::new(api), ads })
     }
 
@@ -104,15 +110,19 @@ impl Server {
     /// Answers until the future given is ready, then lets the requests that are under way finish.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let (stop, mut stopping) = watch::channel(false);
+        let (answered, mut all_answered) = watch::channel(false);
         let mut ads_stopping = stopping.clone();
         let ads = self.ads.serve(async move {
             let _ = ads_stopping.wait_for(|stopping| *stopping).await;
+            // Envoys are still told of writes that are under way.
+            let _ = timeout(LAST_WRITES, all_answered.wait_for(|answered| *answered)).await;
         });
         let signal = async move {
             shutdown.await;
             stop.send_replace(true);
         };
-        let router = http::router(self.api);
+        let served = Arc::clone(&self.api);
+        let router = http::router(self.api).into_make_service_with_connect_info::<Peer>();
         let api = match self.tls {
             None => axum::serve(self.listener, router).with_graceful_shutdown(signal).into_future().boxed(),
             Some(tls) => {
@@ -120,6 +130,9 @@ impl Server {
                 axum::serve(listener, router).with_graceful_shutdown(signal).into_future().boxed()
             }
         };
+        let api = api.inspect(|_| {
+            answered.send_replace(true);
+        });
         let serving = async { tokio::try_join!(api, async { ads.await.map_err(io::Error::other) }) };
         let overtime = async move {
             // An error means that `signal` is gone, and then `serving` is about to end by itself.
@@ -128,13 +141,15 @@ impl Server {
             }
             tokio::time::sleep(GRACE).await;
         };
-        tokio::select! {
+        let ended = tokio::select! {
             served = serving => served.map(|_| ()),
             () = overtime => {
                 tracing::warn!(?GRACE, "stopped with requests still under way");
                 Ok(())
             }
-        }
+        };
+        served.events.drain().await;
+        ended
     }
 }
 

@@ -59,4 +59,6 @@ pub(crate) enum Chapter {
     CommonCause,
     /// A mesh that nobody looked after is found, explained and mended
     Compliance,
+    /// Certificates and the CA behind them are replaced under load, and no request notices
+    Certificates,
 }

@@ -127,6 +127,8 @@ fn kind_of(status: u16, code: Option<&str>) -> PortErrorKind {
         "NotFoundException"
         | "ResourceNotFoundException"
         | "ResourceNotFound"
+        | "ServiceNotFound"
+        | "NamespaceNotFound"
         | "NotFound"
         | "NoSuchKey"
         | "NoSuchBucket"
@@ -180,6 +182,9 @@ mod tests {
             (404, Some("NotFoundException"), NotFound),
             (400, Some("ParameterNotFound"), NotFound),
             (400, Some("ResourceNotFoundException"), NotFound),
+            (400, Some("ServiceNotFound"), NotFound),
+            (400, Some("NamespaceNotFound"), NotFound),
+            (400, Some("RequestLimitExceeded"), Throttled),
             (404, None, NotFound),
             (403, Some("ForbiddenException"), Denied),
             (400, Some("AccessDeniedException"), Denied),

@@ -11,7 +11,7 @@ use crate::lazy::Lazy;
 /// How many entries one `PutEvents` takes.
 const BATCH: usize = 10;
 
-/// The source of all our events.
+/// The source of our events.
 const SOURCE: &str = "meshwarden";
 
 /// An event bus.
@@ -19,17 +19,23 @@ const SOURCE: &str = "meshwarden";
 pub struct Bus {
     client: Lazy<Client>,
     name: String,
+    source: &'static str,
 }
 
 impl Bus {
     pub(crate) fn new(client: Lazy<Client>, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
+        Self { client, name: name.into(), source: SOURCE }
+    }
+
+    /// For writes to meshes, told in the place of `CloudTrail`: `PutEvents` refuses the source `aws.appmesh`.
+    pub(crate) fn of_mesh_writes(self) -> Self {
+        Self { source: "meshwarden.appmesh", ..self }
     }
 
     fn entry(&self, event: &BusEvent) -> PutEventsRequestEntry {
         PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
-            .source(SOURCE)
+            .source(self.source)
             .detail_type(&event.detail_type)
             .detail(event.detail.to_string())
             .set_resources(Some(event.resources.clone()))

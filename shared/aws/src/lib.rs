@@ -14,6 +14,8 @@ mod app_mesh;
 mod call;
 #[cfg(feature = "certificates")]
 mod certificates;
+#[cfg(feature = "cloud-map")]
+mod cloud_map;
 mod cloudwatch;
 #[cfg(feature = "config-rules")]
 mod config_rules;
@@ -22,6 +24,8 @@ mod event_bridge;
 mod lazy;
 mod local;
 mod s3;
+#[cfg(feature = "security-hub")]
+mod security_hub;
 mod sns;
 mod ssm;
 mod state_table;
@@ -35,6 +39,8 @@ pub use app_mesh::AppMesh;
 use app_mesh::ShowIdentity;
 #[cfg(feature = "certificates")]
 pub use certificates::{Acm, PrivateCa, Secrets};
+#[cfg(feature = "cloud-map")]
+pub use cloud_map::CloudMap;
 pub use cloudwatch::CloudWatch;
 #[cfg(feature = "config-rules")]
 pub use config_rules::Config;
@@ -43,6 +49,8 @@ pub use event_bridge::Bus;
 use lazy::Lazy;
 pub use local::{PolicyFile, ReportsFolder, Unset};
 pub use s3::{PolicyObject, ReportsBucket};
+#[cfg(feature = "security-hub")]
+pub use security_hub::FindingsImport;
 pub use sns::Topic;
 pub use ssm::PolicyParameter;
 pub use state_table::StateTable;
@@ -123,6 +131,20 @@ impl Aws {
         Secrets::new(aws_sdk_secretsmanager::Client::new(&self.config))
     }
 
+    /// The port to the instances of services.
+    #[cfg(feature = "cloud-map")]
+    #[must_use]
+    pub fn instances(&self) -> CloudMap {
+        CloudMap::new(&self.config)
+    }
+
+    /// The port to Security Hub.
+    #[cfg(feature = "security-hub")]
+    #[must_use]
+    pub fn security_hub(&self) -> FindingsImport {
+        FindingsImport::new(Lazy::new(&self.config, aws_sdk_securityhub::Client::new))
+    }
+
     /// The state port over the table of this name.
     #[must_use]
     pub fn state(&self, table: &str) -> StateTable {
@@ -147,6 +169,13 @@ impl Aws {
             Some(name) => Arc::new(Bus::new(Lazy::new(&self.config, aws_sdk_eventbridge::Client::new), name)),
             None => Arc::new(Unset),
         }
+    }
+
+    /// The event bus with this name or ARN, for the writes to meshes that a control plane was sent.
+    #[must_use]
+    pub fn bus_of_mesh_writes(&self, bus: &str) -> Arc<dyn EventBus> {
+        let client = Lazy::new(&self.config, aws_sdk_eventbridge::Client::new);
+        Arc::new(Bus::new(client, bus).of_mesh_writes())
     }
 
     /// The report store at this place; unset, reports are not kept.

@@ -1,5 +1,5 @@
 //! Who changed what, and what it broke: on tables of states and of writes.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use jiff::Timestamp;
 use mesh::audit::{
@@ -204,14 +204,14 @@ fn an_event_that_comes_late_says_who_it_was_and_once() {
     let first = compare(&shop, &after, &[], &[]);
     assert_eq!((first.open[0].untold, first.open[0].told), (2, true));
     let late = write("UpdateVirtualNode", RECS, Some(5), 15, "ann");
-    let second = compare(&after, &after.clone().read_at(25), &[late.clone()], &first.open);
+    let second = compare(&after, &after.clone().read_at(25), std::slice::from_ref(&late), &first.open);
     assert_eq!(second.audits, []);
     assert_eq!(second.late.iter().map(|late| (late.seen, late.told)).collect::<Vec<_>>(), [(at(20), true)]);
     let told = notice(&"shop".parse().unwrap(), &second, &policy()).unwrap();
     assert_eq!(told.subject, format!("Who changed {RECS} is known now"));
     assert!(told.body.contains("user ann: UpdateVirtualNode at 2026-11-20 10:15:00 UTC"), "{}", told.body);
     assert!(!told.wakes);
-    let third = compare(&after, &after.clone().read_at(26), &[late.clone()], &second.open);
+    let third = compare(&after, &after.clone().read_at(26), std::slice::from_ref(&late), &second.open);
     assert_eq!((third.late.len(), third.repeats.len(), third.open[0].untold), (0, 1, 1), "the same again");
     let other = write("UpdateVirtualNode", RECS, Some(4), 14, "bob");
     let fourth = compare(&after, &after.clone().read_at(27), &[other], &third.open);
@@ -310,7 +310,7 @@ fn first_sight_and_refused_writes_say_nothing_changed() {
     assert!(found.is_first && found.audits.is_empty() && !found.is_empty());
     assert_eq!(notice(&"shop".parse().unwrap(), &found, &policy()), None);
     let refused = Write { error: Some("AccessDenied".to_owned()), ..update };
-    let found = compare(&shop, &shop, &[refused.clone()], &[]);
+    let found = compare(&shop, &shop, std::slice::from_ref(&refused), &[]);
     assert_eq!((found.refused, found.audits.len(), found.repeats.len()), (vec![refused], 0, 0));
 }
 

@@ -6,6 +6,7 @@
 //! SecretBundles         what local SDS sockets serve            Secrets Manager
 //! KeyMaker              fresh keys, and the requests for them   this process
 //! ProxyEvidence         what proxies have really taken          the control plane's `GET /proxies`
+//! HandshakeProbe        what listeners present                  a TLS handshake
 //! ```
 //!
 //! No private key is ever printed: [`PrivateKey`] says so in its `Debug`, has no `Display` and is not serialised but into
@@ -17,9 +18,13 @@ mod bundles;
 mod identifiers;
 mod keys;
 mod material;
+mod probe;
 mod proxies;
+mod readings;
 #[cfg(feature = "keys")]
 pub(crate) mod system_keys;
+#[cfg(feature = "probe")]
+mod system_probe;
 
 pub use acm::{
     CertificateKind, CertificateListed, CertificateStatus, CertificateStore, Eligibility, ExportedCertificate, Import,
@@ -35,6 +40,10 @@ pub use identifiers::{
 };
 pub use keys::{FreshKey, KeyMaker, SubjectNames};
 pub use material::{Chain, KeyAlgorithm, PrivateKey};
+pub use probe::HandshakeProbe;
 pub use proxies::{AcknowledgedSecrets, ProxyEvidence, ProxyStream, SeenCertificate, SeenSecret};
+pub use readings::CertificateReader;
 #[cfg(feature = "keys")]
 pub use system_keys::SystemKeys;
+#[cfg(feature = "probe")]
+pub use system_probe::SystemProbe;

@@ -16,12 +16,14 @@ mod config_rules;
 mod deadline;
 mod error;
 mod event_bus;
+mod instance_directory;
 mod location;
 pub mod memory;
 mod mesh_store;
 mod notifier;
 mod policy_source;
 mod report_store;
+mod security_hub;
 mod state_rules;
 mod state_store;
 mod survey;
@@ -34,6 +36,7 @@ pub use config_rules::{
 pub use deadline::Deadline;
 pub use error::{PortError, PortErrorKind};
 pub use event_bus::{BusEvent, EventBus};
+pub use instance_directory::{InstanceAttributes, InstanceDirectory};
 pub use location::{LocationError, PolicyLocation, ReportsLocation};
 pub use mesh_store::{
     MeshReader, MeshWrite, MeshWriter, ResourceRef, RouteWrite, RouteWriter, TagWriter, VirtualGatewayWrite,
@@ -42,9 +45,10 @@ pub use mesh_store::{
 pub use notifier::{Notice, Notifier, Urgency};
 pub use policy_source::{BuiltInPolicy, PolicySource};
 pub use report_store::ReportStore;
+pub use security_hub::{RefusedFinding, SecurityHub};
 pub use state_rules::Admission;
 pub use state_store::{
     Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey,
     StateStore, StateView, StoreOutcome, Stored,
 };
-pub use survey::{Pace, Survey, Surveyed, list_mesh, survey};
+pub use survey::{Answers, Pace, Survey, Surveyed, list_mesh, survey};

@@ -14,7 +14,7 @@ use mesh::resource::{Resource, Tags};
 
 use crate::{MeshReader, PortError, PortErrorKind, ResourceRef};
 
-pub use pace::Pace;
+pub use pace::{Answers, Pace};
 
 /// The kinds directly below a mesh.
 const CHILDREN: [ResourceKind; 4] = [

@@ -5,6 +5,7 @@ pub mod authorities;
 pub mod bundles;
 pub mod certificates;
 pub mod config_rules;
+pub mod instances;
 pub mod mesh;
 pub mod state;
 pub mod state_races;

@@ -18,7 +18,6 @@ struct End {
 /// A cold process meets the event; killed at this request, or not at all. Then the event comes again, and the wakes.
 async fn end(theatre: &Theatre, name: &str, kept: Kept, killed: Option<(usize, Side)>) -> End {
     let stage = Stage::set(theatre, name, kept).await;
-    let before = stage.issued().await;
     let mut function = stage.build().start().await;
     if let Some((request, side)) = killed {
         stage.way.strike(request, side);
@@ -36,7 +35,7 @@ async fn end(theatre: &Theatre, name: &str, kept: Kept, killed: Option<(usize, S
     for _ in 0..2 {
         function.answer(&tick).await.unwrap();
     }
-    End { world: stage.world().await, operations, issued: stage.issued().await - before }
+    End { world: stage.world().await, operations, issued: stage.issued() }
 }
 
 fn operations(way: &Way) -> Vec<String> {

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use xds::SecretRef;
 
 use super::material::{broken, expired, judge};
-use super::schedule::{Answer, pause};
 use super::sources::{Fetched, Refusal, RefusalKind, Sources};
+use crate::schedule::{Answer, pause};
 use crate::xds::{Found, KnownSecret, SecretProblem, SecretReport, Secrets, problem};
 
 /// How often what is served is held against its source, where nothing else is said.

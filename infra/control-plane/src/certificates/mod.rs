@@ -6,7 +6,7 @@
 //!            └── changes ── judge ◀───┴── sources ──▶ ports: ACM, private CAs, Secrets Manager
 //! ```
 //!
-//! - `sources` knows where each secret comes from, `material` what can be served, `schedule` when to ask again.
+//! - `sources` knows where each secret comes from, `material` what can be served.
 //! - `keeper` holds what is served. It asks for what proxies need, and for nothing else.
 //! - `bindings` are the secrets that a mesh calls by names of its own, `files` those beside proxies on this machine.
 //!
@@ -17,7 +17,6 @@ mod bindings;
 mod files;
 mod keeper;
 mod material;
-mod schedule;
 mod sources;
 
 pub use bindings::{Binding, BindingError, Bindings, Part};

@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use super::{ERROR_TYPE, FINDINGS, REQUEST_ID, VERSION, name_member};
 use crate::error::{ApiError, ErrorType};
-use crate::metrics::{CONTENT_TYPE, CertificateCounts};
+use crate::metrics::CONTENT_TYPE;
 use crate::state::{Answer, Realm, Resource, Status};
 use crate::store::Store;
+use crate::xds::Shared;
 
 /// The body of a success, and the version that goes into its header when it is about one resource.
 #[derive(Debug)]
@@ -105,8 +106,9 @@ pub(super) fn ready(trouble: Option<&str>, note: Option<&str>) -> Response<HttpB
 }
 
 /// The metrics, for Prometheus.
-pub(super) fn metrics(store: &Store, certificates: &CertificateCounts) -> Response<HttpBody> {
-    store.metrics().certificates(certificates);
+pub(super) fn metrics(store: &Store, proxies: &Shared) -> Response<HttpBody> {
+    store.metrics().certificates(&proxies.certificate_counts());
+    store.metrics().instances(&proxies.instance_counts().unwrap_or_default());
     let Ok(text) = store.look(|state| store.metrics().text(state)) else {
         return json_response(StatusCode::INTERNAL_SERVER_ERROR, json!({"status": "not encoded"}).to_string());
     };
@@ -132,7 +134,7 @@ fn page(member: &str, items: Value, next: Option<&str>) -> Value {
 }
 
 /// A resource as describe, create, update and delete show it.
-fn whole(resource: &Resource, realm: &Realm) -> Value {
+pub(crate) fn whole(resource: &Resource, realm: &Realm) -> Value {
     let mut metadata = Map::new();
     metadata.insert("arn".to_owned(), realm.arn(&resource.path).into());
     metadata.insert("createdAt".to_owned(), epoch(resource.created_at));
@@ -165,7 +167,7 @@ fn tags<'t>(tags: impl Iterator<Item = (&'t str, &'t str)>) -> Value {
 }
 
 /// The names of a resource and of what it is in, each in its member.
-fn names(path: &ResourcePath) -> Map<String, Value> {
+pub(crate) fn names(path: &ResourcePath) -> Map<String, Value> {
     let mut names = Map::new();
     names.insert(name_member(ResourceKind::Mesh), path.mesh().as_str().into());
     match path {

@@ -2,6 +2,8 @@
 //!
 //! Labels have few values, all known here: no name of a mesh or of anything in one is ever among them.
 
+mod events;
+mod instances;
 mod xds;
 
 use std::fmt;
@@ -17,7 +19,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::error::ErrorType;
+use crate::instances::InstanceCounts;
 use crate::state::{Change, Operation, State};
+pub(crate) use events::EventMetrics;
+use instances::InstanceMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
 /// The type of what [`Metrics::text`] gives.
@@ -45,6 +50,8 @@ pub struct Metrics {
     writable: Gauge,
     certificates: Family<[Label; 1], Gauge>,
     certificate_expiry: Gauge,
+    events: EventMetrics,
+    instances: InstanceMetrics,
     xds: XdsMetrics,
 }
 
@@ -83,6 +90,8 @@ impl Metrics {
         let help =
             "When the first of the certificates that are served ends, in seconds since 1970; 0 where there is none";
         registry.register("certificates_first_expiry_timestamp_seconds", help, certificate_expiry.clone());
+        let events = EventMetrics::registered(&mut registry);
+        let instances = InstanceMetrics::registered(&mut registry);
         let xds = XdsMetrics::registered(&mut registry);
         Self {
             registry,
@@ -96,6 +105,8 @@ impl Metrics {
             writable,
             certificates,
             certificate_expiry,
+            events,
+            instances,
             xds,
         }
     }
@@ -104,6 +115,11 @@ impl Metrics {
     #[must_use]
     pub const fn xds(&self) -> &XdsMetrics {
         &self.xds
+    }
+
+    /// Those of change events, which their queues count by themselves.
+    pub(crate) fn events(&self) -> EventMetrics {
+        self.events.clone()
     }
 
     /// Counts an answered request.
@@ -151,6 +167,11 @@ impl Metrics {
             self.certificates.get_or_create(&[("state", state)]).set(count);
         }
         self.certificate_expiry.set(first_expiry);
+    }
+
+    /// Takes down how the services of Cloud Map stand.
+    pub(crate) fn instances(&self, counts: &InstanceCounts) {
+        self.instances.take_down(counts);
     }
 
     /// Whether the last commit succeeded.

@@ -3,7 +3,7 @@
 //! One task turns the [`World`]: it wakes at a change, a new proxy or a question, reads all that is new at once, and
 //! makes the pictures that can be concerned, off the threads that serve streams. The first change is taken at once;
 //! those that come while it is at work, or within [`PACE`], are one turn together, so that of a burst each proxy is
-//! sent the last state only. Now and then it says which secrets connected proxies need.
+//! sent the last state only. Now and then it says which secrets and instances connected proxies need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use xds::ports::PortUse;
-use xds::{Finding, ProxyId, ResourceType, SecretRef};
+use xds::{Finding, ProxyId};
 
-use super::concern::Concern;
+use super::concern::{self, Concern};
 use super::follow::Follower;
 use super::picture::{Picture, Served};
 use super::secrets::{NoSecrets, Secrets};
@@ -33,8 +33,8 @@ use crate::store::Store;
 /// hundred; short against the 50 ms within which an update is to move traffic.
 const PACE: Duration = Duration::from_millis(5);
 
-/// How often it is said which secrets are needed. Short against how long others are kept.
-const SECRETS_IN_USE: Duration = Duration::from_mins(1);
+/// How often it is said which secrets and instances are needed. Short against how long others are kept.
+const IN_USE: Duration = Duration::from_mins(1);
 
 /// Below this many pictures a second thread costs more than it saves.
 const ONE_THREAD: usize = 16;
@@ -155,11 +155,12 @@ async fn turn_on(
     mut stop: watch::Receiver<bool>,
 ) {
     let (mut secrets, mut instances) = (sources.secrets.changes(), sources.instances.changes());
-    let mut tell_keeper = tokio::time::interval(SECRETS_IN_USE);
+    let mut tell_keepers = tokio::time::interval(IN_USE);
     loop {
-        let (mut asks, mut moved) = (Vec::new(), Moved::default());
+        let (mut asks, mut moved, mut last) = (Vec::new(), Moved::default(), false);
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
+            // What was written before is still to be told.
+            _ = stop.wait_for(|stop| *stop) => last = true,
             () = follower.changed() => {}
             ask = asked.recv() => match ask {
                 Some(ask) => asks.push(ask),
@@ -167,8 +168,10 @@ async fn turn_on(
             },
             () = told(&mut secrets) => moved.secrets = true,
             () = told(&mut instances) => moved.instances = true,
-            _ = tell_keeper.tick() => {
-                sources.secrets.in_use(&in_use(&places));
+            _ = tell_keepers.tick() => {
+                let pictures = in_use(&places);
+                sources.secrets.in_use(&pictures.iter().flat_map(|picture| picture.secrets.keys().cloned()).collect());
+                sources.instances.in_use(&pictures.iter().flat_map(|picture| picture.services.clone()).collect());
                 continue;
             }
         }
@@ -181,11 +184,11 @@ async fn turn_on(
         secrets.mark_unchanged();
         instances.mark_unchanged();
         let news = follower.catch_up();
-        let (store, places, source) = (follower.store(), Arc::clone(&places), Arc::clone(&sources.instances));
+        let (store, places) = (follower.store(), Arc::clone(&places));
         let turned = tokio::task::spawn_blocking(move || {
-            let concerns = world.learn(news);
+            let mut concerns = world.learn(news);
             if moved.instances {
-                world.find_instances(source.as_ref());
+                concern::join(&mut concerns, world.find_instances());
             }
             // Before anybody is told of a port: told and then forgotten, it would move at the next start.
             Handle::current().block_on(store_ports(&store, world.take_port_edits()));
@@ -199,16 +202,18 @@ async fn turn_on(
                 return;
             }
         };
+        if last {
+            return;
+        }
         sleep_until(began + PACE).await;
     }
 }
 
-/// The secrets of all pictures. Places that nobody looks at any more go here as well.
-fn in_use(places: &Places) -> BTreeSet<SecretRef> {
+/// All pictures. Places that nobody looks at any more go here as well.
+fn in_use(places: &Places) -> Vec<Arc<Picture>> {
     let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
     places.retain(|_, place| place.receiver_count() > 0);
-    let pictures = places.values().filter_map(|place| place.borrow().picture().cloned());
-    pictures.flat_map(|picture| picture.secrets.keys().cloned().collect::<Vec<_>>()).collect()
+    places.values().filter_map(|place| place.borrow().picture().cloned()).collect()
 }
 
 /// Waits until a source says that something may be another; for ever when nobody is there to say so.
@@ -271,11 +276,9 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, moved: Moved, asks: V
 impl Moved {
     fn concerns(self, served: &Served) -> bool {
         match served {
-            Served::Waiting => self.secrets,
-            Served::Ready(picture) => {
-                (self.secrets && !picture.secrets.is_empty())
-                    || (self.instances && picture.snapshot.of(ResourceType::Endpoint).next().is_some())
-            }
+            Served::Waiting => self.secrets || self.instances,
+            // Instances concern those that call them, whom the world knows.
+            Served::Ready(picture) => self.secrets && !picture.secrets.is_empty(),
             Served::Unknown | Served::Missing(_) => false,
         }
     }

@@ -1,9 +1,10 @@
 //! Whom a change concerns.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::graph::{Caller, Links, Mesh};
-use mesh::name::{ResourcePath, VirtualNodeName, VirtualServiceName};
+use mesh::name::{MeshName, ResourcePath, VirtualNodeName, VirtualServiceName};
 use xds::Proxy;
 
 /// The proxies of a mesh that may have to be told something else.
@@ -29,6 +30,18 @@ impl Concern {
             (Self::Some(proxies), Self::Some(others)) => proxies.extend(others),
             (Self::All, _) => {}
             (Self::Some(_), Self::All) => *self = Self::All,
+        }
+    }
+}
+
+/// Adds one mesh's concern after the other.
+pub(super) fn join(concerns: &mut BTreeMap<MeshName, Concern>, others: BTreeMap<MeshName, Concern>) {
+    for (mesh, other) in others {
+        match concerns.entry(mesh) {
+            Entry::Vacant(place) => {
+                place.insert(other);
+            }
+            Entry::Occupied(mut concern) => concern.get_mut().widen(other),
         }
     }
 }

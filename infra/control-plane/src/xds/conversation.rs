@@ -1,16 +1,17 @@
 //! One ADS stream, from its first request to its end.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::config::core::v3::node::UserAgentVersionType;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::timeout;
-use tonic::{Status, Streaming};
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::Status;
 use xds::{ProxyId, ResourceType};
 
 use super::Shared;
@@ -28,6 +29,9 @@ const FIRST_REQUEST: Duration = Duration::from_secs(30);
 /// How long a proxy waits for its first snapshot, which takes milliseconds. If there is none, it may ask again later.
 const FIRST_PICTURE: Duration = Duration::from_secs(30);
 
+/// How long a proxy may take for what is on its way to it when the server ends. It takes milliseconds.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
 /// The most of a refusal that is kept and logged. Envoy's is a sentence a resource.
 const MOST_OF_A_MESSAGE: usize = 4096;
 
@@ -36,10 +40,10 @@ const MOST_OF_A_MESSAGE: usize = 4096;
 pub(super) fn converse<P: Protocol>(
     shared: Arc<Shared>,
     peer: Peer,
-    requests: Streaming<P::Request>,
+    requests: impl Stream<Item = Result<P::Request, Status>> + Send + 'static,
 ) -> impl Stream<Item = Result<P::Response, Status>> + Send {
     let stop = shared.stop.clone();
-    let opening = Phase::Opening(Box::new(Opening { shared, peer, requests, stop }));
+    let opening = Phase::Opening(Box::new(Opening { shared, peer, requests: Box::pin(requests), stop }));
     futures::stream::unfold(opening, async |phase: Phase<P>| match phase {
         Phase::Opening(opening) => match opening.first().await {
             Ok(Some(mut conversation)) => {
@@ -70,6 +74,8 @@ fn step<P: Protocol>(
     }
 }
 
+type Requests<P> = Pin<Box<dyn Stream<Item = Result<<P as Protocol>::Request, Status>> + Send>>;
+
 enum Phase<P: Protocol> {
     Opening(Box<Opening<P>>),
     Talking(Box<Conversation<P>>),
@@ -80,7 +86,7 @@ enum Phase<P: Protocol> {
 struct Opening<P: Protocol> {
     shared: Arc<Shared>,
     peer: Peer,
-    requests: Streaming<P::Request>,
+    requests: Requests<P>,
     stop: watch::Receiver<bool>,
 }
 
@@ -90,9 +96,9 @@ impl<P: Protocol> Opening<P> {
         let request = tokio::select! {
             biased;
             () = stopped(&mut self.stop) => return Ok(None),
-            request = timeout(FIRST_REQUEST, self.requests.message()) => request,
+            request = timeout(FIRST_REQUEST, self.requests.next()) => request,
         };
-        let Some(request) = request.map_err(|_| Status::deadline_exceeded("no request came"))?? else {
+        let Some(request) = request.map_err(|_| Status::deadline_exceeded("no request came"))?.transpose()? else {
             return Ok(None);
         };
         let node = P::node(&request).ok_or_else(|| {
@@ -119,7 +125,7 @@ impl<P: Protocol> Opening<P> {
             shared.cache.settle().await;
         }
         let picture = picture(&served.borrow_and_update())?;
-        let machine = Arc::new(Machine::begin(P::is_returning(&request)));
+        let machine = Arc::new(Machine::begin(P::is_returning(&request), shared.roster.former(&id)));
         machine.note(&picture);
         let introduction = introduce(id.clone(), peer, P::NAME, P::node(&request));
         tracing::info!(proxy = %id, peer = %introduction.peer.place, protocol = P::NAME, agent = introduction.user_agent,
@@ -138,6 +144,7 @@ impl<P: Protocol> Opening<P> {
             picture,
             machine,
             waiting: VecDeque::new(),
+            last: None,
             refused: BTreeMap::new(),
             _seat: seat,
         };
@@ -150,12 +157,14 @@ impl<P: Protocol> Opening<P> {
 struct Conversation<P: Protocol> {
     shared: Arc<Shared>,
     id: ProxyId,
-    requests: Streaming<P::Request>,
+    requests: Requests<P>,
     stop: watch::Receiver<bool>,
     served: watch::Receiver<Served>,
     picture: Arc<Picture>,
     machine: Arc<Machine<P>>,
     waiting: VecDeque<P::Response>,
+    /// Until when the client may still take what it was sent, once the server ends.
+    last: Option<Instant>,
     /// The version of each type that was refused last, so that each is logged once.
     refused: BTreeMap<ResourceType, String>,
     _seat: Seat,
@@ -171,14 +180,18 @@ impl<P: Protocol> Conversation<P> {
                 }
                 return Some(Ok(response));
             }
+            if self.last.is_some() && self.machine.has(&self.picture) {
+                return None;
+            }
             let heard = tokio::select! {
                 biased;
-                () = stopped(&mut self.stop) => return None,
-                request = self.requests.message() => match request {
-                    Ok(Some(request)) => self.hear(&request),
+                () = stopped(&mut self.stop), if self.last.is_none() => self.last_call().await,
+                () = at(self.last) => return None,
+                request = self.requests.next() => match request {
+                    Some(Ok(request)) => self.hear(&request),
                     // The client is done; if it broke off, there is nobody to tell.
-                    Ok(None) => return None,
-                    Err(status) => Err(status),
+                    None => return None,
+                    Some(Err(status)) => Err(status),
                 },
                 changed = self.served.changed() => match changed {
                     Ok(()) => self.look(),
@@ -191,6 +204,15 @@ impl<P: Protocol> Conversation<P> {
         }
     }
 
+    /// The server ends: what was written before still goes out, so that the next one finds the proxy where this one left
+    /// it and has nothing to take from it.
+    async fn last_call(&mut self) -> Result<(), Status> {
+        self.last = Some(Instant::now() + LAST_CALL);
+        // Also answered, in its way, once nobody makes pictures any more.
+        self.shared.cache.settle().await;
+        self.look()
+    }
+
     fn hear(&mut self, request: &P::Request) -> Result<(), Status> {
         if let Some(node) = P::node(request)
             && node.id.parse::<ProxyId>().ok().map(|id| ProxyId { owner: None, ..id }).as_ref() != Some(&self.id)
@@ -201,15 +223,16 @@ impl<P: Protocol> Conversation<P> {
                 shortened(&node.id)
             )));
         }
-        let responses = {
+        let (is_answer, responses) = {
             let mut machine = self.machine.lock();
-            machine.on_request(request, self.picture.snapshot_for(self.machine.returning))
+            let is_answer = machine.is_answer(request);
+            (is_answer, machine.on_request(request, self.picture.snapshot_for(self.machine.returning)))
         };
         self.waiting.extend(responses);
         if let Some(refusal) = P::refusal(request) {
             self.log_refusal(P::type_url(request), &refusal.message);
         }
-        if let Some(kind) = metric(P::type_url(request)).filter(|_| P::is_answer(request)) {
+        if let Some(kind) = metric(P::type_url(request)).filter(|_| is_answer) {
             let metrics = self.shared.roster.metrics();
             if P::refusal(request).is_some() { metrics.nacked(kind) } else { metrics.acked(kind) }
         }
@@ -273,6 +296,13 @@ fn metric(type_url: &str) -> Option<XdsType> {
     })
 }
 
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the server is gone, which is a stop as well.
     let _ = stop.wait_for(|stop| *stop).await;
@@ -302,3 +332,6 @@ fn shortened(text: &str) -> &str {
     let end = (0..=MOST_OF_A_MESSAGE.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use xds::ads::FormerClusters;
 use xds::{ResourceType, Version};
 
 use super::picture::{Picture, SecretState};
@@ -26,8 +27,8 @@ pub(super) struct Machine<P> {
 type Contents = (Version, Vec<ServedCertificate>);
 
 impl<P: Protocol> Machine<P> {
-    pub(super) fn begin(returning: bool) -> Self {
-        Self { state: Mutex::new(P::begin()), certificates: Mutex::default(), returning }
+    pub(super) fn begin(returning: bool, former: Vec<FormerClusters>) -> Self {
+        Self { state: Mutex::new(P::begin(former)), certificates: Mutex::default(), returning }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, P> {
@@ -69,6 +70,10 @@ impl<P: Protocol> Acknowledged for Machine<P> {
 
     fn has(&self, picture: &Picture) -> bool {
         self.lock().has(picture.snapshot_for(self.returning))
+    }
+
+    fn clusters(&self) -> Vec<FormerClusters> {
+        self.lock().clusters()
     }
 
     fn certificates(&self, secret: &str, version: &Version) -> Option<Vec<ServedCertificate>> {

@@ -7,17 +7,20 @@
 //!
 //! - `follow` reads what is new, `world` keeps the meshes and translates, `cache` decides when and for whom.
 //! - `conversation` is one stream; what it says is decided by the state machine in the crate `xds`.
-//! - `secrets` is asked for certificates; `hold` keeps back what would hang for want of one.
+//! - `secrets` is asked for certificates; `hold` keeps back what would hang for want of one. `endpoints` keeps back what
+//!   would take a proxy's endpoints away for want of any.
 //! - `listen` opens sockets and finds out who is at the other end; `peer` says who may be which proxy.
 //! - `sds` serves secrets alone, on a socket beside a proxy.
-//! - `roster` knows the open streams, `report` tells of them, `evidence` of the certificates that they have taken.
+//! - `roster` knows the open streams, `gone` what clients of former ones may have, `report` tells of them, `evidence` of the certificates that they have taken.
 
 mod bootstrap;
 mod cache;
 mod concern;
 mod conversation;
+mod endpoints;
 mod evidence;
 mod follow;
+mod gone;
 mod hold;
 mod listen;
 mod machine;
@@ -40,6 +43,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::certificates::CertificateFiles;
+use crate::instances::Instances;
 use crate::store::Store;
 use cache::{Cache, Sources};
 use follow::Follower;
@@ -54,7 +58,7 @@ pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use sds::SdsServer;
 pub use secrets::{Found, KnownSecret, NoSecrets, SecretProblem, SecretReport, Secrets, ServedCertificate, problem};
-pub use settings::{Listen, ListenParseError, XdsAuth, XdsSettings};
+pub use settings::{Listen, ListenParseError, XdsAuth, XdsListener, XdsSettings};
 
 /// What every stream needs.
 #[derive(Debug)]
@@ -63,6 +67,7 @@ pub(crate) struct Shared {
     streams_per_proxy: usize,
     cache: Cache,
     secrets: Arc<dyn Secrets>,
+    instances: Arc<dyn Instances>,
     files: Option<CertificateFiles>,
     roster: Arc<Roster>,
     stop: watch::Receiver<bool>,
@@ -90,7 +95,8 @@ impl Ads {
             ListenerMode::Explicit(range) => Some(PortKeeper::new(range, store.look(|state| state.ports().clone()))),
         };
         let secrets = settings.secrets;
-        let sources = Sources { secrets: Arc::clone(&secrets), instances: settings.instances };
+        let instances = settings.instances;
+        let sources = Sources { secrets: Arc::clone(&secrets), instances: Arc::clone(&instances) };
         let world = World::new(&sources, settings.bound, ports);
         let (stop, stopping) = watch::channel(false);
         let (cache, turning) = Cache::start(Follower::new(Arc::clone(store)), world, sources, stopping.clone());
@@ -99,6 +105,7 @@ impl Ads {
             streams_per_proxy: settings.streams_per_proxy,
             cache,
             secrets,
+            instances,
             files: settings.certificate_files,
             roster: Arc::new(Roster::new(Arc::clone(store))),
             stop: stopping,

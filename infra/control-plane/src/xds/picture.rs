@@ -11,15 +11,18 @@ use xds::{
     Surroundings, Translation, translate,
 };
 
+use super::endpoints::{Finds, find_instances};
 use super::hold::{Resources, hold_back};
 use super::secrets::{Found, SecretProblem, Secrets, ServedCertificate, problem};
+use crate::instances::{InstanceBook, Instances, Service};
 
 /// A proxy's snapshot, and what there is to say about it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Picture {
     /// What is sent.
     pub(super) snapshot: Snapshot,
-    /// The same with what was left out for want of a secret; `None` where that is nothing.
+    /// The same with what was left out for want of a secret, and without endpoints that nobody knows; `None` where it is
+    /// the same.
     pub(super) whole: Option<Snapshot>,
     /// What was left out, and why.
     pub(super) findings: Vec<Finding>,
@@ -27,6 +30,8 @@ pub(super) struct Picture {
     pub(super) secrets: BTreeMap<SecretRef, SecretState>,
     /// What takes which secrets, whoever sends them.
     pub(super) uses: Uses,
+    /// The Cloud Map services whose instances it has for endpoints.
+    pub(super) services: BTreeSet<Service>,
 }
 
 /// The secrets of each listener and cluster.
@@ -54,8 +59,8 @@ impl SecretState {
 }
 
 impl Picture {
-    /// What a proxy is sent. One that comes back with a configuration may have what is left out here, from before this
-    /// process knew of it: were it left out for it too, it would be taken from it.
+    /// What a proxy is sent. One that comes back with a configuration may have what is left out here, and endpoints where
+    /// none are known here, from before this process knew of it: they would be taken from it.
     pub(super) fn snapshot_for(&self, returning: bool) -> &Snapshot {
         self.whole.as_ref().filter(|_| returning).unwrap_or(&self.snapshot)
     }
@@ -66,13 +71,15 @@ impl Picture {
 pub(super) struct Means<'a> {
     pub(super) surroundings: Surroundings<'a>,
     pub(super) secrets: &'a dyn Secrets,
+    pub(super) book: &'a InstanceBook,
+    pub(super) instances: &'a dyn Instances,
     /// What the proxy has been sent before.
     pub(super) previous: Option<&'a Picture>,
-    /// Whether to wait for secrets that are being asked for, rather than to do without.
+    /// Whether to wait for what is being asked for, rather than to do without.
     pub(super) patient: bool,
 }
 
-/// Makes a proxy's picture; the error is that it has to wait for secrets. A translation that panics is a defect of ours
+/// Makes a proxy's picture; the error is that it has to wait for secrets or instances. A translation that panics is a defect of ours
 /// and must not take the other proxies with it: `None`, and the proxy keeps what it has.
 pub(super) fn picture(mesh: &Mesh, proxy: &Proxy, means: Means<'_>) -> Option<Result<Picture, Waiting>> {
     let id = ProxyId { mesh: mesh.name.clone(), owner: None, proxy: proxy.clone() };
@@ -83,7 +90,7 @@ pub(super) fn picture(mesh: &Mesh, proxy: &Proxy, means: Means<'_>) -> Option<Re
     made.ok()
 }
 
-/// Secrets are being asked for.
+/// Secrets or instances are being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waiting;
 
@@ -91,7 +98,9 @@ fn draw(translation: Translation, path: &ResourcePath, means: Means<'_>) -> Resu
     let uses = translation.secret_uses();
     let resources: Resources =
         translation.encode().into_iter().map(|(kind, name, body)| ((kind, name), body)).collect();
-    let Translation { secrets: named, mut findings, .. } = translation;
+    let Translation { secrets: named, mut findings, discovered, .. } = translation;
+    let Finds { services, unknown, findings: of_instances } = find_instances(discovered, means)?;
+    findings.extend(of_instances);
     let mut known = BTreeMap::new();
     for secret in named {
         let (state, body) = look_up(&secret, &roles(&uses, &secret), means)?;
@@ -101,14 +110,22 @@ fn draw(translation: Translation, path: &ResourcePath, means: Means<'_>) -> Resu
     let snapshot_of = |resources: &Resources| {
         Snapshot::new(resources.iter().map(|((kind, name), body)| (*kind, name.clone(), body.clone())))
     };
-    let whole = (!held.withheld.is_empty()).then(|| {
+    let whole = (!held.withheld.is_empty() || !unknown.is_empty()).then(|| {
         let mut whole = held.resources.clone();
         whole.extend(held.withheld.clone());
+        whole.retain(|(kind, name), _| *kind != ResourceType::Endpoint || !unknown.contains(name));
         snapshot_of(&whole)
     });
     findings.extend(held.findings(path));
     findings.sort();
-    Ok(Picture { snapshot: snapshot_of(&held.resources), whole, findings, secrets: held.secrets, uses: held.uses })
+    Ok(Picture {
+        snapshot: snapshot_of(&held.resources),
+        whole,
+        findings,
+        secrets: held.secrets,
+        uses: held.uses,
+        services,
+    })
 }
 
 fn roles(uses: &Uses, secret: &SecretRef) -> BTreeSet<SecretRole> {

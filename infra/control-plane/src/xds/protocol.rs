@@ -5,8 +5,8 @@ use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use envoy_types::pb::google::rpc::Status as Refusal;
-use xds::Snapshot;
-use xds::ads::{DeltaStream, SotwStream, Status};
+use xds::ads::{DeltaStream, FormerClusters, SotwStream, Status};
+use xds::{ResourceType, Snapshot};
 
 /// One side of a stream: what a request and a new snapshot are answered with.
 pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
@@ -17,7 +17,10 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
     /// What goes out.
     type Response: Send + 'static;
 
-    fn begin() -> Self;
+    /// For a client that, if it comes back, may have one of the former sets of clusters.
+    fn begin(former: Vec<FormerClusters>) -> Self;
+    /// The clusters that the client may have, should the stream break now; none where it will say so itself.
+    fn clusters(&self) -> Vec<FormerClusters>;
     fn on_request(&mut self, request: &Self::Request, snapshot: &Snapshot) -> Vec<Self::Response>;
     fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<Self::Response>;
     fn status(&self) -> &Status;
@@ -29,20 +32,27 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
     fn type_url(request: &Self::Request) -> &str;
     /// Whether the client says, in its first request, that it has a configuration from before.
     fn is_returning(request: &Self::Request) -> bool;
-    /// Whether it answers a response, with an ACK or a NACK.
-    fn is_answer(request: &Self::Request) -> bool;
+    /// Whether a request, not taken yet, is the client's word on a response: an ACK or a NACK, and not a change of what it
+    /// asks for.
+    fn is_answer(&self, request: &Self::Request) -> bool;
     fn type_url_of(response: &Self::Response) -> &str;
 }
 
 macro_rules! protocol {
-    ($stream:ty, $name:literal, $request:ty, $response:ty, $returning:expr) => {
+    ($stream:ty, $name:literal, $request:ty, $response:ty, $returning:expr, $begin:expr, $clusters:expr) => {
         impl Protocol for $stream {
             const NAME: &'static str = $name;
             type Request = $request;
             type Response = $response;
 
-            fn begin() -> Self {
-                Self::new()
+            fn begin(former: Vec<FormerClusters>) -> Self {
+                let begin: fn(Vec<FormerClusters>) -> Self = $begin;
+                begin(former)
+            }
+
+            fn clusters(&self) -> Vec<FormerClusters> {
+                let clusters: fn(&Self) -> Vec<FormerClusters> = $clusters;
+                clusters(self)
             }
 
             fn on_request(&mut self, request: &$request, snapshot: &Snapshot) -> Vec<$response> {
@@ -78,8 +88,8 @@ macro_rules! protocol {
                 returning(request)
             }
 
-            fn is_answer(request: &$request) -> bool {
-                !request.response_nonce.is_empty()
+            fn is_answer(&self, request: &$request) -> bool {
+                ResourceType::of_url(&request.type_url).is_some_and(|kind| self.awaits(kind, &request.response_nonce))
             }
 
             fn type_url_of(response: &$response) -> &str {
@@ -89,7 +99,21 @@ macro_rules! protocol {
     };
 }
 
-protocol!(SotwStream, "sotw", DiscoveryRequest, DiscoveryResponse, |request| !request.version_info.is_empty());
-protocol!(DeltaStream, "delta", DeltaDiscoveryRequest, DeltaDiscoveryResponse, |request| {
-    !request.initial_resource_versions.is_empty()
-});
+protocol!(
+    SotwStream,
+    "sotw",
+    DiscoveryRequest,
+    DiscoveryResponse,
+    |request| !request.version_info.is_empty(),
+    Self::new,
+    |stream| stream.clusters().collect()
+);
+protocol!(
+    DeltaStream,
+    "delta",
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    |request| !request.initial_resource_versions.is_empty(),
+    |_| Self::new(),
+    |_| Vec::new()
+);

@@ -12,6 +12,7 @@ use super::evidence::{certificates, served};
 use super::picture::Served;
 use super::roster::Entry;
 use super::secrets::{SecretProblem, SecretReport};
+use crate::instances::InstanceCounts;
 use crate::metrics::CertificateCounts;
 
 impl Shared {
@@ -82,6 +83,11 @@ impl Shared {
         let ends = told.iter().flat_map(|report| &report.certificates).map(|one| one.not_after.as_second());
         counts.first_expiry = ends.min().unwrap_or_default();
         counts
+    }
+
+    /// How the services of Cloud Map stand; `None` where nobody is asked.
+    pub(crate) fn instance_counts(&self) -> Option<InstanceCounts> {
+        self.instances.counts()
     }
 
     /// Asks for all of them anew.

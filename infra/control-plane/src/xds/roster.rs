@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use xds::ads::Status;
+use tokio::time::Instant;
+use xds::ads::{FormerClusters, Status};
 use xds::{Proxy, ProxyId, Version};
 
+use super::gone::Gone;
 use super::peer::Peer;
 use super::picture::Picture;
 use super::secrets::ServedCertificate;
@@ -34,6 +36,8 @@ pub(super) trait Acknowledged: fmt::Debug + Send + Sync {
     fn status(&self) -> Status;
     /// Whether all that was asked for of what it is to have is acknowledged.
     fn has(&self, picture: &Picture) -> bool;
+    /// The clusters that the client may have, should the stream break now.
+    fn clusters(&self) -> Vec<FormerClusters>;
     /// The certificates in a version of a secret that was sent.
     fn certificates(&self, secret: &str, version: &Version) -> Option<Vec<ServedCertificate>>;
 }
@@ -49,6 +53,7 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Roster {
     streams: Mutex<BTreeMap<(ProxyId, u64), Entry>>,
+    gone: Gone,
     next: AtomicU64,
     store: Arc<Store>,
 }
@@ -62,14 +67,26 @@ pub(super) struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.roster.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        let entry = self.roster.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        if let Some(entry) = entry {
+            self.roster.gone.keep(&self.key.0, entry.acknowledged.clusters(), Instant::now());
+        }
         self.roster.metrics().stream_closed(kind(&self.key.0));
     }
 }
 
 impl Roster {
-    pub(super) const fn new(store: Arc<Store>) -> Self {
-        Self { streams: Mutex::new(BTreeMap::new()), next: AtomicU64::new(0), store }
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self { streams: Mutex::default(), gone: Gone::default(), next: AtomicU64::new(0), store }
+    }
+
+    /// The clusters that a client of this proxy may have that comes back: from streams that ended, and from those whose
+    /// end was not noticed yet.
+    pub(super) fn former(&self, id: &ProxyId) -> Vec<FormerClusters> {
+        let open = self.entries_of(id).into_iter().flat_map(|entry| entry.acknowledged.clusters());
+        let mut former = self.gone.of(id, Instant::now());
+        former.extend(open);
+        former
     }
 
     /// Where streams are counted.

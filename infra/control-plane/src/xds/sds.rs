@@ -31,7 +31,7 @@ use super::listen::{ListenError, Listening};
 use super::peer::Peer;
 use super::protocol::Protocol;
 use super::secrets::{Found, Secrets};
-use super::settings::{Listen, XdsAuth, XdsSettings};
+use super::settings::{Listen, XdsAuth, XdsListener, XdsSettings};
 
 /// How long connections may take to close once their streams have ended.
 const GRACE: Duration = Duration::from_secs(5);
@@ -53,7 +53,8 @@ impl SdsServer {
         secrets: Arc<dyn Secrets>,
     ) -> Result<Self, ListenError> {
         let auth = users.map_or(XdsAuth::None, |uids| XdsAuth::Unix { uids });
-        let settings = XdsSettings { listen: vec![Listen::Unix(socket)], auth, ..XdsSettings::default() };
+        let listen = vec![XdsListener { place: Listen::Unix(socket), auth }];
+        let settings = XdsSettings { listen, ..XdsSettings::default() };
         Ok(Self { listening: Listening::bind(&settings).await?, secrets, names })
     }
 
@@ -126,7 +127,7 @@ impl Service {
             tracing::info!(peer = %peer.place, protocol = P::NAME, "sds stream");
         }
         let stream = SecretStream::<P> {
-            machine: P::begin(),
+            machine: P::begin(Vec::new()),
             snapshots: self.snapshots.clone(),
             stopping: self.stopping.clone(),
             requests: request.into_inner(),

@@ -19,12 +19,10 @@ const STREAMS_PER_PROXY: usize = 50;
 /// The settings of the ADS server.
 #[derive(Debug, Clone)]
 pub struct XdsSettings {
-    /// Where it listens. Nowhere: no Envoy is served.
-    pub listen: Vec<Listen>,
+    /// Where it listens, and who may connect there. Nowhere: no Envoy is served.
+    pub listen: Vec<XdsListener>,
     /// The certificate that it shows on addresses; none, and it speaks no TLS. Sockets never have TLS.
     pub tls: Option<TlsFiles>,
-    /// Who may connect, and be which proxy.
-    pub auth: XdsAuth,
     /// How traffic reaches the proxies.
     pub listeners: ListenerMode,
     /// Streams that one resource may have at a time.
@@ -44,7 +42,6 @@ impl Default for XdsSettings {
         Self {
             listen: Vec::new(),
             tls: None,
-            auth: XdsAuth::None,
             listeners: ListenerMode::default(),
             streams_per_proxy: STREAMS_PER_PROXY,
             secrets: Arc::new(NoSecrets::default()),
@@ -52,6 +49,23 @@ impl Default for XdsSettings {
             instances: Arc::new(NoInstances::default()),
             certificate_files: None,
         }
+    }
+}
+
+/// A place to listen, and who may connect there and be which proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XdsListener {
+    /// Where.
+    pub place: Listen,
+    /// Who.
+    pub auth: XdsAuth,
+}
+
+impl XdsListener {
+    /// One for whoever is on this machine.
+    #[must_use]
+    pub const fn local(place: Listen) -> Self {
+        Self { place, auth: XdsAuth::None }
     }
 }
 
@@ -89,7 +103,9 @@ impl FromStr for Listen {
         if let Some(path) = text.strip_prefix("unix:") {
             // Also as a URI: unix:///run/xds.sock.
             let path = path.strip_prefix("//").unwrap_or(path);
-            return if path.is_empty() { Err(error()) } else { Ok(Self::Unix(PathBuf::from(path))) };
+            // What comes after a comma elsewhere says who may connect: misspelt, it must not become part of a name.
+            let is_path = !path.is_empty() && !path.contains(',');
+            return if is_path { Ok(Self::Unix(PathBuf::from(path))) } else { Err(error()) };
         }
         let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
         numeric.as_deref().unwrap_or(text).parse().map(Self::Tcp).map_err(|_| error())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
+use mesh::spec::{ServiceDiscovery, VirtualNodeSpec};
 use xds::{Listeners, Proxy, ProxyId, SdsSource, Surroundings};
 
 use super::cache::Sources;
@@ -13,7 +14,7 @@ use super::follow::News;
 use super::picture::{Means, Picture, Served, Waiting, picture};
 use super::ports::PortKeeper;
 use super::secrets::Secrets;
-use crate::instances::{InstanceBook, Instances};
+use crate::instances::{InstanceBook, Instances, Service};
 use crate::state::Resource;
 
 /// Everything that a translation needs. Not shared: whoever turns it has it alone.
@@ -23,7 +24,8 @@ pub(super) struct World {
     ports: Option<PortKeeper>,
     secrets: Arc<dyn Secrets>,
     bound: BTreeSet<String>,
-    instances: Arc<InstanceBook>,
+    source: Arc<dyn Instances>,
+    book: Arc<InstanceBook>,
 }
 
 /// Whom the latest news concerns, by mesh. A mesh that is not in it concerns nobody.
@@ -32,13 +34,20 @@ pub(super) type Concerns = BTreeMap<MeshName, Concern>;
 impl World {
     /// `bound` are the names of meshes whose secrets go over ADS.
     pub(super) fn new(sources: &Sources, bound: BTreeSet<String>, ports: Option<PortKeeper>) -> Self {
-        let (secrets, instances) = (Arc::clone(&sources.secrets), sources.instances.known());
-        Self { meshes: BTreeMap::new(), ports, secrets, bound, instances }
+        let (secrets, source) = (Arc::clone(&sources.secrets), Arc::clone(&sources.instances));
+        let book = source.known();
+        Self { meshes: BTreeMap::new(), ports, secrets, bound, source, book }
     }
 
-    /// Takes in the instances that there are now.
-    pub(super) fn find_instances(&mut self, instances: &dyn Instances) {
-        self.instances = instances.known();
+    /// Takes in the instances that there are now, and says whom what is new about them concerns.
+    pub(super) fn find_instances(&mut self) -> Concerns {
+        let former = std::mem::replace(&mut self.book, self.source.known());
+        let changed = changed_services(&former, &self.book);
+        let of_mesh = |(name, mesh): (&MeshName, &Mesh)| {
+            let nodes = nodes_of(mesh, &changed);
+            (!nodes.is_empty()).then(|| (name.clone(), concerned(mesh, &nodes)))
+        };
+        self.meshes.iter().filter_map(of_mesh).collect()
     }
 
     /// Takes in the news.
@@ -113,7 +122,8 @@ impl World {
         self.meshes.get(mesh)
     }
 
-    /// What a proxy that has been sent `previous` is to have now; `None` keeps what it has.
+    /// What a proxy that has been sent `previous` is to have now; `None` keeps what it has, also while something new is
+    /// being asked for that it would have.
     pub(super) fn served(&self, id: &ProxyId, previous: Option<&Picture>) -> Option<Served> {
         self.look(id, previous, true)
     }
@@ -130,13 +140,15 @@ impl World {
         let surroundings = Surroundings {
             listeners: self.ports.as_ref().map_or(Listeners::Interception, |ports| Listeners::Explicit(ports.book())),
             sds: SdsSource::Ads(&self.bound),
-            instances: &self.instances,
+            instances: &self.book.known,
         };
-        let means = Means { surroundings, secrets: self.secrets.as_ref(), previous, patient };
-        Some(match picture(mesh, &id.proxy, means)? {
-            Ok(picture) => Served::Ready(Arc::new(picture)),
-            Err(Waiting) => Served::Waiting,
-        })
+        let (secrets, instances) = (self.secrets.as_ref(), self.source.as_ref());
+        let means = Means { surroundings, secrets, book: &self.book, instances, previous, patient };
+        match picture(mesh, &id.proxy, means)? {
+            Ok(picture) => Some(Served::Ready(Arc::new(picture))),
+            Err(Waiting) if previous.is_some() => None,
+            Err(Waiting) => Some(Served::Waiting),
+        }
     }
 
     /// The port assignments to be stored.
@@ -150,8 +162,28 @@ impl World {
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// The services of which something else is known.
+fn changed_services<'b>(former: &'b InstanceBook, now: &'b InstanceBook) -> BTreeSet<&'b Service> {
+    fn differing<'b, T: PartialEq>(
+        former: &'b BTreeMap<Service, T>,
+        now: &'b BTreeMap<Service, T>,
+    ) -> impl Iterator<Item = &'b Service> {
+        former.keys().chain(now.keys()).filter(|service| former.get(*service) != now.get(*service))
+    }
+    differing(&former.known, &now.known).chain(differing(&former.problems, &now.problems)).collect()
+}
+
+/// The nodes that are found by one of these services.
+fn nodes_of(mesh: &Mesh, services: &BTreeSet<&Service>) -> Vec<ResourcePath> {
+    let is_found = |spec: &VirtualNodeSpec| match &spec.service_discovery {
+        Some(ServiceDiscovery::AwsCloudMap(map)) => {
+            services.contains(&(map.namespace_name.to_string(), map.service_name.to_string()))
+        }
+        Some(ServiceDiscovery::Dns(_) | ServiceDiscovery::Unrecognised(_)) | None => false,
+    };
+    let nodes = mesh.nodes.iter().filter(|(_, spec)| !services.is_empty() && is_found(spec));
+    nodes.map(|(node, _)| ResourcePath::VirtualNode(mesh.name.clone(), node.clone())).collect()
+}
 
 fn has(mesh: &Mesh, proxy: &Proxy) -> bool {
     match proxy {
@@ -159,3 +191,6 @@ fn has(mesh: &Mesh, proxy: &Proxy) -> bool {
         Proxy::Gateway(name) => mesh.gateways.get(name).is_some_and(|gateway| gateway.spec.is_some()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::stage::{MESH, PATIENCE, Stage};
 
 /// What an Envoy stands for.
@@ -53,6 +55,11 @@ impl Envoy {
 
     /// Starts it under a node id, with more arguments for the bootstrap.
     pub(crate) async fn start_as(stage: &Stage, id: &str, args: &[&str]) -> Self {
+        Self::start_amended(stage, id, args, |_| {}).await
+    }
+
+    /// The same with the bootstrap amended.
+    pub(crate) async fn start_amended(stage: &Stage, id: &str, args: &[&str], amend: impl FnOnce(&mut Value)) -> Self {
         let output = Command::new(env!("CARGO_BIN_EXE_control-plane"))
             .args(["bootstrap", "--xds", &stage.xds, "--node", id, "--admin", "127.0.0.1:0"])
             .args(args)
@@ -61,7 +68,9 @@ impl Envoy {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let unique = uuid::Uuid::new_v4();
         let bootstrap = stage.scratch.file(&format!("{unique}.json"));
-        std::fs::write(&bootstrap, output.stdout).unwrap();
+        let mut config: Value = serde_json::from_slice(&output.stdout).unwrap();
+        amend(&mut config);
+        std::fs::write(&bootstrap, config.to_string()).unwrap();
         let admin_file = stage.scratch.file(&format!("{unique}.admin"));
         let log = std::fs::File::create(stage.scratch.file(&format!("{unique}.log"))).unwrap();
         let mut child = Command::new(Self::program())

@@ -4,11 +4,13 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control_plane::certificates::{Keeper, KeeperSettings, Sources};
+use control_plane::instances::Instances;
 use control_plane::state::Region;
-use control_plane::xds::{ListenerMode, XdsSettings};
+use control_plane::xds::{ListenerMode, XdsListener, XdsSettings};
 use control_plane::{Server, Settings};
 use mesh::name::AccountId;
 use serde_json::{Value, json};
@@ -62,17 +64,31 @@ impl Stage {
         Some(stage)
     }
 
+    /// With a server in this process that finds instances so. Traffic is taken by interception, since Cloud Map leads
+    /// nowhere between explicit ports.
+    pub(crate) async fn set_finding(instances: Arc<dyn Instances>) -> Option<Self> {
+        let mut stage = Self::prepare(&[], 1, Scratch::new())?;
+        stage.start_finding(instances).await;
+        stage.put("/meshes", json!({"meshName": MESH})).await;
+        Some(stage)
+    }
+
     /// Starts it, at the xDS address and with the data that it had before if it ran before.
+    pub(crate) async fn start_finding(&mut self, instances: Arc<dyn Instances>) {
+        self.run_here(XdsSettings { instances, ..XdsSettings::default() }).await;
+    }
+
+    /// The same with these sources.
     pub(crate) async fn start_here(&mut self, sources: Sources) {
         let bound = sources.bindings.names();
         let keeping = KeeperSettings { refresh: Duration::from_millis(500), ..KeeperSettings::default() };
-        let xds = XdsSettings {
-            listen: vec![self.xds.parse().unwrap()],
-            listeners: ListenerMode::Explicit(self.ports.first()..=self.ports.last()),
-            secrets: Keeper::start(sources, keeping),
-            bound,
-            ..XdsSettings::default()
-        };
+        let listeners = ListenerMode::Explicit(self.ports.first()..=self.ports.last());
+        let secrets = Keeper::start(sources, keeping);
+        self.run_here(XdsSettings { listeners, secrets, bound, ..XdsSettings::default() }).await;
+    }
+
+    async fn run_here(&mut self, xds: XdsSettings) {
+        let xds = XdsSettings { listen: vec![XdsListener::local(self.xds.parse().unwrap())], ..xds };
         let account = AccountId::parse("123456789012").unwrap();
         let settings = Settings::new(account, Region::parse("eu-west-1").unwrap());
         let data = Some(self.scratch.file("data"));
@@ -256,6 +272,15 @@ impl Stage {
                 return;
             }
             assert!(Instant::now() < deadline, "{name} is not up to date: {told:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a node's proxy has a stream.
+    pub(crate) async fn connected_again(&self, name: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.told_of(Kind::Node, name).await["connected"] != true {
+            assert!(Instant::now() < deadline, "{name} does not come back");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -94,6 +94,14 @@ impl Envoy {
         envoy
     }
 
+    /// One that comes back with a version of its clusters.
+    pub(crate) async fn back(channel: Channel, id: &str, version: &str) -> Self {
+        let mut envoy = Self::open(channel).await;
+        envoy.node = Some(node(id));
+        envoy.ask_as(Cluster, &[], version);
+        envoy
+    }
+
     /// A connected node that has acknowledged everything, the routes named among it.
     pub(crate) async fn settled(channel: Channel, id: &str, routes: &[&str]) -> Self {
         let mut envoy = Self::connect(channel, id).await;

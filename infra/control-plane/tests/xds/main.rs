@@ -18,6 +18,7 @@ mod instances;
 mod keeper;
 mod listeners;
 mod many;
+mod mixed;
 mod mtls;
 mod process;
 mod pushes;

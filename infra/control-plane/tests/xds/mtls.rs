@@ -9,7 +9,7 @@ use xds::ResourceType::{Cluster, Route};
 
 use crate::certificates::{Ca, Leaf};
 use crate::envoy::{self, EGRESS, Envoy, refusal};
-use crate::plane::{Folder, Plane, tcp};
+use crate::plane::{Folder, Plane, listener, tcp};
 
 const FRONT: &str = "mesh/shop/virtualNode/front";
 const FRONT_ARN: &str = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/front";
@@ -32,7 +32,8 @@ async fn scene(mutual: bool) -> Scene {
     let (folder, ca, clients) = (Folder::new(), Ca::new(), Ca::new());
     let client_ca = clients.write(&folder, "clients.pem");
     let auth = if mutual { XdsAuth::Mtls { client_ca } } else { XdsAuth::None };
-    let plane = Plane::with(XdsSettings { tls: Some(write(&folder, &ca.server())), auth, ..tcp() }).await;
+    let listen = vec![listener("127.0.0.1:0", auth)];
+    let plane = Plane::with(XdsSettings { tls: Some(write(&folder, &ca.server())), listen, ..tcp() }).await;
     plane.make_shop().await;
     Scene { plane, ca, clients, folder }
 }
@@ -151,7 +152,7 @@ async fn what_would_serve_without_proof_is_refused_at_the_start() {
         ("127.0.0.1:0", Some(broken), XdsAuth::None, "clients.pem"),
         ("127.0.0.1:0", Some(files), XdsAuth::Mtls { client_ca: folder.join("server.key") }, "no certificate in it"),
     ] {
-        let xds = XdsSettings { listen: vec![listen.parse().unwrap()], tls, auth, ..XdsSettings::default() };
+        let xds = XdsSettings { listen: vec![listener(listen, auth)], tls, ..XdsSettings::default() };
         let account = mesh::name::AccountId::parse(crate::plane::ACCOUNT).unwrap();
         let region = control_plane::state::Region::parse("eu-west-1").unwrap();
         let settings = Settings { xds, ..Settings::new(account, region) };

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use control_plane::state::Region;
-use control_plane::xds::XdsSettings;
+use control_plane::xds::{XdsAuth, XdsListener, XdsSettings};
 use control_plane::{QuotaSetting, Quotas, Server, Settings};
 use mesh::name::AccountId;
 use reqwest::Method;
@@ -136,7 +136,11 @@ impl Plane {
 
 /// A free loopback port, and no authentication.
 pub(crate) fn tcp() -> XdsSettings {
-    XdsSettings { listen: vec!["127.0.0.1:0".parse().unwrap()], ..XdsSettings::default() }
+    XdsSettings { listen: vec![listener("127.0.0.1:0", XdsAuth::None)], ..XdsSettings::default() }
+}
+
+pub(crate) fn listener(place: &str, auth: XdsAuth) -> XdsListener {
+    XdsListener { place: place.parse().unwrap(), auth }
 }
 
 pub(crate) fn node(name: &str, backends: &[&str]) -> Value {

@@ -66,6 +66,16 @@ fn settings_that_would_not_do_what_they_say_are_refused() {
         (["--xds", "127.0.0.1:0", "--xds-auth", "mtls"], "--xds-client-ca"),
         (["--xds", "127.0.0.1:0", "--xds-tls-cert", "c.pem"], "--xds-tls-key"),
         (["--xds", "127.0.0.1:0", "--listeners", "explicit:9-8"], "explicit:20000-20999"),
+        (["--xds", "127.0.0.1:0,auth=none", "--xds-auth", "mtls"], "is about no listener"),
+        (["--xds", "127.0.0.1:0,auth=none", "--xds-auth", "unix"], "is about no listener"),
+        (["--xds", "127.0.0.1:0,auth=mtls", "--xds", "127.0.0.1:0"], "--xds-client-ca"),
+        (["--xds", "127.0.0.1:0,auth=none", "--xds", "0.0.0.0:0"], "not a loopback address"),
+        (["--xds", "127.0.0.1:0", "--xds", "0.0.0.0:0,auth=none"], "not a loopback address"),
+        (["--xds", "127.0.0.1:0,auth=unix", "--api", "127.0.0.1:0"], "only a socket"),
+        (["--xds", "127.0.0.1:0,auth=MTLS", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
+        (["--xds", "127.0.0.1:0,auth", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
+        (["--xds", "unix:/tmp/x.sock,atuh=unix", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
+        (["--xds", "unix:/tmp/x.sock,auth=unix,auth=none", "--api", "127.0.0.1:0"], "none of auth=none"),
     ] {
         let mut running = Running(command(&args).spawn().unwrap());
         assert_ne!(running.wait(), 0, "{args:?}");

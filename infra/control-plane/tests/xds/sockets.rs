@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use control_plane::xds::{Listen, XdsAuth, XdsSettings};
+use control_plane::xds::{Listen, XdsAuth, XdsListener, XdsSettings};
 use control_plane::{Server, Settings};
 use xds::ResourceType::Route;
 
@@ -14,7 +14,7 @@ use crate::plane::{ACCOUNT, Folder, Plane};
 const FRONT: &str = "mesh/shop/virtualNode/front";
 
 fn at(path: &Path, auth: XdsAuth) -> XdsSettings {
-    XdsSettings { listen: vec![Listen::Unix(path.to_owned())], auth, ..XdsSettings::default() }
+    XdsSettings { listen: vec![XdsListener { place: Listen::Unix(path.to_owned()), auth }], ..XdsSettings::default() }
 }
 
 fn mode(path: &Path) -> u32 {

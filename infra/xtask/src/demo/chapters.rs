@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::certificates;
 use super::route::{Route, RouteName, table};
 use super::scene::{Scene, ensure};
 use super::traffic::Counts;
@@ -19,6 +20,7 @@ pub(super) fn play(chapter: Chapter, scene: &mut Scene) -> Result<()> {
         Chapter::Person => person(scene),
         Chapter::CommonCause => common_cause(scene),
         Chapter::Compliance => super::compliance::play(scene),
+        Chapter::Certificates => certificates::play(scene),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every chapter checks what it prints: one whose weights or reasons are not as told fails, and the demo with it.
 
+mod certificates;
 mod chapters;
 mod compliance;
 mod decision;
@@ -19,7 +20,7 @@ use crate::stack;
 use crate::workspace::Workspace;
 use scene::Scene;
 
-const CHAPTERS: [Chapter; 7] = [
+const CHAPTERS: [Chapter; 8] = [
     Chapter::Traffic,
     Chapter::Failover,
     Chapter::Duplicate,
@@ -27,6 +28,7 @@ const CHAPTERS: [Chapter; 7] = [
     Chapter::Person,
     Chapter::CommonCause,
     Chapter::Compliance,
+    Chapter::Certificates,
 ];
 
 /// Plays one chapter, or all of them, on a stack of its own that ends with it.

@@ -13,7 +13,7 @@ use crate::console::say;
 use crate::demo_mesh::{MANY, alarm_name, metric_data, now, requests};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
-use crate::stack::Stack;
+use crate::stack::{self, Stack};
 use crate::workspace::Workspace;
 
 const FUNCTION: &str = "route-failover";
@@ -43,6 +43,7 @@ pub(super) struct Scene {
     told: String,
     /// The load, while there is one.
     traffic: Option<Traffic>,
+    policy: String,
 }
 
 impl Scene {
@@ -61,13 +62,35 @@ impl Scene {
             read: BTreeSet::new(),
             told: String::new(),
             traffic: None,
+            policy: stack::demo_policy(workspace)?,
         })
     }
 
     /// Starts a load through the gateway, with a column for each of two nodes.
     pub(super) fn start_traffic(&mut self, nodes: [&'static str; 2]) -> Result<()> {
-        self.traffic = Some(Traffic::start(&self.stack.data_plane, nodes)?);
+        self.traffic = Some(Traffic::start(&self.stack.data_plane, Some(nodes))?);
         Ok(())
+    }
+
+    /// The same without a line a second.
+    pub(super) fn start_quiet_traffic(&mut self) -> Result<()> {
+        self.traffic = Some(Traffic::start(&self.stack.data_plane, None)?);
+        Ok(())
+    }
+
+    /// What everything happens on.
+    pub(super) fn stack(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+
+    /// The event by which a schedule wakes any function.
+    pub(super) fn tick_event(&self) -> Value {
+        self.tick.clone()
+    }
+
+    /// The policy that the functions were deployed with.
+    pub(super) fn policy(&self) -> &str {
+        &self.policy
     }
 
     /// Ends the load.

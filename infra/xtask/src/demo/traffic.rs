@@ -32,8 +32,8 @@ pub(super) struct Counts {
 pub(super) struct Traffic {
     data_plane: DataPlane,
     client: Client,
-    /// The nodes that have a column.
-    nodes: [&'static str; 2],
+    /// The nodes that have a column; without any, no line is shown.
+    nodes: Option<[&'static str; 2]>,
     shown: Counts,
     next: Instant,
     second: u32,
@@ -49,7 +49,7 @@ struct Statistics {
 
 impl Traffic {
     /// Starts the load.
-    pub(super) fn start(data_plane: &DataPlane, nodes: [&'static str; 2]) -> Result<Self> {
+    pub(super) fn start(data_plane: &DataPlane, nodes: Option<[&'static str; 2]>) -> Result<Self> {
         let client = Client::new();
         let load = json!({"path": PATH, "headers": {HEADER.0: HEADER.1}, "perSecond": PER_SECOND});
         client.put(&format!("{}/load", data_plane.shop), &load)?.success("the load")?;
@@ -63,7 +63,9 @@ impl Traffic {
             statistics: BTreeMap::new(),
         };
         traffic.shown = traffic.counts()?;
-        say(format_args!("    second   {:>12} {:>12}   failed", traffic.nodes[0], traffic.nodes[1]));
+        if let Some([first, second]) = nodes {
+            say(format_args!("    second   {first:>12} {second:>12}   failed"));
+        }
         Ok(traffic)
     }
 
@@ -88,15 +90,16 @@ impl Traffic {
         let counts = self.counts()?;
         let last = counts.since(&self.shown);
         self.shown = counts;
-        let [first, second] = self.nodes;
-        let share = |node: &str| format!("{:.0} %", last.share(node));
-        say(format_args!(
-            "    {:>6}   {:>12} {:>12}   {:>6}",
-            self.second,
-            share(first),
-            share(second),
-            last.failures()
-        ));
+        if let Some([first, second]) = self.nodes {
+            let share = |node: &str| format!("{:.0} %", last.share(node));
+            say(format_args!(
+                "    {:>6}   {:>12} {:>12}   {:>6}",
+                self.second,
+                share(first),
+                share(second),
+                last.failures()
+            ));
+        }
         self.collect(aws)
     }
 

@@ -94,7 +94,7 @@ pub(super) fn deploy(
     }
     progress.at("packages");
     let template = packages.upload(aws, &read_template(workspace)?)?;
-    put_policy(workspace, aws)?;
+    put_policy(aws, &demo_policy(workspace)?)?;
     let parameters = json!([
         {"ParameterKey": "ControlPlaneEndpoint", "ParameterValue": endpoints.app_mesh},
         {"ParameterKey": "PolicyParameter", "ParameterValue": POLICY_PARAMETER},
@@ -115,10 +115,16 @@ pub(super) fn deploy(
     Ok(Outputs { aws: endpoints.aws.clone(), values })
 }
 
-fn put_policy(workspace: &Workspace, aws: &mut LocalAws) -> Result<()> {
+/// The policy that the functions are deployed with.
+pub(crate) fn demo_policy(workspace: &Workspace) -> Result<String> {
     let path = workspace.file("infra/local/demo-policy.yaml");
-    let policy = fs::read_to_string(&path).map_err(Failure::file("read", path))?;
-    let parameter = json!({"Name": POLICY_PARAMETER, "Type": "String", "Tier": "Advanced", "Value": policy});
+    fs::read_to_string(&path).map_err(Failure::file("read", path))
+}
+
+/// Puts a policy where the functions find it.
+pub(crate) fn put_policy(aws: &mut LocalAws, policy: &str) -> Result<()> {
+    let parameter =
+        json!({"Name": POLICY_PARAMETER, "Type": "String", "Tier": "Advanced", "Overwrite": true, "Value": policy});
     aws.call("ssm", "put_parameter", &parameter).map(drop)
 }
 

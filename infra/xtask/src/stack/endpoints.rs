@@ -43,15 +43,22 @@ pub(super) fn of_certificates(address: &str) -> impl Iterator<Item = (String, St
     MOTO.into_iter().map(move |service| (format!("AWS_ENDPOINT_URL_{service}"), address.to_owned()))
 }
 
+/// The variables by which SDKs know who and where they are. Nobody is asked for either.
+pub(super) fn identity() -> impl Iterator<Item = (String, String)> {
+    let fixed = [
+        ("AWS_REGION", REGION),
+        ("AWS_DEFAULT_REGION", REGION),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    fixed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
 impl Endpoints {
     /// What an SDK needs to speak to the stack and to nothing else.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let fixed = [
-            ("AWS_REGION", REGION),
-            ("AWS_DEFAULT_REGION", REGION),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
             // What no variable below names goes here too, and not to the real service.
             ("AWS_ENDPOINT_URL", self.aws.as_str()),
             ("AWS_ENDPOINT_URL_APP_MESH", self.app_mesh.as_str()),
@@ -59,7 +66,7 @@ impl Endpoints {
         let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let services = SERVICES.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.aws.clone()));
         let certificates = self.certificates.as_deref().into_iter().flat_map(of_certificates);
-        fixed.into_iter().chain(services).chain(certificates).collect()
+        identity().chain(fixed).chain(services).chain(certificates).collect()
     }
 
     /// The same as a script for a shell to read, with the functions' own variables.

@@ -20,7 +20,7 @@ use crate::setup;
 use crate::workspace::Workspace;
 
 pub(crate) use data_plane::DataPlane;
-pub(crate) use deploy::{Outputs, REPORTS};
+pub(crate) use deploy::{Outputs, REPORTS, demo_policy, put_policy};
 pub(crate) use endpoints::Endpoints;
 use folder::Folder;
 
@@ -124,15 +124,16 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     };
     let packages = deploy::Packages::build(workspace)?;
     let client = Client::new();
-    let control_plane =
-        step("start the control plane", |_| servers::start_control_plane(&programs.control_plane, folder))?;
-    let app_mesh = control_plane.api;
     let certificates = if servers::moto_is_installed(workspace) {
         Some(step("start moto", |_| servers::start_moto(workspace, folder, &client))?)
     } else {
         say("  moto is not installed: no ACM, no private CAs and no AWS Config here");
         None
     };
+    let control_plane = step("start the control plane", |_| {
+        servers::start_control_plane(&programs.control_plane, folder, certificates.as_deref())
+    })?;
+    let app_mesh = control_plane.api;
     let aws =
         step("start MiniStack", |_| servers::start_ministack(workspace, folder, &client, certificates.as_deref()))?;
     let endpoints = Endpoints { app_mesh, certificates, aws };

@@ -56,11 +56,27 @@ pub(super) struct ControlPlane {
 /// The loopback ports that proxies and applications are given. Below the range that systems hand out by themselves.
 const PROXY_PORTS: &str = "explicit:21000-29999";
 
-/// Starts it on ports of its own choice, and returns where it answers.
-pub(super) fn start_control_plane(program: &Path, folder: &Folder) -> Result<ControlPlane> {
+/// The names by which the demo mesh calls secrets, and the bundles that they are: `infra/local/demo-policy.yaml` has the
+/// same ones.
+const BUNDLES: [&str; 4] = [
+    "catalog=shop/catalog",
+    "storefront-calls=shop/storefront-calls",
+    "shop-roots=shop/roots#trust",
+    // Called by no name of the mesh: it has the key of an imported certificate.
+    "storefront=shop/storefront",
+];
+
+/// Starts it on ports of its own choice, and returns where it answers. `certificates` is where it fetches those; it looks
+/// for new ones every second, so that nobody has to wait.
+pub(super) fn start_control_plane(program: &Path, folder: &Folder, certificates: Option<&str>) -> Result<ControlPlane> {
     let mut command = Command::new(program);
     command.args(["--api", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--listeners", PROXY_PORTS]);
     command.args(["--account", ACCOUNT, "--region", REGION]);
+    if let Some(address) = certificates {
+        command.args(["--certificates", "aws", "--certificate-refresh", "1s", "--sds", "ads"]);
+        command.args(BUNDLES.iter().flat_map(|bundle| ["--bundle", bundle]));
+        command.envs(endpoints::of_certificates(address)).envs(endpoints::identity());
+    }
     let record = Record::start("control-plane", command, folder.path())?;
     let log = log_file(folder.path(), &record.name);
     until_ready(&record, &log, || {
@@ -82,8 +98,8 @@ pub(super) fn moto_is_installed(workspace: &Workspace) -> bool {
 /// Starts it on a free port, and returns where it answers.
 pub(super) fn start_moto(workspace: &Workspace, folder: &Folder, client: &Client) -> Result<String> {
     let port = free_port()?.to_string();
-    let mut command = Command::new(workspace.venv_program("moto_server"));
-    command.args(["--host", "127.0.0.1", "--port", &port]);
+    let mut command = Command::new(workspace.venv_program("python"));
+    command.arg(workspace.file("infra/local/moto_server.py")).arg(&port);
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     let address = format!("http://127.0.0.1:{port}");
     let record = Record::start("moto", command, folder.path())?;

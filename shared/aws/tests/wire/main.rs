@@ -6,6 +6,8 @@ mod app_mesh;
 mod canned;
 #[cfg(feature = "certificates")]
 mod certificates;
+#[cfg(feature = "cloud-map")]
+mod cloud_map;
 #[cfg(feature = "config-rules")]
 mod config_rules;
 mod notices;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::certificate::{Certificate, Chain};
-use super::source::{Anchor, Source};
+use super::source::{Anchor, CertificateArn, Source};
 
 /// What was read of one source. A source that nobody tried to read is in no map; that is unknown too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,34 @@ pub struct Readings {
     pub chains: BTreeMap<Source, Reading<Chain>>,
     /// Who is trusted, by where that comes from.
     pub anchors: BTreeMap<Anchor, Reading<Vec<Certificate>>>,
+    /// Imported certificates, and who else has their keys. One of which nobody looked is not in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub imported: BTreeMap<CertificateArn, KeyPlace>,
+}
+
+/// Where the key of an imported certificate can be had: ACM never gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "key", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum KeyPlace {
+    /// In a secret, with the same certificate.
+    Secret {
+        /// Which.
+        secret: String,
+    },
+    /// The secret that is named for it holds another certificate.
+    OtherSecret {
+        /// Which.
+        secret: String,
+    },
+    /// No secret is named for it.
+    Nowhere,
+    /// The secret that is named for it could not be read.
+    Unread {
+        /// Which.
+        secret: String,
+        /// Why not.
+        why: String,
+    },
 }
 
 impl Readings {

@@ -34,7 +34,12 @@ pub enum UnreachableReason {
 /// Every route that no request reaches, for the first reason that holds, in the order of the ids.
 #[must_use]
 pub fn unreachable_routes(mesh: &Mesh) -> Vec<Unreachable> {
-    let links = Links::of(mesh);
+    unreachable_routes_along(mesh, &Links::of(mesh))
+}
+
+/// The same, with links that were made before.
+#[must_use]
+pub fn unreachable_routes_along(mesh: &Mesh, links: &Links<'_>) -> Vec<Unreachable> {
     let mut found = Vec::new();
     for (name, router) in &mesh.routers {
         let mut services = links.services_of_router(name).peekable();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 
 use super::paths::Paths;
-use crate::certificates::Readings;
+use crate::certificates::{Readings, Source};
 use crate::edges::{Edge, edges};
 use crate::egress::Egresses;
 use crate::graph::{Gateway, Links, Mesh, Router};
@@ -15,7 +15,8 @@ use crate::name::{
 };
 use crate::policy::Policy;
 use crate::spec::{
-    ClientPolicy, GatewayRouteSpec, Listener, RouteSpec, VirtualGatewaySpec, VirtualNodeSpec, VirtualServiceProvider,
+    Backend, ClientPolicy, GatewayRouteSpec, Listener, ListenerTls, Port, RouteSpec, VirtualGatewaySpec,
+    VirtualNodeSpec, VirtualServiceProvider,
 };
 use crate::tags::{self, Judgement};
 
@@ -26,6 +27,14 @@ pub(super) struct Scene<'a> {
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
     pub(super) links: Links<'a>,
+    /// Every resource, kind by kind.
+    pub(super) resources: Vec<ResourcePath>,
+    /// Every listener of a proxy.
+    pub(super) sockets: Vec<Socket<'a>>,
+    /// What presents a certificate, and where.
+    pub(super) presented: Vec<Presented>,
+    /// By resource, the environment that its tag or else its name tells.
+    pub(super) environments: HashMap<ResourcePath, &'a str>,
     tag_faults: Judgement,
     egresses: Egresses<'a>,
     listeners: HashMap<&'a VirtualServiceName, Vec<&'a Listener>>,
@@ -33,17 +42,52 @@ pub(super) struct Scene<'a> {
     edges: Vec<Edge>,
 }
 
+/// A listener of a virtual node or gateway.
+pub(super) struct Socket<'a> {
+    pub(super) of: ResourcePath,
+    pub(super) port: Port,
+    pub(super) tls: Option<&'a ListenerTls>,
+}
+
+/// A certificate that is presented.
+pub(super) struct Presented {
+    pub(super) by: ResourcePath,
+    /// Where in its spec: `listener 8080`, `client`, `client of s.local`.
+    pub(super) part: String,
+    pub(super) source: Source,
+}
+
 impl<'a> Scene<'a> {
     pub(super) fn of(mesh: &'a Mesh, readings: &'a Readings, policy: &'a Policy, now: Timestamp) -> Self {
         let links = Links::of(mesh);
-        let tag_faults = tags::faults(mesh, &links, &policy.tags, &mesh.paths());
+        let resources = mesh.paths();
+        let tag_faults = tags::faults(mesh, &links, &policy.tags, &resources);
         let egresses = Egresses::of(mesh, &links, &policy.egress);
         let listeners = listeners_behind(mesh);
         let paths = Paths::of(mesh);
         let mut edges = edges(mesh, readings, now);
         // A gateway of which only routes are known can't be found at fault.
         edges.retain(|edge| mesh.has(&edge.from));
-        Self { mesh, readings, policy, now, links, tag_faults, egresses, listeners, paths, edges }
+        let environments = environments(mesh, policy, &resources);
+        let mut scene = Self {
+            mesh,
+            readings,
+            policy,
+            now,
+            links,
+            resources,
+            sockets: Vec::new(),
+            presented: Vec::new(),
+            environments,
+            tag_faults,
+            egresses,
+            listeners,
+            paths,
+            edges,
+        };
+        scene.sockets = scene.all_sockets();
+        scene.presented = scene.all_presented();
+        scene
     }
 
     /// What is wrong with the tags of each resource.
@@ -161,6 +205,73 @@ impl<'a> Scene<'a> {
             .map(|(path, defaults)| (path, defaults.and_then(|defaults| defaults.client_policy.as_ref())))
             .collect()
     }
+}
+
+impl<'a> Scene<'a> {
+    fn all_sockets(&self) -> Vec<Socket<'a>> {
+        let of_nodes = self.nodes().map(|(name, node)| (self.node_path(name), node.listeners().iter().map(told)));
+        let mut all = Vec::new();
+        for (of, listeners) in of_nodes {
+            all.extend(listeners.map(|(port, tls)| Socket { of: of.clone(), port, tls }));
+        }
+        for (name, gateway) in self.gateways() {
+            let of = self.gateway_path(name);
+            let listeners = gateway.listeners.iter().map(|one| (one.port_mapping.port, one.tls.as_ref()));
+            all.extend(listeners.map(|(port, tls)| Socket { of: of.clone(), port, tls }));
+        }
+        all
+    }
+
+    fn all_presented(&self) -> Vec<Presented> {
+        let mut all = Vec::new();
+        for Socket { of, port, tls } in &self.sockets {
+            if let Some(source) = tls.and_then(|tls| Source::of_listener(of, &tls.certificate)) {
+                all.push(Presented { by: of.clone(), part: format!("listener {port}"), source });
+            }
+        }
+        for (by, backend, policy) in self.policies() {
+            let certificate = policy.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
+            if let Some(source) = certificate.and_then(|certificate| Source::of_client(&by, certificate)) {
+                let part = if backend.is_empty() { "client".to_owned() } else { format!("client of {backend}") };
+                all.push(Presented { by, part, source });
+            }
+        }
+        all
+    }
+
+    /// Every client policy of the mesh: whose it is, the backend that it is for where it is no default, and itself.
+    pub(super) fn policies(&self) -> Vec<(ResourcePath, &'a str, &'a ClientPolicy)> {
+        let defaults = self.default_policies().into_iter();
+        let mut all: Vec<_> = defaults.filter_map(|(path, policy)| Some((path, "", policy?))).collect();
+        for (name, node) in self.nodes() {
+            for backend in node.backends.iter().flatten() {
+                if let Backend::VirtualService(backend) = backend
+                    && let Some(policy) = &backend.client_policy
+                {
+                    all.push((self.node_path(name), backend.virtual_service_name.as_str(), policy));
+                }
+            }
+        }
+        all
+    }
+}
+
+fn told(listener: &Listener) -> (Port, Option<&ListenerTls>) {
+    (listener.port_mapping.port, listener.tls.as_ref())
+}
+
+fn environments<'a>(mesh: &'a Mesh, policy: &'a Policy, resources: &[ResourcePath]) -> HashMap<ResourcePath, &'a str> {
+    let policy = &policy.environments;
+    let told = resources.iter().filter_map(|path| {
+        let tag = mesh.tags.get(path).and_then(|tags| tags.value(&policy.tag));
+        // A tag that is there and names nothing known isn't overruled by a name.
+        let environment = match tag {
+            Some(value) => policy.named(value),
+            None => policy.of_name(path.name()),
+        };
+        environment.map(|environment| (path.clone(), environment))
+    });
+    told.collect()
 }
 
 /// By virtual service, every listener at which its calls may arrive. Services of one router share its list.

@@ -1,6 +1,7 @@
 //! When certificates are rotated, which of those outside of the mesh's own kinds are ours, and which CA follows which.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::amounts::{Percent, Period};
 use super::failover::{Budget, PagingPolicy};
 use crate::certificates::{AuthorityArn, CertificateArn, SecretName};
-use crate::name::ResourcePath;
+use crate::name::{MeshName, ResourcePath};
+use crate::spec::Port;
 
 /// How certificates are rotated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +28,8 @@ pub struct CertificatesPolicy {
     pub imported: Vec<ImportedPolicy>,
     /// The CAs that are being replaced.
     pub successions: Vec<Succession>,
+    /// Where listeners can be looked at whose proxies have their certificates from beside them.
+    pub probes: Vec<ProbePolicy>,
     /// How the replacement of a CA goes.
     pub rollover: RolloverPolicy,
     /// How many certificates are issued in a window.
@@ -34,6 +38,8 @@ pub struct CertificatesPolicy {
     pub back_off: BackOffPolicy,
     /// How often people are told of the same thing.
     pub paging: PagingPolicy,
+    /// How long something may be unreadable before a person is called: throttles and timeouts pass by themselves.
+    pub unread_after: Period,
     /// Days before the end of a certificate or of any in its chain from which on it is a finding.
     pub expiry_days: u16,
 }
@@ -48,10 +54,13 @@ impl Default for CertificatesPolicy {
             bundles: Vec::new(),
             imported: Vec::new(),
             successions: Vec::new(),
+            probes: Vec::new(),
             rollover: RolloverPolicy::default(),
             budget: Budget { changes: 50, window: Period::minutes(60) },
             back_off: BackOffPolicy::default(),
             paging: PagingPolicy { repeat_after: Period::minutes(240), ..PagingPolicy::default() },
+            // Six wakes. A renewal has weeks; whoever is called for each throttle soon looks at none of them.
+            unread_after: Period::minutes(30),
             // Renewal is at two thirds of the lifetime, so what is this close to its end was not renewed.
             expiry_days: 30,
         }
@@ -97,6 +106,91 @@ pub struct ImportedPolicy {
     /// The CA that issues it; unset where the CA that issued the present one is known.
     #[serde(default)]
     pub authority: Option<AuthorityArn>,
+    /// The name or ARN of a secret that holds the same certificate with its key, so that proxies can have it: ACM never
+    /// gives the key of an imported one. Both are renewed together.
+    #[serde(default)]
+    pub secret: Option<String>,
+}
+
+/// Where the listeners of a virtual node or gateway can be looked at, by a TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProbePolicy {
+    /// Whose.
+    #[schemars(with = "String")]
+    pub proxy: ResourcePath,
+    /// The listener's port in the mesh; unset, every listener is behind these addresses.
+    #[serde(default)]
+    #[schemars(with = "Option<u16>")]
+    pub listener: Option<Port>,
+    /// The addresses, as in `pay.shop.local:8080`. They stand for every proxy of it: a host name for all that it resolves
+    /// to.
+    #[schemars(length(min = 1))]
+    pub addresses: Vec<HostPort>,
+}
+
+impl ProbePolicy {
+    /// Whether it is about a listener.
+    #[must_use]
+    pub fn is_of(&self, proxy: &ResourcePath, listener: Port) -> bool {
+        self.proxy == *proxy && self.listener.is_none_or(|port| port == listener)
+    }
+}
+
+/// A host and a port, as in `pay.shop.local:8080` or `[::1]:8080`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct HostPort {
+    host: String,
+    port: u16,
+}
+
+impl HostPort {
+    /// The host: a name or an address, without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl TryFrom<String> for HostPort {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no address; give HOST:PORT");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port: u16 = port.parse().map_err(|_| wrong())?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        let is_host = bare.parse::<std::net::IpAddr>().is_ok() || (bare == host && bare.bytes().all(is_name));
+        if bare.is_empty() || port == 0 || !is_host || (bare.contains(':') && bare == host) {
+            return Err(wrong());
+        }
+        Ok(Self { host: bare.to_owned(), port })
+    }
+}
+
+impl From<HostPort> for String {
+    fn from(address: HostPort) -> Self {
+        address.to_string()
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
 }
 
 /// A CA that is replaced by another.
@@ -119,6 +213,9 @@ pub struct RolloverPolicy {
     /// Virtual nodes and gateways without any proxy, by somebody's word: nothing waits for them.
     #[schemars(with = "BTreeSet<String>")]
     pub absent: BTreeSet<ResourcePath>,
+    /// Meshes that share no certificate and no secret with others, by somebody's word: while one of them can't be read,
+    /// nothing outside of it waits for it.
+    pub separate: BTreeSet<MeshName>,
     /// The old CA stays trusted.
     pub keep_old: bool,
 }
@@ -170,6 +267,14 @@ impl CertificatesPolicy {
                 return Some((format!("certificates.bundles[{index}]"), problem));
             }
         }
+        let mut secrets: BTreeSet<&str> = self.bundles.iter().map(|bundle| bundle.secret.as_str()).collect();
+        for (index, imported) in self.imported.iter().enumerate() {
+            if let Some(secret) = imported.secret.as_deref().filter(|secret| !secrets.insert(secret)) {
+                // Two keepers would each put another key in it.
+                let problem = format!("{secret} holds another certificate already; name a secret of its own");
+                return Some((format!("certificates.imported[{index}].secret"), problem));
+            }
+        }
         let mut from = BTreeSet::new();
         for (index, one) in self.successions.iter().enumerate() {
             let key = || format!("certificates.successions[{index}]");
@@ -200,6 +305,7 @@ impl CertificatesPolicy {
 
 #[cfg(test)]
 mod tests {
+    use super::HostPort;
     use crate::policy::Policy;
 
     #[test]
@@ -213,11 +319,14 @@ certificates:
   bundles:
     - {secretName: 'spiffe://shop/web', secret: mesh/web, authority: 'arn:a'}
   imported:
-    - {certificate: 'arn:c', authority: 'arn:a'}
+    - {certificate: 'arn:c', authority: 'arn:a', secret: mesh/orders}
   successions:
     - {from: 'arn:a', to: 'arn:b'}
     - {from: 'arn:b', to: 'arn:c'}
-  rollover: {canary: mesh/shop/virtualNode/web, absent: [mesh/shop/virtualNode/batch], keepOld: true}
+  rollover: {canary: mesh/shop/virtualNode/web, absent: [mesh/shop/virtualNode/batch], separate: [lab], keepOld: true}
+  probes:
+    - {proxy: mesh/shop/virtualNode/pay, listener: 8080, addresses: ['pay.shop.local:8080', '[::1]:1']}
+  unreadAfter: 1h
   budget: {changes: 3, window: 1h}
   backOff: {first: 1m, most: 1h}
 ";
@@ -230,9 +339,24 @@ certificates:
     }
 
     #[test]
+    fn addresses_are_hosts_with_ports() {
+        for text in ["pay.shop.local:8080", "127.0.0.1:1", "[::1]:443"] {
+            assert_eq!(HostPort::try_from(text.to_owned()).unwrap().to_string(), text);
+        }
+        for text in ["", "pay", "pay:", ":80", "pay:0", "pay:70000", "::1:80", "a b:80", "[pay]:80", "http://pay:80"] {
+            assert!(HostPort::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         for (section, key) in [
             ("bundles: [{secretName: a, secret: b}, {secretName: a, secret: c}]", "certificates.bundles[1]"),
+            (
+                "bundles: [{secretName: a, secret: b}]\n  imported: [{certificate: c, secret: b}]",
+                "certificates.imported[0].secret",
+            ),
+            ("imported: [{certificate: c, secret: b}, {certificate: d, secret: b}]", "certificates.imported[1].secret"),
             ("successions: [{from: a, to: b}, {from: a, to: c}]", "certificates.successions[1]"),
             ("successions: [{from: a, to: b}, {from: b, to: a}]", "certificates.successions[0]"),
             ("successions: [{from: x, to: a}, {from: a, to: b}, {from: b, to: a}]", "certificates.successions[0]"),

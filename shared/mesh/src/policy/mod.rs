@@ -31,7 +31,8 @@ pub use bounds::{
     RoutingPolicy, TlsPolicy,
 };
 pub use certificates::{
-    BackOffPolicy, BundlePolicy, CertificatesPolicy, ImportedPolicy, LeadTimes, RolloverPolicy, Succession,
+    BackOffPolicy, BundlePolicy, CertificatesPolicy, HostPort, ImportedPolicy, LeadTimes, ProbePolicy, RolloverPolicy,
+    Succession,
 };
 pub use egress::{EgressPolicy, NodeEgress};
 pub use failover::{

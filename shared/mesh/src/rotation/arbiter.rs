@@ -35,7 +35,7 @@ struct Ledger {
 
 impl Ledger {
     fn enter(&mut self, proposal: &Proposal) {
-        let Some(plan) = proposal.verdict.plan() else { return };
+        let Some(plan) = proposal.verdict.plan().filter(|_| proposal.watching.is_empty()) else { return };
         if plan.step.issues() {
             self.issued = self.issued.saturating_add(1);
         }
@@ -55,6 +55,11 @@ fn refusal(
     let plan = proposal.verdict.plan()?;
     if let Some(switch) = &scene.facts.kill_switch {
         return Some(KeepReason::KillSwitchOn { by: switch.by.clone(), why: switch.reason.clone() });
+    }
+    if !proposal.urgent
+        && let Err(reason) = scene.meshes.can_follow(&proposal.subject)
+    {
+        return Some(reason);
     }
     if let Some(stage) = &plan.stage
         && let Some(canary) = canaries.get(stage).filter(|canary| **canary != proposal.subject)
@@ -108,7 +113,11 @@ fn canaries(proposals: &[Proposal], scene: &Scene<'_>) -> BTreeMap<Stage, Subjec
             by_stage.entry(stage).or_default().push(proposal);
         }
     }
-    let first = by_stage.into_iter().filter(|(stage, _)| !is_proven(stage, scene)).filter_map(|(stage, movers)| {
+    let first = by_stage.into_iter().filter(|(stage, _)| !is_proven(stage, scene)).filter_map(|(stage, mut movers)| {
+        // One of which is only told never goes first.
+        if movers.iter().any(|mover| mover.watching.is_empty()) {
+            movers.retain(|mover| mover.watching.is_empty());
+        }
         let canary = under_way(&stage, proposals, scene).or_else(|| chosen(&movers, scene));
         Some((stage, canary?))
     });

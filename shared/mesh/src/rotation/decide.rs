@@ -1,21 +1,21 @@
 //! The decision itself: proposals for all that is presented and trusted, then one look at all of them together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::facts::{Facts, TrustId};
+use super::facts::{Facts, Held, TrustId};
 use super::plan::{Action, Kind, Plan};
 use super::reason::{KeepReason, Why};
 use super::record::{Record, digest};
 use super::scene::Scene;
-use super::{arbiter, leaf, trust};
+use super::{arbiter, leaf, meshes, trust};
 use crate::certificates::Source;
 use crate::change::Change;
 use crate::failover::HarmFact;
-use crate::name::ResourcePath;
+use crate::name::{MeshName, ResourcePath};
 use crate::policy::CertificatesPolicy;
 
 /// What a decision is about.
@@ -26,6 +26,8 @@ pub enum Subject {
     Certificate(Source),
     /// Trust.
     Trust(TrustId),
+    /// A mesh as a whole.
+    Mesh(MeshName),
 }
 
 impl Subject {
@@ -35,6 +37,18 @@ impl Subject {
         match self {
             Self::Certificate(source) => source.to_string(),
             Self::Trust(id) => id.to_string(),
+            Self::Mesh(name) => format!("mesh/{name}"),
+        }
+    }
+
+    /// Whether several meshes may have the same: what ACM and secrets keep.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        match self {
+            Self::Certificate(Source::Acm(_) | Source::Sds(_)) | Self::Trust(TrustId::Sds { .. }) => true,
+            Self::Certificate(Source::File(..))
+            | Self::Trust(TrustId::Policy { .. } | TrustId::Implicit { .. } | TrustId::File { .. })
+            | Self::Mesh(_) => false,
         }
     }
 }
@@ -44,6 +58,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Certificate(source) => source.fmt(f),
             Self::Trust(id) => write!(f, "trust {id}"),
+            Self::Mesh(name) => write!(f, "mesh/{name}"),
         }
     }
 }
@@ -59,6 +74,10 @@ pub struct Decision {
     pub record: Option<Record>,
     /// Whether there is something that needs doing.
     pub failing: bool,
+    /// Meshes that it touches, or may touch, and in which nothing is changed: a plan is only told of while there are any.
+    pub watching: BTreeSet<MeshName>,
+    /// Meshes that can't be read and that may share it; what a plan does harms nobody there.
+    pub unread: BTreeSet<MeshName>,
 }
 
 /// What to do.
@@ -110,13 +129,24 @@ pub(super) struct Proposal {
     /// Whether it goes before the others, and before waiting for neighbours.
     pub(super) urgent: bool,
     pub(super) moves: BTreeSet<ResourcePath>,
+    /// Meshes that it touches and that only watch.
+    pub(super) watching: BTreeSet<MeshName>,
 }
 
 impl Proposal {
     pub(super) fn keep(subject: Subject, reason: KeepReason) -> Self {
         let failing = reason.holds();
         let verdict = Verdict::Keep(reason);
-        Self { subject, verdict, record: None, otherwise: None, failing, urgent: false, moves: BTreeSet::new() }
+        Self {
+            subject,
+            verdict,
+            record: None,
+            otherwise: None,
+            failing,
+            urgent: false,
+            moves: BTreeSet::new(),
+            watching: BTreeSet::new(),
+        }
     }
 
     pub(super) fn act(subject: Subject, action: Action) -> Self {
@@ -129,7 +159,16 @@ impl Proposal {
             Kind::Distribute => Verdict::Distribute(plan),
             Kind::Retire => Verdict::Retire(plan),
         };
-        Self { subject, verdict, record: None, otherwise: None, failing: true, urgent: false, moves }
+        Self {
+            subject,
+            verdict,
+            record: None,
+            otherwise: None,
+            failing: true,
+            urgent: false,
+            moves,
+            watching: BTreeSet::new(),
+        }
     }
 
     /// Keeps it as it is for another reason; whatever was to be remembered before the step is not.
@@ -139,7 +178,7 @@ impl Proposal {
     }
 }
 
-/// Decides for everything that is presented and everything that is trusted.
+/// Decides for everything that is presented and everything that is trusted, and says which meshes could be read.
 ///
 /// `harms` tells what a change would break (see [`crate::edges::edge_harms`]); it is asked only for changes that are
 /// about to be made.
@@ -151,14 +190,23 @@ pub fn decide(
 ) -> Vec<Decision> {
     let scene = Scene::of(facts, policy, now);
     let rollovers = scene.trust_rollovers();
-    let mut proposals: Vec<Proposal> = facts.leaves.iter().map(|one| leaf::propose(one, &scene)).collect();
-    proposals.extend(facts.trusts.iter().map(|one| trust::propose(one, &rollovers, &scene)));
+    let leaves = facts.leaves.iter().map(|one| (leaf::propose(one, &scene), &one.users));
+    let trusts = facts.trusts.iter().map(|one| (trust::propose(one, &rollovers, &scene), &one.users));
+    let touching = |(proposal, users): (Proposal, &BTreeMap<ResourcePath, Held>)| {
+        let watching = scene.meshes.watching(&proposal.subject, users.keys());
+        Proposal { watching, ..proposal }
+    };
+    let mut proposals: Vec<Proposal> = leaves.chain(trusts).map(touching).collect();
     // What can't wait comes first; otherwise the order is that of the names, so that it is the same each time.
     proposals.sort_by(|one, other| (!one.urgent, &one.subject).cmp(&(!other.urgent, &other.subject)));
     arbiter::settle(&mut proposals, &scene, harms);
     let decided = proposals.into_iter().map(|proposal| {
-        let Proposal { subject, verdict, record, failing, .. } = proposal;
-        Decision { subject, verdict, record, failing }
+        let Proposal { subject, verdict, record, otherwise, failing, watching, .. } = proposal;
+        // What is not done is not remembered as begun.
+        let is_begun = verdict.plan().is_some() && watching.is_empty();
+        let record = if is_begun || verdict.plan().is_none() { record } else { otherwise };
+        let unread = scene.meshes.may_have(&subject);
+        Decision { subject, verdict, record, failing, watching, unread }
     });
-    decided.collect()
+    facts.meshes.iter().map(|(name, mesh)| meshes::decide(name, mesh)).chain(decided).collect()
 }

@@ -12,6 +12,7 @@ use crate::certificates::{
 };
 use crate::failover::KillSwitchFact;
 use crate::name::{MeshName, ResourcePath, VirtualServiceName};
+use crate::policy::Mode;
 use crate::spec::Port;
 
 /// One observation of the certificates of all meshes. Recorded as it is, it gives the same decisions again.
@@ -19,7 +20,7 @@ use crate::spec::Port;
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     /// The meshes, all that certificates are shared by together.
-    pub meshes: BTreeSet<MeshName>,
+    pub meshes: BTreeMap<MeshName, MeshFacts>,
     /// Everything that is presented.
     pub leaves: Vec<LeafFacts>,
     /// Everything by which others are trusted.
@@ -32,6 +33,19 @@ pub struct Facts {
     pub kill_switch: Option<KillSwitchFact>,
     /// Issuances that this window has already seen.
     pub budget_used: u32,
+}
+
+/// A mesh as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MeshFacts {
+    /// Whether what is decided is done there, or only told.
+    pub mode: Mode,
+    /// What it presents and trusts by that other meshes may have, too, as the subjects of decisions are called. Of one
+    /// that could not be read whole, nothing else is among the facts.
+    pub has: Reading<BTreeSet<String>>,
+    /// What is remembered of it.
+    pub memory: Memory,
 }
 
 /// A leaf that is shown by one proxy and checked by another: a server's by its client, or a client's by its server.
@@ -75,6 +89,13 @@ impl AuthorityFacts {
         Chain { leaf: self.certificate.clone(), others: self.issuers.clone() }
     }
 
+    /// Whether whoever trusts a certificate trusts what this CA issues.
+    #[must_use]
+    pub fn is_reached_by(&self, trusted: &Certificate) -> bool {
+        let mut all = std::iter::once(&self.certificate).chain(&self.issuers);
+        all.any(|one| one.fingerprint == trusted.fingerprint)
+    }
+
     /// When the first of it and its issuers ends: nothing that it issues should live longer.
     #[must_use]
     pub fn ends(&self) -> Timestamp {
@@ -87,7 +108,7 @@ impl AuthorityFacts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Held {
-    /// Every one has acknowledged it, with these certificates: the leaf, or the roots.
+    /// Every one has acknowledged the same, with these certificates: the leaf, or the roots.
     Acknowledged(BTreeSet<Fingerprint>),
     /// At least one has not.
     Outstanding,
@@ -123,8 +144,10 @@ pub enum Keeper {
     Imported {
         /// The CA that the policy names.
         authority: Option<AuthorityArn>,
-        /// That secret.
+        /// That secret, while it holds the same certificate or the one that ACM has got from it.
         bundle: Option<BundleFacts>,
+        /// The secret that the policy names and that holds something else.
+        differs: Option<String>,
     },
     /// A secret that is ours.
     Bundle {
@@ -259,13 +282,13 @@ pub struct TrustFacts {
     pub memory: Memory,
 }
 
-/// A root that is trusted.
+/// What is trusted: a root, or a CA below one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trusted {
     /// The CA by which it is named, where it is.
     pub authority: Option<AuthorityArn>,
-    /// The root.
+    /// Its certificate.
     pub root: Certificate,
 }
 

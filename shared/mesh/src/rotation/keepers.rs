@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::facts::{BundleFacts, Keeper, Pending, PrivateFacts, RenewalFact, ReplacementState};
 use super::leaf::Work;
 use super::plan::{Action, Kind, Step};
-use super::reason::{KeepReason, Why, renewal_reason};
+use super::reason::{KeepReason, NotKnown, Why, renewal_reason};
 use super::record::{Attempt, digest};
 use crate::certificates::{AuthorityArn, CertificateArn, Chain, Source};
 use crate::change::Change;
@@ -98,13 +98,17 @@ impl Work<'_> {
 
     fn mark_superseded(&self, facts: &PrivateFacts) -> Result<Action, KeepReason> {
         match &facts.supersedes {
-            Some(old) if self.scene.waiting_for_leaf(self.leaf).is_empty() => Ok(Action {
-                kind: Kind::Retire,
-                step: Step::MarkSuperseded { arn: old.clone(), by: facts.arn.clone() },
-                why: Why::NewLeaf { replaces: self.chain.leaf.fingerprint.clone() },
-                stage: None,
-                moves: BTreeSet::new(),
-            }),
+            Some(old) if self.scene.waiting_for_leaf(self.leaf).is_empty() => {
+                // Whoever sees the mark takes it for nobody's any more.
+                self.scene.meshes.all_read(NotKnown::WhatIsPresented)?;
+                Ok(Action {
+                    kind: Kind::Retire,
+                    step: Step::MarkSuperseded { arn: old.clone(), by: facts.arn.clone() },
+                    why: Why::NewLeaf { replaces: self.chain.leaf.fingerprint.clone() },
+                    stage: None,
+                    moves: BTreeSet::new(),
+                })
+            }
             Some(_) | None => Err(self.fresh()),
         }
     }

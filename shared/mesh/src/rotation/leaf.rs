@@ -5,9 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::decide::{Proposal, Subject, Verdict};
 use super::facts::{AuthorityFacts, Keeper, LeafFacts, Memory, TrustId, TrustKeeper};
 use super::plan::{Action, Like, Stage};
-use super::reason::{KeepReason, Why};
+use super::reason::{KeepReason, NotKnown, Why};
 use super::record::{LeafRecord, Record};
-use super::scene::{Acceptance, Scene};
+use super::scene::{Acceptance, Rollover, Scene};
 use crate::certificates::{AuthorityArn, Certificate, Chain, Reading, RenewalRule};
 use crate::name::ResourcePath;
 
@@ -47,7 +47,7 @@ pub(super) fn propose(leaf: &LeafFacts, scene: &Scene<'_>) -> Proposal {
     let told = remembered.and_then(|record| record.told.clone());
     let retry_at = failures.as_ref().map(|failures| (failures.retry_at(&scene.policy.back_off), failures.clone()));
     let changed = |leaf: LeafRecord| {
-        let record = Record { leaf: Some(leaf), failures: failures.clone(), told: told.clone() };
+        let record = Record { leaf: Some(leaf), failures: failures.clone(), told: told.clone(), had: None };
         (remembered != Some(&record)).then_some(record)
     };
     let otherwise = changed(known.clone());
@@ -147,8 +147,11 @@ impl<'a> Work<'a> {
         }
         match &self.leaf.keeper {
             Keeper::Private(facts) => self.in_store(facts, why, urgent),
-            Keeper::Imported { authority, bundle: None } => self.reimport(authority.as_ref(), why, urgent),
-            Keeper::Imported { authority, bundle: Some(bundle) } | Keeper::Bundle { authority, bundle } => {
+            Keeper::Imported { authority, bundle: None, differs } => match differs {
+                Some(secret) if why.is_some() && !urgent => Err(KeepReason::SecretDiffers { secret: secret.clone() }),
+                Some(_) | None => self.reimport(authority.as_ref(), why, urgent),
+            },
+            Keeper::Imported { authority, bundle: Some(bundle), .. } | Keeper::Bundle { authority, bundle } => {
                 self.in_secret(authority.as_ref(), bundle, why, urgent)
             }
             Keeper::NotOurs { why } => {
@@ -168,7 +171,13 @@ impl<'a> Work<'a> {
         let target = match successor.map(|to| (to, self.may_come_from(to))) {
             Some((to, Ok(()))) => to,
             Some((_, Err(reason))) if !urgent => return Err(reason),
-            Some((_, Err(_))) => issuer.unwrap_or(own),
+            Some((_, Err(_))) => match issuer {
+                Some(issuer) => issuer,
+                None => {
+                    self.may_come_from(own)?;
+                    own
+                }
+            },
             None => {
                 self.may_come_from(own)?;
                 own
@@ -177,18 +186,16 @@ impl<'a> Work<'a> {
         if let Some(why) = &target.inactive {
             return Err(KeepReason::AuthorityInactive { authority: target.arn.clone(), why: why.clone() });
         }
-        let stage = issuer
-            .filter(|issuer| !same_root(issuer, target))
-            .map(|issuer| Stage::Reissue { from: issuer.arn.clone(), to: target.arn.clone() });
+        let stage = issuer.and_then(|issuer| self.stage(issuer, target));
         let is_new = issuer.is_none_or(|issuer| issuer.arn != target.arn);
         Ok(Target { authority: target, is_new, stage })
     }
 
-    /// Whether everybody who meets the leaf would take one that `authority` issues. Where its root is that of the
-    /// present one, everybody does.
+    /// Whether everybody who meets the leaf would take one that `authority` issues. Where the same CA issued the present
+    /// one, everybody does.
     pub(super) fn may_come_from(&self, authority: &AuthorityFacts) -> Result<(), KeepReason> {
         let issuer = self.scene.issuer(&self.chain.leaf);
-        if issuer.is_some_and(|issuer| same_root(issuer, authority)) {
+        if issuer.is_some_and(|issuer| issuer.arn == authority.arn) {
             return Ok(());
         }
         let chain = authority.chain();
@@ -211,7 +218,8 @@ impl<'a> Work<'a> {
         if !missing.is_empty() {
             return Err(KeepReason::AwaitingTrust { authority, missing });
         }
-        Ok(())
+        // Somebody may have put it there since it was last read, and then whoever checks it there has to be asked too.
+        self.scene.meshes.all_read(NotKnown::WhoChecksIt)
     }
 
     /// The end of a new certificate: as long a life as now, within that of the CA.
@@ -244,11 +252,11 @@ impl<'a> Work<'a> {
 
     /// The stage of which handing over a leaf is part, by who issued both.
     pub(super) fn stage_towards(&self, next: &Certificate) -> Option<Stage> {
-        let (from, to) = (self.scene.issuer(&self.chain.leaf)?, self.scene.issuer(next)?);
-        (!same_root(from, to)).then(|| Stage::Reissue { from: from.arn.clone(), to: to.arn.clone() })
+        self.stage(self.scene.issuer(&self.chain.leaf)?, self.scene.issuer(next)?)
     }
-}
 
-fn same_root(one: &AuthorityFacts, other: &AuthorityFacts) -> bool {
-    one.root().fingerprint == other.root().fingerprint
+    fn stage(&self, from: &AuthorityFacts, to: &AuthorityFacts) -> Option<Stage> {
+        let is_another = from.arn != to.arn && self.scene.changes_trust(Rollover { from, to });
+        is_another.then(|| Stage::Reissue { from: from.arn.clone(), to: to.arn.clone() })
+    }
 }

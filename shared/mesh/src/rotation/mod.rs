@@ -17,15 +17,20 @@
 //! 1. whoever trusts the old root is made to trust the new one as well;
 //! 2. once everybody who meets a leaf holds the new root, the leaf is issued anew;
 //! 3. once nobody presents anything of the old CA, its root is dropped.
+//!
+//! All meshes are looked at together, since a certificate may be of several. What touches only meshes that can be read
+//! and that may be changed is done, whatever is the matter with others.
 
 mod arbiter;
 mod decide;
 mod facts;
 mod keepers;
 mod leaf;
+mod meshes;
 mod plan;
 mod reason;
 mod record;
+mod recorded;
 mod scene;
 mod survey;
 mod telling;
@@ -33,11 +38,12 @@ mod trust;
 
 pub use decide::{Decision, Subject, Verdict, decide};
 pub use facts::{
-    AuthorityFacts, BundleFacts, Facts, Held, Keeper, LeafFacts, Meeting, Memory, Pending, PrivateFacts, RenewalFact,
-    Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
+    AuthorityFacts, BundleFacts, Facts, Held, Keeper, LeafFacts, Meeting, Memory, MeshFacts, Pending, PrivateFacts,
+    RenewalFact, Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
 };
 pub use plan::{Like, Plan, Stage, Step};
-pub use reason::{KeepReason, Waiting, Why, renewal_reason};
+pub use reason::{KeepReason, NotKnown, Waiting, Why, renewal_reason};
 pub use record::{Attempt, Failures, LeafRecord, Record};
+pub use recorded::Recorded;
 pub use survey::{LeafUse, Survey, TrustUse};
 pub use telling::{Telling, telling};

@@ -1,5 +1,6 @@
 //! Why: every reason is data with a stable code, the same in the log line, the metric, the journal and the docs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use super::facts::TrustId;
 use super::plan::Stage;
 use crate::certificates::{AuthorityArn, Fingerprint, Source};
 use crate::failover::HarmFact;
-use crate::name::ResourcePath;
+use crate::name::{MeshName, ResourcePath};
 
 /// A proxy that is waited for, and why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -20,6 +21,18 @@ pub struct Waiting {
     pub proxy: ResourcePath,
     /// Why; `None` where it simply hasn't acknowledged yet.
     pub unknown: Option<String>,
+}
+
+/// What would have to be known of a mesh that can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotKnown {
+    /// Who there would have to trust another CA, because the certificate is presented there.
+    WhoChecksIt,
+    /// Whether anything there still needs what is about to go.
+    WhatIsPresented,
+    /// Whether what is changed gets there: it is known to be used there.
+    WhetherItArrives,
 }
 
 /// Why nothing is done, or not now.
@@ -44,6 +57,18 @@ pub enum KeepReason {
     },
     /// Its issuance has been asked for, and takes its time.
     BeingIssued,
+    /// A mesh was read whole.
+    Seen {
+        /// Certificates and secrets there that other meshes may have, too.
+        shareable: usize,
+    },
+    /// A mesh can't be read that has it, or may have it.
+    MeshUnread {
+        /// Which, and why not.
+        meshes: BTreeMap<MeshName, String>,
+        /// What is not known because of that.
+        unknown: NotKnown,
+    },
     /// It could not be read.
     Unread {
         /// Why not.
@@ -135,6 +160,12 @@ pub enum KeepReason {
         /// Why.
         why: String,
     },
+    /// The secret that is to hold the same certificate holds another one. Renewing it there would put an end to that one,
+    /// and renewing it elsewhere would leave proxies without its key.
+    SecretDiffers {
+        /// Which.
+        secret: String,
+    },
     /// The trust in the same secret is being changed, or its certificate.
     SecretChanging,
     /// Secrets Manager rotates the secret itself.
@@ -220,15 +251,47 @@ impl KeepReason {
     /// Whether something that needs doing is not done.
     #[must_use]
     pub const fn holds(&self) -> bool {
-        !matches!(self, Self::Fresh { .. } | Self::Settled | Self::NotOurs { .. } | Self::BeingIssued | Self::OldKept)
+        match self {
+            Self::Fresh { .. }
+            | Self::Settled
+            | Self::Seen { .. }
+            | Self::NotOurs { .. }
+            | Self::BeingIssued
+            | Self::OldKept => false,
+            Self::MeshUnread { .. }
+            | Self::Unread { .. }
+            | Self::RecordUnreadable { .. }
+            | Self::IssuerUnknown { .. }
+            | Self::AuthorityInactive { .. }
+            | Self::AuthorityEnds { .. }
+            | Self::RenewalStuck { .. }
+            | Self::BackingOff { .. }
+            | Self::AwaitingTrust { .. }
+            | Self::TrustNotOurs { .. }
+            | Self::OldStillPresented { .. }
+            | Self::TrustFull { .. }
+            | Self::AwaitingCanary { .. }
+            | Self::NeighbourChanging { .. }
+            | Self::PendingUnusable { .. }
+            | Self::SecretDiffers { .. }
+            | Self::SecretChanging
+            | Self::RotatedByOthers
+            | Self::Harmful { .. }
+            | Self::BudgetSpent { .. }
+            | Self::KillSwitchOn { .. } => true,
+        }
     }
 
-    /// Whether a person has to do something, or should know at once.
+    /// Whether a person has to do something about it. What can't be read may be readable again before anybody is awake,
+    /// so [`telling`](super::telling) gives it time.
     #[must_use]
     pub const fn pages(&self) -> bool {
         match self {
             Self::Fresh { .. }
             | Self::Settled
+            | Self::Seen { .. }
+            // Of the mesh itself somebody is told.
+            | Self::MeshUnread { .. }
             | Self::NotOurs { .. }
             | Self::BeingIssued
             | Self::OldKept
@@ -248,6 +311,7 @@ impl KeepReason {
             | Self::TrustNotOurs { .. }
             | Self::TrustFull { .. }
             | Self::PendingUnusable { .. }
+            | Self::SecretDiffers { .. }
             | Self::RotatedByOthers
             | Self::Harmful { .. }
             | Self::KillSwitchOn { .. } => true,
@@ -296,6 +360,11 @@ impl fmt::Display for KeepReason {
             Self::Settled => f.write_str("nobody trusted by it is being replaced"),
             Self::NotOurs { why, .. } => write!(f, "not ours: {why}"),
             Self::BeingIssued => f.write_str("its issuance takes its time"),
+            Self::Seen { shareable } => write!(f, "read whole, with {shareable} certificates and secrets"),
+            Self::MeshUnread { meshes, unknown } => {
+                let meshes: Vec<String> = meshes.iter().map(|(name, why)| format!("mesh/{name} ({why})")).collect();
+                write!(f, "not known is {unknown}, since it can't be read: {}", meshes.join(", "))
+            }
             Self::Unread { why } => write!(f, "it could not be read: {why}"),
             Self::RecordUnreadable { why } => write!(f, "what is remembered of it can't be read: {why}"),
             Self::IssuerUnknown { issuer } => {
@@ -331,6 +400,12 @@ impl fmt::Display for KeepReason {
                 write!(f, "still changing: {}", changing.join(", "))
             }
             Self::PendingUnusable { why } => write!(f, "what is pending can't be used: {why}"),
+            Self::SecretDiffers { secret } => {
+                write!(
+                    f,
+                    "{secret} holds another certificate; put the same one in it with its key, or name another secret"
+                )
+            }
             Self::SecretChanging => f.write_str("something else in the same secret is just changing"),
             Self::RotatedByOthers => {
                 f.write_str("Secrets Manager rotates the secret itself; switch one of the two off")
@@ -342,6 +417,16 @@ impl fmt::Display for KeepReason {
             Self::BudgetSpent { used, cap } => write!(f, "{used} of {cap} issuances of this window are spent"),
             Self::KillSwitchOn { by, why } => write!(f, "{by} has switched everything off: {why}"),
         }
+    }
+}
+
+impl fmt::Display for NotKnown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WhoChecksIt => "who would have to trust another CA",
+            Self::WhatIsPresented => "whether anything of the old CA is still presented",
+            Self::WhetherItArrives => "whether what is new arrives",
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What is remembered between two wakes: only what can't be seen.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -8,16 +10,19 @@ use crate::certificates::{Certificate, Fingerprint, Jitter};
 use crate::failover::Told;
 use crate::policy::{BackOffPolicy, Percent};
 
-/// The document of a certificate, or of trust, in the state table.
+/// The document of a certificate, of trust, or of a mesh in the state table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Record {
-    /// Of the leaf; unset for trust.
+    /// Of the leaf; unset for trust and for a mesh.
     pub leaf: Option<LeafRecord>,
     /// What went wrong since something last went well.
     pub failures: Option<Failures>,
     /// What people were last told.
     pub told: Option<Told>,
+    /// Of a mesh: digests of what it has that others may have, too, as it was last read whole. Unset where it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub had: Option<BTreeSet<String>>,
 }
 
 /// What is remembered of a leaf.

@@ -8,6 +8,7 @@ use super::decide::Subject;
 use super::facts::{
     AuthorityFacts, Facts, Held, Keeper, LeafFacts, Meeting, TrustFacts, TrustId, TrustKeeper, Trusted,
 };
+use super::meshes::Meshes;
 use super::reason::Waiting;
 use crate::certificates::{AuthorityArn, Certificate, Chain, Fingerprint, Reading, Source, leads_to};
 use crate::name::ResourcePath;
@@ -17,6 +18,7 @@ pub(super) struct Scene<'f> {
     pub(super) facts: &'f Facts,
     pub(super) policy: &'f CertificatesPolicy,
     pub(super) now: Timestamp,
+    pub(super) meshes: Meshes<'f>,
     authorities: BTreeMap<&'f AuthorityArn, &'f AuthorityFacts>,
     leaves: BTreeMap<&'f Source, &'f LeafFacts>,
     trusts: BTreeMap<&'f TrustId, &'f TrustFacts>,
@@ -37,6 +39,24 @@ pub(super) struct Rollover<'f> {
     pub(super) to: &'f AuthorityFacts,
 }
 
+impl Rollover<'_> {
+    /// Whether trusting a certificate means trusting the old CA, and is of no use for the new one.
+    pub(super) fn is_old(&self, trusted: &Certificate) -> bool {
+        self.from.is_reached_by(trusted) && !self.is_new(trusted)
+    }
+
+    /// Whether trusting a certificate means trusting the new CA.
+    pub(super) fn is_new(&self, trusted: &Certificate) -> bool {
+        self.to.is_reached_by(trusted)
+    }
+
+    /// Whether the old CA issued a leaf, or one that hangs on it.
+    pub(super) fn issued(&self, chain: &Chain) -> bool {
+        let mut old = std::iter::once(&self.from.certificate).chain(&self.from.issuers).filter(|one| self.is_old(one));
+        old.any(|old| chain.certificates().any(|one| old.issued(one) && old.fingerprint != one.fingerprint))
+    }
+}
+
 /// Whether a verifier takes what a CA issues.
 pub(super) enum Acceptance {
     Yes,
@@ -50,6 +70,7 @@ impl<'f> Scene<'f> {
             facts,
             policy,
             now,
+            meshes: Meshes::of(facts, policy),
             authorities: facts.authorities.iter().map(|one| (&one.arn, one)).collect(),
             leaves: facts.leaves.iter().map(|one| (&one.source, one)).collect(),
             trusts: facts.trusts.iter().map(|one| (&one.id, one)).collect(),
@@ -100,8 +121,8 @@ impl<'f> Scene<'f> {
         let (Reading::Known(chain), false) = (&leaf.current, matches!(leaf.keeper, Keeper::NotOurs { .. })) else {
             return Vec::new();
         };
-        let has = |held: &BTreeSet<Fingerprint>| held.contains(&chain.leaf.fingerprint);
-        self.waiting(&leaf.users, has)
+        let only = BTreeSet::from([chain.leaf.fingerprint.clone()]);
+        self.waiting(&leaf.users, |held| *held == only)
     }
 
     /// Who does not trust exactly what is declared. What is not ours is never waited for.
@@ -149,7 +170,14 @@ impl<'f> Scene<'f> {
     /// Every replacement that changes who is trusted.
     pub(super) fn trust_rollovers(&self) -> Vec<Rollover<'f>> {
         let all = self.facts.authorities.iter().filter_map(|one| self.rollover(one));
-        all.filter(|one| one.from.root().fingerprint != one.to.root().fingerprint).collect()
+        all.filter(|one| self.changes_trust(*one)).collect()
+    }
+
+    /// Whether somebody who trusts the old CA may not trust the new one: another root is behind it, or it is trusted
+    /// itself and not by its root.
+    pub(super) fn changes_trust(&self, one: Rollover<'_>) -> bool {
+        let is_trusted_itself = || self.facts.trusts.iter().flat_map(declared).any(|trusted| one.is_old(&trusted.root));
+        one.from.root().fingerprint != one.to.root().fingerprint || is_trusted_itself()
     }
 
     pub(super) fn leaf(&self, source: &Source) -> Option<&'f LeafFacts> {
@@ -182,7 +210,16 @@ impl<'f> Scene<'f> {
             return Acceptance::Unknown;
         };
         let known: Vec<&Certificate> = held.iter().filter_map(|one| self.known.get(one).copied()).collect();
-        if leads_to(chain, &known, self.now).is_ok() {
+        let accepted = match trust.id {
+            // Each server is checked by the root of its own issuer, and not by those of others.
+            TrustId::Implicit { .. } => {
+                !known.is_empty() && known.iter().all(|root| leads_to(chain, &[root], self.now).is_ok())
+            }
+            TrustId::Policy { .. } | TrustId::Sds { .. } | TrustId::File { .. } => {
+                leads_to(chain, &known, self.now).is_ok()
+            }
+        };
+        if accepted {
             Acceptance::Yes
         } else if known.len() == held.len() {
             Acceptance::No

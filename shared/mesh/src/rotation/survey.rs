@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::decide::Subject;
 use super::facts::{Meeting, TrustId};
 use crate::certificates::{Anchor, Place, Readings, Source};
 use crate::edges::{Edge, edges};
@@ -29,6 +30,8 @@ pub struct LeafUse {
     pub users: BTreeSet<ResourcePath>,
     /// Their listeners.
     pub listeners: BTreeSet<(ResourcePath, Port)>,
+    /// Those of them that present it as clients.
+    pub clients: BTreeSet<ResourcePath>,
 }
 
 /// Who trusts by something.
@@ -48,8 +51,13 @@ impl Survey {
         for (source, uses) in crate::certificates::Inventory::of(mesh).presented {
             for used in uses {
                 let leaf = survey.leaves.entry(source.clone()).or_default();
-                if let Place::Listener { port } = used.place {
-                    leaf.listeners.insert((used.by.clone(), port));
+                match used.place {
+                    Place::Listener { port } => {
+                        leaf.listeners.insert((used.by.clone(), port));
+                    }
+                    Place::BackendDefaults | Place::Backend { .. } => {
+                        leaf.clients.insert(used.by.clone());
+                    }
                 }
                 leaf.users.insert(used.by);
             }
@@ -61,12 +69,21 @@ impl Survey {
         survey
     }
 
+    /// What other meshes may have, too, as the subjects of decisions are called.
+    #[must_use]
+    pub fn shareable(&self) -> BTreeSet<String> {
+        let leaves = self.leaves.keys().cloned().map(Subject::Certificate);
+        let subjects = leaves.chain(self.trusts.keys().cloned().map(Subject::Trust));
+        subjects.filter(Subject::is_shared).map(|subject| subject.name()).collect()
+    }
+
     /// Takes over what another mesh tells: certificates may be shared.
     pub fn join(&mut self, other: Self) {
         for (source, used) in other.leaves {
             let leaf = self.leaves.entry(source).or_default();
             leaf.users.extend(used.users);
             leaf.listeners.extend(used.listeners);
+            leaf.clients.extend(used.clients);
         }
         for (id, used) in other.trusts {
             for user in &used.users {

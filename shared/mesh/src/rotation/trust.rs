@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::decide::{Proposal, Subject, Verdict};
-use super::facts::{AuthorityFacts, Held, Keeper, Memory, Pending, TrustFacts, TrustKeeper};
+use super::facts::{Held, Keeper, Memory, Pending, TrustFacts, TrustKeeper};
 use super::plan::{Action, Kind, Stage, Step};
-use super::reason::{KeepReason, Why};
+use super::reason::{KeepReason, NotKnown, Why};
 use super::record::digest;
 use super::scene::{Rollover, Scene, declared};
-use crate::certificates::{AuthorityArn, Fingerprint, Reading, Source};
+use crate::certificates::{AuthorityArn, Certificate, Chain, Fingerprint, Reading, Source, leads_to};
 use crate::change::Change;
+use crate::name::{MeshName, ResourcePath};
 
 /// The most CAs that a client policy takes (API shape `CertificateAuthorityArns`).
 const MOST_AUTHORITIES: usize = 3;
@@ -26,7 +27,9 @@ pub(super) fn propose(trust: &TrustFacts, rollovers: &[Rollover<'_>], scene: &Sc
         }
         return Proposal::keep(subject, KeepReason::Settled);
     }
-    let waits_for = |one: &Rollover<'_>| trusts(trust, one.to);
+    // Without a policy each server is trusted by its own issuer alone, whatever others are trusted by.
+    let is_explicit = !matches!(trust.keeper, TrustKeeper::Implicit { .. });
+    let trusts_both = |one: &Rollover<'_>| is_explicit && declared(trust).any(|root| one.is_new(&root.root));
     if let TrustKeeper::NotOurs { why } = &trust.keeper {
         return Proposal::keep(subject, KeepReason::NotOurs { why: why.clone(), ends: None });
     }
@@ -47,7 +50,7 @@ pub(super) fn propose(trust: &TrustFacts, rollovers: &[Rollover<'_>], scene: &Sc
         let reason = KeepReason::BackingOff { until, failures: failures.count, why: failures.why.clone() };
         return Proposal::keep(subject, reason);
     }
-    let next = if let Some(missing) = concerned.iter().find(|one| !waits_for(one)) {
+    let next = if let Some(missing) = concerned.iter().find(|one| !trusts_both(one)) {
         trust_both(trust, *missing)
     } else {
         let waiting = scene.waiting_for_trust(trust);
@@ -64,7 +67,7 @@ pub(super) fn propose(trust: &TrustFacts, rollovers: &[Rollover<'_>], scene: &Sc
     }
 }
 
-/// Whether a rollover changes anything here: the old root is trusted, or by the absence of a policy it is.
+/// Whether a rollover changes anything here: the old CA is trusted, or by the absence of a policy it is.
 fn concerns(trust: &TrustFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> bool {
     let meets_old = || {
         scene.meetings_of_trust(&trust.id).any(|meeting| {
@@ -72,12 +75,12 @@ fn concerns(trust: &TrustFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> bo
             matches!(leaf, Some(Reading::Known(chain)) if rollover.from.certificate.issued(&chain.leaf))
         })
     };
-    trusts(trust, rollover.from)
+    trusts_old(trust, rollover)
         || (!matches!(trust.keeper, TrustKeeper::Policy | TrustKeeper::Bundle(_)) && meets_old())
 }
 
-fn trusts(trust: &TrustFacts, authority: &AuthorityFacts) -> bool {
-    declared(trust).any(|one| one.root.fingerprint == authority.root().fingerprint)
+fn trusts_old(trust: &TrustFacts, rollover: Rollover<'_>) -> bool {
+    declared(trust).any(|one| rollover.is_old(&one.root))
 }
 
 fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>) -> Result<Action, KeepReason> {
@@ -85,7 +88,9 @@ fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>) -> Result<Action, Keep
     let stage = Stage::TrustBoth { from: from.clone(), to: to.clone() };
     let why = Why::Succession { from: from.clone(), to: to.clone() };
     let with_new = |mut arns: Vec<AuthorityArn>| {
-        arns.push(to.clone());
+        if !arns.contains(&to) {
+            arns.push(to.clone());
+        }
         if arns.len() > MOST_AUTHORITIES { Err(KeepReason::TrustFull { authorities: arns }) } else { Ok(arns) }
     };
     let roots = || {
@@ -111,20 +116,20 @@ fn drop_old(trust: &TrustFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> Re
     if scene.policy.rollover.keep_old {
         return Err(KeepReason::OldKept);
     }
-    let leaves = still_presented(rollover, scene);
+    let kept = || declared(trust).filter(|one| !rollover.is_old(&one.root));
+    let leaves = still_presented(trust, rollover, &kept().map(|one| &one.root).collect::<Vec<_>>(), scene);
     if !leaves.is_empty() {
         return Err(KeepReason::OldStillPresented { authority: rollover.from.arn.clone(), leaves });
     }
-    let old = &rollover.from.root().fingerprint;
-    let kept = declared(trust).filter(|one| one.root.fingerprint != *old);
+    scene.meshes.all_read(NotKnown::WhatIsPresented)?;
     let (from, to) = (rollover.from.arn.clone(), rollover.to.arn.clone());
     let step = match &trust.keeper {
         TrustKeeper::Policy => {
-            let arns: Vec<AuthorityArn> = kept.filter_map(|one| one.authority.clone()).collect();
+            let arns: Vec<AuthorityArn> = kept().filter_map(|one| one.authority.clone()).collect();
             set_trust(trust, arns, &[])?
         }
         TrustKeeper::Bundle(bundle) => {
-            publish(trust, bundle, kept.map(|one| one.root.fingerprint.clone()).collect(), Vec::new())?
+            publish(trust, bundle, kept().map(|one| one.root.fingerprint.clone()).collect(), Vec::new())?
         }
         // It trusts the new one only once the server has it, and then nothing else.
         TrustKeeper::Implicit { .. } => return Err(KeepReason::Settled),
@@ -139,29 +144,34 @@ fn drop_old(trust: &TrustFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> Re
     })
 }
 
-/// Everything in the mesh that is of the old CA, or that nobody can rule out to be: also what is about to be served, and
-/// what a proxy may still have.
-fn still_presented(rollover: Rollover<'_>, scene: &Scene<'_>) -> Vec<Source> {
-    let of_old = |leaf: &crate::certificates::Certificate| {
-        scene.issuer(leaf).is_some_and(|issuer| issuer.root().fingerprint == rollover.from.root().fingerprint)
-    };
+/// Everything in the meshes of whoever trusts that is of the old CA, or that nobody can rule out to be: also what is about
+/// to be served, what a proxy may still have, and what is checked here and would not be accepted by what is `kept`.
+fn still_presented(
+    trust: &TrustFacts,
+    rollover: Rollover<'_>,
+    kept: &[&Certificate],
+    scene: &Scene<'_>,
+) -> Vec<Source> {
+    let meshes: BTreeSet<&MeshName> = trust.users.keys().map(ResourcePath::mesh).collect();
     let presented = scene.facts.leaves.iter().filter(|leaf| {
-        let is_checked = scene.meetings_of_leaf(&leaf.source).next().is_some();
-        if !is_checked {
+        let mut meetings = scene.meetings_of_leaf(&leaf.source).filter(|one| meshes.contains(one.verifier.mesh()));
+        if meetings.next().is_none() {
             return false;
         }
+        let is_met = scene.meetings_of_leaf(&leaf.source).any(|meeting| meeting.trust == trust.id);
+        let needs_old = |chain: &Chain| rollover.issued(chain) || (is_met && leads_to(chain, kept, scene.now).is_err());
         let pending = match &leaf.keeper {
             Keeper::Bundle { bundle, .. } | Keeper::Imported { bundle: Some(bundle), .. } => bundle.pending.as_ref(),
             Keeper::Private(_) | Keeper::Imported { bundle: None, .. } | Keeper::NotOurs { .. } => None,
         };
         let prepared = match pending {
-            Some(Pending::Issued { chain, .. }) => of_old(&chain.leaf),
+            Some(Pending::Issued { chain, .. }) => needs_old(chain),
             Some(Pending::Requested { .. }) => true,
             Some(Pending::Trust { .. } | Pending::Unreadable { .. }) | None => false,
         };
         let ours = !matches!(leaf.keeper, Keeper::NotOurs { .. });
         match &leaf.current {
-            Reading::Known(chain) => of_old(&chain.leaf) || prepared || !scene.waiting_for_leaf(leaf).is_empty(),
+            Reading::Known(chain) => needs_old(chain) || prepared || !scene.waiting_for_leaf(leaf).is_empty(),
             // What others keep is judged by what can be read of it.
             Reading::Unread(_) => ours || meets(leaf, rollover, scene),
         }
@@ -172,7 +182,7 @@ fn still_presented(rollover: Rollover<'_>, scene: &Scene<'_>) -> Vec<Source> {
 /// Whether a leaf that can't be read is checked by something that trusts the old root.
 fn meets(leaf: &super::facts::LeafFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> bool {
     let mut meetings = scene.meetings_of_leaf(&leaf.source);
-    meetings.any(|meeting| scene.trust(&meeting.trust).is_some_and(|trust| trusts(trust, rollover.from)))
+    meetings.any(|meeting| scene.trust(&meeting.trust).is_some_and(|trust| trusts_old(trust, rollover)))
 }
 
 /// The CAs by which a policy names the roots. Without a policy there are none.
@@ -212,7 +222,9 @@ pub(super) fn is_through(trust: &TrustFacts, stage: &Stage, scene: &Scene<'_>) -
         Stage::DropOld { from, to } => (from, to, true),
         Stage::Reissue { .. } => return false,
     };
-    let (Some(old), Some(new)) = (scene.authority(old), scene.authority(new)) else { return false };
+    let (Some(from), Some(to)) = (scene.authority(old), scene.authority(new)) else { return false };
+    let rollover = Rollover { from, to };
     let acknowledged = trust.users.values().any(|held| matches!(held, Held::Acknowledged(_)));
-    trusts(trust, new) && !(dropped && trusts(trust, old)) && acknowledged && scene.waiting_for_trust(trust).is_empty()
+    let trusts_new = declared(trust).any(|one| rollover.is_new(&one.root));
+    trusts_new && !(dropped && trusts_old(trust, rollover)) && acknowledged && scene.waiting_for_trust(trust).is_empty()
 }

@@ -7,10 +7,10 @@ use jiff::SignedDuration;
 use mesh::certificates::{AuthorityArn, CertificateArn, Chain, SecretName, Source};
 use mesh::change::Change;
 use mesh::name::ResourcePath;
-use mesh::rotation::{Decision, KeepReason, Plan, Record, Step, Subject, Verdict, decide};
+use mesh::rotation::{Decision, KeepReason, Plan, Record, Step, Subject, TrustId, Verdict, decide};
 
 use super::observe::trust_id;
-use super::world::{AcmCertificate, Check, HOUR, Issued, Version, World, path};
+use super::world::{AcmCertificate, Check, HOUR, Issued, Part, Slot, Version, World};
 
 /// What came of a wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,10 +38,7 @@ impl World {
         let settled = decisions.iter().all(is_done);
         let mut acted = false;
         for decision in decisions {
-            let name = match &decision.subject {
-                Subject::Certificate(source) => source.to_string(),
-                Subject::Trust(id) => id.to_string(),
-            };
+            let name = decision.subject.name();
             let fault = match self.draw(100) {
                 drawn if drawn * 2 < fault_percent => Fault::Crash,
                 drawn if drawn < fault_percent => Fault::Refused,
@@ -54,6 +51,9 @@ impl World {
                 self.records.insert(name.clone(), record);
             }
             let Some(plan) = decision.verdict.plan().cloned() else { continue };
+            if !decision.watching.is_empty() {
+                continue;
+            }
             acted = true;
             if fault == Fault::Crash && self.draw(2) == 0 {
                 return Round { acted, settled };
@@ -61,10 +61,11 @@ impl World {
             if fault == Fault::Refused {
                 let record = self.records.entry(name).or_default().clone().unplaced();
                 let failed = record.failed("refused".to_owned(), self.now);
-                self.records.insert(decision_name(&decision), failed);
+                self.records.insert(decision.subject.name(), failed);
                 continue;
             }
             self.near_is_quiet(&plan);
+            self.may_touch(&plan);
             let order = self.take(&plan);
             self.check();
             if fault == Fault::Crash {
@@ -83,13 +84,67 @@ impl World {
             return;
         }
         let Some(moves) = moves(plan) else { return };
-        let own: BTreeSet<usize> = (0..self.nodes.len()).filter(|node| moves.contains(&path(*node))).collect();
+        let own: BTreeSet<usize> = (0..self.nodes.len()).filter(|node| moves.contains(&self.path(*node))).collect();
         for node in self.near(&moves).into_iter().filter(|node| !own.contains(node)) {
             let wanted = self.wanted(node);
             for proxy in &self.proxies[node] {
                 assert_eq!(*proxy, wanted, "{} changes while n{node} does", plan.subject);
             }
         }
+    }
+
+    /// Nothing is changed that a mesh has in which nothing may be changed, and nobody is told that something is
+    /// superseded that some mesh still has.
+    fn may_touch(&self, plan: &Plan) {
+        let users = |subject: &Subject| {
+            let has = |node: &usize| match subject {
+                Subject::Certificate(source) => {
+                    [&self.nodes[*node].listener, &self.nodes[*node].client].contains(&&Some(source.clone()))
+                }
+                Subject::Trust(TrustId::Sds { name }) => {
+                    let calls = self.calls.iter().filter(|call| call.from == *node);
+                    self.nodes[*node].callers.as_ref() == Some(name)
+                        || calls.into_iter().any(|call| call.check == Check::Bundle(name.clone()))
+                }
+                Subject::Trust(id) => id.policy_place().is_some_and(|(by, _)| by == self.path(*node)),
+                Subject::Mesh(_) => false,
+            };
+            (0..self.nodes.len()).filter(has).collect::<Vec<_>>()
+        };
+        for node in users(&plan.subject) {
+            assert!(
+                !self.watching.contains(&self.mesh_of(node)),
+                "{} is changed under {}",
+                plan.subject,
+                self.path(node)
+            );
+        }
+        if let Step::MarkSuperseded { arn, .. } = &plan.step {
+            assert_eq!(users(&Subject::Certificate(Source::Acm(arn.clone()))), Vec::<usize>::new(), "{arn} is in use");
+        }
+    }
+
+    /// While nobody looks, a person has a listener present what another one does, where all who call it take that.
+    pub(super) fn edit_unseen(&mut self) {
+        let node = usize::try_from(self.draw(self.nodes.len() as u64)).unwrap();
+        let other = usize::try_from(self.draw(self.nodes.len() as u64)).unwrap();
+        let new = self.nodes[other].listener.clone();
+        let is_implicit = self.calls.iter().any(|call| call.to == node && call.check == Check::Implicit);
+        if self.is_read(node) || is_implicit || new.is_none() {
+            return;
+        }
+        let chain = self.stored(new.as_ref().unwrap());
+        for (index, call) in self.calls.iter().enumerate().filter(|(_, call)| call.to == node) {
+            let wanted = self.wanted(call.from);
+            for parts in self.proxies[call.from].iter().chain([&wanted]) {
+                let Part::Trust(roots) = &parts[&Slot::Called(index)] else { return };
+                let roots: Vec<_> = roots.iter().map(Rc::as_ref).collect();
+                if mesh::certificates::leads_to(&chain, &roots, self.now).is_err() {
+                    return;
+                }
+            }
+        }
+        self.nodes[node].listener = new;
     }
 
     /// Takes a step; an order's name where one was placed.
@@ -198,7 +253,7 @@ impl World {
     fn apply(&mut self, change: &Change) {
         match change {
             Change::SetListenerCertificate { resource, certificate, .. } => {
-                let node = (0..self.nodes.len()).find(|node| path(*node) == *resource).unwrap();
+                let node = (0..self.nodes.len()).find(|node| self.path(*node) == *resource).unwrap();
                 self.nodes[node].listener = Some(Source::Acm(certificate.clone()));
             }
             Change::SetTrust { authorities, .. } => {
@@ -217,13 +272,6 @@ impl World {
     /// How many issuances nobody could use, as the records count them.
     pub(super) fn lost(&self) -> u32 {
         self.records.values().filter_map(|record: &Record| record.leaf.as_ref()).map(|leaf| leaf.lost).sum()
-    }
-}
-
-fn decision_name(decision: &Decision) -> String {
-    match &decision.subject {
-        Subject::Certificate(source) => source.to_string(),
-        Subject::Trust(id) => id.to_string(),
     }
 }
 

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::certificates::{Certificate, Chain, Place, Reading, SecretName, Source};
-use mesh::name::ResourcePath;
+use mesh::name::{MeshName, ResourcePath};
+use mesh::policy::Mode;
 use mesh::rotation::{
-    AuthorityFacts, BundleFacts, Facts, Held, Keeper, LeafFacts, Meeting, Memory, Pending, PrivateFacts, RenewalFact,
-    Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
+    AuthorityFacts, BundleFacts, Facts, Held, Keeper, LeafFacts, Meeting, Memory, MeshFacts, Pending, PrivateFacts,
+    RenewalFact, Replacement, ReplacementState, Subject, TrustFacts, TrustId, TrustKeeper, Trusted,
 };
 
-use super::world::{Check, Part, Slot, World, path};
+use super::world::{Check, Part, Slot, World};
 
 pub(super) fn trust_id(world: &World, call: usize) -> TrustId {
-    let by = path(world.calls[call].from);
+    let by = world.path(world.calls[call].from);
     let service = format!("s{call}.local").parse().unwrap();
     match &world.calls[call].check {
         Check::Policy(_) => TrustId::Policy { by, at: Place::Backend { service } },
@@ -24,7 +25,7 @@ pub(super) fn trust_id(world: &World, call: usize) -> TrustId {
 impl World {
     pub(super) fn observe(&self) -> Facts {
         Facts {
-            meshes: BTreeSet::from(["m".parse().unwrap()]),
+            meshes: self.mesh_facts(),
             leaves: self.leaves(),
             trusts: self.trusts(),
             meetings: self.meetings(),
@@ -41,6 +42,37 @@ impl World {
             kill_switch: None,
             budget_used: 0,
         }
+    }
+
+    pub(super) fn is_read(&self, node: usize) -> bool {
+        !self.unread.contains(&self.mesh_of(node))
+    }
+
+    fn mesh_facts(&self) -> BTreeMap<MeshName, MeshFacts> {
+        let facts = |mesh: usize| {
+            let of_mesh = |node: &usize| self.mesh_of(*node) == mesh;
+            let nodes = (0..self.nodes.len()).filter(of_mesh).map(|node| &self.nodes[node]);
+            let leaves = nodes.clone().flat_map(|node| [&node.listener, &node.client]).flatten().cloned();
+            let callers = nodes.filter_map(|node| node.callers.clone()).map(|name| TrustId::Sds { name });
+            let called = (0..self.calls.len()).filter(|call| of_mesh(&self.calls[*call].from));
+            let trusts = callers.chain(called.map(|call| trust_id(self, call)));
+            let subjects = leaves.map(Subject::Certificate).chain(trusts.map(Subject::Trust));
+            let has = match self.unread.contains(&mesh) {
+                true => Reading::Unread("it can't be listed".to_owned()),
+                false => Reading::Known(subjects.filter(Subject::is_shared).map(|one| one.name()).collect()),
+            };
+            let name = Self::mesh_name(mesh);
+            let memory = self.memory(&format!("mesh/{name}"));
+            let mode = if self.watching.contains(&mesh) { Mode::Observe } else { Mode::Enforce };
+            (name, MeshFacts { mode, has, memory })
+        };
+        (0..self.meshes).map(facts).collect()
+    }
+
+    /// Whether a mesh that can be read presents a certificate.
+    fn is_seen(&self, source: &Source) -> bool {
+        let mut seen = (0..self.nodes.len()).filter(|node| self.is_read(*node));
+        seen.any(|node| self.nodes[node].listener.as_ref() == Some(source))
     }
 
     /// What a node's proxies have acknowledged of something that they have in these slots.
@@ -71,7 +103,7 @@ impl World {
     fn leaves(&self) -> Vec<LeafFacts> {
         let wanted = self.all_wanted();
         let mut slots: BTreeMap<Source, BTreeMap<usize, Vec<Slot>>> = BTreeMap::new();
-        for (index, node) in self.nodes.iter().enumerate() {
+        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| self.is_read(*index)) {
             for (slot, source) in [(Slot::Listener, &node.listener), (Slot::Client, &node.client)] {
                 if let Some(source) = source {
                     slots.entry(source.clone()).or_default().entry(index).or_default().push(slot);
@@ -80,10 +112,10 @@ impl World {
         }
         let leaves = slots.into_iter().map(|(source, users)| {
             let listeners = users.iter().filter(|(_, slots)| slots.contains(&Slot::Listener));
-            let listeners = listeners.map(|(node, _)| (path(*node), 8080_u16.try_into().unwrap())).collect();
+            let listeners = listeners.map(|(node, _)| (self.path(*node), 8080_u16.try_into().unwrap())).collect();
             let keeper = match &source {
                 Source::Acm(arn) => match &self.acm[arn].authority {
-                    None => Keeper::Imported { authority: None, bundle: None },
+                    None => Keeper::Imported { authority: None, bundle: None, differs: None },
                     Some(authority) => {
                         let one = &self.acm[arn];
                         let replacements = self.acm.iter().filter(|(_, other)| other.replaces.as_ref() == Some(arn));
@@ -102,7 +134,7 @@ impl World {
                                 })
                                 .collect(),
                             listeners,
-                            supersedes: one.replaces.clone(),
+                            supersedes: one.replaces.clone().filter(|old| !self.is_seen(&Source::Acm(old.clone()))),
                         }))
                     }
                 },
@@ -110,7 +142,7 @@ impl World {
                 Source::File(..) => Keeper::NotOurs { why: "a file".to_owned() },
             };
             LeafFacts {
-                users: users.iter().map(|(node, slots)| (path(*node), self.held(&wanted, *node, slots))).collect(),
+                users: users.iter().map(|(node, slots)| (self.path(*node), self.held(&wanted, *node, slots))).collect(),
                 keeper,
                 current: Reading::Known(Chain::clone(&self.stored(&source))),
                 revoked: false,
@@ -145,17 +177,17 @@ impl World {
     fn trusts(&self) -> Vec<TrustFacts> {
         let wanted = self.all_wanted();
         let mut slots: BTreeMap<TrustId, BTreeMap<usize, Vec<Slot>>> = BTreeMap::new();
-        for (index, call) in self.calls.iter().enumerate() {
+        for (index, call) in self.calls.iter().enumerate().filter(|(_, call)| self.is_read(call.from)) {
             slots.entry(trust_id(self, index)).or_default().entry(call.from).or_default().push(Slot::Called(index));
         }
-        for (index, node) in self.nodes.iter().enumerate() {
+        for (index, node) in self.nodes.iter().enumerate().filter(|(index, _)| self.is_read(*index)) {
             if let Some(name) = &node.callers {
                 let id = TrustId::Sds { name: name.clone() };
                 slots.entry(id).or_default().entry(index).or_default().push(Slot::Callers);
             }
         }
         let trusts = slots.into_iter().map(|(id, users)| {
-            let held = users.iter().map(|(node, slots)| (path(*node), self.held(&wanted, *node, slots))).collect();
+            let held = users.iter().map(|(node, slots)| (self.path(*node), self.held(&wanted, *node, slots))).collect();
             let (keeper, declared) = match &id {
                 TrustId::Sds { name } => {
                     let roots = self
@@ -171,7 +203,7 @@ impl World {
                         Check::Policy(arns) => {
                             let named = |arn: &mesh::certificates::AuthorityArn| Trusted {
                                 authority: Some(arn.clone()),
-                                root: Certificate::clone(&self.root_of(arn)),
+                                root: Certificate::clone(&self.anchor_of(arn)),
                             };
                             (TrustKeeper::Policy, arns.iter().map(named).collect())
                         }
@@ -199,8 +231,8 @@ impl World {
 
     fn meetings(&self) -> BTreeSet<Meeting> {
         let mut all = BTreeSet::new();
-        for (index, call) in self.calls.iter().enumerate() {
-            let (client, server) = (path(call.from), path(call.to));
+        for (index, call) in self.calls.iter().enumerate().filter(|(_, call)| self.is_read(call.from)) {
+            let (client, server) = (self.path(call.from), self.path(call.to));
             if let Some(leaf) = self.nodes[call.to].listener.clone() {
                 all.insert(Meeting {
                     leaf,
@@ -219,7 +251,7 @@ impl World {
 
     /// Nodes near a node.
     pub(super) fn near(&self, proxies: &BTreeSet<ResourcePath>) -> BTreeSet<usize> {
-        let is_in = |node: usize| proxies.contains(&path(node));
+        let is_in = |node: usize| proxies.contains(&self.path(node));
         let near = self.calls.iter().filter(|call| is_in(call.from) || is_in(call.to));
         near.flat_map(|call| [call.from, call.to]).collect()
     }

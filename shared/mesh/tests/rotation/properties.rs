@@ -8,22 +8,31 @@ use mesh::policy::Succession;
 use mesh::rotation::{Verdict, decide};
 use proptest::prelude::*;
 
-use super::world::{AcmCertificate, Call, Check, DAY, Node, Secret, Version, World};
+use super::world::{AcmCertificate, Call, Check, DAY, Node, Part, Secret, Version, World};
 
 /// A mesh of so many nodes, with every kind of certificate and trust at random, all by one CA.
 pub(super) fn random_mesh(seed: u64, nodes: usize, density: u64) -> (World, AuthorityArn) {
+    random_meshes(seed, 1, nodes, density)
+}
+
+/// The same with several meshes, which share some of it.
+pub(super) fn random_meshes(seed: u64, meshes: usize, nodes: usize, density: u64) -> (World, AuthorityArn) {
     let mut world = World::new(seed);
+    world.meshes = meshes;
     for _ in 0..8 {
         world.draw(2);
     }
     let old = world.add_root("old", 20);
-    let roots = vec![world.root_of(&old)];
+    let roots = vec![world.anchor_of(&old)];
     let shared = SecretName::new("ca");
     add_secret(&mut world, &shared, None, roots.clone());
     for node in 0..nodes {
         let name = format!("n{node}.local");
         let lifetime = DAY * i32::try_from(20 + world.draw(100)).unwrap();
+        let shared_with = (meshes > 1 && node > 0 && world.draw(3) == 0).then(|| world.draw(node as u64));
+        let shared_with = shared_with.and_then(|other| world.nodes[usize::try_from(other).unwrap()].listener.clone());
         let listener = match world.draw(3) {
+            _ if shared_with.is_some() => shared_with.unwrap(),
             0 => acm(&mut world, &name, &old, lifetime, true),
             1 => acm(&mut world, &name, &old, lifetime, false),
             _ => bundle(&mut world, &format!("listener-{node}"), &old, lifetime, &[]),
@@ -37,7 +46,7 @@ pub(super) fn random_mesh(seed: u64, nodes: usize, density: u64) -> (World, Auth
     }
     for from in 0..nodes {
         for to in (0..nodes).filter(|to| *to != from) {
-            if world.draw(100) >= density {
+            if world.mesh_of(from) != world.mesh_of(to) || world.draw(100) >= density {
                 continue;
             }
             let is_acm = matches!(world.nodes[to].listener, Some(Source::Acm(_)));
@@ -98,6 +107,18 @@ fn show(world: &World) -> String {
     open.map(|one| format!("{}: {:?}", one.subject, one.verdict)).collect::<Vec<_>>().join("\n")
 }
 
+/// Nobody trusts the old root any more, and nothing is of the old CA.
+fn nothing_is_old(world: &World, old: &AuthorityArn) -> Result<(), TestCaseError> {
+    let root = world.anchor_of(old);
+    for part in world.proxies.iter().flatten().flat_map(|proxy| proxy.values()) {
+        match part {
+            Part::Leaf(chain) => prop_assert!(!world.authorities[old].certificate.issued(&chain.leaf)),
+            Part::Trust(roots) => prop_assert!(!roots.contains(&root)),
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -131,16 +152,7 @@ proptest! {
             world.settle();
             world.check();
         }
-        // Nobody trusts the old root any more, and nothing is of the old CA.
-        let root = world.root_of(&old);
-        for proxy in world.proxies.iter().flatten() {
-            for part in proxy.values() {
-                match part {
-                    super::world::Part::Leaf(chain) => prop_assert!(!world.authorities[&old].certificate.issued(&chain.leaf)),
-                    super::world::Part::Trust(roots) => prop_assert!(!roots.contains(&root)),
-                }
-            }
-        }
+        nothing_is_old(&world, &old)?;
         // One issuance each, those aside that a crash has cost, and those that could not wait.
         let sources = world.observe().leaves.len();
         let urgent = world.issued.iter().filter(|one| one.at >= one.replaced.leaf.not_after - DAY * 40).count();
@@ -162,5 +174,79 @@ proptest! {
             world.settle();
         }
         prop_assert_eq!(before, world.calls.iter().map(|call| call.check.clone()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_same_over_meshes_that_share_and_that_cannot_always_be_read(
+        seed in 1_u64..u64::MAX,
+        meshes in 2_usize..5,
+        nodes in 3_usize..9,
+        faults in prop_oneof![Just(0_u64), 1_u64..30],
+        pace in 10_u64..100,
+        never_read in any::<bool>(),
+    ) {
+        let (mut world, old) = random_meshes(seed, meshes, nodes, 60);
+        let new = world.add_root("new", 20);
+        world.policy.successions = vec![Succession { from: old.clone(), to: new }];
+        if never_read {
+            world.unread.insert(0);
+        }
+        let (mut rounds, mut quiet) = (0, 0);
+        while quiet < 3 {
+            rounds += 1;
+            prop_assert!(rounds < 3000, "not done after {rounds} rounds: {}", show(&world));
+            if rounds < 150 && rounds % 11 == 0 {
+                world.unread.clear();
+                if world.draw(4) > 0 {
+                    let mesh = usize::try_from(world.draw(meshes as u64)).unwrap();
+                    world.unread.insert(mesh);
+                }
+            } else if rounds >= 150 {
+                world.unread.clear();
+            }
+            world.edit_unseen();
+            let round = world.wake(faults);
+            quiet = if round.settled && !round.acted && rounds > 150 { quiet + 1 } else { 0 };
+            world.deliver(pace);
+            world.now += SignedDuration::from_mins(5);
+            world.settle();
+            world.check();
+        }
+        nothing_is_old(&world, &old)?;
+    }
+
+    #[test]
+    fn what_a_mesh_has_that_only_watches_is_never_changed(
+        seed in 1_u64..u64::MAX,
+        meshes in 2_usize..4,
+        nodes in 3_usize..9,
+        pace in 30_u64..100,
+    ) {
+        let (mut world, old) = random_meshes(seed, meshes, nodes, 60);
+        let new = world.add_root("new", 20);
+        world.policy.successions = vec![Succession { from: old.clone(), to: new }];
+        world.watching.insert(0);
+        let before: Vec<_> = (0..nodes).map(|node| world.wanted(node)).collect();
+        for round in 0..120 {
+            world.unread.clear();
+            if round % 5 == 0 {
+                let mesh = usize::try_from(world.draw(meshes as u64)).unwrap();
+                world.unread.insert(mesh);
+            }
+            world.wake(0);
+            world.deliver(pace);
+            world.now += SignedDuration::from_mins(5);
+            world.settle();
+            world.check();
+        }
+        let mut same = true;
+        for node in 0..nodes {
+            if world.mesh_of(node) == 0 {
+                prop_assert_eq!(&world.wanted(node), &before[node]);
+            } else {
+                same &= world.wanted(node) == before[node];
+            }
+        }
+        prop_assert!(!same || nodes < meshes, "others go on");
     }
 }

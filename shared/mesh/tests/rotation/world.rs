@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::certificates::{
     AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, KeyKind, Names, SecretName, Source, leads_to,
 };
-use mesh::name::ResourcePath;
+use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::CertificatesPolicy;
 use mesh::rotation::Record;
 
@@ -99,6 +99,12 @@ pub(super) struct World {
     pub(super) acm: BTreeMap<CertificateArn, AcmCertificate>,
     pub(super) secrets: BTreeMap<SecretName, Secret>,
     pub(super) nodes: Vec<Node>,
+    /// How many meshes there are: nodes are dealt out to them in turn.
+    pub(super) meshes: usize,
+    /// Meshes that can't be read.
+    pub(super) unread: BTreeSet<usize>,
+    /// Meshes in which nothing may be changed.
+    pub(super) watching: BTreeSet<usize>,
     pub(super) calls: Vec<Call>,
     /// What each replica of each node has.
     pub(super) proxies: Vec<Vec<BTreeMap<Slot, Part>>>,
@@ -119,10 +125,6 @@ pub(super) struct Issued {
     pub(super) at: Timestamp,
 }
 
-pub(super) fn path(node: usize) -> ResourcePath {
-    ResourcePath::parse(&format!("mesh/m/virtualNode/n{node}")).unwrap()
-}
-
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self {
@@ -132,6 +134,9 @@ impl World {
             acm: BTreeMap::new(),
             secrets: BTreeMap::new(),
             nodes: Vec::new(),
+            meshes: 1,
+            unread: BTreeSet::new(),
+            watching: BTreeSet::new(),
             calls: Vec::new(),
             proxies: Vec::new(),
             silent: BTreeSet::new(),
@@ -141,6 +146,18 @@ impl World {
             serial: 0,
             random: seed | 1,
         }
+    }
+
+    pub(super) fn mesh_of(&self, node: usize) -> usize {
+        node % self.meshes
+    }
+
+    pub(super) fn mesh_name(mesh: usize) -> MeshName {
+        format!("m{mesh}").parse().unwrap()
+    }
+
+    pub(super) fn path(&self, node: usize) -> ResourcePath {
+        ResourcePath::parse(&format!("mesh/m{}/virtualNode/n{node}", self.mesh_of(node))).unwrap()
     }
 
     /// A number below `most`, from the seed.
@@ -212,9 +229,9 @@ impl World {
         self.issue(name, by, self.now - HOUR - lived, self.now - HOUR - lived + lifetime)
     }
 
-    pub(super) fn root_of(&self, arn: &AuthorityArn) -> Rc<Certificate> {
-        let authority = &self.authorities[arn];
-        authority.issuers.last().unwrap_or(&authority.certificate).clone()
+    /// What somebody trusts who trusts a CA by its name: that one, and not its root.
+    pub(super) fn anchor_of(&self, arn: &AuthorityArn) -> Rc<Certificate> {
+        self.authorities[arn].certificate.clone()
     }
 
     /// What is kept under a source now.
@@ -248,7 +265,7 @@ impl World {
         }
         for (index, call) in self.calls.iter().enumerate().filter(|(_, call)| call.from == node) {
             let trusted = match &call.check {
-                Check::Policy(arns) => arns.iter().map(|arn| self.root_of(arn)).collect(),
+                Check::Policy(arns) => arns.iter().map(|arn| self.anchor_of(arn)).collect(),
                 Check::Bundle(name) => self.trust_of(name),
                 Check::Implicit => {
                     let server = self.nodes[call.to].listener.as_ref().unwrap();

@@ -16,6 +16,7 @@ mod authorities;
 mod bundles;
 mod held;
 mod numbers;
+mod probe;
 mod proxies;
 mod signer;
 
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 pub use acm::MemoryCertificates;
 pub use authorities::{MemoryAuthorities, PCA_TOKEN_LASTS};
 pub use bundles::MemoryBundles;
+pub use probe::MemoryProbe;
 pub use proxies::MemoryProxies;
 
 use crate::certificates::SystemKeys;
@@ -41,6 +43,8 @@ pub struct CertificatePorts {
     pub bundles: MemoryBundles,
     /// What proxies have taken.
     pub proxies: MemoryProxies,
+    /// What servers present.
+    pub probe: MemoryProbe,
     /// Fresh keys.
     pub keys: SystemKeys,
 }
@@ -54,6 +58,7 @@ impl CertificatePorts {
             certificates: MemoryCertificates::new(faults.clone(), clock.clone(), authorities.clone(), seed),
             bundles: MemoryBundles::new(faults.clone()),
             proxies: MemoryProxies::new(faults.clone()),
+            probe: MemoryProbe::new(faults.clone()),
             keys: SystemKeys,
             authorities,
         }

@@ -29,9 +29,11 @@ pub struct Pace {
 
 /// What became of the calls.
 #[derive(Debug)]
-pub(super) struct Answers<T, R> {
-    pub(super) done: Vec<(T, R)>,
-    pub(super) failed: Vec<(T, PortError)>,
+pub struct Answers<T, R> {
+    /// Items with what was given for them.
+    pub done: Vec<(T, R)>,
+    /// Items with why nothing was.
+    pub failed: Vec<(T, PortError)>,
 }
 
 impl Pace {
@@ -56,7 +58,7 @@ impl Pace {
 
     /// Makes one call for each item. One that is throttled is made again, unless it was too often or there is no time
     /// left; other failures are left to the caller, and don't keep the other calls from being made.
-    pub(super) async fn each<T, R, F>(&mut self, items: Vec<T>, call: impl Fn(T) -> F) -> Answers<T, R>
+    pub async fn each<T, R, F>(&mut self, items: Vec<T>, call: impl Fn(T) -> F) -> Answers<T, R>
     where
         T: Clone,
         F: Future<Output = Result<R, PortError>>,

@@ -17,6 +17,8 @@ pub struct DeltaStream {
     status: Status,
     types: BTreeMap<ResourceType, Asked>,
     nonces: u64,
+    /// Whether the client said that it has something from before.
+    returning: bool,
 }
 
 /// What the client asked for of one type, and what it has.
@@ -72,11 +74,19 @@ impl DeltaStream {
         })
     }
 
+    /// Whether the response with this nonce was sent, and neither acknowledged nor refused yet.
+    #[must_use]
+    pub fn awaits(&self, kind: ResourceType, nonce: &str) -> bool {
+        let asked = self.types.get(&kind);
+        asked.is_some_and(|asked| asked.outstanding.is_some() && asked.nonce.as_deref() == Some(nonce))
+    }
+
     /// Takes a request, and says what to answer and push.
     pub fn on_request(&mut self, request: &DeltaDiscoveryRequest, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
         let Some(kind) = ResourceType::of_url(&request.type_url) else { return Vec::new() };
         let is_new = !self.types.contains_key(&kind);
         let asked = self.types.entry(kind).or_default();
+        self.returning |= is_new && !request.initial_resource_versions.is_empty();
         if is_new {
             asked.held.extend(
                 request
@@ -162,16 +172,13 @@ impl DeltaStream {
         Vec::new()
     }
 
-    /// Whether the client has taken clusters whose endpoints it has not asked for yet, as it will at once.
+    /// Whether the client has taken clusters whose endpoints it has not asked for yet, as it will at once, also those of
+    /// its first such cluster.
     fn endpoints_are_missing(&self, snapshot: &Snapshot) -> bool {
-        let (Some(clusters), Some(endpoints)) =
-            (self.types.get(&ResourceType::Cluster), self.types.get(&ResourceType::Endpoint))
-        else {
-            return false;
-        };
-        snapshot
-            .of(ResourceType::Endpoint)
-            .any(|(name, _)| clusters.held.contains_key(name) && !endpoints.includes(name))
+        let Some(clusters) = self.types.get(&ResourceType::Cluster) else { return false };
+        let asked_for =
+            |name: &str| self.types.get(&ResourceType::Endpoint).is_some_and(|endpoints| endpoints.includes(name));
+        snapshot.of(ResourceType::Endpoint).any(|(name, _)| clusters.held.contains_key(name) && !asked_for(name))
     }
 
     /// What to send of a type; what is gone only where it may go.
@@ -196,7 +203,10 @@ impl DeltaStream {
     /// Whether all that may name a cluster is acknowledged as the snapshot has it.
     fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
-            let Some(asked) = self.types.get(&kind) else { return true };
+            // One that comes back is about to ask for what it has.
+            let Some(asked) = self.types.get(&kind) else {
+                return !self.returning || snapshot.of(kind).next().is_none();
+            };
             let given = Self::difference(kind, asked, snapshot, true);
             asked.outstanding.is_none() && asked.refused.is_empty() && given.changed.is_empty() && given.gone.is_empty()
         })

@@ -15,13 +15,17 @@
 //! of a new snapshot may lead to a cluster that the client is only about to get.
 //!
 //! A refused version is not sent again; the next one that differs is.
+//!
+//! A client that comes back keeps what its routes use, too. By delta it says what it has. By state of the world it says
+//! the version of its clusters and nothing more, so whoever ends a stream keeps what the client may have
+//! ([`SotwStream::clusters`]) for the next one.
 
 mod delta;
 mod sotw;
 mod status;
 
 pub use delta::DeltaStream;
-pub use sotw::SotwStream;
+pub use sotw::{FormerClusters, SotwStream};
 pub use status::{Nack, Status, TypeStatus};
 
 use crate::resource::ResourceType;

@@ -1,6 +1,7 @@
 //! State of the world: every response carries all resources of its type that the client asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::protobuf::Any;
@@ -16,6 +17,19 @@ pub struct SotwStream {
     status: Status,
     types: BTreeMap<ResourceType, Asked>,
     nonces: u64,
+    /// Whether the client said that it has something from before.
+    returning: bool,
+    /// What it may have from before.
+    former: Vec<FormerClusters>,
+}
+
+/// Clusters that a client was sent on a stream. A client that comes back says by their version that it has them, and
+/// nothing more; what it has and is to lose, it loses only when its routes don't need it any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerClusters {
+    /// The version under which they were sent.
+    pub version: Version,
+    clusters: Arc<BTreeMap<String, Resource>>,
 }
 
 /// What the client asked for of one type, and what it was given.
@@ -31,7 +45,10 @@ struct Asked {
     /// Whether what was settled last was refused.
     refused: bool,
     /// The resources given last: what the client may still use.
-    given: BTreeMap<String, Resource>,
+    given: Arc<BTreeMap<String, Resource>>,
+    /// Those that were accepted last, and under which version.
+    accepted: Arc<BTreeMap<String, Resource>>,
+    accepted_version: Option<Version>,
     /// Whether the next request wants an answer though nothing changed.
     due: bool,
     /// Whether the client waits for an answer, which it gets in its type's turn.
@@ -81,16 +98,26 @@ impl Wanted {
 }
 
 impl SotwStream {
-    /// Nothing asked for yet.
+    /// Nothing asked for yet. If the client comes back, it has one of the former, or what is not known here.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(former: Vec<FormerClusters>) -> Self {
+        Self { former, ..Self::default() }
     }
 
     /// What was sent, and what became of it.
     #[must_use]
     pub const fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// The clusters that the client may have should the stream break now: those that it has accepted, and those on their
+    /// way to it.
+    pub fn clusters(&self) -> impl Iterator<Item = FormerClusters> {
+        let asked = self.types.get(&ResourceType::Cluster);
+        let accepted = asked.and_then(|asked| Some((asked.accepted_version.clone()?, &asked.accepted)));
+        let sent = asked.and_then(|asked| Some((asked.outstanding.as_ref()?.version.clone(), &asked.given)));
+        let sets = accepted.into_iter().chain(sent);
+        sets.map(|(version, clusters)| FormerClusters { version, clusters: Arc::clone(clusters) })
     }
 
     /// Whether the client has acknowledged all that it asked for of a snapshot.
@@ -103,11 +130,21 @@ impl SotwStream {
         }) && self.leftovers(ResourceType::Cluster, snapshot).next().is_none()
     }
 
+    /// Whether the response with this nonce was sent, and neither acknowledged nor refused yet.
+    #[must_use]
+    pub fn awaits(&self, kind: ResourceType, nonce: &str) -> bool {
+        let asked = self.types.get(&kind);
+        asked.is_some_and(|asked| asked.outstanding.is_some() && asked.nonce.as_deref() == Some(nonce))
+    }
+
     /// Takes a request, and says what to answer and push.
     pub fn on_request(&mut self, request: &DiscoveryRequest, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
         let Some(kind) = ResourceType::of_url(&request.type_url) else { return Vec::new() };
-        let asked = self.types.entry(kind).or_default();
         let first = request.response_nonce.is_empty();
+        if first && !self.types.contains_key(&kind) {
+            self.recall(kind, &request.version_info);
+        }
+        let asked = self.types.entry(kind).or_default();
         if !first && asked.nonce.as_deref() != Some(request.response_nonce.as_str()) {
             // About a response that another one has overtaken; the client's word on that one is still to come.
             return Vec::new();
@@ -126,8 +163,9 @@ impl SotwStream {
                 status.nack = Some(Nack { version: given.version, message: error.message.clone() });
             } else {
                 status.nack = None;
-                status.acknowledged = Some(given.version);
+                status.acknowledged = Some(given.version.clone());
                 status.resources = given.resources;
+                (asked.accepted, asked.accepted_version) = (Arc::clone(&asked.given), Some(given.version));
             }
         } else if std::mem::take(&mut asked.due) {
             answer = true;
@@ -146,6 +184,20 @@ impl SotwStream {
         self.advance(snapshot)
     }
 
+    /// Takes down what a client that comes back says that it has.
+    fn recall(&mut self, kind: ResourceType, version: &str) {
+        self.returning |= !version.is_empty();
+        if kind != ResourceType::Cluster {
+            return;
+        }
+        let former = std::mem::take(&mut self.former);
+        if let Some(held) = former.into_iter().find(|former| former.version.as_str() == version) {
+            let asked = self.types.entry(kind).or_default();
+            (asked.given, asked.accepted) = (Arc::clone(&held.clusters), held.clusters);
+            asked.accepted_version = Some(held.version);
+        }
+    }
+
     /// Whether a client that has come back says that it has what it would be sent.
     fn is_what_it_has(&mut self, kind: ResourceType, request: &DiscoveryRequest, snapshot: &Snapshot) -> bool {
         let Some(asked) = self.types.get(&kind) else { return false };
@@ -159,9 +211,11 @@ impl SotwStream {
         status.resources =
             target.resources.iter().map(|(name, resource)| (name.clone(), resource.version().clone())).collect();
         if let Some(asked) = self.types.get_mut(&kind) {
-            asked.settled = Some(target.version);
+            asked.settled = Some(target.version.clone());
             asked.refused = false;
-            asked.given = target.resources;
+            let has = Arc::new(target.resources);
+            (asked.given, asked.accepted) = (Arc::clone(&has), has);
+            asked.accepted_version = Some(target.version);
         }
         true
     }
@@ -184,18 +238,18 @@ impl SotwStream {
         Vec::new()
     }
 
-    /// Whether the client has taken clusters whose endpoints it has not asked for yet, as it will at once.
+    /// Whether the client has taken clusters whose endpoints it has not asked for yet, as it will at once, also those of
+    /// its first such cluster.
     fn endpoints_are_missing(&self, snapshot: &Snapshot) -> bool {
-        let (Some(clusters), Some(endpoints)) =
-            (self.types.get(&ResourceType::Cluster), self.types.get(&ResourceType::Endpoint))
-        else {
-            return false;
+        let Some(clusters) = self.types.get(&ResourceType::Cluster) else { return false };
+        let asked_for = |name: &str| {
+            self.types.get(&ResourceType::Endpoint).is_some_and(|endpoints| endpoints.wanted.includes(name))
         };
         // Of what it refused it won't ask.
         !clusters.refused
             && snapshot
                 .of(ResourceType::Endpoint)
-                .any(|(name, _)| clusters.given.contains_key(name) && !endpoints.wanted.includes(name))
+                .any(|(name, _)| clusters.given.contains_key(name) && !asked_for(name))
     }
 
     /// What the client should have of a type; `None` where there is nothing that could be said.
@@ -222,14 +276,17 @@ impl SotwStream {
         kind: ResourceType,
         snapshot: &'a Snapshot,
     ) -> impl Iterator<Item = (&'a String, &'a Resource)> {
-        let given = self.types.get(&kind).into_iter().flat_map(|asked| &asked.given);
+        let given = self.types.get(&kind).into_iter().flat_map(|asked| asked.given.iter());
         given.filter(move |(name, _)| snapshot.find(kind, name).is_none())
     }
 
     /// Whether all that may name a cluster is acknowledged as the snapshot has it.
     fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
-            let Some(asked) = self.types.get(&kind) else { return true };
+            // One that comes back is about to ask for what it has.
+            let Some(asked) = self.types.get(&kind) else {
+                return !self.returning || snapshot.of(kind).next().is_none();
+            };
             let target = self.target(kind, asked, snapshot);
             let same = target.is_none_or(|target| asked.settled.as_ref() == Some(&target.version));
             asked.outstanding.is_none() && !asked.refused && same
@@ -259,7 +316,7 @@ impl SotwStream {
                 .map(|(name, resource)| (name.clone(), resource.version().clone()))
                 .collect(),
         });
-        asked.given = target.resources;
+        asked.given = Arc::new(target.resources);
         for kind in awaited_after(kind) {
             if let Some(asked) = self.types.get_mut(kind) {
                 asked.due = true;

@@ -27,7 +27,7 @@ use super::breakers::{Limits, breakers};
 use super::draft::{CalledFor, Draft, member_names};
 use super::proto::{LOOPBACK, address, ads, any, millis};
 use super::tls::Upstream;
-use super::{Instance, finding, names};
+use super::{Discovered, Instance, finding, names};
 use crate::ports::PortUse;
 use crate::proxy::Proxy;
 
@@ -100,8 +100,10 @@ impl<'m> Draft<'m> {
             Some(other) if *other != cluster => format!("{name}_{service}"),
             Some(_) | None => name,
         };
-        let endpoints = self.cloud_map_endpoints(&name, to);
-        self.out.endpoints.extend(endpoints.map(|endpoints| (name.clone(), endpoints)));
+        if let Some((discovered, endpoints)) = self.cloud_map_endpoints(&name, to) {
+            self.out.discovered.insert(name.clone(), discovered);
+            self.out.endpoints.insert(name.clone(), endpoints);
+        }
         let cluster =
             Cluster { name: name.clone(), load_assignment: renamed(cluster.load_assignment, &name), ..cluster };
         self.out.clusters.insert(name.clone(), cluster);
@@ -187,8 +189,9 @@ impl<'m> Draft<'m> {
         })
     }
 
-    /// The instances of a node that Cloud Map finds; `None` where the cluster takes none over ADS.
-    fn cloud_map_endpoints(&self, name: &str, to: Destination<'m>) -> Option<ClusterLoadAssignment> {
+    /// The instances of a node that Cloud Map finds, and where they are from; `None` where the cluster takes none over
+    /// ADS.
+    fn cloud_map_endpoints(&self, name: &str, to: Destination<'m>) -> Option<(Discovered, ClusterLoadAssignment)> {
         let spec = self.mesh.nodes.get(to.node)?;
         let Some(ServiceDiscovery::AwsCloudMap(map)) = &spec.service_discovery else { return None };
         if self.is_explicit() {
@@ -205,7 +208,7 @@ impl<'m> Draft<'m> {
             .collect();
         let at = to.listener.port_mapping.port.get();
         let addresses = addresses.into_iter().map(|address| (address.to_string(), at));
-        Some(assignment(name, addresses))
+        Some((Discovered { service: key, node: self.node_path(to.node) }, assignment(name, addresses)))
     }
 
     /// A cluster that goes wherever the connection was going.

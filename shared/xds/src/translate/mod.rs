@@ -90,10 +90,21 @@ pub struct Translation {
     pub clusters: BTreeMap<String, Cluster>,
     /// The endpoints of the clusters that get them over ADS, by cluster name.
     pub endpoints: BTreeMap<String, ClusterLoadAssignment>,
+    /// Whose instances those are, by cluster name.
+    pub discovered: BTreeMap<String, Discovered>,
     /// The secrets that those name.
     pub secrets: BTreeSet<SecretRef>,
     /// What could not be translated as it stands.
     pub findings: Vec<Finding>,
+}
+
+/// The Cloud Map service that a cluster's endpoints are the instances of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discovered {
+    /// Its namespace and its name.
+    pub service: (String, String),
+    /// The virtual node that names it.
+    pub node: ResourcePath,
 }
 
 /// Something in the mesh that is not sent as it stands, since Envoy would refuse it or it has no meaning there.

@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 };
 use envoy_types::pb::google::rpc::Status as RpcStatus;
 use prost::Message as _;
-use xds::ads::{DeltaStream, SotwStream};
+use xds::ads::{DeltaStream, FormerClusters, SotwStream};
 use xds::{Resource, ResourceType, Snapshot};
 
 /// What a synthetic mesh has: clusters with a generation each, and listeners that each have a route to clusters.
@@ -61,15 +61,18 @@ impl World {
 /// What a client holds, by type and name.
 pub(crate) type Held = BTreeMap<ResourceType, BTreeMap<String, Vec<u8>>>;
 
-/// The clusters that the routes held lead to, and that are not held.
+/// The clusters that the routes held lead to, and that are not held, or without their endpoints: a cluster does nothing
+/// before it has them.
 pub(crate) fn dangling(held: &Held) -> Vec<String> {
     let of = |kind| held.get(&kind).cloned().unwrap_or_default();
     let (clusters, listeners) = (of(ResourceType::Cluster), of(ResourceType::Listener));
+    let endpoints = of(ResourceType::Endpoint);
     let mut missing = Vec::new();
     // A route that no listener names any more is not used.
     for (_, body) in of(ResourceType::Route).into_iter().filter(|(name, _)| listeners.contains_key(name)) {
         let route = RouteConfiguration::decode(body.as_slice()).unwrap();
-        missing.extend(route.internal_only_headers.into_iter().filter(|name| !clusters.contains_key(name)));
+        let works = |name: &String| clusters.contains_key(name) && endpoints.contains_key(name);
+        missing.extend(route.internal_only_headers.into_iter().filter(|name| !works(name)));
     }
     missing
 }
@@ -117,6 +120,7 @@ pub(crate) trait Client {
 #[derive(Default)]
 pub(crate) struct Sotw {
     stream: SotwStream,
+    former: Vec<FormerClusters>,
     to_server: VecDeque<DiscoveryRequest>,
     to_client: VecDeque<DiscoveryResponse>,
     held: Held,
@@ -209,7 +213,8 @@ impl Client for Sotw {
     }
 
     fn reconnect(&mut self) {
-        self.stream = SotwStream::new();
+        self.former.extend(self.stream.clusters());
+        self.stream = SotwStream::new(self.former.clone());
         self.to_server.clear();
         self.to_client.clear();
         self.nonces.clear();

@@ -17,10 +17,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::tls::{Speaker, Tls, TlsError};
+use crate::tls::{Speaker, Tls, TlsError, TlsFiles};
 
 use super::peer::{Peer, Place, Proof};
-use super::settings::{Listen, XdsAuth, XdsSettings};
+use super::settings::{Listen, XdsAuth, XdsListener, XdsSettings};
 use connection::{Connection, Io};
 use socket::Socket;
 
@@ -50,27 +50,21 @@ impl Listening {
     /// Opens all of the settings' sockets, or none. What would let somebody in without the proof that the settings ask
     /// for is refused here, and so can't be reached at all.
     pub(super) async fn bind(settings: &XdsSettings) -> Result<Self, ListenError> {
-        let client_ca = match &settings.auth {
-            XdsAuth::Mtls { client_ca } => Some(client_ca.clone()),
-            XdsAuth::None | XdsAuth::Unix { .. } => None,
-        };
-        let tls = match settings.tls.clone() {
-            Some(files) => Some(Arc::new(Tls::open(Speaker::Ads, files, client_ca)?)),
-            None if client_ca.is_some() => return Err(ListenError::MtlsWithoutTls),
-            None => None,
-        };
+        for listener in &settings.listen {
+            allowed(listener)?;
+        }
         let mut open = Vec::new();
-        for listen in &settings.listen {
-            allowed(listen, &settings.auth)?;
-            let failed = |source| ListenError::Place { place: listen.to_string(), source };
-            open.push(match listen {
+        for XdsListener { place, auth } in &settings.listen {
+            let failed = |source| ListenError::Place { place: place.to_string(), source };
+            open.push(match place {
                 Listen::Tcp(addr) => {
+                    let tls = tls(settings.tls.as_ref(), auth)?;
                     let listener = TcpListener::bind(addr).await.map_err(failed)?;
                     let addr = listener.local_addr().map_err(failed)?;
-                    Open::Tcp(listener, addr, tls.clone())
+                    Open::Tcp(listener, addr, tls)
                 }
                 Listen::Unix(path) => {
-                    let users = match &settings.auth {
+                    let users = match auth {
                         XdsAuth::Unix { uids } => Some(uids.clone()),
                         XdsAuth::None | XdsAuth::Mtls { .. } => None,
                     };
@@ -108,13 +102,27 @@ impl Listening {
     }
 }
 
-fn allowed(listen: &Listen, auth: &XdsAuth) -> Result<(), ListenError> {
-    match (listen, auth) {
+fn allowed(XdsListener { place, auth }: &XdsListener) -> Result<(), ListenError> {
+    match (place, auth) {
         (Listen::Tcp(addr), XdsAuth::None) if !addr.ip().is_loopback() => Err(ListenError::NotLoopback { addr: *addr }),
         (Listen::Tcp(addr), XdsAuth::Unix { .. }) => Err(ListenError::TcpWithoutUser { addr: *addr }),
         (Listen::Unix(path), XdsAuth::Mtls { .. }) => Err(ListenError::SocketWithoutCertificate { path: path.clone() }),
         (Listen::Tcp(_), XdsAuth::None | XdsAuth::Mtls { .. })
         | (Listen::Unix(_), XdsAuth::None | XdsAuth::Unix { .. }) => Ok(()),
+    }
+}
+
+/// What an address shows and asks for. Each has its own, so that no session that was begun at one is gone on with at
+/// another that asks for more.
+fn tls(files: Option<&TlsFiles>, auth: &XdsAuth) -> Result<Option<Arc<Tls>>, ListenError> {
+    let client_ca = match auth {
+        XdsAuth::Mtls { client_ca } => Some(client_ca.clone()),
+        XdsAuth::None | XdsAuth::Unix { .. } => None,
+    };
+    match files {
+        Some(files) => Ok(Some(Arc::new(Tls::open(Speaker::Ads, files.clone(), client_ca)?))),
+        None if client_ca.is_some() => Err(ListenError::MtlsWithoutTls),
+        None => Ok(None),
     }
 }
 
@@ -196,26 +204,29 @@ impl Stream for Connections {
 pub enum ListenError {
     /// Whoever reached it would be sent private keys.
     #[error(
-        "Envoys can't be served on {addr} with --xds-auth none: it is not a loopback address, and whoever reached it would be sent private keys; use 127.0.0.1, a socket (unix:PATH), or --xds-auth mtls"
+        "Envoys can't be served on {addr} with auth=none: it is not a loopback address, and whoever reached it would be sent private keys; use 127.0.0.1, a socket (unix:PATH), or {addr},auth=mtls"
     )]
     NotLoopback {
         /// The address asked for.
         addr: SocketAddr,
     },
     /// A TCP connection has no user.
-    #[error("Envoys can't be served on {addr} with --xds-auth unix: only a socket (unix:PATH) tells who connects")]
+    #[error("Envoys can't be served on {addr} with auth=unix: only a socket (unix:PATH) tells who connects")]
     TcpWithoutUser {
         /// The address asked for.
         addr: SocketAddr,
     },
     /// A connection through a socket shows no certificate.
-    #[error("Envoys can't be served on unix:{} with --xds-auth mtls: use an address, or --xds-auth unix", path.display())]
+    #[error(
+        "Envoys can't be served on unix:{0} with auth=mtls: use an address, or unix:{0},auth=unix",
+        path.display()
+    )]
     SocketWithoutCertificate {
         /// The socket asked for.
         path: PathBuf,
     },
     /// Clients are to show a certificate, and there is no TLS to do so in.
-    #[error("--xds-auth mtls needs --xds-tls-cert and --xds-tls-key")]
+    #[error("auth=mtls needs --xds-tls-cert and --xds-tls-key")]
     MtlsWithoutTls,
     /// The certificates can't be used.
     #[error(transparent)]

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::certificates::{Certificate, Chain, KeyKind, Reading, Source};
+use crate::certificates::{Certificate, Chain, KeyKind, KeyPlace, Reading, Source};
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CERTIFICATES;
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
-use crate::pack::scene::Scene;
+use crate::pack::scene::{Presented, Scene, Socket};
 
 const CERTIFICATE: Rule = Rule {
     id: "",
@@ -73,6 +73,16 @@ pub(super) const RULES: &[Rule] = &[
         ..CERTIFICATE
     },
     Rule {
+        id: "certificate-not-distributable",
+        title: "A listener's certificate was imported into ACM, and nobody else has its key",
+        why: "ACM never gives the key of an imported certificate, so a control plane has nothing to send: the listener \
+              goes on with what it was sent before, or stays without TLS.",
+        mend: "Put the same certificate with its key into a secret of Secrets Manager, and name it in \
+               `certificates.imported`; or use a private certificate that ACM issued.",
+        check: not_distributable,
+        ..CERTIFICATE
+    },
+    Rule {
         id: "certificate-shared",
         severity: Severity::Low,
         title: "Several virtual nodes present the same certificate",
@@ -93,28 +103,11 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// What presents a certificate, and where: `listener 8080`, `client`, `client of s.local`.
-fn presented(scene: &Scene<'_>) -> Vec<(ResourcePath, String, Source)> {
-    let mut all = Vec::new();
-    for (path, port, tls) in super::tls::listeners(scene) {
-        if let Some(source) = tls.and_then(|tls| Source::of_listener(&path, &tls.certificate)) {
-            all.push((path, format!("listener {port}"), source));
-        }
-    }
-    for (path, part, policy) in super::tls::policies(scene) {
-        let certificate = policy.tls.as_ref().and_then(|tls| tls.certificate.as_ref());
-        if let Some(source) = certificate.and_then(|certificate| Source::of_client(&path, certificate)) {
-            let part = if part.is_empty() { "client".to_owned() } else { format!("client of {part}") };
-            all.push((path, part, source));
-        }
-    }
-    all
-}
-
-fn chains<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = (ResourcePath, String, Source, &'s Chain)> {
-    presented(scene).into_iter().filter_map(|(path, part, source)| {
-        let chain = scene.readings.chain(&source).ok()?;
-        Some((path, part, source, chain))
+/// What is presented and was read.
+fn chains<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = (&'s Presented, &'s Chain)> {
+    scene.presented.iter().filter_map(|one| match scene.readings.chains.get(&one.source)? {
+        Reading::Known(chain) => Some((one, chain)),
+        Reading::Unread(_) => None,
     })
 }
 
@@ -124,45 +117,45 @@ fn first_end(chain: &Chain) -> &Certificate {
 }
 
 fn expired(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, part, source, chain) in chains(scene) {
+    for (Presented { by, part, source }, chain) in chains(scene) {
         let outside = |one: &&Certificate| one.not_after <= scene.now || one.not_before > scene.now;
         let Some(one) = chain.certificates().find(outside) else { continue };
         let (subject, begins, ends) = (&one.subject, one.not_before.to_string(), one.not_after.to_string());
         let message = format!("{part}: {source} is valid only from {begins} to {ends}, by {subject}");
         let facts = facts! {"source": source.to_string(), "subject": subject, "notBefore": begins, "notAfter": ends};
-        found.on_part(path, part, message, facts);
+        found.on_part(by.clone(), part.clone(), message, facts);
     }
 }
 
 fn expiring(scene: &Scene<'_>, found: &mut Found<'_>) {
     let ahead = SignedDuration::from_hours(24 * i64::from(scene.policy.certificates.expiry_days));
     let bound = scene.now.checked_add(ahead).unwrap_or(Timestamp::MAX);
-    for (path, part, source, chain) in chains(scene) {
+    for (Presented { by, part, source }, chain) in chains(scene) {
         let first = first_end(chain);
         if first.not_after > scene.now && first.not_after <= bound {
             let (subject, ends) = (&first.subject, first.not_after.to_string());
             let message = format!("{part}: {source} ends {ends}, by {subject}");
             let facts = facts! {"source": source.to_string(), "subject": subject, "notAfter": ends};
-            found.on_part(path, part, message, facts);
+            found.on_part(by.clone(), part.clone(), message, facts);
         }
     }
 }
 
 fn outlives(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, part, source, chain) in chains(scene) {
+    for (Presented { by, part, source }, chain) in chains(scene) {
         let first = first_end(chain);
         if first.not_after < chain.leaf.not_after {
             let (subject, ends, leaf) = (&first.subject, first.not_after.to_string(), chain.leaf.not_after.to_string());
             let message = format!("{part}: {source} lasts until {leaf}, and {subject} above it ends {ends}");
             let facts =
                 facts! {"source": source.to_string(), "subject": subject, "notAfter": ends, "leafNotAfter": leaf};
-            found.on_part(path, part, message, facts);
+            found.on_part(by.clone(), part.clone(), message, facts);
         }
     }
 }
 
 fn weak(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, part, source, chain) in chains(scene) {
+    for (Presented { by, part, source }, chain) in chains(scene) {
         let weak = chain.certificates().find(|certificate| match certificate.key {
             KeyKind::Rsa(bits) => bits < 2048,
             KeyKind::Ec(bits) => bits < 256,
@@ -172,27 +165,48 @@ fn weak(scene: &Scene<'_>, found: &mut Found<'_>) {
             let (subject, key) = (&weak.subject, weak.key.to_string());
             let message = format!("{part}: {source} has a key of {key}, by {subject}");
             let facts = facts! {"source": source.to_string(), "subject": subject, "key": key};
-            found.on_part(path, part, message, facts);
+            found.on_part(by.clone(), part.clone(), message, facts);
         }
     }
 }
 
 fn unread(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, part, source) in presented(scene) {
+    for Presented { by, part, source } in &scene.presented {
         // What nobody tried to read, as in files before deploy, is not known either, and nobody's fault.
-        if let Some(Reading::Unread(why)) = scene.readings.chains.get(&source) {
+        if let Some(Reading::Unread(why)) = scene.readings.chains.get(source) {
             let message = format!("{part}: {source} is not known: {why}");
             let facts = facts! {"source": source.to_string(), "why": why};
-            found.on_part(path, part, message, facts);
+            found.on_part(by.clone(), part.clone(), message, facts);
+        } else if let Source::Acm(arn) = source
+            && let Some(KeyPlace::Unread { secret, why }) = scene.readings.imported.get(arn)
+        {
+            let message = format!("{part}: whether {secret} has the key of {source} is not known: {why}");
+            let facts = facts! {"source": source.to_string(), "secret": secret, "why": why};
+            found.on_part(by.clone(), part.clone(), message, facts);
         }
+    }
+}
+
+/// What a client presents never comes from ACM, so this is about listeners.
+fn not_distributable(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for Presented { by, part, source } in &scene.presented {
+        let Source::Acm(arn) = source else { continue };
+        let (secret, why) = match scene.readings.imported.get(arn) {
+            Some(KeyPlace::Nowhere) => (None, "no secret is named for it".to_owned()),
+            Some(KeyPlace::OtherSecret { secret }) => (Some(secret), format!("{secret} holds another certificate")),
+            Some(KeyPlace::Secret { .. } | KeyPlace::Unread { .. }) | None => continue,
+        };
+        let message = format!("{part}: {source} was imported, and its key can't be had: {why}");
+        let facts = facts! {"source": source.to_string(), "secret": secret, "why": why};
+        found.on_part(by.clone(), part.clone(), message, facts);
     }
 }
 
 fn shared(scene: &Scene<'_>, found: &mut Found<'_>) {
     let mut users: BTreeMap<Source, BTreeSet<ResourcePath>> = BTreeMap::new();
-    for (path, _, tls) in super::tls::listeners(scene) {
-        if let Some(source) = tls.and_then(|tls| Source::of_listener(&path, &tls.certificate)) {
-            users.entry(source).or_default().insert(path);
+    for Socket { of, tls, .. } in &scene.sockets {
+        if let Some(source) = tls.and_then(|tls| Source::of_listener(of, &tls.certificate)) {
+            users.entry(source).or_default().insert(of.clone());
         }
     }
     for (source, paths) in users.into_iter().filter(|(_, paths)| paths.len() > 1) {
@@ -206,10 +220,10 @@ fn shared(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn in_file(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, part, source) in presented(scene) {
-        if let Source::File(_, file) = &source {
+    for Presented { by, part, source } in &scene.presented {
+        if let Source::File(_, file) = source {
             let message = format!("{part}: its certificate comes from {file}");
-            found.on_part(path, part, message, facts! {"path": file.as_str()});
+            found.on_part(by.clone(), part.clone(), message, facts! {"path": file.as_str()});
         }
     }
 }

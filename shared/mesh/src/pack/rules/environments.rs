@@ -1,9 +1,9 @@
 //! Environments in one mesh.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::graph::Caller;
-use crate::name::{ResourceKind, ResourcePath};
+use crate::name::ResourceKind;
 use crate::pack::controls::SEPARATION;
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
@@ -46,27 +46,12 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// By resource, the environment that its tag or else its name tells.
-fn environments<'a>(scene: &Scene<'a>) -> HashMap<ResourcePath, &'a str> {
-    let (mesh, policy) = (scene.mesh, &scene.policy.environments);
-    let told = mesh.paths().into_iter().filter_map(|path| {
-        let tag = mesh.tags.get(&path).and_then(|tags| tags.value(&policy.tag));
-        // A tag that is there and names nothing known isn't overruled by a name.
-        let environment = match tag {
-            Some(value) => policy.named(value),
-            None => policy.of_name(path.name()),
-        };
-        environment.map(|environment| (path, environment))
-    });
-    told.collect()
-}
-
 fn mixed(scene: &Scene<'_>, found: &mut Found<'_>) {
     if scene.mesh.spec.is_none() {
         return;
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for environment in environments(scene).into_values() {
+    for environment in scene.environments.values().copied() {
         *counts.entry(environment).or_default() += 1;
     }
     if counts.len() > 1 {
@@ -77,7 +62,7 @@ fn mixed(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn crossing(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let environments = environments(scene);
+    let environments = &scene.environments;
     for service in scene.mesh.services.keys() {
         let mut reached: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for node in scene.links.nodes_of_service(service) {

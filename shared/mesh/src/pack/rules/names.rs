@@ -57,12 +57,12 @@ fn pattern(scene: &Scene<'_>, found: &mut Found<'_>) {
     if patterns.is_empty() {
         return;
     }
-    for path in scene.mesh.paths() {
+    for path in &scene.resources {
         let pattern = patterns.get(&path.kind()).filter(|pattern| !pattern.matches(path.name()));
         if let Some(pattern) = pattern {
             let message = format!("its name `{}` doesn't match {pattern}", path.name());
             let facts = facts! {"name": path.name(), "pattern": pattern};
-            found.on(path, message, facts);
+            found.on(path.clone(), message, facts);
         }
     }
 }
@@ -87,18 +87,37 @@ fn no_host(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let paths = scene.mesh.paths();
-    for alike in grouped(paths.into_iter().map(|path| (path.to_string().to_lowercase(), path))).into_values() {
+    // Of two paths that differ by case alone, one has another letter than a small one.
+    if scene.resources.iter().all(is_small) {
+        return;
+    }
+    let lowered = scene.resources.iter().map(|path| (path.to_string().to_lowercase(), path));
+    for mut alike in grouped(lowered).into_values().filter(|alike| alike.len() > 1) {
         // In the order of their paths, whatever the order in which they came.
-        let mut alike: Vec<ResourcePath> = alike;
         alike.sort();
         let mut alike = alike.into_iter();
         let Some(first) = alike.next() else { continue };
         for path in alike.filter(|path| path.kind() == first.kind()) {
             let message = format!("its name differs from that of {first} by case alone");
-            found.on(path, message, facts! {"same": first});
+            found.on(path.clone(), message, facts! {"same": first});
         }
     }
+}
+
+/// Whether the names that tell a resource from the others of its mesh are certainly as they would be in small letters.
+fn is_small(path: &ResourcePath) -> bool {
+    let parent = match path {
+        ResourcePath::Route(id) => id.router.as_str(),
+        ResourcePath::GatewayRoute(_, gateway, _) => gateway.as_str(),
+        ResourcePath::Mesh(_)
+        | ResourcePath::VirtualNode(..)
+        | ResourcePath::VirtualGateway(..)
+        | ResourcePath::VirtualRouter(..)
+        | ResourcePath::VirtualService(..) => "",
+    };
+    // There is only one mesh here.
+    let own = if path.kind() == ResourceKind::Mesh { "" } else { path.name() };
+    own.bytes().chain(parent.bytes()).all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
 }
 
 #[cfg(test)]

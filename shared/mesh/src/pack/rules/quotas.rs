@@ -57,62 +57,68 @@ struct Use {
     quota: u32,
 }
 
-fn uses(scene: &Scene<'_>) -> Vec<Use> {
+/// The numbers that a rule asks for.
+fn uses(scene: &Scene<'_>, asks: impl Fn(usize, u32) -> bool) -> Vec<Use> {
     let (mesh, quotas) = (scene.mesh, &scene.policy.quotas);
     let gateways = mesh.gateways.values().filter(|gateway| gateway.spec.is_some()).count();
     let routers = mesh.routers.values().filter(|router| router.spec.is_some()).count();
     let mut all = Vec::new();
-    let mut add = |resource: ResourcePath, of, code, used, quota| {
-        all.push(Use { resource, of, code, used, quota });
+    let mut add = |resource: &dyn Fn() -> ResourcePath, of, code, used, quota| {
+        if asks(used, quota) {
+            all.push(Use { resource: resource(), of, code, used, quota });
+        }
     };
     if mesh.spec.is_some() {
-        add(scene.mesh_path(), "virtual nodes", "L-E043DFB4", mesh.nodes.len(), quotas.virtual_nodes);
-        add(scene.mesh_path(), "virtual routers", "L-50F6C35A", routers, quotas.virtual_routers);
-        add(scene.mesh_path(), "virtual services", "L-DA7495A7", mesh.services.len(), quotas.virtual_services);
-        add(scene.mesh_path(), "virtual gateways", "L-87E74146", gateways, quotas.virtual_gateways);
+        let of = || scene.mesh_path();
+        add(&of, "virtual nodes", "L-E043DFB4", mesh.nodes.len(), quotas.virtual_nodes);
+        add(&of, "virtual routers", "L-50F6C35A", routers, quotas.virtual_routers);
+        add(&of, "virtual services", "L-DA7495A7", mesh.services.len(), quotas.virtual_services);
+        add(&of, "virtual gateways", "L-87E74146", gateways, quotas.virtual_gateways);
     }
     for (name, router) in scene.routers().filter(|(_, router)| router.spec.is_some()) {
-        add(scene.router_path(name), "routes", "L-BB90B7FF", router.routes.len(), quotas.routes_per_router);
+        add(&|| scene.router_path(name), "routes", "L-BB90B7FF", router.routes.len(), quotas.routes_per_router);
         for (route, spec) in &router.routes {
             // A split has no more than its quota, so this is only ever near.
             let targets = spec.rule.action().map_or(0, |action| action.weighted_targets.len());
-            add(scene.route_path(name, route), "weighted targets", "L-AE1D9567", targets, 10);
+            add(&|| scene.route_path(name, route), "weighted targets", "L-AE1D9567", targets, 10);
         }
     }
     for (name, gateway) in mesh.gateways.iter().filter(|(_, gateway)| gateway.spec.is_some()) {
         let used = gateway.routes.len();
-        add(scene.gateway_path(name), "gateway routes", "L-F6F26D09", used, quotas.routes_per_gateway);
+        add(&|| scene.gateway_path(name), "gateway routes", "L-F6F26D09", used, quotas.routes_per_gateway);
     }
     for (name, node) in scene.nodes() {
         let backends = node.backends.as_ref().map_or(0, Vec::len);
-        add(scene.node_path(name), "backends", "L-8775AB18", backends, quotas.backends_per_node);
+        add(&|| scene.node_path(name), "backends", "L-8775AB18", backends, quotas.backends_per_node);
     }
     let most = u32::try_from(Tags::MAX).unwrap_or(u32::MAX);
-    for (path, tags) in mesh.tags.iter().filter(|(path, _)| mesh.has(path)) {
-        add(path.clone(), "tags", "", tags.len(), most);
+    for (path, tags) in &mesh.tags {
+        add(&|| path.clone(), "tags", "", tags.len(), most);
     }
+    // Tags may be known of what isn't there.
+    all.retain(|one| !one.code.is_empty() || mesh.has(&one.resource));
     all
 }
 
 fn near(scene: &Scene<'_>, found: &mut Found<'_>) {
     let headroom = u64::from(scene.policy.quotas.headroom.get());
-    for Use { resource, of, code, used, quota } in uses(scene) {
+    let is_near = |used: usize, quota: u32| {
         let (part, whole) = (u64::try_from(used).unwrap_or(u64::MAX), u64::from(quota));
         // A quota so small that a first resource is near it says nothing by being near.
-        if part <= whole && whole > 4 && part.saturating_mul(100) >= whole.saturating_mul(headroom) {
-            let message = format!("it has {used} of {quota} {of}");
-            let facts = facts! {"of": of, "quota": quota, "quotaCode": code, "used": used};
-            found.on_part(resource, of.to_owned(), message, facts);
-        }
+        part <= whole && whole > 4 && part.saturating_mul(100) >= whole.saturating_mul(headroom)
+    };
+    for Use { resource, of, code, used, quota } in uses(scene, is_near) {
+        let message = format!("it has {used} of {quota} {of}");
+        let facts = facts! {"of": of, "quota": quota, "quotaCode": code, "used": used};
+        found.on_part(resource, of.to_owned(), message, facts);
     }
 }
 
 fn exceeded(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for Use { resource, of, code, used, quota } in uses(scene) {
-        if u64::try_from(used).unwrap_or(u64::MAX) > u64::from(quota) {
-            let message = format!("it has {used} {of}, and the quota is {quota}");
-            let facts = facts! {"of": of, "quota": quota, "quotaCode": code, "used": used};
-            found.on_part(resource, of.to_owned(), message, facts);
-        }
+    let is_more = |used: usize, quota: u32| u64::try_from(used).unwrap_or(u64::MAX) > u64::from(quota);
+    for Use { resource, of, code, used, quota } in uses(scene, is_more) {
+        let message = format!("it has {used} {of}, and the quota is {quota}");
+        let facts = facts! {"of": of, "quota": quota, "quotaCode": code, "used": used};
+        found.on_part(resource, of.to_owned(), message, facts);
     }
 }

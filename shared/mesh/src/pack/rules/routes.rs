@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::graph::{UnreachableReason, shadowed_routes_of, unreachable_routes};
+use crate::graph::{UnreachableReason, shadowed_routes_of, unreachable_routes_along};
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CONFIGURATION;
 use crate::pack::finding::{Found, facts, listed};
@@ -106,7 +106,7 @@ fn shadowed(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn unreachable(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for unreachable in unreachable_routes(scene.mesh) {
+    for unreachable in unreachable_routes_along(scene.mesh, &scene.links) {
         let (message, facts) = match unreachable.reason {
             UnreachableReason::NoService => {
                 ("no virtual service leads to its router".to_owned(), facts! {"reason": "no-service"})

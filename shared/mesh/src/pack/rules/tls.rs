@@ -5,7 +5,7 @@ use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::{AUTHENTICATION, ENCRYPTION};
 use crate::pack::finding::{Found, facts, listed};
 use crate::pack::rule::{Group, Rule, Severity};
-use crate::pack::scene::Scene;
+use crate::pack::scene::{Scene, Socket};
 use crate::policy::Protection;
 use crate::spec::bounded::Text;
 use crate::spec::{Backend, ClientPolicy, ListenerTls, Port, TlsMode};
@@ -180,28 +180,12 @@ fn backend_policy(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Every listener of the mesh: whose it is, its port and its TLS.
-pub(super) fn listeners<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, Port, Option<&'a ListenerTls>)> {
-    let mut all = Vec::new();
-    for (name, node) in scene.nodes() {
-        for listener in node.listeners() {
-            all.push((scene.node_path(name), listener.port_mapping.port, listener.tls.as_ref()));
-        }
-    }
-    for (name, gateway) in scene.gateways() {
-        for listener in &gateway.listeners {
-            all.push((scene.gateway_path(name), listener.port_mapping.port, listener.tls.as_ref()));
-        }
-    }
-    all
-}
-
 fn without_tls(scene: &Scene<'_>, found: &mut Found<'_>, kind: ResourceKind) {
-    for (path, port, tls) in listeners(scene).into_iter().filter(|(path, ..)| path.kind() == kind) {
+    for Socket { of, port, tls } in scene.sockets.iter().filter(|socket| socket.of.kind() == kind) {
         let mode = tls.map_or("absent", |tls| tls.mode.as_str());
         if tls.is_none_or(|tls| tls.mode == TlsMode::Disabled) {
             let message = format!("listener {port} takes plain text: its TLS is {}", mode.to_lowercase());
-            found.on_part(path, format!("listener {port}"), message, facts! {"port": port, "mode": mode});
+            found.on_part(of.clone(), format!("listener {port}"), message, facts! {"port": port, "mode": mode});
         }
     }
 }
@@ -215,19 +199,19 @@ fn node_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn permissive(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, port, tls) in listeners(scene) {
+    for Socket { of, port, tls } in &scene.sockets {
         if tls.is_none_or(|tls| tls.mode != TlsMode::Permissive) {
             continue;
         }
         // Who comes to a gateway from outside isn't known, so a gateway is never closed by itself.
-        let safe = match &path {
-            ResourcePath::VirtualNode(_, name) => scene.callers_use_tls(name, port),
+        let safe = match of {
+            ResourcePath::VirtualNode(_, name) => scene.callers_use_tls(name, *port),
             _ => false,
         };
-        let change = Change::SetListenerTlsMode { resource: path.clone(), port, mode: TlsMode::Strict };
+        let change = Change::SetListenerTlsMode { resource: of.clone(), port: *port, mode: TlsMode::Strict };
         let message = format!("listener {port} takes plain text beside TLS");
         let facts = facts! {"port": port, "everyCallerUsesTls": safe};
-        found.on_part(path, format!("listener {port}"), message, facts).remediation = safe.then_some(change);
+        found.on_part(of.clone(), format!("listener {port}"), message, facts).remediation = safe.then_some(change);
     }
 }
 
@@ -235,10 +219,10 @@ fn no_validation(scene: &Scene<'_>, found: &mut Found<'_>) {
     if scene.policy.tls.require < Protection::Mtls {
         return;
     }
-    for (path, port, tls) in listeners(scene) {
+    for Socket { of, port, tls } in &scene.sockets {
         if tls.is_some_and(|tls| tls.validation.is_none() && tls.mode != TlsMode::Disabled) {
             let message = format!("listener {port} has TLS and asks no certificate of its clients");
-            found.on_part(path, format!("listener {port}"), message, facts! {"port": port});
+            found.on_part(of.clone(), format!("listener {port}"), message, facts! {"port": port});
         }
     }
 }
@@ -267,30 +251,14 @@ fn port_left_out(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// Every client policy of the mesh: whose it is, the backend that it is for where it is no default, and itself.
-pub(super) fn policies<'a>(scene: &Scene<'a>) -> Vec<(ResourcePath, String, &'a ClientPolicy)> {
-    let defaults = scene.default_policies().into_iter();
-    let mut all: Vec<_> = defaults.filter_map(|(path, policy)| Some((path, String::new(), policy?))).collect();
-    for (name, node) in scene.nodes() {
-        for backend in node.backends.iter().flatten() {
-            if let Backend::VirtualService(backend) = backend
-                && let Some(policy) = &backend.client_policy
-            {
-                all.push((scene.node_path(name), backend.virtual_service_name.to_string(), policy));
-            }
-        }
-    }
-    all
-}
-
 fn wildcard(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (path, backend, policy) in policies(scene) {
+    for (path, backend, policy) in scene.policies() {
         let Some(tls) = policy.tls.as_ref().filter(|tls| tls.enforce.unwrap_or(true)) else { continue };
         let names = tls.validation.subject_alternative_names.iter().flat_map(|names| &names.names.exact);
         let wild: Vec<&str> = names.map(Text::as_str).filter(|name| name.contains('*')).collect();
         if !wild.is_empty() {
             let message = format!("its enforced client policy names {}", wild.join(", "));
-            found.on_part(path, backend, message, facts! {"names": wild});
+            found.on_part(path, backend.to_owned(), message, facts! {"names": wild});
         }
     }
 }

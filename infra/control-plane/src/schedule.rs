@@ -1,11 +1,11 @@
-//! When to ask again.
+//! When to ask somebody again who may not answer: for certificates, for instances.
 
 use std::time::Duration;
 
 /// What came of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// Something that is served.
+pub(crate) enum Answer {
+    /// Something that is served, nothing wrong with it.
     Served,
     /// A request for patience. `true`: there is a last good one.
     Throttled(bool),
@@ -18,13 +18,13 @@ pub(super) enum Answer {
 /// The pause after the first failure where nothing is served yet.
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Somebody who asks for patience gets at most so many refresh intervals of it: a renewal takes days, and ours is not
-/// the only caller of the account.
+/// Somebody who asks for patience gets at most so many refresh intervals of it: ours is not the only caller of the
+/// account, and a renewal takes days.
 const MOST_PATIENCE: u32 = 10;
 
 /// The pause until the next time. `failures` are those in a row, this one counted; `draw` is any number, and moves the
 /// pause by up to a tenth, so that those that were asked for together drift apart.
-pub(super) fn pause(answer: Answer, failures: u32, refresh: Duration, draw: u64) -> Duration {
+pub(crate) fn pause(answer: Answer, failures: u32, refresh: Duration, draw: u64) -> Duration {
     let doubled = |first: Duration, most: Duration| {
         let factor = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
         first.saturating_mul(factor).min(most)

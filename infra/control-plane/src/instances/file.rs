@@ -1,10 +1,8 @@
-//! The instances of Cloud Map services, which nodes that are found by them have for endpoints.
+//! Instances in a file.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,46 +10,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use xds::Instance;
+
+use super::{IPV4, IPV6, InstanceBook, Instances, Service, Unlisted, instance};
 
 /// How often a file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Cloud Map's attributes for an instance's addresses.
-const IPV4: &str = "AWS_INSTANCE_IPV4";
-const IPV6: &str = "AWS_INSTANCE_IPV6";
-
-/// Instances by namespace and service.
-pub type InstanceBook = BTreeMap<(String, String), Vec<Instance>>;
-
-/// Knows instances.
-pub trait Instances: fmt::Debug + Send + Sync + 'static {
-    /// All that are known now.
-    fn known(&self) -> Arc<InstanceBook>;
-
-    /// Changes whenever [`Instances::known`] may answer differently.
-    fn changes(&self) -> watch::Receiver<u64>;
-}
-
-/// Knows none.
-#[derive(Debug)]
-pub struct NoInstances(watch::Sender<u64>);
-
-impl Default for NoInstances {
-    fn default() -> Self {
-        Self(watch::Sender::new(0))
-    }
-}
-
-impl Instances for NoInstances {
-    fn known(&self) -> Arc<InstanceBook> {
-        Arc::default()
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.0.subscribe()
-    }
-}
 
 /// Instances in a JSON file, read again when it changes: by namespace and service a list of instances, each an object of
 /// its attributes as Cloud Map has them, `AWS_INSTANCE_IPV4` or `AWS_INSTANCE_IPV6` among them.
@@ -122,6 +85,11 @@ impl Instances for InstanceFile {
     fn changes(&self) -> watch::Receiver<u64> {
         self.shelf.changes.subscribe()
     }
+
+    /// What the file does not name has none.
+    fn unlisted(&self, _: &Service) -> Unlisted {
+        Unlisted::None
+    }
 }
 
 fn stamp(path: &Path) -> Stamp {
@@ -134,7 +102,7 @@ fn read(path: &Path) -> Result<InstanceBook, InstanceFileError> {
     let text = fs::read_to_string(path).map_err(|source| InstanceFileError::Unreadable { path: at(), source })?;
     let written: BTreeMap<String, BTreeMap<String, Vec<BTreeMap<String, String>>>> =
         serde_json::from_str(&text).map_err(|source| InstanceFileError::Malformed { path: at(), source })?;
-    let mut book = InstanceBook::new();
+    let mut book = InstanceBook::default();
     for (namespace, services) in written {
         for (service, instances) in services {
             let instances = instances.into_iter().map(|attributes| {
@@ -143,17 +111,10 @@ fn read(path: &Path) -> Result<InstanceBook, InstanceFileError> {
                     .ok_or_else(|| InstanceFileError::Address { path: at(), service: format!("{service}.{namespace}") })
             });
             let instances = instances.collect::<Result<_, _>>()?;
-            book.insert((namespace.clone(), service), instances);
+            book.known.insert((namespace.clone(), service), instances);
         }
     }
     Ok(book)
-}
-
-/// `None` without an address, or with one that is none.
-fn instance(attributes: BTreeMap<String, String>) -> Option<Instance> {
-    let ipv4 = attributes.get(IPV4).map(|text| text.parse::<Ipv4Addr>()).transpose().ok()?;
-    let ipv6 = attributes.get(IPV6).map(|text| text.parse::<Ipv6Addr>()).transpose().ok()?;
-    (ipv4.is_some() || ipv6.is_some()).then_some(Instance { ipv4, ipv6, attributes })
 }
 
 /// Why a file tells no instances.
@@ -207,7 +168,7 @@ mod tests {
     }
 
     fn count(file: &InstanceFile) -> usize {
-        file.known().get(&("prod".to_owned(), "cart".to_owned())).map_or(0, Vec::len)
+        file.known().known.get(&("prod".to_owned(), "cart".to_owned())).map_or(0, Vec::len)
     }
 
     #[tokio::test(start_paused = true)]

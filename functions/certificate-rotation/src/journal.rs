@@ -1,0 +1,39 @@
+//! What the journal says of a decision: enough to make it again.
+
+use mesh::rotation::{Decision, Recorded};
+use ports::ReportStore;
+use serde_json::{Value, json};
+
+use crate::NAME;
+use crate::account::Account;
+
+/// Above this an observation goes to the reports store: an item of the state table has at most 400 KB, and people read
+/// the journal.
+const LARGEST_INLINE: usize = 100 * 1024;
+
+/// Keeps an observation where it fits, and tells where that is.
+pub(crate) async fn keep(reports: &dyn ReportStore, recorded: Recorded) -> Value {
+    // It has only string keys, so this can't fail.
+    let observed = serde_json::to_value(&recorded).unwrap_or_default();
+    let text = observed.to_string();
+    if text.len() <= LARGEST_INLINE {
+        return observed;
+    }
+    let name = format!("observations/{NAME}/{}.json", recorded.now.as_millisecond());
+    match reports.put(&name, text.as_bytes()).await {
+        Ok(place) => json!({ "at": place }),
+        Err(error) => {
+            tracing::warn!(%error, "the observation is too large for the journal and is not kept");
+            json!({ "lost": error.to_string() })
+        }
+    }
+}
+
+/// Decision and observation.
+pub(crate) fn body(decision: &Decision, observed: &Value) -> Value {
+    let Account { line, text, .. } = Account::of(decision, None);
+    json!({
+        "function": NAME, "resource": line.resource, "decision": line.decision, "reason": line.reason,
+        "facts": line.facts, "text": text, "plan": line.plan, "failing": decision.failing, "observed": observed,
+    })
+}

@@ -1,0 +1,212 @@
+//! A wake of certificate-rotation over in-memory ports that issue real X.509: what it needs itself for many certificates,
+//! and how many calls a rotation takes beside the fewest that it could.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use certificate_rotation::{CertificateRotation, Ports};
+use jiff::{SignedDuration, Timestamp};
+use lambda_kit::wake::parse;
+use lambda_kit::{Handler as _, PolicyKeeper, Report};
+use mesh::certificates::Chain;
+use mesh::name::ResourcePath;
+use mesh::policy::Policy;
+use ports::Deadline;
+use ports::certificates::{
+    AcknowledgedSecrets, AuthorityArn, CertificateAuthority as _, CertificateStore as _, IdempotencyToken, Import,
+    Issuance, KeyAlgorithm, KeyMaker as _, Order, ProxyStream, SeenCertificate, SeenSecret, SigningAlgorithm,
+    SubjectNames, Template,
+};
+use ports::memory::certificates::Validity;
+use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
+use serde_json::json;
+
+use crate::{Row, median};
+
+const MANY: usize = 1000;
+
+/// How often the wake is repeated for its own time.
+const RUNS: usize = 20;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+const KEY: KeyAlgorithm = KeyAlgorithm::EcPrime256v1;
+
+/// What a rotation of an imported certificate can't do without: the state table's begin and end, the CA's kind of key, the
+/// order, the certificate, the import.
+const FEWEST: usize = 6;
+
+pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut rows = runtime.block_on(many())?;
+    rows.push(runtime.block_on(one())?);
+    Ok(rows)
+}
+
+/// Many certificates of which none is due.
+async fn many() -> Result<Vec<Row>, Box<dyn Error>> {
+    let shop = Shop::open(MANY).await?;
+    let function = shop.start().await?;
+    wake(&function).await?;
+    let before = shop.ports.faults.calls().len();
+    let mut own = Vec::new();
+    for _ in 0..RUNS {
+        let started = Instant::now();
+        let report = wake(&function).await?;
+        own.push(started.elapsed().as_secs_f64() * 1000.0);
+        if report.decisions.len() < MANY {
+            return Err(format!("only {} decisions", report.decisions.len()).into());
+        }
+    }
+    let calls = (shop.ports.faults.calls().len() - before) / RUNS;
+    let parsed = parsing(&shop)?;
+    let own = median(own);
+    Ok(vec![Row {
+        what: "a wake over 1,000 imported certificates, none due, without the SDK's share",
+        figure: format!("{own:.0} ms, {:.0} µs a certificate", own * 1000.0 / MANY as f64),
+        relation: format!(
+            "{:.1} x reading their X.509 alone ({parsed:.0} ms); {:.1} calls a certificate, its node's description among them",
+            own / parsed,
+            calls as f64 / MANY as f64
+        ),
+    }])
+}
+
+/// What it takes to read all chains and nothing else.
+fn parsing(shop: &Shop) -> Result<f64, Box<dyn Error>> {
+    let mut times = Vec::new();
+    for _ in 0..RUNS {
+        let started = Instant::now();
+        for text in &shop.chains {
+            std::hint::black_box(Chain::read(text).map_err(|error| error.to_string())?);
+        }
+        times.push(started.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(median(times))
+}
+
+/// One certificate, and the wake that finds it due.
+async fn one() -> Result<Row, Box<dyn Error>> {
+    let shop = Shop::open(1).await?;
+    let function = shop.start().await?;
+    wake(&function).await?;
+    shop.ports.clock.advance(DAY * 70);
+    let before = shop.ports.faults.calls().len();
+    wake(&function).await?;
+    let calls = shop.ports.faults.calls().len() - before;
+    if shop.ports.certificates.authorities.issuances() != 2 {
+        return Err("the certificate was not replaced".into());
+    }
+    let before = shop.ports.faults.calls().len();
+    wake(&function).await?;
+    let look = shop.ports.faults.calls().len() - before;
+    Ok(Row {
+        what: "calls by which an imported certificate is replaced, event to the same ARN",
+        figure: format!("{calls} in one wake"),
+        relation: format!(
+            "{FEWEST} at the fewest; a look at everything takes {look}, and there is one before and one after"
+        ),
+    })
+}
+
+async fn wake(function: &CertificateRotation) -> Result<Report, Box<dyn Error>> {
+    let tick = parse(&json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}));
+    Ok(function.handle(tick, Deadline::after(Duration::from_secs(110))).await.map_err(|retry| retry.why)?)
+}
+
+/// A mesh in which each node has a certificate of its own, and its proxies.
+struct Shop {
+    ports: MemoryPorts,
+    chains: Vec<String>,
+}
+
+impl Shop {
+    async fn open(nodes: usize) -> Result<Self, Box<dyn Error>> {
+        let ports = MemoryPorts::at("2026-06-01T00:00:00Z".parse()?);
+        let now = ports::Clock::now(&ports.clock);
+        let validity = Validity { from: now - DAY * 365, until: now + DAY * 3650 };
+        let root = ports.certificates.authorities.root("shop", &KEY, validity)?;
+        let mut shop = Self { ports, chains: Vec::new() };
+        shop.put("mesh/shop", &json!({}))?;
+        let mut streams = Vec::new();
+        for number in 0..nodes {
+            streams.push(shop.node(&root, number).await?);
+        }
+        shop.ports.certificates.proxies.set(streams);
+        Ok(shop)
+    }
+
+    async fn node(&mut self, root: &AuthorityArn, number: usize) -> Result<ProxyStream, Box<dyn Error>> {
+        let host = format!("service-{number}.shop.local");
+        let certificates = &self.ports.certificates;
+        let names = SubjectNames { common_name: Some(host.clone()), dns: vec![host.clone()], uris: Vec::new() };
+        let fresh = certificates.keys.make(&KEY, &names)?;
+        let order = Order {
+            authority: root.clone(),
+            request: fresh.request,
+            template: Template::EndEntity,
+            signing: SigningAlgorithm::Sha256WithEcdsa,
+            not_after: self.now() + DAY * 100,
+            token: IdempotencyToken::parse(&format!("first_{number}"))?,
+        };
+        let issued = certificates.authorities.issue(&order).await?;
+        let Issuance::Issued(chain) = certificates.authorities.issued(&issued).await? else {
+            return Err("nothing was issued".into());
+        };
+        let whole = chain.whole();
+        let read = Chain::read(&whole).map_err(|error| error.to_string())?.leaf;
+        let import = Import { onto: None, chain, key: fresh.key, tags: BTreeMap::new() };
+        let arn = certificates.certificates.import(&import).await?;
+        let path = format!("mesh/shop/virtualNode/service-{number}");
+        let tls = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": arn.as_str()}}});
+        let spec = json!({
+            "listeners": [{"portMapping": {"port": 8080, "protocol": "http"}, "tls": tls}],
+            "serviceDiscovery": {"dns": {"hostname": host}},
+        });
+        self.put(&path, &spec)?;
+        self.chains.push(whole);
+        let seen = SeenCertificate { fingerprint: read.fingerprint.to_string(), not_after: read.not_after };
+        let seen = SeenSecret::Acknowledged { certificates: vec![seen] };
+        Ok(ProxyStream {
+            proxy: ResourcePath::parse(&path)?,
+            peer: "127.0.0.1:1".to_owned(),
+            since: self.now(),
+            up_to_date: true,
+            secrets: AcknowledgedSecrets::Known(BTreeMap::from([(arn.to_string(), seen)])),
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        ports::Clock::now(&self.ports.clock)
+    }
+
+    fn put(&self, path: &str, spec: &serde_json::Value) -> Result<(), Box<dyn Error>> {
+        let put = self.ports.mesh.put_spec(&ResourcePath::parse(path)?, spec);
+        put.map_err(|violations| format!("{path}: {violations:?}").into()).map(drop)
+    }
+
+    /// A warm function that may change the mesh.
+    async fn start(&self) -> Result<CertificateRotation, Box<dyn Error>> {
+        let policy = MemoryPolicy::new("version: 1\nmodes: {default: enforce}\n", Faults::default());
+        let keeper = PolicyKeeper::start(Box::new(policy), Policy::read, self.now()).await?;
+        let ports = self.ports.clone();
+        let certificates = ports.certificates;
+        let ports = Ports {
+            clock: Arc::new(ports.clock),
+            meshes: Arc::new(ports.mesh.clone()),
+            writer: Arc::new(ports.mesh),
+            certificates: Arc::new(certificates.certificates),
+            authorities: Arc::new(certificates.authorities),
+            bundles: Arc::new(certificates.bundles),
+            keys: Arc::new(certificates.keys),
+            proxies: Arc::new(certificates.proxies),
+            probe: Arc::new(certificates.probe),
+            state: Arc::new(ports.state),
+            notifier: Arc::new(ports.notifier),
+            bus: Arc::new(ports.bus),
+            reports: Arc::new(ports.reports),
+        };
+        Ok(CertificateRotation::new(ports, keeper))
+    }
+}

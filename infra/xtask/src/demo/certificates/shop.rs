@@ -1,0 +1,96 @@
+//! The part of the shop that becomes encrypted: two hops, on the way of every request for a product.
+//!
+//! ```text
+//!   storefront-gateway ── tls ──▶ storefront ── mtls ──▶ catalog-v1, catalog-v2
+//!     trusts a CA (ACM)    certificate in ACM,    both ends: bundles in Secrets Manager
+//!                          its key in a secret    trust: one bundle for all three
+//! ```
+
+use serde_json::{Value, json};
+
+use super::vault::{Age, Authority, import, keep_leaf, keep_trust};
+use crate::demo_mesh::MESH;
+use crate::failure::{Failure, Result};
+use crate::stack::Stack;
+
+pub(super) const CATALOG_SECRET: &str = "shop/catalog";
+pub(super) const CALLS_SECRET: &str = "shop/storefront-calls";
+pub(super) const ROOTS_SECRET: &str = "shop/roots";
+/// It has the key of the certificate in ACM.
+pub(super) const STOREFRONT_SECRET: &str = "shop/storefront";
+
+pub(super) const CATALOG_HOST: &str = "catalog.shop.local";
+const STOREFRONT_HOST: &str = "storefront.shop.local";
+
+/// Those whose proxies take part.
+pub(super) const PROXIES: [&str; 4] = ["storefront-gateway", "storefront", "catalog-v1", "catalog-v2"];
+
+/// What has lived for two thirds of a hundred days is to be renewed.
+pub(super) const NEAR_ITS_END: Age = Age { lived: 70, left: 30 };
+const YOUNG: Age = Age { lived: 5, left: 95 };
+
+/// What the shop is certified by in the beginning.
+#[derive(Clone, Debug)]
+pub(super) struct Certified {
+    pub(super) authority: Authority,
+    /// The certificate in ACM.
+    pub(super) arn: String,
+}
+
+/// Makes a CA and what it has issued, and has the shop use it. Nothing calls the shop meanwhile.
+pub(super) fn encrypt(stack: &mut Stack) -> Result<Certified> {
+    let aws = &mut stack.aws;
+    let authority = Authority::make(aws, "Shop CA 1")?;
+    let storefront = authority.issue(aws, STOREFRONT_HOST, NEAR_ITS_END)?;
+    let arn = import(aws, &storefront)?;
+    keep_leaf(aws, STOREFRONT_SECRET, &storefront)?;
+    for (secret, host) in [(CATALOG_SECRET, CATALOG_HOST), (CALLS_SECRET, STOREFRONT_HOST)] {
+        let leaf = authority.issue(aws, host, YOUNG)?;
+        keep_leaf(aws, secret, &leaf)?;
+    }
+    keep_trust(aws, ROOTS_SECRET, &authority)?;
+
+    let by_bundle = json!({"trust": {"sds": {"secretName": "shop-roots"}}});
+    for node in ["catalog-v1", "catalog-v2"] {
+        let tls = json!({"mode": "STRICT", "certificate": {"sds": {"secretName": "catalog"}}, "validation": by_bundle});
+        edit(stack, &format!("virtualNodes/{node}"), |spec| set(spec, "/listeners/0", "tls", tls))?;
+    }
+    let calls = json!({"tls": {
+        "enforce": true, "certificate": {"sds": {"secretName": "storefront-calls"}}, "validation": by_bundle,
+    }});
+    let listens = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": arn}}});
+    edit(stack, "virtualNodes/storefront", |spec| {
+        let backends = spec.get("backends").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let name =
+            |backend: &Value| backend.pointer("/virtualService/virtualServiceName") == Some(&CATALOG_HOST.into());
+        let at = backends.iter().position(name).unwrap_or_default();
+        set(spec, &format!("/backends/{at}/virtualService"), "clientPolicy", calls);
+        set(spec, "/listeners/0", "tls", listens);
+    })?;
+    // Not enforced: the gateway also calls the search, which has no certificate.
+    let trust = json!({"acm": {"certificateAuthorityArns": [authority.arn]}});
+    let policy = json!({"clientPolicy": {"tls": {"enforce": false, "validation": {"trust": trust}}}});
+    edit(stack, "virtualGateways/storefront-gateway", |spec| set(spec, "", "backendDefaults", policy))?;
+    Ok(Certified { authority, arn })
+}
+
+/// Describes a resource of the mesh.
+pub(super) fn describe(stack: &Stack, path: &str) -> Result<Value> {
+    let url = format!("{}/v20190125/meshes/{MESH}/{path}", stack.endpoints.app_mesh);
+    stack.client.get(&url)?.success(path)
+}
+
+fn edit(stack: &Stack, path: &str, change: impl FnOnce(&mut Value)) -> Result<()> {
+    let mut described = describe(stack, path)?;
+    let without = || Failure::Refused { what: path.to_owned(), answer: "a description without a spec".to_owned() };
+    let spec = described.get_mut("spec").ok_or_else(without)?;
+    change(spec);
+    let url = format!("{}/v20190125/meshes/{MESH}/{path}", stack.endpoints.app_mesh);
+    stack.client.put(&url, &json!({"spec": spec}))?.success(path).map(drop)
+}
+
+fn set(spec: &mut Value, at: &str, member: &str, value: Value) {
+    if let Some(members) = spec.pointer_mut(at).and_then(Value::as_object_mut) {
+        members.insert(member.to_owned(), value);
+    }
+}

@@ -1,0 +1,123 @@
+//! The contract of [`InstanceDirectory`].
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use aws_sdk_servicediscovery::Client;
+use aws_sdk_servicediscovery::types::{CustomHealthStatus, HealthCheckCustomConfig, NamespaceSummary};
+use ports::memory::MemoryInstances;
+use ports::{InstanceDirectory, PortErrorKind};
+
+/// A directory whose content the contract can change.
+#[async_trait]
+pub trait World: Sync {
+    /// The port.
+    fn directory(&self) -> &dyn InstanceDirectory;
+
+    /// Gives the service `cart` in the namespace `prod` exactly these instances, by their last octets, each with whether
+    /// it is healthy. The service may not be there before.
+    async fn set(&self, instances: &[(u8, bool)]);
+}
+
+/// Every check.
+pub async fn all(world: &impl World) {
+    let missing = world.directory().discover("prod", "cart").await.unwrap_err();
+    assert_eq!(missing.kind, PortErrorKind::NotFound, "{missing}");
+    for (instances, found) in [
+        (&[(1, true), (2, true)][..], &[1, 2][..]),
+        (&[(1, true), (2, false)], &[1]),
+        (&[(1, false), (2, false)], &[1, 2]),
+        (&[(3, true)], &[3]),
+        (&[], &[]),
+    ] {
+        world.set(instances).await;
+        let answer = world.directory().discover("prod", "cart").await.unwrap();
+        let addresses: BTreeSet<String> =
+            answer.iter().map(|attributes| attributes["AWS_INSTANCE_IPV4"].clone()).collect();
+        assert_eq!(addresses, found.iter().map(|last| address(*last)).collect(), "{instances:?}");
+        assert!(answer.iter().all(|attributes| attributes["version"] == "7"), "{answer:?}");
+    }
+    let missing = world.directory().discover("prod", "nobody").await.unwrap_err();
+    assert_eq!(missing.kind, PortErrorKind::NotFound, "{missing}");
+}
+
+fn address(last: u8) -> String {
+    format!("10.0.0.{last}")
+}
+
+#[async_trait]
+impl World for MemoryInstances {
+    fn directory(&self) -> &dyn InstanceDirectory {
+        self
+    }
+
+    async fn set(&self, instances: &[(u8, bool)]) {
+        let attributes = |last: u8| [("AWS_INSTANCE_IPV4", address(last)), ("version", "7".to_owned())];
+        let instance = |&(last, healthy): &(u8, bool)| {
+            (attributes(last).into_iter().map(|(key, value)| (key.to_owned(), value)).collect(), healthy)
+        };
+        self.register("prod", "cart", instances.iter().map(instance));
+    }
+}
+
+/// Cloud Map behind an endpoint.
+#[derive(Debug)]
+pub struct OverTheApi {
+    /// The port.
+    pub directory: aws::CloudMap,
+    /// What changes it.
+    pub client: Client,
+}
+
+impl OverTheApi {
+    /// The namespace's id, made where there is none.
+    async fn namespace(&self) -> String {
+        let is_it = |namespace: &NamespaceSummary| namespace.name.as_deref() == Some("prod");
+        loop {
+            let listed = self.client.list_namespaces().send().await.unwrap().namespaces.unwrap_or_default();
+            if let Some(namespace) = listed.into_iter().find(is_it) {
+                return namespace.id.unwrap();
+            }
+            self.client.create_http_namespace().name("prod").send().await.unwrap();
+        }
+    }
+
+    async fn service(&self) -> String {
+        let namespace = self.namespace().await;
+        let listed = self.client.list_services().send().await.unwrap().services.unwrap_or_default();
+        match listed.into_iter().find(|service| service.name.as_deref() == Some("cart")) {
+            Some(service) => service.id.unwrap(),
+            None => {
+                let checked = HealthCheckCustomConfig::builder().build();
+                let request = self.client.create_service().name("cart").namespace_id(namespace);
+                let created = request.health_check_custom_config(checked).send().await.unwrap();
+                created.service.unwrap().id.unwrap()
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl World for OverTheApi {
+    fn directory(&self) -> &dyn InstanceDirectory {
+        &self.directory
+    }
+
+    async fn set(&self, instances: &[(u8, bool)]) {
+        let service = self.service().await;
+        let former = self.client.list_instances().service_id(&service).send().await.unwrap();
+        for instance in former.instances.unwrap_or_default() {
+            let request = self.client.deregister_instance().service_id(&service);
+            request.instance_id(instance.id.unwrap()).send().await.unwrap();
+        }
+        for (last, healthy) in instances {
+            let id = format!("i-{last}");
+            let request = self.client.register_instance().service_id(&service).instance_id(&id);
+            let request = request.attributes("AWS_INSTANCE_IPV4", address(*last)).attributes("version", "7");
+            request.send().await.unwrap();
+            let status = if *healthy { CustomHealthStatus::Healthy } else { CustomHealthStatus::Unhealthy };
+            let request = self.client.update_instance_custom_health_status().service_id(&service).instance_id(&id);
+            request.status(status).send().await.unwrap();
+        }
+    }
+}
