@@ -8,6 +8,7 @@ mod xds;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use self::xds::XdsArgs;
 use crate::bootstrap::BootstrapArgs;
 use crate::certificate_args::{CertificateArgs, SdsArgs};
 use crate::told;
@@ -19,7 +20,6 @@ use control_plane::state::Region;
 use control_plane::{QuotaSetting, Quotas, Settings};
 use instances::InstanceArgs;
 use mesh::name::AccountId;
-use self::xds::XdsArgs;
 
 /// The App Mesh API on one machine, and the ADS server for its Envoys.
 ///

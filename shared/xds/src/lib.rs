@@ -25,6 +25,6 @@ pub use resource::{Resource, ResourceType, Version};
 pub use secret::{SecretMaterial, SecretRef};
 pub use snapshot::Snapshot;
 pub use translate::{
-    Discovered, Finding, Instance, LARGEST_EXPRESSION, Listeners, SdsSource, SecretFrom, SecretRole, SecretUse, Surroundings,
-    Translation, finding, translate,
+    Discovered, Finding, Instance, LARGEST_EXPRESSION, Listeners, SdsSource, SecretFrom, SecretRole, SecretUse,
+    Surroundings, Translation, finding, translate,
 };

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use aws_sdk_servicediscovery::Client;
-use aws_sdk_servicediscovery::types::{
-    CustomHealthStatus, HealthCheckCustomConfig, NamespaceSummary,
-};
+use aws_sdk_servicediscovery::types::{CustomHealthStatus, HealthCheckCustomConfig, NamespaceSummary};
 use ports::memory::MemoryInstances;
 use ports::{InstanceDirectory, PortErrorKind};
 

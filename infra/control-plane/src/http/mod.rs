@@ -64,10 +64,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
                 answer::ready(trouble(&api), api.admission.as_ref().and_then(Admission::trouble))
             }),
         )
-        .route(
-            "/metrics",
-            get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies)),
-        )
+        .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies)))
         .route("/certificates", get(certificates::all))
         .route("/certificates/refresh", post(certificates::refresh))
         .route("/proxies", get(proxies::all))

@@ -73,7 +73,8 @@ mod tests {
         let cluster = Cluster { name: name.to_owned(), ..Cluster::default() };
         let snapshot = Snapshot::new([(ResourceType::Cluster, name.to_owned(), Resource::encode(&cluster))]);
         let mut stream = SotwStream::new(Vec::new());
-        let request = DiscoveryRequest { type_url: ResourceType::Cluster.url().to_owned(), ..DiscoveryRequest::default() };
+        let request =
+            DiscoveryRequest { type_url: ResourceType::Cluster.url().to_owned(), ..DiscoveryRequest::default() };
         stream.on_request(&request, &snapshot);
         stream.clusters().collect()
     }

@@ -118,7 +118,14 @@ fn draw(translation: Translation, path: &ResourcePath, means: Means<'_>) -> Resu
     });
     findings.extend(held.findings(path));
     findings.sort();
-    Ok(Picture { snapshot: snapshot_of(&held.resources), whole, findings, secrets: held.secrets, uses: held.uses, services })
+    Ok(Picture {
+        snapshot: snapshot_of(&held.resources),
+        whole,
+        findings,
+        secrets: held.secrets,
+        uses: held.uses,
+        services,
+    })
 }
 
 fn roles(uses: &Uses, secret: &SecretRef) -> BTreeSet<SecretRole> {

@@ -24,9 +24,7 @@ fn asking(memory: &MemoryInstances) -> Arc<dyn Instances> {
 }
 
 fn register(memory: &MemoryInstances, addresses: &[&str]) {
-    let instance = |address: &&str| {
-        (BTreeMap::from([("AWS_INSTANCE_IPV4".to_owned(), (*address).to_owned())]), true)
-    };
+    let instance = |address: &&str| (BTreeMap::from([("AWS_INSTANCE_IPV4".to_owned(), (*address).to_owned())]), true);
     memory.register("prod", "mapped", addresses.iter().map(instance));
 }
 
@@ -82,7 +80,8 @@ async fn traffic_follows_the_instances_and_stays_where_nobody_knows_them() {
     let _envoy = Envoy::start_amended(&stage, CALLER, &[], |config| way_in(config, at, &cluster)).await;
     let address = format!("127.0.0.1:{at}");
     let deadline = Instant::now() + PATIENCE;
-    while !stage.client.get(format!("http://{address}/")).send().await.is_ok_and(|answer| answer.status().is_success()) {
+    while !stage.client.get(format!("http://{address}/")).send().await.is_ok_and(|answer| answer.status().is_success())
+    {
         assert!(Instant::now() < deadline, "the first instance is not found");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

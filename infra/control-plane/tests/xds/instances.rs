@@ -153,7 +153,10 @@ async fn what_fails_takes_no_endpoint_away_and_is_told() {
         assert_eq!(addresses(&caller.take(Endpoint).await).len(), 1);
         scene.fail(failure);
         let finding = scene.finding().await;
-        assert_eq!((&finding["id"], &finding["resource"]), (&json!("instances-unavailable"), &json!("mesh/shop/virtualNode/mapped")));
+        assert_eq!(
+            (&finding["id"], &finding["resource"]),
+            (&json!("instances-unavailable"), &json!("mesh/shop/virtualNode/mapped"))
+        );
         assert!(finding["message"].as_str().unwrap().ends_with("those known before are served"), "{finding}");
         caller.nothing_until(scene.plane.proxies()).await;
         let metrics = scene.plane.text("/metrics").await;

@@ -85,7 +85,10 @@ async fn the_last_good_ones_stay_whatever_fails() {
         assert!(!changes.has_changed().unwrap(), "{failure:?}");
         let counts = scene.polled.counts().unwrap();
         assert_eq!((counts.well, counts.with_problem, counts.missing, counts.answers), (0, 1, 0, 1));
-        assert_eq!((counts.throttles > 0, counts.failures > 0), (failure == Failure::Throttled, failure != Failure::Throttled));
+        assert_eq!(
+            (counts.throttles > 0, counts.failures > 0),
+            (failure == Failure::Throttled, failure != Failure::Throttled)
+        );
         scene.faults.reset();
         scene.register(&["10.0.0.1", "10.0.0.2"]);
         assert_eq!(scene.changed(&mut changes).await, (Some(2), None), "{failure:?}");
@@ -157,9 +160,11 @@ async fn a_service_that_nobody_calls_any_more_is_forgotten_after_a_while() {
         sleep(Duration::from_mins(1)).await;
     }
     assert_eq!(scene.standing().0, Some(1), "a proxy that is started anew comes back before that");
+    assert!(!changes.has_changed().unwrap());
     sleep(LINGER).await;
     scene.polled.in_use(&BTreeSet::new());
     assert_eq!(scene.standing().0, None);
+    assert!(changes.has_changed().unwrap(), "nobody goes on with what is not asked for any more");
     let calls = scene.calls();
     sleep(REFRESH * 10).await;
     assert_eq!(scene.calls(), calls);
