@@ -61,8 +61,8 @@ async fn a_thousand_that_come_back_at_once_after_a_restart_are_sent_nothing() {
     let folder = Folder::new();
     let plane = Plane::bind(tcp(), Some(folder.join("data"))).await;
     fill(&plane).await;
-    let place = plane.xds[0].clone();
-    let before = each(&place, async |channel, index| {
+    let at = plane.xds[0].clone();
+    let before = each(&at, async |channel, index| {
         let mut envoy = Envoy::connect(channel, &id(index)).await;
         let clusters = envoy.take(Cluster).await.version_info;
         envoy.ask(Listener, &[]);
@@ -74,10 +74,10 @@ async fn a_thousand_that_come_back_at_once_after_a_restart_are_sent_nothing() {
     .await;
     plane.stop().await;
 
-    let settings = XdsSettings { listen: vec![listener(&place, XdsAuth::None)], ..XdsSettings::default() };
+    let settings = XdsSettings { listen: vec![listener(&at, XdsAuth::None)], ..XdsSettings::default() };
     let plane = Plane::bind(settings, Some(folder.join("data"))).await;
     let begun = Instant::now();
-    let mut back = each(&place, async |channel, index| {
+    let mut back = each(&at, async |channel, index| {
         let mut envoy = Envoy::open(channel).await;
         come_back(&mut envoy, index, &before[index]);
         envoy
