@@ -105,7 +105,7 @@ impl ReportStore for MemoryReports {
             .read("get report", name, |reports| {
                 let missing =
                     || PortError::new(format!("get report {name}"), PortErrorKind::NotFound, "no such report");
-                reports.get(name).cloned().ok_or_else(missing)
+                reports.get(name).map(|body| body.to_vec()).ok_or_else(missing)
             })
             .await
     }
