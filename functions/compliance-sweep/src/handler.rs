@@ -110,18 +110,24 @@ impl Done {
 
 impl ComplianceSweep {
     async fn sweep(&self, asked: &Asked, policy: &Policy, now: Timestamp, done: &mut Done) {
-        for mesh in asked.meshes.keys() {
-            self.sweep_one(mesh, policy, now, done).await;
-        }
-        if asked.everything.is_none() {
-            done.all_finished = true;
-            return;
-        }
+        // Also before single ones: whose a mesh is that another account shares is known from the list alone.
         let meshes = match self.ports.meshes.meshes().await {
             Ok(meshes) => meshes,
             Err(error) => return done.fail("meshes".to_owned(), "Unreadable", &error),
         };
         let meshes: BTreeSet<MeshName> = meshes.into_iter().map(|found| found.path.mesh().clone()).collect();
+        for mesh in asked.meshes.keys() {
+            if meshes.contains(mesh) {
+                self.sweep_one(mesh, policy, now, done).await;
+            } else {
+                done.finished.insert(mesh.clone());
+                done.decisions.push(line(path(mesh), "hold", "Gone", json!({})));
+            }
+        }
+        if asked.everything.is_none() {
+            done.all_finished = true;
+            return;
+        }
         match self.fan_out {
             FanOut::Direct => {
                 for mesh in meshes.iter().filter(|mesh| !asked.meshes.contains_key(*mesh)) {

@@ -111,16 +111,16 @@ impl Remembered {
         decision: &Decision,
         now: Timestamp,
     ) -> Result<bool, PortError> {
-        let (parts, pieces) = pieces(&self.history);
-        if parts != self.head.parts {
+        let (split, pieces) = pieces(&self.history);
+        if split != self.head.parts {
             // Whatever an earlier split has left there is written over.
             self.known =
-                if parts > 1 { load_parts(ports, &self.head.mesh, parts, now).await? } else { BTreeMap::new() };
+                if split > 1 { load_parts(ports, &self.head.mesh, split, now).await? } else { BTreeMap::new() };
         }
-        if parts > 1 {
+        if split > 1 {
             for (part, piece) in pieces.into_iter().enumerate() {
                 let (revision, stored) = self.known.get(&part).cloned().unwrap_or_default();
-                let key = StateKey::part_of_mesh(NAME, &self.head.mesh, part, parts);
+                let key = StateKey::part_of_mesh(NAME, &self.head.mesh, part, split);
                 let note = Note { key, revision, now, document: json!({ "findings": piece }), journal: None };
                 if piece != stored && ports.state.note(&note).await? == StoreOutcome::Overtaken {
                     return Ok(false);
@@ -129,9 +129,9 @@ impl Remembered {
         }
         let body = json!({ "function": NAME, "decision": decision });
         let journal = self.has_changed.then(|| JournalEntry { at: now, id: NAME.to_owned(), body });
-        let document = match parts {
+        let document = match split {
             1 => json!({ "sweptAt": self.head.swept_at, "findings": self.history }),
-            _ => json!({ "sweptAt": self.head.swept_at, "parts": parts }),
+            _ => json!({ "sweptAt": self.head.swept_at, "parts": split }),
         };
         let key = StateKey::mesh(NAME, &self.head.mesh);
         let note = Note { key, revision: self.head.revision, now, document, journal };
@@ -161,10 +161,10 @@ async fn load(ports: &Ports, keys: &[StateKey], now: Timestamp) -> Result<BTreeM
 async fn load_parts(
     ports: &Ports,
     mesh: &MeshName,
-    parts: usize,
+    split: usize,
     now: Timestamp,
 ) -> Result<BTreeMap<usize, (u64, History)>, PortError> {
-    let keys: Vec<StateKey> = (0..parts).map(|part| StateKey::part_of_mesh(NAME, mesh, part, parts)).collect();
+    let keys: Vec<StateKey> = (0..split).map(|part| StateKey::part_of_mesh(NAME, mesh, part, split)).collect();
     let mut stored = load(ports, &keys, now).await?;
     let found = keys.iter().enumerate().filter_map(|(part, key)| {
         let stored = stored.remove(key)?;
@@ -241,17 +241,17 @@ mod tests {
         let many = findings(10_000);
         // From none to many, as many again, fewer, none, and back: each time only the difference is new or gone.
         let mut before = 0;
-        for (count, parts) in [(10, 1), (10_000, 16), (10_000, 16), (1_500, 16), (900, 1), (0, 1), (10_000, 16)] {
+        for (count, split) in [(10, 1), (10_000, 16), (10_000, 16), (1_500, 16), (900, 1), (0, 1), (10_000, 16)] {
             let (new, gone) = remember(&ports, &many[..count], now).await;
             let expected = (count.saturating_sub(before), before.saturating_sub(count));
             assert_eq!((new, gone), expected, "{before} to {count}");
             before = count;
             let mesh = "shop".parse().unwrap();
-            let keys = (0..parts).map(|part| StateKey::part_of_mesh(NAME, &mesh, part, parts));
-            let keys = std::iter::once(StateKey::mesh(NAME, &mesh)).chain(keys.filter(|_| parts > 1));
+            let keys = (0..split).map(|part| StateKey::part_of_mesh(NAME, &mesh, part, split));
+            let keys = std::iter::once(StateKey::mesh(NAME, &mesh)).chain(keys.filter(|_| split > 1));
             let sizes: Vec<usize> =
                 keys.filter_map(|key| memory.state.stored(&key)).map(|one| one.document.to_string().len()).collect();
-            assert_eq!(sizes.len(), if parts > 1 { parts + 1 } else { 1 }, "{count}");
+            assert_eq!(sizes.len(), if split > 1 { split + 1 } else { 1 }, "{count}");
             assert!(sizes.iter().all(|size| *size < ITEM), "{sizes:?}");
         }
     }
@@ -259,11 +259,11 @@ mod tests {
     #[test]
     fn the_number_of_parts_follows_the_number_of_findings() {
         let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
-        for (count, parts) in [(0, 1), (900, 1), (1_500, 16), (10_000, 16), (30_000, 256)] {
+        for (count, expected) in [(0, 1), (900, 1), (1_500, 16), (10_000, 16), (30_000, 256)] {
             let mut history = History::default();
             history.update(&findings(count), now);
             let (split, pieces) = pieces(&history);
-            assert_eq!((split, pieces.len()), (parts, parts), "{count}");
+            assert_eq!((split, pieces.len()), (expected, expected), "{count}");
             let mut joined = History::default();
             pieces.into_iter().for_each(|piece| joined.join(piece));
             assert_eq!(joined, history);

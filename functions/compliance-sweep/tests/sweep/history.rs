@@ -22,9 +22,9 @@ fn crowd(nodes: usize) -> MemoryPorts {
 }
 
 /// The documents of the mesh, its own first.
-fn documents(ports: &MemoryPorts, parts: usize) -> Vec<Value> {
+fn documents(ports: &MemoryPorts, split: usize) -> Vec<Value> {
     let mesh = "shop".parse().unwrap();
-    let keys = (0..parts).map(|part| StateKey::part_of_mesh(NAME, &mesh, part, parts));
+    let keys = (0..split).map(|part| StateKey::part_of_mesh(NAME, &mesh, part, split));
     let stored = keys.filter_map(|key| ports.state.stored(&key)).map(|stored| stored.document);
     std::iter::once(remembered(ports)).chain(stored).collect()
 }
