@@ -144,7 +144,7 @@ impl ChangeAudit {
                 Err(unread) => return self.wait(mesh, remembered, events, unread, done).await,
             };
             let writes: Vec<Write> = remembered.document.waiting.iter().chain(&events.writes).cloned().collect();
-            if let Some(behind) = Behind::of(&seen, &writes) {
+            if let Some(behind) = Behind::of(&seen, &writes, now) {
                 done.again(behind.to_string(), events);
                 let facts = json!({ "told": behind.told, "read": behind.read });
                 return done.decisions.push(line(behind.resource.to_string(), "hold", "Behind", facts));
