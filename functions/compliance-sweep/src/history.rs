@@ -179,3 +179,94 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Option<T> {
         .inspect_err(|error| tracing::warn!(%error, "what was found last time can't be read, and is found anew"))
         .ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ports::memory::MemoryPorts;
+
+    use super::*;
+
+    /// The most that an item of the table holds, in bytes.
+    const ITEM: usize = 400_000;
+
+    fn ports(memory: &MemoryPorts) -> Ports {
+        Ports {
+            clock: Arc::new(memory.clock.clone()),
+            meshes: Arc::new(memory.mesh.clone()),
+            certificates: Arc::new(memory.certificates.certificates.clone()),
+            authorities: Arc::new(memory.certificates.authorities.clone()),
+            bundles: Arc::new(memory.certificates.bundles.clone()),
+            state: Arc::new(memory.state.clone()),
+            notifier: Arc::new(memory.notifier.clone()),
+            bus: Arc::new(memory.bus.clone()),
+            reports: Arc::new(memory.reports.clone()),
+            security_hub: None,
+        }
+    }
+
+    fn findings(count: usize) -> Vec<Finding> {
+        let finding = |n: usize| {
+            let resource = format!("mesh/shop/virtualNode/a-node-with-a-name-of-usual-length-{n}");
+            let written = json!({"rule": "node-unused", "severity": "low", "resource": resource, "facts": {},
+                "message": "nothing leads to it and it calls nothing"});
+            serde_json::from_value(written).unwrap()
+        };
+        (0..count).map(finding).collect()
+    }
+
+    /// Remembers these, and gives what was remembered before with how many are new and gone.
+    async fn remember(ports: &Ports, findings: &[Finding], now: Timestamp) -> (usize, usize) {
+        let head = Head::load(ports, &"shop".parse().unwrap(), now).await.unwrap();
+        let mut remembered = head.remembered(ports, now).await.unwrap();
+        let changes = remembered.update(findings, now, |_| true);
+        let decision = Decision {
+            resource: "mesh/shop".to_owned(),
+            decision: "sweep".to_owned(),
+            reason: "Changed".to_owned(),
+            facts: Value::Null,
+            plan: None,
+            outcome: None,
+        };
+        assert!(remembered.store(ports, &decision, now).await.unwrap());
+        (changes.new.len(), changes.resolved.len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn findings_of_any_number_fit_and_are_found_again() {
+        let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
+        let memory = MemoryPorts::at(now);
+        let ports = ports(&memory);
+        let many = findings(10_000);
+        // From none to many, as many again, fewer, none, and back: each time only the difference is new or gone.
+        let mut before = 0;
+        for (count, parts) in [(10, 1), (10_000, 16), (10_000, 16), (1_500, 16), (900, 1), (0, 1), (10_000, 16)] {
+            let (new, gone) = remember(&ports, &many[..count], now).await;
+            let expected = (count.saturating_sub(before), before.saturating_sub(count));
+            assert_eq!((new, gone), expected, "{before} to {count}");
+            before = count;
+            let mesh = "shop".parse().unwrap();
+            let keys = (0..parts).map(|part| StateKey::part_of_mesh(NAME, &mesh, part, parts));
+            let keys = std::iter::once(StateKey::mesh(NAME, &mesh)).chain(keys.filter(|_| parts > 1));
+            let sizes: Vec<usize> =
+                keys.filter_map(|key| memory.state.stored(&key)).map(|one| one.document.to_string().len()).collect();
+            assert_eq!(sizes.len(), if parts > 1 { parts + 1 } else { 1 }, "{count}");
+            assert!(sizes.iter().all(|size| *size < ITEM), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_parts_follows_the_number_of_findings() {
+        let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
+        for (count, parts) in [(0, 1), (900, 1), (1_500, 16), (10_000, 16), (30_000, 256)] {
+            let mut history = History::default();
+            history.update(&findings(count), now);
+            let (split, pieces) = pieces(&history);
+            assert_eq!((split, pieces.len()), (parts, parts), "{count}");
+            let mut joined = History::default();
+            pieces.into_iter().for_each(|piece| joined.join(piece));
+            assert_eq!(joined, history);
+        }
+    }
+}

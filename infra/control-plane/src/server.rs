@@ -112,11 +112,12 @@ impl Server {
         let (stop, mut stopping) = watch::channel(false);
         let (answered, mut all_answered) = watch::channel(false);
         let mut ads_stopping = stopping.clone();
-        let ads = self.ads.serve(async move {
+        let ads_stopped = async move {
             let _ = ads_stopping.wait_for(|stopping| *stopping).await;
             // Envoys are still told of writes that are under way.
             let _ = timeout(LAST_WRITES, all_answered.wait_for(|answered| *answered)).await;
-        });
+        };
+        let ads = self.ads.serve(ads_stopped).boxed();
         let signal = async move {
             shutdown.await;
             stop.send_replace(true);

@@ -68,7 +68,7 @@ async fn disturbed(mut shop: Shop, call: usize, fault: Fault, expected: &End) {
     let faults = shop.ports.faults.clone();
     drop(faults.run(shop.wake()).await);
     shop.deliver().await;
-    shop.go_on(8).await;
+    shop.go_on(6).await;
     let found = end(&shop, before, 3).await;
     let told = format!("{fault:?} at call {call}");
     assert_eq!((&found.decisions, &found.issuers), (&expected.decisions, &expected.issuers), "{told}");

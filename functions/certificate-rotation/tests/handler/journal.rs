@@ -60,7 +60,7 @@ async fn a_hold_is_recorded_once_and_decided_again_too() {
 #[tokio::test(start_paused = true)]
 async fn a_large_observation_lies_with_the_reports() {
     let mut shop = Shop::open().await;
-    for node in 0..700 {
+    for node in 0..200 {
         let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" }, "tls": {
             "mode": "STRICT", "certificate": { "sds": { "secretName": "pay" } } } });
         shop.put(

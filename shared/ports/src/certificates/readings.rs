@@ -63,7 +63,7 @@ impl CertificateReader<'_> {
 
     async fn source(&self, source: &Source, policy: &CertificatesPolicy) -> Option<Read> {
         match source {
-            Source::Acm(arn) => Some(self.in_acm(arn.as_str()).await.unwrap_or_else(|why| Read::unread(why))),
+            Source::Acm(arn) => Some(self.in_acm(arn.as_str()).await.unwrap_or_else(Read::unread)),
             Source::Sds(name) => {
                 let why = self.secret(&policy.bundle(name)?.secret).await.err()?;
                 Some(Read::unread(why))
