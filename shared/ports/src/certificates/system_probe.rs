@@ -32,8 +32,8 @@ impl HandshakeProbe for SystemProbe {
         let found = found.map_err(|_| failed(PortErrorKind::TimedOut, "its name is not resolved".to_owned()))?;
         let mut leaves = Vec::new();
         for server in found.map_err(unavailable)? {
-            let late = |_| failed(PortErrorKind::TimedOut, format!("{server} does not answer"));
-            let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(server)).await.map_err(late)?;
+            let late = || failed(PortErrorKind::TimedOut, format!("{server} does not answer"));
+            let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(server)).await.map_err(|_| late())?;
             let seen = Arc::new(Witness::default());
             let config = config(&seen).map_err(|error| failed(PortErrorKind::Other, error.to_string()))?;
             let handshake = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream.map_err(unavailable)?);
@@ -42,7 +42,7 @@ impl HandshakeProbe for SystemProbe {
             match (seen.proven(), ended) {
                 (Some(leaf), _) => leaves.push(leaf),
                 (None, Ok(Err(error))) => return Err(unavailable(error)),
-                (None, Ok(Ok(_)) | Err(_)) => return Err(late(())),
+                (None, Ok(Ok(_)) | Err(_)) => return Err(late()),
             }
         }
         Ok(leaves)
