@@ -29,7 +29,7 @@ impl Evidence {
         // Side by side: whoever does not answer keeps nobody waiting but itself.
         let looks = unknown.into_iter().filter_map(|(proxy, port)| {
             let declared: Vec<&ProbePolicy> = policy.probes.iter().filter(|probe| probe.is_of(&proxy, port)).collect();
-            (!declared.is_empty()).then(|| async move { ((proxy, port), look(ports, &declared).await) })
+            (!declared.is_empty()).then_some(async move { ((proxy, port), look(ports, &declared).await) })
         });
         evidence.probed = futures::future::join_all(looks).await.into_iter().collect();
         evidence

@@ -1,5 +1,7 @@
 //! What a handshake shows of real servers on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

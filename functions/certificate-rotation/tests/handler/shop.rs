@@ -1,16 +1,15 @@
 //! A shop with every kind of certificate that is ours, its proxies, and the function on top of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use certificate_rotation::{CertificateRotation, Ports};
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::{Handler, PolicyKeeper, Report, Retry, wake};
 use mesh::certificates::{self, Anchor, Certificate, Chain, Source, leads_to};
 use mesh::graph::Mesh;
-use mesh::name::{MeshName, ResourceKind, ResourcePath};
+use mesh::name::ResourcePath;
 use mesh::policy::Policy;
 use mesh::resource::Resource;
 use mesh::rotation::{Survey, TrustId};
@@ -21,9 +20,11 @@ use ports::certificates::{
     Template, VersionId,
 };
 use ports::memory::certificates::Validity;
-use ports::memory::{Faults, MemoryMesh, MemoryPolicy, MemoryPorts};
-use ports::{Clock as _, Deadline, MeshReader, Pace, PortError, PortErrorKind, ResourceRef, survey};
+use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
+use ports::{Clock as _, Deadline, MeshReader as _, Pace, PortErrorKind, survey};
 use serde_json::{Value, json};
+
+use crate::blinkered::{Blinkered, Unread};
 
 pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
 const KEY: KeyAlgorithm = KeyAlgorithm::EcPrime256v1;
@@ -53,46 +54,6 @@ pub(crate) struct Shop {
     pub(crate) unread: Unread,
     /// Secrets that proxies have from a socket beside them.
     pub(crate) beside: BTreeSet<(ResourcePath, String)>,
-}
-
-/// Meshes that can't be read, and how that fails.
-pub(crate) type Unread = Arc<Mutex<BTreeMap<MeshName, PortErrorKind>>>;
-
-/// The meshes, but for those that can't be read.
-#[derive(Debug)]
-struct Blinkered {
-    meshes: MemoryMesh,
-    unread: Unread,
-}
-
-impl Blinkered {
-    fn check(&self, path: &ResourcePath) -> Result<(), PortError> {
-        match self.unread.lock().unwrap().get(path.mesh()) {
-            Some(kind) => Err(PortError::new(format!("describe {path}"), *kind, "not now")),
-            None => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl MeshReader for Blinkered {
-    async fn meshes(&self) -> Result<Vec<ResourceRef>, PortError> {
-        self.meshes.meshes().await
-    }
-
-    async fn list(&self, parent: &ResourcePath, kind: ResourceKind) -> Result<Vec<ResourceRef>, PortError> {
-        self.check(parent)?;
-        self.meshes.list(parent, kind).await
-    }
-
-    async fn describe(&self, path: &ResourcePath) -> Result<Resource, PortError> {
-        self.check(path)?;
-        self.meshes.describe(path).await
-    }
-
-    async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, PortError> {
-        self.meshes.tags(arn).await
-    }
 }
 
 pub(crate) fn path(node: &str) -> ResourcePath {
