@@ -9,10 +9,10 @@ use lambda_kit::wake::Delivery;
 use lambda_kit::{Current, Decision, Handler, Metric, PolicyKeeper, Report, Retry};
 use mesh::edges::edges;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::{judge, rules};
+use mesh::pack::judge;
 use mesh::policy::{Policy, PolicyError};
 use ports::{BusEvent, Deadline, Pace, PortError};
-use reports::{Dated, MeshReport, SEVERITIES};
+use reports::{MeshReport, SEVERITIES};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -189,8 +189,8 @@ impl ComplianceSweep {
         };
         let evaluation = judge(&observation.mesh, &observation.readings, policy, now);
         let edges = edges(&observation.mesh, &observation.readings, now);
-        let knows = observation.knows_its_certificates();
-        let changes = remembered.update(&evaluation.findings, now, |dated| knows || !rests_on_certificates(dated));
+        let blind_spots = observation.blind_spots();
+        let changes = remembered.update(&evaluation.findings, now, |dated| !blind_spots.hide(dated));
         let report = MeshReport {
             mesh: &observation.mesh,
             edges: &edges,
@@ -222,12 +222,6 @@ impl ComplianceSweep {
             Err(error) => done.fail(path, "StateUnreachable", &error),
         }
     }
-}
-
-/// Whether a finding could only be found by reading certificates. A rule that is gone with a later version found it
-/// anyhow.
-fn rests_on_certificates(dated: &Dated) -> bool {
-    rules().any(|rule| rule.id == dated.rule && rule.rests_on_certificates())
 }
 
 fn metrics(name: &MeshName, report: &MeshReport<'_>, observation: &Observation) -> Vec<Metric> {

@@ -265,7 +265,9 @@ mod tests {
             let (split, pieces) = pieces(&history);
             assert_eq!((split, pieces.len()), (expected, expected), "{count}");
             let mut joined = History::default();
-            pieces.into_iter().for_each(|piece| joined.join(piece));
+            for piece in pieces {
+                joined.join(piece);
+            }
             assert_eq!(joined, history);
         }
     }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use mesh::certificates::{Reading, Readings};
+use mesh::certificates::{Inventory, Reading, Readings, Source};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
+use mesh::pack::{Group, Rule, rules};
 use mesh::policy::CertificatesPolicy;
 use ports::certificates::CertificateReader;
 use ports::{Pace, PortError, PortErrorKind, survey};
+use reports::Dated;
 
 use crate::Ports;
 
@@ -28,9 +30,34 @@ impl Observation {
         chains.chain(self.readings.anchors.iter().filter_map(|(anchor, reading)| unread(anchor, reading))).collect()
     }
 
-    /// Whether every certificate that somebody here can read was read: files and the secrets of others nobody can.
-    pub(crate) fn knows_its_certificates(&self) -> bool {
-        self.unread().is_empty()
+    /// Where findings on certificates say nothing, because of what could not be read. Files and the secrets of others
+    /// nobody can read, here as at any other time.
+    pub(crate) fn blind_spots(&self) -> BlindSpots {
+        let is_unread = |source: &Source| matches!(self.readings.chains.get(source), Some(Reading::Unread(_)));
+        let presented = Inventory::of(&self.mesh).presented.into_iter().filter(|(source, _)| is_unread(source));
+        let presenting = presented.flat_map(|(_, uses)| uses).map(|used| used.by).collect();
+        BlindSpots { presenting, any: !self.unread().is_empty() }
+    }
+}
+
+/// What could not be looked at.
+#[derive(Debug)]
+pub(crate) struct BlindSpots {
+    /// Those that present a certificate which was not read.
+    presenting: BTreeSet<ResourcePath>,
+    /// Whether anything was not read.
+    any: bool,
+}
+
+impl BlindSpots {
+    /// Whether a finding could be there without being found. What is told of a call rests on both of its ends, and the
+    /// finding names one of them.
+    pub(crate) fn hide(&self, dated: &Dated) -> bool {
+        let rests = |rule: &Rule| rule.id == dated.rule && rule.rests_on_certificates();
+        rules().find(|rule| rests(rule)).is_some_and(|rule| match rule.group {
+            Group::Certificates => self.presenting.contains(&dated.resource),
+            _ => self.any,
+        })
     }
 }
 

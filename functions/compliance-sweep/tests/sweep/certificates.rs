@@ -141,6 +141,24 @@ async fn a_certificate_that_cannot_be_read_is_unknown_and_nothing_is_taken_for_m
     }
 }
 
+/// One certificate that nobody can read hides nothing of the others.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_gone_keeps_no_other_from_being_mended() {
+    let (ports, arn, _) = shop_with(later(24 * 20)).await;
+    let gone = arn.as_str().replace(arn.as_str().rsplit('/').next().unwrap(), "gone");
+    let tls = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": gone}}});
+    let listener = json!({"portMapping": {"port": 8080, "protocol": "http"}, "tls": tls});
+    put(&ports, "mesh/shop/virtualNode/old", &json!({"listeners": [listener]}));
+    let function = function(&ports).await;
+    sweep(&function).await.unwrap();
+    assert!(has(&ports, "certificate-expiring") && has(&ports, "certificate-unread"));
+    put(&ports, "mesh/shop/virtualNode/pay", &json!({"serviceDiscovery": {"dns": {"hostname": NAME}}}));
+    ports.clock.advance(SignedDuration::from_hours(6));
+    let report = sweep(&function).await.unwrap();
+    let resolved = report.decisions[0].facts["resolved"].to_string();
+    assert!(resolved.contains("certificate-expiring on mesh/shop/virtualNode/pay"), "{resolved}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_a_secret_only_what_it_is_is_asked() {
     let ports = shop();

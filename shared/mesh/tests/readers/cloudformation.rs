@@ -310,7 +310,7 @@ fn each_resource_of_a_loop_is_refused_by_its_name() {
     let refused: Vec<(&str, bool)> = reading
         .refusals
         .iter()
-        .map(|refusal| (refusal.source.id.as_str(), refusal.to_string().contains("made by the loop Fn::ForEach::")))
+        .map(|refusal| (refusal.source_.id.as_str(), refusal.to_string().contains("made by the loop Fn::ForEach::")))
         .collect();
     let expected = [("Fn::ForEach::Odd", false), ("Node${Service}", true), ("Router${Service}${Zone}", true)];
     assert_eq!(refused, expected);

@@ -54,7 +54,9 @@ impl CertificateReader<'_> {
         });
         let roots: Vec<(String, Reading<Vec<Certificate>>)> = roots.buffer_unordered(AT_A_TIME).collect().await;
         for (anchor, arn) in wanted {
-            if let Some((_, root)) = roots.iter().find(|(of, _)| *of == arn) {
+            let Some((_, root)) = roots.iter().find(|(of, _)| *of == arn) else { continue };
+            // The chain itself may name the issuer's root, so that an issuer which isn't read isn't missed.
+            if matches!((&anchor, root), (Anchor::Authority(_), _) | (_, Reading::Known(_))) {
                 readings.anchors.insert(anchor, root.clone());
             }
         }
