@@ -42,9 +42,15 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 
 /// Listeners and routes come and go; the clusters stay, without endpoints, as those that DNS finds.
 fn snapshot(listeners: &BTreeMap<u8, u32>) -> Snapshot {
-    let leads = |generation: u32| (generation % 2 == 1).then(|| "c0".to_owned()).into_iter().collect();
+    // The last two are like none before: what was refused once is not sent again.
+    let leads = |generation: u32| match generation {
+        100 => BTreeSet::from(["c0".to_owned(), "c1".to_owned()]),
+        101 => BTreeSet::from(["c1".to_owned()]),
+        _ => (generation % 2 == 1).then(|| "c0".to_owned()).into_iter().collect(),
+    };
     let routes = listeners.iter().map(|(number, generation)| (format!("l{number}"), (*generation, leads(*generation))));
-    let world = World { clusters: BTreeMap::from([("c0".to_owned(), 0)]), routes: routes.collect() };
+    let world =
+        World { clusters: BTreeMap::from([("c0".to_owned(), 0), ("c1".to_owned(), 0)]), routes: routes.collect() };
     let all = world.snapshot();
     let kept =
         KINDS.into_iter().flat_map(|kind| all.of(kind).map(move |(name, body)| (kind, name.clone(), body.clone())));
