@@ -10,7 +10,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use control_plane::{Server, Settings};
+use control_plane::{EventReceiver, Server, Settings};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -82,8 +82,14 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts it.
     pub async fn start() -> Self {
+        Self::telling(Vec::new()).await
+    }
+
+    /// Starts one that tells these of its changes.
+    pub async fn telling(events: Vec<EventReceiver>) -> Self {
         let region = control_plane::state::Region::parse(REGION).unwrap();
-        let server = Server::bind(Settings::new(ACCOUNT.parse().unwrap(), region)).await.unwrap();
+        let settings = Settings { events, ..Settings::new(ACCOUNT.parse().unwrap(), region) };
+        let server = Server::bind(settings).await.unwrap();
         let endpoint = server.endpoint();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {

@@ -26,13 +26,12 @@ impl Evidence {
         let mut evidence = Self { streams, probed: BTreeMap::new() };
         let unknown: BTreeSet<(ResourcePath, Port)> =
             surveyed.leaves.iter().flat_map(|(source, used)| evidence.untold(source, used)).collect();
-        for (proxy, port) in unknown {
+        // Side by side: whoever does not answer keeps nobody waiting but itself.
+        let looks = unknown.into_iter().filter_map(|(proxy, port)| {
             let declared: Vec<&ProbePolicy> = policy.probes.iter().filter(|probe| probe.is_of(&proxy, port)).collect();
-            if !declared.is_empty() {
-                let seen = look(ports, &declared).await;
-                evidence.probed.insert((proxy, port), seen);
-            }
-        }
+            (!declared.is_empty()).then_some(async move { ((proxy, port), look(ports, &declared).await) })
+        });
+        evidence.probed = futures::future::join_all(looks).await.into_iter().collect();
         evidence
     }
 

@@ -105,11 +105,10 @@ impl Read<'_> {
             let Some(twin) = self.twins.get(arn) else { return KeyPlace::Nowhere };
             let secret = twin.facts.secret.clone();
             match (&twin.unread, &twin.chain, &read.chain) {
-                (Some(why), _, _) => KeyPlace::Unread { secret, why: why.clone() },
                 (None, Reading::Known(twin), Reading::Known(chain)) if twin.leaf == chain.leaf => {
                     KeyPlace::Secret { secret }
                 }
-                (None, _, Reading::Unread(why)) => KeyPlace::Unread { secret, why: why.clone() },
+                (Some(why), _, _) | (None, _, Reading::Unread(why)) => KeyPlace::Unread { secret, why: why.clone() },
                 (None, _, Reading::Known(_)) => KeyPlace::OtherSecret { secret },
             }
         };

@@ -1,5 +1,6 @@
 //! What the journal says of a decision: enough to make it again.
 
+use mesh::certificates::Fingerprint;
 use mesh::rotation::{Decision, Recorded};
 use ports::ReportStore;
 use serde_json::{Value, json};
@@ -7,9 +8,9 @@ use serde_json::{Value, json};
 use crate::NAME;
 use crate::account::Account;
 
-/// Above this an observation goes to the reports store: an item of the state table has at most 400 KB, and people read
-/// the journal.
-const LARGEST_INLINE: usize = 100 * 1024;
+/// Above this an observation goes to the reports store: it is of all meshes and goes with every step, an item of the state
+/// table has at most 400 KB and costs by its size, and people read the journal.
+const LARGEST_INLINE: usize = 32 * 1024;
 
 /// Keeps an observation where it fits, and tells where that is.
 pub(crate) async fn keep(reports: &dyn ReportStore, recorded: Recorded) -> Value {
@@ -19,7 +20,10 @@ pub(crate) async fn keep(reports: &dyn ReportStore, recorded: Recorded) -> Value
     if text.len() <= LARGEST_INLINE {
         return observed;
     }
-    let name = format!("observations/{NAME}/{}.json", recorded.now.as_millisecond());
+    // One wake looks several times, perhaps within a millisecond.
+    let mut digest = Fingerprint::of(text.as_bytes()).to_string();
+    digest.truncate(12);
+    let name = format!("observations/{}-{digest}.json", recorded.now.as_millisecond());
     match reports.put(&name, text.as_bytes()).await {
         Ok(place) => json!({ "at": place }),
         Err(error) => {

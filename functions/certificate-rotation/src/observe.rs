@@ -40,6 +40,8 @@ pub(crate) struct Observation {
     /// What was read of certificates and trust.
     pub(crate) readings: Readings,
     models: BTreeMap<MeshName, Mesh>,
+    /// What is remembered, by subject.
+    memories: BTreeMap<String, Memory>,
     /// The what-ifs that were asked, with their answers.
     asked: Mutex<Vec<(Change, Vec<HarmFact>)>>,
     /// What the journal has of it, once it has anything.
@@ -54,12 +56,7 @@ impl Observation {
 
     /// What is remembered of a subject.
     pub(crate) fn record(&self, subject: &str) -> Option<&Record> {
-        let leaves = self.facts.leaves.iter().map(|leaf| (leaf.source.to_string(), &leaf.memory));
-        let trusts = self.facts.trusts.iter().map(|trust| (trust.id.to_string(), &trust.memory));
-        let meshes = self.facts.meshes.iter();
-        let meshes = meshes.map(|(name, mesh)| (Subject::Mesh(name.clone()).name(), &mesh.memory));
-        let mut all = leaves.chain(trusts).chain(meshes);
-        match all.find(|(name, _)| name == subject)?.1 {
+        match self.memories.get(subject)? {
             Memory::Record(record) => Some(record),
             Memory::None | Memory::Unreadable(_) => None,
         }
@@ -157,7 +154,7 @@ pub(crate) async fn observe(
     };
     let readings = read.readings();
     let (asked, recorded) = (Mutex::default(), OnceCell::new());
-    Ok(Observation { facts, state, resources, unstored, readings, models, asked, recorded })
+    Ok(Observation { facts, state, resources, unstored, readings, models, memories, asked, recorded })
 }
 
 /// Reads a mesh whole: what is missing would look as if nobody used it.
@@ -200,11 +197,20 @@ async fn read<'a>(
     let unread = answers.failed.into_iter().map(|(arn, error)| (arn, InAcm::unread(error.to_string())));
     let mut acm: BTreeMap<CertificateArn, InAcm> = answers.done.into_iter().chain(unread).collect();
     if !policy.successions.is_empty() || acm.values().any(|one| one.needs_replacement) {
-        let (mut replacements, mut supersedes) = stores::replacements(ports, &used).await?;
-        for (arn, read) in &mut acm {
-            if let Some(private) = &mut read.private {
-                private.replacements = replacements.remove(arn).unwrap_or_default();
-                private.supersedes = supersedes.remove(arn);
+        match stores::replacements(ports, &used, pace).await {
+            Ok((mut replacements, mut supersedes)) => {
+                for (arn, read) in &mut acm {
+                    if let Some(private) = &mut read.private {
+                        private.replacements = replacements.remove(arn).unwrap_or_default();
+                        private.supersedes = supersedes.remove(arn);
+                    }
+                }
+            }
+            // Whatever was asked for in their place would be asked for again.
+            Err(error) => {
+                for read in acm.values_mut().filter(|read| read.private.is_some()) {
+                    read.chain = Reading::Unread(error.to_string());
+                }
             }
         }
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Reading};
 use mesh::rotation::{AuthorityFacts, BundleFacts, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState};
 use ports::certificates::{
-    AuthorityStatus, Bundle, CertificateKind, CertificateStatus, Eligibility, RenewalState, SecretId, Stage,
-    StoredCertificate,
+    AuthorityStatus, Bundle, CertificateKind, CertificateListed, CertificateStatus, Eligibility, RenewalState,
+    SecretId, Stage, StoredCertificate,
 };
-use ports::{PortError, PortErrorKind};
+use ports::{Pace, PortError, PortErrorKind};
 
 use crate::Ports;
 
@@ -101,14 +101,18 @@ fn private(arn: &CertificateArn, stored: &StoredCertificate) -> PrivateFacts {
 pub(crate) async fn replacements(
     ports: &Ports,
     used: &BTreeSet<CertificateArn>,
+    pace: &mut Pace,
 ) -> Result<(BTreeMap<CertificateArn, Vec<Replacement>>, BTreeMap<CertificateArn, CertificateArn>), PortError> {
     let mut replacements: BTreeMap<CertificateArn, Vec<Replacement>> = BTreeMap::new();
     let mut supersedes = BTreeMap::new();
-    for listed in ports.certificates.list().await? {
-        if listed.kind != CertificateKind::Private {
-            continue;
-        }
-        let tags = ports.certificates.tags(&listed.arn).await?;
+    let listed = ports.certificates.list().await?;
+    let private: Vec<CertificateListed> =
+        listed.into_iter().filter(|listed| listed.kind == CertificateKind::Private).collect();
+    let tagged = pace.each(private, |listed| async move { ports.certificates.tags(&listed.arn).await }).await;
+    if let Some((_, error)) = tagged.failed.into_iter().next() {
+        return Err(error);
+    }
+    for (listed, tags) in tagged.done {
         let Some(replaced) = tags.get(REPLACES).map(CertificateArn::new) else { continue };
         let arn = CertificateArn::new(listed.arn.as_str());
         if used.contains(&arn) {

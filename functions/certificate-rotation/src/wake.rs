@@ -40,6 +40,7 @@ impl Wake {
                 | Payload::Release(_)
                 | Payload::Config(_)
                 | Payload::MeshWrite(_)
+                | Payload::Sweep { .. }
                 | Payload::NotOurs { .. }
                 | Payload::Unreadable { .. } => {}
             }

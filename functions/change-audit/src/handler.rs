@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Decision, Handler, Metric, PolicyKeeper, Report, Retry};
+use lambda_kit::{Current, Decision, Handler, Metric, PolicyKeeper, Report, Retry, holder};
 use mesh::audit::{Behind, Facts, Look, Snapshot, Write, look};
 use mesh::name::MeshName;
 use mesh::policy::{Policy, PolicyError};
@@ -49,7 +49,8 @@ impl Handler for ChangeAudit {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
         let Current { policy, rejected } = self.policy.current(self.ports.clock.now()).await;
         let wake = Wake::of(deliveries);
-        let mut done = Done::default();
+        let by = holder(NAME, deadline, self.ports.clock.now());
+        let mut done = Done { by, ..Done::default() };
         let audited = tokio::time::timeout(deadline.left(), self.audit(wake, &policy, &mut done)).await;
         if audited.is_err() {
             done.retry = Some("its time ran out; what was written down is not written again".to_owned());
@@ -73,6 +74,8 @@ struct Done {
     decisions: Vec<Decision>,
     metrics: Vec<Metric>,
     kill_switch_on: bool,
+    /// This invocation, and no other.
+    by: String,
     retry: Option<String>,
     /// The messages that should come again.
     messages: Vec<String>,
@@ -141,7 +144,7 @@ impl ChangeAudit {
                 Err(unread) => return self.wait(mesh, remembered, events, unread, done).await,
             };
             let writes: Vec<Write> = remembered.document.waiting.iter().chain(&events.writes).cloned().collect();
-            if let Some(behind) = Behind::of(&seen, &writes) {
+            if let Some(behind) = Behind::of(&seen, &writes, now) {
                 done.again(behind.to_string(), events);
                 let facts = json!({ "told": behind.told, "read": behind.read });
                 return done.decisions.push(line(behind.resource.to_string(), "hold", "Behind", facts));
@@ -174,6 +177,7 @@ impl ChangeAudit {
         let is_news = !found.is_empty() || !remembered.has(seen) || found.open != remembered.document.open;
         if is_news || remembered.is_owing(now) || remembered.is_older_than(FRESH, now) {
             if let Last::Lost(why) = last {
+                remembered.forget();
                 lines.push(line(root(mesh), "hold", "LastStateLost", json!({ "why": why })));
             }
             match remembered.keep(&self.ports, seen).await {
@@ -189,7 +193,7 @@ impl ChangeAudit {
             }
             remembered.document.open.clone_from(&found.open);
             remembered.document.waiting.clear();
-            let mine = remembered.claim(tell::tell(mesh, found, policy), now);
+            let mine = remembered.claim(tell::tell(mesh, found, policy), &done.by, now);
             let journal = (!found.is_empty()).then(|| (now, tell::body(&lines)));
             match remembered.store(&self.ports, journal, now).await {
                 Ok(true) => {}

@@ -184,6 +184,11 @@ impl Remembered {
         Ok(keeping)
     }
 
+    /// Forgets where the last state was, since it is not there.
+    pub(crate) fn forget(&mut self) {
+        self.document.state = Kept::Nowhere;
+    }
+
     /// Lets writes wait for the next look; the oldest go when there are too many.
     pub(crate) fn wait(&mut self, writes: &[Write]) {
         let waiting = &mut self.document.waiting;
@@ -196,8 +201,9 @@ impl Remembered {
         waiting.drain(..superfluous);
     }
 
-    /// Takes upon itself what is to be told: this, and what somebody else left. Gives what it has to tell.
-    pub(crate) fn claim(&mut self, tell: Vec<Tell>, now: Timestamp) -> Vec<Owed> {
+    /// Takes upon itself what is to be told: this, and what somebody else left. Gives what it has to tell. `by` is no
+    /// other invocation's: two that store the same would both be taken for the one that stored it.
+    pub(crate) fn claim(&mut self, tell: Vec<Tell>, by: &str, now: Timestamp) -> Vec<Owed> {
         let until = now.saturating_add(CLAIM).unwrap_or(Timestamp::MAX);
         let mut mine = Vec::new();
         for owed in self.document.owed.iter_mut().filter(|owed| owed.until <= now) {
@@ -205,7 +211,7 @@ impl Remembered {
             mine.push(owed.clone());
         }
         for (nth, what) in tell.into_iter().enumerate() {
-            let owed = Owed { id: format!("{}-{nth}", now.as_nanosecond()), until, what };
+            let owed = Owed { id: format!("{by}-{nth}"), until, what };
             self.document.owed.push(owed.clone());
             mine.push(owed);
         }

@@ -31,10 +31,10 @@ pub(crate) fn lines(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Decisi
     let (worse, others): (Vec<&Audit>, Vec<&Audit>) =
         look.audits.iter().partition(|audit| audit.effect.is_worse(policy));
     lines.extend(worse.into_iter().map(|found| audit(found, policy, "tell")));
-    if !look.is_told_apart {
-        let decision = if look.effect.is_worse(policy) { "tell" } else { "record" };
-        let facts = json!({ "changes": look.audits.len(), "created": named(&look.effect.created),
-            "cleared": named(&look.effect.cleared), "worse": look.effect.worse });
+    if !look.rest.is_empty() {
+        let decision = if look.rest.is_worse(policy) { "tell" } else { "record" };
+        let facts = json!({ "changes": look.audits.len(), "created": named(&look.rest.created),
+            "cleared": named(&look.rest.cleared), "worse": look.rest.worse });
         lines.push(line(root(mesh), decision, "Together", facts));
     }
     lines.extend(others.into_iter().map(|found| audit(found, policy, "record")));
@@ -181,11 +181,8 @@ pub(crate) fn metrics(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Metr
     let count =
         |name, count| Metric::count(name, count, vec![("Function", NAME.to_owned()), ("Mesh", mesh.to_string())]);
     let without_event = look.audits.iter().filter(|audit| audit.reason() == "NoEvent").count();
-    let worse = if look.is_told_apart {
-        look.audits.iter().filter(|audit| audit.effect.is_worse(policy)).count()
-    } else {
-        usize::from(look.effect.is_worse(policy))
-    };
+    let worse = look.audits.iter().filter(|audit| audit.effect.is_worse(policy)).count();
+    let worse = worse + usize::from(look.rest.is_worse(policy));
     vec![
         count("Changes", look.audits.len()),
         count("ChangesWithoutEvent", without_event),

@@ -35,9 +35,11 @@ impl Wake {
             match payload {
                 Payload::MeshWrite(write) => wake.take(write, message_id),
                 Payload::Tick => wake.tick = true,
-                Payload::Alarm(_) | Payload::Release(_) | Payload::Config(_) | Payload::Certificate(_) => {
-                    wake.foreign += 1;
-                }
+                Payload::Alarm(_)
+                | Payload::Release(_)
+                | Payload::Config(_)
+                | Payload::Certificate(_)
+                | Payload::Sweep { .. } => wake.foreign += 1,
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }

@@ -1,25 +1,32 @@
 //! The whole policy pack over every mesh, on a schedule.
 //!
 //! ```text
-//! schedule ─▶ every mesh ─▶ survey (all pages, tags, as fast as the API bears) ─▶ judge (mesh::pack)
-//!                                                                                    │
-//!               metrics, journal, people, bus ◀─ what is new, what is gone ◀─ History in the state table
+//! schedule ─▶ every mesh ─┬─▶ survey (all pages, tags, as fast as the API bears), certificates ─▶ judge (mesh::pack)
+//!                         └─▶ bus ─▶ queue, one message a mesh ─▶ as above                            │
+//!                                                                                                     │
+//!       metrics, journal, people, bus, Security Hub ◀─ what is new, what is gone ◀─ History in the state table
 //!                                  reports: JSON, SARIF, ASFF, page ◀─┘
 //! ```
 //!
-//! A mesh is judged whole or not at all: what could not be read would look deleted. This crate never changes a mesh,
-//! and never takes an unreadable mesh for one without findings.
+//! A mesh is judged whole or not at all: what could not be read would look deleted. A certificate that can't be read is
+//! unknown: what was found of it stays as it was. This crate never changes a mesh, never asks for a private key, and
+//! never takes an unreadable mesh for one without findings.
 
+mod asked;
 mod handler;
+mod history;
 mod observe;
 mod outputs;
-mod remember;
+mod settings;
+mod tell;
 
 use std::sync::Arc;
 
-use ports::{Clock, EventBus, MeshReader, Notifier, ReportStore, StateStore};
+use ports::certificates::{CertificateAuthority, CertificateStore, SecretBundles};
+use ports::{Clock, EventBus, MeshReader, Notifier, ReportStore, SecurityHub, StateStore};
 
 pub use handler::ComplianceSweep;
+pub use settings::{FanOut, Settings, SettingsError};
 
 /// The function's name, in reports, metrics and the state table.
 pub const NAME: &str = "compliance-sweep";
@@ -31,6 +38,12 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Reads meshes.
     pub meshes: Arc<dyn MeshReader>,
+    /// The certificates that listeners name.
+    pub certificates: Arc<dyn CertificateStore>,
+    /// The private CAs.
+    pub authorities: Arc<dyn CertificateAuthority>,
+    /// The secrets that are bound.
+    pub bundles: Arc<dyn SecretBundles>,
     /// The state table.
     pub state: Arc<dyn StateStore>,
     /// Tells people.
@@ -39,6 +52,8 @@ pub struct Ports {
     pub bus: Arc<dyn EventBus>,
     /// Keeps the reports.
     pub reports: Arc<dyn ReportStore>,
+    /// Takes the findings, where that is switched on.
+    pub security_hub: Option<Arc<dyn SecurityHub>>,
 }
 
 #[cfg(test)]

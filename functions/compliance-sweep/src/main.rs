@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws::Aws;
-use compliance_sweep::{ComplianceSweep, NAME, Ports};
+use compliance_sweep::{ComplianceSweep, NAME, Ports, Settings};
 use jiff::Timestamp;
 use lambda_kit::{Config, PolicyKeeper};
 use mesh::policy::{BUILT_IN, Policy};
@@ -11,7 +11,9 @@ use ports::SystemClock;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let config = Config::from_env(|variable| std::env::var(variable).ok())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let config = Config::from_env(variable)?;
+    let settings = Settings::from_env(variable, config.bus.is_some())?;
     lambda_kit::log_to_stdout(&config.log);
     let aws = Aws::open().await;
     let source = aws.policy(&config.policy, BUILT_IN);
@@ -19,10 +21,14 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     let ports = Ports {
         clock: Arc::new(SystemClock),
         meshes: Arc::new(aws.mesh_known_to(config.audience.as_deref())),
+        certificates: Arc::new(aws.certificates()),
+        authorities: Arc::new(aws.authorities()),
+        bundles: Arc::new(aws.bundles()),
         state: Arc::new(aws.state(&config.table)),
         notifier: aws.notifier(config.topic.as_deref()),
         bus: aws.bus(config.bus.as_deref()),
         reports: aws.reports(config.reports.as_ref()),
+        security_hub: settings.security_hub.then(|| Arc::new(aws.security_hub()) as _),
     };
-    lambda_kit::run(NAME, ComplianceSweep::new(ports, policy)).await
+    lambda_kit::run(NAME, ComplianceSweep::new(ports, policy, settings.fan_out)).await
 }

@@ -1,9 +1,15 @@
-//! Reads a mesh whole.
+//! Reads a mesh whole, and its certificates as far as they can be read.
 
-use mesh::certificates::Readings;
+use std::collections::BTreeSet;
+
+use mesh::certificates::{Inventory, Reading, Readings, Source};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
+use mesh::pack::{Group, Rule, rules};
+use mesh::policy::CertificatesPolicy;
+use ports::certificates::CertificateReader;
 use ports::{Pace, PortError, PortErrorKind, survey};
+use reports::Dated;
 
 use crate::Ports;
 
@@ -11,9 +17,55 @@ use crate::Ports;
 #[derive(Debug)]
 pub(crate) struct Observation {
     pub(crate) mesh: Mesh,
-    /// Certificates are read by those who rotate them; here what a chain would tell is unknown, and said to be.
+    /// The mesh's ARN.
+    pub(crate) arn: String,
     pub(crate) readings: Readings,
     pub(crate) calls: u64,
+}
+
+impl Observation {
+    /// What should have been read and could not be.
+    pub(crate) fn unread(&self) -> BTreeSet<String> {
+        let chains = self.readings.chains.iter().filter_map(|(source, reading)| unread(source, reading));
+        chains.chain(self.readings.anchors.iter().filter_map(|(anchor, reading)| unread(anchor, reading))).collect()
+    }
+
+    /// Where findings on certificates say nothing, because of what could not be read. Files and the secrets of others
+    /// nobody can read, here as at any other time.
+    pub(crate) fn blind_spots(&self) -> BlindSpots {
+        let is_unread = |source: &Source| matches!(self.readings.chains.get(source), Some(Reading::Unread(_)));
+        let presented = Inventory::of(&self.mesh).presented.into_iter().filter(|(source, _)| is_unread(source));
+        let presenting = presented.flat_map(|(_, uses)| uses).map(|used| used.by).collect();
+        BlindSpots { presenting, any: !self.unread().is_empty() }
+    }
+}
+
+/// What could not be looked at.
+#[derive(Debug)]
+pub(crate) struct BlindSpots {
+    /// Those that present a certificate which was not read.
+    presenting: BTreeSet<ResourcePath>,
+    /// Whether anything was not read.
+    any: bool,
+}
+
+impl BlindSpots {
+    /// Whether a finding could be there without being found. What is told of a call rests on both of its ends, and the
+    /// finding names one of them.
+    pub(crate) fn hide(&self, dated: &Dated) -> bool {
+        let rests = |rule: &Rule| rule.id == dated.rule && rule.rests_on_certificates();
+        rules().find(|rule| rests(rule)).is_some_and(|rule| match rule.group {
+            Group::Certificates => self.presenting.contains(&dated.resource),
+            _ => self.any,
+        })
+    }
+}
+
+fn unread<T>(of: &impl ToString, reading: &Reading<T>) -> Option<String> {
+    match reading {
+        Reading::Known(_) => None,
+        Reading::Unread(why) => Some(format!("{}: {why}", of.to_string())),
+    }
 }
 
 /// Why a mesh is not judged.
@@ -31,19 +83,29 @@ pub(crate) enum Unread {
 }
 
 /// Reads a mesh.
-pub(crate) async fn observe(ports: &Ports, name: &MeshName, pace: &mut Pace) -> Result<Observation, Unread> {
+pub(crate) async fn observe(
+    ports: &Ports,
+    name: &MeshName,
+    policy: &CertificatesPolicy,
+    pace: &mut Pace,
+) -> Result<Observation, Unread> {
     let before = pace.calls();
     let read = survey(ports.meshes.as_ref(), name, pace).await.map_err(Unread::Error)?;
-    let mesh = read.model(name).map_err(|error| {
-        let call = format!("read mesh {name}");
-        Unread::Error(PortError::new(call, PortErrorKind::Other, format!("its resources don't fit: {error}")))
-    })?;
+    let calls = pace.calls() - before;
+    let unfit = |why: String| Unread::Error(PortError::new(format!("read mesh {name}"), PortErrorKind::Other, why));
+    let mesh = read.model(name).map_err(|error| unfit(format!("its resources don't fit: {error}")))?;
+    let arn = read.resources.get(&ResourcePath::Mesh(name.clone()));
+    let arn = arn.map(|found| found.resource.metadata().arn.to_string()).unwrap_or_default();
     let mut unread = read.unread.into_iter();
-    match unread.next() {
-        None => Ok(Observation { mesh, readings: Readings::default(), calls: pace.calls() - before }),
-        Some((path, first)) => {
-            let paths = std::iter::once(path).chain(unread.map(|(path, _)| path)).collect();
-            Err(Unread::Partly { first, paths })
-        }
+    if let Some((path, first)) = unread.next() {
+        let paths = std::iter::once(path).chain(unread.map(|(path, _)| path)).collect();
+        return Err(Unread::Partly { first, paths });
     }
+    let reader = CertificateReader {
+        certificates: ports.certificates.as_ref(),
+        authorities: ports.authorities.as_ref(),
+        bundles: ports.bundles.as_ref(),
+    };
+    let readings = reader.read(&mesh, policy).await;
+    Ok(Observation { mesh, arn, readings, calls })
 }

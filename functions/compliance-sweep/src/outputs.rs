@@ -1,22 +1,36 @@
-//! Keeps the reports of a mesh.
+//! Keeps the reports of a mesh, and imports its findings into Security Hub.
 
-use ports::{PortError, ResourceRef};
+use ports::{PortError, RefusedFinding};
 use reports::sarif::{Placed, log};
-use reports::{Changes, MeshReport, Place, asff, json, page};
+use reports::{Asff, Changes, MeshReport, Place, asff, json, page};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::Ports;
-use crate::handler::folder;
+use crate::handler::{folder, named};
 
 /// Where the reports now lie, and what could not be kept.
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) places: Vec<String>,
     pub(crate) failed: Option<PortError>,
+    pub(crate) imported: Option<Imported>,
+    pub(crate) not_imported: Option<PortError>,
 }
 
-/// Writes every report. They are written anew each time, so one that fails is mended by the next sweep.
-pub(crate) async fn keep(ports: &Ports, report: &MeshReport<'_>, changes: &Changes, mesh: &ResourceRef) -> Kept {
+/// What became of an import.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Imported {
+    taken: usize,
+    refused_count: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<String>,
+}
+
+/// Writes every report, and imports the findings. All is written anew each time, so one that fails is mended by the next
+/// sweep.
+pub(crate) async fn keep(ports: &Ports, report: &MeshReport<'_>, changes: &Changes, arn: &str) -> Kept {
     let placed = |waived| move |finding| Placed { finding, place: None, waived };
     let evaluation = report.evaluation;
     let results: Vec<Placed<'_>> =
@@ -26,9 +40,8 @@ pub(crate) async fn keep(ports: &Ports, report: &MeshReport<'_>, changes: &Chang
         ("findings.sarif", text(&log(env!("CARGO_PKG_VERSION"), &results, &[]))),
         ("index.html", page(report)),
     ];
-    if let Some(place) = place(&mesh.arn) {
-        files.push(("findings.asff.json", text(&Value::Array(asff(report, changes, &place)))));
-    }
+    let asff = place(arn).map(|place| asff(report, changes, &place)).unwrap_or_default();
+    files.push(("findings.asff.json", text(&Value::Array(asff.clone()))));
     let mut kept = Kept::default();
     for (name, content) in files {
         match ports.reports.put(&format!("{}/{name}", folder(&report.mesh.name)), content.as_bytes()).await {
@@ -38,7 +51,23 @@ pub(crate) async fn keep(ports: &Ports, report: &MeshReport<'_>, changes: &Chang
             }
         }
     }
+    import(ports, &asff, &mut kept).await;
     kept
+}
+
+async fn import(ports: &Ports, findings: &Asff, kept: &mut Kept) {
+    let Some(hub) = ports.security_hub.as_ref().filter(|_| !findings.is_empty()) else { return };
+    match hub.import(findings).await {
+        Ok(refused) => {
+            let told = |one: &RefusedFinding| format!("{}: {} {}", one.id, one.code, one.message);
+            kept.imported = Some(Imported {
+                taken: findings.len().saturating_sub(refused.len()),
+                refused_count: refused.len(),
+                refused: named(&refused, told),
+            });
+        }
+        Err(error) => kept.not_imported = Some(error),
+    }
 }
 
 /// The partition, region and account of a mesh's ARN: `arn:aws:appmesh:REGION:ACCOUNT:mesh/NAME`.

@@ -36,6 +36,7 @@ impl Wake {
                 Payload::Config(_)
                 | Payload::MeshWrite(_)
                 | Payload::Certificate(_)
+                | Payload::Sweep { .. }
                 | Payload::NotOurs { .. }
                 | Payload::Unreadable { .. } => {}
             }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bench ECHO SDK-ECHO ROUTE-FAILOVER CONTROL-PLANE ENVOY     the programs, the first four built alike
+//! bench pack | sweep                                         one of the parts that need no other program
 //! ```
 //!
 //! Every figure stands beside another of the same run: machines differ, ratios hold. This program never fails because
@@ -11,8 +12,10 @@ mod api;
 mod cold_start;
 mod failover;
 mod moved;
+mod pack;
 mod rotation;
 mod streams;
+mod sweep;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -27,19 +30,34 @@ struct Row {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let programs: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    if let [mode, reading] = programs.as_slice()
+        && mode.as_os_str() == sweep::READER
+    {
+        return runtime.block_on(sweep::read(reading.as_os_str()));
+    }
+    match programs.as_slice() {
+        [only] if only.as_os_str() == "pack" => return table(pack::measure()?),
+        [only] if only.as_os_str() == "sweep" => return table(runtime.block_on(sweep::measure())?),
+        _ => {}
+    }
     let [echo, sdk_echo, function, control_plane, envoy] = programs.as_slice() else {
         return Err("usage: bench ECHO SDK-ECHO ROUTE-FAILOVER CONTROL-PLANE ENVOY".into());
     };
     let mut rows = Vec::new();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     rows.extend(runtime.block_on(cold_start::measure(echo, sdk_echo, function))?);
     rows.extend(failover::measure()?);
     rows.extend(rotation::measure()?);
+    rows.extend(pack::measure()?);
+    rows.extend(runtime.block_on(sweep::measure())?);
     rows.extend(runtime.block_on(api::measure())?);
     rows.extend(streams::snapshots()?);
     rows.extend(runtime.block_on(streams::pushes())?);
     rows.extend(runtime.block_on(moved::measure(control_plane, envoy))?);
+    table(rows)
+}
 
+fn table(rows: Vec<Row>) -> Result<(), Box<dyn Error>> {
     let mut out = io::stdout().lock();
     writeln!(out, "| what | figure | in relation |")?;
     writeln!(out, "|---|---|---|")?;
@@ -47,6 +65,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(out, "| {what} | {figure} | {relation} |")?;
     }
     Ok(())
+}
+
+/// Writes a line.
+fn say(line: &str) -> Result<(), Box<dyn Error>> {
+    Ok(writeln!(io::stdout().lock(), "{line}")?)
 }
 
 /// The middle of some measurements.

@@ -83,8 +83,9 @@ fn large_mesh(resources: usize, kept: Kept) -> Result<Mesh, Box<dyn Error>> {
     for index in 0..services {
         // Calls lead on, and never back, as in a mesh that people could still draw.
         let called = (1..=BACKENDS).map(|step| index + step * step).filter(|called| *called < services);
-        let backends: Vec<Value> =
-            called.map(|called| json!({"virtualService": {"virtualServiceName": format!("s{called}.local")}})).collect();
+        let backends: Vec<Value> = called
+            .map(|called| json!({"virtualService": {"virtualServiceName": format!("s{called}.local")}}))
+            .collect();
         let at = |rest: &str| format!("mesh/large/{rest}");
         put(at(&format!("virtualNode/n{index}")), ResourceKind::VirtualNode, node(index, &backends, kept))?;
         let listeners = json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}]});

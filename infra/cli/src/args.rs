@@ -21,7 +21,6 @@ pub(crate) struct Args {
 
 /// What is asked.
 #[derive(Debug, Subcommand)]
-#[cfg_attr(any(feature = "aws", test), expect(clippy::large_enum_variant, reason = "there is one, made once"))]
 pub(crate) enum Command {
     /// Checks files before they are deployed: CloudFormation, Terraform plans, manifests, Config items, API JSON.
     Check(Box<CheckArgs>),

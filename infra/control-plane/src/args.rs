@@ -2,6 +2,7 @@
 
 mod admission;
 mod api;
+mod events;
 mod instances;
 mod xds;
 
@@ -18,6 +19,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use control_plane::state::Region;
 use control_plane::{QuotaSetting, Quotas, Settings};
+use events::EventArgs;
 use instances::InstanceArgs;
 use mesh::name::AccountId;
 
@@ -55,6 +57,8 @@ pub(crate) struct Args {
     instances: InstanceArgs,
     #[command(flatten)]
     admission: AdmissionArgs,
+    #[command(flatten)]
+    events: EventArgs,
     #[command(flatten)]
     certificates: CertificateArgs,
 }
@@ -100,6 +104,7 @@ impl Args {
             admission,
             quotas,
             data: self.data,
+            events: self.events.receivers().await,
             xds,
             ..Settings::new(self.account, self.region)
         })

@@ -11,6 +11,7 @@
 //! - `http` knows URIs, headers and JSON, and nothing of what exists.
 //! - `admission` judges writes by the policy pack, before they are stored.
 //! - `auth` decides who may call, before anything else looks at the request.
+//! - `events` tells every accepted write to whoever wants to know, without keeping it waiting.
 //! - `state` knows what exists and what may be done to it. The same writes with the same stamps lead to the same state.
 //!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
 //! - `store` shares the state between connections, and lets nobody see what is not stored.
@@ -27,6 +28,7 @@ mod admission;
 mod auth;
 pub mod certificates;
 mod error;
+mod events;
 mod http;
 pub mod instances;
 mod listen;
@@ -47,6 +49,7 @@ pub use auth::{
     StsEndpointError, StsSettings,
 };
 pub use error::{ApiError, ErrorType, Relation};
+pub use events::{EventReceiver, ReceiverKind, Webhook, WebhookError};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaSetting, QuotaSettingError, Quotas};
 pub use server::{BindError, Server};

@@ -13,8 +13,9 @@ use tokio::time::timeout;
 
 use crate::admission::{Admission, PolicyFileError};
 use crate::auth::{ApiAuth, Guard, GuardError};
+use crate::events::Events;
 use crate::http::{self, Api};
-use crate::listen::TlsListener;
+use crate::listen::{Peer, TlsListener};
 use crate::settings::Settings;
 use crate::state::Realm;
 use crate::storage::{Disk, OpenError};
@@ -76,7 +77,8 @@ impl Server {
         let realm = Realm::new(settings.account, settings.region);
         let store = Arc::new(store);
         let ads = Ads::bind(settings.xds, realm.account().clone(), &store).await?;
-        let api = Api { guard, admission, realm, store, proxies: Arc::clone(&ads.shared) };
+        let events = Events::start(settings.events, store.metrics());
+        let api = Api { guard, admission, events, realm, store, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, tls, api: Arc::new(api), ads })
     }
 
@@ -110,16 +112,18 @@ impl Server {
         let (stop, mut stopping) = watch::channel(false);
         let (answered, mut all_answered) = watch::channel(false);
         let mut ads_stopping = stopping.clone();
-        let ads = self.ads.serve(async move {
+        let ads_stopped = async move {
             let _ = ads_stopping.wait_for(|stopping| *stopping).await;
             // Envoys are still told of writes that are under way.
             let _ = timeout(LAST_WRITES, all_answered.wait_for(|answered| *answered)).await;
-        });
+        };
+        let ads = self.ads.serve(ads_stopped).boxed();
         let signal = async move {
             shutdown.await;
             stop.send_replace(true);
         };
-        let router = http::router(self.api);
+        let served = Arc::clone(&self.api);
+        let router = http::router(self.api).into_make_service_with_connect_info::<Peer>();
         let api = match self.tls {
             None => axum::serve(self.listener, router).with_graceful_shutdown(signal).into_future().boxed(),
             Some(tls) => {
@@ -138,13 +142,15 @@ impl Server {
             }
             tokio::time::sleep(GRACE).await;
         };
-        tokio::select! {
+        let ended = tokio::select! {
             served = serving => served.map(|_| ()),
             () = overtime => {
                 tracing::warn!(?GRACE, "stopped with requests still under way");
                 Ok(())
             }
-        }
+        };
+        served.events.drain().await;
+        ended
     }
 }
 

@@ -7,6 +7,7 @@ use mesh::name::AccountId;
 
 use crate::admission::AdmissionSettings;
 use crate::auth::ApiAuth;
+use crate::events::EventReceiver;
 use crate::quotas::Quotas;
 use crate::state::Region;
 use crate::tls::TlsFiles;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub quotas: Quotas,
     /// The folder in which the state is kept. `None` keeps it in memory, until the process ends.
     pub data: Option<PathBuf>,
+    /// Who is told of changes.
+    pub events: Vec<EventReceiver>,
     /// The ADS server.
     pub xds: XdsSettings,
 }
@@ -49,6 +52,7 @@ impl Settings {
             admission: AdmissionSettings::default(),
             quotas: Quotas::default(),
             data: None,
+            events: Vec::new(),
             xds: XdsSettings::default(),
         }
     }

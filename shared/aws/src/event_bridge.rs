@@ -11,7 +11,10 @@ use crate::lazy::Lazy;
 /// How many entries one `PutEvents` takes.
 const BATCH: usize = 10;
 
-/// The source of all our events.
+/// How many bytes one `PutEvents` takes, with something kept for the names in it.
+const BYTES: usize = 250 * 1024;
+
+/// The source of our events.
 const SOURCE: &str = "meshwarden";
 
 /// An event bus.
@@ -19,17 +22,23 @@ const SOURCE: &str = "meshwarden";
 pub struct Bus {
     client: Lazy<Client>,
     name: String,
+    source: &'static str,
 }
 
 impl Bus {
     pub(crate) fn new(client: Lazy<Client>, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
+        Self { client, name: name.into(), source: SOURCE }
+    }
+
+    /// For writes to meshes, told in the place of `CloudTrail`: `PutEvents` refuses the source `aws.appmesh`.
+    pub(crate) fn of_mesh_writes(self) -> Self {
+        Self { source: "meshwarden.appmesh", ..self }
     }
 
     fn entry(&self, event: &BusEvent) -> PutEventsRequestEntry {
         PutEventsRequestEntry::builder()
             .event_bus_name(&self.name)
-            .source(SOURCE)
+            .source(self.source)
             .detail_type(&event.detail_type)
             .detail(event.detail.to_string())
             .set_resources(Some(event.resources.clone()))
@@ -37,11 +46,27 @@ impl Bus {
     }
 }
 
+/// The events in portions that one call takes. One that is too long by itself is left to be refused.
+fn batches(mut events: &[BusEvent]) -> Vec<&[BusEvent]> {
+    let mut batches = Vec::new();
+    while !events.is_empty() {
+        let mut bytes = 0;
+        let fitting = events.iter().take(BATCH).take_while(|event| {
+            bytes += event.detail.to_string().len();
+            bytes <= BYTES
+        });
+        let (batch, rest) = events.split_at(fitting.count().max(1));
+        batches.push(batch);
+        events = rest;
+    }
+    batches
+}
+
 #[async_trait]
 impl EventBus for Bus {
     async fn put(&self, events: &[BusEvent]) -> Result<(), PortError> {
         let what = || format!("put {} events on bus `{}`", events.len(), self.name);
-        for batch in events.chunks(BATCH) {
+        for batch in batches(events) {
             let entries = batch.iter().map(|event| self.entry(event)).collect();
             let request = self.client.client().put_events().set_entries(Some(entries));
             let answer = call(what, request.send()).await?;
@@ -62,5 +87,29 @@ impl EventBus for Bus {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_neither_too_many_nor_too_long() {
+        let event = |length: usize| BusEvent {
+            detail_type: "t".to_owned(),
+            detail: "x".repeat(length).into(),
+            resources: Vec::new(),
+        };
+        for (lengths, expected) in [
+            (vec![], vec![]),
+            (vec![1; 23], vec![10, 10, 3]),
+            (vec![100 * 1024; 5], vec![2, 2, 1]),
+            (vec![1, 300 * 1024, 1], vec![1, 1, 1]),
+        ] {
+            let events: Vec<BusEvent> = lengths.into_iter().map(event).collect();
+            let sizes: Vec<usize> = batches(&events).into_iter().map(<[BusEvent]>::len).collect();
+            assert_eq!(sizes, expected);
+        }
     }
 }

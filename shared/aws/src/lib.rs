@@ -24,6 +24,8 @@ mod event_bridge;
 mod lazy;
 mod local;
 mod s3;
+#[cfg(feature = "security-hub")]
+mod security_hub;
 mod sns;
 mod ssm;
 mod state_table;
@@ -47,6 +49,8 @@ pub use event_bridge::Bus;
 use lazy::Lazy;
 pub use local::{PolicyFile, ReportsFolder, Unset};
 pub use s3::{PolicyObject, ReportsBucket};
+#[cfg(feature = "security-hub")]
+pub use security_hub::FindingsImport;
 pub use sns::Topic;
 pub use ssm::PolicyParameter;
 pub use state_table::StateTable;
@@ -134,6 +138,13 @@ impl Aws {
         CloudMap::new(&self.config)
     }
 
+    /// The port to Security Hub.
+    #[cfg(feature = "security-hub")]
+    #[must_use]
+    pub fn security_hub(&self) -> FindingsImport {
+        FindingsImport::new(Lazy::new(&self.config, aws_sdk_securityhub::Client::new))
+    }
+
     /// The state port over the table of this name.
     #[must_use]
     pub fn state(&self, table: &str) -> StateTable {
@@ -158,6 +169,13 @@ impl Aws {
             Some(name) => Arc::new(Bus::new(Lazy::new(&self.config, aws_sdk_eventbridge::Client::new), name)),
             None => Arc::new(Unset),
         }
+    }
+
+    /// The event bus with this name or ARN, for the writes to meshes that a control plane was sent.
+    #[must_use]
+    pub fn bus_of_mesh_writes(&self, bus: &str) -> Arc<dyn EventBus> {
+        let client = Lazy::new(&self.config, aws_sdk_eventbridge::Client::new);
+        Arc::new(Bus::new(client, bus).of_mesh_writes())
     }
 
     /// The report store at this place; unset, reports are not kept.

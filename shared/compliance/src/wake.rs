@@ -62,7 +62,9 @@ impl Wake {
                     (Some(_), _) | (None, None) => wake.refused.push(write),
                 },
                 Payload::Tick => wake.tick = true,
-                Payload::Alarm(_) | Payload::Release(_) | Payload::Certificate(_) => wake.foreign += 1,
+                Payload::Alarm(_) | Payload::Release(_) | Payload::Certificate(_) | Payload::Sweep { .. } => {
+                    wake.foreign += 1;
+                }
                 // Reported before the handler is called.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }

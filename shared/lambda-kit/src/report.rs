@@ -119,7 +119,8 @@ impl Decision {
             | Payload::Release(_)
             | Payload::Config(_)
             | Payload::MeshWrite(_)
-            | Payload::Certificate(_) => {
+            | Payload::Certificate(_)
+            | Payload::Sweep { .. } => {
                 return None;
             }
         };

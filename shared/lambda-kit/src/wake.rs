@@ -18,7 +18,7 @@ mod mesh_write;
 use jiff::Timestamp;
 use mesh::alarm::{AlarmName, AlarmState};
 use mesh::audit::Caller;
-use mesh::name::{AccountId, ResourcePath, RouteId};
+use mesh::name::{AccountId, MeshName, ResourcePath, RouteId};
 use ports::{ConfigItem, ResultToken};
 use serde::Serialize;
 use serde_json::Value;
@@ -51,6 +51,11 @@ pub enum Payload {
     MeshWrite(MeshWrite),
     /// ACM or a private CA tells of a certificate.
     Certificate(CertificateWake),
+    /// Somebody asks for a sweep of one mesh.
+    Sweep {
+        /// The mesh.
+        mesh: MeshName,
+    },
     /// Something well-formed that is for others.
     NotOurs {
         /// What it is, for people.

@@ -152,7 +152,9 @@ fn every_event_of_the_corpus_is_read() {
                         && !name.starts_with("sched"),
                     "{name}"
                 ),
-                Payload::Release(_) | Payload::Unreadable { .. } => panic!("{name}: {payload:?}"),
+                Payload::Release(_) | Payload::Sweep { .. } | Payload::Unreadable { .. } => {
+                    panic!("{name}: {payload:?}")
+                }
             }
         }
     }

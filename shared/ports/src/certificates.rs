@@ -20,6 +20,7 @@ mod keys;
 mod material;
 mod probe;
 mod proxies;
+mod readings;
 #[cfg(feature = "keys")]
 pub(crate) mod system_keys;
 #[cfg(feature = "probe")]
@@ -41,6 +42,7 @@ pub use keys::{FreshKey, KeyMaker, SubjectNames};
 pub use material::{Chain, KeyAlgorithm, PrivateKey};
 pub use probe::HandshakeProbe;
 pub use proxies::{AcknowledgedSecrets, ProxyEvidence, ProxyStream, SeenCertificate, SeenSecret};
+pub use readings::CertificateReader;
 #[cfg(feature = "keys")]
 pub use system_keys::SystemKeys;
 #[cfg(feature = "probe")]

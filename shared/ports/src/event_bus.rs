@@ -10,7 +10,7 @@ pub trait EventBus: Send + Sync + std::fmt::Debug {
     async fn put(&self, events: &[BusEvent]) -> Result<(), PortError>;
 }
 
-/// One event; its source is always `meshwarden`.
+/// One event. Its source is the bus's business: `meshwarden`, or `meshwarden.appmesh` for writes to meshes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BusEvent {
     /// What kind of event, as in `Meshwarden Decision`.

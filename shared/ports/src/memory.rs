@@ -19,6 +19,7 @@ mod faults;
 mod instances;
 mod mesh;
 mod records;
+mod security_hub;
 mod state;
 
 use cell::Cell;
@@ -31,6 +32,7 @@ pub use config_rules::MemoryConfigRules;
 pub use faults::{Call, Effect, Failure, Fault, Faults, Gate};
 pub use instances::MemoryInstances;
 pub use records::{MemoryBus, MemoryNotifier, MemoryPolicy, MemoryReports};
+pub use security_hub::MemorySecurityHub;
 pub use state::MemoryState;
 
 /// What the certificates' identifiers of one run follow from.
@@ -58,6 +60,8 @@ pub struct MemoryPorts {
     pub bus: MemoryBus,
     /// The reports kept.
     pub reports: MemoryReports,
+    /// The findings imported.
+    pub security_hub: MemorySecurityHub,
     /// Who issues and keeps certificates.
     #[cfg(feature = "memory-certificates")]
     pub certificates: certificates::CertificatePorts,
@@ -80,6 +84,7 @@ impl MemoryPorts {
             notifier: MemoryNotifier::new(faults.clone()),
             bus: MemoryBus::new(faults.clone()),
             reports: MemoryReports::new(faults.clone()),
+            security_hub: MemorySecurityHub::new(faults.clone()),
             faults,
         }
     }

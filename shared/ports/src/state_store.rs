@@ -61,6 +61,12 @@ mod keys {
             Self(format!("{function}/{mesh}"))
         }
 
+        /// A part of what a function keeps of a mesh, where that is too large for one document.
+        #[must_use]
+        pub fn part_of_mesh(function: &str, mesh: &mesh::name::MeshName, part: usize, parts: usize) -> Self {
+            Self(format!("{function}/{mesh}/{part}-of-{parts}"))
+        }
+
         /// The document of a certificate or of trust, as in `certificate/acm:arn…`. No mesh is in it: some are shared.
         #[must_use]
         pub fn certificate(subject: &str) -> Self {

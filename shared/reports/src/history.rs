@@ -38,6 +38,12 @@ pub struct Changes {
 impl History {
     /// Takes over what is found now, and tells what is new and what is gone.
     pub fn update(&mut self, findings: &[Finding], now: Timestamp) -> Changes {
+        self.update_known(findings, now, |_| true)
+    }
+
+    /// The same where not everything could be looked at: what is not found, and `is_known` doesn't say that it was looked
+    /// for, is neither there nor gone. It stays as it was.
+    pub fn update_known(&mut self, findings: &[Finding], now: Timestamp, is_known: impl Fn(&Dated) -> bool) -> Changes {
         let mut changes = Changes::default();
         let mut seen = BTreeSet::new();
         for finding in findings {
@@ -56,9 +62,35 @@ impl History {
             changes.new.push((id.clone(), dated.clone()));
             self.0.insert(id, dated);
         }
-        let gone: Vec<FindingId> = self.0.keys().filter(|id| !seen.contains(*id)).cloned().collect();
+        let gone = self.0.iter().filter(|(id, dated)| !seen.contains(*id) && is_known(dated));
+        let gone: Vec<FindingId> = gone.map(|(id, _)| id.clone()).collect();
         changes.resolved = gone.into_iter().filter_map(|id| self.0.remove_entry(&id)).collect();
         changes
+    }
+
+    /// The findings in so many parts, each finding always in the same one.
+    #[must_use]
+    pub fn split(&self, parts: usize) -> Vec<Self> {
+        let mut all = vec![Self::default(); parts.max(1)];
+        for (id, dated) in &self.0 {
+            // The ids are hashes, so their first digits spread evenly.
+            let first = id.as_str().get(..4).and_then(|digits| usize::from_str_radix(digits, 16).ok());
+            if let Some(part) = all.get_mut(first.unwrap_or_default() % parts.max(1)) {
+                part.0.insert(id.clone(), dated.clone());
+            }
+        }
+        all
+    }
+
+    /// Takes over the findings of another part.
+    pub fn join(&mut self, part: Self) {
+        self.0.extend(part.0);
+    }
+
+    /// Whether there are no findings.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// When a finding was first seen.

@@ -85,15 +85,13 @@ impl OverTheApi {
     async fn service(&self) -> String {
         let namespace = self.namespace().await;
         let listed = self.client.list_services().send().await.unwrap().services.unwrap_or_default();
-        match listed.into_iter().find(|service| service.name.as_deref() == Some("cart")) {
-            Some(service) => service.id.unwrap(),
-            None => {
-                let checked = HealthCheckCustomConfig::builder().build();
-                let request = self.client.create_service().name("cart").namespace_id(namespace);
-                let created = request.health_check_custom_config(checked).send().await.unwrap();
-                created.service.unwrap().id.unwrap()
-            }
+        if let Some(service) = listed.into_iter().find(|service| service.name.as_deref() == Some("cart")) {
+            return service.id.unwrap();
         }
+        let checked = HealthCheckCustomConfig::builder().build();
+        let request = self.client.create_service().name("cart").namespace_id(namespace);
+        let created = request.health_check_custom_config(checked).send().await.unwrap();
+        created.service.unwrap().id.unwrap()
     }
 }
 

@@ -8,7 +8,10 @@ use mesh::name::{ResourceKind, ResourcePath, RouteId};
 use mesh::resource::{Resource, RouteData};
 use mesh::spec::RouteSpec;
 use ports::memory::MemoryMesh;
-use ports::{MeshReader, MeshWrite, MeshWriter, PortErrorKind, RouteWrite, RouteWriter, VirtualNodeWrite, Written};
+use ports::{
+    MeshReader, MeshWrite, MeshWriter, PortErrorKind, RouteWrite, RouteWriter, VirtualGatewayWrite, VirtualNodeWrite,
+    Written,
+};
 use serde_json::{Map, Value, json};
 
 use super::kind;
@@ -352,6 +355,28 @@ async fn meshes_and_nodes_are_written_on_the_version_they_were_read_at(world: &d
     assert_eq!(found("mesh/owned/virtualNode/v1").await, (2, backend.clone()));
     let nowhere = owner.update_virtual_node(&node("none", 1, "t-node-none", &backend)).await;
     assert_eq!(kind(nowhere), PortErrorKind::NotFound);
+
+    let edge = json!({ "listeners": [{ "portMapping": { "port": 8443, "protocol": "http" } }] });
+    world.create(&path("mesh/owned/virtualGateway/edge"), &edge).await;
+    let wider = json!({ "listeners": [{ "portMapping": { "port": 8443, "protocol": "http2" } }] });
+    let gateway = |name: &str, if_version, token: &str, spec: &Value| VirtualGatewayWrite {
+        mesh: "owned".parse().unwrap(),
+        virtual_gateway: name.parse().unwrap(),
+        mesh_owner: None,
+        spec: serde_json::from_value(spec.clone()).unwrap(),
+        if_version,
+        client_token: token.to_owned(),
+    };
+    for _ in 0..2 {
+        let written = owner.update_virtual_gateway(&gateway("edge", 1, "t-gateway", &wider)).await.unwrap();
+        assert_eq!(written, Written::Applied { version: 2 });
+    }
+    let late = owner.update_virtual_gateway(&gateway("edge", 1, "t-gateway-late", &edge)).await.unwrap();
+    assert_eq!(late, Written::Superseded);
+    assert_eq!(found("mesh/owned/virtualGateway/edge").await, (2, wider.clone()));
+    let nowhere = owner.update_virtual_gateway(&gateway("none", 1, "t-gateway-none", &wider)).await;
+    assert_eq!(kind(nowhere), PortErrorKind::NotFound);
+
     let nowhere = MeshWrite { mesh: "nowhere".parse().unwrap(), ..mesh(1, "t-mesh-none", &closed) };
     assert_eq!(kind(owner.update_mesh(&nowhere).await), PortErrorKind::NotFound);
 }

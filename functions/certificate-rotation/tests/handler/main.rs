@@ -2,8 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+mod blinkered;
 mod crashes;
+mod journal;
 mod leaves;
+mod meshes;
+mod patience;
+mod probes;
 mod rollover;
+mod secrecy;
 mod shop;
 mod triggers;
+mod twins;

@@ -21,8 +21,10 @@ use ports::certificates::{
 };
 use ports::memory::certificates::Validity;
 use ports::memory::{Faults, MemoryPolicy, MemoryPorts};
-use ports::{Clock as _, Deadline, MeshReader as _, Pace, survey};
+use ports::{Clock as _, Deadline, MeshReader as _, Pace, PortErrorKind, survey};
 use serde_json::{Value, json};
+
+use crate::blinkered::{Blinkered, Unread};
 
 pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
 const KEY: KeyAlgorithm = KeyAlgorithm::EcPrime256v1;
@@ -44,6 +46,14 @@ pub(crate) struct Shop {
     pub(crate) imported: CertificateArn,
     pub(crate) private: CertificateArn,
     pub(crate) held: Parts,
+    /// What the imported certificate was imported with.
+    pub(crate) orders: Bundle,
+    /// The key of the imported one is in a secret, too.
+    twin: bool,
+    /// Meshes that the function can't read.
+    pub(crate) unread: Unread,
+    /// Secrets that proxies have from a socket beside them.
+    pub(crate) beside: BTreeSet<(ResourcePath, String)>,
 }
 
 pub(crate) fn path(node: &str) -> ResourcePath {
@@ -54,7 +64,7 @@ impl Shop {
     pub(crate) async fn open() -> Self {
         let ports = MemoryPorts::at("2026-06-01T00:00:00Z".parse().unwrap());
         let old = root(&ports, "old");
-        let imported = import(&ports, &old).await;
+        let (imported, orders) = import(&ports, &old).await;
         let private = request(&ports, &old).await;
         let trust = ports.certificates.authorities.certificate(&old).await.unwrap().whole();
         for (name, leaf) in [("web", true), ("pay", true), ("ca", false)] {
@@ -69,6 +79,10 @@ impl Shop {
             old,
             imported,
             private,
+            orders,
+            twin: false,
+            unread: Unread::default(),
+            beside: BTreeSet::new(),
         };
         shop.build();
         shop.set_policy("");
@@ -76,15 +90,59 @@ impl Shop {
         shop
     }
 
+    /// The key of the imported certificate, or whatever is given, is in a secret that is named for it.
+    pub(crate) fn bind_orders(&mut self, bundle: &Bundle) {
+        put_bundle(&self.ports, "orders", bundle);
+        self.twin = true;
+        self.set_policy("");
+    }
+
+    /// A second mesh, which presents the imported certificate and the private one as well.
+    pub(crate) async fn add_lab(&mut self) {
+        self.put("mesh/lab", &json!({}));
+        let trust =
+            json!({ "validation": { "trust": { "acm": { "certificateAuthorityArns": [self.old.as_str()] } } } });
+        let mut backends = Vec::new();
+        for (name, arn) in [("orders", &self.imported), ("stock", &self.private)] {
+            let certificate = json!({ "acm": { "certificateArn": arn.as_str() } });
+            let node = json!({
+                "listeners": [{ "portMapping": { "port": 8080, "protocol": "http" },
+                    "tls": { "mode": "STRICT", "certificate": certificate } }],
+                "serviceDiscovery": { "dns": { "hostname": format!("{name}.shop.local") } },
+            });
+            self.put(&format!("mesh/lab/virtualNode/{name}"), &node);
+            let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": name } } });
+            self.put(&format!("mesh/lab/virtualService/{name}.shop.local"), &provider);
+            let backend =
+                json!({ "virtualServiceName": format!("{name}.shop.local"), "clientPolicy": { "tls": trust } });
+            backends.push(json!({ "virtualService": backend }));
+        }
+        self.put("mesh/lab/virtualNode/desk", &json!({ "backends": backends }));
+        self.deliver().await;
+    }
+
+    /// From now on a mesh can't be read, or can be again.
+    pub(crate) fn blind(&self, mesh: &str, kind: Option<PortErrorKind>) {
+        let mut unread = self.unread.lock().unwrap();
+        unread.clear();
+        unread.extend(kind.map(|kind| (mesh.parse().unwrap(), kind)));
+    }
+
     /// The policy with more in its section on certificates.
     pub(crate) fn set_policy(&self, more: &str) {
+        self.set_modes("{default: enforce}", more);
+    }
+
+    /// The same with other modes.
+    pub(crate) fn set_modes(&self, modes: &str, more: &str) {
         let Self { old, imported, .. } = self;
+        let twin = if self.twin { ", secret: mesh-orders" } else { "" };
         self.policy.set(format!(
-            "version: 1\nmodes: {{default: enforce}}\ncertificates:\n  bundles:\n    \
+            "version: 1\nmodes: {modes}\ncertificates:\n  bundles:\n    \
              - {{secretName: web, secret: mesh-web, authority: '{old}'}}\n    \
              - {{secretName: pay, secret: mesh-pay, authority: '{old}'}}\n    \
              - {{secretName: ca, secret: mesh-ca}}\n  \
-             imported:\n    - {{certificate: '{imported}', authority: '{old}'}}\n{more}"
+             imported:\n    - {{certificate: '{imported}', authority: '{old}'{twin}}}\n{more}"
         ));
     }
 
@@ -128,7 +186,7 @@ impl Shop {
         }
     }
 
-    fn put(&self, path: &str, spec: &Value) {
+    pub(crate) fn put(&self, path: &str, spec: &Value) {
         self.ports.mesh.put_spec(&ResourcePath::parse(path).unwrap(), spec).unwrap();
     }
 
@@ -147,7 +205,7 @@ impl Shop {
         let certificates = ports.certificates;
         let ports = Ports {
             clock: Arc::new(ports.clock),
-            meshes: Arc::new(ports.mesh.clone()),
+            meshes: Arc::new(Blinkered { meshes: ports.mesh.clone(), unread: Arc::clone(&self.unread) }),
             writer: Arc::new(ports.mesh),
             certificates: Arc::new(certificates.certificates),
             authorities: Arc::new(certificates.authorities),
@@ -178,6 +236,17 @@ impl Shop {
         read.model(&"shop".parse().unwrap()).unwrap()
     }
 
+    /// All meshes together, those among them that the function can't read.
+    pub(crate) async fn surveyed(&self) -> Survey {
+        let mut surveyed = Survey::default();
+        for found in self.ports.mesh.meshes().await.unwrap() {
+            let name = found.path.mesh();
+            let read = survey(&self.ports.mesh, name, &mut Pace::new(8, 8)).await.unwrap();
+            surveyed.join(Survey::of(&read.model(name).unwrap()));
+        }
+        surveyed
+    }
+
     pub(crate) async fn leaf(&self, source: &Source) -> Chain {
         let text = match source {
             Source::Acm(arn) => {
@@ -205,7 +274,7 @@ impl Shop {
 
     /// What the proxies are to have.
     pub(crate) async fn wanted(&self) -> Parts {
-        let surveyed = Survey::of(&self.model().await);
+        let surveyed = self.surveyed().await;
         let mut parts = Parts::new();
         for (source, used) in &surveyed.leaves {
             let chain = self.leaf(source).await;
@@ -268,6 +337,11 @@ impl Shop {
             };
             secrets.entry(proxy.clone()).or_default().insert(name.clone(), SeenSecret::Acknowledged { certificates });
         }
+        let is_beside = |proxy: &ResourcePath, name: &str| self.beside.contains(&(proxy.clone(), name.to_owned()));
+        for (proxy, of_proxy) in &mut secrets {
+            let beside = of_proxy.iter_mut().filter(|(name, _)| is_beside(proxy, name));
+            beside.for_each(|(_, seen)| *seen = SeenSecret::BesideProxy);
+        }
         let since = self.now();
         let stream = |(proxy, secrets)| ProxyStream {
             proxy,
@@ -283,7 +357,7 @@ impl Shop {
     /// The law, whoever of the proxies is first: what each had and what it is to have, against what each other had and is
     /// to have.
     async fn check(&self, wanted: &Parts) {
-        let surveyed = Survey::of(&self.model().await);
+        let surveyed = self.surveyed().await;
         for meeting in &surveyed.meetings {
             let leaf_name = match &meeting.leaf {
                 Source::Acm(arn) => arn.to_string(),
@@ -321,7 +395,7 @@ impl Shop {
 
     /// Every source of the mesh.
     pub(crate) async fn sources(&self) -> BTreeSet<Source> {
-        Survey::of(&self.model().await).leaves.into_keys().collect()
+        self.surveyed().await.leaves.into_keys().collect()
     }
 
     pub(crate) fn imported(&self) -> Source {
@@ -382,9 +456,11 @@ async fn issue(
     }
 }
 
-async fn import(ports: &MemoryPorts, by: &AuthorityArn) -> CertificateArn {
+async fn import(ports: &MemoryPorts, by: &AuthorityArn) -> (CertificateArn, Bundle) {
     let (chain, key) = issue(ports, by, "orders", DAY * 90).await;
-    ports.certificates.certificates.import(&Import { onto: None, chain, key, tags: BTreeMap::new() }).await.unwrap()
+    let bundle = Bundle { chain: Some(chain.clone()), key: Some(key.clone()), request: None, trust: None };
+    let import = Import { onto: None, chain, key, tags: BTreeMap::new() };
+    (ports.certificates.certificates.import(&import).await.unwrap(), bundle)
 }
 
 async fn request(ports: &MemoryPorts, by: &AuthorityArn) -> CertificateArn {
@@ -399,7 +475,7 @@ async fn request(ports: &MemoryPorts, by: &AuthorityArn) -> CertificateArn {
     ports.certificates.certificates.request(&request).await.unwrap()
 }
 
-async fn leaf_bundle(ports: &MemoryPorts, by: &AuthorityArn, name: &str) -> Bundle {
+pub(crate) async fn leaf_bundle(ports: &MemoryPorts, by: &AuthorityArn, name: &str) -> Bundle {
     let (chain, key) = issue(ports, by, name, DAY * 90).await;
     Bundle { chain: Some(chain), key: Some(key), request: None, trust: None }
 }

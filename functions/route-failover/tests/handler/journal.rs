@@ -1,53 +1,15 @@
 //! What is kept of a decision is enough to make it again.
 
-use jiff::Timestamp;
-use mesh::failover::{Facts, HarmFact, Subject, Verdict, decide};
+use mesh::failover::replay;
 use mesh::name::{ResourcePath, RouteId, RouteName};
-use mesh::policy::Policy;
-use mesh::weights::WeightSplit;
 use ports::{JournalEntry, StateKey};
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::scenarios::{ALL, Moment, Scenario};
 use crate::shop::{ROUTERS, Shop, errors_event, mesh, route, spec};
 
-#[derive(Deserialize)]
-struct Asked {
-    route: RouteId,
-    split: WeightSplit,
-    harms: Vec<HarmFact>,
-}
-
-#[derive(Deserialize)]
-struct Observed {
-    now: Timestamp,
-    facts: Facts,
-    policy: Policy,
-    harms: Vec<Asked>,
-}
-
 fn entries(shop: &Shop) -> Vec<JournalEntry> {
     ROUTERS.iter().flat_map(|router| shop.ports.state.journal_of(&StateKey::route(&route(router)))).collect()
-}
-
-/// Makes a recorded decision again: its code and, where there is a plan, its weights.
-fn replayed(resource: &str, observed: &Value) -> (String, Value) {
-    let observed: Observed = serde_json::from_value(observed.clone()).unwrap();
-    let harms = |route: &RouteId, split: &WeightSplit| {
-        let answer = observed.harms.iter().find(|asked| asked.route == *route && asked.split == *split);
-        answer.unwrap_or_else(|| panic!("{route} to {split} was not asked")).harms.clone()
-    };
-    let decisions = decide(&observed.facts, &harms, &observed.policy, observed.now);
-    let of_resource = |subject: &Subject| match subject {
-        Subject::Route(id) => ResourcePath::Route(id.clone()).to_string() == resource,
-        Subject::Node(_) => false,
-    };
-    match decisions.into_iter().find(|decision| of_resource(&decision.subject)).unwrap().verdict {
-        Verdict::Keep(reason) => (reason.code(), Value::Null),
-        Verdict::Hold(reason) => (reason.code(), Value::Null),
-        Verdict::Act(plan) => (plan.why.code(), serde_json::to_value(&plan.to).unwrap()),
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,9 +23,9 @@ async fn every_recorded_decision_is_made_again_from_its_record() {
             entries(&shop).into_iter().map(|entry| entry.body).filter(|body| body.get("observed").is_some()).collect();
         assert!(!decisions.is_empty(), "{scenario:?}");
         for body in decisions {
-            let (code, to) = replayed(body["resource"].as_str().unwrap(), &body["observed"]);
-            assert_eq!((&Value::from(code.clone()), &to), (&body["reason"], &body["plan"]["to"]), "{scenario:?}");
-            codes.insert(code);
+            let again = replay(&body, &body["observed"]).unwrap();
+            assert!(again.is_same(), "{scenario:?}: {again:?}");
+            codes.insert(again.recorded.code);
         }
     }
     let expected = [
@@ -82,6 +44,30 @@ async fn every_recorded_decision_is_made_again_from_its_record() {
     for code in expected {
         assert!(codes.contains(code), "{code} was never recorded, but {codes:?}");
     }
+}
+
+/// A record that is changed, or facts that are, give another decision, and say so.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_does_not_fit_its_facts_is_found() {
+    let Moment { shop, function, event } = Scenario::FailOver.begin().await;
+    function.answer(&event).await.unwrap();
+    let body = entries(&shop)[0].body.clone();
+    assert!(replay(&body, &body["observed"]).unwrap().is_same());
+    let mut other = body.clone();
+    other["reason"] = json!("Steady");
+    assert!(!replay(&other, &other["observed"]).unwrap().is_same());
+    let mut quiet = body.clone();
+    for alarm in quiet["observed"]["facts"]["alarms"].as_array_mut().unwrap() {
+        alarm["state"] = json!("OK");
+    }
+    let again = replay(&quiet, &quiet["observed"]).unwrap();
+    assert!(!again.is_same(), "{again:?}");
+    let mut unasked = body.clone();
+    unasked["observed"]["harms"] = json!([]);
+    let again = replay(&unasked, &unasked["observed"]).unwrap();
+    assert!(!again.is_same() && !again.unasked.is_empty(), "{again:?}");
+    let broken = replay(&body, &json!({ "now": "soon" })).unwrap_err().to_string();
+    assert!(broken.starts_with("observed.now: "), "{broken}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,7 +108,7 @@ async fn a_large_observation_goes_to_the_reports_store() {
     let kept = &stored[place.strip_prefix("memory:").unwrap()];
     assert!(kept.len() > 100 * 1024 && body.to_string().len() < 10 * 1024);
     let observed: Value = serde_json::from_slice(kept).unwrap();
-    let (code, _) = replayed(&ResourcePath::Route(route("payments")).to_string(), &observed);
-    assert_eq!(code, "Failover");
+    let again = replay(&body, &observed).unwrap();
+    assert!(again.is_same() && again.recorded.code == "Failover", "{again:?}");
     assert_eq!(mesh().as_str(), observed["facts"]["mesh"]);
 }

@@ -11,9 +11,10 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use mesh::certificates::Readings;
-use mesh::pack::{Evaluation, judge};
+use mesh::graph::Mesh;
+use mesh::pack::{Certainty, Evaluation, Finding, judge};
 use mesh::policy::{Policy, PolicyError};
-use mesh::readers::{File, ReadError, Reading, read_all};
+use mesh::readers::{File, Note, ReadError, Reading, read_all};
 use thiserror::Error;
 
 use crate::args::{CheckArgs, Format};
@@ -62,9 +63,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     let files: Vec<File<'_>> = texts.iter().map(|text| File { name: &text.name, text: &text.content }).collect();
     let (reading, errors) = read_all(&files, &args.around.surroundings());
     unread.extend(errors.into_iter().filter(|error| matters(error, &texts)).map(Unread::Content));
-    let evaluation = evaluate(&reading, &policy);
-    let outcome = outcome(args, &reading, &evaluation, &unread);
-    let report = Report { texts: &texts, reading: &reading, evaluation: &evaluation, unread: &unread };
+    let judged = evaluate(&reading, &policy);
+    let outcome = outcome(args, &reading, &judged.evaluation, &unread);
+    let report = Report::of(&texts, &reading, &judged, &unread);
     let written = match args.format {
         Format::Table => table::write(&report, args.remarks),
         Format::Json => report.json(),
@@ -117,14 +118,45 @@ fn matters(error: &ReadError, texts: &[Text]) -> bool {
     texts.iter().any(|text| text.name == *file && (text.named || (is_ours && text.speaks_of_app_mesh())))
 }
 
-fn evaluate(reading: &Reading, policy: &Policy) -> Evaluation {
+/// What the pack says of files.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// What holds.
+    pub(crate) evaluation: Evaluation,
+    /// What would hold if the files had everything and every value were known.
+    pub(crate) undecided: Vec<Finding>,
+}
+
+fn evaluate(reading: &Reading, policy: &Policy) -> Judged {
     let now = Timestamp::now();
     let mut all = Evaluation { findings: Vec::new(), waived: Vec::new() };
+    let mut undecided = Vec::new();
     for mesh in reading.meshes().values() {
+        let certainty = Certainty { is_whole: is_whole(mesh, reading), stand_ins: stand_ins(reading) };
         let Evaluation { findings, waived } = judge(mesh, &Readings::default(), policy, now);
-        all.findings.extend(findings);
+        let (sure, open): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| certainty.is_sure_of(finding));
+        all.findings.extend(sure);
         all.waived.extend(waived);
+        undecided.extend(open);
     }
+    Judged { evaluation: all, undecided }
+}
+
+/// Whether the files have all of a mesh: itself and something in it, with nothing that could not be read.
+fn is_whole(mesh: &Mesh, reading: &Reading) -> bool {
+    mesh.spec.is_some() && mesh.paths().len() > 1 && reading.refusals.is_empty()
+}
+
+/// The texts that stand for values which nobody has given.
+fn stand_ins(reading: &Reading) -> Vec<&str> {
+    let mut all = Vec::new();
+    for remark in &reading.remarks {
+        if let Note::Unresolved { expression } | Note::LeftOut { expression } = &remark.note {
+            all.push(expression.as_str());
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
     all
 }
 

@@ -31,6 +31,9 @@ pub(crate) fn write(report: &Report<'_>, remarks: bool) -> String {
     section(&mut text, "can't be read:", report.unread.iter().map(ToString::to_string));
     section(&mut text, "refused:", report.reading.refusals.iter().map(ToString::to_string));
     if remarks {
+        let open = report.undecided.iter();
+        let open = open.map(|finding| format!("{}: {}: {}", shown(finding), finding.rule, finding.message));
+        section(&mut text, "not decided, since not everything is known:", open);
         section(&mut text, "remarks:", report.reading.remarks.iter().map(ToString::to_string));
     }
     line(&mut text, &summary(report));
@@ -70,7 +73,7 @@ fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) 
 }
 
 fn summary(report: &Report<'_>) -> String {
-    let Report { texts, reading, evaluation, unread } = report;
+    let Report { texts, reading, evaluation, undecided, unread, .. } = report;
     let mut by_severity = BTreeMap::<Severity, usize>::new();
     for finding in &evaluation.findings {
         *by_severity.entry(finding.severity).or_default() += 1;
@@ -79,6 +82,7 @@ fn summary(report: &Report<'_>) -> String {
     let found = if found.is_empty() { "no findings".to_owned() } else { format!("findings: {}", found.join(", ")) };
     let counts = [
         (evaluation.waived.len(), "waived"),
+        (undecided.len(), "undecided"),
         (unread.len(), "unreadable"),
         (reading.refusals.len(), "refused"),
         (reading.remarks.len(), "remarks"),

@@ -1,5 +1,7 @@
 //! What people can ask of what the functions keep.
 
+use std::path::PathBuf;
+
 use clap::{Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use mesh::name::{MeshName, ResourcePath, RouteId};
@@ -19,6 +21,12 @@ pub(crate) enum People {
     Restore(RestoreArgs),
     /// The switch that stops every function.
     Kill(KillArgs),
+    /// Makes recorded decisions again from what was observed then, and tells whether they are the same.
+    Replay(ReplayArgs),
+    /// Judges a mesh as it is now, and writes the page, the JSON and the SARIF that the sweep keeps.
+    Report(ReportArgs),
+    /// Shows the proxies that are connected to the control plane, and whether they have what they should.
+    Proxies(ProxiesArgs),
 }
 
 /// Where what is asked about is kept.
@@ -182,6 +190,55 @@ pub(crate) enum Turn {
     },
 }
 
+/// Which decisions to make again.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("record").required(true).args(["resource", "file"])))]
+pub(crate) struct ReplayArgs {
+    /// The route as MESH/ROUTER/ROUTE, or the path of a virtual node: the decisions in its journal.
+    #[arg(value_parser = resource)]
+    pub(crate) resource: Option<ResourcePath>,
+
+    /// A file with one entry of the journal, or a list of them, as JSON; instead of the journal.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// How many entries of the journal.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) limit: u32,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Which mesh to report on, and where to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// The mesh.
+    pub(crate) mesh: MeshName,
+
+    /// The folder that the files are written to; made where there is none.
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// Which proxies to show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProxiesArgs {
+    /// Only those of this mesh.
+    #[arg(long)]
+    pub(crate) mesh: Option<MeshName>,
+
+    /// The form of the output.
+    #[arg(long, value_enum, default_value_t = Shape::Table)]
+    pub(crate) format: Shape,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
 impl People {
     /// Where what is asked about is kept.
     pub(crate) fn place(&self) -> &Place {
@@ -191,6 +248,9 @@ impl People {
             Self::Hold(args) => &args.place,
             Self::Release(args) => &args.place,
             Self::Restore(args) => &args.place,
+            Self::Replay(args) => &args.place,
+            Self::Report(args) => &args.place,
+            Self::Proxies(args) => &args.place,
             Self::Kill(args) => match &args.turn {
                 Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
             },
@@ -200,7 +260,7 @@ impl People {
     /// Who writes; `None` where nothing is written.
     pub(crate) fn signature(&self) -> Option<&Signature> {
         match self {
-            Self::Status(_) | Self::Explain(_) => None,
+            Self::Status(_) | Self::Explain(_) | Self::Replay(_) | Self::Report(_) | Self::Proxies(_) => None,
             Self::Hold(args) => Some(&args.signature),
             Self::Release(args) => Some(&args.signature),
             Self::Restore(args) => Some(&args.signature),

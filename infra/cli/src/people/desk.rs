@@ -9,9 +9,10 @@ use mesh::failover::{Memory, RESTORE_TAG, RouteFacts, RouteRecord, observed};
 use mesh::name::{ResourcePath, RouteId};
 use mesh::policy::Policy;
 use mesh::resource::{Resource, RouteData};
+use ports::certificates::ProxyEvidence;
 use ports::{
-    AlarmReader, BudgetWindow, Clock, JournalEntry, MeshReader, Note, PortErrorKind, RouteWriter, StateKey, StateStore,
-    StateView, StoreOutcome,
+    AlarmReader, BudgetWindow, Clock, JournalEntry, MeshReader, Note, PortErrorKind, ReportStore, RouteWriter,
+    StateKey, StateStore, StateView, StoreOutcome,
 };
 use serde_json::{Value, json};
 
@@ -28,6 +29,9 @@ pub(crate) struct Ports {
     pub(crate) routes: Arc<dyn RouteWriter>,
     pub(crate) alarms: Arc<dyn AlarmReader>,
     pub(crate) state: Arc<dyn StateStore>,
+    pub(crate) proxies: Arc<dyn ProxyEvidence>,
+    /// Where large observations are; `None` where no such place is set.
+    pub(crate) reports: Option<Arc<dyn ReportStore>>,
 }
 
 /// Everything at hand for one command.

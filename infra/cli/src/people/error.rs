@@ -1,5 +1,7 @@
 //! Why something asked for is not done or not told: one line with what, where and how to mend it.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use mesh::failover::HoldReason;
 use mesh::name::RouteId;
@@ -53,8 +55,26 @@ pub(crate) enum Trouble {
         "the kill switch is turned, but not journalled, since others journal at the same time; say so to the others"
     )]
     Unjournalled,
-    /// There is no journal of it.
-    #[error("nothing is kept of {what}; routes, virtual nodes and meshes have a journal")]
+    /// A file can't be read or written.
+    #[error("failed to {call} {}", path.display())]
+    File {
+        /// What was tried.
+        call: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A record is none.
+    #[error("{what} is no recorded decision: {why}")]
+    NoRecord {
+        /// Where it is.
+        what: String,
+        /// Why not.
+        why: String,
+    },
+    /// There are no decisions of it to make again.
+    #[error("no decision is recorded of {what}; routes and virtual nodes have a journal of decisions")]
     NoJournal {
         /// What was asked about.
         what: String,
@@ -84,6 +104,8 @@ pub(crate) enum Refusal {
     Unsafe { route: RouteId, why: Vec<String> },
     #[error("route {route} is not restored: the kill switch is on; turn it off with `meshwarden kill off`")]
     KillSwitchOn { route: RouteId },
+    #[error("{different} of {all} decisions are not the same when they are made again\n{text}")]
+    Different { different: usize, all: usize, text: String },
     #[error("the kill switch is already {so}")]
     AlreadySo { so: &'static str },
 }
@@ -107,6 +129,8 @@ impl Trouble {
             | Self::Unfinished { .. }
             | Self::Unrecorded { .. }
             | Self::Unjournalled
+            | Self::File { .. }
+            | Self::NoRecord { .. }
             | Self::NoJournal { .. } => 2,
         }
     }

@@ -7,6 +7,7 @@ use mesh::name::{ResourcePath, RouteId};
 use ports::StateKey;
 
 use super::args::ExplainArgs;
+use super::audits;
 use super::desk::Desk;
 use super::error::Trouble;
 use super::sentences;
@@ -19,24 +20,26 @@ pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<Strin
         ResourcePath::Route(route) => vec![StateKey::route(route)],
         ResourcePath::VirtualNode(mesh, node) => vec![StateKey::node(mesh, node)],
         ResourcePath::Mesh(mesh) => MESH_KEEPERS.map(|keeper| StateKey::mesh(keeper, mesh)).to_vec(),
+        // Of these nothing is decided; they are only seen to change.
         ResourcePath::VirtualGateway(..)
         | ResourcePath::VirtualRouter(..)
         | ResourcePath::VirtualService(..)
-        | ResourcePath::GatewayRoute(..) => return Err(Trouble::NoJournal { what: path.to_string() }),
+        | ResourcePath::GatewayRoute(..) => Vec::new(),
     };
     let mut text = format!("{path}\n");
     if let ResourcePath::Route(route) = path {
         text.push_str(&stands(desk, route).await?);
     }
-    let mut entries = Vec::new();
+    let mut said = audits::of(desk, path).await?;
     for key in &keys {
-        entries.extend(desk.ports.state.journal(key, args.limit).await?);
+        let entries = desk.ports.state.journal(key, args.limit).await?;
+        said.extend(entries.iter().map(|entry| (entry.at, sentences::entry(entry))));
     }
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.at));
-    entries.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
-    text.push_str(if entries.is_empty() { "\nThe journal has nothing of it.\n" } else { "\nJournal, newest first:\n" });
-    for entry in &entries {
-        let _ = writeln!(text, "  {}", sentences::entry(entry));
+    said.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+    said.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    text.push_str(if said.is_empty() { "\nThe journal has nothing of it.\n" } else { "\nJournal, newest first:\n" });
+    for (_, sentence) in &said {
+        let _ = writeln!(text, "  {sentence}");
     }
     Ok(text)
 }

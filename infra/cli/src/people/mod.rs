@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! status, explain ──▶ routes, records, journal ──▶ text or JSON
+//! replay          ──▶ journal, observations ──▶ the same decision, or another
+//! report, proxies ──▶ mesh, control plane ──▶ files, text or JSON
 //! hold, release   ──▶ record as the function would see it ──▶ question ──▶ conditional note
 //! restore         ──▶ the same, alarms, what-if ──▶ question ──▶ lease, weights, tag, end
 //! kill            ──▶ switch, journal
@@ -11,11 +13,16 @@
 //! read, asked about and written.
 
 mod args;
+mod audits;
+mod certificates;
 mod desk;
 mod error;
 mod explain;
 mod hold;
 mod kill;
+mod proxies;
+mod replay;
+mod report;
 mod restore;
 mod sentences;
 mod standing;
@@ -40,5 +47,8 @@ pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Tr
         People::Release(args) => hold::release(desk, args).await,
         People::Restore(args) => restore::restore(desk, args).await,
         People::Kill(args) => kill::kill(desk, args).await,
+        People::Replay(args) => replay::replay(desk, args).await,
+        People::Report(args) => report::report(desk, args).await,
+        People::Proxies(args) => proxies::proxies(desk, args).await,
     }
 }

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use mesh::failover::{Memory, Told};
-use mesh::name::{MeshName, ResourceKind, ResourcePath, RouteId};
+use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::pack::Severity;
 use mesh::resource::Resource;
 use mesh::weights::WeightSplit;
-use ports::{KillSwitch, PortError, PortErrorKind, StateKey, StateView, Stored};
+use ports::{KillSwitch, Pace, PortError, PortErrorKind, StateKey, StateView, Stored, Survey, Surveyed, survey};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::args::{Shape, StatusArgs};
+use super::audits::AUDIT;
+use super::certificates::Certificate;
 use super::desk::{Desk, memory};
 use super::error::Trouble;
 use super::standing::{State, short};
@@ -21,10 +23,10 @@ use super::standing::{State, short};
 /// The functions that keep a document of each mesh.
 pub(super) const MESH_KEEPERS: [&str; 3] = [SWEEP, "tag-compliance", "egress-compliance"];
 
-const SWEEP: &str = "compliance-sweep";
+pub(super) const SWEEP: &str = "compliance-sweep";
 
 /// Calls at a time: as many as route-failover makes.
-const AT_A_TIME: usize = 8;
+pub(super) const AT_A_TIME: usize = 8;
 
 /// Everything there is to show.
 #[derive(Debug, Serialize)]
@@ -42,6 +44,10 @@ struct MeshStatus {
     routes: Vec<RouteStatus>,
     /// Unset where the mesh was never swept.
     sweep: Option<Sweep>,
+    /// Unset where no change of the mesh was ever looked for.
+    audit: Option<Audit>,
+    /// Those of which a rotation is unfinished or fails.
+    certificates: Vec<Certificate>,
     /// The other functions that remember something of the mesh.
     remembered_by: Vec<&'static str>,
 }
@@ -74,6 +80,17 @@ struct Sweep {
     findings: BTreeMap<Severity, usize>,
 }
 
+/// How far change-audit is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Audit {
+    at: Option<Timestamp>,
+    /// Changes of which not every write was told by an event.
+    open: usize,
+    /// What is still to be told.
+    owed: usize,
+}
+
 pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String, Trouble> {
     let names = match &args.mesh {
         Some(mesh) => vec![mesh.clone()],
@@ -94,51 +111,43 @@ pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String,
 }
 
 async fn of_mesh(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<MeshStatus, Trouble> {
-    let splits = splits(desk, &mesh).await?;
+    let mut read = survey(desk.ports.meshes.as_ref(), &mesh, &mut Pace::new(AT_A_TIME, AT_A_TIME)).await?;
+    if let Some((_, error)) = read.unread.pop() {
+        return Err(error.into());
+    }
+    let splits = splits(&read);
+    let model = read.model(&mesh).map_err(|error| {
+        PortError::new(format!("read mesh {mesh}"), PortErrorKind::Other, format!("its resources don't fit: {error}"))
+    })?;
+    let used = mesh::rotation::Survey::of(&model);
+    let subjects: Vec<String> =
+        used.leaves.keys().map(ToString::to_string).chain(used.trusts.keys().map(ToString::to_string)).collect();
     let mut keys: Vec<StateKey> = splits.iter().map(|(id, _)| StateKey::route(id)).collect();
     keys.extend(MESH_KEEPERS.map(|keeper| StateKey::mesh(keeper, &mesh)));
+    keys.push(StateKey::mesh(AUDIT, &mesh));
+    keys.extend(subjects.iter().map(|subject| StateKey::certificate(subject)));
     let view = desk.load(&keys).await?;
     let of_mesh = |keeper: &str| view.documents.get(&StateKey::mesh(keeper, &mesh));
     let sweep = of_mesh(SWEEP).map(sweep);
     let remembered_by = MESH_KEEPERS.into_iter().filter(|keeper| *keeper != SWEEP && of_mesh(keeper).is_some());
     let remembered_by = remembered_by.collect();
+    let audit = of_mesh(AUDIT).map(audit);
+    let certificates = subjects.into_iter().filter_map(|subject| {
+        let stored = view.documents.get(&StateKey::certificate(&subject))?;
+        Certificate::of(subject, &stored.document)
+    });
+    let certificates = certificates.collect();
     let routes = splits.into_iter().map(|(id, split)| of_route(id, split, &view, now)).collect();
-    Ok(MeshStatus { mesh, routes, sweep, remembered_by })
+    Ok(MeshStatus { mesh, routes, sweep, audit, certificates, remembered_by })
 }
 
-/// The routes of a mesh that have weights, with their splits, in the order of their ids.
-async fn splits(desk: &Desk<'_>, mesh: &MeshName) -> Result<Vec<(RouteId, WeightSplit)>, PortError> {
-    let meshes = &desk.ports.meshes;
-    let routers = meshes.list(&ResourcePath::Mesh(mesh.clone()), ResourceKind::VirtualRouter).await?;
-    let listed: Vec<_> = stream::iter(routers)
-        .map(|router| async move { unless_gone(meshes.list(&router.path, ResourceKind::Route).await) })
-        .buffered(AT_A_TIME)
-        .try_collect()
-        .await?;
-    let read: Vec<Option<Resource>> = stream::iter(listed.into_iter().flatten().flatten())
-        .map(|found| async move { unless_gone(meshes.describe(&found.path).await) })
-        .buffered(AT_A_TIME)
-        .try_collect()
-        .await?;
-    let mut splits: Vec<(RouteId, WeightSplit)> = read
-        .into_iter()
-        .flatten()
-        .filter_map(|resource| match (resource.path(), &resource) {
-            (ResourcePath::Route(id), Resource::Route(data)) => Some((id, data.spec.split()?)),
-            _ => None,
-        })
-        .collect();
-    splits.sort_by(|(one, _), (other, _)| one.cmp(other));
-    Ok(splits)
-}
-
-/// What was deleted between the list and now is left out.
-fn unless_gone<T>(answer: Result<T, PortError>) -> Result<Option<T>, PortError> {
-    match answer {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+/// The routes that have weights, with their splits, in the order of their ids.
+fn splits(survey: &Survey) -> Vec<(RouteId, WeightSplit)> {
+    let split = |(path, found): (&ResourcePath, &Surveyed)| match (path, &found.resource) {
+        (ResourcePath::Route(id), Resource::Route(data)) => Some((id.clone(), data.spec.split()?)),
+        _ => None,
+    };
+    survey.resources.iter().filter_map(split).collect()
 }
 
 fn of_route(route: RouteId, present: WeightSplit, view: &StateView, now: Timestamp) -> RouteStatus {
@@ -160,7 +169,7 @@ fn of_route(route: RouteId, present: WeightSplit, view: &StateView, now: Timesta
 fn sweep(stored: &Stored) -> Sweep {
     let at = stored.document.get("sweptAt").and_then(|at| serde_json::from_value(at.clone()).ok());
     let mut findings = BTreeMap::new();
-    let kept = stored.document.get("findings").and_then(serde_json::Value::as_object);
+    let kept = stored.document.get("findings").and_then(Value::as_object);
     for finding in kept.into_iter().flat_map(|kept| kept.values()) {
         let severity = finding.get("severity").and_then(|it| serde_json::from_value::<Severity>(it.clone()).ok());
         if let Some(severity) = severity {
@@ -168,6 +177,13 @@ fn sweep(stored: &Stored) -> Sweep {
         }
     }
     Sweep { at, findings }
+}
+
+/// What change-audit keeps of a mesh, counted.
+fn audit(stored: &Stored) -> Audit {
+    let count = |member: &str| stored.document.get(member).and_then(Value::as_array).map_or(0, Vec::len);
+    let at = stored.document.get("seenAt").and_then(|at| serde_json::from_value(at.clone()).ok());
+    Audit { at, open: count("open"), owed: count("owed") }
 }
 
 fn table(status: &Status) -> String {
@@ -191,6 +207,19 @@ fn table(status: &Status) -> String {
             }
         };
         let _ = writeln!(text, "  sweep: {sweep}");
+        if let Some(Audit { at, open, owed }) = &mesh.audit {
+            let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
+            let _ = write!(text, "  changes: looked for {at}");
+            for (count, what) in [(open, "not told of in full by events"), (owed, "notices not sent yet")] {
+                if *count > 0 {
+                    let _ = write!(text, "; {count} {what}");
+                }
+            }
+            text.push('\n');
+        }
+        for certificate in &mesh.certificates {
+            let _ = writeln!(text, "  certificate {}: {}", certificate.subject, certificate.words());
+        }
         if !mesh.remembered_by.is_empty() {
             let _ = writeln!(text, "  remembered by: {}", mesh.remembered_by.join(", "));
         }
@@ -213,7 +242,7 @@ fn row(route: &RouteStatus) -> [String; 6] {
     ]
 }
 
-fn lines(text: &mut String, rows: &[[String; 6]]) {
+pub(super) fn lines(text: &mut String, rows: &[[String; 6]]) {
     let mut widths = [0_usize; 6];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

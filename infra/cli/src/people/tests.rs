@@ -1,5 +1,8 @@
 //! The commands and route-failover over the same memory: what one writes the other respects.
 
+mod faults;
+mod views;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +116,8 @@ impl Shop {
             routes: Arc::new(ports.mesh),
             alarms: Arc::new(ports.alarms),
             state: Arc::new(ports.state),
+            proxies: Arc::new(views::Connected),
+            reports: Some(Arc::new(ports.reports)),
         };
         let ask = |_: &str| Ok(self.answer);
         let policy = Policy::read(BUILT_IN).unwrap();

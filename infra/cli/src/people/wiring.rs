@@ -59,7 +59,9 @@ async fn answered(asked: &People) -> Result<Result<String, Trouble>, Unready> {
     let ports = Ports {
         clock: Arc::new(SystemClock),
         meshes: Arc::clone(&mesh) as _,
-        routes: mesh,
+        routes: Arc::clone(&mesh) as _,
+        proxies: mesh,
+        reports: config.reports.as_ref().map(|place| aws.reports(Some(place))),
         alarms: Arc::new(aws.alarms()),
         state: Arc::new(aws.state(&config.table)),
     };

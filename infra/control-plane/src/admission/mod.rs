@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mesh::pack::{Finding, Severity};
+use mesh::policy::Policy;
 use tokio::task;
 
 use crate::error::ApiError;
@@ -86,6 +87,11 @@ impl Admission {
             AdmissionMode::Deny => Some(settings.severity),
         };
         Ok(Some(Self { policy: PolicyFile::open(settings.policy)?, refuses }))
+    }
+
+    /// The policy that writes are judged by, as it is now.
+    pub(crate) fn policy(&self) -> Arc<Policy> {
+        self.policy.current()
     }
 
     /// What is wrong with the policy's file, while an earlier version of it holds.

@@ -70,6 +70,25 @@ pub(crate) struct KeyGuard {
     seen: Seen,
 }
 
+/// Who made a request, as far as was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Somebody on this machine.
+    Anybody,
+    /// Whoever has this key.
+    Key { id: String, name: String },
+    /// A session of a role.
+    Session {
+        /// The session's ARN.
+        arn: String,
+        account: String,
+        /// The role's ARN.
+        role: String,
+        /// The role's name.
+        name: String,
+    },
+}
+
 /// What is left to be found out about a request whose head is in order.
 #[derive(Debug)]
 pub(crate) enum Claim<'a> {
@@ -118,25 +137,26 @@ impl Claim<'_> {
         !matches!(self, Self::Settled)
     }
 
-    /// Lets the request pass, or says why not.
-    pub(crate) async fn settle(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<(), Denial> {
+    /// Lets the request pass and says whose it is, or why not.
+    pub(crate) async fn settle(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<Caller, Denial> {
         let (method, path) = (&parts.method, parts.uri.path());
         match self {
-            Self::Settled => Ok(()),
+            Self::Settled => Ok(Caller::Anybody),
             Self::Identity { guard, presigned } => guard.settle(presigned, parts, body, now).await,
             Self::Signature { guard, claim, key } => {
                 if !claim.matches(&key.secret, parts, body, guard.region.as_str())? {
                     return Err(Denial::Mismatch);
                 }
+                let caller = Caller::Key { id: claim.key_id().to_owned(), name: key.name.clone() };
                 if method.is_safe() {
-                    return Ok(());
+                    return Ok(caller);
                 }
                 if key.read_only {
                     return Err(Denial::ReadOnly);
                 }
                 guard.seen.pass(claim.signature(), now)?;
                 tracing::info!(caller = %key.name, %method, path, "signed write");
-                Ok(())
+                Ok(caller)
             }
         }
     }

@@ -54,7 +54,9 @@ fn content(secret: &str, read_only: bool) -> String {
 }
 
 fn admit(guard: &Guard, parts: &Parts, body: &str, now: Timestamp) -> Result<(), Denial> {
-    guard.claim(parts, now)?.settle(parts, body.as_bytes(), now).now_or_never().expect("asks nobody else")
+    let ours = Caller::Key { id: "AKID".to_owned(), name: "ci".to_owned() };
+    let caller = guard.claim(parts, now)?.settle(parts, body.as_bytes(), now).now_or_never();
+    caller.expect("asks nobody else").map(|caller| assert_eq!(caller, ours))
 }
 
 fn parts(method: &str, uri: &str, scope: &str, signed: &str, signature: &str) -> Parts {

@@ -134,7 +134,7 @@ fn page(member: &str, items: Value, next: Option<&str>) -> Value {
 }
 
 /// A resource as describe, create, update and delete show it.
-fn whole(resource: &Resource, realm: &Realm) -> Value {
+pub(crate) fn whole(resource: &Resource, realm: &Realm) -> Value {
     let mut metadata = Map::new();
     metadata.insert("arn".to_owned(), realm.arn(&resource.path).into());
     metadata.insert("createdAt".to_owned(), epoch(resource.created_at));
@@ -167,7 +167,7 @@ fn tags<'t>(tags: impl Iterator<Item = (&'t str, &'t str)>) -> Value {
 }
 
 /// The names of a resource and of what it is in, each in its member.
-fn names(path: &ResourcePath) -> Map<String, Value> {
+pub(crate) fn names(path: &ResourcePath) -> Map<String, Value> {
     let mut names = Map::new();
     names.insert(name_member(ResourceKind::Mesh), path.mesh().as_str().into());
     match path {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Api, answer, body, target};
-use crate::auth::{Denial, Guard};
+use crate::auth::{Caller, Denial, Guard};
 use crate::error::ApiError;
 
 /// How long a body may take whose sender is not known yet. The largest takes a second on a slow line.
@@ -36,13 +36,15 @@ pub(super) async fn admitted(State(api): State<Arc<Api>>, request: Request, next
 }
 
 async fn admit(guard: &Guard, request: Request) -> Result<Request, ApiError> {
-    let (parts, mut body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let claim = guard.claim(&parts, Timestamp::now())?;
+    let mut caller = Caller::Anybody;
     if claim.is_open() {
         let read = tokio::time::timeout(BODY, body::read(body)).await.map_err(|_| Denial::Slow)??;
-        claim.settle(&parts, &read, Timestamp::now()).await?;
+        caller = claim.settle(&parts, &read, Timestamp::now()).await?;
         body = Body::from(read);
     }
     drop(claim);
+    parts.extensions.insert(caller);
     Ok(Request::from_parts(parts, body))
 }

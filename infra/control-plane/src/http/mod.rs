@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod certificates;
+mod findings;
 mod guarded;
 pub(crate) mod percent;
 mod proxies;
@@ -10,11 +11,15 @@ mod query;
 mod request;
 mod target;
 
+pub(crate) use answer::{names, whole};
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header;
+use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -23,9 +28,11 @@ use mesh::name::ResourceKind;
 use uuid::Uuid;
 
 use crate::admission::Admission;
-use crate::auth::Guard;
+use crate::auth::{Caller, Guard};
 use crate::error::ApiError;
-use crate::state::{Realm, Stamp};
+use crate::events::{Asked, Events, Outcome};
+use crate::listen::Peer;
+use crate::state::{Answer, Realm, Stamp, Write};
 use crate::store::Store;
 use crate::xds::Shared;
 use request::Call;
@@ -49,6 +56,7 @@ pub(crate) struct Api {
     pub(crate) guard: Guard,
     /// None where writes are not judged.
     pub(crate) admission: Option<Admission>,
+    pub(crate) events: Events,
     pub(crate) realm: Realm,
     pub(crate) store: Arc<Store>,
     pub(crate) proxies: Arc<Shared>,
@@ -67,6 +75,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies)))
         .route("/certificates", get(certificates::all))
         .route("/certificates/refresh", post(certificates::refresh))
+        .route("/findings/{mesh}", get(findings::of_mesh))
         .route("/proxies", get(proxies::all))
         .route("/proxies/{*resource}", get(proxies::one))
         .method_not_allowed_fallback(handle)
@@ -87,7 +96,7 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
     let id = Uuid::new_v4();
     let began = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let outcome = operate(&api, request).await;
+    let outcome = operate(&api, request, &id).await;
     let (path, took) = (uri.path(), began.elapsed());
     let error = outcome.as_ref().err().map(ApiError::error_type);
     api.store.metrics().answered(target::operation(&method, path), error, took);
@@ -102,7 +111,7 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
     answer::respond(outcome, &id)
 }
 
-async fn operate(api: &Api, request: Request) -> Result<answer::Body, ApiError> {
+async fn operate(api: &Arc<Api>, request: Request, id: &Uuid) -> Result<answer::Body, ApiError> {
     let (parts, body) = request.into_parts();
     // Read in any case, so that the sender is not cut off and the connection can be used again.
     let body = body::read(body).await;
@@ -110,13 +119,52 @@ async fn operate(api: &Api, request: Request) -> Result<answer::Body, ApiError> 
     let with_tags = parts.headers.get(INCLUDE).is_some_and(|asked| asked == "tags");
     match call {
         Call::Read(read) => Ok(answer::render(&api.store.read(&read)?, &api.realm, with_tags)),
-        Call::Write(write) => match &api.admission {
-            None => Ok(answer::render(&api.store.write(&write, &stamp()).await?, &api.realm, false)),
-            Some(admission) => {
-                let admitted = admission.write(&api.store, &write, &stamp()).await?;
-                Ok(answer::render(&admitted.answer, &api.realm, false).with_findings(&admitted.created))
+        Call::Write(write) => {
+            let asked = asked(&parts, id);
+            if api.events.are_off() {
+                return carry_out(api, &write, &asked).await;
+            }
+            // Whoever goes away does not stop the write, and so must not stop its event.
+            let api = Arc::clone(api);
+            let task = tokio::spawn(async move { carry_out(&api, &write, &asked).await });
+            task.await.map_err(|_| ApiError::Unavailable)?
+        }
+    }
+}
+
+/// Writes, and tells it.
+async fn carry_out(api: &Api, write: &Write, asked: &Asked) -> Result<answer::Body, ApiError> {
+    let stamp = stamp();
+    let (answer, created) = match &api.admission {
+        None => (api.store.write(write, &stamp).await?, Vec::new()),
+        Some(admission) => match admission.write(&api.store, write, &stamp).await {
+            Ok(admitted) => (admitted.answer, admitted.created),
+            Err(error) => {
+                if let ApiError::NotAdmitted { findings, .. } = &error {
+                    api.events.judged(asked, write, Outcome::Denied, findings, &api.realm, stamp.now);
+                }
+                return Err(error);
             }
         },
+    };
+    let after = match &answer {
+        Answer::Resource(resource) => Some(&**resource),
+        Answer::Resources { .. } | Answer::Tags { .. } | Answer::Nothing => None,
+    };
+    api.events.changed(asked, write, after, &api.realm, stamp.now);
+    api.events.judged(asked, write, Outcome::Warned, &created, &api.realm, stamp.now);
+    Ok(answer::render(&answer, &api.realm, false).with_findings(&created))
+}
+
+/// Who made a request, and how.
+fn asked(parts: &Parts, id: &Uuid) -> Asked {
+    let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    Asked {
+        caller: parts.extensions.get::<Caller>().cloned().unwrap_or(Caller::Anybody),
+        peer: parts.extensions.get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| *peer),
+        agent: agent.map(str::to_owned),
+        operation: target::operation(&parts.method, parts.uri.path()),
+        id: id.to_string(),
     }
 }
 

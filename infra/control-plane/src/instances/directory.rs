@@ -54,7 +54,7 @@ impl PolledInstances {
         Arc::new(Self(Arc::new(Kept {
             directory,
             refresh: settings.refresh,
-            shelf: Mutex::default(),
+            ledger: Mutex::default(),
             changes: watch::Sender::new(0),
             room: Semaphore::new(AT_A_TIME),
             runtime: Handle::current(),
@@ -66,13 +66,13 @@ impl PolledInstances {
 
 impl Drop for PolledInstances {
     fn drop(&mut self) {
-        self.0.shelf().asked.clear();
+        self.0.ledger().asked.clear();
     }
 }
 
 impl Instances for PolledInstances {
     fn known(&self) -> Arc<InstanceBook> {
-        Arc::clone(&self.0.shelf().book)
+        Arc::clone(&self.0.ledger().book)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -80,12 +80,12 @@ impl Instances for PolledInstances {
     }
 
     fn unlisted(&self, service: &Service) -> Unlisted {
-        let mut shelf = self.0.shelf();
-        if !shelf.asked.contains_key(service) {
+        let mut ledger = self.0.ledger();
+        if !ledger.asked.contains_key(service) {
             let asking = self.0.runtime.spawn(ask_on(Arc::clone(&self.0), service.clone())).abort_handle();
-            shelf.asked.insert(service.clone(), Asked { asking, unused: Some(Instant::now()) });
+            ledger.asked.insert(service.clone(), Asked { asking, unused: Some(Instant::now()) });
         }
-        match (shelf.book.known.contains_key(service), shelf.book.problems.get(service)) {
+        match (ledger.book.known.contains_key(service), ledger.book.problems.get(service)) {
             (false, Some(problem)) => Unlisted::Missing(problem.clone()),
             // Listed since the caller looked: told as a change as well.
             (true, _) | (false, None) => Unlisted::Pending,
@@ -94,23 +94,29 @@ impl Instances for PolledInstances {
 
     fn in_use(&self, services: &BTreeSet<Service>) {
         let now = Instant::now();
-        let mut shelf = self.0.shelf();
-        for (service, asked) in &mut shelf.asked {
+        let mut ledger = self.0.ledger();
+        for (service, asked) in &mut ledger.asked {
             asked.unused = if services.contains(service) { None } else { asked.unused.or(Some(now)) };
         }
         let is_over = |asked: &Asked| asked.unused.is_some_and(|since| now.duration_since(since) >= LINGER);
         let over: Vec<Service> =
-            shelf.asked.iter().filter(|(_, asked)| is_over(asked)).map(|(service, _)| service.clone()).collect();
+            ledger.asked.iter().filter(|(_, asked)| is_over(asked)).map(|(service, _)| service.clone()).collect();
+        if over.is_empty() {
+            return;
+        }
         for service in over {
-            shelf.asked.remove(&service);
-            let book = Arc::make_mut(&mut shelf.book);
+            ledger.asked.remove(&service);
+            let book = Arc::make_mut(&mut ledger.book);
             book.known.remove(&service);
             book.problems.remove(&service);
         }
+        drop(ledger);
+        // Whoever went by what was known would not ask for it again.
+        self.0.changes.send_modify(|count| *count += 1);
     }
 
     fn counts(&self) -> Option<InstanceCounts> {
-        let shelf = self.0.shelf();
+        let ledger = self.0.ledger();
         let Counted { answers, throttles, failures } = &self.0.counted;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let mut counts = InstanceCounts {
@@ -119,8 +125,8 @@ impl Instances for PolledInstances {
             failures: read(failures),
             ..InstanceCounts::default()
         };
-        for service in shelf.asked.keys() {
-            match (shelf.book.known.contains_key(service), shelf.book.problems.contains_key(service)) {
+        for service in ledger.asked.keys() {
+            match (ledger.book.known.contains_key(service), ledger.book.problems.contains_key(service)) {
                 (true, false) => counts.well += 1,
                 (true, true) => counts.with_problem += 1,
                 (false, _) => counts.missing += 1,
@@ -135,7 +141,7 @@ impl Instances for PolledInstances {
 struct Kept {
     directory: Arc<dyn InstanceDirectory>,
     refresh: Duration,
-    shelf: Mutex<Shelf>,
+    ledger: Mutex<Ledger>,
     changes: watch::Sender<u64>,
     room: Semaphore,
     runtime: Handle,
@@ -144,7 +150,7 @@ struct Kept {
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct Ledger {
     book: Arc<InstanceBook>,
     asked: BTreeMap<Service, Asked>,
 }
@@ -181,8 +187,8 @@ async fn ask_on(kept: Arc<Kept>, service: Service) {
 }
 
 impl Kept {
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(&self, service: &Service) -> Answer {
@@ -225,12 +231,12 @@ impl Kept {
 
     /// Takes down what came of asking; without instances those from before stay. Gives whether there are any.
     fn settle(&self, service: &Service, instances: Option<Vec<Instance>>, problem: Option<InstanceProblem>) -> bool {
-        let mut shelf = self.shelf();
+        let mut ledger = self.ledger();
         // No proxy calls it any more.
-        if !shelf.asked.contains_key(service) {
+        if !ledger.asked.contains_key(service) {
             return false;
         }
-        let (known, former) = (shelf.book.known.get(service), shelf.book.problems.get(service));
+        let (known, former) = (ledger.book.known.get(service), ledger.book.problems.get(service));
         let found = instances.filter(|instances| known != Some(instances));
         let is_known = known.is_some() || found.is_some();
         let troubled = former != problem.as_ref();
@@ -238,7 +244,7 @@ impl Kept {
             return is_known;
         }
         tell(service, known, found.as_ref(), problem.as_ref().filter(|_| troubled));
-        let book = Arc::make_mut(&mut shelf.book);
+        let book = Arc::make_mut(&mut ledger.book);
         if let Some(found) = found {
             book.known.insert(service.clone(), found);
         }
@@ -246,7 +252,7 @@ impl Kept {
             Some(problem) => book.problems.insert(service.clone(), problem),
             None => book.problems.remove(service),
         };
-        drop(shelf);
+        drop(ledger);
         self.changes.send_modify(|count| *count += 1);
         is_known
     }

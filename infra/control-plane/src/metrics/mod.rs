@@ -2,6 +2,7 @@
 //!
 //! Labels have few values, all known here: no name of a mesh or of anything in one is ever among them.
 
+mod events;
 mod instances;
 mod xds;
 
@@ -20,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::error::ErrorType;
 use crate::instances::InstanceCounts;
 use crate::state::{Change, Operation, State};
+pub(crate) use events::EventMetrics;
 use instances::InstanceMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
@@ -48,6 +50,7 @@ pub struct Metrics {
     writable: Gauge,
     certificates: Family<[Label; 1], Gauge>,
     certificate_expiry: Gauge,
+    events: EventMetrics,
     instances: InstanceMetrics,
     xds: XdsMetrics,
 }
@@ -87,6 +90,7 @@ impl Metrics {
         let help =
             "When the first of the certificates that are served ends, in seconds since 1970; 0 where there is none";
         registry.register("certificates_first_expiry_timestamp_seconds", help, certificate_expiry.clone());
+        let events = EventMetrics::registered(&mut registry);
         let instances = InstanceMetrics::registered(&mut registry);
         let xds = XdsMetrics::registered(&mut registry);
         Self {
@@ -101,6 +105,7 @@ impl Metrics {
             writable,
             certificates,
             certificate_expiry,
+            events,
             instances,
             xds,
         }
@@ -110,6 +115,11 @@ impl Metrics {
     #[must_use]
     pub const fn xds(&self) -> &XdsMetrics {
         &self.xds
+    }
+
+    /// Those of change events, which their queues count by themselves.
+    pub(crate) fn events(&self) -> EventMetrics {
+        self.events.clone()
     }
 
     /// Counts an answered request.

@@ -11,6 +11,8 @@ use std::thread;
 use std::time::Duration;
 
 use futures::future::join_all;
+use mesh::graph::Mesh;
+use mesh::name::MeshName;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -44,6 +46,8 @@ enum Ask {
     Serve(ProxyId),
     /// What there is to say about a proxy, connected or not.
     Describe(ProxyId, oneshot::Sender<Option<Description>>),
+    /// The mesh that the pictures of its proxies are made from.
+    Model(MeshName, oneshot::Sender<Option<Mesh>>),
     /// Answered when everything that was written before is in the pictures.
     Settle(oneshot::Sender<()>),
 }
@@ -116,6 +120,14 @@ impl Cache {
     pub(super) async fn describe(&self, id: ProxyId) -> Option<Description> {
         let (answer, answered) = oneshot::channel();
         self.asks.send(Ask::Describe(id, answer)).ok()?;
+        answered.await.ok()?
+    }
+
+    /// The mesh that the pictures of its proxies are made from, with everything written before the call; `None` if it
+    /// does not exist. Proxies are not told of tags, so it has none.
+    pub(super) async fn model(&self, mesh: &MeshName) -> Option<Mesh> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(Ask::Model(mesh.clone(), answer)).ok()?;
         answered.await.ok()?
     }
 
@@ -225,7 +237,7 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, moved: Moved, asks: V
             Ask::Serve(id) => {
                 new.insert(id);
             }
-            Ask::Describe(..) | Ask::Settle(_) => questions.push(ask),
+            Ask::Describe(..) | Ask::Model(..) | Ask::Settle(_) => questions.push(ask),
         }
     }
     let due: Vec<_> = {
@@ -249,6 +261,9 @@ fn turn(world: &World, store: &Store, concerns: &Concerns, moved: Moved, asks: V
                 let place = places.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
                 let previous = place.and_then(|place| place.borrow().picture().cloned());
                 let _ = answer.send(describe(world, &id, previous.as_deref()));
+            }
+            Ask::Model(mesh, answer) => {
+                let _ = answer.send(world.model(&mesh).cloned());
             }
             Ask::Settle(answer) => {
                 let _ = answer.send(());

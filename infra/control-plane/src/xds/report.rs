@@ -1,6 +1,7 @@
 //! `GET /proxies`: what each proxy was sent, and what it has taken.
 
-use mesh::name::ResourcePath;
+use mesh::graph::Mesh;
+use mesh::name::{MeshName, ResourcePath};
 use serde_json::{Map, Value, json};
 use xds::ads::{Status, TypeStatus};
 use xds::ports::PortUse;
@@ -35,6 +36,23 @@ impl Shared {
             "findings": findings(&description.findings),
             "streams": streams,
         }))
+    }
+
+    /// A mesh as its proxies' snapshots are made from it, and what each of those leaves out, where it leaves out
+    /// anything. `None` if it does not exist.
+    pub(crate) async fn model(&self, mesh: &MeshName) -> Option<(Mesh, Value)> {
+        let model = self.cache.model(mesh).await?;
+        let nodes = model.nodes.keys().map(|name| ResourcePath::VirtualNode(mesh.clone(), name.clone()));
+        let gateways = model.gateways.keys().map(|name| ResourcePath::VirtualGateway(mesh.clone(), name.clone()));
+        let mut left_out = Map::new();
+        for path in nodes.chain(gateways) {
+            let Ok(id) = path.to_string().parse() else { continue };
+            let description = self.cache.describe(id).await;
+            if let Some(description) = description.filter(|description| !description.findings.is_empty()) {
+                left_out.insert(path.to_string(), findings(&description.findings));
+            }
+        }
+        Some((model, Value::Object(left_out)))
     }
 
     /// All secrets that are kept for proxies.

@@ -67,10 +67,13 @@ pub(super) struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let entry = self.roster.streams.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        let streams = || self.roster.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = streams().get(&self.key).cloned();
+        // Before it is gone from there: whoever comes back now finds it in one place or the other.
         if let Some(entry) = entry {
             self.roster.gone.keep(&self.key.0, entry.acknowledged.clusters(), Instant::now());
         }
+        streams().remove(&self.key);
         self.roster.metrics().stream_closed(kind(&self.key.0));
     }
 }

@@ -117,6 +117,11 @@ impl World {
         }
     }
 
+    /// A mesh as its proxies' pictures are made from it.
+    pub(super) fn model(&self, mesh: &MeshName) -> Option<&Mesh> {
+        self.meshes.get(mesh)
+    }
+
     /// What a proxy that has been sent `previous` is to have now; `None` keeps what it has, also while something new is
     /// being asked for that it would have.
     pub(super) fn served(&self, id: &ProxyId, previous: Option<&Picture>) -> Option<Served> {

@@ -14,6 +14,7 @@ mod changes;
 mod concurrency;
 mod cross_resource;
 mod durability;
+mod events;
 mod lifecycle;
 mod metrics;
 mod pagination;

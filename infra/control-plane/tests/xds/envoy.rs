@@ -138,6 +138,13 @@ impl Envoy {
         self.send(request);
     }
 
+    /// Asks for other names than before, once a response is acknowledged.
+    pub(crate) fn ask_after(&mut self, response: &DiscoveryResponse, names: &[&str]) {
+        let kind = ResourceType::of_url(&response.type_url).unwrap();
+        self.names.insert(kind, names.iter().map(|name| (*name).to_owned()).collect());
+        self.acknowledge(response);
+    }
+
     pub(crate) fn node(&mut self, id: &str) {
         self.node = Some(node(id));
     }

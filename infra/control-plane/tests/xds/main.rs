@@ -13,6 +13,7 @@ mod plane;
 mod vault;
 
 mod admission;
+mod counts;
 mod deletion;
 mod instances;
 mod keeper;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::audit;
 use super::kiosk::{Finding, Swept};
 use super::scene::{Scene, ensure};
 use crate::console::say;
@@ -46,8 +47,12 @@ pub(super) fn play(scene: &mut Scene) -> Result<()> {
     only(&before, UNTAGGED, "mesh/kiosk/virtualNode/till")?;
     only(&before, OPEN, "mesh/kiosk")?;
     only(&before, PLAIN, "mesh/kiosk/virtualNode/till")?;
+    audit::untold(scene)?;
     tags(scene)?;
     egress(scene)?;
+    say("\n  change-audit saw the mesh when it came. It comes by, and compares.\n");
+    let cleared = audit::untold(scene)?;
+    ensure(cleared.contains(UNTAGGED) && cleared.contains(OPEN), "the repairs are audited", || format!("{cleared:?}"))?;
     plain_text(scene)?;
     say(
         "\n  The sweep comes by again. It would in six hours; the demo lets it forget that it was here a moment ago.\n",
@@ -131,15 +136,21 @@ fn plain_text(scene: &mut Scene) -> Result<()> {
     say(
         "\n  Encryption takes a certificate, and so a person: the menu gets one that it may use, the till begins to ask for",
     );
-    say("  it, and then the menu insists on it. In that order no request fails.");
+    say(
+        "  it, and then the menu insists on it. In that order no request fails. Of each write the control plane tells.\n",
+    );
     let tls = |mode: &str| json!({"mode": mode, "certificate": {"file": {"certificateChain": "/keys/menu.pem", "privateKey": "/keys/menu.key"}}});
     let policy = json!({"tls": {"enforce": true, "validation": {
         "trust": {"file": {"certificateChain": "/keys/ca.pem"}},
         "subjectAlternativeNames": {"match": {"exact": ["menu.kiosk.local"]}},
     }}});
     edit(scene, MENU, "/spec/listeners/0", "tls", tls("PERMISSIVE"))?;
+    let mut cleared = audit::told(scene, "menu")?;
     edit(scene, TILL, "/spec/backends/0/virtualService", "clientPolicy", policy)?;
-    edit(scene, MENU, "/spec/listeners/0", "tls", tls("STRICT"))
+    cleared.extend(audit::told(scene, "till")?);
+    edit(scene, MENU, "/spec/listeners/0", "tls", tls("STRICT"))?;
+    cleared.extend(audit::told(scene, "menu")?);
+    ensure(cleared.contains(PLAIN), "the encryption is audited", || format!("{cleared:?}"))
 }
 
 /// Sets a member of a part of a node's spec, as a person does with the API and nothing else.

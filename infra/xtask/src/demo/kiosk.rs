@@ -66,7 +66,12 @@ impl Scene {
 
     /// Wakes a function, and returns what it decided of the kiosk.
     pub(super) fn wake_for_kiosk(&self, function: &str, event: &str) -> Result<Vec<Value>> {
-        let report = self.stack.invoke(function, &read_event(&self.workspace, function, event)?)?;
+        self.invoke_for_kiosk(function, &read_event(&self.workspace, function, event)?)
+    }
+
+    /// The same with an event that is no sample.
+    pub(super) fn invoke_for_kiosk(&self, function: &str, event: &Value) -> Result<Vec<Value>> {
+        let report = self.stack.invoke(function, event)?;
         let decisions = report.get("decisions").and_then(Value::as_array).cloned().unwrap_or_default();
         let mine = |decision: &Value| {
             let resource = decision.get("resource").and_then(Value::as_str).unwrap_or_default();
@@ -140,7 +145,8 @@ impl Scene {
     }
 }
 
-fn read_event(workspace: &Workspace, function: &str, event: &str) -> Result<Value> {
+/// A sample event of a function.
+pub(super) fn read_event(workspace: &Workspace, function: &str, event: &str) -> Result<Value> {
     let path = workspace.file("events").join(function).join(event);
     let text = std::fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
     serde_json::from_str(&text).map_err(|why| Failure::Unreadable { path, why: why.to_string() })

@@ -2,6 +2,7 @@
 //!
 //! Every chapter checks what it prints: one whose weights or reasons are not as told fails, and the demo with it.
 
+mod audit;
 mod certificates;
 mod chapters;
 mod compliance;

@@ -295,7 +295,7 @@ async fn no_key_is_in_the_most_talkative_log() {
     aws.certificates().export(&arn()).await.unwrap_err();
     let bundle = Bundle { key: Some(key), ..Bundle::default() };
     aws.bundles().put_pending(&secret, &version, &bundle).await.unwrap();
-    aws.bundles().read(&secret, Stage::Current).await.unwrap();
+    let read = aws.bundles().read(&secret, Stage::Current).await.unwrap();
     // This one may be talked about: so the log does listen.
     aws.certificates().tags(&arn()).await.unwrap();
 
@@ -304,6 +304,10 @@ async fn no_key_is_in_the_most_talkative_log() {
     for hidden in ["hush", "aHVzaCwgYSBrZXk"] {
         assert!(!log.contains(hidden), "the log has {hidden}");
     }
-    let export = server.asked()[1].json();
-    assert!(!log.contains(export["Passphrase"].as_str().unwrap()));
+    let asked = server.asked();
+    assert!(!log.contains(asked[1].json()["Passphrase"].as_str().unwrap()));
+    // What is looked for really went by: to ACM as base64, to the secret as it is, and back from it.
+    assert_eq!(asked[0].json()["PrivateKey"], "aHVzaCwgYSBrZXk=");
+    assert!(asked[2].json()["SecretString"].as_str().unwrap().contains("hush, a key"));
+    assert!(read.unwrap().bundle.key.is_some_and(|key| key.pem() == "hush, a key"));
 }

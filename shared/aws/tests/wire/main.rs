@@ -14,4 +14,6 @@ mod notices;
 mod proxies;
 #[cfg(feature = "certificates")]
 mod secrets;
+#[cfg(feature = "security-hub")]
+mod security_hub;
 mod state_table;

@@ -121,6 +121,7 @@ fn eventbridge(event: &Value, at: &str) -> Result<Payload, Flaw> {
         },
         other if certificate::is_one(source, other) => certificate::read_event(event, other, at),
         "Meshwarden Release Route" if source == "meshwarden" => release(event, at),
+        "Meshwarden Sweep Requested" if source == "meshwarden" => sweep(event, at),
         other => Ok(Payload::NotOurs { what: format!("`{}` of `{}`", shortened(other), shortened(source)) }),
     }
 }
@@ -143,6 +144,19 @@ fn release(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let ReleaseEvent { detail: ReleaseDetail { mesh, virtual_router, route, by } } = read(event, at)?;
     let asked = event.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok());
     Ok(Payload::Release(Release { route: RouteId::new(mesh, virtual_router, route), by, at: asked }))
+}
+
+fn sweep(event: &Value, at: &str) -> Result<Payload, Flaw> {
+    #[derive(Deserialize)]
+    struct Detail {
+        mesh: MeshName,
+    }
+    #[derive(Deserialize)]
+    struct Event {
+        detail: Detail,
+    }
+    let Event { detail: Detail { mesh } } = read(event, at)?;
+    Ok(Payload::Sweep { mesh })
 }
 
 /// Reads `value`, or tells which member of it is wrong.

@@ -45,8 +45,10 @@ pub struct WorseEdge {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Effects {
     pub(super) all: Effect,
-    /// One for each change, in their order; `None` where there are too many.
-    pub(super) each: Option<Vec<Effect>>,
+    /// One for each change, in their order; none where there are too many.
+    pub(super) each: Vec<Effect>,
+    /// What of all can't be put down to one change.
+    pub(super) rest: Effect,
 }
 
 /// A mesh, judged.
@@ -114,7 +116,7 @@ pub(super) fn effects(
         worse: first.worse_in(&last),
     };
     if changes.len() > MOST_STEPS {
-        return Ok(Effects { all, each: None });
+        return Ok(Effects { rest: all.clone(), all, each: Vec::new() });
     }
     let mut each: Vec<Effect> = Vec::new();
     let mut was = Judged { findings: first.findings.clone(), edges: first.edges.clone() };
@@ -138,7 +140,8 @@ pub(super) fn effects(
         });
         was = is;
     }
-    Ok(Effects { all, each: Some(each) })
+    let rest = all.without(&each);
+    Ok(Effects { all, each, rest })
 }
 
 /// The worst first, then by resource.
@@ -150,6 +153,30 @@ fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 impl Effect {
+    /// What is in none of the parts: a call that was cut on the way and came back worse got worse by no single change.
+    fn without(&self, parts: &[Self]) -> Self {
+        let has =
+            |of: fn(&Self) -> &Vec<Finding>, finding: &Finding| parts.iter().any(|part| of(part).contains(finding));
+        let is_left =
+            |of: fn(&Self) -> &Vec<Finding>| of(self).iter().filter(|finding| !has(of, finding)).cloned().collect();
+        Self {
+            created: is_left(|effect| &effect.created),
+            cleared: is_left(|effect| &effect.cleared),
+            worse: self
+                .worse
+                .iter()
+                .filter(|edge| !parts.iter().any(|part| part.worse.contains(edge)))
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.created.is_empty() && self.cleared.is_empty() && self.worse.is_empty()
+    }
+
     /// Whether something got worse that people are told of at once: a finding of the policy's severity, or a call.
     #[must_use]
     pub fn is_worse(&self, policy: &Policy) -> bool {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::attribute::{Cause, Open, attribute};
 use super::change::{ResourceChange, changes};
-use super::effect::{Effect, effects};
+use super::effect::{Effect, Effects, effects};
 use super::snapshot::Snapshot;
 use super::write::{Act, Write};
 use crate::graph::InsertError;
@@ -13,6 +13,10 @@ use crate::policy::Policy;
 
 /// How long an event is waited for. CloudTrail's come within a quarter of an hour, and a queue keeps them for a while.
 const OPEN_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// How old an event may be that tells more than was read. A reading lags by seconds; what lags for longer is another
+/// history, such as that of a control plane that was set back, and nothing waits for it.
+const LAG: SignedDuration = SignedDuration::from_mins(15);
 
 /// The most changes that are kept open for late events: a document of the state table has at most 400 KB.
 const MOST_OPEN: usize = 200;
@@ -45,8 +49,8 @@ pub struct Look {
     pub refused: Vec<Write>,
     /// What the changes did together.
     pub effect: Effect,
-    /// Whether it is known what each change did of that.
-    pub is_told_apart: bool,
+    /// What of that can't be put down to one of them.
+    pub rest: Effect,
     /// What is left open now.
     pub open: Vec<Open>,
 }
@@ -86,19 +90,19 @@ pub struct Behind {
 }
 
 impl Behind {
-    /// The first resource whose reading is older than an event. One that was created after the event is another.
+    /// The first resource whose reading is older than a recent event. One that was created after the event is another.
     #[must_use]
-    pub fn of(after: &Snapshot, writes: &[Write]) -> Option<Self> {
+    pub fn of(after: &Snapshot, writes: &[Write], now: Timestamp) -> Option<Self> {
         writes.iter().filter(|write| write.error.is_none() && write.act() == Act::Spec).find_map(|write| {
             let (path, told) = (write.resource.as_ref()?, write.version?);
             let seen = after.resources.get(path)?;
             let read = seen.version();
-            let is_the_same = write.at.is_none_or(|at| {
-                let created = seen.resource.metadata().created_at.time();
-                // Events tell whole seconds.
-                created.as_second() <= at.as_second()
-            });
-            (told > read && is_the_same).then(|| Self { resource: path.clone(), told, read })
+            let at = write.at?;
+            let created = seen.resource.metadata().created_at.time();
+            // Events tell whole seconds.
+            let is_the_same = created.as_second() <= at.as_second();
+            let is_recent = now.duration_since(at) < LAG;
+            (told > read && is_the_same && is_recent).then(|| Self { resource: path.clone(), told, read })
         })
     }
 }
@@ -115,7 +119,7 @@ pub fn look(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Result<Look, 
             repeats: writes,
             refused,
             effect: Effect::default(),
-            is_told_apart: true,
+            rest: Effect::default(),
             open: Vec::new(),
         });
     };
@@ -131,9 +135,8 @@ pub fn look(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Result<Look, 
     let ordered: Vec<&ResourceChange> = causes.iter().map(|(change, _, _)| change).collect();
     let effects = effects(before, facts.after, &ordered, policy, now)?;
     let used: Vec<Write> = causes.iter().flat_map(|(_, cause, _)| cause.writes().to_vec()).collect();
-    let is_told_apart = effects.each.is_some();
-    let worse_together = !is_told_apart && effects.all.is_worse(policy);
-    let mut each = effects.each.unwrap_or_default().into_iter();
+    let worse_together = effects.rest.is_worse(policy);
+    let mut each = effects.each.into_iter();
 
     let mut open = facts.open.to_vec();
     let (mut late, mut repeats) = (Vec::new(), Vec::new());
@@ -155,7 +158,8 @@ pub fn look(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Result<Look, 
     open.retain(|open| open.untold > 0 && now.duration_since(open.seen()) < OPEN_FOR);
     let superfluous = open.len().saturating_sub(MOST_OPEN);
     open.drain(..superfluous);
-    Ok(Look { is_first: false, audits, late, repeats, refused, effect: effects.all, is_told_apart, open })
+    let Effects { all: effect, rest, .. } = effects;
+    Ok(Look { is_first: false, audits, late, repeats, refused, effect, rest, open })
 }
 
 /// When a change was made, as far as anybody knows.

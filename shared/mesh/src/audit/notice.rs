@@ -40,23 +40,20 @@ pub fn notice(mesh: &MeshName, look: &Look, policy: &Policy) -> Option<Told> {
     if is_worse {
         let (changes, told) = (look.audits.len(), worse.len());
         line(&mut body, &format!("Mesh {mesh} got worse."));
-        if look.is_told_apart {
-            let others = changes.saturating_sub(told);
-            for audit in worse.iter().take(MOST) {
-                change(&mut body, audit, policy);
-                effect(&mut body, &audit.effect, policy);
-            }
-            more(&mut body, told, "changes that made something worse");
-            if others > 0 {
-                line(&mut body, &format!("\nIn the same time {others} changes made nothing worse."));
-            }
-        } else {
-            line(&mut body, &format!("\nThese {changes} changes together did it; they are too many to tell apart:"));
+        for audit in worse.iter().take(MOST) {
+            change(&mut body, audit, policy);
+            effect(&mut body, &audit.effect, policy);
+        }
+        more(&mut body, told, "changes that made something worse");
+        if look.rest.is_worse(policy) {
+            line(&mut body, &format!("\nThis can't be put down to one of the {changes} changes:"));
+            effect(&mut body, &look.rest, policy);
             for audit in look.audits.iter().take(MOST) {
                 change(&mut body, audit, policy);
             }
             more(&mut body, changes, "changes");
-            effect(&mut body, &look.effect, policy);
+        } else if changes > told {
+            line(&mut body, &format!("\nChanges in the same time that made nothing worse: {}.", changes - told));
         }
     }
     for late in late.iter().take(MOST) {

@@ -26,26 +26,25 @@ impl Arrival<'_> {
     }
 }
 
-/// Where calls of a service arrive, each node and port once.
+/// Where calls of a service arrive, each node and port once, in their order.
 pub(super) fn arrivals<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Vec<Arrival<'m>> {
+    let mut all: Vec<Arrival<'m>> = Vec::new();
     match mesh.services.get(service).and_then(|service| service.provider.as_ref()) {
-        Some(VirtualServiceProvider::VirtualNode(provider)) => at_provider(mesh, &provider.virtual_node_name),
-        Some(VirtualServiceProvider::VirtualRouter(router)) => {
-            let mut all: Vec<Arrival<'m>> = Vec::new();
-            let entry = mesh.routers.get_key_value(&router.virtual_router_name);
-            for (router, name, spec) in entry
-                .into_iter()
-                .flat_map(|(router, entry)| entry.routes.iter().map(move |(name, spec)| (router, name, spec)))
-            {
-                let route = mesh.route_id(router, name);
-                for flow in flows_of(mesh, spec).into_iter().flatten() {
-                    add(&mut all, &route, &flow);
+        Some(VirtualServiceProvider::VirtualNode(provider)) => all = at_provider(mesh, &provider.virtual_node_name),
+        Some(VirtualServiceProvider::VirtualRouter(provider)) => {
+            if let Some((router, entry)) = mesh.routers.get_key_value(&provider.virtual_router_name) {
+                for (name, spec) in &entry.routes {
+                    let route = mesh.route_id(router, name);
+                    for flow in flows_of(mesh, spec).into_iter().flatten() {
+                        add(&mut all, &route, &flow);
+                    }
                 }
             }
-            all
         }
-        Some(VirtualServiceProvider::Unrecognised(_)) | None => Vec::new(),
+        Some(VirtualServiceProvider::Unrecognised(_)) | None => {}
     }
+    all.sort_by_key(|arrival| (arrival.node, arrival.port()));
+    all
 }
 
 /// A node that provides the service itself is called on each of its ports.

@@ -18,16 +18,18 @@ mod handshake;
 mod harm;
 mod verdict;
 
+use std::collections::{BTreeSet, HashMap};
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::certificates::{Anchor, Readings, Source};
-use crate::graph::{Caller, Links, Mesh};
+use crate::graph::{Caller, Mesh};
 use crate::name::{ResourcePath, RouteId, VirtualServiceName};
 use crate::spec::{ClientPolicy, Port, TlsMode};
 use crate::tls::client_policy_for;
 
-use arrivals::arrivals;
+use arrivals::{Arrival, arrivals};
 use handshake::{Client, Server, judge};
 
 pub use harm::{EdgeHarm, EdgeName, edge_harms};
@@ -128,25 +130,20 @@ pub enum Call {
 /// exist have none; see [`crate::graph::dangling()`].
 #[must_use]
 pub fn edges(mesh: &Mesh, readings: &Readings, now: Timestamp) -> Vec<Edge> {
-    edges_along(mesh, &Links::of(mesh), readings, now)
-}
-
-/// The same, with links that were made before.
-#[must_use]
-pub fn edges_along(mesh: &Mesh, links: &Links<'_>, readings: &Readings, now: Timestamp) -> Vec<Edge> {
+    let arrivals: HashMap<&VirtualServiceName, Vec<Arrival<'_>>> =
+        mesh.services.keys().map(|service| (service, arrivals(mesh, service))).collect();
     let mut found = Vec::new();
-    for service in mesh.services.keys() {
-        let arrivals = arrivals(mesh, service);
-        for caller in links.callers_of_service(service) {
-            let from = caller.path(mesh);
-            let client = Client { path: &from, policy: policy_of(mesh, caller, service) };
+    for (caller, services) in callers(mesh) {
+        let from = caller.path(mesh);
+        for (service, arrivals) in services.into_iter().filter_map(|service| arrivals.get_key_value(service)) {
+            let client = Client { path: &from, policy: policy_of(mesh, &caller, service) };
             found.extend(arrivals.iter().map(|arrival| {
                 let to = ResourcePath::VirtualNode(mesh.name.clone(), arrival.node.clone());
                 let server = Server { path: &to, spec: mesh.nodes.get(arrival.node), landing: arrival.landing };
                 let judged = judge(&client, &server, arrival.port(), readings, now);
                 Edge {
                     from: from.clone(),
-                    service: service.clone(),
+                    service: (*service).clone(),
                     port: arrival.port(),
                     routes: arrival.routes.clone(),
                     carries_traffic: arrival.carries_traffic,
@@ -158,10 +155,21 @@ pub fn edges_along(mesh: &Mesh, links: &Links<'_>, readings: &Readings, now: Tim
             }));
         }
     }
-    found.sort_by(|one, other| {
-        (&one.from, &one.service, &one.to, one.port).cmp(&(&other.from, &other.service, &other.to, other.port))
-    });
     found
+}
+
+/// Everything that calls, in the order of the paths, with what it calls.
+fn callers(mesh: &Mesh) -> impl Iterator<Item = (Caller, BTreeSet<&VirtualServiceName>)> {
+    let nodes = mesh.nodes.iter().map(|(name, node)| {
+        let services = node.backend_services().collect();
+        (Caller::VirtualNode(name.clone()), services)
+    });
+    let gateways = mesh.gateways.iter().map(|(name, gateway)| {
+        let targets = gateway.routes.values().filter_map(|route| route.rule.target());
+        let services = targets.map(|target| &target.virtual_service.virtual_service_name).collect();
+        (Caller::VirtualGateway(name.clone()), services)
+    });
+    nodes.chain(gateways)
 }
 
 /// The policy by which a caller calls a service: a gateway has only its default.

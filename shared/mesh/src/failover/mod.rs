@@ -19,6 +19,7 @@ mod person;
 mod phases;
 mod reason;
 mod record;
+mod replay;
 #[cfg(test)]
 pub(crate) mod sample;
 mod scene;
@@ -36,5 +37,6 @@ pub use reason::{ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstac
 pub use record::{
     Edit, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RestorePoint, RestoreTag, RouteRecord, Shift,
 };
+pub use replay::{Conclusion, Replay, ReplayError, replay};
 pub use targets::{Silence, Voice, Voices, missing_children, untold, voices};
 pub use telling::{Telling, telling};

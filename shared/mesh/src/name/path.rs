@@ -225,6 +225,24 @@ impl ResourcePath {
         }
     }
 
+    /// The same path, with the mesh's name in the same place in memory where it is the same name.
+    #[must_use]
+    pub(crate) fn sharing(mut self, name: &MeshName) -> Self {
+        let own = match &mut self {
+            Self::Mesh(mesh)
+            | Self::VirtualNode(mesh, _)
+            | Self::VirtualGateway(mesh, _)
+            | Self::VirtualRouter(mesh, _)
+            | Self::VirtualService(mesh, _)
+            | Self::GatewayRoute(mesh, _, _) => mesh,
+            Self::Route(id) => &mut id.mesh,
+        };
+        if own == name {
+            own.clone_from(name);
+        }
+        self
+    }
+
     /// The resource's own name, the last part of the path.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -10,6 +10,7 @@
 //! anything that only one of the places has. What isn't known (tags that nobody read, a certificate that can't be seen)
 //! is never taken for fine, and never judged as if it were known.
 
+mod certainty;
 mod controls;
 mod docs;
 mod finding;
@@ -25,6 +26,7 @@ use crate::certificates::Readings;
 use crate::graph::Mesh;
 use crate::policy::Policy;
 
+pub use certainty::Certainty;
 pub use controls::{Control, Framework};
 pub use docs::documentation;
 pub use finding::{Facts, Finding, FindingId};

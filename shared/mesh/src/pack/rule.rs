@@ -39,11 +39,26 @@ pub struct Rule {
     pub(super) check: fn(&Scene<'_>, &mut Found<'_>),
 }
 
+const RESTING_ON_CERTIFICATES: [&str; 6] = [
+    "certificate-expired",
+    "certificate-expiring",
+    "certificate-outlives-its-chain",
+    "certificate-weak-key",
+    "edge-broken",
+    "edge-name-mismatch",
+];
+
 impl Rule {
     /// Its id.
     #[must_use]
     pub const fn name(&self) -> RuleName {
         RuleName(self.id)
+    }
+
+    /// Whether it needs the certificates themselves: where they could not be read, that it finds nothing says nothing.
+    #[must_use]
+    pub fn rests_on_certificates(&self) -> bool {
+        RESTING_ON_CERTIFICATES.contains(&self.id)
     }
 }
 

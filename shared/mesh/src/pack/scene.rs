@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::paths::Paths;
 use crate::certificates::{Readings, Source};
-use crate::edges::{Edge, edges_along};
+use crate::edges::{Edge, edges};
 use crate::egress::Egresses;
 use crate::graph::{Gateway, Links, Mesh, Router};
 use crate::name::{
@@ -65,7 +65,7 @@ impl<'a> Scene<'a> {
         let egresses = Egresses::of(mesh, &links, &policy.egress);
         let listeners = listeners_behind(mesh);
         let paths = Paths::of(mesh);
-        let mut edges = edges_along(mesh, &links, readings, now);
+        let mut edges = edges(mesh, readings, now);
         // A gateway of which only routes are known can't be found at fault.
         edges.retain(|edge| mesh.has(&edge.from));
         let environments = environments(mesh, policy, &resources);

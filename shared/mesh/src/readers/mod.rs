@@ -132,7 +132,11 @@ pub fn detect(text: &str, name: &str) -> Result<Form, ReadError> {
 /// The documents of a file: one of JSON, any number of YAML. A YAML document that can't be read is refused alone.
 fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<Value>, ReadError> {
     let text = file.text.trim_start_matches('\u{feff}');
-    let syntax = |(line, message)| ReadError::Syntax { file: file.name.to_owned(), line, message };
+    let syntax = |(line, message): (usize, String)| {
+        // Helm and the like: what it will be is not known before somebody fills it in.
+        let hint = if text.contains("{{") { "; it has `{{`, and a template is to be rendered first" } else { "" };
+        ReadError::Syntax { file: file.name.to_owned(), line, message: format!("{message}{hint}") }
+    };
     if text.trim_start().starts_with(['{', '[']) {
         // JSON is read as JSON for its exact escapes; YAML's flow style begins the same way.
         return json::document(text)

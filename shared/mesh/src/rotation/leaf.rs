@@ -171,13 +171,12 @@ impl<'a> Work<'a> {
         let target = match successor.map(|to| (to, self.may_come_from(to))) {
             Some((to, Ok(()))) => to,
             Some((_, Err(reason))) if !urgent => return Err(reason),
-            Some((_, Err(_))) => match issuer {
-                Some(issuer) => issuer,
-                None => {
+            Some((_, Err(_))) => {
+                if issuer.is_none() {
                     self.may_come_from(own)?;
-                    own
                 }
-            },
+                issuer.unwrap_or(own)
+            }
             None => {
                 self.may_come_from(own)?;
                 own

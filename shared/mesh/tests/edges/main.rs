@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod authority;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
+mod harms;
+#[cfg(test)]
 mod known;
 #[cfg(test)]
 mod parsing;

@@ -49,6 +49,45 @@ fn what_each_rule_finds_is_as_it_was() {
     case::golden("tests/pack/findings.json", &format!("{}\n", serde_json::to_string_pretty(&all).unwrap()));
 }
 
+/// Each rule stands alone: without it exactly its own findings are missing where it fails, and those are kept in a file
+/// that a test compares.
+#[test]
+fn without_a_rule_its_own_findings_are_missing_and_nothing_else() {
+    let kept = include_str!("findings.json");
+    let kept: BTreeMap<String, Vec<Finding>> = serde_json::from_str(kept).unwrap();
+    for rule in rules() {
+        let mut case = Case::read(&case::text_of(rule.id, "fails").unwrap());
+        let with = case.judge();
+        case.policy.rules.entry(rule.name()).or_default().enabled = Some(false);
+        let without = case.judge();
+        let (own, others): (Vec<Finding>, Vec<Finding>) =
+            with.findings.into_iter().partition(|finding| finding.rule == rule.name());
+        assert!(!own.is_empty(), "{} finds nothing where it fails", rule.id);
+        assert_eq!(without.findings, others, "{}", rule.id);
+        assert_eq!(kept.get(rule.id), Some(&own), "{}", rule.id);
+    }
+    assert_eq!(kept.len(), rules().count());
+}
+
+/// What can't be found without certificates is what a reader that could not read them must not take for mended.
+#[test]
+fn rules_that_rest_on_certificates_are_known() {
+    let mut silent = BTreeSet::new();
+    for (_, mut case) in case::all() {
+        let with: BTreeSet<_> = case.judge().findings.iter().map(|finding| (finding.rule, finding.id())).collect();
+        case.readings = mesh::certificates::Readings::default();
+        let without: BTreeSet<_> = case.judge().findings.iter().map(|finding| (finding.rule, finding.id())).collect();
+        silent.extend(with.difference(&without).map(|(rule, _)| *rule));
+    }
+    // That it says what was not read is no fact about a certificate.
+    silent.retain(|rule| rule.as_str() != "certificate-unread");
+    let resting: BTreeSet<_> =
+        rules().filter(|rule| rule.rests_on_certificates()).map(mesh::pack::Rule::name).collect();
+    assert!(silent.is_subset(&resting), "{silent:?}");
+    let unproven: Vec<_> = resting.difference(&silent).map(|rule| rule.as_str()).collect();
+    assert_eq!(unproven, ["edge-broken"], "its input shows another reason");
+}
+
 #[test]
 fn rules_are_told_in_full() {
     let mut ids = BTreeSet::new();

@@ -287,3 +287,32 @@ fn members_are_read_in_any_case_but_not_twice() {
         "mesh.yaml: Node: spec.serviceDiscovery.dns: is given twice: remove one"
     );
 }
+
+#[test]
+fn each_resource_of_a_loop_is_refused_by_its_name() {
+    let resources = r"
+  Mesh: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: shop}}
+  Fn::ForEach::Nodes:
+    - Service
+    - !Ref Names
+    - Node${Service}:
+        Type: AWS::AppMesh::VirtualNode
+        Properties: {MeshName: shop, VirtualNodeName: !Sub '${Service}', Spec: {}}
+      Queue${Service}: {Type: AWS::SQS::Queue}
+      Fn::ForEach::Routers:
+        - Zone
+        - [a, b]
+        - Router${Service}${Zone}: {Type: AWS::AppMesh::VirtualRouter, Properties: {MeshName: shop, Spec: {}}}
+  Fn::ForEach::Queues: [Name, [x], {'Queue${Name}': {Type: AWS::SQS::Queue}}]
+  Fn::ForEach::Odd: nothing
+";
+    let reading = template(resources, &around());
+    let refused: Vec<(&str, bool)> = reading
+        .refusals
+        .iter()
+        .map(|refusal| (refusal.source_.id.as_str(), refusal.to_string().contains("made by the loop Fn::ForEach::")))
+        .collect();
+    let expected = [("Fn::ForEach::Odd", false), ("Node${Service}", true), ("Router${Service}${Zone}", true)];
+    assert_eq!(refused, expected);
+    assert_eq!(reading.resources.len(), 1, "the others are read");
+}

@@ -176,3 +176,25 @@ fn unreadable_files_say_where() {
     let empty = read("Resources: {A: {Type: 'AWS::SNS::Topic'}}", "a", &Surroundings::default()).unwrap();
     assert!(empty.is_empty(), "a template without App Mesh resources is one with nothing to say of");
 }
+
+#[test]
+fn what_looks_like_nothing_wrong_is_not_passed_over() {
+    let state = r#"{"version": 4, "terraform_version": "1.9", "resources": [{"type": "aws_appmesh_mesh"}]}"#;
+    let table = [
+        (state, "a: state: resources: is Terraform's own form: give what `terraform show -json` writes"),
+        (
+            "Resources: {A: {Type: 'AWS::AppMesh::VirtualNod', Properties: {}}}",
+            "a: A: Type: `AWS::AppMesh::VirtualNod` is no type of App Mesh: correct it",
+        ),
+    ];
+    for (text, expected) in table {
+        let reading = read(text, "a", &Surroundings::default()).unwrap();
+        let refusals: Vec<String> = reading.refusals.iter().map(ToString::to_string).collect();
+        assert_eq!(refusals, [expected]);
+    }
+    let included = "Resources: {Fn::Transform: {Name: 'AWS::Include'}, A: {Type: 'AWS::SNS::Topic'}}";
+    let reading = read(included, "a", &Surroundings::default()).unwrap();
+    assert_eq!(reading.remarks[0].note, Note::LeftOut { expression: "${Fn::Transform}".to_owned() });
+    let helm = read("apiVersion: x\nname: {{ .Values.name }}\n  - {{- end }}", "a.yaml", &Surroundings::default());
+    assert!(helm.unwrap_err().to_string().ends_with("a template is to be rendered first"));
+}

@@ -7,6 +7,10 @@ mod observe;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod renewal;
+#[cfg(test)]
+mod telling;
+#[cfg(test)]
 mod verdicts;
 #[cfg(test)]
 mod world;

@@ -57,9 +57,10 @@ impl World {
             let called = (0..self.calls.len()).filter(|call| of_mesh(&self.calls[*call].from));
             let trusts = callers.chain(called.map(|call| trust_id(self, call)));
             let subjects = leaves.map(Subject::Certificate).chain(trusts.map(Subject::Trust));
-            let has = match self.unread.contains(&mesh) {
-                true => Reading::Unread("it can't be listed".to_owned()),
-                false => Reading::Known(subjects.filter(Subject::is_shared).map(|one| one.name()).collect()),
+            let has = if self.unread.contains(&mesh) {
+                Reading::Unread("it can't be listed".to_owned())
+            } else {
+                Reading::Known(subjects.filter(Subject::is_shared).map(|one| one.name()).collect())
             };
             let name = Self::mesh_name(mesh);
             let memory = self.memory(&format!("mesh/{name}"));

@@ -240,11 +240,11 @@ proptest! {
             world.check();
         }
         let mut same = true;
-        for node in 0..nodes {
+        for (node, before) in before.iter().enumerate() {
             if world.mesh_of(node) == 0 {
-                prop_assert_eq!(&world.wanted(node), &before[node]);
+                prop_assert_eq!(&world.wanted(node), before);
             } else {
-                same &= world.wanted(node) == before[node];
+                same &= world.wanted(node) == *before;
             }
         }
         prop_assert!(!same || nodes < meshes, "others go on");

@@ -7,7 +7,10 @@ use crate::{InstanceAttributes, InstanceDirectory, PortError, PortErrorKind};
 
 /// Cloud Map in memory: services with instances that are healthy or not.
 #[derive(Clone, Debug)]
-pub struct MemoryInstances(Cell<BTreeMap<(String, String), Vec<(InstanceAttributes, bool)>>>);
+pub struct MemoryInstances(Cell<Services>);
+
+/// By namespace and name, each instance with whether it is healthy.
+type Services = BTreeMap<(String, String), Vec<(InstanceAttributes, bool)>>;
 
 impl MemoryInstances {
     /// Without any service.

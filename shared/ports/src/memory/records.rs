@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -67,7 +68,7 @@ impl EventBus for MemoryBus {
 
 /// Keeps reports by name.
 #[derive(Clone, Debug)]
-pub struct MemoryReports(Cell<BTreeMap<String, Vec<u8>>>);
+pub struct MemoryReports(Cell<BTreeMap<String, Arc<[u8]>>>);
 
 impl MemoryReports {
     /// No reports yet.
@@ -84,7 +85,7 @@ impl MemoryReports {
     /// Every report by its name.
     #[must_use]
     pub fn stored(&self) -> BTreeMap<String, Vec<u8>> {
-        self.0.peek(Clone::clone)
+        self.0.peek(|reports| reports.iter().map(|(name, body)| (name.clone(), body.to_vec())).collect())
     }
 }
 
@@ -93,7 +94,7 @@ impl ReportStore for MemoryReports {
     async fn put(&self, name: &str, body: &[u8]) -> Result<String, PortError> {
         self.0
             .write("put report", name, |reports| {
-                reports.insert(name.to_owned(), body.to_vec());
+                reports.insert(name.to_owned(), body.into());
                 Ok(format!("memory:{name}"))
             })
             .await
@@ -104,7 +105,7 @@ impl ReportStore for MemoryReports {
             .read("get report", name, |reports| {
                 let missing =
                     || PortError::new(format!("get report {name}"), PortErrorKind::NotFound, "no such report");
-                reports.get(name).cloned().ok_or_else(missing)
+                reports.get(name).map(|body| body.to_vec()).ok_or_else(missing)
             })
             .await
     }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -17,7 +18,23 @@ struct Table {
     kill_switch: Option<KillSwitch>,
     documents: BTreeMap<StateKey, Stored>,
     budgets: Vec<(BudgetWindow, u32)>,
-    journals: BTreeMap<StateKey, Vec<JournalEntry>>,
+    journals: BTreeMap<StateKey, Vec<Written>>,
+}
+
+/// An entry, which never changes: the whole table is copied before each write, and entries are large.
+#[derive(Clone, Debug)]
+struct Written(Arc<JournalEntry>);
+
+impl PartialEq for Written {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Written {
+    fn entry(&self) -> JournalEntry {
+        JournalEntry::clone(&self.0)
+    }
 }
 
 impl MemoryState {
@@ -36,7 +53,8 @@ impl MemoryState {
     /// A document's whole journal, oldest first.
     #[must_use]
     pub fn journal_of(&self, key: &StateKey) -> Vec<JournalEntry> {
-        self.0.peek(|table| table.journals.get(key).cloned().unwrap_or_default())
+        let entries = |table: &Table| table.journals.get(key).into_iter().flatten().map(Written::entry).collect();
+        self.0.peek(entries)
     }
 
     /// How much of a budget is spent.
@@ -80,7 +98,7 @@ impl StateStore for MemoryState {
     async fn journal(&self, key: &StateKey, limit: u32) -> Result<Vec<JournalEntry>, PortError> {
         let newest = |table: &Table| {
             let entries = table.journals.get(key).into_iter().flatten().rev();
-            Ok(entries.take(usize::try_from(limit).unwrap_or(usize::MAX)).cloned().collect())
+            Ok(entries.take(usize::try_from(limit).unwrap_or(usize::MAX)).map(Written::entry).collect())
         };
         self.0.read("read journal", key.as_str(), newest).await
     }
@@ -167,8 +185,8 @@ impl Table {
 
     fn append(&mut self, key: &StateKey, entry: &JournalEntry) {
         let journal = self.journals.entry(key.clone()).or_default();
-        journal.retain(|known| (known.at, &known.id) != (entry.at, &entry.id));
-        journal.push(entry.clone());
-        journal.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+        journal.retain(|known| (known.0.at, &known.0.id) != (entry.at, &entry.id));
+        journal.push(Written(Arc::new(entry.clone())));
+        journal.sort_by(|a, b| (a.0.at, &a.0.id).cmp(&(b.0.at, &b.0.id)));
     }
 }

@@ -177,6 +177,48 @@ mod tests {
         assert_eq!(pace.calls(), 230);
     }
 
+    /// The other side asks for patience from the first tenth of a second to the fourth: everything is read all the same,
+    /// with fewer calls at a time, and then with more again.
+    #[tokio::test(start_paused = true)]
+    async fn it_falls_while_patience_is_asked_for_and_rises_afterwards() {
+        let began = tokio::time::Instant::now();
+        let (under_way, refused) = (Cell::new(0_usize), Cell::new(0_u64));
+        let seen = RefCell::new(Vec::new());
+        let mut pace = Pace::new(16, 40);
+        let answers = pace
+            .each((0..2000).collect(), |item: u32| {
+                let (under_way, refused, seen) = (&under_way, &refused, &seen);
+                async move {
+                    under_way.set(under_way.get() + 1);
+                    let since = began.elapsed();
+                    seen.borrow_mut().push((since, under_way.get()));
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    under_way.set(under_way.get() - 1);
+                    if (Duration::from_millis(100)..Duration::from_millis(400)).contains(&since) {
+                        refused.set(refused.get() + 1);
+                        return Err(throttled());
+                    }
+                    Ok(item)
+                }
+            })
+            .await;
+        assert_eq!((answers.done.len(), answers.failed.len()), (2000, 0));
+        assert_eq!(pace.calls(), 2000 + refused.get());
+        let most = |from: u64, to: u64| {
+            let within = Duration::from_millis(from)..Duration::from_millis(to);
+            seen.borrow()
+                .iter()
+                .filter(|(at, _)| within.contains(at))
+                .map(|(_, count)| *count)
+                .max()
+                .unwrap_or_default()
+        };
+        let (before, during, last) = (most(0, 100), most(200, 400), most(1000, 60_000));
+        assert!(before >= 16, "{before}");
+        assert!(during <= before / 2, "{before}, then {during}");
+        assert_eq!(last, 40, "and in the end as many as ever");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn endless_throttling_ends() {
         let mut pace = Pace::new(4, 4);

@@ -102,7 +102,10 @@ impl DeltaStream {
                 asked.all = true;
             } else {
                 asked.names.insert(name.clone());
-                asked.due.insert(name.clone());
+                // One that comes back says in the same breath what it has of it, and waits for nothing.
+                if !(is_new && request.initial_resource_versions.contains_key(name)) {
+                    asked.due.insert(name.clone());
+                }
             }
         }
         for name in &request.resource_names_unsubscribe {
@@ -121,7 +124,7 @@ impl DeltaStream {
         }
         if let Some(asked) = self.types.get_mut(&kind) {
             // Also a client that comes to have nothing is told so: it waits for that before it goes on.
-            asked.waits |= is_new && kind.is_wildcard();
+            asked.waits |= is_new && kind.is_wildcard() && request.initial_resource_versions.is_empty();
         }
         self.advance(snapshot)
     }
@@ -190,8 +193,10 @@ impl DeltaStream {
             .of(kind)
             .map(|(name, resource)| (name, resource.version()))
             .filter(|(name, version)| asked.includes(name) && (differs(name, version) || asked.due.contains(*name)));
-        let gone =
-            asked.held.keys().chain(asked.refused.keys()).filter(|name| may_go && snapshot.find(kind, name).is_none());
+        // That a cluster's endpoints are not known here is no reason to take those away that the client has.
+        let stays = |name: &str| kind == ResourceType::Endpoint && snapshot.find(ResourceType::Cluster, name).is_some();
+        let held = asked.held.keys().chain(asked.refused.keys());
+        let gone = held.filter(|name| may_go && snapshot.find(kind, name).is_none() && !stays(name));
         let missing = asked.due.iter().filter(|name| snapshot.find(kind, name).is_none());
         Given {
             version: None,
@@ -203,9 +208,10 @@ impl DeltaStream {
     /// Whether all that may name a cluster is acknowledged as the snapshot has it.
     fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
-            // One that comes back is about to ask for what it has.
             let Some(asked) = self.types.get(&kind) else {
-                return !self.returning || snapshot.of(kind).next().is_none();
+                // One that comes back is about to ask, and has what it was sent before; routes only behind a listener.
+                let has_none = kind == ResourceType::Route && snapshot.of(kind).next().is_none();
+                return !self.returning || has_none;
             };
             let given = Self::difference(kind, asked, snapshot, true);
             asked.outstanding.is_none() && asked.refused.is_empty() && given.changed.is_empty() && given.gone.is_empty()

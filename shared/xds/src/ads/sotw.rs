@@ -283,9 +283,10 @@ impl SotwStream {
     /// Whether all that may name a cluster is acknowledged as the snapshot has it.
     fn nothing_names_them(&self, snapshot: &Snapshot) -> bool {
         [ResourceType::Listener, ResourceType::Route].into_iter().all(|kind| {
-            // One that comes back is about to ask for what it has.
             let Some(asked) = self.types.get(&kind) else {
-                return !self.returning || snapshot.of(kind).next().is_none();
+                // One that comes back is about to ask, and has what it was sent before; routes only behind a listener.
+                let has_none = kind == ResourceType::Route && snapshot.of(kind).next().is_none();
+                return !self.returning || has_none;
             };
             let target = self.target(kind, asked, snapshot);
             let same = target.is_none_or(|target| asked.settled.as_ref() == Some(&target.version));

@@ -137,6 +137,13 @@ impl Sotw {
         client
     }
 
+    /// The stream breaks, and the next server has never heard of the client.
+    pub(crate) fn reconnect_elsewhere(&mut self) {
+        self.stream = SotwStream::default();
+        self.former.clear();
+        self.reconnect();
+    }
+
     fn ask(&mut self, kind: ResourceType, error: Option<&str>) {
         self.to_server.push_back(DiscoveryRequest {
             type_url: kind.url().to_owned(),
@@ -241,7 +248,7 @@ impl Client for Sotw {
     }
 }
 
-fn name_of(kind: ResourceType, body: &[u8]) -> String {
+pub(crate) fn name_of(kind: ResourceType, body: &[u8]) -> String {
     match kind {
         ResourceType::Cluster => Cluster::decode(body).unwrap().name,
         ResourceType::Endpoint => ClusterLoadAssignment::decode(body).unwrap().cluster_name,
@@ -260,6 +267,7 @@ pub(crate) struct Delta {
     held: Held,
     versions: BTreeMap<ResourceType, BTreeMap<String, String>>,
     names: BTreeMap<ResourceType, BTreeSet<String>>,
+    pub(crate) sent: Vec<ResourceType>,
 }
 
 impl Delta {
@@ -293,6 +301,7 @@ impl Client for Delta {
     fn receive(&mut self, refuse: bool) -> bool {
         let Some(response) = self.to_client.pop_front() else { return false };
         let kind = ResourceType::of_url(&response.type_url).unwrap();
+        self.sent.push(kind);
         let reply = DeltaDiscoveryRequest {
             type_url: kind.url().to_owned(),
             response_nonce: response.nonce,

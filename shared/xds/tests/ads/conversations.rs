@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use xds::ResourceType::{self, Cluster, Endpoint, Route};
+use xds::Snapshot;
 
-use crate::client::{Client, Sotw, World};
+use crate::client::{Client, Delta, Sotw, World, dangling};
 
 fn world(clusters: &[(&str, u32)], routes: &[(&str, &[&str])]) -> World {
     World {
@@ -55,6 +56,90 @@ fn one_who_comes_back_with_what_it_has_is_sent_nothing() {
     client.settle(&world.snapshot());
     assert_eq!(client.sent, []);
     assert!(client.has(&world.snapshot()));
+}
+
+#[test]
+fn one_who_comes_back_and_says_what_it_has_is_sent_what_differs() {
+    let before = world(&[("a", 0), ("b", 0)], &[("l", &["a"]), ("m", &["b"])]);
+    let mut client = Delta::connected();
+    client.settle(&before.snapshot());
+    client.sent.clear();
+    client.reconnect();
+    client.settle(&before.snapshot());
+    assert_eq!(client.sent, []);
+    assert!(client.has(&before.snapshot()));
+    let after = world(&[("a", 0), ("b", 0)], &[("l", &["b"]), ("m", &["b"])]);
+    client.reconnect();
+    client.settle(&after.snapshot());
+    assert_eq!(client.sent, [Route]);
+}
+
+/// Comes back while its only route moves to a cluster that it has not, and gives what it is sent, in order.
+fn moved(mut client: impl Client) -> Vec<String> {
+    let before = world(&[("old", 0)], &[("l", &["old"])]);
+    let after = world(&[("new", 0)], &[("l", &["new"])]);
+    client.settle(&before.snapshot());
+    client.reconnect();
+    let mut held = Vec::new();
+    while client.deliver(&after.snapshot()) | client.receive(false) {
+        assert!(dangling(client.held()).is_empty(), "{:?}", client.held());
+        let clusters: Vec<&str> = client.held()[&Cluster].keys().map(String::as_str).collect();
+        held.push(clusters.join(" "));
+    }
+    held.dedup();
+    held
+}
+
+#[test]
+fn one_who_comes_back_loses_an_old_cluster_after_the_route_to_it() {
+    assert_eq!(moved(Sotw::connected()), ["new old", "new"]);
+    assert_eq!(moved(Delta::connected()), ["new old", "new"]);
+}
+
+/// Comes back when its mesh has nothing any more.
+fn emptied(mut client: impl Client) {
+    let before = world(&[("old", 0)], &[("l", &["old"])]);
+    client.settle(&before.snapshot());
+    client.reconnect();
+    let nothing = World::default().snapshot();
+    while client.deliver(&nothing) | client.receive(false) {
+        assert!(dangling(client.held()).is_empty(), "{:?}", client.held());
+    }
+    assert!(client.has(&nothing));
+}
+
+#[test]
+fn one_who_comes_back_loses_its_last_cluster_after_its_last_listener() {
+    emptied(Sotw::connected());
+    emptied(Delta::connected());
+}
+
+#[test]
+fn endpoints_that_nobody_knows_are_not_taken_away() {
+    let known = world(&[("a", 0), ("b", 0)], &[("l", &["a", "b"])]).snapshot();
+    let kinds = ResourceType::ALL.into_iter();
+    let all = kinds.flat_map(|kind| known.of(kind).map(move |(name, body)| (kind, name.clone(), body.clone())));
+    let unknown = Snapshot::new(all.filter(|(kind, name, _)| (*kind, name.as_str()) != (Endpoint, "a")));
+    let (mut sotw, mut delta) = (Sotw::connected(), Delta::connected());
+    let clients: [&mut dyn Client; 2] = [&mut sotw, &mut delta];
+    for client in clients {
+        client.settle(&known);
+        client.reconnect();
+        client.settle(&unknown);
+        assert_eq!(client.held()[&Endpoint].len(), 2);
+        assert!(client.has(&unknown));
+    }
+}
+
+#[test]
+fn of_one_that_nothing_is_remembered_of_it_is_taken_at_once() {
+    let before = world(&[("old", 0)], &[("l", &["old"])]);
+    let after = world(&[("new", 0)], &[("l", &["new"])]);
+    let mut client = settled(&before);
+    client.reconnect_elsewhere();
+    client.settle(&after.snapshot());
+    assert_eq!(client.sent, [Cluster, Endpoint, Route]);
+    assert!(client.has(&after.snapshot()));
 }
 
 #[test]

@@ -5,3 +5,4 @@
 mod client;
 mod conversations;
 mod interleavings;
+mod subscriptions;

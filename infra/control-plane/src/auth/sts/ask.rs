@@ -17,7 +17,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::presigned::Presigned;
-use super::role::Role;
+use super::role::Session;
 use super::{Audience, StsEndpoint};
 use crate::auth::Denial;
 
@@ -80,7 +80,7 @@ impl Sts {
         presigned: &Presigned,
         audience: &Audience,
         request: Option<&str>,
-    ) -> Result<Role, Denial> {
+    ) -> Result<Session, Denial> {
         let question = async {
             let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
             self.ask(presigned, audience, request).await
@@ -95,7 +95,7 @@ impl Sts {
         if status == StatusCode::OK {
             let answer: Answer = serde_json::from_slice(&body).map_err(|error| away(error.to_string()))?;
             let arn = answer.get_caller_identity_response.get_caller_identity_result.arn;
-            return Role::of_session(&arn).ok_or_else(|| {
+            return Session::of(&arn).ok_or_else(|| {
                 tracing::warn!(arn, "no session of a role");
                 Denial::Role
             });

@@ -21,14 +21,14 @@ use axum::http::request::Parts;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::Denial;
 use super::replay::Seen;
+use super::{Caller, Denial};
 use crate::http::IF_VERSION;
 use ask::Sts;
 pub use endpoint::{StsEndpoint, StsEndpointError};
 use presigned::LONGEST_LIFE;
 pub(crate) use presigned::Presigned;
-use role::Role;
+use role::Session;
 pub use role::{RolePattern, RolePatternError};
 
 /// The header that has the presigned request in it.
@@ -75,7 +75,7 @@ impl Audience {
 pub(crate) struct StsGuard {
     settings: StsSettings,
     sts: Sts,
-    known: Mutex<HashMap<[u8; 32], (Role, Timestamp)>>,
+    known: Mutex<HashMap<[u8; 32], (Session, Timestamp)>>,
     seen: Seen,
 }
 
@@ -97,33 +97,35 @@ impl StsGuard {
         parts: &Parts,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<(), Denial> {
+    ) -> Result<Caller, Denial> {
         let safe = parts.method.is_safe();
-        let role = if let Some(role) = self.recall(presigned, now).filter(|_| safe) {
-            role
+        let session = if let Some(session) = self.recall(presigned, now).filter(|_| safe) {
+            session
         } else {
             let request = (!safe).then(|| fingerprint(parts, body));
             self.sts.caller(presigned, &self.settings.audience, request.as_deref()).await?
         };
-        if !self.settings.roles.iter().any(|pattern| pattern.allows(&role)) {
+        let role = &session.role;
+        if !self.settings.roles.iter().any(|pattern| pattern.allows(role)) {
             tracing::warn!(%role, "the role is not among those of --allow-role");
             return Err(Denial::Role);
         }
+        let caller = session.caller();
         if safe {
-            self.remember(presigned, role, now);
-            return Ok(());
+            self.remember(presigned, session, now);
+            return Ok(caller);
         }
         self.seen.pass(presigned.signature(), now)?;
         tracing::info!(caller = %role, method = %parts.method, path = parts.uri.path(), "signed write");
-        Ok(())
+        Ok(caller)
     }
 
-    fn recall(&self, presigned: &Presigned, now: Timestamp) -> Option<Role> {
+    fn recall(&self, presigned: &Presigned, now: Timestamp) -> Option<Session> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&presigned.digest()).filter(|(_, expires)| now < *expires).map(|(role, _)| role.clone())
+        known.get(&presigned.digest()).filter(|(_, expires)| now < *expires).map(|(session, _)| session.clone())
     }
 
-    fn remember(&self, presigned: &Presigned, role: Role, now: Timestamp) {
+    fn remember(&self, presigned: &Presigned, session: Session, now: Timestamp) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST {
             known.retain(|_, (_, expires)| now < *expires);
@@ -131,7 +133,7 @@ impl StsGuard {
         // What can't be remembered is asked for again.
         if known.len() < MOST {
             let latest = now.saturating_add(LONGEST_LIFE).unwrap_or(now);
-            known.insert(presigned.digest(), (role, presigned.expires().min(latest)));
+            known.insert(presigned.digest(), (session, presigned.expires().min(latest)));
         }
     }
 }

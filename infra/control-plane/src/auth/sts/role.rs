@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::auth::Caller;
+
 /// Whose credentials they were: `arn:aws:iam::123456789012:role/NAME`, without the path, which STS does not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Role {
@@ -20,6 +22,29 @@ impl Role {
         let ["assumed-role", name, session] = resource.split('/').collect::<Vec<_>>()[..] else { return None };
         let whole = is_account(account) && is_partition(partition) && is_name(name, "") && !session.is_empty();
         whole.then(|| Self { partition: partition.to_owned(), account: account.to_owned(), name: name.to_owned() })
+    }
+}
+
+/// Somebody's use of a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) arn: String,
+    pub(super) role: Role,
+}
+
+impl Session {
+    pub(super) fn of(arn: &str) -> Option<Self> {
+        Some(Self { role: Role::of_session(arn)?, arn: arn.to_owned() })
+    }
+
+    pub(super) fn caller(&self) -> Caller {
+        let Role { account, name, .. } = &self.role;
+        Caller::Session {
+            arn: self.arn.clone(),
+            account: account.clone(),
+            role: self.role.to_string(),
+            name: name.clone(),
+        }
     }
 }
 

@@ -160,9 +160,11 @@ async fn a_service_that_nobody_calls_any_more_is_forgotten_after_a_while() {
         sleep(Duration::from_mins(1)).await;
     }
     assert_eq!(scene.standing().0, Some(1), "a proxy that is started anew comes back before that");
+    assert!(!changes.has_changed().unwrap());
     sleep(LINGER).await;
     scene.polled.in_use(&BTreeSet::new());
     assert_eq!(scene.standing().0, None);
+    assert!(changes.has_changed().unwrap(), "nobody goes on with what is not asked for any more");
     let calls = scene.calls();
     sleep(REFRESH * 10).await;
     assert_eq!(scene.calls(), calls);

@@ -181,8 +181,11 @@ async fn for_one_that_does_not_read_nothing_piles_up() {
         scene.listen_at(port).await;
     }
     let clusters = line.response(ResourceType::Cluster).await;
-    let text = String::from_utf8_lossy(&clusters.resources[0].value).into_owned();
-    assert!(text.contains("9099"), "the last state only");
+    // The last state, and what the listener still uses.
+    let texts =
+        clusters.resources.iter().map(|one| String::from_utf8_lossy(&one.value).into_owned()).collect::<String>();
+    let ports = (8000..=9100).filter(|port| texts.contains(&format!("cds_ingress_shop_front_http_{port}")));
+    assert_eq!(ports.collect::<Vec<_>>(), [8080, 9099]);
     line.ask(ResourceType::Cluster, Some(&clusters));
     let listeners = line.response(ResourceType::Listener).await;
     line.ask(ResourceType::Listener, Some(&listeners));

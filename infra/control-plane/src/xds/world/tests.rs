@@ -1,41 +1,93 @@
 //! However a mesh changes, whoever is not told of it has nothing to be told.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
 
 use mesh::name::{MeshName, ResourcePath, VirtualGatewayName, VirtualNodeName};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use uuid::Uuid;
-use xds::{Proxy, ProxyId};
+use xds::{Instance, Proxy, ProxyId};
 
+use super::super::concern;
 use super::super::follow::News;
 use super::super::picture::Served;
 use super::super::ports::PortKeeper;
 use super::*;
+use crate::instances::{InstanceProblem, Unlisted, problem};
 use crate::state::{Resource, Stamp, ValidSpec};
 
 const NODES: [&str; 3] = ["a", "b", "c"];
 const SERVICES: [&str; 3] = ["a.local", "b.local", "c.local"];
 
+/// Services of Cloud Map.
+const MAPPED: [&str; 2] = ["x", "y"];
+
 /// One resource, put or taken out.
 type Step = (String, Option<Value>);
+
+/// What is known of a service from now on: so many instances, and whether something is wrong with it.
+type Told = (&'static str, Option<u8>, bool);
+
+/// What comes at once.
+type Turn = (Vec<Step>, Option<Told>);
+
+/// Knows what the test says.
+#[derive(Debug)]
+struct Book(Mutex<Arc<InstanceBook>>, watch::Sender<u64>);
+
+impl Instances for Book {
+    fn known(&self) -> Arc<InstanceBook> {
+        Arc::clone(&self.0.lock().unwrap())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.1.subscribe()
+    }
+
+    fn unlisted(&self, _: &Service) -> Unlisted {
+        Unlisted::None
+    }
+}
+
+impl Book {
+    fn tell(&self, (service, count, is_wrong): Told) {
+        let mut known = self.0.lock().unwrap();
+        let (book, key) = (Arc::make_mut(&mut known), ("prod".to_owned(), service.to_owned()));
+        let at = |last| Instance { ipv4: Some(Ipv4Addr::new(10, 0, 0, last)), ipv6: None, attributes: BTreeMap::new() };
+        match count {
+            Some(count) => book.known.insert(key.clone(), (0..count).map(at).collect()),
+            None => book.known.remove(&key),
+        };
+        book.problems.remove(&key);
+        if is_wrong {
+            book.problems.insert(key, InstanceProblem { id: problem::UNAVAILABLE, message: String::new() });
+        }
+    }
+}
 
 fn port() -> impl Strategy<Value = Value> {
     (prop_oneof![Just(8080), Just(9090)], prop_oneof![Just("http"), Just("tcp")])
         .prop_map(|(port, protocol)| json!({"portMapping": {"port": port, "protocol": protocol}}))
 }
 
+fn discovery() -> impl Strategy<Value = Value> {
+    let named = |name: &str| json!({"dns": {"hostname": format!("{name}.local")}});
+    let mapped = |name: &str| json!({"awsCloudMap": {"namespaceName": "prod", "serviceName": name}});
+    prop::sample::select(vec![named("here"), named("there"), mapped(MAPPED[0]), mapped(MAPPED[1])])
+}
+
 fn spec(kind: &'static str) -> BoxedStrategy<Value> {
     let node = || prop::sample::select(&NODES[..]);
     let service = || prop::sample::select(&SERVICES[..]);
     match kind {
-        "virtualNode" => (port(), prop::sample::subsequence(&SERVICES[..], 0..=2), prop::bool::ANY)
-            .prop_map(|(listener, backends, moved)| {
+        "virtualNode" => (port(), prop::sample::subsequence(&SERVICES[..], 0..=2), discovery())
+            .prop_map(|(listener, backends, discovery)| {
                 let backends: Vec<Value> =
                     backends.iter().map(|name| json!({"virtualService": {"virtualServiceName": name}})).collect();
-                let hostname = if moved { "here.local" } else { "there.local" };
-                json!({"listeners": [listener], "backends": backends, "serviceDiscovery": {"dns": {"hostname": hostname}}})
+                json!({"listeners": [listener], "backends": backends, "serviceDiscovery": discovery})
             })
             .boxed(),
         "virtualService" => prop_oneof![
@@ -111,13 +163,20 @@ fn shown(served: &Served) -> String {
 
 /// Turns a world step by step, with pictures made only for those concerned, and looks whether any other would have had
 /// another one.
-fn nobody_is_forgotten(mut world: World, turns: &[Vec<Step>]) {
+fn nobody_is_forgotten(ports: Option<PortKeeper>, turns: &[Turn]) {
+    let book = Arc::new(Book(Mutex::default(), watch::Sender::new(0)));
+    let sources = Sources { instances: Arc::<Book>::clone(&book), ..Sources::default() };
+    let mut world = World::new(&sources, BTreeSet::new(), ports);
     let ids = proxies();
     world.learn(News::Everything(Vec::new()));
     let picture = |world: &World, id: &ProxyId| shown(&world.served(id, None).unwrap());
     let mut has: BTreeMap<_, _> = ids.iter().map(|id| (id.clone(), picture(&world, id))).collect();
     for turn in turns {
-        let concerns = world.learn(News::Changed(changes(turn)));
+        let mut concerns = world.learn(News::Changed(changes(&turn.0)));
+        if let Some(told) = turn.1 {
+            book.tell(told);
+            concern::join(&mut concerns, world.find_instances());
+        }
         for id in &ids {
             let should = picture(&world, id);
             if concerns.get(&id.mesh).is_some_and(|concern| concern.covers(&id.proxy)) {
@@ -129,8 +188,9 @@ fn nobody_is_forgotten(mut world: World, turns: &[Vec<Step>]) {
     }
 }
 
-fn turns() -> impl Strategy<Value = Vec<Vec<Step>>> {
-    prop::collection::vec(prop::collection::vec(step(), 1..4), 1..24)
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let told = (prop::sample::select(&MAPPED[..]), prop::option::of(0_u8..3), prop::bool::ANY);
+    prop::collection::vec((prop::collection::vec(step(), 1..4), prop::option::of(told)), 1..24)
 }
 
 proptest! {
@@ -138,14 +198,14 @@ proptest! {
 
     #[test]
     fn nobody_is_forgotten_with_interception(turns in turns()) {
-        nobody_is_forgotten(World::new(&Sources::default(), BTreeSet::new(), None), &turns);
+        nobody_is_forgotten(None, &turns);
     }
 
     #[test]
     fn nobody_is_forgotten_with_explicit_listeners(turns in turns()) {
         // Few enough that they run out and become free again.
         let ports = PortKeeper::new(45_000..=45_004, BTreeMap::new());
-        nobody_is_forgotten(World::new(&Sources::default(), BTreeSet::new(), Some(ports)), &turns);
+        nobody_is_forgotten(Some(ports), &turns);
     }
 
     #[test]
@@ -153,7 +213,7 @@ proptest! {
         let mut world = World::new(&Sources::default(), BTreeSet::new(), None);
         let mut all = BTreeMap::new();
         for turn in &turns {
-            let changes = changes(turn);
+            let changes = changes(&turn.0);
             all.extend(changes.clone());
             world.learn(News::Changed(changes));
         }

@@ -51,12 +51,20 @@ pub(super) fn read(file: &str, template: &Value, around: &Surroundings, reading:
     for (id, resource) in resources {
         let source = Source { file: file.to_owned(), id: id.clone() };
         if id.starts_with("Fn::ForEach") {
-            if resource.to_string().contains("AWS::AppMesh::") {
-                reading.refuse(source, "Resources", "is a loop, which only CloudFormation expands: write it out");
-            }
+            refuse_loop(file, id, resource, reading);
             continue;
         }
-        let Some(kind) = resource.get("Type").and_then(Value::as_str).and_then(kind_of) else {
+        if id == "Fn::Transform" {
+            reading.remark(&source, "Resources", Note::LeftOut { expression: "${Fn::Transform}".to_owned() });
+            continue;
+        }
+        let Some(name) = resource.get("Type").and_then(Value::as_str) else {
+            continue;
+        };
+        let Some(kind) = kind_of(name) else {
+            if name.starts_with("AWS::AppMesh::") {
+                reading.refuse(source, "Type", format!("`{name}` is no type of App Mesh: correct it"));
+            }
             continue;
         };
         if is_created(&mut scope, &source, resource, reading) {
@@ -74,6 +82,27 @@ pub(super) fn read(file: &str, template: &Value, around: &Surroundings, reading:
     let stand_ins = StandIns::Made(scope.into_stand_ins());
     for resource in worked {
         declare_worked(resource, &stand_ins, reading);
+    }
+}
+
+/// Says of each resource of App Mesh that a loop would make that it isn't read. Only CloudFormation expands loops.
+fn refuse_loop(file: &str, id: &str, value: &Value, reading: &mut Reading) {
+    let body = value.as_array().and_then(|parts| parts.iter().rev().find_map(Value::as_object));
+    let mut refuse = |id: &str, problem: &str| {
+        let source = Source { file: file.to_owned(), id: id.to_owned() };
+        reading.refuse(source, "Resources", problem);
+    };
+    let Some(body) = body else {
+        return refuse(id, "is a loop without a body: give an identifier, a collection and what is made of each");
+    };
+    for (made, resource) in body {
+        if made.starts_with("Fn::ForEach") {
+            refuse_loop(file, made, resource, reading);
+        } else if let Some(kind) = resource.get("Type").and_then(Value::as_str).filter(|kind| kind_of(kind).is_some()) {
+            let source = Source { file: file.to_owned(), id: made.clone() };
+            let problem = format!("{kind} is made by the loop {id}, which only CloudFormation expands: write it out");
+            reading.refuse(source, "Resources", problem);
+        }
     }
 }
 

@@ -41,6 +41,11 @@ const OUTSIDE_SPEC: [&str; 14] = [
 
 /// Reads the App Mesh resources of a plan or a state.
 pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
+    if document.get("resources").is_some_and(Value::is_array) {
+        let source = Source { file: file.to_owned(), id: "state".to_owned() };
+        reading.refuse(source, "resources", "is Terraform's own form: give what `terraform show -json` writes");
+        return;
+    }
     let planned = planned(document);
     let mut made = std::collections::BTreeSet::new();
     let filled: Vec<(&Planned<'_>, Value)> = planned.iter().map(|one| (one, fill(one, &planned, &mut made))).collect();

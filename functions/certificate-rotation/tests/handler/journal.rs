@@ -1,0 +1,80 @@
+//! What was decided can be decided again from what is kept of it.
+
+use mesh::rotation::{Recorded, Subject};
+use ports::{JournalEntry, StateKey, StateStore as _};
+use serde_json::{Value, json};
+
+use crate::shop::{DAY, Shop};
+
+async fn entries(shop: &Shop, subject: &str) -> Vec<JournalEntry> {
+    shop.ports.state.journal(&StateKey::certificate(subject), 100).await.unwrap()
+}
+
+/// Decides again from what an entry has, and compares. Gives what was decided.
+fn replay(body: &Value, observed: &Value) -> String {
+    let recorded: Recorded = serde_json::from_value(observed.clone()).unwrap();
+    let decided = recorded.decide();
+    let name = |subject: &Subject| subject.to_string() == body["resource"];
+    let again = decided.iter().find(|one| name(&one.subject)).unwrap();
+    assert_eq!(json!(again.verdict)["decision"], body["decision"]);
+    assert_eq!(again.verdict.code(), body["reason"]);
+    assert_eq!(again.verdict.plan().map_or(Value::Null, |plan| json!(plan)), body["plan"]);
+    format!("{} {}", body["decision"].as_str().unwrap(), again.verdict.code())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorded_observation_gives_the_same_decision() {
+    let mut shop = Shop::open().await;
+    shop.wait(DAY * 62);
+    shop.go_on(3).await;
+    let mut decided = Vec::new();
+    for subject in [shop.imported().to_string(), "sds:pay".to_owned(), "mesh/shop".to_owned()] {
+        for entry in entries(&shop, &subject).await {
+            if !entry.body["observed"].is_null() {
+                decided.push(replay(&entry.body, &entry.body["observed"]));
+            }
+        }
+    }
+    for expected in ["issue RenewalDue", "distribute NewLeaf"] {
+        assert!(decided.iter().any(|one| one == expected), "{expected}: {decided:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_is_recorded_once_and_decided_again_too() {
+    let mut shop = Shop::open().await;
+    shop.wait(DAY * 62);
+    shop.set_policy("  budget: {changes: 1, window: 1h}\n");
+    shop.go_on(4).await;
+    let mut held = Vec::new();
+    for subject in ["sds:pay", "sds:web"] {
+        for entry in entries(&shop, subject).await {
+            if entry.body["reason"] == "BudgetSpent" {
+                held.push(replay(&entry.body, &entry.body["observed"]));
+            }
+        }
+    }
+    assert!((1..=2).contains(&held.len()), "{held:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_observation_lies_with_the_reports() {
+    let mut shop = Shop::open().await;
+    for node in 0..200 {
+        let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" }, "tls": {
+            "mode": "STRICT", "certificate": { "sds": { "secretName": "pay" } } } });
+        shop.put(
+            &format!("mesh/shop/virtualNode/copy-of-the-payments-node-{node}"),
+            &json!({ "listeners": [listener] }),
+        );
+    }
+    shop.deliver().await;
+    shop.wait(DAY * 62);
+    shop.wake().await.unwrap();
+    let entry = entries(&shop, "sds:pay").await.into_iter().rfind(|entry| entry.body["plan"].is_object()).unwrap();
+    let place = entry.body["observed"]["at"].as_str().unwrap();
+    let kept = shop.ports.reports.stored();
+    let (_, body) = kept.iter().find(|(name, _)| place.ends_with(name.as_str())).unwrap();
+    replay(&entry.body, &serde_json::from_slice(body).unwrap());
+    assert!(kept.len() <= 6, "one a round, and not one a decision: {}", kept.len());
+}

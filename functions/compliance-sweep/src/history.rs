@@ -1,0 +1,274 @@
+//! What was found last time, in the state table.
+//!
+//! ```text
+//!   compliance-sweep/shop         sweptAt, and the findings, or in how many parts they are
+//!   compliance-sweep/shop/3-of-16 the findings whose ids fall into this part
+//! ```
+//!
+//! A document is at most 400 KB in the table, which is some 2,500 findings. Each part stands by itself: a crash between
+//! two of them leaves findings that are told again, and none that is never told.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use lambda_kit::Decision;
+use mesh::name::MeshName;
+use mesh::pack::Finding;
+use ports::{BudgetWindow, JournalEntry, Note, PortError, StateKey, StoreOutcome, Stored};
+use reports::{Changes, Dated, History};
+use serde_json::{Value, json};
+
+use crate::{NAME, Ports};
+
+/// A mesh that was swept less than this ago is not swept again: what comes so soon is the same wake, repeated.
+const FRESH: SignedDuration = SignedDuration::from_secs(5 * 60);
+
+/// In how many parts findings are kept, the first that is enough. With 1 they are in the mesh's own document.
+const PARTS: [usize; 3] = [1, 16, 256];
+
+/// The most characters of findings in a document. The table takes 400 KB an item, with its names and the rest.
+const MOST: usize = 200_000;
+
+/// What the state table has of a mesh itself.
+#[derive(Debug)]
+pub(crate) struct Head {
+    mesh: MeshName,
+    revision: u64,
+    swept_at: Option<Timestamp>,
+    parts: usize,
+    own: History,
+}
+
+impl Head {
+    /// Reads it. A document that can't be read is forgotten: then every finding is a new one.
+    pub(crate) async fn load(ports: &Ports, mesh: &MeshName, now: Timestamp) -> Result<Self, PortError> {
+        let key = StateKey::mesh(NAME, mesh);
+        let stored = load(ports, std::slice::from_ref(&key), now).await?.remove(&key);
+        let member = |name: &str| stored.as_ref().and_then(|stored| stored.document.get(name)).cloned();
+        Ok(Self {
+            mesh: mesh.clone(),
+            revision: stored.as_ref().map_or(0, |stored| stored.revision),
+            swept_at: member("sweptAt").and_then(read),
+            parts: member("parts").and_then(read).filter(|parts| PARTS.contains(parts)).unwrap_or(1),
+            own: member("findings").and_then(read).unwrap_or_default(),
+        })
+    }
+
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        self.swept_at.is_some_and(|at| now.duration_since(at) < FRESH)
+    }
+
+    pub(crate) const fn swept_at(&self) -> Option<Timestamp> {
+        self.swept_at
+    }
+
+    /// Reads the findings, wherever they are.
+    pub(crate) async fn remembered(self, ports: &Ports, now: Timestamp) -> Result<Remembered, PortError> {
+        let mut history = self.own.clone();
+        let mut known = BTreeMap::new();
+        if self.parts > 1 {
+            for (part, (revision, found)) in load_parts(ports, &self.mesh, self.parts, now).await? {
+                history.join(found.clone());
+                known.insert(part, (revision, found));
+            }
+        }
+        Ok(Remembered { head: self, known, history, has_changed: false })
+    }
+}
+
+/// What was found last time.
+#[derive(Debug)]
+pub(crate) struct Remembered {
+    head: Head,
+    /// The parts as they are stored, with their revisions.
+    known: BTreeMap<usize, (u64, History)>,
+    history: History,
+    has_changed: bool,
+}
+
+impl Remembered {
+    pub(crate) const fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Takes over what is found now, where `is_known` says what was looked for.
+    pub(crate) fn update(
+        &mut self,
+        findings: &[Finding],
+        now: Timestamp,
+        is_known: impl Fn(&Dated) -> bool,
+    ) -> Changes {
+        let changes = self.history.update_known(findings, now, is_known);
+        self.has_changed = !changes.is_empty();
+        self.head.swept_at = Some(now);
+        changes
+    }
+
+    /// Stores it; `false` when another sweep was there in the meantime. What has not changed is not journalled.
+    pub(crate) async fn store(
+        &mut self,
+        ports: &Ports,
+        decision: &Decision,
+        now: Timestamp,
+    ) -> Result<bool, PortError> {
+        let (split, pieces) = pieces(&self.history);
+        if split != self.head.parts {
+            // Whatever an earlier split has left there is written over.
+            self.known =
+                if split > 1 { load_parts(ports, &self.head.mesh, split, now).await? } else { BTreeMap::new() };
+        }
+        if split > 1 {
+            for (part, piece) in pieces.into_iter().enumerate() {
+                let (revision, stored) = self.known.get(&part).cloned().unwrap_or_default();
+                let key = StateKey::part_of_mesh(NAME, &self.head.mesh, part, split);
+                let note = Note { key, revision, now, document: json!({ "findings": piece }), journal: None };
+                if piece != stored && ports.state.note(&note).await? == StoreOutcome::Overtaken {
+                    return Ok(false);
+                }
+            }
+        }
+        let body = json!({ "function": NAME, "decision": decision });
+        let journal = self.has_changed.then(|| JournalEntry { at: now, id: NAME.to_owned(), body });
+        let document = match split {
+            1 => json!({ "sweptAt": self.head.swept_at, "findings": self.history }),
+            _ => json!({ "sweptAt": self.head.swept_at, "parts": split }),
+        };
+        let key = StateKey::mesh(NAME, &self.head.mesh);
+        let note = Note { key, revision: self.head.revision, now, document, journal };
+        Ok(ports.state.note(&note).await? == StoreOutcome::Stored)
+    }
+}
+
+/// The findings in as few parts as they fit into.
+fn pieces(history: &History) -> (usize, Vec<History>) {
+    let fits = |pieces: &[History]| pieces.iter().all(|piece| json!(piece).to_string().len() <= MOST);
+    let mut last = (1, Vec::new());
+    for parts in PARTS {
+        last = (parts, history.split(parts));
+        if fits(&last.1) {
+            break;
+        }
+    }
+    last
+}
+
+async fn load(ports: &Ports, keys: &[StateKey], now: Timestamp) -> Result<BTreeMap<StateKey, Stored>, PortError> {
+    // The sweep changes nothing and spends nothing; the window is what every load has to name.
+    let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
+    Ok(ports.state.load(keys, &window).await?.documents)
+}
+
+async fn load_parts(
+    ports: &Ports,
+    mesh: &MeshName,
+    split: usize,
+    now: Timestamp,
+) -> Result<BTreeMap<usize, (u64, History)>, PortError> {
+    let keys: Vec<StateKey> = (0..split).map(|part| StateKey::part_of_mesh(NAME, mesh, part, split)).collect();
+    let mut stored = load(ports, &keys, now).await?;
+    let found = keys.iter().enumerate().filter_map(|(part, key)| {
+        let stored = stored.remove(key)?;
+        let history = stored.document.get("findings").cloned().and_then(read).unwrap_or_default();
+        Some((part, (stored.revision, history)))
+    });
+    Ok(found.collect())
+}
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> Option<T> {
+    serde_json::from_value(value)
+        .inspect_err(|error| tracing::warn!(%error, "what was found last time can't be read, and is found anew"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ports::memory::MemoryPorts;
+
+    use super::*;
+
+    /// The most that an item of the table holds, in bytes.
+    const ITEM: usize = 400_000;
+
+    fn ports(memory: &MemoryPorts) -> Ports {
+        Ports {
+            clock: Arc::new(memory.clock.clone()),
+            meshes: Arc::new(memory.mesh.clone()),
+            certificates: Arc::new(memory.certificates.certificates.clone()),
+            authorities: Arc::new(memory.certificates.authorities.clone()),
+            bundles: Arc::new(memory.certificates.bundles.clone()),
+            state: Arc::new(memory.state.clone()),
+            notifier: Arc::new(memory.notifier.clone()),
+            bus: Arc::new(memory.bus.clone()),
+            reports: Arc::new(memory.reports.clone()),
+            security_hub: None,
+        }
+    }
+
+    fn findings(count: usize) -> Vec<Finding> {
+        let finding = |n: usize| {
+            let resource = format!("mesh/shop/virtualNode/a-node-with-a-name-of-usual-length-{n}");
+            let written = json!({"rule": "node-unused", "severity": "low", "resource": resource, "facts": {},
+                "message": "nothing leads to it and it calls nothing"});
+            serde_json::from_value(written).unwrap()
+        };
+        (0..count).map(finding).collect()
+    }
+
+    /// Remembers these, and gives what was remembered before with how many are new and gone.
+    async fn remember(ports: &Ports, findings: &[Finding], now: Timestamp) -> (usize, usize) {
+        let head = Head::load(ports, &"shop".parse().unwrap(), now).await.unwrap();
+        let mut remembered = head.remembered(ports, now).await.unwrap();
+        let changes = remembered.update(findings, now, |_| true);
+        let decision = Decision {
+            resource: "mesh/shop".to_owned(),
+            decision: "sweep".to_owned(),
+            reason: "Changed".to_owned(),
+            facts: Value::Null,
+            plan: None,
+            outcome: None,
+        };
+        assert!(remembered.store(ports, &decision, now).await.unwrap());
+        (changes.new.len(), changes.resolved.len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn findings_of_any_number_fit_and_are_found_again() {
+        let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
+        let memory = MemoryPorts::at(now);
+        let ports = ports(&memory);
+        let many = findings(10_000);
+        // From none to many, as many again, fewer, none, and back: each time only the difference is new or gone.
+        let mut before = 0;
+        for (count, split) in [(10, 1), (10_000, 16), (10_000, 16), (1_500, 16), (900, 1), (0, 1), (10_000, 16)] {
+            let (new, gone) = remember(&ports, &many[..count], now).await;
+            let expected = (count.saturating_sub(before), before.saturating_sub(count));
+            assert_eq!((new, gone), expected, "{before} to {count}");
+            before = count;
+            let mesh = "shop".parse().unwrap();
+            let keys = (0..split).map(|part| StateKey::part_of_mesh(NAME, &mesh, part, split));
+            let keys = std::iter::once(StateKey::mesh(NAME, &mesh)).chain(keys.filter(|_| split > 1));
+            let sizes: Vec<usize> =
+                keys.filter_map(|key| memory.state.stored(&key)).map(|one| one.document.to_string().len()).collect();
+            assert_eq!(sizes.len(), if split > 1 { split + 1 } else { 1 }, "{count}");
+            assert!(sizes.iter().all(|size| *size < ITEM), "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_parts_follows_the_number_of_findings() {
+        let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
+        for (count, expected) in [(0, 1), (900, 1), (1_500, 16), (10_000, 16), (30_000, 256)] {
+            let mut history = History::default();
+            history.update(&findings(count), now);
+            let (split, pieces) = pieces(&history);
+            assert_eq!((split, pieces.len()), (expected, expected), "{count}");
+            let mut joined = History::default();
+            for piece in pieces {
+                joined.join(piece);
+            }
+            assert_eq!(joined, history);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What only this function is told by its environment. A variable that is set to nothing counts as unset.
+
+/// How a wake comes to the meshes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FanOut {
+    /// The invocation that is woken sweeps them all.
+    Direct,
+    /// It asks for each by an event, which a rule brings to the queue that this function takes from.
+    ByQueue,
+}
+
+/// What only this function is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// `MESHWARDEN_SWEEP_BY_QUEUE`: `on` or `off`; unset: off.
+    pub fan_out: FanOut,
+    /// `MESHWARDEN_SECURITY_HUB`: `on` or `off`; unset: off.
+    pub security_hub: bool,
+}
+
+/// Which variable is wrong, and how to mend it, in one line.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// A switch that is neither on nor off.
+    #[error("read the configuration: {variable}: `{given}` is no switch; give `on` or `off`")]
+    Switch {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        given: String,
+    },
+    /// A queue that nothing would bring messages to.
+    #[error("read the configuration: MESHWARDEN_SWEEP_BY_QUEUE: it needs an event bus; set MESHWARDEN_BUS")]
+    NoBus,
+}
+
+impl Settings {
+    /// Reads the settings; `lookup` gives a variable's value, `has_bus` says whether there is an event bus.
+    pub fn from_env(lookup: impl Fn(&str) -> Option<String>, has_bus: bool) -> Result<Self, SettingsError> {
+        let switch = |variable: &'static str| match lookup(variable).as_deref() {
+            None | Some("" | "off") => Ok(false),
+            Some("on") => Ok(true),
+            Some(given) => Err(SettingsError::Switch { variable, given: given.to_owned() }),
+        };
+        let fan_out = match (switch("MESHWARDEN_SWEEP_BY_QUEUE")?, has_bus) {
+            (false, _) => FanOut::Direct,
+            (true, true) => FanOut::ByQueue,
+            (true, false) => return Err(SettingsError::NoBus),
+        };
+        Ok(Self { fan_out, security_hub: switch("MESHWARDEN_SECURITY_HUB")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_are_off_unless_they_are_on() {
+        let read = |queue: Option<&str>, hub: Option<&str>, has_bus| {
+            let value = |name: &str| match name {
+                "MESHWARDEN_SWEEP_BY_QUEUE" => queue.map(str::to_owned),
+                "MESHWARDEN_SECURITY_HUB" => hub.map(str::to_owned),
+                _ => None,
+            };
+            Settings::from_env(value, has_bus)
+        };
+        let off = Settings { fan_out: FanOut::Direct, security_hub: false };
+        for (queue, hub) in [(None, None), (Some(""), Some("")), (Some("off"), Some("off"))] {
+            assert_eq!(read(queue, hub, false), Ok(off));
+        }
+        assert_eq!(read(Some("on"), Some("on"), true), Ok(Settings { fan_out: FanOut::ByQueue, security_hub: true }));
+        assert_eq!(read(Some("on"), None, false), Err(SettingsError::NoBus));
+        let error = read(None, Some("yes"), true).unwrap_err().to_string();
+        assert!(error.contains("MESHWARDEN_SECURITY_HUB: `yes` is no switch; give `on` or `off`"), "{error}");
+    }
+}

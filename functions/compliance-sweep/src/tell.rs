@@ -1,0 +1,97 @@
+//! Who is told of what has changed.
+
+use mesh::name::MeshName;
+use mesh::pack::{FindingId, Severity};
+use ports::{BusEvent, Notice, PortError, Urgency};
+use reports::{Changes, Dated, MeshReport, in_words};
+use serde_json::{Value, json};
+
+use crate::Ports;
+use crate::handler::{folder, named};
+use crate::observe::Observation;
+use crate::outputs::Kept;
+
+/// The most findings that an event names: it has 256 KB, and the reports have them all.
+const IN_AN_EVENT: usize = 200;
+
+/// What people and programs are told of a sweep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) mesh: &'a MeshName,
+    pub(crate) report: &'a MeshReport<'a>,
+    pub(crate) changes: &'a Changes,
+    pub(crate) kept: &'a Kept,
+}
+
+impl Told<'_> {
+    /// The facts of the report's line.
+    pub(crate) fn facts(&self, observation: &Observation) -> Value {
+        let unread: Vec<String> = observation.unread().into_iter().collect();
+        let mut facts = json!({
+            "resources": observation.mesh.paths().len(),
+            "calls": observation.calls,
+            "findings": in_words(&self.report.evaluation.findings),
+            "waived": self.report.evaluation.waived.len(),
+            "new": named(&self.changes.new, short),
+            "newCount": self.changes.new.len(),
+            "resolved": named(&self.changes.resolved, short),
+            "resolvedCount": self.changes.resolved.len(),
+            "reports": self.kept.places,
+        });
+        if let Some(members) = facts.as_object_mut() {
+            if !unread.is_empty() {
+                members.insert("unread".to_owned(), json!(named(&unread, Clone::clone)));
+                members.insert("unreadCount".to_owned(), json!(unread.len()));
+            }
+            if let Some(imported) = &self.kept.imported {
+                members.insert("securityHub".to_owned(), json!(imported));
+            }
+        }
+        facts
+    }
+
+    /// Tells what has changed, if anything has.
+    pub(crate) async fn tell(&self, ports: &Ports) -> Result<(), PortError> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        ports.notifier.notify(&self.notice()).await?;
+        let Changes { new, resolved } = self.changes;
+        let told = |(id, dated): &(FindingId, Dated)| json!({"id": id, "finding": dated});
+        let detail = json!({
+            "mesh": self.mesh,
+            "new": new.iter().take(IN_AN_EVENT).map(told).collect::<Vec<_>>(),
+            "newCount": new.len(),
+            "resolved": resolved.iter().take(IN_AN_EVENT).map(|(id, _)| id).collect::<Vec<_>>(),
+            "resolvedCount": resolved.len(),
+        });
+        let event = BusEvent { detail_type: "Meshwarden Findings".to_owned(), detail, resources: Vec::new() };
+        ports.bus.put(&[event]).await
+    }
+
+    fn notice(&self) -> Notice {
+        let Self { mesh, report, changes, kept } = self;
+        let is_critical = |(_, dated): &(FindingId, Dated)| dated.severity == Severity::Critical;
+        let urgency = if changes.new.iter().any(is_critical) { Urgency::Page } else { Urgency::Note };
+        let mut lines = vec![format!("Mesh {mesh} now has {}.", in_words(&report.evaluation.findings))];
+        for (heading, list) in [("New", &changes.new), ("Resolved", &changes.resolved)] {
+            if !list.is_empty() {
+                lines.push(format!("\n{heading}, {}:", list.len()));
+                lines.extend(named(list, short).into_iter().map(|line| format!("  {line}")));
+            }
+        }
+        if kept.places.is_empty() {
+            lines.push("\nNo reports are kept; set MESHWARDEN_REPORTS to keep them.".to_owned());
+        } else {
+            lines.push(format!("\nReports, below {}:", folder(mesh)));
+            lines.extend(kept.places.iter().map(|place| format!("  {place}")));
+        }
+        let body = lines.join("\n") + "\n";
+        let subject = format!("{} new, {} resolved findings in mesh {mesh}", changes.new.len(), changes.resolved.len());
+        Notice { urgency, subject: subject.chars().take(100).collect(), body }
+    }
+}
+
+fn short((_, dated): &(FindingId, Dated)) -> String {
+    format!("{}: {} on {}", dated.severity, dated.rule, dated.resource)
+}

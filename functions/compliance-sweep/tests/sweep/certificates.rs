@@ -1,0 +1,190 @@
+//! What the certificates that a mesh names say, and what is said when they can't be read.
+
+use compliance_sweep::{ComplianceSweep, FanOut};
+use jiff::{SignedDuration, Timestamp};
+use mesh::policy::BUILT_IN;
+use ports::certificates::{
+    AuthorityArn, Bundle, CertificateArn, CertificateAuthority as _, CertificateStore as _, IdempotencyToken, Import,
+    Issuance, KeyAlgorithm, KeyMaker as _, Order, SigningAlgorithm, SubjectNames, Template, VersionId,
+};
+use ports::memory::certificates::Validity;
+use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
+use serde_json::json;
+
+use super::world::{found, function, function_by, morning, put, reasons, rules, shop, sweep};
+
+const NAME: &str = "pay.shop.local";
+
+fn authority(ports: &MemoryPorts, name: &str) -> AuthorityArn {
+    let validity = Validity { from: morning() - SignedDuration::from_hours(24 * 365), until: later(24 * 3650) };
+    ports.certificates.authorities.root(name, &KeyAlgorithm::EcPrime256v1, validity).unwrap()
+}
+
+fn later(hours: i64) -> Timestamp {
+    morning() + SignedDuration::from_hours(hours)
+}
+
+/// An imported certificate that ends then.
+async fn import(ports: &MemoryPorts, authority: &AuthorityArn, not_after: Timestamp) -> CertificateArn {
+    let names = SubjectNames { common_name: None, dns: vec![NAME.to_owned()], uris: Vec::new() };
+    let fresh = ports.certificates.keys.make(&KeyAlgorithm::EcPrime256v1, &names).unwrap();
+    let order = Order {
+        authority: authority.clone(),
+        request: fresh.request,
+        template: Template::EndEntity,
+        signing: SigningAlgorithm::Sha256WithEcdsa,
+        not_after,
+        token: IdempotencyToken::parse("t1").unwrap(),
+    };
+    let issued = ports.certificates.authorities.issue(&order).await.unwrap();
+    let Issuance::Issued(chain) = ports.certificates.authorities.issued(&issued).await.unwrap() else { panic!() };
+    let import = Import { onto: None, chain, key: fresh.key, tags: [].into() };
+    ports.certificates.certificates.import(&import).await.unwrap()
+}
+
+/// `web` calls `pay`, whose listener has a certificate of ACM that ends then.
+async fn shop_with(not_after: Timestamp) -> (MemoryPorts, CertificateArn, AuthorityArn) {
+    let ports = shop();
+    let authority = authority(&ports, "root");
+    let arn = import(&ports, &authority, not_after).await;
+    let tls = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": arn.as_str()}}});
+    let listener = json!({"portMapping": {"port": 8080, "protocol": "http"}, "tls": tls});
+    let pay = json!({"listeners": [listener], "serviceDiscovery": {"dns": {"hostname": NAME}}});
+    put(&ports, "mesh/shop/virtualNode/pay", &pay);
+    put(
+        &ports,
+        "mesh/shop/virtualService/pay.local",
+        &json!({"provider": {"virtualNode": {"virtualNodeName": "pay"}}}),
+    );
+    let trust = json!({"acm": {"certificateAuthorityArns": [authority.as_str()]}});
+    let policy = json!({"tls": {"enforce": true, "validation": {"trust": trust}}});
+    let backend = json!({"virtualService": {"virtualServiceName": "pay.local", "clientPolicy": policy}});
+    put(&ports, "mesh/shop/virtualNode/web", &json!({"backends": [backend]}));
+    (ports, arn, authority)
+}
+
+fn has(ports: &MemoryPorts, rule: &str) -> bool {
+    rules(ports).iter().any(|found| found == rule)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_in_acm_is_read_with_its_chain() {
+    for (hours, rule) in [(24 * 20, "certificate-expiring"), (24 * 200, "")] {
+        let (ports, arn, _) = shop_with(later(hours)).await;
+        sweep(&function(&ports).await).await.unwrap();
+        for about in ["certificate-expiring", "certificate-expired", "certificate-unread", "edge-broken"] {
+            assert_eq!(has(&ports, about), about == rule, "{about} {hours}: {:?}", rules(&ports));
+        }
+        if rule == "certificate-expiring" {
+            let told = found(&ports).into_iter().find(|one| one["rule"] == rule).unwrap();
+            assert_eq!(told["facts"]["source"], json!(format!("acm:{arn}")));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_trusted_is_read_from_the_private_ca() {
+    let (ports, _, _) = shop_with(later(24 * 200)).await;
+    let other = authority(&ports, "other");
+    let trust = json!({"acm": {"certificateAuthorityArns": [other.as_str()]}});
+    let policy = json!({"tls": {"enforce": true, "validation": {"trust": trust}}});
+    let backend = json!({"virtualService": {"virtualServiceName": "pay.local", "clientPolicy": policy}});
+    put(&ports, "mesh/shop/virtualNode/web", &json!({"backends": [backend]}));
+    sweep(&function(&ports).await).await.unwrap();
+    assert!(has(&ports, "edge-broken"), "{:?}", rules(&ports));
+}
+
+fn acm(call: &Call) -> bool {
+    call.name.contains("certificate")
+}
+
+async fn disturbed(function: &ComplianceSweep, ports: &MemoryPorts, failure: Failure) -> Vec<String> {
+    ports.clock.advance(SignedDuration::from_hours(6));
+    ports.faults.whenever(acm, Fault::Fails(failure, Effect::NotDone));
+    let report = sweep(function).await.unwrap();
+    ports.faults.reset();
+    assert_eq!(reasons(&report).last().copied(), Some("Changed"), "{failure:?}");
+    assert!(report.decisions[0].facts["unreadCount"].as_u64() > Some(0), "{failure:?}");
+    report.decisions[0].facts["resolved"].as_array().unwrap().iter().map(ToString::to_string).collect()
+}
+
+/// Denied, slow or gone: it is said of the certificate that it is not known, and what was found of it stays.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_cannot_be_read_is_unknown_and_nothing_is_taken_for_mended() {
+    for (failure, why) in [
+        (Failure::Denied, "allow acm:DescribeCertificate"),
+        (Failure::Unavailable, "ACM can't be reached"),
+        (Failure::TimedOut, "ACM can't be reached"),
+        (Failure::Throttled, "asks for patience"),
+    ] {
+        let (ports, _, _) = shop_with(later(24 * 20)).await;
+        let function = function(&ports).await;
+        sweep(&function).await.unwrap();
+        assert!(has(&ports, "certificate-expiring") && !has(&ports, "certificate-unread"));
+        let expiring = || {
+            let hub = ports.security_hub.findings().into_values();
+            hub.filter(|one| one["GeneratorId"] == "meshwarden/certificate-expiring").collect::<Vec<_>>()
+        };
+        let before = expiring();
+
+        let resolved = disturbed(&function, &ports, failure).await;
+        assert!(resolved.is_empty(), "{failure:?}: {resolved:?}");
+        let unread = found(&ports).into_iter().find(|one| one["rule"] == "certificate-unread").unwrap();
+        assert!(unread["message"].as_str().unwrap().contains(why), "{failure:?}: {unread}");
+        assert_eq!(expiring(), before, "{failure:?}: neither seen again nor archived");
+
+        ports.clock.advance(SignedDuration::from_hours(6));
+        let report = sweep(&function).await.unwrap();
+        let facts = &report.decisions[0].facts;
+        assert_eq!((&facts["newCount"], &facts["resolvedCount"]), (&json!(0), &json!(1)), "{failure:?}: {facts}");
+        assert!(has(&ports, "certificate-expiring") && !has(&ports, "certificate-unread"));
+    }
+}
+
+/// One certificate that nobody can read hides nothing of the others.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_is_gone_keeps_no_other_from_being_mended() {
+    let (ports, arn, _) = shop_with(later(24 * 20)).await;
+    let gone = arn.as_str().replace(arn.as_str().rsplit('/').next().unwrap(), "gone");
+    let tls = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": gone}}});
+    let listener = json!({"portMapping": {"port": 8080, "protocol": "http"}, "tls": tls});
+    put(&ports, "mesh/shop/virtualNode/old", &json!({"listeners": [listener]}));
+    let function = function(&ports).await;
+    sweep(&function).await.unwrap();
+    assert!(has(&ports, "certificate-expiring") && has(&ports, "certificate-unread"));
+    put(&ports, "mesh/shop/virtualNode/pay", &json!({"serviceDiscovery": {"dns": {"hostname": NAME}}}));
+    ports.clock.advance(SignedDuration::from_hours(6));
+    let report = sweep(&function).await.unwrap();
+    let resolved = report.decisions[0].facts["resolved"].to_string();
+    assert!(resolved.contains("certificate-expiring on mesh/shop/virtualNode/pay"), "{resolved}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_secret_only_what_it_is_is_asked() {
+    let ports = shop();
+    let tls = json!({"mode": "STRICT", "certificate": {"sds": {"secretName": "web"}}});
+    let listener = json!({"portMapping": {"port": 8080, "protocol": "http"}, "tls": tls});
+    put(&ports, "mesh/shop/virtualNode/web", &json!({"listeners": [listener]}));
+    let bound = "certificates: { bundles: [{ secretName: web, secret: mesh-web }] }";
+    let policy = BUILT_IN.replace("certificates: { expiryDays: 30 }", bound);
+    assert!(policy.contains(bound));
+    let function = function_by(&ports, &policy, FanOut::Direct).await;
+    sweep(&function).await.unwrap();
+    assert!(has(&ports, "certificate-unread"), "the secret is not there");
+    let version = VersionId::parse("8f0d5f7a-2f0e-4a0a-9a43-8f4c3a8f7c11").unwrap();
+    ports.certificates.bundles.create("mesh-web");
+    ports.certificates.bundles.set_text("mesh-web", &version, &Bundle::default().text());
+    ports.clock.advance(SignedDuration::from_hours(6));
+    let before = ports.faults.calls().len();
+    sweep(&function).await.unwrap();
+    assert!(!has(&ports, "certificate-unread"));
+    let read: Vec<String> = ports
+        .faults
+        .calls()
+        .into_iter()
+        .skip(before)
+        .map(|call| call.to_string())
+        .filter(|call| call.contains("mesh-web"))
+        .collect();
+    assert_eq!(read, ["describe secret mesh-web"]);
+}

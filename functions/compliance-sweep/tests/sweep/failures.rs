@@ -1,0 +1,69 @@
+//! Killed and disturbed at every call.
+
+use jiff::SignedDuration;
+use ports::memory::Fault;
+use serde_json::Value;
+
+use super::world::{function, remembered, shop, sweep};
+
+/// Killed at every call, before and after its effect: the next process ends where an undisturbed one does. People may
+/// be told twice, never not at all.
+#[tokio::test(start_paused = true)]
+async fn killed_anywhere_and_run_again() {
+    let undisturbed = shop();
+    sweep(&function(&undisturbed).await).await.unwrap();
+    let calls = undisturbed.faults.calls().len();
+    assert!(calls > 10, "{calls}");
+    for call in 0..calls {
+        for fault in Fault::crashes() {
+            let ports = shop();
+            let dying = function(&ports).await;
+            ports.faults.at(call, fault.clone());
+            assert!(ports.faults.run(sweep(&dying)).await.is_none(), "{fault:?} at {call}");
+            ports.clock.advance(SignedDuration::from_mins(1));
+            sweep(&function(&ports).await).await.unwrap();
+            let (is, should) = (remembered(&ports), remembered(&undisturbed));
+            let ids = |document: &Value| document["findings"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+            assert_eq!(ids(&is), ids(&should), "{fault:?} at {call}");
+            assert_eq!(ports.reports.stored().len(), undisturbed.reports.stored().len());
+            assert!((1..=2).contains(&ports.notifier.sent().len()), "{fault:?} at {call}");
+        }
+    }
+}
+
+/// Every call failing in every way: nothing that can't be read is judged, and what may heal is tried again.
+#[tokio::test(start_paused = true)]
+async fn every_failure_is_said_and_none_is_taken_for_an_empty_mesh() {
+    let undisturbed = shop();
+    sweep(&function(&undisturbed).await).await.unwrap();
+    let calls = undisturbed.faults.calls().len();
+    for call in 0..calls {
+        for fault in Fault::every() {
+            let ports = shop();
+            let function = function(&ports).await;
+            ports.faults.at(call, fault.clone());
+            let (report, retried) = match sweep(&function).await {
+                Ok(report) => (report, false),
+                Err(retry) => (retry.report.unwrap(), true),
+            };
+            assert!(!report.decisions.is_empty(), "{fault:?} at {call}");
+            if retried {
+                ports.clock.advance(SignedDuration::from_mins(1));
+                sweep(&function).await.unwrap();
+                let kept = ports.reports.stored().len();
+                assert_eq!(kept, undisturbed.reports.stored().len(), "{fault:?} at {call}: reports kept by the retry");
+            }
+            let expected = remembered(&undisturbed)["findings"].as_object().unwrap().len();
+            // What is read as it was a moment ago is judged as it was then.
+            if !matches!(fault, Fault::StaleRead)
+                && let Some(found) = remembered(&ports)["findings"].as_object()
+            {
+                assert_eq!(found.len(), expected, "{fault:?} at {call}: judged by a part");
+            }
+            ports.clock.advance(SignedDuration::from_hours(6));
+            sweep(&function).await.unwrap();
+            let found = remembered(&ports)["findings"].as_object().unwrap().len();
+            assert_eq!(found, expected, "{fault:?} at {call}: the next sweep");
+        }
+    }
+}

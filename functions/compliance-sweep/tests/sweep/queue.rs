@@ -1,0 +1,103 @@
+//! One message a mesh.
+
+use std::time::Duration;
+
+use compliance_sweep::{ComplianceSweep, FanOut};
+use jiff::SignedDuration;
+use lambda_kit::{Emitter, Invocation};
+use mesh::policy::BUILT_IN;
+use ports::Deadline;
+use ports::memory::{Call, Effect, Failure, Fault, MemoryPorts};
+use serde_json::{Value, json};
+
+use super::world::{function, function_by, put, reasons, shop, sweep};
+
+fn two_meshes() -> MemoryPorts {
+    let ports = shop();
+    put(&ports, "mesh/depot", &json!({"egressFilter": {"type": "ALLOW_ALL"}}));
+    ports
+}
+
+/// What the rule of the template makes of an event: a message whose body is the event as EventBridge has it.
+fn message(id: usize, detail: &Value) -> Value {
+    let body = json!({"version": "0", "id": "e", "detail-type": "Meshwarden Sweep Requested", "source": "meshwarden",
+        "account": "123456789012", "time": "2026-11-21T06:00:00Z", "region": "eu-west-1", "resources": [], "detail": detail});
+    json!({"messageId": format!("m{id}"), "eventSource": "aws:sqs", "body": body.to_string()})
+}
+
+/// Hands a batch over as Lambda does, and gives the messages that failed.
+async fn deliver(function: &ComplianceSweep, records: Vec<Value>) -> Vec<String> {
+    let deadline = Deadline::after(Duration::from_mins(1));
+    let invocation = Invocation { function: "compliance-sweep", request_id: "r", deadline };
+    let emitter = Emitter::stdout();
+    let answer = invocation.answer(function, &emitter, &json!({ "Records": records })).await.unwrap();
+    let failed = answer["batchItemFailures"].as_array().unwrap().iter();
+    failed.map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_schedule_asks_for_each_mesh_and_each_message_sweeps_one() {
+    let ports = two_meshes();
+    let function = function_by(&ports, BUILT_IN, FanOut::ByQueue).await;
+    let report = sweep(&function).await.unwrap();
+    assert_eq!(reasons(&report), ["AskedFor", "AskedFor"]);
+    assert!(ports.reports.stored().is_empty(), "nothing is swept by who only asks");
+    let events = ports.bus.events();
+    let asked: Vec<&Value> = events.iter().map(|event| &event.detail["mesh"]).collect();
+    assert_eq!(asked, ["depot", "shop"]);
+
+    let records = events.iter().enumerate().map(|(id, event)| message(id, &event.detail)).collect::<Vec<_>>();
+    assert_eq!(deliver(&function, records.clone()).await, Vec::<String>::new());
+    assert_eq!(ports.reports.stored().len(), 8);
+    let written = ports.notifier.sent().len();
+    assert_eq!(deliver(&function, records).await, Vec::<String>::new());
+    assert_eq!(ports.notifier.sent().len(), written, "a message that comes twice sweeps once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_messages_of_meshes_that_failed_come_again() {
+    let ports = two_meshes();
+    let function = function_by(&ports, BUILT_IN, FanOut::ByQueue).await;
+    let of_depot = |call: &Call| call.name.starts_with("list") && call.subject.contains("depot");
+    ports.faults.whenever(of_depot, Fault::Fails(Failure::Unavailable, Effect::NotDone));
+    let batch = || vec![message(1, &json!({"mesh": "depot"})), message(2, &json!({"mesh": "shop"}))];
+    assert_eq!(deliver(&function, batch()).await, ["m1"]);
+    assert_eq!(ports.reports.stored().len(), 4, "the other one is swept");
+    ports.faults.reset();
+    assert_eq!(deliver(&function, batch()).await, Vec::<String>::new());
+    assert_eq!(ports.reports.stored().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mesh_that_is_gone_and_a_message_that_cannot_be_read_do_not_come_again() {
+    let ports = shop();
+    let function = function(&ports).await;
+    let batch = vec![message(1, &json!({"mesh": "gone"})), message(2, &json!({"mesh": ""})), message(3, &json!({}))];
+    assert_eq!(deliver(&function, batch).await, Vec::<String>::new());
+}
+
+/// Half of the meshes in the time of one invocation: those are done, and the next invocation does the rest.
+#[tokio::test(start_paused = true)]
+async fn when_time_runs_out_the_rest_is_done_by_the_next() {
+    let ports = shop();
+    for n in 0..9 {
+        put(&ports, &format!("mesh/m{n}"), &json!({}));
+    }
+    ports.faults.set_latency(Duration::from_millis(20));
+    let function = function(&ports).await;
+    let batch = || (0..9).map(|n| message(n, &json!({"mesh": format!("m{n}")}))).collect::<Vec<_>>();
+    let invocation = async |span: Duration| {
+        let deadline = Deadline::after(span);
+        let invocation = Invocation { function: "compliance-sweep", request_id: "r", deadline };
+        let emitter = Emitter::stdout();
+        let answer = invocation.answer(&function, &emitter, &json!({ "Records": batch() })).await.unwrap();
+        answer["batchItemFailures"].as_array().unwrap().len()
+    };
+    let left = invocation(Duration::from_millis(900)).await;
+    assert!((1..9).contains(&left), "{left}");
+    let swept = ports.state.clone();
+    assert!(swept.stored(&ports::StateKey::mesh("compliance-sweep", &"m0".parse().unwrap())).is_some());
+    ports.clock.advance(SignedDuration::from_secs(60));
+    assert_eq!(invocation(Duration::from_mins(1)).await, 0);
+    assert_eq!(ports.notifier.sent().len(), 9, "each told once");
+}

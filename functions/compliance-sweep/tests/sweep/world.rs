@@ -1,0 +1,88 @@
+//! A mesh, its function, and what stands around them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use compliance_sweep::{ComplianceSweep, FanOut, NAME, Ports};
+use jiff::Timestamp;
+use lambda_kit::wake::{self, Payload};
+use lambda_kit::{Handler as _, PolicyKeeper, Report, Retry};
+use mesh::policy::{BUILT_IN, Policy};
+use ports::memory::MemoryPorts;
+use ports::{Deadline, PolicySource, StateKey};
+use serde_json::{Value, json};
+
+pub(crate) fn morning() -> Timestamp {
+    "2026-11-21T06:00:00Z".parse().unwrap()
+}
+
+/// A mesh that lets everything out, with a node that nobody calls.
+pub(crate) fn shop() -> MemoryPorts {
+    let ports = MemoryPorts::at(morning());
+    for (path, spec) in [
+        ("mesh/shop", json!({"egressFilter": {"type": "ALLOW_ALL"}})),
+        ("mesh/shop/virtualNode/web", json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}]})),
+        ("mesh/shop/virtualService/web.local", json!({"provider": {"virtualNode": {"virtualNodeName": "web"}}})),
+    ] {
+        put(&ports, path, &spec);
+    }
+    ports
+}
+
+pub(crate) fn put(ports: &MemoryPorts, path: &str, spec: &Value) {
+    ports.mesh.put_spec(&path.parse().unwrap(), spec).unwrap();
+}
+
+pub(crate) fn ports(memory: &MemoryPorts) -> Ports {
+    Ports {
+        clock: Arc::new(memory.clock.clone()),
+        meshes: Arc::new(memory.mesh.clone()),
+        certificates: Arc::new(memory.certificates.certificates.clone()),
+        authorities: Arc::new(memory.certificates.authorities.clone()),
+        bundles: Arc::new(memory.certificates.bundles.clone()),
+        state: Arc::new(memory.state.clone()),
+        notifier: Arc::new(memory.notifier.clone()),
+        bus: Arc::new(memory.bus.clone()),
+        reports: Arc::new(memory.reports.clone()),
+        security_hub: Some(Arc::new(memory.security_hub.clone())),
+    }
+}
+
+pub(crate) async fn function(memory: &MemoryPorts) -> ComplianceSweep {
+    function_by(memory, BUILT_IN, FanOut::Direct).await
+}
+
+pub(crate) async fn function_by(memory: &MemoryPorts, policy: &str, fan_out: FanOut) -> ComplianceSweep {
+    let source: Box<dyn PolicySource> =
+        Box::new(ports::memory::MemoryPolicy::new(policy, ports::memory::Faults::default()));
+    let policy = PolicyKeeper::start(source, Policy::read, morning()).await.unwrap();
+    ComplianceSweep::new(ports(memory), policy, fan_out)
+}
+
+pub(crate) async fn sweep(function: &ComplianceSweep) -> Result<Report, Retry> {
+    let event = include_str!("../../../../events/compliance-sweep/schedule.json");
+    let deliveries = wake::parse(&serde_json::from_str(event).unwrap());
+    assert!(matches!(&*deliveries, [one] if one.payload == Payload::Tick), "{deliveries:?}");
+    let deadline = Deadline::after(Duration::from_mins(1));
+    deadline.cover(function.handle(deliveries, deadline)).await
+}
+
+pub(crate) fn reasons(report: &Report) -> Vec<&str> {
+    report.decisions.iter().map(|decision| decision.reason.as_str()).collect()
+}
+
+pub(crate) fn remembered(ports: &MemoryPorts) -> Value {
+    let stored = ports.state.stored(&StateKey::mesh(NAME, &"shop".parse().unwrap()));
+    stored.map_or(Value::Null, |stored| stored.document)
+}
+
+/// What is found of a mesh now, as the report has it.
+pub(crate) fn found(ports: &MemoryPorts) -> Vec<Value> {
+    let kept = ports.reports.stored();
+    let report: Value = serde_json::from_slice(&kept["compliance/mesh/shop/findings.json"]).unwrap();
+    report["findings"].as_array().unwrap().clone()
+}
+
+pub(crate) fn rules(ports: &MemoryPorts) -> Vec<String> {
+    found(ports).iter().map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
+}

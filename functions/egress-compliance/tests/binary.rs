@@ -1,0 +1,36 @@
+//! The built function under a Lambda runtime of the test's own: every kind of message from AWS Config ends in the right
+//! evaluations.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use meshwarden_tests::config_events::Stage;
+use serde_json::json;
+
+const MESH: &str = "mesh/shop";
+const V2: &str = "mesh/shop/virtualNode/recommendations-v2";
+
+#[tokio::test]
+async fn every_kind_of_message_is_answered() {
+    let Some(stage) = Stage::open("egress-compliance", "version: 1\n", &[]).await else { return };
+    let open = json!({ "egressFilter": { "type": "ALLOW_ALL" } });
+    stage.create("", json!({ "meshName": "shop", "spec": open })).await;
+    stage.create("virtualNodes", json!({ "virtualNodeName": "recommendations-v2", "spec": {} })).await;
+    let router = json!({ "listeners": [{ "portMapping": { "port": 8080, "protocol": "http" } }] });
+    stage.create("virtualRouters", json!({ "virtualRouterName": "cart", "spec": router })).await;
+    let mut function = stage.build(env!("CARGO_BIN_EXE_egress-compliance")).start().await;
+    for (event, expected) in [
+        ("config-change-mesh", &[(MESH, "NON_COMPLIANT")][..]),
+        ("config-change-node", &[(V2, "COMPLIANT")]),
+        // moto has no item of it; what the notification says of it will do.
+        ("config-oversized", &[(V2, "COMPLIANT")]),
+        ("config-deleted", &[(MESH, "NOT_APPLICABLE")]),
+        // A router lets nothing out: of what the rule says nothing, nothing is said.
+        ("config-scheduled", &[(MESH, "NON_COMPLIANT"), (V2, "COMPLIANT")]),
+    ] {
+        let report = function.answer(&stage.trial(event)).await.unwrap();
+        let told = stage.told();
+        let told: Vec<(&str, &str)> =
+            told.iter().flatten().map(|(path, told)| (path.as_str(), told.compliance.as_str())).collect();
+        assert_eq!(told, expected, "{event}: {report:#}");
+    }
+    assert_eq!(stage.calls("GetResourceConfigHistory"), 1);
+}

@@ -1,0 +1,85 @@
+//! The built function under a Lambda runtime of the test's own: every kind of message from AWS Config ends in the right
+//! evaluations.
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use meshwarden_tests::config_events::{Stage, Told, arn};
+use meshwarden_tests::function::Function;
+use serde_json::{Value, json};
+
+const POLICY: &str = "version: 1\ntags: { required: [{ key: team }] }\n";
+
+/// The virtual node that every sample event is about.
+const V2: &str = "mesh/shop/virtualNode/recommendations-v2";
+/// When AWS Config saw it, in the sample events.
+const CAPTURED: i64 = 1_795_169_030_512;
+/// When AWS Config asked, in the sample events.
+const ASKED: i64 = 1_795_169_038_101;
+
+async fn stage(items: &[(&str, Value)]) -> Option<(Stage, Function)> {
+    let stage = Stage::open("tag-compliance", POLICY, items).await?;
+    let tags = json!([{ "key": "team", "value": "shop" }]);
+    stage.create("", json!({ "meshName": "shop", "tags": tags })).await;
+    stage.create("virtualNodes", json!({ "virtualNodeName": "recommendations-v1", "spec": {}, "tags": tags })).await;
+    stage.create("virtualNodes", json!({ "virtualNodeName": "recommendations-v2", "spec": {} })).await;
+    let function = stage.build(env!("CARGO_BIN_EXE_tag-compliance")).start().await;
+    Some((stage, function))
+}
+
+/// What one evaluation says, with the beginning of its annotation.
+fn says(told: &Told) -> (&str, &str, &str, i64) {
+    let annotation = told.annotation.split(';').next().unwrap_or_default();
+    (&told.resource_type, &told.compliance, annotation, told.at)
+}
+
+#[tokio::test]
+async fn every_kind_of_message_about_a_resource_is_answered() {
+    let recorded = json!({
+        "resourceType": "AWS::AppMesh::VirtualNode", "resourceId": arn(V2), "configurationItemStatus": "OK",
+        "configurationItemCaptureTime": 1_795_169_035.0,
+    });
+    let Some((stage, mut function)) = stage(&[(V2, recorded)]).await else { return };
+    let node = "AWS::AppMesh::VirtualNode";
+    let lacks = "tag-missing: it lacks the tag `team`";
+    for (event, expected) in [
+        ("config-change", (node, "NON_COMPLIANT", lacks, CAPTURED)),
+        // Too large to be sent along: AWS Config is asked, which has seen it again since.
+        ("config-oversized", (node, "NON_COMPLIANT", lacks, 1_795_169_035_000)),
+        ("config-deleted", (node, "NOT_APPLICABLE", "it was deleted", CAPTURED)),
+        ("config-left-scope", (node, "NOT_APPLICABLE", "the rule isn't for it any more", CAPTURED)),
+    ] {
+        let report = function.answer(&stage.trial(event)).await.unwrap();
+        let told = stage.told();
+        assert_eq!(told.len(), 1, "{event}: {report:#}");
+        assert_eq!(told[0].keys().collect::<Vec<_>>(), [V2], "{event}");
+        assert_eq!(says(&told[0][V2]), expected, "{event}");
+    }
+    assert_eq!(stage.calls("GetResourceConfigHistory"), 1);
+    assert_eq!(stage.calls("GET /v20190125/meshes/shop"), 1, "one reading answers them all");
+}
+
+#[tokio::test]
+async fn a_schedule_is_answered_for_all_resources_a_hundred_at_a_time() {
+    let Some((stage, mut function)) = stage(&[]).await else { return };
+    for number in 0..120 {
+        stage.create("virtualNodes", json!({ "virtualNodeName": format!("n{number}"), "spec": {} })).await;
+    }
+    function.answer(&stage.trial("config-scheduled")).await.unwrap();
+    let told = stage.told();
+    assert_eq!(told.iter().map(BTreeMap::len).collect::<Vec<_>>(), [100, 23]);
+    let all: BTreeMap<&String, &Told> = told.iter().flatten().collect();
+    assert_eq!(all.values().filter(|told| told.compliance == "NON_COMPLIANT").count(), 121);
+    let of = |path: &str| says(all[&path.to_owned()]);
+    assert_eq!(of("mesh/shop"), ("AWS::AppMesh::Mesh", "COMPLIANT", "", ASKED));
+    assert_eq!(of("mesh/shop/virtualNode/recommendations-v1").1, "COMPLIANT");
+    assert_eq!(of(V2).1, "NON_COMPLIANT");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_taken_makes_the_event_come_again() {
+    let Some((stage, mut function)) = stage(&[]).await else { return };
+    // moto takes no evaluation but of a trial.
+    let error = function.answer(&stage.sample("config-change")).await.unwrap_err();
+    assert!(error.to_string().contains("evaluations"), "{error:#}");
+}

@@ -1,0 +1,73 @@
+//! `report`: a mesh judged as it is now, as files.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use mesh::certificates::Readings;
+use mesh::edges::edges;
+use mesh::pack::judge;
+use ports::{Pace, PortError, PortErrorKind, StateKey, survey};
+use reports::sarif::{Placed, log};
+use reports::{History, MeshReport, in_words, json, page};
+use serde_json::Value;
+
+use super::args::ReportArgs;
+use super::desk::Desk;
+use super::error::Trouble;
+use super::status::{AT_A_TIME, SWEEP};
+
+pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String, Trouble> {
+    let (name, now) = (&args.mesh, desk.now());
+    let read = survey(desk.ports.meshes.as_ref(), name, &mut Pace::new(AT_A_TIME, AT_A_TIME)).await?;
+    let model = read.model(name).map_err(|error| {
+        PortError::new(format!("read mesh {name}"), PortErrorKind::Other, format!("its resources don't fit: {error}"))
+    })?;
+    // What is missing would look deleted.
+    if let Some((_, error)) = read.unread.into_iter().next() {
+        return Err(error.into());
+    }
+    let readings = Readings::default();
+    let evaluation = judge(&model, &readings, &desk.policy, now);
+    let edges = edges(&model, &readings, now);
+    let mut history = history(desk, args).await?;
+    // What is new since the last sweep is new now; nothing of it is stored here.
+    drop(history.update(&evaluation.findings, now));
+    let report = MeshReport { mesh: &model, edges: &edges, evaluation: &evaluation, history: &history, at: now };
+    let placed = |waived| move |finding| Placed { finding, place: None, waived };
+    let results: Vec<Placed<'_>> =
+        (evaluation.findings.iter().map(placed(false))).chain(evaluation.waived.iter().map(placed(true))).collect();
+    let mut said = format!("mesh {name}: {}\n", in_words(&evaluation.findings));
+    for (file, content) in [
+        ("index.html", page(&report)),
+        ("findings.json", text(&json(&report))),
+        ("findings.sarif", text(&log(env!("CARGO_PKG_VERSION"), &results, &[]))),
+    ] {
+        let path = args.output.join(file);
+        write(&path, &content)?;
+        let _ = writeln!(said, "{}", path.display());
+    }
+    Ok(said)
+}
+
+/// Since when each finding is there, as the sweep knows it.
+async fn history(desk: &Desk<'_>, args: &ReportArgs) -> Result<History, Trouble> {
+    let key = StateKey::mesh(SWEEP, &args.mesh);
+    let view = desk.load(std::slice::from_ref(&key)).await?;
+    let kept = view.documents.get(&key).and_then(|stored| stored.document.get("findings").cloned());
+    Ok(kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default())
+}
+
+fn write(path: &Path, content: &str) -> Result<(), Trouble> {
+    let failed = |call| move |source| Trouble::File { call, path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed("make the folder of"))?;
+    }
+    fs::write(path, content).map_err(failed("write"))
+}
+
+fn text(value: &Value) -> String {
+    let mut text = format!("{value:#}");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,110 @@
+//! The commands when something fails on the way: a clear line, the exit code, and nothing half done.
+
+use ports::memory::{Effect, Failure, Fault};
+use ports::{PortErrorKind, StateKey};
+
+use super::super::error::Trouble;
+use super::{Shop, cart};
+
+const FAILURES: [(Failure, PortErrorKind); 5] = [
+    (Failure::Throttled, PortErrorKind::Throttled),
+    (Failure::TimedOut, PortErrorKind::TimedOut),
+    (Failure::Unavailable, PortErrorKind::Unavailable),
+    (Failure::ConnectionReset, PortErrorKind::Unavailable),
+    (Failure::Denied, PortErrorKind::Denied),
+];
+
+/// A shop whose route is shifted away from a node that works again.
+async fn shop() -> Shop {
+    let shop = Shop::open();
+    shop.fails("cart-v1");
+    shop.minutes(1).await;
+    shop.quiets("cart-v1");
+    shop
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_is_named_and_ends_with_two() {
+    for line in [
+        "meshwarden status",
+        "meshwarden explain shop/cart/all",
+        "meshwarden explain mesh/shop",
+        "meshwarden replay shop/cart/all",
+        "meshwarden kill status",
+        "meshwarden hold shop/cart/all --for 1h --reason x",
+        "meshwarden restore shop/cart/all",
+        "meshwarden kill on --reason x",
+    ] {
+        let undisturbed = shop().await;
+        let before = undisturbed.ports.faults.calls().len();
+        let expected = undisturbed.asks(line).await.unwrap();
+        let calls = undisturbed.ports.faults.calls()[before..].to_vec();
+        assert!(!calls.is_empty(), "{line}");
+        for call in &calls {
+            for (failure, kind) in FAILURES {
+                let shop = shop().await;
+                shop.ports.faults.at(call.number, Fault::Fails(failure, Effect::NotDone));
+                match shop.asks(line).await {
+                    // A survey tries again by itself what was throttled; a tag that stays is told in the output.
+                    Ok(said) => assert!(said == expected || said.len() > 20, "{line} at {call}: {said}"),
+                    Err(trouble) => {
+                        let told = told(&trouble);
+                        assert_eq!(trouble.exit_code(), 2, "{line} at {call}: {told}");
+                        assert!(told.contains(&kind.to_string()), "{line} at {call}: {told}");
+                        assert!(told.contains("failed to ") || told.contains("restored, but"), "{line}: {told}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn told(trouble: &Trouble) -> String {
+    let sources = std::iter::successors(std::error::Error::source(trouble), |&source| source.source());
+    sources.fold(trouble.to_string(), |told, source| format!("{told}: {source}"))
+}
+
+/// The state table can't be reached, or may not be: nothing is written anywhere, and both are told apart.
+#[tokio::test(start_paused = true)]
+async fn without_the_state_table_nothing_is_written() {
+    for (failure, kind) in [(Failure::Unavailable, "unavailable"), (Failure::Denied, "denied")] {
+        for line in [
+            "meshwarden hold shop/cart/all --for 1h --reason x",
+            "meshwarden release shop/cart/all",
+            "meshwarden restore shop/cart/all",
+            "meshwarden kill on --reason x",
+            "meshwarden status",
+        ] {
+            let shop = shop().await;
+            let (weights, journal) = (shop.weights(), shop.ports.state.journal_of(&StateKey::route(&cart())).len());
+            let of_state = |call: &ports::memory::Call| {
+                ["load", "begin", "finish", "note", "journal", "switch"].iter().any(|name| call.name.contains(name))
+            };
+            shop.ports.faults.whenever(of_state, Fault::Fails(failure, Effect::NotDone));
+            let trouble = shop.asks(line).await.unwrap_err();
+            assert_eq!(trouble.exit_code(), 2, "{line}");
+            assert!(told(&trouble).contains(kind), "{line}: {}", told(&trouble));
+            assert_eq!(shop.weights(), weights, "{line}");
+            assert_eq!(shop.ports.state.journal_of(&StateKey::route(&cart())).len(), journal, "{line}");
+        }
+    }
+}
+
+/// What may have been done, or not, is done once when it is asked for again.
+#[tokio::test(start_paused = true)]
+async fn a_hold_whose_answer_was_lost_can_be_asked_for_again() {
+    let undisturbed = Shop::open();
+    let line = "meshwarden hold shop/cart/all --until 2026-11-20T18:00:00Z --reason x";
+    undisturbed.asks(line).await.unwrap();
+    let calls = undisturbed.ports.faults.calls();
+    let document = |shop: &Shop| shop.ports.state.stored(&StateKey::route(&cart())).unwrap().document;
+    for call in calls.iter().filter(|call| call.writes) {
+        for effect in [Effect::Done, Effect::NotDone] {
+            let shop = Shop::open();
+            shop.ports.faults.at(call.number, Fault::Fails(Failure::Unavailable, effect));
+            assert_eq!(shop.asks(line).await.unwrap_err().exit_code(), 2, "{call} {effect:?}");
+            shop.asks(line).await.unwrap();
+            assert_eq!(document(&shop)["edit"], document(&undisturbed)["edit"], "{call} {effect:?}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The commands that only show: replay, report, proxies, and who changed what.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use mesh::name::ResourcePath;
+use ports::certificates::{AcknowledgedSecrets, ProxyEvidence, ProxyStream, SeenCertificate, SeenSecret};
+use ports::{Clock as _, JournalEntry, Note, PortError, StateKey, StateStore as _};
+use serde_json::{Value, json};
+
+use super::super::error::{Refusal, Trouble};
+use super::Shop;
+
+/// A control plane with one proxy.
+#[derive(Debug)]
+pub(super) struct Connected;
+
+#[async_trait]
+impl ProxyEvidence for Connected {
+    async fn proxies(&self) -> Result<Vec<ProxyStream>, PortError> {
+        let certificate =
+            SeenCertificate { fingerprint: "ab".repeat(32), not_after: "2026-11-30T10:04:00Z".parse().unwrap() };
+        let secrets = BTreeMap::from([
+            ("leaf".to_owned(), SeenSecret::Acknowledged { certificates: vec![certificate] }),
+            ("file".to_owned(), SeenSecret::BesideProxy),
+        ]);
+        let stream = ProxyStream {
+            proxy: ResourcePath::parse("mesh/shop/virtualNode/cart-v1").unwrap(),
+            peer: "127.0.0.1:40000".to_owned(),
+            since: "2026-11-20T10:00:00Z".parse().unwrap(),
+            up_to_date: true,
+            secrets: AcknowledgedSecrets::Known(secrets),
+        };
+        let other = ProxyStream {
+            up_to_date: false,
+            secrets: AcknowledgedSecrets::Unknown,
+            proxy: ResourcePath::parse("mesh/other/virtualNode/a").unwrap(),
+            ..stream.clone()
+        };
+        Ok(vec![stream, other])
+    }
+}
+
+/// A file that is gone with the test.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("meshwarden-views-{}-{name}", std::process::id())))
+    }
+
+    fn arg(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn decisions_are_made_again_from_the_journal_and_from_a_file() {
+    let shop = Shop::open();
+    assert_eq!(shop.asks("meshwarden replay shop/cart/all").await.unwrap_err().exit_code(), 2, "nothing is recorded");
+    shop.fails("cart-v1");
+    shop.minutes(2).await;
+    let said = shop.asks("meshwarden replay shop/cart/all").await.unwrap();
+    assert!(said.contains("Failover to cart-v1:0 cart-v2:100; the same"), "{said}");
+
+    let key = StateKey::route(&super::cart());
+    let bodies: Vec<Value> = shop.ports.state.journal_of(&key).into_iter().map(|entry| entry.body).collect();
+    let mut changed = bodies.iter().find(|body| body.get("observed").is_some()).unwrap().clone();
+    let file = Scratch::new("entry.json");
+    let line = format!("meshwarden replay --file {}", file.arg());
+    std::fs::write(&file.0, json!(bodies).to_string()).unwrap();
+    assert!(shop.asks(&line).await.unwrap().contains("; the same"));
+    changed["reason"] = json!("Steady");
+    std::fs::write(&file.0, changed.to_string()).unwrap();
+    match shop.refuses(&line).await {
+        Refusal::Different { different: 1, all: 1, text } => assert!(text.contains("Steady to"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    changed["observed"] = json!({ "at": "s3://reports/route-failover/observations/mesh/shop/1.json" });
+    std::fs::write(&file.0, changed.to_string()).unwrap();
+    let gone = shop.asks(&line).await.unwrap_err();
+    assert!(
+        matches!(&gone, Trouble::Port(error) if error.to_string().contains("observations/mesh/shop/1.json")),
+        "{gone}"
+    );
+    std::fs::write(&file.0, "{").unwrap();
+    assert!(matches!(shop.asks(&line).await.unwrap_err(), Trouble::NoRecord { .. }));
+    let nowhere = shop.asks("meshwarden replay --file /nowhere.json").await.unwrap_err();
+    assert!(nowhere.to_string().contains("failed to read /nowhere.json"), "{nowhere}");
+}
+
+#[tokio::test]
+async fn a_report_is_written_as_three_files() {
+    let shop = Shop::open();
+    let folder = Scratch::new("report");
+    let said = shop.asks(&format!("meshwarden report shop --output {}", folder.arg())).await.unwrap();
+    assert!(said.starts_with("mesh shop: "), "{said}");
+    let read = |name: &str| std::fs::read_to_string(folder.0.join(name)).unwrap();
+    assert!(read("index.html").contains("<svg"));
+    let found: Value = serde_json::from_str(&read("findings.json")).unwrap();
+    assert!(!found["findings"].as_array().unwrap().is_empty());
+    let sarif: Value = serde_json::from_str(&read("findings.sarif")).unwrap();
+    assert_eq!(sarif["version"], "2.1.0");
+    let gone = shop.asks(&format!("meshwarden report gone --output {}", folder.arg())).await.unwrap_err();
+    assert_eq!(gone.exit_code(), 2);
+}
+
+#[tokio::test]
+async fn proxies_are_shown_with_days_to_the_first_expiry() {
+    let shop = Shop::open();
+    let table = shop.asks("meshwarden proxies --mesh shop").await.unwrap();
+    for part in ["mesh/shop/virtualNode/cart-v1", "up to date", "1 acknowledged, 1 beside the proxy", "in 10 days"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    assert!(!table.contains("mesh/other"), "{table}");
+    let all: Value = serde_json::from_str(&shop.asks("meshwarden proxies --format json").await.unwrap()).unwrap();
+    assert_eq!((all[0]["upToDate"].clone(), all[0]["secrets"].clone()), (json!(false), Value::Null));
+    assert_eq!(shop.asks("meshwarden proxies --mesh none").await.unwrap().lines().count(), 1);
+}
+
+async fn store(shop: &Shop, key: StateKey, document: Value, body: Option<Value>) {
+    let now = shop.ports.clock.now();
+    let journal = body.map(|body| JournalEntry { at: now, id: "1".to_owned(), body });
+    shop.ports.state.note(&Note { key, revision: 0, now, document, journal }).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_changed_a_resource_is_explained() {
+    let shop = Shop::open();
+    let line = |resource: &str, reason: &str, facts: Value| json!({ "resource": resource, "decision": "record", "reason": reason, "facts": facts });
+    let member = json!({ "path": "spec.listeners", "before": null, "after": "[]" });
+    let facts = json!({ "change": "updated", "by": ["ann in role Deployer"], "members": [member.clone(), member.clone(), member.clone(), member],
+        "created": { "count": 1, "first": [{ "rule": "listener-tls-missing" }] } });
+    let router = "mesh/shop/virtualRouter/cart";
+    let refused = json!({ "write": { "operation": "UpdateVirtualRouter", "by": "user bob" }, "error": "AccessDenied" });
+    let body = json!({ "function": "change-audit", "decisions": [
+        line(router, "Written", facts), line("mesh/shop/virtualNode/cart-v1", "NoEvent", json!({ "change": "deleted" })),
+        line(router, "Refused", refused),
+    ] });
+    let document = json!({ "seenAt": "2026-11-20T10:03:00Z", "open": [{}], "owed": [] });
+    store(&shop, StateKey::mesh("change-audit", &"shop".parse().unwrap()), document, Some(body)).await;
+    let told = shop.asks(&format!("meshwarden explain {router}")).await.unwrap();
+    for part in [
+        "[Written] updated by ann in role Deployer: spec.listeners (absent) -> [], ",
+        " and 1 more; created listener-tls-missing.",
+        "[Refused] UpdateVirtualRouter by user bob, refused with AccessDenied.",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("NoEvent"), "{told}");
+    let whole = shop.asks("meshwarden explain mesh/shop").await.unwrap();
+    assert!(
+        whole.contains("change-audit mesh/shop/virtualNode/cart-v1 [NoEvent] deleted by nobody knows whom."),
+        "{whole}"
+    );
+    let status = shop.asks("meshwarden status").await.unwrap();
+    assert!(
+        status.contains("changes: looked for ") && status.contains("; 1 not told of in full by events"),
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn rotations_that_are_unfinished_or_fail_are_in_the_status() {
+    let shop = Shop::open();
+    let arn = "arn:aws:acm:eu-west-1:123456789012:certificate/5f6c2b1e-7a3d-4c58-9f0e-2d4b6a8c1e3f";
+    let tls = json!({ "mode": "STRICT", "certificate": { "acm": { "certificateArn": arn } } });
+    let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" }, "tls": tls });
+    shop.put("mesh/shop/virtualNode/cart-v1", &json!({ "listeners": [listener] }));
+    let status = shop.asks("meshwarden status").await.unwrap();
+    assert!(!status.contains("certificate "), "{status}");
+    let failures = json!({ "count": 2, "last": "2026-11-20T10:00:00Z", "why": "the CA is away" });
+    let record = json!({ "leaf": null, "failures": failures, "told": null });
+    let mut model = mesh::graph::Mesh::new("shop".parse().unwrap());
+    let path = "mesh/shop/virtualNode/cart-v1".parse().unwrap();
+    model.insert_resource(shop.ports.mesh.resource(&path).unwrap()).unwrap();
+    let source = mesh::rotation::Survey::of(&model).leaves.into_keys().next().unwrap().to_string();
+    store(&shop, StateKey::certificate(&source), record, None).await;
+    let status = shop.asks("meshwarden status").await.unwrap();
+    assert!(status.contains(&format!("certificate {source}: rotation failed 2 times")), "{status}");
+    assert!(status.contains("the CA is away"), "{status}");
+}

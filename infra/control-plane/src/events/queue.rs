@@ -1,0 +1,128 @@
+//! The way of events to one receiver.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ports::BusEvent;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::EventReceiver;
+use crate::metrics::EventMetrics;
+
+/// How many events wait for a receiver. At a thousand writes a second a receiver may be away for a second, at one a
+/// second for a quarter of an hour. An event has a few kilobytes.
+const WAITING: usize = 1000;
+
+/// How many are sent at a time: what one `PutEvents` takes.
+const BATCH: usize = 10;
+
+/// The pauses between the tries of a batch: about a minute altogether. Meanwhile others wait behind it.
+const PAUSES: [Duration; 8] = [
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(6),
+    Duration::from_secs(12),
+    Duration::from_secs(18),
+    Duration::from_secs(20),
+];
+
+/// How long a try may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the end of the server waits for what is still queued.
+const AT_THE_END: Duration = Duration::from_secs(5);
+
+/// A queue with its worker.
+#[derive(Debug)]
+pub(super) struct Queue {
+    kind: &'static str,
+    metrics: EventMetrics,
+    sender: Mutex<Option<mpsc::Sender<BusEvent>>>,
+    ending: watch::Sender<bool>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Queue {
+    pub(super) fn start(receiver: EventReceiver, metrics: EventMetrics, runtime: &Handle) -> Self {
+        let (sender, queued) = mpsc::channel(WAITING);
+        let (ending, ends) = watch::channel(false);
+        let kind = receiver.kind.label();
+        metrics.known(kind);
+        let worker = runtime.spawn(work(receiver, queued, metrics.clone(), ends));
+        Self { kind, metrics, sender: Mutex::new(Some(sender)), ending, worker: Mutex::new(Some(worker)) }
+    }
+
+    /// Queues an event, or drops it: never waits.
+    pub(super) fn push(&self, event: BusEvent) {
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_queued = sender.as_ref().is_some_and(|sender| sender.try_send(event).is_ok());
+        drop(sender);
+        if !is_queued {
+            self.metrics.ended(self.kind, "dropped", 1);
+        }
+    }
+
+    pub(super) async fn drain(&self) {
+        drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.ending.send_replace(true);
+        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut worker) = worker else { return };
+        if timeout(AT_THE_END, &mut worker).await.is_err() {
+            worker.abort();
+            tracing::warn!(receiver = self.kind, "stopped with change events untold");
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            worker.abort();
+        }
+    }
+}
+
+async fn work(
+    receiver: EventReceiver,
+    mut queued: mpsc::Receiver<BusEvent>,
+    metrics: EventMetrics,
+    mut ends: watch::Receiver<bool>,
+) {
+    let kind = receiver.kind.label();
+    let mut batch = Vec::new();
+    while queued.recv_many(&mut batch, BATCH).await > 0 {
+        let outcome = send(&receiver, &batch, &mut ends).await;
+        metrics.ended(kind, outcome, u64::try_from(batch.len()).unwrap_or(u64::MAX));
+        batch.clear();
+    }
+}
+
+/// Sends a batch, again where that may help; tells what became of it.
+async fn send(receiver: &EventReceiver, batch: &[BusEvent], ends: &mut watch::Receiver<bool>) -> &'static str {
+    let kind = receiver.kind.label();
+    let mut pauses = PAUSES.iter();
+    loop {
+        let why = match timeout(PATIENCE, receiver.bus.put(batch)).await {
+            Ok(Ok(())) => return "sent",
+            Ok(Err(error)) if !error.kind.may_heal() => {
+                tracing::error!(receiver = kind, %error, events = batch.len(), "change events are refused");
+                return "refused";
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        let pause = pauses.next().filter(|_| !*ends.borrow());
+        let Some(pause) = pause else {
+            tracing::error!(receiver = kind, why, events = batch.len(), "change events are given up");
+            return "given_up";
+        };
+        tracing::warn!(receiver = kind, why, ?pause, "change events could not be told, and are tried again");
+        // At the end there is one more try, at once.
+        let _ = timeout(*pause, ends.wait_for(|ends| *ends)).await;
+    }
+}

@@ -1,0 +1,200 @@
+//! Events in the shape of those that CloudTrail sent for calls of App Mesh.
+
+use jiff::Timestamp;
+use mesh::name::ResourceKind;
+use mesh::pack::Finding;
+use ports::BusEvent;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{Asked, Outcome};
+use crate::auth::Caller;
+use crate::http;
+use crate::state::{Action, Realm, Resource, Write};
+
+/// Whose events these are: `PutEvents` refuses `aws.*`.
+pub(crate) const SOURCE: &str = "meshwarden.appmesh";
+
+/// The detail type of calls.
+const CALL: &str = "AWS API Call via CloudTrail";
+
+/// The detail type of what admission says.
+const ADMISSION: &str = "Meshwarden Admission";
+
+/// The longest detail with specs in it. `PutEvents` takes 256 KB, and what an envelope adds is little.
+const LONGEST: usize = 200 * 1024;
+
+/// How many findings an event has.
+const NAMED: usize = 20;
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Ended<'a> {
+    /// It was done, and answered with this.
+    Done(Option<&'a Resource>),
+    /// Admission refused it for these.
+    Refused(&'a [Finding]),
+}
+
+/// A call, as CloudTrail told it.
+pub(super) fn call(asked: &Asked, write: &Write, ended: Ended<'_>, realm: &Realm, now: Timestamp) -> BusEvent {
+    let mut detail = common(asked, realm, now);
+    let mut put = |member: &str, value: Value| detail.insert(member.to_owned(), value);
+    put("eventSource", "appmesh.amazonaws.com".into());
+    put("eventName", asked.operation.into());
+    put("readOnly", false.into());
+    put("eventType", "AwsApiCall".into());
+    put("apiVersion", "2019-01-25".into());
+    put("managementEvent", true.into());
+    put("eventCategory", "Management".into());
+    put("requestParameters", parameters(write, realm));
+    match ended {
+        Ended::Done(Some(resource)) => {
+            let kind = write.path.kind().as_str();
+            put("responseElements", json!({ kind: http::whole(resource, realm) }));
+        }
+        Ended::Done(None) => {
+            put("responseElements", Value::Null);
+        }
+        Ended::Refused(findings) => {
+            put("responseElements", Value::Null);
+            put("errorCode", "BadRequestException".into());
+            put("errorMessage", crate::admission::told(findings).into());
+        }
+    }
+    let mut detail = Value::Object(detail);
+    if detail.to_string().len() > LONGEST {
+        leave_out_specs(&mut detail);
+    }
+    BusEvent { detail_type: CALL.to_owned(), detail, resources: Vec::new() }
+}
+
+/// What admission said of a write.
+pub(super) fn admission(
+    asked: &Asked,
+    write: &Write,
+    outcome: Outcome,
+    findings: &[Finding],
+    realm: &Realm,
+    now: Timestamp,
+) -> BusEvent {
+    let mut detail = common(asked, realm, now);
+    let named: Vec<Value> = findings.iter().take(NAMED).map(finding).collect();
+    for (member, value) in [
+        ("outcome", json!(outcome.to_string())),
+        ("eventName", asked.operation.into()),
+        ("resource", json!(write.path)),
+        ("findings", json!(named)),
+        ("findingsCount", findings.len().into()),
+    ] {
+        detail.insert(member.to_owned(), value);
+    }
+    let resources = vec![realm.arn(&write.path)];
+    BusEvent { detail_type: ADMISSION.to_owned(), detail: Value::Object(detail), resources }
+}
+
+fn finding(finding: &Finding) -> Value {
+    json!({ "id": finding.id(), "rule": finding.rule, "severity": finding.severity, "resource": finding.resource,
+        "part": finding.part, "message": finding.message })
+}
+
+/// What every event has.
+fn common(asked: &Asked, realm: &Realm, now: Timestamp) -> Map<String, Value> {
+    // Whole seconds, as CloudTrail has them.
+    let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    Map::from_iter(
+        [
+            ("eventVersion", json!("1.11")),
+            ("userIdentity", identity(&asked.caller, realm)),
+            ("eventTime", json!(second.to_string())),
+            ("awsRegion", json!(realm.region().as_str())),
+            ("sourceIPAddress", json!(asked.peer.map(|peer| peer.0.ip().to_string()))),
+            ("userAgent", json!(asked.agent)),
+            ("requestID", json!(asked.id)),
+            ("eventID", json!(Uuid::new_v4().to_string())),
+            ("recipientAccountId", json!(realm.account().as_str())),
+        ]
+        .map(|(member, value)| (member.to_owned(), value)),
+    )
+}
+
+/// Who it was, as far as `--api-auth` asks.
+fn identity(caller: &Caller, realm: &Realm) -> Value {
+    match caller {
+        Caller::Anybody => json!({ "type": "Unknown", "accountId": realm.account().as_str() }),
+        Caller::Key { id, name } => json!({
+            "type": "IAMUser", "principalId": id, "accountId": realm.account().as_str(), "accessKeyId": id,
+            "userName": name,
+        }),
+        Caller::Session { arn, account, role, name } => json!({
+            "type": "AssumedRole", "arn": arn, "accountId": account,
+            "sessionContext": { "sessionIssuer": {
+                "type": "Role", "arn": role, "accountId": account, "userName": name,
+            } },
+        }),
+    }
+}
+
+/// The members of URI, query and body together.
+fn parameters(write: &Write, realm: &Realm) -> Value {
+    let token = write.token.as_ref().map(|token| json!(token.to_string()));
+    let with = |members: Vec<(&str, Value)>| {
+        let mut all = http::names(&write.path);
+        all.extend(members.into_iter().map(|(member, value)| (member.to_owned(), value)));
+        if let Some(token) = token.clone() {
+            all.insert("clientToken".to_owned(), token);
+        }
+        Value::Object(all)
+    };
+    let arn = || realm.arn(&write.path);
+    match &write.action {
+        Action::Create { spec, tags } if tags.is_empty() => with(vec![("spec", spec.value().clone())]),
+        Action::Create { spec, tags } => with(vec![("spec", spec.value().clone()), ("tags", json!(tags))]),
+        Action::Update { spec: Some(spec) } => with(vec![("spec", spec.value().clone())]),
+        Action::Update { spec: None } | Action::Delete => with(Vec::new()),
+        Action::Tag(tags) => json!({ "resourceArn": arn(), "tags": tags }),
+        Action::Untag(keys) => json!({ "resourceArn": arn(), "tagKeys": keys }),
+    }
+}
+
+/// What is too long loses its specs, and says so.
+fn leave_out_specs(detail: &mut Value) {
+    let kinds = ResourceKind::ALL.map(|kind| format!("/responseElements/{kind}"));
+    for place in kinds.iter().map(String::as_str).chain(["/requestParameters"]) {
+        if let Some(members) = detail.pointer_mut(place).and_then(Value::as_object_mut) {
+            members.remove("spec");
+        }
+    }
+    if let Some(members) = detail.as_object_mut() {
+        members.insert("additionalEventData".to_owned(), json!({ "omitted": ["spec"] }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh::audit::Caller as Read;
+
+    use super::*;
+    use crate::state::Region;
+
+    /// Who change-audit takes each caller for.
+    #[test]
+    fn a_caller_is_known_again() {
+        let realm = Realm::new("123456789012".parse().unwrap(), Region::parse("eu-west-1").unwrap());
+        let session = Caller::Session {
+            arn: "arn:aws:sts::210987654321:assumed-role/m-RouteFailoverRole-1A/m-RouteFailover-2B".to_owned(),
+            account: "210987654321".to_owned(),
+            role: "arn:aws:iam::210987654321:role/m-RouteFailoverRole-1A".to_owned(),
+            name: "m-RouteFailoverRole-1A".to_owned(),
+        };
+        let key = Caller::Key { id: "AKID".to_owned(), name: "ci".to_owned() };
+        for (caller, expected) in [
+            (Caller::Anybody, "somebody unknown (account 123456789012)"),
+            (key, "user ci (account 123456789012)"),
+            (session, "Meshwarden's route-failover (account 210987654321)"),
+        ] {
+            let read = Read::read(&json!({ "userIdentity": identity(&caller, &realm) }));
+            assert_eq!(read.to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Events to a web server.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::http::{Request, StatusCode, Uri, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use ports::{BusEvent, EventBus, PortError, PortErrorKind};
+use serde_json::{Value, json};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// How much of an answer is read, so that the connection can be used again.
+const LONGEST: usize = 64 * 1024;
+
+/// A web server that takes events, one a request, each as EventBridge would deliver it. The address may have a secret in
+/// its path, so nothing but the host is ever shown.
+#[derive(Clone)]
+pub struct Webhook {
+    uri: Uri,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// Why an address can't be told of events.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// It is none.
+    #[error("it must be http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH, without user or password")]
+    Address,
+    /// The server could not be told from another.
+    #[error("read this machine's root certificates")]
+    Roots(#[source] io::Error),
+}
+
+impl FromStr for Webhook {
+    type Err = WebhookError;
+
+    fn from_str(text: &str) -> Result<Self, WebhookError> {
+        let uri: Uri = text.parse().map_err(|_| WebhookError::Address)?;
+        let speaks_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) | None => return Err(WebhookError::Address),
+        };
+        if uri.authority().is_none_or(|authority| authority.as_str().contains('@') || authority.host().is_empty()) {
+            return Err(WebhookError::Address);
+        }
+        let connector = if speaks_tls {
+            let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider());
+            builder.map_err(WebhookError::Roots)?.https_only().enable_http1().build()
+        } else {
+            let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|error| WebhookError::Roots(io::Error::other(error)))?
+                .with_root_certificates(RootCertStore::empty())
+                .with_no_client_auth();
+            HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build()
+        };
+        Ok(Self { uri, client: Client::builder(TokioExecutor::new()).build(connector) })
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("host", &self.uri.host()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl EventBus for Webhook {
+    /// An event that fails keeps those behind it from being sent, and those before it come again with it.
+    async fn put(&self, events: &[BusEvent]) -> Result<(), PortError> {
+        for event in events {
+            self.post(&envelope(event)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Webhook {
+    async fn post(&self, event: &Value) -> Result<(), PortError> {
+        let failed = |kind, why: String| {
+            PortError::new(format!("post an event to {}", self.uri.host().unwrap_or_default()), kind, why)
+        };
+        let request = Request::post(self.uri.clone())
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::USER_AGENT, concat!("meshwarden/", env!("CARGO_PKG_VERSION")))
+            .body(Full::from(event.to_string()))
+            .map_err(|error| failed(PortErrorKind::Other, error.to_string()))?;
+        let answer = self.client.request(request).await;
+        let answer = answer.map_err(|error| failed(PortErrorKind::Unavailable, error.to_string()))?;
+        let status = answer.status();
+        // What it says is of no interest.
+        drop(Limited::new(answer.into_body(), LONGEST).collect().await);
+        let kind = match status {
+            status if status.is_success() => return Ok(()),
+            StatusCode::TOO_MANY_REQUESTS => PortErrorKind::Throttled,
+            StatusCode::REQUEST_TIMEOUT => PortErrorKind::TimedOut,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => PortErrorKind::Denied,
+            status if status.is_server_error() => PortErrorKind::Unavailable,
+            _ => PortErrorKind::Other,
+        };
+        Err(failed(kind, format!("it answered {status}")))
+    }
+}
+
+/// An event as EventBridge would deliver it.
+fn envelope(event: &BusEvent) -> Value {
+    let detail = &event.detail;
+    json!({
+        "version": "0",
+        "id": detail["eventID"],
+        "detail-type": event.detail_type,
+        "source": super::trail::SOURCE,
+        "account": detail["recipientAccountId"],
+        "time": detail["eventTime"],
+        "region": detail["awsRegion"],
+        "resources": event.resources,
+        "detail": detail,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for text in ["http://127.0.0.1:9000/hook", "http://localhost", "http://[::1]:80/a?b=c"] {
+            let webhook: Webhook = text.parse().unwrap();
+            assert!(!format!("{webhook:?}").contains("hook?"), "{webhook:?}");
+        }
+        for text in ["", "hook", "ftp://host/", "http://", "http://ann:pw@host/", "/path", "bus:x"] {
+            assert!(matches!(text.parse::<Webhook>(), Err(WebhookError::Address)), "{text}");
+        }
+    }
+}

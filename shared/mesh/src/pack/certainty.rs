@@ -1,0 +1,116 @@
+//! Which findings hold of a mesh that is known in part only.
+//!
+//! Files before deploy are often a part of a mesh: the rest is another team's template, or a value is a parameter's.
+//! What such files say holds; that something is missing from them, or what a value that nobody has given yet will be,
+//! is not known, and unknown is no finding.
+
+use serde_json::Value;
+
+use super::finding::Finding;
+use crate::name::ResourcePath;
+
+/// Rules that find something missing: a resource, or whatever leads to one.
+const OF_WHAT_IS_MISSING: [&str; 8] = [
+    "gateway-without-routes",
+    "mesh-empty",
+    "node-unused",
+    "reference-dangling",
+    "route-unreachable",
+    "router-unused",
+    "router-without-routes",
+    "service-unused",
+];
+
+/// Rules that judge the text of a name or a value, and not what it stands for.
+const OF_A_TEXT: [&str; 8] = [
+    "call-across-environments",
+    "egress-host-not-allowed",
+    "environments-mixed",
+    "mesh-egress-open",
+    "name-pattern",
+    "reference-dangling",
+    "service-name-no-host",
+    "tag-value",
+];
+
+/// How much of a mesh is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Certainty<'t> {
+    /// Whether all of its resources are.
+    pub is_whole: bool,
+    /// Texts that stand in for values which aren't.
+    pub stand_ins: Vec<&'t str>,
+}
+
+impl Certainty<'_> {
+    /// Whether a finding would hold whatever it is that isn't known.
+    #[must_use]
+    pub fn is_sure_of(&self, finding: &Finding) -> bool {
+        let rule = finding.rule.as_str();
+        let is_missing = !self.is_whole && OF_WHAT_IS_MISSING.contains(&rule);
+        let is_open = OF_A_TEXT.contains(&rule) && {
+            // What the mesh is called is of no matter to what is said of what is in it.
+            let mesh = ResourcePath::Mesh(finding.resource.mesh().clone()).to_string();
+            self.is_open(finding.resource.name()) || finding.facts.values().any(|fact| self.has_open(fact, &mesh))
+        };
+        !is_missing && !is_open
+    }
+
+    fn has_open(&self, fact: &Value, mesh: &str) -> bool {
+        match fact {
+            Value::String(text) => self.is_open(text.strip_prefix(mesh).unwrap_or(text)),
+            Value::Array(items) => items.iter().any(|item| self.has_open(item, mesh)),
+            Value::Object(members) => {
+                members.iter().any(|(name, value)| self.is_open(name) || self.has_open(value, mesh))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+
+    fn is_open(&self, text: &str) -> bool {
+        self.stand_ins.iter().any(|stand_in| text.contains(stand_in))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pack::{RuleName, rules};
+
+    #[test]
+    fn every_rule_named_here_exists() {
+        for name in OF_WHAT_IS_MISSING.iter().chain(&OF_A_TEXT) {
+            assert!(rules().any(|rule| rule.id == *name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_finding() {
+        let finding = |rule: &str, facts: Value| Finding {
+            rule: RuleName::try_from(rule.to_owned()).unwrap(),
+            severity: crate::pack::Severity::High,
+            resource: ResourcePath::parse("mesh/${Env}/virtualService/web.${Env}").unwrap(),
+            part: String::new(),
+            facts: serde_json::from_value(facts).unwrap(),
+            message: String::new(),
+            remediation: None,
+        };
+        let of = |is_whole, stand_ins: &[&'static str]| Certainty { is_whole, stand_ins: stand_ins.to_vec() };
+        for (rule, facts, certainty, expected) in [
+            ("reference-dangling", json!({"to": "mesh/m/virtualNode/a"}), of(true, &[]), true),
+            ("reference-dangling", json!({"to": "mesh/m/virtualNode/a"}), of(false, &[]), false),
+            ("reference-dangling", json!({"to": "mesh/m/virtualNode/$NODE"}), of(true, &["$NODE"]), false),
+            ("reference-dangling", json!({"to": "mesh/${Env}/virtualNode/a"}), of(true, &["${Env}-x"]), true),
+            ("node-unused", json!({}), of(false, &[]), false),
+            ("edge-plaintext", json!({"service": "a.${Domain}"}), of(false, &["${Domain}"]), true),
+            ("mesh-egress-open", json!({"egressFilter": "${Fn::If X}"}), of(true, &["${Fn::If X}"]), false),
+            ("mesh-egress-open", json!({"egressFilter": "ALLOW_ALL"}), of(true, &["${Fn::If X}"]), true),
+            ("service-name-no-host", json!({}), of(true, &["${Env}"]), false),
+            ("tag-value", json!({"values": [{"deep": "${Stage}"}]}), of(true, &["${Stage}"]), false),
+        ] {
+            assert_eq!(certainty.is_sure_of(&finding(rule, facts.clone())), expected, "{rule} {facts}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{Cell, Faults};
+use crate::{PortError, RefusedFinding, SecurityHub};
+
+/// Keeps the findings that were imported, by their ids.
+#[derive(Clone, Debug)]
+pub struct MemorySecurityHub(Cell<State>);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct State {
+    findings: BTreeMap<String, Value>,
+    refused: BTreeSet<String>,
+}
+
+impl MemorySecurityHub {
+    /// No findings yet.
+    #[must_use]
+    pub fn new(faults: Faults) -> Self {
+        Self(Cell::new(State::default(), faults))
+    }
+
+    /// Every finding as it was imported last.
+    #[must_use]
+    pub fn findings(&self) -> BTreeMap<String, Value> {
+        self.0.peek(|state| state.findings.clone())
+    }
+
+    /// Does not take the finding with this id from now on.
+    pub fn refuse(&self, id: &str) {
+        self.0.poke(|state| state.refused.insert(id.to_owned()));
+    }
+}
+
+#[async_trait]
+impl SecurityHub for MemorySecurityHub {
+    async fn import(&self, findings: &[Value]) -> Result<Vec<RefusedFinding>, PortError> {
+        self.0
+            .write("import findings", findings.len(), |state| {
+                let mut refused = Vec::new();
+                for finding in findings {
+                    let id = finding.get("Id").and_then(Value::as_str).unwrap_or_default().to_owned();
+                    if id.is_empty() || state.refused.contains(&id) {
+                        let (code, message) = ("InvalidInput".to_owned(), "it is not taken".to_owned());
+                        refused.push(RefusedFinding { id, code, message });
+                    } else {
+                        state.findings.insert(id, finding.clone());
+                    }
+                }
+                Ok(refused)
+            })
+            .await
+    }
+}

@@ -1,0 +1,219 @@
+//! AWS Config and a function that answers it: moto takes the evaluations, and what it does not have is told here.
+//!
+//! ```text
+//! event ──▶ the built function ──▶ control plane (the mesh), MiniStack (the state)
+//!                    └──▶ the way (what was put) ──▶ items that AWS Config would have recorded
+//!                                                └──▶ moto (takes or refuses the evaluations)
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::function::Build;
+use crate::moto::Moto;
+use crate::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
+use crate::way::Way;
+
+const MESH: &str = "/v20190125/meshes/shop";
+
+/// moto's AWS Config, and before it what it has no way to be told: items of App Mesh resources.
+#[derive(Debug)]
+struct ConfigService {
+    endpoint: String,
+    serving: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Recorder {
+    moto: String,
+    client: reqwest::Client,
+    /// What `GetResourceConfigHistory` answers, by resource.
+    items: BTreeMap<String, Value>,
+}
+
+impl ConfigService {
+    async fn before(moto: &str, items: BTreeMap<String, Value>) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let recorder = Recorder { moto: moto.to_owned(), client, items };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().fallback(ask).with_state(recorder);
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { endpoint, serving }
+    }
+}
+
+impl Drop for ConfigService {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn ask(State(recorder): State<Recorder>, headers: HeaderMap, body: Bytes) -> Response {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    if target.ends_with(".GetResourceConfigHistory") {
+        let request: Value = serde_json::from_slice(&body).unwrap();
+        let id = request["resourceId"].as_str().unwrap_or_default();
+        if let Some(item) = recorder.items.get(id) {
+            let answer = json!({ "configurationItems": [item] }).to_string();
+            return ([("content-type", "application/x-amz-json-1.1")], answer).into_response();
+        }
+    }
+    let mut onward = recorder.client.post(&recorder.moto).body(body);
+    for (name, value) in headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())) {
+        onward = onward.header(name, value);
+    }
+    let Ok(answer) = onward.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
+    let status = answer.status();
+    let kind = answer.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+    (status, [("content-type", kind)], answer.bytes().await.unwrap()).into_response()
+}
+
+/// What one function is tried with: a mesh, the state, and AWS Config. All of it ends with this.
+#[derive(Debug)]
+pub struct Stage {
+    function: &'static str,
+    plane: ControlPlane,
+    way: Way,
+    policy: PathBuf,
+    table: String,
+    client: reqwest::Client,
+    /// Requests to AWS Config that were looked at.
+    seen: AtomicUsize,
+    _config: ConfigService,
+    _stack: MiniStack,
+    _moto: Moto,
+}
+
+/// What AWS Config was told of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The resource's type: `AWS::AppMesh::VirtualNode`.
+    pub resource_type: String,
+    /// How it stands.
+    pub compliance: String,
+    /// Why.
+    pub annotation: String,
+    /// The instant that the answer speaks of, in milliseconds of Unix time.
+    pub at: i64,
+}
+
+impl Stage {
+    /// Opens it with a policy document, and with what AWS Config has recorded by resource. `None`, with the reason
+    /// printed, where moto or `MiniStack` is not installed.
+    pub async fn open(function: &'static str, policy: &str, items: &[(&str, Value)]) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (moto, stack) = (Moto::start().await?, MiniStack::start().await?);
+        let items = items.iter().map(|(path, item)| (arn(path), item.clone())).collect();
+        let config = ConfigService::before(&moto.endpoint, items).await;
+        let plane = ControlPlane::start().await;
+        let services = [
+            ("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()),
+            ("AWS_ENDPOINT_URL_CONFIG_SERVICE", &config.endpoint),
+            ("AWS_ENDPOINT_URL", &stack.endpoint),
+        ];
+        let way = Way::to(&services).await;
+        let table = format!("{function}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        create_state_table(&aws_sdk_dynamodb::Client::new(&sdk_config(&stack.endpoint).await), &table).await;
+        let file = std::env::temp_dir().join(format!("meshwarden-{table}.yaml"));
+        std::fs::write(&file, policy).unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let seen = AtomicUsize::new(0);
+        Some(Self {
+            function,
+            plane,
+            way,
+            policy: file,
+            table,
+            client,
+            seen,
+            _config: config,
+            _stack: stack,
+            _moto: moto,
+        })
+    }
+
+    /// The function, told of all this: `env!("CARGO_BIN_EXE_<name>")`.
+    pub fn build(&self, binary: &str) -> Build {
+        Build::new(self.function, binary)
+            .calls(&self.way)
+            .with("MESHWARDEN_POLICY", self.policy.to_string_lossy())
+            .with("MESHWARDEN_TABLE", &self.table)
+    }
+
+    /// Creates the mesh `shop`, or something in it: `("virtualNodes", {...})`.
+    pub async fn create(&self, below: &str, body: Value) {
+        let path = if below.is_empty() { "/v20190125/meshes".to_owned() } else { format!("{MESH}/{below}") };
+        let request = self.client.put(format!("{}{path}", self.plane.endpoint)).json(&body);
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        assert_eq!(status, StatusCode::OK, "{path}: {}", answer.text().await.unwrap());
+    }
+
+    /// A sample event of the function, as AWS Config sends it to try a rule out: moto takes no other evaluations.
+    pub fn trial(&self, event: &str) -> Value {
+        let mut event = self.sample(event);
+        event["resultToken"] = json!("TESTMODE");
+        event
+    }
+
+    /// A sample event of the function.
+    pub fn sample(&self, event: &str) -> Value {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("events").join(self.function);
+        serde_json::from_str(&std::fs::read_to_string(folder.join(format!("{event}.json"))).unwrap()).unwrap()
+    }
+
+    /// What AWS Config was told since this was last asked, request by request, and each by resource:
+    /// `mesh/shop/virtualNode/cart`. Every request has to be of a trial.
+    pub fn told(&self) -> Vec<BTreeMap<String, Told>> {
+        let put = self.way.passed().into_iter().filter(|passed| passed.operation == "PutEvaluations");
+        let put: Vec<Value> = put.map(|passed| serde_json::from_str(&passed.body).unwrap()).collect();
+        let seen = self.seen.swap(put.len(), Ordering::Relaxed);
+        put[seen..].iter().map(told).collect()
+    }
+
+    /// How often an operation was called.
+    pub fn calls(&self, operation: &str) -> usize {
+        self.way.count(operation)
+    }
+}
+
+fn told(request: &Value) -> BTreeMap<String, Told> {
+    assert_eq!((&request["TestMode"], &request["ResultToken"]), (&json!(true), &json!("TESTMODE")));
+    let evaluations = request["Evaluations"].as_array().unwrap();
+    assert!(evaluations.len() <= 100, "AWS Config takes no more at a time");
+    evaluations.iter().map(of_resource).collect()
+}
+
+fn of_resource(evaluation: &Value) -> (String, Told) {
+    let text = |member: &str| evaluation[member].as_str().unwrap_or_default().to_owned();
+    let id = text("ComplianceResourceId");
+    let path = id.split_once(":mesh/").map_or(id.clone(), |(_, path)| format!("mesh/{path}"));
+    assert!(text("Annotation").chars().count() <= 256);
+    #[expect(clippy::cast_possible_truncation, reason = "times of this century in milliseconds")]
+    let at = (evaluation["OrderingTimestamp"].as_f64().unwrap() * 1000.0).round() as i64;
+    let (resource_type, compliance) = (text("ComplianceResourceType"), text("ComplianceType"));
+    (path, Told { resource_type, compliance, annotation: text("Annotation"), at })
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.policy).ok();
+    }
+}
+
+/// What AWS Config calls a resource: its ARN.
+#[must_use]
+pub fn arn(path: &str) -> String {
+    format!("arn:aws:appmesh:{}:{}:{path}", crate::stack::REGION, crate::stack::ACCOUNT)
+}

@@ -1,0 +1,192 @@
+//! The same findings everywhere: a mesh is judged alike, byte for byte, wherever it was read.
+//!
+//! ```text
+//!   CloudFormation, Terraform, manifests, Config items, API JSON ──▶ readers ──┐
+//!   App Mesh API ──▶ control plane ──▶ the SDK, as sweeps and admission see it ─┼──▶ the pack ──▶ one text
+//!                          ├──▶ what the snapshots of proxies are made from ────┤
+//!                          └──▶ two looks at it, as change-audit takes them ────┘
+//! ```
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use aws::Aws;
+use jiff::Timestamp;
+use mesh::audit::{Facts, Seen, Snapshot, look};
+use mesh::certificates::Readings;
+use mesh::graph::Mesh;
+use mesh::name::{MeshName, ResourcePath};
+use mesh::pack::{Evaluation, Finding, judge};
+use mesh::policy::Policy;
+use mesh::readers::{File, Reading, Surroundings, read_all};
+use mesh::resource::Tags;
+use meshwarden_tests::stack::{ControlPlane, sdk_config};
+use ports::{Pace, Survey, survey};
+use serde_json::{Value, json};
+
+/// Meshes that are written in every form. The third has references that the API doesn't take.
+const MESHES: [(&str, bool); 3] = [("shop", true), ("front", true), ("loose", false)];
+
+#[tokio::test]
+async fn a_mesh_has_the_same_findings_wherever_it_was_read() {
+    for (name, is_taken) in MESHES {
+        let api = one(read(&api_file(name)));
+        let expected = text(&api);
+        assert!(expected.lines().count() > 5, "{name}: {expected}");
+        for files in
+            [config_files(name), vec![format!("{name}/cloudformation.yaml")], vec![format!("{name}/terraform.json")]]
+        {
+            assert_eq!(text(&one(read(&files))), expected, "{files:?}");
+        }
+        // A manifest has no place for tags.
+        let manifest = one(read(&[format!("{name}/manifest.yaml")]));
+        assert_eq!(text(&manifest), text(&one(untagged(read(&api_file(name))))), "{name}");
+        if is_taken {
+            let plane = ControlPlane::start().await;
+            create(&plane, &read(&api_file(name))).await;
+            let surveyed = surveyed(&plane, &name.parse().unwrap()).await;
+            assert_eq!(text(&surveyed.model(&name.parse().unwrap()).unwrap()), expected, "{name}, as sweeps read it");
+            assert_eq!(of_proxies(&plane, name).await, expected, "{name}, as proxies are sent it");
+            audited(&surveyed, &name.parse().unwrap(), &api);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mesh_that_proxies_are_not_sent_has_no_findings() {
+    let plane = ControlPlane::start().await;
+    for path in ["/findings/none", "/findings/", "/findings/a%2Fb"] {
+        let answer = reqwest::get(format!("{}{path}", plane.endpoint)).await.unwrap();
+        assert!(answer.status().is_client_error(), "{path}: {}", answer.status());
+    }
+}
+
+/// What a look at a write tells: each finding that the last resource brought, as it stands among all of the mesh.
+fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
+    let seen = |without: Option<&ResourcePath>| {
+        let resources = surveyed.resources.iter().filter(|(path, _)| Some(*path) != without);
+        let resources = resources
+            .map(|(path, one)| (path.clone(), Seen { resource: one.resource.clone(), tags: one.tags.clone() }));
+        Snapshot { mesh: name.clone(), at: Timestamp::now(), resources: resources.collect() }
+    };
+    let all: BTreeSet<String> = evaluate(whole).findings.iter().map(line).collect();
+    let after = seen(None);
+    let mut told = BTreeSet::new();
+    for path in surveyed.resources.keys().filter(|path| !matches!(path, ResourcePath::Mesh(_))) {
+        let before = seen(Some(path));
+        let facts = Facts { before: Some(&before), after: &after, writes: &[], open: &[] };
+        let look = look(&facts, &policy(), Timestamp::now()).unwrap();
+        told.extend(look.effect.created.iter().map(line));
+    }
+    assert!(!told.is_empty() && told.is_subset(&all), "{name}: {:#?}", told.difference(&all));
+}
+
+/// What the control plane says of that which it sends to proxies.
+async fn of_proxies(plane: &ControlPlane, mesh: &str) -> String {
+    let answer = reqwest::get(format!("{}/findings/{mesh}", plane.endpoint)).await.unwrap();
+    let body: Value = answer.error_for_status().unwrap().json().await.unwrap();
+    assert_eq!((&body["mesh"], &body["waived"]), (&json!(mesh), &json!([])));
+    lines(body["findings"].as_array().unwrap().iter().map(ToString::to_string))
+}
+
+async fn surveyed(plane: &ControlPlane, mesh: &MeshName) -> Survey {
+    let aws = Aws::with_config(sdk_config(&plane.endpoint).await);
+    let survey = survey(&aws.mesh(), mesh, &mut Pace::new(8, 40)).await.unwrap();
+    assert!(survey.unread.is_empty());
+    survey
+}
+
+/// Puts a mesh through the API, each resource after those that it refers to.
+async fn create(plane: &ControlPlane, reading: &Reading) {
+    let rank = |path: &ResourcePath| match path {
+        ResourcePath::Mesh(_) => 0,
+        ResourcePath::VirtualNode(..) => 1,
+        ResourcePath::VirtualRouter(..) => 2,
+        ResourcePath::Route(_) => 3,
+        ResourcePath::VirtualService(..) => 4,
+        ResourcePath::VirtualGateway(..) => 5,
+        ResourcePath::GatewayRoute(..) => 6,
+    };
+    let mut resources: Vec<_> = reading.resources.iter().collect();
+    resources.sort_by_key(|one| rank(&one.path));
+    let client = reqwest::Client::new();
+    for one in resources {
+        let path = &one.path;
+        let (mesh, member) = (path.mesh(), format!("{}Name", path.kind()));
+        let below = match path {
+            ResourcePath::Mesh(_) => String::new(),
+            ResourcePath::Route(id) => format!("/{mesh}/virtualRouter/{}/routes", id.router),
+            ResourcePath::GatewayRoute(_, gateway, _) => format!("/{mesh}/virtualGateway/{gateway}/gatewayRoutes"),
+            ResourcePath::VirtualNode(..)
+            | ResourcePath::VirtualRouter(..)
+            | ResourcePath::VirtualService(..)
+            | ResourcePath::VirtualGateway(..) => format!("/{mesh}/{}s", path.kind()),
+        };
+        let tags: Vec<Value> =
+            one.tags.iter().flat_map(Tags::iter).map(|(key, value)| json!({ "key": key, "value": value })).collect();
+        let body = json!({ member: path.name(), "spec": one.spec.to_json(), "tags": tags });
+        let request = client.put(format!("{}/v20190125/meshes{below}", plane.endpoint)).json(&body);
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        assert!(status.is_success(), "{path}: {status} {}", answer.text().await.unwrap());
+    }
+}
+
+fn policy() -> Policy {
+    Policy::built_in().unwrap()
+}
+
+fn evaluate(mesh: &Mesh) -> Evaluation {
+    judge(mesh, &Readings::default(), &policy(), Timestamp::now())
+}
+
+fn text(mesh: &Mesh) -> String {
+    lines(evaluate(mesh).findings.iter().map(line))
+}
+
+fn line(finding: &Finding) -> String {
+    serde_json::to_string(finding).unwrap()
+}
+
+fn lines(findings: impl Iterator<Item = String>) -> String {
+    findings.map(|finding| finding + "\n").collect()
+}
+
+/// The same as if nobody had told its tags.
+fn untagged(mut reading: Reading) -> Reading {
+    reading.resources.iter_mut().for_each(|one| one.tags = None);
+    reading
+}
+
+fn one(reading: Reading) -> Mesh {
+    let mut meshes = reading.meshes().into_values();
+    let (Some(mesh), None) = (meshes.next(), meshes.next()) else { panic!("one mesh in a file") };
+    mesh
+}
+
+fn read(files: &[String]) -> Reading {
+    let texts: Vec<String> = files.iter().map(|file| std::fs::read_to_string(root().join(file)).unwrap()).collect();
+    let files: Vec<File<'_>> = files.iter().zip(&texts).map(|(name, text)| File { name, text }).collect();
+    let around = Surroundings {
+        region: Some("eu-west-1".to_owned()),
+        account: Some("123456789012".to_owned()),
+        ..Surroundings::default()
+    };
+    let (reading, errors) = read_all(&files, &around);
+    assert_eq!((errors, &reading.refusals), (vec![], &vec![]));
+    reading
+}
+
+fn api_file(mesh: &str) -> [String; 1] {
+    [format!("{mesh}/api.json")]
+}
+
+fn config_files(mesh: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(root().join(mesh).join("config")).unwrap();
+    entries.map(|entry| format!("{mesh}/config/{}", entry.unwrap().file_name().to_string_lossy())).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/mesh/tests/readers/fixtures")
+}
