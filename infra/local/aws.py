@@ -76,11 +76,11 @@ def from_member(value):
 
 
 class Local:
-    def make_key(self, Host):
-        """A fresh key, and the request for a certificate of that host."""
+    def make_key(self, Hosts):
+        """A fresh key, and the request for a certificate of those hosts."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, Host)])
-        names = x509.SubjectAlternativeName([x509.DNSName(Host)])
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, Hosts[0])])
+        names = x509.SubjectAlternativeName([x509.DNSName(host) for host in Hosts])
         request = x509.CertificateSigningRequestBuilder().subject_name(name).add_extension(names, False)
         pem = serialization.Encoding.PEM
         plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

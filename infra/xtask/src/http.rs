@@ -37,6 +37,8 @@ impl Client {
         let config = ureq::Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
+            // A server may close a connection that has been idle for a while in the moment in which it is used again.
+            .max_idle_connections(0)
             // A function's own time-out is a minute; nothing here takes longer.
             .timeout_global(Some(Duration::from_secs(90)))
             .build();

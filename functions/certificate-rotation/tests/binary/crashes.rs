@@ -15,7 +15,7 @@ struct End {
     issued: usize,
 }
 
-/// A cold process meets the event; killed at this request, or not at all. Then the event comes again, and the wakes.
+/// A cold process meets the event; killed at this request, or not at all. Then the event comes again, and the next wake.
 async fn end(theatre: &Theatre, name: &str, kept: Kept, killed: Option<(usize, Side)>) -> End {
     let stage = Stage::set(theatre, name, kept).await;
     let mut function = stage.build().start().await;
@@ -31,10 +31,7 @@ async fn end(theatre: &Theatre, name: &str, kept: Kept, killed: Option<(usize, S
         function.answer(&stage.event()).await.unwrap();
     }
     let operations = operations(&stage.way);
-    let tick = sample("tick-rule");
-    for _ in 0..2 {
-        function.answer(&tick).await.unwrap();
-    }
+    function.answer(&sample("tick-rule")).await.unwrap();
     End { world: stage.world().await, operations, issued: stage.issued() }
 }
 

@@ -58,8 +58,9 @@ const PROXY_PORTS: &str = "explicit:21000-29999";
 
 /// The names by which the demo mesh calls secrets, and the bundles that they are: `infra/local/demo-policy.yaml` has the
 /// same ones.
-const BUNDLES: [&str; 4] = [
+const BUNDLES: [&str; 5] = [
     "catalog=shop/catalog",
+    "recommendations-calls=shop/recommendations-calls",
     "storefront-calls=shop/storefront-calls",
     "shop-roots=shop/roots#trust",
     // Called by no name of the mesh: it has the key of an imported certificate.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::handshakes::{Handshakes, close_connections};
 use self::picture::Picture;
-use self::shop::{CATALOG_HOST, CATALOG_SECRET, Certified, NEAR_ITS_END, STOREFRONT_SECRET, encrypt};
+use self::shop::{CATALOG_HOSTS, CATALOG_SECRET, Certified, NEAR_ITS_END, STOREFRONT_HOST, STOREFRONT_SECRET, encrypt};
 use self::vault::{Authority, labels, replace_leaf};
 use super::scene::{Scene, ensure};
 use super::traffic::Counts;
@@ -26,7 +26,7 @@ const FUNCTION: &str = "certificate-rotation";
 /// How long proxies may take to acknowledge what they are sent: a second or two, and a loaded machine gets this.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A rollover of three certificates and two trusts takes about ten wakes.
+/// A rollover of four certificates and two trusts takes about five wakes.
 const MOST_WAKES: usize = 40;
 
 /// How long requests go by over connections that are new each time.
@@ -48,7 +48,7 @@ struct Play<'s> {
     certified: Certified,
     authorities: Vec<Authority>,
     /// What requests and proxies saw in each part.
-    rows: Vec<(&'static str, Counts, Handshakes)>,
+    rows: Vec<(String, Counts, Handshakes)>,
     last: Mark,
 }
 
@@ -111,7 +111,7 @@ impl<'s> Play<'s> {
         let before = self.settled()?;
         let event = json!({
             "version": "0", "source": "aws.acm", "detail-type": "ACM Certificate Approaching Expiration",
-            "resources": [arn], "detail": {"DaysToExpiry": 30, "CommonName": "storefront.shop.local"},
+            "resources": [arn], "detail": {"DaysToExpiry": 30, "CommonName": STOREFRONT_HOST},
         });
         self.wake(&event)?;
         let after = self.settled()?;
@@ -133,7 +133,7 @@ impl<'s> Play<'s> {
     fn bundle(&mut self) -> Result<()> {
         say("\n  -- the bundle of catalog is one near its end now, put there by hand; the next wake finds it");
         let aws = &mut self.scene.stack().aws;
-        let old = self.certified.authority.issue(aws, CATALOG_HOST, NEAR_ITS_END)?;
+        let old = self.certified.authority.issue(aws, &CATALOG_HOSTS, NEAR_ITS_END)?;
         replace_leaf(aws, CATALOG_SECRET, &old)?;
         let before = self.settled()?;
         let tick = self.scene.tick_event();
@@ -159,22 +159,24 @@ impl<'s> Play<'s> {
         self.authorities.push(new);
         self.set_policy(&format!("  successions: [{{ from: '{from}', to: '{to}' }}]\n"))?;
         let tick = self.scene.tick_event();
-        let mut stages = STAGES.iter();
-        let mut stage = stages.next();
-        for _ in 0..MOST_WAKES {
-            let Some((name, row, is_reached)) = stage else { return Ok(()) };
-            self.wake(&tick)?;
-            let picture = self.settled()?;
-            if is_reached(&picture) {
-                say(format_args!("\n    {name}:"));
-                say(picture.table());
-                self.close(row)?;
-                say("");
-                stage = stages.next();
+        let mut open = STAGES.to_vec();
+        for number in 1..=MOST_WAKES {
+            say(format_args!("\n    wake {number}"));
+            if self.wake(&tick)? == 0 {
+                say("    nothing may be done yet");
             }
-        }
-        if stage.is_none() {
-            return Ok(());
+            let picture = self.settled()?;
+            say("");
+            say(picture.table());
+            let (over, rest): (Vec<Stage>, Vec<Stage>) = open.into_iter().partition(|(_, is_over)| is_over(&picture));
+            for (name, _) in over {
+                say(format_args!("    {name}"));
+            }
+            self.close(&format!("CA rolled over, wake {number}"))?;
+            open = rest;
+            if open.is_empty() {
+                return Ok(());
+            }
         }
         let report = self.scene.stack().invoke(FUNCTION, &tick)?;
         Err(Failure::Unexpected {
@@ -188,18 +190,18 @@ impl<'s> Play<'s> {
         let more = self.wake(&tick)?;
         ensure(more == 0, "nothing is left to do", || format!("{more} step(s)"))?;
         self.scene.end_traffic()?;
-        say("    what requests and proxies saw       requests   failed   handshakes   refused");
+        say("\n    what requests and proxies saw       requests   failed   handshakes   refused");
         for (part, counts, handshakes) in &self.rows {
             say(format_args!(
                 "    {part:<36} {:>7}   {:>6}   {:>10}   {:>7}",
                 counts.total(),
                 counts.failures(),
-                handshakes.made,
-                handshakes.refused,
+                handshakes.made(),
+                handshakes.refused(),
             ));
         }
         let failed: u64 = self.rows.iter().map(|(_, counts, _)| counts.failures()).sum();
-        let refused: u64 = self.rows.iter().map(|(_, _, handshakes)| handshakes.refused).sum();
+        let refused: u64 = self.rows.iter().map(|(_, _, handshakes)| handshakes.refused()).sum();
         say(format_args!("\n  Requests that failed: {failed}. Handshakes that were refused: {refused}."));
         ensure(failed == 0 && refused == 0, "no request failed and no handshake was refused", || {
             format!("{failed} request(s) and {refused} handshake(s)")
@@ -244,19 +246,19 @@ impl<'s> Play<'s> {
     }
 
     /// Ends a part: requests go over new connections for a moment, and what was seen since the last part is noted.
-    fn close(&mut self, part: &'static str) -> Result<()> {
+    fn close(&mut self, part: &str) -> Result<()> {
         close_connections(self.scene.stack(), true)?;
         let closed = self.scene.watch(NEW_CONNECTIONS);
         close_connections(self.scene.stack(), false)?;
         closed?;
         let now = self.mark()?;
         let counts = now.counts.since(&self.last.counts);
-        let handshakes = now.handshakes.since(self.last.handshakes);
-        ensure(handshakes.made > 0, "proxies greet each other anew", || "nobody did".to_owned())?;
-        ensure(counts.failures() == 0 && handshakes.refused == 0, "nobody notices", || {
-            format!("{} request(s) failed, {} handshake(s) were refused", counts.failures(), handshakes.refused)
+        let handshakes = now.handshakes.since(&self.last.handshakes);
+        ensure(handshakes.made() > 0, "proxies greet each other anew", || "nobody did".to_owned())?;
+        ensure(counts.failures() == 0 && handshakes.refused() == 0, "nobody notices", || {
+            format!("{} request(s) failed; refused handshakes: {}", counts.failures(), handshakes.where_refused())
         })?;
-        self.rows.push((part, counts, handshakes));
+        self.rows.push((part.to_owned(), counts, handshakes));
         self.last = now;
         Ok(())
     }
@@ -287,19 +289,14 @@ impl<'s> Play<'s> {
     }
 }
 
-/// A stage, what its row is called, and how it is known to be over.
-type Stage = (&'static str, &'static str, fn(&Picture) -> bool);
+/// A stage, and how it is known to be over. They overlap: a certificate is issued anew once those who check it trust the new
+/// CA, whoever else still has to learn of it.
+type Stage = (&'static str, fn(&Picture) -> bool);
 
 const STAGES: [Stage; 3] = [
-    (
-        "Stage 1, trust both: everybody has acknowledged both roots, and nothing is issued by the new one",
-        "CA: trust both",
-        |now| now.trusted_by_all(&[OLD, NEW]),
-    ),
-    ("Stage 2, issue anew: everything that is presented comes from the new CA", "CA: issue anew", |now| {
-        now.all_issued_by(NEW)
-    }),
-    ("Stage 3, drop the old: nobody trusts the old CA any more", "CA: drop the old", |now| now.trusted_by_all(&[NEW])),
+    ("Trust both is over: the new CA is trusted wherever the old one was.", |now| now.is_trusted_by_all(NEW)),
+    ("Issue anew is over: everything that is presented comes from the new CA.", |now| now.all_issued_by(NEW)),
+    ("Drop the old is over: nobody trusts the old CA any more.", |now| now.is_trusted_by_nobody(OLD)),
 ];
 
 fn changed(before: &Picture, after: &Picture, node: &str) -> Result<()> {

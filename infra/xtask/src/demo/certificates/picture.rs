@@ -1,4 +1,4 @@
-//! The three edges as they are: what the API and the stores say, and what the proxies have really taken.
+//! The edges as they are: what the API and the stores say, and what the proxies have really taken.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,14 +10,14 @@ use mesh::name::{MeshName, ResourceKind};
 use mesh::resource::Resource;
 use serde_json::Value;
 
-use super::shop::{CALLS_SECRET, CATALOG_SECRET, PROXIES, ROOTS_SECRET, describe};
+use super::shop::{CALLS_SECRET, CATALOG_SECRET, PROXIES, RECOMMENDATIONS_SECRET, ROOTS_SECRET, describe};
 use super::vault::{Authority, current, in_acm};
 use crate::demo_mesh::MESH;
 use crate::failure::{Failure, Result};
 use crate::stack::Stack;
 
 /// Everything that the edges depend on.
-const RESOURCES: [(ResourceKind, &str); 9] = [
+const RESOURCES: [(ResourceKind, &str); 11] = [
     (ResourceKind::VirtualGateway, "virtualGateways/storefront-gateway"),
     (ResourceKind::GatewayRoute, "virtualGateway/storefront-gateway/gatewayRoutes/storefront"),
     (ResourceKind::VirtualService, "virtualServices/storefront.shop.local"),
@@ -27,6 +27,8 @@ const RESOURCES: [(ResourceKind, &str); 9] = [
     (ResourceKind::Route, "virtualRouter/catalog/routes/products"),
     (ResourceKind::VirtualNode, "virtualNodes/catalog-v1"),
     (ResourceKind::VirtualNode, "virtualNodes/catalog-v2"),
+    (ResourceKind::VirtualNode, "virtualNodes/recommendations-v1"),
+    (ResourceKind::VirtualNode, "virtualNodes/recommendations-v2"),
 ];
 
 /// All edges at one moment.
@@ -87,10 +89,14 @@ impl Picture {
         self.edges.iter().filter_map(told).collect()
     }
 
-    /// The names of all who are trusted anywhere.
-    pub(super) fn trusted_by_all(&self, names: &[&str]) -> bool {
-        let names: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        self.edges.iter().all(|line| line.trusted == names)
+    /// Whether every client trusts this CA.
+    pub(super) fn is_trusted_by_all(&self, name: &str) -> bool {
+        self.edges.iter().all(|line| line.trusted.contains(name))
+    }
+
+    /// Whether no client trusts this CA.
+    pub(super) fn is_trusted_by_nobody(&self, name: &str) -> bool {
+        !self.edges.iter().any(|line| line.trusted.contains(name))
     }
 
     /// Whether everything that is presented comes from this CA.
@@ -139,7 +145,11 @@ fn readings(stack: &mut Stack, arn: &str, authorities: &[&Authority]) -> Result<
         Certificate::read_all(text).map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known)
     };
     readings.chains.insert(Source::Acm(mesh::certificates::CertificateArn::new(arn)), chain(&in_acm(aws, arn)?));
-    for (name, secret) in [("catalog", CATALOG_SECRET), ("storefront-calls", CALLS_SECRET)] {
+    for (name, secret) in [
+        ("catalog", CATALOG_SECRET),
+        ("storefront-calls", CALLS_SECRET),
+        ("recommendations-calls", RECOMMENDATIONS_SECRET),
+    ] {
         let source = Source::Sds(mesh::certificates::SecretName::new(name));
         readings.chains.insert(source, chain(&current(aws, secret, &["certificate", "chain"])?));
     }

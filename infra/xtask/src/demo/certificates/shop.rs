@@ -1,9 +1,9 @@
-//! The part of the shop that becomes encrypted: two hops, on the way of every request for a product.
+//! The part of the shop that becomes encrypted: the two hops of every request for a product, and whoever else calls there.
 //!
 //! ```text
-//!   storefront-gateway ── tls ──▶ storefront ── mtls ──▶ catalog-v1, catalog-v2
+//!   storefront-gateway ── tls ──▶ storefront ── mtls ──▶ catalog-v1, catalog-v2 ◀── mtls ── recommendations-v1, -v2
 //!     trusts a CA (ACM)    certificate in ACM,    both ends: bundles in Secrets Manager
-//!                          its key in a secret    trust: one bundle for all three
+//!                          its key in a secret    trust: one bundle for all of them
 //! ```
 
 use serde_json::{Value, json};
@@ -16,14 +16,19 @@ use crate::stack::Stack;
 pub(super) const CATALOG_SECRET: &str = "shop/catalog";
 pub(super) const CALLS_SECRET: &str = "shop/storefront-calls";
 pub(super) const ROOTS_SECRET: &str = "shop/roots";
+pub(super) const RECOMMENDATIONS_SECRET: &str = "shop/recommendations-calls";
 /// It has the key of the certificate in ACM.
 pub(super) const STOREFRONT_SECRET: &str = "shop/storefront";
 
-pub(super) const CATALOG_HOST: &str = "catalog.shop.local";
-const STOREFRONT_HOST: &str = "storefront.shop.local";
+/// A client that names nobody wants the name by which it finds the server.
+pub(super) const CATALOG_HOSTS: [&str; 2] = ["catalog-v1.internal", "catalog-v2.internal"];
+pub(super) const STOREFRONT_HOST: &str = "storefront.internal";
+/// What storefront calls.
+const CATALOG: &str = "catalog.shop.local";
 
 /// Those whose proxies take part.
-pub(super) const PROXIES: [&str; 4] = ["storefront-gateway", "storefront", "catalog-v1", "catalog-v2"];
+pub(super) const PROXIES: [&str; 6] =
+    ["storefront-gateway", "storefront", "catalog-v1", "catalog-v2", "recommendations-v1", "recommendations-v2"];
 
 /// What has lived for two thirds of a hundred days is to be renewed.
 pub(super) const NEAR_ITS_END: Age = Age { lived: 70, left: 30 };
@@ -41,11 +46,15 @@ pub(super) struct Certified {
 pub(super) fn encrypt(stack: &mut Stack) -> Result<Certified> {
     let aws = &mut stack.aws;
     let authority = Authority::make(aws, "Shop CA 1")?;
-    let storefront = authority.issue(aws, STOREFRONT_HOST, NEAR_ITS_END)?;
+    let storefront = authority.issue(aws, &[STOREFRONT_HOST], NEAR_ITS_END)?;
     let arn = import(aws, &storefront)?;
     keep_leaf(aws, STOREFRONT_SECRET, &storefront)?;
-    for (secret, host) in [(CATALOG_SECRET, CATALOG_HOST), (CALLS_SECRET, STOREFRONT_HOST)] {
-        let leaf = authority.issue(aws, host, YOUNG)?;
+    for (secret, hosts) in [
+        (CATALOG_SECRET, &CATALOG_HOSTS[..]),
+        (CALLS_SECRET, &[STOREFRONT_HOST]),
+        (RECOMMENDATIONS_SECRET, &["recommendations.internal"]),
+    ] {
+        let leaf = authority.issue(aws, hosts, YOUNG)?;
         keep_leaf(aws, secret, &leaf)?;
     }
     keep_trust(aws, ROOTS_SECRET, &authority)?;
@@ -55,18 +64,23 @@ pub(super) fn encrypt(stack: &mut Stack) -> Result<Certified> {
         let tls = json!({"mode": "STRICT", "certificate": {"sds": {"secretName": "catalog"}}, "validation": by_bundle});
         edit(stack, &format!("virtualNodes/{node}"), |spec| set(spec, "/listeners/0", "tls", tls))?;
     }
-    let calls = json!({"tls": {
-        "enforce": true, "certificate": {"sds": {"secretName": "storefront-calls"}}, "validation": by_bundle,
-    }});
+    for (node, secret) in [
+        ("storefront", "storefront-calls"),
+        ("recommendations-v1", "recommendations-calls"),
+        ("recommendations-v2", "recommendations-calls"),
+    ] {
+        let calls = json!({"tls": {
+            "enforce": true, "certificate": {"sds": {"secretName": secret}}, "validation": by_bundle,
+        }});
+        edit(stack, &format!("virtualNodes/{node}"), |spec| {
+            let backends = spec.get("backends").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let name = |one: &Value| one.pointer("/virtualService/virtualServiceName") == Some(&CATALOG.into());
+            let at = backends.iter().position(name).unwrap_or_default();
+            set(spec, &format!("/backends/{at}/virtualService"), "clientPolicy", calls);
+        })?;
+    }
     let listens = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": arn}}});
-    edit(stack, "virtualNodes/storefront", |spec| {
-        let backends = spec.get("backends").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let name =
-            |backend: &Value| backend.pointer("/virtualService/virtualServiceName") == Some(&CATALOG_HOST.into());
-        let at = backends.iter().position(name).unwrap_or_default();
-        set(spec, &format!("/backends/{at}/virtualService"), "clientPolicy", calls);
-        set(spec, "/listeners/0", "tls", listens);
-    })?;
+    edit(stack, "virtualNodes/storefront", |spec| set(spec, "/listeners/0", "tls", listens))?;
     // Not enforced: the gateway also calls the search, which has no certificate.
     let trust = json!({"acm": {"certificateAuthorityArns": [authority.arn]}});
     let policy = json!({"clientPolicy": {"tls": {"enforce": false, "validation": {"trust": trust}}}});

@@ -51,9 +51,9 @@ impl Authority {
         Ok(Self { arn, certificate })
     }
 
-    /// Issues a certificate for a host.
-    pub(super) fn issue(&self, aws: &mut LocalAws, host: &str, age: Age) -> Result<Leaf> {
-        let key = aws.call("local", "make_key", &json!({"Host": host}))?;
+    /// Issues a certificate for hosts.
+    pub(super) fn issue(&self, aws: &mut LocalAws, hosts: &[&str], age: Age) -> Result<Leaf> {
+        let key = aws.call("local", "make_key", &json!({"Hosts": hosts}))?;
         let at = |moment: u64| json!({"Type": "ABSOLUTE", "Value": moment});
         let order = json!({
             "CertificateAuthorityArn": self.arn, "Csr": text(&key, "Csr")?, "SigningAlgorithm": "SHA256WITHRSA",
@@ -106,7 +106,9 @@ pub(super) fn replace_leaf(aws: &mut LocalAws, secret: &str, leaf: &Leaf) -> Res
 
 /// One member of what a secret's current version holds; empty where it has none.
 pub(super) fn current(aws: &mut LocalAws, secret: &str, members: &[&str]) -> Result<String> {
-    let got = aws.call("secretsmanager", "get_secret_value", &json!({"SecretId": secret}))?;
+    // Without a stage the local service gives the version that was put last.
+    let request = json!({"SecretId": secret, "VersionStage": "AWSCURRENT"});
+    let got = aws.call("secretsmanager", "get_secret_value", &request)?;
     let bundle: Value = serde_json::from_str(&text(&got, "SecretString")?).unwrap_or_default();
     let texts = members.iter().filter_map(|member| bundle.get(*member)?.as_str());
     Ok(texts.collect::<Vec<_>>().join("\n"))
