@@ -175,7 +175,8 @@ impl ChangeAudit {
         let Audited { mesh, events, last, seen, found, policy, now } = *audited;
         let mut lines = tell::lines(mesh, found, policy);
         let is_news = !found.is_empty() || !remembered.has(seen) || found.open != remembered.document.open;
-        if is_news || remembered.is_owing(now) || remembered.is_older_than(FRESH, now) {
+        let is_waiting = !remembered.document.waiting.is_empty();
+        if is_news || is_waiting || remembered.is_owing(now) || remembered.is_older_than(FRESH, now) {
             if let Last::Lost(why) = last {
                 remembered.forget();
                 lines.push(line(root(mesh), "hold", "LastStateLost", json!({ "why": why })));

@@ -134,6 +134,8 @@ fn every_sample_event_of_egress_compliance_is_read() {
     let rule = |subject| Payload::Config(asked("meshwarden-egress", subject));
     let mesh = |status| ConfigSubject::Item(item("AppMesh::Mesh", "mesh/shop", status));
     let changed = || ConfigSubject::Item(node(ItemStatus::Ok));
+    // Its answer is told, and with it the version.
+    let update = MeshWrite { version: Some(2), ..written("UpdateMesh", "mesh/shop") };
     check(
         "egress-compliance",
         vec![
@@ -143,7 +145,7 @@ fn every_sample_event_of_egress_compliance_is_read() {
             ("config-deleted", vec![rule(mesh(ItemStatus::ResourceDeletedNotRecorded))]),
             ("config-scheduled", vec![rule(ConfigSubject::Scheduled)]),
             ("sqs-config-rule", vec![rule(mesh(ItemStatus::Ok)), rule(changed())]),
-            ("cloudtrail-update-mesh", vec![Payload::MeshWrite(written("UpdateMesh", "mesh/shop"))]),
+            ("cloudtrail-update-mesh", vec![Payload::MeshWrite(update)]),
             (
                 "control-plane-delete-virtual-service",
                 vec![Payload::MeshWrite(written(
