@@ -53,7 +53,7 @@ async fn a_mesh_has_the_same_findings_wherever_it_was_read() {
 }
 
 #[tokio::test]
-#[ignore = "GET /findings answers 404 for a mesh that exists; why is not found yet"]
+#[ignore = "GET /findings answers 404 for a mesh that exists, at least where no xDS is served; why is not found yet"]
 async fn a_mesh_has_the_same_findings_as_proxies_are_sent_it() {
     for name in ["shop", "front"] {
         let reading = read(&api_file(name));
@@ -95,7 +95,8 @@ fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
 /// What the control plane says of that which it sends to proxies.
 async fn of_proxies(plane: &ControlPlane, mesh: &str) -> String {
     let answer = reqwest::get(format!("{}/findings/{mesh}", plane.endpoint)).await.unwrap();
-    let body: Value = answer.error_for_status().unwrap().json().await.unwrap();
+    let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap());
+    assert!(status.is_success(), "{mesh}: {status} {body}");
     assert_eq!((&body["mesh"], &body["waived"]), (&json!(mesh), &json!([])));
     lines(body["findings"].as_array().unwrap().iter().map(ToString::to_string))
 }
