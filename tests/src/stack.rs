@@ -10,6 +10,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
+use control_plane::xds::{XdsAuth, XdsListener, XdsSettings};
 use control_plane::{EventReceiver, Server, Settings};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -88,7 +89,10 @@ impl ControlPlane {
     /// Starts one that tells these of its changes.
     pub async fn telling(events: Vec<EventReceiver>) -> Self {
         let region = control_plane::state::Region::parse(REGION).unwrap();
-        let settings = Settings { events, ..Settings::new(ACCOUNT.parse().unwrap(), region) };
+        let listener = XdsListener { place: "127.0.0.1:0".parse().unwrap(), auth: XdsAuth::None };
+        // What proxies are sent is followed only where it is served.
+        let xds = XdsSettings { listen: vec![listener], ..XdsSettings::default() };
+        let settings = Settings { events, xds, ..Settings::new(ACCOUNT.parse().unwrap(), region) };
         let server = Server::bind(settings).await.unwrap();
         let endpoint = server.endpoint();
         let (stop, stopped) = oneshot::channel::<()>();
