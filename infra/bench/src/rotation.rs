@@ -25,7 +25,7 @@ use serde_json::json;
 
 use crate::{Row, median};
 
-const MANY: usize = 1000;
+const MANY: u32 = 1000;
 
 /// How often the wake is repeated for its own time.
 const RUNS: usize = 20;
@@ -46,7 +46,8 @@ pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
 
 /// Many certificates of which none is due.
 async fn many() -> Result<Vec<Row>, Box<dyn Error>> {
-    let shop = Shop::open(MANY).await?;
+    let many = usize::try_from(MANY)?;
+    let shop = Shop::open(many).await?;
     let function = shop.start().await?;
     wake(&function).await?;
     let before = shop.ports.faults.calls().len();
@@ -55,20 +56,20 @@ async fn many() -> Result<Vec<Row>, Box<dyn Error>> {
         let started = Instant::now();
         let report = wake(&function).await?;
         own.push(started.elapsed().as_secs_f64() * 1000.0);
-        if report.decisions.len() < MANY {
+        if report.decisions.len() < many {
             return Err(format!("only {} decisions", report.decisions.len()).into());
         }
     }
-    let calls = (shop.ports.faults.calls().len() - before) / RUNS;
+    let calls = u32::try_from((shop.ports.faults.calls().len() - before) / RUNS)?;
     let parsed = parsing(&shop)?;
     let own = median(own);
     Ok(vec![Row {
         what: "a wake over 1,000 imported certificates, none due, without the SDK's share",
-        figure: format!("{own:.0} ms, {:.0} µs a certificate", own * 1000.0 / MANY as f64),
+        figure: format!("{own:.0} ms, {:.0} µs a certificate", own * 1000.0 / f64::from(MANY)),
         relation: format!(
             "{:.1} x reading their X.509 alone ({parsed:.0} ms); {:.1} calls a certificate, its node's description among them",
             own / parsed,
-            calls as f64 / MANY as f64
+            f64::from(calls) / f64::from(MANY)
         ),
     }])
 }
