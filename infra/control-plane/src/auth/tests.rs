@@ -54,7 +54,10 @@ fn content(secret: &str, read_only: bool) -> String {
 }
 
 fn admit(guard: &Guard, parts: &Parts, body: &str, now: Timestamp) -> Result<(), Denial> {
-    let ours = Caller::Key { id: "AKID".to_owned(), name: "ci".to_owned() };
+    let ours = match guard {
+        Guard::Loopback(_) => Caller::Anybody,
+        _ => Caller::Key { id: "AKID".to_owned(), name: "ci".to_owned() },
+    };
     let caller = guard.claim(parts, now)?.settle(parts, body.as_bytes(), now).now_or_never();
     caller.expect("asks nobody else").map(|caller| assert_eq!(caller, ours))
 }

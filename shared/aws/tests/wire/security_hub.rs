@@ -39,7 +39,7 @@ fn taken(count: usize) -> Answer {
 
 #[tokio::test]
 async fn findings_go_in_batches_of_a_hundred_and_whole() {
-    let all = findings(60);
+    let all = findings(50);
     assert!((201..=400).contains(&all.len()), "{}", all.len());
     let server = Canned::answering((0..4).map(|_| taken(100))).await;
     assert_eq!(server.aws().await.security_hub().import(&all).await.unwrap(), []);

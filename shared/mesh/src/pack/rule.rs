@@ -39,9 +39,10 @@ pub struct Rule {
     pub(super) check: fn(&Scene<'_>, &mut Found<'_>),
 }
 
-const RESTING_ON_CERTIFICATES: [&str; 6] = [
+const RESTING_ON_CERTIFICATES: [&str; 7] = [
     "certificate-expired",
     "certificate-expiring",
+    "certificate-not-distributable",
     "certificate-outlives-its-chain",
     "certificate-weak-key",
     "edge-broken",

@@ -312,7 +312,7 @@ fn each_resource_of_a_loop_is_refused_by_its_name() {
         .iter()
         .map(|refusal| (refusal.source_.id.as_str(), refusal.to_string().contains("made by the loop Fn::ForEach::")))
         .collect();
-    let expected = [("Fn::ForEach::Odd", false), ("Node${Service}", true), ("Router${Service}${Zone}", true)];
+    let expected = [("Node${Service}", true), ("Router${Service}${Zone}", true), ("Fn::ForEach::Odd", false)];
     assert_eq!(refused, expected);
     assert_eq!(reading.resources.len(), 1, "the others are read");
 }
