@@ -31,17 +31,17 @@ const MESHES: [(&str, bool); 3] = [("shop", true), ("front", true), ("loose", fa
 #[tokio::test]
 async fn a_mesh_has_the_same_findings_wherever_it_was_read() {
     for (name, is_taken) in MESHES {
-        let api = one(read(&api_file(name)));
+        let api = one(&read(&api_file(name)));
         let expected = text(&api);
         assert!(expected.lines().count() > 5, "{name}: {expected}");
         for files in
             [config_files(name), vec![format!("{name}/cloudformation.yaml")], vec![format!("{name}/terraform.json")]]
         {
-            assert_eq!(text(&one(read(&files))), expected, "{files:?}");
+            assert_eq!(text(&one(&read(&files))), expected, "{files:?}");
         }
         // A manifest has no place for tags.
-        let manifest = one(read(&[format!("{name}/manifest.yaml")]));
-        assert_eq!(text(&manifest), text(&one(untagged(read(&api_file(name))))), "{name}");
+        let manifest = one(&read(&[format!("{name}/manifest.yaml")]));
+        assert_eq!(text(&manifest), text(&one(&untagged(read(&api_file(name))))), "{name}");
         if is_taken {
             let plane = ControlPlane::start().await;
             create(&plane, &read(&api_file(name))).await;
@@ -58,7 +58,7 @@ async fn a_mesh_has_the_same_findings_as_proxies_are_sent_it() {
         let reading = read(&api_file(name));
         let plane = ControlPlane::start().await;
         create(&plane, &reading).await;
-        assert_eq!(of_proxies(&plane, name).await, text(&one(reading)), "{name}");
+        assert_eq!(of_proxies(&plane, name).await, text(&one(&reading)), "{name}");
     }
 }
 
@@ -169,7 +169,7 @@ fn untagged(mut reading: Reading) -> Reading {
     reading
 }
 
-fn one(reading: Reading) -> Mesh {
+fn one(reading: &Reading) -> Mesh {
     let mut meshes = reading.meshes().into_values();
     let (Some(mesh), None) = (meshes.next(), meshes.next()) else { panic!("one mesh in a file") };
     mesh

@@ -1,6 +1,5 @@
 //! The built function under a Lambda runtime of the test's own: every kind of message from AWS Config ends in the right
 //! evaluations.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use meshwarden_tests::config_events::Stage;
 use serde_json::json;

@@ -1,6 +1,5 @@
 //! The built function under a Lambda runtime of the test's own: every kind of message from AWS Config ends in the right
 //! evaluations.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 

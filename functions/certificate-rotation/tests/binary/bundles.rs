@@ -38,9 +38,9 @@ async fn pending_then_current_then_previous() {
     assert!(stage.labels().await[&current].contains(&"AWSCURRENT".to_owned()));
     assert_eq!(stage.way.count("IssueCertificate"), 1);
 
-    let (labels, state) = (stage.labels().await, stage.state().await);
+    let before = (stage.labels().await, stage.state().await);
     function.answer(&stage.event()).await.unwrap();
-    assert_eq!((stage.labels().await, stage.state().await), (labels, state), "once");
+    assert_eq!((stage.labels().await, stage.state().await), before, "once");
     assert_eq!(stage.way.count("IssueCertificate"), 1);
 }
 

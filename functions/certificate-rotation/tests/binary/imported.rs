@@ -31,7 +31,7 @@ async fn it_is_replaced_on_the_same_arn() {
     }
 
     // The same event again, as ACM sends it each day; to the same process and to another one.
-    let state = stage.state().await;
+    let written = stage.state().await;
     let mut another = stage.build().start().await;
     for function in [&mut function, &mut another] {
         let report = function.answer(&stage.event()).await.unwrap();
@@ -41,7 +41,7 @@ async fn it_is_replaced_on_the_same_arn() {
     }
     assert_eq!(Chain::read(&stage.in_acm().await).unwrap().leaf, after);
     assert_eq!((stage.way.count("IssueCertificate"), stage.way.count("ImportCertificate")), (1, 1));
-    assert_eq!(stage.state().await, state, "not even the state table was written");
+    assert_eq!(stage.state().await, written, "not even the state table was written");
 }
 
 #[tokio::test]

@@ -195,8 +195,11 @@ impl<'a> Stage<'a> {
     /// The labels of each version.
     pub(crate) async fn labels(&self) -> BTreeMap<String, Vec<String>> {
         let described = self.secrets().describe_secret().secret_id(&self.name).send().await.unwrap();
-        let mut labels: BTreeMap<_, _> = described.version_ids_to_stages.unwrap_or_default().into_iter().collect();
-        labels.values_mut().for_each(|labels: &mut Vec<String>| labels.sort());
+        let mut labels: BTreeMap<String, Vec<String>> =
+            described.version_ids_to_stages.unwrap_or_default().into_iter().collect();
+        for of_version in labels.values_mut() {
+            of_version.sort();
+        }
         labels
     }
 
