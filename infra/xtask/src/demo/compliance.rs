@@ -137,8 +137,9 @@ fn plain_text(scene: &mut Scene) -> Result<()> {
         "\n  Encryption takes a certificate, and so a person: the menu gets one that it may use, the till begins to ask for",
     );
     say(
-        "  it, and then the menu insists on it. In that order no request fails. Of each write the control plane tells.\n",
+        "  it, and then the menu insists on it. In that order no request fails. change-audit is woken with an event of each",
     );
+    say("  write, as a control plane tells it that knows its callers; the caller is made up.\n");
     let tls = |mode: &str| json!({"mode": mode, "certificate": {"file": {"certificateChain": "/keys/menu.pem", "privateKey": "/keys/menu.key"}}});
     let policy = json!({"tls": {"enforce": true, "validation": {
         "trust": {"file": {"certificateChain": "/keys/ca.pem"}},
