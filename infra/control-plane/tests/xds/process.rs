@@ -74,8 +74,8 @@ fn settings_that_would_not_do_what_they_say_are_refused() {
         (["--xds", "127.0.0.1:0,auth=unix", "--api", "127.0.0.1:0"], "only a socket"),
         (["--xds", "127.0.0.1:0,auth=MTLS", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
         (["--xds", "127.0.0.1:0,auth", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
-        (["--xds", "unix:/tmp/x.sock,atuh=unix", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
-        (["--xds", "unix:/tmp/x.sock,auth=unix,auth=none", "--api", "127.0.0.1:0"], "none of auth=none"),
+        (["--xds", "unix:x.sock,atuh=unix", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
+        (["--xds", "unix:x.sock,auth=unix,auth=none", "--api", "127.0.0.1:0"], "none of auth=none"),
     ] {
         let mut running = Running(command(&args).spawn().unwrap());
         assert_ne!(running.wait(), 0, "{args:?}");
