@@ -84,7 +84,8 @@ fn refusal(
 }
 
 /// Which proxies that it has to do with are just changing. Where trust doesn't change, only a change of trust counts; and
-/// what would come to harm by waiting does not wait.
+/// what would come to harm by waiting does not wait. A step that hands one certificate over to one proxy after another also
+/// waits for a neighbour that is just getting that same certificate.
 fn changing(proposal: &Proposal, scene: &Scene<'_>, ledger: &Ledger) -> Vec<(ResourcePath, Subject)> {
     let Some(plan) = proposal.verdict.plan() else { return Vec::new() };
     if plan.stage.is_none() && proposal.urgent {
@@ -96,7 +97,8 @@ fn changing(proposal: &Proposal, scene: &Scene<'_>, ledger: &Ledger) -> Vec<(Res
     for proxy in near {
         let of_trust = scene.trust_motion.get(proxy).into_iter().flatten();
         let of_leaves = scene.leaf_motion.get(proxy).into_iter().flatten().filter(|_| plan.stage.is_some());
-        let others = of_trust.chain(of_leaves).filter(|subject| **subject != proposal.subject);
+        let is_moved = proposal.moves.contains(proxy);
+        let others = of_trust.chain(of_leaves).filter(|subject| **subject != proposal.subject || !is_moved);
         found.extend(others.map(|subject| (proxy.clone(), subject.clone())));
         let agreed = ledger.moving.get(proxy).filter(|subject| **subject != proposal.subject);
         let agreed = agreed.filter(|subject| plan.stage.is_some() || matches!(subject, Subject::Trust(_)));
