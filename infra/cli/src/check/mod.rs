@@ -112,7 +112,7 @@ fn gather(args: &CheckArgs) -> (Vec<Text>, Vec<Unread>) {
 /// A file in a folder that is of no form is none of ours; one that was asked for by name should have been.
 fn matters(error: &ReadError, texts: &[Text]) -> bool {
     let (file, is_ours) = match error {
-        ReadError::NoForm { file } => (file, false),
+        ReadError::NoForm { file } | ReadError::NoKind { file } => (file, false),
         ReadError::Syntax { file, .. } => (file, true),
     };
     texts.iter().any(|text| text.name == *file && (text.named || (is_ours && text.speaks_of_app_mesh())))

@@ -24,6 +24,12 @@ fn is_one(item: &Value) -> bool {
     item.as_object().is_some_and(is_resource)
 }
 
+/// Whether a document is a spec as the API takes it, be it of a kind or not. Kubernetes calls its own so as well.
+pub(super) fn is_spec_alone(document: &Value) -> bool {
+    let is_other = |name: &str| document.get(name).is_some();
+    document.get("spec").is_some() && !is_other("kind") && !is_other("apiVersion")
+}
+
 /// Reads all resources of a document.
 pub(super) fn read(file: &str, document: &Value, around: &Surroundings, reading: &mut Reading) {
     let object = match document {

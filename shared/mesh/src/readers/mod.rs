@@ -104,7 +104,7 @@ pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<Read
             // A namespace alone is nothing of App Mesh's, and yet its labels say which mesh others are in.
             let namespaces = documents.iter().filter(|document| manifests.add_namespace(file.name, document)).count();
             if namespaces == 0 {
-                errors.push(ReadError::NoForm { file: file.name.to_owned() });
+                errors.push(formless(file.name, &documents));
             }
             continue;
         };
@@ -126,7 +126,13 @@ pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<Read
 /// The form of a file's content, if it is one that is read here.
 pub fn detect(text: &str, name: &str) -> Result<Form, ReadError> {
     let documents = documents(&File { name, text }, &mut Reading::default())?;
-    documents.iter().find_map(form_of).ok_or_else(|| ReadError::NoForm { file: name.to_owned() })
+    documents.iter().find_map(form_of).ok_or_else(|| formless(name, &documents))
+}
+
+/// Why documents are of no form.
+fn formless(file: &str, documents: &[Value]) -> ReadError {
+    let file = file.to_owned();
+    if documents.iter().any(api::is_spec_alone) { ReadError::NoKind { file } } else { ReadError::NoForm { file } }
 }
 
 /// The documents of a file: one of JSON, any number of YAML. A YAML document that can't be read is refused alone.

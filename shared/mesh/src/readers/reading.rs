@@ -212,6 +212,14 @@ pub enum ReadError {
         /// The file.
         file: String,
     },
+    /// It holds a spec, and nothing says of which kind of resource.
+    #[error(
+        "{file}: `spec` is that of no kind of resource: mend its members, or say the kind by the API's names beside it, such as `meshName` and `virtualNodeName`"
+    )]
+    NoKind {
+        /// The file.
+        file: String,
+    },
 }
 
 impl Reading {

@@ -168,10 +168,16 @@ fn unreadable_files_say_where() {
         let error = read(text, "a.json", &Surroundings::default()).unwrap_err();
         assert!(error.to_string().starts_with(expected), "{error}");
     }
-    for text in ["", "a text", "{}", "[]", "null", "{\"spec\": {}}", "a: b", "{\"configurationItem\": {}}"] {
+    for text in ["", "a text", "{}", "[]", "null", "a: b", "{\"configurationItem\": {}}"] {
         let error = read(text, "a", &Surroundings::default()).unwrap_err();
         assert_eq!(error, ReadError::NoForm { file: "a".to_owned() }, "{text}");
     }
+    for text in ["{\"spec\": {}}", "{\"spec\": null}", "{\"spec\": {\"provider\": 3}, \"meshname\": \"m\"}"] {
+        let error = read(text, "a", &Surroundings::default()).unwrap_err();
+        assert_eq!(error, ReadError::NoKind { file: "a".to_owned() }, "{text}");
+    }
+    let other = read("{\"kind\": \"Pod\", \"spec\": {}}", "a", &Surroundings::default()).unwrap_err();
+    assert_eq!(other, ReadError::NoForm { file: "a".to_owned() });
     assert_eq!(detect("{\"Resources\": {\"A\": {\"Type\": \"AWS::SNS::Topic\"}}}", "a"), Ok(Form::CloudFormation));
     let empty = read("Resources: {A: {Type: 'AWS::SNS::Topic'}}", "a", &Surroundings::default()).unwrap();
     assert!(empty.is_empty(), "a template without App Mesh resources is one with nothing to say of");
