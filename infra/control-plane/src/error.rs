@@ -5,10 +5,11 @@ use mesh::pack::Finding;
 use mesh::resource::Tags;
 use mesh::validate::Violation;
 
-use crate::admission;
 use crate::auth::Denial;
 use crate::quotas::Quota;
-use crate::state::{PageError, TokenError};
+
+/// How many findings a refusal tells in full.
+const TOLD: usize = 3;
 
 /// Every way in which a request can be refused. Its text is the `message` of the answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -19,12 +20,6 @@ pub enum ApiError {
         /// All that was found, each with the member it is about. Never empty.
         violations: Vec<Violation>,
     },
-    /// The paging parameters are wrong.
-    #[error(transparent)]
-    Page(#[from] PageError),
-    /// The client token is malformed.
-    #[error(transparent)]
-    Token(#[from] TokenError),
     /// The resource that the request is about, or the parent of it, does not exist.
     #[error("{path} does not exist")]
     NotFound {
@@ -112,7 +107,7 @@ pub enum ApiError {
         account: AccountId,
     },
     /// The policy refuses what the write would create.
-    #[error("{path} is not written, by the policy: {}", admission::told(findings))]
+    #[error("{path} is not written, by the policy: {}", told(findings))]
     NotAdmitted {
         /// The resource that was to be written.
         path: ResourcePath,
@@ -223,7 +218,7 @@ impl ApiError {
     #[must_use]
     pub const fn error_type(&self) -> ErrorType {
         match self {
-            Self::Invalid { .. } | Self::Page(_) | Self::Token(_) | Self::NotAdmitted { .. } => ErrorType::BadRequest,
+            Self::Invalid { .. } | Self::NotAdmitted { .. } => ErrorType::BadRequest,
             Self::NotFound { .. } | Self::UnknownArn { .. } | Self::DanglingReference { .. } => ErrorType::NotFound,
             Self::AlreadyExists { .. } | Self::TokenReused { .. } | Self::VersionMismatch { .. } => ErrorType::Conflict,
             Self::InUse { .. } => ErrorType::ResourceInUse,
@@ -244,8 +239,6 @@ impl ApiError {
             Self::VersionMismatch { current, .. } => Some(*current),
             Self::AlreadyExists { version, .. } | Self::TokenReused { version, .. } => Some(*version),
             Self::Invalid { .. }
-            | Self::Page(_)
-            | Self::Token(_)
             | Self::NotFound { .. }
             | Self::UnknownArn { .. }
             | Self::DanglingReference { .. }
@@ -259,4 +252,29 @@ impl ApiError {
             | Self::UnknownOperation { .. } => None,
         }
     }
+}
+
+impl From<Violation> for ApiError {
+    fn from(violation: Violation) -> Self {
+        Self::Invalid { violations: vec![violation] }
+    }
+}
+
+/// Findings as the message of a refusal: what, where, and what to do.
+pub(crate) fn told(findings: &[Finding]) -> String {
+    let told = findings.iter().take(TOLD).map(|finding| {
+        let mend = finding.rule.rule().map_or("", |rule| rule.mend);
+        let (rule, resource, message) = (finding.rule, &finding.resource, &finding.message);
+        format!(
+            "{rule} ({}) on {resource}: {message}. {mend} To allow it for a while, add a waiver of rule {rule} on \
+             {resource}, with owner, reason and until, to the policy",
+            finding.severity
+        )
+    });
+    let mut told = told.collect::<Vec<_>>().join("; ");
+    if findings.len() > TOLD {
+        told.push_str("; and more findings: ");
+        told.push_str(&findings.len().saturating_sub(TOLD).to_string());
+    }
+    told
 }

@@ -8,7 +8,7 @@
 //!                                                              or on disk
 //! ```
 //!
-//! - `http` knows URIs, headers and JSON, and nothing of what exists.
+//! - `http` knows URIs and bodies, and nothing of what exists; `document` how a resource looks in JSON.
 //! - `admission` judges writes by the policy pack, before they are stored.
 //! - `auth` decides who may call, before anything else looks at the request.
 //! - `events` tells every accepted write to whoever wants to know, without keeping it waiting.
@@ -27,14 +27,18 @@
 mod admission;
 mod auth;
 pub mod certificates;
+mod document;
 mod error;
 mod events;
+mod headers;
 mod http;
 pub mod instances;
 mod listen;
 mod metrics;
+mod percent;
 mod quotas;
 mod schedule;
+mod secrets;
 mod server;
 mod settings;
 pub mod state;

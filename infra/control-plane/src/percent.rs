@@ -14,7 +14,7 @@ pub(crate) fn decode(text: &str) -> Option<String> {
 }
 
 /// Decodes one name or value of a query, where a `+` is a space.
-pub(super) fn decode_query(text: &str) -> Option<String> {
+pub(crate) fn decode_query(text: &str) -> Option<String> {
     decode(&text.replace('+', " "))
 }
 

@@ -27,7 +27,6 @@ use crate::state::{Answer, Stamp, Write};
 use crate::store::Store;
 use policy_file::PolicyFile;
 pub use policy_file::PolicyFileError;
-pub(crate) use verdict::told;
 use verdict::{Case, Verdict};
 
 /// How often a write is judged beside the state before it is judged under its lock, where nothing can move.

@@ -13,9 +13,6 @@ use mesh::policy::Policy;
 use crate::error::ApiError;
 use crate::state::{Planned, Resource, State};
 
-/// How many findings a refusal tells in full.
-const TOLD: usize = 3;
-
 /// A mesh before a write, and what the write puts into it.
 #[derive(Debug)]
 pub(super) struct Case {
@@ -105,23 +102,4 @@ const fn can_refuse(group: Group) -> bool {
         | Group::Naming => true,
         Group::Routing | Group::Resilience | Group::Quotas | Group::Cost | Group::Policy => false,
     }
-}
-
-/// Findings as the message of a refusal: what, where, and what to do.
-pub(crate) fn told(findings: &[Finding]) -> String {
-    let told = findings.iter().take(TOLD).map(|finding| {
-        let mend = finding.rule.rule().map_or("", |rule| rule.mend);
-        let (rule, resource, message) = (finding.rule, &finding.resource, &finding.message);
-        format!(
-            "{rule} ({}) on {resource}: {message}. {mend} To allow it for a while, add a waiver of rule {rule} on \
-             {resource}, with owner, reason and until, to the policy",
-            finding.severity
-        )
-    });
-    let mut told = told.collect::<Vec<_>>().join("; ");
-    if findings.len() > TOLD {
-        told.push_str("; and more findings: ");
-        told.push_str(&findings.len().saturating_sub(TOLD).to_string());
-    }
-    told
 }

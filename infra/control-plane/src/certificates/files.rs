@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::material;
-use crate::xds::ServedCertificate;
+use crate::secrets::ServedCertificate;
 
 /// The most of a file that is read: a bundle of all public roots has 200 KB.
 const LARGEST: u64 = 1024 * 1024;

@@ -15,7 +15,7 @@ use xds::SecretRef;
 use super::material::{broken, expired, judge};
 use super::sources::{Fetched, Refusal, RefusalKind, Sources};
 use crate::schedule::{Answer, pause};
-use crate::xds::{Found, KnownSecret, SecretProblem, SecretReport, Secrets, problem};
+use crate::secrets::{Found, KnownSecret, SecretProblem, SecretReport, Secrets, problem};
 
 /// How often what is served is held against its source, where nothing else is said.
 const REFRESH: Duration = Duration::from_mins(1);

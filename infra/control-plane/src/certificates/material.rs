@@ -9,7 +9,7 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use xds::SecretMaterial;
 
-use crate::xds::{KnownSecret, SecretProblem, ServedCertificate, problem};
+use crate::secrets::{KnownSecret, SecretProblem, ServedCertificate, problem};
 
 /// Reads material as Envoy will: what it would refuse is a problem here, before anything is sent.
 pub(super) fn judge(material: SecretMaterial) -> Result<KnownSecret, SecretProblem> {

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::bindings::{Binding, Bindings, Part};
 use super::material::{self, broken};
-use crate::xds::{KnownSecret, SecretProblem, problem};
+use crate::secrets::{KnownSecret, SecretProblem, problem};
 
 /// Whoever is asked for certificates.
 #[derive(Debug, Clone)]

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::{Asked, Outcome};
 use crate::auth::Caller;
-use crate::http;
+use crate::document::{names, whole};
+use crate::error::told;
 use crate::state::{Action, Realm, Resource, Write};
 
 /// Whose events these are: `PutEvents` refuses `aws.*`.
@@ -51,7 +52,7 @@ pub(super) fn call(asked: &Asked, write: &Write, ended: Ended<'_>, realm: &Realm
     match ended {
         Ended::Done(Some(resource)) => {
             let kind = write.path.kind().as_str();
-            put("responseElements", json!({ kind: http::whole(resource, realm) }));
+            put("responseElements", json!({ kind: whole(resource, realm) }));
         }
         Ended::Done(None) => {
             put("responseElements", Value::Null);
@@ -59,7 +60,7 @@ pub(super) fn call(asked: &Asked, write: &Write, ended: Ended<'_>, realm: &Realm
         Ended::Refused(findings) => {
             put("responseElements", Value::Null);
             put("errorCode", "BadRequestException".into());
-            put("errorMessage", crate::admission::told(findings).into());
+            put("errorMessage", told(findings).into());
         }
     }
     let mut detail = Value::Object(detail);
@@ -139,7 +140,7 @@ fn identity(caller: &Caller, realm: &Realm) -> Value {
 fn parameters(write: &Write, realm: &Realm) -> Value {
     let token = write.token.as_ref().map(|token| json!(token.to_string()));
     let with = |members: Vec<(&str, Value)>| {
-        let mut all = http::names(&write.path);
+        let mut all = names(&write.path);
         all.extend(members.into_iter().map(|(member, value)| (member.to_owned(), value)));
         if let Some(token) = token.clone() {
             all.insert("clientToken".to_owned(), token);

@@ -13,7 +13,8 @@ use mesh::pack::{Evaluation, judge};
 use mesh::policy::Policy;
 use serde_json::{Value, json};
 
-use super::{Api, answer, percent};
+use super::{Api, answer};
+use crate::percent;
 
 /// `GET /findings/<mesh>`: judged is the mesh that the snapshots of its proxies are made from, by the policy that writes
 /// are judged by, else by the built-in one.

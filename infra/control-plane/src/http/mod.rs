@@ -5,13 +5,10 @@ mod body;
 mod certificates;
 mod findings;
 mod guarded;
-pub(crate) mod percent;
 mod proxies;
 mod query;
 mod request;
 mod target;
-
-pub(crate) use answer::{names, whole};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,31 +21,18 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::{get, post};
 use jiff::{Timestamp, Unit};
-use mesh::name::ResourceKind;
 use uuid::Uuid;
 
 use crate::admission::Admission;
 use crate::auth::{Caller, Guard};
 use crate::error::ApiError;
 use crate::events::{Asked, Events, Outcome};
+use crate::headers::INCLUDE;
 use crate::listen::Peer;
 use crate::state::{Answer, Realm, Stamp, Write};
 use crate::store::Store;
 use crate::xds::Shared;
 use request::Call;
-
-/// The version that a write is based on, in the request.
-pub(crate) const IF_VERSION: &str = "x-meshwarden-if-version";
-/// Asks for the tags in the description of a resource. A member that the API doesn't have is only sent to who asks.
-const INCLUDE: &str = "x-meshwarden-include";
-/// The version of the resource that an answer is about.
-const VERSION: &str = "x-meshwarden-version";
-/// What the write made worse: how many findings, and the ids of the first.
-const FINDINGS: &str = "x-meshwarden-findings";
-/// The error's name.
-const ERROR_TYPE: &str = "x-amzn-errortype";
-/// The id of the request, also in the log.
-const REQUEST_ID: &str = "x-amzn-requestid";
 
 /// What every request needs.
 #[derive(Debug)]
@@ -173,9 +157,4 @@ fn asked(parts: &Parts, id: &Uuid) -> Asked {
 fn stamp() -> Stamp {
     let now = Timestamp::now();
     Stamp { now: now.round(Unit::Millisecond).unwrap_or(now), uid: Uuid::new_v4() }
-}
-
-/// The member that carries a resource's own name: `virtualNodeName`.
-fn name_member(kind: ResourceKind) -> String {
-    format!("{kind}Name")
 }

@@ -8,7 +8,8 @@ use axum::http::{Response, StatusCode, Uri};
 use mesh::name::ResourcePath;
 use serde_json::json;
 
-use super::{Api, answer, percent};
+use super::{Api, answer};
+use crate::percent;
 
 /// `GET /proxies`.
 pub(super) async fn all(State(api): State<Arc<Api>>) -> Response<Body> {

@@ -2,8 +2,8 @@
 
 use mesh::name::AccountId;
 
-use super::percent;
 use crate::error::ApiError;
+use crate::percent;
 
 /// The parameters of a request, decoded. Those that no operation knows are left alone.
 #[derive(Debug, Default)]

@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 use super::body::Members;
 use super::query::Query;
 use super::target::{self, Target};
-use super::{IF_VERSION, name_member};
+use crate::document::name_member;
 use crate::error::ApiError;
+use crate::headers::IF_VERSION;
 use crate::state::{Action, Collection, Page, Read, Realm, ValidSpec, Write, tags_title};
 
 /// A request, understood.

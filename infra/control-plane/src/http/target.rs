@@ -3,8 +3,9 @@
 use axum::http::Method;
 use mesh::name::{MeshName, NameError, ResourceKind, ResourcePath, VirtualGatewayName, VirtualRouterName};
 
-use super::percent;
+use crate::document::name_member;
 use crate::error::ApiError;
+use crate::percent;
 use crate::state::Collection;
 
 /// The version of the API, the first part of every URI.
@@ -188,7 +189,7 @@ pub(super) fn member(collection: &Collection, name: &str) -> Result<ResourcePath
 }
 
 fn invalid_name(kind: ResourceKind, error: &NameError) -> ApiError {
-    ApiError::invalid(super::name_member(kind), error.to_string())
+    ApiError::invalid(name_member(kind), error.to_string())
 }
 
 #[cfg(test)]

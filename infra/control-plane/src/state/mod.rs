@@ -22,14 +22,14 @@ use std::sync::Arc;
 use mesh::name::{ResourceKind, ResourcePath};
 
 pub use collection::Collection;
-pub use pages::{MAX_LIMIT, Page, PageError};
+pub use pages::{MAX_LIMIT, Page};
 pub use read::tags_title;
 pub use realm::{Realm, Region, RegionError};
 pub use record::Record;
 pub use request::{Action, Answer, Change, Operation, Read, Write};
 pub use resource::{Resource, Stamp, Status};
 pub use spec::ValidSpec;
-pub use tokens::{ClientToken, Remembered, TokenError};
+pub use tokens::{ClientToken, Remembered};
 pub(crate) use write::Planned;
 pub use write::Written;
 

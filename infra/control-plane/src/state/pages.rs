@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use mesh::validate::Violation;
 use sha2::{Digest, Sha256};
 
 /// The most items in a page, and how many it has unless the caller asks for fewer (API shapes `List*Limit`).
@@ -21,9 +22,11 @@ pub struct Page {
 
 impl Page {
     /// Reads the query parameters `limit` and `nextToken` of a list with this title.
-    pub fn parse(limit: Option<&str>, next_token: Option<&str>, title: &str) -> Result<Self, PageError> {
+    pub fn parse(limit: Option<&str>, next_token: Option<&str>, title: &str) -> Result<Self, Violation> {
         Ok(Self {
-            after: next_token.map(|token| key_of(token, title).ok_or(PageError::Token)).transpose()?,
+            after: next_token
+                .map(|token| key_of(token, title).ok_or_else(|| wrong("nextToken", "is not a token of this list")))
+                .transpose()?,
             limit: limit.map_or(Ok(MAX_LIMIT), parse_limit)?,
         })
     }
@@ -41,10 +44,10 @@ impl Page {
     }
 }
 
-fn parse_limit(text: &str) -> Result<usize, PageError> {
+fn parse_limit(text: &str) -> Result<usize, Violation> {
     match text.parse() {
         Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
-        _ => Err(PageError::Limit(text.to_owned())),
+        _ => Err(wrong("limit", format!("must be a whole number from 1 to {MAX_LIMIT}, not {text:?}"))),
     }
 }
 
@@ -81,15 +84,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks_exact(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-/// Why the paging parameters make no page.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PageError {
-    /// Not a number, or out of bounds.
-    #[error("limit: must be a whole number from 1 to {MAX_LIMIT}, not {0:?}")]
-    Limit(String),
-    /// Not a token that this list gave out.
-    #[error("nextToken: is not a token of this list")]
-    Token,
+fn wrong(parameter: &str, message: impl Into<String>) -> Violation {
+    Violation { path: parameter.to_owned(), message: message.into() }
 }
 
 #[cfg(test)]
@@ -112,9 +108,13 @@ mod tests {
         changed.pop();
         changed.push('0');
         for other in ["", "zz", "0", "abcd", "é0", "not a token", &changed] {
-            assert_eq!(Page::parse(None, Some(other), "meshes"), Err(PageError::Token), "{other}");
+            assert_eq!(
+                Page::parse(None, Some(other), "meshes"),
+                Err(wrong("nextToken", "is not a token of this list")),
+                "{other}"
+            );
         }
-        assert_eq!(Page::parse(None, Some(&token), "routes"), Err(PageError::Token));
+        assert_eq!(Page::parse(None, Some(&token), "routes"), Err(wrong("nextToken", "is not a token of this list")));
     }
 
     #[test]
@@ -123,7 +123,8 @@ mod tests {
             assert!(Page::parse(Some(limit), None, "meshes").is_ok());
         }
         for limit in ["0", "101", "-1", "ten", "", "1.5"] {
-            assert_eq!(Page::parse(Some(limit), None, "meshes"), Err(PageError::Limit(limit.to_owned())));
+            let refused = Page::parse(Some(limit), None, "meshes").unwrap_err().to_string();
+            assert_eq!(refused, format!("limit: must be a whole number from 1 to 100, not {limit:?}"));
         }
     }
 

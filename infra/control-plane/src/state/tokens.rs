@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
+use mesh::validate::Violation;
 use uuid::Uuid;
 
 use super::record::Record;
@@ -26,10 +27,14 @@ pub struct ClientToken(String);
 
 impl ClientToken {
     /// Takes a well-formed token, refuses any other.
-    pub fn parse(token: &str) -> Result<Self, TokenError> {
+    pub fn parse(token: &str) -> Result<Self, Violation> {
         let fits = (1..=MAX_LENGTH).contains(&token.len())
             && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if fits { Ok(Self(token.to_owned())) } else { Err(TokenError { given: token.to_owned() }) }
+        if fits {
+            return Ok(Self(token.to_owned()));
+        }
+        let message = format!("must be 1 to {MAX_LENGTH} letters, digits, - and _, not {token:?}");
+        Err(Violation { path: "clientToken".to_owned(), message })
     }
 }
 
@@ -37,13 +42,6 @@ impl fmt::Display for ClientToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// A client token that is none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("clientToken: must be 1 to {MAX_LENGTH} letters, digits, - and _, not {given:?}")]
-pub struct TokenError {
-    given: String,
 }
 
 /// The answers that are remembered, the oldest forgotten first. They belong to a resource by its uid: one created anew

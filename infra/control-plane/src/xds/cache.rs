@@ -23,10 +23,10 @@ use xds::{Finding, ProxyId};
 use super::concern::{self, Concern};
 use super::follow::Follower;
 use super::picture::{Picture, Served};
-use super::secrets::{NoSecrets, Secrets};
 use super::world::{Concerns, World};
 use crate::instances::{Instances, NoInstances};
 use crate::metrics::XdsMetrics;
+use crate::secrets::{NoSecrets, Secrets};
 use crate::store::Store;
 
 /// The least time from one turn to the next. Long enough that a hundred writes in a row are a few pushes and not a

@@ -8,8 +8,8 @@ use xds::{Resource, ResourceType, SecretFrom, SecretRef, SecretRole};
 
 use super::picture::{Picture, SecretState};
 use super::roster::Entry;
-use super::secrets::{SecretProblem, ServedCertificate};
 use crate::certificates::CertificateFiles;
+use crate::secrets::{SecretProblem, ServedCertificate};
 
 /// All secrets that the proxy is to have, by name: what is in them, and what of them it has acknowledged.
 pub(super) fn certificates(

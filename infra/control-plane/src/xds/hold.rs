@@ -114,7 +114,7 @@ impl Held {
     /// What there is to say of it.
     pub(super) fn findings(&self, path: &ResourcePath) -> Vec<Finding> {
         let problems = self.secrets.iter().filter_map(|(secret, state)| Some((secret, state, state.problem()?)));
-        let finding = |(secret, state, problem): (&SecretRef, &SecretState, &super::secrets::SecretProblem)| {
+        let finding = |(secret, state, problem): (&SecretRef, &SecretState, &crate::secrets::SecretProblem)| {
             let name = secret.name();
             let served = match state {
                 SecretState::Known(..) => "; what was served before still is".to_owned(),

@@ -9,7 +9,7 @@ use xds::{ResourceType, Version};
 use super::picture::{Picture, SecretState};
 use super::protocol::Protocol;
 use super::roster::Acknowledged;
-use super::secrets::ServedCertificate;
+use crate::secrets::ServedCertificate;
 
 /// The versions of one secret that are remembered: what is acknowledged, and what may be on its way.
 const REMEMBERED: usize = 8;

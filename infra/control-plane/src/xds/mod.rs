@@ -7,7 +7,7 @@
 //!
 //! - `follow` reads what is new, `world` keeps the meshes and translates, `cache` decides when and for whom.
 //! - `conversation` is one stream; what it says is decided by the state machine in the crate `xds`.
-//! - `secrets` is asked for certificates; `hold` keeps back what would hang for want of one. `endpoints` keeps back what
+//! - The crate's `secrets` are asked for certificates; `hold` keeps back what would hang for want of one. `endpoints` keeps back what
 //!   would take a proxy's endpoints away for want of any.
 //! - `listen` opens sockets and finds out who is at the other end; `peer` says who may be which proxy.
 //! - `sds` serves secrets alone, on a socket beside a proxy.
@@ -31,7 +31,6 @@ mod protocol;
 mod report;
 mod roster;
 mod sds;
-mod secrets;
 mod service;
 mod settings;
 mod world;
@@ -52,12 +51,14 @@ use ports::PortKeeper;
 use roster::Roster;
 use world::World;
 
+pub use crate::secrets::{
+    Found, KnownSecret, NoSecrets, SecretProblem, SecretReport, Secrets, ServedCertificate, problem,
+};
 pub use crate::tls::{TlsError, TlsFiles};
 pub use bootstrap::{Bootstrap, BootstrapTls};
 pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use sds::SdsServer;
-pub use secrets::{Found, KnownSecret, NoSecrets, SecretProblem, SecretReport, Secrets, ServedCertificate, problem};
 pub use settings::{Listen, ListenParseError, XdsAuth, XdsListener, XdsSettings};
 
 /// What every stream needs.

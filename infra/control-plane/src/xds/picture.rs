@@ -13,8 +13,8 @@ use xds::{
 
 use super::endpoints::{Finds, find_instances};
 use super::hold::{Resources, hold_back};
-use super::secrets::{Found, SecretProblem, Secrets, ServedCertificate, problem};
 use crate::instances::{InstanceBook, Instances, Service};
+use crate::secrets::{Found, SecretProblem, Secrets, ServedCertificate, problem};
 
 /// A proxy's snapshot, and what there is to say about it.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -11,9 +11,9 @@ use super::Shared;
 use super::evidence::{certificates, served};
 use super::picture::Served;
 use super::roster::Entry;
-use super::secrets::{SecretProblem, SecretReport};
 use crate::instances::InstanceCounts;
 use crate::metrics::CertificateCounts;
+use crate::secrets::{SecretProblem, SecretReport};
 
 impl Shared {
     /// Every open stream.

@@ -13,8 +13,8 @@ use xds::{Proxy, ProxyId, Version};
 use super::gone::Gone;
 use super::peer::Peer;
 use super::picture::Picture;
-use super::secrets::ServedCertificate;
 use crate::metrics::{ProxyKind, XdsMetrics};
+use crate::secrets::ServedCertificate;
 use crate::store::Store;
 
 /// What a stream said of itself at its beginning.

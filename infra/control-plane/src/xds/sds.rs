@@ -30,8 +30,8 @@ use super::conversation::stopped;
 use super::listen::{ListenError, Listening};
 use super::peer::Peer;
 use super::protocol::Protocol;
-use super::secrets::{Found, Secrets};
 use super::settings::{Listen, XdsAuth, XdsListener, XdsSettings};
+use crate::secrets::{Found, Secrets};
 
 /// How long connections may take to close once their streams have ended.
 const GRACE: Duration = Duration::from_secs(5);

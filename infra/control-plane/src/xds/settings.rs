@@ -8,9 +8,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::ports::ListenerMode;
-use super::secrets::{NoSecrets, Secrets};
 use crate::certificates::CertificateFiles;
 use crate::instances::{Instances, NoInstances};
+use crate::secrets::{NoSecrets, Secrets};
 use crate::tls::TlsFiles;
 
 /// The streams that a proxy's resource may have at a time: App Mesh's quota of Envoys a virtual node.

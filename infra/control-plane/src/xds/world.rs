@@ -13,8 +13,8 @@ use super::concern::{Concern, concerned};
 use super::follow::News;
 use super::picture::{Means, Picture, Served, Waiting, picture};
 use super::ports::PortKeeper;
-use super::secrets::Secrets;
 use crate::instances::{InstanceBook, Instances, Service};
+use crate::secrets::Secrets;
 use crate::state::Resource;
 
 /// Everything that a translation needs. Not shared: whoever turns it has it alone.

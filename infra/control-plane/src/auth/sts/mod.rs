@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::replay::Seen;
 use super::{Caller, Denial};
-use crate::http::IF_VERSION;
+use crate::headers::IF_VERSION;
 use ask::Sts;
 pub use endpoint::{StsEndpoint, StsEndpointError};
 use presigned::LONGEST_LIFE;

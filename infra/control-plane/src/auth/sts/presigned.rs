@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::endpoint::StsEndpoint;
 use super::{Denial, IDENTITY};
 use crate::auth::signature::{self, SKEW};
-use crate::http::percent;
+use crate::percent;
 
 /// The longest header that is looked at. Session tokens have up to two thousand characters or so.
 const LONGEST: usize = 8 * 1024;

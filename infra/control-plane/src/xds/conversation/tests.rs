@@ -9,10 +9,10 @@ use xds::ads::SotwStream;
 
 use super::super::Ads;
 use super::super::peer::{Place, Proof};
-use super::super::secrets::{Found, NoSecrets, Secrets};
 use super::super::settings::XdsSettings;
 use super::*;
 use crate::quotas::Quotas;
+use crate::secrets::{Found, NoSecrets, Secrets};
 use crate::state::{Action, Stamp, ValidSpec, Write};
 use crate::store::Store;
 

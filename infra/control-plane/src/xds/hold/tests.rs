@@ -12,9 +12,9 @@ use xds::{Proxy, ProxyId, SecretMaterial, Snapshot};
 use super::super::cache::Sources;
 use super::super::follow::News;
 use super::super::picture::Served;
-use super::super::secrets::{Found, KnownSecret, SecretProblem, Secrets, ServedCertificate, problem};
 use super::super::world::World;
 use super::*;
+use crate::secrets::{Found, KnownSecret, SecretProblem, Secrets, ServedCertificate, problem};
 use crate::state::{Resource as Stored, Stamp, ValidSpec};
 use std::sync::Arc;
 
