@@ -29,6 +29,13 @@ use crate::way::Way;
 /// How long anything here may take that takes milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A sample event of a function, as `events/` has it.
+#[must_use]
+pub fn sample(function: &str, event: &str) -> Value {
+    let path = format!("{}/../events/{function}/{event}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
 /// What Lambda was answered: the report, or the error.
 pub type Answer = Result<Value, Value>;
 

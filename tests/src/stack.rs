@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::types::{
 };
 use control_plane::xds::{XdsAuth, XdsListener, XdsSettings};
 use control_plane::{EventReceiver, Server, Settings};
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -76,6 +77,7 @@ pub async fn let_leases_run_out(client: &aws_sdk_dynamodb::Client, name: &str) {
 pub struct ControlPlane {
     /// Where it answers.
     pub endpoint: String,
+    http: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
 }
@@ -99,7 +101,21 @@ impl ControlPlane {
         let serving = tokio::spawn(async move {
             server.serve(async move { drop(stopped.await) }).await.unwrap();
         });
-        Self { endpoint, stop: Some(stop), serving }
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { endpoint, http, stop: Some(stop), serving }
+    }
+
+    /// Creates or replaces something, by its path.
+    pub async fn put(&self, path: &str, body: &Value) {
+        let answer = self.http.put(format!("{}{path}", self.endpoint)).json(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+    }
+
+    /// What is there.
+    pub async fn get(&self, path: &str) -> Value {
+        let answer = self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
+        answer.json().await.unwrap()
     }
 }
 

@@ -34,7 +34,7 @@ const ALLOWED: [(&str, &[&str]); 19] = [
         "bench",
         &["aws", "certificate-rotation", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"],
     ),
-    ("meshwarden-tests", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "route-failover", "xds"]),
+    ("meshwarden-tests", &["aws", "control-plane", "lambda-kit", "mesh", "ports", "reports", "route-failover", "xds"]),
 ];
 
 /// What the crates without I/O may depend on outside: nothing that runs, waits, listens or reads a clock.

@@ -1,10 +1,13 @@
 //! The contract of the ports, on the in-memory ones and on the real SDKs.
 
 use aws::Aws;
-use meshwarden_tests::contract::{alarms, config_rules, instances, mesh, state, state_races};
+use meshwarden_tests::contract::{alarms, config_rules, instances, mesh, security_hub, state, state_races};
 use meshwarden_tests::moto::Moto;
 use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
-use ports::memory::{Faults, MemoryAlarms, MemoryConfigRules, MemoryInstances, MemoryMesh, MemoryState};
+use meshwarden_tests::way::Way;
+use ports::memory::{
+    Faults, MemoryAlarms, MemoryConfigRules, MemoryInstances, MemoryMesh, MemorySecurityHub, MemoryState,
+};
 use ports::{BusEvent, Notice, PolicyLocation, PortErrorKind, ReportsLocation, Urgency};
 use serde_json::json;
 
@@ -74,6 +77,27 @@ async fn config_rules_in_memory() {
 async fn config_rules_on_moto() {
     let Some(moto) = Moto::start().await else { return };
     config_rules::all(&Aws::with_config(sdk_config(&moto.endpoint).await).config_rules()).await;
+}
+
+#[tokio::test]
+async fn security_hub_in_memory() {
+    security_hub::all(&security_hub::InMemory(MemorySecurityHub::new(Faults::default()))).await;
+}
+
+#[tokio::test]
+async fn security_hub_on_moto() {
+    let Some(moto) = Moto::start().await else { return };
+    let way = Way::to(&[("AWS_ENDPOINT_URL_SECURITYHUB", &moto.endpoint)]).await;
+    let aws = Aws::with_config(sdk_config(&way.variables()[0].1).await);
+    security_hub::all(&security_hub::OnMoto { hub: aws.security_hub(), endpoint: moto.endpoint.clone() }).await;
+    // moto takes any number at once, AWS takes a hundred.
+    let passed = way.passed();
+    let imports = passed.iter().filter(|passed| passed.operation == "POST /findings/import");
+    let counts: Vec<usize> = imports
+        .map(|passed| serde_json::from_str::<serde_json::Value>(&passed.body).unwrap())
+        .map(|body| body["Findings"].as_array().unwrap().len())
+        .collect();
+    assert!(counts.len() > 6 && counts.iter().all(|count| (1..=100).contains(count)), "{counts:?}");
 }
 
 #[tokio::test]

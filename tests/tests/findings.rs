@@ -77,7 +77,7 @@ fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
         let resources = surveyed.resources.iter().filter(|(path, _)| Some(*path) != without);
         let resources = resources
             .map(|(path, one)| (path.clone(), Seen { resource: one.resource.clone(), tags: one.tags.clone() }));
-        Snapshot { mesh: name.clone(), at: Timestamp::now(), resources: resources.collect() }
+        Snapshot { mesh: name.clone(), at: Timestamp::now(), later: [].into(), resources: resources.collect() }
     };
     let all: BTreeSet<String> = evaluate(whole).findings.iter().map(line).collect();
     let after = seen(None);
@@ -93,9 +93,7 @@ fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
 
 /// What the control plane says of that which it sends to proxies.
 async fn of_proxies(plane: &ControlPlane, mesh: &str) -> String {
-    let answer = reqwest::get(format!("{}/findings/{mesh}", plane.endpoint)).await.unwrap();
-    let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap());
-    assert!(status.is_success(), "{mesh}: {status} {body}");
+    let body = plane.get(&format!("/findings/{mesh}")).await;
     assert_eq!((&body["mesh"], &body["waived"]), (&json!(mesh), &json!([])));
     lines(body["findings"].as_array().unwrap().iter().map(ToString::to_string))
 }
@@ -120,7 +118,6 @@ async fn create(plane: &ControlPlane, reading: &Reading) {
     };
     let mut resources: Vec<_> = reading.resources.iter().collect();
     resources.sort_by_key(|one| rank(&one.path));
-    let client = reqwest::Client::new();
     for one in resources {
         let path = &one.path;
         let (mesh, member) = (path.mesh(), format!("{}Name", path.kind()));
@@ -136,10 +133,7 @@ async fn create(plane: &ControlPlane, reading: &Reading) {
         let tags: Vec<Value> =
             one.tags.iter().flat_map(Tags::iter).map(|(key, value)| json!({ "key": key, "value": value })).collect();
         let body = json!({ member: path.name(), "spec": one.spec.to_json(), "tags": tags });
-        let request = client.put(format!("{}/v20190125/meshes{below}", plane.endpoint)).json(&body);
-        let answer = request.send().await.unwrap();
-        let status = answer.status();
-        assert!(status.is_success(), "{path}: {status} {}", answer.text().await.unwrap());
+        plane.put(&format!("/v20190125/meshes{below}"), &body).await;
     }
 }
 

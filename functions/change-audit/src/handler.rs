@@ -1,5 +1,7 @@
 //! The function: each mesh that was written to is compared with how it was last seen.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
@@ -7,7 +9,7 @@ use lambda_kit::{Current, Decision, Handler, Metric, PolicyKeeper, Report, Retry
 use mesh::audit::{Behind, Facts, Look, Snapshot, Write, look};
 use mesh::name::MeshName;
 use mesh::policy::{Policy, PolicyError};
-use ports::{Deadline, Pace, PortError};
+use ports::{Deadline, Pace, PortError, Roster};
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -111,8 +113,17 @@ impl ChangeAudit {
         if wake.tick {
             match self.ports.meshes.meshes().await {
                 Ok(found) => {
-                    for mesh in found {
-                        meshes.entry(mesh.path.mesh().clone()).or_default();
+                    let listed: BTreeSet<MeshName> = found.into_iter().map(|mesh| mesh.path.mesh().clone()).collect();
+                    // One that is in no list any more went without an event.
+                    let known = match self.roster().add(&listed, self.ports.clock.now()).await {
+                        Ok(known) => known,
+                        Err(error) => {
+                            done.fail("meshes".to_owned(), "StateUnreachable", &error, &Events::default());
+                            listed
+                        }
+                    };
+                    for mesh in known {
+                        meshes.entry(mesh).or_default().tick = true;
                     }
                 }
                 Err(error) => done.fail("meshes".to_owned(), "Unreadable", &error, &Events::default()),
@@ -139,20 +150,28 @@ impl ChangeAudit {
                 Ok(last) => last,
                 Err(error) => return done.fail(root(mesh), "LastStateUnreadable", &error, events),
             };
-            let seen = match observe(&self.ports, mesh, &mut *self.pace.lock().await, now).await {
+            let writes: Vec<Write> = remembered.document.waiting.iter().chain(&events.writes).cloned().collect();
+            let before = match &last {
+                Last::Known(snapshot) => Some(&**snapshot),
+                Last::Never | Last::Lost(_) => None,
+            };
+            // The schedule looks at what no event tells of.
+            let told: &[Write] = if events.tick { &[] } else { &writes };
+            let seen = match observe(&self.ports, mesh, before, told, &mut *self.pace.lock().await, now).await {
                 Ok(seen) => seen,
                 Err(unread) => return self.wait(mesh, remembered, events, unread, done).await,
             };
-            let writes: Vec<Write> = remembered.document.waiting.iter().chain(&events.writes).cloned().collect();
+            if before.is_none_or(|before| before.resources.is_empty())
+                && !seen.resources.is_empty()
+                && let Err(error) = self.roster().add(&[mesh.clone()].into(), now).await
+            {
+                return done.fail(root(mesh), "StateUnreachable", &error, events);
+            }
             if let Some(behind) = Behind::of(&seen, &writes, now) {
                 done.again(behind.to_string(), events);
                 let facts = json!({ "told": behind.told, "read": behind.read });
                 return done.decisions.push(line(behind.resource.to_string(), "hold", "Behind", facts));
             }
-            let before = match &last {
-                Last::Known(snapshot) => Some(&**snapshot),
-                Last::Never | Last::Lost(_) => None,
-            };
             let facts = Facts { before, after: &seen, writes: &writes, open: &remembered.document.open };
             let found = match look(&facts, policy, now) {
                 Ok(found) => found,
@@ -163,11 +182,26 @@ impl ChangeAudit {
             };
             let audited = Audited { mesh, events, last: &last, seen: &seen, found: &found, policy, now };
             if self.write_down(&audited, remembered, done).await {
-                return;
+                return self.leave(mesh, &seen, events, done).await;
             }
         }
         done.again(format!("mesh {mesh} is audited by others all the time"), events);
         done.decisions.push(line(root(mesh), "hold", "Overtaken", json!({ "attempts": ATTEMPTS })));
+    }
+
+    /// The meshes that were ever seen and not yet seen gone.
+    fn roster(&self) -> Roster<'_> {
+        Roster { state: self.ports.state.as_ref(), function: NAME }
+    }
+
+    /// A mesh that was seen to be gone is missed no more.
+    async fn leave(&self, mesh: &MeshName, seen: &Snapshot, events: &Events, done: &mut Done) {
+        if seen.resources.is_empty()
+            && done.retry.is_none()
+            && let Err(error) = self.roster().remove(mesh, self.ports.clock.now()).await
+        {
+            done.fail(root(mesh), "StateUnreachable", &error, events);
+        }
     }
 
     /// Stores what was found, then tells it; `false` when another invocation stored something in the meantime.
@@ -176,7 +210,7 @@ impl ChangeAudit {
         let mut lines = tell::lines(mesh, found, policy);
         let is_news = !found.is_empty() || !remembered.has(seen) || found.open != remembered.document.open;
         let is_waiting = !remembered.document.waiting.is_empty();
-        if is_news || is_waiting || remembered.is_owing(now) || remembered.is_older_than(FRESH, now) {
+        if is_news || is_waiting || remembered.is_owing(now) || remembered.is_older_than(FRESH, seen) {
             if let Last::Lost(why) = last {
                 remembered.forget();
                 lines.push(line(root(mesh), "hold", "LastStateLost", json!({ "why": why })));

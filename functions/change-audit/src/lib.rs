@@ -7,7 +7,8 @@
 //!   people, bus ◀─ what is owed to them ◀─ state table: last state, journal ◀───┘
 //! ```
 //!
-//! An event tells who wrote; what was written is read. The schedule finds what no event told.
+//! An event tells who wrote; what was written is read, and only that. The schedule reads every mesh whole, and finds what
+//! no event told: also that a mesh is gone.
 //!
 //! What is to be told is stored with the state that it speaks of, and taken off again once it was told. So of two
 //! invocations that see the same change one tells it, and what a crash left untold is told by the next wake. A crash

@@ -1,10 +1,11 @@
 //! What is kept of a mesh from one wake to the next.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::audit::{Open, Snapshot, Write};
-use mesh::name::MeshName;
+use mesh::name::{MeshName, ResourcePath};
 use ports::{BudgetWindow, BusEvent, JournalEntry, Note, Notice, PortError, PortErrorKind, StateKey, StoreOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,8 +29,11 @@ const MOST_WAITING: usize = 100;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Document {
-    /// When the last state was read.
+    /// When the last state was read whole.
     seen_at: Option<Timestamp>,
+    /// When some of it was read again since.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    read_again: BTreeMap<ResourcePath, Timestamp>,
     /// Where the last state is.
     state: Kept,
     /// Changes of which not every write was told.
@@ -142,7 +146,7 @@ impl Remembered {
             }
         };
         Ok(match Snapshot::read(&snapshot, at) {
-            Ok(snapshot) => Last::Known(Box::new(snapshot)),
+            Ok(snapshot) => Last::Known(Box::new(Snapshot { later: self.document.read_again.clone(), ..snapshot })),
             Err(error) => Last::Lost(error.to_string()),
         })
     }
@@ -156,9 +160,15 @@ impl Remembered {
         }
     }
 
-    /// Since when nobody looked, at least.
-    pub(crate) fn is_older_than(&self, age: SignedDuration, now: Timestamp) -> bool {
-        self.document.seen_at.is_none_or(|at| now.duration_since(at) > age)
+    /// Whether nobody looked for so long, at the mesh or at something that was just read again.
+    pub(crate) fn is_older_than(&self, age: SignedDuration, seen: &Snapshot) -> bool {
+        let Some(whole) = self.document.seen_at else { return true };
+        let is_old = |(before, after): (Timestamp, Timestamp)| after.duration_since(before) > age;
+        let again = seen
+            .later
+            .iter()
+            .map(|(path, after)| (self.document.read_again.get(path).copied().unwrap_or(whole), *after));
+        is_old((whole, seen.at)) || again.into_iter().any(is_old)
     }
 
     /// Takes over a new state. Its name among the reports follows from its content, so that writing it twice is
@@ -181,6 +191,7 @@ impl Remembered {
             Kept::Nowhere
         };
         (self.document.state, self.document.seen_at) = (state, Some(snapshot.at));
+        self.document.read_again.clone_from(&snapshot.later);
         Ok(keeping)
     }
 

@@ -26,12 +26,14 @@ pub(crate) struct Events {
     pub(crate) writes: Vec<Write>,
     /// The messages of a queue that brought them.
     pub(crate) messages: Vec<String>,
+    /// Whether the schedule looks at the mesh.
+    pub(crate) tick: bool,
 }
 
 impl Wake {
     pub(crate) fn of(deliveries: Vec<Delivery>) -> Self {
         let mut wake = Self::default();
-        for Delivery { message_id, payload } in deliveries {
+        for Delivery { message_id, payload, .. } in deliveries {
             match payload {
                 Payload::MeshWrite(write) => wake.take(write, message_id),
                 Payload::Tick => wake.tick = true,

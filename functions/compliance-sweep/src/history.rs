@@ -1,27 +1,29 @@
 //! What was found last time, in the state table.
 //!
 //! ```text
-//!   compliance-sweep/shop         sweptAt, and the findings, or in how many parts they are
+//!   compliance-sweep/shop         sweptAt, for which wakes, and the findings, or in how many parts they are
 //!   compliance-sweep/shop/3-of-16 the findings whose ids fall into this part
 //! ```
 //!
 //! A document is at most 400 KB in the table, which is some 2,500 findings. Each part stands by itself: a crash between
 //! two of them leaves findings that are told again, and none that is never told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use lambda_kit::Decision;
+use lambda_kit::wake::WakeId;
 use mesh::name::MeshName;
-use mesh::pack::Finding;
-use ports::{BudgetWindow, JournalEntry, Note, PortError, StateKey, StoreOutcome, Stored};
+use mesh::pack::{Finding, FindingId};
+use ports::{BudgetWindow, JournalEntry, Note, PortError, StateKey, StateStore, StoreOutcome, Stored};
 use reports::{Changes, Dated, History};
 use serde_json::{Value, json};
 
-use crate::{NAME, Ports};
+use crate::NAME;
 
-/// A mesh that was swept less than this ago is not swept again: what comes so soon is the same wake, repeated.
-const FRESH: SignedDuration = SignedDuration::from_secs(5 * 60);
+/// The most wakes that are remembered as served. Queues and buses repeat a wake within minutes, at most within a day, and
+/// nobody asks so often by hand; one that is forgotten and comes again costs a sweep.
+const MOST_SERVED: usize = 20;
 
 /// In how many parts findings are kept, the first that is enough. With 1 they are in the mesh's own document.
 const PARTS: [usize; 3] = [1, 16, 256];
@@ -29,33 +31,45 @@ const PARTS: [usize; 3] = [1, 16, 256];
 /// The most characters of findings in a document. The table takes 400 KB an item, with its names and the rest.
 const MOST: usize = 200_000;
 
+/// The most findings that are remembered as still open in Security Hub. More would not fit beside the rest.
+const MOST_UNARCHIVED: usize = 500;
+
 /// What the state table has of a mesh itself.
 #[derive(Debug)]
 pub(crate) struct Head {
     mesh: MeshName,
     revision: u64,
     swept_at: Option<Timestamp>,
+    /// The wakes that the mesh was swept for, the newest last.
+    served: Vec<WakeId>,
+    /// The mesh's ARN, for when it is gone.
+    arn: String,
+    /// What is gone and still open in Security Hub, which did not let it be archived.
+    unarchived: Vec<(FindingId, Dated)>,
     parts: usize,
     own: History,
 }
 
 impl Head {
     /// Reads it. A document that can't be read is forgotten: then every finding is a new one.
-    pub(crate) async fn load(ports: &Ports, mesh: &MeshName, now: Timestamp) -> Result<Self, PortError> {
+    pub(crate) async fn load(state: &dyn StateStore, mesh: &MeshName, now: Timestamp) -> Result<Self, PortError> {
         let key = StateKey::mesh(NAME, mesh);
-        let stored = load(ports, std::slice::from_ref(&key), now).await?.remove(&key);
+        let stored = load(state, std::slice::from_ref(&key), now).await?.remove(&key);
         let member = |name: &str| stored.as_ref().and_then(|stored| stored.document.get(name)).cloned();
         Ok(Self {
             mesh: mesh.clone(),
             revision: stored.as_ref().map_or(0, |stored| stored.revision),
             swept_at: member("sweptAt").and_then(read),
+            served: member("wakes").and_then(read).unwrap_or_default(),
+            arn: member("arn").and_then(read).unwrap_or_default(),
+            unarchived: member("unarchived").and_then(read).unwrap_or_default(),
             parts: member("parts").and_then(read).filter(|parts| PARTS.contains(parts)).unwrap_or(1),
             own: member("findings").and_then(read).unwrap_or_default(),
         })
     }
 
-    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
-        self.swept_at.is_some_and(|at| now.duration_since(at) < FRESH)
+    pub(crate) fn served(&self) -> &[WakeId] {
+        &self.served
     }
 
     pub(crate) const fn swept_at(&self) -> Option<Timestamp> {
@@ -63,11 +77,11 @@ impl Head {
     }
 
     /// Reads the findings, wherever they are.
-    pub(crate) async fn remembered(self, ports: &Ports, now: Timestamp) -> Result<Remembered, PortError> {
+    pub(crate) async fn remembered(self, state: &dyn StateStore, now: Timestamp) -> Result<Remembered, PortError> {
         let mut history = self.own.clone();
         let mut known = BTreeMap::new();
         if self.parts > 1 {
-            for (part, (revision, found)) in load_parts(ports, &self.mesh, self.parts, now).await? {
+            for (part, (revision, found)) in load_parts(state, &self.mesh, self.parts, now).await? {
                 history.join(found.clone());
                 known.insert(part, (revision, found));
             }
@@ -91,6 +105,47 @@ impl Remembered {
         &self.history
     }
 
+    /// The mesh's ARN as it was last read.
+    pub(crate) fn arn(&self) -> &str {
+        &self.head.arn
+    }
+
+    /// Whether nothing is remembered of the mesh, or only that it was gone.
+    pub(crate) fn is_first(&self) -> bool {
+        self.head.swept_at.is_none() || self.history.is_empty()
+    }
+
+    /// Whether nothing of the mesh is open anywhere.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.history.is_empty() && self.head.unarchived.is_empty()
+    }
+
+    /// All that is to be archived: what is gone now, and what could not be archived when it went.
+    pub(crate) fn to_archive(&self, changes: &Changes, findings: &[Finding]) -> Changes {
+        let found: BTreeSet<FindingId> = findings.iter().map(Finding::id).collect();
+        let mut resolved = changes.resolved.clone();
+        resolved.extend(self.head.unarchived.iter().filter(|(id, _)| !found.contains(id)).cloned());
+        Changes { new: changes.new.clone(), resolved }
+    }
+
+    /// Remembers what could not be archived.
+    pub(crate) fn leave_open(&mut self, mut unarchived: Vec<(FindingId, Dated)>) {
+        if unarchived.len() > MOST_UNARCHIVED {
+            tracing::error!(count = unarchived.len(), "more is open in Security Hub than can be remembered");
+            unarchived.truncate(MOST_UNARCHIVED);
+        }
+        self.head.unarchived = unarchived;
+    }
+
+    /// Remembers for whom the mesh is swept.
+    pub(crate) fn serve(&mut self, wakes: &BTreeSet<WakeId>, arn: &str) {
+        let served = &mut self.head.served;
+        served.retain(|wake| !wakes.contains(wake));
+        served.extend(wakes.iter().cloned());
+        served.drain(..served.len().saturating_sub(MOST_SERVED));
+        arn.clone_into(&mut self.head.arn);
+    }
+
     /// Takes over what is found now, where `is_known` says what was looked for.
     pub(crate) fn update(
         &mut self,
@@ -107,7 +162,7 @@ impl Remembered {
     /// Stores it; `false` when another sweep was there in the meantime. What has not changed is not journalled.
     pub(crate) async fn store(
         &mut self,
-        ports: &Ports,
+        state: &dyn StateStore,
         decision: &Decision,
         now: Timestamp,
     ) -> Result<bool, PortError> {
@@ -115,27 +170,32 @@ impl Remembered {
         if split != self.head.parts {
             // Whatever an earlier split has left there is written over.
             self.known =
-                if split > 1 { load_parts(ports, &self.head.mesh, split, now).await? } else { BTreeMap::new() };
+                if split > 1 { load_parts(state, &self.head.mesh, split, now).await? } else { BTreeMap::new() };
         }
         if split > 1 {
             for (part, piece) in pieces.into_iter().enumerate() {
                 let (revision, stored) = self.known.get(&part).cloned().unwrap_or_default();
                 let key = StateKey::part_of_mesh(NAME, &self.head.mesh, part, split);
                 let note = Note { key, revision, now, document: json!({ "findings": piece }), journal: None };
-                if piece != stored && ports.state.note(&note).await? == StoreOutcome::Overtaken {
+                if piece != stored && state.note(&note).await? == StoreOutcome::Overtaken {
                     return Ok(false);
                 }
             }
         }
         let body = json!({ "function": NAME, "decision": decision });
         let journal = self.has_changed.then(|| JournalEntry { at: now, id: NAME.to_owned(), body });
-        let document = match split {
-            1 => json!({ "sweptAt": self.head.swept_at, "findings": self.history }),
-            _ => json!({ "sweptAt": self.head.swept_at, "parts": split }),
-        };
+        let Head { swept_at, served, arn, .. } = &self.head;
+        let mut document = json!({ "sweptAt": swept_at, "wakes": served, "arn": arn });
+        if !self.head.unarchived.is_empty() {
+            document["unarchived"] = json!(self.head.unarchived);
+        }
+        match split {
+            1 => document["findings"] = json!(self.history),
+            _ => document["parts"] = json!(split),
+        }
         let key = StateKey::mesh(NAME, &self.head.mesh);
         let note = Note { key, revision: self.head.revision, now, document, journal };
-        Ok(ports.state.note(&note).await? == StoreOutcome::Stored)
+        Ok(state.note(&note).await? == StoreOutcome::Stored)
     }
 }
 
@@ -152,20 +212,24 @@ fn pieces(history: &History) -> (usize, Vec<History>) {
     last
 }
 
-async fn load(ports: &Ports, keys: &[StateKey], now: Timestamp) -> Result<BTreeMap<StateKey, Stored>, PortError> {
+async fn load(
+    state: &dyn StateStore,
+    keys: &[StateKey],
+    now: Timestamp,
+) -> Result<BTreeMap<StateKey, Stored>, PortError> {
     // The sweep changes nothing and spends nothing; the window is what every load has to name.
     let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
-    Ok(ports.state.load(keys, &window).await?.documents)
+    Ok(state.load(keys, &window).await?.documents)
 }
 
 async fn load_parts(
-    ports: &Ports,
+    state: &dyn StateStore,
     mesh: &MeshName,
     split: usize,
     now: Timestamp,
 ) -> Result<BTreeMap<usize, (u64, History)>, PortError> {
     let keys: Vec<StateKey> = (0..split).map(|part| StateKey::part_of_mesh(NAME, mesh, part, split)).collect();
-    let mut stored = load(ports, &keys, now).await?;
+    let mut stored = load(state, &keys, now).await?;
     let found = keys.iter().enumerate().filter_map(|(part, key)| {
         let stored = stored.remove(key)?;
         let history = stored.document.get("findings").cloned().and_then(read).unwrap_or_default();
@@ -182,29 +246,12 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use ports::memory::MemoryPorts;
+    use ports::memory::{Faults, MemoryState};
 
     use super::*;
 
     /// The most that an item of the table holds, in bytes.
     const ITEM: usize = 400_000;
-
-    fn ports(memory: &MemoryPorts) -> Ports {
-        Ports {
-            clock: Arc::new(memory.clock.clone()),
-            meshes: Arc::new(memory.mesh.clone()),
-            certificates: Arc::new(memory.certificates.certificates.clone()),
-            authorities: Arc::new(memory.certificates.authorities.clone()),
-            bundles: Arc::new(memory.certificates.bundles.clone()),
-            state: Arc::new(memory.state.clone()),
-            notifier: Arc::new(memory.notifier.clone()),
-            bus: Arc::new(memory.bus.clone()),
-            reports: Arc::new(memory.reports.clone()),
-            security_hub: None,
-        }
-    }
 
     fn findings(count: usize) -> Vec<Finding> {
         let finding = |n: usize| {
@@ -217,9 +264,9 @@ mod tests {
     }
 
     /// Remembers these, and gives what was remembered before with how many are new and gone.
-    async fn remember(ports: &Ports, findings: &[Finding], now: Timestamp) -> (usize, usize) {
-        let head = Head::load(ports, &"shop".parse().unwrap(), now).await.unwrap();
-        let mut remembered = head.remembered(ports, now).await.unwrap();
+    async fn remember(state: &dyn StateStore, findings: &[Finding], now: Timestamp) -> (usize, usize) {
+        let head = Head::load(state, &"shop".parse().unwrap(), now).await.unwrap();
+        let mut remembered = head.remembered(state, now).await.unwrap();
         let changes = remembered.update(findings, now, |_| true);
         let decision = Decision {
             resource: "mesh/shop".to_owned(),
@@ -229,20 +276,19 @@ mod tests {
             plan: None,
             outcome: None,
         };
-        assert!(remembered.store(ports, &decision, now).await.unwrap());
+        assert!(remembered.store(state, &decision, now).await.unwrap());
         (changes.new.len(), changes.resolved.len())
     }
 
     #[tokio::test(start_paused = true)]
     async fn findings_of_any_number_fit_and_are_found_again() {
         let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
-        let memory = MemoryPorts::at(now);
-        let ports = ports(&memory);
+        let state = MemoryState::new(Faults::default());
         let many = findings(10_000);
         // From none to many, as many again, fewer, none, and back: each time only the difference is new or gone.
         let mut before = 0;
         for (count, split) in [(10, 1), (10_000, 16), (10_000, 16), (1_500, 16), (900, 1), (0, 1), (10_000, 16)] {
-            let (new, gone) = remember(&ports, &many[..count], now).await;
+            let (new, gone) = remember(&state, &many[..count], now).await;
             let expected = (count.saturating_sub(before), before.saturating_sub(count));
             assert_eq!((new, gone), expected, "{before} to {count}");
             before = count;
@@ -250,7 +296,7 @@ mod tests {
             let keys = (0..split).map(|part| StateKey::part_of_mesh(NAME, &mesh, part, split));
             let keys = std::iter::once(StateKey::mesh(NAME, &mesh)).chain(keys.filter(|_| split > 1));
             let sizes: Vec<usize> =
-                keys.filter_map(|key| memory.state.stored(&key)).map(|one| one.document.to_string().len()).collect();
+                keys.filter_map(|key| state.stored(&key)).map(|one| one.document.to_string().len()).collect();
             assert_eq!(sizes.len(), if split > 1 { split + 1 } else { 1 }, "{count}");
             assert!(sizes.iter().all(|size| *size < ITEM), "{sizes:?}");
         }

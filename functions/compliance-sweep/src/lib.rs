@@ -9,15 +9,18 @@
 //! ```
 //!
 //! A mesh is judged whole or not at all: what could not be read would look deleted. A certificate that can't be read is
-//! unknown: what was found of it stays as it was. This crate never changes a mesh, never asks for a private key, and
+//! unknown: what was found of it stays as it was. A mesh that was swept once and is gone has its findings closed. A wake
+//! that comes again sweeps nothing again; another wake does, however soon it comes. This crate never changes a mesh, never asks for a private key, and
 //! never takes an unreadable mesh for one without findings.
 
 mod asked;
+mod done;
 mod handler;
 mod history;
 mod observe;
 mod outputs;
 mod settings;
+mod sweep;
 mod tell;
 
 use std::sync::Arc;

@@ -17,6 +17,8 @@ use crate::Ports;
 #[derive(Debug)]
 pub(crate) struct Observation {
     pub(crate) mesh: Mesh,
+    /// Whether there is no such mesh any more.
+    pub(crate) is_gone: bool,
     /// The mesh's ARN.
     pub(crate) arn: String,
     pub(crate) readings: Readings,
@@ -24,6 +26,12 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
+    /// A mesh that was there, and is not.
+    pub(crate) fn gone(name: &MeshName, arn: &str) -> Self {
+        let mesh = Mesh::new(name.clone());
+        Self { mesh, is_gone: true, arn: arn.to_owned(), readings: Readings::default(), calls: 0 }
+    }
+
     /// What should have been read and could not be.
     pub(crate) fn unread(&self) -> BTreeSet<String> {
         let chains = self.readings.chains.iter().filter_map(|(source, reading)| unread(source, reading));
@@ -98,6 +106,10 @@ pub(crate) async fn observe(
     let arn = arn.map(|found| found.resource.metadata().arn.to_string()).unwrap_or_default();
     let mut unread = read.unread.into_iter();
     if let Some((path, first)) = unread.next() {
+        if path == ResourcePath::Mesh(name.clone()) && first.kind == PortErrorKind::NotFound {
+            // Deleted while it was read.
+            return Err(Unread::Error(first));
+        }
         let paths = std::iter::once(path).chain(unread.map(|(path, _)| path)).collect();
         return Err(Unread::Partly { first, paths });
     }
@@ -107,5 +119,5 @@ pub(crate) async fn observe(
         bundles: ports.bundles.as_ref(),
     };
     let readings = reader.read(&mesh, policy).await;
-    Ok(Observation { mesh, arn, readings, calls })
+    Ok(Observation { mesh, is_gone: false, arn, readings, calls })
 }

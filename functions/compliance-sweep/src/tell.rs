@@ -18,6 +18,8 @@ const IN_AN_EVENT: usize = 200;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told<'a> {
     pub(crate) mesh: &'a MeshName,
+    /// Whether the mesh is no more.
+    pub(crate) is_gone: bool,
     pub(crate) report: &'a MeshReport<'a>,
     pub(crate) changes: &'a Changes,
     pub(crate) kept: &'a Kept,
@@ -70,10 +72,14 @@ impl Told<'_> {
     }
 
     fn notice(&self) -> Notice {
-        let Self { mesh, report, changes, kept } = self;
+        let Self { mesh, is_gone, report, changes, kept } = self;
         let is_critical = |(_, dated): &(FindingId, Dated)| dated.severity == Severity::Critical;
         let urgency = if changes.new.iter().any(is_critical) { Urgency::Page } else { Urgency::Note };
-        let mut lines = vec![format!("Mesh {mesh} now has {}.", in_words(&report.evaluation.findings))];
+        let mut lines = vec![if *is_gone {
+            format!("Mesh {mesh} is gone, and what was found of it with it.")
+        } else {
+            format!("Mesh {mesh} now has {}.", in_words(&report.evaluation.findings))
+        }];
         for (heading, list) in [("New", &changes.new), ("Resolved", &changes.resolved)] {
             if !list.is_empty() {
                 lines.push(format!("\n{heading}, {}:", list.len()));

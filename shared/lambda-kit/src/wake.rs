@@ -13,6 +13,7 @@ mod alarm;
 mod certificate;
 mod config;
 mod envelope;
+mod identity;
 mod mesh_write;
 
 use jiff::Timestamp;
@@ -23,6 +24,8 @@ use ports::{ConfigItem, ResultToken};
 use serde::Serialize;
 use serde_json::Value;
 
+pub use identity::WakeId;
+
 /// One thing that was delivered. An SQS batch has many, everything else has few.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +33,9 @@ pub struct Delivery {
     /// The SQS message that brought it. The queue takes failures message by message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
+    /// Which wake it is; unset where nothing tells. The same delivered again has the same.
+    #[serde(skip)]
+    pub wake: Option<WakeId>,
     /// What was delivered.
     #[serde(flatten)]
     pub payload: Payload,

@@ -45,7 +45,7 @@ impl Shop {
     fn open() -> Self {
         let backend = json!([{ "virtualService": { "virtualServiceName": "recs.local" } }]);
         let targets = json!([{ "virtualNode": "recs", "weight": 1 }]);
-        Self(Snapshot { mesh: "shop".parse().unwrap(), at: at(0), resources: [].into() })
+        Self(Snapshot { mesh: "shop".parse().unwrap(), at: at(0), later: [].into(), resources: [].into() })
             .with(MESH, 1, &json!({ "egressFilter": { "type": "DROP_ALL" } }))
             .with(WEB, 1, &json!({ "backends": backend }))
             .with(RECS, 3, &node(Some("STRICT")))

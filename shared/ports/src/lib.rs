@@ -23,6 +23,7 @@ mod mesh_store;
 mod notifier;
 mod policy_source;
 mod report_store;
+mod roster;
 mod security_hub;
 mod state_rules;
 mod state_store;
@@ -45,10 +46,11 @@ pub use mesh_store::{
 pub use notifier::{Notice, Notifier, Urgency};
 pub use policy_source::{BuiltInPolicy, PolicySource};
 pub use report_store::ReportStore;
+pub use roster::Roster;
 pub use security_hub::{RefusedFinding, SecurityHub};
 pub use state_rules::Admission;
 pub use state_store::{
     Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey,
     StateStore, StateView, StoreOutcome, Stored,
 };
-pub use survey::{Answers, Pace, Survey, Surveyed, list_mesh, survey};
+pub use survey::{Answers, Pace, Reread, Survey, Surveyed, list_mesh, reread, survey};

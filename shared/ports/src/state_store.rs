@@ -61,6 +61,12 @@ mod keys {
             Self(format!("{function}/{mesh}"))
         }
 
+        /// The document that a function keeps of all meshes together.
+        #[must_use]
+        pub fn meshes(function: &str) -> Self {
+            Self(function.to_owned())
+        }
+
         /// A part of what a function keeps of a mesh, where that is too large for one document.
         #[must_use]
         pub fn part_of_mesh(function: &str, mesh: &mesh::name::MeshName, part: usize, parts: usize) -> Self {

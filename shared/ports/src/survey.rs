@@ -64,6 +64,29 @@ pub async fn survey(meshes: &dyn MeshReader, mesh: &MeshName, pace: &mut Pace) -
     Ok(Survey { resources, unread: read.failed, calls: pace.calls() })
 }
 
+/// Some resources as they were read again.
+#[derive(Debug, Default)]
+pub struct Reread {
+    /// What was read, by path; `None` where it is gone.
+    pub resources: BTreeMap<ResourcePath, Option<Surveyed>>,
+    /// What could not be read, and why.
+    pub unread: Vec<(ResourcePath, PortError)>,
+}
+
+/// Reads these resources, and nothing else of their meshes.
+pub async fn reread(meshes: &dyn MeshReader, paths: Vec<ResourcePath>, pace: &mut Pace) -> Reread {
+    let read = pace
+        .each(paths, |path| async move {
+            match meshes.describe_with_tags(&path).await {
+                Ok((resource, tags)) => Ok(Some(Surveyed { resource, tags })),
+                Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .await;
+    Reread { resources: read.done.into_iter().collect(), unread: read.failed }
+}
+
 /// Everything below a mesh, without specs. A router that was deleted after it was listed has no routes.
 pub async fn list_mesh(
     meshes: &dyn MeshReader,
@@ -172,6 +195,21 @@ mod tests {
         assert_eq!(survey.calls, 4 + 2 + 26);
         let mesh = survey.model(&name).unwrap();
         assert_eq!((mesh.nodes.len(), mesh.routes().count(), mesh.gateways.len()), (20, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn only_what_is_asked_for_is_read_again() {
+        let faults = Faults::default();
+        let (meshes, _) = shop(faults.clone());
+        let paths: Vec<ResourcePath> = ["mesh/shop/virtualNode/n1", "mesh/shop/virtualNode/gone"]
+            .iter()
+            .map(|path| path.parse().unwrap())
+            .collect();
+        let again = reread(&meshes, paths.clone(), &mut Pace::new(8, 8)).await;
+        assert!(again.unread.is_empty());
+        assert!(again.resources[&paths[0]].is_some() && again.resources[&paths[1]].is_none());
+        assert!(faults.calls().iter().all(|call| !call.name.starts_with("list meshes")), "{:?}", faults.calls());
+        assert_eq!(again.resources.len(), 2);
     }
 
     #[tokio::test]

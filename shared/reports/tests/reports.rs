@@ -66,7 +66,15 @@ fn the_page_shows_every_workload_call_and_finding_and_fetches_nothing() {
         assert_eq!(html.matches("<details class=\"finding").count(), judged.evaluation.findings.len());
         let calls = html.split("<table class=\"calls\">").nth(1).unwrap();
         assert_eq!(calls.matches("<tr class=").count(), judged.edges.len());
-        for fetched in ["http://", "https://", "src=", "href=", "url(http", "@import"] {
+        // What it links to is in itself.
+        assert_eq!(html.matches("href=").count(), html.matches("href=\"#finding-").count());
+        for finding in &judged.evaluation.findings {
+            let id = finding.id();
+            for part in [format!("data-finding=\"{id}\""), format!("href=\"#finding-{id}\"")] {
+                assert_eq!(html.matches(&part).count(), 1, "{part}: each is named once, and its link leads to it");
+            }
+        }
+        for fetched in ["http://", "https://", "src=", "url(http", "@import"] {
             assert!(!html.contains(fetched), "{fetched}");
         }
         let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.html", judged.mesh.name));

@@ -7,6 +7,7 @@ pub mod certificates;
 pub mod config_rules;
 pub mod instances;
 pub mod mesh;
+pub mod security_hub;
 pub mod state;
 pub mod state_races;
 pub mod x509;

@@ -63,7 +63,6 @@ pub(crate) struct Stage<'a> {
     theatre: &'a Theatre,
     plane: ControlPlane,
     pub(crate) way: Way,
-    http: reqwest::Client,
     name: String,
     policy: PathBuf,
     /// Of the certificate in ACM.
@@ -85,10 +84,9 @@ impl<'a> Stage<'a> {
         ];
         let way = Way::to(&services).await;
         let policy = std::env::temp_dir().join(format!("meshwarden-{}-{name}.yaml", std::process::id()));
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
         let first = theatre.root.issue(HOST, now - DAY * 70, now + DAY * 30).await;
-        let mut stage = Self { theatre, plane, way, http, name: name.to_owned(), policy, arn: String::new(), first };
+        let mut stage = Self { theatre, plane, way, name: name.to_owned(), policy, arn: String::new(), first };
         stage.arn = stage.import().await;
         stage.create_secret().await;
         stage.write_policy(kept);
@@ -142,16 +140,16 @@ impl<'a> Stage<'a> {
         let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" },
             "tls": { "mode": "STRICT", "certificate": certificate } });
         let discovery = json!({ "dns": { "hostname": HOST } });
-        self.put("/v20190125/meshes", &json!({ "meshName": "shop" })).await;
+        self.plane.put("/v20190125/meshes", &json!({ "meshName": "shop" })).await;
         for (name, spec) in [
             ("orders", json!({ "listeners": [listener], "serviceDiscovery": discovery })),
             ("web", json!({ "backends": [backend] })),
         ] {
-            self.put(&format!("{MESH}/virtualNodes"), &json!({ "virtualNodeName": name, "spec": spec })).await;
+            self.plane.put(&format!("{MESH}/virtualNodes"), &json!({ "virtualNodeName": name, "spec": spec })).await;
         }
         let provider = json!({ "provider": { "virtualNode": { "virtualNodeName": "orders" } } });
         let service = json!({ "virtualServiceName": HOST, "spec": provider });
-        self.put(&format!("{MESH}/virtualServices"), &service).await;
+        self.plane.put(&format!("{MESH}/virtualServices"), &service).await;
     }
 
     pub(crate) fn build(&self) -> Build {
@@ -211,7 +209,7 @@ impl<'a> Stage<'a> {
 
     /// All that a run may leave behind, without what is drawn and when it was.
     pub(crate) async fn world(&self) -> BTreeMap<String, Value> {
-        let orders = self.get(&format!("{MESH}/virtualNodes/orders")).await;
+        let orders = self.plane.get(&format!("{MESH}/virtualNodes/orders")).await;
         let leaf = |text: &str| Chain::read(text).unwrap().leaf;
         let told = |of: Certificate| json!({ "names": of.names.all(), "issuer": of.issuer, "days": days(&of), "new": of.public_key != leaf(&self.first.certificate).public_key });
         let spec = orders["spec"].to_string().replace(&self.arn, "ARN");
@@ -258,17 +256,6 @@ impl<'a> Stage<'a> {
     fn secrets(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.theatre.keeping)
     }
-
-    async fn put(&self, path: &str, body: &Value) {
-        let answer = self.http.put(format!("{}{path}", self.plane.endpoint)).json(body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.http.get(format!("{}{path}", self.plane.endpoint)).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
-        answer.json().await.unwrap()
-    }
 }
 
 impl Drop for Stage<'_> {
@@ -279,6 +266,5 @@ impl Drop for Stage<'_> {
 
 /// A sample event of the repository.
 pub(crate) fn sample(name: &str) -> Value {
-    let path = format!("{}/../../events/certificate-rotation/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap()
+    meshwarden_tests::function::sample("certificate-rotation", name)
 }

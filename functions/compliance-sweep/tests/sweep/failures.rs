@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use ports::memory::Fault;
 use serde_json::Value;
 
-use super::world::{function, remembered, shop, sweep};
+use super::world::{function, morning, remembered, shop, sweep, sweep_at};
 
 /// Killed at every call, before and after its effect: the next process ends where an undisturbed one does. People may
 /// be told twice, never not at all.
@@ -19,9 +19,10 @@ async fn killed_anywhere_and_run_again() {
             let ports = shop();
             let dying = function(&ports).await;
             ports.faults.at(call, fault.clone());
-            assert!(ports.faults.run(sweep(&dying)).await.is_none(), "{fault:?} at {call}");
+            let wake = sweep_at(&dying, morning());
+            assert!(ports.faults.run(wake).await.is_none(), "{fault:?} at {call}");
             ports.clock.advance(SignedDuration::from_mins(1));
-            sweep(&function(&ports).await).await.unwrap();
+            sweep_at(&function(&ports).await, morning()).await.unwrap();
             let (is, should) = (remembered(&ports), remembered(&undisturbed));
             let ids = |document: &Value| document["findings"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
             assert_eq!(ids(&is), ids(&should), "{fault:?} at {call}");
@@ -42,14 +43,14 @@ async fn every_failure_is_said_and_none_is_taken_for_an_empty_mesh() {
             let ports = shop();
             let function = function(&ports).await;
             ports.faults.at(call, fault.clone());
-            let (report, retried) = match sweep(&function).await {
+            let (report, retried) = match sweep_at(&function, morning()).await {
                 Ok(report) => (report, false),
                 Err(retry) => (retry.report.unwrap(), true),
             };
             assert!(!report.decisions.is_empty(), "{fault:?} at {call}");
             if retried {
                 ports.clock.advance(SignedDuration::from_mins(1));
-                sweep(&function).await.unwrap();
+                sweep_at(&function, morning()).await.unwrap();
                 let kept = ports.reports.stored().len();
                 assert_eq!(kept, undisturbed.reports.stored().len(), "{fault:?} at {call}: reports kept by the retry");
             }

@@ -8,7 +8,7 @@ use ports::StateKey;
 use ports::memory::{Fault, MemoryPorts};
 use serde_json::{Value, json};
 
-use super::world::{found, function, put, reasons, remembered, shop, sweep};
+use super::world::{found, function, morning, put, reasons, remembered, shop, sweep, sweep_at};
 
 /// A mesh with so many nodes, each with so many bare listeners that there are some fifty findings on it.
 fn crowd(nodes: usize) -> MemoryPorts {
@@ -89,9 +89,9 @@ async fn killed_between_two_parts() {
             let ports = crowd(25);
             let dying = function(&ports).await;
             ports.faults.at(call, fault.clone());
-            assert!(ports.faults.run(sweep(&dying)).await.is_none(), "{fault:?} at {call}");
+            assert!(ports.faults.run(sweep_at(&dying, morning())).await.is_none(), "{fault:?} at {call}");
             ports.clock.advance(SignedDuration::from_mins(1));
-            sweep(&function(&ports).await).await.unwrap();
+            sweep_at(&function(&ports).await, morning()).await.unwrap();
             let kept: usize = documents(&ports, 16)
                 .iter()
                 .filter_map(|document| document["findings"].as_object())

@@ -4,8 +4,10 @@
 
 mod certificates;
 mod failures;
+mod gone;
 mod history;
 mod queue;
+mod repeated;
 mod security_hub;
 mod told;
 mod world;

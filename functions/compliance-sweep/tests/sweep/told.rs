@@ -39,16 +39,6 @@ async fn findings_are_told_once_and_kept_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wake_that_is_repeated_at_once_sweeps_nothing_again() {
-    let ports = shop();
-    let function = function(&ports).await;
-    sweep(&function).await.unwrap();
-    let calls = ports.faults.calls().len();
-    assert_eq!(reasons(&sweep(&function).await.unwrap()), ["Swept"]);
-    assert_eq!(ports.faults.calls().len() - calls, 2, "the list of meshes and the state");
-}
-
-#[tokio::test(start_paused = true)]
 async fn one_call_a_resource_and_one_a_list() {
     let ports = shop();
     for n in 0..200 {

@@ -1,10 +1,11 @@
 //! A mesh, its function, and what stands around them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use compliance_sweep::{ComplianceSweep, FanOut, NAME, Ports};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::{self, Payload};
 use lambda_kit::{Handler as _, PolicyKeeper, Report, Retry};
 use mesh::policy::{BUILT_IN, Policy};
@@ -59,9 +60,19 @@ pub(crate) async fn function_by(memory: &MemoryPorts, policy: &str, fan_out: Fan
     ComplianceSweep::new(ports(memory), policy, fan_out)
 }
 
+/// The schedule wakes the function, each time anew.
 pub(crate) async fn sweep(function: &ComplianceSweep) -> Result<Report, Retry> {
+    static WAKES: AtomicI64 = AtomicI64::new(0);
+    let hours = WAKES.fetch_add(1, Ordering::Relaxed);
+    sweep_at(function, morning() + SignedDuration::from_hours(hours)).await
+}
+
+/// The schedule's wake of a time; the same again is the same wake.
+pub(crate) async fn sweep_at(function: &ComplianceSweep, time: Timestamp) -> Result<Report, Retry> {
     let event = include_str!("../../../../events/compliance-sweep/schedule.json");
-    let deliveries = wake::parse(&serde_json::from_str(event).unwrap());
+    let mut event: Value = serde_json::from_str(event).unwrap();
+    event["time"] = json!(time);
+    let deliveries = wake::parse(&event);
     assert!(matches!(&*deliveries, [one] if one.payload == Payload::Tick), "{deliveries:?}");
     let deadline = Deadline::after(Duration::from_mins(1));
     deadline.cover(function.handle(deliveries, deadline)).await

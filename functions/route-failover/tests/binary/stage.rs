@@ -38,7 +38,6 @@ pub(crate) struct Stage<'a> {
     theatre: &'a Theatre,
     plane: ControlPlane,
     pub(crate) way: Way,
-    http: reqwest::Client,
     name: String,
     policy: PathBuf,
 }
@@ -54,8 +53,7 @@ impl<'a> Stage<'a> {
         let discovery = format!("discovery: {{prefix: {name}-}}");
         std::fs::write(&policy, format!("version: 1\nmodes: {{default: enforce}}\nfailover: {{{discovery}}}\n"))
             .unwrap();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let stage = Self { theatre, plane, way, http, name: name.to_owned(), policy };
+        let stage = Self { theatre, plane, way, name: name.to_owned(), policy };
         stage.build_mesh().await;
         create_state_table(&stage.table(), name).await;
         for node in ["cart-v1", "cart-v2"] {
@@ -66,16 +64,16 @@ impl<'a> Stage<'a> {
 
     async fn build_mesh(&self) {
         let listener = json!({ "portMapping": { "port": 8080, "protocol": "http2" } });
-        self.put("/v20190125/meshes", &json!({ "meshName": "shop" })).await;
+        self.plane.put("/v20190125/meshes", &json!({ "meshName": "shop" })).await;
         for node in ["cart-v1", "cart-v2"] {
             let discovery = json!({ "dns": { "hostname": format!("{node}.shop.local") } });
             let spec = json!({ "listeners": [listener], "serviceDiscovery": discovery });
-            self.put(&format!("{MESH}/virtualNodes"), &json!({ "virtualNodeName": node, "spec": spec })).await;
+            self.plane.put(&format!("{MESH}/virtualNodes"), &json!({ "virtualNodeName": node, "spec": spec })).await;
         }
         let router = json!({ "virtualRouterName": "cart", "spec": { "listeners": [listener] } });
-        self.put(&format!("{MESH}/virtualRouters"), &router).await;
+        self.plane.put(&format!("{MESH}/virtualRouters"), &router).await;
         let route = json!({ "routeName": "all", "spec": spec(BEFORE) });
-        self.put(&format!("{MESH}/virtualRouter/cart/routes"), &route).await;
+        self.plane.put(&format!("{MESH}/virtualRouter/cart/routes"), &route).await;
     }
 
     async fn build_alarm(&self, node: &str) {
@@ -130,9 +128,9 @@ impl<'a> Stage<'a> {
 
     /// All that a run may leave behind, without its instants.
     pub(crate) async fn world(&self) -> BTreeMap<String, Value> {
-        let route = self.get(ROUTE).await;
+        let route = self.plane.get(ROUTE).await;
         let arn = route["metadata"]["arn"].as_str().unwrap();
-        let tags = self.get(&format!("/v20190125/tags?resourceArn={arn}")).await;
+        let tags = self.plane.get(&format!("/v20190125/tags?resourceArn={arn}")).await;
         let mut world = BTreeMap::from([
             ("spec".to_owned(), route["spec"].clone()),
             ("version".to_owned(), route["metadata"]["version"].clone()),
@@ -160,17 +158,6 @@ impl<'a> Stage<'a> {
     fn table(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.theatre.config)
     }
-
-    async fn put(&self, path: &str, body: &Value) {
-        let answer = self.http.put(format!("{}{path}", self.plane.endpoint)).json(body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.http.get(format!("{}{path}", self.plane.endpoint)).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
-        answer.json().await.unwrap()
-    }
 }
 
 impl Drop for Stage<'_> {
@@ -181,8 +168,7 @@ impl Drop for Stage<'_> {
 
 /// A sample event of the repository.
 pub(crate) fn sample(name: &str) -> Value {
-    let path = format!("{}/../../events/route-failover/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap()
+    meshwarden_tests::function::sample("route-failover", name)
 }
 
 /// The route, with enough in it that a write could lose.

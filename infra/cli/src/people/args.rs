@@ -10,7 +10,7 @@ use mesh::name::{MeshName, ResourcePath, RouteId};
 #[derive(Debug, Subcommand)]
 pub(crate) enum People {
     /// Shows where every route stands, the kill switch, and what the last sweep found.
-    Status(StatusArgs),
+    Status(ShowArgs),
     /// Tells what was decided of a resource and why, newest first, and what is waited for.
     Explain(ExplainArgs),
     /// Keeps a route: until then, or until it is released, no function changes its weights.
@@ -26,7 +26,7 @@ pub(crate) enum People {
     /// Judges a mesh as it is now, and writes the page, the JSON and the SARIF that the sweep keeps.
     Report(ReportArgs),
     /// Shows the proxies that are connected to the control plane, and whether they have what they should.
-    Proxies(ProxiesArgs),
+    Proxies(ShowArgs),
 }
 
 /// Where what is asked about is kept.
@@ -63,9 +63,9 @@ pub(crate) enum Shape {
     Json,
 }
 
-/// Which meshes to show.
+/// Which meshes to show something of.
 #[derive(Debug, clap::Args)]
-pub(crate) struct StatusArgs {
+pub(crate) struct ShowArgs {
     /// Only this mesh.
     #[arg(long)]
     pub(crate) mesh: Option<MeshName>,
@@ -224,33 +224,17 @@ pub(crate) struct ReportArgs {
     pub(crate) place: Place,
 }
 
-/// Which proxies to show.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ProxiesArgs {
-    /// Only those of this mesh.
-    #[arg(long)]
-    pub(crate) mesh: Option<MeshName>,
-
-    /// The form of the output.
-    #[arg(long, value_enum, default_value_t = Shape::Table)]
-    pub(crate) format: Shape,
-
-    #[command(flatten)]
-    pub(crate) place: Place,
-}
-
 impl People {
     /// Where what is asked about is kept.
     pub(crate) fn place(&self) -> &Place {
         match self {
-            Self::Status(args) => &args.place,
+            Self::Status(args) | Self::Proxies(args) => &args.place,
             Self::Explain(args) => &args.place,
             Self::Hold(args) => &args.place,
             Self::Release(args) => &args.place,
             Self::Restore(args) => &args.place,
             Self::Replay(args) => &args.place,
             Self::Report(args) => &args.place,
-            Self::Proxies(args) => &args.place,
             Self::Kill(args) => match &args.turn {
                 Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
             },

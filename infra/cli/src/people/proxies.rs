@@ -5,7 +5,7 @@ use mesh::name::ResourcePath;
 use ports::certificates::{AcknowledgedSecrets, ProxyStream, SeenSecret};
 use serde::Serialize;
 
-use super::args::{ProxiesArgs, Shape};
+use super::args::{Shape, ShowArgs};
 use super::desk::Desk;
 use super::error::Trouble;
 use super::standing::short;
@@ -35,7 +35,7 @@ struct Secrets {
     first_expiry: Option<Timestamp>,
 }
 
-pub(super) async fn proxies(desk: &Desk<'_>, args: &ProxiesArgs) -> Result<String, Trouble> {
+pub(super) async fn proxies(desk: &Desk<'_>, args: &ShowArgs) -> Result<String, Trouble> {
     let mut found = desk.ports.proxies.proxies().await?;
     found.retain(|stream| args.mesh.as_ref().is_none_or(|mesh| stream.proxy.mesh() == mesh));
     found.sort_by(|one, other| (&one.proxy, &one.peer).cmp(&(&other.proxy, &other.peer)));

@@ -54,10 +54,8 @@ pub(super) fn play(scene: &mut Scene) -> Result<()> {
     let cleared = audit::untold(scene)?;
     ensure(cleared.contains(UNTAGGED) && cleared.contains(OPEN), "the repairs are audited", || format!("{cleared:?}"))?;
     plain_text(scene)?;
-    say(
-        "\n  The sweep comes by again. It would in six hours; the demo lets it forget that it was here a moment ago.\n",
-    );
-    scene.age_sweep()?;
+    history(scene)?;
+    say("\n  The sweep comes by again. Its schedule would wake it in six hours; the demo does so now.\n");
     let after = sweep(scene)?;
     compare(&before, &after)?;
     let last_page = page(scene, "kiosk.html")?;
@@ -69,7 +67,7 @@ pub(super) fn play(scene: &mut Scene) -> Result<()> {
 
 /// Wakes the sweep, and reads what it wrote.
 fn sweep(scene: &mut Scene) -> Result<Swept> {
-    let decisions = scene.wake_for_kiosk("compliance-sweep", "schedule.json")?;
+    let decisions = scene.wake_sweep()?;
     let swept = decisions.iter().any(|decision| text(decision, "decision") == "sweep");
     ensure(swept, "the kiosk is swept", || json!(decisions).to_string())?;
     let found = scene.kiosk_findings()?;
@@ -152,6 +150,21 @@ fn plain_text(scene: &mut Scene) -> Result<()> {
     edit(scene, MENU, "/spec/listeners/0", "tls", tls("STRICT"))?;
     cleared.extend(audit::told(scene, "menu")?);
     ensure(cleared.contains(PLAIN), "the encryption is audited", || format!("{cleared:?}"))
+}
+
+/// What the command tells of the till to whoever was not there.
+fn history(scene: &Scene) -> Result<()> {
+    say("\n  Somebody who was not there asks what has happened to the till.\n");
+    let told = scene.stack.meshwarden(&scene.workspace, &["explain", "mesh/kiosk/virtualNode/till"])?;
+    say("");
+    for line in &told {
+        say(format_args!("    {line}"));
+    }
+    for part in ["tags.team (absent) -> kiosk", "clientPolicy", "[Written]", "deployer in role Deployer"] {
+        let is_told = told.iter().any(|line| line.contains(part));
+        ensure(is_told, &format!("{part} is explained"), || told.join("\n"))?;
+    }
+    Ok(())
 }
 
 /// Sets a member of a part of a node's spec, as a person does with the API and nothing else.

@@ -1,5 +1,6 @@
 //! The kiosk: a mesh that nobody looked after, as the API shows it and as the sweep found it.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -81,26 +82,13 @@ impl Scene {
         Ok(decisions.into_iter().filter(mine).collect())
     }
 
-    /// Lets the sweep forget when it came by last. What comes so soon is taken for the same wake, repeated.
-    pub(super) fn age_sweep(&mut self) -> Result<()> {
-        let table = self.stack.outputs.named("StateTable")?.to_owned();
-        let request = json!({
-            "TableName": table, "ExpressionAttributeValues": {":member": {"S": "\"sweptAt\""}},
-            "FilterExpression": "contains(document, :member)",
-        });
-        let answer = self.stack.aws.call("dynamodb", "scan", &request)?;
-        for item in answer.get("Items").and_then(Value::as_array).into_iter().flatten() {
-            let document = item.pointer("/document/S").and_then(Value::as_str).unwrap_or_default();
-            let Ok(Value::Object(mut document)) = serde_json::from_str(document) else { continue };
-            document.insert("sweptAt".to_owned(), Value::Null);
-            let request = json!({
-                "TableName": table, "Key": {"pk": item.get("pk"), "sk": item.get("sk")},
-                "UpdateExpression": "SET document = :document",
-                "ExpressionAttributeValues": {":document": {"S": Value::Object(document).to_string()}},
-            });
-            self.stack.aws.call("dynamodb", "update_item", &request)?;
+    /// Wakes the sweep as its schedule does at this moment. The schedule's wake of the same time would sweep nothing again.
+    pub(super) fn wake_sweep(&self) -> Result<Vec<Value>> {
+        let mut event = read_event(&self.workspace, "compliance-sweep", "schedule.json")?;
+        if let Some(time) = event.get_mut("time") {
+            *time = json!(Timestamp::now());
         }
-        Ok(())
+        self.invoke_for_kiosk("compliance-sweep", &event)
     }
 
     /// Reads a resource of the kiosk: its path below the mesh, such as `virtualNodes/till`; empty for the mesh.

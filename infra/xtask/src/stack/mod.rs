@@ -11,6 +11,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::command::Run;
 use crate::console::{say, step};
 use crate::demo_mesh;
 use crate::failure::{Failure, Result};
@@ -111,6 +112,16 @@ impl Stack {
     /// Invokes a function with an event, and returns its report.
     pub(crate) fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
         self.outputs.invoke(&self.client, function, event)
+    }
+
+    /// Runs the `meshwarden` command on the stack as a person would, and returns what it prints.
+    pub(crate) fn meshwarden(&self, workspace: &Workspace, arguments: &[&str]) -> Result<Vec<String>> {
+        let program = servers::built(workspace, "meshwarden", "build the meshwarden command")?;
+        let run = Run::new(program, workspace.root()).args(arguments);
+        let run = run.env("MESHWARDEN_TABLE", self.outputs.named("StateTable")?);
+        let variables = self.endpoints.variables();
+        let run = variables.iter().fold(run, |run, (name, value)| run.env(name, value));
+        step(&format!("meshwarden {}", arguments.join(" ")), |progress| run.condensed(progress))
     }
 }
 

@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Delivery, Payload, Release, alarm, certificate, config, mesh_write};
+use super::{Delivery, Payload, Release, alarm, certificate, config, identity, mesh_write};
 
 /// SQS in SNS in SQS would already be odd; deeper than that is somebody's loop.
-const DEEPEST: u8 = 4;
+pub(super) const DEEPEST: u8 = 4;
 
 /// Why something that should have been ours can't be read, and where in the event it stands.
 pub(super) struct Flaw {
@@ -29,10 +29,12 @@ impl Flaw {
 /// Reads each record of a batch, or the event itself.
 pub(super) fn deliveries(event: &Value) -> Vec<Delivery> {
     let Some(records) = event.get("Records").and_then(Value::as_array) else {
-        return vec![Delivery { message_id: None, payload: known(payload(event, "", DEEPEST)) }];
+        let payload = known(payload(event, "", DEEPEST));
+        return vec![Delivery { message_id: None, wake: identity::of(event), payload }];
     };
     let delivery = |(index, entry): (usize, &Value)| Delivery {
         message_id: is_sqs(entry).then(|| entry.get("messageId")?.as_str().map(str::to_owned)).flatten(),
+        wake: identity::of(entry),
         payload: known(record(entry, &format!("Records[{index}]"), DEEPEST)),
     };
     records.iter().enumerate().map(delivery).collect()

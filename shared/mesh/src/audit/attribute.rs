@@ -86,7 +86,8 @@ impl Span {
         let deletes = matches!(change.kind, ChangeKind::Deleted | ChangeKind::Replaced);
         let from = change.before.map(|stand| stand.version).filter(|_| !deletes);
         let to = change.after.map(|stand| stand.version);
-        Self { from, to, deletes, since: before.at, until: after.at }
+        let path = &change.resource;
+        Self { from, to, deletes, since: before.read_at(path), until: after.read_at(path) }
     }
 
     /// Whether a write of this resource lies in it.

@@ -14,8 +14,10 @@ use crate::resource::{Resource, Tags};
 pub struct Snapshot {
     /// The mesh.
     pub mesh: MeshName,
-    /// When reading it began: what was written later may be in it or not.
+    /// When reading it whole began: what was written later may be in it or not.
     pub at: Timestamp,
+    /// When some of it was read again since, each resource by itself; also those that are gone.
+    pub later: BTreeMap<ResourcePath, Timestamp>,
     /// Every resource; none where the mesh doesn't exist.
     pub resources: BTreeMap<ResourcePath, Seen>,
 }
@@ -38,7 +40,7 @@ pub struct SnapshotError {
 }
 
 impl Snapshot {
-    /// Everything but the time, so that the same mesh gives the same text.
+    /// Everything but the times, so that the same mesh gives the same text.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let resource = |(path, seen): (&ResourcePath, &Seen)| {
@@ -68,7 +70,13 @@ impl Snapshot {
                 .map_err(|violations| flaw(name, violations.first().map_or_else(String::new, ToString::to_string)))?;
             resources.insert(path, Seen { resource, tags });
         }
-        Ok(Self { mesh, at, resources })
+        Ok(Self { mesh, at, later: BTreeMap::new(), resources })
+    }
+
+    /// When a resource was read, or was seen not to be there.
+    #[must_use]
+    pub fn read_at(&self, path: &ResourcePath) -> Timestamp {
+        self.later.get(path).copied().unwrap_or(self.at)
     }
 
     /// The mesh as the model has it, with its tags.

@@ -6,6 +6,7 @@ use super::Surroundings;
 use super::declare::{Draft, Names, declare, own_name_member, tags_of, text_of};
 use super::reading::{Note, Reading, Skipped, Source};
 use super::respell::Spelling;
+use super::spots::Spot;
 use super::stand_ins::{StandIns, stand_in};
 use crate::name::ResourceKind;
 
@@ -31,19 +32,19 @@ pub(super) fn is_spec_alone(document: &Value) -> bool {
 }
 
 /// Reads all resources of a document.
-pub(super) fn read(file: &str, document: &Value, around: &Surroundings, reading: &mut Reading) {
+pub(super) fn read(file: &str, document: &Value, spot: &Spot, around: &Surroundings, reading: &mut Reading) {
     let object = match document {
         Value::Object(object) => object,
         Value::Array(items) => {
-            for item in items {
-                read(file, item, around, reading);
+            for (index, item) in items.iter().enumerate() {
+                read(file, item, spot.item(index), around, reading);
             }
             return;
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return,
     };
     if let Some(kind) = kind_by_names(object) {
-        resource(file, kind, object, around, reading);
+        resource(file, kind, object, spot, around, reading);
         return;
     }
     let mut holds = false;
@@ -52,19 +53,22 @@ pub(super) fn read(file: &str, document: &Value, around: &Surroundings, reading:
             object.get(kind.as_str()).filter(|one| one.get("spec").is_some() || one.get("meshName").is_some())
         {
             holds = true;
-            resource(file, kind, one, around, reading);
+            resource(file, kind, one, spot.member(kind.as_str()), around, reading);
         }
         if let Some(Value::Array(items)) = object.get(&plural(kind)) {
             holds = true;
-            for item in items.iter().filter_map(Value::as_object) {
-                resource(file, kind, item, around, reading);
+            let spot = spot.member(&plural(kind));
+            for (index, item) in items.iter().enumerate() {
+                if let Value::Object(item) = item {
+                    resource(file, kind, item, spot.item(index), around, reading);
+                }
             }
         }
     }
     if let Some(Value::Array(items)) = object.get("resources") {
         holds = true;
-        for item in items {
-            read(file, item, around, reading);
+        for (index, item) in items.iter().enumerate() {
+            read(file, item, spot.member("resources").item(index), around, reading);
         }
     }
     if !holds && let Some(kind) = kind_by_spec(object) {
@@ -74,11 +78,18 @@ pub(super) fn read(file: &str, document: &Value, around: &Surroundings, reading:
         };
         let source = Source { file: file.to_owned(), id: format!("{kind} without a name") };
         reading.remark(&source, "", Note::KindAssumed { kind });
-        resource(file, kind, &whole, around, reading);
+        resource(file, kind, &whole, spot, around, reading);
     }
 }
 
-fn resource(file: &str, kind: ResourceKind, object: &Map<String, Value>, around: &Surroundings, reading: &mut Reading) {
+fn resource(
+    file: &str,
+    kind: ResourceKind,
+    object: &Map<String, Value>,
+    spot: &Spot,
+    around: &Surroundings,
+    reading: &mut Reading,
+) {
     let mut names = Names::of(kind, object);
     let id = names
         .own
@@ -108,6 +119,7 @@ fn resource(file: &str, kind: ResourceKind, object: &Map<String, Value>, around:
     declare(
         Draft {
             source,
+            line: spot.line(),
             kind,
             names,
             spec,

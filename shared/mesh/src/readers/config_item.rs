@@ -10,6 +10,7 @@ use super::declare::{Draft, Names, declare, tags_of, text_of};
 use super::json;
 use super::reading::{Note, Reading, Skipped, Source};
 use super::respell::{Spelling, member};
+use super::spots::Spot;
 use super::stand_ins::StandIns;
 use crate::name::{Arn, ResourceKind, ResourcePath};
 
@@ -33,30 +34,32 @@ pub(super) fn is_item(object: &Map<String, Value>) -> bool {
 }
 
 /// Reads all items that a document holds.
-pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
+pub(super) fn read(file: &str, document: &Value, spot: &Spot, reading: &mut Reading) {
     if let Value::Array(items) = document {
-        for item in items {
-            read(file, item, reading);
+        for (index, item) in items.iter().enumerate() {
+            read(file, item, spot.item(index), reading);
         }
         return;
     }
     let Some(object) = opened(document) else { return };
     if member(&object, "resourceType").is_some() {
-        item(file, &object, reading);
+        item(file, &object, spot, reading);
         return;
     }
     for name in HOLDERS {
         if let Some(held) = held(&object, name) {
-            read(file, &Value::Object(held), reading);
+            read(file, &Value::Object(held), spot.member(name), reading);
         }
     }
     for name in LISTS {
         let items = member(&object, name).and_then(Value::as_array);
-        items.into_iter().flatten().for_each(|item| read(file, item, reading));
+        for (index, item) in items.into_iter().flatten().enumerate() {
+            read(file, item, spot.member(name).item(index), reading);
+        }
     }
 }
 
-fn item(file: &str, item: &Map<String, Value>, reading: &mut Reading) {
+fn item(file: &str, item: &Map<String, Value>, spot: &Spot, reading: &mut Reading) {
     let text = |name: &str| member(item, name).and_then(text_of);
     let type_name = text("resourceType").unwrap_or_default();
     let arn = text("arn").or_else(|| text("resourceId"));
@@ -89,6 +92,7 @@ fn item(file: &str, item: &Map<String, Value>, reading: &mut Reading) {
     declare(
         Draft {
             source,
+            line: spot.line(),
             kind,
             names,
             spec: member(&configuration, "spec").unwrap_or(&none),

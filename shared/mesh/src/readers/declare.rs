@@ -17,6 +17,8 @@ use crate::validate;
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) source: Source,
+    /// On which line of the file, from 1.
+    pub(super) line: usize,
     pub(super) kind: ResourceKind,
     pub(super) names: Names,
     /// In the form's spelling.
@@ -102,7 +104,7 @@ pub(super) fn tags_of(value: &Value) -> Vec<(String, String)> {
 
 /// Judges a draft and adds what comes of it.
 pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
-    let Draft { source, kind, names, spec, spelling, stand_ins, tags, mesh_owner } = draft;
+    let Draft { source, line, kind, names, spec, spelling, stand_ins, tags, mesh_owner } = draft;
     let Respelt { value, notes, twice } = respell(spec, Spec::shape(kind), spelling, stand_ins, "spec");
     let mut violations = Vec::new();
     violations.extend(twice.into_iter().map(|path| Violation { path, message: "is given twice: remove one".into() }));
@@ -134,7 +136,7 @@ pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
     }
     match (path, spec) {
         (Some(path), Some(spec)) if violations.is_empty() => {
-            reading.resources.push(Declared { path, spec, tags, mesh_owner, source });
+            reading.resources.push(Declared { path, spec, tags, mesh_owner, source, line });
         }
         _ => reading.refusals.push(Refusal { source_: source, violations }),
     }

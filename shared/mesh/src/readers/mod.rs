@@ -20,6 +20,7 @@ mod json;
 mod manifest;
 mod reading;
 mod respell;
+mod spots;
 mod stand_ins;
 mod terraform;
 mod yaml;
@@ -30,6 +31,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::name::MeshName;
+use spots::Spot;
 
 pub use reading::{Declared, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
 
@@ -100,21 +102,22 @@ pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<Read
                 continue;
             }
         };
-        let Some(form) = documents.iter().find_map(form_of) else {
+        let Some(form) = documents.iter().find_map(|(document, _)| form_of(document)) else {
             // A namespace alone is nothing of App Mesh's, and yet its labels say which mesh others are in.
-            let namespaces = documents.iter().filter(|document| manifests.add_namespace(file.name, document)).count();
+            let namespaces =
+                documents.iter().filter(|(document, spot)| manifests.add_namespace(file.name, document, spot)).count();
             if namespaces == 0 {
                 errors.push(formless(file.name, &documents));
             }
             continue;
         };
-        for document in &documents {
+        for (document, spot) in &documents {
             match form {
-                Form::ConfigItem => config_item::read(file.name, document, &mut reading),
-                Form::CloudFormation => cloudformation::read(file.name, document, around, &mut reading),
-                Form::Terraform => terraform::read(file.name, document, &mut reading),
-                Form::Manifest => manifests.add(file.name, document, around),
-                Form::Api => api::read(file.name, document, around, &mut reading),
+                Form::ConfigItem => config_item::read(file.name, document, spot, &mut reading),
+                Form::CloudFormation => cloudformation::read(file.name, document, spot, around, &mut reading),
+                Form::Terraform => terraform::read(file.name, document, spot, &mut reading),
+                Form::Manifest => manifests.add(file.name, document, spot, around),
+                Form::Api => api::read(file.name, document, spot, around, &mut reading),
             }
         }
     }
@@ -126,17 +129,22 @@ pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<Read
 /// The form of a file's content, if it is one that is read here.
 pub fn detect(text: &str, name: &str) -> Result<Form, ReadError> {
     let documents = documents(&File { name, text }, &mut Reading::default())?;
-    documents.iter().find_map(form_of).ok_or_else(|| formless(name, &documents))
+    documents.iter().find_map(|(document, _)| form_of(document)).ok_or_else(|| formless(name, &documents))
 }
 
 /// Why documents are of no form.
-fn formless(file: &str, documents: &[Value]) -> ReadError {
+fn formless(file: &str, documents: &[(Value, Spot)]) -> ReadError {
     let file = file.to_owned();
-    if documents.iter().any(api::is_spec_alone) { ReadError::NoKind { file } } else { ReadError::NoForm { file } }
+    if documents.iter().any(|(document, _)| api::is_spec_alone(document)) {
+        ReadError::NoKind { file }
+    } else {
+        ReadError::NoForm { file }
+    }
 }
 
-/// The documents of a file: one of JSON, any number of YAML. A YAML document that can't be read is refused alone.
-fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<Value>, ReadError> {
+/// The documents of a file with their places: one of JSON, any number of YAML. A YAML document that can't be read is
+/// refused alone.
+fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<(Value, Spot)>, ReadError> {
     let text = file.text.trim_start_matches('\u{feff}');
     let syntax = |(line, message): (usize, String)| {
         // Helm and the like: what it will be is not known before somebody fills it in.
@@ -147,13 +155,16 @@ fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<Value>, ReadE
         // JSON is read as JSON for its exact escapes; YAML's flow style begins the same way.
         return json::document(text)
             .map(|document| vec![document])
-            .or_else(|error| yaml::documents(text).map_err(|_| syntax(error)));
+            .or_else(|error| yaml::documents(text).map_err(|_| syntax(error)))
+            .map(|documents| placed(documents, text, 1));
     }
     match yaml::documents(text) {
-        Ok(documents) => Ok(documents),
+        Ok(documents) => Ok(placed(documents, text, 1)),
         Err(whole) => {
-            let (documents, refused) = yaml::documents_apart(text);
-            if documents.iter().find_map(form_of).is_none() {
+            let (read, refused) = yaml::documents_apart(text);
+            let documents: Vec<(Value, Spot)> =
+                read.into_iter().flat_map(|part| placed(part.documents, &part.text, part.begin)).collect();
+            if documents.iter().find_map(|(document, _)| form_of(document)).is_none() {
                 return Err(syntax(whole));
             }
             for yaml::Unread { title, line, message } in refused {
@@ -163,6 +174,13 @@ fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<Value>, ReadE
             Ok(documents)
         }
     }
+}
+
+/// The documents of a text, which begins at a line of its file, with their places.
+fn placed(documents: Vec<Value>, text: &str, begin: usize) -> Vec<(Value, Spot)> {
+    let spots = spots::documents(text, begin).filter(|spots| spots.len() == documents.len());
+    let spots = spots.unwrap_or_else(|| vec![Spot::at(begin); documents.len()]);
+    documents.into_iter().zip(spots).collect()
 }
 
 fn form_of(document: &Value) -> Option<Form> {

@@ -35,6 +35,8 @@ pub struct Declared {
     pub mesh_owner: Option<AccountId>,
     /// Where it is declared.
     pub source: Source,
+    /// On which line of the file, from 1.
+    pub line: usize,
 }
 
 /// Where something is declared.

@@ -31,16 +31,28 @@ pub(super) fn documents(text: &str) -> Result<Vec<Value>, Fault> {
     Ok(builder.documents)
 }
 
+/// A part of a file that can be read.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// What is in it.
+    pub(super) documents: Vec<Value>,
+    /// What it says.
+    pub(super) text: String,
+    /// The line in the file that it begins at, from 1.
+    pub(super) begin: usize,
+}
+
 /// Reads each document by itself, for a file in which not every one can be read.
-pub(super) fn documents_apart(text: &str) -> (Vec<Value>, Vec<Unread>) {
+pub(super) fn documents_apart(text: &str) -> (Vec<Part>, Vec<Unread>) {
     let (mut read, mut unread) = (Vec::new(), Vec::new());
     let mut begin = 1;
     for part in parts(text) {
+        let lines = part.lines().count();
         match documents(&part) {
-            Ok(documents) => read.extend(documents),
+            Ok(documents) => read.push(Part { documents, text: part, begin }),
             Err((line, message)) => unread.push(Unread { title: title(&part), line: begin + line - 1, message }),
         }
-        begin += part.lines().count();
+        begin += lines;
     }
     (read, unread)
 }
@@ -312,7 +324,8 @@ mod tests {
         let text = "kind: A\n---\nkind: B\nname: b\nx: [${Y}]\n---\nkind: C\n";
         assert!(documents(text).is_err());
         let (read, unread) = documents_apart(text);
-        assert_eq!(read, [json!({"kind": "A"}), json!({"kind": "C"})]);
+        let read: Vec<_> = read.into_iter().map(|part| (part.begin, part.documents)).collect();
+        assert_eq!(read, [(1, vec![json!({"kind": "A"})]), (6, vec![json!({"kind": "C"})])]);
         assert_eq!(unread.iter().map(|u| (u.title.as_str(), u.line)).collect::<Vec<_>>(), [("B b", 5)]);
     }
 }

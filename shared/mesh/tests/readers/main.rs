@@ -19,6 +19,7 @@ mod documents;
 #[path = "../edits/mod.rs"]
 mod edits;
 mod fixtures;
+mod lines;
 mod manifests;
 mod round_trip;
 mod terraform;

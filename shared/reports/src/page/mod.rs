@@ -1,5 +1,5 @@
 //! One page that draws the mesh and lists what is wrong. It is one file: nothing is fetched, and without scripts all is
-//! there but the filters.
+//! there but the filters and the way to one finding: `index.html#finding-ID` opens that finding.
 
 mod drawing;
 mod escape;
@@ -112,9 +112,10 @@ fn finding(html: &mut String, finding: &Finding, report: &MeshReport<'_>) {
     let since = report.history.first_seen(finding).unwrap_or(report.at);
     let _ = write!(
         html,
-        "<details class=\"finding {severity}\" data-severity=\"{severity}\" data-rule=\"{id}\" data-resource=\"{resource}\">\
+        "<details class=\"finding {severity}\" data-finding=\"{finding}\" data-severity=\"{severity}\" data-rule=\"{id}\" data-resource=\"{resource}\">\
          <summary><span class=\"badge {severity}\">{severity}</span> <b>{title}</b> \
          <span class=\"resource\">{resource}{part}</span></summary>\n<p>{message}</p>",
+        finding = finding.id(),
         severity = finding.severity,
         id = finding.rule,
         resource = escape(&finding.resource.to_string()),
@@ -135,10 +136,10 @@ fn finding(html: &mut String, finding: &Finding, report: &MeshReport<'_>) {
     let _ = writeln!(
         html,
         "<tr><th>rule</th><td><code>{}</code></td></tr><tr><th>since</th><td>{}</td></tr><tr><th>finding</th>\
-         <td><code>{}</code></td></tr></table></details>",
+         <td><a href=\"#finding-{id}\"><code>{id}</code></a></td></tr></table></details>",
         finding.rule,
         escape(&since.strftime("%Y-%m-%d %H:%M UTC").to_string()),
-        finding.id(),
+        id = finding.id(),
     );
 }
 

@@ -1,5 +1,5 @@
 "use strict";
-// Filters the list of findings; everything else on the page works without.
+// Filters the list of findings, and opens the one that the address names; everything else on the page works without.
 const form = document.querySelector(".filters");
 const cards = [...document.querySelectorAll(".finding")];
 let chosen = null;
@@ -19,6 +19,25 @@ function apply() {
   }
   const of = chosen ? ` on ${chosen}` : "";
   document.getElementById("shown").textContent = `${shown} of ${cards.length}${of}`;
+}
+
+// `#finding-ID`, as the finding's own link has it. No element has that for its id: the browser would put the finding to
+// the top, and the drawing out of sight, even where both fit.
+function openNamed() {
+  const named = cards.find((card) => location.hash === `#finding-${card.dataset.finding}`);
+  for (const card of cards) {
+    card.classList.toggle("named", card === named);
+  }
+  if (!named) {
+    return;
+  }
+  named.open = true;
+  if (named.hidden) {
+    chosen = null;
+    form.reset();
+    named.hidden = false;
+  }
+  named.scrollIntoView({ block: "nearest" });
 }
 
 function choose(box) {
@@ -47,4 +66,6 @@ if (form) {
     });
   }
   apply();
+  openNamed();
+  window.addEventListener("hashchange", openNamed);
 }

@@ -20,6 +20,7 @@ use super::config_item::kind_of;
 use super::declare::{Draft, Names, declare, own_name_member, parent_name_member, tags_of, text_of};
 use super::reading::{Note, Reading, Skipped, Source};
 use super::respell::{Spelling, fold, member};
+use super::spots::Spot;
 use super::stand_ins::StandIns;
 use crate::name::ResourceKind;
 use conditions::Truth;
@@ -35,12 +36,13 @@ pub(super) fn is_template(object: &Map<String, Value>) -> bool {
 /// A resource with its functions worked out.
 struct Worked {
     source: Source,
+    line: usize,
     kind: ResourceKind,
     properties: Map<String, Value>,
 }
 
 /// Reads the App Mesh resources of a template.
-pub(super) fn read(file: &str, template: &Value, around: &Surroundings, reading: &mut Reading) {
+pub(super) fn read(file: &str, template: &Value, spot: &Spot, around: &Surroundings, reading: &mut Reading) {
     let Some(Value::Object(resources)) = template.get("Resources") else {
         let source = Source { file: file.to_owned(), id: "template".to_owned() };
         reading.refuse(source, "Resources", "is required: add it, with at least one resource");
@@ -48,6 +50,7 @@ pub(super) fn read(file: &str, template: &Value, around: &Surroundings, reading:
     };
     let mut scope = Scope::new(template, around);
     let mut worked = Vec::new();
+    let spot = spot.member("Resources");
     for (id, resource) in resources {
         let source = Source { file: file.to_owned(), id: id.clone() };
         if id.starts_with("Fn::ForEach") {
@@ -76,7 +79,7 @@ pub(super) fn read(file: &str, template: &Value, around: &Surroundings, reading:
                     continue;
                 }
             };
-            worked.push(Worked { source, kind, properties });
+            worked.push(Worked { source, line: spot.member(id).line(), kind, properties });
         }
     }
     let stand_ins = StandIns::Made(scope.into_stand_ins());
@@ -127,7 +130,7 @@ fn is_created(scope: &mut Scope<'_>, source: &Source, resource: &Value, reading:
 }
 
 fn declare_worked(worked: Worked, stand_ins: &StandIns, reading: &mut Reading) {
-    let Worked { source, kind, properties } = worked;
+    let Worked { source, line, kind, properties } = worked;
     let own = own_name_member(kind);
     let known = ["meshName", "meshOwner", "spec", "tags", own, parent_name_member(kind).unwrap_or(own)];
     for name in properties.keys() {
@@ -149,6 +152,7 @@ fn declare_worked(worked: Worked, stand_ins: &StandIns, reading: &mut Reading) {
     declare(
         Draft {
             source,
+            line,
             kind,
             names,
             spec: member(&properties, "spec").unwrap_or(&empty),

@@ -71,7 +71,8 @@ impl Objects {
         }
         let owner = if kind == ResourceKind::Mesh { object.text("meshOwner") } else { self.owner_of(&mesh) };
         let names = Names { mesh: Some(mesh.clone()), parent, own: Some(object.aws_name()) };
-        draft(source.clone(), kind, names, &spec, owner.clone(), reading);
+        let declared = (source.clone(), object.spot.line());
+        draft(declared, kind, names, &spec, owner.clone(), reading);
         if kind == ResourceKind::VirtualRouter {
             self.declare_routes(object, &mesh, owner.as_deref(), reading);
         }
@@ -96,7 +97,8 @@ impl Objects {
             }
             let spec = api_spec(self, holder, &route, reading);
             let names = Names { mesh: Some(mesh.to_owned()), parent: Some(holder.aws_name()), own: name };
-            draft(source, ResourceKind::Route, names, &spec, owner.map(str::to_owned), reading);
+            let line = holder.spot.member("spec").member("routes").item(index).line();
+            draft((source, line), ResourceKind::Route, names, &spec, owner.map(str::to_owned), reading);
         }
     }
 
@@ -176,7 +178,7 @@ fn assumed(object: &Object, mesh: String, reading: &mut Reading) -> String {
 }
 
 fn draft(
-    source: Source,
+    (source, line): (Source, usize),
     kind: ResourceKind,
     names: Names,
     spec: &Value,
@@ -187,6 +189,7 @@ fn draft(
     declare(
         Draft {
             source,
+            line,
             kind,
             names,
             spec: if spec.is_null() { &empty } else { spec },

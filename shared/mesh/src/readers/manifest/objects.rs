@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::super::Surroundings;
 use super::super::declare::text_of;
 use super::super::reading::Source;
+use super::super::spots::Spot;
 use crate::name::ResourceKind;
 
 const GROUP: &str = "appmesh.k8s.aws/";
@@ -29,6 +30,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) source: Source,
+    pub(super) spot: Spot,
     pub(super) kind: Kind,
     pub(super) name: String,
     pub(super) namespace: String,
@@ -88,15 +90,17 @@ fn items(document: &Map<String, Value>) -> impl Iterator<Item = &Value> {
 
 impl Objects {
     /// Takes the objects of a document. Those of other controllers are left where they are.
-    pub(in super::super) fn add(&mut self, file: &str, document: &Value, around: &Surroundings) {
+    pub(in super::super) fn add(&mut self, file: &str, document: &Value, spot: &Spot, around: &Surroundings) {
         if let Value::Array(documents) = document {
-            for document in documents {
-                self.add(file, document, around);
+            for (index, document) in documents.iter().enumerate() {
+                self.add(file, document, spot.item(index), around);
             }
             return;
         }
         let Some(object) = document.as_object() else { return };
-        items(object).for_each(|item| self.add(file, item, around));
+        for (index, item) in items(object).enumerate() {
+            self.add(file, item, spot.member("items").item(index), around);
+        }
         let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
         let (version, kind) = (text("apiVersion"), text("kind"));
         let metadata = object.get("metadata");
@@ -126,13 +130,14 @@ impl Objects {
         let labels = labels.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), text_of(value)?)));
         let labels = labels.collect();
         let spec = object.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new()));
-        self.objects.push(Object { source, kind, name, namespace, namespace_assumed, labels, spec });
+        let spot = spot.clone();
+        self.objects.push(Object { source, spot, kind, name, namespace, namespace_assumed, labels, spec });
     }
 
     /// Takes a document if it is a namespace.
-    pub(in super::super) fn add_namespace(&mut self, file: &str, document: &Value) -> bool {
+    pub(in super::super) fn add_namespace(&mut self, file: &str, document: &Value, spot: &Spot) -> bool {
         let before = self.objects.len();
-        self.add(file, document, &Surroundings::default());
+        self.add(file, document, spot, &Surroundings::default());
         self.objects.len() > before
     }
 

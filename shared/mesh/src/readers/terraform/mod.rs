@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::declare::{Draft, Names, declare, parent_name_member, tags_of, text_of};
 use super::reading::{Note, Reading, Source};
 use super::respell::Spelling;
+use super::spots::Spot;
 use super::stand_ins::StandIns;
 use crate::name::ResourceKind;
 use after_apply::fill;
@@ -40,20 +41,20 @@ const OUTSIDE_SPEC: [&str; 14] = [
 ];
 
 /// Reads the App Mesh resources of a plan or a state.
-pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
+pub(super) fn read(file: &str, document: &Value, spot: &Spot, reading: &mut Reading) {
     if document.get("resources").is_some_and(Value::is_array) {
         let source = Source { file: file.to_owned(), id: "state".to_owned() };
         reading.refuse(source, "resources", "is Terraform's own form: give what `terraform show -json` writes");
         return;
     }
-    let planned = planned(document);
+    let planned = planned(document, spot);
     let mut made = std::collections::BTreeSet::new();
     let filled: Vec<(&Planned<'_>, Value)> = planned.iter().map(|one| (one, fill(one, &planned, &mut made))).collect();
     let stand_ins = StandIns::Made(made);
     for (one, values) in filled {
         let source = Source { file: file.to_owned(), id: one.address.to_owned() };
         match values {
-            Value::Object(values) => resource(source, one.kind, &values, &stand_ins, reading),
+            Value::Object(values) => resource(source, one, &values, &stand_ins, reading),
             _ => reading.refuse(source, "values", "must be an object"),
         }
     }
@@ -61,11 +62,12 @@ pub(super) fn read(file: &str, document: &Value, reading: &mut Reading) {
 
 fn resource(
     source: Source,
-    kind: ResourceKind,
+    planned: &Planned<'_>,
     values: &Map<String, Value>,
     stand_ins: &StandIns,
     reading: &mut Reading,
 ) {
+    let kind = planned.kind;
     for (name, value) in values {
         if !OUTSIDE_SPEC.contains(&name.as_str()) && !value.is_null() {
             reading.remark(&source, name.as_str(), Note::UnknownMember);
@@ -86,6 +88,7 @@ fn resource(
     declare(
         Draft {
             source,
+            line: planned.line,
             kind,
             names: Names { mesh, parent, own },
             spec: &spec,

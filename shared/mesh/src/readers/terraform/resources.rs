@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::super::spots::Spot;
 use crate::name::ResourceKind;
 
 /// The deepest that modules call modules.
@@ -18,6 +19,8 @@ pub(super) struct Planned<'p> {
     /// `module.shop.`, or nothing in the root module.
     pub(super) module: String,
     pub(super) values: &'p Value,
+    /// The line of the file, from 1.
+    pub(super) line: usize,
     /// `true` where a value is known after apply.
     pub(super) after_unknown: Option<&'p Value>,
     /// The expressions of its arguments, with what they refer to.
@@ -25,8 +28,9 @@ pub(super) struct Planned<'p> {
 }
 
 /// All App Mesh resources that will be there: those of a plan, else those of a state.
-pub(super) fn planned(document: &Value) -> Vec<Planned<'_>> {
-    let values = document.get("planned_values").or_else(|| document.get("values"));
+pub(super) fn planned<'p>(document: &'p Value, spot: &Spot) -> Vec<Planned<'p>> {
+    let found = |name| Some((document.get(name)?, spot.member(name)));
+    let (values, spot) = found("planned_values").or_else(|| found("values")).unzip();
     let changes = document.get("resource_changes").and_then(Value::as_array);
     let after_unknown: HashMap<&str, &Value> = changes
         .into_iter()
@@ -36,13 +40,15 @@ pub(super) fn planned(document: &Value) -> Vec<Planned<'_>> {
     let mut found = Vec::new();
     if let Some(root) = values.and_then(|values| values.get("root_module")) {
         let configuration = document.get("configuration").and_then(|configuration| configuration.get("root_module"));
-        module(root, configuration, &after_unknown, &mut found, 0);
+        let spot = spot.map_or(&Spot::at(1), |spot| spot.member("root_module")).clone();
+        module(root, &spot, configuration, &after_unknown, &mut found, 0);
     }
     found
 }
 
 fn module<'p>(
     planned: &'p Value,
+    spot: &Spot,
     configuration: Option<&'p Value>,
     after_unknown: &HashMap<&str, &'p Value>,
     found: &mut Vec<Planned<'p>>,
@@ -53,7 +59,7 @@ fn module<'p>(
     }
     let address = planned.get("address").and_then(Value::as_str);
     let prefix = address.map(|address| format!("{address}.")).unwrap_or_default();
-    for resource in list(planned, "resources") {
+    for (index, resource) in list(planned, "resources").enumerate() {
         let text = |name: &str| resource.get(name).and_then(Value::as_str);
         let (Some(address), Some(kind), Some(values)) =
             (text("address"), text("type").and_then(kind_of), resource.get("values"))
@@ -72,17 +78,19 @@ fn module<'p>(
             address,
             module: prefix.clone(),
             values,
+            line: spot.member("resources").item(index).line(),
             after_unknown: after_unknown.get(address).copied(),
             expressions,
         });
     }
-    for child in list(planned, "child_modules") {
+    for (index, child) in list(planned, "child_modules").enumerate() {
         let configuration = child.get("address").and_then(Value::as_str).and_then(|address| {
             let call = address.rsplit_once("module.").map_or(address, |(_, call)| call);
             let name = call.split('[').next().unwrap_or(call);
             configuration?.get("module_calls")?.get(name)?.get("module")
         });
-        module(child, configuration, after_unknown, found, depth + 1);
+        let spot = spot.member("child_modules").item(index);
+        module(child, spot, configuration, after_unknown, found, depth + 1);
     }
 }
 

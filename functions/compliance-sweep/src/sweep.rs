@@ -1,0 +1,226 @@
+//! The sweep of one mesh: what is remembered, what is there, what is wrong with it, who is told.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use lambda_kit::Metric;
+use mesh::edges::edges;
+use mesh::name::MeshName;
+use mesh::pack::{Evaluation, judge};
+use mesh::policy::Policy;
+use ports::PortErrorKind;
+use reports::{MeshReport, SEVERITIES};
+use serde_json::json;
+
+use crate::asked::Asking;
+use crate::done::{Done, line, path};
+use crate::handler::NAMED;
+use crate::history::{Head, Remembered};
+use crate::observe::{Observation, Unread, observe};
+use crate::tell::Told;
+use crate::{ComplianceSweep, NAME, outputs};
+
+/// How often a sweep begins anew when another one of the mesh was there in the meantime: what that one read may be older
+/// than what this one is for.
+const ATTEMPTS: usize = 3;
+
+impl ComplianceSweep {
+    /// Sweeps one mesh. Whatever goes wrong with it is said, and keeps no other mesh from being swept.
+    pub(crate) async fn sweep_one(
+        &self,
+        mesh: &MeshName,
+        asking: &Asking,
+        policy: &Policy,
+        now: Timestamp,
+        done: &mut Done,
+    ) {
+        let mut of_mesh = Done::default();
+        for _ in 0..ATTEMPTS {
+            of_mesh = Done::default();
+            if self.sweep_mesh(mesh, asking, policy, now, &mut of_mesh).await == Swept::Settled {
+                return done.join(mesh, of_mesh);
+            }
+        }
+        of_mesh.retry = Some(format!("mesh {mesh} is swept by others all the time"));
+        done.join(mesh, of_mesh);
+    }
+
+    async fn sweep_mesh(
+        &self,
+        name: &MeshName,
+        asking: &Asking,
+        policy: &Policy,
+        now: Timestamp,
+        done: &mut Done,
+    ) -> Swept {
+        let path = path(name);
+        let state = self.ports.state.as_ref();
+        let head = match Head::load(state, name, now).await {
+            Ok(head) => head,
+            Err(error) => return done.fail(path, "StateUnreachable", &error).into(),
+        };
+        if asking.is_repeated(head.served()) {
+            let facts = json!({ "at": head.swept_at(), "wakes": asking.wakes() });
+            done.decisions.push(line(path, "keep", "Swept", facts));
+            return Swept::Settled;
+        }
+        let mut remembered = match head.remembered(state, now).await {
+            Ok(remembered) => remembered,
+            Err(error) => return done.fail(path, "StateUnreachable", &error).into(),
+        };
+        let read = observe(&self.ports, name, &policy.certificates, &mut *self.pace.lock().await).await;
+        let observation = match read {
+            Ok(observation) => observation,
+            Err(Unread::Error(error)) if error.kind == PortErrorKind::NotFound => {
+                if remembered.is_settled() {
+                    return self.leave(name, &mut remembered, asking, now, done).await;
+                }
+                Observation::gone(name, remembered.arn())
+            }
+            Err(Unread::Error(error)) => return done.fail(path, "Unreadable", &error).into(),
+            Err(Unread::Partly { first, paths }) => {
+                done.fail(path.clone(), "PartlyRead", &first);
+                let facts = json!({ "unread": paths.iter().take(NAMED).collect::<Vec<_>>(), "count": paths.len() });
+                return done.decisions.push(line(path, "hold", "NotJudged", facts)).into();
+            }
+        };
+        self.report(name, &observation, &mut remembered, asking, policy, now, done).await
+    }
+
+    /// Judges what was read, reports it and remembers it.
+    #[expect(clippy::too_many_arguments, reason = "all that a sweep has gathered of one mesh")]
+    async fn report(
+        &self,
+        name: &MeshName,
+        observation: &Observation,
+        remembered: &mut Remembered,
+        asking: &Asking,
+        policy: &Policy,
+        now: Timestamp,
+        done: &mut Done,
+    ) -> Swept {
+        let path = path(name);
+        if !observation.is_gone && remembered.is_first() {
+            // Before anything is remembered of it: should it go without an event, it is missed.
+            if let Err(error) = self.roster().add(&[name.clone()].into(), now).await {
+                return done.fail(path, "StateUnreachable", &error).into();
+            }
+        }
+        let evaluation = if observation.is_gone {
+            Evaluation { findings: Vec::new(), waived: Vec::new() }
+        } else {
+            judge(&observation.mesh, &observation.readings, policy, now)
+        };
+        let edges = edges(&observation.mesh, &observation.readings, now);
+        let blind_spots = observation.blind_spots();
+        let changes = remembered.update(&evaluation.findings, now, |dated| !blind_spots.hide(dated));
+        remembered.serve(asking.wakes(), &observation.arn);
+        let report = MeshReport {
+            mesh: &observation.mesh,
+            edges: &edges,
+            evaluation: &evaluation,
+            history: remembered.history(),
+            at: now,
+        };
+        let closing = remembered.to_archive(&changes, &evaluation.findings);
+        let kept = outputs::keep(&self.ports, &report, &closing, &observation.arn).await;
+        let told = Told { mesh: name, is_gone: observation.is_gone, report: &report, changes: &changes, kept: &kept };
+        let facts = told.facts(observation);
+        for (error, reason) in [(&kept.failed, "ReportNotKept"), (&kept.not_imported, "NotImported")] {
+            if let Some(error) = error {
+                done.fail(path.clone(), reason, error);
+            }
+        }
+        if done.retry.is_some() {
+            // Not swept: what is remembered as swept would not be written again by the retry.
+            return Swept::Settled;
+        }
+        done.metrics.extend(metrics(name, &report, observation));
+        // People first: a crash here tells them twice, the other order would tell them never.
+        if let Err(error) = told.tell(&self.ports).await {
+            return done.fail(path, "NotTold", &error).into();
+        }
+        let reason = match (observation.is_gone, changes.is_empty()) {
+            (true, _) => "Gone",
+            (false, true) => "Unchanged",
+            (false, false) => "Changed",
+        };
+        let decision = line(path.clone(), "sweep", reason, facts);
+        let is_settled = kept.not_imported.is_none();
+        remembered.leave_open(if is_settled { Vec::new() } else { closing.resolved });
+        match remembered.store(self.ports.state.as_ref(), &decision, now).await {
+            Ok(true) => done.decisions.push(decision),
+            Ok(false) => {
+                done.decisions.push(line(path, "keep", "Overtaken", decision.facts));
+                return Swept::Overtaken;
+            }
+            Err(error) => return done.fail(path, "StateUnreachable", &error).into(),
+        }
+        if observation.is_gone
+            && is_settled
+            && let Err(error) = self.roster().remove(name, now).await
+        {
+            done.fail(path, "StateUnreachable", &error);
+        }
+        Swept::Settled
+    }
+
+    /// Nothing is open of a mesh that is gone. That is written down before the mesh is forgotten: the write fails where
+    /// what was remembered had been read too old.
+    async fn leave(
+        &self,
+        name: &MeshName,
+        remembered: &mut Remembered,
+        asking: &Asking,
+        now: Timestamp,
+        done: &mut Done,
+    ) -> Swept {
+        let gone = line(path(name), "hold", "Gone", json!({}));
+        let arn = remembered.arn().to_owned();
+        remembered.serve(asking.wakes(), &arn);
+        let left = async {
+            if !self.roster().add(&BTreeSet::new(), now).await?.contains(name) {
+                return Ok(true);
+            }
+            let is_stored = remembered.store(self.ports.state.as_ref(), &gone, now).await?;
+            if is_stored {
+                self.roster().remove(name, now).await?;
+            }
+            Ok(is_stored)
+        };
+        match left.await {
+            Ok(true) => done.decisions.push(gone),
+            Ok(false) => return Swept::Overtaken,
+            Err(error) => done.fail(path(name), "StateUnreachable", &error),
+        }
+        Swept::Settled
+    }
+}
+
+/// Whether a sweep came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Swept {
+    /// It did, or said why not.
+    Settled,
+    /// Another sweep of the mesh stored what it found in the meantime.
+    Overtaken,
+}
+
+impl From<()> for Swept {
+    /// What was said is settled.
+    fn from((): ()) -> Self {
+        Self::Settled
+    }
+}
+
+fn metrics(name: &MeshName, report: &MeshReport<'_>, observation: &Observation) -> Vec<Metric> {
+    let dimensions = || vec![("Function", NAME.to_owned()), ("Mesh", name.to_string())];
+    let count = |severity| report.evaluation.findings.iter().filter(|finding| finding.severity == severity).count();
+    let of_severity = SEVERITIES.map(|severity| {
+        let mut dimensions = dimensions();
+        dimensions.push(("Severity", severity.to_string()));
+        Metric::count("Findings", count(severity), dimensions)
+    });
+    let resources = Metric::count("Resources", observation.mesh.paths().len(), dimensions());
+    of_severity.into_iter().chain([resources]).collect()
+}

@@ -1,0 +1,134 @@
+//! Meshes that are deleted, and what was found of them.
+
+use compliance_sweep::{FanOut, NAME};
+use jiff::SignedDuration;
+use lambda_kit::{Handler as _, wake};
+use mesh::policy::BUILT_IN;
+use ports::memory::{Effect, Failure, Fault, MemoryPorts};
+use ports::{Deadline, StateKey};
+use serde_json::{Value, json};
+
+use super::world::{function, function_by, put, reasons, remembered, shop, sweep};
+
+fn delete(ports: &MemoryPorts) {
+    for path in ["mesh/shop/virtualService/web.local", "mesh/shop/virtualNode/web", "mesh/shop"] {
+        ports.mesh.remove(&path.parse().unwrap());
+    }
+    ports.clock.advance(SignedDuration::from_hours(6));
+}
+
+fn known(ports: &MemoryPorts) -> Value {
+    ports.state.stored(&StateKey::meshes(NAME)).unwrap().document["meshes"].clone()
+}
+
+fn active(ports: &MemoryPorts) -> usize {
+    ports.security_hub.findings().values().filter(|finding| finding["RecordState"] == "ACTIVE").count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_findings_of_a_mesh_that_is_gone_are_archived_and_told_once() {
+    let ports = shop();
+    put(&ports, "mesh/depot", &json!({}));
+    let function = function(&ports).await;
+    sweep(&function).await.unwrap();
+    let (before, told) = (remembered(&ports)["findings"].as_object().unwrap().len(), ports.notifier.sent().len());
+    let of_depot = active(&ports) - before;
+    delete(&ports);
+    let report = sweep(&function).await.unwrap();
+    let line = report.decisions.iter().find(|line| line.resource == "mesh/shop").unwrap();
+    assert_eq!((line.decision.as_str(), line.reason.as_str()), ("sweep", "Gone"));
+    assert_eq!((&line.facts["resolvedCount"], &line.facts["newCount"]), (&json!(before), &json!(0)));
+    assert_eq!(active(&ports), of_depot, "nothing of the mesh that is gone stays open");
+    let mut archived = ports.security_hub.findings();
+    archived.retain(|_, one| one["RecordState"] == "ARCHIVED");
+    assert!(archived.values().all(|one| one["Compliance"]["Status"] == "PASSED"));
+    assert_eq!(archived.len(), before);
+    let notice = ports.notifier.sent().pop().unwrap();
+    assert!(notice.body.starts_with("Mesh shop is gone"), "{}", notice.body);
+    assert_eq!(remembered(&ports)["findings"], json!({}));
+    assert_eq!(known(&ports), json!(["depot"]));
+    let page = ports.reports.stored()["compliance/mesh/shop/findings.json"].clone();
+    let page: Value = serde_json::from_slice(&page).unwrap();
+    assert_eq!(page["findings"], json!([]), "the report says so, too");
+
+    ports.clock.advance(SignedDuration::from_hours(6));
+    let report = sweep(&function).await.unwrap();
+    assert_eq!(reasons(&report), ["Unchanged"], "it is forgotten");
+    assert_eq!(ports.notifier.sent().len(), told + 1);
+
+    // One of the same name is another mesh, and its findings are open again.
+    put(&ports, "mesh/shop", &json!({"egressFilter": {"type": "ALLOW_ALL"}}));
+    ports.clock.advance(SignedDuration::from_hours(6));
+    assert_eq!(reasons(&sweep(&function).await.unwrap()), ["Unchanged", "Changed"]);
+    assert_eq!(active(&ports), of_depot + remembered(&ports)["findings"].as_object().unwrap().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_queue_one_that_is_gone_is_asked_for_like_the_others() {
+    let ports = shop();
+    let function = function_by(&ports, BUILT_IN, FanOut::ByQueue).await;
+    let serve = async |detail: Value, id: &str| {
+        let event =
+            json!({"id": id, "detail-type": "Meshwarden Sweep Requested", "source": "meshwarden", "detail": detail});
+        let deadline = Deadline::after(std::time::Duration::from_mins(1));
+        let report = function.handle(wake::parse(&event), deadline).await.unwrap();
+        report.decisions[0].reason.clone()
+    };
+    // Asked for by its name alone, before any schedule: it is known from then on.
+    assert_eq!(serve(json!({"mesh": "shop"}), "e1").await, "Changed");
+    assert_eq!(known(&ports), json!(["shop"]));
+    delete(&ports);
+    assert_eq!(reasons(&sweep(&function).await.unwrap()), ["AskedFor"]);
+    let detail = ports.bus.events().pop().unwrap().detail;
+    assert_eq!(serve(detail, "e2").await, "Gone");
+    assert_eq!((active(&ports), known(&ports)), (0, json!([])));
+    assert_eq!(serve(json!({"mesh": "shop"}), "e3").await, "Gone", "and nothing more is to be done");
+    assert_eq!(serve(json!({"mesh": "never"}), "e4").await, "Gone");
+    assert_eq!(known(&ports), json!([]));
+}
+
+/// Whatever fails on the way, the findings are closed in the end, and a mesh that can't be read is not taken for gone.
+#[tokio::test(start_paused = true)]
+async fn killed_and_disturbed_while_closing() {
+    let calls = {
+        let ports = shop();
+        let function = function(&ports).await;
+        sweep(&function).await.unwrap();
+        delete(&ports);
+        let before = ports.faults.calls().len();
+        sweep(&function).await.unwrap();
+        before..ports.faults.calls().len()
+    };
+    assert!(calls.len() > 8, "{calls:?}");
+    for call in calls {
+        for fault in Fault::crashes().into_iter().chain(Fault::every()) {
+            let ports = shop();
+            let first = function(&ports).await;
+            sweep(&first).await.unwrap();
+            delete(&ports);
+            ports.faults.at(call, fault.clone());
+            drop(ports.faults.run(sweep(&function(&ports).await)).await);
+            ports.clock.advance(SignedDuration::from_hours(6));
+            sweep(&function(&ports).await).await.unwrap();
+            ports.clock.advance(SignedDuration::from_hours(6));
+            sweep(&function(&ports).await).await.unwrap();
+            assert_eq!(active(&ports), 0, "{fault:?} at {call}");
+            assert_eq!(known(&ports), json!([]), "{fault:?} at {call}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mesh_that_cannot_be_read_is_not_taken_for_gone() {
+    for failure in [Failure::Denied, Failure::Unavailable] {
+        let ports = shop();
+        let function = function(&ports).await;
+        sweep(&function).await.unwrap();
+        let before = active(&ports);
+        ports.faults.whenever(|call| call.subject.contains("shop"), Fault::Fails(failure, Effect::NotDone));
+        ports.clock.advance(SignedDuration::from_hours(6));
+        drop(sweep(&function).await);
+        ports.faults.reset();
+        assert_eq!((active(&ports), known(&ports)), (before, json!(["shop"])), "{failure:?}");
+    }
+}

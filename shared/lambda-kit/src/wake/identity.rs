@@ -1,0 +1,108 @@
+//! Which wake a delivery is: the same when it comes again, and another one's when somebody else asks for the same.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::envelope::DEEPEST;
+
+/// What tells one wake from all others. Queues and event buses deliver a wake at least once; by this it is known again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WakeId(String);
+
+impl WakeId {
+    /// The wake of whoever acts for several wakes at once, such as one that hands their work on; `None` for none.
+    #[must_use]
+    pub fn joined<'a>(wakes: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut all: Vec<&str> = wakes.into_iter().map(|wake| wake.0.as_str()).collect();
+        all.sort_unstable();
+        all.dedup();
+        (!all.is_empty()).then(|| Self(all.join(" and ")))
+    }
+}
+
+impl fmt::Display for WakeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The wake of an event or a record; `None` where nothing in it would be the same a second time and no other's.
+pub(super) fn of(event: &Value) -> Option<WakeId> {
+    within(event, DEEPEST).map(WakeId)
+}
+
+/// The innermost identity counts: a message that was put into a queue twice tells of one event.
+fn within(event: &Value, depth: u8) -> Option<String> {
+    let wrapped = ["/body", "/Sns/Message", "/Message"].iter().find_map(|pointer| event.pointer(pointer)?.as_str());
+    let inner = wrapped.zip(depth.checked_sub(1));
+    let inner = inner.and_then(|(text, depth)| within(&serde_json::from_str(text).ok()?, depth));
+    inner.or_else(|| of_event(event)).or_else(|| {
+        let ids = ["/Sns/MessageId", "/MessageId", "/messageId"];
+        ids.iter().find_map(|pointer| text(event, pointer))
+    })
+}
+
+fn of_event(event: &Value) -> Option<String> {
+    let of_kind = match event.get("detail-type")?.as_str()? {
+        // A schedule that fires twice for one time gives each its own id.
+        "Scheduled Event" => text(event, "/resources/0")
+            .zip(text(event, "/time"))
+            .map(|(schedule, time)| format!("{schedule} at {time}")),
+        // Whoever hands work on says for which wake.
+        "Meshwarden Sweep Requested" => text(event, "/detail/wake"),
+        _ => None,
+    };
+    of_kind.or_else(|| text(event, "/id"))
+}
+
+fn text(event: &Value, pointer: &str) -> Option<String> {
+    event.pointer(pointer)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(kind: &str, id: &str, detail: &Value) -> Value {
+        json!({"id": id, "detail-type": kind, "source": "meshwarden", "time": "2026-11-21T06:00:00Z",
+            "resources": ["arn:aws:events:eu-west-1:123456789012:rule/r"], "detail": detail})
+    }
+
+    #[test]
+    fn a_wake_is_known_again_however_it_comes() {
+        let asked = event("Meshwarden Sweep Requested", "e1", &json!({"mesh": "shop"}));
+        let handed = event("Meshwarden Sweep Requested", "e2", &json!({"mesh": "shop", "wake": "w"}));
+        let scheduled = event("Scheduled Event", "e3", &json!({}));
+        let sqs = |body: &Value, id: &str| json!({"eventSource": "aws:sqs", "messageId": id, "body": body.to_string()});
+        let notified = json!({"Type": "Notification", "MessageId": "n", "Message": asked.to_string()});
+        let topic = |message: &str| json!({"Sns": {"MessageId": "s", "Message": message}});
+        for (event, expected) in [
+            (asked.clone(), Some("e1")),
+            (sqs(&asked, "m1"), Some("e1")),
+            (sqs(&notified, "m2"), Some("e1")),
+            (topic(&asked.to_string()), Some("e1")),
+            (topic("{\"AlarmName\": \"a\"}"), Some("s")),
+            (sqs(&json!({"alarmData": {}}), "m3"), Some("m3")),
+            (handed, Some("w")),
+            (scheduled, Some("arn:aws:events:eu-west-1:123456789012:rule/r at 2026-11-21T06:00:00Z")),
+            (json!({"detail-type": "Scheduled Event", "id": "e4"}), Some("e4")),
+            (json!({"detail-type": "Scheduled Event", "id": ""}), None),
+            (json!({"alarmData": {}}), None),
+        ] {
+            assert_eq!(of(&event).map(|wake| wake.to_string()).as_deref(), expected, "{event}");
+        }
+    }
+
+    #[test]
+    fn wakes_are_joined_in_any_order() {
+        let [a, b] = ["a", "b"].map(|id| WakeId(id.to_owned()));
+        assert_eq!(WakeId::joined([&b, &a, &b]), WakeId::joined([&a, &b]));
+        assert_eq!(WakeId::joined([&a]), Some(a));
+        assert_eq!(WakeId::joined([]), None);
+    }
+}

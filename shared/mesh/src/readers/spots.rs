@@ -1,0 +1,174 @@
+//! Where in a text its values are: the shape of its documents, with lines and without values.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser};
+
+/// The most values whose places are kept, as many as are read: aliases are written out.
+const MOST: usize = 300_000;
+
+/// A value's place, and the places of what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Spot {
+    /// The line, from 1: of a member its key's.
+    line: usize,
+    within: Within,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Within {
+    Nothing,
+    Items(Vec<Spot>),
+    Members(Vec<(String, Spot)>),
+}
+
+impl Spot {
+    /// A document of which nothing but its beginning is known.
+    pub(super) const fn at(line: usize) -> Self {
+        Self { line, within: Within::Nothing }
+    }
+
+    /// The line, from 1.
+    pub(super) const fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The place of a member, in whatever case its name is written; of one that is not in the text itself, where it
+    /// would be.
+    pub(super) fn member(&self, name: &str) -> &Self {
+        let Within::Members(members) = &self.within else { return self };
+        let exact = members.iter().find(|(key, _)| key == name);
+        let any_case = || members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        exact.or_else(any_case).map_or(self, |(_, spot)| spot)
+    }
+
+    /// The place of an item of a list; of one that is not in the text itself, where it would be.
+    pub(super) fn item(&self, index: usize) -> &Self {
+        match &self.within {
+            Within::Items(items) => items.get(index).unwrap_or(self),
+            Within::Nothing | Within::Members(_) => self,
+        }
+    }
+}
+
+/// The places of all documents of a text that can be read, which begins at a line of its file. JSON is YAML enough for
+/// that. Of what can't be followed as far as its end nothing is known.
+pub(super) fn documents(text: &str, begin: usize) -> Option<Vec<Spot>> {
+    let mut builder = Builder::default();
+    for next in Parser::new_from_str(text) {
+        let (event, span) = next.ok()?;
+        builder.event(&event, begin + span.start.line().saturating_sub(1))?;
+    }
+    Some(builder.documents)
+}
+
+#[derive(Debug, Default)]
+struct Builder {
+    documents: Vec<Spot>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, (Spot, usize)>,
+    count: usize,
+}
+
+/// A collection that isn't closed yet.
+#[derive(Debug)]
+struct Open {
+    spot: Spot,
+    anchor: usize,
+    count_before: usize,
+    /// Of an object, the key whose value comes next.
+    key: Option<(String, usize)>,
+}
+
+impl Builder {
+    fn event(&mut self, event: &Event<'_>, line: usize) -> Option<()> {
+        match event {
+            Event::Scalar(text, _, anchor, _) => {
+                if let Some(Open { spot: Spot { within: Within::Members(_), .. }, key: key @ None, .. }) =
+                    self.open.last_mut()
+                {
+                    *key = Some((text.to_string(), line));
+                    return Some(());
+                }
+                self.take(Spot::at(line), *anchor, 1)
+            }
+            Event::SequenceStart(_, anchor, _) => self.begin(Within::Items(Vec::new()), *anchor, line),
+            Event::MappingStart(_, anchor, _) => self.begin(Within::Members(Vec::new()), *anchor, line),
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Open { spot, anchor, count_before, .. } = self.open.pop()?;
+                let size = self.count.saturating_sub(count_before);
+                self.take(spot, anchor, size)
+            }
+            Event::Alias(anchor) => {
+                let (spot, size) = self.anchors.get(anchor).cloned()?;
+                self.take(Spot { line, ..spot }, 0, size)
+            }
+            Event::DocumentStart(..) => {
+                self.anchors.clear();
+                Some(())
+            }
+            _ => Some(()),
+        }
+    }
+
+    fn begin(&mut self, within: Within, anchor: usize, line: usize) -> Option<()> {
+        self.open.push(Open { spot: Spot { line, within }, anchor, count_before: self.count, key: None });
+        Some(())
+    }
+
+    fn take(&mut self, mut spot: Spot, anchor: usize, size: usize) -> Option<()> {
+        self.count += size;
+        if self.count > MOST {
+            return None;
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, (spot.clone(), size));
+        }
+        match self.open.last_mut() {
+            None => self.documents.push(spot),
+            Some(Open { spot: Spot { within: Within::Items(items), .. }, .. }) => items.push(spot),
+            Some(Open { spot: Spot { within: Within::Members(members), .. }, key, .. }) => {
+                let (key, line) = key.take()?;
+                spot.line = line;
+                members.push((key, spot));
+            }
+            Some(Open { spot: Spot { within: Within::Nothing, .. }, .. }) => return None,
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_has_its_line() {
+        let yaml = "# a comment\nResources:\n  Web: &web\n    Type: x\n    List:\n      - a\n      -\n        b: 1\n  Api: *web\n---\nkind: K\n";
+        let all = documents(yaml, 1).unwrap();
+        let resources = all[0].member("Resources");
+        assert_eq!((all.len(), resources.line(), resources.member("Web").line()), (2, 2, 3));
+        let list = resources.member("Web").member("list");
+        assert_eq!(
+            (list.line(), list.item(0).line(), list.item(1).line(), list.item(1).member("b").line()),
+            (5, 6, 8, 8)
+        );
+        // An alias is where it stands, and what is in it where it was written.
+        assert_eq!((resources.member("Api").line(), resources.member("Api").member("Type").line()), (9, 4));
+        assert_eq!((all[1].line(), all[1].member("kind").line()), (11, 11));
+        // What is not there is where its holder is.
+        assert_eq!((resources.member("None").line(), resources.item(3).line()), (2, 2));
+        let json = "{\n \"a\": [\n  {\"b\": \"\\ud83d\\ude00\\/\"},\n\t{\"b\": null}]}";
+        let all = documents(json, 10).unwrap();
+        assert_eq!((all[0].line(), all[0].member("a").line(), all[0].member("a").item(1).line()), (10, 11, 13));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_not_known() {
+        for text in ["a: [", "a: *b", "? [a]\n: b"] {
+            assert_eq!(documents(text, 1), None, "{text}");
+        }
+        let bomb: Vec<_> = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]", n - 1)).collect();
+        assert_eq!(documents(&format!("a0: &a0 [x]\n{}", bomb.join("\n")), 1), None);
+    }
+}

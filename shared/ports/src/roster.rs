@@ -1,0 +1,87 @@
+//! The meshes that a function knows, so that it misses one which is gone and of which nobody told.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use mesh::name::MeshName;
+use serde_json::json;
+
+use crate::{BudgetWindow, Note, PortError, PortErrorKind, StateKey, StateStore, StoreOutcome};
+
+/// How often a write begins anew when another invocation was there in the meantime.
+const ATTEMPTS: usize = 5;
+
+/// The meshes that a function has seen and not yet seen gone, in one document of the state table. A mesh's name is in it
+/// before anything is remembered of the mesh, and leaves it after all that was remembered is settled.
+#[derive(Clone, Copy, Debug)]
+pub struct Roster<'a> {
+    /// The table.
+    pub state: &'a dyn StateStore,
+    /// The function.
+    pub function: &'a str,
+}
+
+impl Roster<'_> {
+    /// Adds meshes, and gives all that are known now. What is known already costs no write.
+    pub async fn add(&self, meshes: &BTreeSet<MeshName>, now: Timestamp) -> Result<BTreeSet<MeshName>, PortError> {
+        self.change(now, |known| known.extend(meshes.iter().cloned())).await
+    }
+
+    /// Takes a mesh off. One that isn't known costs no write.
+    pub async fn remove(&self, mesh: &MeshName, now: Timestamp) -> Result<(), PortError> {
+        self.change(now, |known| known.retain(|other| other != mesh)).await.map(drop)
+    }
+
+    async fn change(
+        &self,
+        now: Timestamp,
+        change: impl Fn(&mut BTreeSet<MeshName>),
+    ) -> Result<BTreeSet<MeshName>, PortError> {
+        let key = StateKey::meshes(self.function);
+        // Nothing is spent here; the window is what every load has to name.
+        let window = BudgetWindow { class: self.function.to_owned(), start: now, end: now };
+        for _ in 0..ATTEMPTS {
+            let stored = self.state.load(std::slice::from_ref(&key), &window).await?.documents.remove(&key);
+            let revision = stored.as_ref().map_or(0, |stored| stored.revision);
+            let before: BTreeSet<MeshName> = stored
+                .and_then(|stored| serde_json::from_value(stored.document.get("meshes")?.clone()).ok())
+                .unwrap_or_default();
+            let mut after = before.clone();
+            change(&mut after);
+            if after == before {
+                return Ok(after);
+            }
+            let document = json!({ "meshes": after });
+            let note = Note { key: key.clone(), revision, now, document, journal: None };
+            if self.state.note(&note).await? == StoreOutcome::Stored {
+                return Ok(after);
+            }
+        }
+        let why = "others write it all the time".to_owned();
+        Err(PortError::new(format!("write down the meshes that {} knows", self.function), PortErrorKind::Conflict, why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryPorts;
+
+    #[tokio::test]
+    async fn meshes_come_and_go_and_cost_a_write_only_then() {
+        let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
+        let ports = MemoryPorts::at(now);
+        let roster = Roster { state: &ports.state, function: "f" };
+        let other = Roster { state: &ports.state, function: "g" };
+        let set = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<BTreeSet<MeshName>>();
+        let notes = || ports.faults.calls().iter().filter(|call| call.name == "note").count();
+        assert_eq!(roster.add(&set(&["a", "b"]), now).await.unwrap(), set(&["a", "b"]));
+        assert_eq!(roster.add(&set(&["b"]), now).await.unwrap(), set(&["a", "b"]));
+        roster.remove(&"c".parse().unwrap(), now).await.unwrap();
+        assert_eq!(notes(), 1);
+        roster.remove(&"a".parse().unwrap(), now).await.unwrap();
+        assert_eq!(roster.add(&set(&["c"]), now).await.unwrap(), set(&["b", "c"]));
+        assert_eq!(notes(), 3);
+        assert_eq!(other.add(&set(&[]), now).await.unwrap(), set(&[]), "each function knows its own");
+    }
+}
