@@ -18,12 +18,8 @@ use super::encoding::{self, Entry, Table};
 use super::folder::{Folder, system};
 use super::seal::{Digest, META, Seal};
 use super::verify::{self, definition};
-use super::{CommitError, OpenError, Storage};
+use super::{CACHE, CommitError, OpenError, Storage};
 use crate::state::{Realm, Record};
-
-/// The most memory for pages of the file. Everything is read from the state in memory, so only the inner pages that
-/// the next commit looks at are worth keeping.
-pub(super) const CACHE: usize = 16 * 1024 * 1024;
 
 /// How a file is reached. A parameter so that tests can make the device fail.
 pub(super) type Device = dyn Fn(&Path) -> io::Result<Box<dyn StorageBackend>> + Send;

@@ -29,6 +29,10 @@ pub use error::{CommitError, OpenError};
 
 use crate::state::Record;
 
+/// The most memory for pages of the file. Everything is read from the state in memory, so only the inner pages that
+/// the next commit looks at are worth keeping.
+const CACHE: usize = 16 * 1024 * 1024;
+
 /// What keeps records. Used by one thread at a time, in the order of the writes.
 pub trait Storage: fmt::Debug + Send {
     /// Keeps all of these or none. When it returns they survive the end of the process and of the machine. A commit of

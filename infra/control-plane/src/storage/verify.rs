@@ -7,7 +7,7 @@ use std::path::Path;
 use redb::backends::InMemoryBackend;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend as _, TableDefinition, TableError};
 
-use super::disk::CACHE;
+use super::CACHE;
 use super::encoding::{self, Table};
 use super::error::OpenError;
 use super::seal::{Digest, META, Seal, UnreadSeal};
