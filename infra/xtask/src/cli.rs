@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::suite::SEED;
+
 /// Sets up, tests and runs Meshwarden on one machine.
 #[derive(Debug, Parser)]
 #[command(bin_name = "cargo xtask", version)]
@@ -21,6 +23,10 @@ pub(crate) enum Task {
         /// Only formatting, and the lints and tests of the crates that need no network and no SDK
         #[arg(long)]
         fast: bool,
+        /// What the inputs of the tests over random ones are drawn from. Without it the same each time, so that a commit
+        /// that nobody touched stays as it is; another one looks elsewhere
+        #[arg(long, value_name = "NUMBER", default_value_t = SEED)]
+        seed: u64,
     },
     /// Measure, and print the table that the README carries; builds with link-time optimisation first
     Bench,

@@ -49,7 +49,7 @@ fn run(task: Task) -> Result<()> {
     let workspace = Workspace::of_this_crate()?;
     match task {
         Task::Setup => setup::everything(&workspace),
-        Task::Test { fast } => suite::run(&workspace, fast),
+        Task::Test { fast, seed } => suite::run(&workspace, fast, seed),
         Task::Bench => bench::run(&workspace),
         Task::Up => stack::up(&workspace),
         Task::Down => stack::down(&workspace),

@@ -14,9 +14,14 @@ use crate::workspace::Workspace;
 /// The crates that need no network and no SDK.
 const PURE: [&str; 6] = ["--package", "mesh", "--package", "ports", "--package", "xds"];
 
+/// The seed of random inputs, where nobody gives another one.
+pub(crate) const SEED: u64 = 1;
+
 /// What the steps came to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tally {
+    /// Of the tests over random inputs.
+    seed: String,
     times: Vec<(&'static str, Duration)>,
     failed: Vec<&'static str>,
     counts: Counts,
@@ -30,8 +35,8 @@ struct Counts {
 }
 
 /// Runs the suite; a step that fails ends it, since a dearer one would only repeat what it says.
-pub(crate) fn run(workspace: &Workspace, fast: bool) -> Result<()> {
-    let mut tally = Tally::default();
+pub(crate) fn run(workspace: &Workspace, fast: bool, seed: u64) -> Result<()> {
+    let mut tally = Tally { seed: seed.to_string(), times: Vec::new(), failed: Vec::new(), counts: Counts::default() };
     let result = if fast { fast_steps(workspace, &mut tally) } else { all_steps(workspace, &mut tally) };
     tally.print();
     result
@@ -107,10 +112,13 @@ impl Tally {
         // Below the root whatever cargo's target folder is.
         let junit = workspace.file("target/nextest/ci/junit.xml");
         fs::remove_file(&junit).ok();
+        let seed = self.seed.clone();
         let result = self.step(name, || {
             Run::new(nextest, workspace.root())
                 .args(["nextest", "run", "--locked", "--profile", "ci"])
                 .args(packages)
+                .env("PROPTEST_RNG_SEED", &seed)
+                .env("BOLERO_RANDOM_SEED", &seed)
                 .shown()
         });
         if let Some(counts) = fs::read_to_string(&junit).ok().as_deref().and_then(Counts::of_junit) {
