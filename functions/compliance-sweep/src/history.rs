@@ -184,18 +184,24 @@ impl Remembered {
         }
         let body = json!({ "function": NAME, "decision": decision });
         let journal = self.has_changed.then(|| JournalEntry { at: now, id: NAME.to_owned(), body });
-        let Head { swept_at, served, arn, .. } = &self.head;
-        let mut document = json!({ "sweptAt": swept_at, "wakes": served, "arn": arn });
-        if !self.head.unarchived.is_empty() {
-            document["unarchived"] = json!(self.head.unarchived);
-        }
-        match split {
-            1 => document["findings"] = json!(self.history),
-            _ => document["parts"] = json!(split),
-        }
+        let document = self.document(split);
         let key = StateKey::mesh(NAME, &self.head.mesh);
         let note = Note { key, revision: self.head.revision, now, document, journal };
         Ok(state.note(&note).await? == StoreOutcome::Stored)
+    }
+}
+
+impl Remembered {
+    /// The mesh's own document, where its findings are in so many parts.
+    fn document(&self, split: usize) -> Value {
+        let Head { swept_at, served, arn, unarchived, .. } = &self.head;
+        let findings = match split {
+            1 => ("findings", json!(self.history)),
+            _ => ("parts", json!(split)),
+        };
+        let always = [("sweptAt", json!(swept_at)), ("wakes", json!(served)), ("arn", json!(arn)), findings];
+        let sometimes = (!unarchived.is_empty()).then(|| ("unarchived", json!(unarchived)));
+        always.into_iter().chain(sometimes).map(|(member, value)| (member.to_owned(), value)).collect()
     }
 }
 

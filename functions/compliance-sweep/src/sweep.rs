@@ -8,7 +8,7 @@ use mesh::edges::edges;
 use mesh::name::MeshName;
 use mesh::pack::{Evaluation, judge};
 use mesh::policy::Policy;
-use ports::PortErrorKind;
+use ports::{PortError, PortErrorKind};
 use reports::{MeshReport, SEVERITIES};
 use serde_json::json;
 
@@ -57,7 +57,7 @@ impl ComplianceSweep {
         let state = self.ports.state.as_ref();
         let head = match Head::load(state, name, now).await {
             Ok(head) => head,
-            Err(error) => return done.fail(path, "StateUnreachable", &error).into(),
+            Err(error) => return Swept::failed(done, path, "StateUnreachable", &error),
         };
         if asking.is_repeated(head.served()) {
             let facts = json!({ "at": head.swept_at(), "wakes": asking.wakes() });
@@ -66,7 +66,7 @@ impl ComplianceSweep {
         }
         let mut remembered = match head.remembered(state, now).await {
             Ok(remembered) => remembered,
-            Err(error) => return done.fail(path, "StateUnreachable", &error).into(),
+            Err(error) => return Swept::failed(done, path, "StateUnreachable", &error),
         };
         let read = observe(&self.ports, name, &policy.certificates, &mut *self.pace.lock().await).await;
         let observation = match read {
@@ -77,11 +77,12 @@ impl ComplianceSweep {
                 }
                 Observation::gone(name, remembered.arn())
             }
-            Err(Unread::Error(error)) => return done.fail(path, "Unreadable", &error).into(),
+            Err(Unread::Error(error)) => return Swept::failed(done, path, "Unreadable", &error),
             Err(Unread::Partly { first, paths }) => {
                 done.fail(path.clone(), "PartlyRead", &first);
                 let facts = json!({ "unread": paths.iter().take(NAMED).collect::<Vec<_>>(), "count": paths.len() });
-                return done.decisions.push(line(path, "hold", "NotJudged", facts)).into();
+                done.decisions.push(line(path, "hold", "NotJudged", facts));
+                return Swept::Settled;
             }
         };
         self.report(name, &observation, &mut remembered, asking, policy, now, done).await
@@ -103,7 +104,7 @@ impl ComplianceSweep {
         if !observation.is_gone && remembered.is_first() {
             // Before anything is remembered of it: should it go without an event, it is missed.
             if let Err(error) = self.roster().add(&[name.clone()].into(), now).await {
-                return done.fail(path, "StateUnreachable", &error).into();
+                return Swept::failed(done, path, "StateUnreachable", &error);
             }
         }
         let evaluation = if observation.is_gone {
@@ -138,7 +139,7 @@ impl ComplianceSweep {
         done.metrics.extend(metrics(name, &report, observation));
         // People first: a crash here tells them twice, the other order would tell them never.
         if let Err(error) = told.tell(&self.ports).await {
-            return done.fail(path, "NotTold", &error).into();
+            return Swept::failed(done, path, "NotTold", &error);
         }
         let reason = match (observation.is_gone, changes.is_empty()) {
             (true, _) => "Gone",
@@ -154,7 +155,7 @@ impl ComplianceSweep {
                 done.decisions.push(line(path, "keep", "Overtaken", decision.facts));
                 return Swept::Overtaken;
             }
-            Err(error) => return done.fail(path, "StateUnreachable", &error).into(),
+            Err(error) => return Swept::failed(done, path, "StateUnreachable", &error),
         }
         if observation.is_gone
             && is_settled
@@ -206,9 +207,10 @@ enum Swept {
     Overtaken,
 }
 
-impl From<()> for Swept {
-    /// What was said is settled.
-    fn from((): ()) -> Self {
+impl Swept {
+    /// Something failed, and is said.
+    fn failed(done: &mut Done, resource: String, reason: &str, error: &PortError) -> Self {
+        done.fail(resource, reason, error);
         Self::Settled
     }
 }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use mesh::audit::{
-    Behind, Caller, Cause, ChangeKind, Facts, Look, Open, Seen, Snapshot, Who, Write, changes, look, notice,
+    Audit, Behind, Caller, Cause, ChangeKind, Facts, Look, Open, Seen, Snapshot, Who, Write, changes, look, notice,
 };
 use mesh::edges::Verdict;
 use mesh::name::ResourcePath;
@@ -370,6 +370,28 @@ fn long_differences_are_cut_with_a_count_and_tags_are_not_shown() {
     let many = changes(&shop.0, &shop.clone().tagged(RECS, &tags).0);
     let members = many[0].members(&policy());
     assert_eq!((members.members.len(), members.more), (20, 20));
+}
+
+/// What was read by itself since is not explained by what was written before that.
+#[test]
+fn a_resource_that_was_read_again_has_its_own_time() {
+    let before = Shop::open().tagged(RECS, &[("owner", "recs")]);
+    let mut again = before.clone();
+    again.0.later.insert(RECS.parse().unwrap(), at(10));
+    let after = before.clone().tagged(RECS, &[("owner", "others")]).read_at(20);
+    let told = write("TagResource", RECS, None, 5, "ann");
+    for (before, expected) in [(&before, vec!["Written"]), (&again, vec!["NoEvent"])] {
+        let found = compare(before, &after, std::slice::from_ref(&told), &[]);
+        assert_eq!(found.audits.iter().map(Audit::reason).collect::<Vec<_>>(), expected);
+    }
+    // The time after a change is the resource's own, too: a later event is a late one.
+    let mut read = after.clone();
+    read.0.later.insert(RECS.parse().unwrap(), at(30));
+    let late = write("TagResource", RECS, None, 25, "bob");
+    for (after, expected) in [(&after, "NoEvent"), (&read, "Written")] {
+        let found = compare(&before, after, std::slice::from_ref(&late), &[]);
+        assert_eq!(found.audits[0].reason(), expected);
+    }
 }
 
 #[test]

@@ -9,11 +9,12 @@ use mesh::certificates::Readings;
 use mesh::edges::{Edge, edges};
 use mesh::graph::Mesh;
 use mesh::name::ResourceKind;
-use mesh::pack::{Evaluation, judge};
+use mesh::pack::{Evaluation, Severity, judge};
 use mesh::policy::Policy;
 use mesh::readers::{Surroundings, read};
 use mesh::spec::Spec;
-use reports::{Changes, History, MeshReport, Place, asff, json, page};
+use reports::sarif::{Placed, log};
+use reports::{Changes, History, MeshReport, Place, SEVERITIES, asff, json, page};
 use serde_json::{Value, json as value};
 
 struct Judged {
@@ -93,8 +94,12 @@ fn what_a_mesh_says_is_never_markup() {
         finding.message = "</details><script>alert(2)</script>".to_owned();
         finding.facts.insert("hostname".into(), "\"><img onerror=x>".into());
     }
+    let mut waived = judged.evaluation.findings[0].clone();
+    waived.message = "</p><script>alert(3)</script>".to_owned();
+    judged.evaluation.waived.push(waived);
     let html = page(&judged.report());
     assert!(!judged.evaluation.findings.is_empty());
+    assert!(!judged.edges.is_empty(), "the call of what is called like markup is shown, too");
     assert_eq!(html.matches("<script>").count(), 1, "our own");
     assert!(!html.contains("<img"));
 }
@@ -105,6 +110,9 @@ fn asff_holds_the_bounds_of_the_format() {
     let mut judged = fixtures().remove(2);
     judged.evaluation.findings[0].message = "x".repeat(5000);
     judged.evaluation.findings[0].facts.insert("long".into(), "y".repeat(5000).into());
+    for n in 0..60 {
+        judged.evaluation.findings[0].facts.insert(format!("fact {n}").into(), n.into());
+    }
     let gone = judged.changes.new.remove(0);
     judged.changes.resolved.push(gone);
     let findings = asff(&judged.report(), &judged.changes, &place);
@@ -119,11 +127,58 @@ fn asff_holds_the_bounds_of_the_format() {
         assert!((1..=256).contains(&length(&finding["Title"])));
         assert!((1..=1024).contains(&length(&finding["Description"])));
         assert_eq!(finding["Resources"][0]["Id"].as_str().unwrap().split(':').nth(2), Some("appmesh"));
-        for (_, detail) in finding["Resources"][0]["Details"]["Other"].as_object().unwrap() {
-            assert!(length(detail) <= 1024);
-        }
+        let details = finding["Resources"][0]["Details"]["Other"].as_object().unwrap();
+        // Kind and path beside the facts, of which there are fifty at the most.
+        assert!(details.len() <= 52 && details.values().all(|detail| length(detail) <= 1024));
+        // What AWS takes for a severity; it refuses any other word.
+        let label = finding["Severity"]["Label"].as_str().unwrap();
+        assert!(["CRITICAL", "HIGH", "MEDIUM", "LOW", "INFORMATIONAL"].contains(&label), "{label}");
     }
     assert_eq!(findings.last().unwrap()["RecordState"], "ARCHIVED");
+}
+
+/// In Security Hub a finding was created when it was first seen, and gone ones keep that, too.
+#[test]
+fn asff_dates_a_finding_by_its_history() {
+    let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
+    let mut judged = fixtures().remove(2);
+    let gone = judged.changes.new.remove(0);
+    judged.changes.resolved.push(gone);
+    let later: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
+    let report = MeshReport { at: later, ..judged.report() };
+    for finding in asff(&report, &judged.changes, &place) {
+        let dates = ["CreatedAt", "FirstObservedAt", "UpdatedAt"].map(|member| finding[member].clone());
+        assert_eq!(dates, [value!(now()), value!(now()), value!(later)], "{finding}");
+        let is_active = finding["RecordState"] == "ACTIVE";
+        assert_eq!(finding["LastObservedAt"], if is_active { value!(later) } else { Value::Null });
+    }
+}
+
+/// A pipeline fails by the level of a result.
+#[test]
+fn sarif_levels_follow_severities() {
+    let levels = SEVERITIES.map(|severity| {
+        let mut finding = fixtures().remove(2).evaluation.findings.remove(0);
+        finding.severity = severity;
+        let log = log("1", &[Placed { finding: &finding, place: None, waived: false }], &[]);
+        let result = &log["runs"][0]["results"][0];
+        assert_eq!((&result["suppressions"], &result["properties"]["severity"]), (&Value::Null, &value!(severity)));
+        assert_eq!(log["runs"][0]["invocations"][0]["executionSuccessful"], true);
+        result["level"].as_str().unwrap().to_owned()
+    });
+    assert_eq!(levels, ["error", "error", "warning", "note", "note"]);
+}
+
+/// What the policy makes of a rule may change while a finding stays: it is the same one, as severe as it is now.
+#[test]
+fn a_finding_is_as_severe_as_it_is_found_now() {
+    let mut judged = fixtures().remove(2);
+    let later: Timestamp = "2026-11-22T09:00:00Z".parse().unwrap();
+    judged.evaluation.findings[0].severity = Severity::Critical;
+    assert!(judged.history.update(&judged.evaluation.findings, later).is_empty());
+    let changes = judged.history.update_known(&[], later, |dated| dated.severity == Severity::Critical);
+    assert_eq!(changes.resolved.iter().filter(|(_, dated)| dated.first_seen == now()).count(), changes.resolved.len());
+    assert!(!changes.resolved.is_empty() && !judged.history.is_empty(), "what was not looked for stays");
 }
 
 #[test]

@@ -92,8 +92,14 @@ impl Builder {
                 }
                 self.take(Spot::at(line), *anchor, 1)
             }
-            Event::SequenceStart(_, anchor, _) => self.begin(Within::Items(Vec::new()), *anchor, line),
-            Event::MappingStart(_, anchor, _) => self.begin(Within::Members(Vec::new()), *anchor, line),
+            Event::SequenceStart(_, anchor, _) => {
+                self.begin(Within::Items(Vec::new()), *anchor, line);
+                Some(())
+            }
+            Event::MappingStart(_, anchor, _) => {
+                self.begin(Within::Members(Vec::new()), *anchor, line);
+                Some(())
+            }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Open { spot, anchor, count_before, .. } = self.open.pop()?;
                 let size = self.count.saturating_sub(count_before);
@@ -111,9 +117,8 @@ impl Builder {
         }
     }
 
-    fn begin(&mut self, within: Within, anchor: usize, line: usize) -> Option<()> {
+    fn begin(&mut self, within: Within, anchor: usize, line: usize) {
         self.open.push(Open { spot: Spot { line, within }, anchor, count_before: self.count, key: None });
-        Some(())
     }
 
     fn take(&mut self, mut spot: Spot, anchor: usize, size: usize) -> Option<()> {

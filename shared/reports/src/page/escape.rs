@@ -15,3 +15,13 @@ pub(super) fn escape(text: &str) -> String {
     }
     escaped
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_stays_that_could_end_a_text_or_an_attribute() {
+        assert_eq!(escape(r#"<a b='c' d="e">&amp;é"#), "&lt;a b=&#39;c&#39; d=&quot;e&quot;&gt;&amp;amp;é");
+    }
+}
