@@ -35,14 +35,18 @@ pub(crate) struct BootstrapArgs {
     /// The socket beside the Envoy that serves secrets which the mesh calls by name (`sds`).
     #[arg(long, value_name = "PATH")]
     sds_socket: Option<PathBuf>,
+    /// Speak the delta protocol. When such an Envoy comes back it says what it has, so that it loses nothing that it
+    /// still uses, also where the control plane was killed in the middle of a change.
+    #[arg(long)]
+    delta: bool,
 }
 
 impl BootstrapArgs {
     pub(crate) fn print(self) -> String {
         let certificate = self.tls_cert.zip(self.tls_key);
         let tls = self.tls_ca.map(|ca| BootstrapTls { ca, server_name: self.tls_server_name, certificate });
-        let bootstrap =
-            Bootstrap { xds: self.xds, node: self.node, admin: self.admin, tls, sds_socket: self.sds_socket };
+        let Self { xds, node, admin, sds_socket, delta, .. } = self;
+        let bootstrap = Bootstrap { xds, node, admin, tls, sds_socket, delta };
         format!("{:#}", bootstrap.to_json())
     }
 }

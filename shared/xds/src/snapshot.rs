@@ -31,4 +31,23 @@ impl Snapshot {
     pub fn find(&self, kind: ResourceType, name: &str) -> Option<&Resource> {
         self.resources.get(&kind)?.get(name)
     }
+
+    /// The same with what clusters of a former one need to become warm, where this one doesn't have it.
+    pub(crate) fn with_support_of(&self, former: &Self) -> Self {
+        if Arc::ptr_eq(&self.resources, &former.resources) {
+            return self.clone();
+        }
+        let kinds = [ResourceType::Endpoint, ResourceType::Secret].into_iter();
+        let support = kinds.flat_map(|kind| former.of(kind).map(move |(name, resource)| (kind, name, resource)));
+        let missing = support.filter(|(kind, name, _)| self.find(*kind, name).is_none());
+        let mut missing = missing.map(|(kind, name, resource)| (kind, name.clone(), resource.clone())).peekable();
+        if missing.peek().is_none() {
+            return self.clone();
+        }
+        let own = self
+            .resources
+            .iter()
+            .flat_map(|(kind, of)| of.iter().map(move |(name, resource)| (*kind, name.clone(), resource.clone())));
+        Self::new(own.chain(missing))
+    }
 }

@@ -21,6 +21,8 @@ pub struct Bootstrap {
     pub tls: Option<BootstrapTls>,
     /// The socket beside it that serves the secrets which the mesh calls by name.
     pub sds_socket: Option<PathBuf>,
+    /// Whether it says what it has when it comes back, and is told of differences only.
+    pub delta: bool,
 }
 
 /// TLS towards the ADS server.
@@ -51,7 +53,7 @@ impl Bootstrap {
             "admin": {"address": address(self.admin)},
             "dynamic_resources": {
                 "ads_config": {
-                    "api_type": "GRPC",
+                    "api_type": if self.delta { "DELTA_GRPC" } else { "GRPC" },
                     "transport_api_version": "V3",
                     "set_node_on_first_message_only": true,
                     "grpc_services": [{"envoy_grpc": {"cluster_name": CONTROL_PLANE}}],

@@ -124,7 +124,14 @@ impl Ads {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), tonic::transport::Error> {
-        let served = service::serve(self.shared, self.listening, self.stop, shutdown).await;
+        let served = if self.listening.places().is_empty() {
+            // No Envoy can come, but what one would be sent can be asked for all the same.
+            shutdown.await;
+            drop(self.stop);
+            Ok(())
+        } else {
+            service::serve(self.shared, self.listening, self.stop, shutdown).await
+        };
         // It holds the store, and whoever starts next may want the same data.
         let _ = self.turning.await;
         served

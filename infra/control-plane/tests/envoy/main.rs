@@ -33,5 +33,6 @@ mod restart;
 mod routing;
 mod stage;
 mod tls;
+mod trust;
 #[path = "../xds/vault.rs"]
 mod vault;

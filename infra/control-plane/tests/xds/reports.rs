@@ -1,5 +1,6 @@
 //! `GET /proxies`.
 
+use control_plane::xds::XdsSettings;
 use serde_json::json;
 use xds::ResourceType::{Cluster, Listener, Route};
 
@@ -118,4 +119,20 @@ async fn streams_and_pushes_are_counted() {
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+}
+
+#[tokio::test]
+async fn findings_need_no_envoy_that_could_come() {
+    let plane = Plane::with(XdsSettings::default()).await;
+    assert!(plane.xds.is_empty());
+    plane.make_shop().await;
+    plane.put("/shop/virtualNodes", crate::plane::node("early", &["late.local"])).await;
+    let (status, report) = plane.get("/findings/shop").await;
+    assert_eq!(status, 200, "{report}");
+    assert!(report["findings"].as_array().is_some_and(|findings| !findings.is_empty()), "{report}");
+    let early = &report["leftOut"]["mesh/shop/virtualNode/early"];
+    assert_eq!(early[0]["id"], "dangling-backend", "{report}");
+    assert_eq!(plane.get("/proxies/shop/virtualNode/early").await.0, 200);
+    assert_eq!(plane.get("/findings/nowhere").await.0, 404);
+    plane.stop().await;
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource as Sent};
 use envoy_types::pb::google::protobuf::Any;
 
-use super::goes_last;
 use super::status::{Nack, Status, version_of};
+use super::{goes_last, leads};
 use crate::resource::{ResourceType, Version};
 use crate::snapshot::Snapshot;
 
@@ -19,6 +19,9 @@ pub struct DeltaStream {
     nonces: u64,
     /// Whether the client said that it has something from before.
     returning: bool,
+    /// What went with the clusters that the client has not taken yet: to become warm they need it, also if it isn't there
+    /// any more.
+    warming: Option<Snapshot>,
 }
 
 /// What the client asked for of one type, and what it has.
@@ -138,6 +141,9 @@ impl DeltaStream {
     fn settle(&mut self, kind: ResourceType, request: &DeltaDiscoveryRequest) {
         let Some(asked) = self.types.get_mut(&kind) else { return };
         let Some(given) = asked.outstanding.take() else { return };
+        if kind == ResourceType::Cluster {
+            self.warming = None;
+        }
         let status = self.status.of(kind);
         if let Some(error) = &request.error_detail {
             asked.refused.extend(given.changed);
@@ -160,9 +166,19 @@ impl DeltaStream {
 
     /// Sends what differs, type by type, up to the first that has to be waited for.
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DeltaDiscoveryResponse> {
+        let snapshot =
+            &self.warming.as_ref().map_or_else(|| snapshot.clone(), |former| snapshot.with_support_of(former));
+        let mut clusters_settle = false;
         for kind in ResourceType::ALL {
             let Some(asked) = self.types.get(&kind) else { continue };
-            if asked.outstanding.is_some() || (kind > ResourceType::Endpoint && self.endpoints_are_missing(snapshot)) {
+            if leads(kind) && (clusters_settle || self.endpoints_are_missing(snapshot)) {
+                break;
+            }
+            if asked.outstanding.is_some() {
+                if kind == ResourceType::Cluster {
+                    clusters_settle = true;
+                    continue;
+                }
                 break;
             }
             let may_go = !goes_last(kind) || self.nothing_names_them(snapshot);
@@ -251,6 +267,9 @@ impl DeltaStream {
         asked.nonce = Some(nonce);
         asked.outstanding = Some(given);
         self.status.of(kind).sent = Some(version);
+        if kind == ResourceType::Cluster {
+            self.warming = Some(snapshot.clone());
+        }
         Some(response)
     }
 }

@@ -7,9 +7,11 @@
 //! ```
 //!
 //! An update is pushed type by type: clusters, endpoints, secrets, listeners, routes. A later type waits until all before
-//! it are acknowledged or refused, so that a route never comes before its cluster. What goes away goes last: clusters
-//! that the new routes no longer name are kept until listeners and routes are acknowledged, and for as long as any of
-//! those is refused, since the proxy then still uses its last good ones.
+//! it are acknowledged or refused, so that a route never comes before its cluster. Endpoints and secrets don't wait for
+//! the clusters, though: Envoy acknowledges clusters when they are warm, for which it needs just those, and without them
+//! it gives up after fifteen seconds. What goes away goes last: clusters that the new routes no longer name are kept
+//! until listeners and routes are acknowledged, and for as long as any of those is refused, since the proxy then still
+//! uses its last good ones.
 //!
 //! What a client asks for it is given even if nothing changed, since it waits for that; in its type's turn, since a route
 //! of a new snapshot may lead to a cluster that the client is only about to get.
@@ -35,6 +37,14 @@ const fn goes_last(kind: ResourceType) -> bool {
     match kind {
         ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret => true,
         ResourceType::Listener | ResourceType::Route => false,
+    }
+}
+
+/// Types whose resources lead traffic to clusters, which have to be there, and warm.
+const fn leads(kind: ResourceType) -> bool {
+    match kind {
+        ResourceType::Listener | ResourceType::Route => true,
+        ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret => false,
     }
 }
 

@@ -7,7 +7,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, Discovery
 use envoy_types::pb::google::protobuf::Any;
 
 use super::status::{Nack, Status, version_of};
-use super::{awaited_after, goes_last};
+use super::{awaited_after, goes_last, leads};
 use crate::resource::{Resource, ResourceType, Version};
 use crate::snapshot::Snapshot;
 
@@ -19,6 +19,10 @@ pub struct SotwStream {
     nonces: u64,
     /// Whether the client said that it has something from before.
     returning: bool,
+    /// What went with the clusters that the client was given, until it has taken them and has none that the snapshot
+    /// doesn't have: to become warm they need it, also if it isn't there any more. One that was refused and is kept for the
+    /// routes that may lead to it is new to the client each time.
+    warming: Option<Snapshot>,
     /// What it may have from before.
     former: Vec<FormerClusters>,
 }
@@ -170,6 +174,9 @@ impl SotwStream {
         } else if std::mem::take(&mut asked.due) {
             answer = true;
         }
+        if kind == ResourceType::Cluster && !asked.refused && self.leftovers(kind, snapshot).next().is_none() {
+            self.warming = None;
+        }
         if first && self.is_what_it_has(kind, request, snapshot) {
             answer = false;
         }
@@ -222,9 +229,19 @@ impl SotwStream {
 
     /// Sends what differs, type by type, up to the first that has to be waited for.
     fn advance(&mut self, snapshot: &Snapshot) -> Vec<DiscoveryResponse> {
+        let snapshot =
+            &self.warming.as_ref().map_or_else(|| snapshot.clone(), |former| snapshot.with_support_of(former));
+        let mut clusters_settle = false;
         for kind in ResourceType::ALL {
             let Some(asked) = self.types.get(&kind) else { continue };
-            if asked.outstanding.is_some() || (kind > ResourceType::Endpoint && self.endpoints_are_missing(snapshot)) {
+            if leads(kind) && (clusters_settle || self.endpoints_are_missing(snapshot)) {
+                break;
+            }
+            if asked.outstanding.is_some() {
+                if kind == ResourceType::Cluster {
+                    clusters_settle = true;
+                    continue;
+                }
                 break;
             }
             let target = self.target(kind, asked, snapshot);
@@ -318,6 +335,9 @@ impl SotwStream {
                 .collect(),
         });
         asked.given = Arc::new(target.resources);
+        if kind == ResourceType::Cluster {
+            self.warming = Some(snapshot.clone());
+        }
         for kind in awaited_after(kind) {
             if let Some(asked) = self.types.get_mut(kind) {
                 asked.due = true;

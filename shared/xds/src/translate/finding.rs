@@ -46,3 +46,5 @@ pub const IMPOSSIBLE_MATCH: &str = "impossible-match";
 pub const IMPOSSIBLE_REWRITE: &str = "impossible-rewrite";
 /// A route or gateway route is for a port that its router or gateway doesn't listen on.
 pub const UNMATCHED_PORT: &str = "unmatched-port";
+/// A certificate or trust that is to be asked for by a name, and has none.
+pub const NAMELESS_SECRET: &str = "nameless-secret";

@@ -67,9 +67,16 @@ impl Draft<'_> {
     }
 
     fn downstream(&mut self, tls: &ListenerTls, protocol: &Protocol) -> Option<DownstreamTlsContext> {
-        // All that isn't known comes first, so that no secret is sent for a listener that isn't.
-        if let Some(ListenerTrust::Unrecognised(kind)) = tls.validation.as_ref().map(|validation| &validation.trust) {
-            return self.unknown_tls("trust", kind);
+        // All that can't be sent comes first, so that no secret is sent for a listener that isn't.
+        match tls.validation.as_ref().map(|validation| &validation.trust) {
+            Some(ListenerTrust::Unrecognised(kind)) => return self.unknown_tls("trust", kind),
+            Some(ListenerTrust::Sds(sds)) => self.named("trust", &sds.secret_name)?,
+            Some(ListenerTrust::File(_)) | None => {}
+        }
+        match &tls.certificate {
+            ListenerCertificate::Acm(acm) => self.named("certificate", &acm.certificate_arn)?,
+            ListenerCertificate::Sds(sds) => self.named("certificate", &sds.secret_name)?,
+            ListenerCertificate::File(_) | ListenerCertificate::Unrecognised(_) => {}
         }
         let certificate = match &tls.certificate {
             ListenerCertificate::Acm(acm) => self.over_ads(SecretRef::AcmCertificate(acm.certificate_arn.clone())),
@@ -141,7 +148,10 @@ impl Draft<'_> {
     fn presented(&mut self, certificate: &ClientCertificate) -> Option<SdsSecretConfig> {
         match certificate {
             ClientCertificate::File(file) => Some(self.over_ads(files(file))),
-            ClientCertificate::Sds(sds) => Some(self.by_name(&sds.secret_name)),
+            ClientCertificate::Sds(sds) => {
+                self.named("client certificate", &sds.secret_name)?;
+                Some(self.by_name(&sds.secret_name))
+            }
             ClientCertificate::Unrecognised(kind) => self.unknown_tls("client certificate", kind),
         }
     }
@@ -152,7 +162,10 @@ impl Draft<'_> {
                 self.over_ads(SecretRef::AcmTrust(acm.certificate_authority_arns.iter().cloned().collect()))
             }
             ClientTrust::File(file) => self.over_ads(SecretRef::TrustFile(file.certificate_chain.to_string())),
-            ClientTrust::Sds(sds) => self.by_name(&sds.secret_name),
+            ClientTrust::Sds(sds) => {
+                self.named("trust", &sds.secret_name)?;
+                self.by_name(&sds.secret_name)
+            }
             ClientTrust::Unrecognised(kind) => return self.unknown_tls("trust", kind),
         };
         let mut names = names(tls.validation.subject_alternative_names.as_ref());
@@ -166,6 +179,17 @@ impl Draft<'_> {
         let message = format!("a {what} from {:?} isn't known, so what needs it is left out", member_names(kind));
         let path = self.path();
         self.find(finding::UNRECOGNISED, path, message);
+        None
+    }
+
+    /// Whether a secret can be asked for; a finding where it has no name, which Envoy refuses.
+    fn named(&mut self, what: &str, name: &str) -> Option<()> {
+        if !name.is_empty() {
+            return Some(());
+        }
+        let path = self.path();
+        let message = format!("a {what} without a name can't be asked for, so what needs it is left out; name it");
+        self.find(finding::NAMELESS_SECRET, path, message);
         None
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use xds::ResourceType::{self, Cluster, Endpoint, Route};
 use xds::Snapshot;
 
-use crate::client::{Client, Delta, Sotw, World, dangling};
+use crate::client::{Client, Delta, Sotw};
+use crate::world::{World, dangling};
 
 fn world(clusters: &[(&str, u32)], routes: &[(&str, &[&str])]) -> World {
     World {

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use crate::client::{Client, Delta, Sotw, World, dangling, wanted};
+use crate::client::{Client, Delta, Sotw};
+use crate::world::{World, dangling, wanted};
 
 #[derive(Clone, Debug)]
 enum Event {

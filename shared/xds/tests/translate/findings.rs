@@ -99,3 +99,39 @@ fn of_an_access_log() {
     assert_eq!(log(json!({"text": "%NONSENSE%"})), [finding::BAD_LOG_FORMAT]);
     assert_eq!(log(json!({"json": [{"key": "k", "value": "%REQ(X"}]})), [finding::BAD_LOG_FORMAT]);
 }
+
+#[test]
+fn of_a_secret_without_a_name() {
+    let sds = |name: &str| json!({"sds": {"secretName": name}});
+    let acm = |arn: &str| json!({"acm": {"certificateArn": arn}});
+    // What the server presents and trusts, and what the client presents and trusts.
+    let found = |certificate: Value, trust: &str, presented: &str, trusted: &str| {
+        let tls = json!({"mode": "STRICT", "certificate": certificate, "validation": {"trust": sds(trust)}});
+        let mut server = node();
+        server["listeners"][0]["tls"] = tls;
+        let policy = json!({"tls": {"certificate": sds(presented), "validation": {"trust": sds(trusted)}}});
+        let resources = json!({
+            "virtualNode/client": {"backends": [{"virtualService": {"virtualServiceName": "s", "clientPolicy": policy}}]},
+            "virtualNode/server": server,
+            "virtualService/s": {"provider": {"virtualNode": {"virtualNodeName": "server"}}},
+        });
+        let mesh = mesh(resources.as_object().unwrap());
+        ["virtualNode/server", "virtualNode/client"].map(|proxy| {
+            let translation = intercepted(&mesh, proxy);
+            assert_eq!(translation.dangling(), Vec::<String>::new());
+            let ids: Vec<&str> = translation.findings.iter().map(|finding| finding.id).collect();
+            let called = translation.clusters.contains_key("cds_egress_shop_server_http_8080");
+            let listens = translation.listeners.contains_key("lds_ingress_0.0.0.0_15000");
+            (ids, listens || called)
+        })
+    };
+    let (well, left_out) = ((vec![], true), (vec![finding::NAMELESS_SECRET], false));
+    // A client without the certificate that it should have still calls: the server says whether that will do.
+    let bare = (vec![finding::NAMELESS_SECRET], true);
+    assert_eq!(found(sds("a"), "b", "c", "d"), [well.clone(), well.clone()]);
+    assert_eq!(found(sds(""), "b", "c", "d"), [left_out.clone(), well.clone()]);
+    assert_eq!(found(acm(""), "b", "c", "d"), [left_out.clone(), well.clone()]);
+    assert_eq!(found(sds("a"), "", "c", "d"), [left_out.clone(), well.clone()]);
+    assert_eq!(found(sds("a"), "b", "", "d"), [well.clone(), bare]);
+    assert_eq!(found(sds("a"), "b", "c", ""), [well, left_out]);
+}

@@ -14,6 +14,7 @@
     reason = "goldens and the corpus are files, and a skipped test says so"
 )]
 
+mod batch;
 mod case;
 mod corpus;
 mod findings;

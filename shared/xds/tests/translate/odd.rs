@@ -1,79 +1,220 @@
 //! Odd values in every place of every spec: Envoy takes what is made of them.
+//!
+//! At a random few of the places each time. All of them take minutes, with a word on each refusal at once:
+//!
+//! ```text
+//! ODD=all cargo test -p xds --test translate odd -- --nocapture
+//! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
+use mesh::spec::Spec;
 use serde_json::{Value, json};
 
+use crate::batch::{Tried, judge, unseen};
 use crate::case::Case;
-use crate::corpus::can_be_read;
+use crate::corpus::path_of;
 use crate::goldens::inputs;
-use crate::printed::printed;
-use crate::taken::{envoy, taken};
+use crate::meshes::places;
+use crate::taken::envoy;
+
+/// As many at once as Envoy reads in less time than it takes to start.
+const BATCH: usize = 100;
+/// So many Envoys at a time.
+const ENVOYS: usize = 2;
+/// How long new places are taken up where not all are tried.
+const A_WHILE: Duration = Duration::from_secs(5);
+/// How often it is told how far it has come.
+const NOW_AND_THEN: Duration = Duration::from_secs(5);
 
 /// What the API may let through, or an import bring, and Envoy may not like.
-fn odd_values() -> Vec<Value> {
-    let long = "x".repeat(300);
-    let texts = [
-        "",
-        " ",
-        "*",
-        "*.*",
-        "/",
-        "//",
-        "a\nb",
-        "\u{0}",
-        "%",
-        "%REQ(a b)%",
-        "(?=a)",
-        "[",
-        "a{1000}",
-        "\u{e9}",
-        "::1",
-        "x:8080",
-        "a b",
-        ":method",
-        "host",
-        "Host",
-        "h\u{e9}ader",
-        "-1",
-        &long,
-    ];
-    let numbers = [json!(0), json!(1), json!(65_535), json!(i32::MAX), json!(i64::MAX), json!(i64::MIN)];
-    texts.into_iter().map(|text| json!(text)).chain(numbers).chain([json!({}), json!([]), json!(true)]).collect()
+const TEXTS: &str = r#"
+x y|*|**|*.*|*.x|x.*|x*|*x|.|..|.x|x.|/|//|/x/|/*|x/y|/a/../b|/a?b|/a#b|/{a}|?|#|%|%%|%00|%zz|%REQ(a b)%|%REQ(X)%
+%START_TIME(%%)%|%DYNAMIC_METADATA(a:b)%|(?=a)|(|[|\|a\|[[:alpha:]]|\pN|a{1000}|a{2,1}|(?i)a|.*|::1|[::1]|10.0.0.1|x:8080
+:|:method|:authority|host|Host|te|connection|X-Envoy-Retry-On|a,b|a;b|a=b|"|'|{"a":1}|-1|0|65536|é|héader|😀
+http|http2|grpc|tcp|https|s|ms|STRICT|PERMISSIVE|DISABLED|ENABLED|server-error|gateway-error|cancelled|connection-error
+DROP_ALL|ENDPOINTS|IPv6_ONLY|POST|CONNECT|spiffe://a/b|spiffe://|arn:"#;
+
+/// Those with white space, and without anything.
+const SPACES: [&str; 9] = ["", " ", " x", "x ", "a\nb", "a\rb", "a\tb", "\u{0}", "\u{7f}"];
+
+const NUMBERS: [i64; 14] = [0, 1, 2, 99, 100, 101, 199, 443, 600, 15_000, 15_001, 65_535, 65_536, -1];
+
+/// The ends of number types, and seconds that are too many nanoseconds, and too many for protobuf.
+const LARGE_NUMBERS: [i64; 6] = [0x7fff_ffff, 0xffff_ffff, 9_223_372_037, 315_576_000_001, i64::MAX, i64::MIN];
+
+/// What is done to a place.
+enum Edit {
+    Put(Value),
+    Remove,
+    /// One more of the first of a list.
+    Repeat,
+}
+
+fn edits() -> Vec<Edit> {
+    let texts = TEXTS.split(['|', '\n']).filter(|text| !text.is_empty()).chain(SPACES).map(|text| json!(text));
+    let numbers = NUMBERS.into_iter().chain(LARGE_NUMBERS).map(|number| json!(number));
+    let others = [json!({}), json!([]), json!([{}]), json!([""]), json!(true), json!(false), json!(0.5), json!(1e300)];
+    let values = texts.chain([json!("x".repeat(300))]).chain(numbers).chain(others);
+    values.map(Edit::Put).chain([Edit::Remove, Edit::Repeat]).collect()
+}
+
+/// The spec with an edit, and how the edit is called; `None` where it changes nothing.
+fn edited(spec: &Value, pointer: &str, edit: &Edit) -> Option<(Value, String)> {
+    let mut after = spec.clone();
+    let target = after.pointer_mut(pointer)?;
+    let called = match edit {
+        Edit::Put(value) => {
+            *target = value.clone();
+            format!("= {value}")
+        }
+        Edit::Remove => {
+            let (parent, member) = pointer.rsplit_once('/')?;
+            match after.pointer_mut(parent)? {
+                Value::Object(members) => drop(members.remove(&member.replace("~1", "/"))),
+                Value::Array(items) => drop(items.remove(member.parse().ok()?)),
+                _ => return None,
+            }
+            "removed".to_owned()
+        }
+        Edit::Repeat => {
+            let items = target.as_array_mut()?;
+            items.push(items.first()?.clone());
+            "with one more of the first".to_owned()
+        }
+    };
+    (after != *spec).then_some((after, called))
 }
 
 #[test]
-#[ignore = "takes minutes: thousands of Envoys"]
 fn envoy_takes_odd_values_in_every_place() {
     let Some(envoy) = envoy() else { return };
-    let (_, input) = inputs().into_iter().find(|(name, _)| name == "everything").expect("is there");
-    let specs = input["mesh"].as_object().expect("is an object");
-    let (mut tried, mut seen, mut refused) = (0, BTreeSet::new(), BTreeMap::new());
-    for (path, spec) in specs {
-        for pointer in crate::meshes::places(spec) {
-            for value in odd_values() {
-                let mut edited = spec.clone();
-                *edited.pointer_mut(&pointer).expect("is there") = value.clone();
-                if !can_be_read(path, &edited) {
-                    continue;
-                }
-                let mut input = input.clone();
-                input["mesh"][path] = edited;
-                let case = Case::read(&input);
-                for proxy in &case.proxies {
-                    let translation = case.translate(proxy);
-                    let faults = translation.dangling();
-                    assert!(faults.is_empty(), "{path}{pointer} = {value}: {faults:?}");
-                    if !seen.insert(printed(&translation).to_string()) {
-                        continue;
-                    }
-                    tried += 1;
-                    if let Err(why) = taken(&envoy, &translation) {
-                        refused.entry(format!("{path}{pointer} = {value}")).or_insert(why);
+    let all = std::env::var("ODD").is_ok_and(|odd| odd == "all");
+    let (jury, began) = (Jury::default(), Instant::now());
+    let (sender, receiver) = mpsc::sync_channel(ENVOYS);
+    let receiver = Mutex::new(receiver);
+    std::thread::scope(|scope| {
+        for _ in 0..ENVOYS {
+            scope.spawn(|| jury.sit(&envoy, &receiver));
+        }
+        let (mut told, mut waiting) = (Instant::now(), Vec::new());
+        let tried = every_translation(
+            |of, translated| match translated {
+                Err(why) => jury.refuse(of, &why),
+                Ok(fresh) => {
+                    waiting.extend(fresh);
+                    while waiting.len() >= BATCH {
+                        sender.send(waiting.drain(..BATCH).collect()).unwrap();
                     }
                 }
-            }
+            },
+            |place, of, tried| {
+                if told.elapsed() > NOW_AND_THEN {
+                    told = Instant::now();
+                    println!("place {place} of {of}, {tried} edits; {}; {:?}", jury.progress(), began.elapsed());
+                }
+                all || began.elapsed() < A_WHILE
+            },
+        );
+        sender.send(waiting).unwrap();
+        drop(sender);
+        println!("{tried} edits that can be read");
+    });
+    println!("{}; {:?}", jury.progress(), began.elapsed());
+    let refused = jury.refused.into_inner().unwrap();
+    assert!(refused.is_empty(), "{} refused: {refused:#?}", refused.len());
+}
+
+/// Those who ask Envoy, and what it said.
+#[derive(Default)]
+struct Jury {
+    judged: AtomicUsize,
+    starts: AtomicUsize,
+    refused: Mutex<Vec<String>>,
+}
+
+impl Jury {
+    fn sit(&self, envoy: &Path, batches: &Mutex<mpsc::Receiver<Vec<Tried>>>) {
+        loop {
+            let next = batches.lock().unwrap().recv();
+            let Ok(batch) = next else { return };
+            let starts = judge(envoy, &batch, &|tried, why| self.refuse(&tried.of, why));
+            self.starts.fetch_add(starts, Ordering::Relaxed);
+            self.judged.fetch_add(batch.len(), Ordering::Relaxed);
         }
     }
-    assert!(refused.is_empty(), "of {tried} refused: {refused:#?}");
+
+    fn refuse(&self, of: &str, why: &str) {
+        let why: String = why.chars().take(4000).collect();
+        println!("refused: {of}: {why}");
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{of}: {why}"));
+    }
+
+    fn progress(&self) -> String {
+        let (judged, starts) = (self.judged.load(Ordering::Relaxed), self.starts.load(Ordering::Relaxed));
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).len();
+        format!("{judged} distinct resources judged by {starts} Envoys, {refused} refused")
+    }
+}
+
+/// Tells what is new in the translation of every edit, and at every place how far it has come; goes on while `at` wants
+/// it to. How many edits can be read.
+fn every_translation(
+    mut tell: impl FnMut(&str, Result<Vec<Tried>, String>),
+    mut at: impl FnMut(usize, usize, usize) -> bool,
+) -> usize {
+    let (mut seen, mut tried) = (BTreeSet::new(), 0);
+    let inputs = inputs();
+    let mut cases: Vec<Case> = inputs.iter().map(|(_, input)| Case::read(input)).collect();
+    let edits = edits();
+    let all = all_places(&inputs);
+    for (place, (number, path, pointer)) in all.iter().enumerate() {
+        if !at(place, all.len(), tried) {
+            break;
+        }
+        let ((name, input), case) = (&inputs[*number], &mut cases[*number]);
+        let (at, whole) = (path_of(path).expect("is a path"), case.mesh.clone());
+        let before: Vec<_> = case.proxies.iter().map(|proxy| (proxy.clone(), case.translate(proxy))).collect();
+        case.mesh.remove(&at);
+        // Those that are not told of the resource are not told of its changes either.
+        let concerned: Vec<_> = before.into_iter().filter(|(proxy, before)| case.translate(proxy) != *before).collect();
+        case.mesh = whole.clone();
+        for edit in edits.iter().filter(|_| !concerned.is_empty()) {
+            let Some((after, called)) = edited(&input["mesh"][*path], pointer, edit) else { continue };
+            let Ok(after) = Spec::read(at.kind(), &after) else { continue };
+            tried += 1;
+            case.mesh.insert(at.clone(), after).expect("fits its path");
+            for (proxy, before) in &concerned {
+                let of = format!("{proxy} of {name}, {path}{pointer} {called}");
+                let translated = catch_unwind(AssertUnwindSafe(|| {
+                    let translation = case.translate(proxy);
+                    let faults = translation.dangling();
+                    let fresh = unseen(&translation, before, &of, &mut seen);
+                    if faults.is_empty() { Ok(fresh) } else { Err(format!("{faults:?}")) }
+                }));
+                tell(&of, translated.unwrap_or_else(|_| Err("a panic".to_owned())));
+            }
+        }
+        case.mesh = whole;
+    }
+    tried
+}
+
+/// Every place of every spec of the goldens' meshes, in random order.
+fn all_places(inputs: &[(String, Value)]) -> Vec<(usize, &String, String)> {
+    let mut all = Vec::new();
+    for (number, (_, input)) in inputs.iter().enumerate() {
+        for (path, spec) in input["mesh"].as_object().expect("is an object") {
+            all.extend(places(spec).into_iter().map(|pointer| (number, path, pointer)));
+        }
+    }
+    let random = RandomState::new();
+    all.sort_by_cached_key(|place| random.hash_one(place));
+    all
 }

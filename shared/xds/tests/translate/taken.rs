@@ -36,6 +36,11 @@ fn envoy_takes_what_the_goldens_are_about() {
 
 /// Whether Envoy takes a translation as its configuration; what it says if it doesn't.
 pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), String> {
+    validated(envoy, |secrets| standalone(&printed(translation), secrets))
+}
+
+/// Whether Envoy takes a configuration, which is made with the path of a file of secrets; what it says if it doesn't.
+pub(crate) fn validated(envoy: &Path, configuration: impl FnOnce(&Path) -> Value) -> Result<(), String> {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let folder = std::env::temp_dir().join(format!("meshwarden-xds-{}-{count}", std::process::id()));
@@ -43,14 +48,17 @@ pub(crate) fn taken(envoy: &Path, translation: &Translation) -> Result<(), Strin
     let secrets = folder.join("secrets.json");
     std::fs::write(&secrets, json!({"resources": []}).to_string()).expect("is writable");
     let bootstrap = folder.join("bootstrap.json");
-    std::fs::write(&bootstrap, standalone(&printed(translation), &secrets).to_string()).expect("is writable");
+    std::fs::write(&bootstrap, configuration(&secrets).to_string()).expect("is writable");
     let output = Command::new(envoy)
         .args(["--mode", "validate", "--log-level", "error", "--config-path"])
         .arg(&bootstrap)
         .output()
         .expect("Envoy runs");
     std::fs::remove_dir_all(&folder).expect("is ours");
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
 }
 
 /// A configuration that needs nobody else: what goes over ADS stands in it or comes from a file.
@@ -60,17 +68,19 @@ pub(crate) fn standalone(translation: &Value, secrets: &Path) -> Value {
     let resources = |name: &str| -> Vec<Value> {
         member(name).into_iter().map(|(_, resource)| inlined(resource, &routes, secrets)).collect()
     };
-    let nobody = json!({"name": "nobody", "type": "STATIC", "load_assignment": {"cluster_name": "nobody"}});
-    let mut socket = nobody.clone();
-    socket["name"] = json!("static_cluster_sds_unix_socket");
-    socket["load_assignment"]["cluster_name"] = socket["name"].clone();
+    of(resources("listeners"), resources("clusters"))
+}
+
+/// A configuration of these and of what they may refer to beside each other.
+pub(crate) fn of(listeners: Vec<Value>, clusters: Vec<Value>) -> Value {
+    let mut socket = empty_cluster("static_cluster_sds_unix_socket");
     socket["typed_extension_protocol_options"] = json!({
         "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "explicit_http_config": {"http2_protocol_options": {}},
         },
     });
-    let clusters: Vec<Value> = [nobody, socket].into_iter().chain(resources("clusters")).collect();
+    let clusters: Vec<Value> = [empty_cluster("nobody"), socket].into_iter().chain(clusters).collect();
     json!({
         "node": {"id": "test", "cluster": "test"},
         "dynamic_resources": {"ads_config": {
@@ -82,11 +92,17 @@ pub(crate) fn standalone(translation: &Value, secrets: &Path) -> Value {
             "name": "expressions",
             "static_layer": {"re2.max_program_size.error_level": xds::LARGEST_EXPRESSION},
         }]},
-        "static_resources": {"listeners": resources("listeners"), "clusters": clusters},
+        "static_resources": {"listeners": listeners, "clusters": clusters},
     })
 }
 
-fn inlined(value: Value, routes: &Map<String, Value>, secrets: &Path) -> Value {
+/// A cluster that is there and nothing else.
+pub(crate) fn empty_cluster(name: &str) -> Value {
+    json!({"name": name, "type": "STATIC", "load_assignment": {"cluster_name": name}})
+}
+
+/// A resource with what it would ask for by name in its place.
+pub(crate) fn inlined(value: Value, routes: &Map<String, Value>, secrets: &Path) -> Value {
     match value {
         Value::Object(mut members) => {
             if members.get("@type").is_some_and(|kind| kind == FILE_LOG) {
