@@ -1,6 +1,7 @@
 //! `meshwarden check`: files in, findings out.
 
 mod files;
+mod lines;
 mod report;
 mod table;
 

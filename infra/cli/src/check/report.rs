@@ -1,7 +1,6 @@
 //! What a check found, as JSON and as SARIF.
 
 use std::collections::HashMap;
-use std::ops::Range;
 
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::{Evaluation, Finding};
@@ -11,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::Judged;
 use super::files::{Text, Unread};
+use super::lines::Lines;
 
 /// All there is to tell.
 pub(crate) struct Report<'r> {
@@ -64,11 +64,16 @@ impl<'r> Report<'r> {
 
     /// A SARIF log.
     pub(crate) fn sarif(&self) -> String {
+        let lines: HashMap<&str, Lines<'_>> =
+            self.texts.iter().map(|text| (text.name.as_str(), Lines::of(&text.content))).collect();
+        let place_of = |Source { file, id }: &Source| {
+            lines.get(file.as_str()).map(|lines| Place { file: file.clone(), line: lines.of_id(id) })
+        };
         // Many findings are of few resources.
         let mut known = HashMap::<&Source, Option<Place>>::new();
         for finding in self.evaluation.findings.iter().chain(&self.evaluation.waived) {
             if let Some(source) = self.source(&finding.resource) {
-                known.entry(source).or_insert_with(|| self.place(source));
+                known.entry(source).or_insert_with(|| place_of(source));
             }
         }
         let place = |finding: &Finding| known.get(self.source(&finding.resource)?).cloned().flatten();
@@ -95,78 +100,6 @@ impl<'r> Report<'r> {
     pub(crate) fn source(&self, path: &ResourcePath) -> Option<&'r Source> {
         self.declared.get(path).or_else(|| self.meshes.get(path.mesh())).copied()
     }
-
-    fn place(&self, source: &Source) -> Option<Place> {
-        let Source { file, id } = source;
-        let text = self.texts.iter().find(|text| text.name == *file)?;
-        Some(Place { file: file.clone(), line: line_of(&text.content, id) })
-    }
-}
-
-/// The line that declares a resource, as far as its id tells, from 1: where the id's last word is a key, as a logical id
-/// is; else where it is a name, of a manifest's documents in the one of its kind; else where it first stands.
-fn line_of(text: &str, id: &str) -> usize {
-    let mut words = id.split([' ', '/']).filter(|word| !word.starts_with("routes["));
-    let kind = words.clone().next().filter(|kind| id.contains(' ') && !kind.is_empty());
-    let word = words.next_back().unwrap_or(id);
-    let lines: Vec<&str> = text.lines().collect();
-    let within = kind.and_then(|kind| document_of(&lines, kind, word)).unwrap_or(0..lines.len());
-    let first = |holds: &dyn Fn(&str) -> bool| {
-        let mut candidates = lines.iter().enumerate().skip(within.start).take(within.len());
-        candidates.find(|(_, line)| holds(line)).map(|(at, _)| at + 1)
-    };
-    let is_key = |line: &str| key_and_rest(line).is_some_and(|(key, _)| key == word);
-    first(&is_key)
-        .or_else(|| first(&|line| names(line, word)))
-        .or_else(|| first(&|line| has_word(line, word)))
-        .unwrap_or(1)
-}
-
-/// The lines of the document of a kind that names a resource so.
-fn document_of(lines: &[&str], kind: &str, word: &str) -> Option<Range<usize>> {
-    let ends = lines.iter().enumerate().filter(|(_, line)| line.starts_with("---")).map(|(at, _)| at);
-    let mut start = 0;
-    for end in ends.chain([lines.len()]) {
-        let document = lines.get(start..end).unwrap_or_default();
-        let is_of_kind = document
-            .iter()
-            .any(|line| key_and_rest(line).is_some_and(|(key, rest)| key == "kind" && unquoted(rest) == kind));
-        if is_of_kind && document.iter().any(|line| names(line, word)) {
-            return Some(start..end);
-        }
-        start = end + 1;
-    }
-    None
-}
-
-/// Whether a line says that something is called so: `name: web`, `"virtualNodeName": "web"`.
-fn names(line: &str, word: &str) -> bool {
-    key_and_rest(line).is_some_and(|(key, rest)| key.to_lowercase().ends_with("name") && unquoted(rest) == word)
-}
-
-/// A member of a YAML or JSON object on a line of its own.
-fn key_and_rest(line: &str) -> Option<(&str, &str)> {
-    let line = line.trim_start().trim_start_matches("- ");
-    let (key, rest) = match line.strip_prefix('"') {
-        Some(quoted) => {
-            quoted.split_once('"').and_then(|(key, rest)| Some((key, rest.trim_start().strip_prefix(':')?)))?
-        }
-        None => line.split_once(':')?,
-    };
-    Some((key.trim_matches('\''), rest))
-}
-
-fn unquoted(value: &str) -> &str {
-    value.trim().trim_end_matches(',').trim_matches(['"', '\''])
-}
-
-fn has_word(line: &str, word: &str) -> bool {
-    line.match_indices(word).any(|(at, _)| {
-        let is_within = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
-        let after = line.get(at + word.len()..).and_then(|rest| rest.chars().next());
-        let before = line.get(..at).and_then(|rest| rest.chars().next_back());
-        !is_within(before) && !is_within(after)
-    })
 }
 
 fn pretty(value: &Value) -> String {
@@ -174,34 +107,4 @@ fn pretty(value: &Value) -> String {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_resource_is_found_by_its_id() {
-        let template =
-            "Parameters:\n  P: {Default: Orders}\nResources:\n  OrdersV2:\n    x: !Ref Orders\n  Orders:\n    y: 1";
-        assert_eq!(line_of(template, "OrdersV2"), 4);
-        assert_eq!(line_of(template, "Orders"), 6, "not where it is referred to");
-        assert_eq!(line_of(template, "nowhere"), 1);
-        let json = "{\n \"Resources\": {\n  \"Web\": {\"DependsOn\": \"Mesh\"},\n  \"Mesh\": {}}}";
-        assert_eq!((line_of(json, "Mesh"), line_of(json, "Web")), (4, 3));
-        let api = "{\n \"meshName\": \"shop\",\n \"virtualNodeName\": \"web\"\n}";
-        assert_eq!(line_of(api, "web"), 3);
-    }
-
-    #[test]
-    fn of_the_documents_of_a_manifest_the_one_of_the_kind_is_meant() {
-        let document =
-            |kind: &str, name: &str| format!("kind: {kind}\nmetadata:\n  name: {name}\nspec:\n  about: web\n");
-        let all = [("VirtualService", "web"), ("VirtualNode", "api"), ("VirtualNode", "web"), ("VirtualRouter", "web")];
-        let text = all.map(|(kind, name)| document(kind, name)).join("---\n");
-        assert_eq!(line_of(&text, "VirtualService shop/web"), 3);
-        assert_eq!(line_of(&text, "VirtualNode shop/api"), 9);
-        assert_eq!(line_of(&text, "VirtualNode shop/web"), 15);
-        assert_eq!(line_of(&text, "VirtualRouter shop/web routes[0]"), 21);
-    }
 }
