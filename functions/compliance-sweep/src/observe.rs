@@ -61,7 +61,7 @@ impl BlindSpots {
     /// Whether a finding could be there without being found. What is told of a call rests on both of its ends, and the
     /// finding names one of them.
     pub(crate) fn hide(&self, dated: &Dated) -> bool {
-        let rests = |rule: &Rule| rule.id == dated.rule && rule.rests_on_certificates();
+        let rests = |rule: &Rule| rule.id == dated.rule && rule.rests_on_certificates;
         rules().find(|rule| rests(rule)).is_some_and(|rule| match rule.group {
             Group::Certificates => self.presenting.contains(&dated.resource),
             _ => self.any,

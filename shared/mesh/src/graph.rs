@@ -11,6 +11,7 @@
 
 mod dangling;
 mod links;
+mod numbered;
 mod order;
 mod shadow;
 mod unreachable;
@@ -29,10 +30,13 @@ use crate::spec::{
     VirtualServiceSpec,
 };
 
+pub(crate) use dangling::dangling_along;
 pub use dangling::{Dangling, dangling};
 pub use links::{Caller, Links};
+pub(crate) use links::{CallerNumber, LinkedRoute, Provider};
 pub use shadow::{Shadowed, shadowed_routes, shadowed_routes_of};
-pub use unreachable::{Unreachable, UnreachableReason, unreachable_routes, unreachable_routes_along};
+pub(crate) use unreachable::unreachable_routes_along;
+pub use unreachable::{Unreachable, UnreachableReason, unreachable_routes};
 
 /// The resources of a mesh. Those that are not in it don't exist, so fill it from all pages of all lists.
 #[derive(Debug, Clone, PartialEq, Eq)]

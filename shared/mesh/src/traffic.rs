@@ -4,7 +4,7 @@
 //!   weighted target ──▶ virtual node? ──▶ which listener? ──▶ Landing
 //! ```
 
-use crate::graph::Mesh;
+use crate::graph::{Links, Mesh};
 use crate::name::{RouteId, VirtualNodeName};
 use crate::spec::{Listener, Port, RouteRule, RouteSpec, VirtualNodeSpec};
 
@@ -68,16 +68,25 @@ pub fn flows<'m>(mesh: &'m Mesh, route: &RouteId) -> Option<Vec<Flow<'m>>> {
 /// What a route that may not be in the mesh sends where.
 #[must_use]
 pub fn flows_of<'m>(mesh: &'m Mesh, route: &'m RouteSpec) -> Option<Vec<Flow<'m>>> {
+    let nodes = route.rule.action()?.weighted_targets.iter().map(|target| mesh.nodes.get(&target.virtual_node));
+    flows_to(route, nodes)
+}
+
+/// What a route sends where, with the virtual nodes of its targets, looked up before.
+pub(crate) fn flows_to<'m>(
+    route: &'m RouteSpec,
+    nodes: impl Iterator<Item = Option<&'m VirtualNodeSpec>>,
+) -> Option<Vec<Flow<'m>>> {
     let targets = &route.rule.action()?.weighted_targets;
     let total = targets.iter().map(|target| u16::from(target.weight.get())).sum();
     let mut flows: Vec<Flow<'m>> = Vec::with_capacity(targets.len());
-    for target in targets {
+    for (target, node) in targets.iter().zip(nodes) {
         let flow = Flow {
             virtual_node: &target.virtual_node,
             port: target.port,
             weight: u16::from(target.weight.get()),
             total,
-            landing: landing(mesh, &target.virtual_node, target.port),
+            landing: landing_at(node, target.port),
         };
         match flows.iter_mut().find(|other| other.same_target(&flow)) {
             Some(other) => other.weight += flow.weight,
@@ -87,10 +96,24 @@ pub fn flows_of<'m>(mesh: &'m Mesh, route: &'m RouteSpec) -> Option<Vec<Flow<'m>
     Some(flows)
 }
 
+/// What each route sends where, by the number of the route.
+pub(crate) fn all_flows<'m>(links: &Links<'m>) -> Vec<Vec<Flow<'m>>> {
+    let flows = links.routes.iter().map(|route| {
+        let nodes = route.targets.iter().map(|node| links.nodes.get(*node));
+        flows_to(route.spec, nodes).unwrap_or_default()
+    });
+    flows.collect()
+}
+
 /// Where traffic for a node arrives that names a port, or none.
 #[must_use]
 pub fn landing<'m>(mesh: &'m Mesh, node: &VirtualNodeName, port: Option<Port>) -> Landing<'m> {
-    let Some(spec) = mesh.nodes.get(node) else {
+    landing_at(mesh.nodes.get(node), port)
+}
+
+/// Where traffic arrives that names a port of a node, or none.
+pub(crate) fn landing_at(node: Option<&VirtualNodeSpec>, port: Option<Port>) -> Landing<'_> {
+    let Some(spec) = node else {
         return Landing::NoNode;
     };
     match (spec.listeners(), port) {

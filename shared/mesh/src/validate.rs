@@ -14,6 +14,8 @@ mod gateway_route;
 mod listeners;
 mod route;
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::name::{
@@ -117,9 +119,10 @@ impl Found {
         self.0.push(Violation { path: path.into(), message: message.into() });
     }
 
-    fn refuse_if(&mut self, broken: bool, path: impl Into<String>, message: impl Into<String>) {
+    /// Refuses what is broken. Most isn't, so nothing is written before that is certain.
+    fn refuse_if(&mut self, broken: bool, path: impl fmt::Display, message: impl fmt::Display) {
         if broken {
-            self.refuse(path, message);
+            self.refuse(path.to_string(), message.to_string());
         }
     }
 }

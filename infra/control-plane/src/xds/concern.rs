@@ -79,7 +79,9 @@ pub(super) fn concerned<'a>(mesh: &Mesh, changed: impl IntoIterator<Item = &'a R
 }
 
 fn callers(links: &Links<'_>, path: &ResourcePath, into: &mut BTreeSet<Proxy>) {
-    let mut of_service = |service: &VirtualServiceName| into.extend(links.callers_of_service(service).map(proxy));
+    let mut of_service = |service: &VirtualServiceName| {
+        into.extend(links.callers_of_service(service).map(|caller| proxy(&caller)));
+    };
     match path {
         ResourcePath::VirtualService(_, service) => of_service(service),
         ResourcePath::VirtualRouter(_, router) => links.services_of_router(router).for_each(of_service),

@@ -1,9 +1,9 @@
 //! Where calls of a virtual service arrive.
 
-use crate::graph::Mesh;
-use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
-use crate::spec::{Port, VirtualNodeSpec, VirtualServiceProvider};
-use crate::traffic::{Landing, flows_of, landing};
+use crate::graph::{Links, Provider};
+use crate::name::VirtualNodeName;
+use crate::spec::{Port, VirtualNodeSpec};
+use crate::traffic::{Flow, Landing, landing_at};
 
 /// A node behind a virtual service, and where it is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,8 @@ pub(super) struct Arrival<'m> {
     /// The port that is named.
     named: Option<Port>,
     pub(super) landing: Landing<'m>,
-    pub(super) routes: Vec<RouteId>,
+    /// The routes that lead there, by number.
+    pub(super) routes: Vec<usize>,
     pub(super) carries_traffic: bool,
 }
 
@@ -27,50 +28,48 @@ impl Arrival<'_> {
 }
 
 /// Where calls of a service arrive, each node and port once, in their order.
-pub(super) fn arrivals<'m>(mesh: &'m Mesh, service: &VirtualServiceName) -> Vec<Arrival<'m>> {
+pub(super) fn arrivals<'m>(links: &Links<'m>, flows: &[Vec<Flow<'m>>], service: usize) -> Vec<Arrival<'m>> {
     let mut all: Vec<Arrival<'m>> = Vec::new();
-    match mesh.services.get(service).and_then(|service| service.provider.as_ref()) {
-        Some(VirtualServiceProvider::VirtualNode(provider)) => all = at_provider(mesh, &provider.virtual_node_name),
-        Some(VirtualServiceProvider::VirtualRouter(provider)) => {
-            if let Some((router, entry)) = mesh.routers.get_key_value(&provider.virtual_router_name) {
-                for (name, spec) in &entry.routes {
-                    let route = mesh.route_id(router, name);
-                    for flow in flows_of(mesh, spec).into_iter().flatten() {
-                        add(&mut all, &route, &flow);
-                    }
+    match links.provider(service) {
+        Some(Provider::Node(node)) => all = at_provider(links, node),
+        Some(Provider::Router(router)) => {
+            for route in links.routes_through(router) {
+                for flow in flows.get(route.number).into_iter().flatten() {
+                    add(&mut all, route.number, flow);
                 }
             }
         }
-        Some(VirtualServiceProvider::Unrecognised(_)) | None => {}
+        None => {}
     }
     all.sort_by_key(|arrival| (arrival.node, arrival.port()));
     all
 }
 
 /// A node that provides the service itself is called on each of its ports.
-fn at_provider<'m>(mesh: &'m Mesh, node: &'m VirtualNodeName) -> Vec<Arrival<'m>> {
-    let arrival = |named, landing| Arrival { node, named, landing, routes: Vec::new(), carries_traffic: true };
-    let listeners = mesh.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default();
+fn at_provider<'m>(links: &Links<'m>, node: usize) -> Vec<Arrival<'m>> {
+    let (Some(name), spec) = (links.nodes.name(node), links.nodes.get(node)) else { return Vec::new() };
+    let arrival = |named, landing| Arrival { node: name, named, landing, routes: Vec::new(), carries_traffic: true };
+    let listeners = spec.map(VirtualNodeSpec::listeners).unwrap_or_default();
     if listeners.is_empty() {
-        return vec![arrival(None, landing(mesh, node, None))];
+        return vec![arrival(None, landing_at(spec, None))];
     }
     listeners.iter().map(|listener| arrival(Some(listener.port_mapping.port), Landing::Listener(listener))).collect()
 }
 
-fn add<'m>(all: &mut Vec<Arrival<'m>>, route: &RouteId, flow: &crate::traffic::Flow<'m>) {
+fn add<'m>(all: &mut Vec<Arrival<'m>>, route: usize, flow: &Flow<'m>) {
     let new = Arrival {
         node: flow.virtual_node,
         named: flow.port,
         landing: flow.landing,
-        routes: vec![route.clone()],
+        routes: vec![route],
         carries_traffic: flow.weight > 0,
     };
     let same = |old: &&mut Arrival<'m>| old.node == new.node && old.port() == new.port() && old.landing == new.landing;
     match all.iter_mut().find(same) {
         Some(old) => {
             old.carries_traffic |= new.carries_traffic;
-            if old.routes.last() != Some(route) {
-                old.routes.push(route.clone());
+            if old.routes.last() != Some(&route) {
+                old.routes.push(route);
             }
         }
         None => all.push(new),

@@ -14,23 +14,23 @@
 //! an edge is neither proven nor broken.
 
 mod arrivals;
+mod ends;
 mod handshake;
 mod harm;
 mod verdict;
-
-use std::collections::{BTreeSet, HashMap};
+mod walk;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::certificates::{Anchor, Readings, Source};
-use crate::graph::{Caller, Mesh};
-use crate::name::{ResourcePath, RouteId, VirtualServiceName};
-use crate::spec::{ClientPolicy, Port, TlsMode};
-use crate::tls::client_policy_for;
+use crate::graph::{Links, Mesh};
+use crate::name::{ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
+use crate::spec::{Port, TlsMode};
+use crate::traffic::{Flow, Landing, all_flows};
 
-use arrivals::{Arrival, arrivals};
-use handshake::{Client, Server, judge};
+use handshake::Handshake;
+use walk::{Met, Walk};
 
 pub use harm::{EdgeHarm, EdgeName, edge_harms};
 pub use verdict::{Broken, Distrust, End, Unknown, Verdict};
@@ -130,54 +130,73 @@ pub enum Call {
 /// exist have none; see [`crate::graph::dangling()`].
 #[must_use]
 pub fn edges(mesh: &Mesh, readings: &Readings, now: Timestamp) -> Vec<Edge> {
-    let arrivals: HashMap<&VirtualServiceName, Vec<Arrival<'_>>> =
-        mesh.services.keys().map(|service| (service, arrivals(mesh, service))).collect();
+    let links = Links::of(mesh);
+    let walk = Walk { mesh, links: &links, flows: &all_flows(&links), readings, now };
     let mut found = Vec::new();
-    for (caller, services) in callers(mesh) {
-        let from = caller.path(mesh);
-        for (service, arrivals) in services.into_iter().filter_map(|service| arrivals.get_key_value(service)) {
-            let client = Client { path: &from, policy: policy_of(mesh, &caller, service) };
-            found.extend(arrivals.iter().map(|arrival| {
-                let to = ResourcePath::VirtualNode(mesh.name.clone(), arrival.node.clone());
-                let server = Server { path: &to, spec: mesh.nodes.get(arrival.node), landing: arrival.landing };
-                let judged = judge(&client, &server, arrival.port(), readings, now);
-                Edge {
-                    from: from.clone(),
-                    service: (*service).clone(),
-                    port: arrival.port(),
-                    routes: arrival.routes.clone(),
-                    carries_traffic: arrival.carries_traffic,
-                    verdict: judged.verdict,
-                    unknown: judged.unknown,
-                    inputs: judged.inputs,
-                    to,
-                }
-            }));
-        }
-    }
+    walk.each(|Met { from, service, arrival, handshake, .. }| {
+        let inputs = handshake.as_ref().map_or_else(|_| Inputs::none(), Handshake::inputs);
+        let (verdict, doubts) = handshake.map_or_else(|broken| (Verdict::Broken(broken), Vec::new()), Handshake::judge);
+        let routes = arrival.routes.iter().filter_map(|route| links.routes.get(*route));
+        found.push(Edge {
+            from: from.clone(),
+            service: service.clone(),
+            to: ResourcePath::VirtualNode(mesh.name.clone(), arrival.node.clone()),
+            port: arrival.port(),
+            routes: routes.map(|route| route.id.clone()).collect(),
+            carries_traffic: arrival.carries_traffic,
+            verdict,
+            unknown: doubts.into_iter().map(Unknown::from).collect(),
+            inputs,
+        });
+    });
     found
 }
 
-/// Everything that calls, in the order of the paths, with what it calls.
-fn callers(mesh: &Mesh) -> impl Iterator<Item = (Caller, BTreeSet<&VirtualServiceName>)> {
-    let nodes = mesh.nodes.iter().map(|(name, node)| {
-        let services = node.backend_services().collect();
-        (Caller::VirtualNode(name.clone()), services)
-    });
-    let gateways = mesh.gateways.iter().map(|(name, gateway)| {
-        let targets = gateway.routes.values().filter_map(|route| route.rule.target());
-        let services = targets.map(|target| &target.virtual_service.virtual_service_name).collect();
-        (Caller::VirtualGateway(name.clone()), services)
-    });
-    nodes.chain(gateways)
+/// An edge as far as rules ask, who look at every one and at few members.
+#[derive(Debug)]
+pub(crate) struct JudgedEdge<'m> {
+    pub(crate) from: ResourcePath,
+    pub(crate) service: &'m VirtualServiceName,
+    pub(crate) to: &'m VirtualNodeName,
+    pub(crate) port: Option<Port>,
+    pub(crate) carries_traffic: bool,
+    /// How the client calls; `None` where there is no listener to call.
+    pub(crate) call: Option<Call>,
+    /// Whether the client's policy refuses plain text; `None` where no policy is about the port.
+    pub(crate) enforced: Option<bool>,
+    /// Whether the listener takes TLS; `None` where it says nothing.
+    pub(crate) mode: Option<&'m TlsMode>,
+    pub(crate) verdict: Verdict,
 }
 
-/// The policy by which a caller calls a service: a gateway has only its default.
-fn policy_of<'m>(mesh: &'m Mesh, caller: &Caller, service: &VirtualServiceName) -> Option<&'m ClientPolicy> {
-    match caller {
-        Caller::VirtualNode(name) => client_policy_for(mesh.nodes.get(name)?, service),
-        Caller::VirtualGateway(name) => {
-            mesh.gateways.get(name)?.spec.as_ref()?.backend_defaults.as_ref()?.client_policy.as_ref()
+/// Every edge from a caller that is in the mesh, in the same order, with links and flows that were made before.
+pub(crate) fn judged_edges<'m>(
+    mesh: &'m Mesh,
+    links: &Links<'m>,
+    flows: &[Vec<Flow<'m>>],
+    readings: &'m Readings,
+    now: Timestamp,
+) -> Vec<JudgedEdge<'m>> {
+    let mut found = Vec::new();
+    Walk { mesh, links, flows, readings, now }.each(|Met { from, caller_exists, service, arrival, handshake }| {
+        if !caller_exists {
+            return;
         }
-    }
+        let mode = match arrival.landing {
+            Landing::Listener(listener) => listener.tls.as_ref().map(|tls| &tls.mode),
+            Landing::NoNode | Landing::NoListener(_) | Landing::Ambiguous(_) => None,
+        };
+        found.push(JudgedEdge {
+            from: from.clone(),
+            service,
+            to: arrival.node,
+            port: arrival.port(),
+            carries_traffic: arrival.carries_traffic,
+            call: handshake.as_ref().ok().map(Handshake::call),
+            enforced: handshake.as_ref().ok().and_then(Handshake::enforced),
+            mode,
+            verdict: handshake.map_or_else(Verdict::Broken, |handshake| handshake.judge().0),
+        });
+    });
+    found
 }

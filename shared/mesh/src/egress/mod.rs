@@ -13,4 +13,5 @@ mod repair;
 mod set;
 
 pub use repair::{Cut, Repair, cuts, repairs};
+pub(crate) use set::external;
 pub use set::{ALWAYS_OPEN, Egress, Egresses, Reach};

@@ -26,16 +26,23 @@ impl<'m> Egress<'m> {
     /// The hosts outside that it reaches by name, each with the first virtual service that leads there.
     #[must_use]
     pub fn external(&self) -> BTreeMap<&'m str, &'m VirtualServiceName> {
-        let mut hosts = BTreeMap::new();
-        for (service, reach) in &self.services {
-            if let Reach::External { hosts: of_service } = reach {
-                for host in of_service {
-                    hosts.entry(*host).or_insert(*service);
-                }
+        external(self.services.iter().map(|(service, reach)| (*service, reach)))
+    }
+}
+
+/// The hosts outside behind some virtual services, each with the first of them that leads there.
+pub(crate) fn external<'s, 'm: 's>(
+    services: impl Iterator<Item = (&'m VirtualServiceName, &'s Reach<'m>)>,
+) -> BTreeMap<&'m str, &'m VirtualServiceName> {
+    let mut hosts = BTreeMap::new();
+    for (service, reach) in services {
+        if let Reach::External { hosts: of_service } = reach {
+            for host in of_service {
+                hosts.entry(*host).or_insert(service);
             }
         }
-        hosts
     }
+    hosts
 }
 
 /// What is behind a virtual service.
@@ -60,7 +67,8 @@ pub enum Reach<'m> {
 pub struct Egresses<'m> {
     mesh: &'m Mesh,
     everything: bool,
-    reaches: BTreeMap<&'m VirtualServiceName, Reach<'m>>,
+    /// By virtual service; those that aren't there are none of the mesh's.
+    reaches: Vec<(&'m VirtualServiceName, Reach<'m>)>,
 }
 
 impl<'m> Egresses<'m> {
@@ -70,8 +78,11 @@ impl<'m> Egresses<'m> {
         let filter = mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
         // A type that isn't known can't be relied on to drop anything.
         let everything = filter.is_some_and(|filter| filter.filter != EgressFilterType::DropAll);
-        let reaches = mesh.services.keys().map(|service| (service, reach(mesh, links, policy, service))).collect();
-        Self { mesh, everything, reaches }
+        let reaches = links.services.iter().enumerate().map(|(number, (name, service))| {
+            let reach = service.map_or(Reach::Dangling, |_| reach(links, policy, number));
+            (name, reach)
+        });
+        Self { mesh, everything, reaches: reaches.collect() }
     }
 
     /// Whether the mesh lets everything out.
@@ -96,7 +107,13 @@ impl<'m> Egresses<'m> {
     /// What is behind a virtual service.
     #[must_use]
     pub fn reach(&self, service: &VirtualServiceName) -> Reach<'m> {
-        self.reaches.get(service).cloned().unwrap_or(Reach::Dangling)
+        let found = self.reaches.binary_search_by_key(&service, |(name, _)| *name).ok();
+        found.and_then(|number| self.behind(number)).map_or(Reach::Dangling, |(_, reach)| reach.clone())
+    }
+
+    /// The virtual service of a number, with what is behind it.
+    pub(crate) fn behind(&self, service: usize) -> Option<(&'m VirtualServiceName, &Reach<'m>)> {
+        self.reaches.get(service).map(|(name, reach)| (*name, reach))
     }
 
     fn through(&self, services: impl Iterator<Item = &'m VirtualServiceName>) -> Egress<'m> {
@@ -105,10 +122,10 @@ impl<'m> Egresses<'m> {
     }
 }
 
-fn reach<'m>(mesh: &'m Mesh, links: &Links<'m>, policy: &EgressPolicy, service: &'m VirtualServiceName) -> Reach<'m> {
+fn reach<'m>(links: &Links<'m>, policy: &EgressPolicy, service: usize) -> Reach<'m> {
     let mut hosts = BTreeSet::new();
     let mut nodes = 0;
-    for node in links.nodes_of_service(service).filter_map(|node| mesh.nodes.get(node)) {
+    for node in links.nodes_behind(service).iter().filter_map(|node| links.nodes.get(*node)) {
         nodes += 1;
         if let Some(ServiceDiscovery::Dns(dns)) = &node.service_discovery
             && policy.is_external(&dns.hostname)

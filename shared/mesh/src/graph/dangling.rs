@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::Mesh;
+use super::links::{Links, Provider};
 use crate::name::{ResourcePath, VirtualGatewayName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
-use crate::spec::VirtualServiceProvider;
 
 /// A reference to a resource that isn't there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -20,53 +20,51 @@ pub struct Dangling {
 /// routes, and routes and gateway routes without their parent. Each pair once, in the order of the paths.
 #[must_use]
 pub fn dangling(mesh: &Mesh) -> Vec<Dangling> {
+    dangling_along(mesh, &Links::of(mesh))
+}
+
+/// The same, with links that were made before.
+pub(crate) fn dangling_along(mesh: &Mesh, links: &Links<'_>) -> Vec<Dangling> {
     let node = |name: &VirtualNodeName| ResourcePath::VirtualNode(mesh.name.clone(), name.clone());
     let service = |name: &VirtualServiceName| ResourcePath::VirtualService(mesh.name.clone(), name.clone());
     let router = |name: &VirtualRouterName| ResourcePath::VirtualRouter(mesh.name.clone(), name.clone());
     let gateway = |name: &VirtualGatewayName| ResourcePath::VirtualGateway(mesh.name.clone(), name.clone());
+    let missing_node = |number: usize| links.nodes.get(number).is_none().then(|| links.nodes.name(number)).flatten();
+    let missing_service =
+        |number: usize| links.services.get(number).is_none().then(|| links.services.name(number)).flatten();
 
     let mut found = Vec::new();
-    for (name, spec) in &mesh.nodes {
-        for backend in spec.backend_services().filter(|backend| !mesh.services.contains_key(*backend)) {
-            found.push(Dangling { from: node(name), to: service(backend) });
-        }
+    for (number, (name, _)) in links.nodes.iter().enumerate() {
+        let missing = links.backends(number).iter().filter_map(|backend| missing_service(*backend));
+        found.extend(missing.map(|backend| Dangling { from: node(name), to: service(backend) }));
     }
-    for (name, spec) in &mesh.services {
-        let provider = match &spec.provider {
-            Some(VirtualServiceProvider::VirtualNode(provider)) => {
-                let provider = &provider.virtual_node_name;
-                (!mesh.nodes.contains_key(provider)).then(|| node(provider))
+    for (number, (name, _)) in links.services.iter().enumerate() {
+        let missing = match links.provider(number) {
+            Some(Provider::Node(provider)) => missing_node(provider).map(node),
+            Some(Provider::Router(provider)) => {
+                let exists = links.routers.get(provider).is_some_and(|router| router.spec.is_some());
+                (!exists).then(|| links.routers.name(provider)).flatten().map(router)
             }
-            Some(VirtualServiceProvider::VirtualRouter(provider)) => {
-                let provider = &provider.virtual_router_name;
-                let exists = mesh.routers.get(provider).is_some_and(|router| router.spec.is_some());
-                (!exists).then(|| router(provider))
-            }
-            Some(VirtualServiceProvider::Unrecognised(_)) | None => None,
+            None => None,
         };
-        found.extend(provider.map(|to| Dangling { from: service(name), to }));
+        found.extend(missing.map(|to| Dangling { from: service(name), to }));
     }
-    for (parent, entry) in &mesh.routers {
-        for (name, route) in &entry.routes {
-            let from = || ResourcePath::Route(mesh.route_id(parent, name));
-            if entry.spec.is_none() {
-                found.push(Dangling { from: from(), to: router(parent) });
-            }
-            let targets = route.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
-            let missing = targets.filter(|target| !mesh.nodes.contains_key(&target.virtual_node));
-            found.extend(missing.map(|target| Dangling { from: from(), to: node(&target.virtual_node) }));
+    for route in &links.routes {
+        let from = || ResourcePath::Route(route.id.clone());
+        if links.routers.get(route.router).is_some_and(|router| router.spec.is_none()) {
+            found.push(Dangling { from: from(), to: router(&route.id.router) });
         }
+        let missing = route.targets.iter().filter_map(|target| missing_node(*target));
+        found.extend(missing.map(|target| Dangling { from: from(), to: node(target) }));
     }
-    for (parent, entry) in &mesh.gateways {
-        for (name, route) in &entry.routes {
-            let from = || ResourcePath::GatewayRoute(mesh.name.clone(), parent.clone(), name.clone());
-            if entry.spec.is_none() {
-                found.push(Dangling { from: from(), to: gateway(parent) });
-            }
-            let target = route.rule.target().map(|target| &target.virtual_service.virtual_service_name);
-            let missing = target.filter(|target| !mesh.services.contains_key(*target));
-            found.extend(missing.map(|target| Dangling { from: from(), to: service(target) }));
+    for route in &links.gateway_routes {
+        let Some(parent) = links.gateways.name(route.gateway) else { continue };
+        let from = || ResourcePath::GatewayRoute(mesh.name.clone(), parent.clone(), route.name.clone());
+        if links.gateways.get(route.gateway).is_some_and(|gateway| gateway.spec.is_none()) {
+            found.push(Dangling { from: from(), to: gateway(parent) });
         }
+        let missing = route.service.and_then(missing_service);
+        found.extend(missing.map(|target| Dangling { from: from(), to: service(target) }));
     }
     found.sort();
     found.dedup();

@@ -1,12 +1,16 @@
 //! Who calls whom.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::Mesh;
-use crate::name::{ResourcePath, RouteId, VirtualGatewayName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
-use crate::spec::VirtualServiceProvider;
+use super::numbered::Numbered;
+use super::{Gateway, Mesh, Router};
+use crate::name::{
+    GatewayRouteName, ResourcePath, RouteId, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
+    VirtualServiceName,
+};
+use crate::spec::{GatewayRouteSpec, RouteSpec, VirtualNodeSpec, VirtualServiceProvider, VirtualServiceSpec};
 
 /// What calls a virtual service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -29,114 +33,220 @@ impl Caller {
     }
 }
 
-/// The references of a mesh, indexed in both directions in one pass. Weights play no part: a drained target is linked.
-/// References that lead nowhere are links too.
+/// The references of a mesh, each name looked up once, indexed in both directions. Weights play no part: a drained target
+/// is linked. References that lead nowhere are links too.
 #[derive(Debug)]
 pub struct Links<'m> {
-    callers_of_service: HashMap<&'m VirtualServiceName, BTreeSet<Caller>>,
-    services_of_node: HashMap<&'m VirtualNodeName, BTreeSet<&'m VirtualServiceName>>,
-    services_of_router: HashMap<&'m VirtualRouterName, BTreeSet<&'m VirtualServiceName>>,
-    nodes_of_service: HashMap<&'m VirtualServiceName, BTreeSet<&'m VirtualNodeName>>,
-    routes_of_node: HashMap<&'m VirtualNodeName, BTreeSet<RouteId>>,
+    pub(crate) nodes: Numbered<'m, VirtualNodeName, VirtualNodeSpec>,
+    pub(crate) services: Numbered<'m, VirtualServiceName, VirtualServiceSpec>,
+    pub(crate) routers: Numbered<'m, VirtualRouterName, Router>,
+    pub(crate) gateways: Numbered<'m, VirtualGatewayName, Gateway>,
+    /// Every route, in the order of the ids.
+    pub(crate) routes: Vec<LinkedRoute<'m>>,
+    /// Every gateway route, in the order of gateways and names.
+    pub(crate) gateway_routes: Vec<LinkedGatewayRoute<'m>>,
+    /// By virtual node, the services that it calls, as it names them.
+    backends: Vec<Vec<usize>>,
+    /// By virtual service.
+    providers: Vec<Option<Provider>>,
+    callers_of_service: Vec<Vec<CallerNumber>>,
+    nodes_of_service: Vec<Vec<usize>>,
+    /// By virtual node.
+    services_of_node: Vec<Vec<usize>>,
+    routes_of_node: Vec<Vec<usize>>,
+    /// By virtual router.
+    services_of_router: Vec<Vec<usize>>,
+    routes_of_router: Vec<Vec<usize>>,
+}
+
+/// A route with its references.
+#[derive(Debug)]
+pub(crate) struct LinkedRoute<'m> {
+    pub(crate) number: usize,
+    pub(crate) id: RouteId,
+    pub(crate) router: usize,
+    pub(crate) name: &'m RouteName,
+    pub(crate) spec: &'m RouteSpec,
+    /// The virtual node of each weighted target.
+    pub(crate) targets: Vec<usize>,
+}
+
+/// A gateway route with its references.
+#[derive(Debug)]
+pub(crate) struct LinkedGatewayRoute<'m> {
+    pub(crate) gateway: usize,
+    pub(crate) name: &'m GatewayRouteName,
+    pub(crate) service: Option<usize>,
+}
+
+/// What provides a virtual service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Provider {
+    Node(usize),
+    Router(usize),
+}
+
+/// What calls a virtual service, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CallerNumber {
+    Node(usize),
+    Gateway(usize),
 }
 
 impl<'m> Links<'m> {
     /// Indexes a mesh.
     #[must_use]
     pub fn of(mesh: &'m Mesh) -> Self {
+        let routes = || mesh.routers.values().flat_map(|router| router.routes.values());
+        let targets =
+            routes().filter_map(|route| route.rule.action()).flat_map(|action| action.weighted_targets.iter());
+        let answering = || mesh.services.values().filter_map(|service| service.provider.as_ref());
+        let called = mesh.gateways.values().flat_map(|gateway| gateway.routes.values()).filter_map(target_of);
+        let nodes = Numbered::of(
+            mesh.nodes.iter(),
+            targets.map(|target| &target.virtual_node).chain(answering().filter_map(VirtualServiceProvider::node)),
+        );
+        let services = Numbered::of(
+            mesh.services.iter(),
+            mesh.nodes.values().flat_map(VirtualNodeSpec::backend_services).chain(called),
+        );
+        let routers = Numbered::of(mesh.routers.iter(), answering().filter_map(VirtualServiceProvider::router));
         let mut links = Self {
-            callers_of_service: HashMap::new(),
-            services_of_node: HashMap::new(),
-            services_of_router: HashMap::new(),
-            nodes_of_service: HashMap::new(),
-            routes_of_node: HashMap::new(),
+            backends: vec![Vec::new(); nodes.len()],
+            providers: vec![None; services.len()],
+            callers_of_service: vec![Vec::new(); services.len()],
+            nodes_of_service: vec![Vec::new(); services.len()],
+            services_of_node: vec![Vec::new(); nodes.len()],
+            routes_of_node: vec![Vec::new(); nodes.len()],
+            services_of_router: vec![Vec::new(); routers.len()],
+            routes_of_router: vec![Vec::new(); routers.len()],
+            gateways: Numbered::of(mesh.gateways.iter(), std::iter::empty()),
+            routes: Vec::new(),
+            gateway_routes: Vec::new(),
+            nodes,
+            services,
+            routers,
         };
-        links.add_callers(mesh);
-        let targets = links.add_routes(mesh);
-        links.add_providers(mesh, &targets);
+        links.add_callers();
+        links.add_routes(mesh);
+        links.add_providers();
         links
     }
 
-    fn add_callers(&mut self, mesh: &'m Mesh) {
-        for (name, node) in &mesh.nodes {
-            for service in node.backend_services() {
-                let callers = self.callers_of_service.entry(service).or_default();
-                callers.insert(Caller::VirtualNode(name.clone()));
+    fn add_callers(&mut self) {
+        for (number, (_, node)) in self.nodes.iter().enumerate() {
+            let called = node.into_iter().flat_map(VirtualNodeSpec::backend_services);
+            let called: Vec<usize> = called.filter_map(|service| self.services.number(service)).collect();
+            for service in &called {
+                add(&mut self.callers_of_service, *service, CallerNumber::Node(number));
+            }
+            if let Some(backends) = self.backends.get_mut(number) {
+                *backends = called;
             }
         }
-        for (name, gateway) in &mesh.gateways {
-            for target in gateway.routes.values().filter_map(|route| route.rule.target()) {
-                let service = &target.virtual_service.virtual_service_name;
-                let callers = self.callers_of_service.entry(service).or_default();
-                callers.insert(Caller::VirtualGateway(name.clone()));
-            }
-        }
-    }
-
-    fn add_routes(&mut self, mesh: &'m Mesh) -> HashMap<&'m VirtualRouterName, BTreeSet<&'m VirtualNodeName>> {
-        let mut targets: HashMap<_, BTreeSet<_>> = HashMap::new();
-        for (router, routes) in mesh.routers.iter().map(|(name, router)| (name, &router.routes)) {
-            for (name, action) in routes.iter().filter_map(|(name, route)| Some((name, route.rule.action()?))) {
-                for node in action.weighted_targets.iter().map(|target| &target.virtual_node) {
-                    self.routes_of_node.entry(node).or_default().insert(mesh.route_id(router, name));
-                    targets.entry(router).or_default().insert(node);
+        for (gateway, (_, entry)) in self.gateways.iter().enumerate() {
+            for (name, spec) in entry.into_iter().flat_map(|entry| &entry.routes) {
+                let service = target_of(spec).and_then(|service| self.services.number(service));
+                if let Some(service) = service {
+                    add(&mut self.callers_of_service, service, CallerNumber::Gateway(gateway));
                 }
+                self.gateway_routes.push(LinkedGatewayRoute { gateway, name, service });
             }
         }
-        targets
     }
 
-    fn add_providers(
-        &mut self,
-        mesh: &'m Mesh,
-        targets: &HashMap<&'m VirtualRouterName, BTreeSet<&'m VirtualNodeName>>,
-    ) {
-        for (service, spec) in &mesh.services {
-            let nodes = match &spec.provider {
-                Some(VirtualServiceProvider::VirtualNode(node)) => BTreeSet::from([&node.virtual_node_name]),
+    fn add_routes(&mut self, mesh: &'m Mesh) {
+        for (router, (router_name, entry)) in self.routers.iter().enumerate() {
+            for (name, spec) in entry.into_iter().flat_map(|entry| &entry.routes) {
+                let number = self.routes.len();
+                let targets = spec.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
+                let targets: Vec<usize> =
+                    targets.filter_map(|target| self.nodes.number(&target.virtual_node)).collect();
+                for node in &targets {
+                    add(&mut self.routes_of_node, *node, number);
+                }
+                add(&mut self.routes_of_router, router, number);
+                self.routes.push(LinkedRoute {
+                    number,
+                    id: mesh.route_id(router_name, name),
+                    router,
+                    name,
+                    spec,
+                    targets,
+                });
+            }
+        }
+    }
+
+    fn add_providers(&mut self) {
+        for (service, (_, spec)) in self.services.iter().enumerate() {
+            let provider = match spec.and_then(|spec| spec.provider.as_ref()) {
+                Some(VirtualServiceProvider::VirtualNode(node)) => {
+                    self.nodes.number(&node.virtual_node_name).map(Provider::Node)
+                }
                 Some(VirtualServiceProvider::VirtualRouter(router)) => {
-                    let router = &router.virtual_router_name;
-                    self.services_of_router.entry(router).or_default().insert(service);
-                    targets.get(router).cloned().unwrap_or_default()
+                    self.routers.number(&router.virtual_router_name).map(Provider::Router)
                 }
-                Some(VirtualServiceProvider::Unrecognised(_)) | None => BTreeSet::new(),
+                Some(VirtualServiceProvider::Unrecognised(_)) | None => None,
+            };
+            let nodes = match provider {
+                Some(Provider::Node(node)) => vec![node],
+                Some(Provider::Router(router)) => {
+                    add(&mut self.services_of_router, router, service);
+                    let mut nodes: Vec<usize> =
+                        self.routes_through(router).flat_map(|route| &route.targets).copied().collect();
+                    nodes.sort_unstable();
+                    nodes.dedup();
+                    nodes
+                }
+                None => Vec::new(),
             };
             for node in &nodes {
-                self.services_of_node.entry(node).or_default().insert(service);
+                add(&mut self.services_of_node, *node, service);
             }
-            self.nodes_of_service.insert(service, nodes);
+            if let Some(of_service) = self.nodes_of_service.get_mut(service) {
+                *of_service = nodes;
+            }
+            if let Some(of_service) = self.providers.get_mut(service) {
+                *of_service = provider;
+            }
         }
     }
 
     /// What calls a virtual service.
-    pub fn callers_of_service(&self, service: &VirtualServiceName) -> impl Iterator<Item = &Caller> {
-        self.callers_of_service.get(service).into_iter().flatten()
+    pub fn callers_of_service(&self, service: &VirtualServiceName) -> impl Iterator<Item = Caller> {
+        let callers = self.services.number(service).map(|service| self.callers(service)).unwrap_or_default();
+        callers.iter().filter_map(|caller| self.caller(*caller))
     }
 
     /// The virtual nodes that may answer for a virtual service.
     pub fn nodes_of_service(&self, service: &VirtualServiceName) -> impl Iterator<Item = &'m VirtualNodeName> {
-        self.nodes_of_service.get(service).into_iter().flatten().copied()
+        let nodes = self.services.number(service).map(|service| self.nodes_behind(service)).unwrap_or_default();
+        nodes.iter().filter_map(|node| self.nodes.name(*node))
     }
 
     /// The virtual services that a virtual router provides.
     pub fn services_of_router(&self, router: &VirtualRouterName) -> impl Iterator<Item = &'m VirtualServiceName> {
-        self.services_of_router.get(router).into_iter().flatten().copied()
+        let services = self.routers.number(router).map(|router| self.services_through(router)).unwrap_or_default();
+        services.iter().filter_map(|service| self.services.name(*service))
     }
 
     /// The virtual services that a virtual node may answer for, as provider or as target of a route.
     pub fn services_of_node(&self, node: &VirtualNodeName) -> impl Iterator<Item = &'m VirtualServiceName> {
-        self.services_of_node.get(node).into_iter().flatten().copied()
+        let services = self.nodes.number(node).map(|node| self.services_at(node)).unwrap_or_default();
+        services.iter().filter_map(|service| self.services.name(*service))
     }
 
     /// The routes that have a virtual node as target.
     pub fn routes_of_node(&self, node: &VirtualNodeName) -> impl Iterator<Item = &RouteId> {
-        self.routes_of_node.get(node).into_iter().flatten()
+        let routes = self.nodes.number(node).map(|node| self.routes_at(node)).unwrap_or_default();
+        routes.iter().filter_map(|route| self.routes.get(*route)).map(|route| &route.id)
     }
 
     /// What calls a virtual node through a virtual service.
     #[must_use]
     pub fn callers_of_node(&self, node: &VirtualNodeName) -> BTreeSet<Caller> {
-        self.services_of_node(node).flat_map(|service| self.callers_of_service(service)).cloned().collect()
+        self.services_of_node(node).flat_map(|service| self.callers_of_service(service)).collect()
     }
 
     /// What calls a virtual node, what calls that, and so on. The node itself is among them only if it is part of a
@@ -144,17 +254,84 @@ impl<'m> Links<'m> {
     #[must_use]
     pub fn all_callers_of_node(&self, node: &VirtualNodeName) -> BTreeSet<Caller> {
         let mut found = BTreeSet::new();
-        let mut open = vec![node.clone()];
+        let mut open: Vec<usize> = self.nodes.number(node).into_iter().collect();
         while let Some(node) = open.pop() {
-            for caller in self.callers_of_node(&node) {
-                if let Caller::VirtualNode(name) = &caller
-                    && !found.contains(&caller)
+            for caller in self.services_at(node).iter().flat_map(|service| self.callers(*service)) {
+                if found.insert(*caller)
+                    && let CallerNumber::Node(caller) = caller
                 {
-                    open.push(name.clone());
+                    open.push(*caller);
                 }
-                found.insert(caller);
             }
         }
-        found
+        found.into_iter().filter_map(|caller| self.caller(caller)).collect()
     }
+}
+
+/// By number. What a number is of is told by the names of the methods; whatever has none has nothing.
+impl<'m> Links<'m> {
+    /// The services that a virtual node calls, as it names them.
+    pub(crate) fn backends(&self, node: usize) -> &[usize] {
+        list(&self.backends, node)
+    }
+
+    /// What provides a virtual service.
+    pub(crate) fn provider(&self, service: usize) -> Option<Provider> {
+        self.providers.get(service).copied().flatten()
+    }
+
+    /// What calls a virtual service, each once: virtual nodes first.
+    pub(crate) fn callers(&self, service: usize) -> &[CallerNumber] {
+        list(&self.callers_of_service, service)
+    }
+
+    /// The virtual nodes that may answer for a virtual service.
+    pub(crate) fn nodes_behind(&self, service: usize) -> &[usize] {
+        list(&self.nodes_of_service, service)
+    }
+
+    /// The virtual services that a virtual router provides.
+    pub(crate) fn services_through(&self, router: usize) -> &[usize] {
+        list(&self.services_of_router, router)
+    }
+
+    /// The routes of a virtual router.
+    pub(crate) fn routes_through(&self, router: usize) -> impl Iterator<Item = &LinkedRoute<'m>> {
+        list(&self.routes_of_router, router).iter().filter_map(|route| self.routes.get(*route))
+    }
+
+    /// The virtual services that a virtual node may answer for.
+    pub(crate) fn services_at(&self, node: usize) -> &[usize] {
+        list(&self.services_of_node, node)
+    }
+
+    /// The routes that have a virtual node as target.
+    pub(crate) fn routes_at(&self, node: usize) -> &[usize] {
+        list(&self.routes_of_node, node)
+    }
+
+    /// The caller of a number.
+    pub(crate) fn caller(&self, number: CallerNumber) -> Option<Caller> {
+        match number {
+            CallerNumber::Node(node) => self.nodes.name(node).cloned().map(Caller::VirtualNode),
+            CallerNumber::Gateway(gateway) => self.gateways.name(gateway).cloned().map(Caller::VirtualGateway),
+        }
+    }
+}
+
+fn target_of(route: &GatewayRouteSpec) -> Option<&VirtualServiceName> {
+    route.rule.target().map(|target| &target.virtual_service.virtual_service_name)
+}
+
+/// Adds to the list of a number, in an order in which what is equal comes together.
+fn add<T: PartialEq>(lists: &mut [Vec<T>], number: usize, item: T) {
+    if let Some(list) = lists.get_mut(number)
+        && list.last() != Some(&item)
+    {
+        list.push(item);
+    }
+}
+
+fn list<T>(lists: &[Vec<T>], number: usize) -> &[T] {
+    lists.get(number).map(Vec::as_slice).unwrap_or_default()
 }

@@ -34,25 +34,25 @@ pub enum UnreachableReason {
 /// Every route that no request reaches, for the first reason that holds, in the order of the ids.
 #[must_use]
 pub fn unreachable_routes(mesh: &Mesh) -> Vec<Unreachable> {
-    unreachable_routes_along(mesh, &Links::of(mesh))
+    unreachable_routes_along(&Links::of(mesh))
 }
 
 /// The same, with links that were made before.
-#[must_use]
-pub fn unreachable_routes_along(mesh: &Mesh, links: &Links<'_>) -> Vec<Unreachable> {
+pub(crate) fn unreachable_routes_along(links: &Links<'_>) -> Vec<Unreachable> {
     let mut found = Vec::new();
-    for (name, router) in &mesh.routers {
-        let mut services = links.services_of_router(name).peekable();
-        let of_router = if services.peek().is_none() {
+    for (number, (_, router)) in links.routers.iter().enumerate() {
+        let Some(router) = router else { continue };
+        let services = links.services_through(number);
+        let of_router = if services.is_empty() {
             Some(UnreachableReason::NoService)
-        } else if services.all(|service| links.callers_of_service(service).next().is_none()) {
+        } else if services.iter().all(|service| links.callers(*service).is_empty()) {
             Some(UnreachableReason::NoCaller)
         } else {
             None
         };
-        for (route, spec) in &router.routes {
-            let reason = of_router.clone().or_else(|| no_listener(router, spec.rule.match_port()?));
-            found.extend(reason.map(|reason| Unreachable { route: mesh.route_id(name, route), reason }));
+        for route in links.routes_through(number) {
+            let reason = of_router.clone().or_else(|| no_listener(router, route.spec.rule.match_port()?));
+            found.extend(reason.map(|reason| Unreachable { route: route.id.clone(), reason }));
         }
     }
     found

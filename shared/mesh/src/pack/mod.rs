@@ -63,7 +63,7 @@ pub fn judge(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp) 
             (rule.check)(&scene, &mut Found::new(rule, severity, &mut all));
         }
     }
-    all.sort_by(Finding::order);
+    let mut all = scene.in_order(all);
     all.dedup();
     let (waived, findings) = if policy.waivers.iter().all(|waiver| waiver.rule.is_none()) {
         (Vec::new(), all)

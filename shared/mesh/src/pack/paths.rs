@@ -10,9 +10,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::graph::Mesh;
+use crate::graph::{Links, Provider};
 use crate::name::{RouteName, VirtualNodeName, VirtualRouterName};
-use crate::spec::{RouteRule, VirtualServiceProvider};
+use crate::spec::RouteRule;
 
 /// How often the service tries on its own, where no retry policy says otherwise: once, and two retries.
 pub(super) const OWN_TRIES: u64 = 3;
@@ -54,8 +54,8 @@ pub(super) struct Amplified<'m> {
 }
 
 impl<'m> Paths<'m> {
-    pub(super) fn of(mesh: &'m Mesh) -> Self {
-        let mut paths = Draft::default().read(mesh);
+    pub(super) fn of(links: &Links<'m>) -> Self {
+        let mut paths = Draft::default().read(links);
         paths.component = components(&paths.steps);
         paths.tries = paths.most_tries();
         paths
@@ -168,52 +168,42 @@ impl<'m> Draft<'m> {
         }
     }
 
-    fn read(mut self, mesh: &'m Mesh) -> Paths<'m> {
-        let nodes: HashMap<_, _> = mesh.nodes.keys().map(|name| (name, self.add(Vertex::Node(name)))).collect();
-        let services: HashMap<_, _> = mesh.services.keys().map(|name| (name, self.add(Vertex::Service))).collect();
-        let routers: HashMap<_, _> = mesh.routers.keys().map(|name| (name, self.add(Vertex::Router(name)))).collect();
+    fn read(mut self, links: &Links<'m>) -> Paths<'m> {
+        // Nodes, services and routers have the numbers of the links, moved on by those before them.
+        let nodes: Vec<usize> = links.nodes.iter().map(|(name, _)| self.add(Vertex::Node(name))).collect();
+        let services: Vec<usize> = links.services.iter().map(|_| self.add(Vertex::Service)).collect();
+        let routers: Vec<usize> = links.routers.iter().map(|(name, _)| self.add(Vertex::Router(name))).collect();
+        let gateways: Vec<usize> = links.gateways.iter().map(|_| self.add(Vertex::Gateway)).collect();
+        let vertex = |vertices: &[usize], number: usize| vertices.get(number).copied().unwrap_or_default();
         let plain = |to: usize| Step { to, tries: 1, route: None };
-        for (name, node) in &mesh.nodes {
-            for service in node.backend_services().filter_map(|service| services.get(service)) {
-                if let Some(from) = nodes.get(name) {
-                    self.step(*from, plain(*service));
-                }
+        for (number, from) in nodes.iter().enumerate() {
+            for service in links.backends(number) {
+                self.step(*from, plain(vertex(&services, *service)));
             }
         }
-        for gateway in mesh.gateways.values() {
-            let from = self.add(Vertex::Gateway);
-            for target in gateway.routes.values().filter_map(|route| route.rule.target()) {
-                let service = services.get(&target.virtual_service.virtual_service_name);
-                if let Some(to) = service {
-                    self.step(from, plain(*to));
-                }
+        for route in &links.gateway_routes {
+            if let Some(service) = route.service {
+                self.step(vertex(&gateways, route.gateway), plain(vertex(&services, service)));
             }
         }
-        for (name, spec) in &mesh.services {
-            let Some(from) = services.get(name) else { continue };
-            let step = match &spec.provider {
-                Some(VirtualServiceProvider::VirtualRouter(provider)) => {
-                    routers.get(&provider.virtual_router_name).map(|to| plain(*to))
+        for (number, from) in services.iter().enumerate() {
+            let step = match links.provider(number) {
+                Some(Provider::Router(router)) => plain(vertex(&routers, router)),
+                Some(Provider::Node(node)) => {
+                    let tries = links.nodes.get(node).map_or(1, own_tries_towards);
+                    Step { to: vertex(&nodes, node), tries, route: None }
                 }
-                Some(VirtualServiceProvider::VirtualNode(provider)) => {
-                    let tries = mesh.nodes.get(&provider.virtual_node_name).map_or(1, own_tries_towards);
-                    nodes.get(&provider.virtual_node_name).map(|to| Step { to: *to, tries, route: None })
-                }
-                Some(VirtualServiceProvider::Unrecognised(_)) | None => None,
+                None => continue,
             };
-            if let Some(step) = step {
-                self.step(*from, step);
-            }
+            self.step(*from, step);
         }
-        for (name, router) in &mesh.routers {
-            let Some(from) = routers.get(name) else { continue };
-            for (route, spec) in &router.routes {
-                let tries = tries(&spec.rule);
-                let targets = spec.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
-                let used = targets.filter(|target| target.weight.get() > 0);
-                for to in used.filter_map(|target| nodes.get(&target.virtual_node)) {
-                    self.step(*from, Step { to: *to, tries, route: Some(route) });
-                }
+        for route in &links.routes {
+            let tries = tries(&route.spec.rule);
+            let weights = route.spec.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
+            let used = route.targets.iter().zip(weights).filter(|(_, target)| target.weight.get() > 0);
+            for (node, _) in used.filter(|(node, _)| links.nodes.get(**node).is_some()) {
+                let step = Step { to: vertex(&nodes, *node), tries, route: Some(route.name) };
+                self.step(vertex(&routers, route.router), step);
             }
         }
         Paths { vertices: self.vertices, steps: self.steps, component: Vec::new(), tries: Vec::new() }

@@ -35,31 +35,17 @@ pub struct Rule {
     pub managed: &'static [&'static str],
     /// The controls that it serves.
     pub controls: &'static [Control],
+    /// Whether it needs the certificates themselves: where they could not be read, that it finds nothing says nothing.
+    pub rests_on_certificates: bool,
     /// Looks at a mesh.
     pub(super) check: fn(&Scene<'_>, &mut Found<'_>),
 }
-
-const RESTING_ON_CERTIFICATES: [&str; 7] = [
-    "certificate-expired",
-    "certificate-expiring",
-    "certificate-not-distributable",
-    "certificate-outlives-its-chain",
-    "certificate-weak-key",
-    "edge-broken",
-    "edge-name-mismatch",
-];
 
 impl Rule {
     /// Its id.
     #[must_use]
     pub const fn name(&self) -> RuleName {
         RuleName(self.id)
-    }
-
-    /// Whether it needs the certificates themselves: where they could not be read, that it finds nothing says nothing.
-    #[must_use]
-    pub fn rests_on_certificates(&self) -> bool {
-        RESTING_ON_CERTIFICATES.contains(&self.id)
     }
 }
 

@@ -4,21 +4,23 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
+use super::finding::Finding;
 use super::paths::Paths;
 use crate::certificates::{Readings, Source};
-use crate::edges::{Edge, edges};
+use crate::edges::{JudgedEdge, judged_edges};
 use crate::egress::Egresses;
-use crate::graph::{Gateway, Links, Mesh, Router};
+use crate::graph::{Gateway, LinkedRoute, Links, Mesh, Provider, Router};
 use crate::name::{
-    GatewayRouteName, ResourcePath, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
+    GatewayRouteName, ResourceKind, ResourcePath, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
     VirtualServiceName,
 };
 use crate::policy::Policy;
 use crate::spec::{
     Backend, ClientPolicy, GatewayRouteSpec, Listener, ListenerTls, Port, RouteSpec, VirtualGatewaySpec,
-    VirtualNodeSpec, VirtualServiceProvider,
+    VirtualNodeSpec,
 };
-use crate::tags::{self, Judgement};
+use crate::tags::{self, Fault, Register};
+use crate::traffic::{Flow, all_flows};
 
 /// A mesh with all that several rules ask of it.
 pub(super) struct Scene<'a> {
@@ -27,19 +29,22 @@ pub(super) struct Scene<'a> {
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
     pub(super) links: Links<'a>,
-    /// Every resource, kind by kind.
-    pub(super) resources: Vec<ResourcePath>,
+    /// Every resource, in the order of the paths.
+    pub(super) register: Register<'a>,
+    /// What each route sends where, by the number of the route.
+    flows: Vec<Vec<Flow<'a>>>,
     /// Every listener of a proxy.
     pub(super) sockets: Vec<Socket<'a>>,
     /// What presents a certificate, and where.
     pub(super) presented: Vec<Presented>,
-    /// By resource, the environment that its tag or else its name tells.
-    pub(super) environments: HashMap<ResourcePath, &'a str>,
-    tag_faults: Judgement,
+    /// By place, the environment that a resource's tag or else its name tells.
+    environments: Vec<Option<&'a str>>,
+    tag_faults: Vec<(usize, Vec<Fault>)>,
     egresses: Egresses<'a>,
-    listeners: HashMap<&'a VirtualServiceName, Vec<&'a Listener>>,
+    /// By virtual service, every listener at which its calls may arrive.
+    listeners: Vec<Vec<&'a Listener>>,
     paths: Paths<'a>,
-    edges: Vec<Edge>,
+    edges: Vec<JudgedEdge<'a>>,
 }
 
 /// A listener of a virtual node or gateway.
@@ -60,22 +65,23 @@ pub(super) struct Presented {
 impl<'a> Scene<'a> {
     pub(super) fn of(mesh: &'a Mesh, readings: &'a Readings, policy: &'a Policy, now: Timestamp) -> Self {
         let links = Links::of(mesh);
-        let resources = mesh.paths();
-        let tag_faults = tags::faults(mesh, &links, &policy.tags, &resources);
+        let register = Register::of(mesh, &links);
+        let flows = all_flows(&links);
+        let tag_faults = tags::faults(&register, &links, &policy.tags);
         let egresses = Egresses::of(mesh, &links, &policy.egress);
-        let listeners = listeners_behind(mesh);
-        let paths = Paths::of(mesh);
-        let mut edges = edges(mesh, readings, now);
-        // A gateway of which only routes are known can't be found at fault.
-        edges.retain(|edge| mesh.has(&edge.from));
-        let environments = environments(mesh, policy, &resources);
+        let listeners = listeners_behind(&links);
+        let paths = Paths::of(&links);
+        // A gateway of which only routes are known can't be found at fault, so it is not among the callers.
+        let edges = judged_edges(mesh, &links, &flows, readings, now);
+        let environments = environments(&register, policy);
         let mut scene = Self {
             mesh,
             readings,
             policy,
             now,
             links,
-            resources,
+            register,
+            flows,
             sockets: Vec::new(),
             presented: Vec::new(),
             environments,
@@ -91,8 +97,24 @@ impl<'a> Scene<'a> {
     }
 
     /// What is wrong with the tags of each resource.
-    pub(super) const fn tag_faults(&self) -> &Judgement {
-        &self.tag_faults
+    pub(super) fn tag_faults(&self) -> impl Iterator<Item = (&ResourcePath, &[Fault])> {
+        let faults = self.tag_faults.iter();
+        faults.filter_map(|(place, faults)| Some((&self.register.get(*place)?.path, faults.as_slice())))
+    }
+
+    /// The environment of the resource of a kind with a number, where it is told.
+    pub(super) fn environment(&self, kind: ResourceKind, number: usize) -> Option<&'a str> {
+        self.environments.get(self.register.place(kind, number)).copied().flatten()
+    }
+
+    /// The environment of every resource for which it is told.
+    pub(super) fn environments(&self) -> impl Iterator<Item = &'a str> {
+        self.environments.iter().copied().flatten()
+    }
+
+    /// Every resource.
+    pub(super) fn resources(&self) -> impl Iterator<Item = &ResourcePath> {
+        self.register.iter().map(|(_, entry)| &entry.path)
     }
 
     /// What becomes of a request on its way through the mesh.
@@ -101,13 +123,26 @@ impl<'a> Scene<'a> {
     }
 
     /// Every call with its verdict.
-    pub(super) fn edges(&self) -> &[Edge] {
+    pub(super) fn edges(&self) -> &[JudgedEdge<'a>] {
         &self.edges
     }
 
     /// What each proxy reaches.
     pub(super) const fn egresses(&self) -> &Egresses<'a> {
         &self.egresses
+    }
+
+    /// Sorts findings: by resource, rule and part.
+    pub(super) fn in_order(&self, mut findings: Vec<Finding>) -> Vec<Finding> {
+        // Most resources have several findings, and paths are long to compare.
+        let places: HashMap<&ResourcePath, usize> =
+            (0..self.register.len()).filter_map(|place| Some((&self.register.get(place)?.path, place))).collect();
+        let place = |finding: &Finding| places.get(&finding.resource).copied().unwrap_or(usize::MAX);
+        findings.sort_by_cached_key(|finding| (place(finding), finding.rule));
+        for alike in findings.chunk_by_mut(|one, other| one.rule == other.rule && one.resource == other.resource) {
+            alike.sort_by(Finding::order);
+        }
+        findings
     }
 
     pub(super) fn mesh_path(&self) -> ResourcePath {
@@ -142,6 +177,18 @@ impl<'a> Scene<'a> {
         self.mesh.nodes.iter()
     }
 
+    /// The virtual nodes with their numbers.
+    pub(super) fn numbered_nodes(
+        &self,
+    ) -> impl Iterator<Item = (usize, &'a VirtualNodeName, &'a VirtualNodeSpec)> + use<'a, '_> {
+        self.links.nodes.iter().enumerate().filter_map(|(number, (name, node))| Some((number, name, node?)))
+    }
+
+    /// Every route with what it sends where.
+    pub(super) fn flows(&self) -> impl Iterator<Item = (&LinkedRoute<'a>, &[Flow<'a>])> {
+        self.links.routes.iter().zip(self.flows.iter().map(Vec::as_slice))
+    }
+
     pub(super) fn gateways(&self) -> impl Iterator<Item = (&'a VirtualGatewayName, &'a VirtualGatewaySpec)> + use<'a> {
         self.mesh.gateways.iter().filter_map(|(name, gateway)| Some((name, gateway.spec.as_ref()?)))
     }
@@ -167,33 +214,16 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// The virtual services that something calls.
+    /// Whether something calls a virtual service.
     pub(super) fn is_called(&self, service: &VirtualServiceName) -> bool {
-        self.links.callers_of_service(service).next().is_some()
-    }
-
-    /// The router that provides a virtual service.
-    pub(super) fn router_of(&self, service: &VirtualServiceName) -> Option<(&'a VirtualRouterName, &'a Router)> {
-        match self.mesh.services.get(service)?.provider.as_ref()? {
-            VirtualServiceProvider::VirtualRouter(provider) => {
-                self.mesh.routers.get_key_value(&provider.virtual_router_name)
-            }
-            VirtualServiceProvider::VirtualNode(_) | VirtualServiceProvider::Unrecognised(_) => None,
-        }
-    }
-
-    /// The node that provides a virtual service directly.
-    pub(super) fn direct_node_of(&self, service: &VirtualServiceName) -> Option<&'a VirtualNodeName> {
-        match self.mesh.services.get(service)?.provider.as_ref()? {
-            VirtualServiceProvider::VirtualNode(provider) => Some(&provider.virtual_node_name),
-            VirtualServiceProvider::VirtualRouter(_) | VirtualServiceProvider::Unrecognised(_) => None,
-        }
+        self.links.services.number(service).is_some_and(|service| !self.links.callers(service).is_empty())
     }
 
     /// Every listener at which calls of a virtual service may arrive. Listeners of routes are those that targets name,
     /// or all of a target that names none.
     pub(super) fn listeners_behind(&self, service: &VirtualServiceName) -> &[&'a Listener] {
-        self.listeners.get(service).map(Vec::as_slice).unwrap_or_default()
+        let number = self.links.services.number(service);
+        number.and_then(|number| self.listeners.get(number)).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Every client policy that is a default, with whose it is.
@@ -260,51 +290,43 @@ fn told(listener: &Listener) -> (Port, Option<&ListenerTls>) {
     (listener.port_mapping.port, listener.tls.as_ref())
 }
 
-fn environments<'a>(mesh: &'a Mesh, policy: &'a Policy, resources: &[ResourcePath]) -> HashMap<ResourcePath, &'a str> {
+fn environments<'a>(register: &Register<'a>, policy: &'a Policy) -> Vec<Option<&'a str>> {
     let policy = &policy.environments;
-    let told = resources.iter().filter_map(|path| {
-        let tag = mesh.tags.get(path).and_then(|tags| tags.value(&policy.tag));
+    let told = (0..register.len()).map(|place| {
+        let entry = register.get(place).filter(|entry| entry.exists)?;
         // A tag that is there and names nothing known isn't overruled by a name.
-        let environment = match tag {
+        match entry.tags.and_then(|tags| tags.value(&policy.tag)) {
             Some(value) => policy.named(value),
-            None => policy.of_name(path.name()),
-        };
-        environment.map(|environment| (path.clone(), environment))
+            None => policy.of_name(entry.path.name()),
+        }
     });
     told.collect()
 }
 
 /// By virtual service, every listener at which its calls may arrive. Services of one router share its list.
-fn listeners_behind(mesh: &Mesh) -> HashMap<&VirtualServiceName, Vec<&Listener>> {
-    let mut of_routers: HashMap<&VirtualRouterName, Vec<&Listener>> = HashMap::new();
-    for (router, entry) in &mesh.routers {
-        let targets = entry.routes.values().filter_map(|route| route.rule.action());
-        let mut targets: Vec<_> = targets
-            .flat_map(|action| action.weighted_targets.iter())
-            .map(|target| (&target.virtual_node, target.port))
-            .collect();
+fn listeners_behind<'a>(links: &Links<'a>) -> Vec<Vec<&'a Listener>> {
+    let of_node = |node: usize| links.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default().iter();
+    let of_router = |router: usize| {
+        let mut targets: Vec<(usize, Option<Port>)> = Vec::new();
+        for route in links.routes_through(router) {
+            let ports = route.spec.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
+            targets.extend(route.targets.iter().copied().zip(ports.map(|target| target.port)));
+        }
         targets.sort_unstable();
         targets.dedup();
-        let listeners = of_routers.entry(router).or_default();
+        let mut listeners: Vec<&Listener> = Vec::new();
         for (node, port) in targets {
-            let of_node = mesh.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default().iter();
-            listeners.extend(of_node.filter(|listener| port.is_none_or(|port| listener.port_mapping.port == port)));
+            listeners.extend(of_node(node).filter(|one| port.is_none_or(|port| one.port_mapping.port == port)));
         }
-    }
-    let of_service = mesh.services.iter().map(|(service, spec)| {
-        let listeners = match &spec.provider {
-            Some(VirtualServiceProvider::VirtualRouter(provider)) => {
-                of_routers.get(&provider.virtual_router_name).cloned().unwrap_or_default()
-            }
-            Some(VirtualServiceProvider::VirtualNode(provider)) => {
-                let node = mesh.nodes.get(&provider.virtual_node_name);
-                node.map(VirtualNodeSpec::listeners).unwrap_or_default().iter().collect()
-            }
-            Some(VirtualServiceProvider::Unrecognised(_)) | None => Vec::new(),
-        };
-        (service, listeners)
-    });
-    of_service.collect()
+        listeners
+    };
+    let of_routers: Vec<_> = (0..links.routers.len()).map(of_router).collect();
+    let of_service = |service: usize| match links.provider(service) {
+        Some(Provider::Router(router)) => of_routers.get(router).cloned().unwrap_or_default(),
+        Some(Provider::Node(node)) => of_node(node).collect(),
+        None => Vec::new(),
+    };
+    (0..links.services.len()).map(of_service).collect()
 }
 
 /// Groups items by a key, in the order of the keys.

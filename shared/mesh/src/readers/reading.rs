@@ -1,6 +1,6 @@
 //! What comes out of a reader.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -55,7 +55,7 @@ impl fmt::Display for Source {
 }
 
 /// Something to know about a resource that was read, or was passed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Remark {
     /// The resource.
     pub source: Source,
@@ -75,7 +75,7 @@ impl fmt::Display for Remark {
 }
 
 /// What there is to know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "code", rename_all = "camelCase")]
 pub enum Note {
     /// The API has no such member; it is kept as it stands.
@@ -133,7 +133,7 @@ pub enum Note {
 }
 
 /// Why a resource was passed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "reason", rename_all = "camelCase")]
 pub enum Skipped {
     /// Its condition is false, so it isn't created.
@@ -248,9 +248,7 @@ impl Reading {
 
     pub(super) fn remark(&mut self, source: &Source, member: impl Into<String>, note: Note) {
         let remark = Remark { source: source.clone(), member: member.into(), note };
-        if !self.remarks.contains(&remark) {
-            self.remarks.push(remark);
-        }
+        self.remarks.push(remark);
     }
 
     pub(super) fn refuse(&mut self, source: Source, path: impl Into<String>, message: impl Into<String>) {
@@ -258,7 +256,7 @@ impl Reading {
         self.refusals.push(Refusal { source_: source, violations: vec![violation] });
     }
 
-    /// Puts the resources in the order of their paths, and says which are there more than once.
+    /// Puts the resources in the order of their paths, says which are there more than once, and says nothing twice.
     pub(super) fn sort(&mut self) {
         self.resources.sort_by(|a, b| a.path.cmp(&b.path));
         let mut first: HashMap<&ResourcePath, &Source> = HashMap::new();
@@ -271,5 +269,9 @@ impl Reading {
         for (source, note) in again {
             self.remark(&source, "", note);
         }
+        let mut said = HashSet::new();
+        let first: Vec<bool> = self.remarks.iter().map(|remark| said.insert(remark)).collect();
+        let mut first = first.into_iter();
+        self.remarks.retain(|_| first.next().unwrap_or(true));
     }
 }

@@ -14,16 +14,23 @@ pub(super) enum StandIns {
 }
 
 impl StandIns {
-    /// The first stand-in in a text.
+    /// A stand-in in a text: of several that a reader made the first of the alphabet, else the first in the text.
     pub(super) fn within<'t>(&'t self, text: &'t str) -> Option<&'t str> {
         match self {
-            Self::Made(made) if text.contains("${") => {
-                made.iter().map(String::as_str).find(|stand_in| text.contains(stand_in))
-            }
-            Self::None | Self::Made(_) => None,
+            Self::Made(made) => made_within(text, made).min(),
+            Self::None => None,
             Self::Placeholders => placeholder(text),
         }
     }
+}
+
+/// The stand-ins that a reader made in a text. None has a brace within it, so each ends at the first that follows.
+pub(super) fn made_within<'t>(text: &'t str, made: &BTreeSet<String>) -> impl Iterator<Item = &'t str> {
+    text.match_indices("${").filter_map(|(at, _)| {
+        let found = text.get(at..)?;
+        let found = found.get(..=found.find('}')?)?;
+        made.contains(found).then_some(found)
+    })
 }
 
 fn placeholder(text: &str) -> Option<&str> {

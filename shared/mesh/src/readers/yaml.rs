@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value};
 
-/// The most values in a file once its aliases are written out. A real file of this size would have megabytes.
+/// The most values that aliases may add to a file when they are written out. Without that bound a few lines could ask for
+/// more memory than there is; what a file says itself is as long as the file.
 const MOST_VALUES: usize = 300_000;
 
 type Fault = (usize, String);
@@ -89,6 +90,8 @@ struct Builder {
     open: Vec<Open>,
     anchors: HashMap<usize, (Value, usize)>,
     values: usize,
+    /// Those of them that aliases added.
+    copied: usize,
 }
 
 /// A collection that isn't closed yet.
@@ -126,7 +129,11 @@ impl Builder {
                 let Some((value, size)) = self.anchors.get(&anchor).cloned() else {
                     return Err("an alias to what isn't complete yet".to_owned());
                 };
-                self.count(size)?;
+                self.copied += size;
+                if self.copied > MOST_VALUES {
+                    return Err(format!("more than {MOST_VALUES} values by aliases"));
+                }
+                self.values += size;
                 self.take(value)
             }
             Event::DocumentStart(..) => {
@@ -138,7 +145,7 @@ impl Builder {
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>) -> Result<(), String> {
-        self.count(1)?;
+        self.values += 1;
         let plain = style == ScalarStyle::Plain;
         if let Some(Open { content: Content::Map { key: key @ None, .. }, .. }) = self.open.last_mut() {
             *key = Some(Key { text: text.to_owned(), is_merge: plain && text == "<<" });
@@ -162,7 +169,7 @@ impl Builder {
             return Err("a key must be a text".to_owned());
         }
         let values_before = self.values;
-        self.count(1)?;
+        self.values += 1;
         let tag = tag.filter(|tag| tag.core_suffix().is_none()).map(|tag| tag.suffix().to_owned());
         self.open.push(Open { tag, anchor, values_before, content });
         Ok(())
@@ -209,11 +216,6 @@ impl Builder {
             },
         }
         Ok(())
-    }
-
-    fn count(&mut self, values: usize) -> Result<(), String> {
-        self.values += values;
-        if self.values > MOST_VALUES { Err(format!("more than {MOST_VALUES} values")) } else { Ok(()) }
     }
 }
 

@@ -22,6 +22,26 @@ union! {
     }
 }
 
+impl VirtualServiceProvider {
+    /// The virtual node that answers directly.
+    #[must_use]
+    pub const fn node(&self) -> Option<&VirtualNodeName> {
+        match self {
+            Self::VirtualNode(provider) => Some(&provider.virtual_node_name),
+            Self::VirtualRouter(_) | Self::Unrecognised(_) => None,
+        }
+    }
+
+    /// The virtual router that answers.
+    #[must_use]
+    pub const fn router(&self) -> Option<&VirtualRouterName> {
+        match self {
+            Self::VirtualRouter(provider) => Some(&provider.virtual_router_name),
+            Self::VirtualNode(_) | Self::Unrecognised(_) => None,
+        }
+    }
+}
+
 structure! {
     /// A virtual node that answers for a virtual service.
     pub struct VirtualNodeProvider {

@@ -1,12 +1,15 @@
 //! Values that are handed down.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::graph::{Links, Mesh};
+use super::register::Register;
+use crate::graph::Links;
 use crate::name::{ResourceKind, ResourcePath};
-use crate::policy::TagPolicy;
+use crate::policy::{RequiredTag, TagPolicy};
 
 /// What a resource that lacks a tag takes from those above it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,115 +32,140 @@ pub enum Inherited {
 }
 
 /// The values of one tag, those handed down included.
-#[derive(Debug)]
-pub struct Inheritance<'a> {
-    above: Above<'a>,
-    values: HashMap<ResourcePath, Inherited>,
-}
-
-/// What stands above what.
-#[derive(Debug)]
-struct Above<'a> {
-    mesh: &'a Mesh,
-    links: &'a Links<'a>,
+pub(super) struct Inheritance<'a, 'm> {
+    register: &'a Register<'m>,
+    links: &'a Links<'m>,
     policy: &'a TagPolicy,
+    required: &'a RequiredTag,
+    /// By place, what was worked out already.
+    known: Vec<Option<Taken<'a>>>,
 }
 
-impl<'a> Inheritance<'a> {
-    /// Prepares to look at a mesh.
-    #[must_use]
-    pub fn of(mesh: &'a Mesh, links: &'a Links<'a>, policy: &'a TagPolicy) -> Self {
-        Self { above: Above { mesh, links, policy }, values: HashMap::new() }
+/// What is handed down, by the places of those who have it themselves.
+#[derive(Clone)]
+pub(super) enum Taken<'a> {
+    Value { value: &'a str, from: usize },
+    Conflict(Rc<BTreeMap<&'a str, usize>>),
+    Nothing,
+}
+
+impl<'a, 'm> Inheritance<'a, 'm> {
+    /// Prepares to look at a mesh. Values that the tag may not have are not handed down.
+    pub(super) fn of(
+        register: &'a Register<'m>,
+        links: &'a Links<'m>,
+        policy: &'a TagPolicy,
+        required: &'a RequiredTag,
+    ) -> Self {
+        Self { register, links, policy, required, known: vec![None; register.len()] }
     }
 
-    /// What a resource that lacks a tag would take. `allows` says which values the tag may have; others are not handed
-    /// down. Call it for one tag at a time, and [`Self::forget`] before the next.
-    pub fn inherited(&mut self, resource: &ResourcePath, key: &str, allows: &dyn Fn(&str) -> bool) -> Inherited {
-        for kind in self.above.policy.sources(resource.kind()) {
-            let mut values = BTreeMap::new();
-            for above in self.above.resources(resource, *kind) {
-                match self.value(&above, key, allows) {
-                    Inherited::Value { value, from } => {
-                        values.entry(value).or_insert(from);
-                    }
-                    Inherited::Conflict { values: others } => {
-                        for (value, from) in others {
-                            values.entry(value).or_insert(from);
-                        }
-                    }
-                    Inherited::Nothing => {}
-                }
-            }
-            match values.len() {
-                0 => {}
-                1 => {
-                    return values
-                        .pop_first()
-                        .map_or(Inherited::Nothing, |(value, from)| Inherited::Value { value, from });
-                }
-                _ => return Inherited::Conflict { values },
+    /// What a resource that lacks the tag would take.
+    pub(super) fn inherited(&mut self, place: usize) -> Taken<'a> {
+        let Some(resource) = self.register.get(place) else { return Taken::Nothing };
+        let policy = self.policy;
+        for kind in policy.sources(resource.path.kind()) {
+            let above = self.above(resource.path.kind(), place, *kind);
+            let values = above.iter().map(|number| self.value(self.register.place(*kind, *number)));
+            match values.fold(Taken::Nothing, Taken::and) {
+                Taken::Nothing => {}
+                taken @ (Taken::Value { .. } | Taken::Conflict(_)) => return taken,
             }
         }
-        Inherited::Nothing
+        Taken::Nothing
     }
 
-    /// Makes room for another tag.
-    pub fn forget(&mut self) {
-        self.values.clear();
+    /// The same with names for places.
+    pub(super) fn told(&mut self, place: usize) -> Inherited {
+        let path = |place: usize| self.register.get(place).map(|entry| entry.path.clone());
+        match self.inherited(place) {
+            Taken::Value { value, from } => {
+                path(from).map_or(Inherited::Nothing, |from| Inherited::Value { value: value.to_owned(), from })
+            }
+            Taken::Conflict(values) => {
+                let values = values.iter().filter_map(|(value, from)| Some(((*value).to_owned(), path(*from)?)));
+                Inherited::Conflict { values: values.collect() }
+            }
+            Taken::Nothing => Inherited::Nothing,
+        }
     }
 
     /// The value of a resource's own tag, or what it takes.
-    fn value(&mut self, resource: &ResourcePath, key: &str, allows: &dyn Fn(&str) -> bool) -> Inherited {
-        let own = self.above.mesh.tags.get(resource).and_then(|tags| tags.value(key));
-        if let Some(value) = own.filter(|value| allows(value)) {
-            return Inherited::Value { value: value.to_owned(), from: resource.clone() };
+    fn value(&mut self, place: usize) -> Taken<'a> {
+        let tags = self.register.get(place).and_then(|entry| entry.tags);
+        let own = tags.and_then(|tags| tags.value(&self.required.key));
+        if let Some(value) = own.filter(|value| self.required.allows(value)) {
+            return Taken::Value { value, from: place };
         }
-        if let Some(known) = self.values.get(resource) {
+        if let Some(Some(known)) = self.known.get(place) {
             return known.clone();
         }
         // Sources come before what takes from them, so this ends.
-        let taken = self.inherited(resource, key, allows);
-        self.values.insert(resource.clone(), taken.clone());
+        let taken = self.inherited(place);
+        if let Some(known) = self.known.get_mut(place) {
+            *known = Some(taken.clone());
+        }
         taken
+    }
+
+    /// The numbers of the resources of a kind that stand above a resource, in the order of their names.
+    fn above(&self, of: ResourceKind, place: usize, kind: ResourceKind) -> Cow<'a, [usize]> {
+        let links = self.links;
+        let number = self.register.number(of, place);
+        let parent = || links.routes.get(number).map(|route| std::slice::from_ref(&route.router)).unwrap_or_default();
+        let numbers = match (kind, of) {
+            (ResourceKind::Mesh, _) => &[0],
+            (ResourceKind::VirtualService, ResourceKind::VirtualRouter) => links.services_through(number),
+            (ResourceKind::VirtualService, ResourceKind::VirtualNode) => links.services_at(number),
+            (ResourceKind::VirtualService, ResourceKind::Route) => {
+                parent().first().map(|router| links.services_through(*router)).unwrap_or_default()
+            }
+            (ResourceKind::VirtualRouter, ResourceKind::Route) => parent(),
+            (ResourceKind::VirtualRouter, ResourceKind::VirtualNode) => {
+                let to_node = links.routes_at(number).iter().filter_map(|route| links.routes.get(*route));
+                let mut routers: Vec<usize> = to_node.map(|route| route.router).collect();
+                routers.dedup();
+                return Cow::Owned(routers);
+            }
+            (ResourceKind::Route, ResourceKind::VirtualNode) => links.routes_at(number),
+            (ResourceKind::VirtualGateway, ResourceKind::GatewayRoute) => {
+                let route = links.gateway_routes.get(number);
+                route.map(|route| std::slice::from_ref(&route.gateway)).unwrap_or_default()
+            }
+            // Nothing else stands above anything.
+            _ => &[],
+        };
+        Cow::Borrowed(numbers)
     }
 }
 
-impl Above<'_> {
-    /// The resources of a kind that stand above a resource, in the order of their names.
-    fn resources(&self, resource: &ResourcePath, kind: ResourceKind) -> Vec<ResourcePath> {
-        let mesh = || self.mesh.name.clone();
-        match (kind, resource) {
-            (ResourceKind::Mesh, _) => vec![ResourcePath::Mesh(mesh())],
-            (ResourceKind::VirtualService, ResourcePath::VirtualRouter(_, router)) => self
-                .links
-                .services_of_router(router)
-                .map(|service| ResourcePath::VirtualService(mesh(), service.clone()))
-                .collect(),
-            (ResourceKind::VirtualService, ResourcePath::VirtualNode(_, node)) => self
-                .links
-                .services_of_node(node)
-                .map(|service| ResourcePath::VirtualService(mesh(), service.clone()))
-                .collect(),
-            (ResourceKind::VirtualService, ResourcePath::Route(id)) => self
-                .links
-                .services_of_router(&id.router)
-                .map(|service| ResourcePath::VirtualService(mesh(), service.clone()))
-                .collect(),
-            (ResourceKind::VirtualRouter, ResourcePath::Route(id)) => {
-                vec![ResourcePath::VirtualRouter(mesh(), id.router.clone())]
+impl Taken<'_> {
+    /// What both together hand down; of two with the same value the first counts.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Nothing, other) => other,
+            (own, Self::Nothing) => own,
+            (Self::Value { value, from }, Self::Value { value: other, .. }) if value == other => {
+                Self::Value { value, from }
             }
-            (ResourceKind::VirtualRouter, ResourcePath::VirtualNode(_, node)) => {
-                let routers: BTreeSet<_> = self.links.routes_of_node(node).map(|id| id.router.clone()).collect();
-                routers.into_iter().map(|router| ResourcePath::VirtualRouter(mesh(), router)).collect()
+            (own, other) => {
+                let mut values = own.values();
+                let all = Rc::make_mut(&mut values);
+                for (value, from) in other.values().iter() {
+                    all.entry(value).or_insert(*from);
+                }
+                Self::Conflict(values)
             }
-            (ResourceKind::Route, ResourcePath::VirtualNode(_, node)) => {
-                self.links.routes_of_node(node).map(|id| ResourcePath::Route(id.clone())).collect()
-            }
-            (ResourceKind::VirtualGateway, ResourcePath::GatewayRoute(_, gateway, _)) => {
-                vec![ResourcePath::VirtualGateway(mesh(), gateway.clone())]
-            }
-            // Nothing else stands above anything.
-            _ => Vec::new(),
+        }
+    }
+}
+
+impl<'a> Taken<'a> {
+    fn values(self) -> Rc<BTreeMap<&'a str, usize>> {
+        match self {
+            Self::Value { value, from } => Rc::new(BTreeMap::from([(value, from)])),
+            Self::Conflict(values) => values,
+            Self::Nothing => Rc::default(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::inherit::{Inheritance, Inherited};
+use super::inherit::{Inheritance, Inherited, Taken};
+use super::register::Register;
 use crate::change::Change;
 use crate::graph::{Links, Mesh};
 use crate::name::ResourcePath;
@@ -110,67 +111,66 @@ impl Judgement {
 /// Judges the tags of every resource of a mesh.
 #[must_use]
 pub fn judge(mesh: &Mesh, policy: &TagPolicy) -> Judgement {
-    faults(mesh, &Links::of(mesh), policy, &mesh.paths())
+    let links = Links::of(mesh);
+    let register = Register::of(mesh, &links);
+    let path = |place: usize| register.get(place).map(|entry| entry.path.clone());
+    let unknown = register.iter().filter(|(_, entry)| entry.tags.is_none());
+    let faults = faults(&register, &links, policy).into_iter();
+    Judgement {
+        unknown: unknown.map(|(_, entry)| entry.path.clone()).collect(),
+        faults: faults.filter_map(|(place, faults)| Some((path(place)?, faults))).collect(),
+    }
 }
 
-/// Judges the tags of some resources of a mesh, with links that were made before.
-#[must_use]
-pub fn faults(mesh: &Mesh, links: &Links<'_>, policy: &TagPolicy, resources: &[ResourcePath]) -> Judgement {
-    let mut judgement = Judgement { faults: BTreeMap::new(), unknown: BTreeSet::new() };
-    let mut known = Vec::with_capacity(resources.len());
-    for path in resources {
-        match mesh.tags.get(path) {
-            Some(tags) => known.push((path, tags)),
-            None => {
-                judgement.unknown.insert(path.clone());
-            }
-        }
-    }
-    let mut inheritance = Inheritance::of(mesh, links, policy);
-    for (path, tags) in &known {
+/// What is wrong with the tags of each resource whose tags are known, by place; those that are as they must be are not
+/// among them.
+pub(crate) fn faults(register: &Register<'_>, links: &Links<'_>, policy: &TagPolicy) -> Vec<(usize, Vec<Fault>)> {
+    let mut inheritances: Vec<_> =
+        policy.required.iter().map(|required| (required, Inheritance::of(register, links, policy, required))).collect();
+    let mut all = Vec::new();
+    for (place, entry) in register.iter() {
+        let Some(tags) = entry.tags else { continue };
+        let mut faults = Vec::new();
         if tags.iter().all(|(key, _)| policy.ignores(key)) {
-            judgement.faults.entry((*path).clone()).or_default().push(Fault::Untagged);
+            faults.push(Fault::Untagged);
         }
-    }
-    for required in &policy.required {
-        inheritance.forget();
-        for (path, tags) in known.iter().filter(|(path, _)| required.is_for(path.kind())) {
-            if let Some(fault) = fault(path, tags, required, &mut inheritance) {
-                judgement.faults.entry((*path).clone()).or_default().push(fault);
+        for (required, inheritance) in &mut inheritances {
+            if required.is_for(entry.path.kind()) {
+                faults.extend(fault(place, tags, required, inheritance));
             }
         }
+        if !faults.is_empty() {
+            all.push((place, faults));
+        }
     }
-    judgement
+    all
 }
 
-fn fault(path: &ResourcePath, tags: &Tags, required: &RequiredTag, inheritance: &mut Inheritance<'_>) -> Option<Fault> {
+fn fault(place: usize, tags: &Tags, required: &RequiredTag, inheritance: &mut Inheritance<'_, '_>) -> Option<Fault> {
     let key = || required.key.clone();
-    let inherited = |inheritance: &mut Inheritance<'_>| {
-        if required.inherit {
-            inheritance.inherited(path, &required.key, &|value| required.allows(value))
-        } else {
-            Inherited::Nothing
-        }
-    };
     match tags.value(&required.key) {
         Some(value) if !required.allows(value) => {
             let mut alike = required.values.iter().filter(|allowed| allowed.eq_ignore_ascii_case(value));
             let meant = alike.next().filter(|_| alike.next().is_none()).cloned();
             Some(Fault::Value { key: key(), value: value.to_owned(), meant })
         }
-        Some(value) => match inherited(inheritance) {
-            Inherited::Value { value: above, from } if above != value => {
-                Some(Fault::Differs { key: key(), value: value.to_owned(), above, from })
-            }
-            Inherited::Value { .. } | Inherited::Conflict { .. } | Inherited::Nothing => None,
+        Some(value) if required.inherit => match inheritance.inherited(place) {
+            Taken::Value { value: above, .. } if above != value => match inheritance.told(place) {
+                Inherited::Value { value: above, from } => {
+                    Some(Fault::Differs { key: key(), value: value.to_owned(), above, from })
+                }
+                Inherited::Conflict { .. } | Inherited::Nothing => None,
+            },
+            Taken::Value { .. } | Taken::Conflict(_) | Taken::Nothing => None,
         },
+        Some(_) => None,
         None => {
             let other = tags.iter().find(|(other, _)| other.eq_ignore_ascii_case(&required.key));
-            match other.filter(|(_, value)| required.allows(value)) {
-                Some((written, value)) => {
-                    Some(Fault::OtherCase { key: key(), written: written.to_owned(), value: value.to_owned() })
-                }
-                None => Some(Fault::Missing { key: key(), inherited: inherited(inheritance) }),
+            if let Some((written, value)) = other.filter(|(_, value)| required.allows(value)) {
+                Some(Fault::OtherCase { key: key(), written: written.to_owned(), value: value.to_owned() })
+            } else {
+                let inherited = if required.inherit { inheritance.told(place) } else { Inherited::Nothing };
+                Some(Fault::Missing { key: key(), inherited })
             }
         }
     }

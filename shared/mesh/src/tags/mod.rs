@@ -12,7 +12,9 @@
 
 mod inherit;
 mod judge;
+mod register;
 
-pub use inherit::{Inheritance, Inherited};
-pub(crate) use judge::fits;
-pub use judge::{Fault, Grace, Judgement, Standing, faults, grace, judge, repairs};
+pub use inherit::Inherited;
+pub use judge::{Fault, Grace, Judgement, Standing, grace, judge, repairs};
+pub(crate) use judge::{faults, fits};
+pub(crate) use register::Register;

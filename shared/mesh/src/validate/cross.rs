@@ -72,12 +72,12 @@ fn names_listener(at: &str, of: &str, port: Option<Port>, listeners: &[Port], fo
         Some(port) => found.refuse_if(
             !listeners.contains(&port),
             at,
-            format!("is {port}, must be the port of a listener of the {of}: {ports}"),
+            format_args!("is {port}, must be the port of a listener of the {of}: {ports}"),
         ),
         None => found.refuse_if(
             listeners.len() > 1,
             at,
-            format!("is required because the {of} has several listeners: add one of {ports}"),
+            format_args!("is required because the {of} has several listeners: add one of {ports}"),
         ),
     }
 }

@@ -64,15 +64,15 @@ fn grpc(at: &str, route: &GrpcGatewayRoute, found: &mut Found) {
 fn rewrite(at: &str, rewrite: &HttpRewrite, found: &mut Found) {
     found.refuse_if(
         rewrite.prefix.is_some() && rewrite.path.is_some(),
-        format!("{at}.path"),
+        format_args!("{at}.path"),
         "can't stand beside prefix: remove one of them",
     );
     if let Some(PrefixRewrite::Value(value)) = &rewrite.prefix {
         let value = value.as_str();
         found.refuse_if(
             !(value.starts_with('/') && value.ends_with('/')),
-            format!("{at}.prefix.value"),
-            format!("is `{value}`, must start and end with `/`"),
+            format_args!("{at}.prefix.value"),
+            format_args!("is `{value}`, must start and end with `/`"),
         );
     }
 }
@@ -82,8 +82,8 @@ fn target(at: &str, target: &GatewayRouteTarget, found: &mut Found) {
     let length = target.virtual_service.virtual_service_name.as_str().chars().count();
     found.refuse_if(
         length > MAX_RESOURCE_NAME,
-        format!("{at}.action.target.virtualService.virtualServiceName"),
-        format!("has {length} characters, must have 1 to {MAX_RESOURCE_NAME}"),
+        format_args!("{at}.action.target.virtualService.virtualServiceName"),
+        format_args!("has {length} characters, must have 1 to {MAX_RESOURCE_NAME}"),
     );
 }
 

@@ -58,8 +58,8 @@ impl Place<'_> {
         if let Some(member) = member {
             found.refuse_if(
                 member != protocol.as_str(),
-                format!("spec.listeners[{index}].{union}.{member}"),
-                format!("must be `{protocol}`, the protocol of the listener"),
+                format_args!("spec.listeners[{index}].{union}.{member}"),
+                format_args!("must be `{protocol}`, the protocol of the listener"),
             );
         }
     }
@@ -70,8 +70,8 @@ impl Place<'_> {
         if let Some(given) = given {
             found.refuse_if(
                 given != port,
-                format!("spec.listeners[{index}].healthCheck.port"),
-                format!("is {given}, must be {port}, the port of the listener; remove it to get that"),
+                format_args!("spec.listeners[{index}].healthCheck.port"),
+                format_args!("is {given}, must be {port}, the port of the listener; remove it to get that"),
             );
         }
     }

@@ -1,5 +1,7 @@
 //! Rules about routes, and about matches in general.
 
+use std::fmt;
+
 use super::Found;
 use crate::spec::{
     GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MatchRange, MetadataMatch, RouteRule, RouteSpec,
@@ -23,7 +25,7 @@ fn http(at: &str, matches: &HttpRouteMatch, found: &mut Found) {
 fn grpc(at: &str, matches: &GrpcRouteMatch, found: &mut Found) {
     found.refuse_if(
         matches.method_name.is_some() && matches.service_name.is_none(),
-        format!("{at}.serviceName"),
+        format_args!("{at}.serviceName"),
         "is required because methodName is given: add it, or remove methodName",
     );
     metadata(at, matches.metadata.iter().flatten(), found);
@@ -34,32 +36,32 @@ pub(super) fn prefix_or_path(at: &str, prefix: Option<&str>, path: Option<&HttpP
     if let Some(prefix) = prefix {
         found.refuse_if(
             !prefix.starts_with('/'),
-            format!("{at}.prefix"),
-            format!("is `{prefix}`, must start with `/`"),
+            format_args!("{at}.prefix"),
+            format_args!("is `{prefix}`, must start with `/`"),
         );
-        found.refuse_if(path.is_some(), format!("{at}.path"), "can't stand beside prefix: remove one of them");
+        found.refuse_if(path.is_some(), format_args!("{at}.path"), "can't stand beside prefix: remove one of them");
     }
 }
 
 pub(super) fn headers<'a>(at: &str, headers: impl Iterator<Item = &'a HeaderMatch>, found: &mut Found) {
     for (index, header) in headers.enumerate() {
-        range(&format!("{at}.headers[{index}]"), header.value.as_ref(), found);
+        range(format_args!("{at}.headers[{index}]"), header.value.as_ref(), found);
     }
 }
 
 pub(super) fn metadata<'a>(at: &str, entries: impl Iterator<Item = &'a MetadataMatch>, found: &mut Found) {
     for (index, entry) in entries.enumerate() {
-        range(&format!("{at}.metadata[{index}]"), entry.value.as_ref(), found);
+        range(format_args!("{at}.metadata[{index}]"), entry.value.as_ref(), found);
     }
 }
 
-fn range(at: &str, value: Option<&ValueMatch>, found: &mut Found) {
+fn range(at: fmt::Arguments<'_>, value: Option<&ValueMatch>, found: &mut Found) {
     if let Some(ValueMatch::Range(MatchRange { start, end, .. })) = value {
         let (start, end) = (start.get(), end.get());
         found.refuse_if(
             start >= end,
-            format!("{at}.match.range.end"),
-            format!("is {end}, must be greater than start, which is {start}: the end is not part of the range"),
+            format_args!("{at}.match.range.end"),
+            format_args!("is {end}, must be greater than start, which is {start}: the end is not part of the range"),
         );
     }
 }

@@ -81,8 +81,7 @@ fn rules_that_rest_on_certificates_are_known() {
     }
     // That it says what was not read is no fact about a certificate.
     silent.retain(|rule| rule.as_str() != "certificate-unread");
-    let resting: BTreeSet<_> =
-        rules().filter(|rule| rule.rests_on_certificates()).map(mesh::pack::Rule::name).collect();
+    let resting: BTreeSet<_> = rules().filter(|rule| rule.rests_on_certificates).map(mesh::pack::Rule::name).collect();
     assert_eq!(silent, resting);
 }
 

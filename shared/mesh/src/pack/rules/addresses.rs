@@ -18,6 +18,7 @@ const ADDRESS: Rule = Rule {
     mend: "",
     managed: &[],
     controls: CONFIGURATION,
+    rests_on_certificates: false,
     check: of_mesh,
 };
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::graph::{Links, Provider};
 use crate::name::{ResourceKind, VirtualServiceName};
 use crate::pack::controls::{CONFIGURATION, FLOWS};
 use crate::pack::finding::{Found, facts};
@@ -19,6 +20,7 @@ const BACKEND: Rule = Rule {
     mend: "",
     managed: &[],
     controls: CONFIGURATION,
+    rests_on_certificates: false,
     check: twice,
 };
 
@@ -69,10 +71,12 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn twice(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node) in scene.nodes() {
-        let mut seen: BTreeSet<&VirtualServiceName> = BTreeSet::new();
-        let again: BTreeSet<_> = node.backend_services().filter(|service| !seen.insert(service)).collect();
-        for service in again {
+    for (number, name, _) in scene.numbered_nodes() {
+        let mut backends = scene.links.backends(number).to_vec();
+        backends.sort_unstable();
+        let again: BTreeSet<usize> =
+            backends.windows(2).filter(|two| two.first() == two.last()).flatten().copied().collect();
+        for service in again.into_iter().filter_map(|service| scene.links.services.name(service)) {
             let message = format!("it names backend {service} more than once");
             found.on_part(
                 scene.node_path(name),
@@ -84,35 +88,53 @@ fn twice(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
 }
 
-/// The ports on which a virtual service is called, with what is spoken there: those of its router's listeners, or of
-/// the node that provides it.
-fn ports<'a>(scene: &Scene<'a>, service: &VirtualServiceName) -> Vec<(Port, &'a Protocol)> {
-    if let Some((_, router)) = scene.router_of(service) {
-        let listeners = router.spec.as_ref().map(VirtualRouterSpec::listeners).unwrap_or_default();
-        return listeners
-            .iter()
-            .map(|listener| (listener.port_mapping.port, &listener.port_mapping.protocol))
-            .collect();
-    }
-    let node = scene.direct_node_of(service).and_then(|node| scene.mesh.nodes.get(node));
-    let listeners = node.map(VirtualNodeSpec::listeners).unwrap_or_default();
-    listeners.iter().map(|listener| (listener.port_mapping.port, &listener.port_mapping.protocol)).collect()
+/// By virtual service, the ports on which it is called, with what is spoken there: those of its router's listeners, or
+/// of the node that provides it.
+fn ports<'a>(links: &Links<'a>) -> Vec<Vec<(Port, &'a Protocol)>> {
+    let of_service = |service: usize| match links.provider(service) {
+        Some(Provider::Router(router)) => {
+            let spec = links.routers.get(router).and_then(|router| router.spec.as_ref());
+            let listeners = spec.map(VirtualRouterSpec::listeners).unwrap_or_default().iter();
+            listeners.map(|listener| (listener.port_mapping.port, &listener.port_mapping.protocol)).collect()
+        }
+        Some(Provider::Node(node)) => {
+            let listeners = links.nodes.get(node).map(VirtualNodeSpec::listeners).unwrap_or_default().iter();
+            listeners.map(|listener| (listener.port_mapping.port, &listener.port_mapping.protocol)).collect()
+        }
+        None => Vec::new(),
+    };
+    (0..links.services.len()).map(of_service).collect()
+}
+
+/// The services that a virtual node calls, each once, with their ports.
+fn called<'p>(
+    links: &Links<'_>,
+    ports: &'p [Vec<(Port, &'p Protocol)>],
+    node: usize,
+) -> Vec<(usize, &'p [(Port, &'p Protocol)])> {
+    let mut services = links.backends(node).to_vec();
+    services.sort_unstable();
+    services.dedup();
+    let ports_of = |service: usize| (service, ports.get(service).map(Vec::as_slice).unwrap_or_default());
+    services.into_iter().map(ports_of).collect()
 }
 
 fn port_conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node) in scene.nodes() {
-        let services: BTreeSet<_> = node.backend_services().collect();
-        if services.len() < 2 {
+    let (links, ports) = (&scene.links, ports(&scene.links));
+    let name_of = |service: usize| links.services.name(service).map(VirtualServiceName::as_str).unwrap_or_default();
+    for (number, name, _) in scene.numbered_nodes() {
+        let called = called(links, &ports, number);
+        // Services by HTTP share a port without trouble, so there is nothing to look for without TCP.
+        let by_tcp = |(_, ports): &(usize, &[(Port, &Protocol)])| ports.iter().any(|(_, of)| **of == Protocol::Tcp);
+        if called.len() < 2 || !called.iter().any(by_tcp) {
             continue;
         }
-        let of_ports = services
-            .iter()
-            .flat_map(|service| ports(scene, service).into_iter().map(|(port, protocol)| (port, (*service, protocol))));
+        let of_ports = called.iter().flat_map(|(service, ports)| {
+            ports.iter().map(|(port, protocol)| (*port, (name_of(*service), protocol.as_str())))
+        });
         for (port, users) in grouped(of_ports) {
-            let tcp: Vec<_> = users.iter().filter(|(_, protocol)| **protocol == Protocol::Tcp).collect();
-            if !tcp.is_empty() && users.len() > 1 {
-                let users: BTreeMap<&str, &str> =
-                    users.iter().map(|(service, protocol)| (service.as_str(), protocol.as_str())).collect();
+            if users.len() > 1 && users.iter().any(|(_, protocol)| *protocol == Protocol::Tcp.as_str()) {
+                let users: BTreeMap<&str, &str> = users.into_iter().collect();
                 let listed: Vec<String> =
                     users.iter().map(|(service, protocol)| format!("{service} ({protocol})")).collect();
                 let message = format!("on port {port} it calls {}", listed.join(" and "));
@@ -124,12 +146,22 @@ fn port_conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn server_first(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, node) in scene.nodes() {
-        let services: BTreeSet<_> = node.backend_services().collect();
-        for service in services {
-            for (port, protocol) in ports(scene, service) {
-                let known = SERVER_FIRST.iter().find(|(number, _)| *number == port.get());
-                let Some((_, spoken)) = known.filter(|_| *protocol == Protocol::Tcp) else { continue };
+    let ports = ports(&scene.links);
+    let greeting = |port: &Port, protocol: &Protocol| {
+        let known = SERVER_FIRST.iter().find(|(number, _)| *protocol == Protocol::Tcp && *number == port.get());
+        known.map(|(_, spoken)| *spoken)
+    };
+    // Only few services are like that, if any.
+    let greet: Vec<bool> =
+        ports.iter().map(|ports| ports.iter().any(|(port, of)| greeting(port, of).is_some())).collect();
+    for (number, name, _) in scene.numbered_nodes() {
+        if !scene.links.backends(number).iter().any(|service| greet.get(*service) == Some(&true)) {
+            continue;
+        }
+        for (service, ports) in called(&scene.links, &ports, number) {
+            let Some(service) = scene.links.services.name(service) else { continue };
+            for (port, protocol) in ports {
+                let Some(spoken) = greeting(port, protocol) else { continue };
                 let message = format!("its backend {service} on port {port} looks like {spoken}");
                 let facts = facts! {"virtualService": service, "port": port, "protocol": spoken};
                 found.on_part(scene.node_path(name), format!("backend {service}"), message, facts);

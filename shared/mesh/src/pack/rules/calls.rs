@@ -1,14 +1,13 @@
 //! What becomes of a request along a call path.
 
-use std::collections::HashMap;
-
 use super::retries::{Limit, OWN_LIMIT, limit_of_route, shown};
-use crate::name::{ResourceKind, ResourcePath, VirtualNodeName, VirtualServiceName};
+use crate::graph::Provider;
+use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::AVAILABILITY;
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
-use crate::spec::{Protocol, VirtualServiceProvider};
+use crate::spec::Protocol;
 
 const CALL: Rule = Rule {
     id: "",
@@ -20,6 +19,7 @@ const CALL: Rule = Rule {
     mend: "",
     managed: &[],
     controls: AVAILABILITY,
+    rests_on_certificates: false,
     check: limits,
 };
 
@@ -74,86 +74,94 @@ fn amplified(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 /// A limit with the resource that sets it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Set {
     limit: Limit,
-    by: ResourcePath,
+    by: By,
+}
+
+/// What sets a limit, by number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum By {
+    Route(usize),
+    Service(usize),
+}
+
+impl By {
+    fn path(self, scene: &Scene<'_>) -> Option<ResourcePath> {
+        match self {
+            Self::Route(route) => scene.links.routes.get(route).map(|route| ResourcePath::Route(route.id.clone())),
+            Self::Service(service) => scene.links.services.name(service).map(|service| scene.service_path(service)),
+        }
+    }
 }
 
 fn limits(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let (shortest, longest) = (shortest_towards(scene), longest_of(scene));
-    for (name, node) in scene.nodes() {
-        let Some(inner) = node.backend_services().filter_map(|service| longest.get(service)).max() else { continue };
-        let Some(outer) = shortest.get(name).filter(|outer| outer.limit < inner.limit) else { continue };
-        let (waits, waited) = (shown(inner.limit), shown(outer.limit));
-        let message = format!("{} lets a call take {waits}, and {} waits {waited} for the node", inner.by, outer.by);
-        let facts = facts! {"inner": inner.by, "innerLimit": waits, "outer": outer.by, "outerLimit": waited};
-        found.on(scene.node_path(name), message, facts);
+    let of_routes: Vec<_> = scene.links.routes.iter().map(|route| limit_of_route(route.spec)).collect();
+    let (shortest, longest) = (shortest_towards(scene, &of_routes), longest_of(scene, &of_routes));
+    for (number, name, _) in scene.numbered_nodes() {
+        let inner = scene.links.backends(number).iter().filter_map(|service| longest.get(*service).copied().flatten());
+        let Some(inner) = inner.max() else { continue };
+        let outer = shortest.get(number).copied().flatten();
+        let Some(outer) = outer.filter(|outer| outer.limit < inner.limit) else { continue };
+        if let (Some(by), Some(outer_by)) = (inner.by.path(scene), outer.by.path(scene)) {
+            let (waits, waited) = (shown(inner.limit), shown(outer.limit));
+            let message = format!("{by} lets a call take {waits}, and {outer_by} waits {waited} for the node");
+            let facts = facts! {"inner": by, "innerLimit": waits, "outer": outer_by, "outerLimit": waited};
+            found.on(scene.node_path(name), message, facts);
+        }
     }
 }
 
 /// By node, the shortest time that something waits for it. Only what is called has one.
-fn shortest_towards<'a>(scene: &Scene<'a>) -> HashMap<&'a VirtualNodeName, Set> {
-    let mut all: HashMap<&VirtualNodeName, Set> = HashMap::new();
-    let mut take = |node: &'a VirtualNodeName, set: Set| match all.get_mut(node) {
-        Some(shortest) => {
-            if set < *shortest {
-                *shortest = set;
-            }
-        }
-        None => {
-            all.insert(node, set);
+fn shortest_towards(scene: &Scene<'_>, of_routes: &[Option<Limit>]) -> Vec<Option<Set>> {
+    let links = &scene.links;
+    let mut all: Vec<Option<Set>> = vec![None; links.nodes.len()];
+    let mut take = |node: usize, set: Set| {
+        if let Some(shortest) = all.get_mut(node) {
+            *shortest = Some(shortest.map_or(set, |shortest| shortest.min(set)));
         }
     };
-    for (router, entry) in scene.routers() {
-        if !scene.links.services_of_router(router).any(|service| scene.is_called(service)) {
-            continue;
-        }
-        for (name, route) in &entry.routes {
-            let Some(limit) = limit_of_route(route) else { continue };
-            let targets = route.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
-            for target in targets.filter(|target| target.weight.get() > 0) {
-                take(&target.virtual_node, Set { limit, by: scene.route_path(router, name) });
+    let is_called = |service: &usize| !links.callers(*service).is_empty();
+    for router in (0..links.routers.len()).filter(|router| links.services_through(*router).iter().any(is_called)) {
+        for route in links.routes_through(router) {
+            let Some(limit) = of_routes.get(route.number).copied().flatten() else { continue };
+            let weights = route.spec.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
+            for (node, _) in route.targets.iter().zip(weights).filter(|(_, target)| target.weight.get() > 0) {
+                take(*node, Set { limit, by: By::Route(route.number) });
             }
         }
     }
-    for (service, spec) in scene.mesh.services.iter().filter(|(service, _)| scene.is_called(service)) {
-        if let Some(VirtualServiceProvider::VirtualNode(provider)) = &spec.provider
-            && speaks_requests(scene, &provider.virtual_node_name)
+    for service in (0..links.services.len()).filter(is_called) {
+        if let Some(Provider::Node(node)) = links.provider(service)
+            && speaks_requests(scene, node)
         {
-            take(&provider.virtual_node_name, Set { limit: Limit::At(OWN_LIMIT), by: scene.service_path(service) });
+            take(node, Set { limit: Limit::At(OWN_LIMIT), by: By::Service(service) });
         }
     }
     all
 }
 
 /// By virtual service, the longest time that a call of it may take.
-fn longest_of<'a>(scene: &Scene<'a>) -> HashMap<&'a VirtualServiceName, Set> {
-    let mut of_routers = HashMap::new();
-    for (router, entry) in scene.routers() {
-        let limits = entry.routes.iter().filter_map(|(name, route)| {
-            Some(Set { limit: limit_of_route(route)?, by: scene.route_path(router, name) })
+fn longest_of(scene: &Scene<'_>, of_routes: &[Option<Limit>]) -> Vec<Option<Set>> {
+    let links = &scene.links;
+    let longest_through = |router: usize| {
+        let limits = links.routes_through(router).filter_map(|route| {
+            Some(Set { limit: of_routes.get(route.number).copied().flatten()?, by: By::Route(route.number) })
         });
-        if let Some(longest) = limits.max() {
-            of_routers.insert(router, longest);
+        limits.max()
+    };
+    let by_router: Vec<_> = (0..links.routers.len()).map(longest_through).collect();
+    let of_service = |service: usize| match links.provider(service)? {
+        Provider::Router(router) => by_router.get(router).copied().flatten(),
+        Provider::Node(node) => {
+            speaks_requests(scene, node).then_some(Set { limit: Limit::At(OWN_LIMIT), by: By::Service(service) })
         }
-    }
-    let of_service = scene.mesh.services.iter().filter_map(|(service, spec)| {
-        let set = match spec.provider.as_ref()? {
-            VirtualServiceProvider::VirtualRouter(provider) => of_routers.get(&provider.virtual_router_name)?.clone(),
-            VirtualServiceProvider::VirtualNode(provider) => {
-                let by = scene.service_path(service);
-                speaks_requests(scene, &provider.virtual_node_name)
-                    .then_some(Set { limit: Limit::At(OWN_LIMIT), by })?
-            }
-            VirtualServiceProvider::Unrecognised(_) => return None,
-        };
-        Some((service, set))
-    });
-    of_service.collect()
+    };
+    (0..links.services.len()).map(of_service).collect()
 }
 
-fn speaks_requests(scene: &Scene<'_>, node: &VirtualNodeName) -> bool {
-    let node = scene.mesh.nodes.get(node);
+fn speaks_requests(scene: &Scene<'_>, node: usize) -> bool {
+    let node = scene.links.nodes.get(node);
     node.is_some_and(|node| node.listeners().iter().any(|listener| listener.port_mapping.protocol != Protocol::Tcp))
 }

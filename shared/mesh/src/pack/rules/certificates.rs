@@ -21,6 +21,7 @@ const CERTIFICATE: Rule = Rule {
     mend: "",
     managed: &[],
     controls: CERTIFICATES,
+    rests_on_certificates: false,
     check: expiring,
 };
 
@@ -31,6 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A certificate, or one in its chain, has ended or has not begun",
         why: "Every client that looks at it refuses the connection.",
         mend: "Renew it now. An authority that has ended needs a new one, and everything below it anew.",
+        rests_on_certificates: true,
         check: expired,
         ..CERTIFICATE
     },
@@ -41,6 +43,7 @@ pub(super) const RULES: &[Rule] = &[
               every leaf with it. The bound is `certificates.expiryDays`; renewal should have been at two thirds of \
               the lifetime.",
         mend: "Renew it, and look at why that was not done.",
+        rests_on_certificates: true,
         check: expiring,
         ..CERTIFICATE
     },
@@ -51,6 +54,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "Its own end says that there is time, and the end of an intermediate or an authority comes first. Whoever \
               watches leaves alone is surprised.",
         mend: "Roll the authority over before its end, and issue leaves that end before it.",
+        rests_on_certificates: true,
         check: outlives,
         ..CERTIFICATE
     },
@@ -59,6 +63,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A certificate has a weak key",
         why: "RSA below 2048 bits and curves below 256 bits are within reach of whoever wants in.",
         mend: "Issue it anew with a key of RSA_2048 or EC_prime256v1 at the least.",
+        rests_on_certificates: true,
         check: weak,
         ..CERTIFICATE
     },
@@ -79,6 +84,7 @@ pub(super) const RULES: &[Rule] = &[
               goes on with what it was sent before, or stays without TLS.",
         mend: "Put the same certificate with its key into a secret of Secrets Manager, and name it in \
                `certificates.imported`; or use a private certificate that ACM issued.",
+        rests_on_certificates: true,
         check: not_distributable,
         ..CERTIFICATE
     },

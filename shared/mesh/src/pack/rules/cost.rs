@@ -1,13 +1,12 @@
 //! What is paid for and not used.
 
-use std::collections::BTreeSet;
-
+use crate::graph::Provider;
 use crate::name::ResourceKind;
 use crate::pack::controls::INVENTORY;
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::{Scene, grouped};
-use crate::spec::{ServiceDiscovery, VirtualServiceProvider};
+use crate::spec::ServiceDiscovery;
 
 const COST: Rule = Rule {
     id: "",
@@ -19,6 +18,7 @@ const COST: Rule = Rule {
     mend: "",
     managed: &[],
     controls: INVENTORY,
+    rests_on_certificates: false,
     check: unused_node,
 };
 
@@ -73,18 +73,10 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn unused_node(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let provided: BTreeSet<_> = scene
-        .mesh
-        .services
-        .values()
-        .filter_map(|service| match service.provider.as_ref()? {
-            VirtualServiceProvider::VirtualNode(provider) => Some(&provider.virtual_node_name),
-            VirtualServiceProvider::VirtualRouter(_) | VirtualServiceProvider::Unrecognised(_) => None,
-        })
-        .collect();
-    for (name, node) in scene.nodes() {
-        let targeted = scene.links.routes_of_node(name).next().is_some();
-        if !targeted && !provided.contains(name) && node.backend_services().next().is_none() {
+    let links = &scene.links;
+    for (number, name, _) in scene.numbered_nodes() {
+        let provides = links.services_at(number).iter().any(|one| links.provider(*one) == Some(Provider::Node(number)));
+        if links.routes_at(number).is_empty() && !provides && links.backends(number).is_empty() {
             found.on(scene.node_path(name), "nothing leads to it and it calls nothing", facts! {});
         }
     }

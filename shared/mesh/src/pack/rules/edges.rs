@@ -1,6 +1,8 @@
 //! Encryption of each call, told by its two ends together.
 
-use crate::edges::{Broken, Call, Edge, Verdict};
+use std::fmt;
+
+use crate::edges::{Broken, Call, JudgedEdge, Verdict};
 use crate::name::ResourceKind;
 use crate::pack::controls::{AUTHENTICATION, AVAILABILITY, ENCRYPTION};
 use crate::pack::finding::{Facts, Found, facts};
@@ -19,6 +21,7 @@ const EDGE: Rule = Rule {
     mend: "",
     managed: &[],
     controls: ENCRYPTION,
+    rests_on_certificates: false,
     check: plaintext,
 };
 
@@ -62,6 +65,7 @@ pub(super) const RULES: &[Rule] = &[
               node is discovered where it has none; a listener with names does the same with its clients.",
         mend: "Issue the certificate for the name that is wanted, or name in the policy what the certificate has.",
         controls: AVAILABILITY,
+        rests_on_certificates: true,
         check: name_mismatch,
         ..EDGE
     },
@@ -73,38 +77,43 @@ pub(super) const RULES: &[Rule] = &[
               presented, a trusted issuer where another has signed, or a node that nobody can find.",
         mend: "Do what the finding says at the end that it names.",
         controls: AVAILABILITY,
+        rests_on_certificates: true,
         check: broken,
         ..EDGE
     },
 ];
 
-fn report(found: &mut Found<'_>, edge: &Edge, message: &str, mut facts: Facts) {
-    let (node, service) = (edge.to.name(), &edge.service);
-    let to = edge.port.map_or_else(|| node.to_owned(), |port| format!("{node}@{port}"));
-    facts.insert("virtualService".into(), service.as_str().into());
+fn report(found: &mut Found<'_>, edge: &JudgedEdge<'_>, message: impl fmt::Display, mut facts: Facts) {
+    let (node, service) = (edge.to.as_str(), edge.service.as_str());
+    let part = match edge.port {
+        Some(port) => format!("{service} at {node}@{port}"),
+        None => format!("{service} at {node}"),
+    };
+    facts.insert("virtualService".into(), service.into());
     facts.insert("virtualNode".into(), node.into());
     facts.insert("port".into(), edge.port.map(Port::get).into());
     facts.insert("carriesTraffic".into(), edge.carries_traffic.into());
-    let message = format!("calls of {service} at {to}: {message}");
-    found.on_part(edge.from.clone(), format!("{service} at {to}"), message, facts);
+    let message = format!("calls of {part}: {message}");
+    found.on_part(edge.from.clone(), part, message, facts);
 }
 
 fn plaintext(scene: &Scene<'_>, found: &mut Found<'_>) {
     for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Plaintext) {
-        let mode = edge.inputs.mode.as_ref().map_or("none", |mode| mode.as_str());
-        let policy = match edge.inputs.enforced {
+        let mode = edge.mode.map_or("none", |mode| mode.as_str());
+        let policy = match edge.enforced {
             None => "none",
             Some(false) => "not enforced",
             Some(true) => "enforced",
         };
-        let message = format!("plain text; the listener's TLS is {mode}, the caller's policy {policy}");
-        report(found, edge, &message, facts! {"listenerTls": mode, "clientPolicy": policy});
+        let message = format_args!("plain text; the listener's TLS is {mode}, the caller's policy {policy}");
+        report(found, edge, message, facts! {"listenerTls": mode, "clientPolicy": policy});
     }
 }
 
 fn unverified(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let unseen =
-        |edge: &&Edge| edge.inputs.call == Some(Call::Unseen) && matches!(edge.verdict, Verdict::Tls | Verdict::Mtls);
+    let unseen = |edge: &&JudgedEdge<'_>| {
+        edge.call == Some(Call::Unseen) && matches!(edge.verdict, Verdict::Tls | Verdict::Mtls)
+    };
     for edge in scene.edges().iter().filter(unseen) {
         report(found, edge, "encrypted, and whoever answers is believed", facts! {});
     }
@@ -122,7 +131,7 @@ fn without_client_certificate(scene: &Scene<'_>, found: &mut Found<'_>) {
 fn name_mismatch(scene: &Scene<'_>, found: &mut Found<'_>) {
     for edge in scene.edges() {
         if let Verdict::Broken(broken @ Broken::NameMismatch { of, wanted, has }) = &edge.verdict {
-            report(found, edge, &broken.to_string(), facts! {"of": of, "wanted": wanted, "has": has});
+            report(found, edge, broken, facts! {"of": of, "wanted": wanted, "has": has});
         }
     }
 }
@@ -134,7 +143,7 @@ fn broken(scene: &Scene<'_>, found: &mut Found<'_>) {
             // Routing and names have rules of their own.
             Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort | Broken::NameMismatch { .. } => {}
             Broken::NoDiscovery | Broken::TlsNotServed | Broken::NoClientCertificate | Broken::Distrusted { .. } => {
-                report(found, edge, &broken.to_string(), facts! {"reason": broken.id()});
+                report(found, edge, broken, facts! {"reason": broken.id()});
             }
         }
     }

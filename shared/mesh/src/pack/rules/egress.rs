@@ -1,8 +1,10 @@
 //! What leaves the mesh.
 
+use std::collections::BTreeMap;
+
 use crate::change::Change;
-use crate::egress::{ALWAYS_OPEN, Egress, Reach};
-use crate::name::{ResourceKind, ResourcePath};
+use crate::egress::{ALWAYS_OPEN, Reach, external};
+use crate::name::{ResourceKind, ResourcePath, VirtualServiceName};
 use crate::pack::controls::OUTBOUND;
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
@@ -20,6 +22,7 @@ const EGRESS: Rule = Rule {
     mend: "",
     managed: &[],
     controls: OUTBOUND,
+    rests_on_certificates: false,
     check: open,
 };
 
@@ -80,9 +83,9 @@ fn open(scene: &Scene<'_>, found: &mut Found<'_>) {
     let filter = scene.mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
     let Some(filter) = filter.map(|filter| &filter.filter) else { return };
     let mut cut = Vec::new();
-    for (name, node) in scene.nodes() {
-        for service in node.backend_services() {
-            if matches!(scene.egresses().reach(service), Reach::Nothing | Reach::Dangling) {
+    for (number, name, _) in scene.numbered_nodes() {
+        for (service, reach) in scene.links.backends(number).iter().filter_map(|one| scene.egresses().behind(*one)) {
+            if matches!(reach, Reach::Nothing | Reach::Dangling) {
                 cut.push(format!("{name} to {service}"));
             }
         }
@@ -102,21 +105,30 @@ fn open(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn not_allowed(scene: &Scene<'_>, found: &mut Found<'_>) {
     let of_nodes = scene.policy.egress.of_nodes(&scene.mesh.name);
-    for (name, _) in scene.nodes() {
-        let own = of_nodes.get(name).copied().unwrap_or_default();
-        if let Some(egress) = scene.egresses().node(name) {
-            judge(scene, found, &scene.node_path(name), &egress, own);
+    for (number, name, _) in scene.numbered_nodes() {
+        let mut services = scene.links.backends(number).to_vec();
+        services.sort_unstable();
+        let reached = external(services.into_iter().filter_map(|service| scene.egresses().behind(service)));
+        if !reached.is_empty() {
+            let own = of_nodes.get(name).copied().unwrap_or_default();
+            judge(scene, found, &scene.node_path(name), reached, own);
         }
     }
     for (name, _) in scene.gateways() {
         if let Some(egress) = scene.egresses().gateway(name) {
-            judge(scene, found, &scene.gateway_path(name), &egress, &[]);
+            judge(scene, found, &scene.gateway_path(name), egress.external(), &[]);
         }
     }
 }
 
-fn judge(scene: &Scene<'_>, found: &mut Found<'_>, path: &ResourcePath, egress: &Egress<'_>, own: &[HostPattern]) {
-    for (host, service) in egress.external() {
+fn judge(
+    scene: &Scene<'_>,
+    found: &mut Found<'_>,
+    path: &ResourcePath,
+    reached: BTreeMap<&str, &VirtualServiceName>,
+    own: &[HostPattern],
+) {
+    for (host, service) in reached {
         let allowed = scene.policy.egress.allows(host);
         if allowed == Some(false) && !own.iter().any(|pattern| pattern.matches(host)) {
             let message = format!("it reaches {host} through virtual service {service}, which is not allowed");

@@ -17,6 +17,7 @@ const EJECTION: Rule = Rule {
     mend: "",
     managed: &[],
     controls: AVAILABILITY,
+    rests_on_certificates: false,
     check: without,
 };
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::graph::Caller;
-use crate::name::ResourceKind;
+use crate::graph::CallerNumber;
+use crate::name::{ResourceKind, VirtualNodeName};
 use crate::pack::controls::SEPARATION;
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
@@ -19,6 +19,7 @@ const ENVIRONMENT: Rule = Rule {
     mend: "",
     managed: &[],
     controls: SEPARATION,
+    rests_on_certificates: false,
     check: mixed,
 };
 
@@ -51,7 +52,7 @@ fn mixed(scene: &Scene<'_>, found: &mut Found<'_>) {
         return;
     }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for environment in scene.environments.values().copied() {
+    for environment in scene.environments() {
         *counts.entry(environment).or_default() += 1;
     }
     if counts.len() > 1 {
@@ -62,25 +63,28 @@ fn mixed(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn crossing(scene: &Scene<'_>, found: &mut Found<'_>) {
-    let environments = &scene.environments;
-    for service in scene.mesh.services.keys() {
+    let links = &scene.links;
+    for (number, (service, _)) in links.services.iter().enumerate() {
         let mut reached: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for node in scene.links.nodes_of_service(service) {
-            if let Some(environment) = environments.get(&scene.node_path(node)) {
-                reached.entry(environment).or_default().push(node.as_str());
+        for node in links.nodes_behind(number) {
+            if let Some(environment) = scene.environment(ResourceKind::VirtualNode, *node) {
+                reached.entry(environment).or_default().extend(links.nodes.name(*node).map(VirtualNodeName::as_str));
             }
         }
         if reached.is_empty() {
             continue;
         }
-        for caller in scene.links.callers_of_service(service) {
-            let path = match caller {
-                Caller::VirtualNode(name) => scene.node_path(name),
-                Caller::VirtualGateway(name) => scene.gateway_path(name),
+        for caller in links.callers(number) {
+            let own = match caller {
+                CallerNumber::Node(node) => scene.environment(ResourceKind::VirtualNode, *node),
+                CallerNumber::Gateway(gateway) => scene.environment(ResourceKind::VirtualGateway, *gateway),
             };
-            let Some(own) = environments.get(&path) else { continue };
-            let others: BTreeMap<_, _> = reached.iter().filter(|(environment, _)| *environment != own).collect();
-            if !others.is_empty() {
+            let Some(own) = own else { continue };
+            if reached.keys().all(|environment| *environment == own) {
+                continue;
+            }
+            let others: BTreeMap<_, _> = reached.iter().filter(|(environment, _)| **environment != own).collect();
+            if let Some(path) = links.caller(*caller).map(|caller| caller.path(scene.mesh)) {
                 let listed: Vec<String> =
                     others.iter().map(|(environment, nodes)| format!("{} ({environment})", nodes.join(", "))).collect();
                 let message = format!("it is of {own} and reaches {} through {service}", listed.join(", "));

@@ -18,6 +18,7 @@ const GATEWAY: Rule = Rule {
     mend: "",
     managed: &[],
     controls: CONFIGURATION,
+    rests_on_certificates: false,
     check: same_match,
 };
 

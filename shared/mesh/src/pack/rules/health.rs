@@ -17,6 +17,7 @@ const CHECK: Rule = Rule {
     mend: "",
     managed: &[],
     controls: AVAILABILITY,
+    rests_on_certificates: false,
     check: node_without,
 };
 

@@ -20,6 +20,7 @@ const LOG: Rule = Rule {
     mend: "",
     managed: &[],
     controls: LOGS,
+    rests_on_certificates: false,
     check: node_without,
 };
 

@@ -16,6 +16,7 @@ const NAME: Rule = Rule {
     mend: "",
     managed: &[],
     controls: INVENTORY,
+    rests_on_certificates: false,
     check: pattern,
 };
 
@@ -57,7 +58,7 @@ fn pattern(scene: &Scene<'_>, found: &mut Found<'_>) {
     if patterns.is_empty() {
         return;
     }
-    for path in &scene.resources {
+    for path in scene.resources() {
         let pattern = patterns.get(&path.kind()).filter(|pattern| !pattern.matches(path.name()));
         if let Some(pattern) = pattern {
             let message = format!("its name `{}` doesn't match {pattern}", path.name());
@@ -88,10 +89,10 @@ fn no_host(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn case(scene: &Scene<'_>, found: &mut Found<'_>) {
     // Of two paths that differ by case alone, one has another letter than a small one.
-    if scene.resources.iter().all(is_small) {
+    if scene.resources().all(is_small) {
         return;
     }
-    let lowered = scene.resources.iter().map(|path| (path.to_string().to_lowercase(), path));
+    let lowered = scene.resources().map(|path| (path.to_string().to_lowercase(), path));
     for mut alike in grouped(lowered).into_values().filter(|alike| alike.len() > 1) {
         // In the order of their paths, whatever the order in which they came.
         alike.sort();

@@ -22,6 +22,7 @@ const QUOTA: Rule = Rule {
     mend: "",
     managed: &[],
     controls: &[],
+    rests_on_certificates: false,
     check: near,
 };
 

@@ -1,13 +1,13 @@
 //! References that lead nowhere, and specs that the API would refuse.
 
-use crate::graph::dangling;
+use crate::graph::dangling_along;
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CONFIGURATION;
 use crate::pack::finding::{Found, facts, listed};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::RouteRule;
-use crate::traffic::{Landing, flows_of, understands};
+use crate::traffic::{Landing, understands};
 use crate::validate::{self, Violation};
 
 const REFERENCE: Rule = Rule {
@@ -20,6 +20,7 @@ const REFERENCE: Rule = Rule {
     mend: "",
     managed: &[],
     controls: CONFIGURATION,
+    rests_on_certificates: false,
     check: leads_nowhere,
 };
 
@@ -81,7 +82,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn leads_nowhere(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for reference in dangling(scene.mesh) {
+    for reference in dangling_along(scene.mesh, &scene.links) {
         let (kind, name) = (reference.to.kind(), reference.to.name());
         let message = format!("it refers to {} {name}, which doesn't exist", kind.words());
         let facts = facts! {"to": reference.to};
@@ -90,8 +91,8 @@ fn leads_nowhere(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn not_listening(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
-        for flow in flows_of(scene.mesh, route).into_iter().flatten() {
+    for (route, flows) in scene.flows() {
+        for flow in flows {
             let (node, node_spec) = match flow.landing {
                 Landing::NoListener(spec) | Landing::Ambiguous(spec) => (flow.virtual_node, spec),
                 Landing::Listener(_) | Landing::NoNode => continue,
@@ -102,25 +103,25 @@ fn not_listening(scene: &Scene<'_>, found: &mut Found<'_>) {
             let message = format!("its target {node} is named with {wants}, and listens {listens}");
             let part = flow.port.map_or(format!("target {node}"), |port| format!("target {node}@{port}"));
             let facts = facts! {"virtualNode": node, "port": flow.port, "listeners": ports};
-            found.on_part(scene.route_path(router, name), part, message, facts);
+            found.on_part(ResourcePath::Route(route.id.clone()), part, message, facts);
         }
     }
 }
 
 fn other_protocol(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
-        for flow in flows_of(scene.mesh, route).into_iter().flatten() {
+    for (route, flows) in scene.flows() {
+        for flow in flows {
             let Landing::Listener(listener) = flow.landing else { continue };
-            if understands(listener, &route.rule) {
+            if understands(listener, &route.spec.rule) {
                 continue;
             }
             let (node, mapping) = (flow.virtual_node, &listener.port_mapping);
-            let kind = route.rule.member().unwrap_or_default();
+            let kind = route.spec.rule.member().unwrap_or_default();
             let message =
                 format!("a {kind} doesn't suit listener {} of {node}, which speaks {}", mapping.port, mapping.protocol);
             let part = format!("target {node}@{}", mapping.port);
             let facts = facts! {"kind": kind, "virtualNode": node, "port": mapping.port, "protocol": mapping.protocol};
-            found.on_part(scene.route_path(router, name), part, message, facts);
+            found.on_part(ResourcePath::Route(route.id.clone()), part, message, facts);
         }
     }
 }

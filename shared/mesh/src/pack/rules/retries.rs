@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::name::ResourceKind;
+use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::AVAILABILITY;
 use crate::pack::finding::{Found, facts};
 use crate::pack::paths::tries;
@@ -10,7 +10,7 @@ use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::bounded::Text;
 use crate::spec::{Duration, HttpMethod, Listener, ListenerTimeout, RouteRule, RouteSpec};
-use crate::traffic::{Landing, flows_of};
+use crate::traffic::Landing;
 
 const RETRY: Rule = Rule {
     id: "",
@@ -22,6 +22,7 @@ const RETRY: Rule = Rule {
     mend: "",
     managed: &[],
     controls: AVAILABILITY,
+    rests_on_certificates: false,
     check: no_room,
 };
 
@@ -211,18 +212,19 @@ fn off(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn cut_by_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
-        let Some(of_route) = limit_of_route(route) else { continue };
-        for flow in flows_of(scene.mesh, route).into_iter().flatten() {
+    for (route, flows) in scene.flows() {
+        let Some(of_route) = limit_of_route(route.spec) else { continue };
+        for flow in flows {
             let Landing::Listener(listener) = flow.landing else { continue };
             let Some(of_listener) = limit_of_listener(listener).filter(|of_listener| *of_listener < of_route) else {
                 continue;
             };
             let (node, port) = (flow.virtual_node, listener.port_mapping.port);
-            let (route, listener) = (shown(of_route), shown(of_listener));
-            let message = format!("its limit is {route}, and listener {port} of {node} ends requests after {listener}");
-            let facts = facts! {"virtualNode": node, "port": port, "route": route, "listener": listener};
-            found.on_part(scene.route_path(router, name), format!("target {node}@{port}"), message, facts);
+            let (limit, listener) = (shown(of_route), shown(of_listener));
+            let message = format!("its limit is {limit}, and listener {port} of {node} ends requests after {listener}");
+            let facts = facts! {"virtualNode": node, "port": port, "route": limit, "listener": listener};
+            let path = ResourcePath::Route(route.id.clone());
+            found.on_part(path, format!("target {node}@{port}"), message, facts);
         }
     }
 }

@@ -19,6 +19,7 @@ const ROUTE: Rule = Rule {
     mend: "",
     managed: &[],
     controls: CONFIGURATION,
+    rests_on_certificates: false,
     check: shadowed,
 };
 
@@ -106,7 +107,7 @@ fn shadowed(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn unreachable(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for unreachable in unreachable_routes_along(scene.mesh, &scene.links) {
+    for unreachable in unreachable_routes_along(&scene.links) {
         let (message, facts) = match unreachable.reason {
             UnreachableReason::NoService => {
                 ("no virtual service leads to its router".to_owned(), facts! {"reason": "no-service"})

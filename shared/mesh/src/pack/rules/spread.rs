@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use crate::graph::LinkedRoute;
 use crate::name::{ResourceKind, ResourcePath, VirtualNodeName};
 use crate::pack::controls::AVAILABILITY;
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Rule, Severity};
 use crate::pack::scene::{Scene, grouped};
-use crate::spec::{RouteSpec, ServiceDiscovery, TargetEntry, VirtualServiceProvider};
+use crate::spec::{AwsCloudMapServiceDiscovery, Port, ServiceDiscovery, TargetEntry, VirtualServiceProvider};
 
 const SPREAD: Rule = Rule {
     id: "",
@@ -19,6 +20,7 @@ const SPREAD: Rule = Rule {
     mend: "",
     managed: &[],
     controls: AVAILABILITY,
+    rests_on_certificates: false,
     check: single,
 };
 
@@ -65,25 +67,30 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn targets(route: &RouteSpec) -> impl Iterator<Item = &TargetEntry> {
-    route.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter())
+/// The virtual nodes that are the targets of a route, each once.
+fn nodes_of(route: &LinkedRoute<'_>) -> Vec<usize> {
+    let mut nodes = route.targets.clone();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
 }
 
 fn single(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
-        let nodes: BTreeSet<_> = targets(route).map(|target| &target.virtual_node).collect();
-        if let (Some(node), 1) = (nodes.first(), nodes.len()) {
+    for route in &scene.links.routes {
+        if let [node] = nodes_of(route).as_slice()
+            && let Some(node) = scene.links.nodes.name(*node)
+        {
             let message = format!("{node} is its only target");
-            found.on(scene.route_path(router, name), message, facts! {"virtualNode": node});
+            found.on(ResourcePath::Route(route.id.clone()), message, facts! {"virtualNode": node});
         }
     }
 }
 
-fn zone<'a>(scene: &Scene<'a>, name: &VirtualNodeName) -> Option<&'a str> {
+fn zone<'a>(scene: &'a Scene<'_>, node: usize) -> Option<&'a str> {
     let keys = &scene.policy.resilience.zone_keys;
-    let tags = scene.mesh.tags.get(&ResourcePath::VirtualNode(scene.mesh.name.clone(), name.clone()));
+    let tags = scene.register.find(ResourceKind::VirtualNode, node).and_then(|entry| entry.tags);
     let of_tag = tags.and_then(|tags| keys.iter().find_map(|key| tags.value(key)));
-    let of_attribute = || match scene.mesh.nodes.get(name)?.service_discovery.as_ref()? {
+    let of_attribute = || match scene.links.nodes.get(node)?.service_discovery.as_ref()? {
         ServiceDiscovery::AwsCloudMap(map) => {
             let mut attributes = map.attributes.iter().flatten();
             attributes
@@ -99,25 +106,49 @@ fn single_zone(scene: &Scene<'_>, found: &mut Found<'_>) {
     if scene.policy.resilience.zone_keys.is_empty() {
         return;
     }
-    for (router, name, route) in scene.routes() {
-        let nodes: BTreeSet<_> = targets(route).map(|target| &target.virtual_node).collect();
-        let zones: Option<BTreeSet<&str>> = nodes.iter().map(|node| zone(scene, node)).collect();
-        let Some(zones) = zones.filter(|zones| zones.len() == 1 && nodes.len() > 1) else { continue };
-        let zone = zones.first().copied().unwrap_or_default();
-        let message = format!("all of its {} targets are in zone {zone}", nodes.len());
-        found.on(scene.route_path(router, name), message, facts! {"zone": zone, "virtualNodes": nodes});
+    let zones: Vec<Option<&str>> = (0..scene.links.nodes.len()).map(|node| zone(scene, node)).collect();
+    for route in &scene.links.routes {
+        let mut of_targets = route.targets.iter().map(|node| zones.get(*node).copied().flatten());
+        let Some(zone) = of_targets.next().flatten().filter(|zone| of_targets.all(|other| other == Some(*zone))) else {
+            continue;
+        };
+        let nodes: Vec<_> = nodes_of(route).into_iter().filter_map(|node| scene.links.nodes.name(node)).collect();
+        if nodes.len() > 1 {
+            let message = format!("all of its {} targets are in zone {zone}", nodes.len());
+            let facts = facts! {"zone": zone, "virtualNodes": nodes};
+            found.on(ResourcePath::Route(route.id.clone()), message, facts);
+        }
     }
 }
 
-/// Where a target is found, as a text that is equal for equal endpoints.
-fn endpoints(scene: &Scene<'_>, target: &TargetEntry) -> Option<String> {
-    let node = scene.mesh.nodes.get(&target.virtual_node)?;
-    let port = match (target.port, node.listeners()) {
+/// The port of a target, and how the node behind it is found.
+fn found_at<'a>(scene: &Scene<'a>, node: usize, target: &TargetEntry) -> Option<(Port, &'a ServiceDiscovery)> {
+    let spec = scene.links.nodes.get(node)?;
+    let port = match (target.port, spec.listeners()) {
         (Some(port), _) => port,
         (None, [listener]) => listener.port_mapping.port,
         (None, _) => return None,
     };
-    match node.service_discovery.as_ref()? {
+    Some((port, spec.service_discovery.as_ref()?))
+}
+
+/// Whether two nodes are found under the same name. Ports and attributes may still tell their endpoints apart.
+fn same_name(one: &ServiceDiscovery, other: &ServiceDiscovery) -> bool {
+    match (one, other) {
+        (ServiceDiscovery::Dns(one), ServiceDiscovery::Dns(other)) => {
+            one.hostname.eq_ignore_ascii_case(&other.hostname)
+        }
+        (ServiceDiscovery::AwsCloudMap(one), ServiceDiscovery::AwsCloudMap(other)) => {
+            let name = |map: &AwsCloudMapServiceDiscovery| format!("{}.{}", map.service_name, map.namespace_name);
+            name(one) == name(other)
+        }
+        _ => false,
+    }
+}
+
+/// Where a target is found, as a text that is equal for equal endpoints.
+fn endpoints(port: Port, discovery: &ServiceDiscovery) -> Option<String> {
+    match discovery {
         ServiceDiscovery::Dns(dns) => Some(format!("{}:{port}", dns.hostname.to_ascii_lowercase())),
         ServiceDiscovery::AwsCloudMap(map) => {
             let mut attributes: Vec<String> = (map.attributes.iter().flatten())
@@ -131,16 +162,27 @@ fn endpoints(scene: &Scene<'_>, target: &TargetEntry) -> Option<String> {
 }
 
 fn same_endpoints(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, name, route) in scene.routes() {
-        let placed = targets(route).filter_map(|target| Some((endpoints(scene, target)?, &target.virtual_node)));
-        for (at, nodes) in grouped(placed) {
-            let nodes: BTreeSet<_> = nodes.into_iter().collect();
+    for route in &scene.links.routes {
+        let targets = route.spec.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
+        let placed: Vec<_> = (route.targets.iter().zip(targets))
+            .filter_map(|(node, target)| Some((*node, found_at(scene, *node, target)?)))
+            .collect();
+        let suspicious = placed.iter().enumerate().any(|(index, (node, (_, at)))| {
+            placed.iter().skip(index + 1).any(|(other, (_, of_other))| node != other && same_name(at, of_other))
+        });
+        if !suspicious {
+            continue;
+        }
+        let texts = placed.into_iter().filter_map(|(node, (port, at))| Some((endpoints(port, at)?, node)));
+        for (at, nodes) in grouped(texts) {
+            let nodes: BTreeSet<usize> = nodes.into_iter().collect();
             if nodes.len() > 1 {
-                let names: Vec<&str> = nodes.iter().map(|node| node.as_str()).collect();
+                let names = nodes.into_iter().filter_map(|node| scene.links.nodes.name(node));
+                let names: Vec<&str> = names.map(VirtualNodeName::as_str).collect();
                 let at = at.trim_end().to_owned();
                 let message = format!("{} are both found at {at}", names.join(" and "));
                 let facts = facts! {"virtualNodes": names, "at": at};
-                found.on_part(scene.route_path(router, name), at, message, facts);
+                found.on_part(ResourcePath::Route(route.id.clone()), at, message, facts);
             }
         }
     }

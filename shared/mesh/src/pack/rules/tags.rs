@@ -30,6 +30,7 @@ const TAG: Rule = Rule {
     mend: "",
     managed: &[],
     controls: INVENTORY,
+    rests_on_certificates: false,
     check: untagged,
 };
 
@@ -99,7 +100,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn each(scene: &Scene<'_>, mut look: impl FnMut(&ResourcePath, &Fault)) {
-    for (path, faults) in &scene.tag_faults().faults {
+    for (path, faults) in scene.tag_faults() {
         for fault in faults {
             look(path, fault);
         }

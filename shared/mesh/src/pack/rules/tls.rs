@@ -21,6 +21,7 @@ const TLS: Rule = Rule {
     mend: "",
     managed: &[],
     controls: ENCRYPTION,
+    rests_on_certificates: false,
     check: node_default,
 };
 
@@ -282,10 +283,10 @@ impl Scene<'_> {
             self.links.callers_of_service(service).all(|caller| {
                 let policy = match caller {
                     Caller::VirtualNode(caller) => {
-                        self.mesh.nodes.get(caller).and_then(|node| client_policy_for(node, service))
+                        self.mesh.nodes.get(&caller).and_then(|node| client_policy_for(node, service))
                     }
                     Caller::VirtualGateway(caller) => {
-                        let spec = self.mesh.gateways.get(caller).and_then(|gateway| gateway.spec.as_ref());
+                        let spec = self.mesh.gateways.get(&caller).and_then(|gateway| gateway.spec.as_ref());
                         let defaults = spec.and_then(|spec| spec.backend_defaults.as_ref());
                         defaults.and_then(|defaults| defaults.client_policy.as_ref())
                     }

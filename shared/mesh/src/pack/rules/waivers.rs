@@ -16,6 +16,7 @@ pub(super) const RULES: &[Rule] = &[Rule {
     mend: "Mend what was waived and take the entry out, or have its owner set another end.",
     managed: &[],
     controls: &[],
+    rests_on_certificates: false,
     check: ended,
 }];
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::super::Surroundings;
 use super::super::declare::text_of;
-use super::super::stand_ins::stand_in;
+use super::super::stand_ins::{made_within, stand_in};
 use super::conditions::Truth;
 
 /// The most functions and values worked out in a template. Real ones have some thousands.
@@ -64,7 +64,7 @@ impl<'t> Scope<'t> {
     /// Whether a text has an unknown part.
     pub(super) fn is_unknown(&self, value: &Value) -> bool {
         match value {
-            Value::String(text) => text.contains("${") && self.made.iter().any(|made| text.contains(made.as_str())),
+            Value::String(text) => made_within(text, &self.made).next().is_some(),
             Value::Array(items) => items.iter().any(|item| self.is_unknown(item)),
             Value::Object(members) => members.values().any(|member| self.is_unknown(member)),
             Value::Null | Value::Bool(_) | Value::Number(_) => false,

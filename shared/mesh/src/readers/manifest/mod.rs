@@ -47,7 +47,7 @@ impl Objects {
             let message = format!("is `{version}`; only appmesh.k8s.aws/v1beta2 is read");
             reading.refuse(source.clone(), "apiVersion", message);
         }
-        for object in &self.objects {
+        for object in &self.all {
             match object.kind {
                 Kind::Resource(kind) => self.declare_object(object, kind, around, reading),
                 Kind::BackendGroup | Kind::Namespace => {}

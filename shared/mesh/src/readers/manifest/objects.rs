@@ -1,6 +1,6 @@
 //! The objects of manifests, gathered from all files before any is resolved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -17,7 +17,7 @@ const VERSION: &str = "appmesh.k8s.aws/v1beta2";
 const DEFAULT_NAMESPACE: &str = "default";
 
 /// What an object is to the reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Resource(ResourceKind),
     /// Backends that several virtual nodes share.
@@ -71,7 +71,11 @@ pub(super) fn default_aws_name(kind: ResourceKind, name: &str, namespace: &str) 
 /// The objects of all files read together.
 #[derive(Debug, Default)]
 pub(in super::super) struct Objects {
-    pub(super) objects: Vec<Object>,
+    pub(super) all: Vec<Object>,
+    of_kind: HashMap<Kind, Vec<usize>>,
+    /// By kind, namespace and name; of several the first.
+    by_name: HashMap<(Kind, String, String), usize>,
+    namespaces: HashMap<String, usize>,
     /// Objects of the controller in a version that isn't read.
     pub(super) other_versions: Vec<(Source, String)>,
 }
@@ -131,32 +135,42 @@ impl Objects {
         let labels = labels.collect();
         let spec = object.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new()));
         let spot = spot.clone();
-        self.objects.push(Object { source, spot, kind, name, namespace, namespace_assumed, labels, spec });
+        self.push(Object { source, spot, kind, name, namespace, namespace_assumed, labels, spec });
+    }
+
+    fn push(&mut self, object: Object) {
+        let (place, kind) = (self.all.len(), object.kind);
+        self.of_kind.entry(kind).or_default().push(place);
+        self.by_name.entry((kind, object.namespace.clone(), object.name.clone())).or_insert(place);
+        if kind == Kind::Namespace {
+            self.namespaces.entry(object.name.clone()).or_insert(place);
+        }
+        self.all.push(object);
     }
 
     /// Takes a document if it is a namespace.
     pub(in super::super) fn add_namespace(&mut self, file: &str, document: &Value, spot: &Spot) -> bool {
-        let before = self.objects.len();
+        let before = self.all.len();
         self.add(file, document, spot, &Surroundings::default());
-        self.objects.len() > before
+        self.all.len() > before
     }
 
     /// The resources of a kind.
     pub(super) fn of_kind(&self, kind: ResourceKind) -> impl Iterator<Item = &Object> {
-        self.objects.iter().filter(move |object| object.kind == Kind::Resource(kind))
+        let places = self.of_kind.get(&Kind::Resource(kind)).map(Vec::as_slice).unwrap_or_default();
+        places.iter().filter_map(|place| self.all.get(*place))
     }
 
     /// The resource of a kind, namespace and name.
     pub(super) fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Object> {
-        self.objects.iter().find(|object| object.kind == kind && object.namespace == namespace && object.name == name)
+        let place = self.by_name.get(&(kind, namespace.to_owned(), name.to_owned()))?;
+        self.all.get(*place)
     }
 
     /// The labels of a namespace, if it is declared.
     pub(super) fn namespace_labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
-        self.objects
-            .iter()
-            .find(|object| object.kind == Kind::Namespace && object.name == name)
-            .map(|object| &object.labels)
+        let place = self.namespaces.get(name)?;
+        self.all.get(*place).map(|object| &object.labels)
     }
 }
 

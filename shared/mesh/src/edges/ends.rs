@@ -1,0 +1,129 @@
+//! The two ends of a call: what each brings to the handshake, read once from its spec for all calls that it is part of.
+
+use crate::certificates::{Anchor, Certificate, CertificateArn, Chain, Readings, Source, discovery_name};
+use crate::name::ResourcePath;
+use crate::spec::{
+    ClientPolicy, ClientTls, Listener, ListenerCertificate, ListenerTls, SubjectAlternativeNames, TlsMode,
+    VirtualNodeSpec,
+};
+
+/// The calling end: a proxy with one of its client policies.
+pub(super) struct Client<'m> {
+    pub(super) policy: Option<&'m ClientPolicy>,
+    /// What follows from the policy, where there is one about TLS.
+    pub(super) credentials: Credentials<'m>,
+}
+
+/// The called end: a listener of a virtual node.
+pub(super) struct Server<'m> {
+    pub(super) spec: &'m VirtualNodeSpec,
+    pub(super) listener: &'m Listener,
+    /// The listener's TLS, unless it is switched off.
+    pub(super) tls: Option<&'m ListenerTls>,
+    pub(super) credentials: Credentials<'m>,
+    /// Whoever issued its certificate: whom clients without a policy trust.
+    pub(super) issuer: Option<Trusted<'m>>,
+    /// The name by which it is discovered, if there is one.
+    pub(super) discovery: Vec<String>,
+}
+
+/// What an end presents, and what it wants of the other.
+#[derive(Default)]
+pub(super) struct Credentials<'m> {
+    pub(super) shown: Option<Shown<'m>>,
+    pub(super) trusted: Vec<Trusted<'m>>,
+    /// The names of which the other must have one; none where any will do.
+    pub(super) names: Vec<String>,
+}
+
+/// A certificate that is presented, with what was read of it.
+pub(super) struct Shown<'m> {
+    pub(super) source: Source,
+    pub(super) chain: Result<&'m Chain, String>,
+}
+
+/// Somebody who is trusted, with what was read of him.
+pub(super) struct Trusted<'m> {
+    pub(super) anchor: Anchor,
+    pub(super) certificates: Result<Vec<&'m Certificate>, String>,
+}
+
+impl<'m> Client<'m> {
+    pub(super) fn of(path: &ResourcePath, policy: Option<&'m ClientPolicy>, readings: &'m Readings) -> Self {
+        let tls = policy.and_then(|policy| policy.tls.as_ref());
+        let credentials = tls.map(|tls| Credentials::of_client(path, tls, readings)).unwrap_or_default();
+        Self { policy, credentials }
+    }
+}
+
+impl<'m> Server<'m> {
+    pub(super) fn of(
+        path: &ResourcePath,
+        spec: &'m VirtualNodeSpec,
+        listener: &'m Listener,
+        readings: &'m Readings,
+    ) -> Self {
+        let tls = listener.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled);
+        let issuer = tls.and_then(|tls| match &tls.certificate {
+            ListenerCertificate::Acm(acm) => {
+                Some(Trusted::of(Anchor::IssuerOf(CertificateArn::new(&acm.certificate_arn)), readings))
+            }
+            ListenerCertificate::File(_) | ListenerCertificate::Sds(_) | ListenerCertificate::Unrecognised(_) => None,
+        });
+        let credentials = tls.map(|tls| Credentials::of_listener(path, tls, readings)).unwrap_or_default();
+        Self { spec, listener, tls, credentials, issuer, discovery: discovery_name(spec).into_iter().collect() }
+    }
+
+    /// Whether it asks for a client certificate.
+    pub(super) fn asks_client(&self) -> bool {
+        self.tls.is_some_and(|tls| tls.validation.is_some())
+    }
+}
+
+impl<'m> Credentials<'m> {
+    fn of_client(path: &ResourcePath, tls: &ClientTls, readings: &'m Readings) -> Self {
+        let source = tls.certificate.as_ref().and_then(|own| Source::of_client(path, own));
+        let anchors = Anchor::of_client(path, &tls.validation.trust).unwrap_or_default();
+        Self {
+            shown: source.map(|source| Shown::of(source, readings)),
+            trusted: anchors.into_iter().map(|anchor| Trusted::of(anchor, readings)).collect(),
+            names: names(tls.validation.subject_alternative_names.as_ref()),
+        }
+    }
+
+    fn of_listener(path: &ResourcePath, tls: &ListenerTls, readings: &'m Readings) -> Self {
+        let source = Source::of_listener(path, &tls.certificate);
+        let validation = tls.validation.as_ref();
+        let anchor = validation.and_then(|validation| Anchor::of_listener(path, &validation.trust));
+        Self {
+            shown: source.map(|source| Shown::of(source, readings)),
+            trusted: anchor.into_iter().map(|anchor| Trusted::of(anchor, readings)).collect(),
+            names: names(validation.and_then(|validation| validation.subject_alternative_names.as_ref())),
+        }
+    }
+
+    pub(super) fn source(&self) -> Option<&Source> {
+        self.shown.as_ref().map(|shown| &shown.source)
+    }
+
+    pub(super) fn anchors(&self) -> impl Iterator<Item = &Anchor> {
+        self.trusted.iter().map(|trusted| &trusted.anchor)
+    }
+}
+
+impl<'m> Shown<'m> {
+    fn of(source: Source, readings: &'m Readings) -> Self {
+        Self { chain: readings.chain(&source), source }
+    }
+}
+
+impl<'m> Trusted<'m> {
+    fn of(anchor: Anchor, readings: &'m Readings) -> Self {
+        Self { certificates: readings.anchor(&anchor), anchor }
+    }
+}
+
+/// A list without any name says as much as none.
+fn names(names: Option<&SubjectAlternativeNames>) -> Vec<String> {
+    names.into_iter().flat_map(|names| &names.names.exact).map(ToString::to_string).collect()
+}

@@ -1,0 +1,59 @@
+//! Resources of a kind by number.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+
+/// The resources of a kind, each with a number: its place in the order of the names. Those that are only referred to
+/// have one, too, so that whatever is ordered by numbers is ordered by names.
+#[derive(Debug)]
+pub(crate) struct Numbered<'m, N, T> {
+    all: Vec<(&'m N, Option<&'m T>)>,
+    numbers: HashMap<&'m N, usize>,
+}
+
+impl<'m, N: Ord + Hash, T> Numbered<'m, N, T> {
+    /// Numbers the resources that are there, in the order of their names, and those that are named besides.
+    pub(super) fn of(
+        present: impl Iterator<Item = (&'m N, &'m T)>,
+        named: impl Iterator<Item = &'m N>,
+    ) -> Numbered<'m, N, T> {
+        let mut all: Vec<_> = present.map(|(name, resource)| (name, Some(resource))).collect();
+        let mut numbers = numbers_of(&all);
+        let missing: BTreeSet<&N> = named.filter(|name| !numbers.contains_key(name)).collect();
+        if !missing.is_empty() {
+            all.extend(missing.into_iter().map(|name| (name, None)));
+            all.sort_by_key(|(name, _)| *name);
+            numbers = numbers_of(&all);
+        }
+        Self { all, numbers }
+    }
+
+    /// The number of a name.
+    pub(crate) fn number(&self, name: &N) -> Option<usize> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The name of a number.
+    pub(crate) fn name(&self, number: usize) -> Option<&'m N> {
+        self.all.get(number).map(|(name, _)| *name)
+    }
+
+    /// The resource of a number, if it is there.
+    pub(crate) fn get(&self, number: usize) -> Option<&'m T> {
+        self.all.get(number).and_then(|(_, resource)| *resource)
+    }
+
+    /// Every number in its order, with its name and the resource if it is there.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'m N, Option<&'m T>)> {
+        self.all.iter().copied()
+    }
+
+    /// How many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.all.len()
+    }
+}
+
+fn numbers_of<'m, N: Hash + Eq, T>(all: &[(&'m N, Option<&'m T>)]) -> HashMap<&'m N, usize> {
+    all.iter().enumerate().map(|(number, (name, _))| (*name, number)).collect()
+}
