@@ -23,7 +23,7 @@ pub(super) struct Met<'w, 'm> {
     pub(super) handshake: Result<Handshake<'w>, Broken>,
 }
 
-/// What one end of all calls brings.
+/// A mesh with all that a walk along its calls needs.
 #[derive(Clone, Copy)]
 pub(super) struct Walk<'w, 'm> {
     pub(super) mesh: &'m Mesh,

@@ -97,9 +97,8 @@ impl<'m> Links<'m> {
     /// Indexes a mesh.
     #[must_use]
     pub fn of(mesh: &'m Mesh) -> Self {
-        let routes = || mesh.routers.values().flat_map(|router| router.routes.values());
-        let targets =
-            routes().filter_map(|route| route.rule.action()).flat_map(|action| action.weighted_targets.iter());
+        let actions = mesh.routers.values().flat_map(|entry| entry.routes.values()).filter_map(|one| one.rule.action());
+        let targets = actions.flat_map(|action| action.weighted_targets.iter());
         let answering = || mesh.services.values().filter_map(|service| service.provider.as_ref());
         let called = mesh.gateways.values().flat_map(|gateway| gateway.routes.values()).filter_map(target_of);
         let nodes = Numbered::of(
