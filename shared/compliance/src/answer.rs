@@ -158,3 +158,22 @@ fn compliance(judged: &Judged) -> RuleCompliance {
         Standing::NotApplicable => RuleCompliance::NotApplicable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What nobody could read is never told as compliant.
+    #[test]
+    fn unknown_is_not_compliant() {
+        for (standing, expected) in [
+            (Standing::Compliant, RuleCompliance::Compliant),
+            (Standing::NonCompliant, RuleCompliance::NonCompliant),
+            (Standing::InsufficientData, RuleCompliance::NonCompliant),
+            (Standing::NotApplicable, RuleCompliance::NotApplicable),
+        ] {
+            let judged = Judged { standing, findings: Vec::new(), waived: Vec::new() };
+            assert_eq!(compliance(&judged), expected, "{standing:?}");
+        }
+    }
+}
