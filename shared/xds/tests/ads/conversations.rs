@@ -177,3 +177,58 @@ fn a_refused_route_keeps_the_clusters_that_the_last_good_one_uses() {
     client.settle(&after.snapshot());
     assert!(client.held()[&ResourceType::Cluster].contains_key("old"));
 }
+
+#[test]
+fn a_word_on_an_earlier_response_is_not_taken_for_one_on_the_last() {
+    let before = world(&[("a", 0), ("b", 0)], &[("l", &["a"])]);
+    let after = world(&[("a", 0), ("b", 0)], &[("l", &["b"])]).snapshot();
+    let mut client = settled(&before);
+    client.update(&after);
+    // Said before the new routes arrived.
+    client.ask(Route, BTreeSet::from(["l".to_owned()]));
+    client.deliver(&after);
+    assert!(!client.has(&after));
+    client.settle(&after);
+    assert!(client.has(&after));
+}
+
+/// It goes before the client has asked for its endpoints, and the client waits for them all the same.
+#[test]
+fn a_cluster_that_goes_while_it_warms_is_warmed_and_then_goes() {
+    let (with, without) = (world(&[("a", 0), ("b", 0)], &[]).snapshot(), world(&[("a", 0)], &[]).snapshot());
+    let (mut sotw, mut delta) = (Sotw::connected(), Delta::connected());
+    let clients: [&mut dyn Client; 2] = [&mut sotw, &mut delta];
+    for client in clients {
+        assert!(client.deliver(&with));
+        client.update(&without);
+        client.settle(&without);
+        assert!(!client.held()[&Cluster].contains_key("b"));
+        assert!(client.has(&without));
+    }
+}
+
+#[test]
+fn a_route_waits_until_its_cluster_is_acknowledged_also_one_that_dns_finds() {
+    let found_by_dns = |world: &World| {
+        let all = world.snapshot();
+        let kinds = [Cluster, ResourceType::Listener, Route];
+        let of =
+            kinds.into_iter().flat_map(|kind| all.of(kind).map(move |(name, body)| (kind, name.clone(), body.clone())));
+        Snapshot::new(of.collect::<Vec<_>>())
+    };
+    let before = found_by_dns(&world(&[("old", 0)], &[("l", &["old"])]));
+    let after = found_by_dns(&world(&[("new", 0)], &[("l", &["new"])]));
+    let (mut sotw, mut delta) = (Sotw::default(), Delta::default());
+    let clients: [&mut dyn Client; 2] = [&mut sotw, &mut delta];
+    for client in clients {
+        for (kind, name) in [(Cluster, "*"), (ResourceType::Listener, "*"), (Route, "l")] {
+            client.ask(kind, BTreeSet::from([name.to_owned()]));
+        }
+        client.settle(&before);
+        client.update(&after);
+        client.update(&after);
+        assert_eq!(client.under_way(), 1);
+        client.settle(&after);
+        assert!(client.has(&after));
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use xds::{Resource, ResourceType, Translation};
+use xds::{Resource, ResourceType, Translation, Version};
 
 use crate::printed::message;
 use crate::taken::{empty_cluster, inlined, of, validated};
@@ -63,10 +63,10 @@ pub(crate) fn unseen(
         }
         let routes: Vec<_> = routes.into_iter().map(|(name, route)| (name, Resource::encode(route))).collect();
         let versions = routes.iter().map(|(_, route)| route.version());
-        let key: String = [body.version()].into_iter().chain(versions).map(|version| format!("{version} ")).collect();
+        let key: Vec<&str> = [body.version()].into_iter().chain(versions).map(Version::as_str).collect();
         let printed =
             |(name, route): &(&String, Resource)| ((*name).clone(), message(ResourceType::Route.url(), route.body()));
-        take(key, &|| Judged::Listener {
+        take(key.join(" "), &|| Judged::Listener {
             listener: message(ResourceType::Listener.url(), body.body()),
             routes: routes.iter().map(printed).collect(),
             clusters: translation.clusters.keys().cloned().collect(),
