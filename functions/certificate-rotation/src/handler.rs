@@ -138,7 +138,9 @@ impl CertificateRotation {
         for decision in decisions {
             accounts.push(self.carry_out(run, &decision, &observation, now).await);
         }
-        Ok((accounts, metrics::expiry(&observation.readings, now)))
+        let mut metrics = metrics::expiry(&observation.readings, now);
+        metrics.extend(metrics::lateness(&observation.facts, &run.policy.certificates, now));
+        Ok((accounts, metrics))
     }
 
     /// Does what was decided, where the mode allows it, and says so.

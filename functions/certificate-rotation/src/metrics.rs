@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use lambda_kit::Metric;
 use mesh::certificates::{Readings, forecast};
+use mesh::policy::CertificatesPolicy;
+use mesh::rotation::{Facts, overdue};
 
 use crate::NAME;
 use crate::account::Account;
@@ -29,6 +31,13 @@ pub(crate) fn expiry(readings: &Readings, now: Timestamp) -> Vec<Metric> {
         metrics.push(days("ChainDaysToExpiry", one.days, dimensions()));
     }
     metrics
+}
+
+/// How late the latest renewal is, in percent of the time that it had: by that, and not by days, leaves that live for a
+/// day and for a year can have one alarm.
+pub(crate) fn lateness(facts: &Facts, policy: &CertificatesPolicy, now: Timestamp) -> Option<Metric> {
+    let value = f64::from(overdue(facts, policy, now)?);
+    Some(Metric { name: "RenewalOverdue", unit: "Percent", value, dimensions: vec![("Function", NAME.to_owned())] })
 }
 
 /// How many steps of each kind had each outcome.

@@ -53,7 +53,7 @@ pub(crate) async fn take(ports: &Ports, step: &Step, id: &str, observation: &Obs
         Step::RequestAnew { arn, authority, like, token } => request(ports, arn, authority, like, token).await,
         Step::Reimport { arn, authority, like, not_after, token } => {
             let fresh = ports.keys.make(&algorithm(&like.key)?, &names(&like.names)?)?;
-            let order = order(ports, authority, fresh.request, *not_after, token).await?;
+            let order = order(observation, authority, fresh.request, *not_after, token)?;
             let issued = ports.authorities.issue(&order).await?;
             match wait_for(ports, &issued).await? {
                 Issuance::Issued(chain) => {
@@ -76,7 +76,7 @@ pub(crate) async fn take(ports: &Ports, step: &Step, id: &str, observation: &Obs
         Step::Order { secret, version, authority, not_after, token } => {
             let pending = pending(ports, &secret_id(secret)?, version).await?;
             let Some(request) = pending.and_then(|pending| pending.bundle.request) else { return Ok(Done::Superseded) };
-            let order = order(ports, authority, request, *not_after, token).await?;
+            let order = order(observation, authority, request, *not_after, token)?;
             Ok(Done::Ordered(ports.authorities.issue(&order).await?.to_string()))
         }
         Step::Collect { secret, version, issued, becomes } => {
@@ -155,18 +155,20 @@ async fn request(
     ports.certificates.request(&request).await.map(|_| Done::Issued)
 }
 
-async fn order(
-    ports: &Ports,
+/// An order, signed as suits the key of the CA as it was observed.
+fn order(
+    observation: &Observation,
     authority: &AuthorityArn,
     request: String,
     not_after: jiff::Timestamp,
     token: &str,
 ) -> Result<Order, PortError> {
+    let refused = |why: &str| other("order a certificate", why);
+    let known = observation.facts.authorities.iter().find(|known| known.arn == *authority);
+    let known = known.ok_or_else(|| refused("the CA was not read"))?;
+    let signing = algorithm(&known.certificate.key).ok().and_then(|key| SigningAlgorithm::suiting(&key));
+    let signing = signing.ok_or_else(|| refused("the key of the CA is of a kind that is not known"))?;
     let authority = ca(authority)?;
-    let described = ports.authorities.describe(&authority).await?;
-    let signing = described.key_algorithm.as_ref().and_then(SigningAlgorithm::suiting);
-    let signing =
-        signing.ok_or_else(|| other("order a certificate", "the key of the CA is of a kind that is not known"))?;
     Ok(Order { authority, request, template: Template::EndEntity, signing, not_after, token: token_of(token)? })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bench ECHO SDK-ECHO ROUTE-FAILOVER CONTROL-PLANE ENVOY     the programs, the first four built alike
-//! bench pack | sweep                                         one of the parts that need no other program
+//! bench pack | rotation | sweep                              one of the parts that need no other program
 //! ```
 //!
 //! Every figure stands beside another of the same run: machines differ, ratios hold. This program never fails because
@@ -10,6 +10,7 @@
 
 mod api;
 mod cold_start;
+mod decisions;
 mod failover;
 mod moved;
 mod pack;
@@ -38,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     match programs.as_slice() {
         [only] if only.as_os_str() == "pack" => return table(pack::measure()?),
+        [only] if only.as_os_str() == "rotation" => return table(rotations()?),
         [only] if only.as_os_str() == "sweep" => return table(runtime.block_on(sweep::measure())?),
         _ => {}
     }
@@ -47,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
     rows.extend(runtime.block_on(cold_start::measure(echo, sdk_echo, function))?);
     rows.extend(failover::measure()?);
-    rows.extend(rotation::measure()?);
+    rows.extend(rotations()?);
     rows.extend(pack::measure()?);
     rows.extend(runtime.block_on(sweep::measure())?);
     rows.extend(runtime.block_on(api::measure())?);
@@ -55,6 +57,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     rows.extend(runtime.block_on(streams::pushes())?);
     rows.extend(runtime.block_on(moved::measure(control_plane, envoy))?);
     table(rows)
+}
+
+/// What certificate-rotation decides, and what it takes in all.
+fn rotations() -> Result<Vec<Row>, Box<dyn Error>> {
+    let mut rows = decisions::measure()?;
+    rows.extend(rotation::measure()?);
+    Ok(rows)
 }
 
 fn table(rows: Vec<Row>) -> Result<(), Box<dyn Error>> {

@@ -33,9 +33,11 @@ const RUNS: usize = 20;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const KEY: KeyAlgorithm = KeyAlgorithm::EcPrime256v1;
 
-/// What a rotation of an imported certificate can't do without: the state table's begin and end, the CA's kind of key, the
-/// order, the certificate, the import.
-const FEWEST: usize = 6;
+/// What a rotation of an imported certificate can't do without once it is known to be due: the state table's begin (the
+/// lease, without which two would order) and its end (else the next one takes it for unfinished), the order, the
+/// certificate (the answer to the order has only an ARN), and the import. A private CA that takes its time is asked once a
+/// second; here it has it at once.
+const FEWEST: usize = 5;
 
 pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -95,18 +97,21 @@ async fn one() -> Result<Row, Box<dyn Error>> {
     shop.ports.clock.advance(DAY * 70);
     let before = shop.ports.faults.calls().len();
     wake(&function).await?;
-    let calls = shop.ports.faults.calls().len() - before;
+    let calls: Vec<&str> = shop.ports.faults.calls().iter().skip(before).map(|call| call.name).collect();
     if shop.ports.certificates.authorities.issuances() != 2 {
         return Err("the certificate was not replaced".into());
     }
+    let acting = calls.iter().skip_while(|name| **name != "begin");
+    let acting = acting.clone().position(|name| *name == "finish").map_or(0, |last| last + 1);
     let before = shop.ports.faults.calls().len();
     wake(&function).await?;
     let look = shop.ports.faults.calls().len() - before;
     Ok(Row {
-        what: "calls by which an imported certificate is replaced, event to the same ARN",
-        figure: format!("{calls} in one wake"),
+        what: "calls by which an imported certificate that is due is replaced, lease to end",
+        figure: format!("{acting}"),
         relation: format!(
-            "{FEWEST} at the fewest; a look at everything takes {look}, and there is one before and one after"
+            "{FEWEST} at the fewest; {} in the whole wake, a look at everything ({look}) before and after among them",
+            calls.len()
         ),
     })
 }

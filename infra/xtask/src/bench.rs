@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum as _;
+
+use crate::cli::Part;
 use crate::command::Run;
 use crate::console::say;
 use crate::failure::Result;
@@ -11,18 +14,28 @@ use crate::workspace::Workspace;
 /// The profile that functions are deployed with.
 const PROFILE: &str = "lambda";
 
-/// Builds and runs the crate `bench`.
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+/// Builds and runs the crate `bench`, or that part of it which needs no other program.
+pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<()> {
+    if let Some(part) = part {
+        build(workspace, &["--package", "bench", "--bin", "bench"])?;
+        let name = part.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        return Run::new(program(workspace, "bench"), workspace.root()).args([name]).shown();
+    }
     setup::python(workspace)?;
-    say("Building as for AWS, which takes some minutes the first time.");
-    Run::cargo(workspace.root())
-        .args(["build", "--locked", "--profile", PROFILE])
-        .args(["--package", "bench", "--package", "route-failover", "--package", "control-plane", "--bins"])
-        .shown()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.file("target"), PathBuf::from);
-    let program = |name: &str| target.join(PROFILE).join(name);
-    Run::new(program("bench"), workspace.root())
-        .args([program("echo"), program("sdk-echo"), program("route-failover"), program("control-plane")])
+    build(workspace, &["--package", "bench", "--package", "route-failover", "--package", "control-plane", "--bins"])?;
+    let programs = ["echo", "sdk-echo", "route-failover", "control-plane"].map(|name| program(workspace, name));
+    Run::new(program(workspace, "bench"), workspace.root())
+        .args(programs)
         .args([workspace.venv_program("envoy")])
         .shown()
+}
+
+fn build(workspace: &Workspace, what: &[&str]) -> Result<()> {
+    say("Building as for AWS, which takes some minutes the first time.");
+    Run::cargo(workspace.root()).args(["build", "--locked", "--profile", PROFILE]).args(what).shown()
+}
+
+fn program(workspace: &Workspace, name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.file("target"), PathBuf::from);
+    target.join(PROFILE).join(name)
 }

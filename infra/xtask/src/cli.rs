@@ -29,7 +29,10 @@ pub(crate) enum Task {
         seed: u64,
     },
     /// Measure, and print the table that the README carries; builds with link-time optimisation first
-    Bench,
+    Bench {
+        /// Measure only this, which needs no other program
+        part: Option<Part>,
+    },
     /// Start the local stack, and leave it running
     Up,
     /// End the stack that `up` started
@@ -46,6 +49,17 @@ pub(crate) enum Task {
         /// Play only this chapter
         chapter: Option<Chapter>,
     },
+}
+
+/// A part of what is measured that stands by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// The policy pack over meshes of three sizes
+    Pack,
+    /// What certificate-rotation decides, calls and needs itself
+    Rotation,
+    /// A sweep of a mesh beside a loop of describes
+    Sweep,
 }
 
 /// A chapter of the demo.

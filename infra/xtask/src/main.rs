@@ -50,7 +50,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::everything(&workspace),
         Task::Test { fast, seed } => suite::run(&workspace, fast, seed),
-        Task::Bench => bench::run(&workspace),
+        Task::Bench { part } => bench::run(&workspace, part),
         Task::Up => stack::up(&workspace),
         Task::Down => stack::down(&workspace),
         Task::Invoke { function, event } => stack::invoke(&workspace, &function, &event),

@@ -1,6 +1,6 @@
 //! What was decided can be decided again from what is kept of it.
 
-use mesh::rotation::{Recorded, Subject};
+use mesh::rotation::Recorded;
 use ports::{JournalEntry, StateKey, StateStore as _};
 use serde_json::{Value, json};
 
@@ -12,14 +12,17 @@ async fn entries(shop: &Shop, subject: &str) -> Vec<JournalEntry> {
 
 /// Decides again from what an entry has, and compares. Gives what was decided.
 fn replay(body: &Value, observed: &Value) -> String {
+    let again = mesh::rotation::replay(body, observed).unwrap();
+    assert!(again.is_same(), "{again:?}");
     let recorded: Recorded = serde_json::from_value(observed.clone()).unwrap();
     let decided = recorded.decide();
-    let name = |subject: &Subject| subject.to_string() == body["resource"];
-    let again = decided.iter().find(|one| name(&one.subject)).unwrap();
-    assert_eq!(json!(again.verdict)["decision"], body["decision"]);
-    assert_eq!(again.verdict.code(), body["reason"]);
-    assert_eq!(again.verdict.plan().map_or(Value::Null, |plan| json!(plan)), body["plan"]);
-    format!("{} {}", body["decision"].as_str().unwrap(), again.verdict.code())
+    let decided = decided.iter().find(|one| one.subject.to_string() == body["resource"]).unwrap();
+    assert_eq!(decided.verdict.plan().map_or(Value::Null, |plan| json!(plan)), body["plan"]);
+
+    let mut changed = body.clone();
+    changed["decision"] = json!("retire");
+    assert!(!mesh::rotation::replay(&changed, observed).unwrap().is_same());
+    format!("{} {}", again.recorded.decision, again.recorded.code)
 }
 
 #[tokio::test(start_paused = true)]

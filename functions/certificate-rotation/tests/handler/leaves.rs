@@ -104,3 +104,24 @@ async fn without_leave_nothing_is_changed() {
     assert!(would.count() >= 1, "{report:?}");
     assert_eq!(shop.issuances(), before);
 }
+
+/// How late the latest renewal is: nothing while it is done in time, and more and more while nothing can be issued.
+#[tokio::test(start_paused = true)]
+async fn how_late_a_renewal_is_is_measured() {
+    let mut shop = Shop::open().await;
+    shop.go_on(2).await;
+    let late = async |shop: &Shop| {
+        let metrics = shop.wake().await.unwrap().metrics;
+        metrics.into_iter().find(|metric| metric.name == "RenewalOverdue").map(|metric| metric.value)
+    };
+    assert_eq!(late(&shop).await, Some(0.0));
+    shop.set_modes("{default: observe}", "");
+    shop.wait(DAY * 72);
+    let first = late(&shop).await.unwrap();
+    shop.wait(DAY * 4);
+    let then = late(&shop).await.unwrap();
+    assert!((30.0..60.0).contains(&first) && then > first, "{first} {then}");
+    shop.set_modes("{default: enforce}", "");
+    shop.go_on(6).await;
+    assert_eq!(late(&shop).await, Some(0.0));
+}

@@ -42,24 +42,25 @@ async fn import(ports: &MemoryPorts, authority: &AuthorityArn, not_after: Timest
     ports.certificates.certificates.import(&import).await.unwrap()
 }
 
+/// `web` calls `pay`, whose listener presents this, and trusts that.
+fn call(ports: &MemoryPorts, arn: &CertificateArn, authority: &AuthorityArn) {
+    let tls = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": arn.as_str()}}});
+    let listener = json!({"portMapping": {"port": 8080, "protocol": "http"}, "tls": tls});
+    let pay = json!({"listeners": [listener], "serviceDiscovery": {"dns": {"hostname": NAME}}});
+    put(ports, "mesh/shop/virtualNode/pay", &pay);
+    put(ports, "mesh/shop/virtualService/pay.local", &json!({"provider": {"virtualNode": {"virtualNodeName": "pay"}}}));
+    let trust = json!({"acm": {"certificateAuthorityArns": [authority.as_str()]}});
+    let policy = json!({"tls": {"enforce": true, "validation": {"trust": trust}}});
+    let backend = json!({"virtualService": {"virtualServiceName": "pay.local", "clientPolicy": policy}});
+    put(ports, "mesh/shop/virtualNode/web", &json!({"backends": [backend]}));
+}
+
 /// `web` calls `pay`, whose listener has a certificate of ACM that ends then.
 async fn shop_with(not_after: Timestamp) -> (MemoryPorts, CertificateArn, AuthorityArn) {
     let ports = shop();
     let authority = authority(&ports, "root");
     let arn = import(&ports, &authority, not_after).await;
-    let tls = json!({"mode": "STRICT", "certificate": {"acm": {"certificateArn": arn.as_str()}}});
-    let listener = json!({"portMapping": {"port": 8080, "protocol": "http"}, "tls": tls});
-    let pay = json!({"listeners": [listener], "serviceDiscovery": {"dns": {"hostname": NAME}}});
-    put(&ports, "mesh/shop/virtualNode/pay", &pay);
-    put(
-        &ports,
-        "mesh/shop/virtualService/pay.local",
-        &json!({"provider": {"virtualNode": {"virtualNodeName": "pay"}}}),
-    );
-    let trust = json!({"acm": {"certificateAuthorityArns": [authority.as_str()]}});
-    let policy = json!({"tls": {"enforce": true, "validation": {"trust": trust}}});
-    let backend = json!({"virtualService": {"virtualServiceName": "pay.local", "clientPolicy": policy}});
-    put(&ports, "mesh/shop/virtualNode/web", &json!({"backends": [backend]}));
+    call(&ports, &arn, &authority);
     (ports, arn, authority)
 }
 
@@ -92,6 +93,53 @@ async fn who_is_trusted_is_read_from_the_private_ca() {
     put(&ports, "mesh/shop/virtualNode/web", &json!({"backends": [backend]}));
     sweep(&function(&ports).await).await.unwrap();
     assert!(has(&ports, "edge-broken"), "{:?}", rules(&ports));
+}
+
+/// Two CAs under one root: who names the one does not take what the other issues.
+#[tokio::test(start_paused = true)]
+async fn who_names_a_private_ca_trusts_that_one_and_not_its_root() {
+    for (named, issuer, holds) in [("one", "one", true), ("one", "other", false), ("root", "other", true)] {
+        let ports = shop();
+        let root = authority(&ports, "root");
+        let below = |name: &str| match name {
+            "root" => root.clone(),
+            name => {
+                let validity = Validity { from: later(-24), until: later(24 * 3000) };
+                let key = KeyAlgorithm::EcPrime256v1;
+                ports.certificates.authorities.subordinate(&root, name, &key, validity).unwrap()
+            }
+        };
+        let named_arn = below(named);
+        let issuing = if named == issuer { named_arn.clone() } else { below(issuer) };
+        call(&ports, &import(&ports, &issuing, later(24 * 200)).await, &named_arn);
+        sweep(&function(&ports).await).await.unwrap();
+        assert_eq!(has(&ports, "edge-broken"), !holds, "{named} {issuer}: {:?}", rules(&ports));
+    }
+}
+
+/// ACM never gives the key of an imported certificate: whether it can be had elsewhere is told as far as it is known, and
+/// no secret is read for it.
+#[tokio::test(start_paused = true)]
+async fn an_imported_certificate_whose_key_is_nowhere_is_found() {
+    for (named, there, wanted) in [
+        (false, false, Some("certificate-not-distributable")),
+        (true, false, Some("certificate-unread")),
+        (true, true, None),
+    ] {
+        let (ports, arn, _) = shop_with(later(24 * 200)).await;
+        if there {
+            let version = VersionId::parse("8f0d5f7a-2f0e-4a0a-9a43-8f4c3a8f7c11").unwrap();
+            ports.certificates.bundles.create("pay-key");
+            ports.certificates.bundles.set_text("pay-key", &version, &Bundle::default().text());
+        }
+        let binding = format!("certificates: {{ imported: [{{ certificate: {arn}, secret: pay-key }}] }}");
+        let policy = BUILT_IN.replace("certificates: { expiryDays: 30 }", &binding);
+        sweep(&function_by(&ports, if named { &policy } else { BUILT_IN }, FanOut::Direct).await).await.unwrap();
+        for rule in ["certificate-not-distributable", "certificate-unread"] {
+            assert_eq!(has(&ports, rule), wanted == Some(rule), "{named} {there}: {:?}", rules(&ports));
+        }
+        assert!(!ports.faults.calls().iter().any(|call| call.to_string().starts_with("read secret")));
+    }
 }
 
 fn acm(call: &Call) -> bool {

@@ -1,5 +1,6 @@
 //! What people can ask of what the functions keep.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
@@ -190,13 +191,32 @@ pub(crate) enum Turn {
     },
 }
 
+/// Something of which there is a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Journalled {
+    /// A part of a mesh.
+    Resource(ResourcePath),
+    /// What certificate-rotation keeps a record of, as it calls it.
+    Certificate(String),
+}
+
+impl fmt::Display for Journalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resource(path) => path.fmt(f),
+            Self::Certificate(subject) => f.write_str(subject),
+        }
+    }
+}
+
 /// Which decisions to make again.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("record").required(true).args(["resource", "file"])))]
 pub(crate) struct ReplayArgs {
-    /// The route as MESH/ROUTER/ROUTE, or the path of a virtual node: the decisions in its journal.
-    #[arg(value_parser = resource)]
-    pub(crate) resource: Option<ResourcePath>,
+    /// The route as MESH/ROUTER/ROUTE, or the path of a virtual node or a mesh; or a certificate or trust as `status` names it,
+    /// as in `acm:ARN` or `sds:NAME`: the decisions in its journal.
+    #[arg(value_parser = journalled)]
+    pub(crate) resource: Option<Journalled>,
 
     /// A file with one entry of the journal, or a list of them, as JSON; instead of the journal.
     #[arg(long, value_name = "FILE")]
@@ -274,9 +294,30 @@ fn resource(text: &str) -> Result<ResourcePath, String> {
     }
 }
 
+/// What a source of a certificate or of trust begins with; no path of a resource does.
+const SOURCES: [&str; 5] = ["acm:", "sds:", "file:", "policy:", "none:"];
+
+fn journalled(text: &str) -> Result<Journalled, String> {
+    let subject = text.strip_prefix("trust ").unwrap_or(text);
+    if SOURCES.iter().any(|source| subject.starts_with(source)) {
+        return Ok(Journalled::Certificate(subject.to_owned()));
+    }
+    resource(text).map(Journalled::Resource)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_is_told_from_a_resource() {
+        for (text, wanted) in [("acm:arn:aws:acm:r:1:certificate/x", None), ("trust sds:ca", Some("sds:ca"))] {
+            let wanted = wanted.unwrap_or(text).to_owned();
+            assert_eq!(journalled(text), Ok(Journalled::Certificate(wanted)));
+        }
+        assert_eq!(journalled("mesh/shop"), resource("mesh/shop").map(Journalled::Resource));
+        assert!(journalled("cart").is_err());
+    }
 
     #[test]
     fn a_route_is_read_in_both_forms() {

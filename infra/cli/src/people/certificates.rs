@@ -1,4 +1,4 @@
-//! Where the rotation of a certificate stands, as far as the state table knows.
+//! When a certificate ends and where its rotation stands, as far as the state table knows.
 
 use jiff::Timestamp;
 use mesh::rotation::Record;
@@ -7,12 +7,16 @@ use serde_json::Value;
 
 use super::standing::short;
 
-/// A certificate, or trust, of which a rotation is unfinished or fails.
+/// A certificate of which the end is known, or one, or trust, of which a rotation is unfinished or fails.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Certificate {
     /// Its source.
     pub(super) subject: String,
+    /// Its end; unset for trust, and where no wake has seen it since that is remembered.
+    ends: Option<Timestamp>,
+    /// Whole days until then; negative once it is over.
+    days: Option<i64>,
     #[serde(flatten)]
     state: RotationState,
 }
@@ -22,6 +26,8 @@ pub(super) struct Certificate {
 enum RotationState {
     /// A new one was begun and has not taken the old one's place.
     Unfinished { since: Timestamp, attempt: u32, failures: u32, why: Option<String> },
+    /// Nothing is under way, and nothing fails.
+    Settled,
     /// Nothing is under way, since the last steps went wrong.
     Failing { failures: u32, last: Timestamp, why: String },
     /// It was withdrawn, and stands as it did.
@@ -31,41 +37,67 @@ enum RotationState {
 }
 
 impl Certificate {
-    /// `None` where nothing is under way and nothing fails.
-    pub(super) fn of(subject: String, document: &Value) -> Option<Self> {
-        let state = match serde_json::from_value::<Record>(document.clone()) {
-            Err(error) => RotationState::Unreadable { why: error.to_string() },
-            Ok(record) => {
-                let attempt = record.leaf.as_ref().and_then(|leaf| leaf.attempt.clone());
-                match (attempt, record.failures) {
-                    (Some(attempt), failures) => RotationState::Unfinished {
-                        since: attempt.at,
-                        attempt: attempt.number,
-                        failures: failures.as_ref().map_or(0, |failures| failures.count),
-                        why: failures.map(|failures| failures.why),
-                    },
-                    (None, Some(failures)) => {
-                        RotationState::Failing { failures: failures.count, last: failures.last, why: failures.why }
-                    }
-                    (None, None) if record.leaf.is_some_and(|leaf| leaf.revoked) => RotationState::Revoked,
-                    (None, None) => return None,
-                }
+    /// `None` where there is nothing to say of it.
+    pub(super) fn of(subject: String, document: &Value, now: Timestamp) -> Option<Self> {
+        let record = match serde_json::from_value::<Record>(document.clone()) {
+            Err(error) => {
+                let state = RotationState::Unreadable { why: error.to_string() };
+                return Some(Self { subject, ends: None, days: None, state });
             }
+            Ok(record) => record,
         };
-        Some(Self { subject, state })
+        let ends = record.leaf.as_ref().and_then(|leaf| leaf.ends);
+        let days = ends.map(|ends| ends.duration_since(now).as_secs().div_euclid(24 * 60 * 60));
+        let state = RotationState::of(record);
+        (ends.is_some() || !matches!(state, RotationState::Settled)).then_some(Self { subject, ends, days, state })
+    }
+
+    /// What ends first comes first; what has no end comes last.
+    pub(super) fn order(&self) -> (bool, Option<Timestamp>, &str) {
+        (self.ends.is_none(), self.ends, &self.subject)
     }
 
     pub(super) fn words(&self) -> String {
-        match &self.state {
-            RotationState::Unfinished { since, attempt, why, .. } => {
+        let end = match (self.ends, self.days) {
+            (Some(ends), Some(days)) if days < 0 => Some(format!("ended {}", short(ends))),
+            (Some(ends), Some(days)) => Some(format!("{days} days left, until {}", short(ends))),
+            (None, _) | (_, None) => None,
+        };
+        end.into_iter().chain(self.state.words()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl RotationState {
+    fn of(record: Record) -> Self {
+        let is_revoked = record.leaf.as_ref().is_some_and(|leaf| leaf.revoked);
+        let attempt = record.leaf.and_then(|leaf| leaf.attempt);
+        match (attempt, record.failures) {
+            (Some(attempt), failures) => Self::Unfinished {
+                since: attempt.at,
+                attempt: attempt.number,
+                failures: failures.as_ref().map_or(0, |failures| failures.count),
+                why: failures.map(|failures| failures.why),
+            },
+            (None, Some(failures)) => {
+                Self::Failing { failures: failures.count, last: failures.last, why: failures.why }
+            }
+            (None, None) if is_revoked => Self::Revoked,
+            (None, None) => Self::Settled,
+        }
+    }
+
+    fn words(&self) -> Option<String> {
+        Some(match self {
+            Self::Settled => return None,
+            Self::Unfinished { since, attempt, why, .. } => {
                 let why = why.as_ref().map_or_else(String::new, |why| format!("; {why}"));
                 format!("rotation unfinished since {} (attempt {attempt}){why}", short(*since))
             }
-            RotationState::Failing { failures, last, why } => {
+            Self::Failing { failures, last, why } => {
                 format!("rotation failed {failures} times, last {}: {why}", short(*last))
             }
-            RotationState::Revoked => "revoked, and not replaced yet".to_owned(),
-            RotationState::Unreadable { why } => format!("what is remembered of it can't be read: {why}"),
-        }
+            Self::Revoked => "revoked, and not replaced yet".to_owned(),
+            Self::Unreadable { why } => format!("what is remembered of it can't be read: {why}"),
+        })
     }
 }

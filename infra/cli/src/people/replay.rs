@@ -1,15 +1,15 @@
 //! `replay`: recorded decisions, made again.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::path::Path;
 
-use mesh::failover::{Conclusion, Replay};
+use mesh::failover::{Replay, ReplayError};
 use mesh::name::ResourcePath;
 use ports::StateKey;
 use serde_json::Value;
 
-use super::args::ReplayArgs;
+use super::args::{Journalled, ReplayArgs};
 use super::desk::Desk;
 use super::error::{Refusal, Trouble};
 use super::standing::short;
@@ -20,7 +20,7 @@ const KEPT: &str = "observations/";
 pub(super) async fn replay(desk: &Desk<'_>, args: &ReplayArgs) -> Result<String, Trouble> {
     let (what, entries) = match (&args.file, &args.resource) {
         (Some(file), _) => (file.display().to_string(), read(file)?),
-        (None, Some(path)) => (path.to_string(), journalled(desk, path, args.limit).await?),
+        (None, Some(resource)) => (resource.to_string(), journalled(desk, resource, args.limit).await?),
         // The parser lets none pass without either.
         (None, None) => (String::new(), Vec::new()),
     };
@@ -32,10 +32,10 @@ pub(super) async fn replay(desk: &Desk<'_>, args: &ReplayArgs) -> Result<String,
     let mut different = 0;
     for entry in &recorded {
         let observed = observed(desk, entry, &what).await?;
-        let replayed = mesh::failover::replay(entry, &observed);
-        let replayed = replayed.map_err(|error| Trouble::NoRecord { what: what.clone(), why: error.to_string() })?;
-        different += usize::from(!replayed.is_same());
-        let _ = writeln!(text, "{}", sentence(&replayed));
+        let (is_same, sentence) = again(entry, &observed)
+            .map_err(|error| Trouble::NoRecord { what: what.clone(), why: error.to_string() })?;
+        different += usize::from(!is_same);
+        let _ = writeln!(text, "{sentence}");
     }
     if different > 0 {
         return Err(Refusal::Different { different, all: recorded.len(), text }.into());
@@ -54,17 +54,31 @@ fn read(file: &Path) -> Result<Vec<Value>, Trouble> {
     })
 }
 
-async fn journalled(desk: &Desk<'_>, path: &ResourcePath, limit: u32) -> Result<Vec<Value>, Trouble> {
-    let key = match path {
-        ResourcePath::Route(route) => StateKey::route(route),
-        ResourcePath::VirtualNode(mesh, node) => StateKey::node(mesh, node),
-        ResourcePath::Mesh(_)
-        | ResourcePath::VirtualGateway(..)
-        | ResourcePath::VirtualRouter(..)
-        | ResourcePath::VirtualService(..)
-        | ResourcePath::GatewayRoute(..) => return Err(Trouble::NoJournal { what: path.to_string() }),
+async fn journalled(desk: &Desk<'_>, resource: &Journalled, limit: u32) -> Result<Vec<Value>, Trouble> {
+    let key = match resource {
+        Journalled::Certificate(subject) => StateKey::certificate(subject),
+        Journalled::Resource(ResourcePath::Route(route)) => StateKey::route(route),
+        Journalled::Resource(ResourcePath::VirtualNode(mesh, node)) => StateKey::node(mesh, node),
+        // What of a mesh as a whole is decided is whether its certificates could be read.
+        Journalled::Resource(path @ ResourcePath::Mesh(_)) => StateKey::certificate(&path.to_string()),
+        Journalled::Resource(
+            ResourcePath::VirtualGateway(..)
+            | ResourcePath::VirtualRouter(..)
+            | ResourcePath::VirtualService(..)
+            | ResourcePath::GatewayRoute(..),
+        ) => return Err(Trouble::NoJournal { what: resource.to_string() }),
     };
     Ok(desk.ports.state.journal(&key, limit).await?.into_iter().map(|entry| entry.body).collect())
+}
+
+/// Makes a decision again by the function that made it: whether it is the same, and the sentence that says so.
+fn again(entry: &Value, observed: &Value) -> Result<(bool, String), ReplayError> {
+    if entry.get("function").and_then(Value::as_str) == Some("certificate-rotation") {
+        let replayed = mesh::rotation::replay(entry, observed)?;
+        return Ok((replayed.is_same(), sentence(&replayed)));
+    }
+    let replayed = mesh::failover::replay(entry, observed)?;
+    Ok((replayed.is_same(), sentence(&replayed)))
 }
 
 /// What the decision was made from: in the entry, or where the entry says that it is.
@@ -80,21 +94,15 @@ async fn observed(desk: &Desk<'_>, entry: &Value, what: &str) -> Result<Value, T
     serde_json::from_slice(&reports.get(name).await?).map_err(|error| no_record(error.to_string()))
 }
 
-fn sentence(replay: &Replay) -> String {
+fn sentence<C: Display + PartialEq>(replay: &Replay<C>) -> String {
     let Replay { resource, at, recorded, decided, unasked } = replay;
-    let was = concluded(recorded);
-    let head = format!("{} {resource}: {was}", short(*at));
+    let head = format!("{} {resource}: {recorded}", short(*at));
     match decided {
         _ if replay.is_same() => format!("{head}; the same"),
         _ if !unasked.is_empty() => {
             format!("{head}; not known, since a what-if is asked that was not: {}", unasked.join(", "))
         }
-        Some(decided) => format!("{head}; now {}", concluded(decided)),
+        Some(decided) => format!("{head}; now {decided}"),
         None => format!("{head}; now nothing is decided of it"),
     }
-}
-
-fn concluded(conclusion: &Conclusion) -> String {
-    let to = conclusion.to.as_ref().map_or_else(String::new, |to| format!(" to {to}"));
-    format!("{}{to}", conclusion.code)
 }

@@ -46,7 +46,7 @@ struct MeshStatus {
     sweep: Option<Sweep>,
     /// Unset where no change of the mesh was ever looked for.
     audit: Option<Audit>,
-    /// Those of which a rotation is unfinished or fails.
+    /// Those of which the end is known, the first to end first, or of which a rotation is unfinished or fails.
     certificates: Vec<Certificate>,
     /// The other functions that remember something of the mesh.
     remembered_by: Vec<&'static str>,
@@ -134,9 +134,10 @@ async fn of_mesh(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<Mesh
     let audit = of_mesh(AUDIT).map(audit);
     let certificates = subjects.into_iter().filter_map(|subject| {
         let stored = view.documents.get(&StateKey::certificate(&subject))?;
-        Certificate::of(subject, &stored.document)
+        Certificate::of(subject, &stored.document, now)
     });
-    let certificates = certificates.collect();
+    let mut certificates: Vec<Certificate> = certificates.collect();
+    certificates.sort_by(|one, other| one.order().cmp(&other.order()));
     let routes = splits.into_iter().map(|(id, split)| of_route(id, split, &view, now)).collect();
     Ok(MeshStatus { mesh, routes, sweep, audit, certificates, remembered_by })
 }

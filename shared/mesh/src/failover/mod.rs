@@ -37,6 +37,7 @@ pub use reason::{ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstac
 pub use record::{
     Edit, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RestorePoint, RestoreTag, RouteRecord, Shift,
 };
+pub(crate) use replay::read_recorded;
 pub use replay::{Conclusion, Replay, ReplayError, replay};
 pub use targets::{Silence, Voice, Voices, missing_children, untold, voices};
 pub use telling::{Telling, telling};

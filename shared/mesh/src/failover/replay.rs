@@ -1,5 +1,7 @@
 //! A recorded decision, made again.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,23 +23,30 @@ pub struct Conclusion {
     pub to: Option<WeightSplit>,
 }
 
-/// A decision as it is recorded and as it is made again.
+impl fmt::Display for Conclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.code)?;
+        self.to.as_ref().map_or(Ok(()), |to| write!(f, " to {to}"))
+    }
+}
+
+/// A decision as it is recorded and as it is made again, whichever function made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Replay {
+pub struct Replay<C = Conclusion> {
     /// What it was about.
     pub resource: String,
     /// When it was made.
     pub at: Timestamp,
     /// What the record says.
-    pub recorded: Conclusion,
+    pub recorded: C,
     /// What the same facts give now; `None` where nothing is decided of the resource any more.
-    pub decided: Option<Conclusion>,
+    pub decided: Option<C>,
     /// What-ifs that are asked now and were not then, so that their answer isn't known. With any of them the decision
     /// says nothing.
     pub unasked: Vec<String>,
 }
 
-impl Replay {
+impl<C: PartialEq> Replay<C> {
     /// Whether the same facts give the same decision.
     #[must_use]
     pub fn is_same(&self) -> bool {
@@ -86,8 +95,8 @@ struct Asked {
 /// Makes the decision of a journal entry again, from what was observed then. `observed` is that of the entry, or what was
 /// kept elsewhere for its length.
 pub fn replay(entry: &Value, observed: &Value) -> Result<Replay, ReplayError> {
-    let recorded: Recorded = read(entry, "entry")?;
-    let Observed { now, facts, policy, harms } = read(observed, "observed")?;
+    let recorded: Recorded = read_recorded(entry, "entry")?;
+    let Observed { now, facts, policy, harms } = read_recorded(observed, "observed")?;
     let unasked = std::cell::RefCell::new(Vec::new());
     let answer = |route: &RouteId, split: &WeightSplit| {
         let asked = harms.iter().find(|asked| asked.route == *route && asked.split == *split);
@@ -112,7 +121,8 @@ pub fn replay(entry: &Value, observed: &Value) -> Result<Replay, ReplayError> {
     Ok(Replay { resource: recorded.resource, at: now, recorded: recorded_as, decided, unasked: unasked.into_inner() })
 }
 
-fn read<'v, T: Deserialize<'v>>(value: &'v Value, at: &str) -> Result<T, ReplayError> {
+/// Reads a part of a record.
+pub(crate) fn read_recorded<'v, T: Deserialize<'v>>(value: &'v Value, at: &str) -> Result<T, ReplayError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let at = if path == "." { at.to_owned() } else { format!("{at}.{path}") };

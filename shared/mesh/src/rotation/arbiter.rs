@@ -115,12 +115,14 @@ fn canaries(proposals: &[Proposal], scene: &Scene<'_>) -> BTreeMap<Stage, Subjec
             by_stage.entry(stage).or_default().push(proposal);
         }
     }
+    let waiting = proposals.iter().filter(|one| matches!(one.verdict, Verdict::Verify(_)));
+    let verifying: BTreeSet<&Subject> = waiting.map(|one| &one.subject).collect();
     let first = by_stage.into_iter().filter(|(stage, _)| !is_proven(stage, scene)).filter_map(|(stage, mut movers)| {
         // One of which is only told never goes first.
         if movers.iter().any(|mover| mover.watching.is_empty()) {
             movers.retain(|mover| mover.watching.is_empty());
         }
-        let canary = under_way(&stage, proposals, scene).or_else(|| chosen(&movers, scene));
+        let canary = under_way(&stage, &verifying, scene).or_else(|| chosen(&movers, scene));
         Some((stage, canary?))
     });
     first.collect()
@@ -142,20 +144,17 @@ fn is_proven(stage: &Stage, scene: &Scene<'_>) -> bool {
 }
 
 /// One that is in the middle of a stage: it has changed, and not everybody has acknowledged it.
-fn under_way(stage: &Stage, proposals: &[Proposal], scene: &Scene<'_>) -> Option<Subject> {
-    let verifying = |subject: &Subject| {
-        let mut all = proposals.iter();
-        all.any(|one| one.subject == *subject && matches!(one.verdict, Verdict::Verify(_)))
-    };
+fn under_way(stage: &Stage, verifying: &BTreeSet<&Subject>, scene: &Scene<'_>) -> Option<Subject> {
+    let is_verifying = |subject: &Subject| verifying.contains(subject);
     match stage {
         Stage::Reissue { to, .. } => scene.facts.leaves.iter().find_map(|leaf| {
             let Reading::Known(chain) = &leaf.current else { return None };
             let of_new = scene.issuer(&chain.leaf).is_some_and(|issuer| issuer.arn == *to);
-            of_new.then(|| Subject::Certificate(leaf.source.clone())).filter(verifying)
+            of_new.then(|| Subject::Certificate(leaf.source.clone())).filter(is_verifying)
         }),
         Stage::TrustBoth { .. } | Stage::DropOld { .. } => {
             let trusts = scene.facts.trusts.iter().map(|one| Subject::Trust(one.id.clone()));
-            trusts.into_iter().find(verifying)
+            trusts.into_iter().find(is_verifying)
         }
     }
 }

@@ -189,9 +189,9 @@ pub fn decide(
     now: Timestamp,
 ) -> Vec<Decision> {
     let scene = Scene::of(facts, policy, now);
-    let rollovers = scene.trust_rollovers();
+    let replaced = trust::Replaced::all(&scene);
     let leaves = facts.leaves.iter().map(|one| (leaf::propose(one, &scene), &one.users));
-    let trusts = facts.trusts.iter().map(|one| (trust::propose(one, &rollovers, &scene), &one.users));
+    let trusts = facts.trusts.iter().map(|one| (trust::propose(one, &replaced, &scene), &one.users));
     let touching = |(proposal, users): (Proposal, &BTreeMap<ResourcePath, Held>)| {
         let watching = scene.meshes.watching(&proposal.subject, users.keys());
         Proposal { watching, ..proposal }

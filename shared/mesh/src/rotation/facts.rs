@@ -89,11 +89,15 @@ impl AuthorityFacts {
         Chain { leaf: self.certificate.clone(), others: self.issuers.clone() }
     }
 
+    /// Its own certificate, and what leads to the root.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        std::iter::once(&self.certificate).chain(&self.issuers)
+    }
+
     /// Whether whoever trusts a certificate trusts what this CA issues.
     #[must_use]
     pub fn is_reached_by(&self, trusted: &Certificate) -> bool {
-        let mut all = std::iter::once(&self.certificate).chain(&self.issuers);
-        all.any(|one| one.fingerprint == trusted.fingerprint)
+        self.certificates().any(|one| one.fingerprint == trusted.fingerprint)
     }
 
     /// When the first of it and its issuers ends: nothing that it issues should live longer.

@@ -10,6 +10,7 @@ use super::record::{LeafRecord, Record};
 use super::scene::{Acceptance, Rollover, Scene};
 use crate::certificates::{AuthorityArn, Certificate, Chain, Reading, RenewalRule};
 use crate::name::ResourcePath;
+use crate::policy::CertificatesPolicy;
 
 /// Private CAs begin a validity an hour before they issue, so that clocks may differ.
 const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
@@ -38,7 +39,9 @@ pub(super) fn propose(leaf: &LeafFacts, scene: &Scene<'_>) -> Proposal {
     let name = leaf.source.to_string();
     let before = remembered.and_then(|record| record.leaf.as_ref());
     let known = match before {
-        Some(known) if known.fingerprint == chain.leaf.fingerprint => known.clone(),
+        Some(known) if known.fingerprint == chain.leaf.fingerprint => {
+            LeafRecord { ends: Some(chain.leaf.not_after), ..known.clone() }
+        }
         Some(_) | None => LeafRecord::first_seen(&name, &chain.leaf, scene.policy.jitter, before),
     };
     let is_new = before.is_none_or(|before| before.fingerprint != known.fingerprint);
@@ -75,6 +78,15 @@ pub(super) struct Target<'a> {
     pub(super) is_new: bool,
     /// Set where that changes who has to be trusted.
     pub(super) stage: Option<Stage>,
+}
+
+/// When what somebody keeps is renewed.
+pub(super) fn rule(keeper: &Keeper, policy: &CertificatesPolicy) -> RenewalRule {
+    let lead = match keeper {
+        Keeper::Private(_) | Keeper::Imported { .. } | Keeper::NotOurs { .. } => policy.lead_times.acm,
+        Keeper::Bundle { .. } => policy.lead_times.sds,
+    };
+    RenewalRule { before: policy.renew_before, lead: lead.get() }
 }
 
 impl<'a> Work<'a> {
@@ -118,11 +130,7 @@ impl<'a> Work<'a> {
     }
 
     fn rule(&self) -> RenewalRule {
-        let lead = match &self.leaf.keeper {
-            Keeper::Private(_) | Keeper::Imported { .. } | Keeper::NotOurs { .. } => self.scene.policy.lead_times.acm,
-            Keeper::Bundle { .. } => self.scene.policy.lead_times.sds,
-        };
-        RenewalRule { before: self.scene.policy.renew_before, lead: lead.get() }
+        rule(&self.leaf.keeper, self.scene.policy)
     }
 
     /// Whether the next thing that happens to it, if nothing is done, is that it is worth nothing.

@@ -24,13 +24,16 @@
 mod arbiter;
 mod decide;
 mod facts;
+mod holdouts;
 mod keepers;
 mod leaf;
 mod meshes;
+mod overdue;
 mod plan;
 mod reason;
 mod record;
 mod recorded;
+mod replay;
 mod scene;
 mod survey;
 mod telling;
@@ -41,9 +44,11 @@ pub use facts::{
     AuthorityFacts, BundleFacts, Facts, Held, Keeper, LeafFacts, Meeting, Memory, MeshFacts, Pending, PrivateFacts,
     RenewalFact, Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
 };
+pub use overdue::overdue;
 pub use plan::{Like, Plan, Stage, Step};
 pub use reason::{KeepReason, NotKnown, Waiting, Why, renewal_reason};
 pub use record::{Attempt, Failures, LeafRecord, Record};
 pub use recorded::Recorded;
+pub use replay::{Conclusion, replay};
 pub use survey::{LeafUse, Survey, TrustUse};
 pub use telling::{Telling, telling};

@@ -132,8 +132,10 @@ pub enum KeepReason {
     OldStillPresented {
         /// The old CA.
         authority: AuthorityArn,
-        /// What.
+        /// What, the first of them.
         leaves: Vec<Source>,
+        /// How many others.
+        more: usize,
     },
     /// The old CA stays trusted: the policy says so.
     OldKept,
@@ -386,9 +388,10 @@ impl fmt::Display for KeepReason {
             Self::TrustNotOurs { authority, trusts } => {
                 write!(f, "the root of {authority} has to be added by others: {}", places(trusts))
             }
-            Self::OldStillPresented { authority, leaves } => {
+            Self::OldStillPresented { authority, leaves, more } => {
                 let leaves: Vec<String> = leaves.iter().map(ToString::to_string).collect();
-                write!(f, "{authority} may still be behind {}", leaves.join(", "))
+                write!(f, "{authority} may still be behind {}", leaves.join(", "))?;
+                if *more > 0 { write!(f, " and {more} others") } else { Ok(()) }
             }
             Self::OldKept => f.write_str("the policy keeps the old CA trusted"),
             Self::TrustFull { authorities } => {

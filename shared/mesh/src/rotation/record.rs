@@ -31,6 +31,9 @@ pub struct Record {
 pub struct LeafRecord {
     /// The leaf that all this is about. Another one makes it void.
     pub fingerprint: Fingerprint,
+    /// When it ends, for people who ask the state table. Unset in a record of an earlier version.
+    #[serde(default)]
+    pub ends: Option<Timestamp>,
     /// By how much its renewal comes earlier.
     pub jitter: Jitter,
     /// The issuance that is to replace it, once one was begun.
@@ -88,6 +91,7 @@ impl LeafRecord {
         let attempt = before.and_then(|before| before.attempt.as_ref());
         Self {
             fingerprint: leaf.fingerprint.clone(),
+            ends: Some(leaf.not_after),
             jitter: Jitter::draw(jitter, number(&[source, leaf.fingerprint.as_str()])),
             attempt: None,
             issued_as: attempt.and_then(|attempt| attempt.order.clone()),

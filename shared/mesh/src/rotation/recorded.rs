@@ -1,5 +1,7 @@
 //! What decisions were made from, kept so that they can be made again.
 
+use std::cell::RefCell;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +29,21 @@ impl Recorded {
     /// The decisions.
     #[must_use]
     pub fn decide(&self) -> Vec<Decision> {
+        self.decide_asking().0
+    }
+
+    /// The decisions, and the changes of which it is asked now what they would break and was not then.
+    #[must_use]
+    pub fn decide_asking(&self) -> (Vec<Decision>, Vec<Change>) {
+        let unasked = RefCell::new(Vec::new());
         let harms = |change: &Change| {
             let asked = self.harms.iter().find(|(asked, _)| asked == change);
+            if asked.is_none() {
+                unasked.borrow_mut().push(change.clone());
+            }
             asked.map(|(_, harms)| harms.clone()).unwrap_or_default()
         };
-        decide(&self.facts, &harms, &self.policy, self.now)
+        let decisions = decide(&self.facts, &harms, &self.policy, self.now);
+        (decisions, unasked.into_inner())
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Scene<'f> {
     pub(super) now: Timestamp,
     pub(super) meshes: Meshes<'f>,
     authorities: BTreeMap<&'f AuthorityArn, &'f AuthorityFacts>,
+    /// The CAs by the name that certificates of theirs have as their issuer's.
+    issuers: BTreeMap<&'f str, Vec<&'f AuthorityFacts>>,
     leaves: BTreeMap<&'f Source, &'f LeafFacts>,
     trusts: BTreeMap<&'f TrustId, &'f TrustFacts>,
     meetings_of_leaf: BTreeMap<&'f Source, Vec<&'f Meeting>>,
@@ -27,6 +29,8 @@ pub(super) struct Scene<'f> {
     neighbours: BTreeMap<&'f ResourcePath, BTreeSet<&'f ResourcePath>>,
     /// Every root and CA that is known, by which a proxy's word is understood.
     known: BTreeMap<&'f Fingerprint, &'f Certificate>,
+    /// Everything that is declared to be trusted, by anybody.
+    anchors: BTreeSet<&'f Fingerprint>,
     /// Which proxies are changing, and what.
     pub(super) trust_motion: BTreeMap<&'f ResourcePath, BTreeSet<Subject>>,
     pub(super) leaf_motion: BTreeMap<&'f ResourcePath, BTreeSet<Subject>>,
@@ -52,7 +56,7 @@ impl Rollover<'_> {
 
     /// Whether the old CA issued a leaf, or one that hangs on it.
     pub(super) fn issued(&self, chain: &Chain) -> bool {
-        let mut old = std::iter::once(&self.from.certificate).chain(&self.from.issuers).filter(|one| self.is_old(one));
+        let mut old = self.from.certificates().filter(|one| self.is_old(one));
         old.any(|old| chain.certificates().any(|one| old.issued(one) && old.fingerprint != one.fingerprint))
     }
 }
@@ -72,12 +76,14 @@ impl<'f> Scene<'f> {
             now,
             meshes: Meshes::of(facts, policy),
             authorities: facts.authorities.iter().map(|one| (&one.arn, one)).collect(),
+            issuers: BTreeMap::new(),
             leaves: facts.leaves.iter().map(|one| (&one.source, one)).collect(),
             trusts: facts.trusts.iter().map(|one| (&one.id, one)).collect(),
             meetings_of_leaf: BTreeMap::new(),
             meetings_of_trust: BTreeMap::new(),
             neighbours: BTreeMap::new(),
             known: BTreeMap::new(),
+            anchors: BTreeSet::new(),
             trust_motion: BTreeMap::new(),
             leaf_motion: BTreeMap::new(),
         };
@@ -93,10 +99,14 @@ impl<'f> Scene<'f> {
     }
 
     fn learn(&mut self) {
+        for authority in &self.facts.authorities {
+            self.issuers.entry(authority.certificate.subject.as_str()).or_default().push(authority);
+        }
         let authorities = self.facts.authorities.iter();
-        let authorities = authorities.flat_map(|one| std::iter::once(&one.certificate).chain(&one.issuers));
-        let trusted = self.facts.trusts.iter().flat_map(declared).map(|trusted| &trusted.root);
-        self.known = authorities.chain(trusted).map(|one| (&one.fingerprint, one)).collect();
+        let authorities = authorities.flat_map(AuthorityFacts::certificates);
+        let trusted = || self.facts.trusts.iter().flat_map(declared).map(|trusted| &trusted.root);
+        self.anchors = trusted().map(|root| &root.fingerprint).collect();
+        self.known = authorities.chain(trusted()).map(|one| (&one.fingerprint, one)).collect();
     }
 
     fn see_motion(&mut self) {
@@ -158,7 +168,7 @@ impl<'f> Scene<'f> {
 
     /// The CA that issued a leaf.
     pub(super) fn issuer(&self, leaf: &Certificate) -> Option<&'f AuthorityFacts> {
-        self.facts.authorities.iter().find(|one| one.certificate.issued(leaf))
+        self.issuers.get(leaf.issuer.as_str())?.iter().copied().find(|one| one.certificate.issued(leaf))
     }
 
     /// The replacement of a CA, where there is one and both are known.
@@ -176,7 +186,8 @@ impl<'f> Scene<'f> {
     /// Whether somebody who trusts the old CA may not trust the new one: another root is behind it, or it is trusted
     /// itself and not by its root.
     pub(super) fn changes_trust(&self, one: Rollover<'_>) -> bool {
-        let is_trusted_itself = || self.facts.trusts.iter().flat_map(declared).any(|trusted| one.is_old(&trusted.root));
+        let mut old = one.from.certificates().filter(|own| !one.is_new(own));
+        let mut is_trusted_itself = || old.any(|own| self.anchors.contains(&own.fingerprint));
         one.from.root().fingerprint != one.to.root().fingerprint || is_trusted_itself()
     }
 

@@ -3,22 +3,36 @@
 use std::collections::BTreeSet;
 
 use super::decide::{Proposal, Subject, Verdict};
-use super::facts::{Held, Keeper, Memory, Pending, TrustFacts, TrustKeeper};
+use super::facts::{Held, Memory, Pending, TrustFacts, TrustKeeper};
+use super::holdouts::{Few, Holdouts, trusts_old};
 use super::plan::{Action, Kind, Stage, Step};
 use super::reason::{KeepReason, NotKnown, Why};
 use super::record::digest;
 use super::scene::{Rollover, Scene, declared};
-use crate::certificates::{AuthorityArn, Certificate, Chain, Fingerprint, Reading, Source, leads_to};
+use crate::certificates::{AuthorityArn, Certificate, Fingerprint, Reading};
 use crate::change::Change;
-use crate::name::{MeshName, ResourcePath};
 
 /// The most CAs that a client policy takes (API shape `CertificateAuthorityArns`).
 const MOST_AUTHORITIES: usize = 3;
 
+/// A replacement of a CA, and what is in its way.
+pub(super) struct Replaced<'f> {
+    rollover: Rollover<'f>,
+    holdouts: Holdouts<'f>,
+}
+
+impl<'f> Replaced<'f> {
+    /// Every replacement that changes who is trusted.
+    pub(super) fn all(scene: &Scene<'f>) -> Vec<Self> {
+        let rollovers = scene.trust_rollovers().into_iter();
+        rollovers.map(|rollover| Self { rollover, holdouts: Holdouts::of(rollover, scene) }).collect()
+    }
+}
+
 /// What should become of trust, neighbours left aside.
-pub(super) fn propose(trust: &TrustFacts, rollovers: &[Rollover<'_>], scene: &Scene<'_>) -> Proposal {
+pub(super) fn propose(trust: &TrustFacts, replaced: &[Replaced<'_>], scene: &Scene<'_>) -> Proposal {
     let subject = Subject::Trust(trust.id.clone());
-    let concerned: Vec<Rollover<'_>> = rollovers.iter().copied().filter(|one| concerns(trust, *one, scene)).collect();
+    let concerned: Vec<&Replaced<'_>> = replaced.iter().filter(|one| concerns(trust, one.rollover, scene)).collect();
     if concerned.is_empty() {
         let waiting = scene.waiting_for_trust(trust);
         if !waiting.is_empty() && matches!(trust.keeper, TrustKeeper::Policy | TrustKeeper::Bundle(_)) {
@@ -29,7 +43,7 @@ pub(super) fn propose(trust: &TrustFacts, rollovers: &[Rollover<'_>], scene: &Sc
     }
     // Without a policy each server is trusted by its own issuer alone, whatever others are trusted by.
     let is_explicit = !matches!(trust.keeper, TrustKeeper::Implicit { .. });
-    let trusts_both = |one: &Rollover<'_>| is_explicit && declared(trust).any(|root| one.is_new(&root.root));
+    let trusts_both = |one: &Replaced<'_>| is_explicit && declared(trust).any(|root| one.rollover.is_new(&root.root));
     if let TrustKeeper::NotOurs { why } = &trust.keeper {
         return Proposal::keep(subject, KeepReason::NotOurs { why: why.clone(), ends: None });
     }
@@ -51,14 +65,14 @@ pub(super) fn propose(trust: &TrustFacts, rollovers: &[Rollover<'_>], scene: &Sc
         return Proposal::keep(subject, reason);
     }
     let next = if let Some(missing) = concerned.iter().find(|one| !trusts_both(one)) {
-        trust_both(trust, *missing)
+        trust_both(trust, missing.rollover)
     } else {
         let waiting = scene.waiting_for_trust(trust);
         if !waiting.is_empty() {
             let verdict = Verdict::Verify(Why::NotAcknowledged { waiting });
             return Proposal { verdict, failing: true, ..Proposal::keep(subject, KeepReason::Settled) };
         }
-        let drops = concerned.iter().map(|one| drop_old(trust, *one, scene));
+        let drops = concerned.iter().map(|one| drop_old(trust, one, scene));
         drops.reduce(Result::or).unwrap_or(Err(KeepReason::Settled))
     };
     match next {
@@ -77,10 +91,6 @@ fn concerns(trust: &TrustFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> bo
     };
     trusts_old(trust, rollover)
         || (!matches!(trust.keeper, TrustKeeper::Policy | TrustKeeper::Bundle(_)) && meets_old())
-}
-
-fn trusts_old(trust: &TrustFacts, rollover: Rollover<'_>) -> bool {
-    declared(trust).any(|one| rollover.is_old(&one.root))
 }
 
 fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>) -> Result<Action, KeepReason> {
@@ -112,14 +122,15 @@ fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>) -> Result<Action, Keep
     Ok(Action { kind: Kind::Distribute, step, why, stage: Some(stage), moves: trust.users.keys().cloned().collect() })
 }
 
-fn drop_old(trust: &TrustFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> Result<Action, KeepReason> {
+fn drop_old(trust: &TrustFacts, replaced: &Replaced<'_>, scene: &Scene<'_>) -> Result<Action, KeepReason> {
+    let Replaced { rollover, holdouts } = replaced;
     if scene.policy.rollover.keep_old {
         return Err(KeepReason::OldKept);
     }
     let kept = || declared(trust).filter(|one| !rollover.is_old(&one.root));
-    let leaves = still_presented(trust, rollover, &kept().map(|one| &one.root).collect::<Vec<_>>(), scene);
-    if !leaves.is_empty() {
-        return Err(KeepReason::OldStillPresented { authority: rollover.from.arn.clone(), leaves });
+    let kept_roots: Vec<&Certificate> = kept().map(|one| &one.root).collect();
+    if let Some(Few { named, more }) = holdouts.of_trust(trust, &kept_roots, scene) {
+        return Err(KeepReason::OldStillPresented { authority: rollover.from.arn.clone(), leaves: named, more });
     }
     scene.meshes.all_read(NotKnown::WhatIsPresented)?;
     let (from, to) = (rollover.from.arn.clone(), rollover.to.arn.clone());
@@ -142,47 +153,6 @@ fn drop_old(trust: &TrustFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> Re
         stage: Some(Stage::DropOld { from, to }),
         moves: trust.users.keys().cloned().collect(),
     })
-}
-
-/// Everything in the meshes of whoever trusts that is of the old CA, or that nobody can rule out to be: also what is about
-/// to be served, what a proxy may still have, and what is checked here and would not be accepted by what is `kept`.
-fn still_presented(
-    trust: &TrustFacts,
-    rollover: Rollover<'_>,
-    kept: &[&Certificate],
-    scene: &Scene<'_>,
-) -> Vec<Source> {
-    let meshes: BTreeSet<&MeshName> = trust.users.keys().map(ResourcePath::mesh).collect();
-    let presented = scene.facts.leaves.iter().filter(|leaf| {
-        let mut meetings = scene.meetings_of_leaf(&leaf.source).filter(|one| meshes.contains(one.verifier.mesh()));
-        if meetings.next().is_none() {
-            return false;
-        }
-        let is_met = scene.meetings_of_leaf(&leaf.source).any(|meeting| meeting.trust == trust.id);
-        let needs_old = |chain: &Chain| rollover.issued(chain) || (is_met && leads_to(chain, kept, scene.now).is_err());
-        let pending = match &leaf.keeper {
-            Keeper::Bundle { bundle, .. } | Keeper::Imported { bundle: Some(bundle), .. } => bundle.pending.as_ref(),
-            Keeper::Private(_) | Keeper::Imported { bundle: None, .. } | Keeper::NotOurs { .. } => None,
-        };
-        let prepared = match pending {
-            Some(Pending::Issued { chain, .. }) => needs_old(chain),
-            Some(Pending::Requested { .. }) => true,
-            Some(Pending::Trust { .. } | Pending::Unreadable { .. }) | None => false,
-        };
-        let ours = !matches!(leaf.keeper, Keeper::NotOurs { .. });
-        match &leaf.current {
-            Reading::Known(chain) => needs_old(chain) || prepared || !scene.waiting_for_leaf(leaf).is_empty(),
-            // What others keep is judged by what can be read of it.
-            Reading::Unread(_) => ours || meets(leaf, rollover, scene),
-        }
-    });
-    presented.map(|leaf| leaf.source.clone()).collect()
-}
-
-/// Whether a leaf that can't be read is checked by something that trusts the old root.
-fn meets(leaf: &super::facts::LeafFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> bool {
-    let mut meetings = scene.meetings_of_leaf(&leaf.source);
-    meetings.any(|meeting| scene.trust(&meeting.trust).is_some_and(|trust| trusts_old(trust, rollover)))
 }
 
 /// The CAs by which a policy names the roots. Without a policy there are none.

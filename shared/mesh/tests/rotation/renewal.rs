@@ -1,10 +1,12 @@
 //! When a certificate is renewed, and from when on nothing may keep that waiting.
 
 use jiff::SignedDuration;
-use mesh::certificates::{Jitter, RenewalRule};
+use mesh::certificates::{Jitter, Reading, RenewalRule};
 use mesh::policy::Percent;
+use mesh::rotation::{Keeper, overdue};
 
-use super::world::World;
+use super::properties::acm;
+use super::world::{DAY, Node, World};
 
 #[test]
 fn two_thirds_into_the_life_less_the_jitter_and_never_before_its_half() {
@@ -39,4 +41,48 @@ fn a_jitter_is_drawn_within_its_bound() {
     let drawn: Vec<u16> = (0..200).map(|by| Jitter::draw(most, by).0).collect();
     assert_eq!((drawn.iter().min(), drawn.iter().max()), (Some(&0), Some(&50)));
     assert_eq!(Jitter::draw(most, 7), Jitter::draw(most, 7));
+}
+
+/// The same alarm has to suit leaves that live for a day and for a year.
+#[test]
+fn how_late_a_renewal_is_does_not_depend_on_how_long_a_certificate_lives() {
+    // Lifetime in hours, how much of it is over in percent, when the CA ends in percent of it; how late that is.
+    for (lifetime, over, ca_ends, late) in [
+        (24, 0, 1000, 0),
+        (24, 66, 1000, 0),
+        (24, 75, 1000, 26),
+        (24, 83, 1000, 50),
+        (24, 99, 1000, 97),
+        (24, 100, 1000, 100),
+        (24, 300, 1000, 100),
+        (8760, 66, 1000, 0),
+        (8760, 83, 1000, 50),
+        (8760, 120, 1000, 100),
+        (8760, 30, 40, 26),
+        (8760, 39, 40, 92),
+        (8760, 41, 40, 100),
+    ] {
+        let mut world = World::new(1);
+        let ca = world.add_root("ca", 40);
+        let leaf = acm(&mut world, "a", &ca, DAY, false);
+        let percent = |of: i32| SignedDuration::from_mins(lifetime * 60) * of / 100;
+        let chain = world.issue("a", &ca, world.now, world.now + percent(100));
+        let mesh::certificates::Source::Acm(arn) = &leaf else { unreachable!() };
+        world.acm.get_mut(arn).unwrap().chain = Some(chain);
+        world.nodes.push(Node { listener: Some(leaf), client: None, callers: None });
+        world.start();
+        let mut facts = world.observe();
+        for authority in &mut facts.authorities {
+            authority.certificate.not_after = world.now + percent(ca_ends);
+        }
+        if let Reading::Known(chain) = &mut facts.leaves[0].current {
+            chain.others.clear();
+        }
+        let case = format!("{lifetime} h, {over} %, {ca_ends} %");
+        let found = overdue(&facts, &world.policy, world.now + percent(over)).unwrap();
+        assert!(found.abs_diff(late) <= 1, "{case}: {found}");
+
+        facts.leaves[0].keeper = Keeper::NotOurs { why: "somebody else renews it".to_owned() };
+        assert_eq!(overdue(&facts, &world.policy, world.now), None, "{case}");
+    }
 }

@@ -1,11 +1,14 @@
 use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt};
-use mesh::certificates::{Anchor, Certificate, Chain, Inventory, Reading, Readings, Source};
+use mesh::certificates::{Anchor, Chain, Inventory, KeyPlace, Reading, Readings, Source};
 use mesh::graph::Mesh;
 use mesh::policy::CertificatesPolicy;
 
-use super::{AuthorityArn, CertificateArn, CertificateAuthority, CertificateStore, SecretBundles, SecretId, Stage};
+use super::{
+    AuthorityArn, CertificateArn, CertificateAuthority, CertificateKind, CertificateStore, SecretBundles, SecretId,
+    Stage,
+};
 use crate::{PortError, PortErrorKind};
 
 /// Calls at a time. ACM gives an account ten a second of each kind, and more are waited for.
@@ -34,9 +37,10 @@ impl CertificateReader<'_> {
             (source, read)
         });
         for (source, read) in read.buffer_unordered(AT_A_TIME).collect::<Vec<_>>().await {
-            let Some(Read { reading, issuer }) = read else { continue };
-            if let (Source::Acm(arn), Some(issuer)) = (&source, issuer) {
-                issuers.insert((arn.clone(), issuer));
+            let Some(Read { reading, issuer, key }) = read else { continue };
+            if let Source::Acm(arn) = &source {
+                issuers.extend(issuer.map(|issuer| (arn.clone(), issuer)));
+                readings.imported.extend(key.map(|key| (arn.clone(), key)));
             }
             readings.chains.insert(source, reading);
         }
@@ -48,24 +52,33 @@ impl CertificateReader<'_> {
         let implied = issuers.into_iter().map(|(arn, issuer)| (Anchor::IssuerOf(arn), issuer));
         let wanted: Vec<(Anchor, String)> = named.chain(implied).collect();
         let distinct: BTreeSet<String> = wanted.iter().map(|(_, arn)| arn.clone()).collect();
-        let roots = stream::iter(distinct).map(|arn| async move {
-            let root = self.root(&arn).await;
-            (arn, root)
+        let chains = stream::iter(distinct).map(|arn| async move {
+            let chain = self.authority(&arn).await;
+            (arn, chain)
         });
-        let roots: Vec<(String, Reading<Vec<Certificate>>)> = roots.buffer_unordered(AT_A_TIME).collect().await;
+        let chains: Vec<(String, Reading<Chain>)> = chains.buffer_unordered(AT_A_TIME).collect().await;
         for (anchor, arn) in wanted {
-            let Some((_, root)) = roots.iter().find(|(of, _)| *of == arn) else { continue };
-            // The chain itself may name the issuer's root, so that an issuer which isn't read isn't missed.
-            if matches!((&anchor, root), (Anchor::Authority(_), _) | (_, Reading::Known(_))) {
-                readings.anchors.insert(anchor, root.clone());
-            }
+            let Some((_, chain)) = chains.iter().find(|(of, _)| *of == arn) else { continue };
+            let trusted = match (&anchor, chain) {
+                // Whoever trusts a CA by its name trusts that one, and not its root.
+                (Anchor::Authority(_), Reading::Known(chain)) => Reading::Known(vec![chain.leaf.clone()]),
+                (Anchor::Authority(_), Reading::Unread(why)) => Reading::Unread(why.clone()),
+                // Who names nobody trusts where the certificate leads to.
+                (_, Reading::Known(chain)) => Reading::Known(vec![chain.others.last().unwrap_or(&chain.leaf).clone()]),
+                // The chain itself may name the issuer's root, so that an issuer which isn't read isn't missed.
+                (_, Reading::Unread(_)) => continue,
+            };
+            readings.anchors.insert(anchor, trusted);
         }
         readings
     }
 
     async fn source(&self, source: &Source, policy: &CertificatesPolicy) -> Option<Read> {
         match source {
-            Source::Acm(arn) => Some(self.in_acm(arn.as_str()).await.unwrap_or_else(Read::unread)),
+            Source::Acm(arn) => {
+                let secret = policy.imported(arn).and_then(|imported| imported.secret.as_deref());
+                Some(self.in_acm(arn.as_str(), secret).await.unwrap_or_else(Read::unread))
+            }
             Source::Sds(name) => {
                 let why = self.secret(&policy.bundle(name)?.secret).await.err()?;
                 Some(Read::unread(why))
@@ -74,7 +87,7 @@ impl CertificateReader<'_> {
         }
     }
 
-    async fn in_acm(&self, arn: &str) -> Result<Read, String> {
+    async fn in_acm(&self, arn: &str, secret: Option<&str>) -> Result<Read, String> {
         let arn = CertificateArn::parse(arn).map_err(|error| error.to_string())?;
         let stored =
             self.certificates.describe(&arn).await.map_err(|error| told("ACM", "acm:DescribeCertificate", &error))?;
@@ -83,19 +96,27 @@ impl CertificateReader<'_> {
             Some(chain) => parsed(Chain::read(&chain.whole())),
             None => Reading::Unread("it is still being issued".to_owned()),
         };
-        Ok(Read { reading, issuer: stored.authority.map(|authority| authority.as_str().to_owned()) })
+        let key = match stored.kind {
+            CertificateKind::Imported => self.key_place(secret).await,
+            CertificateKind::Private | CertificateKind::AmazonIssued | CertificateKind::Unrecognised(_) => None,
+        };
+        Ok(Read { reading, issuer: stored.authority.map(|authority| authority.as_str().to_owned()), key })
     }
 
-    async fn root(&self, arn: &str) -> Reading<Vec<Certificate>> {
+    /// Who has the key of an imported certificate. Whether a secret that is there holds that one is not looked at here.
+    async fn key_place(&self, secret: Option<&str>) -> Option<KeyPlace> {
+        let Some(secret) = secret else { return Some(KeyPlace::Nowhere) };
+        let why = self.secret(secret).await.err()?;
+        Some(KeyPlace::Unread { secret: secret.to_owned(), why })
+    }
+
+    /// The certificate of a private CA, with what it leads to.
+    async fn authority(&self, arn: &str) -> Reading<Chain> {
         let Ok(arn) = AuthorityArn::parse(arn) else {
             return Reading::Unread("it is no ARN of a private CA".to_owned());
         };
         match self.authorities.certificate(&arn).await {
-            Ok(chain) => match Chain::read(&chain.whole()) {
-                // What an authority that is no root leads to is what is trusted by it.
-                Ok(chain) => Reading::Known(vec![chain.others.into_iter().last().unwrap_or(chain.leaf)]),
-                Err(error) => Reading::Unread(error.to_string()),
-            },
+            Ok(chain) => parsed(Chain::read(&chain.whole())),
             Err(error) => Reading::Unread(told("the private CA", "acm-pca:GetCertificateAuthorityCertificate", &error)),
         }
     }
@@ -117,11 +138,13 @@ struct Read {
     reading: Reading<Chain>,
     /// The private CA that issued it.
     issuer: Option<String>,
+    /// Of an imported one: who has its key, as far as it was looked.
+    key: Option<KeyPlace>,
 }
 
 impl Read {
     fn unread(why: String) -> Self {
-        Self { reading: Reading::Unread(why), issuer: None }
+        Self { reading: Reading::Unread(why), issuer: None, key: None }
     }
 }
 

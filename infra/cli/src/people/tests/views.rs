@@ -97,6 +97,30 @@ async fn decisions_are_made_again_from_the_journal_and_from_a_file() {
 }
 
 #[tokio::test]
+async fn decisions_on_certificates_are_made_again_too() {
+    let shop = Shop::open();
+    let has = json!({ "known": ["acm:a", "acm:b"] });
+    let facts = json!({
+        "meshes": { "shop": { "mode": "observe", "has": has, "memory": "none" } }, "leaves": [], "trusts": [],
+        "meetings": [], "authorities": [], "killSwitch": null, "budgetUsed": 0,
+    });
+    let policy = mesh::policy::CertificatesPolicy::default();
+    let observed = json!({ "now": "2026-11-20T10:00:00Z", "facts": facts, "harms": [], "policy": policy });
+    let mut entry = json!({ "function": "certificate-rotation", "resource": "mesh/shop", "decision": "keep",
+        "reason": "Seen", "plan": null, "observed": observed });
+    store(&shop, StateKey::certificate("mesh/shop"), json!({}), Some(entry.clone())).await;
+    let said = shop.asks("meshwarden replay mesh/shop").await.unwrap();
+    assert!(said.contains("mesh/shop: keep Seen; the same"), "{said}");
+    assert!(matches!(shop.asks("meshwarden replay sds:web").await.unwrap_err(), Trouble::NoJournal { .. }));
+    entry["resource"] = json!("sds:web");
+    store(&shop, StateKey::certificate("sds:web"), json!({}), Some(entry)).await;
+    match shop.refuses("meshwarden replay sds:web").await {
+        Refusal::Different { different: 1, all: 1, text } => assert!(text.contains("nothing is decided"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_report_is_written_as_three_files() {
     let shop = Shop::open();
     let folder = Scratch::new("report");
@@ -168,7 +192,7 @@ async fn who_changed_a_resource_is_explained() {
 }
 
 #[tokio::test]
-async fn rotations_that_are_unfinished_or_fail_are_in_the_status() {
+async fn the_end_of_a_certificate_and_a_rotation_that_fails_are_in_the_status() {
     let shop = Shop::open();
     let arn = "arn:aws:acm:eu-west-1:123456789012:certificate/5f6c2b1e-7a3d-4c58-9f0e-2d4b6a8c1e3f";
     let tls = json!({ "mode": "STRICT", "certificate": { "acm": { "certificateArn": arn } } });
@@ -177,13 +201,26 @@ async fn rotations_that_are_unfinished_or_fail_are_in_the_status() {
     let status = shop.asks("meshwarden status").await.unwrap();
     assert!(!status.contains("certificate "), "{status}");
     let failures = json!({ "count": 2, "last": "2026-11-20T10:00:00Z", "why": "the CA is away" });
-    let record = json!({ "leaf": null, "failures": failures, "told": null });
+    let leaf = json!({ "fingerprint": "ab".repeat(32), "ends": "2026-12-01T10:04:00Z", "jitter": 0, "attempt": null,
+        "issuedAs": null, "revoked": false, "issued": 1, "lost": 0 });
+    let record = |failures: Value, leaf: &Value| json!({ "leaf": leaf, "failures": failures, "told": null });
     let mut model = mesh::graph::Mesh::new("shop".parse().unwrap());
     let path = "mesh/shop/virtualNode/cart-v1".parse().unwrap();
     model.insert_resource(shop.ports.mesh.resource(&path).unwrap()).unwrap();
     let source = mesh::rotation::Survey::of(&model).leaves.into_keys().next().unwrap().to_string();
-    store(&shop, StateKey::certificate(&source), record, None).await;
-    let status = shop.asks("meshwarden status").await.unwrap();
-    assert!(status.contains(&format!("certificate {source}: rotation failed 2 times")), "{status}");
-    assert!(status.contains("the CA is away"), "{status}");
+    let key = StateKey::certificate(&source);
+    for (failures, leaf, told) in [
+        (failures.clone(), Value::Null, "rotation failed 2 times, last 2026-11-20T10:00:00Z: the CA is away"),
+        (Value::Null, leaf.clone(), "11 days left, until 2026-12-01T10:04:00Z\n"),
+        (failures, leaf, "11 days left, until 2026-12-01T10:04:00Z; rotation failed 2 times"),
+    ] {
+        let revision = shop.ports.state.stored(&key).map_or(0, |stored| stored.revision);
+        let document = record(failures, &leaf);
+        let note = Note { key: key.clone(), revision, now: shop.ports.clock.now(), document, journal: None };
+        shop.ports.state.note(&note).await.unwrap();
+        let status = shop.asks("meshwarden status").await.unwrap();
+        assert!(status.contains(&format!("certificate {source}: {told}")), "{status}");
+    }
+    let json: Value = serde_json::from_str(&shop.asks("meshwarden status --format json").await.unwrap()).unwrap();
+    assert_eq!(json["meshes"][0]["certificates"][0]["days"], 11);
 }

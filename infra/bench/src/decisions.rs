@@ -1,0 +1,243 @@
+//! What certificate-rotation decides, and nothing else: no call, no X.509, only facts, policy and time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+use mesh::certificates::{AuthorityArn, Certificate, Chain, Fingerprint, KeyKind, Names, Reading};
+use mesh::graph::Mesh;
+use mesh::name::{MeshName, ResourceKind, ResourcePath};
+use mesh::policy::{CertificatesPolicy, Mode, Succession};
+use mesh::rotation::{
+    AuthorityFacts, Decision, Facts, Held, Keeper, LeafFacts, Memory, MeshFacts, Survey, TrustFacts, TrustId,
+    TrustKeeper, Trusted, decide,
+};
+use mesh::spec::Spec;
+use serde_json::json;
+
+use crate::{Row, median};
+
+/// What each node calls.
+const BACKENDS: usize = 5;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// How things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stand {
+    /// Everything is fresh.
+    Fresh,
+    /// Everything has to be renewed at once.
+    Due,
+    /// A CA is replaced: the client policies trust the old one only.
+    TrustOld,
+    /// They trust both, and every certificate is of the old one.
+    Reissue,
+    /// Every certificate but one is of the new one.
+    DropOld,
+    /// As before, with a new CA under the same root, and client policies that name the root.
+    SameRoot,
+}
+
+/// Decisions over 1,000 certificates, and over ten times as many.
+pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
+    let mut rows = Vec::new();
+    for (what, stands) in [
+        ("deciding over 1,000 certificates of 1,000 nodes, none due, one core", &[Stand::Fresh][..]),
+        ("deciding over 1,000 certificates, all due", &[Stand::Due]),
+        (
+            "deciding over 1,000 certificates while their CA is replaced, the slowest stage",
+            &[Stand::TrustOld, Stand::Reissue, Stand::DropOld, Stand::SameRoot],
+        ),
+    ] {
+        let mut measured = Vec::new();
+        for stand in stands {
+            measured.push(Measured::of(*stand)?);
+        }
+        let slowest = measured.into_iter().max_by(|one, other| one.large.total_cmp(&other.large));
+        let Some(Measured { stand, small, large, plans, edges }) = slowest else { continue };
+        rows.push(Row {
+            what,
+            figure: format!("{small:.2} ms, {plans} plans"),
+            relation: format!("{edges} edges ({stand:?}); 10,000 in {large:.0} ms: {:.1} x", large / small),
+        });
+    }
+    Ok(rows)
+}
+
+/// How long it takes, in milliseconds.
+struct Measured {
+    stand: Stand,
+    small: f64,
+    large: f64,
+    plans: usize,
+    edges: usize,
+}
+
+impl Measured {
+    fn of(stand: Stand) -> Result<Self, Box<dyn Error>> {
+        let scene = Scene::of(1_000, stand)?;
+        let decisions = scene.decide();
+        let plans = decisions.iter().filter(|one| one.verdict.plan().is_some()).count();
+        let edges = scene.facts.meetings.len();
+        Ok(Self { stand, small: scene.time(21), large: Scene::of(10_000, stand)?.time(5), plans, edges })
+    }
+}
+
+/// All that a decision is given.
+struct Scene {
+    facts: Facts,
+    policy: CertificatesPolicy,
+    now: Timestamp,
+}
+
+/// A CA, its root first where it has one.
+struct Ca {
+    arn: AuthorityArn,
+    certificate: Certificate,
+    issuers: Vec<Certificate>,
+}
+
+impl Scene {
+    fn decide(&self) -> Vec<Decision> {
+        decide(&self.facts, &|_| Vec::new(), &self.policy, self.now)
+    }
+
+    /// The middle of so many decisions, in milliseconds.
+    fn time(&self, turns: usize) -> f64 {
+        let times = (0..turns).map(|_| {
+            let began = Instant::now();
+            std::hint::black_box(self.decide());
+            began.elapsed().as_secs_f64() * 1000.0
+        });
+        median(times.collect())
+    }
+
+    fn of(nodes: usize, stand: Stand) -> Result<Self, Box<dyn Error>> {
+        let now: Timestamp = "2026-06-01T00:00:00Z".parse()?;
+        let root = certificate("root", None, true, now - DAY * 365, now + DAY * 3650);
+        let ca = |name: &str, above: Option<&Certificate>| Ca {
+            arn: AuthorityArn::new(format!("arn:aws:acm-pca:us-east-1:123456789012:certificate-authority/{name}")),
+            certificate: certificate(name, above, true, now - DAY * 365, now + DAY * 3650),
+            issuers: above.cloned().into_iter().collect(),
+        };
+        let above = (stand == Stand::SameRoot).then_some(&root);
+        let (old, new) = (ca("old", above), ca("new", above));
+        let is_replaced = !matches!(stand, Stand::Fresh | Stand::Due);
+        let mut policy = CertificatesPolicy::default();
+        if is_replaced {
+            policy.successions.push(Succession { from: old.arn.clone(), to: new.arn.clone() });
+        }
+        let mesh = large_mesh(nodes, &old.arn)?;
+        let survey = Survey::of(&mesh);
+        let trusted = |ca: &Ca| Trusted { authority: Some(ca.arn.clone()), root: ca.certificate.clone() };
+        let declared = match stand {
+            Stand::Fresh | Stand::Due | Stand::TrustOld => vec![trusted(&old)],
+            Stand::Reissue | Stand::DropOld => vec![trusted(&old), trusted(&new)],
+            Stand::SameRoot => vec![Trusted { authority: None, root: root.clone() }],
+        };
+        let held = Held::Acknowledged(declared.iter().map(|one| one.root.fingerprint.clone()).collect());
+        let trusts = survey.trusts.iter().map(|(id, used)| TrustFacts {
+            id: id.clone(),
+            users: used.users.iter().map(|user| (user.clone(), held.clone())).collect(),
+            declared: Reading::Known(declared.clone()),
+            keeper: if matches!(id, TrustId::Policy { .. }) {
+                TrustKeeper::Policy
+            } else {
+                TrustKeeper::NotOurs { why: "it is no policy".to_owned() }
+            },
+            memory: Memory::None,
+        });
+        let trusts = trusts.collect();
+        let leaves = survey.leaves.iter().enumerate().map(|(number, (source, used))| {
+            let by = if stand == Stand::DropOld && number != 0 { &new } else { &old };
+            let lived = if stand == Stand::Due { DAY * 80 } else { DAY };
+            let leaf =
+                certificate(&source.to_string(), Some(&by.certificate), false, now - lived, now - lived + DAY * 100);
+            let held = Held::Acknowledged(BTreeSet::from([leaf.fingerprint.clone()]));
+            let others = std::iter::once(&by.certificate).chain(&by.issuers).cloned().collect();
+            LeafFacts {
+                source: source.clone(),
+                users: used.users.iter().map(|user| (user.clone(), held.clone())).collect(),
+                keeper: Keeper::Imported { authority: Some(old.arn.clone()), bundle: None, differs: None },
+                current: Reading::Known(Chain { leaf, others }),
+                revoked: false,
+                memory: Memory::None,
+            }
+        });
+        let leaves: Vec<LeafFacts> = leaves.collect();
+        let mesh = MeshFacts { mode: Mode::Enforce, has: Reading::Known(survey.shareable()), memory: Memory::None };
+        let authorities = [old, new].map(|one| AuthorityFacts {
+            arn: one.arn,
+            inactive: None,
+            certificate: one.certificate,
+            issuers: one.issuers,
+        });
+        let facts = Facts {
+            meshes: BTreeMap::from([(MeshName::parse("large")?, mesh)]),
+            leaves,
+            trusts,
+            meetings: survey.meetings,
+            authorities: authorities.into(),
+            kill_switch: None,
+            budget_used: 0,
+        };
+        Ok(Self { facts, policy, now })
+    }
+}
+
+fn certificate(
+    name: &str,
+    issuer: Option<&Certificate>,
+    is_ca: bool,
+    from: Timestamp,
+    until: Timestamp,
+) -> Certificate {
+    let key = Some(format!("key of {name}"));
+    Certificate {
+        fingerprint: Fingerprint::of(name.as_bytes()),
+        subject: format!("CN={name}"),
+        issuer: issuer.map_or_else(|| format!("CN={name}"), |issuer| issuer.subject.clone()),
+        issuer_key_id: issuer.map_or_else(|| key.clone(), |issuer| issuer.key_id.clone()),
+        key_id: key,
+        public_key: name.to_owned(),
+        key: KeyKind::Ec(256),
+        serial: name.to_owned(),
+        names: Names { common: None, dns: vec![name.to_owned()], uris: vec![], addresses: vec![] },
+        is_ca,
+        not_before: from,
+        not_after: until,
+    }
+}
+
+/// A mesh in which every node has a certificate of its own, and a policy by which it trusts those that it calls.
+fn large_mesh(nodes: usize, trusted: &AuthorityArn) -> Result<Mesh, Box<dyn Error>> {
+    let mut mesh = Mesh::new(MeshName::parse("large")?);
+    let mut put = |path: String, kind: ResourceKind, spec: serde_json::Value| -> Result<(), Box<dyn Error>> {
+        let spec = Spec::read(kind, &spec).map_err(|errors| format!("{path}: {errors:?}"))?;
+        Ok(mesh.insert(ResourcePath::parse(&path)?, spec)?)
+    };
+    put("mesh/large".to_owned(), ResourceKind::Mesh, json!({}))?;
+    for index in 0..nodes {
+        let arn = format!("arn:aws:acm:us-east-1:123456789012:certificate/{index:032x}");
+        let called = (1..=BACKENDS).map(|step| index + step * step).filter(|called| *called < nodes);
+        let backends: Vec<_> = called
+            .map(|called| json!({"virtualService": {"virtualServiceName": format!("s{called}.local")}}))
+            .collect();
+        let trust = json!({"trust": {"acm": {"certificateAuthorityArns": [trusted.as_str()]}}});
+        let node = json!({
+            "listeners": [{
+                "portMapping": {"port": 8080, "protocol": "http"},
+                "tls": {"mode": "STRICT", "certificate": {"acm": {"certificateArn": arn}}},
+            }],
+            "serviceDiscovery": {"dns": {"hostname": format!("n{index}.large.local")}},
+            "backends": backends,
+            "backendDefaults": {"clientPolicy": {"tls": {"enforce": true, "validation": trust}}},
+        });
+        put(format!("mesh/large/virtualNode/n{index}"), ResourceKind::VirtualNode, node)?;
+        let provider = json!({"provider": {"virtualNode": {"virtualNodeName": format!("n{index}")}}});
+        put(format!("mesh/large/virtualService/s{index}.local"), ResourceKind::VirtualService, provider)?;
+    }
+    Ok(mesh)
+}

@@ -1,0 +1,29 @@
+//! How late a renewal is, whatever a certificate lives for.
+
+use jiff::Timestamp;
+
+use super::facts::{AuthorityFacts, Facts, Keeper, LeafFacts};
+use super::leaf::rule;
+use crate::certificates::{Certificate, Jitter, Reading, first_ending};
+use crate::policy::CertificatesPolicy;
+
+/// How much of the time between the renewal point and the end is over, in percent, of that certificate for which it is
+/// the most: 0 while none is due, 100 once one has ended. `None` where there is none that we keep and that could be read.
+#[must_use]
+pub fn overdue(facts: &Facts, policy: &CertificatesPolicy, now: Timestamp) -> Option<u8> {
+    let authorities = facts.authorities.iter();
+    let anchors: Vec<&Certificate> = authorities.flat_map(AuthorityFacts::certificates).collect();
+    facts.leaves.iter().filter_map(|leaf| overdue_of(leaf, &anchors, policy, now)).max()
+}
+
+fn overdue_of(leaf: &LeafFacts, anchors: &[&Certificate], policy: &CertificatesPolicy, now: Timestamp) -> Option<u8> {
+    let (Reading::Known(chain), false) = (&leaf.current, matches!(leaf.keeper, Keeper::NotOurs { .. })) else {
+        return None;
+    };
+    // A certificate is worth nothing from the first end in its chain on, so that is how long it lives.
+    let ends = first_ending(chain, anchors).at;
+    let living = Certificate { not_after: ends, ..chain.leaf.clone() };
+    let due = rule(&leaf.keeper, policy).point(&living, Jitter::default());
+    let (over, all) = (now.duration_since(due).as_secs().max(0), ends.duration_since(due).as_secs().max(1));
+    u8::try_from((over.saturating_mul(100) / all).min(100)).ok()
+}
