@@ -149,6 +149,11 @@ pub(crate) async fn observe(
         trusts: read.trusts(&memory),
         meetings: surveyed.meetings.clone(),
         authorities: read.authorities.values().filter_map(|one| one.as_ref().ok()).cloned().collect(),
+        unread_authorities: read
+            .authorities
+            .iter()
+            .filter_map(|(arn, one)| Some((arn.clone(), one.as_ref().err()?.clone())))
+            .collect(),
         kill_switch: kill_switch.map(|switch| KillSwitchFact { by: switch.by.clone(), reason: switch.reason.clone() }),
         budget_used: state.budget.used,
     };

@@ -180,6 +180,7 @@ impl Scene {
             trusts,
             meetings: survey.meetings,
             authorities: authorities.into(),
+            unread_authorities: BTreeMap::new(),
             kill_switch: None,
             budget_used: 0,
         };

@@ -66,6 +66,32 @@ async fn a_certificate_that_cannot_be_read_calls_somebody_once_it_lasts() {
     }
 }
 
+/// A private CA that can't be read is not one that nobody knows: it may be readable again before anybody is awake.
+#[tokio::test(start_paused = true)]
+async fn a_private_ca_that_cannot_be_read_calls_somebody_once_it_lasts() {
+    for failure in [Failure::Throttled, Failure::TimedOut, Failure::Denied] {
+        let mut shop = Shop::open().await;
+        shop.wait(DAY * 68);
+        let issued = shop.issuances();
+        let mut wakes = async |count: usize| {
+            for _ in 0..count {
+                let fault = Fault::Fails(failure, Effect::NotDone);
+                shop.ports.faults.reset();
+                shop.ports.faults.whenever(|call| call.name == "describe authority", fault);
+                shop.wait(FIVE_MINUTES);
+                drop(shop.wake().await);
+                shop.ports.faults.reset();
+                shop.deliver().await;
+            }
+            assert_eq!(shop.issuances(), issued, "{failure:?}");
+            pages(&shop)
+        };
+        assert_eq!(wakes(6).await, Vec::<String>::new(), "{failure:?}");
+        let told = wakes(2).await;
+        assert!(!told.is_empty() && told.iter().all(|one| one.contains(": Unread ")), "{failure:?}: {told:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_throttle_is_waited_for_within_the_wake() {
     let shop = Shop::open().await;

@@ -29,6 +29,9 @@ pub struct Facts {
     pub meetings: BTreeSet<Meeting>,
     /// The private CAs that are named by anything, and those that were named as their successors.
     pub authorities: Vec<AuthorityFacts>,
+    /// Those of them that could not be read, and why not.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unread_authorities: BTreeMap<AuthorityArn, String>,
     /// The kill switch, if it is on.
     pub kill_switch: Option<KillSwitchFact>,
     /// Issuances that this window has already seen.

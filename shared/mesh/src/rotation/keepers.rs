@@ -27,16 +27,15 @@ impl Work<'_> {
         if facts.renewal == RenewalFact::UnderWay {
             return Err(KeepReason::BeingIssued);
         }
+        let can_renew = matches!(why, Why::RenewalDue { .. });
         let target = match self.target(facts.authority.as_ref(), urgent) {
             Ok(target) => Some(target),
             // ACM knows whom to ask.
-            Err(KeepReason::IssuerUnknown { .. }) => None,
+            Err(KeepReason::IssuerUnknown { .. } | KeepReason::Unread { .. }) if can_renew => None,
             Err(reason) => return Err(reason),
         };
-        let can_renew = matches!(why, Why::RenewalDue { .. });
         match target {
             Some(target) if target.is_new || !can_renew => self.request_anew(facts, why, target.authority),
-            None if !can_renew => Err(KeepReason::IssuerUnknown { issuer: self.chain.leaf.issuer.clone() }),
             Some(_) | None => {
                 if let Some(target) = &target {
                     self.not_after(target.authority, &why)?;

@@ -172,9 +172,14 @@ impl<'a> Work<'a> {
     /// to harm, the old one is asked once more.
     pub(super) fn target(&self, named: Option<&AuthorityArn>, urgent: bool) -> Result<Target<'a>, KeepReason> {
         let issuer = self.scene.issuer(&self.chain.leaf);
-        let named = named.and_then(|arn| self.scene.authority(arn));
-        let unknown = || KeepReason::IssuerUnknown { issuer: self.chain.leaf.issuer.clone() };
-        let own = named.or(issuer).ok_or_else(unknown)?;
+        let known = named.and_then(|arn| self.scene.authority(arn));
+        let own = known.or(issuer).ok_or_else(|| self.issuer_unknown(named))?;
+        if let Some(why) = self.scene.policy.successor(&own.arn).and_then(|arn| self.unread(arn))
+            && !urgent
+        {
+            // Issued by the old one, it would have to be issued once more.
+            return Err(KeepReason::Unread { why });
+        }
         let successor = self.scene.rollover(own).map(|rollover| rollover.to);
         let target = match successor.map(|to| (to, self.may_come_from(to))) {
             Some((to, Ok(()))) => to,
@@ -196,6 +201,25 @@ impl<'a> Work<'a> {
         let stage = issuer.and_then(|issuer| self.stage(issuer, target));
         let is_new = issuer.is_none_or(|issuer| issuer.arn != target.arn);
         Ok(Target { authority: target, is_new, stage })
+    }
+
+    /// Why nobody knows whom to ask: a CA that can't be read may be readable again before anybody is awake.
+    fn issuer_unknown(&self, named: Option<&AuthorityArn>) -> KeepReason {
+        let unread = &self.scene.facts.unread_authorities;
+        let why = match named {
+            Some(arn) => self.unread(arn),
+            // Any of them may be the one.
+            None => unread.keys().find_map(|arn| self.unread(arn)),
+        };
+        match why {
+            Some(why) => KeepReason::Unread { why },
+            None => KeepReason::IssuerUnknown { issuer: self.chain.leaf.issuer.clone() },
+        }
+    }
+
+    fn unread(&self, authority: &AuthorityArn) -> Option<String> {
+        let why = self.scene.facts.unread_authorities.get(authority)?;
+        Some(format!("{authority}: {why}"))
     }
 
     /// Whether everybody who meets the leaf would take one that `authority` issues. Where the same CA issued the present

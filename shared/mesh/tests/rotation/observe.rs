@@ -39,6 +39,7 @@ impl World {
                     issuers: one.issuers.iter().map(|one| Certificate::clone(one)).collect(),
                 })
                 .collect(),
+            unread_authorities: BTreeMap::new(),
             kill_switch: None,
             budget_used: 0,
         }

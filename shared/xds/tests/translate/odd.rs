@@ -7,7 +7,7 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -214,7 +214,8 @@ fn all_places(inputs: &[(String, Value)]) -> Vec<(usize, &String, String)> {
             all.extend(places(spec).into_iter().map(|pointer| (number, path, pointer)));
         }
     }
-    let random = RandomState::new();
-    all.sort_by_cached_key(|place| random.hash_one(place));
+    // The same for everybody where the seed is given, as `cargo xtask test` does.
+    let seed = std::env::var("PROPTEST_RNG_SEED").unwrap_or_else(|_| RandomState::new().hash_one(()).to_string());
+    all.sort_by_cached_key(|place| BuildHasherDefault::<DefaultHasher>::default().hash_one((&seed, place)));
     all
 }
