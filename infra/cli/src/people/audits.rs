@@ -12,8 +12,8 @@ use super::standing::short;
 /// The function that writes it down.
 pub(super) const AUDIT: &str = "change-audit";
 
-/// How far back its journal is read: it is one for the whole mesh.
-const ENTRIES: u32 = 100;
+/// How far back a journal is read that is one for the whole mesh.
+pub(super) const ENTRIES: u32 = 100;
 
 /// The most members and findings in one sentence.
 const MOST: usize = 3;

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use mesh::failover::Memory;
 use mesh::name::{ResourcePath, RouteId};
-use ports::StateKey;
+use ports::{JournalEntry, StateKey};
+use serde_json::json;
 
 use super::args::ExplainArgs;
 use super::audits;
@@ -35,6 +37,9 @@ pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<Strin
         let entries = desk.ports.state.journal(key, args.limit).await?;
         said.extend(entries.iter().map(|entry| (entry.at, sentences::entry(entry))));
     }
+    if !matches!(path, ResourcePath::Mesh(_)) {
+        said.extend(of_mesh(desk, path).await?);
+    }
     said.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     said.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     text.push_str(if said.is_empty() { "\nThe journal has nothing of it.\n" } else { "\nJournal, newest first:\n" });
@@ -42,6 +47,18 @@ pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<Strin
         let _ = writeln!(text, "  {sentence}");
     }
     Ok(text)
+}
+
+/// What those decided of a resource whose journal is one for the whole mesh.
+async fn of_mesh(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp, String)>, Trouble> {
+    let wanted = path.to_string();
+    let mut said = Vec::new();
+    for keeper in MESH_KEEPERS {
+        let entries = desk.ports.state.journal(&StateKey::mesh(keeper, path.mesh()), audits::ENTRIES).await?;
+        let is_of_it = |entry: &&JournalEntry| entry.body.pointer("/decision/resource") == Some(&json!(wanted));
+        said.extend(entries.iter().filter(is_of_it).map(|entry| (entry.at, sentences::entry(entry))));
+    }
+    Ok(said)
 }
 
 /// Where the route stands and what comes next.

@@ -58,11 +58,11 @@ fn ended(outcome: &Value, plan: Option<&str>) -> String {
     let plan = plan.map_or_else(String::new, |plan| format!(" (plan {plan})"));
     let version = || outcome.get("version").map_or_else(String::new, |version| format!(" as version {version}"));
     match text(outcome, "outcome") {
-        Some("Applied") => format!("Applied: the weights are written{}{plan}.", version()),
-        Some("AlreadyInPlace") => format!("AlreadyInPlace: the weights were so already{plan}."),
+        Some("Applied") => format!("Applied: what was planned is written{}{plan}.", version()),
+        Some("AlreadyInPlace") => format!("AlreadyInPlace: it was so already{plan}."),
         Some("Superseded") => format!("Superseded: somebody wrote first, so nothing was written{plan}."),
         Some("Overwrote") => {
-            format!("Overwrote: the weights are written{}, over a change that had not been seen{plan}.", version())
+            format!("Overwrote: what was planned is written{}, over a change that had not been seen{plan}.", version())
         }
         Some("Failed") => format!("Failed: {}{plan}.", text(outcome, "error").unwrap_or("no error was told")),
         Some(other) => format!("{other}: {outcome}{plan}."),

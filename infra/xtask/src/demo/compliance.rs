@@ -160,7 +160,7 @@ fn history(scene: &Scene) -> Result<()> {
     for line in &told {
         say(format_args!("    {line}"));
     }
-    for part in ["tags.team (absent) -> kiosk", "clientPolicy", "[Written]", "deployer in role Deployer"] {
+    for part in ["tags.team (absent) -> \"kiosk\"", "tag-compliance [Mends]", "clientPolicy", "[Written]"] {
         let is_told = told.iter().any(|line| line.contains(part));
         ensure(is_told, &format!("{part} is explained"), || told.join("\n"))?;
     }

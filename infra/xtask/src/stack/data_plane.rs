@@ -67,7 +67,8 @@ struct Node {
 
 /// Builds the applications.
 pub(super) fn build_shop(workspace: &Workspace) -> Result<PathBuf> {
-    built(workspace, "shop", "build the demo's applications")
+    let [shop] = built(workspace, ["shop"], "build the demo's applications")?;
+    Ok(shop)
 }
 
 /// Starts the proxies and applications, and waits until all of them take requests.

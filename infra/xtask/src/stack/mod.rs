@@ -7,7 +7,7 @@ mod folder;
 mod servers;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -36,6 +36,8 @@ pub(crate) struct Stack {
     pub(crate) aws: LocalAws,
     pub(crate) client: Client,
     pub(crate) data_plane: DataPlane,
+    /// The command for people.
+    meshwarden: PathBuf,
 }
 
 /// A stack that ends when this is dropped, however that comes about.
@@ -116,8 +118,7 @@ impl Stack {
 
     /// Runs the `meshwarden` command on the stack as a person would, and returns what it prints.
     pub(crate) fn meshwarden(&self, workspace: &Workspace, arguments: &[&str]) -> Result<Vec<String>> {
-        let program = servers::built(workspace, "meshwarden", "build the meshwarden command")?;
-        let run = Run::new(program, workspace.root()).args(arguments);
+        let run = Run::new(&self.meshwarden, workspace.root()).args(arguments);
         let run = run.env("MESHWARDEN_TABLE", self.outputs.named("StateTable")?);
         let variables = self.endpoints.variables();
         let run = variables.iter().fold(run, |run, (name, value)| run.env(name, value));
@@ -129,10 +130,8 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     folder.end()?;
     say("local stack");
     setup::python(workspace)?;
-    let programs = data_plane::Programs {
-        control_plane: servers::build_control_plane(workspace)?,
-        shop: data_plane::build_shop(workspace)?,
-    };
+    let servers::Commands { control_plane, meshwarden } = servers::build_commands(workspace)?;
+    let programs = data_plane::Programs { control_plane, shop: data_plane::build_shop(workspace)? };
     let packages = deploy::Packages::build(workspace)?;
     let client = Client::new();
     let certificates = if servers::moto_is_installed(workspace) {
@@ -160,5 +159,5 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
         step("alarms on the demo mesh", |_| demo_mesh::put_alarms(workspace, &mut aws, outputs.named("AlarmTopic")?))?;
     let proxies = data_plane.proxies.len();
     say(format_args!("  {resources} mesh resources, {alarms} alarms, {proxies} Envoys"));
-    Ok(Stack { endpoints, outputs, aws, client, data_plane })
+    Ok(Stack { endpoints, outputs, aws, client, data_plane, meshwarden })
 }

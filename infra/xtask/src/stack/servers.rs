@@ -21,27 +21,45 @@ use crate::workspace::Workspace;
 /// Each is ready within a second on an idle machine; a busy one gets this.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-pub(super) fn build_control_plane(workspace: &Workspace) -> Result<PathBuf> {
-    built(workspace, "control-plane", "build the control plane")
+/// The control plane, and the command for people. Both at once: they share nearly everything, and built one after the
+/// other they would need it with different features.
+#[derive(Debug)]
+pub(super) struct Commands {
+    pub(super) control_plane: PathBuf,
+    pub(super) meshwarden: PathBuf,
 }
 
-/// Builds a package's program of the same name, and says where it is.
-pub(super) fn built(workspace: &Workspace, package: &str, name: &str) -> Result<PathBuf> {
+pub(super) fn build_commands(workspace: &Workspace) -> Result<Commands> {
+    let names = ["control-plane", "meshwarden"];
+    let [control_plane, meshwarden] = built(workspace, names, "build the control plane and meshwarden")?;
+    Ok(Commands { control_plane, meshwarden })
+}
+
+/// Builds each package's program of the same name, and says where they are.
+pub(super) fn built<const N: usize>(workspace: &Workspace, packages: [&str; N], name: &str) -> Result<[PathBuf; N]> {
     let messages = step(name, |progress| {
+        let each = packages.iter().flat_map(|package| ["--package", package, "--bin", package]);
         Run::cargo(workspace.root())
-            .args(["build", "--locked", "--package", package, "--bin", package])
+            .args(["build", "--locked"])
+            .args(each)
             .args(["--message-format", "json-render-diagnostics"])
             .condensed(progress)
     })?;
-    let executable = messages.iter().find_map(|message| {
-        let message: Value = serde_json::from_str(message).ok()?;
-        (message.get("target")?.get("name")? == package).then_some(())?;
-        Some(PathBuf::from(message.get("executable")?.as_str()?))
-    });
-    executable.ok_or_else(|| Failure::Refused {
-        what: "cargo build".to_owned(),
-        answer: format!("without naming the executable of {package}"),
-    })
+    let mut found = Vec::new();
+    for package in packages {
+        let executable = messages.iter().find_map(|message| {
+            let message: Value = serde_json::from_str(message).ok()?;
+            (message.get("target")?.get("name")? == package).then_some(())?;
+            Some(PathBuf::from(message.get("executable")?.as_str()?))
+        });
+        found.push(executable.ok_or_else(|| Failure::Refused {
+            what: "cargo build".to_owned(),
+            answer: format!("without naming the executable of {package}"),
+        })?);
+    }
+    found
+        .try_into()
+        .map_err(|_| Failure::Refused { what: "cargo build".to_owned(), answer: "too few programs".to_owned() })
 }
 
 /// Where the control plane answers.

@@ -191,6 +191,20 @@ async fn who_changed_a_resource_is_explained() {
     );
 }
 
+/// tag-compliance keeps one journal for a mesh; whoever asks for a node is told what is there of that node.
+#[tokio::test]
+async fn what_was_decided_of_a_node_by_those_who_look_at_the_mesh_is_explained() {
+    let shop = Shop::open();
+    let node = "mesh/shop/virtualNode/cart-v1";
+    let decision = json!({ "resource": node, "decision": "act", "reason": "Mends", "facts": { "tags": ["team"] } });
+    let body = json!({ "function": "tag-compliance", "decision": decision, "observed": {} });
+    store(&shop, StateKey::mesh("tag-compliance", &"shop".parse().unwrap()), json!({}), Some(body)).await;
+    let told = shop.asks(&format!("meshwarden explain {node}")).await.unwrap();
+    assert!(told.contains("tag-compliance [Mends] act"), "{told}");
+    let other = shop.asks("meshwarden explain mesh/shop/virtualNode/cart-v2").await.unwrap();
+    assert!(!other.contains("Mends"), "{other}");
+}
+
 #[tokio::test]
 async fn the_end_of_a_certificate_and_a_rotation_that_fails_are_in_the_status() {
     let shop = Shop::open();
