@@ -1,7 +1,7 @@
 //! `cargo xtask`: the one entry point for people and CI.
 //!
 //! ```text
-//!   test ──► fmt, clippy, pure tests, set-up, cfn-lint, all tests, docs, cargo-deny
+//!   test ──► fmt, clippy, set-up, cfn-lint, all tests, docs, cargo-deny
 //!   up ────► .local/venv, control plane, MiniStack, demo mesh, functions, template ──► .local/env
 //!   bench ──► three programs built as for AWS ──► a table of ratios
 //!   demo ──► the same stack of its own, then failures one after another ──► weights before and after

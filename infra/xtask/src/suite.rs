@@ -27,7 +27,7 @@ struct Tally {
     counts: Counts,
 }
 
-/// Tests by outcome, each counted in the run that saw it last.
+/// Tests by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     passed: u32,
@@ -53,7 +53,6 @@ fn all_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     tally.step("format", || format(workspace))?;
     tally.step("lints", || clippy(workspace, &["--workspace"]))?;
     let nextest = setup::tool(workspace, NEXTEST)?;
-    tally.tests("pure tests", workspace, &nextest, &PURE)?;
     tally.step("set-up", || setup::everything(workspace))?;
     tally.step("template", || template(workspace))?;
     tally.step("documentation examples", || {
@@ -122,7 +121,6 @@ impl Tally {
                 .shown()
         });
         if let Some(counts) = fs::read_to_string(&junit).ok().as_deref().and_then(Counts::of_junit) {
-            // The pure tests are among all tests, which count them again.
             self.counts = counts;
         }
         match (&result, self.counts.passed) {

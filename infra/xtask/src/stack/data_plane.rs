@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
-use super::servers::{built, until_ready};
+use super::servers::{Programs, until_ready};
 use crate::demo_mesh::{self, MESH};
 use crate::failure::{Failure, Result};
 use crate::http::{Client, segment};
@@ -37,13 +37,6 @@ pub(crate) struct DataPlane {
     pub(crate) ports: Vec<String>,
 }
 
-/// The two programs that it takes.
-#[derive(Clone, Debug)]
-pub(super) struct Programs {
-    pub(super) control_plane: PathBuf,
-    pub(super) shop: PathBuf,
-}
-
 /// Which ports one proxy was given.
 #[derive(Debug)]
 struct Ports {
@@ -63,12 +56,6 @@ struct Node {
     protocol: String,
     application: u16,
     backends: BTreeMap<String, u16>,
-}
-
-/// Builds the applications.
-pub(super) fn build_shop(workspace: &Workspace) -> Result<PathBuf> {
-    let [shop] = built(workspace, ["shop"], "build the demo's applications")?;
-    Ok(shop)
 }
 
 /// Starts the proxies and applications, and waits until all of them take requests.

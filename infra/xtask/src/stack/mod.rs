@@ -24,6 +24,7 @@ pub(crate) use data_plane::DataPlane;
 pub(crate) use deploy::{Outputs, REPORTS, demo_policy, put_policy};
 pub(crate) use endpoints::Endpoints;
 use folder::Folder;
+use servers::Programs;
 
 /// What `up` starts, and `down` ends.
 const KEPT: &str = "run";
@@ -130,8 +131,7 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     folder.end()?;
     say("local stack");
     setup::python(workspace)?;
-    let servers::Commands { control_plane, meshwarden } = servers::build_commands(workspace)?;
-    let programs = data_plane::Programs { control_plane, shop: data_plane::build_shop(workspace)? };
+    let programs = Programs::build(workspace)?;
     let packages = deploy::Packages::build(workspace)?;
     let client = Client::new();
     let certificates = if servers::moto_is_installed(workspace) {
@@ -159,5 +159,5 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
         step("alarms on the demo mesh", |_| demo_mesh::put_alarms(workspace, &mut aws, outputs.named("AlarmTopic")?))?;
     let proxies = data_plane.proxies.len();
     say(format_args!("  {resources} mesh resources, {alarms} alarms, {proxies} Envoys"));
-    Ok(Stack { endpoints, outputs, aws, client, data_plane, meshwarden })
+    Ok(Stack { endpoints, outputs, aws, client, data_plane, meshwarden: programs.meshwarden })
 }

@@ -21,45 +21,44 @@ use crate::workspace::Workspace;
 /// Each is ready within a second on an idle machine; a busy one gets this.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
-/// The control plane, and the command for people. Both at once: they share nearly everything, and built one after the
-/// other they would need it with different features.
+/// The programs of this workspace that the stack runs.
 #[derive(Debug)]
-pub(super) struct Commands {
+pub(super) struct Programs {
     pub(super) control_plane: PathBuf,
+    /// The demo's applications.
+    pub(super) shop: PathBuf,
+    /// The command for people.
     pub(super) meshwarden: PathBuf,
 }
 
-pub(super) fn build_commands(workspace: &Workspace) -> Result<Commands> {
-    let names = ["control-plane", "meshwarden"];
-    let [control_plane, meshwarden] = built(workspace, names, "build the control plane and meshwarden")?;
-    Ok(Commands { control_plane, meshwarden })
-}
-
-/// Builds each package's program of the same name, and says where they are.
-pub(super) fn built<const N: usize>(workspace: &Workspace, packages: [&str; N], name: &str) -> Result<[PathBuf; N]> {
-    let messages = step(name, |progress| {
-        let each = packages.iter().flat_map(|package| ["--package", package, "--bin", package]);
-        Run::cargo(workspace.root())
-            .args(["build", "--locked"])
-            .args(each)
-            .args(["--message-format", "json-render-diagnostics"])
-            .condensed(progress)
-    })?;
-    let mut found = Vec::new();
-    for package in packages {
-        let executable = messages.iter().find_map(|message| {
-            let message: Value = serde_json::from_str(message).ok()?;
-            (message.get("target")?.get("name")? == package).then_some(())?;
-            Some(PathBuf::from(message.get("executable")?.as_str()?))
-        });
-        found.push(executable.ok_or_else(|| Failure::Refused {
-            what: "cargo build".to_owned(),
-            answer: format!("without naming the executable of {package}"),
-        })?);
+impl Programs {
+    /// Builds all of them at once. With a test beside them they are what the tests build, with the same features of
+    /// everything that they share, so that nobody who does both waits for it twice.
+    pub(super) fn build(workspace: &Workspace) -> Result<Self> {
+        let messages = step("build the control plane and what runs beside it", |progress| {
+            Run::cargo(workspace.root())
+                .args(["build", "--locked", "--workspace", "--test", "reports"])
+                .args(["--bin", "control-plane", "--bin", "shop", "--bin", "meshwarden"])
+                .args(["--message-format", "json-render-diagnostics"])
+                .condensed(progress)
+        })?;
+        let program = |name: &str| {
+            let executable = messages.iter().find_map(|message| {
+                let message: Value = serde_json::from_str(message).ok()?;
+                (message.get("target")?.get("name")? == name).then_some(())?;
+                Some(PathBuf::from(message.get("executable")?.as_str()?))
+            });
+            executable.ok_or_else(|| Failure::Refused {
+                what: "cargo build".to_owned(),
+                answer: format!("without naming the executable of {name}"),
+            })
+        };
+        Ok(Self {
+            control_plane: program("control-plane")?,
+            shop: program("shop")?,
+            meshwarden: program("meshwarden")?,
+        })
     }
-    found
-        .try_into()
-        .map_err(|_| Failure::Refused { what: "cargo build".to_owned(), answer: "too few programs".to_owned() })
 }
 
 /// Where the control plane answers.
