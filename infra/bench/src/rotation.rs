@@ -205,7 +205,7 @@ impl Shop {
             "version": 1, "modes": {"default": "enforce"},
             "certificates": {"imported": imported.collect::<Vec<_>>()},
         });
-        let policy = MemoryPolicy::new(&policy.to_string(), Faults::default());
+        let policy = MemoryPolicy::new(policy.to_string(), Faults::default());
         let keeper = PolicyKeeper::start(Box::new(policy), Policy::read, self.now()).await?;
         let ports = self.ports.clone();
         let certificates = ports.certificates;
