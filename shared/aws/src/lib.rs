@@ -23,10 +23,13 @@ mod connection;
 mod event_bridge;
 mod lazy;
 mod local;
+#[cfg(not(all(feature = "cloud-map", feature = "config-rules", feature = "security-hub", feature = "ssm")))]
+mod not_built;
 mod s3;
 #[cfg(feature = "security-hub")]
 mod security_hub;
 mod sns;
+#[cfg(feature = "ssm")]
 mod ssm;
 mod state_table;
 
@@ -48,10 +51,13 @@ pub use connection::{ATTEMPT_TIMEOUT, ATTEMPTS, CONNECT_TIMEOUT, OPERATION_TIMEO
 pub use event_bridge::Bus;
 use lazy::Lazy;
 pub use local::{PolicyFile, ReportsFolder, Unset};
+#[cfg(not(all(feature = "cloud-map", feature = "config-rules", feature = "security-hub", feature = "ssm")))]
+pub use not_built::NotBuilt;
 pub use s3::{PolicyObject, ReportsBucket};
 #[cfg(feature = "security-hub")]
 pub use security_hub::FindingsImport;
 pub use sns::Topic;
+#[cfg(feature = "ssm")]
 pub use ssm::PolicyParameter;
 pub use state_table::StateTable;
 
@@ -110,6 +116,13 @@ impl Aws {
         Config::new(Lazy::new(&self.config, aws_sdk_config::Client::new))
     }
 
+    /// The port to the rules of AWS Config, in a build without its client: every call fails and names the feature.
+    #[cfg(not(feature = "config-rules"))]
+    #[must_use]
+    pub fn config_rules(&self) -> NotBuilt {
+        NotBuilt("config-rules")
+    }
+
     /// The port to the certificates that listeners name.
     #[cfg(feature = "certificates")]
     #[must_use]
@@ -138,11 +151,25 @@ impl Aws {
         CloudMap::new(&self.config)
     }
 
+    /// The port to the instances of services, in a build without Cloud Map's client: every call fails and names the feature.
+    #[cfg(not(feature = "cloud-map"))]
+    #[must_use]
+    pub fn instances(&self) -> NotBuilt {
+        NotBuilt("cloud-map")
+    }
+
     /// The port to Security Hub.
     #[cfg(feature = "security-hub")]
     #[must_use]
     pub fn security_hub(&self) -> FindingsImport {
         FindingsImport::new(Lazy::new(&self.config, aws_sdk_securityhub::Client::new))
+    }
+
+    /// The port to Security Hub, in a build without its client: every call fails and names the feature.
+    #[cfg(not(feature = "security-hub"))]
+    #[must_use]
+    pub fn security_hub(&self) -> NotBuilt {
+        NotBuilt("security-hub")
     }
 
     /// The state port over the table of this name.
@@ -199,6 +226,9 @@ impl Aws {
             PolicyLocation::S3 { bucket, key } => {
                 Box::new(PolicyObject::new(Lazy::new(&self.config, aws_sdk_s3::Client::new), bucket, key))
             }
+            #[cfg(not(feature = "ssm"))]
+            PolicyLocation::Ssm { .. } => Box::new(NotBuilt("ssm")),
+            #[cfg(feature = "ssm")]
             PolicyLocation::Ssm { parameter } => {
                 Box::new(PolicyParameter::new(Lazy::new(&self.config, aws_sdk_ssm::Client::new), parameter))
             }

@@ -62,6 +62,7 @@ async fn what_is_not_set_up_is_only_logged() {
     assert_eq!(server.asked().len(), 0);
 }
 
+#[cfg(feature = "ssm")]
 #[tokio::test]
 async fn the_policy_is_read_from_a_parameter_or_an_object() {
     let server = Canned::answering([

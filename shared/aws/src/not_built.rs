@@ -1,0 +1,72 @@
+//! Stands in for the clients that a build leaves out.
+//!
+//! A client that a program never calls costs minutes to compile, so each of the large ones is a feature. A build without it
+//! must not look like a service that answers nothing: every call is refused, and the error names the feature to build with.
+
+use async_trait::async_trait;
+use ports::{
+    ConfigItem, ConfigResource, ConfigRules, Evaluation, InstanceAttributes, InstanceDirectory, PolicySource,
+    PortError, PortErrorKind, RefusedFinding, ResultToken, SecurityHub,
+};
+use serde_json::Value;
+
+/// The adapter of a client that this build leaves out, by the feature of this crate that brings it.
+#[derive(Clone, Copy, Debug)]
+pub struct NotBuilt(pub(crate) &'static str);
+
+impl NotBuilt {
+    /// The answer to every call. It is permanent: a retry meets the same build.
+    fn refuse<T>(self, call: impl Into<String>) -> Result<T, PortError> {
+        let message =
+            format!("this build has no client for it; build with the feature `{}` of the crate `aws`", self.0);
+        Err(PortError::new(call, PortErrorKind::Other, message))
+    }
+}
+
+#[async_trait]
+impl PolicySource for NotBuilt {
+    async fn read(&self) -> Result<String, PortError> {
+        self.refuse("read the policy from Systems Manager")
+    }
+}
+
+#[async_trait]
+impl ConfigRules for NotBuilt {
+    async fn put_evaluations(&self, _: &ResultToken, _: &[Evaluation]) -> Result<Vec<Evaluation>, PortError> {
+        self.refuse("put evaluations into AWS Config")
+    }
+
+    async fn newest_item(&self, _: &ConfigResource) -> Result<Option<ConfigItem>, PortError> {
+        self.refuse("read an item from AWS Config")
+    }
+}
+
+#[async_trait]
+impl InstanceDirectory for NotBuilt {
+    async fn discover(&self, _: &str, _: &str) -> Result<Vec<InstanceAttributes>, PortError> {
+        self.refuse("discover instances in Cloud Map")
+    }
+}
+
+#[async_trait]
+impl SecurityHub for NotBuilt {
+    async fn import(&self, _: &[Value]) -> Result<Vec<RefusedFinding>, PortError> {
+        self.refuse("import findings into Security Hub")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn refused_call_names_the_feature_and_is_permanent() {
+        let error = PolicySource::read(&NotBuilt("ssm")).await.unwrap_err();
+        assert!(!error.kind.may_heal());
+        assert_eq!(
+            error.to_string(),
+            "failed to read the policy from Systems Manager: refused: this build has no client for it; build with the \
+             feature `ssm` of the crate `aws`"
+        );
+    }
+}
