@@ -1,8 +1,8 @@
 //! Translations as canonical JSON, with what is packed into them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::Command;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
@@ -11,18 +11,48 @@ use xds::{ResourceType, Translation};
 
 /// Envoy's messages, as the crate that they were generated in describes them.
 static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--offline", "--format-version", "1", "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-        .output()
-        .expect("cargo runs");
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON");
-    let packages = metadata["packages"].as_array().expect("has packages");
-    let types = packages.iter().find(|package| package["name"] == "envoy-types").expect("is a dependency");
-    let manifest = PathBuf::from(types["manifest_path"].as_str().expect("has a path"));
-    let file = manifest.with_file_name("src").join("generated/types.bin");
-    DescriptorPool::decode(std::fs::read(file).expect("has its descriptors").as_slice()).expect("they can be read")
+    let file = sources_of_envoy_types().join("generated/types.bin");
+    let descriptors = fs::read(&file).unwrap_or_else(|error| panic!("failed to read {}: {error}", file.display()));
+    DescriptorPool::decode(descriptors.as_slice()).expect("the descriptors are a descriptor set")
 });
+
+/// The `src` folder that `envoy-types` was compiled from.
+///
+/// The compiler notes the sources of each crate in a dependency file next to this test's executable. That file is there
+/// whenever this test is. `cargo metadata` is no substitute: offline, it fails unless the packages of all platforms happen to
+/// be in cargo's cache.
+fn sources_of_envoy_types() -> PathBuf {
+    let executable = std::env::current_exe().expect("the system knows this executable");
+    let folder = executable.parent().expect("an executable is in a folder");
+    let entries = fs::read_dir(folder).expect("the folder is readable");
+    let notes: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_note(path)).collect();
+    let sources = notes.iter().filter_map(|note| root_folder(&fs::read_to_string(note).ok()?));
+    // A folder of builds that has seen an upgrade has the notes of both versions.
+    let locked = format!("envoy-types-{}", locked_version());
+    let mut sources: Vec<PathBuf> = sources.filter(|folder| folder.is_dir()).collect();
+    sources.sort_by_key(|folder| !folder.to_string_lossy().contains(&locked));
+    let found = sources.into_iter().next();
+    found.unwrap_or_else(|| panic!("no dependency file of envoy-types names its sources: {notes:?}"))
+}
+
+fn is_note(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.starts_with("envoy_types-") && path.extension().is_some_and(|extension| extension == "d")
+}
+
+/// The folder of the crate's root file, by the rule `PATH/lib.rs:` that a dependency file has for each source.
+fn root_folder(note: &str) -> Option<PathBuf> {
+    let root = note.lines().find_map(|line| line.strip_suffix("/lib.rs:"))?;
+    // A space in a path is escaped, as in a Makefile.
+    Some(PathBuf::from(root.replace("\\ ", " ")))
+}
+
+fn locked_version() -> &'static str {
+    let lock = include_str!("../../../../Cargo.lock");
+    let (_, entry) = lock.split_once("name = \"envoy-types\"\nversion = \"").expect("the lock file names envoy-types");
+    entry.split('"').next().expect("text has a first part")
+}
 
 /// All of a translation, by type and name.
 pub(crate) fn printed(translation: &Translation) -> Value {
