@@ -183,7 +183,11 @@ async fn try_actuate(ports: &Ports, work: Work<'_>) -> Result<Outcome, PortError
 /// Whether an error says for sure that nothing was ordered.
 fn is_certain(error: &PortError) -> bool {
     match error.kind {
-        PortErrorKind::NotFound | PortErrorKind::Throttled | PortErrorKind::Denied | PortErrorKind::Other => {
+        PortErrorKind::NotFound
+        | PortErrorKind::Throttled
+        | PortErrorKind::Expired
+        | PortErrorKind::Denied
+        | PortErrorKind::Other => {
             // Whatever happens to an import, the order before it was placed.
             !error.call.starts_with("import")
         }

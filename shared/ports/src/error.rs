@@ -1,62 +1,110 @@
 use std::error::Error;
 
-/// A call to the outside that did not give what it was asked for.
+use mesh::failures::FailureClass;
+
+/// A failed call of a port.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {call}: {kind}: {message}")]
 pub struct PortError {
-    /// What was tried, as in `describe route shop/recs/main`.
+    /// The operation that failed, as in `describe route shop/recs/main`.
     pub call: String,
-    /// What sort of failure it is: all that logic may go by.
+    /// The class of the failure: the only part that logic may go by.
     pub kind: PortErrorKind,
-    /// What the other side said, for people.
+    /// The service's message, for people.
     pub message: String,
-    /// Where it came from.
+    /// The error of the SDK or of the transport.
     #[source]
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// The sorts of failure that logic can tell apart.
+/// The classes of failure that logic can tell apart.
+///
+/// | class | example | retried within the call | class for the run | page |
+/// |-|-|-|-|-|
+/// | `Throttled` | `ThrottlingException`, 429 | yes, after 50 to 1,000 ms | transient | if it lasts |
+/// | `Unavailable` | 5xx, reset connection | yes, after 50 to 1,000 ms | transient | if it lasts |
+/// | `TimedOut` | no answer | once; a write keeps its intent | transient | if it lasts |
+/// | `Expired` | expired signature or token | with corrected clock and fresh credentials | transient | if it lasts |
+/// | `Conflict` | 409, failed condition | no | superseded: decided again | no |
+/// | `NotFound` | 404 | no | a value: deleted | no |
+/// | `Denied` | 403 | no | permanent | at once |
+/// | `Other` | 400, unreadable answer | no | permanent | at once |
+///
+/// "If it lasts" and "at once" are decided by [`mesh::failures`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PortErrorKind {
-    /// The thing does not exist.
+    /// The resource does not exist.
     NotFound,
-    /// The other side asks for patience, after the adapter's own retries.
+    /// The service refuses for now, after the adapter's own retries. Nothing was done.
     Throttled,
-    /// Somebody else changed it first.
+    /// Another writer changed the resource first.
     Conflict,
-    /// The caller may not.
+    /// The caller lacks the permission.
     Denied,
-    /// No answer, a reset connection or a server's fault; whether it was done is unknown.
+    /// The signature or the session token has expired, after the adapter's own retries with a corrected clock and fresh
+    /// credentials. Nothing was done. A later run signs anew, perhaps in a new process.
+    Expired,
+    /// A reset connection or an error of the server; whether the call was done is unknown.
     Unavailable,
-    /// No answer within the time given; whether it was done is unknown.
+    /// No answer within the time given; whether the call was done is unknown.
     TimedOut,
-    /// The request itself is wrong, or the answer can't be read.
+    /// The request itself is wrong, or the answer cannot be read.
     Other,
 }
 
 impl PortErrorKind {
-    /// Whether trying again later may help, so that the event is worth a retry.
+    /// Every class.
+    pub const ALL: [Self; 8] = [
+        Self::NotFound,
+        Self::Throttled,
+        Self::Conflict,
+        Self::Denied,
+        Self::Expired,
+        Self::Unavailable,
+        Self::TimedOut,
+        Self::Other,
+    ];
+
+    /// Whether the same call may succeed later, so that the event is worth a retry.
     #[must_use]
-    pub fn may_heal(self) -> bool {
+    pub const fn may_heal(self) -> bool {
+        match self.class() {
+            FailureClass::Transient => true,
+            FailureClass::Permanent => false,
+        }
+    }
+
+    /// Whether a failure of this class passes by itself, as [`mesh::failures`] needs to know.
+    #[must_use]
+    pub const fn class(self) -> FailureClass {
         match self {
-            Self::Throttled | Self::Conflict | Self::Unavailable | Self::TimedOut => true,
-            Self::NotFound | Self::Denied | Self::Other => false,
+            Self::Throttled | Self::Conflict | Self::Expired | Self::Unavailable | Self::TimedOut => {
+                FailureClass::Transient
+            }
+            Self::NotFound | Self::Denied | Self::Other => FailureClass::Permanent,
+        }
+    }
+
+    /// The class in words, as it stands in error texts.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "not found",
+            Self::Throttled => "throttled",
+            Self::Conflict => "conflict",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed out",
+            Self::Other => "refused",
         }
     }
 }
 
 impl std::fmt::Display for PortErrorKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::NotFound => "not found",
-            Self::Throttled => "throttled",
-            Self::Conflict => "conflict",
-            Self::Denied => "denied",
-            Self::Unavailable => "unavailable",
-            Self::TimedOut => "timed out",
-            Self::Other => "refused",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -278,6 +278,7 @@ const fn remedy(kind: PortErrorKind) -> &'static str {
         PortErrorKind::NotFound => "create the service in Cloud Map, or name the one that there is",
         PortErrorKind::Denied => "allow servicediscovery:DiscoverInstances",
         PortErrorKind::Throttled => "they are asked for more rarely until it passes",
+        PortErrorKind::Expired => "if it lasts, set the clock and renew the credentials",
         PortErrorKind::Unavailable | PortErrorKind::TimedOut | PortErrorKind::Conflict => "it may pass by itself",
         PortErrorKind::Other => "look at the names, the region and the endpoint",
     }

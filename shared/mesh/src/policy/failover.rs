@@ -247,12 +247,20 @@ pub struct PagingPolicy {
     pub repeat_after: Period,
     /// A node that can't come back although nothing fails any more is paged again after this.
     pub remind_after: Period,
+    /// How long a passing failure, such as a throttle or a server's error, lasts before it is paged. It is paged only if
+    /// two runs in a row have seen it; a failure that no retry can resolve is paged at once.
+    pub unreadable_after: Period,
 }
 
 impl Default for PagingPolicy {
     fn default() -> Self {
         // Nobody suffers from a node that stays drained, but whoever forgets it has no second one left.
-        Self { repeat_after: Period::minutes(15), remind_after: Period::minutes(24 * 60) }
+        Self {
+            repeat_after: Period::minutes(15),
+            remind_after: Period::minutes(24 * 60),
+            // AWS resolves most throttles and regional errors within minutes. Ten runs without an answer are longer.
+            unreadable_after: Period::minutes(10),
+        }
     }
 }
 

@@ -158,6 +158,7 @@ fn told(service: &str, permission: &str, error: &PortError) -> String {
         PortErrorKind::NotFound => format!("{service} doesn't have it"),
         PortErrorKind::Denied => format!("{service} doesn't let it be read: allow {permission}"),
         PortErrorKind::Throttled => format!("{service} asks for patience"),
+        PortErrorKind::Expired => format!("{service} rejected an expired signature or token"),
         PortErrorKind::Unavailable | PortErrorKind::TimedOut | PortErrorKind::Conflict => {
             format!("{service} can't be reached")
         }

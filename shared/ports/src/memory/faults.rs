@@ -68,6 +68,8 @@ pub enum Failure {
     Unavailable,
     /// The connection was reset.
     ConnectionReset,
+    /// The signature or the session token has expired, also after the adapter's own retries.
+    Expired,
     /// The caller may not; trying again never helps, so [`Fault::every`] leaves it out.
     Denied,
 }
@@ -88,6 +90,7 @@ impl Fault {
         vec![
             // A throttled call was refused before anything was done.
             Self::Fails(Failure::Throttled, Effect::NotDone),
+            Self::Fails(Failure::Expired, Effect::NotDone),
             Self::Fails(Failure::TimedOut, Effect::NotDone),
             Self::Fails(Failure::TimedOut, Effect::Done),
             Self::Fails(Failure::Unavailable, Effect::NotDone),
@@ -287,6 +290,7 @@ impl Failure {
             Self::TimedOut => (PortErrorKind::TimedOut, "no answer in time"),
             Self::Unavailable => (PortErrorKind::Unavailable, "the service is unavailable"),
             Self::ConnectionReset => (PortErrorKind::Unavailable, "the connection was reset"),
+            Self::Expired => (PortErrorKind::Expired, "the signature has expired"),
             Self::Denied => (PortErrorKind::Denied, "the role does not allow it"),
         };
         PortError::new(call.to_string(), kind, message)

@@ -1,0 +1,290 @@
+//! Decides when a call that fails is worth a page: one memory for everything that a function cannot read or write.
+//!
+//! | class | first run | later runs | after it works again |
+//! |-|-|-|-|
+//! | permanent | pages at once | pages again after `repeat` | the page times stay for `repeat` |
+//! | transient | waits | pages once it lasts: two runs in a row, and longer than `unreadable_after` | the same |
+//!
+//! A failure that turns from transient to permanent pages at once, even if it was paged as transient. Everything that is
+//! due in one run is one page, because a role that lost a permission fails at every resource.
+//!
+//! ```text
+//! each call:  failures.failed(target, ...)  or  failures.succeeded(target, ...)
+//! at the end: if let Some(page) = failures.due(...) { send it; failures.paged(&page, now) }
+//!             store the document if it changed
+//! ```
+//!
+//! This module never sends or stores anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Whether a failed call may succeed when it is made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureClass {
+    /// It may: a throttle, a server's fault, a time-out, an expired signature or token, a conflict.
+    Transient,
+    /// It will not, until an operator changes something: a denied or a refused call.
+    Permanent,
+}
+
+/// When failures are paged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailureLimits {
+    /// How long a transient failure lasts before it is paged.
+    pub unreadable_after: SignedDuration,
+    /// How long after a page the same failure is paged again.
+    pub repeat: SignedDuration,
+    /// How far apart two runs may be that are still in a row. A failure that was seen longer ago is another one: in
+    /// between, a process without this memory may have succeeded. Three schedule intervals are a good value.
+    pub in_a_row: SignedDuration,
+}
+
+/// One failed call.
+#[derive(Clone, Copy, Debug)]
+pub struct FailedCall<'a> {
+    /// Whether it may succeed later.
+    pub class: FailureClass,
+    /// The class of the error, as in `throttled`.
+    pub kind: &'a str,
+    /// The text of the error.
+    pub text: &'a str,
+}
+
+/// The failures of a function, as its state document has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failures {
+    /// The version of the document's format.
+    #[serde(default)]
+    pub format: u32,
+    /// By the name of the target: what fails, and what failed and was paged lately.
+    #[serde(default)]
+    pub targets: BTreeMap<String, Failure>,
+}
+
+/// What is remembered of a target that could not be read or written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The class of the newest failure.
+    pub class: FailureClass,
+    /// The class of its error, as in `throttled`.
+    #[serde(default)]
+    pub kind: String,
+    /// The text of its error, cut to [`LONGEST_TEXT`].
+    #[serde(default)]
+    pub text: String,
+    /// When it failed first, of the runs in a row.
+    pub since: Timestamp,
+    /// When it failed last.
+    pub last: Timestamp,
+    /// In how many runs in a row it failed.
+    #[serde(default)]
+    pub runs: u32,
+    /// Whether it works again. The entry stays only for the time of its page.
+    #[serde(default)]
+    pub cleared: bool,
+    /// When it was last paged, and as what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paged: Option<PagedFailure>,
+}
+
+/// A page that was sent for a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PagedFailure {
+    /// When it was sent.
+    pub at: Timestamp,
+    /// The class that it was sent for.
+    pub class: FailureClass,
+}
+
+/// The characters of an error's text that are kept.
+pub const LONGEST_TEXT: usize = 400;
+
+/// The most targets that are remembered one by one; the document has to fit into one item of the state table.
+pub const MOST_TARGETS: usize = 200;
+
+/// The target that stands for all that do not fit.
+pub const OTHER_TARGETS: &str = "other targets";
+
+/// The targets that a page lists one by one.
+const LISTED: usize = 20;
+
+/// What one page reports: everything that is due in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailurePage {
+    /// The targets with their failures, by name.
+    pub targets: BTreeMap<String, Failure>,
+}
+
+impl Failures {
+    /// Notes that a call about a target failed in the run that began at `now`. Further failures of the same run count
+    /// once.
+    pub fn failed(&mut self, target: &str, call: &FailedCall<'_>, limits: &FailureLimits, now: Timestamp) {
+        let has_room = self.targets.len() < MOST_TARGETS || self.targets.contains_key(target);
+        let target = if has_room { target } else { OTHER_TARGETS };
+        let text: String = call.text.chars().take(LONGEST_TEXT).collect();
+        let (class, kind) = (call.class, call.kind.to_owned());
+        let last = self.targets.get(target);
+        let failure = match last.filter(|last| !last.cleared && is_within(last.last, limits.in_a_row, now)) {
+            Some(last) => {
+                let is_same_run = last.last == now;
+                Failure {
+                    // Of several failures in a run the permanent one decides: the others may be its consequence.
+                    class: if is_same_run { class.max(last.class) } else { class },
+                    kind,
+                    text,
+                    since: last.since,
+                    last: now,
+                    runs: if is_same_run { last.runs } else { last.runs.saturating_add(1) },
+                    cleared: false,
+                    paged: last.paged,
+                }
+            }
+            None => {
+                let paged = last.and_then(|last| last.paged);
+                Failure { class, kind, text, since: now, last: now, runs: 1, cleared: false, paged }
+            }
+        };
+        self.targets.insert(target.to_owned(), failure);
+    }
+
+    /// Notes that a call about a target succeeded: its next failure is another one. Gives whether that is news.
+    pub fn succeeded(&mut self, target: &str) -> bool {
+        let Some(failure) = self.targets.get_mut(target).filter(|failure| !failure.cleared) else { return false };
+        failure.cleared = true;
+        if failure.paged.is_none() {
+            self.targets.remove(target);
+        }
+        true
+    }
+
+    /// Everything that failed in the run that began at `now` and is to be paged now, as one page.
+    #[must_use]
+    pub fn due(&self, limits: &FailureLimits, now: Timestamp) -> Option<FailurePage> {
+        let due = |(_, failure): &(&String, &Failure)| failure.is_due(limits, now);
+        let targets: BTreeMap<_, _> =
+            self.targets.iter().filter(due).map(|(target, failure)| (target.clone(), failure.clone())).collect();
+        (!targets.is_empty()).then_some(FailurePage { targets })
+    }
+
+    /// Whether the failure of one target is to be paged now, for a function that pages target by target.
+    #[must_use]
+    pub fn is_due(&self, target: &str, limits: &FailureLimits, now: Timestamp) -> bool {
+        self.targets.get(target).is_some_and(|failure| failure.is_due(limits, now))
+    }
+
+    /// Notes that a page was sent. Without this, the next run sends it again.
+    pub fn paged(&mut self, page: &FailurePage, now: Timestamp) {
+        for (target, reported) in &page.targets {
+            if let Some(failure) = self.targets.get_mut(target) {
+                failure.paged = Some(PagedFailure { at: now, class: reported.class });
+            }
+        }
+    }
+
+    /// Removes what works again and was paged long enough ago, and what no run has seen failing for that long.
+    pub fn expire(&mut self, limits: &FailureLimits, now: Timestamp) {
+        self.targets.retain(|_, failure| {
+            let is_recent = !failure.cleared && is_within(failure.last, limits.in_a_row, now);
+            is_recent || failure.paged.is_some_and(|paged| is_within(paged.at, limits.repeat, now))
+        });
+    }
+
+    /// Adds what another process stored: of each target, the entry that saw the newer failure.
+    pub fn merge(&mut self, stored: Self, limits: &FailureLimits) {
+        for (target, other) in stored.targets {
+            let Some(own) = self.targets.get_mut(&target) else {
+                self.targets.insert(target, other);
+                continue;
+            };
+            own.paged = match (own.paged, other.paged) {
+                (Some(own), Some(other)) => Some(if other.at > own.at { other } else { own }),
+                (own, other) => own.or(other),
+            };
+            if other.last > own.last {
+                *own = Failure { paged: own.paged, ..other };
+            } else if !own.cleared
+                && !other.cleared
+                && other.since < own.since
+                && is_within(other.last, limits.in_a_row, own.last)
+            {
+                // The same failure, which the other process has seen for longer.
+                own.since = other.since;
+                own.runs = own.runs.saturating_add(other.runs);
+            }
+        }
+    }
+
+    /// Whether there is nothing to remember.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+}
+
+impl Failure {
+    /// Whether it failed in this run, is worth a page, and was not paged lately.
+    fn is_due(&self, limits: &FailureLimits, now: Timestamp) -> bool {
+        if self.cleared || self.last != now {
+            return false;
+        }
+        let worth = match self.class {
+            FailureClass::Permanent => true,
+            FailureClass::Transient => self.runs >= 2 && !is_within(self.since, limits.unreadable_after, now),
+        };
+        let known = self.paged.is_some_and(|paged| {
+            // Of another class than the page said, only the worse is news.
+            paged.class >= self.class && is_within(paged.at, limits.repeat, now)
+        });
+        worth && !known
+    }
+}
+
+impl FailurePage {
+    /// The subject of a notice, without the name of the function.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        let kinds: BTreeSet<&str> = self.targets.values().map(|failure| failure.kind.as_str()).collect();
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        match (self.targets.len(), self.targets.keys().next()) {
+            (1, Some(target)) => format!("cannot access {target}: {}", kinds.join(", ")),
+            (count, _) => format!("cannot access {count} resources: {}", kinds.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for FailurePage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (target, failure)) in self.targets.iter().take(LISTED).enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            let Failure { class, since, runs, text, .. } = failure;
+            let class = match class {
+                FailureClass::Transient => format!("for {runs} runs, since {since}"),
+                FailureClass::Permanent => "no retry can succeed".to_owned(),
+            };
+            write!(f, "{target}: {text} ({class})")?;
+        }
+        match self.targets.len().checked_sub(LISTED) {
+            Some(more) if more > 0 => write!(f, "\nand {more} more"),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Whether a moment is not longer ago than a time.
+fn is_within(moment: Timestamp, time: SignedDuration, now: Timestamp) -> bool {
+    now.duration_since(moment) < time
+}
+
+#[cfg(test)]
+mod tests;
