@@ -1,7 +1,7 @@
 //! What is reported of one decision.
 
 use lambda_kit::{Report, Signals};
-use mesh::failover::{Decision, HoldReason, Silence, Subject, Verdict};
+use mesh::failover::{Decision, HoldReason, Subject, Unmapped, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{PortError, Refusal};
 use serde::Serialize;
@@ -74,10 +74,10 @@ impl Account {
         }
     }
 
-    /// Alarms that an event named and that speak of nothing whose traffic could be moved.
-    pub(crate) fn of_silent_alarms(wake: &Wake, alarms: &Alarms) -> Vec<Self> {
-        let silent = |name| match alarms.voices.silent.get(name) {
-            Some(silence) => Some((code(silence), json!(silence))),
+    /// Alarms that an event named and that report no node.
+    pub(crate) fn of_unmapped_alarms(wake: &Wake, alarms: &Alarms) -> Vec<Self> {
+        let unmapped = |name| match alarms.targets.unmapped.get(name) {
+            Some(reason) => Some((code(reason), facts(reason))),
             None if alarms.read.iter().any(|alarm| alarm.name == *name) => None,
             None => Some(("AlarmMissing".to_owned(), Value::Null)),
         };
@@ -89,7 +89,7 @@ impl Account {
             retry: None,
             telling: true,
         };
-        wake.alarms.iter().filter_map(|name| Some((name, silent(name)?))).map(account).collect()
+        wake.alarms.iter().filter_map(|name| Some((name, unmapped(name)?))).map(account).collect()
     }
 
     /// The report of an invocation.
@@ -159,9 +159,9 @@ fn facts(reason: &impl Serialize) -> Value {
     facts
 }
 
-fn code(silence: &Silence) -> String {
-    let value = serde_json::to_value(silence).unwrap_or_default();
-    value.get("silence").and_then(Value::as_str).unwrap_or("NamesNoTarget").to_owned()
+fn code(unmapped: &Unmapped) -> String {
+    let value = serde_json::to_value(unmapped).unwrap_or_default();
+    value.get("reason").and_then(Value::as_str).unwrap_or("NamesNoTarget").to_owned()
 }
 
 /// What another attempt may mend: a call that failed for the moment, or a route that others write all the time.

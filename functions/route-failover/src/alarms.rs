@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join};
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
-use mesh::failover::{Voices, missing_children, untold, voices};
+use mesh::failover::{AlarmTargets, alarm_targets, needing_tags, unread_alarms};
 use mesh::name::MeshName;
 use mesh::policy::FailoverPolicy;
 use ports::{PortError, PortErrorKind};
@@ -12,7 +12,7 @@ use ports::{PortError, PortErrorKind};
 use crate::Ports;
 use crate::wake::Wake;
 
-/// How deep children of composite alarms are fetched; what lies deeper stays unread and silent.
+/// How deep children of composite alarms are fetched; what lies deeper stays unread and unmapped.
 const MAX_ROUNDS: usize = 5;
 
 /// Tags cost a call each, so they are read only where nothing else tells: at once for alarms that are on or that an
@@ -38,8 +38,8 @@ pub(crate) struct Alarms {
     pub(crate) read: Vec<Alarm>,
     /// The tags of those that needed them.
     pub(crate) tags: BTreeMap<AlarmName, BTreeMap<String, String>>,
-    /// What they say.
-    pub(crate) voices: Voices,
+    /// The nodes that they report.
+    pub(crate) targets: AlarmTargets,
     /// Alarms whose tags could not be read, so that nothing is known of what they speak of.
     pub(crate) unread: Vec<(AlarmName, PortError)>,
 }
@@ -47,8 +47,8 @@ pub(crate) struct Alarms {
 impl Alarms {
     /// The alarms that speak of a node of the mesh, children of composite ones too.
     pub(crate) fn of_mesh(&self, mesh: &MeshName) -> Vec<Alarm> {
-        let speaks = |alarm: &&Alarm| self.voices.places(&alarm.name).iter().any(|(of, _)| *of == mesh);
-        self.read.iter().filter(speaks).cloned().collect()
+        let reports = |alarm: &&Alarm| self.targets.targets_of(&alarm.name).iter().any(|(of, _)| *of == mesh);
+        self.read.iter().filter(reports).cloned().collect()
     }
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn alarms(
     let mut alarms: BTreeMap<AlarmName, Alarm> =
         found.into_iter().chain(by_name).map(|alarm| (alarm.name.clone(), alarm)).collect();
     for _ in 0..MAX_ROUNDS {
-        let missing = missing_children(&alarms.values().cloned().collect::<Vec<_>>(), policy);
+        let missing = unread_alarms(&alarms.values().cloned().collect::<Vec<_>>(), policy);
         if missing.is_empty() {
             break;
         }
@@ -85,10 +85,10 @@ pub(crate) async fn alarms(
     let alarms: Vec<Alarm> = alarms.into_values().collect();
     let unread = read_tags(ports, memory, &alarms, wake, policy).await;
     let tags = memory.tags.clone();
-    let voices = voices(&alarms, &tags, policy);
-    let speaks = |alarm: &&Alarm| !voices.places(&alarm.name).is_empty();
-    memory.known = alarms.iter().filter(speaks).map(|alarm| alarm.name.clone()).collect();
-    Ok(Alarms { read: alarms, tags, voices, unread })
+    let targets = alarm_targets(&alarms, &tags, policy);
+    let reports = |alarm: &&Alarm| !targets.targets_of(&alarm.name).is_empty();
+    memory.known = alarms.iter().filter(reports).map(|alarm| alarm.name.clone()).collect();
+    Ok(Alarms { read: alarms, tags, targets, unread })
 }
 
 /// Reads the tags that are needed and not known, and tells which could not be read. One alarm whose tags can't be read
@@ -100,7 +100,7 @@ async fn read_tags(
     wake: &Wake,
     policy: &FailoverPolicy,
 ) -> Vec<(AlarmName, PortError)> {
-    let unknown = untold(alarms, policy).into_iter().filter(|alarm| !memory.tags.contains_key(&alarm.name));
+    let unknown = needing_tags(alarms, policy).into_iter().filter(|alarm| !memory.tags.contains_key(&alarm.name));
     let (urgent, others): (Vec<&Alarm>, Vec<&Alarm>) =
         unknown.partition(|alarm| alarm.state == AlarmState::Alarm || wake.alarms.contains(&alarm.name));
     let others = others.into_iter().take(if wake.tick { QUIET_TAGS_A_TICK } else { 0 });

@@ -94,7 +94,7 @@ impl RouteFailover {
             Err(error) => return vec![self.teller.blind("alarms", &error, paging, run.now).await],
         };
         self.teller.sees("alarms").await;
-        let mut accounts = Account::of_silent_alarms(run.wake, &alarms);
+        let mut accounts = Account::of_unmapped_alarms(run.wake, &alarms);
         for (alarm, error) in &alarms.unread {
             accounts.push(self.teller.dim(&format!("alarm/{alarm}"), error, paging, run.now).await);
         }

@@ -151,7 +151,7 @@ pub(crate) async fn mesh(
         }
         refreshed?;
     }
-    let spoken: BTreeSet<VirtualNodeName> = alarms.voices.nodes(mesh).cloned().collect();
+    let spoken: BTreeSet<VirtualNodeName> = alarms.targets.nodes(mesh).cloned().collect();
     let mut ids = atlas.routes_around(&spoken);
     ids.extend(wake.released.keys().filter(|route| route.mesh == *mesh).cloned());
 
@@ -189,7 +189,7 @@ pub(crate) async fn mesh(
         budget_used: state.budget.used,
         ..Facts::of_mesh(&model)
     };
-    let places = wake.alarms.iter().flat_map(|alarm| alarms.voices.places(alarm));
+    let places = wake.alarms.iter().flat_map(|alarm| alarms.targets.targets_of(alarm));
     let woken = places.filter(|(of, _)| *of == mesh).map(|(_, node)| node.clone()).collect();
     Ok(Observation { facts, routes, state, woken, spoken, unread, model, asked: StdMutex::default() })
 }
@@ -199,7 +199,7 @@ pub(crate) async fn mesh(
 pub(crate) async fn meshes(ports: &Ports, warm: &Mutex<Warm>, alarms: &Alarms, look: Look<'_>) -> BTreeSet<MeshName> {
     let bound = look.policy.bindings.iter().map(|binding| &binding.mesh);
     let released = look.wake.released.keys().map(|route| &route.mesh);
-    let mut meshes: BTreeSet<MeshName> = bound.chain(released).chain(alarms.voices.meshes()).cloned().collect();
+    let mut meshes: BTreeSet<MeshName> = bound.chain(released).chain(alarms.targets.meshes()).cloned().collect();
     if look.wake.tick {
         let mut warm = warm.lock().await;
         meshes.extend(warm.atlases.keys().cloned());

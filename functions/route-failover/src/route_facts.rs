@@ -89,9 +89,9 @@ async fn proof(
     alarms: &Alarms,
     now: Timestamp,
 ) -> Result<u32, PortError> {
-    let voices = alarms.voices.of(&route.mesh, node);
+    let targets = alarms.targets.alarms_of(&route.mesh, node);
     let request =
-        |name: &AlarmName| voices.iter().any(|voice| voice.alarm == *name && voice.role == AlarmRole::Request);
+        |name: &AlarmName| targets.iter().any(|alarm| alarm.name == *name && alarm.role == AlarmRole::Request);
     let speaking = alarms.read.iter().filter(|alarm| request(&alarm.name));
     let counts = try_join_all(speaking.map(|alarm| ports.alarms.data_points(alarm, since, now))).await?;
     Ok(counts.into_iter().max().unwrap_or_default())

@@ -127,15 +127,9 @@ fn shop(now: Timestamp) -> Result<MemoryPorts, Box<dyn Error>> {
         let provider = json!({"provider": {"virtualRouter": {"virtualRouterName": format!("service-{service}")}}});
         put(format!("mesh/shop/virtualService/service-{service}.local"), provider)?;
     }
-    memory.alarms.put(Alarm {
-        name: AlarmName::parse("errors-0")?,
-        arn: "arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors-0".to_owned(),
-        state: AlarmState::Ok,
-        since: Some(now),
-        actions_enabled: true,
-        suppressed: None,
-        source: AlarmSource::Metric(Vec::new()),
-    });
+    let arn = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:errors-0";
+    let (name, source) = (AlarmName::parse("errors-0")?, AlarmSource::Metric(Vec::new()));
+    memory.alarms.put(Alarm { since: Some(now), ..Alarm::new(name, arn, AlarmState::Ok, source) });
     Ok(memory)
 }
 

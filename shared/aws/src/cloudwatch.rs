@@ -1,6 +1,7 @@
 //! The alarm port over CloudWatch.
 
 mod alarm;
+mod mute_rule;
 mod query;
 
 use std::collections::BTreeMap;
@@ -9,17 +10,21 @@ use async_trait::async_trait;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsOutput;
 use aws_sdk_cloudwatch::operation::describe_alarms::builders::DescribeAlarmsFluentBuilder;
-use aws_sdk_cloudwatch::types::{AlarmType, MetricDataResult, StatusCode};
+use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmType, MetricDataResult, StatusCode};
 use aws_smithy_types::DateTime;
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use mesh::alarm::{Alarm, AlarmName, AlarmSource};
+use mesh::alarm::{Alarm, AlarmName, AlarmSource, Contributor, MuteRule};
 use ports::{AlarmReader, PortError, PortErrorKind};
 
 use crate::call::call;
 
 /// How many names one request may carry, and how many alarms a page (`DescribeAlarms`).
 const PAGE: usize = 100;
+
+/// Mute rules described at a time. Few are ever active at once, and each call counts against the account's rate.
+const MUTE_RULES_AT_A_TIME: usize = 4;
 
 /// Alarms as CloudWatch has them.
 #[derive(Clone, Debug)]
@@ -81,13 +86,48 @@ impl AlarmReader for CloudWatch {
         Ok(tags.filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect())
     }
 
+    async fn contributors(&self, alarm: &AlarmName) -> Result<Vec<Contributor>, PortError> {
+        let what = || format!("describe contributors of alarm {alarm}");
+        let mut contributors = Vec::new();
+        let mut token = None;
+        loop {
+            let request = self.0.describe_alarm_contributors().alarm_name(alarm.as_str()).set_next_token(token);
+            let page = call(what, request.send()).await?;
+            contributors.extend(page.alarm_contributors.unwrap_or_default().into_iter().map(alarm::contributor));
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(contributors);
+            }
+        }
+    }
+
+    async fn active_mute_rules(&self) -> Result<Vec<MuteRule>, PortError> {
+        let request = self.0.list_alarm_mute_rules().statuses(AlarmMuteRuleStatus::Active);
+        let pages = request.into_paginator().send();
+        let pages: Vec<_> = call(|| "list alarm mute rules".to_owned(), pages.collect::<Result<Vec<_>, _>>()).await?;
+        let listed = pages.into_iter().flat_map(|page| page.alarm_mute_rule_summaries.unwrap_or_default());
+        let names: Vec<String> = listed.filter_map(|summary| mute_rule::active(&summary)).collect();
+        let described = stream::iter(names).map(|name| async move {
+            let request = self.0.get_alarm_mute_rule().alarm_mute_rule_name(&name);
+            match call(|| format!("get alarm mute rule {name}"), request.send()).await {
+                Ok(found) => Ok(mute_rule::read(name, &found)),
+                // Deleted since it was listed.
+                Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        let rules: Vec<Option<MuteRule>> = described.buffered(MUTE_RULES_AT_A_TIME).try_collect().await?;
+        Ok(rules.into_iter().flatten().collect())
+    }
+
     async fn data_points(&self, alarm: &Alarm, from: Timestamp, until: Timestamp) -> Result<u32, PortError> {
         let what = || format!("count data points of alarm {}", alarm.name);
         let queries = match &alarm.source {
             AlarmSource::Metric(queries) => {
                 query::counted(queries).map_err(|why| PortError::new(what(), PortErrorKind::Other, why))?
             }
-            AlarmSource::Composite(_) => return Ok(0),
+            // GetMetricData has no PromQL, so that nothing can be counted.
+            AlarmSource::Composite(_) | AlarmSource::PromQl(_) => return Ok(0),
             AlarmSource::Unreadable(why) => return Err(PortError::new(what(), PortErrorKind::Other, why.clone())),
         };
         let pages = self

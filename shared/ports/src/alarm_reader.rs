@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mesh::alarm::{Alarm, AlarmName};
+use mesh::alarm::{Alarm, AlarmName, Contributor, MuteRule};
 
 use crate::PortError;
 
-/// Reads alarms, metric and composite alike.
+/// Reads alarms: metric, composite and PromQL alarms alike.
 #[async_trait]
 pub trait AlarmReader: Send + Sync + std::fmt::Debug {
     /// The alarms of these names; one that does not exist is left out.
@@ -17,6 +17,12 @@ pub trait AlarmReader: Send + Sync + std::fmt::Debug {
 
     /// The alarm's tags.
     async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, PortError>;
+
+    /// The time series that are in `ALARM` now, of an alarm that evaluates several; none for any other alarm.
+    async fn contributors(&self, alarm: &AlarmName) -> Result<Vec<Contributor>, PortError>;
+
+    /// The alarm mute rules that are active now, all pages.
+    async fn active_mute_rules(&self) -> Result<Vec<MuteRule>, PortError>;
 
     /// How many data points the alarm's own metric has in `from..until`. Of an anomaly alarm the metric counts, not
     /// the band. A composite alarm has none.

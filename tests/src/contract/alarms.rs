@@ -133,7 +133,7 @@ fn query(name: &str) -> MetricQuery {
         stat: "Sum".into(),
         unit: None,
     };
-    MetricQuery { id: "m1".into(), term, returns_data: true }
+    MetricQuery::new("m1", term)
 }
 
 #[async_trait]
@@ -161,7 +161,7 @@ impl World for MemoryAlarms {
 
 fn alarm(text: &str, state: AlarmState, source: AlarmSource) -> Alarm {
     let since = Some(Timestamp::UNIX_EPOCH);
-    Alarm { name: name(text), arn: arn(text), state, since, actions_enabled: true, suppressed: None, source }
+    Alarm { since, ..Alarm::new(name(text), &arn(text), state, source) }
 }
 
 /// Alarms behind a CloudWatch endpoint.

@@ -15,15 +15,8 @@ pub(crate) fn errors_of(node: &str) -> AlarmName {
 }
 
 pub(crate) fn alarm(text: &str, state: AlarmState, since: Timestamp, source: AlarmSource) -> Alarm {
-    Alarm {
-        name: name(text),
-        arn: format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{text}"),
-        state,
-        since: Some(since),
-        actions_enabled: true,
-        suppressed: None,
-        source,
-    }
+    let arn = format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{text}");
+    Alarm { since: Some(since), ..Alarm::new(name(text), &arn, state, source) }
 }
 
 /// A metric of the mesh `shop` with a node's dimensions.
@@ -47,5 +40,5 @@ pub(crate) fn query(id: &str, dimensions: &[(&str, &str)]) -> MetricQuery {
         stat: "Sum".to_owned(),
         unit: None,
     };
-    MetricQuery { id: id.to_owned(), term, returns_data: true }
+    MetricQuery::new(id, term)
 }

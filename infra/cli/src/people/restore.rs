@@ -6,7 +6,8 @@ use jiff::SignedDuration;
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
 use mesh::change::Change;
 use mesh::failover::{
-    Edit, Health, OwedNote, RESTORE_TAG, Restoration, RouteRecord, missing_children, restoration, untold, voices,
+    Edit, Health, OwedNote, RESTORE_TAG, Restoration, RouteRecord, alarm_targets, needing_tags, restoration,
+    unread_alarms,
 };
 use mesh::harm;
 use mesh::name::{ResourcePath, RouteId};
@@ -146,10 +147,10 @@ async fn failing(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<Stri
         Ok(read) => read,
         Err(error) => return vec![format!("the alarms can't be read: {error}")],
     };
-    let voices = voices(&alarms, &tags, policy);
+    let targets = alarm_targets(&alarms, &tags, policy);
     let carrying = to.targets().iter().filter(|target| target.weight.get() > 0);
-    let bad = |node| match Health::of(voices.of(&route.mesh, node), true, policy.target(&route.mesh, node)) {
-        Health::Failing { alarms, .. } | Health::Muted { alarms } => {
+    let bad = |node| match Health::of(targets.alarms_of(&route.mesh, node), true, policy.target(&route.mesh, node)) {
+        Health::Failing { alarms, .. } | Health::Muted { alarms, .. } => {
             let alarms: Vec<&str> = alarms.iter().map(AlarmName::as_str).collect();
             Some(format!("{node} fails by {}", alarms.join(", ")))
         }
@@ -169,7 +170,7 @@ async fn read_alarms(desk: &Desk<'_>) -> Result<Read, PortError> {
         alarms.extend(port.all(&policy.discovery.prefix).await?);
     }
     for _ in 0..MAX_ROUNDS {
-        let missing = missing_children(&alarms, policy);
+        let missing = unread_alarms(&alarms, policy);
         let children = if missing.is_empty() { Vec::new() } else { port.by_name(&missing).await? };
         if children.is_empty() {
             break;
@@ -179,7 +180,7 @@ async fn read_alarms(desk: &Desk<'_>) -> Result<Read, PortError> {
     let by_name: BTreeMap<AlarmName, Alarm> = alarms.into_iter().map(|alarm| (alarm.name.clone(), alarm)).collect();
     let alarms: Vec<Alarm> = by_name.into_values().collect();
     let mut tags = BTreeMap::new();
-    for alarm in untold(&alarms, policy).into_iter().filter(|alarm| alarm.state == AlarmState::Alarm) {
+    for alarm in needing_tags(&alarms, policy).into_iter().filter(|alarm| alarm.state == AlarmState::Alarm) {
         tags.insert(alarm.name.clone(), port.tags(&alarm.arn).await?);
     }
     Ok((alarms, tags))

@@ -157,15 +157,9 @@ fn alarm(node: &str, since: Timestamp) -> Alarm {
         stat: "Sum".to_owned(),
         unit: None,
     };
-    Alarm {
-        name: errors_of(node),
-        arn: format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{node}-5xx"),
-        state: AlarmState::Ok,
-        since: Some(since),
-        actions_enabled: true,
-        suppressed: None,
-        source: AlarmSource::Metric(vec![MetricQuery { id: "m1".to_owned(), term, returns_data: true }]),
-    }
+    let arn = format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{node}-5xx");
+    let source = AlarmSource::Metric(vec![MetricQuery::new("m1", term)]);
+    Alarm { since: Some(since), ..Alarm::new(errors_of(node), &arn, AlarmState::Ok, source) }
 }
 
 #[tokio::test]

@@ -1,50 +1,133 @@
-//! CloudWatch's alarms in the words of the model.
+//! CloudWatch's alarms, read into the model's types.
+
+use std::collections::BTreeMap;
 
 use aws_sdk_cloudwatch::types::{
-    ActionsSuppressedBy, CompositeAlarm, Dimension, MetricAlarm, MetricDataQuery, StateValue,
+    ActionsSuppressedBy, AlarmContributor, ComparisonOperator, CompositeAlarm, Dimension, EvaluationCriteria,
+    EvaluationState as SdkEvaluationState, MetricAlarm, MetricDataQuery, StateValue,
 };
 use aws_smithy_types::DateTime;
 use jiff::Timestamp;
-use mesh::alarm::{Alarm, AlarmName, AlarmNameError, AlarmSource, AlarmState, MetricQuery, MetricTerm};
-use std::collections::BTreeMap;
+use mesh::alarm::{
+    Alarm, AlarmName, AlarmNameError, AlarmSource, AlarmState, Comparison, Condition, Contributor, EvaluationState,
+    MetricQuery, MetricTerm, MissingData, PromQlQuery, SuppressedBy, Suppressor,
+};
 
-/// Reads a metric alarm: on one metric, on metric math, or on an anomaly band.
+/// Reads a metric alarm: on one metric, on metric math, on an anomaly band, or on a query.
 pub(super) fn metric(found: MetricAlarm) -> Result<Alarm, AlarmNameError> {
-    Ok(Alarm {
-        name: AlarmName::parse(found.alarm_name().unwrap_or_default())?,
-        arn: found.alarm_arn().unwrap_or_default().to_owned(),
-        state: state(found.state_value()),
+    let name = AlarmName::parse(found.alarm_name().unwrap_or_default())?;
+    let arn = found.alarm_arn().unwrap_or_default().to_owned();
+    let condition = condition(&found);
+    let alarm = Alarm {
         since: since(found.state_transitioned_timestamp(), found.state_updated_timestamp()),
-        // `PutMetricAlarm` takes an alarm without this member as one whose actions are on.
+        // `PutMetricAlarm` enables the actions of an alarm that leaves the member out.
         actions_enabled: found.actions_enabled().unwrap_or(true),
-        suppressed: None,
-        source: source(found).map_or_else(|why| AlarmSource::Unreadable(why.to_owned()), AlarmSource::Metric),
-    })
+        condition,
+        evaluation: found.evaluation_state().map(evaluation),
+        state_reason: found.state_reason().map(str::to_owned),
+        state_reason_data: found.state_reason_data().map(str::to_owned),
+        alarm_actions: Some(found.alarm_actions().to_vec()),
+        ..Alarm::new(name, &arn, state(found.state_value()), AlarmSource::Metric(Vec::new()))
+    };
+    let source = source(found).unwrap_or_else(|why| AlarmSource::Unreadable(why.to_owned()));
+    Ok(Alarm { source, ..alarm })
 }
 
 /// Reads a composite alarm.
 pub(super) fn composite(found: &CompositeAlarm) -> Result<Alarm, AlarmNameError> {
-    let suppressed = found.actions_suppressed_by().map(|by| {
+    let suppressed_by = found.actions_suppressed_by().map(|by| match by {
+        ActionsSuppressedBy::Alarm => SuppressedBy::Alarm,
+        ActionsSuppressedBy::WaitPeriod => SuppressedBy::WaitPeriod,
+        ActionsSuppressedBy::ExtensionPeriod => SuppressedBy::ExtensionPeriod,
+        other => SuppressedBy::Unrecognised(other.as_str().to_owned()),
+    });
+    let suppressed = suppressed_by.as_ref().map(|by| {
         let by = match by {
-            ActionsSuppressedBy::Alarm => "its suppressor is in ALARM",
-            ActionsSuppressedBy::WaitPeriod => "it waits for its suppressor",
-            ActionsSuppressedBy::ExtensionPeriod => "its suppressor has just gone off",
-            other => other.as_str(),
+            SuppressedBy::Alarm => "its suppressor is in ALARM",
+            SuppressedBy::WaitPeriod => "it waits for its suppressor",
+            SuppressedBy::ExtensionPeriod => "its suppressor left ALARM a moment ago",
+            SuppressedBy::Unrecognised(other) => other,
         };
         found.actions_suppressed_reason().map_or_else(|| by.to_owned(), |reason| format!("{by}: {reason}"))
     });
+    let source = found.alarm_rule().map_or_else(
+        || AlarmSource::Unreadable("it has no rule".to_owned()),
+        |rule| AlarmSource::Composite(rule.to_owned()),
+    );
+    let name = AlarmName::parse(found.alarm_name().unwrap_or_default())?;
+    let arn = found.alarm_arn().unwrap_or_default();
     Ok(Alarm {
-        name: AlarmName::parse(found.alarm_name().unwrap_or_default())?,
-        arn: found.alarm_arn().unwrap_or_default().to_owned(),
-        state: state(found.state_value()),
         since: since(found.state_transitioned_timestamp(), found.state_updated_timestamp()),
         actions_enabled: found.actions_enabled().unwrap_or(true),
         suppressed,
-        source: found.alarm_rule().map_or_else(
-            || AlarmSource::Unreadable("it has no rule".to_owned()),
-            |rule| AlarmSource::Composite(rule.to_owned()),
-        ),
+        state_reason: found.state_reason().map(str::to_owned),
+        state_reason_data: found.state_reason_data().map(str::to_owned),
+        alarm_actions: Some(found.alarm_actions().to_vec()),
+        suppressor: suppressor(found)?,
+        suppressed_by,
+        ..Alarm::new(name, arn, state(found.state_value()), source)
     })
+}
+
+/// Reads a time series that is in `ALARM`.
+pub(super) fn contributor(found: AlarmContributor) -> Contributor {
+    Contributor {
+        since: since(found.state_transitioned_timestamp(), None),
+        id: found.contributor_id.unwrap_or_default(),
+        attributes: found.contributor_attributes.unwrap_or_default().into_iter().collect(),
+        reason: found.state_reason,
+    }
+}
+
+/// The suppressor is given by name or by ARN.
+fn suppressor(found: &CompositeAlarm) -> Result<Option<Suppressor>, AlarmNameError> {
+    let Some(alarm) = found.actions_suppressor().filter(|suppressor| !suppressor.is_empty()) else {
+        return Ok(None);
+    };
+    let seconds = |period: Option<i32>| period.and_then(|period| u32::try_from(period).ok()).unwrap_or_default();
+    Ok(Some(Suppressor {
+        alarm: AlarmName::parse(alarm.split_once(":alarm:").map_or(alarm, |(_, name)| name))?,
+        wait_period: seconds(found.actions_suppressor_wait_period()),
+        extension_period: seconds(found.actions_suppressor_extension_period()),
+    }))
+}
+
+fn condition(found: &MetricAlarm) -> Option<Condition> {
+    let count = |count: Option<i32>| count.and_then(|count| u32::try_from(count).ok());
+    Some(Condition {
+        comparison: match found.comparison_operator()? {
+            ComparisonOperator::GreaterThanOrEqualToThreshold => Comparison::GreaterThanOrEqualToThreshold,
+            ComparisonOperator::GreaterThanThreshold => Comparison::GreaterThanThreshold,
+            ComparisonOperator::LessThanThreshold => Comparison::LessThanThreshold,
+            ComparisonOperator::LessThanOrEqualToThreshold => Comparison::LessThanOrEqualToThreshold,
+            ComparisonOperator::GreaterThanUpperThreshold => Comparison::GreaterThanUpperThreshold,
+            ComparisonOperator::LessThanLowerThreshold => Comparison::LessThanLowerThreshold,
+            ComparisonOperator::LessThanLowerOrGreaterThanUpperThreshold => {
+                Comparison::LessThanLowerOrGreaterThanUpperThreshold
+            }
+            other => Comparison::Unrecognised(other.as_str().to_owned()),
+        },
+        threshold: found.threshold(),
+        band: found.threshold_metric_id().map(str::to_owned),
+        evaluation_periods: count(found.evaluation_periods()),
+        datapoints_to_alarm: count(found.datapoints_to_alarm()),
+        missing_data: match found.treat_missing_data() {
+            None | Some("" | "missing") => MissingData::Missing,
+            Some("ignore") => MissingData::Ignore,
+            Some("breaching") => MissingData::Breaching,
+            Some("notBreaching") => MissingData::NotBreaching,
+            Some(other) => MissingData::Unrecognised(other.to_owned()),
+        },
+    })
+}
+
+fn evaluation(found: &SdkEvaluationState) -> EvaluationState {
+    match found {
+        SdkEvaluationState::PartialData => EvaluationState::PartialData,
+        SdkEvaluationState::EvaluationFailure => EvaluationState::EvaluationFailure,
+        SdkEvaluationState::EvaluationError => EvaluationState::EvaluationError,
+        other => EvaluationState::Unrecognised(other.as_str().to_owned()),
+    }
 }
 
 fn state(found: Option<&StateValue>) -> AlarmState {
@@ -63,9 +146,20 @@ fn since(transitioned: Option<&DateTime>, updated: Option<&DateTime>) -> Option<
     Timestamp::new(time.secs(), i32::try_from(time.subsec_nanos()).ok()?).ok()
 }
 
-fn source(found: MetricAlarm) -> Result<Vec<MetricQuery>, &'static str> {
+fn source(found: MetricAlarm) -> Result<AlarmSource, &'static str> {
+    match found.evaluation_criteria {
+        Some(EvaluationCriteria::PromQlCriteria(criteria)) => {
+            return Ok(AlarmSource::PromQl(PromQlQuery {
+                query: criteria.query.ok_or("it has no PromQL query")?,
+                pending_period: period(criteria.pending_period)?,
+                recovery_period: period(criteria.recovery_period)?,
+            }));
+        }
+        Some(_) => return Err("its evaluation criteria are of an unknown kind"),
+        None => {}
+    }
     if let Some(queries) = found.metrics.filter(|queries| !queries.is_empty()) {
-        return queries.into_iter().map(query).collect();
+        return Ok(AlarmSource::Metric(queries.into_iter().map(query).collect::<Result<_, _>>()?));
     }
     let stat = found.statistic.map(|statistic| statistic.as_str().to_owned()).or(found.extended_statistic);
     let term = MetricTerm::Stat {
@@ -76,7 +170,7 @@ fn source(found: MetricAlarm) -> Result<Vec<MetricQuery>, &'static str> {
         stat: stat.ok_or("it has no statistic")?,
         unit: found.unit.map(|unit| unit.as_str().to_owned()),
     };
-    Ok(vec![MetricQuery { id: "m1".to_owned(), term, returns_data: true }])
+    Ok(AlarmSource::Metric(vec![MetricQuery::new("m1", term)]))
 }
 
 fn query(found: MetricDataQuery) -> Result<MetricQuery, &'static str> {
@@ -100,6 +194,7 @@ fn query(found: MetricDataQuery) -> Result<MetricQuery, &'static str> {
         term,
         // As `PutMetricAlarm` has it: a query returns data unless it says that it doesn't.
         returns_data: found.return_data.unwrap_or(true),
+        account_id: found.account_id.filter(|account| !account.is_empty()),
     })
 }
 
@@ -113,7 +208,7 @@ fn period(found: Option<i32>) -> Result<Option<u32>, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_cloudwatch::types::{Metric, MetricStat, StandardUnit, Statistic};
+    use aws_sdk_cloudwatch::types::{AlarmPromQlCriteria, Metric, MetricStat, StandardUnit, Statistic};
 
     use super::*;
 
@@ -148,18 +243,13 @@ mod tests {
             .statistic(Statistic::Sum)
             .unit(StandardUnit::Count)
             .build();
+        let term = stat("AppMesh", "Errors", 86_400, "Sum", Some("Count"));
+        let source = AlarmSource::Metric(vec![MetricQuery::new("m1", term)]);
         let expected = Alarm {
-            name: AlarmName::parse("a").unwrap(),
-            arn: "arn:a".into(),
-            state: AlarmState::Alarm,
             since: Some("1970-01-01T00:00:10.5Z".parse().unwrap()),
             actions_enabled: false,
-            suppressed: None,
-            source: AlarmSource::Metric(vec![MetricQuery {
-                id: "m1".into(),
-                term: stat("AppMesh", "Errors", 86_400, "Sum", Some("Count")),
-                returns_data: true,
-            }]),
+            alarm_actions: Some(Vec::new()),
+            ..Alarm::new(AlarmName::parse("a").unwrap(), "arn:a", AlarmState::Alarm, source)
         };
         assert_eq!(metric(found), Ok(expected));
     }
@@ -201,13 +291,24 @@ mod tests {
             .metrics(
                 MetricDataQuery::builder().id("ad1").expression("ANOMALY_DETECTION_BAND(m1, 2)").period(300).build(),
             )
-            .metrics(MetricDataQuery::builder().id("m1").metric_stat(metric_stat).return_data(false).build())
+            .metrics(
+                MetricDataQuery::builder()
+                    .id("m1")
+                    .metric_stat(metric_stat)
+                    .return_data(false)
+                    .account_id("210987654321")
+                    .build(),
+            )
             .build();
         let AlarmSource::Metric(queries) = metric(found).unwrap().source else { panic!() };
         let band = MetricTerm::Expression { expression: "ANOMALY_DETECTION_BAND(m1, 2)".into(), period: Some(300) };
         let expected = [
-            MetricQuery { id: "ad1".into(), term: band, returns_data: true },
-            MetricQuery { id: "m1".into(), term: stat("AppMesh", "Errors", 60, "Sum", None), returns_data: false },
+            MetricQuery::new("ad1", band),
+            MetricQuery {
+                returns_data: false,
+                account_id: Some("210987654321".into()),
+                ..MetricQuery::new("m1", stat("AppMesh", "Errors", 60, "Sum", None))
+            },
         ];
         assert_eq!(queries, expected);
     }
@@ -239,5 +340,56 @@ mod tests {
             found.actions_suppressed_by(ActionsSuppressedBy::WaitPeriod).actions_suppressed_reason("maintenance");
         let suppressed = composite(&found.build()).unwrap().suppressed;
         assert_eq!(suppressed.as_deref(), Some("it waits for its suppressor: maintenance"));
+    }
+
+    #[test]
+    fn condition_evaluation_state_and_actions_are_read() {
+        let found = MetricAlarm::builder()
+            .alarm_name("a")
+            .comparison_operator(ComparisonOperator::LessThanThreshold)
+            .threshold(99.5)
+            .evaluation_periods(3)
+            .datapoints_to_alarm(2)
+            .treat_missing_data("notBreaching")
+            .evaluation_state(SdkEvaluationState::PartialData)
+            .state_reason("Threshold Crossed")
+            .alarm_actions("arn:aws:sns:us-east-1:123456789012:t");
+        let alarm = metric(found.build()).unwrap();
+        let expected = Condition {
+            comparison: Comparison::LessThanThreshold,
+            threshold: Some(99.5),
+            band: None,
+            evaluation_periods: Some(3),
+            datapoints_to_alarm: Some(2),
+            missing_data: MissingData::NotBreaching,
+        };
+        assert_eq!(alarm.condition, Some(expected));
+        assert_eq!(alarm.evaluation, Some(EvaluationState::PartialData));
+        assert_eq!(alarm.state_reason.as_deref(), Some("Threshold Crossed"));
+        assert!(alarm.notifies("arn:aws:sns:us-east-1:123456789012:t"));
+    }
+
+    #[test]
+    fn promql_alarm_keeps_its_query() {
+        let criteria = AlarmPromQlCriteria::builder().query("up == 0").pending_period(60).recovery_period(120).build();
+        let found =
+            MetricAlarm::builder().alarm_name("a").evaluation_criteria(EvaluationCriteria::PromQlCriteria(criteria));
+        let alarm = metric(found.build()).unwrap();
+        let query = PromQlQuery { query: "up == 0".into(), pending_period: Some(60), recovery_period: Some(120) };
+        assert!(alarm.has_contributors());
+        assert_eq!(alarm.source, AlarmSource::PromQl(query));
+    }
+
+    #[test]
+    fn suppressor_is_read_with_its_periods() {
+        let found = CompositeAlarm::builder()
+            .alarm_name("c")
+            .alarm_rule("ALARM(a)")
+            .actions_suppressor("arn:aws:cloudwatch:us-east-1:123456789012:alarm:maintenance")
+            .actions_suppressor_wait_period(60)
+            .actions_suppressor_extension_period(30);
+        let expected =
+            Suppressor { alarm: AlarmName::parse("maintenance").unwrap(), wait_period: 60, extension_period: 30 };
+        assert_eq!(composite(&found.build()).unwrap().suppressor, Some(expected));
     }
 }

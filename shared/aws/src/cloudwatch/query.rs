@@ -52,6 +52,7 @@ mod tests {
             id: id.into(),
             term: MetricTerm::Expression { expression: expression.into(), period: None },
             returns_data,
+            account_id: None,
         };
         let queries = counted(&[
             expression("ad1", "anomaly_detection_band(m1, 2)", true),

@@ -141,7 +141,7 @@ impl Draft {
         }
         let carries = route.split.weight_of(node).is_some_and(|weight| weight > 0);
         match scene.health(node) {
-            Health::Failing { alarms, .. } | Health::Muted { alarms } => {
+            Health::Failing { alarms, .. } | Health::Muted { alarms, .. } => {
                 return Err(Obstacle::InAlarm { alarms });
             }
             Health::Unknown { unknown } if trust == Trust::KnownReady || !carries => {

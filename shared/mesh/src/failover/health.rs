@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::targets::Voice;
+use super::targets::{Muted, TargetAlarm};
 use crate::alarm::{AlarmName, AlarmState};
 use crate::policy::{AlarmRole, TargetPolicy};
 
@@ -24,6 +24,8 @@ pub enum Health {
     Muted {
         /// Which.
         alarms: Vec<AlarmName>,
+        /// What mutes each of them.
+        by: Vec<Muted>,
     },
     /// It may receive traffic.
     Ready {
@@ -66,33 +68,37 @@ pub enum Unknown {
 impl Health {
     /// Concludes from what alarms say of a node.
     #[must_use]
-    pub fn of(voices: &[Voice], has_traffic: bool, declared: Option<&TargetPolicy>) -> Self {
-        let on: Vec<&Voice> = voices.iter().filter(|voice| voice.state == AlarmState::Alarm).collect();
-        let acting: Vec<&Voice> = on.iter().copied().filter(|voice| !voice.muted).collect();
+    pub fn of(alarms: &[TargetAlarm], has_traffic: bool, declared: Option<&TargetPolicy>) -> Self {
+        let on: Vec<&TargetAlarm> = alarms.iter().filter(|alarm| alarm.state == AlarmState::Alarm).collect();
+        let acting: Vec<&TargetAlarm> = on.iter().copied().filter(|alarm| alarm.muted.is_none()).collect();
         if !acting.is_empty() {
             return Self::Failing {
-                alarms: acting.iter().map(|voice| voice.alarm.clone()).collect(),
-                since: acting.iter().filter_map(|voice| voice.since).min(),
+                alarms: acting.iter().map(|alarm| alarm.name.clone()).collect(),
+                since: acting.iter().filter_map(|alarm| alarm.since).min(),
             };
         }
         if !on.is_empty() {
-            return Self::Muted { alarms: on.iter().map(|voice| voice.alarm.clone()).collect() };
+            return Self::Muted {
+                alarms: on.iter().map(|alarm| alarm.name.clone()).collect(),
+                by: on.iter().filter_map(|alarm| alarm.muted.clone()).collect(),
+            };
         }
-        let ok = |role| move |voice: &&Voice| voice.role == role && voice.state == AlarmState::Ok && voice.readable;
-        if voices.iter().any(|voice| ok(AlarmRole::Readiness)(&voice)) {
+        let ok =
+            |role| move |alarm: &&TargetAlarm| alarm.role == role && alarm.state == AlarmState::Ok && alarm.readable;
+        if alarms.iter().any(|alarm| ok(AlarmRole::Readiness)(&alarm)) {
             return Self::Ready { by: Evidence::ReadinessAlarm };
         }
-        if has_traffic && voices.iter().any(|voice| ok(AlarmRole::Request)(&voice)) {
+        if has_traffic && alarms.iter().any(|alarm| ok(AlarmRole::Request)(&alarm)) {
             return Self::Ready { by: Evidence::Requests };
         }
         if declared.is_some_and(|target| target.assume_ready) {
             return Self::Ready { by: Evidence::Declared };
         }
-        let unknown = if voices.is_empty() {
+        let unknown = if alarms.is_empty() {
             Unknown::NoAlarm
-        } else if voices.iter().any(|voice| !voice.readable) {
+        } else if alarms.iter().any(|alarm| !alarm.readable) {
             Unknown::Unreadable
-        } else if voices.iter().any(|voice| ok(AlarmRole::Request)(&voice)) {
+        } else if alarms.iter().any(|alarm| ok(AlarmRole::Request)(&alarm)) {
             Unknown::Idle
         } else {
             Unknown::InsufficientData
@@ -121,8 +127,16 @@ mod tests {
     use crate::failover::sample::{at, node, policy};
     use crate::name::MeshName;
 
-    fn voice(name: &str, role: AlarmRole, state: AlarmState) -> Voice {
-        Voice { alarm: AlarmName::parse(name).unwrap(), role, state, since: Some(at(0)), muted: false, readable: true }
+    fn alarm(name: &str, role: AlarmRole, state: AlarmState) -> TargetAlarm {
+        TargetAlarm {
+            name: AlarmName::parse(name).unwrap(),
+            role,
+            state,
+            since: Some(at(0)),
+            muted: None,
+            readable: true,
+            evaluation: None,
+        }
     }
 
     #[test]
@@ -130,29 +144,37 @@ mod tests {
         use AlarmRole::{Readiness, Request};
         use AlarmState::{Alarm, InsufficientData, Ok, Unrecognised};
         let paused = || Unrecognised("PAUSED".to_owned());
-        // voices, has traffic, vouched for -> conclusion
-        let cases: Vec<(Vec<Voice>, bool, bool, &str)> = vec![
+        // alarms, has traffic, vouched for -> conclusion
+        let cases: Vec<(Vec<TargetAlarm>, bool, bool, &str)> = vec![
             (vec![], true, false, "no alarm speaks of it"),
             (vec![], false, true, "it is ready"),
-            (vec![voice("q", Request, Ok)], true, false, "it is ready"),
-            (vec![voice("q", Request, Ok)], false, false, "it has no traffic"),
-            (vec![voice("q", Request, Ok)], false, true, "it is ready"),
-            (vec![voice("q", Request, InsufficientData)], true, false, "its alarms have too little data"),
-            (vec![voice("q", Request, InsufficientData)], false, false, "its alarms have too little data"),
-            (vec![voice("q", Request, InsufficientData), voice("p", Request, Ok)], true, false, "it is ready"),
-            (vec![voice("r", Readiness, Ok)], false, false, "it is ready"),
-            (vec![voice("r", Readiness, InsufficientData)], false, false, "its alarms have too little data"),
-            (vec![voice("r", Readiness, paused())], false, false, "its alarms have too little data"),
-            (vec![voice("r", Readiness, Alarm)], false, true, "its alarm is on"),
-            (vec![voice("r", Readiness, Ok), voice("q", Request, Alarm)], false, true, "its alarm is on"),
-            (vec![Voice { muted: true, ..voice("q", Request, Alarm) }], true, true, "its alarm is on and muted"),
-            (vec![Voice { readable: false, ..voice("q", Request, Ok) }], true, false, "its alarm can't be read"),
+            (vec![alarm("q", Request, Ok)], true, false, "it is ready"),
+            (vec![alarm("q", Request, Ok)], false, false, "it has no traffic"),
+            (vec![alarm("q", Request, Ok)], false, true, "it is ready"),
+            (vec![alarm("q", Request, InsufficientData)], true, false, "its alarms have too little data"),
+            (vec![alarm("q", Request, InsufficientData)], false, false, "its alarms have too little data"),
+            (vec![alarm("q", Request, InsufficientData), alarm("p", Request, Ok)], true, false, "it is ready"),
+            (vec![alarm("r", Readiness, Ok)], false, false, "it is ready"),
+            (vec![alarm("r", Readiness, InsufficientData)], false, false, "its alarms have too little data"),
+            (vec![alarm("r", Readiness, paused())], false, false, "its alarms have too little data"),
+            (vec![alarm("r", Readiness, Alarm)], false, true, "its alarm is on"),
+            (vec![alarm("r", Readiness, Ok), alarm("q", Request, Alarm)], false, true, "its alarm is on"),
+            (
+                vec![TargetAlarm {
+                    muted: Some(Muted::ActionsDisabled { alarm: AlarmName::parse("q").unwrap() }),
+                    ..alarm("q", Request, Alarm)
+                }],
+                true,
+                true,
+                "its alarm is on and muted",
+            ),
+            (vec![TargetAlarm { readable: false, ..alarm("q", Request, Ok) }], true, false, "its alarm can't be read"),
         ];
         let vouched = policy("targets: [{mesh: shop, virtualNode: v1, assumeReady: true}]").failover;
         let target = vouched.target(&MeshName::parse("shop").unwrap(), &node("v1")).unwrap();
-        for (voices, has_traffic, declared, expected) in cases {
-            let health = Health::of(&voices, has_traffic, declared.then_some(target));
-            assert_eq!(health.to_string(), expected, "{voices:?}, traffic {has_traffic}, vouched {declared}");
+        for (alarms, has_traffic, declared, expected) in cases {
+            let health = Health::of(&alarms, has_traffic, declared.then_some(target));
+            assert_eq!(health.to_string(), expected, "{alarms:?}, traffic {has_traffic}, vouched {declared}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Fail-over: alarms move the weights of routes off failing virtual nodes, and bring them back.
 //!
 //! ```text
-//! alarms ─▶ voices ─▶ health ─┐
+//! alarms ─▶ targets ─▶ health ┐
 //! routes ─▶ standing ─────────┼─▶ transitions ─▶ guards ─▶ spread ─▶ what-if ─▶ Act | Hold | Keep
 //! state table ─▶ records ─────┘
 //! ```
@@ -39,5 +39,5 @@ pub use record::{
 };
 pub(crate) use replay::read_recorded;
 pub use replay::{Conclusion, Replay, ReplayError, replay};
-pub use targets::{Silence, Voice, Voices, missing_children, untold, voices};
+pub use targets::{AlarmTargets, Muted, TargetAlarm, Unmapped, alarm_targets, needing_tags, unread_alarms};
 pub use telling::{Telling, telling};

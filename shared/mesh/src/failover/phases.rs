@@ -9,7 +9,7 @@ use super::health::Health;
 use super::reason::HoldReason;
 use super::record::{Phase, RouteRecord};
 use super::spread::Keeps;
-use super::targets::Voice;
+use super::targets::TargetAlarm;
 use crate::alarm::AlarmState;
 use crate::name::VirtualNodeName;
 use crate::policy::{AlarmRole, FailoverPolicy};
@@ -34,7 +34,7 @@ pub(super) struct Transitions {
 /// What is known of a node, from [`Health::of`], with what its alarms say.
 pub(super) trait Knows {
     fn health(&self, node: &VirtualNodeName) -> Health;
-    fn voices(&self, node: &VirtualNodeName) -> &[Voice];
+    fn alarms_of(&self, node: &VirtualNodeName) -> &[TargetAlarm];
 }
 
 /// Looks at every node that the route gives traffic, gave traffic before the event, or withholds it from.
@@ -71,7 +71,7 @@ fn serving(next: &mut Transitions, route: &RouteFacts, node: &VirtualNodeName, h
     }
     match health {
         Health::Failing { .. } => next.drains.push(node.clone()),
-        Health::Muted { alarms } => next.muted.push(HoldReason::Muted { node: node.clone(), alarms }),
+        Health::Muted { alarms, by } => next.muted.push(HoldReason::Muted { node: node.clone(), alarms, by }),
         Health::Ready { .. } | Health::Unknown { .. } => {}
     }
 }
@@ -96,7 +96,7 @@ fn drained(
         Health::Ready { .. } | Health::Unknown { .. } => {}
     }
     // Quiet since the later of the drain and the last change of an alarm's state.
-    let quiet = scene.voices(node).iter().filter_map(|voice| voice.since).fold(since, Timestamp::max);
+    let quiet = scene.alarms_of(node).iter().filter_map(|alarm| alarm.since).fold(since, Timestamp::max);
     let until = quiet + policy.dwell.get();
     if now < until {
         return next.waits.push(HoldReason::InsideDwell { node: node.clone(), until });
@@ -138,8 +138,8 @@ fn returning(
     }
     let seen = route.data_points.get(node).copied().unwrap_or_default();
     let needed = policy.failback.min_data_points;
-    let ok = |voice: &Voice| voice.role == AlarmRole::Request && voice.state == AlarmState::Ok && voice.readable;
-    if seen < u32::from(needed) || !scene.voices(node).iter().any(ok) {
+    let ok = |alarm: &TargetAlarm| alarm.role == AlarmRole::Request && alarm.state == AlarmState::Ok && alarm.readable;
+    if seen < u32::from(needed) || !scene.alarms_of(node).iter().any(ok) {
         return next.waits.push(HoldReason::Unproven { node: node.clone(), seen, needed, health });
     }
     let last = u8::try_from(policy.failback.steps.len()).unwrap_or(u8::MAX);

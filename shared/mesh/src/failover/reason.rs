@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::health::{Health, Unknown};
+use super::targets::Muted;
 use crate::alarm::AlarmName;
 use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
 use crate::weights::WeightSplit;
@@ -125,6 +126,8 @@ pub enum HoldReason {
         node: VirtualNodeName,
         /// The alarms.
         alarms: Vec<AlarmName>,
+        /// What mutes each of them.
+        by: Vec<Muted>,
     },
     /// The change would break something.
     Harmful {
@@ -356,8 +359,8 @@ impl fmt::Display for HoldReason {
             Self::NodeMissing { node, .. } => {
                 write!(f, "an alarm speaks of {node}, which the mesh does not have")
             }
-            Self::Muted { node, .. } => {
-                write!(f, "the alarm of {node} is on, but somebody has muted it")
+            Self::Muted { node, by, .. } => {
+                write!(f, "an alarm of {node} is in ALARM, but its actions are muted: {}", list(by))
             }
             Self::Harmful { harms, refused } => {
                 let texts: Vec<&str> = harms.iter().map(|harm| harm.text.as_str()).collect();

@@ -47,15 +47,9 @@ pub(crate) fn route(targets: &[(&str, u8)], memory: Memory) -> RouteFacts {
 }
 
 pub(crate) fn alarm(name: &str, state: AlarmState) -> Alarm {
-    Alarm {
-        name: AlarmName::parse(name).unwrap(),
-        arn: format!("arn:aws:cloudwatch:us-east-1:123456789012:alarm:{name}"),
-        state,
-        since: Some(at(0)),
-        actions_enabled: true,
-        suppressed: None,
-        source: AlarmSource::Metric(Vec::new()),
-    }
+    let arn = format!("arn:aws:cloudwatch:us-east-1:123456789012:alarm:{name}");
+    let source = AlarmSource::Metric(Vec::new());
+    Alarm { since: Some(at(0)), ..Alarm::new(AlarmName::parse(name).unwrap(), &arn, state, source) }
 }
 
 /// An alarm whose metric carries the dimensions of a node of the mesh `shop`.
@@ -69,7 +63,7 @@ pub(crate) fn on_node(name: &str, state: AlarmState, of: &str) -> Alarm {
         stat: "Sum".to_owned(),
         unit: None,
     };
-    let query = MetricQuery { id: "m1".to_owned(), term, returns_data: true };
+    let query = MetricQuery::new("m1", term);
     Alarm { source: AlarmSource::Metric(vec![query]), ..alarm(name, state) }
 }
 

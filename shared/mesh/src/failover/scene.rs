@@ -11,7 +11,7 @@ use super::health::Health;
 use super::phases::Knows;
 use super::reason::{HarmFact, HoldReason, Subject};
 use super::spread::points;
-use super::targets::{Voice, Voices, voices};
+use super::targets::{AlarmTargets, TargetAlarm, alarm_targets};
 use crate::alarm::AlarmName;
 use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::{FailoverPolicy, Policy};
@@ -24,7 +24,7 @@ pub(super) struct Scene<'a> {
     pub(super) policy: &'a Policy,
     pub(super) failover: &'a FailoverPolicy,
     pub(super) now: Timestamp,
-    voices: Voices,
+    targets: AlarmTargets,
     health: BTreeMap<VirtualNodeName, Health>,
     pub(super) causes: Causes,
 }
@@ -37,17 +37,17 @@ impl<'a> Scene<'a> {
         now: Timestamp,
     ) -> Self {
         let failover = &policy.failover;
-        let voices = voices(&facts.alarms, &facts.alarm_tags, failover);
-        let targets = facts.routes.iter().flat_map(|route| route.split.targets()).map(|target| &target.virtual_node);
-        let health: BTreeMap<VirtualNodeName, Health> = targets
-            .chain(voices.nodes(&facts.mesh))
+        let targets = alarm_targets(&facts.alarms, &facts.alarm_tags, failover);
+        let carried = facts.routes.iter().flat_map(|route| route.split.targets()).map(|target| &target.virtual_node);
+        let health: BTreeMap<VirtualNodeName, Health> = carried
+            .chain(targets.nodes(&facts.mesh))
             .map(|node| {
                 let declared = failover.target(&facts.mesh, node);
-                (node.clone(), Health::of(voices.of(&facts.mesh, node), facts.has_traffic(node), declared))
+                (node.clone(), Health::of(targets.alarms_of(&facts.mesh, node), facts.has_traffic(node), declared))
             })
             .collect();
         let causes = Causes::of(facts, &health, &failover.common_cause, now);
-        Self { facts, harms, policy, failover, now, voices, health, causes }
+        Self { facts, harms, policy, failover, now, targets, health, causes }
     }
 
     /// Failing nodes whose traffic no weights can move.
@@ -91,8 +91,8 @@ impl Knows for Scene<'_> {
         self.health.get(node).cloned().unwrap_or_else(|| Health::of(&[], false, None))
     }
 
-    fn voices(&self, node: &VirtualNodeName) -> &[Voice] {
-        self.voices.of(&self.facts.mesh, node)
+    fn alarms_of(&self, node: &VirtualNodeName) -> &[TargetAlarm] {
+        self.targets.alarms_of(&self.facts.mesh, node)
     }
 }
 

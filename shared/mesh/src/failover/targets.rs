@@ -1,46 +1,49 @@
-//! Which virtual node an alarm speaks of: by binding, by dimensions, by tags; a composite alarm through its children.
+//! Which virtual node an alarm reports: by binding, by dimensions, by tags; a composite alarm through its children.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, rule_children};
+use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, EvaluationState, MetricTerm, Rule};
 use crate::name::{MeshName, VirtualNodeName};
 use crate::policy::{AlarmDiscovery, AlarmRole, FailoverPolicy};
 
 /// How far composite alarms of composite alarms are followed (CloudWatch itself sets no depth, but a circle is legal).
 const MAX_DEPTH: usize = 5;
 
-/// What one alarm says of one node.
+/// One alarm that reports a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Voice {
-    /// Which alarm.
-    pub alarm: AlarmName,
+pub struct TargetAlarm {
+    /// The alarm.
+    pub name: AlarmName,
     /// What it watches.
     pub role: AlarmRole,
-    /// Its state.
+    /// The alarm's state.
     pub state: AlarmState,
-    /// Since when.
+    /// The time of the last change of the state, if CloudWatch reported one.
     pub since: Option<Timestamp>,
-    /// Whether it is allowed to set anything off.
-    pub muted: bool,
-    /// Whether what it watches could be read.
+    /// What mutes the alarm's actions while it is in `ALARM`.
+    pub muted: Option<Muted>,
+    /// Whether the alarm's source could be read.
     pub readable: bool,
+    /// What CloudWatch reports about the evaluation; absent when the evaluation works.
+    pub evaluation: Option<EvaluationState>,
 }
 
-/// Everything that alarms say of the nodes of meshes.
+/// The alarms that report each virtual node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Voices {
-    by_node: BTreeMap<(MeshName, VirtualNodeName), Vec<Voice>>,
-    /// Alarms that speak of no node, and why.
-    pub silent: BTreeMap<AlarmName, Silence>,
+pub struct AlarmTargets {
+    by_node: BTreeMap<(MeshName, VirtualNodeName), Vec<TargetAlarm>>,
+    /// Alarms that report no node, and why.
+    pub unmapped: BTreeMap<AlarmName, Unmapped>,
 }
 
-/// Why an alarm speaks of no node.
+/// Why an alarm reports no node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "silence", rename_all_fields = "camelCase")]
-pub enum Silence {
+#[serde(tag = "reason", rename_all_fields = "camelCase")]
+pub enum Unmapped {
     /// No binding, dimension or tag names one. Bind it in the policy, or tag the alarm.
     NamesNoTarget,
     /// Its metrics name several nodes, so that it can't tell which one fails. Bind it in the policy.
@@ -48,7 +51,7 @@ pub enum Silence {
         /// The nodes.
         nodes: Vec<VirtualNodeName>,
     },
-    /// A composite alarm none of whose children in `ALARM` speaks of a node.
+    /// A composite alarm none of whose children in `ALARM` reports a node.
     ChildrenNameNoTarget,
     /// A composite alarm's rule, or what it names, can't be read.
     Unreadable {
@@ -57,95 +60,144 @@ pub enum Silence {
     },
 }
 
-impl Voices {
-    /// What speaks of a node.
+/// What mutes the actions of an alarm that is in `ALARM`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "muted", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Muted {
+    /// The alarm's actions are disabled.
+    ActionsDisabled {
+        /// The alarm.
+        alarm: AlarmName,
+    },
+    /// A suppressor keeps the actions of a composite alarm back.
+    Suppressed {
+        /// The composite alarm.
+        alarm: AlarmName,
+        /// CloudWatch's explanation.
+        why: String,
+    },
+    /// An active alarm mute rule names the alarm.
+    MuteRule {
+        /// The alarm.
+        alarm: AlarmName,
+        /// The rule.
+        rule: String,
+    },
+}
+
+impl fmt::Display for Muted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ActionsDisabled { alarm } => write!(f, "the actions of alarm {alarm} are disabled"),
+            Self::Suppressed { alarm, why } => write!(f, "the actions of alarm {alarm} are suppressed ({why})"),
+            Self::MuteRule { alarm, rule } => write!(f, "mute rule {rule} mutes alarm {alarm}"),
+        }
+    }
+}
+
+impl AlarmTargets {
+    /// The alarms that report a node.
     #[must_use]
-    pub fn of(&self, mesh: &MeshName, node: &VirtualNodeName) -> &[Voice] {
+    pub fn alarms_of(&self, mesh: &MeshName, node: &VirtualNodeName) -> &[TargetAlarm] {
         self.by_node.get(&(mesh.clone(), node.clone())).map_or(&[], Vec::as_slice)
     }
 
-    /// Every node of a mesh that an alarm speaks of.
+    /// Every node of a mesh that an alarm reports.
     pub fn nodes<'a>(&'a self, mesh: &'a MeshName) -> impl Iterator<Item = &'a VirtualNodeName> {
         self.by_node.keys().filter(move |(of, _)| of == mesh).map(|(_, node)| node)
     }
 
-    /// Every mesh that an alarm speaks of.
+    /// Every mesh of which an alarm reports a node.
     #[must_use]
     pub fn meshes(&self) -> BTreeSet<&MeshName> {
         self.by_node.keys().map(|(mesh, _)| mesh).collect()
     }
 
-    /// The nodes that one alarm speaks of.
+    /// The nodes that one alarm reports.
     #[must_use]
-    pub fn places(&self, alarm: &AlarmName) -> Vec<(&MeshName, &VirtualNodeName)> {
-        let speaks = |(_, voices): &(&(MeshName, VirtualNodeName), &Vec<Voice>)| {
-            voices.iter().any(|voice| voice.alarm == *alarm)
+    pub fn targets_of(&self, alarm: &AlarmName) -> Vec<(&MeshName, &VirtualNodeName)> {
+        let reported = |(_, alarms): &(&(MeshName, VirtualNodeName), &Vec<TargetAlarm>)| {
+            alarms.iter().any(|found| found.name == *alarm)
         };
-        self.by_node.iter().filter(speaks).map(|((mesh, node), _)| (mesh, node)).collect()
+        self.by_node.iter().filter(reported).map(|((mesh, node), _)| (mesh, node)).collect()
     }
 }
 
-/// Gathers what these alarms say.
+/// Finds the node that each of these alarms reports.
 #[must_use]
-pub fn voices(
+pub fn alarm_targets(
     alarms: &[Alarm],
     tags: &BTreeMap<AlarmName, BTreeMap<String, String>>,
     policy: &FailoverPolicy,
-) -> Voices {
+) -> AlarmTargets {
     let by_name: BTreeMap<&AlarmName, &Alarm> = alarms.iter().map(|alarm| (&alarm.name, alarm)).collect();
-    let mut voices = Voices::default();
+    let mut targets = AlarmTargets::default();
     for alarm in by_name.values() {
         match places(alarm, tags, policy, &by_name, MAX_DEPTH) {
             Ok(places) => {
                 for (mesh, node, role) in places {
                     let readable = !matches!(alarm.source, AlarmSource::Unreadable(_));
-                    voices.by_node.entry((mesh, node)).or_default().push(Voice {
-                        alarm: alarm.name.clone(),
+                    targets.by_node.entry((mesh, node)).or_default().push(TargetAlarm {
+                        name: alarm.name.clone(),
                         role,
                         state: alarm.state.clone(),
                         since: alarm.since,
-                        muted: alarm.state == AlarmState::Alarm && !alarm.calls_for_action(),
+                        muted: muted(alarm),
                         readable,
+                        evaluation: alarm.evaluation.clone(),
                     });
                 }
             }
-            Err(silence) => {
-                voices.silent.insert(alarm.name.clone(), silence);
+            Err(reason) => {
+                targets.unmapped.insert(alarm.name.clone(), reason);
             }
         }
     }
-    voices
+    targets
 }
 
-/// The children that composite alarms among `alarms` name and that were not read yet.
+/// The alarms that the rules of composite alarms name and that were not read yet.
 #[must_use]
-pub fn missing_children(alarms: &[Alarm], policy: &FailoverPolicy) -> Vec<AlarmName> {
+pub fn unread_alarms(alarms: &[Alarm], policy: &FailoverPolicy) -> Vec<AlarmName> {
     let known: BTreeSet<&AlarmName> = alarms.iter().map(|alarm| &alarm.name).collect();
     let children: BTreeSet<AlarmName> = alarms
         .iter()
         .filter(|alarm| !policy.bindings.iter().any(|binding| binding.alarm == alarm.name))
         .filter_map(|alarm| match &alarm.source {
-            AlarmSource::Composite(rule) => rule_children(rule).ok(),
-            AlarmSource::Metric(_) | AlarmSource::Unreadable(_) => None,
+            AlarmSource::Composite(rule) => Rule::parse(rule).ok(),
+            AlarmSource::Metric(_) | AlarmSource::PromQl(_) | AlarmSource::Unreadable(_) => None,
         })
-        .flatten()
+        .flat_map(|rule| rule.alarms().into_iter().cloned().collect::<Vec<_>>())
         .filter(|child| !known.contains(child))
         .collect();
     children.into_iter().collect()
 }
 
-/// The alarms whose tags are needed to tell what they speak of.
+/// The alarms whose tags are needed to find the node that they report.
 #[must_use]
-pub fn untold<'a>(alarms: &'a [Alarm], policy: &FailoverPolicy) -> Vec<&'a Alarm> {
+pub fn needing_tags<'a>(alarms: &'a [Alarm], policy: &FailoverPolicy) -> Vec<&'a Alarm> {
     alarms
         .iter()
         .filter(|alarm| !policy.bindings.iter().any(|binding| binding.alarm == alarm.name))
         .filter(|alarm| match alarm.source {
             AlarmSource::Metric(_) => by_dimensions(alarm, &policy.discovery).is_empty(),
             AlarmSource::Composite(_) => false,
-            AlarmSource::Unreadable(_) => true,
+            AlarmSource::PromQl(_) | AlarmSource::Unreadable(_) => true,
         })
         .collect()
+}
+
+fn muted(alarm: &Alarm) -> Option<Muted> {
+    let name = || alarm.name.clone();
+    if alarm.state != AlarmState::Alarm {
+        None
+    } else if let Some(rule) = &alarm.mute_rule {
+        Some(Muted::MuteRule { alarm: name(), rule: rule.clone() })
+    } else if !alarm.actions_enabled {
+        Some(Muted::ActionsDisabled { alarm: name() })
+    } else {
+        alarm.suppressed.as_ref().map(|why| Muted::Suppressed { alarm: name(), why: why.clone() })
+    }
 }
 
 type Place = (MeshName, VirtualNodeName, AlarmRole);
@@ -156,7 +208,7 @@ fn places(
     policy: &FailoverPolicy,
     by_name: &BTreeMap<&AlarmName, &Alarm>,
     depth: usize,
-) -> Result<Vec<Place>, Silence> {
+) -> Result<Vec<Place>, Unmapped> {
     let bound: Vec<Place> = policy
         .bindings
         .iter()
@@ -171,9 +223,9 @@ fn places(
     }
     let named = by_dimensions(alarm, &policy.discovery);
     match named.len() {
-        0 => by_tags(tags.get(&alarm.name), &policy.discovery).map(|place| vec![place]).ok_or(Silence::NamesNoTarget),
+        0 => by_tags(tags.get(&alarm.name), &policy.discovery).map(|place| vec![place]).ok_or(Unmapped::NamesNoTarget),
         1 => Ok(named.into_iter().map(|(mesh, node)| (mesh, node, AlarmRole::Request)).collect()),
-        _ => Err(Silence::NamesSeveral { nodes: named.into_iter().map(|(_, node)| node).collect() }),
+        _ => Err(Unmapped::NamesSeveral { nodes: named.into_iter().map(|(_, node)| node).collect() }),
     }
 }
 
@@ -183,26 +235,31 @@ fn through_children(
     policy: &FailoverPolicy,
     by_name: &BTreeMap<&AlarmName, &Alarm>,
     depth: usize,
-) -> Result<Vec<Place>, Silence> {
-    let children = rule_children(rule).map_err(|error| Silence::Unreadable { why: error.to_string() })?;
+) -> Result<Vec<Place>, Unmapped> {
+    let rule = Rule::parse(rule).map_err(|error| Unmapped::Unreadable { why: error.to_string() })?;
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(Silence::Unreadable { why: format!("composite alarms are nested more than {MAX_DEPTH} deep") });
+        return Err(Unmapped::Unreadable { why: format!("composite alarms are nested more than {MAX_DEPTH} deep") });
     };
     let mut found: Vec<Place> = Vec::new();
-    for child in children.iter().filter_map(|child| by_name.get(child)).filter(|child| child.state == AlarmState::Alarm)
-    {
+    let children = rule.alarms().into_iter().filter_map(|child| by_name.get(child));
+    for child in children.filter(|child| child.state == AlarmState::Alarm) {
         for place in places(child, tags, policy, by_name, depth).unwrap_or_default() {
             if !found.contains(&place) {
                 found.push(place);
             }
         }
     }
-    if found.is_empty() { Err(Silence::ChildrenNameNoTarget) } else { Ok(found) }
+    if found.is_empty() { Err(Unmapped::ChildrenNameNoTarget) } else { Ok(found) }
 }
 
 fn by_dimensions(alarm: &Alarm, discovery: &AlarmDiscovery) -> BTreeSet<(MeshName, VirtualNodeName)> {
     alarm
-        .dimensions()
+        .queries()
+        .iter()
+        .filter_map(|query| match &query.term {
+            MetricTerm::Stat { dimensions, .. } => Some(dimensions),
+            MetricTerm::Expression { .. } => None,
+        })
         .filter_map(|dimensions| named(dimensions, &discovery.mesh_dimension, &discovery.virtual_node_dimension))
         .collect()
 }
@@ -229,9 +286,9 @@ mod tests {
                 (AlarmName::parse(alarm).unwrap(), tags)
             })
             .collect();
-        let voices = voices(alarms, &tags, &policy(policy_text).failover);
+        let targets = alarm_targets(alarms, &tags, &policy(policy_text).failover);
         let shop = MeshName::parse("shop").unwrap();
-        voices.of(&shop, &node(of)).iter().map(|voice| voice.alarm.to_string()).collect()
+        targets.alarms_of(&shop, &node(of)).iter().map(|alarm| alarm.name.to_string()).collect()
     }
 
     #[test]
@@ -266,14 +323,14 @@ mod tests {
     #[test]
     fn a_circle_of_composite_alarms_is_silent_rather_than_endless() {
         let alarms = [composite("a", AlarmState::Alarm, "ALARM(b)"), composite("b", AlarmState::Alarm, "ALARM(a)")];
-        let voices = voices(&alarms, &BTreeMap::new(), &policy("").failover);
-        assert_eq!(voices.silent.len(), 2);
+        let targets = alarm_targets(&alarms, &BTreeMap::new(), &policy("").failover);
+        assert_eq!(targets.unmapped.len(), 2);
     }
 
     #[test]
     fn children_that_were_not_read_yet_are_asked_for_once() {
         let alarms = [composite("a", AlarmState::Alarm, "ALARM(b) OR ALARM(c) OR OK(b)"), alarm("c", AlarmState::Ok)];
-        let missing = missing_children(&alarms, &policy("").failover);
+        let missing = unread_alarms(&alarms, &policy("").failover);
         assert_eq!(missing, [AlarmName::parse("b").unwrap()]);
     }
 }

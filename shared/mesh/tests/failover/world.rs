@@ -112,7 +112,7 @@ impl World {
             stat: "Sum".to_owned(),
             unit: None,
         };
-        let query = MetricQuery { id: "m1".to_owned(), term, returns_data: true };
+        let query = MetricQuery::new("m1", term);
         self.put_alarm(of, state, AlarmSource::Metric(vec![query]));
     }
 
@@ -126,15 +126,7 @@ impl World {
         let known = self.alarms.get(&name);
         let since = known.filter(|alarm| alarm.state == state).and_then(|alarm| alarm.since).unwrap_or(self.now);
         let arn = format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{name}");
-        let alarm = Alarm {
-            name: name.clone(),
-            arn,
-            state,
-            since: Some(since),
-            actions_enabled: true,
-            suppressed: None,
-            source,
-        };
+        let alarm = Alarm { since: Some(since), ..Alarm::new(name.clone(), &arn, state, source) };
         self.alarms.insert(name, alarm);
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mesh::alarm::{Alarm, AlarmName, AlarmState};
+use mesh::alarm::{Alarm, AlarmName, AlarmState, Contributor, MuteRule};
 
 use super::{Cell, Faults};
 use crate::{AlarmReader, PortError, PortErrorKind};
@@ -16,6 +16,8 @@ struct Alarms {
     by_name: BTreeMap<AlarmName, Alarm>,
     tags: BTreeMap<String, BTreeMap<String, String>>,
     data: BTreeMap<AlarmName, Vec<Timestamp>>,
+    contributors: BTreeMap<AlarmName, Vec<Contributor>>,
+    mute_rules: Vec<MuteRule>,
 }
 
 impl MemoryAlarms {
@@ -48,6 +50,16 @@ impl MemoryAlarms {
     /// Sets the tags of an alarm.
     pub fn set_tags(&self, arn: &str, tags: BTreeMap<String, String>) {
         self.0.poke(|alarms| alarms.tags.insert(arn.to_owned(), tags));
+    }
+
+    /// Sets the time series of an alarm that are in `ALARM`.
+    pub fn set_contributors(&self, name: &AlarmName, contributors: Vec<Contributor>) {
+        self.0.poke(|alarms| alarms.contributors.insert(name.clone(), contributors));
+    }
+
+    /// Sets the active mute rules.
+    pub fn set_mute_rules(&self, rules: Vec<MuteRule>) {
+        self.0.poke(|alarms| alarms.mute_rules = rules);
     }
 
     /// Gives the alarm's metric one more data point.
@@ -87,6 +99,15 @@ impl AlarmReader for MemoryAlarms {
                 }
             })
             .await
+    }
+
+    async fn contributors(&self, alarm: &AlarmName) -> Result<Vec<Contributor>, PortError> {
+        let found = |alarms: &Alarms| Ok(alarms.contributors.get(alarm).cloned().unwrap_or_default());
+        self.0.read("describe alarm contributors", alarm, found).await
+    }
+
+    async fn active_mute_rules(&self) -> Result<Vec<MuteRule>, PortError> {
+        self.0.read("list mute rules", "active", |alarms| Ok(alarms.mute_rules.clone())).await
     }
 
     async fn data_points(&self, alarm: &Alarm, from: Timestamp, until: Timestamp) -> Result<u32, PortError> {

@@ -1,0 +1,22 @@
+//! CloudWatch's alarm mute rules, read into the model's types.
+
+use aws_sdk_cloudwatch::operation::get_alarm_mute_rule::GetAlarmMuteRuleOutput;
+use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmMuteRuleSummary};
+use mesh::alarm::{AlarmName, MuteRule};
+
+/// The name of a listed rule that is active. A server that ignores the filter lists the others too.
+pub(super) fn active(listed: &AlarmMuteRuleSummary) -> Option<String> {
+    let is_active = matches!(listed.status(), None | Some(AlarmMuteRuleStatus::Active));
+    let arn = listed.alarm_mute_rule_arn().filter(|_| is_active)?;
+    // `arn:aws:cloudwatch:REGION:ACCOUNT:alarm-mute-rule:NAME`; a name has no colon.
+    arn.rsplit(':').next().map(str::to_owned).filter(|name| !name.is_empty())
+}
+
+/// The rule, if it is still active; names that no alarm can have are left out.
+pub(super) fn read(name: String, found: &GetAlarmMuteRuleOutput) -> Option<MuteRule> {
+    if !matches!(found.status(), None | Some(AlarmMuteRuleStatus::Active)) {
+        return None;
+    }
+    let targets = found.mute_targets().map(|targets| targets.alarm_names()).unwrap_or_default();
+    Some(MuteRule { name, alarms: targets.iter().filter_map(|name| AlarmName::parse(name).ok()).collect() })
+}

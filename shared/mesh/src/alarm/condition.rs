@@ -1,0 +1,82 @@
+//! When a metric alarm goes into `ALARM`.
+
+use serde::{Deserialize, Serialize};
+
+/// The condition of a metric alarm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// How the metric is compared with the bound.
+    pub comparison: Comparison,
+    /// The bound; absent when it is an anomaly band.
+    #[serde(default)]
+    pub threshold: Option<f64>,
+    /// The id of the line that is the anomaly band, where the bound is one.
+    #[serde(default)]
+    pub band: Option<String>,
+    /// How many periods are evaluated.
+    #[serde(default)]
+    pub evaluation_periods: Option<u32>,
+    /// How many data points of these periods have to breach; absent when all of them have to.
+    #[serde(default)]
+    pub datapoints_to_alarm: Option<u32>,
+    /// What a period without data counts as.
+    #[serde(default)]
+    pub missing_data: MissingData,
+}
+
+/// How a metric is compared with its bound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Comparison {
+    /// `>=`.
+    GreaterThanOrEqualToThreshold,
+    /// `>`.
+    GreaterThanThreshold,
+    /// `<`.
+    LessThanThreshold,
+    /// `<=`.
+    LessThanOrEqualToThreshold,
+    /// Above an anomaly band.
+    GreaterThanUpperThreshold,
+    /// Below an anomaly band.
+    LessThanLowerThreshold,
+    /// Outside an anomaly band, on either side.
+    LessThanLowerOrGreaterThanUpperThreshold,
+    /// An operator this version does not know.
+    #[serde(untagged)]
+    Unrecognised(String),
+}
+
+/// What a period without data counts as (`TreatMissingData`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MissingData {
+    /// Periods without data are not evaluated; without any data the state is `INSUFFICIENT_DATA`. What CloudWatch
+    /// assumes for an alarm that sets nothing.
+    #[default]
+    Missing,
+    /// The state stays as it is.
+    Ignore,
+    /// A period without data breaches.
+    Breaching,
+    /// A period without data does not breach.
+    NotBreaching,
+    /// A setting this version does not know.
+    #[serde(untagged)]
+    Unrecognised(String),
+}
+
+/// What CloudWatch reports about the evaluation of an alarm whose state may be out of date.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EvaluationState {
+    /// A query was cut off, so that not all data was evaluated.
+    PartialData,
+    /// CloudWatch failed to evaluate the alarm.
+    EvaluationFailure,
+    /// The alarm's configuration, or its rights, do not permit an evaluation.
+    EvaluationError,
+    /// A value this version does not know.
+    #[serde(untagged)]
+    Unrecognised(String),
+}

@@ -1,0 +1,548 @@
+//! The rule of a composite alarm, as a tree that is evaluated with "unknown" as a third value.
+
+use std::collections::BTreeSet;
+
+use super::{AlarmName, AlarmNameError, AlarmState};
+
+/// How deep brackets and `NOT` may nest. CloudWatch limits a rule to 10,240 characters, which would permit a depth
+/// that overflows the stack.
+const MAX_NESTING: usize = 64;
+
+/// A composite alarm's rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// `TRUE` or `FALSE`.
+    Constant(bool),
+    /// `ALARM(name)`, `OK(name)` or `INSUFFICIENT_DATA(name)`.
+    Is(Atom),
+    /// `NOT`.
+    Not(Box<Rule>),
+    /// `AND`.
+    All(Vec<Rule>),
+    /// `OR`.
+    Any(Vec<Rule>),
+    /// `AT_LEAST(needed, test, (alarms))`, a percentage already turned into a number.
+    AtLeast {
+        /// How many of the tests have to hold.
+        needed: usize,
+        /// One test for each alarm.
+        atoms: Vec<Atom>,
+    },
+}
+
+/// One test of one alarm's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Atom {
+    /// The alarm.
+    pub alarm: AlarmName,
+    /// The state that it is tested for.
+    pub test: StateTest,
+    /// Whether the alarm has to be in any other state instead.
+    pub negated: bool,
+}
+
+/// The states that a rule can test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateTest {
+    /// `ALARM`.
+    Alarm,
+    /// `OK`.
+    Ok,
+    /// `INSUFFICIENT_DATA`.
+    InsufficientData,
+}
+
+/// The value of a rule or of a part of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// It depends on an alarm whose state is not known.
+    Unknown,
+}
+
+/// An alarm whose state makes a rule true.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The alarm.
+    pub alarm: AlarmName,
+    /// The state that it is in.
+    pub state: StateTest,
+}
+
+/// Why a composite alarm's rule could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// Brackets do not pair.
+    #[error("unbalanced brackets")]
+    Unbalanced,
+    /// A quotation mark has no partner.
+    #[error("unclosed quotation mark at character {at}")]
+    OpenQuote {
+        /// The position of the quotation mark, counted from 0.
+        at: usize,
+    },
+    /// The rule nests too deep.
+    #[error("nesting of more than {MAX_NESTING} levels")]
+    TooDeep,
+    /// A word stands where the grammar does not permit it.
+    #[error("unexpected `{found}`: expected {expected}")]
+    Unexpected {
+        /// The word; `end of rule` at the end.
+        found: String,
+        /// What is permitted there.
+        expected: &'static str,
+    },
+    /// A text that is not a valid alarm name stands where an alarm is named.
+    #[error("invalid alarm name")]
+    Name(#[from] AlarmNameError),
+}
+
+impl Rule {
+    /// Reads a rule. An ARN gives the name that follows `:alarm:`. `NOT` binds tighter than `AND`, and `AND` tighter
+    /// than `OR`.
+    ///
+    /// # Errors
+    ///
+    /// Refuses a rule that the grammar of `PutCompositeAlarm` does not permit.
+    pub fn parse(text: &str) -> Result<Self, RuleError> {
+        let tokens = tokens(text)?;
+        let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
+        let rule = parser.any()?;
+        match parser.next() {
+            None => Ok(rule),
+            Some(Token::Close) => Err(RuleError::Unbalanced),
+            Some(token) => Err(unexpected(Some(token), "AND, OR or the end of the rule")),
+        }
+    }
+
+    /// The alarms that the rule names, in the order of the text, each once.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<&AlarmName> {
+        let mut seen = BTreeSet::new();
+        self.atoms().into_iter().map(|atom| &atom.alarm).filter(|alarm| seen.insert(*alarm)).collect()
+    }
+
+    fn atoms(&self) -> Vec<&Atom> {
+        match self {
+            Self::Constant(_) => Vec::new(),
+            Self::Is(atom) => vec![atom],
+            Self::Not(rule) => rule.atoms(),
+            Self::All(rules) | Self::Any(rules) => rules.iter().flat_map(Self::atoms).collect(),
+            Self::AtLeast { atoms, .. } => atoms.iter().collect(),
+        }
+    }
+
+    /// The value of the rule. `state` gives the state of an alarm, if it is known.
+    pub fn evaluate(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Certainty {
+        match self {
+            Self::Constant(value) => Certainty::from(*value),
+            Self::Is(atom) => atom.evaluate(state),
+            Self::Not(rule) => rule.evaluate(state).not(),
+            Self::All(rules) => {
+                let values = rules.iter().map(|rule| rule.evaluate(state));
+                values.fold(Certainty::True, Certainty::and)
+            }
+            Self::Any(rules) => {
+                let values = rules.iter().map(|rule| rule.evaluate(state).not());
+                values.fold(Certainty::True, Certainty::and).not()
+            }
+            Self::AtLeast { needed, atoms } => {
+                let values: Vec<Certainty> = atoms.iter().map(|atom| atom.evaluate(state)).collect();
+                let count = |value| values.iter().filter(|found| **found == value).count();
+                if count(Certainty::True) >= *needed {
+                    Certainty::True
+                } else if count(Certainty::True) + count(Certainty::Unknown) < *needed {
+                    Certainty::False
+                } else {
+                    Certainty::Unknown
+                }
+            }
+        }
+    }
+
+    /// The alarms whose states make the rule true; none when it is not known to be true.
+    pub fn causes(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        if self.evaluate(state) == Certainty::True {
+            self.collect_causes(Certainty::True, state, &mut causes);
+        }
+        causes
+    }
+
+    /// Collects the alarms that give this part of the rule the value that it has.
+    fn collect_causes(
+        &self,
+        value: Certainty,
+        state: &impl Fn(&AlarmName) -> Option<AlarmState>,
+        causes: &mut Vec<Cause>,
+    ) {
+        let mut of_atom = |atom: &Atom| {
+            let known = state(&atom.alarm).as_ref().and_then(StateTest::of);
+            if atom.evaluate(state) == value
+                && let Some(state) = known
+            {
+                let cause = Cause { alarm: atom.alarm.clone(), state };
+                if !causes.contains(&cause) {
+                    causes.push(cause);
+                }
+            }
+        };
+        match self {
+            Self::Constant(_) => {}
+            Self::Is(atom) => of_atom(atom),
+            Self::AtLeast { atoms, .. } => atoms.iter().for_each(of_atom),
+            Self::Not(rule) => rule.collect_causes(value.not(), state, causes),
+            Self::All(rules) | Self::Any(rules) => {
+                for rule in rules.iter().filter(|rule| rule.evaluate(state) == value) {
+                    rule.collect_causes(value, state, causes);
+                }
+            }
+        }
+    }
+}
+
+impl Atom {
+    fn evaluate(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Certainty {
+        match state(&self.alarm).as_ref().and_then(StateTest::of) {
+            None => Certainty::Unknown,
+            Some(state) => Certainty::from((state == self.test) != self.negated),
+        }
+    }
+}
+
+impl StateTest {
+    /// The state as a rule tests it; `None` for one that this version does not know.
+    #[must_use]
+    pub fn of(state: &AlarmState) -> Option<Self> {
+        match state {
+            AlarmState::Alarm => Some(Self::Alarm),
+            AlarmState::Ok => Some(Self::Ok),
+            AlarmState::InsufficientData => Some(Self::InsufficientData),
+            AlarmState::Unrecognised(_) => None,
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "ALARM" => Some(Self::Alarm),
+            "OK" => Some(Self::Ok),
+            "INSUFFICIENT_DATA" => Some(Self::InsufficientData),
+            _ => None,
+        }
+    }
+}
+
+impl Certainty {
+    fn not(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::False, _) | (_, Self::False) => Self::False,
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::True, Self::True) => Self::True,
+        }
+    }
+}
+
+impl From<bool> for Certainty {
+    fn from(value: bool) -> Self {
+        if value { Self::True } else { Self::False }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    Open,
+    Close,
+    Comma,
+    Word { text: String, quoted: bool },
+}
+
+impl Token {
+    fn is_word(&self, word: &str) -> bool {
+        matches!(self, Self::Word { text, quoted: false } if text == word)
+    }
+}
+
+struct Parser<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<&'a Token> {
+        self.tokens.get(self.at)
+    }
+
+    fn next(&mut self) -> Option<&'a Token> {
+        let token = self.peek();
+        self.at += usize::from(token.is_some());
+        token
+    }
+
+    fn skip(&mut self, word: &str) -> bool {
+        let found = self.peek().is_some_and(|token| token.is_word(word));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, wanted: &Token, expected: &'static str) -> Result<(), RuleError> {
+        match self.next() {
+            Some(token) if token == wanted => Ok(()),
+            None => Err(RuleError::Unbalanced),
+            token => Err(unexpected(token, expected)),
+        }
+    }
+
+    fn any(&mut self) -> Result<Rule, RuleError> {
+        self.sequence("OR", Self::all, Rule::Any)
+    }
+
+    fn all(&mut self) -> Result<Rule, RuleError> {
+        self.sequence("AND", Self::term, Rule::All)
+    }
+
+    fn sequence(
+        &mut self,
+        separator: &str,
+        part: fn(&mut Self) -> Result<Rule, RuleError>,
+        join: fn(Vec<Rule>) -> Rule,
+    ) -> Result<Rule, RuleError> {
+        let first = part(self)?;
+        let mut rules = vec![first];
+        while self.skip(separator) {
+            rules.push(part(self)?);
+        }
+        Ok(match <[Rule; 1]>::try_from(rules) {
+            Ok([only]) => only,
+            Err(rules) => join(rules),
+        })
+    }
+
+    fn term(&mut self) -> Result<Rule, RuleError> {
+        self.depth += 1;
+        if self.depth > MAX_NESTING {
+            return Err(RuleError::TooDeep);
+        }
+        let term = match self.next() {
+            Some(Token::Open) => {
+                let rule = self.any()?;
+                self.expect(&Token::Close, "`)`")?;
+                rule
+            }
+            Some(token) if token.is_word("NOT") => Rule::Not(Box::new(self.term()?)),
+            Some(token) if token.is_word("TRUE") => Rule::Constant(true),
+            Some(token) if token.is_word("FALSE") => Rule::Constant(false),
+            Some(token) if token.is_word("AT_LEAST") => self.at_least()?,
+            Some(Token::Word { text, quoted: false }) if StateTest::from_word(text).is_some() => {
+                let test = StateTest::from_word(text).unwrap_or(StateTest::Alarm);
+                self.expect(&Token::Open, "`(`")?;
+                let alarm = self.alarm()?;
+                self.expect(&Token::Close, "`)`")?;
+                Rule::Is(Atom { alarm, test, negated: false })
+            }
+            token => return Err(unexpected(token, "a test of an alarm, NOT, TRUE, FALSE or `(`")),
+        };
+        self.depth -= 1;
+        Ok(term)
+    }
+
+    /// The arguments of `AT_LEAST(2, NOT ALARM, (a, b))` and `AT_LEAST(50%, OK, (a, b))`.
+    fn at_least(&mut self) -> Result<Rule, RuleError> {
+        self.expect(&Token::Open, "`(`")?;
+        let (count, is_share) = match self.next() {
+            Some(Token::Word { text, quoted: false }) => {
+                let digits = text.strip_suffix('%').unwrap_or(text);
+                let count = digits.parse::<usize>();
+                (count.map_err(|_| not_a_count(text))?, digits.len() < text.len())
+            }
+            token => return Err(unexpected(token, "a number or a percentage")),
+        };
+        self.expect(&Token::Comma, "`,`")?;
+        let negated = self.skip("NOT");
+        let test = match self.next() {
+            Some(Token::Word { text, quoted: false }) => StateTest::from_word(text),
+            _ => None,
+        };
+        let test = test.ok_or(RuleError::Unexpected {
+            found: "another word".to_owned(),
+            expected: "ALARM, OK or INSUFFICIENT_DATA",
+        })?;
+        self.expect(&Token::Comma, "`,`")?;
+        self.expect(&Token::Open, "`(`")?;
+        let mut atoms = vec![Atom { alarm: self.alarm()?, test, negated }];
+        while self.peek() == Some(&Token::Comma) {
+            self.at += 1;
+            atoms.push(Atom { alarm: self.alarm()?, test, negated });
+        }
+        self.expect(&Token::Close, "`)`")?;
+        self.expect(&Token::Close, "`)`")?;
+        let needed = if is_share { count.saturating_mul(atoms.len()).div_ceil(100) } else { count };
+        Ok(Rule::AtLeast { needed, atoms })
+    }
+
+    fn alarm(&mut self) -> Result<AlarmName, RuleError> {
+        match self.next() {
+            Some(Token::Word { text, .. }) => {
+                Ok(AlarmName::parse(text.split_once(":alarm:").map_or(text.as_str(), |(_, name)| name))?)
+            }
+            None => Err(RuleError::Unbalanced),
+            token => Err(unexpected(token, "the name of an alarm")),
+        }
+    }
+}
+
+fn not_a_count(text: &str) -> RuleError {
+    RuleError::Unexpected { found: text.to_owned(), expected: "a number or a percentage" }
+}
+
+fn unexpected(token: Option<&Token>, expected: &'static str) -> RuleError {
+    let found = match token {
+        None => "end of rule".to_owned(),
+        Some(Token::Open) => "(".to_owned(),
+        Some(Token::Close) => ")".to_owned(),
+        Some(Token::Comma) => ",".to_owned(),
+        Some(Token::Word { text, .. }) => text.clone(),
+    };
+    RuleError::Unexpected { found, expected }
+}
+
+fn tokens(rule: &str) -> Result<Vec<Token>, RuleError> {
+    let mut tokens = Vec::new();
+    let mut characters = rule.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '(' => tokens.push(Token::Open),
+            ')' => tokens.push(Token::Close),
+            ',' => tokens.push(Token::Comma),
+            '"' | '\'' => {
+                let mut text = String::new();
+                loop {
+                    match characters.next() {
+                        Some((_, next)) if next == character => break,
+                        Some((_, next)) => text.push(next),
+                        None => return Err(RuleError::OpenQuote { at }),
+                    }
+                }
+                tokens.push(Token::Word { text, quoted: true });
+            }
+            blank if blank.is_whitespace() => {}
+            first => {
+                let mut text = String::from(first);
+                while let Some((_, next)) = characters
+                    .next_if(|(_, next)| !matches!(next, '(' | ')' | ',' | '"' | '\'') && !next.is_whitespace())
+                {
+                    text.push(next);
+                }
+                tokens.push(Token::Word { text, quoted: false });
+            }
+        }
+    }
+    Ok(tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(rule: &str) -> Vec<String> {
+        Rule::parse(rule).unwrap().alarms().into_iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn rule_names_its_alarms_once_in_order() {
+        for (rule, expected) in [
+            ("ALARM(recs-5xx)", vec!["recs-5xx"]),
+            ("ALARM(\"recs 5xx\") OR ALARM('cart-5xx')", vec!["recs 5xx", "cart-5xx"]),
+            ("(ALARM(a) AND NOT OK(b)) OR INSUFFICIENT_DATA(a)", vec!["a", "b"]),
+            ("ALARM(arn:aws:cloudwatch:us-east-1:123456789012:alarm:recs-5xx)", vec!["recs-5xx"]),
+            ("AT_LEAST(2, ALARM, (a, b, \"c\"))", vec!["a", "b", "c"]),
+            ("AT_LEAST(50%, NOT ALARM, (a, \"2\"))", vec!["a", "2"]),
+            ("ALARM(OK) OR OK(\"NOT\")", vec!["OK", "NOT"]),
+            ("TRUE AND NOT FALSE", vec![]),
+        ] {
+            assert_eq!(names(rule), expected, "{rule}");
+        }
+    }
+
+    #[test]
+    fn broken_rules_are_refused() {
+        let unexpected = |found: &str, expected| RuleError::Unexpected { found: found.to_owned(), expected };
+        for (rule, error) in [
+            ("ALARM(a", RuleError::Unbalanced),
+            ("ALARM(a))", RuleError::Unbalanced),
+            ("(ALARM(a)", RuleError::Unbalanced),
+            ("ALARM(\"a)", RuleError::OpenQuote { at: 6 }),
+            ("ALARM(\"\")", RuleError::Name(AlarmNameError::Empty)),
+            ("", unexpected("end of rule", "a test of an alarm, NOT, TRUE, FALSE or `(`")),
+            ("ALARM(a) ALARM(b)", unexpected("ALARM", "AND, OR or the end of the rule")),
+            ("ALARM(a) AND", unexpected("end of rule", "a test of an alarm, NOT, TRUE, FALSE or `(`")),
+            ("AT_LEAST(many, ALARM, (a))", unexpected("many", "a number or a percentage")),
+            ("AT_LEAST(1, a, (a))", unexpected("another word", "ALARM, OK or INSUFFICIENT_DATA")),
+        ] {
+            assert_eq!(Rule::parse(rule), Err(error), "{rule}");
+        }
+        assert_eq!(Rule::parse(&"NOT ".repeat(5_000)), Err(RuleError::TooDeep));
+        assert_eq!(Rule::parse(&"(".repeat(5_000)), Err(RuleError::TooDeep));
+    }
+
+    /// `a`, `m` and `o` are the states ALARM, INSUFFICIENT_DATA and OK of alarms named `a1`, `m1`, `o1` and so on; any
+    /// other alarm has no known state.
+    fn state(name: &AlarmName) -> Option<AlarmState> {
+        match name.as_str().chars().next() {
+            Some('a') => Some(AlarmState::Alarm),
+            Some('o') => Some(AlarmState::Ok),
+            Some('m') => Some(AlarmState::InsufficientData),
+            Some('p') => Some(AlarmState::Unrecognised("PAUSED".to_owned())),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn rule_is_evaluated_with_unknown_as_a_third_value() {
+        use Certainty::{False, True, Unknown};
+        for (rule, value, causes) in [
+            ("ALARM(a1)", True, "a1"),
+            ("ALARM(o1)", False, ""),
+            ("INSUFFICIENT_DATA(m1)", True, "m1"),
+            ("OK(o1)", True, "o1"),
+            ("NOT OK(m1)", True, "m1"),
+            ("NOT OK(a1)", True, "a1"),
+            ("NOT OK(o1)", False, ""),
+            ("ALARM(unread)", Unknown, ""),
+            ("NOT ALARM(p1)", Unknown, ""),
+            ("ALARM(a1) OR ALARM(unread)", True, "a1"),
+            ("ALARM(o1) OR ALARM(unread)", Unknown, ""),
+            ("ALARM(a1) AND ALARM(unread)", Unknown, ""),
+            ("ALARM(o1) AND ALARM(unread)", False, ""),
+            ("ALARM(a1) AND NOT ALARM(o1)", True, "a1 o1"),
+            ("ALARM(a1) OR ALARM(a2) OR ALARM(o1)", True, "a1 a2"),
+            ("NOT (OK(a1) OR OK(m1))", True, "a1 m1"),
+            ("NOT (OK(a1) AND OK(o1))", True, "a1"),
+            ("NOT NOT ALARM(a1)", True, "a1"),
+            ("ALARM(a1) AND ALARM(o1) OR ALARM(a2)", True, "a2"),
+            ("ALARM(a1) AND (ALARM(o1) OR ALARM(a2))", True, "a1 a2"),
+            ("AT_LEAST(2, ALARM, (a1, o1, a2))", True, "a1 a2"),
+            ("AT_LEAST(2, ALARM, (a1, o1, unread))", Unknown, ""),
+            ("AT_LEAST(3, ALARM, (a1, o1, unread))", False, ""),
+            ("AT_LEAST(50%, NOT OK, (a1, o1, m1))", True, "a1 m1"),
+            ("NOT AT_LEAST(2, OK, (a1, o1, m1))", True, "a1 m1"),
+            ("TRUE", True, ""),
+            ("FALSE OR ALARM(a1)", True, "a1"),
+        ] {
+            let read = Rule::parse(rule).unwrap();
+            let found: Vec<String> = read.causes(&state).iter().map(|cause| cause.alarm.to_string()).collect();
+            assert_eq!((read.evaluate(&state), found.join(" ").as_str()), (value, causes), "{rule}");
+        }
+    }
+}
