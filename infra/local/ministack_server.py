@@ -1,7 +1,8 @@
 """Serves MiniStack on one loopback port, in one process.
 
 MiniStack's own command binds every interface, and hypercorn's command forks
-workers that outlive a killed parent. This does neither.
+workers that outlive a killed parent. This does neither. Its CloudWatch also has
+alarms on metric math (metric_math.py).
 
     python ministack_server.py PORT
 
@@ -13,6 +14,10 @@ import asyncio
 import signal
 import sys
 
+# The module beside this file must leave nothing in the source folder.
+sys.dont_write_bytecode = True
+
+import metric_math
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from ministack.app import app
@@ -29,8 +34,11 @@ async def main(port: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    evaluating = asyncio.create_task(metric_math.run())
     await serve(app, config, shutdown_trigger=stop.wait)
+    evaluating.cancel()
 
 
 if __name__ == "__main__":
+    metric_math.install()
     asyncio.run(main(int(sys.argv[1])))
