@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
-use xds::{Listeners, Proxy, ResourceType, SdsSource, Surroundings, translate};
+use xds::{Listeners, Proxy, ResourceType, SdsSource, StatNames, Surroundings, translate};
 
 use crate::{Row, median};
 
@@ -36,8 +36,12 @@ const PUSHES: u8 = 20;
 pub(crate) fn snapshots() -> Result<Vec<Row>, Box<dyn Error>> {
     let mesh = large_mesh()?;
     let instances = BTreeMap::new();
-    let surroundings =
-        Surroundings { listeners: Listeners::Interception, sds: SdsSource::Socket, instances: &instances };
+    let surroundings = Surroundings {
+        listeners: Listeners::Interception,
+        sds: SdsSource::Socket,
+        stat_names: StatNames::Service,
+        instances: &instances,
+    };
     let names: Vec<Proxy> = mesh.nodes.keys().cloned().map(Proxy::Node).collect();
     let make = |proxies: &[Proxy]| {
         let began = Instant::now();

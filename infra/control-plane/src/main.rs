@@ -20,7 +20,8 @@ async fn main() -> ExitCode {
     let mut args = args::Args::parse();
     let sds = match args.command.take() {
         Some(Command::Bootstrap(bootstrap)) => {
-            return match writeln!(io::stdout(), "{}", bootstrap.print()) {
+            let printed = bootstrap.print().unwrap_or_else(|error| error.exit());
+            return match writeln!(io::stdout(), "{printed}") {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,
             };

@@ -26,5 +26,5 @@ pub use secret::{SecretMaterial, SecretRef};
 pub use snapshot::Snapshot;
 pub use translate::{
     Discovered, Finding, Instance, LARGEST_EXPRESSION, Listeners, SdsSource, SecretFrom, SecretRole, SecretUse,
-    Surroundings, Translation, finding, translate,
+    StatNames, Surroundings, Translation, finding, translate,
 };

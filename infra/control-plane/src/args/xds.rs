@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use control_plane::xds::{Listen, ListenerMode, TlsFiles, XdsAuth, XdsListener, XdsSettings};
+use xds::StatNames;
 
 /// Where Envoys are served, and which.
 #[derive(Debug, Args)]
@@ -33,6 +34,18 @@ pub(crate) struct XdsArgs {
     /// loopback port of that range for each use.
     #[arg(long, value_name = "MODE", default_value = "interception")]
     listeners: ListenerMode,
+    /// What Envoys name the statistics of the virtual nodes that they call by: `service`, the node and the virtual
+    /// service, which the tags of `control-plane bootstrap --statsd` need; `cluster`, the node alone, as App Mesh had
+    /// it, for proxies with another bootstrap.
+    #[arg(long, value_name = "NAMES", default_value = "service")]
+    stat_names: Names,
+}
+
+/// What statistics are named by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Names {
+    Service,
+    Cluster,
 }
 
 /// How Envoys are told apart.
@@ -95,6 +108,10 @@ impl XdsArgs {
         let places = self.xds.into_iter().map(|place| place.place);
         let listen = places.zip(asked).map(|(place, auth)| XdsListener { place, auth: proof(auth) }).collect();
         let tls = self.xds_tls_cert.zip(self.xds_tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
-        Ok(XdsSettings { listen, tls, listeners: self.listeners, ..XdsSettings::default() })
+        let stat_names = match self.stat_names {
+            Names::Service => StatNames::Service,
+            Names::Cluster => StatNames::Cluster,
+        };
+        Ok(XdsSettings { listen, tls, listeners: self.listeners, stat_names, ..XdsSettings::default() })
     }
 }

@@ -1,12 +1,16 @@
 //! The configuration that a plain Envoy starts with, to get everything else from here.
 
+mod statistics;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use xds::{LARGEST_EXPRESSION, ProxyId};
 
 use super::settings::Listen;
+
+pub use statistics::{Statistics, StatisticsSet};
 
 /// Where an Envoy finds the control plane, and what it says it is.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub struct Bootstrap {
     pub sds_socket: Option<PathBuf>,
     /// Whether it says what it has when it comes back, and is told of differences only.
     pub delta: bool,
+    /// Where its statistics go.
+    pub statistics: Statistics,
 }
 
 /// TLS towards the ADS server.
@@ -48,7 +54,8 @@ impl Bootstrap {
                 .as_ref()
                 .map(|path| cluster("static_cluster_sds_unix_socket", &json!({"pipe": {"path": path}}))),
         );
-        json!({
+        clusters.extend(self.statistics.cluster(self.admin));
+        let mut bootstrap = json!({
             "node": {"id": id, "cluster": id},
             "admin": {"address": address(self.admin)},
             "dynamic_resources": {
@@ -67,7 +74,26 @@ impl Bootstrap {
                 "name": "meshwarden",
                 "static_layer": {"re2.max_program_size.error_level": LARGEST_EXPRESSION},
             }]},
-        })
+        });
+        if let Some(members) = bootstrap.as_object_mut() {
+            self.add_statistics(members);
+        }
+        bootstrap
+    }
+
+    fn add_statistics(&self, members: &mut Map<String, Value>) {
+        let sinks = self.statistics.sinks();
+        if !sinks.is_empty() {
+            members.insert("stats_sinks".to_owned(), sinks.into());
+            members.insert("stats_flush_interval".to_owned(), self.statistics.interval().into());
+        }
+        if let Some(config) = self.statistics.config(&self.node) {
+            members.insert("stats_config".to_owned(), config);
+        }
+        let resources = members.get_mut("static_resources").and_then(Value::as_object_mut);
+        if let (Some(listener), Some(resources)) = (self.statistics.listener(), resources) {
+            resources.insert("listeners".to_owned(), json!([listener]));
+        }
     }
 
     fn control_plane(&self) -> Value {

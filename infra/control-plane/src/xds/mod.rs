@@ -55,7 +55,7 @@ pub use crate::secrets::{
     Found, KnownSecret, NoSecrets, SecretProblem, SecretReport, Secrets, ServedCertificate, problem,
 };
 pub use crate::tls::{TlsError, TlsFiles};
-pub use bootstrap::{Bootstrap, BootstrapTls};
+pub use bootstrap::{Bootstrap, BootstrapTls, Statistics, StatisticsSet};
 pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use sds::SdsServer;
@@ -98,7 +98,7 @@ impl Ads {
         let secrets = settings.secrets;
         let instances = settings.instances;
         let sources = Sources { secrets: Arc::clone(&secrets), instances: Arc::clone(&instances) };
-        let world = World::new(&sources, settings.bound, ports);
+        let world = World::new(&sources, settings.bound, ports).with_stat_names(settings.stat_names);
         let (stop, stopping) = watch::channel(false);
         let (cache, turning) = Cache::start(Follower::new(Arc::clone(store)), world, sources, stopping.clone());
         let shared = Arc::new(Shared {

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use xds::StatNames;
+
 use super::ports::ListenerMode;
 use crate::certificates::CertificateFiles;
 use crate::instances::{Instances, NoInstances};
@@ -25,6 +27,8 @@ pub struct XdsSettings {
     pub tls: Option<TlsFiles>,
     /// How traffic reaches the proxies.
     pub listeners: ListenerMode,
+    /// What the statistics of the nodes that proxies call are named by.
+    pub stat_names: StatNames,
     /// Streams that one resource may have at a time.
     pub streams_per_proxy: usize,
     /// Where certificates come from.
@@ -43,6 +47,7 @@ impl Default for XdsSettings {
             listen: Vec::new(),
             tls: None,
             listeners: ListenerMode::default(),
+            stat_names: StatNames::default(),
             streams_per_proxy: STREAMS_PER_PROXY,
             secrets: Arc::new(NoSecrets::default()),
             bound: BTreeSet::new(),

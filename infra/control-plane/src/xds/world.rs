@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::spec::{ServiceDiscovery, VirtualNodeSpec};
-use xds::{Listeners, Proxy, ProxyId, SdsSource, Surroundings};
+use xds::{Listeners, Proxy, ProxyId, SdsSource, StatNames, Surroundings};
 
 use super::cache::Sources;
 use super::concern::{Concern, concerned};
@@ -24,6 +24,7 @@ pub(super) struct World {
     ports: Option<PortKeeper>,
     secrets: Arc<dyn Secrets>,
     bound: BTreeSet<String>,
+    stat_names: StatNames,
     source: Arc<dyn Instances>,
     book: Arc<InstanceBook>,
 }
@@ -36,7 +37,13 @@ impl World {
     pub(super) fn new(sources: &Sources, bound: BTreeSet<String>, ports: Option<PortKeeper>) -> Self {
         let (secrets, source) = (Arc::clone(&sources.secrets), Arc::clone(&sources.instances));
         let book = source.known();
-        Self { meshes: BTreeMap::new(), ports, secrets, bound, source, book }
+        let stat_names = StatNames::default();
+        Self { meshes: BTreeMap::new(), ports, secrets, bound, stat_names, source, book }
+    }
+
+    /// The same with other names of statistics.
+    pub(super) fn with_stat_names(self, stat_names: StatNames) -> Self {
+        Self { stat_names, ..self }
     }
 
     /// Takes in the instances that there are now, and says whom what is new about them concerns.
@@ -140,6 +147,7 @@ impl World {
         let surroundings = Surroundings {
             listeners: self.ports.as_ref().map_or(Listeners::Interception, |ports| Listeners::Explicit(ports.book())),
             sds: SdsSource::Ads(&self.bound),
+            stat_names: self.stat_names,
             instances: &self.book.known,
         };
         let (secrets, instances) = (self.secrets.as_ref(), self.source.as_ref());

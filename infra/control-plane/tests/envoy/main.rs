@@ -32,6 +32,7 @@ mod resilience;
 mod restart;
 mod routing;
 mod stage;
+mod statistics;
 mod tls;
 mod trust;
 #[path = "../xds/vault.rs"]

@@ -61,7 +61,8 @@ impl Envoy {
     /// The same with the bootstrap amended.
     pub(crate) async fn start_amended(stage: &Stage, id: &str, args: &[&str], amend: impl FnOnce(&mut Value)) -> Self {
         let output = Command::new(env!("CARGO_BIN_EXE_control-plane"))
-            .args(["bootstrap", "--xds", &stage.xds, "--node", id, "--admin", "127.0.0.1:0"])
+            .args(["bootstrap", "--xds", &stage.xds, "--node", id])
+            .args(if args.contains(&"--admin") { &[][..] } else { &["--admin", "127.0.0.1:0"] })
             .args(args)
             .output()
             .unwrap();

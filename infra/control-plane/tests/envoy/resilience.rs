@@ -110,10 +110,11 @@ async fn an_endpoint_that_fails_in_a_row_is_ejected() {
     }});
     let Some(one) = one(Behaviour::FailFirst(1000, 500), listener, None).await else { return };
     // With nobody else left Envoy goes on asking the ejected (its panic threshold), so the statistics are looked at.
-    let name = "cluster.cds_egress_shop_server_http_8080.outlier_detection.ejections_enforced_consecutive_5xx";
+    let cluster = format!("cds_egress_shop_server_http_8080/{SERVICE}/");
+    let name = format!("cluster.{cluster}.outlier_detection.ejections_enforced_consecutive_5xx");
     let client = &one.running[1];
     let deadline = Instant::now() + crate::stage::PATIENCE;
-    while client.statistic(&one.stage, name).await == 0 {
+    while client.statistic(&one.stage, &name).await == 0 {
         assert_eq!(one.status().await, 500);
         assert!(Instant::now() < deadline, "never ejected");
     }

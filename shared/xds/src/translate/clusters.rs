@@ -26,6 +26,7 @@ use super::backends::Destination;
 use super::breakers::{Limits, breakers};
 use super::draft::{CalledFor, Draft, member_names};
 use super::proto::{LOOPBACK, address, ads, any, millis};
+use super::statistics::extension_metadata;
 use super::tls::Upstream;
 use super::{Discovered, Instance, finding, names};
 use crate::ports::PortUse;
@@ -81,8 +82,8 @@ impl<'m> Draft<'m> {
 
     /// The cluster of a node's listener as a backend of this proxy; says its name.
     ///
-    /// Two backends with different client policies may lead to the same listener. The second one's cluster then has
-    /// the backend in its name, since App Mesh's own name knows of one policy only.
+    /// Two backends may lead to the same listener with different client policies or different names of their
+    /// statistics. The second one's cluster then has the backend in its name: App Mesh's own name has room for one.
     pub(super) fn egress_cluster(
         &mut self,
         service: &'m VirtualServiceName,
@@ -95,7 +96,10 @@ impl<'m> Draft<'m> {
             return Some(name.clone());
         }
         let name = names::egress_cluster(&self.mesh.name, to.node, &mapping.protocol, mapping.port);
-        let cluster = self.called_cluster(&name, policy, to)?;
+        let cluster = Cluster {
+            alt_stat_name: self.surroundings.stat_names.of_cluster(&name, service),
+            ..self.called_cluster(&name, policy, to)?
+        };
         let name = match self.out.clusters.get(&name) {
             Some(other) if *other != cluster => format!("{name}_{service}"),
             Some(_) | None => name,
@@ -155,6 +159,7 @@ impl<'m> Draft<'m> {
         let base = Cluster {
             connect_timeout: millis(CONNECT),
             circuit_breakers: Some(breakers(Limits::default())),
+            metadata: extension_metadata(&[("TargetVirtualNode", to.node.as_str())]),
             typed_extension_protocol_options: http_options(&mapping.protocol),
             health_checks: self.health_check(to, &hostname, &upstream).into_iter().collect(),
             outlier_detection: self.outlier_detection(to),

@@ -26,6 +26,7 @@ use envoy_types::pb::envoy::r#type::v3::Int32Range;
 use envoy_types::pb::google::protobuf::Duration;
 
 use super::proto::{address, ads, any, boolean, uint};
+use super::statistics::extension_metadata;
 use super::tls::Served;
 
 /// By these headers a client could change how long and how often its requests are tried, which is the route's to say.
@@ -50,7 +51,13 @@ pub(super) fn listener(name: String, host: &str, port: u16, direction: TrafficDi
     {
         socket.ipv4_compat = true;
     }
-    Listener { name, address: Some(bound), traffic_direction: direction.into(), ..Listener::default() }
+    Listener {
+        name,
+        address: Some(bound),
+        traffic_direction: direction.into(),
+        metadata: extension_metadata(&[]),
+        ..Listener::default()
+    }
 }
 
 /// What tells where a redirected connection was going.

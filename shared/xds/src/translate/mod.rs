@@ -16,6 +16,7 @@ mod node;
 pub(crate) mod proto;
 mod regex;
 mod routes;
+mod statistics;
 mod tls;
 mod uses;
 
@@ -37,6 +38,7 @@ use draft::Draft;
 
 pub(crate) use backends::offers;
 pub use regex::LARGEST_EXPRESSION;
+pub use statistics::StatNames;
 pub use uses::{SecretFrom, SecretRole, SecretUse};
 
 /// What a translation depends on beside the mesh.
@@ -46,6 +48,8 @@ pub struct Surroundings<'a> {
     pub listeners: Listeners<'a>,
     /// Where secrets that the mesh calls by name (`sds.secretName`) come from.
     pub sds: SdsSource<'a>,
+    /// What statistics are named by.
+    pub stat_names: StatNames,
     /// The instances of Cloud Map services, by namespace and service name.
     pub instances: &'a BTreeMap<(String, String), Vec<Instance>>,
 }

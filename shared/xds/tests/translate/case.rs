@@ -7,7 +7,7 @@ use mesh::name::ResourcePath;
 use mesh::spec::Spec;
 use serde_json::Value;
 use xds::ports::{PortBook, uses};
-use xds::{Instance, Listeners, Proxy, ProxyId, SdsSource, Surroundings, Translation, translate};
+use xds::{Instance, Listeners, Proxy, ProxyId, SdsSource, StatNames, Surroundings, Translation, translate};
 
 /// The name of every mesh in these tests.
 pub(crate) const MESH: &str = "shop";
@@ -48,6 +48,7 @@ impl Case {
         let surroundings = Surroundings {
             listeners: self.ports.as_ref().map_or(Listeners::Interception, Listeners::Explicit),
             sds: self.sds.as_ref().map_or(SdsSource::Socket, SdsSource::Ads),
+            stat_names: StatNames::Service,
             instances: &self.instances,
         };
         translate(&self.mesh, &proxy_of(proxy), surroundings)

@@ -7,7 +7,7 @@ use mesh::graph::Mesh;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
-use xds::{Listeners, Proxy, SdsSource, Surroundings, Translation, translate};
+use xds::{Listeners, Proxy, SdsSource, StatNames, Surroundings, Translation, translate};
 
 use crate::case::{mesh_of, ports_of};
 use crate::corpus::{Specs, can_be_read, corpus};
@@ -168,7 +168,12 @@ fn translations(specs: &Specs) -> Vec<(Proxy, bool, Translation)> {
     for proxy in proxies(&mesh) {
         for explicit in [false, true] {
             let listeners = if explicit { Listeners::Explicit(&ports) } else { Listeners::Interception };
-            let surroundings = Surroundings { listeners, sds: SdsSource::Socket, instances: &instances };
+            let surroundings = Surroundings {
+                listeners,
+                sds: SdsSource::Socket,
+                stat_names: StatNames::Service,
+                instances: &instances,
+            };
             let translation = translate(&mesh, &proxy, surroundings);
             // What didn't change must not be sent again.
             assert_eq!(translation.encode(), translate(&mesh, &proxy, surroundings).encode());

@@ -45,7 +45,7 @@ fn every_listener_backend_and_gateway_has_its_own() {
 #[test]
 fn a_use_without_a_port_is_told_and_nothing_listens_there() {
     use xds::ports::PortBook;
-    use xds::{Listeners, SdsSource, Surroundings, finding, translate};
+    use xds::{Listeners, SdsSource, StatNames, Surroundings, finding, translate};
     let specs = json!({
         "virtualNode/web": {"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}],
                             "backends": [{"virtualService": {"virtualServiceName": "web"}}]},
@@ -54,8 +54,12 @@ fn a_use_without_a_port_is_told_and_nothing_listens_there() {
     });
     let mesh = mesh_of(specs.as_object().unwrap());
     let (book, instances) = (PortBook::default(), std::collections::BTreeMap::new());
-    let surroundings =
-        Surroundings { listeners: Listeners::Explicit(&book), sds: SdsSource::Socket, instances: &instances };
+    let surroundings = Surroundings {
+        listeners: Listeners::Explicit(&book),
+        sds: SdsSource::Socket,
+        stat_names: StatNames::Service,
+        instances: &instances,
+    };
     for (proxy, told) in [("virtualNode/web", 2), ("virtualGateway/edge", 1)] {
         let translation = translate(&mesh, &crate::case::proxy_of(proxy), surroundings);
         assert!(translation.listeners.is_empty(), "{proxy}");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh::graph::Mesh;
 use serde_json::{Map, Value, json};
-use xds::{Listeners, SdsSource, Surroundings, Translation, translate};
+use xds::{Listeners, SdsSource, StatNames, Surroundings, Translation, translate};
 
 pub(crate) use crate::case::mesh_of as mesh;
 use crate::case::proxy_of;
@@ -12,8 +12,12 @@ use crate::case::proxy_of;
 /// What a proxy of a mesh is sent where traffic is redirected.
 pub(crate) fn intercepted(mesh: &Mesh, path: &str) -> Translation {
     let instances = BTreeMap::new();
-    let surroundings =
-        Surroundings { listeners: Listeners::Interception, sds: SdsSource::Socket, instances: &instances };
+    let surroundings = Surroundings {
+        listeners: Listeners::Interception,
+        sds: SdsSource::Socket,
+        stat_names: StatNames::Service,
+        instances: &instances,
+    };
     translate(mesh, &proxy_of(path), surroundings)
 }
 

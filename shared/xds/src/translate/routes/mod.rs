@@ -20,6 +20,7 @@ use super::backends::{Offer, Provider, offers, provider};
 use super::draft::{Draft, member_names};
 use super::finding;
 use super::proto::uint;
+use super::statistics::extension_metadata;
 use retries::retry_policy;
 
 pub(super) use limits::Limits;
@@ -55,8 +56,9 @@ impl<'m> Draft<'m> {
                     let path = ResourcePath::Route(self.mesh.route_id(router, name));
                     self.route(spec, called, &path)
                 })
+                .map(|route| counted_for(called.service, route))
                 .collect(),
-            Provider::Node(node) => vec![self.route_to_provider(node, called)],
+            Provider::Node(node) => vec![counted_for(called.service, self.route_to_provider(node, called))],
             Provider::None => Vec::new(),
         }
     }
@@ -158,6 +160,11 @@ impl<'m> Draft<'m> {
         }
         weighted
     }
+}
+
+/// A route with the virtual service that the metrics extension of App Mesh's image counts its requests for.
+fn counted_for(service: &VirtualServiceName, route: Route) -> Route {
+    Route { metadata: extension_metadata(&[("TargetVirtualService", service.as_str())]), ..route }
 }
 
 /// Matches every path.
