@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Decision, Handler, Metric, PolicyKeeper, Report, Retry, holder};
+use lambda_kit::{Current, Decision, FailedMessages, Handler, Metric, PolicyKeeper, Report, Retry, holder};
 use mesh::audit::{Behind, Facts, Look, Snapshot, Write, look};
 use mesh::name::MeshName;
 use mesh::policy::{Policy, PolicyError};
@@ -64,7 +64,9 @@ impl Handler for ChangeAudit {
         report.signals.policy_rejected = rejected.is_some();
         report.signals.kill_switch_on = done.kill_switch_on;
         match done.retry {
-            Some(why) => Err(Retry { why, report: Some(report), messages: done.messages }),
+            Some(why) => {
+                Err(Retry { why, report: Some(report), messages: FailedMessages::named_or_all(done.messages) })
+            }
             None => Ok(report),
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Handler, PolicyKeeper, Report, Retry};
+use lambda_kit::{Current, FailedMessages, Handler, PolicyKeeper, Report, Retry};
 use mesh::name::MeshName;
 use mesh::policy::{Policy, PolicyError};
 use ports::{BusEvent, Deadline, Pace, Roster};
@@ -60,7 +60,7 @@ impl Handler for ComplianceSweep {
         report.signals.policy_rejected = rejected.is_some();
         match done.retry {
             Some(why) => {
-                let messages = asked.left(&done.finished, done.all_finished);
+                let messages = FailedMessages::named_or_all(asked.left(&done.finished, done.all_finished));
                 Err(Retry { report: Some(report), messages, ..Retry::all(why) })
             }
             None => Ok(report),

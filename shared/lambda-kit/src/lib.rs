@@ -21,4 +21,4 @@ pub use config::{Config, ConfigError};
 pub use emit::{Emitter, NAMESPACE};
 pub use policy_keeper::{Current, LOOK_AGAIN_AFTER, PolicyKeeper, StartError};
 pub use report::{Decision, Metric, Report, Signals};
-pub use runtime::{Handler, Invocation, RESERVE, Retry, holder, log_to_stdout, run};
+pub use runtime::{FailedMessages, Handler, Invocation, RESERVE, Retry, holder, log_to_stdout, run};

@@ -1,13 +1,24 @@
-//! The way from an event to an answer: parse, call the handler under a deadline, report, shape the answer.
+//! The path from an event to an answer: parse, call the handler under a deadline, report, shape the answer.
+//!
+//! | event | part that can't be read | part that failed and may heal | part for others |
+//! |---|---|---|---|
+//! | messages of a queue, by a mapping or a pipe | named in `batchItemFailures` | named in `batchItemFailures` | accepted, reported |
+//! | list without message ids, by a pipe | the invocation fails | the invocation fails | accepted, reported |
+//! | single event | reported; Lambda would only repeat it | the invocation fails | accepted, reported |
+//!
+//! So a queue never deletes a message that was not understood: after its `maxReceiveCount` the message is in the
+//! dead-letter queue, where `meshwarden dead-letters` shows it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use aws_lambda_events::event::sqs::SqsBatchResponse;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use ports::Deadline;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::emit::Emitter;
 use crate::report::{Decision, Report};
@@ -27,21 +38,55 @@ pub trait Handler: Send + Sync {
 
 /// A failure that may heal: the event should come again.
 #[derive(Debug, thiserror::Error)]
-#[error("handle the event: {why}")]
+#[error("failed to handle the event: {why}")]
 pub struct Retry {
-    /// Why it failed, for people.
+    /// Why it failed.
     pub why: String,
-    /// What was decided and done before that, to be reported all the same.
+    /// What was decided and done before the failure, to be reported all the same.
     pub report: Option<Report>,
-    /// Of an SQS batch, the messages that failed; empty: all that the handler was given.
-    pub messages: Vec<String>,
+    /// The messages of a queue that should come again. Without a queue the whole event comes again.
+    pub messages: FailedMessages,
+}
+
+/// The messages of a queue that a failure concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FailedMessages {
+    /// Every message that the handler was given.
+    All,
+    /// These, by their ids. None of them where the failure is of work that no message asked for and that the schedule
+    /// repeats.
+    Only(BTreeSet<String>),
+}
+
+impl FailedMessages {
+    /// The messages named, or all where none is named.
+    #[must_use]
+    pub fn named_or_all(messages: Vec<String>) -> Self {
+        if messages.is_empty() { Self::All } else { Self::Only(messages.into_iter().collect()) }
+    }
+
+    fn contains(&self, id: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(ids) => ids.contains(id),
+        }
+    }
 }
 
 impl Retry {
     /// A failure of everything that the handler was given.
     pub fn all(why: impl Into<String>) -> Self {
-        Self { why: why.into(), report: None, messages: Vec::new() }
+        Self { why: why.into(), report: None, messages: FailedMessages::All }
     }
+}
+
+/// Messages that can be neither handled nor named as failed, so that only a failed invocation keeps them.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read {count} parts of the event that have no message id; the first, at {at}: {why}")]
+struct Unnamed {
+    count: usize,
+    at: String,
+    why: String,
 }
 
 /// Runs `handler` as the Lambda function `function`, until the runtime ends.
@@ -85,8 +130,8 @@ pub struct Invocation<'a> {
 }
 
 impl Invocation<'_> {
-    /// Handles the event and gives what Lambda is to be answered: the report; for an SQS batch the messages that failed;
-    /// an error where the event should come again.
+    /// Handles the event and returns the answer for Lambda: the report; for messages of a queue those that failed; an error
+    /// where the event should come again.
     pub async fn answer(
         &self,
         handler: &impl Handler,
@@ -101,6 +146,12 @@ impl Invocation<'_> {
             .map(|delivery| (Decision::on_unusable(&delivery), delivery))
             .partition(|(d, _)| d.is_some());
         let usable: Vec<Delivery> = usable.into_iter().map(|(_, delivery)| delivery).collect();
+        let unreadable: Vec<Delivery> = unusable
+            .iter()
+            .map(|(_, delivery)| delivery)
+            .filter(|delivery| flaw(delivery).is_some())
+            .cloned()
+            .collect();
         let outcome = if usable.is_empty() {
             Ok(Report::of(Vec::new()))
         } else {
@@ -118,33 +169,71 @@ impl Invocation<'_> {
         };
         report.decisions.extend(unusable.into_iter().filter_map(|(decision, _)| decision));
         if let Some(retry) = &retry {
-            tracing::error!(request_id = self.request_id, why = retry.why, "the event should come again");
+            tracing::error!(request_id = self.request_id, why = retry.why, messages = ?retry.messages, "failed to handle the event");
         }
         emitter.emit(&report, self.request_id, Timestamp::now())?;
 
         if wake::is_batch(event) {
-            return Ok(batch_failures(retry.as_ref(), &usable));
+            return Ok(serde_json::to_value(batch_answer(retry, &usable, &unreadable)?)?);
         }
-        match retry {
-            Some(retry) => Err(retry.into()),
-            None => Ok(serde_json::to_value(report)?),
+        if let Some(retry) = retry {
+            return Err(retry.into());
         }
+        if wake::is_bare_list(event)
+            && let Some(unnamed) = Unnamed::of(&unreadable)
+        {
+            return Err(unnamed.into());
+        }
+        Ok(serde_json::to_value(report)?)
     }
 }
 
-/// The partial failures of an SQS batch. A message without an id can't be named, and the queue keeps what is not named
-/// as failed from coming again, so it is left to the report.
-fn batch_failures(retry: Option<&Retry>, given: &[Delivery]) -> Value {
-    let failed: Vec<&str> = match retry {
-        None => Vec::new(),
-        Some(retry) => given
-            .iter()
-            .filter_map(|delivery| delivery.message_id.as_deref())
-            .filter(|id| retry.messages.is_empty() || retry.messages.iter().any(|failed| failed == id))
-            .collect(),
-    };
-    let failures: Vec<_> = failed.into_iter().map(|id| json!({ "itemIdentifier": id })).collect();
-    json!({ "batchItemFailures": failures })
+impl Unnamed {
+    /// Those of the deliveries that have no message id.
+    fn of(unreadable: &[Delivery]) -> Option<Self> {
+        let mut flaws = unreadable.iter().filter(|delivery| delivery.message_id.is_none()).filter_map(flaw);
+        let (at, why) = flaws.next()?;
+        Some(Self { count: 1 + flaws.count(), at: at.to_owned(), why: why.to_owned() })
+    }
+}
+
+/// Place and cause of what can't be read.
+fn flaw(delivery: &Delivery) -> Option<(&str, &str)> {
+    match &delivery.payload {
+        Payload::Unreadable { why, at } => Some((at, why)),
+        Payload::Alarm(_)
+        | Payload::Tick
+        | Payload::Release(_)
+        | Payload::Config(_)
+        | Payload::MeshWrite(_)
+        | Payload::Certificate(_)
+        | Payload::Sweep { .. }
+        | Payload::NotOurs { .. } => None,
+    }
+}
+
+/// The partial failures of a queue's batch: messages that failed, and messages that can't be read. One that has no id
+/// can't be named, and a queue deletes what is not named, so then the whole batch fails.
+fn batch_answer(
+    retry: Option<Retry>,
+    given: &[Delivery],
+    unreadable: &[Delivery],
+) -> Result<SqsBatchResponse, lambda_runtime::Error> {
+    if let Some(unnamed) = Unnamed::of(unreadable) {
+        return Err(unnamed.into());
+    }
+    let mut failed = BTreeSet::new();
+    if let Some(retry) = retry {
+        if retry.messages == FailedMessages::All && given.iter().any(|delivery| delivery.message_id.is_none()) {
+            return Err(retry.into());
+        }
+        let ids = given.iter().filter_map(|delivery| delivery.message_id.as_deref());
+        failed.extend(ids.filter(|id| retry.messages.contains(id)).map(str::to_owned));
+    }
+    failed.extend(unreadable.iter().filter_map(|delivery| delivery.message_id.clone()));
+    let mut answer = SqsBatchResponse::default();
+    answer.set_failures(failed);
+    Ok(answer)
 }
 
 /// From now to Lambda's deadline, which is in milliseconds since 1970.

@@ -1,20 +1,27 @@
-//! What woke a function: every event shape that AWS sends, read into the little that matters.
+//! The trigger of an invocation: every event shape that AWS sends, read into the few members that matter.
 //!
 //! ```text
-//! SQS record ─┐
-//! SNS record ─┼─▶ body or message (JSON text) ─▶ EventBridge event │ direct alarm action │ alarm notice ─▶ Payload
-//! plain event ┘                                  │ invocation of an AWS Config rule
+//! list ─▶ item ─┐
+//! SQS message ──┼─▶ body or message (JSON text) ─▶ EventBridge event │ direct alarm action │ alarm notice ─▶ Payload
+//! SNS record ───┤                                  │ invocation of an AWS Config rule
+//! plain event ──┘
 //! ```
 //!
-//! An event only wakes: its state is a hint for people, and whoever decides reads the alarm again. So only a name and a
-//! state are required; everything else may be missing, and members that are not known here do not matter.
+//! An event is only a trigger: its state is a hint for operators, and every decision reads the alarm again. So only a name
+//! and a state are required; everything else may be missing, and unknown members are ignored.
+//!
+//! The envelopes have the types of `aws_lambda_events`; what is inside them has types of this module.
 
 mod alarm;
 mod certificate;
 mod config;
 mod envelope;
+mod eventbridge;
 mod identity;
 mod mesh_write;
+mod reading;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::alarm::{AlarmName, AlarmState};
@@ -96,6 +103,20 @@ pub struct AlarmWake {
     /// When the state changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// The contributor whose state changed, of an alarm over many series; unset for the alarm as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contributor: Option<AlarmContributor>,
+}
+
+/// One series of an alarm over many, such as one group of a query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlarmContributor {
+    /// CloudWatch's id of the contributor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The labels that tell it from the others, such as `VirtualNode`.
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// Somebody gives a route back to Meshwarden.
@@ -248,14 +269,21 @@ pub enum AuthorityEvent {
     AuditReportGeneration,
 }
 
-/// Reads an event. Whatever it holds, this gives a delivery for each of its parts and never fails as a whole.
+/// Reads an event: at least one delivery for each of its records, items or messages. A part that can't be read is a
+/// delivery as well, so this never fails as a whole.
 #[must_use]
 pub fn parse(event: &Value) -> Vec<Delivery> {
     envelope::deliveries(event)
 }
 
-/// Whether the event came from an SQS queue, which wants its answer message by message.
+/// Whether the event holds messages of an SQS queue, which expects an answer for each message.
 #[must_use]
 pub fn is_batch(event: &Value) -> bool {
     envelope::is_batch(event)
+}
+
+/// Whether the event is a list without an envelope around it.
+#[must_use]
+pub(crate) fn is_bare_list(event: &Value) -> bool {
+    envelope::is_bare_list(event)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Decision, Emitter, Handler, Invocation, Report, Retry};
+use lambda_kit::{Decision, Emitter, FailedMessages, Handler, Invocation, Report, Retry};
 use ports::Deadline;
 use serde_json::{Value, json};
 
@@ -97,7 +97,7 @@ async fn a_plain_event_is_answered_with_the_report() {
 async fn a_failure_that_may_heal_is_an_error_and_still_reported() {
     let failed = || Err(Retry { report: Some(shifted()), ..Retry::all("the state table is throttled") });
     let (answer, _, lines) = answer(&alarm(), failed).await;
-    assert_eq!(answer.unwrap_err(), "handle the event: the state table is throttled");
+    assert_eq!(answer.unwrap_err(), "failed to handle the event: the state table is throttled");
     assert!(lines.contains("TargetInAlarm"), "{lines}");
 }
 
@@ -128,7 +128,114 @@ async fn of_a_batch_only_what_failed_comes_again() {
     let (all_failed, _, _) = answer(&event, || Err(Retry::all("throttled"))).await;
     assert_eq!(all_failed.unwrap(), items(&["m0", "m2"]));
 
-    let one = || Err(Retry { messages: vec!["m2".into()], ..Retry::all("throttled") });
+    let one = || {
+        let messages = FailedMessages::named_or_all(vec!["m2".into()]);
+        Err(Retry { messages, ..Retry::all("throttled") })
+    };
     let (one_failed, _, _) = answer(&event, one).await;
     assert_eq!(one_failed.unwrap(), items(&["m2"]));
+
+    let none =
+        || Err(Retry { messages: FailedMessages::Only([].into()), ..Retry::all("work that no message asked for") });
+    let (none_failed, _, lines) = answer(&event, none).await;
+    assert_eq!(none_failed.unwrap(), items(&[]));
+    assert!(lines.contains("TargetInAlarm") || lines.contains("Invocations"), "{lines}");
+}
+
+/// A queue's message with a body as it comes.
+fn message(id: &str, body: &Value) -> Value {
+    json!({ "eventSource": "aws:sqs", "messageId": id, "body": body, "attributes": {} })
+}
+
+fn failures(ids: &[&str]) -> Value {
+    json!({ "batchItemFailures": ids.iter().map(|id| json!({ "itemIdentifier": id })).collect::<Vec<_>>() })
+}
+
+#[tokio::test]
+async fn unreadable_messages_are_kept_for_the_dead_letter_queue() {
+    let good = || json!(alarm().to_string());
+    let cut = r#"{"detail-type":"CloudWatch Alarm State Change","detail":{"alarmName":"recs-v1"#;
+    let notification = |message: &str| json!({ "Type": "Notification", "Message": message }).to_string();
+    let event = |kind: &str, source: &str, detail: Value| {
+        json!({ "detail-type": kind, "source": source, "detail": detail }).to_string()
+    };
+    let deep = (0..6).fold(alarm(), |inner, _| json!({ "Type": "Notification", "Message": inner.to_string() }));
+    for body in [
+        json!(cut),
+        json!("hello world"),
+        json!(""),
+        json!("   "),
+        Value::Null,
+        json!(7),
+        json!("{"),
+        json!("\u{feff}{"),
+        json!(notification(cut)),
+        json!(notification("")),
+        json!(json!({ "Type": "Notification" }).to_string()),
+        json!(deep.to_string()),
+        json!(event("CloudWatch Alarm State Change", "aws.cloudwatch", json!({ "state": { "value": "ALARM" } }))),
+        json!(event("CloudWatch Alarm State Change", "aws.cloudwatch", Value::Null)),
+        json!(event("CloudWatch Alarm Contributor State Change", "aws.cloudwatch", json!({ "alarmName": "a" }))),
+        json!(event("AWS API Call via CloudTrail", "aws.appmesh", json!({ "eventName": "UpdateRoute" }))),
+        json!(event("Meshwarden Release Route", "meshwarden", json!({ "mesh": "shop" }))),
+        json!(event("ACM Certificate Expired", "aws.acm", json!({}))),
+        json!(json!({ "AlarmName": "a" }).to_string()),
+        json!(json!({ "alarmData": {} }).to_string()),
+        json!(json!({ "invokingEvent": "{", "resultToken": "t" }).to_string()),
+        json!(json!([alarm(), { "AlarmName": "a" }]).to_string()),
+    ] {
+        let (kept, bad) = (message("good", &good()), message("bad", &body));
+        let mut missing = message("none", &json!(null));
+        missing.as_object_mut().unwrap().remove("body");
+        let batch = json!({ "Records": [bad, kept, missing] });
+        let (answer, given, lines) = answer(&batch, || Ok(shifted())).await;
+        assert_eq!(answer.unwrap(), failures(&["bad", "none"]), "{body}");
+        assert!(given.iter().any(|delivery| delivery.message_id.as_deref() == Some("good")), "{body}");
+        assert!(lines.contains("message/bad") && lines.contains("UnreadableEvent"), "{body}: {lines}");
+    }
+}
+
+#[tokio::test]
+async fn messages_for_others_are_accepted_and_counted() {
+    for body in [
+        json!({ "hello": 1 }).to_string(),
+        "{}".to_owned(),
+        "[]".to_owned(),
+        "null".to_owned(),
+        "\"a text\"".to_owned(),
+        json!({ "detail-type": "Order Placed", "source": "shop", "detail": {} }).to_string(),
+        json!({ "Type": "SubscriptionConfirmation", "Message": "You have chosen to subscribe" }).to_string(),
+        json!({ "Records": [{ "eventSource": "aws:s3", "s3": {} }] }).to_string(),
+    ] {
+        let batch = json!({ "Records": [message("m", &json!(body))] });
+        let (answer, _, lines) = answer(&batch, || panic!("nothing to handle")).await;
+        assert_eq!(answer.unwrap(), failures(&[]), "{body}");
+        assert!(lines.contains("\"Reason\":\"NotOurs\""), "{body}: {lines}");
+    }
+}
+
+#[tokio::test]
+async fn lists_of_pipes_are_read_item_by_item() {
+    let throttled = || Err(Retry::all("throttled"));
+    let body = json!(alarm().to_string());
+    let fine = json!([message("m0", &body), message("m1", &json!("{"))]);
+    let (answered, given, _) = answer(&fine, || Ok(shifted())).await;
+    assert_eq!((answered.unwrap(), given.len()), (failures(&["m1"]), 1));
+    assert_eq!(answer(&fine, throttled).await.0.unwrap(), failures(&["m0", "m1"]));
+
+    // A record by itself, and bodies that an input template has parsed or left as texts.
+    assert_eq!(answer(&message("m0", &body), throttled).await.0.unwrap(), failures(&["m0"]));
+    assert_eq!(answer(&message("m0", &alarm()), throttled).await.0.unwrap(), failures(&["m0"]));
+    let (answered, given, _) = answer(&json!([alarm(), { "hello": 1 }, alarm()]), || Ok(shifted())).await;
+    assert_eq!((answered.unwrap()["decisions"][1]["reason"].clone(), given.len()), (json!("NotOurs"), 2));
+    answer(&json!([alarm()]), throttled).await.0.unwrap_err();
+
+    // Without an id only a failed invocation keeps what can't be read.
+    let error = answer(&json!([alarm(), { "AlarmName": "a" }]), || Ok(shifted())).await.0.unwrap_err();
+    assert!(error.contains("1 parts") && error.contains("at [1]: missing field `NewStateValue`"), "{error}");
+    let nameless = json!({ "Records": [{ "eventSource": "aws:sqs", "body": "{" }, message("m", &body)] });
+    let error = answer(&nameless, || Ok(shifted())).await.0.unwrap_err();
+    assert!(error.contains("Records[0].body: not JSON"), "{error}");
+    let nameless = json!({ "Records": [{ "eventSource": "aws:sqs", "body": body }] });
+    assert!(answer(&nameless, throttled).await.0.unwrap_err().contains("throttled"));
 }

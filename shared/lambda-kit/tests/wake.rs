@@ -35,6 +35,7 @@ fn alarm(name: &str, state: AlarmState, at: &str) -> Payload {
         region: Some("eu-west-1".into()),
         account: Some("123456789012".parse().unwrap()),
         at: Some(at.parse().unwrap()),
+        contributor: None,
     })
 }
 
@@ -171,6 +172,7 @@ fn only_name_and_state_are_required() {
             region: None,
             account: None,
             at: None,
+            contributor: None,
         })]
     };
     for event in [
@@ -183,6 +185,57 @@ fn only_name_and_state_are_required() {
     }
     let unheard_of = json!({ "AlarmName": "a", "NewStateValue": "PAUSED" });
     assert_eq!(payloads(&unheard_of), bare("a", AlarmState::Unrecognised("PAUSED".into())));
+}
+
+#[test]
+fn events_that_the_type_of_the_crate_refuses_are_read() {
+    let alarm = |event: &Value| match <[_; 1]>::try_from(payloads(event)).unwrap() {
+        [Payload::Alarm(alarm)] => alarm,
+        other => panic!("{event}: {other:?}"),
+    };
+    let whole = read(&root().join("events/route-failover/alarm-metric.json"));
+    for (member, odd) in [
+        ("source", json!(null)),
+        ("time", json!("soon")),
+        ("resources", json!(null)),
+        ("resources", json!([7])),
+        ("account", json!(123_456_789_012_u64)),
+        ("region", json!([])),
+        ("id", json!(7)),
+        ("version", json!(0)),
+    ] {
+        let mut event = whole.clone();
+        event[member] = odd;
+        assert_eq!(alarm(&event).name, alarm(&whole).name, "{event}");
+    }
+    let message = json!({ "messageId": "m", "body": whole.to_string(), "attributes": [], "messageAttributes": 7 });
+    assert_eq!(alarm(&json!({ "Records": [message] })).name, alarm(&whole).name);
+    let failed = json!({ "version": "1.0", "requestContext": { "condition": "RetriesExhausted" },
+        "requestPayload": whole, "responsePayload": { "errorType": "x" } });
+    assert_eq!(alarm(&failed), alarm(&whole), "what Lambda writes about a failed asynchronous event");
+    let twice = json!(whole.to_string()).to_string();
+    assert_eq!(alarm(&json!([{ "messageId": "m", "body": twice }])), alarm(&whole), "JSON in a JSON text");
+}
+
+#[test]
+fn a_contributor_names_its_alarm_and_its_labels() {
+    let event = json!({
+        "detail-type": "CloudWatch Alarm Contributor State Change", "source": "aws.cloudwatch",
+        "account": "123456789012", "time": "2026-11-30T01:00:00Z", "region": "us-east-1",
+        "resources": ["arn:aws:cloudwatch:us-east-1:123456789012:alarm:recs-fleet"],
+        "detail": { "alarmName": "recs-fleet", "state": { "value": "ALARM" }, "configuration": {},
+            "alarmContributor": { "id": "c1", "attributes": { "VirtualNode": "recs-v1", "Mesh": "shop", "n": 7 } } },
+    });
+    let [Payload::Alarm(alarm)] = <[_; 1]>::try_from(payloads(&event)).unwrap() else { panic!("{event}") };
+    assert_eq!((alarm.name.as_str(), &alarm.state), ("recs-fleet", &AlarmState::Alarm));
+    let contributor = alarm.contributor.unwrap();
+    assert_eq!(contributor.id.as_deref(), Some("c1"));
+    let labels = [("Mesh", "shop"), ("VirtualNode", "recs-v1")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(contributor.attributes, labels.into());
+    let mut plain = event;
+    plain["detail"].as_object_mut().unwrap().remove("alarmContributor");
+    let [Payload::Alarm(alarm)] = <[_; 1]>::try_from(payloads(&plain)).unwrap() else { panic!("{plain}") };
+    assert_eq!(alarm.contributor, None);
 }
 
 #[test]
@@ -225,7 +278,9 @@ fn what_is_broken_is_named_by_its_path() {
         (sns("hello"), "Records[0].Sns.Message", "not JSON"),
         (sns("{\"AlarmName\":1,\"NewStateValue\":\"OK\"}"), "Records[0].Sns.Message.AlarmName", "invalid type"),
         (json!({ "Records": [{ "EventSource": "aws:sns", "Sns": {} }] }), "Records[0].Sns", "missing field `Message`"),
-        (sqs(&json!({ "a": 1 })), "Records[0].body", "expected JSON in a text, found an object with `a`"),
+        (sqs(&json!(7)), "Records[0].body", "expected JSON in a text, found a number"),
+        (sqs(&json!(null)), "Records[0]", "missing field `body`"),
+        (json!(["{\"AlarmName\": "]), "[0]", "not JSON"),
         (sqs(&json!(wrapped.to_string())), "Records[0].body.Message.Message.Message.Message", "wrapped too many times"),
         (
             json!({ "detail-type": "Meshwarden Release Route", "source": "meshwarden", "detail": { "mesh": "shop" } }),
@@ -251,13 +306,14 @@ fn what_is_broken_is_named_by_its_path() {
 fn what_is_for_others_is_said_to_be() {
     for (event, expected) in [
         (json!(null), "null"),
-        (json!([1]), "a list"),
+        (json!([1]), "a number"),
+        (json!("hello"), "a text"),
         (json!({}), "an empty object"),
         (json!({ "hello": 1, "you": 2 }), "an object with `hello`, `you`"),
         (json!({ "detail-type": "AWS Health Event", "source": "aws.health" }), "`AWS Health Event` of `aws.health`"),
         (json!({ "detail-type": "Meshwarden Release Route", "source": "me" }), "`Meshwarden Release Route` of `me`"),
         (json!({ "Records": [{ "eventSource": "aws:s3" }] }), "a record of `aws:s3`"),
-        (json!({ "Records": [7] }), "a record that is a number"),
+        (json!({ "Records": [7] }), "a number"),
     ] {
         assert_eq!(payloads(&event), [Payload::NotOurs { what: expected.into() }], "{event}");
     }

@@ -182,6 +182,114 @@ fn every_write_names_its_resource() {
     }
 }
 
+/// A call as CloudTrail reports it, with these members in its detail.
+fn recorded(name: &str, members: &Value) -> Value {
+    let mut detail = json!({ "eventName": name, "eventSource": "appmesh.amazonaws.com", "awsRegion": "eu-west-1" });
+    let members = members.as_object().unwrap().clone();
+    detail.as_object_mut().unwrap().extend(members);
+    json!({ "detail-type": "AWS API Call via CloudTrail", "source": "aws.appmesh", "account": "123456789012",
+        "detail": detail })
+}
+
+fn write(event: &Value) -> MeshWrite {
+    match <[_; 1]>::try_from(payloads(event)).unwrap() {
+        [Payload::MeshWrite(write)] => write,
+        other => panic!("{event}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_write_without_parameters_is_named_by_its_answer() {
+    let metadata = json!({ "arn": format!("{ARN}{NODE}"), "version": 3 });
+    let node = json!({ "meshName": "shop", "virtualNodeName": "recommendations-v2", "metadata": metadata, "spec": {} });
+    let unnamed = json!({ "metadata": metadata });
+    let (wrapped, bare) = (json!({ "virtualNode": node }), node.clone());
+    let omitted = json!({ "omitted": true, "originalSize": 120_000, "reason": "requestParameters too large" });
+    for parameters in [json!({}), json!(null), omitted, json!({ "meshName": "shop" }), json!({ "meshName": null })] {
+        for answer in [&wrapped, &bare, &unnamed, &json!({ "virtualNode": unnamed })] {
+            let event =
+                recorded("UpdateVirtualNode", &json!({ "requestParameters": parameters, "responseElements": answer }));
+            let write = write(&event);
+            assert_eq!((write.resource.unwrap().to_string().as_str(), write.version), (NODE, Some(3)), "{event}");
+        }
+    }
+    let absent = recorded("UpdateVirtualNode", &json!({ "responseElements": wrapped }));
+    assert_eq!(write(&absent).resource.unwrap().to_string(), NODE);
+    // The answer to a change of tags is empty; the record lists the resource.
+    for member in ["ARN", "arn"] {
+        let listed = json!([{ "type": "AWS::AppMesh::VirtualNode", member: format!("{ARN}{NODE}") }]);
+        let event = recorded("TagResource", &json!({ "requestParameters": null, "resources": listed }));
+        assert_eq!(write(&event).resource.unwrap().to_string(), NODE);
+    }
+    // Parameters and answer of which neither names a resource of the operation's kind.
+    let other = json!({ "responseElements": { "mesh": { "metadata": { "arn": format!("{ARN}mesh/shop") } } } });
+    let [Payload::Unreadable { .. }] = <[_; 1]>::try_from(payloads(&recorded("UpdateRoute", &other))).unwrap() else {
+        panic!("a route that is named nowhere")
+    };
+}
+
+#[test]
+fn a_refused_write_is_one_whatever_it_names() {
+    for parameters in [json!(null), json!({}), json!({ "meshName": "a/b" }), json!({ "resourceArn": "x" })] {
+        for name in ["UpdateRoute", "TagResource", "CreateMesh"] {
+            let members = json!({ "errorCode": "AccessDenied", "requestParameters": parameters });
+            let write = write(&recorded(name, &members));
+            assert_eq!((write.error.as_deref(), write.resource), (Some("AccessDenied"), None), "{name} {parameters}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_writer_is_named() {
+    let parameters = json!({ "meshName": "shop" });
+    let role = "arn:aws:sts::210987654321:assumed-role/AWSReservedSSO_Admin_0123/ann@example.com";
+    for (identity, by, who) in [
+        (json!({ "type": "Root", "arn": "arn:aws:iam::1:root" }), "arn:aws:iam::1:root", "root user"),
+        (
+            json!({ "type": "AssumedRole", "arn": role, "sessionContext": { "sessionIssuer": {} }, "accountId": "2" }),
+            role,
+            "ann@example.com in role AWSReservedSSO_Admin_0123 (account 2)",
+        ),
+        (json!({ "type": "AssumedRole", "principalId": "AROAX:ci" }), "AROAX:ci", "ci in role"),
+        (json!({ "type": "IAMUser", "userName": "bob" }), "bob", "user bob"),
+        (
+            json!({ "type": "AWSService", "invokedBy": "cloudformation.amazonaws.com" }),
+            "cloudformation.amazonaws.com",
+            "the service cloudformation.amazonaws.com",
+        ),
+        (
+            json!({ "type": "FederatedUser", "arn": "arn:aws:sts::1:federated-user/eve", "sessionContext": {} }),
+            "arn:aws:sts::1:federated-user/eve",
+            "federated user eve",
+        ),
+        (
+            json!({ "type": "AWSAccount", "principalId": "AIDAX", "accountId": "2" }),
+            "AIDAX",
+            "another account (account 2)",
+        ),
+        (json!({ "type": "Unknown" }), "Unknown", "unknown"),
+    ] {
+        let members = json!({ "requestParameters": parameters, "userIdentity": identity });
+        let write = write(&recorded("UpdateMesh", &members));
+        assert_eq!(write.by.as_deref(), Some(by), "{identity}");
+        assert!(write.caller.to_string().contains(who), "{identity}: {}", write.caller);
+    }
+    let nobody = write(&recorded("UpdateMesh", &json!({ "requestParameters": parameters })));
+    assert_eq!(nobody.by, None);
+}
+
+#[test]
+fn a_connecting_proxy_is_reported_with_its_node() {
+    let event = json!({
+        "detail-type": "AWS Service Event via CloudTrail", "source": "aws.appmesh",
+        "detail": { "eventName": "StreamAggregatedResources", "eventType": "AwsServiceEvent",
+            "serviceEventDetails": { "connectionId": "c", "nodeArn": format!("{ARN}{NODE}"),
+                "eventStatus": "ConnectionEstablished" } },
+    });
+    let what = format!("`StreamAggregatedResources` of App Mesh, {ARN}{NODE}, ConnectionEstablished");
+    assert_eq!(payloads(&event), [Payload::NotOurs { what }]);
+}
+
 #[test]
 fn what_is_no_write_to_a_mesh_is_for_others() {
     let call = |source: &str, name: &str| {
@@ -236,7 +344,7 @@ fn what_is_broken_is_named_by_its_path() {
         (call("UpdateMesh", json!({})), "detail.requestParameters", "missing field `meshName`"),
         (call("UpdateMesh", json!({ "meshName": "a/b" })), "detail.requestParameters.meshName", "can't contain"),
         (call("TagResource", json!({ "resourceArn": "x" })), "detail.requestParameters.resourceArn", "not an ARN"),
-        (call("UpdateRoute", json!(null)), "detail.requestParameters", "invalid type"),
+        (call("UpdateRoute", json!(null)), "detail.requestParameters", "missing field `meshName`"),
     ] {
         let [Payload::Unreadable { why: said, at: place }] = <[_; 1]>::try_from(payloads(&event)).unwrap() else {
             panic!("{event}: {:?}", payloads(&event))

@@ -1,4 +1,6 @@
-//! The three spellings of an alarm's change of state.
+//! The spellings of an alarm's change of state.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::alarm::{AlarmName, AlarmState};
@@ -6,38 +8,50 @@ use mesh::name::AccountId;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::envelope::{Flaw, read};
-use super::{AlarmWake, Payload};
+use super::eventbridge::Event;
+use super::reading::{Flaw, read, shortened};
+use super::{AlarmContributor, AlarmWake, Payload};
+
+/// The most attributes that are read of a contributor: CloudWatch groups by at most as many labels as a metric has.
+const MOST_ATTRIBUTES: usize = 30;
 
 /// EventBridge's `CloudWatch Alarm State Change`.
-pub(super) fn state_change(event: &Value, at: &str) -> Result<Payload, Flaw> {
-    #[derive(Deserialize)]
-    struct Event {
-        detail: AlarmData,
-    }
-    let Event { detail } = read(event, at)?;
-    Ok(detail.wake(&Context {
-        arn: text(event.get("resources").and_then(|resources| resources.get(0))),
-        region: text(event.get("region")),
-        account: text(event.get("account")),
-        at: text(event.get("time")),
-    }))
+pub(super) fn state_change(event: &Event<'_>) -> Result<Payload, Flaw> {
+    let detail: AlarmData = event.detail()?;
+    Ok(Payload::Alarm(detail.trigger(&Context::of_event(event))))
+}
+
+/// EventBridge's `CloudWatch Alarm Contributor State Change`: one series of an alarm over many has another state.
+pub(super) fn contributor_change(event: &Event<'_>) -> Result<Payload, Flaw> {
+    let alarm: AlarmData = event.detail()?;
+    let alarm_contributor = event.raw_detail()?.get("alarmContributor").unwrap_or(&Value::Null);
+    let id = alarm_contributor.get("id").and_then(Value::as_str).map(shortened);
+    let attributes: BTreeMap<String, String> = alarm_contributor
+        .get("attributes")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .take(MOST_ATTRIBUTES)
+        .collect();
+    let contributor = (id.is_some() || !attributes.is_empty()).then_some(AlarmContributor { id, attributes });
+    Ok(Payload::Alarm(AlarmWake { contributor, ..alarm.trigger(&Context::of_event(event)) }))
 }
 
 /// What CloudWatch hands to a function that is itself an alarm's action.
 pub(super) fn direct(event: &Value, at: &str) -> Result<Payload, Flaw> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Event {
+    struct Direct {
         alarm_data: AlarmData,
     }
-    let Event { alarm_data } = read(event, at)?;
-    Ok(alarm_data.wake(&Context {
+    let Direct { alarm_data } = read(event, at)?;
+    Ok(Payload::Alarm(alarm_data.trigger(&Context {
         arn: text(event.get("alarmArn")),
         region: text(event.get("region")),
         account: text(event.get("accountId")),
-        at: text(event.get("time")),
-    }))
+        at: text(event.get("time")).and_then(instant),
+    })))
 }
 
 /// The message that an alarm publishes to a topic.
@@ -51,12 +65,12 @@ pub(super) fn notice(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let Notice { alarm_name, new_state_value } = read(event, at)?;
     let context = Context {
         arn: text(event.get("AlarmArn")),
-        // Here the region has the name that people read, as in `EU (Ireland)`.
+        // Here the region has its display name, as in `EU (Ireland)`.
         region: text(event.get("Region")).filter(|region| !region.contains(' ')),
         account: text(event.get("AWSAccountId")),
-        at: text(event.get("StateChangeTime")),
+        at: text(event.get("StateChangeTime")).and_then(instant),
     };
-    Ok(context.wake(alarm_name, new_state_value))
+    Ok(Payload::Alarm(context.trigger(alarm_name, new_state_value)))
 }
 
 #[derive(Deserialize)]
@@ -74,35 +88,45 @@ struct State {
 }
 
 impl AlarmData {
-    fn wake(self, context: &Context<'_>) -> Payload {
-        let at = text(Some(&self.state.timestamp)).or(context.at);
-        Context { at, ..*context }.wake(self.alarm_name, self.state.value)
+    fn trigger(self, context: &Context<'_>) -> AlarmWake {
+        let at = text(Some(&self.state.timestamp)).and_then(instant).or(context.at);
+        Context { at, ..*context }.trigger(self.alarm_name, self.state.value)
     }
 }
 
-/// What is good to know of an alarm but not needed: a missing or odd one is left out.
+/// What is useful to know of an alarm but not needed: a missing or malformed one is left out.
 #[derive(Clone, Copy)]
 struct Context<'a> {
     arn: Option<&'a str>,
     region: Option<&'a str>,
     account: Option<&'a str>,
-    at: Option<&'a str>,
+    at: Option<Timestamp>,
 }
 
-impl Context<'_> {
-    fn wake(&self, name: AlarmName, state: AlarmState) -> Payload {
+impl<'a> Context<'a> {
+    fn of_event(event: &'a Event<'_>) -> Self {
+        Self {
+            arn: event.resources().and_then(<[String]>::first).map(String::as_str),
+            region: event.region(),
+            account: event.account(),
+            at: event.time(),
+        }
+    }
+
+    fn trigger(&self, name: AlarmName, state: AlarmState) -> AlarmWake {
         // arn:aws:cloudwatch:REGION:ACCOUNT:alarm:NAME
         let mut parts = self.arn.into_iter().flat_map(|arn| arn.splitn(7, ':')).skip(3).filter(|part| !part.is_empty());
         let region = parts.next().or(self.region);
         let account = parts.next().or(self.account);
-        Payload::Alarm(AlarmWake {
+        AlarmWake {
             name,
             state,
             arn: self.arn.filter(|arn| !arn.is_empty()).map(str::to_owned),
             region: region.filter(|region| !region.is_empty()).map(str::to_owned),
             account: account.and_then(|account| AccountId::parse(account).ok()),
-            at: self.at.and_then(instant),
-        })
+            at: self.at,
+            contributor: None,
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::envelope::{Flaw, join};
+use super::eventbridge::Event;
+use super::reading::{Flaw, join, shortened};
 use super::{AuthorityEvent, CertificateEvent, CertificateWake, Payload};
 
 /// Whether an event is of these services and of a type that is known.
@@ -15,17 +16,15 @@ pub(super) fn is_one(source: &str, detail_type: &str) -> bool {
 }
 
 /// Reads one. `resources` is all that is needed of it; audit reports have a bare id there.
-pub(super) fn read_event(event: &Value, detail_type: &str, at: &str) -> Result<Payload, Flaw> {
-    let listed = event.get("resources").and_then(Value::as_array);
-    let listed = listed.ok_or_else(|| Flaw::missing(at, "resources"))?;
-    let resources: Vec<String> = listed.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+pub(super) fn read_event(event: &Event<'_>) -> Result<Payload, Flaw> {
+    let resources = event.resources().ok_or_else(|| Flaw::missing(event.at(), "resources"))?.to_vec();
     if resources.is_empty() {
-        return Err(Flaw::new(&join(at, "resources"), "it names nothing"));
+        return Err(Flaw::new(&join(event.at(), "resources"), "it names nothing"));
     }
-    let detail = event.get("detail");
-    let text = |member: &str| detail.and_then(|detail| detail.get(member)).and_then(Value::as_str).map(str::to_owned);
-    let number = |member: &str| detail.and_then(|detail| detail.get(member)).and_then(Value::as_i64);
-    let event = match detail_type {
+    let member = |name: &str| event.raw_detail().ok().and_then(|detail| detail.get(name));
+    let text = |name: &str| member(name).and_then(Value::as_str).map(str::to_owned);
+    let number = |name: &str| member(name).and_then(Value::as_i64);
+    let what = match event.detail_type() {
         "ACM Certificate Approaching Expiration" => {
             CertificateEvent::ApproachingExpiration { days: number("DaysToExpiry") }
         }
@@ -43,11 +42,11 @@ pub(super) fn read_event(event: &Value, detail_type: &str, at: &str) -> Result<P
                 CertificateEvent::Authority { did, failure }
             }
             None => {
-                return Ok(Payload::NotOurs { what: format!("`{}` of `aws.acm`", super::envelope::shortened(other)) });
+                return Ok(Payload::NotOurs { what: format!("`{}` of `aws.acm`", shortened(other)) });
             }
         },
     };
-    Ok(Payload::Certificate(CertificateWake { event, resources }))
+    Ok(Payload::Certificate(CertificateWake { event: what, resources }))
 }
 
 fn authority(detail_type: &str) -> Option<AuthorityEvent> {

@@ -1,41 +1,43 @@
 //! AWS Config: invocations of custom rules, and the same messages by way of EventBridge or a topic.
 
+use aws_lambda_events::event::config::ConfigEvent;
 use jiff::Timestamp;
 use ports::{ConfigItem, ConfigResource, ItemStatus, ResultToken};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::envelope::{Flaw, described, join, read};
+use super::reading::{Flaw, described, join, read};
 use super::{ConfigSubject, ConfigWake, Payload, RuleInvocation};
 
 /// An invocation of a custom rule: the message is a text within it.
 pub(super) fn invocation(event: &Value, at: &str) -> Result<Payload, Flaw> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Invocation {
-        invoking_event: Value,
-        result_token: String,
-        #[serde(default)]
-        config_rule_name: Value,
-        // Absent in some invocations of periodic rules.
-        #[serde(default)]
-        event_left_scope: Option<bool>,
-    }
-    let Invocation { invoking_event, result_token, config_rule_name, event_left_scope } = read(event, at)?;
-    let at = join(at, "invokingEvent");
-    let message: Value = match &invoking_event {
-        Value::String(text) => {
-            serde_json::from_str(text).map_err(|error| Flaw::new(&at, format!("not JSON: {error}")))?
+    let invocation = ConfigEvent::deserialize(event).unwrap_or_else(|_| lenient(event));
+    let message_at = join(at, "invokingEvent");
+    let message: Value = match (&invocation.invoking_event, event.get("invokingEvent")) {
+        (Some(text), _) => {
+            serde_json::from_str(text).map_err(|error| Flaw::new(&message_at, format!("not JSON: {error}")))?
         }
-        other => return Err(Flaw::new(&at, format!("expected JSON in a text, found {}", described(other)))),
+        (None, other) => {
+            let found = other.map_or_else(|| "nothing".to_owned(), described);
+            return Err(Flaw::new(&message_at, format!("expected JSON in a text, found {found}")));
+        }
     };
-    let rule = config_rule_name.as_str().unwrap_or("a rule without a name").to_owned();
-    wake(
-        &message,
-        &at,
-        Some(RuleInvocation { rule, token: ResultToken::new(result_token) }),
-        event_left_scope.unwrap_or(false),
-    )
+    let token = invocation.result_token.ok_or_else(|| Flaw::missing(at, "resultToken"))?;
+    let rule = invocation.config_rule_name.unwrap_or_else(|| "a rule without a name".to_owned());
+    let answers = RuleInvocation { rule, token: ResultToken::new(token) };
+    wake(&message, &message_at, Some(answers), invocation.event_left_scope)
+}
+
+/// The members that are needed, of an invocation that the crate's type refuses: periodic rules may leave
+/// `eventLeftScope` out.
+fn lenient(event: &Value) -> ConfigEvent {
+    let text = |member: &str| event.get(member).and_then(Value::as_str).map(str::to_owned);
+    let mut invocation = ConfigEvent::default();
+    invocation.invoking_event = text("invokingEvent");
+    invocation.result_token = text("resultToken");
+    invocation.config_rule_name = text("configRuleName");
+    invocation.event_left_scope = event.get("eventLeftScope").and_then(Value::as_bool).unwrap_or(false);
+    invocation
 }
 
 /// A message outside an invocation: it wakes, and nobody waits for an answer.

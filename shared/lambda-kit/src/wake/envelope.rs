@@ -1,86 +1,200 @@
-//! The wrappings: SQS batches, SNS records, SNS envelopes as queues carry them, EventBridge events.
+//! The envelopes: SQS messages, SNS notifications, lists of either, and failure records of Lambda.
+//!
+//! The types are those of `aws_lambda_events`. They refuse events that lack members nobody here needs, as stand-ins and
+//! older services send them, so what a type refuses is read again with only the members that are needed.
 
-use mesh::name::{MeshName, RouteId, RouteName, VirtualRouterName};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use aws_lambda_events::event::sns::SnsMessage;
+use aws_lambda_events::event::sqs::SqsMessage;
+use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{Delivery, Payload, Release, alarm, certificate, config, identity, mesh_write};
+use super::reading::{Flaw, described, join, shortened};
+use super::{Delivery, Payload, alarm, config, eventbridge, identity};
 
-/// SQS in SNS in SQS would already be odd; deeper than that is somebody's loop.
-pub(super) const DEEPEST: u8 = 4;
+/// How many JSON texts may be wrapped in one another. SQS in SNS in SQS is unusual already; deeper is a loop of queues.
+const DEEPEST: u8 = 4;
 
-/// Why something that should have been ours can't be read, and where in the event it stands.
-pub(super) struct Flaw {
+/// Where in the event a part was found, and what its envelopes say of it.
+#[derive(Clone)]
+struct Context {
+    /// The path of members.
     at: String,
-    why: String,
+    /// The queue's message that holds it.
+    message_id: Option<String>,
+    /// The id of the innermost envelope: the same when the part is delivered again.
+    envelope_id: Option<String>,
+    /// How many more JSON texts may be opened.
+    depth: u8,
 }
 
-impl Flaw {
-    pub(super) fn new(at: &str, why: impl Into<String>) -> Self {
-        Self { at: if at.is_empty() { "the event".to_owned() } else { at.to_owned() }, why: why.into() }
+impl Context {
+    const fn root() -> Self {
+        Self { at: String::new(), message_id: None, envelope_id: None, depth: DEEPEST }
     }
 
-    pub(super) fn missing(at: &str, member: &str) -> Self {
-        Self::new(at, format!("missing field `{member}`"))
+    fn member(&self, name: &str) -> Self {
+        Self { at: join(&self.at, name), ..self.clone() }
+    }
+
+    /// An item of a list with so many items. Items of one envelope are told apart by their place.
+    fn item(&self, list: &str, index: usize, length: usize) -> Self {
+        let place = |id: &String| if length == 1 { id.clone() } else { format!("{id}#{index}") };
+        let at =
+            if list.is_empty() { format!("{}[{index}]", self.at) } else { join(&self.at, &format!("{list}[{index}]")) };
+        Self { at, envelope_id: self.envelope_id.as_ref().map(place), ..self.clone() }
+    }
+
+    fn identified(self, id: Option<String>) -> Self {
+        Self { envelope_id: id.filter(|id| !id.is_empty()).or(self.envelope_id), ..self }
     }
 }
 
-/// Reads each record of a batch, or the event itself.
+/// Reads the event: one delivery at least for each record, item or message that it holds.
 pub(super) fn deliveries(event: &Value) -> Vec<Delivery> {
-    let Some(records) = event.get("Records").and_then(Value::as_array) else {
-        let payload = known(payload(event, "", DEEPEST));
-        return vec![Delivery { message_id: None, wake: identity::of(event), payload }];
-    };
-    let delivery = |(index, entry): (usize, &Value)| Delivery {
-        message_id: is_sqs(entry).then(|| entry.get("messageId")?.as_str().map(str::to_owned)).flatten(),
-        wake: identity::of(entry),
-        payload: known(record(entry, &format!("Records[{index}]"), DEEPEST)),
-    };
-    records.iter().enumerate().map(delivery).collect()
+    let mut deliveries = Vec::new();
+    unpack(event, &Context::root(), &mut deliveries);
+    deliveries
 }
 
+/// Whether the event is, or directly holds, a queue's message.
 pub(super) fn is_batch(event: &Value) -> bool {
-    event.get("Records").and_then(Value::as_array).is_some_and(|records| records.iter().any(is_sqs))
-}
-
-fn known(read: Result<Payload, Flaw>) -> Payload {
-    read.unwrap_or_else(|Flaw { at, why }| Payload::Unreadable { why, at })
-}
-
-fn is_sqs(record: &Value) -> bool {
-    record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs")
-}
-
-fn record(record: &Value, at: &str, depth: u8) -> Result<Payload, Flaw> {
-    if is_sqs(record) {
-        let body = record.get("body").ok_or_else(|| Flaw::missing(at, "body"))?;
-        text(body, &format!("{at}.body"), depth)
-    } else if let Some(sns) = record.get("Sns") {
-        let message = sns.get("Message").ok_or_else(|| Flaw::missing(&format!("{at}.Sns"), "Message"))?;
-        text(message, &format!("{at}.Sns.Message"), depth)
-    } else {
-        let what = match record.get("eventSource").and_then(Value::as_str) {
-            Some(source) => format!("a record of `{}`", shortened(source)),
-            None => format!("a record that is {}", described(record)),
-        };
-        Ok(Payload::NotOurs { what })
+    match items(event) {
+        Some((_, items)) => items.iter().any(is_sqs),
+        None => is_sqs(event),
     }
 }
 
-/// JSON within a text.
-fn text(value: &Value, at: &str, depth: u8) -> Result<Payload, Flaw> {
-    let text =
-        value.as_str().ok_or_else(|| Flaw::new(at, format!("expected JSON in a text, found {}", described(value))))?;
-    let depth = depth.checked_sub(1).ok_or_else(|| Flaw::new(at, "wrapped too many times"))?;
-    let inner: Value = serde_json::from_str(text).map_err(|error| Flaw::new(at, format!("not JSON: {error}")))?;
-    payload(&inner, at, depth)
+/// Whether the event is a list without an envelope, as EventBridge Pipes and targets with batches send it.
+pub(super) fn is_bare_list(event: &Value) -> bool {
+    event.is_array()
 }
 
-fn payload(event: &Value, at: &str, depth: u8) -> Result<Payload, Flaw> {
+/// The list that a value is or holds, with the name of the member that holds it.
+fn items(value: &Value) -> Option<(&'static str, &[Value])> {
+    match value {
+        Value::Array(items) => Some(("", items)),
+        _ => value.get("Records").and_then(Value::as_array).map(|records| ("Records", records.as_slice())),
+    }
+}
+
+fn unpack(value: &Value, context: &Context, into: &mut Vec<Delivery>) {
+    let opened = if let Some((list, items)) = items(value) {
+        for (index, item) in items.iter().enumerate() {
+            unpack(item, &context.item(list, index, items.len()), into);
+        }
+        // An empty invocation holds nothing to report; an empty message is one that would vanish unseen.
+        if items.is_empty() && context.message_id.is_some() {
+            into.push(delivery(Ok(Payload::NotOurs { what: described(&Value::Array(Vec::new())) }), value, context));
+        }
+        Ok(())
+    } else if is_sqs(value) {
+        message(value, context, into)
+    } else if let Some(sns) = value.get("Sns") {
+        notification(sns, &context.member("Sns"), into)
+    } else if value.get("Type").and_then(Value::as_str) == Some("Notification") {
+        notification(value, context, into)
+    } else if let (Some(_), Some(request)) = (value.get("requestContext"), value.get("requestPayload")) {
+        // What Lambda writes about an asynchronous event that failed: the event comes again from a dead-letter queue.
+        unpack(request, &context.member("requestPayload"), into);
+        Ok(())
+    } else if let Some(text) = value.as_str().filter(|text| text.trim_start().starts_with(['{', '['])) {
+        // Pipes hand over bodies as texts, and some producers write their JSON as a JSON text.
+        open(text, context, into)
+    } else {
+        into.push(delivery(payload(value, &context.at), value, context));
+        Ok(())
+    };
+    if let Err(flaw) = opened {
+        into.push(delivery(Err(flaw), value, context));
+    }
+}
+
+fn delivery(read: Result<Payload, Flaw>, event: &Value, context: &Context) -> Delivery {
+    Delivery {
+        message_id: context.message_id.clone(),
+        wake: identity::of(event, context.envelope_id.as_deref()),
+        payload: read.unwrap_or_else(|Flaw { at, why }| Payload::Unreadable { why, at }),
+    }
+}
+
+/// Pipes and test events may leave the source out; a body with an id is a queue's message in any case.
+fn is_sqs(record: &Value) -> bool {
+    match record.get("eventSource") {
+        Some(source) => source.as_str() == Some("aws:sqs"),
+        None => record.get("messageId").is_some_and(Value::is_string) && record.get("body").is_some(),
+    }
+}
+
+fn message(record: &Value, context: &Context, into: &mut Vec<Delivery>) -> Result<(), Flaw> {
+    let message = SqsMessage::deserialize(record).unwrap_or_else(|_| {
+        let mut message = SqsMessage::default();
+        message.message_id = text_of(record, "messageId");
+        message.body = text_of(record, "body");
+        message
+    });
+    let id = message.message_id.filter(|id| !id.is_empty());
+    let mut inner = context.member("body").identified(id.clone());
+    // Only the outermost message can be named to the queue.
+    inner.message_id = context.message_id.clone().or(id);
+    let mut opened = Vec::new();
+    let read = match (message.body, record.get("body")) {
+        (Some(body), _) => open(&body, &inner, &mut opened),
+        // A pipe with an input template hands over JSON that is parsed already.
+        (None, Some(body @ (Value::Object(_) | Value::Array(_)))) => {
+            unpack(body, &inner, &mut opened);
+            Ok(())
+        }
+        (None, None | Some(Value::Null)) => Err(Flaw::missing(&context.at, "body")),
+        (None, Some(other)) => {
+            Err(Flaw::new(&inner.at, format!("expected JSON in a text, found {}", described(other))))
+        }
+    };
+    match read {
+        Ok(()) => into.append(&mut opened),
+        Err(flaw) => into.push(delivery(Err(flaw), record, &inner)),
+    }
+    Ok(())
+}
+
+fn notification(sns: &Value, context: &Context, into: &mut Vec<Delivery>) -> Result<(), Flaw> {
+    let message = SnsMessage::deserialize(sns).unwrap_or_else(|_| {
+        let mut message = SnsMessage::default();
+        message.message_id = text_of(sns, "MessageId").unwrap_or_default();
+        message.message = text_of(sns, "Message").unwrap_or_default();
+        message
+    });
+    let inner = context.member("Message").identified(Some(message.message_id));
+    match sns.get("Message") {
+        None | Some(Value::Null) => Err(Flaw::missing(&context.at, "Message")),
+        Some(Value::String(_)) => open(&message.message, &inner, into),
+        Some(other) => {
+            unpack(other, &inner, into);
+            Ok(())
+        }
+    }
+}
+
+/// Opens a JSON text.
+fn open(text: &str, context: &Context, into: &mut Vec<Delivery>) -> Result<(), Flaw> {
+    let Some(depth) = context.depth.checked_sub(1) else {
+        return Err(Flaw::new(&context.at, "it is wrapped too many times"));
+    };
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
+        return Err(Flaw::new(&context.at, "it is empty"));
+    }
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| Flaw::new(&context.at, format!("not JSON: {error}")))?;
+    let inner = Context { depth, ..context.clone() };
+    unpack(&value, &inner, into);
+    Ok(())
+}
+
+/// Reads what no envelope is around any more.
+fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
     let has = |member: &str| event.get(member).is_some();
     if has("detail-type") {
-        eventbridge(event, at)
+        eventbridge::payload(event, at)
     } else if has("alarmData") {
         alarm::direct(event, at)
     } else if has("AlarmName") || has("NewStateValue") {
@@ -89,107 +203,15 @@ fn payload(event: &Value, at: &str, depth: u8) -> Result<Payload, Flaw> {
         config::invocation(event, at)
     } else if has("messageType") && has("notificationCreationTime") {
         config::message(event, at)
-    } else if let (Some("Notification"), Some(message)) =
-        (event.get("Type").and_then(Value::as_str), event.get("Message"))
-    {
-        text(message, &join(at, "Message"), depth)
     } else {
-        Ok(Payload::NotOurs { what: described(event) })
+        let what = match event.get("eventSource").and_then(Value::as_str) {
+            Some(source) => format!("a record of `{}`", shortened(source)),
+            None => described(event),
+        };
+        Ok(Payload::NotOurs { what })
     }
 }
 
-#[derive(Deserialize)]
-struct EventBridgeEvent {
-    #[serde(rename = "detail-type")]
-    detail_type: String,
-    #[serde(default)]
-    source: Value,
-}
-
-fn eventbridge(event: &Value, at: &str) -> Result<Payload, Flaw> {
-    let EventBridgeEvent { detail_type, source } = read(event, at)?;
-    let source = source.as_str().unwrap_or("nobody");
-    match detail_type.as_str() {
-        "CloudWatch Alarm State Change" => alarm::state_change(event, at),
-        // What an alarm watches, or which of its contributors breaches, says nothing of a target by itself; looking at
-        // everything again does.
-        "CloudWatch Alarm Configuration Change" | "CloudWatch Alarm Contributor State Change" | "Scheduled Event" => {
-            Ok(Payload::Tick)
-        }
-        "AWS API Call via CloudTrail" if mesh_write::SOURCES.contains(&source) => mesh_write::api_call(event, at),
-        "Config Configuration Item Change" if source == "aws.config" => match event.get("detail") {
-            Some(message) => config::message(message, &join(at, "detail")),
-            None => Err(Flaw::missing(at, "detail")),
-        },
-        other if certificate::is_one(source, other) => certificate::read_event(event, other, at),
-        "Meshwarden Release Route" if source == "meshwarden" => release(event, at),
-        "Meshwarden Sweep Requested" if source == "meshwarden" => sweep(event, at),
-        other => Ok(Payload::NotOurs { what: format!("`{}` of `{}`", shortened(other), shortened(source)) }),
-    }
-}
-
-#[derive(Deserialize)]
-struct ReleaseEvent {
-    detail: ReleaseDetail,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ReleaseDetail {
-    mesh: MeshName,
-    virtual_router: VirtualRouterName,
-    route: RouteName,
-    by: String,
-}
-
-fn release(event: &Value, at: &str) -> Result<Payload, Flaw> {
-    let ReleaseEvent { detail: ReleaseDetail { mesh, virtual_router, route, by } } = read(event, at)?;
-    let asked = event.get("time").and_then(Value::as_str).and_then(|time| time.parse().ok());
-    Ok(Payload::Release(Release { route: RouteId::new(mesh, virtual_router, route), by, at: asked }))
-}
-
-fn sweep(event: &Value, at: &str) -> Result<Payload, Flaw> {
-    #[derive(Deserialize)]
-    struct Detail {
-        mesh: MeshName,
-    }
-    #[derive(Deserialize)]
-    struct Event {
-        detail: Detail,
-    }
-    let Event { detail: Detail { mesh } } = read(event, at)?;
-    Ok(Payload::Sweep { mesh })
-}
-
-/// Reads `value`, or tells which member of it is wrong.
-pub(super) fn read<T: DeserializeOwned>(value: &Value, at: &str) -> Result<T, Flaw> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let at = if path == "." { at.to_owned() } else { join(at, &path) };
-        Flaw::new(&at, error.into_inner().to_string())
-    })
-}
-
-pub(super) fn join(at: &str, member: &str) -> String {
-    if at.is_empty() { member.to_owned() } else { format!("{at}.{member}") }
-}
-
-/// What a value is, in a few words that fit into a log line whatever it holds.
-pub(super) fn described(value: &Value) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) => "a truth value".to_owned(),
-        Value::Number(_) => "a number".to_owned(),
-        Value::String(_) => "a text".to_owned(),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(members) if members.is_empty() => "an empty object".to_owned(),
-        Value::Object(members) => {
-            let names: Vec<_> = members.keys().take(5).map(|name| format!("`{}`", shortened(name))).collect();
-            format!("an object with {}", names.join(", "))
-        }
-    }
-}
-
-pub(super) fn shortened(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(80).collect()
+fn text_of(value: &Value, member: &str) -> Option<String> {
+    value.get(member)?.as_str().map(str::to_owned)
 }

@@ -5,8 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::envelope::DEEPEST;
-
 /// What tells one wake from all others. Queues and event buses deliver a wake at least once; by this it is known again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -29,20 +27,10 @@ impl fmt::Display for WakeId {
     }
 }
 
-/// The wake of an event or a record; `None` where nothing in it would be the same a second time and no other's.
-pub(super) fn of(event: &Value) -> Option<WakeId> {
-    within(event, DEEPEST).map(WakeId)
-}
-
-/// The innermost identity counts: a message that was put into a queue twice tells of one event.
-fn within(event: &Value, depth: u8) -> Option<String> {
-    let wrapped = ["/body", "/Sns/Message", "/Message"].iter().find_map(|pointer| event.pointer(pointer)?.as_str());
-    let inner = wrapped.zip(depth.checked_sub(1));
-    let inner = inner.and_then(|(text, depth)| within(&serde_json::from_str(text).ok()?, depth));
-    inner.or_else(|| of_event(event)).or_else(|| {
-        let ids = ["/Sns/MessageId", "/MessageId", "/messageId"];
-        ids.iter().find_map(|pointer| text(event, pointer))
-    })
+/// The identity of an event inside all envelopes: its own, or that of the innermost envelope. A message that was put into
+/// a queue twice reports one event. `None` where nothing would be the same on a second delivery and differ from others'.
+pub(super) fn of(event: &Value, envelope: Option<&str>) -> Option<WakeId> {
+    of_event(event).or_else(|| envelope.map(str::to_owned)).map(WakeId)
 }
 
 fn of_event(event: &Value) -> Option<String> {
@@ -94,8 +82,19 @@ mod tests {
             (json!({"detail-type": "Scheduled Event", "id": ""}), None),
             (json!({"alarmData": {}}), None),
         ] {
-            assert_eq!(of(&event).map(|wake| wake.to_string()).as_deref(), expected, "{event}");
+            let [delivery] = <[_; 1]>::try_from(crate::wake::parse(&event)).unwrap();
+            assert_eq!(delivery.wake.map(|wake| wake.to_string()).as_deref(), expected, "{event}");
         }
+    }
+
+    #[test]
+    fn events_of_one_message_have_identities_of_their_own() {
+        let unnamed = json!({"AlarmName": "a", "NewStateValue": "ALARM"});
+        let body = json!([unnamed, event("Meshwarden Sweep Requested", "e1", &json!({"mesh": "shop"})), unnamed]);
+        let message = json!({"eventSource": "aws:sqs", "messageId": "m", "body": body.to_string()});
+        let identities: Vec<_> =
+            crate::wake::parse(&message).into_iter().map(|delivery| delivery.wake.unwrap().to_string()).collect();
+        assert_eq!(identities, ["m#0", "e1", "m#2"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Writes to the App Mesh API as CloudTrail tells them, and as the control plane does in the same shape.
+//! Writes to the App Mesh API as CloudTrail records them, and as the control plane reports them in the same shape.
 
 use mesh::audit::Caller;
 use mesh::name::{
@@ -6,15 +6,16 @@ use mesh::name::{
     VirtualNodeName, VirtualRouterName, VirtualServiceName,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::envelope::{Flaw, join, read, shortened};
+use super::eventbridge::Event;
+use super::reading::{Flaw, join, read, shortened};
 use super::{MeshWrite, Payload};
 
 /// Whose events these are: AWS's own, and the control plane's, since `PutEvents` refuses `aws.*`.
 pub(super) const SOURCES: [&str; 2] = ["aws.appmesh", "meshwarden.appmesh"];
 
-pub(super) fn api_call(event: &Value, at: &str) -> Result<Payload, Flaw> {
+pub(super) fn api_call(event: &Event<'_>) -> Result<Payload, Flaw> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Detail {
@@ -22,40 +23,80 @@ pub(super) fn api_call(event: &Value, at: &str) -> Result<Payload, Flaw> {
         #[serde(default)]
         request_parameters: Value,
         #[serde(default)]
+        response_elements: Value,
+        #[serde(default)]
         error_code: Option<String>,
     }
-    #[derive(Deserialize)]
-    struct Event {
-        detail: Detail,
-    }
-    let Event { detail } = read(event, at)?;
-    let Some(operation) = Operation::read(&detail.event_name) else {
-        return Ok(Payload::NotOurs { what: format!("`{}` of App Mesh", shortened(&detail.event_name)) });
+    let Detail { event_name, request_parameters, response_elements, error_code } = event.detail()?;
+    let detail = event.raw_detail()?;
+    let Some(operation) = Operation::read(&event_name) else {
+        return Ok(Payload::NotOurs { what: format!("`{}` of App Mesh", shortened(&event_name)) });
     };
-    let resource = match (&detail.request_parameters, &detail.error_code) {
-        // A caller who was denied is not told what with; nothing was changed either.
-        (Value::Null, Some(_)) => None,
-        (parameters, _) => Some(resource(operation, parameters, &join(at, "detail.requestParameters"))?),
+    let at = join(&event.detail_at(), "requestParameters");
+    let named = resource(operation, &request_parameters, &response_elements, &at)
+        .or_else(|flaw| listed(operation, detail).ok_or(flaw));
+    let resource = match (named, &error_code) {
+        (Ok(resource), _) => Some(resource),
+        // A denied caller's parameters are left out, and refused ones may be malformed; nothing was changed either.
+        (Err(_), Some(_)) => None,
+        (Err(flaw), None) => return Err(flaw),
     };
-    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str);
+    let text = |pointer: &str| detail.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
     Ok(Payload::MeshWrite(MeshWrite {
-        operation: detail.event_name,
+        operation: event_name,
         resource,
-        error: detail.error_code,
-        by: text("/detail/userIdentity/arn").or_else(|| text("/detail/userIdentity/type")).map(str::to_owned),
-        at: text("/detail/eventTime").or_else(|| text("/time")).and_then(|time| time.parse().ok()),
-        region: text("/detail/awsRegion").or_else(|| text("/region")).map(str::to_owned),
-        account: text("/account").and_then(|account| AccountId::parse(account).ok()),
-        version: event.pointer("/detail/responseElements").and_then(version),
-        id: text("/detail/eventID").or_else(|| text("/detail/requestID")).map(str::to_owned),
-        caller: event.get("detail").map_or(Caller::UNKNOWN, Caller::read),
+        error: error_code,
+        by: writer(detail),
+        at: text("/eventTime").and_then(|time| time.parse().ok()).or(event.time()),
+        region: text("/awsRegion").or_else(|| event.region()).map(str::to_owned),
+        account: event.account().and_then(|account| AccountId::parse(account).ok()),
+        version: version(&response_elements),
+        id: text("/eventID").or_else(|| text("/requestID")).map(str::to_owned),
+        caller: Caller::read(detail),
     }))
 }
 
-/// The version in an answer, which CloudTrail keeps in its wrapper: `{"route": {"metadata": {"version": 2}}}`.
+/// A proxy connected or left: no write, and reported with the proxy's node.
+pub(super) fn service_event(event: &Event<'_>) -> Payload {
+    let text = |pointer: &str| {
+        let detail = event.raw_detail().ok()?;
+        detail.pointer(pointer)?.as_str().filter(|text| !text.is_empty()).map(shortened)
+    };
+    let name = text("/eventName").unwrap_or_else(|| "a service event".to_owned());
+    let parts = ["nodeArn", "eventStatus"].map(|member| text(&format!("/serviceEventDetails/{member}")));
+    let about: String = parts.into_iter().flatten().fold(String::new(), |about, part| format!("{about}, {part}"));
+    Payload::NotOurs { what: format!("`{name}` of App Mesh{about}") }
+}
+
+/// The ARN, or the best other name, of the identity that called.
+fn writer(detail: &Value) -> Option<String> {
+    let members = ["arn", "invokedBy", "userName", "principalId", "type"];
+    let text = |member: &&str| detail.pointer(&format!("/userIdentity/{member}"))?.as_str();
+    members.iter().filter_map(text).find(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The version in an answer.
 fn version(answer: &Value) -> Option<u64> {
-    let wrapped = || answer.as_object()?.values().find_map(|inner| inner.pointer("/metadata/version"));
-    answer.pointer("/metadata/version").or_else(wrapped)?.as_u64()
+    inner(answer)?.pointer("/metadata/version")?.as_u64()
+}
+
+/// What an answer holds, which CloudTrail keeps in its wrapper: `{"route": {"metadata": {"version": 2}}}`.
+fn inner(answer: &Value) -> Option<&Value> {
+    let is_resource = |value: &&Value| value.get("metadata").is_some() || value.get("meshName").is_some();
+    Some(answer).filter(is_resource).or_else(|| answer.as_object()?.values().find(is_resource))
+}
+
+/// The resource by the ARNs that the answer and the record list, where no parameter names it.
+fn listed(operation: Operation, detail: &Value) -> Option<ResourcePath> {
+    let answered = detail.get("responseElements").and_then(inner).and_then(|inner| inner.pointer("/metadata/arn"));
+    let listed = detail.get("resources").and_then(Value::as_array).into_iter().flatten();
+    let arns = answered.into_iter().chain(listed.filter_map(|resource| resource.get("ARN").or(resource.get("arn"))));
+    let paths = arns.filter_map(|arn| Some(Arn::parse(arn.as_str()?).ok()?.path().clone()));
+    let fits = |path: &ResourcePath| match operation {
+        Operation::Write(kind) => path.kind() == kind,
+        Operation::Tag => true,
+    };
+    paths.filter(fits).max_by_key(|path| path.kind() != ResourceKind::Mesh)
 }
 
 /// An operation that writes.
@@ -78,6 +119,18 @@ impl Operation {
     }
 }
 
+/// The members of [`Names`].
+const NAMES: [&str; 8] = [
+    "meshName",
+    "virtualNodeName",
+    "virtualGatewayName",
+    "virtualRouterName",
+    "virtualServiceName",
+    "routeName",
+    "gatewayRouteName",
+    "resourceArn",
+];
+
 /// The members of a call that name a resource.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -92,8 +145,16 @@ struct Names {
     resource_arn: Option<Arn>,
 }
 
-fn resource(operation: Operation, parameters: &Value, at: &str) -> Result<ResourcePath, Flaw> {
-    let names: Names = read(parameters, at)?;
+/// The resource as the parameters name it. What they leave out is taken from the answer, which has the same names:
+/// CloudTrail omits parameters that are too large, and those of calls that a service makes for a caller.
+fn resource(operation: Operation, parameters: &Value, answer: &Value, at: &str) -> Result<ResourcePath, Flaw> {
+    let mut members = Map::new();
+    for source in [inner(answer), Some(parameters)] {
+        let known = source.and_then(Value::as_object).into_iter().flatten();
+        let known = known.filter(|(name, value)| NAMES.contains(&name.as_str()) && !value.is_null());
+        members.extend(known.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    let names: Names = read(&Value::Object(members), at)?;
     let missing = |member: &str| Flaw::missing(at, member);
     let Operation::Write(kind) = operation else {
         return names.resource_arn.map(|arn| arn.path().clone()).ok_or_else(|| missing("resourceArn"));

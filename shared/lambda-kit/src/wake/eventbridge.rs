@@ -1,0 +1,136 @@
+//! Events of EventBridge, by their `detail-type`.
+
+use aws_lambda_events::event::eventbridge::EventBridgeEvent;
+use jiff::Timestamp;
+use mesh::name::{MeshName, RouteId, RouteName, VirtualRouterName};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::reading::{Flaw, join, read, shortened};
+use super::{Payload, Release, alarm, certificate, config, mesh_write};
+
+/// An event, with where it stands in what was delivered. A missing detail is an error of those types that need one.
+pub(super) struct Event<'a> {
+    event: EventBridgeEvent<Option<Value>>,
+    at: &'a str,
+}
+
+impl<'a> Event<'a> {
+    fn read(event: &Value, at: &'a str) -> Result<Self, Flaw> {
+        if let Ok(event) = EventBridgeEvent::deserialize(event) {
+            return Ok(Self { event, at });
+        }
+        #[derive(Deserialize)]
+        struct Typed {
+            #[serde(rename = "detail-type")]
+            detail_type: String,
+        }
+        let Typed { detail_type } = read(event, at)?;
+        let text = |member: &str| event.get(member).and_then(Value::as_str).map(str::to_owned);
+        let mut lenient = EventBridgeEvent::default();
+        lenient.detail_type = detail_type;
+        lenient.source = text("source").unwrap_or_else(|| "an unnamed source".to_owned());
+        lenient.id = text("id");
+        lenient.account = text("account");
+        lenient.region = text("region");
+        lenient.time = text("time").and_then(|time| time.parse().ok());
+        lenient.resources = event
+            .get("resources")
+            .and_then(Value::as_array)
+            .map(|resources| resources.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+        lenient.detail = event.get("detail").filter(|detail| !detail.is_null()).cloned();
+        Ok(Self { event: lenient, at })
+    }
+
+    /// The type.
+    pub(super) fn detail_type(&self) -> &str {
+        &self.event.detail_type
+    }
+
+    /// The account.
+    pub(super) fn account(&self) -> Option<&str> {
+        self.event.account.as_deref()
+    }
+
+    /// The region.
+    pub(super) fn region(&self) -> Option<&str> {
+        self.event.region.as_deref()
+    }
+
+    /// When it happened.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        let time = self.event.time?;
+        Timestamp::from_millisecond(time.timestamp_millis()).ok()
+    }
+
+    /// What it is about; `None` where the event has no such list.
+    pub(super) fn resources(&self) -> Option<&[String]> {
+        self.event.resources.as_deref()
+    }
+
+    /// The detail as it came.
+    pub(super) fn raw_detail(&self) -> Result<&Value, Flaw> {
+        self.event.detail.as_ref().ok_or_else(|| Flaw::missing(self.at, "detail"))
+    }
+
+    /// The detail, read as `T`.
+    pub(super) fn detail<T: DeserializeOwned>(&self) -> Result<T, Flaw> {
+        read(self.raw_detail()?, &self.detail_at())
+    }
+
+    /// The path of the detail.
+    pub(super) fn detail_at(&self) -> String {
+        join(self.at, "detail")
+    }
+
+    /// The path of the event itself.
+    pub(super) const fn at(&self) -> &str {
+        self.at
+    }
+}
+
+/// Reads the payload of an event.
+pub(super) fn payload(event: &Value, at: &str) -> Result<Payload, Flaw> {
+    let event = Event::read(event, at)?;
+    let source = event.event.source.as_str();
+    match event.detail_type() {
+        "CloudWatch Alarm State Change" => alarm::state_change(&event),
+        "CloudWatch Alarm Contributor State Change" => alarm::contributor_change(&event),
+        // A changed configuration names no new state: everything is read again.
+        "CloudWatch Alarm Configuration Change" | "Scheduled Event" => Ok(Payload::Tick),
+        "AWS API Call via CloudTrail" if mesh_write::SOURCES.contains(&source) => mesh_write::api_call(&event),
+        "AWS Service Event via CloudTrail" if mesh_write::SOURCES.contains(&source) => {
+            Ok(mesh_write::service_event(&event))
+        }
+        "Config Configuration Item Change" if source == "aws.config" => {
+            config::message(event.raw_detail()?, &event.detail_at())
+        }
+        other if certificate::is_one(source, other) => certificate::read_event(&event),
+        "Meshwarden Release Route" if source == "meshwarden" => release(&event),
+        "Meshwarden Sweep Requested" if source == "meshwarden" => sweep(&event),
+        other => Ok(Payload::NotOurs { what: format!("`{}` of `{}`", shortened(other), shortened(source)) }),
+    }
+}
+
+fn release(event: &Event<'_>) -> Result<Payload, Flaw> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Detail {
+        mesh: MeshName,
+        virtual_router: VirtualRouterName,
+        route: RouteName,
+        by: String,
+    }
+    let Detail { mesh, virtual_router, route, by } = event.detail()?;
+    Ok(Payload::Release(Release { route: RouteId::new(mesh, virtual_router, route), by, at: event.time() }))
+}
+
+fn sweep(event: &Event<'_>) -> Result<Payload, Flaw> {
+    #[derive(Deserialize)]
+    struct Detail {
+        mesh: MeshName,
+    }
+    let Detail { mesh } = event.detail()?;
+    Ok(Payload::Sweep { mesh })
+}
