@@ -6,6 +6,7 @@ use ports::{PortError, Refusal};
 use serde_json::{Value, json};
 
 use crate::actuate::Outcome;
+use crate::wake::EVERYTHING;
 
 /// One line of the report, with what it means for the invocation as a whole.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Account {
     pub(crate) fn blind(error: &PortError) -> Self {
         let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
         let retry = error.kind.may_heal().then(|| error.to_string());
-        Self { retry, ..Self::note("meshes", "CannotObserve", facts, &error.to_string()) }
+        Self { retry, ..Self::note(EVERYTHING, "CannotObserve", facts, &error.to_string()) }
     }
 
     /// Something that only a person can do something about.

@@ -68,11 +68,13 @@ impl Handler for CertificateRotation {
         let Reconciled { accounts, mut metrics } =
             reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
         let retry = accounts.iter().find_map(|account| account.retry.clone());
+        let failed = accounts.iter().filter(|account| account.retry.is_some());
+        let messages = wake.of_failed(failed.map(|account| account.line.resource.as_str()));
         metrics.extend(metrics::rotations(&accounts));
         let mut report = Report { metrics, ..Account::report(accounts) };
         report.signals.policy_rejected = rejected.is_some();
         match retry {
-            Some(why) => Err(Retry { report: Some(report), ..Retry::all(why) }),
+            Some(why) => Err(Retry { why, report: Some(report), messages }),
             None => Ok(report),
         }
     }

@@ -52,6 +52,13 @@ impl Alarms {
     }
 }
 
+impl Alarms {
+    /// The meshes of the nodes whose health an alarm reports.
+    pub(crate) fn meshes_of(&self, alarm: &AlarmName) -> BTreeSet<MeshName> {
+        self.voices.places(alarm).into_iter().map(|(mesh, _)| mesh.clone()).collect()
+    }
+}
+
 /// Reads the alarms: those that are bound or known, those that the event names, and on a tick all that can be found.
 pub(crate) async fn alarms(
     ports: &Ports,

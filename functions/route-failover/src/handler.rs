@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use crate::account::{Account, is_stale};
 use crate::actuate::{Acted, Outcome, Work, actuate, end};
 use crate::alarms::{self, Alarms};
+use crate::messages::Messages;
 use crate::observe::{self, Look, Observation, Warm};
 use crate::tell::{News, Stored, Teller};
 use crate::wake::Wake;
@@ -74,26 +75,30 @@ impl Handler for RouteFailover {
             holder: lambda_kit::holder(NAME, deadline, now),
             now,
         };
-        let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
+        let mut messages = Messages::default();
+        let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run, &deliveries, &mut messages)).await;
         let accounts = reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
         let retry = accounts.iter().find_map(|account| account.retry.clone());
+        let failed = accounts.iter().filter(|account| account.retry.is_some());
+        let messages = messages.of_failed(failed.map(|account| account.line.resource.as_str()));
         let mut report = Account::report(accounts);
         report.signals.policy_rejected = rejected.is_some();
         match retry {
-            Some(why) => Err(Retry { report: Some(report), ..Retry::all(why) }),
+            Some(why) => Err(Retry { why, report: Some(report), messages }),
             None => Ok(report),
         }
     }
 }
 
 impl RouteFailover {
-    async fn reconcile(&self, run: &Run<'_>) -> Vec<Account> {
+    async fn reconcile(&self, run: &Run<'_>, deliveries: &[Delivery], messages: &mut Messages) -> Vec<Account> {
         let paging = &run.policy.failover.paging;
         let alarms = match self.listen(run).await {
             Ok(alarms) => alarms,
             Err(error) => return vec![self.teller.blind("alarms", &error, paging, run.now).await],
         };
         self.teller.sees("alarms").await;
+        *messages = Messages::new(deliveries, |alarm| alarms.meshes_of(alarm));
         let mut accounts = Account::of_unmapped_alarms(run.wake, &alarms);
         for (alarm, error) in &alarms.unread {
             accounts.push(self.teller.dim(&format!("alarm/{alarm}"), error, paging, run.now).await);

@@ -17,6 +17,7 @@ mod alarms;
 mod atlas;
 mod handler;
 mod journal;
+mod messages;
 mod observe;
 mod pager;
 mod route_facts;
