@@ -1,6 +1,8 @@
 //! What is reported of one decision.
 
+use lambda_kit::wake::AlarmWake;
 use lambda_kit::{Report, Signals};
+use mesh::alarm::AlarmState;
 use mesh::failover::{Decision, HoldReason, Subject, Unmapped, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{PortError, Refusal};
@@ -10,6 +12,7 @@ use serde_json::{Value, json};
 use crate::actuate::Outcome;
 use crate::alarms::Alarms;
 use crate::observe::Observation;
+use crate::origin::{Home, OTHER_ACCOUNT};
 use crate::wake::Wake;
 
 /// One line of the report, with what it means for the invocation as a whole.
@@ -90,6 +93,26 @@ impl Account {
             telling: true,
         };
         wake.alarms.iter().filter_map(|name| Some((name, unmapped(name)?))).map(account).collect()
+    }
+
+    /// The event of an alarm of another account or region.
+    pub(crate) fn of_other_account(trigger: &AlarmWake, home: Home<'_>) -> Self {
+        let facts = json!({
+            "alarm": trigger,
+            "readsAccount": home.account,
+            "readsRegion": home.region,
+        });
+        Self {
+            subject: None,
+            line: hold(format!("alarm/{}", trigger.name), OTHER_ACCOUNT, facts),
+            signals: Signals {
+                holds_during_alarm: u32::from(trigger.state == AlarmState::Alarm),
+                ..Signals::default()
+            },
+            superseded: false,
+            retry: None,
+            telling: true,
+        }
     }
 
     /// The report of an invocation.

@@ -50,12 +50,10 @@ impl Alarms {
         let reports = |alarm: &&Alarm| self.targets.targets_of(&alarm.name).iter().any(|(of, _)| *of == mesh);
         self.read.iter().filter(reports).cloned().collect()
     }
-}
 
-impl Alarms {
-    /// The meshes of the nodes whose health an alarm reports.
+    /// The meshes of the nodes that an alarm reports.
     pub(crate) fn meshes_of(&self, alarm: &AlarmName) -> BTreeSet<MeshName> {
-        self.voices.places(alarm).into_iter().map(|(mesh, _)| mesh.clone()).collect()
+        self.targets.targets_of(alarm).into_iter().map(|(mesh, _)| mesh.clone()).collect()
     }
 }
 

@@ -19,6 +19,7 @@ use crate::actuate::{Acted, Outcome, Work, actuate, end};
 use crate::alarms::{self, Alarms};
 use crate::messages::Messages;
 use crate::observe::{self, Look, Observation, Warm};
+use crate::origin;
 use crate::tell::{News, Stored, Teller};
 use crate::wake::Wake;
 use crate::{NAME, Ports};
@@ -99,7 +100,19 @@ impl RouteFailover {
         };
         self.teller.sees("alarms").await;
         *messages = Messages::new(deliveries, |alarm| alarms.meshes_of(alarm));
-        let mut accounts = Account::of_unmapped_alarms(run.wake, &alarms);
+        let foreign = origin::foreign(deliveries, &alarms.read);
+        let mut accounts = Vec::new();
+        for (trigger, home) in &foreign {
+            accounts.push(self.teller.other_account(trigger, *home, paging, run.now).await);
+        }
+        if !foreign.is_empty() && foreign.len() == deliveries.len() {
+            // Nothing of the own account asked for anything.
+            return accounts;
+        }
+        let is_foreign = |account: &Account| accounts.iter().any(|known| known.line.resource == account.line.resource);
+        let mut unmapped = Account::of_unmapped_alarms(run.wake, &alarms);
+        unmapped.retain(|account| !is_foreign(account));
+        accounts.append(&mut unmapped);
         for (alarm, error) in &alarms.unread {
             accounts.push(self.teller.dim(&format!("alarm/{alarm}"), error, paging, run.now).await);
         }

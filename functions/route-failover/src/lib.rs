@@ -19,6 +19,7 @@ mod handler;
 mod journal;
 mod messages;
 mod observe;
+mod origin;
 mod pager;
 mod route_facts;
 mod tell;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use lambda_kit::wake::AlarmWake;
+use mesh::alarm::AlarmState;
 use mesh::failover::{
     Decision, Memory, NodeRecord, OwedNote, RestoreTag, RouteRecord, Subject, Telling, Told, Verdict, telling,
 };
@@ -14,6 +16,7 @@ use serde_json::{Value, json};
 use crate::account::{Account, reason, resource};
 use crate::actuate::{Outcome, clear_tag, document, tag};
 use crate::observe::Observation;
+use crate::origin::Home;
 use crate::pager::{Pager, notice};
 use crate::wake::Wake;
 use crate::{NAME, Ports, journal};
@@ -249,6 +252,36 @@ impl Teller {
     /// A small part could not be observed; people need to know only if it won't pass by itself.
     pub(crate) async fn dim(&self, what: &str, error: &PortError, policy: &PagingPolicy, now: Timestamp) -> Account {
         if error.kind.may_heal() { Account::blind(what, error) } else { self.blind(what, error, policy, now).await }
+    }
+
+    /// An event reports an alarm that can't be read here. While the alarm is on, an operator should know that nothing acts.
+    pub(crate) async fn other_account(
+        &self,
+        trigger: &AlarmWake,
+        home: Home<'_>,
+        policy: &PagingPolicy,
+        now: Timestamp,
+    ) -> Account {
+        let account = Account::of_other_account(trigger, home);
+        let place = [
+            trigger.account.as_ref().map(|account| format!("account {account}")),
+            trigger.region.as_ref().map(|region| format!("region {region}")),
+        ];
+        let text = format!(
+            "alarm {} is in ALARM in {}, but this function reads the alarms of account {}, region {}: nothing acts on it. \
+             Deploy Meshwarden there, or stop sending its events here.",
+            trigger.name,
+            place.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            home.account,
+            home.region,
+        );
+        if trigger.state == AlarmState::Alarm {
+            let what = format!("{} {text}", account.line.resource);
+            self.pager
+                .page(&what, &account.line.reason, &notice(Urgency::Page, &account.line, &text), policy, now)
+                .await;
+        }
+        account
     }
 
     /// It can be observed (again): the next failure is a new one.

@@ -1,7 +1,7 @@
 //! Every shape in which an alarm, the clock or a person can wake the function.
 
 use mesh::alarm::{AlarmSource, AlarmState};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::alarms::{alarm, query};
 use crate::shop::{BEFORE, Shop, decision, event};
@@ -77,4 +77,29 @@ async fn metric_math_and_anomaly_alarms_name_their_node_by_the_metrics_within() 
     ));
     shop.start().await.answer(&event("alarm-metric-math")).await.unwrap();
     assert_eq!(shop.weights("recommendations"), SHIFTED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_of_another_account_pages_and_moves_nothing() {
+    let foreign = |account: &str, region: &str| {
+        let text = event("alarm-metric").to_string().replace("123456789012", account).replace("eu-west-1", region);
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    for (account, region) in [("999900001111", "eu-west-1"), ("123456789012", "us-east-1")] {
+        let shop = Shop::open();
+        breaks(&shop);
+        let function = shop.start().await;
+        for _ in 0..2 {
+            let answer = function.answer(&foreign(account, region)).await.unwrap();
+            let decisions = answer["decisions"].as_array().unwrap();
+            assert_eq!(decisions.len(), 1, "{answer:#}");
+            assert_eq!(decisions[0]["reason"], "OtherAccount");
+        }
+        assert_eq!(shop.weights("recommendations"), BEFORE, "{account} {region}");
+        let sent = shop.ports.notifier.sent();
+        assert_eq!(sent.len(), 1, "one page for repeats: {sent:?}");
+        assert!(sent[0].body.contains(account) && sent[0].body.contains("Deploy Meshwarden there"), "{sent:?}");
+        function.answer(&event("alarm-metric")).await.unwrap();
+        assert_eq!(shop.weights("recommendations"), SHIFTED);
+    }
 }
