@@ -77,9 +77,8 @@ async fn the_whole_mesh_is_read_with_fewer_calls_at_a_time_and_then_with_more() 
     let slow = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(hand_on).with_state(proxy.clone());
     let proxying = tokio::spawn(async move { axum::serve(listener, router).await });
-    // The SDK's own patience is short here, so that ours is seen.
-    let retries = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1));
-    let config = sdk_config(&slow).await.into_builder().retry_config(retries).build();
+    // Without the SDK's own retries, so that the pace of the survey is seen.
+    let config = sdk_config(&slow).await.into_builder().retry_config(RetryConfig::disabled()).build();
     let meshes = Aws::with_config(config).mesh();
     let mesh = "shop".parse().unwrap();
 

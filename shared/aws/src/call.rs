@@ -1,7 +1,7 @@
-//! One way for every call: capped by the running invocation's deadline, its failure classified once.
+//! One way for every call: within the invocation's deadline, its failure classified once.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -10,13 +10,26 @@ use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use ports::{Deadline, PortError, PortErrorKind};
 
-/// A failed call as the SDK tells it.
-pub(crate) type Failed<E> = SdkError<E, HttpResponse>;
+use crate::attempts::{AttemptFailure, CallLog, is_skewed, tells_expired_token, tells_wrong_time};
 
-/// Waits for `request` until the deadline of the running invocation. `what` is what was tried, as in `describe route`.
+/// A failed call: the SDK's error, which is that of the last attempt, and what became of the attempts before it.
+#[derive(Debug)]
+pub(crate) struct Failed<E> {
+    error: SdkError<E, HttpResponse>,
+    log: CallLog,
+}
+
+impl<E> Failed<E> {
+    /// The service's own error, if the service answered.
+    pub(crate) fn as_service_error(&self) -> Option<&E> {
+        self.error.as_service_error()
+    }
+}
+
+/// Waits for `request` until the deadline of the running invocation. `what` is the operation, as in `describe route`.
 pub(crate) fn call<T, E>(
     what: impl Fn() -> String,
-    request: impl Future<Output = Result<T, Failed<E>>>,
+    request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 ) -> impl Future<Output = Result<T, PortError>>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -26,30 +39,60 @@ where
     async move { within_deadline(&what, request).await?.map_err(|error| classify(what(), error)) }
 }
 
-/// Waits for `request` until the deadline of the running invocation, without judging its outcome.
-pub(crate) fn within_deadline<T>(
+/// Waits for `request` until the deadline of the running invocation, without judging its error.
+pub(crate) fn within_deadline<T, E>(
     what: impl Fn() -> String,
-    request: impl Future<Output = T>,
-) -> impl Future<Output = Result<T, PortError>> {
+    request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+) -> impl Future<Output = Result<Result<T, Failed<E>>, PortError>> {
     let request = Box::pin(request);
     async move {
+        let (outcome, log) = CallLog::keep(until_deadline(&what, request)).await;
+        match outcome {
+            Ok(answer) => Ok(answer.map_err(|error| Failed { error, log })),
+            Err(late) => Err(explain(late, &log)),
+        }
+    }
+}
+
+/// Waits for `work` until the deadline of the running invocation.
+pub(crate) fn until_deadline<T>(
+    what: impl Fn() -> String,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = Result<T, PortError>> {
+    let work = Box::pin(work);
+    async move {
         let Some(left) = Deadline::remaining() else {
-            return Ok(request.await);
+            return Ok(work.await);
         };
         let late = |message: &str| PortError::new(what(), PortErrorKind::TimedOut, message);
         if left < Duration::from_millis(1) {
             // Not sent at all: there would be no time to do anything with the answer.
             return Err(late("the invocation has no time left for this call"));
         }
-        tokio::time::timeout(left, request).await.map_err(|_| late("the invocation's time ran out during this call"))
+        tokio::time::timeout(left, work).await.map_err(|_| late("the invocation's time ran out during this call"))
     }
 }
 
-/// Tells what sort of failure it is. The SDK has done its own retries by now.
-pub(crate) fn classify<E>(call: String, error: Failed<E>) -> PortError
+/// Gives a time-out the class of the failure before it, if the call was only waiting for its next attempt: what ran out
+/// is the time, and the cause is the throttle or the server's error.
+fn explain(late: PortError, log: &CallLog) -> PortError {
+    let history = log.history();
+    match log.last_answer() {
+        Some(AttemptFailure { kind, code, .. }) => {
+            let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+            let message = format!("no time was left for another attempt{code}: {}{history}", late.message);
+            PortError { kind: *kind, message, ..late }
+        }
+        None => PortError { message: format!("{}{history}", late.message), ..late },
+    }
+}
+
+/// Classifies a failed call. The SDK has made its own retries by now.
+pub(crate) fn classify<E>(call: String, failed: Failed<E>) -> PortError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
+    let Failed { error, log } = failed;
     let (kind, message) = match &error {
         SdkError::ConstructionFailure(_) => (PortErrorKind::Other, "the request could not be made".to_owned()),
         SdkError::TimeoutError(_) => (PortErrorKind::TimedOut, "no answer in time".to_owned()),
@@ -69,20 +112,34 @@ where
         SdkError::ResponseError(answer) => {
             (PortErrorKind::Other, format!("an unreadable answer with status {}", answer.raw().status()))
         }
+        SdkError::ServiceError(answer) if answer.raw().status().is_success() => {
+            (PortErrorKind::Other, format!("an unreadable answer with status {}", answer.raw().status().as_u16()))
+        }
         SdkError::ServiceError(answer) => {
             let (status, code) = (answer.raw().status().as_u16(), answer.err().code());
             let text = answer.err().message().unwrap_or("no message");
-            (kind_of(status, code), format!("{text} ({}, status {status})", code.unwrap_or("no code")))
+            let skewed = is_skewed(answer.raw(), SystemTime::now());
+            (kind_of(status, code, text, skewed), format!("{text} ({}, status {status})", code.unwrap_or("no code")))
         }
         _ => (PortErrorKind::Other, "an unknown failure".to_owned()),
     };
     // What the SDK can only tell by its sources, as in a name that does not resolve, is said for people too.
     let message = match (&error, request_id(&error)) {
         (_, Some(id)) => format!("{message}, request {id}"),
-        (SdkError::ServiceError(_), None) => message,
+        (SdkError::ServiceError(answer), None) if !answer.raw().status().is_success() => message,
         (_, None) => format!("{message}: {}", DisplayErrorContext(&error)),
     };
-    PortError { call, kind, message, source: Some(Box::new(error)) }
+    let message = format!("{message}{}", log.history());
+    let known = PortError { call, kind, message, source: Some(Box::new(error)) };
+    match (kind, log.unknown()) {
+        // The time for all attempts ran out between two of them.
+        (PortErrorKind::TimedOut, _) if log.last_answer().is_some_and(|last| last.kind != PortErrorKind::TimedOut) => {
+            explain(known, &log)
+        }
+        // "Nothing was done" would be said of the last attempt only.
+        (PortErrorKind::Throttled | PortErrorKind::Expired, Some(unknown)) => PortError { kind: unknown, ..known },
+        _ => known,
+    }
 }
 
 /// Whether there is nothing to sign the request with. The SDK tells it like a lost connection, but no retry finds any.
@@ -100,9 +157,19 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// What the caller may go by, from the service's code; the status tells where the code is not known.
-fn kind_of(status: u16, code: Option<&str>) -> PortErrorKind {
+/// The class of a service's error, from its code, or from the status where the code is not known. `text` is its message;
+/// `skewed` tells that the service's clock shows another time than ours.
+pub(crate) fn kind_of(status: u16, code: Option<&str>, text: &str, skewed: bool) -> PortErrorKind {
+    let is_error = !(200..300).contains(&status);
+    if is_error && tells_expired_token(text) {
+        return PortErrorKind::Expired;
+    }
     match code.unwrap_or_default() {
+        "ExpiredToken" | "ExpiredTokenException" | "RequestTimeTooSkewed" | "RequestExpired" => PortErrorKind::Expired,
+        // One code for a wrong key and for a wrong time: only the latter passes.
+        "InvalidSignatureException" | "SignatureDoesNotMatch" | "AuthFailure" if skewed || tells_wrong_time(text) => {
+            PortErrorKind::Expired
+        }
         "Throttling"
         | "ThrottlingException"
         | "ThrottledException"
@@ -110,6 +177,7 @@ fn kind_of(status: u16, code: Option<&str>) -> PortErrorKind {
         | "RequestThrottledException"
         | "TooManyRequestsException"
         | "TooManyUpdates"
+        | "ProvisionedThroughputExceeded"
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "SlowDown"
@@ -144,8 +212,7 @@ fn kind_of(status: u16, code: Option<&str>) -> PortErrorKind {
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException"
         | "UnrecognizedClientException"
-        | "ExpiredToken"
-        | "ExpiredTokenException"
+        | "AuthFailure"
         | "KMSAccessDenied" => PortErrorKind::Denied,
         _ => match status {
             404 => PortErrorKind::NotFound,
@@ -159,7 +226,7 @@ fn kind_of(status: u16, code: Option<&str>) -> PortErrorKind {
     }
 }
 
-fn request_id<E>(error: &Failed<E>) -> Option<&str> {
+fn request_id<E>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
     let headers = error.raw_response()?.headers();
     headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id"))
 }
@@ -170,7 +237,7 @@ mod tests {
 
     #[test]
     fn codes_before_statuses() {
-        use PortErrorKind::{Conflict, Denied, NotFound, Other, Throttled, TimedOut, Unavailable};
+        use PortErrorKind::{Conflict, Denied, Expired, NotFound, Other, Throttled, TimedOut, Unavailable};
         for (status, code, kind) in [
             (429, Some("TooManyRequestsException"), Throttled),
             (400, Some("ThrottlingException"), Throttled),
@@ -199,15 +266,42 @@ mod tests {
             (400, Some("BadRequestException"), Other),
             (400, Some("LimitExceededException"), Other),
             (400, None, Other),
+            (400, Some("ExpiredTokenException"), Expired),
+            (403, Some("ExpiredToken"), Expired),
+            (403, Some("RequestTimeTooSkewed"), Expired),
+            (403, Some("InvalidSignatureException"), Denied),
+            (403, Some("SignatureDoesNotMatch"), Denied),
+            (403, Some("UnrecognizedClientException"), Denied),
         ] {
-            assert_eq!(kind_of(status, code), kind, "{status} {code:?}");
+            assert_eq!(kind_of(status, code, "", false), kind, "{status} {code:?}");
+        }
+    }
+
+    #[test]
+    fn a_signature_of_a_wrong_time_is_not_a_wrong_key() {
+        use PortErrorKind::{Denied, Expired};
+        let expired = "Signature expired: 20261130T031500Z is now earlier than 20261130T032000Z";
+        let wrong_key = "The request signature we calculated does not match the signature you provided";
+        let token = "The security token included in the request is expired";
+        for (code, text, skewed, kind) in [
+            ("InvalidSignatureException", expired, false, Expired),
+            ("SignatureDoesNotMatch", expired, false, Expired),
+            ("SignatureDoesNotMatch", "Signature not yet current", false, Expired),
+            ("InvalidSignatureException", wrong_key, false, Denied),
+            ("InvalidSignatureException", wrong_key, true, Expired),
+            ("SignatureDoesNotMatch", wrong_key, false, Denied),
+            ("AccessDeniedException", wrong_key, true, Denied),
+            ("InvalidClientTokenId", token, false, Expired),
+            ("UnrecognizedClientException", "The security token included in the request is invalid.", false, Denied),
+        ] {
+            assert_eq!(kind_of(403, Some(code), text, skewed), kind, "{code}: {text}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_ends_with_the_invocation() {
         let what = || "describe route shop/recs/main".to_owned();
-        let endless = within_deadline(what, std::future::pending::<()>());
+        let endless = until_deadline(what, std::future::pending::<()>());
         let error = Deadline::after(Duration::from_secs(2)).cover(endless).await.unwrap_err();
         assert_eq!(error.kind, PortErrorKind::TimedOut);
         let text = "failed to describe route shop/recs/main: timed out: the invocation's time ran out during this call";
@@ -218,13 +312,13 @@ mod tests {
     async fn without_time_left_nothing_is_sent() {
         let sent = std::cell::Cell::new(false);
         let request = async { sent.set(true) };
-        let outcome = Deadline::after(Duration::ZERO).cover(within_deadline(|| "tag".to_owned(), request)).await;
+        let outcome = Deadline::after(Duration::ZERO).cover(until_deadline(|| "tag".to_owned(), request)).await;
         assert_eq!(outcome.unwrap_err().kind, PortErrorKind::TimedOut);
         assert!(!sent.get());
     }
 
     #[tokio::test]
     async fn without_a_deadline_a_call_takes_what_it_takes() {
-        assert_eq!(within_deadline(|| "tag".to_owned(), async { 7 }).await.unwrap(), 7);
+        assert_eq!(until_deadline(|| "tag".to_owned(), async { 7 }).await.unwrap(), 7);
     }
 }

@@ -1,15 +1,15 @@
 use async_trait::async_trait;
-use aws_config::SdkConfig;
 use aws_sdk_servicediscovery::Client;
 use aws_sdk_servicediscovery::config::endpoint::Params;
 use aws_sdk_servicediscovery::config::interceptors::BeforeSerializationInterceptorContextRef;
-use aws_sdk_servicediscovery::config::{Builder, ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_servicediscovery::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_servicediscovery::error::BoxError;
 use aws_sdk_servicediscovery::types::HealthStatusFilter;
 use aws_smithy_runtime_api::client::endpoint::{EndpointPrefix, EndpointResolverParams};
 use ports::{InstanceAttributes, InstanceDirectory, PortError};
 
 use crate::call::call;
+use crate::connection::{Connection, client_config};
 
 /// All instances that a service can have: the API gives 100 unless asked for more, and there are no further pages.
 const MOST: i32 = 1000;
@@ -24,8 +24,8 @@ pub struct CloudMap {
 }
 
 impl CloudMap {
-    pub(crate) fn new(config: &SdkConfig) -> Self {
-        let config = Builder::from(config).interceptor(EndpointAsGiven).build();
+    pub(crate) fn new(connection: &Connection) -> Self {
+        let config = client_config!(aws_sdk_servicediscovery, connection).interceptor(EndpointAsGiven).build();
         Self { client: Client::from_conf(config) }
     }
 }

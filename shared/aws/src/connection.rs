@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+
+use crate::fresh_identity::{FreshIdentities, Renewal};
+use crate::retry;
 
 /// How long a connection may take. Within a region it takes milliseconds; after a second the endpoint is not there, and
 /// the next attempt may find another address.
@@ -18,29 +20,66 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// waits would leave no time for another attempt.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a call may take with all its attempts. A call is cut short earlier by the invocation's deadline.
-pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call may take with all its attempts: all attempts to their end and the longest delays between them fit. A
+/// call is cut short earlier by the invocation's deadline.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// How often a call is tried. Three attempts ride out a lost connection or a throttled second; what lasts longer is
-/// Lambda's retry to deal with, or the next minute's wake.
-pub const ATTEMPTS: u32 = 3;
-
-/// Reads region, credentials and endpoints by the SDK's own variables and files, and by nothing else.
-pub(crate) async fn open() -> SdkConfig {
-    // All clients share this one, so that the root certificates are parsed once and connections are reused.
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-        .operation_timeout(OPERATION_TIMEOUT)
-        .build();
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .http_client(ConnectsOnUse(http))
-        .retry_config(RetryConfig::adaptive().with_max_attempts(ATTEMPTS))
-        .timeout_config(timeouts)
-        .load()
-        .await
+/// What all clients are made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    /// The SDK's settings, with our cache of credentials.
+    pub(crate) config: SdkConfig,
+    /// Has that cache fetch the credentials again.
+    pub(crate) renewal: Renewal,
 }
+
+impl Connection {
+    /// Reads region, credentials and endpoints by the SDK's own variables and files, and by nothing else.
+    pub(crate) async fn open() -> Self {
+        // All clients share this one, so that the root certificates are parsed once and connections are reused.
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .http_client(ConnectsOnUse(http))
+            .retry_config(retry::config())
+            .timeout_config(timeouts)
+            .load()
+            .await;
+        Self::new(config)
+    }
+
+    /// Over settings that were made elsewhere, as tests do.
+    pub(crate) fn new(config: SdkConfig) -> Self {
+        let renewal = Renewal::default();
+        let config = config.into_builder().identity_cache(FreshIdentities::new(renewal.clone())).build();
+        Self { config, renewal }
+    }
+}
+
+/// The settings of one service's client: the connection's, and the rules of retries with a stock of their own.
+macro_rules! client_config {
+    ($sdk:ident, $connection:expr) => {{
+        let connection: &$crate::connection::Connection = $connection;
+        $sdk::config::Builder::from(&connection.config)
+            .interceptor($crate::attempts::RecordAttempts)
+            .retry_classifier($crate::retry::RetryRules(connection.renewal.clone()))
+            .retry_partition($crate::retry::tokens())
+    }};
+}
+
+/// One service's client.
+macro_rules! client {
+    ($sdk:ident, $connection:expr) => {
+        $sdk::Client::from_conf($crate::connection::client_config!($sdk, $connection).build())
+    };
+}
+
+pub(crate) use {client, client_config};
 
 /// Builds its connector with the first request, once for all clients. Asked directly, the SDK's own HTTP client builds
 /// one for every client that is made, all root certificates parsed anew, only to throw it away: most of a cold start.

@@ -1,27 +1,27 @@
 use std::sync::{Arc, OnceLock};
 
-use aws_config::SdkConfig;
+use crate::connection::Connection;
 
 /// A client that is made when it is first needed: most invocations send no notice and write no report.
 pub(crate) struct Lazy<C> {
-    config: SdkConfig,
-    make: fn(&SdkConfig) -> C,
+    connection: Connection,
+    make: fn(&Connection) -> C,
     client: Arc<OnceLock<C>>,
 }
 
 impl<C> Lazy<C> {
-    pub(crate) fn new(config: &SdkConfig, make: fn(&SdkConfig) -> C) -> Self {
-        Self { config: config.clone(), make, client: Arc::default() }
+    pub(crate) fn new(connection: &Connection, make: fn(&Connection) -> C) -> Self {
+        Self { connection: connection.clone(), make, client: Arc::default() }
     }
 
     pub(crate) fn client(&self) -> &C {
-        self.client.get_or_init(|| (self.make)(&self.config))
+        self.client.get_or_init(|| (self.make)(&self.connection))
     }
 }
 
 impl<C> Clone for Lazy<C> {
     fn clone(&self) -> Self {
-        Self { config: self.config.clone(), make: self.make, client: Arc::clone(&self.client) }
+        Self { connection: self.connection.clone(), make: self.make, client: Arc::clone(&self.client) }
     }
 }
 

@@ -8,9 +8,13 @@
 //! Region, credentials and endpoints come from the SDK's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL_APP_MESH`, …)
 //! and from nothing else.
 //!
-//! This crate never decides anything, never retries by itself, and no SDK type leaves it but in the source of an error.
+//! A failed call is retried by the SDK, by the rules of `retry`; an error tells the class of the last attempt and, where
+//! there were several, of each ([`ports::PortErrorKind`] has the table of classes).
+//!
+//! This crate never decides anything, and no SDK type leaves it but in the source of an error.
 
 mod app_mesh;
+mod attempts;
 mod call;
 #[cfg(feature = "certificates")]
 mod certificates;
@@ -21,10 +25,12 @@ mod cloudwatch;
 mod config_rules;
 mod connection;
 mod event_bridge;
+mod fresh_identity;
 mod lazy;
 mod local;
 #[cfg(not(all(feature = "cloud-map", feature = "config-rules", feature = "security-hub", feature = "ssm")))]
 mod not_built;
+mod retry;
 mod s3;
 #[cfg(feature = "security-hub")]
 mod security_hub;
@@ -47,12 +53,14 @@ pub use cloud_map::CloudMap;
 pub use cloudwatch::CloudWatch;
 #[cfg(feature = "config-rules")]
 pub use config_rules::Config;
-pub use connection::{ATTEMPT_TIMEOUT, ATTEMPTS, CONNECT_TIMEOUT, OPERATION_TIMEOUT};
+pub use connection::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, OPERATION_TIMEOUT};
+use connection::{Connection, client, client_config};
 pub use event_bridge::Bus;
 use lazy::Lazy;
 pub use local::{PolicyFile, ReportsFolder, Unset};
 #[cfg(not(all(feature = "cloud-map", feature = "config-rules", feature = "security-hub", feature = "ssm")))]
 pub use not_built::NotBuilt;
+pub use retry::{ATTEMPTS, LONGEST_DELAY, SHORTEST_DELAY, config as retry_config};
 pub use s3::{PolicyObject, ReportsBucket};
 #[cfg(feature = "security-hub")]
 pub use security_hub::FindingsImport;
@@ -64,7 +72,7 @@ pub use state_table::StateTable;
 /// Where all adapters come from: what they share is opened once.
 #[derive(Clone, Debug)]
 pub struct Aws {
-    config: SdkConfig,
+    connection: Connection,
     sts: Option<String>,
 }
 
@@ -72,13 +80,13 @@ impl Aws {
     /// Reads the SDK's variables. No call is made; credentials are looked up with the first one.
     pub async fn open() -> Self {
         let sts = std::env::var("AWS_ENDPOINT_URL_STS").ok().filter(|endpoint| !endpoint.is_empty());
-        Self { config: connection::open().await, sts }
+        Self { connection: Connection::open().await, sts }
     }
 
     /// The adapters over a configuration made elsewhere, as tests do.
     #[must_use]
     pub fn with_config(config: SdkConfig) -> Self {
-        Self { config, sts: None }
+        Self { connection: Connection::new(config), sts: None }
     }
 
     /// The same, with STS at this endpoint, as `AWS_ENDPOINT_URL_STS` says it.
@@ -90,30 +98,30 @@ impl Aws {
     /// The mesh ports.
     #[must_use]
     pub fn mesh(&self) -> AppMesh {
-        AppMesh::new(aws_sdk_appmesh::Client::new(&self.config))
+        AppMesh::new(client!(aws_sdk_appmesh, &self.connection))
     }
 
     /// The mesh ports of a control plane that asks AWS who is calling (`--api-auth sts`), by the name in its
     /// `--auth-audience`. Unset, as [`Aws::mesh`].
     #[must_use]
     pub fn mesh_known_to(&self, audience: Option<&str>) -> AppMesh {
-        let (Some(audience), Some(region)) = (audience, self.config.region()) else { return self.mesh() };
+        let (Some(audience), Some(region)) = (audience, self.connection.config.region()) else { return self.mesh() };
         let identity = ShowIdentity::to(audience, region.as_ref(), self.sts.as_deref());
-        let config = aws_sdk_appmesh::config::Builder::from(&self.config).push_auth_scheme(identity);
+        let config = client_config!(aws_sdk_appmesh, &self.connection).push_auth_scheme(identity);
         AppMesh::new(aws_sdk_appmesh::Client::from_conf(config.build()))
     }
 
     /// The alarm port.
     #[must_use]
     pub fn alarms(&self) -> CloudWatch {
-        CloudWatch::new(aws_sdk_cloudwatch::Client::new(&self.config))
+        CloudWatch::new(client!(aws_sdk_cloudwatch, &self.connection))
     }
 
     /// The port to the rules of AWS Config.
     #[cfg(feature = "config-rules")]
     #[must_use]
     pub fn config_rules(&self) -> Config {
-        Config::new(Lazy::new(&self.config, aws_sdk_config::Client::new))
+        Config::new(Lazy::new(&self.connection, |connection| client!(aws_sdk_config, connection)))
     }
 
     /// The port to the rules of AWS Config, in a build without its client: every call fails and names the feature.
@@ -127,28 +135,28 @@ impl Aws {
     #[cfg(feature = "certificates")]
     #[must_use]
     pub fn certificates(&self) -> Acm {
-        Acm::new(aws_sdk_acm::Client::new(&self.config))
+        Acm::new(client!(aws_sdk_acm, &self.connection))
     }
 
     /// The port to the private CAs.
     #[cfg(feature = "certificates")]
     #[must_use]
     pub fn authorities(&self) -> PrivateCa {
-        PrivateCa::new(aws_sdk_acmpca::Client::new(&self.config))
+        PrivateCa::new(client!(aws_sdk_acmpca, &self.connection))
     }
 
     /// The port to the bundles that SDS serves.
     #[cfg(feature = "certificates")]
     #[must_use]
     pub fn bundles(&self) -> Secrets {
-        Secrets::new(aws_sdk_secretsmanager::Client::new(&self.config))
+        Secrets::new(client!(aws_sdk_secretsmanager, &self.connection))
     }
 
     /// The port to the instances of services.
     #[cfg(feature = "cloud-map")]
     #[must_use]
     pub fn instances(&self) -> CloudMap {
-        CloudMap::new(&self.config)
+        CloudMap::new(&self.connection)
     }
 
     /// The port to the instances of services, in a build without Cloud Map's client: every call fails and names the feature.
@@ -162,7 +170,7 @@ impl Aws {
     #[cfg(feature = "security-hub")]
     #[must_use]
     pub fn security_hub(&self) -> FindingsImport {
-        FindingsImport::new(Lazy::new(&self.config, aws_sdk_securityhub::Client::new))
+        FindingsImport::new(Lazy::new(&self.connection, |connection| client!(aws_sdk_securityhub, connection)))
     }
 
     /// The port to Security Hub, in a build without its client: every call fails and names the feature.
@@ -175,8 +183,7 @@ impl Aws {
     /// The state port over the table of this name.
     #[must_use]
     pub fn state(&self, table: &str) -> StateTable {
-        let config =
-            aws_sdk_dynamodb::config::Builder::from(&self.config).retry_classifier(state_table::RetryConflicts);
+        let config = client_config!(aws_sdk_dynamodb, &self.connection).retry_classifier(state_table::RetryConflicts);
         StateTable::new(aws_sdk_dynamodb::Client::from_conf(config.build()), table)
     }
 
@@ -184,7 +191,9 @@ impl Aws {
     #[must_use]
     pub fn notifier(&self, topic: Option<&str>) -> Arc<dyn Notifier> {
         match topic {
-            Some(arn) => Arc::new(Topic::new(Lazy::new(&self.config, aws_sdk_sns::Client::new), arn)),
+            Some(arn) => {
+                Arc::new(Topic::new(Lazy::new(&self.connection, |connection| client!(aws_sdk_sns, connection)), arn))
+            }
             None => Arc::new(Unset),
         }
     }
@@ -193,7 +202,10 @@ impl Aws {
     #[must_use]
     pub fn bus(&self, bus: Option<&str>) -> Arc<dyn EventBus> {
         match bus {
-            Some(name) => Arc::new(Bus::new(Lazy::new(&self.config, aws_sdk_eventbridge::Client::new), name)),
+            Some(name) => Arc::new(Bus::new(
+                Lazy::new(&self.connection, |connection| client!(aws_sdk_eventbridge, connection)),
+                name,
+            )),
             None => Arc::new(Unset),
         }
     }
@@ -201,7 +213,7 @@ impl Aws {
     /// The event bus with this name or ARN, for the writes to meshes that a control plane was sent.
     #[must_use]
     pub fn bus_of_mesh_writes(&self, bus: &str) -> Arc<dyn EventBus> {
-        let client = Lazy::new(&self.config, aws_sdk_eventbridge::Client::new);
+        let client = Lazy::new(&self.connection, |connection| client!(aws_sdk_eventbridge, connection));
         Arc::new(Bus::new(client, bus).of_mesh_writes())
     }
 
@@ -210,9 +222,11 @@ impl Aws {
     pub fn reports(&self, place: Option<&ReportsLocation>) -> Arc<dyn ReportStore> {
         match place {
             Some(ReportsLocation::Folder(folder)) => Arc::new(ReportsFolder(folder.clone())),
-            Some(ReportsLocation::S3 { bucket, prefix }) => {
-                Arc::new(ReportsBucket::new(Lazy::new(&self.config, aws_sdk_s3::Client::new), bucket, prefix))
-            }
+            Some(ReportsLocation::S3 { bucket, prefix }) => Arc::new(ReportsBucket::new(
+                Lazy::new(&self.connection, |connection| client!(aws_sdk_s3, connection)),
+                bucket,
+                prefix,
+            )),
             None => Arc::new(Unset),
         }
     }
@@ -223,15 +237,18 @@ impl Aws {
         match place {
             PolicyLocation::BuiltIn => Box::new(BuiltInPolicy(built_in)),
             PolicyLocation::File(path) => Box::new(PolicyFile(path.clone())),
-            PolicyLocation::S3 { bucket, key } => {
-                Box::new(PolicyObject::new(Lazy::new(&self.config, aws_sdk_s3::Client::new), bucket, key))
-            }
+            PolicyLocation::S3 { bucket, key } => Box::new(PolicyObject::new(
+                Lazy::new(&self.connection, |connection| client!(aws_sdk_s3, connection)),
+                bucket,
+                key,
+            )),
             #[cfg(not(feature = "ssm"))]
             PolicyLocation::Ssm { .. } => Box::new(NotBuilt("ssm")),
             #[cfg(feature = "ssm")]
-            PolicyLocation::Ssm { parameter } => {
-                Box::new(PolicyParameter::new(Lazy::new(&self.config, aws_sdk_ssm::Client::new), parameter))
-            }
+            PolicyLocation::Ssm { parameter } => Box::new(PolicyParameter::new(
+                Lazy::new(&self.connection, |connection| client!(aws_sdk_ssm, connection)),
+                parameter,
+            )),
         }
     }
 }

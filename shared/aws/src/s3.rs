@@ -5,7 +5,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use ports::{PolicySource, PortError, PortErrorKind, ReportStore};
 
-use crate::call::{call, within_deadline};
+use crate::call::{call, until_deadline};
 use crate::lazy::Lazy;
 
 /// A bucket that keeps reports.
@@ -42,7 +42,7 @@ impl ReportStore for ReportsBucket {
 async fn read(client: &Lazy<Client>, bucket: &str, key: &str, what: impl Fn() -> String) -> Result<Vec<u8>, PortError> {
     let answer = call(&what, client.client().get_object().bucket(bucket).key(key).send()).await?;
     let cut = |why: String| PortError::new(what(), PortErrorKind::Unavailable, why);
-    let body = within_deadline(&what, answer.body.collect()).await?.map_err(|error| cut(error.to_string()))?;
+    let body = until_deadline(&what, answer.body.collect()).await?.map_err(|error| cut(error.to_string()))?;
     Ok(body.to_vec())
 }
 

@@ -5,14 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws::Aws;
-use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::ProvideCredentials;
 use aws_sdk_appmesh::config::Credentials;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde_json::Value;
+
+/// How long an attempt may take here.
+const ATTEMPT: Duration = Duration::from_millis(500);
 
 /// One request as it came.
 #[derive(Clone, Debug)]
@@ -54,6 +58,17 @@ impl Answer {
         let headers = vec![("x-amzn-errortype", kind.to_owned()), ("x-amzn-requestid", "req-7".to_owned())];
         Self { status, headers, body: body.to_string() }
     }
+
+    /// No answer, ever.
+    pub(crate) const fn none() -> Self {
+        Self { status: 0, headers: Vec::new(), body: String::new() }
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with(mut self, header: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((header, value.into()));
+        self
+    }
 }
 
 #[derive(Clone, Default)]
@@ -91,12 +106,19 @@ impl Canned {
 
     /// Adapters that speak to this server.
     pub(crate) async fn aws(&self) -> Aws {
+        self.aws_as(Credentials::new("AKID", "secret", None, None, "test")).await
+    }
+
+    /// Adapters that speak to this server, with these credentials.
+    pub(crate) async fn aws_as(&self, credentials: impl ProvideCredentials + 'static) -> Aws {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build();
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .endpoint_url(&self.endpoint)
             .region(Region::new("eu-west-1"))
-            .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
+            .credentials_provider(credentials)
             .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(1)))
+            .retry_config(aws::retry_config())
+            .timeout_config(timeouts)
             .load()
             .await;
         Aws::with_config(config)
@@ -113,6 +135,9 @@ async fn answer(
     shared.asked.lock().unwrap().push(Asked { method, uri, headers, body });
     let answer = shared.answers.lock().unwrap().pop_front();
     let answer = answer.unwrap_or_else(|| Answer::error(400, "NothingLeftToAnswer", serde_json::json!({})));
+    if answer.status == 0 {
+        return std::future::pending().await;
+    }
     let headers = answer
         .headers
         .iter()

@@ -12,6 +12,7 @@ mod cloud_map;
 mod config_rules;
 mod notices;
 mod proxies;
+mod retries;
 #[cfg(feature = "certificates")]
 mod secrets;
 #[cfg(feature = "security-hub")]

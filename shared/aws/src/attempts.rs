@@ -1,0 +1,345 @@
+//! What became of each attempt of a call: the SDK itself only returns the last error, and a time-out hides the throttles
+//! before it.
+//!
+//! ```text
+//! call() opens a CallLog for its task ──▶ RecordAttempts (interceptor) writes it ──▶ RetryRules (classifier) and the
+//!                                                                                    error's class read it
+//! ```
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef, Error,
+    FinalizerInterceptorContextRef,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::date_time::Format;
+use ports::PortErrorKind;
+
+use crate::call::kind_of;
+
+tokio::task_local! {
+    static LOG: Mutex<CallLog>;
+}
+
+/// The attempts of the call that the task is in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CallLog {
+    /// The attempts that were begun.
+    pub(crate) begun: u32,
+    /// Whether the newest attempt was sent and has no answer yet.
+    pub(crate) in_flight: bool,
+    /// What became of the attempts that failed, in their order.
+    pub(crate) failures: Vec<AttemptFailure>,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AttemptFailure {
+    /// The class of the failure.
+    pub(crate) kind: PortErrorKind,
+    /// The service's code, where a retry depends on it.
+    pub(crate) code: Option<&'static str>,
+    /// Whether other credentials may be accepted.
+    pub(crate) renews: bool,
+    /// The HTTP status of the answer, if there was one.
+    pub(crate) status: Option<u16>,
+}
+
+impl CallLog {
+    /// Runs a call and gives its outcome with its log.
+    pub(crate) async fn keep<T>(call: impl Future<Output = T>) -> (T, Self) {
+        LOG.scope(Mutex::default(), async {
+            let outcome = call.await;
+            (outcome, Self::current())
+        })
+        .await
+    }
+
+    /// The log of the call that this task is in; empty outside of any.
+    pub(crate) fn current() -> Self {
+        LOG.try_with(|log| log.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
+    }
+
+    fn update(change: impl FnOnce(&mut Self)) {
+        // Outside of any call there is nothing to write to, as in a client that a test uses directly.
+        LOG.try_with(|log| change(&mut log.lock().unwrap_or_else(PoisonError::into_inner))).ok();
+    }
+
+    /// The failure that explains why a call ended without an answer: the last one, if the call was waiting for its next
+    /// attempt. Of an attempt that was under way nothing is known.
+    pub(crate) fn last_answer(&self) -> Option<&AttemptFailure> {
+        self.failures.last().filter(|_| !self.in_flight)
+    }
+
+    /// An earlier attempt of which it is unknown whether it was done, if there is one. Whatever a later attempt was
+    /// answered, it does not tell that nothing was done.
+    pub(crate) fn unknown(&self) -> Option<PortErrorKind> {
+        let earlier = self.failures.iter().rev().skip(usize::from(!self.in_flight));
+        let mut kinds = earlier.map(|failure| failure.kind);
+        kinds.find(|kind| matches!(kind, PortErrorKind::TimedOut | PortErrorKind::Unavailable))
+    }
+
+    /// The failed attempts for people, where the error of the last one does not tell it all.
+    pub(crate) fn history(&self) -> String {
+        let mut kinds = self.failures.iter().map(|failure| failure.kind);
+        let first = kinds.next();
+        let is_uniform = kinds.all(|kind| Some(kind) == first) && !self.in_flight;
+        if self.begun < 2 || is_uniform {
+            return String::new();
+        }
+        let kinds: Vec<&str> = self.failures.iter().map(|failure| failure.kind.name()).collect();
+        format!(", attempts: {}", kinds.join(", "))
+    }
+}
+
+/// Writes the log of the call that the task is in.
+#[derive(Debug)]
+pub(crate) struct RecordAttempts;
+
+impl Intercept for RecordAttempts {
+    fn name(&self) -> &'static str {
+        "RecordAttempts"
+    }
+
+    // A call of several pages is one call and an execution for each page.
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        CallLog::update(|log| *log = CallLog::default());
+        Ok(())
+    }
+
+    fn read_before_attempt(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        CallLog::update(|log| log.begun += 1);
+        Ok(())
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        CallLog::update(|log| log.in_flight = true);
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        components: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let now = components.time_source().map(|clock| clock.now());
+        let failure = context
+            .output_or_error()
+            .and_then(Result::err)
+            .map(|error| AttemptFailure::new(error, context.response(), now));
+        CallLog::update(|log| {
+            log.in_flight = false;
+            log.failures.extend(failure);
+        });
+        Ok(())
+    }
+}
+
+/// The codes of a throttle.
+const THROTTLES: [&str; 10] = [
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "TooManyRequestsException",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+    "SlowDown",
+    "TooManyUpdates",
+    "KMSThrottling",
+    "Throttling",
+];
+
+/// The codes by which a signature is rejected: some for a wrong key, some for a wrong time.
+const SIGNATURES: [&str; 5] =
+    ["RequestTimeTooSkewed", "RequestExpired", "InvalidSignatureException", "SignatureDoesNotMatch", "AuthFailure"];
+
+/// The codes by which credentials are rejected that were good before, or will be shortly.
+const CREDENTIALS: [&str; 4] =
+    ["ExpiredToken", "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId"];
+
+/// A quota, which the SDK takes for a throttle: no retry raises it.
+pub(crate) const QUOTA: &str = "LimitExceededException";
+
+/// How far into an answer a code is looked for.
+const SCANNED: usize = 2048;
+
+impl AttemptFailure {
+    /// The class of a failed attempt. The error's own type is not known here, so the code is looked for in the answer:
+    /// all protocols have it in plain text, in a header or in the body.
+    pub(crate) fn new(
+        error: &OrchestratorError<Error>,
+        response: Option<&HttpResponse>,
+        now: Option<SystemTime>,
+    ) -> Self {
+        let without_answer = |kind| Self { kind, code: None, renews: false, status: None };
+        if error.is_timeout_error() {
+            return without_answer(PortErrorKind::TimedOut);
+        }
+        if let Some(connector) = error.as_connector_error() {
+            return without_answer(match connector {
+                connector if connector.is_timeout() => PortErrorKind::TimedOut,
+                connector if connector.is_user() => PortErrorKind::Other,
+                _ => PortErrorKind::Unavailable,
+            });
+        }
+        let Some(response) = response else { return without_answer(PortErrorKind::Other) };
+        let skewed = now.is_some_and(|now| is_skewed(response, now));
+        Self::of_answer(response.status().as_u16(), &text_of(response), skewed)
+    }
+
+    fn of_answer(status: u16, text: &str, skewed: bool) -> Self {
+        let is_error = !(200..300).contains(&status);
+        let known = THROTTLES.into_iter().chain(SIGNATURES).chain(CREDENTIALS).chain([QUOTA]);
+        let code = known.into_iter().find(|code| is_error && text.contains(code));
+        Self {
+            kind: kind_of(status, code, text, skewed),
+            code,
+            renews: code.is_some_and(|code| CREDENTIALS.contains(&code)) || is_error && tells_expired_token(text),
+            status: Some(status),
+        }
+    }
+}
+
+/// Header and beginning of the body, where the code of an error stands.
+fn text_of(response: &HttpResponse) -> String {
+    let headers =
+        ["x-amzn-errortype", "x-amzn-query-error"].map(|name| response.headers().get(name).unwrap_or_default());
+    let body = response.body().bytes().unwrap_or_default();
+    let body = String::from_utf8_lossy(body.get(..SCANNED).unwrap_or(body));
+    format!("{} {} {body}", headers[0], headers[1])
+}
+
+/// Whether a service says that a signature was made at a wrong time, and not with a wrong key.
+pub(crate) fn tells_wrong_time(text: &str) -> bool {
+    const TEXTS: [&str; 5] = [
+        "Signature expired",
+        "Signature not yet current",
+        "is now earlier than",
+        "is now later than",
+        "request time and the current time",
+    ];
+    TEXTS.iter().any(|known| text.contains(known))
+}
+
+/// Whether a service says that a session token has expired; the codes for it differ.
+pub(crate) fn tells_expired_token(text: &str) -> bool {
+    text.contains("security token included in the request is expired") || text.contains("provided token has expired")
+}
+
+/// How far two clocks may be apart. AWS accepts five minutes, and the SDK takes more than four for the cause.
+const SKEW: Duration = Duration::from_mins(4);
+
+/// Whether the answer was made at another time than it is here.
+pub(crate) fn is_skewed(response: &HttpResponse, now: SystemTime) -> bool {
+    let date = response.headers().get("date").and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+    let Some(there) = date.and_then(|date| SystemTime::try_from(date).ok()) else { return false };
+    let apart = there.duration_since(now).or_else(|_| now.duration_since(there));
+    apart.is_ok_and(|apart| apart > SKEW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_is_found_in_every_protocol() {
+        use PortErrorKind::{Denied, Expired, Other, Throttled, Unavailable};
+        for (status, text, kind, renews) in [
+            (400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#, Throttled, false),
+            (400, "ProvisionedThroughputExceededException:http://internal.amazon.com/ {}", Throttled, false),
+            (429, "TooManyRequestsException {}", Throttled, false),
+            (429, "", Throttled, false),
+            (400, "<ErrorResponse><Error><Code>Throttling</Code></Error></ErrorResponse>", Throttled, false),
+            (503, "<Error><Code>SlowDown</Code></Error>", Throttled, false),
+            (503, "", Unavailable, false),
+            (500, "{}", Unavailable, false),
+            (
+                403,
+                r#"{"__type":"InvalidSignatureException","message":"Signature expired: 20261130T031500Z is now earlier than 20261130T032000Z (20261130T032500Z - 5 min.)"}"#,
+                Expired,
+                false,
+            ),
+            (
+                403,
+                "<Code>SignatureDoesNotMatch</Code><Message>Signature not yet current: 1 is still later than 2</Message>",
+                Expired,
+                false,
+            ),
+            (
+                403,
+                "<Code>SignatureDoesNotMatch</Code><Message>The request signature we calculated does not match</Message>",
+                Denied,
+                false,
+            ),
+            (403, "<Code>RequestTimeTooSkewed</Code>", Expired, false),
+            (
+                400,
+                r#"{"__type":"ExpiredTokenException","message":"The security token included in the request is expired"}"#,
+                Expired,
+                true,
+            ),
+            (403, "<Code>ExpiredToken</Code><Message>The provided token has expired.</Message>", Expired, true),
+            (
+                403,
+                r#"{"__type":"UnrecognizedClientException","message":"The security token included in the request is invalid."}"#,
+                Denied,
+                true,
+            ),
+            (400, r#"{"__type":"AccessDeniedException"}"#, Other, false),
+            (403, r#"{"__type":"AccessDeniedException"}"#, Denied, false),
+            (400, "LimitExceededException", Other, false),
+            (200, "ThrottlingException of a body that is no error", Other, false),
+        ] {
+            let failure = AttemptFailure::of_answer(status, text, false);
+            assert_eq!((failure.kind, failure.renews), (kind, renews), "{status} {text}");
+        }
+        let skewed = AttemptFailure::of_answer(403, "InvalidSignatureException", true);
+        assert_eq!(skewed.kind, Expired, "by the clocks");
+    }
+
+    #[test]
+    fn an_earlier_unknown_outcome_is_kept() {
+        use PortErrorKind::{Throttled, TimedOut, Unavailable};
+        let log = |kinds: &[PortErrorKind], in_flight| CallLog {
+            begun: 3,
+            in_flight,
+            failures: kinds
+                .iter()
+                .map(|kind| AttemptFailure { kind: *kind, code: None, renews: false, status: None })
+                .collect(),
+        };
+        for (kinds, in_flight, unknown) in [
+            (&[Throttled, Throttled][..], false, None),
+            (&[TimedOut, Throttled], false, Some(TimedOut)),
+            (&[Throttled, TimedOut], false, None),
+            (&[Throttled, Unavailable], true, Some(Unavailable)),
+            (&[], false, None),
+        ] {
+            assert_eq!(log(kinds, in_flight).unknown(), unknown, "{kinds:?}");
+        }
+        assert_eq!(log(&[Throttled], false).last_answer().map(|failure| failure.kind), Some(Throttled));
+        assert_eq!(log(&[Throttled], true).last_answer(), None, "an attempt is under way");
+    }
+}

@@ -1,0 +1,79 @@
+//! Credentials that are fetched again once a service has rejected them.
+//!
+//! The SDK keeps credentials until they say that they end. Those of a process that was frozen, or whose role's session was
+//! revoked, end earlier for the services than for the SDK, and would be sent until then.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_config::identity::IdentityCache;
+use aws_smithy_runtime_api::client::identity::{
+    IdentityFuture, ResolveCachedIdentity, SharedIdentityCache, SharedIdentityResolver,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::ConfigBag;
+
+/// Forty calls at a time are rejected together: they ask for one renewal.
+const SAME_RENEWAL: Duration = Duration::from_secs(1);
+
+/// The wish for other credentials. All clients of a process share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Renewal(Arc<Mutex<Wish>>);
+
+#[derive(Debug, Default)]
+struct Wish {
+    count: u64,
+    last: Option<Instant>,
+}
+
+impl Renewal {
+    /// Has the credentials fetched again before the next attempt.
+    pub(crate) fn renew(&self) {
+        let mut wish = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if wish.last.is_none_or(|last| last.elapsed() >= SAME_RENEWAL) {
+            wish.count += 1;
+            wish.last = Some(Instant::now());
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).count
+    }
+}
+
+/// The SDK's cache of identities, replaced by an empty one at each renewal.
+#[derive(Debug)]
+pub(crate) struct FreshIdentities {
+    renewal: Renewal,
+    current: Mutex<(u64, SharedIdentityCache)>,
+}
+
+impl FreshIdentities {
+    /// An empty cache.
+    pub(crate) fn new(renewal: Renewal) -> Self {
+        let current = Mutex::new((renewal.count(), IdentityCache::lazy().build()));
+        Self { renewal, current }
+    }
+
+    fn cache(&self) -> SharedIdentityCache {
+        let wished = self.renewal.count();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != wished {
+            tracing::info!("fetching credentials again: a service rejected the present ones");
+            *current = (wished, IdentityCache::lazy().build());
+        }
+        current.1.clone()
+    }
+}
+
+impl ResolveCachedIdentity for FreshIdentities {
+    fn resolve_cached_identity<'a>(
+        &'a self,
+        resolver: SharedIdentityResolver,
+        components: &'a RuntimeComponents,
+        config: &'a ConfigBag,
+    ) -> IdentityFuture<'a> {
+        let cache = self.cache();
+        IdentityFuture::new(async move { cache.resolve_cached_identity(resolver, components, config).await })
+    }
+}
