@@ -11,7 +11,7 @@ use mesh::name::{MeshName, ResourcePath, RouteId};
 #[derive(Debug, Subcommand)]
 pub(crate) enum People {
     /// Shows where every route stands, the kill switch, and what the last sweep found.
-    Status(ShowArgs),
+    Status(StatusArgs),
     /// Tells what was decided of a resource and why, newest first, and what is waited for.
     Explain(ExplainArgs),
     /// Keeps a route: until then, or until it is released, no function changes its weights.
@@ -77,6 +77,20 @@ pub(crate) struct ShowArgs {
 
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+/// Which meshes to show, and whether to follow them.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
+
+    /// Reads again every SECONDS until Ctrl-C: a terminal is repainted, elsewhere the lines that changed are printed.
+    #[arg(
+        long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+        value_parser = clap::value_parser!(u64).range(1..=3600),
+    )]
+    pub(crate) watch: Option<u64>,
 }
 
 /// What to explain.
@@ -248,7 +262,8 @@ impl People {
     /// Where what is asked about is kept.
     pub(crate) fn place(&self) -> &Place {
         match self {
-            Self::Status(args) | Self::Proxies(args) => &args.place,
+            Self::Status(args) => &args.show.place,
+            Self::Proxies(args) => &args.place,
             Self::Explain(args) => &args.place,
             Self::Hold(args) => &args.place,
             Self::Release(args) => &args.place,

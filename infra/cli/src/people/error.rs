@@ -24,7 +24,7 @@ pub(crate) enum Trouble {
     #[error("failed to write the output")]
     Output(#[source] serde_json::Error),
     /// The end of a hold has to be told.
-    #[error("the hold would end at {until}, which is not after {now}; give a later --until or a longer --for")]
+    #[error("the hold would end at {until:.0}, which is not after {now:.0}; give a later --until or a longer --for")]
     PastEnd {
         /// The end that was given.
         until: Timestamp,

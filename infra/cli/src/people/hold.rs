@@ -15,11 +15,11 @@ pub(super) async fn hold(desk: &Desk<'_>, args: &HoldArgs) -> Result<String, Tro
     let seen = desk.see(&args.route).await?;
     let record = held(desk.record(&seen, now)?, until, now);
     let (route, split, by) = (&args.route, &seen.facts.split, &desk.by);
-    let text = format!("{by} keeps {split} until {until}: {}", args.reason);
-    desk.confirm(&format!("Hold {route} at {split} until {until}, whatever alarms say?"))?;
+    let text = format!("{by} keeps {split} until {until:.0}: {}", args.reason);
+    desk.confirm(&format!("Hold {route} at {split} until {until:.0}, whatever alarms say?"))?;
     let facts = json!({ "by": by, "why": args.reason, "until": until, "split": split });
     desk.note(&seen, &record, &Said { code: "PersonHeld", facts, text: &text, plan: Value::Null }).await?;
-    Ok(format!("{route} is held at {split} until {until}; `meshwarden release {route}` gives it back earlier\n"))
+    Ok(format!("{route} is held at {split} until {until:.0}; `meshwarden release {route}` gives it back earlier\n"))
 }
 
 /// Gives the route back, as the event of a release does: from now on alarms count again, and drains until now don't.

@@ -41,16 +41,16 @@ async fn off(desk: &Desk<'_>) -> Result<String, Trouble> {
         return Err(Refusal::AlreadySo { so: "off" }.into());
     };
     let KillSwitch { by, reason, at } = &switch;
-    desk.confirm(&format!("Let every function work again? {by} stopped them at {at}: {reason}"))?;
+    desk.confirm(&format!("Let every function work again? {by} stopped them at {at:.0}: {reason}"))?;
     desk.ports.state.set_kill_switch(None).await?;
-    let text = format!("{} lets everything work again; {by} had switched it off at {at}: {reason}", desk.by);
+    let text = format!("{} lets everything work again; {by} had switched it off at {at:.0}: {reason}", desk.by);
     journal(desk, "PersonSwitchedOn", &text, json!({ "by": desk.by, "was": switch })).await?;
     Ok("the kill switch is off: the functions work again with their next wake\n".to_owned())
 }
 
 async fn status(desk: &Desk<'_>) -> Result<String, Trouble> {
     let mut text = match desk.load(&[]).await?.kill_switch {
-        Some(KillSwitch { by, reason, at }) => format!("the kill switch is on since {at}: {by}: {reason}\n"),
+        Some(KillSwitch { by, reason, at }) => format!("the kill switch is on since {at:.0}: {by}: {reason}\n"),
         None => "the kill switch is off\n".to_owned(),
     };
     for entry in desk.ports.state.journal(&StateKey::kill_switch(), TURNS).await? {

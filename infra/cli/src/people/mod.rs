@@ -30,6 +30,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "aws")]
+mod watch;
+#[cfg(feature = "aws")]
 mod wiring;
 
 pub(crate) use args::People;

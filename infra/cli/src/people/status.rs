@@ -13,7 +13,7 @@ use ports::{KillSwitch, Pace, PortError, PortErrorKind, StateKey, StateView, Sto
 use serde::Serialize;
 use serde_json::Value;
 
-use super::args::{Shape, ShowArgs};
+use super::args::{Shape, StatusArgs};
 use super::audits::AUDIT;
 use super::certificates::Certificate;
 use super::desk::{Desk, memory};
@@ -91,7 +91,8 @@ struct Audit {
     owed: usize,
 }
 
-pub(super) async fn status(desk: &Desk<'_>, args: &ShowArgs) -> Result<String, Trouble> {
+pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String, Trouble> {
+    let args = &args.show;
     let names = match &args.mesh {
         Some(mesh) => vec![mesh.clone()],
         None => desk.ports.meshes.meshes().await?.into_iter().map(|found| found.path.mesh().clone()).collect(),

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws::Aws;
 use lambda_kit::Config;
@@ -10,9 +11,10 @@ use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 use thiserror::Error;
 
-use super::args::{People, Place};
+use super::args::{People, Place, StatusArgs};
 use super::desk::{Desk, Ports};
 use super::error::Trouble;
+use super::watch;
 
 /// Why nothing could be asked.
 #[derive(Debug, Error)]
@@ -68,7 +70,12 @@ async fn answered(asked: &People) -> Result<Result<String, Trouble>, Unready> {
     let asks = asked.signature().is_some_and(|signature| !signature.yes) && io::stdin().is_terminal();
     let ask = |question: &str| if asks { put(question) } else { Ok(true) };
     let desk = Desk { ports, policy, by, ask: &ask };
-    Ok(super::answer(&desk, asked).await)
+    match asked {
+        People::Status(StatusArgs { watch: Some(seconds), .. }) => {
+            Ok(watch::follow(&desk, asked, Duration::from_secs(*seconds)).await)
+        }
+        _ => Ok(super::answer(&desk, asked).await),
+    }
 }
 
 /// The functions' variables, with the flags before them.

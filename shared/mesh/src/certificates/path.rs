@@ -62,8 +62,8 @@ impl fmt::Display for ChainFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Untrusted { issuer } => write!(f, "nobody who is trusted signed it; {issuer} did"),
-            Self::Expired { link, subject, at } => write!(f, "the {link} of {subject} ended at {at}"),
-            Self::NotYetValid { link, subject, at } => write!(f, "the {link} of {subject} begins at {at}"),
+            Self::Expired { link, subject, at } => write!(f, "the {link} of {subject} ended at {at:.0}"),
+            Self::NotYetValid { link, subject, at } => write!(f, "the {link} of {subject} begins at {at:.0}"),
         }
     }
 }

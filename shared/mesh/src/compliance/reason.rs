@@ -135,7 +135,7 @@ impl fmt::Display for HoldReason {
                 let values: Vec<String> = values.iter().map(|(value, from)| format!("`{value}` by {from}")).collect();
                 write!(f, "`{key}` would be {}", values.join(", "))
             }
-            Self::InsideGrace { until } => write!(f, "it is new, and may lack tags until {until}"),
+            Self::InsideGrace { until } => write!(f, "it is new, and may lack tags until {until:.0}"),
             Self::AgeUnknown => f.write_str("nobody knows when it was created"),
             Self::WouldCut { cuts } => {
                 let cuts: Vec<String> = cuts.iter().map(ToString::to_string).collect();

@@ -324,25 +324,25 @@ impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InsideDwell { node, until } => {
-                write!(f, "{node} is quiet, but stays drained until {until}")
+                write!(f, "{node} is quiet, but stays drained until {until:.0}")
             }
             Self::InsideStep { node, step, until } => {
-                write!(f, "{node} is watched at step {step} until {until}")
+                write!(f, "{node} is watched at step {step} until {until:.0}")
             }
             Self::Settling { drained, until } => {
-                write!(f, "{drained} was drained a moment ago; nothing is given back until {until}")
+                write!(f, "{drained} was drained a moment ago; nothing is given back until {until:.0}")
             }
             Self::Unproven { node, seen, needed, .. } => {
                 write!(f, "{node} has had {seen} of {needed} data points since its last step: silence is not health")
             }
             Self::FlapBudget { node, drains, until } => {
-                write!(f, "{node} was drained {drains} times; it stays drained until {until}")
+                write!(f, "{node} was drained {drains} times; it stays drained until {until:.0}")
             }
             Self::NoVerdict { node, health } => {
                 write!(f, "{node} is drained and can't be judged: {health}")
             }
             Self::PersonEdited { split, until, .. } => {
-                write!(f, "somebody set {split}; it is left alone until {until} or until it is released")
+                write!(f, "somebody set {split}; it is left alone until {until:.0} or until it is released")
             }
             Self::NothingEligible { failing, .. } => {
                 write!(f, "{} fails, and no other target is known or declared to be ready", list(failing))

@@ -374,13 +374,13 @@ impl fmt::Display for KeepReason {
             }
             Self::AuthorityInactive { authority, why } => write!(f, "{authority} issues nothing: {why}"),
             Self::AuthorityEnds { authority, at } => {
-                write!(f, "{authority} ends at {at}, so a new certificate would hardly live longer")
+                write!(f, "{authority} ends at {at:.0}, so a new certificate would hardly live longer")
             }
             Self::RenewalStuck { code, meaning } => {
                 write!(f, "ACM waits for a person ({}): {meaning}", code.as_deref().unwrap_or("no reason given"))
             }
             Self::BackingOff { until, failures, why } => {
-                write!(f, "failed {failures} times, is tried again at {until}: {why}")
+                write!(f, "failed {failures} times, is tried again at {until:.0}: {why}")
             }
             Self::AwaitingTrust { authority, missing } => {
                 write!(f, "the root of {authority} is not yet held by {}", places(missing))
@@ -442,8 +442,8 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Revoked { .. } => f.write_str("it was withdrawn"),
-            Self::Expired { at } => write!(f, "it ended at {at}"),
-            Self::RenewalDue { ends, .. } => write!(f, "it is time: it ends at {ends}"),
+            Self::Expired { at } => write!(f, "it ended at {at:.0}"),
+            Self::RenewalDue { ends, .. } => write!(f, "it is time: it ends at {ends:.0}"),
             Self::Succession { from, to } => write!(f, "{to} replaces {from}"),
             Self::NewLeaf { .. } => f.write_str("a new certificate is there"),
             Self::Unfinished => f.write_str("a step was begun and not finished"),
