@@ -23,6 +23,9 @@ pub(crate) enum Task {
         /// Only formatting, and the lints and tests of the crates that need no network and no SDK
         #[arg(long)]
         fast: bool,
+        /// Only the tests that are too long for every commit: those marked `#[ignore = "long: ..."]`
+        #[arg(long, conflicts_with = "fast")]
+        long: bool,
         /// What the inputs of the tests over random ones are drawn from. Without it the same each time, so that a commit
         /// that nobody touched stays as it is; another one looks elsewhere
         #[arg(long, value_name = "NUMBER", default_value_t = SEED)]
@@ -33,8 +36,17 @@ pub(crate) enum Task {
         /// Measure only this, which needs no other program
         part: Option<Part>,
     },
-    /// Start the local stack, and leave it running
-    Up,
+    /// Start the local stack with its Envoys, applications and a light load, and leave it running
+    Up {
+        /// Send no requests; `cargo xtask load on` does later
+        #[arg(long)]
+        no_load: bool,
+    },
+    /// Switch the light load on the running stack on or off
+    Load {
+        /// Whether requests are sent
+        switch: Switch,
+    },
     /// End the stack that `up` started
     Down,
     /// Invoke a deployed function with an event, and print its report
@@ -46,8 +58,8 @@ pub(crate) enum Task {
     },
     /// Make things go wrong on a stack of its own, and show what was done about it
     Demo {
-        /// Play only this chapter
-        chapter: Option<Chapter>,
+        /// Play only this scenario
+        scenario: Option<Scenario>,
     },
 }
 
@@ -62,9 +74,18 @@ pub(crate) enum Part {
     Sweep,
 }
 
-/// A chapter of the demo.
+/// Whether something is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Chapter {
+pub(crate) enum Switch {
+    /// From now on
+    On,
+    /// No longer
+    Off,
+}
+
+/// A scenario of the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
     /// A version dies under real requests through real Envoys
     Traffic,
     /// A node fails, its traffic moves away, and comes back step by step

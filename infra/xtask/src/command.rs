@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -53,11 +53,32 @@ impl Run {
         self
     }
 
+    /// Runs it with `input` as its standard input, and returns its standard output.
+    pub(crate) fn filter(mut self, input: &str) -> Result<String> {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().map_err(|source| self.not_started(source))?;
+        // Dropped at the end of the statement, which is the end of the program's input.
+        let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().map_err(|source| self.not_started(source))?;
+        let errors = String::from_utf8_lossy(&output.stderr).lines().map(ToOwned::to_owned).collect();
+        self.verdict(output.status, errors)?;
+        written.map_err(|source| self.not_started(source))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Runs it with its output in full view.
     pub(crate) fn shown(mut self) -> Result<()> {
         let child = self.command.spawn().map_err(|source| self.not_started(source))?;
         let status = wait(child)?;
         self.verdict(status, VecDeque::new())
+    }
+
+    /// Runs a build by cargo: its own count of what is built, with the time that is left, is the step's progress.
+    /// Returns what it wrote to its standard output.
+    pub(crate) fn building(mut self, progress: &mut Progress) -> Result<Vec<String>> {
+        // Cargo counts for terminals only, unless it is told the width of one.
+        self.command.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "120");
+        self.condensed(progress)
     }
 
     /// Runs it with its newest line as the step's progress; all of it is kept back unless it fails.
@@ -66,8 +87,8 @@ impl Run {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().map_err(|source| self.not_started(source))?;
         let (sender, lines) = channel();
-        read_lines(child.stdout.take(), true, sender.clone());
-        read_lines(child.stderr.take(), false, sender);
+        read_lines(child.stdout.take(), LineKind::Output, sender.clone());
+        read_lines(child.stderr.take(), LineKind::Error, sender);
         let (output, tail) = follow(&child, &lines, progress)?;
         let status = wait(child)?;
         self.verdict(status, tail)?;
@@ -120,15 +141,42 @@ fn wait(mut child: Child) -> Result<ExitStatus> {
     }
 }
 
-type Line = (bool, String);
+/// A line, and what becomes of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    text: String,
+    kind: LineKind,
+}
 
-fn read_lines(stream: Option<impl Read + Send + 'static>, is_output: bool, sender: Sender<Line>) {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineKind {
+    Output,
+    Error,
+    /// Overwritten by the next one (it ends in a carriage return), so it is shown but not kept.
+    Passing,
+}
+
+fn read_lines(stream: Option<impl Read + Send + 'static>, kind: LineKind, sender: Sender<Line>) {
     let Some(stream) = stream else { return };
     thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(std::result::Result::ok) {
-            if sender.send((is_output, line)).is_err() {
+        let mut bytes = Vec::new();
+        for byte in BufReader::new(stream).bytes().map_while(std::result::Result::ok) {
+            let kind = match byte {
+                b'\n' => kind,
+                b'\r' => LineKind::Passing,
+                _ => {
+                    bytes.push(byte);
+                    continue;
+                }
+            };
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            bytes.clear();
+            if sender.send(Line { text, kind }).is_err() {
                 return;
             }
+        }
+        if !bytes.is_empty() {
+            sender.send(Line { text: String::from_utf8_lossy(&bytes).into_owned(), kind }).ok();
         }
     });
 }
@@ -138,24 +186,78 @@ fn follow(child: &Child, lines: &Receiver<Line>, progress: &mut Progress) -> Res
     let mut tail = VecDeque::new();
     loop {
         match lines.recv_timeout(Duration::from_millis(100)) {
-            Ok((is_output, line)) => {
-                progress.at(line.trim());
+            Ok(Line { text, kind: LineKind::Passing }) => {
+                if let Some(count) = UnitCount::of_line(&text) {
+                    progress.count(count.done, count.total);
+                } else {
+                    progress.at(text.trim());
+                }
+            }
+            // Messages of cargo's are for programs.
+            Ok(Line { text, kind: LineKind::Output }) if text.starts_with('{') => output.push(text),
+            Ok(Line { text, kind }) => {
+                progress.at(text.trim());
                 if tail.len() == TAIL {
                     tail.pop_front();
                 }
-                tail.push_back(line.clone());
-                if is_output {
-                    output.push(line);
+                tail.push_back(text.clone());
+                if kind == LineKind::Output {
+                    output.push(text);
                 }
             }
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
-                progress.at(tail.back().map_or("", String::as_str).trim());
-            }
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => progress.again(),
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok((output, tail)),
         }
         if let Err(failure) = interrupt::check() {
             process::end_group(child.id());
             return Err(failure);
         }
+    }
+}
+
+/// How many crates cargo has compiled, and of how many: the end of its progress bar, such as `Building [=>  ] 12/418: serde`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct UnitCount {
+    done: u32,
+    total: u32,
+}
+
+impl UnitCount {
+    fn of_line(line: &str) -> Option<Self> {
+        let (_, rest) = line.trim().strip_prefix("Building [")?.split_once("] ")?;
+        let (count, _) = rest.split_once(':').unwrap_or((rest, ""));
+        let (done, total) = count.trim().split_once('/')?;
+        Some(Self { done: done.parse().ok()?, total: total.parse().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_bar_of_cargo_is_read() {
+        let bar = "    Building [=======>        ] 123/418: aws-sdk-sns, mesh";
+        assert_eq!(UnitCount::of_line(bar), Some(UnitCount { done: 123, total: 418 }));
+        assert_eq!(UnitCount::of_line("    Building [=====] 9/9"), Some(UnitCount { done: 9, total: 9 }));
+        for other in ["   Compiling serde v1", "  Downloading [=> ] 3 crates", "Building [> ] soon", ""] {
+            assert_eq!(UnitCount::of_line(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn overwritten_lines_are_passing() {
+        let (sender, lines) = channel();
+        read_lines(Some(std::io::Cursor::new(b"one\rtwo\nthree")), LineKind::Error, sender);
+        let lines: Vec<Line> = lines.iter().collect();
+        let line = |text: &str, kind| Line { text: text.to_owned(), kind };
+        let expected = [line("one", LineKind::Passing), line("two", LineKind::Error), line("three", LineKind::Error)];
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn filter_returns_what_the_program_makes_of_its_input() {
+        assert_eq!(Run::new("cat", Path::new("/")).filter("input").unwrap(), "input");
+        assert!(Run::new("false", Path::new("/")).filter("").is_err());
     }
 }

@@ -2,78 +2,210 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
+use crate::interrupt;
 
-/// Without a terminal, how long a step may go on before another line shows that it does.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// Without a terminal, how long a step may run before another line shows that it does.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+
+/// How much of a build has to be done before the time that is left can be told from it.
+const FORESEEABLE: u32 = 20;
 
 /// Prints a line.
-#[expect(clippy::print_stdout, reason = "this program speaks to people on its standard output")]
+#[expect(clippy::print_stdout, reason = "this program reports to people on its standard output")]
 pub(crate) fn say(line: impl Display) {
     println!("{line}");
 }
 
 /// Prints why the task stopped.
-#[expect(clippy::print_stderr, reason = "this program speaks to people on its standard error")]
+#[expect(clippy::print_stderr, reason = "this program reports to people on its standard error")]
 pub(crate) fn complain(failure: &Failure) {
     eprintln!("\nxtask: {failure}");
 }
 
 /// Runs `work` as a step that is named with the time it took.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce(&mut Progress) -> Result<T>) -> Result<T> {
-    let mut progress = Progress::of(name);
+    let mut progress = Progress::new(name, Shown::of_output());
     progress.draw("");
     let result = work(&mut progress);
     progress.close(if result.is_ok() { "" } else { "failed" });
     result
 }
 
-/// A step under way: one line on a terminal, which changes; a line now and then elsewhere.
+/// A step that runs while others are shown. It is reported when it is waited for.
+#[derive(Debug)]
+pub(crate) struct Background<T> {
+    thread: Option<JoinHandle<(Result<T>, Progress)>>,
+}
+
+/// Starts a step in the background.
+pub(crate) fn background<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce(&mut Progress) -> Result<T> + Send + 'static,
+) -> Background<T> {
+    let mut progress = Progress::new(name, Shown::Never);
+    let thread = thread::spawn(move || {
+        let result = work(&mut progress);
+        progress.stop();
+        (result, progress)
+    });
+    Background { thread: Some(thread) }
+}
+
+impl<T> Background<T> {
+    /// Waits until the step is done, and reports it.
+    pub(crate) fn finish(mut self) -> Result<T> {
+        let Some(thread) = self.thread.take() else { return Err(Failure::Interrupted) };
+        if !thread.is_finished() {
+            say("  waiting for what runs in the background");
+        }
+        let (result, progress) = thread.join().map_err(|_| Failure::Interrupted)?;
+        progress.close(if result.is_ok() { "(in the background)" } else { "failed" });
+        result
+    }
+}
+
+impl<T> Drop for Background<T> {
+    /// The task has failed elsewhere, so what the step runs is ended with it.
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            interrupt::abandon();
+            thread.join().ok();
+        }
+    }
+}
+
+/// Where the progress of a step is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// One line, which changes.
+    Terminal,
+    /// A line now and then.
+    Lines,
+    /// Only what came of it.
+    Never,
+}
+
+impl Shown {
+    fn of_output() -> Self {
+        if std::io::stdout().is_terminal() { Self::Terminal } else { Self::Lines }
+    }
+}
+
+/// A step under way.
 #[derive(Debug)]
 pub(crate) struct Progress {
     name: String,
     started: Instant,
     drawn: Instant,
-    terminal: bool,
+    shown: Shown,
+    last: String,
+    /// When the first unit of a build was counted, and how many were done already.
+    counted: Option<(Instant, u32)>,
+    took: Option<Duration>,
 }
 
 impl Progress {
-    fn of(name: &str) -> Self {
+    fn new(name: &str, shown: Shown) -> Self {
         let now = Instant::now();
-        Self { name: name.to_owned(), started: now, drawn: now, terminal: std::io::stdout().is_terminal() }
+        let name = name.to_owned();
+        Self { name, started: now, drawn: now, shown, last: String::new(), counted: None, took: None }
     }
 
     /// Shows what the step is at.
     pub(crate) fn at(&mut self, what: &str) {
-        let pause = if self.terminal { Duration::from_millis(100) } else { SIGN_OF_LIFE };
-        if self.drawn.elapsed() >= pause {
-            self.draw(what);
+        // A build goes on counting whatever is compiled.
+        if self.counted.is_none() {
+            what.clone_into(&mut self.last);
         }
+        self.again();
+    }
+
+    /// Shows the same again, with the time that has passed since.
+    pub(crate) fn again(&mut self) {
+        let pause = match self.shown {
+            Shown::Terminal => Duration::from_millis(100),
+            Shown::Lines => SIGN_OF_LIFE,
+            Shown::Never => return,
+        };
+        if self.drawn.elapsed() >= pause {
+            let last = std::mem::take(&mut self.last);
+            self.draw(&last);
+            self.last = last;
+        }
+    }
+
+    /// Shows how many units of a build are done, and how long the others will take.
+    pub(crate) fn count(&mut self, done: u32, total: u32) {
+        let (since, first) = *self.counted.get_or_insert_with(|| (Instant::now(), done));
+        let left = time_left(since.elapsed(), done.saturating_sub(first), total.saturating_sub(done));
+        self.last = match left {
+            Some(left) => format!("{done} of {total} crates, about {} left", in_words(left)),
+            None => format!("{done} of {total} crates"),
+        };
+        self.again();
     }
 
     fn draw(&mut self, what: &str) {
         self.drawn = Instant::now();
         let short: String = what.chars().take(60).collect();
         let seconds = self.started.elapsed().as_secs();
-        if self.terminal {
-            put(&format!("\r\x1b[K  {} ... {seconds} s  {short}", self.name));
-        } else if !short.is_empty() {
-            put(&format!("  {} ... {seconds} s  {short}\n", self.name));
+        match self.shown {
+            Shown::Terminal => put(&format!("\r\x1b[K  {} ... {seconds} s  {short}", self.name)),
+            Shown::Lines if !short.is_empty() => put(&format!("  {} ... {seconds} s  {short}\n", self.name)),
+            Shown::Lines | Shown::Never => {}
         }
     }
 
+    fn stop(&mut self) {
+        self.took = Some(self.started.elapsed());
+    }
+
     fn close(&self, verdict: &str) {
-        let seconds = self.started.elapsed().as_secs_f32();
-        let start = if self.terminal { "\r\x1b[K" } else { "" };
+        let seconds = self.took.unwrap_or_else(|| self.started.elapsed()).as_secs_f32();
+        let start = if self.shown == Shown::Terminal { "\r\x1b[K" } else { "" };
         put(&format!("{start}  {:<44} {seconds:>6.1} s  {verdict}\n", self.name));
     }
 }
 
-#[expect(clippy::print_stdout, reason = "this program speaks to people on its standard output")]
+/// How long `left` units take if they are like those that were done in a time.
+fn time_left(passed: Duration, done: u32, left: u32) -> Option<Duration> {
+    (done >= FORESEEABLE).then(|| passed.checked_div(done)?.checked_mul(left)).flatten()
+}
+
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{} s", seconds.div_ceil(10) * 10),
+        seconds => format!("{} min", seconds.div_ceil(60)),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this program reports to people on its standard output")]
 fn put(text: &str) {
     print!("{text}");
-    // A closed pipe is the reader's choice; the task goes on.
+    // A closed pipe is the reader's choice; the task continues.
     std::io::stdout().flush().ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_follows_the_pace_of_the_build() {
+        let minute = Duration::from_mins(1);
+        assert_eq!(time_left(minute, FORESEEABLE - 1, 100), None);
+        assert_eq!(time_left(minute, 60, 120), Some(2 * minute));
+        assert_eq!(in_words(Duration::from_secs(61)), "2 min");
+        assert_eq!(in_words(Duration::from_secs(41)), "50 s");
+    }
+
+    #[test]
+    fn background_step_returns_its_result() {
+        assert_eq!(background("step", |_| Ok(7)).finish().unwrap(), 7);
+        assert!(background("step", |_| -> Result<()> { Err(Failure::NoStack) }).finish().is_err());
+    }
 }

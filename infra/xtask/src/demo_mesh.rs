@@ -17,7 +17,7 @@ const FOLDER: &str = "infra/local/demo-mesh";
 /// The mesh's name.
 pub(crate) const MESH: &str = "shop";
 
-/// A mesh that somebody left untagged, open and in plain text, for the chapter on that.
+/// A mesh that somebody left untagged, open and in plain text, for the scenario on that.
 const KIOSK_FILE: &str = "infra/local/kiosk.json";
 
 /// Its name.

@@ -18,6 +18,11 @@ pub(crate) fn watch() -> Result<()> {
     Ok(())
 }
 
+/// Ends what runs in the background, as a signal would: the task has failed and only cleans up.
+pub(crate) fn abandon() {
+    SEEN.store(true, Ordering::SeqCst);
+}
+
 /// Fails once a signal came.
 pub(crate) fn check() -> Result<()> {
     if SEEN.load(Ordering::SeqCst) { Err(Failure::Interrupted) } else { Ok(()) }

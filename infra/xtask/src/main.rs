@@ -19,8 +19,10 @@ mod demo_mesh;
 mod failure;
 mod http;
 mod interrupt;
+mod junit;
 mod local_aws;
 mod process;
+mod programs;
 mod setup;
 mod stack;
 mod suite;
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Task};
+use cli::{Cli, Switch, Task};
 use failure::Result;
 use workspace::Workspace;
 
@@ -49,11 +51,19 @@ fn run(task: Task) -> Result<()> {
     let workspace = Workspace::of_this_crate()?;
     match task {
         Task::Setup => setup::everything(&workspace),
-        Task::Test { fast, seed } => suite::run(&workspace, fast, seed),
+        Task::Test { fast, long, seed } => {
+            let extent = match (fast, long) {
+                (true, _) => suite::Extent::Fast,
+                (false, true) => suite::Extent::Long,
+                (false, false) => suite::Extent::Full,
+            };
+            suite::run(&workspace, extent, seed)
+        }
         Task::Bench { part } => bench::run(&workspace, part),
-        Task::Up => stack::up(&workspace),
+        Task::Up { no_load } => stack::up(&workspace, !no_load),
+        Task::Load { switch } => stack::switch_load(&workspace, switch == Switch::On),
         Task::Down => stack::down(&workspace),
         Task::Invoke { function, event } => stack::invoke(&workspace, &function, &event),
-        Task::Demo { chapter } => demo::run(&workspace, chapter),
+        Task::Demo { scenario } => demo::run(&workspace, scenario),
     }
 }

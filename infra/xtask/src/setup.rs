@@ -6,14 +6,35 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::command::Run;
-use crate::console::{say, step};
+use crate::console::{Background, Progress, background, say, step};
 use crate::failure::{Failure, Result};
 use crate::workspace::Workspace;
 
 /// The oldest Python that the pinned packages support.
 const PYTHON: (u32, u32) = (3, 11);
 
-const REQUIREMENTS: &str = "infra/local/requirements.txt";
+/// A closed set of pinned Python packages.
+#[derive(Clone, Copy, Debug)]
+struct Packages {
+    name: &'static str,
+    file: &'static str,
+    /// A copy of the file in the environment: what was installed.
+    stamp: &'static str,
+}
+
+/// What the local stack runs.
+const STACK: Packages = Packages {
+    name: "Python packages of the local stack",
+    file: "infra/local/requirements.txt",
+    stamp: "venv/requirements.txt",
+};
+
+/// What only the test suite runs, half a gigabyte of it.
+const CHECKS: Packages = Packages {
+    name: "Python packages of the test suite",
+    file: "infra/local/requirements-checks.txt",
+    stamp: "venv/requirements-checks.txt",
+};
 
 /// A cargo subcommand that the tests use.
 #[derive(Clone, Copy, Debug)]
@@ -33,34 +54,66 @@ pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", any_
 pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     say("set-up");
     python(workspace)?;
+    checks(workspace)?;
     tool(workspace, NEXTEST)?;
     tool(workspace, DENY)?;
     Ok(())
 }
 
-/// Makes the virtual environment with the pinned packages.
+/// Makes the virtual environment with the packages of the local stack.
 pub(crate) fn python(workspace: &Workspace) -> Result<()> {
-    let path = workspace.file(REQUIREMENTS);
-    let wanted = fs::read_to_string(&path).map_err(Failure::file("read", path))?;
-    let stamp = workspace.local("venv/requirements.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(());
+    python_in_background(workspace)?.map_or(Ok(()), Background::finish)
+}
+
+/// The same while something else goes on: to be waited for before anything of it is used. `None` if it is there already.
+pub(crate) fn python_in_background(workspace: &Workspace) -> Result<Option<Background<()>>> {
+    if STACK.is_installed(workspace)? {
+        return Ok(None);
     }
     require_python()?;
     require_linker()?;
-    let venv = workspace.local("venv");
-    step("Python environment in .local/venv", |progress| {
-        Run::new("python3", workspace.root()).args(["-m", "venv", "--clear"]).args([&venv]).condensed(progress)
-    })?;
-    step("pinned packages into it", |progress| {
+    let workspace = workspace.clone();
+    Ok(Some(background(STACK.name, move |progress| {
+        let venv = workspace.local("venv");
+        Run::new("python3", workspace.root()).args(["-m", "venv", "--clear"]).args([&venv]).condensed(progress)?;
+        STACK.install(&workspace, progress)
+    })))
+}
+
+/// Adds the packages of the test suite, and has pip check that all of them fit together.
+fn checks(workspace: &Workspace) -> Result<()> {
+    if CHECKS.is_installed(workspace)? {
+        return Ok(());
+    }
+    step(CHECKS.name, |progress| {
+        CHECKS.install(workspace, progress)?;
+        let check = ["-m", "pip", "check", "--disable-pip-version-check"];
+        Run::new(workspace.venv_program("python"), workspace.root()).args(check).condensed(progress).map(drop)
+    })
+}
+
+impl Packages {
+    fn wanted(self, workspace: &Workspace) -> Result<String> {
+        let path = workspace.file(self.file);
+        fs::read_to_string(&path).map_err(Failure::file("read", path))
+    }
+
+    fn is_installed(self, workspace: &Workspace) -> Result<bool> {
+        let wanted = self.wanted(workspace)?;
+        Ok(fs::read_to_string(workspace.local(self.stamp)).is_ok_and(|installed| installed == wanted))
+    }
+
+    fn install(self, workspace: &Workspace, progress: &mut Progress) -> Result<()> {
+        // A closed set needs no resolver, and Python compiles what it imports by itself: most of it never is.
         let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"];
         Run::new(workspace.venv_program("python"), workspace.root())
             .args(pip)
-            .args(["--requirement", REQUIREMENTS])
-            .condensed(progress)
-    })?;
-    // Written last: an interrupted installation has no stamp, and is made anew.
-    fs::write(&stamp, wanted).map_err(Failure::file("write", stamp))
+            .args(["--no-deps", "--no-compile", "--requirement", self.file])
+            .condensed(progress)?;
+        // Written last: an interrupted installation has no stamp, and is repeated.
+        let stamp = workspace.local(self.stamp);
+        fs::write(&stamp, self.wanted(workspace)?).map_err(Failure::file("write", stamp))
+    }
 }
 
 /// Finds or installs a tool, and says where it is.
@@ -126,14 +179,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_package_is_pinned() {
+    fn every_package_is_pinned_once() {
         let workspace = Workspace::of_this_crate().unwrap();
-        let text = fs::read_to_string(workspace.file(REQUIREMENTS)).unwrap();
-        let packages: Vec<&str> = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        assert!(!packages.is_empty());
-        for package in packages {
-            assert!(package.contains("=="), "{package}");
+        let mut names = std::collections::BTreeSet::new();
+        for set in [STACK, CHECKS] {
+            let text = set.wanted(&workspace).unwrap();
+            let packages = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+            for package in packages {
+                let (name, _) = package.split_once("==").unwrap_or_else(|| panic!("{package} is not pinned"));
+                assert!(names.insert(name.to_lowercase()), "{name} is in both sets");
+            }
         }
+        assert!(!names.is_empty());
     }
 
     #[test]

@@ -1,43 +1,56 @@
 //! Everything that CI runs, cheapest first.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::command::Run;
 use crate::console::{say, step};
 use crate::demo;
 use crate::failure::{Failure, Result};
+use crate::junit::{Counts, report_failures};
 use crate::setup::{self, DENY, NEXTEST};
 use crate::workspace::Workspace;
 
 /// The crates that need no network and no SDK.
 const PURE: [&str; 6] = ["--package", "mesh", "--package", "ports", "--package", "xds"];
 
-/// The seed of random inputs, where nobody gives another one.
+/// The function that is packed as it is for AWS. One is enough to prove the way; all of them take minutes.
+const PACKED: &str = "route-failover";
+
+/// The seed of random inputs unless the caller gives another one.
 pub(crate) const SEED: u64 = 1;
+
+/// Which part of the suite runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Formatting, and the lints and tests of the pure crates.
+    Fast,
+    /// What CI runs for each commit.
+    Full,
+    /// The tests that are too long for each commit.
+    Long,
+}
 
 /// What the steps came to.
 #[derive(Debug)]
 struct Tally {
-    /// Of the tests over random inputs.
+    /// The seed of the tests over random inputs.
     seed: String,
     times: Vec<(&'static str, Duration)>,
     failed: Vec<&'static str>,
     counts: Counts,
 }
 
-/// Tests by outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    passed: u32,
-    failed: u32,
-}
-
-/// Runs the suite; a step that fails ends it, since a dearer one would only repeat what it says.
-pub(crate) fn run(workspace: &Workspace, fast: bool, seed: u64) -> Result<()> {
+/// Runs the suite. A step that fails ends it: a later, dearer one would only repeat what it found.
+pub(crate) fn run(workspace: &Workspace, extent: Extent, seed: u64) -> Result<()> {
     let mut tally = Tally { seed: seed.to_string(), times: Vec::new(), failed: Vec::new(), counts: Counts::default() };
-    let result = if fast { fast_steps(workspace, &mut tally) } else { all_steps(workspace, &mut tally) };
+    let result = match extent {
+        Extent::Fast => fast_steps(workspace, &mut tally),
+        Extent::Full => all_steps(workspace, &mut tally),
+        Extent::Long => long_steps(workspace, &mut tally),
+    };
     tally.print();
     result
 }
@@ -46,7 +59,7 @@ fn fast_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     tally.step("format", || format(workspace))?;
     tally.step("lints of the pure crates", || clippy(workspace, &PURE))?;
     let nextest = setup::tool(workspace, NEXTEST)?;
-    tally.tests("pure tests", workspace, &nextest, &PURE)
+    tally.tests("pure tests", workspace, &nextest, "ci", &PURE)
 }
 
 fn all_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
@@ -58,7 +71,7 @@ fn all_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     tally.step("documentation examples", || {
         Run::cargo(workspace.root()).args(["test", "--locked", "--workspace", "--doc", "--quiet"]).shown()
     })?;
-    tally.tests("all tests", workspace, &nextest, &["--workspace"])?;
+    tally.tests("all tests", workspace, &nextest, "ci", &["--workspace"])?;
     tally.step("documentation", || {
         Run::cargo(workspace.root())
             .args(["doc", "--locked", "--workspace", "--no-deps"])
@@ -66,7 +79,14 @@ fn all_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
             .shown()
     })?;
     tally.step("dependencies", || dependencies(workspace))?;
-    tally.step("demo", || demo::run(workspace, None))
+    tally.step("demo", || demo::run(workspace, None))?;
+    tally.step("Lambda package", || lambda_package(workspace))
+}
+
+fn long_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let nextest = setup::tool(workspace, NEXTEST)?;
+    tally.step("set-up", || setup::everything(workspace))?;
+    tally.tests("long tests", workspace, &nextest, "long", &["--workspace", "--run-ignored", "ignored-only"])
 }
 
 fn format(workspace: &Workspace) -> Result<()> {
@@ -88,11 +108,54 @@ fn template(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Advisories are left out: they need a database that changes by the day, so they would fail a commit that nobody
-/// touched, and can't be had without a network. `cargo deny check advisories` looks them up.
+/// Advisories are left out: they need a database that changes by the day and a network, so they would fail a commit that
+/// changed nothing. `cargo deny check advisories` looks them up.
 fn dependencies(workspace: &Workspace) -> Result<()> {
     let deny = setup::tool(workspace, DENY)?;
     Run::new(deny, workspace.root()).args(["--locked", "check", "bans", "licenses", "sources"]).shown()
+}
+
+/// Builds a function with cargo-lambda, as a deployment does, but for this machine and without optimisation. The demo packs
+/// what cargo itself builds, because cargo-lambda would compile every library once more for a target of its own.
+fn lambda_package(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.local("lambda");
+    step(&format!("cargo lambda build {PACKED}"), |progress| {
+        Run::new(workspace.venv_program("cargo-lambda"), workspace.root())
+            .args(["lambda", "build", "--compiler", "cargo", "--profile", "dev", "--locked"])
+            .args(["--package", PACKED, "--bin", PACKED, "--output-format", "binary"])
+            .arg_pair("--lambda-dir", &folder)
+            .building(progress)
+    })?;
+    let program = folder.join(PACKED).join("bootstrap");
+    let head = fs::read(&program).map_err(Failure::file("read", &program))?;
+    if head.starts_with(b"\x7fELF") {
+        return Ok(());
+    }
+    Err(Failure::Refused {
+        what: "cargo lambda build".to_owned(),
+        answer: format!("{} without a program", program.display()),
+    })
+}
+
+/// The variable by which cargo and nextest start each test through another program, for this machine's target.
+fn runner_variable() -> Result<String> {
+    let output = Command::new("rustc").arg("-vV").output();
+    let output = output.map_err(|source| Failure::Start { command: "rustc".to_owned(), source })?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.ok_or_else(|| Failure::Refused { what: "rustc -vV".to_owned(), answer: text.clone() })?;
+    Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace(['-', '.'], "_")))
+}
+
+/// What starts each test: with caches that are empty, so that no test passes only because of what this machine's hold.
+fn runner(workspace: &Workspace) -> Result<String> {
+    let empty = workspace.local("empty-caches");
+    if empty.exists() {
+        fs::remove_dir_all(&empty).map_err(Failure::file("empty", &empty))?;
+    }
+    fs::create_dir_all(&empty).map_err(Failure::file("create", &empty))?;
+    let empty = empty.display();
+    Ok(format!("env CARGO_HOME={empty} PIP_CACHE_DIR={empty} PIP_NO_INDEX=1 CARGO_NET_OFFLINE=true"))
 }
 
 impl Tally {
@@ -107,24 +170,37 @@ impl Tally {
         result
     }
 
-    fn tests(&mut self, name: &'static str, workspace: &Workspace, nextest: &Path, packages: &[&str]) -> Result<()> {
-        // Below the root whatever cargo's target folder is.
-        let junit = workspace.file("target/nextest/ci/junit.xml");
+    fn tests(
+        &mut self,
+        name: &'static str,
+        workspace: &Workspace,
+        nextest: &Path,
+        profile: &str,
+        packages: &[&str],
+    ) -> Result<()> {
+        let junit = junit_file(workspace, profile);
         fs::remove_file(&junit).ok();
         let seed = self.seed.clone();
+        let (variable, runner) = (runner_variable()?, runner(workspace)?);
         let result = self.step(name, || {
             Run::new(nextest, workspace.root())
-                .args(["nextest", "run", "--locked", "--profile", "ci"])
+                .args(["nextest", "run", "--locked", "--no-tests", "pass", "--profile", profile])
                 .args(packages)
                 .env("PROPTEST_RNG_SEED", &seed)
                 .env("BOLERO_RANDOM_SEED", &seed)
+                .env(&variable, &runner)
                 .shown()
         });
-        if let Some(counts) = fs::read_to_string(&junit).ok().as_deref().and_then(Counts::of_junit) {
+        let report = fs::read_to_string(&junit).unwrap_or_default();
+        report_failures(&report, &workspace.local("logs/tests"))?;
+        if let Some(counts) = Counts::of_junit(&report) {
             self.counts = counts;
         }
         match (&result, self.counts.passed) {
-            (Ok(()), 0) => Err(Failure::Refused { what: name.to_owned(), answer: "that no test was run".to_owned() }),
+            // The long profile may have no test yet; the others never have none.
+            (Ok(()), 0) if profile != "long" => {
+                Err(Failure::Refused { what: name.to_owned(), answer: "that no test was run".to_owned() })
+            }
             _ => result,
         }
     }
@@ -141,18 +217,9 @@ impl Tally {
     }
 }
 
-impl Counts {
-    /// Reads the attributes of the outermost element.
-    fn of_junit(xml: &str) -> Option<Self> {
-        let (_, rest) = xml.split_once("<testsuites ")?;
-        let (attributes, _) = rest.split_once('>')?;
-        let number = |name: &str| -> Option<u32> {
-            let (_, rest) = attributes.split_once(&format!("{name}=\""))?;
-            rest.split_once('"')?.0.parse().ok()
-        };
-        let failed = number("failures")? + number("errors")?;
-        Some(Self { passed: number("tests")?.checked_sub(failed)?, failed })
-    }
+/// nextest writes it below the root whatever cargo's target folder is.
+fn junit_file(workspace: &Workspace, profile: &str) -> PathBuf {
+    workspace.file("target/nextest").join(profile).join("junit.xml")
 }
 
 #[cfg(test)]
@@ -160,9 +227,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn junit_is_counted() {
-        let xml = r#"<?xml version="1.0"?><testsuites name="run" tests="12" failures="2" errors="1" uuid="x">"#;
-        assert_eq!(Counts::of_junit(xml), Some(Counts { passed: 9, failed: 3 }));
-        assert_eq!(Counts::of_junit("<html>"), None);
+    fn runner_is_set_for_this_machine() {
+        let variable = runner_variable().unwrap();
+        assert!(variable.starts_with("CARGO_TARGET_") && variable.ends_with("_RUNNER"), "{variable}");
+        assert!(!variable.contains('-'), "{variable}");
     }
 }

@@ -37,7 +37,8 @@ struct Failing {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Load {
-    pub(crate) path: String,
+    /// Requested in turn.
+    pub(crate) paths: Vec<String>,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) per_second: u32,
@@ -88,7 +89,7 @@ async fn set_failing(State(control): State<Arc<Control>>, Path(node): Path<Strin
 }
 
 async fn set_load(State(control): State<Arc<Control>>, Json(load): Json<Load>) -> StatusCode {
-    if load.per_second == 0 {
+    if load.per_second == 0 || load.paths.is_empty() {
         return StatusCode::BAD_REQUEST;
     }
     let running = tokio::spawn(load::run(Arc::clone(&control), load));

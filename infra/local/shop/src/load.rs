@@ -14,9 +14,9 @@ pub(crate) async fn run(control: Arc<Control>, load: Load) {
     let mut ticks = interval(Duration::from_secs(1) / load.per_second.max(1));
     // A machine that was busy for a moment catches up; a rate that fell unnoticed would hide failures.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    loop {
+    for path in load.paths.iter().cycle() {
         ticks.tick().await;
-        let mut request = control.client().get(format!("http://{}{}", control.gateway(), load.path));
+        let mut request = control.client().get(format!("http://{}{path}", control.gateway()));
         for (name, value) in &load.headers {
             request = request.header(name, value);
         }

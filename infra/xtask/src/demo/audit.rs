@@ -47,7 +47,7 @@ fn tell(decisions: &[Value]) -> Cleared {
         let resource = decision.get("resource").and_then(Value::as_str).unwrap_or_default();
         let by: Vec<&str> =
             facts.get("by").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        let by = if by.is_empty() { "nobody has told by whom".to_owned() } else { format!("by {}", by.join(", ")) };
+        let by = if by.is_empty() { "by an unknown caller".to_owned() } else { format!("by {}", by.join(", ")) };
         let change = facts.get("change").and_then(Value::as_str).unwrap_or("several changes");
         let (gone, new) = (rules(facts, "cleared"), rules(facts, "created"));
         let listed = |rules: &BTreeSet<String>| {

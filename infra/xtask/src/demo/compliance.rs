@@ -1,4 +1,4 @@
-//! The chapter on compliance: a mesh that nobody looked after is found, explained and mended, each before and after.
+//! The scenario on compliance: a mesh that nobody looked after is found, explained and mended, each before and after.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::demo_mesh::KIOSK;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 
-/// What the chapter is about, each by the rule that finds it.
+/// What the scenario is about, each by the rule that finds it.
 const UNTAGGED: &str = "tag-missing";
 const OPEN: &str = "mesh-egress-open";
 const PLAIN: &str = "edge-plaintext";
@@ -31,12 +31,10 @@ const MENU: &str = "virtualNodes/menu";
 const VOUCHERS: &str = "vouchers.kiosk.local";
 
 pub(super) fn play(scene: &mut Scene) -> Result<()> {
-    say("\n== compliance: a mesh that nobody looked after is found, explained and mended");
+    say("\n== compliance: the findings of a neglected mesh are found, explained and resolved");
     let resources = scene.load_kiosk()?;
-    say(format_args!(
-        "  Somebody brings a second mesh, the kiosk, of {resources} resources. Nobody is told what is wrong."
-    ));
-    say("  The demo wakes the sweep as its schedule would every six hours. It reads every mesh there is.\n");
+    say(format_args!("  A second mesh, the kiosk, has {resources} resources. Its faults are declared nowhere."));
+    say("  The demo invokes the sweep as its schedule does every six hours. The sweep reads every mesh.\n");
     let before = sweep(scene)?;
     let first_page = page(scene, "kiosk-before.html")?;
     for rule in [UNTAGGED, OPEN, PLAIN] {
@@ -50,12 +48,12 @@ pub(super) fn play(scene: &mut Scene) -> Result<()> {
     audit::untold(scene)?;
     tags(scene)?;
     egress(scene)?;
-    say("\n  change-audit saw the mesh when it came. It comes by, and compares.\n");
+    say("\n  change-audit has recorded the mesh before. It runs again, and compares.\n");
     let cleared = audit::untold(scene)?;
     ensure(cleared.contains(UNTAGGED) && cleared.contains(OPEN), "the repairs are audited", || format!("{cleared:?}"))?;
     plain_text(scene)?;
     history(scene)?;
-    say("\n  The sweep comes by again. Its schedule would wake it in six hours; the demo does so now.\n");
+    say("\n  The sweep runs again, six hours before its schedule.\n");
     let after = sweep(scene)?;
     compare(&before, &after)?;
     let last_page = page(scene, "kiosk.html")?;
@@ -80,8 +78,8 @@ fn explain(finding: &Finding) {
     say(format_args!("\n    {} [{}, {}]", finding.resource, finding.rule, finding.severity));
     say(format_args!("      {}", finding.message));
     match &finding.remediation {
-        Some(change) => say(format_args!("      mended by {}", in_words(change))),
-        None => say("      what mends it takes a person"),
+        Some(change) => say(format_args!("      resolved by {}", in_words(change))),
+        None => say("      an operator has to resolve it"),
     }
 }
 
@@ -91,7 +89,7 @@ fn only(swept: &Swept, rule: &str, resource: &str) -> Result<()> {
 }
 
 fn tags(scene: &mut Scene) -> Result<()> {
-    say("\n  tag-compliance is woken. The policy asks for the tag `team`, and the mode of the kiosk is `enforce`.\n");
+    say("\n  tag-compliance runs. The policy requires the tag `team`, and the mode of the kiosk is `enforce`.\n");
     let till = scene.read_kiosk(TILL)?;
     let before = scene.kiosk_tags(&till)?;
     let decision = decided(scene, "tag-compliance", "mesh/kiosk/virtualNode/till", "Mends")?;
@@ -105,7 +103,7 @@ fn tags(scene: &mut Scene) -> Result<()> {
 }
 
 fn egress(scene: &mut Scene) -> Result<()> {
-    say("\n  egress-compliance is woken. Closing the filter is tried on the model first.\n");
+    say("\n  egress-compliance runs. It tries to close the filter on the model first.\n");
     let before = filter(&scene.read_kiosk("")?);
     let held = decided(scene, "egress-compliance", "mesh/kiosk", "WouldCut")?;
     let cut = held.pointer("/facts/cuts/0/to").and_then(Value::as_str);
@@ -114,7 +112,7 @@ fn egress(scene: &mut Scene) -> Result<()> {
     ensure(before == "ALLOW_ALL" && between == before, "the filter is left as it was", || between.clone())?;
 
     say(format_args!(
-        "\n  Somebody declares {VOUCHERS}: the receipts' node answers to it, too. The function comes by again."
+        "\n  An operator declares {VOUCHERS}, provided by the node of the receipts. The function runs again."
     ));
     let service = json!({
         "virtualServiceName": VOUCHERS,
@@ -135,7 +133,7 @@ fn plain_text(scene: &mut Scene) -> Result<()> {
         "\n  Encryption takes a certificate, and so a person: the menu gets one that it may use, the till begins to ask for",
     );
     say(
-        "  it, and then the menu insists on it. In that order no request fails. change-audit is woken with an event of each",
+        "  it, and then the menu insists on it. In that order no request fails. change-audit is invoked with an event of each",
     );
     say("  write, as a control plane tells it that knows its callers; the caller is made up.\n");
     let tls = |mode: &str| json!({"mode": mode, "certificate": {"file": {"certificateChain": "/keys/menu.pem", "privateKey": "/keys/menu.key"}}});
@@ -154,7 +152,7 @@ fn plain_text(scene: &mut Scene) -> Result<()> {
 
 /// What the command tells of the till to whoever was not there.
 fn history(scene: &Scene) -> Result<()> {
-    say("\n  Somebody who was not there asks what has happened to the till.\n");
+    say("\n  A colleague asks later what has happened to the till.\n");
     let told = scene.stack.meshwarden(&scene.workspace, &["explain", "mesh/kiosk/virtualNode/till"])?;
     say("");
     for line in &told {
@@ -178,7 +176,7 @@ fn edit(scene: &Scene, node: &str, part: &str, member: &str, value: Value) -> Re
 }
 
 fn compare(before: &Swept, after: &Swept) -> Result<()> {
-    say("\n    what the chapter is about    before   after");
+    say("\n    what the scenario is about    before   after");
     for rule in [UNTAGGED, OPEN, PLAIN] {
         let (was, is) = (before.of(rule).count(), after.of(rule).count());
         say(format_args!("    {rule:<26} {was:>8} {is:>7}"));

@@ -50,9 +50,9 @@ impl Decision {
                 fact("seen")?,
                 fact("needed")?
             ),
-            "Restore" => format!("{} is back, and the original weights with it", fact("returned")?),
+            "Restore" => format!("{} is back, and so are the original weights", fact("returned")?),
             "PersonEdited" => {
-                format!("somebody set the weights, which wins until {} or until they release it", fact("until")?)
+                format!("an operator set the weights, which win until {} or until they are released", fact("until")?)
             }
             "CommonCause" => format!("{} fail together, so the cause is elsewhere", fact("failing")?),
             _ => return None,

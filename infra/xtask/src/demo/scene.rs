@@ -1,4 +1,4 @@
-//! What the chapters are told with: making things happen, waiting for what follows, and checking it.
+//! What the scenarios are told with: making things happen, waiting for what follows, and checking it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 
 const FUNCTION: &str = "route-failover";
 
-/// What a chapter waits for happens within a second or two; a loaded machine gets this.
+/// What a scenario waits for happens within a second or two; a loaded machine gets this.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is done while something is awaited.

@@ -51,7 +51,7 @@ impl Traffic {
     /// Starts the load.
     pub(super) fn start(data_plane: &DataPlane, nodes: Option<[&'static str; 2]>) -> Result<Self> {
         let client = Client::new();
-        let load = json!({"path": PATH, "headers": {HEADER.0: HEADER.1}, "perSecond": PER_SECOND});
+        let load = json!({"paths": [PATH], "headers": {HEADER.0: HEADER.1}, "perSecond": PER_SECOND});
         client.put(&format!("{}/load", data_plane.shop), &load)?.success("the load")?;
         let mut traffic = Self {
             data_plane: data_plane.clone(),

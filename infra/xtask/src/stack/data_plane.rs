@@ -9,11 +9,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
-use super::servers::{Programs, until_ready};
+use super::servers::until_ready;
 use crate::demo_mesh::{self, MESH};
 use crate::failure::{Failure, Result};
 use crate::http::{Client, segment};
 use crate::process::{Record, log_file};
+use crate::programs::Programs;
 use crate::workspace::Workspace;
 
 /// A proxy that runs.
@@ -84,10 +85,10 @@ pub(super) fn start(
             });
         }
     }
-    let shop = start_shop(folder, &programs.shop, &plan)?;
+    let shop = start_shop(folder, programs.path("shop")?, &plan)?;
     let mut started = Vec::new();
     for shape in &shapes {
-        started.push(start_proxy(workspace, folder, &programs.control_plane, xds, shape.kind, &shape.name)?);
+        started.push(start_proxy(workspace, folder, programs.path("control-plane")?, xds, shape.kind, &shape.name)?);
     }
     let mut proxies = Vec::new();
     for (record, admin_file, name) in started {

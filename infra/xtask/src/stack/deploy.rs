@@ -10,20 +10,18 @@ use serde_json::{Value, json};
 
 use super::endpoints::Endpoints;
 use super::folder::Folder;
-use crate::command::Run;
-use crate::console::{Progress, step};
+use crate::console::Progress;
 use crate::failure::{Failure, Result};
 use crate::http::Client;
 use crate::interrupt;
 use crate::local_aws::LocalAws;
+use crate::programs::Programs;
 use crate::workspace::Workspace;
-
-/// Where the deployed functions find their policy.
-pub(super) const POLICY_PARAMETER: &str = "/meshwarden/policy";
 
 const STACK: &str = "meshwarden";
 const BUCKET: &str = "meshwarden-packages";
 const TEMPLATE: &str = "template.yaml";
+const POLICY: &str = "policy.yaml";
 /// Where the functions put what is too large for the journal, and the sweep its pages.
 pub(crate) const REPORTS: &str = "meshwarden-reports";
 const DEPLOYED_WITHIN: Duration = Duration::from_mins(1);
@@ -32,46 +30,20 @@ const DEPLOYED_WITHIN: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Outputs {
     aws: String,
+    /// Where the applications are controlled.
+    #[serde(default)]
+    pub(super) shop: String,
     values: BTreeMap<String, String>,
 }
 
-/// Every function, built to be packed.
-#[derive(Clone, Debug)]
-pub(super) struct Packages {
-    folder: PathBuf,
-    functions: Vec<String>,
-}
-
-impl Packages {
-    /// Builds all of them at once as cargo-lambda does for AWS, but for this machine and without the link-time
-    /// optimisation.
-    pub(super) fn build(workspace: &Workspace) -> Result<Self> {
-        let functions = workspace.functions()?;
-        let folder = workspace.local("lambda");
-        step(&format!("build {} functions", functions.len()), |progress| {
-            let lambda = ["lambda", "build", "--compiler", "cargo", "--profile", "local", "--locked"];
-            let run = Run::new(workspace.venv_program("cargo-lambda"), workspace.root()).args(lambda);
-            let each = |run: Run, name: &String| run.args(["--package", name, "--bin", name]);
-            functions
-                .iter()
-                .fold(run, each)
-                .args(["--output-format", "binary"])
-                .arg_pair("--lambda-dir", &folder)
-                .condensed(progress)
-        })?;
-        Ok(Self { folder, functions })
+/// Packs each function into a bucket as Lambda takes it, and fills its place in the template.
+fn upload(programs: &Programs, aws: &mut LocalAws, template: &str) -> Result<String> {
+    for name in programs.functions() {
+        let body = json!({"$zip": {"bootstrap": programs.path(name)?}});
+        aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key(name), "Body": body}))?;
     }
-
-    /// Packs each into a bucket, and fills its place in the template.
-    fn upload(&self, aws: &mut LocalAws, template: &str) -> Result<String> {
-        for name in &self.functions {
-            let program = self.folder.join(name).join("bootstrap");
-            let body = json!({"$zip": {"bootstrap": program}});
-            aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key(name), "Body": body}))?;
-        }
-        let names: Vec<&str> = self.functions.iter().map(String::as_str).collect();
-        packaged(template, &names)
-    }
+    let names: Vec<&str> = programs.functions().collect();
+    packaged(template, &names)
 }
 
 fn key(function: &str) -> String {
@@ -86,18 +58,18 @@ pub(super) fn deploy(
     folder: &Folder,
     aws: &mut LocalAws,
     endpoints: &Endpoints,
-    packages: &Packages,
+    programs: &Programs,
     progress: &mut Progress,
 ) -> Result<Outputs> {
     for bucket in [BUCKET, REPORTS] {
         aws.call("s3", "create_bucket", &json!({"Bucket": bucket}))?;
     }
     progress.at("packages");
-    let template = packages.upload(aws, &read_template(workspace)?)?;
+    let template = upload(programs, aws, &read_template(workspace)?)?;
     put_policy(aws, &demo_policy(workspace)?)?;
     let parameters = json!([
         {"ParameterKey": "ControlPlaneEndpoint", "ParameterValue": endpoints.app_mesh},
-        {"ParameterKey": "PolicyParameter", "ParameterValue": POLICY_PARAMETER},
+        {"ParameterKey": "PolicyObject", "ParameterValue": format!("{BUCKET}/{POLICY}")},
         {"ParameterKey": "ReportsBucket", "ParameterValue": REPORTS},
         {"ParameterKey": "Compliance", "ParameterValue": "yes"},
         {"ParameterKey": "ConfigRules", "ParameterValue": "no"},
@@ -112,7 +84,7 @@ pub(super) fn deploy(
     });
     aws.call("cloudformation", "create_stack", &request)?;
     let values = until_created(aws, folder, progress)?;
-    Ok(Outputs { aws: endpoints.aws.clone(), values })
+    Ok(Outputs { aws: endpoints.aws.clone(), shop: String::new(), values })
 }
 
 /// The policy that the functions are deployed with.
@@ -121,11 +93,14 @@ pub(crate) fn demo_policy(workspace: &Workspace) -> Result<String> {
     fs::read_to_string(&path).map_err(Failure::file("read", path))
 }
 
+/// Where the deployed functions find their policy, as `MESHWARDEN_POLICY` says it.
+pub(super) fn policy_location() -> String {
+    format!("s3://{BUCKET}/{POLICY}")
+}
+
 /// Puts a policy where the functions find it.
 pub(crate) fn put_policy(aws: &mut LocalAws, policy: &str) -> Result<()> {
-    let parameter =
-        json!({"Name": POLICY_PARAMETER, "Type": "String", "Tier": "Advanced", "Overwrite": true, "Value": policy});
-    aws.call("ssm", "put_parameter", &parameter).map(drop)
+    aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": POLICY, "Body": policy})).map(drop)
 }
 
 fn read_template(workspace: &Workspace) -> Result<String> {

@@ -32,8 +32,8 @@ const MOTO: [&str; 4] = ["ACM", "ACM_PCA", "CONFIG_SERVICE", "SECRETS_MANAGER"];
 pub(crate) struct Endpoints {
     /// The control plane's App Mesh API.
     pub(crate) app_mesh: String,
-    /// moto, for certificates, what they are kept in, and AWS Config. `None` where it is not installed.
-    pub(crate) certificates: Option<String>,
+    /// moto, for certificates, what they are kept in, and AWS Config.
+    pub(crate) certificates: String,
     /// `MiniStack`, for everything else.
     pub(crate) aws: String,
 }
@@ -65,8 +65,7 @@ impl Endpoints {
         ];
         let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let services = SERVICES.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.aws.clone()));
-        let certificates = self.certificates.as_deref().into_iter().flat_map(of_certificates);
-        identity().chain(fixed).chain(services).chain(certificates).collect()
+        identity().chain(fixed).chain(services).chain(of_certificates(&self.certificates)).collect()
     }
 
     /// The same as a script for a shell to read, with the functions' own variables.
@@ -79,7 +78,7 @@ impl Endpoints {
         let own = own
             .into_iter()
             .filter_map(|(name, output)| Some((name.to_owned(), outputs.named(output).ok()?.to_owned())));
-        let policy = ("MESHWARDEN_POLICY".to_owned(), format!("ssm:{}", super::deploy::POLICY_PARAMETER));
+        let policy = ("MESHWARDEN_POLICY".to_owned(), super::deploy::policy_location());
         let exports = self.variables().into_iter().chain(own).chain([policy]);
         let mut script = "# Points SDKs, the AWS CLI and `cargo lambda` at the local stack. Source it.\n\
                           unset AWS_PROFILE AWS_SESSION_TOKEN\n"
@@ -96,7 +95,7 @@ mod tests {
     #[test]
     fn nothing_is_left_to_the_real_services() {
         let address = |port: u16| format!("http://127.0.0.1:{port}");
-        let endpoints = Endpoints { app_mesh: address(1), certificates: Some(address(3)), aws: address(2) };
+        let endpoints = Endpoints { app_mesh: address(1), certificates: address(3), aws: address(2) };
         let variables = endpoints.variables();
         let value = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         assert_eq!(value("AWS_ENDPOINT_URL_APP_MESH"), Some("http://127.0.0.1:1"));

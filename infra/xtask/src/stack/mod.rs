@@ -4,19 +4,21 @@ mod data_plane;
 mod deploy;
 mod endpoints;
 mod folder;
+mod load;
 mod servers;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::command::Run;
-use crate::console::{say, step};
+use crate::console::{Background, say, step};
 use crate::demo_mesh;
 use crate::failure::{Failure, Result};
 use crate::http::Client;
 use crate::local_aws::LocalAws;
+use crate::programs::Programs;
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -24,7 +26,6 @@ pub(crate) use data_plane::DataPlane;
 pub(crate) use deploy::{Outputs, REPORTS, demo_policy, put_policy};
 pub(crate) use endpoints::Endpoints;
 use folder::Folder;
-use servers::Programs;
 
 /// What `up` starts, and `down` ends.
 const KEPT: &str = "run";
@@ -37,8 +38,7 @@ pub(crate) struct Stack {
     pub(crate) aws: LocalAws,
     pub(crate) client: Client,
     pub(crate) data_plane: DataPlane,
-    /// The command for people.
-    meshwarden: PathBuf,
+    programs: Programs,
 }
 
 /// A stack that ends when this is dropped, however that comes about.
@@ -57,7 +57,7 @@ pub(crate) fn borrow(workspace: &Workspace, name: &str) -> Result<Borrowed> {
 }
 
 /// Starts the stack that stays.
-pub(crate) fn up(workspace: &Workspace) -> Result<()> {
+pub(crate) fn up(workspace: &Workspace, with_load: bool) -> Result<()> {
     let folder = Folder::take(workspace.local(KEPT))?.ending();
     if folder.get().runs() {
         // It is somebody's: it must survive this.
@@ -65,23 +65,38 @@ pub(crate) fn up(workspace: &Workspace) -> Result<()> {
         return Err(Failure::StackRuns);
     }
     let stack = start(workspace, folder.get())?;
+    step("requests through the gateway", |_| load::until_answered(&stack.client, &stack.data_plane.gateway))?;
+    if with_load {
+        load::switch(&stack.client, &stack.data_plane.shop, true)?;
+    }
     stack.outputs.write(folder.get())?;
     let variables = workspace.local("env");
     fs::write(&variables, stack.endpoints.script(&stack.outputs)).map_err(Failure::file("write", &variables))?;
     folder.keep();
     say(format_args!("\nApp Mesh API  {}", stack.endpoints.app_mesh));
     say(format_args!("AWS services  {}", stack.endpoints.aws));
-    if let Some(certificates) = &stack.endpoints.certificates {
-        say(format_args!("certificates  {certificates}"));
-    }
+    say(format_args!("certificates  {}", stack.endpoints.certificates));
     say(format_args!("the shop      http://{}", stack.data_plane.gateway));
     say("\nnode                     what        where");
     for line in &stack.data_plane.ports {
         say(line);
     }
-    say("\n. .local/env                 point any SDK or the AWS CLI at it");
+    if with_load {
+        say(format_args!("\n{} requests a second go through the gateway", load::PER_SECOND));
+    }
+    say(format_args!("\n. .local/env                 point any SDK, the AWS CLI and meshwarden at it"));
+    say(format_args!("{} status --watch", stack.programs.path("meshwarden")?.display()));
+    say("cargo xtask load on|off      begin or end the light load");
     say("cargo xtask invoke <function> events/<function>/<event>.json");
-    say("cargo xtask down             end it");
+    say("cargo xtask down             end everything");
+    Ok(())
+}
+
+/// Begins or ends the light load on the stack that stays.
+pub(crate) fn switch_load(workspace: &Workspace, on: bool) -> Result<()> {
+    let outputs = Outputs::read(&workspace.local(KEPT))?;
+    load::switch(&Client::new(), &outputs.shop, on)?;
+    say(if on { "requests go through the gateway" } else { "no requests are sent" });
     Ok(())
 }
 
@@ -117,9 +132,15 @@ impl Stack {
         self.outputs.invoke(&self.client, function, event)
     }
 
+    /// Has `shop-edges` judge the edges of the demo mesh.
+    pub(crate) fn edges(&self, input: &Value) -> Result<String> {
+        let program = self.programs.path("shop-edges")?;
+        Run::new(program, program.parent().unwrap_or(program)).filter(&input.to_string())
+    }
+
     /// Runs the `meshwarden` command on the stack as a person would, and returns what it prints.
     pub(crate) fn meshwarden(&self, workspace: &Workspace, arguments: &[&str]) -> Result<Vec<String>> {
-        let run = Run::new(&self.meshwarden, workspace.root()).args(arguments);
+        let run = Run::new(self.programs.path("meshwarden")?, workspace.root()).args(arguments);
         let run = run.env("MESHWARDEN_TABLE", self.outputs.named("StateTable")?);
         let variables = self.endpoints.variables();
         let run = variables.iter().fold(run, |run, (name, value)| run.env(name, value));
@@ -130,34 +151,34 @@ impl Stack {
 fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     folder.end()?;
     say("local stack");
-    setup::python(workspace)?;
-    let programs = Programs::build(workspace)?;
-    let packages = deploy::Packages::build(workspace)?;
+    // pip waits for the network and the disk while the compiler takes the processors.
+    let python = setup::python_in_background(workspace)?;
+    let programs = step("build the programs", |progress| Programs::build(workspace, progress))?;
+    python.map_or(Ok(()), Background::finish)?;
     let client = Client::new();
-    let certificates = if servers::moto_is_installed(workspace) {
-        Some(step("start moto", |_| servers::start_moto(workspace, folder, &client))?)
-    } else {
-        say("  moto is not installed: no ACM, no private CAs and no AWS Config here");
-        None
-    };
-    let control_plane = step("start the control plane", |_| {
-        servers::start_control_plane(&programs.control_plane, folder, certificates.as_deref())
+    let (moto, ministack) = step("start moto and MiniStack", |_| {
+        let moto = servers::start_moto(workspace, folder)?;
+        let ministack = servers::start_ministack(workspace, folder, &moto.address)?;
+        moto.until_moto_answers(&client)?;
+        ministack.until_ministack_answers(&client)?;
+        Ok((moto.address, ministack.address))
     })?;
-    let app_mesh = control_plane.api;
-    let aws =
-        step("start MiniStack", |_| servers::start_ministack(workspace, folder, &client, certificates.as_deref()))?;
-    let endpoints = Endpoints { app_mesh, certificates, aws };
+    let control_plane = step("start the control plane", |_| {
+        servers::start_control_plane(programs.path("control-plane")?, folder, &moto)
+    })?;
+    let endpoints = Endpoints { app_mesh: control_plane.api, certificates: moto, aws: ministack };
     let resources = step("load the demo mesh", |_| demo_mesh::load(workspace, &client, &endpoints.app_mesh))?;
     let data_plane = step("start the Envoys and applications", |_| {
         data_plane::start(workspace, folder, &programs, &client, &endpoints.app_mesh, &control_plane.xds)
     })?;
     let mut aws = LocalAws::open(workspace, &endpoints)?;
-    let outputs = step("deploy infra/template.yaml", |progress| {
-        deploy::deploy(workspace, folder, &mut aws, &endpoints, &packages, progress)
+    let mut outputs = step("deploy infra/template.yaml", |progress| {
+        deploy::deploy(workspace, folder, &mut aws, &endpoints, &programs, progress)
     })?;
+    outputs.shop.clone_from(&data_plane.shop);
     let alarms =
         step("alarms on the demo mesh", |_| demo_mesh::put_alarms(workspace, &mut aws, outputs.named("AlarmTopic")?))?;
     let proxies = data_plane.proxies.len();
     say(format_args!("  {resources} mesh resources, {alarms} alarms, {proxies} Envoys"));
-    Ok(Stack { endpoints, outputs, aws, client, data_plane, meshwarden: programs.meshwarden })
+    Ok(Stack { endpoints, outputs, aws, client, data_plane, programs })
 }

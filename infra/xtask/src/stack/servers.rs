@@ -6,12 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::endpoints::{self, ACCOUNT, REGION};
 use super::folder::Folder;
-use crate::command::Run;
-use crate::console::step;
 use crate::failure::{Failure, Result};
 use crate::http::Client;
 use crate::interrupt;
@@ -20,46 +16,6 @@ use crate::workspace::Workspace;
 
 /// Each is ready within a second on an idle machine; a busy one gets this.
 const READY_WITHIN: Duration = Duration::from_mins(1);
-
-/// The programs of this workspace that the stack runs.
-#[derive(Debug)]
-pub(super) struct Programs {
-    pub(super) control_plane: PathBuf,
-    /// The demo's applications.
-    pub(super) shop: PathBuf,
-    /// The command for people.
-    pub(super) meshwarden: PathBuf,
-}
-
-impl Programs {
-    /// Builds all of them at once. With a test beside them they are what the tests build, with the same features of
-    /// everything that they share, so that nobody who does both waits for it twice.
-    pub(super) fn build(workspace: &Workspace) -> Result<Self> {
-        let messages = step("build the control plane and what runs beside it", |progress| {
-            Run::cargo(workspace.root())
-                .args(["build", "--locked", "--workspace", "--test", "reports"])
-                .args(["--bin", "control-plane", "--bin", "shop", "--bin", "meshwarden"])
-                .args(["--message-format", "json-render-diagnostics"])
-                .condensed(progress)
-        })?;
-        let program = |name: &str| {
-            let executable = messages.iter().find_map(|message| {
-                let message: Value = serde_json::from_str(message).ok()?;
-                (message.get("target")?.get("name")? == name).then_some(())?;
-                Some(PathBuf::from(message.get("executable")?.as_str()?))
-            });
-            executable.ok_or_else(|| Failure::Refused {
-                what: "cargo build".to_owned(),
-                answer: format!("without naming the executable of {name}"),
-            })
-        };
-        Ok(Self {
-            control_plane: program("control-plane")?,
-            shop: program("shop")?,
-            meshwarden: program("meshwarden")?,
-        })
-    }
-}
 
 /// Where the control plane answers.
 #[derive(Debug)]
@@ -86,15 +42,13 @@ const BUNDLES: [&str; 5] = [
 
 /// Starts it on ports of its own choice, and returns where it answers. `certificates` is where it fetches those; it looks
 /// for new ones every second, so that nobody has to wait.
-pub(super) fn start_control_plane(program: &Path, folder: &Folder, certificates: Option<&str>) -> Result<ControlPlane> {
+pub(super) fn start_control_plane(program: &Path, folder: &Folder, certificates: &str) -> Result<ControlPlane> {
     let mut command = Command::new(program);
     command.args(["--api", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--listeners", PROXY_PORTS]);
     command.args(["--account", ACCOUNT, "--region", REGION]);
-    if let Some(address) = certificates {
-        command.args(["--certificates", "aws", "--certificate-refresh", "1s", "--sds", "ads"]);
-        command.args(BUNDLES.iter().flat_map(|bundle| ["--bundle", bundle]));
-        command.envs(endpoints::of_certificates(address)).envs(endpoints::identity());
-    }
+    command.args(["--certificates", "aws", "--certificate-refresh", "1s", "--sds", "ads"]);
+    command.args(BUNDLES.iter().flat_map(|bundle| ["--bundle", bundle]));
+    command.envs(endpoints::of_certificates(certificates)).envs(endpoints::identity());
     let record = Record::start("control-plane", command, folder.path())?;
     let log = log_file(folder.path(), &record.name);
     until_ready(&record, &log, || {
@@ -108,48 +62,57 @@ fn told(text: &str, word: &str) -> Option<String> {
     text.split_inclusive('\n').find_map(|line| line.strip_suffix('\n')?.strip_prefix(word).map(ToOwned::to_owned))
 }
 
-/// Whether moto is in the Python environment.
-pub(super) fn moto_is_installed(workspace: &Workspace) -> bool {
-    workspace.venv_program("moto_server").is_file()
+/// A server that was started on a port chosen for it, and may not answer yet.
+#[derive(Debug)]
+pub(super) struct Starting {
+    record: Record,
+    log: PathBuf,
+    pub(super) address: String,
 }
 
-/// Starts it on a free port, and returns where it answers.
-pub(super) fn start_moto(workspace: &Workspace, folder: &Folder, client: &Client) -> Result<String> {
-    let port = free_port()?.to_string();
+/// Starts moto.
+pub(super) fn start_moto(workspace: &Workspace, folder: &Folder) -> Result<Starting> {
+    let port = free_port()?;
     let mut command = Command::new(workspace.venv_program("python"));
-    command.arg(workspace.file("infra/local/moto_server.py")).arg(&port);
+    command.arg(workspace.file("infra/local/moto_server.py")).arg(port.to_string());
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    let address = format!("http://127.0.0.1:{port}");
-    let record = Record::start("moto", command, folder.path())?;
-    let log = log_file(folder.path(), &record.name);
-    until_ready(&record, &log, || {
-        client.get(&format!("{address}/moto-api/data.json")).ok()?;
-        Some(address.clone())
-    })
+    Starting::begin("moto", command, folder, port)
 }
 
-/// Starts it on a free port, and returns where it answers. `certificates` is where its functions find those.
-pub(super) fn start_ministack(
-    workspace: &Workspace,
-    folder: &Folder,
-    client: &Client,
-    certificates: Option<&str>,
-) -> Result<String> {
+/// Starts `MiniStack`. `certificates` is where its functions find those.
+pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificates: &str) -> Result<Starting> {
     let scratch = folder.path().join("ministack");
     if scratch.exists() {
         fs::remove_dir_all(&scratch).map_err(Failure::file("empty", &scratch))?;
     }
     fs::create_dir_all(&scratch).map_err(Failure::file("create", &scratch))?;
     let port = free_port()?;
-    let address = format!("http://127.0.0.1:{port}");
-    let mut command = ministack(workspace, &scratch, &address, port);
-    command.envs(certificates.into_iter().flat_map(endpoints::of_certificates));
-    let record = Record::start("ministack", command, folder.path())?;
-    let log = log_file(folder.path(), &record.name);
-    until_ready(&record, &log, || {
-        let answer = client.get(&format!("{address}/_ministack/ready")).ok()?;
-        (answer.body.get("status")? == "completed").then(|| address.clone())
-    })
+    let mut command = ministack(workspace, &scratch, &format!("http://127.0.0.1:{port}"), port);
+    command.envs(endpoints::of_certificates(certificates));
+    Starting::begin("ministack", command, folder, port)
+}
+
+impl Starting {
+    fn begin(name: &str, command: Command, folder: &Folder, port: u16) -> Result<Self> {
+        let record = Record::start(name, command, folder.path())?;
+        let log = log_file(folder.path(), &record.name);
+        Ok(Self { record, log, address: format!("http://127.0.0.1:{port}") })
+    }
+
+    /// Waits until moto answers.
+    pub(super) fn until_moto_answers(&self, client: &Client) -> Result<()> {
+        until_ready(&self.record, &self.log, || {
+            client.get(&format!("{}/moto-api/data.json", self.address)).ok().map(drop)
+        })
+    }
+
+    /// Waits until `MiniStack` has all its services.
+    pub(super) fn until_ministack_answers(&self, client: &Client) -> Result<()> {
+        until_ready(&self.record, &self.log, || {
+            let answer = client.get(&format!("{}/_ministack/ready", self.address)).ok()?;
+            (answer.body.get("status")? == "completed").then_some(())
+        })
+    }
 }
 
 fn ministack(workspace: &Workspace, scratch: &Path, address: &str, port: u16) -> Command {

@@ -1,4 +1,4 @@
-//! The chapter on certificates: three rotations under a load, and after each step a look at every edge.
+//! The scenario on certificates: three rotations under a load, and after each step a look at every edge.
 
 mod handshakes;
 mod picture;
@@ -42,7 +42,7 @@ struct Mark {
     handshakes: Handshakes,
 }
 
-/// The chapter while it is played.
+/// The scenario while it is played.
 struct Play<'s> {
     scene: &'s mut Scene,
     certified: Certified,
@@ -53,13 +53,7 @@ struct Play<'s> {
 }
 
 pub(super) fn play(scene: &mut Scene) -> Result<()> {
-    say("\n== certificates: two certificates and the CA behind them are replaced, and no request notices");
-    if scene.stack().endpoints.certificates.is_none() {
-        return Err(Failure::Missing {
-            program: "moto".to_owned(),
-            remedy: "`cargo xtask setup` installs it; it stands in for ACM and ACM Private CA",
-        });
-    }
+    say("\n== certificates: two certificates and the CA behind them are replaced, and no request fails");
     say(
         "  The way of a product request is encrypted: the gateway calls storefront by TLS, whose certificate is imported",
     );
@@ -92,12 +86,8 @@ impl<'s> Play<'s> {
             Ok((last.total() > first.total() && last.failures() == first.failures()).then_some(()))
         })?;
         ensure(well.is_some(), "requests go well once everything is encrypted", String::new)?;
-        say(
-            "\n  Fifty requests a second from here on; each one that fails counts. Schedules are waited for by nobody: the",
-        );
-        say(
-            "  demo wakes the function as they would. So that proxies greet each other anew, the demo has their connections",
-        );
+        say("\n  Fifty requests a second from here on; each one that fails counts. The demo waits for no schedule:");
+        say("  it invokes the function itself. So that proxies make new handshakes, the demo has their connections");
         say("  closed after each part, as a deployment does.\n");
         say(picture.table());
         play.last = play.mark()?;
@@ -131,7 +121,7 @@ impl<'s> Play<'s> {
 
     /// A bundle, by the wake of every five minutes.
     fn bundle(&mut self) -> Result<()> {
-        say("\n  -- the bundle of catalog is one near its end now, put there by hand; the next wake finds it");
+        say("\n  -- the bundle of catalog is one near its end now, put there by hand; the next run finds it");
         let aws = &mut self.scene.stack().aws;
         let old = self.certified.authority.issue(aws, &CATALOG_HOSTS, NEAR_ITS_END)?;
         replace_leaf(aws, CATALOG_SECRET, &old)?;
@@ -161,9 +151,9 @@ impl<'s> Play<'s> {
         let tick = self.scene.tick_event();
         let mut open = STAGES.to_vec();
         for number in 1..=MOST_WAKES {
-            say(format_args!("\n    wake {number}"));
+            say(format_args!("\n    run {number}"));
             if self.wake(&tick)? == 0 {
-                say("    nothing may be done yet");
+                say("    nothing can be done yet");
             }
             let picture = self.settled()?;
             say("");
@@ -172,7 +162,7 @@ impl<'s> Play<'s> {
             for (name, _) in over {
                 say(format_args!("    {name}"));
             }
-            self.close(&format!("CA rolled over, wake {number}"))?;
+            self.close(&format!("CA rolled over, run {number}"))?;
             open = rest;
             if open.is_empty() {
                 return Ok(());
@@ -180,7 +170,7 @@ impl<'s> Play<'s> {
         }
         let report = self.scene.stack().invoke(FUNCTION, &tick)?;
         Err(Failure::Unexpected {
-            expected: format!("the rollover ends within {MOST_WAKES} wakes"),
+            expected: format!("the rollover ends within {MOST_WAKES} runs"),
             seen: format!("it stands at {}", steps::reasons(&report).join("; ")),
         })
     }
@@ -254,10 +244,12 @@ impl<'s> Play<'s> {
         let now = self.mark()?;
         let counts = now.counts.since(&self.last.counts);
         let handshakes = now.handshakes.since(&self.last.handshakes);
-        ensure(handshakes.made() > 0, "proxies greet each other anew", || "nobody did".to_owned())?;
-        ensure(counts.failures() == 0 && handshakes.refused() == 0, "nobody notices", || {
-            format!("{} request(s) failed; refused handshakes: {}", counts.failures(), handshakes.where_refused())
-        })?;
+        ensure(handshakes.made() > 0, "proxies make new handshakes", || "there was none".to_owned())?;
+        ensure(
+            counts.failures() == 0 && handshakes.refused() == 0,
+            "no request fails and no handshake is refused",
+            || format!("{} request(s) failed; refused handshakes: {}", counts.failures(), handshakes.where_refused()),
+        )?;
         self.rows.push((part.to_owned(), counts, handshakes));
         self.last = now;
         Ok(())
@@ -295,8 +287,8 @@ type Stage = (&'static str, fn(&Picture) -> bool);
 
 const STAGES: [Stage; 3] = [
     ("Trust both is over: the new CA is trusted wherever the old one was.", |now| now.is_trusted_by_all(NEW)),
-    ("Issue anew is over: everything that is presented comes from the new CA.", |now| now.all_issued_by(NEW)),
-    ("Drop the old is over: nobody trusts the old CA any more.", |now| now.is_trusted_by_nobody(OLD)),
+    ("Reissue is over: everything that is presented comes from the new CA.", |now| now.all_issued_by(NEW)),
+    ("Drop the old is over: no client trusts the old CA any more.", |now| now.is_trusted_by_nobody(OLD)),
 ];
 
 fn changed(before: &Picture, after: &Picture, node: &str) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The chapters.
+//! The scenarios.
 
 use std::time::{Duration, Instant};
 
@@ -6,21 +6,21 @@ use super::certificates;
 use super::route::{Route, RouteName, table};
 use super::scene::{Scene, ensure};
 use super::traffic::Counts;
-use crate::cli::Chapter;
+use crate::cli::Scenario;
 use crate::console::say;
 use crate::failure::Result;
 
-pub(super) fn play(chapter: Chapter, scene: &mut Scene) -> Result<()> {
+pub(super) fn play(scenario: Scenario, scene: &mut Scene) -> Result<()> {
     scene.turn_page()?;
-    match chapter {
-        Chapter::Traffic => traffic(scene),
-        Chapter::Failover => failover(scene),
-        Chapter::Duplicate => duplicate(scene),
-        Chapter::Standby => standby(scene),
-        Chapter::Person => person(scene),
-        Chapter::CommonCause => common_cause(scene),
-        Chapter::Compliance => super::compliance::play(scene),
-        Chapter::Certificates => certificates::play(scene),
+    match scenario {
+        Scenario::Traffic => traffic(scene),
+        Scenario::Failover => failover(scene),
+        Scenario::Duplicate => duplicate(scene),
+        Scenario::Standby => standby(scene),
+        Scenario::Person => person(scene),
+        Scenario::CommonCause => common_cause(scene),
+        Scenario::Compliance => super::compliance::play(scene),
+        Scenario::Certificates => certificates::play(scene),
     }
 }
 
@@ -69,7 +69,7 @@ fn traffic(scene: &mut Scene) -> Result<()> {
     ensure(after.share("catalog-v1") == 0.0, "no request reaches the drained node", || format!("{after:?}"))?;
 
     say(
-        "\n  catalog-v1 is mended. Its alarm looks at ten seconds, which have to be without errors; then a probe share.\n",
+        "\n  catalog-v1 is repaired. Its alarm covers ten seconds, which have to be without errors; then a probe share.\n",
     );
     scene.break_application("catalog-v1", 0)?;
     scene.watch(ALARM_PERIOD)?;
@@ -126,10 +126,10 @@ fn failover(scene: &mut Scene) -> Result<()> {
     has_weight(&shifted, "catalog-v1", |weight| weight == 0)?;
 
     say(
-        "\n  catalog-v1 is mended. Drained, it gets no requests, so its alarm has no data: CloudWatch's own alarms turn",
+        "\n  catalog-v1 is repaired. Drained, it gets no requests, so its alarm has no data: CloudWatch's own alarms turn",
     );
     say(
-        "  INSUFFICIENT_DATA by themselves, the local ones are told to. From here on the demo wakes the function as its",
+        "  INSUFFICIENT_DATA by themselves, the local ones are told to. From here on the demo invokes the function as its",
     );
     say(
         "  schedule would. Silence is not health: first nothing happens for the dwell (4 s), then a probe share is tried.",
@@ -143,7 +143,7 @@ fn failover(scene: &mut Scene) -> Result<()> {
 
     say("\n  A step that nobody sends requests through proves nothing, so it is not left.");
     scene.wake_until(CATALOG, "Unproven")?;
-    say("  Requests without errors come in, and the next step is taken; then all of it is given back.");
+    say("  Requests without errors come in, and the next step follows; then the original weights are restored.");
     scene.succeed(&["catalog-v1", "catalog-v2"])?;
     scene.wake_until(CATALOG, "Failback")?;
     let step = scene.route(CATALOG)?;
@@ -163,7 +163,7 @@ fn failover(scene: &mut Scene) -> Result<()> {
 }
 
 fn duplicate(scene: &mut Scene) -> Result<()> {
-    say("\n== duplicate: the same event twice does the work once");
+    say("\n== duplicate: an event that is delivered twice changes the weights once");
     let before = scene.route(INVENTORY)?;
     let shifted = fail(scene, INVENTORY, "inventory-a", "Failover")?;
     say("\n  SNS delivers at least once. Here is the same notice twice more:");
@@ -184,8 +184,8 @@ fn duplicate(scene: &mut Scene) -> Result<()> {
 }
 
 fn standby(scene: &mut Scene) -> Result<()> {
-    say("\n== standby: a node without equals is relieved by a standby");
-    say("  search-green has weight 0, so no data vouches for it. The policy does: it is declared ready.");
+    say("\n== standby: a standby takes the traffic of a node that has no sibling");
+    say("  search-green has weight 0, so it has no data. The policy declares it ready.");
     let before = scene.route(SEARCH)?;
     let shifted = fail(scene, SEARCH, "search-blue", "Failover")?;
     show(SEARCH, &[("before", &before), ("shifted", &shifted)]);
@@ -195,10 +195,10 @@ fn standby(scene: &mut Scene) -> Result<()> {
 }
 
 fn person(scene: &mut Scene) -> Result<()> {
-    say("\n== person: a person's edit is left alone");
+    say("\n== person: an operator's edit is respected");
     let before = scene.route(CART)?;
     scene.wake()?;
-    say("  Somebody sets the cart's weights to 20 and 80 by hand, with the API and nothing else.");
+    say("  An operator sets the cart's weights to 20 and 80 through the API.");
     scene.edit(CART, &before.spec_with(|node| if node == "cart-a" { 20 } else { 80 }))?;
     scene.wake()?;
     let edited = scene.route(CART)?;
@@ -206,7 +206,7 @@ fn person(scene: &mut Scene) -> Result<()> {
     show(CART, &[("before", &before), ("edited", &edited), ("cart-a fails", &after)]);
     ensure(after.version() == edited.version(), "the edit is left alone", || format!("{:?}", after.weights()))?;
 
-    say("\n  They give the route back, by an event on Meshwarden's bus, and the failure is dealt with.");
+    say("\n  The operator releases the route by an event on Meshwarden's bus, and the failover follows.");
     scene.turn_page()?;
     scene.release(CART)?;
     let decision = scene.logged(CART, "Failover", 1)?;
@@ -251,7 +251,7 @@ fn show(route: RouteName, moments: &[(&str, &Route)]) {
 
 fn has_weight(route: &Route, node: &str, is_right: impl Fn(u64) -> bool) -> Result<()> {
     let right = route.weight(node).is_some_and(is_right);
-    ensure(right, &format!("the weight of {node} is as told"), || format!("the weights are {:?}", route.weights()))
+    ensure(right, &format!("the weight of {node} is as expected"), || format!("the weights are {:?}", route.weights()))
 }
 
 fn same_but_for_weights(before: &Route, after: &Route) -> Result<()> {

@@ -1,0 +1,53 @@
+//! `shop-edges`: the TLS verdict of each call between given proxies.
+//!
+//! ```text
+//!   stdin: descriptions, certificates, acknowledged fingerprints (JSON) ──▶ mesh::edges ──▶ stdout: edges (JSON)
+//! ```
+//!
+//! The demo is driven by `cargo xtask`, which depends on no crate of the product, so that it builds within a minute. What it
+//! has to know about the mesh model it asks this program.
+//!
+//! This crate never calls a service; its caller reads everything.
+
+mod input;
+mod output;
+
+use std::io::{self, Read as _, Write as _};
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+
+use input::Input;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("failed to read or write: {0}")]
+    Stream(#[from] io::Error),
+
+    #[error("invalid input: {0}")]
+    Json(#[from] serde_json::Error),
+
+    #[error("invalid description of {path}: {reason}")]
+    Description { path: String, reason: String },
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // A closed standard error leaves no place to report to.
+            drop(writeln!(io::stderr(), "shop-edges: {failure}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    let input: Input = serde_json::from_str(&text)?;
+    let edges = output::edges(&input, Timestamp::now())?;
+    serde_json::to_writer(io::stdout().lock(), &edges)?;
+    Ok(())
+}

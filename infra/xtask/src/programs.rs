@@ -1,0 +1,88 @@
+//! The programs of this workspace that the local stack runs. One call of cargo builds all of them.
+//!
+//! Cargo decides which features of a library are on from the packages that one call selects. Another selection would
+//! compile every SDK client a second time, so everything that starts a stack builds the same selection in the same
+//! profile. The clients that no scenario calls are features, and are left out here (`all-clients` in each manifest).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::command::Run;
+use crate::console::Progress;
+use crate::failure::{Failure, Result};
+use crate::workspace::Workspace;
+
+/// What runs besides the functions. Each is a package with a binary of the same name.
+const SERVERS_AND_TOOLS: [&str; 4] = ["control-plane", "meshwarden", "shop", "shop-edges"];
+
+/// The built programs.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    executables: BTreeMap<String, PathBuf>,
+    functions: Vec<String>,
+}
+
+impl Programs {
+    /// Builds what is not built yet.
+    pub(crate) fn build(workspace: &Workspace, progress: &mut Progress) -> Result<Self> {
+        let functions = workspace.functions()?;
+        let names = SERVERS_AND_TOOLS.into_iter().chain(functions.iter().map(String::as_str));
+        let run = Run::cargo(workspace.root())
+            .args(["build", "--locked", "--bins", "--no-default-features", "--features", "aws"])
+            .args(["--message-format", "json-render-diagnostics"]);
+        let messages = names.fold(run, |run, name| run.args(["--package", name])).building(progress)?;
+        Ok(Self { executables: messages.iter().filter_map(|message| executable(message)).collect(), functions })
+    }
+
+    /// Where a program is.
+    pub(crate) fn path(&self, name: &str) -> Result<&Path> {
+        let found = self.executables.get(name).map(PathBuf::as_path);
+        found.ok_or_else(|| Failure::Refused {
+            what: "cargo build".to_owned(),
+            answer: format!("without naming the executable of {name}"),
+        })
+    }
+
+    /// The names of the functions, which are those of their programs.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
+        self.functions.iter().map(String::as_str)
+    }
+}
+
+/// The name and place of the executable that a message of cargo's reports.
+fn executable(message: &str) -> Option<(String, PathBuf)> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let path = PathBuf::from(message.get("executable")?.as_str()?);
+    Some((message.pointer("/target/name")?.as_str()?.to_owned(), path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_read_from_messages() {
+        let built = r#"{"reason":"compiler-artifact","target":{"name":"shop"},"executable":"/t/debug/shop"}"#;
+        assert_eq!(executable(built), Some(("shop".to_owned(), PathBuf::from("/t/debug/shop"))));
+        for other in [r#"{"reason":"compiler-artifact","target":{"name":"mesh"},"executable":null}"#, "text", "{}"] {
+            assert_eq!(executable(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn every_program_is_a_package_with_the_features_that_the_build_names() {
+        let workspace = Workspace::of_this_crate().unwrap();
+        let manifest = |folder: &str| std::fs::read_to_string(workspace.file(folder).join("Cargo.toml")).unwrap();
+        for function in workspace.functions().unwrap() {
+            let text = manifest(&format!("functions/{function}"));
+            assert!(text.contains("\naws = [\"dep:aws\""), "{function} has no feature `aws`");
+            assert!(
+                text.contains("default = [\"aws\", \"all-clients\"]"),
+                "{function} is deployed without all clients"
+            );
+        }
+        assert!(manifest("infra/cli").contains("\naws = [\"dep:aws\""));
+    }
+}
