@@ -1,5 +1,6 @@
-//! What a test run came to, from the JUnit file that nextest writes.
+//! What a test run came to, from the `JUnit` file that nextest writes.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -67,22 +68,22 @@ fn file_name(test: &str) -> PathBuf {
 
 /// A failing test in a few lines, with the file that has the rest.
 fn summary(test: &FailedTest, path: &Path, with_output: bool) -> String {
-    let mut text = format!("\nFAILED {}\n  all of its output: {}", test.name, path.display());
+    let mut shown = format!("\nFAILED {}\n  all of its output: {}", test.name, path.display());
     if !with_output {
-        return text;
+        return shown;
     }
     // Whatever a test logged before, the panic is what a reader looks for first.
     let lines: Vec<&str> = test.output.lines().collect();
     let panic = lines.iter().position(|line| line.contains(" panicked at ")).unwrap_or_default();
     for line in lines.iter().skip(panic).take(SHOWN_LINES) {
-        text.push_str("\n    ");
-        text.extend(line.chars().take(SHOWN_WIDTH));
+        shown.push_str("\n    ");
+        shown.extend(line.chars().take(SHOWN_WIDTH));
     }
     let left = lines.len().saturating_sub(panic + SHOWN_LINES);
     if left > 0 {
-        text.push_str(&format!("\n    ... and {left} lines more"));
+        write!(shown, "\n    ... and {left} lines more").ok();
     }
-    text
+    shown
 }
 
 fn failed_tests(xml: &str) -> Vec<FailedTest> {
@@ -165,12 +166,12 @@ left &lt;b&gt; &amp;amp; &quot;c&quot;
             name: "a b".to_owned(),
             output: format!("{noise}thread 'b' panicked at b.rs:1:\n{long}\n{}", "more\n".repeat(112_000)),
         };
-        let text = summary(&test, Path::new("/logs/a_b.log"), true);
+        let shown = summary(&test, Path::new("/logs/a_b.log"), true);
         assert!(
-            text.contains("panicked at") && text.contains("/logs/a_b.log") && text.contains("lines more"),
-            "{text}"
+            shown.contains("panicked at") && shown.contains("/logs/a_b.log") && shown.contains("lines more"),
+            "{shown}"
         );
-        assert!(text.lines().count() <= SHOWN_LINES + 5 && text.len() < 3000, "{text}");
+        assert!(shown.lines().count() <= SHOWN_LINES + 5 && shown.len() < 3000, "{shown}");
         assert!(summary(&test, Path::new("/logs/a_b.log"), false).lines().count() <= 3);
         assert_eq!(file_name("a::b c/../d"), PathBuf::from("a__b_c____d.log"));
     }

@@ -1,5 +1,6 @@
 //! `status --watch`: the same table again and again, until the caller interrupts it.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ fn changes(last: &str, text: &str, now: &str) -> String {
     for (heading, line) in sections(text) {
         if !before.contains(&(heading, line)) {
             let heading = if heading.is_empty() { String::new() } else { format!("{heading}: ") };
-            changed.push_str(&format!("{now} {heading}{}\n", line.trim_start()));
+            let _ = writeln!(changed, "{now} {heading}{}", line.trim_start());
         }
     }
     changed
