@@ -18,7 +18,7 @@ use mesh::readers::{File, Note, ReadError, Reading, read_all};
 use thiserror::Error;
 
 use crate::args::{CheckArgs, Format};
-use files::{Text, Unread};
+pub(crate) use files::{Found, Text, Unread, find};
 use report::Report;
 
 /// From how many files on progress is shown: fewer are done before anyone looks.
@@ -93,7 +93,7 @@ fn policy(args: &CheckArgs) -> Result<Policy, CheckError> {
 
 /// The texts of all files, with a progress bar where there are many and someone watches.
 fn gather(args: &CheckArgs) -> (Vec<Text>, Vec<Unread>) {
-    let (found, mut unread) = files::find(&args.paths);
+    let (found, mut unread) = find(&args.paths);
     let bar = if found.len() < MANY { ProgressBar::hidden() } else { ProgressBar::new(found.len() as u64) };
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} files {wide_msg}") {
         bar.set_style(style);
@@ -110,7 +110,7 @@ fn gather(args: &CheckArgs) -> (Vec<Text>, Vec<Unread>) {
 }
 
 /// A file in a folder that is of no form is none of ours; one that was asked for by name should have been.
-fn matters(error: &ReadError, texts: &[Text]) -> bool {
+pub(crate) fn matters(error: &ReadError, texts: &[Text]) -> bool {
     let (file, is_ours) = match error {
         ReadError::NoForm { file } | ReadError::NoKind { file } => (file, false),
         ReadError::Syntax { file, .. } => (file, true),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
-use mesh::name::{MeshName, ResourcePath, RouteId};
+use mesh::monitoring::Metrics;
+use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 
 /// What is asked.
 #[derive(Debug, Subcommand)]
@@ -28,6 +29,8 @@ pub(crate) enum People {
     Report(ReportArgs),
     /// Shows the proxies that are connected to the control plane, and whether they have what they should.
     Proxies(ShowArgs),
+    /// Writes the alarms that the targets of a mesh's routes need, or compares an account's alarms with them.
+    Alarms(Box<AlarmsArgs>),
 }
 
 /// Where what is asked about is kept.
@@ -258,6 +261,75 @@ pub(crate) struct ReportArgs {
     pub(crate) place: Place,
 }
 
+/// Which alarms to write or to check.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AlarmsArgs {
+    /// The mesh.
+    pub(crate) mesh: MeshName,
+
+    /// The form of the output: `cloudformation` or `terraform`; with --check `table` or `json`.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<AlarmsFormat>,
+
+    /// Where the mesh is read from: `api`, or files and folders of any form that `check` reads.
+    #[arg(long, value_name = "api|PATH", num_args = 1.., default_value = "api")]
+    pub(crate) source: Vec<PathBuf>,
+
+    /// Compares the alarms of the account with those that would be written. Exit code 1 if a target has no usable alarm.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Which metrics the alarms are on: those of a plain Envoy, or those of the extension of App Mesh's Envoy image.
+    #[arg(long, value_enum, default_value_t = AlarmsMetrics::Envoy)]
+    pub(crate) metrics: AlarmsMetrics,
+
+    /// The namespace that the CloudWatch agent publishes in.
+    #[arg(long, value_name = "NAME", default_value = "AppMesh")]
+    pub(crate) namespace: String,
+
+    /// Only this virtual node; can be repeated.
+    #[arg(long = "node", value_name = "NAME")]
+    pub(crate) nodes: Vec<VirtualNodeName>,
+
+    /// The file that a template is written to, instead of the standard output.
+    #[arg(long, short, value_name = "FILE", conflicts_with = "check")]
+    pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+/// The form of `alarms`' output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AlarmsFormat {
+    /// A CloudFormation template, as JSON.
+    Cloudformation,
+    /// Terraform's JSON syntax, for a file `*.tf.json`.
+    Terraform,
+    /// A table of what an account lacks.
+    Table,
+    /// The same as JSON.
+    Json,
+}
+
+/// Which metrics alarms are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AlarmsMetrics {
+    /// A plain Envoy's, with `control-plane bootstrap --statsd`.
+    Envoy,
+    /// App Mesh's, with the metrics extension of its Envoy image.
+    AppMesh,
+}
+
+impl From<AlarmsMetrics> for Metrics {
+    fn from(metrics: AlarmsMetrics) -> Self {
+        match metrics {
+            AlarmsMetrics::Envoy => Self::Envoy,
+            AlarmsMetrics::AppMesh => Self::AppMesh,
+        }
+    }
+}
+
 impl People {
     /// Where what is asked about is kept.
     pub(crate) fn place(&self) -> &Place {
@@ -270,6 +342,7 @@ impl People {
             Self::Restore(args) => &args.place,
             Self::Replay(args) => &args.place,
             Self::Report(args) => &args.place,
+            Self::Alarms(args) => &args.place,
             Self::Kill(args) => match &args.turn {
                 Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
             },
@@ -279,7 +352,12 @@ impl People {
     /// Who writes; `None` where nothing is written.
     pub(crate) fn signature(&self) -> Option<&Signature> {
         match self {
-            Self::Status(_) | Self::Explain(_) | Self::Replay(_) | Self::Report(_) | Self::Proxies(_) => None,
+            Self::Status(_)
+            | Self::Explain(_)
+            | Self::Replay(_)
+            | Self::Report(_)
+            | Self::Proxies(_)
+            | Self::Alarms(_) => None,
             Self::Hold(args) => Some(&args.signature),
             Self::Release(args) => Some(&args.signature),
             Self::Restore(args) => Some(&args.signature),

@@ -73,6 +73,9 @@ pub(crate) enum Trouble {
         /// Why not.
         why: String,
     },
+    /// The alarms of a mesh can't be written or checked.
+    #[error(transparent)]
+    Alarms(#[from] super::alarms::AlarmsError),
     /// There are no decisions of it to make again.
     #[error("no decision is recorded of {what}; routes and virtual nodes have a journal of decisions")]
     NoJournal {
@@ -106,6 +109,8 @@ pub(crate) enum Refusal {
     KillSwitchOn { route: RouteId },
     #[error("{different} of {all} decisions are not the same when they are made again\n{text}")]
     Different { different: usize, all: usize, text: String },
+    #[error("{lacking} of {all} targets have no usable alarm\n{text}")]
+    WithoutAlarm { lacking: usize, all: usize, text: String },
     #[error("the kill switch is already {so}")]
     AlreadySo { so: &'static str },
 }
@@ -131,6 +136,7 @@ impl Trouble {
             | Self::Unjournalled
             | Self::File { .. }
             | Self::NoRecord { .. }
+            | Self::Alarms(_)
             | Self::NoJournal { .. } => 2,
         }
     }

@@ -4,6 +4,7 @@
 //! status, explain ──▶ routes, records, journal ──▶ text or JSON
 //! replay          ──▶ journal, observations ──▶ the same decision, or another
 //! report, proxies ──▶ mesh, control plane ──▶ files, text or JSON
+//! alarms          ──▶ mesh, alarms ──▶ template, or what an account lacks
 //! hold, release   ──▶ record as the function would see it ──▶ question ──▶ conditional note
 //! restore         ──▶ the same, alarms, what-if ──▶ question ──▶ lease, weights, tag, end
 //! kill            ──▶ switch, journal
@@ -12,6 +13,7 @@
 //! What a person's hold is, what gives a route back and what restores it is decided in `mesh::failover`; here it is
 //! read, asked about and written.
 
+mod alarms;
 mod args;
 mod audits;
 mod certificates;
@@ -52,5 +54,6 @@ pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Tr
         People::Replay(args) => replay::replay(desk, args).await,
         People::Report(args) => report::report(desk, args).await,
         People::Proxies(args) => proxies::proxies(desk, args).await,
+        People::Alarms(args) => alarms::alarms(desk, args).await,
     }
 }

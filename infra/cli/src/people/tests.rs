@@ -1,5 +1,6 @@
 //! The commands and route-failover over the same memory: what one writes the other respects.
 
+mod alarms;
 mod faults;
 mod views;
 

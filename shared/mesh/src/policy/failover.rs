@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Percent, Period};
+use super::{AlarmRules, LatencyBound, Percent, Period};
 use crate::alarm::AlarmName;
 use crate::name::{MeshName, RouteId, RouteName, VirtualNodeName, VirtualRouterName};
 
@@ -36,6 +36,8 @@ pub struct FailoverPolicy {
     pub budget: Budget,
     /// How often a hold that lasts is paged again.
     pub paging: PagingPolicy,
+    /// The alarms that `meshwarden alarms` writes.
+    pub alarms: AlarmRules,
 }
 
 impl Default for FailoverPolicy {
@@ -54,6 +56,7 @@ impl Default for FailoverPolicy {
             edits: EditPolicy::default(),
             budget: Budget::default(),
             paging: PagingPolicy::default(),
+            alarms: AlarmRules::default(),
         }
     }
 }
@@ -132,6 +135,9 @@ pub struct TargetPolicy {
     /// one route. Unset: no limit is known.
     #[serde(default)]
     pub capacity_share: Option<u16>,
+    /// The bound on the target's response times that its latency alarm has. Unset: `failover.alarms.latency`.
+    #[serde(default)]
+    pub latency: Option<LatencyBound>,
 }
 
 /// Standbys of a route, in order.

@@ -3,6 +3,7 @@
 //! A YAML document, read as a whole or refused as a whole. [`Policy::read`] names the line, the column and the key of
 //! what is wrong and how to mend it; there is no such thing as a partly read policy.
 
+mod alarms;
 mod amounts;
 mod audit;
 mod bounds;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pack::RuleName;
 
+pub use alarms::{AlarmPeriod, AlarmPeriodError, AlarmRules, LatencyBound};
 pub use amounts::{AmountError, Percent, Period};
 pub use audit::AuditPolicy;
 pub use bounds::{

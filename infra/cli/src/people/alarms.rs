@@ -1,0 +1,204 @@
+//! `alarms`: the alarms that a mesh needs, as a template, and what an account has of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use mesh::alarm::{Alarm, AlarmName};
+use mesh::failover::{needing_tags, unread_alarms};
+use mesh::graph::Mesh;
+use mesh::monitoring::{
+    CloudFormationError, NodeAlarms, TargetCheck, check as compare, cloudformation, required, terraform,
+};
+use mesh::name::MeshName;
+use mesh::readers::{File, Surroundings, read_all};
+use ports::{Pace, PortError, PortErrorKind, survey};
+use serde_json::json;
+use thiserror::Error;
+
+use super::args::{AlarmsArgs, AlarmsFormat};
+use super::desk::Desk;
+use super::error::{Refusal, Trouble};
+use super::status::AT_A_TIME;
+use crate::check::{Text, Unread, find};
+
+/// The word that stands for the App Mesh API as a source.
+const API: &str = "api";
+
+/// How deep children of composite alarms are fetched.
+const MAX_DEPTH: usize = 5;
+
+/// Why the alarms of a mesh can't be written or checked.
+#[derive(Debug, Error)]
+pub(crate) enum AlarmsError {
+    /// A source file can't be read.
+    #[error(transparent)]
+    File(#[from] Unread),
+    /// A part of the mesh in the files can't be read, so that targets may be missing.
+    #[error(
+        "failed to read {count} resources from the files, the first of them {first}; `meshwarden check` lists them"
+    )]
+    Refused { count: usize, first: String },
+    /// The files have other meshes.
+    #[error("mesh {mesh} is not in the files; they have: {others}")]
+    NoMesh { mesh: MeshName, others: String },
+    /// A named virtual node is no target.
+    #[error("virtual node {node} is not a target of a route of mesh {mesh}")]
+    NoTarget { mesh: MeshName, node: String },
+    /// The mesh has no target.
+    #[error("mesh {mesh} has no route with a target that an alarm can be on")]
+    NoTargets { mesh: MeshName },
+    /// The format is for the other use of the command.
+    #[error("invalid format: --check prints `table` or `json`, without it `cloudformation` or `terraform`")]
+    Format,
+    /// Too large for one template.
+    #[error("{0} with --node, or use --format terraform")]
+    Template(CloudFormationError),
+}
+
+pub(super) async fn alarms(desk: &Desk<'_>, args: &AlarmsArgs) -> Result<String, Trouble> {
+    let format = format(args)?;
+    let model = model(desk, args).await?;
+    let needed = selected(&model, desk, args)?;
+    let text = match format {
+        AlarmsFormat::Cloudformation => format!("{:#}\n", cloudformation(&needed).map_err(AlarmsError::Template)?),
+        AlarmsFormat::Terraform => format!("{:#}\n", terraform(&needed)),
+        AlarmsFormat::Table | AlarmsFormat::Json => return check(desk, args, &needed, format).await,
+    };
+    match &args.output {
+        None => Ok(text),
+        Some(path) => {
+            let failed = |source| Trouble::File { call: "write", path: path.clone(), source };
+            std::fs::write(path, text).map_err(failed)?;
+            Ok(format!("{}: the alarms of {} targets\n", path.display(), needed.len()))
+        }
+    }
+}
+
+fn format(args: &AlarmsArgs) -> Result<AlarmsFormat, AlarmsError> {
+    let by_default = if args.check { AlarmsFormat::Table } else { AlarmsFormat::Cloudformation };
+    let format = args.format.unwrap_or(by_default);
+    match format {
+        AlarmsFormat::Table | AlarmsFormat::Json if args.check => Ok(format),
+        AlarmsFormat::Cloudformation | AlarmsFormat::Terraform if !args.check => Ok(format),
+        AlarmsFormat::Table | AlarmsFormat::Json | AlarmsFormat::Cloudformation | AlarmsFormat::Terraform => {
+            Err(AlarmsError::Format)
+        }
+    }
+}
+
+/// The alarms of the selected targets.
+fn selected(model: &Mesh, desk: &Desk<'_>, args: &AlarmsArgs) -> Result<Vec<NodeAlarms>, AlarmsError> {
+    let mut needed = required(model, &desk.policy.failover, args.metrics.into(), &args.namespace);
+    if !args.nodes.is_empty() {
+        let is_target = |node: &str| needed.iter().any(|one| one.node.as_str() == node);
+        if let Some(node) = args.nodes.iter().find(|node| !is_target(node.as_str())) {
+            return Err(AlarmsError::NoTarget { mesh: args.mesh.clone(), node: node.to_string() });
+        }
+        needed.retain(|one| args.nodes.contains(&one.node));
+    }
+    if needed.is_empty() { Err(AlarmsError::NoTargets { mesh: args.mesh.clone() }) } else { Ok(needed) }
+}
+
+/// The mesh, whole: a part that can't be read may have targets.
+async fn model(desk: &Desk<'_>, args: &AlarmsArgs) -> Result<Mesh, Trouble> {
+    let files: Vec<PathBuf> = args.source.iter().filter(|path| path.as_os_str() != API).cloned().collect();
+    if files.is_empty() {
+        return from_api(desk, &args.mesh).await;
+    }
+    Ok(from_files(&files, &args.mesh)?)
+}
+
+async fn from_api(desk: &Desk<'_>, name: &MeshName) -> Result<Mesh, Trouble> {
+    let read = survey(desk.ports.meshes.as_ref(), name, &mut Pace::new(AT_A_TIME, AT_A_TIME)).await?;
+    let model = read.model(name).map_err(|error| {
+        PortError::new(format!("read mesh {name}"), PortErrorKind::Other, format!("its resources don't fit: {error}"))
+    })?;
+    match read.unread.into_iter().next() {
+        Some((_, error)) => Err(error.into()),
+        None => Ok(model),
+    }
+}
+
+fn from_files(paths: &[PathBuf], name: &MeshName) -> Result<Mesh, AlarmsError> {
+    let (found, unread) = find(paths);
+    if let Some(error) = unread.into_iter().next() {
+        return Err(error.into());
+    }
+    let texts: Vec<Text> = found.iter().map(crate::check::Found::read).collect::<Result<_, _>>()?;
+    let files: Vec<File<'_>> = texts.iter().map(|text| File { name: &text.name, text: &text.content }).collect();
+    let around = Surroundings { mesh: Some(name.clone()), ..Surroundings::default() };
+    let (reading, errors) = read_all(&files, &around);
+    if let Some(error) = errors.into_iter().find(|error| crate::check::matters(error, &texts)) {
+        return Err(Unread::Content(error).into());
+    }
+    if let Some(first) = reading.refusals.first() {
+        return Err(AlarmsError::Refused { count: reading.refusals.len(), first: first.source_.to_string() });
+    }
+    let mut meshes = reading.meshes();
+    meshes.remove(name).ok_or_else(|| {
+        let others: Vec<&str> = meshes.keys().map(MeshName::as_str).collect();
+        let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+        AlarmsError::NoMesh { mesh: name.clone(), others }
+    })
+}
+
+async fn check(
+    desk: &Desk<'_>,
+    args: &AlarmsArgs,
+    needed: &[NodeAlarms],
+    format: AlarmsFormat,
+) -> Result<String, Trouble> {
+    let (alarms, tags) = read_alarms(desk).await?;
+    let checks = compare(needed, &alarms, &tags, &desk.policy.failover);
+    let text = if format == AlarmsFormat::Json {
+        format!("{:#}\n", json!({"mesh": args.mesh, "targets": checks}))
+    } else {
+        table(&checks)
+    };
+    let lacking = checks.iter().filter(|check| !check.has_usable_alarm()).count();
+    if lacking == 0 {
+        return Ok(text);
+    }
+    Err(Refusal::WithoutAlarm { lacking, all: checks.len(), text }.into())
+}
+
+/// Every alarm of the account, with the tags that its target is found by.
+async fn read_alarms(
+    desk: &Desk<'_>,
+) -> Result<(Vec<Alarm>, BTreeMap<AlarmName, BTreeMap<String, String>>), PortError> {
+    let (policy, port) = (&desk.policy.failover, &desk.ports.alarms);
+    // Not by the discovery's prefix: an alarm that is there under another name is worth a word.
+    let mut alarms = port.all("").await?;
+    for _ in 0..MAX_DEPTH {
+        let missing = unread_alarms(&alarms, policy);
+        if missing.is_empty() {
+            break;
+        }
+        let children = port.by_name(&missing).await?;
+        if children.is_empty() {
+            break;
+        }
+        alarms.extend(children);
+    }
+    let mut tags = BTreeMap::new();
+    for alarm in needing_tags(&alarms, policy) {
+        tags.insert(alarm.name.clone(), port.tags(&alarm.arn).await?);
+    }
+    Ok((alarms, tags))
+}
+
+fn table(checks: &[TargetCheck]) -> String {
+    let mut text = String::new();
+    for check in checks {
+        let alarms: Vec<&str> = check.usable.iter().map(AlarmName::as_str).collect();
+        let usable = if alarms.is_empty() { "no usable alarm".to_owned() } else { alarms.join(", ") };
+        let _ = writeln!(text, "{}/{}: {usable}", check.mesh, check.virtual_node);
+        for problem in &check.problems {
+            let _ = writeln!(text, "  {problem}");
+        }
+    }
+    let lacking = checks.iter().filter(|check| !check.has_usable_alarm()).count();
+    let _ = writeln!(text, "{} targets, {lacking} without a usable alarm", checks.len());
+    text
+}

@@ -1,0 +1,267 @@
+//! Which targets of a mesh an account has no usable alarm for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::required::{NodeAlarms, RequiredAlarm};
+use crate::alarm::{
+    Alarm, AlarmName, AlarmSource, AlarmState, Comparison, Condition, MetricQuery, MetricTerm, MissingData,
+};
+use crate::failover::{TargetAlarm, alarm_targets};
+use crate::name::{MeshName, VirtualNodeName};
+use crate::policy::FailoverPolicy;
+
+/// What an account has for one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetCheck {
+    /// The mesh.
+    pub mesh: MeshName,
+    /// The target.
+    pub virtual_node: VirtualNodeName,
+    /// The alarms that failover can act on and that can prove the target's return.
+    pub usable: Vec<AlarmName>,
+    /// What is wrong with the others, and which of the generated ones are missing or different.
+    pub problems: Vec<AlarmProblem>,
+}
+
+/// Something that keeps an alarm from being of use for a target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "problem", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum AlarmProblem {
+    /// A generated alarm is not in the account.
+    Missing {
+        /// The alarm.
+        alarm: String,
+    },
+    /// A generated alarm is in the account with another metric, expression or condition.
+    Differs {
+        /// The alarm.
+        alarm: String,
+    },
+    /// An alarm of a generated name does not report the target.
+    WrongTarget {
+        /// The alarm.
+        alarm: String,
+        /// The nodes that it reports, or why it reports none.
+        reports: String,
+    },
+    /// The alarm's actions are disabled, so that it moves nothing.
+    ActionsDisabled {
+        /// The alarm.
+        alarm: String,
+    },
+    /// The alarm's source can't be read.
+    Unreadable {
+        /// The alarm.
+        alarm: String,
+    },
+    /// A drained target stays in `ALARM`, or its `OK` rests on values that are filled in.
+    NeverProven {
+        /// The alarm.
+        alarm: String,
+        /// Why.
+        why: Unprovable,
+    },
+}
+
+/// Why an alarm can never show that a drained target is healthy again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unprovable {
+    /// `TreatMissingData` is `ignore`: without requests the alarm stays in the state that it had.
+    IgnoresMissingData,
+    /// `TreatMissingData` is `breaching`: without requests the alarm is in `ALARM`.
+    MissingDataBreaches,
+    /// Its expression fills in missing data.
+    FillsMissingData,
+    /// Its metric is in another account, where data points can't be counted.
+    OtherAccount,
+}
+
+impl TargetCheck {
+    /// Whether failover can act on the target and bring it back.
+    #[must_use]
+    pub fn has_usable_alarm(&self) -> bool {
+        !self.usable.is_empty()
+    }
+}
+
+/// Compares an account's alarms with those that a mesh needs: one entry for each of these targets, in their order.
+#[must_use]
+pub fn check(
+    required: &[NodeAlarms],
+    alarms: &[Alarm],
+    tags: &BTreeMap<AlarmName, BTreeMap<String, String>>,
+    policy: &FailoverPolicy,
+) -> Vec<TargetCheck> {
+    let targets = alarm_targets(alarms, tags, policy);
+    let by_name: BTreeMap<&str, &Alarm> = alarms.iter().map(|alarm| (alarm.name.as_str(), alarm)).collect();
+    required
+        .iter()
+        .map(|needed| {
+            let reporting = targets.alarms_of(&needed.mesh, &needed.node);
+            let mut problems = Vec::new();
+            let mut usable = Vec::new();
+            for target in reporting {
+                match by_name.get(target.name.as_str()).and_then(|alarm| problem(alarm, target)) {
+                    Some(problem) => problems.push(problem),
+                    None => usable.push(target.name.clone()),
+                }
+            }
+            for expected in needed.as_read() {
+                let name = expected.name.to_string();
+                let Some(found) = by_name.get(name.as_str()) else {
+                    problems.push(AlarmProblem::Missing { alarm: name });
+                    continue;
+                };
+                if matches!(expected.source, AlarmSource::Metric(_))
+                    && !reporting.iter().any(|one| one.name == found.name)
+                {
+                    let nodes: Vec<String> =
+                        targets.targets_of(&found.name).iter().map(|(mesh, node)| format!("{mesh}/{node}")).collect();
+                    let reports = match targets.unmapped.get(&found.name) {
+                        Some(reason) => reason_code(reason),
+                        None => nodes.join(", "),
+                    };
+                    problems.push(AlarmProblem::WrongTarget { alarm: name.clone(), reports });
+                }
+                if !is_same(found, &expected) {
+                    problems.push(AlarmProblem::Differs { alarm: name });
+                }
+            }
+            problems.sort();
+            problems.dedup();
+            usable.sort();
+            usable.dedup();
+            TargetCheck { mesh: needed.mesh.clone(), virtual_node: needed.node.clone(), usable, problems }
+        })
+        .collect()
+}
+
+/// The stable code of a reason, as it is serialised.
+fn reason_code(reason: &impl Serialize) -> String {
+    let value = serde_json::to_value(reason).unwrap_or_default();
+    value.get("reason").and_then(serde_json::Value::as_str).unwrap_or("unmapped").to_owned()
+}
+
+/// What keeps an alarm that reports a target from being of use; `None` for a usable one.
+fn problem(alarm: &Alarm, target: &TargetAlarm) -> Option<AlarmProblem> {
+    let name = || alarm.name.to_string();
+    if !target.readable {
+        return Some(AlarmProblem::Unreadable { alarm: name() });
+    }
+    if !alarm.actions_enabled {
+        return Some(AlarmProblem::ActionsDisabled { alarm: name() });
+    }
+    unprovable(alarm).map(|why| AlarmProblem::NeverProven { alarm: name(), why })
+}
+
+/// Why an alarm can never show that a drained target is healthy again; `None` for one that can, as far as it is known.
+#[must_use]
+pub fn unprovable(alarm: &Alarm) -> Option<Unprovable> {
+    match alarm.condition.as_ref().map(|condition| &condition.missing_data) {
+        Some(MissingData::Ignore) => return Some(Unprovable::IgnoresMissingData),
+        Some(MissingData::Breaching) => return Some(Unprovable::MissingDataBreaches),
+        Some(MissingData::Missing | MissingData::NotBreaching | MissingData::Unrecognised(_)) | None => {}
+    }
+    let fills = |query: &MetricQuery| match &query.term {
+        MetricTerm::Expression { expression, .. } => {
+            expression.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word.eq_ignore_ascii_case("FILL"))
+        }
+        MetricTerm::Stat { .. } => false,
+    };
+    if alarm.queries().iter().any(fills) {
+        return Some(Unprovable::FillsMissingData);
+    }
+    let own = alarm.arn.split(':').nth(4);
+    let elsewhere = |query: &MetricQuery| query.account_id.as_deref().is_some_and(|account| Some(account) != own);
+    alarm.queries().iter().any(elsewhere).then_some(Unprovable::OtherAccount)
+}
+
+/// Whether an alarm watches what a generated one does, in the same way.
+fn is_same(found: &Alarm, expected: &Alarm) -> bool {
+    let lines = |alarm: &Alarm| {
+        let mut lines: Vec<MetricQuery> = alarm.queries().to_vec();
+        lines.sort_by(|one, other| one.id.cmp(&other.id));
+        lines
+    };
+    match (&found.source, &expected.source) {
+        (AlarmSource::Metric(_), AlarmSource::Metric(_)) => {
+            lines(found) == lines(expected) && found.condition == expected.condition
+        }
+        (found, expected) => found == expected,
+    }
+}
+
+impl NodeAlarms {
+    /// The alarms as they are read from an account that has them: the metric alarms, then the composite one.
+    #[must_use]
+    pub fn as_read(&self) -> Vec<Alarm> {
+        let metric = |alarm: &RequiredAlarm| {
+            let mut queries: Vec<MetricQuery> = alarm.metrics.iter().map(|metric| self.line(metric)).collect();
+            let expression = MetricTerm::Expression { expression: alarm.expression.clone(), period: None };
+            queries.push(MetricQuery::new(RequiredAlarm::EXPRESSION_ID, expression));
+            let condition = Condition {
+                comparison: Comparison::GreaterThanThreshold,
+                threshold: Some(alarm.threshold),
+                band: None,
+                evaluation_periods: Some(u32::from(self.evaluation_periods)),
+                datapoints_to_alarm: Some(u32::from(self.datapoints_to_alarm)),
+                missing_data: MissingData::NotBreaching,
+            };
+            let read = new_alarm(&alarm.name, AlarmSource::Metric(queries))?;
+            Some(Alarm { condition: Some(condition), ..read })
+        };
+        let composite = new_alarm(&self.composite, AlarmSource::Composite(self.rule()));
+        self.alarms.iter().filter_map(metric).chain(composite).collect()
+    }
+
+    fn line(&self, metric: &super::required::NamedMetric) -> MetricQuery {
+        let dimensions = self.dimensions().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let term = MetricTerm::Stat {
+            namespace: self.namespace.clone(),
+            metric: metric.metric.to_owned(),
+            dimensions: dimensions.into(),
+            period: self.period,
+            stat: metric.stat.clone(),
+            unit: None,
+        };
+        MetricQuery { returns_data: false, ..MetricQuery::new(metric.id, term) }
+    }
+}
+
+/// An alarm just after it was created.
+fn new_alarm(name: &str, source: AlarmSource) -> Option<Alarm> {
+    // The name is generated within the bounds of one.
+    let name = AlarmName::parse(name).ok()?;
+    Some(Alarm::new(name, "", AlarmState::InsufficientData, source))
+}
+
+impl fmt::Display for AlarmProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { alarm } => write!(f, "alarm {alarm} does not exist"),
+            Self::Differs { alarm } => write!(f, "alarm {alarm} is not the one that would be generated now"),
+            Self::WrongTarget { alarm, reports } => write!(f, "alarm {alarm} does not report this target: {reports}"),
+            Self::ActionsDisabled { alarm } => write!(f, "the actions of alarm {alarm} are disabled"),
+            Self::Unreadable { alarm } => write!(f, "alarm {alarm} can't be read"),
+            Self::NeverProven { alarm, why } => {
+                write!(f, "alarm {alarm} can't prove that a drained target recovered: {why}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unprovable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IgnoresMissingData => "TreatMissingData is ignore, so it stays in ALARM without requests",
+            Self::MissingDataBreaches => "TreatMissingData is breaching, so it is in ALARM without requests",
+            Self::FillsMissingData => "its expression fills in missing data",
+            Self::OtherAccount => "its metric is in another account",
+        })
+    }
+}
