@@ -13,7 +13,7 @@ use mesh::monitoring::{
 use mesh::name::MeshName;
 use mesh::readers::{File, Surroundings, read_all};
 use ports::{Pace, PortError, PortErrorKind, survey};
-use serde_json::json;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::args::{AlarmsArgs, AlarmsFormat};
@@ -61,8 +61,8 @@ pub(super) async fn alarms(desk: &Desk<'_>, args: &AlarmsArgs) -> Result<String,
     let model = model(desk, args).await?;
     let needed = selected(&model, desk, args)?;
     let text = match format {
-        AlarmsFormat::Cloudformation => format!("{:#}\n", cloudformation(&needed).map_err(AlarmsError::Template)?),
-        AlarmsFormat::Terraform => format!("{:#}\n", terraform(&needed)),
+        AlarmsFormat::Cloudformation => laid_out(&cloudformation(&needed).map_err(AlarmsError::Template)?, 2),
+        AlarmsFormat::Terraform => laid_out(&terraform(&needed), 3),
         AlarmsFormat::Table | AlarmsFormat::Json => return check(desk, args, &needed, format).await,
     };
     match &args.output {
@@ -71,6 +71,32 @@ pub(super) async fn alarms(desk: &Desk<'_>, args: &AlarmsArgs) -> Result<String,
             let failed = |source| Trouble::File { call: "write", path: path.clone(), source };
             std::fs::write(path, text).map_err(failed)?;
             Ok(format!("{}: the alarms of {} targets\n", path.display(), needed.len()))
+        }
+    }
+}
+
+/// JSON with a line for each resource: a changed alarm is a changed line, and a template of a mesh's size stays below the
+/// 51,200 bytes that CloudFormation accepts without a bucket.
+fn laid_out(document: &Value, levels: usize) -> String {
+    let mut text = String::new();
+    lay_out(&mut text, document, levels, 0);
+    text.push('\n');
+    text
+}
+
+fn lay_out(text: &mut String, value: &Value, levels: usize, depth: usize) {
+    match value {
+        Value::Object(members) if depth < levels && !members.is_empty() => {
+            text.push_str("{\n");
+            for (place, (name, member)) in members.iter().enumerate() {
+                let _ = write!(text, "{:width$}{}: ", "", Value::from(name.as_str()), width = 2 * (depth + 1));
+                lay_out(text, member, levels, depth + 1);
+                text.push_str(if place + 1 == members.len() { "\n" } else { ",\n" });
+            }
+            let _ = write!(text, "{:width$}}}", "", width = 2 * depth);
+        }
+        other => {
+            let _ = write!(text, "{other}");
         }
     }
 }

@@ -35,7 +35,6 @@ pub fn cloudformation(targets: &[NodeAlarms]) -> Result<Value, CloudFormationErr
                 "AlarmName": target.composite,
                 "AlarmDescription": target.description(),
                 "AlarmRule": target.rule(),
-                "ActionsEnabled": true,
                 "AlarmActions": [{"Ref": "AlarmTopicArn"}],
                 "OKActions": [{"Ref": "AlarmTopicArn"}],
                 "Tags": tags(target),
@@ -85,13 +84,11 @@ fn metric_alarm(target: &NodeAlarms, alarm: &RequiredAlarm) -> Value {
     queries.push(json!({
         "Id": RequiredAlarm::EXPRESSION_ID,
         "Expression": alarm.expression,
-        "Label": alarm.kind.suffix(),
         "ReturnData": true,
     }));
     json!({
         "AlarmName": alarm.name,
         "AlarmDescription": alarm.description,
-        "ActionsEnabled": true,
         "ComparisonOperator": "GreaterThanThreshold",
         "Threshold": alarm.threshold,
         "EvaluationPeriods": target.evaluation_periods,

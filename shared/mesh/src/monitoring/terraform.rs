@@ -18,7 +18,6 @@ pub fn terraform(targets: &[NodeAlarms]) -> Value {
             "alarm_name": literal(&target.composite),
             "alarm_description": literal(&target.description()),
             "alarm_rule": literal(&target.rule()),
-            "actions_enabled": true,
             "alarm_actions": ["${var.alarm_topic_arn}"],
             "ok_actions": ["${var.alarm_topic_arn}"],
             "tags": tags(target),
@@ -76,7 +75,6 @@ fn metric_alarm(target: &NodeAlarms, alarm: &RequiredAlarm) -> Value {
     json!({
         "alarm_name": literal(&alarm.name),
         "alarm_description": literal(&alarm.description),
-        "actions_enabled": true,
         "comparison_operator": "GreaterThanThreshold",
         "threshold": alarm.threshold,
         "evaluation_periods": target.evaluation_periods,

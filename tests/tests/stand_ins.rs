@@ -1,0 +1,23 @@
+//! The tests of the local stand-ins, which are written in Python.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+#[test]
+fn stand_ins_pass_their_own_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let python = root.join(".local/venv/bin/python");
+    if !python.is_file() {
+        println!("skipped: .local/venv/bin/python is not there; `cargo xtask setup` installs it");
+        return;
+    }
+    // -B: nothing is left in the source folder.
+    let Output { status, stderr, .. } = Command::new(python)
+        .args(["-B", "-m", "unittest", "stand_ins_test"])
+        .current_dir(root.join("infra/local"))
+        .output()
+        .unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+}
