@@ -117,6 +117,10 @@ fn start_shop(folder: &Folder, program: &Path, plan: &Plan) -> Result<String> {
     })
 }
 
+/// Stays as the parent of the program that it is given. An Envoy ends when its parent does, and the parent would be `cargo xtask
+/// up`, which ends while the stack stays. The exit keeps the shell from turning into the program.
+const PARENT: &str = r#""$0" "$@"; exit $?"#;
+
 /// Starts an Envoy on a bootstrap that the control plane printed. It writes where its administration listens to the
 /// file returned.
 fn start_proxy(
@@ -142,8 +146,10 @@ fn start_proxy(
         return Err(Failure::Command { command, status: output.status.to_string(), tail });
     }
     fs::write(&bootstrap, output.stdout).map_err(Failure::file("write", &bootstrap))?;
-    let mut command = Command::new(workspace.venv_program("envoy"));
+    let mut command = Command::new("sh");
     command
+        .args(["-c", PARENT])
+        .arg(workspace.venv_program("envoy"))
         .arg("--config-path")
         .arg(&bootstrap)
         .arg("--admin-address-path")
