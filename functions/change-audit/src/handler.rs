@@ -1,20 +1,22 @@
 //! The function: each mesh that was written to is compared with how it was last seen.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
 use lambda_kit::{Current, Decision, FailedMessages, Handler, Metric, PolicyKeeper, Report, Retry, holder};
 use mesh::audit::{Behind, Facts, Look, Snapshot, Write, look};
-use mesh::name::MeshName;
+use mesh::failures::FailureClass;
+use mesh::name::{AccountId, MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
-use ports::{Deadline, Pace, PortError, Roster};
+use ports::{Deadline, DocumentError, FailureMemory, FailureRun, Pace, PortError, PortErrorKind, Roster};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::observe::{Unread, observe};
-use crate::remember::{Keeping, Last, Owed, Remembered};
+use crate::observe::{Observed, Unread, observe};
+use crate::remember::{Keeping, Last, LoadError, Owed, Remembered};
 use crate::tell::{self, line, root};
 use crate::wake::{Events, Wake};
 use crate::{NAME, Ports};
@@ -29,9 +31,29 @@ const ATTEMPTS: usize = 3;
 /// before it by its time.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
+/// How often the schedule invokes the function.
+const INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+
+/// The most unread resources that a report names.
+const MOST_NAMED: usize = 20;
+
+/// Reasons for which something of a mesh is not audited, each remembered until it no longer holds.
+const FAILURES: [&str; 9] = [
+    "StateUnreachable",
+    "LastStateUnreadable",
+    "Unreadable",
+    "PartlyRead",
+    "Behind",
+    "Overtaken",
+    "NotAMesh",
+    "StateNotKept",
+    "NotTold",
+];
+
 /// The function change-audit.
 #[derive(Debug)]
 pub struct ChangeAudit {
+    failures: FailureMemory,
     ports: Ports,
     policy: PolicyKeeper<Policy, PolicyError>,
     pace: Mutex<Pace>,
@@ -42,7 +64,9 @@ impl ChangeAudit {
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
         let (start, most) = AT_A_TIME;
-        Self { ports, policy, pace: Mutex::new(Pace::new(start, most)) }
+        let (state, notifier) = (Arc::clone(&ports.state), Arc::clone(&ports.notifier));
+        let failures = FailureMemory::new(NAME, INTERVAL, state, notifier);
+        Self { failures, ports, policy, pace: Mutex::new(Pace::new(start, most)) }
     }
 }
 
@@ -53,7 +77,11 @@ impl Handler for ChangeAudit {
         let wake = Wake::of(deliveries);
         let by = holder(NAME, deadline, self.ports.clock.now());
         let mut done = Done { by, ..Done::default() };
-        let audited = tokio::time::timeout(deadline.left(), self.audit(wake, &policy, &mut done)).await;
+        let now = self.ports.clock.now();
+        let time = FailureMemory::time_for_work(deadline);
+        let audited = tokio::time::timeout(time, self.audit(wake, &policy, &mut done)).await;
+        let failures = std::mem::take(&mut done.failures);
+        self.failures.finish_by(deadline, failures, &policy.failover.paging, now).await;
         if audited.is_err() {
             done.retry = Some("its time ran out; what was written down is not written again".to_owned());
             // Which messages were not looked at isn't known any more; those that were are found to be repeats.
@@ -83,6 +111,8 @@ struct Done {
     retry: Option<String>,
     /// The messages that should come again.
     messages: Vec<String>,
+    /// What failed, to be paged if it lasts.
+    failures: FailureRun,
 }
 
 impl Done {
@@ -91,14 +121,37 @@ impl Done {
         if error.kind.may_heal() {
             self.again(error.to_string(), events);
         }
+        self.failures.failed(&target(&resource, reason), error);
         let facts = json!({ "error": error.to_string(), "kind": error.kind });
         self.decisions.push(line(resource, "hold", reason, facts));
+    }
+
+    /// What is remembered of a mesh cannot be read. Events come again, since nothing else tells who wrote; a queue keeps
+    /// them until the document is repaired.
+    fn unreadable(&mut self, mesh: &MeshName, error: &DocumentError, events: &Events) {
+        if !events.writes.is_empty() {
+            self.again(error.to_string(), events);
+        }
+        self.failures.unreadable(error);
+        let facts = json!({ "document": error.key(), "error": error.to_string(), "remedy": error.remedy() });
+        self.decisions.push(line(root(mesh), "hold", error.reason(), facts));
+    }
+
+    /// Something that is no failed call keeps a mesh from being audited, or its changes from being told.
+    fn hold(&mut self, mesh: &MeshName, reason: &str, class: FailureClass, text: String, facts: serde_json::Value) {
+        self.failures.fail(&target(&root(mesh), reason), class, reason, text);
+        self.decisions.push(line(root(mesh), "hold", reason, facts));
     }
 
     fn again(&mut self, why: String, events: &Events) {
         self.retry.get_or_insert(why);
         self.messages.extend(events.messages.iter().cloned());
     }
+}
+
+/// The name that a failure of this kind is remembered by.
+fn target(resource: &str, reason: &str) -> String {
+    format!("{resource} ({reason})")
 }
 
 impl ChangeAudit {
@@ -131,8 +184,15 @@ impl ChangeAudit {
                 Err(error) => done.fail("meshes".to_owned(), "Unreadable", &error, &Events::default()),
             }
         }
+        for reason in ["StateUnreachable", "Unreadable"] {
+            done.failures.succeeded(&target("meshes", reason));
+        }
         for (mesh, events) in meshes {
             self.audit_mesh(&mesh, &events, policy, done).await;
+            // What failed in this run counts more than this.
+            for reason in FAILURES {
+                done.failures.succeeded(&target(&root(&mesh), reason));
+            }
         }
     }
 
@@ -142,27 +202,34 @@ impl ChangeAudit {
             let now = self.ports.clock.now();
             let remembered = match Remembered::load(&self.ports, mesh, now).await {
                 Ok(remembered) => remembered,
-                Err(error) => return done.fail(root(mesh), "StateUnreachable", &error, events),
+                Err(LoadError::Port(error)) => return done.fail(root(mesh), "StateUnreachable", &error, events),
+                Err(LoadError::Document(error)) => return done.unreadable(mesh, &error, events),
             };
             done.kill_switch_on |= remembered.kill_switch_on;
             if events.are_refused() {
                 return self.note_refused(mesh, remembered, events, done).await;
             }
             let last = match remembered.last(&self.ports).await {
+                Ok(Last::Unreadable(error)) => return done.unreadable(mesh, &error, events),
                 Ok(last) => last,
                 Err(error) => return done.fail(root(mesh), "LastStateUnreadable", &error, events),
             };
             let writes: Vec<Write> = remembered.document.waiting.iter().chain(&events.writes).cloned().collect();
             let before = match &last {
                 Last::Known(snapshot) => Some(&**snapshot),
-                Last::Never | Last::Lost(_) => None,
+                Last::Never | Last::Lost(_) | Last::Unreadable(_) => None,
             };
             // The schedule looks at what no event tells of.
             let told: &[Write] = if events.tick { &[] } else { &writes };
-            let seen = match observe(&self.ports, mesh, before, told, &mut *self.pace.lock().await, now).await {
-                Ok(seen) => seen,
+            let observed = match observe(&self.ports, mesh, before, told, &mut *self.pace.lock().await, now).await {
+                Ok(observed) => observed,
                 Err(unread) => return self.wait(mesh, remembered, events, unread, done).await,
             };
+            let writes = of_this_mesh(mesh, writes, &observed.snapshot, done);
+            let (hidden, writes): (Vec<Write>, Vec<Write>) =
+                writes.into_iter().partition(|write| observed.hides(write));
+            report_unread(mesh, &observed, &hidden, events, done);
+            let seen = observed.snapshot;
             if before.is_none_or(|before| before.resources.is_empty())
                 && !seen.resources.is_empty()
                 && let Err(error) = self.roster().add(&[mesh.clone()].into(), now).await
@@ -172,6 +239,12 @@ impl ChangeAudit {
             if let Some(behind) = Behind::of(&seen, &writes, now) {
                 done.again(behind.to_string(), events);
                 let facts = json!({ "told": behind.told, "read": behind.read });
+                done.failures.fail(
+                    &target(&root(mesh), "Behind"),
+                    FailureClass::Transient,
+                    "Behind",
+                    behind.to_string(),
+                );
                 return done.decisions.push(line(behind.resource.to_string(), "hold", "Behind", facts));
             }
             let facts = Facts { before, after: &seen, writes: &writes, open: &remembered.document.open };
@@ -179,16 +252,18 @@ impl ChangeAudit {
                 Ok(found) => found,
                 Err(error) => {
                     let facts = json!({ "error": error.to_string() });
-                    return done.decisions.push(line(root(mesh), "hold", "NotAMesh", facts));
+                    return done.hold(mesh, "NotAMesh", FailureClass::Permanent, error.to_string(), facts);
                 }
             };
-            let audited = Audited { mesh, events, last: &last, seen: &seen, found: &found, policy, now };
+            let audited =
+                Audited { mesh, events, last: &last, seen: &seen, found: &found, hidden: &hidden, policy, now };
             if self.write_down(&audited, remembered, done).await {
                 return self.leave(mesh, &seen, events, done).await;
             }
         }
-        done.again(format!("mesh {mesh} is audited by others all the time"), events);
-        done.decisions.push(line(root(mesh), "hold", "Overtaken", json!({ "attempts": ATTEMPTS })));
+        let why = format!("mesh {mesh} is audited by other invocations all the time");
+        done.again(why.clone(), events);
+        done.hold(mesh, "Overtaken", FailureClass::Transient, why, json!({ "attempts": ATTEMPTS }));
     }
 
     /// The meshes that were ever seen and not yet seen gone.
@@ -208,19 +283,33 @@ impl ChangeAudit {
 
     /// Stores what was found, then tells it; `false` when another invocation stored something in the meantime.
     async fn write_down(&self, audited: &Audited<'_>, mut remembered: Remembered, done: &mut Done) -> bool {
-        let Audited { mesh, events, last, seen, found, policy, now } = *audited;
+        let Audited { mesh, events, last, seen, found, hidden, policy, now } = *audited;
         let mut lines = tell::lines(mesh, found, policy);
         let is_news = !found.is_empty() || !remembered.has(seen) || found.open != remembered.document.open;
-        let is_waiting = !remembered.document.waiting.is_empty();
+        let is_waiting = remembered.document.waiting != hidden;
         if is_news || is_waiting || remembered.is_owing(now) || remembered.is_older_than(FRESH, seen) {
             if let Last::Lost(why) = last {
                 remembered.forget();
+                let text = format!("{why}; what changed since it was stored is not known");
+                done.failures.fail(
+                    &target(&root(mesh), "LastStateLost"),
+                    FailureClass::Permanent,
+                    "LastStateLost",
+                    text,
+                );
                 lines.push(line(root(mesh), "hold", "LastStateLost", json!({ "why": why })));
             }
             match remembered.keep(&self.ports, seen).await {
                 Ok(Keeping::Done) => {}
                 Ok(Keeping::NoPlace { bytes }) => {
                     let mend = "set MESHWARDEN_REPORTS, so that changes of this mesh can be told";
+                    let text = format!("its {bytes} bytes are too large for the state table; {mend}");
+                    done.failures.fail(
+                        &target(&root(mesh), "NowhereToKeep"),
+                        FailureClass::Permanent,
+                        "NowhereToKeep",
+                        text,
+                    );
                     lines.push(line(root(mesh), "hold", "NowhereToKeep", json!({ "bytes": bytes, "mend": mend })));
                 }
                 Err(error) => {
@@ -230,6 +319,7 @@ impl ChangeAudit {
             }
             remembered.document.open.clone_from(&found.open);
             remembered.document.waiting.clear();
+            remembered.wait(hidden);
             let mine = remembered.claim(tell::tell(mesh, found, policy), &done.by, now);
             let journal = (!found.is_empty()).then(|| (now, tell::body(&lines)));
             match remembered.store(&self.ports, journal, now).await {
@@ -266,7 +356,8 @@ impl ChangeAudit {
                     remembered.settle(&telling.told, &telling.failed, now);
                     remembered.store(&self.ports, None, now).await
                 }
-                Err(error) => Err(error),
+                Err(LoadError::Port(error)) => Err(error),
+                Err(LoadError::Document(error)) => Err(error.into()),
             };
             match settled {
                 Ok(true) => return,
@@ -302,7 +393,6 @@ impl ChangeAudit {
         unread: Unread,
         done: &mut Done,
     ) {
-        let reason = if unread.paths.is_empty() { "Unreadable" } else { "PartlyRead" };
         if !unread.error.kind.may_heal() && !events.writes.is_empty() {
             let now = self.ports.clock.now();
             remembered.wait(&events.writes);
@@ -312,7 +402,7 @@ impl ChangeAudit {
                 Err(error) => done.fail(root(mesh), "StateUnreachable", &error, events),
             }
         }
-        done.fail(root(mesh), reason, &unread.error, events);
+        done.fail(root(mesh), "Unreadable", &unread.error, events);
     }
 }
 
@@ -324,6 +414,48 @@ struct Audited<'a> {
     last: &'a Last,
     seen: &'a Snapshot,
     found: &'a Look,
+    /// Writes of which nobody can say what they did, until what they wrote can be read.
+    hidden: &'a [Write],
     policy: &'a Policy,
     now: Timestamp,
+}
+
+/// The writes of this mesh. Events about a mesh of the same name that another account owns say nothing of it, and what
+/// they tell is never seen in it.
+fn of_this_mesh(mesh: &MeshName, writes: Vec<Write>, seen: &Snapshot, done: &mut Done) -> Vec<Write> {
+    let root_path = ResourcePath::Mesh(mesh.clone());
+    let Some(own) = seen.resources.get(&root_path).map(|seen| seen.resource.metadata().mesh_owner.clone()) else {
+        return writes;
+    };
+    let is_own = |write: &Write| write.mesh_owner.as_ref().is_none_or(|owner| *owner == own);
+    let (own_writes, others): (Vec<Write>, Vec<Write>) = writes.into_iter().partition(is_own);
+    let owners: BTreeSet<&AccountId> = others.iter().filter_map(|write| write.mesh_owner.as_ref()).collect();
+    if !others.is_empty() {
+        let facts = json!({ "count": others.len(), "owners": owners, "own": own });
+        done.decisions.push(line(root(mesh), "keep", "OtherOwner", facts));
+    }
+    own_writes
+}
+
+/// Reports what could not be read of a mesh that otherwise was. Writes to that come again where it may be read then; else
+/// they are kept.
+fn report_unread(mesh: &MeshName, observed: &Observed, hidden: &[Write], events: &Events, done: &mut Done) {
+    let Some((first, error)) = observed.errors().next() else { return };
+    let may_heal = |(path, error): &&(ResourcePath, PortError)| {
+        error.kind.may_heal() && hidden.iter().any(|write| write.resource.as_ref() == Some(path))
+    };
+    if let Some((_, error)) = observed.errors().find(may_heal) {
+        done.again(error.to_string(), events);
+    }
+    let count = observed.errors().count();
+    let kind =
+        if observed.errors().all(|(_, error)| error.kind.may_heal()) { error.kind } else { PortErrorKind::Denied };
+    let text = format!("{count} resources could not be read, first {first}: {error}");
+    done.failures.fail(&target(&root(mesh), "PartlyRead"), kind.class(), "PartlyRead", text);
+    let unread: serde_json::Map<String, serde_json::Value> = observed
+        .errors()
+        .take(MOST_NAMED)
+        .map(|(path, error)| (path.to_string(), json!({ "error": error.to_string(), "kind": error.kind })))
+        .collect();
+    done.decisions.push(line(root(mesh), "hold", "PartlyRead", json!({ "unread": unread, "count": count })));
 }

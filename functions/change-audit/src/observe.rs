@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::audit::{Seen, Snapshot, Write};
+use mesh::audit::{Act, Seen, Snapshot, Write};
 use mesh::name::{MeshName, ResourceKind, ResourcePath};
 use ports::{Pace, PortError, PortErrorKind, Surveyed, reread, survey};
 
@@ -20,10 +20,34 @@ const WHOLE_AFTER: SignedDuration = SignedDuration::from_mins(150);
 /// Why nobody can say what has changed.
 #[derive(Debug)]
 pub(crate) struct Unread {
-    /// The first failure.
+    /// What failed.
     pub(crate) error: PortError,
-    /// What could not be read of a mesh that otherwise was.
-    pub(crate) paths: Vec<ResourcePath>,
+}
+
+/// A mesh as it is, as far as it could be read.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    /// The mesh. A resource that could not be read stands in it as it was last seen, so that it looks neither deleted nor
+    /// changed.
+    pub(crate) snapshot: Snapshot,
+    /// Resources that could not be described, and why.
+    pub(crate) unread: Vec<(ResourcePath, PortError)>,
+    /// Resources whose tags could not be listed, and why.
+    pub(crate) unread_tags: Vec<(ResourcePath, PortError)>,
+}
+
+impl Observed {
+    /// Whether nobody can say what a write did, because what it wrote could not be read.
+    pub(crate) fn hides(&self, write: &Write) -> bool {
+        let is_of =
+            |unread: &[(ResourcePath, PortError)]| unread.iter().any(|(path, _)| write.resource.as_ref() == Some(path));
+        is_of(&self.unread) || (write.act() == Act::Tags && is_of(&self.unread_tags))
+    }
+
+    /// Everything that could not be read, and why.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = &(ResourcePath, PortError)> {
+        self.unread.iter().chain(&self.unread_tags)
+    }
 }
 
 /// How much of a mesh is read.
@@ -58,8 +82,7 @@ fn is_of_one(write: &Write) -> bool {
     !matches!(write.operation.as_str(), "CreateMesh" | "DeleteMesh")
 }
 
-/// Reads a mesh, or what was written of it. One that doesn't exist has no resources; one that can't be read whole is not
-/// known at all, since what is missing would look deleted.
+/// Reads a mesh, or what was written of it. One that doesn't exist has no resources.
 pub(crate) async fn observe(
     ports: &Ports,
     mesh: &MeshName,
@@ -67,32 +90,44 @@ pub(crate) async fn observe(
     writes: &[Write],
     pace: &mut Pace,
     now: Timestamp,
-) -> Result<Snapshot, Unread> {
+) -> Result<Observed, Unread> {
     match (Scope::of(last, writes, now), last) {
-        (Scope::Written(paths), Some(last)) => again(ports, last, paths, pace, now).await,
-        (Scope::Written(_) | Scope::Whole, _) => whole(ports, mesh, pace, now).await,
+        (Scope::Written(paths), Some(last)) => Ok(again(ports, last, paths, pace, now).await),
+        (Scope::Written(_) | Scope::Whole, _) => whole(ports, mesh, last, pace, now).await,
     }
 }
 
-async fn whole(ports: &Ports, mesh: &MeshName, pace: &mut Pace, now: Timestamp) -> Result<Snapshot, Unread> {
-    let snapshot = |resources| Snapshot { mesh: mesh.clone(), at: now, later: [].into(), resources };
+async fn whole(
+    ports: &Ports,
+    mesh: &MeshName,
+    last: Option<&Snapshot>,
+    pace: &mut Pace,
+    now: Timestamp,
+) -> Result<Observed, Unread> {
+    let mut snapshot = Snapshot { mesh: mesh.clone(), at: now, later: [].into(), resources: [].into() };
     let read = match survey(ports.meshes.as_ref(), mesh, pace).await {
         Ok(read) => read,
-        Err(error) if error.kind == PortErrorKind::NotFound => return Ok(snapshot([].into())),
-        Err(error) => return Err(Unread { error, paths: Vec::new() }),
+        Err(error) if error.kind == PortErrorKind::NotFound => {
+            return Ok(Observed { snapshot, unread: Vec::new(), unread_tags: Vec::new() });
+        }
+        Err(error) => return Err(Unread { error }),
     };
     let root = ResourcePath::Mesh(mesh.clone());
-    match unread(read.unread) {
-        None => {
-            let seen = |(path, Surveyed { resource, tags })| (path, Seen { resource, tags });
-            Ok(snapshot(read.resources.into_iter().map(seen).collect()))
-        }
-        // Deleted while it was read.
-        Some(Unread { error, paths }) if error.kind == PortErrorKind::NotFound && paths.first() == Some(&root) => {
-            Ok(snapshot([].into()))
-        }
-        Some(unread) => Err(unread),
+    let (of_root, unread): (Vec<_>, Vec<_>) = read.unread.into_iter().partition(|(path, _)| *path == root);
+    if let Some((_, error)) = of_root.into_iter().next() {
+        return Err(Unread { error });
     }
+    for (path, found) in read.resources {
+        let found = with_last_tags(found, &path, last);
+        snapshot.resources.insert(path, found);
+    }
+    for (path, _) in &unread {
+        if let Some((last, seen)) = last.and_then(|last| Some((last, last.resources.get(path)?))) {
+            snapshot.resources.insert(path.clone(), seen.clone());
+            snapshot.later.insert(path.clone(), last.read_at(path));
+        }
+    }
+    Ok(Observed { snapshot, unread, unread_tags: read.unread_tags })
 }
 
 /// The last state with these resources as they are now.
@@ -102,25 +137,25 @@ async fn again(
     paths: BTreeSet<ResourcePath>,
     pace: &mut Pace,
     now: Timestamp,
-) -> Result<Snapshot, Unread> {
+) -> Observed {
     let read = reread(ports.meshes.as_ref(), paths.into_iter().collect(), pace).await;
-    if let Some(unread) = unread(read.unread) {
-        return Err(unread);
-    }
     let mut snapshot = last.clone();
     for (path, found) in read.resources {
         snapshot.later.insert(path.clone(), now);
         match found {
-            Some(Surveyed { resource, tags }) => drop(snapshot.resources.insert(path, Seen { resource, tags })),
+            Some(found) => {
+                let found = with_last_tags(found, &path, Some(last));
+                drop(snapshot.resources.insert(path, found));
+            }
             None => drop(snapshot.resources.remove(&path)),
         }
     }
-    Ok(snapshot)
+    Observed { snapshot, unread: read.unread, unread_tags: read.unread_tags }
 }
 
-fn unread(failed: Vec<(ResourcePath, PortError)>) -> Option<Unread> {
-    let mut failed = failed.into_iter();
-    let (path, error) = failed.next()?;
-    let paths = std::iter::once(path).chain(failed.map(|(path, _)| path)).collect();
-    Some(Unread { error, paths })
+/// A resource as it is. Tags that could not be listed are those that it had.
+fn with_last_tags(found: Surveyed, path: &ResourcePath, last: Option<&Snapshot>) -> Seen {
+    let Surveyed { resource, tags } = found;
+    let of_last = || last.and_then(|last| last.resources.get(path)).and_then(|seen| seen.tags.clone());
+    Seen { resource, tags: tags.or_else(of_last) }
 }

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use mesh::audit::{Open, Snapshot, Write};
 use mesh::name::{MeshName, ResourcePath};
-use ports::{BudgetWindow, BusEvent, JournalEntry, Note, Notice, PortError, PortErrorKind, StateKey, StoreOutcome};
+use ports::{
+    BudgetWindow, BusEvent, DocumentError, JournalEntry, Note, Notice, PortError, PortErrorKind, StateKey,
+    StoreOutcome, read_document,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -42,6 +45,21 @@ pub(crate) struct Document {
     pub(crate) waiting: Vec<Write>,
     /// What is still to be told.
     pub(crate) owed: Vec<Owed>,
+    /// What a newer version has written.
+    #[serde(flatten)]
+    other: serde_json::Map<String, Value>,
+}
+
+/// The newest format of the document that is known here.
+const FORMAT: u64 = 0;
+
+/// Why nothing is known of what was remembered.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    /// The table did not answer.
+    Port(PortError),
+    /// The document cannot be read. It is never taken for none, and never written over.
+    Document(DocumentError),
 }
 
 /// Where a state is.
@@ -94,8 +112,10 @@ pub(crate) enum Last {
     Never,
     /// This.
     Known(Box<Snapshot>),
-    /// It was seen, and nobody knows any more how it was.
+    /// It was seen, and what was kept of it is gone.
     Lost(String),
+    /// What is kept of it cannot be read.
+    Unreadable(DocumentError),
 }
 
 /// Whether a state could be kept.
@@ -108,21 +128,20 @@ pub(crate) enum Keeping {
 }
 
 impl Remembered {
-    /// Reads it. A document that can't be read is as good as none, and said to be.
-    pub(crate) async fn load(ports: &Ports, mesh: &MeshName, now: Timestamp) -> Result<Self, PortError> {
+    /// Reads it.
+    pub(crate) async fn load(ports: &Ports, mesh: &MeshName, now: Timestamp) -> Result<Self, LoadError> {
         let key = StateKey::mesh(NAME, mesh);
         // Nothing is spent here; the window is what every load has to name.
         let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
-        let mut view = ports.state.load(std::slice::from_ref(&key), &window).await?;
+        let mut view = ports.state.load(std::slice::from_ref(&key), &window).await.map_err(LoadError::Port)?;
         let stored = view.documents.remove(&key);
         let revision = stored.as_ref().map_or(0, |stored| stored.revision);
-        let read = stored.map(|stored| serde_json::from_value(stored.document)).transpose();
-        let document = read.unwrap_or_else(|error| {
-            tracing::error!(%error, %mesh, "what was remembered can't be read, and the mesh is seen anew");
-            None
-        });
+        let document = match &stored {
+            Some(stored) => read_document(&key, &stored.document, FORMAT).map_err(LoadError::Document)?,
+            None => Document::default(),
+        };
         let kill_switch_on = view.kill_switch.is_some();
-        Ok(Self { key, revision, document: document.unwrap_or_default(), kill_switch_on })
+        Ok(Self { key, revision, document, kill_switch_on })
     }
 
     /// The mesh as it was last seen.
@@ -136,8 +155,11 @@ impl Remembered {
                     return Ok(Last::Lost(format!("no place is set up for reports any more, where {name} was")));
                 };
                 match reports.get(name).await {
-                    Ok(bytes) if digest(&bytes) == *sha256 => serde_json::from_slice(&bytes).unwrap_or_default(),
-                    Ok(_) => return Ok(Last::Lost(format!("{name} is not what was kept there"))),
+                    Ok(bytes) if digest(&bytes) == *sha256 => match serde_json::from_slice(&bytes) {
+                        Ok(snapshot) => snapshot,
+                        Err(error) => return Ok(self.unreadable(format!("{name}: {error}"))),
+                    },
+                    Ok(_) => return Ok(self.unreadable(format!("{name} is not what was kept there"))),
                     Err(error) if error.kind == PortErrorKind::NotFound => {
                         return Ok(Last::Lost(format!("{name} is gone")));
                     }
@@ -147,8 +169,12 @@ impl Remembered {
         };
         Ok(match Snapshot::read(&snapshot, at) {
             Ok(snapshot) => Last::Known(Box::new(Snapshot { later: self.document.read_again.clone(), ..snapshot })),
-            Err(error) => Last::Lost(error.to_string()),
+            Err(error) => self.unreadable(error.to_string()),
         })
+    }
+
+    fn unreadable(&self, message: String) -> Last {
+        Last::Unreadable(DocumentError::Malformed { key: self.key.as_str().to_owned(), message })
     }
 
     /// Whether a state is the one that is kept.

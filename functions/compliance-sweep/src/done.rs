@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use lambda_kit::{Decision, Metric};
+use mesh::failures::FailureClass;
 use mesh::name::{MeshName, ResourcePath};
-use ports::PortError;
+use ports::{DocumentError, FailureRun, PortError};
 use serde_json::{Value, json};
 
 /// What is done so far. What was swept before the time ran out stays done.
@@ -13,10 +14,34 @@ pub(crate) struct Done {
     pub(crate) decisions: Vec<Decision>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) retry: Option<String>,
+    /// The meshes that were looked at, whatever came of it.
+    pub(crate) looked_at: BTreeSet<MeshName>,
     /// The meshes that a repetition would do nothing for.
     pub(crate) finished: BTreeSet<MeshName>,
     /// Whether everything that was asked for at once is finished.
     pub(crate) all_finished: bool,
+    /// What failed, to be paged if it lasts: the target, the class, the stable code, and the text.
+    pub(crate) failures: Vec<(String, FailureClass, String, String)>,
+    /// Documents that cannot be read.
+    pub(crate) unreadable: Vec<DocumentError>,
+}
+
+/// Reasons for which something of a mesh is not swept, each remembered until it no longer holds.
+pub(crate) const FAILURES: [&str; 9] = [
+    "StateUnreachable",
+    "Unreadable",
+    "PartlyRead",
+    "ReportNotKept",
+    "NotImported",
+    "NotTold",
+    "NotAskedFor",
+    "Overtaken",
+    "OutOfTime",
+];
+
+/// The name that a failure of this kind is remembered by.
+pub(crate) fn target(resource: &str, reason: &str) -> String {
+    format!("{resource} ({reason})")
 }
 
 impl Done {
@@ -24,13 +49,29 @@ impl Done {
         if error.kind.may_heal() {
             self.retry.get_or_insert_with(|| error.to_string());
         }
+        self.remember_failure(&resource, reason, error.kind.class(), error.to_string());
         let facts = json!({ "error": error.to_string(), "kind": error.kind });
         self.decisions.push(line(resource, "hold", reason, facts));
+    }
+
+    /// What was found last time cannot be read, so that nobody knows what is new. No repetition helps.
+    pub(crate) fn unreadable(&mut self, resource: String, error: DocumentError) {
+        let facts = json!({ "document": error.key(), "error": error.to_string(), "remedy": error.remedy() });
+        self.decisions.push(line(resource, "hold", error.reason(), facts));
+        self.unreadable.push(error);
+    }
+
+    /// Something that keeps a mesh from being swept, paged if it lasts.
+    pub(crate) fn remember_failure(&mut self, resource: &str, reason: &str, class: FailureClass, text: String) {
+        self.failures.push((target(resource, reason), class, reason.to_owned(), text));
     }
 
     pub(crate) fn join(&mut self, mesh: &MeshName, of_mesh: Self) {
         self.decisions.extend(of_mesh.decisions);
         self.metrics.extend(of_mesh.metrics);
+        self.failures.extend(of_mesh.failures);
+        self.unreadable.extend(of_mesh.unreadable);
+        self.looked_at.insert(mesh.clone());
         match of_mesh.retry {
             Some(why) => {
                 self.retry.get_or_insert(why);
@@ -48,4 +89,23 @@ pub(crate) fn line(resource: String, decision: &str, reason: &str, facts: Value)
 
 pub(crate) fn path(mesh: &MeshName) -> String {
     ResourcePath::Mesh(mesh.clone()).to_string()
+}
+
+impl Done {
+    /// What failed and what succeeded, to be remembered.
+    pub(crate) fn failure_run(&mut self) -> FailureRun {
+        let run = FailureRun::default();
+        for (target, class, kind, text) in self.failures.drain(..) {
+            run.fail(&target, class, &kind, text);
+        }
+        for error in self.unreadable.drain(..) {
+            run.unreadable(&error);
+        }
+        // What failed in this run counts more than this.
+        let looked_at = self.looked_at.iter().map(path).chain(["meshes".to_owned()]);
+        for resource in looked_at {
+            FAILURES.iter().for_each(|reason| run.succeeded(&target(&resource, reason)));
+        }
+        run
+    }
 }

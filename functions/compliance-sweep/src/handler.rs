@@ -2,14 +2,16 @@
 //! invocation of its own, where the schedule's wake only asks for them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
 use lambda_kit::{Current, FailedMessages, Handler, PolicyKeeper, Report, Retry};
+use mesh::failures::FailureClass;
 use mesh::name::MeshName;
 use mesh::policy::{Policy, PolicyError};
-use ports::{BusEvent, Deadline, Pace, Roster};
+use ports::{BusEvent, Deadline, FailureMemory, Pace, Roster};
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -26,9 +28,13 @@ pub(crate) const NAMED: usize = 20;
 /// The event that asks for a sweep of one mesh.
 const REQUEST: &str = "Meshwarden Sweep Requested";
 
+/// How often the schedule invokes the function.
+const INTERVAL: SignedDuration = SignedDuration::from_hours(6);
+
 /// The function compliance-sweep.
 #[derive(Debug)]
 pub struct ComplianceSweep {
+    failures: FailureMemory,
     pub(crate) ports: Ports,
     policy: PolicyKeeper<Policy, PolicyError>,
     fan_out: FanOut,
@@ -40,7 +46,9 @@ impl ComplianceSweep {
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>, fan_out: FanOut) -> Self {
         let (start, most) = AT_A_TIME;
-        Self { ports, policy, fan_out, pace: Mutex::new(Pace::new(start, most)) }
+        let (state, notifier) = (Arc::clone(&ports.state), Arc::clone(&ports.notifier));
+        let failures = FailureMemory::new(NAME, INTERVAL, state, notifier);
+        Self { failures, ports, policy, fan_out, pace: Mutex::new(Pace::new(start, most)) }
     }
 }
 
@@ -51,10 +59,14 @@ impl Handler for ComplianceSweep {
         let Current { policy, rejected } = self.policy.current(now).await;
         let asked = Asked::of(&deliveries);
         let mut done = Done::default();
-        let swept = tokio::time::timeout(deadline.left(), self.sweep(&asked, &policy, now, &mut done)).await;
+        let time = FailureMemory::time_for_work(deadline);
+        let swept = tokio::time::timeout(time, self.sweep(&asked, &policy, now, &mut done)).await;
         if swept.is_err() {
-            done.retry = Some("its time ran out; the meshes that were swept are not swept again".to_owned());
+            let why = "its time ran out; the meshes that were swept are not swept again".to_owned();
+            done.remember_failure("meshes", "OutOfTime", FailureClass::Transient, why.clone());
+            done.retry = Some(why);
         }
+        self.failures.finish_by(deadline, done.failure_run(), &policy.failover.paging, now).await;
         let mut report = Report::of(done.decisions);
         report.metrics = done.metrics;
         report.signals.policy_rejected = rejected.is_some();

@@ -15,9 +15,13 @@ use lambda_kit::Decision;
 use lambda_kit::wake::WakeId;
 use mesh::name::MeshName;
 use mesh::pack::{Finding, FindingId};
-use ports::{BudgetWindow, JournalEntry, Note, PortError, StateKey, StateStore, StoreOutcome, Stored};
+use ports::{
+    BudgetWindow, BusEvent, DocumentError, JournalEntry, Note, Notice, PortError, StateKey, StateStore, StoreOutcome,
+    Stored, read_document,
+};
 use reports::{Changes, Dated, History};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::NAME;
 
@@ -34,54 +38,134 @@ const MOST: usize = 200_000;
 /// The most findings that are remembered as still open in Security Hub. More would not fit beside the rest.
 const MOST_UNARCHIVED: usize = 500;
 
+/// The newest format of the documents that is known here.
+const FORMAT: u64 = 0;
+
+/// The most notices and events that wait to be sent. More would not fit beside the findings.
+const MOST_OWED: usize = 3;
+
 /// What the state table has of a mesh itself.
 #[derive(Debug)]
 pub(crate) struct Head {
     mesh: MeshName,
     revision: u64,
+    document: Document,
+}
+
+/// The document of a mesh.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Document {
     swept_at: Option<Timestamp>,
     /// The wakes that the mesh was swept for, the newest last.
-    served: Vec<WakeId>,
+    wakes: Vec<WakeId>,
     /// The mesh's ARN, for when it is gone.
     arn: String,
     /// What is gone and still open in Security Hub, which did not let it be archived.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     unarchived: Vec<(FindingId, Dated)>,
-    parts: usize,
-    own: History,
+    /// In how many parts the findings are; unset where they are in this document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<History>,
+    /// What could not be sent yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    owed: Vec<Owed>,
+    /// What a newer version has written.
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// Something that could not be sent yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Owed {
+    /// For people.
+    Notice(Notice),
+    /// For programs.
+    Event(BusEvent),
+}
+
+/// The document of a part.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Part {
+    findings: History,
+}
+
+/// Why nothing is known of what was found last time.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    /// The table did not answer.
+    Port(PortError),
+    /// A document cannot be read. It is never taken for one without findings, and never written over.
+    Document(DocumentError),
+}
+
+impl From<PortError> for LoadError {
+    fn from(error: PortError) -> Self {
+        Self::Port(error)
+    }
+}
+
+impl From<DocumentError> for LoadError {
+    fn from(error: DocumentError) -> Self {
+        Self::Document(error)
+    }
+}
+
+impl From<LoadError> for PortError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Port(error) => error,
+            LoadError::Document(error) => error.into(),
+        }
+    }
 }
 
 impl Head {
-    /// Reads it. A document that can't be read is forgotten: then every finding is a new one.
-    pub(crate) async fn load(state: &dyn StateStore, mesh: &MeshName, now: Timestamp) -> Result<Self, PortError> {
+    /// Reads it.
+    pub(crate) async fn load(state: &dyn StateStore, mesh: &MeshName, now: Timestamp) -> Result<Self, LoadError> {
         let key = StateKey::mesh(NAME, mesh);
         let stored = load(state, std::slice::from_ref(&key), now).await?.remove(&key);
-        let member = |name: &str| stored.as_ref().and_then(|stored| stored.document.get(name)).cloned();
-        Ok(Self {
-            mesh: mesh.clone(),
-            revision: stored.as_ref().map_or(0, |stored| stored.revision),
-            swept_at: member("sweptAt").and_then(read),
-            served: member("wakes").and_then(read).unwrap_or_default(),
-            arn: member("arn").and_then(read).unwrap_or_default(),
-            unarchived: member("unarchived").and_then(read).unwrap_or_default(),
-            parts: member("parts").and_then(read).filter(|parts| PARTS.contains(parts)).unwrap_or(1),
-            own: member("findings").and_then(read).unwrap_or_default(),
-        })
+        let revision = stored.as_ref().map_or(0, |stored| stored.revision);
+        let document: Document = match &stored {
+            Some(stored) => read_document(&key, &stored.document, FORMAT)?,
+            None => Document::default(),
+        };
+        match document.parts {
+            Some(parts) if !PARTS.contains(&parts) => {
+                let message = format!("`parts` is {parts}");
+                Err(DocumentError::Malformed { key: key.as_str().to_owned(), message }.into())
+            }
+            Some(_) | None => Ok(Self { mesh: mesh.clone(), revision, document }),
+        }
+    }
+
+    fn parts(&self) -> usize {
+        self.document.parts.unwrap_or(1)
+    }
+
+    /// Whether something is still to be sent.
+    pub(crate) const fn is_owing(&self) -> bool {
+        !self.document.owed.is_empty()
     }
 
     pub(crate) fn served(&self) -> &[WakeId] {
-        &self.served
+        &self.document.wakes
     }
 
     pub(crate) const fn swept_at(&self) -> Option<Timestamp> {
-        self.swept_at
+        self.document.swept_at
     }
 
     /// Reads the findings, wherever they are.
-    pub(crate) async fn remembered(self, state: &dyn StateStore, now: Timestamp) -> Result<Remembered, PortError> {
-        let mut history = self.own.clone();
+    pub(crate) async fn remembered(self, state: &dyn StateStore, now: Timestamp) -> Result<Remembered, LoadError> {
+        let mut history = self.document.findings.clone().unwrap_or_default();
         let mut known = BTreeMap::new();
-        if self.parts > 1 {
-            for (part, (revision, found)) in load_parts(state, &self.mesh, self.parts, now).await? {
+        if self.parts() > 1 {
+            for (part, (revision, found)) in load_parts(state, &self.mesh, self.parts(), now).await? {
                 history.join(found.clone());
                 known.insert(part, (revision, found));
             }
@@ -107,24 +191,24 @@ impl Remembered {
 
     /// The mesh's ARN as it was last read.
     pub(crate) fn arn(&self) -> &str {
-        &self.head.arn
+        &self.head.document.arn
     }
 
     /// Whether nothing is remembered of the mesh, or only that it was gone.
     pub(crate) fn is_first(&self) -> bool {
-        self.head.swept_at.is_none() || self.history.is_empty()
+        self.head.document.swept_at.is_none() || self.history.is_empty()
     }
 
     /// Whether nothing of the mesh is open anywhere.
     pub(crate) fn is_settled(&self) -> bool {
-        self.history.is_empty() && self.head.unarchived.is_empty()
+        self.history.is_empty() && self.head.document.unarchived.is_empty()
     }
 
     /// All that is to be archived: what is gone now, and what could not be archived when it went.
     pub(crate) fn to_archive(&self, changes: &Changes, findings: &[Finding]) -> Changes {
         let found: BTreeSet<FindingId> = findings.iter().map(Finding::id).collect();
         let mut resolved = changes.resolved.clone();
-        resolved.extend(self.head.unarchived.iter().filter(|(id, _)| !found.contains(id)).cloned());
+        resolved.extend(self.head.document.unarchived.iter().filter(|(id, _)| !found.contains(id)).cloned());
         Changes { new: changes.new.clone(), resolved }
     }
 
@@ -134,16 +218,31 @@ impl Remembered {
             tracing::error!(count = unarchived.len(), "more is open in Security Hub than can be remembered");
             unarchived.truncate(MOST_UNARCHIVED);
         }
-        self.head.unarchived = unarchived;
+        self.head.document.unarchived = unarchived;
+    }
+
+    /// Takes what could not be sent before, to be sent now.
+    pub(crate) fn take_owed(&mut self) -> Vec<Owed> {
+        std::mem::take(&mut self.head.document.owed)
+    }
+
+    /// Remembers what could not be sent. Of too much the oldest is given up: the journal and the reports have it.
+    pub(crate) fn owe(&mut self, mut owed: Vec<Owed>) {
+        let superfluous = owed.len().saturating_sub(MOST_OWED);
+        if superfluous > 0 {
+            tracing::error!(superfluous, "notifications that could not be sent for too long are given up");
+            owed.drain(..superfluous);
+        }
+        self.head.document.owed = owed;
     }
 
     /// Remembers for whom the mesh is swept.
     pub(crate) fn serve(&mut self, wakes: &BTreeSet<WakeId>, arn: &str) {
-        let served = &mut self.head.served;
+        let served = &mut self.head.document.wakes;
         served.retain(|wake| !wakes.contains(wake));
         served.extend(wakes.iter().cloned());
         served.drain(..served.len().saturating_sub(MOST_SERVED));
-        arn.clone_into(&mut self.head.arn);
+        arn.clone_into(&mut self.head.document.arn);
     }
 
     /// Takes over what is found now, where `is_known` says what was looked for.
@@ -155,7 +254,7 @@ impl Remembered {
     ) -> Changes {
         let changes = self.history.update_known(findings, now, is_known);
         self.has_changed = !changes.is_empty();
-        self.head.swept_at = Some(now);
+        self.head.document.swept_at = Some(now);
         changes
     }
 
@@ -167,7 +266,7 @@ impl Remembered {
         now: Timestamp,
     ) -> Result<bool, PortError> {
         let (split, pieces) = pieces(&self.history);
-        if split != self.head.parts {
+        if split != self.head.parts() {
             // Whatever an earlier split has left there is written over.
             self.known =
                 if split > 1 { load_parts(state, &self.head.mesh, split, now).await? } else { BTreeMap::new() };
@@ -176,7 +275,8 @@ impl Remembered {
             for (part, piece) in pieces.into_iter().enumerate() {
                 let (revision, stored) = self.known.get(&part).cloned().unwrap_or_default();
                 let key = StateKey::part_of_mesh(NAME, &self.head.mesh, part, split);
-                let note = Note { key, revision, now, document: json!({ "findings": piece }), journal: None };
+                let note =
+                    Note { key, revision, now, document: json!(Part { findings: piece.clone() }), journal: None };
                 if piece != stored && state.note(&note).await? == StoreOutcome::Overtaken {
                     return Ok(false);
                 }
@@ -193,15 +293,12 @@ impl Remembered {
 
 impl Remembered {
     /// The mesh's own document, where its findings are in so many parts.
-    fn document(&self, split: usize) -> Value {
-        let Head { swept_at, served, arn, unarchived, .. } = &self.head;
-        let findings = match split {
-            1 => ("findings", json!(self.history)),
-            _ => ("parts", json!(split)),
-        };
-        let always = [("sweptAt", json!(swept_at)), ("wakes", json!(served)), ("arn", json!(arn)), findings];
-        let sometimes = (!unarchived.is_empty()).then(|| ("unarchived", json!(unarchived)));
-        always.into_iter().chain(sometimes).map(|(member, value)| (member.to_owned(), value)).collect()
+    fn document(&mut self, split: usize) -> Value {
+        let document = &mut self.head.document;
+        (document.parts, document.findings) =
+            if split == 1 { (None, Some(self.history.clone())) } else { (Some(split), None) };
+        // It has only string keys, so this can't fail.
+        json!(document)
     }
 }
 
@@ -233,21 +330,17 @@ async fn load_parts(
     mesh: &MeshName,
     split: usize,
     now: Timestamp,
-) -> Result<BTreeMap<usize, (u64, History)>, PortError> {
+) -> Result<BTreeMap<usize, (u64, History)>, LoadError> {
     let keys: Vec<StateKey> = (0..split).map(|part| StateKey::part_of_mesh(NAME, mesh, part, split)).collect();
     let mut stored = load(state, &keys, now).await?;
-    let found = keys.iter().enumerate().filter_map(|(part, key)| {
-        let stored = stored.remove(key)?;
-        let history = stored.document.get("findings").cloned().and_then(read).unwrap_or_default();
-        Some((part, (stored.revision, history)))
-    });
-    Ok(found.collect())
-}
-
-fn read<T: serde::de::DeserializeOwned>(value: Value) -> Option<T> {
-    serde_json::from_value(value)
-        .inspect_err(|error| tracing::warn!(%error, "what was found last time can't be read, and is found anew"))
-        .ok()
+    let mut found = BTreeMap::new();
+    for (part, key) in keys.iter().enumerate() {
+        // A part without findings was never written.
+        let Some(stored) = stored.remove(key) else { continue };
+        let document: Part = read_document(key, &stored.document, FORMAT)?;
+        found.insert(part, (stored.revision, document.findings));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

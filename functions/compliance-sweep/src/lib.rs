@@ -8,8 +8,9 @@
 //!                                  reports: JSON, SARIF, ASFF, page ◀─┘
 //! ```
 //!
-//! A mesh is judged whole or not at all: what could not be read would look deleted. A certificate that can't be read is
-//! unknown: what was found of it stays as it was. A mesh that was swept once and is gone has its findings closed. A wake
+//! A resource, its tags or a certificate that can't be read is unknown: what was found of it stays as it was, and what is
+//! new of the others is found. A mesh that can't be listed is not judged: what is missing would look deleted. A document
+//! of the state table that can't be read holds the mesh, and pages: its findings are not new. A mesh that was swept once and is gone has its findings closed. A wake
 //! that comes again sweeps nothing again; another wake does, however soon it comes. This crate never changes a mesh, never asks for a private key, and
 //! never takes an unreadable mesh for one without findings.
 
@@ -22,6 +23,7 @@ mod outputs;
 mod settings;
 mod sweep;
 mod tell;
+mod unread;
 
 use std::sync::Arc;
 

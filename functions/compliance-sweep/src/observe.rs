@@ -12,6 +12,7 @@ use ports::{Pace, PortError, PortErrorKind, survey};
 use reports::Dated;
 
 use crate::Ports;
+use crate::unread::UnreadParts;
 
 /// A mesh as it was read.
 #[derive(Debug)]
@@ -23,48 +24,61 @@ pub(crate) struct Observation {
     pub(crate) arn: String,
     pub(crate) readings: Readings,
     pub(crate) calls: u64,
+    /// Resources of which something could not be read.
+    pub(crate) parts: UnreadParts,
 }
 
 impl Observation {
     /// A mesh that was there, and is not.
     pub(crate) fn gone(name: &MeshName, arn: &str) -> Self {
         let mesh = Mesh::new(name.clone());
-        Self { mesh, is_gone: true, arn: arn.to_owned(), readings: Readings::default(), calls: 0 }
+        let (readings, parts) = (Readings::default(), UnreadParts::default());
+        Self { mesh, is_gone: true, arn: arn.to_owned(), readings, calls: 0, parts }
     }
 
     /// What should have been read and could not be.
     pub(crate) fn unread(&self) -> BTreeSet<String> {
+        let mut all = self.unread_certificates();
+        all.extend(self.parts.described());
+        all
+    }
+
+    fn unread_certificates(&self) -> BTreeSet<String> {
         let chains = self.readings.chains.iter().filter_map(|(source, reading)| unread(source, reading));
         chains.chain(self.readings.anchors.iter().filter_map(|(anchor, reading)| unread(anchor, reading))).collect()
     }
 
-    /// Where findings on certificates say nothing, because of what could not be read. Files and the secrets of others
-    /// nobody can read, here as at any other time.
-    pub(crate) fn blind_spots(&self) -> BlindSpots {
+    /// Where findings say nothing, because of what could not be read. Files and the secrets of others nobody can read,
+    /// here as at any other time.
+    pub(crate) fn blind_spots(&self) -> BlindSpots<'_> {
         let is_unread = |source: &Source| matches!(self.readings.chains.get(source), Some(Reading::Unread(_)));
         let presented = Inventory::of(&self.mesh).presented.into_iter().filter(|(source, _)| is_unread(source));
         let presenting = presented.flat_map(|(_, uses)| uses).map(|used| used.by).collect();
-        BlindSpots { presenting, any: !self.unread().is_empty() }
+        BlindSpots { presenting, any_certificate: !self.unread_certificates().is_empty(), parts: &self.parts }
     }
 }
 
 /// What could not be looked at.
 #[derive(Debug)]
-pub(crate) struct BlindSpots {
+pub(crate) struct BlindSpots<'a> {
     /// Those that present a certificate which was not read.
     presenting: BTreeSet<ResourcePath>,
-    /// Whether anything was not read.
-    any: bool,
+    /// Whether any certificate was not read.
+    any_certificate: bool,
+    parts: &'a UnreadParts,
 }
 
-impl BlindSpots {
+impl BlindSpots<'_> {
     /// Whether a finding could be there without being found. What is told of a call rests on both of its ends, and the
     /// finding names one of them.
     pub(crate) fn hide(&self, dated: &Dated) -> bool {
+        if self.parts.hide(dated) {
+            return true;
+        }
         let rests = |rule: &Rule| rule.id == dated.rule && rule.rests_on_certificates;
         rules().find(|rule| rests(rule)).is_some_and(|rule| match rule.group {
             Group::Certificates => self.presenting.contains(&dated.resource),
-            _ => self.any,
+            _ => self.any_certificate,
         })
     }
 }
@@ -76,48 +90,32 @@ fn unread<T>(of: &impl ToString, reading: &Reading<T>) -> Option<String> {
     }
 }
 
-/// Why a mesh is not judged.
-#[derive(Debug)]
-pub(crate) enum Unread {
-    /// Nothing is known of it.
-    Error(PortError),
-    /// A part of it could not be read.
-    Partly {
-        /// Why the first of these.
-        first: PortError,
-        /// Which.
-        paths: Vec<ResourcePath>,
-    },
-}
-
 /// Reads a mesh.
 pub(crate) async fn observe(
     ports: &Ports,
     name: &MeshName,
     policy: &CertificatesPolicy,
     pace: &mut Pace,
-) -> Result<Observation, Unread> {
+) -> Result<Observation, PortError> {
     let before = pace.calls();
-    let read = survey(ports.meshes.as_ref(), name, pace).await.map_err(Unread::Error)?;
+    let mut read = survey(ports.meshes.as_ref(), name, pace).await?;
     let calls = pace.calls() - before;
-    let unfit = |why: String| Unread::Error(PortError::new(format!("read mesh {name}"), PortErrorKind::Other, why));
-    let mesh = read.model(name).map_err(|error| unfit(format!("its resources don't fit: {error}")))?;
-    let arn = read.resources.get(&ResourcePath::Mesh(name.clone()));
-    let arn = arn.map(|found| found.resource.metadata().arn.to_string()).unwrap_or_default();
-    let mut unread = read.unread.into_iter();
-    if let Some((path, first)) = unread.next() {
-        if path == ResourcePath::Mesh(name.clone()) && first.kind == PortErrorKind::NotFound {
-            // Deleted while it was read.
-            return Err(Unread::Error(first));
-        }
-        let paths = std::iter::once(path).chain(unread.map(|(path, _)| path)).collect();
-        return Err(Unread::Partly { first, paths });
+    let root = ResourcePath::Mesh(name.clone());
+    if let Some(at) = read.unread.iter().position(|(path, _)| *path == root) {
+        // Without the mesh's own spec nothing can be said of anything in it.
+        return Err(read.unread.swap_remove(at).1);
     }
+    let unfit = |why: String| PortError::new(format!("read mesh {name}"), PortErrorKind::Other, why);
+    let mut mesh = read.model(name).map_err(|error| unfit(format!("its resources don't fit: {error}")))?;
+    let arn = read.resources.get(&root);
+    let arn = arn.map(|found| found.resource.metadata().arn.to_string()).unwrap_or_default();
+    let parts = UnreadParts::new(read.unread, read.unread_tags);
+    parts.stand_in(&mut mesh).map_err(|error| unfit(error.to_string()))?;
     let reader = CertificateReader {
         certificates: ports.certificates.as_ref(),
         authorities: ports.authorities.as_ref(),
         bundles: ports.bundles.as_ref(),
     };
     let readings = reader.read(&mesh, policy).await;
-    Ok(Observation { mesh, is_gone: false, arn, readings, calls })
+    Ok(Observation { mesh, is_gone: false, arn, readings, calls, parts })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use lambda_kit::Metric;
 use mesh::edges::edges;
+use mesh::failures::FailureClass;
 use mesh::name::MeshName;
 use mesh::pack::{Evaluation, judge};
 use mesh::policy::Policy;
@@ -15,9 +16,9 @@ use serde_json::json;
 use crate::asked::Asking;
 use crate::done::{Done, line, path};
 use crate::handler::NAMED;
-use crate::history::{Head, Remembered};
-use crate::observe::{Observation, Unread, observe};
-use crate::tell::Told;
+use crate::history::{Head, LoadError, Remembered};
+use crate::observe::{Observation, observe};
+use crate::tell::{Told, send};
 use crate::{ComplianceSweep, NAME, outputs};
 
 /// How often a sweep begins anew when another one of the mesh was there in the meantime: what that one read may be older
@@ -41,7 +42,9 @@ impl ComplianceSweep {
                 return done.join(mesh, of_mesh);
             }
         }
-        of_mesh.retry = Some(format!("mesh {mesh} is swept by others all the time"));
+        let why = format!("mesh {mesh} is swept by other invocations all the time");
+        of_mesh.remember_failure(&path(mesh), "Overtaken", FailureClass::Transient, why.clone());
+        of_mesh.retry = Some(why);
         done.join(mesh, of_mesh);
     }
 
@@ -57,33 +60,27 @@ impl ComplianceSweep {
         let state = self.ports.state.as_ref();
         let head = match Head::load(state, name, now).await {
             Ok(head) => head,
-            Err(error) => return Swept::failed(done, path, "StateUnreachable", &error),
+            Err(error) => return Swept::not_loaded(done, path, error),
         };
-        if asking.is_repeated(head.served()) {
+        if asking.is_repeated(head.served()) && !head.is_owing() {
             let facts = json!({ "at": head.swept_at(), "wakes": asking.wakes() });
             done.decisions.push(line(path, "keep", "Swept", facts));
             return Swept::Settled;
         }
         let mut remembered = match head.remembered(state, now).await {
             Ok(remembered) => remembered,
-            Err(error) => return Swept::failed(done, path, "StateUnreachable", &error),
+            Err(error) => return Swept::not_loaded(done, path, error),
         };
         let read = observe(&self.ports, name, &policy.certificates, &mut *self.pace.lock().await).await;
         let observation = match read {
             Ok(observation) => observation,
-            Err(Unread::Error(error)) if error.kind == PortErrorKind::NotFound => {
+            Err(error) if error.kind == PortErrorKind::NotFound => {
                 if remembered.is_settled() {
                     return self.leave(name, &mut remembered, asking, now, done).await;
                 }
                 Observation::gone(name, remembered.arn())
             }
-            Err(Unread::Error(error)) => return Swept::failed(done, path, "Unreadable", &error),
-            Err(Unread::Partly { first, paths }) => {
-                done.fail(path.clone(), "PartlyRead", &first);
-                let facts = json!({ "unread": paths.iter().take(NAMED).collect::<Vec<_>>(), "count": paths.len() });
-                done.decisions.push(line(path, "hold", "NotJudged", facts));
-                return Swept::Settled;
-            }
+            Err(error) => return Swept::failed(done, path, "Unreadable", &error),
         };
         self.report(name, &observation, &mut remembered, asking, policy, now, done).await
     }
@@ -110,18 +107,26 @@ impl ComplianceSweep {
         let evaluation = if observation.is_gone {
             Evaluation { findings: Vec::new(), waived: Vec::new() }
         } else {
-            judge(&observation.mesh, &observation.readings, policy, now)
+            let mut evaluation = judge(&observation.mesh, &observation.readings, policy, now);
+            evaluation.findings.retain(|finding| observation.parts.allow(finding));
+            evaluation.waived.retain(|finding| observation.parts.allow(finding));
+            evaluation
         };
         let edges = edges(&observation.mesh, &observation.readings, now);
         let blind_spots = observation.blind_spots();
         let changes = remembered.update(&evaluation.findings, now, |dated| !blind_spots.hide(dated));
-        remembered.serve(asking.wakes(), &observation.arn);
+        // What could not be read now and may be read soon is swept once more for the same wakes.
+        let comes_again = observation.parts.error().filter(|_| observation.parts.may_heal());
+        let served = if comes_again.is_none() { asking.wakes() } else { &BTreeSet::new() };
+        remembered.serve(served, &observation.arn);
+        let unread: Vec<String> = observation.unread().into_iter().collect();
         let report = MeshReport {
             mesh: &observation.mesh,
             edges: &edges,
             evaluation: &evaluation,
             history: remembered.history(),
             at: now,
+            unread: &unread,
         };
         let closing = remembered.to_archive(&changes, &evaluation.findings);
         let kept = outputs::keep(&self.ports, &report, &closing, &observation.arn).await;
@@ -137,10 +142,12 @@ impl ComplianceSweep {
             return Swept::Settled;
         }
         done.metrics.extend(metrics(name, &report, observation));
-        // People first: a crash here tells them twice, the other order would tell them never.
-        if let Err(error) = told.tell(&self.ports).await {
-            return Swept::failed(done, path, "NotTold", &error);
-        }
+        // People first: a crash here tells them twice, the other order would tell them never. What can't be sent waits.
+        let of_now = told.messages();
+        let mut messages = remembered.take_owed();
+        messages.extend(of_now);
+        let (owed, not_told) = send(&self.ports, messages).await;
+        remembered.owe(owed);
         let reason = match (observation.is_gone, changes.is_empty()) {
             (true, _) => "Gone",
             (false, true) => "Unchanged",
@@ -156,6 +163,19 @@ impl ComplianceSweep {
                 return Swept::Overtaken;
             }
             Err(error) => return Swept::failed(done, path, "StateUnreachable", &error),
+        }
+        if let Some(error) = &not_told {
+            done.fail(path.clone(), "NotTold", error);
+        }
+        if !observation.parts.is_empty() {
+            done.decisions.push(line(path.clone(), "hold", "PartlyRead", observation.parts.facts(NAMED)));
+        }
+        if let Some(error) = observation.parts.error() {
+            let text = format!("{} resources could not be read: {error}", observation.parts.len());
+            done.remember_failure(&path, "PartlyRead", error.kind.class(), text);
+        }
+        if let Some(error) = comes_again {
+            done.retry.get_or_insert_with(|| error.to_string());
         }
         if observation.is_gone
             && is_settled
@@ -208,7 +228,16 @@ enum Swept {
 }
 
 impl Swept {
-    /// Something failed, and is said.
+    /// What was found last time is not known.
+    fn not_loaded(done: &mut Done, resource: String, error: LoadError) -> Self {
+        match error {
+            LoadError::Port(error) => done.fail(resource, "StateUnreachable", &error),
+            LoadError::Document(error) => done.unreadable(resource, error),
+        }
+        Self::Settled
+    }
+
+    /// Something failed, and is reported.
     fn failed(done: &mut Done, resource: String, reason: &str, error: &PortError) -> Self {
         done.fail(resource, reason, error);
         Self::Settled

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Ports;
 use crate::handler::{folder, named};
+use crate::history::Owed;
 use crate::observe::Observation;
 use crate::outputs::Kept;
 
@@ -52,12 +53,11 @@ impl Told<'_> {
         facts
     }
 
-    /// Tells what has changed, if anything has.
-    pub(crate) async fn tell(&self, ports: &Ports) -> Result<(), PortError> {
+    /// What is to be told, if anything has changed.
+    pub(crate) fn messages(&self) -> Vec<Owed> {
         if self.changes.is_empty() {
-            return Ok(());
+            return Vec::new();
         }
-        ports.notifier.notify(&self.notice()).await?;
         let Changes { new, resolved } = self.changes;
         let told = |(id, dated): &(FindingId, Dated)| json!({"id": id, "finding": dated});
         let detail = json!({
@@ -68,7 +68,7 @@ impl Told<'_> {
             "resolvedCount": resolved.len(),
         });
         let event = BusEvent { detail_type: "Meshwarden Findings".to_owned(), detail, resources: Vec::new() };
-        ports.bus.put(&[event]).await
+        vec![Owed::Notice(self.notice()), Owed::Event(event)]
     }
 
     fn notice(&self) -> Notice {
@@ -80,6 +80,13 @@ impl Told<'_> {
         } else {
             format!("Mesh {mesh} now has {}.", in_words(&report.evaluation.findings))
         }];
+        if !report.unread.is_empty() {
+            lines.push(format!(
+                "\nNot known, {}: of these nothing is found and nothing is resolved.",
+                report.unread.len()
+            ));
+            lines.extend(named(report.unread, |unread| format!("  {unread}")));
+        }
         for (heading, list) in [("New", &changes.new), ("Resolved", &changes.resolved)] {
             if !list.is_empty() {
                 lines.push(format!("\n{heading}, {}:", list.len()));
@@ -96,6 +103,22 @@ impl Told<'_> {
         let subject = format!("{} new, {} resolved findings in mesh {mesh}", changes.new.len(), changes.resolved.len());
         Notice { urgency, subject: subject.chars().take(100).collect(), body }
     }
+}
+
+/// Sends messages in their order; gives back those that could not be sent, with the first error.
+pub(crate) async fn send(ports: &Ports, messages: Vec<Owed>) -> (Vec<Owed>, Option<PortError>) {
+    let (mut owed, mut first) = (Vec::new(), None);
+    for message in messages {
+        let sent = match &message {
+            Owed::Notice(notice) => ports.notifier.notify(notice).await,
+            Owed::Event(event) => ports.bus.put(std::slice::from_ref(event)).await,
+        };
+        if let Err(error) = sent {
+            first.get_or_insert(error);
+            owed.push(message);
+        }
+    }
+    (owed, first)
 }
 
 fn short((_, dated): &(FindingId, Dated)) -> String {

@@ -14,7 +14,7 @@ use aws_sdk_appmesh::Client;
 use aws_sdk_appmesh::types::TagRef;
 use mesh::name::{AccountId, MeshName, ResourceKind, ResourcePath, RouteId};
 use mesh::resource::{Resource, Tags};
-use ports::{MeshReader, PortError, PortErrorKind, ResourceRef};
+use ports::{Described, MeshReader, PortError, PortErrorKind, ResourceRef};
 use serde_json::Value;
 
 use crate::call::call;
@@ -102,19 +102,19 @@ impl MeshReader for AppMesh {
         resource(path.kind(), &kept, || format!("describe {path}"))
     }
 
-    async fn describe_with_tags(&self, path: &ResourcePath) -> Result<(Resource, Tags), PortError> {
+    async fn describe_with_tags(&self, path: &ResourcePath) -> Result<Described, PortError> {
         let what = || format!("describe {path}");
         let kept = self.described(path, true).await?;
         let mut body = json_of(&kept, what)?;
         let tags = body.as_object_mut().and_then(|members| members.remove(TAGS));
         let resource = resource_of(path.kind(), &body, what)?;
         let tags = match tags {
-            Some(tags) => pairs(&tags).ok_or_else(|| unreadable(what, "its tags are no list of keys and values"))?,
+            Some(tags) => pairs(&tags).ok_or_else(|| unreadable(what, "its tags are no list of keys and values")),
             // A server that doesn't know what it was asked for.
-            None => self.tags(&resource.metadata().arn.to_string()).await?,
+            None => self.tags(&resource.metadata().arn.to_string()).await,
         };
-        let tags = Tags::read(tags).map_err(|error| unreadable(what, &error))?;
-        Ok((resource, tags))
+        let tags = tags.and_then(|tags| Tags::read(tags).map_err(|error| unreadable(what, &error)));
+        Ok(Described { resource, tags })
     }
 
     async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, PortError> {

@@ -3,19 +3,18 @@
 use async_trait::async_trait;
 use aws_sdk_config::Client;
 use aws_sdk_config::operation::get_resource_config_history::GetResourceConfigHistoryError;
+use aws_sdk_config::operation::put_evaluations::PutEvaluationsError;
 use aws_sdk_config::types::{ComplianceType, ConfigurationItem, ResourceType};
 use aws_smithy_types::DateTime;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use jiff::Timestamp;
 use ports::{
-    ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, PortError, PortErrorKind, ResultToken,
+    ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, PortError, PortErrorKind, PutAnswer, ResultToken,
     RuleCompliance,
 };
 
-use crate::call::{call, classify, within_deadline};
+use crate::call::{Failed, classify, within_deadline};
 use crate::lazy::Lazy;
-
-/// How many evaluations one `PutEvaluations` takes.
-const BATCH: usize = 100;
 
 /// AWS Config.
 #[derive(Clone, Debug)]
@@ -31,35 +30,32 @@ impl Config {
 
 #[async_trait]
 impl ConfigRules for Config {
-    async fn put_evaluations(
-        &self,
-        token: &ResultToken,
-        evaluations: &[Evaluation],
-    ) -> Result<Vec<Evaluation>, PortError> {
-        let what = || format!("put {} evaluations", evaluations.len());
-        let mut refused = Vec::new();
-        for batch in evaluations.chunks(BATCH) {
-            let sent: Result<Vec<_>, _> = batch.iter().map(sdk_evaluation).collect();
-            let sent = sent.map_err(|error| PortError::new(what(), PortErrorKind::Other, error.to_string()))?;
-            let request = self
-                .client
-                .client()
-                .put_evaluations()
-                .result_token(token.as_str())
-                .test_mode(token.is_test())
-                .set_evaluations(Some(sent));
-            let answer = call(what, request.send()).await?;
-            // The call succeeds even when every one of its evaluations was refused.
-            let failed = answer.failed_evaluations.unwrap_or_default();
-            let has_failed = |evaluation: &&Evaluation| {
-                failed.iter().any(|failed| {
-                    failed.compliance_resource_type() == evaluation.resource.resource_type
-                        && failed.compliance_resource_id() == evaluation.resource.resource_id
-                })
-            };
-            refused.extend(batch.iter().filter(has_failed).cloned());
+    async fn put_evaluations(&self, token: &ResultToken, evaluations: &[Evaluation]) -> Result<PutAnswer, PortError> {
+        if evaluations.is_empty() {
+            return Ok(PutAnswer::Taken { failed: Vec::new() });
         }
-        Ok(refused)
+        let what = || format!("put {} evaluations", evaluations.len());
+        let sent: Result<Vec<_>, _> = evaluations.iter().map(sdk_evaluation).collect();
+        let sent = sent.map_err(|error| PortError::new(what(), PortErrorKind::Other, error.to_string()))?;
+        let request = self
+            .client
+            .client()
+            .put_evaluations()
+            .result_token(token.as_str())
+            .test_mode(token.is_test())
+            .set_evaluations(Some(sent));
+        let answer = match within_deadline(what, request.send()).await? {
+            Ok(answer) => answer,
+            Err(error) => return refusal(what, error),
+        };
+        let failed = answer.failed_evaluations.unwrap_or_default();
+        let has_failed = |evaluation: &&Evaluation| {
+            failed.iter().any(|failed| {
+                failed.compliance_resource_type() == evaluation.resource.resource_type
+                    && failed.compliance_resource_id() == evaluation.resource.resource_id
+            })
+        };
+        Ok(PutAnswer::Taken { failed: evaluations.iter().filter(has_failed).cloned().collect() })
     }
 
     async fn newest_item(&self, resource: &ConfigResource) -> Result<Option<ConfigItem>, PortError> {
@@ -80,6 +76,19 @@ impl ConfigRules for Config {
             Err(error) if error.as_service_error().is_some_and(is_unknown) => Ok(None),
             Err(error) => Err(classify(what(), error)),
         }
+    }
+}
+
+/// What AWS Config says of a request that it took nothing of.
+fn refusal(what: impl Fn() -> String, error: Failed<PutEvaluationsError>) -> Result<PutAnswer, PortError> {
+    let service = error.as_service_error();
+    let message = || service.and_then(ProvideErrorMetadata::message).unwrap_or("no message").to_owned();
+    match service {
+        Some(PutEvaluationsError::InvalidParameterValueException(_)) => Ok(PutAnswer::Invalid { message: message() }),
+        Some(
+            PutEvaluationsError::InvalidResultTokenException(_) | PutEvaluationsError::NoSuchConfigRuleException(_),
+        ) => Ok(PutAnswer::InvalidToken { message: message() }),
+        _ => Err(classify(what(), error)),
     }
 }
 

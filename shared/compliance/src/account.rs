@@ -1,14 +1,19 @@
 //! What is reported.
 
+use std::collections::BTreeMap;
+
 use lambda_kit::{Report, Signals};
-use mesh::compliance::{Decision, HoldReason, Standing, Verdict};
+use mesh::compliance::{Decision, HoldReason, Standing, Unread, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::Finding;
-use ports::{PortError, Refusal};
+use ports::{DocumentError, PortError, Refusal};
 use serde_json::{Map, Value, json};
 
 use crate::actuate::Outcome;
-use crate::wake::Wake;
+use crate::trigger::{Concern, Trigger};
+
+/// The most unread resources that a report names.
+const MOST_NAMED: usize = 20;
 
 /// One line of the report, with what it means for the invocation as a whole.
 #[derive(Debug)]
@@ -17,25 +22,35 @@ pub(crate) struct Account {
     pub(crate) line: lambda_kit::Decision,
     /// What is counted.
     pub(crate) signals: Signals,
-    /// Why the event should come again, if it should.
-    pub(crate) retry: Option<String>,
+    /// What has to come again, and why.
+    pub(crate) repeats: Vec<Repeat>,
+}
+
+/// Deliveries that have to come again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repeat {
+    /// Why.
+    pub(crate) why: String,
+    /// Which.
+    pub(crate) concern: Concern,
 }
 
 impl Account {
     /// A line that means nothing else.
     pub(crate) fn of(line: lambda_kit::Decision) -> Self {
-        Self { line, signals: Signals::default(), retry: None }
+        Self { line, signals: Signals::default(), repeats: Vec::new() }
     }
 
     /// What became of a decision.
     pub(crate) fn of_decision(decision: &Decision, outcome: Option<&Outcome>) -> Self {
         let killed = matches!(decision.verdict, Verdict::Hold(HoldReason::KillSwitchOn { .. }))
             || matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn }));
-        let retry = match outcome {
+        let why = match outcome {
             Some(Outcome::Failed { error, may_heal: true }) => Some(error.clone()),
-            Some(Outcome::Superseded) => Some(format!("{} was written by somebody else each time", decision.resource)),
+            Some(Outcome::Superseded) => Some(format!("{} was written by another writer each time", decision.resource)),
             Some(_) | None => None,
         };
+        let concern = || Concern::Resource(decision.resource.clone());
         Self {
             line: decided(decision, outcome),
             signals: Signals {
@@ -43,7 +58,7 @@ impl Account {
                 kill_switch_on: killed,
                 ..Signals::default()
             },
-            retry,
+            repeats: why.map(|why| Repeat { why, concern: concern() }).into_iter().collect(),
         }
     }
 
@@ -60,10 +75,41 @@ impl Account {
     }
 
     /// Something could not be read, so that nothing about it is decided.
-    pub(crate) fn blind(what: &str, error: &PortError) -> Self {
+    pub(crate) fn unreadable(what: &str, error: &PortError, concern: Concern) -> Self {
         let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
-        let retry = error.kind.may_heal().then(|| format!("{what} can't be observed: {error}"));
-        Self { retry, ..Self::of(line(what.to_owned(), "hold", "CannotObserve", facts)) }
+        let mut account = Self::of(line(what.to_owned(), "hold", "CannotObserve", facts));
+        if error.kind.may_heal() {
+            account.repeats.push(Repeat { why: format!("{what} cannot be read: {error}"), concern });
+        }
+        account
+    }
+
+    /// A stored document cannot be read, so that nothing is changed.
+    pub(crate) fn unreadable_document(what: &str, error: &DocumentError) -> Self {
+        let facts = json!({ "document": error.key(), "error": error.to_string(), "remedy": error.remedy() });
+        Self::of(line(what.to_owned(), "hold", error.reason(), facts))
+    }
+
+    /// Resources of a mesh that could not be read, or not with their tags. The others are judged.
+    pub(crate) fn partly_read(mesh: &MeshName, unread: &BTreeMap<ResourcePath, Unread>) -> Option<Self> {
+        if unread.is_empty() {
+            return None;
+        }
+        let named: Map<String, Value> =
+            unread.iter().take(MOST_NAMED).map(|(path, unread)| (path.to_string(), json!(unread))).collect();
+        let facts = json!({ "unread": named, "count": unread.len() });
+        let mut account = Self::of(line(ResourcePath::Mesh(mesh.clone()).to_string(), "hold", "PartlyRead", facts));
+        let transient = unread.iter().filter(|(_, unread)| unread.transient);
+        account.repeats = transient
+            .map(|(path, unread)| Repeat { why: unread.error.clone(), concern: Concern::Resource(path.clone()) })
+            .collect();
+        Some(account)
+    }
+
+    /// Notices that could not be sent. They are kept, and sent by the next run.
+    pub(crate) fn not_notified(mesh: &MeshName, error: &PortError, owed: usize) -> Self {
+        let facts = json!({ "error": error.to_string(), "owed": owed });
+        Self::of(line(ResourcePath::Mesh(mesh.clone()).to_string(), "hold", "NotNotified", facts))
     }
 
     /// A mesh that an event spoke of doesn't exist, at least not here.
@@ -71,14 +117,14 @@ impl Account {
         Self::of(line(what.to_owned(), "keep", "NotThere", json!({})))
     }
 
-    /// What a wake brought that asks for nothing.
-    pub(crate) fn remarks(wake: &Wake) -> Vec<Self> {
-        let refused = wake.refused.iter().map(|write| {
+    /// What a trigger brought that requests nothing.
+    pub(crate) fn remarks(trigger: &Trigger) -> Vec<Self> {
+        let refused = trigger.refused.iter().map(|write| {
             let resource = write.resource.as_ref().map_or_else(|| "event".to_owned(), ToString::to_string);
             let facts = json!({ "operation": write.operation, "error": write.error, "by": write.by });
             Self::of(line(resource, "keep", "NothingChanged", facts))
         });
-        let foreign = (0..wake.foreign).map(|_| {
+        let foreign = (0..trigger.foreign).map(|_| {
             Self::of(line(
                 "event".to_owned(),
                 "hold",
@@ -149,6 +195,9 @@ fn decided(decision: &Decision, outcome: Option<&Outcome>) -> lambda_kit::Decisi
     };
     if !others.is_empty() {
         more.insert("held".to_owned(), json!(others));
+    }
+    if let Some(unknown) = &decision.judged.unknown {
+        more.insert("unknown".to_owned(), json!(unknown));
     }
     if let Some(facts) = facts.as_object_mut() {
         facts.extend(more);

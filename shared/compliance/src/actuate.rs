@@ -68,19 +68,6 @@ impl Outcome {
         }
     }
 
-    /// Whether it should wake somebody.
-    pub(crate) fn pages(&self) -> bool {
-        match self {
-            Self::Overwrote { .. } | Self::Failed { .. } => true,
-            Self::WouldApply
-            | Self::Applied
-            | Self::AlreadyInPlace
-            | Self::Superseded
-            | Self::Refused { .. }
-            | Self::OutOfTime => false,
-        }
-    }
-
     /// Whether the next plan of the same mesh would fare no better.
     pub(crate) fn halts(&self) -> bool {
         match self {
@@ -229,11 +216,13 @@ async fn write_spec(ports: &Ports, work: &Work<'_>, after: Resource) -> Result<O
 /// Sets tags unless somebody else has set one of them since they were read: the API compares nothing itself.
 async fn set_tags(ports: &Ports, read: &Surveyed, tags: &BTreeMap<String, String>) -> Result<Outcome, PortError> {
     let arn = read.resource.metadata().arn.to_string();
+    // No plan is made for tags that could not be read.
+    let before = |key: &String| read.tags.as_ref().and_then(|tags| tags.value(key));
     let present = ports.meshes.tags(&arn).await?;
     if tags.iter().all(|(key, value)| present.get(key) == Some(value)) {
         return Ok(Outcome::AlreadyInPlace);
     }
-    if tags.keys().any(|key| present.get(key).map(String::as_str) != read.tags.value(key)) {
+    if tags.keys().any(|key| present.get(key).map(String::as_str) != before(key)) {
         return Ok(Outcome::Superseded);
     }
     ports.tags.tag(&arn, tags).await.map(|()| Outcome::Applied)

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mesh::compliance::Scope;
 use mesh::name::{MeshName, ResourcePath};
 
-use crate::wake::{Asked, Wake};
+use crate::trigger::{ItemRequest, Trigger};
 
 /// What an invocation looks at.
 #[derive(Clone, Debug, Default)]
@@ -44,23 +44,28 @@ impl Item {
 }
 
 impl Agenda {
-    /// What a wake asks for. `all` are the meshes there are, where everything is looked at; `asked` the questions of
+    /// What a trigger requests. `all` are the meshes that exist, where everything is looked at; `items` the requests of
     /// AWS Config whose answers depend on a mesh.
-    pub(crate) fn of<'a>(wake: &Wake, all: Vec<MeshName>, asked: impl Iterator<Item = &'a Asked>) -> Self {
+    pub(crate) fn new<'a>(trigger: &Trigger, all: Vec<MeshName>, items: impl Iterator<Item = &'a ItemRequest>) -> Self {
         let mut agenda = Self::default();
-        for question in asked {
-            if let Some(path) = question.item.path() {
-                agenda.add(path.mesh(), Some(path), Some(question.notified));
+        for request in items {
+            if let Some(path) = request.item.path() {
+                agenda.add(path.mesh(), Some(path), Some(request.notified));
             }
         }
-        for (path, at) in &wake.written {
-            // What a resource has may be handed down to any other, and what it is may matter to any.
-            agenda.add(path.mesh(), None, *at);
+        for written in &trigger.written {
+            // What a resource has may be inherited by any other, and what it is may matter to any.
+            agenda.add(written.resource.mesh(), None, written.at);
         }
         for mesh in all {
             agenda.add(&mesh, None, None);
         }
         agenda
+    }
+
+    /// The meshes.
+    pub(crate) fn meshes(&self) -> impl Iterator<Item = &MeshName> {
+        self.0.keys()
     }
 
     fn add(&mut self, mesh: &MeshName, resource: Option<&ResourcePath>, since: Option<Timestamp>) {

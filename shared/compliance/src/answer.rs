@@ -1,145 +1,242 @@
-//! What AWS Config is told.
+//! What AWS Config is answered.
+//!
+//! | standing | answer |
+//! |---|---|
+//! | known | the evaluation |
+//! | unknown because of a transient error | none; the event comes again |
+//! | unknown for another reason | none, and a hold that is reported and paged: AWS Config refuses `INSUFFICIENT_DATA`, and any other answer would be false |
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use lambda_kit::wake::RuleInvocation;
 use mesh::compliance::{Judged, Standing, Topic, judge};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
-use ports::{Annotation, ConfigResource, Evaluation, PortError, RuleCompliance};
+use ports::{
+    Annotation, ConfigResource, Evaluation, FailureRun, PortError, PortErrorKind, PutOutcome, RuleCompliance,
+    put_all_evaluations,
+};
 use serde_json::{Value, json};
 
 use crate::Ports;
-use crate::account::{Account, line};
+use crate::account::{Account, Repeat, line};
 use crate::observe::Observation;
-use crate::wake::{Asked, Wake};
+use crate::trigger::{Concern, ItemRequest, Trigger};
+
+/// The target that failed answers are remembered by.
+pub(crate) const AWS_CONFIG: &str = "the answers to AWS Config";
+
+/// The most evaluations that a report names.
+const MOST_NAMED: usize = 20;
 
 /// The answers to all invocations of rules, filled as meshes are read.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     /// Of single resources.
-    items: Vec<(RuleInvocation, Evaluation)>,
-    /// Of everything: the invocation, the instant, and how all resources stand.
-    everything: Vec<(RuleInvocation, Vec<Evaluation>)>,
+    items: Vec<ItemAnswer>,
+    /// Of everything.
+    everything: Vec<EverythingAnswer>,
+    /// What is not answered, and why.
+    unanswered: Vec<Account>,
+}
+
+#[derive(Debug)]
+struct ItemAnswer {
+    invocation: RuleInvocation,
+    message: Option<String>,
+    evaluation: Evaluation,
+}
+
+#[derive(Debug)]
+struct EverythingAnswer {
+    invocation: RuleInvocation,
+    message: Option<String>,
+    at: Timestamp,
+    evaluations: Vec<Evaluation>,
+    /// Resources of which nobody knows how they stand.
+    unknown: usize,
 }
 
 /// Whether the answer on an item needs nothing but the item.
-pub(crate) fn is_settled(topic: Topic, asked: &Asked) -> bool {
-    asked.left_scope
-        || asked.item.status.is_deleted()
-        || asked.item.path().is_none_or(|path| !topic.judges(path.kind()))
+pub(crate) fn is_settled(topic: Topic, request: &ItemRequest) -> bool {
+    request.left_scope || request.item.status.is_deleted() || request.item.kind().is_none_or(|kind| !topic.judges(kind))
 }
 
 impl Answers {
     /// What can be said without reading a mesh.
-    pub(crate) fn of<'a>(wake: &Wake, settled: impl Iterator<Item = &'a Asked>) -> Self {
-        let mut answers = Self {
-            items: Vec::new(),
-            everything: wake.everything.iter().map(|(invocation, _)| (invocation.clone(), Vec::new())).collect(),
-        };
-        for asked in settled {
-            let why = if asked.item.status.is_deleted() {
+    pub(crate) fn new<'a>(trigger: &Trigger, settled: impl Iterator<Item = &'a ItemRequest>) -> Self {
+        let everything = trigger.everything.iter().map(|request| EverythingAnswer {
+            invocation: request.invocation.clone(),
+            message: request.message.clone(),
+            at: request.at,
+            evaluations: Vec::new(),
+            unknown: 0,
+        });
+        let mut answers = Self { everything: everything.collect(), ..Self::default() };
+        for request in settled {
+            let why = if request.item.status.is_deleted() {
                 "it was deleted"
-            } else if asked.left_scope {
+            } else if request.left_scope {
                 "the rule isn't for it any more"
             } else {
                 "the rule says nothing of resources of this kind"
             };
-            answers.item(asked, RuleCompliance::NotApplicable, why);
+            answers.item(request, RuleCompliance::NotApplicable, why);
         }
         answers
     }
 
-    /// How the resources of a mesh stand that was read.
-    pub(crate) fn take(
+    /// Adds how the resources of a mesh stand that was read.
+    pub(crate) fn add(
         &mut self,
         observation: &Observation,
         topic: Topic,
         policy: &Policy,
-        wake: &Wake,
-        open: &[Asked],
+        open: &[ItemRequest],
         now: Timestamp,
     ) {
-        let mesh = &observation.facts.mesh;
-        let judged = judge(topic, mesh, policy, now);
-        for asked in open {
-            let Some(arn) = asked.item.arn.as_ref().filter(|arn| *arn.path().mesh() == mesh.name) else { continue };
-            let own = observation.about(&ResourcePath::Mesh(mesh.name.clone())).map(|about| &about.arn);
+        let mesh = &observation.facts.mesh.name;
+        let judged = judge(topic, &observation.facts, policy, now);
+        for request in open {
+            let Some(arn) = request.item.arn.as_ref().filter(|arn| arn.path().mesh() == mesh) else { continue };
+            let own = observation.about(&ResourcePath::Mesh(mesh.clone())).map(|about| &about.arn);
             let elsewhere = own.is_some_and(|own| (own.region(), own.account()) != (arn.region(), arn.account()));
             if elsewhere {
                 // A mesh of the same name in another account or region says nothing of this one.
-                self.item(asked, RuleCompliance::NonCompliant, "unknown: its mesh can't be read from here");
-            } else if let Some(judged) = judged.get(arn.path()) {
-                self.item(asked, compliance(judged), &judged.text());
-            } else {
-                self.item(asked, RuleCompliance::NotApplicable, "it isn't in the mesh any more");
+                self.unknown(request, "OtherMesh", "its mesh cannot be read from here", false);
+                continue;
+            }
+            match judged.get(arn.path()) {
+                Some(judged) => match compliance(judged) {
+                    Some(compliance) => self.item(request, compliance, &judged.text()),
+                    None => {
+                        let unread = observation.facts.unread.get(arn.path());
+                        let is_transient = unread.is_some_and(|unread| unread.transient);
+                        self.unknown(request, "Unknown", &judged.text(), is_transient);
+                    }
+                },
+                None => self.item(request, RuleCompliance::NotApplicable, "it isn't in the mesh any more"),
             }
         }
-        for ((_, answers), (_, at)) in self.everything.iter_mut().zip(&wake.everything) {
-            answers.extend(judged.iter().filter_map(|(path, judged)| {
-                let resource = ConfigResource::of_mesh(&observation.about(path)?.arn);
-                let annotation = Annotation::new(&judged.text());
-                Some(Evaluation { resource, compliance: compliance(judged), annotation, at: *at })
-            }));
+        for answer in &mut self.everything {
+            answer.unknown += judged.values().filter(|judged| judged.standing == Standing::InsufficientData).count();
+            answer.evaluations.extend(evaluations(observation, &judged, answer.at));
         }
     }
 
-    /// A mesh could not be read. Where that may heal nothing is said, since the event comes again; else what AWS Config
-    /// was told before may not stand.
-    pub(crate) fn blind(&mut self, mesh: &MeshName, error: &PortError, open: &[Asked]) {
-        if error.kind.may_heal() {
-            return;
-        }
-        let of_mesh = |asked: &&Asked| asked.item.path().is_some_and(|path| path.mesh() == mesh);
-        for asked in open.iter().filter(of_mesh) {
-            self.item(asked, RuleCompliance::NonCompliant, &format!("unknown: {error}"));
+    /// A mesh could not be read: no answer about it is true.
+    pub(crate) fn unread(&mut self, mesh: &MeshName, error: &PortError, open: &[ItemRequest]) {
+        let is_of_mesh = |request: &&ItemRequest| request.item.path().is_some_and(|path| path.mesh() == mesh);
+        for request in open.iter().filter(is_of_mesh) {
+            self.unknown(request, "Unknown", &error.to_string(), error.kind.may_heal());
         }
     }
 
-    fn item(&mut self, asked: &Asked, compliance: RuleCompliance, text: &str) {
-        let Some(invocation) = &asked.invocation else { return };
-        let (resource, at) = (asked.item.resource.clone(), asked.item.captured_at);
+    /// Nobody knows of which mesh a resource is.
+    pub(crate) fn without_arn(&mut self, request: &ItemRequest) {
+        self.unknown(request, "WithoutArn", "neither the item nor its history has an ARN", false);
+    }
+
+    fn item(&mut self, request: &ItemRequest, compliance: RuleCompliance, text: &str) {
+        let Some(invocation) = request.invocation.clone() else { return };
+        let (resource, at) = (request.item.resource.clone(), request.item.captured_at);
         let evaluation = Evaluation { resource, compliance, annotation: Annotation::new(text), at };
-        self.items.push((invocation.clone(), evaluation));
+        self.items.push(ItemAnswer { invocation, message: request.message.clone(), evaluation });
     }
 
-    /// Tells AWS Config.
-    pub(crate) async fn send(self, ports: &Ports) -> Vec<Account> {
-        let mut accounts = Vec::new();
-        for (invocation, evaluation) in self.items {
-            let subject = evaluation.resource.resource_id.clone();
-            accounts.push(send(ports, &invocation, subject, &[evaluation]).await);
+    /// Leaves a request without an answer: what AWS Config was told before stands until it is known again.
+    fn unknown(&mut self, request: &ItemRequest, reason: &str, why: &str, is_transient: bool) {
+        let Some(invocation) = &request.invocation else { return };
+        let facts = json!({ "rule": invocation.rule, "why": why, "answered": false });
+        let mut account = Account::of(line(request.item.resource.resource_id.clone(), "hold", reason, facts));
+        if is_transient {
+            let concern = Concern::Delivery(request.message.clone());
+            account.repeats.push(Repeat { why: format!("no answer to AWS Config: {why}"), concern });
         }
-        for (invocation, evaluations) in self.everything {
+        self.unanswered.push(account);
+    }
+
+    /// The messages of all requests that wait for an answer.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &String> {
+        let of_items = self.items.iter().filter_map(|answer| answer.message.as_ref());
+        of_items.chain(self.everything.iter().filter_map(|answer| answer.message.as_ref()))
+    }
+
+    /// Sends them.
+    pub(crate) async fn send(self, ports: &Ports, failures: &FailureRun) -> Vec<Account> {
+        let mut accounts = self.unanswered;
+        for ItemAnswer { invocation, message, evaluation } in self.items {
+            let subject = evaluation.resource.resource_id.clone();
+            let facts = json!({ "rule": invocation.rule, "evaluation": evaluation });
+            let outcome = put_all_evaluations(ports.config.as_ref(), &invocation.token, &[evaluation]).await;
+            accounts.push(told(subject, facts, &outcome, message, failures));
+        }
+        for EverythingAnswer { invocation, message, evaluations, unknown, .. } in self.everything {
             let subject = format!("rule/{}", invocation.rule);
-            accounts.push(send(ports, &invocation, subject, &evaluations).await);
+            let count = |wanted| evaluations.iter().filter(|evaluation| evaluation.compliance == wanted).count();
+            let mut facts = json!({
+                "rule": invocation.rule,
+                "compliant": count(RuleCompliance::Compliant),
+                "nonCompliant": count(RuleCompliance::NonCompliant),
+                "notApplicable": count(RuleCompliance::NotApplicable),
+            });
+            if unknown > 0 {
+                facts = with(facts, "unknown", json!(unknown));
+            }
+            let outcome = put_all_evaluations(ports.config.as_ref(), &invocation.token, &evaluations).await;
+            accounts.push(told(subject, facts, &outcome, message, failures));
         }
         accounts
     }
 }
 
-async fn send(ports: &Ports, invocation: &RuleInvocation, subject: String, evaluations: &[Evaluation]) -> Account {
-    let count = |wanted| evaluations.iter().filter(|evaluation| evaluation.compliance == wanted).count();
-    let mut facts = json!({
-        "rule": invocation.rule,
-        "compliant": count(RuleCompliance::Compliant),
-        "nonCompliant": count(RuleCompliance::NonCompliant),
-        "notApplicable": count(RuleCompliance::NotApplicable),
-    });
-    if let [evaluation] = evaluations {
-        facts = json!({ "rule": invocation.rule, "evaluation": evaluation });
+/// The line of an answer, with what is to come again.
+fn told(
+    subject: String,
+    facts: Value,
+    outcome: &PutOutcome,
+    message: Option<String>,
+    failures: &FailureRun,
+) -> Account {
+    if outcome.is_complete() {
+        failures.succeeded(AWS_CONFIG);
+        return Account::of(line(subject, "answer", "Evaluated", facts));
     }
-    match ports.config.put_evaluations(&invocation.token, evaluations).await {
-        Ok(refused) if refused.is_empty() => Account::of(line(subject, "answer", "Evaluated", facts)),
-        Ok(refused) => {
-            tracing::error!(rule = invocation.rule, count = refused.len(), "AWS Config did not take evaluations");
-            Account::of(line(subject, "hold", "EvaluationsRefused", with(facts, "refused", json!(refused))))
-        }
-        Err(error) => {
-            let facts = with(facts, "error", json!(error.to_string()));
-            let retry = error.kind.may_heal().then(|| error.to_string());
-            Account { retry, ..Account::of(line(subject, "hold", "CannotAnswer", facts)) }
-        }
+    let mut facts = facts;
+    let reason = if let Some(error) = &outcome.error {
+        failures.failed(AWS_CONFIG, error);
+        facts = with(with(facts, "error", json!(error.to_string())), "unsent", json!(outcome.unsent));
+        "CannotAnswer"
+    } else {
+        let text = format!("AWS Config did not take {} evaluations", outcome.refused.len());
+        let kind = if outcome.may_heal() { PortErrorKind::Unavailable } else { PortErrorKind::Other };
+        failures.failed(AWS_CONFIG, &PortError::new("put evaluations", kind, text));
+        "EvaluationsRefused"
+    };
+    if !outcome.refused.is_empty() {
+        let named: Vec<_> = outcome.refused.iter().take(MOST_NAMED).collect();
+        facts = with(with(facts, "refused", json!(named)), "refusedCount", json!(outcome.refused.len()));
     }
+    let why = outcome.error.as_ref().map_or_else(|| format!("{subject}: {reason}"), ToString::to_string);
+    let mut account = Account::of(line(subject, "hold", reason, facts));
+    if outcome.may_heal() {
+        account.repeats.push(Repeat { why, concern: Concern::Delivery(message) });
+    }
+    account
+}
+
+/// The evaluations of all resources whose standing is known.
+fn evaluations<'a>(
+    observation: &'a Observation,
+    judged: &'a BTreeMap<ResourcePath, Judged>,
+    at: Timestamp,
+) -> impl Iterator<Item = Evaluation> + 'a {
+    judged.iter().filter_map(move |(path, judged)| {
+        let resource = ConfigResource::of_mesh(&observation.about(path)?.arn);
+        let annotation = Annotation::new(&judged.text());
+        Some(Evaluation { resource, compliance: compliance(judged)?, annotation, at })
+    })
 }
 
 fn with(mut facts: Value, name: &str, fact: Value) -> Value {
@@ -149,13 +246,13 @@ fn with(mut facts: Value, name: &str, fact: Value) -> Value {
     facts
 }
 
-/// What AWS Config takes for how a resource stands. It refuses `INSUFFICIENT_DATA`; what isn't known is then not
-/// compliant, since nothing at all would let an earlier answer stand.
-fn compliance(judged: &Judged) -> RuleCompliance {
+/// How a resource stands, as AWS Config takes it; `None` where that is unknown, which it does not take.
+fn compliance(judged: &Judged) -> Option<RuleCompliance> {
     match judged.standing {
-        Standing::Compliant => RuleCompliance::Compliant,
-        Standing::NonCompliant | Standing::InsufficientData => RuleCompliance::NonCompliant,
-        Standing::NotApplicable => RuleCompliance::NotApplicable,
+        Standing::Compliant => Some(RuleCompliance::Compliant),
+        Standing::NonCompliant => Some(RuleCompliance::NonCompliant),
+        Standing::NotApplicable => Some(RuleCompliance::NotApplicable),
+        Standing::InsufficientData => None,
     }
 }
 
@@ -163,16 +260,15 @@ fn compliance(judged: &Judged) -> RuleCompliance {
 mod tests {
     use super::*;
 
-    /// What nobody could read is never told as compliant.
     #[test]
-    fn unknown_is_not_compliant() {
+    fn unknown_standing_is_no_answer() {
         for (standing, expected) in [
-            (Standing::Compliant, RuleCompliance::Compliant),
-            (Standing::NonCompliant, RuleCompliance::NonCompliant),
-            (Standing::InsufficientData, RuleCompliance::NonCompliant),
-            (Standing::NotApplicable, RuleCompliance::NotApplicable),
+            (Standing::Compliant, Some(RuleCompliance::Compliant)),
+            (Standing::NonCompliant, Some(RuleCompliance::NonCompliant)),
+            (Standing::InsufficientData, None),
+            (Standing::NotApplicable, Some(RuleCompliance::NotApplicable)),
         ] {
-            let judged = Judged { standing, findings: Vec::new(), waived: Vec::new() };
+            let judged = Judged { standing, findings: Vec::new(), waived: Vec::new(), unknown: None };
             assert_eq!(compliance(&judged), expected, "{standing:?}");
         }
     }

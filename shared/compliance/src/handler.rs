@@ -1,31 +1,32 @@
-//! A function: event, observe, decide, plan, actuate, report.
+//! A function: event, observe, decide, plan, execute, report.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lambda_kit::wake::Delivery;
-use lambda_kit::{Current, Handler, PolicyKeeper, Report, Retry};
+use lambda_kit::{Current, FailedMessages, Handler, PolicyKeeper, Report, Retry};
 use mesh::compliance::{Plan, Scope, Topic, Verdict, decide};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
-use ports::{BudgetWindow, Deadline, PortErrorKind};
+use ports::{BudgetWindow, Deadline, FailureMemory, FailureRun, PortErrorKind};
 use tokio::sync::Mutex;
 
-use crate::account::Account;
+use crate::account::{Account, Repeat};
 use crate::actuate::{Ledger, Outcome, Work, actuate};
 use crate::agenda::{Agenda, Item};
 use crate::answer::{Answers, is_settled};
-use crate::observe::{self, Observation, Warm};
-use crate::tell::{Done, Teller};
-use crate::wake::{Asked, Wake};
+use crate::observe::{self, Observation, StateError, Warm};
+use crate::tell::{Done, During, INTERVAL, Reporter};
+use crate::trigger::{Concern, ItemRequest, Trigger};
 use crate::{Ports, journal, name};
 
-/// How often resources that somebody else wrote in between are observed and decided again before Lambda has to retry.
+/// How often resources that another writer wrote in between are observed and decided again before Lambda has to retry.
 const ATTEMPTS: usize = 3;
 
-/// What a change needs to be begun and ended in. With less time left the next wake goes on.
+/// What a change needs to be begun and ended in. With less time left the next invocation continues.
 const ONE_CHANGE: Duration = Duration::from_secs(3);
 
 /// The function of a topic.
@@ -35,111 +36,191 @@ pub struct Compliance {
     ports: Ports,
     policy: PolicyKeeper<Policy, PolicyError>,
     warm: Mutex<Warm>,
-    teller: Teller,
+    reporter: Reporter,
+    failures: FailureMemory,
 }
 
 /// One invocation.
 struct Run<'a> {
-    wake: &'a Wake,
+    trigger: &'a Trigger,
     policy: &'a Policy,
     window: BudgetWindow,
     holder: String,
     deadline: Deadline,
     now: Timestamp,
+    failures: FailureRun,
+}
+
+/// How far an invocation has come. What was done before its time ran out stays done.
+#[derive(Debug, Default)]
+struct Progress {
+    accounts: Vec<Account>,
+    /// The meshes that are not finished; unset until they are known.
+    unfinished: Option<BTreeSet<MeshName>>,
+    /// The messages that wait for an answer to AWS Config.
+    unanswered: BTreeSet<String>,
 }
 
 impl Compliance {
     /// Puts the function together.
     #[must_use]
     pub fn new(topic: Topic, ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
-        Self { topic, teller: Teller::new(topic, ports.clone()), ports, policy, warm: Mutex::default() }
+        let (state, notifier) = (Arc::clone(&ports.state), Arc::clone(&ports.notifier));
+        Self {
+            topic,
+            reporter: Reporter::new(topic, ports.clone()),
+            failures: FailureMemory::new(name(topic), INTERVAL, state, notifier),
+            ports,
+            policy,
+            warm: Mutex::default(),
+        }
     }
 }
 
 #[async_trait]
 impl Handler for Compliance {
     async fn handle(&self, deliveries: Vec<Delivery>, deadline: Deadline) -> Result<Report, Retry> {
-        let wake = Wake::of(deliveries);
+        let trigger = Trigger::new(deliveries);
         let now = self.ports.clock.now();
         let Current { policy, rejected } = self.policy.current(now).await;
         let (window, holder) = (
             BudgetWindow::at(name(self.topic), self.topic.budget(&policy).window.get(), now),
             lambda_kit::holder(name(self.topic), deadline, now),
         );
-        let run = Run { wake: &wake, policy: &policy, window, holder, deadline, now };
-        let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
-        let accounts = reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
-        let retry = accounts.iter().find_map(|account| account.retry.clone());
+        let failures = FailureRun::default();
+        let run = Run { trigger: &trigger, policy: &policy, window, holder, deadline, now, failures };
+        let mut progress = Progress::default();
+        let time = FailureMemory::time_for_work(deadline);
+        let in_time = tokio::time::timeout(time, self.reconcile(&run, &mut progress)).await.is_ok();
+        let paging = &run.policy.failover.paging;
+        self.failures.finish_by(deadline, run.failures, paging, now).await;
+        progress.answer(&trigger, in_time, rejected.is_some())
+    }
+}
+
+impl Progress {
+    /// What Lambda is answered: the report, and the messages that come again.
+    fn answer(self, trigger: &Trigger, in_time: bool, policy_rejected: bool) -> Result<Report, Retry> {
+        let Self { accounts, unfinished, unanswered } = self;
+        let mut why = (!in_time).then(|| "its time ran out; what was begun is continued".to_owned());
+        let mut messages = BTreeSet::new();
+        for Repeat { why: this, concern } in accounts.iter().flat_map(|account| &account.repeats) {
+            let concerned = trigger.concerned(concern);
+            if !concerned.is_empty() {
+                why.get_or_insert_with(|| this.clone());
+                messages.extend(concerned.into_iter().flatten());
+            }
+        }
+        if !in_time {
+            match unfinished {
+                Some(meshes) => {
+                    messages.extend(unanswered);
+                    let concerned = meshes.into_iter().flat_map(|mesh| trigger.concerned(&Concern::Mesh(mesh)));
+                    messages.extend(concerned.flatten());
+                }
+                // Nobody knows yet what belongs to which message, and no message means all.
+                None => messages.clear(),
+            }
+        }
         let mut report = Account::report(accounts);
-        report.signals.policy_rejected = rejected.is_some();
-        match retry {
-            Some(why) => Err(Retry { report: Some(report), ..Retry::all(why) }),
+        report.signals.policy_rejected = policy_rejected;
+        match why {
+            Some(why) => {
+                let messages = FailedMessages::named_or_all(messages.into_iter().collect());
+                Err(Retry { why, report: Some(report), messages })
+            }
             None => Ok(report),
         }
     }
 }
 
 impl Compliance {
-    async fn reconcile(&self, run: &Run<'_>) -> Vec<Account> {
-        let mut accounts = Account::remarks(run.wake);
-        let asked = self.asked(run, &mut accounts).await;
-        let (settled, open): (Vec<Asked>, Vec<Asked>) =
-            asked.into_iter().partition(|asked| is_settled(self.topic, asked));
-        let mut answers = Answers::of(run.wake, settled.iter());
-        let agenda = self.agenda(run, &open, &mut accounts).await;
+    async fn reconcile(&self, run: &Run<'_>, progress: &mut Progress) {
+        progress.accounts = Account::remarks(run.trigger);
+        let requests = self.requests(run, &mut progress.accounts).await;
+        let (settled, open): (Vec<ItemRequest>, Vec<ItemRequest>) =
+            requests.into_iter().partition(|request| is_settled(self.topic, request));
+        let mut answers = Answers::new(run.trigger, settled.iter());
+        for request in open.iter().filter(|request| request.item.path().is_none()) {
+            answers.without_arn(request);
+        }
+        let agenda = self.agenda(run, &open, &mut progress.accounts).await;
+        progress.unfinished = Some(agenda.meshes().cloned().collect());
+        progress.unanswered = answers.messages().cloned().collect();
 
         let mut seen = Vec::new();
         for (mesh, item) in agenda.into_items() {
-            if let Some(observation) = self.observe(run, &mesh, &item, &open, &mut answers, &mut accounts).await {
-                answers.take(&observation, self.topic, run.policy, run.wake, &open, run.now);
+            if let Some(observation) =
+                self.observe(run, &mesh, &item, &open, &mut answers, &mut progress.accounts).await
+            {
+                answers.add(&observation, self.topic, run.policy, &open, run.now);
                 seen.push((item, observation));
+            } else if let Some(unfinished) = &mut progress.unfinished {
+                unfinished.remove(&mesh);
             }
         }
-        // Before anything is changed: what AWS Config is told is how it was when it asked.
-        accounts.extend(answers.send(&self.ports).await);
+        // Before anything is changed: AWS Config gets the state at the time of its request.
+        progress.accounts.extend(answers.send(&self.ports, &run.failures).await);
+        progress.unanswered.clear();
         for (item, observation) in seen {
-            accounts.extend(self.mend(run, &item, observation).await);
+            let mesh = observation.facts.mesh.name.clone();
+            progress.accounts.extend(self.remediate(run, &item, observation).await);
+            if let Some(unfinished) = &mut progress.unfinished {
+                unfinished.remove(&mesh);
+            }
         }
-        accounts
     }
 
-    /// What AWS Config tells of; of an item that it could not send, the newest that it has.
-    async fn asked(&self, run: &Run<'_>, accounts: &mut Vec<Account>) -> Vec<Asked> {
+    /// What AWS Config reports; of an item that it could not send whole, or that has no ARN, the newest that it has.
+    async fn requests(&self, run: &Run<'_>, accounts: &mut Vec<Account>) -> Vec<ItemRequest> {
         let mut all = Vec::new();
-        for asked in &run.wake.items {
-            let mut asked = asked.clone();
-            if asked.oversized {
-                match self.ports.config.newest_item(&asked.item.resource).await {
-                    Ok(Some(newest)) if newest.captured_at >= asked.item.captured_at => asked.item = newest,
-                    // The summary tells who it is and since when, which is all that is needed.
-                    Ok(_) => {}
+        for request in &run.trigger.items {
+            let mut request = request.clone();
+            let is_nameless = request.item.kind().is_some() && request.item.arn.is_none();
+            if (request.oversized || is_nameless) && !request.item.status.is_deleted() {
+                let target = format!("the history of {}", request.item.resource.resource_type);
+                match self.ports.config.newest_item(&request.item.resource).await {
+                    Ok(newest) => {
+                        run.failures.succeeded(&target);
+                        let arn = request.item.arn.clone().or_else(|| newest.as_ref()?.arn.clone());
+                        if let Some(newest) = newest.filter(|newest| newest.captured_at >= request.item.captured_at) {
+                            request.item = newest;
+                        }
+                        // The summary names the resource and the time, which is all that is needed.
+                        request.item.arn = arn;
+                    }
                     Err(error) => {
-                        let what = format!("item/{}", asked.item.resource.resource_id);
-                        accounts.push(self.teller.blind(&what, &error, paging(run), run.now).await);
+                        run.failures.failed(&target, &error);
+                        let what = format!("item/{}", request.item.resource.resource_id);
+                        let concern = Concern::Delivery(request.message.clone());
+                        accounts.push(Account::unreadable(&what, &error, concern));
                         if error.kind.may_heal() {
                             continue;
                         }
                     }
                 }
             }
-            all.push(asked);
+            all.push(request);
         }
         all
     }
 
     /// What is looked at.
-    async fn agenda(&self, run: &Run<'_>, open: &[Asked], accounts: &mut Vec<Account>) -> Agenda {
+    async fn agenda(&self, run: &Run<'_>, open: &[ItemRequest], accounts: &mut Vec<Account>) -> Agenda {
         let mut all = Vec::new();
-        if run.wake.is_for_everything() {
+        if run.trigger.is_for_everything() {
             match observe::meshes(&self.ports).await {
                 Ok(meshes) => {
-                    self.teller.sees("meshes").await;
+                    run.failures.succeeded("meshes");
                     all = meshes;
                 }
-                Err(error) => accounts.push(self.teller.blind("meshes", &error, paging(run), run.now).await),
+                Err(error) => {
+                    run.failures.failed("meshes", &error);
+                    accounts.push(Account::unreadable("meshes", &error, Concern::AllMeshes));
+                }
             }
         }
-        Agenda::of(run.wake, all, open.iter())
+        Agenda::new(run.trigger, all, open.iter())
     }
 
     async fn observe(
@@ -147,45 +228,58 @@ impl Compliance {
         run: &Run<'_>,
         mesh: &MeshName,
         item: &Item,
-        open: &[Asked],
+        open: &[ItemRequest],
         answers: &mut Answers,
         accounts: &mut Vec<Account>,
     ) -> Option<Observation> {
         let what = ResourcePath::Mesh(mesh.clone()).to_string();
         match observe::mesh(&self.ports, &self.warm, self.topic, mesh, item.since, &run.window).await {
             Ok(observation) => {
-                self.teller.sees(&what).await;
+                run.failures.succeeded(&what);
+                let parts = format!("parts of {what}");
+                match observation.facts.unread.iter().next() {
+                    Some((_, first)) => {
+                        let (class, count) = (first.class(), observation.facts.unread.len());
+                        run.failures.fail(
+                            &parts,
+                            class,
+                            "PartlyRead",
+                            format!("{count} unread, first {}", first.error),
+                        );
+                    }
+                    None => run.failures.succeeded(&parts),
+                }
+                accounts.extend(Account::partly_read(mesh, &observation.facts.unread));
                 Some(observation)
             }
             Err(error) => {
-                answers.blind(mesh, &error, open);
+                answers.unread(mesh, &error, open);
                 accounts.push(if error.kind == PortErrorKind::NotFound {
-                    // The last that is heard of a mesh is that it was deleted.
+                    // The last event about a mesh is that it was deleted.
+                    run.failures.succeeded(&what);
                     Account::not_there(&what)
                 } else {
-                    self.teller.blind(&what, &error, paging(run), run.now).await
+                    run.failures.failed(&what, &error);
+                    Account::unreadable(&what, &error, Concern::Mesh(mesh.clone()))
                 });
                 None
             }
         }
     }
 
-    /// Decides, acts and tells until nobody has written in between, or often enough.
-    async fn mend(&self, run: &Run<'_>, item: &Item, mut observation: Observation) -> Vec<Account> {
+    /// Decides, executes and reports until no other writer has written in between, or often enough.
+    async fn remediate(&self, run: &Run<'_>, item: &Item, mut observation: Observation) -> Vec<Account> {
         let mut accounts = Vec::new();
         let mesh = observation.facts.mesh.name.clone();
-        let state = format!("state of {}", observe::key(self.topic, &mesh).as_str());
         let mut again: Option<BTreeSet<ResourcePath>> = None;
         for attempt in 1..=ATTEMPTS {
-            match &observation.revision {
-                Ok(_) => self.teller.sees(&state).await,
-                Err(error) => accounts.push(self.teller.blind(&state, error, paging(run), run.now).await),
-            }
+            accounts.extend(self.state_account(run, &mesh, observation.state_error.as_ref()));
             let scope = again.as_ref().map_or(item.scope(), Scope::Only);
-            let done = self.carry_out(run, &observation, scope).await;
+            let (done, not_notified) = self.execute(run, &observation, scope).await;
             let superseded = |(_, outcome): &Done| matches!(outcome, Some(Outcome::Superseded));
             let is_last = attempt == ATTEMPTS;
             accounts.extend(accounts_of(&done, &observation, item, again.is_none(), is_last));
+            accounts.extend(not_notified);
             let overtaken: BTreeSet<ResourcePath> =
                 done.iter().filter(|done| superseded(done)).map(|(decision, _)| decision.resource.clone()).collect();
             if overtaken.is_empty() || is_last {
@@ -196,7 +290,8 @@ impl Compliance {
                 Ok(fresh) => observation = fresh,
                 Err(error) => {
                     let what = ResourcePath::Mesh(mesh.clone()).to_string();
-                    accounts.push(self.teller.blind(&what, &error, paging(run), run.now).await);
+                    run.failures.failed(&what, &error);
+                    accounts.push(Account::unreadable(&what, &error, Concern::Mesh(mesh.clone())));
                     break;
                 }
             }
@@ -205,12 +300,37 @@ impl Compliance {
         accounts
     }
 
-    /// Does what was decided, where the mode allows it, and says so.
-    async fn carry_out(&self, run: &Run<'_>, observation: &Observation, scope: Scope<'_>) -> Vec<Done> {
+    /// The line about a record that could not be read.
+    fn state_account(&self, run: &Run<'_>, mesh: &MeshName, error: Option<&StateError>) -> Option<Account> {
+        let what = format!("state of {}", observe::key(self.topic, mesh).as_str());
+        match error {
+            None => {
+                run.failures.succeeded(&what);
+                None
+            }
+            Some(StateError::Unreachable(error)) => {
+                run.failures.failed(&what, error);
+                Some(Account::unreadable(&what, error, Concern::Mesh(mesh.clone())))
+            }
+            Some(StateError::Unreadable(error)) => {
+                run.failures.unreadable(error);
+                Some(Account::unreadable_document(&what, error))
+            }
+        }
+    }
+
+    /// Does what was decided, where the mode allows it, and reports it. Also gives the line about notices that could not
+    /// be sent.
+    async fn execute(
+        &self,
+        run: &Run<'_>,
+        observation: &Observation,
+        scope: Scope<'_>,
+    ) -> (Vec<Done>, Option<Account>) {
         let decisions = decide(self.topic, &observation.facts, run.policy, run.now, scope);
         let mut done: Vec<Done> = decisions.into_iter().map(|decision| (decision, None)).collect();
         let acts = |(decision, _): &Done| matches!(&decision.verdict, Verdict::Act(plan) if !plan.apply.is_empty());
-        let observed = if done.iter().any(|done| acts(done) || Teller::is_news(done, observation)) {
+        let observed = if done.iter().any(|done| acts(done) || Reporter::is_news(done, observation)) {
             journal::observed(self.ports.reports.as_ref(), self.topic, observation, run.policy, run.now).await
         } else {
             serde_json::Value::Null
@@ -233,8 +353,9 @@ impl Compliance {
         if done.iter().any(|(_, outcome)| outcome.as_ref().is_some_and(|outcome| *outcome != Outcome::WouldApply)) {
             observe::forget(&self.warm, &observation.facts.mesh.name).await;
         }
-        self.teller.tell(&done, observation, &observed, ledger, paging(run), run.now).await;
-        done
+        let during = During { failures: &run.failures, paging: &run.policy.failover.paging, now: run.now };
+        let not_notified = self.reporter.report(&done, observation, &observed, ledger, &during).await;
+        (done, not_notified)
     }
 
     async fn act(
@@ -248,16 +369,15 @@ impl Compliance {
         if run.deadline.left() < ONE_CHANGE {
             return Outcome::OutOfTime;
         }
-        match (ledger, &observation.revision, observation.resources.get(&plan.resource)) {
-            (Some(ledger), Ok(_), Some(read)) => actuate(&self.ports, ledger, &Work { plan, read, journal }).await,
-            (_, Err(error), _) => Outcome::failed(error),
-            // A plan is only ever made for a resource of the observation.
-            (_, Ok(_), _) => Outcome::Superseded,
+        match (ledger, observation.resources.get(&plan.resource)) {
+            (Some(ledger), Some(read)) => actuate(&self.ports, ledger, &Work { plan, read, journal }).await,
+            // A plan is only ever made for a resource of the observation, and with a record that could be read.
+            (None, _) | (_, None) => Outcome::Superseded,
         }
     }
 
     fn ledger(&self, run: &Run<'_>, observation: &Observation) -> Option<Ledger> {
-        let revision = *observation.revision.as_ref().ok()?;
+        let revision = observation.revision?;
         Some(Ledger {
             key: observe::key(self.topic, &observation.facts.mesh.name),
             record: observation.facts.record.clone(),
@@ -278,15 +398,12 @@ fn accounts_of(done: &[Done], observation: &Observation, item: &Item, is_first: 
     for entry in done {
         let (decision, outcome) = entry;
         let overtaken = matches!(outcome, Some(Outcome::Superseded)) && !is_last;
-        let tells =
-            item.only.is_some() || !matches!(decision.verdict, Verdict::Keep(_)) || Teller::is_news(entry, observation);
+        let tells = item.only.is_some()
+            || !matches!(decision.verdict, Verdict::Keep(_))
+            || Reporter::is_news(entry, observation);
         if tells && !overtaken {
             accounts.push(Account::of_decision(decision, outcome.as_ref()));
         }
     }
     accounts
-}
-
-fn paging<'a>(run: &Run<'a>) -> &'a mesh::policy::PagingPolicy {
-    &run.policy.failover.paging
 }

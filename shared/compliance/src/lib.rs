@@ -7,9 +7,12 @@
 //!                                                     pure                         lease, tags or spec, journal
 //! ```
 //!
-//! An event only wakes the function: what is told to AWS Config and what is changed rest on the mesh as it is read
-//! afterwards. This crate never decides anything itself, never writes a spec without the version it was read at, never
-//! sets a tag that somebody else has set in the meantime, and never calls compliant what could not be read.
+//! An event only triggers the function: the answers to AWS Config and the changes rest on the mesh as it is read
+//! afterwards. A resource that cannot be read, or not with its tags, is unknown and says nothing of the others. Of a
+//! queue's messages only those come again that a failure concerns. A notice that cannot be sent waits in the state table.
+//!
+//! This crate never decides anything itself, never writes a spec without the version it was read at, never sets a tag
+//! that another writer has set in the meantime, and never answers AWS Config about what could not be read.
 
 mod account;
 mod actuate;
@@ -18,9 +21,8 @@ mod answer;
 mod handler;
 mod journal;
 mod observe;
-mod pager;
 mod tell;
-mod wake;
+mod trigger;
 
 use std::sync::Arc;
 

@@ -1,16 +1,20 @@
-//! Says what was decided: the journal, the event bus, and people.
+//! Reports what was decided: the journal, the event bus, and people.
 
-use jiff::Timestamp;
-use mesh::compliance::{Decision, Topic, Verdict, is_news};
+use jiff::{SignedDuration, Timestamp};
+use mesh::compliance::{Decision, OwedNotice, Record, Standing, StateAccess, Topic, Verdict, is_news};
+use mesh::failures::FailureClass;
 use mesh::name::ResourcePath;
 use mesh::policy::PagingPolicy;
-use ports::{BusEvent, JournalEntry, Note, Notice, PortError, StoreOutcome, Urgency};
+use mesh::watch::{Expects, NoProgress, WatchLimits, WatchedDecision, watch};
+use ports::{
+    BudgetWindow, BusEvent, FailureRun, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency,
+    read_document,
+};
 use serde_json::{Value, json};
 
 use crate::account::{Account, reason};
 use crate::actuate::{Ledger, Outcome, document};
 use crate::observe::Observation;
-use crate::pager::Pager;
 use crate::{Ports, name};
 
 /// The most lines of one notice. People read the first few; the report has all.
@@ -19,83 +23,140 @@ const MOST_LINES: usize = 40;
 /// SNS's limit for a subject.
 const LONGEST_SUBJECT: usize = 100;
 
+/// How often a notice that waits is written down when another invocation writes at the same time.
+const ATTEMPTS: usize = 3;
+
+/// How often the schedule invokes the function at the least.
+pub(crate) const INTERVAL: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long a repair that is due may not get done: other writers are done in minutes, and budgets last an hour.
+const STANDSTILL: SignedDuration = SignedDuration::from_hours(3);
+
+/// What a report needs of the invocation.
+#[derive(Clone, Copy)]
+pub(crate) struct During<'a> {
+    /// What failed.
+    pub(crate) failures: &'a FailureRun,
+    /// How often a page is sent.
+    pub(crate) paging: &'a PagingPolicy,
+    /// When the invocation began.
+    pub(crate) now: Timestamp,
+}
+
 /// What was decided, and what became of it.
 pub(crate) type Done = (Decision, Option<Outcome>);
 
-/// Tells, and remembers what was told.
+/// Reports, and remembers what was reported.
 #[derive(Debug)]
-pub(crate) struct Teller {
+pub(crate) struct Reporter {
     ports: Ports,
     topic: Topic,
-    pager: Pager,
 }
 
-impl Teller {
-    pub(crate) fn new(topic: Topic, ports: Ports) -> Self {
-        Self { pager: Pager::new(ports.notifier.clone()), topic, ports }
+impl Reporter {
+    pub(crate) const fn new(topic: Topic, ports: Ports) -> Self {
+        Self { ports, topic }
     }
 
-    /// Whether a decision, with what became of it, says something new.
+    /// Whether a decision, with what became of it, says something new. Without the record nobody knows what was reported
+    /// before.
     pub(crate) fn is_news((decision, outcome): &Done, observation: &Observation) -> bool {
-        outcome.as_ref().is_some_and(Outcome::is_done) || is_news(decision, &observation.facts.record)
+        outcome.as_ref().is_some_and(Outcome::is_done)
+            || observation.facts.state == StateAccess::Known && is_news(decision, &observation.facts.record)
     }
 
-    /// Says what is new about a mesh. None of this blocks or undoes a change: what can't be said is logged. `whole`:
-    /// everything in the mesh was decided about. `ledger` is unset where the state table could not be read.
-    pub(crate) async fn tell(
+    /// Reports what is new about a mesh. None of this blocks or undoes a change. `ledger` is unset where the record could
+    /// not be read. Gives the line about notices that could not be sent.
+    pub(crate) async fn report(
         &self,
         done: &[Done],
         observation: &Observation,
         observed: &Value,
         ledger: Option<Ledger>,
-        paging: &PagingPolicy,
-        now: Timestamp,
-    ) {
-        self.page(done, paging, now).await;
+        during: &During<'_>,
+    ) -> Option<Account> {
+        let During { failures, paging, now } = *during;
+        note_failed_changes(done, observation, failures);
         // What is overtaken is decided again.
         let settled = |(_, outcome): &&Done| !matches!(outcome, Some(Outcome::Superseded));
         let news: Vec<&Done> = done.iter().filter(settled).filter(|done| Self::is_news(done, observation)).collect();
+        let mut ledger = ledger?;
+        let mut notices = std::mem::take(&mut ledger.record.owed);
+        notices.extend(self.standstills(done, &mut ledger.record, paging, now));
         if !news.is_empty() {
-            self.pager.send(&self.notice(&news, observation)).await;
+            notices.push(self.notice(&news, observation));
+        }
+        let (owed, error) = self.send(notices).await;
+        let not_notified = error.map(|error| Account::not_notified(&observation.facts.mesh.name, &error, owed.len()));
+        for notice in owed {
+            ledger.record.owe(notice);
+        }
+        if !news.is_empty() {
             self.put(&news, observation).await;
         }
-        if let Some(ledger) = ledger {
-            self.remember(done, &news, observation, observed, ledger, now).await;
-        }
+        self.remember(done, &news, observation, observed, ledger, now).await;
+        not_notified
     }
 
-    /// A part of the world could not be observed, so nothing about it is decided: people should know.
-    pub(crate) async fn blind(&self, what: &str, error: &PortError, paging: &PagingPolicy, now: Timestamp) -> Account {
-        let account = Account::blind(what, error);
-        let text = format!("{what} can't be observed, so nothing there is decided: {error}");
-        let notice = self.about(Urgency::Page, &account.line, &text);
-        self.pager.page(&format!("{what} {}", error.kind), &notice, paging, now).await;
-        account
+    /// Notes which repairs do not get done, and gives a page for each that has not been for too long.
+    fn standstills(
+        &self,
+        done: &[Done],
+        record: &mut Record,
+        paging: &PagingPolicy,
+        now: Timestamp,
+    ) -> Vec<OwedNotice> {
+        let limits = WatchLimits { interval: INTERVAL, repeat: paging.remind_after.get() };
+        let mut pages = Vec::new();
+        for entry @ (decision, _) in done {
+            let Some((code, facts)) = undone(entry) else {
+                record.watches.remove(&decision.resource);
+                continue;
+            };
+            let (_, _, text) = reason(&decision.verdict);
+            let (subject, command) =
+                (decision.resource.to_string(), format!("meshwarden explain {}", decision.resource));
+            let watched = WatchedDecision {
+                subject: &subject,
+                code: &code,
+                facts: &facts,
+                // The plan's id changes with each version of the resource, and nothing is done all the same.
+                plan: None,
+                expects: Expects::Within(STANDSTILL),
+                text: &text,
+                command: &command,
+            };
+            let (next, page) = watch(record.watches.get(&decision.resource), &watched, &limits, now);
+            if let Some(next) = next {
+                record.watches.insert(decision.resource.clone(), next);
+            }
+            if let Some(page) = page {
+                let subject = cut(&format!("{}: {} {}", name(self.topic), NoProgress::CODE, page.subject));
+                pages.push(OwedNotice { page: true, subject, body: page.to_string() });
+            }
+        }
+        pages
     }
 
-    /// It can be observed (again).
-    pub(crate) async fn sees(&self, what: &str) {
-        for kind in ["throttled", "conflict", "unavailable", "timed out", "denied", "not found", "refused"] {
-            self.pager.works(&format!("{what} {kind}")).await;
+    /// Sends notices in their order; gives back those that could not be sent, with the first error.
+    async fn send(&self, notices: Vec<OwedNotice>) -> (Vec<OwedNotice>, Option<PortError>) {
+        let (mut owed, mut first) = (Vec::new(), None);
+        for notice in notices {
+            // After one failure the others wait, so that they arrive in their order.
+            if first.is_none() {
+                let urgency = if notice.page { Urgency::Page } else { Urgency::Note };
+                let sent = Notice { urgency, subject: notice.subject.clone(), body: notice.body.clone() };
+                match self.ports.notifier.notify(&sent).await {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        tracing::error!(%error, subject = sent.subject, "failed to send notification; it is kept");
+                        first = Some(error);
+                    }
+                }
+            }
+            owed.push(notice);
         }
-    }
-
-    /// One page for all changes of a mesh that went wrong.
-    async fn page(&self, done: &[Done], paging: &PagingPolicy, now: Timestamp) {
-        let wrong = done.iter().filter_map(|(decision, outcome)| {
-            let outcome = outcome.as_ref().filter(|outcome| outcome.pages())?;
-            Some((decision, outcome))
-        });
-        let wrong: Vec<_> = wrong.collect();
-        let Some((decision, outcome)) = wrong.first() else { return };
-        let account = Account::of_decision(decision, Some(outcome));
-        let (_, _, mut text) = reason(&decision.verdict);
-        if wrong.len() > 1 {
-            let others: Vec<String> = wrong.iter().skip(1).map(|(decision, _)| decision.resource.to_string()).collect();
-            text = format!("{text}\nand so with {}", others.join(", "));
-        }
-        let notice = self.about(Urgency::Page, &account.line, &text);
-        self.pager.page(&format!("changes of {}", decision.resource.mesh()), &notice, paging, now).await;
+        (owed, first)
     }
 
     async fn put(&self, news: &[&Done], observation: &Observation) {
@@ -138,7 +199,8 @@ impl Teller {
                 Some(_) | None => ledger.record.tell(decision),
             }
         }
-        ledger.record.keep(|path| observation.facts.about.contains_key(path));
+        let facts = &observation.facts;
+        ledger.record.keep(|path| facts.about.contains_key(path) || facts.unread.contains_key(path));
         if news.is_empty() && ledger.record == observation.facts.record {
             return;
         }
@@ -149,18 +211,41 @@ impl Teller {
             id: format!("{}-told", ledger.revision),
             body: json!({ "function": name(self.topic), "decisions": lines, "observed": observed }),
         });
-        let (key, revision, document) = (ledger.key, ledger.revision, document(&ledger.record));
+        let (key, revision, document) = (ledger.key.clone(), ledger.revision, document(&ledger.record));
         match self.ports.state.note(&Note { key, revision, now, document, journal }).await {
             Ok(StoreOutcome::Stored) => {}
             Ok(StoreOutcome::Overtaken) => {
-                tracing::debug!("somebody else is at the mesh; what was told may be told again");
+                tracing::debug!("another invocation writes the record; what was reported may be reported again");
+                let known = &observation.facts.record.owed;
+                let unsent = ledger.record.owed.iter().filter(|owed| !known.contains(owed)).cloned().collect();
+                self.owe(&ledger.key, unsent, now).await;
             }
-            Err(error) => tracing::warn!(%error, "what was told is not remembered, and may be told again"),
+            Err(error) => tracing::warn!(%error, "failed to remember what was reported; it may be reported again"),
         }
     }
 
+    /// Adds notices that could not be sent to a record that another invocation has written in the meantime.
+    async fn owe(&self, key: &StateKey, unsent: Vec<OwedNotice>, now: Timestamp) {
+        let window = BudgetWindow { class: name(self.topic).to_owned(), start: now, end: now };
+        for _ in 0..ATTEMPTS {
+            if unsent.is_empty() {
+                return;
+            }
+            let loaded = self.ports.state.load(std::slice::from_ref(key), &window).await;
+            let Some(stored) = loaded.ok().and_then(|mut view| view.documents.remove(key)) else { break };
+            let Ok(mut record) = read_document::<Record>(key, &stored.document, Record::FORMAT) else { break };
+            unsent.iter().for_each(|notice| record.owe(notice.clone()));
+            let (key, revision, document) = (key.clone(), stored.revision, document(&record));
+            let noted = self.ports.state.note(&Note { key, revision, now, document, journal: None }).await;
+            if matches!(noted, Ok(StoreOutcome::Stored)) {
+                return;
+            }
+        }
+        tracing::error!(count = unsent.len(), "failed to keep notifications that were not sent; the journal has them");
+    }
+
     /// One notice for all that is new in a mesh.
-    fn notice(&self, news: &[&Done], observation: &Observation) -> Notice {
+    fn notice(&self, news: &[&Done], observation: &Observation) -> OwedNotice {
         let mesh = ResourcePath::Mesh(observation.facts.mesh.name.clone());
         let (mut mended, mut wrong, mut well) = (0, 0, 0);
         let mut lines = Vec::new();
@@ -178,7 +263,8 @@ impl Teller {
                     format!("{}; {outcome}: {text}", decision.judged.text())
                 }
                 (Verdict::Hold(_), _) => {
-                    wrong += 1;
+                    // Unknown is never counted as not compliant.
+                    wrong += usize::from(decision.judged.standing != Standing::InsufficientData);
                     format!("{}; {code}: {text}", decision.judged.text())
                 }
                 (Verdict::Keep(_), _) => {
@@ -193,13 +279,42 @@ impl Teller {
             lines.push(format!("and {more} more; the report has them all"));
         }
         let subject = format!("{}: {mesh}: {mended} mended, {wrong} not compliant, {well} again", name(self.topic));
-        Notice { urgency: Urgency::Note, subject: cut(&subject), body: lines.join("\n") }
+        OwedNotice { page: false, subject: cut(&subject), body: lines.join("\n") }
     }
+}
 
-    fn about(&self, urgency: Urgency, line: &lambda_kit::Decision, text: &str) -> Notice {
-        let facts = serde_json::to_string_pretty(line).unwrap_or_default();
-        let subject = cut(&format!("{}: {} {}", name(self.topic), line.reason, line.resource));
-        Notice { urgency, subject, body: format!("{text}\n\n{facts}\n") }
+/// The code and the facts of a repair that is due and was not done, though no call failed.
+fn undone((decision, outcome): &Done) -> Option<(String, Value)> {
+    match (&decision.verdict, outcome) {
+        (Verdict::Act(plan), Some(outcome @ (Outcome::Superseded | Outcome::OutOfTime | Outcome::Refused { .. }))) => {
+            // Its members are texts, so this can't fail.
+            let outcome = serde_json::to_value(outcome).unwrap_or_default();
+            let code = outcome.get("outcome").and_then(Value::as_str).unwrap_or_default().to_owned();
+            Some((code, json!({ "outcome": outcome, "rules": plan.mends })))
+        }
+        (Verdict::Keep(_) | Verdict::Hold(_) | Verdict::Act(_), _) => None,
+    }
+}
+
+/// Notes which changes of a mesh went wrong, so that one page reports them if they last.
+fn note_failed_changes(done: &[Done], observation: &Observation, failures: &FailureRun) {
+    let target = format!("changes of {}", ResourcePath::Mesh(observation.facts.mesh.name.clone()));
+    for (decision, outcome) in done {
+        let (_, _, text) = reason(&decision.verdict);
+        let resource = &decision.resource;
+        match outcome {
+            Some(Outcome::Failed { error, may_heal }) => {
+                let class = if *may_heal { FailureClass::Transient } else { FailureClass::Permanent };
+                failures.fail(&target, class, "Failed", format!("{resource}: {text}: {error}"));
+            }
+            Some(Outcome::Overwrote { version }) => {
+                let target = format!("{resource} version {version}");
+                let text = format!("{text}: it was written over a change that had not been read");
+                failures.fail(&target, FailureClass::Permanent, "Overwrote", text);
+            }
+            Some(outcome) if outcome.is_done() => failures.succeeded(&target),
+            Some(_) | None => {}
+        }
     }
 }
 

@@ -78,14 +78,14 @@ impl Shop {
             body["virtualRouterName"] = json!(route.router);
         }
         let resource = Resource::read(path.kind(), &body).unwrap();
-        let tags = self.0.resources.get(&path).map_or_else(Tags::default, |seen| seen.tags.clone());
+        let tags = self.0.resources.get(&path).map_or_else(|| Some(Tags::default()), |seen| seen.tags.clone());
         self.0.resources.insert(path, Seen { resource, tags });
         self
     }
 
     fn tagged(mut self, path: &str, tags: &[(&str, &str)]) -> Self {
         let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        self.0.resources.get_mut(&path.parse().unwrap()).unwrap().tags = Tags::read(tags).unwrap();
+        self.0.resources.get_mut(&path.parse().unwrap()).unwrap().tags = Some(Tags::read(tags).unwrap());
         self
     }
 
@@ -98,6 +98,7 @@ impl Shop {
 fn write(operation: &str, path: &str, version: Option<u64>, minute: u8, by: &str) -> Write {
     let who = Who::User { name: by.to_owned() };
     Write {
+        mesh_owner: None,
         operation: operation.to_owned(),
         resource: Some(path.parse().unwrap()),
         at: Some(at(minute)),
@@ -426,4 +427,20 @@ fn a_state_is_read_as_it_was_written() {
         let error = Snapshot::read(&broken, at(7)).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
+}
+
+/// Tags that could not be listed say nothing: neither that they changed, nor what came of it when they are known again.
+#[test]
+fn tags_that_become_known_are_no_change() {
+    let mut unknown = Shop::open().0;
+    let path: ResourcePath = RECS.parse().unwrap();
+    let known = unknown.clone();
+    unknown.resources.get_mut(&path).unwrap().tags = None;
+    for (before, after) in [(&unknown, &known), (&known, &unknown), (&unknown, &unknown)] {
+        let facts = Facts { before: Some(before), after, writes: &[], open: &[] };
+        let look = look(&facts, &policy(), before.at).unwrap();
+        assert!(look.is_empty() && look.effect.created.is_empty(), "{look:?}");
+    }
+    let stored = Snapshot::read(&unknown.to_json(), unknown.at).unwrap();
+    assert_eq!(stored.resources[&path].tags, None, "unknown is kept as unknown");
 }

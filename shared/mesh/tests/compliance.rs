@@ -195,7 +195,7 @@ proptest! {
         let policy = policy(text);
         for topic in [Topic::Tags, Topic::Egress] {
             let mut facts = facts(owners, if open { "ALLOW_ALL" } else { "DROP_ALL" }, &backends);
-            let before: BTreeMap<_, _> = judge(topic, &facts.mesh, &policy, now());
+            let before: BTreeMap<_, _> = judge(topic, &facts, &policy, now());
             // Closing the filter is a plan of its own, after which backends that lead nowhere may go.
             for _ in 0..2 {
                 for decision in decide(topic, &facts, &policy, now(), Scope::All) {
@@ -210,7 +210,7 @@ proptest! {
                 prop_assert!(!matches!(decision.verdict, Verdict::Act(_)), "{:?}", decision);
             }
             // Nothing that was as it must be is any worse, and what nobody could read was not touched.
-            let after = judge(topic, &facts.mesh, &policy, now());
+            let after = judge(topic, &facts, &policy, now());
             for (path, judged) in &before {
                 if judged.standing != Standing::NonCompliant {
                     prop_assert_eq!(after[path].standing, judged.standing, "{}", path);

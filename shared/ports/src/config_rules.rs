@@ -8,15 +8,34 @@ use crate::PortError;
 /// Answers the rules of AWS Config, and reads what it has recorded.
 #[async_trait]
 pub trait ConfigRules: Send + Sync + std::fmt::Debug {
-    /// Tells AWS Config how resources stand, however many; gives back those that it would not take.
-    async fn put_evaluations(
-        &self,
-        token: &ResultToken,
-        evaluations: &[Evaluation],
-    ) -> Result<Vec<Evaluation>, PortError>;
+    /// Sends at most [`MOST_EVALUATIONS`] evaluations of one invocation. See [`crate::put_all_evaluations`] for more.
+    async fn put_evaluations(&self, token: &ResultToken, evaluations: &[Evaluation]) -> Result<PutAnswer, PortError>;
 
     /// The newest item that AWS Config has of a resource; `None` when it has none.
     async fn newest_item(&self, resource: &ConfigResource) -> Result<Option<ConfigItem>, PortError>;
+}
+
+/// How many evaluations one `PutEvaluations` takes.
+pub const MOST_EVALUATIONS: usize = 100;
+
+/// What AWS Config answers to one `PutEvaluations`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutAnswer {
+    /// It took them, but for some: the call succeeds even when every one of its evaluations failed.
+    Taken {
+        /// Evaluations that it could not store, "because of a client or server error": worth another attempt.
+        failed: Vec<Evaluation>,
+    },
+    /// It refused the request because something in it is invalid, and stored nothing. The others may be valid.
+    Invalid {
+        /// What AWS Config says.
+        message: String,
+    },
+    /// The result token is not valid, or the rule is gone. No answer to this invocation is ever taken.
+    InvalidToken {
+        /// What AWS Config says.
+        message: String,
+    },
 }
 
 /// What ties an answer to the invocation of a rule. Whoever has it can answer, so it is never logged.
@@ -100,10 +119,20 @@ impl ConfigItem {
         Self { resource, arn, status, captured_at }
     }
 
-    /// Where in a mesh it stands, if it is part of one.
+    /// Where in a mesh it stands, if it is part of one and its ARN is known.
     #[must_use]
     pub fn path(&self) -> Option<&ResourcePath> {
         self.arn.as_ref().map(Arn::path)
+    }
+
+    /// Its kind, where it is part of a mesh: that of its ARN or, where the item has none, of its type.
+    #[must_use]
+    pub fn kind(&self) -> Option<ResourceKind> {
+        let of_type = || {
+            let kind = self.resource.resource_type.strip_prefix("AWS::AppMesh::")?;
+            ResourceKind::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(kind))
+        };
+        self.path().map(ResourcePath::kind).or_else(of_type)
     }
 }
 
@@ -254,7 +283,10 @@ mod tests {
             let item = ConfigItem::new(resource(id), given, ItemStatus::Ok, at);
             assert_eq!(item.path().unwrap().to_string(), "mesh/shop/virtualNode/cart-v1");
         }
-        assert_eq!(ConfigItem::new(resource("cart-v1"), None, ItemStatus::Ok, at).path(), None);
+        let without_arn = ConfigItem::new(resource("cart-v1"), None, ItemStatus::Ok, at);
+        assert_eq!((without_arn.path(), without_arn.kind()), (None, Some(ResourceKind::VirtualNode)));
+        let other = ConfigResource { resource_type: "AWS::ACM::Certificate".into(), resource_id: "x".into() };
+        assert_eq!(ConfigItem::new(other, None, ItemStatus::Ok, at).kind(), None);
         assert_eq!(ConfigResource::of_mesh(&Arn::parse(arn).unwrap()), resource(arn));
     }
 

@@ -13,9 +13,12 @@ mod alarm_reader;
 pub mod certificates;
 mod clock;
 mod config_rules;
+mod config_rules_answer;
 mod deadline;
+mod document;
 mod error;
 mod event_bus;
+mod failure_memory;
 mod instance_directory;
 mod location;
 pub mod memory;
@@ -32,15 +35,19 @@ mod survey;
 pub use alarm_reader::AlarmReader;
 pub use clock::{Clock, SystemClock};
 pub use config_rules::{
-    Annotation, ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, ResultToken, RuleCompliance,
+    Annotation, ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, MOST_EVALUATIONS, PutAnswer,
+    ResultToken, RuleCompliance,
 };
+pub use config_rules_answer::{PutOutcome, RefusedEvaluation, put_all_evaluations};
 pub use deadline::Deadline;
+pub use document::{DocumentError, read_document};
 pub use error::{PortError, PortErrorKind};
 pub use event_bus::{BusEvent, EventBus};
+pub use failure_memory::{FailureMemory, FailureRun};
 pub use instance_directory::{InstanceAttributes, InstanceDirectory};
 pub use location::{LocationError, PolicyLocation, ReportsLocation};
 pub use mesh_store::{
-    MeshReader, MeshWrite, MeshWriter, ResourceRef, RouteWrite, RouteWriter, TagWriter, VirtualGatewayWrite,
+    Described, MeshReader, MeshWrite, MeshWriter, ResourceRef, RouteWrite, RouteWriter, TagWriter, VirtualGatewayWrite,
     VirtualNodeWrite, Written,
 };
 pub use notifier::{Notice, Notifier, Urgency};

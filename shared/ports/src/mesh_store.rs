@@ -23,12 +23,23 @@ pub trait MeshReader: Send + Sync + std::fmt::Debug {
     /// The tags of a resource.
     async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, PortError>;
 
-    /// One resource with its tags: in one call where the other side offers that, else in two.
-    async fn describe_with_tags(&self, path: &ResourcePath) -> Result<(Resource, Tags), PortError> {
+    /// One resource with its tags: in one call where the server offers that, else in two. Tags that cannot be listed
+    /// leave the resource known.
+    async fn describe_with_tags(&self, path: &ResourcePath) -> Result<Described, PortError> {
         let resource = self.describe(path).await?;
-        let tags = self.tags(&resource.metadata().arn.to_string()).await?;
-        Ok((resource, read_tags(path, tags)?))
+        let tags = self.tags(&resource.metadata().arn.to_string()).await;
+        let tags = tags.and_then(|tags| read_tags(path, tags));
+        Ok(Described { resource, tags })
     }
+}
+
+/// A resource as it was described.
+#[derive(Debug)]
+pub struct Described {
+    /// The resource.
+    pub resource: Resource,
+    /// Its tags, or why they are unknown: plain App Mesh lists them by a call of its own, which a role may lack.
+    pub tags: Result<Tags, PortError>,
 }
 
 /// Tags as they were answered. Ones that can't be are no tags to judge by.

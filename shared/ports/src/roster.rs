@@ -4,12 +4,25 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::name::MeshName;
+use serde::Deserialize;
 use serde_json::json;
 
+use crate::document::read_document;
 use crate::{BudgetWindow, Note, PortError, PortErrorKind, StateKey, StateStore, StoreOutcome};
+
+/// The newest format of the document that is known here.
+const FORMAT: u64 = 0;
 
 /// How often a write begins anew when another invocation was there in the meantime.
 const ATTEMPTS: usize = 5;
+
+/// The stored document.
+#[derive(Deserialize)]
+struct Document {
+    // Absent in a document that an operator has reset.
+    #[serde(default)]
+    meshes: BTreeSet<MeshName>,
+}
 
 /// The meshes that a function has seen and not yet seen gone, in one document of the state table. A mesh's name is in it
 /// before anything is remembered of the mesh, and leaves it after all that was remembered is settled.
@@ -43,9 +56,11 @@ impl Roster<'_> {
         for _ in 0..ATTEMPTS {
             let stored = self.state.load(std::slice::from_ref(&key), &window).await?.documents.remove(&key);
             let revision = stored.as_ref().map_or(0, |stored| stored.revision);
-            let before: BTreeSet<MeshName> = stored
-                .and_then(|stored| serde_json::from_value(stored.document.get("meshes")?.clone()).ok())
-                .unwrap_or_default();
+            // One that cannot be read is not empty: written over, the meshes that it names would never be missed.
+            let before: BTreeSet<MeshName> = match &stored {
+                Some(stored) => read_document::<Document>(&key, &stored.document, FORMAT)?.meshes,
+                None => BTreeSet::new(),
+            };
             let mut after = before.clone();
             change(&mut after);
             if after == before {
@@ -83,5 +98,23 @@ mod tests {
         assert_eq!(roster.add(&set(&["c"]), now).await.unwrap(), set(&["b", "c"]));
         assert_eq!(notes(), 3);
         assert_eq!(other.add(&set(&[]), now).await.unwrap(), set(&[]), "each function knows its own");
+    }
+
+    #[tokio::test]
+    async fn unreadable_roster_is_an_error_and_stays_as_it_is() {
+        let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
+        for document in
+            [json!({ "meshes": 7 }), json!({ "meshes": ["not/a/name"] }), json!({ "format": 3 }), json!(null)]
+        {
+            let ports = MemoryPorts::at(now);
+            let key = StateKey::meshes("f");
+            let note = Note { key: key.clone(), revision: 0, now, document: document.clone(), journal: None };
+            ports.state.note(&note).await.unwrap();
+            let roster = Roster { state: &ports.state, function: "f" };
+            let error = roster.add(&["a".parse().unwrap()].into(), now).await.unwrap_err();
+            assert_eq!(error.kind, PortErrorKind::Other, "{error}");
+            assert!(error.to_string().contains("document `f`"), "{error}");
+            assert_eq!(ports.state.stored(&key).unwrap().document, document);
+        }
     }
 }

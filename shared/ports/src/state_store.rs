@@ -67,6 +67,12 @@ mod keys {
             Self(function.to_owned())
         }
 
+        /// Which calls of a function fail, and since when.
+        #[must_use]
+        pub fn failures(function: &str) -> Self {
+            Self(format!("failures/{function}"))
+        }
+
         /// A part of what a function keeps of a mesh, where that is too large for one document.
         #[must_use]
         pub fn part_of_mesh(function: &str, mesh: &mesh::name::MeshName, part: usize, parts: usize) -> Self {

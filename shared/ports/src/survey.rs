@@ -7,6 +7,7 @@
 mod pace;
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use mesh::graph::{InsertError, Mesh};
 use mesh::name::{MeshName, ResourceKind, ResourcePath};
@@ -29,9 +30,10 @@ const CHILDREN: [ResourceKind; 4] = [
 pub struct Survey {
     /// What was read, by path; what was deleted between the list and its description is not among it.
     pub resources: BTreeMap<ResourcePath, Surveyed>,
-    /// What could not be read, and why. With anything in here the rest is no mesh to judge: what is missing would look
-    /// deleted.
+    /// Resources that exist and could not be described, and why. What is missing here would look deleted.
     pub unread: Vec<(ResourcePath, PortError)>,
+    /// Resources of `resources` whose tags could not be listed, and why.
+    pub unread_tags: Vec<(ResourcePath, PortError)>,
     /// Calls made, those that were told to wait among them; pages of a list count as one.
     pub calls: u64,
 }
@@ -41,8 +43,8 @@ pub struct Survey {
 pub struct Surveyed {
     /// The resource.
     pub resource: Resource,
-    /// Its tags.
-    pub tags: Tags,
+    /// Its tags; `None` where they could not be listed, which is not the same as none.
+    pub tags: Option<Tags>,
 }
 
 /// Reads a mesh whole. What can't be listed ends it, since nobody could say what is missing.
@@ -50,18 +52,16 @@ pub async fn survey(meshes: &dyn MeshReader, mesh: &MeshName, pace: &mut Pace) -
     let refs = list_mesh(meshes, mesh, pace).await?;
     let mut paths = vec![ResourcePath::Mesh(mesh.clone())];
     paths.extend(refs.into_iter().map(|found| found.path));
-    let read = pace
-        .each(paths, |path| async move {
-            match meshes.describe_with_tags(&path).await {
-                Ok((resource, tags)) => Ok(Some(Surveyed { resource, tags })),
-                // Deleted between the list and now. A mesh that is gone is an error.
-                Err(error) if error.kind == PortErrorKind::NotFound && path.kind() != ResourceKind::Mesh => Ok(None),
-                Err(error) => Err(error),
-            }
-        })
-        .await;
-    let resources = read.done.into_iter().filter_map(|(path, found)| Some((path, found?))).collect();
-    Ok(Survey { resources, unread: read.failed, calls: pace.calls() })
+    let mut read = describe_each(meshes, paths, pace).await;
+    let root = ResourcePath::Mesh(mesh.clone());
+    if matches!(read.resources.get(&root), Some(None)) {
+        // Deleted while it was read: what is left of it is on its way out, too.
+        return Err(PortError::new(format!("describe {root}"), PortErrorKind::NotFound, "deleted while it was read"));
+    }
+    // What was deleted between the list and its description is no part of the mesh.
+    read.resources.retain(|_, found| found.is_some());
+    let resources = read.resources.into_iter().filter_map(|(path, found)| Some((path, found?))).collect();
+    Ok(Survey { resources, unread: read.unread, unread_tags: read.unread_tags, calls: pace.calls() })
 }
 
 /// Some resources as they were read again.
@@ -69,22 +69,66 @@ pub async fn survey(meshes: &dyn MeshReader, mesh: &MeshName, pace: &mut Pace) -
 pub struct Reread {
     /// What was read, by path; `None` where it is gone.
     pub resources: BTreeMap<ResourcePath, Option<Surveyed>>,
-    /// What could not be read, and why.
+    /// Resources that could not be described, and why.
     pub unread: Vec<(ResourcePath, PortError)>,
+    /// Resources of `resources` whose tags could not be listed, and why.
+    pub unread_tags: Vec<(ResourcePath, PortError)>,
 }
 
 /// Reads these resources, and nothing else of their meshes.
 pub async fn reread(meshes: &dyn MeshReader, paths: Vec<ResourcePath>, pace: &mut Pace) -> Reread {
-    let read = pace
+    describe_each(meshes, paths, pace).await
+}
+
+/// Describes each of these resources with its tags, as many at a time as the server bears.
+async fn describe_each(meshes: &dyn MeshReader, paths: Vec<ResourcePath>, pace: &mut Pace) -> Reread {
+    // A throttled list of tags is a reason to slow down, so the pace has to hear of it. Should it never be answered, the
+    // resource is known all the same.
+    let described: Mutex<BTreeMap<ResourcePath, Resource>> = Mutex::default();
+    let kept = &described;
+    let answers = pace
         .each(paths, |path| async move {
-            match meshes.describe_with_tags(&path).await {
-                Ok((resource, tags)) => Ok(Some(Surveyed { resource, tags })),
-                Err(error) if error.kind == PortErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
+            let found = match meshes.describe_with_tags(&path).await {
+                Ok(found) => found,
+                Err(error) if error.kind == PortErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            match found.tags {
+                Err(error) if error.kind == PortErrorKind::Throttled => {
+                    kept.lock().unwrap_or_else(PoisonError::into_inner).insert(path, found.resource);
+                    Err(error)
+                }
+                // Deleted between the two calls; or there, and the server lists no tags of it.
+                Err(error) if error.kind == PortErrorKind::NotFound => match meshes.describe(&path).await {
+                    Err(gone) if gone.kind == PortErrorKind::NotFound => Ok(None),
+                    Ok(_) | Err(_) => Ok(Some((found.resource, Err(error)))),
+                },
+                tags => Ok(Some((found.resource, tags))),
             }
         })
         .await;
-    Reread { resources: read.done.into_iter().collect(), unread: read.failed }
+    let mut described = described.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut read = Reread::default();
+    for (path, found) in answers.done {
+        let surveyed = found.map(|(resource, tags)| match tags {
+            Ok(tags) => Surveyed { resource, tags: Some(tags) },
+            Err(error) => {
+                read.unread_tags.push((path.clone(), error));
+                Surveyed { resource, tags: None }
+            }
+        });
+        read.resources.insert(path, surveyed);
+    }
+    for (path, error) in answers.failed {
+        match described.remove(&path) {
+            Some(resource) => {
+                read.resources.insert(path.clone(), Some(Surveyed { resource, tags: None }));
+                read.unread_tags.push((path, error));
+            }
+            None => read.unread.push((path, error)),
+        }
+    }
+    read
 }
 
 /// Everything below a mesh, without specs. A router that was deleted after it was listed has no routes.
@@ -135,17 +179,19 @@ fn with_routes(found: &ResourceRef) -> Option<(ResourcePath, ResourceKind)> {
 }
 
 impl Survey {
-    /// Whether everything was read.
+    /// Whether everything was read, tags included.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.unread.is_empty()
+        self.unread.is_empty() && self.unread_tags.is_empty()
     }
 
-    /// The mesh as the model has it, with its tags.
+    /// The mesh as the model has it, with the tags that are known.
     pub fn model(&self, name: &MeshName) -> Result<Mesh, InsertError> {
         let mut mesh = Mesh::new(name.clone());
         for (path, Surveyed { resource, tags }) in &self.resources {
-            mesh.set_tags(path.clone(), tags.clone());
+            if let Some(tags) = tags {
+                mesh.set_tags(path.clone(), tags.clone());
+            }
             mesh.insert_resource(resource.clone())?;
         }
         Ok(mesh)
@@ -190,7 +236,7 @@ mod tests {
         let survey = survey(&meshes, &name, &mut Pace::new(8, 40)).await.unwrap();
         assert!(survey.is_whole());
         assert_eq!(survey.resources.len(), 26);
-        assert_eq!(survey.resources[&path].tags.value("team"), Some("edge"));
+        assert_eq!(survey.resources[&path].tags.as_ref().unwrap().value("team"), Some("edge"));
         // Four lists of the mesh, one of a router, one of a gateway, and one description each.
         assert_eq!(survey.calls, 4 + 2 + 26);
         let mesh = survey.model(&name).unwrap();

@@ -35,6 +35,12 @@ pub struct Changes {
     pub resolved: Vec<(FindingId, Dated)>,
 }
 
+impl From<BTreeMap<FindingId, Dated>> for History {
+    fn from(findings: BTreeMap<FindingId, Dated>) -> Self {
+        Self(findings)
+    }
+}
+
 impl History {
     /// Takes over what is found now, and tells what is new and what is gone.
     pub fn update(&mut self, findings: &[Finding], now: Timestamp) -> Changes {

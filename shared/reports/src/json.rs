@@ -26,7 +26,7 @@ pub fn json(report: &MeshReport<'_>) -> Value {
         .collect();
     let counts: serde_json::Map<String, Value> =
         by_severity(&report.evaluation.findings).into_iter().map(|(s, n)| (s.to_string(), n.into())).collect();
-    value!({
+    let mut document = value!({
         "format": 1,
         "mesh": report.mesh.name,
         "at": report.at,
@@ -35,5 +35,9 @@ pub fn json(report: &MeshReport<'_>) -> Value {
         "findings": findings,
         "waived": report.evaluation.waived,
         "edges": report.edges,
-    })
+    });
+    if let Some(members) = document.as_object_mut().filter(|_| !report.unread.is_empty()) {
+        members.insert("unread".to_owned(), value!(report.unread));
+    }
+    document
 }

@@ -38,6 +38,8 @@ pub struct MeshReport<'a> {
     pub history: &'a History,
     /// When it was read.
     pub at: Timestamp,
+    /// What could not be read of it, so that nobody knows whether there are findings: a resource, its tags, a certificate.
+    pub unread: &'a [String],
 }
 
 /// The severities, the worst first.

@@ -53,7 +53,7 @@ fn judged(mesh: Mesh) -> Judged {
 impl Judged {
     fn report(&self) -> MeshReport<'_> {
         let Self { mesh, edges, evaluation, history, .. } = self;
-        MeshReport { mesh, edges, evaluation, history, at: now() }
+        MeshReport { mesh, edges, evaluation, history, at: now(), unread: &[] }
     }
 }
 

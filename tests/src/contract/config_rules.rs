@@ -1,7 +1,9 @@
 //! The contract of [`ConfigRules`], as far as it can be tried without a rule: an answer in test mode is checked and not
 //! kept.
 
-use ports::{Annotation, ConfigResource, ConfigRules, Evaluation, ResultToken, RuleCompliance};
+use ports::{
+    Annotation, ConfigResource, ConfigRules, Evaluation, PutAnswer, ResultToken, RuleCompliance, put_all_evaluations,
+};
 
 /// Every check.
 pub async fn all(rules: &dyn ConfigRules) {
@@ -32,11 +34,14 @@ async fn many_evaluations_are_taken(rules: &dyn ConfigRules) {
             at: "2026-11-20T10:03:50.512Z".parse().unwrap(),
         })
         .collect();
-    assert_eq!(rules.put_evaluations(&trial(), &evaluations).await.unwrap(), []);
+    let outcome = put_all_evaluations(rules, &trial(), &evaluations).await;
+    assert!(outcome.is_complete(), "{outcome:?}");
+    assert_eq!(outcome.accepted, evaluations.len());
 }
 
 async fn nothing_is_an_answer_too(rules: &dyn ConfigRules) {
-    assert_eq!(rules.put_evaluations(&trial(), &[]).await.unwrap(), []);
+    let nothing = PutAnswer::Taken { failed: Vec::new() };
+    assert_eq!(rules.put_evaluations(&trial(), &[]).await.unwrap(), nothing);
 }
 
 async fn what_is_not_recorded_has_no_item(rules: &dyn ConfigRules) {

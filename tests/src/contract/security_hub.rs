@@ -115,7 +115,8 @@ fn findings(mesh: &str, nodes: usize, gone: usize) -> Vec<Value> {
     let Changes { resolved, .. } = history.update(&evaluation.findings, now);
     assert_eq!(resolved.len(), gone);
     let edges = edges(&model, &readings, now);
-    let report = MeshReport { mesh: &model, edges: &edges, evaluation: &evaluation, history: &history, at: now };
+    let report =
+        MeshReport { mesh: &model, edges: &edges, evaluation: &evaluation, history: &history, at: now, unread: &[] };
     let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
     asff(&report, &Changes { new: Vec::new(), resolved }, &place)
 }

@@ -5,4 +5,5 @@
 mod disturbed;
 mod reading;
 mod told;
+mod unread;
 mod world;

@@ -55,9 +55,9 @@ async fn a_mesh_that_may_not_be_read_keeps_who_wrote() {
         shop.ports.faults.reset();
         assert_eq!(shop.document()["state"], before["state"], "the last state stays");
     }
-    assert_eq!(shop.subjects(), Vec::<String>::new());
+    assert_eq!(shop.subjects(), ["change-audit: cannot access mesh/shop (PartlyRead): PartlyRead"], "it cannot pass");
     assert_eq!(shop.wake("tick-rule").await.unwrap(), ["Written"]);
-    assert!(shop.ports.notifier.sent()[0].body.contains("deployer in role Deployer"));
+    assert!(shop.ports.notifier.sent()[1].body.contains("deployer in role Deployer"));
     assert_eq!(shop.document()["waiting"], json!([]));
 }
 

@@ -6,6 +6,7 @@ mod certificates;
 mod failures;
 mod gone;
 mod history;
+mod partly;
 mod queue;
 mod repeated;
 mod security_hub;

@@ -114,14 +114,17 @@ async fn what_is_handed_on_is_for_the_wake_that_asked_for_it() {
     assert_eq!(reasons(&deliver(&function, &event).await), ["Unchanged"]);
 }
 
-/// A sweep that failed was no sweep: the same wake does it.
+/// A notice that could not be sent is kept: the same wake sends it, and it is sent once.
 #[tokio::test(start_paused = true)]
-async fn a_wake_that_was_not_served_is_served_when_it_comes_again() {
+async fn notice_that_could_not_be_sent_is_sent_when_the_wake_comes_again() {
     let ports = shop();
     let function = function(&ports).await;
     let telling = |call: &ports::memory::Call| call.name == "publish" || call.name == "notify";
     ports.faults.once(telling, Fault::Fails(Failure::Unavailable, Effect::NotDone));
     let retry = sweep_at(&function, morning()).await.unwrap_err();
-    assert_eq!(reasons(&retry.report.unwrap()), ["NotTold"]);
-    assert_eq!(reasons(&sweep_at(&function, morning()).await.unwrap()), ["Changed"]);
+    assert_eq!(reasons(&retry.report.unwrap()), ["Changed", "NotTold"]);
+    assert_eq!((ports.notifier.sent().len(), ports.bus.events().len()), (0, 1));
+    assert_eq!(reasons(&sweep_at(&function, morning()).await.unwrap()), ["Unchanged"]);
+    assert_eq!(reasons(&sweep_at(&function, morning()).await.unwrap()), ["Swept"]);
+    assert_eq!((ports.notifier.sent().len(), ports.bus.events().len()), (1, 1));
 }

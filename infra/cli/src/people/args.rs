@@ -7,6 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 use mesh::monitoring::Metrics;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
+use ports::StateKey;
 
 /// What is asked.
 #[derive(Debug, Subcommand)]
@@ -27,6 +28,9 @@ pub(crate) enum People {
     Replay(ReplayArgs),
     /// Judges a mesh as it is now, and writes the page, the JSON and the SARIF that the sweep keeps.
     Report(ReportArgs),
+    /// Resets a document of the state table that tag-compliance, egress-compliance, compliance-sweep or change-audit
+    /// cannot read: the function starts afresh, and what the document remembers is lost.
+    Forget(ForgetArgs),
     /// Shows the proxies that are connected to the control plane, and whether they have what they should.
     Proxies(ShowArgs),
     /// Writes the alarms that the targets of a mesh's routes need, or compares an account's alarms with them.
@@ -247,6 +251,24 @@ pub(crate) struct ReplayArgs {
     pub(crate) place: Place,
 }
 
+/// Which document to reset, and why.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ForgetArgs {
+    /// The document's key, as a page names it: FUNCTION/MESH, or FUNCTION for the meshes that it knows.
+    #[arg(value_parser = document, value_name = "DOCUMENT")]
+    pub(crate) document: StateKey,
+
+    /// Why.
+    #[arg(long)]
+    pub(crate) reason: String,
+
+    #[command(flatten)]
+    pub(crate) signature: Signature,
+
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
 /// Which mesh to report on, and where to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
@@ -343,6 +365,7 @@ impl People {
             Self::Replay(args) => &args.place,
             Self::Report(args) => &args.place,
             Self::Alarms(args) => &args.place,
+            Self::Forget(args) => &args.place,
             Self::Kill(args) => match &args.turn {
                 Turn::On { place, .. } | Turn::Off { place, .. } | Turn::Status { place } => place,
             },
@@ -361,6 +384,7 @@ impl People {
             Self::Hold(args) => Some(&args.signature),
             Self::Release(args) => Some(&args.signature),
             Self::Restore(args) => Some(&args.signature),
+            Self::Forget(args) => Some(&args.signature),
             Self::Kill(args) => match &args.turn {
                 Turn::On { signature, .. } | Turn::Off { signature, .. } => Some(signature),
                 Turn::Status { .. } => None,
@@ -387,6 +411,29 @@ fn resource(text: &str) -> Result<ResourcePath, String> {
     }
 }
 
+/// The functions whose documents can be reset. Routes and certificates are not among them: what is remembered of those
+/// is how to restore them.
+const FORGETTABLE: [&str; 4] = ["tag-compliance", "egress-compliance", "compliance-sweep", "change-audit"];
+
+/// The key of a document that can be reset.
+fn document(text: &str) -> Result<StateKey, String> {
+    let invalid =
+        || format!("invalid document `{text}`: expected FUNCTION or FUNCTION/MESH of {}", FORGETTABLE.join(", "));
+    let mut segments = text.split('/');
+    let function = segments.next().filter(|function| FORGETTABLE.contains(function)).ok_or_else(invalid)?;
+    let mesh = segments.next().map(MeshName::parse).transpose().map_err(|error| error.to_string())?;
+    let part = segments.next().map(|part| {
+        let (part, parts) = part.split_once("-of-")?;
+        Some((part.parse::<usize>().ok()?, parts.parse::<usize>().ok()?))
+    });
+    match (mesh, part, segments.next()) {
+        (None, None, None) => Ok(StateKey::meshes(function)),
+        (Some(mesh), None, None) => Ok(StateKey::mesh(function, &mesh)),
+        (Some(mesh), Some(Some((part, parts))), None) => Ok(StateKey::part_of_mesh(function, &mesh, part, parts)),
+        _ => Err(invalid()),
+    }
+}
+
 /// What a source of a certificate or of trust begins with; no path of a resource does.
 const SOURCES: [&str; 5] = ["acm:", "sds:", "file:", "policy:", "none:"];
 
@@ -410,6 +457,23 @@ mod tests {
         }
         assert_eq!(journalled("mesh/shop"), resource("mesh/shop").map(Journalled::Resource));
         assert!(journalled("cart").is_err());
+    }
+
+    #[test]
+    fn only_documents_of_the_compliance_functions_can_be_reset() {
+        for text in ["change-audit", "compliance-sweep/shop", "compliance-sweep/shop/3-of-16", "tag-compliance/shop"] {
+            assert_eq!(document(text).unwrap().as_str(), text);
+        }
+        for text in [
+            "route/shop/cart/all",
+            "kill-switch-log",
+            "certificate-rotation",
+            "change-audit/",
+            "compliance-sweep/shop/x",
+            "",
+        ] {
+            assert!(document(text).is_err(), "{text}");
+        }
     }
 
     #[test]

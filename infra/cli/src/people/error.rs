@@ -111,6 +111,10 @@ pub(crate) enum Refusal {
     Different { different: usize, all: usize, text: String },
     #[error("{lacking} of {all} targets have no usable alarm\n{text}")]
     WithoutAlarm { lacking: usize, all: usize, text: String },
+    #[error("there is no document `{key}`; nothing was changed")]
+    NoDocument { key: String },
+    #[error("document `{key}` was written, or is being written, by a function; nothing was changed, try again")]
+    DocumentMoved { key: String },
     #[error("the kill switch is already {so}")]
     AlreadySo { so: &'static str },
 }

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use mesh::failover::Memory;
 use mesh::name::{ResourcePath, RouteId};
-use ports::{JournalEntry, StateKey};
-use serde_json::json;
+use ports::StateKey;
 
 use super::args::ExplainArgs;
 use super::audits;
@@ -55,8 +54,7 @@ async fn of_mesh(desk: &Desk<'_>, path: &ResourcePath) -> Result<Vec<(Timestamp,
     let mut said = Vec::new();
     for keeper in MESH_KEEPERS {
         let entries = desk.ports.state.journal(&StateKey::mesh(keeper, path.mesh()), audits::ENTRIES).await?;
-        let is_of_it = |entry: &&JournalEntry| entry.body.pointer("/decision/resource") == Some(&json!(wanted));
-        said.extend(entries.iter().filter(is_of_it).map(|entry| (entry.at, sentences::entry(entry))));
+        said.extend(entries.iter().flat_map(|entry| sentences::of_resource(entry, &wanted)));
     }
     Ok(said)
 }

@@ -8,6 +8,7 @@
 //! hold, release   ──▶ record as the function would see it ──▶ question ──▶ conditional note
 //! restore         ──▶ the same, alarms, what-if ──▶ question ──▶ lease, weights, tag, end
 //! kill            ──▶ switch, journal
+//! forget          ──▶ document ──▶ question ──▶ conditional note, journal
 //! ```
 //!
 //! What a person's hold is, what gives a route back and what restores it is decided in `mesh::failover`; here it is
@@ -20,6 +21,7 @@ mod certificates;
 mod desk;
 mod error;
 mod explain;
+mod forget;
 mod hold;
 mod kill;
 mod proxies;
@@ -29,6 +31,7 @@ mod restore;
 mod sentences;
 mod standing;
 mod status;
+mod sweeps;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "aws")]
@@ -53,6 +56,7 @@ pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Tr
         People::Kill(args) => kill::kill(desk, args).await,
         People::Replay(args) => replay::replay(desk, args).await,
         People::Report(args) => report::report(desk, args).await,
+        People::Forget(args) => forget::forget(desk, args).await,
         People::Proxies(args) => proxies::proxies(desk, args).await,
         People::Alarms(args) => alarms::alarms(desk, args).await,
     }

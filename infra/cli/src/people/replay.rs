@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::fs;
 use std::path::Path;
 
+use mesh::compliance::Topic;
 use mesh::failover::{Replay, ReplayError};
 use mesh::name::ResourcePath;
 use ports::StateKey;
@@ -13,6 +14,9 @@ use super::args::{Journalled, ReplayArgs};
 use super::desk::Desk;
 use super::error::{Refusal, Trouble};
 use super::standing::short;
+
+/// The functions that keep one journal for a whole mesh, with what they decide about.
+const COMPLIANCE: [(&str, Topic); 2] = [("tag-compliance", Topic::Tags), ("egress-compliance", Topic::Egress)];
 
 /// What every observation that is kept outside the journal has in its name.
 const KEPT: &str = "observations/";
@@ -29,16 +33,22 @@ pub(super) async fn replay(desk: &Desk<'_>, args: &ReplayArgs) -> Result<String,
         return Err(Trouble::NoJournal { what });
     }
     let mut text = String::new();
-    let mut different = 0;
+    let (mut different, mut all) = (0, 0);
     for entry in &recorded {
         let observed = observed(desk, entry, &what).await?;
-        let (is_same, sentence) = again(entry, &observed)
+        let replayed = again(entry, &observed, args.resource.as_ref())
             .map_err(|error| Trouble::NoRecord { what: what.clone(), why: error.to_string() })?;
-        different += usize::from(!is_same);
-        let _ = writeln!(text, "{sentence}");
+        for (is_same, sentence) in replayed {
+            all += 1;
+            different += usize::from(!is_same);
+            let _ = writeln!(text, "{sentence}");
+        }
+    }
+    if all == 0 {
+        return Err(Trouble::NoJournal { what });
     }
     if different > 0 {
-        return Err(Refusal::Different { different, all: recorded.len(), text }.into());
+        return Err(Refusal::Different { different, all, text }.into());
     }
     Ok(text)
 }
@@ -55,30 +65,49 @@ fn read(file: &Path) -> Result<Vec<Value>, Trouble> {
 }
 
 async fn journalled(desk: &Desk<'_>, resource: &Journalled, limit: u32) -> Result<Vec<Value>, Trouble> {
-    let key = match resource {
-        Journalled::Certificate(subject) => StateKey::certificate(subject),
-        Journalled::Resource(ResourcePath::Route(route)) => StateKey::route(route),
-        Journalled::Resource(ResourcePath::VirtualNode(mesh, node)) => StateKey::node(mesh, node),
-        // What of a mesh as a whole is decided is whether its certificates could be read.
-        Journalled::Resource(path @ ResourcePath::Mesh(_)) => StateKey::certificate(&path.to_string()),
-        Journalled::Resource(
-            ResourcePath::VirtualGateway(..)
-            | ResourcePath::VirtualRouter(..)
-            | ResourcePath::VirtualService(..)
-            | ResourcePath::GatewayRoute(..),
-        ) => return Err(Trouble::NoJournal { what: resource.to_string() }),
+    let of_mesh = |path: &ResourcePath| COMPLIANCE.map(|(function, _)| StateKey::mesh(function, path.mesh()));
+    let keys = match resource {
+        Journalled::Certificate(subject) => vec![StateKey::certificate(subject)],
+        Journalled::Resource(path) => {
+            let own = match path {
+                ResourcePath::Route(route) => Some(StateKey::route(route)),
+                ResourcePath::VirtualNode(mesh, node) => Some(StateKey::node(mesh, node)),
+                // What certificate-rotation decides of a mesh as a whole is whether its certificates could be read.
+                ResourcePath::Mesh(_) => Some(StateKey::certificate(&path.to_string())),
+                ResourcePath::VirtualGateway(..)
+                | ResourcePath::VirtualRouter(..)
+                | ResourcePath::VirtualService(..)
+                | ResourcePath::GatewayRoute(..) => None,
+            };
+            own.into_iter().chain(of_mesh(path)).collect()
+        }
     };
-    Ok(desk.ports.state.journal(&key, limit).await?.into_iter().map(|entry| entry.body).collect())
+    let mut entries = Vec::new();
+    for key in &keys {
+        entries.extend(desk.ports.state.journal(key, limit).await?.into_iter().map(|entry| entry.body));
+    }
+    Ok(entries)
 }
 
-/// Makes a decision again by the function that made it: whether it is the same, and the sentence that says so.
-fn again(entry: &Value, observed: &Value) -> Result<(bool, String), ReplayError> {
-    if entry.get("function").and_then(Value::as_str) == Some("certificate-rotation") {
+/// Makes the decisions of an entry again by the function that made them: of each whether it is the same, and the sentence
+/// that says so. An entry of tag- or egress-compliance has those of a whole mesh; of a resource only its own are given.
+fn again(entry: &Value, observed: &Value, wanted: Option<&Journalled>) -> Result<Vec<(bool, String)>, ReplayError> {
+    let function = entry.get("function").and_then(Value::as_str);
+    if let Some((_, topic)) = COMPLIANCE.into_iter().find(|(name, _)| function == Some(*name)) {
+        let is_wanted = |resource: &str| match wanted {
+            Some(Journalled::Resource(ResourcePath::Mesh(_))) | None => true,
+            Some(wanted) => wanted.to_string() == resource,
+        };
+        let replayed = mesh::compliance::replay(topic, entry, observed)?;
+        let of_it = replayed.into_iter().filter(|replayed| is_wanted(&replayed.resource));
+        return Ok(of_it.map(|replayed| (replayed.is_same(), sentence(&replayed))).collect());
+    }
+    if function == Some("certificate-rotation") {
         let replayed = mesh::rotation::replay(entry, observed)?;
-        return Ok((replayed.is_same(), sentence(&replayed)));
+        return Ok(vec![(replayed.is_same(), sentence(&replayed))]);
     }
     let replayed = mesh::failover::replay(entry, observed)?;
-    Ok((replayed.is_same(), sentence(&replayed)))
+    Ok(vec![(replayed.is_same(), sentence(&replayed))])
 }
 
 /// What the decision was made from: in the entry, or where the entry says that it is.

@@ -16,6 +16,7 @@ use super::args::ReportArgs;
 use super::desk::Desk;
 use super::error::Trouble;
 use super::status::{AT_A_TIME, SWEEP};
+use super::sweeps;
 
 pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String, Trouble> {
     let (name, now) = (&args.mesh, desk.now());
@@ -23,6 +24,7 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
     let model = read.model(name).map_err(|error| {
         PortError::new(format!("read mesh {name}"), PortErrorKind::Other, format!("its resources don't fit: {error}"))
     })?;
+    let unread: Vec<String> = read.unread_tags.iter().map(|(path, error)| format!("tags of {path}: {error}")).collect();
     // What is missing would look deleted.
     if let Some((_, error)) = read.unread.into_iter().next() {
         return Err(error.into());
@@ -33,7 +35,14 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
     let mut history = history(desk, args).await?;
     // What is new since the last sweep is new now; nothing of it is stored here.
     drop(history.update(&evaluation.findings, now));
-    let report = MeshReport { mesh: &model, edges: &edges, evaluation: &evaluation, history: &history, at: now };
+    let report = MeshReport {
+        mesh: &model,
+        edges: &edges,
+        evaluation: &evaluation,
+        history: &history,
+        at: now,
+        unread: &unread,
+    };
     let placed = |waived| move |finding| Placed { finding, place: None, waived };
     let results: Vec<Placed<'_>> =
         (evaluation.findings.iter().map(placed(false))).chain(evaluation.waived.iter().map(placed(true))).collect();
@@ -54,8 +63,13 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
 async fn history(desk: &Desk<'_>, args: &ReportArgs) -> Result<History, Trouble> {
     let key = StateKey::mesh(SWEEP, &args.mesh);
     let view = desk.load(std::slice::from_ref(&key)).await?;
-    let kept = view.documents.get(&key).and_then(|stored| stored.document.get("findings").cloned());
-    Ok(kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default())
+    let Some(stored) = view.documents.get(&key) else { return Ok(History::default()) };
+    let sweep = sweeps::sweep(desk, &args.mesh, stored).await?;
+    match sweep.unreadable {
+        // Every finding would look as if it were new.
+        Some(why) => Err(Trouble::NoRecord { what: key.as_str().to_owned(), why }),
+        None => Ok(sweep.history),
+    }
 }
 
 fn write(path: &Path, content: &str) -> Result<(), Trouble> {

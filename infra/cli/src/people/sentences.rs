@@ -1,10 +1,14 @@
 //! What the journal has, in plain sentences.
 
+use jiff::Timestamp;
 use mesh::weights::WeightSplit;
 use ports::JournalEntry;
 use serde_json::Value;
 
 use super::standing::short;
+
+/// The most decisions of one entry that are told.
+const MOST: usize = 3;
 
 /// One entry.
 pub(super) fn entry(entry: &JournalEntry) -> String {
@@ -16,6 +20,15 @@ pub(super) fn entry(entry: &JournalEntry) -> String {
     if let Some(decision) = body.get("decision") {
         return format!("{at} {} {}", text(body, "function").unwrap_or("somebody"), decided(decision));
     }
+    if let Some(decisions) = body.get("decisions").and_then(Value::as_array) {
+        let function = text(body, "function").unwrap_or("somebody");
+        let told = |decision: &Value| format!("{} {}", text(decision, "resource").unwrap_or("?"), decided(decision));
+        let mut lines: Vec<String> = decisions.iter().take(MOST).map(told).collect();
+        if let Some(more) = decisions.len().checked_sub(MOST).filter(|more| *more > 0) {
+            lines.push(format!("and {more} more."));
+        }
+        return format!("{at} {function} {}", lines.join(" "));
+    }
     let function = text(body, "function").unwrap_or("somebody");
     let Some(reason) = text(body, "reason") else {
         // Of another version; better as it is than not at all.
@@ -26,6 +39,15 @@ pub(super) fn entry(entry: &JournalEntry) -> String {
     told.push_str(&plan(body.get("plan").unwrap_or(&Value::Null)));
     told.push_str(&observed(body.get("observed").unwrap_or(&Value::Null)));
     told
+}
+
+/// What an entry that may be about many resources says of one: each decision with its time.
+pub(super) fn of_resource(entry: &JournalEntry, resource: &str) -> Vec<(Timestamp, String)> {
+    let body = &entry.body;
+    let function = text(body, "function").unwrap_or("somebody");
+    let all = body.get("decisions").and_then(Value::as_array).into_iter().flatten().chain(body.get("decision"));
+    let of_it = all.filter(|decision| text(decision, "resource") == Some(resource));
+    of_it.map(|decision| (entry.at, format!("{} {function} {}", short(entry.at), decided(decision)))).collect()
 }
 
 fn plan(plan: &Value) -> String {

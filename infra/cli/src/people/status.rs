@@ -1,17 +1,14 @@
 //! `status`: where everything stands.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use mesh::failover::{Memory, Told};
 use mesh::name::{MeshName, ResourcePath, RouteId};
-use mesh::pack::Severity;
 use mesh::resource::Resource;
 use mesh::weights::WeightSplit;
-use ports::{KillSwitch, Pace, PortError, PortErrorKind, StateKey, StateView, Stored, Survey, Surveyed, survey};
+use ports::{KillSwitch, Pace, PortError, PortErrorKind, StateKey, StateView, Survey, Surveyed, survey};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::args::{Shape, StatusArgs};
 use super::audits::AUDIT;
@@ -19,6 +16,7 @@ use super::certificates::Certificate;
 use super::desk::{Desk, memory};
 use super::error::Trouble;
 use super::standing::{State, short};
+use super::sweeps::{self, Audit, Sweep};
 
 /// The functions that keep a document of each mesh.
 pub(super) const MESH_KEEPERS: [&str; 3] = [SWEEP, "tag-compliance", "egress-compliance"];
@@ -73,24 +71,6 @@ struct Holder {
     until: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Sweep {
-    at: Option<Timestamp>,
-    findings: BTreeMap<Severity, usize>,
-}
-
-/// How far change-audit is.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Audit {
-    at: Option<Timestamp>,
-    /// Changes of which not every write was told by an event.
-    open: usize,
-    /// What is still to be told.
-    owed: usize,
-}
-
 pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String, Trouble> {
     let args = &args.show;
     let names = match &args.mesh {
@@ -129,10 +109,13 @@ async fn of_mesh(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<Mesh
     keys.extend(subjects.iter().map(|subject| StateKey::certificate(subject)));
     let view = desk.load(&keys).await?;
     let of_mesh = |keeper: &str| view.documents.get(&StateKey::mesh(keeper, &mesh));
-    let sweep = of_mesh(SWEEP).map(sweep);
+    let sweep = match of_mesh(SWEEP) {
+        Some(stored) => Some(sweeps::sweep(desk, &mesh, stored).await?),
+        None => None,
+    };
     let remembered_by = MESH_KEEPERS.into_iter().filter(|keeper| *keeper != SWEEP && of_mesh(keeper).is_some());
     let remembered_by = remembered_by.collect();
-    let audit = of_mesh(AUDIT).map(audit);
+    let audit = of_mesh(AUDIT).map(|stored| sweeps::audit(&StateKey::mesh(AUDIT, &mesh), stored));
     let certificates = subjects.into_iter().filter_map(|subject| {
         let stored = view.documents.get(&StateKey::certificate(&subject))?;
         Certificate::of(subject, &stored.document, now)
@@ -167,27 +150,6 @@ fn of_route(route: RouteId, present: WeightSplit, view: &StateView, now: Timesta
     RouteStatus { route, state, original, present, told, lease }
 }
 
-/// What compliance-sweep keeps of a mesh, counted.
-fn sweep(stored: &Stored) -> Sweep {
-    let at = stored.document.get("sweptAt").and_then(|at| serde_json::from_value(at.clone()).ok());
-    let mut findings = BTreeMap::new();
-    let kept = stored.document.get("findings").and_then(Value::as_object);
-    for finding in kept.into_iter().flat_map(|kept| kept.values()) {
-        let severity = finding.get("severity").and_then(|it| serde_json::from_value::<Severity>(it.clone()).ok());
-        if let Some(severity) = severity {
-            *findings.entry(severity).or_default() += 1;
-        }
-    }
-    Sweep { at, findings }
-}
-
-/// What change-audit keeps of a mesh, counted.
-fn audit(stored: &Stored) -> Audit {
-    let count = |member: &str| stored.document.get(member).and_then(Value::as_array).map_or(0, Vec::len);
-    let at = stored.document.get("seenAt").and_then(|at| serde_json::from_value(at.clone()).ok());
-    Audit { at, open: count("open"), owed: count("owed") }
-}
-
 fn table(status: &Status) -> String {
     let mut text = match &status.kill_switch {
         Some(KillSwitch { by, reason, at }) => format!("kill switch: ON since {} by {by}: {reason}\n", short(*at)),
@@ -200,7 +162,8 @@ fn table(status: &Status) -> String {
         lines(&mut text, &rows);
         let sweep = match &mesh.sweep {
             None => "never".to_owned(),
-            Some(Sweep { at, findings }) => {
+            Some(Sweep { unreadable: Some(why), .. }) => format!("not known: {why}"),
+            Some(Sweep { at, findings, .. }) => {
                 let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
                 let counts: Vec<String> =
                     findings.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
@@ -209,7 +172,9 @@ fn table(status: &Status) -> String {
             }
         };
         let _ = writeln!(text, "  sweep: {sweep}");
-        if let Some(Audit { at, open, owed }) = &mesh.audit {
+        if let Some(Audit { unreadable: Some(why), .. }) = &mesh.audit {
+            let _ = writeln!(text, "  changes: not known: {why}");
+        } else if let Some(Audit { at, open, owed, .. }) = &mesh.audit {
             let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
             let _ = write!(text, "  changes: looked for {at}");
             for (count, what) in [(open, "not told of in full by events"), (owed, "notices not sent yet")] {

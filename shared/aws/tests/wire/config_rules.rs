@@ -2,8 +2,8 @@
 
 use crate::canned::{Answer, Canned};
 use ports::{
-    Annotation, ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, PortErrorKind, ResultToken,
-    RuleCompliance,
+    Annotation, ConfigItem, ConfigResource, ConfigRules, Evaluation, ItemStatus, PortErrorKind, PutAnswer, ResultToken,
+    RuleCompliance, put_all_evaluations,
 };
 use serde_json::{Value, json};
 
@@ -28,8 +28,8 @@ async fn evaluations_go_in_batches_of_a_hundred() {
     let server = Canned::answering([Answer::ok(json!({})), Answer::ok(json!({})), Answer::ok(json!({}))]).await;
     let config = server.aws().await.config_rules();
     let all: Vec<_> = (0..250).map(evaluation).collect();
-    let refused = config.put_evaluations(&ResultToken::new("token"), &all).await.unwrap();
-    assert_eq!(refused, []);
+    let outcome = put_all_evaluations(&config, &ResultToken::new("token"), &all).await;
+    assert!(outcome.is_complete() && outcome.accepted == 250, "{outcome:?}");
     let asked = server.asked();
     let sizes: Vec<_> = asked.iter().map(|asked| asked.json()["Evaluations"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [100, 100, 50]);
@@ -64,14 +64,23 @@ async fn what_is_not_taken_is_given_back() {
     let server = Canned::answering([Answer::ok(failed)]).await;
     let config = server.aws().await.config_rules();
     let all = [evaluation(0), evaluation(1)];
-    let refused = config.put_evaluations(&ResultToken::new("token"), &all).await.unwrap();
-    assert_eq!(refused, [evaluation(1)]);
-    let expired = json!({ "message": "The result token is invalid." });
-    let server = Canned::answering([Answer::error(400, "InvalidResultTokenException", expired)]).await;
-    let config = server.aws().await.config_rules();
-    let error = config.put_evaluations(&ResultToken::new("token"), &all).await.unwrap_err();
-    assert_eq!(error.kind, PortErrorKind::Other, "{error}");
-    assert!(error.to_string().contains("InvalidResultTokenException"), "{error}");
+    let answer = config.put_evaluations(&ResultToken::new("token"), &all).await.unwrap();
+    assert_eq!(answer, PutAnswer::Taken { failed: vec![evaluation(1)] });
+    let message = "no";
+    for (code, expected) in [
+        ("InvalidResultTokenException", Some(PutAnswer::InvalidToken { message: message.to_owned() })),
+        ("NoSuchConfigRuleException", Some(PutAnswer::InvalidToken { message: message.to_owned() })),
+        ("InvalidParameterValueException", Some(PutAnswer::Invalid { message: message.to_owned() })),
+        ("AccessDeniedException", None),
+    ] {
+        let server = Canned::answering([Answer::error(400, code, json!({ "message": message }))]).await;
+        let config = server.aws().await.config_rules();
+        match (config.put_evaluations(&ResultToken::new("token"), &all).await, expected) {
+            (Ok(answer), Some(expected)) => assert_eq!(answer, expected, "{code}"),
+            (Err(error), None) => assert_eq!(error.kind, PortErrorKind::Denied, "{error}"),
+            other => panic!("{code}: {other:?}"),
+        }
+    }
 }
 
 #[tokio::test]

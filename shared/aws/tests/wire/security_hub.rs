@@ -28,7 +28,8 @@ fn findings(nodes: usize) -> Vec<Value> {
     let mut history = History::default();
     let before = history.update(&evaluation.findings, now);
     let changes = Changes { new: Vec::new(), resolved: before.new.into_iter().take(1).collect() };
-    let report = MeshReport { mesh: &mesh, edges: &edges, evaluation: &evaluation, history: &history, at: now };
+    let report =
+        MeshReport { mesh: &mesh, edges: &edges, evaluation: &evaluation, history: &history, at: now, unread: &[] };
     let place = Place { partition: "aws".into(), region: "eu-west-1".into(), account: "123456789012".into() };
     asff(&report, &changes, &place)
 }

@@ -184,40 +184,81 @@ async fn what_is_not_there_any_more_is_not_applicable() {
     assert_eq!(told, only(V2, "NOT_APPLICABLE"));
 }
 
+/// Whatever is answered would be false: AWS Config refuses `INSUFFICIENT_DATA`.
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_known_is_never_compliant() {
+async fn unknown_standing_is_not_answered() {
     // A mesh that isn't there says nothing of its resources: they may be in another account.
     let shop = Shop::with(Topic::Tags, POLICY);
     for path in ALL {
         shop.ports.mesh.remove(&path.parse().unwrap());
     }
     let (answer, evaluated) = told(&shop, "config-change").await;
-    assert_eq!(evaluated, only(V2, "NON_COMPLIANT"));
-    assert!(shop.told()[V2].1.starts_with("unknown: "), "{:?}", shop.told());
+    assert_eq!(evaluated, []);
     assert_eq!(line(&answer, MESH)["reason"], "NotThere");
-    assert_eq!(shop.pages().len(), 0, "a mesh that was deleted wakes nobody");
+    assert_eq!(line(&answer, &arn(V2))["reason"], "Unknown");
+    assert_eq!(shop.pages().len(), 0, "a deleted mesh pages nobody");
 
     // A mesh of the same name elsewhere.
     let shop = Shop::with(Topic::Tags, POLICY);
     let event = shop.event("config-change").to_string().replace("123456789012:mesh", "210987654321:mesh");
-    shop.start().await.answer(&serde_json::from_str(&event).unwrap()).await.unwrap();
-    let (compliance, annotation) = shop.told().into_values().next().unwrap();
-    assert_eq!(
-        (compliance.as_str(), annotation.as_str()),
-        ("NON_COMPLIANT", "unknown: its mesh can't be read from here")
-    );
+    let answer = shop.start().await.answer(&serde_json::from_str(&event).unwrap()).await.unwrap();
+    assert_eq!(shop.told().len(), 0);
+    let other = arn(V2).replace("123456789012", "210987654321");
+    assert_eq!(line(&answer, &other)["reason"], "OtherMesh");
 
-    for (call, failure, expected) in [
-        ("describe", Failure::Denied, Some("NON_COMPLIANT")),
-        ("list tags of", Failure::Denied, Some("NON_COMPLIANT")),
-        // What may heal is not answered at all: the event comes again.
-        ("describe", Failure::Unavailable, None),
-        ("list tags of", Failure::TimedOut, None),
+    for (call, failure, comes_again) in [
+        ("describe", Failure::Denied, false),
+        ("list tags of", Failure::Denied, false),
+        ("describe", Failure::Unavailable, true),
+        ("list tags of", Failure::TimedOut, true),
+        ("list tags of", Failure::Throttled, true),
+        ("list", Failure::Throttled, true),
+        ("list", Failure::Denied, false),
     ] {
         let shop = Shop::with(Topic::Tags, POLICY);
         shop.breaks(call, failure);
         let answer = shop.start().await.sample("config-change").await;
-        assert_eq!(answer.is_ok(), expected.is_some(), "{call} {failure:?}: {answer:?}");
-        assert_eq!(shop.told().get(V2).map(|(compliance, _)| compliance.as_str()), expected, "{call} {failure:?}");
+        assert_eq!(answer.is_err(), comes_again, "{call} {failure:?}: {answer:?}");
+        assert_eq!(shop.told().len(), 0, "{call} {failure:?}");
+        assert_eq!(shop.pages().len(), usize::from(!comes_again), "{call} {failure:?}: {:?}", shop.pages());
     }
+}
+
+/// An item whose ARN is null is of the kind that its type names, and is found by its history.
+#[tokio::test(start_paused = true)]
+async fn item_without_arn_is_never_taken_for_another_kind() {
+    let nameless = |shop: &Shop, event: &str| -> Value {
+        let mut event = shop.event(event);
+        let mut message: Value = serde_json::from_str(event["invokingEvent"].as_str().unwrap()).unwrap();
+        let member =
+            if message.get("configurationItem").is_some() { "configurationItem" } else { "configurationItemSummary" };
+        message[member]["ARN"] = Value::Null;
+        message[member]["resourceId"] = json!("recommendations-v2");
+        event["invokingEvent"] = json!(message.to_string());
+        event
+    };
+    for event in ["config-change", "config-oversized"] {
+        let shop = shop();
+        let answer = shop.start().await.answer(&nameless(&shop, event)).await.unwrap();
+        assert_eq!(
+            (shop.told().len(), &line(&answer, "recommendations-v2")["reason"]),
+            (0, &json!("WithoutArn")),
+            "{event}"
+        );
+
+        let resource = ConfigResource {
+            resource_type: "AWS::AppMesh::VirtualNode".into(),
+            resource_id: "recommendations-v2".into(),
+        };
+        let at = "2026-11-20T10:03:55Z".parse().unwrap();
+        shop.ports.config.record(ConfigItem::new(resource, Some(&arn(V2)), ItemStatus::Ok, at));
+        shop.start().await.answer(&nameless(&shop, event)).await.unwrap();
+        assert_eq!(shop.told()["recommendations-v2"].0, "NON_COMPLIANT", "{event}");
+    }
+    // Of a kind that the topic does not judge the type says enough.
+    let shop = Shop::with(Topic::Egress, OBSERVE);
+    let event =
+        nameless(&shop, "config-change-node").to_string().replace("AWS::AppMesh::VirtualNode", "AWS::AppMesh::Route");
+    shop.start().await.answer(&serde_json::from_str(&event).unwrap()).await.unwrap();
+    assert_eq!(shop.told()["recommendations-v2"].0, "NOT_APPLICABLE");
 }

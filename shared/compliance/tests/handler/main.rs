@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod shop;
+mod stored;
 
 mod answers;
 mod bursts;
 mod disturbed;
 mod egress;
 mod failures;
+mod partly;
+mod queue;
 mod tags;
 mod telling;

@@ -10,6 +10,7 @@ use super::snapshot::{Seen, Snapshot};
 use crate::change::{Difference, diff};
 use crate::name::ResourcePath;
 use crate::policy::Policy;
+use crate::resource::Tags;
 
 /// The most members that are shown of one change. A mail with more is not read.
 const MOST_MEMBERS: usize = 20;
@@ -136,9 +137,14 @@ fn differences(before: Option<&Seen>, after: Option<&Seen>) -> Vec<Difference> {
         seen.and_then(|seen| seen.resource.to_json().get("spec").cloned()).unwrap_or_else(|| Value::Object(Map::new()))
     };
     let mut found = diff(&spec(before), &spec(after));
+    let is_unknown = |seen: Option<&Seen>| seen.is_some_and(|seen| seen.tags.is_none());
+    if is_unknown(before) || is_unknown(after) {
+        // What was not known at one time cannot be said to have changed.
+        return found;
+    }
     let tags = |seen: Option<&Seen>| -> BTreeMap<String, String> {
-        seen.map(|seen| seen.tags.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
-            .unwrap_or_default()
+        let tags = seen.and_then(|seen| seen.tags.as_ref()).into_iter().flat_map(Tags::iter);
+        tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     };
     let (was, is) = (tags(before), tags(after));
     let keys: BTreeSet<&String> = was.keys().chain(is.keys()).collect();

@@ -111,7 +111,8 @@ impl Behind {
 pub fn look(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Result<Look, InsertError> {
     let (refused, writes): (Vec<Write>, Vec<Write>) =
         facts.writes.iter().cloned().partition(|write| write.error.is_some());
-    let Some(before) = facts.before else {
+    let known = facts.before.map(|before| before.with_tags_known_since(facts.after));
+    let Some(before) = known.as_ref() else {
         return Ok(Look {
             is_first: true,
             audits: Vec::new(),

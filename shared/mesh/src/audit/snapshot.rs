@@ -9,6 +9,9 @@ use crate::graph::{InsertError, Mesh};
 use crate::name::{MeshName, ResourcePath};
 use crate::resource::{Resource, Tags};
 
+/// Marks a resource whose tags are not known. Versions of before read it as one without tags.
+const TAGS_UNKNOWN: &str = "tagsUnknown";
+
 /// A mesh as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -27,8 +30,8 @@ pub struct Snapshot {
 pub struct Seen {
     /// The resource.
     pub resource: Resource,
-    /// Its tags.
-    pub tags: Tags,
+    /// Its tags; `None` where they were never known.
+    pub tags: Option<Tags>,
 }
 
 /// Why a kept snapshot can't be read.
@@ -44,8 +47,12 @@ impl Snapshot {
     #[must_use]
     pub fn to_json(&self) -> Value {
         let resource = |(path, seen): (&ResourcePath, &Seen)| {
-            let tags: BTreeMap<&str, &str> = seen.tags.iter().collect();
-            (path.to_string(), json!({ "resource": seen.resource.to_json(), "tags": tags }))
+            let tags: BTreeMap<&str, &str> = seen.tags.iter().flat_map(Tags::iter).collect();
+            let mut member = json!({ "resource": seen.resource.to_json(), "tags": tags });
+            if let Some(members) = member.as_object_mut().filter(|_| seen.tags.is_none()) {
+                members.insert(TAGS_UNKNOWN.to_owned(), Value::Bool(true));
+            }
+            (path.to_string(), member)
         };
         let resources: Map<String, Value> = self.resources.iter().map(resource).collect();
         json!({ "mesh": self.mesh, "resources": resources })
@@ -64,7 +71,8 @@ impl Snapshot {
             let tags = member.get("tags").cloned().unwrap_or_default();
             let tags: BTreeMap<String, String> =
                 serde_json::from_value(tags).map_err(|error| flaw(name, error.to_string()))?;
-            let tags = Tags::read(tags).map_err(|error| flaw(name, error))?;
+            let is_unknown = member.get(TAGS_UNKNOWN).and_then(Value::as_bool).unwrap_or(false);
+            let tags = if is_unknown { None } else { Some(Tags::read(tags).map_err(|error| flaw(name, error))?) };
             let body = member.get("resource").cloned().unwrap_or_default();
             let resource = Resource::read(path.kind(), &body)
                 .map_err(|violations| flaw(name, violations.first().map_or_else(String::new, ToString::to_string)))?;
@@ -79,7 +87,16 @@ impl Snapshot {
         self.later.get(path).copied().unwrap_or(self.at)
     }
 
-    /// The mesh as the model has it, with its tags.
+    /// The same with the tags that were unknown then and are known now: that they are known changes nothing.
+    pub(super) fn with_tags_known_since(&self, after: &Self) -> Self {
+        let mut known = self.clone();
+        for (path, seen) in known.resources.iter_mut().filter(|(_, seen)| seen.tags.is_none()) {
+            seen.tags = after.resources.get(path).and_then(|after| after.tags.clone());
+        }
+        known
+    }
+
+    /// The mesh as the model has it, with the tags that are known.
     pub fn model(&self) -> Result<Mesh, InsertError> {
         let mut mesh = Mesh::new(self.mesh.clone());
         for (path, seen) in &self.resources {
@@ -91,7 +108,9 @@ impl Snapshot {
 
 impl Seen {
     pub(super) fn put(&self, path: &ResourcePath, mesh: &mut Mesh) -> Result<(), InsertError> {
-        mesh.set_tags(path.clone(), self.tags.clone());
+        if let Some(tags) = &self.tags {
+            mesh.set_tags(path.clone(), tags.clone());
+        }
         mesh.insert_resource(self.resource.clone())
     }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Caller;
-use crate::name::ResourcePath;
+use crate::name::{AccountId, ResourcePath};
 
 /// A write to a mesh that somebody made, or tried to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Write {
     /// Why it was refused, if it was: then nothing has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Who owns the mesh, as far as the event says. Another account may have a mesh of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh_owner: Option<AccountId>,
     /// Who made it.
     pub caller: Caller,
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::facts::{StateAccess, UnreadPart};
 use super::reason::{HoldReason, KeepReason};
 use super::remedy::{Remedies, no_safe_repair};
 use super::standing::{Judged, Standing, judge};
@@ -84,7 +85,7 @@ impl Scope<'_> {
 pub fn decide(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp, scope: Scope<'_>) -> Vec<Decision> {
     let remedies = Remedies { topic, facts, policy, now };
     let mut budget_used = facts.budget_used;
-    let judged = judge(topic, &facts.mesh, policy, now);
+    let judged = judge(topic, facts, policy, now);
     let in_scope = judged.into_iter().filter(|(path, _)| scope.has(path));
     in_scope
         .map(|(resource, judged)| {
@@ -102,7 +103,7 @@ pub fn decide(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp, scop
                     held.push(reason.clone());
                     Verdict::Hold(reason)
                 }
-                None => without_plan(&judged, &held),
+                None => without_plan(facts, &resource, &judged, &held),
             };
             Decision { resource, judged, held, verdict }
         })
@@ -186,6 +187,17 @@ fn may_act(topic: Topic, facts: &Facts, policy: &Policy, plan: &Plan, used: u32)
     if let Some((by, why)) = &facts.kill_switch {
         return Err(HoldReason::KillSwitchOn { by: by.clone(), why: why.clone() });
     }
+    match &facts.state {
+        StateAccess::Known => {}
+        StateAccess::Unreachable { .. } => return Err(HoldReason::StateUnreachable),
+        StateAccess::Unreadable { document, newer_format, .. } => {
+            let document = document.clone();
+            return Err(match newer_format {
+                Some(format) => HoldReason::NewerFormat { document, format: *format },
+                None => HoldReason::RecordUnreadable { document },
+            });
+        }
+    }
     let cap = topic.budget(policy).changes;
     if plan.spends && used >= cap {
         return Err(HoldReason::BudgetSpent { used, cap });
@@ -193,14 +205,17 @@ fn may_act(topic: Topic, facts: &Facts, policy: &Policy, plan: &Plan, used: u32)
     Ok(())
 }
 
-fn without_plan(judged: &Judged, held: &[HoldReason]) -> Verdict {
+fn without_plan(facts: &Facts, resource: &ResourcePath, judged: &Judged, held: &[HoldReason]) -> Verdict {
     let rules = |findings: &[Finding]| {
         let mut rules: Vec<RuleName> = findings.iter().map(|finding| finding.rule).collect();
         rules.dedup();
         rules
     };
     match (judged.standing, held.first()) {
-        (Standing::InsufficientData, _) => Verdict::Hold(HoldReason::TagsUnknown),
+        (Standing::InsufficientData, _) => Verdict::Hold(match facts.unread.get(resource).map(|unread| unread.part) {
+            Some(UnreadPart::Resource) => HoldReason::ResourceUnread,
+            Some(UnreadPart::Tags) | None => HoldReason::TagsUnknown,
+        }),
         (_, Some(reason)) => Verdict::Hold(reason.clone()),
         (Standing::NotApplicable, None) => Verdict::Keep(KeepReason::NotApplicable),
         (Standing::Compliant | Standing::NonCompliant, None) if !judged.findings.is_empty() => {

@@ -13,12 +13,14 @@ mod facts;
 mod reason;
 mod record;
 mod remedy;
+mod replay;
 mod standing;
 mod topic;
 
 pub use decide::{Decision, Plan, Scope, Verdict, decide};
-pub use facts::{About, Facts};
+pub use facts::{About, Facts, StateAccess, Unread, UnreadPart};
 pub use reason::{HoldReason, KeepReason};
-pub use record::{Record, digest, is_news};
+pub use record::{OwedNotice, Record, digest, is_news};
+pub use replay::{Conclusion, replay};
 pub use standing::{Judged, Standing, judge};
 pub use topic::Topic;

@@ -38,6 +38,34 @@ pub enum KeepReason {
 pub enum HoldReason {
     /// Its tags could not be read.
     TagsUnknown,
+    /// It could not be described: only its name is known.
+    ResourceUnread,
+    /// The tags of a resource that it would take the tag from could not be read.
+    SourceTagsUnknown {
+        /// The tag.
+        key: String,
+    },
+    /// Other resources of the mesh could not be described, so that nobody knows what a change would break.
+    PartlyRead {
+        /// The first of them.
+        unread: Vec<ResourcePath>,
+        /// How many there are.
+        count: usize,
+    },
+    /// The state table could not be reached.
+    StateUnreachable,
+    /// What is remembered of the mesh cannot be read.
+    RecordUnreadable {
+        /// The document's key.
+        document: String,
+    },
+    /// A newer version wrote what is remembered of the mesh.
+    NewerFormat {
+        /// The document's key.
+        document: String,
+        /// Its format.
+        format: u64,
+    },
     /// Those that a tag could be taken from differ, so that somebody has to say whose it is.
     TagConflict {
         /// The tag.
@@ -131,6 +159,23 @@ impl fmt::Display for HoldReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TagsUnknown => f.write_str("its tags could not be read"),
+            Self::ResourceUnread => f.write_str("it could not be read"),
+            Self::SourceTagsUnknown { key } => {
+                write!(f, "the tags of what stands above it could not be read, and may have another `{key}`")
+            }
+            Self::PartlyRead { unread, count } => {
+                let paths: Vec<String> = unread.iter().map(ToString::to_string).collect();
+                write!(
+                    f,
+                    "{count} resources of the mesh could not be read, so nobody knows what a change would break: "
+                )?;
+                f.write_str(&paths.join(", "))
+            }
+            Self::StateUnreachable => f.write_str("the state table could not be read"),
+            Self::RecordUnreadable { document } => write!(f, "document `{document}` of the state table cannot be read"),
+            Self::NewerFormat { document, format } => {
+                write!(f, "a newer version wrote document `{document}` of the state table, in format {format}")
+            }
             Self::TagConflict { key, values } => {
                 let values: Vec<String> = values.iter().map(|(value, from)| format!("`{value}` by {from}")).collect();
                 write!(f, "`{key}` would be {}", values.join(", "))

@@ -6,13 +6,23 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::decide::{Decision, Verdict};
+use super::reason::HoldReason;
 use crate::name::ResourcePath;
+use crate::watch::Watch;
 
 /// The most resources whose last telling is remembered: a document of the state table has at most 400 KB, and an entry
 /// up to a hundred bytes. What is beyond is told each time.
 const MOST_TOLD: usize = 3000;
 
+/// The most notices that wait to be sent.
+const MOST_OWED: usize = 5;
+
+/// The most characters that are kept of a notice that waits: a document of the state table has at most 400 KB.
+const LONGEST_OWED: usize = 8_000;
+
 /// What is remembered of a mesh.
+///
+/// Members that are unknown here are kept, since a newer version may have written them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Record {
@@ -21,6 +31,43 @@ pub struct Record {
     pub intents: BTreeMap<ResourcePath, String>,
     /// What was last said of each resource that is not as it must be.
     pub told: BTreeMap<ResourcePath, String>,
+    /// Notices that could not be sent, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<OwedNotice>,
+    /// Repairs that do not get done, by resource: one that stays so for long is a standstill.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub watches: BTreeMap<ResourcePath, Watch>,
+    /// What a newer version has written.
+    #[serde(flatten)]
+    pub other: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A notice that could not be sent yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwedNotice {
+    /// Whether it should wake somebody.
+    pub page: bool,
+    /// Its subject.
+    pub subject: String,
+    /// Its text.
+    pub body: String,
+}
+
+impl Record {
+    /// The newest format of the stored document that is known here.
+    pub const FORMAT: u64 = 0;
+
+    /// Remembers a notice that could not be sent. Of too many the oldest are given up: the journal has what they said.
+    pub fn owe(&mut self, mut notice: OwedNotice) {
+        let cut = notice.body.char_indices().nth(LONGEST_OWED).map(|(at, _)| at);
+        if let Some(cut) = cut {
+            notice.body.truncate(cut);
+        }
+        self.owed.push(notice);
+        let superfluous = self.owed.len().saturating_sub(MOST_OWED);
+        self.owed.drain(..superfluous);
+    }
 }
 
 /// What tells a decision from what may be said of the same resource another time; `None` for what is not worth saying.
@@ -41,12 +88,57 @@ pub fn digest(decision: &Decision) -> Option<String> {
 /// Whether a decision says something that was not said before: something new that is wrong, or that it no longer is.
 #[must_use]
 pub fn is_news(decision: &Decision, record: &Record) -> bool {
-    digest(decision).as_ref() != record.told.get(&decision.resource)
+    let known = record.told.get(&decision.resource);
+    match lasts(decision) {
+        Lasts::Yes => digest(decision).as_ref() != known,
+        Lasts::Findings => known.is_none(),
+        Lasts::No => false,
+    }
+}
+
+/// How much of a decision outlasts a call that failed. Failing calls are reported by themselves, if they last.
+enum Lasts {
+    /// All of it.
+    Yes,
+    /// What is wrong with the resource; only why it is not repaired now comes from a call that failed.
+    Findings,
+    /// Nothing: nobody knows how the resource stands.
+    No,
+}
+
+fn lasts(decision: &Decision) -> Lasts {
+    match &decision.verdict {
+        Verdict::Hold(HoldReason::TagsUnknown | HoldReason::ResourceUnread) => Lasts::No,
+        Verdict::Hold(
+            HoldReason::SourceTagsUnknown { .. }
+            | HoldReason::PartlyRead { .. }
+            | HoldReason::StateUnreachable
+            | HoldReason::RecordUnreadable { .. }
+            | HoldReason::NewerFormat { .. },
+        ) => Lasts::Findings,
+        Verdict::Hold(
+            HoldReason::TagConflict { .. }
+            | HoldReason::InsideGrace { .. }
+            | HoldReason::AgeUnknown
+            | HoldReason::WouldCut { .. }
+            | HoldReason::WouldHarm { .. }
+            | HoldReason::FilterOpen { .. }
+            | HoldReason::RemovalNotAllowed { .. }
+            | HoldReason::NoSafeRepair { .. }
+            | HoldReason::KillSwitchOn { .. }
+            | HoldReason::BudgetSpent { .. },
+        )
+        | Verdict::Keep(_)
+        | Verdict::Act(_) => Lasts::Yes,
+    }
 }
 
 impl Record {
     /// Remembers that a decision was told.
     pub fn tell(&mut self, decision: &Decision) {
+        if !is_news(decision, self) {
+            return;
+        }
         match digest(decision) {
             Some(digest) if self.told.len() < MOST_TOLD || self.told.contains_key(&decision.resource) => {
                 self.told.insert(decision.resource.clone(), digest);
@@ -62,5 +154,6 @@ impl Record {
     pub fn keep(&mut self, exists: impl Fn(&ResourcePath) -> bool) {
         self.told.retain(|path, _| exists(path));
         self.intents.retain(|path, _| exists(path));
+        self.watches.retain(|path, _| exists(path));
     }
 }

@@ -16,6 +16,9 @@ use crate::policy::Policy;
 use crate::spec::EgressFilterType;
 use crate::tags::{Grace, grace};
 
+/// The most unread resources that a reason names.
+const MOST_NAMED: usize = 20;
+
 /// Looks for what mends findings of one mesh.
 pub(super) struct Remedies<'a> {
     pub(super) topic: Topic,
@@ -27,14 +30,23 @@ pub(super) struct Remedies<'a> {
 impl Remedies<'_> {
     /// The change that mends a finding, or why there is none or it has to wait.
     pub(super) fn of(&self, finding: &Finding) -> Result<Change, HoldReason> {
-        match self.topic {
+        let change = match self.topic {
             Topic::Tags => self.tags(finding),
             Topic::Egress => self.egress(finding),
+        }?;
+        let mut undescribed = self.facts.undescribed().peekable();
+        if undescribed.peek().is_none() {
+            return Ok(change);
         }
+        let count = self.facts.undescribed().count();
+        Err(HoldReason::PartlyRead { unread: undescribed.take(MOST_NAMED).cloned().collect(), count })
     }
 
     fn tags(&self, finding: &Finding) -> Result<Change, HoldReason> {
         let Some(change) = finding.remediation.clone() else {
+            if let Some((key, true)) = fact(finding, "key").zip(fact::<bool>(finding, "sourceUnread")) {
+                return Err(HoldReason::SourceTagsUnknown { key });
+            }
             let conflict = fact(finding, "key")
                 .zip(fact::<BTreeMap<String, ResourcePath>>(finding, "values"))
                 .map(|(key, values)| HoldReason::TagConflict { key, values });

@@ -6,9 +6,9 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Topic;
+use super::facts::UnreadPart;
+use super::{Facts, Topic};
 use crate::certificates::Readings;
-use crate::graph::Mesh;
 use crate::name::ResourcePath;
 use crate::pack::{self, Finding, Severity};
 use crate::policy::Policy;
@@ -37,6 +37,9 @@ pub struct Judged {
     pub findings: Vec<Finding>,
     /// What would be, had nobody allowed it for now.
     pub waived: Vec<Finding>,
+    /// Why nobody knows how it stands, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 impl Judged {
@@ -47,7 +50,9 @@ impl Judged {
             findings.iter().map(|found| format!("{}: {}", found.rule, found.message)).collect::<Vec<_>>().join("; ")
         };
         match self.standing {
-            Standing::InsufficientData => "unknown: its tags could not be read".to_owned(),
+            Standing::InsufficientData => {
+                format!("unknown: {}", self.unknown.as_deref().unwrap_or("its tags could not be read"))
+            }
             Standing::NotApplicable => "the rule says nothing of resources of this kind".to_owned(),
             Standing::Compliant | Standing::NonCompliant if !self.findings.is_empty() => told(&self.findings),
             Standing::Compliant | Standing::NonCompliant if !self.waived.is_empty() => {
@@ -69,29 +74,43 @@ impl fmt::Display for Standing {
     }
 }
 
-/// How every resource of a mesh stands.
+/// How every resource of a mesh stands. One that could not be read is unknown, and says nothing of the others.
 #[must_use]
-pub fn judge(topic: Topic, mesh: &Mesh, policy: &Policy, now: Timestamp) -> BTreeMap<ResourcePath, Judged> {
+pub fn judge(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp) -> BTreeMap<ResourcePath, Judged> {
+    let mesh = &facts.mesh;
     // Neither tags nor egress follow from a certificate.
     let pack::Evaluation { findings, waived } = pack::judge(mesh, &Readings::default(), policy, now);
+    let undescribed = facts.undescribed().cloned();
     let mut judged: BTreeMap<ResourcePath, Judged> = mesh
         .paths()
         .into_iter()
+        .chain(undescribed)
         .map(|path| {
-            let standing = match topic {
-                _ if !topic.judges(path.kind()) => Standing::NotApplicable,
-                Topic::Tags if !mesh.tags.contains_key(&path) => Standing::InsufficientData,
-                Topic::Tags | Topic::Egress => Standing::Compliant,
+            let unread = facts.unread.get(&path);
+            let is_unknown = match (topic, unread.map(|unread| unread.part)) {
+                (_, Some(UnreadPart::Resource)) => true,
+                (Topic::Tags, _) => !mesh.tags.contains_key(&path),
+                (Topic::Egress, Some(UnreadPart::Tags) | None) => false,
             };
-            (path, Judged { standing, findings: Vec::new(), waived: Vec::new() })
+            let standing = match is_unknown {
+                _ if !topic.judges(path.kind()) => Standing::NotApplicable,
+                true => Standing::InsufficientData,
+                false => Standing::Compliant,
+            };
+            let unknown = unread.filter(|_| standing == Standing::InsufficientData).map(|unread| unread.error.clone());
+            (path, Judged { standing, findings: Vec::new(), waived: Vec::new(), unknown })
         })
         .collect();
-    for finding in waived.into_iter().filter(|finding| topic.concerns(finding)) {
+    let holds = |finding: &Finding| {
+        let is_known = facts.unread.get(&finding.resource).is_none_or(|unread| unread.part != UnreadPart::Resource);
+        topic.concerns(finding) && is_known && (facts.undescribed().next().is_none() || !rests_on_all(finding))
+    };
+    for finding in waived.into_iter().filter(holds) {
         if let Some(judged) = judged.get_mut(&finding.resource) {
             judged.waived.push(finding);
         }
     }
-    for finding in findings.into_iter().filter(|finding| topic.concerns(finding)) {
+    for finding in findings.into_iter().filter(holds) {
         let Some(judged) = judged.get_mut(&finding.resource) else { continue };
         // What is merely worth knowing makes nothing non-compliant.
         if judged.standing == Standing::Compliant && finding.severity > Severity::Info {
@@ -103,4 +122,9 @@ pub fn judge(topic: Topic, mesh: &Mesh, policy: &Policy, now: Timestamp) -> BTre
         judged.findings.sort_by(|a, b| (b.severity, a.rule, &a.part).cmp(&(a.severity, b.rule, &b.part)));
     }
     judged
+}
+
+/// Whether a finding says that no resource of the mesh does something, so that it holds only where all are known.
+fn rests_on_all(finding: &Finding) -> bool {
+    finding.rule.as_str() == "egress-allowed-in-vain"
 }

@@ -62,6 +62,13 @@ pub struct ReplayError {
     why: String,
 }
 
+impl ReplayError {
+    /// A record that can't be replayed because of what stands at this place.
+    pub(crate) fn new(at: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { at: at.into(), why: why.into() }
+    }
+}
+
 #[derive(Deserialize)]
 struct Recorded {
     resource: String,

@@ -29,6 +29,8 @@ pub enum Inherited {
     },
     /// Nothing, because none above it has the tag.
     Nothing,
+    /// Unknown: the tags of one above it could not be read, and it may have another value than the others.
+    Unknown,
 }
 
 /// The values of one tag, those handed down included.
@@ -47,6 +49,7 @@ pub(super) enum Taken<'a> {
     Value { value: &'a str, from: usize },
     Conflict(Rc<BTreeMap<&'a str, usize>>),
     Nothing,
+    Unknown,
 }
 
 impl<'a, 'm> Inheritance<'a, 'm> {
@@ -69,7 +72,7 @@ impl<'a, 'm> Inheritance<'a, 'm> {
             let values = above.iter().map(|number| self.value(self.register.place(*kind, *number)));
             match values.fold(Taken::Nothing, Taken::and) {
                 Taken::Nothing => {}
-                taken @ (Taken::Value { .. } | Taken::Conflict(_)) => return taken,
+                taken @ (Taken::Value { .. } | Taken::Conflict(_) | Taken::Unknown) => return taken,
             }
         }
         Taken::Nothing
@@ -87,12 +90,18 @@ impl<'a, 'm> Inheritance<'a, 'm> {
                 Inherited::Conflict { values: values.collect() }
             }
             Taken::Nothing => Inherited::Nothing,
+            Taken::Unknown => Inherited::Unknown,
         }
     }
 
     /// The value of a resource's own tag, or what it takes.
     fn value(&mut self, place: usize) -> Taken<'a> {
-        let tags = self.register.get(place).and_then(|entry| entry.tags);
+        let entry = self.register.get(place);
+        let tags = entry.and_then(|entry| entry.tags);
+        // One whose tags could not be read may have a value of its own, so it hands nothing down, and lets nothing pass.
+        if tags.is_none() && entry.is_some_and(|entry| entry.exists) {
+            return Taken::Unknown;
+        }
         let own = tags.and_then(|tags| tags.value(&self.required.key));
         if let Some(value) = own.filter(|value| self.required.allows(value)) {
             return Taken::Value { value, from: place };
@@ -145,6 +154,9 @@ impl Taken<'_> {
         match (self, other) {
             (Self::Nothing, other) => other,
             (own, Self::Nothing) => own,
+            // Two that differ are in conflict whatever a third one has.
+            (Self::Conflict(values), Self::Unknown) | (Self::Unknown, Self::Conflict(values)) => Self::Conflict(values),
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
             (Self::Value { value, from }, Self::Value { value: other, .. }) if value == other => {
                 Self::Value { value, from }
             }
@@ -165,7 +177,7 @@ impl<'a> Taken<'a> {
         match self {
             Self::Value { value, from } => Rc::new(BTreeMap::from([(value, from)])),
             Self::Conflict(values) => values,
-            Self::Nothing => Rc::default(),
+            Self::Nothing | Self::Unknown => Rc::default(),
         }
     }
 }

@@ -159,9 +159,9 @@ fn fault(place: usize, tags: &Tags, required: &RequiredTag, inheritance: &mut In
                 Inherited::Value { value: above, from } => {
                     Some(Fault::Differs { key: key(), value: value.to_owned(), above, from })
                 }
-                Inherited::Conflict { .. } | Inherited::Nothing => None,
+                Inherited::Conflict { .. } | Inherited::Nothing | Inherited::Unknown => None,
             },
-            Taken::Value { .. } | Taken::Conflict(_) | Taken::Nothing => None,
+            Taken::Value { .. } | Taken::Conflict(_) | Taken::Nothing | Taken::Unknown => None,
         },
         Some(_) => None,
         None => {

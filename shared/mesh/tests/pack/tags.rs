@@ -59,6 +59,7 @@ fn taken(case: &Case, path: &str) -> String {
             format!("conflict {}", values.into_keys().collect::<Vec<_>>().join(" "))
         }
         Some(Inherited::Nothing) => "nothing".to_owned(),
+        Some(Inherited::Unknown) => "unknown".to_owned(),
         None => "not missing".to_owned(),
     }
 }

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 
 use super::{Cell, Faults};
-use crate::{ConfigItem, ConfigResource, ConfigRules, Evaluation, PortError, PortErrorKind, ResultToken};
+use crate::{ConfigItem, ConfigResource, ConfigRules, Evaluation, MOST_EVALUATIONS, PortError, PutAnswer, ResultToken};
 
 /// AWS Config in memory: keeps the answers to its rules, and items by resource.
 #[derive(Clone, Debug)]
@@ -14,7 +14,9 @@ struct Config {
     answers: Vec<(String, Evaluation)>,
     items: BTreeMap<ConfigResource, Vec<ConfigItem>>,
     expired: BTreeSet<String>,
-    refused: BTreeSet<ConfigResource>,
+    /// How often evaluations of a resource fail from now on.
+    refused: BTreeMap<ConfigResource, u32>,
+    invalid: BTreeSet<ConfigResource>,
 }
 
 impl MemoryConfigRules {
@@ -34,9 +36,19 @@ impl MemoryConfigRules {
         self.0.poke(|config| config.expired.insert(token.to_owned()));
     }
 
-    /// From now on evaluations of this resource are not taken.
+    /// From now on evaluations of this resource fail.
     pub fn refuse(&self, resource: ConfigResource) {
-        self.0.poke(|config| config.refused.insert(resource));
+        self.refuse_times(resource, u32::MAX);
+    }
+
+    /// The next evaluations of this resource fail, so many of them.
+    pub fn refuse_times(&self, resource: ConfigResource, times: u32) {
+        self.0.poke(|config| config.refused.insert(resource, times));
+    }
+
+    /// From now on a request with an evaluation of this resource is refused as a whole.
+    pub fn invalidate(&self, resource: ConfigResource) {
+        self.0.poke(|config| config.invalid.insert(resource));
     }
 
     /// Every answer with its token, oldest first; those of a test are not kept.
@@ -61,25 +73,8 @@ impl MemoryConfigRules {
 
 #[async_trait]
 impl ConfigRules for MemoryConfigRules {
-    async fn put_evaluations(
-        &self,
-        token: &ResultToken,
-        evaluations: &[Evaluation],
-    ) -> Result<Vec<Evaluation>, PortError> {
-        self.0
-            .write("put evaluations", evaluations.len(), |config| {
-                if config.expired.contains(token.as_str()) {
-                    let call = format!("put {} evaluations", evaluations.len());
-                    return Err(PortError::new(call, PortErrorKind::Other, "the result token has run out"));
-                }
-                let (refused, accepted): (Vec<_>, Vec<_>) =
-                    evaluations.iter().cloned().partition(|evaluation| config.refused.contains(&evaluation.resource));
-                if !token.is_test() {
-                    config.answers.extend(accepted.into_iter().map(|answer| (token.as_str().to_owned(), answer)));
-                }
-                Ok(refused)
-            })
-            .await
+    async fn put_evaluations(&self, token: &ResultToken, evaluations: &[Evaluation]) -> Result<PutAnswer, PortError> {
+        self.0.write("put evaluations", evaluations.len(), |config| Ok(config.put(token, evaluations))).await
     }
 
     async fn newest_item(&self, resource: &ConfigResource) -> Result<Option<ConfigItem>, PortError> {
@@ -89,5 +84,29 @@ impl ConfigRules for MemoryConfigRules {
                 Ok(items.max_by_key(|item| item.captured_at).cloned())
             })
             .await
+    }
+}
+
+impl Config {
+    fn put(&mut self, token: &ResultToken, evaluations: &[Evaluation]) -> PutAnswer {
+        if self.expired.contains(token.as_str()) {
+            return PutAnswer::InvalidToken { message: "the result token has run out".to_owned() };
+        }
+        let is_invalid = |evaluation: &Evaluation| self.invalid.contains(&evaluation.resource);
+        if evaluations.len() > MOST_EVALUATIONS || evaluations.iter().any(is_invalid) {
+            return PutAnswer::Invalid { message: "an evaluation is invalid".to_owned() };
+        }
+        let mut failed = Vec::new();
+        for evaluation in evaluations {
+            match self.refused.get_mut(&evaluation.resource).filter(|times| **times > 0) {
+                Some(times) => {
+                    *times -= 1;
+                    failed.push(evaluation.clone());
+                }
+                None if token.is_test() => {}
+                None => self.answers.push((token.as_str().to_owned(), evaluation.clone())),
+            }
+        }
+        PutAnswer::Taken { failed }
     }
 }

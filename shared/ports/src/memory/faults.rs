@@ -72,6 +72,8 @@ pub enum Failure {
     Expired,
     /// The caller may not; trying again never helps, so [`Fault::every`] leaves it out.
     Denied,
+    /// The thing does not exist (any more).
+    NotFound,
 }
 
 /// Whether a failing call did its work before it failed.
@@ -292,6 +294,7 @@ impl Failure {
             Self::ConnectionReset => (PortErrorKind::Unavailable, "the connection was reset"),
             Self::Expired => (PortErrorKind::Expired, "the signature has expired"),
             Self::Denied => (PortErrorKind::Denied, "the role does not allow it"),
+            Self::NotFound => (PortErrorKind::NotFound, "no such resource"),
         };
         PortError::new(call.to_string(), kind, message)
     }

@@ -44,6 +44,7 @@ pub fn page(report: &MeshReport<'_>) -> String {
     html.push_str(&drawing(report, &layout(report.mesh, report.edges)));
     html.push_str("</section>\n");
     html.push_str(LEGEND);
+    unread(&mut html, report.unread);
     findings(&mut html, report);
     calls(&mut html, report.edges);
     let _ = writeln!(html, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>");
@@ -54,10 +55,23 @@ const LEGEND: &str = "<ul class=\"legend\"><li class=\"mtls\">mTLS</li><li class
 <li class=\"plaintext\">plain text</li><li class=\"broken\">broken</li><li class=\"unproven\">? a certificate or trust \
 was not read</li><li class=\"idle\">thin: no traffic now</li></ul>\n";
 
+/// What could not be read, above what was found.
+fn unread(html: &mut String, unread: &[String]) {
+    if unread.is_empty() {
+        return;
+    }
+    html.push_str("<section aria-label=\"Unread\">\n<h2>Not known</h2>\n<ul>\n");
+    for what in unread {
+        let _ = writeln!(html, "<li>{}</li>", escape(what));
+    }
+    html.push_str("</ul>\n</section>\n");
+}
+
 fn badges(report: &MeshReport<'_>) -> String {
     let counts = by_severity(&report.evaluation.findings);
     if counts.is_empty() {
-        return "<p class=\"badges\"><span class=\"badge well\">no findings</span></p>".to_owned();
+        let known = if report.unread.is_empty() { "no findings" } else { "no findings in what could be read" };
+        return format!("<p class=\"badges\"><span class=\"badge well\">{known}</span></p>");
     }
     let badge = |(severity, count)| format!("<span class=\"badge {severity}\">{count} {severity}</span>");
     format!("<p class=\"badges\">{}</p>", counts.into_iter().map(badge).collect::<String>())

@@ -238,3 +238,112 @@ async fn the_end_of_a_certificate_and_a_rotation_that_fails_are_in_the_status() 
     let json: Value = serde_json::from_str(&shop.asks("meshwarden status --format json").await.unwrap()).unwrap();
     assert_eq!(json["meshes"][0]["certificates"][0]["days"], 11);
 }
+
+fn finding(severity: &str) -> Value {
+    json!({ "firstSeen": "2026-11-20T06:00:00Z", "rule": "node-unused", "severity": severity,
+        "resource": "mesh/shop/virtualNode/cart-v1" })
+}
+
+/// Findings that are stored in parts are counted, and a document that cannot be read is never shown as no findings.
+#[tokio::test]
+async fn status_counts_findings_in_parts_and_shows_what_cannot_be_read() {
+    let mesh = "shop".parse().unwrap();
+    let head = StateKey::mesh("compliance-sweep", &mesh);
+    let part = |part| StateKey::part_of_mesh("compliance-sweep", &mesh, part, 16);
+    let shop = Shop::open();
+    store(&shop, head.clone(), json!({ "sweptAt": "2026-11-20T10:00:00Z", "parts": 16, "wakes": [] }), None).await;
+    for (number, severity) in [(0, "high"), (7, "low"), (15, "low")] {
+        let findings = json!({ "findings": { format!("000000000000000{number:x}"): finding(severity) } });
+        store(&shop, part(number), findings, None).await;
+    }
+    let status = shop.asks("meshwarden status").await.unwrap();
+    assert!(status.contains("1 high, 2 low"), "{status}");
+    let json: Value = serde_json::from_str(&shop.asks("meshwarden status --format json").await.unwrap()).unwrap();
+    assert_eq!(json["meshes"][0]["sweep"]["findings"], json!({ "high": 1, "low": 2 }));
+
+    for (key, document) in [
+        (part(3), json!({ "findings": 7 })),
+        (head.clone(), json!({ "parts": "many" })),
+        (head.clone(), json!({ "format": 9 })),
+        (StateKey::mesh("change-audit", &mesh), json!({ "open": 7 })),
+    ] {
+        let shop = Shop::open();
+        if key != head {
+            store(&shop, head.clone(), json!({ "sweptAt": "2026-11-20T10:00:00Z", "parts": 16 }), None).await;
+        }
+        let is_sweep = key.as_str().starts_with("compliance-sweep");
+        store(&shop, key.clone(), document, None).await;
+        let status = shop.asks("meshwarden status").await.unwrap();
+        assert!(status.contains(&format!("not known: document `{}`", key.as_str())), "{status}");
+        assert!(!(is_sweep && status.contains("no findings")), "{status}");
+        let folder = Scratch::new(&format!("unread-{}", key.as_str().replace('/', "-")));
+        let report = shop.asks(&format!("meshwarden report shop --output {}", folder.arg())).await;
+        assert_eq!(report.is_err(), is_sweep, "every finding would look as if it were new: {report:?}");
+        // The way out that the message names.
+        shop.asks(&format!("meshwarden forget {} --reason repaired --by dana", key.as_str())).await.unwrap();
+        let status = shop.asks("meshwarden status").await.unwrap();
+        assert!(!status.contains("not known"), "{status}");
+        let entry = shop.ports.state.journal_of(&key).pop().unwrap().body;
+        assert_eq!((&entry["reason"], &entry["facts"]["by"]), (&json!("DocumentReset"), &json!("dana")));
+        assert!(entry["facts"]["before"].is_object(), "{entry}");
+    }
+    let refused = shop.refuses("meshwarden forget tag-compliance/shop --reason x --by dana").await;
+    assert!(refused.to_string().contains("no document `tag-compliance/shop`"), "{refused}");
+}
+
+/// Decisions of tag- and egress-compliance are made again, those of one resource or of the whole mesh.
+#[tokio::test]
+async fn decisions_on_tags_and_egress_are_made_again() {
+    use mesh::compliance::{Facts, Scope, Topic, Verdict, decide};
+    let shop = Shop::open();
+    let (node, other) = ("mesh/shop/virtualNode/cart-v1", "mesh/shop/virtualNode/cart-v2");
+    let policy = mesh::policy::Policy::read("version: 1\ntags: {required: [{key: owner}]}\n").unwrap();
+    for (function, topic) in [("tag-compliance", Topic::Tags), ("egress-compliance", Topic::Egress)] {
+        let resources: Vec<_> = ["mesh/shop", node, other]
+            .into_iter()
+            .map(|path| shop.ports.mesh.resource(&path.parse().unwrap()).unwrap())
+            .collect();
+        // The tags of one of them could not be read.
+        let tags = |path: &str| (path != other).then(mesh::resource::Tags::default);
+        let read = resources.iter().cloned().map(|resource| {
+            let tags = tags(&resource.path().to_string());
+            (resource, tags)
+        });
+        let facts = Facts::of(&"shop".parse().unwrap(), read).unwrap();
+        let now = shop.ports.clock.now();
+        let lines: Vec<Value> = decide(topic, &facts, &policy, now, Scope::All)
+            .into_iter()
+            .map(|decision| {
+                let (kind, reason) = match &decision.verdict {
+                    Verdict::Keep(reason) => ("keep", reason.parts().0),
+                    Verdict::Hold(reason) => ("hold", reason.parts().0),
+                    Verdict::Act(_) => ("act", "Mends".to_owned()),
+                };
+                json!({ "resource": decision.resource, "decision": kind, "reason": reason, "facts": {} })
+            })
+            .collect();
+        let recorded: Vec<Value> = resources
+            .iter()
+            .map(|resource| {
+                let path = resource.path();
+                let tags = tags(&path.to_string()).map(|_| json!({}));
+                json!({ "kind": path.kind(), "resource": resource.to_json(), "tags": tags })
+            })
+            .collect();
+        let facts = json!({ "mesh": "shop", "resources": recorded, "record": { "told": {} }, "killSwitch": null,
+            "budgetUsed": 0 });
+        let body = json!({ "function": function, "decisions": lines,
+            "observed": { "now": now, "facts": facts, "policy": policy } });
+        store(&shop, StateKey::mesh(function, &"shop".parse().unwrap()), json!({}), Some(body)).await;
+    }
+    let said = shop.asks(&format!("meshwarden replay {node}")).await.unwrap();
+    assert_eq!(said.matches("; the same").count(), 2, "one of each function: {said}");
+    assert!(said.lines().all(|line| line.contains(node)), "{said}");
+    let said = shop.asks("meshwarden replay mesh/shop").await.unwrap();
+    assert_eq!(said.matches("; the same").count(), 6, "{said}");
+    let said = shop.asks(&format!("meshwarden replay {other}")).await.unwrap();
+    assert!(said.contains("hold TagsUnknown"), "{said}");
+    // What was reported of a resource is explained, too.
+    let told = shop.asks(&format!("meshwarden explain {other}")).await.unwrap();
+    assert!(told.contains("tag-compliance [TagsUnknown] hold"), "{told}");
+}

@@ -126,6 +126,10 @@ fn missing(scene: &Scene<'_>, found: &mut Found<'_>) {
                 facts! {"key": key, "inherited": value, "from": from},
             ),
             Inherited::Conflict { .. } => return,
+            Inherited::Unknown => (
+                format!("it lacks the tag `{key}`, and the tags of what stands above it could not be read"),
+                facts! {"key": key, "sourceUnread": true},
+            ),
             Inherited::Nothing => {
                 (format!("it lacks the tag `{key}`, and nothing above it has it"), facts! {"key": key})
             }

@@ -1,0 +1,43 @@
+//! `forget`: resets a document of the state table that a function cannot read, or that is to be started afresh.
+
+use ports::{JournalEntry, Note, StoreOutcome};
+use serde_json::{Value, json};
+
+use super::args::ForgetArgs;
+use super::desk::{Desk, NAME};
+use super::error::{Refusal, Trouble};
+
+/// The longest document that the journal keeps beside who reset it; an item of the table has at most 400 KB.
+const LONGEST_KEPT: usize = 100_000;
+
+pub(super) async fn forget(desk: &Desk<'_>, args: &ForgetArgs) -> Result<String, Trouble> {
+    let key = &args.document;
+    let name = key.as_str();
+    let mut view = desk.load(std::slice::from_ref(key)).await?;
+    let Some(stored) = view.documents.remove(key) else {
+        return Err(Refusal::NoDocument { key: name.to_owned() }.into());
+    };
+    desk.confirm(&format!("Reset document `{name}`? What the function remembers in it is lost."))?;
+    let text = stored.document.to_string();
+    let before = if text.len() <= LONGEST_KEPT { stored.document } else { Value::Null };
+    let now = desk.now();
+    let body = json!({
+        "function": NAME,
+        "resource": name,
+        "reason": "DocumentReset",
+        "facts": { "by": desk.by, "why": args.reason, "before": before, "bytes": text.len() },
+        "text": format!("{} has reset document `{name}`: {}", desk.by, args.reason),
+        "plan": null,
+    });
+    let id = format!("{}-DocumentReset", stored.revision);
+    let journal = Some(JournalEntry { at: now, id, body });
+    // An empty document is one that was never written: the function starts afresh, and the revision keeps an invocation
+    // that read the old one from writing over it.
+    let note = Note { key: key.clone(), revision: stored.revision, now, document: json!({}), journal };
+    match desk.ports.state.note(&note).await? {
+        StoreOutcome::Stored => {
+            Ok(format!("document `{name}` is reset; the function starts afresh with its next run\n"))
+        }
+        StoreOutcome::Overtaken => Err(Refusal::DocumentMoved { key: name.to_owned() }.into()),
+    }
+}

@@ -1,0 +1,141 @@
+//! What an invocation was triggered by, all its deliveries together.
+
+use jiff::Timestamp;
+use lambda_kit::wake::{ConfigSubject, Delivery, MeshWrite, Payload, RuleInvocation};
+use mesh::name::{MeshName, ResourcePath};
+use ports::ConfigItem;
+
+/// Requests of AWS Config, writes to meshes, or the schedule.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Trigger {
+    /// Resources that AWS Config reports.
+    pub(crate) items: Vec<ItemRequest>,
+    /// Invocations that request how everything stands.
+    pub(crate) everything: Vec<EverythingRequest>,
+    /// Writes to meshes.
+    pub(crate) written: Vec<WrittenResource>,
+    /// Events of the schedule, after which everything is looked at, each with the message of a queue that brought it.
+    ticks: Vec<Option<String>>,
+    /// Writes that were refused, so that nothing has changed.
+    pub(crate) refused: Vec<MeshWrite>,
+    /// Deliveries for other functions.
+    pub(crate) foreign: usize,
+}
+
+/// A resource that AWS Config reports.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ItemRequest {
+    /// The invocation that waits for an answer; unset for a mere notification.
+    pub(crate) invocation: Option<RuleInvocation>,
+    /// The resource.
+    pub(crate) item: ConfigItem,
+    /// Whether the item was too large to be sent along.
+    pub(crate) oversized: bool,
+    /// Whether the rule does not apply to the resource any more.
+    pub(crate) left_scope: bool,
+    /// When AWS Config sent it.
+    pub(crate) notified: Timestamp,
+    /// The message of a queue that brought it.
+    pub(crate) message: Option<String>,
+}
+
+/// An invocation that requests how everything stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EverythingRequest {
+    /// The invocation.
+    pub(crate) invocation: RuleInvocation,
+    /// The instant that the evaluations are for.
+    pub(crate) at: Timestamp,
+    /// The message of a queue that brought it.
+    pub(crate) message: Option<String>,
+}
+
+/// A write to a mesh.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WrittenResource {
+    /// The resource.
+    pub(crate) resource: ResourcePath,
+    /// When it was written.
+    pub(crate) at: Option<Timestamp>,
+    /// The message of a queue that brought the event.
+    message: Option<String>,
+}
+
+/// Which deliveries a failure concerns: only those come again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Concern {
+    /// One delivery: the message of a queue, or the only event there is.
+    Delivery(Option<String>),
+    /// Everything that requests something of this mesh.
+    Mesh(MeshName),
+    /// Everything that requests something of this resource.
+    Resource(ResourcePath),
+    /// Everything that requests all meshes.
+    AllMeshes,
+}
+
+impl Trigger {
+    pub(crate) fn new(deliveries: Vec<Delivery>) -> Self {
+        let mut trigger = Self::default();
+        for Delivery { message_id: message, payload, .. } in deliveries {
+            match payload {
+                Payload::Config(config) => {
+                    let (invocation, notified, left_scope) = (config.answers, config.notified, config.left_scope);
+                    let request = |item, oversized| {
+                        let (invocation, message) = (invocation.clone(), message.clone());
+                        ItemRequest { invocation, item, oversized, left_scope, notified, message }
+                    };
+                    match config.subject {
+                        ConfigSubject::Item(item) => trigger.items.push(request(item, false)),
+                        ConfigSubject::OversizedItem(item) => trigger.items.push(request(item, true)),
+                        ConfigSubject::Scheduled | ConfigSubject::SnapshotDelivered => match invocation {
+                            Some(invocation) => {
+                                trigger.everything.push(EverythingRequest { invocation, at: notified, message });
+                            }
+                            None => trigger.ticks.push(message),
+                        },
+                    }
+                }
+                Payload::MeshWrite(write) => match (&write.error, write.resource.clone()) {
+                    (None, Some(resource)) => {
+                        trigger.written.push(WrittenResource { resource, at: write.at, message });
+                    }
+                    (Some(_), _) | (None, None) => trigger.refused.push(write),
+                },
+                Payload::Tick => trigger.ticks.push(message),
+                Payload::Alarm(_) | Payload::Release(_) | Payload::Certificate(_) | Payload::Sweep { .. } => {
+                    trigger.foreign += 1;
+                }
+                // Reported before the handler is called.
+                Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
+            }
+        }
+        trigger
+    }
+
+    /// Whether every mesh is looked at.
+    pub(crate) fn is_for_everything(&self) -> bool {
+        !self.ticks.is_empty() || !self.everything.is_empty()
+    }
+
+    /// The deliveries that a failure concerns, each with the message of a queue that brought it. None at all: nobody
+    /// waits for what failed.
+    pub(crate) fn concerned(&self, concern: &Concern) -> Vec<Option<String>> {
+        let (mesh, resource) = match concern {
+            Concern::Delivery(message) => return vec![message.clone()],
+            Concern::Mesh(mesh) => (Some(mesh), None),
+            Concern::Resource(resource) => (Some(resource.mesh()), Some(resource)),
+            Concern::AllMeshes => (None, None),
+        };
+        let is_of_item = |request: &&ItemRequest| {
+            let path = request.item.path().filter(|path| mesh.is_some_and(|mesh| path.mesh() == mesh));
+            path.is_some_and(|path| resource.is_none_or(|resource| resource == path))
+        };
+        let of_items = self.items.iter().filter(is_of_item).map(|request| &request.message);
+        // What is written to one resource may matter to any other.
+        let is_of_mesh = |written: &&WrittenResource| mesh.is_some_and(|mesh| written.resource.mesh() == mesh);
+        let of_writes = self.written.iter().filter(is_of_mesh).map(|written| &written.message);
+        let of_everything = self.everything.iter().map(|request| &request.message);
+        of_items.chain(of_writes).chain(of_everything).chain(&self.ticks).cloned().collect()
+    }
+}

@@ -1,0 +1,98 @@
+//! What is stored: records that cannot be read, and notices that could not be sent.
+
+use mesh::compliance::Topic;
+use ports::memory::{Failure, Fault};
+use ports::{Note, StateStore as _};
+use serde_json::{Value, json};
+
+use crate::shop::{POLICY, Shop, V2, decision, line};
+
+async fn store(shop: &Shop, document: Value) {
+    let note = Note { key: shop.key(), revision: 0, now: shop.now(), document, journal: None };
+    shop.ports.state.note(&note).await.unwrap();
+}
+
+/// A record that cannot be read holds every change, is paged once, and is left as it is; answers go on.
+#[tokio::test(start_paused = true)]
+async fn unreadable_record_holds_and_pages_once() {
+    for (document, reason) in [
+        (json!({ "told": 7 }), "RecordUnreadable"),
+        (json!("?"), "RecordUnreadable"),
+        (json!({ "format": 1, "told": {} }), "NewerFormat"),
+    ] {
+        let shop = Shop::of(Topic::Tags);
+        shop.untag(&[V2]);
+        store(&shop, document.clone()).await;
+        let function = shop.start().await;
+        for _ in 0..3 {
+            let answer = function.sample("config-change").await.unwrap();
+            assert_eq!(decision(&answer, V2)["reason"], reason);
+            assert_eq!(line(&answer, "state of tag-compliance/shop")["reason"], reason);
+            shop.wait(4);
+        }
+        assert_eq!(shop.told()[V2].0, "NON_COMPLIANT", "{document}");
+        assert_eq!((shop.owner(V2), shop.calls_of("begin")), (None, 0), "{document}");
+        assert_eq!(shop.ports.state.stored(&shop.key()).unwrap().document, document, "it is not written over");
+        let sent = shop.ports.notifier.sent();
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        assert!(sent[0].body.contains("meshwarden forget tag-compliance/shop"), "{}", sent[0].body);
+    }
+}
+
+/// An older version goes on with members that a newer one has added, and keeps them.
+#[tokio::test(start_paused = true)]
+async fn unknown_members_of_a_record_are_kept() {
+    let shop = Shop::of(Topic::Tags);
+    shop.untag(&[V2]);
+    store(&shop, json!({ "told": {}, "added": { "by": "a newer version" } })).await;
+    shop.start().await.sample("config-change").await.unwrap();
+    assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
+    let document = shop.ports.state.stored(&shop.key()).unwrap().document;
+    assert_eq!(document["added"]["by"], "a newer version", "{document}");
+}
+
+/// A notice that could not be sent is sent by the next run, once.
+#[tokio::test(start_paused = true)]
+async fn notice_survives_a_failure_of_sns() {
+    for policy in [POLICY, "version: 1\ntags: {required: [{key: owner, inherit: false}]}\n"] {
+        for failure in [Failure::Unavailable, Failure::Throttled, Failure::Denied] {
+            let shop = Shop::with(Topic::Tags, policy);
+            shop.untag(&[V2]);
+            shop.ports.faults.once(|call| call.name == "notify", Fault::Fails(failure, ports::memory::Effect::NotDone));
+            let answer = shop.start().await.wake().await.unwrap();
+            let kept = answer["decisions"].as_array().unwrap().iter().find(|line| line["reason"] == "NotNotified");
+            assert_eq!(kept.unwrap()["facts"]["owed"], 1, "{answer:#}");
+            assert_eq!(shop.ports.notifier.sent().len(), 0);
+            // Another process, which remembers nothing itself.
+            for expected in [1, 1] {
+                shop.start().await.later(15).await;
+                assert_eq!(shop.ports.notifier.sent().len(), expected, "{failure:?}");
+            }
+            assert!(shop.ports.notifier.sent()[0].body.contains(V2), "{:?}", shop.ports.notifier.sent());
+        }
+    }
+}
+
+/// Notices that wait stay within bounds, and arrive in their order.
+#[tokio::test(start_paused = true)]
+async fn notices_that_wait_stay_within_bounds() {
+    let shop = Shop::with(Topic::Tags, "version: 1\ntags: {required: [{key: owner, inherit: false}]}\n");
+    shop.breaks("notify", Failure::Denied);
+    let function = shop.start().await;
+    for round in 0..8 {
+        if round % 2 == 0 {
+            shop.untag(&[V2])
+        } else {
+            shop.owns(V2, "platform")
+        }
+        function.later(5).await;
+    }
+    let owed = shop.ports.state.stored(&shop.key()).unwrap().document["owed"].as_array().unwrap().len();
+    assert_eq!(owed, 5);
+    shop.ports.faults.reset();
+    function.later(5).await;
+    let subjects: Vec<String> = shop.ports.notifier.sent().into_iter().map(|notice| notice.subject).collect();
+    assert_eq!(subjects.len(), 5);
+    assert!(subjects[4].contains("1 again"), "{subjects:?}");
+    assert!(shop.ports.state.stored(&shop.key()).unwrap().document.get("owed").is_none());
+}
