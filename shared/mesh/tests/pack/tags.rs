@@ -43,6 +43,17 @@ fn shop(policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case {
     case
 }
 
+/// The same, where every resource but this one has known tags: those without any here have none.
+fn known_but(path: &str, policy: &str, tags: &[(&str, &[(&str, &str)])]) -> Case {
+    let mut case = shop(policy, tags);
+    for other in case.mesh.paths().into_iter().filter(|other| *other != path_of(path)) {
+        if !case.mesh.tags.contains_key(&other) {
+            case.mesh.set_tags(other, tags_of(&BTreeMap::new()));
+        }
+    }
+    case
+}
+
 const OWNER: &str = "{required: [{key: owner}]}";
 
 /// What a resource without the tag would take.
@@ -111,7 +122,30 @@ fn values_are_handed_down_where_all_above_agree() {
         (vec![("mesh/shop", sre)], "virtualNode/a", "not missing"),
     ];
     for (tags, path, expected) in table {
-        assert_eq!(taken(&shop(OWNER, &tags), path), expected, "{path} with {tags:?}");
+        assert_eq!(taken(&known_but(path, OWNER, &tags), path), expected, "{path} with {tags:?}");
+    }
+}
+
+/// A resource whose tags could not be read may have a value of its own: nothing is inherited from it, or past it.
+#[test]
+fn nothing_is_inherited_past_unread_tags() {
+    let sre: Pairs<'_> = &[("owner", "sre")];
+    let pay: Pairs<'_> = &[("owner", "pay")];
+    let node = "virtualNode/a";
+    for (unread, tags, expected) in [
+        ("virtualService/one.local", vec![(node, &[] as Pairs<'_>), ("mesh/shop", sre)], "unknown"),
+        // Of two services one is known; the other may have another value.
+        ("virtualService/one.local", vec![(node, &[]), ("virtualService/two.local", pay)], "unknown"),
+        ("mesh/shop", vec![(node, &[])], "unknown"),
+        // What stands nearer is known, and goes before it.
+        (
+            "mesh/shop",
+            vec![(node, &[]), ("virtualService/one.local", pay), ("virtualService/two.local", pay)],
+            "pay from one.local",
+        ),
+        ("virtualGateway/edge", vec![(node, &[]), ("mesh/shop", sre)], "sre from shop"),
+    ] {
+        assert_eq!(taken(&known_but(unread, OWNER, &tags), node), expected, "{unread} unread, {tags:?}");
     }
 }
 
@@ -129,7 +163,7 @@ fn the_policy_says_who_hands_down() {
         // A value that the tag may not have is handed to nobody.
         ("{required: [{key: owner, values: [pay]}]}", "nothing"),
     ] {
-        assert_eq!(taken(&shop(policy, &tags), "virtualNode/a"), expected, "{policy}");
+        assert_eq!(taken(&known_but("virtualNode/a", policy, &tags), "virtualNode/a"), expected, "{policy}");
     }
 }
 
@@ -154,8 +188,11 @@ fn a_resource_stands_as_its_tags_do() {
 #[test]
 fn repairs_set_what_is_handed_down_and_nothing_else() {
     let policy = "{required: [{key: owner}, {key: env, values: [prod, test]}, {key: cost}]}";
-    let tags: [(&str, &[(&str, &str)]); 3] = [
-        ("mesh/shop", &[("owner", "sre"), ("env", "prod"), ("cost", "1")]),
+    let all: &[(&str, &str)] = &[("owner", "sre"), ("env", "prod"), ("cost", "1")];
+    let tags: [(&str, &[(&str, &str)]); 5] = [
+        ("mesh/shop", all),
+        ("virtualService/one.local", all),
+        ("virtualService/two.local", all),
         ("virtualNode/a", &[("env", "PROD"), ("Cost", "7")]),
         ("virtualRouter/r", &[("owner", "pay"), ("env", "other"), ("cost", "2")]),
     ];
