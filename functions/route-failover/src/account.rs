@@ -1,18 +1,14 @@
 //! What is reported of one decision.
 
-use lambda_kit::wake::AlarmWake;
 use lambda_kit::{Report, Signals};
-use mesh::alarm::AlarmState;
-use mesh::failover::{Decision, HoldReason, Subject, Unmapped, Verdict};
+use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{PortError, Refusal};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::actuate::Outcome;
-use crate::alarms::Alarms;
 use crate::observe::Observation;
-use crate::origin::{Home, OTHER_ACCOUNT};
 use crate::wake::Wake;
 
 /// One line of the report, with what it means for the invocation as a whole.
@@ -36,7 +32,13 @@ impl Account {
     /// What became of a decision.
     pub(crate) fn of(observation: &Observation, decision: &Decision, outcome: Option<&Outcome>) -> Self {
         let mesh = &observation.facts.mesh;
-        let held = matches!(decision.verdict, Verdict::Hold(_)) && decision.failing;
+        let held = decision.failing
+            && match &decision.verdict {
+                Verdict::Hold(_) => true,
+                Verdict::Keep(_) => false,
+                // What was to be done and was not leaves the traffic where it is, as a hold does.
+                Verdict::Act(_) => outcome.is_some_and(Outcome::keeps_traffic),
+            };
         let overwrote = matches!(outcome, Some(Outcome::Overwrote { .. }));
         let killed = observation.facts.kill_switch.is_some()
             || matches!(outcome, Some(Outcome::Refused { refusal: Refusal::KillSwitchOn }));
@@ -77,38 +79,19 @@ impl Account {
         }
     }
 
-    /// Alarms that an event named and that report no node.
-    pub(crate) fn of_unmapped_alarms(wake: &Wake, alarms: &Alarms) -> Vec<Self> {
-        let unmapped = |name| match alarms.targets.unmapped.get(name) {
-            Some(reason) => Some((code(reason), facts(reason))),
-            None if alarms.read.iter().any(|alarm| alarm.name == *name) => None,
-            None => Some(("AlarmMissing".to_owned(), Value::Null)),
-        };
-        let account = |(name, (reason, facts)): (_, (String, Value))| Self {
-            subject: None,
-            line: hold(format!("alarm/{name}"), &reason, facts),
-            signals: Signals::default(),
-            superseded: false,
-            retry: None,
-            telling: true,
-        };
-        wake.alarms.iter().filter_map(|name| Some((name, unmapped(name)?))).map(account).collect()
-    }
-
-    /// The event of an alarm of another account or region.
-    pub(crate) fn of_other_account(trigger: &AlarmWake, home: Home<'_>) -> Self {
-        let facts = json!({
-            "alarm": trigger,
-            "readsAccount": home.account,
-            "readsRegion": home.region,
-        });
+    /// An alarm that leads to no decision about a route or a node.
+    pub(crate) fn unanswered(alarm: &UnansweredAlarm) -> Self {
+        let mut found = facts(&alarm.reason);
+        if let Some(members) = found.as_object_mut() {
+            if let Some(wiring) = serde_json::to_value(&alarm.wiring).ok().as_ref().and_then(Value::as_object) {
+                members.extend(wiring.clone());
+            }
+            members.insert("remedy".to_owned(), Value::from(alarm.remedy()));
+        }
         Self {
             subject: None,
-            line: hold(format!("alarm/{}", trigger.name), OTHER_ACCOUNT, facts),
-            signals: Signals {
-                holds_during_alarm: u32::from(trigger.state == AlarmState::Alarm),
-                ..Signals::default()
-            },
+            line: hold(format!("alarm/{}", alarm.alarm), &alarm.reason.code(), found),
+            signals: Signals { holds_during_alarm: u32::from(alarm.in_alarm), ..Signals::default() },
             superseded: false,
             retry: None,
             telling: true,
@@ -182,18 +165,13 @@ fn facts(reason: &impl Serialize) -> Value {
     facts
 }
 
-fn code(unmapped: &Unmapped) -> String {
-    let value = serde_json::to_value(unmapped).unwrap_or_default();
-    value.get("reason").and_then(Value::as_str).unwrap_or("NamesNoTarget").to_owned()
-}
-
 /// What another attempt may mend: a call that failed for the moment, or a route that others write all the time.
 fn retry(decision: &Decision, outcome: Option<&Outcome>) -> Option<String> {
     if is_stale(decision) {
         return Some(format!("{} was read as it was before each time", subject_text(&decision.subject)));
     }
     match outcome? {
-        Outcome::Failed { error, may_heal: true } => Some(error.clone()),
+        Outcome::Failed { error, may_heal: true, .. } => Some(error.clone()),
         outcome => overtaken(outcome)
             .then(|| format!("{} was written by somebody else each time", subject_text(&decision.subject))),
     }

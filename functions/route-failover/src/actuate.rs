@@ -7,8 +7,8 @@ use mesh::change::Change;
 use mesh::failover::{Decision, OwedNote, Plan, RESTORE_TAG, RouteRecord, TagChange};
 use mesh::resource::RouteData;
 use ports::{
-    Begin, Begun, BudgetWindow, Finish, JournalEntry, PortError, Refusal, RouteWrite, Spend, StateKey, StoreOutcome,
-    Written,
+    Begin, Begun, BudgetWindow, Finish, JournalEntry, PortError, PortErrorKind, Refusal, RouteWrite, Spend, StateKey,
+    StoreOutcome, Written,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -51,6 +51,8 @@ pub(crate) enum Outcome {
         error: String,
         /// Whether trying again may help.
         may_heal: bool,
+        /// The class of the error, as in `throttled`.
+        kind: PortErrorKind,
     },
 }
 
@@ -68,15 +70,29 @@ impl Outcome {
         }
     }
 
-    /// Whether it should wake somebody.
+    /// Whether it pages at once. A call that failed pages by its class and by how long it lasts.
     pub(crate) fn pages(&self) -> bool {
         match self {
-            Self::Overwrote { .. } | Self::Failed { .. } => true,
+            Self::Overwrote { .. } | Self::Refused { refusal: Refusal::BudgetSpent | Refusal::KillSwitchOn } => true,
             Self::WouldApply
             | Self::Applied { .. }
             | Self::AlreadyInPlace
             | Self::Superseded
-            | Self::Refused { .. } => false,
+            | Self::Failed { .. }
+            | Self::Refused { refusal: Refusal::LeaseHeld | Refusal::RevisionMoved } => false,
+        }
+    }
+
+    /// Whether the traffic stays where it is although it was to be moved, and no other process is moving it.
+    pub(crate) fn keeps_traffic(&self) -> bool {
+        match self {
+            Self::Failed { .. } | Self::Refused { refusal: Refusal::BudgetSpent | Refusal::KillSwitchOn } => true,
+            Self::WouldApply
+            | Self::Applied { .. }
+            | Self::AlreadyInPlace
+            | Self::Superseded
+            | Self::Overwrote { .. }
+            | Self::Refused { refusal: Refusal::LeaseHeld | Refusal::RevisionMoved } => false,
         }
     }
 
@@ -141,7 +157,7 @@ pub(crate) async fn actuate(ports: &Ports, work: &Work<'_>) -> Acted {
         Ok(acted) => acted,
         Err(error) => {
             let may_heal = error.kind.may_heal();
-            Acted::without_end(Outcome::Failed { error: chain(&error), may_heal })
+            Acted::without_end(Outcome::Failed { error: chain(&error), may_heal, kind: error.kind })
         }
     }
 }
@@ -176,7 +192,9 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Acted, PortError>
         Ok(Some(Written::Overwrote { version })) => (Outcome::Overwrote { version }, true),
         Ok(Some(Written::Superseded)) => (Outcome::Superseded, false),
         // Whether it was done is unknown.
-        Err(error) => (Outcome::Failed { error: chain(&error), may_heal: error.kind.may_heal() }, false),
+        Err(error) => {
+            (Outcome::Failed { error: chain(&error), may_heal: error.kind.may_heal(), kind: error.kind }, false)
+        }
     };
     if let Outcome::Applied { version } | Outcome::Overwrote { version } = &outcome {
         then.version = *version;

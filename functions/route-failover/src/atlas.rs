@@ -84,6 +84,15 @@ impl Atlas {
         })
     }
 
+    /// The nodes that a virtual service names as its provider, without a router.
+    pub(crate) fn called_directly(&self) -> BTreeSet<VirtualNodeName> {
+        let provider = |resource: &Resource| match resource {
+            Resource::VirtualService(service) => service.spec.provider.as_ref()?.node().cloned(),
+            _ => None,
+        };
+        self.resources().filter_map(provider).collect()
+    }
+
     /// Every resource.
     pub(crate) fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.resources.values().map(|(_, resource)| resource)

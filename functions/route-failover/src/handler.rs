@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt};
 use jiff::Timestamp;
-use lambda_kit::wake::Delivery;
+use lambda_kit::wake::{AlarmWake, Delivery};
 use lambda_kit::{Current, Handler, PolicyKeeper, Report, Retry};
-use mesh::failover::{Decision, Plan, Subject, Verdict, decide};
+use mesh::alarm::{Alarm, AlarmName, AlarmState};
+use mesh::failover::{
+    AlarmInput, Decision, ForeignAlarm, Plan, Recipient, Subject, Verdict, decide, unanswered_alarms,
+};
 use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::policy::{Mode, Policy, PolicyError, RuleId};
 use mesh::weights::WeightSplit;
@@ -17,6 +20,7 @@ use tokio::sync::Mutex;
 use crate::account::{Account, is_stale};
 use crate::actuate::{Acted, Outcome, Work, actuate, end};
 use crate::alarms::{self, Alarms};
+use crate::memory::Found;
 use crate::messages::Messages;
 use crate::observe::{self, Look, Observation, Warm};
 use crate::origin;
@@ -38,6 +42,7 @@ pub struct RouteFailover {
     policy: PolicyKeeper<Policy, PolicyError>,
     warm: Mutex<Warm>,
     teller: Teller,
+    recipient: Recipient,
 }
 
 /// One invocation.
@@ -59,7 +64,14 @@ impl RouteFailover {
     /// Puts the function together.
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
-        Self { teller: Teller::new(ports.clone()), ports, policy, warm: Mutex::default() }
+        let recipient = Recipient::default();
+        Self { teller: Teller::new(ports.clone()), ports, policy, warm: Mutex::default(), recipient }
+    }
+
+    /// Tells the function what leads to it, so that it knows which alarms are wired to it.
+    #[must_use]
+    pub fn with_recipient(self, recipient: Recipient) -> Self {
+        Self { recipient, ..self }
     }
 }
 
@@ -93,40 +105,76 @@ impl Handler for RouteFailover {
 
 impl RouteFailover {
     async fn reconcile(&self, run: &Run<'_>, deliveries: &[Delivery], messages: &mut Messages) -> Vec<Account> {
-        let paging = &run.policy.failover.paging;
+        let memory = self.teller.memory();
         let alarms = match self.listen(run).await {
             Ok(alarms) => alarms,
-            Err(error) => return vec![self.teller.blind("alarms", &error, paging, run.now).await],
+            Err(error) => {
+                memory.unread("alarms", &error, run.now).await;
+                // Whether any of them is on is not known.
+                self.settle(run, Found { unanswered: &[], complete: false, urgent: true }).await;
+                return vec![Account::blind("alarms", &error)];
+            }
         };
-        self.teller.sees("alarms").await;
+        memory.succeeded("alarms").await;
         *messages = Messages::new(deliveries, |alarm| alarms.meshes_of(alarm));
-        let foreign = origin::foreign(deliveries, &alarms.read);
-        let mut accounts = Vec::new();
-        for (trigger, home) in &foreign {
-            accounts.push(self.teller.other_account(trigger, *home, paging, run.now).await);
-        }
+        let foreign = origin::foreign(deliveries, &alarms.read, self.recipient.region.as_deref());
         if !foreign.is_empty() && foreign.len() == deliveries.len() {
             // Nothing of the own account asked for anything.
-            return accounts;
+            return self.unanswered(run, &alarms, &foreign).await;
         }
-        let is_foreign = |account: &Account| accounts.iter().any(|known| known.line.resource == account.line.resource);
-        let mut unmapped = Account::of_unmapped_alarms(run.wake, &alarms);
-        unmapped.retain(|account| !is_foreign(account));
-        accounts.append(&mut unmapped);
+        let mut accounts = Vec::new();
         for (alarm, error) in &alarms.unread {
-            accounts.push(self.teller.dim(&format!("alarm/{alarm}"), error, paging, run.now).await);
+            let what = format!("alarm/{alarm}");
+            memory.unread(&what, error, run.now).await;
+            accounts.push(Account::blind(&what, error));
         }
         for mesh in observe::meshes(&self.ports, &self.warm, &alarms, run.look()).await {
             let what = ResourcePath::Mesh(mesh.clone()).to_string();
             match self.reconcile_mesh(run, &mesh, &alarms).await {
                 Ok(of_mesh) => {
-                    self.teller.sees(&what).await;
+                    memory.succeeded(&what).await;
                     accounts.extend(of_mesh);
                 }
-                Err(error) => accounts.push(self.teller.blind(&what, &error, paging, run.now).await),
+                Err(error) => {
+                    memory.unread(&what, &error, run.now).await;
+                    accounts.push(Account::blind(&what, &error));
+                }
             }
         }
+        accounts.extend(self.unanswered(run, &alarms, &foreign).await);
         accounts
+    }
+
+    /// Alarms that are on and lead to no decision, and what could not be read or written in this run: after everything
+    /// else, so that no failover waits for it.
+    async fn unanswered(&self, run: &Run<'_>, alarms: &Alarms, foreign: &[&AlarmWake]) -> Vec<Account> {
+        let memory = self.teller.memory();
+        if run.wake.tick {
+            memory.read_once(&run.window, run.now).await;
+        }
+        let is_foreign = |name: &AlarmName| foreign.iter().any(|alarm| alarm.name == *name);
+        let named: BTreeSet<AlarmName> = run.wake.alarms.iter().filter(|name| !is_foreign(name)).cloned().collect();
+        let elsewhere: Vec<ForeignAlarm> = foreign.iter().map(|alarm| origin::foreign_alarm(alarm)).collect();
+        let unanswered = unanswered_alarms(&AlarmInput {
+            alarms: &alarms.read,
+            targets: &alarms.targets,
+            tags: &alarms.tags,
+            policy: &run.policy.failover,
+            named: &named,
+            foreign: &elsewhere,
+            named_before: &memory.named_before().await,
+            recipient: &self.recipient,
+        });
+        let is_on =
+            |alarm: &Alarm| alarm.state == AlarmState::Alarm && !alarms.targets.targets_of(&alarm.name).is_empty();
+        let urgent = alarms.read.iter().any(is_on);
+        self.settle(run, Found { unanswered: &unanswered, complete: run.wake.tick, urgent }).await;
+        unanswered.iter().map(Account::unanswered).collect()
+    }
+
+    async fn settle(&self, run: &Run<'_>, found: Found<'_>) {
+        let paging = &run.policy.failover.paging;
+        self.teller.memory().settle(self.teller.pager(), found, paging, &run.window, run.now).await;
     }
 
     async fn listen(&self, run: &Run<'_>) -> Result<Alarms, PortError> {
@@ -170,7 +218,8 @@ impl RouteFailover {
         let mut accounts = Vec::new();
         for (route, error) in &observation.unread {
             let what = ResourcePath::Route(route.clone()).to_string();
-            accounts.push(self.teller.dim(&what, error, &run.policy.failover.paging, run.now).await);
+            self.teller.memory().unread(&what, error, run.now).await;
+            accounts.push(Account::blind(&what, error));
         }
         accounts
     }
@@ -192,7 +241,7 @@ impl RouteFailover {
         let Some(stored) = stored else {
             return Account::overtaken(observation, &decision, run.wake);
         };
-        let mut news = self.teller.news(decision, stored, observation, run.policy, run.now).await;
+        let mut news = self.teller.news(decision, stored, observation, run.policy, mode, run.now).await;
         let acted = match (&news.decision.verdict, mode) {
             (Verdict::Keep(_) | Verdict::Hold(_), _) => None,
             (Verdict::Act(_), Mode::Observe) => Some(Acted::without_end(Outcome::WouldApply)),

@@ -17,6 +17,7 @@ mod alarms;
 mod atlas;
 mod handler;
 mod journal;
+mod memory;
 mod messages;
 mod observe;
 mod origin;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use ports::{AlarmReader, Clock, EventBus, MeshReader, Notifier, ReportStore, RouteWriter, StateStore};
 
 pub use handler::RouteFailover;
+pub use mesh::failover::Recipient;
 
 /// The function's name, in reports and metrics.
 pub const NAME: &str = "route-failover";

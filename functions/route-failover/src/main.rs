@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use lambda_kit::{Config, PolicyKeeper};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
-use route_failover::{NAME, Ports, RouteFailover};
+use route_failover::{NAME, Ports, Recipient, RouteFailover};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
@@ -27,5 +27,11 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bus: aws.bus(config.bus.as_deref()),
         reports: aws.reports(config.reports.as_ref()),
     };
-    lambda_kit::run(NAME, RouteFailover::new(ports, policy)).await
+    let set = |variable: &str| std::env::var(variable).ok().filter(|value| !value.is_empty());
+    let recipient = Recipient {
+        function: set("AWS_LAMBDA_FUNCTION_NAME"),
+        topics: config.alarm_topics.iter().cloned().collect(),
+        region: set("AWS_REGION"),
+    };
+    lambda_kit::run(NAME, RouteFailover::new(ports, policy).with_recipient(recipient)).await
 }

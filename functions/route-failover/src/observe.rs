@@ -158,8 +158,13 @@ pub(crate) async fn mesh(
     // What people were told of nodes that no route carries.
     let carried =
         |node: &VirtualNodeName| atlas.routes().any(|route| atlas::targets(route).any(|target| target == *node));
-    let routeless: Vec<StateKey> =
-        spoken.iter().filter(|node| !carried(node)).map(|node| StateKey::node(mesh, node)).collect();
+    // A service may call a node directly although a route knows it too: then it is held as a node as well.
+    let direct = atlas.called_directly();
+    let routeless: Vec<StateKey> = spoken
+        .iter()
+        .filter(|node| !carried(node) || direct.contains(*node))
+        .map(|node| StateKey::node(mesh, node))
+        .collect();
 
     let (mut routes, state) = if looks_around {
         // Every route's record is read, so that nothing that was shifted is ever forgotten.

@@ -3,17 +3,15 @@
 
 use lambda_kit::wake::{AlarmWake, Delivery, Payload};
 use mesh::alarm::Alarm;
-
-/// The stable reason code.
-pub(crate) const OTHER_ACCOUNT: &str = "OtherAccount";
+use mesh::failover::ForeignAlarm;
 
 /// Region and account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Home<'a> {
+struct Home<'a> {
     /// The region.
-    pub(crate) region: &'a str,
+    region: &'a str,
     /// The account.
-    pub(crate) account: &'a str,
+    account: &'a str,
 }
 
 impl<'a> Home<'a> {
@@ -25,9 +23,13 @@ impl<'a> Home<'a> {
     }
 }
 
-/// The events of alarms of other accounts or regions, each with where the alarms are that can be read. An event that
-/// names neither account nor region is taken for one of an own alarm.
-pub(crate) fn foreign<'a>(deliveries: &'a [Delivery], read: &'a [Alarm]) -> Vec<(&'a AlarmWake, Home<'a>)> {
+/// The alarms of other accounts or regions that events name. An event that names neither account nor region is taken for
+/// one of an own alarm. Before any alarm is read, only the own region is known.
+pub(crate) fn foreign<'a>(
+    deliveries: &'a [Delivery],
+    read: &'a [Alarm],
+    own_region: Option<&str>,
+) -> Vec<&'a AlarmWake> {
     let triggers = deliveries.iter().filter_map(|delivery| match &delivery.payload {
         Payload::Alarm(alarm) => Some(alarm),
         Payload::Tick
@@ -39,15 +41,26 @@ pub(crate) fn foreign<'a>(deliveries: &'a [Delivery], read: &'a [Alarm]) -> Vec<
         | Payload::NotOurs { .. }
         | Payload::Unreadable { .. } => None,
     });
-    let homed = triggers.filter_map(|trigger| {
+    let is_foreign = |trigger: &&AlarmWake| {
         // Without a local alarm of this name any other one tells which account and region are read.
         let local = read.iter().find(|alarm| alarm.name == trigger.name);
-        let home = local.or_else(|| read.first()).and_then(|alarm| Home::parse(&alarm.arn))?;
-        let other_region = trigger.region.as_ref().is_some_and(|region| region != home.region);
-        let other_account = trigger.account.as_ref().is_some_and(|account| account.as_str() != home.account);
-        (other_region || other_account).then_some((trigger, home))
-    });
-    homed.collect()
+        let home = local.or_else(|| read.first()).and_then(|alarm| Home::parse(&alarm.arn));
+        let region = home.map(|home| home.region).or(own_region);
+        let other_region = trigger.region.as_deref().zip(region).is_some_and(|(told, own)| told != own);
+        let account = trigger.account.as_ref().zip(home);
+        other_region || account.is_some_and(|(told, home)| told.as_str() != home.account)
+    };
+    triggers.filter(is_foreign).collect()
+}
+
+/// An alarm of another account or region, as far as its event tells.
+pub(crate) fn foreign_alarm(trigger: &AlarmWake) -> ForeignAlarm {
+    ForeignAlarm {
+        name: trigger.name.clone(),
+        state: trigger.state.clone(),
+        account: trigger.account.as_ref().map(ToString::to_string),
+        region: trigger.region.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -79,11 +92,16 @@ mod tests {
             ("eu-west-1", "999900001111", vec![own("b")], true),
             ("us-east-1", "123456789012", vec![own("b")], false),
             // Nothing tells.
-            ("eu-west-1", "999900001111", vec![], false),
-            ("eu-west-1", "999900001111", vec![alarm("a", "arn:a")], false),
+            ("us-east-1", "999900001111", vec![], false),
+            ("eu-west-1", "123456789012", vec![], true),
+            ("us-east-1", "999900001111", vec![alarm("a", "arn:a")], false),
         ] {
             let deliveries = event(region, account);
-            assert_eq!(foreign(&deliveries, &read).len(), usize::from(is_foreign), "{region} {account} {read:?}");
+            assert_eq!(
+                foreign(&deliveries, &read, Some("us-east-1")).len(),
+                usize::from(is_foreign),
+                "{region} {account} {read:?}"
+            );
         }
     }
 }

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use jiff::Timestamp;
 use mesh::alarm::AlarmName;
-use mesh::failover::{Memory, RESTORE_TAG, RouteFacts, RouteRecord, awaiting_proof};
+use mesh::failover::{AlarmData, Memory, RESTORE_TAG, RouteFacts, RouteRecord, awaiting_proof, counted_metrics};
 use mesh::name::{RouteId, VirtualNodeName};
 use mesh::policy::AlarmRole;
 use mesh::resource::RouteData;
 use mesh::weights::WeightSplit;
-use ports::{PortError, StateKey, StateView};
+use ports::{PortError, PortErrorKind, StateKey, StateView};
 
 use crate::Ports;
 use crate::alarms::Alarms;
@@ -46,7 +46,7 @@ async fn of_route(
     let mut restore_tag = None;
     let mut memory = match state.documents.get(&StateKey::route(id)) {
         None => Memory::None,
-        Some(stored) => match serde_json::from_value::<RouteRecord>(stored.document.clone()) {
+        Some(stored) => match RouteRecord::read(&stored.document) {
             Ok(record) => Memory::Record(Box::new(record)),
             Err(error) => Memory::Unreadable(error.to_string()),
         },
@@ -61,26 +61,34 @@ async fn of_route(
             }
         }
     }
-    let mut data_points = BTreeMap::new();
+    let mut alarm_data = BTreeMap::new();
     if let Memory::Record(record) = &memory {
         for (node, since) in awaiting_proof(record, look.policy, look.now) {
-            match proof(ports, id, node, since, alarms, look.now).await {
-                Ok(seen) => {
-                    data_points.insert(node.clone(), seen);
-                }
-                // Without proof the node waits.
-                Err(error) => unread.push((id.clone(), error)),
-            }
+            let (data, errors) = proof(ports, id, node, since, alarms, look.now).await;
+            alarm_data.insert(node.clone(), data);
+            unread.extend(errors.into_iter().map(|error| (id.clone(), error)));
         }
     }
     // Without a time it can't be told from a later one.
     let released = look.wake.released.get(id).map(|asked| asked.unwrap_or(look.now).min(look.now));
     let version = atlas::version(route);
     let uid = route.metadata.uid.clone();
-    (RouteFacts { id: id.clone(), uid, version, split, memory, restore_tag, data_points, released }, unread)
+    let facts = RouteFacts {
+        id: id.clone(),
+        uid,
+        version,
+        split,
+        memory,
+        restore_tag,
+        data_points: BTreeMap::new(),
+        alarm_data,
+        released,
+    };
+    (facts, unread)
 }
 
-/// The most data points that any one of the node's request alarms has seen since then.
+/// What the metrics of each of the node's request alarms have had since then, and the calls that failed. What could not
+/// be read is part of the facts, so that the hold names it.
 async fn proof(
     ports: &Ports,
     route: &RouteId,
@@ -88,11 +96,29 @@ async fn proof(
     since: Timestamp,
     alarms: &Alarms,
     now: Timestamp,
-) -> Result<u32, PortError> {
-    let targets = alarms.targets.alarms_of(&route.mesh, node);
-    let request =
-        |name: &AlarmName| targets.iter().any(|alarm| alarm.name == *name && alarm.role == AlarmRole::Request);
-    let speaking = alarms.read.iter().filter(|alarm| request(&alarm.name));
-    let counts = try_join_all(speaking.map(|alarm| ports.alarms.data_points(alarm, since, now))).await?;
-    Ok(counts.into_iter().max().unwrap_or_default())
+) -> (Vec<AlarmData>, Vec<PortError>) {
+    let reporting = alarms.targets.alarms_of(&route.mesh, node);
+    let is_request =
+        |name: &AlarmName| reporting.iter().any(|found| found.name == *name && found.role == AlarmRole::Request);
+    let counted = alarms.read.iter().filter(|alarm| is_request(&alarm.name)).map(|alarm| async move {
+        let name = alarm.name.clone();
+        let data = |metrics, unreadable| AlarmData { alarm: name.clone(), metrics, unreadable };
+        let metrics = match counted_metrics(alarm, node) {
+            Ok(metrics) => metrics,
+            Err(why) => return (data(Vec::new(), Some(why)), None),
+        };
+        match ports.alarms.data_points(alarm, &metrics, since, now).await {
+            Ok(counted) => {
+                // A role that may not read a metric is reported, and not only once the node is missed.
+                let denied = counted.iter().find_map(|metric| metric.unreadable.clone());
+                let error = denied.map(|why| {
+                    PortError::new(format!("count data points of alarm {name}"), PortErrorKind::Denied, why)
+                });
+                (data(counted, None), error)
+            }
+            Err(error) => (data(Vec::new(), Some(error.to_string())), Some(error)),
+        }
+    });
+    let (data, errors): (Vec<AlarmData>, Vec<Option<PortError>>) = join_all(counted).await.into_iter().unzip();
+    (data, errors.into_iter().flatten().collect())
 }

@@ -1,22 +1,24 @@
 //! Says what was decided: the journal, the event bus, and people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use lambda_kit::wake::AlarmWake;
-use mesh::alarm::AlarmState;
 use mesh::failover::{
-    Decision, Memory, NodeRecord, OwedNote, RestoreTag, RouteRecord, Subject, Telling, Told, Verdict, telling,
+    Decision, KeepReason, Memory as StoredMemory, NodeRecord, OwedNote, RestoreTag, RouteRecord, Subject, Telling,
+    Told, Verdict, expected_end, telling,
 };
+use mesh::failures::{FailedCall, FailureClass};
 use mesh::policy::{Mode, PagingPolicy, Policy};
 use mesh::resource::RouteData;
+use mesh::watch::{Expects, NoProgress, Watch, WatchLimits, WatchedDecision, watch};
 use ports::{BusEvent, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::account::{Account, reason, resource};
 use crate::actuate::{Outcome, clear_tag, document, tag};
+use crate::memory::{INTERVAL, Memory};
 use crate::observe::Observation;
-use crate::origin::Home;
 use crate::pager::{Pager, notice};
 use crate::wake::Wake;
 use crate::{NAME, Ports, journal};
@@ -33,6 +35,8 @@ pub(crate) struct News {
     telling: Telling,
     /// Whether the same reason was told before.
     again: bool,
+    /// The decision has not changed for longer than it may.
+    no_progress: Option<NoProgress>,
     stored: Stored,
 }
 
@@ -66,11 +70,25 @@ impl Stored {
 pub(crate) struct Teller {
     ports: Ports,
     pager: Pager,
+    memory: Memory,
+    /// The plans that were made and not executed, by resource. Kept by a warm process only.
+    plans: Mutex<BTreeMap<String, Watch>>,
 }
 
 impl Teller {
     pub(crate) fn new(ports: Ports) -> Self {
-        Self { pager: Pager::new(ports.notifier.clone()), ports }
+        let (pager, memory) = (Pager::new(ports.notifier.clone()), Memory::new(ports.state.clone()));
+        Self { pager, memory, ports, plans: Mutex::default() }
+    }
+
+    /// What is remembered apart from routes and nodes.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// What sends pages.
+    pub(crate) fn pager(&self) -> &Pager {
+        &self.pager
     }
 
     /// Stores what was seen of a route before anything is said because of it, and makes good what an earlier process left
@@ -156,6 +174,7 @@ impl Teller {
         stored: Stored,
         observation: &Observation,
         policy: &Policy,
+        mode: Mode,
         now: Timestamp,
     ) -> News {
         let name = resource(&observation.facts.mesh, &decision.subject);
@@ -165,7 +184,8 @@ impl Teller {
             (None, None, Subject::Node(node)) => observation.told_of_node(node),
             (None, None, Subject::Route(_)) => self.pager.last(&name).await,
         };
-        let mut telling = telling(&decision, last.as_ref(), &policy.failover.paging, now);
+        let paged = stored.record.as_ref().map(|record| record.paged.clone()).unwrap_or_default();
+        let mut telling = telling(&decision, last.as_ref(), &paged, &policy.failover.paging, now);
         // A shift of which the state table knew nothing was read from the route's tag.
         telling.news |= remembered(&decision.subject, observation).is_none()
             && decision.record.as_ref().is_some_and(|record| record.shift.restore.is_some());
@@ -173,18 +193,29 @@ impl Teller {
         if decision.record.is_none() {
             decision.record.clone_from(&stored.record);
         }
+        let last_watch = stored.record.as_ref().and_then(|record| record.watch.as_ref());
+        let expects = match (&decision.verdict, mode) {
+            // Whether it is executed shows only afterwards.
+            (Verdict::Act(_), Mode::Observe | Mode::Enforce) => Expects::Final,
+            (verdict @ (Verdict::Keep(_) | Verdict::Hold(_)), _) => expected_end(verdict),
+        };
+        let (watched, no_progress) = watched(&decision, &name, last_watch, expects, &policy.failover.paging, now);
         if let Some(record) = &mut decision.record {
             record.told.clone_from(&telling.told);
+            record.paged.clone_from(&telling.paged);
+            record.watch = watched;
         }
         if let Verdict::Act(plan) = &mut decision.verdict {
             plan.then.told.clone_from(&telling.told);
+            plan.then.paged.clone_from(&telling.paged);
+            plan.then.watch = None;
         }
         let journal = if telling.news {
             journal::body(self.ports.reports.as_ref(), &decision, observation, policy, now).await
         } else {
             Value::Null
         };
-        News { decision, journal, noted: true, telling, again, stored }
+        News { decision, journal, noted: true, telling, again, no_progress, stored }
     }
 
     /// Says what became of a decision. None of this blocks or undoes a change: what can't be said is logged.
@@ -204,17 +235,24 @@ impl Teller {
             || !matches!(news.decision.verdict, Verdict::Keep(_))
             || concerns(&news.decision.subject, observation, wake);
         let (_, _, text) = reason(&news.decision.verdict);
+        let written = format!("write {}", account.line.resource);
+        let page = || notice(Urgency::Page, &account.line, &text);
         match outcome {
             None => {
-                let page = notice(Urgency::Page, &account.line, &text);
-                if news.telling.page && !self.pager.send(&page).await {
+                if news.telling.page && !self.pager.send(&page()).await {
                     news.unsent();
+                } else if is_news && cannot_clear(&news.decision.verdict) {
+                    // The page follows if nobody changes the alarm by then.
+                    self.pager.send(&notice(Urgency::Note, &account.line, &text)).await;
                 }
+            }
+            Some(Outcome::Failed { error, may_heal, kind }) => {
+                let class = if *may_heal { FailureClass::Transient } else { FailureClass::Permanent };
+                self.memory.failed(&written, &FailedCall { class, kind: &kind.to_string(), text: error }, now).await;
             }
             Some(outcome) if outcome.pages() => {
                 let what = format!("{} after {}", account.line.resource, account.line.reason);
-                let page = notice(Urgency::Page, &account.line, &text);
-                self.pager.page(&what, outcome.name(), &page, policy, now).await;
+                self.pager.page(&what, outcome.name(), &page(), policy, now).await;
             }
             Some(outcome) => {
                 let happened = !matches!(outcome, Outcome::Refused { .. } | Outcome::Superseded);
@@ -223,6 +261,10 @@ impl Teller {
                 }
             }
         }
+        if matches!(outcome, Some(Outcome::Applied { .. } | Outcome::AlreadyInPlace)) {
+            self.memory.succeeded(&written).await;
+        }
+        self.report_standstill(news, outcome, &account, policy, now).await;
         if is_news {
             self.put(&account, observation, &news.decision.subject).await;
         }
@@ -240,53 +282,46 @@ impl Teller {
         account
     }
 
-    /// A part of the world could not be observed, so nothing about it is decided: people should know.
-    pub(crate) async fn blind(&self, what: &str, error: &PortError, policy: &PagingPolicy, now: Timestamp) -> Account {
-        let account = Account::blind(what, error);
-        let text = format!("{what} can't be observed, so nothing there is decided: {error}");
-        let page = notice(Urgency::Page, &account.line, &text);
-        self.pager.page(what, &account.line.reason, &page, policy, now).await;
-        account
-    }
-
-    /// A small part could not be observed; people need to know only if it won't pass by itself.
-    pub(crate) async fn dim(&self, what: &str, error: &PortError, policy: &PagingPolicy, now: Timestamp) -> Account {
-        if error.kind.may_heal() { Account::blind(what, error) } else { self.blind(what, error, policy, now).await }
-    }
-
-    /// An event reports an alarm that can't be read here. While the alarm is on, an operator should know that nothing acts.
-    pub(crate) async fn other_account(
+    /// Pages a decision that has been the same for longer than it may: a wait whose end has passed, or a plan that is made
+    /// again and again and never executed.
+    async fn report_standstill(
         &self,
-        trigger: &AlarmWake,
-        home: Home<'_>,
+        news: &mut News,
+        outcome: Option<&Outcome>,
+        account: &Account,
         policy: &PagingPolicy,
         now: Timestamp,
-    ) -> Account {
-        let account = Account::of_other_account(trigger, home);
-        let place = [
-            trigger.account.as_ref().map(|account| format!("account {account}")),
-            trigger.region.as_ref().map(|region| format!("region {region}")),
-        ];
-        let text = format!(
-            "alarm {} is in ALARM in {}, but this function reads the alarms of account {}, region {}: nothing acts on it. \
-             Deploy Meshwarden there, or stop sending its events here.",
-            trigger.name,
-            place.into_iter().flatten().collect::<Vec<_>>().join(", "),
-            home.account,
-            home.region,
-        );
-        if trigger.state == AlarmState::Alarm {
-            let what = format!("{} {text}", account.line.resource);
-            self.pager
-                .page(&what, &account.line.reason, &notice(Urgency::Page, &account.line, &text), policy, now)
-                .await;
+    ) {
+        let resource = &account.line.resource;
+        let is_refused = outcome.is_some_and(|outcome| match outcome {
+            Outcome::Refused { .. } | Outcome::Superseded | Outcome::AlreadyInPlace => true,
+            // A failed call pages by itself.
+            Outcome::WouldApply | Outcome::Applied { .. } | Outcome::Overwrote { .. } | Outcome::Failed { .. } => false,
+        });
+        let mut plans = self.plans.lock().await;
+        if is_refused {
+            let expects = expected_end(&news.decision.verdict);
+            let (watched, no_progress) = watched(&news.decision, resource, plans.get(resource), expects, policy, now);
+            if let Some(watched) = watched {
+                plans.insert(resource.clone(), watched);
+            }
+            news.no_progress = no_progress;
+        } else {
+            plans.remove(resource);
         }
-        account
-    }
-
-    /// It can be observed (again): the next failure is a new one.
-    pub(crate) async fn sees(&self, what: &str) {
-        self.pager.remember(what, None).await;
+        let Some(no_progress) = &news.no_progress else { return };
+        tracing::error!(resource, stuck_at = no_progress.stuck_at, "a decision makes no progress");
+        let page = Notice {
+            urgency: Urgency::Page,
+            subject: format!("hold: {} {resource}", NoProgress::CODE),
+            body: format!("{no_progress}\n\n{}\n", serde_json::to_string_pretty(no_progress).unwrap_or_default()),
+        };
+        if !self.pager.send(&page).await {
+            let stored = news.decision.record.as_mut().and_then(|record| record.watch.as_mut());
+            for watch in stored.into_iter().chain(plans.get_mut(resource)) {
+                watch.page_failed();
+            }
+        }
     }
 
     /// Remembers what was told; tells whether nothing is left to store.
@@ -358,11 +393,48 @@ impl Teller {
 impl News {
     /// The page did not go out, so the next wake tries again.
     fn unsent(&mut self) {
+        if let (Some(record), Some(condition)) = (&mut self.decision.record, &self.telling.condition) {
+            record.paged.remove(condition);
+        }
         let record = self.decision.record.as_mut().and_then(|record| record.told.as_mut());
         for told in record.into_iter().chain(&mut self.telling.told) {
             told.paged = None;
         }
     }
+}
+
+/// Whether a drained node stays so because its alarm cannot clear while it has no requests.
+fn cannot_clear(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Keep(KeepReason::AlreadyShifted { stuck, .. }) => !stuck.is_empty(),
+        Verdict::Keep(KeepReason::Steady | KeepReason::FailingWithoutTraffic { .. })
+        | Verdict::Hold(_)
+        | Verdict::Act(_) => false,
+    }
+}
+
+/// Compares a decision with the earlier ones about the same resource.
+fn watched(
+    decision: &Decision,
+    name: &str,
+    last: Option<&Watch>,
+    expects: Expects,
+    policy: &PagingPolicy,
+    now: Timestamp,
+) -> (Option<Watch>, Option<NoProgress>) {
+    let (code, facts, text) = reason(&decision.verdict);
+    let plan = match &decision.verdict {
+        Verdict::Act(plan) => Some(plan.id.as_str()),
+        Verdict::Keep(_) | Verdict::Hold(_) => None,
+    };
+    let command = match &decision.subject {
+        Subject::Route(route) => format!("meshwarden explain {name}; meshwarden restore {route}"),
+        Subject::Node(_) => format!("meshwarden explain {name}"),
+    };
+    let watched =
+        WatchedDecision { subject: name, code: &code, facts: &facts, plan, expects, text: &text, command: &command };
+    let limits = WatchLimits { interval: INTERVAL, repeat: policy.remind_after.get() };
+    watch(last, &watched, &limits, now)
 }
 
 /// What is said of a change when the process that made it could not say so.
@@ -382,7 +454,7 @@ fn not_stored(resource: &str) -> String {
 
 fn node_document(told: Option<Told>) -> Value {
     // A record has only string keys, so this can't fail.
-    serde_json::to_value(NodeRecord { told }).unwrap_or_default()
+    serde_json::to_value(NodeRecord { told, watch: None }).unwrap_or_default()
 }
 
 /// What the state table has of a subject.
@@ -390,8 +462,8 @@ fn remembered<'a>(subject: &Subject, observation: &'a Observation) -> Option<&'a
     let Subject::Route(id) = subject else { return None };
     let route = observation.facts.routes.iter().find(|route| route.id == *id)?;
     match &route.memory {
-        Memory::Record(record) => Some(record),
-        Memory::None | Memory::Unreadable(_) => None,
+        StoredMemory::Record(record) => Some(record),
+        StoredMemory::None | StoredMemory::Unreadable(_) => None,
     }
 }
 

@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use aws_sdk_cloudwatch::Client;
 use aws_sdk_cloudwatch::operation::describe_alarms::DescribeAlarmsOutput;
 use aws_sdk_cloudwatch::operation::describe_alarms::builders::DescribeAlarmsFluentBuilder;
-use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmType, MetricDataResult, StatusCode};
-use aws_smithy_types::DateTime;
+use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmType};
 use futures::future::try_join_all;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use mesh::alarm::{Alarm, AlarmName, AlarmSource, Contributor, MuteRule};
+use mesh::alarm::{Alarm, AlarmName, Contributor, MuteRule};
+use mesh::failover::{CountedMetric, MetricData};
 use ports::{AlarmReader, PortError, PortErrorKind};
 
 use crate::call::call;
@@ -120,45 +120,13 @@ impl AlarmReader for CloudWatch {
         Ok(rules.into_iter().flatten().collect())
     }
 
-    async fn data_points(&self, alarm: &Alarm, from: Timestamp, until: Timestamp) -> Result<u32, PortError> {
-        let what = || format!("count data points of alarm {}", alarm.name);
-        let queries = match &alarm.source {
-            AlarmSource::Metric(queries) => {
-                query::counted(queries).map_err(|why| PortError::new(what(), PortErrorKind::Other, why))?
-            }
-            // GetMetricData has no PromQL, so that nothing can be counted.
-            AlarmSource::Composite(_) | AlarmSource::PromQl(_) => return Ok(0),
-            AlarmSource::Unreadable(why) => return Err(PortError::new(what(), PortErrorKind::Other, why.clone())),
-        };
-        let pages = self
-            .0
-            .get_metric_data()
-            .set_metric_data_queries(Some(queries))
-            .start_time(DateTime::from_secs(from.as_second()))
-            .end_time(DateTime::from_secs(until.as_second()))
-            .into_paginator()
-            .send();
-        let pages: Vec<_> = call(what, pages.collect::<Result<Vec<_>, _>>()).await?;
-        let results = pages.into_iter().flat_map(|page| page.metric_data_results.unwrap_or_default());
-        let mut points = 0_usize;
-        for result in results {
-            points += whole(&result).map_err(|(kind, why)| PortError::new(what(), kind, why))?;
-        }
-        Ok(u32::try_from(points).unwrap_or(u32::MAX))
-    }
-}
-
-/// How many values a result has, if it is one to go by: a failed query must not look like silence.
-fn whole(result: &MetricDataResult) -> Result<usize, (PortErrorKind, String)> {
-    let said = || {
-        let texts = result.messages().iter().filter_map(|message| message.value());
-        texts.collect::<Vec<_>>().join("; ")
-    };
-    match result.status_code() {
-        // Of a series that is cut at a page's end the next page brings the rest.
-        Some(StatusCode::Complete | StatusCode::PartialData) | None => Ok(result.values().len()),
-        Some(StatusCode::InternalError) => Err((PortErrorKind::Unavailable, format!("an internal error: {}", said()))),
-        Some(StatusCode::Forbidden) => Err((PortErrorKind::Denied, format!("forbidden: {}", said()))),
-        Some(other) => Err((PortErrorKind::Other, format!("the unknown status `{}`: {}", other.as_str(), said()))),
+    async fn data_points(
+        &self,
+        alarm: &Alarm,
+        metrics: &[CountedMetric],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<MetricData>, PortError> {
+        query::count(&self.0, alarm, metrics, from, until).await
     }
 }

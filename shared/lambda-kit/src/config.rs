@@ -16,6 +16,9 @@ pub struct Config {
     pub bus: Option<String>,
     /// `MESHWARDEN_TOPIC`: ARN of the SNS topic for notices; unset: they are only logged.
     pub topic: Option<String>,
+    /// `MESHWARDEN_ALARM_TOPICS`: ARNs of the SNS topics through which alarms reach the function, with commas between;
+    /// unset: none, or it is not known.
+    pub alarm_topics: Vec<String>,
     /// `MESHWARDEN_REPORTS`: where reports go; unset: they are not kept.
     pub reports: Option<ReportsLocation>,
     /// `MESHWARDEN_CONTROL_PLANE_AUDIENCE`: the name of a control plane to which the function shows its role; unset: it
@@ -60,6 +63,7 @@ impl Config {
             table: read(set("MESHWARDEN_TABLE"), "MESHWARDEN_TABLE", table)?.unwrap_or_else(|| "meshwarden".to_owned()),
             bus: read(set("MESHWARDEN_BUS"), "MESHWARDEN_BUS", bus)?,
             topic: read(set("MESHWARDEN_TOPIC"), "MESHWARDEN_TOPIC", topic)?,
+            alarm_topics: read(set("MESHWARDEN_ALARM_TOPICS"), "MESHWARDEN_ALARM_TOPICS", topics)?.unwrap_or_default(),
             reports: read(set("MESHWARDEN_REPORTS"), "MESHWARDEN_REPORTS", |text| Ok(ReportsLocation::parse(&text)?))?,
             audience: read(set(AUDIENCE), AUDIENCE, audience)?,
             log: read(set("MESHWARDEN_LOG"), "MESHWARDEN_LOG", log)?.unwrap_or_else(|| "info".to_owned()),
@@ -105,6 +109,11 @@ fn topic(given: String) -> Result<String, Problem> {
     if well_formed { Ok(given) } else { Err(Problem::Topic { given }) }
 }
 
+/// One topic or several, with commas between.
+fn topics(given: String) -> Result<Vec<String>, Problem> {
+    given.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| topic(part.to_owned())).collect()
+}
+
 /// What the control plane takes for `--auth-audience`.
 fn audience(given: String) -> Result<String, Problem> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
@@ -135,12 +144,13 @@ mod tests {
             table: "meshwarden".into(),
             bus: None,
             topic: None,
+            alarm_topics: Vec::new(),
             reports: None,
             audience: None,
             log: "info".into(),
         };
         assert_eq!(config(&[]), Ok(expected.clone()));
-        let variables = ["POLICY", "TABLE", "BUS", "TOPIC", "REPORTS", "CONTROL_PLANE_AUDIENCE", "LOG"]
+        let variables = ["POLICY", "TABLE", "BUS", "TOPIC", "ALARM_TOPICS", "REPORTS", "CONTROL_PLANE_AUDIENCE", "LOG"]
             .map(|name| format!("MESHWARDEN_{name}"));
         let empty: Vec<_> = variables.iter().map(|name| (name.as_str(), "")).collect();
         assert_eq!(config(&empty), Ok(expected));
@@ -153,6 +163,7 @@ mod tests {
             ("MESHWARDEN_TABLE", "meshwarden-prod"),
             ("MESHWARDEN_BUS", "arn:aws:events:eu-west-1:123456789012:event-bus/mesh"),
             ("MESHWARDEN_TOPIC", "arn:aws:sns:eu-west-1:123456789012:mesh-alarms"),
+            ("MESHWARDEN_ALARM_TOPICS", "arn:aws:sns:eu-west-1:123456789012:a, arn:aws:sns:eu-west-1:123456789012:b"),
             ("MESHWARDEN_REPORTS", "s3://reports/mesh"),
             ("MESHWARDEN_CONTROL_PLANE_AUDIENCE", "mesh.internal"),
             ("MESHWARDEN_LOG", "warn,route_failover=debug"),
@@ -162,6 +173,7 @@ mod tests {
             table: "meshwarden-prod".into(),
             bus: Some("arn:aws:events:eu-west-1:123456789012:event-bus/mesh".into()),
             topic: Some("arn:aws:sns:eu-west-1:123456789012:mesh-alarms".into()),
+            alarm_topics: ["a", "b"].map(|name| format!("arn:aws:sns:eu-west-1:123456789012:{name}")).into(),
             reports: Some(ReportsLocation::S3 { bucket: "reports".into(), prefix: "mesh/".into() }),
             audience: Some("mesh.internal".into()),
             log: "warn,route_failover=debug".into(),
@@ -180,6 +192,7 @@ mod tests {
             ("MESHWARDEN_BUS", "a:b", "give its name or its ARN"),
             ("MESHWARDEN_TOPIC", "mesh-alarms", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
             ("MESHWARDEN_TOPIC", "arn:aws:sqs:eu-west-1:123456789012:q", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
+            ("MESHWARDEN_ALARM_TOPICS", "mesh-alarms,", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
             ("MESHWARDEN_REPORTS", "s3://", "names no bucket"),
             ("MESHWARDEN_CONTROL_PLANE_AUDIENCE", "my mesh", "names no control plane"),
             ("MESHWARDEN_LOG", "route=chatty", "give a level, as in `info`, or `target=level`"),

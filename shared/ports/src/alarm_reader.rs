@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, Contributor, MuteRule};
+use mesh::failover::{CountedMetric, MetricData};
 
 use crate::PortError;
 
@@ -24,7 +25,13 @@ pub trait AlarmReader: Send + Sync + std::fmt::Debug {
     /// The alarm mute rules that are active now, all pages.
     async fn active_mute_rules(&self) -> Result<Vec<MuteRule>, PortError>;
 
-    /// How many data points the alarm's own metric has in `from..until`. Of an anomaly alarm the metric counts, not
-    /// the band. A composite alarm has none.
-    async fn data_points(&self, alarm: &Alarm, from: Timestamp, until: Timestamp) -> Result<u32, PortError>;
+    /// How many data points each of these metrics has in `from..until`, in the same order, each in the account that holds
+    /// it. A metric that the caller may not read says so; the others are counted all the same.
+    async fn data_points(
+        &self,
+        alarm: &Alarm,
+        metrics: &[CountedMetric],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<MetricData>, PortError>;
 }

@@ -8,6 +8,8 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, MetricDatum, StateValue, Statistic, Tag};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
+use mesh::failover::counted_metrics;
+use mesh::name::VirtualNodeName;
 use ports::memory::MemoryAlarms;
 use ports::{AlarmReader, PortErrorKind};
 
@@ -73,7 +75,7 @@ async fn composite_alarms_are_found_by_name_too(world: &dyn World) {
     assert_eq!(alarms.len(), 2);
     assert_eq!(parent.source, AlarmSource::Composite("ALARM(\"child\")".into()));
     assert_eq!(parent.state, AlarmState::Alarm);
-    assert_eq!(world.reader().data_points(parent, Timestamp::UNIX_EPOCH, Timestamp::now()).await.unwrap(), 0);
+    assert_eq!(world.reader().data_points(parent, &[], Timestamp::UNIX_EPOCH, Timestamp::now()).await.unwrap(), []);
 }
 
 async fn what_does_not_exist_is_left_out(world: &dyn World) {
@@ -117,10 +119,13 @@ async fn data_points_are_counted(world: &dyn World) {
     }
     let alarm = one(world, "counted").await;
     let reader = world.reader();
+    let metrics = counted_metrics(&alarm, &VirtualNodeName::parse("counted").unwrap()).unwrap();
     for (from, until, expected) in
         [(ago(6), ago(0), 3), (ago(4), ago(0), 2), (ago(6), ago(3), 2), (ago(20), ago(10), 0)]
     {
-        assert_eq!(reader.data_points(&alarm, from, until).await.unwrap(), expected, "{from} to {until}");
+        let counted = reader.data_points(&alarm, &metrics, from, until).await.unwrap();
+        let points: Vec<(u32, u32)> = counted.iter().map(|metric| (metric.points, metric.above_zero)).collect();
+        assert_eq!(points, [(expected, expected)], "{from} to {until}");
     }
 }
 

@@ -7,7 +7,10 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how much it did")]
 
+mod cbor;
+mod cloudwatch;
 mod stage;
 
+mod cases;
 mod crashes;
 mod credentials;

@@ -31,6 +31,20 @@ impl Theatre {
         let topic = aws_sdk_sns::Client::new(&config).create_topic().name("notices").send().await.unwrap();
         Some(Self { stack, config, topic: topic.topic_arn.unwrap() })
     }
+
+    /// Where the local AWS services are.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.stack.endpoint
+    }
+
+    /// The topic for notices.
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    pub(crate) fn table(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
 }
 
 /// One case: everything that a run can change is its own.
@@ -197,7 +211,7 @@ fn timeless(mut record: Value) -> Value {
 fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            for member in ["uid", "told", "since", "taken"] {
+            for member in ["uid", "told", "since", "taken", "quiet", "watch", "paged"] {
                 members.remove(member);
             }
             members.values_mut().for_each(strip);

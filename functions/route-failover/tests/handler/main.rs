@@ -16,5 +16,6 @@ mod lifecycle;
 mod reminders;
 mod rounds;
 mod triggers;
+mod unanswered;
 mod unfinished;
 mod writers;

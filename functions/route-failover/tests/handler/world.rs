@@ -72,7 +72,7 @@ fn timeless(mut record: Value) -> Value {
 fn strip(value: &mut Value) {
     match value {
         Value::Object(members) => {
-            for member in ["told", "epoch", "since", "taken", "seen", "until"] {
+            for member in ["told", "epoch", "since", "taken", "seen", "until", "quiet", "watch", "paged"] {
                 members.remove(member);
             }
             members.values_mut().for_each(strip);

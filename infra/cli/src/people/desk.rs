@@ -98,6 +98,7 @@ impl Desk<'_> {
             memory,
             restore_tag,
             data_points: BTreeMap::new(),
+            alarm_data: BTreeMap::new(),
             released: None,
         };
         Ok(Seen { data, facts, revision: stored.map_or(0, |stored| stored.revision) })
@@ -149,7 +150,7 @@ impl Said<'_> {
 
 /// What is remembered of a route.
 pub(super) fn memory(document: &Value) -> Memory {
-    match serde_json::from_value::<RouteRecord>(document.clone()) {
+    match RouteRecord::read(document) {
         Ok(record) => Memory::Record(Box::new(record)),
         Err(error) => Memory::Unreadable(error.to_string()),
     }

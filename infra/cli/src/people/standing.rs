@@ -40,7 +40,7 @@ impl State {
         }
         let phases = &record.shift.phases;
         let returning = phases.iter().filter_map(|(node, phase)| match phase {
-            Phase::Returning { step, since } => Some((node, *step, *since)),
+            Phase::Returning { step, since, .. } => Some((node, *step, *since)),
             Phase::Drained { .. } => None,
         });
         if let Some((node, step, since)) = returning.max_by_key(|(_, _, since)| *since) {
@@ -105,14 +105,14 @@ fn phases(record: &RouteRecord, policy: &FailoverPolicy) -> Vec<String> {
     let failback = &policy.failback;
     let last = failback.steps.len();
     let line = |(node, phase): (&VirtualNodeName, &Phase)| match phase {
-        Phase::Drained { since } => format!(
+        Phase::Drained { since, .. } => format!(
             "{node} is drained since {}. Once its alarm has been quiet for {} (at {} at the earliest), it is tried with {}% of the route.",
             short(*since),
             length(policy.dwell.get()),
             short(*since + policy.dwell.get()),
             failback.probe_share.get()
         ),
-        Phase::Returning { step, since } => {
+        Phase::Returning { step, since, .. } => {
             let then = match failback.steps.get(usize::from(*step)) {
                 Some(share) => format!("{}% of its own share", share.get()),
                 None => "its whole share, and the original weights if nothing else is drained".to_owned(),

@@ -6,10 +6,11 @@ use serde::Serialize;
 use super::draft::{Cost, Draft, Trust};
 use super::facts::{Facts, RouteFacts};
 use super::health::Health;
-use super::phases::{Knows, Transitions, transitions};
-use super::reason::{ActReason, HarmFact, HoldReason, KeepReason, Return, Subject};
+use super::phases::{Knows, Step, Transitions, note_quiet, transitions};
+use super::reason::{ActReason, HarmFact, HoldReason, KeepReason, Return, StuckAlarm, Subject};
 use super::record::{Intent, OwedNote, Phase, RouteRecord};
 use super::scene::{Ledger, Scene};
+use super::spread::points;
 use super::standing::{Standing, Unclear, standing};
 use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::Policy;
@@ -100,13 +101,8 @@ pub fn decide(
 }
 
 fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> Decision {
-    let carries_failing = route
-        .split
-        .targets()
-        .iter()
-        .filter(|target| target.weight.get() > 0)
-        .any(|target| matches!(scene.health(&target.virtual_node), Health::Failing { .. }));
-    let standing = match standing(route, &scene.failover.edits, scene.now) {
+    let carries_failing = carries_failing(route, scene);
+    let mut standing = match standing(route, &scene.failover.edits, scene.now) {
         Ok(standing) => standing,
         Err(unclear) => {
             let reason = match unclear {
@@ -121,6 +117,9 @@ fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> D
             };
         }
     };
+    let before = standing.record.shift.clone();
+    note_quiet(&mut standing.record, scene);
+    standing.changed |= standing.record.shift != before;
     let next = transitions(route, &standing.record, scene, scene.failover, scene.now);
     let failing = carries_failing || !next.drained.is_empty();
     let verdict = verdict(route, &standing, next, scene, ledger);
@@ -135,6 +134,7 @@ fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> D
                 version: plan.version,
                 then: plan.then.shift.clone(),
                 drains: plan.then.drains.clone(),
+                trials: plan.then.trials.clone(),
                 note: Some(OwedNote { code: plan.why.code(), text: plan.why.to_string() }),
             }),
             ..standing.record.clone()
@@ -144,27 +144,40 @@ fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> D
     Decision { subject: Subject::Route(route.id.clone()), verdict, record, failing }
 }
 
-/// The checks, in the order in which they count.
+/// Whether the route gives traffic to a node that fails.
+fn carries_failing(route: &RouteFacts, scene: &Scene<'_>) -> bool {
+    let serving = route.split.targets().iter().filter(|target| target.weight.get() > 0);
+    serving.into_iter().any(|target| matches!(scene.health(&target.virtual_node), Health::Failing { .. }))
+}
+
+/// The checks, in the order in which they count. A route that gives traffic to a failing node always ends in an act or a
+/// hold.
 fn verdict(route: &RouteFacts, standing: &Standing, next: Transitions, scene: &Scene<'_>, ledger: &Ledger) -> Verdict {
     if let Some(edit) = standing.record.edit {
-        let disturbed = !next.drains.is_empty();
-        return if disturbed {
+        // Whatever the node's phase: one on its way back that fails again carries traffic, too.
+        if carries_failing(route, scene) {
             let split = route.split.clone();
-            Verdict::Hold(HoldReason::PersonEdited { split, seen: edit.seen, until: edit.until })
-        } else {
-            Verdict::Keep(KeepReason::Steady)
+            return Verdict::Hold(HoldReason::PersonEdited { split, seen: edit.seen, until: edit.until });
+        }
+        return match next.muted.into_iter().next() {
+            Some(muted) => Verdict::Hold(muted),
+            None => Verdict::Keep(kept(next.drained, next.stuck, next.idle)),
         };
     }
     if !next.back_downs.is_empty() {
         return back_down(route, standing, &next, scene, ledger);
     }
+    if !next.ended_trials.is_empty() {
+        return end_trials(route, standing, &next, scene, ledger);
+    }
     if !next.drains.is_empty() {
         return drain(route, standing, &next, scene, ledger);
     }
-    if standing.record.shift.unplaced > 0 && !next.drained.is_empty() {
+    if !next.unplaced.is_empty() {
         let placed = drain(route, standing, &next, scene, ledger);
+        let left = |split: &WeightSplit| -> u16 { next.unplaced.iter().map(|node| points(split, node)).sum() };
         if let Verdict::Act(plan) = &placed
-            && plan.then.shift.unplaced < standing.record.shift.unplaced
+            && left(&plan.to) < left(&route.split)
         {
             return placed;
         }
@@ -175,6 +188,10 @@ fn verdict(route: &RouteFacts, standing: &Standing, next: Transitions, scene: &S
         }
         return go_on(route, standing, &next, scene, ledger);
     }
+    if !next.unplaced.is_empty() {
+        let unplaced = standing.record.shift.unplaced;
+        return Verdict::Hold(HoldReason::Unplaced { failing: next.unplaced, unplaced });
+    }
     // What a person has to look into is not hidden behind another node's dwell.
     if let Some(wait) = next.waits.into_iter().min_by_key(|wait| !wait.pages()) {
         return Verdict::Hold(wait);
@@ -182,10 +199,17 @@ fn verdict(route: &RouteFacts, standing: &Standing, next: Transitions, scene: &S
     if let Some(muted) = next.muted.into_iter().next() {
         return Verdict::Hold(muted);
     }
-    if next.drained.is_empty() {
-        Verdict::Keep(KeepReason::Steady)
+    Verdict::Keep(kept(next.drained, next.stuck, next.idle))
+}
+
+/// Why nothing needs doing.
+fn kept(drained: Vec<VirtualNodeName>, stuck: Vec<StuckAlarm>, idle: Vec<VirtualNodeName>) -> KeepReason {
+    if !drained.is_empty() {
+        KeepReason::AlreadyShifted { drained, stuck }
+    } else if !idle.is_empty() {
+        KeepReason::FailingWithoutTraffic { nodes: idle }
     } else {
-        Verdict::Keep(KeepReason::AlreadyShifted { drained: next.drained })
+        KeepReason::Steady
     }
 }
 
@@ -194,7 +218,7 @@ fn verdict(route: &RouteFacts, standing: &Standing, next: Transitions, scene: &S
 fn settling(standing: &Standing, next: &Transitions, scene: &Scene<'_>) -> Option<HoldReason> {
     let others = standing.record.shift.phases.iter().filter(|(node, _)| !next.steps.contains_key(*node));
     let drained = others.filter_map(|(node, phase)| match phase {
-        Phase::Drained { since } => Some((node, *since + scene.failover.failback.step_every.get())),
+        Phase::Drained { since, .. } => Some((node, *since + scene.failover.failback.step_every.get())),
         Phase::Returning { .. } => None,
     });
     let (node, until) = drained.max_by_key(|(_, until)| *until)?;
@@ -264,6 +288,23 @@ fn back_down_alone(
     }
 }
 
+/// Nodes that had the probe share without proof are drained again. Those that carry the rest keep it.
+fn end_trials(
+    route: &RouteFacts,
+    standing: &Standing,
+    next: &Transitions,
+    scene: &Scene<'_>,
+    ledger: &Ledger,
+) -> Verdict {
+    let nodes = next.ended_trials.clone();
+    let mut draft = Draft::of(route, standing);
+    draft.end_trials(&nodes, scene.now);
+    match draft.spread(route, scene, ledger, Trust::Carriers) {
+        Ok(spread) => draft.plan(route, &spread, ActReason::TrialEnded { nodes }, Cost::Free, scene, ledger),
+        Err(hold) => Verdict::Hold(hold),
+    }
+}
+
 /// Serving nodes fail: their share goes to others, if nothing speaks against it.
 fn drain(route: &RouteFacts, standing: &Standing, next: &Transitions, scene: &Scene<'_>, ledger: &Ledger) -> Verdict {
     if route.split.is_drained() {
@@ -292,7 +333,7 @@ fn drain(route: &RouteFacts, standing: &Standing, next: &Transitions, scene: &Sc
 /// Nodes that have been quiet, or have proven themselves, get the next part of their share.
 fn go_on(route: &RouteFacts, standing: &Standing, next: &Transitions, scene: &Scene<'_>, ledger: &Ledger) -> Verdict {
     let mut draft = Draft::of(route, standing);
-    draft.step(&next.steps, scene.now);
+    draft.step(&next.steps, scene);
     if draft.shift.phases.is_empty() {
         let returned = next.steps.keys().cloned().collect();
         return draft.restore(route, ActReason::Restore { returned }, scene, ledger);
@@ -302,7 +343,12 @@ fn go_on(route: &RouteFacts, standing: &Standing, next: &Transitions, scene: &Sc
         .iter()
         .map(|(node, step)| {
             let done = u8::try_from(scene.failover.failback.steps.len() + 1).unwrap_or(u8::MAX);
-            Return { node: node.clone(), step: step.unwrap_or(done) }
+            let (step, without_proof) = match step {
+                Step::To(step) => (*step, false),
+                Step::Trial => (0, true),
+                Step::Done => (done, false),
+            };
+            Return { node: node.clone(), step, without_proof }
         })
         .collect();
     match draft.spread(route, scene, ledger, Trust::Carriers) {

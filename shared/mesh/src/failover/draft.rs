@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::decide::{Plan, TagChange, Verdict};
 use super::facts::RouteFacts;
 use super::health::Health;
-use super::phases::{Knows, keeps};
+use super::phases::{Knows, Step, keeps};
 use super::reason::{ActReason, HarmFact, HoldReason, Ineligible, Obstacle};
 use super::record::{Phase, RestorePoint, RestoreTag, RouteRecord, Shift};
 use super::scene::{Ledger, Scene};
@@ -43,30 +43,47 @@ pub(super) struct Draft {
     /// Where it would stand.
     pub(super) shift: Shift,
     drains: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
+    trials: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
 }
 
 impl Draft {
     pub(super) fn of(route: &RouteFacts, standing: &Standing) -> Self {
         let record = standing.record.clone();
         let base = record.shift.restore.as_ref().map_or_else(|| route.split.clone(), |point| point.split.clone());
-        Self { base, shift: record.shift.clone(), drains: record.drains.clone(), record }
+        Self { base, shift: record.shift.clone(), drains: record.drains.clone(), trials: record.trials.clone(), record }
     }
 
     pub(super) fn drain(&mut self, nodes: &[VirtualNodeName], scene: &Scene<'_>) {
         let window = scene.failover.flaps.window.get();
         for node in nodes {
-            self.shift.phases.insert(node.clone(), Phase::Drained { since: scene.now });
+            self.shift.phases.insert(node.clone(), Phase::drained(scene.now));
             let times = self.drains.entry(node.clone()).or_default();
             times.retain(|at| scene.now < *at + window);
             times.push(scene.now);
         }
     }
 
-    pub(super) fn step(&mut self, steps: &BTreeMap<VirtualNodeName, Option<u8>>, now: Timestamp) {
+    /// Drains nodes whose probe without proof is over. That is no failure of theirs, so that it does not count as one.
+    pub(super) fn end_trials(&mut self, nodes: &[VirtualNodeName], now: Timestamp) {
+        for node in nodes {
+            self.shift.phases.insert(node.clone(), Phase::drained(now));
+        }
+    }
+
+    pub(super) fn step(&mut self, steps: &BTreeMap<VirtualNodeName, Step>, scene: &Scene<'_>) {
+        let now = scene.now;
         for (node, step) in steps {
             match step {
-                Some(step) => self.shift.phases.insert(node.clone(), Phase::Returning { step: *step, since: now }),
-                None => self.shift.phases.remove(node),
+                Step::To(step) => self.shift.phases.insert(node.clone(), Phase::returning(*step, now)),
+                Step::Trial => {
+                    let times = self.trials.entry(node.clone()).or_default();
+                    if let Some(trial) = &scene.failover.failback.probe_without_proof {
+                        times.retain(|at| now < *at + trial.window.get());
+                    }
+                    times.push(now);
+                    self.shift.phases.insert(node.clone(), Phase::Returning { step: 0, since: now, trial: true })
+                }
+                Step::Done => self.shift.phases.remove(node),
             };
         }
     }
@@ -216,6 +233,7 @@ impl Draft {
             split: to.clone(),
             shift: self.shift,
             drains: self.drains,
+            trials: self.trials,
             intent: None,
             stale_tag: false,
             ..self.record
@@ -239,7 +257,10 @@ impl Draft {
 fn unwaived(route: &RouteFacts, to: &WeightSplit, why: &ActReason, scene: &Scene<'_>) -> Vec<HarmFact> {
     let is_return = match why {
         ActReason::Failback { .. } | ActReason::Restore { .. } => true,
-        ActReason::Failover { .. } | ActReason::PartialSpill { .. } | ActReason::BackDown { .. } => false,
+        ActReason::Failover { .. }
+        | ActReason::PartialSpill { .. }
+        | ActReason::BackDown { .. }
+        | ActReason::TrialEnded { .. } => false,
     };
     let resource = route.id.to_string();
     let mut harms = (scene.harms)(&route.id, to);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::proof::AlarmData;
 use super::record::RouteRecord;
 use crate::alarm::{Alarm, AlarmName};
 use crate::graph::{Links, Mesh};
@@ -62,8 +63,12 @@ pub struct RouteFacts {
     pub memory: Memory,
     /// The value of its restore tag; read only where nothing is remembered.
     pub restore_tag: Option<String>,
-    /// Data points that the request alarms of returning nodes have had since their step began.
+    /// Data points that the request alarms of returning nodes have had since their step began, as earlier versions
+    /// recorded them: without the metrics. Where `alarm_data` has a node, that counts.
     pub data_points: BTreeMap<VirtualNodeName, u32>,
+    /// What the metrics of the request alarms of returning nodes have had since their step began.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alarm_data: BTreeMap<VirtualNodeName, Vec<AlarmData>>,
     /// Somebody asks that Meshwarden should take the route up again, since then. The request may come late and twice.
     pub released: Option<Timestamp>,
 }
@@ -136,7 +141,7 @@ impl Facts {
         });
         records
             .filter_map(|record| match record.shift.phases.get(node) {
-                Some(super::Phase::Drained { since }) => Some(*since),
+                Some(super::Phase::Drained { since, .. }) => Some(*since),
                 Some(super::Phase::Returning { .. }) | None => None,
             })
             .max()

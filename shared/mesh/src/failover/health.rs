@@ -61,8 +61,20 @@ pub enum Unknown {
     Idle,
     /// Its alarms have too little data, or a state that this version does not know.
     InsufficientData,
+    /// Its alarms are `OK`, but CloudWatch reports that their evaluation failed or left data out: the state is that of an
+    /// earlier moment.
+    NotEvaluated,
     /// What its alarm watches can't be read.
     Unreadable,
+}
+
+impl TargetAlarm {
+    /// Whether the alarm says that its condition does not hold. `OK` is not believed while CloudWatch reports that the
+    /// evaluation failed or had partial data. `ALARM` is, as CloudWatch acts on it, too.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.state == AlarmState::Ok && self.readable && self.evaluation.is_none()
+    }
 }
 
 impl Health {
@@ -83,8 +95,7 @@ impl Health {
                 by: on.iter().filter_map(|alarm| alarm.muted.clone()).collect(),
             };
         }
-        let ok =
-            |role| move |alarm: &&TargetAlarm| alarm.role == role && alarm.state == AlarmState::Ok && alarm.readable;
+        let ok = |role| move |alarm: &&TargetAlarm| alarm.role == role && alarm.is_ok();
         if alarms.iter().any(|alarm| ok(AlarmRole::Readiness)(&alarm)) {
             return Self::Ready { by: Evidence::ReadinessAlarm };
         }
@@ -100,6 +111,8 @@ impl Health {
             Unknown::Unreadable
         } else if alarms.iter().any(|alarm| ok(AlarmRole::Request)(&alarm)) {
             Unknown::Idle
+        } else if alarms.iter().any(|alarm| alarm.state == AlarmState::Ok && alarm.evaluation.is_some()) {
+            Unknown::NotEvaluated
         } else {
             Unknown::InsufficientData
         };
@@ -116,6 +129,7 @@ impl fmt::Display for Health {
             Self::Unknown { unknown: Unknown::NoAlarm } => "no alarm speaks of it",
             Self::Unknown { unknown: Unknown::Idle } => "it has no traffic",
             Self::Unknown { unknown: Unknown::InsufficientData } => "its alarms have too little data",
+            Self::Unknown { unknown: Unknown::NotEvaluated } => "CloudWatch failed to evaluate its alarm",
             Self::Unknown { unknown: Unknown::Unreadable } => "its alarm can't be read",
         })
     }
@@ -124,6 +138,7 @@ impl fmt::Display for Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alarm::EvaluationState;
     use crate::failover::sample::{at, node, policy};
     use crate::name::MeshName;
 
@@ -144,6 +159,8 @@ mod tests {
         use AlarmRole::{Readiness, Request};
         use AlarmState::{Alarm, InsufficientData, Ok, Unrecognised};
         let paused = || Unrecognised("PAUSED".to_owned());
+        let partial =
+            |state| TargetAlarm { evaluation: Some(EvaluationState::PartialData), ..alarm("e", Request, state) };
         // alarms, has traffic, vouched for -> conclusion
         let cases: Vec<(Vec<TargetAlarm>, bool, bool, &str)> = vec![
             (vec![], true, false, "no alarm speaks of it"),
@@ -169,6 +186,17 @@ mod tests {
                 "its alarm is on and muted",
             ),
             (vec![TargetAlarm { readable: false, ..alarm("q", Request, Ok) }], true, false, "its alarm can't be read"),
+            (vec![partial(Ok)], true, false, "CloudWatch failed to evaluate its alarm"),
+            (vec![partial(Ok), alarm("p", Request, Ok)], true, false, "it is ready"),
+            (
+                vec![TargetAlarm { role: Readiness, ..partial(Ok) }],
+                true,
+                false,
+                "CloudWatch failed to evaluate its alarm",
+            ),
+            (vec![partial(Ok)], true, true, "it is ready"),
+            (vec![partial(Alarm)], true, true, "its alarm is on"),
+            (vec![partial(InsufficientData)], true, false, "its alarms have too little data"),
         ];
         let vouched = policy("targets: [{mesh: shop, virtualNode: v1, assumeReady: true}]").failover;
         let target = vouched.target(&MeshName::parse("shop").unwrap(), &node("v1")).unwrap();

@@ -17,6 +17,7 @@ mod facts;
 mod health;
 mod person;
 mod phases;
+mod proof;
 mod reason;
 mod record;
 mod replay;
@@ -27,17 +28,26 @@ mod spread;
 mod standing;
 mod targets;
 mod telling;
+mod unanswered;
 
 pub use decide::{Decision, Plan, TagChange, Verdict, decide};
 pub use facts::{Facts, KillSwitchFact, Memory, RouteFacts};
 pub use health::{Evidence, Health, Unknown};
 pub use person::{Restoration, held, observed, restoration};
 pub use phases::awaiting_proof;
-pub use reason::{ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, Subject, Told};
+pub use proof::{
+    AlarmData, CountedMetric, MetricData, MetricUse, MissingProof, ProofGap, StuckInAlarm, counted_metrics,
+    metric_name, proven, stuck_in_alarm,
+};
+pub use reason::{
+    ActReason, HarmFact, HoldReason, Ineligible, KeepReason, Obstacle, Return, StuckAlarm, Subject, Told,
+};
 pub use record::{
-    Edit, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RestorePoint, RestoreTag, RouteRecord, Shift,
+    Edit, FORMAT, FunctionRecord, HeldAlarm, Intent, NodeRecord, OwedNote, Phase, RESTORE_TAG, RecordError,
+    RestorePoint, RestoreTag, RouteRecord, Shift,
 };
 pub(crate) use replay::read_recorded;
 pub use replay::{Conclusion, Replay, ReplayError, replay};
 pub use targets::{AlarmTargets, Muted, TargetAlarm, Unmapped, alarm_targets, needing_tags, unread_alarms};
-pub use telling::{Telling, telling};
+pub use telling::{Telling, expected_end, telling};
+pub use unanswered::{AlarmInput, ForeignAlarm, NoAnswer, Recipient, UnansweredAlarm, Wiring, unanswered_alarms};

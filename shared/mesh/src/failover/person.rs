@@ -62,6 +62,7 @@ pub fn restoration(
         version: route.version,
         then: then.clone(),
         drains: record.drains.clone(),
+        trials: record.trials.clone(),
         note: Some(note),
     };
     let done = RouteRecord { split: to.clone(), shift: then, intent: None, ..record.clone() };
@@ -79,7 +80,7 @@ mod tests {
     fn shifted() -> RouteFacts {
         let mut record = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 0), ("v2", 100)]));
         record.shift.restore = Some(RestorePoint { epoch: 1, split: split(&[("v1", 8), ("v2", 2)]), taken: at(0) });
-        record.shift.phases.insert(node("v1"), Phase::Drained { since: at(0) });
+        record.shift.phases.insert(node("v1"), Phase::drained(at(0)));
         route(&[("v1", 0), ("v2", 100)], Memory::Record(Box::new(record)))
     }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::health::{Health, Unknown};
+use super::proof::{MissingProof, StuckInAlarm};
 use super::targets::Muted;
 use crate::alarm::AlarmName;
 use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
@@ -21,7 +22,28 @@ pub enum KeepReason {
     AlreadyShifted {
         /// The drained nodes.
         drained: Vec<VirtualNodeName>,
+        /// The alarms that cannot leave `ALARM` while their node has no requests, so that nothing ever brings it back.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        stuck: Vec<StuckAlarm>,
     },
+    /// A node fails to which the route gives no traffic, as a standby that would not be ready.
+    FailingWithoutTraffic {
+        /// The nodes.
+        nodes: Vec<VirtualNodeName>,
+    },
+}
+
+/// An alarm that its own configuration keeps in `ALARM` while its node has no requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StuckAlarm {
+    /// The drained node.
+    pub node: VirtualNodeName,
+    /// The alarm.
+    pub alarm: AlarmName,
+    /// Why it cannot clear.
+    #[serde(flatten)]
+    pub cause: StuckInAlarm,
 }
 
 /// Why something that may need doing is not done now.
@@ -61,6 +83,9 @@ pub enum HoldReason {
         needed: u16,
         /// What the node's alarms say.
         health: Health,
+        /// The metrics that lack data or cannot be read.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<MissingProof>,
     },
     /// The node was drained too often; it stays drained until the oldest drain is out of the window.
     FlapBudget {
@@ -86,6 +111,13 @@ pub enum HoldReason {
         seen: Timestamp,
         /// Until when, unless it is released.
         until: Timestamp,
+    },
+    /// Failing nodes still carry a part of their share: no other target has capacity for it.
+    Unplaced {
+        /// The nodes.
+        failing: Vec<VirtualNodeName>,
+        /// Percentage points that stay with them.
+        unplaced: u8,
     },
     /// No other target is known or declared to be ready.
     NothingEligible {
@@ -196,6 +228,11 @@ pub enum ActReason {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         drained_too: Vec<VirtualNodeName>,
     },
+    /// A node had the probe share without proof, and its alarms did not clear or had no data: it is drained again.
+    TrialEnded {
+        /// The nodes.
+        nodes: Vec<VirtualNodeName>,
+    },
     /// A node is tried again with the probe share, or with its next step.
     Failback {
         /// The nodes and the step that each is at now.
@@ -216,6 +253,9 @@ pub struct Return {
     pub node: VirtualNodeName,
     /// At which step; 0 is the probe.
     pub step: u8,
+    /// Whether the policy allows the probe without proof, because the node's alarms cannot clear without requests.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_proof: bool,
 }
 
 /// Why a target may not receive.
@@ -278,6 +318,33 @@ macro_rules! code {
 code!(KeepReason, HoldReason, ActReason);
 
 impl HoldReason {
+    /// The node that the hold is about, where it is about one.
+    #[must_use]
+    pub fn node(&self) -> Option<&VirtualNodeName> {
+        match self {
+            Self::InsideDwell { node, .. }
+            | Self::InsideStep { node, .. }
+            | Self::Unproven { node, .. }
+            | Self::FlapBudget { node, .. }
+            | Self::NoVerdict { node, .. }
+            | Self::DependencyFailing { node, .. }
+            | Self::NoRoute { node, .. }
+            | Self::NodeMissing { node, .. }
+            | Self::Muted { node, .. } => Some(node),
+            Self::Settling { drained, .. } => Some(drained),
+            Self::PersonEdited { .. }
+            | Self::Unplaced { .. }
+            | Self::NothingEligible { .. }
+            | Self::CommonCause { .. }
+            | Self::Harmful { .. }
+            | Self::BudgetSpent { .. }
+            | Self::KillSwitchOn { .. }
+            | Self::RecordUnreadable { .. }
+            | Self::StaleRead { .. }
+            | Self::DeclaredDrained => None,
+        }
+    }
+
     /// Whether people should be woken: something fails and nothing is done about it, or soon will be.
     #[must_use]
     pub fn pages(&self) -> bool {
@@ -292,6 +359,7 @@ impl HoldReason {
             | Self::Muted { .. } => false,
             Self::FlapBudget { .. }
             | Self::NoVerdict { .. }
+            | Self::Unplaced { .. }
             | Self::PersonEdited { .. }
             | Self::NothingEligible { .. }
             | Self::CommonCause { .. }
@@ -308,7 +376,7 @@ impl HoldReason {
 
 /// What people were last told of a route, so that the same thing is not said every minute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Told {
     /// The code of the reason.
     pub code: String,
@@ -332,8 +400,9 @@ impl fmt::Display for HoldReason {
             Self::Settling { drained, until } => {
                 write!(f, "{drained} was drained a moment ago; nothing is given back until {until:.0}")
             }
-            Self::Unproven { node, seen, needed, .. } => {
-                write!(f, "{node} has had {seen} of {needed} data points since its last step: silence is not health")
+            Self::Unproven { node, seen, needed, missing, .. } => {
+                write!(f, "{node} has had {seen} of {needed} data points since its last step: silence is not health")?;
+                if missing.is_empty() { Ok(()) } else { write!(f, "; {}", list(missing)) }
             }
             Self::FlapBudget { node, drains, until } => {
                 write!(f, "{node} was drained {drains} times; it stays drained until {until:.0}")
@@ -343,6 +412,13 @@ impl fmt::Display for HoldReason {
             }
             Self::PersonEdited { split, until, .. } => {
                 write!(f, "somebody set {split}; it is left alone until {until:.0} or until it is released")
+            }
+            Self::Unplaced { failing, unplaced } => {
+                write!(
+                    f,
+                    "{} still fails with {unplaced} points of its share: no other target has capacity for them",
+                    list(failing)
+                )
             }
             Self::NothingEligible { failing, .. } => {
                 write!(f, "{} fails, and no other target is known or declared to be ready", list(failing))
@@ -403,12 +479,18 @@ impl fmt::Display for ActReason {
                 list(alarms),
                 list(drained_too)
             ),
+            Self::TrialEnded { nodes } => write!(
+                f,
+                "{} had the probe share without proof, and its alarms did not clear; it is drained again",
+                list(nodes)
+            ),
             Self::Failback { returning } => {
                 let steps: Vec<String> = returning
                     .iter()
-                    .map(|Return { node, step }| match step {
-                        0 => format!("{node} with the probe share"),
-                        step => format!("{node} at step {step}"),
+                    .map(|Return { node, step, without_proof }| match (step, without_proof) {
+                        (0, false) => format!("{node} with the probe share"),
+                        (0, true) => format!("{node} with the probe share, without proof, as the policy allows"),
+                        (step, _) => format!("{node} at step {step}"),
                     })
                     .collect();
                 write!(f, "tries {}", steps.join(", "))
@@ -422,7 +504,15 @@ impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Steady => f.write_str("as declared, and no alarm speaks against it"),
-            Self::AlreadyShifted { drained } => write!(f, "{} is drained already", list(drained)),
+            Self::AlreadyShifted { drained, stuck } => {
+                write!(f, "{} is drained already", list(drained))?;
+                stuck.iter().try_for_each(|StuckAlarm { node, alarm, cause }| {
+                    write!(f, "; alarm {alarm} cannot clear while {node} has no requests: {cause}")
+                })
+            }
+            Self::FailingWithoutTraffic { nodes } => {
+                write!(f, "{} fails, and the route gives it no traffic", list(nodes))
+            }
         }
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn route(targets: &[(&str, u8)], memory: Memory) -> RouteFacts {
         memory,
         restore_tag: None,
         data_points: BTreeMap::new(),
+        alarm_data: BTreeMap::new(),
         released: None,
     }
 }

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::cause::Causes;
 use super::decide::{Decision, Plan, Verdict};
 use super::facts::Facts;
 use super::health::Health;
 use super::phases::Knows;
-use super::reason::{HarmFact, HoldReason, Subject};
+use super::proof::{evaluation_seconds, stuck_in_alarm};
+use super::reason::{HarmFact, HoldReason, StuckAlarm, Subject};
 use super::spread::points;
 use super::targets::{AlarmTargets, TargetAlarm, alarm_targets};
-use crate::alarm::AlarmName;
+use crate::alarm::{AlarmName, AlarmSource, AlarmState};
 use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::{FailoverPolicy, Policy};
 use crate::weights::WeightSplit;
@@ -50,9 +51,12 @@ impl<'a> Scene<'a> {
         Self { facts, harms, policy, failover, now, targets, health, causes }
     }
 
-    /// Failing nodes whose traffic no weights can move.
+    /// Failing nodes whose traffic no weights can move: no route has them as a target, or a service sends its requests to
+    /// them directly, too.
     pub(super) fn nodes_without_routes(&self) -> Vec<Decision> {
-        let carried = |node: &VirtualNodeName| self.facts.routes.iter().any(|route| route.split.carries(node));
+        let carried = |node: &VirtualNodeName| {
+            !self.facts.provides.contains_key(node) && self.facts.routes.iter().any(|route| route.split.carries(node))
+        };
         self.health
             .iter()
             .filter(|(node, _)| !carried(node))
@@ -93,6 +97,24 @@ impl Knows for Scene<'_> {
 
     fn alarms_of(&self, node: &VirtualNodeName) -> &[TargetAlarm] {
         self.targets.alarms_of(&self.facts.mesh, node)
+    }
+
+    fn stuck(&self, node: &VirtualNodeName) -> Vec<StuckAlarm> {
+        let on = Knows::alarms_of(self, node).iter().filter(|alarm| alarm.state == AlarmState::Alarm);
+        let read = on.filter_map(|on| self.facts.alarms.iter().find(|alarm| alarm.name == on.name));
+        // A composite alarm follows the alarms that it names.
+        let own = read.filter(|alarm| !matches!(alarm.source, AlarmSource::Composite(_)));
+        let stuck = own.map(|alarm| {
+            let cause = stuck_in_alarm(alarm)?;
+            Some(StuckAlarm { node: node.clone(), alarm: alarm.name.clone(), cause })
+        });
+        stuck.collect::<Option<Vec<_>>>().unwrap_or_default()
+    }
+
+    fn evaluation_of(&self, stuck: &[StuckAlarm]) -> SignedDuration {
+        let alarms = stuck.iter().filter_map(|stuck| self.facts.alarms.iter().find(|alarm| alarm.name == stuck.alarm));
+        let seconds = alarms.filter_map(evaluation_seconds).max().unwrap_or_default();
+        SignedDuration::from_secs(i64::from(seconds))
     }
 }
 

@@ -63,7 +63,7 @@ fn first_seen(route: &RouteFacts, now: Timestamp) -> Standing {
         record.shift.phases = before
             .iter()
             .filter(|(node, share)| after.get(**node).is_none_or(|now| now < *share))
-            .map(|(node, _)| ((*node).clone(), Phase::Drained { since: now }))
+            .map(|(node, _)| ((*node).clone(), Phase::drained(now)))
             .collect();
         record.epoch = point.epoch;
         if !record.shift.phases.is_empty() {
@@ -92,6 +92,8 @@ fn settle(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Tim
             record.split = intent.to;
             record.shift = intent.then;
             record.drains = intent.drains;
+            // An intent of an earlier version knows of no trials, and makes none.
+            record.trials.extend(intent.trials);
             Standing { record, changed: true, paid: false }
         }
         // It never was; the budget was spent on it all the same, and its tag may have been set.
@@ -146,7 +148,7 @@ mod tests {
         let mut record = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 0), ("v2", 100)]));
         record.epoch = 1;
         record.shift.restore = Some(RestorePoint { epoch: 1, split: split(&[("v1", 50), ("v2", 50)]), taken: at(0) });
-        record.shift.phases.insert(node("v1"), Phase::Drained { since: at(0) });
+        record.shift.phases.insert(node("v1"), Phase::drained(at(0)));
         record
     }
 
@@ -160,6 +162,7 @@ mod tests {
             version: 1,
             then: done.shift.clone(),
             drains: BTreeMap::new(),
+            trials: BTreeMap::new(),
             note: Some(OwedNote { code: "Failover".to_owned(), text: "v1 fails".to_owned() }),
         });
         // Whether its tag was set and people were told is not known.

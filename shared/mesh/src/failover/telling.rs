@@ -1,45 +1,82 @@
-//! Who is told of a decision, and how often.
+//! Decides who is notified of a decision, and how often.
+//!
+//! | decision | first page | again after |
+//! |-|-|-|
+//! | a failing node's traffic stays where it is | at once | `repeatAfter` |
+//! | it stays because of what the node calls | after `repeatAfter` | `repeatAfter` |
+//! | `FlapBudget`, `NoVerdict` | at once | `remindAfter` |
+//! | `NoVerdict` because CloudWatch failed to evaluate the alarm | after `unreadableAfter` | `remindAfter` |
+//! | `AlreadyShifted`, and the alarm cannot clear without requests | after `stuckAfter` | `remindAfter` |
+//! | `AlreadyShifted`, `FailingWithoutTraffic`, `Unproven`, `Muted` | after `remindAfter` | `remindAfter` |
+//! | a wait with an end that passes without effect, a plan made again and again | `NoProgress` | `remindAfter` |
+//!
+//! What is repeated after `remindAfter` is remembered beyond other decisions: a node that fails and recovers in turns is
+//! reported once, and not at each turn.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 use super::decide::{Decision, Verdict};
-use super::reason::{HoldReason, Told};
+use super::health::{Health, Unknown};
+use super::reason::{HoldReason, KeepReason, Told};
 use crate::policy::{PagingPolicy, Period};
+use crate::watch::{Expects, SAME_PLAN_RUNS};
 
 /// What should be said of a decision now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telling {
-    /// Whether it is news: something else was the case when people were last told.
+    /// Whether it is news: the last reported decision was another one.
     pub news: bool,
-    /// Whether somebody should be woken.
+    /// Whether it pages.
     pub page: bool,
     /// What to remember; `None` when there is nothing to remember.
     pub told: Option<Told>,
+    /// When each condition that outlasts other decisions was paged.
+    pub paged: BTreeMap<String, Timestamp>,
+    /// The condition of this decision, if it is such a one.
+    pub condition: Option<String>,
 }
 
-/// How soon and how often a hold wakes somebody.
+/// How soon and how often a decision pages.
 #[derive(Clone, Copy)]
 struct Urgency {
-    at_once: bool,
+    /// After this; unset: at once.
+    after: Option<Period>,
+    /// Again after this.
     again_after: Period,
+    /// Whether the page is remembered beyond other decisions.
+    outlasts: bool,
 }
 
-/// While something fails, what nobody does anything about; and always, what keeps a node from coming back.
-fn urgency(reason: &HoldReason, failing: bool, policy: &PagingPolicy) -> Option<Urgency> {
-    if failing && reason.pages() {
-        return Some(Urgency { at_once: true, again_after: policy.repeat_after });
-    }
-    let at_once = match reason {
-        HoldReason::FlapBudget { .. } | HoldReason::NoVerdict { .. } => true,
+fn urgency(decision: &Decision, policy: &PagingPolicy) -> Option<Urgency> {
+    let reminder = |after| Some(Urgency { after, again_after: policy.remind_after, outlasts: true });
+    let reason = match &decision.verdict {
+        Verdict::Keep(KeepReason::Steady) | Verdict::Act(_) => return None,
+        Verdict::Keep(KeepReason::AlreadyShifted { stuck, .. }) if stuck.is_empty() => {
+            return reminder(Some(policy.remind_after));
+        }
+        Verdict::Keep(KeepReason::AlreadyShifted { .. }) => return reminder(Some(policy.stuck_after)),
+        Verdict::Keep(KeepReason::FailingWithoutTraffic { .. }) => return reminder(Some(policy.remind_after)),
+        Verdict::Hold(reason) => reason,
+    };
+    match reason {
+        HoldReason::NoVerdict { health: Health::Unknown { unknown: Unknown::NotEvaluated }, .. } => {
+            reminder(Some(policy.unreadable_after))
+        }
+        HoldReason::FlapBudget { .. } | HoldReason::NoVerdict { .. } => reminder(None),
         // A service that is idle at night is unproven for hours, and that is well; one that stays so is not.
-        HoldReason::Unproven { .. } => false,
+        HoldReason::Unproven { .. } | HoldReason::Muted { .. } => reminder(Some(policy.remind_after)),
+        HoldReason::DependencyFailing { .. } => {
+            let after = Some(policy.repeat_after);
+            decision.failing.then_some(Urgency { after, again_after: policy.repeat_after, outlasts: false })
+        }
         HoldReason::InsideDwell { .. }
         | HoldReason::InsideStep { .. }
         | HoldReason::Settling { .. }
-        | HoldReason::StaleRead { .. }
-        | HoldReason::DependencyFailing { .. }
-        | HoldReason::Muted { .. }
-        | HoldReason::PersonEdited { .. }
+        | HoldReason::StaleRead { .. } => None,
+        HoldReason::PersonEdited { .. }
+        | HoldReason::Unplaced { .. }
         | HoldReason::NothingEligible { .. }
         | HoldReason::CommonCause { .. }
         | HoldReason::NoRoute { .. }
@@ -48,41 +85,187 @@ fn urgency(reason: &HoldReason, failing: bool, policy: &PagingPolicy) -> Option<
         | HoldReason::BudgetSpent { .. }
         | HoldReason::KillSwitchOn { .. }
         | HoldReason::RecordUnreadable { .. }
-        | HoldReason::DeclaredDrained => return None,
-    };
-    Some(Urgency { at_once, again_after: policy.remind_after })
+        | HoldReason::DeclaredDrained => {
+            let again_after = policy.repeat_after;
+            decision.failing.then_some(Urgency { after: None, again_after, outlasts: false })
+        }
+    }
 }
 
-/// Compares a decision with what people were last told.
+/// What a reminder is about: its code, and the node where it is about one.
+fn condition(verdict: &Verdict) -> Option<String> {
+    match verdict {
+        Verdict::Act(_) => None,
+        Verdict::Keep(reason) => Some(reason.code()),
+        Verdict::Hold(reason) => Some(match reason.node() {
+            Some(node) => format!("{} {node}", reason.code()),
+            None => reason.code(),
+        }),
+    }
+}
+
+/// Compares a decision with the last reported one, and with the pages that outlast it.
 #[must_use]
-pub fn telling(decision: &Decision, last: Option<&Told>, policy: &PagingPolicy, now: Timestamp) -> Telling {
-    let (code, urgency) = match &decision.verdict {
-        Verdict::Keep(_) => {
-            return Telling { news: last.is_some(), page: false, told: None };
+pub fn telling(
+    decision: &Decision,
+    last: Option<&Told>,
+    paged: &BTreeMap<String, Timestamp>,
+    policy: &PagingPolicy,
+    now: Timestamp,
+) -> Telling {
+    let mut paged = paged.clone();
+    paged.retain(|_, at| now < *at + policy.remind_after.get());
+    let code = match &decision.verdict {
+        Verdict::Keep(KeepReason::Steady) => {
+            return Telling { news: last.is_some(), page: false, told: None, paged, condition: None };
         }
-        Verdict::Hold(reason) => (reason.code(), urgency(reason, decision.failing, policy)),
-        Verdict::Act(plan) => {
-            let told = Told { code: plan.why.code(), since: now, repeats: 0, paged: None };
-            return Telling { news: true, page: false, told: Some(told) };
-        }
+        Verdict::Keep(reason) => reason.code(),
+        Verdict::Hold(reason) => reason.code(),
+        Verdict::Act(plan) => plan.why.code(),
     };
-    match last.filter(|last| last.code == code) {
-        None => {
-            let page = urgency.is_some_and(|urgency| urgency.at_once);
-            let told = Told { code, since: now, repeats: 0, paged: page.then_some(now) };
-            Telling { news: true, page, told: Some(told) }
+    let urgency = urgency(decision, policy);
+    let condition = urgency.filter(|urgency| urgency.outlasts).and_then(|_| condition(&decision.verdict));
+    let last = last.filter(|last| last.code == code);
+    let since = last.map_or(now, |last| last.since);
+    let page = urgency.is_some_and(|urgency| {
+        let is_due = urgency.after.is_none_or(|after| since + after.get() <= now);
+        let was_paged = match &condition {
+            Some(condition) => paged.get(condition).copied().max(last.and_then(|last| last.paged)),
+            None => last.and_then(|last| last.paged),
+        };
+        is_due && was_paged.is_none_or(|at| at + urgency.again_after.get() <= now)
+    });
+    if page && let Some(condition) = &condition {
+        paged.insert(condition.clone(), now);
+    }
+    let told = match (last, &decision.verdict) {
+        (None, _) => Told { code, since: now, repeats: 0, paged: page.then_some(now) },
+        // A change: what it repeats is nothing to count.
+        (Some(_), Verdict::Act(_)) => Told { code, since: now, repeats: 0, paged: None },
+        // Nothing to be done is not counted, so that a drained node costs no write a minute.
+        (Some(last), Verdict::Keep(_)) => Told { paged: if page { Some(now) } else { last.paged }, ..last.clone() },
+        (Some(last), Verdict::Hold(_)) => Told {
+            repeats: last.repeats.saturating_add(1),
+            paged: if page { Some(now) } else { last.paged },
+            ..last.clone()
+        },
+    };
+    let news = last.is_none() || matches!(decision.verdict, Verdict::Act(_));
+    Telling { news, page, told: Some(told), paged, condition }
+}
+
+/// How long a decision may stay the same before that is a standstill. What pages by itself is none.
+#[must_use]
+pub fn expected_end(verdict: &Verdict) -> Expects {
+    match verdict {
+        Verdict::Keep(_) => Expects::Final,
+        Verdict::Act(_) => Expects::Runs(SAME_PLAN_RUNS),
+        Verdict::Hold(reason) => match reason {
+            HoldReason::InsideDwell { until, .. }
+            | HoldReason::InsideStep { until, .. }
+            | HoldReason::Settling { until, .. } => Expects::Until(*until),
+            HoldReason::StaleRead { .. } => Expects::Runs(SAME_PLAN_RUNS),
+            HoldReason::Unproven { .. }
+            | HoldReason::FlapBudget { .. }
+            | HoldReason::NoVerdict { .. }
+            | HoldReason::PersonEdited { .. }
+            | HoldReason::Unplaced { .. }
+            | HoldReason::NothingEligible { .. }
+            | HoldReason::CommonCause { .. }
+            | HoldReason::DependencyFailing { .. }
+            | HoldReason::NoRoute { .. }
+            | HoldReason::NodeMissing { .. }
+            | HoldReason::Muted { .. }
+            | HoldReason::Harmful { .. }
+            | HoldReason::BudgetSpent { .. }
+            | HoldReason::KillSwitchOn { .. }
+            | HoldReason::RecordUnreadable { .. }
+            | HoldReason::DeclaredDrained => Expects::Final,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alarm::AlarmName;
+    use crate::failover::proof::StuckInAlarm;
+    use crate::failover::reason::{StuckAlarm, Subject};
+    use crate::failover::sample::{at, node, route_id};
+
+    fn decision(verdict: Verdict, failing: bool) -> Decision {
+        Decision { subject: Subject::Route(route_id("recs")), verdict, record: None, failing }
+    }
+
+    fn hold(reason: HoldReason, failing: bool) -> Decision {
+        decision(Verdict::Hold(reason), failing)
+    }
+
+    fn shifted(stuck: bool) -> Decision {
+        let alarm = AlarmName::parse("a").unwrap();
+        let stuck = stuck.then(|| StuckAlarm { node: node("v1"), alarm, cause: StuckInAlarm::MissingDataIgnored });
+        let reason = KeepReason::AlreadyShifted { drained: vec![node("v1")], stuck: stuck.into_iter().collect() };
+        decision(Verdict::Keep(reason), true)
+    }
+
+    /// The minutes in which these decisions page, one a minute.
+    fn pages(decisions: &[Decision], policy: &PagingPolicy) -> Vec<usize> {
+        let (mut told, mut paged, mut minutes) = (None, BTreeMap::new(), Vec::new());
+        for (minute, decision) in decisions.iter().enumerate() {
+            let now = at(i64::try_from(minute).unwrap() * 60);
+            let telling = telling(decision, told.as_ref(), &paged, policy, now);
+            if telling.page {
+                minutes.push(minute);
+            }
+            (told, paged) = (telling.told, telling.paged);
         }
-        Some(last) => {
-            let page = urgency.is_some_and(|urgency| match last.paged {
-                Some(paged) => paged + urgency.again_after.get() <= now,
-                None => urgency.at_once || last.since + urgency.again_after.get() <= now,
-            });
-            let told = Told {
-                repeats: last.repeats.saturating_add(1),
-                paged: if page { Some(now) } else { last.paged },
-                ..last.clone()
-            };
-            Telling { news: false, page, told: Some(told) }
+        minutes
+    }
+
+    #[test]
+    fn pages_by_decision_and_time() {
+        let policy = PagingPolicy::default();
+        let flapping = || hold(HoldReason::FlapBudget { node: node("v1"), drains: 3, until: at(9) }, false);
+        let unevaluated = Health::Unknown { unknown: Unknown::NotEvaluated };
+        let no_verdict = |health| hold(HoldReason::NoVerdict { node: node("v1"), health }, false);
+        let dependency = || HoldReason::DependencyFailing { node: node("v1"), calls: vec![node("db")] };
+        let steady = || decision(Verdict::Keep(KeepReason::Steady), false);
+        let day = 24 * 60;
+        let cases: Vec<(&str, Vec<Decision>, Vec<usize>)> = vec![
+            ("nothing eligible", vec![hold(HoldReason::DeclaredDrained, true); 32], vec![0, 15, 30]),
+            ("nothing fails", vec![hold(HoldReason::DeclaredDrained, false); 32], vec![]),
+            (
+                "a new failure",
+                vec![hold(HoldReason::DeclaredDrained, true), steady(), hold(HoldReason::DeclaredDrained, true)],
+                vec![0, 2],
+            ),
+            ("a dependency fails", vec![hold(dependency(), true); 32], vec![15, 30]),
+            ("flapping", vec![flapping(); 40], vec![0]),
+            (
+                "flapping in turns",
+                [flapping(), shifted(false), steady()].into_iter().cycle().take(90).collect(),
+                vec![0],
+            ),
+            ("an evaluation fails", vec![no_verdict(unevaluated); 40], vec![10]),
+            (
+                "an alarm is gone",
+                vec![no_verdict(Health::Unknown { unknown: Unknown::NoAlarm }); day + 2],
+                vec![0, day],
+            ),
+            ("drained and failing", vec![shifted(false); day + 2], vec![day]),
+            ("it cannot clear", vec![shifted(true); day + 62], vec![60, day + 60]),
+        ];
+        for (name, decisions, expected) in cases {
+            assert_eq!(pages(&decisions, &policy), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn drained_node_costs_no_write_while_nothing_changes() {
+        let policy = PagingPolicy::default();
+        let first = telling(&shifted(false), None, &BTreeMap::new(), &policy, at(0));
+        let next = telling(&shifted(false), first.told.as_ref(), &first.paged, &policy, at(60));
+        assert!(first.news && !next.news);
+        assert_eq!((&first.told, &first.paged), (&next.told, &next.paged));
     }
 }

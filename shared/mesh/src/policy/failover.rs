@@ -167,6 +167,30 @@ pub struct FailbackPolicy {
     pub step_every: Period,
     /// How many data points the node's request alarms must have seen in a step.
     pub min_data_points: u16,
+    /// Whether a drained node whose alarms cannot leave `ALARM` without requests is given the probe share all the same.
+    /// Unset: never.
+    pub probe_without_proof: Option<ProbeWithoutProof>,
+}
+
+/// A probe of a drained node whose alarms cannot leave `ALARM` while it has no requests, because they keep their state on
+/// missing data, or because missing data breaches them. The node has the probe share until its alarms have seen enough
+/// data. If they are `OK` then, it comes back as usual; else it is drained again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ProbeWithoutProof {
+    /// How long the node has been drained before it is tried.
+    pub after: Period,
+    /// How often it is tried within the window.
+    pub tries: u8,
+    /// The window.
+    pub window: Period,
+}
+
+impl Default for ProbeWithoutProof {
+    fn default() -> Self {
+        // Each try sends real requests to a node that may still fail, so there are few, and none in the first hour.
+        Self { after: Period::minutes(60), tries: 3, window: Period::minutes(24 * 60) }
+    }
 }
 
 impl Default for FailbackPolicy {
@@ -177,6 +201,7 @@ impl Default for FailbackPolicy {
             steps: vec![Percent::constant(25), Percent::constant(50)],
             step_every: Period::minutes(2),
             min_data_points: 1,
+            probe_without_proof: None,
         }
     }
 }
@@ -256,6 +281,10 @@ pub struct PagingPolicy {
     /// How long a passing failure, such as a throttle or a server's error, lasts before it is paged. It is paged only if
     /// two runs in a row have seen it; a failure that no retry can resolve is paged at once.
     pub unreadable_after: Period,
+    /// A drained node whose alarms cannot clear without requests is paged after this, and then after `remindAfter`.
+    pub stuck_after: Period,
+    /// A passing failure that keeps traffic on a failing node is paged after this, if two runs in a row have seen it.
+    pub hold_after: Period,
 }
 
 impl Default for PagingPolicy {
@@ -266,6 +295,10 @@ impl Default for PagingPolicy {
             remind_after: Period::minutes(24 * 60),
             // AWS resolves most throttles and regional errors within minutes. Ten runs without an answer are longer.
             unreadable_after: Period::minutes(10),
+            // By then the node has surely been repaired, or somebody is at it.
+            stuck_after: Period::minutes(60),
+            // Long enough for a throttle to pass; users of the failing node wait as long.
+            hold_after: Period::minutes(2),
         }
     }
 }
@@ -365,6 +398,12 @@ impl FailoverPolicy {
             return Some((
                 "failover.failback.minDataPoints".to_owned(),
                 "0 would take silence for health; give at least 1".to_owned(),
+            ));
+        }
+        if self.failback.probe_without_proof.as_ref().is_some_and(|probe| probe.tries == 0) {
+            return Some((
+                "failover.failback.probeWithoutProof.tries".to_owned(),
+                "0 would never try; give at least 1, or leave probeWithoutProof out".to_owned(),
             ));
         }
         None

@@ -39,7 +39,7 @@ pub use certificates::{
 pub use egress::{EgressPolicy, NodeEgress};
 pub use failover::{
     AlarmDiscovery, AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy,
-    FlapPolicy, PagingPolicy, StandbyPolicy, TargetPolicy,
+    FlapPolicy, PagingPolicy, ProbeWithoutProof, StandbyPolicy, TargetPolicy,
 };
 pub use modes::{MeshModes, Mode, Modes, RuleId};
 pub use pattern::{HostPattern, Pattern};

@@ -9,5 +9,6 @@
 
 mod episodes;
 mod properties;
+mod returns;
 mod verdicts;
 mod world;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use mesh::alarm::AlarmState;
-use mesh::failover::{Decision, Facts, RouteRecord, Verdict, decide};
-use mesh::name::RouteId;
+use mesh::alarm::{AlarmState, Comparison, Condition, MissingData};
+use mesh::failover::{Decision, Facts, KillSwitchFact, RouteRecord, Subject, Verdict, decide};
+use mesh::name::{RouteId, VirtualServiceName};
 use mesh::weights::WeightSplit;
 use proptest::prelude::*;
 
@@ -134,6 +134,67 @@ proptest! {
         }
         prop_assert_eq!(&world.routes[&route("recs")].split, &original);
         prop_assert_eq!(&world.routes[&route("recs")].tag, &None);
+    }
+
+    /// Whatever goes on: a route that gives traffic to a node whose alarm is on leads to an act or a hold, and so does a
+    /// node that a service calls directly.
+    #[test]
+    fn failing_node_with_traffic_is_never_passed_over(
+        weights in weights(),
+        steps in prop::collection::vec((event(), 0_u8..12), 1..40),
+        policy in 0_usize..4,
+    ) {
+        let policy = [
+            "",
+            "targets: [{mesh: shop, virtualNode: v1, capacityShare: 30}, {mesh: shop, virtualNode: v2, capacityShare: 40}]",
+            "failback: {probeWithoutProof: {after: 5m, tries: 2, window: 1h}}",
+            "commonCause: {targets: 3}\nbudget: {changes: 2}",
+        ][policy];
+        let mut world = world(&weights, policy);
+        let missing = [MissingData::Ignore, MissingData::Breaching, MissingData::NotBreaching];
+        for (Event { node: number, state, minutes }, turn) in steps {
+            let Some(name) = NODES.iter().take(weights.len()).nth(number) else { continue };
+            world.alarm(name, state);
+            let missing_data = missing[usize::from(turn) % missing.len()].clone();
+            world.change_alarm(name, |alarm| alarm.condition = Some(Condition {
+                comparison: Comparison::GreaterThanThreshold,
+                threshold: Some(1.0),
+                band: None,
+                evaluation_periods: Some(1),
+                datapoints_to_alarm: None,
+                missing_data,
+            }));
+            match turn {
+                0 => world.hold("recs"),
+                1 => world.release("recs"),
+                2 => world.kill_switch = Some(KillSwitchFact { by: "sre".to_owned(), reason: "drill".to_owned() }),
+                3 => world.kill_switch = None,
+                4 => world.lose_table(),
+                5 => drop(world.provides.insert(node(name), vec![VirtualServiceName::parse("direct.local").unwrap()])),
+                6 => drop(world.silent.insert(node(name))),
+                7 => world.edit("recs", &NODES.iter().zip(&weights).map(|(node, weight)| format!("{node}:{weight}")).collect::<Vec<_>>().join(" ")),
+                _ => {}
+            }
+            for _ in 0..minutes {
+                world.wait(60);
+                let decisions = world.decisions();
+                for alarm in world.alarms.values().filter(|alarm| alarm.state == AlarmState::Alarm) {
+                    let failing = node(alarm.name.as_str());
+                    let answered = |decision: &&Decision| matches!(decision.verdict, Verdict::Act(_) | Verdict::Hold(_));
+                    let route = &world.routes[&route("recs")];
+                    if route.split.weight_of(&failing).is_some_and(|weight| weight > 0) {
+                        let of_route = decisions.iter().find(|decision| matches!(decision.subject, Subject::Route(_)));
+                        let decision = of_route.filter(answered);
+                        prop_assert!(decision.is_some_and(|decision| decision.failing), "{failing} of {}: {of_route:?}", route.split);
+                    }
+                    if world.provides.contains_key(&failing) {
+                        let of_node = decisions.iter().find(|decision| decision.subject == Subject::Node(failing.clone()));
+                        prop_assert!(of_node.filter(answered).is_some(), "{failing} is called directly: {of_node:?}");
+                    }
+                }
+                world.wake();
+            }
+        }
     }
 
     #[test]

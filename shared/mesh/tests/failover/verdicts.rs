@@ -267,7 +267,7 @@ fn a_missing_sibling_and_a_drained_route_are_no_way_out() {
     assert_holds(&missing, "NothingEligible");
     let mut drained = World::new(&["recs v1:0 v2:0"], "");
     drained.alarm("v1", AlarmState::Alarm);
-    assert_eq!(code(&drained.verdict("recs")), "Steady");
+    assert_eq!(code(&drained.verdict("recs")), "FailingWithoutTraffic");
 }
 
 #[test]
@@ -389,4 +389,39 @@ fn a_node_goes_back_down_even_if_what_else_fails_has_to_stay() {
     assert_acts(&world, "BackDown", &[0, 30, 70]);
     world.wake();
     assert_holds(&world, "BudgetSpent");
+}
+
+#[test]
+fn returning_node_that_fails_again_under_an_operators_hold_is_a_hold_that_pages() {
+    let mut world = failing(&["recs v1:50 v2:50"], "", &["v1"]);
+    world.wake();
+    world.alarm("v1", AlarmState::Ok);
+    world.minutes(6);
+    assert_eq!(world.weights("recs"), [5, 95], "it is on its way back");
+    world.hold("recs");
+    world.alarm("v1", AlarmState::Alarm);
+    assert_holds(&world, "PersonEdited");
+    assert!(world.decisions()[0].failing);
+}
+
+#[test]
+fn failing_node_that_keeps_traffic_for_want_of_capacity_is_a_hold() {
+    let mut world =
+        failing(&["recs v1:50 v2:50"], "targets: [{mesh: shop, virtualNode: v2, capacityShare: 80}]", &["v1"]);
+    assert_acts(&world, "PartialSpill", &[20, 80]);
+    world.wake();
+    assert_holds(&world, "Unplaced");
+    assert!(world.decisions()[0].failing);
+    // Nor does another node's way back hide it.
+    world.hold("recs");
+    assert_holds(&world, "PersonEdited");
+}
+
+#[test]
+fn node_that_a_service_calls_directly_is_a_hold_even_if_a_route_knows_it() {
+    let mut world = seen(&["recs v1:100 v2:0"], "");
+    world.provides.insert(node("v2"), vec![VirtualServiceName::parse("v2.local").unwrap()]);
+    world.alarm("v2", AlarmState::Alarm);
+    let codes: Vec<String> = world.decisions().iter().map(|decision| code(&decision.verdict)).collect();
+    assert_eq!(codes, ["FailingWithoutTraffic", "NoRoute"]);
 }

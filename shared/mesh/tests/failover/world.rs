@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
 use mesh::failover::{
-    Decision, Facts, HarmFact, KillSwitchFact, Memory, RouteFacts, RouteRecord, Subject, TagChange, Verdict, decide,
+    AlarmData, Decision, Facts, HarmFact, KillSwitchFact, Memory, RouteFacts, RouteRecord, Subject, TagChange, Verdict,
+    decide, held,
 };
 use mesh::name::{MeshName, RouteId, RouteName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
 use mesh::policy::Policy;
@@ -32,6 +33,8 @@ pub(crate) struct World {
     pub(crate) provides: BTreeMap<VirtualNodeName, Vec<VirtualServiceName>>,
     pub(crate) missing: BTreeSet<VirtualNodeName>,
     pub(crate) silent: BTreeSet<VirtualNodeName>,
+    /// What the metrics of alarms had; empty: data points as earlier versions recorded them.
+    pub(crate) alarm_data: BTreeMap<VirtualNodeName, Vec<AlarmData>>,
     pub(crate) harms: Vec<HarmFact>,
     pub(crate) kill_switch: Option<KillSwitchFact>,
     pub(crate) budget_used: u32,
@@ -68,6 +71,7 @@ impl World {
             provides: BTreeMap::new(),
             missing: BTreeSet::new(),
             silent: BTreeSet::new(),
+            alarm_data: BTreeMap::new(),
             harms: Vec::new(),
             kill_switch: None,
             budget_used: 0,
@@ -130,6 +134,26 @@ impl World {
         self.alarms.insert(name, alarm);
     }
 
+    /// Changes an alarm that is there.
+    pub(crate) fn change_alarm(&mut self, name: &str, change: impl FnOnce(&mut Alarm)) {
+        change(self.alarms.get_mut(&AlarmName::parse(name).unwrap()).unwrap());
+    }
+
+    /// An operator holds the route for an hour, and what is shifted stays so.
+    pub(crate) fn hold(&mut self, router: &str) {
+        let until = self.now + SignedDuration::from_hours(1);
+        let route = self.routes.get_mut(&route(router)).unwrap();
+        route.record = route.record.take().map(|record| held(record, until, self.now));
+    }
+
+    /// So many minutes, each with its scheduled run.
+    pub(crate) fn minutes(&mut self, count: usize) {
+        for _ in 0..count {
+            self.wait(60);
+            self.wake();
+        }
+    }
+
     pub(crate) fn edit(&mut self, router: &str, targets: &str) {
         let route = self.routes.get_mut(&route(router)).unwrap();
         route.split = split(targets);
@@ -185,6 +209,7 @@ impl World {
             memory: route.record.clone().map_or(Memory::None, |record| Memory::Record(Box::new(record))),
             restore_tag: if route.record.is_none() { route.tag.clone() } else { None },
             data_points: targets.filter(has_data).map(|node| (node, 3)).collect(),
+            alarm_data: self.alarm_data.clone(),
             released: route.released,
         }
     }

@@ -1,8 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mesh::alarm::{Alarm, AlarmName, AlarmState, Contributor, MuteRule};
+use mesh::failover::{CountedMetric, MetricData, MetricUse, metric_name};
 
 use super::{Cell, Faults};
 use crate::{AlarmReader, PortError, PortErrorKind};
@@ -16,6 +17,8 @@ struct Alarms {
     by_name: BTreeMap<AlarmName, Alarm>,
     tags: BTreeMap<String, BTreeMap<String, String>>,
     data: BTreeMap<AlarmName, Vec<Timestamp>>,
+    silent: BTreeMap<AlarmName, BTreeSet<String>>,
+    forbidden: BTreeSet<String>,
     contributors: BTreeMap<AlarmName, Vec<Contributor>>,
     mute_rules: Vec<MuteRule>,
 }
@@ -60,6 +63,16 @@ impl MemoryAlarms {
     /// Sets the active mute rules.
     pub fn set_mute_rules(&self, rules: Vec<MuteRule>) {
         self.0.poke(|alarms| alarms.mute_rules = rules);
+    }
+
+    /// Names a metric below an alarm, as `AppMesh/Errors`, that has no data points even while the alarm has some.
+    pub fn silence_metric(&self, alarm: &AlarmName, metric: &str) {
+        self.0.poke(|alarms| alarms.silent.entry(alarm.clone()).or_default().insert(metric.to_owned()));
+    }
+
+    /// Names an account whose metrics must not be read.
+    pub fn forbid_account(&self, account: &str) {
+        self.0.poke(|alarms| alarms.forbidden.insert(account.to_owned()));
     }
 
     /// Gives the alarm's metric one more data point.
@@ -110,14 +123,36 @@ impl AlarmReader for MemoryAlarms {
         self.0.read("list mute rules", "active", |alarms| Ok(alarms.mute_rules.clone())).await
     }
 
-    async fn data_points(&self, alarm: &Alarm, from: Timestamp, until: Timestamp) -> Result<u32, PortError> {
+    async fn data_points(
+        &self,
+        alarm: &Alarm,
+        metrics: &[CountedMetric],
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<MetricData>, PortError> {
         self.0
             .read("count data points", &alarm.name, |alarms| {
-                let points = alarms.data.get(&alarm.name).into_iter().flatten();
-                let within = points.filter(|at| (from..until).contains(*at)).count();
-                Ok(u32::try_from(within).unwrap_or(u32::MAX))
+                let of_alarm = alarms.data.get(&alarm.name).into_iter().flatten();
+                let points = u32::try_from(of_alarm.filter(|at| (from..until).contains(*at)).count());
+                let points = points.unwrap_or(u32::MAX);
+                Ok(metrics.iter().map(|metric| alarms.counted(&alarm.name, metric, points)).collect())
             })
             .await
+    }
+}
+
+impl Alarms {
+    /// The alarm's data points are those of each of its own metrics. A companion, a metric that was named as silent and
+    /// one of an account that was named as forbidden have none.
+    fn counted(&self, alarm: &AlarmName, metric: &CountedMetric, points: u32) -> MetricData {
+        let name = metric_name(&metric.query);
+        let is_silent = self.silent.get(alarm).is_some_and(|silent| silent.contains(&name));
+        let account = metric.query.account_id.clone();
+        let forbidden = account.as_ref().filter(|account| self.forbidden.contains(*account));
+        let has_none = is_silent || forbidden.is_some() || metric.usage == MetricUse::Companion;
+        let points = if has_none { 0 } else { points };
+        let unreadable = forbidden.map(|account| format!("forbidden: account {account}"));
+        MetricData { metric: name, account, usage: metric.usage, points, above_zero: points, unreadable }
     }
 }
 

@@ -50,6 +50,11 @@ impl MemoryState {
         self.0.peek(|table| table.documents.get(key).cloned())
     }
 
+    /// Replaces a document without being a call, as another program would.
+    pub fn put(&self, key: &StateKey, stored: Stored) {
+        self.0.poke(|table| table.documents.insert(key.clone(), stored));
+    }
+
     /// A document's whole journal, oldest first.
     #[must_use]
     pub fn journal_of(&self, key: &StateKey) -> Vec<JournalEntry> {

@@ -1,0 +1,250 @@
+//! What the function remembers apart from routes and nodes: alarms that lead to no decision, and calls that fail.
+//!
+//! The document is read only where there is something to report or to forget, and written only where it has changed, so
+//! that a quiet run makes no call for it. A page is never sent without reading it again first: another process may have
+//! sent the same a moment ago.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use mesh::alarm::AlarmName;
+use mesh::failover::{FunctionRecord, HeldAlarm, Told, UnansweredAlarm, Wiring};
+use mesh::failures::{FailedCall, FailureClass, FailureLimits, FailurePage};
+use mesh::policy::PagingPolicy;
+use ports::{BudgetWindow, Note, Notice, PortError, StateKey, StateStore, StoreOutcome, Urgency};
+use tokio::sync::Mutex;
+
+use crate::NAME;
+use crate::account::Account;
+use crate::pager::{Pager, notice};
+
+/// How often the function runs without any event.
+pub(crate) const INTERVAL: SignedDuration = SignedDuration::from_mins(1);
+
+/// Runs at most this far apart are in a row: one that was lost must not hide that a failure lasts.
+const IN_A_ROW: SignedDuration = SignedDuration::from_mins(3);
+
+/// The memory of one process, which it shares with others through the state table.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    state: Arc<dyn StateStore>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    record: FunctionRecord,
+    /// The document as the state table has it; unset while that is not known.
+    stored: Option<(u64, FunctionRecord)>,
+}
+
+/// What a run has found, beyond routes and nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    /// The alarms that lead to no decision.
+    pub(crate) unanswered: &'a [UnansweredAlarm],
+    /// Whether every alarm was looked at, so that one which is not among them no longer is a hold.
+    pub(crate) complete: bool,
+    /// Whether traffic may be staying on a failing node because of what failed.
+    pub(crate) urgent: bool,
+}
+
+impl Memory {
+    pub(crate) fn new(state: Arc<dyn StateStore>) -> Self {
+        Self { state, kept: Mutex::default() }
+    }
+
+    /// Notes that a call about something failed.
+    pub(crate) async fn failed(&self, target: &str, call: &FailedCall<'_>, now: Timestamp) {
+        // The limits for pages follow at the end of the run; which runs are in a row is the same for all.
+        let limits = FailureLimits { unreadable_after: IN_A_ROW, repeat: IN_A_ROW, in_a_row: IN_A_ROW };
+        self.kept.lock().await.record.failures.failed(target, call, &limits, now);
+    }
+
+    /// Notes that something could not be read.
+    pub(crate) async fn unread(&self, target: &str, error: &PortError, now: Timestamp) {
+        let class = if error.kind.may_heal() { FailureClass::Transient } else { FailureClass::Permanent };
+        let call = FailedCall { class, kind: &error.kind.to_string(), text: &error.to_string() };
+        self.failed(target, &call, now).await;
+    }
+
+    /// Notes that a call about something succeeded: its next failure is another one.
+    pub(crate) async fn succeeded(&self, target: &str) {
+        self.kept.lock().await.record.failures.succeeded(target);
+    }
+
+    /// The alarms that events named in earlier runs and that have led to no decision since.
+    pub(crate) async fn named_before(&self) -> BTreeSet<AlarmName> {
+        let kept = self.kept.lock().await;
+        let named = kept.record.alarms.iter().filter(|(_, held)| held.named && held.told.code != "OtherAccount");
+        named.filter_map(|(name, _)| AlarmName::parse(name).ok()).collect()
+    }
+
+    /// Reads what other processes have stored, once a process.
+    pub(crate) async fn read_once(&self, window: &BudgetWindow, now: Timestamp) {
+        let mut kept = self.kept.lock().await;
+        if kept.stored.is_none() {
+            self.read(&mut kept, window, now).await;
+        }
+    }
+
+    /// Pages what is due, forgets what is over, and stores what has changed.
+    pub(crate) async fn settle(
+        &self,
+        pager: &Pager,
+        found: Found<'_>,
+        policy: &PagingPolicy,
+        window: &BudgetWindow,
+        now: Timestamp,
+    ) {
+        let limits = FailureLimits {
+            unreadable_after: if found.urgent { policy.hold_after.get() } else { policy.unreadable_after.get() },
+            repeat: policy.repeat_after.get(),
+            in_a_row: IN_A_ROW,
+        };
+        let mut kept = self.kept.lock().await;
+        let is_due = |kept: &Kept| {
+            kept.record.failures.due(&limits, now).is_some()
+                || found.unanswered.iter().any(|alarm| kept.is_due(alarm, policy, now))
+        };
+        if is_due(&kept) {
+            self.read(&mut kept, window, now).await;
+        }
+        if let Some(page) = kept.record.failures.due(&limits, now)
+            && pager.send(&failure_notice(&page)).await
+        {
+            kept.record.failures.paged(&page, now);
+        }
+        for alarm in found.unanswered {
+            let page = kept.is_due(alarm, policy, now);
+            let sent = page && pager.send(&notice(Urgency::Page, &Account::unanswered(alarm).line, &text(alarm))).await;
+            kept.remember(alarm, sent, now);
+        }
+        let held: BTreeSet<&str> = found.unanswered.iter().map(|alarm| alarm.alarm.as_str()).collect();
+        kept.record.alarms.retain(|name, alarm| {
+            // What no run reads, such as an alarm of another account, is forgotten by time.
+            let is_recent = now < alarm.told.paged.unwrap_or(alarm.told.since) + policy.remind_after.get();
+            held.contains(name.as_str()) || is_recent && (!found.complete || alarm.told.code == "OtherAccount")
+        });
+        kept.record.failures.expire(&limits, now);
+        let is_new = kept
+            .stored
+            .as_ref()
+            .map_or_else(|| kept.record != FunctionRecord::default(), |(_, stored)| *stored != kept.record);
+        if is_new {
+            self.store(&mut kept, window, now).await;
+        }
+    }
+
+    async fn read(&self, kept: &mut Kept, window: &BudgetWindow, now: Timestamp) {
+        let key = StateKey::meshes(NAME);
+        let view = match self.state.load(std::slice::from_ref(&key), window).await {
+            Ok(view) => view,
+            Err(error) => {
+                tracing::warn!(%error, "failed to read the function's memory; pages may repeat");
+                return;
+            }
+        };
+        let Some(stored) = view.documents.get(&key) else {
+            kept.stored = Some((0, FunctionRecord::default()));
+            return;
+        };
+        match serde_json::from_value::<FunctionRecord>(stored.document.clone()) {
+            Ok(record) => {
+                kept.stored = Some((stored.revision, record.clone()));
+                kept.merge(record, now);
+            }
+            Err(error) => {
+                // At worst something is paged once more. It is written anew: nothing that is decided rests on it.
+                tracing::warn!(%error, "the stored memory of the function is unreadable and is replaced");
+                kept.stored = Some((stored.revision, FunctionRecord::default()));
+            }
+        }
+    }
+
+    async fn store(&self, kept: &mut Kept, window: &BudgetWindow, now: Timestamp) {
+        if kept.stored.is_none() {
+            self.read(kept, window, now).await;
+        }
+        let Some((revision, _)) = &kept.stored else { return };
+        let document = match serde_json::to_value(&kept.record) {
+            Ok(document) => document,
+            Err(error) => {
+                tracing::error!(%error, "failed to write down the function's memory");
+                return;
+            }
+        };
+        let note = Note { key: StateKey::meshes(NAME), revision: *revision, now, document, journal: None };
+        match self.state.note(&note).await {
+            Ok(StoreOutcome::Stored) => kept.stored = Some((revision + 1, kept.record.clone())),
+            // Another process stored its own; the next run adds to that.
+            Ok(StoreOutcome::Overtaken) => kept.stored = None,
+            Err(error) => tracing::warn!(%error, "failed to store the function's memory; pages may repeat"),
+        }
+    }
+}
+
+impl Kept {
+    /// Adds what another process stored: of each alarm, the entry that was paged last.
+    fn merge(&mut self, stored: FunctionRecord, now: Timestamp) {
+        for (name, other) in stored.alarms {
+            match self.record.alarms.get_mut(&name) {
+                Some(own) => {
+                    own.told.paged = own.told.paged.max(other.told.paged);
+                    own.named |= other.named;
+                }
+                None => drop(self.record.alarms.insert(name, other)),
+            }
+        }
+        let limits = FailureLimits { unreadable_after: IN_A_ROW, repeat: IN_A_ROW, in_a_row: IN_A_ROW };
+        self.record.failures.merge(stored.failures, &limits);
+        self.record.unknown = stored.unknown;
+        tracing::debug!(%now, "read what other processes remember");
+    }
+
+    fn is_due(&self, alarm: &UnansweredAlarm, policy: &PagingPolicy, now: Timestamp) -> bool {
+        let only_named = alarm.wiring == Wiring::Event;
+        // An event may have named an alarm that went since; nobody has to act on that.
+        if !alarm.in_alarm && only_named {
+            return false;
+        }
+        // What is tied to this function by nothing but an event may be no concern of it: it is said once, and seldom.
+        let again_after = if alarm.in_alarm && !only_named { policy.repeat_after } else { policy.remind_after };
+        let last = self.record.alarms.get(alarm.alarm.as_str()).filter(|held| held.told.code == alarm.reason.code());
+        last.and_then(|held| held.told.paged).is_none_or(|paged| paged + again_after.get() <= now)
+    }
+
+    fn remember(&mut self, alarm: &UnansweredAlarm, paged: bool, now: Timestamp) {
+        if !alarm.in_alarm && alarm.wiring == Wiring::Event {
+            return;
+        }
+        let code = alarm.reason.code();
+        let last = self.record.alarms.get(alarm.alarm.as_str()).filter(|held| held.told.code == code);
+        let named = alarm.wiring == Wiring::Event || last.is_some_and(|held| held.named);
+        let mut told = last
+            .map_or_else(|| Told { code: code.clone(), since: now, repeats: 0, paged: None }, |held| held.told.clone());
+        if paged {
+            told.paged = Some(now);
+        }
+        self.record.alarms.insert(alarm.alarm.to_string(), HeldAlarm { told, named });
+    }
+}
+
+fn text(alarm: &UnansweredAlarm) -> String {
+    format!("{alarm}.\nTo resolve it: {}", alarm.remedy())
+}
+
+/// One notice for everything that is due, since a role that lost a permission fails at every resource.
+fn failure_notice(page: &FailurePage) -> Notice {
+    let subject = match (page.targets.len(), page.targets.keys().next()) {
+        (1, Some(target)) => target.clone(),
+        (count, _) => format!("{count} resources"),
+    };
+    let facts = serde_json::to_string_pretty(page).unwrap_or_default();
+    Notice {
+        urgency: Urgency::Page,
+        subject: format!("hold: CannotObserve {subject}"),
+        body: format!("{page}\n\n{facts}\n"),
+    }
+}

@@ -1,0 +1,162 @@
+//! A stand-in for CloudWatch that answers with the alarms and data that a test gives it, over the SDK's own protocol.
+//!
+//! It knows what the local stack does not: `EvaluationState`, metrics of other accounts, contributors, and gaps that an
+//! expression fills. `GetMetricData` evaluates only as much as tells published data points from filled ones.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::cbor;
+
+/// The stand-in. It ends with this.
+pub(crate) struct CloudWatch {
+    pub(crate) endpoint: String,
+    world: Arc<Mutex<World>>,
+    serving: JoinHandle<()>,
+}
+
+/// What it answers from.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    /// The alarms, as `DescribeAlarms` returns them.
+    pub(crate) alarms: Vec<Value>,
+    /// The metrics that have data points.
+    pub(crate) data: Vec<Value>,
+    /// The accounts whose metrics the caller may not read.
+    pub(crate) forbidden: Vec<String>,
+    /// The contributors of each alarm.
+    pub(crate) contributors: BTreeMap<String, Value>,
+}
+
+impl CloudWatch {
+    pub(crate) async fn start(world: World) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let world = Arc::new(Mutex::new(world));
+        let app = Router::new()
+            .route("/service/{service}/operation/{operation}", post(answer))
+            .with_state(Arc::clone(&world));
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { endpoint, world, serving }
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut World)) {
+        change(&mut self.world.lock().unwrap());
+    }
+}
+
+impl Drop for CloudWatch {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl World {
+    /// Moves an alarm into a state, just now.
+    pub(crate) fn set_state(&mut self, name: &str, state: &str) {
+        let alarm = self.alarms.iter_mut().find(|alarm| alarm["AlarmName"] == name);
+        let alarm = alarm.unwrap_or_else(|| unreachable!("the case has no alarm {name}"));
+        if alarm["StateValue"] != state {
+            let now = json!(Timestamp::now().as_duration().as_secs_f64());
+            alarm["StateTransitionedTimestamp"] = now.clone();
+            alarm["StateUpdatedTimestamp"] = now;
+            alarm["StateValue"] = json!(state);
+        }
+    }
+}
+
+async fn answer(
+    State(world): State<Arc<Mutex<World>>>,
+    Path((_, operation)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    let request = if body.is_empty() { json!({}) } else { cbor::decode(&body) };
+    let world = world.lock().unwrap();
+    let answer = match operation.as_str() {
+        "DescribeAlarms" => describe_alarms(&world, &request),
+        "GetMetricData" => get_metric_data(&world, &request),
+        "ListTagsForResource" => json!({ "Tags": [] }),
+        "DescribeAlarmContributors" => {
+            let name = request["AlarmName"].as_str().unwrap_or_default();
+            json!({ "AlarmContributors": world.contributors.get(name).cloned().unwrap_or_else(|| json!([])) })
+        }
+        "ListAlarmMuteRules" => json!({ "AlarmMuteRuleSummaries": [] }),
+        other => return (StatusCode::NOT_IMPLEMENTED, format!("no {other} here")).into_response(),
+    };
+    ([("smithy-protocol", "rpc-v2-cbor"), ("content-type", "application/cbor")], cbor::encode(&answer)).into_response()
+}
+
+fn describe_alarms(world: &World, request: &Value) -> Value {
+    let names = request["AlarmNames"].as_array();
+    let prefix = request["AlarmNamePrefix"].as_str().unwrap_or_default();
+    let wanted = |alarm: &&Value| {
+        let name = alarm["AlarmName"].as_str().unwrap();
+        match names {
+            Some(names) if !names.is_empty() => names.iter().any(|wanted| wanted == name),
+            _ => name.starts_with(prefix),
+        }
+    };
+    let (composite, metric): (Vec<&Value>, Vec<&Value>) =
+        world.alarms.iter().filter(wanted).partition(|alarm| alarm.get("AlarmRule").is_some());
+    json!({ "MetricAlarms": metric, "CompositeAlarms": composite })
+}
+
+fn get_metric_data(world: &World, request: &Value) -> Value {
+    let queries = request["MetricDataQueries"].as_array().unwrap();
+    let end = request["EndTime"].as_f64().unwrap();
+    let results: Vec<Value> = queries
+        .iter()
+        .filter(|query| query["ReturnData"].as_bool() != Some(false))
+        .map(|query| {
+            let value = value_of(world, queries, query);
+            let forbidden = world.forbidden.iter().any(|account| query["AccountId"] == json!(account));
+            let points: Vec<f64> = value.filter(|_| !forbidden).into_iter().flat_map(|value| [value; 3]).collect();
+            let times: Vec<f64> =
+                (0..points.len()).map(|index| end - 1.0 - f64::from(u8::try_from(index).unwrap())).collect();
+            let status = if forbidden { "Forbidden" } else { "Complete" };
+            json!({ "Id": query["Id"], "Timestamps": times, "Values": points, "StatusCode": status })
+        })
+        .collect();
+    json!({ "MetricDataResults": results })
+}
+
+/// The value that a query has at every time; `None` where it has no data points.
+fn value_of(world: &World, queries: &[Value], query: &Value) -> Option<f64> {
+    if let Some(expression) = query["Expression"].as_str() {
+        let referred = |other: &&Value| {
+            let id = other["Id"].as_str().unwrap();
+            id != query["Id"] && expression.contains(id)
+        };
+        let values: Vec<Option<f64>> =
+            queries.iter().filter(referred).map(|other| value_of(world, queries, other)).collect();
+        // A filled gap is a data point to whoever asks for the expression.
+        let filled = expression.contains("FILL(");
+        return if filled || values.iter().all(Option::is_some) { Some(0.0) } else { None };
+    }
+    let metric = &query["MetricStat"]["Metric"];
+    let dimensions: BTreeMap<&str, &str> = metric["Dimensions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|dimension| (dimension["Name"].as_str().unwrap(), dimension["Value"].as_str().unwrap()))
+        .collect();
+    let has_data = |data: &&Value| {
+        let is_wanted =
+            |(name, value): (&String, &Value)| dimensions.get(name.as_str()).is_some_and(|found| value == *found);
+        data["metric"] == metric["MetricName"]
+            && data.get("account").unwrap_or(&Value::Null) == &query["AccountId"]
+            && data["dimensions"].as_object().unwrap().iter().all(is_wanted)
+    };
+    world.data.iter().find(has_data).map(|data| data["value"].as_f64().unwrap())
+}

@@ -1,0 +1,490 @@
+//! What proves that a node had requests, so that an alarm that is `OK` says something about it.
+//!
+//! Only data points that somebody published count. The lines of an alarm that CloudWatch evaluates are followed down to
+//! the metrics that they rest on; what an expression makes up, such as `FILL(m1, 0)`, a band or a constant, is never
+//! counted. Each metric is counted by itself, in the account that holds it:
+//!
+//! | metric below the alarm's expression | must have data | proves requests |
+//! |-|-|-|
+//! | errors of the node, which are published only when there are some | no | with data points |
+//! | requests, connections or bytes of the node | yes | with values above zero |
+//! | another metric of the node, such as a latency or a ratio | yes | with data points |
+//! | a metric of something else, such as all requests of a service | yes | no |
+//! | a Metrics Insights query | yes | with data points |
+//! | a companion: requests in the namespace and with the dimensions of an error metric | no | with values above zero |
+//!
+//! An alarm is proven when every metric that must have data has it, and one metric proves requests. An alarm on errors
+//! alone would never be proven while the node is well, so its companions are counted too. A metric that cannot be read
+//! proves nothing, and is named with the reason.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alarm::{Alarm, AlarmName, AlarmSource, Comparison, MetricQuery, MetricTerm, MissingData};
+use crate::name::VirtualNodeName;
+
+/// What a metric means for the proof that a node had requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetricUse {
+    /// Errors of the node.
+    Errors,
+    /// Requests, connections or bytes of the node.
+    Volume,
+    /// Another metric of the node.
+    Measure,
+    /// A metric of something else.
+    Foreign,
+    /// Requests of the node that the alarm itself does not look at.
+    Companion,
+}
+
+/// A metric whose data points are counted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CountedMetric {
+    /// The metric, with the account that holds it. Its id is unique within the alarm.
+    pub query: MetricQuery,
+    /// What it means for the proof.
+    pub usage: MetricUse,
+}
+
+/// The data points of one metric.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricData {
+    /// The namespace and the name, or the query.
+    pub metric: String,
+    /// The account that holds the metric, where it is not the alarm's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What it means for the proof.
+    pub usage: MetricUse,
+    /// How many data points it had.
+    pub points: u32,
+    /// How many of them were above zero.
+    pub above_zero: u32,
+    /// Why it could not be read, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+}
+
+/// What was counted for one alarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlarmData {
+    /// The alarm.
+    pub alarm: AlarmName,
+    /// Its metrics.
+    pub metrics: Vec<MetricData>,
+    /// Why nothing can be counted for it, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+}
+
+/// Something that is missing from the proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingProof {
+    /// The alarm.
+    pub alarm: AlarmName,
+    /// The metric; absent where the alarm has none that can be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// The account that holds the metric, where it is not the alarm's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// What is wrong.
+    #[serde(flatten)]
+    pub why: ProofGap,
+}
+
+/// Why a metric proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "gap", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum ProofGap {
+    /// It has too few data points.
+    TooFewPoints {
+        /// How many it has.
+        points: u32,
+    },
+    /// It has data points, and all of them say that there were no requests.
+    NoRequests,
+    /// It could not be read.
+    Unreadable {
+        /// Why not.
+        message: String,
+    },
+    /// The alarm has no metric that could be counted.
+    NothingToCount {
+        /// Why not.
+        message: String,
+    },
+}
+
+/// The metrics whose data points prove that `node` had requests, or why the alarm has none.
+pub fn counted_metrics(alarm: &Alarm, node: &VirtualNodeName) -> Result<Vec<CountedMetric>, String> {
+    let queries = match &alarm.source {
+        AlarmSource::Metric(queries) => queries,
+        AlarmSource::Composite(_) => {
+            return Err(
+                "a composite alarm has no metric; the alarms that it names are counted by themselves".to_owned()
+            );
+        }
+        AlarmSource::PromQl(_) => {
+            return Err(
+                "CloudWatch counts no data points for a PromQL query; bind an alarm on a request metric to the \
+                        node"
+                    .to_owned(),
+            );
+        }
+        AlarmSource::Unreadable(why) => return Err(why.clone()),
+    };
+    let below = evaluated(queries);
+    let raw: Vec<&MetricQuery> = below.iter().copied().filter(|query| is_published(query)).collect();
+    if raw.is_empty() {
+        return Err("its expression rests on no metric".to_owned());
+    }
+    // An alarm whose metrics do not name the node is about it because a binding or a tag says so: all of them count.
+    let names_node = |query: &MetricQuery| match &query.term {
+        MetricTerm::Stat { dimensions, .. } => dimensions.values().any(|value| value == node.as_str()),
+        MetricTerm::Expression { expression, .. } => expression.contains(node.as_str()),
+    };
+    let named = raw.iter().any(|query| names_node(query));
+    let mut counted: Vec<CountedMetric> = raw
+        .iter()
+        .map(|query| {
+            let usage = if named && !names_node(query) { MetricUse::Foreign } else { usage(query) };
+            CountedMetric { query: MetricQuery { returns_data: true, ..(*query).clone() }, usage }
+        })
+        .collect();
+    let errors_only = counted.iter().all(|metric| matches!(metric.usage, MetricUse::Errors | MetricUse::Foreign));
+    if errors_only && let Some(errors) = counted.iter().find(|metric| metric.usage == MetricUse::Errors) {
+        counted.extend(companions(&errors.query));
+    }
+    Ok(counted)
+}
+
+/// Whether the data proves that the node had requests: the data points of the metric that proves it, or what is missing.
+pub fn proven(data: &AlarmData, needed: u16) -> Result<u32, Vec<MissingProof>> {
+    let gap = |metric: Option<&MetricData>, why: ProofGap| MissingProof {
+        alarm: data.alarm.clone(),
+        metric: metric.map(|metric| metric.metric.clone()),
+        account: metric.and_then(|metric| metric.account.clone()),
+        why,
+    };
+    if let Some(message) = &data.unreadable {
+        return Err(vec![gap(None, ProofGap::NothingToCount { message: message.clone() })]);
+    }
+    let needed = u32::from(needed);
+    let mut missing = Vec::new();
+    let mut seen = 0;
+    for metric in &data.metrics {
+        let (required, proof) = match metric.usage {
+            MetricUse::Errors => (false, metric.points),
+            MetricUse::Volume => (true, metric.above_zero),
+            MetricUse::Measure => (true, metric.points),
+            MetricUse::Foreign => (true, 0),
+            MetricUse::Companion => (false, metric.above_zero),
+        };
+        match &metric.unreadable {
+            // Without its errors nobody knows what the alarm is `OK` about.
+            Some(message) if metric.usage != MetricUse::Companion => {
+                missing.push(gap(Some(metric), ProofGap::Unreadable { message: message.clone() }));
+            }
+            Some(_) => {}
+            None => {
+                seen = seen.max(proof);
+                if required && metric.points < needed {
+                    missing.push(gap(Some(metric), ProofGap::TooFewPoints { points: metric.points }));
+                } else if metric.usage == MetricUse::Volume && metric.above_zero < needed {
+                    missing.push(gap(Some(metric), ProofGap::NoRequests));
+                }
+            }
+        }
+    }
+    if missing.is_empty() && seen < needed {
+        let sparse = |metric: &&MetricData| metric.usage != MetricUse::Foreign;
+        missing.extend(
+            data.metrics
+                .iter()
+                .filter(sparse)
+                .map(|metric| gap(Some(metric), ProofGap::TooFewPoints { points: metric.points })),
+        );
+    }
+    if missing.is_empty() && seen >= needed { Ok(seen) } else { Err(missing) }
+}
+
+/// Why an alarm cannot leave `ALARM` while its node has no requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "cause", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum StuckInAlarm {
+    /// Missing data leaves the state as it is (`TreatMissingData: ignore`).
+    MissingDataIgnored,
+    /// Missing data breaches (`TreatMissingData: breaching`).
+    MissingDataBreaches,
+    /// Its expression fills gaps with a value that breaches.
+    FillBreaches {
+        /// The expression.
+        expression: String,
+    },
+}
+
+/// Whether the alarm's own configuration keeps it in `ALARM` while its node has no requests; `None` where nothing says
+/// so. A drained node that such an alarm reports never comes back by itself.
+#[must_use]
+pub fn stuck_in_alarm(alarm: &Alarm) -> Option<StuckInAlarm> {
+    let below = evaluated(alarm.queries());
+    let expressions = below.iter().filter_map(|query| match &query.term {
+        MetricTerm::Expression { expression, .. } => Some(expression),
+        MetricTerm::Stat { .. } => None,
+    });
+    let filled = expressions.flat_map(|expression| fills(expression).map(move |fill| (expression, fill)));
+    let mut fills = filled.peekable();
+    if fills.peek().is_some() {
+        // A filled line is never missing, so that only the fill tells.
+        return fills
+            .find(|(_, fill)| fill_breaches(fill, alarm))
+            .map(|(expression, _)| StuckInAlarm::FillBreaches { expression: expression.clone() });
+    }
+    match alarm.condition.as_ref()?.missing_data {
+        MissingData::Ignore => Some(StuckInAlarm::MissingDataIgnored),
+        MissingData::Breaching => Some(StuckInAlarm::MissingDataBreaches),
+        MissingData::Missing | MissingData::NotBreaching | MissingData::Unrecognised(_) => None,
+    }
+}
+
+/// For how many seconds an alarm has to see data before its state can change; `None` where its periods are not known.
+#[must_use]
+pub(super) fn evaluation_seconds(alarm: &Alarm) -> Option<u32> {
+    let periods = alarm.condition.as_ref()?.evaluation_periods?;
+    let longest = alarm.queries().iter().filter_map(|query| match &query.term {
+        MetricTerm::Stat { period, .. } => Some(*period),
+        MetricTerm::Expression { period, .. } => *period,
+    });
+    Some(longest.max()?.saturating_mul(periods))
+}
+
+/// The lines that the alarm evaluates, and all lines that they refer to.
+fn evaluated(queries: &[MetricQuery]) -> Vec<&MetricQuery> {
+    let mut open: Vec<&MetricQuery> = queries.iter().filter(|query| query.returns_data).collect();
+    let mut seen = BTreeSet::new();
+    let mut below = Vec::new();
+    while let Some(query) = open.pop() {
+        if !seen.insert(query.id.as_str()) {
+            continue;
+        }
+        below.push(query);
+        if let MetricTerm::Expression { expression, .. } = &query.term
+            && !is_query(expression)
+        {
+            let words = words(expression);
+            // `METRICS()` stands for every metric of the alarm.
+            let all = words.iter().any(|word| word.eq_ignore_ascii_case("METRICS"));
+            let named = |other: &&MetricQuery| {
+                words.contains(&other.id.as_str()) || all && matches!(other.term, MetricTerm::Stat { .. })
+            };
+            open.extend(queries.iter().filter(named));
+        }
+    }
+    below.sort_by(|one, other| one.id.cmp(&other.id));
+    below
+}
+
+/// The words of an expression that can be ids or functions; texts in quotation marks are none.
+fn words(expression: &str) -> Vec<&str> {
+    let unquoted = expression.split(['"', '\'']).step_by(2);
+    let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    unquoted.flat_map(|part| part.split(move |character| !word(character))).filter(|word| !word.is_empty()).collect()
+}
+
+/// Whether a line's data points were published: a metric, or a query over metrics.
+fn is_published(query: &MetricQuery) -> bool {
+    match &query.term {
+        MetricTerm::Stat { .. } => true,
+        MetricTerm::Expression { expression, .. } => is_query(expression),
+    }
+}
+
+/// Whether an expression reads metrics itself instead of computing with other lines.
+fn is_query(expression: &str) -> bool {
+    let start = expression.trim_start().to_ascii_uppercase();
+    // A query within an expression is part of a computation, and that may fill gaps.
+    ["SELECT ", "SELECT\n", "SELECT\t"].iter().any(|word| start.starts_with(word))
+}
+
+fn usage(query: &MetricQuery) -> MetricUse {
+    let MetricTerm::Stat { metric, .. } = &query.term else { return MetricUse::Measure };
+    let name = metric.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    // A ratio of errors exists whenever there are requests.
+    let is_ratio =
+        metric.contains("Rate") || has(&["_rate", ".rate", "ratio", "percent", "_pct"]) || name.as_str() == "rate";
+    if has(&ERROR_WORDS) && !is_ratio {
+        MetricUse::Errors
+    } else if has(&VOLUME_WORDS) && !is_ratio && !has(&["time", "duration", "latency"]) {
+        MetricUse::Volume
+    } else {
+        MetricUse::Measure
+    }
+}
+
+/// Words in the names of metrics that are published when something goes wrong, and often only then.
+const ERROR_WORDS: [&str; 17] = [
+    "error",
+    "5xx",
+    "4xx",
+    "fault",
+    "fail",
+    "timeout",
+    "timed_out",
+    "reset",
+    "reject",
+    "refus",
+    "overflow",
+    "eject",
+    "denied",
+    "unavailable",
+    "retr",
+    "throttl",
+    "abort",
+];
+
+/// Words in the names of metrics that count requests, connections or bytes.
+const VOLUME_WORDS: [&str; 9] = ["request", "rq_", "2xx", "3xx", "connection", "cx_", "bytes", "calls", "invocations"];
+
+/// The request metrics that are published next to an error metric, with the same dimensions.
+fn companions(errors: &MetricQuery) -> Vec<CountedMetric> {
+    let MetricTerm::Stat { namespace, metric, dimensions, period, .. } = &errors.term else { return Vec::new() };
+    let names: Vec<(String, &str)> = if let Some((before, _)) = metric.split_once("upstream_rq") {
+        vec![(format!("{before}upstream_rq_total"), "Sum"), (format!("{before}upstream_rq_completed"), "Sum")]
+    } else if let Some((before, _)) = metric.split_once("upstream_cx") {
+        vec![(format!("{before}upstream_cx_total"), "Sum")]
+    } else if let Some((before, _)) = metric.split_once("downstream_rq") {
+        vec![(format!("{before}downstream_rq_total"), "Sum"), (format!("{before}downstream_rq_completed"), "Sum")]
+    } else {
+        let (before, name) = metric.rsplit_once('.').map_or(("", metric.as_str()), |(before, name)| (before, name));
+        let dot = if before.is_empty() { "" } else { "." };
+        let of_target = name.contains("_Target_") && !namespace.starts_with("AWS/");
+        let names: &[(&str, &str)] = if of_target {
+            &[
+                ("RequestCountPerTarget", "Sum"),
+                ("HTTPCode_Target_2XX_Count", "Sum"),
+                ("TargetResponseTime", "SampleCount"),
+            ]
+        } else {
+            &[("RequestCount", "Sum"), ("GrpcRequestCount", "Sum")]
+        };
+        names.iter().map(|(name, stat)| (format!("{before}{dot}{name}"), *stat)).collect()
+    };
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(number, (name, stat))| CountedMetric {
+            query: MetricQuery {
+                id: format!("companion{number}"),
+                term: MetricTerm::Stat {
+                    namespace: namespace.clone(),
+                    metric: name,
+                    dimensions: dimensions.clone(),
+                    period: *period,
+                    stat: stat.to_owned(),
+                    unit: None,
+                },
+                returns_data: true,
+                account_id: errors.account_id.clone(),
+            },
+            usage: MetricUse::Companion,
+        })
+        .collect()
+}
+
+/// What each `FILL(..., value)` of an expression fills gaps with.
+fn fills(expression: &str) -> impl Iterator<Item = &str> {
+    let upper = expression.to_ascii_uppercase();
+    let starts: Vec<usize> = upper.match_indices("FILL").map(|(at, _)| at).collect();
+    starts.into_iter().filter_map(move |at| last_argument(expression.get(at + "FILL".len()..)?))
+}
+
+/// The last argument of a call whose text begins at its opening bracket.
+fn last_argument(call: &str) -> Option<&str> {
+    let call = call.trim_start().strip_prefix('(')?;
+    let (mut depth, mut begin) = (0_usize, None);
+    for (at, character) in call.char_indices() {
+        match character {
+            '(' | '[' => depth += 1,
+            ')' if depth == 0 => return call.get(begin?..at).map(str::trim),
+            ')' | ']' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => begin = Some(at + 1),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether a fill keeps an alarm in `ALARM`: the last value before the gap, which breached, or a number that breaches.
+fn fill_breaches(fill: &str, alarm: &Alarm) -> bool {
+    if fill.eq_ignore_ascii_case("REPEAT") {
+        return true;
+    }
+    let (Ok(value), Some(condition)) = (fill.parse::<f64>(), &alarm.condition) else { return false };
+    let Some(threshold) = condition.threshold else { return false };
+    match condition.comparison {
+        Comparison::GreaterThanOrEqualToThreshold => value >= threshold,
+        Comparison::GreaterThanThreshold => value > threshold,
+        Comparison::LessThanThreshold => value < threshold,
+        Comparison::LessThanOrEqualToThreshold => value <= threshold,
+        Comparison::GreaterThanUpperThreshold
+        | Comparison::LessThanLowerThreshold
+        | Comparison::LessThanLowerOrGreaterThanUpperThreshold
+        | Comparison::Unrecognised(_) => false,
+    }
+}
+
+/// The namespace and the name of a metric, or the text of a query.
+#[must_use]
+pub fn metric_name(query: &MetricQuery) -> String {
+    match &query.term {
+        MetricTerm::Stat { namespace, metric, .. } => format!("{namespace}/{metric}"),
+        MetricTerm::Expression { expression, .. } => expression.clone(),
+    }
+}
+
+impl fmt::Display for MissingProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { alarm, metric, account, why } = self;
+        match metric {
+            Some(metric) => write!(f, "metric {metric}")?,
+            None => f.write_str("the alarm")?,
+        }
+        if let Some(account) = account {
+            write!(f, " of account {account}")?;
+        }
+        match why {
+            ProofGap::TooFewPoints { points: 0 } => f.write_str(" has no data")?,
+            ProofGap::TooFewPoints { points } => write!(f, " has {points} data points")?,
+            ProofGap::NoRequests => f.write_str(" reports no requests")?,
+            ProofGap::Unreadable { message } => write!(f, " cannot be read: {message}")?,
+            ProofGap::NothingToCount { message } => write!(f, " proves nothing: {message}")?,
+        }
+        write!(f, " (alarm {alarm})")
+    }
+}
+
+impl fmt::Display for StuckInAlarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingDataIgnored => {
+                f.write_str("it keeps its state while data is missing (TreatMissingData: ignore)")
+            }
+            Self::MissingDataBreaches => f.write_str("missing data breaches it (TreatMissingData: breaching)"),
+            Self::FillBreaches { expression } => {
+                write!(f, "its expression fills gaps with a value that breaches: {expression}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

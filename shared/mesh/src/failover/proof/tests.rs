@@ -1,0 +1,286 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::alarm::{AlarmState, Condition};
+use crate::failover::sample::{alarm, node};
+
+fn stat(id: &str, metric: &str, of: &str) -> MetricQuery {
+    MetricQuery {
+        id: id.to_owned(),
+        term: MetricTerm::Stat {
+            namespace: "AppMesh".to_owned(),
+            metric: metric.to_owned(),
+            dimensions: BTreeMap::from([("VirtualNode".to_owned(), of.to_owned())]),
+            period: 60,
+            stat: "Sum".to_owned(),
+            unit: None,
+        },
+        returns_data: false,
+        account_id: None,
+    }
+}
+
+fn math(id: &str, expression: &str) -> MetricQuery {
+    MetricQuery {
+        id: id.to_owned(),
+        term: MetricTerm::Expression { expression: expression.to_owned(), period: None },
+        returns_data: true,
+        account_id: None,
+    }
+}
+
+fn on(queries: Vec<MetricQuery>) -> Alarm {
+    Alarm { source: AlarmSource::Metric(queries), ..alarm("a", AlarmState::Ok) }
+}
+
+fn single(query: MetricQuery) -> Alarm {
+    on(vec![MetricQuery { returns_data: true, ..query }])
+}
+
+/// The metrics that are counted for node v1, as `name use`.
+fn counted(alarm: &Alarm) -> Vec<String> {
+    let metrics = counted_metrics(alarm, &node("v1")).unwrap();
+    let name = |metric: &CountedMetric| metric_name(&metric.query).replace("AppMesh/", "");
+    metrics
+        .iter()
+        .filter(|metric| metric.usage != MetricUse::Companion)
+        .map(|metric| format!("{} {:?}", name(metric), metric.usage))
+        .collect()
+}
+
+#[test]
+fn metrics_below_the_evaluated_line_are_counted_and_nothing_that_an_expression_makes_up() {
+    let errors = || stat("m1", "Errors", "v1");
+    let requests = || stat("m2", "RequestCount", "v1");
+    let latency = || stat("m3", "TargetResponseTime", "v1");
+    let cases: Vec<(&str, Vec<MetricQuery>, Vec<&str>)> = vec![
+        ("filled", vec![math("e1", "FILL(m1,0)"), errors()], vec!["Errors Errors"]),
+        ("filled in a condition", vec![math("e1", "IF(FILL(m1,0) > 5, 1, 0)"), errors()], vec!["Errors Errors"]),
+        ("filled with the last value", vec![math("e1", "FILL(m1, REPEAT)"), errors()], vec!["Errors Errors"]),
+        ("ratio", vec![math("e1", "100*m1/m2"), errors(), requests()], vec!["Errors Errors", "RequestCount Volume"]),
+        (
+            "ratio by way of other lines",
+            vec![
+                math("e3", "e1/e2"),
+                MetricQuery { returns_data: false, ..math("e1", "FILL(m1, 0)") },
+                MetricQuery { returns_data: false, ..math("e2", "FILL(m2, 1)") },
+                errors(),
+                requests(),
+            ],
+            vec!["Errors Errors", "RequestCount Volume"],
+        ),
+        (
+            "a line that nothing evaluates",
+            vec![math("e1", "m3 * 2"), latency(), requests()],
+            vec!["TargetResponseTime Measure"],
+        ),
+        (
+            "a name in quotation marks",
+            vec![math("e1", "m3 + METRIC_COUNT(\"m2\")"), latency(), requests()],
+            vec!["TargetResponseTime Measure"],
+        ),
+        (
+            "all metrics",
+            vec![math("e1", "SUM(METRICS())"), errors(), requests()],
+            vec!["Errors Errors", "RequestCount Volume"],
+        ),
+        (
+            "a band and its metric",
+            vec![math("ad1", "ANOMALY_DETECTION_BAND(m3, 2)"), MetricQuery { returns_data: true, ..latency() }],
+            vec!["TargetResponseTime Measure"],
+        ),
+        (
+            "of something else",
+            vec![math("e1", "m1/m4"), errors(), stat("m4", "RequestCount", "gateway")],
+            vec!["Errors Errors", "RequestCount Foreign"],
+        ),
+        (
+            "a circle",
+            vec![math("e1", "e2+m1"), MetricQuery { returns_data: false, ..math("e2", "e1") }, errors()],
+            vec!["Errors Errors"],
+        ),
+        (
+            "a query",
+            vec![math("q1", "SELECT SUM(Errors) FROM AppMesh WHERE VirtualNode = 'v1'")],
+            vec!["SELECT SUM(Errors) FROM AppMesh WHERE VirtualNode = 'v1' Measure"],
+        ),
+        (
+            "no line names the node",
+            vec![math("e1", "m5+m6"), stat("m5", "Latency", "x"), stat("m6", "Fault", "y")],
+            vec!["Latency Measure", "Fault Errors"],
+        ),
+    ];
+    for (name, queries, expected) in cases {
+        assert_eq!(counted(&on(queries)), expected, "{name}");
+    }
+}
+
+#[test]
+fn metric_keeps_the_account_that_holds_it() {
+    let elsewhere = MetricQuery { account_id: Some("210987654321".to_owned()), ..stat("m1", "Errors", "v1") };
+    let metrics = counted_metrics(&single(elsewhere), &node("v1")).unwrap();
+    assert!(metrics.len() > 1, "its companions too");
+    for metric in metrics {
+        assert_eq!(metric.query.account_id.as_deref(), Some("210987654321"), "{metric:?}");
+    }
+}
+
+#[test]
+fn usage_by_name() {
+    for (metric, expected) in [
+        ("HTTPCode_Target_5XX_Count", MetricUse::Errors),
+        ("envoy_cluster_upstream_rq_timeout", MetricUse::Errors),
+        ("upstream_cx_connect_fail", MetricUse::Errors),
+        ("ErrorRate", MetricUse::Measure),
+        ("error_ratio", MetricUse::Measure),
+        ("RequestCountPerTarget", MetricUse::Volume),
+        ("upstream_rq_total", MetricUse::Volume),
+        ("HTTPCode_Target_2XX_Count", MetricUse::Volume),
+        ("upstream_rq_time", MetricUse::Measure),
+        ("http.server.request.duration", MetricUse::Measure),
+        ("TargetResponseTime", MetricUse::Measure),
+        ("HealthyHostCount", MetricUse::Measure),
+        ("p99", MetricUse::Measure),
+    ] {
+        assert_eq!(usage(&stat("m1", metric, "v1")), expected, "{metric}");
+    }
+}
+
+#[test]
+fn alarm_on_errors_alone_is_proven_by_the_requests_next_to_them() {
+    for (errors, companions) in [
+        ("HTTPCode_Target_5XX_Count", vec!["RequestCountPerTarget", "HTTPCode_Target_2XX_Count", "TargetResponseTime"]),
+        (
+            "envoy.appmesh.HTTPCode_Target_5XX_Count",
+            vec![
+                "envoy.appmesh.RequestCountPerTarget",
+                "envoy.appmesh.HTTPCode_Target_2XX_Count",
+                "envoy.appmesh.TargetResponseTime",
+            ],
+        ),
+        (
+            "envoy_cluster_upstream_rq_5xx",
+            vec!["envoy_cluster_upstream_rq_total", "envoy_cluster_upstream_rq_completed"],
+        ),
+        ("upstream_cx_connect_fail", vec!["upstream_cx_total"]),
+        ("Errors", vec!["RequestCount", "GrpcRequestCount"]),
+        // It has data whenever there are requests.
+        ("TargetResponseTime", vec![]),
+    ] {
+        let metrics = counted_metrics(&single(stat("m1", errors, "v1")), &node("v1")).unwrap();
+        let found: Vec<String> = metrics
+            .iter()
+            .filter(|metric| metric.usage == MetricUse::Companion)
+            .map(|metric| metric_name(&metric.query).replace("AppMesh/", ""))
+            .collect();
+        assert_eq!(found, companions, "{errors}");
+    }
+}
+
+#[test]
+fn alarm_without_a_metric_says_so() {
+    for (source, expected) in [
+        (AlarmSource::Composite("ALARM(b)".to_owned()), "composite"),
+        (AlarmSource::Unreadable("no metric".to_owned()), "no metric"),
+        (AlarmSource::Metric(vec![math("e1", "TIME_SERIES(5)")]), "rests on no metric"),
+    ] {
+        let why = counted_metrics(&Alarm { source, ..alarm("a", AlarmState::Ok) }, &node("v1")).unwrap_err();
+        assert!(why.contains(expected), "{why}");
+    }
+}
+
+fn data(usage: MetricUse, points: u32, above_zero: u32) -> MetricData {
+    MetricData { metric: format!("{usage:?}"), account: None, usage, points, above_zero, unreadable: None }
+}
+
+#[test]
+fn rule_of_proof_case_by_case() {
+    use MetricUse::{Companion, Errors, Foreign, Measure, Volume};
+    let denied = |usage| MetricData { unreadable: Some("forbidden".to_owned()), ..data(usage, 0, 0) };
+    // metrics, data points needed -> data points that prove it, or the metrics that lack
+    let cases: Vec<(Vec<MetricData>, u16, Result<u32, Vec<&str>>)> = vec![
+        (vec![data(Measure, 2, 2)], 1, Ok(2)),
+        (vec![data(Measure, 0, 0)], 1, Err(vec!["Measure"])),
+        (vec![data(Measure, 2, 0)], 2, Ok(2)),
+        (vec![data(Measure, 1, 1)], 2, Err(vec!["Measure"])),
+        // A ratio of a node that is well: no errors, but requests.
+        (vec![data(Errors, 0, 0), data(Volume, 3, 3)], 1, Ok(3)),
+        (vec![data(Errors, 3, 0), data(Volume, 0, 0)], 1, Err(vec!["Volume"])),
+        // Somebody publishes zeros while nobody asks for anything.
+        (vec![data(Errors, 0, 0), data(Volume, 3, 0)], 1, Err(vec!["Volume"])),
+        // Two metrics with a data point each are not two data points.
+        (vec![data(Errors, 1, 1), data(Errors, 1, 1)], 2, Err(vec!["Errors", "Errors"])),
+        (vec![data(Errors, 2, 0)], 2, Ok(2)),
+        (vec![data(Errors, 0, 0), data(Companion, 0, 0)], 1, Err(vec!["Errors", "Companion"])),
+        (vec![data(Errors, 0, 0), data(Companion, 5, 0)], 1, Err(vec!["Errors", "Companion"])),
+        (vec![data(Errors, 0, 0), data(Companion, 5, 5), data(Companion, 0, 0)], 1, Ok(5)),
+        (vec![data(Errors, 0, 0), data(Foreign, 9, 9)], 1, Err(vec!["Errors"])),
+        (vec![data(Errors, 1, 0), data(Foreign, 0, 0)], 1, Err(vec!["Foreign"])),
+        (vec![denied(Errors), data(Volume, 3, 3)], 1, Err(vec!["Errors"])),
+        (vec![data(Errors, 0, 0), denied(Volume)], 1, Err(vec!["Volume"])),
+        (vec![data(Errors, 1, 0), denied(Companion)], 1, Ok(1)),
+        (vec![], 1, Err(vec![])),
+    ];
+    for (metrics, needed, expected) in cases {
+        let data = AlarmData { alarm: AlarmName::parse("a").unwrap(), metrics, unreadable: None };
+        let found = proven(&data, needed)
+            .map_err(|missing| missing.into_iter().filter_map(|gap| gap.metric).collect::<Vec<_>>());
+        let expected = expected.map_err(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(found, expected, "{data:?}, {needed} needed");
+    }
+}
+
+#[test]
+fn missing_permission_is_named() {
+    let metric = MetricData {
+        account: Some("210987654321".to_owned()),
+        unreadable: Some("forbidden".to_owned()),
+        ..data(MetricUse::Volume, 0, 0)
+    };
+    let data = AlarmData { alarm: AlarmName::parse("a").unwrap(), metrics: vec![metric], unreadable: None };
+    let missing = proven(&data, 1).unwrap_err();
+    assert_eq!(missing[0].to_string(), "metric Volume of account 210987654321 cannot be read: forbidden (alarm a)");
+}
+
+#[test]
+fn alarms_that_cannot_clear_without_requests() {
+    let condition = |missing_data, comparison, threshold| {
+        Some(Condition {
+            comparison,
+            threshold: Some(threshold),
+            band: None,
+            evaluation_periods: Some(3),
+            datapoints_to_alarm: None,
+            missing_data,
+        })
+    };
+    let metric = || single(stat("m1", "Errors", "v1"));
+    let filled = |expression: &str| on(vec![math("e1", expression), stat("m1", "Errors", "v1")]);
+    let above = |missing| condition(missing, Comparison::GreaterThanThreshold, 5.0);
+    let below = |missing| condition(missing, Comparison::LessThanThreshold, 5.0);
+    let cases = [
+        (metric(), above(MissingData::Ignore), Some("keeps its state")),
+        (metric(), above(MissingData::Breaching), Some("breaches it")),
+        (metric(), above(MissingData::Missing), None),
+        (metric(), above(MissingData::NotBreaching), None),
+        (metric(), above(MissingData::Unrecognised("new".to_owned())), None),
+        (metric(), None, None),
+        // What is filled is not missing.
+        (filled("FILL(m1, 0)"), above(MissingData::Breaching), None),
+        (filled("FILL(m1, 0)"), below(MissingData::NotBreaching), Some("fills gaps")),
+        (filled("fill(m1, repeat)"), above(MissingData::NotBreaching), Some("fills gaps")),
+        (filled("FILL(RATE(m1), 9)"), above(MissingData::NotBreaching), Some("fills gaps")),
+        (filled("FILL(m1, LINEAR)"), above(MissingData::NotBreaching), None),
+        (filled("m1 * 2"), above(MissingData::Ignore), Some("keeps its state")),
+    ];
+    for (alarm, condition, expected) in cases {
+        let alarm = Alarm { condition, ..alarm };
+        let found = stuck_in_alarm(&alarm).map(|stuck| stuck.to_string());
+        match expected {
+            Some(part) => assert!(found.as_deref().is_some_and(|text| text.contains(part)), "{found:?}: {alarm:?}"),
+            None => assert_eq!(found, None, "{alarm:?}"),
+        }
+    }
+    let alarm = Alarm { condition: above(MissingData::Ignore), ..metric() };
+    assert_eq!(evaluation_seconds(&alarm), Some(180));
+}

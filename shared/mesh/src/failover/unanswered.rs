@@ -1,0 +1,438 @@
+//! Finds alarms that are on, are wired to this function, and lead to no decision about a route or a node.
+//!
+//! | alarm | what ties it to the function | result |
+//! |-|-|-|
+//! | in `ALARM`, reports a node | | decided with the routes of the node |
+//! | in `ALARM`, reports no node | binding, tag, action, a mesh in its metrics, or an event that named it | a hold |
+//! | in `ALARM`, reports no node | nothing | no concern of this function |
+//! | in `ALARM`, muted | | a mute is a decision of an operator |
+//! | does not exist | a binding | a hold: its node is not watched |
+//! | does not exist | an event that named it | reported once |
+//! | another account's or region's | an event in `ALARM` that named it | a hold |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use super::targets::{AlarmTargets, Unmapped};
+use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricTerm, Rule};
+use crate::policy::FailoverPolicy;
+
+/// How far composite alarms are followed to find a mesh in the metrics below them.
+const MAX_DEPTH: usize = 5;
+
+/// Dimensions and labels by which a metric is about a mesh, in lower case and without separators.
+const MESH_DIMENSIONS: [&str; 6] =
+    ["virtualnode", "targetvirtualnode", "virtualservice", "targetvirtualservice", "virtualgateway", "virtualrouter"];
+
+/// Where this function runs, and what leads to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipient {
+    /// The name of the function.
+    pub function: Option<String>,
+    /// The ARNs of the topics that deliver to it.
+    pub topics: BTreeSet<String>,
+    /// Its region.
+    pub region: Option<String>,
+}
+
+/// An alarm of another account or region, as an event reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignAlarm {
+    /// The alarm.
+    pub name: AlarmName,
+    /// The state that the event reports.
+    pub state: AlarmState,
+    /// The account of the alarm, if the event tells.
+    pub account: Option<String>,
+    /// The region of the alarm, if the event tells.
+    pub region: Option<String>,
+}
+
+/// What ties an alarm to this function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "wiring", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Wiring {
+    /// A binding of the policy names it.
+    Binding,
+    /// It has one of the tags that name a mesh or a node.
+    Tag,
+    /// One of its actions leads here.
+    Action {
+        /// The ARN of the action.
+        arn: String,
+    },
+    /// Its metrics, or those of an alarm below it, are about a mesh.
+    Metric,
+    /// Nothing but an event that named it.
+    Event,
+}
+
+/// Why an alarm leads to no decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all_fields = "camelCase")]
+pub enum NoAnswer {
+    /// It does not exist.
+    AlarmMissing,
+    /// It belongs to another account or region, whose alarms this function cannot read.
+    OtherAccount {
+        /// The account.
+        account: Option<String>,
+        /// The region.
+        region: Option<String>,
+    },
+    /// It reports no node.
+    #[serde(untagged)]
+    Unmapped(Unmapped),
+}
+
+/// An alarm that leads to no decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnansweredAlarm {
+    /// The alarm.
+    pub alarm: AlarmName,
+    /// Why it leads to no decision.
+    pub reason: NoAnswer,
+    /// What ties it to this function.
+    pub wiring: Wiring,
+    /// Whether it is in `ALARM`, so that something fails and nothing is done.
+    pub in_alarm: bool,
+}
+
+/// What is known of alarms in one run.
+#[derive(Clone, Copy, Debug)]
+pub struct AlarmInput<'a> {
+    /// Every alarm that was read.
+    pub alarms: &'a [Alarm],
+    /// The nodes that they report.
+    pub targets: &'a AlarmTargets,
+    /// The tags of those whose tags were read.
+    pub tags: &'a BTreeMap<AlarmName, BTreeMap<String, String>>,
+    /// The policy.
+    pub policy: &'a FailoverPolicy,
+    /// The alarms of the own account and region that events named, in this run.
+    pub named: &'a BTreeSet<AlarmName>,
+    /// The alarms of other accounts or regions that events named.
+    pub foreign: &'a [ForeignAlarm],
+    /// The alarms that events named in earlier runs, and that have led to no decision since.
+    pub named_before: &'a BTreeSet<AlarmName>,
+    /// Where this function runs.
+    pub recipient: &'a Recipient,
+}
+
+impl NoAnswer {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value.get("reason").and_then(|code| code.as_str()).unwrap_or("NamesNoTarget").to_owned()
+    }
+}
+
+/// The alarms that lead to no decision, in the order of their names.
+#[must_use]
+pub fn unanswered_alarms(input: &AlarmInput<'_>) -> Vec<UnansweredAlarm> {
+    let named: BTreeSet<&AlarmName> = input.named.iter().chain(input.named_before).collect();
+    let read: BTreeMap<&AlarmName, &Alarm> = input.alarms.iter().map(|alarm| (&alarm.name, alarm)).collect();
+    let mut found = Vec::new();
+    for alarm in read.values().filter(|alarm| alarm.state == AlarmState::Alarm && alarm.calls_for_action()) {
+        let Some(reason) = input.targets.unmapped.get(&alarm.name) else { continue };
+        let by_event = || named.contains(&alarm.name).then_some(Wiring::Event);
+        if let Some(wiring) = wiring(alarm, input, &read).or_else(by_event) {
+            let reason = NoAnswer::Unmapped(reason.clone());
+            found.push(UnansweredAlarm { alarm: alarm.name.clone(), reason, wiring, in_alarm: true });
+        }
+    }
+    let bound: BTreeSet<&AlarmName> = input.policy.bindings.iter().map(|binding| &binding.alarm).collect();
+    for missing in bound.iter().copied().filter(|name| !read.contains_key(name)) {
+        let (reason, wiring) = (NoAnswer::AlarmMissing, Wiring::Binding);
+        found.push(UnansweredAlarm { alarm: missing.clone(), reason, wiring, in_alarm: false });
+    }
+    for named in input.named.iter().filter(|named| !read.contains_key(*named) && !bound.contains(*named)) {
+        let (reason, wiring) = (NoAnswer::AlarmMissing, Wiring::Event);
+        found.push(UnansweredAlarm { alarm: named.clone(), reason, wiring, in_alarm: false });
+    }
+    for foreign in input.foreign {
+        let reason = NoAnswer::OtherAccount { account: foreign.account.clone(), region: foreign.region.clone() };
+        let in_alarm = foreign.state == AlarmState::Alarm;
+        found.push(UnansweredAlarm { alarm: foreign.name.clone(), reason, wiring: Wiring::Event, in_alarm });
+    }
+    found.sort_by(|one, other| one.alarm.cmp(&other.alarm));
+    found.dedup_by(|one, other| one.alarm == other.alarm);
+    found
+}
+
+/// What ties the alarm to this function, apart from events.
+fn wiring(alarm: &Alarm, input: &AlarmInput<'_>, read: &BTreeMap<&AlarmName, &Alarm>) -> Option<Wiring> {
+    let AlarmInput { policy, tags, recipient, .. } = input;
+    if policy.bindings.iter().any(|binding| binding.alarm == alarm.name) {
+        return Some(Wiring::Binding);
+    }
+    let ours = [&policy.discovery.mesh_tag, &policy.discovery.virtual_node_tag];
+    if tags.get(&alarm.name).is_some_and(|tags| ours.iter().any(|tag| tags.contains_key(*tag))) {
+        return Some(Wiring::Tag);
+    }
+    let leads_here = |arn: &&String| recipient.topics.contains(*arn) || recipient.is_function(arn);
+    if let Some(arn) = alarm.alarm_actions.iter().flatten().find(leads_here) {
+        return Some(Wiring::Action { arn: arn.clone() });
+    }
+    is_about_mesh(alarm, input, read, MAX_DEPTH).then_some(Wiring::Metric)
+}
+
+impl Recipient {
+    /// Whether an ARN is that of this function, with or without a version or an alias.
+    fn is_function(&self, arn: &str) -> bool {
+        let Some(function) = &self.function else { return false };
+        let mut parts = arn.split(':').skip(2);
+        parts.next() == Some("lambda") && parts.nth(2) == Some("function") && parts.next() == Some(function)
+    }
+}
+
+fn is_about_mesh(alarm: &Alarm, input: &AlarmInput<'_>, read: &BTreeMap<&AlarmName, &Alarm>, depth: usize) -> bool {
+    let discovery = &input.policy.discovery;
+    let is_dimension = |name: &str| {
+        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        name == discovery.mesh_dimension
+            || name == discovery.virtual_node_dimension
+            || MESH_DIMENSIONS.contains(&plain.to_ascii_lowercase().as_str())
+    };
+    let speaks_of_mesh = |text: &str| {
+        let word = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '/');
+        let mut words = text.split(move |character| !word(character));
+        words.any(|word| is_namespace(word) || is_dimension(word))
+    };
+    match &alarm.source {
+        AlarmSource::Metric(queries) => queries.iter().any(|query| match &query.term {
+            MetricTerm::Stat { namespace, dimensions, .. } => {
+                is_namespace(namespace) || dimensions.keys().any(|name| is_dimension(name))
+            }
+            MetricTerm::Expression { expression, .. } => speaks_of_mesh(expression),
+        }),
+        AlarmSource::PromQl(query) => {
+            let labels = alarm.contributors.iter().flatten().flat_map(|contributor| contributor.attributes.keys());
+            speaks_of_mesh(&query.query) || labels.into_iter().any(|name| is_dimension(name))
+        }
+        AlarmSource::Composite(rule) => {
+            let Some(depth) = depth.checked_sub(1) else { return false };
+            Rule::parse(rule).is_ok_and(|rule| {
+                rule.alarms().into_iter().any(|child| {
+                    !input.targets.targets_of(child).is_empty()
+                        || read.get(child).is_some_and(|child| is_about_mesh(child, input, read, depth))
+                })
+            })
+        }
+        AlarmSource::Unreadable(_) => false,
+    }
+}
+
+fn is_namespace(word: &str) -> bool {
+    word.to_ascii_lowercase().contains("appmesh")
+}
+
+impl UnansweredAlarm {
+    /// What an operator can do about it.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let Self { alarm, reason, .. } = self;
+        let bind = format!(
+            "bind it in the policy (`failover: {{bindings: [{{alarm: {alarm}, mesh: MESH, virtualNode: NODE}}]}}`), or give \
+             it the tags that name its mesh and virtual node"
+        );
+        match reason {
+            NoAnswer::Unmapped(_) => format!("{bind}; `meshwarden explain alarm/{alarm}` says which nodes it names"),
+            NoAnswer::AlarmMissing => {
+                format!(
+                    "create alarm {alarm}, or remove it from the bindings of the policy; until then it watches nothing"
+                )
+            }
+            NoAnswer::OtherAccount { .. } => format!(
+                "Deploy Meshwarden there, or create an alarm here on the metric of {alarm} (a metric of a linked account \
+                 has an account id), or stop sending its events here"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for UnansweredAlarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { alarm, reason, .. } = self;
+        match reason {
+            NoAnswer::Unmapped(unmapped) => {
+                write!(f, "alarm {alarm} is in ALARM and reports no virtual node, so that nothing is done: ")?;
+                match unmapped {
+                    Unmapped::NamesNoTarget => f.write_str("no binding, dimension or tag names one"),
+                    Unmapped::NamesSeveral { nodes } => {
+                        let nodes: Vec<&str> = nodes.iter().map(|node| node.as_str()).collect();
+                        write!(f, "its metrics name several ({})", nodes.join(", "))
+                    }
+                    Unmapped::ChildrenNameNoTarget => f.write_str("no alarm that makes its rule true reports one"),
+                    Unmapped::Unreadable { why } => write!(f, "{why}"),
+                }
+            }
+            NoAnswer::AlarmMissing => write!(f, "alarm {alarm} does not exist"),
+            NoAnswer::OtherAccount { account, region } => write!(
+                f,
+                "an event reports alarm {alarm} of account {} in region {}; its state cannot be read from here",
+                account.as_deref().unwrap_or("unknown"),
+                region.as_deref().unwrap_or("unknown")
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alarm::MetricQuery;
+    use crate::failover::sample::{alarm, composite, on_node, policy};
+    use crate::failover::targets::alarm_targets;
+
+    const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:alarms";
+
+    fn name(text: &str) -> AlarmName {
+        AlarmName::parse(text).unwrap()
+    }
+
+    fn on_metric(text: &str, namespace: &str, dimension: &str) -> Alarm {
+        let term = MetricTerm::Stat {
+            namespace: namespace.to_owned(),
+            metric: "HTTPCode_5XX_Count".to_owned(),
+            dimensions: [(dimension.to_owned(), "checkout".to_owned())].into(),
+            period: 60,
+            stat: "Sum".to_owned(),
+            unit: None,
+        };
+        Alarm { source: AlarmSource::Metric(vec![MetricQuery::new("m1", term)]), ..alarm(text, AlarmState::Alarm) }
+    }
+
+    fn with_action(alarm: Alarm, arn: &str) -> Alarm {
+        Alarm { alarm_actions: Some(vec![arn.to_owned()]), ..alarm }
+    }
+
+    /// The code and the wiring of each, for a function `guard` behind a topic.
+    fn found(alarms: &[Alarm], policy_text: &str, named: &[&str], foreign: &[ForeignAlarm]) -> Vec<String> {
+        let policy = policy(policy_text).failover;
+        let tags =
+            BTreeMap::from([(name("tagged"), BTreeMap::from([("meshwarden:mesh".to_owned(), "shop".to_owned())]))]);
+        let targets = alarm_targets(alarms, &tags, &policy);
+        let recipient = Recipient {
+            function: Some("guard".to_owned()),
+            topics: [TOPIC.to_owned()].into(),
+            region: Some("us-east-1".to_owned()),
+        };
+        let input = AlarmInput {
+            alarms,
+            targets: &targets,
+            tags: &tags,
+            policy: &policy,
+            named: &named.iter().copied().map(name).collect(),
+            foreign,
+            named_before: &BTreeSet::from([name("before")]),
+            recipient: &recipient,
+        };
+        let unanswered = unanswered_alarms(&input);
+        for found in &unanswered {
+            assert!(!found.remedy().is_empty() && found.to_string().contains(found.alarm.as_str()));
+        }
+        unanswered
+            .iter()
+            .map(|found| {
+                let wiring = serde_json::to_value(&found.wiring).unwrap();
+                let on = if found.in_alarm { "" } else { " quiet" };
+                format!("{} {} {}{on}", found.alarm, found.reason.code(), wiring["wiring"].as_str().unwrap())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn alarm_in_alarm_without_a_node_is_a_hold_if_something_ties_it_to_the_function() {
+        let other = || on_metric("a", "Shop", "Service");
+        let function = "arn:aws:lambda:us-east-1:123456789012:function:guard";
+        let cases: Vec<(&str, Vec<Alarm>, Vec<&str>, Vec<&str>)> = vec![
+            ("nothing ties it", vec![other()], vec![], vec![]),
+            ("an event named it", vec![other()], vec!["a"], vec!["a NamesNoTarget event"]),
+            (
+                "an event named it before",
+                vec![on_metric("before", "Shop", "S")],
+                vec![],
+                vec!["before NamesNoTarget event"],
+            ),
+            ("another alarm was named", vec![other()], vec!["b"], vec!["b AlarmMissing event quiet"]),
+            ("an action leads here", vec![with_action(other(), TOPIC)], vec![], vec!["a NamesNoTarget action"]),
+            (
+                "an action leads elsewhere",
+                vec![with_action(other(), "arn:aws:sns:us-east-1:123456789012:pager")],
+                vec![],
+                vec![],
+            ),
+            ("it invokes the function", vec![with_action(other(), function)], vec![], vec!["a NamesNoTarget action"]),
+            (
+                "it invokes an alias",
+                vec![with_action(other(), &format!("{function}:live"))],
+                vec![],
+                vec!["a NamesNoTarget action"],
+            ),
+            ("it invokes another function", vec![with_action(other(), &format!("{function}2"))], vec![], vec![]),
+            ("a tag", vec![on_metric("tagged", "Shop", "Service")], vec![], vec!["tagged NamesNoTarget tag"]),
+            ("a mesh's namespace", vec![on_metric("a", "AppMesh", "Service")], vec![], vec!["a NamesNoTarget metric"]),
+            (
+                "a mesh's dimension",
+                vec![on_metric("a", "Shop", "TargetVirtualService")],
+                vec![],
+                vec!["a NamesNoTarget metric"],
+            ),
+            ("it is quiet", vec![Alarm { state: AlarmState::Ok, ..on_metric("a", "AppMesh", "S") }], vec!["a"], vec![]),
+            (
+                "it is muted",
+                vec![Alarm { actions_enabled: false, ..on_metric("a", "AppMesh", "S") }],
+                vec!["a"],
+                vec![],
+            ),
+            ("it reports a node", vec![on_node("a", AlarmState::Alarm, "v1")], vec!["a"], vec![]),
+            (
+                "a composite alarm over a node that is quiet",
+                vec![composite("a", AlarmState::Alarm, "NOT ALARM(b)"), on_node("b", AlarmState::Ok, "v1")],
+                vec![],
+                vec!["a ChildrenNameNoTarget metric"],
+            ),
+            (
+                "a query over a mesh's metrics",
+                vec![Alarm {
+                    source: AlarmSource::Metric(vec![MetricQuery::new(
+                        "q1",
+                        MetricTerm::Expression {
+                            expression: "SELECT SUM(E) FROM SCHEMA(AppMesh, Mesh, VirtualNode)".to_owned(),
+                            period: Some(60),
+                        },
+                    )]),
+                    ..alarm("a", AlarmState::Alarm)
+                }],
+                vec![],
+                vec!["a NamesNoTarget metric"],
+            ),
+        ];
+        for (case, alarms, named, expected) in cases {
+            assert_eq!(found(&alarms, "", &named, &[]), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn alarm_of_another_account_or_region_is_a_hold_while_it_is_on() {
+        let own = [on_node("a", AlarmState::Ok, "v1")];
+        let elsewhere = |state| ForeignAlarm {
+            name: name("a"),
+            state,
+            account: Some("999900001111".to_owned()),
+            region: Some("us-east-1".to_owned()),
+        };
+        assert_eq!(found(&own, "", &[], &[elsewhere(AlarmState::Alarm)]), ["a OtherAccount event"]);
+        assert_eq!(found(&own, "", &[], &[elsewhere(AlarmState::Ok)]), ["a OtherAccount event quiet"]);
+    }
+
+    #[test]
+    fn binding_of_an_alarm_that_does_not_exist_is_reported() {
+        let bound = "bindings: [{alarm: gone, mesh: shop, virtualNode: v1}]";
+        assert_eq!(found(&[], bound, &["gone"], &[]), ["gone AlarmMissing binding quiet"]);
+    }
+}
