@@ -6,7 +6,7 @@ use ports::{PortError, Refusal};
 use serde_json::{Value, json};
 
 use crate::actuate::Outcome;
-use crate::wake::EVERYTHING;
+use crate::wake::{EVERYTHING, EventNotice};
 
 /// One line of the report, with what it means for the invocation as a whole.
 #[derive(Debug)]
@@ -74,12 +74,22 @@ impl Account {
         Self { retry, ..Self::note(EVERYTHING, "CannotObserve", facts, &error.to_string()) }
     }
 
-    /// Something that only a person can do something about.
+    /// Something that only an operator can resolve.
     pub(crate) fn note(resource: &str, code: &str, facts: Value, text: &str) -> Self {
+        Self::noted("hold", resource, code, facts, text)
+    }
+
+    /// An event about something that no mesh uses: nothing is to be done.
+    pub(crate) fn unused(notice: &EventNotice) -> Self {
+        let text = format!("no mesh uses {}: {}", notice.resource, notice.text);
+        Self::noted("keep", &notice.resource, "CertificateNotUsed", notice.facts.clone(), &text)
+    }
+
+    fn noted(decision: &str, resource: &str, code: &str, facts: Value, text: &str) -> Self {
         Self {
             line: lambda_kit::Decision {
                 resource: resource.to_owned(),
-                decision: "hold".to_owned(),
+                decision: decision.to_owned(),
                 reason: code.to_owned(),
                 facts,
                 plan: None,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use mesh::name::MeshName;
-use mesh::rotation::{Plan, Record};
+use mesh::policy::CertificatesPolicy;
+use mesh::rotation::{OwedPage, Plan, Record, StepResult};
 use ports::{
     Begin, Begun, BudgetWindow, Finish, JournalEntry, PortError, PortErrorKind, Refusal, Spend, StateKey, StoreOutcome,
 };
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::Ports;
 use crate::observe::Observation;
-use crate::steps::{Done, take};
+use crate::steps::take;
 
 /// How long a lease is taken for: longer than an invocation may run (120 s in the template), so that two never act at
 /// the same time; a killed one keeps others out for no longer than this.
@@ -79,20 +80,6 @@ impl Outcome {
         }
     }
 
-    /// Whether a person should be called.
-    pub(crate) const fn pages(&self) -> bool {
-        match self {
-            Self::Overwrote { .. } | Self::Failed { may_heal: false, .. } => true,
-            Self::WouldApply { .. }
-            | Self::Applied
-            | Self::AlreadyInPlace
-            | Self::InProgress
-            | Self::Superseded
-            | Self::Refused { .. }
-            | Self::Failed { may_heal: true, .. } => false,
-        }
-    }
-
     /// Whether something is different now, so that another look is worth it.
     pub(crate) const fn moved(&self) -> bool {
         match self {
@@ -102,8 +89,19 @@ impl Outcome {
     }
 }
 
-/// A plan with what is needed to carry it out.
+/// What became of a plan, and of its record.
 #[derive(Debug)]
+pub(crate) struct Executed {
+    pub(crate) outcome: Outcome,
+    /// The page that is due, which the record holds until it was sent.
+    pub(crate) page: Option<OwedPage>,
+    /// The record as it is stored, with its revision; `None` where it could not be stored, or another writer was first.
+    pub(crate) stored: Option<(Record, u64)>,
+    /// Whether the record was stored before the step.
+    pub(crate) began: bool,
+}
+
+/// A plan with what is needed to carry it out.
 pub(crate) struct Work<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) observation: &'a Observation,
@@ -114,20 +112,28 @@ pub(crate) struct Work<'a> {
     /// Who acts: one name an invocation.
     pub(crate) holder: &'a str,
     pub(crate) window: &'a BudgetWindow,
-    /// The issuances that the window allows.
-    pub(crate) cap: u32,
+    /// The policy.
+    pub(crate) policy: &'a CertificatesPolicy,
+    /// The page about an outcome.
+    pub(crate) page: &'a (dyn Fn(&Outcome) -> OwedPage + Sync),
 }
 
 /// Carries out a plan. Killed between any two calls and run again, it ends the same: the record holds the attempt before
 /// anything is ordered, and what was done is found where it was done.
-pub(crate) async fn actuate(ports: &Ports, work: Work<'_>) -> Outcome {
-    match try_actuate(ports, work).await {
-        Ok(outcome) => outcome,
-        Err(error) => Outcome::Failed { may_heal: error.kind.may_heal(), error: error.to_string() },
+pub(crate) async fn actuate(ports: &Ports, work: Work<'_>) -> Executed {
+    match try_actuate(ports, &work).await {
+        Ok(executed) => executed,
+        Err(error) => {
+            let may_heal = error.kind.may_heal();
+            let outcome = Outcome::Failed { may_heal, error: error.to_string() };
+            // Without the state table nothing is changed, and that is paged where no later run will do better.
+            let page = (!may_heal).then(|| (work.page)(&outcome));
+            Executed { outcome, page, stored: None, began: false }
+        }
     }
 }
 
-async fn try_actuate(ports: &Ports, work: Work<'_>) -> Result<Outcome, PortError> {
+async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Executed, PortError> {
     let subject = work.plan.subject.name();
     let now = ports.clock.now();
     let begin = Begin {
@@ -137,47 +143,85 @@ async fn try_actuate(ports: &Ports, work: Work<'_>) -> Result<Outcome, PortError
         now,
         lease: LEASE,
         document: document(&work.record),
-        spend: work.plan.step.issues().then(|| Spend { window: work.window.clone(), cap: work.cap }),
-        journal: entry(ports, &work, "begun", work.journal.clone()),
+        spend: work.plan.step.issues().then(|| Spend { window: work.window.clone(), cap: work.policy.budget.changes }),
+        journal: entry(ports, work, "begun", work.journal.clone()),
     };
-    let epoch = match ports.state.begin(&begin).await? {
-        Begun::Granted { epoch, .. } => epoch,
-        Begun::Refused(refusal) => return Ok(Outcome::Refused { refusal }),
+    let (epoch, revision) = match ports.state.begin(&begin).await? {
+        Begun::Granted { epoch, revision } => (epoch, revision),
+        Begun::Refused(refusal) => {
+            return Ok(Executed { outcome: Outcome::Refused { refusal }, page: None, stored: None, began: false });
+        }
     };
     let taken = take(ports, &work.plan.step, &work.plan.id, work.observation).await;
-    let now = ports.clock.now();
-    let record = work.record.clone();
-    let (outcome, record) = match taken {
-        Ok(Done::Applied) => (Outcome::Applied, record.succeeded()),
-        Ok(Done::Issued) => (Outcome::Applied, record.issued()),
-        Ok(Done::Ordered(name)) => (Outcome::Applied, record.ordered(&name)),
-        Ok(Done::AlreadyInPlace) => (Outcome::AlreadyInPlace, record),
-        Ok(Done::InProgress) => (Outcome::InProgress, record),
-        Ok(Done::Superseded) => (Outcome::Superseded, record.unplaced()),
-        Ok(Done::Overwrote(version)) => (Outcome::Overwrote { version }, record.succeeded()),
-        Ok(Done::Refused(why)) => {
-            let failed = Outcome::Failed { error: why.clone(), may_heal: false };
-            (failed, record.refused(why, now))
-        }
+    let (result, heals) = match taken {
+        Ok(result) => (result, None),
         Err(error) => {
-            let record = if is_certain(&error) { record.unplaced() } else { record };
-            let failed = Outcome::Failed { error: error.to_string(), may_heal: error.kind.may_heal() };
-            (failed, record.failed(error.to_string(), now))
+            let failed = StepResult::Failed { why: error.to_string(), is_unplaced: is_certain(&error) };
+            (failed, Some(error.kind.may_heal()))
         }
     };
+    let now = ports.clock.now();
+    let failures = |record: &Record| record.failures.as_ref().map_or(0, |failures| failures.count);
+    let before = failures(&work.record);
+    let mut record = work.record.clone().after(&work.plan.step, &result, now);
+    let given_up = record.failures.clone().filter(|_| failures(&record) > before);
+    let outcome = outcome(&result, heals, given_up.map(|failures| failures.why));
+    let pages = match &outcome {
+        Outcome::Overwrote { .. } => true,
+        Outcome::Failed { .. } => {
+            let is_permanent = match result {
+                StepResult::Refused { .. } => true,
+                _ => heals == Some(false),
+            };
+            record.pages_failure(is_permanent, work.policy, now)
+        }
+        Outcome::WouldApply { .. }
+        | Outcome::Applied
+        | Outcome::AlreadyInPlace
+        | Outcome::InProgress
+        | Outcome::Superseded
+        | Outcome::Refused { .. } => false,
+    };
+    let page = pages.then(|| (work.page)(&outcome));
+    if page.is_some() {
+        record.owed.clone_from(&page);
+    }
     let finish = Finish {
         key: StateKey::certificate(&subject),
         epoch,
         document: document(&record),
-        journal: entry(ports, &work, "ended", json!({ "plan": work.plan.id, "outcome": outcome })),
+        journal: entry(ports, work, "ended", json!({ "plan": work.plan.id, "outcome": outcome })),
     };
-    match ports.state.finish(&finish).await {
-        Ok(StoreOutcome::Stored) => {}
-        Ok(StoreOutcome::Overtaken) => tracing::warn!(subject, "the lease ran out before the step ended"),
-        // The record holds the attempt; the next wake finds what came of it.
-        Err(error) => tracing::warn!(%error, subject, "the end of the step is not recorded yet"),
+    let stored = match ports.state.finish(&finish).await {
+        Ok(StoreOutcome::Stored) => Some((record, revision.saturating_add(1))),
+        Ok(StoreOutcome::Overtaken) => {
+            tracing::warn!(subject, "the lease expired before the step ended");
+            None
+        }
+        // The record holds the attempt; the next run finds what came of it.
+        Err(error) => {
+            tracing::warn!(%error, subject, "failed to store the end of a step");
+            None
+        }
+    };
+    Ok(Executed { outcome, page, stored, began: true })
+}
+
+/// What is reported of a step. `given_up` says why an attempt was given up that the CA has not finished.
+fn outcome(result: &StepResult, heals: Option<bool>, given_up: Option<String>) -> Outcome {
+    match result {
+        StepResult::Applied | StepResult::Issued | StepResult::Ordered { .. } => Outcome::Applied,
+        StepResult::AlreadyInPlace => Outcome::AlreadyInPlace,
+        StepResult::InProgress => match given_up {
+            Some(error) => Outcome::Failed { error, may_heal: false },
+            None => Outcome::InProgress,
+        },
+        // The next attempt has another version.
+        StepResult::VersionTaken | StepResult::Superseded => Outcome::Superseded,
+        StepResult::Overwrote { version } => Outcome::Overwrote { version: *version },
+        StepResult::Refused { why } => Outcome::Failed { error: why.clone(), may_heal: false },
+        StepResult::Failed { why, .. } => Outcome::Failed { error: why.clone(), may_heal: heals.unwrap_or(false) },
     }
-    Ok(outcome)
 }
 
 /// Whether an error says for sure that nothing was ordered.

@@ -15,6 +15,7 @@ use ports::certificates::CertificateKind;
 
 use crate::evidence::{Evidence, trust_secrets};
 use crate::stores::{InAcm, InSecret};
+use crate::wake::authority_subject;
 
 /// Everything that was read.
 #[derive(Debug)]
@@ -30,6 +31,12 @@ pub(crate) struct Read<'a> {
 }
 
 impl Read<'_> {
+    /// Whether something is known by the name of its record: a certificate that a mesh presents, or a private CA.
+    pub(crate) fn has(&self, subject: &str) -> bool {
+        let is_leaf = self.survey.leaves.keys().any(|source| source.to_string() == subject);
+        is_leaf || self.authorities.keys().any(|arn| authority_subject(arn.as_str()) == subject)
+    }
+
     pub(crate) fn leaves(&self, memory: &dyn Fn(&str) -> Memory) -> Vec<LeafFacts> {
         let leaf = |(source, used): (&Source, &LeafUse)| {
             let (keeper, current, revoked) = self.kept(source, used);

@@ -1,19 +1,21 @@
 //! The function: event, observe, decide, plan, actuate, report.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lambda_kit::wake::Delivery;
 use lambda_kit::{Current, Handler, Metric, PolicyKeeper, Report, Retry};
 use mesh::policy::{CertificatesPolicy, Policy, PolicyError};
-use mesh::rotation::{Decision, decide};
+use mesh::rotation::{Decision, OwedPage, Record, decide};
 use ports::{BudgetWindow, Deadline, PortError};
 use tokio::sync::Mutex;
 
 use crate::account::Account;
-use crate::actuate::{Outcome, Work, actuate};
+use crate::actuate::{Executed, Outcome, Work, actuate};
 use crate::observe::{Observation, observe};
-use crate::tell::{self, News};
-use crate::wake::Wake;
+use crate::tell::{self, Moments, News, Stored, Unstored};
+use crate::wake::{MessageId, Wake};
 use crate::{NAME, Ports, journal, metrics};
 
 /// How often one wake looks, decides and acts: a bundle takes four steps one after the other. What is left then, and
@@ -25,8 +27,10 @@ const ROUNDS: usize = 6;
 pub struct CertificateRotation {
     ports: Ports,
     policy: PolicyKeeper<Policy, PolicyError>,
-    /// Since when nothing at all can be observed, as far as this process knows, and when somebody was called for it.
+    /// Since when nothing at all can be observed, as far as this process knows, and when that was paged.
     blind: Mutex<Option<Blind>>,
+    /// What this process has paged and could not store.
+    unstored: Unstored,
 }
 
 /// Nothing at all can be observed.
@@ -42,13 +46,31 @@ struct Run<'a> {
     policy: &'a Policy,
     window: BudgetWindow,
     holder: String,
+    started: Timestamp,
+    /// What events have said and no record holds yet.
+    facts: Mutex<OpenFacts>,
+}
+
+/// What only events have said, by the messages that have to be repeated until it is stored.
+#[derive(Debug, Default)]
+struct OpenFacts {
+    /// By the subject of the record.
+    by_subject: BTreeMap<String, BTreeSet<MessageId>>,
+    /// Of something that can't be read now.
+    unplaced: BTreeSet<MessageId>,
+}
+
+impl OpenFacts {
+    fn messages(&self) -> BTreeSet<MessageId> {
+        self.by_subject.values().flatten().chain(&self.unplaced).cloned().collect()
+    }
 }
 
 impl CertificateRotation {
     /// Puts the function together.
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
-        Self { ports, policy, blind: Mutex::default() }
+        Self { ports, policy, blind: Mutex::default(), unstored: Unstored::default() }
     }
 }
 
@@ -63,17 +85,21 @@ impl Handler for CertificateRotation {
             policy: &policy,
             window: BudgetWindow::at(NAME, policy.certificates.budget.window.get(), now),
             holder: lambda_kit::holder(NAME, deadline, now),
+            started: now,
+            facts: Mutex::default(),
         };
         let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
         let Reconciled { accounts, mut metrics } =
             reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
-        let retry = accounts.iter().find_map(|account| account.retry.clone());
+        let unstored = run.facts.lock().await.messages();
         let failed = accounts.iter().filter(|account| account.retry.is_some());
-        let messages = wake.of_failed(failed.map(|account| account.line.resource.as_str()));
+        let messages = wake.failed(failed.map(|account| account.line.resource.as_str()), &unstored);
+        let why = accounts.iter().find_map(|account| account.retry.clone());
+        let why = why.or_else(|| (!unstored.is_empty()).then(|| "failed to store what an event reported".to_owned()));
         metrics.extend(metrics::rotations(&accounts));
         let mut report = Report { metrics, ..Account::report(accounts) };
         report.signals.policy_rejected = rejected.is_some();
-        match retry {
+        match why {
             Some(why) => Err(Retry { why, report: Some(report), messages }),
             None => Ok(report),
         }
@@ -88,7 +114,7 @@ struct Reconciled {
 
 impl CertificateRotation {
     async fn reconcile(&self, run: &Run<'_>) -> Reconciled {
-        let mut accounts = self.tell_people(run.wake).await;
+        let mut accounts = Vec::new();
         let mut metrics = Vec::new();
         for round in 1..=ROUNDS {
             match self.round(run).await {
@@ -104,9 +130,7 @@ impl CertificateRotation {
                 }
                 Err(error) => {
                     let account = Account::blind(&error);
-                    if self.is_worth_a_page(&error, &run.policy.certificates).await {
-                        tell::page(&self.ports, &account).await;
-                    }
+                    self.page_blindness(&error, &account, &run.policy.certificates).await;
                     accounts.push(account);
                     break;
                 }
@@ -115,18 +139,17 @@ impl CertificateRotation {
         Reconciled { accounts, metrics }
     }
 
-    /// A throttle or a timeout is over before anybody is awake, so it has to last; whoever was called is not called again
-    /// at once. Until then the invocation fails, which has an alarm of its own.
-    async fn is_worth_a_page(&self, error: &PortError, policy: &CertificatesPolicy) -> bool {
+    /// A throttle or a timeout passes by itself, so it has to last; and the same is not paged again at once. Until then the
+    /// invocation fails, which has an alarm of its own.
+    async fn page_blindness(&self, error: &PortError, account: &Account, policy: &CertificatesPolicy) {
         let now = self.ports.clock.now();
         let mut blind = self.blind.lock().await;
         let known = blind.get_or_insert(Blind { since: now, paged: None });
         let lasts = !error.kind.may_heal() || known.since + policy.unread_after.get() <= now;
         let due = known.paged.is_none_or(|paged| paged + policy.paging.repeat_after.get() <= now);
-        if lasts && due {
+        if lasts && due && tell::send(&self.ports, &tell::page_about(account, now)).await {
             known.paged = Some(now);
         }
-        lasts && due
     }
 
     /// Looks, decides, and takes each step that may be taken now.
@@ -134,12 +157,21 @@ impl CertificateRotation {
         let now = self.ports.clock.now();
         let observation = observe(&self.ports, run.policy, &run.window, run.wake).await?;
         *self.blind.lock().await = None;
+        {
+            let mut facts = run.facts.lock().await;
+            facts.unplaced.clone_from(&observation.unplaced);
+            for (subject, messages) in observation.unstored.iter().filter(|(_, messages)| !messages.is_empty()) {
+                facts.by_subject.entry(subject.clone()).or_default().extend(messages.iter().cloned());
+            }
+        }
         let harms = |change: &_| observation.harms(change, run.policy, now);
         let decisions = decide(&observation.facts, &harms, &run.policy.certificates, now);
         let mut accounts = Vec::new();
-        for decision in decisions {
-            accounts.push(self.carry_out(run, &decision, &observation, now).await);
+        for decision in &decisions {
+            accounts.push(self.carry_out(run, decision, &observation, now).await);
         }
+        let decided: BTreeSet<String> = decisions.iter().map(|decision| decision.subject.name()).collect();
+        accounts.extend(self.report_events(run, &observation, &decided, now).await);
         let mut metrics = metrics::expiry(&observation.readings, now);
         metrics.extend(metrics::lateness(&observation.facts, &run.policy.certificates, now));
         Ok((accounts, metrics))
@@ -154,18 +186,47 @@ impl CertificateRotation {
         now: Timestamp,
     ) -> Account {
         let policy = &run.policy.certificates;
-        let news = tell::news(decision, observation, policy, now);
-        let outcome = match decision.verdict.plan() {
-            Some(plan) if decision.watching.is_empty() => {
-                Some(self.act(run, decision, plan, &news, observation, now).await)
+        let subject = decision.subject.name();
+        let news = tell::news(decision, observation, policy, Moments { started: run.started, now });
+        let mut pages: Vec<OwedPage> = news.late.iter().chain(&news.page).cloned().collect();
+        let (outcome, stored) = match decision.verdict.plan() {
+            Some(plan) if decision.watching.is_empty() && !observation.is_foreign(&subject) => {
+                let executed = self.act(run, decision, plan, &news, observation, now).await;
+                if executed.began {
+                    run.facts.lock().await.by_subject.remove(&subject);
+                }
+                pages.extend(executed.page);
+                (Some(executed.outcome), executed.stored)
             }
             plan => {
-                tell::remember(&self.ports, decision, &news, observation, policy, now).await;
-                plan.map(|_| Outcome::WouldApply { watching: decision.watching.clone() })
+                let outcome = plan.map(|_| Outcome::WouldApply { watching: decision.watching.clone() });
+                match tell::remember(&self.ports, decision, &news, observation, policy, now).await {
+                    Stored::At(revision) => {
+                        run.facts.lock().await.by_subject.remove(&subject);
+                        (outcome, Some((news.record.clone(), revision)))
+                    }
+                    // They report it.
+                    Stored::Overtaken => {
+                        pages.clear();
+                        (outcome, None)
+                    }
+                    Stored::Not => (outcome, None),
+                }
             }
         };
         let account = Account::of(decision, outcome.as_ref());
-        tell::tell(&self.ports, &account, &news, outcome.as_ref()).await;
+        match stored {
+            Some((record, revision)) => {
+                let pages: Vec<&OwedPage> = pages.iter().collect();
+                tell::settle(&self.ports, &subject, &record, revision, &pages, now).await;
+            }
+            None => {
+                for page in &pages {
+                    self.unstored.send(&self.ports, &subject, page, policy).await;
+                }
+            }
+        }
+        tell::publish(&self.ports, &account, &news, outcome.as_ref()).await;
         account
     }
 
@@ -177,7 +238,7 @@ impl CertificateRotation {
         news: &News,
         observation: &Observation,
         now: Timestamp,
-    ) -> Outcome {
+    ) -> Executed {
         let observed = observation.recorded(&self.ports, &run.policy.certificates, now).await;
         let work = Work {
             plan,
@@ -186,18 +247,40 @@ impl CertificateRotation {
             record: news.record.clone(),
             holder: &run.holder,
             window: &run.window,
-            cap: run.policy.certificates.budget.changes,
+            policy: &run.policy.certificates,
+            page: &|outcome| tell::page_about(&Account::of(decision, Some(outcome)), now),
         };
         actuate(&self.ports, work).await
     }
 
-    /// What only a person can do something about.
-    async fn tell_people(&self, wake: &Wake) -> Vec<Account> {
-        let mut accounts = Vec::new();
-        for one in &wake.for_people {
-            let account = Account::note(&one.resource, one.code, one.facts.clone(), &one.text);
-            tell::page(&self.ports, &account).await;
-            accounts.push(account);
+    /// Reports events of which no decision is made: about private CAs, and about what no mesh uses.
+    async fn report_events(
+        &self,
+        run: &Run<'_>,
+        observation: &Observation,
+        decided: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Vec<Account> {
+        let mut accounts: Vec<Account> = observation.unused.iter().map(Account::unused).collect();
+        for subject in observation.unstored.keys().filter(|subject| !decided.contains(*subject)) {
+            let Some(record) = observation.record(subject) else { continue };
+            let notice = observation.event_pages.get(subject);
+            let account = notice.map(|one| Account::note(&one.resource, one.code, one.facts.clone(), &one.text));
+            let page = account.as_ref().map(|account| tell::page_about(account, now));
+            let record = Record { owed: page.clone().or_else(|| record.owed.clone()), ..record.clone() };
+            let stored = tell::store(&self.ports, subject, observation.revision(subject), &record, None, now).await;
+            match (stored, page) {
+                (Stored::At(revision), page) => {
+                    run.facts.lock().await.by_subject.remove(subject);
+                    let pages: Vec<&OwedPage> = page.iter().collect();
+                    tell::settle(&self.ports, subject, &record, revision, &pages, now).await;
+                }
+                (Stored::Not, Some(page)) => {
+                    self.unstored.send(&self.ports, subject, &page, &run.policy.certificates).await;
+                }
+                (Stored::Overtaken | Stored::Not, _) => {}
+            }
+            accounts.extend(account);
         }
         accounts
     }

@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use crate::evidence::Evidence;
 use crate::facts::Read;
 use crate::stores::{InAcm, InSecret};
-use crate::wake::Wake;
+use crate::wake::{EventNotice, MessageId, Wake};
 use crate::{Ports, journal, stores};
 
 /// Calls at a time: App Mesh's own controller reads at up to 40 a second.
@@ -35,8 +35,15 @@ pub(crate) struct Observation {
     pub(crate) state: StateView,
     /// The virtual nodes and gateways as read, with everything that has to survive a write.
     pub(crate) resources: BTreeMap<ResourcePath, Resource>,
-    /// Subjects whose record says something new although nobody stored it yet.
-    pub(crate) unstored: BTreeSet<String>,
+    /// Subjects whose record says something that only an event has said, and the messages that have delivered it. They are
+    /// repeated until it is stored.
+    pub(crate) unstored: BTreeMap<String, BTreeSet<MessageId>>,
+    /// Messages whose fact belongs to something that can't be read now.
+    pub(crate) unplaced: BTreeSet<MessageId>,
+    /// Events that have to be paged, by the subject.
+    pub(crate) event_pages: BTreeMap<String, EventNotice>,
+    /// Events about what no mesh uses.
+    pub(crate) unused: Vec<EventNotice>,
     /// What was read of certificates and trust.
     pub(crate) readings: Readings,
     models: BTreeMap<MeshName, Mesh>,
@@ -58,8 +65,22 @@ impl Observation {
     pub(crate) fn record(&self, subject: &str) -> Option<&Record> {
         match self.memories.get(subject)? {
             Memory::Record(record) => Some(record),
-            Memory::None | Memory::Unreadable(_) => None,
+            Memory::None | Memory::Unreadable(_) | Memory::Newer { .. } => None,
         }
+    }
+
+    /// The record of a subject as the state table has it, without what events have said since.
+    pub(crate) fn stored_record(&self, subject: &str) -> Option<Record> {
+        let stored = self.state.documents.get(&StateKey::certificate(subject))?;
+        match Record::read(&stored.document) {
+            Memory::Record(record) => Some(*record),
+            Memory::None | Memory::Unreadable(_) | Memory::Newer { .. } => None,
+        }
+    }
+
+    /// Whether there is a record that this version must not replace.
+    pub(crate) fn is_foreign(&self, subject: &str) -> bool {
+        matches!(self.memories.get(subject), Some(Memory::Unreadable(_) | Memory::Newer { .. }))
     }
 
     /// What a change would break that nobody has taken on.
@@ -132,10 +153,23 @@ pub(crate) async fn observe(
         }
     }
     let read = read(ports, policy, &surveyed, &mut pace).await?;
-    let subjects: Vec<String> = subjects(&surveyed, has.keys());
+    let mut subjects: Vec<String> = subjects(&surveyed, has.keys());
+    let in_use = |subject: &String| read.has(subject);
+    let (used, unused): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        wake.notices.clone().into_iter().partition(|(subject, _)| in_use(subject));
+    // A mesh that can't be read may use it.
+    let all_read = has.values().all(|one: &Reading<_>| matches!(one, Reading::Known(_)));
+    let (used, unused) = if all_read { (used, unused) } else { (wake.notices.clone(), BTreeMap::new()) };
+    subjects.extend(used.keys().cloned());
+    subjects.extend(wake.healed.iter().cloned());
+    subjects.sort();
+    subjects.dedup();
     let keys: Vec<StateKey> = subjects.iter().map(|subject| StateKey::certificate(subject)).collect();
     let state = ports.state.load(&keys, window).await?;
-    let (memories, unstored) = memories(&subjects, &state, wake);
+    let mut remembered = Remembered::read(&subjects, &state);
+    let unplaced = remembered.revoke(wake, all_read);
+    remembered.note(&used, &wake.healed, ports.clock.now());
+    let Remembered { memories, unstored, event_pages } = remembered;
     let memory = |subject: &str| memories.get(subject).cloned().unwrap_or(Memory::None);
     let mesh_facts = |(name, has): (MeshName, Reading<BTreeSet<String>>)| {
         let mode = policy.modes.of(RuleId::CertificateRotation, &name);
@@ -159,7 +193,21 @@ pub(crate) async fn observe(
     };
     let readings = read.readings();
     let (asked, recorded) = (Mutex::default(), OnceCell::new());
-    Ok(Observation { facts, state, resources, unstored, readings, models, memories, asked, recorded })
+    let unused = unused.into_values().flatten().collect();
+    Ok(Observation {
+        facts,
+        state,
+        resources,
+        unstored,
+        unplaced,
+        event_pages,
+        unused,
+        readings,
+        models,
+        memories,
+        asked,
+        recorded,
+    })
 }
 
 /// Reads a mesh whole: what is missing would look as if nobody used it.
@@ -265,26 +313,69 @@ fn subjects<'m>(surveyed: &Survey, meshes: impl Iterator<Item = &'m MeshName>) -
     names.into_iter().collect()
 }
 
-/// What the state table has of each subject; and those of which an event has just told more.
-fn memories(subjects: &[String], state: &StateView, wake: &Wake) -> (BTreeMap<String, Memory>, BTreeSet<String>) {
-    let mut unstored = BTreeSet::new();
-    let mut memories = BTreeMap::new();
-    for subject in subjects {
-        let Some(stored) = state.documents.get(&StateKey::certificate(subject)) else { continue };
-        let memory = match serde_json::from_value::<Record>(stored.document.clone()) {
-            Ok(mut record) => {
-                if let Some(leaf) = &mut record.leaf
-                    && leaf.issued_as.as_ref().is_some_and(|name| wake.revoked.contains(name))
-                    && !leaf.revoked
-                {
-                    leaf.revoked = true;
-                    unstored.insert(subject.clone());
-                }
-                Memory::Record(Box::new(record))
-            }
-            Err(error) => Memory::Unreadable(error.to_string()),
+/// What the state table has of each subject, and what events have said since.
+struct Remembered {
+    memories: BTreeMap<String, Memory>,
+    unstored: BTreeMap<String, BTreeSet<MessageId>>,
+    event_pages: BTreeMap<String, EventNotice>,
+}
+
+impl Remembered {
+    fn read(subjects: &[String], state: &StateView) -> Self {
+        let stored = |subject: &String| {
+            let stored = state.documents.get(&StateKey::certificate(subject))?;
+            Some((subject.clone(), Record::read(&stored.document)))
         };
-        memories.insert(subject.clone(), memory);
+        let memories = subjects.iter().filter_map(stored).collect();
+        Self { memories, unstored: BTreeMap::new(), event_pages: BTreeMap::new() }
     }
-    (memories, unstored)
+
+    /// Marks what was revoked. Gives the messages that name a certificate which may be of something unreadable.
+    fn revoke(&mut self, wake: &Wake, all_read: bool) -> BTreeSet<MessageId> {
+        let mut found = BTreeSet::new();
+        for (subject, memory) in &mut self.memories {
+            let Memory::Record(record) = memory else { continue };
+            let Some(leaf) = &mut record.leaf else { continue };
+            for (name, messages) in &wake.revoked {
+                // Of one that is only ordered, the attempt is given up before it can be promoted.
+                let is_ordered = leaf.attempt.as_ref().is_some_and(|attempt| attempt.order.as_ref() == Some(name));
+                let is_present = leaf.issued_as.as_ref() == Some(name);
+                if !is_ordered && !is_present {
+                    continue;
+                }
+                found.insert(name);
+                let is_news = if is_present { !std::mem::replace(&mut leaf.revoked, true) } else { leaf.withdraw() };
+                if is_news {
+                    self.unstored.entry(subject.clone()).or_default().extend(messages.iter().cloned());
+                }
+            }
+        }
+        let all_known = self.memories.values().all(|memory| matches!(memory, Memory::Record(_) | Memory::None));
+        let unplaced = wake.revoked.iter().filter(|(name, _)| !found.contains(name) && !(all_read && all_known));
+        unplaced.flat_map(|(_, messages)| messages.iter().cloned()).collect()
+    }
+
+    /// Enters events into the records: each is paged once, until a new certificate or a success clears it.
+    fn note(&mut self, notices: &BTreeMap<String, Vec<EventNotice>>, healed: &BTreeSet<String>, now: Timestamp) {
+        for subject in healed {
+            if let Some(Memory::Record(record)) = self.memories.get_mut(subject)
+                && !record.reported_events.is_empty()
+            {
+                record.reported_events.clear();
+                self.unstored.entry(subject.clone()).or_default();
+            }
+        }
+        for (subject, notices) in notices {
+            let memory = self.memories.entry(subject.clone()).or_insert_with(|| Memory::Record(Box::default()));
+            let Memory::Record(record) = memory else { continue };
+            for notice in notices {
+                if record.reported_events.contains_key(&notice.key) {
+                    continue;
+                }
+                record.reported_events.insert(notice.key.clone(), now);
+                self.unstored.entry(subject.clone()).or_default().insert(notice.message.clone());
+                self.event_pages.insert(subject.clone(), notice.clone());
+            }
+        }
+    }
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh::certificates::{AuthorityArn, CertificateArn, Fingerprint, KeyKind, Names};
+use mesh::certificates::{AuthorityArn, CertificateArn, Chain, Fingerprint, KeyKind, Names};
 use mesh::change::Change;
 use mesh::name::ResourcePath;
 use mesh::resource::Resource;
-use mesh::rotation::{Like, Step};
+use mesh::rotation::{AuthorityFacts, Like, Step, StepResult, issued_defect};
 use mesh::spec::Spec;
 use ports::certificates::{
     self, Bundle, IdempotencyToken, Import, Issuance, IssuedArn, KeyAlgorithm, Order, PrivateRequest, SecretId,
@@ -17,37 +17,21 @@ use ports::{PortError, PortErrorKind, VirtualGatewayWrite, VirtualNodeWrite, Wri
 
 use crate::Ports;
 use crate::observe::Observation;
-use crate::roots;
 use crate::stores::{REPLACES, SUPERSEDED_BY};
+use crate::{roots, stores};
 
 /// How often a certificate whose key is in memory only is asked for: a private CA takes some seconds, and whoever does
 /// not wait for it has to order another one.
 const LOOKS: u32 = 15;
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// What came of a step.
-#[derive(Debug)]
-pub(crate) enum Done {
-    /// It was taken.
-    Applied,
-    /// A certificate was issued, or will be.
-    Issued,
-    /// A private CA took an order, and calls it so.
-    Ordered(String),
-    /// It was taken before.
-    AlreadyInPlace,
-    /// The other side is at it.
-    InProgress,
-    /// Somebody was there first.
-    Superseded,
-    /// The mesh was written over a change that had not been seen.
-    Overwrote(u64),
-    /// A private CA will never issue it.
-    Refused(String),
-}
-
 /// Takes a step. An error leaves open whether it was taken.
-pub(crate) async fn take(ports: &Ports, step: &Step, id: &str, observation: &Observation) -> Result<Done, PortError> {
+pub(crate) async fn take(
+    ports: &Ports,
+    step: &Step,
+    id: &str,
+    observation: &Observation,
+) -> Result<StepResult, PortError> {
     match step {
         Step::RenewInStore { arn, export_first } => renew(ports, arn, *export_first).await,
         Step::RequestAnew { arn, authority, like, token } => request(ports, arn, authority, like, token).await,
@@ -57,11 +41,17 @@ pub(crate) async fn take(ports: &Ports, step: &Step, id: &str, observation: &Obs
             let issued = ports.authorities.issue(&order).await?;
             match wait_for(ports, &issued).await? {
                 Issuance::Issued(chain) => {
+                    let leaf = Chain::read(&chain.whole()).map_err(|error| other("read a certificate", error))?.leaf;
+                    let key = stores::key_belongs(ports, &fresh.key, &leaf);
+                    let issuer = &known_authority(observation, authority)?.certificate;
+                    if let Some(defect) = issued_defect(like, issuer, &key, &leaf, ports.clock.now()) {
+                        return Ok(StepResult::Refused { why: format!("{issued} can't be used: {defect}") });
+                    }
                     let import = Import { onto: Some(acm(arn)?), chain, key: fresh.key, tags: BTreeMap::new() };
                     ports.certificates.import(&import).await?;
-                    Ok(Done::Issued)
+                    Ok(StepResult::Issued)
                 }
-                Issuance::Failed { reason } => Ok(Done::Refused(reason)),
+                Issuance::Failed { reason } => Ok(StepResult::Refused { why: reason }),
                 Issuance::InProgress => Err(late(&issued)),
             }
         }
@@ -75,31 +65,33 @@ pub(crate) async fn take(ports: &Ports, step: &Step, id: &str, observation: &Obs
         }
         Step::Order { secret, version, authority, not_after, token } => {
             let pending = pending(ports, &secret_id(secret)?, version).await?;
-            let Some(request) = pending.and_then(|pending| pending.bundle.request) else { return Ok(Done::Superseded) };
+            let Some(request) = pending.and_then(|pending| pending.bundle.request) else {
+                return Ok(StepResult::Superseded);
+            };
             let order = order(observation, authority, request, *not_after, token)?;
-            Ok(Done::Ordered(ports.authorities.issue(&order).await?.to_string()))
+            Ok(StepResult::Ordered { order: ports.authorities.issue(&order).await?.to_string() })
         }
-        Step::Collect { secret, version, issued, becomes } => {
+        Step::Collect { secret, version, issued, becomes, .. } => {
             let secret = secret_id(secret)?;
             let issued = IssuedArn::parse(issued).map_err(|error| other("collect a certificate", error))?;
             let chain = match ports.authorities.issued(&issued).await? {
                 Issuance::Issued(chain) => chain,
-                Issuance::InProgress => return Ok(Done::InProgress),
-                Issuance::Failed { reason } => return Ok(Done::Refused(reason)),
+                Issuance::InProgress => return Ok(StepResult::InProgress),
+                Issuance::Failed { reason } => return Ok(StepResult::Refused { why: reason }),
             };
-            let Some(pending) = pending(ports, &secret, version).await? else { return Ok(Done::Superseded) };
+            let Some(pending) = pending(ports, &secret, version).await? else { return Ok(StepResult::Superseded) };
             let bundle = Bundle { chain: Some(chain), request: None, ..pending.bundle };
             put(ports, &secret, &version_id(becomes)?, &bundle).await
         }
         Step::ImportPending { arn, secret, version } => {
             let Some(pending) = pending(ports, &secret_id(secret)?, version).await? else {
-                return Ok(Done::Superseded);
+                return Ok(StepResult::Superseded);
             };
             let (Some(chain), Some(key)) = (pending.bundle.chain, pending.bundle.key) else {
-                return Ok(Done::Superseded);
+                return Ok(StepResult::Superseded);
             };
             let import = Import { onto: Some(acm(arn)?), chain, key, tags: BTreeMap::new() };
-            ports.certificates.import(&import).await.map(|_| Done::Applied)
+            ports.certificates.import(&import).await.map(|_| StepResult::Applied)
         }
         Step::Promote { secret, from, to } => {
             promote(ports, &secret_id(secret)?, from.as_deref(), &version_id(to)?).await
@@ -111,20 +103,20 @@ pub(crate) async fn take(ports: &Ports, step: &Step, id: &str, observation: &Obs
         Step::Apply { change } => apply(ports, change, id, observation).await,
         Step::MarkSuperseded { arn, by } => {
             let tags = BTreeMap::from([(SUPERSEDED_BY.to_owned(), by.to_string())]);
-            ports.certificates.tag(&acm(arn)?, &tags).await.map(|()| Done::Applied)
+            ports.certificates.tag(&acm(arn)?, &tags).await.map(|()| StepResult::Applied)
         }
     }
 }
 
-async fn renew(ports: &Ports, arn: &CertificateArn, export_first: bool) -> Result<Done, PortError> {
+async fn renew(ports: &Ports, arn: &CertificateArn, export_first: bool) -> Result<StepResult, PortError> {
     let arn = acm(arn)?;
     if export_first {
         // Only that it was exported matters; the copy is wiped here.
         drop(ports.certificates.export(&arn).await?);
     }
     match ports.certificates.renew(&arn).await {
-        Ok(()) => Ok(Done::Issued),
-        Err(error) if error.kind == PortErrorKind::Conflict => Ok(Done::InProgress),
+        Ok(()) => Ok(StepResult::Issued),
+        Err(error) if error.kind == PortErrorKind::Conflict => Ok(StepResult::InProgress),
         Err(error) => Err(error),
     }
 }
@@ -135,7 +127,7 @@ async fn request(
     authority: &AuthorityArn,
     like: &Like,
     token: &str,
-) -> Result<Done, PortError> {
+) -> Result<StepResult, PortError> {
     let subject = names(&like.names)?;
     let first = subject.dns.first().cloned();
     let Some(common_name) = subject.common_name.filter(|name| subject.dns.contains(name)).or(first) else {
@@ -152,7 +144,7 @@ async fn request(
         token: token_of(token)?,
         tags: BTreeMap::from([(REPLACES.to_owned(), arn.to_string())]),
     };
-    ports.certificates.request(&request).await.map(|_| Done::Issued)
+    ports.certificates.request(&request).await.map(|_| StepResult::Issued)
 }
 
 /// An order, signed as suits the key of the CA as it was observed.
@@ -164,12 +156,19 @@ fn order(
     token: &str,
 ) -> Result<Order, PortError> {
     let refused = |why: &str| other("order a certificate", why);
-    let known = observation.facts.authorities.iter().find(|known| known.arn == *authority);
-    let known = known.ok_or_else(|| refused("the CA was not read"))?;
+    let known = known_authority(observation, authority)?;
     let signing = algorithm(&known.certificate.key).ok().and_then(|key| SigningAlgorithm::suiting(&key));
     let signing = signing.ok_or_else(|| refused("the key of the CA is of a kind that is not known"))?;
     let authority = ca(authority)?;
     Ok(Order { authority, request, template: Template::EndEntity, signing, not_after, token: token_of(token)? })
+}
+
+fn known_authority<'o>(
+    observation: &'o Observation,
+    authority: &AuthorityArn,
+) -> Result<&'o AuthorityFacts, PortError> {
+    let known = observation.facts.authorities.iter().find(|known| known.arn == *authority);
+    known.ok_or_else(|| other("order a certificate", "the CA was not read"))
 }
 
 async fn wait_for(ports: &Ports, issued: &IssuedArn) -> Result<Issuance, PortError> {
@@ -188,20 +187,30 @@ async fn pending(ports: &Ports, secret: &SecretId, version: &str) -> Result<Opti
     Ok(pending.filter(|pending| pending.version.as_str() == version))
 }
 
-async fn put(ports: &Ports, secret: &SecretId, version: &VersionId, bundle: &Bundle) -> Result<Done, PortError> {
+async fn put(ports: &Ports, secret: &SecretId, version: &VersionId, bundle: &Bundle) -> Result<StepResult, PortError> {
     match ports.bundles.put_pending(secret, version, bundle).await {
-        Ok(()) => Ok(Done::Applied),
-        // Another key was put under the same version before: that one is gone on with.
-        Err(error) if error.kind == PortErrorKind::Conflict => Ok(Done::AlreadyInPlace),
+        Ok(()) => Ok(StepResult::Applied),
+        // Another key was put under the same version before. While it is pending it is used; a version without the label
+        // can't be stored again, so the attempt needs another one.
+        Err(error) if error.kind == PortErrorKind::Conflict => {
+            let versions = ports.bundles.describe(secret).await?;
+            let is_pending = versions.at.get(&Stage::Pending) == Some(version);
+            Ok(if is_pending { StepResult::AlreadyInPlace } else { StepResult::VersionTaken })
+        }
         Err(error) => Err(error),
     }
 }
 
-async fn promote(ports: &Ports, secret: &SecretId, from: Option<&str>, to: &VersionId) -> Result<Done, PortError> {
+async fn promote(
+    ports: &Ports,
+    secret: &SecretId,
+    from: Option<&str>,
+    to: &VersionId,
+) -> Result<StepResult, PortError> {
     let from = from.map(version_id).transpose()?;
     match ports.bundles.promote(secret, from.as_ref(), to).await {
-        Ok(()) => Ok(Done::Applied),
-        Err(error) if error.kind == PortErrorKind::Conflict => Ok(Done::Superseded),
+        Ok(()) => Ok(StepResult::Applied),
+        Err(error) if error.kind == PortErrorKind::Conflict => Ok(StepResult::Superseded),
         Err(error) => Err(error),
     }
 }
@@ -213,11 +222,11 @@ async fn publish(
     version: &VersionId,
     roots: &std::collections::BTreeSet<Fingerprint>,
     authorities: &[AuthorityArn],
-) -> Result<Done, PortError> {
-    let Some(current) = ports.bundles.read(secret, Stage::Current).await? else { return Ok(Done::Superseded) };
+) -> Result<StepResult, PortError> {
+    let Some(current) = ports.bundles.read(secret, Stage::Current).await? else { return Ok(StepResult::Superseded) };
     if Some(current.version.as_str()) != from {
         let done = current.version == *version;
-        return Ok(if done { Done::AlreadyInPlace } else { Done::Superseded });
+        return Ok(if done { StepResult::AlreadyInPlace } else { StepResult::Superseded });
     }
     let mut texts: Vec<String> = current.bundle.trust.clone().into_iter().collect();
     for authority in authorities {
@@ -230,7 +239,7 @@ async fn publish(
     promote(ports, secret, from, version).await
 }
 
-async fn apply(ports: &Ports, change: &Change, id: &str, observation: &Observation) -> Result<Done, PortError> {
+async fn apply(ports: &Ports, change: &Change, id: &str, observation: &Observation) -> Result<StepResult, PortError> {
     let path = change.resource();
     let refused = |why: String| other("change a mesh", why);
     let resource = observation.resources.get(&path).ok_or_else(|| refused(format!("{path} was not read")))?;
@@ -242,7 +251,7 @@ async fn apply(ports: &Ports, change: &Change, id: &str, observation: &Observati
     let before = spec.clone();
     change.apply_to(&mut spec).map_err(|error| refused(error.to_string()))?;
     if spec == before {
-        return Ok(Done::AlreadyInPlace);
+        return Ok(StepResult::AlreadyInPlace);
     }
     let client_token = format!("{id}-{if_version}");
     let written = match (path, resource, spec) {
@@ -261,9 +270,9 @@ async fn apply(ports: &Ports, change: &Change, id: &str, observation: &Observati
         (path, _, _) => return Err(refused(format!("{path} has no certificates"))),
     };
     Ok(match written {
-        Written::Applied { .. } => Done::Applied,
-        Written::Superseded => Done::Superseded,
-        Written::Overwrote { version } => Done::Overwrote(version),
+        Written::Applied { .. } => StepResult::Applied,
+        Written::Superseded => StepResult::Superseded,
+        Written::Overwrote { version } => StepResult::Overwrote { version },
     })
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Reading};
-use mesh::rotation::{AuthorityFacts, BundleFacts, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState};
+use mesh::certificates::{AuthorityArn, Certificate, CertificateArn, Chain, Fingerprint, Reading};
+use mesh::rotation::{
+    AuthorityFacts, BundleFacts, KeyMatch, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState,
+};
 use ports::certificates::{
-    AuthorityStatus, Bundle, CertificateKind, CertificateListed, CertificateStatus, Eligibility, RenewalState,
-    SecretId, Stage, StoredCertificate,
+    AuthorityStatus, Bundle, CertificateKind, CertificateListed, CertificateStatus, Eligibility, PrivateKey,
+    RenewalState, SecretId, Stage, StoredCertificate,
 };
 use ports::{Pace, PortError, PortErrorKind};
 
@@ -173,7 +175,9 @@ pub(crate) async fn authority(ports: &Ports, arn: &AuthorityArn) -> Result<Autho
 impl InSecret {
     /// One that could not be read.
     pub(crate) fn unread(secret: &str, why: String) -> Self {
-        let facts = BundleFacts { secret: secret.to_owned(), current: None, pending: None, rotated_by_others: false };
+        let key = KeyMatch::NotCompared;
+        let facts =
+            BundleFacts { secret: secret.to_owned(), current: None, pending: None, rotated_by_others: false, key };
         Self { facts, chain: Reading::Unread(why.clone()), trust: Reading::Unread(why.clone()), unread: Some(why) }
     }
 }
@@ -192,7 +196,10 @@ pub(crate) async fn secret(ports: &Ports, secret: &str) -> Result<InSecret, Port
     let at = |stage| versions.at.get(&stage).map(ToString::to_string);
     let pending = match at(Stage::Pending) {
         Some(version) => Some(match ports.bundles.read(&id, Stage::Pending).await {
-            Ok(Some(stored)) => pending(stored.version.to_string(), &stored.bundle, &chain),
+            Ok(Some(stored)) => {
+                let served = current.as_ref().map(|current| &current.bundle);
+                pending(ports, stored.version.to_string(), &stored.bundle, &chain, served)
+            }
             Ok(None) => Pending::Unreadable { why: format!("version {version} is gone") },
             Err(error) if error.kind.may_heal() => return Err(error),
             Err(error) => Pending::Unreadable { why: error.to_string() },
@@ -204,19 +211,61 @@ pub(crate) async fn secret(ports: &Ports, secret: &str) -> Result<InSecret, Port
         current: at(Stage::Current),
         pending,
         rotated_by_others: versions.rotated_by_others,
+        key: current.as_ref().map_or(KeyMatch::NotCompared, |current| key_match(ports, &current.bundle, &chain)),
     };
     Ok(InSecret { facts, chain, trust, unread: None })
 }
 
-fn pending(version: String, bundle: &Bundle, current: &Reading<Chain>) -> Pending {
+fn pending(
+    ports: &Ports,
+    version: String,
+    bundle: &Bundle,
+    current: &Reading<Chain>,
+    served: Option<&Bundle>,
+) -> Pending {
+    let other_trust = served.is_some_and(|served| !is_same_trust(bundle, served));
     match (chain_of(bundle), &bundle.request) {
         (Reading::Known(chain), _) => match current {
             Reading::Known(current) if *current == chain => Pending::Trust { version },
-            Reading::Known(_) | Reading::Unread(_) => Pending::Issued { version, chain: Box::new(chain) },
+            Reading::Known(_) | Reading::Unread(_) => {
+                let chain = Reading::Known(chain);
+                let key = key_match(ports, bundle, &chain);
+                match chain {
+                    Reading::Known(chain) => Pending::Issued { version, chain: Box::new(chain), key, other_trust },
+                    Reading::Unread(why) => Pending::Unreadable { why },
+                }
+            }
         },
-        (Reading::Unread(_), Some(_)) if bundle.chain.is_none() => Pending::Requested { version },
+        (Reading::Unread(_), Some(_)) if bundle.chain.is_none() => Pending::Requested { version, other_trust },
         (Reading::Unread(_), _) if bundle.chain.is_none() && bundle.trust.is_some() => Pending::Trust { version },
         (Reading::Unread(why), _) => Pending::Unreadable { why },
+    }
+}
+
+/// Whether two bundles hold the same roots, in whatever order and form.
+fn is_same_trust(one: &Bundle, other: &Bundle) -> bool {
+    let roots = |bundle: &Bundle| match trust_of(bundle) {
+        Reading::Known(roots) => Some(roots.into_iter().map(|root| root.fingerprint).collect::<BTreeSet<_>>()),
+        Reading::Unread(_) => None,
+    };
+    roots(one) == roots(other) && one.trust.is_some() == other.trust.is_some()
+}
+
+/// Whether the private key in a bundle belongs to its certificate.
+fn key_match(ports: &Ports, bundle: &Bundle, chain: &Reading<Chain>) -> KeyMatch {
+    match (&bundle.key, chain) {
+        (_, Reading::Unread(_)) => KeyMatch::NotCompared,
+        (None, Reading::Known(_)) => KeyMatch::Missing,
+        (Some(key), Reading::Known(chain)) => key_belongs(ports, key, &chain.leaf),
+    }
+}
+
+/// Whether a private key belongs to a certificate, by the public key of both.
+pub(crate) fn key_belongs(ports: &Ports, key: &PrivateKey, leaf: &Certificate) -> KeyMatch {
+    match ports.keys.public_key(key) {
+        Ok(public) if Fingerprint::of(&public).as_str() == leaf.public_key => KeyMatch::Same,
+        Ok(_) => KeyMatch::Other,
+        Err(error) => KeyMatch::Unreadable { why: error.to_string() },
     }
 }
 

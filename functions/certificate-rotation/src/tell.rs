@@ -1,17 +1,23 @@
-//! Tells people and programs, and remembers what was told.
+//! Reports decisions to people and programs, and remembers what was reported.
+//!
+//! A page is stored with the record before it is sent, and removed from it afterwards: a notification that fails, or a
+//! process that ends in between, leaves it there for the next run.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{Decision, Record, telling};
-use ports::{BusEvent, JournalEntry, Note, Notice, StateKey, Urgency};
+use mesh::rotation::{Decision, OwedPage, Record, standstill, telling};
+use ports::{BusEvent, JournalEntry, Note, Notice, StateKey, StoreOutcome, Urgency};
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use crate::account::Account;
 use crate::actuate::{Outcome, document};
 use crate::observe::Observation;
 use crate::{NAME, Ports, journal};
 
-/// The record of a decision with what people are told of it, and what that is.
+/// The record of a decision with what is reported of it.
 pub(crate) struct News {
     /// The record as it should be stored.
     pub(crate) record: Record,
@@ -19,8 +25,17 @@ pub(crate) struct News {
     pub(crate) changed: bool,
     /// Whether it is news.
     pub(crate) to_tell: bool,
-    /// Whether a person should be called.
-    pub(crate) page: bool,
+    /// The page that is due now.
+    pub(crate) page: Option<OwedPage>,
+    /// A page of an earlier run that was not sent.
+    pub(crate) late: Option<OwedPage>,
+}
+
+/// When a run began, and when this round of it did.
+#[derive(Clone, Copy)]
+pub(crate) struct Moments {
+    pub(crate) started: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 /// Compares a decision with what people were last told.
@@ -28,16 +43,45 @@ pub(crate) fn news(
     decision: &Decision,
     observation: &Observation,
     policy: &CertificatesPolicy,
-    now: Timestamp,
+    moments: Moments,
 ) -> News {
+    let Moments { started, now } = moments;
     let subject = decision.subject.name();
-    let stored = observation.record(&subject);
-    let mut record = decision.record.clone().or_else(|| stored.cloned()).unwrap_or_default();
-    let telling = telling(decision, record.told.as_ref(), policy, now);
+    let stored = observation.stored_record(&subject);
+    let known = observation.record(&subject);
+    let mut record = decision.record.clone().or_else(|| known.cloned()).unwrap_or_default();
+    let telling = telling(decision, record.told.as_ref(), record.failures.as_ref(), policy, now);
     record.told = telling.told;
-    let changed = stored != Some(&record) && (stored.is_some() || record != Record::default());
-    let changed = changed || observation.unstored.contains(&subject);
-    News { record, changed, to_tell: telling.news, page: telling.page }
+    if let Some(failures) = record.failures.as_mut().filter(|_| telling.failures_paged) {
+        failures.paged = Some(now);
+    }
+    let (watch, stuck) = standstill(decision, record.watch.as_ref(), policy, started);
+    record.watch = watch;
+    let decided = || page_about(&Account::of(decision, None), now);
+    let stuck = stuck.map(|stuck| {
+        let account = Account::note(&stuck.subject, "NoProgress", json!(stuck), &stuck.to_string());
+        page_about(&account, now)
+    });
+    let event = observation.event_pages.get(&subject).map(|notice| {
+        let account = Account::note(&notice.resource, notice.code, notice.facts.clone(), &notice.text);
+        page_about(&account, now)
+    });
+    let page = telling.page.then(decided).or(stuck).or(event);
+    let late = record.owed.take();
+    record.owed = page.clone().or_else(|| late.clone());
+    let changed = stored.as_ref() != Some(&record) && (stored.is_some() || record != Record::default());
+    News { record, changed, to_tell: telling.news, page, late }
+}
+
+/// What became of an attempt to store a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It is stored at this revision, or did not need to be.
+    At(u64),
+    /// Another writer was first, and reports it.
+    Overtaken,
+    /// It could not be stored, or must not be: the record there is one that this version can't read.
+    Not,
 }
 
 /// Stores what there is to remember of something of which nothing is done.
@@ -48,11 +92,15 @@ pub(crate) async fn remember(
     observation: &Observation,
     policy: &CertificatesPolicy,
     now: Timestamp,
-) {
-    if !news.changed {
-        return;
-    }
+) -> Stored {
     let subject = decision.subject.name();
+    if observation.is_foreign(&subject) {
+        return Stored::Not;
+    }
+    let revision = observation.revision(&subject);
+    if !news.changed {
+        return Stored::At(revision);
+    }
     let journal = if news.to_tell {
         let observed = observation.recorded(ports, policy, now).await;
         let id = format!("{}-{}", now.as_millisecond(), decision.verdict.code());
@@ -60,43 +108,101 @@ pub(crate) async fn remember(
     } else {
         None
     };
-    let note = Note {
-        key: StateKey::certificate(&subject),
-        revision: observation.revision(&subject),
-        now,
-        document: document(&news.record),
-        journal,
-    };
-    if let Err(error) = ports.state.note(&note).await {
-        tracing::warn!(%error, subject, "what was decided is not remembered yet");
-    }
+    store(ports, &subject, revision, &news.record, journal, now).await
 }
 
-/// Tells of a decision, and of what became of it.
-pub(crate) async fn tell(ports: &Ports, account: &Account, news: &News, outcome: Option<&Outcome>) {
-    if news.page || outcome.is_some_and(Outcome::pages) {
-        page(ports, account).await;
-    }
-    if news.to_tell || outcome.is_some_and(Outcome::is_news) {
-        let detail = json!({ "function": NAME, "decision": account.line });
-        let event = BusEvent { detail_type: "Meshwarden Decision".to_owned(), detail, resources: Vec::new() };
-        if let Err(error) = ports.bus.put(&[event]).await {
-            tracing::warn!(%error, "the event bus does not know of a decision");
+/// Stores a record that was read at a revision.
+pub(crate) async fn store(
+    ports: &Ports,
+    subject: &str,
+    revision: u64,
+    record: &Record,
+    journal: Option<JournalEntry>,
+    now: Timestamp,
+) -> Stored {
+    let note = Note { key: StateKey::certificate(subject), revision, now, document: document(record), journal };
+    match ports.state.note(&note).await {
+        Ok(StoreOutcome::Stored) => Stored::At(revision.saturating_add(1)),
+        Ok(StoreOutcome::Overtaken) => Stored::Overtaken,
+        Err(error) => {
+            tracing::warn!(%error, subject, "failed to store a record");
+            Stored::Not
         }
     }
 }
 
-/// Calls a person.
-pub(crate) async fn page(ports: &Ports, account: &Account) {
+/// What this process has paged and could not store: without it, each run would page again while the state table can't be
+/// written.
+#[derive(Debug, Default)]
+pub(crate) struct Unstored(Mutex<BTreeMap<String, (String, Timestamp)>>);
+
+impl Unstored {
+    /// Sends a page of which no record could be stored, unless that was done not long ago.
+    pub(crate) async fn send(&self, ports: &Ports, subject: &str, page: &OwedPage, policy: &CertificatesPolicy) {
+        let repeat = policy.paging.repeat_after.get();
+        let mut sent = self.0.lock().await;
+        let known = sent.get(subject).is_some_and(|(text, at)| *text == page.subject && *at + repeat > page.at);
+        if !known && send(ports, page).await {
+            sent.insert(subject.to_owned(), (page.subject.clone(), page.at));
+        }
+    }
+}
+
+/// Sends the pages of a stored record, and stores that they were sent.
+pub(crate) async fn settle(
+    ports: &Ports,
+    subject: &str,
+    record: &Record,
+    revision: u64,
+    pages: &[&OwedPage],
+    now: Timestamp,
+) {
+    let mut all_sent = true;
+    for page in pages {
+        all_sent &= send(ports, page).await;
+    }
+    if all_sent && record.owed.is_some() {
+        let record = Record { owed: None, ..record.clone() };
+        // Where this fails the next run sends it again: twice is better than never.
+        store(ports, subject, revision, &record, None, now).await;
+    }
+}
+
+/// Reports a decision, and what became of it, to other programs.
+pub(crate) async fn publish(ports: &Ports, account: &Account, news: &News, outcome: Option<&Outcome>) {
+    if news.to_tell || outcome.is_some_and(Outcome::is_news) {
+        let detail = json!({ "function": NAME, "decision": account.line });
+        let event = BusEvent { detail_type: "Meshwarden Decision".to_owned(), detail, resources: Vec::new() };
+        if let Err(error) = ports.bus.put(&[event]).await {
+            tracing::warn!(%error, "failed to put a decision on the event bus");
+        }
+    }
+}
+
+/// The most characters of a page's body: it is stored with the record until it was sent.
+const LONGEST_BODY: usize = 6000;
+
+/// The page about a line of the report.
+pub(crate) fn page_about(account: &Account, now: Timestamp) -> OwedPage {
     let line = &account.line;
     let facts = serde_json::to_string_pretty(line).unwrap_or_default();
-    let notice = Notice {
-        urgency: Urgency::Page,
+    let body = format!("{}\n\n{facts}\n", account.text);
+    OwedPage {
         subject: headline(&format!("{}: {} {}", line.decision, line.reason, line.resource)),
-        body: format!("{}\n\n{facts}\n", account.text),
-    };
-    if let Err(error) = ports.notifier.notify(&notice).await {
-        tracing::error!(%error, subject = notice.subject, "nobody could be told");
+        body: body.chars().take(LONGEST_BODY).collect(),
+        at: now,
+    }
+}
+
+/// Sends a page; gives whether it was sent.
+pub(crate) async fn send(ports: &Ports, page: &OwedPage) -> bool {
+    let notice = Notice { urgency: Urgency::Page, subject: page.subject.clone(), body: page.body.clone() };
+    match ports.notifier.notify(&notice).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(%error, subject = notice.subject, "failed to send a page");
+            false
+        }
     }
 }
 

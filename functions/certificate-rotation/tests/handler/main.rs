@@ -12,5 +12,6 @@ mod probes;
 mod rollover;
 mod secrecy;
 mod shop;
+mod standstill;
 mod triggers;
 mod twins;

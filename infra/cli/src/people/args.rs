@@ -18,7 +18,7 @@ pub(crate) enum People {
     Explain(ExplainArgs),
     /// Keeps a route: until then, or until it is released, no function changes its weights.
     Hold(HoldArgs),
-    /// Gives a route back that a person held or edited.
+    /// Gives a route back that a person held or edited, or a certificate that was rolled back or keeps failing.
     Release(ReleaseArgs),
     /// Writes a shifted route's original weights now.
     Restore(RestoreArgs),
@@ -142,18 +142,28 @@ pub(crate) struct HoldArgs {
     pub(crate) place: Place,
 }
 
-/// Which route to give back.
+/// Which route or certificate to release.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReleaseArgs {
-    /// The route as MESH/ROUTER/ROUTE.
-    #[arg(value_parser = route)]
-    pub(crate) route: RouteId,
+    /// The route as MESH/ROUTER/ROUTE; or `certificate/` and a certificate or trust as `status` names it, as in
+    /// `certificate/sds:web`: a roll-back of it is not respected any longer, and what failed is tried at once.
+    #[arg(value_parser = releasable)]
+    pub(crate) what: Releasable,
 
     #[command(flatten)]
     pub(crate) signature: Signature,
 
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+/// Something that can be released.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Releasable {
+    /// A route that an operator holds or has edited.
+    Route(RouteId),
+    /// What certificate-rotation keeps a record of, by the name of that record.
+    Certificate(String),
 }
 
 /// Which route to restore.
@@ -393,6 +403,18 @@ impl People {
     }
 }
 
+fn releasable(text: &str) -> Result<Releasable, String> {
+    match text.strip_prefix("certificate/") {
+        Some(subject) if SOURCES.iter().any(|source| subject.starts_with(source)) => {
+            Ok(Releasable::Certificate(subject.to_owned()))
+        }
+        Some(subject) => Err(format!(
+            "invalid certificate `{subject}`: expected a name as `meshwarden status` shows it, as in `certificate/sds:web`"
+        )),
+        None => route(text).map(Releasable::Route),
+    }
+}
+
 fn route(text: &str) -> Result<RouteId, String> {
     match resource(text)? {
         ResourcePath::Route(id) => Ok(id),
@@ -474,6 +496,14 @@ mod tests {
         ] {
             assert!(document(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn releasable_is_route_or_certificate() {
+        assert_eq!(releasable("certificate/sds:web"), Ok(Releasable::Certificate("sds:web".to_owned())));
+        assert_eq!(releasable("shop/cart/all"), route("shop/cart/all").map(Releasable::Route));
+        assert!(releasable("certificate/web").unwrap_err().contains("certificate/sds:web"));
+        assert!(releasable("cart").is_err());
     }
 
     #[test]

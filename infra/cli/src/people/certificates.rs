@@ -1,7 +1,7 @@
 //! When a certificate ends and where its rotation stands, as far as the state table knows.
 
 use jiff::Timestamp;
-use mesh::rotation::Record;
+use mesh::rotation::{Memory, Record};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -32,6 +32,8 @@ enum RotationState {
     Failing { failures: u32, last: Timestamp, why: String },
     /// It was withdrawn, and stands as it did.
     Revoked,
+    /// An operator or another controller made a replaced certificate current again.
+    MovedBack { since: Timestamp },
     /// What is remembered of it can't be read.
     Unreadable { why: String },
 }
@@ -39,12 +41,15 @@ enum RotationState {
 impl Certificate {
     /// `None` where there is nothing to say of it.
     pub(super) fn of(subject: String, document: &Value, now: Timestamp) -> Option<Self> {
-        let record = match serde_json::from_value::<Record>(document.clone()) {
-            Err(error) => {
-                let state = RotationState::Unreadable { why: error.to_string() };
-                return Some(Self { subject, ends: None, days: None, state });
-            }
-            Ok(record) => record,
+        let unreadable = |why: String| {
+            let state = RotationState::Unreadable { why };
+            Some(Self { subject: subject.clone(), ends: None, days: None, state })
+        };
+        let record = match Record::read(document) {
+            Memory::Record(record) => *record,
+            Memory::None => return None,
+            Memory::Unreadable(why) => return unreadable(why),
+            Memory::Newer { format } => return unreadable(format!("it is of a newer format ({format})")),
         };
         let ends = record.leaf.as_ref().and_then(|leaf| leaf.ends);
         let days = ends.map(|ends| ends.duration_since(now).as_secs().div_euclid(24 * 60 * 60));
@@ -70,6 +75,10 @@ impl Certificate {
 impl RotationState {
     fn of(record: Record) -> Self {
         let is_revoked = record.leaf.as_ref().is_some_and(|leaf| leaf.revoked);
+        let moved_back = record.leaf.as_ref().and_then(|leaf| leaf.moved_back.as_ref());
+        if let Some(moved) = moved_back.filter(|moved| moved.released.is_none()) {
+            return Self::MovedBack { since: moved.seen };
+        }
         let attempt = record.leaf.and_then(|leaf| leaf.attempt);
         match (attempt, record.failures) {
             (Some(attempt), failures) => Self::Unfinished {
@@ -97,6 +106,7 @@ impl RotationState {
                 format!("rotation failed {failures} times, last {}: {why}", short(*last))
             }
             Self::Revoked => "revoked, and not replaced yet".to_owned(),
+            Self::MovedBack { since } => format!("moved back to a replaced certificate, seen {}", short(*since)),
             Self::Unreadable { why } => format!("what is remembered of it can't be read: {why}"),
         })
     }

@@ -101,6 +101,14 @@ pub(crate) enum Refusal {
     Overtaken { route: RouteId },
     #[error("route {route} is held by nobody; nothing was changed")]
     NotHeld { route: RouteId },
+    #[error("no record of certificate {certificate}; `meshwarden status` lists the certificates")]
+    NoCertificate { certificate: String },
+    #[error("certificate {certificate} was not moved back, and no attempt failed; nothing was changed")]
+    NothingToRelease { certificate: String },
+    #[error("failed to read the record of certificate {certificate}: {why}")]
+    RecordUnclear { certificate: String, why: String },
+    #[error("certificate {certificate} is being rotated now; run the command again in a minute")]
+    CertificateInUse { certificate: String },
     #[error("route {route} is not shifted: {split} is what is declared")]
     NotShifted { route: RouteId, split: String },
     #[error("route {route} is not restored: {}; mend that, or give --force", why.join("; "))]

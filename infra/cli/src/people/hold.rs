@@ -2,9 +2,12 @@
 
 use jiff::Timestamp;
 use mesh::failover::held;
+use mesh::name::RouteId;
+use mesh::rotation::{Memory, Record};
+use ports::{JournalEntry, Note, StateKey, StoreOutcome};
 use serde_json::{Value, json};
 
-use super::args::{HoldArgs, ReleaseArgs};
+use super::args::{HoldArgs, Releasable, ReleaseArgs};
 use super::desk::{Desk, Said};
 use super::error::{Refusal, Trouble};
 
@@ -24,20 +27,73 @@ pub(super) async fn hold(desk: &Desk<'_>, args: &HoldArgs) -> Result<String, Tro
 
 /// Gives the route back, as the event of a release does: from now on alarms count again, and drains until now don't.
 pub(super) async fn release(desk: &Desk<'_>, args: &ReleaseArgs) -> Result<String, Trouble> {
+    match &args.what {
+        Releasable::Route(route) => release_route(desk, route).await,
+        Releasable::Certificate(subject) => release_certificate(desk, subject).await,
+    }
+}
+
+async fn release_route(desk: &Desk<'_>, route: &RouteId) -> Result<String, Trouble> {
     let now = desk.now();
-    let mut seen = desk.see(&args.route).await?;
+    let mut seen = desk.see(route).await?;
     let before = desk.record(&seen, now)?;
     if before.edit.is_none() && before.drains.is_empty() {
-        return Err(Refusal::NotHeld { route: args.route.clone() }.into());
+        return Err(Refusal::NotHeld { route: route.clone() }.into());
     }
     seen.facts.released = Some(now);
     let record = desk.record(&seen, now)?;
-    let (route, split, by) = (&args.route, &seen.facts.split, &desk.by);
+    let (split, by) = (&seen.facts.split, &desk.by);
     let text = format!("{by} gives the route back at {split}");
     desk.confirm(&format!("Release {route} at {split}, so that alarms move its weights again?"))?;
     let facts = json!({ "by": by, "split": split, "edit": before.edit });
     desk.note(&seen, &record, &Said { code: "PersonReleased", facts, text: &text, plan: Value::Null }).await?;
     Ok(format!("{route} is released at {split}; route-failover takes it up with its next wake, within a minute\n"))
+}
+
+/// Releases a certificate: it is renewed although an operator or another controller moved it back, and an attempt that
+/// failed is made again at once, with a fresh key.
+async fn release_certificate(desk: &Desk<'_>, subject: &str) -> Result<String, Trouble> {
+    let now = desk.now();
+    let certificate = || subject.to_owned();
+    let key = StateKey::certificate(subject);
+    let mut view = desk.load(std::slice::from_ref(&key)).await?;
+    let stored = view.documents.remove(&key).ok_or_else(|| Refusal::NoCertificate { certificate: certificate() })?;
+    let before = match Record::read(&stored.document) {
+        Memory::Record(record) => record,
+        Memory::None => return Err(Refusal::NoCertificate { certificate: certificate() }.into()),
+        Memory::Unreadable(why) => return Err(Refusal::RecordUnclear { certificate: certificate(), why }.into()),
+        Memory::Newer { format } => {
+            let why = format!("it is of format {format}; use the command of that version");
+            return Err(Refusal::RecordUnclear { certificate: certificate(), why }.into());
+        }
+    };
+    let record = before.released(now).ok_or_else(|| Refusal::NothingToRelease { certificate: certificate() })?;
+    let by = &desk.by;
+    let text = format!("{by} releases certificate {subject}");
+    desk.confirm(&format!(
+        "Release certificate {subject}, so that it is renewed although it was moved back or failed?"
+    ))?;
+    let moved_back = before.leaf.as_ref().and_then(|leaf| leaf.moved_back.clone());
+    let facts = json!({ "by": by, "movedBack": moved_back, "failures": before.failures });
+    let said = Said { code: "CertificateReleased", facts, text: &text, plan: Value::Null };
+    let note = Note {
+        key,
+        revision: stored.revision,
+        now,
+        // A record has only string keys, so this can't fail.
+        document: serde_json::to_value(&record).unwrap_or_default(),
+        journal: Some(JournalEntry {
+            at: now,
+            id: format!("{}-{}", stored.revision, said.code),
+            body: said.body(subject),
+        }),
+    };
+    match desk.ports.state.note(&note).await? {
+        StoreOutcome::Stored => Ok(format!(
+            "certificate {subject} is released; certificate-rotation resumes with its next run, within five minutes\n"
+        )),
+        StoreOutcome::Overtaken => Err(Refusal::CertificateInUse { certificate: certificate() }.into()),
+    }
 }
 
 fn end(args: &HoldArgs, now: Timestamp) -> Result<Timestamp, Trouble> {

@@ -261,3 +261,33 @@ async fn what_is_declined_or_unknown_changes_nothing() {
     assert_eq!(shop.refuses("meshwarden kill on --reason x").await, Refusal::Declined);
     assert!(shop.ports.state.journal_of(&ports::StateKey::route(&cart())).is_empty());
 }
+
+#[tokio::test]
+async fn released_certificate_is_renewed_again() {
+    let shop = Shop::open();
+    let fingerprint = "a".repeat(64);
+    let document = json!({
+        "leaf": {
+            "fingerprint": fingerprint, "jitter": 0, "attempt": null, "issuedAs": null, "revoked": false, "issued": 2,
+            "lost": 0, "timesMovedBack": 3, "movedBack": { "from": "b".repeat(64), "seen": "2026-11-20T09:00:00Z" },
+        },
+        "failures": { "count": 2, "last": "2026-11-20T10:00:00Z", "why": "denied" }, "told": null, "ofTomorrow": 1,
+    });
+    let key = ports::StateKey::certificate("sds:web");
+    let note = ports::Note { key: key.clone(), revision: 0, now: shop.now(), document, journal: None };
+    ports::StateStore::note(&shop.ports.state, &note).await.unwrap();
+    let missing = shop.refuses("meshwarden release certificate/sds:pay").await;
+    assert_eq!(missing, Refusal::NoCertificate { certificate: "sds:pay".to_owned() });
+    let said = shop.asks("meshwarden release certificate/sds:web").await.unwrap();
+    assert!(said.contains("certificate sds:web is released"), "{said}");
+    let window = ports::BudgetWindow { class: "t".to_owned(), start: shop.now(), end: shop.now() };
+    let keys = std::slice::from_ref(&key);
+    let view = ports::StateStore::load(&shop.ports.state, keys, &window).await.unwrap();
+    let stored = &view.documents[&key].document;
+    assert_eq!(stored["leaf"]["movedBack"]["released"], json!(shop.now()));
+    assert_eq!((&stored["failures"], &stored["ofTomorrow"]), (&Value::Null, &json!(1)), "members of others stay");
+    let again = shop.refuses("meshwarden release certificate/sds:web").await;
+    assert_eq!(again, Refusal::NothingToRelease { certificate: "sds:web".to_owned() });
+    let journal = ports::StateStore::journal(&shop.ports.state, &key, 5).await.unwrap();
+    assert_eq!(journal[0].body["reason"], "CertificateReleased");
+}

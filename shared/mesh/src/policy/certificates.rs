@@ -36,6 +36,9 @@ pub struct CertificatesPolicy {
     pub budget: Budget,
     /// How long to wait after a failure.
     pub back_off: BackOffPolicy,
+    /// How long a private CA may take for a certificate until another one is ordered; at most a quarter of the
+    /// certificate's validity.
+    pub issued_within: Period,
     /// How often people are told of the same thing.
     pub paging: PagingPolicy,
     /// How long something may be unreadable before a person is called: throttles and timeouts pass by themselves.
@@ -58,6 +61,8 @@ impl Default for CertificatesPolicy {
             rollover: RolloverPolicy::default(),
             budget: Budget { changes: 50, window: Period::minutes(60) },
             back_off: BackOffPolicy::default(),
+            // A private CA takes seconds. An hour covers an incident of the service, and leaves days for another order.
+            issued_within: Period::minutes(60),
             paging: PagingPolicy { repeat_after: Period::minutes(240), ..PagingPolicy::default() },
             // Six wakes. A renewal has weeks; whoever is called for each throttle soon looks at none of them.
             unread_after: Period::minutes(30),
@@ -226,13 +231,16 @@ pub struct RolloverPolicy {
 pub struct BackOffPolicy {
     /// After the first.
     pub first: Period,
-    /// At most.
+    /// At most. A certificate that ends is tried again sooner: after at most a quarter of the time that is left.
     pub most: Period,
+    /// The number of failures in a row from which on they are paged.
+    pub page_after: u8,
 }
 
 impl Default for BackOffPolicy {
     fn default() -> Self {
-        Self { first: Period::minutes(5), most: Period::minutes(240) }
+        // Four failures are half an hour: a CA that recovers by itself has done so by then.
+        Self { first: Period::minutes(5), most: Period::minutes(240), page_after: 4 }
     }
 }
 

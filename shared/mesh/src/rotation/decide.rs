@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::facts::{Facts, Held, TrustId};
+use super::facts::{Facts, Held, Keeper, LeafFacts, TrustId};
 use super::plan::{Action, Kind, Plan};
 use super::reason::{KeepReason, Why};
 use super::record::{Record, digest};
@@ -78,6 +78,8 @@ pub struct Decision {
     pub watching: BTreeSet<MeshName>,
     /// Meshes that can't be read and that may share it; what a plan does harms nobody there.
     pub unread: BTreeSet<MeshName>,
+    /// How long the same decision may be made again before that is a standstill.
+    pub patience: SignedDuration,
 }
 
 /// What to do.
@@ -131,7 +133,12 @@ pub(super) struct Proposal {
     pub(super) moves: BTreeSet<ResourcePath>,
     /// Meshes that it touches and that only watch.
     pub(super) watching: BTreeSet<MeshName>,
+    /// How long the same decision may be made again before that is a standstill.
+    pub(super) patience: SignedDuration,
 }
+
+/// How long trust and meshes may stand still. A rollover passes one proxy after another, each in its own run.
+pub(super) const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 
 impl Proposal {
     pub(super) fn keep(subject: Subject, reason: KeepReason) -> Self {
@@ -146,6 +153,7 @@ impl Proposal {
             urgent: false,
             moves: BTreeSet::new(),
             watching: BTreeSet::new(),
+            patience: PATIENCE,
         }
     }
 
@@ -168,6 +176,7 @@ impl Proposal {
             urgent: false,
             moves,
             watching: BTreeSet::new(),
+            patience: PATIENCE,
         }
     }
 
@@ -190,8 +199,10 @@ pub fn decide(
 ) -> Vec<Decision> {
     let scene = Scene::of(facts, policy, now);
     let replaced = trust::Replaced::all(&scene);
-    let leaves = facts.leaves.iter().map(|one| (leaf::propose(one, &scene), &one.users));
-    let trusts = facts.trusts.iter().map(|one| (trust::propose(one, &replaced, &scene), &one.users));
+    let leaves: Vec<_> = facts.leaves.iter().map(|one| (leaf::propose(one, &scene), one)).collect();
+    let moving: BTreeSet<&str> = leaves.iter().filter_map(|(proposal, one)| moving_secret(proposal, one)).collect();
+    let leaves = leaves.into_iter().map(|(proposal, one)| (proposal, &one.users));
+    let trusts = facts.trusts.iter().map(|one| (trust::propose(one, &replaced, &moving, &scene), &one.users));
     let touching = |(proposal, users): (Proposal, &BTreeMap<ResourcePath, Held>)| {
         let watching = scene.meshes.watching(&proposal.subject, users.keys());
         Proposal { watching, ..proposal }
@@ -201,12 +212,23 @@ pub fn decide(
     proposals.sort_by(|one, other| (!one.urgent, &one.subject).cmp(&(!other.urgent, &other.subject)));
     arbiter::settle(&mut proposals, &scene, harms);
     let decided = proposals.into_iter().map(|proposal| {
-        let Proposal { subject, verdict, record, otherwise, failing, watching, .. } = proposal;
+        let Proposal { subject, verdict, record, otherwise, failing, watching, patience, .. } = proposal;
         // What is not done is not remembered as begun.
         let is_begun = verdict.plan().is_some() && watching.is_empty();
         let record = if is_begun || verdict.plan().is_none() { record } else { otherwise };
         let unread = scene.meshes.may_have(&subject);
-        Decision { subject, verdict, record, failing, watching, unread }
+        Decision { subject, verdict, record, failing, watching, unread, patience }
     });
     facts.meshes.iter().map(|(name, mesh)| meshes::decide(name, mesh)).chain(decided).collect()
+}
+
+/// The secret in which a leaf is being replaced: its trust waits for the next step of that. What is pending there and goes
+/// nowhere is not waited for.
+fn moving_secret<'f>(proposal: &Proposal, leaf: &'f LeafFacts) -> Option<&'f str> {
+    let bundle = match &leaf.keeper {
+        Keeper::Bundle { bundle, .. } | Keeper::Imported { bundle: Some(bundle), .. } => bundle,
+        Keeper::Private(_) | Keeper::Imported { bundle: None, .. } | Keeper::NotOurs { .. } => return None,
+    };
+    let waits = matches!(proposal.verdict, Verdict::Keep(KeepReason::PendingNotYetValid { .. }));
+    (waits || proposal.verdict.plan().is_some()).then_some(bundle.secret.as_str())
 }

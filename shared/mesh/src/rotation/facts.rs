@@ -241,8 +241,39 @@ pub struct BundleFacts {
     pub current: Option<String>,
     /// The version that is prepared.
     pub pending: Option<Pending>,
-    /// Somebody has Secrets Manager rotate it.
+    /// Secrets Manager rotates it itself.
     pub rotated_by_others: bool,
+    /// Whether the private key of the current version belongs to its certificate.
+    #[serde(default, skip_serializing_if = "KeyMatch::is_not_compared")]
+    pub key: KeyMatch,
+}
+
+/// Whether the private key that lies next to a certificate belongs to it, by the public key (SPKI) of both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "match", rename_all = "kebab-case")]
+pub enum KeyMatch {
+    /// They were not compared, as in an observation that an earlier version recorded.
+    #[default]
+    NotCompared,
+    /// It does.
+    Same,
+    /// It belongs to another certificate.
+    Other,
+    /// There is none.
+    Missing,
+    /// It could not be read.
+    Unreadable {
+        /// Why not. Says nothing of what it holds.
+        why: String,
+    },
+}
+
+impl KeyMatch {
+    /// Whether they were not compared.
+    #[must_use]
+    pub const fn is_not_compared(&self) -> bool {
+        matches!(self, Self::NotCompared)
+    }
 }
 
 /// A prepared version of a secret.
@@ -253,6 +284,9 @@ pub enum Pending {
     Requested {
         /// The version.
         version: String,
+        /// Whether the roots in it differ from those of the current version: promoted, it would put them back.
+        #[serde(default, skip_serializing_if = "is_false")]
+        other_trust: bool,
     },
     /// A key and its certificate.
     Issued {
@@ -260,6 +294,12 @@ pub enum Pending {
         version: String,
         /// The certificate.
         chain: Box<Chain>,
+        /// Whether the key belongs to the certificate.
+        #[serde(default, skip_serializing_if = "KeyMatch::is_not_compared")]
+        key: KeyMatch,
+        /// Whether the roots in it differ from those of the current version: promoted, it would put them back.
+        #[serde(default, skip_serializing_if = "is_false")]
+        other_trust: bool,
     },
     /// The same certificate as now, and other trust.
     Trust {
@@ -387,4 +427,14 @@ pub enum Memory {
     Record(Box<Record>),
     /// Something that this version can't read.
     Unreadable(String),
+    /// A record that a newer version has stored, in a format that this one does not read.
+    Newer {
+        /// The version of the format.
+        format: u64,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members by reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }

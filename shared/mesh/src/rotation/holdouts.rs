@@ -75,9 +75,10 @@ fn needs_old(leaf: &LeafFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> boo
     match &leaf.current {
         Reading::Known(chain) => {
             let is_requested = matches!(pending(leaf), Some(Pending::Requested { .. }));
+            // From the new CA there is no way back, so what is pending of the old one is never served.
+            let has_moved = scene.issuer(&chain.leaf).is_some_and(|issuer| issuer.arn == rollover.to.arn);
             rollover.issued(chain)
-                || is_requested
-                || prepared(leaf, |chain| rollover.issued(chain))
+                || (!has_moved && (is_requested || prepared(leaf, |chain| rollover.issued(chain))))
                 || !scene.waiting_for_leaf(leaf).is_empty()
         }
         // What others keep is judged by what can be read of it.

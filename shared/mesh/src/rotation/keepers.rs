@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
+use super::defect::Defect;
 use super::facts::{BundleFacts, Keeper, Pending, PrivateFacts, RenewalFact, ReplacementState};
+use super::judge::Judgement;
 use super::leaf::Work;
 use super::plan::{Action, Kind, Step};
 use super::reason::{KeepReason, NotKnown, Why, renewal_reason};
-use super::record::{Attempt, digest};
+use super::record::{Attempt, Failures, digest};
 use crate::certificates::{AuthorityArn, CertificateArn, Chain, Source};
 use crate::change::Change;
 
 /// How long a private CA takes the same token for the same order.
 const TOKEN_LASTS: SignedDuration = SignedDuration::from_mins(5);
+
+/// After so long a bad certificate is not taken for the answer of the CA to the order.
+const OLD_ATTEMPT: SignedDuration = SignedDuration::from_hours(6);
 
 impl Work<'_> {
     /// A private certificate in ACM: renewed there, or requested anew where another CA is to issue it or it is withdrawn.
@@ -62,16 +67,26 @@ impl Work<'_> {
         why: Why,
         authority: &super::facts::AuthorityFacts,
     ) -> Result<Action, KeepReason> {
-        let asked = facts.replacements.iter().filter(|one| one.authority.as_ref() == Some(&authority.arn));
+        let requested = facts.replacements.iter().filter(|one| one.authority.as_ref() == Some(&authority.arn));
         let mut failed = 0;
-        for replacement in asked {
+        let mut given_up = None;
+        for replacement in requested {
+            let arn = replacement.arn.as_str();
+            let is_known = self.known.discarded.iter().any(|one| one == arn);
             match &replacement.state {
-                ReplacementState::Issued(chain) if chain.leaf.not_after > self.chain.leaf.not_before => {
-                    return self.repoint(facts, &replacement.arn, chain);
-                }
+                _ if is_known => failed += 1,
+                ReplacementState::Issued(chain) => match self.judge_replacement(chain, authority, &why) {
+                    Ok(()) => return self.repoint(facts, &replacement.arn, chain),
+                    Err(defect) => given_up = Some((arn.to_owned(), defect.to_string(), Some(defect))),
+                },
                 ReplacementState::Pending => return Err(KeepReason::BeingIssued),
-                ReplacementState::Issued(_) | ReplacementState::Failed(_) => failed += 1,
+                ReplacementState::Failed(why) => given_up = Some((arn.to_owned(), why.clone(), None)),
             }
+        }
+        match given_up {
+            Some((arn, _, Some(defect))) => return Err(self.discard(&arn, defect)),
+            Some((arn, failure, None)) => return Err(self.failed(&arn, failure)),
+            None => {}
         }
         self.not_after(authority, &why)?;
         let token = self.known.token(&format!("{} {}", self.name, authority.arn), failed + 1);
@@ -82,7 +97,9 @@ impl Work<'_> {
 
     /// One listener after the other gets the new certificate.
     fn repoint(&self, facts: &PrivateFacts, new: &CertificateArn, chain: &Chain) -> Result<Action, KeepReason> {
-        self.check(chain)?;
+        if let Some(issuer) = self.scene.issuer(&chain.leaf) {
+            self.may_come_from(issuer)?;
+        }
         let Some((resource, port)) = facts.listeners.first() else { return Err(self.fresh()) };
         let change =
             Change::SetListenerCertificate { resource: resource.clone(), port: *port, certificate: new.clone() };
@@ -144,29 +161,70 @@ impl Work<'_> {
         if bundle.rotated_by_others && why.is_some() {
             return Err(KeepReason::RotatedByOthers);
         }
-        match &bundle.pending {
-            Some(Pending::Issued { version, chain }) if self.is_next(chain) => self.hand_over(bundle, version, chain),
-            Some(Pending::Requested { version }) => match why {
-                Some(why) => self.go_on(authority, bundle, version, why, urgent),
-                None => Err(self.fresh()),
-            },
-            Some(Pending::Trust { .. }) if why.is_some() => Err(KeepReason::SecretChanging),
-            Some(Pending::Unreadable { why: wrong }) if why.is_some() => {
+        let same = |chain: &Chain| chain.leaf.fingerprint == self.chain.leaf.fingerprint;
+        match (&bundle.pending, why) {
+            // ACM has it already, and only the secret lags behind.
+            (Some(Pending::Issued { version, chain, .. }), _) if self.is_imported() && same(chain) => {
+                self.catch_up(bundle, version, chain)
+            }
+            (_, None) => Err(self.fresh()),
+            (Some(Pending::Issued { chain, .. }), Some(why)) if same(chain) => {
+                self.prepare(authority, bundle, why, urgent)
+            }
+            (Some(pending @ Pending::Issued { version, chain, .. }), Some(why)) => {
+                if self.known.discarded.contains(version) {
+                    return self.prepare(authority, bundle, why, urgent);
+                }
+                match self.judge(pending, authority, &why, urgent) {
+                    Judgement::Good => Ok(self.hand_over(bundle, version, chain)),
+                    Judgement::Wait(reason) => Err(reason),
+                    // It was not the CA that failed.
+                    Judgement::Bad(Defect::MovedAway | Defect::OtherTrust) => {
+                        self.prepare(authority, bundle, why, urgent)
+                    }
+                    Judgement::Bad(defect) if defect.is_of_time() && self.is_ours(version) && self.is_old_attempt() => {
+                        self.prepare(authority, bundle, why, urgent)
+                    }
+                    Judgement::Bad(defect)
+                        if urgent || defect.is_of_time() || self.is_ours(version) || self.was_told_of_pending() =>
+                    {
+                        Err(self.discard(version, defect))
+                    }
+                    // Whoever put it there may be about to finish what they began.
+                    Judgement::Bad(defect) => Err(KeepReason::PendingUnusable { why: defect.to_string() }),
+                }
+            }
+            (Some(Pending::Requested { other_trust: true, .. }), Some(why)) => {
+                self.prepare(authority, bundle, why, urgent)
+            }
+            (Some(Pending::Requested { version, .. }), Some(why)) => {
+                self.go_on(authority, bundle, version, why, urgent)
+            }
+            // Trust is published in one step, so it is pending only where that was cut short, and is published again.
+            (Some(Pending::Trust { .. }), Some(_)) if !urgent && self.scene.publishes_trust(&bundle.secret) => {
+                Err(KeepReason::SecretChanging)
+            }
+            (Some(Pending::Unreadable { why: wrong }), Some(_)) if !urgent && !self.was_told_of_pending() => {
                 Err(KeepReason::PendingUnusable { why: wrong.clone() })
             }
-            Some(Pending::Issued { .. } | Pending::Trust { .. } | Pending::Unreadable { .. }) | None => match why {
-                Some(why) => self.prepare(authority, bundle, why, urgent),
-                None => Err(self.fresh()),
-            },
+            (Some(Pending::Trust { .. } | Pending::Unreadable { .. }) | None, Some(why)) => {
+                self.prepare(authority, bundle, why, urgent)
+            }
         }
     }
 
-    /// Whether what is pending is to follow the present leaf, or is already there and only its secret lags behind.
-    fn is_next(&self, pending: &Chain) -> bool {
-        let imported = matches!(self.leaf.keeper, Keeper::Imported { .. });
-        let same = pending.leaf.fingerprint == self.chain.leaf.fingerprint;
-        let later = pending.leaf.not_before > self.chain.leaf.not_before;
-        if same { imported } else { later && self.scene.now < pending.leaf.not_after }
+    pub(super) const fn is_imported(&self) -> bool {
+        matches!(self.leaf.keeper, Keeper::Imported { .. })
+    }
+
+    /// What ACM could not have issued is given up as what can't be used.
+    fn failed(&mut self, arn: &str, why: String) -> KeepReason {
+        self.known.discard(arn, self.scene.now);
+        self.failures = Some(Failures::once_more(self.failures.take(), why, self.scene.now));
+        match self.may_act() {
+            Err(reason) => reason,
+            Ok(()) => KeepReason::BeingIssued,
+        }
     }
 
     fn prepare(
@@ -195,7 +253,7 @@ impl Work<'_> {
         let secret = bundle.secret.clone();
         let attempt = self.known.attempt.clone();
         // Where the record was lost, the key that is pending still tells which attempt it was made for.
-        let first_numbers = 1..=9;
+        let first_numbers = 1..=20;
         let is_of = |number: &u32| self.known.version(&self.name, *number, "key") == version;
         let number = match &attempt {
             Some(attempt) => Some(attempt.number).filter(is_of),
@@ -205,9 +263,10 @@ impl Work<'_> {
             // Refused for good, or of a leaf that is gone.
             return self.prepare(authority, bundle, why, urgent);
         };
-        if let Some(issued) = attempt.as_ref().and_then(|attempt| attempt.order.clone()) {
-            let becomes = digest(&["issued", version, &issued], 40);
-            let step = Step::Collect { secret, version: version.to_owned(), issued, becomes };
+        if let Some((issued, at)) = attempt.as_ref().and_then(|attempt| Some((attempt.order.clone()?, attempt.at))) {
+            let becomes = issued_version(version, &issued);
+            let give_up_at = at + self.issued_within();
+            let step = Step::Collect { secret, version: version.to_owned(), issued, becomes, give_up_at };
             return Ok(Action { kind: Kind::Issue, step, why, stage: None, moves: BTreeSet::new() });
         }
         let target = self.target(authority, urgent)?;
@@ -229,46 +288,67 @@ impl Work<'_> {
         Ok(Action { kind: Kind::Issue, step, why, stage: None, moves: BTreeSet::new() })
     }
 
-    fn hand_over(&self, bundle: &BundleFacts, version: &str, next: &Chain) -> Result<Action, KeepReason> {
+    /// How long a CA may take.
+    fn issued_within(&self) -> SignedDuration {
+        let leaf = self.counted();
+        let part = leaf.not_after.duration_since(leaf.not_before) / 4;
+        self.scene.policy.issued_within.get().min(part)
+    }
+
+    /// Whether a version is the certificate of the present attempt.
+    pub(super) fn is_ours(&self, version: &str) -> bool {
+        let Some(attempt) = &self.known.attempt else { return false };
+        let key = self.known.version(&self.name, attempt.number, "key");
+        attempt.order.as_ref().is_some_and(|order| issued_version(&key, order) == version)
+    }
+
+    /// Whether the present attempt was ordered so long ago that its certificate was good then: it was kept from being
+    /// promoted, as by the kill switch.
+    fn is_old_attempt(&self) -> bool {
+        self.known.attempt.as_ref().is_some_and(|attempt| attempt.at + OLD_ATTEMPT <= self.scene.now)
+    }
+
+    /// Whether people were told that the pending version can't be used, and have left it there for as long as a page is
+    /// not repeated.
+    fn was_told_of_pending(&self) -> bool {
+        let told = self.told.filter(|told| told.code == "PendingUnusable" && told.paged.is_some());
+        told.is_some_and(|told| told.since + self.scene.policy.paging.repeat_after.get() <= self.scene.now)
+    }
+
+    fn hand_over(&self, bundle: &BundleFacts, version: &str, next: &Chain) -> Action {
         let secret = bundle.secret.clone();
-        let same = next.leaf.fingerprint == self.chain.leaf.fingerprint;
-        let (step, moves) = match (&self.leaf.source, &self.leaf.keeper) {
-            (Source::Acm(arn), Keeper::Imported { .. }) if !same => {
-                let step = Step::ImportPending { arn: arn.clone(), secret, version: version.to_owned() };
-                (step, self.users())
+        let step = match (&self.leaf.source, &self.leaf.keeper) {
+            (Source::Acm(arn), Keeper::Imported { .. }) => {
+                Step::ImportPending { arn: arn.clone(), secret, version: version.to_owned() }
             }
-            _ => {
-                let step = Step::Promote { secret, from: bundle.current.clone(), to: version.to_owned() };
-                (step, self.users())
-            }
+            _ => Step::Promote { secret, from: bundle.current.clone(), to: version.to_owned() },
         };
-        if !same {
-            self.check(next)?;
+        self.serves(step, next)
+    }
+
+    /// Serves what ACM has already got from the secret, unless it was served before and somebody has moved it away.
+    fn catch_up(&self, bundle: &BundleFacts, version: &str, next: &Chain) -> Result<Action, KeepReason> {
+        if self.known.promoted.as_deref() == Some(version) {
+            let (certificate, from) = (self.name.clone(), next.leaf.fingerprint.clone());
+            return Err(KeepReason::MovedBack { certificate, from, since: next.leaf.not_before, resumes: None });
         }
-        Ok(Action {
+        let step =
+            Step::Promote { secret: bundle.secret.clone(), from: bundle.current.clone(), to: version.to_owned() };
+        Ok(self.serves(step, next))
+    }
+
+    fn serves(&self, step: Step, next: &Chain) -> Action {
+        Action {
             kind: Kind::Distribute,
             step,
             why: Why::NewLeaf { replaces: self.chain.leaf.fingerprint.clone() },
             stage: self.stage_towards(&next.leaf),
-            moves,
-        })
+            moves: self.users(),
+        }
     }
+}
 
-    /// Whether a new leaf may take the place of the present one.
-    fn check(&self, next: &Chain) -> Result<(), KeepReason> {
-        let unusable = |why: &str| Err(KeepReason::PendingUnusable { why: why.to_owned() });
-        let Some(issuer) = self.scene.issuer(&next.leaf) else {
-            return unusable("no private CA that is known issued it");
-        };
-        if self.scene.now < next.leaf.not_before || self.scene.now >= next.leaf.not_after {
-            return unusable("it is not in force");
-        }
-        if !self.chain.leaf.names.all().iter().all(|name| next.leaf.names.cover(name)) {
-            return unusable("it is not for all the names of the present one");
-        }
-        if next.leaf.key != self.chain.leaf.key && matches!(self.leaf.keeper, Keeper::Imported { .. }) {
-            return unusable("its key is of another kind, which ACM doesn't take on the same ARN");
-        }
-        self.may_come_from(issuer)
-    }
+/// The version that a key and its certificate become.
+fn issued_version(key: &str, order: &str) -> String {
+    digest(&["issued", key, order], 40)
 }

@@ -2,18 +2,22 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::decide::{Proposal, Subject, Verdict};
-use super::facts::{AuthorityFacts, Keeper, LeafFacts, Memory, TrustId, TrustKeeper};
+use super::decide::{PATIENCE, Proposal, Subject, Verdict};
+use super::facts::{AuthorityFacts, Keeper, KeyMatch, LeafFacts, Memory, TrustId, TrustKeeper};
 use super::plan::{Action, Like, Stage};
 use super::reason::{KeepReason, NotKnown, Why};
-use super::record::{LeafRecord, Record};
+use super::record::{Failures, LeafRecord, Record};
 use super::scene::{Acceptance, Rollover, Scene};
 use crate::certificates::{AuthorityArn, Certificate, Chain, Reading, RenewalRule};
+use crate::failover::Told;
 use crate::name::ResourcePath;
 use crate::policy::CertificatesPolicy;
 
 /// Private CAs begin a validity an hour before they issue, so that clocks may differ.
 const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
+
+/// How much a clock may differ from that of a CA that does not backdate.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What should become of a leaf, neighbours and budget left aside.
 pub(super) fn propose(leaf: &LeafFacts, scene: &Scene<'_>) -> Proposal {
@@ -33,6 +37,7 @@ pub(super) fn propose(leaf: &LeafFacts, scene: &Scene<'_>) -> Proposal {
         Memory::Unreadable(why) => {
             return Proposal::keep(subject, KeepReason::RecordUnreadable { why: why.clone() });
         }
+        Memory::Newer { format } => return Proposal::keep(subject, KeepReason::RecordNewer { format: *format }),
         Memory::None => None,
         Memory::Record(record) => Some(&**record),
     };
@@ -42,24 +47,40 @@ pub(super) fn propose(leaf: &LeafFacts, scene: &Scene<'_>) -> Proposal {
         Some(known) if known.fingerprint == chain.leaf.fingerprint => {
             LeafRecord { ends: Some(chain.leaf.not_after), ..known.clone() }
         }
-        Some(_) | None => LeafRecord::first_seen(&name, &chain.leaf, scene.policy.jitter, before),
+        Some(_) | None => LeafRecord::first_seen(&name, &chain.leaf, scene.policy.jitter, before, scene.now),
     };
     let is_new = before.is_none_or(|before| before.fingerprint != known.fingerprint);
-    // Whatever failed before, a new leaf is here.
-    let failures = remembered.and_then(|record| record.failures.clone()).filter(|_| !is_new);
-    let told = remembered.and_then(|record| record.told.clone());
-    let retry_at = failures.as_ref().map(|failures| (failures.retry_at(&scene.policy.back_off), failures.clone()));
-    let changed = |leaf: LeafRecord| {
-        let record = Record { leaf: Some(leaf), failures: failures.clone(), told: told.clone(), had: None };
+    let failures = remembered.and_then(|record| record.failures.clone());
+    let failures = match ends_too_soon(&known, chain, scene.now).filter(|_| is_new) {
+        // It is served for want of a better one.
+        Some(why) => Some(Failures::once_more(failures, why, scene.now)),
+        // Whatever failed before, a new leaf is here.
+        None => failures.filter(|_| !is_new),
+    };
+    // What ACM reported was about the leaf before.
+    let is_replaced = is_new && before.is_some();
+    let events = remembered.map(|record| record.reported_events.clone()).filter(|_| !is_replaced).unwrap_or_default();
+    let changed = |leaf: LeafRecord, failures: Option<Failures>| {
+        let kept = remembered.cloned().unwrap_or_default();
+        let record = Record { leaf: Some(leaf), failures, reported_events: events.clone(), ..kept };
         (remembered != Some(&record)).then_some(record)
     };
-    let otherwise = changed(known.clone());
-    let mut work = Work { leaf, chain, scene, name, known, retry_at };
+    let otherwise = changed(known.clone(), failures.clone());
+    let told = remembered.and_then(|record| record.told.as_ref());
+    let mut work = Work { leaf, chain, scene, name, known, failures, told };
     let proposal = work.propose(subject);
-    Proposal { record: changed(work.known), otherwise, ..proposal }
+    Proposal { record: changed(work.known, work.failures), otherwise, ..proposal }
 }
 
-/// A leaf that is being looked at.
+/// Why a new leaf is hardly better than none, if it is: the CA has issued it for much less than was ordered.
+fn ends_too_soon(known: &LeafRecord, chain: &Chain, now: Timestamp) -> Option<String> {
+    // Only what was ordered here has a validity by now.
+    let ordered = SignedDuration::from_secs(known.validity.filter(|_| known.moved_back.is_none())?);
+    let at = chain.leaf.not_after;
+    (at < now + ordered / 4).then(|| format!("the CA issued a certificate that ends at {at}, much sooner than ordered"))
+}
+
+/// A leaf that is being decided about.
 pub(super) struct Work<'a> {
     pub(super) leaf: &'a LeafFacts,
     pub(super) chain: &'a Chain,
@@ -68,7 +89,10 @@ pub(super) struct Work<'a> {
     pub(super) name: String,
     /// What is remembered; steps that need to be remembered before they are taken are entered here.
     pub(super) known: LeafRecord,
-    retry_at: Option<(Timestamp, super::record::Failures)>,
+    /// What has failed since the present leaf became current.
+    pub(super) failures: Option<Failures>,
+    /// What people were told last.
+    pub(super) told: Option<&'a Told>,
 }
 
 /// Who is to issue.
@@ -91,7 +115,12 @@ pub(super) fn rule(keeper: &Keeper, policy: &CertificatesPolicy) -> RenewalRule 
 
 impl<'a> Work<'a> {
     fn propose(&mut self, subject: Subject) -> Proposal {
+        let patience = self.patience();
         let why = self.why();
+        // A renewal that was left in place until the next one is due has been accepted.
+        if why.is_some() && self.known.moved_back.is_none() && self.failures.is_none() && self.known.attempt.is_none() {
+            self.known.times_moved_back = 0;
+        }
         let urgent = self.is_urgent(why.as_ref());
         let failing = why.is_some();
         let proposal = match self.next(why, urgent) {
@@ -109,7 +138,23 @@ impl<'a> Work<'a> {
             }
             Err(reason) => Proposal::keep(subject, reason),
         };
-        Proposal { failing, urgent, ..proposal }
+        Proposal { failing, urgent, patience, ..proposal }
+    }
+
+    /// How long the same decision may be made: a part of the validity, and less near its end.
+    fn patience(&self) -> SignedDuration {
+        let leaf = self.counted();
+        let part = leaf.not_after.duration_since(leaf.not_before) / 4;
+        let is_late = self.scene.now >= self.rule().urgent(&leaf);
+        part.min(if is_late { self.scene.policy.paging.repeat_after.get() } else { PATIENCE })
+    }
+
+    /// The leaf with its validity counted from its issuance, where that is known: of one that lives for an hour, another
+    /// hour before its issuance would be half of it.
+    pub(super) fn counted(&self) -> Certificate {
+        let leaf = &self.chain.leaf;
+        let issued = self.known.validity.map(|seconds| leaf.not_after - SignedDuration::from_secs(seconds));
+        Certificate { not_before: issued.map_or(leaf.not_before, |at| at.max(leaf.not_before)), ..leaf.clone() }
     }
 
     /// Why it should be issued anew, if it should.
@@ -121,7 +166,13 @@ impl<'a> Work<'a> {
         if self.scene.now >= leaf.not_after {
             return Some(Why::Expired { at: leaf.not_after });
         }
-        let since = self.rule().point(leaf, self.known.jitter);
+        if self.key_is_other() {
+            return Some(Why::OtherKey { fingerprint: leaf.fingerprint.clone() });
+        }
+        if leaf.not_before > self.scene.now + CLOCK_SKEW {
+            return Some(Why::NotYetValid { from: leaf.not_before });
+        }
+        let since = self.rule().point(&self.counted(), self.known.jitter);
         if self.scene.now >= since {
             return Some(Why::RenewalDue { since, ends: leaf.not_after });
         }
@@ -133,25 +184,37 @@ impl<'a> Work<'a> {
         rule(&self.leaf.keeper, self.scene.policy)
     }
 
+    /// Whether no proxy can present it, since the key next to it is another one's.
+    fn key_is_other(&self) -> bool {
+        match &self.leaf.keeper {
+            Keeper::Bundle { bundle, .. } => bundle.key == KeyMatch::Other,
+            // Proxies have it from ACM, which has compared the key.
+            Keeper::Private(_) | Keeper::Imported { .. } | Keeper::NotOurs { .. } => false,
+        }
+    }
+
     /// Whether the next thing that happens to it, if nothing is done, is that it is worth nothing.
     fn is_urgent(&self, why: Option<&Why>) -> bool {
         match why {
-            Some(Why::Revoked { .. } | Why::Expired { .. }) => true,
-            Some(_) => self.scene.now >= self.rule().urgent(&self.chain.leaf),
+            Some(Why::Revoked { .. } | Why::Expired { .. } | Why::OtherKey { .. } | Why::NotYetValid { .. }) => true,
+            Some(_) => self.scene.now >= self.urgent_at(),
             None => false,
         }
     }
 
+    /// From when on nothing may keep its renewal waiting.
+    pub(super) fn urgent_at(&self) -> Timestamp {
+        self.rule().urgent(&self.counted())
+    }
+
     pub(super) fn fresh(&self) -> KeepReason {
         let leaf = &self.chain.leaf;
-        KeepReason::Fresh { renew_at: self.rule().point(leaf, self.known.jitter), ends: leaf.not_after }
+        KeepReason::Fresh { renew_at: self.rule().point(&self.counted(), self.known.jitter), ends: leaf.not_after }
     }
 
     fn next(&mut self, why: Option<Why>, urgent: bool) -> Result<Action, KeepReason> {
-        if why.is_some()
-            && let Some((until, failures)) = self.retry_at.clone().filter(|(until, _)| self.scene.now < *until)
-        {
-            return Err(KeepReason::BackingOff { until, failures: failures.count, why: failures.why });
+        if why.is_some() {
+            self.may_act()?;
         }
         match &self.leaf.keeper {
             Keeper::Private(facts) => self.in_store(facts, why, urgent),
@@ -181,19 +244,15 @@ impl<'a> Work<'a> {
             return Err(KeepReason::Unread { why });
         }
         let successor = self.scene.rollover(own).map(|rollover| rollover.to);
-        let target = match successor.map(|to| (to, self.may_come_from(to))) {
-            Some((to, Ok(()))) => to,
-            Some((_, Err(reason))) if !urgent => return Err(reason),
-            Some((_, Err(_))) => {
-                if issuer.is_none() {
-                    self.may_come_from(own)?;
-                }
-                issuer.unwrap_or(own)
-            }
-            None => {
+        let wanted = successor.unwrap_or(own);
+        let target = match (self.may_come_from(wanted), issuer) {
+            (Ok(()), _) => wanted,
+            (Err(_), Some(issuer)) if urgent => issuer,
+            (Err(_), None) if urgent && wanted.arn != own.arn => {
                 self.may_come_from(own)?;
                 own
             }
+            (Err(reason), _) => return Err(reason),
         };
         if let Some(why) = &target.inactive {
             return Err(KeepReason::AuthorityInactive { authority: target.arn.clone(), why: why.clone() });
@@ -253,15 +312,13 @@ impl<'a> Work<'a> {
         self.scene.meshes.all_read(NotKnown::WhoChecksIt)
     }
 
-    /// The end of a new certificate: as long a life as now, within that of the CA.
-    pub(super) fn not_after(&self, authority: &AuthorityFacts, why: &Why) -> Result<Timestamp, KeepReason> {
-        let leaf = &self.chain.leaf;
-        let lifetime = leaf.not_after.duration_since(leaf.not_before);
-        let life = lifetime.saturating_sub(BACKDATED).max(SignedDuration::from_secs(lifetime.as_secs() / 2));
-        let end = (self.scene.now + life).min(authority.ends());
-        let gained = end.duration_since(leaf.not_after).as_secs();
+    /// The end of a new certificate: valid for as long as the present one, within the validity of the CA.
+    pub(super) fn not_after(&mut self, authority: &AuthorityFacts, why: &Why) -> Result<Timestamp, KeepReason> {
+        let validity = self.validity();
+        let end = (self.scene.now + validity).min(authority.ends());
+        let gained = end.duration_since(self.chain.leaf.not_after);
         // Else each renewal would live shorter than the one before, and they would never end.
-        let in_vain = gained < lifetime.as_secs() / 10;
+        let in_vain = end == authority.ends() && gained < validity / 10;
         match why {
             Why::RenewalDue { .. } if in_vain => {
                 Err(KeepReason::AuthorityEnds { authority: authority.arn.clone(), at: authority.ends() })
@@ -271,6 +328,15 @@ impl<'a> Work<'a> {
             }
             _ => Ok(end),
         }
+    }
+
+    /// For how long a certificate of this source is valid from its issuance on. Of the first one that was not ordered
+    /// here nobody knows whether it was backdated; from then on it is remembered, so that it never drifts.
+    fn validity(&mut self) -> SignedDuration {
+        let leaf = &self.chain.leaf;
+        let lifetime = leaf.not_after.duration_since(leaf.not_before);
+        let derived = lifetime.saturating_sub(BACKDATED).max(lifetime.min(BACKDATED));
+        SignedDuration::from_secs(*self.known.validity.get_or_insert(derived.as_secs()))
     }
 
     pub(super) fn like(&self) -> Like {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decide::{Decision, Subject, Verdict};
+use super::decide::{Decision, PATIENCE, Subject, Verdict};
 use super::facts::{Facts, Memory, MeshFacts};
 use super::reason::{KeepReason, NotKnown};
 use super::record::{Record, digest};
@@ -19,15 +19,24 @@ pub(super) fn decide(name: &MeshName, mesh: &MeshFacts) -> Decision {
     let subject = Subject::Mesh(name.clone());
     let stored = match &mesh.memory {
         Memory::Record(record) => Some(&**record),
-        Memory::None | Memory::Unreadable(_) => None,
+        Memory::None | Memory::Unreadable(_) | Memory::Newer { .. } => None,
     };
     match &mesh.has {
         Reading::Known(has) => {
             let had = has.iter().map(|name| short(name)).collect::<BTreeSet<_>>();
             let record = Record { had: Some(had), ..stored.cloned().unwrap_or_default() };
             let verdict = Verdict::Keep(KeepReason::Seen { shareable: has.len() });
-            let record = (stored != Some(&record)).then_some(record);
-            Decision { subject, verdict, record, failing: false, watching: BTreeSet::new(), unread: BTreeSet::new() }
+            let is_newer = matches!(mesh.memory, Memory::Newer { .. });
+            let record = (stored != Some(&record) && !is_newer).then_some(record);
+            Decision {
+                subject,
+                verdict,
+                record,
+                failing: false,
+                watching: BTreeSet::new(),
+                unread: BTreeSet::new(),
+                patience: PATIENCE,
+            }
         }
         Reading::Unread(why) => Decision {
             subject,
@@ -36,6 +45,7 @@ pub(super) fn decide(name: &MeshName, mesh: &MeshFacts) -> Decision {
             failing: true,
             watching: BTreeSet::new(),
             unread: BTreeSet::new(),
+            patience: PATIENCE,
         },
     }
 }
@@ -124,7 +134,7 @@ impl<'f> Meshes<'f> {
             (Reading::Unread(_), true) if !self.unread.contains_key(name) => Has::No,
             (Reading::Unread(_), true) => Has::Then(match &mesh.memory {
                 Memory::Record(record) => record.had.as_ref().map(|had| had.contains(&short(&subject.name()))),
-                Memory::None | Memory::Unreadable(_) => None,
+                Memory::None | Memory::Unreadable(_) | Memory::Newer { .. } => None,
             }),
         }
     }

@@ -22,9 +22,12 @@
 //! and that may be changed is done, whatever is the matter with others.
 
 mod arbiter;
+mod attempts;
 mod decide;
+mod defect;
 mod facts;
 mod holdouts;
+mod judge;
 mod keepers;
 mod leaf;
 mod meshes;
@@ -35,20 +38,23 @@ mod record;
 mod recorded;
 mod replay;
 mod scene;
+mod standstill;
 mod survey;
 mod telling;
 mod trust;
 
 pub use decide::{Decision, Subject, Verdict, decide};
+pub use defect::{Defect, issued_defect};
 pub use facts::{
-    AuthorityFacts, BundleFacts, Facts, Held, Keeper, LeafFacts, Meeting, Memory, MeshFacts, Pending, PrivateFacts,
-    RenewalFact, Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
+    AuthorityFacts, BundleFacts, Facts, Held, Keeper, KeyMatch, LeafFacts, Meeting, Memory, MeshFacts, Pending,
+    PrivateFacts, RenewalFact, Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
 };
 pub use overdue::overdue;
-pub use plan::{Like, Plan, Stage, Step};
+pub use plan::{Like, Plan, Stage, Step, StepResult};
 pub use reason::{KeepReason, NotKnown, Waiting, Why, renewal_reason};
-pub use record::{Attempt, Failures, LeafRecord, Record};
+pub use record::{Attempt, Failures, LeafRecord, MovedBack, OwedPage, RECORD_FORMAT, Record};
 pub use recorded::Recorded;
 pub use replay::{Conclusion, replay};
+pub use standstill::standstill;
 pub use survey::{LeafUse, Survey, TrustUse};
 pub use telling::{Telling, telling};

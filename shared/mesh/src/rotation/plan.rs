@@ -96,6 +96,8 @@ pub enum Step {
         issued: String,
         /// The version that both become.
         becomes: String,
+        /// From when on a certificate that is still being issued is given up, and another one ordered.
+        give_up_at: Timestamp,
     },
     /// Imports the key and the certificate that are pending onto the ARN of an imported one.
     ImportPending {
@@ -139,6 +141,45 @@ pub enum Step {
         arn: CertificateArn,
         /// The other.
         by: CertificateArn,
+    },
+}
+
+/// What came of a step, as far as its subject's record is concerned: see [`Record::after`](super::Record::after).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepResult {
+    /// It was taken.
+    Applied,
+    /// A certificate was issued, or will be.
+    Issued,
+    /// A private CA accepted an order.
+    Ordered {
+        /// What it calls the certificate.
+        order: String,
+    },
+    /// It had been taken before, and what it leads to is in place.
+    AlreadyInPlace,
+    /// The version of the secret existed before and is not the pending one, so the attempt can't be resumed.
+    VersionTaken,
+    /// The other side has not finished.
+    InProgress,
+    /// Another writer was first.
+    Superseded,
+    /// The mesh was written over a change that had not been seen.
+    Overwrote {
+        /// The resource's new version.
+        version: u64,
+    },
+    /// The CA will never issue what was ordered, or has issued something else.
+    Refused {
+        /// Why.
+        why: String,
+    },
+    /// A call failed.
+    Failed {
+        /// Which, and how.
+        why: String,
+        /// Whether it is certain that nothing was ordered.
+        is_unplaced: bool,
     },
 }
 

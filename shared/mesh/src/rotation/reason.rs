@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::decide::Subject;
+use super::defect::Defect;
 use super::facts::TrustId;
 use super::plan::Stage;
 use crate::certificates::{AuthorityArn, Fingerprint, Source};
@@ -79,6 +80,11 @@ pub enum KeepReason {
         /// What is wrong with it.
         why: String,
     },
+    /// Its record is of a newer format. An older function must not guess at it.
+    RecordNewer {
+        /// The version of the format.
+        format: u64,
+    },
     /// Nobody knows which CA is to issue it; the policy can name one.
     IssuerUnknown {
         /// Who issued the present one.
@@ -113,6 +119,44 @@ pub enum KeepReason {
         failures: u32,
         /// What went wrong last.
         why: String,
+    },
+    /// Attempts have failed again and again. The next one is made later, and meanwhile somebody should look at the cause.
+    KeepsFailing {
+        /// When the next attempt is made.
+        until: Timestamp,
+        /// Failures in a row.
+        failures: u32,
+        /// What went wrong last.
+        why: String,
+    },
+    /// What the CA issued can't be used. It is given up, and another attempt is made later, with a fresh key.
+    PendingDiscarded {
+        /// The version of the secret, or the ARN of the replacement.
+        version: String,
+        /// What is wrong with it.
+        defect: Defect,
+        /// When the next attempt is made.
+        until: Timestamp,
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// The pending certificate is not valid yet; it is promoted once it is.
+    PendingNotYetValid {
+        /// From when on it is valid.
+        from: Timestamp,
+    },
+    /// A leaf that had been replaced is current again: an operator or another controller moved the current version back.
+    /// That is respected like an edit.
+    MovedBack {
+        /// The certificate, as `meshwarden release certificate/NAME` takes it.
+        certificate: String,
+        /// The leaf that was current before.
+        from: Fingerprint,
+        /// Since when that is known.
+        since: Timestamp,
+        /// From when on the certificate is renewed nevertheless, because it ends: near its end after the first time, at
+        /// its end after the second, never after the third.
+        resumes: Option<Timestamp>,
     },
     /// Somebody who checks it doesn't hold the root of the CA that is to issue it.
     AwaitingTrust {
@@ -214,6 +258,16 @@ pub enum Why {
         /// When it ends.
         ends: Timestamp,
     },
+    /// The private key next to it belongs to another certificate, so no proxy can present it.
+    OtherKey {
+        /// The leaf.
+        fingerprint: Fingerprint,
+    },
+    /// It is not valid yet, so no proxy accepts it.
+    NotYetValid {
+        /// From when on it is.
+        from: Timestamp,
+    },
     /// The CA that issued it is being replaced.
     Succession {
         /// The old CA.
@@ -263,11 +317,16 @@ impl KeepReason {
             Self::MeshUnread { .. }
             | Self::Unread { .. }
             | Self::RecordUnreadable { .. }
+            | Self::RecordNewer { .. }
             | Self::IssuerUnknown { .. }
             | Self::AuthorityInactive { .. }
             | Self::AuthorityEnds { .. }
             | Self::RenewalStuck { .. }
             | Self::BackingOff { .. }
+            | Self::KeepsFailing { .. }
+            | Self::PendingDiscarded { .. }
+            | Self::PendingNotYetValid { .. }
+            | Self::MovedBack { .. }
             | Self::AwaitingTrust { .. }
             | Self::TrustNotOurs { .. }
             | Self::OldStillPresented { .. }
@@ -298,6 +357,8 @@ impl KeepReason {
             | Self::BeingIssued
             | Self::OldKept
             | Self::BackingOff { .. }
+            | Self::PendingDiscarded { .. }
+            | Self::PendingNotYetValid { .. }
             | Self::AwaitingTrust { .. }
             | Self::AwaitingCanary { .. }
             | Self::NeighbourChanging { .. }
@@ -305,6 +366,9 @@ impl KeepReason {
             | Self::OldStillPresented { .. }
             | Self::BudgetSpent { .. } => false,
             Self::Unread { .. }
+            | Self::KeepsFailing { .. }
+            | Self::MovedBack { .. }
+            | Self::RecordNewer { .. }
             | Self::RecordUnreadable { .. }
             | Self::IssuerUnknown { .. }
             | Self::AuthorityInactive { .. }
@@ -382,6 +446,27 @@ impl fmt::Display for KeepReason {
             Self::BackingOff { until, failures, why } => {
                 write!(f, "failed {failures} times, is tried again at {until:.0}: {why}")
             }
+            Self::RecordNewer { format } => {
+                write!(
+                    f,
+                    "a newer version of the function has stored its record (format {format}); deploy that version"
+                )
+            }
+            Self::KeepsFailing { until, failures, why } => {
+                write!(f, "failed {failures} times in a row, the next attempt is at {until:.0}: {why}")
+            }
+            Self::PendingDiscarded { version, defect, until, .. } => {
+                write!(f, "{version} can't be used: {defect}; the next attempt is at {until:.0}")
+            }
+            Self::PendingNotYetValid { from } => write!(f, "the pending certificate is valid from {from:.0} on"),
+            Self::MovedBack { certificate, since, resumes, .. } => {
+                write!(f, "a replaced certificate was made current again (seen at {since:.0}); ")?;
+                match resumes {
+                    Some(at) => write!(f, "it is renewed from {at:.0} on, or after")?,
+                    None => f.write_str("it is not renewed before")?,
+                }
+                write!(f, " `meshwarden release certificate/{certificate}`")
+            }
             Self::AwaitingTrust { authority, missing } => {
                 write!(f, "the root of {authority} is not yet held by {}", places(missing))
             }
@@ -444,6 +529,8 @@ impl fmt::Display for Why {
             Self::Revoked { .. } => f.write_str("it was withdrawn"),
             Self::Expired { at } => write!(f, "it ended at {at:.0}"),
             Self::RenewalDue { ends, .. } => write!(f, "it is time: it ends at {ends:.0}"),
+            Self::OtherKey { .. } => f.write_str("the key next to it belongs to another certificate"),
+            Self::NotYetValid { from } => write!(f, "it is valid from {from:.0} on only"),
             Self::Succession { from, to } => write!(f, "{to} replaces {from}"),
             Self::NewLeaf { .. } => f.write_str("a new certificate is there"),
             Self::Unfinished => f.write_str("a step was begun and not finished"),

@@ -1,19 +1,30 @@
-//! What is remembered between two wakes: only what can't be seen.
+//! What is remembered between two runs: only what can't be seen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::facts::Memory;
+use super::plan::{Step, StepResult};
 use crate::certificates::{Certificate, Fingerprint, Jitter};
 use crate::failover::Told;
-use crate::policy::{BackOffPolicy, Percent};
+use crate::policy::{BackOffPolicy, CertificatesPolicy, PagingPolicy, Percent};
+use crate::watch::Watch;
 
-/// The document of a certificate, of trust, or of a mesh in the state table.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// The newest format of a [`Record`] that this version reads.
+pub const RECORD_FORMAT: u32 = 1;
+
+/// The document of a certificate, of trust, or of a mesh in the state table. Members that this version does not know are
+/// kept as they are, so that an older function does not lose what a newer one has stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Record {
+    /// The version of the format. A larger one than [`RECORD_FORMAT`] is not read: see [`Record::read`].
+    #[serde(default = "first_format", skip_serializing_if = "is_first_format")]
+    pub format: u32,
     /// Of the leaf; unset for trust and for a mesh.
     pub leaf: Option<LeafRecord>,
     /// What went wrong since something last went well.
@@ -23,11 +34,51 @@ pub struct Record {
     /// Of a mesh: digests of what it has that others may have, too, as it was last read whole. Unset where it never was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub had: Option<BTreeSet<String>>,
+    /// The last decision, if it was not final: detects a standstill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
+    /// A page that was decided and is not known to have been sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<OwedPage>,
+    /// Events that were paged, by their code, each with the time of its page. The same event again does not page.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reported_events: BTreeMap<String, Timestamp>,
+    /// Members of a newer version.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            format: RECORD_FORMAT,
+            leaf: None,
+            failures: None,
+            told: None,
+            had: None,
+            watch: None,
+            owed: None,
+            reported_events: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+        }
+    }
+}
+
+/// A page as it is sent: stored before it is sent and removed afterwards, so that a failed notification is repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwedPage {
+    /// The subject of the notice.
+    pub subject: String,
+    /// The body of the notice.
+    pub body: String,
+    /// When the page was decided.
+    pub at: Timestamp,
 }
 
 /// What is remembered of a leaf.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct LeafRecord {
     /// The leaf that all this is about. Another one makes it void.
     pub fingerprint: Fingerprint,
@@ -40,19 +91,58 @@ pub struct LeafRecord {
     pub attempt: Option<Attempt>,
     /// What the CA called the present leaf, where it was ordered from here: by that a revocation is recognised.
     pub issued_as: Option<String>,
-    /// Somebody said that it was withdrawn.
+    /// The CA has reported that it was revoked.
     pub revoked: bool,
     /// How many certificates were issued for this source.
     pub issued: u32,
     /// How many of them nobody could use, because something went wrong between two steps.
     pub lost: u32,
+    /// How many attempts were begun for this source, over all its leaves. Numbers are never reused, because a version of
+    /// a secret that has existed once cannot be stored again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u32,
+    /// For how many seconds a certificate of this source is valid from its issuance on. Unset until the first order: the
+    /// present leaf may have been backdated or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validity: Option<i64>,
+    /// The versions of the secret, and ARNs of replacements, that were found unusable for this leaf.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discarded: Vec<String>,
+    /// The leaves that this source had before, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Fingerprint>,
+    /// The version of the secret that was promoted last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<String>,
+    /// Set while the present leaf is one that had been replaced before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_back: Option<MovedBack>,
+    /// How often a replaced leaf was put back since a renewal was last left in place.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub times_moved_back: u32,
+    /// Members of a newer version.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+/// A leaf that had been replaced and is current again, although no rotation made it so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MovedBack {
+    /// The leaf that was current before.
+    pub from: Fingerprint,
+    /// When that was seen.
+    pub seen: Timestamp,
+    /// When an operator released it: from then on it is renewed as any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Timestamp>,
 }
 
 /// One issuance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Which one it is for this leaf, from 1.
+    /// Which one it is for this source, from 1.
     pub number: u32,
     /// When it was begun.
     pub at: Timestamp,
@@ -62,9 +152,17 @@ pub struct Attempt {
     pub placed: bool,
 }
 
+impl Attempt {
+    /// Whether no certificate can have been issued for it.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.order.is_none() && !self.placed
+    }
+}
+
 /// Failures in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Failures {
     /// How many.
     pub count: u32,
@@ -72,32 +170,104 @@ pub struct Failures {
     pub last: Timestamp,
     /// What went wrong then.
     pub why: String,
+    /// When a page was last sent for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paged: Option<Timestamp>,
 }
+
+/// How long a retry waits at most once the present certificate has ended: the outage is there, and each attempt may be
+/// billed.
+const WAIT_AFTER_END: SignedDuration = SignedDuration::from_hours(1);
 
 impl Failures {
     /// When it is tried again.
     #[must_use]
     pub fn retry_at(&self, policy: &BackOffPolicy) -> Timestamp {
+        self.last + self.wait(policy)
+    }
+
+    /// When it is tried again for a certificate that ends: never later than after a quarter of the time that is left,
+    /// because an outage by expiry is worse than one more attempt.
+    #[must_use]
+    pub fn retry_before(&self, ends: Timestamp, lifetime: SignedDuration, policy: &BackOffPolicy) -> Timestamp {
+        let left = ends.duration_since(self.last);
+        let most = if left > SignedDuration::ZERO { left / 4 } else { WAIT_AFTER_END.min(lifetime / 4) };
+        self.last + self.wait(policy).min(most.max(policy.first.get()))
+    }
+
+    fn wait(&self, policy: &BackOffPolicy) -> SignedDuration {
         let doublings = self.count.saturating_sub(1).min(20);
         let wait = policy.first.get().saturating_mul(1_i32 << doublings);
-        self.last + wait.min(policy.most.get()).max(SignedDuration::ZERO)
+        wait.min(policy.most.get()).max(SignedDuration::ZERO)
     }
+
+    /// Whether a page is due: none was sent within the time after which pages are repeated.
+    #[must_use]
+    pub fn is_page_due(&self, paging: &PagingPolicy, now: Timestamp) -> bool {
+        self.paged.is_none_or(|paged| paged + paging.repeat_after.get() <= now)
+    }
+}
+
+/// The most entries that are remembered of leaves and versions: a document has 400 KB at the most, and older ones than
+/// these have been deleted by Secrets Manager.
+const MOST_REMEMBERED: usize = 40;
+
+fn remember<T: PartialEq>(list: &mut Vec<T>, one: T) {
+    list.retain(|other| *other != one);
+    list.push(one);
+    let excess = list.len().saturating_sub(MOST_REMEMBERED);
+    list.drain(..excess);
 }
 
 impl LeafRecord {
     /// The record of a leaf that is seen for the first time, after what was remembered of the one before it.
     #[must_use]
-    pub(super) fn first_seen(source: &str, leaf: &Certificate, jitter: Percent, before: Option<&Self>) -> Self {
-        let attempt = before.and_then(|before| before.attempt.as_ref());
-        Self {
+    pub(super) fn first_seen(
+        source: &str,
+        leaf: &Certificate,
+        jitter: Percent,
+        before: Option<&Self>,
+        now: Timestamp,
+    ) -> Self {
+        let new = Self {
             fingerprint: leaf.fingerprint.clone(),
             ends: Some(leaf.not_after),
             jitter: Jitter::draw(jitter, number(&[source, leaf.fingerprint.as_str()])),
             attempt: None,
-            issued_as: attempt.and_then(|attempt| attempt.order.clone()),
+            issued_as: None,
             revoked: false,
-            issued: before.map_or(0, |before| before.issued),
-            lost: before.map_or(0, |before| before.lost),
+            issued: 0,
+            lost: 0,
+            attempts: 0,
+            validity: None,
+            discarded: Vec::new(),
+            replaced: Vec::new(),
+            promoted: None,
+            moved_back: None,
+            times_moved_back: 0,
+            unknown: BTreeMap::new(),
+        };
+        let Some(before) = before else { return new };
+        let attempt = before.attempt.as_ref();
+        let was_here = before.replaced.contains(&leaf.fingerprint);
+        // Forward again to the leaf that was moved away is no roll-back.
+        let is_undone = before.moved_back.as_ref().is_some_and(|moved| moved.from == leaf.fingerprint);
+        let is_back = was_here && !is_undone;
+        let mut replaced = before.replaced.clone();
+        replaced.retain(|one| *one != leaf.fingerprint);
+        remember(&mut replaced, before.fingerprint.clone());
+        Self {
+            issued_as: attempt.and_then(|attempt| attempt.order.clone()).filter(|_| !was_here),
+            issued: before.issued,
+            lost: before.lost,
+            attempts: attempt.map_or(0, |attempt| attempt.number).max(before.attempts),
+            validity: before.validity.filter(|_| attempt.is_some()),
+            replaced,
+            promoted: before.promoted.clone(),
+            moved_back: is_back.then(|| MovedBack { from: before.fingerprint.clone(), seen: now, released: None }),
+            times_moved_back: before.times_moved_back.saturating_add(u32::from(is_back)),
+            unknown: before.unknown.clone(),
+            ..new
         }
     }
 
@@ -107,19 +277,48 @@ impl LeafRecord {
         digest(&["issuance", source, self.fingerprint.as_str(), &attempt.to_string()], 32)
     }
 
-    /// Begins the next attempt, or goes on with one of which nothing was placed.
+    /// Begins the next attempt, or resumes one for which no certificate can have been issued.
     pub(super) fn begin(&mut self, now: Timestamp, placed: bool) -> u32 {
         let number = match &self.attempt {
-            Some(attempt) if !attempt.placed => attempt.number,
+            Some(attempt) if attempt.is_open() => attempt.number,
             // Its key is gone: whatever was issued for it, nobody can use.
-            Some(attempt) => {
-                self.lost = self.lost.saturating_add(1);
-                attempt.number.saturating_add(1)
-            }
-            None => 1,
+            Some(_) => self.next_number(),
+            None => self.attempts.saturating_add(1),
         };
+        self.attempts = self.attempts.max(number);
         self.attempt = Some(Attempt { number, at: now, order: None, placed });
         number
+    }
+
+    /// Gives up what was ordered and not promoted yet, because the CA has revoked it. Gives whether that is news.
+    pub fn withdraw(&mut self) -> bool {
+        let Some(at) = self.attempt.as_ref().filter(|attempt| !attempt.is_open()).map(|attempt| attempt.at) else {
+            return false;
+        };
+        self.give_up(at);
+        true
+    }
+
+    /// The number after the present attempt, which is given up.
+    fn next_number(&mut self) -> u32 {
+        let given_up = self.attempt.as_ref();
+        if given_up.is_some_and(|attempt| !attempt.is_open()) {
+            self.lost = self.lost.saturating_add(1);
+        }
+        given_up.map_or(0, |attempt| attempt.number).max(self.attempts).saturating_add(1)
+    }
+
+    /// Gives up the present attempt: the next one has another number, and so another key, version and token.
+    pub(super) fn give_up(&mut self, now: Timestamp) {
+        let number = self.next_number();
+        self.attempts = number;
+        self.attempt = Some(Attempt { number, at: now, order: None, placed: false });
+    }
+
+    /// Gives up a version of the secret, or a replacement, that cannot be used.
+    pub(super) fn discard(&mut self, what: &str, now: Timestamp) {
+        remember(&mut self.discarded, what.to_owned());
+        self.give_up(now);
     }
 
     /// The version that a secret gets for an attempt.
@@ -130,25 +329,81 @@ impl LeafRecord {
 }
 
 impl Record {
-    /// The record once a step has gone well.
+    /// Reads a document of the state table. One of a newer format is not guessed at.
     #[must_use]
-    pub fn succeeded(mut self) -> Self {
-        self.failures = None;
+    pub fn read(document: &Value) -> Memory {
+        let format = document.get("format").and_then(Value::as_u64).unwrap_or(u64::from(RECORD_FORMAT));
+        if format > u64::from(RECORD_FORMAT) {
+            return Memory::Newer { format };
+        }
+        match serde_json::from_value(document.clone()) {
+            Ok(record) => Memory::Record(Box::new(record)),
+            Err(error) => Memory::Unreadable(error.to_string()),
+        }
+    }
+
+    /// The record after a step was taken, or was tried.
+    #[must_use]
+    pub fn after(self, step: &Step, result: &StepResult, now: Timestamp) -> Self {
+        match result {
+            StepResult::Applied | StepResult::Overwrote { .. } => self.applied(step),
+            StepResult::Issued => self.issued(),
+            StepResult::Ordered { order } => self.ordered(order),
+            StepResult::AlreadyInPlace => self,
+            StepResult::VersionTaken => self.gave_up(now),
+            StepResult::InProgress => match step {
+                Step::Collect { issued, give_up_at, .. } if now >= *give_up_at => {
+                    self.refused(format!("the CA has not issued {issued} by {give_up_at}"), now)
+                }
+                _ => self,
+            },
+            StepResult::Superseded => self.unplaced(),
+            StepResult::Refused { why } => self.refused(why.clone(), now),
+            StepResult::Failed { why, is_unplaced: true } => self.unplaced().failed(why.clone(), now),
+            StepResult::Failed { why, is_unplaced: false } => self.failed(why.clone(), now),
+        }
+    }
+
+    /// Whether the failure of a step is paged now; that is remembered. A permanent one is paged at once, one that may heal
+    /// once it has happened a few times in a row.
+    #[must_use]
+    pub fn pages_failure(&mut self, is_permanent: bool, policy: &CertificatesPolicy, now: Timestamp) -> bool {
+        let Some(failures) = &mut self.failures else { return false };
+        let lasts = failures.count >= u32::from(policy.back_off.page_after);
+        let pages = (is_permanent || lasts) && failures.is_page_due(&policy.paging, now);
+        if pages {
+            failures.paged = Some(now);
+        }
+        pages
+    }
+
+    fn applied(mut self, step: &Step) -> Self {
+        if let (Step::Promote { to, .. }, Some(leaf)) = (step, &mut self.leaf) {
+            leaf.promoted = Some(to.clone());
+        }
+        match step {
+            // Whether an issuance has led to anything is seen once its certificate is current: another leaf clears them.
+            Step::RenewInStore { .. }
+            | Step::RequestAnew { .. }
+            | Step::Reimport { .. }
+            | Step::Prepare { .. }
+            | Step::Order { .. }
+            | Step::Collect { .. }
+            | Step::ImportPending { .. }
+            | Step::Promote { .. } => {}
+            Step::PublishTrust { .. } | Step::Apply { .. } | Step::MarkSuperseded { .. } => self.failures = None,
+        }
         self
     }
 
-    /// The record once a certificate was issued.
-    #[must_use]
-    pub fn issued(mut self) -> Self {
+    fn issued(mut self) -> Self {
         if let Some(leaf) = &mut self.leaf {
             leaf.issued = leaf.issued.saturating_add(1);
         }
-        self.succeeded()
+        self
     }
 
-    /// The record once a CA has taken an order and told what it calls it.
-    #[must_use]
-    pub fn ordered(mut self, order: &str) -> Self {
+    fn ordered(mut self, order: &str) -> Self {
         if let Some(attempt) = self.leaf.as_mut().and_then(|leaf| leaf.attempt.as_mut()) {
             attempt.order = Some(order.to_owned());
             attempt.placed = false;
@@ -156,33 +411,71 @@ impl Record {
         self.issued()
     }
 
-    /// The record once a step has failed.
-    #[must_use]
-    pub fn failed(mut self, why: String, now: Timestamp) -> Self {
-        let count = self.failures.as_ref().map_or(0, |failures| failures.count).saturating_add(1);
-        self.failures = Some(Failures { count, last: now, why });
+    fn failed(mut self, why: String, now: Timestamp) -> Self {
+        self.failures = Some(Failures::once_more(self.failures.take(), why, now));
         self
     }
 
-    /// The record once it is certain that nothing was ordered.
-    #[must_use]
-    pub fn unplaced(mut self) -> Self {
+    fn unplaced(mut self) -> Self {
         if let Some(attempt) = self.leaf.as_mut().and_then(|leaf| leaf.attempt.as_mut()) {
             attempt.placed = false;
         }
         self
     }
 
-    /// The record once a CA has refused an order for good: the next attempt is another order.
-    #[must_use]
-    pub fn refused(mut self, why: String, now: Timestamp) -> Self {
-        if let Some(attempt) = self.leaf.as_mut().and_then(|leaf| leaf.attempt.as_mut()) {
-            attempt.number = attempt.number.saturating_add(1);
-            attempt.order = None;
-            attempt.placed = false;
+    /// Another attempt is needed, and nothing has failed.
+    fn gave_up(mut self, now: Timestamp) -> Self {
+        if let Some(leaf) = &mut self.leaf {
+            leaf.give_up(now);
         }
-        self.failed(why, now)
+        self
     }
+
+    /// A CA has refused an order for good: the next attempt is another order.
+    fn refused(self, why: String, now: Timestamp) -> Self {
+        self.gave_up(now).failed(why, now)
+    }
+
+    /// The record once an operator has released the certificate: a roll-back is not held any more, and what failed is
+    /// tried at once, with a fresh attempt. `None` where there is nothing to release.
+    #[must_use]
+    pub fn released(&self, now: Timestamp) -> Option<Self> {
+        let mut record = self.clone();
+        record.failures = None;
+        record.watch = None;
+        if let Some(leaf) = &mut record.leaf {
+            leaf.promoted = None;
+            leaf.times_moved_back = 0;
+            if let Some(moved) = leaf.moved_back.as_mut().filter(|moved| moved.released.is_none()) {
+                moved.released = Some(now);
+            }
+            if leaf.attempt.as_ref().is_some_and(|attempt| !attempt.is_open()) {
+                leaf.give_up(now);
+            }
+        }
+        (record != *self).then_some(record)
+    }
+}
+
+impl Failures {
+    pub(super) fn once_more(before: Option<Self>, why: String, now: Timestamp) -> Self {
+        let (count, paged) = before.map_or((0, None), |before| (before.count, before.paged));
+        Self { count: count.saturating_add(1), last: now, why, paged }
+    }
+}
+
+const fn first_format() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members by reference")]
+const fn is_first_format(format: &u32) -> bool {
+    *format == first_format()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes members by reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 pub(super) fn digest(parts: &[&str], digits: usize) -> String {

@@ -191,6 +191,15 @@ impl<'f> Scene<'f> {
         one.from.root().fingerprint != one.to.root().fingerprint || is_trusted_itself()
     }
 
+    /// Whether the roots in a secret are about to be changed.
+    pub(super) fn publishes_trust(&self, secret: &str) -> bool {
+        let rollovers = self.trust_rollovers();
+        let is_there = |trust: &&TrustFacts| matches!(&trust.keeper, TrustKeeper::Bundle(one) if one.secret == secret);
+        let trusts_old =
+            |trust: &TrustFacts| declared(trust).any(|one| rollovers.iter().any(|rollover| rollover.is_old(&one.root)));
+        self.facts.trusts.iter().filter(is_there).any(trusts_old)
+    }
+
     pub(super) fn leaf(&self, source: &Source) -> Option<&'f LeafFacts> {
         self.leaves.get(source).copied()
     }

@@ -30,7 +30,12 @@ impl<'f> Replaced<'f> {
 }
 
 /// What should become of trust, neighbours left aside.
-pub(super) fn propose(trust: &TrustFacts, replaced: &[Replaced<'_>], scene: &Scene<'_>) -> Proposal {
+pub(super) fn propose(
+    trust: &TrustFacts,
+    replaced: &[Replaced<'_>],
+    moving: &BTreeSet<&str>,
+    scene: &Scene<'_>,
+) -> Proposal {
     let subject = Subject::Trust(trust.id.clone());
     let concerned: Vec<&Replaced<'_>> = replaced.iter().filter(|one| concerns(trust, one.rollover, scene)).collect();
     if concerned.is_empty() {
@@ -54,6 +59,7 @@ pub(super) fn propose(trust: &TrustFacts, replaced: &[Replaced<'_>], scene: &Sce
         Memory::Unreadable(why) => {
             return Proposal::keep(subject, KeepReason::RecordUnreadable { why: why.clone() });
         }
+        Memory::Newer { format } => return Proposal::keep(subject, KeepReason::RecordNewer { format: *format }),
         Memory::None => None,
         Memory::Record(record) => record.failures.as_ref(),
     };
@@ -61,18 +67,23 @@ pub(super) fn propose(trust: &TrustFacts, replaced: &[Replaced<'_>], scene: &Sce
         && let until = failures.retry_at(&scene.policy.back_off)
         && scene.now < until
     {
-        let reason = KeepReason::BackingOff { until, failures: failures.count, why: failures.why.clone() };
+        let (count, why) = (failures.count, failures.why.clone());
+        let reason = if count >= u32::from(scene.policy.back_off.page_after) {
+            KeepReason::KeepsFailing { until, failures: count, why }
+        } else {
+            KeepReason::BackingOff { until, failures: count, why }
+        };
         return Proposal::keep(subject, reason);
     }
     let next = if let Some(missing) = concerned.iter().find(|one| !trusts_both(one)) {
-        trust_both(trust, missing.rollover)
+        trust_both(trust, missing.rollover, moving)
     } else {
         let waiting = scene.waiting_for_trust(trust);
         if !waiting.is_empty() {
             let verdict = Verdict::Verify(Why::NotAcknowledged { waiting });
             return Proposal { verdict, failing: true, ..Proposal::keep(subject, KeepReason::Settled) };
         }
-        let drops = concerned.iter().map(|one| drop_old(trust, one, scene));
+        let drops = concerned.iter().map(|one| drop_old(trust, one, moving, scene));
         drops.reduce(Result::or).unwrap_or(Err(KeepReason::Settled))
     };
     match next {
@@ -93,7 +104,7 @@ fn concerns(trust: &TrustFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> bo
         || (!matches!(trust.keeper, TrustKeeper::Policy | TrustKeeper::Bundle(_)) && meets_old())
 }
 
-fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>) -> Result<Action, KeepReason> {
+fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>, moving: &BTreeSet<&str>) -> Result<Action, KeepReason> {
     let (from, to) = (rollover.from.arn.clone(), rollover.to.arn.clone());
     let stage = Stage::TrustBoth { from: from.clone(), to: to.clone() };
     let why = Why::Succession { from: from.clone(), to: to.clone() };
@@ -116,13 +127,18 @@ fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>) -> Result<Action, Keep
             }
             set_trust(trust, with_new(old)?, names)?
         }
-        TrustKeeper::Bundle(bundle) => publish(trust, bundle, roots(), vec![to.clone()])?,
+        TrustKeeper::Bundle(bundle) => publish(trust, bundle, moving, roots(), vec![to.clone()])?,
         TrustKeeper::NotOurs { why } => return Err(KeepReason::NotOurs { why: why.clone(), ends: None }),
     };
     Ok(Action { kind: Kind::Distribute, step, why, stage: Some(stage), moves: trust.users.keys().cloned().collect() })
 }
 
-fn drop_old(trust: &TrustFacts, replaced: &Replaced<'_>, scene: &Scene<'_>) -> Result<Action, KeepReason> {
+fn drop_old(
+    trust: &TrustFacts,
+    replaced: &Replaced<'_>,
+    moving: &BTreeSet<&str>,
+    scene: &Scene<'_>,
+) -> Result<Action, KeepReason> {
     let Replaced { rollover, holdouts } = replaced;
     if scene.policy.rollover.keep_old {
         return Err(KeepReason::OldKept);
@@ -140,7 +156,7 @@ fn drop_old(trust: &TrustFacts, replaced: &Replaced<'_>, scene: &Scene<'_>) -> R
             set_trust(trust, arns, &[])?
         }
         TrustKeeper::Bundle(bundle) => {
-            publish(trust, bundle, kept().map(|one| one.root.fingerprint.clone()).collect(), Vec::new())?
+            publish(trust, bundle, moving, kept().map(|one| one.root.fingerprint.clone()).collect(), Vec::new())?
         }
         // It trusts the new one only once the server has it, and then nothing else.
         TrustKeeper::Implicit { .. } => return Err(KeepReason::Settled),
@@ -168,13 +184,15 @@ fn set_trust(trust: &TrustFacts, authorities: Vec<AuthorityArn>, names: &[String
 fn publish(
     trust: &TrustFacts,
     bundle: &super::facts::BundleFacts,
+    moving: &BTreeSet<&str>,
     roots: BTreeSet<Fingerprint>,
     authorities: Vec<AuthorityArn>,
 ) -> Result<Step, KeepReason> {
     match &bundle.pending {
-        Some(Pending::Requested { .. } | Pending::Issued { .. }) => return Err(KeepReason::SecretChanging),
+        _ if moving.contains(bundle.secret.as_str()) => return Err(KeepReason::SecretChanging),
         Some(Pending::Unreadable { why }) => return Err(KeepReason::PendingUnusable { why: why.clone() }),
-        Some(Pending::Trust { .. }) | None => {}
+        // A leaf that is pending and goes nowhere loses its place; its next attempt begins with these roots.
+        Some(Pending::Requested { .. } | Pending::Issued { .. } | Pending::Trust { .. }) | None => {}
     }
     if bundle.rotated_by_others {
         return Err(KeepReason::RotatedByOthers);

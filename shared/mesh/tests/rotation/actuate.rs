@@ -7,10 +7,13 @@ use jiff::SignedDuration;
 use mesh::certificates::{AuthorityArn, CertificateArn, Chain, SecretName, Source};
 use mesh::change::Change;
 use mesh::name::ResourcePath;
-use mesh::rotation::{Decision, KeepReason, Plan, Record, Step, Subject, TrustId, Verdict, decide};
+use mesh::rotation::{
+    Decision, KeepReason, KeyMatch, Like, Plan, Record, Step, StepResult, Subject, TrustId, Verdict, decide,
+    issued_defect, standstill, telling,
+};
 
 use super::observe::trust_id;
-use super::world::{AcmCertificate, Check, HOUR, Issued, Part, Slot, Version, World};
+use super::world::{AcmCertificate, Answer, Check, Issued, Page, Part, Slot, Version, World};
 
 /// What came of a wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,10 @@ impl World {
             if fault == Fault::Crash && self.draw(2) == 0 {
                 return Round { acted, settled };
             }
-            if let Some(record) = decision.record.clone() {
+            let record = self.report(&decision);
+            if self.records.get(&name) != Some(&record)
+                && (self.records.contains_key(&name) || record != Record::default())
+            {
                 self.records.insert(name.clone(), record);
             }
             let Some(plan) = decision.verdict.plan().cloned() else { continue };
@@ -59,23 +65,53 @@ impl World {
                 return Round { acted, settled };
             }
             if fault == Fault::Refused {
-                let record = self.records.entry(name).or_default().clone().unplaced();
-                let failed = record.failed("refused".to_owned(), self.now);
-                self.records.insert(decision.subject.name(), failed);
+                self.end(&name, &plan, &StepResult::Failed { why: "refused".to_owned(), is_unplaced: true });
                 continue;
             }
             self.near_is_quiet(&plan);
             self.may_touch(&plan);
-            let order = self.take(&plan);
+            let result = self.take(&plan);
             self.check();
             if fault == Fault::Crash {
                 return Round { acted, settled };
             }
-            if let (Some(order), Some(record)) = (order, self.records.get(&name).cloned()) {
-                self.records.insert(name.clone(), record.ordered(&order));
-            }
+            self.end(&name, &plan, &result);
         }
         Round { acted, settled }
+    }
+
+    /// Reports a decision as the function does, and gives the record that is stored with it.
+    fn report(&mut self, decision: &Decision) -> Record {
+        let name = decision.subject.name();
+        let stored = self.records.get(&name);
+        let mut record = decision.record.clone().or_else(|| stored.cloned()).unwrap_or_default();
+        let told = telling(decision, record.told.as_ref(), record.failures.as_ref(), &self.policy, self.now);
+        record.told = told.told;
+        if let Some(failures) = record.failures.as_mut().filter(|_| told.failures_paged) {
+            failures.paged = Some(self.now);
+        }
+        let (watch, stuck) = standstill(decision, record.watch.as_ref(), &self.policy, self.now);
+        record.watch = watch;
+        let codes =
+            told.page.then(|| decision.verdict.code()).into_iter().chain(stuck.map(|_| "NoProgress".to_owned()));
+        let pages = codes.map(|code| Page { at: self.now, subject: name.clone(), code });
+        self.pages.extend(pages);
+        record
+    }
+
+    /// The end of a step in its record.
+    fn end(&mut self, name: &str, plan: &Plan, result: &StepResult) {
+        let record = self.records.get(name).cloned().unwrap_or_default();
+        let mut record = record.after(&plan.step, result, self.now);
+        let is_permanent = match result {
+            StepResult::Refused { .. } => Some(true),
+            StepResult::Failed { why, .. } => Some(why == "denied"),
+            _ => None,
+        };
+        if is_permanent.is_some_and(|is_permanent| record.pages_failure(is_permanent, &self.policy, self.now)) {
+            self.pages.push(Page { at: self.now, subject: name.to_owned(), code: "Failed".to_owned() });
+        }
+        self.records.insert(name.to_owned(), record);
     }
 
     /// Where trust changes, nobody near who changes at the same time.
@@ -147,38 +183,25 @@ impl World {
         self.nodes[node].listener = new;
     }
 
-    /// Takes a step; an order's name where one was placed.
-    fn take(&mut self, plan: &Plan) -> Option<String> {
+    /// Takes a step.
+    fn take(&mut self, plan: &Plan) -> StepResult {
         match &plan.step {
-            Step::RenewInStore { arn, .. } => self.renew(arn),
-            Step::RequestAnew { arn, authority, token, .. } => self.request(arn, authority, token),
-            Step::Reimport { arn, authority, not_after, .. } => {
-                let source = Source::Acm(arn.clone());
-                let chain = self.issue_for(&source, authority, *not_after);
-                self.acm.get_mut(arn).unwrap().chain = Some(chain);
+            Step::RenewInStore { arn, .. } => return self.renew(arn),
+            Step::RequestAnew { arn, authority, token, .. } => return self.request(arn, authority, token),
+            Step::Reimport { arn, authority, not_after, like, .. } => {
+                return self.reimport(arn, authority, *not_after, like);
             }
-            Step::Prepare { secret, version, .. } => {
-                let secret = self.secrets.get_mut(&SecretName::new(secret)).unwrap();
-                let trust = secret.versions[secret.current.as_ref().unwrap()].trust.clone();
-                let made = Version { chain: None, requested: true, trust };
-                secret.versions.entry(version.clone()).or_insert(made);
-                secret.pending = Some(version.clone());
+            Step::Prepare { secret, version, .. } => return self.prepare(&SecretName::new(secret), version),
+            Step::Order { secret, version, authority, not_after, token } => {
+                return self.order(&SecretName::new(secret), version, authority, *not_after, token);
             }
-            Step::Order { secret, authority, not_after, token, .. } => {
-                return Some(self.order(&SecretName::new(secret), authority, *not_after, token));
-            }
-            Step::Collect { secret, issued, becomes, .. } => {
-                let chain = self.orders.values().find(|(_, _, name)| name == issued).unwrap().0.clone();
-                let secret = self.secrets.get_mut(&SecretName::new(secret)).unwrap();
-                let trust = secret.versions[secret.current.as_ref().unwrap()].trust.clone();
-                secret.versions.insert(becomes.clone(), Version { chain: Some(chain), requested: false, trust });
-                secret.pending = Some(becomes.clone());
+            Step::Collect { secret, version, issued, becomes, .. } => {
+                return self.collect(&SecretName::new(secret), version, issued, becomes);
             }
             Step::Promote { secret, from, to } => {
                 let secret = self.secrets.get_mut(&SecretName::new(secret)).unwrap();
                 assert_eq!(secret.current, *from);
-                secret.current = Some(to.clone());
-                secret.pending = None;
+                secret.previous = secret.current.replace(to.clone());
             }
             Step::PublishTrust { secret, version, roots, .. } => {
                 let all: Vec<_> = self.authorities.values().map(|one| one.certificate.clone()).collect();
@@ -186,37 +209,132 @@ impl World {
                 let trust = all.into_iter().filter(|one| roots.contains(&one.fingerprint)).collect();
                 let now = secret.versions[secret.current.as_ref().unwrap()].clone();
                 secret.versions.insert(version.clone(), Version { trust, ..now });
-                secret.current = Some(version.clone());
+                secret.pending = Some(version.clone());
+                secret.previous = secret.current.replace(version.clone());
             }
             Step::Apply { change } => self.apply(change),
             Step::MarkSuperseded { by, .. } => self.acm.get_mut(by).unwrap().replaces = None,
             Step::ImportPending { .. } => unreachable!("imported certificates have no secret here"),
         }
-        None
+        StepResult::Applied
     }
 
-    fn issue_for(&mut self, source: &Source, by: &AuthorityArn, until: jiff::Timestamp) -> Rc<Chain> {
+    fn prepare(&mut self, secret: &SecretName, version: &str) -> StepResult {
+        self.keys += 1;
+        let key = format!("key {}", self.keys);
+        let secret = self.secrets.get_mut(secret).unwrap();
+        if secret.versions.contains_key(version) {
+            // As Secrets Manager: a version that has existed can't be stored again with another text.
+            let is_pending = secret.pending.as_deref() == Some(version);
+            return if is_pending || self.reuses_versions {
+                StepResult::AlreadyInPlace
+            } else {
+                StepResult::VersionTaken
+            };
+        }
+        let trust = secret.versions[secret.current.as_ref().unwrap()].trust.clone();
+        secret.versions.insert(version.to_owned(), Version { chain: None, requested: true, trust, key: Some(key) });
+        secret.pending = Some(version.to_owned());
+        StepResult::Applied
+    }
+
+    fn reimport(&mut self, arn: &CertificateArn, by: &AuthorityArn, until: jiff::Timestamp, like: &Like) -> StepResult {
+        if let Some(failed) = self.refuses() {
+            return failed;
+        }
+        match self.answer {
+            Answer::Slow(_) | Answer::Never => {
+                return StepResult::Failed { why: "it was not issued in time".to_owned(), is_unplaced: false };
+            }
+            Answer::Failed => return StepResult::Refused { why: "the CA refused".to_owned() },
+            _ => {}
+        }
+        let source = Source::Acm(arn.clone());
+        self.keys += 1;
+        let key = format!("key {}", self.keys);
+        let chain = self.issue_for(&source, by, until, Some(&key));
+        let is_same = chain.leaf.public_key == key;
+        let match_ = if is_same { KeyMatch::Same } else { KeyMatch::Other };
+        let authority = self.authorities[by].certificate.clone();
+        if let Some(defect) = issued_defect(like, &authority, &match_, &chain.leaf, self.now) {
+            return StepResult::Refused { why: defect.to_string() };
+        }
+        self.acm.get_mut(arn).unwrap().chain = Some(chain);
+        StepResult::Issued
+    }
+
+    /// What the CA answers whatever is asked of it.
+    fn refuses(&self) -> Option<StepResult> {
+        let failed = |why: &str| Some(StepResult::Failed { why: why.to_owned(), is_unplaced: true });
+        match self.answer {
+            Answer::Denied => failed("denied"),
+            Answer::Throttled => failed("throttled"),
+            _ => None,
+        }
+    }
+
+    fn collect(&mut self, secret: &SecretName, version: &str, issued: &str, becomes: &str) -> StepResult {
+        let (chain, at, _) = self.orders.values().find(|(_, _, name)| name == issued).unwrap().clone();
+        match self.answer {
+            Answer::Never => return StepResult::InProgress,
+            Answer::Slow(minutes) if self.now < at + SignedDuration::from_mins(minutes.into()) => {
+                return StepResult::InProgress;
+            }
+            Answer::Failed => return StepResult::Refused { why: "the CA refused".to_owned() },
+            _ => {}
+        }
+        let secret = self.secrets.get_mut(secret).unwrap();
+        if secret.pending.as_deref() != Some(version) {
+            return StepResult::Superseded;
+        }
+        if secret.versions.contains_key(becomes) {
+            return StepResult::VersionTaken;
+        }
+        let made = Version { chain: Some(chain), requested: false, ..secret.versions[version].clone() };
+        secret.versions.insert(becomes.to_owned(), made);
+        secret.pending = Some(becomes.to_owned());
+        StepResult::Applied
+    }
+
+    fn issue_for(
+        &mut self,
+        source: &Source,
+        by: &AuthorityArn,
+        until: jiff::Timestamp,
+        key: Option<&str>,
+    ) -> Rc<Chain> {
         let replaced = self.stored(source);
         let name = replaced.leaf.names.dns[0].clone();
         self.issued.push(Issued { source: source.to_string(), replaced, at: self.now });
-        self.issue(&name, by, self.now - HOUR, until)
+        self.answer_order(&name, by, until, key)
     }
 
-    fn renew(&mut self, arn: &CertificateArn) {
+    fn renew(&mut self, arn: &CertificateArn) -> StepResult {
+        if let Some(failed) = self.refuses() {
+            return failed;
+        }
         let source = Source::Acm(arn.clone());
         let replaced = self.stored(&source);
-        let ready = self.now + SignedDuration::from_mins(i64::try_from(self.draw(60)).unwrap());
+        let ready = match self.answer {
+            Answer::Never => jiff::Timestamp::MAX,
+            Answer::Slow(minutes) => self.now + SignedDuration::from_mins(minutes.into()),
+            _ => self.now + SignedDuration::from_mins(i64::try_from(self.draw(60)).unwrap()),
+        };
         let one = self.acm.get_mut(arn).unwrap();
         one.eligible = true;
         if one.ready.is_none() {
             one.ready = Some(ready);
             self.issued.push(Issued { source: source.to_string(), replaced, at: self.now });
         }
+        StepResult::Issued
     }
 
-    fn request(&mut self, arn: &CertificateArn, authority: &AuthorityArn, token: &str) {
+    fn request(&mut self, arn: &CertificateArn, authority: &AuthorityArn, token: &str) -> StepResult {
+        if let Some(failed) = self.refuses() {
+            return failed;
+        }
         if self.acm.values().any(|one| one.token.as_deref() == Some(token)) {
-            return;
+            return StepResult::Issued;
         }
         let source = Source::Acm(arn.clone());
         let replaced = self.stored(&source);
@@ -228,26 +346,46 @@ impl World {
             authority: Some(authority.clone()),
             chain: None,
             eligible: false,
-            ready: Some(self.now + SignedDuration::from_mins(3)),
+            ready: Some(match self.answer {
+                Answer::Never => jiff::Timestamp::MAX,
+                Answer::Slow(minutes) => self.now + SignedDuration::from_mins(minutes.into()),
+                _ => self.now + SignedDuration::from_mins(3),
+            }),
             replaces: Some(arn.clone()),
             lifetime,
             token: Some(token.to_owned()),
         };
         let new = CertificateArn::new(format!("{arn}+{}", self.acm.len()));
         self.acm.insert(new, made);
+        StepResult::Issued
     }
 
     /// A private CA takes the same token for the same order for five minutes.
-    fn order(&mut self, secret: &SecretName, by: &AuthorityArn, until: jiff::Timestamp, token: &str) -> String {
+    fn order(
+        &mut self,
+        secret: &SecretName,
+        version: &str,
+        by: &AuthorityArn,
+        until: jiff::Timestamp,
+        token: &str,
+    ) -> StepResult {
+        if let Some(failed) = self.refuses() {
+            return failed;
+        }
+        let stored = &self.secrets[secret];
+        let Some(key) = stored.versions[version].key.clone().filter(|_| stored.pending.as_deref() == Some(version))
+        else {
+            return StepResult::Superseded;
+        };
         if let Some((_, at, name)) = self.orders.get(token)
             && self.now < *at + SignedDuration::from_mins(5)
         {
-            return name.clone();
+            return StepResult::Ordered { order: name.clone() };
         }
-        let chain = self.issue_for(&Source::Sds(secret.clone()), by, until);
-        let name = format!("arn:issued:{}", chain.leaf.serial);
+        let chain = self.issue_for(&Source::Sds(secret.clone()), by, until, Some(&key));
+        let name = format!("{by}/certificate/{}", chain.leaf.serial);
         self.orders.insert(token.to_owned(), (chain, self.now, name.clone()));
-        name
+        StepResult::Ordered { order: name }
     }
 
     fn apply(&mut self, change: &Change) {

@@ -9,6 +9,8 @@ mod properties;
 #[cfg(test)]
 mod renewal;
 #[cfg(test)]
+mod standstill;
+#[cfg(test)]
 mod telling;
 #[cfg(test)]
 mod verdicts;

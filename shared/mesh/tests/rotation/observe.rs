@@ -6,11 +6,19 @@ use mesh::certificates::{Certificate, Chain, Place, Reading, SecretName, Source}
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Mode;
 use mesh::rotation::{
-    AuthorityFacts, BundleFacts, Facts, Held, Keeper, LeafFacts, Meeting, Memory, MeshFacts, Pending, PrivateFacts,
-    RenewalFact, Replacement, ReplacementState, Subject, TrustFacts, TrustId, TrustKeeper, Trusted,
+    AuthorityFacts, BundleFacts, Facts, Held, Keeper, KeyMatch, LeafFacts, Meeting, Memory, MeshFacts, Pending,
+    PrivateFacts, RenewalFact, Replacement, ReplacementState, Subject, TrustFacts, TrustId, TrustKeeper, Trusted,
 };
 
-use super::world::{Check, Part, Slot, World};
+use super::world::{Check, Part, Slot, Version, World};
+
+fn key_match(version: &Version) -> KeyMatch {
+    match (&version.key, &version.chain) {
+        (Some(key), Some(chain)) if *key == chain.leaf.public_key => KeyMatch::Same,
+        (Some(_), _) => KeyMatch::Other,
+        (None, _) => KeyMatch::Missing,
+    }
+}
 
 pub(super) fn trust_id(world: &World, call: usize) -> TrustId {
     let by = world.path(world.calls[call].from);
@@ -158,18 +166,29 @@ impl World {
     fn bundle(&self, name: &SecretName) -> BundleFacts {
         let secret = &self.secrets[name];
         let served = secret.current.as_ref().map(|current| &secret.versions[current]);
-        let pending = secret.pending.as_ref().map(|version| {
+        // Secrets Manager leaves the label where it was; a version that is current is not pending any more.
+        let pending = secret.pending.as_ref().filter(|version| secret.current.as_ref() != Some(version));
+        let pending = pending.map(|version| {
             let one = &secret.versions[version];
             let version = version.clone();
+            let other_trust = served.is_some_and(|served| served.trust != one.trust);
             match &one.chain {
-                _ if one.requested => Pending::Requested { version },
+                _ if one.requested => Pending::Requested { version, other_trust },
                 Some(chain) if served.is_none_or(|served| served.chain.as_ref() != Some(chain)) => {
-                    Pending::Issued { version, chain: Box::new(Chain::clone(chain)) }
+                    let key = key_match(one);
+                    Pending::Issued { version, chain: Box::new(Chain::clone(chain)), key, other_trust }
                 }
+                None if one.key.is_some() => Pending::Unreadable { why: "a key without a certificate".to_owned() },
                 Some(_) | None => Pending::Trust { version },
             }
         });
-        BundleFacts { secret: name.to_string(), current: secret.current.clone(), pending, rotated_by_others: false }
+        BundleFacts {
+            secret: name.to_string(),
+            current: secret.current.clone(),
+            pending,
+            rotated_by_others: false,
+            key: served.map_or(KeyMatch::Missing, key_match),
+        }
     }
 
     fn all_wanted(&self) -> Vec<BTreeMap<Slot, Part>> {

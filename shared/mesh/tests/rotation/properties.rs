@@ -95,9 +95,13 @@ pub(super) fn bundle(
 }
 
 fn add_secret(world: &mut World, name: &SecretName, chain: Option<Rc<Chain>>, trust: Vec<Rc<Certificate>>) {
-    let first = Version { chain, requested: false, trust };
-    let secret =
-        Secret { versions: [("first".to_owned(), first)].into(), current: Some("first".to_owned()), pending: None };
+    let key = chain.as_ref().map(|chain| chain.leaf.public_key.clone());
+    let first = Version { chain, requested: false, trust, key };
+    let secret = Secret {
+        versions: [("first".to_owned(), first)].into(),
+        current: Some("first".to_owned()),
+        ..Secret::default()
+    };
     world.secrets.insert(name.clone(), secret);
 }
 

@@ -15,7 +15,8 @@ fn decision(verdict: Verdict) -> Decision {
     let holds = matches!(&verdict, Verdict::Keep(reason) if reason.holds());
     let subject = Subject::Mesh("m".parse().unwrap());
     let (watching, unread) = (BTreeSet::new(), BTreeSet::new());
-    Decision { subject, failing: holds, verdict, record: None, watching, unread }
+    let patience = SignedDuration::from_hours(24);
+    Decision { subject, failing: holds, verdict, record: None, watching, unread, patience }
 }
 
 /// Told of this code so many minutes ago, and perhaps paged later.
@@ -57,7 +58,7 @@ fn news_pages_and_what_is_remembered() {
             true,
         ),
     ] {
-        let telling = telling(&decision(verdict), last.as_ref(), &CertificatesPolicy::default(), now());
+        let telling = telling(&decision(verdict), last.as_ref(), None, &CertificatesPolicy::default(), now());
         assert_eq!((telling.news, telling.page, telling.told.is_some()), (news, page, remembered), "{case}");
         let Some(kept) = telling.told else { continue };
         assert_eq!(kept.since, if news { now() } else { last.as_ref().unwrap().since }, "{case}");

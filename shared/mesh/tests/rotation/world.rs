@@ -75,6 +75,39 @@ pub(super) struct Version {
     pub(super) chain: Option<Rc<Chain>>,
     pub(super) requested: bool,
     pub(super) trust: Vec<Rc<Certificate>>,
+    /// The public key of the private key in it; of one that was there from the start, that of its certificate.
+    pub(super) key: Option<String>,
+}
+
+/// How the private CAs answer an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// With what was ordered, at once.
+    Good,
+    /// With what was ordered, after so many minutes.
+    Slow(i32),
+    /// Never.
+    Never,
+    /// With a leaf that has ended.
+    Ended,
+    /// With a leaf that ends within some minutes.
+    EndsSoon,
+    /// With a leaf that begins so many minutes later.
+    Later(i32),
+    /// With a leaf that begins when it is issued, and not an hour before.
+    NotBackdated,
+    /// With a leaf for another key.
+    ForeignKey,
+    /// With a leaf for another name.
+    WrongName,
+    /// With a leaf of another CA that nobody trusts.
+    OtherIssuer,
+    /// With a refusal, each time.
+    Failed,
+    /// The call is denied.
+    Denied,
+    /// The call is throttled.
+    Throttled,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -82,6 +115,7 @@ pub(super) struct Secret {
     pub(super) versions: BTreeMap<String, Version>,
     pub(super) current: Option<String>,
     pub(super) pending: Option<String>,
+    pub(super) previous: Option<String>,
 }
 
 /// What a proxy has: leaves by slot, and trust by slot.
@@ -113,8 +147,25 @@ pub(super) struct World {
     pub(super) records: BTreeMap<String, Record>,
     pub(super) orders: BTreeMap<String, (Rc<Chain>, Timestamp, String)>,
     pub(super) issued: Vec<Issued>,
+    /// How the private CAs answer.
+    pub(super) answer: Answer,
+    /// The pages that were sent.
+    pub(super) pages: Vec<Page>,
+    /// Emulates the defect that a version of a secret is used again for the next attempt.
+    pub(super) reuses_versions: bool,
+    /// Whether what is there from the start may be unusable, so that the law is not checked.
+    pub(super) starts_broken: bool,
+    pub(super) keys: u64,
     serial: u64,
     random: u64,
+}
+
+/// A page that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Page {
+    pub(super) at: Timestamp,
+    pub(super) subject: String,
+    pub(super) code: String,
 }
 
 /// One issuance, with what it replaced.
@@ -143,6 +194,11 @@ impl World {
             records: BTreeMap::new(),
             orders: BTreeMap::new(),
             issued: Vec::new(),
+            answer: Answer::Good,
+            pages: Vec::new(),
+            reuses_versions: false,
+            starts_broken: false,
+            keys: 0,
             serial: 0,
             random: seed | 1,
         }
@@ -219,6 +275,35 @@ impl World {
         let others = std::iter::once(&authority.certificate).chain(&authority.issuers);
         let others = others.map(|one| Certificate::clone(one)).collect();
         Rc::new(Chain { leaf: Certificate::clone(&leaf), others })
+    }
+
+    /// A leaf as a CA answers an order for a key. `None` for the key: a fresh one.
+    pub(super) fn answer_order(
+        &mut self,
+        name: &str,
+        by: &AuthorityArn,
+        until: Timestamp,
+        key: Option<&str>,
+    ) -> Rc<Chain> {
+        let now = self.now;
+        let (from, until) = match self.answer {
+            Answer::Ended => (now - HOUR, now - SignedDuration::from_mins(1)),
+            Answer::EndsSoon => (now - HOUR, now + SignedDuration::from_mins(12)),
+            Answer::Later(minutes) => (now + SignedDuration::from_mins(minutes.into()), until),
+            Answer::NotBackdated => (now, until),
+            _ => (now - HOUR, until),
+        };
+        let name = if self.answer == Answer::WrongName { "other.local" } else { name };
+        let stranger = AuthorityArn::new("arn:pca:stranger");
+        if self.answer == Answer::OtherIssuer && !self.authorities.contains_key(&stranger) {
+            self.add_root("stranger", 20);
+        }
+        let by = if self.answer == Answer::OtherIssuer { &stranger } else { by };
+        let mut chain = self.issue(name, by, from, until);
+        if let Some(key) = key.filter(|_| self.answer != Answer::ForeignKey) {
+            Rc::make_mut(&mut chain).leaf.public_key = key.to_owned();
+        }
+        chain
     }
 
     /// A leaf that has lived for a part of its life.
@@ -312,8 +397,8 @@ impl World {
             .collect();
         for arn in ready {
             let one = self.acm[&arn].clone();
-            let (from, until) = (self.now - HOUR, self.now - HOUR + one.lifetime);
-            let chain = self.issue(&one.name, one.authority.as_ref().unwrap(), from, until);
+            let until = self.now - HOUR + one.lifetime;
+            let chain = self.answer_order(&one.name, one.authority.as_ref().unwrap(), until, None);
             let stored = self.acm.get_mut(&arn).unwrap();
             stored.chain = Some(chain);
             stored.ready = None;
@@ -330,6 +415,9 @@ impl World {
 
     /// The same, of the calls of and to one node.
     fn check_near(&self, node: Option<usize>) {
+        if self.starts_broken {
+            return;
+        }
         for (index, call) in self.calls.iter().enumerate() {
             if node.is_some_and(|node| node != call.from && node != call.to) {
                 continue;

@@ -6,6 +6,11 @@ pub trait KeyMaker: Send + Sync + std::fmt::Debug {
     /// A fresh key, and a request for a certificate that says whom it is for. Refused
     /// ([`Other`](crate::PortErrorKind::Other)) for a key that is not made here.
     fn make(&self, algorithm: &KeyAlgorithm, names: &SubjectNames) -> Result<FreshKey, PortError>;
+
+    /// The public half of a key, as the DER of a `SubjectPublicKeyInfo`: what a certificate for it holds. Refused
+    /// ([`Other`](crate::PortErrorKind::Other)) for a key that is not unencrypted PKCS#8, or of a kind that is not known
+    /// here; the error says nothing of the key.
+    fn public_key(&self, key: &PrivateKey) -> Result<Vec<u8>, PortError>;
 }
 
 /// Whom a certificate is for.

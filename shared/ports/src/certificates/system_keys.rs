@@ -1,7 +1,7 @@
 use rcgen::string::Ia5String;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_RSA_SHA256, SanType,
+    PKCS_RSA_SHA256, PublicKeyData as _, SanType,
 };
 use rsa::pkcs8::EncodePrivateKey;
 use zeroize::{Zeroize, Zeroizing};
@@ -20,6 +20,18 @@ impl KeyMaker for SystemKeys {
         let key = private_key(&pair);
         pair.zeroize();
         Ok(FreshKey { key, request: request.map_err(|error| refused(algorithm, &error))? })
+    }
+
+    fn public_key(&self, key: &PrivateKey) -> Result<Vec<u8>, PortError> {
+        // The parser's own error could quote what it read.
+        let unread = |_| {
+            let why = "it is not an unencrypted PKCS#8 key of a known kind";
+            PortError::new("read the public half of a private key", PortErrorKind::Other, why)
+        };
+        let mut pair = KeyPair::from_pem(key.pem()).map_err(unread)?;
+        let public = pair.subject_public_key_info();
+        pair.zeroize();
+        Ok(public)
     }
 }
 
@@ -85,6 +97,22 @@ mod tests {
             assert!(one.key.pem().starts_with("-----BEGIN PRIVATE KEY-----"), "{algorithm}");
             assert!(one.request.starts_with("-----BEGIN CERTIFICATE REQUEST-----"), "{algorithm}");
         }
+    }
+
+    #[test]
+    fn public_half_of_a_key_is_that_of_its_request() {
+        for algorithm in [KeyAlgorithm::EcPrime256v1, KeyAlgorithm::EcSecp384r1, KeyAlgorithm::Rsa2048] {
+            let fresh = SystemKeys.make(&algorithm, &SubjectNames::default()).unwrap();
+            let public = SystemKeys.public_key(&fresh.key).unwrap();
+            let other = SystemKeys.make(&algorithm, &SubjectNames::default()).unwrap();
+            assert_ne!(public, SystemKeys.public_key(&other.key).unwrap(), "{algorithm}");
+            let request: String = fresh.request.lines().filter(|line| !line.starts_with("-----")).collect();
+            assert!(request.len() > public.len(), "{algorithm}");
+        }
+        let broken =
+            PrivateKey::new("-----BEGIN PRIVATE KEY-----\naHVzaA==\n-----END PRIVATE KEY-----\n".to_owned().into());
+        let error = SystemKeys.public_key(&broken).unwrap_err();
+        assert!(!error.to_string().contains("hush"), "{error}");
     }
 
     #[test]

@@ -50,6 +50,21 @@ impl MemoryBundles {
         });
     }
 
+    /// Moves the current stage to a version that exists, as an operator or another controller does; what loses it becomes
+    /// the previous version, and no other label moves.
+    pub fn move_current(&self, name: &str, version: &VersionId) {
+        self.0.poke(|secrets| {
+            if let Some(secret) = secrets.get_mut(name).filter(|secret| secret.texts.contains_key(version)) {
+                secret.make_current(version);
+            }
+        });
+    }
+
+    /// Takes the pending label off a secret's version.
+    pub fn drop_pending(&self, name: &str) {
+        self.0.poke(|secrets| secrets.get_mut(name).and_then(|secret| secret.at.remove(&Stage::Pending)));
+    }
+
     /// Sets a secret's tags, and whether Secrets Manager rotates it.
     pub fn set_facts(&self, name: &str, tags: BTreeMap<String, String>, rotated_by_others: bool) {
         self.0.poke(|secrets| {
@@ -73,10 +88,13 @@ impl Secret {
         {
             self.at.insert(Stage::Previous, former);
         }
-        // What is current is not pending, whatever labels it has.
-        if self.at.get(&Stage::Pending) == Some(version) {
-            self.at.remove(&Stage::Pending);
-        }
+    }
+
+    /// The version at a stage. Secrets Manager leaves the pending label on a version that is made current, and moving the
+    /// current one away leaves it there still; what is current is not pending, whatever labels it has.
+    fn at(&self, stage: Stage) -> Option<&VersionId> {
+        let version = self.at.get(&stage)?;
+        (stage != Stage::Pending || self.at.get(&Stage::Current) != Some(version)).then_some(version)
     }
 }
 
@@ -85,7 +103,9 @@ impl SecretBundles for MemoryBundles {
     async fn describe(&self, secret: &SecretId) -> Result<SecretVersions, PortError> {
         self.0
             .read("describe secret", secret, |secrets| {
-                let Secret { arn, at, tags, rotated_by_others, .. } = find(secrets, secret)?.clone();
+                let found = find(secrets, secret)?;
+                let at = Stage::ALL.into_iter().filter_map(|stage| Some((stage, found.at(stage)?.clone()))).collect();
+                let Secret { arn, tags, rotated_by_others, .. } = found.clone();
                 Ok(SecretVersions { arn, at, tags, rotated_by_others })
             })
             .await
@@ -95,7 +115,7 @@ impl SecretBundles for MemoryBundles {
         self.0
             .read("read secret", secret, |secrets| {
                 let found = find(secrets, secret)?;
-                let Some(version) = found.at.get(&stage) else { return Ok(None) };
+                let Some(version) = found.at(stage) else { return Ok(None) };
                 let Some(text) = found.texts.get(version) else { return Ok(None) };
                 let bundle = Bundle::parse(text).map_err(|error| refused(secret, PortErrorKind::Other, &error))?;
                 Ok(Some(StoredBundle { version: version.clone(), bundle }))

@@ -1,0 +1,112 @@
+//! Which decisions may stay the same for how long: what is not final ends by itself, or it is a standstill.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::decide::{Decision, Subject, Verdict};
+use super::plan::Step;
+use super::reason::KeepReason;
+use crate::policy::CertificatesPolicy;
+use crate::watch::{Expects, NoProgress, SAME_PLAN_RUNS, Watch, WatchLimits, WatchedDecision, watch};
+
+/// Compares a decision with that of the run before. `started` is when the run began, since one run decides several times.
+/// Gives what to remember, and the page to send now.
+#[must_use]
+pub fn standstill(
+    decision: &Decision,
+    last: Option<&Watch>,
+    policy: &CertificatesPolicy,
+    started: Timestamp,
+) -> (Option<Watch>, Option<NoProgress>) {
+    let subject = decision.subject.to_string();
+    let (facts, text) = match &decision.verdict {
+        Verdict::Keep(reason) => (json!(reason), reason.to_string()),
+        Verdict::Verify(why) => (json!(why), why.to_string()),
+        Verdict::Issue(plan) | Verdict::Distribute(plan) | Verdict::Retire(plan) => {
+            // The plan's id stands for everything that it is made from.
+            (Value::Null, format!("{}: {}", plan.why, plan.step))
+        }
+    };
+    let command = match &decision.subject {
+        Subject::Certificate(_) | Subject::Trust(_) => {
+            format!("meshwarden release 'certificate/{}'", decision.subject.name())
+        }
+        Subject::Mesh(_) => String::new(),
+    };
+    let watched = WatchedDecision {
+        subject: &subject,
+        code: &decision.verdict.code(),
+        facts: &facts,
+        plan: decision.verdict.plan().map(|plan| plan.id.as_str()),
+        expects: expects(decision),
+        text: &text,
+        command: &command,
+    };
+    let limits = WatchLimits { interval: policy.back_off.first.get(), repeat: policy.paging.repeat_after.get() };
+    watch(last, &watched, &limits, started)
+}
+
+/// How long a decision may stay as it is.
+fn expects(decision: &Decision) -> Expects {
+    match &decision.verdict {
+        // In a mesh that is only observed, a plan is reported and never executed.
+        Verdict::Issue(_) | Verdict::Distribute(_) | Verdict::Retire(_) if !decision.watching.is_empty() => {
+            Expects::Final
+        }
+        Verdict::Issue(plan) | Verdict::Distribute(plan) | Verdict::Retire(plan) => match &plan.step {
+            // A CA that has not issued yet is asked again until the order is given up.
+            Step::Collect { give_up_at, .. } => Expects::Until(*give_up_at),
+            Step::RenewInStore { .. }
+            | Step::RequestAnew { .. }
+            | Step::Reimport { .. }
+            | Step::Prepare { .. }
+            | Step::Order { .. }
+            | Step::ImportPending { .. }
+            | Step::Promote { .. }
+            | Step::PublishTrust { .. }
+            | Step::Apply { .. }
+            | Step::MarkSuperseded { .. } => Expects::Runs(SAME_PLAN_RUNS),
+        },
+        // Paged as what it is, once it lasts.
+        Verdict::Verify(_) => Expects::Final,
+        Verdict::Keep(reason) => of_reason(reason, decision),
+    }
+}
+
+fn of_reason(reason: &KeepReason, decision: &Decision) -> Expects {
+    match reason {
+        // Nothing is to be done.
+        KeepReason::Fresh { .. }
+        | KeepReason::Settled
+        | KeepReason::Seen { .. }
+        | KeepReason::NotOurs { .. }
+        | KeepReason::OldKept => Expects::Final,
+        // Paged as what they are, at once or once they last.
+        KeepReason::MeshUnread { .. }
+        | KeepReason::Unread { .. }
+        | KeepReason::RecordUnreadable { .. }
+        | KeepReason::RecordNewer { .. }
+        | KeepReason::IssuerUnknown { .. }
+        | KeepReason::AuthorityInactive { .. }
+        | KeepReason::AuthorityEnds { .. }
+        | KeepReason::RenewalStuck { .. }
+        | KeepReason::KeepsFailing { .. }
+        | KeepReason::MovedBack { .. }
+        | KeepReason::TrustNotOurs { .. }
+        | KeepReason::TrustFull { .. }
+        | KeepReason::PendingUnusable { .. }
+        | KeepReason::SecretDiffers { .. }
+        | KeepReason::RotatedByOthers
+        | KeepReason::Harmful { .. }
+        | KeepReason::KillSwitchOn { .. } => Expects::Final,
+        KeepReason::BackingOff { until, .. } | KeepReason::PendingDiscarded { until, .. } => Expects::Until(*until),
+        KeepReason::PendingNotYetValid { from } => Expects::Until(*from),
+        KeepReason::BeingIssued
+        | KeepReason::AwaitingTrust { .. }
+        | KeepReason::OldStillPresented { .. }
+        | KeepReason::AwaitingCanary { .. }
+        | KeepReason::NeighbourChanging { .. }
+        | KeepReason::SecretChanging
+        | KeepReason::BudgetSpent { .. } => Expects::Within(decision.patience),
+    }
+}
