@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use axum::Router;
@@ -19,9 +20,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::disturbed::Scene;
 use crate::function::Build;
 use crate::moto::Moto;
-use crate::stack::{ControlPlane, MiniStack, create_state_table, sdk_config};
+use crate::shop_scene::documents;
+use crate::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, sdk_config};
 use crate::way::Way;
 
 const MESH: &str = "/v20190125/meshes/shop";
@@ -91,8 +94,21 @@ pub struct Stage {
     /// Requests to AWS Config that were looked at.
     seen: AtomicUsize,
     _config: ConfigService,
-    _stack: MiniStack,
-    _moto: Moto,
+    services: Arc<Services>,
+}
+
+/// What several stages share.
+#[derive(Debug)]
+pub struct Services {
+    moto: Moto,
+    stack: MiniStack,
+}
+
+impl Services {
+    /// Starts them. `None`, with the reason printed, where one is not installed.
+    pub async fn start() -> Option<Arc<Self>> {
+        Some(Arc::new(Self { moto: Moto::start().await?, stack: MiniStack::start().await? }))
+    }
 }
 
 /// What AWS Config was told of a resource.
@@ -112,35 +128,29 @@ impl Stage {
     /// Opens it with a policy document, and with what AWS Config has recorded by resource. `None`, with the reason
     /// printed, where moto or `MiniStack` is not installed.
     pub async fn open(function: &'static str, policy: &str, items: &[(&str, Value)]) -> Option<Self> {
+        Some(Self::with(Services::start().await?, function, policy, items).await)
+    }
+
+    /// The same, with services that other stages use as well.
+    pub async fn with(services: Arc<Services>, function: &'static str, policy: &str, items: &[(&str, Value)]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let (moto, stack) = (Moto::start().await?, MiniStack::start().await?);
+        let Services { moto, stack } = &*services;
         let items = items.iter().map(|(path, item)| (arn(path), item.clone())).collect();
         let config = ConfigService::before(&moto.endpoint, items).await;
         let plane = ControlPlane::start().await;
-        let services = [
+        let endpoints = [
             ("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()),
             ("AWS_ENDPOINT_URL_CONFIG_SERVICE", &config.endpoint),
             ("AWS_ENDPOINT_URL", &stack.endpoint),
         ];
-        let way = Way::to(&services).await;
+        let way = Way::to(&endpoints).await;
         let table = format!("{function}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         create_state_table(&aws_sdk_dynamodb::Client::new(&sdk_config(&stack.endpoint).await), &table).await;
         let file = std::env::temp_dir().join(format!("meshwarden-{table}.yaml"));
         std::fs::write(&file, policy).unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let seen = AtomicUsize::new(0);
-        Some(Self {
-            function,
-            plane,
-            way,
-            policy: file,
-            table,
-            client,
-            seen,
-            _config: config,
-            _stack: stack,
-            _moto: moto,
-        })
+        Self { function, plane, way, policy: file, table, client, seen, _config: config, services }
     }
 
     /// The function, told of all this: `env!("CARGO_BIN_EXE_<name>")`.
@@ -182,6 +192,11 @@ impl Stage {
         put[seen..].iter().map(told).collect()
     }
 
+    /// The same as the world of one case: of the built function, invoked with one sample event.
+    pub const fn scene(self, binary: &'static str, event: &'static str) -> ConfigScene {
+        ConfigScene { stage: self, binary, event }
+    }
+
     /// How often an operation was called.
     pub fn calls(&self, operation: &str) -> usize {
         self.way.count(operation)
@@ -204,6 +219,42 @@ fn of_resource(evaluation: &Value) -> (String, Told) {
     let at = (evaluation["OrderingTimestamp"].as_f64().unwrap() * 1000.0).round() as i64;
     let (resource_type, compliance) = (text("ComplianceResourceType"), text("ComplianceType"));
     (path, Told { resource_type, compliance, annotation: text("Annotation"), at })
+}
+
+/// The world of one case of a function that answers AWS Config.
+#[derive(Debug)]
+pub struct ConfigScene {
+    stage: Stage,
+    binary: &'static str,
+    event: &'static str,
+}
+
+impl Scene for ConfigScene {
+    fn way(&self) -> &Way {
+        &self.stage.way
+    }
+
+    fn build(&self) -> Build {
+        self.stage.build(self.binary)
+    }
+
+    fn event(&self) -> Value {
+        self.stage.trial(self.event)
+    }
+
+    async fn settle(&self) {
+        let_leases_run_out(&self.stage.state().await, &self.stage.table).await;
+    }
+
+    async fn end(&self) -> BTreeMap<String, Value> {
+        documents(items(&self.stage.state().await, &self.stage.table).await)
+    }
+}
+
+impl Stage {
+    async fn state(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&sdk_config(&self.services.stack.endpoint).await)
+    }
 }
 
 impl Drop for Stage {

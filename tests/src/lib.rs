@@ -19,7 +19,10 @@
 
 pub mod config_events;
 pub mod contract;
+pub mod disturbed;
+pub mod faults;
 pub mod function;
 pub mod moto;
+pub mod shop_scene;
 pub mod stack;
 pub mod way;

@@ -1,16 +1,19 @@
-//! The way between a function and whom it calls: every request is counted, and one of them can be struck.
+//! The way between a function and the services that it calls: every request is counted, and one of them can be struck by
+//! the death of the caller or by a fault.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use tokio::net::TcpListener;
+use axum::serve::Listener as _;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+use crate::faults::{Connection, Fault, SeverableListener};
 
 /// Where in a request's life the caller dies, in the order of that life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +48,17 @@ pub struct Way {
 struct Book {
     passed: Mutex<Vec<Passed>>,
     state: Mutex<Strike>,
+    faults: Mutex<Faults>,
     struck: Notify,
+}
+
+/// The fault that is still to happen, and those that have.
+#[derive(Debug, Default)]
+struct Faults {
+    seen: usize,
+    at: Option<(usize, Fault)>,
+    lasting: Option<(String, Fault)>,
+    happened: Vec<(String, Fault)>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +92,37 @@ impl Way {
     /// From now on, counts anew and strikes the request of this number, counted from 0.
     pub fn strike(&self, request: usize, side: Side) {
         *self.book.state.lock().unwrap() = Strike { seen: 0, at: Some((request, side)), shut: false };
+    }
+
+    /// From now on, counts again and puts a fault in the place of the answer to the request of this number, from 0.
+    pub fn inject(&self, request: usize, fault: Fault) {
+        let mut faults = self.book.faults.lock().unwrap();
+        (faults.seen, faults.at) = (0, Some((request, fault)));
+    }
+
+    /// From now on, puts a fault in the place of every answer to this operation, until [`Way::heal`].
+    pub fn inject_always(&self, operation: &str, fault: Fault) {
+        self.book.faults.lock().unwrap().lasting = Some((operation.to_owned(), fault));
+    }
+
+    /// Injects no more faults.
+    pub fn heal(&self) {
+        let mut faults = self.book.faults.lock().unwrap();
+        (faults.at, faults.lasting) = (None, None);
+    }
+
+    /// The faults that happened, with the operations that they happened to.
+    #[must_use]
+    pub fn happened(&self) -> Vec<(String, Fault)> {
+        self.book.faults.lock().unwrap().happened.clone()
+    }
+
+    /// The subjects of the pages that got through, as a form encodes them. Notices that page nobody are not among them.
+    #[must_use]
+    pub fn pages(&self) -> Vec<String> {
+        let is_page = |passed: &Passed| passed.operation == "Publish" && passed.body.contains("StringValue=page");
+        let subject = |passed: Passed| Some(passed.body.split_once("&Subject=")?.1.split('&').next()?.to_owned());
+        self.passed().into_iter().filter(is_page).filter_map(subject).collect()
     }
 
     /// Waits for the strike.
@@ -118,11 +162,12 @@ impl Drop for Way {
 }
 
 async fn open(target: &str, book: &Arc<Book>, client: &reqwest::Client) -> (String, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = SeverableListener::bind().await;
     let address = format!("http://{}", listener.local_addr().unwrap());
     let toll = Toll { target: target.to_owned(), book: Arc::clone(book), client: client.clone() };
     let serving = tokio::spawn(async move {
-        axum::serve(listener, Router::new().fallback(pass).with_state(toll)).await.unwrap();
+        let app = Router::new().fallback(pass).with_state(toll);
+        axum::serve(listener, app.into_make_service_with_connect_info::<Connection>()).await.unwrap();
     });
     (address, serving)
 }
@@ -134,7 +179,23 @@ struct Toll {
     client: reqwest::Client,
 }
 
-async fn pass(State(toll): State<Toll>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn pass(
+    State(toll): State<Toll>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let fault = toll.book.fault(|| operation(&method, &uri, &headers, &String::from_utf8_lossy(&body)));
+    if let Some(answer) = fault.and_then(|fault| fault.answer(&uri, &headers, &body)) {
+        return answer;
+    }
+    match fault {
+        Some(Fault::Reset) => return connection.reset().await,
+        Some(Fault::NoAnswer) => return std::future::pending().await,
+        _ => {}
+    }
     let side = match toll.book.enter() {
         Entry::Open => None,
         Entry::Struck(side) => Some(side),
@@ -155,6 +216,9 @@ async fn pass(State(toll): State<Toll>, method: Method, uri: Uri, headers: Heade
     let (status, mut headers) = (answer.status(), answer.headers().clone());
     let body = answer.bytes().await.unwrap();
     toll.book.passed.lock().unwrap()[number].answer = String::from_utf8_lossy(&body).into_owned();
+    if fault == Some(Fault::LostAnswer) {
+        return connection.reset().await;
+    }
     if side == Some(Side::After) {
         toll.book.struck.notify_one();
         return std::future::pending().await;
@@ -186,6 +250,22 @@ impl Book {
         let mut all = self.passed.lock().unwrap();
         all.push(passed);
         all.len() - 1
+    }
+
+    /// The fault that a request meets, if it meets one.
+    fn fault(&self, operation: impl FnOnce() -> String) -> Option<Fault> {
+        let mut faults = self.faults.lock().unwrap();
+        let number = faults.seen;
+        faults.seen += 1;
+        let once = faults.at.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
+        if once.is_none() && faults.lasting.is_none() {
+            return None;
+        }
+        let operation = operation();
+        let lasting = faults.lasting.as_ref().filter(|(of, _)| *of == operation).map(|(_, fault)| *fault);
+        let fault = once.or(lasting)?;
+        faults.happened.push((operation, fault));
+        Some(fault)
     }
 
     fn enter(&self) -> Entry {

@@ -14,3 +14,4 @@ mod stage;
 mod cases;
 mod crashes;
 mod credentials;
+mod faults;

@@ -1,0 +1,180 @@
+//! Runs a built function with one fault at one of its calls, and compares what comes of it with an undisturbed run.
+//!
+//! A case passes if
+//! - the end is that of the undisturbed run: after the same invocation where the fault is one that a retry resolves, and
+//!   after the next one at the latest;
+//! - AWS Config was told nothing else than by the undisturbed run;
+//! - nobody was paged, or once for a fault that no retry resolves;
+//! - the fault costs one more request, and no failing invocation; where the invocation fails, its error names the class.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{self, StreamExt as _};
+use serde_json::Value;
+
+use crate::faults::Fault;
+use crate::function::Build;
+use crate::way::Way;
+
+/// The world of one case. Nothing of it is shared with another case that a run could change.
+pub trait Scene {
+    /// The way between the function and the services.
+    fn way(&self) -> &Way;
+    /// The function.
+    fn build(&self) -> Build;
+    /// The event that it is invoked with.
+    fn event(&self) -> Value;
+    /// Lets enough time pass that the next invocation is not hindered by what the one before held.
+    fn settle(&self) -> impl Future<Output = ()>;
+    /// All that a run leaves behind, without instants.
+    fn end(&self) -> impl Future<Output = BTreeMap<String, Value>>;
+}
+
+/// What came of a case.
+#[derive(Debug)]
+struct Outcome {
+    answer: Result<Value, Value>,
+    again: Option<Result<Value, Value>>,
+    end: BTreeMap<String, Value>,
+    end_again: Option<BTreeMap<String, Value>>,
+    told: BTreeSet<(String, String)>,
+    pages: Vec<String>,
+    requests: usize,
+    happened: Vec<(String, Fault)>,
+}
+
+/// Cases at a time: processes wait for each other's answers most of the time.
+const AT_A_TIME: usize = 3;
+
+/// How many cases were run, and how many of them needed another invocation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The cases.
+    pub cases: usize,
+    /// Those whose end was right only after another invocation.
+    pub again: usize,
+    /// Those that paged.
+    pub paged: usize,
+}
+
+/// A sample of all cases: every fault at one call, another one for each, and a throttle at every call.
+#[must_use]
+pub fn sample(requests: usize) -> Vec<(usize, Fault)> {
+    let spread = Fault::ALL.iter().enumerate().map(|(at, fault)| (at * 5 % requests.max(1), *fault));
+    let throttled = (0..requests).map(|request| (request, Fault::Throttle));
+    let all: BTreeSet<(usize, Fault)> = spread.chain(throttled).collect();
+    all.into_iter().collect()
+}
+
+/// Every fault at every call.
+#[must_use]
+pub fn every(requests: usize) -> Vec<(usize, Fault)> {
+    (0..requests).flat_map(|request| Fault::ALL.map(|fault| (request, fault))).collect()
+}
+
+/// Runs the cases that `choose` gives for the number of requests of the undisturbed run, each in a world that `set` makes
+/// by a name.
+pub async fn run<S: Scene>(set: impl AsyncFn(String) -> S, choose: impl Fn(usize) -> Vec<(usize, Fault)>) -> Tally {
+    let calm = case(&set("calm".to_owned()).await, None).await;
+    calm.answer.as_ref().expect("an undisturbed run succeeds");
+    assert!(calm.requests > 2, "{} requests", calm.requests);
+    let cases = choose(calm.requests);
+    let (set, calm) = (&set, &calm);
+    let outcomes: Vec<_> = stream::iter(cases)
+        .map(|(request, fault)| async move {
+            let name = format!("{request}-{fault:?}").to_lowercase();
+            let scene = set(name).await;
+            (request, fault, case(&scene, Some((request, fault))).await)
+        })
+        .buffer_unordered(AT_A_TIME)
+        .collect()
+        .await;
+    let (mut tally, mut wrong) = (Tally::default(), Vec::new());
+    for (request, fault, outcome) in outcomes {
+        tally.cases += 1;
+        tally.again += usize::from(outcome.again.is_some());
+        tally.paged += usize::from(outcome.pages.len() > calm.pages.len());
+        if let Some(problem) = problem(fault, &outcome, calm) {
+            let operation = outcome.happened.first().map_or("none", |(operation, _)| operation.as_str());
+            wrong.push(format!("{fault:?} at request {request} ({operation}): {problem}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), tally.cases, wrong.join("\n"));
+    tally
+}
+
+async fn case(scene: &impl Scene, fault: Option<(usize, Fault)>) -> Outcome {
+    let (way, event) = (scene.way(), scene.event());
+    let mut function = scene.build().start().await;
+    if let Some((request, fault)) = fault {
+        way.inject(request, fault);
+    }
+    let before = way.passed().len();
+    let answer = function.answer(&event).await;
+    way.heal();
+    let requests = way.passed().len() - before + way.happened().len();
+    let end = scene.end().await;
+    // Where a retry within the call does not help, the event comes again, or the next scheduled run does the same work.
+    let unresolved = |fault: Fault| !fault.is_retried() || fault == Fault::LostAnswer;
+    let comes_again = answer.is_err() || fault.is_none_or(|(_, fault)| unresolved(fault));
+    let (again, end_again) = if comes_again {
+        scene.settle().await;
+        (Some(function.answer(&event).await), Some(scene.end().await))
+    } else {
+        (None, None)
+    };
+    Outcome { answer, again, end, end_again, told: told(way), pages: way.pages(), requests, happened: way.happened() }
+}
+
+/// What AWS Config was told: resources, and how they stand.
+fn told(way: &Way) -> BTreeSet<(String, String)> {
+    let put = way.passed().into_iter().filter(|passed| passed.operation == "PutEvaluations");
+    put.flat_map(|passed| {
+        let body: Value = serde_json::from_str(&passed.body).unwrap_or_default();
+        let evaluations = body["Evaluations"].as_array().cloned().unwrap_or_default();
+        let text = |evaluation: &Value, member: &str| evaluation[member].as_str().unwrap_or_default().to_owned();
+        let of = move |one: Value| (text(&one, "ComplianceResourceId"), text(&one, "ComplianceType"));
+        evaluations.into_iter().map(of).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// Why a case does not pass.
+fn problem(fault: Fault, outcome: &Outcome, calm: &Outcome) -> Option<String> {
+    if outcome.happened.is_empty() {
+        return Some("the function never made that request".to_owned());
+    }
+    if let Err(error) = &outcome.answer {
+        if fault.is_retried() && fault != Fault::LostAnswer {
+            return Some(format!("the invocation failed: {error}"));
+        }
+        if !error.to_string().contains(fault.class()) {
+            return Some(format!("the error does not say `{}`: {error}", fault.class()));
+        }
+    }
+    if let Some(Err(error)) = &outcome.again {
+        return Some(format!("the next invocation failed, too: {error}"));
+    }
+    let (found, expected) = match (&outcome.end_again, &calm.end_again) {
+        (Some(found), Some(expected)) => (found, expected),
+        (_, _) => (&outcome.end, &calm.end),
+    };
+    for (name, expected) in expected {
+        let found = found.get(name).unwrap_or(&Value::Null);
+        if found != expected {
+            return Some(format!("{name} is {found} and not {expected}"));
+        }
+    }
+    if outcome.told != calm.told {
+        return Some(format!("AWS Config was told {:?} and not {:?}", outcome.told, calm.told));
+    }
+    let pages = outcome.pages.len().saturating_sub(calm.pages.len());
+    if pages > usize::from(!fault.is_retried()) {
+        return Some(format!("{pages} pages: {:?}", outcome.pages));
+    }
+    let extra = outcome.requests.saturating_sub(calm.requests);
+    if fault.is_retried() && fault != Fault::LostAnswer && extra > 1 {
+        return Some(format!("{extra} more requests than undisturbed"));
+    }
+    None
+}

@@ -1,0 +1,140 @@
+//! A small shop in a control plane of its own, for functions that read a mesh and keep what they saw of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use serde_json::{Value, json};
+
+use crate::disturbed::Scene;
+use crate::function::{Build, sample};
+use crate::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, sdk_config};
+use crate::way::Way;
+
+const MESH: &str = "/v20190125/meshes/shop";
+
+/// What the cases of one function share.
+#[derive(Clone, Debug)]
+pub struct Shops {
+    function: &'static str,
+    binary: &'static str,
+    event: &'static str,
+    stack: Arc<MiniStack>,
+    config: SdkConfig,
+    topic: String,
+}
+
+impl Shops {
+    /// Of the function of this name, `env!("CARGO_BIN_EXE_<name>")`, invoked with this sample event. `None`, with the
+    /// reason printed, where `MiniStack` is not installed.
+    pub async fn open(function: &'static str, binary: &'static str, event: &'static str) -> Option<Self> {
+        let stack = Arc::new(MiniStack::start().await?);
+        let config = sdk_config(&stack.endpoint).await;
+        let topic = aws_sdk_sns::Client::new(&config).create_topic().name("notices").send().await.unwrap();
+        Some(Self { function, binary, event, stack, config, topic: topic.topic_arn.unwrap() })
+    }
+
+    /// The world of one case. `name` tells its table from those of others.
+    pub async fn set(&self, name: &str) -> ShopScene {
+        let plane = ControlPlane::start().await;
+        let services =
+            [("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()), ("AWS_ENDPOINT_URL", &self.stack.endpoint)];
+        let way = Way::to(&services).await;
+        let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" } });
+        plane.put("/v20190125/meshes", &json!({ "meshName": "shop" })).await;
+        for node in ["cart-v1", "cart-v2"] {
+            let discovery = json!({ "dns": { "hostname": format!("{node}.shop.local") } });
+            let spec = json!({ "listeners": [listener], "serviceDiscovery": discovery });
+            plane.put(&format!("{MESH}/virtualNodes"), &json!({ "virtualNodeName": node, "spec": spec })).await;
+        }
+        let router = json!({ "virtualRouterName": "cart", "spec": { "listeners": [listener] } });
+        plane.put(&format!("{MESH}/virtualRouters"), &router).await;
+        create_state_table(&aws_sdk_dynamodb::Client::new(&self.config), name).await;
+        let folder = std::env::temp_dir().join(format!("meshwarden-{}-{}-{name}", self.function, std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        ShopScene { shops: self.clone(), _plane: plane, way, table: name.to_owned(), folder }
+    }
+}
+
+/// The world of one case.
+#[derive(Debug)]
+pub struct ShopScene {
+    shops: Shops,
+    _plane: ControlPlane,
+    way: Way,
+    table: String,
+    folder: PathBuf,
+}
+
+impl Scene for ShopScene {
+    fn way(&self) -> &Way {
+        &self.way
+    }
+
+    fn build(&self) -> Build {
+        Build::new(self.shops.function, self.shops.binary)
+            .calls(&self.way)
+            .with("MESHWARDEN_TABLE", &self.table)
+            .with("MESHWARDEN_TOPIC", &self.shops.topic)
+            .with("MESHWARDEN_BUS", "default")
+            .with("MESHWARDEN_REPORTS", self.folder.to_string_lossy())
+    }
+
+    fn event(&self) -> Value {
+        sample(self.shops.function, self.shops.event)
+    }
+
+    async fn settle(&self) {
+        let_leases_run_out(&aws_sdk_dynamodb::Client::new(&self.shops.config), &self.table).await;
+    }
+
+    async fn end(&self) -> BTreeMap<String, Value> {
+        let client = aws_sdk_dynamodb::Client::new(&self.shops.config);
+        documents(items(&client, &self.table).await)
+    }
+}
+
+impl Drop for ShopScene {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+/// The documents of a state table, without instants and without what every run or mesh gives anew.
+#[must_use]
+pub fn documents(
+    items: Vec<std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>>,
+) -> BTreeMap<String, Value> {
+    let mut documents = BTreeMap::new();
+    for item in items {
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+        if text("sk") == "document" {
+            let mut document = serde_json::from_str(&text("document")).unwrap_or_default();
+            strip(&mut document);
+            documents.insert(text("pk"), document);
+        }
+    }
+    documents
+}
+
+/// What differs from run to run, or tells how often something was said.
+const STRIPPED: [&str; 8] = ["uid", "told", "since", "taken", "sha256", "createdAt", "lastUpdatedAt", "targets"];
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, value| !STRIPPED.contains(&name.as_str()) && !is_instant(value));
+            members.values_mut().for_each(strip);
+        }
+        Value::Array(items) => {
+            items.retain(|value| !is_instant(value));
+            items.iter_mut().for_each(strip);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn is_instant(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.parse::<jiff::Timestamp>().is_ok())
+}
