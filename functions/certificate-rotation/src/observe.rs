@@ -351,7 +351,8 @@ impl Remembered {
             }
         }
         let all_known = self.memories.values().all(|memory| matches!(memory, Memory::Record(_) | Memory::None));
-        let unplaced = wake.revoked.iter().filter(|(name, _)| !found.contains(name) && !(all_read && all_known));
+        let is_everything_read = all_read && all_known;
+        let unplaced = wake.revoked.iter().filter(|(name, _)| !is_everything_read && !found.contains(name));
         unplaced.flat_map(|(_, messages)| messages.iter().cloned()).collect()
     }
 

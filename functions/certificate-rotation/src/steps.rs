@@ -43,8 +43,8 @@ pub(crate) async fn take(
                 Issuance::Issued(chain) => {
                     let leaf = Chain::read(&chain.whole()).map_err(|error| other("read a certificate", error))?.leaf;
                     let key = stores::key_belongs(ports, &fresh.key, &leaf);
-                    let issuer = &known_authority(observation, authority)?.certificate;
-                    if let Some(defect) = issued_defect(like, issuer, &key, &leaf, ports.clock.now()) {
+                    let own = &known_authority(observation, authority)?.certificate;
+                    if let Some(defect) = issued_defect(like, own, &key, &leaf, ports.clock.now()) {
                         return Ok(StepResult::Refused { why: format!("{issued} can't be used: {defect}") });
                     }
                     let import = Import { onto: Some(acm(arn)?), chain, key: fresh.key, tags: BTreeMap::new() };

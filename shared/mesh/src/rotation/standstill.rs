@@ -80,9 +80,9 @@ fn of_reason(reason: &KeepReason, decision: &Decision) -> Expects {
         | KeepReason::Settled
         | KeepReason::Seen { .. }
         | KeepReason::NotOurs { .. }
-        | KeepReason::OldKept => Expects::Final,
+        | KeepReason::OldKept
         // Paged as what they are, at once or once they last.
-        KeepReason::MeshUnread { .. }
+        | KeepReason::MeshUnread { .. }
         | KeepReason::Unread { .. }
         | KeepReason::RecordUnreadable { .. }
         | KeepReason::RecordNewer { .. }

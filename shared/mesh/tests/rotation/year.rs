@@ -194,8 +194,8 @@ fn rolls_back(world: &mut World, server: usize, validity: SignedDuration) -> boo
     let Some(previous) = secret.previous.clone() else { return false };
     let leaf = secret.versions[&previous].chain.as_ref().unwrap().leaf.clone();
     let left = leaf.not_after.duration_since(world.now);
-    let served = world.stored(&Source::Sds(name.clone())).leaf.not_after;
-    if leaf.not_after >= served || left < validity / 5 {
+    let present_end = world.stored(&Source::Sds(name.clone())).leaf.not_after;
+    if leaf.not_after >= present_end || left < validity / 5 {
         return false;
     }
     let secret = world.secrets.get_mut(&name).unwrap();
