@@ -25,4 +25,5 @@ pub mod function;
 pub mod moto;
 pub mod shop_scene;
 pub mod stack;
+pub mod start_up;
 pub mod way;

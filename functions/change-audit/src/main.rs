@@ -1,19 +1,21 @@
 //! Wires the function to AWS.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use aws::Aws;
 use change_audit::{ChangeAudit, NAME, Ports};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper};
+use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    let config = Config::from_env(|variable| std::env::var(variable).ok())?;
-    lambda_kit::log_to_stdout(&config.log);
-    let aws = Aws::open().await;
+fn main() -> ExitCode {
+    lambda_kit::start(NAME, wire)
+}
+
+async fn wire(config: Config) -> Result<ChangeAudit, StartupError> {
+    let aws = Aws::open_checked().await?;
     let source = aws.policy(&config.policy, BUILT_IN);
     let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;
     let ports = Ports {
@@ -24,5 +26,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bus: aws.bus(config.bus.as_deref()),
         reports: config.reports.as_ref().map(|place| aws.reports(Some(place))),
     };
-    lambda_kit::run(NAME, ChangeAudit::new(ports, policy)).await
+    Ok(ChangeAudit::new(ports, policy))
 }

@@ -1,21 +1,22 @@
 //! Wires the function to AWS.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use aws::Aws;
 use compliance_sweep::{ComplianceSweep, NAME, Ports, Settings};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper};
+use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let config = Config::from_env(variable)?;
-    let settings = Settings::from_env(variable, config.bus.is_some())?;
-    lambda_kit::log_to_stdout(&config.log);
-    let aws = Aws::open().await;
+fn main() -> ExitCode {
+    lambda_kit::start(NAME, wire)
+}
+
+async fn wire(config: Config) -> Result<ComplianceSweep, StartupError> {
+    let settings = Settings::from_env(|variable| std::env::var(variable).ok(), config.bus.is_some())?;
+    let aws = Aws::open_checked().await?;
     let source = aws.policy(&config.policy, BUILT_IN);
     let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;
     let ports = Ports {
@@ -30,5 +31,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         reports: aws.reports(config.reports.as_ref()),
         security_hub: settings.security_hub.then(|| Arc::new(aws.security_hub()) as _),
     };
-    lambda_kit::run(NAME, ComplianceSweep::new(ports, policy, settings.fan_out)).await
+    Ok(ComplianceSweep::new(ports, policy, settings.fan_out))
 }

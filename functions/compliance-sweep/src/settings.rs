@@ -18,11 +18,11 @@ pub struct Settings {
     pub security_hub: bool,
 }
 
-/// Which variable is wrong, and how to mend it, in one line.
+/// The variable that is invalid, and what is expected of it, in one line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A switch that is neither on nor off.
-    #[error("read the configuration: {variable}: `{given}` is no switch; give `on` or `off`")]
+    #[error("invalid {variable} `{given}`: expected `on` or `off`")]
     Switch {
         /// The variable.
         variable: &'static str,
@@ -30,7 +30,7 @@ pub enum SettingsError {
         given: String,
     },
     /// A queue that nothing would bring messages to.
-    #[error("read the configuration: MESHWARDEN_SWEEP_BY_QUEUE: it needs an event bus; set MESHWARDEN_BUS")]
+    #[error("invalid MESHWARDEN_SWEEP_BY_QUEUE `on`: it needs an event bus; set MESHWARDEN_BUS")]
     NoBus,
 }
 
@@ -72,6 +72,6 @@ mod tests {
         assert_eq!(read(Some("on"), Some("on"), true), Ok(Settings { fan_out: FanOut::ByQueue, security_hub: true }));
         assert_eq!(read(Some("on"), None, false), Err(SettingsError::NoBus));
         let error = read(None, Some("yes"), true).unwrap_err().to_string();
-        assert!(error.contains("MESHWARDEN_SECURITY_HUB: `yes` is no switch; give `on` or `off`"), "{error}");
+        assert!(error.contains("invalid MESHWARDEN_SECURITY_HUB `yes`: expected `on` or `off`"), "{error}");
     }
 }

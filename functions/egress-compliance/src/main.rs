@@ -1,20 +1,22 @@
 //! Wires the function to AWS.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use aws::Aws;
-use compliance::Ports;
+use compliance::{Compliance, Ports};
 use egress_compliance::{NAME, function};
 use jiff::Timestamp;
-use lambda_kit::{Config, PolicyKeeper};
+use lambda_kit::{Config, PolicyKeeper, StartupError};
 use mesh::policy::{BUILT_IN, Policy};
 use ports::SystemClock;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), lambda_runtime::Error> {
-    let config = Config::from_env(|variable| std::env::var(variable).ok())?;
-    lambda_kit::log_to_stdout(&config.log);
-    let aws = Aws::open().await;
+fn main() -> ExitCode {
+    lambda_kit::start(NAME, wire)
+}
+
+async fn wire(config: Config) -> Result<Compliance, StartupError> {
+    let aws = Aws::open_checked().await?;
     let source = aws.policy(&config.policy, BUILT_IN);
     let policy = PolicyKeeper::start(source, Policy::read, Timestamp::now()).await?;
     let mesh = Arc::new(aws.mesh_known_to(config.audience.as_deref()));
@@ -29,5 +31,5 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         bus: aws.bus(config.bus.as_deref()),
         reports: aws.reports(config.reports.as_ref()),
     };
-    lambda_kit::run(NAME, function(ports, policy)).await
+    Ok(function(ports, policy))
 }

@@ -34,3 +34,8 @@ async fn every_kind_of_message_is_answered() {
     }
     assert_eq!(stage.calls("GetResourceConfigHistory"), 1);
 }
+
+#[tokio::test]
+async fn bad_settings_are_one_line_with_the_remedy() {
+    meshwarden_tests::start_up::check("egress-compliance", env!("CARGO_BIN_EXE_egress-compliance"), &[]).await;
+}

@@ -82,3 +82,8 @@ async fn an_answer_that_is_not_taken_makes_the_event_come_again() {
     let error = function.answer(&stage.sample("config-change")).await.unwrap_err();
     assert!(error.to_string().contains("evaluations"), "{error:#}");
 }
+
+#[tokio::test]
+async fn bad_settings_are_one_line_with_the_remedy() {
+    meshwarden_tests::start_up::check("tag-compliance", env!("CARGO_BIN_EXE_tag-compliance"), &[]).await;
+}

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use ports::{Deadline, PortError, PortErrorKind};
 
@@ -127,7 +126,7 @@ where
     let message = match (&error, request_id(&error)) {
         (_, Some(id)) => format!("{message}, request {id}"),
         (SdkError::ServiceError(answer), None) if !answer.raw().status().is_success() => message,
-        (_, None) => format!("{message}: {}", DisplayErrorContext(&error)),
+        (_, None) => format!("{message}: {}", with_sources(&error)),
     };
     let message = format!("{message}{}", log.history());
     let known = PortError { call, kind, message, source: Some(Box::new(error)) };
@@ -140,6 +139,21 @@ where
         (PortErrorKind::Throttled | PortErrorKind::Expired, Some(unknown)) => PortError { kind: unknown, ..known },
         _ => known,
     }
+}
+
+/// An error with its sources. The SDK's own display of a chain ends with the error's debug text, which no operator reads.
+fn with_sources(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
 }
 
 /// Whether there is nothing to sign the request with. The SDK tells it like a lost connection, but no retry finds any.

@@ -34,6 +34,7 @@ mod retry;
 mod s3;
 #[cfg(feature = "security-hub")]
 mod security_hub;
+mod settings;
 mod sns;
 #[cfg(feature = "ssm")]
 mod ssm;
@@ -64,6 +65,7 @@ pub use retry::{ATTEMPTS, LONGEST_DELAY, SHORTEST_DELAY, config as retry_config}
 pub use s3::{PolicyObject, ReportsBucket};
 #[cfg(feature = "security-hub")]
 pub use security_hub::FindingsImport;
+pub use settings::SettingsError;
 pub use sns::Topic;
 #[cfg(feature = "ssm")]
 pub use ssm::PolicyParameter;

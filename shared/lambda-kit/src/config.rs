@@ -28,29 +28,39 @@ pub struct Config {
     pub log: String,
 }
 
-/// Which variable is wrong, and how to mend it, in one line.
+/// The variable that is invalid, and what is expected of it, in one line.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("read the configuration: {variable}: {problem}")]
+#[error("invalid {variable}{problem}")]
 pub struct ConfigError {
-    variable: &'static str,
+    variable: String,
     problem: Problem,
 }
 
 /// What is wrong with a variable.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Problem {
-    #[error(transparent)]
+    #[error(": {0}")]
     Location(#[from] LocationError),
-    #[error("`{given}` is no table's name; give 3 to 255 letters, digits, `_`, `.` or `-`")]
+    #[error(" `{given}`: expected a table's name of 3 to 255 letters, digits, `_`, `.` or `-`")]
     Table { given: String },
-    #[error("`{given}` is no event bus; give its name or its ARN")]
+    #[error(" `{given}`: expected the name or the ARN of an event bus")]
     Bus { given: String },
-    #[error("`{given}` is no topic's ARN; give `arn:aws:sns:REGION:ACCOUNT:NAME`")]
+    #[error(" `{given}`: expected a topic's ARN, `arn:aws:sns:REGION:ACCOUNT:NAME`")]
     Topic { given: String },
-    #[error("`{given}` names no control plane; give 1 to 128 letters, digits, `.`, `_`, `:`, `/`, `@` or `-`")]
+    #[error(
+        " `{given}`: expected the audience of a control plane, 1 to 128 letters, digits, `.`, `_`, `:`, `/`, `@` or `-`"
+    )]
     Audience { given: String },
-    #[error("`{given}` is no log directive ({why}); give a level, as in `info`, or `target=level`")]
+    #[error(" `{given}`: expected a level, as in `info`, or `target=level` ({why})")]
     Log { given: String, why: String },
+    #[error(": expected text in UTF-8")]
+    NotText,
+}
+
+impl ConfigError {
+    pub(crate) fn not_text(variable: &str) -> Self {
+        Self { variable: variable.to_owned(), problem: Problem::NotText }
+    }
 }
 
 impl Config {
@@ -76,7 +86,7 @@ fn read<T>(
     variable: &'static str,
     parse: impl FnOnce(String) -> Result<T, Problem>,
 ) -> Result<Option<T>, ConfigError> {
-    value.map(parse).transpose().map_err(|problem| ConfigError { variable, problem })
+    value.map(parse).transpose().map_err(|problem| ConfigError { variable: variable.to_owned(), problem })
 }
 
 /// The naming rules of `CreateTable`.
@@ -182,23 +192,23 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_variable_is_one_line_that_says_how_to_mend_it() {
+    fn an_invalid_variable_is_one_line_with_what_is_expected() {
         for (variable, value, expected) in [
             ("MESHWARDEN_POLICY", "s3://rules", "names no object; write `s3://bucket/key`"),
             ("MESHWARDEN_POLICY", "http://x/y", "unknown scheme; give a path, `s3://bucket/key` or `ssm:/parameter`"),
-            ("MESHWARDEN_TABLE", "mw", "give 3 to 255 letters, digits, `_`, `.` or `-`"),
-            ("MESHWARDEN_TABLE", "mesh warden", "give 3 to 255 letters"),
-            ("MESHWARDEN_BUS", "my bus", "give its name or its ARN"),
-            ("MESHWARDEN_BUS", "a:b", "give its name or its ARN"),
-            ("MESHWARDEN_TOPIC", "mesh-alarms", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
-            ("MESHWARDEN_TOPIC", "arn:aws:sqs:eu-west-1:123456789012:q", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
-            ("MESHWARDEN_ALARM_TOPICS", "mesh-alarms,", "give `arn:aws:sns:REGION:ACCOUNT:NAME`"),
+            ("MESHWARDEN_TABLE", "mw", "expected a table's name of 3 to 255 letters, digits, `_`, `.` or `-`"),
+            ("MESHWARDEN_TABLE", "mesh warden", "3 to 255 letters"),
+            ("MESHWARDEN_BUS", "my bus", "expected the name or the ARN"),
+            ("MESHWARDEN_BUS", "a:b", "expected the name or the ARN"),
+            ("MESHWARDEN_TOPIC", "mesh-alarms", "`arn:aws:sns:REGION:ACCOUNT:NAME`"),
+            ("MESHWARDEN_TOPIC", "arn:aws:sqs:eu-west-1:123456789012:q", "`arn:aws:sns:REGION:ACCOUNT:NAME`"),
+            ("MESHWARDEN_ALARM_TOPICS", "mesh-alarms", "`arn:aws:sns:REGION:ACCOUNT:NAME`"),
             ("MESHWARDEN_REPORTS", "s3://", "names no bucket"),
-            ("MESHWARDEN_CONTROL_PLANE_AUDIENCE", "my mesh", "names no control plane"),
-            ("MESHWARDEN_LOG", "route=chatty", "give a level, as in `info`, or `target=level`"),
+            ("MESHWARDEN_CONTROL_PLANE_AUDIENCE", "my mesh", "expected the audience of a control plane"),
+            ("MESHWARDEN_LOG", "route=chatty", "expected a level, as in `info`, or `target=level`"),
         ] {
             let line = config(&[(variable, value)]).unwrap_err().to_string();
-            assert!(line.contains(&format!("{variable}: ")), "{line}");
+            assert!(line.starts_with(&format!("invalid {variable}")) && line.contains(value), "{line}");
             assert!(line.contains(expected), "{line}");
             assert!(!line.contains('\n'), "{line}");
         }

@@ -1,20 +1,21 @@
-//! The runtime plumbing that every function shares: configuration, event shapes, the policy that rules now, reports,
-//! metrics, and what Lambda is answered.
+//! The runtime plumbing that every function shares: start, configuration, event shapes, the policy in force, reports,
+//! metrics, and the answer to Lambda.
 //!
 //! ```text
-//! event ─▶ wake::parse ─▶ Handler ─▶ Report ─▶ log lines, metrics, answer
-//!                            ▲
-//! environment ─▶ Config ─▶ PolicyKeeper
+//! start ─▶ environment ─▶ Config ─▶ PolicyKeeper
+//!                                       ▼
+//!              event ─▶ wake::parse ─▶ Handler ─▶ Report ─▶ log lines, metrics, answer
 //! ```
 //!
-//! This crate never decides anything about a mesh, and never talks to a service: it reads what Lambda hands over and
-//! what a [`ports::PolicySource`] gives.
+//! This crate never decides anything about a mesh and never calls a service: it reads what Lambda hands over and what a
+//! [`ports::PolicySource`] returns.
 
 mod config;
 mod emit;
 mod policy_keeper;
 mod report;
 mod runtime;
+mod start;
 pub mod wake;
 
 pub use config::{Config, ConfigError};
@@ -22,3 +23,4 @@ pub use emit::{Emitter, NAMESPACE};
 pub use policy_keeper::{Current, LOOK_AGAIN_AFTER, PolicyKeeper, StartError};
 pub use report::{Decision, Metric, Report, Signals};
 pub use runtime::{FailedMessages, Handler, Invocation, RESERVE, Retry, holder, log_to_stdout, run};
+pub use start::{StartupError, one_line, start};

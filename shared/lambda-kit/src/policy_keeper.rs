@@ -43,10 +43,10 @@ pub struct Current<P> {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The document could not be read.
-    #[error("load the policy: {0}")]
+    #[error("failed to load the policy: {0}. Check MESHWARDEN_POLICY and the permission to read what it names")]
     Unreadable(PortError),
     /// The document is broken.
-    #[error("load the policy: {why}")]
+    #[error("failed to load the policy: {why}")]
     Broken {
         /// What is wrong with it, with line and key.
         why: String,
@@ -134,7 +134,7 @@ mod tests {
     #[tokio::test]
     async fn a_broken_first_version_is_an_error_of_one_line() {
         let (_, _, keeper) = keeper("one").await;
-        assert_eq!(keeper.unwrap_err().to_string(), "load the policy: line 1:; `one` is no number");
+        assert_eq!(keeper.unwrap_err().to_string(), "failed to load the policy: line 1:; `one` is no number");
     }
 
     #[tokio::test]

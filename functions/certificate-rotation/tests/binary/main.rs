@@ -13,6 +13,7 @@
 
 mod chain;
 mod stage;
+mod start_up;
 
 mod bundles;
 mod crashes;

@@ -10,6 +10,7 @@
 mod cbor;
 mod cloudwatch;
 mod stage;
+mod start_up;
 
 mod cases;
 mod crashes;

@@ -21,6 +21,8 @@ use super::watch;
 enum Unready {
     #[error(transparent)]
     Config(#[from] lambda_kit::ConfigError),
+    #[error(transparent)]
+    Settings(#[from] aws::SettingsError),
     #[error("failed to read the policy")]
     PolicyText(#[source] ports::PortError),
     #[error("failed to read the policy")]
@@ -54,7 +56,7 @@ pub(crate) fn run(asked: &People) -> ExitCode {
 async fn answered(asked: &People) -> Result<Result<String, Trouble>, Unready> {
     let config = config(asked.place())?;
     let by = by(asked)?;
-    let aws = Aws::open().await;
+    let aws = Aws::open_checked().await?;
     let text = aws.policy(&config.policy, BUILT_IN).read().await.map_err(Unready::PolicyText)?;
     let policy = Policy::read(&text).map_err(Unready::Policy)?;
     let mesh = Arc::new(aws.mesh_known_to(config.audience.as_deref()));

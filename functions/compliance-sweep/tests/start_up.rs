@@ -1,0 +1,17 @@
+//! What keeps the built command from starting is one line that names the remedy.
+
+use meshwarden_tests::start_up::Case;
+
+#[tokio::test]
+async fn bad_settings_are_one_line_with_the_remedy() {
+    meshwarden_tests::start_up::check(
+        "compliance-sweep",
+        env!("CARGO_BIN_EXE_compliance-sweep"),
+        &[
+            Case::variable("MESHWARDEN_SECURITY_HUB", "yes", "expected `on` or `off`"),
+            Case::variable("MESHWARDEN_SWEEP_BY_QUEUE", "maybe", "expected `on` or `off`"),
+            Case::variable("MESHWARDEN_SWEEP_BY_QUEUE", "on", "it needs an event bus; set MESHWARDEN_BUS"),
+        ],
+    )
+    .await;
+}

@@ -1,0 +1,6 @@
+//! What keeps the command from starting is one line that names the remedy.
+
+#[tokio::test]
+async fn bad_settings_are_one_line_with_the_remedy() {
+    meshwarden_tests::start_up::check("route-failover", env!("CARGO_BIN_EXE_route-failover"), &[]).await;
+}
