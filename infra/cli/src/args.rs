@@ -9,6 +9,8 @@ use mesh::pack::Severity;
 use mesh::readers::Surroundings;
 
 #[cfg(any(feature = "aws", test))]
+use crate::dead_letters::DeadLettersArgs;
+#[cfg(any(feature = "aws", test))]
 use crate::people::People;
 
 /// Keeps App Mesh meshes safe.
@@ -27,6 +29,9 @@ pub(crate) enum Command {
     #[cfg(any(feature = "aws", test))]
     #[command(flatten)]
     People(People),
+    #[cfg(any(feature = "aws", test))]
+    /// Lists, shows, sends again and deletes events that could not be delivered, handled or read.
+    DeadLetters(DeadLettersArgs),
     /// Writes a script that completes this command in a shell.
     Completions {
         /// The shell.

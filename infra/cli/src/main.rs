@@ -5,6 +5,9 @@
 //!
 //!   meshwarden status | explain | hold | release | restore | kill
 //!                       └──▶ ports ──▶ meshes, alarms, state table and journal ──▶ what stands, why, and what was done
+//!
+//!   meshwarden dead-letters list | show | redrive | drop
+//!                       └──▶ queues ──▶ events that could not be delivered, handled or read
 //! ```
 //!
 //! Exit codes: 0 when it is done, or nothing is as severe as `--fail-on`; 1 when something is, or when how things stand
@@ -15,6 +18,8 @@
 
 mod args;
 mod check;
+#[cfg(any(feature = "aws", test))]
+mod dead_letters;
 #[cfg(any(feature = "aws", test))]
 mod people;
 
@@ -36,8 +41,10 @@ fn main() -> ExitCode {
         },
         #[cfg(feature = "aws")]
         Command::People(asked) => people::run(&asked),
+        #[cfg(feature = "aws")]
+        Command::DeadLetters(args) => dead_letters::run(&args.command),
         #[cfg(all(test, not(feature = "aws")))]
-        Command::People(_) => ExitCode::from(UNREADABLE),
+        Command::People(_) | Command::DeadLetters(_) => ExitCode::from(UNREADABLE),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "meshwarden", &mut script);
@@ -49,13 +56,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     let mut told = format!("meshwarden: {error}");
-    let mut source = error.source();
+    let is_call = |error: &(dyn std::error::Error + 'static)| error.is::<ports::PortError>();
+    // A failed call says in its own text what the service answered; its sources end in the SDK's debug text.
+    let mut source = if is_call(error) { None } else { error.source() };
     while let Some(cause) = source {
         told.push_str(": ");
         told.push_str(&cause.to_string());
-        source = cause.source();
+        source = if is_call(cause) { None } else { cause.source() };
     }
     // Where not even this can be written, the exit code says it.
     drop(writeln!(io::stderr(), "{told}"));

@@ -28,8 +28,16 @@ mod event_bridge;
 mod fresh_identity;
 mod lazy;
 mod local;
-#[cfg(not(all(feature = "cloud-map", feature = "config-rules", feature = "security-hub", feature = "ssm")))]
+#[cfg(not(all(
+    feature = "cloud-map",
+    feature = "config-rules",
+    feature = "queues",
+    feature = "security-hub",
+    feature = "ssm"
+)))]
 mod not_built;
+#[cfg(feature = "queues")]
+mod queues;
 mod retry;
 mod s3;
 #[cfg(feature = "security-hub")]
@@ -59,8 +67,16 @@ use connection::{Connection, client, client_config};
 pub use event_bridge::Bus;
 use lazy::Lazy;
 pub use local::{PolicyFile, ReportsFolder, Unset};
-#[cfg(not(all(feature = "cloud-map", feature = "config-rules", feature = "security-hub", feature = "ssm")))]
+#[cfg(not(all(
+    feature = "cloud-map",
+    feature = "config-rules",
+    feature = "queues",
+    feature = "security-hub",
+    feature = "ssm"
+)))]
 pub use not_built::NotBuilt;
+#[cfg(feature = "queues")]
+pub use queues::Sqs;
 pub use retry::{ATTEMPTS, LONGEST_DELAY, SHORTEST_DELAY, config as retry_config};
 pub use s3::{PolicyObject, ReportsBucket};
 #[cfg(feature = "security-hub")]
@@ -166,6 +182,20 @@ impl Aws {
     #[must_use]
     pub fn instances(&self) -> NotBuilt {
         NotBuilt("cloud-map")
+    }
+
+    /// The port to queues.
+    #[cfg(feature = "queues")]
+    #[must_use]
+    pub fn queues(&self) -> Sqs {
+        Sqs::new(client!(aws_sdk_sqs, &self.connection))
+    }
+
+    /// The port to queues, in a build without its client: every call fails and names the feature.
+    #[cfg(not(feature = "queues"))]
+    #[must_use]
+    pub fn queues(&self) -> NotBuilt {
+        NotBuilt("queues")
     }
 
     /// The port to Security Hub.

@@ -3,10 +3,12 @@
 //! A client that a program never calls costs minutes to compile, so each of the large ones is a feature. A build without it
 //! must not look like a service that answers nothing: every call is refused, and the error names the feature to build with.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use ports::{
     ConfigItem, ConfigResource, ConfigRules, Evaluation, InstanceAttributes, InstanceDirectory, PolicySource,
-    PortError, PortErrorKind, RefusedFinding, ResultToken, SecurityHub,
+    PortError, PortErrorKind, QueueMessage, Queues, RefusedFinding, ResultToken, SecurityHub,
 };
 use serde_json::Value;
 
@@ -52,6 +54,33 @@ impl InstanceDirectory for NotBuilt {
 impl SecurityHub for NotBuilt {
     async fn import(&self, _: &[Value]) -> Result<Vec<RefusedFinding>, PortError> {
         self.refuse("import findings into Security Hub")
+    }
+}
+
+#[async_trait]
+impl Queues for NotBuilt {
+    async fn address(&self, queue: &str) -> Result<String, PortError> {
+        self.refuse(format!("find queue {queue}"))
+    }
+
+    async fn sources(&self, address: &str) -> Result<Vec<String>, PortError> {
+        self.refuse(format!("list the queues whose dead letters go to {address}"))
+    }
+
+    async fn receive(&self, address: &str, _: Duration) -> Result<Vec<QueueMessage>, PortError> {
+        self.refuse(format!("receive messages of {address}"))
+    }
+
+    async fn release(&self, address: &str, _: &str) -> Result<(), PortError> {
+        self.refuse(format!("release a message of {address}"))
+    }
+
+    async fn send(&self, address: &str, _: &QueueMessage) -> Result<(), PortError> {
+        self.refuse(format!("send a message to {address}"))
+    }
+
+    async fn delete(&self, address: &str, _: &str) -> Result<(), PortError> {
+        self.refuse(format!("delete a message of {address}"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ports::PortError;
 use serde_json::json;
 
 use crate::config::{Config, ConfigError};
@@ -85,14 +86,16 @@ fn readable(variables: env::VarsOs) -> Result<(), ConfigError> {
 #[must_use]
 pub fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut source = error.source();
+    // A failed call says in its own text what the service answered; its sources end in the SDK's debug text.
+    let sources = |error: &(dyn Error + 'static)| !error.is::<PortError>();
+    let mut source = error.source().filter(|_| sources(error));
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         if !text.contains(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
         }
-        source = cause.source();
+        source = cause.source().filter(|_| sources(cause));
     }
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }

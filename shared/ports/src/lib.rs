@@ -25,6 +25,7 @@ pub mod memory;
 mod mesh_store;
 mod notifier;
 mod policy_source;
+mod queues;
 mod report_store;
 mod roster;
 mod security_hub;
@@ -52,6 +53,7 @@ pub use mesh_store::{
 };
 pub use notifier::{Notice, Notifier, Urgency};
 pub use policy_source::{BuiltInPolicy, PolicySource};
+pub use queues::{QueueAttribute, QueueMessage, QueueValue, Queues};
 pub use report_store::ReportStore;
 pub use roster::Roster;
 pub use security_hub::{RefusedFinding, SecurityHub};

@@ -39,11 +39,11 @@ mod watch;
 #[cfg(feature = "aws")]
 mod wiring;
 
-pub(crate) use args::People;
+pub(crate) use args::{People, Shape};
 use desk::Desk;
 use error::Trouble;
 #[cfg(feature = "aws")]
-pub(crate) use wiring::run;
+pub(crate) use wiring::{put, run};
 
 /// Does what is asked, and gives what there is to say.
 pub(crate) async fn answer(desk: &Desk<'_>, asked: &People) -> Result<String, Trouble> {

@@ -21,8 +21,6 @@ use super::watch;
 enum Unready {
     #[error(transparent)]
     Config(#[from] lambda_kit::ConfigError),
-    #[error(transparent)]
-    Settings(#[from] aws::SettingsError),
     #[error("failed to read the policy")]
     PolicyText(#[source] ports::PortError),
     #[error("failed to read the policy")]
@@ -46,7 +44,10 @@ pub(crate) fn run(asked: &People) -> ExitCode {
             Err(error) => crate::fail(&error),
         },
         Ok(Err(trouble)) => {
-            crate::fail(&trouble);
+            match &trouble {
+                Trouble::Port(error) => crate::fail(error),
+                other => crate::fail(other),
+            };
             ExitCode::from(trouble.exit_code())
         }
         Err(error) => crate::fail(&error),
@@ -56,7 +57,7 @@ pub(crate) fn run(asked: &People) -> ExitCode {
 async fn answered(asked: &People) -> Result<Result<String, Trouble>, Unready> {
     let config = config(asked.place())?;
     let by = by(asked)?;
-    let aws = Aws::open_checked().await?;
+    let aws = Aws::open().await;
     let text = aws.policy(&config.policy, BUILT_IN).read().await.map_err(Unready::PolicyText)?;
     let policy = Policy::read(&text).map_err(Unready::Policy)?;
     let mesh = Arc::new(aws.mesh_known_to(config.audience.as_deref()));
@@ -97,7 +98,7 @@ fn by(asked: &People) -> Result<String, Unready> {
     named.filter(|name| !name.trim().is_empty()).ok_or(Unready::Nameless)
 }
 
-fn put(question: &str) -> io::Result<bool> {
+pub(crate) fn put(question: &str) -> io::Result<bool> {
     let mut stderr = io::stderr();
     write!(stderr, "{question} [y/N] ")?;
     stderr.flush()?;

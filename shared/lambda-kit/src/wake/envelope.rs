@@ -88,7 +88,8 @@ fn unpack(value: &Value, context: &Context, into: &mut Vec<Delivery>) {
         }
         Ok(())
     } else if is_sqs(value) {
-        message(value, context, into)
+        message(value, context, into);
+        Ok(())
     } else if let Some(sns) = value.get("Sns") {
         notification(sns, &context.member("Sns"), into)
     } else if value.get("Type").and_then(Value::as_str) == Some("Notification") {
@@ -125,7 +126,7 @@ fn is_sqs(record: &Value) -> bool {
     }
 }
 
-fn message(record: &Value, context: &Context, into: &mut Vec<Delivery>) -> Result<(), Flaw> {
+fn message(record: &Value, context: &Context, into: &mut Vec<Delivery>) {
     let message = SqsMessage::deserialize(record).unwrap_or_else(|_| {
         let mut message = SqsMessage::default();
         message.message_id = text_of(record, "messageId");
@@ -153,7 +154,6 @@ fn message(record: &Value, context: &Context, into: &mut Vec<Delivery>) -> Resul
         Ok(()) => into.append(&mut opened),
         Err(flaw) => into.push(delivery(Err(flaw), record, &inner)),
     }
-    Ok(())
 }
 
 fn notification(sns: &Value, context: &Context, into: &mut Vec<Delivery>) -> Result<(), Flaw> {

@@ -1,0 +1,345 @@
+//! `dead-letters`: events that could not be delivered, handled or read.
+//!
+//! ```text
+//! dead-letter queue ──▶ letters ──▶ list, show
+//!                          ├──▶ redrive ──▶ the source's queue, then deleted here
+//!                          └──▶ drop ─────▶ deleted
+//! ```
+//!
+//! Reading holds a message for a minute, so that no other reader has it at the same time; whatever is not deleted is
+//! released at the end. A letter is deleted only after it was sent: killed in between, it is sent twice, and functions
+//! know an event again.
+
+mod args;
+mod letter;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "aws")]
+mod wiring;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
+
+use jiff::{SignedDuration, SpanRound, Timestamp, Unit};
+use ports::{PortError, QueueMessage, Queues};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+pub(crate) use args::{DeadLetters, DeadLettersArgs, QueueArgs};
+use letter::{Letter, function_of_name};
+#[cfg(feature = "aws")]
+pub(crate) use wiring::run;
+
+use crate::people::Shape;
+
+/// How long a message is held while it is looked at.
+const HOLD: Duration = Duration::from_secs(60);
+
+/// So often in a row nothing is received before the queue counts as empty: a receipt that finds nothing may only have
+/// asked servers that have nothing.
+const EMPTY_RECEIPTS: usize = 2;
+
+/// Why nothing was done, or not all.
+#[derive(Debug, Error)]
+pub(crate) enum Trouble {
+    /// A call failed.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// The question can't be put.
+    #[error("failed to ask; pass --yes to do it without a question")]
+    Ask(#[source] io::Error),
+    /// It can't be shown.
+    #[error("failed to write the output")]
+    Output(#[source] serde_json::Error),
+    /// The answer to the question was no.
+    #[error("nothing was changed")]
+    Declined,
+    /// There are no such letters.
+    #[error("no dead letter has the id {}; nothing was changed. `meshwarden dead-letters list` shows the ids", ids.join(", "))]
+    Unknown {
+        /// The ids.
+        ids: Vec<String>,
+    },
+    /// Some letters were left where they are.
+    #[error("{text}{left} of {all} dead letters stay in the queue")]
+    Left {
+        /// What was done, and why not more.
+        text: String,
+        /// How many.
+        left: usize,
+        /// Of how many.
+        all: usize,
+    },
+}
+
+impl Trouble {
+    /// 1 for what was refused because of how things stand, 2 for what could not be asked or answered.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Declined | Self::Unknown { .. } | Self::Left { .. } => 1,
+            Self::Port(_) | Self::Ask(_) | Self::Output(_) => 2,
+        }
+    }
+}
+
+/// What a command needs.
+pub(crate) struct Desk<'a> {
+    pub(crate) queues: &'a dyn Queues,
+    pub(crate) now: Timestamp,
+    /// Puts a question; true where nobody has to be asked.
+    pub(crate) ask: &'a dyn Fn(&str) -> io::Result<bool>,
+}
+
+/// The letters of a queue, held for this command.
+struct Held {
+    address: String,
+    letters: Vec<(QueueMessage, Letter)>,
+}
+
+/// Does what is asked, and returns the text for the operator.
+pub(crate) async fn answer(desk: &Desk<'_>, asked: &DeadLetters) -> Result<String, Trouble> {
+    let (DeadLetters::List { queue, .. }
+    | DeadLetters::Show { queue, .. }
+    | DeadLetters::Redrive { queue, .. }
+    | DeadLetters::Drop { queue, .. }) = asked;
+    let mut held = Held { address: desk.queues.address(&queue.queue).await?, letters: Vec::new() };
+    let answered = match held.receive(desk, queue).await {
+        Ok(()) => handle(desk, &mut held, asked).await,
+        Err(error) => Err(error.into()),
+    };
+    held.release(desk).await;
+    answered
+}
+
+async fn handle(desk: &Desk<'_>, held: &mut Held, asked: &DeadLetters) -> Result<String, Trouble> {
+    match asked {
+        DeadLetters::List { format: Shape::Json, .. } => {
+            let letters: Vec<Value> = held.letters.iter().map(|one| whole(one, false)).collect();
+            pretty(&json!(letters))
+        }
+        DeadLetters::List { format: Shape::Table, .. } => Ok(table(held, desk.now)),
+        DeadLetters::Show { ids, .. } => {
+            let chosen = held.choose(ids)?;
+            let letters: Vec<Value> =
+                chosen.into_iter().filter_map(|at| held.letters.get(at)).map(|letter| whole(letter, true)).collect();
+            pretty(&json!(letters))
+        }
+        DeadLetters::Redrive { ids, all, to, force, .. } => {
+            let chosen = if *all { (0..held.letters.len()).collect() } else { held.choose(ids)? };
+            redrive(desk, held, chosen, to.as_deref(), *force).await
+        }
+        DeadLetters::Drop { ids, .. } => {
+            let chosen = held.choose(ids)?;
+            let events: Vec<String> =
+                chosen.iter().filter_map(|at| held.letters.get(*at)).map(|(_, letter)| summary(letter)).collect();
+            confirm(desk, &format!("Delete {} for good?\n  {}\n", count(chosen.len()), events.join("\n  ")))?;
+            let dropped = chosen.len();
+            // From the end, so that the places before it stay the same.
+            for at in chosen.into_iter().rev() {
+                let Some((message, _)) = held.letters.get(at) else { continue };
+                desk.queues.delete(&held.address, &message.receipt).await?;
+                held.letters.remove(at);
+            }
+            Ok(format!("{} deleted\n", count(dropped)))
+        }
+    }
+}
+
+impl Held {
+    async fn receive(&mut self, desk: &Desk<'_>, queue: &QueueArgs) -> Result<(), PortError> {
+        let mut empty = 0;
+        while empty < EMPTY_RECEIPTS && self.letters.len() < queue.limit {
+            let received = desk.queues.receive(&self.address, HOLD).await?;
+            empty = if received.is_empty() { empty + 1 } else { 0 };
+            for message in received {
+                // What takes longer to read than it is held comes a second time, with a newer receipt.
+                self.letters.retain(|(known, _)| known.id != message.id);
+                let letter = Letter::read(&message);
+                self.letters.push((message, letter));
+            }
+        }
+        self.letters.sort_by_key(|(message, _)| message.sent);
+        Ok(())
+    }
+
+    /// Lets others have what is left. What can't be released is released by the queue after a minute.
+    async fn release(&self, desk: &Desk<'_>) {
+        for (message, _) in &self.letters {
+            drop(desk.queues.release(&self.address, &message.receipt).await);
+        }
+    }
+
+    /// The places of the letters with these ids.
+    fn choose(&self, ids: &[String]) -> Result<Vec<usize>, Trouble> {
+        let place = |id: &String| self.letters.iter().position(|(message, _)| message.id == *id);
+        let unknown: Vec<String> = ids.iter().filter(|id| place(id).is_none()).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(Trouble::Unknown { ids: unknown });
+        }
+        let mut chosen: Vec<usize> = ids.iter().filter_map(place).collect();
+        chosen.sort_unstable();
+        chosen.dedup();
+        Ok(chosen)
+    }
+}
+
+async fn redrive(
+    desk: &Desk<'_>,
+    held: &mut Held,
+    chosen: Vec<usize>,
+    to: Option<&str>,
+    force: bool,
+) -> Result<String, Trouble> {
+    let mut plan = Vec::new();
+    let mut text = String::new();
+    let is_unaddressed = |at: &usize| held.letters.get(*at).is_some_and(|(_, letter)| letter.queue.is_none());
+    let sources = if to.is_none() && chosen.iter().any(is_unaddressed) {
+        match desk.queues.sources(&held.address).await {
+            Ok(sources) => sources,
+            // Without that list a queue can still be given for each letter.
+            Err(error) => {
+                let _ = writeln!(text, "the functions' queues are not known: {error}");
+                Vec::new()
+            }
+        }
+    } else {
+        Vec::new()
+    };
+    let all = chosen.len();
+    for at in chosen {
+        let Some((_, letter)) = held.letters.get(at) else { continue };
+        match (&letter.unreadable, destination(letter, to, &sources)) {
+            (Some(why), _) if !force => {
+                let _ = writeln!(text, "{}: not sent, since it can't be read and would come back: {why}", letter.id);
+            }
+            (_, Some(queue)) => plan.push((at, queue)),
+            (_, None) => {
+                let function = letter.function.unwrap_or("its function");
+                let _ =
+                    writeln!(text, "{}: not sent, since no queue of {function} is known; pass --to QUEUE", letter.id);
+            }
+        }
+    }
+    if !plan.is_empty() {
+        let mut by_queue = BTreeMap::<&str, usize>::new();
+        for (_, queue) in &plan {
+            *by_queue.entry(queue).or_default() += 1;
+        }
+        let parts: Vec<String> = by_queue.iter().map(|(queue, n)| format!("{} to {queue}", count(*n))).collect();
+        confirm(desk, &format!("Send {}?", parts.join(", ")))?;
+    }
+    let sent = plan.len();
+    let mut addresses = BTreeMap::<String, String>::new();
+    for (at, queue) in plan.into_iter().rev() {
+        if !addresses.contains_key(&queue) {
+            addresses.insert(queue.clone(), desk.queues.address(&queue).await?);
+        }
+        let Some(address) = addresses.get(&queue) else { continue };
+        let Some((message, letter)) = held.letters.get(at).cloned() else { continue };
+        desk.queues.send(address, &QueueMessage { body: letter.event, ..message.clone() }).await?;
+        desk.queues.delete(&held.address, &message.receipt).await?;
+        held.letters.remove(at);
+        let _ = writeln!(text, "{}: sent to {address}", message.id);
+    }
+    if sent < all {
+        return Err(Trouble::Left { text, left: all - sent, all });
+    }
+    let _ = writeln!(text, "{} sent again", count(sent));
+    Ok(text)
+}
+
+/// The queue that a letter is sent to: the one asked for, its own, or the only one of its function.
+fn destination(letter: &Letter, to: Option<&str>, sources: &[String]) -> Option<String> {
+    if let Some(queue) = to.map(str::to_owned).or_else(|| letter.queue.clone()) {
+        return Some(queue);
+    }
+    let function = letter.function?;
+    let mut of_function = sources.iter().filter(|source| function_of_name(source) == Some(function));
+    let only = of_function.next()?;
+    of_function.next().is_none().then(|| only.clone())
+}
+
+fn confirm(desk: &Desk<'_>, question: &str) -> Result<(), Trouble> {
+    if (desk.ask)(question).map_err(Trouble::Ask)? { Ok(()) } else { Err(Trouble::Declined) }
+}
+
+fn count(letters: usize) -> String {
+    if letters == 1 { "1 dead letter".to_owned() } else { format!("{letters} dead letters") }
+}
+
+fn summary(letter: &Letter) -> String {
+    format!("{} {}", letter.id, letter.events.join(", "))
+}
+
+fn whole((message, letter): &(QueueMessage, Letter), with_body: bool) -> Value {
+    let mut value = json!(letter);
+    if let Some(members) = value.as_object_mut() {
+        members.insert("sent".to_owned(), json!(message.sent));
+        members.insert("received".to_owned(), json!(message.received));
+        if with_body {
+            let event = serde_json::from_str(&letter.event).unwrap_or_else(|_| json!(letter.event));
+            members.insert("event".to_owned(), event);
+            let attributes = message.attributes.iter().map(|(name, attribute)| match &attribute.value {
+                ports::QueueValue::Text(text) => (name.clone(), json!(text)),
+                ports::QueueValue::Binary(bytes) => (name.clone(), json!({ "bytes": bytes.len() })),
+            });
+            members.insert("attributes".to_owned(), Value::Object(attributes.collect()));
+        }
+    }
+    value
+}
+
+fn pretty(value: &Value) -> Result<String, Trouble> {
+    let mut text = serde_json::to_string_pretty(value).map_err(Trouble::Output)?;
+    text.push('\n');
+    Ok(text)
+}
+
+fn table(held: &Held, now: Timestamp) -> String {
+    let header = ["ID", "AGE", "FUNCTION", "SOURCE", "REASON", "EVENT"].map(str::to_owned);
+    let row = |(message, letter): &(QueueMessage, Letter)| {
+        let source = letter.source.as_deref().map_or("-", |arn| arn.rsplit([':', '/']).next().unwrap_or(arn));
+        let reason =
+            letter.unreadable.as_ref().map_or_else(|| letter.reason.clone(), |why| format!("unreadable: {why}"));
+        [
+            letter.id.clone(),
+            message.sent.map_or_else(|| "-".to_owned(), |sent| age(now.duration_since(sent))),
+            letter.function.unwrap_or("-").to_owned(),
+            source.to_owned(),
+            short(&reason),
+            short(&letter.events.join(", ")),
+        ]
+    };
+    let rows: Vec<[String; 6]> = std::iter::once(header).chain(held.letters.iter().map(row)).collect();
+    let mut widths = [0_usize; 6];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    if !held.letters.is_empty() {
+        for row in &rows {
+            let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+        }
+    }
+    let _ = writeln!(text, "{}", count(held.letters.len()));
+    text
+}
+
+/// A length of time as people read it, without parts below a second.
+fn age(length: SignedDuration) -> String {
+    let options = SpanRound::new().largest(Unit::Day).smallest(Unit::Second).days_are_24_hours();
+    let span = jiff::Span::try_from(length).and_then(|span| span.round(options));
+    span.map_or_else(|_| length.to_string(), |span| format!("{span:#}"))
+}
+
+/// The beginning of a text on one line.
+fn short(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let line: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    if line.chars().count() <= LONGEST { line } else { line.chars().take(LONGEST - 1).chain(['…']).collect() }
+}
