@@ -103,8 +103,8 @@ impl Drop for ShopScene {
 
 /// The documents of a state table, without instants and without what every run or mesh gives anew.
 #[must_use]
-pub fn documents(
-    items: Vec<std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>>,
+pub fn documents<S: std::hash::BuildHasher>(
+    items: Vec<std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue, S>>,
 ) -> BTreeMap<String, Value> {
     let mut documents = BTreeMap::new();
     for item in items {

@@ -1,7 +1,5 @@
 //! The tests of the local stand-ins, which are written in Python.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking")]
-
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -109,13 +109,13 @@ pub(crate) async fn observe(
     let mut mesh = read.model(name).map_err(|error| unfit(format!("its resources don't fit: {error}")))?;
     let arn = read.resources.get(&root);
     let arn = arn.map(|found| found.resource.metadata().arn.to_string()).unwrap_or_default();
-    let parts = UnreadParts::new(read.unread, read.unread_tags);
-    parts.stand_in(&mut mesh).map_err(|error| unfit(error.to_string()))?;
+    let unread_parts = UnreadParts::new(read.unread, read.unread_tags);
+    unread_parts.stand_in(&mut mesh).map_err(|error| unfit(error.to_string()))?;
     let reader = CertificateReader {
         certificates: ports.certificates.as_ref(),
         authorities: ports.authorities.as_ref(),
         bundles: ports.bundles.as_ref(),
     };
     let readings = reader.read(&mesh, policy).await;
-    Ok(Observation { mesh, is_gone: false, arn, readings, calls, parts })
+    Ok(Observation { mesh, is_gone: false, arn, readings, calls, parts: unread_parts })
 }

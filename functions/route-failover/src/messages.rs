@@ -53,8 +53,11 @@ impl Messages {
     }
 }
 
-/// Tells which requests a failed resource concerns; `None` for what every request rests on.
-fn concern(resource: &str) -> Option<Box<dyn Fn(&Request) -> bool>> {
+/// Whether a failed resource concerns a request.
+type Concerns = Box<dyn Fn(&Request) -> bool>;
+
+/// Returns which requests a failed resource concerns; `None` for what every request rests on.
+fn concern(resource: &str) -> Option<Concerns> {
     if let Some(name) = resource.strip_prefix("alarm/") {
         let name = name.to_owned();
         return Some(Box::new(move |request| match request {

@@ -1,6 +1,6 @@
 //! `meshwarden alarms` as a pipeline runs it: templates that the tools of both forms accept.
 #![cfg(feature = "aws")]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

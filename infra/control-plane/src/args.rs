@@ -67,7 +67,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Prints the configuration of a plain Envoy that gets everything else from here.
-    Bootstrap(BootstrapArgs),
+    Bootstrap(Box<BootstrapArgs>),
     /// Serves bound secrets on a socket, beside proxies that take them from there.
     Sds(SdsArgs),
 }

@@ -86,9 +86,8 @@ impl BootstrapArgs {
         }
         let set = match self.stats {
             Some(Set::Targets) => StatisticsSet::Targets,
-            Some(Set::All) => StatisticsSet::All,
             None if self.statsd.is_some() => StatisticsSet::Targets,
-            None => StatisticsSet::All,
+            Some(Set::All) | None => StatisticsSet::All,
         };
         let statistics =
             Statistics { statsd: self.statsd, prometheus: self.prometheus, set, interval: self.statsd_interval };

@@ -108,14 +108,15 @@ impl Answers {
                 continue;
             }
             match judged.get(arn.path()) {
-                Some(judged) => match compliance(judged) {
-                    Some(compliance) => self.item(request, compliance, &judged.text()),
-                    None => {
+                Some(judged) => {
+                    if let Some(compliance) = compliance(judged) {
+                        self.item(request, compliance, &judged.text());
+                    } else {
                         let unread = observation.facts.unread.get(arn.path());
                         let is_transient = unread.is_some_and(|unread| unread.transient);
                         self.unknown(request, "Unknown", &judged.text(), is_transient);
                     }
-                },
+                }
                 None => self.item(request, RuleCompliance::NotApplicable, "it isn't in the mesh any more"),
             }
         }

@@ -100,6 +100,7 @@ impl Handler for Compliance {
 
 impl Progress {
     /// What Lambda is answered: the report, and the messages that come again.
+    #[expect(clippy::result_large_err, reason = "the runtime's own type, moved once in an invocation")]
     fn answer(self, trigger: &Trigger, in_time: bool, policy_rejected: bool) -> Result<Report, Retry> {
         let Self { accounts, unfinished, unanswered } = self;
         let mut why = (!in_time).then(|| "its time ran out; what was begun is continued".to_owned());

@@ -234,7 +234,9 @@ impl Reporter {
             let loaded = self.ports.state.load(std::slice::from_ref(key), &window).await;
             let Some(stored) = loaded.ok().and_then(|mut view| view.documents.remove(key)) else { break };
             let Ok(mut record) = read_document::<Record>(key, &stored.document, Record::FORMAT) else { break };
-            unsent.iter().for_each(|notice| record.owe(notice.clone()));
+            for notice in &unsent {
+                record.owe(notice.clone());
+            }
             let (key, revision, document) = (key.clone(), stored.revision, document(&record));
             let noted = self.ports.state.note(&Note { key, revision, now, document, journal: None }).await;
             if matches!(noted, Ok(StoreOutcome::Stored)) {

@@ -73,7 +73,8 @@ impl Config {
             table: read(set("MESHWARDEN_TABLE"), "MESHWARDEN_TABLE", table)?.unwrap_or_else(|| "meshwarden".to_owned()),
             bus: read(set("MESHWARDEN_BUS"), "MESHWARDEN_BUS", bus)?,
             topic: read(set("MESHWARDEN_TOPIC"), "MESHWARDEN_TOPIC", topic)?,
-            alarm_topics: read(set("MESHWARDEN_ALARM_TOPICS"), "MESHWARDEN_ALARM_TOPICS", topics)?.unwrap_or_default(),
+            alarm_topics: read(set("MESHWARDEN_ALARM_TOPICS"), "MESHWARDEN_ALARM_TOPICS", |text| topics(&text))?
+                .unwrap_or_default(),
             reports: read(set("MESHWARDEN_REPORTS"), "MESHWARDEN_REPORTS", |text| Ok(ReportsLocation::parse(&text)?))?,
             audience: read(set(AUDIENCE), AUDIENCE, audience)?,
             log: read(set("MESHWARDEN_LOG"), "MESHWARDEN_LOG", log)?.unwrap_or_else(|| "info".to_owned()),
@@ -120,7 +121,7 @@ fn topic(given: String) -> Result<String, Problem> {
 }
 
 /// One topic or several, with commas between.
-fn topics(given: String) -> Result<Vec<String>, Problem> {
+fn topics(given: &str) -> Result<Vec<String>, Problem> {
     given.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| topic(part.to_owned())).collect()
 }
 

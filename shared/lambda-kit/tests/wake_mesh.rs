@@ -194,7 +194,7 @@ fn recorded(name: &str, members: &Value) -> Value {
 fn write(event: &Value) -> MeshWrite {
     match <[_; 1]>::try_from(payloads(event)).unwrap() {
         [Payload::MeshWrite(write)] => write,
-        other => panic!("{event}: {other:?}"),
+        other => unreachable!("{event}: {other:?}"),
     }
 }
 

@@ -133,25 +133,23 @@ impl Failures {
         let text: String = call.text.chars().take(LONGEST_TEXT).collect();
         let (class, kind) = (call.class, call.kind.to_owned());
         let last = self.targets.get(target);
-        let failure = match last.filter(|last| !last.cleared && is_within(last.last, limits.in_a_row, now)) {
-            Some(last) => {
-                let is_same_run = last.last == now;
-                Failure {
-                    // Of several failures in a run the permanent one decides: the others may be its consequence.
-                    class: if is_same_run { class.max(last.class) } else { class },
-                    kind,
-                    text,
-                    since: last.since,
-                    last: now,
-                    runs: if is_same_run { last.runs } else { last.runs.saturating_add(1) },
-                    cleared: false,
-                    paged: last.paged,
-                }
+        let ongoing = last.filter(|last| !last.cleared && is_within(last.last, limits.in_a_row, now));
+        let failure = if let Some(last) = ongoing {
+            let is_same_run = last.last == now;
+            Failure {
+                // Of several failures in a run the permanent one decides: the others may be its consequence.
+                class: if is_same_run { class.max(last.class) } else { class },
+                kind,
+                text,
+                since: last.since,
+                last: now,
+                runs: if is_same_run { last.runs } else { last.runs.saturating_add(1) },
+                cleared: false,
+                paged: last.paged,
             }
-            None => {
-                let paged = last.and_then(|last| last.paged);
-                Failure { class, kind, text, since: now, last: now, runs: 1, cleared: false, paged }
-            }
+        } else {
+            let paged = last.and_then(|last| last.paged);
+            Failure { class, kind, text, since: now, last: now, runs: 1, cleared: false, paged }
         };
         self.targets.insert(target.to_owned(), failure);
     }

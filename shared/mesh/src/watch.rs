@@ -14,7 +14,7 @@
 //!
 //! This module never sends anything: the caller sends the page, and calls [`Watch::page_failed`] if that failed.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -234,7 +234,12 @@ const fn epoch() -> Timestamp {
 pub fn condition(facts: &Value) -> String {
     let text = without_transients(facts).map_or_else(String::new, |facts| facts.to_string());
     // A quarter of the digest: a record holds one for each subject, and a collision would only delay a page.
-    Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().take(8).fold(String::new(), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        write!(hex, "{byte:02x}").ok();
+        hex
+    })
 }
 
 /// The members that hold the text of an error. The services put request ids in it.

@@ -24,7 +24,7 @@ const ROUTE: &str = "/v20190125/meshes/shop/virtualRouter/recs/routes/all";
 const RESOURCE: &str = "mesh/shop/virtualRouter/recs/route/all";
 
 /// How long something may take that takes a few seconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Cases at a time: each is a process of its own, and mostly waits.
 const AT_A_TIME: usize = 4;

@@ -28,7 +28,9 @@ fn write(bytes: &mut Vec<u8>, value: &Value, is_time: bool) {
         }
         Value::Array(items) => {
             head(bytes, 4, items.len() as u64);
-            items.iter().for_each(|item| write(bytes, item, is_time));
+            for item in items {
+                write(bytes, item, is_time);
+            }
         }
         Value::Object(members) => {
             head(bytes, 5, members.len() as u64);
@@ -42,19 +44,19 @@ fn write(bytes: &mut Vec<u8>, value: &Value, is_time: bool) {
 }
 
 fn head(bytes: &mut Vec<u8>, major: u8, value: u64) {
-    bytes.push(major << 5 | 27);
+    bytes.push(major << 5 | 0x1b);
     bytes.extend(value.to_be_bytes());
 }
 
 /// Reads a value; a tag is left out.
 pub(crate) fn decode(bytes: &[u8]) -> Value {
-    read(&mut bytes.iter().copied()).expect("a value")
+    read(&mut bytes.iter().copied()).unwrap()
 }
 
 /// `None` at the end of what has no length of its own.
 fn read(bytes: &mut impl Iterator<Item = u8>) -> Option<Value> {
-    let first = bytes.next().expect("a head");
-    let (major, info) = (first >> 5, first & 31);
+    let first = bytes.next().unwrap();
+    let (major, info) = (first >> 5, first & 0x1f);
     let mut number = |count: usize| bytes.by_ref().take(count).fold(0_u64, |value, byte| value << 8 | u64::from(byte));
     let length = match info {
         0..=23 => Some(u64::from(info)),
@@ -89,7 +91,7 @@ fn read(bytes: &mut impl Iterator<Item = u8>) -> Option<Value> {
             let mut members = Map::new();
             while members.len() < count {
                 let Some(name) = read(bytes) else { break };
-                members.insert(name.as_str().unwrap().to_owned(), read(bytes).expect("a value"));
+                members.insert(name.as_str().unwrap().to_owned(), read(bytes).unwrap());
             }
             Value::from(members)
         }

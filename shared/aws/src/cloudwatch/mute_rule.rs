@@ -1,7 +1,7 @@
 //! CloudWatch's alarm mute rules, read into the model's types.
 
 use aws_sdk_cloudwatch::operation::get_alarm_mute_rule::GetAlarmMuteRuleOutput;
-use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmMuteRuleSummary};
+use aws_sdk_cloudwatch::types::{AlarmMuteRuleStatus, AlarmMuteRuleSummary, MuteTargets};
 use mesh::alarm::{AlarmName, MuteRule};
 
 /// The name of a listed rule that is active. A server that ignores the filter lists the others too.
@@ -17,6 +17,6 @@ pub(super) fn read(name: String, found: &GetAlarmMuteRuleOutput) -> Option<MuteR
     if !matches!(found.status(), None | Some(AlarmMuteRuleStatus::Active)) {
         return None;
     }
-    let targets = found.mute_targets().map(|targets| targets.alarm_names()).unwrap_or_default();
+    let targets = found.mute_targets().map(MuteTargets::alarm_names).unwrap_or_default();
     Some(MuteRule { name, alarms: targets.iter().filter_map(|name| AlarmName::parse(name).ok()).collect() })
 }

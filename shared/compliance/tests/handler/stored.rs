@@ -81,9 +81,9 @@ async fn notices_that_wait_stay_within_bounds() {
     let function = shop.start().await;
     for round in 0..8 {
         if round % 2 == 0 {
-            shop.untag(&[V2])
+            shop.untag(&[V2]);
         } else {
-            shop.owns(V2, "platform")
+            shop.owns(V2, "platform");
         }
         function.later(5).await;
     }

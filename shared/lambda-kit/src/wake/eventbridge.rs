@@ -18,13 +18,13 @@ pub(super) struct Event<'a> {
 
 impl<'a> Event<'a> {
     fn read(event: &Value, at: &'a str) -> Result<Self, Flaw> {
-        if let Ok(event) = EventBridgeEvent::deserialize(event) {
-            return Ok(Self { event, at });
-        }
         #[derive(Deserialize)]
         struct Typed {
             #[serde(rename = "detail-type")]
             detail_type: String,
+        }
+        if let Ok(event) = EventBridgeEvent::deserialize(event) {
+            return Ok(Self { event, at });
         }
         let Typed { detail_type } = read(event, at)?;
         let text = |member: &str| event.get(member).and_then(Value::as_str).map(str::to_owned);

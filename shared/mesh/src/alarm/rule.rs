@@ -496,7 +496,7 @@ mod tests {
         assert_eq!(Rule::parse(&"(".repeat(5_000)), Err(RuleError::TooDeep));
     }
 
-    /// `a`, `m` and `o` are the states ALARM, INSUFFICIENT_DATA and OK of alarms named `a1`, `m1`, `o1` and so on; any
+    /// `a`, `m` and `o` are the states `ALARM`, `INSUFFICIENT_DATA` and `OK` of alarms named `a1`, `m1`, `o1` and so on; any
     /// other alarm has no known state.
     fn state(name: &AlarmName) -> Option<AlarmState> {
         match name.as_str().chars().next() {

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::targets::{AlarmTargets, Unmapped};
 use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricTerm, Rule};
+use crate::name::VirtualNodeName;
 use crate::policy::FailoverPolicy;
 
 /// How far composite alarms are followed to find a mesh in the metrics below them.
@@ -263,7 +264,7 @@ impl fmt::Display for UnansweredAlarm {
                 match unmapped {
                     Unmapped::NamesNoTarget => f.write_str("no binding, dimension or tag names one"),
                     Unmapped::NamesSeveral { nodes } => {
-                        let nodes: Vec<&str> = nodes.iter().map(|node| node.as_str()).collect();
+                        let nodes: Vec<&str> = nodes.iter().map(VirtualNodeName::as_str).collect();
                         write!(f, "its metrics name several ({})", nodes.join(", "))
                     }
                     Unmapped::ChildrenNameNoTarget => f.write_str("no alarm that makes its rule true reports one"),
@@ -345,11 +346,14 @@ mod tests {
             .collect()
     }
 
+    /// What it is about, the alarms, those that the event names, and what is found.
+    type Case = (&'static str, Vec<Alarm>, Vec<&'static str>, Vec<&'static str>);
+
     #[test]
     fn alarm_in_alarm_without_a_node_is_a_hold_if_something_ties_it_to_the_function() {
         let other = || on_metric("a", "Shop", "Service");
         let function = "arn:aws:lambda:us-east-1:123456789012:function:guard";
-        let cases: Vec<(&str, Vec<Alarm>, Vec<&str>, Vec<&str>)> = vec![
+        let cases: Vec<Case> = vec![
             ("nothing ties it", vec![other()], vec![], vec![]),
             ("an event named it", vec![other()], vec!["a"], vec!["a NamesNoTarget event"]),
             (

@@ -159,7 +159,7 @@ impl<'m> Draft<'m> {
         let base = Cluster {
             connect_timeout: millis(CONNECT),
             circuit_breakers: Some(breakers(Limits::default())),
-            metadata: extension_metadata(&[("TargetVirtualNode", to.node.as_str())]),
+            metadata: Some(extension_metadata(&[("TargetVirtualNode", to.node.as_str())])),
             typed_extension_protocol_options: http_options(&mapping.protocol),
             health_checks: self.health_check(to, &hostname, &upstream).into_iter().collect(),
             outlier_detection: self.outlier_detection(to),

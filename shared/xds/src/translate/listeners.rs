@@ -55,7 +55,7 @@ pub(super) fn listener(name: String, host: &str, port: u16, direction: TrafficDi
         name,
         address: Some(bound),
         traffic_direction: direction.into(),
-        metadata: extension_metadata(&[]),
+        metadata: Some(extension_metadata(&[])),
         ..Listener::default()
     }
 }

@@ -38,10 +38,10 @@ const EXTENSION: &str = "aws.appmesh.aggregate_stats";
 
 /// Metadata for the metrics extension of App Mesh's Envoy image: what it tags a resource's metrics with. It reads a JSON
 /// text. A listener has no tags of its own, but is counted only with the member present.
-pub(super) fn extension_metadata(tags: &[(&str, &str)]) -> Option<Metadata> {
+pub(super) fn extension_metadata(tags: &[(&str, &str)]) -> Metadata {
     let tags: Vec<_> = tags.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
     let text = json!({ "tags": tags }).to_string();
     let config = Value { kind: Some(value::Kind::StringValue(text)) };
     let fields = Struct { fields: HashMap::from([("config".to_owned(), config)]) };
-    Some(Metadata { filter_metadata: HashMap::from([(EXTENSION.to_owned(), fields)]), ..Metadata::default() })
+    Metadata { filter_metadata: HashMap::from([(EXTENSION.to_owned(), fields)]), ..Metadata::default() }
 }

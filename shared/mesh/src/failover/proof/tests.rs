@@ -193,12 +193,15 @@ fn data(usage: MetricUse, points: u32, above_zero: u32) -> MetricData {
     MetricData { metric: format!("{usage:?}"), account: None, usage, points, above_zero, unreadable: None }
 }
 
+/// The data points that prove health, or the metrics that lack them.
+type Proof = Result<u32, Vec<&'static str>>;
+
 #[test]
 fn rule_of_proof_case_by_case() {
     use MetricUse::{Companion, Errors, Foreign, Measure, Volume};
     let denied = |usage| MetricData { unreadable: Some("forbidden".to_owned()), ..data(usage, 0, 0) };
     // metrics, data points needed -> data points that prove it, or the metrics that lack
-    let cases: Vec<(Vec<MetricData>, u16, Result<u32, Vec<&str>>)> = vec![
+    let cases: Vec<(Vec<MetricData>, u16, Proof)> = vec![
         (vec![data(Measure, 2, 2)], 1, Ok(2)),
         (vec![data(Measure, 0, 0)], 1, Err(vec!["Measure"])),
         (vec![data(Measure, 2, 0)], 2, Ok(2)),

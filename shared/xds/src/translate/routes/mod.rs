@@ -164,7 +164,7 @@ impl<'m> Draft<'m> {
 
 /// A route with the virtual service that the metrics extension of App Mesh's image counts its requests for.
 fn counted_for(service: &VirtualServiceName, route: Route) -> Route {
-    Route { metadata: extension_metadata(&[("TargetVirtualService", service.as_str())]), ..route }
+    Route { metadata: Some(extension_metadata(&[("TargetVirtualService", service.as_str())])), ..route }
 }
 
 /// Matches every path.
