@@ -1,6 +1,9 @@
 //! What is reported of one decision.
 
+use std::collections::BTreeSet;
+
 use lambda_kit::{Report, Signals};
+use mesh::alarm::AlarmName;
 use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{PortError, Refusal};
@@ -8,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::actuate::Outcome;
+use crate::alarms::Alarms;
 use crate::observe::Observation;
 use crate::wake::Wake;
 
@@ -77,6 +81,23 @@ impl Account {
             retry: error.kind.may_heal().then(|| format!("{what} can't be observed: {error}")),
             telling: true,
         }
+    }
+
+    /// Alarms that an event named and that are left alone on purpose, since their metrics report no failure.
+    pub(crate) fn not_failures(named: &BTreeSet<AlarmName>, alarms: &Alarms) -> Vec<Self> {
+        let left_alone = |name: &AlarmName| {
+            let reason = alarms.targets.unmapped.get(name).filter(|reason| reason.is_not_a_failure())?;
+            let line = hold(format!("alarm/{name}"), reason.code(), facts(reason));
+            Some(Self {
+                subject: None,
+                line: lambda_kit::Decision { decision: "keep".to_owned(), ..line },
+                signals: Signals::default(),
+                superseded: false,
+                retry: None,
+                telling: true,
+            })
+        };
+        named.iter().filter_map(left_alone).collect()
     }
 
     /// An alarm that leads to no decision about a route or a node.

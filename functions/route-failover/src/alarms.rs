@@ -1,12 +1,16 @@
-//! Reads what alarms there are and what they say.
+//! Reads the alarms and finds the nodes that they report.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::{join_all, try_join};
-use mesh::alarm::{Alarm, AlarmName, AlarmState};
-use mesh::failover::{AlarmTargets, alarm_targets, needing_tags, unread_alarms};
-use mesh::name::MeshName;
-use mesh::policy::FailoverPolicy;
+use futures::future::{join, join_all, try_join};
+use jiff::{SignedDuration, Timestamp};
+use mesh::alarm::{Alarm, AlarmName, AlarmState, MetricTerm, MuteRule};
+use mesh::failover::{
+    AlarmData, AlarmTags, AlarmTargets, Unmapped, alarm_targets, counted_metrics, needing_tags, proven, related,
+    reported_targets, unread_alarms,
+};
+use mesh::name::{MeshName, VirtualNodeName};
+use mesh::policy::{CallerDisagreement, FailoverPolicy};
 use ports::{PortError, PortErrorKind};
 
 use crate::Ports;
@@ -15,20 +19,43 @@ use crate::wake::Wake;
 /// How deep children of composite alarms are fetched; what lies deeper stays unread and unmapped.
 const MAX_ROUNDS: usize = 5;
 
-/// Tags cost a call each, so they are read only where nothing else tells: at once for alarms that are on or that an
-/// event names, and a few each minute for quiet ones, by which a drained or idle node may be judged. More would meet
-/// the rate limit of `ListTagsForResource` in an account with hundreds of alarms.
+/// Tags cost a call each, so they are read only where nothing else names a target: at once for alarms in `ALARM` or
+/// that an event names, and a few each minute for quiet ones, by which a drained or idle node may be judged. More would
+/// meet the rate limit of `ListTagsForResource` in an account with hundreds of alarms.
 const QUIET_TAGS_A_TICK: usize = 10;
+
+/// How long active mute rules count before they are read again.
+const MUTE_RULES_AGE: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long rules that were read still count while they cannot be read again, and how long a call that is not
+/// permitted or not known to the endpoint is not tried again.
+const MUTE_RULES_GRACE: SignedDuration = SignedDuration::from_mins(10);
+
+/// How far back other callers' data counts when only some callers report a failure. CloudWatch evaluates late data
+/// within this time.
+const CALLER_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 
 /// What a warm function remembers of alarms.
 #[derive(Debug, Default)]
 pub(crate) struct KnownAlarms {
     /// Whether it has looked for all of them before.
     looked: bool,
-    /// Those that were found to speak of a node.
+    /// Those that report a node, and those that their targets and mutes depend on.
     known: BTreeSet<AlarmName>,
-    /// Their tags, which hardly ever change; read anew with every cold start.
-    tags: BTreeMap<AlarmName, BTreeMap<String, String>>,
+    /// Their tags, which hardly ever change; read again with every cold start.
+    tags: AlarmTags,
+    /// The active mute rules.
+    mute_rules: KnownMuteRules,
+}
+
+/// The active mute rules as they were last read.
+#[derive(Debug, Default)]
+struct KnownMuteRules {
+    rules: Vec<MuteRule>,
+    /// When they were read.
+    read: Option<Timestamp>,
+    /// When they are read again; at once while unset.
+    next: Option<Timestamp>,
 }
 
 /// All that was read of alarms.
@@ -37,18 +64,23 @@ pub(crate) struct Alarms {
     /// The alarms.
     pub(crate) read: Vec<Alarm>,
     /// The tags of those that needed them.
-    pub(crate) tags: BTreeMap<AlarmName, BTreeMap<String, String>>,
+    pub(crate) tags: AlarmTags,
     /// The nodes that they report.
     pub(crate) targets: AlarmTargets,
-    /// Alarms whose tags could not be read, so that nothing is known of what they speak of.
+    /// Alarms whose tags or contributors could not be read, so that their targets are not known.
     pub(crate) unread: Vec<(AlarmName, PortError)>,
 }
 
 impl Alarms {
-    /// The alarms that speak of a node of the mesh, children of composite ones too.
+    /// The alarms that report a node of the mesh, with all that their targets and mutes depend on.
     pub(crate) fn of_mesh(&self, mesh: &MeshName) -> Vec<Alarm> {
-        let reports = |alarm: &&Alarm| self.targets.targets_of(&alarm.name).iter().any(|(of, _)| *of == mesh);
-        self.read.iter().filter(reports).cloned().collect()
+        let reports = |alarm: &&Alarm| {
+            self.targets.covers(&alarm.name, mesh)
+                || self.targets.targets_of(&alarm.name).iter().any(|(of, _)| *of == mesh)
+        };
+        let names = self.read.iter().filter(reports).map(|alarm| alarm.name.clone()).collect();
+        let names = related(&self.read, names);
+        self.read.iter().filter(|alarm| names.contains(&alarm.name)).cloned().collect()
     }
 
     /// The meshes of the nodes that an alarm reports.
@@ -57,27 +89,36 @@ impl Alarms {
     }
 }
 
-/// Reads the alarms: those that are bound or known, those that the event names, and on a tick all that can be found.
+/// Reads the alarms: those that are bound or known, those that the event names, and on a scheduled run all that can be
+/// found.
 pub(crate) async fn alarms(
     ports: &Ports,
     memory: &mut KnownAlarms,
     wake: &Wake,
     policy: &FailoverPolicy,
+    now: Timestamp,
 ) -> Result<Alarms, PortError> {
     let mut names: BTreeSet<AlarmName> = policy.bindings.iter().map(|binding| binding.alarm.clone()).collect();
     names.extend(wake.alarms.iter().chain(&memory.known).cloned());
     let names: Vec<AlarmName> = names.into_iter().collect();
     let looks_around = policy.discovery.enabled && (wake.tick || !memory.looked);
-    let (by_name, found) =
+    let reading =
         try_join(async { if names.is_empty() { Ok(Vec::new()) } else { ports.alarms.by_name(&names).await } }, async {
             if looks_around { ports.alarms.all(&policy.discovery.prefix).await } else { Ok(Vec::new()) }
-        })
-        .await?;
+        });
+    let (read, ()) = join(reading, async {
+        // At the same time as the alarms, so that a failover does not wait for one more round.
+        if !wake.alarms.is_empty() {
+            memory.mute_rules.refresh(ports, now).await;
+        }
+    })
+    .await;
+    let (by_name, found) = read?;
     memory.looked |= looks_around;
     let mut alarms: BTreeMap<AlarmName, Alarm> =
         found.into_iter().chain(by_name).map(|alarm| (alarm.name.clone(), alarm)).collect();
     for _ in 0..MAX_ROUNDS {
-        let missing = unread_alarms(&alarms.values().cloned().collect::<Vec<_>>(), policy);
+        let missing = unread_alarms(&alarms.values().cloned().collect::<Vec<_>>());
         if missing.is_empty() {
             break;
         }
@@ -87,17 +128,136 @@ pub(crate) async fn alarms(
         }
         alarms.extend(children.into_iter().map(|alarm| (alarm.name.clone(), alarm)));
     }
-    let alarms: Vec<Alarm> = alarms.into_values().collect();
-    let unread = read_tags(ports, memory, &alarms, wake, policy).await;
+    let mut alarms: Vec<Alarm> = alarms.into_values().collect();
+    // A quiet scheduled run spends no call on rules that mute nothing.
+    if alarms.iter().any(|alarm| alarm.state == AlarmState::Alarm) {
+        memory.mute_rules.refresh(ports, now).await;
+    }
+    for alarm in &mut alarms {
+        alarm.mute_rule = memory.mute_rules.muting(&alarm.name);
+    }
+    let mut unread = read_contributors(ports, &mut alarms, policy, now).await;
+    unread.extend(read_tags(ports, memory, &alarms, wake, policy).await);
     let tags = memory.tags.clone();
-    let targets = alarm_targets(&alarms, &tags, policy);
-    let reports = |alarm: &&Alarm| !targets.targets_of(&alarm.name).is_empty();
-    memory.known = alarms.iter().filter(reports).map(|alarm| alarm.name.clone()).collect();
+    let mut targets = alarm_targets(&alarms, &tags, policy, now);
+    if count_disputed(ports, &mut alarms, &targets, policy, now).await {
+        targets = alarm_targets(&alarms, &tags, policy, now);
+    }
+    let reports = |alarm: &&Alarm| targets.is_fleet(&alarm.name) || !targets.targets_of(&alarm.name).is_empty();
+    let reporting = alarms.iter().filter(reports).map(|alarm| alarm.name.clone()).collect();
+    memory.known = related(&alarms, reporting);
     Ok(Alarms { read: alarms, tags, targets, unread })
 }
 
-/// Reads the tags that are needed and not known, and tells which could not be read. One alarm whose tags can't be read
-/// must not keep the others from being heard.
+impl KnownMuteRules {
+    /// Reads the active rules, if it is time. What cannot be read never blocks a failover: then no rule mutes, except
+    /// that rules which were read a moment ago still count.
+    async fn refresh(&mut self, ports: &Ports, now: Timestamp) {
+        if self.next.is_some_and(|next| now < next) {
+            return;
+        }
+        match ports.alarms.active_mute_rules().await {
+            Ok(rules) => *self = Self { rules, read: Some(now), next: Some(now + MUTE_RULES_AGE) },
+            Err(error) => {
+                tracing::warn!(%error, "failed to read alarm mute rules; alarms count as not muted");
+                let again = if error.kind.may_heal() { MUTE_RULES_AGE } else { MUTE_RULES_GRACE };
+                self.next = Some(now + again);
+                if self.read.is_none_or(|read| read + MUTE_RULES_GRACE <= now) {
+                    self.rules.clear();
+                }
+            }
+        }
+    }
+
+    /// The name of the rule that mutes an alarm.
+    fn muting(&self, alarm: &AlarmName) -> Option<String> {
+        self.rules.iter().find(|rule| rule.alarms.contains(alarm)).map(|rule| rule.name.clone())
+    }
+}
+
+/// Reads the series of alarms that evaluate several and whose targets are not known without, and returns which could
+/// not be read.
+async fn read_contributors(
+    ports: &Ports,
+    alarms: &mut [Alarm],
+    policy: &FailoverPolicy,
+    now: Timestamp,
+) -> Vec<(AlarmName, PortError)> {
+    let is_needed = |alarm: &&Alarm| {
+        alarm.state == AlarmState::Alarm
+            && alarm.has_contributors()
+            && reported_targets(alarm, std::slice::from_ref(*alarm), &AlarmTags::new(), policy, now)
+                == Err(Unmapped::ContributorsUnread)
+    };
+    let names: Vec<AlarmName> = alarms.iter().filter(is_needed).map(|alarm| alarm.name.clone()).collect();
+    let read = names.into_iter().map(|name| async {
+        let found = ports.alarms.contributors(&name).await;
+        (name, found)
+    });
+    let mut unread = Vec::new();
+    for (name, found) in join_all(read).await {
+        match found {
+            Ok(contributors) => {
+                if let Some(alarm) = alarms.iter_mut().find(|alarm| alarm.name == name) {
+                    alarm.contributors = Some(contributors);
+                }
+            }
+            Err(error) => unread.push((name, error)),
+        }
+    }
+    unread
+}
+
+/// Counts the data of callers that report no failure of a node which other callers report as failing; tells whether
+/// any were counted.
+async fn count_disputed(
+    ports: &Ports,
+    alarms: &mut [Alarm],
+    targets: &AlarmTargets,
+    policy: &FailoverPolicy,
+    now: Timestamp,
+) -> bool {
+    match policy.caller_disagreement {
+        CallerDisagreement::Hold => {}
+        CallerDisagreement::Act => return false,
+    }
+    let mut names: BTreeMap<AlarmName, VirtualNodeName> = BTreeMap::new();
+    for mesh in targets.meshes() {
+        for node in targets.nodes(mesh) {
+            let healthy = targets.disputed(mesh, node).map(|(_, healthy)| healthy).unwrap_or_default();
+            names.extend(healthy.iter().map(|alarm| (alarm.name.clone(), node.clone())));
+        }
+    }
+    let found = alarms.iter_mut().filter_map(|alarm| Some((names.get(&alarm.name)?, alarm)));
+    let counted = found.map(|(node, alarm)| async move {
+        // Without proof of its own, a caller does not speak against another.
+        let Ok(metrics) = counted_metrics(alarm, node) else { return };
+        match ports.alarms.data_points(alarm, &metrics, now - window(alarm), now).await {
+            Ok(metrics) => {
+                let data = AlarmData { alarm: alarm.name.clone(), metrics, unreadable: None };
+                alarm.recent_data_points = proven(&data, 1).ok();
+            }
+            Err(error) => tracing::warn!(%error, alarm = %alarm.name, "failed to count data points of a caller"),
+        }
+    });
+    join_all(counted).await;
+    !names.is_empty()
+}
+
+/// The time that an alarm evaluates, at least [`CALLER_WINDOW`].
+fn window(alarm: &Alarm) -> SignedDuration {
+    let periods = alarm.condition.as_ref().and_then(|condition| condition.evaluation_periods).unwrap_or(1);
+    let period = alarm.queries().iter().filter_map(|query| match &query.term {
+        MetricTerm::Stat { period, .. } => Some(*period),
+        MetricTerm::Expression { period, .. } => *period,
+    });
+    let seconds = i64::from(period.max().unwrap_or_default()).saturating_mul(i64::from(periods));
+    // An alarm evaluates at most seven days.
+    SignedDuration::from_secs(seconds.min(7 * 24 * 3600)).max(CALLER_WINDOW)
+}
+
+/// Reads the tags that are needed and not known, and returns which could not be read. One alarm whose tags cannot be
+/// read must not hide the others.
 async fn read_tags(
     ports: &Ports,
     memory: &mut KnownAlarms,

@@ -169,7 +169,9 @@ impl RouteFailover {
             |alarm: &Alarm| alarm.state == AlarmState::Alarm && !alarms.targets.targets_of(&alarm.name).is_empty();
         let urgent = alarms.read.iter().any(is_on);
         self.settle(run, Found { unanswered: &unanswered, complete: run.wake.tick, urgent }).await;
-        unanswered.iter().map(Account::unanswered).collect()
+        let mut accounts = Account::not_failures(&named, alarms);
+        accounts.extend(unanswered.iter().map(Account::unanswered));
+        accounts
     }
 
     async fn settle(&self, run: &Run<'_>, found: Found<'_>) {
@@ -179,7 +181,7 @@ impl RouteFailover {
 
     async fn listen(&self, run: &Run<'_>) -> Result<Alarms, PortError> {
         let mut warm = self.warm.lock().await;
-        alarms::alarms(&self.ports, &mut warm.alarms, run.wake, &run.policy.failover).await
+        alarms::alarms(&self.ports, &mut warm.alarms, run.wake, &run.policy.failover, run.now).await
     }
 
     /// Observes, decides and acts until nobody has written in between, or often enough.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lambda_kit::wake::{AlarmWake, Delivery, Payload, is_batch, parse};
+use lambda_kit::wake::{AlarmContributor, AlarmWake, Delivery, Payload, is_batch, parse};
 use mesh::alarm::{AlarmName, AlarmState};
 use serde_json::{Value, json};
 
@@ -39,6 +39,14 @@ fn alarm(name: &str, state: AlarmState, at: &str) -> Payload {
     })
 }
 
+/// A series of the node recommendations-v2.
+fn contributor(name: &str, id: &str, at: &str) -> Payload {
+    let Payload::Alarm(trigger) = alarm(name, AlarmState::Alarm, at) else { panic!("{name} is an alarm") };
+    let labels = [("mesh", "shop"), ("target_virtual_node", "recommendations-v2")];
+    let attributes = labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into();
+    Payload::Alarm(AlarmWake { contributor: Some(AlarmContributor { id: Some(id.to_owned()), attributes }), ..trigger })
+}
+
 #[test]
 fn every_sample_event_is_read() {
     const AT: &str = "2026-11-20T10:04:00Z";
@@ -47,6 +55,8 @@ fn every_sample_event_is_read() {
     let table = [
         ("alarm-metric", target()),
         ("alarm-metric-ok", vec![alarm("shop-recommendations-v2-5xx", AlarmState::Ok, AT)]),
+        ("alarm-metric-gateway", target()),
+        ("alarm-contributor", vec![contributor("shop-5xx", "6d442278dba546f6", AT)]),
         ("alarm-metric-math", target()),
         ("alarm-anomaly", target()),
         ("alarm-daily-period", target()),

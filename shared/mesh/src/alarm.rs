@@ -5,6 +5,7 @@
 
 mod condition;
 mod contributor;
+mod formula;
 mod name;
 mod rule;
 mod suppression;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use condition::{Comparison, Condition, EvaluationState, MissingData};
 pub use contributor::{Contributor, PromQlQuery};
+pub use formula::{Direction, Formula, LabelMatcher, MetricUse};
 pub use name::{AlarmName, AlarmNameError};
 pub use rule::{Atom, Cause, Certainty, Rule, RuleError, StateTest};
 pub use suppression::{MuteRule, SuppressedBy, Suppressor};
@@ -81,6 +83,9 @@ pub struct Alarm {
     /// The time series that are in `ALARM` now, of an alarm that evaluates several; absent when they were not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contributors: Option<Vec<Contributor>>,
+    /// Data points that the alarm's metric had lately; counted only where callers of one target disagree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recent_data_points: Option<u32>,
 }
 
 /// What an alarm watches.
@@ -171,6 +176,7 @@ impl Alarm {
             suppressed_by: None,
             mute_rule: None,
             contributors: None,
+            recent_data_points: None,
         }
     }
 

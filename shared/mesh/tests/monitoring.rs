@@ -160,7 +160,7 @@ fn each_generated_alarm_reports_its_target_and_only_that() {
                 let alarms: Vec<Alarm> =
                     node.as_read().into_iter().map(|alarm| Alarm { state: AlarmState::Alarm, ..alarm }).collect();
                 assert_eq!(alarms.len(), node.alarms.len() + 1);
-                let targets = alarm_targets(&alarms, &tags(&node), &with_latency);
+                let targets = alarm_targets(&alarms, &tags(&node), &with_latency, jiff::Timestamp::UNIX_EPOCH);
                 for alarm in &alarms {
                     assert_eq!(
                         targets.targets_of(&alarm.name),

@@ -19,9 +19,14 @@ pub(crate) fn alarm(text: &str, state: AlarmState, since: Timestamp, source: Ala
     Alarm { since: Some(since), ..Alarm::new(name(text), &arn, state, source) }
 }
 
-/// A metric of the mesh `shop` with a node's dimensions.
+/// An outbound metric of the mesh `shop` with a node as its target.
 pub(crate) fn on_node(node: &str) -> AlarmSource {
-    AlarmSource::Metric(vec![query("m1", &[("Mesh", "shop"), ("VirtualNode", node)])])
+    AlarmSource::Metric(vec![query("m1", &target_of(("VirtualNode", "storefront-v1"), node))])
+}
+
+/// The four dimensions of an outbound metric.
+pub(crate) fn target_of<'a>(caller: (&'a str, &'a str), node: &'a str) -> [(&'a str, &'a str); 4] {
+    [("Mesh", "shop"), caller, ("TargetVirtualService", "recommendations.shop.local"), ("TargetVirtualNode", node)]
 }
 
 /// A metric that names nothing of a mesh.

@@ -53,7 +53,10 @@ async fn a_warm_fail_over_makes_no_more_calls_than_it_needs() {
         .map(|call| call.name.to_owned())
         .collect();
     calls.sort();
-    assert_eq!(calls, ["begin", "describe alarms", "finish", "notify", "put events", "tag", "update route"]);
+    assert_eq!(
+        calls,
+        ["begin", "describe alarms", "finish", "list mute rules", "notify", "put events", "tag", "update route"]
+    );
     // One description for each route that an alarm speaks of, and one load for all of them.
     assert_eq!(shop.ports.faults.calls().len(), calls.len() + 4 + 1);
 }

@@ -65,7 +65,7 @@ impl Shop {
         Self::with(POLICY)
     }
 
-    fn build(&self, router: &str) {
+    pub(crate) fn build(&self, router: &str) {
         let protocol = match router {
             "cart" => "http2",
             "payments" => "grpc",

@@ -197,7 +197,7 @@ async fn read_alarms(
     // Not by the discovery's prefix: an alarm that is there under another name is worth a word.
     let mut alarms = port.all("").await?;
     for _ in 0..MAX_DEPTH {
-        let missing = unread_alarms(&alarms, policy);
+        let missing = unread_alarms(&alarms);
         if missing.is_empty() {
             break;
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
+use mesh::alarm::AlarmName;
 use mesh::monitoring::Metrics;
 use mesh::name::{MeshName, ResourcePath, RouteId, VirtualNodeName};
 use ports::StateKey;
@@ -103,9 +104,10 @@ pub(crate) struct StatusArgs {
 /// What to explain.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExplainArgs {
-    /// A route as MESH/ROUTER/ROUTE, or any path as findings show it: mesh/shop/virtualNode/orders.
-    #[arg(value_parser = resource)]
-    pub(crate) resource: ResourcePath,
+    /// A route as MESH/ROUTER/ROUTE, any path as findings show it (mesh/shop/virtualNode/orders), or an alarm as
+    /// alarm/NAME.
+    #[arg(value_parser = explained)]
+    pub(crate) subject: Explained,
 
     /// How many entries of the journal.
     #[arg(long, default_value_t = 10, value_name = "N")]
@@ -113,6 +115,15 @@ pub(crate) struct ExplainArgs {
 
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+/// A resource of a mesh, or an alarm.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Explained {
+    /// A resource.
+    Resource(ResourcePath),
+    /// An alarm.
+    Alarm(AlarmName),
 }
 
 /// Which route to keep, for how long, and why.
@@ -422,6 +433,14 @@ fn route(text: &str) -> Result<RouteId, String> {
     }
 }
 
+/// `alarm/NAME`, or a resource. A name may hold slashes.
+fn explained(text: &str) -> Result<Explained, String> {
+    match text.strip_prefix("alarm/") {
+        Some(name) => AlarmName::parse(name).map(Explained::Alarm).map_err(|error| error.to_string()),
+        None => resource(text).map(Explained::Resource),
+    }
+}
+
 /// A path as findings show it, or the short form of a route.
 fn resource(text: &str) -> Result<ResourcePath, String> {
     match ResourcePath::parse(text) {
@@ -479,6 +498,14 @@ mod tests {
         }
         assert_eq!(journalled("mesh/shop"), resource("mesh/shop").map(Journalled::Resource));
         assert!(journalled("cart").is_err());
+    }
+
+    #[test]
+    fn alarm_is_told_from_a_resource() {
+        let name = |text| Explained::Alarm(AlarmName::parse(text).unwrap());
+        assert_eq!(explained("alarm/team/5xx"), Ok(name("team/5xx")));
+        assert_eq!(explained("mesh/shop"), resource("mesh/shop").map(Explained::Resource));
+        assert!(explained("alarm/").is_err());
     }
 
     #[test]

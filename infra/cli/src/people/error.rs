@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use mesh::alarm::AlarmName;
 use mesh::failover::HoldReason;
 use mesh::name::RouteId;
 use ports::PortError;
@@ -91,6 +92,8 @@ pub(crate) enum Refusal {
     Declined,
     #[error("there is no route {route}; `meshwarden status` lists the routes")]
     NoRoute { route: RouteId },
+    #[error("alarm `{alarm}` does not exist in this account and region")]
+    NoAlarm { alarm: AlarmName },
     #[error("route {route} has no weighted targets, so there is nothing to hold or restore")]
     NoTargets { route: RouteId },
     #[error("route {route}: {reason}; ask again once that has passed")]

@@ -7,16 +7,20 @@ use mesh::failover::Memory;
 use mesh::name::{ResourcePath, RouteId};
 use ports::StateKey;
 
-use super::args::ExplainArgs;
+use super::args::{ExplainArgs, Explained};
 use super::audits;
 use super::desk::Desk;
 use super::error::Trouble;
+use super::explain_alarm;
 use super::sentences;
 use super::standing::{State, next};
 use super::status::MESH_KEEPERS;
 
 pub(super) async fn explain(desk: &Desk<'_>, args: &ExplainArgs) -> Result<String, Trouble> {
-    let path = &args.resource;
+    let path = match &args.subject {
+        Explained::Resource(path) => path,
+        Explained::Alarm(alarm) => return explain_alarm::explain(desk, alarm).await,
+    };
     let keys = match path {
         ResourcePath::Route(route) => vec![StateKey::route(route)],
         ResourcePath::VirtualNode(mesh, node) => vec![StateKey::node(mesh, node)],
@@ -66,7 +70,7 @@ async fn stands(desk: &Desk<'_>, route: &RouteId) -> Result<String, Trouble> {
     let split = &seen.facts.split;
     Ok(match &seen.facts.memory {
         Memory::None => {
-            format!("{split}\nNothing is remembered of it: no alarm has spoken of its targets yet.\n")
+            format!("{split}\nNo record of it exists: no alarm has reported one of its targets yet.\n")
         }
         Memory::Unreadable(why) => {
             format!("{split}\nWhat is remembered of it can't be read, so no function touches it: {why}\n")

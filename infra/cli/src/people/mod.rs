@@ -21,6 +21,7 @@ mod certificates;
 mod desk;
 mod error;
 mod explain;
+mod explain_alarm;
 mod forget;
 mod hold;
 mod kill;

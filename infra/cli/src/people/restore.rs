@@ -147,7 +147,7 @@ async fn failing(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<Stri
         Ok(read) => read,
         Err(error) => return vec![format!("the alarms can't be read: {error}")],
     };
-    let targets = alarm_targets(&alarms, &tags, policy);
+    let targets = alarm_targets(&alarms, &tags, policy, desk.now());
     let carrying = to.targets().iter().filter(|target| target.weight.get() > 0);
     let bad = |node| match Health::of(targets.alarms_of(&route.mesh, node), true, policy.target(&route.mesh, node)) {
         Health::Failing { alarms, .. } | Health::Muted { alarms, .. } => {
@@ -159,10 +159,11 @@ async fn failing(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<Stri
     carrying.filter_map(|target| bad(&target.virtual_node)).collect()
 }
 
-type Read = (Vec<Alarm>, BTreeMap<AlarmName, BTreeMap<String, String>>);
+/// Alarms with the tags that were read.
+pub(super) type ReadAlarms = (Vec<Alarm>, BTreeMap<AlarmName, BTreeMap<String, String>>);
 
-/// The alarms that may speak of a node, with the tags of those that are on and say nothing otherwise.
-async fn read_alarms(desk: &Desk<'_>) -> Result<Read, PortError> {
+/// The alarms that may report a node, with the tags of those in `ALARM` that nothing else maps to a node.
+pub(super) async fn read_alarms(desk: &Desk<'_>) -> Result<ReadAlarms, PortError> {
     let (policy, port) = (&desk.policy.failover, &desk.ports.alarms);
     let bound: Vec<AlarmName> = policy.bindings.iter().map(|binding| binding.alarm.clone()).collect();
     let mut alarms = if bound.is_empty() { Vec::new() } else { port.by_name(&bound).await? };
@@ -170,7 +171,7 @@ async fn read_alarms(desk: &Desk<'_>) -> Result<Read, PortError> {
         alarms.extend(port.all(&policy.discovery.prefix).await?);
     }
     for _ in 0..MAX_ROUNDS {
-        let missing = unread_alarms(&alarms, policy);
+        let missing = unread_alarms(&alarms);
         let children = if missing.is_empty() { Vec::new() } else { port.by_name(&missing).await? };
         if children.is_empty() {
             break;

@@ -250,6 +250,50 @@ async fn status_and_explain_tell_what_stands_and_why() {
 }
 
 #[tokio::test]
+async fn explain_of_an_alarm_names_its_target_or_what_to_add() {
+    let shop = Shop::open();
+    let told = shop.asks("meshwarden explain alarm/cart-v1-5xx").await.unwrap();
+    for part in
+        ["OK since", "Target: mesh/shop/virtualNode/cart-v1", "inbound metric", "by `errors` of the built-in list"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let dimensions = [("VirtualNode", "cart-v1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let on = |metric: &str, dimensions| MetricTerm::Stat {
+        namespace: "AppMesh".to_owned(),
+        metric: metric.to_owned(),
+        dimensions,
+        period: 60,
+        stat: "Sum".to_owned(),
+        unit: None,
+    };
+    let put = |name: &str, term| {
+        let (name, arn) = (AlarmName::parse(name).unwrap(), format!("arn:aws:cloudwatch:eu-west-1:1:alarm:{name}"));
+        let source = AlarmSource::Metric(vec![MetricQuery::new("m1", term)]);
+        shop.ports.alarms.put(Alarm::new(name, &arn, AlarmState::Alarm, source));
+    };
+    put("sparse", on("Errors", dimensions));
+    let told = shop.asks("meshwarden explain alarm/sparse").await.unwrap();
+    for part in ["[LacksMesh]", "discovery:", "alarm: \"sparse\"", "virtualNode: cart-v1", "meshwarden:virtual-node"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let dimensions =
+        [("Mesh", "shop"), ("VirtualNode", "cart-v1")].map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    put("scale-out", on("RequestCount", dimensions));
+    shop.ports.alarms.set_mute_rules(vec![mesh::alarm::MuteRule {
+        name: "deploy".to_owned(),
+        alarms: [AlarmName::parse("scale-out").unwrap()].into(),
+    }]);
+    let told = shop.asks("meshwarden explain alarm/scale-out").await.unwrap();
+    for part in
+        ["[NotAFailureMetric] Never acted on", "failureMetrics:", "[Muted] mute rule deploy", "Actions for ALARM: none"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(matches!(shop.refuses("meshwarden explain alarm/gone").await, Refusal::NoAlarm { .. }));
+}
+
+#[tokio::test]
 async fn what_is_declined_or_unknown_changes_nothing() {
     let mut shop = Shop::open();
     assert!(matches!(shop.refuses("meshwarden release shop/cart/all").await, Refusal::NotHeld { .. }));

@@ -42,13 +42,20 @@ impl Asked {
 pub(crate) struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
-    body: String,
+    body: Vec<u8>,
 }
 
 impl Answer {
     #[expect(clippy::needless_pass_by_value, reason = "reads better where a body is made on the spot")]
     pub(crate) fn ok(body: impl ToString) -> Self {
-        Self { status: 200, headers: Vec::new(), body: body.to_string() }
+        Self { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() }
+    }
+
+    /// An answer of the protocol that CloudWatch speaks.
+    pub(crate) fn cbor(status: u16, value: &Value) -> Self {
+        let headers =
+            vec![("smithy-protocol", "rpc-v2-cbor".to_owned()), ("content-type", "application/cbor".to_owned())];
+        Self { status, headers, body: crate::cbor::encode(value) }
     }
 
     /// An error as the AWS protocols have it.
@@ -56,12 +63,12 @@ impl Answer {
         let mut body = members;
         body["__type"] = Value::from(kind);
         let headers = vec![("x-amzn-errortype", kind.to_owned()), ("x-amzn-requestid", "req-7".to_owned())];
-        Self { status, headers, body: body.to_string() }
+        Self { status, headers, body: body.to_string().into_bytes() }
     }
 
     /// No answer, ever.
     pub(crate) const fn none() -> Self {
-        Self { status: 0, headers: Vec::new(), body: String::new() }
+        Self { status: 0, headers: Vec::new(), body: Vec::new() }
     }
 
     /// The same with one more header.
@@ -131,7 +138,7 @@ async fn answer(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, HeaderMap, String) {
+) -> (StatusCode, HeaderMap, Vec<u8>) {
     shared.asked.lock().unwrap().push(Asked { method, uri, headers, body });
     let answer = shared.answers.lock().unwrap().pop_front();
     let answer = answer.unwrap_or_else(|| Answer::error(400, "NothingLeftToAnswer", serde_json::json!({})));

@@ -4,10 +4,12 @@
 
 mod app_mesh;
 mod canned;
+mod cbor;
 #[cfg(feature = "certificates")]
 mod certificates;
 #[cfg(feature = "cloud-map")]
 mod cloud_map;
+mod cloudwatch;
 #[cfg(feature = "config-rules")]
 mod config_rules;
 mod notices;

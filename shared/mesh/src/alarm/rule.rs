@@ -172,6 +172,32 @@ impl Rule {
         causes
     }
 
+    /// The alarms that are known to contribute to a rule of which CloudWatch reports that it is true, although the
+    /// states of some of its alarms are not known.
+    pub fn known_causes(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        match self {
+            Self::All(rules) | Self::Any(rules) if self.evaluate(state) == Certainty::Unknown => {
+                for rule in rules {
+                    for cause in rule.known_causes(state) {
+                        if !causes.contains(&cause) {
+                            causes.push(cause);
+                        }
+                    }
+                }
+            }
+            Self::AtLeast { atoms, .. } => {
+                for atom in atoms {
+                    Self::Is(atom.clone()).collect_causes(Certainty::True, state, &mut causes);
+                }
+            }
+            Self::All(_) | Self::Any(_) | Self::Constant(_) | Self::Is(_) | Self::Not(_) => {
+                causes = self.causes(state);
+            }
+        }
+        causes
+    }
+
     /// Collects the alarms that give this part of the rule the value that it has.
     fn collect_causes(
         &self,
@@ -505,6 +531,22 @@ mod tests {
             Some('m') => Some(AlarmState::InsufficientData),
             Some('p') => Some(AlarmState::Unrecognised("PAUSED".to_owned())),
             _ => None,
+        }
+    }
+
+    #[test]
+    fn known_causes_of_a_rule_with_unread_alarms() {
+        for (rule, expected) in [
+            ("ALARM(a1) AND ALARM(unread)", "a1"),
+            ("ALARM(o1) OR ALARM(unread)", ""),
+            ("(ALARM(a1) AND ALARM(unread)) OR ALARM(o1)", "a1"),
+            ("AT_LEAST(2, ALARM, (a1, o1, unread))", "a1"),
+            ("NOT OK(unread)", ""),
+            ("ALARM(a1)", "a1"),
+        ] {
+            let causes = Rule::parse(rule).unwrap().known_causes(&state);
+            let found: Vec<String> = causes.iter().map(|cause| cause.alarm.to_string()).collect();
+            assert_eq!(found.join(" "), expected, "{rule}");
         }
     }
 

@@ -15,6 +15,7 @@ use crate::policy::CommonCausePolicy;
 pub(super) struct Causes {
     explained: BTreeMap<VirtualNodeName, Vec<VirtualNodeName>>,
     together: Vec<VirtualNodeName>,
+    disputed: BTreeMap<VirtualNodeName, HoldReason>,
 }
 
 impl Causes {
@@ -62,13 +63,21 @@ impl Causes {
             .map(|(node, since)| (*node, since.unwrap_or(now)))
             .collect();
         let together = largest_group(&own, policy);
-        Self { explained, together }
+        Self { explained, together, disputed: BTreeMap::new() }
+    }
+
+    /// Adds the nodes about which callers disagree.
+    pub(super) fn with_disputed(self, disputed: BTreeMap<VirtualNodeName, HoldReason>) -> Self {
+        Self { disputed, ..self }
     }
 
     /// Why a failing node's traffic should stay where it is, if so.
     pub(super) fn objection(&self, node: &VirtualNodeName) -> Option<HoldReason> {
         if let Some(calls) = self.explained.get(node) {
             return Some(HoldReason::DependencyFailing { node: node.clone(), calls: calls.clone() });
+        }
+        if let Some(disputed) = self.disputed.get(node) {
+            return Some(disputed.clone());
         }
         self.together.contains(node).then(|| HoldReason::CommonCause { failing: self.together.clone() })
     }

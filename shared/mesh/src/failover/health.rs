@@ -151,6 +151,8 @@ mod tests {
             muted: None,
             readable: true,
             evaluation: None,
+            caller: None,
+            recent_data_points: None,
         }
     }
 

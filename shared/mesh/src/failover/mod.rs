@@ -14,7 +14,9 @@ mod cause;
 mod decide;
 mod draft;
 mod facts;
+mod failure_metric;
 mod health;
+mod label;
 mod person;
 mod phases;
 mod proof;
@@ -32,6 +34,7 @@ mod unanswered;
 
 pub use decide::{Decision, Plan, TagChange, Verdict, decide};
 pub use facts::{Facts, KillSwitchFact, Memory, RouteFacts};
+pub use failure_metric::FailureEntry;
 pub use health::{Evidence, Health, Unknown};
 pub use person::{Restoration, held, observed, restoration};
 pub use phases::awaiting_proof;
@@ -48,6 +51,9 @@ pub use record::{
 };
 pub(crate) use replay::read_recorded;
 pub use replay::{Conclusion, Replay, ReplayError, replay};
-pub use targets::{AlarmTargets, Muted, TargetAlarm, Unmapped, alarm_targets, needing_tags, unread_alarms};
+pub use targets::{
+    AlarmTags, AlarmTargets, Caller, CallerAlarm, Muted, ReportedTarget, TargetAlarm, TargetRule, Unmapped,
+    alarm_targets, muted_by, needing_tags, related, reported_targets, unread_alarms,
+};
 pub use telling::{Telling, expected_end, telling};
 pub use unanswered::{AlarmInput, ForeignAlarm, NoAnswer, Recipient, UnansweredAlarm, Wiring, unanswered_alarms};

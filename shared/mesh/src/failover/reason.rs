@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::{Health, Unknown};
 use super::proof::{MissingProof, StuckInAlarm};
-use super::targets::Muted;
+use super::targets::{CallerAlarm, Muted};
 use crate::alarm::AlarmName;
 use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
 use crate::weights::WeightSplit;
@@ -130,6 +130,16 @@ pub enum HoldReason {
     CommonCause {
         /// The nodes.
         failing: Vec<VirtualNodeName>,
+    },
+    /// Some callers of the node report that it fails, and others report with data that it does not: the callers' side
+    /// may be what fails.
+    CallersDisagree {
+        /// The node.
+        node: VirtualNodeName,
+        /// The callers that report a failure.
+        failing: Vec<CallerAlarm>,
+        /// The callers that report none.
+        healthy: Vec<CallerAlarm>,
     },
     /// The node calls another one that fails; its own alarm is explained by that.
     DependencyFailing {
@@ -336,6 +346,7 @@ impl HoldReason {
             | Self::Unplaced { .. }
             | Self::NothingEligible { .. }
             | Self::CommonCause { .. }
+            | Self::CallersDisagree { .. }
             | Self::Harmful { .. }
             | Self::BudgetSpent { .. }
             | Self::KillSwitchOn { .. }
@@ -363,6 +374,7 @@ impl HoldReason {
             | Self::PersonEdited { .. }
             | Self::NothingEligible { .. }
             | Self::CommonCause { .. }
+            | Self::CallersDisagree { .. }
             | Self::NoRoute { .. }
             | Self::NodeMissing { .. }
             | Self::Harmful { .. }
@@ -426,6 +438,12 @@ impl fmt::Display for HoldReason {
             Self::CommonCause { failing } => {
                 write!(f, "{} fail together; that looks like one cause elsewhere, so nothing is moved", list(failing))
             }
+            Self::CallersDisagree { node, failing, healthy } => write!(
+                f,
+                "{node} fails for {}, and not for {}; the callers' side may be what fails, so nothing is moved",
+                list(failing),
+                list(healthy)
+            ),
             Self::DependencyFailing { node, calls } => {
                 write!(f, "{node} calls {}, which fails; that comes first", list(calls))
             }

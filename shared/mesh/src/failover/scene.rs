@@ -38,7 +38,11 @@ impl<'a> Scene<'a> {
         now: Timestamp,
     ) -> Self {
         let failover = &policy.failover;
-        let targets = alarm_targets(&facts.alarms, &facts.alarm_tags, failover);
+        let mut targets = alarm_targets(&facts.alarms, &facts.alarm_tags, failover, now);
+        targets.cover(
+            &facts.mesh,
+            facts.routes.iter().flat_map(|route| route.split.targets()).map(|target| &target.virtual_node),
+        );
         let carried = facts.routes.iter().flat_map(|route| route.split.targets()).map(|target| &target.virtual_node);
         let health: BTreeMap<VirtualNodeName, Health> = carried
             .chain(targets.nodes(&facts.mesh))
@@ -47,7 +51,14 @@ impl<'a> Scene<'a> {
                 (node.clone(), Health::of(targets.alarms_of(&facts.mesh, node), facts.has_traffic(node), declared))
             })
             .collect();
-        let causes = Causes::of(facts, &health, &failover.common_cause, now);
+        let disputed = health
+            .keys()
+            .filter_map(|node| {
+                let (failing, healthy) = targets.disagreement(&facts.mesh, node, failover)?;
+                Some((node.clone(), HoldReason::CallersDisagree { node: node.clone(), failing, healthy }))
+            })
+            .collect();
+        let causes = Causes::of(facts, &health, &failover.common_cause, now).with_disputed(disputed);
         Self { facts, harms, policy, failover, now, targets, health, causes }
     }
 

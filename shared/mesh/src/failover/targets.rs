@@ -1,17 +1,38 @@
-//! Which virtual node an alarm reports: by binding, by dimensions, by tags; a composite alarm through its children.
+//! Which virtual node an alarm reports, and whether its metric may drain that node.
+//!
+//! ```text
+//! binding ─▶ TargetVirtualNode ─▶ Mesh + VirtualNode ─▶ tags ─▶ children of a composite alarm
+//!            (outbound metric)     (inbound metric)
+//! ```
+//!
+//! The first rule that names a target counts. A binding and tags are deliberate, so any metric counts there. By
+//! dimensions or labels, only a metric on the list of failure metrics counts: see [`super::failure_metric`]. An alarm
+//! without a target has a typed reason that says what to add.
+
+mod composite;
+mod dimensions;
+mod related;
+mod suppression;
+mod unmapped;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, EvaluationState, MetricTerm, Rule};
+use super::failure_metric::FailureEntry;
+use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, EvaluationState, StateTest};
 use crate::name::{MeshName, VirtualNodeName};
-use crate::policy::{AlarmDiscovery, AlarmRole, FailoverPolicy};
+use crate::policy::{AlarmRole, CallerDisagreement, FailoverPolicy};
 
-/// How far composite alarms of composite alarms are followed (CloudWatch itself sets no depth, but a circle is legal).
-const MAX_DEPTH: usize = 5;
+pub use related::{related, unread_alarms};
+pub use suppression::Muted;
+pub use unmapped::Unmapped;
+
+/// Tags of alarms by the alarm's name.
+pub type AlarmTags = BTreeMap<AlarmName, BTreeMap<String, String>>;
 
 /// One alarm that reports a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,69 +51,99 @@ pub struct TargetAlarm {
     pub readable: bool,
     /// What CloudWatch reports about the evaluation; absent when the evaluation works.
     pub evaluation: Option<EvaluationState>,
+    /// The caller whose requests the alarm measures; absent when it measures all of them.
+    pub caller: Option<Caller>,
+    /// Data points that the alarm's metric had lately, where they were counted.
+    pub recent_data_points: Option<u32>,
+}
+
+/// The side that measures an outbound metric.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Caller {
+    /// A virtual node.
+    VirtualNode(String),
+    /// A virtual gateway.
+    VirtualGateway(String),
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::VirtualNode(name) => write!(f, "virtual node {name}"),
+            Self::VirtualGateway(name) => write!(f, "virtual gateway {name}"),
+        }
+    }
+}
+
+/// An alarm and the caller whose requests it measures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CallerAlarm {
+    /// The caller.
+    pub caller: Caller,
+    /// The alarm.
+    pub alarm: AlarmName,
+}
+
+impl fmt::Display for CallerAlarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (alarm {})", self.caller, self.alarm)
+    }
+}
+
+/// The rule by which an alarm reports its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetRule {
+    /// A binding of the policy.
+    Binding,
+    /// The target dimensions of an outbound metric.
+    TargetDimensions,
+    /// The mesh and the virtual node of an inbound metric.
+    NodeDimensions,
+    /// The alarm's tags.
+    Tags,
+    /// The children that make a composite alarm true.
+    Children,
+}
+
+/// A target of an alarm, and why it is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportedTarget {
+    /// The mesh.
+    pub mesh: MeshName,
+    /// The virtual node.
+    pub node: VirtualNodeName,
+    /// What the alarm watches.
+    pub role: AlarmRole,
+    /// The rule that named the target.
+    pub rule: TargetRule,
+    /// The failure metric, where one is needed.
+    pub failure: Option<FailureEntry>,
+    /// The caller that measures, where there is one.
+    pub caller: Option<Caller>,
+    /// When the series of this target went into `ALARM`, of an alarm with several.
+    pub since: Option<Timestamp>,
 }
 
 /// The alarms that report each virtual node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlarmTargets {
     by_node: BTreeMap<(MeshName, VirtualNodeName), Vec<TargetAlarm>>,
+    /// Alarms of which every node of a mesh is a series, except those that they report already.
+    fleets: Vec<Fleet>,
     /// Alarms that report no node, and why.
     pub unmapped: BTreeMap<AlarmName, Unmapped>,
 }
 
-/// Why an alarm reports no node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "reason", rename_all_fields = "camelCase")]
-pub enum Unmapped {
-    /// No binding, dimension or tag names one. Bind it in the policy, or tag the alarm.
-    NamesNoTarget,
-    /// Its metrics name several nodes, so that it can't tell which one fails. Bind it in the policy.
-    NamesSeveral {
-        /// The nodes.
-        nodes: Vec<VirtualNodeName>,
-    },
-    /// A composite alarm none of whose children in `ALARM` reports a node.
-    ChildrenNameNoTarget,
-    /// A composite alarm's rule, or what it names, can't be read.
-    Unreadable {
-        /// Why not.
-        why: String,
-    },
-}
-
-/// What mutes the actions of an alarm that is in `ALARM`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "muted", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Muted {
-    /// The alarm's actions are disabled.
-    ActionsDisabled {
-        /// The alarm.
-        alarm: AlarmName,
-    },
-    /// A suppressor keeps the actions of a composite alarm back.
-    Suppressed {
-        /// The composite alarm.
-        alarm: AlarmName,
-        /// CloudWatch's explanation.
-        why: String,
-    },
-    /// An active alarm mute rule names the alarm.
-    MuteRule {
-        /// The alarm.
-        alarm: AlarmName,
-        /// The rule.
-        rule: String,
-    },
-}
-
-impl fmt::Display for Muted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ActionsDisabled { alarm } => write!(f, "the actions of alarm {alarm} are disabled"),
-            Self::Suppressed { alarm, why } => write!(f, "the actions of alarm {alarm} are suppressed ({why})"),
-            Self::MuteRule { alarm, rule } => write!(f, "mute rule {rule} mutes alarm {alarm}"),
-        }
-    }
+/// An alarm that evaluates one series for each node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fleet {
+    /// The mesh; absent when the series name it.
+    mesh: Option<MeshName>,
+    alarm: TargetAlarm,
 }
 
 impl AlarmTargets {
@@ -121,30 +172,201 @@ impl AlarmTargets {
         };
         self.by_node.iter().filter(reported).map(|((mesh, node), _)| (mesh, node)).collect()
     }
+
+    /// Whether an alarm evaluates a series for each node of any mesh.
+    #[must_use]
+    pub fn is_fleet(&self, alarm: &AlarmName) -> bool {
+        self.fleets.iter().any(|fleet| fleet.alarm.name == *alarm)
+    }
+
+    /// Whether an alarm evaluates a series for each node of this mesh.
+    #[must_use]
+    pub fn covers(&self, alarm: &AlarmName, mesh: &MeshName) -> bool {
+        self.fleets.iter().any(|fleet| fleet.alarm.name == *alarm && fleet.mesh.as_ref().is_none_or(|of| of == mesh))
+    }
+
+    /// Reports nodes without a breaching series as not failing, by the alarms that evaluate a series for each node.
+    /// Without this, nothing would report a drained node any more as soon as its series recovers.
+    pub fn cover<'a>(&mut self, mesh: &MeshName, nodes: impl IntoIterator<Item = &'a VirtualNodeName>) {
+        let fleets: Vec<TargetAlarm> = self
+            .fleets
+            .iter()
+            .filter(|fleet| fleet.mesh.as_ref().is_none_or(|of| of == mesh))
+            .map(|fleet| fleet.alarm.clone())
+            .collect();
+        if fleets.is_empty() {
+            return;
+        }
+        for node in nodes {
+            let alarms = self.by_node.entry((mesh.clone(), node.clone())).or_default();
+            for fleet in &fleets {
+                if !alarms.iter().any(|alarm| alarm.name == fleet.name) {
+                    alarms.push(fleet.clone());
+                }
+            }
+        }
+    }
+
+    /// The alarms that decide whether callers disagree about a node: every acting alarm measures a caller, and other
+    /// callers' alarms are `OK`. The second list is what has to have data.
+    #[must_use]
+    pub fn disputed(&self, mesh: &MeshName, node: &VirtualNodeName) -> Option<(Vec<CallerAlarm>, Vec<&TargetAlarm>)> {
+        let alarms = self.alarms_of(mesh, node);
+        let acting = alarms.iter().filter(|alarm| alarm.state == AlarmState::Alarm && alarm.muted.is_none());
+        let failing: Vec<CallerAlarm> = acting
+            .map(|alarm| Some(CallerAlarm { caller: alarm.caller.clone()?, alarm: alarm.name.clone() }))
+            .collect::<Option<_>>()?;
+        if failing.is_empty() {
+            return None;
+        }
+        let is_other = |alarm: &&TargetAlarm| {
+            let caller = alarm.caller.as_ref();
+            caller.is_some_and(|caller| failing.iter().all(|found| found.caller != *caller))
+        };
+        let is_ok =
+            |alarm: &&TargetAlarm| alarm.state == AlarmState::Ok && alarm.readable && alarm.evaluation.is_none();
+        let healthy: Vec<&TargetAlarm> = alarms.iter().filter(is_other).filter(is_ok).collect();
+        (!healthy.is_empty()).then_some((failing, healthy))
+    }
+
+    /// The callers that report that a node fails, and those that report with data that it does not; `None` when they
+    /// agree, or when the policy acts on any caller.
+    #[must_use]
+    pub fn disagreement(
+        &self,
+        mesh: &MeshName,
+        node: &VirtualNodeName,
+        policy: &FailoverPolicy,
+    ) -> Option<(Vec<CallerAlarm>, Vec<CallerAlarm>)> {
+        match policy.caller_disagreement {
+            CallerDisagreement::Act => return None,
+            CallerDisagreement::Hold => {}
+        }
+        let (failing, healthy) = self.disputed(mesh, node)?;
+        // A caller without requests is `OK` as well, and says nothing about the target.
+        let proven = healthy.iter().filter(|alarm| alarm.recent_data_points.is_some_and(|points| points > 0));
+        let healthy: Vec<CallerAlarm> = proven
+            .filter_map(|alarm| Some(CallerAlarm { caller: alarm.caller.clone()?, alarm: alarm.name.clone() }))
+            .collect();
+        (!healthy.is_empty()).then_some((failing, healthy))
+    }
 }
 
-/// Finds the node that each of these alarms reports.
+/// What every alarm's target is found from.
+pub(super) struct Context<'a> {
+    pub(super) by_name: BTreeMap<&'a AlarmName, &'a Alarm>,
+    pub(super) tags: &'a AlarmTags,
+    pub(super) policy: &'a FailoverPolicy,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Context<'a> {
+    fn new(alarms: &'a [Alarm], tags: &'a AlarmTags, policy: &'a FailoverPolicy, now: Timestamp) -> Self {
+        Self { by_name: alarms.iter().map(|alarm| (&alarm.name, alarm)).collect(), tags, policy, now }
+    }
+
+    fn is_bound(&self, alarm: &Alarm) -> bool {
+        self.policy.bindings.iter().any(|binding| binding.alarm == alarm.name)
+    }
+
+    /// The targets of an alarm for being in a state. For its own sake that state is `ALARM`; a composite alarm can
+    /// also be true because a child is `OK` or has no data.
+    fn resolve(&self, alarm: &Alarm, state: StateTest, depth: usize) -> Result<Vec<ReportedTarget>, Unmapped> {
+        let plain = |mesh: &MeshName, node: &VirtualNodeName, role, rule| ReportedTarget {
+            mesh: mesh.clone(),
+            node: node.clone(),
+            role,
+            rule,
+            failure: None,
+            caller: None,
+            since: None,
+        };
+        let bound: Vec<ReportedTarget> = self
+            .policy
+            .bindings
+            .iter()
+            .filter(|binding| binding.alarm == alarm.name)
+            .map(|binding| plain(&binding.mesh, &binding.virtual_node, binding.role, TargetRule::Binding))
+            .collect();
+        if !bound.is_empty() {
+            return deliberate(bound, state);
+        }
+        let by_metric = match &alarm.source {
+            AlarmSource::Metric(_) | AlarmSource::PromQl(_) => uses::targets(alarm, state, self.policy),
+            AlarmSource::Composite(_) => Err(Unmapped::ChildrenNameNoTarget),
+            AlarmSource::Unreadable(why) => Err(Unmapped::Unreadable { why: why.clone() }),
+        };
+        let unmapped = match by_metric {
+            Ok(targets) => return Ok(targets),
+            Err(unmapped) => unmapped,
+        };
+        if let Some((mesh, node)) = self.tagged(alarm) {
+            return deliberate(vec![plain(&mesh, &node, AlarmRole::Request, TargetRule::Tags)], state);
+        }
+        match &alarm.source {
+            AlarmSource::Composite(rule) if state == StateTest::Alarm => self.through_children(rule, depth),
+            AlarmSource::Composite(_)
+            | AlarmSource::Metric(_)
+            | AlarmSource::PromQl(_)
+            | AlarmSource::Unreadable(_) => Err(unmapped),
+        }
+    }
+
+    fn tagged(&self, alarm: &Alarm) -> Option<(MeshName, VirtualNodeName)> {
+        let (tags, discovery) = (self.tags.get(&alarm.name)?, &self.policy.discovery);
+        let mesh = MeshName::parse(tags.get(&discovery.mesh_tag)?).ok()?;
+        Some((mesh, VirtualNodeName::parse(tags.get(&discovery.virtual_node_tag)?).ok()?))
+    }
+}
+
+/// A binding or tags name the target of an alarm on any metric. That such an alarm is `OK` is no failure, whatever
+/// composite alarm tests for it.
+fn deliberate(targets: Vec<ReportedTarget>, state: StateTest) -> Result<Vec<ReportedTarget>, Unmapped> {
+    match state {
+        StateTest::Alarm | StateTest::InsufficientData => Ok(targets),
+        StateTest::Ok => Err(Unmapped::ChildrenNameNoTarget),
+    }
+}
+
+/// Finds the nodes that each of these alarms reports.
 #[must_use]
-pub fn alarm_targets(
-    alarms: &[Alarm],
-    tags: &BTreeMap<AlarmName, BTreeMap<String, String>>,
-    policy: &FailoverPolicy,
-) -> AlarmTargets {
-    let by_name: BTreeMap<&AlarmName, &Alarm> = alarms.iter().map(|alarm| (&alarm.name, alarm)).collect();
+pub fn alarm_targets(alarms: &[Alarm], tags: &AlarmTags, policy: &FailoverPolicy, now: Timestamp) -> AlarmTargets {
+    let context = Context::new(alarms, tags, policy, now);
     let mut targets = AlarmTargets::default();
-    for alarm in by_name.values() {
-        match places(alarm, tags, policy, &by_name, MAX_DEPTH) {
-            Ok(places) => {
-                for (mesh, node, role) in places {
-                    let readable = !matches!(alarm.source, AlarmSource::Unreadable(_));
-                    targets.by_node.entry((mesh, node)).or_default().push(TargetAlarm {
-                        name: alarm.name.clone(),
-                        role,
-                        state: alarm.state.clone(),
-                        since: alarm.since,
-                        muted: muted(alarm),
-                        readable,
-                        evaluation: alarm.evaluation.clone(),
+    for alarm in context.by_name.values() {
+        if is_quiet_composite(alarm, &context) {
+            continue;
+        }
+        let found = context.resolve(alarm, StateTest::Alarm, composite::MAX_DEPTH);
+        let target_alarm = TargetAlarm {
+            name: alarm.name.clone(),
+            role: AlarmRole::Request,
+            state: alarm.state.clone(),
+            since: alarm.since,
+            muted: context.muted(alarm),
+            readable: !matches!(alarm.source, AlarmSource::Unreadable(_)),
+            evaluation: alarm.evaluation.clone(),
+            caller: None,
+            recent_data_points: alarm.recent_data_points,
+        };
+        if let Some(mesh) = uses::fleet_mesh(alarm, policy)
+            && !context.is_bound(alarm)
+        {
+            // The alarm's own state is that of its worst series; a node without a breaching series is not failing.
+            let state = match alarm.state {
+                AlarmState::Alarm => AlarmState::Ok,
+                ref other => other.clone(),
+            };
+            targets.fleets.push(Fleet { mesh, alarm: TargetAlarm { state, muted: None, ..target_alarm.clone() } });
+        }
+        match found {
+            Ok(found) => {
+                for target in found {
+                    targets.by_node.entry((target.mesh, target.node)).or_default().push(TargetAlarm {
+                        role: target.role,
+                        caller: target.caller,
+                        since: target.since.or(alarm.since),
+                        ..target_alarm.clone()
                     });
                 }
             }
@@ -156,181 +378,53 @@ pub fn alarm_targets(
     targets
 }
 
-/// The alarms that the rules of composite alarms name and that were not read yet.
+/// A composite alarm that is not in `ALARM` reports nothing that its children do not report themselves. Its `OK` is no
+/// evidence either: `ALARM(child)` is also false while the child has no data.
+fn is_quiet_composite(alarm: &Alarm, context: &Context<'_>) -> bool {
+    matches!(alarm.source, AlarmSource::Composite(_)) && alarm.state != AlarmState::Alarm && !context.is_bound(alarm)
+}
+
+/// The targets of one alarm with the rule and the metric that made them so, or what is missing. `alarms` holds the
+/// alarm itself and, for a composite alarm, its children.
+///
+/// # Errors
+///
+/// Returns why the alarm reports no target.
+pub fn reported_targets(
+    alarm: &Alarm,
+    alarms: &[Alarm],
+    tags: &AlarmTags,
+    policy: &FailoverPolicy,
+    now: Timestamp,
+) -> Result<Vec<ReportedTarget>, Unmapped> {
+    Context::new(alarms, tags, policy, now).resolve(alarm, StateTest::Alarm, composite::MAX_DEPTH)
+}
+
+/// What mutes an alarm that is in `ALARM`, if anything does. `alarms` holds the alarm itself and the composite alarms
+/// that it acts through.
 #[must_use]
-pub fn unread_alarms(alarms: &[Alarm], policy: &FailoverPolicy) -> Vec<AlarmName> {
-    let known: BTreeSet<&AlarmName> = alarms.iter().map(|alarm| &alarm.name).collect();
-    let children: BTreeSet<AlarmName> = alarms
-        .iter()
-        .filter(|alarm| !policy.bindings.iter().any(|binding| binding.alarm == alarm.name))
-        .filter_map(|alarm| match &alarm.source {
-            AlarmSource::Composite(rule) => Rule::parse(rule).ok(),
-            AlarmSource::Metric(_) | AlarmSource::PromQl(_) | AlarmSource::Unreadable(_) => None,
-        })
-        .flat_map(|rule| rule.alarms().into_iter().cloned().collect::<Vec<_>>())
-        .filter(|child| !known.contains(child))
-        .collect();
-    children.into_iter().collect()
+pub fn muted_by(
+    alarm: &Alarm,
+    alarms: &[Alarm],
+    tags: &AlarmTags,
+    policy: &FailoverPolicy,
+    now: Timestamp,
+) -> Option<Muted> {
+    Context::new(alarms, tags, policy, now).muted(alarm)
 }
 
 /// The alarms whose tags are needed to find the node that they report.
 #[must_use]
 pub fn needing_tags<'a>(alarms: &'a [Alarm], policy: &FailoverPolicy) -> Vec<&'a Alarm> {
-    alarms
-        .iter()
-        .filter(|alarm| !policy.bindings.iter().any(|binding| binding.alarm == alarm.name))
-        .filter(|alarm| match alarm.source {
-            AlarmSource::Metric(_) => by_dimensions(alarm, &policy.discovery).is_empty(),
-            AlarmSource::Composite(_) => false,
-            AlarmSource::PromQl(_) | AlarmSource::Unreadable(_) => true,
-        })
-        .collect()
-}
-
-fn muted(alarm: &Alarm) -> Option<Muted> {
-    let name = || alarm.name.clone();
-    if alarm.state != AlarmState::Alarm {
-        None
-    } else if let Some(rule) = &alarm.mute_rule {
-        Some(Muted::MuteRule { alarm: name(), rule: rule.clone() })
-    } else if !alarm.actions_enabled {
-        Some(Muted::ActionsDisabled { alarm: name() })
-    } else {
-        alarm.suppressed.as_ref().map(|why| Muted::Suppressed { alarm: name(), why: why.clone() })
-    }
-}
-
-type Place = (MeshName, VirtualNodeName, AlarmRole);
-
-fn places(
-    alarm: &Alarm,
-    tags: &BTreeMap<AlarmName, BTreeMap<String, String>>,
-    policy: &FailoverPolicy,
-    by_name: &BTreeMap<&AlarmName, &Alarm>,
-    depth: usize,
-) -> Result<Vec<Place>, Unmapped> {
-    let bound: Vec<Place> = policy
-        .bindings
-        .iter()
-        .filter(|binding| binding.alarm == alarm.name)
-        .map(|binding| (binding.mesh.clone(), binding.virtual_node.clone(), binding.role))
-        .collect();
-    if !bound.is_empty() {
-        return Ok(bound);
-    }
-    if let AlarmSource::Composite(rule) = &alarm.source {
-        return through_children(rule, tags, policy, by_name, depth);
-    }
-    let named = by_dimensions(alarm, &policy.discovery);
-    match named.len() {
-        0 => by_tags(tags.get(&alarm.name), &policy.discovery).map(|place| vec![place]).ok_or(Unmapped::NamesNoTarget),
-        1 => Ok(named.into_iter().map(|(mesh, node)| (mesh, node, AlarmRole::Request)).collect()),
-        _ => Err(Unmapped::NamesSeveral { nodes: named.into_iter().map(|(_, node)| node).collect() }),
-    }
-}
-
-fn through_children(
-    rule: &str,
-    tags: &BTreeMap<AlarmName, BTreeMap<String, String>>,
-    policy: &FailoverPolicy,
-    by_name: &BTreeMap<&AlarmName, &Alarm>,
-    depth: usize,
-) -> Result<Vec<Place>, Unmapped> {
-    let rule = Rule::parse(rule).map_err(|error| Unmapped::Unreadable { why: error.to_string() })?;
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(Unmapped::Unreadable { why: format!("composite alarms are nested more than {MAX_DEPTH} deep") });
+    let is_bound = |alarm: &Alarm| policy.bindings.iter().any(|binding| binding.alarm == alarm.name);
+    let is_needed = |alarm: &Alarm| match alarm.source {
+        AlarmSource::Metric(_) | AlarmSource::PromQl(_) => uses::targets(alarm, StateTest::Alarm, policy).is_err(),
+        // Tags come before the children. A quiet composite alarm reports nothing anyway.
+        AlarmSource::Composite(_) => alarm.state == AlarmState::Alarm,
+        AlarmSource::Unreadable(_) => true,
     };
-    let mut found: Vec<Place> = Vec::new();
-    let children = rule.alarms().into_iter().filter_map(|child| by_name.get(child));
-    for child in children.filter(|child| child.state == AlarmState::Alarm) {
-        for place in places(child, tags, policy, by_name, depth).unwrap_or_default() {
-            if !found.contains(&place) {
-                found.push(place);
-            }
-        }
-    }
-    if found.is_empty() { Err(Unmapped::ChildrenNameNoTarget) } else { Ok(found) }
-}
-
-fn by_dimensions(alarm: &Alarm, discovery: &AlarmDiscovery) -> BTreeSet<(MeshName, VirtualNodeName)> {
-    alarm
-        .queries()
-        .iter()
-        .filter_map(|query| match &query.term {
-            MetricTerm::Stat { dimensions, .. } => Some(dimensions),
-            MetricTerm::Expression { .. } => None,
-        })
-        .filter_map(|dimensions| named(dimensions, &discovery.mesh_dimension, &discovery.virtual_node_dimension))
-        .collect()
-}
-
-fn by_tags(tags: Option<&BTreeMap<String, String>>, discovery: &AlarmDiscovery) -> Option<Place> {
-    let (mesh, node) = named(tags?, &discovery.mesh_tag, &discovery.virtual_node_tag)?;
-    Some((mesh, node, AlarmRole::Request))
-}
-
-fn named(values: &BTreeMap<String, String>, mesh: &str, node: &str) -> Option<(MeshName, VirtualNodeName)> {
-    Some((MeshName::parse(values.get(mesh)?).ok()?, VirtualNodeName::parse(values.get(node)?).ok()?))
+    alarms.iter().filter(|alarm| !is_bound(alarm) && is_needed(alarm)).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::failover::sample::{alarm, composite, node, on_node, policy};
-
-    fn spoken(alarms: &[Alarm], tags: &[(&str, &[(&str, &str)])], policy_text: &str, of: &str) -> Vec<String> {
-        let tags = tags
-            .iter()
-            .map(|(alarm, tags)| {
-                let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-                (AlarmName::parse(alarm).unwrap(), tags)
-            })
-            .collect();
-        let targets = alarm_targets(alarms, &tags, &policy(policy_text).failover);
-        let shop = MeshName::parse("shop").unwrap();
-        targets.alarms_of(&shop, &node(of)).iter().map(|alarm| alarm.name.to_string()).collect()
-    }
-
-    #[test]
-    fn an_alarm_speaks_of_what_its_binding_names_then_its_dimensions_then_its_tags() {
-        let bound = "bindings: [{alarm: a, mesh: shop, virtualNode: v9}]";
-        let tagged: &[(&str, &[(&str, &str)])] =
-            &[("a", &[("meshwarden:mesh", "shop"), ("meshwarden:virtual-node", "v3")])];
-        let plain = [alarm("a", AlarmState::Alarm)];
-        let dimensioned = [on_node("a", AlarmState::Alarm, "v1")];
-        assert_eq!(spoken(&plain, tagged, bound, "v9"), ["a"]);
-        assert_eq!(spoken(&dimensioned, tagged, bound, "v9"), ["a"]);
-        assert!(spoken(&dimensioned, tagged, bound, "v1").is_empty());
-        assert_eq!(spoken(&dimensioned, tagged, "", "v1"), ["a"]);
-        assert!(spoken(&dimensioned, tagged, "", "v3").is_empty());
-        assert_eq!(spoken(&plain, tagged, "", "v3"), ["a"]);
-    }
-
-    #[test]
-    fn a_composite_alarm_speaks_of_the_targets_of_its_children_in_alarm() {
-        let alarms = [
-            composite("both", AlarmState::Alarm, "ALARM(one) OR ALARM(two) OR ALARM(nested)"),
-            on_node("one", AlarmState::Alarm, "v1"),
-            on_node("two", AlarmState::Ok, "v2"),
-            composite("nested", AlarmState::Alarm, "ALARM(three)"),
-            on_node("three", AlarmState::Alarm, "v3"),
-        ];
-        assert_eq!(spoken(&alarms, &[], "", "v1"), ["both", "one"]);
-        assert_eq!(spoken(&alarms, &[], "", "v2"), ["two"]);
-        assert_eq!(spoken(&alarms, &[], "", "v3"), ["both", "nested", "three"]);
-    }
-
-    #[test]
-    fn a_circle_of_composite_alarms_is_silent_rather_than_endless() {
-        let alarms = [composite("a", AlarmState::Alarm, "ALARM(b)"), composite("b", AlarmState::Alarm, "ALARM(a)")];
-        let targets = alarm_targets(&alarms, &BTreeMap::new(), &policy("").failover);
-        assert_eq!(targets.unmapped.len(), 2);
-    }
-
-    #[test]
-    fn children_that_were_not_read_yet_are_asked_for_once() {
-        let alarms = [composite("a", AlarmState::Alarm, "ALARM(b) OR ALARM(c) OR OK(b)"), alarm("c", AlarmState::Ok)];
-        let missing = unread_alarms(&alarms, &policy("").failover);
-        assert_eq!(missing, [AlarmName::parse("b").unwrap()]);
-    }
-}
+mod tests;

@@ -79,6 +79,7 @@ fn urgency(decision: &Decision, policy: &PagingPolicy) -> Option<Urgency> {
         | HoldReason::Unplaced { .. }
         | HoldReason::NothingEligible { .. }
         | HoldReason::CommonCause { .. }
+        | HoldReason::CallersDisagree { .. }
         | HoldReason::NoRoute { .. }
         | HoldReason::NodeMissing { .. }
         | HoldReason::Harmful { .. }
@@ -172,6 +173,7 @@ pub fn expected_end(verdict: &Verdict) -> Expects {
             | HoldReason::Unplaced { .. }
             | HoldReason::NothingEligible { .. }
             | HoldReason::CommonCause { .. }
+            | HoldReason::CallersDisagree { .. }
             | HoldReason::DependencyFailing { .. }
             | HoldReason::NoRoute { .. }
             | HoldReason::NodeMissing { .. }

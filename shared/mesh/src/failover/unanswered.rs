@@ -5,6 +5,7 @@
 //! | in `ALARM`, reports a node | | decided with the routes of the node |
 //! | in `ALARM`, reports no node | binding, tag, action, a mesh in its metrics, or an event that named it | a hold |
 //! | in `ALARM`, reports no node | nothing | no concern of this function |
+//! | in `ALARM`, on load or another metric that is no failure | | left alone on purpose |
 //! | in `ALARM`, muted | | a mute is a decision of an operator |
 //! | does not exist | a binding | a hold: its node is not watched |
 //! | does not exist | an event that named it | reported once |
@@ -17,7 +18,6 @@ use serde::Serialize;
 
 use super::targets::{AlarmTargets, Unmapped};
 use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricTerm, Rule};
-use crate::name::VirtualNodeName;
 use crate::policy::FailoverPolicy;
 
 /// How far composite alarms are followed to find a mesh in the metrics below them.
@@ -139,6 +139,9 @@ pub fn unanswered_alarms(input: &AlarmInput<'_>) -> Vec<UnansweredAlarm> {
     let mut found = Vec::new();
     for alarm in read.values().filter(|alarm| alarm.state == AlarmState::Alarm && alarm.calls_for_action()) {
         let Some(reason) = input.targets.unmapped.get(&alarm.name) else { continue };
+        if reason.is_not_a_failure() {
+            continue;
+        }
         let by_event = || named.contains(&alarm.name).then_some(Wiring::Event);
         if let Some(wiring) = wiring(alarm, input, &read).or_else(by_event) {
             let reason = NoAnswer::Unmapped(reason.clone());
@@ -236,12 +239,10 @@ impl UnansweredAlarm {
     #[must_use]
     pub fn remedy(&self) -> String {
         let Self { alarm, reason, .. } = self;
-        let bind = format!(
-            "bind it in the policy (`failover: {{bindings: [{{alarm: {alarm}, mesh: MESH, virtualNode: NODE}}]}}`), or give \
-             it the tags that name its mesh and virtual node"
-        );
         match reason {
-            NoAnswer::Unmapped(_) => format!("{bind}; `meshwarden explain alarm/{alarm}` says which nodes it names"),
+            NoAnswer::Unmapped(unmapped) => {
+                format!("{}\n`meshwarden explain alarm/{alarm}` shows what the alarm names", unmapped.remedy(alarm))
+            }
             NoAnswer::AlarmMissing => {
                 format!(
                     "create alarm {alarm}, or remove it from the bindings of the policy; until then it watches nothing"
@@ -260,16 +261,7 @@ impl fmt::Display for UnansweredAlarm {
         let Self { alarm, reason, .. } = self;
         match reason {
             NoAnswer::Unmapped(unmapped) => {
-                write!(f, "alarm {alarm} is in ALARM and reports no virtual node, so that nothing is done: ")?;
-                match unmapped {
-                    Unmapped::NamesNoTarget => f.write_str("no binding, dimension or tag names one"),
-                    Unmapped::NamesSeveral { nodes } => {
-                        let nodes: Vec<&str> = nodes.iter().map(VirtualNodeName::as_str).collect();
-                        write!(f, "its metrics name several ({})", nodes.join(", "))
-                    }
-                    Unmapped::ChildrenNameNoTarget => f.write_str("no alarm that makes its rule true reports one"),
-                    Unmapped::Unreadable { why } => write!(f, "{why}"),
-                }
+                write!(f, "alarm {alarm} is in ALARM and reports no virtual node, so that nothing is done: {unmapped}")
             }
             NoAnswer::AlarmMissing => write!(f, "alarm {alarm} does not exist"),
             NoAnswer::OtherAccount { account, region } => write!(
@@ -286,7 +278,7 @@ impl fmt::Display for UnansweredAlarm {
 mod tests {
     use super::*;
     use crate::alarm::MetricQuery;
-    use crate::failover::sample::{alarm, composite, on_node, policy};
+    use crate::failover::sample::{alarm, at, composite, on_node, policy};
     use crate::failover::targets::alarm_targets;
 
     const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:alarms";
@@ -316,7 +308,7 @@ mod tests {
         let policy = policy(policy_text).failover;
         let tags =
             BTreeMap::from([(name("tagged"), BTreeMap::from([("meshwarden:mesh".to_owned(), "shop".to_owned())]))]);
-        let targets = alarm_targets(alarms, &tags, &policy);
+        let targets = alarm_targets(alarms, &tags, &policy, at(0));
         let recipient = Recipient {
             function: Some("guard".to_owned()),
             topics: [TOPIC.to_owned()].into(),
@@ -384,7 +376,7 @@ mod tests {
                 "a mesh's dimension",
                 vec![on_metric("a", "Shop", "TargetVirtualService")],
                 vec![],
-                vec!["a NamesNoTarget metric"],
+                vec!["a ServiceOnly metric"],
             ),
             ("it is quiet", vec![Alarm { state: AlarmState::Ok, ..on_metric("a", "AppMesh", "S") }], vec!["a"], vec![]),
             (
@@ -406,14 +398,14 @@ mod tests {
                     source: AlarmSource::Metric(vec![MetricQuery::new(
                         "q1",
                         MetricTerm::Expression {
-                            expression: "SELECT SUM(E) FROM SCHEMA(AppMesh, Mesh, VirtualNode)".to_owned(),
+                            expression: "SELECT SUM(Errors) FROM SCHEMA(AppMesh, Mesh, VirtualNode)".to_owned(),
                             period: Some(60),
                         },
                     )]),
                     ..alarm("a", AlarmState::Alarm)
                 }],
                 vec![],
-                vec!["a NamesNoTarget metric"],
+                vec!["a ContributorsUnread metric"],
             ),
         ];
         for (case, alarms, named, expected) in cases {

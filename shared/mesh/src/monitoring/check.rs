@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::required::{NodeAlarms, RequiredAlarm};
@@ -97,7 +98,8 @@ pub fn check(
     tags: &BTreeMap<AlarmName, BTreeMap<String, String>>,
     policy: &FailoverPolicy,
 ) -> Vec<TargetCheck> {
-    let targets = alarm_targets(alarms, tags, policy);
+    // The time matters to suppressors that have just changed only: the comparison is with what the alarms are for.
+    let targets = alarm_targets(alarms, tags, policy, Timestamp::MAX);
     let by_name: BTreeMap<&str, &Alarm> = alarms.iter().map(|alarm| (alarm.name.as_str(), alarm)).collect();
     required
         .iter()

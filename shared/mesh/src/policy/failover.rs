@@ -5,19 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::discovery::{AlarmDiscovery, CallerDisagreement, FailureMetricsPolicy};
 use super::{AlarmRules, LatencyBound, Percent, Period};
 use crate::alarm::AlarmName;
 use crate::name::{MeshName, RouteId, RouteName, VirtualNodeName, VirtualRouterName};
 
-/// How fail-over behaves. Every member has a default but the bindings: what an alarm speaks of is only ever declared,
-/// by a binding here or by the alarm's own dimensions or tags.
+/// How failover behaves. Every member has a default but the bindings: the target of an alarm is only ever declared, by
+/// a binding here or by the alarm's own dimensions, labels or tags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FailoverPolicy {
-    /// Which alarm speaks of which virtual node.
+    /// Which alarm reports which virtual node. A bound alarm may watch any metric.
     pub bindings: Vec<Binding>,
     /// Where to look for alarms that no binding names.
     pub discovery: AlarmDiscovery,
+    /// The metrics whose alarms may drain a target.
+    pub failure_metrics: FailureMetricsPolicy,
+    /// What follows when only some callers of a target report that it fails.
+    pub caller_disagreement: CallerDisagreement,
     /// What is known of single nodes.
     pub targets: Vec<TargetPolicy>,
     /// Routes with an order of standbys.
@@ -45,6 +50,8 @@ impl Default for FailoverPolicy {
         Self {
             bindings: Vec::new(),
             discovery: AlarmDiscovery::default(),
+            failure_metrics: FailureMetricsPolicy::default(),
+            caller_disagreement: CallerDisagreement::default(),
             targets: Vec::new(),
             standbys: Vec::new(),
             // Long enough for a restarted task to be pulled, started and checked; short enough that a standby does
@@ -61,7 +68,7 @@ impl Default for FailoverPolicy {
     }
 }
 
-/// An alarm that speaks of a virtual node.
+/// An alarm that reports a virtual node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Binding {
@@ -85,39 +92,6 @@ pub enum AlarmRole {
     Request,
     /// Something that does not depend on the mesh's traffic, so that it speaks of an idle standby too.
     Readiness,
-}
-
-/// How alarms without a binding are found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct AlarmDiscovery {
-    /// Whether the minute's wake looks for alarms by their dimensions and tags. Switched off, only bound alarms count.
-    pub enabled: bool,
-    /// Only alarms whose names begin with this are looked at: in an account with thousands of alarms, reading them
-    /// all every minute meets the rate limit of `DescribeAlarms`.
-    pub prefix: String,
-    /// The metric dimension that names the mesh.
-    pub mesh_dimension: String,
-    /// The metric dimension that names the virtual node.
-    pub virtual_node_dimension: String,
-    /// The tag of an alarm that names the mesh.
-    pub mesh_tag: String,
-    /// The tag of an alarm that names the virtual node.
-    pub virtual_node_tag: String,
-}
-
-impl Default for AlarmDiscovery {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            prefix: String::new(),
-            // What App Mesh's metrics extension and the sample collectors use.
-            mesh_dimension: "Mesh".to_owned(),
-            virtual_node_dimension: "VirtualNode".to_owned(),
-            mesh_tag: "meshwarden:mesh".to_owned(),
-            virtual_node_tag: "meshwarden:virtual-node".to_owned(),
-        }
-    }
 }
 
 /// What people know of a node that no alarm tells.
@@ -322,6 +296,7 @@ impl FailoverPolicy {
     /// The first thing in the document that can't hold together with another: its key and what to do.
     pub(super) fn contradiction(&self) -> Option<(String, String)> {
         self.repeated_binding()
+            .or_else(|| self.empty_metric())
             .or_else(|| self.repeated_target())
             .or_else(|| self.repeated_standbys())
             .or_else(|| self.steps_that_do_not_rise())
@@ -340,6 +315,16 @@ impl FailoverPolicy {
                 };
                 (format!("failover.bindings[{index}]"), problem)
             })
+        })
+    }
+
+    fn empty_metric(&self) -> Option<(String, String)> {
+        let added = self.failure_metrics.add.iter().map(|added| &added.metric);
+        let lists = [("add", added.collect::<Vec<_>>()), ("remove", self.failure_metrics.remove.iter().collect())];
+        lists.into_iter().find_map(|(list, metrics)| {
+            let index = metrics.iter().position(|metric| metric.trim_matches('*').trim().is_empty())?;
+            let key = format!("failover.failureMetrics.{list}[{index}]");
+            Some((key, "a pattern that matches every metric is refused; name the metric".to_owned()))
         })
     }
 

@@ -8,6 +8,7 @@ mod amounts;
 mod audit;
 mod bounds;
 mod certificates;
+mod discovery;
 mod egress;
 mod failover;
 mod modes;
@@ -36,10 +37,11 @@ pub use certificates::{
     BackOffPolicy, BundlePolicy, CertificatesPolicy, HostPort, ImportedPolicy, LeadTimes, ProbePolicy, RolloverPolicy,
     Succession,
 };
+pub use discovery::{AlarmDiscovery, Breach, CallerDisagreement, FailureMetric, FailureMetricsPolicy};
 pub use egress::{EgressPolicy, NodeEgress};
 pub use failover::{
-    AlarmDiscovery, AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy,
-    FlapPolicy, PagingPolicy, ProbeWithoutProof, StandbyPolicy, TargetPolicy,
+    AlarmRole, Binding, Budget, CommonCausePolicy, EditPolicy, FailbackPolicy, FailoverPolicy, FlapPolicy,
+    PagingPolicy, ProbeWithoutProof, StandbyPolicy, TargetPolicy,
 };
 pub use modes::{MeshModes, Mode, Modes, RuleId};
 pub use pattern::{HostPattern, Pattern};

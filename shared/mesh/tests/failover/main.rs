@@ -10,5 +10,6 @@
 mod episodes;
 mod properties;
 mod returns;
+mod signals;
 mod verdicts;
 mod world;

@@ -1,0 +1,505 @@
+//! Which metrics an alarm's expression depends on, and on which side each of them breaches.
+//!
+//! One grammar covers metric math, PromQL and Metrics Insights as far as it matters here: names, label matchers,
+//! arithmetic, comparisons and calls. The direction follows from the arithmetic: in `errors / requests > 5` the alarm
+//! goes off when `errors` rises or `requests` falls.
+
+use super::contributor::is_insights;
+use lexer::{Token, tokens};
+
+mod lexer;
+
+/// How deep an expression may nest. CloudWatch's limits on the length would permit a depth that overflows the stack.
+const MAX_NESTING: usize = 64;
+
+/// The side on which a value breaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The value is too high.
+    Above,
+    /// The value is too low, or missing.
+    Below,
+    /// The value is outside a band, or the side is not known.
+    Either,
+}
+
+impl Direction {
+    /// The other side.
+    #[must_use]
+    pub fn flipped(self) -> Self {
+        match self {
+            Self::Above => Self::Below,
+            Self::Below => Self::Above,
+            Self::Either => Self::Either,
+        }
+    }
+}
+
+/// One use of a metric, or of another line, in an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricUse {
+    /// The metric's name, or the id of a line of metric math; `METRICS()` stands for all metrics of the alarm.
+    pub name: String,
+    /// The label matchers of the selector.
+    pub labels: Vec<LabelMatcher>,
+    /// The side on which the metric makes the alarm breach.
+    pub direction: Direction,
+    /// Whether the metric is measured itself, not only subtracted or divided by.
+    pub is_measured: bool,
+}
+
+/// A label matcher, as in `code=~"5.."`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelMatcher {
+    /// The label.
+    pub label: String,
+    /// The operator: `=`, `!=`, `=~` or `!~`.
+    pub operator: String,
+    /// The value or the pattern.
+    pub value: String,
+}
+
+/// An expression that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Formula {
+    /// The metrics that the value depends on, in the order of the text.
+    pub uses: Vec<MetricUse>,
+    /// The labels that series are grouped by; absent when the expression does not aggregate.
+    pub grouping: Option<Vec<String>>,
+    /// The namespace of a Metrics Insights query.
+    pub namespace: Option<String>,
+}
+
+impl Formula {
+    /// Reads an expression whose value breaches on this side. `None` for one that this version cannot read.
+    #[must_use]
+    pub fn read(expression: &str, direction: Direction) -> Option<Self> {
+        let tokens = tokens(expression)?;
+        if is_insights(expression) {
+            return insights(&tokens, direction);
+        }
+        let mut parser = Parser { tokens: &tokens, at: 0, depth: 0 };
+        let expression = parser.binary(0)?;
+        if parser.at < tokens.len() {
+            return None;
+        }
+        let mut formula = Self::default();
+        formula.collect(&expression, direction, true);
+        Some(formula)
+    }
+
+    fn collect(&mut self, expression: &Expression, direction: Direction, is_measured: bool) {
+        match expression {
+            Expression::Constant(_) => {}
+            Expression::Metric { name, labels } => {
+                self.uses.push(MetricUse { name: name.clone(), labels: labels.clone(), direction, is_measured })
+            }
+            Expression::Negated(inner) => self.collect(inner, direction.flipped(), is_measured),
+            Expression::Call { name, arguments, grouping } => {
+                if self.grouping.is_none() {
+                    self.grouping.clone_from(grouping);
+                }
+                self.collect_call(&name.to_ascii_lowercase(), arguments, direction, is_measured);
+            }
+            Expression::Binary { operator, left, right } => match operator.as_str() {
+                "-" => {
+                    self.collect(left, direction, is_measured);
+                    self.collect(right, direction.flipped(), false);
+                }
+                "/" => {
+                    self.collect(left, direction, is_measured);
+                    self.collect(right, direction.flipped(), false);
+                }
+                ">" | ">=" => {
+                    self.collect(left, direction, is_measured);
+                    self.collect(right, direction.flipped(), is_measured);
+                }
+                "<" | "<=" => {
+                    self.collect(left, direction.flipped(), is_measured);
+                    self.collect(right, direction, is_measured);
+                }
+                "==" if matches!(**right, Expression::Constant(Some(0.0))) => {
+                    self.collect(left, direction.flipped(), is_measured);
+                }
+                "==" | "!=" => {
+                    self.collect(left, Direction::Either, is_measured);
+                    self.collect(right, Direction::Either, is_measured);
+                }
+                // What is excluded does not make the alarm breach.
+                "unless" | "%" | "^" => self.collect(left, direction, is_measured),
+                _ => {
+                    self.collect(left, direction, is_measured);
+                    self.collect(right, direction, is_measured);
+                }
+            },
+        }
+    }
+
+    fn collect_call(&mut self, name: &str, arguments: &[Expression], direction: Direction, is_measured: bool) {
+        let relevant: &[Expression] = match name {
+            "metrics" => {
+                let name = "METRICS()".to_owned();
+                self.uses.push(MetricUse { name, labels: Vec::new(), direction, is_measured });
+                &[]
+            }
+            // A band is made from the past of a metric that the alarm has as a line of its own.
+            "anomaly_detection_band" => &[],
+            // The condition only chooses between values.
+            "if" => arguments.get(1..).unwrap_or_default(),
+            // The second argument replaces missing values.
+            "fill" => arguments.get(..1).unwrap_or_default(),
+            _ => arguments,
+        };
+        let direction = match name {
+            "absent" | "absent_over_time" => direction.flipped(),
+            _ => direction,
+        };
+        for argument in relevant {
+            self.collect(argument, direction, is_measured);
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Expression {
+    /// A number, or a text without a value.
+    Constant(Option<f64>),
+    Metric {
+        name: String,
+        labels: Vec<LabelMatcher>,
+    },
+    Call {
+        name: String,
+        arguments: Vec<Expression>,
+        grouping: Option<Vec<String>>,
+    },
+    Negated(Box<Expression>),
+    Binary {
+        operator: String,
+        left: Box<Expression>,
+        right: Box<Expression>,
+    },
+}
+
+/// The operators of each level, the loosest first.
+const LEVELS: [&[&str]; 6] = [
+    &["or", "||"],
+    &["and", "unless", "&&"],
+    &["==", "!=", ">", ">=", "<", "<="],
+    &["+", "-"],
+    &["*", "/", "%"],
+    &["^"],
+];
+
+struct Parser<'a> {
+    tokens: &'a [Token],
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn peek(&self) -> Option<&'a Token> {
+        self.tokens.get(self.at)
+    }
+
+    fn next(&mut self) -> Option<&'a Token> {
+        let token = self.peek();
+        self.at += usize::from(token.is_some());
+        token
+    }
+
+    fn skip(&mut self, symbol: &str) -> bool {
+        let found = self.peek().is_some_and(|token| token.is_symbol(symbol));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn skip_word(&mut self, words: &[&str]) -> bool {
+        let found = self.peek().is_some_and(|token| words.iter().any(|word| token.is_word(word)));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn binary(&mut self, level: usize) -> Option<Expression> {
+        let Some(operators) = LEVELS.get(level) else { return self.unary() };
+        let mut left = self.binary(level + 1)?;
+        while let Some(operator) = self.peek().and_then(|token| token.operator_of(operators)) {
+            self.at += 1;
+            self.skip_matching()?;
+            let right = self.binary(level + 1)?;
+            left = Expression::Binary { operator, left: Box::new(left), right: Box::new(right) };
+        }
+        Some(left)
+    }
+
+    /// `bool`, `on (...)`, `ignoring (...)`, `group_left (...)` after an operator.
+    fn skip_matching(&mut self) -> Option<()> {
+        self.skip_word(&["bool"]);
+        while self.skip_word(&["on", "ignoring", "group_left", "group_right"]) {
+            if self.skip("(") {
+                self.names(")")?;
+            }
+        }
+        Some(())
+    }
+
+    fn unary(&mut self) -> Option<Expression> {
+        self.depth += 1;
+        if self.depth > MAX_NESTING {
+            return None;
+        }
+        let expression = if self.skip("-") {
+            Expression::Negated(Box::new(self.unary()?))
+        } else if self.skip("!") || self.skip_word(&["not"]) {
+            Expression::Negated(Box::new(self.unary()?))
+        } else if self.skip("+") {
+            self.unary()?
+        } else {
+            self.primary()?
+        };
+        self.depth -= 1;
+        Some(expression)
+    }
+
+    fn primary(&mut self) -> Option<Expression> {
+        let expression = match self.next()? {
+            Token::Number(value) => Expression::Constant(*value),
+            Token::Text(_) => Expression::Constant(None),
+            Token::Symbol(symbol) if symbol == "(" => {
+                let inner = self.binary(0)?;
+                self.skip(")").then_some(inner)?
+            }
+            Token::Symbol(symbol) if symbol == "[" => {
+                // A list of lines, as in `SUM([m1, m2])`.
+                let arguments = self.arguments("]")?;
+                Expression::Call { name: "list".to_owned(), arguments, grouping: None }
+            }
+            Token::Symbol(symbol) if symbol == "{" => self.selector(None)?,
+            Token::Symbol(_) => return None,
+            Token::Word(name) => self.word(name)?,
+        };
+        self.skip_modifiers()?;
+        Some(expression)
+    }
+
+    fn word(&mut self, name: &str) -> Option<Expression> {
+        let mut grouping = self.grouping()?;
+        if self.skip("(") {
+            let arguments = self.arguments(")")?;
+            grouping = grouping.or(self.grouping()?);
+            return Some(Expression::Call { name: name.to_owned(), arguments, grouping });
+        }
+        if self.skip("{") {
+            return self.selector(Some(name));
+        }
+        Some(Expression::Metric { name: name.to_owned(), labels: Vec::new() })
+    }
+
+    /// `by (a, b)`; `without (...)` keeps labels that are not known here.
+    fn grouping(&mut self) -> Option<Option<Vec<String>>> {
+        if self.skip_word(&["by"]) {
+            self.skip("(").then_some(())?;
+            return Some(Some(self.names(")")?));
+        }
+        if self.skip_word(&["without"]) {
+            self.skip("(").then_some(())?;
+            self.names(")")?;
+        }
+        Some(None)
+    }
+
+    fn names(&mut self, end: &str) -> Option<Vec<String>> {
+        let mut names = Vec::new();
+        loop {
+            match self.next()? {
+                Token::Symbol(symbol) if symbol == end => return Some(names),
+                Token::Symbol(symbol) if symbol == "," => {}
+                Token::Word(name) | Token::Text(name) => names.push(name.clone()),
+                Token::Symbol(_) | Token::Number(_) => return None,
+            }
+        }
+    }
+
+    fn arguments(&mut self, end: &str) -> Option<Vec<Expression>> {
+        let mut arguments = Vec::new();
+        if self.skip(end) {
+            return Some(arguments);
+        }
+        loop {
+            arguments.push(self.binary(0)?);
+            if self.skip(end) {
+                return Some(arguments);
+            }
+            self.skip(",").then_some(())?;
+        }
+    }
+
+    /// The matchers after `{`. A name with dots stands among them: `{"http.server.request.duration", code="500"}`.
+    fn selector(&mut self, name: Option<&str>) -> Option<Expression> {
+        let mut name = name.map(str::to_owned);
+        let mut labels = Vec::new();
+        loop {
+            let (Token::Word(label) | Token::Text(label)) = (match self.next()? {
+                Token::Symbol(symbol) if symbol == "}" => break,
+                Token::Symbol(symbol) if symbol == "," => continue,
+                token => token,
+            }) else {
+                return None;
+            };
+            let operator = self.peek().and_then(|token| token.operator_of(&["=", "!=", "=~", "!~"]));
+            let Some(operator) = operator else {
+                name = Some(label.clone());
+                continue;
+            };
+            self.at += 1;
+            let Token::Text(value) = self.next()? else { return None };
+            if label == "__name__" && operator == "=" {
+                name = Some(value.clone());
+            } else {
+                labels.push(LabelMatcher { label: label.clone(), operator, value: value.clone() });
+            }
+        }
+        Some(Expression::Metric { name: name?, labels })
+    }
+
+    /// A range, an offset and a time after a selector.
+    fn skip_modifiers(&mut self) -> Option<()> {
+        loop {
+            if self.skip("[") {
+                while !self.next()?.is_symbol("]") {}
+            } else if self.skip_word(&["offset"]) {
+                self.skip("-");
+                self.next()?;
+            } else if self.skip("@") {
+                self.next()?;
+            } else {
+                return Some(());
+            }
+        }
+    }
+}
+
+/// `SELECT AVG(metric) FROM SCHEMA(namespace, d1, d2) WHERE d1 = 'x' GROUP BY d2`.
+fn insights(tokens: &[Token], direction: Direction) -> Option<Formula> {
+    let mut parser = Parser { tokens, at: 1, depth: 0 };
+    let text = |token: &Token| match token {
+        Token::Word(text) | Token::Text(text) => Some(text.clone()),
+        Token::Symbol(_) | Token::Number(_) => None,
+    };
+    parser.next()?;
+    parser.skip("(").then_some(())?;
+    let name = text(parser.next()?)?;
+    parser.skip(")").then_some(())?;
+    parser.skip_word(&["from"]).then_some(())?;
+    let namespace = if parser.skip_word(&["schema"]) {
+        parser.skip("(").then_some(())?;
+        parser.names(")")?.into_iter().next()
+    } else {
+        text(parser.next()?)
+    };
+    let mut labels = Vec::new();
+    let mut grouping = None;
+    if parser.skip_word(&["where"]) {
+        loop {
+            let label = text(parser.next()?)?;
+            let operator = parser.peek().and_then(|token| token.operator_of(&["=", "!="]))?;
+            parser.at += 1;
+            labels.push(LabelMatcher { label, operator, value: text(parser.next()?)? });
+            if !parser.skip_word(&["and"]) {
+                break;
+            }
+        }
+    }
+    if parser.skip_word(&["group"]) {
+        parser.skip_word(&["by"]).then_some(())?;
+        let mut names = vec![text(parser.next()?)?];
+        while parser.skip(",") {
+            names.push(text(parser.next()?)?);
+        }
+        grouping = Some(names);
+    }
+    let uses = vec![MetricUse { name, labels, direction, is_measured: true }];
+    Some(Formula { uses, grouping, namespace })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each use as `name+` when it breaches above, `name-` below, `name?` on either side, in brackets when it is only
+    /// subtracted or divided by.
+    fn uses(expression: &str, direction: Direction) -> String {
+        let Some(formula) = Formula::read(expression, direction) else { return "unreadable".to_owned() };
+        let shown = formula.uses.iter().map(|found| {
+            let sign = match found.direction {
+                Direction::Above => "+",
+                Direction::Below => "-",
+                Direction::Either => "?",
+            };
+            if found.is_measured { format!("{}{sign}", found.name) } else { format!("({}{sign})", found.name) }
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn direction_of_each_metric_follows_from_the_arithmetic() {
+        for (expression, expected) in [
+            ("m1", "m1+"),
+            ("100 * m1 / m2", "m1+ (m2-)"),
+            ("100 - 100 * m1 / m2", "(m1-) (m2+)"),
+            ("(1 - m1/(m1+m2)) * 100", "(m1-) (m1+) (m2+)"),
+            ("IF(m2 > 10, m1 / m2, 0)", "m1+ (m2-)"),
+            ("FILL(m1, 0) + FILL(m2, REPEAT)", "m1+ m2+"),
+            ("SUM([m1, m2])", "m1+ m2+"),
+            ("SUM(METRICS())", "METRICS()+"),
+            ("ANOMALY_DETECTION_BAND(m1, 2)", ""),
+            ("m1 > 10 AND m2 < 5", "m1+ m2-"),
+            ("-m1", "m1-"),
+            ("", "unreadable"),
+            ("m1 +", "unreadable"),
+            ("m1 ) m2", "unreadable"),
+        ] {
+            assert_eq!(uses(expression, Direction::Above), expected, "{expression}");
+        }
+        assert_eq!(uses("100 - 100 * m1 / m2", Direction::Below), "(m1+) (m2-)");
+        assert_eq!(uses(&"(".repeat(5_000), Direction::Above), "unreadable");
+    }
+
+    #[test]
+    fn promql_gives_metrics_directions_labels_and_grouping() {
+        for (expression, expected) in [
+            ("up == 0", "up-"),
+            ("absent(up{job=\"a\"})", "up-"),
+            ("rate(errors_total[5m]) > 0.05", "errors_total+"),
+            ("0.99 > avg(success_rate)", "success_rate-"),
+            ("histogram_quantile(0.99, sum by (le) (rate(x_bucket[1m] offset 5m))) > 0.5", "x_bucket+"),
+            ("errors > 5 and on (node) requests > 10", "errors+ requests+"),
+            ("errors > 5 unless maintenance == 1", "errors+"),
+            ("{\"http.server.request.duration\", code=~\"5..\"} > 1", "http.server.request.duration+"),
+            ("{__name__=\"errors\"} > 1", "errors+"),
+            ("sum(a) by (x) / ignoring(y) group_left sum(b) > 1", "a+ (b-)"),
+        ] {
+            assert_eq!(uses(expression, Direction::Above), expected, "{expression}");
+        }
+        let query = "sum by (mesh, target_virtual_node) (rate(rq{mesh=\"shop\", code!='200'}[1m])) > 1";
+        let formula = Formula::read(query, Direction::Above).unwrap();
+        assert_eq!(formula.grouping.unwrap(), ["mesh", "target_virtual_node"]);
+        let labels = &formula.uses[0].labels;
+        let shown: Vec<String> =
+            labels.iter().map(|found| [&*found.label, &*found.operator, &*found.value].concat()).collect();
+        assert_eq!(shown, ["mesh=shop", "code!=200"]);
+    }
+
+    #[test]
+    fn insights_query_gives_metric_dimensions_and_grouping() {
+        let query = "SELECT SUM(HTTPCode_5XX_Count) FROM SCHEMA(AppMesh, Mesh, VirtualNode) WHERE Mesh = 'shop' \
+                     GROUP BY Mesh, VirtualNode ORDER BY SUM() DESC";
+        let formula = Formula::read(query, Direction::Above).unwrap();
+        assert_eq!(formula.uses[0].name, "HTTPCode_5XX_Count");
+        assert_eq!(formula.uses[0].labels[0].value, "shop");
+        assert_eq!(formula.grouping.unwrap(), ["Mesh", "VirtualNode"]);
+        assert_eq!(formula.namespace.as_deref(), Some("AppMesh"));
+        let quoted = Formula::read("select max(\"a.b\") from \"My/Space\"", Direction::Below).unwrap();
+        assert_eq!((quoted.uses[0].name.as_str(), quoted.namespace.as_deref()), ("a.b", Some("My/Space")));
+    }
+}

@@ -1,0 +1,119 @@
+//! What mutes an alarm: disabled actions, a mute rule, or the suppressor of a composite alarm, which also mutes the
+//! children that act through it.
+
+use std::fmt;
+
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use super::Context;
+use super::composite::MAX_DEPTH;
+use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, Certainty, Rule, Suppressor};
+
+/// What mutes the actions of an alarm that is in `ALARM`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "muted", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Muted {
+    /// The alarm's actions are disabled.
+    ActionsDisabled {
+        /// The alarm.
+        alarm: AlarmName,
+    },
+    /// A suppressor keeps the actions of a composite alarm back.
+    Suppressed {
+        /// The composite alarm.
+        alarm: AlarmName,
+        /// The explanation.
+        why: String,
+    },
+    /// An active alarm mute rule names the alarm.
+    MuteRule {
+        /// The alarm.
+        alarm: AlarmName,
+        /// The rule.
+        rule: String,
+    },
+}
+
+impl fmt::Display for Muted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ActionsDisabled { alarm } => write!(f, "the actions of alarm {alarm} are disabled"),
+            Self::Suppressed { alarm, why } => write!(f, "the actions of alarm {alarm} are suppressed ({why})"),
+            Self::MuteRule { alarm, rule } => write!(f, "mute rule {rule} mutes alarm {alarm}"),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// What mutes an alarm that is in `ALARM`, if anything does.
+    pub(super) fn muted(&self, alarm: &Alarm) -> Option<Muted> {
+        if alarm.state != AlarmState::Alarm {
+            return None;
+        }
+        own_mute(alarm).or_else(|| self.muted_through_parents(alarm, MAX_DEPTH))
+    }
+
+    /// An alarm without actions of its own that composite alarms name acts through them. It is muted when all of them
+    /// that go off are muted. A binding makes the alarm act by itself.
+    fn muted_through_parents(&self, alarm: &Alarm, depth: usize) -> Option<Muted> {
+        let depth = depth.checked_sub(1)?;
+        // Not known in older recordings: then it acts by itself, as it did.
+        let has_no_actions = alarm.alarm_actions.as_ref().is_some_and(Vec::is_empty);
+        if !has_no_actions || self.is_bound(alarm) {
+            return None;
+        }
+        let mut first = None;
+        for parent in self.by_name.values() {
+            let AlarmSource::Composite(text) = &parent.source else { continue };
+            let Ok(rule) = Rule::parse(text) else { continue };
+            if !rule.alarms().contains(&&alarm.name) {
+                continue;
+            }
+            let goes_off = parent.state == AlarmState::Alarm
+                || rule.evaluate(&|name: &AlarmName| self.state_of(name)) == Certainty::True;
+            if !goes_off {
+                continue;
+            }
+            let muted = own_mute(parent)
+                .or_else(|| self.will_be_suppressed(parent, &rule))
+                .or_else(|| self.muted_through_parents(parent, depth));
+            first.get_or_insert(muted?);
+        }
+        first
+    }
+
+    /// Whether CloudWatch will suppress a composite alarm that is about to go into `ALARM`: its children's events come
+    /// first, and would move traffic before the suppression is visible.
+    fn will_be_suppressed(&self, composite: &Alarm, rule: &Rule) -> Option<Muted> {
+        if composite.state == AlarmState::Alarm {
+            return None;
+        }
+        let Suppressor { alarm, wait_period, extension_period } = composite.suppressor.as_ref()?;
+        let suppressor = self.by_name.get(alarm);
+        let lasts = |since: jiff::Timestamp, seconds: u32| self.now < since + SignedDuration::from_secs(seconds.into());
+        let why = match suppressor.map(|found| (&found.state, found.since)) {
+            Some((AlarmState::Alarm, _)) => format!("suppressor {alarm} is in ALARM"),
+            Some((_, Some(since))) if lasts(since, *extension_period) => {
+                format!("suppressor {alarm} left ALARM a moment ago")
+            }
+            Some(_) | None => {
+                let causes = rule.causes(&|name: &AlarmName| self.state_of(name));
+                let since = causes.iter().filter_map(|cause| self.by_name.get(&cause.alarm)?.since).max()?;
+                lasts(since, *wait_period).then(|| format!("it waits for suppressor {alarm}"))?
+            }
+        };
+        Some(Muted::Suppressed { alarm: composite.name.clone(), why })
+    }
+}
+
+fn own_mute(alarm: &Alarm) -> Option<Muted> {
+    let name = || alarm.name.clone();
+    if let Some(rule) = &alarm.mute_rule {
+        Some(Muted::MuteRule { alarm: name(), rule: rule.clone() })
+    } else if !alarm.actions_enabled {
+        Some(Muted::ActionsDisabled { alarm: name() })
+    } else {
+        alarm.suppressed.as_ref().map(|why| Muted::Suppressed { alarm: name(), why: why.clone() })
+    }
+}
