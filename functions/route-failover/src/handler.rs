@@ -215,13 +215,12 @@ impl RouteFailover {
         Ok(accounts)
     }
 
-    /// What could not be read of single routes.
+    /// What could not be read of single routes, and of the data of alarms.
     async fn dimness(&self, run: &Run<'_>, observation: &Observation) -> Vec<Account> {
         let mut accounts = Vec::new();
-        for (route, error) in &observation.unread {
-            let what = ResourcePath::Route(route.clone()).to_string();
-            self.teller.memory().unread(&what, error, run.now).await;
-            accounts.push(Account::blind(&what, error));
+        for (what, error) in &observation.unread {
+            self.teller.memory().unread(what, error, run.now).await;
+            accounts.push(Account::blind(what, error));
         }
         accounts
     }

@@ -47,8 +47,8 @@ pub(crate) struct Observation {
     pub(crate) woken: BTreeSet<VirtualNodeName>,
     /// The nodes that any alarm speaks of.
     spoken: BTreeSet<VirtualNodeName>,
-    /// What could not be read of single routes.
-    pub(crate) unread: Vec<(RouteId, PortError)>,
+    /// What could not be read of single routes, and of the data of alarms, by the resource.
+    pub(crate) unread: Vec<(String, PortError)>,
     /// The mesh, for what-if.
     model: Mesh,
     /// What-if as it was asked, for the journal.

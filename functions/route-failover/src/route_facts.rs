@@ -6,7 +6,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use mesh::alarm::AlarmName;
 use mesh::failover::{AlarmData, Memory, RESTORE_TAG, RouteFacts, RouteRecord, awaiting_proof, counted_metrics};
-use mesh::name::{RouteId, VirtualNodeName};
+use mesh::name::{ResourcePath, RouteId, VirtualNodeName};
 use mesh::policy::AlarmRole;
 use mesh::resource::RouteData;
 use mesh::weights::WeightSplit;
@@ -25,7 +25,7 @@ pub(crate) async fn of(
     state: &StateView,
     alarms: &Alarms,
     look: Look<'_>,
-) -> (Vec<RouteFacts>, Vec<(RouteId, PortError)>) {
+) -> (Vec<RouteFacts>, Vec<(String, PortError)>) {
     let split = |route: &RouteData| route.spec.split();
     let readable = routes.iter().filter_map(|(id, route)| Some((id, route, split(route)?)));
     let read = readable.map(|(id, route, split)| of_route(ports, id, route, split, state, alarms, look));
@@ -41,7 +41,7 @@ async fn of_route(
     state: &StateView,
     alarms: &Alarms,
     look: Look<'_>,
-) -> (RouteFacts, Vec<(RouteId, PortError)>) {
+) -> (RouteFacts, Vec<(String, PortError)>) {
     let mut unread = Vec::new();
     let mut restore_tag = None;
     let mut memory = match state.documents.get(&StateKey::route(id)) {
@@ -57,7 +57,7 @@ async fn of_route(
             Err(error) => {
                 memory =
                     Memory::Unreadable(format!("nothing is remembered, and its restore tag can't be read: {error}"));
-                unread.push((id.clone(), error));
+                unread.push((ResourcePath::Route(id.clone()).to_string(), error));
             }
         }
     }
@@ -66,7 +66,7 @@ async fn of_route(
         for (node, since) in awaiting_proof(record, look.policy, look.now) {
             let (data, errors) = proof(ports, id, node, since, alarms, look.now).await;
             alarm_data.insert(node.clone(), data);
-            unread.extend(errors.into_iter().map(|error| (id.clone(), error)));
+            unread.extend(errors);
         }
     }
     // Without a time it can't be told from a later one.
@@ -96,7 +96,7 @@ async fn proof(
     since: Timestamp,
     alarms: &Alarms,
     now: Timestamp,
-) -> (Vec<AlarmData>, Vec<PortError>) {
+) -> (Vec<AlarmData>, Vec<(String, PortError)>) {
     let reporting = alarms.targets.alarms_of(&route.mesh, node);
     let is_request =
         |name: &AlarmName| reporting.iter().any(|found| found.name == *name && found.role == AlarmRole::Request);
@@ -120,5 +120,8 @@ async fn proof(
         }
     });
     let (data, errors): (Vec<AlarmData>, Vec<Option<PortError>>) = join_all(counted).await.into_iter().unzip();
-    (data, errors.into_iter().flatten().collect())
+    // The decision about the route names what is missing; what could not be read is the alarm's data.
+    let named = data.iter().zip(errors).filter_map(|(data, error)| Some((format!("alarm/{}", data.alarm), error?)));
+    let named = named.collect();
+    (data, named)
 }
