@@ -189,7 +189,7 @@ proptest! {
                     }
                     if world.provides.contains_key(&failing) {
                         let of_node = decisions.iter().find(|decision| decision.subject == Subject::Node(failing.clone()));
-                        prop_assert!(of_node.filter(answered).is_some(), "{failing} is called directly: {of_node:?}");
+                        prop_assert!(of_node.as_ref().is_some_and(answered), "{failing} is called directly: {of_node:?}");
                     }
                 }
                 world.wake();
