@@ -92,7 +92,7 @@ impl Formula {
         match expression {
             Expression::Constant(_) => {}
             Expression::Metric { name, labels } => {
-                self.uses.push(MetricUse { name: name.clone(), labels: labels.clone(), direction, is_measured })
+                self.uses.push(MetricUse { name: name.clone(), labels: labels.clone(), direction, is_measured });
             }
             Expression::Negated(inner) => self.collect(inner, direction.flipped(), is_measured),
             Expression::Call { name, arguments, grouping } => {
@@ -102,11 +102,7 @@ impl Formula {
                 self.collect_call(&name.to_ascii_lowercase(), arguments, direction, is_measured);
             }
             Expression::Binary { operator, left, right } => match operator.as_str() {
-                "-" => {
-                    self.collect(left, direction, is_measured);
-                    self.collect(right, direction.flipped(), false);
-                }
-                "/" => {
+                "-" | "/" => {
                     self.collect(left, direction, is_measured);
                     self.collect(right, direction.flipped(), false);
                 }
@@ -248,9 +244,7 @@ impl<'a> Parser<'a> {
         if self.depth > MAX_NESTING {
             return None;
         }
-        let expression = if self.skip("-") {
-            Expression::Negated(Box::new(self.unary()?))
-        } else if self.skip("!") || self.skip_word(&["not"]) {
+        let expression = if self.skip("-") || self.skip("!") || self.skip_word(&["not"]) {
             Expression::Negated(Box::new(self.unary()?))
         } else if self.skip("+") {
             self.unary()?
@@ -286,7 +280,8 @@ impl<'a> Parser<'a> {
         let mut grouping = self.grouping()?;
         if self.skip("(") {
             let arguments = self.arguments(")")?;
-            grouping = grouping.or(self.grouping()?);
+            grouping.extend(self.grouping()?);
+            let grouping = grouping.into_iter().next();
             return Some(Expression::Call { name: name.to_owned(), arguments, grouping });
         }
         if self.skip("{") {
@@ -295,17 +290,17 @@ impl<'a> Parser<'a> {
         Some(Expression::Metric { name: name.to_owned(), labels: Vec::new() })
     }
 
-    /// `by (a, b)`; `without (...)` keeps labels that are not known here.
-    fn grouping(&mut self) -> Option<Option<Vec<String>>> {
+    /// The labels of `by (a, b)`, if it stands here; `without (...)` keeps labels that are not known here.
+    fn grouping(&mut self) -> Option<Vec<Vec<String>>> {
         if self.skip_word(&["by"]) {
             self.skip("(").then_some(())?;
-            return Some(Some(self.names(")")?));
+            return Some(vec![self.names(")")?]);
         }
         if self.skip_word(&["without"]) {
             self.skip("(").then_some(())?;
             self.names(")")?;
         }
-        Some(None)
+        Some(Vec::new())
     }
 
     fn names(&mut self, end: &str) -> Option<Vec<String>> {

@@ -30,6 +30,7 @@ use crate::policy::{AlarmRole, CallerDisagreement, FailoverPolicy};
 pub use related::{related, unread_alarms};
 pub use suppression::Muted;
 pub use unmapped::Unmapped;
+use uses::FleetMesh;
 
 /// Tags of alarms by the alarm's name.
 pub type AlarmTags = BTreeMap<AlarmName, BTreeMap<String, String>>;
@@ -141,8 +142,8 @@ pub struct AlarmTargets {
 /// An alarm that evaluates one series for each node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fleet {
-    /// The mesh; absent when the series name it.
-    mesh: Option<MeshName>,
+    /// The meshes.
+    mesh: FleetMesh,
     alarm: TargetAlarm,
 }
 
@@ -182,18 +183,14 @@ impl AlarmTargets {
     /// Whether an alarm evaluates a series for each node of this mesh.
     #[must_use]
     pub fn covers(&self, alarm: &AlarmName, mesh: &MeshName) -> bool {
-        self.fleets.iter().any(|fleet| fleet.alarm.name == *alarm && fleet.mesh.as_ref().is_none_or(|of| of == mesh))
+        self.fleets.iter().any(|fleet| fleet.alarm.name == *alarm && fleet.mesh.includes(mesh))
     }
 
     /// Reports nodes without a breaching series as not failing, by the alarms that evaluate a series for each node.
     /// Without this, nothing would report a drained node any more as soon as its series recovers.
     pub fn cover<'a>(&mut self, mesh: &MeshName, nodes: impl IntoIterator<Item = &'a VirtualNodeName>) {
-        let fleets: Vec<TargetAlarm> = self
-            .fleets
-            .iter()
-            .filter(|fleet| fleet.mesh.as_ref().is_none_or(|of| of == mesh))
-            .map(|fleet| fleet.alarm.clone())
-            .collect();
+        let fleets: Vec<TargetAlarm> =
+            self.fleets.iter().filter(|fleet| fleet.mesh.includes(mesh)).map(|fleet| fleet.alarm.clone()).collect();
         if fleets.is_empty() {
             return;
         }

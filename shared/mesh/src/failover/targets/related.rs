@@ -24,16 +24,16 @@ pub fn related(alarms: &[Alarm], names: BTreeSet<AlarmName>) -> BTreeSet<AlarmNa
     let mut related = names;
     // Parents first, then what they depend on: the children's other parents are of no concern.
     loop {
-        let parents = composites.iter().filter(|(_, named)| named.iter().any(|child| related.contains(child)));
+        let parents = composites.iter().filter(|(_, children)| children.iter().any(|child| related.contains(child)));
         let parents: Vec<AlarmName> = parents.map(|(name, _)| (*name).clone()).collect();
         if !add(&mut related, parents) {
             break;
         }
     }
     loop {
-        let named = composites.iter().filter(|(name, _)| related.contains(name)).flat_map(|(_, named)| named.clone());
-        let named: Vec<AlarmName> = named.collect();
-        if !add(&mut related, named) {
+        let parents = composites.iter().filter(|(name, _)| related.contains(name));
+        let children: Vec<AlarmName> = parents.flat_map(|(_, children)| children.clone()).collect();
+        if !add(&mut related, children) {
             break;
         }
     }

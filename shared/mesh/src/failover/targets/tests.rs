@@ -34,20 +34,20 @@ fn math(id: &str, expression: &str) -> MetricQuery {
     MetricQuery::new(id, MetricTerm::Expression { expression: expression.to_owned(), period: None })
 }
 
-fn condition(comparison: Comparison) -> Option<Condition> {
-    Some(Condition {
+fn condition(comparison: Comparison) -> Condition {
+    Condition {
         comparison,
         threshold: Some(1.0),
         band: None,
         evaluation_periods: Some(1),
         datapoints_to_alarm: None,
         missing_data: MissingData::Missing,
-    })
+    }
 }
 
 fn on(queries: Vec<MetricQuery>, comparison: Comparison) -> Alarm {
     let source = AlarmSource::Metric(queries);
-    Alarm { source, condition: condition(comparison), ..alarm("a", AlarmState::Alarm) }
+    Alarm { source, condition: Some(condition(comparison)), ..alarm("a", AlarmState::Alarm) }
 }
 
 fn on_metric(metric: &str, dimensions: Dimensions<'_>) -> Alarm {
@@ -91,8 +91,11 @@ fn binding_comes_before_dimensions_and_dimensions_before_tags() {
 fn binding_and_tags_may_name_an_alarm_on_any_metric() {
     let load = on_metric("RequestCount", &[("Mesh", "shop"), ("VirtualNode", "v1")]);
     let tagged: &[(&str, Dimensions<'_>)] = &[("a", &[("meshwarden:mesh", "shop"), ("meshwarden:virtual-node", "v3")])];
-    assert!(reporting(&[load.clone()], &[], "", "v1").is_empty());
-    assert_eq!(reporting(&[load.clone()], &[], "bindings: [{alarm: a, mesh: shop, virtualNode: v1}]", "v1"), ["a"]);
+    assert!(reporting(std::slice::from_ref(&load), &[], "", "v1").is_empty());
+    assert_eq!(
+        reporting(std::slice::from_ref(&load), &[], "bindings: [{alarm: a, mesh: shop, virtualNode: v1}]", "v1"),
+        ["a"]
+    );
     assert_eq!(reporting(&[load], tagged, "", "v3"), ["a"]);
 }
 
@@ -358,13 +361,13 @@ fn composite_alarm_reports_the_targets_of_its_children_in_alarm() {
 
 #[test]
 fn composite_alarm_is_followed_to_what_makes_it_true() {
+    use Comparison::{GreaterThanThreshold, LessThanThreshold};
     let inbound: Dimensions<'_> = &[("Mesh", "shop"), ("VirtualNode", "v1")];
     let watched = |name: &str, state, metric: &str, comparison| Alarm {
         name: AlarmName::parse(name).unwrap(),
         state,
         ..on(vec![MetricQuery::new("m1", stat(metric, inbound))], comparison)
     };
-    use Comparison::{GreaterThanThreshold, LessThanThreshold};
     let children = [
         watched("errors", AlarmState::Alarm, "Errors", GreaterThanThreshold),
         watched("no-errors", AlarmState::Ok, "Errors", GreaterThanThreshold),
@@ -480,7 +483,7 @@ fn child_waits_for_the_suppressor_of_a_composite_that_is_about_to_go_off() {
 #[test]
 fn mute_rule_is_named() {
     let alarm = Alarm { mute_rule: Some("deploy".to_owned()), ..on_node("a", AlarmState::Alarm, "v1") };
-    assert_eq!(muted(&[alarm.clone()], "a", 0, "").unwrap(), "mute rule deploy mutes alarm a");
+    assert_eq!(muted(std::slice::from_ref(&alarm), "a", 0, "").unwrap(), "mute rule deploy mutes alarm a");
     assert!(!alarm.calls_for_action());
     let quiet = Alarm { state: AlarmState::Ok, ..alarm };
     assert_eq!(muted(&[quiet], "a", 0, ""), None);
@@ -488,6 +491,7 @@ fn mute_rule_is_named() {
 
 #[test]
 fn callers_with_data_that_see_no_failure_are_a_disagreement() {
+    use AlarmState::{InsufficientData, Ok};
     let seen = |name: &str, caller: &str, state, points| Alarm {
         name: AlarmName::parse(name).unwrap(),
         state,
@@ -497,7 +501,6 @@ fn callers_with_data_that_see_no_failure_are_a_disagreement() {
             &[("Mesh", "shop"), ("VirtualNode", caller), ("TargetVirtualNode", "v1")],
         )
     };
-    use AlarmState::{InsufficientData, Ok};
     let failing = seen("a", "front", AlarmState::Alarm, None);
     let shop = MeshName::parse("shop").unwrap();
     for (others, expected) in [

@@ -27,7 +27,7 @@ struct Measured {
     /// The dimensions, or the labels that a matcher fixes.
     dimensions: BTreeMap<String, String>,
     direction: Direction,
-    is_measured: bool,
+    counts_itself: bool,
 }
 
 impl Measured {
@@ -38,7 +38,7 @@ impl Measured {
             stat: &self.stat,
             labels: self.labels.clone(),
             direction: self.direction,
-            is_measured: self.is_measured,
+            is_measured: self.counts_itself,
         };
         failure(&usage, &policy.failure_metrics)
     }
@@ -67,9 +67,26 @@ pub(super) fn targets(
     }
 }
 
-/// The mesh whose nodes are the series of an alarm: `Some(None)` when the series name the mesh too, `None` when the
-/// alarm has no series for each node.
-pub(super) fn fleet_mesh(alarm: &Alarm, policy: &FailoverPolicy) -> Option<Option<MeshName>> {
+/// The meshes whose nodes are the series of an alarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FleetMesh {
+    /// The nodes of this mesh.
+    One(MeshName),
+    /// The series name the mesh too.
+    Any,
+}
+
+impl FleetMesh {
+    pub(super) fn includes(&self, mesh: &MeshName) -> bool {
+        match self {
+            Self::One(of) => of == mesh,
+            Self::Any => true,
+        }
+    }
+}
+
+/// The meshes whose nodes are the series of an alarm; `None` when the alarm has no series for each node.
+pub(super) fn fleet_mesh(alarm: &Alarm, policy: &FailoverPolicy) -> Option<FleetMesh> {
     if !alarm.has_contributors() {
         return None;
     }
@@ -82,9 +99,9 @@ pub(super) fn fleet_mesh(alarm: &Alarm, policy: &FailoverPolicy) -> Option<Optio
         return None;
     }
     match label::value(&failing.dimensions, &discovery.mesh_dimension) {
-        Some(mesh) => Some(Some(MeshName::parse(mesh).ok()?)),
-        None if is_grouped(&discovery.mesh_dimension) => Some(None),
-        None => Some(Some(discovery.mesh.clone()?)),
+        Some(mesh) => Some(FleetMesh::One(MeshName::parse(mesh).ok()?)),
+        None if is_grouped(&discovery.mesh_dimension) => Some(FleetMesh::Any),
+        None => Some(FleetMesh::One(discovery.mesh.clone()?)),
     }
 }
 
@@ -247,7 +264,7 @@ impl Lines<'_> {
                 labels: matchers(dimensions),
                 dimensions: dimensions.clone(),
                 direction,
-                is_measured,
+                counts_itself: is_measured,
             }),
             MetricTerm::Expression { expression, .. } => {
                 let formula = Formula::read(expression, direction)?;
@@ -284,6 +301,6 @@ fn selector(found: &crate::alarm::MetricUse, namespace: &str) -> Measured {
         labels: found.labels.clone(),
         dimensions: fixed.map(|matcher| (matcher.label.clone(), matcher.value.clone())).collect(),
         direction: found.direction,
-        is_measured: found.is_measured,
+        counts_itself: found.is_measured,
     }
 }
