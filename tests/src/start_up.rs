@@ -157,5 +157,5 @@ async fn start(name: &str, binary: &str, runtime: &str, case: &Case) -> Output {
     command.envs(case.set.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let ended = tokio::time::timeout(PATIENCE, command.spawn().unwrap().wait_with_output()).await;
-    ended.unwrap_or_else(|_| panic!("{name} starts with {case:?}")).unwrap()
+    ended.unwrap_or_else(|_| unreachable!("{name} starts with {case:?}")).unwrap()
 }

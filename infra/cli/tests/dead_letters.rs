@@ -50,7 +50,7 @@ async fn exhaust(stack: &MiniStack, queue: &str, dead: &str, wanted: usize) {
         sqs(stack, "ReceiveMessage", &json!({ "QueueUrl": queue, "VisibilityTimeout": 0 })).await;
         let asked = json!({ "QueueUrl": dead, "AttributeNames": ["ApproximateNumberOfMessages"] });
         let answer = sqs(stack, "GetQueueAttributes", &asked).await;
-        if answer["Attributes"]["ApproximateNumberOfMessages"] == wanted.to_string() {
+        if answer["Attributes"]["ApproximateNumberOfMessages"].as_str() == Some(wanted.to_string().as_str()) {
             return;
         }
         assert!(Instant::now() < give_up, "{answer}");

@@ -95,7 +95,8 @@ impl Queues for Sqs {
             attributes.insert(name.clone(), value.build().map_err(malformed)?);
         }
         let mut request = self.client.send_message().queue_url(address).message_body(&message.body);
-        if address.ends_with(".fifo") {
+        let is_fifo = address.rsplit('.').next() == Some("fifo");
+        if is_fifo {
             let group = message.group.as_deref().unwrap_or("meshwarden");
             // By its id the queue knows a repetition within five minutes.
             request = request.message_group_id(group).message_deduplication_id(&message.id);

@@ -41,7 +41,7 @@ fn alarm(name: &str, state: AlarmState, at: &str) -> Payload {
 
 /// A series of the node recommendations-v2.
 fn contributor(name: &str, id: &str, at: &str) -> Payload {
-    let Payload::Alarm(trigger) = alarm(name, AlarmState::Alarm, at) else { panic!("{name} is an alarm") };
+    let Payload::Alarm(trigger) = alarm(name, AlarmState::Alarm, at) else { unreachable!("{name} is an alarm") };
     let labels = [("mesh", "shop"), ("target_virtual_node", "recommendations-v2")];
     let attributes = labels.map(|(label, value)| (label.to_owned(), value.to_owned())).into();
     Payload::Alarm(AlarmWake { contributor: Some(AlarmContributor { id: Some(id.to_owned()), attributes }), ..trigger })

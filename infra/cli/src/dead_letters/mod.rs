@@ -35,7 +35,7 @@ pub(crate) use wiring::run;
 use crate::people::Shape;
 
 /// How long a message is held while it is looked at.
-const HOLD: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_mins(1);
 
 /// So often in a row nothing is received before the queue counts as empty: a receipt that finds nothing may only have
 /// asked servers that have nothing.

@@ -149,8 +149,8 @@ fn disagreement(
 /// What triggers the function for this alarm.
 fn wired(text: &mut String, alarm: &Alarm, policy: &FailoverPolicy) {
     let is_bound = policy.bindings.iter().any(|binding| binding.alarm == alarm.name);
-    let is_found = policy.discovery.enabled && alarm.name.as_str().starts_with(&policy.discovery.prefix);
-    text.push_str(match (is_bound, is_found) {
+    let discovered = policy.discovery.enabled && alarm.name.as_str().starts_with(&policy.discovery.prefix);
+    text.push_str(match (is_bound, discovered) {
         (true, _) => "Read by every run: a binding names it.\n",
         (false, true) => "Read by every scheduled run: discovery finds it.\n",
         (false, false) => {

@@ -16,15 +16,14 @@ pub(crate) fn encode(value: &Value) -> Vec<u8> {
             let items = items.iter().flat_map(encode);
             [head(4, value.as_array().unwrap().len() as u64), items.collect()].concat()
         }
-        Value::Object(members) => match members.get("epoch") {
-            Some(seconds) => [vec![0xc1], encode(seconds)].concat(),
-            None => {
-                let items = members
-                    .iter()
-                    .flat_map(|(name, value)| [encode(&Value::from(name.as_str())), encode(value)].concat());
-                [head(5, members.len() as u64), items.collect()].concat()
+        Value::Object(members) => {
+            if let Some(seconds) = members.get("epoch") {
+                return [vec![0xc1], encode(seconds)].concat();
             }
-        },
+            let items =
+                members.iter().flat_map(|(name, value)| [encode(&Value::from(name.as_str())), encode(value)].concat());
+            [head(5, members.len() as u64), items.collect()].concat()
+        }
     }
 }
 
@@ -33,8 +32,8 @@ fn head(major: u8, length: u64) -> Vec<u8> {
     let bytes = length.to_be_bytes();
     match length {
         0..=23 => vec![major | bytes[7]],
-        24..=0xff => vec![major | 24, bytes[7]],
-        0x100..=0xffff => [vec![major | 25], bytes[6..].to_vec()].concat(),
-        _ => [vec![major | 27], bytes.to_vec()].concat(),
+        24..=0xff => vec![major | 0x18, bytes[7]],
+        0x100..=0xffff => [vec![major | 0x19], bytes[6..].to_vec()].concat(),
+        _ => [vec![major | 0x1b], bytes.to_vec()].concat(),
     }
 }
