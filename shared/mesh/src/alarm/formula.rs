@@ -132,6 +132,9 @@ impl Formula {
     }
 
     fn collect_call(&mut self, name: &str, arguments: &[Expression], direction: Direction, is_measured: bool) {
+        if name == "if" && !arguments.iter().skip(1).any(Expression::has_metric) {
+            return self.collect_condition(arguments, direction, is_measured);
+        }
         let relevant: &[Expression] = match name {
             "metrics" => {
                 let name = "METRICS()".to_owned();
@@ -140,7 +143,7 @@ impl Formula {
             }
             // A band is made from the past of a metric that the alarm has as a line of its own.
             "anomaly_detection_band" => &[],
-            // The condition only chooses between values.
+            // The condition only chooses between values that are measured.
             "if" => arguments.get(1..).unwrap_or_default(),
             // The second argument replaces missing values.
             "fill" => arguments.get(..1).unwrap_or_default(),
@@ -152,6 +155,44 @@ impl Formula {
         };
         for argument in relevant {
             self.collect(argument, direction, is_measured);
+        }
+    }
+}
+
+impl Formula {
+    /// `IF(m1 > 5, 1, 0)`: the values are constants, so that the condition is what is measured.
+    fn collect_condition(&mut self, arguments: &[Expression], direction: Direction, is_measured: bool) {
+        let Some(condition) = arguments.first() else { return };
+        let value = |at: usize| arguments.get(at).and_then(Expression::constant);
+        let direction = match (value(1), value(2)) {
+            (Some(met), Some(unmet)) if met > unmet => direction,
+            (Some(met), Some(unmet)) if met < unmet => direction.flipped(),
+            // Without a second value there is data only while the condition holds.
+            (Some(_), None) if arguments.len() == 2 => direction,
+            _ => Direction::Either,
+        };
+        self.collect(condition, direction, is_measured);
+    }
+}
+
+impl Expression {
+    fn has_metric(&self) -> bool {
+        match self {
+            Self::Constant(_) => false,
+            Self::Metric { .. } => true,
+            Self::Call { name, arguments, .. } => {
+                name.eq_ignore_ascii_case("METRICS") || arguments.iter().any(Self::has_metric)
+            }
+            Self::Negated(inner) => inner.has_metric(),
+            Self::Binary { left, right, .. } => left.has_metric() || right.has_metric(),
+        }
+    }
+
+    fn constant(&self) -> Option<f64> {
+        match self {
+            Self::Constant(value) => *value,
+            Self::Negated(inner) => inner.constant().map(|value| -value),
+            Self::Metric { .. } | Self::Call { .. } | Self::Binary { .. } => None,
         }
     }
 }
@@ -444,6 +485,12 @@ mod tests {
             ("100 - 100 * m1 / m2", "(m1-) (m2+)"),
             ("(1 - m1/(m1+m2)) * 100", "(m1-) (m1+) (m2+)"),
             ("IF(m2 > 10, m1 / m2, 0)", "m1+ (m2-)"),
+            ("IF(FILL(m1, 0) > 5, 1, 0)", "m1+"),
+            ("IF(m1 > 5, 1)", "m1+"),
+            ("IF(m1 > 5, 0, 1)", "m1-"),
+            ("IF(m1 < 5, 1, -1)", "m1-"),
+            ("IF(m1 > 5 AND m2 > 20, 1, 0)", "m1+ m2+"),
+            ("IF(m1 > 5, 1, 1)", "m1?"),
             ("FILL(m1, 0) + FILL(m2, REPEAT)", "m1+ m2+"),
             ("SUM([m1, m2])", "m1+ m2+"),
             ("SUM(METRICS())", "METRICS()+"),
