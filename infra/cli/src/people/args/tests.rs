@@ -1,0 +1,53 @@
+use super::*;
+
+#[test]
+fn a_certificate_is_told_from_a_resource() {
+    for (text, wanted) in [("acm:arn:aws:acm:r:1:certificate/x", None), ("trust sds:ca", Some("sds:ca"))] {
+        let wanted = wanted.unwrap_or(text).to_owned();
+        assert_eq!(journalled(text), Ok(Journalled::Certificate(wanted)));
+    }
+    assert_eq!(journalled("mesh/shop"), resource("mesh/shop").map(Journalled::Resource));
+    assert!(journalled("cart").is_err());
+}
+
+#[test]
+fn alarm_is_told_from_a_resource() {
+    let name = |text| Explained::Alarm(AlarmName::parse(text).unwrap());
+    assert_eq!(explained("alarm/team/5xx"), Ok(name("team/5xx")));
+    assert_eq!(explained("mesh/shop"), resource("mesh/shop").map(Explained::Resource));
+    assert!(explained("alarm/").is_err());
+}
+
+#[test]
+fn only_documents_of_the_compliance_functions_can_be_reset() {
+    for text in ["change-audit", "compliance-sweep/shop", "compliance-sweep/shop/3-of-16", "tag-compliance/shop"] {
+        assert_eq!(document(text).unwrap().as_str(), text);
+    }
+    for text in [
+        "route/shop/cart/all",
+        "kill-switch-log",
+        "certificate-rotation",
+        "change-audit/",
+        "compliance-sweep/shop/x",
+        "",
+    ] {
+        assert!(document(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn releasable_is_route_or_certificate() {
+    assert_eq!(releasable("certificate/sds:web"), Ok(Releasable::Certificate("sds:web".to_owned())));
+    assert_eq!(releasable("shop/cart/all"), route("shop/cart/all").map(Releasable::Route));
+    assert!(releasable("certificate/web").unwrap_err().contains("certificate/sds:web"));
+    assert!(releasable("cart").is_err());
+}
+
+#[test]
+fn a_route_is_read_in_both_forms() {
+    for text in ["shop/cart/all", "mesh/shop/virtualRouter/cart/route/all"] {
+        assert_eq!(route(text).unwrap().to_string(), "shop/cart/all");
+    }
+    assert!(route("mesh/shop/virtualNode/cart-v1").unwrap_err().contains("is no route"));
+    assert!(resource("cart").unwrap_err().contains("MESH/ROUTER/ROUTE"));
+}
