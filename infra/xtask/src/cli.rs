@@ -90,16 +90,18 @@ pub(crate) enum Scenario {
     Traffic,
     /// A node fails, its traffic moves away, and comes back step by step
     Failover,
-    /// The same event twice does the work once
+    /// An event that is delivered twice changes the weights once
     Duplicate,
-    /// A node without equals is relieved by a standby
+    /// A standby takes the traffic of a node that has no sibling
     Standby,
-    /// A person's edit is left alone
+    /// An operator's edit is respected
     Person,
     /// Everything fails at once, so nothing is moved
     CommonCause,
-    /// A mesh that nobody looked after is found, explained and mended
+    /// An alarm on load is on, and nothing is moved
+    ScaleOut,
+    /// The findings of a neglected mesh are found, explained and resolved
     Compliance,
-    /// Certificates and the CA behind them are replaced under load, and no request notices
+    /// Certificates and the CA behind them are replaced under load, and no request fails
     Certificates,
 }

@@ -1,4 +1,4 @@
-//! The demo's meshes: the shop of infra/local/demo-mesh with an alarm for each of its nodes, and the kiosk of
+//! The demo's meshes: the shop of infra/local/demo-mesh with an alarm for each target of its routes, and the kiosk of
 //! infra/local/kiosk.json, which nobody looked after; both put through the App Mesh API.
 
 use std::fs;
@@ -26,8 +26,11 @@ pub(crate) const KIOSK: &str = "kiosk";
 /// What the demo's alarms have before the name of the node.
 const ALARM_PREFIX: &str = "shop-";
 
-/// The namespace of the demo's metrics.
-const NAMESPACE: &str = "Shop";
+/// The namespace that the CloudWatch agent puts Envoy's metrics into.
+const NAMESPACE: &str = "AppMesh";
+
+/// What an alarm looks back on, in seconds: the shortest period that CloudWatch has.
+const PERIOD: u32 = 10;
 
 /// A resource kind: its member in the files, and where it is created. In the order in which the kinds refer to each
 /// other.
@@ -124,33 +127,157 @@ pub(crate) fn proxies(workspace: &Workspace) -> Result<Vec<Shape>> {
     Ok(nodes.chain(of("virtualGateways", "virtualGateway", "virtualGatewayName")).collect())
 }
 
-/// Gives each virtual node an alarm on its error rate that acts through the topic, and requests without errors to those
-/// that get any. The alarms act only from then on: a stack that starts is no reason to wake anybody.
-pub(crate) fn put_alarms(workspace: &Workspace, aws: &mut LocalAws, topic: &str) -> Result<usize> {
-    let files = read(workspace)?;
-    let nodes: Vec<&str> = nodes(&files).collect();
-    for node in &nodes {
-        aws.call("cloudwatch", "put_metric_alarm", &alarm(node, topic))?;
-    }
-    let served = nodes.iter().filter(|node| is_served(&files, node));
-    let served: Vec<Value> = served.map(|node| requests(node, 0.2, FEW)).collect();
-    aws.call("cloudwatch", "put_metric_data", &metric_data(&served))?;
-    let names: Vec<String> = nodes.iter().map(|node| alarm_name(node)).collect();
-    aws.call("cloudwatch", "enable_alarm_actions", &json!({"AlarmNames": names}))?;
-    Ok(nodes.len())
+/// A target of a weighted route, and the caller by whose metrics it is judged.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Target {
+    /// The virtual node whose health the alarm reports.
+    pub(crate) node: String,
+    /// The virtual service that the caller names.
+    service: String,
+    caller: String,
+    /// Connections are counted instead of requests.
+    is_tcp: bool,
+    /// Its route: the virtual router, and the route's own name.
+    pub(crate) route: (String, String),
 }
 
-/// A few requests: enough to say that there are any, too few to count in an average with others.
-pub(crate) const FEW: u32 = 1;
-/// So many that an average with a few others is theirs.
-pub(crate) const MANY: u32 = 2000;
+/// The targets of all weighted routes.
+pub(crate) fn targets(workspace: &Workspace) -> Result<Vec<Target>> {
+    Ok(targets_of(&read(workspace)?))
+}
 
-/// So many requests to a node, of which so many percent failed.
-pub(crate) fn requests(node: &str, errors: f64, count: u32) -> Value {
+fn targets_of(files: &[Value]) -> Vec<Target> {
+    let mut all = Vec::new();
+    for route in bodies(files, "routes") {
+        let (Some(router), Some(name)) = (text(route, "virtualRouterName"), text(route, "routeName")) else { continue };
+        let is_tcp = route.pointer("/spec/tcpRoute").is_some();
+        let Some((service, caller)) = service_of(files, router).and_then(|one| Some((one, caller_of(files, one)?)))
+        else {
+            continue;
+        };
+        for target in weighted_targets(route.get("spec")) {
+            let Some(node) = text(target, "virtualNode") else { continue };
+            let (node, service, caller) = (node.to_owned(), service.to_owned(), caller.to_owned());
+            all.push(Target { node, service, caller, is_tcp, route: (router.to_owned(), name.to_owned()) });
+        }
+    }
+    all.sort();
+    // A node that two routes of one router lead to is one target.
+    all.dedup_by(|one, other| one.node == other.node);
+    all
+}
+
+/// The virtual service that a router provides.
+fn service_of<'a>(files: &'a [Value], router: &str) -> Option<&'a str> {
+    let provider = "/spec/provider/virtualRouter/virtualRouterName";
+    let found = bodies(files, "virtualServices").find(|body| body.pointer(provider).is_some_and(|name| name == router));
+    text(found?, "virtualServiceName")
+}
+
+/// The virtual node that calls a service; the one with the most backends, through which most requests come.
+fn caller_of<'a>(files: &'a [Value], service: &str) -> Option<&'a str> {
+    let is_it = |one: &Value| one.pointer("/virtualService/virtualServiceName").is_some_and(|name| name == service);
+    let callers = bodies(files, "virtualNodes").filter(|node| backends(node).iter().any(is_it));
+    text(callers.max_by_key(|node| backends(node).len())?, "virtualNodeName")
+}
+
+fn backends(node: &Value) -> &[Value] {
+    node.pointer("/spec/backends").and_then(Value::as_array).map_or(&[][..], Vec::as_slice)
+}
+
+fn text<'a>(body: &'a Value, member: &str) -> Option<&'a str> {
+    body.get(member)?.as_str()
+}
+
+impl Target {
+    /// The metrics of all its requests and of those that failed, as the CloudWatch agent names them.
+    const fn metrics(&self) -> (&'static str, &'static str) {
+        if self.is_tcp {
+            ("envoy_cluster_upstream_cx_total", "envoy_cluster_upstream_cx_connect_fail")
+        } else {
+            ("envoy_cluster_upstream_rq_completed", "envoy_cluster_upstream_rq_5xx")
+        }
+    }
+
+    /// The dimensions of App Mesh's outbound metrics. The virtual node among them is the caller.
+    fn dimensions(&self) -> Value {
+        let all = [
+            ("Mesh", MESH),
+            ("VirtualNode", &self.caller),
+            ("TargetVirtualService", &self.service),
+            ("TargetVirtualNode", &self.node),
+        ];
+        all.iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect()
+    }
+
+    /// So many requests, of which so many percent failed, as the agent puts them.
+    pub(crate) fn requests(&self, count: u32, percent: u32) -> [Value; 2] {
+        let (all, failed) = self.metrics();
+        let datum = |name, value: u32| json!({"MetricName": name, "Dimensions": self.dimensions(), "Value": value, "Unit": "Count"});
+        [datum(all, count), datum(failed, count * percent / 100)]
+    }
+
+    fn alarm(&self, topic: &str) -> Value {
+        let (all, failed) = self.metrics();
+        let sum = |id: &str, name: &str| {
+            let metric = json!({"Namespace": NAMESPACE, "MetricName": name, "Dimensions": self.dimensions()});
+            json!({"Id": id, "ReturnData": false, "MetricStat": {"Metric": metric, "Period": PERIOD, "Stat": "Sum"}})
+        };
+        // Envoy sends a counter only when it has grown: without failures there is no point, and zero is meant. Without
+        // requests there is no point at all, and nothing is claimed.
+        let ratio = json!({"Id": "ratio", "ReturnData": true, "Expression": "100 * FILL(failed, 0) / requests"});
+        let node = &self.node;
+        json!({
+            "AlarmName": alarm_name(node),
+            "AlarmDescription": format!("more than 5 % of the requests of {} to {node} fail", self.caller),
+            "Metrics": [sum("requests", all), sum("failed", failed), ratio],
+            "EvaluationPeriods": 1,
+            "Threshold": 5.0,
+            "ComparisonOperator": "GreaterThanThreshold",
+            "TreatMissingData": "missing",
+            "AlarmActions": [topic],
+            "OKActions": [topic],
+        })
+    }
+}
+
+/// Gives each target of a weighted route an alarm on its error ratio that acts through the topic.
+pub(crate) fn put_alarms(workspace: &Workspace, aws: &mut LocalAws, topic: &str) -> Result<usize> {
+    let targets = targets(workspace)?;
+    for target in &targets {
+        aws.call("cloudwatch", "put_metric_alarm", &target.alarm(topic))?;
+    }
+    Ok(targets.len())
+}
+
+/// The scale-out alarm of a node: on the load that it takes itself, which says nothing about failures.
+pub(crate) fn scale_out_alarm(node: &str, topic: &str) -> Value {
+    let dimensions = json!([{"Name": "Mesh", "Value": MESH}, {"Name": "VirtualNode", "Value": node}]);
     json!({
-        "MetricName": metric_name(node), "Dimensions": dimensions(node), "Unit": "Percent",
-        "Values": [errors], "Counts": [count],
+        "AlarmName": scale_out_alarm_name(node),
+        "AlarmDescription": format!("{node} takes more than 10 requests a second: add a task"),
+        "Namespace": NAMESPACE,
+        "MetricName": "RequestCount",
+        "Dimensions": dimensions,
+        "Statistic": "Sum",
+        "Period": PERIOD,
+        "EvaluationPeriods": 1,
+        "Threshold": 100.0,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "missing",
+        "AlarmActions": [topic],
     })
+}
+
+/// The name of a node's scale-out alarm.
+pub(crate) fn scale_out_alarm_name(node: &str) -> String {
+    format!("{ALARM_PREFIX}{node}-scale-out")
+}
+
+/// So many requests that a node itself has taken.
+pub(crate) fn taken(node: &str, count: u32) -> Value {
+    let dimensions = json!([{"Name": "Mesh", "Value": MESH}, {"Name": "VirtualNode", "Value": node}]);
+    json!({"MetricName": "RequestCount", "Dimensions": dimensions, "Value": count, "Unit": "Count"})
 }
 
 /// This second of Unix time.
@@ -163,38 +290,9 @@ pub(crate) fn metric_data(data: &[Value]) -> Value {
     json!({"Namespace": NAMESPACE, "MetricData": data})
 }
 
-/// The name of a node's alarm.
+/// The name of a target's alarm.
 pub(crate) fn alarm_name(node: &str) -> String {
     format!("{ALARM_PREFIX}{node}")
-}
-
-fn alarm(node: &str, topic: &str) -> Value {
-    json!({
-        "AlarmName": alarm_name(node),
-        "AlarmDescription": format!("more than 5 % of the requests to {node} fail"),
-        "Namespace": NAMESPACE,
-        "MetricName": metric_name(node),
-        "Dimensions": dimensions(node),
-        "Statistic": "Average",
-        "Period": 10,
-        "EvaluationPeriods": 1,
-        "Threshold": 5.0,
-        "ComparisonOperator": "GreaterThanThreshold",
-        "TreatMissingData": "missing",
-        "ActionsEnabled": false,
-        "AlarmActions": [topic],
-        "OKActions": [topic],
-    })
-}
-
-/// The node's name is in the metric's too: the local alarm evaluation does not tell dimensions apart.
-fn metric_name(node: &str) -> String {
-    format!("ErrorRate-{node}")
-}
-
-/// By these the function finds the node that an alarm speaks of.
-fn dimensions(node: &str) -> Value {
-    json!([{"Name": "Mesh", "Value": MESH}, {"Name": "VirtualNode", "Value": node}])
 }
 
 fn read(workspace: &Workspace) -> Result<Vec<Value>> {
@@ -213,17 +311,6 @@ fn read_file(path: PathBuf) -> Result<Value> {
 
 fn bodies<'a>(files: &'a [Value], member: &'static str) -> impl Iterator<Item = &'a Value> {
     files.iter().filter_map(move |file| file.get(member)?.as_array()).flatten()
-}
-
-fn nodes(files: &[Value]) -> impl Iterator<Item = &str> {
-    bodies(files, "virtualNodes").filter_map(|node| node.get("virtualNodeName")?.as_str())
-}
-
-/// Whether a node gets requests: it is the target of no route at all, or of one that gives it weight.
-fn is_served(files: &[Value], node: &str) -> bool {
-    let targets = || bodies(files, "routes").flat_map(|route| weighted_targets(route.get("spec")));
-    let mine = || targets().filter(|target| target.get("virtualNode").is_some_and(|name| name == node));
-    mine().next().is_none() || mine().any(|target| target.get("weight").and_then(Value::as_u64) != Some(0))
 }
 
 /// The weighted targets of a route's spec, of whatever kind it is.
@@ -250,7 +337,8 @@ mod tests {
     #[test]
     fn every_target_of_a_route_is_a_node() {
         let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
-        let nodes: Vec<&str> = nodes(&files).collect();
+        let nodes: Vec<&str> =
+            bodies(&files, "virtualNodes").filter_map(|node| text(node, "virtualNodeName")).collect();
         let targets: Vec<&Value> =
             bodies(&files, "routes").flat_map(|route| weighted_targets(route.get("spec"))).collect();
         assert!(!targets.is_empty());
@@ -260,10 +348,19 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_gets_no_requests_and_everything_else_does() {
-        let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
-        let idle: Vec<&str> = nodes(&files).filter(|node| !is_served(&files, node)).collect();
-        assert_eq!(idle, ["recommendations-standby", "search-green"]);
+    fn every_target_has_one_alarm_by_the_metrics_of_its_caller() {
+        let targets = targets_of(&read(&Workspace::of_this_crate().unwrap()).unwrap());
+        let find = |node: &str| targets.iter().find(|target| target.node == node).unwrap();
+        let catalog = find("catalog-v1");
+        assert_eq!((catalog.caller.as_str(), catalog.service.as_str()), ("storefront", "catalog.shop.local"));
+        assert!(!catalog.is_tcp && find("inventory-a").is_tcp);
+        let names: std::collections::BTreeSet<&str> = targets.iter().map(|target| target.node.as_str()).collect();
+        assert_eq!(names.len(), targets.len());
+        let alarm = catalog.alarm("topic");
+        let dimensions = alarm["Metrics"][0]["MetricStat"]["Metric"]["Dimensions"].as_array().unwrap();
+        assert_eq!(dimensions[3], json!({"Name": "TargetVirtualNode", "Value": "catalog-v1"}));
+        let [all, failed] = catalog.requests(50, 60);
+        assert_eq!((&all["Value"], &failed["Value"]), (&json!(50), &json!(30)));
     }
 
     #[test]

@@ -21,13 +21,14 @@ use crate::stack;
 use crate::workspace::Workspace;
 use scene::Scene;
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 9] = [
     Scenario::Traffic,
     Scenario::Failover,
     Scenario::Duplicate,
     Scenario::Standby,
     Scenario::Person,
     Scenario::CommonCause,
+    Scenario::ScaleOut,
     Scenario::Compliance,
     Scenario::Certificates,
 ];

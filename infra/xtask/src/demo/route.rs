@@ -9,12 +9,12 @@ use crate::http::segment;
 
 /// Which route.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RouteName {
-    pub(super) router: &'static str,
-    pub(super) route: &'static str,
+pub(super) struct RouteName<'n> {
+    pub(super) router: &'n str,
+    pub(super) route: &'n str,
 }
 
-impl RouteName {
+impl RouteName<'_> {
     /// Where the App Mesh API has it.
     pub(super) fn path(self) -> String {
         format!("/v20190125/meshes/{MESH}/virtualRouter/{}/routes/{}", segment(self.router), segment(self.route))
@@ -76,7 +76,7 @@ impl Route {
 }
 
 /// The weights of a route at several moments, as a table with a line each.
-pub(super) fn table(name: RouteName, moments: &[(&str, &Route)]) -> String {
+pub(super) fn table(name: RouteName<'_>, moments: &[(&str, &Route)]) -> String {
     let nodes: Vec<String> = moments
         .first()
         .map(|(_, route)| route.weights().into_iter().map(|(node, _)| node).collect())
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    const NAME: RouteName = RouteName { router: "cart", route: "cart" };
+    const NAME: RouteName<'static> = RouteName { router: "cart", route: "cart" };
 
     fn route(first: u64, second: u64) -> Route {
         Route::of(json!({

@@ -8,6 +8,7 @@ use super::scene::{Scene, ensure};
 use super::traffic::Counts;
 use crate::cli::Scenario;
 use crate::console::say;
+use crate::demo_mesh::{scale_out_alarm, scale_out_alarm_name, taken};
 use crate::failure::Result;
 
 pub(super) fn play(scenario: Scenario, scene: &mut Scene) -> Result<()> {
@@ -19,33 +20,32 @@ pub(super) fn play(scenario: Scenario, scene: &mut Scene) -> Result<()> {
         Scenario::Standby => standby(scene),
         Scenario::Person => person(scene),
         Scenario::CommonCause => common_cause(scene),
+        Scenario::ScaleOut => scale_out(scene),
         Scenario::Compliance => super::compliance::play(scene),
         Scenario::Certificates => certificates::play(scene),
     }
 }
 
-const CATALOG: RouteName = RouteName { router: "catalog", route: "products" };
-const INVENTORY: RouteName = RouteName { router: "inventory", route: "stock" };
-const SEARCH: RouteName = RouteName { router: "search", route: "query" };
-const CART: RouteName = RouteName { router: "cart", route: "cart" };
-const PAYMENTS: RouteName = RouteName { router: "payments", route: "authorise" };
+const CATALOG: RouteName<'static> = RouteName { router: "catalog", route: "products" };
+const INVENTORY: RouteName<'static> = RouteName { router: "inventory", route: "stock" };
+const SEARCH: RouteName<'static> = RouteName { router: "search", route: "query" };
+const CART: RouteName<'static> = RouteName { router: "cart", route: "cart" };
+const RECOMMENDATIONS: RouteName<'static> = RouteName { router: "recommendations", route: "personal" };
+const PAYMENTS: RouteName<'static> = RouteName { router: "payments", route: "authorise" };
 
 /// How long requests that are on their way when the weights move may take to come back: the route's own time-out.
 const ON_THEIR_WAY: Duration = Duration::from_secs(2);
-
-/// What an alarm looks back on, and a little.
-const ALARM_PERIOD: Duration = Duration::from_secs(11);
 
 fn traffic(scene: &mut Scene) -> Result<()> {
     say("\n== traffic: a version dies under real requests, through real Envoys");
     say(
         "  gateway -> storefront -> catalog, fifty requests a second. Once a second Envoy's own statistics are put into",
     );
-    say("  CloudWatch as metric data. From here on the numbers are requests, not weights.\n");
+    say("  CloudWatch by the agent beside it. From here on the numbers are requests, not weights.\n");
     let before = scene.route(CATALOG)?;
     scene.start_traffic(["catalog-v1", "catalog-v2"])?;
     let began = scene.counts()?;
-    scene.watch(Duration::from_secs(5))?;
+    scene.until_alarms_are(&["catalog-v1", "catalog-v2"], "OK")?;
     let broken = scene.counts()?;
     let healthy = broken.since(&began);
     ensure(healthy.total() > 0 && healthy.failures() == 0, "no request fails while all is well", || {
@@ -71,9 +71,8 @@ fn traffic(scene: &mut Scene) -> Result<()> {
     say(
         "\n  catalog-v1 is repaired. Its alarm covers ten seconds, which have to be without errors; then a probe share.\n",
     );
-    scene.break_application("catalog-v1", 0)?;
-    scene.watch(ALARM_PERIOD)?;
-    scene.no_data("catalog-v1")?;
+    scene.repair(&["catalog-v1"])?;
+    scene.until_alarms_are(&["catalog-v1"], "INSUFFICIENT_DATA")?;
     scene.wake_until(CATALOG, "Failback")?;
     let probing = scene.counts()?;
     scene.watch(Duration::from_secs(4))?;
@@ -120,38 +119,39 @@ fn measured(moment: &str, counts: &Counts) -> String {
 fn failover(scene: &mut Scene) -> Result<()> {
     say("\n== failover: a node fails, its traffic moves away, and comes back step by step");
     let before = scene.route(CATALOG)?;
+    scene.start_quiet_traffic()?;
+    scene.until_alarms_are(&["catalog-v1", "catalog-v2"], "OK")?;
     let shifted = fail(scene, CATALOG, "catalog-v1", "Failover")?;
     show(CATALOG, &[("before", &before), ("shifted", &shifted)]);
     same_but_for_weights(&before, &shifted)?;
     has_weight(&shifted, "catalog-v1", |weight| weight == 0)?;
 
     say(
-        "\n  catalog-v1 is repaired. Drained, it gets no requests, so its alarm has no data: CloudWatch's own alarms turn",
+        "\n  catalog-v1 is repaired. Drained, it gets no requests, so its alarm has no data: INSUFFICIENT_DATA. From here on the",
     );
     say(
-        "  INSUFFICIENT_DATA by themselves, the local ones are told to. From here on the demo invokes the function as its",
+        "  demo invokes the function as its schedule does. Silence is not health: first nothing happens for the dwell (4 s),",
     );
-    say(
-        "  schedule would. Silence is not health: first nothing happens for the dwell (4 s), then a probe share is tried.",
-    );
-    scene.no_data("catalog-v1")?;
+    say("  then a probe share is tried.");
+    scene.repair(&["catalog-v1"])?;
     scene.wake_until(CATALOG, "InsideDwell")?;
+    // No requests from here on, so that the probe share proves nothing.
+    scene.end_traffic()?;
     scene.wake_until(CATALOG, "Failback")?;
     let probe = scene.route(CATALOG)?;
     show(CATALOG, &[("shifted", &shifted), ("probe", &probe)]);
     has_weight(&probe, "catalog-v1", |weight| (1..60).contains(&weight))?;
 
-    say("\n  A step that nobody sends requests through proves nothing, so it is not left.");
+    say("\n  A step without requests proves nothing, so the next one does not follow.");
     scene.wake_until(CATALOG, "Unproven")?;
     say("  Requests without errors come in, and the next step follows; then the original weights are restored.");
-    scene.succeed(&["catalog-v1", "catalog-v2"])?;
+    scene.start_quiet_traffic()?;
     scene.wake_until(CATALOG, "Failback")?;
     let step = scene.route(CATALOG)?;
     let probe_weight = probe.weight("catalog-v1").unwrap_or_default();
     has_weight(&step, "catalog-v1", |weight| (probe_weight + 1..60).contains(&weight))?;
-    scene.wake_until(CATALOG, "Unproven")?;
-    scene.succeed(&["catalog-v1", "catalog-v2"])?;
     scene.wake_until(CATALOG, "Restore")?;
+    scene.end_traffic()?;
     let restored = scene.route(CATALOG)?;
     let moments =
         [("before", &before), ("shifted", &shifted), ("probe", &probe), ("step", &step), ("restored", &restored)];
@@ -180,7 +180,7 @@ fn duplicate(scene: &mut Scene) -> Result<()> {
         "    The route is still at version {}: it was not written again.",
         after.version().unwrap_or_default()
     ));
-    scene.succeed(&["inventory-a"])
+    scene.repair(&["inventory-a"])
 }
 
 fn standby(scene: &mut Scene) -> Result<()> {
@@ -191,7 +191,7 @@ fn standby(scene: &mut Scene) -> Result<()> {
     show(SEARCH, &[("before", &before), ("shifted", &shifted)]);
     same_but_for_weights(&before, &shifted)?;
     has_weight(&shifted, "search-green", |weight| weight == 100)?;
-    scene.succeed(&["search-blue"])
+    scene.repair(&["search-blue"])
 }
 
 fn person(scene: &mut Scene) -> Result<()> {
@@ -214,7 +214,7 @@ fn person(scene: &mut Scene) -> Result<()> {
     let released = scene.route(CART)?;
     show(CART, &[("edited", &edited), ("released", &released)]);
     has_weight(&released, "cart-a", |weight| weight == 0)?;
-    scene.succeed(&["cart-a"])
+    scene.repair(&["cart-a"])
 }
 
 fn common_cause(scene: &mut Scene) -> Result<()> {
@@ -227,14 +227,37 @@ fn common_cause(scene: &mut Scene) -> Result<()> {
     let after = scene.route(PAYMENTS)?;
     show(PAYMENTS, &[("before", &before), ("all three fail", &after)]);
     ensure(after.version() == before.version(), "nothing is moved", || format!("{:?}", after.weights()))?;
-    scene.succeed(&["payments-a", "payments-b", "payments-c"])
+    scene.repair(&["payments-a", "payments-b", "payments-c"])
 }
 
-/// Puts errors of one node into CloudWatch, and waits for what the function makes of it by itself.
-fn fail(scene: &mut Scene, route: RouteName, node: &str, reason: &str) -> Result<Route> {
-    say(format_args!(
-        "  60 % of the requests to {node} fail. The demo puts that into CloudWatch, and does nothing else."
-    ));
+fn scale_out(scene: &mut Scene) -> Result<()> {
+    say("\n== scale-out: an alarm on load moves nothing");
+    say(
+        "  recommendations-v1 calls the catalog, and is busy: its scale-out alarm on RequestCount turns on. It has the dimensions",
+    );
+    say("  Mesh and VirtualNode and acts through the same topic, but it reports load, not failure.");
+    let node = "recommendations-v1";
+    let name = scale_out_alarm_name(node);
+    let before = scene.route(RECOMMENDATIONS)?;
+    let topic = scene.stack().outputs.named("AlarmTopic")?.to_owned();
+    scene.alarm_on(&scale_out_alarm(node, &topic), &name, &taken(node, 200))?;
+    scene.wake()?;
+    let after = scene.route(RECOMMENDATIONS)?;
+    show(RECOMMENDATIONS, &[("before", &before), ("scale-out alarm on", &after)]);
+    ensure(after.version() == before.version(), "no weight is moved", || format!("{:?}", after.weights()))?;
+    say("\n  An operator asks why.\n");
+    let explained = scene.stack.meshwarden(&scene.workspace, &["explain", &format!("alarm/{name}")])?;
+    say("");
+    for line in &explained {
+        say(format_args!("    {line}"));
+    }
+    let is_explained = explained.iter().any(|line| line.contains("NotAFailureMetric"));
+    ensure(is_explained, "the reason is NotAFailureMetric", || explained.join("\n"))
+}
+
+/// Lets one node fail, and waits for what the function makes of it by itself.
+fn fail(scene: &mut Scene, route: RouteName<'_>, node: &str, reason: &str) -> Result<Route> {
+    say(format_args!("  60 % of the requests to {node} fail from now on. The demo does nothing else."));
     let started = Instant::now();
     let state = scene.fail(&[node])?;
     let decision = scene.logged(route, reason, 1)?;
@@ -244,7 +267,7 @@ fn fail(scene: &mut Scene, route: RouteName, node: &str, reason: &str) -> Result
     scene.route(route)
 }
 
-fn show(route: RouteName, moments: &[(&str, &Route)]) {
+fn show(route: RouteName<'_>, moments: &[(&str, &Route)]) {
     say("");
     say(table(route, moments));
 }

@@ -1,6 +1,6 @@
 //! What the scenarios are told with: making things happen, waiting for what follows, and checking it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::decision::Decision;
 use super::route::{Route, RouteName};
 use super::traffic::{Counts, Traffic};
 use crate::console::say;
-use crate::demo_mesh::{MANY, alarm_name, metric_data, now, requests};
+use crate::demo_mesh::{self, Target, alarm_name, metric_data, now};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::stack::{self, Stack};
@@ -44,7 +44,18 @@ pub(super) struct Scene {
     /// The load, while there is one.
     traffic: Option<Traffic>,
     policy: String,
+    targets: Vec<Target>,
+    /// How many percent of its requests a node fails.
+    failing: BTreeMap<String, u32>,
+    /// When the requests of this second are put; `None` while there are none.
+    next_requests: Option<Instant>,
 }
+
+/// How many requests a second the nodes get that no real load reaches.
+const REQUESTS: u32 = 20;
+
+/// The service that the real load reaches: its metrics come from Envoy alone.
+const LOADED: &str = "catalog-";
 
 impl Scene {
     pub(super) fn of(workspace: &Workspace, stack: Stack) -> Result<Self> {
@@ -63,6 +74,9 @@ impl Scene {
             told: String::new(),
             traffic: None,
             policy: stack::demo_policy(workspace)?,
+            targets: demo_mesh::targets(workspace)?,
+            failing: BTreeMap::new(),
+            next_requests: Some(Instant::now()),
         })
     }
 
@@ -102,8 +116,10 @@ impl Scene {
     }
 
     /// Lets an application fail so many percent of the requests that reach it.
-    pub(super) fn break_application(&self, node: &str, percent: u32) -> Result<()> {
-        self.traffic.as_ref().map_or(Ok(()), |traffic| traffic.fail(node, percent))
+    pub(super) fn break_application(&mut self, node: &str, percent: u32) -> Result<()> {
+        self.failing.insert(node.to_owned(), percent);
+        let url = format!("{}/failing/{node}", self.stack.data_plane.shop);
+        self.stack.client.put(&url, &json!(percent))?.success(node).map(drop)
     }
 
     /// What the load has seen so far.
@@ -123,64 +139,93 @@ impl Scene {
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.traffic.as_mut().map_or(Ok(()), |traffic| traffic.tick(&mut self.stack.aws))
+        self.traffic.as_mut().map_or(Ok(()), Traffic::tick)?;
+        if self.next_requests.is_some_and(|next| Instant::now() >= next) {
+            self.next_requests = Some(Instant::now() + Duration::from_secs(1));
+            self.put_requests()?;
+        }
+        Ok(())
+    }
+
+    /// Puts a second's requests to the nodes that no real load reaches, by the weights that their routes have now: a drained
+    /// node gets none.
+    fn put_requests(&mut self) -> Result<()> {
+        let mut weights: BTreeMap<&(String, String), Route> = BTreeMap::new();
+        let mut data = Vec::new();
+        for target in self.targets.iter().filter(|target| !target.node.starts_with(LOADED)) {
+            if !weights.contains_key(&target.route) {
+                let (router, route) = &target.route;
+                weights.insert(&target.route, self.route(RouteName { router, route })?);
+            }
+            let weight = weights.get(&target.route).and_then(|route| route.weight(&target.node));
+            if weight.is_some_and(|weight| weight > 0) {
+                data.extend(target.requests(REQUESTS, self.failing.get(&target.node).copied().unwrap_or_default()));
+            }
+        }
+        self.stack.aws.call("cloudwatch", "put_metric_data", &metric_data(&data)).map(drop)
     }
 
     /// Reads a route through the App Mesh API.
-    pub(super) fn route(&self, name: RouteName) -> Result<Route> {
+    pub(super) fn route(&self, name: RouteName<'_>) -> Result<Route> {
         let url = format!("{}{}", self.stack.endpoints.app_mesh, name.path());
         Ok(Route::of(self.stack.client.get(&url)?.success("DescribeRoute")?))
     }
 
     /// Writes a route as a person does who knows nothing of Meshwarden.
-    pub(super) fn edit(&self, name: RouteName, spec: &Value) -> Result<()> {
+    pub(super) fn edit(&self, name: RouteName<'_>, spec: &Value) -> Result<()> {
         let url = format!("{}{}", self.stack.endpoints.app_mesh, name.path());
         self.stack.client.put(&url, &json!({"spec": spec}))?.success("UpdateRoute").map(drop)
     }
 
-    /// Lets many requests to nodes go well.
-    pub(super) fn succeed(&mut self, nodes: &[&str]) -> Result<()> {
-        self.requests(nodes, 0.2, MANY)
+    /// Repairs nodes.
+    pub(super) fn repair(&mut self, nodes: &[&str]) -> Result<()> {
+        nodes.iter().try_for_each(|node| self.break_application(node, 0))
     }
 
-    /// Puts requests to nodes into CloudWatch, with so many percent of errors.
-    fn requests(&mut self, nodes: &[&str], errors: f64, count: u32) -> Result<()> {
-        let data: Vec<Value> = nodes.iter().map(|node| requests(node, errors, count)).collect();
-        self.stack.aws.call("cloudwatch", "put_metric_data", &metric_data(&data)).map(drop)
-    }
-
-    /// Lets most requests to nodes fail, again and again, until their alarms are on; tells their state.
-    ///
-    /// An alarm looks at the average of its period, in which there may still be good requests from before.
+    /// Lets most requests to nodes fail, and waits until their alarms are on; tells their state.
     pub(super) fn fail(&mut self, nodes: &[&str]) -> Result<String> {
-        let on = interrupt::poll(PATIENCE, || {
-            self.requests(nodes, 60.0, 20)?;
+        for node in nodes {
+            self.break_application(node, 60)?;
+        }
+        self.until_alarms_are(nodes, "ALARM")
+    }
+
+    /// Waits until the alarms of nodes have a state, and returns that.
+    pub(super) fn until_alarms_are(&mut self, nodes: &[&str], state: &str) -> Result<String> {
+        let mut seen = Vec::new();
+        let reached = interrupt::poll(PATIENCE, || {
+            self.tick()?;
+            seen.clear();
             for node in nodes {
-                if self.alarm_state(node)? != "ALARM" {
-                    return Ok(None);
-                }
+                seen.push(self.alarm_state(node)?);
             }
-            Ok(Some("ALARM".to_owned()))
+            Ok(seen.iter().all(|one| one == state).then(|| state.to_owned()))
         })?;
-        on.ok_or_else(|| Failure::Unexpected {
-            expected: format!("the alarms of {} go on", nodes.join(", ")),
-            seen: "not all of them did".to_owned(),
+        reached.ok_or_else(|| Failure::Unexpected {
+            expected: format!("the alarms of {} come to {state}", nodes.join(", ")),
+            seen: format!("they are {}", seen.join(", ")),
         })
     }
 
-    /// Lets a node's alarm lose its data, as the real CloudWatch does by itself once the node gets no requests.
-    pub(super) fn no_data(&mut self, node: &str) -> Result<()> {
-        let request = json!({
-            "AlarmName": alarm_name(node), "StateValue": "INSUFFICIENT_DATA",
-            "StateReason": "Insufficient Data: the node has had no requests",
-        });
-        self.stack.aws.call("cloudwatch", "set_alarm_state", &request).map(drop)
+    /// Puts an alarm, and its data until it is on.
+    pub(super) fn alarm_on(&mut self, alarm: &Value, name: &str, data: &Value) -> Result<()> {
+        self.stack.aws.call("cloudwatch", "put_metric_alarm", alarm)?;
+        let on = interrupt::poll(PATIENCE, || {
+            self.tick()?;
+            let data = metric_data(std::slice::from_ref(data));
+            self.stack.aws.call("cloudwatch", "put_metric_data", &data)?;
+            Ok((self.state_of_alarm(name)? == "ALARM").then_some(()))
+        })?;
+        ensure(on.is_some(), &format!("the alarm {name} is on"), || "it stays off".to_owned())
     }
 
-    /// The state of a node's alarm, as CloudWatch tells it.
-    pub(super) fn alarm_state(&mut self, node: &str) -> Result<String> {
-        let answer =
-            self.stack.aws.call("cloudwatch", "describe_alarms", &json!({"AlarmNames": [alarm_name(node)]}))?;
+    /// The state of a node's alarm, as CloudWatch has it.
+    fn alarm_state(&mut self, node: &str) -> Result<String> {
+        self.state_of_alarm(&alarm_name(node))
+    }
+
+    fn state_of_alarm(&mut self, name: &str) -> Result<String> {
+        let answer = self.stack.aws.call("cloudwatch", "describe_alarms", &json!({"AlarmNames": [name]}))?;
         let state = answer.pointer("/MetricAlarms/0/StateValue").and_then(Value::as_str);
         Ok(state.unwrap_or("missing").to_owned())
     }
@@ -197,7 +242,7 @@ impl Scene {
     }
 
     /// Gives a route back to Meshwarden, by an event on its bus.
-    pub(super) fn release(&mut self, name: RouteName) -> Result<()> {
+    pub(super) fn release(&mut self, name: RouteName<'_>) -> Result<()> {
         let detail = json!({
             "mesh": crate::demo_mesh::MESH, "virtualRouter": name.router, "route": name.route, "by": "the demo",
         });
@@ -215,17 +260,17 @@ impl Scene {
     }
 
     /// Wakes the function until it has given this reason for a route, telling each reason once.
-    pub(super) fn wake_until(&mut self, name: RouteName, reason: &str) -> Result<Decision> {
+    pub(super) fn wake_until(&mut self, name: RouteName<'_>, reason: &str) -> Result<Decision> {
         self.awaited(name, reason, 1, Meanwhile::WakeAndTell)
     }
 
     /// Waits until the function, woken by something else than the demo, has given this reason for a route so often.
-    pub(super) fn logged(&mut self, name: RouteName, reason: &str, times: usize) -> Result<Decision> {
+    pub(super) fn logged(&mut self, name: RouteName<'_>, reason: &str, times: usize) -> Result<Decision> {
         self.awaited(name, reason, times, Meanwhile::Wait)
     }
 
     /// Reads the log, which has the decisions of every wake whoever brought it, until it has what is awaited.
-    fn awaited(&mut self, name: RouteName, reason: &str, times: usize, meanwhile: Meanwhile) -> Result<Decision> {
+    fn awaited(&mut self, name: RouteName<'_>, reason: &str, times: usize, meanwhile: Meanwhile) -> Result<Decision> {
         let resource = name.resource();
         let mut told = BTreeSet::new();
         let mut matching = Vec::new();

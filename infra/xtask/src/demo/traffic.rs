@@ -1,4 +1,4 @@
-//! What real requests see: a load through the gateway, a line a second, and Envoy's own statistics as metric data.
+//! What real requests see: a load through the gateway, and a line a second.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::console::say;
-use crate::demo_mesh::{metric_data, requests};
 use crate::failure::{Failure, Result};
 use crate::http::Client;
-use crate::local_aws::LocalAws;
 use crate::stack::DataPlane;
 
-/// How often statistics are collected and a line is shown.
+/// How often a line is shown.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// The load: with these the catalog's route takes it, which looks at the method and a header.
@@ -37,14 +35,6 @@ pub(super) struct Traffic {
     shown: Counts,
     next: Instant,
     second: u32,
-    statistics: BTreeMap<String, Statistics>,
-}
-
-/// What an Envoy has counted of its node's own requests since it started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Statistics {
-    completed: u64,
-    failed: u64,
 }
 
 impl Traffic {
@@ -60,7 +50,6 @@ impl Traffic {
             shown: Counts::default(),
             next: Instant::now() + EVERY,
             second: 0,
-            statistics: BTreeMap::new(),
         };
         traffic.shown = traffic.counts()?;
         if let Some([first, second]) = nodes {
@@ -69,19 +58,14 @@ impl Traffic {
         Ok(traffic)
     }
 
-    /// Lets a node fail so many percent of its requests from now on.
-    pub(super) fn fail(&self, node: &str, percent: u32) -> Result<()> {
-        self.client.put(&format!("{}/failing/{node}", self.data_plane.shop), &json!(percent))?.success(node).map(drop)
-    }
-
     /// All requests so far.
     pub(super) fn counts(&self) -> Result<Counts> {
         let tally = self.client.get(&format!("{}/tally", self.data_plane.shop))?.success("the tally")?;
         Counts::of(&tally).ok_or_else(|| Failure::Refused { what: "the tally".to_owned(), answer: tally.to_string() })
     }
 
-    /// Once a second: shows a line, and takes the proxies' statistics to CloudWatch. Meant to be called often.
-    pub(super) fn tick(&mut self, aws: &mut LocalAws) -> Result<()> {
+    /// Shows a line once a second. Meant to be called often.
+    pub(super) fn tick(&mut self) -> Result<()> {
         if Instant::now() < self.next {
             return Ok(());
         }
@@ -100,58 +84,13 @@ impl Traffic {
                 last.failures()
             ));
         }
-        self.collect(aws)
-    }
-
-    /// What a small collector beside each proxy would do: requests and failures since the last time, as metric data.
-    fn collect(&mut self, aws: &mut LocalAws) -> Result<()> {
-        let mut data = Vec::new();
-        for proxy in &self.data_plane.proxies {
-            let url = format!("{}/stats?format=json&filter={FILTER}", proxy.admin);
-            let now = Statistics::of(&self.client.get(&url)?.success(&proxy.name)?);
-            let before = self.statistics.insert(proxy.name.clone(), now);
-            let Some((completed, percent)) = before.and_then(|before| now.since(before)) else { continue };
-            data.push(requests(&proxy.name, percent, completed));
-        }
-        if data.is_empty() {
-            return Ok(());
-        }
-        aws.call("cloudwatch", "put_metric_data", &metric_data(&data)).map(drop)
+        Ok(())
     }
 
     /// Ends the load.
     pub(super) fn end(self) -> Result<Counts> {
         self.client.delete(&format!("{}/load", self.data_plane.shop))?.success("the load")?;
         self.counts()
-    }
-}
-
-/// Of a proxy's statistics, those of the requests that its node was sent: a regular expression in a URL.
-const FILTER: &str = "%5Ehttp%5C.ingress.*downstream_rq_(completed%7C5xx)%24";
-
-impl Statistics {
-    fn of(body: &Value) -> Self {
-        let mut sum = Self::default();
-        for entry in body.get("stats").and_then(Value::as_array).into_iter().flatten() {
-            let (Some(name), Some(value)) =
-                (entry.get("name").and_then(Value::as_str), entry.get("value").and_then(Value::as_u64))
-            else {
-                continue;
-            };
-            if name.ends_with("_completed") {
-                sum.completed += value;
-            } else {
-                sum.failed += value;
-            }
-        }
-        sum
-    }
-
-    /// The requests since then and how many percent of them failed; none if there were none.
-    fn since(self, before: Self) -> Option<(u32, f64)> {
-        let completed = u32::try_from(self.completed.checked_sub(before.completed)?).ok().filter(|count| *count > 0)?;
-        let failed = u32::try_from(self.failed.checked_sub(before.failed)?).ok()?;
-        Some((completed, 100.0 * f64::from(failed) / f64::from(completed)))
     }
 }
 
@@ -210,19 +149,5 @@ mod tests {
         assert_eq!((counts.total(), counts.failures()), (10, 1));
         assert_eq!(counts.since(&counts).total(), 0);
         assert!(Counts::of(&json!({})).is_none());
-    }
-
-    #[test]
-    fn statistics_become_a_rate() {
-        let stats = |completed: u64, failed: u64| {
-            Statistics::of(&json!({"stats": [
-                {"name": "http.ingress.downstream_rq_completed", "value": completed},
-                {"name": "http.ingress.downstream_rq_5xx", "value": failed},
-            ]}))
-        };
-        assert_eq!(stats(30, 10).since(stats(10, 5)), Some((20, 25.0)));
-        assert_eq!(stats(10, 5).since(stats(10, 5)), None);
-        // An Envoy that was started anew counts from nothing.
-        assert_eq!(stats(1, 0).since(stats(10, 5)), None);
     }
 }

@@ -59,20 +59,30 @@ struct Node {
     backends: BTreeMap<String, u16>,
 }
 
+/// What the proxies depend on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upstream<'a> {
+    /// The App Mesh API.
+    pub(super) app_mesh: &'a str,
+    /// Where the control plane serves Envoys.
+    pub(super) xds: &'a str,
+    /// Where the CloudWatch agent takes their statistics.
+    pub(super) statsd: &'a str,
+}
+
 /// Starts the proxies and applications, and waits until all of them take requests.
 pub(super) fn start(
     workspace: &Workspace,
     folder: &Folder,
     programs: &Programs,
     client: &Client,
-    app_mesh: &str,
-    xds: &str,
+    upstream: Upstream<'_>,
 ) -> Result<DataPlane> {
     let shapes = demo_mesh::proxies(workspace)?;
     let mut plan = Plan { gateway: String::new(), nodes: Vec::new() };
     let mut ports = Vec::new();
     for shape in &shapes {
-        let given = Ports::of(client, app_mesh, shape.kind, &shape.name)?;
+        let given = Ports::of(client, upstream.app_mesh, shape.kind, &shape.name)?;
         ports.extend(given.lines(&shape.name));
         if shape.kind == "virtualGateway" {
             plan.gateway = format!("127.0.0.1:{}", given.first("ingress")?);
@@ -88,7 +98,14 @@ pub(super) fn start(
     let shop = start_shop(folder, programs.path("shop")?, &plan)?;
     let mut started = Vec::new();
     for shape in &shapes {
-        started.push(start_proxy(workspace, folder, programs.path("control-plane")?, xds, shape.kind, &shape.name)?);
+        started.push(start_proxy(
+            workspace,
+            folder,
+            programs.path("control-plane")?,
+            upstream,
+            shape.kind,
+            &shape.name,
+        )?);
     }
     let mut proxies = Vec::new();
     for (record, admin_file, name) in started {
@@ -127,7 +144,7 @@ fn start_proxy(
     workspace: &Workspace,
     folder: &Folder,
     control_plane: &Path,
-    xds: &str,
+    upstream: Upstream<'_>,
     kind: &str,
     name: &str,
 ) -> Result<(Record, PathBuf, String)> {
@@ -137,7 +154,8 @@ fn start_proxy(
     fs::remove_file(&admin).ok();
     let node = format!("mesh/{MESH}/{kind}/{name}");
     let output = Command::new(control_plane)
-        .args(["bootstrap", "--xds", xds, "--node", &node, "--admin", "127.0.0.1:0"])
+        .args(["bootstrap", "--xds", upstream.xds, "--node", &node, "--admin", "127.0.0.1:0"])
+        .args(["--statsd", upstream.statsd, "--statsd-interval", "1s"])
         .output()
         .map_err(|source| Failure::Start { command: "control-plane bootstrap".to_owned(), source })?;
     if !output.status.success() {
@@ -145,7 +163,9 @@ fn start_proxy(
         let command = format!("control-plane bootstrap --node {node}");
         return Err(Failure::Command { command, status: output.status.to_string(), tail });
     }
-    fs::write(&bootstrap, output.stdout).map_err(Failure::file("write", &bootstrap))?;
+    let configuration = with_handshakes(&output.stdout)
+        .ok_or_else(|| Failure::Unreadable { path: bootstrap.clone(), why: "the bootstrap is not JSON".to_owned() })?;
+    fs::write(&bootstrap, configuration.to_string()).map_err(Failure::file("write", &bootstrap))?;
     let mut command = Command::new("sh");
     command
         .args(["-c", PARENT])
@@ -158,6 +178,17 @@ fn start_proxy(
         .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]);
     let record = Record::start(&format!("envoy-{name}"), command, folder.path())?;
     Ok((record, admin, name.to_owned()))
+}
+
+/// A bootstrap whose Envoy also counts TLS handshakes, which the scenario on certificates reads. What is sent to CloudWatch
+/// is only what alarms need, so by itself an Envoy keeps no others.
+fn with_handshakes(bootstrap: &[u8]) -> Option<Value> {
+    let mut bootstrap: Value = serde_json::from_slice(bootstrap).ok()?;
+    let kept = "/stats_config/stats_matcher/inclusion_list/patterns";
+    if let Some(patterns) = bootstrap.pointer_mut(kept).and_then(Value::as_array_mut) {
+        patterns.push(json!({"safe_regex": {"regex": ".*ssl\\.(handshake|connection_error|fail_verify.*)"}}));
+    }
+    Some(bootstrap)
 }
 
 impl Ports {

@@ -169,7 +169,9 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     let endpoints = Endpoints { app_mesh: control_plane.api, certificates: moto, aws: ministack };
     let resources = step("load the demo mesh", |_| demo_mesh::load(workspace, &client, &endpoints.app_mesh))?;
     let data_plane = step("start the Envoys and applications", |_| {
-        data_plane::start(workspace, folder, &programs, &client, &endpoints.app_mesh, &control_plane.xds)
+        let statsd = servers::start_agent(workspace, folder, &endpoints)?;
+        let upstream = data_plane::Upstream { app_mesh: &endpoints.app_mesh, xds: &control_plane.xds, statsd: &statsd };
+        data_plane::start(workspace, folder, &programs, &client, upstream)
     })?;
     let mut aws = LocalAws::open(workspace, &endpoints)?;
     let mut outputs = step("deploy infra/template.yaml", |progress| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::endpoints::{self, ACCOUNT, REGION};
+use super::endpoints::{self, ACCOUNT, Endpoints, REGION};
 use super::folder::Folder;
 use crate::failure::{Failure, Result};
 use crate::http::Client;
@@ -68,6 +68,18 @@ pub(super) struct Starting {
     record: Record,
     log: PathBuf,
     pub(super) address: String,
+}
+
+/// Starts the stand-in for the CloudWatch agent, and returns where it takes `DogStatsD` lines.
+pub(super) fn start_agent(workspace: &Workspace, folder: &Folder, endpoints: &Endpoints) -> Result<String> {
+    let mut command = Command::new(workspace.venv_program("python"));
+    command.arg(workspace.file("infra/local/cloudwatch_agent.py"));
+    command.arg(workspace.file("infra/deploy/cloudwatch-agent/agent.json"));
+    command.args(["--listen", "127.0.0.1:0", "--interval", "1"]);
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).envs(endpoints.variables());
+    let record = Record::start("cloudwatch-agent", command, folder.path())?;
+    let log = log_file(folder.path(), &record.name);
+    until_ready(&record, &log, || told(&fs::read_to_string(&log).unwrap_or_default(), "statsd "))
 }
 
 /// Starts moto.
