@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ports::{
     ConfigItem, ConfigResource, ConfigRules, Evaluation, InstanceAttributes, InstanceDirectory, PolicySource,
-    PortError, PortErrorKind, QueueMessage, Queues, RefusedFinding, ResultToken, SecurityHub,
+    PortError, PortErrorKind, PutAnswer, QueueMessage, Queues, RefusedFinding, ResultToken, SecurityHub,
 };
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ impl PolicySource for NotBuilt {
 
 #[async_trait]
 impl ConfigRules for NotBuilt {
-    async fn put_evaluations(&self, _: &ResultToken, _: &[Evaluation]) -> Result<Vec<Evaluation>, PortError> {
+    async fn put_evaluations(&self, _: &ResultToken, _: &[Evaluation]) -> Result<PutAnswer, PortError> {
         self.refuse("put evaluations into AWS Config")
     }
 
