@@ -44,6 +44,10 @@ impl Decision {
             "InsideStep" => {
                 format!("{} is watched at step {} until {}", fact("node")?, fact("step")?, fact("until")?)
             }
+            // With enough data it is the alarm that lags behind.
+            "Unproven" if fact("seen")? == fact("needed")? => {
+                format!("{} has its data points of this step, but its alarm is not OK yet", fact("node")?)
+            }
             "Unproven" => format!(
                 "{} has had {} of {} data points in this step, and silence is not health",
                 fact("node")?,
