@@ -20,7 +20,7 @@ async fn a_fault_of_each_class_and_a_throttle_at_each_call_change_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "takes minutes: `cargo nextest run --run-ignored only`"]
+#[ignore = "long: every fault at every call takes minutes; `cargo xtask test --long` runs it"]
 async fn every_fault_at_every_call_changes_nothing() {
     disturbed("every", every).await;
 }
