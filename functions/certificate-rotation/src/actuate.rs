@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
 use mesh::name::MeshName;
 use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{OwedPage, Plan, Record, StepResult};
 use ports::{
-    Begin, Begun, BudgetWindow, Finish, JournalEntry, PortError, PortErrorKind, Refusal, Spend, StateKey, StoreOutcome,
+    Begin, Begun, BudgetWindow, Deadline, Finish, JournalEntry, PortError, PortErrorKind, Refusal, Spend, StateKey,
+    StoreOutcome,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,10 +15,6 @@ use serde_json::{Value, json};
 use crate::Ports;
 use crate::observe::Observation;
 use crate::steps::take;
-
-/// How long a lease is taken for: longer than an invocation may run (120 s in the template), so that two never act at
-/// the same time; a killed one keeps others out for no longer than this.
-const LEASE: SignedDuration = SignedDuration::from_secs(150);
 
 /// What became of a plan.
 #[derive(Debug, Serialize)]
@@ -141,7 +137,7 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Executed, PortErr
         revision: work.observation.revision(&subject),
         holder: work.holder.to_owned(),
         now,
-        lease: LEASE,
+        lease: Deadline::lease(),
         document: document(&work.record),
         spend: work.plan.step.issues().then(|| Spend { window: work.window.clone(), cap: work.policy.budget.changes }),
         journal: entry(ports, work, "begun", work.journal.clone()),

@@ -1,23 +1,24 @@
 //! Carries out a plan: lease, restore point, weights, and the end of it in the state table.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
 
-use jiff::SignedDuration;
+use futures::future::{Either, select};
 use mesh::change::Change;
 use mesh::failover::{Decision, OwedNote, Plan, RESTORE_TAG, RouteRecord, TagChange};
 use mesh::resource::RouteData;
 use ports::{
-    Begin, Begun, BudgetWindow, Finish, JournalEntry, PortError, PortErrorKind, Refusal, RouteWrite, Spend, StateKey,
-    StoreOutcome, Written,
+    Begin, Begun, BudgetWindow, Deadline, Finish, JournalEntry, PortError, PortErrorKind, Refusal, RouteWrite, Spend,
+    StateKey, StoreOutcome, Written,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Ports;
 
-/// How long a lease is taken for: longer than an invocation may run (30 s in the template), so that two never write at
-/// the same time; a killed one keeps others out for no longer than this.
-pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(45);
+/// How long a tag may hold up the end of a change whose weights are written.
+const SIDE_TIME: Duration = Duration::from_secs(1);
 
 /// What became of a plan.
 #[derive(Debug, Serialize)]
@@ -177,14 +178,18 @@ pub(crate) async fn end(ports: &Ports, work: &Work<'_>, acted: Acted, noted: boo
 
 async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Acted, PortError> {
     let plan = work.plan;
-    // Side by side: neither waits for the other, and a tag that can't be written never blocks a fail-over.
-    let begin = begin(ports, work);
-    let (granted, tagged) = futures::join!(ports.state.begin(&begin), set_tag(ports, work));
-    let epoch = match granted? {
+    let epoch = match ports.state.begin(&begin(ports, work)).await? {
         Begun::Granted { epoch, .. } => epoch,
         Begun::Refused(refusal) => return Ok(Acted::without_end(Outcome::Refused { refusal })),
     };
-    let written = if plan.from == plan.to { Ok(None) } else { write(ports, work).await.map(Some) };
+    // The restore point is recorded. The tag is a second copy of it, so neither the weights nor the end of the change
+    // wait for a tag that hangs.
+    let weights = async { if plan.from == plan.to { Ok(None) } else { write(ports, work).await.map(Some) } };
+    let (written, tagged) = alongside(weights, set_tag(ports, work)).await;
+    let tagged = tagged.unwrap_or_else(|| {
+        tracing::warn!(route = %plan.route, "failed to write the restore tag in time; a later run writes it");
+        false
+    });
     let mut then = plan.then.clone();
     let (outcome, done) = match written {
         Ok(None) => (Outcome::AlreadyInPlace, true),
@@ -201,7 +206,8 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Acted, PortError>
     }
     let end = if done {
         // Before the end is recorded: killed in between, the next wake finds the intent and takes the tag up again.
-        then.stale_tag = plan.tag == TagChange::Clear && !clear_tag(ports, work.route).await;
+        then.stale_tag = plan.tag == TagChange::Clear
+            && !tokio::time::timeout(SIDE_TIME, clear_tag(ports, work.route)).await.unwrap_or(false);
         then.tag_missing = match plan.tag {
             TagChange::Set(_) => !tagged,
             TagChange::Keep => then.tag_missing,
@@ -215,6 +221,15 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Acted, PortError>
     Ok(Acted { outcome, end })
 }
 
+/// Runs `main` and `side` at the same time. Once `main` is done, `side` has [`SIDE_TIME`] left; `None` if it takes longer.
+async fn alongside<M: Future, S: Future>(main: M, side: S) -> (M::Output, Option<S::Output>) {
+    let (main, side) = (pin!(main), pin!(side));
+    match select(main, side).await {
+        Either::Left((output, side)) => (output, tokio::time::timeout(SIDE_TIME, side).await.ok()),
+        Either::Right((side, main)) => (main.await, Some(side)),
+    }
+}
+
 fn begin(ports: &Ports, work: &Work<'_>) -> Begin {
     let plan = work.plan;
     Begin {
@@ -222,7 +237,7 @@ fn begin(ports: &Ports, work: &Work<'_>) -> Begin {
         revision: work.revision,
         holder: work.holder.to_owned(),
         now: ports.clock.now(),
-        lease: LEASE,
+        lease: Deadline::lease(),
         document: document(work.decision.record.as_ref().unwrap_or(&plan.then)),
         spend: plan.spends.then(|| Spend { window: work.window.clone(), cap: work.cap }),
         journal: entry(ports, work, "begun", work.journal.clone()),

@@ -2,24 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
 use mesh::change::Change;
 use mesh::compliance::{Plan, Record};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::resource::Resource;
 use ports::{
-    Begin, Begun, BudgetWindow, Finish, JournalEntry, MeshWrite, PortError, PortErrorKind, Refusal, Spend, StateKey,
-    StoreOutcome, Surveyed, VirtualNodeWrite, Written,
+    Begin, Begun, BudgetWindow, Deadline, Finish, JournalEntry, MeshWrite, PortError, PortErrorKind, Refusal, Spend,
+    StateKey, StoreOutcome, Surveyed, VirtualNodeWrite, Written,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Ports;
-
-/// How long the lease on a mesh is taken for, anew with each change: longer than one change may take, so that two never
-/// write at the same time; a killed invocation keeps others out for no longer than this.
-pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(45);
 
 /// What became of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -156,7 +151,7 @@ fn begin(ports: &Ports, ledger: &Ledger, work: &Work<'_>, begun: &Record) -> Beg
         revision: ledger.revision,
         holder: ledger.holder.clone(),
         now: ports.clock.now(),
-        lease: LEASE,
+        lease: Deadline::lease(),
         document: document(begun),
         spend: work.plan.spends.then(|| Spend { window: ledger.window.clone(), cap: ledger.cap }),
         journal: entry(ports, work, "begun", work.journal.clone()),

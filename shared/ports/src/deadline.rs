@@ -1,6 +1,14 @@
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::time::Instant;
+
+/// How long a lease outlasts the deadline of its holder: the reserve for the report, the moment until Lambda ends a
+/// process that ran out of time, and clocks that disagree.
+const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
+
+/// The longest invocation that Lambda allows.
+const LONGEST_INVOCATION: SignedDuration = SignedDuration::from_mins(15);
 
 tokio::task_local! {
     static DEADLINE: Deadline;
@@ -31,9 +39,36 @@ impl Deadline {
         DEADLINE.scope(self, work).await
     }
 
+    /// How long a lease must be requested for so that it outlasts the running task: no second holder writes while this
+    /// one can still write. Without a deadline it outlasts the longest invocation that Lambda allows.
+    #[must_use]
+    pub fn lease() -> SignedDuration {
+        let left = Self::remaining().map_or(LONGEST_INVOCATION, |left| {
+            SignedDuration::try_from(left).map_or(LONGEST_INVOCATION, |left| left.min(LONGEST_INVOCATION))
+        });
+        left.saturating_add(LEASE_MARGIN)
+    }
+
     /// How much time the running task has left; `None` where nobody set a deadline.
     #[must_use]
     pub fn remaining() -> Option<Duration> {
         DEADLINE.try_with(|deadline| deadline.left()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn lease_outlasts_the_deadline_of_its_holder() {
+        for seconds in [0, 1, 30, 120, 900] {
+            let left = Duration::from_secs(seconds);
+            let lease = Deadline::after(left).cover(async { Deadline::lease() }).await;
+            assert_eq!(lease, SignedDuration::try_from(left).unwrap() + LEASE_MARGIN);
+        }
+        let unlimited = Deadline::after(Duration::from_secs(86_400)).cover(async { Deadline::lease() }).await;
+        assert_eq!(unlimited, LONGEST_INVOCATION + LEASE_MARGIN);
+        assert_eq!(Deadline::lease(), LONGEST_INVOCATION + LEASE_MARGIN);
     }
 }

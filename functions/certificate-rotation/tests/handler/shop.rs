@@ -228,7 +228,8 @@ impl Shop {
 
     pub(crate) async fn answer(&self, event: &Value) -> Result<Report, Retry> {
         let function = self.start().await;
-        function.handle(wake::parse(event), Deadline::after(Duration::from_secs(110))).await
+        let deadline = Deadline::after(Duration::from_secs(110));
+        deadline.cover(function.handle(wake::parse(event), deadline)).await
     }
 
     pub(crate) async fn model(&self) -> Mesh {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use ports::memory::{Fault, Gate};
 use tokio::time::Instant;
 
-use crate::shop::{Shop, errors_event};
+use crate::shop::{INVOCATION, Shop, errors_event};
 
 const LATENCY: Duration = Duration::from_millis(20);
 
@@ -31,7 +32,7 @@ async fn a_warm_fail_over_waits_for_three_rounds_before_it_writes() {
     let (answer, elapsed) = tokio::join!(function.answer(&event), at_the_gate);
     answer.unwrap();
     assert_eq!(shop.weights("cart"), [0, 100]);
-    // Alarms; route and state table side by side; lease and tag side by side; and the way of the write itself.
+    // Alarms; route and state table side by side; lease; and the way of the write itself.
     let rounds = elapsed.as_millis() / LATENCY.as_millis();
     assert!(rounds <= 3 + 1, "{rounds} rounds: {:#?}", shop.ports.faults.calls());
 }
@@ -72,4 +73,46 @@ async fn a_quiet_wake_reads_lists_and_describes_nothing_again() {
     assert!(calls.iter().all(|call| !call.writes && call.name != "describe"), "{calls:#?}");
     // All alarms and the known ones; four kinds below the mesh and the routes of each router; the state table.
     assert_eq!(calls.len(), 2 + 4 + 4 + 1, "{calls:#?}");
+}
+
+/// Tags that hang neither delay the weights nor hold up the end of the change for long.
+#[tokio::test(start_paused = true)]
+async fn hanging_tag_delays_neither_weights_nor_record() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.wake().await.unwrap();
+    shop.fails("cart-v1");
+    shop.ports.faults.reset();
+    shop.ports.faults.set_latency(LATENCY);
+    let gate = Gate::default();
+    shop.ports.faults.whenever(|call| call.name == "tag", Fault::Waits(gate.clone()));
+    let began = Instant::now();
+    function.answer(&errors_event("cart-v1")).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!((shop.weights("cart"), shop.restore_tag("cart")), (vec![0, 100], None));
+    shop.ports.faults.reset();
+    function.wake().await.unwrap();
+    assert!(shop.restore_tag("cart").is_some(), "a later run writes the tag");
+}
+
+/// The lease is held until the invocation cannot write any more, however long it may run.
+#[tokio::test(start_paused = true)]
+async fn lease_outlasts_the_invocation() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.wake().await.unwrap();
+    shop.fails("cart-v1");
+    let gate = Gate::default();
+    shop.ports.faults.once(|call| call.name == "update route", Fault::Waits(gate.clone()));
+    let began = Instant::now();
+    let event = errors_event("cart-v1");
+    let at_the_gate = async {
+        gate.reached().await;
+        let until = shop.lease_of("cart").expect("a lease").until;
+        let left = SignedDuration::try_from(INVOCATION - began.elapsed()).unwrap();
+        assert!(until >= shop.now() + left, "{until}");
+        gate.open();
+    };
+    let (answer, ()) = tokio::join!(function.answer(&event), at_the_gate);
+    answer.unwrap();
 }

@@ -13,7 +13,7 @@ use mesh::alarm::AlarmState;
 use mesh::name::{MeshName, ResourcePath, RouteId, RouteName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
 use mesh::policy::Policy;
 use ports::memory::{Effect, Failure, Fault, Faults, MemoryPolicy, MemoryPorts, MemoryState};
-use ports::{Clock, Deadline, Notice, Urgency};
+use ports::{Clock, Deadline, Notice, StateKey, Urgency};
 use route_failover::{Ports, RouteFailover};
 use serde_json::{Value, json};
 
@@ -27,6 +27,9 @@ pub(crate) const TWO_ROUTERS: [&str; 2] = ["recommendations", "cart"];
 
 /// Uneven and not summing to 100, so that a restore that writes percentages instead of the integers shows.
 pub(crate) const BEFORE: [u8; 2] = [8, 2];
+
+/// How long an invocation may run; a minute in the template.
+pub(crate) const INVOCATION: Duration = Duration::from_secs(55);
 
 pub(crate) const POLICY: &str = "version: 1\nmodes: {default: enforce}\n";
 
@@ -152,6 +155,11 @@ impl Shop {
         self.ports.mesh.tags_of(&arn).remove("meshwarden:restore")
     }
 
+    /// The lease on a route.
+    pub(crate) fn lease_of(&self, router: &str) -> Option<ports::Lease> {
+        self.ports.state.stored(&StateKey::route(&route(router)))?.lease
+    }
+
     /// Somebody sets the weights by hand.
     pub(crate) fn edits(&self, router: &str, weights: &[u8]) {
         let spec = serde_json::from_value(spec(router, weights)).unwrap();
@@ -214,7 +222,7 @@ impl Function {
     /// One invocation.
     async fn invoke(&self, event: &Value) -> Answer {
         let request = REQUESTS.fetch_add(1, Ordering::Relaxed);
-        let deadline = Deadline::after(Duration::from_secs(25) + Duration::from_micros(request));
+        let deadline = Deadline::after(INVOCATION + Duration::from_micros(request));
         let invocation = Invocation { function: route_failover::NAME, request_id: &format!("r-{request}"), deadline };
         let emitter = Emitter::to(self.shop.lines.clone());
         invocation.answer(&self.handler, &emitter, event).await.map_err(|error| error.to_string())

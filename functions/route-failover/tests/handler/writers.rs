@@ -109,7 +109,7 @@ async fn a_holder_that_sleeps_past_its_lease_changes_nothing_any_more() {
         let Moment { shop, function, event } = Scenario::FailOver.begin().await;
         let meanwhile = async {
             // The lease runs out, another process does the work, and the alarm goes off.
-            shop.ports.clock.advance(SignedDuration::from_secs(60));
+            shop.ports.clock.advance(SignedDuration::from_secs(70));
             let other = shop.start().await;
             other.wake().await.unwrap();
             shop.recovers("cart-v1");
@@ -153,7 +153,7 @@ async fn a_release_that_meets_a_lease_comes_again() {
         let function = shop.start().await;
         function.answer(&release).await.unwrap_err();
         assert_eq!(shop.weights("cart"), [50, 50]);
-        shop.wait(1);
+        shop.wait(2);
         function.answer(&release).await.unwrap();
         function.minutes(1).await;
         let expected = if fails { [0, 100] } else { [50, 50] };

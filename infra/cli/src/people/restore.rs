@@ -1,8 +1,8 @@
 //! `restore`: the original weights of a shifted route, now.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use jiff::SignedDuration;
 use mesh::alarm::{Alarm, AlarmName, AlarmState};
 use mesh::change::Change;
 use mesh::failover::{
@@ -13,8 +13,8 @@ use mesh::harm;
 use mesh::name::{ResourcePath, RouteId};
 use mesh::weights::WeightSplit;
 use ports::{
-    Begin, Begun, Finish, JournalEntry, Pace, PortError, PortErrorKind, Refusal as NotBegun, RouteWrite, StateKey,
-    StoreOutcome, Written, survey,
+    Begin, Begun, Deadline, Finish, JournalEntry, Pace, PortError, PortErrorKind, Refusal as NotBegun, RouteWrite,
+    StateKey, StoreOutcome, Written, survey,
 };
 use serde_json::{Value, json};
 
@@ -22,8 +22,8 @@ use super::args::RestoreArgs;
 use super::desk::{Desk, NAME, Said, Seen, document};
 use super::error::{Refusal, Trouble};
 
-/// How long the lease is taken for: as long as route-failover takes its own.
-const LEASE: SignedDuration = SignedDuration::from_secs(45);
+/// How long lease, weights, tag and record may take together. The lease outlasts it.
+const TIME_TO_WRITE: Duration = Duration::from_secs(35);
 
 /// How deep children of composite alarms are fetched.
 const MAX_ROUNDS: usize = 5;
@@ -56,7 +56,8 @@ pub(super) async fn restore(desk: &Desk<'_>, args: &RestoreArgs) -> Result<Strin
             "spends": false, "tag": "clear",
         }),
     };
-    let version = carry_out(desk, &seen, &restoration, &said).await?;
+    let write = carry_out(desk, &seen, &restoration, &said);
+    let version = Deadline::after(TIME_TO_WRITE).cover(write).await?;
     let kept = restoration.done.edit.map_or_else(String::new, |edit| {
         format!("; it is held until {}, `meshwarden release {route}` gives it back", super::standing::short(edit.until))
     });
@@ -73,7 +74,7 @@ async fn carry_out(desk: &Desk<'_>, seen: &Seen, restoration: &Restoration, said
         revision: seen.revision,
         holder: format!("{NAME}-{}-{}", std::process::id(), desk.now().as_nanosecond()),
         now: desk.now(),
-        lease: LEASE,
+        lease: Deadline::lease(),
         document: document(&restoration.begun),
         spend: None,
         journal: entry(desk, restoration, "begun", body),
