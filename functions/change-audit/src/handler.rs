@@ -116,7 +116,16 @@ struct Done {
 }
 
 impl Done {
-    /// Says what failed. Events that may do better come again.
+    /// Records a call that failed before the writes of these events were stored. Their messages come again whatever the
+    /// error is, since nothing else tells who wrote: one that keeps failing ends in the dead-letter queue.
+    fn fail_unrecorded(&mut self, mesh: &MeshName, reason: &str, error: &PortError, events: &Events) {
+        if !events.writes.is_empty() {
+            self.again(error.to_string(), events);
+        }
+        self.fail(root(mesh), reason, error, events);
+    }
+
+    /// Records a failed call. Events that may do better come again.
     fn fail(&mut self, resource: String, reason: &str, error: &PortError, events: &Events) {
         if error.kind.may_heal() {
             self.again(error.to_string(), events);
@@ -202,7 +211,7 @@ impl ChangeAudit {
             let now = self.ports.clock.now();
             let remembered = match Remembered::load(&self.ports, mesh, now).await {
                 Ok(remembered) => remembered,
-                Err(LoadError::Port(error)) => return done.fail(root(mesh), "StateUnreachable", &error, events),
+                Err(LoadError::Port(error)) => return done.fail_unrecorded(mesh, "StateUnreachable", &error, events),
                 Err(LoadError::Document(error)) => return done.unreadable(mesh, &error, events),
             };
             done.kill_switch_on |= remembered.kill_switch_on;
@@ -212,7 +221,7 @@ impl ChangeAudit {
             let last = match remembered.last(&self.ports).await {
                 Ok(Last::Unreadable(error)) => return done.unreadable(mesh, &error, events),
                 Ok(last) => last,
-                Err(error) => return done.fail(root(mesh), "LastStateUnreadable", &error, events),
+                Err(error) => return done.fail_unrecorded(mesh, "LastStateUnreadable", &error, events),
             };
             let writes: Vec<Write> = remembered.document.waiting.iter().chain(&events.writes).cloned().collect();
             let before = match &last {
@@ -234,7 +243,7 @@ impl ChangeAudit {
                 && !seen.resources.is_empty()
                 && let Err(error) = self.roster().add(&[mesh.clone()].into(), now).await
             {
-                return done.fail(root(mesh), "StateUnreachable", &error, events);
+                return done.fail_unrecorded(mesh, "StateUnreachable", &error, events);
             }
             if let Some(behind) = Behind::of(&seen, &writes, now) {
                 done.again(behind.to_string(), events);
@@ -313,7 +322,7 @@ impl ChangeAudit {
                     lines.push(line(root(mesh), "hold", "NowhereToKeep", json!({ "bytes": bytes, "mend": mend })));
                 }
                 Err(error) => {
-                    done.fail(root(mesh), "StateNotKept", &error, events);
+                    done.fail_unrecorded(mesh, "StateNotKept", &error, events);
                     return true;
                 }
             }
@@ -326,7 +335,7 @@ impl ChangeAudit {
                 Ok(true) => {}
                 Ok(false) => return false,
                 Err(error) => {
-                    done.fail(root(mesh), "StateUnreachable", &error, events);
+                    done.fail_unrecorded(mesh, "StateUnreachable", &error, events);
                     return true;
                 }
             }
@@ -377,7 +386,7 @@ impl ChangeAudit {
         match remembered.store(&self.ports, Some((at, tell::body(&lines))), now).await {
             Ok(true) => {}
             Ok(false) => done.again(format!("mesh {mesh} was audited by others in the meantime"), events),
-            Err(error) => done.fail(root(mesh), "StateUnreachable", &error, events),
+            Err(error) => done.fail_unrecorded(mesh, "StateUnreachable", &error, events),
         }
         let dimensions = vec![("Function", NAME.to_owned()), ("Mesh", mesh.to_string())];
         done.metrics.push(Metric::count("RefusedWrites", events.writes.len(), dimensions));
@@ -399,7 +408,7 @@ impl ChangeAudit {
             match remembered.store(&self.ports, None, now).await {
                 Ok(true) => {}
                 Ok(false) => done.again(format!("mesh {mesh} was audited by others in the meantime"), events),
-                Err(error) => done.fail(root(mesh), "StateUnreachable", &error, events),
+                Err(error) => done.fail_unrecorded(mesh, "StateUnreachable", &error, events),
             }
         }
         done.fail(root(mesh), "Unreadable", &unread.error, events);

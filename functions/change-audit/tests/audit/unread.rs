@@ -135,3 +135,27 @@ async fn lasting_failure_is_paged() {
         assert_eq!(pages(&shop).len(), expected, "{minutes}: {:?}", pages(&shop));
     }
 }
+
+/// Only the message knows who wrote. Where nothing of it could be stored, it comes again, whatever the error is.
+#[tokio::test(start_paused = true)]
+async fn message_comes_again_when_the_state_table_denies() {
+    let body = sample("cloudtrail-update-virtual-node").to_string();
+    let batch = json!({ "Records": [{ "messageId": "m1", "eventSource": "aws:sqs", "body": body }] });
+    let mut denied = 0;
+    for call in ["load state", "note"] {
+        for failure in [Failure::Denied, Failure::Unavailable] {
+            let shop = Shop::open().await;
+            shop.edit(RECS, &node(None));
+            shop.ports.faults.whenever(move |given: &Call| given.name == call, Fault::Fails(failure, Effect::NotDone));
+            let answer = shop.answer(&batch).await.unwrap();
+            denied += usize::from(answer["batchItemFailures"] == json!([{ "itemIdentifier": "m1" }]));
+            shop.ports.faults.reset();
+            let answer = shop.answer(&batch).await.unwrap();
+            assert_eq!(answer["batchItemFailures"], json!([]), "{call}");
+            let told =
+                shop.ports.notifier.sent().iter().any(|notice| notice.body.contains("deployer in role Deployer"));
+            assert!(told, "{call} {failure:?}: nobody knows who wrote");
+        }
+    }
+    assert_eq!(denied, 4, "load and store, each denied and unavailable");
+}
