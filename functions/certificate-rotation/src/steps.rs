@@ -17,7 +17,7 @@ use ports::{PortError, PortErrorKind, VirtualGatewayWrite, VirtualNodeWrite, Wri
 
 use crate::Ports;
 use crate::observe::Observation;
-use crate::stores::{REPLACES, SUPERSEDED_BY};
+use crate::stores::{REPLACES, ROTATE, SUPERSEDED_BY};
 use crate::{roots, stores};
 
 /// How often a certificate whose key is in memory only is asked for: a private CA takes some seconds, and whoever does
@@ -142,7 +142,7 @@ async fn request(
         common_name,
         key_algorithm: algorithm(&like.key)?,
         token: token_of(token)?,
-        tags: BTreeMap::from([(REPLACES.to_owned(), arn.to_string())]),
+        tags: BTreeMap::from([(REPLACES.to_owned(), arn.to_string()), (ROTATE.to_owned(), "true".to_owned())]),
     };
     ports.certificates.request(&request).await.map(|_| StepResult::Issued)
 }

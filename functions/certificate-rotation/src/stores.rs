@@ -16,6 +16,8 @@ use crate::Ports;
 
 /// The tag of a certificate that was requested in place of another: the other's ARN.
 pub(crate) const REPLACES: &str = "meshwarden:replaces";
+/// The tag of certificates that may be rotated: the template's role may export, import and renew no others.
+pub(crate) const ROTATE: &str = "meshwarden:rotate";
 /// The tag of a certificate whose place another one has taken: the other's ARN.
 pub(crate) const SUPERSEDED_BY: &str = "meshwarden:superseded-by";
 
