@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
-use xds::{Listeners, Proxy, ResourceType, SdsSource, StatNames, Surroundings, translate};
+use xds::{ClientAddress, Listeners, Proxy, ResourceType, SdsSource, StatNames, Surroundings, translate};
 
 use crate::{Row, median};
 
@@ -40,6 +40,7 @@ pub(crate) fn snapshots() -> Result<Vec<Row>, Box<dyn Error>> {
         listeners: Listeners::Interception,
         sds: SdsSource::Socket,
         stat_names: StatNames::Service,
+        client_address: ClientAddress::default(),
         instances: &instances,
     };
     let names: Vec<Proxy> = mesh.nodes.keys().cloned().map(Proxy::Node).collect();

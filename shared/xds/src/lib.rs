@@ -25,6 +25,6 @@ pub use resource::{Resource, ResourceType, Version};
 pub use secret::{SecretMaterial, SecretRef};
 pub use snapshot::Snapshot;
 pub use translate::{
-    Discovered, Finding, Instance, LARGEST_EXPRESSION, Listeners, SdsSource, SecretFrom, SecretRole, SecretUse,
-    StatNames, Surroundings, Translation, finding, translate,
+    ClientAddress, Discovered, Finding, Instance, LARGEST_EXPRESSION, Listeners, SdsSource, SecretFrom, SecretRole,
+    SecretUse, StatNames, Surroundings, Translation, finding, translate,
 };

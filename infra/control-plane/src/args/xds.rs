@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use control_plane::xds::{Listen, ListenerMode, TlsFiles, XdsAuth, XdsListener, XdsSettings};
-use xds::StatNames;
+use xds::{ClientAddress, StatNames};
 
 /// Where Envoys are served, and which.
 #[derive(Debug, Args)]
@@ -39,6 +39,14 @@ pub(crate) struct XdsArgs {
     /// it, for proxies with another bootstrap.
     #[arg(long, value_name = "NAMES", default_value = "service")]
     stat_names: Names,
+    /// Virtual gateways append the address of the client's connection to `X-Forwarded-For`, and take that for the client
+    /// (Envoy's `use_remote_address`). Without it they pass the header on as it came, as App Mesh's gateways did.
+    #[arg(long)]
+    gateway_use_remote_address: bool,
+    /// The number of proxies before virtual gateways that can be trusted to append to `X-Forwarded-For`, such as 1 for a
+    /// load balancer (Envoy's `xff_num_trusted_hops`).
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    gateway_xff_trusted_hops: u32,
 }
 
 /// What statistics are named by.
@@ -112,6 +120,11 @@ impl XdsArgs {
             Names::Service => StatNames::Service,
             Names::Cluster => StatNames::Cluster,
         };
-        Ok(XdsSettings { listen, tls, listeners: self.listeners, stat_names, ..XdsSettings::default() })
+        let client_address = ClientAddress {
+            use_remote_address: self.gateway_use_remote_address,
+            trusted_hops: self.gateway_xff_trusted_hops,
+        };
+        let listeners = self.listeners;
+        Ok(XdsSettings { listen, tls, listeners, stat_names, client_address, ..XdsSettings::default() })
     }
 }

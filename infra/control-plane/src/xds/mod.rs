@@ -98,7 +98,9 @@ impl Ads {
         let secrets = settings.secrets;
         let instances = settings.instances;
         let sources = Sources { secrets: Arc::clone(&secrets), instances: Arc::clone(&instances) };
-        let world = World::new(&sources, settings.bound, ports).with_stat_names(settings.stat_names);
+        let world = World::new(&sources, settings.bound, ports)
+            .with_stat_names(settings.stat_names)
+            .with_client_address(settings.client_address);
         let (stop, stopping) = watch::channel(false);
         let (cache, turning) = Cache::start(Follower::new(Arc::clone(store)), world, sources, stopping.clone());
         let shared = Arc::new(Shared {

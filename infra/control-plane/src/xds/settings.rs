@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use xds::StatNames;
+use xds::{ClientAddress, StatNames};
 
 use super::ports::ListenerMode;
 use crate::certificates::CertificateFiles;
@@ -29,6 +29,8 @@ pub struct XdsSettings {
     pub listeners: ListenerMode,
     /// What the statistics of the nodes that proxies call are named by.
     pub stat_names: StatNames,
+    /// How virtual gateways find out the address of a client.
+    pub client_address: ClientAddress,
     /// Streams that one resource may have at a time.
     pub streams_per_proxy: usize,
     /// Where certificates come from.
@@ -48,6 +50,7 @@ impl Default for XdsSettings {
             tls: None,
             listeners: ListenerMode::default(),
             stat_names: StatNames::default(),
+            client_address: ClientAddress::default(),
             streams_per_proxy: STREAMS_PER_PROXY,
             secrets: Arc::new(NoSecrets::default()),
             bound: BTreeSet::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::spec::{ServiceDiscovery, VirtualNodeSpec};
-use xds::{Listeners, Proxy, ProxyId, SdsSource, StatNames, Surroundings};
+use xds::{ClientAddress, Listeners, Proxy, ProxyId, SdsSource, StatNames, Surroundings};
 
 use super::cache::Sources;
 use super::concern::{Concern, concerned};
@@ -25,6 +25,7 @@ pub(super) struct World {
     secrets: Arc<dyn Secrets>,
     bound: BTreeSet<String>,
     stat_names: StatNames,
+    client_address: ClientAddress,
     source: Arc<dyn Instances>,
     book: Arc<InstanceBook>,
 }
@@ -37,13 +38,26 @@ impl World {
     pub(super) fn new(sources: &Sources, bound: BTreeSet<String>, ports: Option<PortKeeper>) -> Self {
         let (secrets, source) = (Arc::clone(&sources.secrets), Arc::clone(&sources.instances));
         let book = source.known();
-        let stat_names = StatNames::default();
-        Self { meshes: BTreeMap::new(), ports, secrets, bound, stat_names, source, book }
+        Self {
+            meshes: BTreeMap::new(),
+            ports,
+            secrets,
+            bound,
+            stat_names: StatNames::default(),
+            client_address: ClientAddress::default(),
+            source,
+            book,
+        }
     }
 
     /// The same with other names of statistics.
     pub(super) fn with_stat_names(self, stat_names: StatNames) -> Self {
         Self { stat_names, ..self }
+    }
+
+    /// The same with another way for gateways to find out the address of a client.
+    pub(super) fn with_client_address(self, client_address: ClientAddress) -> Self {
+        Self { client_address, ..self }
     }
 
     /// Takes in the instances that there are now, and says whom what is new about them concerns.
@@ -148,6 +162,7 @@ impl World {
             listeners: self.ports.as_ref().map_or(Listeners::Interception, |ports| Listeners::Explicit(ports.book())),
             sds: SdsSource::Ads(&self.bound),
             stat_names: self.stat_names,
+            client_address: self.client_address,
             instances: &self.book.known,
         };
         let (secrets, instances) = (self.secrets.as_ref(), self.source.as_ref());

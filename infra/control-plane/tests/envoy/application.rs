@@ -13,6 +13,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::websocket;
+
 /// What an application does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
@@ -82,6 +84,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return StatusCode::OK.into_response();
     }
     let seen = shared.requests.fetch_add(1, Ordering::SeqCst);
+    if websocket::is_asked_for(&request) {
+        return websocket::accept(request, &shared.name);
+    }
     let status = StatusCode::from_u16(shared.status.load(Ordering::SeqCst)).unwrap();
     match shared.behaviour {
         Behaviour::FailFirst(count, status) if seen < count => StatusCode::from_u16(status).unwrap().into_response(),

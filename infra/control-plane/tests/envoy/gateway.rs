@@ -1,5 +1,7 @@
 //! What comes in through a virtual gateway.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 
 use crate::application::{Application, Behaviour};
@@ -16,7 +18,12 @@ struct Web {
 
 /// A gateway in front of `one` and `two`, with these gateway routes.
 async fn web(routes: &[(&str, Value)]) -> Option<Web> {
-    let stage = Stage::set().await?;
+    web_with(&[], routes).await
+}
+
+/// The same with arguments for the control plane.
+async fn web_with(args: &[&str], routes: &[(&str, Value)]) -> Option<Web> {
+    let stage = Stage::set_with(args).await?;
     let mut applications = Vec::new();
     let mut running = Vec::new();
     for name in ["one", "two"] {
@@ -128,4 +135,29 @@ async fn priority_and_then_the_longest_prefix_decide() {
     assert_eq!(web.seen("/x", "h").await, "one /x");
     assert_eq!(web.seen("/long/x", "h").await, "two /long/x");
     assert_eq!(web.seen("/long/first", "h").await, "one /long/first");
+}
+
+#[tokio::test]
+async fn forwarded_for_is_passed_on_by_default_and_appended_to_on_request() {
+    const CLIENT: &str = "203.0.113.7";
+    let routes = [("all", to("one", json!({"prefix": "/"}), None))];
+    // With the arguments, whether the header names the connection's other end, and whether the gateway takes
+    // the client that the header named first for the one that called.
+    for (args, appends, believes) in [
+        (&[][..], false, false),
+        (&["--gateway-use-remote-address"], true, false),
+        (&["--gateway-use-remote-address", "--gateway-xff-trusted-hops", "1"], true, true),
+    ] {
+        let Some(web) = web_with(args, &routes).await else { return };
+        let request = web.stage.client.get(format!("http://{}/", web.address)).header("x-forwarded-for", CLIENT);
+        let text = request.send().await.unwrap().text().await.unwrap();
+        let headers = &serde_json::from_str::<Value>(&text).unwrap()["headers"];
+        let mut forwarded = headers["x-forwarded-for"].as_str().unwrap().split(',');
+        assert_eq!(forwarded.next(), Some(CLIENT), "{args:?}");
+        // Envoy names an address of this machine other than the loopback one.
+        let appended = forwarded.next().map(|address| address.parse::<IpAddr>().unwrap());
+        assert_eq!(appended.is_some(), appends, "{args:?}: {headers}");
+        assert_eq!(headers["x-envoy-external-address"] == CLIENT, believes, "{args:?}: {headers}");
+        web.stage.nobody_refused().await;
+    }
 }

@@ -29,7 +29,7 @@ fn register(memory: &MemoryInstances, addresses: &[&str]) {
 }
 
 /// A port that is free on each of these addresses, held by an application.
-async fn applications(addresses: [&str; 2]) -> (u16, [Application; 2]) {
+pub(crate) async fn applications(addresses: [&str; 2]) -> (u16, [Application; 2]) {
     loop {
         let port = TcpListener::bind((addresses[0], 0)).unwrap().local_addr().unwrap().port();
         if addresses.iter().all(|address| TcpListener::bind((*address, port)).is_ok()) {
@@ -42,7 +42,7 @@ async fn applications(addresses: [&str; 2]) -> (u16, [Application; 2]) {
 }
 
 /// A listener of the test's own that leads to a cluster: nobody is redirected to the proxy's here.
-fn way_in(config: &mut Value, at: u16, cluster: &str) {
+pub(crate) fn way_in(config: &mut Value, at: u16, cluster: &str) {
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "way_in",

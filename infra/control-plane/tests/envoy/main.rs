@@ -22,6 +22,8 @@
 mod application;
 mod certificates;
 mod corpus;
+mod disappearing;
+mod dns;
 mod gateway;
 mod instances;
 mod load;
@@ -37,3 +39,4 @@ mod tls;
 mod trust;
 #[path = "../xds/vault.rs"]
 mod vault;
+mod websocket;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use control_plane::certificates::{Keeper, KeeperSettings, Sources};
-use control_plane::instances::Instances;
+use control_plane::instances::{Instances, NoInstances};
 use control_plane::state::Region;
 use control_plane::xds::{ListenerMode, XdsListener, XdsSettings};
 use control_plane::{Server, Settings};
@@ -71,6 +71,11 @@ impl Stage {
         stage.start_finding(instances).await;
         stage.put("/meshes", json!({"meshName": MESH})).await;
         Some(stage)
+    }
+
+    /// With a server in this process and redirected traffic, where nodes are found by DNS.
+    pub(crate) async fn set_intercepting() -> Option<Self> {
+        Self::set_finding(Arc::new(NoInstances::default())).await
     }
 
     /// Starts it, at the xDS address and with the data that it had before if it ran before.

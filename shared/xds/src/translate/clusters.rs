@@ -7,7 +7,6 @@ use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::{
     ClusterDiscoveryType, DiscoveryType, DnsLookupFamily, EdsClusterConfig, LbPolicy,
 };
-use envoy_types::pb::envoy::config::core::v3::Http2ProtocolOptions;
 use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint,
 };
@@ -25,7 +24,7 @@ use mesh::spec::{
 use super::backends::Destination;
 use super::breakers::{Limits, breakers};
 use super::draft::{CalledFor, Draft, member_names};
-use super::proto::{LOOPBACK, address, ads, any, millis};
+use super::proto::{LOOPBACK, address, ads, any, http2_with_websockets, millis};
 use super::statistics::extension_metadata;
 use super::tls::Upstream;
 use super::{Discovered, Instance, finding, names};
@@ -177,12 +176,14 @@ impl<'m> Draft<'m> {
             });
         }
         let at = mapping.port.get();
+        // An address that Cloud Map or DNS no longer has is removed, whatever its health check still says. Behind a load
+        // balancer there is one host, which is replaced and never removed.
+        let ignore_health_on_host_removal = matches!(kind, DiscoveryType::Eds | DiscoveryType::StrictDns);
+        let base = Cluster { ignore_health_on_host_removal, ..base };
         Some(match kind {
             DiscoveryType::Eds => Cluster {
                 cluster_discovery_type: discovery_type(kind),
                 eds_cluster_config: Some(EdsClusterConfig { eds_config: Some(ads()), ..EdsClusterConfig::default() }),
-                // An instance that Cloud Map forgot is gone, whatever its health check still says.
-                ignore_health_on_host_removal: true,
                 ..base
             },
             _ => Cluster {
@@ -282,9 +283,8 @@ fn http_options(protocol: &Protocol) -> HashMap<String, envoy_types::pb::google:
     if !speaks_http2(protocol) {
         return HashMap::new();
     }
-    let explicit = ExplicitHttpConfig {
-        protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default())),
-    };
+    let explicit =
+        ExplicitHttpConfig { protocol_config: Some(ProtocolConfig::Http2ProtocolOptions(http2_with_websockets())) };
     let options = HttpProtocolOptions {
         upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
         ..HttpProtocolOptions::default()

@@ -23,9 +23,10 @@ use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProx
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::ClusterSpecifier;
 use envoy_types::pb::envoy::extensions::http::early_header_mutation::header_mutation::v3::HeaderMutation;
 use envoy_types::pb::envoy::r#type::v3::Int32Range;
-use envoy_types::pb::google::protobuf::Duration;
+use envoy_types::pb::google::protobuf::{BoolValue, Duration};
 
-use super::proto::{address, ads, any, boolean, uint};
+use super::ClientAddress;
+use super::proto::{address, ads, any, boolean, http2_with_websockets, uint};
 use super::statistics::extension_metadata;
 use super::tls::Served;
 
@@ -136,7 +137,19 @@ pub(super) fn chains(matches: &FilterChainMatch, filter: &Filter, served: Served
 
 /// A connection manager that takes its routes over ADS.
 pub(super) fn http_manager(stat_prefix: String, routes: String, logs: Vec<AccessLog>) -> Filter {
+    http_manager_at_edge(stat_prefix, routes, logs, ClientAddress::default())
+}
+
+/// The same where clients from outside the mesh connect.
+pub(super) fn http_manager_at_edge(
+    stat_prefix: String,
+    routes: String,
+    logs: Vec<AccessLog>,
+    clients: ClientAddress,
+) -> Filter {
     let manager = HttpConnectionManager {
+        use_remote_address: clients.use_remote_address.then_some(BoolValue { value: true }),
+        xff_num_trusted_hops: clients.trusted_hops,
         stat_prefix,
         route_specifier: Some(RouteSpecifier::Rds(Rds { config_source: Some(ads()), route_config_name: routes })),
         http_filters: vec![HttpFilter {
@@ -147,6 +160,7 @@ pub(super) fn http_manager(stat_prefix: String, routes: String, logs: Vec<Access
         // The bootstrap says where traces go, if anywhere.
         tracing: Some(Tracing::default()),
         early_header_mutation_extensions: vec![without_client_overrides()],
+        http2_protocol_options: Some(http2_with_websockets()),
         upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".to_owned(), ..UpgradeConfig::default() }],
         access_log: logs,
         normalize_path: boolean(true),

@@ -50,6 +50,8 @@ pub struct Surroundings<'a> {
     pub sds: SdsSource<'a>,
     /// What statistics are named by.
     pub stat_names: StatNames,
+    /// How virtual gateways find out the address of a client.
+    pub client_address: ClientAddress,
     /// The instances of Cloud Map services, by namespace and service name.
     pub instances: &'a BTreeMap<(String, String), Vec<Instance>>,
 }
@@ -61,6 +63,17 @@ pub enum Listeners<'a> {
     Interception,
     /// On a loopback port each, without redirection: all proxies and applications are on one machine.
     Explicit(&'a PortBook),
+}
+
+/// How virtual gateways find out the address of a client, and what they do with `X-Forwarded-For`. By default they pass
+/// the header on as it came, as App Mesh's gateways did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClientAddress {
+    /// Whether the address of the connection's other end is appended to `X-Forwarded-For`. A client can then no longer
+    /// name itself.
+    pub use_remote_address: bool,
+    /// How many proxies that can be trusted to append to the header stand before the gateway.
+    pub trusted_hops: u32,
 }
 
 /// Where secrets that the mesh calls by name come from.

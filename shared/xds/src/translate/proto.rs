@@ -3,9 +3,9 @@
 #![expect(clippy::unnecessary_wraps, reason = "every message is optional in another one, and is made for that")]
 
 use envoy_types::pb::envoy::config::core::v3::{
-    Address, AggregatedConfigSource, ApiConfigSource, ApiVersion, ConfigSource, DataSource, GrpcService, SocketAddress,
-    TransportSocket, WatchedDirectory, address, api_config_source, config_source, data_source, grpc_service,
-    socket_address, transport_socket,
+    Address, AggregatedConfigSource, ApiConfigSource, ApiVersion, ConfigSource, DataSource, GrpcService,
+    Http2ProtocolOptions, SocketAddress, TransportSocket, WatchedDirectory, address, api_config_source, config_source,
+    data_source, grpc_service, socket_address, transport_socket,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher};
 use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration, UInt32Value};
@@ -36,6 +36,11 @@ pub(super) fn any<M: Message + Name>(message: M) -> Any {
 /// A packed message, if it is of this type.
 pub(super) fn unpacked<M: Message + Name + Default>(config: &Any) -> Option<M> {
     (config.type_url == M::type_url()).then(|| M::decode(config.value.as_slice()).ok()).flatten()
+}
+
+/// HTTP/2 on which a web socket can be opened by an extended CONNECT (RFC 8441).
+pub(super) fn http2_with_websockets() -> Http2ProtocolOptions {
+    Http2ProtocolOptions { allow_connect: true, ..Http2ProtocolOptions::default() }
 }
 
 pub(super) fn address(host: &str, port: u16) -> Address {

@@ -7,7 +7,9 @@ use mesh::name::ResourcePath;
 use mesh::spec::Spec;
 use serde_json::Value;
 use xds::ports::{PortBook, uses};
-use xds::{Instance, Listeners, Proxy, ProxyId, SdsSource, StatNames, Surroundings, Translation, translate};
+use xds::{
+    ClientAddress, Instance, Listeners, Proxy, ProxyId, SdsSource, StatNames, Surroundings, Translation, translate,
+};
 
 /// The name of every mesh in these tests.
 pub(crate) const MESH: &str = "shop";
@@ -18,12 +20,14 @@ pub(crate) const MESH: &str = "shop";
 /// - `proxies`: who is translated for (`virtualNode/web`);
 /// - `explicit`: on loopback ports of their own instead of redirected traffic;
 /// - `sds`: the secrets of the mesh that go over ADS; absent, all come from the socket;
+/// - `useRemoteAddress`, `trustedHops`: how gateways find out the address of a client;
 /// - `instances`: the Cloud Map instances, by `service.namespace`.
 pub(crate) struct Case {
     pub(crate) mesh: Mesh,
     pub(crate) proxies: Vec<String>,
     ports: Option<PortBook>,
     sds: Option<BTreeSet<String>>,
+    client_address: ClientAddress,
     instances: BTreeMap<(String, String), Vec<Instance>>,
 }
 
@@ -41,7 +45,11 @@ impl Case {
             let instances = instances.as_array().expect("is a list").iter().map(instance);
             ((namespace.to_owned(), service.to_owned()), instances.collect())
         });
-        Self { proxies: texts("proxies"), ports, sds, instances: instances.collect(), mesh }
+        let client_address = ClientAddress {
+            use_remote_address: case["useRemoteAddress"] == true,
+            trusted_hops: case["trustedHops"].as_u64().unwrap_or_default().try_into().expect("is small"),
+        };
+        Self { proxies: texts("proxies"), ports, sds, client_address, instances: instances.collect(), mesh }
     }
 
     pub(crate) fn translate(&self, proxy: &str) -> Translation {
@@ -49,6 +57,7 @@ impl Case {
             listeners: self.ports.as_ref().map_or(Listeners::Interception, Listeners::Explicit),
             sds: self.sds.as_ref().map_or(SdsSource::Socket, SdsSource::Ads),
             stat_names: StatNames::Service,
+            client_address: self.client_address,
             instances: &self.instances,
         };
         translate(&self.mesh, &proxy_of(proxy), surroundings)

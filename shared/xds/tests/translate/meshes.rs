@@ -7,7 +7,7 @@ use mesh::graph::Mesh;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
-use xds::{Listeners, Proxy, SdsSource, StatNames, Surroundings, Translation, translate};
+use xds::{ClientAddress, Listeners, Proxy, SdsSource, StatNames, Surroundings, Translation, translate};
 
 use crate::case::{mesh_of, ports_of};
 use crate::corpus::{Specs, can_be_read, corpus};
@@ -172,6 +172,7 @@ fn translations(specs: &Specs) -> Vec<(Proxy, bool, Translation)> {
                 listeners,
                 sds: SdsSource::Socket,
                 stat_names: StatNames::Service,
+                client_address: ClientAddress::default(),
                 instances: &instances,
             };
             let translation = translate(&mesh, &proxy, surroundings);

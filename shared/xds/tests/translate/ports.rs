@@ -45,7 +45,7 @@ fn every_listener_backend_and_gateway_has_its_own() {
 #[test]
 fn a_use_without_a_port_is_told_and_nothing_listens_there() {
     use xds::ports::PortBook;
-    use xds::{Listeners, SdsSource, StatNames, Surroundings, finding, translate};
+    use xds::{ClientAddress, Listeners, SdsSource, StatNames, Surroundings, finding, translate};
     let specs = json!({
         "virtualNode/web": {"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}],
                             "backends": [{"virtualService": {"virtualServiceName": "web"}}]},
@@ -58,6 +58,7 @@ fn a_use_without_a_port_is_told_and_nothing_listens_there() {
         listeners: Listeners::Explicit(&book),
         sds: SdsSource::Socket,
         stat_names: StatNames::Service,
+        client_address: ClientAddress::default(),
         instances: &instances,
     };
     for (proxy, told) in [("virtualNode/web", 2), ("virtualGateway/edge", 1)] {

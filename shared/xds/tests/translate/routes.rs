@@ -100,7 +100,7 @@ fn retries_are_app_meshs_own_or_those_asked_for() {
     let cases = [
         (
             http(json!({"prefix": "/"})),
-            "unavailable,connect-failure,refused-stream,retriable-status-codes",
+            "unavailable,connect-failure,refused-stream,reset,retriable-status-codes",
             2,
             vec![503],
         ),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh::graph::Mesh;
 use serde_json::{Map, Value, json};
-use xds::{Listeners, SdsSource, StatNames, Surroundings, Translation, translate};
+use xds::{ClientAddress, Listeners, SdsSource, StatNames, Surroundings, Translation, translate};
 
 pub(crate) use crate::case::mesh_of as mesh;
 use crate::case::proxy_of;
@@ -16,6 +16,7 @@ pub(crate) fn intercepted(mesh: &Mesh, path: &str) -> Translation {
         listeners: Listeners::Interception,
         sds: SdsSource::Socket,
         stat_names: StatNames::Service,
+        client_address: ClientAddress::default(),
         instances: &instances,
     };
     translate(mesh, &proxy_of(path), surroundings)

@@ -18,7 +18,7 @@ use mesh::spec::{GatewayListener, GatewayRouteSpec, Port, Protocol, VirtualGatew
 
 use super::draft::Draft;
 use super::finding;
-use super::listeners::{chains, http_manager, listener, tls_inspector};
+use super::listeners::{chains, http_manager_at_edge, listener, tls_inspector};
 use super::names::{self, EGRESS_PORT};
 use super::proto::LOOPBACK;
 use super::tls::Served;
@@ -111,7 +111,8 @@ impl<'m> Draft<'m> {
         let configuration = self.gateway_ingress(door.name, at, &cluster, targets);
         self.out.routes.insert(routes.clone(), configuration);
         let logs = self.access_logs(spec.logging.as_ref());
-        let filter = http_manager(format!("ingress.{protocol}.{at}"), routes, logs);
+        let filter =
+            http_manager_at_edge(format!("ingress.{protocol}.{at}"), routes, logs, self.surroundings.client_address);
         let shown = if self.is_explicit() { LOOPBACK } else { "0.0.0.0" };
         let mut ingress = listener(names::ingress_listener(shown, bound), host, bound, TrafficDirection::Inbound);
         ingress.filter_chains = chains(&FilterChainMatch::default(), &filter, served);

@@ -49,10 +49,12 @@ impl<'a> From<&'a GrpcRetryPolicy> for Wanted<'a> {
     }
 }
 
-/// What is retried without a policy: App Mesh's own default.
+/// The retry policy of every route without one and of every node that provides a service: the last default that App Mesh
+/// documented. `reset` covers an endpoint that goes away after it was sent the request, and so also repeats requests that
+/// may have taken effect; a policy of the route's own can leave that out.
 pub(in super::super) fn default_policy() -> RetryPolicy {
     RetryPolicy {
-        retry_on: "unavailable,connect-failure,refused-stream,retriable-status-codes".to_owned(),
+        retry_on: "unavailable,connect-failure,refused-stream,reset,retriable-status-codes".to_owned(),
         num_retries: uint(2),
         retriable_status_codes: vec![503],
         ..elsewhere()
