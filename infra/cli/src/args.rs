@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use mesh::name::MeshName;
 use mesh::pack::Severity;
@@ -62,9 +62,17 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_enum, default_value_t = FailOn::Medium, value_name = "SEVERITY")]
     pub(crate) fail_on: FailOn,
 
-    /// Says also what was assumed, passed over or left open. JSON and SARIF always do.
+    /// Shows also what was assumed, passed over or left open. JSON and SARIF always do.
     #[arg(long)]
     pub(crate) remarks: bool,
+
+    /// Shows every finding in the table: none is folded under its rule or its root cause.
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Whether the table is coloured. `auto`: on a terminal, unless `NO_COLOR` is set.
+    #[arg(long, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
+    pub(crate) color: ColorChoice,
 
     #[command(flatten)]
     pub(crate) around: Around,
@@ -126,6 +134,10 @@ pub(crate) enum Format {
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
+    /// JUnit XML, for the test reports of CI systems.
+    Junit,
+    /// Workflow commands, which GitHub shows as annotations on the lines of a change.
+    Github,
 }
 
 /// From which severity on a finding fails the check.

@@ -1,7 +1,7 @@
 //! The `meshwarden` command, for people and for pipelines.
 //!
 //! ```text
-//!   meshwarden check PATH... ──▶ files ──▶ readers ──▶ pack ──▶ table | JSON | SARIF, and an exit code
+//!   meshwarden check PATH... ──▶ files ──▶ readers ──▶ pack ──▶ table, JSON, SARIF, JUnit, ..., and an exit code
 //!
 //!   meshwarden status | explain | hold | release | restore | kill
 //!                       └──▶ ports ──▶ meshes, alarms, state table and journal ──▶ what stands, why, and what was done
@@ -56,6 +56,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// What a command has to say, as it is written: no character of a name or a value acts on the terminal.
+#[cfg(feature = "aws")]
+fn shown(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.starts_with(['{', '[']) { reports::visible_json(text) } else { reports::visible_lines(text) }
+}
+
 fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     let mut told = format!("meshwarden: {error}");
     let is_call = |error: &(dyn std::error::Error + 'static)| error.is::<ports::PortError>();
@@ -67,6 +73,6 @@ fn fail(error: &(dyn std::error::Error + 'static)) -> ExitCode {
         source = if is_call(cause) { None } else { cause.source() };
     }
     // Where not even this can be written, the exit code says it.
-    drop(writeln!(io::stderr(), "{told}"));
+    drop(writeln!(io::stderr(), "{}", reports::visible_lines(&told)));
     ExitCode::from(UNREADABLE)
 }

@@ -54,12 +54,62 @@ fn what_cannot_be_read_is_told_with_file_resource_and_member() {
 }
 
 #[test]
-fn the_table_has_each_finding_under_its_file_and_a_sum() {
+fn table_has_each_rule_with_file_and_line_and_a_summary() {
     let (_, stdout, _) = meshwarden(&["check", "loose/manifest.yaml", "--remarks"], None);
-    assert!(stdout.starts_with("loose/manifest.yaml\n"), "{stdout}");
-    assert!(stdout.contains("mesh/loose/virtualRouter/plain_loose/route/shadowed"), "{stdout}");
+    let shadowed =
+        stdout.lines().find(|line| line.contains("mesh/loose/virtualRouter/plain_loose/route/shadowed")).unwrap();
+    let (place, _) = shadowed.trim_start().split_once("  ").unwrap();
+    let (file, line) = place.split_once(':').unwrap();
+    assert_eq!(file, "loose/manifest.yaml");
+    let text = std::fs::read_to_string(fixtures().join(file)).unwrap();
+    assert!(text.lines().nth(line.parse::<usize>().unwrap() - 1).is_some(), "{shadowed}");
     assert!(stdout.contains("taken as `gone_loose`"), "{stdout}");
-    assert!(stdout.lines().last().unwrap().starts_with("1 files, 12 resources; findings: "), "{stdout}");
+    assert!(stdout.lines().last().unwrap().starts_with("Read: 1 file, 12 resources, 1 mesh."), "{stdout}");
+    assert!(!stdout.contains('\x1b'), "a pipe gets no colours");
+    let (_, colored, _) = meshwarden(&["check", "loose/manifest.yaml", "--color", "always"], None);
+    assert!(colored.contains("\x1b[31mHIGH"), "{colored}");
+}
+
+/// The forms for CI systems: each finding with its file and line, and nothing that a name could inject.
+#[test]
+fn junit_and_workflow_commands_have_every_finding() {
+    let (_, told) = json(&["check", "loose/cloudformation.yaml", "--format", "json"]);
+    let findings = told["findings"].as_array().unwrap();
+    let (code, github, _) = meshwarden(&["check", "loose/cloudformation.yaml", "--format", "github"], None);
+    assert_eq!((code, github.lines().count()), (1, findings.len()));
+    assert!(github.lines().all(|line| line.contains(" file=loose/cloudformation.yaml,line=")), "{github}");
+    assert!(github.starts_with("::error "), "the worst comes first: {github}");
+    let (_, junit, _) = meshwarden(&["check", "loose/cloudformation.yaml", "--format", "junit"], None);
+    let failing = findings.iter().filter(|finding| !["low", "info"].contains(&finding["severity"].as_str().unwrap()));
+    assert_eq!(junit.matches("<failure ").count(), failing.count());
+    assert!(junit.contains("file=\"loose/cloudformation.yaml\" line=\""), "{junit}");
+    // What could not be read is an error in both.
+    let (code, junit, _) = meshwarden(&["check", "-", "--format", "junit"], Some("{\"meshName\": \"\"}"));
+    assert!(code == 2 && junit.contains("errors=\"1\"") && junit.contains("<error "), "{junit}");
+    let (code, github, _) = meshwarden(&["check", "-", "--format", "github"], Some("{\"meshName\": \"\"}"));
+    assert!(code == 2 && github.starts_with("::error title=meshwarden::"), "{github}");
+}
+
+/// Files are named by others than those who read the output.
+#[cfg(unix)]
+#[test]
+fn hidden_characters_reach_no_output() {
+    let folder = std::env::temp_dir().join(format!("meshwarden-check-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let name = "a\u{1b}[31m\u{202e}\u{9b}x.json";
+    let node = "{\"meshName\": \"shop\", \"virtualNodeName\": \"a\", \"spec\": {\"\u{202e}\\u001b\": 1, \"listeners\": \
+        [{\"portMapping\": {\"port\": 80, \"protocol\": \"\\u001b\u{9b}\"}}]}}";
+    std::fs::write(folder.join(name), node).unwrap();
+    std::fs::write(folder.join("b\u{1b}[0m\n::error::.json"), "AWS::AppMesh:: {").unwrap();
+    for format in ["table", "json", "sarif", "junit", "github"] {
+        let arguments = ["check", folder.to_str().unwrap(), "--format", format, "--remarks", "--all"];
+        let (_, stdout, stderr) = meshwarden(&arguments, None);
+        let hidden: Vec<char> =
+            format!("{stdout}{stderr}").chars().filter(|c| reports::is_hidden(*c) && *c != '\n').collect();
+        assert!(hidden.is_empty(), "{format}: {hidden:?}");
+        assert!(!stdout.lines().any(|line| line.trim_start().starts_with("::error::")), "{format}: {stdout}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 /// A folder with a mesh in five forms: what a finding says doesn't depend on which of them it was read from.

@@ -4,16 +4,23 @@
 //!   mesh, edges ─┐                ┌──▶ json: everything, for a program
 //!   findings ────┼──▶ MeshReport ─┼──▶ sarif: code scanning of pipelines
 //!   history ─────┘                ├──▶ asff: AWS Security Hub
+//!                                 ├──▶ junit, github: CI systems
 //!                                 └──▶ page: the mesh drawn, one file without a network
+//!
+//!   findings ──▶ group: by rule and root cause, for the page and for tables
 //! ```
 //!
 //! This crate never judges anything: it shows what was found. It does no I/O and reads no clock.
 
 mod asff;
+mod causes;
+mod github;
 mod history;
 mod json;
+mod junit;
 mod page;
 pub mod sarif;
+mod visible;
 
 use jiff::Timestamp;
 use mesh::edges::Edge;
@@ -21,9 +28,13 @@ use mesh::graph::Mesh;
 use mesh::pack::{Evaluation, Finding, Severity};
 
 pub use asff::{Asff, Place, asff};
+pub use causes::{Cause, RootCause, RuleGroup, group, root_cause};
+pub use github::github;
 pub use history::{Changes, Dated, History};
 pub use json::json;
+pub use junit::junit;
 pub use page::page;
+pub use visible::{is_hidden, visible, visible_json, visible_lines};
 
 /// What is known of a mesh at one time.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,10 @@
 //! `meshwarden check`: files in, findings out.
 
+mod coverage;
 mod files;
 mod report;
 mod table;
+mod terminal;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use thiserror::Error;
 use crate::args::{CheckArgs, Format};
 pub(crate) use files::{Found, Text, Unread, find};
 use report::Report;
+use terminal::{Layout, Surface};
 
 /// From how many files on progress is shown: fewer are done before anyone looks.
 const MANY: usize = 50;
@@ -67,9 +70,11 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     let outcome = outcome(args, &reading, &judged.evaluation, &unread);
     let report = Report::of(&texts, &reading, &judged, &unread);
     let written = match args.format {
-        Format::Table => table::write(&report, args.remarks),
+        Format::Table => table::write(&report, layout(args)),
         Format::Json => report.json(),
         Format::Sarif => report.sarif(),
+        Format::Junit => report.junit(|severity| args.fail_on.fails(severity)),
+        Format::Github => report.github(),
     };
     match &args.output {
         Some(file) => std::fs::write(file, written),
@@ -77,6 +82,12 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     }
     .map_err(CheckError::Output)?;
     Ok(outcome)
+}
+
+/// How the table is laid out: for the terminal where there is one.
+fn layout(args: &CheckArgs) -> Layout {
+    let surface = Surface::read(args.output.is_some());
+    Layout { width: surface.width(), color: surface.colors(args.color), all: args.all, remarks: args.remarks }
 }
 
 fn policy(args: &CheckArgs) -> Result<Policy, CheckError> {

@@ -1,14 +1,16 @@
-//! What a check found, as JSON and as SARIF.
+//! What a check found, in the forms that programs read.
 
 use std::collections::HashMap;
 
 use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::{Evaluation, Finding};
-use mesh::readers::{Declared, Reading, Source};
+use mesh::pack::{Evaluation, Finding, Severity};
+use mesh::readers::{Declared, Reading};
 use reports::sarif::{self, Level, Notification, Place, Placed};
+use reports::{Cause, github, group, junit, visible_json};
 use serde_json::{Value, json};
 
 use super::Judged;
+use super::coverage::Coverage;
 use super::files::{Text, Unread};
 
 /// All there is to tell.
@@ -33,11 +35,22 @@ impl<'r> Report<'r> {
         Self { texts, reading, evaluation, undecided, unread, declared, meshes }
     }
 
+    /// Whether all that was given could be read, so that what is not found is not there.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.unread.is_empty()
+            && self.reading.refusals.is_empty()
+            && self.undecided.is_empty()
+            && !Coverage::new(self).is_empty()
+    }
+
     /// One object with everything.
     pub(crate) fn json(&self) -> String {
         let unread: Vec<String> = self.unread.iter().map(ToString::to_string).collect();
+        let coverage = Coverage::new(self);
         let told = json!({
             "files": self.texts.len(),
+            "filesRead": coverage.read,
+            "filesWithoutResources": coverage.without,
             "resources": self.reading.resources.len(),
             "findings": self.findings(&self.evaluation.findings),
             "waived": self.findings(&self.evaluation.waived),
@@ -45,8 +58,27 @@ impl<'r> Report<'r> {
             "unreadable": unread,
             "refusals": self.reading.refusals,
             "remarks": self.reading.remarks,
+            "groups": self.groups(),
         });
         pretty(&told)
+    }
+
+    /// The findings by rule and root cause, each by its id.
+    fn groups(&self) -> Vec<Value> {
+        let ids = |findings: &[&Finding]| findings.iter().map(|finding| json!(finding.id())).collect::<Vec<_>>();
+        let cause = |cause: &Cause<'_>| {
+            json!({
+                "rootCause": {"resource": cause.root.resource, "part": cause.root.part},
+                "findings": ids(&cause.findings),
+                "consequences": ids(&cause.consequences),
+            })
+        };
+        let groups = group(&self.evaluation.findings);
+        let of_rule = groups.iter().map(|of_rule| {
+            let causes: Vec<Value> = of_rule.causes.iter().map(cause).collect();
+            json!({"rule": of_rule.rule, "severity": of_rule.worst, "causes": causes})
+        });
+        of_rule.collect()
     }
 
     fn findings(&self, findings: &[Finding]) -> Vec<Value> {
@@ -54,7 +86,7 @@ impl<'r> Report<'r> {
             let mut told = json!(finding);
             if let Value::Object(told) = &mut told {
                 told.insert("id".to_owned(), json!(finding.id()));
-                told.insert("source".to_owned(), json!(self.source(&finding.resource)));
+                told.insert("source".to_owned(), self.source(&finding.resource));
             }
             told
         };
@@ -63,28 +95,60 @@ impl<'r> Report<'r> {
 
     /// A SARIF log.
     pub(crate) fn sarif(&self) -> String {
-        let placed =
-            |waived: bool| move |finding: &'r Finding| Placed { finding, place: self.place(&finding.resource), waived };
-        let results: Vec<Placed<'_>> = (self.evaluation.findings.iter().map(placed(false)))
-            .chain(self.evaluation.waived.iter().map(placed(true)))
-            .collect();
-        let unread = self.unread.iter().map(|error| Notification { level: Level::Error, message: error.to_string() });
-        let refused = self.reading.refusals.iter();
-        let refused = refused.map(|refusal| Notification { level: Level::Error, message: refusal.to_string() });
-        let remarked = self.reading.remarks.iter();
-        let remarked = remarked.map(|remark| Notification { level: Level::Note, message: remark.to_string() });
-        let open = self.undecided.iter().map(|finding| {
-            let Finding { rule, resource, message, .. } = finding;
-            let message = format!("{resource}: {rule} is not decided, since not everything is known: {message}");
-            Notification { level: Level::Note, message }
-        });
-        let notifications: Vec<Notification> = unread.chain(refused).chain(remarked).chain(open).collect();
-        pretty(&sarif::log(env!("CARGO_PKG_VERSION"), &results, &notifications))
+        pretty(&sarif::log(env!("CARGO_PKG_VERSION"), &self.results(), &self.notifications(Level::Note)))
     }
 
-    /// Where a resource is declared.
-    pub(crate) fn source(&self, path: &ResourcePath) -> Option<&'r Source> {
-        self.declaration(path).map(|declared| &declared.source)
+    /// Workflow commands for GitHub, and the summary.
+    pub(crate) fn github(&self) -> String {
+        // Remarks would take the place of findings among the few annotations that are shown.
+        github(&self.results(), &self.notifications(Level::Error))
+    }
+
+    /// A JUnit report in which the severities that fail the check are failures.
+    pub(crate) fn junit(&self, fails: impl Fn(Severity) -> bool) -> String {
+        let results = self.results();
+        let coverage = Coverage::new(self);
+        let mut clean = coverage.read;
+        for placed in &results {
+            if let Some(place) = &placed.place {
+                clean.remove(place.file.as_str());
+            }
+        }
+        for refusal in &self.reading.refusals {
+            clean.remove(refusal.source_.file.as_str());
+        }
+        let clean: Vec<&str> = clean.into_iter().collect();
+        junit(&results, &self.notifications(Level::Note), &clean, fails)
+    }
+
+    fn results(&self) -> Vec<Placed<'_>> {
+        let placed =
+            |waived: bool| move |finding: &'r Finding| Placed { finding, place: self.place(&finding.resource), waived };
+        let waived = self.evaluation.waived.iter().map(placed(true));
+        self.evaluation.findings.iter().map(placed(false)).chain(waived).collect()
+    }
+
+    /// What is to be said of the run, from a level on: what was not read is an error, all else a note.
+    fn notifications(&self, least: Level) -> Vec<Notification> {
+        let of = |level: Level| move |message: String| Notification { level, message };
+        let unread = self.unread.iter().map(ToString::to_string);
+        let refused = self.reading.refusals.iter().map(ToString::to_string);
+        let errors = unread.chain(refused).map(of(Level::Error));
+        let remarked = self.reading.remarks.iter().map(ToString::to_string);
+        let open = self.undecided.iter().map(|finding| {
+            let Finding { rule, resource, message, .. } = finding;
+            format!("{resource}: {rule} is not decided, since not everything is known: {message}")
+        });
+        match least {
+            Level::Error => errors.collect(),
+            Level::Note | Level::Warning => errors.chain(remarked.chain(open).map(of(Level::Note))).collect(),
+        }
+    }
+
+    /// Where a resource is declared: file, id and line.
+    fn source(&self, path: &ResourcePath) -> Value {
+        let Some(Declared { source, line, .. }) = self.declaration(path) else { return Value::Null };
+        json!({"file": source.file, "id": source.id, "line": line})
     }
 
     /// What declares a resource. A finding on a mesh that is declared elsewhere is shown where it is spoken of.
@@ -92,7 +156,8 @@ impl<'r> Report<'r> {
         self.declared.get(path).or_else(|| self.meshes.get(path.mesh())).copied()
     }
 
-    fn place(&self, path: &ResourcePath) -> Option<Place> {
+    /// The file and the line where a resource is declared.
+    pub(crate) fn place(&self, path: &ResourcePath) -> Option<Place> {
         let Declared { source, line, .. } = self.declaration(path)?;
         Some(Place { file: source.file.clone(), line: *line })
     }
@@ -100,7 +165,8 @@ impl<'r> Report<'r> {
 
 fn pretty(value: &Value) -> String {
     // A value without maps of other keys than texts can always be written.
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    let mut text = visible_json(&text).into_owned();
     text.push('\n');
     text
 }

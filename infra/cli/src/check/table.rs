@@ -1,55 +1,202 @@
-//! What a check found, for people.
+//! What a check found, for people: findings grouped by rule and root cause, and what was read and what was not.
 
-use std::collections::BTreeMap;
+use comfy_table::{ContentArrangement, Table, presets};
+use mesh::pack::Finding;
+use reports::{Cause, RuleGroup, by_severity, group, visible};
 
-use mesh::pack::{Finding, Severity};
-
+use super::coverage::{Coverage, count};
 use super::report::Report;
+use super::terminal::{Layout, bold, colored};
 
-/// Findings by file, what can't be read, and a line that sums up.
-pub(crate) fn write(report: &Report<'_>, remarks: bool) -> String {
-    let mut text = String::new();
-    for (file, findings) in by_file(report) {
-        line(&mut text, file);
-        let width =
-            |cell: fn(&Finding) -> String| findings.iter().map(|finding| cell(finding).len()).max().unwrap_or(0);
-        let (rule, resource) = (width(|finding| finding.rule.as_str().to_owned()), width(shown));
-        for finding in findings {
-            let Finding { severity, rule: name, message, .. } = finding;
-            line(
-                &mut text,
-                &format!(
-                    "  {:<8}  {:<rule$}  {:<resource$}  {message}",
-                    severity.to_string(),
-                    name.as_str(),
-                    shown(finding)
-                ),
-            );
-        }
-        text.push('\n');
+/// How many findings of a rule are shown before the rest is folded, and how many of one root cause.
+const SHOWN: usize = 8;
+const SHOWN_OF_CAUSE: usize = 3;
+
+/// Below how many columns a table has too little room for its messages.
+const NARROW: u16 = 110;
+
+/// How many spaces stand before the rows of a group.
+const INDENT: usize = 2;
+
+/// The findings, what could not be read, and what was read.
+pub(crate) fn write(report: &Report<'_>, layout: Layout) -> String {
+    let mut page = Page { text: String::new(), layout };
+    let groups = group(&report.evaluation.findings);
+    for of_rule in &groups {
+        page.rule(of_rule, report);
     }
-    section(&mut text, "can't be read:", report.unread.iter().map(ToString::to_string));
-    section(&mut text, "refused:", report.reading.refusals.iter().map(ToString::to_string));
-    if remarks {
+    page.section("Not read:", report.unread.iter().map(ToString::to_string));
+    page.section("Refused:", report.reading.refusals.iter().map(ToString::to_string));
+    if layout.remarks {
         let open = report.undecided.iter();
         let open = open.map(|finding| format!("{}: {}: {}", shown(finding), finding.rule, finding.message));
-        section(&mut text, "not decided, since not everything is known:", open);
-        section(&mut text, "remarks:", report.reading.remarks.iter().map(ToString::to_string));
+        page.section("Undecided, since not everything is known:", open);
+        let waived = report.evaluation.waived.iter();
+        page.section("Waived:", waived.map(|finding| format!("{}: {}", shown(finding), finding.rule)));
+        page.section("Remarks:", report.reading.remarks.iter().map(ToString::to_string));
+        let without = Coverage::new(report).without.into_iter().map(str::to_owned);
+        page.section("Files without App Mesh resources:", without);
     }
-    line(&mut text, &summary(report));
-    text
+    for line in summary(report, &groups, layout) {
+        page.wrapped(&line, 0);
+    }
+    page.text
 }
 
-fn by_file<'r>(report: &'r Report<'_>) -> BTreeMap<&'r str, Vec<&'r Finding>> {
-    let mut files = BTreeMap::<&str, Vec<&Finding>>::new();
-    for finding in &report.evaluation.findings {
-        let file = report.source(&finding.resource).map_or("(no file)", |source| source.file.as_str());
-        files.entry(file).or_default().push(finding);
+/// The text so far, and how it is laid out.
+struct Page {
+    text: String,
+    layout: Layout,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
     }
-    for findings in files.values_mut() {
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+
+    fn rule(&mut self, of_rule: &RuleGroup<'_>, report: &Report<'_>) {
+        let color = self.layout.color;
+        let title = of_rule.rule.rule().map_or("", |rule| rule.title);
+        let severity = of_rule.worst.to_string().to_uppercase();
+        let follow = match of_rule.consequences() {
+            0 => String::new(),
+            1 => ", 1 more follows".to_owned(),
+            number => format!(", {number} more follow"),
+        };
+        let counts = format!("({}{follow})", count(of_rule.count(), "finding"));
+        let plain = format!("{severity}  {}", of_rule.rule);
+        let styled = format!("{}  {}", colored(&severity, of_rule.worst, color), bold(of_rule.rule.as_str(), color));
+        for line in self.fit(&format!("{plain}  {title} {counts}"), 0) {
+            // A style is put on after the text is wrapped, which counts characters.
+            self.line(&line.strip_prefix(&plain).map_or_else(|| line.clone(), |rest| format!("{styled}{rest}")));
+        }
+        let mut rows = Vec::new();
+        let (mut left, mut folded) = (if self.layout.all { usize::MAX } else { SHOWN }, 0);
+        for cause in &of_rule.causes {
+            let most = if self.layout.all { usize::MAX } else { SHOWN_OF_CAUSE.min(left) };
+            // One more row instead of a line that says that one is left out.
+            let most =
+                if most > 0 && cause.findings.len() == most.saturating_add(1) { most.saturating_add(1) } else { most };
+            let first = cause.findings.iter().take(most);
+            rows.extend(first.map(|finding| row(finding, report, "", finding.severity != of_rule.worst)));
+            if most > 0 {
+                rows.extend(self.cause(cause, most, report));
+            } else {
+                folded += cause.findings.len();
+            }
+            left = left.saturating_sub(most.min(cause.findings.len()));
+        }
+        self.table(&rows);
+        if folded > 0 {
+            self.line(&format!("  and {folded} more; --all shows each"));
+        }
+        if let Some(rule) = of_rule.rule.rule() {
+            self.wrapped(&format!("Fix: {}", rule.mend), INDENT);
+        }
+        self.text.push('\n');
     }
-    files
+
+    /// What stands below the findings of a cause: what they have in common, and what follows from them.
+    fn cause(&self, cause: &Cause<'_>, shown_of_it: usize, report: &Report<'_>) -> Vec<[String; 3]> {
+        let mut rows = Vec::new();
+        let folded = cause.findings.len().saturating_sub(shown_of_it);
+        if cause.is_shared() {
+            let mut message = format!("root cause of {}", count(cause.findings.len(), "finding"));
+            if folded > 0 {
+                message = format!("{message}; {folded} not shown, --all shows each");
+            }
+            rows.push([String::new(), format!("└ {}", visible(&cause.root.to_string())), message]);
+        }
+        let most = if self.layout.all { usize::MAX } else { SHOWN_OF_CAUSE };
+        let (shown, rest) = cause.consequences.split_at(most.min(cause.consequences.len()));
+        rows.extend(shown.iter().map(|finding| row(finding, report, "└ follows: ", true)));
+        let mut rules: Vec<(&str, usize)> = Vec::new();
+        for finding in rest {
+            match rules.last_mut() {
+                Some((rule, number)) if *rule == finding.rule.as_str() => *number += 1,
+                _ => rules.push((finding.rule.as_str(), 1)),
+            }
+        }
+        if !rules.is_empty() {
+            let rules: Vec<String> = rules.iter().map(|(rule, number)| format!("{number} of {rule}")).collect();
+            let message = format!("{} more not shown, --all shows each", rules.join(", "));
+            rows.push([String::new(), "└ follows".to_owned(), message]);
+        }
+        rows
+    }
+
+    /// Rows in columns; in a narrow terminal place and resource above the message.
+    fn table(&mut self, rows: &[[String; 3]]) {
+        if self.layout.width.is_some_and(|width| width < NARROW) {
+            for [place, resource, message] in rows {
+                let place = if place.is_empty() { String::new() } else { format!("{place}  ") };
+                self.wrapped(&format!("{place}{resource}"), INDENT);
+                self.wrapped(message, 3 * INDENT);
+            }
+            return;
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        if let Some(width) = self.layout.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.saturating_sub(2));
+        }
+        table.add_rows(rows);
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for line in table.lines() {
+            self.line(&format!("{:INDENT$}{line}", ""));
+        }
+    }
+
+    /// A paragraph.
+    fn wrapped(&mut self, text: &str, indent: usize) {
+        for line in self.fit(text, indent) {
+            self.line(&format!("{:indent$}{line}", ""));
+        }
+    }
+
+    /// The lines of a text that fit the width after an indent.
+    fn fit(&self, text: &str, indent: usize) -> Vec<String> {
+        let Some(width) = self.layout.width else { return vec![text.to_owned()] };
+        let mut table = Table::new();
+        let width = width.saturating_sub(u16::try_from(indent).unwrap_or(0)).max(20);
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        table.add_row([text]);
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 0));
+        }
+        table.lines().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    fn section(&mut self, title: &str, lines: impl Iterator<Item = String>) {
+        let mut lines = lines.peekable();
+        if lines.peek().is_none() {
+            return;
+        }
+        let title = bold(title, self.layout.color);
+        self.line(&title);
+        for text in lines {
+            // On one line: a file could be named so that a line of it is a command to what shows the output.
+            self.wrapped(&visible(&text), INDENT);
+        }
+        self.text.push('\n');
+    }
+}
+
+/// Place, resource and message of a finding. `follows` stands before the rule of one that is listed under another
+/// rule's heading; its severity is told where it is not the heading's.
+fn row(finding: &Finding, report: &Report<'_>, follows: &str, tells_severity: bool) -> [String; 3] {
+    let place = report.place(&finding.resource);
+    let place = place.map_or_else(|| "(no file)".to_owned(), |place| format!("{}:{}", place.file, place.line));
+    let of = match (follows, tells_severity) {
+        ("", false) => String::new(),
+        ("", true) => format!("({}) ", finding.severity),
+        _ => format!("{follows}{} ({}): ", finding.rule, finding.severity),
+    };
+    let message = format!("{of}{}", finding.message);
+    [visible(&place).into_owned(), visible(&shown(finding)).into_owned(), visible(&message).into_owned()]
 }
 
 /// The resource and the part of it: `mesh/shop/virtualNode/orders listener 8080`.
@@ -60,39 +207,44 @@ fn shown(finding: &Finding) -> String {
     }
 }
 
-fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) {
-    let mut lines = lines.peekable();
-    if lines.peek().is_none() {
-        return;
-    }
-    line(text, title);
-    for one in lines {
-        line(text, &format!("  {one}"));
-    }
-    text.push('\n');
-}
-
-fn summary(report: &Report<'_>) -> String {
-    let Report { texts, reading, evaluation, undecided, unread, .. } = report;
-    let mut by_severity = BTreeMap::<Severity, usize>::new();
-    for finding in &evaluation.findings {
-        *by_severity.entry(finding.severity).or_default() += 1;
-    }
-    let found: Vec<String> = by_severity.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
-    let found = if found.is_empty() { "no findings".to_owned() } else { format!("findings: {}", found.join(", ")) };
-    let counts = [
+/// What was found, and what was read and what was not.
+fn summary(report: &Report<'_>, groups: &[RuleGroup<'_>], layout: Layout) -> Vec<String> {
+    let Report { reading, evaluation, undecided, unread, .. } = report;
+    let severities = by_severity(&evaluation.findings);
+    let found = if severities.is_empty() {
+        // Where nothing was read, nothing is known.
+        if report.is_complete() { "No findings.".to_owned() } else { "No findings in what was read.".to_owned() }
+    } else {
+        let counts: Vec<String> = severities.iter().map(|(severity, count)| format!("{count} {severity}")).collect();
+        let causes = groups.iter().map(|of_rule| of_rule.causes.len()).sum();
+        let (rules, causes) = (count(groups.len(), "rule"), count(causes, "root cause"));
+        format!("Findings: {} ({rules}, {causes}).", counts.join(", "))
+    };
+    let others = [
         (evaluation.waived.len(), "waived"),
         (undecided.len(), "undecided"),
-        (unread.len(), "unreadable"),
-        (reading.refusals.len(), "refused"),
-        (reading.remarks.len(), "remarks"),
+        (reading.remarks.len(), if reading.remarks.len() == 1 { "remark" } else { "remarks" }),
     ];
-    let counts = counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("; {count} {of}"));
-    let counts: Vec<String> = counts.collect();
-    format!("{} files, {} resources; {found}{}", texts.len(), reading.resources.len(), counts.concat())
+    let others: Vec<String> =
+        others.iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("{count} {of}")).collect();
+    let hint = if layout.remarks { "" } else { " (--remarks lists them)" };
+    let others = if others.is_empty() { String::new() } else { format!(" Also {}{hint}.", others.join(", ")) };
+
+    let coverage = Coverage::new(report);
+    let files = count(coverage.read.len(), "file");
+    let resources = count(reading.resources.len(), "resource");
+    let read = format!("Read: {files}, {resources}, {}.", count(coverage.meshes.len(), "mesh"));
+    let gaps = [
+        (unread.len(), count(unread.len(), "file") + " with errors"),
+        (reading.refusals.len(), count(reading.refusals.len(), "refused resource")),
+        (coverage.without.len(), count(coverage.without.len(), "file") + " without App Mesh resources"),
+        (coverage.certificates, count(coverage.certificates, "certificate") + " (files only name them)"),
+    ];
+    let gaps: Vec<String> = gaps.into_iter().filter(|(count, _)| *count > 0).map(|(_, gap)| gap).collect();
+    let gaps =
+        if gaps.is_empty() { "Not read: nothing.".to_owned() } else { format!("Not read: {}.", gaps.join(", ")) };
+    vec![format!("{found}{others}"), format!("{read} {gaps}")]
 }
 
-fn line(text: &mut String, line: &str) {
-    text.push_str(line.trim_end());
-    text.push('\n');
-}
+#[cfg(test)]
+mod tests;

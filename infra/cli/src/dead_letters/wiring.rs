@@ -23,7 +23,7 @@ pub(crate) fn run(asked: &DeadLetters) -> ExitCode {
         let ask = |question: &str| if asks { crate::people::put(question) } else { Ok(true) };
         let desk = Desk { queues: &aws.queues(), now: Timestamp::now(), ask: &ask };
         match answer(&desk, asked).await {
-            Ok(text) => match io::stdout().write_all(text.as_bytes()) {
+            Ok(text) => match io::stdout().write_all(crate::shown(&text).as_bytes()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => crate::fail(&error),
             },

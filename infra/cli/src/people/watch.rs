@@ -24,6 +24,7 @@ pub(super) async fn follow(desk: &Desk<'_>, asked: &People, every: Duration) -> 
             Ok(text) => {
                 failures = 0;
                 let now = format!("{:.0}", desk.now());
+                let text = crate::shown(&text).into_owned();
                 let shown = if terminal { format!("{REPAINT}{now}\n{text}") } else { changes(&last, &text, &now) };
                 // A closed pipe: the reader has seen enough.
                 if write(&shown).is_err() {
@@ -34,7 +35,8 @@ pub(super) async fn follow(desk: &Desk<'_>, asked: &People, every: Duration) -> 
             Err(trouble) if failures + 1 == FAILURES => return Err(trouble),
             Err(trouble) => {
                 failures += 1;
-                drop(writeln!(io::stderr(), "meshwarden: {trouble}"));
+                let text = trouble.to_string();
+                drop(writeln!(io::stderr(), "meshwarden: {}", reports::visible_lines(&text)));
             }
         }
         tokio::time::sleep(every).await;

@@ -39,7 +39,7 @@ pub(crate) fn run(asked: &People) -> ExitCode {
         Err(error) => Err(error),
     };
     match answered {
-        Ok(Ok(text)) => match io::stdout().write_all(text.as_bytes()) {
+        Ok(Ok(text)) => match io::stdout().write_all(crate::shown(&text).as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => crate::fail(&error),
         },

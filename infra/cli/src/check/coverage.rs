@@ -1,0 +1,55 @@
+//! What a check has read and what it has not.
+
+use std::collections::BTreeSet;
+
+use mesh::name::MeshName;
+use mesh::rotation::Survey;
+
+use super::report::Report;
+
+/// Which files were read, and what in them was not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Coverage<'r> {
+    /// The files that hold App Mesh resources, with or without findings.
+    pub(crate) read: BTreeSet<&'r str>,
+    /// The files that hold none.
+    pub(crate) without: BTreeSet<&'r str>,
+    /// The meshes that resources were read of.
+    pub(crate) meshes: BTreeSet<&'r MeshName>,
+    /// How many certificates the resources name. Their content is in no file.
+    pub(crate) certificates: usize,
+}
+
+impl<'r> Coverage<'r> {
+    pub(crate) fn new(report: &Report<'r>) -> Self {
+        let reading = report.reading;
+        let sources = (reading.resources.iter().map(|declared| &declared.source))
+            .chain(reading.remarks.iter().map(|remark| &remark.source))
+            .chain(reading.refusals.iter().map(|refusal| &refusal.source_));
+        let read: BTreeSet<&str> = sources.map(|source| source.file.as_str()).collect();
+        let failed: Vec<String> = report.unread.iter().map(ToString::to_string).collect();
+        let has_failed = |name: &str| failed.iter().any(|error| error.starts_with(&format!("{name}:")));
+        let names = report.texts.iter().map(|text| text.name.as_str());
+        let without = names.filter(|name| !read.contains(name) && !has_failed(name)).collect();
+        let meshes = reading.resources.iter().map(|declared| declared.path.mesh()).collect();
+        let leaves = |mesh| Survey::of(mesh).leaves.len();
+        Self { read, without, meshes, certificates: reading.meshes().values().map(leaves).sum() }
+    }
+
+    /// Whether anything was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.read.is_empty()
+    }
+}
+
+/// A count with its noun: `1 file`, `2 files`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let ending = if number == 1 {
+        ""
+    } else if noun.ends_with("sh") {
+        "es"
+    } else {
+        "s"
+    };
+    format!("{number} {noun}{ending}")
+}

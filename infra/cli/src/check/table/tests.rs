@@ -1,0 +1,142 @@
+//! The table over files that are read here, at several widths.
+
+use mesh::certificates::Readings;
+use mesh::pack::judge;
+use mesh::policy::Policy;
+use mesh::readers::{File, Surroundings, read_all};
+
+use super::super::Judged;
+use super::super::files::Text;
+use super::*;
+
+const PLAIN: Layout = Layout { width: None, color: false, all: false, remarks: false };
+
+/// What the table says of files, each a name and a text.
+fn table(files: &[(&str, &str)], layout: Layout) -> String {
+    let around = Surroundings::default();
+    let given: Vec<File<'_>> = files.iter().map(|(name, text)| File { name, text }).collect();
+    let (reading, errors) = read_all(&given, &around);
+    assert!(errors.is_empty(), "{errors:?}");
+    let texts: Vec<Text> = files
+        .iter()
+        .map(|(name, text)| Text { name: (*name).to_owned(), content: (*text).to_owned(), named: true })
+        .collect();
+    let policy = Policy::built_in().unwrap();
+    let mut evaluation = mesh::pack::Evaluation { findings: Vec::new(), waived: Vec::new() };
+    for of_mesh in reading.meshes().values() {
+        let judged = judge(of_mesh, &Readings::default(), &policy, jiff::Timestamp::UNIX_EPOCH);
+        evaluation.findings.extend(judged.findings);
+    }
+    let judged = Judged { evaluation, undecided: Vec::new() };
+    let report = Report::of(&texts, &reading, &judged, &[]);
+    write(&report, layout)
+}
+
+/// A mesh in which several routes lead to a virtual node that does not exist.
+fn dangling(routes: usize) -> String {
+    let listener = r#"{"portMapping": {"port": 8080, "protocol": "http"}}"#;
+    let mut documents = vec![
+        r#"{"meshName": "shop", "spec": {}}"#.to_owned(),
+        format!(r#"{{"meshName": "shop", "virtualRouterName": "r", "spec": {{"listeners": [{listener}]}}}}"#),
+    ];
+    for route in 0..routes {
+        documents.push(format!(
+            r#"{{"meshName": "shop", "virtualRouterName": "r", "routeName": "route-{route}", "spec": {{"httpRoute": {{
+                "match": {{"prefix": "/{route}/"}}, "action": {{"weightedTargets": [{{"virtualNode": "gone", "weight": 1}}]}}}}}}}}"#
+        ));
+    }
+    format!("[{}]", documents.join(",\n"))
+}
+
+#[test]
+fn findings_stand_under_their_rule_with_file_line_and_root_cause() {
+    let text = table(&[("mesh.json", &dangling(3))], PLAIN);
+    let group = text.split("\n\n").find(|group| group.contains("reference-dangling")).unwrap();
+    let lines: Vec<&str> = group.lines().collect();
+    assert!(lines[0].starts_with("HIGH  reference-dangling  A resource refers to one that doesn't exist"), "{group}");
+    assert!(
+        lines[1].starts_with("  mesh.json:3  mesh/shop/virtualRouter/r/route/route-0 virtualNode gone  it refers"),
+        "{group}"
+    );
+    assert!(
+        lines[4].contains("└ mesh/shop/virtualNode/gone") && lines[4].contains("root cause of 3 findings"),
+        "{group}"
+    );
+    assert!(lines[5].starts_with("  Fix: "), "{group}");
+}
+
+#[test]
+fn many_findings_of_one_cause_are_folded_unless_all_are_wanted() {
+    let mesh = dangling(40);
+    let shown = |text: &str| text.matches("it refers to virtual node gone").count();
+    let text = table(&[("mesh.json", &mesh)], PLAIN);
+    assert_eq!(shown(&text), SHOWN_OF_CAUSE, "{text}");
+    assert!(text.contains("root cause of 40 findings; 37 not shown, --all shows each"), "{text}");
+    let text = table(&[("mesh.json", &mesh)], Layout { all: true, ..PLAIN });
+    assert_eq!(shown(&text), 40);
+    assert!(!text.contains("--all"), "{text}");
+}
+
+/// Many findings of one rule, each with a cause of its own, are folded too.
+#[test]
+fn many_findings_of_one_rule_are_folded() {
+    let nodes: Vec<String> = (0..30)
+        .map(|node| {
+            format!(
+                r#"{{"meshName": "shop", "virtualNodeName": "n{node}", "spec": {{"serviceDiscovery": {{"dns": {{"hostname": "n{node}.local"}}}},
+                "listeners": [{{"portMapping": {{"port": 8080, "protocol": "http"}}}}]}}}}"#
+            )
+        })
+        .collect();
+    let mesh = format!("[{}]", nodes.join(","));
+    let text = table(&[("mesh.json", &mesh)], PLAIN);
+    let group = text.split("\n\n").find(|group| group.contains("  node-without-access-log  ")).unwrap();
+    assert_eq!(group.lines().filter(|line| line.contains("it has no access log")).count(), SHOWN, "{group}");
+    assert!(group.contains("and 22 more; --all shows each"), "{group}");
+}
+
+#[test]
+fn no_line_is_wider_than_the_terminal_and_no_word_is_lost() {
+    let mesh = dangling(3);
+    let words = |text: &str| text.chars().filter(|character| !character.is_whitespace()).collect::<String>();
+    let whole = words(&table(&[("mesh.json", &mesh)], PLAIN));
+    for width in [40_u16, 60, 80, 120, 200] {
+        let text = table(&[("mesh.json", &mesh)], Layout { width: Some(width), ..PLAIN });
+        let widest = text.lines().map(console::measure_text_width).max().unwrap();
+        assert!(widest <= usize::from(width), "{widest} > {width}:\n{text}");
+        assert_eq!(words(&text).len(), whole.len(), "at {width}:\n{text}");
+    }
+}
+
+#[test]
+fn colours_change_nothing_but_the_colours() {
+    let mesh = dangling(2);
+    let plain = table(&[("mesh.json", &mesh)], PLAIN);
+    let colored = table(&[("mesh.json", &mesh)], Layout { color: true, ..PLAIN });
+    assert!(!plain.contains('\x1b') && colored.contains("\x1b[31mHIGH\x1b[0m"), "{colored}");
+    assert_eq!(console::strip_ansi_codes(&colored), plain);
+}
+
+#[test]
+fn summary_says_what_was_read_and_what_was_not() {
+    let refused = r#"{"meshName": "shop", "virtualNodeName": "a", "spec": {"listeners": [{}]}}"#;
+    let text = table(&[("mesh.json", &dangling(1)), ("bad.json", refused)], PLAIN);
+    let last: Vec<&str> = text.lines().rev().take(2).collect();
+    assert_eq!(last[0], "Read: 2 files, 3 resources, 1 mesh. Not read: 1 refused resource.");
+    assert!(last[1].starts_with("Findings: ") && last[1].contains("root cause"), "{}", last[1]);
+    let text = table(&[("bad.json", refused)], PLAIN);
+    assert!(text.contains("No findings in what was read."), "unknown is not clean: {text}");
+}
+
+/// What a mesh says never moves the cursor, changes colours or turns the order of reading.
+#[test]
+fn hidden_characters_of_values_are_written_out() {
+    let spec = r#"{"listeners": [{"portMapping": {"port": 8080, "protocol": "\u001b]0;x\u0007\u202e\u009b31m"}}]}"#;
+    let mesh = format!(r#"{{"meshName": "shop", "virtualNodeName": "a", "spec": {spec}}}"#);
+    for width in [None, Some(60)] {
+        let text = table(&[("a\u{1b}[31m.json", &mesh)], Layout { width, all: true, remarks: true, color: false });
+        let hidden: Vec<char> = text.chars().filter(|c| reports::is_hidden(*c) && *c != '\n').collect();
+        assert!(hidden.is_empty(), "{hidden:?} in {text}");
+        assert!(text.contains("\\u{1b}"), "{text}");
+    }
+}

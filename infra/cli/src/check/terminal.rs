@@ -1,0 +1,100 @@
+//! How a terminal is written to: its width, and whether it shows colours.
+
+use std::env;
+use std::io::{self, IsTerminal as _};
+
+use clap::ColorChoice;
+use mesh::pack::Severity;
+
+/// How a table is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// The width that text is wrapped to; `None` where each finding stays on one line, as programs want it.
+    pub(crate) width: Option<u16>,
+    /// Whether severities are coloured.
+    pub(crate) color: bool,
+    /// Whether every finding is shown, also those that would be folded.
+    pub(crate) all: bool,
+    /// Whether remarks and undecided findings are shown.
+    pub(crate) remarks: bool,
+}
+
+/// What says whether colours are wanted, apart from the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Surface {
+    /// Whether the output goes to a terminal.
+    pub(crate) is_terminal: bool,
+    /// `NO_COLOR` is set and not empty, or `TERM` is `dumb`.
+    pub(crate) is_plain: bool,
+    /// `CLICOLOR_FORCE` is set, and neither empty nor 0.
+    pub(crate) force_color: bool,
+}
+
+impl Surface {
+    /// The standard output of this process, or a file.
+    pub(crate) fn read(to_file: bool) -> Self {
+        let value = |name| env::var_os(name).unwrap_or_default();
+        Self {
+            is_terminal: !to_file && io::stdout().is_terminal(),
+            is_plain: !value("NO_COLOR").is_empty() || value("TERM") == "dumb",
+            force_color: !value("CLICOLOR_FORCE").is_empty() && value("CLICOLOR_FORCE") != "0",
+        }
+    }
+
+    /// Whether to colour. The option wins over `NO_COLOR` and `TERM`, and those over `CLICOLOR_FORCE`.
+    pub(crate) const fn colors(self, choice: ColorChoice) -> bool {
+        match choice {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => !self.is_plain && (self.force_color || self.is_terminal),
+        }
+    }
+
+    /// The columns of the terminal; `None` for a file or a pipe.
+    pub(crate) fn width(self) -> Option<u16> {
+        let size = || console::Term::stdout().size_checked().map(|(_, columns)| columns);
+        self.is_terminal.then(size).flatten()
+    }
+}
+
+/// A text in the colour of a severity.
+pub(crate) fn colored(text: &str, severity: Severity, color: bool) -> String {
+    let code = match severity {
+        Severity::Critical => "1;31",
+        Severity::High => "31",
+        Severity::Medium => "33",
+        Severity::Low => "36",
+        Severity::Info => "2",
+    };
+    styled(text, code, color)
+}
+
+/// A text in bold.
+pub(crate) fn bold(text: &str, color: bool) -> String {
+    styled(text, "1", color)
+}
+
+fn styled(text: &str, code: &str, color: bool) -> String {
+    if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_follow_option_environment_and_terminal_in_this_order() {
+        let surface = |is_terminal, is_plain, force_color| Surface { is_terminal, is_plain, force_color };
+        for (surface, choice, expected) in [
+            (surface(true, false, false), ColorChoice::Auto, true),
+            (surface(false, false, false), ColorChoice::Auto, false),
+            (surface(true, true, false), ColorChoice::Auto, false),
+            (surface(true, true, true), ColorChoice::Auto, false),
+            (surface(false, false, true), ColorChoice::Auto, true),
+            (surface(true, true, false), ColorChoice::Always, true),
+            (surface(true, false, true), ColorChoice::Never, false),
+        ] {
+            assert_eq!(surface.colors(choice), expected, "{surface:?} {choice}");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Findings grouped by rule and by root cause.
+//!
+//! ```text
+//!   findings ──▶ root cause of each: what has to change so that it ends
+//!            ──▶ one rule and one root cause: one entry, however many resources it shows on
+//!            ──▶ a finding that ends when another is resolved is listed under that one
+//! ```
+//!
+//! The root cause follows from the rule and the facts of a finding. A rule that is not named here has its own resource
+//! and part for its root cause, so nothing is ever attributed by guess.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use mesh::name::{ResourcePath, RouteId, VirtualNodeName};
+use mesh::pack::{Finding, RuleName, Severity};
+use serde_json::Value;
+
+/// What has to change so that a finding ends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RootCause {
+    /// The resource.
+    pub resource: ResourcePath,
+    /// Which part of it, as in `listener 8080`; empty for the resource as a whole.
+    pub part: String,
+}
+
+/// The findings of one rule and what follows from them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleGroup<'f> {
+    /// The rule.
+    pub rule: RuleName,
+    /// The worst severity of the findings and of what follows from them.
+    pub worst: Severity,
+    /// The root causes, the worst first.
+    pub causes: Vec<Cause<'f>>,
+}
+
+/// One root cause with everything that ends when it does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause<'f> {
+    /// What has to change.
+    pub root: RootCause,
+    /// The findings of the group's rule; at least one.
+    pub findings: Vec<&'f Finding>,
+    /// The findings of other rules that follow.
+    pub consequences: Vec<&'f Finding>,
+}
+
+impl RuleGroup<'_> {
+    /// How many findings of the rule itself there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.causes.iter().map(|cause| cause.findings.len()).sum()
+    }
+
+    /// How many findings of other rules follow from them.
+    #[must_use]
+    pub fn consequences(&self) -> usize {
+        self.causes.iter().map(|cause| cause.consequences.len()).sum()
+    }
+}
+
+impl Cause<'_> {
+    /// The worst severity of the findings and of what follows from them.
+    #[must_use]
+    pub fn worst(&self) -> Severity {
+        let all = self.findings.iter().chain(&self.consequences);
+        all.map(|finding| finding.severity).max().unwrap_or(Severity::Info)
+    }
+
+    /// Whether the cause is worth a line of its own: several findings share it, or it is not where the finding is.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.findings.len() > 1
+    }
+}
+
+impl std::fmt::Display for RootCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.part.as_str() {
+            "" => write!(f, "{}", self.resource),
+            part => write!(f, "{} {part}", self.resource),
+        }
+    }
+}
+
+/// Rules whose findings end when one of another rule with the same root cause is resolved.
+const FOLLOWS: [(&str, &[&str]); 8] = [
+    (
+        "edge-plaintext",
+        &[
+            "node-listener-without-tls",
+            "node-backend-tls-not-enforced",
+            "gateway-backend-tls-not-enforced",
+            "backend-tls-not-enforced",
+        ],
+    ),
+    ("edge-broken", &["reference-dangling", "route-target-not-listening", "node-listener-without-tls", "spec-refused"]),
+    ("edge-server-unverified", &["node-backend-tls-not-enforced", "gateway-backend-tls-not-enforced"]),
+    ("edge-name-mismatch", &["certificate-expired"]),
+    ("route-target-not-listening", &["reference-dangling"]),
+    ("route-unreachable", &["router-unused"]),
+    ("route-single-target", &["router-unused"]),
+    ("tag-missing", &["tag-none"]),
+];
+
+/// What has to change so that a finding ends, as far as its rule and its facts tell.
+#[must_use]
+pub fn root_cause(finding: &Finding) -> RootCause {
+    let own = || RootCause { resource: finding.resource.clone(), part: finding.part.clone() };
+    let caller = || RootCause { resource: finding.resource.clone(), part: String::new() };
+    let rule = finding.rule.as_str();
+    match rule {
+        "reference-dangling" => path(finding, "to").map_or_else(own, whole),
+        "edge-plaintext" => match text(finding, "listenerTls") {
+            Some("STRICT" | "PERMISSIVE") => caller(),
+            _ => listener(finding).unwrap_or_else(own),
+        },
+        "edge-broken" => match text(finding, "reason") {
+            Some("no-client-certificate") => caller(),
+            Some("no-node" | "no-listener" | "ambiguous-port" | "no-discovery") => {
+                node(finding).map_or_else(own, whole)
+            }
+            _ => listener(finding).unwrap_or_else(own),
+        },
+        "edge-server-unverified" | "edge-without-client-certificate" => caller(),
+        "edge-name-mismatch" => match text(finding, "of") {
+            Some("client") => caller(),
+            _ => listener(finding).unwrap_or_else(own),
+        },
+        "route-target-not-listening" => node(finding).map_or_else(own, whole),
+        "route-target-other-protocol" => listener(finding).unwrap_or_else(own),
+        "route-shadowed" => sibling(finding).map_or_else(own, whole),
+        "route-unreachable" => match (text(finding, "reason"), &finding.resource) {
+            (Some("no-service"), ResourcePath::Route(id)) => {
+                whole(ResourcePath::VirtualRouter(id.mesh.clone(), id.router.clone()))
+            }
+            _ => own(),
+        },
+        "time-limits-crossed" => path(finding, "inner").map_or_else(own, whole),
+        "tag-missing" => {
+            let mesh = || ResourcePath::Mesh(finding.resource.mesh().clone());
+            RootCause {
+                resource: path(finding, "from").unwrap_or_else(mesh),
+                part: format!("tag {}", text(finding, "key").unwrap_or(&finding.part)),
+            }
+        }
+        _ if rule.starts_with("certificate-") => match text(finding, "source") {
+            Some(source) => {
+                RootCause { resource: ResourcePath::Mesh(finding.resource.mesh().clone()), part: source.to_owned() }
+            }
+            None => own(),
+        },
+        _ => own(),
+    }
+}
+
+/// Groups findings, the worst group first. Each finding is in exactly one place.
+#[must_use]
+pub fn group(findings: &[Finding]) -> Vec<RuleGroup<'_>> {
+    let mut entries: BTreeMap<(RuleName, RootCause), Cause<'_>> = BTreeMap::new();
+    let rooted: Vec<(RootCause, &Finding)> = findings.iter().map(|finding| (root_cause(finding), finding)).collect();
+    let mut rules_of: BTreeMap<&RootCause, Vec<RuleName>> = BTreeMap::new();
+    for (root, finding) in &rooted {
+        rules_of.entry(root).or_default().push(finding.rule);
+    }
+    for (root, finding) in &rooted {
+        let rule = rules_of.get(root).map_or(finding.rule, |rules| first_cause(finding.rule, rules));
+        let empty = || Cause { root: root.clone(), findings: Vec::new(), consequences: Vec::new() };
+        let cause = entries.entry((rule, root.clone())).or_insert_with(empty);
+        if rule == finding.rule { cause.findings.push(finding) } else { cause.consequences.push(finding) }
+    }
+    let mut groups: BTreeMap<RuleName, Vec<Cause<'_>>> = BTreeMap::new();
+    for ((rule, _), cause) in entries {
+        groups.entry(rule).or_default().push(cause);
+    }
+    let mut groups: Vec<RuleGroup<'_>> = groups.into_iter().map(|(rule, causes)| in_order(rule, causes)).collect();
+    groups.sort_by_key(|group| {
+        let own = group.causes.iter().flat_map(|cause| &cause.findings).map(|finding| finding.severity).max();
+        (Reverse(group.worst), Reverse(own), Reverse(group.count() + group.consequences()), group.rule)
+    });
+    groups
+}
+
+/// A group with the worst causes first.
+fn in_order(rule: RuleName, mut causes: Vec<Cause<'_>>) -> RuleGroup<'_> {
+    for cause in &mut causes {
+        cause.findings.sort_by_key(|finding| Reverse(finding.severity));
+        cause.consequences.sort_by_key(|finding| (Reverse(finding.severity), finding.rule));
+    }
+    causes.sort_by_key(|cause| Reverse(cause.worst()));
+    let worst = causes.iter().map(Cause::worst).max().unwrap_or(Severity::Info);
+    RuleGroup { rule, worst, causes }
+}
+
+/// The rule under which a finding is listed, of those that have the same root cause: the one it follows from, and what
+/// that follows from.
+fn first_cause(rule: RuleName, of_the_same_root: &[RuleName]) -> RuleName {
+    let mut first = rule;
+    // As many steps as there are rules that follow from another: no circle can hold this up.
+    for _ in 0..FOLLOWS.len() {
+        let causes = FOLLOWS.iter().find(|(follows, _)| *follows == first.as_str()).map_or(&[][..], |(_, from)| *from);
+        let found = causes.iter().find_map(|cause| of_the_same_root.iter().find(|rule| rule.as_str() == *cause));
+        match found {
+            Some(cause) => first = *cause,
+            None => break,
+        }
+    }
+    first
+}
+
+fn whole(resource: ResourcePath) -> RootCause {
+    RootCause { resource, part: String::new() }
+}
+
+fn text<'f>(finding: &'f Finding, fact: &str) -> Option<&'f str> {
+    finding.facts.get(fact).and_then(Value::as_str)
+}
+
+fn path(finding: &Finding, fact: &str) -> Option<ResourcePath> {
+    text(finding, fact).and_then(|path| ResourcePath::parse(path).ok())
+}
+
+fn node(finding: &Finding) -> Option<ResourcePath> {
+    let name = VirtualNodeName::parse(text(finding, "virtualNode")?).ok()?;
+    Some(ResourcePath::VirtualNode(finding.resource.mesh().clone(), name))
+}
+
+/// The listener that is called.
+fn listener(finding: &Finding) -> Option<RootCause> {
+    let part =
+        finding.facts.get("port").and_then(Value::as_u64).map_or_else(String::new, |port| format!("listener {port}"));
+    Some(RootCause { resource: node(finding)?, part })
+}
+
+/// The route of the same router that takes the requests first.
+fn sibling(finding: &Finding) -> Option<ResourcePath> {
+    let ResourcePath::Route(id) = &finding.resource else { return None };
+    let route = text(finding, "by")?.parse().ok()?;
+    Some(ResourcePath::Route(RouteId::new(id.mesh.clone(), id.router.clone(), route)))
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh::pack::rules;
+    use serde_json::json;
+
+    use super::*;
+
+    fn finding(rule: &str, resource: &str, part: &str, facts: Value) -> Finding {
+        let rule = RuleName::try_from(rule.to_owned()).unwrap();
+        Finding {
+            rule,
+            severity: rule.rule().unwrap().severity,
+            resource: resource.parse().unwrap(),
+            part: part.to_owned(),
+            facts: serde_json::from_value(facts).unwrap(),
+            message: String::new(),
+            remediation: None,
+        }
+    }
+
+    #[test]
+    fn rules_that_follow_from_others_exist_and_form_no_circle() {
+        let all: Vec<RuleName> = rules().map(mesh::pack::Rule::name).collect();
+        for (rule, causes) in FOLLOWS {
+            for name in causes.iter().chain([&rule]) {
+                assert!(all.iter().any(|known| known.as_str() == *name), "{name}");
+            }
+            let rule = all.iter().find(|known| known.as_str() == rule).unwrap();
+            let first = first_cause(*rule, &all);
+            assert!(FOLLOWS.iter().all(|(follows, _)| *follows != first.as_str()), "{rule} ends at {first}");
+        }
+    }
+
+    /// Each row: a finding, and what has to change.
+    #[test]
+    fn root_cause_follows_from_rule_and_facts() {
+        let (node, route) = ("mesh/shop/virtualNode/web", "mesh/shop/virtualRouter/r/route/all");
+        for (found, expected) in [
+            (finding("node-without-access-log", node, "", json!({})), node),
+            (
+                finding("reference-dangling", route, "x", json!({"to": "mesh/shop/virtualNode/gone"})),
+                "mesh/shop/virtualNode/gone",
+            ),
+            (
+                finding("edge-plaintext", node, "x", json!({"virtualNode": "pay", "port": 80, "listenerTls": "none"})),
+                "mesh/shop/virtualNode/pay listener 80",
+            ),
+            (
+                finding(
+                    "edge-plaintext",
+                    node,
+                    "x",
+                    json!({"virtualNode": "pay", "port": 80, "listenerTls": "PERMISSIVE"}),
+                ),
+                node,
+            ),
+            (
+                finding("edge-broken", node, "x", json!({"virtualNode": "pay", "reason": "no-node"})),
+                "mesh/shop/virtualNode/pay",
+            ),
+            (finding("edge-broken", node, "x", json!({"virtualNode": "pay", "reason": "no-client-certificate"})), node),
+            (
+                finding(
+                    "edge-broken",
+                    node,
+                    "x",
+                    json!({"virtualNode": "pay", "port": 80, "reason": "of a later version"}),
+                ),
+                "mesh/shop/virtualNode/pay listener 80",
+            ),
+            (finding("route-shadowed", route, "", json!({"by": "first"})), "mesh/shop/virtualRouter/r/route/first"),
+            (finding("route-unreachable", route, "", json!({"reason": "no-service"})), "mesh/shop/virtualRouter/r"),
+            (finding("route-unreachable", route, "", json!({"reason": "no-caller"})), route),
+            (finding("tag-missing", node, "owner", json!({"key": "owner"})), "mesh/shop tag owner"),
+            (
+                finding("tag-missing", node, "owner", json!({"key": "owner", "from": "mesh/shop/virtualRouter/r"})),
+                "mesh/shop/virtualRouter/r tag owner",
+            ),
+            // What a fact should say and does not is no reason to attribute it to something else.
+            (finding("reference-dangling", route, "x", json!({"to": 7})), "mesh/shop/virtualRouter/r/route/all x"),
+        ] {
+            assert_eq!(root_cause(&found).to_string(), expected, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn consequences_are_listed_under_their_cause_and_nothing_is_lost() {
+        let edge = |from: &str, reason: &str| {
+            let facts = json!({"virtualNode": "gone", "reason": reason, "port": 80});
+            finding("edge-broken", &format!("mesh/shop/virtualNode/{from}"), "svc at gone", facts)
+        };
+        let to_gone = json!({"to": "mesh/shop/virtualNode/gone"});
+        let findings = vec![
+            edge("a", "no-node"),
+            edge("b", "no-node"),
+            edge("c", "no-client-certificate"),
+            finding("reference-dangling", "mesh/shop/virtualRouter/r/route/one", "", to_gone.clone()),
+            finding("reference-dangling", "mesh/shop/virtualRouter/r/route/two", "", to_gone),
+            finding("node-without-access-log", "mesh/shop/virtualNode/a", "", json!({})),
+            finding("node-without-access-log", "mesh/shop/virtualNode/b", "", json!({})),
+        ];
+        let groups = group(&findings);
+        let rules: Vec<(&str, usize, usize)> =
+            groups.iter().map(|group| (group.rule.as_str(), group.count(), group.consequences())).collect();
+        let expected = [("edge-broken", 1, 0), ("reference-dangling", 2, 2), ("node-without-access-log", 2, 0)];
+        assert_eq!(rules, expected, "a cause counts as severe as what follows from it");
+        assert_eq!(groups[1].worst, Severity::Critical);
+        assert_eq!((groups[1].causes.len(), groups[2].causes.len()), (1, 2));
+        let all: usize = groups.iter().map(|group| group.count() + group.consequences()).sum();
+        assert_eq!(all, findings.len());
+    }
+}

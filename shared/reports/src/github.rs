@@ -1,0 +1,66 @@
+//! Findings as workflow commands, which GitHub shows as annotations on the lines of a change.
+
+use std::fmt::Write as _;
+
+use mesh::pack::Finding;
+
+use crate::sarif::{Level, Notification, Place, Placed};
+use crate::visible::visible;
+
+/// One command a line, the worst first, since GitHub shows ten of a kind for each step. Waived findings are left out.
+#[must_use]
+pub fn github(results: &[Placed<'_>], notifications: &[Notification]) -> String {
+    let mut text = String::new();
+    for Notification { level, message } in notifications {
+        command(&mut text, *level, None, "meshwarden", message);
+    }
+    let mut open: Vec<&Placed<'_>> = results.iter().filter(|placed| !placed.waived).collect();
+    open.sort_by_key(|placed| std::cmp::Reverse(placed.finding.severity));
+    for Placed { finding, place, .. } in open {
+        let Finding { rule, resource, part, message, severity, .. } = finding;
+        let of = if part.is_empty() { String::new() } else { format!(" {part}") };
+        let title = format!("{rule} ({severity})");
+        command(&mut text, Level::from(*severity), place.as_ref(), &title, &format!("{resource}{of}: {message}"));
+    }
+    text
+}
+
+fn command(text: &mut String, level: Level, place: Option<&Place>, title: &str, message: &str) {
+    let name = match level {
+        Level::Error => "error",
+        Level::Warning => "warning",
+        Level::Note => "notice",
+    };
+    let at = place.map_or_else(String::new, |Place { file, line }| {
+        let file = file.strip_prefix("./").unwrap_or(file);
+        format!("file={},line={line},", property(file))
+    });
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "::{name} {at}title={}::{}", property(title), data(message));
+}
+
+/// What follows the second `::`. The ends of lines are GitHub's own escapes; what else is hidden is written out.
+fn data(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| visible(line).replace('%', "%25")).collect();
+    lines.join("%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_can_end_its_command_or_begin_another() {
+        let mut text = String::new();
+        let place = Place { file: "./a,b: 100%\n::error::x.yaml".to_owned(), line: 7 };
+        command(&mut text, Level::Warning, Some(&place), "a rule: b, c", "one\n::stop-commands::x\r\u{1b}[0m %");
+        assert_eq!(
+            text,
+            "::warning file=a%2Cb%3A 100%25%0A%3A%3Aerror%3A%3Ax.yaml,line=7,title=a rule%3A b%2C c::one%0A::stop-commands::x\\r\\u{1b}[0m %25\n"
+        );
+    }
+}
