@@ -89,7 +89,7 @@ impl Handler for CertificateRotation {
             facts: Mutex::default(),
         };
         let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
-        let Reconciled { accounts, mut metrics } =
+        let Reconciled { accounts, mut metrics, observed_nothing } =
             reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
         let unstored = run.facts.lock().await.messages();
         let failed = accounts.iter().filter(|account| account.retry.is_some());
@@ -99,6 +99,7 @@ impl Handler for CertificateRotation {
         metrics.extend(metrics::rotations(&accounts));
         let mut report = Report { metrics, ..Account::report(accounts) };
         report.signals.policy_rejected = rejected.is_some();
+        report.signals.observed_nothing = observed_nothing;
         match why {
             Some(why) => Err(Retry { why, report: Some(report), messages }),
             None => Ok(report),
@@ -110,12 +111,15 @@ impl Handler for CertificateRotation {
 struct Reconciled {
     accounts: Vec<Account>,
     metrics: Vec<Metric>,
+    /// Whether no round could observe anything.
+    observed_nothing: bool,
 }
 
 impl CertificateRotation {
     async fn reconcile(&self, run: &Run<'_>) -> Reconciled {
         let mut accounts = Vec::new();
         let mut metrics = Vec::new();
+        let mut observed_nothing = false;
         for round in 1..=ROUNDS {
             match self.round(run).await {
                 Ok((of_round, expiry)) => {
@@ -132,11 +136,12 @@ impl CertificateRotation {
                     let account = Account::blind(&error);
                     self.page_blindness(&error, &account, &run.policy.certificates).await;
                     accounts.push(account);
+                    observed_nothing = round == 1;
                     break;
                 }
             }
         }
-        Reconciled { accounts, metrics }
+        Reconciled { accounts, metrics, observed_nothing }
     }
 
     /// A throttle or a timeout passes by itself, so it has to last; and the same is not paged again at once. Until then the

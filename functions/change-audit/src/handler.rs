@@ -91,6 +91,7 @@ impl Handler for ChangeAudit {
         report.metrics = done.metrics;
         report.signals.policy_rejected = rejected.is_some();
         report.signals.kill_switch_on = done.kill_switch_on;
+        report.signals.observed_nothing = done.observed_nothing;
         match done.retry {
             Some(why) => {
                 Err(Retry { why, report: Some(report), messages: FailedMessages::named_or_all(done.messages) })
@@ -106,6 +107,8 @@ struct Done {
     decisions: Vec<Decision>,
     metrics: Vec<Metric>,
     kill_switch_on: bool,
+    /// Whether the list of meshes could not be read, and no event named one.
+    observed_nothing: bool,
     /// This invocation, and no other.
     by: String,
     retry: Option<String>,
@@ -190,7 +193,10 @@ impl ChangeAudit {
                         meshes.entry(mesh).or_default().tick = true;
                     }
                 }
-                Err(error) => done.fail("meshes".to_owned(), "Unreadable", &error, &Events::default()),
+                Err(error) => {
+                    done.observed_nothing = meshes.is_empty();
+                    done.fail("meshes".to_owned(), "Unreadable", &error, &Events::default());
+                }
             }
         }
         for reason in ["StateUnreachable", "Unreadable"] {

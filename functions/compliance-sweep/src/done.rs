@@ -20,6 +20,8 @@ pub(crate) struct Done {
     pub(crate) finished: BTreeSet<MeshName>,
     /// Whether everything that was asked for at once is finished.
     pub(crate) all_finished: bool,
+    /// Whether the list of meshes could not be read, so that nothing was swept.
+    pub(crate) observed_nothing: bool,
     /// What failed, to be paged if it lasts: the target, the class, the stable code, and the text.
     pub(crate) failures: Vec<(String, FailureClass, String, String)>,
     /// Documents that cannot be read.

@@ -70,6 +70,7 @@ impl Handler for ComplianceSweep {
         let mut report = Report::of(done.decisions);
         report.metrics = done.metrics;
         report.signals.policy_rejected = rejected.is_some();
+        report.signals.observed_nothing = done.observed_nothing;
         match done.retry {
             Some(why) => {
                 let messages = FailedMessages::named_or_all(asked.left(&done.finished, done.all_finished));
@@ -85,7 +86,10 @@ impl ComplianceSweep {
         // Also before single ones: whose a mesh is that another account shares is known from the list alone.
         let meshes = match self.ports.meshes.meshes().await {
             Ok(meshes) => meshes,
-            Err(error) => return done.fail("meshes".to_owned(), "Unreadable", &error),
+            Err(error) => {
+                done.observed_nothing = true;
+                return done.fail("meshes".to_owned(), "Unreadable", &error);
+            }
         };
         let mut meshes: BTreeSet<MeshName> = meshes.into_iter().map(|found| found.path.mesh().clone()).collect();
         let of_all = asked.everything.as_ref().filter(|_| self.fan_out == FanOut::Direct);

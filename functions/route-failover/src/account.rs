@@ -53,7 +53,7 @@ impl Account {
                 holds_during_alarm: u32::from(held),
                 overwrote: u32::from(overwrote),
                 kill_switch_on: killed,
-                policy_rejected: false,
+                ..Signals::default()
             },
             superseded: outcome.is_some_and(overtaken) || is_stale(decision),
             retry: retry(decision, outcome),

@@ -90,12 +90,14 @@ impl Handler for RouteFailover {
         };
         let mut messages = Messages::default();
         let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run, &deliveries, &mut messages)).await;
-        let accounts = reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
+        let Reconciled { accounts, observed_nothing } =
+            reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
         let retry = accounts.iter().find_map(|account| account.retry.clone());
         let failed = accounts.iter().filter(|account| account.retry.is_some());
         let messages = messages.of_failed(failed.map(|account| account.line.resource.as_str()));
         let mut report = Account::report(accounts);
         report.signals.policy_rejected = rejected.is_some();
+        report.signals.observed_nothing = observed_nothing;
         match retry {
             Some(why) => Err(Retry { why, report: Some(report), messages }),
             None => Ok(report),
@@ -103,8 +105,15 @@ impl Handler for RouteFailover {
     }
 }
 
+/// What came of one run.
+struct Reconciled {
+    accounts: Vec<Account>,
+    /// Whether neither alarms nor any mesh could be read.
+    observed_nothing: bool,
+}
+
 impl RouteFailover {
-    async fn reconcile(&self, run: &Run<'_>, deliveries: &[Delivery], messages: &mut Messages) -> Vec<Account> {
+    async fn reconcile(&self, run: &Run<'_>, deliveries: &[Delivery], messages: &mut Messages) -> Reconciled {
         let memory = self.teller.memory();
         let alarms = match self.listen(run).await {
             Ok(alarms) => alarms,
@@ -112,7 +121,7 @@ impl RouteFailover {
                 memory.unread("alarms", &error, run.now).await;
                 // Whether any of them is on is not known.
                 self.settle(run, Found { unanswered: &[], complete: false, urgent: true }).await;
-                return vec![Account::blind("alarms", &error)];
+                return Reconciled { accounts: vec![Account::blind("alarms", &error)], observed_nothing: true };
             }
         };
         memory.succeeded("alarms").await;
@@ -120,7 +129,8 @@ impl RouteFailover {
         let foreign = origin::foreign(deliveries, &alarms.read, self.recipient.region.as_deref());
         if !foreign.is_empty() && foreign.len() == deliveries.len() {
             // Nothing of the own account asked for anything.
-            return self.unanswered(run, &alarms, &foreign).await;
+            let accounts = self.unanswered(run, &alarms, &foreign).await;
+            return Reconciled { accounts, observed_nothing: false };
         }
         let mut accounts = Vec::new();
         for (alarm, error) in &alarms.unread {
@@ -128,21 +138,24 @@ impl RouteFailover {
             memory.unread(&what, error, run.now).await;
             accounts.push(Account::blind(&what, error));
         }
+        let (mut observed, mut unread) = (0_usize, 0_usize);
         for mesh in observe::meshes(&self.ports, &self.warm, &alarms, run.look()).await {
             let what = ResourcePath::Mesh(mesh.clone()).to_string();
             match self.reconcile_mesh(run, &mesh, &alarms).await {
                 Ok(of_mesh) => {
+                    observed += 1;
                     memory.succeeded(&what).await;
                     accounts.extend(of_mesh);
                 }
                 Err(error) => {
+                    unread += 1;
                     memory.unread(&what, &error, run.now).await;
                     accounts.push(Account::blind(&what, &error));
                 }
             }
         }
         accounts.extend(self.unanswered(run, &alarms, &foreign).await);
-        accounts
+        Reconciled { accounts, observed_nothing: observed == 0 && unread > 0 }
     }
 
     /// Alarms that are on and lead to no decision, and what could not be read or written in this run: after everything

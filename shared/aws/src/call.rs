@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use ports::{Deadline, PortError, PortErrorKind};
+use ports::{Deadline, DeniedCalls, PortError, PortErrorKind};
 
 use crate::attempts::{AttemptFailure, CallLog, is_skewed, tells_expired_token, tells_wrong_time};
 
@@ -129,6 +129,9 @@ where
         (_, None) => format!("{message}: {}", with_sources(&error)),
     };
     let message = format!("{message}{}", log.history());
+    if kind == PortErrorKind::Denied {
+        DeniedCalls::record();
+    }
     let known = PortError { call, kind, message, source: Some(Box::new(error)) };
     match (kind, log.unknown()) {
         // The time for all attempts ran out between two of them.

@@ -24,6 +24,8 @@ pub(crate) struct Account {
     pub(crate) signals: Signals,
     /// What has to come again, and why.
     pub(crate) repeats: Vec<Repeat>,
+    /// Whether it says that the list of meshes, or a mesh, could not be read.
+    pub(crate) is_unread: bool,
 }
 
 /// Deliveries that have to come again.
@@ -38,7 +40,7 @@ pub(crate) struct Repeat {
 impl Account {
     /// A line that means nothing else.
     pub(crate) fn of(line: lambda_kit::Decision) -> Self {
-        Self { line, signals: Signals::default(), repeats: Vec::new() }
+        Self { line, signals: Signals::default(), repeats: Vec::new(), is_unread: false }
     }
 
     /// What became of a decision.
@@ -59,6 +61,7 @@ impl Account {
                 ..Signals::default()
             },
             repeats: why.map(|why| Repeat { why, concern: concern() }).into_iter().collect(),
+            is_unread: false,
         }
     }
 
@@ -78,6 +81,7 @@ impl Account {
     pub(crate) fn unreadable(what: &str, error: &PortError, concern: Concern) -> Self {
         let facts = json!({ "call": error.call, "kind": error.kind, "message": error.message });
         let mut account = Self::of(line(what.to_owned(), "hold", "CannotObserve", facts));
+        account.is_unread = matches!(concern, Concern::AllMeshes | Concern::Mesh(_));
         if error.kind.may_heal() {
             account.repeats.push(Repeat { why: format!("{what} cannot be read: {error}"), concern });
         }

@@ -59,6 +59,8 @@ struct Progress {
     unfinished: Option<BTreeSet<MeshName>>,
     /// The messages that wait for an answer to AWS Config.
     unanswered: BTreeSet<String>,
+    /// Whether no mesh could be read, although one was to be.
+    observed_nothing: bool,
 }
 
 impl Compliance {
@@ -102,7 +104,7 @@ impl Progress {
     /// What Lambda is answered: the report, and the messages that come again.
     #[expect(clippy::result_large_err, reason = "the runtime's own type, moved once in an invocation")]
     fn answer(self, trigger: &Trigger, in_time: bool, policy_rejected: bool) -> Result<Report, Retry> {
-        let Self { accounts, unfinished, unanswered } = self;
+        let Self { accounts, unfinished, unanswered, observed_nothing } = self;
         let mut why = (!in_time).then(|| "its time ran out; what was begun is continued".to_owned());
         let mut messages = BTreeSet::new();
         for Repeat { why: this, concern } in accounts.iter().flat_map(|account| &account.repeats) {
@@ -125,6 +127,7 @@ impl Progress {
         }
         let mut report = Account::report(accounts);
         report.signals.policy_rejected = policy_rejected;
+        report.signals.observed_nothing = observed_nothing;
         match why {
             Some(why) => {
                 let messages = FailedMessages::named_or_all(messages.into_iter().collect());
@@ -160,6 +163,7 @@ impl Compliance {
                 unfinished.remove(&mesh);
             }
         }
+        progress.observed_nothing = seen.is_empty() && progress.accounts.iter().any(|account| account.is_unread);
         // Before anything is changed: AWS Config gets the state at the time of its request.
         progress.accounts.extend(answers.send(&self.ports, &run.failures).await);
         progress.unanswered.clear();

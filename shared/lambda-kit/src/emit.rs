@@ -80,24 +80,26 @@ fn own(metric: &Metric, now: Timestamp) -> Value {
 }
 
 fn invocation(report: &Report, request_id: &str, now: Timestamp) -> Value {
-    const METRICS: [(&str, &str); 7] = [
+    const METRICS: [(&str, &str); 8] = [
         ("Invocations", "Count"),
         ("Decisions", "Count"),
         ("HoldsDuringAlarm", "Count"),
         ("Overwrote", "Count"),
         ("KillSwitchOn", "Count"),
         ("PolicyRejected", "Count"),
+        ("CallsDenied", "Count"),
         ("TookMs", "Milliseconds"),
     ];
     json!({
         "_aws": metrics(now, &["Function"], &METRICS),
         "Function": report.function,
-        "Invocations": 1,
+        "Invocations": u8::from(!report.signals.observed_nothing),
         "Decisions": report.decisions.len(),
         "HoldsDuringAlarm": report.signals.holds_during_alarm,
         "Overwrote": report.signals.overwrote,
         "KillSwitchOn": u8::from(report.signals.kill_switch_on),
         "PolicyRejected": u8::from(report.signals.policy_rejected),
+        "CallsDenied": report.signals.calls_denied,
         "TookMs": report.took_ms,
         "requestId": request_id,
         "wake": report.wake,
@@ -159,7 +161,13 @@ mod tests {
             function: "route-failover".into(),
             wake: vec![Payload::Tick],
             took_ms: 42,
-            signals: Signals { holds_during_alarm: 2, overwrote: 1, kill_switch_on: true, policy_rejected: false },
+            signals: Signals {
+                holds_during_alarm: 2,
+                overwrote: 1,
+                kill_switch_on: true,
+                calls_denied: 3,
+                ..Signals::default()
+            },
             ..Report::of(vec![decision("InsideCooldown"), decision("InsideCooldown"), decision("NoRoute")])
         }
     }
@@ -190,7 +198,7 @@ mod tests {
                 assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
             }
         }
-        assert_eq!(declared, 7 + 2);
+        assert_eq!(declared, 8 + 2);
     }
 
     #[test]

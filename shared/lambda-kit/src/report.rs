@@ -80,6 +80,11 @@ pub struct Signals {
     pub kill_switch_on: bool,
     /// Whether the newest policy document is broken and an older one still rules.
     pub policy_rejected: bool,
+    /// Calls that a service refused for a missing permission. The runtime counts them.
+    pub calls_denied: u32,
+    /// Whether nothing could be observed, so that the invocation did none of its work: it fails, and does not count as
+    /// a run for the heartbeat.
+    pub observed_nothing: bool,
 }
 
 impl Report {

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use ports::Deadline;
+use ports::{Deadline, DeniedCalls};
 use serde_json::Value;
 
 use crate::emit::Emitter;
@@ -152,15 +152,20 @@ impl Invocation<'_> {
             .filter(|delivery| flaw(delivery).is_some())
             .cloned()
             .collect();
+        let denied = DeniedCalls::default();
         let outcome = if usable.is_empty() {
             Ok(Report::of(Vec::new()))
         } else {
-            self.deadline.cover(handler.handle(usable.clone(), self.deadline)).await
+            denied.cover(self.deadline.cover(handler.handle(usable.clone(), self.deadline))).await
         };
-        let (report, retry) = match outcome {
+        let (mut report, mut retry) = match outcome {
             Ok(report) => (report, None),
             Err(mut retry) => (retry.report.take().unwrap_or_else(|| Report::of(Vec::new())), Some(retry)),
         };
+        if report.signals.observed_nothing && retry.is_none() {
+            retry = Some(Retry::all("nothing could be observed"));
+        }
+        report.signals.calls_denied = denied.count();
         let mut report = Report {
             function: self.function.to_owned(),
             wake,

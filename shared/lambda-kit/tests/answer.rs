@@ -239,3 +239,18 @@ async fn lists_of_pipes_are_read_item_by_item() {
     let nameless = json!({ "Records": [{ "eventSource": "aws:sqs", "body": body }] });
     assert!(answer(&nameless, throttled).await.0.unwrap_err().contains("throttled"));
 }
+
+#[tokio::test]
+async fn run_that_observed_nothing_fails_and_counts_no_invocation() {
+    let blind = || {
+        let mut report = shifted();
+        report.signals.observed_nothing = true;
+        Ok(report)
+    };
+    let (answer, _, lines) = answer(&alarm(), blind).await;
+    assert_eq!(answer.unwrap_err(), "failed to handle the event: nothing could be observed");
+    assert!(lines.contains("\"Invocations\":0"), "{lines}");
+    let (answer, _, _) = self::answer(&batch(&[alarm(), alarm()]), blind).await;
+    let failed = json!([{ "itemIdentifier": "m0" }, { "itemIdentifier": "m1" }]);
+    assert_eq!(answer.unwrap()["batchItemFailures"], failed);
+}

@@ -15,6 +15,7 @@ mod clock;
 mod config_rules;
 mod config_rules_answer;
 mod deadline;
+mod denied;
 mod document;
 mod error;
 mod event_bus;
@@ -41,6 +42,7 @@ pub use config_rules::{
 };
 pub use config_rules_answer::{PutOutcome, RefusedEvaluation, put_all_evaluations};
 pub use deadline::Deadline;
+pub use denied::DeniedCalls;
 pub use document::{DocumentError, read_document};
 pub use error::{PortError, PortErrorKind};
 pub use event_bus::{BusEvent, EventBus};

@@ -200,7 +200,7 @@ impl Shop {
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let text = self.lines.0.lock().unwrap().clone();
         let lines = String::from_utf8(text).unwrap();
-        let newest = lines.lines().rev().find(|line| line.contains("\"Invocations\":1")).unwrap().to_owned();
+        let newest = lines.lines().rev().find(|line| line.contains("\"Invocations\":")).unwrap().to_owned();
         serde_json::from_str::<Value>(&newest).unwrap()[name].as_u64().unwrap()
     }
 }

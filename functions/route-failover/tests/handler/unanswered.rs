@@ -129,8 +129,46 @@ async fn denied_read_pages_at_once() {
     let shop = Shop::of(&TWO_ROUTERS, POLICY);
     let function = shop.start().await;
     shop.breaks("list alarms", Failure::Denied);
-    function.wake().await.unwrap();
+    function.wake().await.unwrap_err();
     assert_eq!(subjects(&shop), ["hold: CannotObserve alarms"]);
+}
+
+/// Every permission of the role in turn: what the function logs makes an alarm fire, without any permission.
+#[tokio::test(start_paused = true)]
+async fn every_denied_call_is_counted_in_the_log() {
+    let (mut denied, mut blind) = (Vec::new(), Vec::new());
+    let calls = [
+        "list alarms",
+        "list mute rules",
+        "list",
+        "describe",
+        "load state",
+        "begin",
+        "finish",
+        "note",
+        "update route",
+        "tag",
+        "notify",
+        "put events",
+    ];
+    for call in calls {
+        let shop = Shop::of(&TWO_ROUTERS, POLICY);
+        shop.breaks(call, Failure::Denied);
+        shop.fails("cart-v1");
+        let function = shop.start().await;
+        let answer = function.wake().await;
+        if shop.metric("CallsDenied") > 0 {
+            denied.push(call);
+        }
+        if shop.metric("Invocations") == 0 {
+            assert!(answer.is_err(), "{call}: {answer:?}");
+            blind.push(call);
+        }
+        let moved = shop.weights("cart") == [0, 100];
+        assert!(moved || answer.is_err() || shop.metric("HoldsDuringAlarm") > 0, "{call}: {answer:?}");
+    }
+    assert_eq!(denied, calls);
+    assert_eq!(blind, ["list alarms", "list", "describe", "load state"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::{PortError, PortErrorKind};
+use crate::{DeniedCalls, PortError, PortErrorKind};
 
 /// What goes wrong with the in-memory ports, and when. Every call of every port that shares this handle passes
 /// through it: it is counted, named and, if a rule says so, made to fail.
@@ -296,6 +296,9 @@ impl Failure {
             Self::Denied => (PortErrorKind::Denied, "the role does not allow it"),
             Self::NotFound => (PortErrorKind::NotFound, "no such resource"),
         };
+        if kind == PortErrorKind::Denied {
+            DeniedCalls::record();
+        }
         PortError::new(call.to_string(), kind, message)
     }
 }
