@@ -25,17 +25,17 @@ use crate::stage::{PATIENCE, Stage};
 use crate::vault::{CERTIFICATE, Issuer, OTHER, ROOT, Vault, fingerprint, fingerprint_of};
 
 const SERVICE: &str = "safe.shop.local";
-const HOST: &str = "node.shop.local";
+pub(crate) const HOST: &str = "node.shop.local";
 
 /// A server, and a client that calls it.
-struct Pair {
-    egress: String,
+pub(crate) struct Pair {
+    pub(crate) egress: String,
     server: Envoy,
     _client: Envoy,
     _application: Application,
 }
 
-async fn declare(stage: &Stage, server: Value, policy: Value) {
+pub(crate) async fn declare(stage: &Stage, server: Value, policy: Value) {
     stage.node("server", with(node("http", &[]), &["listeners", "0", "tls"], server)).await;
     stage.service_on_node(SERVICE, "server").await;
     stage
@@ -43,7 +43,7 @@ async fn declare(stage: &Stage, server: Value, policy: Value) {
         .await;
 }
 
-async fn start(stage: &Stage, args: &[&str]) -> Pair {
+pub(crate) async fn start(stage: &Stage, args: &[&str]) -> Pair {
     let application = stage.application("server", Behaviour::Echo).await;
     let server = Envoy::start_with(stage, Kind::Node, "server", args).await;
     let client = Envoy::start_with(stage, Kind::Node, "client", args).await;
@@ -68,7 +68,7 @@ fn authority(arn: &str) -> Value {
 }
 
 impl Pair {
-    async fn status(&self, stage: &Stage) -> u16 {
+    pub(crate) async fn status(&self, stage: &Stage) -> u16 {
         stage.client.get(format!("http://{}/", self.egress)).send().await.unwrap().status().as_u16()
     }
 
@@ -103,7 +103,7 @@ async fn until_has(stage: &Stage, name: &str, secret: &str, prints: &[String]) -
 }
 
 /// Requests from several clients, until it is ended.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
@@ -111,7 +111,7 @@ struct Load {
 }
 
 impl Load {
-    fn begin(stage: &Stage, egress: &str) -> Self {
+    pub(crate) fn begin(stage: &Stage, egress: &str) -> Self {
         let (stop, answered, failed) = (Arc::default(), Arc::default(), Arc::default());
         let task = |_| {
             let (client, url) = (stage.client.clone(), format!("http://{egress}/"));
@@ -129,7 +129,7 @@ impl Load {
     }
 
     /// Waits until so many more were answered.
-    async fn more(&self, count: u64) {
+    pub(crate) async fn more(&self, count: u64) {
         let (deadline, target) = (Instant::now() + PATIENCE, self.answered.load(Ordering::SeqCst) + count);
         while self.answered.load(Ordering::SeqCst) < target {
             assert!(Instant::now() < deadline, "nothing is answered");
@@ -138,7 +138,7 @@ impl Load {
     }
 
     /// How many failed.
-    async fn end(self) -> u64 {
+    pub(crate) async fn end(self) -> u64 {
         self.stop.store(true, Ordering::SeqCst);
         for task in self.tasks {
             task.await.unwrap();
@@ -274,7 +274,7 @@ async fn a_control_plane_that_comes_back_without_its_sources_takes_nothing_away(
 }
 
 /// Mutual TLS with names that the mesh made up.
-fn mutual() -> (Value, Value) {
+pub(crate) fn mutual() -> (Value, Value) {
     let server = json!({
         "mode": "STRICT",
         "certificate": {"sds": {"secretName": "web"}},
@@ -287,9 +287,9 @@ fn mutual() -> (Value, Value) {
     (server, client)
 }
 
-const BINDINGS: [&str; 3] = ["web=server", "caller=client", "roots=server#trust"];
+pub(crate) const BINDINGS: [&str; 3] = ["web=server", "caller=client", "roots=server#trust"];
 
-fn bundles(vault: &Vault, root: &Issuer) -> String {
+pub(crate) fn bundles(vault: &Vault, root: &Issuer) -> String {
     let server = root.issue(HOST);
     vault.put_bundle("server", server.bundle(Some(root.pem())));
     vault.put_bundle("client", root.issue("client.shop.local").bundle(None));

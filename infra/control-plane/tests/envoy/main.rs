@@ -32,6 +32,7 @@ mod partition;
 mod proxy;
 mod resilience;
 mod restart;
+mod rollover;
 mod routing;
 mod stage;
 mod statistics;

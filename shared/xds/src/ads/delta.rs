@@ -122,6 +122,14 @@ impl DeltaStream {
         let Asked { all, names, held, refused, .. } = asked;
         held.retain(|name, _| *all || names.contains(name));
         refused.retain(|name, _| *all || names.contains(name));
+        if is_new && !held.is_empty() {
+            // Sent and acknowledged on an earlier stream, perhaps by another process: versions follow from the content.
+            let version = version_of(&*held);
+            let status = self.status.of(kind);
+            status.sent = Some(version.clone());
+            status.acknowledged = Some(version);
+            status.resources = held.clone();
+        }
         if !request.response_nonce.is_empty() && asked.nonce.as_deref() == Some(request.response_nonce.as_str()) {
             self.settle(kind, request);
         }

@@ -75,6 +75,32 @@ fn one_who_comes_back_and_says_what_it_has_is_sent_what_differs() {
     assert_eq!(client.sent, [Route]);
 }
 
+#[test]
+fn delta_client_that_comes_back_has_acknowledged_what_it_holds() {
+    let former = world(&[("a", 0), ("b", 0)], &[("l", &["a"])]);
+    let mut client = Delta::connected();
+    client.settle(&former.snapshot());
+    let before = client.status().clone();
+    // On another server, which has sent it nothing.
+    client.reconnect();
+    client.settle(&former.snapshot());
+    assert_eq!(*client.status(), before);
+    // One cluster is other there. The client has the former one until it acknowledges that.
+    let later = world(&[("a", 1), ("b", 0)], &[("l", &["a"])]);
+    client.reconnect();
+    while client.status().types.len() < before.types.len() {
+        assert!(client.deliver(&later.snapshot()));
+    }
+    assert_eq!(client.status().types[&Cluster].acknowledged, before.types[&Cluster].acknowledged);
+    assert_eq!(client.status().types[&Cluster].resources, before.types[&Cluster].resources);
+    assert!(!client.has(&later.snapshot()));
+    client.settle(&later.snapshot());
+    let held = later.snapshot();
+    let versions = held.of(Cluster).map(|(name, resource)| (name.clone(), resource.version().clone())).collect();
+    assert_eq!(client.status().types[&Cluster].resources, versions);
+    assert!(client.has(&later.snapshot()));
+}
+
 /// Comes back while its only route moves to a cluster that it has not, and gives what it is sent, in order.
 fn moved(mut client: impl Client) -> Vec<String> {
     let before = world(&[("old", 0)], &[("l", &["old"])]);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use envoy_types::pb::google::rpc::Status as RpcStatus;
-use xds::ads::DeltaStream;
+use xds::ads::{DeltaStream, Status};
 use xds::{ResourceType, Snapshot};
 
 use super::{Client, Wishes, to_be_warmed};
@@ -41,6 +41,11 @@ impl Delta {
             }),
             ..DeltaDiscoveryRequest::default()
         });
+    }
+
+    /// What the server says that the client has.
+    pub(crate) const fn status(&self) -> &Status {
+        self.stream.status()
     }
 
     /// Clusters whose endpoints have come, or are said not to be there, are warm, also if it doesn't like them; with the
