@@ -211,7 +211,7 @@ impl ApiError {
     /// One thing wrong with one member of the request.
     #[must_use]
     pub fn invalid(member: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid { violations: vec![Violation { path: member.into(), message: message.into() }] }
+        Self::Invalid { violations: vec![Violation::malformed(member, message)] }
     }
 
     /// Which of the API's errors it is.

@@ -18,6 +18,7 @@ mod listener;
 mod matching;
 mod mesh;
 mod node;
+mod refusal;
 mod route;
 mod service;
 pub(crate) mod shapes;
@@ -39,11 +40,11 @@ pub use listener::*;
 pub use matching::*;
 pub use mesh::*;
 pub use node::*;
+pub use refusal::{HostnameFault, Owner, Refusal, Violation};
 pub use route::*;
 pub use service::*;
 pub use timeouts::*;
 pub use tls::*;
-pub use wire::Violation;
 
 /// Members that this crate doesn't know, in the order they were read.
 pub type Extra = Map<String, Value>;

@@ -131,8 +131,12 @@ pub(crate) fn landing_at(node: Option<&VirtualNodeSpec>, port: Option<Port>) -> 
 /// needs HTTP/2, and TCP is understood by TCP alone. What isn't known is taken to be understood.
 #[must_use]
 pub fn understands(listener: &Listener, rule: &RouteRule) -> bool {
+    protocol_suits(&listener.port_mapping.protocol, rule)
+}
+
+/// Whether requests of a route are understood where this protocol is spoken; see [`understands()`].
+pub(crate) fn protocol_suits(protocol: &crate::spec::Protocol, rule: &RouteRule) -> bool {
     use crate::spec::Protocol::{Grpc, Http, Http2, Tcp, Unrecognised};
-    let protocol = &listener.port_mapping.protocol;
     match rule {
         RouteRule::Http(_) | RouteRule::Http2(_) => match protocol {
             Http | Http2 | Grpc | Unrecognised(_) => true,

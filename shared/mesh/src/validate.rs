@@ -9,8 +9,10 @@
 //! a health check in another protocol than its listener, a route of another protocol than its router. Whether other
 //! resources exist is for whoever holds them to say.
 
-mod cross;
+mod between;
+mod discovery;
 mod gateway_route;
+mod listener_use;
 mod listeners;
 mod route;
 
@@ -27,10 +29,8 @@ use crate::spec::bounded::{List, Text};
 use crate::spec::wire::{Reader, Unknown};
 use crate::spec::{GatewayRouteSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec};
 
-pub use crate::spec::Violation;
-pub use cross::{
-    gateway_route_against_gateway, gateway_route_against_provider, route_against_node, route_against_router,
-};
+pub use crate::spec::{Owner, Refusal, Violation};
+pub use between::{GatewayRouteEntry, MeshView, RouteEntry, between, broken_by, references};
 
 /// Checks a spec as the server must: every bound, enumeration and pattern, required and unknown members, unions, and
 /// the rules between members of one resource.
@@ -95,7 +95,7 @@ pub fn name(kind: ResourceKind, name: &str) -> Result<(), Vec<Violation>> {
         ResourceKind::VirtualService => VirtualServiceName::parse(name).map(drop),
         ResourceKind::GatewayRoute => GatewayRouteName::parse(name).map(drop),
     };
-    checked.map_err(|error| vec![Violation { path: format!("{kind}Name"), message: error.to_string() }])
+    checked.map_err(|error| vec![Violation::malformed(format!("{kind}Name"), error.to_string())])
 }
 
 /// Checks the `tags` member of a request and gives the tags. That a resource stays within 50 tags once they are
@@ -115,14 +115,14 @@ pub fn tag_keys(keys: &Value) -> Result<Vec<String>, Vec<Violation>> {
 struct Found(Vec<Violation>);
 
 impl Found {
-    fn refuse(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Violation { path: path.into(), message: message.into() });
+    fn refuse(&mut self, path: impl Into<String>, refusal: Refusal) {
+        self.0.push(Violation::new(path, refusal));
     }
 
-    /// Refuses what is broken. Most isn't, so nothing is written before that is certain.
-    fn refuse_if(&mut self, broken: bool, path: impl fmt::Display, message: impl fmt::Display) {
+    /// Refuses a broken rule. Most rules hold, so nothing is written before that is certain.
+    fn refuse_if(&mut self, broken: bool, path: impl fmt::Display, refusal: impl FnOnce() -> Refusal) {
         if broken {
-            self.refuse(path.to_string(), message.to_string());
+            self.refuse(path.to_string(), refusal());
         }
     }
 }

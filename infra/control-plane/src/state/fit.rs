@@ -1,10 +1,10 @@
-//! Whether a spec fits what is there: the quotas on its parts, what it refers to, what it is in, what is in it.
+//! Whether a spec fits what is stored: the quotas on its parts, the resources that it refers to, and those that reach it.
 
-use mesh::name::{ResourcePath, VirtualNodeName};
-use mesh::spec::{GatewayRouteSpec, Port, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec};
-use mesh::validate::{self, Violation};
+use mesh::name::{MeshName, ResourcePath, VirtualGatewayName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
+use mesh::spec::{Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceSpec};
+use mesh::validate::{self, GatewayRouteEntry, MeshView, RouteEntry};
 
-use super::{Collection, State, ValidSpec};
+use super::{Collection, Resource, State, ValidSpec};
 use crate::error::ApiError;
 use crate::quotas::Quota;
 
@@ -13,13 +13,8 @@ impl State {
     pub(super) fn fits(&self, path: &ResourcePath, spec: &ValidSpec) -> Result<(), ApiError> {
         self.keeps_quotas(path, spec.spec())?;
         self.refers_to_what_exists(path, spec)?;
-        let fits = match spec.spec() {
-            Spec::Route(route) => self.route_fits(path, route),
-            Spec::GatewayRoute(route) => self.gateway_route_fits(path, route),
-            Spec::VirtualRouter(router) => self.routes_fit(path, router),
-            Spec::Mesh(_) | Spec::VirtualNode(_) | Spec::VirtualGateway(_) | Spec::VirtualService(_) => Ok(()),
-        };
-        fits.map_err(|violations| ApiError::Invalid { violations })
+        let violations = validate::broken_by(&InMesh { state: self, mesh: path.mesh() }, path, spec.spec());
+        if violations.is_empty() { Ok(()) } else { Err(ApiError::Invalid { violations }) }
     }
 
     fn keeps_quotas(&self, path: &ResourcePath, spec: &Spec) -> Result<(), ApiError> {
@@ -45,86 +40,72 @@ impl State {
         }
     }
 
-    /// The route names a listener of its router and listeners of its targets, where they have several.
-    fn route_fits(&self, path: &ResourcePath, route: &RouteSpec) -> Result<(), Vec<Violation>> {
-        if let Some(router) = Collection::of(path).parent().and_then(|parent| self.router(&parent)) {
-            validate::route_against_router(route, router)?;
-        }
-        for target in route.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter()) {
-            if let Some(node) = self.node(path, &target.virtual_node) {
-                validate::route_against_node(route, &target.virtual_node, node)?;
+    /// The resources of all collections of a mesh that pass, or of the one that is meant.
+    fn members_of<'s>(
+        &'s self,
+        one: Option<Collection>,
+        among: impl Fn(&Collection) -> bool + 's,
+    ) -> impl Iterator<Item = &'s Resource> {
+        let all = one.is_none();
+        let one = one.and_then(|one| self.collections.get(&one));
+        let every = self.collections.iter().filter(move |(collection, _)| all && among(collection));
+        one.into_iter().chain(every.map(|(_, members)| members)).flat_map(|members| members.values().map(AsRef::as_ref))
+    }
+}
+
+/// The stored resources of one mesh.
+struct InMesh<'s> {
+    state: &'s State,
+    mesh: &'s MeshName,
+}
+
+/// Finds the spec of a resource of one kind.
+macro_rules! stored {
+    ($($method:ident($name:ty) -> $spec:ty = $kind:ident;)*) => {$(
+        fn $method(&self, name: &$name) -> Option<&$spec> {
+            match self.state.find(&ResourcePath::$kind(self.mesh.clone(), name.clone()))?.spec.spec() {
+                Spec::$kind(spec) => Some(spec),
+                _ => None,
             }
         }
-        Ok(())
+    )*};
+}
+
+impl MeshView for InMesh<'_> {
+    fn mesh(&self) -> &MeshName {
+        self.mesh
     }
 
-    /// Every route that the router has fits the router's new listeners. App Mesh let them change freely only while
-    /// there were no routes.
-    fn routes_fit(&self, path: &ResourcePath, router: &VirtualRouterSpec) -> Result<(), Vec<Violation>> {
-        let inside = Collection::under(path).and_then(|inside| self.collections.get(&inside));
-        for resource in inside.into_iter().flat_map(|inside| inside.values()) {
-            let Spec::Route(route) = resource.spec.spec() else {
-                continue;
-            };
-            validate::route_against_router(route, router).map_err(|violations| {
-                let of_route = |violation: Violation| Violation {
-                    path: "spec.listeners".to_owned(),
-                    message: format!("must fit {}, whose {violation}", resource.path),
-                };
-                violations.into_iter().map(of_route).collect::<Vec<_>>()
-            })?;
-        }
-        Ok(())
+    stored! {
+        node(VirtualNodeName) -> VirtualNodeSpec = VirtualNode;
+        router(VirtualRouterName) -> VirtualRouterSpec = VirtualRouter;
+        gateway(VirtualGatewayName) -> VirtualGatewaySpec = VirtualGateway;
+        service(VirtualServiceName) -> VirtualServiceSpec = VirtualService;
     }
 
-    /// The gateway route names a listener of its gateway and one of what provides its service, where they have several.
-    fn gateway_route_fits(&self, path: &ResourcePath, route: &GatewayRouteSpec) -> Result<(), Vec<Violation>> {
-        if let Some(gateway) = Collection::of(path).parent().and_then(|parent| self.gateway(&parent)) {
-            validate::gateway_route_against_gateway(route, gateway)?;
-        }
-        let service = route.rule.target().map(|target| {
-            let name = target.virtual_service.virtual_service_name.clone();
-            ResourcePath::VirtualService(path.mesh().clone(), name)
-        });
-        match service {
-            Some(service) => validate::gateway_route_against_provider(route, &self.provider_ports(&service)),
-            None => Ok(()),
-        }
-    }
-
-    /// The ports on which a virtual service's provider listens.
-    fn provider_ports(&self, service: &ResourcePath) -> Vec<Port> {
-        let provider = self.find(service).and_then(|service| self.find(service.spec.references().first()?));
-        match provider.map(|provider| provider.spec.spec()) {
-            Some(Spec::VirtualNode(node)) => {
-                node.listeners().iter().map(|listener| listener.port_mapping.port).collect()
-            }
-            Some(Spec::VirtualRouter(router)) => {
-                router.listeners().iter().map(|listener| listener.port_mapping.port).collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn node(&self, near: &ResourcePath, name: &VirtualNodeName) -> Option<&VirtualNodeSpec> {
-        let path = ResourcePath::VirtualNode(near.mesh().clone(), name.clone());
-        match self.find(&path)?.spec.spec() {
-            Spec::VirtualNode(node) => Some(node),
+    fn routes<'v>(&'v self, router: Option<&'v VirtualRouterName>) -> impl Iterator<Item = RouteEntry<'v>> {
+        let one = router.map(|router| Collection::Routes(self.mesh.clone(), router.clone()));
+        let members = self
+            .state
+            .members_of(one, |collection| matches!(collection, Collection::Routes(mesh, _) if mesh == self.mesh));
+        members.filter_map(|resource| match (&resource.path, resource.spec.spec()) {
+            (ResourcePath::Route(id), Spec::Route(spec)) => Some((&id.router, &id.route, spec)),
             _ => None,
-        }
+        })
     }
 
-    fn router(&self, path: &ResourcePath) -> Option<&VirtualRouterSpec> {
-        match self.find(path)?.spec.spec() {
-            Spec::VirtualRouter(router) => Some(router),
+    fn gateway_routes<'v>(
+        &'v self,
+        gateway: Option<&'v VirtualGatewayName>,
+    ) -> impl Iterator<Item = GatewayRouteEntry<'v>> {
+        let one = gateway.map(|gateway| Collection::GatewayRoutes(self.mesh.clone(), gateway.clone()));
+        let members = self.state.members_of(
+            one,
+            |collection| matches!(collection, Collection::GatewayRoutes(mesh, _) if mesh == self.mesh),
+        );
+        members.filter_map(|resource| match (&resource.path, resource.spec.spec()) {
+            (ResourcePath::GatewayRoute(_, gateway, name), Spec::GatewayRoute(spec)) => Some((gateway, name, spec)),
             _ => None,
-        }
-    }
-
-    fn gateway(&self, path: &ResourcePath) -> Option<&VirtualGatewaySpec> {
-        match self.find(path)?.spec.spec() {
-            Spec::VirtualGateway(gateway) => Some(gateway),
-            _ => None,
-        }
+        })
     }
 }

@@ -85,7 +85,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 fn wrong(parameter: &str, message: impl Into<String>) -> Violation {
-    Violation { path: parameter.to_owned(), message: message.into() }
+    Violation::malformed(parameter, message)
 }
 
 #[cfg(test)]

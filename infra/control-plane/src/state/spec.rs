@@ -1,7 +1,7 @@
 //! A spec as it is stored: the very JSON that the caller sent, once it is known to be valid.
 
-use mesh::name::{MeshName, ResourcePath};
-use mesh::spec::{Spec, VirtualServiceProvider};
+use mesh::name::ResourcePath;
+use mesh::spec::Spec;
 use mesh::validate;
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ impl ValidSpec {
         if fill_health_check_ports(&mut value) {
             spec = read(&value)?;
         }
-        let references = references(path.mesh(), &spec);
+        let references = validate::references(path.mesh(), &spec);
         let bytes = value.to_string().len();
         Ok(Self { value, spec, references, bytes })
     }
@@ -86,37 +86,4 @@ fn fill_health_check_ports(spec: &mut Value) -> bool {
         }
     }
     filled
-}
-
-fn references(mesh: &MeshName, spec: &Spec) -> Vec<ResourcePath> {
-    match spec {
-        Spec::Mesh(_) | Spec::VirtualNode(_) | Spec::VirtualGateway(_) | Spec::VirtualRouter(_) => Vec::new(),
-        Spec::Route(spec) => spec
-            .rule
-            .action()
-            .into_iter()
-            .flat_map(|action| action.weighted_targets.iter())
-            .map(|target| ResourcePath::VirtualNode(mesh.clone(), target.virtual_node.clone()))
-            .collect(),
-        Spec::VirtualService(spec) => spec
-            .provider
-            .iter()
-            .filter_map(|provider| match provider {
-                VirtualServiceProvider::VirtualNode(node) => {
-                    Some(ResourcePath::VirtualNode(mesh.clone(), node.virtual_node_name.clone()))
-                }
-                VirtualServiceProvider::VirtualRouter(router) => {
-                    Some(ResourcePath::VirtualRouter(mesh.clone(), router.virtual_router_name.clone()))
-                }
-                VirtualServiceProvider::Unrecognised(_) => None,
-            })
-            .collect(),
-        Spec::GatewayRoute(spec) => spec
-            .rule
-            .target()
-            .map(|target| target.virtual_service.virtual_service_name.clone())
-            .map(|service| ResourcePath::VirtualService(mesh.clone(), service))
-            .into_iter()
-            .collect(),
-    }
 }

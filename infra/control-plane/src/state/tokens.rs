@@ -34,7 +34,7 @@ impl ClientToken {
             return Ok(Self(token.to_owned()));
         }
         let message = format!("must be 1 to {MAX_LENGTH} letters, digits, - and _, not {token:?}");
-        Err(Violation { path: "clientToken".to_owned(), message })
+        Err(Violation::malformed("clientToken", message))
     }
 }
 

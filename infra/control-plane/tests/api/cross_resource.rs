@@ -185,3 +185,51 @@ async fn a_gateway_route_names_listeners_where_there_are_several() {
     let message = plane.put(uri, body).await.error("BadRequestException");
     assert!(message.starts_with("spec.httpRoute.match.port: "), "{message}");
 }
+
+fn speaking(protocol: &str) -> Value {
+    json!({"listeners": [{"portMapping": {"port": 8080, "protocol": protocol}}]})
+}
+
+#[tokio::test]
+async fn write_that_breaks_a_route_or_gateway_route_is_refused_and_changes_nothing() {
+    let plane = Plane::start().await;
+    shop(&plane).await;
+    let (node, router, gateway) = ("orders_v1", "orders", "edge");
+    let service = format!("{SERVICES}/a%20b%2Forders.local");
+    let route = "mesh/shop/virtualRouter/orders/route/all";
+    let gateway_route = "mesh/shop/virtualGateway/edge/gatewayRoute/orders";
+    plane.put(NODES, json!({"virtualNodeName": "two", "spec": listeners(&[8080, 8081])})).await.ok();
+    let by_two = json!({"provider": {"virtualNode": {"virtualNodeName": "two"}}});
+    for (uri, spec, broken, first) in [
+        (format!("{NODES}/{node}"), listeners(&[8080, 8081]), route, "set that port to 8080"),
+        (format!("{NODES}/{node}"), json!({}), route, "take the virtual node out of its targets"),
+        (format!("{ROUTERS}/{router}"), router_on(&[8080, 8081]), route, "set that port to 8080"),
+        (format!("{ROUTERS}/{router}"), speaking("grpc"), route, "make it a grpcRoute, or delete it"),
+        (format!("{ROUTERS}/{router}"), speaking("tcp"), gateway_route, "lead it to another virtual service"),
+        (format!("/meshes/shop/virtualGateways/{gateway}"), router_on(&[8088, 8089]), gateway_route, "to 8088"),
+        (service, by_two, gateway_route, "set that port to 8080"),
+    ] {
+        let before = plane.get(&uri).await.ok();
+        let message = plane.put(&uri, json!({"spec": spec})).await.error("BadRequestException");
+        assert!(message.contains(&format!("would break {broken}: ")) && message.contains(first), "{message}");
+        assert_eq!(plane.get(&uri).await.ok(), before);
+    }
+}
+
+/// The steps that the refusals name lead to two listeners without a moment in between that breaks anything.
+#[tokio::test]
+async fn second_listener_comes_after_the_steps_that_its_refusal_names() {
+    let plane = Plane::start().await;
+    shop(&plane).await;
+    let mut spec = route("orders_v1", 100);
+    spec["httpRoute"]["match"]["port"] = 8080.into();
+    spec["httpRoute"]["action"]["weightedTargets"][0]["port"] = 8080.into();
+    plane.put(&format!("{ROUTES}/all"), json!({"spec": spec})).await.ok();
+    let mut spec = gateway_route("a b/orders.local", "/orders");
+    spec["httpRoute"]["match"]["port"] = 8088.into();
+    spec["httpRoute"]["action"]["target"]["port"] = 8080.into();
+    plane.put(&format!("{GATEWAY_ROUTES}/orders"), json!({"spec": spec})).await.ok();
+    plane.put(&format!("{NODES}/orders_v1"), json!({"spec": listeners(&[8080, 8081])})).await.ok();
+    plane.put(&format!("{ROUTERS}/orders"), json!({"spec": router_on(&[8080, 8081])})).await.ok();
+    plane.put("/meshes/shop/virtualGateways/edge", json!({"spec": router_on(&[8088, 8089])})).await.ok();
+}

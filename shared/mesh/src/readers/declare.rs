@@ -107,7 +107,7 @@ pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
     let Draft { source, line, kind, names, spec, spelling, stand_ins, tags, mesh_owner } = draft;
     let Respelt { value, notes, twice } = respell(spec, Spec::shape(kind), spelling, stand_ins, "spec");
     let mut violations = Vec::new();
-    violations.extend(twice.into_iter().map(|path| Violation { path, message: "is given twice: remove one".into() }));
+    violations.extend(twice.into_iter().map(|path| Violation::malformed(path, "is given twice: remove one")));
     let path = path_of(kind, &names, &mut violations);
     for (key, value) in tags.iter().flatten() {
         if let Some(expression) = stand_ins.within(value).or_else(|| stand_ins.within(key)) {
@@ -149,7 +149,10 @@ fn explain(mut violation: Violation, notes: &[(String, Note)]) -> Violation {
         _ => None,
     });
     if let Some(expression) = left_out {
-        violation.message = format!("depends on `{expression}`, which has no value here: give it one");
+        violation = Violation::malformed(
+            violation.path,
+            format!("depends on `{expression}`, which has no value here: give it one"),
+        );
     }
     violation
 }
@@ -233,6 +236,6 @@ fn accept<T, E: std::fmt::Display>(path: &str, value: Result<T, E>, violations: 
 }
 
 fn refuse<T>(path: &str, message: &str, violations: &mut Vec<Violation>) -> Option<T> {
-    violations.push(Violation { path: path.to_owned(), message: message.to_owned() });
+    violations.push(Violation::malformed(path, message));
     None
 }

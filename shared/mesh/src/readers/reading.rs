@@ -252,7 +252,7 @@ impl Reading {
     }
 
     pub(super) fn refuse(&mut self, source: Source, path: impl Into<String>, message: impl Into<String>) {
-        let violation = Violation { path: path.into(), message: message.into() };
+        let violation = Violation::malformed(path, message);
         self.refusals.push(Refusal { source_: source, violations: vec![violation] });
     }
 

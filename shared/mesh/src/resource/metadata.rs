@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Number, Value};
 
 use crate::name::{AccountId, Arn};
+use crate::spec::Refusal;
 use crate::spec::bounded::Int;
 use crate::spec::wire::{Reader, Shape, Wire};
 
@@ -84,7 +85,10 @@ impl Wire for Epoch {
         let time = SignedDuration::try_from_secs_f64(seconds + 0.0005).and_then(Timestamp::from_duration);
         match time {
             Ok(time) => Some(Self::new(time)),
-            Err(_) => reader.refuse(format!("is {value}, which is no time in the years -9999 to 9999")),
+            Err(_) => {
+                let reason = format!("is {value}, which is not a time in the years -9999 to 9999");
+                reader.refuse(Refusal::Malformed { reason })
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use serde_json::Value;
 use thiserror::Error;
 
+use super::refusal::Refusal;
 use super::wire::{Reader, Shape, Wire};
 use crate::name::{
     AccountId, Arn, GatewayRouteName, MeshName, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
@@ -16,9 +17,53 @@ use crate::weights::{Port, Weight};
 
 /// A value outside the bounds of its type.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{message}")]
-pub struct OutOfBounds {
-    message: String,
+pub enum OutOfBounds {
+    /// A number is below the only bound that there is.
+    #[error("is {given}, must be at least {min}")]
+    TooSmall {
+        /// The number as given.
+        given: String,
+        /// The least that is allowed.
+        min: i64,
+    },
+    /// A number is below one bound or above the other.
+    #[error("is {given}, must be {min} to {max}")]
+    Number {
+        /// The number as given.
+        given: String,
+        /// The least that is allowed.
+        min: i64,
+        /// The most that is allowed.
+        max: i64,
+    },
+    /// A text is too short or too long.
+    #[error("has {length} characters, must have {min} to {max}")]
+    Length {
+        /// The characters given.
+        length: usize,
+        /// The fewest that are allowed.
+        min: usize,
+        /// The most that are allowed.
+        max: usize,
+    },
+    /// A list has too few or too many items.
+    #[error("has {length} items, must have {min} to {max}")]
+    Items {
+        /// The items given.
+        length: usize,
+        /// The fewest that are allowed.
+        min: usize,
+        /// The most that are allowed.
+        max: usize,
+    },
+    /// A text does not match the pattern of its type.
+    #[error("is {given:?}, must match {pattern}")]
+    Pattern {
+        /// The text as given.
+        given: String,
+        /// The regular expression.
+        pattern: &'static str,
+    },
 }
 
 /// A whole number from `MIN` to `MAX`, both included.
@@ -38,12 +83,12 @@ impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
     }
 
     fn refusal(given: &dyn fmt::Display) -> OutOfBounds {
-        let message = if MAX == i64::MAX {
-            format!("is {given}, must be at least {MIN}")
+        let given = given.to_string();
+        if MAX == i64::MAX {
+            OutOfBounds::TooSmall { given, min: MIN }
         } else {
-            format!("is {given}, must be {MIN} to {MAX}")
-        };
-        OutOfBounds { message }
+            OutOfBounds::Number { given, min: MIN, max: MAX }
+        }
     }
 }
 
@@ -53,10 +98,10 @@ impl<const MIN: i64, const MAX: i64> Wire for Int<MIN, MAX> {
             return reader.refuse_type("a whole number", value);
         };
         if number.is_f64() {
-            return reader.refuse(format!("is {number}, must be a whole number"));
+            return reader.refuse(Refusal::NotWhole { given: number.to_string() });
         }
         let read = number.as_i64().ok_or_else(|| Self::refusal(number)).and_then(Self::new);
-        reader.accept(read)
+        reader.within(read)
     }
 
     fn write(&self) -> Option<Value> {
@@ -80,7 +125,7 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
         if (MIN..=MAX).contains(&length) {
             Ok(Self(text))
         } else {
-            Err(OutOfBounds { message: format!("has {length} characters, must have {MIN} to {MAX}") })
+            Err(OutOfBounds::Length { length, min: MIN, max: MAX })
         }
     }
 
@@ -100,7 +145,7 @@ impl<const MIN: usize, const MAX: usize> fmt::Display for Text<MIN, MAX> {
 impl<const MIN: usize, const MAX: usize> Wire for Text<MIN, MAX> {
     fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
         let text = String::read(value, reader)?;
-        reader.accept(Self::new(text))
+        reader.within(Self::new(text))
     }
 
     fn write(&self) -> Option<Value> {
@@ -119,7 +164,7 @@ impl<T, const MIN: usize, const MAX: usize> List<T, MIN, MAX> {
         if (MIN..=MAX).contains(&length) {
             Ok(Self(items))
         } else {
-            Err(OutOfBounds { message: format!("has {length} items, must have {MIN} to {MAX}") })
+            Err(OutOfBounds::Items { length, min: MIN, max: MAX })
         }
     }
 
@@ -161,7 +206,7 @@ impl<T: Wire, const MIN: usize, const MAX: usize> Wire for List<T, MIN, MAX> {
         if let Value::Array(given) = value
             && !(MIN..=MAX).contains(&given.len())
         {
-            return reader.refuse(format!("has {} items, must have {MIN} to {MAX}", given.len()));
+            return reader.refuse(OutOfBounds::Items { length: given.len(), min: MIN, max: MAX }.into());
         }
         items.map(Self)
     }
@@ -190,7 +235,7 @@ macro_rules! pattern {
                 if matches(text.as_str()) {
                     Ok(Self(text))
                 } else {
-                    Err(OutOfBounds { message: format!("is {:?}, must match {}", text.as_str(), $pattern) })
+                    Err(OutOfBounds::Pattern { given: text.as_str().to_owned(), pattern: $pattern })
                 }
             }
 
@@ -204,7 +249,7 @@ macro_rules! pattern {
         impl Wire for $name {
             fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
                 let text = String::read(value, reader)?;
-                reader.accept(Self::new(text))
+                reader.within(Self::new(text))
             }
 
             fn write(&self) -> Option<Value> {

@@ -188,8 +188,8 @@ macro_rules! words {
                 match String::read(value, reader)?.as_str() {
                     $( $wire => Some(Self::$variant), )*
                     other if reader.refuses_unknown() => {
-                        let known = [$($wire),*].join(", ");
-                        reader.refuse(format!("is `{other}`, must be one of {known}"))
+                        let given = other.to_owned();
+                        reader.refuse($crate::spec::Refusal::ValueUnknown { given, allowed: &[$($wire),*] })
                     }
                     other => Some(Self::Unrecognised(other.to_owned())),
                 }

@@ -6,25 +6,11 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Extra;
-
-/// Something in a document that the API does not allow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Violation {
-    /// Where, from the root of the document: `spec.listeners[0].portMapping.port`.
-    pub path: String,
-    /// What is wrong and how to mend it.
-    pub message: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
-    }
-}
+use super::bounded::OutOfBounds;
+use super::refusal::{Refusal, Violation};
 
 /// A shape of the API: how it is read from JSON and written to it.
 pub(crate) trait Wire: Sized {
@@ -111,25 +97,25 @@ impl Reader {
     }
 
     /// Reports a violation at the place being read.
-    pub(crate) fn refuse<T>(&mut self, message: impl Into<String>) -> Option<T> {
+    pub(crate) fn refuse<T>(&mut self, refusal: Refusal) -> Option<T> {
         let path = self.path.iter().fold(self.root.to_owned(), |path, step| match step {
             Step::Member(name) => format!("{path}.{name}"),
             Step::Index(index) => format!("{path}[{index}]"),
         });
-        self.violations.push(Violation { path, message: message.into() });
+        self.violations.push(Violation { path, refusal });
         None
     }
 
     /// Reports a violation at a member that has no shape.
-    fn refuse_member(&mut self, name: &str, message: impl Into<String>) {
-        self.refuse::<()>(message);
+    fn refuse_member(&mut self, name: &str, refusal: Refusal) {
+        self.refuse::<()>(refusal);
         if let Some(violation) = self.violations.last_mut() {
             violation.path = format!("{}.{name}", violation.path);
         }
     }
 
     /// Reports a value of the wrong JSON type.
-    pub(crate) fn refuse_type<T>(&mut self, expected: &str, value: &Value) -> Option<T> {
+    pub(crate) fn refuse_type<T>(&mut self, expected: &'static str, value: &Value) -> Option<T> {
         let given = match value {
             Value::Null => "null",
             Value::Bool(_) => "a boolean",
@@ -138,14 +124,22 @@ impl Reader {
             Value::Array(_) => "a list",
             Value::Object(_) => "an object",
         };
-        self.refuse(format!("must be {expected}, not {given}"))
+        self.refuse(Refusal::WrongType { expected, given })
     }
 
     /// Reports why a value is outside its type.
     pub(crate) fn accept<T, E: fmt::Display>(&mut self, value: Result<T, E>) -> Option<T> {
         match value {
             Ok(value) => Some(value),
-            Err(error) => self.refuse(error.to_string()),
+            Err(error) => self.refuse(Refusal::Malformed { reason: error.to_string() }),
+        }
+    }
+
+    /// Reports a number, a length or a text outside its bounds.
+    pub(crate) fn within<T>(&mut self, value: Result<T, OutOfBounds>) -> Option<T> {
+        match value {
+            Ok(value) => Some(value),
+            Err(error) => self.refuse(error.into()),
         }
     }
 
@@ -164,7 +158,7 @@ impl Reader {
     pub(crate) fn member<T: Wire>(&mut self, object: &Map<String, Value>, name: &'static str) -> Option<T> {
         self.path.push(Step::Member(name));
         let read = match object.get(name) {
-            None | Some(Value::Null) => T::absent().or_else(|| self.refuse("is required: add it")),
+            None | Some(Value::Null) => T::absent().or_else(|| self.refuse(Refusal::MemberRequired)),
             Some(value) => T::read(value, self),
         };
         self.path.pop();
@@ -172,7 +166,7 @@ impl Reader {
     }
 
     /// Takes the members of a structure that are not among those `known`.
-    pub(crate) fn rest(&mut self, object: &Map<String, Value>, known: &[&'static str]) -> Extra {
+    pub(crate) fn rest(&mut self, object: &Map<String, Value>, known: &'static [&'static str]) -> Extra {
         let mut extra = Extra::new();
         for (name, value) in object {
             if known.contains(&name.as_str()) || value.is_null() {
@@ -183,8 +177,7 @@ impl Reader {
                     extra.insert(name.clone(), value.clone());
                 }
                 Unknown::Refuse => {
-                    let known = known.join(", ");
-                    self.refuse_member(name, format!("is not a member here: remove it; the members are {known}"));
+                    self.refuse_member(name, Refusal::MemberUnknown { known });
                 }
             }
         }
@@ -237,8 +230,8 @@ fn given_of<U: Union>(object: &Map<String, Value>) -> Vec<&'static str> {
     U::MEMBERS.iter().copied().filter(given).collect()
 }
 
-fn exactly_one<U: Union>(given: usize) -> String {
-    format!("must have exactly one of {}, and has {given}", U::MEMBERS.join(", "))
+fn exactly_one<U: Union>(given: usize) -> Refusal {
+    Refusal::NotOneMember { members: U::MEMBERS, given }
 }
 
 /// Adds a member unless it is absent.

@@ -1,8 +1,10 @@
 //! Rules about gateway routes.
 
-use super::Found;
+use super::discovery::matched_hostname;
 use super::route::{headers, metadata, prefix_or_path};
+use super::{Found, Refusal};
 use crate::name::MAX_RESOURCE_NAME;
+use crate::spec::bounded::OutOfBounds;
 use crate::spec::{
     GatewayRouteRule, GatewayRouteSpec, GatewayRouteTarget, GrpcGatewayRoute, HttpGatewayRoute, HttpPathMatch,
     HttpRewrite, PrefixRewrite,
@@ -30,7 +32,10 @@ fn http(at: &str, route: &HttpGatewayRoute, found: &mut Found) {
     found.refuse_if(
         matches.prefix.is_none() && matches.path.is_none() && matches.hostname.is_none() && matches.port.is_none(),
         at_match.as_str(),
-        "must have at least one of prefix, path, hostname, port: add prefix `/` to take every request",
+        || Refusal::MatchEmpty {
+            members: "prefix, path, hostname, port",
+            remedy: "add prefix `/` to take every request",
+        },
     );
     prefix_or_path(&at_match, matches.prefix.as_deref(), matches.path.as_ref(), found);
     if let Some(prefix) = &matches.prefix {
@@ -40,6 +45,7 @@ fn http(at: &str, route: &HttpGatewayRoute, found: &mut Found) {
         reserved(format!("{at_match}.path.exact"), path.as_str(), &RESERVED_PATHS, found);
     }
     headers(&at_match, matches.headers.iter().flatten(), found);
+    matched_hostname(&at_match, matches.hostname.as_ref(), found);
     if let Some(change) = &route.action.rewrite {
         rewrite(&format!("{at}.action.rewrite"), change, found);
     }
@@ -52,28 +58,28 @@ fn grpc(at: &str, route: &GrpcGatewayRoute, found: &mut Found) {
     found.refuse_if(
         matches.service_name.is_none() && matches.hostname.is_none() && matches.port.is_none(),
         at_match.as_str(),
-        "must have at least one of serviceName, hostname, port: add the service whose requests are meant",
+        || Refusal::MatchEmpty {
+            members: "serviceName, hostname, port",
+            remedy: "add the service whose requests are meant",
+        },
     );
     if let Some(service) = &matches.service_name {
         reserved(format!("{at_match}.serviceName"), service, &RESERVED_SERVICES, found);
     }
     metadata(&at_match, matches.metadata.iter().flatten(), found);
+    matched_hostname(&at_match, matches.hostname.as_ref(), found);
     target(at, &route.action.target, found);
 }
 
 fn rewrite(at: &str, rewrite: &HttpRewrite, found: &mut Found) {
-    found.refuse_if(
-        rewrite.prefix.is_some() && rewrite.path.is_some(),
-        format_args!("{at}.path"),
-        "can't stand beside prefix: remove one of them",
-    );
+    found.refuse_if(rewrite.prefix.is_some() && rewrite.path.is_some(), format_args!("{at}.path"), || {
+        Refusal::PrefixAndPath
+    });
     if let Some(PrefixRewrite::Value(value)) = &rewrite.prefix {
         let value = value.as_str();
-        found.refuse_if(
-            !(value.starts_with('/') && value.ends_with('/')),
-            format_args!("{at}.prefix.value"),
-            format_args!("is `{value}`, must start and end with `/`"),
-        );
+        found.refuse_if(!(value.starts_with('/') && value.ends_with('/')), format_args!("{at}.prefix.value"), || {
+            Refusal::RewriteWithoutSlashes { value: value.to_owned() }
+        });
     }
 }
 
@@ -83,12 +89,12 @@ fn target(at: &str, target: &GatewayRouteTarget, found: &mut Found) {
     found.refuse_if(
         length > MAX_RESOURCE_NAME,
         format_args!("{at}.action.target.virtualService.virtualServiceName"),
-        format_args!("has {length} characters, must have 1 to {MAX_RESOURCE_NAME}"),
+        || OutOfBounds::Length { length, min: 1, max: MAX_RESOURCE_NAME }.into(),
     );
 }
 
-fn reserved(at: String, given: &str, reserved: &[&str], found: &mut Found) {
+fn reserved(at: String, given: &str, reserved: &[&'static str], found: &mut Found) {
     if let Some(reserved) = reserved.iter().find(|reserved| given.starts_with(**reserved)) {
-        found.refuse(at, format!("is `{given}`, and what begins with `{reserved}` is reserved: choose another"));
+        found.refuse(at, Refusal::Reserved { given: given.to_owned(), reserved });
     }
 }

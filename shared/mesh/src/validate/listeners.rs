@@ -1,6 +1,7 @@
 //! Rules about the listeners of virtual nodes, gateways and routers.
 
-use super::Found;
+use super::discovery::service_discovery;
+use super::{Found, Refusal};
 use crate::spec::{
     ConnectionPool, GatewayConnectionPool, ListenerTimeout, Port, Protocol, VirtualGatewaySpec, VirtualNodeSpec,
     VirtualRouterSpec,
@@ -8,11 +9,12 @@ use crate::spec::{
 
 pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut Found) {
     let listeners = spec.listeners();
-    found.refuse_if(
-        !listeners.is_empty() && spec.service_discovery.is_none(),
-        "spec.serviceDiscovery",
-        "is required because the node has a listener: add it, or remove the listeners",
-    );
+    found.refuse_if(!listeners.is_empty() && spec.service_discovery.is_none(), "spec.serviceDiscovery", || {
+        Refusal::DiscoveryRequired
+    });
+    if let Some(discovery) = &spec.service_discovery {
+        service_discovery(discovery, found);
+    }
     for (index, listener) in listeners.iter().enumerate() {
         let at = Place { index, port: listener.port_mapping.port, protocol: &listener.port_mapping.protocol };
         at.member_is_protocol(
@@ -21,7 +23,9 @@ pub(super) fn of_node(spec: &VirtualNodeSpec, found: &mut Found) {
             found,
         );
         at.member_is_protocol("timeout", listener.timeout.as_ref().and_then(ListenerTimeout::member), found);
-        at.health_check_port(listener.health_check.as_ref().and_then(|check| check.port), found);
+        if let Some(check) = &listener.health_check {
+            at.health_check(check.port, &check.protocol, check.path.as_deref(), found);
+        }
     }
     distinct_ports(listeners.iter().map(|listener| listener.port_mapping.port), found);
 }
@@ -35,7 +39,9 @@ pub(super) fn of_gateway(spec: &VirtualGatewaySpec, found: &mut Found) {
             listener.connection_pool.as_ref().and_then(GatewayConnectionPool::member),
             found,
         );
-        at.health_check_port(listener.health_check.as_ref().and_then(|check| check.port), found);
+        if let Some(check) = &listener.health_check {
+            at.health_check(check.port, &Protocol::from(&check.protocol), check.path.as_deref(), found);
+        }
     }
     distinct_ports(spec.listeners.iter().map(|listener| listener.port_mapping.port), found);
 }
@@ -59,20 +65,36 @@ impl Place<'_> {
             found.refuse_if(
                 member != protocol.as_str(),
                 format_args!("spec.listeners[{index}].{union}.{member}"),
-                format_args!("must be `{protocol}`, the protocol of the listener"),
+                || Refusal::LimitsOfOtherProtocol { protocol: protocol.clone() },
             );
         }
     }
 
-    /// Refuses a health check on another port than the listener's. Its protocol may be another.
-    fn health_check_port(&self, given: Option<Port>, found: &mut Found) {
+    /// Refuses a health check on another port than that of the listener, one over HTTP without a path, and one over gRPC
+    /// of a listener that does not speak HTTP/2, which Envoy refuses too. Other differences of protocol are allowed.
+    fn health_check(&self, given: Option<Port>, protocol: &Protocol, path: Option<&str>, found: &mut Found) {
         let (index, port) = (self.index, self.port);
         if let Some(given) = given {
-            found.refuse_if(
-                given != port,
-                format_args!("spec.listeners[{index}].healthCheck.port"),
-                format_args!("is {given}, must be {port}, the port of the listener; remove it to get that"),
-            );
+            found.refuse_if(given != port, format_args!("spec.listeners[{index}].healthCheck.port"), || {
+                Refusal::HealthCheckPort { given, port }
+            });
+        }
+        match protocol {
+            Protocol::Http | Protocol::Http2 => found.refuse_if(
+                path.is_none_or(str::is_empty),
+                format_args!("spec.listeners[{index}].healthCheck.path"),
+                || Refusal::HealthCheckPathRequired { protocol: protocol.clone() },
+            ),
+            Protocol::Grpc => {
+                let speaks_http2 = match self.protocol {
+                    Protocol::Http2 | Protocol::Grpc | Protocol::Unrecognised(_) => true,
+                    Protocol::Http | Protocol::Tcp => false,
+                };
+                found.refuse_if(!speaks_http2, format_args!("spec.listeners[{index}].healthCheck.protocol"), || {
+                    Refusal::HealthCheckWithoutHttp2 { listener: self.protocol.clone() }
+                });
+            }
+            Protocol::Tcp | Protocol::Unrecognised(_) => {}
         }
     }
 }
@@ -83,7 +105,7 @@ fn distinct_ports(ports: impl Iterator<Item = Port>, found: &mut Found) {
         if let Some(first) = seen.get(&port) {
             found.refuse(
                 format!("spec.listeners[{index}].portMapping.port"),
-                format!("is {port}, as is that of listener {first}: give each listener a port of its own"),
+                Refusal::PortTwice { port, first: *first },
             );
         } else {
             seen.insert(port, index);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Found;
+use super::{Found, Refusal};
 use crate::spec::{
     GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MatchRange, MetadataMatch, RouteRule, RouteSpec,
     ValueMatch,
@@ -26,7 +26,7 @@ fn grpc(at: &str, matches: &GrpcRouteMatch, found: &mut Found) {
     found.refuse_if(
         matches.method_name.is_some() && matches.service_name.is_none(),
         format_args!("{at}.serviceName"),
-        "is required because methodName is given: add it, or remove methodName",
+        || Refusal::ServiceNameRequired,
     );
     metadata(at, matches.metadata.iter().flatten(), found);
 }
@@ -34,12 +34,10 @@ fn grpc(at: &str, matches: &GrpcRouteMatch, found: &mut Found) {
 /// Neither is needed: a match by port or headers alone was accepted.
 pub(super) fn prefix_or_path(at: &str, prefix: Option<&str>, path: Option<&HttpPathMatch>, found: &mut Found) {
     if let Some(prefix) = prefix {
-        found.refuse_if(
-            !prefix.starts_with('/'),
-            format_args!("{at}.prefix"),
-            format_args!("is `{prefix}`, must start with `/`"),
-        );
-        found.refuse_if(path.is_some(), format_args!("{at}.path"), "can't stand beside prefix: remove one of them");
+        found.refuse_if(!prefix.starts_with('/'), format_args!("{at}.prefix"), || Refusal::PrefixWithoutSlash {
+            prefix: prefix.to_owned(),
+        });
+        found.refuse_if(path.is_some(), format_args!("{at}.path"), || Refusal::PrefixAndPath);
     }
 }
 
@@ -58,10 +56,6 @@ pub(super) fn metadata<'a>(at: &str, entries: impl Iterator<Item = &'a MetadataM
 fn range(at: fmt::Arguments<'_>, value: Option<&ValueMatch>, found: &mut Found) {
     if let Some(ValueMatch::Range(MatchRange { start, end, .. })) = value {
         let (start, end) = (start.get(), end.get());
-        found.refuse_if(
-            start >= end,
-            format_args!("{at}.match.range.end"),
-            format_args!("is {end}, must be greater than start, which is {start}: the end is not part of the range"),
-        );
+        found.refuse_if(start >= end, format_args!("{at}.match.range.end"), || Refusal::RangeEmpty { start, end });
     }
 }

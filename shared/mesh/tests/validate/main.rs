@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod accepted;
 #[cfg(test)]
-mod ports;
+mod between;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

@@ -110,7 +110,8 @@ fn a_spec_is_the_same_text_also_in_the_order_of_its_members() {
     let (mut disk, _) = open(&folder).unwrap();
     let path = ResourcePath::parse("mesh/m/virtualNode/n").unwrap();
     let sent = json!({
-        "serviceDiscovery": {"dns": {"responseType": "ENDPOINTS", "hostname": "ü \" \\ \n \u{1F980}"}},
+        "serviceDiscovery": {"dns": {"responseType": "ENDPOINTS", "hostname": "n.local"}},
+        "logging": {"accessLog": {"file": {"path": "ü \" \\ \n \u{1F980}"}}},
         "backends": [],
         "listeners": [{"portMapping": {"protocol": "http", "port": 80}}],
     });

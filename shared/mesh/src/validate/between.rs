@@ -1,0 +1,365 @@
+//! Rules between resources: does every listener fit the routes and gateway routes that reach it?
+//!
+//! ```text
+//!   gateway route ──▶ listener of its gateway       route ──▶ listener of its router
+//!        └──────────▶ listener of the provider        └─────▶ listener of each target
+//!                     of its virtual service
+//! ```
+//!
+//! Each arrow is a [`ListenerUse`]. A file or a mesh is judged by all of them ([`between()`]). A write is judged by those
+//! that the written resource has a part in, at either end ([`broken_by()`]): a second listener of a node breaks routes
+//! that name no port as surely as such a route breaks itself. What was broken before a write does not refuse it, so that
+//! a mesh of an earlier server can still be changed.
+
+use super::listener_use::{ListenerUse, Role, of_gateway, of_node, of_router};
+use super::{Refusal, Violation};
+use crate::graph::Mesh;
+use crate::name::{
+    GatewayRouteName, MeshName, ResourcePath, RouteName, VirtualGatewayName, VirtualNodeName, VirtualRouterName,
+    VirtualServiceName,
+};
+use crate::spec::{
+    GatewayRouteSpec, RouteSpec, Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider,
+    VirtualServiceSpec,
+};
+
+/// A route with the router that it is in.
+pub type RouteEntry<'m> = (&'m VirtualRouterName, &'m RouteName, &'m RouteSpec);
+
+/// A gateway route with the gateway that it is in.
+pub type GatewayRouteEntry<'m> = (&'m VirtualGatewayName, &'m GatewayRouteName, &'m GatewayRouteSpec);
+
+/// The resources of one mesh, looked up by name.
+pub trait MeshView {
+    /// The name of the mesh.
+    fn mesh(&self) -> &MeshName;
+    /// A virtual node.
+    fn node(&self, name: &VirtualNodeName) -> Option<&VirtualNodeSpec>;
+    /// A virtual router.
+    fn router(&self, name: &VirtualRouterName) -> Option<&VirtualRouterSpec>;
+    /// A virtual gateway.
+    fn gateway(&self, name: &VirtualGatewayName) -> Option<&VirtualGatewaySpec>;
+    /// A virtual service.
+    fn service(&self, name: &VirtualServiceName) -> Option<&VirtualServiceSpec>;
+    /// The routes of a router, or of all routers.
+    fn routes<'v>(&'v self, router: Option<&'v VirtualRouterName>) -> impl Iterator<Item = RouteEntry<'v>>;
+    /// The gateway routes of a gateway, or of all gateways.
+    fn gateway_routes<'v>(
+        &'v self,
+        gateway: Option<&'v VirtualGatewayName>,
+    ) -> impl Iterator<Item = GatewayRouteEntry<'v>>;
+}
+
+impl MeshView for Mesh {
+    fn mesh(&self) -> &MeshName {
+        &self.name
+    }
+
+    fn node(&self, name: &VirtualNodeName) -> Option<&VirtualNodeSpec> {
+        self.nodes.get(name)
+    }
+
+    fn router(&self, name: &VirtualRouterName) -> Option<&VirtualRouterSpec> {
+        self.routers.get(name)?.spec.as_ref()
+    }
+
+    fn gateway(&self, name: &VirtualGatewayName) -> Option<&VirtualGatewaySpec> {
+        self.gateways.get(name)?.spec.as_ref()
+    }
+
+    fn service(&self, name: &VirtualServiceName) -> Option<&VirtualServiceSpec> {
+        self.services.get(name)
+    }
+
+    fn routes<'v>(&'v self, router: Option<&'v VirtualRouterName>) -> impl Iterator<Item = RouteEntry<'v>> {
+        let routers = self.routers.iter().filter(move |(name, _)| router.is_none_or(|router| router == *name));
+        routers.flat_map(|(router, entry)| entry.routes.iter().map(move |(name, spec)| (router, name, spec)))
+    }
+
+    fn gateway_routes<'v>(
+        &'v self,
+        gateway: Option<&'v VirtualGatewayName>,
+    ) -> impl Iterator<Item = GatewayRouteEntry<'v>> {
+        let gateways = self.gateways.iter().filter(move |(name, _)| gateway.is_none_or(|gateway| gateway == *name));
+        gateways.flat_map(|(gateway, entry)| entry.routes.iter().map(move |(name, spec)| (gateway, name, spec)))
+    }
+}
+
+/// Every rule between resources that the resources of a mesh break, with the route or gateway route that breaks it.
+#[must_use]
+pub fn between(mesh: &impl MeshView) -> Vec<(ResourcePath, Violation)> {
+    let of_routes = mesh.routes(None).flat_map(|(router, name, spec)| route_uses(mesh, router, name, spec));
+    let of_gateway_routes =
+        mesh.gateway_routes(None).flat_map(|(gateway, name, spec)| gateway_route_uses(mesh, gateway, name, spec));
+    let broken = of_routes.chain(of_gateway_routes).filter_map(|used| Some((used.refusal()?, used)));
+    broken.map(|(refusal, used)| (used.by, Violation::new(used.member, refusal))).collect()
+}
+
+/// Every rule between resources that a write would break: of the written resource itself, and of those that reach it.
+#[must_use]
+pub fn broken_by(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Vec<Violation> {
+    let after = After { before, path, spec };
+    let was = uses_around(before, path, None);
+    let mut found = Vec::new();
+    for will in uses_around(&after, path, Some(spec)) {
+        let old = was.iter().find(|old| old.is_same_use(&will));
+        let is_own = will.by == *path;
+        let was_broken = old.is_some_and(|old| old.owner == will.owner && old.refusal().is_some());
+        let refusal = match (will.refusal(), old) {
+            (Some(_), _) if was_broken => continue,
+            (Some(refusal), _) => refusal,
+            // A route of another kind than its router was accepted, so its own writer may make it one.
+            (None, Some(old)) if !is_own => match will.loss(old) {
+                Some(refusal) => refusal,
+                None => continue,
+            },
+            (None, _) => continue,
+        };
+        found.push(if is_own {
+            Violation::new(will.member, refusal)
+        } else {
+            let remedy = will.remedy(old, &refusal);
+            let member = will.broken_member(&refusal);
+            let refusal = Refusal::BreaksReference { by: will.by, member, problem: Box::new(refusal), remedy };
+            Violation::new(written_member(path), refusal)
+        });
+    }
+    found
+}
+
+/// The resources that must exist for a spec to be accepted. The backends of a virtual node are not among them: App Mesh
+/// let a node name virtual services that are yet to be created.
+#[must_use]
+pub fn references(mesh: &MeshName, spec: &Spec) -> Vec<ResourcePath> {
+    match spec {
+        Spec::Mesh(_) | Spec::VirtualNode(_) | Spec::VirtualGateway(_) | Spec::VirtualRouter(_) => Vec::new(),
+        Spec::Route(spec) => spec
+            .rule
+            .action()
+            .into_iter()
+            .flat_map(|action| action.weighted_targets.iter())
+            .map(|target| ResourcePath::VirtualNode(mesh.clone(), target.virtual_node.clone()))
+            .collect(),
+        Spec::VirtualService(spec) => provider_path(mesh, spec).into_iter().collect(),
+        Spec::GatewayRoute(spec) => spec
+            .rule
+            .target()
+            .map(|target| target.virtual_service.virtual_service_name.clone())
+            .map(|service| ResourcePath::VirtualService(mesh.clone(), service))
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// The member of a written resource by which it breaks others.
+fn written_member(path: &ResourcePath) -> &'static str {
+    match path {
+        ResourcePath::VirtualService(..) => "spec.provider",
+        ResourcePath::Mesh(_)
+        | ResourcePath::VirtualNode(..)
+        | ResourcePath::VirtualGateway(..)
+        | ResourcePath::VirtualRouter(..)
+        | ResourcePath::Route(_)
+        | ResourcePath::GatewayRoute(..) => "spec.listeners",
+    }
+}
+
+/// The uses of listeners that a resource has a part in. The spec of a route or gateway route is `own`, or is looked up.
+fn uses_around<'m>(mesh: &'m impl MeshView, path: &'m ResourcePath, own: Option<&'m Spec>) -> Vec<ListenerUse<'m>> {
+    match path {
+        ResourcePath::Mesh(_) => Vec::new(),
+        ResourcePath::Route(id) => {
+            let spec = match own {
+                Some(Spec::Route(spec)) => Some(spec),
+                _ => mesh.routes(Some(&id.router)).find(|(_, name, _)| **name == id.route).map(|(_, _, spec)| spec),
+            };
+            spec.into_iter().flat_map(|spec| route_uses(mesh, &id.router, &id.route, spec)).collect()
+        }
+        ResourcePath::GatewayRoute(_, gateway, name) => {
+            let spec = match own {
+                Some(Spec::GatewayRoute(spec)) => Some(spec),
+                _ => mesh.gateway_routes(Some(gateway)).find(|(_, other, _)| *other == name).map(|(_, _, spec)| spec),
+            };
+            spec.into_iter().flat_map(|spec| gateway_route_uses(mesh, gateway, name, spec)).collect()
+        }
+        ResourcePath::VirtualGateway(_, gateway) => {
+            let routes = mesh.gateway_routes(Some(gateway));
+            let uses = routes.flat_map(|(gateway, name, spec)| gateway_route_uses(mesh, gateway, name, spec));
+            uses.filter(|used| used.owner == *path).collect()
+        }
+        ResourcePath::VirtualRouter(_, router) => {
+            let inside =
+                mesh.routes(Some(router)).flat_map(|(router, name, spec)| route_uses(mesh, router, name, spec));
+            let inside = inside.filter(|used| used.owner == *path);
+            inside.chain(provider_uses(mesh, |used| used.owner == *path)).collect()
+        }
+        ResourcePath::VirtualNode(_, node) => {
+            let routes = mesh.routes(None).filter(|(_, _, spec)| sends_to(spec, node));
+            let targets = routes.flat_map(|(router, name, spec)| route_uses(mesh, router, name, spec));
+            let targets = targets.filter(|used| used.owner == *path);
+            targets.chain(provider_uses(mesh, |used| used.owner == *path)).collect()
+        }
+        ResourcePath::VirtualService(_, service) => {
+            let routes = mesh.gateway_routes(None).filter(|(_, _, spec)| {
+                spec.rule.target().is_some_and(|target| target.virtual_service.virtual_service_name == *service)
+            });
+            let uses = routes.flat_map(|(gateway, name, spec)| gateway_route_uses(mesh, gateway, name, spec));
+            uses.filter(|used| matches!(used.role, Role::Provider(_))).collect()
+        }
+    }
+}
+
+fn sends_to(route: &RouteSpec, node: &VirtualNodeName) -> bool {
+    let targets = route.rule.action().into_iter().flat_map(|action| action.weighted_targets.iter());
+    targets.into_iter().any(|target| target.virtual_node == *node)
+}
+
+/// The uses of providers' listeners by gateway routes.
+fn provider_uses<'m>(
+    mesh: &'m impl MeshView,
+    wanted: impl Fn(&ListenerUse<'m>) -> bool,
+) -> impl Iterator<Item = ListenerUse<'m>> {
+    let uses =
+        mesh.gateway_routes(None).flat_map(|(gateway, name, spec)| gateway_route_uses(mesh, gateway, name, spec));
+    uses.filter(move |used| matches!(used.role, Role::Provider(_)) && wanted(used))
+}
+
+/// The listeners that a route uses: that of its router, and one of each target. What does not exist has none.
+fn route_uses<'m>(
+    mesh: &'m impl MeshView,
+    router: &'m VirtualRouterName,
+    name: &'m RouteName,
+    spec: &'m RouteSpec,
+) -> Vec<ListenerUse<'m>> {
+    let (Some(kind), Some(action)) = (spec.rule.member(), spec.rule.action()) else {
+        return Vec::new();
+    };
+    let of = mesh.mesh();
+    let by = ResourcePath::Route(crate::name::RouteId::new(of.clone(), router.clone(), name.clone()));
+    let mut uses = Vec::new();
+    if let Some(listening) = mesh.router(router) {
+        uses.push(ListenerUse {
+            by: by.clone(),
+            member: format!("spec.{kind}.match.port"),
+            port: spec.rule.match_port(),
+            owner: ResourcePath::VirtualRouter(of.clone(), router.clone()),
+            role: Role::Router(&spec.rule),
+            listeners: of_router(listening),
+        });
+    }
+    for (index, target) in action.weighted_targets.iter().enumerate() {
+        if let Some(node) = mesh.node(&target.virtual_node) {
+            uses.push(ListenerUse {
+                by: by.clone(),
+                member: format!("spec.{kind}.action.weightedTargets[{index}].port"),
+                port: target.port,
+                owner: ResourcePath::VirtualNode(of.clone(), target.virtual_node.clone()),
+                role: Role::Target(&spec.rule, &target.virtual_node),
+                listeners: of_node(node),
+            });
+        }
+    }
+    uses
+}
+
+/// The listeners that a gateway route uses: that of its gateway, and one of what provides its virtual service.
+fn gateway_route_uses<'m>(
+    mesh: &'m impl MeshView,
+    gateway: &'m VirtualGatewayName,
+    name: &'m GatewayRouteName,
+    spec: &'m GatewayRouteSpec,
+) -> Vec<ListenerUse<'m>> {
+    let (Some(kind), Some(target)) = (spec.rule.member(), spec.rule.target()) else {
+        return Vec::new();
+    };
+    let of = mesh.mesh();
+    let by = ResourcePath::GatewayRoute(of.clone(), gateway.clone(), name.clone());
+    let mut uses = Vec::new();
+    if let Some(listening) = mesh.gateway(gateway) {
+        uses.push(ListenerUse {
+            by: by.clone(),
+            member: format!("spec.{kind}.match.port"),
+            port: spec.rule.match_port(),
+            owner: ResourcePath::VirtualGateway(of.clone(), gateway.clone()),
+            role: Role::Gateway,
+            listeners: of_gateway(listening),
+        });
+    }
+    let service = mesh.service(&target.virtual_service.virtual_service_name);
+    if let Some(owner) = service.and_then(|service| provider_path(of, service)) {
+        let listeners = match &owner {
+            ResourcePath::VirtualNode(_, node) => mesh.node(node).map(of_node),
+            ResourcePath::VirtualRouter(_, router) => mesh.router(router).map(of_router),
+            ResourcePath::Mesh(_)
+            | ResourcePath::VirtualGateway(..)
+            | ResourcePath::Route(_)
+            | ResourcePath::VirtualService(..)
+            | ResourcePath::GatewayRoute(..) => None,
+        };
+        uses.extend(listeners.map(|listeners| ListenerUse {
+            by,
+            member: format!("spec.{kind}.action.target.port"),
+            port: target.port,
+            owner,
+            role: Role::Provider(&spec.rule),
+            listeners,
+        }));
+    }
+    uses
+}
+
+fn provider_path(mesh: &MeshName, service: &VirtualServiceSpec) -> Option<ResourcePath> {
+    match service.provider.as_ref()? {
+        VirtualServiceProvider::VirtualNode(node) => {
+            Some(ResourcePath::VirtualNode(mesh.clone(), node.virtual_node_name.clone()))
+        }
+        VirtualServiceProvider::VirtualRouter(router) => {
+            Some(ResourcePath::VirtualRouter(mesh.clone(), router.virtual_router_name.clone()))
+        }
+        VirtualServiceProvider::Unrecognised(_) => None,
+    }
+}
+
+/// A mesh as it would be after a write.
+struct After<'a, V> {
+    before: &'a V,
+    path: &'a ResourcePath,
+    spec: &'a Spec,
+}
+
+/// Looks a resource up in the write, then in the mesh before it.
+macro_rules! written_or_before {
+    ($($method:ident($name:ty) -> $spec:ty = $kind:ident;)*) => {$(
+        fn $method(&self, name: &$name) -> Option<&$spec> {
+            match (self.path, self.spec) {
+                (ResourcePath::$kind(_, written), Spec::$kind(spec)) if written == name => Some(spec),
+                _ => self.before.$method(name),
+            }
+        }
+    )*};
+}
+
+/// Routes and gateway routes are those of before: a written one is looked at on its own.
+impl<V: MeshView> MeshView for After<'_, V> {
+    fn mesh(&self) -> &MeshName {
+        self.before.mesh()
+    }
+
+    written_or_before! {
+        node(VirtualNodeName) -> VirtualNodeSpec = VirtualNode;
+        router(VirtualRouterName) -> VirtualRouterSpec = VirtualRouter;
+        gateway(VirtualGatewayName) -> VirtualGatewaySpec = VirtualGateway;
+        service(VirtualServiceName) -> VirtualServiceSpec = VirtualService;
+    }
+
+    fn routes<'v>(&'v self, router: Option<&'v VirtualRouterName>) -> impl Iterator<Item = RouteEntry<'v>> {
+        self.before.routes(router)
+    }
+
+    fn gateway_routes<'v>(
+        &'v self,
+        gateway: Option<&'v VirtualGatewayName>,
+    ) -> impl Iterator<Item = GatewayRouteEntry<'v>> {
+        self.before.gateway_routes(gateway)
+    }
+}
