@@ -28,6 +28,7 @@ pub mod failover;
 pub mod failures;
 pub mod graph;
 pub mod harm;
+mod likeness;
 pub mod monitoring;
 pub mod name;
 pub mod pack;

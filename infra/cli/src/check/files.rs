@@ -20,6 +20,8 @@ pub(crate) enum Unread {
     File { path: PathBuf, problem: io::Error },
     #[error(transparent)]
     Content(ReadError),
+    #[error("{}: no App Mesh resource was read here{remedy}", path.display())]
+    Nothing { path: PathBuf, remedy: String },
 }
 
 /// A file to check.
@@ -61,6 +63,11 @@ impl Text {
     }
 }
 
+/// Whether a file or folder of a name is left out: hidden ones, and what others wrote or made.
+pub(crate) fn is_passed_over(name: &str) -> bool {
+    name.starts_with('.') || PASSED_OVER.contains(&name)
+}
+
 /// All files of the paths, each once, sorted.
 pub(crate) fn find(paths: &[PathBuf]) -> (Vec<Found>, Vec<Unread>) {
     let (mut found, mut unread) = (BTreeSet::new(), Vec::new());
@@ -86,14 +93,12 @@ fn folder(path: &Path, found: &mut BTreeSet<Found>, unread: &mut Vec<Unread>) {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         // A link could lead back to where it is.
         let Ok(kind) = entry.file_type() else { continue };
-        if name.starts_with('.') || kind.is_symlink() {
+        if kind.is_symlink() || is_passed_over(&name) {
             continue;
         }
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
         if kind.is_dir() {
-            if !PASSED_OVER.contains(&name.as_str()) {
-                folder(&path, found, unread);
-            }
+            folder(&path, found, unread);
         } else if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
             found.insert(Found { path, named: false });
         }

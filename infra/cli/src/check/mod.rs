@@ -5,7 +5,9 @@ mod files;
 mod report;
 mod table;
 mod terminal;
+mod understood;
 
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,15 +16,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
-use mesh::pack::{Certainty, Evaluation, Finding, judge};
+use mesh::pack::{Certainty, Evaluation, Finding, FindingId, judge, judge_faults};
 use mesh::policy::{Policy, PolicyError};
-use mesh::readers::{File, Note, ReadError, Reading, read_all};
+use mesh::readers::{Fault, File, Note, ReadError, Reading, Source, read_all};
 use thiserror::Error;
 
 use crate::args::{CheckArgs, Format};
 pub(crate) use files::{Found, Text, Unread, find};
 use report::Report;
 use terminal::{Layout, Surface};
+use understood::not_understood;
 
 /// From how many files on progress is shown: fewer are done before anyone looks.
 const MANY: usize = 50;
@@ -65,7 +68,11 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     let (texts, mut unread) = gather(args);
     let files: Vec<File<'_>> = texts.iter().map(|text| File { name: &text.name, text: &text.content }).collect();
     let (reading, errors) = read_all(&files, &args.around.surroundings());
+    let nothing = not_understood(&args.paths, &texts, &errors, &reading);
     unread.extend(errors.into_iter().filter(|error| matters(error, &texts)).map(Unread::Content));
+    // A path whose files have errors of their own needs no further one.
+    let nothing: Vec<Unread> = nothing.into_iter().filter(|nothing| !is_told(nothing, &unread)).collect();
+    unread.extend(nothing);
     let judged = evaluate(&reading, &policy);
     let outcome = outcome(args, &reading, &judged.evaluation, &unread);
     let report = Report::of(&texts, &reading, &judged, &unread);
@@ -123,7 +130,7 @@ fn gather(args: &CheckArgs) -> (Vec<Text>, Vec<Unread>) {
 /// A file in a folder that is of no form is none of ours; one that was asked for by name should have been.
 pub(crate) fn matters(error: &ReadError, texts: &[Text]) -> bool {
     let (file, is_ours) = match error {
-        ReadError::NoForm { file } | ReadError::NoKind { file } => (file, false),
+        ReadError::NoForm { file, .. } | ReadError::NoKind { file } => (file, false),
         ReadError::Syntax { file, .. } => (file, true),
     };
     texts.iter().any(|text| text.name == *file && (text.named || (is_ours && text.speaks_of_app_mesh())))
@@ -136,21 +143,67 @@ pub(crate) struct Judged {
     pub(crate) evaluation: Evaluation,
     /// What would hold if the files had everything and every value were known.
     pub(crate) undecided: Vec<Finding>,
+    /// Where the parts of files are that findings are about, rather than whole resources.
+    pub(crate) places: HashMap<FindingId, Place>,
+}
+
+/// A line of a file, with the resource there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) source: Source,
+    pub(crate) line: usize,
 }
 
 fn evaluate(reading: &Reading, policy: &Policy) -> Judged {
     let now = Timestamp::now();
-    let mut all = Evaluation { findings: Vec::new(), waived: Vec::new() };
-    let mut undecided = Vec::new();
-    for mesh in reading.meshes().values() {
-        let certainty = Certainty { is_whole: is_whole(mesh, reading), stand_ins: stand_ins(reading) };
-        let Evaluation { findings, waived } = judge(mesh, &Readings::default(), policy, now);
-        let (sure, open): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| certainty.is_sure_of(finding));
-        all.findings.extend(sure);
-        all.waived.extend(waived);
-        undecided.extend(open);
+    let mut judged = Judged {
+        evaluation: Evaluation { findings: Vec::new(), waived: Vec::new() },
+        undecided: Vec::new(),
+        places: places(&reading.faults, policy, now),
+    };
+    let meshes = reading.meshes();
+    for mesh in meshes.values() {
+        judged.add(judge(mesh, &Readings::default(), policy, now), is_whole(mesh, reading), reading);
     }
-    Judged { evaluation: all, undecided }
+    let (whole, part): (Vec<Fault>, Vec<Fault>) = reading
+        .faults
+        .iter()
+        .cloned()
+        .partition(|fault| meshes.get(fault.resource.mesh()).is_some_and(|mesh| is_whole(mesh, reading)));
+    for (faults, is_whole) in [(whole, true), (part, false)] {
+        judged.add(judge_faults(&faults, policy, now), is_whole, reading);
+    }
+    judged
+}
+
+impl Judged {
+    fn add(&mut self, Evaluation { findings, waived }: Evaluation, is_whole: bool, reading: &Reading) {
+        let certainty = Certainty { is_whole, stand_ins: stand_ins(reading) };
+        let (sure, open): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| certainty.is_sure_of(finding));
+        self.evaluation.findings.extend(sure);
+        self.evaluation.waived.extend(waived);
+        self.undecided.extend(open);
+    }
+}
+
+/// Where the faults are, by the findings that they come to.
+fn places(faults: &[Fault], policy: &Policy, now: Timestamp) -> HashMap<FindingId, Place> {
+    let places = faults.iter().flat_map(|fault| {
+        let Evaluation { findings, waived } = judge_faults(std::slice::from_ref(fault), policy, now);
+        let place = Place { source: fault.source.clone(), line: fault.line };
+        findings.into_iter().chain(waived).map(move |finding| (finding.id(), place.clone()))
+    });
+    places.collect()
+}
+
+/// Whether an error of a file in a path has been told already.
+fn is_told(nothing: &Unread, unread: &[Unread]) -> bool {
+    let Unread::Nothing { path, .. } = nothing else { return false };
+    unread.iter().any(|unread| match unread {
+        Unread::Content(error) => understood::file_of(error).starts_with(&*path.to_string_lossy()),
+        Unread::File { path: file, .. } => file.starts_with(path),
+        Unread::Nothing { .. } => false,
+    })
 }
 
 /// Whether the files have all of a mesh: itself and something in it, with nothing that could not be read.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::{Evaluation, Finding, Severity};
+use mesh::pack::{Evaluation, Finding, FindingId, Severity};
 use mesh::readers::{Declared, Reading};
 use reports::sarif::{self, Level, Notification, Place, Placed};
 use reports::{Cause, github, group, junit, visible_json};
@@ -22,17 +22,19 @@ pub(crate) struct Report<'r> {
     pub(crate) unread: &'r [Unread],
     /// Where each resource is declared; of one that is declared twice the last, which was judged.
     declared: HashMap<&'r ResourcePath, &'r Declared>,
+    /// Where the parts of files are that findings are about.
+    places: &'r HashMap<FindingId, super::Place>,
     /// Where each mesh is first spoken of.
     meshes: HashMap<&'r MeshName, &'r Declared>,
 }
 
 impl<'r> Report<'r> {
     pub(crate) fn of(texts: &'r [Text], reading: &'r Reading, judged: &'r Judged, unread: &'r [Unread]) -> Self {
-        let Judged { evaluation, undecided } = judged;
+        let Judged { evaluation, undecided, places } = judged;
         let declared = reading.resources.iter().map(|declared| (&declared.path, declared)).collect();
         // The last of a key stays, so the first has to come last.
         let meshes = reading.resources.iter().rev().map(|declared| (declared.path.mesh(), declared)).collect();
-        Self { texts, reading, evaluation, undecided, unread, declared, meshes }
+        Self { texts, reading, evaluation, undecided, unread, declared, places, meshes }
     }
 
     /// Whether all that was given could be read, so that what is not found is not there.
@@ -86,7 +88,7 @@ impl<'r> Report<'r> {
             let mut told = json!(finding);
             if let Value::Object(told) = &mut told {
                 told.insert("id".to_owned(), json!(finding.id()));
-                told.insert("source".to_owned(), self.source(&finding.resource));
+                told.insert("source".to_owned(), self.source(finding));
             }
             told
         };
@@ -122,8 +124,7 @@ impl<'r> Report<'r> {
     }
 
     fn results(&self) -> Vec<Placed<'_>> {
-        let placed =
-            |waived: bool| move |finding: &'r Finding| Placed { finding, place: self.place(&finding.resource), waived };
+        let placed = |waived: bool| move |finding: &'r Finding| Placed { finding, place: self.place(finding), waived };
         let waived = self.evaluation.waived.iter().map(placed(true));
         self.evaluation.findings.iter().map(placed(false)).chain(waived).collect()
     }
@@ -146,8 +147,11 @@ impl<'r> Report<'r> {
     }
 
     /// Where a resource is declared: file, id and line.
-    fn source(&self, path: &ResourcePath) -> Value {
-        let Some(Declared { source, line, .. }) = self.declaration(path) else { return Value::Null };
+    fn source(&self, finding: &Finding) -> Value {
+        if let Some(super::Place { source, line }) = self.places.get(&finding.id()) {
+            return json!({"file": source.file, "id": source.id, "line": line});
+        }
+        let Some(Declared { source, line, .. }) = self.declaration(&finding.resource) else { return Value::Null };
         json!({"file": source.file, "id": source.id, "line": line})
     }
 
@@ -156,9 +160,12 @@ impl<'r> Report<'r> {
         self.declared.get(path).or_else(|| self.meshes.get(path.mesh())).copied()
     }
 
-    /// The file and the line where a resource is declared.
-    pub(crate) fn place(&self, path: &ResourcePath) -> Option<Place> {
-        let Declared { source, line, .. } = self.declaration(path)?;
+    /// The file and the line that a finding is about.
+    pub(crate) fn place(&self, finding: &Finding) -> Option<Place> {
+        if let Some(super::Place { source, line }) = self.places.get(&finding.id()) {
+            return Some(Place { file: source.file.clone(), line: *line });
+        }
+        let Declared { source, line, .. } = self.declaration(&finding.resource)?;
         Some(Place { file: source.file.clone(), line: *line })
     }
 }

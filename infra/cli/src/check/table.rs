@@ -188,7 +188,7 @@ impl Page {
 /// Place, resource and message of a finding. `follows` stands before the rule of one that is listed under another
 /// rule's heading; its severity is told where it is not the heading's.
 fn row(finding: &Finding, report: &Report<'_>, follows: &str, tells_severity: bool) -> [String; 3] {
-    let place = report.place(&finding.resource);
+    let place = report.place(finding);
     let place = place.map_or_else(|| "(no file)".to_owned(), |place| format!("{}:{}", place.file, place.line));
     let of = match (follows, tells_severity) {
         ("", false) => String::new(),

@@ -99,7 +99,8 @@ const fn can_refuse(group: Group) -> bool {
         | Group::Retries
         | Group::Observability
         | Group::Discovery
-        | Group::Naming => true,
+        | Group::Naming
+        | Group::Files => true,
         Group::Routing | Group::Resilience | Group::Quotas | Group::Cost | Group::Policy => false,
     }
 }

@@ -10,8 +10,10 @@ use super::finding::Finding;
 use crate::name::ResourcePath;
 
 /// Rules that find something missing: a resource, or whatever leads to one.
-const OF_WHAT_IS_MISSING: [&str; 8] = [
+const OF_WHAT_IS_MISSING: [&str; 10] = [
     "gateway-without-routes",
+    "manifest-gateway-missing",
+    "manifest-mesh-missing",
     "mesh-empty",
     "node-unused",
     "reference-dangling",

@@ -25,6 +25,7 @@ use serde::Serialize;
 use crate::certificates::Readings;
 use crate::graph::Mesh;
 use crate::policy::Policy;
+use crate::readers::Fault;
 
 pub use certainty::Certainty;
 pub use controls::{Control, Framework};
@@ -65,6 +66,17 @@ pub fn judge(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp) 
     }
     let mut all = scene.in_order(all);
     all.dedup();
+    waive(all, policy, now)
+}
+
+/// What is wrong with files beyond the meshes in them: the faults that their readers found.
+#[must_use]
+pub fn judge_faults(faults: &[Fault], policy: &Policy, now: Timestamp) -> Evaluation {
+    waive(rules::files::of_faults(faults, policy), policy, now)
+}
+
+/// Parts findings from those that a waiver allows for now.
+fn waive(all: Vec<Finding>, policy: &Policy, now: Timestamp) -> Evaluation {
     let (waived, findings) = if policy.waivers.iter().all(|waiver| waiver.rule.is_none()) {
         (Vec::new(), all)
     } else {

@@ -83,6 +83,8 @@ pub enum Group {
     Cost,
     /// Names and environments.
     Naming,
+    /// What a file says and its target does not do.
+    Files,
     /// The policy itself.
     Policy,
 }
@@ -104,6 +106,7 @@ impl Group {
             Self::Quotas => "Quotas",
             Self::Cost => "Cost",
             Self::Naming => "Naming and environments",
+            Self::Files => "Files",
             Self::Policy => "The policy itself",
         }
     }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use super::Surroundings;
 use super::declare::{Draft, Names, declare, own_name_member, tags_of, text_of};
 use super::reading::{Note, Reading, Skipped, Source};
-use super::respell::Spelling;
-use super::spots::Spot;
+use super::spelling::{Spelling, unknown_members};
+use super::spots::{Spot, Step};
 use super::stand_ins::{StandIns, stand_in};
 use crate::name::ResourceKind;
 
@@ -90,7 +90,7 @@ fn resource(
     around: &Surroundings,
     reading: &mut Reading,
 ) {
-    let mut names = Names::of(kind, object);
+    let mut names = Names::read(kind, object, Spelling::Api);
     let id = names
         .own
         .clone()
@@ -119,10 +119,12 @@ fn resource(
     declare(
         Draft {
             source,
-            line: spot.line(),
+            spot,
             kind,
             names,
             spec,
+            way: &[Step::Member("spec".to_owned())],
+            misspelt: misspelt(kind, object),
             spelling: Spelling::Api,
             stand_ins: &StandIns::Placeholders,
             tags: object.get("tags").map(tags_of),
@@ -130,6 +132,32 @@ fn resource(
         },
         reading,
     );
+}
+
+/// The members of the API's inputs and outputs that are no part of the spec.
+const OUTSIDE_SPEC: [&str; 11] = [
+    "arn",
+    "clientToken",
+    "createdAt",
+    "lastUpdatedAt",
+    "meshName",
+    "meshOwner",
+    "metadata",
+    "resourceOwner",
+    "spec",
+    "status",
+    "tags",
+];
+
+/// The members that neither the API's inputs nor its outputs have.
+fn misspelt(kind: ResourceKind, object: &Map<String, Value>) -> Vec<super::spelling::Misspelt> {
+    // Lists of the API's outputs carry their version beside the names.
+    let mut known: Vec<&str> = vec![own_name_member(kind), "version"];
+    known.extend(super::declare::parent_name_member(kind));
+    known.extend(OUTSIDE_SPEC);
+    // The command line writes the metadata of an answer here.
+    known.push("ResponseMetadata");
+    unknown_members(object, &known, &[])
 }
 
 /// Calls by the file's name what has none of its own, as a spec alone does.

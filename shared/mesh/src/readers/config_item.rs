@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use super::declare::{Draft, Names, declare, tags_of, text_of};
 use super::json;
 use super::reading::{Note, Reading, Skipped, Source};
-use super::respell::{Spelling, member};
+use super::respell::member;
+use super::spelling::Spelling;
 use super::spots::Spot;
 use super::stand_ins::StandIns;
 use crate::name::{Arn, ResourceKind, ResourcePath};
@@ -82,7 +83,7 @@ fn item(file: &str, item: &Map<String, Value>, spot: &Spot, reading: &mut Readin
         reading.refuse(source, "configuration", "must be an object, or a text of JSON with one");
         return;
     };
-    let mut names = Names::of(kind, &configuration);
+    let mut names = Names::read(kind, &configuration, Spelling::ConfigItem);
     if let Some(Ok(arn)) = arn.as_deref().map(Arn::parse) {
         names.complete(arn.path());
     }
@@ -92,11 +93,13 @@ fn item(file: &str, item: &Map<String, Value>, spot: &Spot, reading: &mut Readin
     declare(
         Draft {
             source,
-            line: spot.line(),
+            spot,
             kind,
             names,
             spec: member(&configuration, "spec").unwrap_or(&none),
-            spelling: Spelling::AnyCase,
+            way: &[],
+            misspelt: Vec::new(),
+            spelling: Spelling::ConfigItem,
             stand_ins: &StandIns::None,
             tags: tags.map(tags_of),
             mesh_owner: member(&configuration, "meshOwner").and_then(text_of),

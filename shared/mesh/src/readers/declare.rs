@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::reading::{Declared, Note, Reading, Refusal, Source};
-use super::respell::{Respelt, Spelling, member, respell};
+use super::Form;
+use super::reading::{Declared, Defect, Fault, Note, Reading, Refusal, Source};
+use super::respell::{Respelt, member, respell};
+use super::spelling::{self, Misspelt, Node, Spelling};
+use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::name::{
     AccountId, GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName,
@@ -17,12 +20,16 @@ use crate::validate;
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
     pub(super) source: Source,
-    /// On which line of the file, from 1.
-    pub(super) line: usize,
+    /// The place of the resource in the file.
+    pub(super) spot: &'a Spot,
     pub(super) kind: ResourceKind,
     pub(super) names: Names,
     /// In the form's spelling.
     pub(super) spec: &'a Value,
+    /// The way from the place of the resource to its spec.
+    pub(super) way: &'a [Step],
+    /// Members outside the spec that the form has no place for.
+    pub(super) misspelt: Vec<Misspelt>,
     pub(super) spelling: Spelling,
     pub(super) stand_ins: &'a StandIns,
     /// `None` where the form has no place for tags.
@@ -67,9 +74,13 @@ pub(super) const fn parent_name_member(kind: ResourceKind) -> Option<&'static st
 }
 
 impl Names {
-    /// Reads the names from the members that the API has for them, in any case.
-    pub(super) fn of(kind: ResourceKind, object: &Map<String, Value>) -> Self {
-        let text = |name: &str| member(object, name).and_then(text_of);
+    /// Reads the names from the members that the API has for them, as a form spells them.
+    pub(super) fn read(kind: ResourceKind, object: &Map<String, Value>, spelling: Spelling) -> Self {
+        let text = |name: &str| match spelling {
+            Spelling::ConfigItem => member(object, name).and_then(text_of),
+            Spelling::CloudFormation => object.get(&spelling::pascal(name)).and_then(text_of),
+            Spelling::Api | Spelling::Manifest | Spelling::Terraform => object.get(name).and_then(text_of),
+        };
         let mesh = text("meshName");
         let own = if kind == ResourceKind::Mesh { mesh.clone() } else { text(own_name_member(kind)) };
         Self { mesh, parent: parent_name_member(kind).and_then(text), own }
@@ -104,8 +115,15 @@ pub(super) fn tags_of(value: &Value) -> Vec<(String, String)> {
 
 /// Judges a draft and adds what comes of it.
 pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
-    let Draft { source, line, kind, names, spec, spelling, stand_ins, tags, mesh_owner } = draft;
-    let Respelt { value, notes, twice } = respell(spec, Spec::shape(kind), spelling, stand_ins, "spec");
+    let Draft { source, spot, kind, names, spec, way, mut misspelt, spelling, stand_ins, tags, mesh_owner } = draft;
+    // The members of manifests are compared where the objects are gathered.
+    let Respelt { value, notes, twice } = if spelling == Spelling::Manifest {
+        respell(spec, Spec::shape(kind), spelling, stand_ins, "spec")
+    } else {
+        let checked = spelling::check(spec, Node::Spec(kind), spelling, way);
+        misspelt.extend(checked.misspelt);
+        respell(&checked.value, Spec::shape(kind), spelling, stand_ins, "spec")
+    };
     let mut violations = Vec::new();
     violations.extend(twice.into_iter().map(|path| Violation::malformed(path, "is given twice: remove one")));
     let path = path_of(kind, &names, &mut violations);
@@ -134,11 +152,44 @@ pub(super) fn declare(draft: Draft<'_>, reading: &mut Reading) {
     for (member, note) in notes {
         reading.remark(&source, member, note);
     }
+    if let (Some(resource), Some(form)) = (&path, form_of(spelling)) {
+        reading.faults.extend(misspelt.iter().map(|misspelt| Fault {
+            resource: resource.clone(),
+            source: source.clone(),
+            line: spot.follow(&misspelt.steps).line(),
+            part: misspelt.member.clone(),
+            defect: Defect::UnknownMember { form, suggestion: misspelt.suggestion.clone() },
+        }));
+    }
+    if !violations.is_empty() {
+        violations.extend(misspelt.iter().map(violation_of));
+    }
+    let line = spot.line();
     match (path, spec) {
         (Some(path), Some(spec)) if violations.is_empty() => {
             reading.resources.push(Declared { path, spec, tags, mesh_owner, source, line });
         }
         _ => reading.refusals.push(Refusal { source_: source, violations }),
+    }
+}
+
+/// A misspelt member of a resource that is refused anyway: it is often the reason.
+pub(super) fn violation_of(misspelt: &Misspelt) -> Violation {
+    let remedy = match &misspelt.suggestion {
+        Some(name) => format!("write `{name}`"),
+        None => "remove it".to_owned(),
+    };
+    Violation::malformed(misspelt.member.clone(), format!("is not a member here: {remedy}"))
+}
+
+/// The form whose spelling it is; AWS Config records what exists, so nothing in it can be misspelt.
+const fn form_of(spelling: Spelling) -> Option<Form> {
+    match spelling {
+        Spelling::Api => Some(Form::Api),
+        Spelling::ConfigItem => None,
+        Spelling::CloudFormation => Some(Form::CloudFormation),
+        Spelling::Manifest => Some(Form::Manifest),
+        Spelling::Terraform => Some(Form::Terraform),
     }
 }
 

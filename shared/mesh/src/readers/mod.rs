@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   AWS Config item ──┐
-//!   CloudFormation ───┤  names, tags, spec      respell       Spec
-//!   Terraform plan ───┼───────────────────────▶─────────▶ declare ──▶ Reading: resources, remarks, refusals
-//!   manifests ────────┤  in the form's spelling   API's
+//!   CloudFormation ───┤  names, tags, spec        spelling, respell
+//!   Terraform plan ───┼─────────────────────────▶───────────────────▶ declare ──▶ Reading: resources, remarks,
+//!   manifests ────────┤  in the form's spelling          API's                    refusals, faults
 //!   API JSON ─────────┘
 //! ```
 //!
@@ -20,6 +20,7 @@ mod json;
 mod manifest;
 mod reading;
 mod respell;
+mod spelling;
 mod spots;
 mod stand_ins;
 mod terraform;
@@ -27,16 +28,16 @@ mod yaml;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::name::MeshName;
 use spots::Spot;
 
-pub use reading::{Declared, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
+pub use reading::{Declared, Defect, Fault, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
 
 /// A form that a mesh is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Form {
     /// AWS Config configuration items, alone, in a notification or in an answer.
@@ -94,6 +95,7 @@ pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<Read
     let mut reading = Reading::default();
     let mut errors = Vec::new();
     let mut manifests = manifest::Objects::default();
+    let mut templates = cloudformation::Templates::default();
     for file in files {
         let documents = match documents(file, &mut reading) {
             Ok(documents) => documents,
@@ -103,42 +105,76 @@ pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<Read
             }
         };
         let Some(form) = documents.iter().find_map(|(document, _)| form_of(document)) else {
-            // A namespace alone is nothing of App Mesh's, and yet its labels say which mesh others are in.
-            let namespaces =
-                documents.iter().filter(|(document, spot)| manifests.add_namespace(file.name, document, spot)).count();
-            if namespaces == 0 {
-                errors.push(formless(file.name, &documents));
+            if !add_context(file.name, &documents, &mut manifests, &mut templates) {
+                errors.push(formless(file, &documents));
             }
             continue;
         };
-        for (document, spot) in &documents {
+        for (document, spot) in documents {
             match form {
-                Form::ConfigItem => config_item::read(file.name, document, spot, &mut reading),
-                Form::CloudFormation => cloudformation::read(file.name, document, spot, around, &mut reading),
-                Form::Terraform => terraform::read(file.name, document, spot, &mut reading),
-                Form::Manifest => manifests.add(file.name, document, spot, around),
-                Form::Api => api::read(file.name, document, spot, around, &mut reading),
+                Form::ConfigItem => config_item::read(file.name, &document, &spot, &mut reading),
+                Form::CloudFormation => templates.add(file.name, document, spot),
+                Form::Terraform => terraform::read(file.name, &document, &spot, &mut reading),
+                Form::Manifest => manifests.add(file.name, &document, &spot, around, &mut reading),
+                Form::Api => api::read(file.name, &document, &spot, around, &mut reading),
             }
         }
     }
+    templates.declare(around, &mut reading);
     manifests.declare(around, &mut reading);
     reading.sort();
     (reading, errors)
 }
 
+/// Takes documents without resources of App Mesh that say something of those in other files: the labels of namespaces,
+/// and the manifests that the CDK writes beside its templates.
+fn add_context(
+    file: &str,
+    documents: &[(Value, Spot)],
+    manifests: &mut manifest::Objects,
+    templates: &mut cloudformation::Templates,
+) -> bool {
+    let mut is_read = false;
+    for (document, spot) in documents {
+        if document.as_object().is_some_and(cloudformation::is_assembly) {
+            templates.assembly.add(file, document);
+            is_read = true;
+        } else {
+            is_read |= manifests.add_namespace(file, document, spot);
+        }
+    }
+    is_read
+}
+
 /// The form of a file's content, if it is one that is read here.
 pub fn detect(text: &str, name: &str) -> Result<Form, ReadError> {
     let documents = documents(&File { name, text }, &mut Reading::default())?;
-    documents.iter().find_map(|(document, _)| form_of(document)).ok_or_else(|| formless(name, &documents))
+    documents
+        .iter()
+        .find_map(|(document, _)| form_of(document))
+        .ok_or_else(|| formless(&File { name, text }, &documents))
 }
 
 /// Why documents are of no form.
-fn formless(file: &str, documents: &[(Value, Spot)]) -> ReadError {
-    let file = file.to_owned();
+fn formless(file: &File<'_>, documents: &[(Value, Spot)]) -> ReadError {
+    let name = file.name.to_owned();
     if documents.iter().any(|(document, _)| api::is_spec_alone(document)) {
-        ReadError::NoKind { file }
+        ReadError::NoKind { file: name }
     } else {
-        ReadError::NoForm { file }
+        ReadError::NoForm { file: name, remedy: remedy(file.name).unwrap_or_default() }
+    }
+}
+
+/// What to give instead of a source file that another program has to work out first.
+fn remedy(file: &str) -> Option<&'static str> {
+    let ending = file.rsplit(['/', '.']).next().unwrap_or_default();
+    match ending.to_ascii_lowercase().as_str() {
+        "tf" | "tfvars" | "hcl" | "tofu" => Some("; give what `terraform show -json` writes of a plan"),
+        "ts" | "js" | "mjs" | "cjs" | "mts" | "tsx" | "jsx" | "py" | "java" | "cs" | "go" | "kt" => {
+            Some("; give the templates that `cdk synth` writes")
+        }
+        "tfplan" => Some("; give what `terraform show -json` writes of it"),
+        _ => None,
     }
 }
 
@@ -149,6 +185,7 @@ fn documents(file: &File<'_>, reading: &mut Reading) -> Result<Vec<(Value, Spot)
     let syntax = |(line, message): (usize, String)| {
         // Helm and the like: what it will be is not known before somebody fills it in.
         let hint = if text.contains("{{") { "; it has `{{`, and a template is to be rendered first" } else { "" };
+        let hint = remedy(file.name).unwrap_or(hint);
         ReadError::Syntax { file: file.name.to_owned(), line, message: format!("{message}{hint}") }
     };
     if text.trim_start().starts_with(['{', '[']) {

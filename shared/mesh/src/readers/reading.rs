@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::Form;
 use crate::graph::Mesh;
 use crate::name::{AccountId, MeshName, ResourceKind, ResourcePath};
 use crate::resource::Tags;
@@ -20,6 +21,72 @@ pub struct Reading {
     pub remarks: Vec<Remark>,
     /// The resources that can't be read.
     pub refusals: Vec<Refusal>,
+    /// What the target of a file would drop, refuse or decide otherwise. The policy pack makes findings of them.
+    pub faults: Vec<Fault>,
+}
+
+/// A part of a file that its target drops or refuses, or that could not be evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The resource.
+    pub resource: ResourcePath,
+    /// Where the resource is declared.
+    pub source: Source,
+    /// The line of the file, from 1.
+    pub line: usize,
+    /// The member as the file spells it, or another part of the resource.
+    pub part: String,
+    /// What is wrong.
+    pub defect: Defect,
+}
+
+/// What is wrong with a part of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Defect {
+    /// The form has no such member.
+    UnknownMember {
+        /// The form.
+        form: Form,
+        /// The member that is most likely meant.
+        suggestion: Option<String>,
+    },
+    /// No mesh of the files selects a Kubernetes namespace.
+    MeshMissing {
+        /// The namespace.
+        namespace: String,
+        /// Why each of the meshes does not.
+        reasons: Vec<String>,
+    },
+    /// Several meshes of the files select a Kubernetes namespace.
+    MeshAmbiguous {
+        /// The namespace.
+        namespace: String,
+        /// The meshes.
+        meshes: Vec<String>,
+    },
+    /// A Mesh without `namespaceSelector` selects no namespace.
+    MeshSelectsNothing,
+    /// No virtual gateway of the files selects a gateway route.
+    GatewayMissing {
+        /// Why each of the virtual gateways does not.
+        reasons: Vec<String>,
+    },
+    /// Several virtual gateways of the files select a gateway route.
+    GatewayAmbiguous {
+        /// The virtual gateways.
+        gateways: Vec<String>,
+    },
+    /// Values of a Terraform configuration could not be evaluated.
+    PartlyRead {
+        /// The expressions.
+        expressions: Vec<String>,
+    },
+    /// How often a Terraform configuration creates a resource, or a block of it, could not be evaluated.
+    Undecided {
+        /// The meta-arguments and blocks.
+        expressions: Vec<String>,
+    },
 }
 
 /// A resource as a file declares it.
@@ -40,7 +107,7 @@ pub struct Declared {
 }
 
 /// Where something is declared.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Source {
     /// The file.
     pub file: String,
@@ -115,6 +182,11 @@ pub enum Note {
         /// The name taken.
         name: String,
     },
+    /// Selectors don't decide what it is part of; it is read as part of this.
+    SelectionAssumed {
+        /// The name.
+        name: String,
+    },
     /// Whether the resource is created depends on a condition that isn't known; it is read as if it were.
     ConditionUnknown {
         /// The condition.
@@ -152,6 +224,11 @@ pub enum Skipped {
     },
     /// It is a list entry without spec.
     NoSpec,
+    /// It is a nested stack whose template is not among the files.
+    NestedElsewhere {
+        /// The URL of the template.
+        template: String,
+    },
 }
 
 impl fmt::Display for Note {
@@ -165,6 +242,9 @@ impl fmt::Display for Note {
             Self::OwnerUnknown { given } => write!(f, "`{given}` is no account; the owner is not known"),
             Self::MeshAssumed { mesh } => write!(f, "names no mesh; read as part of `{mesh}`"),
             Self::ReferenceAssumed { name } => write!(f, "what it refers to is not declared here; taken as `{name}`"),
+            Self::SelectionAssumed { name } => {
+                write!(f, "selectors do not decide what it is part of; read under `{name}`")
+            }
             Self::ConditionUnknown { condition } => write!(f, "condition `{condition}` is not known; read as if true"),
             Self::DeclaredBefore { first } => write!(f, "is declared before, at {first}"),
             Self::NotRead { reason } => match reason {
@@ -173,6 +253,9 @@ impl fmt::Display for Note {
                 Skipped::Oversized => f.write_str("not read: the notification holds a summary only"),
                 Skipped::OtherType { kind } => write!(f, "not read: {kind} is no resource of a mesh"),
                 Skipped::NoSpec => f.write_str("not read: it has no spec"),
+                Skipped::NestedElsewhere { template } => {
+                    write!(f, "not read: its template `{template}` is not among the files")
+                }
             },
         }
     }
@@ -208,11 +291,13 @@ pub enum ReadError {
     },
     /// It holds no App Mesh resource in any form that is read.
     #[error(
-        "{file}: is none of: AWS Config item, CloudFormation template, Terraform plan, App Mesh manifest, API document"
+        "{file}: is none of: AWS Config item, CloudFormation template, Terraform plan, App Mesh manifest, API document{remedy}"
     )]
     NoForm {
         /// The file.
         file: String,
+        /// What to give instead, with the sign that separates it; empty where nothing tells.
+        remedy: &'static str,
     },
     /// It holds a spec, and nothing says of which kind of resource.
     #[error(
@@ -228,7 +313,7 @@ impl Reading {
     /// Whether nothing at all was read, not even with a fault.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.resources.is_empty() && self.remarks.is_empty() && self.refusals.is_empty()
+        self.resources.is_empty() && self.remarks.is_empty() && self.refusals.is_empty() && self.faults.is_empty()
     }
 
     /// The resources by mesh with the tags that are known, as graphs. Of a path that is declared twice the last counts.

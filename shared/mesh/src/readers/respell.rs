@@ -1,26 +1,14 @@
 //! Writes a spec as the API spells it, led by the shape of the kind.
 //!
 //! All forms hold the same tree. They differ in letter case, in underscores, in blocks as lists of one, in numbers as
-//! text. Nothing is dropped: a member without a place in the shape is kept and remarked on.
+//! text. What a form spells wrong is reported by [`super::spelling`] before, and does not come here.
 
 use serde_json::{Map, Value};
 
 use super::reading::Note;
+use super::spelling::{Spelling, fold, is_nothing};
 use super::stand_ins::StandIns;
 use crate::spec::wire::{Shape, ShapeMember};
-
-/// How a form spells what the API has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spelling {
-    /// The API's own: nothing to change.
-    Api,
-    /// Other letter case, and numbers and booleans also as text.
-    AnyCase,
-    /// As manifests: other letter case here and there, and an empty list is an absent one.
-    Manifest,
-    /// Underscores, blocks as lists, and the provider's zero values for what is absent.
-    Terraform,
-}
 
 /// A spec in the API's spelling.
 #[derive(Debug)]
@@ -40,11 +28,6 @@ pub(super) fn respell(value: &Value, shape: Shape, spelling: Spelling, stand_ins
         Shape::Object(_) | Shape::Text | Shape::Number | Shape::Boolean => Value::Object(Map::new()),
     });
     Respelt { value, notes: walk.notes, twice: walk.twice }
-}
-
-/// A name without case and underscores.
-pub(super) fn fold(name: &str) -> String {
-    name.chars().filter(|&c| c != '_').map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// A member by its name in any case.
@@ -89,7 +72,7 @@ impl Walk<'_> {
                 Some(self.pairs(pairs, item()).unwrap_or_else(|| value.clone()))
             }
             (Shape::Text, Value::String(text)) if text.is_empty() && self.spelling == Spelling::Terraform => None,
-            (Shape::Text, Value::Number(_) | Value::Bool(_)) if self.spelling == Spelling::AnyCase => {
+            (Shape::Text, Value::Number(_) | Value::Bool(_)) if self.spelling.has_text_for_values() => {
                 Some(Value::String(value.to_string()))
             }
             (Shape::Number, _) => Some(self.number(value)),
@@ -152,6 +135,9 @@ impl Walk<'_> {
                 unknown.push((given, value));
                 continue;
             };
+            if self.is_unset(member.name, value) {
+                continue;
+            }
             self.path.push('.');
             self.path.push_str(member.name);
             if let Some(value) = self.value(value, (member.shape)())
@@ -166,10 +152,24 @@ impl Walk<'_> {
                 continue;
             }
             let name = self.unknown_name(given);
-            self.notes.push((format!("{}.{name}", self.path), Note::UnknownMember));
+            // Every other form has its misspelt members taken out and reported before.
+            if self.spelling == Spelling::ConfigItem {
+                self.notes.push((format!("{}.{name}", self.path), Note::UnknownMember));
+            }
             read.entry(name).or_insert_with(|| value.clone());
         }
         Value::Object(read)
+    }
+
+    /// Whether a number is the zero that the Terraform provider keeps for an argument that is not set. It sends none of
+    /// these to the API when they are zero.
+    fn is_unset(&self, name: &str, value: &Value) -> bool {
+        let is_zero = value.as_f64() == Some(0.0);
+        let is_required = || name == "port" && self.path.ends_with("portMapping");
+        self.spelling == Spelling::Terraform
+            && is_zero
+            && matches!(name, "port" | "maxPendingRequests")
+            && !is_required()
     }
 
     /// The member of the shape that a name means.
@@ -191,15 +191,17 @@ impl Walk<'_> {
     fn unknown_name(&self, given: &str) -> String {
         let mut chars = given.chars();
         match (self.spelling, chars.next()) {
-            (Spelling::AnyCase, Some(first)) => first.to_ascii_lowercase().to_string() + chars.as_str(),
-            (Spelling::Api | Spelling::AnyCase | Spelling::Manifest | Spelling::Terraform, _) => given.to_owned(),
+            (Spelling::ConfigItem | Spelling::CloudFormation, Some(first)) => {
+                first.to_ascii_lowercase().to_string() + chars.as_str()
+            }
+            (_, None) | (Spelling::Api | Spelling::Manifest | Spelling::Terraform, _) => given.to_owned(),
         }
     }
 
     /// A number that is written as one, or as a text where the form lets it.
     fn number(&self, value: &Value) -> Value {
         let whole = match value {
-            Value::String(text) if self.spelling == Spelling::AnyCase => text.trim().parse::<i64>().ok(),
+            Value::String(text) if self.spelling.has_text_for_values() => text.trim().parse::<i64>().ok(),
             // Some writers of JSON have no whole numbers.
             Value::Number(number) if number.is_f64() => {
                 number.to_string().strip_suffix(".0").and_then(|n| n.parse().ok())
@@ -211,7 +213,7 @@ impl Walk<'_> {
 
     /// YAML 1.1, which CloudFormation and Kubernetes read, has more words for yes and no.
     fn boolean(&self, text: &str) -> Value {
-        let spelt = matches!(self.spelling, Spelling::AnyCase | Spelling::Manifest);
+        let spelt = self.spelling.has_text_for_values() || self.spelling == Spelling::Manifest;
         match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" if spelt => Value::Bool(true),
             "false" | "no" | "off" if spelt => Value::Bool(false),
@@ -221,15 +223,5 @@ impl Walk<'_> {
 
     fn note(&mut self, note: Note) {
         self.notes.push((self.path.clone(), note));
-    }
-}
-
-/// Whether a member says nothing, as the provider's unset arguments do.
-fn is_nothing(value: &Value, spelling: Spelling) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty() && spelling == Spelling::Terraform,
-        Value::String(text) => text.is_empty() && spelling == Spelling::Terraform,
-        Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
     }
 }

@@ -15,6 +15,19 @@ pub(super) struct Spot {
     within: Within,
 }
 
+/// A step from a value to one in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Into a member.
+    Member(String),
+    /// Into a member that messages leave out of a path, such as the `Properties` of a resource.
+    Hidden(String),
+    /// Into an item of a list.
+    Index(usize),
+    /// Into the only item of a Terraform block, which messages leave out of a path.
+    OnlyBlock,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Within {
     Nothing,
@@ -48,6 +61,15 @@ impl Spot {
             Within::Items(items) => items.get(index).unwrap_or(self),
             Within::Nothing | Within::Members(_) => self,
         }
+    }
+
+    /// The place of what the steps lead to, as far as they lead.
+    pub(super) fn follow(&self, steps: &[Step]) -> &Self {
+        steps.iter().fold(self, |spot, step| match step {
+            Step::Member(name) | Step::Hidden(name) => spot.member(name),
+            Step::Index(index) => spot.item(*index),
+            Step::OnlyBlock => spot.item(0),
+        })
     }
 }
 

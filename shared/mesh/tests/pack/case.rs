@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
-use mesh::pack::{Evaluation, judge};
+use mesh::pack::{Evaluation, judge, judge_faults};
 use mesh::policy::Policy;
+use mesh::readers::Fault;
 use mesh::resource::{Tag, Tags};
 use mesh::spec::Spec;
 use serde::Deserialize;
@@ -31,6 +32,9 @@ struct Written {
     tags: BTreeMap<String, BTreeMap<String, String>>,
     #[serde(default)]
     readings: Option<Readings>,
+    /// What a reader found wrong with the file of a resource.
+    #[serde(default)]
+    faults: Vec<Fault>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +42,7 @@ pub(super) struct Case {
     pub(super) mesh: Mesh,
     pub(super) policy: Policy,
     pub(super) readings: Readings,
+    pub(super) faults: Vec<Fault>,
     pub(super) now: Timestamp,
 }
 
@@ -59,12 +64,20 @@ impl Case {
             mesh,
             policy: Policy::read(&policy.to_string()).unwrap_or_else(|error| panic!("{error}")),
             readings: written.readings.unwrap_or_default(),
+            faults: written.faults,
             now: written.now.unwrap_or_else(|| NOW.parse().unwrap()),
         }
     }
 
     pub(super) fn judge(&self) -> Evaluation {
-        judge(&self.mesh, &self.readings, &self.policy, self.now)
+        let mut judged = judge(&self.mesh, &self.readings, &self.policy, self.now);
+        let Evaluation { findings, waived } = judge_faults(&self.faults, &self.policy, self.now);
+        judged.findings.extend(findings);
+        judged.waived.extend(waived);
+        if !self.faults.is_empty() {
+            judged.findings.sort_by(|one, other| one.resource.cmp(&other.resource));
+        }
+        judged
     }
 }
 

@@ -14,12 +14,16 @@ fn every_file_is_read_or_refused_by_name() {
         return;
     }
     let mut counts = BTreeMap::<String, Counts>::new();
+    let mut faults = Vec::new();
     for (name, text) in &files {
         let folder = name.split('/').next().unwrap_or_default().to_owned();
         let counts = counts.entry(folder).or_default();
         counts.files += 1;
         match read(text, name, &Surroundings::default()) {
-            Ok(reading) => counts.add(name, &reading),
+            Ok(reading) => {
+                faults.extend(reading.faults.iter().map(|fault| format!("{name}: {}: {:?}", fault.part, fault.defect)));
+                counts.add(name, &reading);
+            }
             Err(error) => {
                 assert!(error.to_string().contains(name), "{error}");
                 counts.unreadable += 1;
@@ -27,6 +31,9 @@ fn every_file_is_read_or_refused_by_name() {
                 assert!(matches!(error, ReadError::NoForm { .. }) || name.starts_with("k8s/"), "{error}");
             }
         }
+    }
+    for fault in &faults {
+        println!("  {fault}");
     }
     println!(
         "{:<8} {:>5} {:>9} {:>7} {:>10} {:>9}",

@@ -170,14 +170,14 @@ fn unreadable_files_say_where() {
     }
     for text in ["", "a text", "{}", "[]", "null", "a: b", "{\"configurationItem\": {}}"] {
         let error = read(text, "a", &Surroundings::default()).unwrap_err();
-        assert_eq!(error, ReadError::NoForm { file: "a".to_owned() }, "{text}");
+        assert_eq!(error, ReadError::NoForm { file: "a".to_owned(), remedy: "" }, "{text}");
     }
     for text in ["{\"spec\": {}}", "{\"spec\": null}", "{\"spec\": {\"provider\": 3}, \"meshname\": \"m\"}"] {
         let error = read(text, "a", &Surroundings::default()).unwrap_err();
         assert_eq!(error, ReadError::NoKind { file: "a".to_owned() }, "{text}");
     }
     let other = read("{\"kind\": \"Pod\", \"spec\": {}}", "a", &Surroundings::default()).unwrap_err();
-    assert_eq!(other, ReadError::NoForm { file: "a".to_owned() });
+    assert_eq!(other, ReadError::NoForm { file: "a".to_owned(), remedy: "" });
     assert_eq!(detect("{\"Resources\": {\"A\": {\"Type\": \"AWS::SNS::Topic\"}}}", "a"), Ok(Form::CloudFormation));
     let empty = read("Resources: {A: {Type: 'AWS::SNS::Topic'}}", "a", &Surroundings::default()).unwrap();
     assert!(empty.is_empty(), "a template without App Mesh resources is one with nothing to say of");
@@ -190,7 +190,7 @@ fn what_looks_like_nothing_wrong_is_not_passed_over() {
         (state, "a: state: resources: is Terraform's own form: give what `terraform show -json` writes"),
         (
             "Resources: {A: {Type: 'AWS::AppMesh::VirtualNod', Properties: {}}}",
-            "a: A: Type: `AWS::AppMesh::VirtualNod` is no type of App Mesh: correct it",
+            "a: A: Type: `AWS::AppMesh::VirtualNod` is no type of App Mesh: write `AWS::AppMesh::VirtualNode`",
         ),
     ];
     for (text, expected) in table {

@@ -18,9 +18,12 @@ mod corpus;
 mod documents;
 #[path = "../edits/mod.rs"]
 mod edits;
+mod faults;
 mod fixtures;
 mod lines;
 mod manifests;
+mod memberships;
 mod round_trip;
+mod stacks;
 mod terraform;
 mod writers;

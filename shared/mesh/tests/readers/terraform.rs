@@ -148,5 +148,61 @@ fn data_sources_and_other_types_are_passed_over_and_states_are_read() {
     let reading = plan(&state);
     assert_eq!(reading.resources.len(), 1);
     assert_eq!(reading.resources[0].mesh_owner.as_ref().unwrap().as_str(), "123456789012");
-    assert_eq!(reading.remarks[0].note, Note::UnknownMember);
+    assert_eq!((reading.faults[0].part.as_str(), reading.faults.len()), ("colour", 1));
+}
+
+/// A state keeps zeros and empty texts for what is not set; a plan has `null` there.
+#[test]
+fn zeros_of_a_state_are_what_is_not_set() {
+    let route = |priority: Value, port: Value| {
+        json!({"name": "r", "mesh_name": "shop", "virtual_router_name": "v", "spec": [{"priority": priority,
+            "http_route": [{"match": [{"prefix": "/", "port": port, "method": "", "scheme": "", "header": [], "path": []}],
+            "action": [{"weighted_target": [{"virtual_node": "a", "weight": 0, "port": port}]}], "timeout": []}]}]})
+    };
+    let state = |values: &Value| {
+        json!({"format_version": "1.0", "terraform_version": "1.11.4", "values": {"root_module": {"resources":
+            [resource("aws_appmesh_route.r", values)]}}})
+    };
+    let unset = json!({"httpRoute": {"action": {"weightedTargets": [{"virtualNode": "a", "weight": 0}]},
+        "match": {"prefix": "/"}}});
+    let with_priority = |priority: u64| {
+        let mut spec = unset.clone();
+        spec["priority"] = json!(priority);
+        spec
+    };
+    let plan_of = |values: &Value| planned(&json!([resource("aws_appmesh_route.r", values)]));
+    let table = [
+        (state(&route(json!(0), json!(0))), unset.clone()),
+        (state(&route(json!(null), json!(null))), unset.clone()),
+        (state(&route(json!(3), json!(0))), with_priority(3)),
+        (plan_of(&route(json!(null), json!(null))), unset.clone()),
+        (plan_of(&route(json!(null), json!(0))), unset.clone()),
+        (plan_of(&route(json!(0), json!(0))), with_priority(0)),
+    ];
+    for (document, expected) in table {
+        let reading = plan(&document);
+        assert_eq!(reading.refusals, [], "{document}");
+        assert_eq!(reading.resources[0].spec.to_json(), expected, "{document}");
+    }
+
+    let listener = json!([{"listener": [{"port_mapping": [{"port": 8080, "protocol": "http"}],
+        "connection_pool": [{"http": [{"max_connections": 5, "max_pending_requests": 0}], "tcp": []}],
+        "health_check": [{"path": "/", "healthy_threshold": 2, "interval_millis": 5000, "port": 0, "protocol": "http",
+            "timeout_millis": 2000, "unhealthy_threshold": 2}]}]}]);
+    let node = node(&json!({"spec": listener}));
+    let reading = plan(&state_of("aws_appmesh_virtual_node.orders", &node));
+    let listener = &reading.resources[0].spec.to_json()["listeners"][0];
+    assert_eq!(listener["connectionPool"], json!({"http": {"maxConnections": 5}}));
+    assert_eq!(listener["healthCheck"].get("port"), None);
+}
+
+fn state_of(address: &str, values: &Value) -> Value {
+    json!({"terraform_version": "1.11.4", "values": {"root_module": {"resources": [resource(address, values)]}}})
+}
+
+#[test]
+fn a_port_that_is_required_and_zero_is_refused() {
+    let node = node(&json!({"spec": [{"listener": [{"port_mapping": [{"port": 0, "protocol": "http"}]}]}]}));
+    let refusal = plan(&state_of("aws_appmesh_virtual_node.orders", &node)).refusals[0].to_string();
+    assert!(refusal.contains("portMapping.port: "), "{refusal}");
 }

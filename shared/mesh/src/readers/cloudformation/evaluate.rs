@@ -26,8 +26,16 @@ impl Scope<'_> {
                 let members = object.iter().filter_map(|(name, value)| Some((name.clone(), self.value(value)?)));
                 Some(Value::Object(members.collect()))
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value.clone()),
+            Value::String(text) => Some(self.dynamic(text)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Some(value.clone()),
         }
+    }
+
+    /// A text, or the value of parameter store that it refers to.
+    fn dynamic(&self, text: &str) -> Value {
+        let reference = text.strip_prefix("{{resolve:ssm:").and_then(|rest| rest.strip_suffix("}}"));
+        let name = reference.map(|reference| reference.split(':').next().unwrap_or(reference));
+        name.and_then(|name| self.stored(name)).unwrap_or_else(|| Value::from(text))
     }
 
     fn call(&mut self, name: &str, argument: &Value) -> Option<Value> {

@@ -1,16 +1,18 @@
 //! CloudFormation templates.
 //!
 //! ```text
-//!   Parameters, Mappings, Conditions ──▶ scope ──▶ evaluate each App Mesh resource ──▶ declare
+//!   templates ──▶ stacks (nested, exports) ──▶ scope of each ──▶ evaluate each App Mesh resource ──▶ declare
 //! ```
 //!
 //! A function is worked out as far as the template and its [`Surroundings`] go. What is left becomes text that stands
 //! in for it, such as `${AWS::Region}`, and a remark.
 
+mod assembly;
 mod conditions;
 mod evaluate;
 mod references;
 mod scope;
+mod stacks;
 mod strings;
 
 use serde_json::{Map, Value};
@@ -19,12 +21,16 @@ use super::Surroundings;
 use super::config_item::kind_of;
 use super::declare::{Draft, Names, declare, own_name_member, parent_name_member, tags_of, text_of};
 use super::reading::{Note, Reading, Skipped, Source};
-use super::respell::{Spelling, fold, member};
-use super::spots::Spot;
+use super::spelling::{self, Misspelt, Node, Spelling, nearest, unknown_members};
+use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::name::ResourceKind;
+use assembly::Assembly;
 use conditions::Truth;
 use scope::Scope;
+use stacks::{Absent, Stack, Stacks};
+
+pub(super) use assembly::is_assembly;
 
 /// Whether a document is a template.
 pub(super) fn is_template(object: &Map<String, Value>) -> bool {
@@ -33,26 +39,95 @@ pub(super) fn is_template(object: &Map<String, Value>) -> bool {
         || matches!(object.get("Resources"), Some(Value::Object(resources)) if resources.values().any(is_resource))
 }
 
-/// A resource with its functions worked out.
-struct Worked {
-    source: Source,
-    line: usize,
-    kind: ResourceKind,
-    properties: Map<String, Value>,
+/// The attributes that a resource may have.
+const ATTRIBUTES: [&str; 9] = [
+    "Type",
+    "Properties",
+    "Condition",
+    "CreationPolicy",
+    "DeletionPolicy",
+    "DependsOn",
+    "Metadata",
+    "UpdatePolicy",
+    "UpdateReplacePolicy",
+];
+
+/// The templates of a run, which are resolved together.
+#[derive(Debug, Default)]
+pub(super) struct Templates {
+    all: Vec<Template>,
+    pub(super) assembly: Assembly,
 }
 
-/// Reads the App Mesh resources of a template.
-pub(super) fn read(file: &str, template: &Value, spot: &Spot, around: &Surroundings, reading: &mut Reading) {
-    let Some(Value::Object(resources)) = template.get("Resources") else {
+/// A template with its file.
+#[derive(Debug)]
+struct Template {
+    file: String,
+    document: Value,
+    spot: Spot,
+}
+
+/// A resource with its functions worked out.
+struct Worked<'t> {
+    source: Source,
+    spot: &'t Spot,
+    kind: ResourceKind,
+    properties: Map<String, Value>,
+    misspelt: Vec<Misspelt>,
+}
+
+impl Templates {
+    /// Takes a template.
+    pub(super) fn add(&mut self, file: &str, document: Value, spot: Spot) {
+        self.all.push(Template { file: file.to_owned(), document, spot });
+    }
+
+    /// Reads the App Mesh resources of all stacks that the templates make.
+    pub(super) fn declare(&self, around: &Surroundings, reading: &mut Reading) {
+        let stacks = Stacks::resolve(&self.all, &self.assembly, around);
+        let mut uses = vec![0_usize; self.all.len()];
+        for stack in &stacks.all {
+            if let Some(uses) = uses.get_mut(stack.template) {
+                *uses += 1;
+            }
+        }
+        for stack in &stacks.all {
+            let Some(template) = self.all.get(stack.template) else { continue };
+            // The ids of a template that is used once are as they stand in it.
+            let is_shared = uses.get(stack.template).is_some_and(|uses| *uses > 1);
+            let chain = if is_shared { stack.chain.as_slice() } else { &[] };
+            read_stack(template, chain, stack, &stacks, around, reading);
+        }
+        for Absent { template, id, url } in &stacks.absent {
+            let Some(template) = self.all.get(*template) else { continue };
+            let source = Source { file: template.file.clone(), id: id.clone() };
+            let reason = Skipped::NestedElsewhere { template: url.clone() };
+            reading.remark(&source, "", Note::NotRead { reason });
+        }
+    }
+}
+
+/// Reads the App Mesh resources of a stack.
+fn read_stack(
+    template: &Template,
+    chain: &[String],
+    stack: &Stack,
+    stacks: &Stacks,
+    around: &Surroundings,
+    reading: &mut Reading,
+) {
+    let file = template.file.as_str();
+    let Some(Value::Object(resources)) = template.document.get("Resources") else {
         let source = Source { file: file.to_owned(), id: "template".to_owned() };
         reading.refuse(source, "Resources", "is required: add it, with at least one resource");
         return;
     };
-    let mut scope = Scope::new(template, around);
+    let mut scope = Scope::new(&template.document, around, &stack.inputs, &stacks.shared);
     let mut worked = Vec::new();
-    let spot = spot.member("Resources");
+    let spot = template.spot.member("Resources");
     for (id, resource) in resources {
-        let source = Source { file: file.to_owned(), id: id.clone() };
+        let id_in_run = chain.iter().chain([id]).map(String::as_str).collect::<Vec<_>>().join(".");
+        let source = Source { file: file.to_owned(), id: id_in_run };
         if id.starts_with("Fn::ForEach") {
             refuse_loop(file, id, resource, reading);
             continue;
@@ -61,13 +136,7 @@ pub(super) fn read(file: &str, template: &Value, spot: &Spot, around: &Surroundi
             reading.remark(&source, "Resources", Note::LeftOut { expression: "${Fn::Transform}".to_owned() });
             continue;
         }
-        let Some(name) = resource.get("Type").and_then(Value::as_str) else {
-            continue;
-        };
-        let Some(kind) = kind_of(name) else {
-            if name.starts_with("AWS::AppMesh::") {
-                reading.refuse(source, "Type", format!("`{name}` is no type of App Mesh: correct it"));
-            }
+        let Some(kind) = kind_of_resource(&source, resource, reading) else {
             continue;
         };
         if is_created(&mut scope, &source, resource, reading) {
@@ -79,13 +148,34 @@ pub(super) fn read(file: &str, template: &Value, spot: &Spot, around: &Surroundi
                     continue;
                 }
             };
-            worked.push(Worked { source, line: spot.member(id).line(), kind, properties });
+            let attributes = resource.as_object().map(|resource| unknown_members(resource, &ATTRIBUTES, &[]));
+            let misspelt = attributes.unwrap_or_default();
+            worked.push(Worked { source, spot: spot.member(id), kind, properties, misspelt });
         }
     }
     let stand_ins = StandIns::Made(scope.into_stand_ins());
     for resource in worked {
         declare_worked(resource, &stand_ins, reading);
     }
+}
+
+/// The kind of a resource of App Mesh. A type that is none, and yet seems to be meant as one, is refused.
+fn kind_of_resource(source: &Source, resource: &Value, reading: &mut Reading) -> Option<ResourceKind> {
+    const SERVICE: &str = "AWS::AppMesh::";
+    let name = resource.get("Type").and_then(Value::as_str)?;
+    let exact = ResourceKind::ALL
+        .into_iter()
+        .find(|kind| name.strip_prefix(SERVICE) == Some(spelling::pascal(kind.as_str()).as_str()));
+    let seems = || name.get(..SERVICE.len()).is_some_and(|start| start.eq_ignore_ascii_case(SERVICE));
+    if exact.is_none() && seems() {
+        let types = ResourceKind::ALL.map(|kind| format!("{SERVICE}{}", spelling::pascal(kind.as_str())));
+        let remedy = match nearest(name, types.iter().map(String::as_str)) {
+            Some(name) => format!("write `{name}`"),
+            None => "correct it".to_owned(),
+        };
+        reading.refuse(source.clone(), "Type", format!("`{name}` is no type of App Mesh: {remedy}"));
+    }
+    exact
 }
 
 /// Says of each resource of App Mesh that a loop would make that it isn't read. Only CloudFormation expands loops.
@@ -129,16 +219,23 @@ fn is_created(scope: &mut Scope<'_>, source: &Source, resource: &Value, reading:
     }
 }
 
-fn declare_worked(worked: Worked, stand_ins: &StandIns, reading: &mut Reading) {
-    let Worked { source, line, kind, properties } = worked;
+fn declare_worked(worked: Worked<'_>, stand_ins: &StandIns, reading: &mut Reading) {
+    const TAGS: Node = Node::List(&Node::Members(&[("Key", Node::Free), ("Value", Node::Free)]));
+    let Worked { source, spot, kind, properties, mut misspelt } = worked;
     let own = own_name_member(kind);
-    let known = ["meshName", "meshOwner", "spec", "tags", own, parent_name_member(kind).unwrap_or(own)];
-    for name in properties.keys() {
-        if !known.iter().any(|known| fold(known) == fold(name)) {
-            reading.remark(&source, format!("Properties.{name}"), Note::UnknownMember);
-        }
-    }
-    let mut names = Names::of(kind, &properties);
+    let hidden = Step::Hidden("Properties".to_owned());
+    let names: Vec<String> =
+        [Some(own), parent_name_member(kind)].into_iter().flatten().map(spelling::pascal).collect();
+    let mut known = vec!["MeshName", "MeshOwner", "Spec", "Tags"];
+    known.extend(names.iter().map(String::as_str));
+    misspelt.extend(unknown_members(&properties, &known, std::slice::from_ref(&hidden)));
+    let way = |name: &str| [hidden.clone(), Step::Member(name.to_owned())];
+    let tags = properties.get("Tags").map(|tags| spelling::check(tags, TAGS, Spelling::CloudFormation, &way("Tags")));
+    let tags = tags.map(|checked| {
+        misspelt.extend(checked.misspelt);
+        tags_of(&checked.value)
+    });
+    let mut names = Names::read(kind, &properties, Spelling::CloudFormation);
     if names.own.is_none() && kind != ResourceKind::VirtualService {
         // CloudFormation makes a name of the stack's, this id and random characters.
         let name = source.id.clone();
@@ -152,14 +249,16 @@ fn declare_worked(worked: Worked, stand_ins: &StandIns, reading: &mut Reading) {
     declare(
         Draft {
             source,
-            line,
+            spot,
             kind,
             names,
-            spec: member(&properties, "spec").unwrap_or(&empty),
-            spelling: Spelling::AnyCase,
+            spec: properties.get("Spec").unwrap_or(&empty),
+            way: &way("Spec"),
+            misspelt,
+            spelling: Spelling::CloudFormation,
             stand_ins,
-            tags: Some(member(&properties, "tags").map(tags_of).unwrap_or_default()),
-            mesh_owner: member(&properties, "meshOwner").and_then(text_of),
+            tags: Some(tags.unwrap_or_default()),
+            mesh_owner: properties.get("MeshOwner").and_then(text_of),
         },
         reading,
     );

@@ -54,6 +54,15 @@ impl Scope<'_> {
     fn attribute_within(&mut self, id: &str, attribute: &str) -> Option<Value> {
         let resource = self.section("Resources")?.get(id)?;
         let kind = resource.get("Type")?.as_str()?;
+        match kind {
+            "AWS::CloudFormation::Stack" | "AWS::Serverless::Application" => {
+                let output = attribute.strip_prefix("Outputs.")?;
+                return self.inputs.outputs.get(id)?.get(output).cloned();
+            }
+            "AWS::SSM::Parameter" if attribute == "Value" => return self.property(id, "Value"),
+            "Custom::CrossRegionExportReader" => return self.stored(attribute),
+            _ => {}
+        }
         let Some(kind) = kind_of(kind) else {
             // The names of Cloud Map's namespaces and services, which virtual nodes are discovered by.
             let named = kind.starts_with("AWS::ServiceDiscovery::") && attribute == "Name";

@@ -8,6 +8,7 @@ use super::super::Surroundings;
 use super::super::declare::text_of;
 use super::super::stand_ins::{made_within, stand_in};
 use super::conditions::Truth;
+use super::stacks::{Inputs, Shared};
 
 /// The most functions and values worked out in a template. Real ones have some thousands.
 const MOST_STEPS: usize = 500_000;
@@ -23,6 +24,10 @@ const DEEPEST: usize = 200;
 pub(super) struct Scope<'t> {
     pub(super) template: &'t Value,
     pub(super) around: &'t Surroundings,
+    /// What the stack gets from others.
+    pub(super) inputs: &'t Inputs,
+    /// What all stacks share.
+    pub(super) shared: &'t Shared,
     /// Conditions by name; `None` while one is being worked out, which ends a circle.
     pub(super) conditions: HashMap<String, Option<Truth>>,
     /// Attributes of resources by `Id.Attribute`; `None` while one is being worked out.
@@ -33,13 +38,15 @@ pub(super) struct Scope<'t> {
 }
 
 impl<'t> Scope<'t> {
-    pub(super) fn new(template: &'t Value, around: &'t Surroundings) -> Self {
+    pub(super) fn new(template: &'t Value, around: &'t Surroundings, inputs: &'t Inputs, shared: &'t Shared) -> Self {
         Self {
             template,
             around,
+            inputs,
+            shared,
             conditions: HashMap::new(),
             attributes: HashMap::new(),
-            made: BTreeSet::new(),
+            made: shared.made.clone(),
             steps: 0,
             depth: 0,
         }
@@ -88,20 +95,36 @@ impl<'t> Scope<'t> {
         self.depth -= 1;
     }
 
-    /// The value of a parameter: as given, else its default.
+    /// The value of a parameter: as the parent stack or the caller gives it, else its default.
     pub(super) fn parameter(&mut self, name: &str) -> Option<Value> {
         let declared = self.section("Parameters")?.get(name)?;
         let kind = declared.get("Type").and_then(Value::as_str).unwrap_or_default();
-        // The default of such a parameter is where its value is kept.
-        let default = if kind.starts_with("AWS::SSM::Parameter::Value") { None } else { declared.get("Default") };
-        let given = self.around.parameters.get(name).cloned();
-        let Some(text) = given.or_else(|| default.and_then(text_of)) else {
+        let text = self.parameter_text(name, kind, declared.get("Default"));
+        let Some(text) = text else {
             return Some(self.unknown(name));
         };
         if kind == "CommaDelimitedList" || kind.starts_with("List<") || kind.contains("Value<List<") {
             return Some(text.split(',').map(|item| Value::from(item.trim())).collect());
         }
         Some(Value::String(text))
+    }
+
+    fn parameter_text(&self, name: &str, kind: &str, default: Option<&Value>) -> Option<String> {
+        // The parent's value and the default of such a parameter say where its value is kept.
+        let is_stored = kind.starts_with("AWS::SSM::Parameter::Value");
+        let found = |text: String| if is_stored { self.stored(&text).as_ref().and_then(text_of) } else { Some(text) };
+        let given = match self.inputs.parameters.get(name) {
+            Some(Value::Array(items)) => Some(items.iter().filter_map(text_of).collect::<Vec<_>>().join(",")),
+            Some(value) => text_of(value),
+            None => None,
+        };
+        let around = || self.around.parameters.get(name).cloned();
+        let default = || default.and_then(text_of).and_then(found);
+        if self.inputs.is_nested {
+            given.and_then(found).or_else(default).or_else(around)
+        } else {
+            around().or_else(default)
+        }
     }
 
     /// The value of a pseudo parameter.
@@ -112,7 +135,8 @@ impl<'t> Scope<'t> {
             "AWS::Region" => region.clone(),
             "AWS::AccountId" => account.clone(),
             "AWS::Partition" => partition.map(str::to_owned),
-            "AWS::StackName" => stack.clone(),
+            "AWS::StackName" if self.inputs.is_nested => None,
+            "AWS::StackName" => self.inputs.name.clone().or_else(|| stack.clone()),
             "AWS::URLSuffix" => partition.map(|partition| {
                 if partition == "aws-cn" { "amazonaws.com.cn".to_owned() } else { "amazonaws.com".to_owned() }
             }),

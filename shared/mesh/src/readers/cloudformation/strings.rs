@@ -132,11 +132,11 @@ impl Scope<'_> {
         }
     }
 
-    /// `Fn::ImportValue`: what another stack exports.
+    /// `Fn::ImportValue`: the export of another stack, given by the caller or among the files.
     pub(super) fn imported(&mut self, argument: &Value) -> Value {
         let name = self.text(argument).unwrap_or_default();
-        match self.around.exports.get(&name) {
-            Some(value) => Value::from(value.as_str()),
+        match self.export(&name) {
+            Some(value) => value,
             None => self.unknown(&format!("Fn::ImportValue {name}")),
         }
     }

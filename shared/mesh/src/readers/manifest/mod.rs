@@ -8,8 +8,10 @@
 //! route just by its name) unless `awsName` says otherwise. It makes a route of each entry in a virtual router, and
 //! gives no tags.
 
+mod membership;
 mod objects;
 mod references;
+mod schema;
 mod selectors;
 
 use serde_json::{Map, Value};
@@ -17,14 +19,15 @@ use serde_json::{Map, Value};
 use super::Surroundings;
 use super::declare::{Draft, Names, declare, text_of};
 use super::reading::{Note, Reading, Source};
-use super::respell::Spelling;
-use super::stand_ins::{StandIns, stand_in};
+use super::spelling::{Misspelt, Spelling};
+use super::spots::Spot;
+use super::stand_ins::StandIns;
 use crate::name::ResourceKind;
 use objects::{Kind, Object};
 use references::api_spec;
-use selectors::Selector;
 
 pub(super) use objects::{Objects, is_object};
+pub(super) use schema::in_place_of;
 
 /// Members of a spec that are for the controller and have no counterpart in the API.
 const FOR_CONTROLLER: [&str; 10] = [
@@ -47,6 +50,7 @@ impl Objects {
             let message = format!("is `{version}`; only appmesh.k8s.aws/v1beta2 is read");
             reading.refuse(source.clone(), "apiVersion", message);
         }
+        self.report_memberships(around, reading);
         for object in &self.all {
             match object.kind {
                 Kind::Resource(kind) => self.declare_object(object, kind, around, reading),
@@ -61,7 +65,7 @@ impl Objects {
             reading.remark(source, "metadata.namespace", Note::NameAssumed { name: object.namespace.clone() });
         }
         let mesh = if kind == ResourceKind::Mesh { object.aws_name() } else { self.mesh_of(object, around, reading) };
-        let parent = (kind == ResourceKind::GatewayRoute).then(|| self.gateway_of(object, reading));
+        let parent = (kind == ResourceKind::GatewayRoute).then(|| self.gateway_of(object, &mesh, reading));
         let mut spec = api_spec(self, object, &without_controllers(&object.spec), reading);
         if let Value::Object(members) = &mut spec
             && kind == ResourceKind::Mesh
@@ -71,7 +75,7 @@ impl Objects {
         }
         let owner = if kind == ResourceKind::Mesh { object.text("meshOwner") } else { self.owner_of(&mesh) };
         let names = Names { mesh: Some(mesh.clone()), parent, own: Some(object.aws_name()) };
-        let declared = (source.clone(), object.spot.line());
+        let declared = (source.clone(), &object.spot, object.misspelt.clone());
         draft(declared, kind, names, &spec, owner.clone(), reading);
         if kind == ResourceKind::VirtualRouter {
             self.declare_routes(object, &mesh, owner.as_deref(), reading);
@@ -97,69 +101,13 @@ impl Objects {
             }
             let spec = api_spec(self, holder, &route, reading);
             let names = Names { mesh: Some(mesh.to_owned()), parent: Some(holder.aws_name()), own: name };
-            let line = holder.spot.member("spec").member("routes").item(index).line();
-            draft((source, line), ResourceKind::Route, names, &spec, owner.map(str::to_owned), reading);
+            let spot = holder.spot.member("spec").member("routes").item(index);
+            draft((source, spot, Vec::new()), ResourceKind::Route, names, &spec, owner.map(str::to_owned), reading);
         }
-    }
-
-    /// The mesh whose namespace selector takes the object's namespace.
-    fn mesh_of(&self, object: &Object, around: &Surroundings, reading: &mut Reading) -> String {
-        if let Some(name) = object.spec.get("meshRef").and_then(|reference| reference.get("name")).and_then(text_of) {
-            return self.mesh_named(&name).map_or(name, Object::aws_name);
-        }
-        let meshes: Vec<&Object> = self.of_kind(ResourceKind::Mesh).collect();
-        let selecting: Vec<&&Object> = match self.namespace_labels(&object.namespace) {
-            Some(labels) => {
-                let selects = |mesh: &&&Object| Selector::of(mesh.spec.get("namespaceSelector")).matches(labels);
-                meshes.iter().filter(selects).collect()
-            }
-            None => Vec::new(),
-        };
-        match (selecting.as_slice(), meshes.as_slice(), &around.mesh) {
-            ([mesh], _, _) => mesh.aws_name(),
-            // The namespace may be labelled in another file: then the surroundings say, or there is only one choice.
-            ([], _, Some(mesh)) => assumed(object, mesh.to_string(), reading),
-            ([], [mesh], None) => assumed(object, mesh.aws_name(), reading),
-            ([], _, None) => assumed(object, stand_in("mesh"), reading),
-            ([first, ..], _, _) => assumed(object, first.aws_name(), reading),
-        }
-    }
-
-    fn mesh_named(&self, name: &str) -> Option<&Object> {
-        self.of_kind(ResourceKind::Mesh).find(|mesh| mesh.name == name)
     }
 
     fn owner_of(&self, mesh: &str) -> Option<String> {
         self.of_kind(ResourceKind::Mesh).find(|object| object.aws_name() == mesh)?.text("meshOwner")
-    }
-
-    /// The virtual gateway that the gateway route names, else the one whose selectors take it.
-    fn gateway_of(&self, route: &Object, reading: &mut Reading) -> String {
-        if let Some(reference) = route.spec.get("virtualGatewayRef") {
-            return self.named(ResourceKind::VirtualGateway, route, reference, "spec.virtualGatewayRef", reading);
-        }
-        let gateways: Vec<&Object> = self.of_kind(ResourceKind::VirtualGateway).collect();
-        let takes = |gateway: &&&Object| {
-            let takes_route = match gateway.spec.get("gatewayRouteSelector") {
-                None | Some(Value::Null) => true,
-                selector => Selector::of(selector).matches(&route.labels),
-            };
-            let labels = self.namespace_labels(&route.namespace);
-            takes_route
-                && labels.is_some_and(|labels| Selector::of(gateway.spec.get("namespaceSelector")).matches(labels))
-        };
-        let taking: Vec<&&Object> = gateways.iter().filter(takes).collect();
-        let (name, is_sure) = match (taking.as_slice(), gateways.as_slice()) {
-            ([gateway], _) => (gateway.aws_name(), true),
-            ([], [gateway]) => (gateway.aws_name(), false),
-            ([first, ..], _) => (first.aws_name(), false),
-            ([], _) => (stand_in("virtualGateway"), false),
-        };
-        if !is_sure {
-            let note = Note::ReferenceAssumed { name: name.clone() };
-            reading.remark(&route.source, "virtualGatewayName", note);
-        }
-        name
     }
 }
 
@@ -172,13 +120,8 @@ fn without_controllers(spec: &Value) -> Value {
     spec
 }
 
-fn assumed(object: &Object, mesh: String, reading: &mut Reading) -> String {
-    reading.remark(&object.source, "meshName", Note::MeshAssumed { mesh: mesh.clone() });
-    mesh
-}
-
 fn draft(
-    (source, line): (Source, usize),
+    (source, spot, misspelt): (Source, &Spot, Vec<Misspelt>),
     kind: ResourceKind,
     names: Names,
     spec: &Value,
@@ -189,10 +132,12 @@ fn draft(
     declare(
         Draft {
             source,
-            line,
+            spot,
             kind,
             names,
             spec: if spec.is_null() { &empty } else { spec },
+            way: &[],
+            misspelt,
             spelling: Spelling::Manifest,
             stand_ins: &StandIns::Placeholders,
             tags: None,

@@ -6,8 +6,12 @@ use serde_json::{Map, Value};
 
 use super::super::Surroundings;
 use super::super::declare::text_of;
-use super::super::reading::Source;
+use super::super::declare::violation_of;
+use super::super::reading::{Reading, Refusal, Source};
+use super::super::spelling::{Misspelt, nearest};
 use super::super::spots::Spot;
+use super::schema::checked;
+use super::selectors::Labels;
 use crate::name::ResourceKind;
 
 const GROUP: &str = "appmesh.k8s.aws/";
@@ -36,10 +40,25 @@ pub(super) struct Object {
     pub(super) namespace: String,
     pub(super) namespace_assumed: bool,
     pub(super) labels: BTreeMap<String, String>,
+    /// Without the members that the custom resource does not have.
     pub(super) spec: Value,
+    /// Those members.
+    pub(super) misspelt: Vec<Misspelt>,
 }
 
+/// The label that Kubernetes gives each namespace: its name.
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
 impl Object {
+    /// Whether it is a resource in a mesh, and so takes part in the mesh that selects its namespace.
+    pub(super) const fn in_mesh(&self) -> bool {
+        match self.kind {
+            Kind::Resource(kind) => !matches!(kind, ResourceKind::Mesh),
+            Kind::BackendGroup => true,
+            Kind::Namespace => false,
+        }
+    }
+
     /// The name in App Mesh.
     pub(super) fn aws_name(&self) -> String {
         match self.kind {
@@ -94,16 +113,23 @@ fn items(document: &Map<String, Value>) -> impl Iterator<Item = &Value> {
 
 impl Objects {
     /// Takes the objects of a document. Those of other controllers are left where they are.
-    pub(in super::super) fn add(&mut self, file: &str, document: &Value, spot: &Spot, around: &Surroundings) {
+    pub(in super::super) fn add(
+        &mut self,
+        file: &str,
+        document: &Value,
+        spot: &Spot,
+        around: &Surroundings,
+        reading: &mut Reading,
+    ) {
         if let Value::Array(documents) = document {
             for (index, document) in documents.iter().enumerate() {
-                self.add(file, document, spot.item(index), around);
+                self.add(file, document, spot.item(index), around, reading);
             }
             return;
         }
         let Some(object) = document.as_object() else { return };
         for (index, item) in items(object).enumerate() {
-            self.add(file, item, spot.member("items").item(index), around);
+            self.add(file, item, spot.member("items").item(index), around, reading);
         }
         let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
         let (version, kind) = (text("apiVersion"), text("kind"));
@@ -122,7 +148,8 @@ impl Objects {
             (VERSION, "BackendGroup") => Kind::BackendGroup,
             (VERSION, kind) => match kind_of(kind) {
                 Some(kind) => Kind::Resource(kind),
-                None => return,
+                None if kind.ends_with("List") => return,
+                None => return refuse_kind(source, kind, reading),
             },
             (version, _) if version.starts_with(GROUP) && !kind.ends_with("List") => {
                 self.other_versions.push((source, version.to_owned()));
@@ -133,9 +160,14 @@ impl Objects {
         let labels = metadata.and_then(|metadata| metadata.get("labels")).and_then(Value::as_object);
         let labels = labels.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), text_of(value)?)));
         let labels = labels.collect();
-        let spec = object.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+        let none = Value::Object(Map::new());
+        let (spec, misspelt) = checked(kind, object, object.get("spec").unwrap_or(&none));
+        if kind == Kind::BackendGroup && !misspelt.is_empty() {
+            let violations = misspelt.iter().map(violation_of).collect();
+            reading.refusals.push(Refusal { source_: source.clone(), violations });
+        }
         let spot = spot.clone();
-        self.push(Object { source, spot, kind, name, namespace, namespace_assumed, labels, spec });
+        self.push(Object { source, spot, kind, name, namespace, namespace_assumed, labels, spec, misspelt });
     }
 
     fn push(&mut self, object: Object) {
@@ -151,7 +183,7 @@ impl Objects {
     /// Takes a document if it is a namespace.
     pub(in super::super) fn add_namespace(&mut self, file: &str, document: &Value, spot: &Spot) -> bool {
         let before = self.all.len();
-        self.add(file, document, spot, &Surroundings::default());
+        self.add(file, document, spot, &Surroundings::default(), &mut Reading::default());
         self.all.len() > before
     }
 
@@ -167,11 +199,24 @@ impl Objects {
         self.all.get(*place)
     }
 
-    /// The labels of a namespace, if it is declared.
-    pub(super) fn namespace_labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
-        let place = self.namespaces.get(name)?;
-        self.all.get(*place).map(|object| &object.labels)
+    /// The labels of a namespace. Of one that is not declared only its name is known.
+    pub(super) fn labels_of(&self, namespace: &str) -> Labels {
+        let declared = self.namespaces.get(namespace).and_then(|place| self.all.get(*place));
+        let mut known = declared.map(|object| object.labels.clone()).unwrap_or_default();
+        known.insert(NAME_LABEL.to_owned(), namespace.to_owned());
+        Labels { known, is_complete: declared.is_some() }
     }
+}
+
+/// Refuses an object of the controller's group whose kind the group does not have.
+fn refuse_kind(source: Source, kind: &str, reading: &mut Reading) {
+    let kinds =
+        ["Mesh", "VirtualNode", "VirtualGateway", "VirtualRouter", "VirtualService", "GatewayRoute", "BackendGroup"];
+    let remedy = match nearest(kind, kinds.into_iter()) {
+        Some(kind) => format!("write `{kind}`"),
+        None => format!("the kinds are {}", kinds.join(", ")),
+    };
+    reading.refuse(source, "kind", format!("`{kind}` is no kind of {VERSION}: {remedy}"));
 }
 
 fn kind_of(name: &str) -> Option<ResourceKind> {

@@ -10,33 +10,69 @@ use super::super::declare::text_of;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Selector<'v>(Option<&'v Value>);
 
+/// The labels of an object, as far as they are known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Labels {
+    pub(super) known: BTreeMap<String, String>,
+    /// Whether it has no others.
+    pub(super) is_complete: bool,
+}
+
 impl<'v> Selector<'v> {
-    pub(super) fn of(selector: Option<&'v Value>) -> Self {
+    pub(super) fn new(selector: Option<&'v Value>) -> Self {
         Self(selector.filter(|selector| !selector.is_null()))
     }
 
-    /// Whether labels meet all requirements.
-    pub(super) fn matches(self, labels: &BTreeMap<String, String>) -> bool {
-        let Some(selector) = self.0 else { return false };
+    /// Whether there is none, which selects nothing.
+    pub(super) const fn is_missing(self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether labels that are all known meet all requirements.
+    pub(super) fn matches_all_known(self, labels: &BTreeMap<String, String>) -> bool {
+        self.matches(&Labels { known: labels.clone(), is_complete: true }).unwrap_or(false)
+    }
+
+    /// Whether labels meet all requirements; `None` where that depends on labels that are not known.
+    pub(super) fn matches(self, labels: &Labels) -> Option<bool> {
+        let Some(selector) = self.0 else { return Some(false) };
         let equal = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
-        let mut equal = equal.map(|(key, value)| labels.get(key).cloned() == text_of(value));
+        let equal = equal.map(|(key, value)| match labels.known.get(key) {
+            Some(label) => Some(text_of(value).as_ref() == Some(label)),
+            None => labels.absent(),
+        });
         let expressions = selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten();
-        let mut meets = expressions.map(|expression| meets(expression, labels));
-        equal.all(|met| met) && meets.all(|met| met)
+        let verdicts: Vec<Option<bool>> =
+            equal.chain(expressions.map(|expression| meets(expression, labels))).collect();
+        if verdicts.contains(&Some(false)) {
+            Some(false)
+        } else if verdicts.contains(&None) {
+            None
+        } else {
+            Some(true)
+        }
     }
 }
 
-fn meets(expression: &Value, labels: &BTreeMap<String, String>) -> bool {
+impl Labels {
+    /// What a requirement for a label comes to that is not among those known.
+    const fn absent(&self) -> Option<bool> {
+        if self.is_complete { Some(false) } else { None }
+    }
+}
+
+fn meets(expression: &Value, labels: &Labels) -> Option<bool> {
     let text = |name: &str| expression.get(name).and_then(Value::as_str).unwrap_or_default();
-    let label = labels.get(text("key"));
+    let label = labels.known.get(text("key"));
     let values = expression.get("values").and_then(Value::as_array);
     let is_among = |label: &String| values.into_iter().flatten().any(|value| text_of(value).as_ref() == Some(label));
+    let not = |met: bool| !met;
     match text("operator") {
-        "In" => label.is_some_and(is_among),
-        "NotIn" => !label.is_some_and(is_among),
-        "Exists" => label.is_some(),
-        "DoesNotExist" => label.is_none(),
-        _ => false,
+        "In" => label.map_or_else(|| labels.absent(), |label| Some(is_among(label))),
+        "NotIn" => label.map_or_else(|| labels.absent().map(not), |label| Some(!is_among(label))),
+        "Exists" => label.map_or_else(|| labels.absent(), |_| Some(true)),
+        "DoesNotExist" => label.map_or_else(|| labels.absent().map(not), |_| Some(false)),
+        _ => Some(false),
     }
 }
 
@@ -66,8 +102,30 @@ mod tests {
             (expression("Near", "v", json!(null)), false),
         ];
         for (selector, expected) in table {
-            assert_eq!(Selector::of(Some(&selector)).matches(&labels), expected, "{selector}");
+            assert_eq!(Selector::new(Some(&selector)).matches_all_known(&labels), expected, "{selector}");
         }
-        assert!(!Selector::of(None).matches(&labels));
+        assert!(!Selector::new(None).matches_all_known(&labels));
+    }
+
+    #[test]
+    fn labels_that_are_not_known_decide_nothing() {
+        let labels = Labels { known: BTreeMap::from([("a".to_owned(), "1".to_owned())]), is_complete: false };
+        let expression = |operator: &str, key: &str| json!({"matchExpressions": [{"key": key, "operator": operator, "values": ["1"]}]});
+        let table = [
+            (json!({}), Some(true)),
+            (json!({"matchLabels": {"a": "1"}}), Some(true)),
+            (json!({"matchLabels": {"a": "2", "b": "1"}}), Some(false)),
+            (json!({"matchLabels": {"a": "1", "b": "1"}}), None),
+            (expression("In", "b"), None),
+            (expression("NotIn", "b"), None),
+            (expression("NotIn", "a"), Some(false)),
+            (expression("Exists", "b"), None),
+            (expression("DoesNotExist", "b"), None),
+            (expression("DoesNotExist", "a"), Some(false)),
+        ];
+        for (selector, expected) in table {
+            assert_eq!(Selector::new(Some(&selector)).matches(&labels), expected, "{selector}");
+        }
+        assert_eq!(Selector::new(None).matches(&labels), Some(false));
     }
 }

@@ -14,13 +14,13 @@ mod resources;
 use serde_json::{Map, Value};
 
 use super::declare::{Draft, Names, declare, parent_name_member, tags_of, text_of};
-use super::reading::{Note, Reading, Source};
-use super::respell::Spelling;
-use super::spots::Spot;
+use super::reading::{Reading, Source};
+use super::spelling::{Spelling, nearest, unknown_members};
+use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
 use crate::name::ResourceKind;
 use after_apply::fill;
-use resources::{Planned, planned};
+use resources::{Found, Planned, TYPES, planned};
 
 /// The arguments of every resource that are no part of its spec.
 const OUTSIDE_SPEC: [&str; 14] = [
@@ -47,14 +47,19 @@ pub(super) fn read(file: &str, document: &Value, spot: &Spot, reading: &mut Read
         reading.refuse(source, "resources", "is Terraform's own form: give what `terraform show -json` writes");
         return;
     }
-    let planned = planned(document, spot);
+    let Found { planned, mistyped } = planned(document, spot);
+    for (address, name) in mistyped {
+        refuse_type(Source { file: file.to_owned(), id: address.to_owned() }, name, reading);
+    }
+    // Only a plan tells what is not set from what is zero.
+    let is_state = document.get("planned_values").is_none();
     let mut made = std::collections::BTreeSet::new();
     let filled: Vec<(&Planned<'_>, Value)> = planned.iter().map(|one| (one, fill(one, &planned, &mut made))).collect();
     let stand_ins = StandIns::Made(made);
     for (one, values) in filled {
         let source = Source { file: file.to_owned(), id: one.address.to_owned() };
         match values {
-            Value::Object(values) => resource(source, one, &values, &stand_ins, reading),
+            Value::Object(values) => resource(source, one, &values, (&stand_ins, is_state), reading),
             _ => reading.refuse(source, "values", "must be an object"),
         }
     }
@@ -64,15 +69,10 @@ fn resource(
     source: Source,
     planned: &Planned<'_>,
     values: &Map<String, Value>,
-    stand_ins: &StandIns,
+    (stand_ins, is_state): (&StandIns, bool),
     reading: &mut Reading,
 ) {
     let kind = planned.kind;
-    for (name, value) in values {
-        if !OUTSIDE_SPEC.contains(&name.as_str()) && !value.is_null() {
-            reading.remark(&source, name.as_str(), Note::UnknownMember);
-        }
-    }
     let text = |name: &str| values.get(name).and_then(text_of);
     let own = text("name");
     let mesh = if kind == ResourceKind::Mesh { own.clone() } else { text("mesh_name") };
@@ -83,15 +83,18 @@ fn resource(
     };
     // What the provider adds to all resources is in `tags_all`, unless that isn't known yet.
     let tags = values.get("tags_all").filter(|tags| tags.is_object()).or_else(|| values.get("tags"));
-    let spec = spec(kind, values.get("spec"));
+    let spec = spec(kind, values.get("spec"), is_state);
+    let hidden = Step::Hidden("values".to_owned());
     let mesh_owner = text("mesh_owner").filter(|owner| stand_ins.within(owner).is_none());
     declare(
         Draft {
             source,
-            line: planned.line,
+            spot: &planned.spot,
             kind,
             names: Names { mesh, parent, own },
             spec: &spec,
+            way: &[hidden.clone(), Step::Member("spec".to_owned()), Step::OnlyBlock],
+            misspelt: unknown_members(values, &OUTSIDE_SPEC, &[hidden]),
             spelling: Spelling::Terraform,
             stand_ins,
             tags: Some(tags.map(tags_of).unwrap_or_default()),
@@ -101,14 +104,29 @@ fn resource(
     );
 }
 
+fn refuse_type(source: Source, name: &str, reading: &mut Reading) {
+    let remedy = match nearest(name, TYPES.iter().map(|(name, _)| *name)) {
+        Some(name) => format!("write `{name}`"),
+        None => "correct it".to_owned(),
+    };
+    reading.refuse(source, "type", format!("`{name}` is no resource type of the provider: {remedy}"));
+}
+
 /// The block of the spec. Without one the spec is empty, and the provider sends a gRPC route's match also when empty.
-fn spec(kind: ResourceKind, block: Option<&Value>) -> Value {
+/// A state keeps the priority 0 for a route that has none, which a plan writes as `null`.
+fn spec(kind: ResourceKind, block: Option<&Value>, is_state: bool) -> Value {
     let spec = match block {
         Some(Value::Array(items)) => items.first().cloned().unwrap_or_default(),
         Some(other) => other.clone(),
         None => Value::Null,
     };
     let mut spec = if spec.is_null() { Value::Object(Map::new()) } else { spec };
+    if is_state
+        && let Value::Object(members) = &mut spec
+        && members.get("priority").and_then(Value::as_f64) == Some(0.0)
+    {
+        members.shift_remove("priority");
+    }
     let routes = matches!(kind, ResourceKind::Route | ResourceKind::GatewayRoute);
     if let Some(Value::Array(blocks)) = spec.get_mut("grpc_route").filter(|_| routes) {
         for matches in

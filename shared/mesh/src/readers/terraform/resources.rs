@@ -19,16 +19,24 @@ pub(super) struct Planned<'p> {
     /// `module.shop.`, or nothing in the root module.
     pub(super) module: String,
     pub(super) values: &'p Value,
-    /// The line of the file, from 1.
-    pub(super) line: usize,
+    /// The place of the resource in the file.
+    pub(super) spot: Spot,
     /// `true` where a value is known after apply.
     pub(super) after_unknown: Option<&'p Value>,
     /// The expressions of its arguments, with what they refer to.
     pub(super) expressions: Option<&'p Value>,
 }
 
+/// The resources of a plan or a state.
+#[derive(Debug, Default)]
+pub(super) struct Found<'p> {
+    pub(super) planned: Vec<Planned<'p>>,
+    /// Addresses and types of resources whose type seems to be meant as one of App Mesh, and is none.
+    pub(super) mistyped: Vec<(&'p str, &'p str)>,
+}
+
 /// All App Mesh resources that will be there: those of a plan, else those of a state.
-pub(super) fn planned<'p>(document: &'p Value, spot: &Spot) -> Vec<Planned<'p>> {
+pub(super) fn planned<'p>(document: &'p Value, spot: &Spot) -> Found<'p> {
     let found = |name| Some((document.get(name)?, spot.member(name)));
     let (values, spot) = found("planned_values").or_else(|| found("values")).unzip();
     let changes = document.get("resource_changes").and_then(Value::as_array);
@@ -37,7 +45,7 @@ pub(super) fn planned<'p>(document: &'p Value, spot: &Spot) -> Vec<Planned<'p>> 
         .flatten()
         .filter_map(|change| Some((change.get("address")?.as_str()?, change.get("change")?.get("after_unknown")?)))
         .collect();
-    let mut found = Vec::new();
+    let mut found = Found::default();
     if let Some(root) = values.and_then(|values| values.get("root_module")) {
         let configuration = document.get("configuration").and_then(|configuration| configuration.get("root_module"));
         let spot = spot.map_or(&Spot::at(1), |spot| spot.member("root_module")).clone();
@@ -51,7 +59,7 @@ fn module<'p>(
     spot: &Spot,
     configuration: Option<&'p Value>,
     after_unknown: &HashMap<&str, &'p Value>,
-    found: &mut Vec<Planned<'p>>,
+    found: &mut Found<'p>,
     depth: usize,
 ) {
     if depth > DEEPEST {
@@ -61,24 +69,28 @@ fn module<'p>(
     let prefix = address.map(|address| format!("{address}.")).unwrap_or_default();
     for (index, resource) in list(planned, "resources").enumerate() {
         let text = |name: &str| resource.get(name).and_then(Value::as_str);
-        let (Some(address), Some(kind), Some(values)) =
-            (text("address"), text("type").and_then(kind_of), resource.get("values"))
-        else {
+        let (Some(address), Some(name), Some(values)) = (text("address"), text("type"), resource.get("values")) else {
             continue;
         };
         if text("mode") == Some("data") {
             continue;
         }
+        let Some(kind) = kind_of(name) else {
+            if name.starts_with("aws_appmesh_") {
+                found.mistyped.push((address, name));
+            }
+            continue;
+        };
         let configured = configuration.into_iter().flat_map(|configuration| list(configuration, "resources"));
         let expressions = configured
             .filter(|other| other.get("type") == resource.get("type") && other.get("name") == resource.get("name"))
             .find_map(|other| other.get("expressions"));
-        found.push(Planned {
+        found.planned.push(Planned {
             kind,
             address,
             module: prefix.clone(),
             values,
-            line: spot.member("resources").item(index).line(),
+            spot: spot.member("resources").item(index).clone(),
             after_unknown: after_unknown.get(address).copied(),
             expressions,
         });
@@ -98,15 +110,18 @@ fn list<'v>(value: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> + u
     value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn kind_of(name: &str) -> Option<ResourceKind> {
-    match name {
-        "aws_appmesh_mesh" => Some(ResourceKind::Mesh),
-        "aws_appmesh_virtual_node" => Some(ResourceKind::VirtualNode),
-        "aws_appmesh_virtual_gateway" => Some(ResourceKind::VirtualGateway),
-        "aws_appmesh_virtual_router" => Some(ResourceKind::VirtualRouter),
-        "aws_appmesh_route" => Some(ResourceKind::Route),
-        "aws_appmesh_virtual_service" => Some(ResourceKind::VirtualService),
-        "aws_appmesh_gateway_route" => Some(ResourceKind::GatewayRoute),
-        _ => None,
-    }
+/// The kind of a resource type of the provider.
+pub(super) fn kind_of(name: &str) -> Option<ResourceKind> {
+    TYPES.into_iter().find_map(|(known, kind)| (known == name).then_some(kind))
 }
+
+/// The resource types of the provider.
+pub(super) const TYPES: [(&str, ResourceKind); 7] = [
+    ("aws_appmesh_mesh", ResourceKind::Mesh),
+    ("aws_appmesh_virtual_node", ResourceKind::VirtualNode),
+    ("aws_appmesh_virtual_gateway", ResourceKind::VirtualGateway),
+    ("aws_appmesh_virtual_router", ResourceKind::VirtualRouter),
+    ("aws_appmesh_route", ResourceKind::Route),
+    ("aws_appmesh_virtual_service", ResourceKind::VirtualService),
+    ("aws_appmesh_gateway_route", ResourceKind::GatewayRoute),
+];

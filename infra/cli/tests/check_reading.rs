@@ -1,0 +1,153 @@
+//! `meshwarden check` on folders and files that are read in part or not at all: what was not understood is no success.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+/// A folder of its own, which is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(files: &[(&str, &str)]) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("meshwarden-check-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, text) in files {
+            let file = folder.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+        Self(folder)
+    }
+
+    /// Checks paths in the folder: the exit code and all that was written.
+    fn check(&self, args: &[&str]) -> (i32, String) {
+        let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_meshwarden"))
+            .arg("check")
+            .args(args)
+            .current_dir(&self.0)
+            .output()
+            .unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        (status.code().unwrap(), text)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let args: Vec<&str> = args.iter().copied().chain(["--format", "json"]).collect();
+        let (_, text) = self.check(&args);
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+const CDK: &str = "import * as appmesh from \"aws-cdk-lib/aws-appmesh\"; // AWS::AppMesh::Mesh\n";
+const MESH: &str = "Resources: {M: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: m}}}\n";
+
+#[test]
+fn a_path_of_which_nothing_is_understood_is_no_success() {
+    let table: [(&[(&str, &str)], &str, i32, &str); 11] = [
+        (&[], ".", 2, "give CloudFormation templates"),
+        (&[("README.md", "# a")], ".", 2, "give CloudFormation templates"),
+        (&[("package.json", "{\"name\": \"a\"}")], ".", 2, "give CloudFormation templates"),
+        (&[("lib/stack.ts", CDK)], ".", 2, "cdk synth"),
+        (&[("app.py", "from aws_cdk import aws_appmesh\n"), ("cdk.json", "{\"app\": \"x\"}")], ".", 2, "cdk synth"),
+        (&[("lib/stack.ts", CDK)], "lib/stack.ts", 2, "cdk synth"),
+        // Files that are read, and hold nothing of what the sources beside them make.
+        (&[("lib/stack.ts", CDK), ("queue.yaml", "Resources: {Q: {Type: AWS::SQS::Queue}}")], ".", 2, "cdk synth"),
+        (&[("Chart.yaml", "name: a\n"), ("templates/a.txt", "x")], ".", 2, "helm template"),
+        (
+            &[
+                ("lib/stack.ts", CDK),
+                (
+                    "cdk.out/A.template.json",
+                    "{\"Resources\": {\"M\": {\"Type\": \"AWS::AppMesh::Mesh\", \"Properties\": {\"MeshName\": \"m\"}}}}",
+                ),
+            ],
+            ".",
+            0,
+            "1 resource",
+        ),
+        // A template that is read and holds nothing of App Mesh has nothing wrong in it.
+        (&[("s3.yaml", "Resources: {B: {Type: AWS::S3::Bucket}}")], ".", 0, "0 resources"),
+        (
+            &[(
+                "root.yaml",
+                "Resources: {A: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: ./mesh.yaml}}}",
+            )],
+            ".",
+            2,
+            "nested stacks",
+        ),
+    ];
+    for (files, path, code, expected) in table {
+        let folder = Folder::new(files);
+        let (status, text) = folder.check(&[path, "--fail-on", "never"]);
+        assert_eq!(status, code, "{files:?}: {text}");
+        assert!(text.contains(expected), "{files:?}: {text}");
+    }
+}
+
+#[test]
+fn each_path_that_is_given_must_hold_something() {
+    let folder = Folder::new(&[("a/mesh.yaml", MESH), ("b/notes.txt", "x")]);
+    assert_eq!(folder.check(&["a", "--fail-on", "never"]).0, 0);
+    let (status, text) = folder.check(&["a", "b", "--fail-on", "never"]);
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("b: no App Mesh resource was read here"), "{text}");
+}
+
+#[test]
+fn a_misspelt_member_is_a_finding_with_its_line() {
+    let node = "apiVersion: appmesh.k8s.aws/v1beta2\nkind: VirtualNode\nmetadata: {name: orders, namespace: lab}\nspec:\n  \
+                listeners:\n    - HealthCheck: {path: /}\n      portMapping: {port: 80, protocol: http}\n";
+    let folder = Folder::new(&[("node.yaml", node)]);
+    let (status, text) = folder.check(&["."]);
+    assert_eq!(status, 1, "{text}");
+    let told = folder.json(&["."]);
+    let finding = told["findings"].as_array().unwrap().iter().find(|one| one["rule"] == "member-unknown").unwrap();
+    assert_eq!((&finding["facts"]["line"], &finding["facts"]["suggestion"]), (&6.into(), &"healthCheck".into()));
+    assert_eq!(finding["source"]["file"], "./node.yaml");
+    let log: Value = serde_json::from_str(&folder.check(&[".", "--format", "sarif"]).1).unwrap();
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    let result = results.iter().find(|result| result["ruleId"] == "member-unknown").unwrap();
+    assert_eq!(result["locations"][0]["physicalLocation"]["region"]["startLine"], 6);
+}
+
+/// A gateway route that no gateway selects is not sure where the mesh itself is not among the files.
+#[test]
+fn memberships_are_judged_where_all_is_there() {
+    let object = |kind: &str, name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: appmesh.k8s.aws/v1beta2\nkind: {kind}\nmetadata: {{name: {name}, namespace: lab}}\nspec: {spec}\n"
+        )
+    };
+    let mesh =
+        "---\napiVersion: appmesh.k8s.aws/v1beta2\nkind: Mesh\nmetadata: {name: lab}\nspec: {namespaceSelector: {}}\n";
+    let gateway = object("VirtualGateway", "door", "{listeners: [{portMapping: {port: 80, protocol: http}}]}");
+    let route = object(
+        "GatewayRoute",
+        "all",
+        "{httpRoute: {match: {prefix: /}, action: {target: {virtualService: {virtualServiceRef: {name: web}}}}}}",
+    );
+    let part = format!("{gateway}{route}");
+    let whole = format!("{mesh}{part}");
+    let folder = Folder::new(&[("whole.yaml", &whole), ("part.yaml", &part)]);
+    let rules = |told: &Value, list: &str| {
+        let findings = told[list].as_array().unwrap().clone();
+        findings.into_iter().filter(|finding| finding["rule"] == "manifest-gateway-missing").count()
+    };
+    let told = folder.json(&["whole.yaml"]);
+    assert_eq!((rules(&told, "findings"), rules(&told, "undecided")), (1, 0), "{told}");
+    let told = folder.json(&["part.yaml"]);
+    assert_eq!((rules(&told, "findings"), rules(&told, "undecided")), (0, 1), "{told}");
+}

@@ -1,0 +1,194 @@
+//! Parts of files that their target drops, refuses, or decides otherwise than the file says.
+//!
+//! A mesh that was read from the service has none of them, so these rules look at a [`Fault`] of a reader instead of
+//! at the mesh.
+
+use crate::name::ResourceKind;
+use crate::pack::controls::CONFIGURATION;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::pack::{Facts, Finding};
+use crate::policy::Policy;
+use crate::readers::{Defect, Fault, Form};
+
+const FILE: Rule = Rule {
+    id: "",
+    group: Group::Files,
+    severity: Severity::High,
+    on: &ResourceKind::ALL,
+    title: "",
+    why: "",
+    mend: "",
+    managed: &[],
+    controls: CONFIGURATION,
+    rests_on_certificates: false,
+    check: nothing_in_a_mesh,
+};
+
+const MESH: &[ResourceKind] = &[ResourceKind::Mesh];
+const GATEWAY_ROUTE: &[ResourceKind] = &[ResourceKind::GatewayRoute];
+
+const MEMBER_UNKNOWN: Rule = Rule {
+    id: "member-unknown",
+    title: "A member is misspelt, in the wrong case, or does not exist",
+    why: "CloudFormation, the Terraform provider and the App Mesh API refuse a document with a member that they do not \
+          know, and Kubernetes drops the member. Names are case-sensitive and each form has its own spelling, so what \
+          the member was meant to set is not set. Here it is not read either.",
+    mend: "Write the member as the finding says, or remove it.",
+    ..FILE
+};
+
+const MESH_SELECTS_NOTHING: Rule = Rule {
+    id: "manifest-mesh-selects-nothing",
+    on: MESH,
+    title: "A Mesh has no namespace selector",
+    why: "The controller puts an object into the one mesh whose `namespaceSelector` matches the labels of the object's \
+          namespace. A Mesh without a selector matches no namespace, and every object that is meant for it is refused. \
+          An empty selector matches all namespaces.",
+    mend: "Add `namespaceSelector` with a label of the namespaces of the mesh, or `namespaceSelector: {}` for all.",
+    ..FILE
+};
+
+const MESH_MISSING: Rule = Rule {
+    id: "manifest-mesh-missing",
+    on: MESH,
+    title: "No mesh selects a namespace that has objects of a mesh",
+    why: "The controller refuses an object whose namespace no Mesh selects: `failed to find matching mesh for \
+          namespace`.",
+    mend: "Label the namespace as the Mesh's `namespaceSelector` says, or change the selector.",
+    ..FILE
+};
+
+const MESH_AMBIGUOUS: Rule = Rule {
+    id: "manifest-mesh-ambiguous",
+    on: MESH,
+    title: "Several meshes select the same namespace",
+    why: "The controller refuses an object whose namespace several Meshes select: `found multiple matching meshes for \
+          namespace`.",
+    mend: "Change the `namespaceSelector` of all but one of the meshes, or the labels of the namespace.",
+    ..FILE
+};
+
+const GATEWAY_MISSING: Rule = Rule {
+    id: "manifest-gateway-missing",
+    on: GATEWAY_ROUTE,
+    title: "No virtual gateway selects a gateway route",
+    why: "A GatewayRoute belongs to the one VirtualGateway whose `namespaceSelector` matches the labels of its \
+          namespace and whose `gatewayRouteSelector`, if there is one, matches its own labels. A VirtualGateway \
+          without `namespaceSelector` selects nothing. The controller refuses a route that none selects.",
+    mend: "Add the labels that the gateway selects, or give the gateway a `namespaceSelector` that matches.",
+    ..FILE
+};
+
+const GATEWAY_AMBIGUOUS: Rule = Rule {
+    id: "manifest-gateway-ambiguous",
+    on: GATEWAY_ROUTE,
+    title: "Several virtual gateways select the same gateway route",
+    why: "The controller refuses a GatewayRoute that several VirtualGateways select: `found multiple matching \
+          virtualGateways`. It is not attached to the first of them.",
+    mend: "Give each gateway a `gatewayRouteSelector`, and the route the labels of one of them.",
+    ..FILE
+};
+
+const PARTLY_READ: Rule = Rule {
+    id: "resource-partly-read",
+    severity: Severity::Low,
+    title: "A resource of a Terraform configuration was read in part",
+    why: "Some of its values depend on what only Terraform can evaluate, such as data sources, modules, and variables \
+          without a value. Rules that need those values found nothing because they could not look.",
+    mend: "Check what `terraform show -json` writes of a plan, or give the variables values in `terraform.tfvars`.",
+    ..FILE
+};
+
+const UNDECIDED: Rule = Rule {
+    id: "resource-undecided",
+    severity: Severity::Medium,
+    title: "How often a resource or a block of it is created is not known",
+    why: "`count`, `for_each` and `dynamic` create as many instances as an expression says, and only Terraform evaluates \
+          it. The resource was read once, and what a dynamic block holds was not read.",
+    mend: "Check what `terraform show -json` writes of a plan.",
+    ..FILE
+};
+
+pub(super) const RULES: &[Rule] = &[
+    MEMBER_UNKNOWN,
+    MESH_SELECTS_NOTHING,
+    MESH_MISSING,
+    MESH_AMBIGUOUS,
+    GATEWAY_MISSING,
+    GATEWAY_AMBIGUOUS,
+    PARTLY_READ,
+    UNDECIDED,
+];
+
+/// A mesh has no spelling: what is wrong with files is in the faults of their readers.
+const fn nothing_in_a_mesh(_: &Scene<'_>, _: &mut Found<'_>) {}
+
+/// The findings that faults come to.
+pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for fault in faults {
+        let (rule, message, mut facts) = told(fault);
+        let setting = policy.rules.get(&rule.name());
+        if !setting.and_then(|setting| setting.enabled).unwrap_or(true) {
+            continue;
+        }
+        facts.insert("file".into(), fault.source.file.as_str().into());
+        facts.insert("line".into(), fault.line.into());
+        let severity = setting.and_then(|setting| setting.severity).unwrap_or(rule.severity);
+        Found::new(rule, severity, &mut all).on_part(fault.resource.clone(), fault.part.clone(), message, facts);
+    }
+    all.sort_by(Finding::order);
+    all.dedup();
+    all
+}
+
+fn told(fault: &Fault) -> (&'static Rule, String, Facts) {
+    let part = &fault.part;
+    match &fault.defect {
+        Defect::UnknownMember { form, suggestion } => {
+            let effect = match form {
+                Form::CloudFormation => "which CloudFormation does not know and refuses",
+                Form::Terraform => "which the Terraform provider does not know and refuses",
+                Form::Manifest => "which the custom resource does not have and Kubernetes drops or refuses",
+                Form::Api => "which the App Mesh API does not know and refuses",
+                Form::ConfigItem => "which App Mesh does not have",
+            };
+            let remedy = match suggestion {
+                Some(name) => format!("write `{name}`"),
+                None => "remove it".to_owned(),
+            };
+            let message = format!("it has `{part}`, {effect}: {remedy}");
+            (&MEMBER_UNKNOWN, message, facts! {"member": part, "suggestion": suggestion})
+        }
+        Defect::MeshSelectsNothing => {
+            let message = "it has no namespaceSelector, and so selects no namespace".to_owned();
+            (&MESH_SELECTS_NOTHING, message, facts! {})
+        }
+        Defect::MeshMissing { namespace, reasons } => {
+            let message = format!("no mesh selects namespace `{namespace}`: {}", reasons.join("; "));
+            (&MESH_MISSING, message, facts! {"namespace": namespace, "reasons": reasons})
+        }
+        Defect::MeshAmbiguous { namespace, meshes } => {
+            let message = format!("namespace `{namespace}` is selected by several meshes: {}", meshes.join(", "));
+            (&MESH_AMBIGUOUS, message, facts! {"namespace": namespace, "meshes": meshes})
+        }
+        Defect::GatewayMissing { reasons } => {
+            let message = format!("no virtual gateway selects it: {}", reasons.join("; "));
+            (&GATEWAY_MISSING, message, facts! {"reasons": reasons})
+        }
+        Defect::GatewayAmbiguous { gateways } => {
+            let message = format!("several virtual gateways select it: {}", gateways.join(", "));
+            (&GATEWAY_AMBIGUOUS, message, facts! {"gateways": gateways})
+        }
+        Defect::PartlyRead { expressions } => {
+            let message = format!("it was read in part, since these have no value here: {}", expressions.join(", "));
+            (&PARTLY_READ, message, facts! {"expressions": expressions})
+        }
+        Defect::Undecided { expressions } => {
+            let message = format!("it was read once, since only Terraform evaluates {}", expressions.join(", "));
+            (&UNDECIDED, message, facts! {"expressions": expressions})
+        }
+    }
+}
