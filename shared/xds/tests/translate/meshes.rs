@@ -32,7 +32,12 @@ fn every_mesh_holds_together_however_it_is_changed() {
             let specs = changed(&meshes[mesh % meshes.len()], &edits);
             for (proxy, explicit, translation) in translations(&specs) {
                 let faults = faults(&translation);
-                prop_assert!(faults.is_empty(), "{proxy:?}, explicit: {explicit}: {faults:#?}\nof {specs:#?}");
+                prop_assert!(
+                    faults.is_empty(),
+                    "{proxy:?}, explicit: {explicit}: {}\nof the mesh in {}",
+                    beginning(&faults),
+                    kept("holds-together", &specs)
+                );
             }
             Ok(())
         })
@@ -58,11 +63,38 @@ fn envoy_takes_meshes_however_they_are_changed() {
             let translations = translations(&specs);
             let (proxy, explicit, translation) = &translations[which % translations.len()];
             if let Err(why) = taken(&envoy, translation) {
-                return Err(TestCaseError::fail(format!("{proxy:?}, explicit: {explicit}: {why}\nof {specs:#?}")));
+                let file = kept("envoy-takes", &specs);
+                return Err(TestCaseError::fail(format!(
+                    "{proxy:?}, explicit: {explicit}: {why}\nof the mesh in {file}"
+                )));
             }
             Ok(())
         })
         .unwrap();
+}
+
+/// Writes a mesh on which a test fails to a file, and returns its path: printed, a mesh of the corpus has thousands of lines.
+fn kept(name: &str, specs: &Specs) -> String {
+    let file = format!("{}/{name}.json", env!("CARGO_TARGET_TMPDIR"));
+    let written = std::fs::write(&file, serde_json::to_string_pretty(specs).expect("is JSON"));
+    written.map_or_else(|error| format!("{file}, which can't be written: {error}"), |()| file.clone())
+}
+
+/// The first of many faults.
+fn beginning<T: std::fmt::Debug>(faults: &[T]) -> String {
+    const SHOWN: usize = 5;
+    let first: Vec<String> = faults.iter().take(SHOWN).map(|fault| format!("\n  {fault:?}")).collect();
+    format!("{} faults{}", faults.len(), first.concat())
+}
+
+#[test]
+fn message_about_a_mesh_is_short() {
+    let mesh = &meshes()[0];
+    let file = kept("message", mesh);
+    let read: Specs = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(&read, mesh);
+    let many: Vec<usize> = (0..100_000).collect();
+    assert_eq!(beginning(&many).lines().count(), 6);
 }
 
 fn rand_seed() -> [u8; 32] {
