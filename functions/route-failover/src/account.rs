@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lambda_kit::{Report, Signals};
 use mesh::alarm::AlarmName;
-use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict};
+use mesh::failover::{Decision, HoldReason, Subject, UnansweredAlarm, Verdict, Wiring};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{PortError, Refusal};
 use serde::Serialize;
@@ -109,10 +109,14 @@ impl Account {
             }
             members.insert("remedy".to_owned(), Value::from(alarm.remedy()));
         }
+        let line = hold(format!("alarm/{}", alarm.alarm), &alarm.reason.code(), found);
+        // What belongs to another application is no hold of this function, and counts among what it keeps as it is.
+        let is_ours = alarm.wiring != Wiring::Bus;
+        let line = if is_ours { line } else { lambda_kit::Decision { decision: "keep".to_owned(), ..line } };
         Self {
             subject: None,
-            line: hold(format!("alarm/{}", alarm.alarm), &alarm.reason.code(), found),
-            signals: Signals { holds_during_alarm: u32::from(alarm.in_alarm), ..Signals::default() },
+            line,
+            signals: Signals { holds_during_alarm: u32::from(is_ours && alarm.in_alarm), ..Signals::default() },
             superseded: false,
             retry: None,
             telling: true,

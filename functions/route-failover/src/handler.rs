@@ -167,6 +167,7 @@ impl RouteFailover {
         }
         let is_foreign = |name: &AlarmName| foreign.iter().any(|alarm| alarm.name == *name);
         let named: BTreeSet<AlarmName> = run.wake.alarms.iter().filter(|name| !is_foreign(name)).cloned().collect();
+        let only_by_bus = named.difference(&run.wake.by_action).cloned().collect();
         let elsewhere: Vec<ForeignAlarm> = foreign.iter().map(|alarm| origin::foreign_alarm(alarm)).collect();
         let unanswered = unanswered_alarms(&AlarmInput {
             alarms: &alarms.read,
@@ -174,6 +175,7 @@ impl RouteFailover {
             tags: &alarms.tags,
             policy: &run.policy.failover,
             named: &named,
+            only_by_bus: &only_by_bus,
             foreign: &elsewhere,
             named_before: &memory.named_before().await,
             recipient: &self.recipient,

@@ -204,6 +204,10 @@ impl Kept {
     }
 
     fn is_due(&self, alarm: &UnansweredAlarm, policy: &PagingPolicy, now: Timestamp) -> bool {
+        // Another application's: reported in the log, and no concern of whoever is paged by this function.
+        if alarm.wiring == Wiring::Bus {
+            return false;
+        }
         let only_named = alarm.wiring == Wiring::Event;
         // An event may have named an alarm that went since; nobody has to act on that.
         if !alarm.in_alarm && only_named {
@@ -216,7 +220,7 @@ impl Kept {
     }
 
     fn remember(&mut self, alarm: &UnansweredAlarm, paged: bool, now: Timestamp) {
-        if !alarm.in_alarm && alarm.wiring == Wiring::Event {
+        if alarm.wiring == Wiring::Bus || !alarm.in_alarm && alarm.wiring == Wiring::Event {
             return;
         }
         let code = alarm.reason.code();

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use mesh::failover::{
-    Decision, KeepReason, Memory as StoredMemory, NodeRecord, OwedNote, RestoreTag, RouteRecord, Subject, Telling,
-    Told, Verdict, expected_end, telling,
+    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, OwedNote, RestoreTag, RouteRecord, Subject,
+    Telling, Told, Verdict, expected_end, telling,
 };
 use mesh::failures::{FailedCall, FailureClass};
 use mesh::policy::{Mode, PagingPolicy, Policy};
@@ -186,6 +186,12 @@ impl Teller {
         };
         let paged = stored.record.as_ref().map(|record| record.paged.clone()).unwrap_or_default();
         let mut telling = telling(&decision, last.as_ref(), &paged, &policy.failover.paging, now);
+        if pages_as_unread(&decision, &name, observation) {
+            telling.page = false;
+            if let Some(told) = &mut telling.told {
+                told.paged = last.as_ref().filter(|last| last.code == told.code).and_then(|last| last.paged);
+            }
+        }
         // A shift of which the state table knew nothing was read from the route's tag.
         telling.news |= remembered(&decision.subject, observation).is_none()
             && decision.record.as_ref().is_some_and(|record| record.shift.restore.is_some());
@@ -401,6 +407,13 @@ impl News {
             told.paged = None;
         }
     }
+}
+
+/// Whether a decision holds because a call about its route failed. That call is paged by itself, by its class and by how long it
+/// lasts.
+fn pages_as_unread(decision: &Decision, name: &str, observation: &Observation) -> bool {
+    matches!(&decision.verdict, Verdict::Hold(HoldReason::RecordUnreadable { .. }))
+        && observation.unread.iter().any(|(what, _)| what == name)
 }
 
 /// Whether a drained node stays so because its alarm cannot clear while it has no requests.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use lambda_kit::wake::{Delivery, Payload};
+use lambda_kit::wake::{AlarmChannel, Delivery, Payload};
 use mesh::alarm::AlarmName;
 use mesh::name::RouteId;
 
@@ -12,6 +12,8 @@ use mesh::name::RouteId;
 pub(crate) struct Wake {
     /// Alarms that an event named.
     pub(crate) alarms: BTreeSet<AlarmName>,
+    /// Those of them that an action of the alarm named, and not the event bus alone.
+    pub(crate) by_action: BTreeSet<AlarmName>,
     /// Routes that somebody gave back, each with the newest time at which it was asked for, if an event told.
     pub(crate) released: BTreeMap<RouteId, Option<Timestamp>>,
     /// Whether everything should be looked at.
@@ -25,6 +27,9 @@ impl Wake {
             match &delivery.payload {
                 Payload::Alarm(alarm) => {
                     wake.alarms.insert(alarm.name.clone());
+                    if alarm.channel == AlarmChannel::Action {
+                        wake.by_action.insert(alarm.name.clone());
+                    }
                 }
                 Payload::Release(release) => {
                     let asked = wake.released.entry(release.route.clone()).or_default();

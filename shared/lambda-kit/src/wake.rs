@@ -83,6 +83,15 @@ pub enum Payload {
     },
 }
 
+/// How an alarm's change of state arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlarmChannel {
+    /// As an event of a bus. A rule forwards the changes of every alarm of an account, whatever their actions are.
+    Bus,
+    /// By an action of the alarm: directly, or through a topic.
+    Action,
+}
+
 /// An alarm's change of state, as its event tells it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,6 +115,9 @@ pub struct AlarmWake {
     /// The contributor whose state changed, of an alarm over many series; unset for the alarm as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contributor: Option<AlarmContributor>,
+    /// How it arrived.
+    #[serde(skip)]
+    pub channel: AlarmChannel,
 }
 
 /// One series of an alarm over many, such as one group of a query.

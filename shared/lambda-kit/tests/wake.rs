@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lambda_kit::wake::{AlarmContributor, AlarmWake, Delivery, Payload, is_batch, parse};
+use lambda_kit::wake::{AlarmChannel, AlarmContributor, AlarmWake, Delivery, Payload, is_batch, parse};
 use mesh::alarm::{AlarmName, AlarmState};
 use serde_json::{Value, json};
 
@@ -23,7 +23,12 @@ fn names(folder: &Path) -> BTreeSet<String> {
 }
 
 fn payloads(event: &Value) -> Vec<Payload> {
-    parse(event).into_iter().map(|delivery| delivery.payload).collect()
+    let payloads = parse(event).into_iter().map(|delivery| match delivery.payload {
+        // The channel has a test of its own.
+        Payload::Alarm(alarm) => Payload::Alarm(AlarmWake { channel: AlarmChannel::Action, ..alarm }),
+        other => other,
+    });
+    payloads.collect()
 }
 
 /// An alarm as the samples have it, whatever the wrapping.
@@ -36,6 +41,7 @@ fn alarm(name: &str, state: AlarmState, at: &str) -> Payload {
         account: Some("123456789012".parse().unwrap()),
         at: Some(at.parse().unwrap()),
         contributor: None,
+        channel: AlarmChannel::Action,
     })
 }
 
@@ -173,6 +179,31 @@ fn every_event_of_the_corpus_is_read() {
 }
 
 #[test]
+fn channel_tells_an_alarm_of_the_bus_from_one_that_acts_here() {
+    for (file, expected) in [
+        ("alarm-metric", AlarmChannel::Bus),
+        ("alarm-contributor", AlarmChannel::Bus),
+        ("sns-eventbridge", AlarmChannel::Bus),
+        ("sqs-eventbridge", AlarmChannel::Bus),
+        ("direct-metric", AlarmChannel::Action),
+        ("sns-alarm", AlarmChannel::Action),
+        ("sqs-alarm-in-sns", AlarmChannel::Action),
+        ("sqs-alarm-raw", AlarmChannel::Action),
+    ] {
+        let path = format!("{}/../../events/route-failover/{file}.json", env!("CARGO_MANIFEST_DIR"));
+        let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let channels: Vec<AlarmChannel> = parse(&event)
+            .into_iter()
+            .filter_map(|delivery| match delivery.payload {
+                Payload::Alarm(alarm) => Some(alarm.channel),
+                _ => None,
+            })
+            .collect();
+        assert!(!channels.is_empty() && channels.iter().all(|channel| *channel == expected), "{file}: {channels:?}");
+    }
+}
+
+#[test]
 fn only_name_and_state_are_required() {
     let bare = |name: &str, state: AlarmState| {
         vec![Payload::Alarm(AlarmWake {
@@ -183,6 +214,7 @@ fn only_name_and_state_are_required() {
             account: None,
             at: None,
             contributor: None,
+            channel: AlarmChannel::Action,
         })]
     };
     for event in [

@@ -109,7 +109,7 @@ async fn lease_outlasts_the_invocation() {
     let at_the_gate = async {
         gate.reached().await;
         let until = shop.lease_of("cart").expect("a lease").until;
-        let left = SignedDuration::try_from(INVOCATION - began.elapsed()).unwrap();
+        let left = SignedDuration::try_from(INVOCATION.checked_sub(began.elapsed()).unwrap()).unwrap();
         assert!(until >= shop.now() + left, "{until}");
         gate.open();
     };

@@ -24,6 +24,11 @@ fn on_database() -> AlarmSource {
     AlarmSource::Metric(vec![query])
 }
 
+/// What an alarm publishes to a topic that is one of its actions.
+fn notice_of(alarm: &str) -> Value {
+    json!({ "AlarmName": alarm, "NewStateValue": "ALARM", "OldStateValue": "OK", "NewStateReason": "over the bound" })
+}
+
 fn subjects(shop: &Shop) -> Vec<String> {
     shop.pages().into_iter().map(|page| page.subject).collect()
 }
@@ -58,13 +63,34 @@ async fn alarm_that_only_an_event_named_stays_a_hold_while_it_is_on_and_pages_on
     shop.ports.alarms.put(alarm("orders", AlarmState::Alarm, shop.now(), on_database()));
     function.minutes(2).await;
     assert_eq!(shop.pages(), [], "nothing ties it to the function");
-    function.answer(&alarm_event("orders")).await.unwrap();
+    function.answer(&notice_of("orders")).await.unwrap();
     function.minutes(60).await;
     assert_eq!(subjects(&shop), ["hold: NamesNoTarget alarm/orders"]);
     assert_eq!(shop.metric("HoldsDuringAlarm"), 1);
     shop.ports.alarms.set_state(&name("orders"), AlarmState::Ok, shop.now());
     function.minutes(1).await;
     assert_eq!(shop.metric("HoldsDuringAlarm"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn alarm_of_another_application_is_explained_and_never_pages() {
+    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let function = shop.start().await;
+    let mut orders = alarm("orders", AlarmState::Alarm, shop.now(), on_database());
+    orders.alarm_actions = Some(vec!["arn:aws:sns:eu-west-1:123456789012:orders-on-call".to_owned()]);
+    shop.ports.alarms.put(orders);
+    for _ in 0..3 {
+        let answer = function.answer(&alarm_event("orders")).await.unwrap();
+        let line = &answer["decisions"][0];
+        assert_eq!((&line["decision"], &line["reason"]), (&json!("keep"), &json!("NamesNoTarget")), "{answer:#}");
+        assert_eq!(line["facts"]["wiring"], "bus");
+        assert_eq!(shop.metric("HoldsDuringAlarm"), 0);
+        function.minutes(24 * 60).await;
+    }
+    assert_eq!(shop.pages(), []);
+    // Once one of its actions leads here, it does page.
+    function.answer(&notice_of("orders")).await.unwrap();
+    assert_eq!(subjects(&shop), ["hold: NamesNoTarget alarm/orders"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,6 +148,20 @@ async fn passing_failure_does_not_page_and_one_that_lasts_does() {
     }
     assert_eq!(subjects(&shop), ["hold: CannotObserve alarms"]);
     assert!(shop.pages()[0].body.contains("throttled"), "{}", shop.pages()[0].body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn denied_tags_of_a_failing_route_page_once() {
+    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let of_cart = |call: &ports::memory::Call| call.name == "list tags of" && call.subject.contains("/cart/");
+    let denied = ports::memory::Fault::Fails(Failure::Denied, ports::memory::Effect::NotDone);
+    shop.ports.faults.whenever(of_cart, denied);
+    shop.fails("cart-v1");
+    let function = shop.start().await;
+    let answer = function.answer(&errors_event("cart-v1")).await.unwrap();
+    assert!(answer.to_string().contains("RecordUnreadable"), "{answer:#}");
+    function.minutes(14).await;
+    assert_eq!(subjects(&shop), ["hold: CannotObserve mesh/shop/virtualRouter/cart/route/all"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::eventbridge::Event;
 use super::reading::{Flaw, read, shortened};
-use super::{AlarmContributor, AlarmWake, Payload};
+use super::{AlarmChannel, AlarmContributor, AlarmWake, Payload};
 
 /// The most attributes that are read of a contributor: CloudWatch groups by at most as many labels as a metric has.
 const MOST_ATTRIBUTES: usize = 30;
@@ -51,6 +51,7 @@ pub(super) fn direct(event: &Value, at: &str) -> Result<Payload, Flaw> {
         region: text(event.get("region")),
         account: text(event.get("accountId")),
         at: text(event.get("time")).and_then(instant),
+        channel: AlarmChannel::Action,
     })))
 }
 
@@ -69,6 +70,7 @@ pub(super) fn notice(event: &Value, at: &str) -> Result<Payload, Flaw> {
         region: text(event.get("Region")).filter(|region| !region.contains(' ')),
         account: text(event.get("AWSAccountId")),
         at: text(event.get("StateChangeTime")).and_then(instant),
+        channel: AlarmChannel::Action,
     };
     Ok(Payload::Alarm(context.trigger(alarm_name, new_state_value)))
 }
@@ -101,6 +103,7 @@ struct Context<'a> {
     region: Option<&'a str>,
     account: Option<&'a str>,
     at: Option<Timestamp>,
+    channel: AlarmChannel,
 }
 
 impl<'a> Context<'a> {
@@ -110,6 +113,7 @@ impl<'a> Context<'a> {
             region: event.region(),
             account: event.account(),
             at: event.time(),
+            channel: AlarmChannel::Bus,
         }
     }
 
@@ -126,6 +130,7 @@ impl<'a> Context<'a> {
             account: account.and_then(|account| AccountId::parse(account).ok()),
             at: self.at,
             contributor: None,
+            channel: self.channel,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! |-|-|-|
 //! | in `ALARM`, reports a node | | decided with the routes of the node |
 //! | in `ALARM`, reports no node | binding, tag, action, a mesh in its metrics, or an event that named it | a hold |
+//! | in `ALARM`, names nothing of a mesh | the rule that forwards every alarm of the account, and no action of its own | reported, neither a hold nor a page |
 //! | in `ALARM`, reports no node | nothing | no concern of this function |
 //! | in `ALARM`, on load or another metric that is no failure | | left alone on purpose |
 //! | in `ALARM`, muted | | a mute is a decision of an operator |
@@ -68,6 +69,9 @@ pub enum Wiring {
     Metric,
     /// Nothing but an event that named it.
     Event,
+    /// Nothing but a rule of the event bus, which forwards every alarm of the account. The alarm names nothing of a mesh, and
+    /// no action of its own leads here, so it belongs to another application.
+    Bus,
 }
 
 /// Why an alarm leads to no decision.
@@ -114,6 +118,8 @@ pub struct AlarmInput<'a> {
     pub policy: &'a FailoverPolicy,
     /// The alarms of the own account and region that events named, in this run.
     pub named: &'a BTreeSet<AlarmName>,
+    /// Those of them that only the event bus named, and no action of an alarm.
+    pub only_by_bus: &'a BTreeSet<AlarmName>,
     /// The alarms of other accounts or regions that events named.
     pub foreign: &'a [ForeignAlarm],
     /// The alarms that events named in earlier runs, and that have led to no decision since.
@@ -142,7 +148,10 @@ pub fn unanswered_alarms(input: &AlarmInput<'_>) -> Vec<UnansweredAlarm> {
         if reason.is_not_a_failure() {
             continue;
         }
-        let by_event = || named.contains(&alarm.name).then_some(Wiring::Event);
+        let by_event = || {
+            let is_unrelated = is_unrelated(alarm, reason, input);
+            named.contains(&alarm.name).then_some(if is_unrelated { Wiring::Bus } else { Wiring::Event })
+        };
         if let Some(wiring) = wiring(alarm, input, &read).or_else(by_event) {
             let reason = NoAnswer::Unmapped(reason.clone());
             found.push(UnansweredAlarm { alarm: alarm.name.clone(), reason, wiring, in_alarm: true });
@@ -165,6 +174,30 @@ pub fn unanswered_alarms(input: &AlarmInput<'_>) -> Vec<UnansweredAlarm> {
     found.sort_by(|one, other| one.alarm.cmp(&other.alarm));
     found.dedup_by(|one, other| one.alarm == other.alarm);
     found
+}
+
+/// Whether an alarm, which nothing but events tie to this function, is known to be another application's: it arrived by the
+/// event bus alone, all that could tie it to the function was read, and it names nothing. What could not be read never
+/// makes it unrelated.
+fn is_unrelated(alarm: &Alarm, reason: &Unmapped, input: &AlarmInput<'_>) -> bool {
+    let names_nothing = match reason {
+        Unmapped::NamesNoTarget | Unmapped::ChildrenNameNoTarget | Unmapped::ChildrenChanged => true,
+        Unmapped::NamesSeveral { .. }
+        | Unmapped::LacksMesh { .. }
+        | Unmapped::CallerOnly { .. }
+        | Unmapped::ServiceOnly { .. }
+        | Unmapped::GatewayOnly { .. }
+        | Unmapped::InvalidName { .. }
+        | Unmapped::NotAFailureMetric { .. }
+        | Unmapped::ContributorsUnread
+        | Unmapped::ChildrenUnread { .. }
+        | Unmapped::Unreadable { .. } => false,
+    };
+    names_nothing
+        && alarm.alarm_actions.is_some()
+        && input.tags.contains_key(&alarm.name)
+        && input.only_by_bus.contains(&alarm.name)
+        && !input.named_before.contains(&alarm.name)
 }
 
 /// What ties the alarm to this function, apart from events.
@@ -275,160 +308,4 @@ impl fmt::Display for UnansweredAlarm {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::alarm::MetricQuery;
-    use crate::failover::sample::{alarm, at, composite, on_node, policy};
-    use crate::failover::targets::alarm_targets;
-
-    const TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:alarms";
-
-    fn name(text: &str) -> AlarmName {
-        AlarmName::parse(text).unwrap()
-    }
-
-    fn on_metric(text: &str, namespace: &str, dimension: &str) -> Alarm {
-        let term = MetricTerm::Stat {
-            namespace: namespace.to_owned(),
-            metric: "HTTPCode_5XX_Count".to_owned(),
-            dimensions: [(dimension.to_owned(), "checkout".to_owned())].into(),
-            period: 60,
-            stat: "Sum".to_owned(),
-            unit: None,
-        };
-        Alarm { source: AlarmSource::Metric(vec![MetricQuery::new("m1", term)]), ..alarm(text, AlarmState::Alarm) }
-    }
-
-    fn with_action(alarm: Alarm, arn: &str) -> Alarm {
-        Alarm { alarm_actions: Some(vec![arn.to_owned()]), ..alarm }
-    }
-
-    /// The code and the wiring of each, for a function `guard` behind a topic.
-    fn found(alarms: &[Alarm], policy_text: &str, named: &[&str], foreign: &[ForeignAlarm]) -> Vec<String> {
-        let policy = policy(policy_text).failover;
-        let tags =
-            BTreeMap::from([(name("tagged"), BTreeMap::from([("meshwarden:mesh".to_owned(), "shop".to_owned())]))]);
-        let targets = alarm_targets(alarms, &tags, &policy, at(0));
-        let recipient = Recipient {
-            function: Some("guard".to_owned()),
-            topics: [TOPIC.to_owned()].into(),
-            region: Some("us-east-1".to_owned()),
-        };
-        let input = AlarmInput {
-            alarms,
-            targets: &targets,
-            tags: &tags,
-            policy: &policy,
-            named: &named.iter().copied().map(name).collect(),
-            foreign,
-            named_before: &BTreeSet::from([name("before")]),
-            recipient: &recipient,
-        };
-        let unanswered = unanswered_alarms(&input);
-        for found in &unanswered {
-            assert!(!found.remedy().is_empty() && found.to_string().contains(found.alarm.as_str()));
-        }
-        unanswered
-            .iter()
-            .map(|found| {
-                let wiring = serde_json::to_value(&found.wiring).unwrap();
-                let on = if found.in_alarm { "" } else { " quiet" };
-                format!("{} {} {}{on}", found.alarm, found.reason.code(), wiring["wiring"].as_str().unwrap())
-            })
-            .collect()
-    }
-
-    /// What it is about, the alarms, those that the event names, and what is found.
-    type Case = (&'static str, Vec<Alarm>, Vec<&'static str>, Vec<&'static str>);
-
-    #[test]
-    fn alarm_in_alarm_without_a_node_is_a_hold_if_something_ties_it_to_the_function() {
-        let other = || on_metric("a", "Shop", "Service");
-        let function = "arn:aws:lambda:us-east-1:123456789012:function:guard";
-        let cases: Vec<Case> = vec![
-            ("nothing ties it", vec![other()], vec![], vec![]),
-            ("an event named it", vec![other()], vec!["a"], vec!["a NamesNoTarget event"]),
-            (
-                "an event named it before",
-                vec![on_metric("before", "Shop", "S")],
-                vec![],
-                vec!["before NamesNoTarget event"],
-            ),
-            ("another alarm was named", vec![other()], vec!["b"], vec!["b AlarmMissing event quiet"]),
-            ("an action leads here", vec![with_action(other(), TOPIC)], vec![], vec!["a NamesNoTarget action"]),
-            (
-                "an action leads elsewhere",
-                vec![with_action(other(), "arn:aws:sns:us-east-1:123456789012:pager")],
-                vec![],
-                vec![],
-            ),
-            ("it invokes the function", vec![with_action(other(), function)], vec![], vec!["a NamesNoTarget action"]),
-            (
-                "it invokes an alias",
-                vec![with_action(other(), &format!("{function}:live"))],
-                vec![],
-                vec!["a NamesNoTarget action"],
-            ),
-            ("it invokes another function", vec![with_action(other(), &format!("{function}2"))], vec![], vec![]),
-            ("a tag", vec![on_metric("tagged", "Shop", "Service")], vec![], vec!["tagged NamesNoTarget tag"]),
-            ("a mesh's namespace", vec![on_metric("a", "AppMesh", "Service")], vec![], vec!["a NamesNoTarget metric"]),
-            (
-                "a mesh's dimension",
-                vec![on_metric("a", "Shop", "TargetVirtualService")],
-                vec![],
-                vec!["a ServiceOnly metric"],
-            ),
-            ("it is quiet", vec![Alarm { state: AlarmState::Ok, ..on_metric("a", "AppMesh", "S") }], vec!["a"], vec![]),
-            (
-                "it is muted",
-                vec![Alarm { actions_enabled: false, ..on_metric("a", "AppMesh", "S") }],
-                vec!["a"],
-                vec![],
-            ),
-            ("it reports a node", vec![on_node("a", AlarmState::Alarm, "v1")], vec!["a"], vec![]),
-            (
-                "a composite alarm over a node that is quiet",
-                vec![composite("a", AlarmState::Alarm, "NOT ALARM(b)"), on_node("b", AlarmState::Ok, "v1")],
-                vec![],
-                vec!["a ChildrenNameNoTarget metric"],
-            ),
-            (
-                "a query over a mesh's metrics",
-                vec![Alarm {
-                    source: AlarmSource::Metric(vec![MetricQuery::new(
-                        "q1",
-                        MetricTerm::Expression {
-                            expression: "SELECT SUM(Errors) FROM SCHEMA(AppMesh, Mesh, VirtualNode)".to_owned(),
-                            period: Some(60),
-                        },
-                    )]),
-                    ..alarm("a", AlarmState::Alarm)
-                }],
-                vec![],
-                vec!["a ContributorsUnread metric"],
-            ),
-        ];
-        for (case, alarms, named, expected) in cases {
-            assert_eq!(found(&alarms, "", &named, &[]), expected, "{case}");
-        }
-    }
-
-    #[test]
-    fn alarm_of_another_account_or_region_is_a_hold_while_it_is_on() {
-        let own = [on_node("a", AlarmState::Ok, "v1")];
-        let elsewhere = |state| ForeignAlarm {
-            name: name("a"),
-            state,
-            account: Some("999900001111".to_owned()),
-            region: Some("us-east-1".to_owned()),
-        };
-        assert_eq!(found(&own, "", &[], &[elsewhere(AlarmState::Alarm)]), ["a OtherAccount event"]);
-        assert_eq!(found(&own, "", &[], &[elsewhere(AlarmState::Ok)]), ["a OtherAccount event quiet"]);
-    }
-
-    #[test]
-    fn binding_of_an_alarm_that_does_not_exist_is_reported() {
-        let bound = "bindings: [{alarm: gone, mesh: shop, virtualNode: v1}]";
-        assert_eq!(found(&[], bound, &["gone"], &[]), ["gone AlarmMissing binding quiet"]);
-    }
-}
+mod tests;
