@@ -16,6 +16,14 @@ impl fmt::Display for HoldReason {
             Self::Settling { drained, until } => {
                 write!(f, "{drained} was drained a moment ago; nothing is given back until {until:.0}")
             }
+            // The data points came in after CloudWatch last evaluated the alarm.
+            Self::Unproven { node, seen, needed, health, missing } if *seen >= u32::from(*needed) => {
+                write!(
+                    f,
+                    "{node} has the {needed} data points that it needs, and the state of its alarm lags behind them: {health}"
+                )?;
+                if missing.is_empty() { Ok(()) } else { write!(f, "; {}", list(missing)) }
+            }
             Self::Unproven { node, seen, needed, missing, .. } => {
                 write!(f, "{node} has had {seen} of {needed} data points since its last step: silence is not health")?;
                 if missing.is_empty() { Ok(()) } else { write!(f, "; {}", list(missing)) }
@@ -142,4 +150,25 @@ impl fmt::Display for KeepReason {
 fn list<T: fmt::Display>(items: &[T]) -> String {
     let texts: Vec<String> = items.iter().map(T::to_string).collect();
     texts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failover::health::{Health, Unknown};
+    use crate::failover::sample::node;
+
+    #[test]
+    fn unproven_node_with_its_data_points_is_told_from_a_silent_one() {
+        let text = |seen, unknown| {
+            let health = Health::Unknown { unknown };
+            HoldReason::Unproven { node: node("v1"), seen, needed: 1, health, missing: Vec::new() }.to_string()
+        };
+        assert_eq!(text(0, Unknown::Idle), "v1 has had 0 of 1 data points since its last step: silence is not health");
+        assert_eq!(
+            text(1, Unknown::InsufficientData),
+            "v1 has the 1 data points that it needs, and the state of its alarm lags behind them: its alarms have too little \
+             data"
+        );
+    }
 }

@@ -217,6 +217,8 @@ fn metric_math_counts_when_one_of_its_metrics_reports_a_failure() {
         ("IF(m2 > 20, m1 / m2, 0)", vec![errors("m1", v1), requests("m2", v1)], GreaterThanThreshold, v1_for_caller),
         ("FILL(m1, 0)", vec![errors("m1", v1)], GreaterThanThreshold, v1_for_caller),
         ("SUM(METRICS())", vec![errors("m1", v1), errors("m2", v1)], GreaterThanThreshold, v1_for_caller),
+        // Of an alarm on load it does not matter which nodes it names.
+        ("m1 + m2", vec![requests("m1", v1), requests("m2", v2)], GreaterThanThreshold, "NotAFailureMetric"),
         ("m1 + m2", vec![errors("m1", v1), errors("m2", v2)], GreaterThanThreshold, "NamesSeveral"),
         ("m1 / m2", vec![errors("m1", v1), requests("m2", v2)], GreaterThanThreshold, "NamesSeveral"),
         ("m1 +", vec![errors("m1", v1)], GreaterThanThreshold, "Unreadable"),

@@ -115,13 +115,18 @@ fn by_metrics(alarm: &Alarm, sources: &Sources, policy: &FailoverPolicy) -> Resu
             Err(reason) => drop(missing.get_or_insert(reason)),
         }
     }
+    let failure = sources.metrics.iter().find_map(|metric| metric.failure(policy));
+    // Of an alarm on load it does not matter which part of a mesh its metrics name: none is drained for it.
+    if failure.is_none() && (missing.is_some() || !found.is_empty()) {
+        return Err(not_a_failure(alarm, sources));
+    }
     let places: BTreeSet<_> = found.iter().map(|named| (&named.mesh, &named.node)).collect();
     if places.len() > 1 {
         return Err(Unmapped::NamesSeveral { nodes: places.into_iter().map(|(_, node)| node.clone()).collect() });
     }
-    let Some(named) = found.first() else { return Err(missing.unwrap_or(Unmapped::NamesNoTarget)) };
-    let failure = sources.metrics.iter().find_map(|metric| metric.failure(policy));
-    let Some(failure) = failure else { return Err(not_a_failure(alarm, sources)) };
+    let (Some(named), Some(failure)) = (found.first(), failure) else {
+        return Err(missing.unwrap_or(Unmapped::NamesNoTarget));
+    };
     // Metrics of several callers in one expression measure all of them.
     let callers: BTreeSet<_> = found.iter().filter_map(|named| named.caller.as_ref()).collect();
     let caller = if callers.len() == 1 { callers.first().map(|caller| (*caller).clone()) } else { None };
