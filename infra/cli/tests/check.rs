@@ -164,3 +164,72 @@ fn completions_know_the_arguments() {
         }
     }
 }
+
+/// A node with an alarm that treats missing data in a way, as a template.
+fn template(missing_data: &str) -> String {
+    serde_json::json!({"Resources": {
+        "Mesh": {"Type": "AWS::AppMesh::Mesh", "Properties": {"MeshName": "shop"}},
+        "Node": {"Type": "AWS::AppMesh::VirtualNode", "Properties": {
+            "MeshName": "shop", "VirtualNodeName": "v1",
+            "Spec": {"Listeners": [{"PortMapping": {"Port": 8080, "Protocol": "http"}}],
+                "ServiceDiscovery": {"DNS": {"Hostname": "v1.shop.local"}}},
+        }},
+        "Errors": {"Type": "AWS::CloudWatch::Alarm", "Properties": {
+            "AlarmName": {"Fn::Sub": "v1-errors"}, "Namespace": "AppMesh", "MetricName": "HTTPCode_Target_5XX_Count",
+            "Dimensions": [{"Name": "Mesh", "Value": "shop"}, {"Name": "TargetVirtualNode", "Value": "v1"}],
+            "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 2, "Threshold": 5,
+            "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": missing_data,
+        }},
+    }})
+    .to_string()
+}
+
+/// The same as a Terraform plan.
+fn plan(missing_data: &str) -> String {
+    let resource = |kind: &str, name: &str, values: Value| serde_json::json!({"address": format!("{kind}.{name}"), "mode": "managed", "type": kind, "name": name, "values": values});
+    let listener = serde_json::json!([{"port_mapping": [{"port": 8080, "protocol": "http"}]}]);
+    let discovery = serde_json::json!([{"dns": [{"hostname": "v1.shop.local"}]}]);
+    let resources = [
+        resource("aws_appmesh_mesh", "shop", serde_json::json!({"name": "shop"})),
+        resource(
+            "aws_appmesh_virtual_node",
+            "v1",
+            serde_json::json!({"name": "v1", "mesh_name": "shop",
+                "spec": [{"listener": listener, "service_discovery": discovery}]}),
+        ),
+        resource(
+            "aws_cloudwatch_metric_alarm",
+            "errors",
+            serde_json::json!({"alarm_name": "v1-errors", "namespace": "AppMesh",
+                "metric_name": "HTTPCode_Target_5XX_Count", "dimensions": {"Mesh": "shop", "TargetVirtualNode": "v1"},
+                "statistic": "Sum", "period": 60, "evaluation_periods": 2, "threshold": 5,
+                "comparison_operator": "GreaterThanThreshold", "treat_missing_data": missing_data}),
+        ),
+    ];
+    serde_json::json!({"terraform_version": "1.9.0", "planned_values": {"root_module": {"resources": resources}}})
+        .to_string()
+}
+
+#[test]
+fn alarm_beside_the_mesh_that_cannot_prove_a_return_is_a_finding() {
+    for (form, missing_data, expected) in [
+        (template as fn(&str) -> String, "breaching", Some("missingDataBreaches")),
+        (template, "ignore", Some("ignoresMissingData")),
+        (template, "notBreaching", None),
+        (plan, "breaching", Some("missingDataBreaches")),
+        (plan, "notBreaching", None),
+    ] {
+        let (_, stdout, stderr) = meshwarden(&["check", "-", "--format", "json"], Some(&form(missing_data)));
+        let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
+        let all = ["findings", "undecided"].map(|part| report[part].as_array().unwrap().clone()).concat();
+        let found: Vec<&Value> = all.iter().filter(|finding| finding["rule"] == "alarm-cannot-prove-return").collect();
+        match (expected, found.as_slice()) {
+            (Some(why), [finding]) => {
+                assert_eq!((&finding["facts"]["alarm"], &finding["facts"]["why"]), (&"v1-errors".into(), &why.into()));
+                assert_eq!(finding["resource"], "mesh/shop/virtualNode/v1");
+            }
+            (None, []) => {}
+            _ => panic!("{missing_data}: {found:?}"),
+        }
+    }
+}

@@ -5,6 +5,7 @@
 
 mod condition;
 mod contributor;
+mod declared;
 mod formula;
 mod name;
 mod rule;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use condition::{Comparison, Condition, EvaluationState, MissingData};
 pub use contributor::{Contributor, PromQlQuery};
+pub use declared::DeclaredAlarm;
 pub use formula::{Direction, Formula, LabelMatcher, MetricUse};
 pub use name::{AlarmName, AlarmNameError};
 pub use rule::{Atom, Cause, Certainty, Rule, RuleError, StateTest};

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use crate::alarm::DeclaredAlarm;
 use crate::name::{
     GatewayRouteName, MeshName, ResourceKind, ResourcePath, RouteId, RouteName, VirtualGatewayName, VirtualNodeName,
     VirtualRouterName, VirtualServiceName,
@@ -55,6 +56,8 @@ pub struct Mesh {
     pub gateways: BTreeMap<VirtualGatewayName, Gateway>,
     /// The tags of the resources. One without an entry has tags that nobody read, which is not the same as none.
     pub tags: BTreeMap<ResourcePath, Tags>,
+    /// The alarms that the same files declare; none where the mesh was not read from files.
+    pub alarms: Vec<DeclaredAlarm>,
 }
 
 /// A virtual router with its routes.
@@ -87,6 +90,7 @@ impl Mesh {
             routers: BTreeMap::new(),
             gateways: BTreeMap::new(),
             tags: BTreeMap::new(),
+            alarms: Vec::new(),
         }
     }
 

@@ -23,7 +23,7 @@ mod cloudformation;
 mod required;
 mod terraform;
 
-pub use check::{AlarmProblem, TargetCheck, Unprovable, check, unprovable};
+pub use check::{AccountAlarms, AlarmProblem, TargetCheck, Unprovable, check, rests_on_other_account, unprovable};
 pub use cloudformation::{CloudFormationError, cloudformation};
 pub use required::{AlarmKind, Metrics, NamedMetric, NodeAlarms, RequiredAlarm, required};
 pub use terraform::terraform;

@@ -14,7 +14,7 @@ use mesh::alarm::{Alarm, AlarmName, AlarmState, MetricQuery, MetricTerm, Missing
 use mesh::failover::alarm_targets;
 use mesh::graph::Mesh;
 use mesh::monitoring::{
-    AlarmKind, AlarmProblem, Metrics, NodeAlarms, Unprovable, check, cloudformation, required, terraform,
+    AccountAlarms, AlarmKind, AlarmProblem, Metrics, NodeAlarms, Unprovable, check, cloudformation, required, terraform,
 };
 use mesh::policy::{FailoverPolicy, Policy};
 use mesh::readers::{File, Surroundings, read_all};
@@ -267,13 +267,22 @@ fn more_resources_than_a_template_may_have_are_refused() {
 
 /// The account's alarms of one target, changed; and what is then said of it.
 fn checked(change: impl FnOnce(&mut Vec<Alarm>)) -> (Vec<String>, Vec<AlarmProblem>) {
+    checked_without(change, &BTreeSet::new())
+}
+
+/// The same where the data points of some alarms can't be read.
+fn checked_without(
+    change: impl FnOnce(&mut Vec<Alarm>),
+    uncounted: &BTreeSet<AlarmName>,
+) -> (Vec<String>, Vec<AlarmProblem>) {
     let all = required(&shop(), &FailoverPolicy::default(), Metrics::Envoy, NAMESPACE);
     let mut alarms: Vec<Alarm> = all.iter().flat_map(NodeAlarms::as_read).collect();
     for alarm in &mut alarms {
         alarm.arn = format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm:{}", alarm.name);
     }
     change(&mut alarms);
-    let found = check(&all[..1], &alarms, &BTreeMap::new(), &FailoverPolicy::default()).remove(0);
+    let account = AccountAlarms { alarms: &alarms, tags: &BTreeMap::new(), uncounted };
+    let found = check(&all[..1], account, &FailoverPolicy::default()).remove(0);
     assert_eq!(found.has_usable_alarm(), !found.usable.is_empty());
     (found.usable.iter().map(ToString::to_string).collect(), found.problems)
 }
@@ -310,20 +319,35 @@ fn what_an_account_lacks_is_said() {
             queries.iter_mut().for_each(edit);
         })
     };
-    let fill = |query: &mut MetricQuery| {
+    let fill_breaching = |query: &mut MetricQuery| {
         if let MetricTerm::Expression { expression, .. } = &mut query.term {
-            *expression = "FILL(errors, 0) / requests".to_owned();
+            *expression = "FILL(errors / requests, 1)".to_owned();
         }
+    };
+    let elsewhere = |query: &mut MetricQuery| query.account_id = Some("210987654321".to_owned());
+    let edit_all = |alarms: &mut Vec<Alarm>| {
+        let mesh::alarm::AlarmSource::Metric(queries) = &mut named(alarms, ERRORS).source else { panic!() };
+        queries.iter_mut().for_each(elsewhere);
     };
     for ((usable, problems), why) in [
         (missing(MissingData::Ignore), Unprovable::IgnoresMissingData),
         (missing(MissingData::Breaching), Unprovable::MissingDataBreaches),
-        (edited(fill), Unprovable::FillsMissingData),
-        (edited(|query| query.account_id = Some("210987654321".to_owned())), Unprovable::OtherAccount),
+        (edited(fill_breaching), Unprovable::FillsMissingData),
+        (checked_without(edit_all, &BTreeSet::from([AlarmName::parse(ERRORS).unwrap()])), Unprovable::OtherAccount),
     ] {
         assert!(usable.is_empty(), "{why:?}");
         let expected = [AlarmProblem::Differs { alarm: alarm() }, AlarmProblem::NeverProven { alarm: alarm(), why }];
         assert_eq!(problems, expected, "{why:?}");
+    }
+
+    // Its own metrics prove the target, whatever the expression makes of gaps, and an account that can be read is as good.
+    let fill_healthy = |query: &mut MetricQuery| {
+        if let MetricTerm::Expression { expression, .. } = &mut query.term {
+            *expression = "FILL(errors, 0) / requests".to_owned();
+        }
+    };
+    for (usable, problems) in [edited(fill_healthy), edited(elsewhere)] {
+        assert_eq!((usable, problems), (vec![alarm()], vec![AlarmProblem::Differs { alarm: alarm() }]));
     }
 
     let (usable, problems) = edited(|query| {

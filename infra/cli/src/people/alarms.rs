@@ -1,14 +1,16 @@
 //! `alarms`: the alarms that a mesh needs, as a template, and what an account has of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use jiff::SignedDuration;
 use mesh::alarm::{Alarm, AlarmName};
-use mesh::failover::{needing_tags, unread_alarms};
+use mesh::failover::{counted_metrics, needing_tags, unread_alarms};
 use mesh::graph::Mesh;
 use mesh::monitoring::{
-    CloudFormationError, NodeAlarms, TargetCheck, check as compare, cloudformation, required, terraform,
+    AccountAlarms, CloudFormationError, NodeAlarms, TargetCheck, check as compare, cloudformation, required,
+    rests_on_other_account, terraform,
 };
 use mesh::name::MeshName;
 use mesh::readers::{File, Surroundings, read_all};
@@ -24,6 +26,9 @@ use crate::check::{Text, Unread, find};
 
 /// The word that stands for the App Mesh API as a source.
 const API: &str = "api";
+
+/// How far back data points are read to find out whether they can be.
+const LATELY: SignedDuration = SignedDuration::from_mins(10);
 
 /// How deep children of composite alarms are fetched.
 const MAX_DEPTH: usize = 5;
@@ -176,7 +181,9 @@ async fn check(
     format: AlarmsFormat,
 ) -> Result<String, Trouble> {
     let (alarms, tags) = read_alarms(desk).await?;
-    let checks = compare(needed, &alarms, &tags, &desk.policy.failover);
+    let uncounted = uncounted(desk, needed, &alarms).await;
+    let account = AccountAlarms { alarms: &alarms, tags: &tags, uncounted: &uncounted };
+    let checks = compare(needed, account, &desk.policy.failover);
     let text = if format == AlarmsFormat::Json {
         format!("{:#}\n", json!({"mesh": args.mesh, "targets": checks}))
     } else {
@@ -212,6 +219,23 @@ async fn read_alarms(
         tags.insert(alarm.name.clone(), port.tags(&alarm.arn).await?);
     }
     Ok((alarms, tags))
+}
+
+/// The alarms on metrics of another account that can't be read from here, so that they prove nothing.
+async fn uncounted(desk: &Desk<'_>, needed: &[NodeAlarms], alarms: &[Alarm]) -> BTreeSet<AlarmName> {
+    let now = desk.ports.clock.now();
+    let mut uncounted = BTreeSet::new();
+    // Whether a metric counts depends on the node; whether it can be read does not.
+    let Some(node) = needed.first().map(|needed| &needed.node) else { return uncounted };
+    for alarm in alarms.iter().filter(|alarm| rests_on_other_account(alarm)) {
+        let Ok(metrics) = counted_metrics(alarm, node) else { continue };
+        let data = desk.ports.alarms.data_points(alarm, &metrics, now - LATELY, now).await;
+        if data.is_ok_and(|data| data.iter().all(|metric| metric.unreadable.is_none())) {
+            continue;
+        }
+        uncounted.insert(alarm.name.clone());
+    }
+    uncounted
 }
 
 fn table(checks: &[TargetCheck]) -> String {

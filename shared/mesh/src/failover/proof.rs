@@ -17,13 +17,17 @@
 //! alone would never be proven while the node is well, so its companions are counted too. A metric that cannot be read
 //! proves nothing, and is named with the reason.
 
+mod stuck;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alarm::{Alarm, AlarmName, AlarmSource, Comparison, MetricQuery, MetricTerm, MissingData};
+use crate::alarm::{Alarm, AlarmName, AlarmSource, MetricQuery, MetricTerm};
 use crate::name::VirtualNodeName;
+
+pub use stuck::{StuckInAlarm, stuck_in_alarm};
 
 /// What a metric means for the proof that a node had requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,45 +220,6 @@ pub fn proven(data: &AlarmData, needed: u16) -> Result<u32, Vec<MissingProof>> {
     if missing.is_empty() && seen >= needed { Ok(seen) } else { Err(missing) }
 }
 
-/// Why an alarm cannot leave `ALARM` while its node has no requests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "cause", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum StuckInAlarm {
-    /// Missing data leaves the state as it is (`TreatMissingData: ignore`).
-    MissingDataIgnored,
-    /// Missing data breaches (`TreatMissingData: breaching`).
-    MissingDataBreaches,
-    /// Its expression fills gaps with a value that breaches.
-    FillBreaches {
-        /// The expression.
-        expression: String,
-    },
-}
-
-/// Whether the alarm's own configuration keeps it in `ALARM` while its node has no requests; `None` where nothing says
-/// so. A drained node that such an alarm reports never comes back by itself.
-#[must_use]
-pub fn stuck_in_alarm(alarm: &Alarm) -> Option<StuckInAlarm> {
-    let below = evaluated(alarm.queries());
-    let expressions = below.iter().filter_map(|query| match &query.term {
-        MetricTerm::Expression { expression, .. } => Some(expression),
-        MetricTerm::Stat { .. } => None,
-    });
-    let filled = expressions.flat_map(|expression| fills(expression).map(move |fill| (expression, fill)));
-    let mut fills = filled.peekable();
-    if fills.peek().is_some() {
-        // A filled line is never missing, so that only the fill tells.
-        return fills
-            .find(|(_, fill)| fill_breaches(fill, alarm))
-            .map(|(expression, _)| StuckInAlarm::FillBreaches { expression: expression.clone() });
-    }
-    match alarm.condition.as_ref()?.missing_data {
-        MissingData::Ignore => Some(StuckInAlarm::MissingDataIgnored),
-        MissingData::Breaching => Some(StuckInAlarm::MissingDataBreaches),
-        MissingData::Missing | MissingData::NotBreaching | MissingData::Unrecognised(_) => None,
-    }
-}
-
 /// For how many seconds an alarm has to see data before its state can change; `None` where its periods are not known.
 #[must_use]
 pub(super) fn evaluation_seconds(alarm: &Alarm) -> Option<u32> {
@@ -400,48 +365,6 @@ fn companions(errors: &MetricQuery) -> Vec<CountedMetric> {
         .collect()
 }
 
-/// What each `FILL(..., value)` of an expression fills gaps with.
-fn fills(expression: &str) -> impl Iterator<Item = &str> {
-    let upper = expression.to_ascii_uppercase();
-    let starts: Vec<usize> = upper.match_indices("FILL").map(|(at, _)| at).collect();
-    starts.into_iter().filter_map(move |at| last_argument(expression.get(at + "FILL".len()..)?))
-}
-
-/// The last argument of a call whose text begins at its opening bracket.
-fn last_argument(call: &str) -> Option<&str> {
-    let call = call.trim_start().strip_prefix('(')?;
-    let (mut depth, mut begin) = (0_usize, None);
-    for (at, character) in call.char_indices() {
-        match character {
-            '(' | '[' => depth += 1,
-            ')' if depth == 0 => return call.get(begin?..at).map(str::trim),
-            ')' | ']' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => begin = Some(at + 1),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Whether a fill keeps an alarm in `ALARM`: the last value before the gap, which breached, or a number that breaches.
-fn fill_breaches(fill: &str, alarm: &Alarm) -> bool {
-    if fill.eq_ignore_ascii_case("REPEAT") {
-        return true;
-    }
-    let (Ok(value), Some(condition)) = (fill.parse::<f64>(), &alarm.condition) else { return false };
-    let Some(threshold) = condition.threshold else { return false };
-    match condition.comparison {
-        Comparison::GreaterThanOrEqualToThreshold => value >= threshold,
-        Comparison::GreaterThanThreshold => value > threshold,
-        Comparison::LessThanThreshold => value < threshold,
-        Comparison::LessThanOrEqualToThreshold => value <= threshold,
-        Comparison::GreaterThanUpperThreshold
-        | Comparison::LessThanLowerThreshold
-        | Comparison::LessThanLowerOrGreaterThanUpperThreshold
-        | Comparison::Unrecognised(_) => false,
-    }
-}
-
 /// The namespace and the name of a metric, or the text of a query.
 #[must_use]
 pub fn metric_name(query: &MetricQuery) -> String {
@@ -469,20 +392,6 @@ impl fmt::Display for MissingProof {
             ProofGap::NothingToCount { message } => write!(f, " proves nothing: {message}")?,
         }
         write!(f, " (alarm {alarm})")
-    }
-}
-
-impl fmt::Display for StuckInAlarm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MissingDataIgnored => {
-                f.write_str("it keeps its state while data is missing (TreatMissingData: ignore)")
-            }
-            Self::MissingDataBreaches => f.write_str("missing data breaches it (TreatMissingData: breaching)"),
-            Self::FillBreaches { expression } => {
-                write!(f, "its expression fills gaps with a value that breaches: {expression}")
-            }
-        }
     }
 }
 

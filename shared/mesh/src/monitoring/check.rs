@@ -1,6 +1,6 @@
 //! Which targets of a mesh an account has no usable alarm for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use super::required::{NodeAlarms, RequiredAlarm};
 use crate::alarm::{
     Alarm, AlarmName, AlarmSource, AlarmState, Comparison, Condition, MetricQuery, MetricTerm, MissingData,
 };
-use crate::failover::{TargetAlarm, alarm_targets};
+use crate::failover::{StuckInAlarm, TargetAlarm, alarm_targets, counted_metrics, stuck_in_alarm};
 use crate::name::{MeshName, VirtualNodeName};
 use crate::policy::FailoverPolicy;
 
@@ -59,7 +59,7 @@ pub enum AlarmProblem {
         /// The alarm.
         alarm: String,
     },
-    /// A drained target stays in `ALARM`, or its `OK` rests on values that are filled in.
+    /// The alarm can never show that a drained target recovered.
     NeverProven {
         /// The alarm.
         alarm: String,
@@ -76,10 +76,25 @@ pub enum Unprovable {
     IgnoresMissingData,
     /// `TreatMissingData` is `breaching`: without requests the alarm is in `ALARM`.
     MissingDataBreaches,
-    /// Its expression fills in missing data.
+    /// Its expression fills gaps with a value that breaches: without requests the alarm is in `ALARM`.
     FillsMissingData,
-    /// Its metric is in another account, where data points can't be counted.
+    /// Its metric is in another account, whose data points can't be read from here.
     OtherAccount,
+    /// It is a PromQL query, whose data points CloudWatch does not count.
+    PromQl,
+    /// Its expression rests on no metric.
+    NoMetric,
+}
+
+impl Unprovable {
+    /// Whether the alarm stays in `ALARM` while its target has no requests, so that the target stays drained.
+    #[must_use]
+    pub fn keeps_in_alarm(self) -> bool {
+        match self {
+            Self::IgnoresMissingData | Self::MissingDataBreaches | Self::FillsMissingData => true,
+            Self::OtherAccount | Self::PromQl | Self::NoMetric => false,
+        }
+    }
 }
 
 impl TargetCheck {
@@ -90,14 +105,21 @@ impl TargetCheck {
     }
 }
 
+/// What is known of an account's alarms.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountAlarms<'a> {
+    /// Every alarm.
+    pub alarms: &'a [Alarm],
+    /// The tags of those whose tags were read.
+    pub tags: &'a BTreeMap<AlarmName, BTreeMap<String, String>>,
+    /// Those on metrics of another account whose data points can't be read from here.
+    pub uncounted: &'a BTreeSet<AlarmName>,
+}
+
 /// Compares an account's alarms with those that a mesh needs: one entry for each of these targets, in their order.
 #[must_use]
-pub fn check(
-    required: &[NodeAlarms],
-    alarms: &[Alarm],
-    tags: &BTreeMap<AlarmName, BTreeMap<String, String>>,
-    policy: &FailoverPolicy,
-) -> Vec<TargetCheck> {
+pub fn check(required: &[NodeAlarms], account: AccountAlarms<'_>, policy: &FailoverPolicy) -> Vec<TargetCheck> {
+    let AccountAlarms { alarms, tags, uncounted } = account;
     // The time matters to suppressors that have just changed only: the comparison is with what the alarms are for.
     let targets = alarm_targets(alarms, tags, policy, Timestamp::MAX);
     let by_name: BTreeMap<&str, &Alarm> = alarms.iter().map(|alarm| (alarm.name.as_str(), alarm)).collect();
@@ -108,7 +130,8 @@ pub fn check(
             let mut problems = Vec::new();
             let mut usable = Vec::new();
             for target in reporting {
-                match by_name.get(target.name.as_str()).and_then(|alarm| problem(alarm, target)) {
+                let problem = |alarm: &&Alarm| problem(alarm, target, &needed.node, uncounted);
+                match by_name.get(target.name.as_str()).and_then(problem) {
                     Some(problem) => problems.push(problem),
                     None => usable.push(target.name.clone()),
                 }
@@ -150,7 +173,12 @@ fn reason_code(reason: &impl Serialize) -> String {
 }
 
 /// What keeps an alarm that reports a target from being of use; `None` for a usable one.
-fn problem(alarm: &Alarm, target: &TargetAlarm) -> Option<AlarmProblem> {
+fn problem(
+    alarm: &Alarm,
+    target: &TargetAlarm,
+    node: &VirtualNodeName,
+    uncounted: &BTreeSet<AlarmName>,
+) -> Option<AlarmProblem> {
     let name = || alarm.name.to_string();
     if !target.readable {
         return Some(AlarmProblem::Unreadable { alarm: name() });
@@ -158,29 +186,34 @@ fn problem(alarm: &Alarm, target: &TargetAlarm) -> Option<AlarmProblem> {
     if !alarm.actions_enabled {
         return Some(AlarmProblem::ActionsDisabled { alarm: name() });
     }
-    unprovable(alarm).map(|why| AlarmProblem::NeverProven { alarm: name(), why })
+    let of_other_account = || uncounted.contains(&alarm.name).then_some(Unprovable::OtherAccount);
+    let why = unprovable(alarm, node).or_else(of_other_account)?;
+    Some(AlarmProblem::NeverProven { alarm: name(), why })
 }
 
-/// Why an alarm can never show that a drained target is healthy again; `None` for one that can, as far as it is known.
+/// Why an alarm can never show that a drained target is healthy again; `None` for one that can, as far as its
+/// configuration tells.
 #[must_use]
-pub fn unprovable(alarm: &Alarm) -> Option<Unprovable> {
-    match alarm.condition.as_ref().map(|condition| &condition.missing_data) {
-        Some(MissingData::Ignore) => return Some(Unprovable::IgnoresMissingData),
-        Some(MissingData::Breaching) => return Some(Unprovable::MissingDataBreaches),
-        Some(MissingData::Missing | MissingData::NotBreaching | MissingData::Unrecognised(_)) | None => {}
+pub fn unprovable(alarm: &Alarm, node: &VirtualNodeName) -> Option<Unprovable> {
+    match stuck_in_alarm(alarm) {
+        Some(StuckInAlarm::MissingDataIgnored) => return Some(Unprovable::IgnoresMissingData),
+        Some(StuckInAlarm::MissingDataBreaches) => return Some(Unprovable::MissingDataBreaches),
+        Some(StuckInAlarm::FillBreaches { .. }) => return Some(Unprovable::FillsMissingData),
+        None => {}
     }
-    let fills = |query: &MetricQuery| match &query.term {
-        MetricTerm::Expression { expression, .. } => {
-            expression.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word.eq_ignore_ascii_case("FILL"))
-        }
-        MetricTerm::Stat { .. } => false,
-    };
-    if alarm.queries().iter().any(fills) {
-        return Some(Unprovable::FillsMissingData);
+    match &alarm.source {
+        AlarmSource::PromQl(_) => Some(Unprovable::PromQl),
+        AlarmSource::Metric(_) => counted_metrics(alarm, node).is_err().then_some(Unprovable::NoMetric),
+        // The alarms below a composite one are judged by themselves.
+        AlarmSource::Composite(_) | AlarmSource::Unreadable(_) => None,
     }
+}
+
+/// Whether an alarm rests on a metric of another account.
+#[must_use]
+pub fn rests_on_other_account(alarm: &Alarm) -> bool {
     let own = alarm.arn.split(':').nth(4);
-    let elsewhere = |query: &MetricQuery| query.account_id.as_deref().is_some_and(|account| Some(account) != own);
-    alarm.queries().iter().any(elsewhere).then_some(Unprovable::OtherAccount)
+    alarm.queries().iter().any(|query| query.account_id.as_deref().is_some_and(|account| Some(account) != own))
 }
 
 /// Whether an alarm watches what a generated one does, in the same way.
@@ -262,8 +295,12 @@ impl fmt::Display for Unprovable {
         f.write_str(match self {
             Self::IgnoresMissingData => "TreatMissingData is ignore, so it stays in ALARM without requests",
             Self::MissingDataBreaches => "TreatMissingData is breaching, so it is in ALARM without requests",
-            Self::FillsMissingData => "its expression fills in missing data",
-            Self::OtherAccount => "its metric is in another account",
+            Self::FillsMissingData => {
+                "its expression fills gaps with a value that breaches, so it stays in ALARM without requests"
+            }
+            Self::OtherAccount => "its metric is in another account, whose data points can't be read from here",
+            Self::PromQl => "it is a PromQL query, whose data points CloudWatch does not count",
+            Self::NoMetric => "its expression rests on no metric",
         })
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::Form;
+use crate::alarm::DeclaredAlarm;
 use crate::graph::Mesh;
 use crate::name::{AccountId, MeshName, ResourceKind, ResourcePath};
 use crate::resource::Tags;
@@ -23,6 +24,8 @@ pub struct Reading {
     pub refusals: Vec<Refusal>,
     /// What the target of a file would drop, refuse or decide otherwise. The policy pack makes findings of them.
     pub faults: Vec<Fault>,
+    /// The alarms that are declared with the resources.
+    pub alarms: Vec<DeclaredAlarm>,
 }
 
 /// A part of a file that its target drops or refuses, or that could not be evaluated.
@@ -327,6 +330,9 @@ impl Reading {
             if let Some(tags) = tags {
                 mesh.set_tags(path.clone(), tags.clone());
             }
+        }
+        for mesh in meshes.values_mut() {
+            mesh.alarms.clone_from(&self.alarms);
         }
         meshes
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use mesh::alarm::DeclaredAlarm;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
@@ -35,6 +36,9 @@ struct Written {
     /// What a reader found wrong with the file of a resource.
     #[serde(default)]
     faults: Vec<Fault>,
+    /// The resources of a CloudFormation template that are alarms, by logical id.
+    #[serde(default)]
+    alarms: BTreeMap<String, Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +61,11 @@ impl Case {
         }
         for (path, tags) in &written.tags {
             mesh.set_tags(path_of(path), tags_of(tags));
+        }
+        for (id, resource) in &written.alarms {
+            let kind = resource["Type"].as_str().unwrap();
+            let properties = resource["Properties"].as_object().unwrap();
+            mesh.alarms.extend(DeclaredAlarm::from_cloudformation("template", id, kind, properties));
         }
         let mut policy = written.policy.unwrap_or_else(|| json!({}));
         policy["version"] = json!(1);

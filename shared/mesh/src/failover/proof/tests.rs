@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::alarm::{AlarmState, Condition};
+use crate::alarm::{AlarmState, Comparison, Condition, MissingData};
 use crate::failover::sample::{alarm, node};
 
 fn stat(id: &str, metric: &str, of: &str) -> MetricQuery {
@@ -275,6 +275,10 @@ fn alarms_that_cannot_clear_without_requests() {
         (filled("FILL(RATE(m1), 9)"), above(MissingData::NotBreaching), Some("fills gaps")),
         (filled("FILL(m1, LINEAR)"), above(MissingData::NotBreaching), None),
         (filled("m1 * 2"), above(MissingData::Ignore), Some("keeps its state")),
+        // A part that is not filled leaves the whole without a value.
+        (filled("FILL(m1, 0) / m1"), above(MissingData::Ignore), Some("keeps its state")),
+        (filled("IF(m1 > 5, FILL(m1, 0), 0)"), above(MissingData::Breaching), Some("breaches it")),
+        (filled("100 * FILL(m1 / m1, 0)"), above(MissingData::Breaching), None),
     ];
     for (alarm, condition, expected) in cases {
         let alarm = Alarm { condition, ..alarm };

@@ -1,6 +1,7 @@
 //! The rules, a file a domain.
 
 mod addresses;
+mod alarms;
 mod backends;
 mod calls;
 mod certificates;
@@ -42,6 +43,7 @@ pub(super) const ALL: &[&[Rule]] = &[
     health::RULES,
     ejection::RULES,
     spread::RULES,
+    alarms::RULES,
     logs::RULES,
     addresses::RULES,
     quotas::RULES,

@@ -24,6 +24,7 @@ use super::reading::{Note, Reading, Skipped, Source};
 use super::spelling::{self, Misspelt, Node, Spelling, nearest, unknown_members};
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
+use crate::alarm::DeclaredAlarm;
 use crate::name::ResourceKind;
 use assembly::Assembly;
 use conditions::Truth;
@@ -134,6 +135,15 @@ fn read_stack(
         }
         if id == "Fn::Transform" {
             reading.remark(&source, "Resources", Note::LeftOut { expression: "${Fn::Transform}".to_owned() });
+            continue;
+        }
+        let name = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
+        if DeclaredAlarm::is_cloudformation_type(name) {
+            if is_created(&mut scope, &source, resource, reading) {
+                let properties = resource.get("Properties").and_then(|properties| scope.value(properties));
+                let properties = properties.and_then(|properties| properties.as_object().cloned()).unwrap_or_default();
+                reading.alarms.extend(DeclaredAlarm::from_cloudformation(file, &source.id, name, &properties));
+            }
             continue;
         }
         let Some(kind) = kind_of_resource(&source, resource, reading) else {

@@ -18,6 +18,7 @@ use super::reading::{Reading, Source};
 use super::spelling::{Spelling, nearest, unknown_members};
 use super::spots::{Spot, Step};
 use super::stand_ins::StandIns;
+use crate::alarm::DeclaredAlarm;
 use crate::name::ResourceKind;
 use after_apply::fill;
 use resources::{Found, Planned, TYPES, planned};
@@ -47,6 +48,7 @@ pub(super) fn read(file: &str, document: &Value, spot: &Spot, reading: &mut Read
         reading.refuse(source, "resources", "is Terraform's own form: give what `terraform show -json` writes");
         return;
     }
+    reading.alarms.extend(DeclaredAlarm::from_terraform(file, document));
     let Found { planned, mistyped } = planned(document, spot);
     for (address, name) in mistyped {
         refuse_type(Source { file: file.to_owned(), id: address.to_owned() }, name, reading);

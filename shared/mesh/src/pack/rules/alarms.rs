@@ -1,0 +1,58 @@
+//! Whether the alarms that are declared with a mesh can bring a drained target back.
+
+use std::collections::BTreeMap;
+
+use crate::alarm::Alarm;
+use crate::failover::alarm_targets;
+use crate::monitoring::{Unprovable, unprovable};
+use crate::name::ResourceKind;
+use crate::pack::controls::AVAILABILITY;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::scene::Scene;
+
+pub(super) const RULES: &[Rule] = &[Rule {
+    id: "alarm-cannot-prove-return",
+    group: Group::Resilience,
+    severity: Severity::Medium,
+    on: &[ResourceKind::VirtualNode],
+    title: "An alarm of a target can't show that it recovered",
+    why: "A failover drains the target, which then has no requests. With `TreatMissingData` `breaching` or `ignore`, or \
+          with gaps that are filled with a breaching value, the alarm stays in ALARM, and the target never comes back by \
+          itself. An alarm without a metric whose data points can be counted proves nothing when it turns OK.",
+    mend: "Let missing data be `notBreaching`, and rest the alarm on metrics of the target's requests; `meshwarden alarms` \
+           writes such alarms.",
+    managed: &[],
+    controls: AVAILABILITY,
+    rests_on_certificates: false,
+    check: cannot_prove_return,
+}];
+
+fn cannot_prove_return(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let declared: Vec<(Alarm, BTreeMap<String, String>)> =
+        scene.mesh.alarms.iter().filter_map(|declared| Some((declared.alarm()?, declared.tags()))).collect();
+    if declared.is_empty() {
+        return;
+    }
+    let tags = declared.iter().map(|(alarm, tags)| (alarm.name.clone(), tags.clone())).collect();
+    let alarms: Vec<Alarm> = declared.into_iter().map(|(alarm, _)| alarm).collect();
+    let by_name: BTreeMap<_, &Alarm> = alarms.iter().map(|alarm| (&alarm.name, alarm)).collect();
+    let targets = alarm_targets(&alarms, &tags, &scene.policy.failover, scene.now);
+    for node in scene.mesh.nodes.keys() {
+        let reporting = targets.alarms_of(&scene.mesh.name, node).iter();
+        let verdicts: Vec<(&Alarm, Option<Unprovable>)> = reporting
+            .filter_map(|target| by_name.get(&target.name))
+            .map(|alarm| (*alarm, unprovable(alarm, node)))
+            .collect();
+        let is_proved = verdicts.iter().any(|(_, why)| why.is_none());
+        for (alarm, why) in &verdicts {
+            let Some(why) = why else { continue };
+            // One alarm that proves is enough; one that never leaves `ALARM` keeps the target drained whatever others say.
+            if !is_proved || why.keeps_in_alarm() {
+                let facts = facts! {"alarm": alarm.name, "why": why};
+                let message = format!("alarm {} can't show that it recovered: {why}", alarm.name);
+                found.on_part(scene.node_path(node), format!("alarm {}", alarm.name), message, facts);
+            }
+        }
+    }
+}
