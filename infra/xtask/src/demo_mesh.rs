@@ -1,5 +1,5 @@
-//! The demo's meshes: the shop of infra/local/demo-mesh with an alarm for each target of its routes, and the kiosk of
-//! infra/local/kiosk.json, which nobody looked after; both put through the App Mesh API.
+//! The demo's meshes: the shop of infra/local/demo-mesh, and the kiosk of infra/local/kiosk.json, which has every fault of
+//! a neglected mesh; both put through the App Mesh API.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::failure::{Failure, Result};
 use crate::http::{Client, segment};
-use crate::local_aws::LocalAws;
 use crate::workspace::Workspace;
 
 const FOLDER: &str = "infra/local/demo-mesh";
@@ -23,14 +22,11 @@ const KIOSK_FILE: &str = "infra/local/kiosk.json";
 /// Its name.
 pub(crate) const KIOSK: &str = "kiosk";
 
-/// What the demo's alarms have before the name of the node.
-const ALARM_PREFIX: &str = "shop-";
-
 /// The namespace that the CloudWatch agent puts Envoy's metrics into.
 const NAMESPACE: &str = "AppMesh";
 
-/// What an alarm looks back on, in seconds: the shortest period that CloudWatch has.
-const PERIOD: u32 = 10;
+/// What an alarm of the demo looks back on, in seconds: the period of `failover.alarms` in the demo's policy.
+pub(crate) const PERIOD: u32 = 10;
 
 /// A resource kind: its member in the files, and where it is created. In the order in which the kinds refer to each
 /// other.
@@ -127,157 +123,47 @@ pub(crate) fn proxies(workspace: &Workspace) -> Result<Vec<Shape>> {
     Ok(nodes.chain(of("virtualGateways", "virtualGateway", "virtualGatewayName")).collect())
 }
 
-/// A target of a weighted route, and the caller by whose metrics it is judged.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Target {
-    /// The virtual node whose health the alarm reports.
-    pub(crate) node: String,
-    /// The virtual service that the caller names.
-    service: String,
-    caller: String,
-    /// Connections are counted instead of requests.
-    is_tcp: bool,
-    /// Its route: the virtual router, and the route's own name.
-    pub(crate) route: (String, String),
+/// The protocol of a virtual node's listener.
+pub(crate) fn protocol(workspace: &Workspace, node: &str) -> Result<String> {
+    let found = proxies(workspace)?.into_iter().find(|shape| shape.kind == "virtualNode" && shape.name == node);
+    found.map(|shape| shape.protocol).ok_or_else(|| Failure::Unreadable {
+        path: workspace.file(FOLDER),
+        why: format!("it has no virtual node {node}"),
+    })
 }
 
-/// The targets of all weighted routes.
-pub(crate) fn targets(workspace: &Workspace) -> Result<Vec<Target>> {
-    Ok(targets_of(&read(workspace)?))
-}
-
-fn targets_of(files: &[Value]) -> Vec<Target> {
-    let mut all = Vec::new();
-    for route in bodies(files, "routes") {
-        let (Some(router), Some(name)) = (text(route, "virtualRouterName"), text(route, "routeName")) else { continue };
-        let is_tcp = route.pointer("/spec/tcpRoute").is_some();
-        let Some((service, caller)) = service_of(files, router).and_then(|one| Some((one, caller_of(files, one)?)))
-        else {
-            continue;
-        };
-        for target in weighted_targets(route.get("spec")) {
-            let Some(node) = text(target, "virtualNode") else { continue };
-            let (node, service, caller) = (node.to_owned(), service.to_owned(), caller.to_owned());
-            all.push(Target { node, service, caller, is_tcp, route: (router.to_owned(), name.to_owned()) });
-        }
-    }
-    all.sort();
-    // A node that two routes of one router lead to is one target.
-    all.dedup_by(|one, other| one.node == other.node);
-    all
-}
-
-/// The virtual service that a router provides.
-fn service_of<'a>(files: &'a [Value], router: &str) -> Option<&'a str> {
-    let provider = "/spec/provider/virtualRouter/virtualRouterName";
-    let found = bodies(files, "virtualServices").find(|body| body.pointer(provider).is_some_and(|name| name == router));
-    text(found?, "virtualServiceName")
-}
-
-/// The virtual node that calls a service; the one with the most backends, through which most requests come.
-fn caller_of<'a>(files: &'a [Value], service: &str) -> Option<&'a str> {
-    let is_it = |one: &Value| one.pointer("/virtualService/virtualServiceName").is_some_and(|name| name == service);
-    let callers = bodies(files, "virtualNodes").filter(|node| backends(node).iter().any(is_it));
-    text(callers.max_by_key(|node| backends(node).len())?, "virtualNodeName")
-}
-
-fn backends(node: &Value) -> &[Value] {
-    node.pointer("/spec/backends").and_then(Value::as_array).map_or(&[][..], Vec::as_slice)
-}
-
-fn text<'a>(body: &'a Value, member: &str) -> Option<&'a str> {
-    body.get(member)?.as_str()
-}
-
-impl Target {
-    /// The metrics of all its requests and of those that failed, as the CloudWatch agent names them.
-    const fn metrics(&self) -> (&'static str, &'static str) {
-        if self.is_tcp {
-            ("envoy_cluster_upstream_cx_total", "envoy_cluster_upstream_cx_connect_fail")
-        } else {
-            ("envoy_cluster_upstream_rq_completed", "envoy_cluster_upstream_rq_5xx")
-        }
-    }
-
-    /// The dimensions of App Mesh's outbound metrics. The virtual node among them is the caller.
-    fn dimensions(&self) -> Value {
-        let all = [
-            ("Mesh", MESH),
-            ("VirtualNode", &self.caller),
-            ("TargetVirtualService", &self.service),
-            ("TargetVirtualNode", &self.node),
-        ];
-        all.iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect()
-    }
-
-    /// So many requests, of which so many percent failed, as the agent puts them.
-    pub(crate) fn requests(&self, count: u32, percent: u32) -> [Value; 2] {
-        let (all, failed) = self.metrics();
-        let datum = |name, value: u32| json!({"MetricName": name, "Dimensions": self.dimensions(), "Value": value, "Unit": "Count"});
-        [datum(all, count), datum(failed, count * percent / 100)]
-    }
-
-    fn alarm(&self, topic: &str) -> Value {
-        let (all, failed) = self.metrics();
-        let sum = |id: &str, name: &str| {
-            let metric = json!({"Namespace": NAMESPACE, "MetricName": name, "Dimensions": self.dimensions()});
-            json!({"Id": id, "ReturnData": false, "MetricStat": {"Metric": metric, "Period": PERIOD, "Stat": "Sum"}})
-        };
-        // Envoy sends a counter only when it has grown: without failures there is no point, and zero is meant. Without
-        // requests there is no point at all, and nothing is claimed.
-        let ratio = json!({"Id": "ratio", "ReturnData": true, "Expression": "100 * FILL(failed, 0) / requests"});
-        let node = &self.node;
-        json!({
-            "AlarmName": alarm_name(node),
-            "AlarmDescription": format!("more than 5 % of the requests of {} to {node} fail", self.caller),
-            "Metrics": [sum("requests", all), sum("failed", failed), ratio],
-            "EvaluationPeriods": 1,
-            "Threshold": 5.0,
-            "ComparisonOperator": "GreaterThanThreshold",
-            "TreatMissingData": "missing",
-            "AlarmActions": [topic],
-            "OKActions": [topic],
-        })
-    }
-}
-
-/// Gives each target of a weighted route an alarm on its error ratio that acts through the topic.
-pub(crate) fn put_alarms(workspace: &Workspace, aws: &mut LocalAws, topic: &str) -> Result<usize> {
-    let targets = targets(workspace)?;
-    for target in &targets {
-        aws.call("cloudwatch", "put_metric_alarm", &target.alarm(topic))?;
-    }
-    Ok(targets.len())
-}
-
-/// The scale-out alarm of a node: on the load that it takes itself, which says nothing about failures.
-pub(crate) fn scale_out_alarm(node: &str, topic: &str) -> Value {
-    let dimensions = json!([{"Name": "Mesh", "Value": MESH}, {"Name": "VirtualNode", "Value": node}]);
+/// The scale-out alarm of `caller`: on the number of requests that it makes to a service, which reports load and no failure.
+/// Its metrics are those that the agent collects, with all four dimensions of App Mesh's outbound metrics.
+pub(crate) fn scale_out_alarm(caller: &str, service: &str, targets: [&str; 2], topic: &str) -> Value {
+    let requests = |id: &str, target: &str| {
+        let dimensions =
+            [("Mesh", MESH), ("VirtualNode", caller), ("TargetVirtualService", service), ("TargetVirtualNode", target)]
+                .map(|(name, value)| json!({"Name": name, "Value": value}));
+        let metric = json!({
+            "Namespace": NAMESPACE, "MetricName": "envoy_cluster_upstream_rq_completed", "Dimensions": dimensions,
+        });
+        json!({"Id": id, "ReturnData": false, "MetricStat": {"Metric": metric, "Period": PERIOD, "Stat": "Sum"}})
+    };
+    let [first, second] = targets;
     json!({
-        "AlarmName": scale_out_alarm_name(node),
-        "AlarmDescription": format!("{node} takes more than 10 requests a second: add a task"),
-        "Namespace": NAMESPACE,
-        "MetricName": "RequestCount",
-        "Dimensions": dimensions,
-        "Statistic": "Sum",
-        "Period": PERIOD,
+        "AlarmName": scale_out_alarm_name(caller),
+        "AlarmDescription": format!("{caller} makes more than 5 requests a second to {service}: add a task"),
+        "Metrics": [
+            requests("first", first),
+            requests("second", second),
+            {"Id": "requests", "ReturnData": true, "Expression": "first + second"},
+        ],
         "EvaluationPeriods": 1,
-        "Threshold": 100.0,
+        "Threshold": 50.0,
         "ComparisonOperator": "GreaterThanThreshold",
-        "TreatMissingData": "missing",
+        "TreatMissingData": "notBreaching",
         "AlarmActions": [topic],
     })
 }
 
 /// The name of a node's scale-out alarm.
 pub(crate) fn scale_out_alarm_name(node: &str) -> String {
-    format!("{ALARM_PREFIX}{node}-scale-out")
-}
-
-/// So many requests that a node itself has taken.
-pub(crate) fn taken(node: &str, count: u32) -> Value {
-    let dimensions = json!([{"Name": "Mesh", "Value": MESH}, {"Name": "VirtualNode", "Value": node}]);
-    json!({"MetricName": "RequestCount", "Dimensions": dimensions, "Value": count, "Unit": "Count"})
+    format!("{node}-scale-out")
 }
 
 /// This second of Unix time.
@@ -285,14 +171,9 @@ pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// The parameters that put data into CloudWatch.
-pub(crate) fn metric_data(data: &[Value]) -> Value {
-    json!({"Namespace": NAMESPACE, "MetricData": data})
-}
-
-/// The name of a target's alarm.
+/// The name of the composite alarm of a target, which is the one that acts.
 pub(crate) fn alarm_name(node: &str) -> String {
-    format!("{ALARM_PREFIX}{node}")
+    format!("meshwarden/{MESH}/{node}")
 }
 
 fn read(workspace: &Workspace) -> Result<Vec<Value>> {
@@ -338,29 +219,13 @@ mod tests {
     fn every_target_of_a_route_is_a_node() {
         let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
         let nodes: Vec<&str> =
-            bodies(&files, "virtualNodes").filter_map(|node| text(node, "virtualNodeName")).collect();
+            bodies(&files, "virtualNodes").filter_map(|node| node["virtualNodeName"].as_str()).collect();
         let targets: Vec<&Value> =
             bodies(&files, "routes").flat_map(|route| weighted_targets(route.get("spec"))).collect();
         assert!(!targets.is_empty());
         for target in targets {
             assert!(nodes.contains(&target["virtualNode"].as_str().unwrap()), "{target}");
         }
-    }
-
-    #[test]
-    fn every_target_has_one_alarm_by_the_metrics_of_its_caller() {
-        let targets = targets_of(&read(&Workspace::of_this_crate().unwrap()).unwrap());
-        let find = |node: &str| targets.iter().find(|target| target.node == node).unwrap();
-        let catalog = find("catalog-v1");
-        assert_eq!((catalog.caller.as_str(), catalog.service.as_str()), ("storefront", "catalog.shop.local"));
-        assert!(!catalog.is_tcp && find("inventory-a").is_tcp);
-        let names: std::collections::BTreeSet<&str> = targets.iter().map(|target| target.node.as_str()).collect();
-        assert_eq!(names.len(), targets.len());
-        let alarm = catalog.alarm("topic");
-        let dimensions = alarm["Metrics"][0]["MetricStat"]["Metric"]["Dimensions"].as_array().unwrap();
-        assert_eq!(dimensions[3], json!({"Name": "TargetVirtualNode", "Value": "catalog-v1"}));
-        let [all, failed] = catalog.requests(50, 60);
-        assert_eq!((&all["Value"], &failed["Value"]), (&json!(50), &json!(30)));
     }
 
     #[test]

@@ -17,19 +17,51 @@ use crate::plan::{Node, Protocol};
 /// Who served, the last first.
 pub(crate) const SERVED_BY: &str = "x-served-by";
 
-/// Which backend the first part of a path is for. What is not listed is answered without asking anybody.
-const BACKENDS: [(&str, &str); 6] = [
-    ("cart", "cart.shop.local"),
-    ("orders", "checkout.shop.local"),
-    ("products", "catalog.shop.local"),
-    ("recommendations", "recommendations.shop.local"),
-    ("reviews", "reviews.shop.local"),
-    ("search", "search.shop.local"),
+/// A call that an application makes of its own while it answers a request.
+#[derive(Debug)]
+struct Call {
+    /// The beginning of the paths for which it is made.
+    prefix: &'static str,
+    /// The virtual service that is called. Only an application that has it among its backends makes the call.
+    service: &'static str,
+    /// The path that is requested; `None` for the path of the request itself.
+    path: Option<&'static str>,
+    means: Means,
+}
+
+/// How a backend is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    Http,
+    /// A unary call with an empty message. It is HTTP/1.1 as far as the application's own proxy and HTTP/2 from there.
+    Grpc,
+    /// A line each way.
+    Tcp,
+}
+
+impl Call {
+    const fn http(prefix: &'static str, service: &'static str, path: Option<&'static str>) -> Self {
+        Self { prefix, service, path, means: Means::Http }
+    }
+}
+
+/// All calls, in the order in which an application makes those that are its own.
+const CALLS: [Call; 9] = [
+    Call::http("/cart", "cart.shop.local", None),
+    Call::http("/orders", "checkout.shop.local", Some("/checkout")),
+    Call {
+        prefix: "/checkout",
+        service: "payments.shop.local",
+        path: Some("/shop.Payments/Authorise"),
+        means: Means::Grpc,
+    },
+    Call::http("/checkout", "orders.shop.local", Some("/orders")),
+    Call::http("/products", "catalog.shop.local", None),
+    Call { prefix: "/products", service: "inventory.shop.local", path: None, means: Means::Tcp },
+    Call::http("/recommendations", "recommendations.shop.local", Some("/picks")),
+    Call::http("/picks", "catalog.shop.local", Some("/products/1")),
+    Call::http("/reviews", "reviews.shop.local", None),
 ];
-
-/// The one backend that speaks no HTTP.
-const STOCK: &str = "inventory.shop.local";
-
 #[derive(Debug)]
 pub(crate) struct Application {
     name: String,
@@ -92,43 +124,70 @@ fn response(status: StatusCode, served: &Served, others: &str) -> Response {
 }
 
 impl Served {
-    /// Asks the backend that a path is for, if this application has it; says with what status and by whom.
+    /// Makes the calls that a request needs, until one fails. Returns the status, and the applications that answered.
     async fn ask(&self, path: &str, headers: &HeaderMap) -> (StatusCode, String) {
-        let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let backend = BACKENDS.iter().find(|(prefix, _)| *prefix == first).map(|(_, service)| *service);
-        if let Some((service, port)) = backend.and_then(|service| Some((service, *self.backends.get(service)?))) {
-            return self.ask_http(service, port, path, headers).await;
+        let mut answered = String::new();
+        for call in CALLS.iter().filter(|call| path.starts_with(call.prefix)) {
+            let Some(port) = self.backends.get(call.service) else { continue };
+            let (status, by) = match call.means {
+                Means::Http => self.ask_http(call, *port, path, headers).await,
+                Means::Grpc => self.ask_grpc(call, *port).await,
+                // A product is shown without its stock rather than not at all.
+                Means::Tcp => (StatusCode::OK, ask_tcp(*port).await.unwrap_or_default()),
+            };
+            if !answered.is_empty() && !by.is_empty() {
+                answered.push(',');
+            }
+            answered.push_str(&by);
+            if !status.is_success() {
+                return (status, answered);
+            }
         }
-        match self.backends.get(STOCK) {
-            Some(port) => ask_tcp(*port).await.unwrap_or((StatusCode::BAD_GATEWAY, String::new())),
-            None => (StatusCode::OK, String::new()),
-        }
+        (StatusCode::OK, answered)
     }
 
-    async fn ask_http(&self, service: &str, port: u16, path: &str, headers: &HeaderMap) -> (StatusCode, String) {
-        let mut request = self.control.client().get(format!("http://127.0.0.1:{port}{path}")).header("host", service);
-        for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with("x-shop-")) {
+    async fn ask_http(&self, call: &Call, port: u16, path: &str, headers: &HeaderMap) -> (StatusCode, String) {
+        let path = call.path.unwrap_or(path);
+        let mut request =
+            self.control.client().get(format!("http://127.0.0.1:{port}{path}")).header("host", call.service);
+        // What the mesh's routes match.
+        let passed_on = |name: &str| name.starts_with("x-shop-") || name == "cookie";
+        for (name, value) in headers.iter().filter(|(name, _)| passed_on(name.as_str())) {
             request = request.header(name, value);
         }
-        match request.send().await {
-            Ok(answer) => {
-                let by = answer.headers().get(SERVED_BY).and_then(|by| by.to_str().ok()).unwrap_or_default().to_owned();
-                (answer.status(), by)
-            }
-            Err(_) => (StatusCode::BAD_GATEWAY, String::new()),
-        }
+        answer_of(request).await
+    }
+
+    async fn ask_grpc(&self, call: &Call, port: u16) -> (StatusCode, String) {
+        let path = call.path.unwrap_or_default();
+        let request = self.control.client().post(format!("http://127.0.0.1:{port}{path}"));
+        let request = request.header("host", call.service).header("content-type", "application/grpc");
+        // The metadata that the mesh's route matches.
+        answer_of(request.header("te", "trailers").header("currency", "EUR").body(EMPTY_MESSAGE)).await
     }
 }
 
-/// Asks for the stock: a line there, a line back.
-async fn ask_tcp(port: u16) -> io::Result<(StatusCode, String)> {
+/// A gRPC message without content: not compressed, of length 0.
+const EMPTY_MESSAGE: &[u8] = &[0; 5];
+
+/// The status of an answer, and the applications that had a part in it.
+async fn answer_of(request: reqwest::RequestBuilder) -> (StatusCode, String) {
+    match request.send().await {
+        Ok(answer) => {
+            let by = answer.headers().get(SERVED_BY).and_then(|by| by.to_str().ok()).unwrap_or_default().to_owned();
+            (answer.status(), by)
+        }
+        Err(_) => (StatusCode::BAD_GATEWAY, String::new()),
+    }
+}
+
+/// Requests the stock, and returns the application that answered; an empty name where the connection was closed instead.
+async fn ask_tcp(port: u16) -> io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.write_all(b"stock\n").await?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).await?;
-    let by = line.trim();
-    let status = if by.is_empty() { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
-    Ok((status, by.to_owned()))
+    Ok(line.trim().to_owned())
 }
 
 async fn serve_tcp(listener: TcpListener, served: Arc<Served>) {

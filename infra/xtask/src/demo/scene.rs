@@ -1,6 +1,6 @@
 //! What the scenarios are told with: making things happen, waiting for what follows, and checking it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::decision::Decision;
 use super::route::{Route, RouteName};
-use super::traffic::{Counts, Traffic};
+use super::traffic::{Counts, Load, Traffic};
 use crate::console::say;
-use crate::demo_mesh::{self, Target, alarm_name, metric_data, now};
+use crate::demo_mesh::{self, PERIOD, alarm_name, now};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::stack::{self, Stack};
@@ -44,18 +44,12 @@ pub(super) struct Scene {
     /// The load, while there is one.
     traffic: Option<Traffic>,
     policy: String,
-    targets: Vec<Target>,
-    /// How many percent of its requests a node fails.
-    failing: BTreeMap<String, u32>,
-    /// When the requests of this second are put; `None` while there are none.
-    next_requests: Option<Instant>,
+    /// The nodes whose proxy was ended.
+    stopped: BTreeSet<String>,
 }
 
-/// How many requests a second the nodes get that no real load reaches.
-const REQUESTS: u32 = 20;
-
-/// The service that the real load reaches: its metrics come from Envoy alone.
-const LOADED: &str = "catalog-";
+/// The share of its requests that a failing node answers with an error, in percent.
+const FAILING: u32 = 60;
 
 impl Scene {
     pub(super) fn of(workspace: &Workspace, stack: Stack) -> Result<Self> {
@@ -74,21 +68,19 @@ impl Scene {
             told: String::new(),
             traffic: None,
             policy: stack::demo_policy(workspace)?,
-            targets: demo_mesh::targets(workspace)?,
-            failing: BTreeMap::new(),
-            next_requests: Some(Instant::now()),
+            stopped: BTreeSet::new(),
         })
     }
 
     /// Starts a load through the gateway, with a column for each of two nodes.
-    pub(super) fn start_traffic(&mut self, nodes: [&'static str; 2]) -> Result<()> {
-        self.traffic = Some(Traffic::start(&self.stack.data_plane, Some(nodes))?);
+    pub(super) fn start_traffic(&mut self, load: Load, nodes: [&'static str; 2]) -> Result<()> {
+        self.traffic = Some(Traffic::start(&self.stack.data_plane, load, Some(nodes))?);
         Ok(())
     }
 
     /// The same without a line a second.
-    pub(super) fn start_quiet_traffic(&mut self) -> Result<()> {
-        self.traffic = Some(Traffic::start(&self.stack.data_plane, None)?);
+    pub(super) fn start_quiet_traffic(&mut self, load: Load) -> Result<()> {
+        self.traffic = Some(Traffic::start(&self.stack.data_plane, load, None)?);
         Ok(())
     }
 
@@ -117,7 +109,6 @@ impl Scene {
 
     /// Lets an application fail so many percent of the requests that reach it.
     pub(super) fn break_application(&mut self, node: &str, percent: u32) -> Result<()> {
-        self.failing.insert(node.to_owned(), percent);
         let url = format!("{}/failing/{node}", self.stack.data_plane.shop);
         self.stack.client.put(&url, &json!(percent))?.success(node).map(drop)
     }
@@ -138,31 +129,17 @@ impl Scene {
         .map(drop)
     }
 
-    fn tick(&mut self) -> Result<()> {
-        self.traffic.as_mut().map_or(Ok(()), Traffic::tick)?;
-        if self.next_requests.is_some_and(|next| Instant::now() >= next) {
-            self.next_requests = Some(Instant::now() + Duration::from_secs(1));
-            self.put_requests()?;
-        }
-        Ok(())
+    /// Waits until a period of the alarms begins, so that several nodes that fail from then on do so in the same period.
+    pub(super) fn await_period(&mut self) -> Result<()> {
+        let begun = interrupt::poll(PATIENCE, || {
+            self.tick()?;
+            Ok((now().is_multiple_of(u64::from(PERIOD))).then_some(()))
+        })?;
+        ensure(begun.is_some(), "a period begins", || "the clock stands still".to_owned())
     }
 
-    /// Puts a second's requests to the nodes that no real load reaches, by the weights that their routes have now: a drained
-    /// node gets none.
-    fn put_requests(&mut self) -> Result<()> {
-        let mut weights: BTreeMap<&(String, String), Route> = BTreeMap::new();
-        let mut data = Vec::new();
-        for target in self.targets.iter().filter(|target| !target.node.starts_with(LOADED)) {
-            if !weights.contains_key(&target.route) {
-                let (router, route) = &target.route;
-                weights.insert(&target.route, self.route(RouteName { router, route })?);
-            }
-            let weight = weights.get(&target.route).and_then(|route| route.weight(&target.node));
-            if weight.is_some_and(|weight| weight > 0) {
-                data.extend(target.requests(REQUESTS, self.failing.get(&target.node).copied().unwrap_or_default()));
-            }
-        }
-        self.stack.aws.call("cloudwatch", "put_metric_data", &metric_data(&data)).map(drop)
+    fn tick(&mut self) -> Result<()> {
+        self.traffic.as_mut().map_or(Ok(()), Traffic::tick)
     }
 
     /// Reads a route through the App Mesh API.
@@ -179,15 +156,28 @@ impl Scene {
 
     /// Repairs nodes.
     pub(super) fn repair(&mut self, nodes: &[&str]) -> Result<()> {
-        nodes.iter().try_for_each(|node| self.break_application(node, 0))
+        for node in nodes {
+            if self.stopped.remove(*node) {
+                let client = self.stack.client.clone();
+                self.stack.data_plane.proxy(node)?.start_again(&client)?;
+            } else {
+                self.break_application(node, 0)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Lets most requests to nodes fail, and waits until their alarms are on; tells their state.
-    pub(super) fn fail(&mut self, nodes: &[&str]) -> Result<String> {
-        for node in nodes {
-            self.break_application(node, 60)?;
+    /// Lets a node fail, and says how: an application answers most requests with an error. TCP has no answers that a proxy
+    /// knows as errors, so such a node loses its proxy, as when its task dies.
+    pub(super) fn fail(&mut self, node: &str) -> Result<()> {
+        if demo_mesh::protocol(&self.workspace, node)? == "tcp" {
+            say(format_args!("  {node} dies: its Envoy is ended, and every connection to it is refused from now on."));
+            self.stack.data_plane.proxy(node)?.stop()?;
+            self.stopped.insert(node.to_owned());
+            return Ok(());
         }
-        self.until_alarms_are(nodes, "ALARM")
+        say(format_args!("  {FAILING} % of the requests to {node} fail from now on."));
+        self.break_application(node, FAILING)
     }
 
     /// Waits until the alarms of nodes have a state, and returns that.
@@ -207,13 +197,11 @@ impl Scene {
         })
     }
 
-    /// Puts an alarm, and its data until it is on.
-    pub(super) fn alarm_on(&mut self, alarm: &Value, name: &str, data: &Value) -> Result<()> {
+    /// Puts an alarm, and waits until it is on by the data that the agent collects.
+    pub(super) fn alarm_on(&mut self, alarm: &Value, name: &str) -> Result<()> {
         self.stack.aws.call("cloudwatch", "put_metric_alarm", alarm)?;
         let on = interrupt::poll(PATIENCE, || {
             self.tick()?;
-            let data = metric_data(std::slice::from_ref(data));
-            self.stack.aws.call("cloudwatch", "put_metric_data", &data)?;
             Ok((self.state_of_alarm(name)? == "ALARM").then_some(()))
         })?;
         ensure(on.is_some(), &format!("the alarm {name} is on"), || "it stays off".to_owned())
@@ -225,8 +213,11 @@ impl Scene {
     }
 
     fn state_of_alarm(&mut self, name: &str) -> Result<String> {
-        let answer = self.stack.aws.call("cloudwatch", "describe_alarms", &json!({"AlarmNames": [name]}))?;
-        let state = answer.pointer("/MetricAlarms/0/StateValue").and_then(Value::as_str);
+        let request = json!({"AlarmNames": [name], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]});
+        let answer = self.stack.aws.call("cloudwatch", "describe_alarms", &request)?;
+        let state = ["/MetricAlarms/0/StateValue", "/CompositeAlarms/0/StateValue"]
+            .iter()
+            .find_map(|place| answer.pointer(place).and_then(Value::as_str));
         Ok(state.unwrap_or("missing").to_owned())
     }
 

@@ -13,10 +13,27 @@ use crate::stack::DataPlane;
 /// How often a line is shown.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The load: with these the catalog's route takes it, which looks at the method and a header.
-const PATH: &str = "/products/1";
-const HEADER: (&str, &str) = ("x-shop-region", "eu-west");
-const PER_SECOND: u32 = 50;
+/// The headers of the load, by which the routes of the catalog and of the recommendations match.
+const HEADERS: [(&str, &str); 2] = [("x-shop-region", "eu-west"), ("cookie", "session=demo")];
+
+/// What the load requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Load {
+    /// The path of each request.
+    pub(super) path: &'static str,
+    /// The number of requests a second.
+    pub(super) per_second: u32,
+}
+
+/// Requests that reach the catalog, and by it the inventory.
+pub(super) const PRODUCTS: Load = Load::on("/products/1");
+
+impl Load {
+    /// The load of most scenarios.
+    pub(super) const fn on(path: &'static str) -> Self {
+        Self { path, per_second: 50 }
+    }
+}
 
 /// Requests by who served them, and how they ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,9 +56,10 @@ pub(super) struct Traffic {
 
 impl Traffic {
     /// Starts the load.
-    pub(super) fn start(data_plane: &DataPlane, nodes: Option<[&'static str; 2]>) -> Result<Self> {
+    pub(super) fn start(data_plane: &DataPlane, load: Load, nodes: Option<[&'static str; 2]>) -> Result<Self> {
         let client = Client::new();
-        let load = json!({"paths": [PATH], "headers": {HEADER.0: HEADER.1}, "perSecond": PER_SECOND});
+        let headers: BTreeMap<&str, &str> = HEADERS.into();
+        let load = json!({"paths": [load.path], "headers": headers, "perSecond": load.per_second});
         client.put(&format!("{}/load", data_plane.shop), &load)?.success("the load")?;
         let mut traffic = Self {
             data_plane: data_plane.clone(),

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::folder::Folder;
+use super::proxy::{self, Proxy};
 use super::servers::until_ready;
 use crate::demo_mesh::{self, MESH};
 use crate::failure::{Failure, Result};
@@ -17,19 +18,10 @@ use crate::process::{Record, log_file};
 use crate::programs::Programs;
 use crate::workspace::Workspace;
 
-/// A proxy that runs.
-#[derive(Clone, Debug)]
-pub(crate) struct RunningProxy {
-    /// Its virtual node or gateway.
-    pub(crate) name: String,
-    /// Where its administration answers.
-    pub(crate) admin: String,
-}
-
 /// All proxies, and the applications behind them.
 #[derive(Clone, Debug)]
 pub(crate) struct DataPlane {
-    pub(crate) proxies: Vec<RunningProxy>,
+    pub(crate) proxies: Vec<Proxy>,
     /// Where the applications are controlled.
     pub(crate) shop: String,
     /// Where the virtual gateway takes requests.
@@ -96,26 +88,14 @@ pub(super) fn start(
         }
     }
     let shop = start_shop(folder, programs.path("shop")?, &plan)?;
-    let mut started = Vec::new();
-    for shape in &shapes {
-        started.push(start_proxy(
-            workspace,
-            folder,
-            programs.path("control-plane")?,
-            upstream,
-            shape.kind,
-            &shape.name,
-        )?);
-    }
     let mut proxies = Vec::new();
-    for (record, admin_file, name) in started {
-        let log = log_file(folder.path(), &record.name);
-        let admin = until_ready(&record, &log, || {
-            let admin = fs::read_to_string(&admin_file).ok().filter(|text| !text.is_empty())?;
-            let admin = format!("http://{}", admin.trim());
-            (client.get(&format!("{admin}/ready")).ok()?.status == 200).then_some(admin)
-        })?;
-        proxies.push(RunningProxy { name, admin });
+    for shape in &shapes {
+        let node = format!("mesh/{MESH}/{}/{}", shape.kind, shape.name);
+        let bootstrap = proxy::write_bootstrap(folder.path(), programs.path("control-plane")?, upstream, &node)?;
+        proxies.push(Proxy::start(workspace.venv_program("envoy"), bootstrap, folder.path(), &shape.name)?);
+    }
+    for proxy in &mut proxies {
+        proxy.wait_until_ready(client)?;
     }
     Ok(DataPlane { proxies, shop, gateway: plan.gateway, ports })
 }
@@ -134,61 +114,12 @@ fn start_shop(folder: &Folder, program: &Path, plan: &Plan) -> Result<String> {
     })
 }
 
-/// Stays as the parent of the program that it is given. An Envoy ends when its parent does, and the parent would be `cargo xtask
-/// up`, which ends while the stack stays. The exit keeps the shell from turning into the program.
-const PARENT: &str = r#""$0" "$@"; exit $?"#;
-
-/// Starts an Envoy on a bootstrap that the control plane printed. It writes where its administration listens to the
-/// file returned.
-fn start_proxy(
-    workspace: &Workspace,
-    folder: &Folder,
-    control_plane: &Path,
-    upstream: Upstream<'_>,
-    kind: &str,
-    name: &str,
-) -> Result<(Record, PathBuf, String)> {
-    let bootstrap = folder.path().join(format!("envoy-{name}.json"));
-    let admin = folder.path().join(format!("envoy-{name}.admin"));
-    // One from a former run would be taken for this one's.
-    fs::remove_file(&admin).ok();
-    let node = format!("mesh/{MESH}/{kind}/{name}");
-    let output = Command::new(control_plane)
-        .args(["bootstrap", "--xds", upstream.xds, "--node", &node, "--admin", "127.0.0.1:0"])
-        .args(["--statsd", upstream.statsd, "--statsd-interval", "1s"])
-        .output()
-        .map_err(|source| Failure::Start { command: "control-plane bootstrap".to_owned(), source })?;
-    if !output.status.success() {
-        let tail = String::from_utf8_lossy(&output.stderr).lines().map(ToOwned::to_owned).collect();
-        let command = format!("control-plane bootstrap --node {node}");
-        return Err(Failure::Command { command, status: output.status.to_string(), tail });
+impl DataPlane {
+    /// The proxy of a virtual node or gateway.
+    pub(crate) fn proxy(&mut self, name: &str) -> Result<&mut Proxy> {
+        let found = self.proxies.iter_mut().find(|proxy| proxy.name == name);
+        found.ok_or_else(|| Failure::Refused { what: "the data plane".to_owned(), answer: format!("no proxy {name}") })
     }
-    let configuration = with_handshakes(&output.stdout)
-        .ok_or_else(|| Failure::Unreadable { path: bootstrap.clone(), why: "the bootstrap is not JSON".to_owned() })?;
-    fs::write(&bootstrap, configuration.to_string()).map_err(Failure::file("write", &bootstrap))?;
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", PARENT])
-        .arg(workspace.venv_program("envoy"))
-        .arg("--config-path")
-        .arg(&bootstrap)
-        .arg("--admin-address-path")
-        .arg(&admin)
-        // Many Envoys of one machine: no shared memory between them, and one worker each.
-        .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]);
-    let record = Record::start(&format!("envoy-{name}"), command, folder.path())?;
-    Ok((record, admin, name.to_owned()))
-}
-
-/// A bootstrap whose Envoy also counts TLS handshakes, which the scenario on certificates reads. What is sent to CloudWatch
-/// is only what alarms need, so by itself an Envoy keeps no others.
-fn with_handshakes(bootstrap: &[u8]) -> Option<Value> {
-    let mut bootstrap: Value = serde_json::from_slice(bootstrap).ok()?;
-    let kept = "/stats_config/stats_matcher/inclusion_list/patterns";
-    if let Some(patterns) = bootstrap.pointer_mut(kept).and_then(Value::as_array_mut) {
-        patterns.push(json!({"safe_regex": {"regex": ".*ssl\\.(handshake|connection_error|fail_verify.*)"}}));
-    }
-    Some(bootstrap)
 }
 
 impl Ports {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ use crate::programs::Programs;
 use crate::workspace::Workspace;
 
 const STACK: &str = "meshwarden";
+/// The stack of the alarms that `meshwarden alarms` writes.
+const ALARMS_STACK: &str = "meshwarden-alarms";
 const BUCKET: &str = "meshwarden-packages";
 const TEMPLATE: &str = "template.yaml";
 const POLICY: &str = "policy.yaml";
@@ -37,13 +40,21 @@ pub(crate) struct Outputs {
 }
 
 /// Packs each function into a bucket as Lambda takes it, and fills its place in the template.
-fn upload(programs: &Programs, aws: &mut LocalAws, template: &str) -> Result<String> {
+fn upload(folder: &Folder, programs: &Programs, aws: &mut LocalAws, template: &str) -> Result<String> {
     for name in programs.functions() {
-        let body = json!({"$zip": {"bootstrap": programs.path(name)?}});
+        let body = json!({"$zip": {"bootstrap": stripped(folder.path(), name, programs.path(name)?)}});
         aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key(name), "Body": body}))?;
     }
     let names: Vec<&str> = programs.functions().collect();
     packaged(template, &names)
+}
+
+/// The program without its symbols, as profile `lambda` builds it: half as large. Returns the program itself where there is no
+/// `strip`, which comes with every C linker.
+fn stripped(folder: &Path, name: &str, program: &Path) -> PathBuf {
+    let output = folder.join(format!("{name}.bootstrap"));
+    let run = Command::new("strip").arg("-o").arg(&output).arg(program).output();
+    if run.is_ok_and(|run| run.status.success()) { output } else { program.to_path_buf() }
 }
 
 fn key(function: &str) -> String {
@@ -65,7 +76,7 @@ pub(super) fn deploy(
         aws.call("s3", "create_bucket", &json!({"Bucket": bucket}))?;
     }
     progress.at("packages");
-    let template = upload(programs, aws, &read_template(workspace)?)?;
+    let template = upload(folder, programs, aws, &read_template(workspace)?)?;
     put_policy(aws, &demo_policy(workspace)?)?;
     let parameters = json!([
         {"ParameterKey": "ControlPlaneEndpoint", "ParameterValue": endpoints.app_mesh},
@@ -76,20 +87,51 @@ pub(super) fn deploy(
         {"ParameterKey": "Rotation", "ParameterValue": "yes"},
     ]);
     let capabilities = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"];
-    // A template within a request has at most 51,200 bytes; one in a bucket, a megabyte.
-    aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": TEMPLATE, "Body": template}))?;
-    let place = format!("{}/{BUCKET}/{TEMPLATE}", endpoints.aws);
-    let request = json!({
-        "StackName": STACK, "TemplateURL": place, "Parameters": parameters, "Capabilities": capabilities,
-    });
-    aws.call("cloudformation", "create_stack", &request)?;
-    let values = until_created(aws, folder, progress)?;
+    let request = json!({"StackName": STACK, "Parameters": parameters, "Capabilities": capabilities});
+    let values = create_stack(folder, aws, endpoints, (TEMPLATE, &template), request, progress)?;
     Ok(Outputs { aws: endpoints.aws.clone(), shop: String::new(), values })
 }
 
+/// Deploys the alarms that `meshwarden alarms` wrote, as their users do: the template as it is, with the topic of
+/// route-failover as its parameter.
+pub(super) fn deploy_alarms(
+    folder: &Folder,
+    aws: &mut LocalAws,
+    endpoints: &Endpoints,
+    template: &str,
+    topic: &str,
+    progress: &mut Progress,
+) -> Result<()> {
+    let parameters = json!([{"ParameterKey": "AlarmTopicArn", "ParameterValue": topic}]);
+    let request = json!({"StackName": ALARMS_STACK, "Parameters": parameters});
+    create_stack(folder, aws, endpoints, ("alarms.json", template), request, progress).map(drop)
+}
+
+/// Creates a stack of a template, which has a name in the bucket, and returns the stack's outputs.
+fn create_stack(
+    folder: &Folder,
+    aws: &mut LocalAws,
+    endpoints: &Endpoints,
+    (key, template): (&str, &str),
+    mut request: Value,
+    progress: &mut Progress,
+) -> Result<BTreeMap<String, String>> {
+    // A template within a request has at most 51,200 bytes; one in a bucket, a megabyte.
+    aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key, "Body": template}))?;
+    let stack = request.get("StackName").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if let Some(members) = request.as_object_mut() {
+        members.insert("TemplateURL".to_owned(), format!("{}/{BUCKET}/{key}", endpoints.aws).into());
+    }
+    aws.call("cloudformation", "create_stack", &request)?;
+    until_created(aws, folder, &stack, progress)
+}
+
+/// The file of the policy that the functions are deployed with.
+pub(crate) const DEMO_POLICY: &str = "infra/local/demo-policy.yaml";
+
 /// The policy that the functions are deployed with.
 pub(crate) fn demo_policy(workspace: &Workspace) -> Result<String> {
-    let path = workspace.file("infra/local/demo-policy.yaml");
+    let path = workspace.file(DEMO_POLICY);
     fs::read_to_string(&path).map_err(Failure::file("read", path))
 }
 
@@ -131,16 +173,21 @@ fn packaged(template: &str, functions: &[&str]) -> Result<String> {
     }
 }
 
-fn until_created(aws: &mut LocalAws, folder: &Folder, progress: &mut Progress) -> Result<BTreeMap<String, String>> {
+fn until_created(
+    aws: &mut LocalAws,
+    folder: &Folder,
+    name: &str,
+    progress: &mut Progress,
+) -> Result<BTreeMap<String, String>> {
     let created = interrupt::poll(DEPLOYED_WITHIN, || {
-        let answer = aws.call("cloudformation", "describe_stacks", &json!({"StackName": STACK}))?;
+        let answer = aws.call("cloudformation", "describe_stacks", &json!({"StackName": name}))?;
         let stack = answer.pointer("/Stacks/0").cloned().unwrap_or_default();
         let status = stack.get("StackStatus").and_then(Value::as_str).unwrap_or_default().to_owned();
         progress.at(&status);
         match status.as_str() {
             "CREATE_COMPLETE" => Ok(Some(outputs_of(&stack))),
             "CREATE_IN_PROGRESS" => Ok(None),
-            _ => Err(Failure::Command { command: "the deployment".to_owned(), status, tail: what_failed(aws)? }),
+            _ => Err(Failure::Command { command: "the deployment".to_owned(), status, tail: what_failed(aws, name)? }),
         }
     })?;
     let log = crate::process::log_file(folder.path(), "ministack");
@@ -153,8 +200,8 @@ fn outputs_of(stack: &Value) -> BTreeMap<String, String> {
     outputs.filter_map(|output| Some((text(output, "OutputKey")?, text(output, "OutputValue")?))).collect()
 }
 
-fn what_failed(aws: &mut LocalAws) -> Result<Vec<String>> {
-    let events = aws.call("cloudformation", "describe_stack_events", &json!({"StackName": STACK}))?;
+fn what_failed(aws: &mut LocalAws, stack: &str) -> Result<Vec<String>> {
+    let events = aws.call("cloudformation", "describe_stack_events", &json!({"StackName": stack}))?;
     let events = events.get("StackEvents").and_then(Value::as_array).cloned().unwrap_or_default();
     let failures = events.iter().filter_map(|event| {
         let status = event.get("ResourceStatus")?.as_str()?;

@@ -5,6 +5,7 @@ mod deploy;
 mod endpoints;
 mod folder;
 mod load;
+mod proxy;
 mod servers;
 
 use std::fs;
@@ -23,7 +24,7 @@ use crate::setup;
 use crate::workspace::Workspace;
 
 pub(crate) use data_plane::DataPlane;
-pub(crate) use deploy::{Outputs, REPORTS, demo_policy, put_policy};
+pub(crate) use deploy::{DEMO_POLICY, Outputs, REPORTS, demo_policy, put_policy};
 pub(crate) use endpoints::Endpoints;
 use folder::Folder;
 
@@ -138,6 +139,22 @@ impl Stack {
         Run::new(program, program.parent().unwrap_or(program)).filter(&input.to_string())
     }
 
+    /// Has `meshwarden alarms` write the alarms of the demo mesh, and deploys what it wrote. Returns the number of alarms.
+    fn deploy_alarms(&mut self, workspace: &Workspace, folder: &Folder) -> Result<usize> {
+        let file = folder.path().join("alarms.json");
+        // The command runs in the root, and people read it.
+        let output = file.strip_prefix(workspace.root()).unwrap_or(&file).display().to_string();
+        self.meshwarden(workspace, &["alarms", demo_mesh::MESH, "--policy", DEMO_POLICY, "--output", &output])?;
+        let template = fs::read_to_string(&file).map_err(Failure::file("read", &file))?;
+        let written: Value =
+            serde_json::from_str(&template).map_err(|why| Failure::Unreadable { path: file, why: why.to_string() })?;
+        let topic = self.outputs.named("AlarmTopic")?.to_owned();
+        step("deploy the alarms that it wrote", |progress| {
+            deploy::deploy_alarms(folder, &mut self.aws, &self.endpoints, &template, &topic, progress)
+        })?;
+        Ok(written.get("Resources").and_then(Value::as_object).map_or(0, serde_json::Map::len))
+    }
+
     /// Runs the `meshwarden` command on the stack as a person would, and returns what it prints.
     pub(crate) fn meshwarden(&self, workspace: &Workspace, arguments: &[&str]) -> Result<Vec<String>> {
         let run = Run::new(self.programs.path("meshwarden")?, workspace.root()).args(arguments);
@@ -178,9 +195,9 @@ fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
         deploy::deploy(workspace, folder, &mut aws, &endpoints, &programs, progress)
     })?;
     outputs.shop.clone_from(&data_plane.shop);
-    let alarms =
-        step("alarms on the demo mesh", |_| demo_mesh::put_alarms(workspace, &mut aws, outputs.named("AlarmTopic")?))?;
     let proxies = data_plane.proxies.len();
+    let mut stack = Stack { endpoints, outputs, aws, client, data_plane, programs };
+    let alarms = stack.deploy_alarms(workspace, folder)?;
     say(format_args!("  {resources} mesh resources, {alarms} alarms, {proxies} Envoys"));
-    Ok(Stack { endpoints, outputs, aws, client, data_plane, programs })
+    Ok(stack)
 }

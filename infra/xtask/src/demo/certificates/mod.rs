@@ -15,7 +15,7 @@ use self::picture::Picture;
 use self::shop::{CATALOG_HOSTS, CATALOG_SECRET, Certified, NEAR_ITS_END, STOREFRONT_HOST, STOREFRONT_SECRET, encrypt};
 use self::vault::{Authority, labels, replace_leaf};
 use super::scene::{Scene, ensure};
-use super::traffic::Counts;
+use super::traffic::{Counts, PRODUCTS};
 use crate::console::say;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -76,7 +76,7 @@ impl<'s> Play<'s> {
         let mut play = Self { scene, certified, authorities, rows: Vec::new(), last };
         play.set_policy("")?;
         let picture = play.settled()?;
-        play.scene.start_quiet_traffic()?;
+        play.scene.start_quiet_traffic(PRODUCTS)?;
         let before = play.scene.counts()?;
         // The first requests may still meet a proxy that is just looking whether its neighbours are well.
         let well = interrupt::poll(PATIENCE, || {

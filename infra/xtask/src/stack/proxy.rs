@@ -1,0 +1,118 @@
+//! One Envoy of the data plane: its bootstrap, its process, and its end and return.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::data_plane::Upstream;
+use super::servers::until_ready;
+use crate::failure::{Failure, Result};
+use crate::http::Client;
+use crate::process::{Record, log_file};
+
+/// A proxy of a virtual node or gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct Proxy {
+    /// The virtual node or gateway.
+    pub(crate) name: String,
+    /// The address of its administration; empty until the proxy is ready.
+    pub(crate) admin: String,
+    envoy: PathBuf,
+    bootstrap: PathBuf,
+    folder: PathBuf,
+    record: Record,
+}
+
+/// Stays as the parent of the program that it is given. An Envoy ends when its parent does, and the parent would be `cargo xtask
+/// up`, which ends while the stack stays. The exit keeps the shell from turning into the program.
+const PARENT: &str = r#""$0" "$@"; exit $?"#;
+
+impl Proxy {
+    /// Starts an Envoy on a bootstrap. Its record and its log are in `folder`.
+    pub(super) fn start(envoy: PathBuf, bootstrap: PathBuf, folder: &Path, name: &str) -> Result<Self> {
+        let record = start_envoy(&envoy, &bootstrap, folder, name)?;
+        Ok(Self { name: name.to_owned(), admin: String::new(), envoy, bootstrap, folder: folder.to_path_buf(), record })
+    }
+
+    /// Waits until the proxy has its configuration and takes requests.
+    pub(super) fn wait_until_ready(&mut self, client: &Client) -> Result<()> {
+        let admin_file = admin_file(&self.folder, &self.name);
+        self.admin = until_ready(&self.record, &log_file(&self.folder, &self.record.name), || {
+            let admin = fs::read_to_string(&admin_file).ok().filter(|text| !text.is_empty())?;
+            let admin = format!("http://{}", admin.trim());
+            (client.get(&format!("{admin}/ready")).ok()?.status == 200).then_some(admin)
+        })?;
+        Ok(())
+    }
+
+    /// Ends the process, as a task that dies: connections to it are refused from now on.
+    pub(crate) fn stop(&self) -> Result<()> {
+        self.record.end(&self.folder)
+    }
+
+    /// Starts the proxy again after a stop, and waits until it takes requests.
+    pub(crate) fn start_again(&mut self, client: &Client) -> Result<()> {
+        self.record = start_envoy(&self.envoy, &self.bootstrap, &self.folder, &self.name)?;
+        self.wait_until_ready(client)
+    }
+}
+
+/// Writes the bootstrap that the control plane prints for a node, and returns the file.
+pub(super) fn write_bootstrap(
+    folder: &Path,
+    control_plane: &Path,
+    upstream: Upstream<'_>,
+    node: &str,
+) -> Result<PathBuf> {
+    let name = node.rsplit('/').next().unwrap_or(node);
+    let path = folder.join(format!("envoy-{name}.json"));
+    let output = Command::new(control_plane)
+        .args(["bootstrap", "--xds", upstream.xds, "--node", node, "--admin", "127.0.0.1:0"])
+        .args(["--statsd", upstream.statsd, "--statsd-interval", "1s"])
+        .output()
+        .map_err(|source| Failure::Start { command: "control-plane bootstrap".to_owned(), source })?;
+    if !output.status.success() {
+        let tail = String::from_utf8_lossy(&output.stderr).lines().map(ToOwned::to_owned).collect();
+        let command = format!("control-plane bootstrap --node {node}");
+        return Err(Failure::Command { command, status: output.status.to_string(), tail });
+    }
+    let configuration = with_handshakes(&output.stdout)
+        .ok_or_else(|| Failure::Unreadable { path: path.clone(), why: "the bootstrap is not JSON".to_owned() })?;
+    fs::write(&path, configuration.to_string()).map_err(Failure::file("write", &path))?;
+    Ok(path)
+}
+
+/// The file that an Envoy writes the address of its administration to.
+fn admin_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("envoy-{name}.admin"))
+}
+
+fn start_envoy(envoy: &Path, bootstrap: &Path, folder: &Path, name: &str) -> Result<Record> {
+    let admin = admin_file(folder, name);
+    // A file of an earlier run would be read as this one's.
+    fs::remove_file(&admin).ok();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", PARENT])
+        .arg(envoy)
+        .arg("--config-path")
+        .arg(bootstrap)
+        .arg("--admin-address-path")
+        .arg(&admin)
+        // Many Envoys of one machine: no shared memory between them, and one worker each.
+        .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]);
+    Record::start(&format!("envoy-{name}"), command, folder)
+}
+
+/// A bootstrap whose Envoy also counts TLS handshakes, which the scenario on certificates reads. What is sent to CloudWatch
+/// is only what alarms need, so by itself an Envoy keeps no others.
+fn with_handshakes(bootstrap: &[u8]) -> Option<Value> {
+    let mut bootstrap: Value = serde_json::from_slice(bootstrap).ok()?;
+    let kept = "/stats_config/stats_matcher/inclusion_list/patterns";
+    if let Some(patterns) = bootstrap.pointer_mut(kept).and_then(Value::as_array_mut) {
+        patterns.push(json!({"safe_regex": {"regex": ".*ssl\\.(handshake|connection_error|fail_verify.*)"}}));
+    }
+    Some(bootstrap)
+}
