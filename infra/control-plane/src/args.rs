@@ -2,6 +2,7 @@
 
 mod admission;
 mod api;
+mod connections;
 mod events;
 mod instances;
 mod xds;
@@ -17,6 +18,7 @@ use admission::AdmissionArgs;
 use api::ApiArgs;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
+use connections::ConnectionArgs;
 use control_plane::state::Region;
 use control_plane::{QuotaSetting, Quotas, Settings};
 use events::EventArgs;
@@ -48,6 +50,8 @@ pub(crate) struct Args {
     /// A service quota other than the AWS default, such as `meshes-per-account=50`. Can be repeated.
     #[arg(long = "quota", value_name = "NAME=N")]
     quotas: Vec<QuotaSetting>,
+    #[command(flatten)]
+    connections: ConnectionArgs,
     #[command(flatten)]
     xds: XdsArgs,
     /// The folder in which the state is kept, made where there is none. Without it the state ends with the process.
@@ -101,6 +105,7 @@ impl Args {
             api: self.api,
             api_auth,
             api_tls,
+            connections: self.connections.limits(),
             admission,
             quotas,
             data: self.data,

@@ -10,6 +10,7 @@
 //!
 //! - `http` knows URIs and bodies, and nothing of what exists; `document` how a resource looks in JSON.
 //! - `admission` judges writes by the policy pack, before they are stored.
+//! - `connections` bounds what clients can make the process hold before they are known, `listen` serves the API within it.
 //! - `auth` decides who may call, before anything else looks at the request.
 //! - `events` tells every accepted write to whoever wants to know, without keeping it waiting.
 //! - `state` knows what exists and what may be done to it. The same writes with the same stamps lead to the same state.
@@ -27,6 +28,7 @@
 mod admission;
 mod auth;
 pub mod certificates;
+mod connections;
 mod document;
 mod error;
 mod events;
@@ -34,6 +36,7 @@ mod headers;
 mod http;
 pub mod instances;
 mod listen;
+mod log;
 mod metrics;
 mod percent;
 mod quotas;
@@ -44,6 +47,7 @@ mod settings;
 pub mod state;
 pub mod storage;
 mod store;
+mod text;
 mod tls;
 pub mod xds;
 
@@ -52,8 +56,10 @@ pub use auth::{
     ApiAuth, Audience, AudienceError, Denial, GuardError, KeyFileError, RolePattern, RolePatternError, StsEndpoint,
     StsEndpointError, StsSettings,
 };
+pub use connections::{ConnectionLimits, raise_file_limit};
 pub use error::{ApiError, ErrorType, Relation};
 pub use events::{EventReceiver, ReceiverKind, Webhook, WebhookError};
+pub use log::{BoundedLine, BoundedLog};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
 pub use quotas::{Quota, QuotaSetting, QuotaSettingError, Quotas};
 pub use server::{BindError, Server};

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use args::Command;
 use certificate_args::SdsArgs;
 use clap::Parser as _;
-use control_plane::{Server, Settings};
+use control_plane::{BoundedLog, Server, Settings, raise_file_limit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -32,8 +32,10 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::builder().with_env_var("MESHWARDEN_LOG").try_from_env();
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
-        .with_writer(io::stderr)
+        .with_writer(BoundedLog)
         .init();
+    let files = raise_file_limit();
+    tracing::debug!(files, "limit on open files");
     let done = match sds {
         Some(sds) => run_sds(sds).await,
         None => match args.settings().await {

@@ -1,6 +1,6 @@
 //! Listening, serving, and stopping without cutting anybody off.
 
-use std::future::{Future, IntoFuture as _};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,15 +13,16 @@ use tokio::time::timeout;
 
 use crate::admission::{Admission, PolicyFileError};
 use crate::auth::{ApiAuth, Guard, GuardError};
+use crate::connections::{BodyBudget, BodyBudgetLimits, ConnectionTable};
 use crate::events::Events;
 use crate::http::{self, Api};
-use crate::listen::{Peer, TlsListener};
+use crate::listen;
 use crate::settings::Settings;
 use crate::state::Realm;
 use crate::storage::{Disk, OpenError};
 use crate::store::Store;
 use crate::tls::{Speaker, Tls, TlsError};
-use crate::xds::{Ads, ListenError};
+use crate::xds::{Ads, Gate, ListenError};
 
 /// How long requests that are under way at the end may take. They take milliseconds; what is left after this is a
 /// client that does not finish sending.
@@ -37,6 +38,7 @@ pub struct Server {
     addr: SocketAddr,
     tls: Option<Tls>,
     api: Arc<Api>,
+    connections: Arc<ConnectionTable>,
     ads: Ads,
 }
 
@@ -72,14 +74,18 @@ impl Server {
         let taken = |source| BindError::Address { addr: asked, source };
         let listener = TcpListener::bind(asked).await.map_err(taken)?;
         let addr = listener.local_addr().map_err(taken)?;
-        let guard = Guard::new(&settings.api_auth, addr, settings.region.clone())?;
+        let store = Arc::new(store);
+        let counts = store.metrics().connections();
+        let guard = Guard::new(&settings.api_auth, addr, settings.region.clone(), counts.clone())?;
         let admission = Admission::open(settings.admission)?;
         let realm = Realm::new(settings.account, settings.region);
-        let store = Arc::new(store);
-        let ads = Ads::bind(settings.xds, realm.account().clone(), &store).await?;
+        let connections = ConnectionTable::new(settings.connections, counts.clone());
+        let bodies = BodyBudget::new(BodyBudgetLimits::default(), counts);
+        let gate = Gate { connections: Arc::clone(&connections), bodies: Arc::clone(&bodies) };
+        let ads = Ads::bind(settings.xds, realm.account().clone(), &store, gate).await?;
         let events = Events::start(settings.events, store.metrics());
-        let api = Api { guard, admission, events, realm, store, proxies: Arc::clone(&ads.shared) };
-        Ok(Self { listener, addr, tls, api: Arc::new(api), ads })
+        let api = Api { guard, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
+        Ok(Self { listener, addr, tls, api: Arc::new(api), connections, ads })
     }
 
     /// Where it listens.
@@ -123,18 +129,16 @@ impl Server {
             stop.send_replace(true);
         };
         let served = Arc::clone(&self.api);
-        let router = http::router(self.api).into_make_service_with_connect_info::<Peer>();
-        let api = match self.tls {
-            None => axum::serve(self.listener, router).with_graceful_shutdown(signal).into_future().boxed(),
-            Some(tls) => {
-                let listener = TlsListener::over(self.listener, tls, self.addr);
-                axum::serve(listener, router).with_graceful_shutdown(signal).into_future().boxed()
-            }
-        };
-        let api = api.inspect(|_| {
+        let sweeping = self.connections.sweep();
+        let router = http::router(self.api);
+        let api = listen::serve(self.listener, self.tls, router, self.connections, stopping.clone());
+        let api = api.inspect(|()| {
             answered.send_replace(true);
         });
-        let serving = async { tokio::try_join!(api, async { ads.await.map_err(io::Error::other) }) };
+        let serving = async {
+            let ((), (), ads) = tokio::join!(signal, api, ads);
+            ads.map_err(io::Error::other)
+        };
         let overtime = async move {
             // An error means that `signal` is gone, and then `serving` is about to end by itself.
             if stopping.wait_for(|stopping| *stopping).await.is_err() {
@@ -143,12 +147,13 @@ impl Server {
             tokio::time::sleep(GRACE).await;
         };
         let ended = tokio::select! {
-            served = serving => served.map(|_| ()),
+            served = serving => served,
             () = overtime => {
                 tracing::warn!(?GRACE, "stopped with requests still under way");
                 Ok(())
             }
         };
+        sweeping.abort();
         served.events.drain().await;
         ended
     }

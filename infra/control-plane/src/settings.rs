@@ -7,6 +7,7 @@ use mesh::name::AccountId;
 
 use crate::admission::AdmissionSettings;
 use crate::auth::ApiAuth;
+use crate::connections::ConnectionLimits;
 use crate::events::EventReceiver;
 use crate::quotas::Quotas;
 use crate::state::Region;
@@ -27,6 +28,8 @@ pub struct Settings {
     pub account: AccountId,
     /// The region in every ARN.
     pub region: Region,
+    /// The bounds on connections, of the API and of proxies.
+    pub connections: ConnectionLimits,
     /// How writes are judged.
     pub admission: AdmissionSettings,
     /// The limits.
@@ -47,6 +50,7 @@ impl Settings {
             api: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             api_auth: ApiAuth::default(),
             api_tls: None,
+            connections: ConnectionLimits::default(),
             account,
             region,
             admission: AdmissionSettings::default(),

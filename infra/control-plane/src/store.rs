@@ -20,7 +20,7 @@ use tokio::sync::broadcast;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 use crate::quotas::Quotas;
-use crate::state::{Answer, Change, Planned, Read, Record, Stamp, State, Write};
+use crate::state::{Action, Answer, Change, Planned, Read, Record, Stamp, State, Write};
 use crate::storage::{Memory, Storage};
 use committer::{Committer, Shared, Stored};
 
@@ -84,6 +84,10 @@ impl Store {
         stamp: &Stamp,
         may: impl FnOnce(&State, &Planned<'_>) -> Result<(), ApiError>,
     ) -> Decided {
+        let is_deletion = matches!(write.action, Action::Delete | Action::Untag(_));
+        if self.shared.is_full() && !is_deletion {
+            return Decided { outcome: Err(ApiError::Unavailable), stored: Stored::Already };
+        }
         let (outcome, stored) = self.stage(|state| match state.write_if(write, stamp, may) {
             Ok(written) => (Ok(written.answer), written.records, written.change),
             Err(error) => (Err(error), Vec::new(), None),
@@ -121,10 +125,10 @@ impl Store {
         at(&self.shared.state())
     }
 
-    /// Whether writes can be stored, as far as the last one tells.
+    /// Whether writes can be stored, as far as the last one tells; not only deletions.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.shared.metrics.is_writable()
+        self.shared.metrics.is_writable() && !self.shared.is_full()
     }
 
     /// What is counted.
@@ -133,3 +137,6 @@ impl Store {
         &self.shared.metrics
     }
 }
+
+#[cfg(test)]
+mod tests;

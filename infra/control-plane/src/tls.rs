@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -83,7 +83,10 @@ impl Tls {
     }
 
     /// Shakes hands, and gives the names in the client's certificate, where one is asked for.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<(TlsStream<TcpStream>, Option<Vec<String>>)> {
+    pub(crate) async fn accept<IO>(&self, stream: IO) -> io::Result<(TlsStream<IO>, Option<Vec<String>>)>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
         let stream = self.acceptor().accept(stream).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let names = certificate.map(|certificate| names(certificate));

@@ -77,6 +77,9 @@ pub enum Denial {
     /// AWS says nothing.
     #[error("STS can't be asked who is calling; the server's log says why")]
     StsAway,
+    /// There is no memory for what callers send that are not known yet.
+    #[error("too many requests of callers that are not known yet; try again later")]
+    Congested,
     /// The body does not come.
     #[error("the body did not arrive in time")]
     Slow,
@@ -87,7 +90,7 @@ impl Denial {
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         match self {
-            Self::Crowded | Self::NoKeys | Self::StsAway | Self::Slow => true,
+            Self::Crowded | Self::NoKeys | Self::StsAway | Self::Congested | Self::Slow => true,
             Self::Host
             | Self::Origin
             | Self::Unsigned

@@ -23,13 +23,17 @@ use std::sync::Arc;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 
+use crate::metrics::ConnectionMetrics;
 use crate::state::Region;
 pub use denial::Denial;
 pub use keys::KeyFileError;
 use keys::{Key, KeyFile};
-use replay::Seen;
+use replay::{Seen, SignedWrite};
 pub use sts::{Audience, AudienceError, RolePattern, RolePatternError, StsEndpoint, StsEndpointError, StsSettings};
 use sts::{Presigned, StsGuard};
+
+/// What the signatures of unknown keys are checked with.
+const NO_SECRET: &str = "the secret of no key";
 
 /// How callers prove who they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,7 +62,7 @@ pub enum GuardError {
 #[derive(Debug)]
 pub(crate) enum Guard {
     Loopback(SocketAddr),
-    Keys(KeyGuard),
+    Keys(Box<KeyGuard>),
     Sts(Box<StsGuard>),
 }
 
@@ -94,18 +98,28 @@ pub(crate) enum Caller {
 pub(crate) enum Claim<'a> {
     /// Nothing.
     Settled,
-    /// Whether this key signed it.
-    Signature { guard: &'a KeyGuard, claim: signature::Claim<'a>, key: Arc<Key> },
+    /// Whether this key signed it. The body of a request by an unknown key is read all the same, so that keys that exist
+    /// can't be told from others.
+    Signature { guard: &'a KeyGuard, claim: signature::Claim<'a>, key: Option<Arc<Key>> },
     /// Whether AWS vouches for this.
     Identity { guard: &'a StsGuard, presigned: Presigned },
 }
 
 impl Guard {
-    pub(crate) fn new(auth: &ApiAuth, addr: SocketAddr, region: Region) -> Result<Self, GuardError> {
+    pub(crate) fn new(
+        auth: &ApiAuth,
+        addr: SocketAddr,
+        region: Region,
+        metrics: ConnectionMetrics,
+    ) -> Result<Self, GuardError> {
         Ok(match auth {
             ApiAuth::Loopback => Self::Loopback(addr),
-            ApiAuth::Keys(path) => Self::Keys(KeyGuard { file: KeyFile::open(path)?, region, seen: Seen::default() }),
-            ApiAuth::Sts(settings) => Self::Sts(Box::new(StsGuard::new(settings.clone()).map_err(GuardError::Roots)?)),
+            ApiAuth::Keys(path) => {
+                Self::Keys(Box::new(KeyGuard { file: KeyFile::open(path)?, region, seen: Seen::new(metrics) }))
+            }
+            ApiAuth::Sts(settings) => {
+                Self::Sts(Box::new(StsGuard::new(settings.clone(), metrics).map_err(GuardError::Roots)?))
+            }
         })
     }
 
@@ -123,7 +137,7 @@ impl Guard {
             Self::Loopback(addr) => site::check(parts, *addr).map(|()| Claim::Settled),
             Self::Keys(guard) => {
                 let claim = signature::Claim::read(parts, guard.region.as_str(), now)?;
-                let key = guard.file.current()?.find(claim.key_id()).ok_or(Denial::Mismatch)?;
+                let key = guard.file.current()?.find(claim.key_id());
                 Ok(Claim::Signature { guard, claim, key })
             }
             Self::Sts(guard) => Ok(Claim::Identity { guard, presigned: guard.claim(parts, now)? }),
@@ -144,9 +158,10 @@ impl Claim<'_> {
             Self::Settled => Ok(Caller::Anybody),
             Self::Identity { guard, presigned } => guard.settle(presigned, parts, body, now).await,
             Self::Signature { guard, claim, key } => {
-                if !claim.matches(&key.secret, parts, body, guard.region.as_str())? {
-                    return Err(Denial::Mismatch);
-                }
+                // A signature by a secret that no key has takes as long to check, and is never right.
+                let secret = key.as_ref().map_or(NO_SECRET, |key| &key.secret);
+                let matches = claim.matches(secret, parts, body, guard.region.as_str())?;
+                let Some(key) = key.as_ref().filter(|_| matches) else { return Err(Denial::Mismatch) };
                 let caller = Caller::Key { id: claim.key_id().to_owned(), name: key.name.clone() };
                 if method.is_safe() {
                     return Ok(caller);
@@ -154,7 +169,8 @@ impl Claim<'_> {
                 if key.read_only {
                     return Err(Denial::ReadOnly);
                 }
-                guard.seen.pass(claim.signature(), now)?;
+                let write = SignedWrite { signature: claim.signature(), until: claim.until(), owner: claim.key_id() };
+                guard.seen.pass(&write, now)?;
                 tracing::info!(caller = %key.name, %method, path, "signed write");
                 Ok(caller)
             }

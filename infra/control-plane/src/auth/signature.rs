@@ -68,6 +68,11 @@ impl<'a> Claim<'a> {
         self.key_id
     }
 
+    /// Until when the signature is good.
+    pub(super) fn until(&self) -> Timestamp {
+        self.at.saturating_add(SKEW).unwrap_or(self.at)
+    }
+
     pub(super) const fn signature(&self) -> [u8; 32] {
         self.signature
     }

@@ -38,7 +38,7 @@ impl Keys {
 
     fn guard(&self) -> Result<Guard, GuardError> {
         let addr = SocketAddr::from(([127, 0, 0, 1], 9080));
-        Guard::new(&ApiAuth::Keys(self.0.clone()), addr, Region::parse("us-east-1").unwrap())
+        Guard::new(&ApiAuth::Keys(self.0.clone()), addr, Region::parse("us-east-1").unwrap(), counts())
     }
 }
 
@@ -46,6 +46,10 @@ impl Drop for Keys {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+fn counts() -> ConnectionMetrics {
+    crate::metrics::Metrics::new().connections()
 }
 
 fn content(secret: &str, read_only: bool) -> String {

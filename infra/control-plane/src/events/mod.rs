@@ -15,6 +15,7 @@ mod trail;
 mod webhook;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -23,7 +24,6 @@ use ports::{BusEvent, EventBus};
 use tokio::runtime::Handle;
 
 use crate::auth::Caller;
-use crate::listen::Peer;
 use crate::metrics::Metrics;
 use crate::state::{Realm, Resource, Write};
 use queue::Queue;
@@ -66,7 +66,7 @@ pub(crate) struct Events {
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
     pub(crate) caller: Caller,
-    pub(crate) peer: Option<Peer>,
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) agent: Option<String>,
     pub(crate) operation: &'static str,
     /// The request's id, as its answer has it.

@@ -109,7 +109,7 @@ fn common(asked: &Asked, realm: &Realm, now: Timestamp) -> Map<String, Value> {
             ("userIdentity", identity(&asked.caller, realm)),
             ("eventTime", json!(second.to_string())),
             ("awsRegion", json!(realm.region().as_str())),
-            ("sourceIPAddress", json!(asked.peer.map(|peer| peer.0.ip().to_string()))),
+            ("sourceIPAddress", json!(asked.peer.map(|peer| peer.ip().to_string()))),
             ("userAgent", json!(asked.agent)),
             ("requestID", json!(asked.id)),
             ("eventID", json!(Uuid::new_v4().to_string())),

@@ -1,14 +1,21 @@
 //! Request bodies.
 
-use axum::body::Body;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use mesh::resource::Tag;
 use mesh::validate::{self, Violation};
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
+use crate::auth::Denial;
+use crate::connections::Reservation;
 use crate::error::ApiError;
 use crate::state::ClientToken;
+use crate::text;
 
 /// The largest body that is read as a request. A virtual node at every quota, each backend with a policy of its own,
 /// stays far below.
@@ -18,24 +25,59 @@ pub(super) const MAX_BODY: usize = 1024 * 1024;
 /// answer and close while it is sending would reset the connection under it.
 const MAX_DRAINED: usize = 16 * MAX_BODY;
 
-/// Takes in a body.
-pub(super) async fn read(body: Body) -> Result<Bytes, ApiError> {
+/// How long a body may take. The largest takes a second on a slow line.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// Reads a body, into memory that is reserved where the caller is not known yet.
+pub(super) async fn read(body: Body, unknown: Option<&Reservation>) -> Result<Bytes, ApiError> {
+    let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if length > MAX_DRAINED {
+        return Err(too_large());
+    }
+    match timeout(LONGEST, read_all(body, unknown)).await {
+        Ok(read) => read,
+        Err(_) => Err(Denial::Slow.into()),
+    }
+}
+
+async fn read_all(body: Body, unknown: Option<&Reservation>) -> Result<Bytes, ApiError> {
     let mut chunks = body.into_data_stream();
     let mut kept = BytesMut::new();
     let mut length: usize = 0;
-    while let Some(chunk) = chunks.next().await {
+    loop {
+        let chunk = match unknown {
+            None => chunks.next().await,
+            Some(reservation) => tokio::select! {
+                biased;
+                () = reservation.displaced() => return Err(Denial::Congested.into()),
+                chunk = chunks.next() => chunk,
+            },
+        };
+        let Some(chunk) = chunk else { break };
         let chunk = chunk.map_err(|error| ApiError::invalid("body", format!("can't be read: {error}")))?;
         length = length.saturating_add(chunk.len());
         if length <= MAX_BODY {
+            if let Some(reservation) = unknown {
+                reservation.grow(chunk.len()).map_err(|_| Denial::Congested)?;
+            }
             kept.extend_from_slice(&chunk);
         } else if length > MAX_DRAINED {
             break;
+        } else {
+            kept = BytesMut::new();
         }
     }
     if length > MAX_BODY {
-        return Err(ApiError::invalid("body", format!("is larger than {MAX_BODY} bytes")));
+        return Err(too_large());
+    }
+    if let Some(reservation) = unknown {
+        reservation.complete();
     }
     Ok(kept.freeze())
+}
+
+fn too_large() -> ApiError {
+    ApiError::invalid("body", format!("is larger than {MAX_BODY} bytes"))
 }
 
 /// The members of a JSON body, taken one by one.
@@ -85,12 +127,26 @@ impl Members {
 
     /// Takes the tags.
     pub(super) fn tags(&mut self) -> Result<Option<Vec<Tag>>, ApiError> {
-        self.checked("tags", validate::tags)
+        let tags = self.checked("tags", validate::tags)?;
+        let mut keys = BTreeSet::new();
+        for tag in tags.iter().flatten() {
+            if let Some(problem) = text::tag_problem(tag.key.as_str(), tag.value.as_str()) {
+                return Err(ApiError::invalid("tags", problem));
+            }
+            if !keys.insert(tag.key.as_str()) {
+                return Err(ApiError::invalid("tags", format!("have the key {:?} more than once", tag.key)));
+            }
+        }
+        Ok(tags)
     }
 
     /// Takes the tag keys.
     pub(super) fn tag_keys(&mut self) -> Result<Option<Vec<String>>, ApiError> {
-        self.checked("tagKeys", validate::tag_keys)
+        let keys = self.checked("tagKeys", validate::tag_keys)?;
+        match keys.iter().flatten().find_map(|key| text::tag_problem(key, "")) {
+            Some(problem) => Err(ApiError::invalid("tagKeys", problem)),
+            None => Ok(keys),
+        }
     }
 
     fn checked<T>(

@@ -1,46 +1,60 @@
 //! Who may call is asked here, before anything else looks at a request.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Api, answer, body, target};
-use crate::auth::{Caller, Denial, Guard};
+use crate::auth::Caller;
+use crate::connections::Client;
 use crate::error::ApiError;
-
-/// How long a body may take whose sender is not known yet. The largest takes a second on a slow line.
-const BODY: Duration = Duration::from_secs(10);
+use crate::listen::Peer;
+use crate::log::Short;
 
 /// Lets those through who may call. Health is everybody's to know.
 pub(super) async fn admitted(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    if matches!(request.uri().path(), "/healthz" | "/readyz") {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.clone());
+    let heard = peer.as_ref().map(|peer| peer.slot.hear());
+    let one_host = request.headers().get_all(header::HOST).iter().nth(1).is_none();
+    if one_host && matches!(request.uri().path(), "/healthz" | "/readyz") {
         return next.run(request).await;
     }
     let began = Instant::now();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    match admit(&api.guard, request).await {
-        Ok(request) => next.run(request).await,
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let client = peer.as_ref().map(Peer::client);
+    match admit(&api, client, request).await {
+        Ok(request) => {
+            let _busy = peer.as_ref().map(|peer| peer.slot.busy());
+            drop(heard);
+            next.run(request).await
+        }
         Err(error) => {
             let (id, kind) = (Uuid::new_v4(), error.error_type());
-            tracing::info!(%id, %method, path, error = kind.name(), reason = %error, "refused");
-            api.store.metrics().answered(target::operation(&method, &path), Some(kind), began.elapsed());
+            let (path, reason) = (Short(uri.path()), error.to_string());
+            tracing::info!(%id, %method, %path, error = kind.name(), reason = %Short(&reason), "refused");
+            api.store.metrics().answered(target::operation(&method, uri.path()), Some(kind), began.elapsed());
             answer::respond(Err(error), &id)
         }
     }
 }
 
-async fn admit(guard: &Guard, request: Request) -> Result<Request, ApiError> {
+async fn admit(api: &Api, client: Option<Client>, request: Request) -> Result<Request, ApiError> {
     let (mut parts, mut body) = request.into_parts();
-    let claim = guard.claim(&parts, Timestamp::now())?;
+    if parts.headers.get_all(header::HOST).iter().nth(1).is_some() {
+        return Err(ApiError::invalid("host", "is given more than once"));
+    }
+    let claim = api.guard.claim(&parts, Timestamp::now())?;
     let mut caller = Caller::Anybody;
     if claim.is_open() {
-        let read = tokio::time::timeout(BODY, body::read(body)).await.map_err(|_| Denial::Slow)??;
+        let reservation = client.map(|client| api.bodies.begin(client));
+        let read = body::read(body, reservation.as_ref()).await?;
         caller = claim.settle(&parts, &read, Timestamp::now()).await?;
         body = Body::from(read);
     }

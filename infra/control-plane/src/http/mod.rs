@@ -25,10 +25,12 @@ use uuid::Uuid;
 
 use crate::admission::Admission;
 use crate::auth::{Caller, Guard};
+use crate::connections::BodyBudget;
 use crate::error::ApiError;
 use crate::events::{Asked, Events, Outcome};
 use crate::headers::INCLUDE;
 use crate::listen::Peer;
+use crate::log::Short;
 use crate::state::{Answer, Realm, Stamp, Write};
 use crate::store::Store;
 use crate::xds::Shared;
@@ -43,6 +45,8 @@ pub(crate) struct Api {
     pub(crate) events: Events,
     pub(crate) realm: Realm,
     pub(crate) store: Arc<Store>,
+    /// Memory for bodies of callers that are not known yet.
+    pub(crate) bodies: Arc<BodyBudget>,
     pub(crate) proxies: Arc<Shared>,
 }
 
@@ -81,15 +85,15 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
     let began = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let outcome = operate(&api, request, &id).await;
-    let (path, took) = (uri.path(), began.elapsed());
+    let (path, took) = (Short(uri.path()), began.elapsed());
     let error = outcome.as_ref().err().map(ApiError::error_type);
-    api.store.metrics().answered(target::operation(&method, path), error, took);
+    api.store.metrics().answered(target::operation(&method, uri.path()), error, took);
     match &outcome {
-        Ok(_) if method.is_safe() => tracing::debug!(%id, %method, path, ?took, "answered"),
-        Ok(_) => tracing::info!(%id, %method, path, ?took, "answered"),
+        Ok(_) if method.is_safe() => tracing::debug!(%id, %method, %path, ?took, "answered"),
+        Ok(_) => tracing::info!(%id, %method, %path, ?took, "answered"),
         Err(error) => {
             let kind = error.error_type().name();
-            tracing::info!(%id, %method, path, ?took, error = kind, reason = %error, "refused");
+            tracing::info!(%id, %method, %path, ?took, error = kind, reason = %Short(&error.to_string()), "refused");
         }
     }
     answer::respond(outcome, &id)
@@ -98,7 +102,7 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
 async fn operate(api: &Arc<Api>, request: Request, id: &Uuid) -> Result<answer::Body, ApiError> {
     let (parts, body) = request.into_parts();
     // Read in any case, so that the sender is not cut off and the connection can be used again.
-    let body = body::read(body).await;
+    let body = body::read(body, None).await;
     let call = request::parse(&parts, body, &api.realm)?;
     let with_tags = parts.headers.get(INCLUDE).is_some_and(|asked| asked == "tags");
     match call {
@@ -145,7 +149,7 @@ fn asked(parts: &Parts, id: &Uuid) -> Asked {
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     Asked {
         caller: parts.extensions.get::<Caller>().cloned().unwrap_or(Caller::Anybody),
-        peer: parts.extensions.get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| *peer),
+        peer: parts.extensions.get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.addr),
         agent: agent.map(str::to_owned),
         operation: target::operation(&parts.method, parts.uri.path()),
         id: id.to_string(),

@@ -14,6 +14,7 @@ use crate::document::name_member;
 use crate::error::ApiError;
 use crate::headers::IF_VERSION;
 use crate::state::{Action, Collection, Page, Read, Realm, ValidSpec, Write, tags_title};
+use crate::text;
 
 /// A request, understood.
 #[derive(Debug, PartialEq)]
@@ -67,6 +68,9 @@ fn create(collection: &Collection, mut members: Members, if_version: Option<u64>
     let own_name = name_member(collection.kind());
     let name = members.text(&own_name)?.ok_or_else(|| ApiError::invalid(&own_name, "is required"))?;
     let path = target::member(collection, &name)?;
+    if let Some(problem) = text::name_problem(&name) {
+        return Err(ApiError::invalid(&own_name, problem));
+    }
     let token = members.client_token()?;
     let tags = members.tags()?.unwrap_or_default();
     let spec = match (members.value("spec"), path.kind()) {

@@ -2,6 +2,7 @@
 //!
 //! Labels have few values, all known here: no name of a mesh or of anything in one is ever among them.
 
+mod connections;
 mod events;
 mod instances;
 mod xds;
@@ -21,6 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::error::ErrorType;
 use crate::instances::InstanceCounts;
 use crate::state::{Change, Operation, State};
+pub(crate) use connections::ConnectionMetrics;
 pub(crate) use events::EventMetrics;
 use instances::InstanceMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
@@ -53,6 +55,7 @@ pub struct Metrics {
     events: EventMetrics,
     instances: InstanceMetrics,
     xds: XdsMetrics,
+    connections: ConnectionMetrics,
 }
 
 impl Metrics {
@@ -93,6 +96,7 @@ impl Metrics {
         let events = EventMetrics::registered(&mut registry);
         let instances = InstanceMetrics::registered(&mut registry);
         let xds = XdsMetrics::registered(&mut registry);
+        let connections = ConnectionMetrics::registered(&mut registry);
         Self {
             registry,
             requests,
@@ -108,7 +112,13 @@ impl Metrics {
             events,
             instances,
             xds,
+            connections,
         }
+    }
+
+    /// Those of connections and unknown callers, which their tables count by themselves.
+    pub(crate) fn connections(&self) -> ConnectionMetrics {
+        self.connections.clone()
     }
 
     /// Those of the ADS server, which counts by itself.

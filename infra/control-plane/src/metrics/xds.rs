@@ -41,6 +41,7 @@ pub struct XdsMetrics {
     pushes: Family<[Label; 1], Counter>,
     acks: Family<[Label; 1], Counter>,
     nacks: Family<[Label; 1], Counter>,
+    refused: Family<[Label; 1], Counter>,
     builds: Histogram,
 }
 
@@ -51,12 +52,18 @@ impl XdsMetrics {
             pushes: Family::default(),
             acks: Family::default(),
             nacks: Family::default(),
+            refused: Family::default(),
             builds: histogram(),
         };
         registry.register("xds_streams", "Connected ADS streams, by kind of proxy", metrics.streams.clone());
         registry.register("xds_pushes", "Responses sent to proxies, by resource type", metrics.pushes.clone());
         registry.register("xds_acks", "Responses that proxies accepted, by resource type", metrics.acks.clone());
         registry.register("xds_nacks", "Responses that proxies refused, by resource type", metrics.nacks.clone());
+        let help = "ADS streams that were refused or ended by the limits on what proxies may take, by reason";
+        registry.register("xds_streams_refused", help, metrics.refused.clone());
+        for reason in ["no_request", "too_many_names", "too_many_streams"] {
+            drop(metrics.refused.get_or_create(&[("reason", reason)]));
+        }
         let help = "Time to build the snapshot of one proxy's resources";
         registry.register_with_unit("xds_snapshot_build_duration", help, Unit::Seconds, metrics.builds.clone());
         for kind in [ProxyKind::VirtualNode, ProxyKind::VirtualGateway] {
@@ -93,6 +100,11 @@ impl XdsMetrics {
     /// A response was refused.
     pub fn nacked(&self, of: XdsType) {
         self.nacks.get_or_create(&of.label()).inc();
+    }
+
+    /// A stream was refused, or ended, by a limit.
+    pub fn stream_refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// A snapshot was built.

@@ -16,6 +16,8 @@ use super::acknowledged::Acknowledged;
 use super::backend::Backend;
 use super::encoding::{self, Entry, Table};
 use super::folder::{Folder, system};
+use super::identity::{Found, Identity};
+use super::reserve::Reserve;
 use super::seal::{Digest, META, Seal};
 use super::verify::{self, definition};
 use super::{CACHE, CommitError, OpenError, Storage};
@@ -31,6 +33,9 @@ pub struct Disk {
     /// The last commit that was tried.
     seal: Seal,
     acknowledged: Acknowledged,
+    /// The file that the store is in.
+    file: Identity,
+    reserve: Reserve,
     device: Box<Device>,
     /// Last, so that the folder is free only when the database is closed.
     folder: Folder,
@@ -65,22 +70,42 @@ impl Disk {
         }
         // A commit that was durable and not yet acknowledged is served from now on, so it counts as acknowledged.
         acknowledged.note(content.seal.sequence).map_err(system("write the note beside", &path))?;
-        Ok((Self { database: Some(database), seal: content.seal, acknowledged, device, folder }, content.records))
+        let file = Identity::at(&path).map_err(system("look at", &path))?;
+        folder.mark();
+        let reserve = Reserve::take(folder.reserve(), &path);
+        let disk = Self { database: Some(database), seal: content.seal, acknowledged, file, reserve, device, folder };
+        Ok((disk, content.records))
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), CommitError> {
         let database = self.database.take();
         let database = database.ok_or_else(|| CommitError::new("commit", "the commit before failed"))?;
+        self.is_ours()?;
         let transaction = database.begin_write().map_err(failed("begin a commit"))?;
         self.seal = put(&transaction, &encoded(records)?, &self.seal).map_err(failed("write records"))?;
         transaction.commit().map_err(failed("commit"))?;
+        // What was written to a file without a name is lost with this process.
+        self.is_ours()?;
         self.acknowledged.note(self.seal.sequence).map_err(failed("note what is acknowledged"))?;
         self.database = Some(database);
         Ok(())
     }
 
+    /// Passes while the folder is locked and the store is in its place.
+    fn is_ours(&mut self) -> Result<(), CommitError> {
+        match self.folder.look(self.file)? {
+            Found::Same => Ok(()),
+            Found::Nothing => Err(CommitError::new("commit", "the store's file was removed")),
+            Found::Other => Err(CommitError::new("commit", "the store's file was replaced")),
+        }
+    }
+
     fn start_over(&mut self, records: &[Record]) -> Result<(), CommitError> {
         drop(self.database.take());
+        if self.folder.look(self.file)? == Found::Other {
+            return Err(CommitError::new("replace the store", "another file is in its place: move it away"));
+        }
+        self.reserve.release();
         let draft = self.folder.draft();
         // It goes on above the commit that failed, which may have reached the disk.
         let from = Seal { digest: Digest::default(), ..self.seal.clone() };
@@ -90,6 +115,8 @@ impl Disk {
         })?;
         self.seal = seal;
         self.folder.adopt().map_err(failed("replace the store"))?;
+        self.file = Identity::at(&self.folder.store()).map_err(failed("look at the store"))?;
+        self.acknowledged = self.folder.note_again(self.seal.store).map_err(failed("open the note"))?;
         self.acknowledged.note(self.seal.sequence).map_err(failed("note what is acknowledged"))?;
         self.database = Some(database);
         Ok(())
@@ -103,6 +130,11 @@ impl Storage for Disk {
 
     fn restart(&mut self, records: &[Record]) -> Result<(), CommitError> {
         caught(|| self.start_over(records))
+    }
+
+    fn is_full(&mut self) -> bool {
+        self.reserve.retake(&self.folder.store());
+        !self.reserve.is_there()
     }
 
     fn waits(&self) -> bool {

@@ -117,6 +117,18 @@ pub enum OpenError {
         /// How that is seen.
         what: String,
     },
+    /// The folder has no store, and there was one.
+    #[error(
+        "open {}: it has no store, and {} says that there was one; put the folder back or mount its volume, or remove that file to start empty",
+        folder.display(),
+        marker.display()
+    )]
+    Removed {
+        /// The folder.
+        folder: PathBuf,
+        /// What says that there was a store.
+        marker: PathBuf,
+    },
     /// The store is gone, and what was in it was acknowledged.
     #[error(
         "open {}: it is gone, and {} says that there was one; put it back, or remove the note to start empty",

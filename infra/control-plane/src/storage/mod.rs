@@ -6,6 +6,8 @@
 //!  DIR/meshwarden.lock           held while a process uses the folder
 //!  DIR/meshwarden.redb           the records, and a seal: format, realm, sequence, digest of all records
 //!  DIR/meshwarden.acknowledged   the sequence up to which writes were answered: the records may not be behind it
+//!  DIR/meshwarden.reserve        room that is given up for deletions when the disk is full
+//!  DIR/../.NAME.meshwarden       says that there is a store in DIR, should DIR be removed, or be a volume that is not mounted
 //! ```
 //!
 //! Records are read once, at the start; after that the state in memory is what is read, and the file is only written.
@@ -16,6 +18,8 @@ mod disk;
 mod encoding;
 mod error;
 mod folder;
+mod identity;
+mod reserve;
 mod seal;
 mod verify;
 
@@ -44,6 +48,11 @@ pub trait Storage: fmt::Debug + Send {
 
     /// Forgets everything and keeps exactly these records: all or nothing, and as durably as a commit.
     fn restart(&mut self, records: &[Record]) -> Result<(), CommitError>;
+
+    /// Whether the disk is so full that only deletions should be stored. Looks whether that is still so.
+    fn is_full(&mut self) -> bool {
+        false
+    }
 
     /// Whether a commit waits for a device, so that one for many writes pays.
     fn waits(&self) -> bool;

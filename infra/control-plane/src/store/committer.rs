@@ -1,5 +1,6 @@
 //! Who commits: one commit for all writes that wait by then.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) state: RwLock<State>,
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) metrics: Metrics,
+    /// Whether only deletions are accepted, since the disk is full.
+    full: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -83,6 +86,7 @@ impl Shared {
             state: RwLock::new(state),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             metrics: Metrics::new(),
+            full: AtomicBool::new(false),
         }
     }
 
@@ -123,6 +127,7 @@ impl Shared {
             Ok(()) => {
                 if keeper.failed.take().is_some() {
                     tracing::info!("the storage works again");
+                    self.look_for_room(keeper);
                 }
                 true
             }
@@ -132,6 +137,22 @@ impl Shared {
                     tracing::error!(error, "the storage failed: nothing can be written until it works again");
                 }
                 false
+            }
+        }
+    }
+
+    /// Whether only deletions are accepted.
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    fn look_for_room(&self, keeper: &mut Keeper) {
+        let full = keeper.storage.is_full();
+        if self.full.swap(full, Ordering::Relaxed) != full {
+            if full {
+                tracing::error!("the disk is full: only deletions are accepted until there is room");
+            } else {
+                tracing::info!("there is room on the disk again");
             }
         }
     }
@@ -190,6 +211,8 @@ impl Shared {
                 let mut keeper = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
                 if keeper.failed.is_some() {
                     self.keep(&mut keeper, None);
+                } else if self.is_full() {
+                    self.look_for_room(&mut keeper);
                 }
             }
         }

@@ -15,16 +15,20 @@ use tonic::Status;
 use xds::{ProxyId, ResourceType};
 
 use super::Shared;
+use super::bounds::{self, shortened};
+use super::listen::Guest;
 use super::machine::Machine;
 use super::peer::{Peer, admit, not_found};
 use super::picture::{Picture, Served};
 use super::protocol::Protocol;
 use super::roster::{Acknowledged, Entry, Introduction, Seat};
+use crate::connections::{Busy, Slot};
+use crate::log::Short;
 use crate::metrics::XdsType;
 
 /// How long a client may leave its stream without a first request. Envoy sends it at once; anything else only takes up
 /// room.
-const FIRST_REQUEST: Duration = Duration::from_secs(30);
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
 /// How long a proxy waits for its first snapshot, which takes milliseconds. If there is none, it may ask again later.
 const FIRST_PICTURE: Duration = Duration::from_secs(30);
@@ -32,18 +36,16 @@ const FIRST_PICTURE: Duration = Duration::from_secs(30);
 /// How long a proxy may take for what is on its way to it when the server ends. It takes milliseconds.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// The most of a refusal that is kept and logged. Envoy's is a sentence a resource.
-const MOST_OF_A_MESSAGE: usize = 4096;
-
 /// The responses of a stream, made as the client takes them: a slow client is sent the latest state when it is ready
 /// for more, and nothing is queued for it meanwhile.
 pub(super) fn converse<P: Protocol>(
     shared: Arc<Shared>,
-    peer: Peer,
+    guest: Guest,
     requests: impl Stream<Item = Result<P::Request, Status>> + Send + 'static,
 ) -> impl Stream<Item = Result<P::Response, Status>> + Send {
     let stop = shared.stop.clone();
-    let opening = Phase::Opening(Box::new(Opening { shared, peer, requests: Box::pin(requests), stop }));
+    let Guest { peer, slot } = guest;
+    let opening = Phase::Opening(Box::new(Opening { shared, peer, slot, requests: Box::pin(requests), stop }));
     futures::stream::unfold(opening, async |phase: Phase<P>| match phase {
         Phase::Opening(opening) => match opening.first().await {
             Ok(Some(mut conversation)) => {
@@ -86,6 +88,7 @@ enum Phase<P: Protocol> {
 struct Opening<P: Protocol> {
     shared: Arc<Shared>,
     peer: Peer,
+    slot: Slot,
     requests: Requests<P>,
     stop: watch::Receiver<bool>,
 }
@@ -98,20 +101,26 @@ impl<P: Protocol> Opening<P> {
             () = stopped(&mut self.stop) => return Ok(None),
             request = timeout(FIRST_REQUEST, self.requests.next()) => request,
         };
-        let Some(request) = request.map_err(|_| Status::deadline_exceeded("no request came"))?.transpose()? else {
+        let Some(request) = request
+            .map_err(|_| {
+                self.shared.roster.metrics().stream_refused("no_request");
+                Status::deadline_exceeded("no request came")
+            })?
+            .transpose()?
+        else {
             return Ok(None);
         };
         let node = P::node(&request).ok_or_else(|| {
             Status::invalid_argument("the first request has no node id: set node.id to mesh/<mesh>/virtualNode/<name>")
         })?;
         let id = admit(&self.peer, &node.id, &self.shared.account).inspect_err(|status| {
-            tracing::warn!(node = %shortened(&node.id), peer = %self.peer.place, %status, "xds stream refused");
+            tracing::warn!(node = %Short(&node.id), peer = %self.peer.place, %status, "xds stream refused");
         })?;
         self.begin(id, request).await
     }
 
     async fn begin(self, id: ProxyId, request: P::Request) -> Result<Option<Conversation<P>>, Status> {
-        let Self { shared, peer, requests, mut stop } = self;
+        let Self { shared, peer, slot, requests, mut stop } = self;
         let mut served = shared.cache.serve(&id);
         tokio::select! {
             biased;
@@ -133,6 +142,7 @@ impl<P: Protocol> Opening<P> {
         let acknowledged: Arc<dyn Acknowledged> = Arc::<Machine<P>>::clone(&machine);
         let entry = Entry { who: Arc::new(introduction), acknowledged };
         let seat = shared.roster.enter(entry, shared.streams_per_proxy).ok_or_else(|| {
+            shared.roster.metrics().stream_refused("too_many_streams");
             Status::resource_exhausted(format!("{id} has {} streams already", shared.streams_per_proxy))
         })?;
         let mut conversation = Conversation {
@@ -146,9 +156,10 @@ impl<P: Protocol> Opening<P> {
             waiting: VecDeque::new(),
             last: None,
             refused: BTreeMap::new(),
+            _busy: slot.busy(),
             _seat: seat,
         };
-        conversation.hear(&request)?;
+        conversation.hear(request)?;
         Ok(Some(conversation))
     }
 }
@@ -167,6 +178,8 @@ struct Conversation<P: Protocol> {
     last: Option<Instant>,
     /// The version of each type that was refused last, so that each is logged once.
     refused: BTreeMap<ResourceType, String>,
+    /// The connection is not idle meanwhile.
+    _busy: Busy,
     _seat: Seat,
 }
 
@@ -188,7 +201,7 @@ impl<P: Protocol> Conversation<P> {
                 () = stopped(&mut self.stop), if self.last.is_none() => self.last_call().await,
                 () = at(self.last) => return None,
                 request = self.requests.next() => match request {
-                    Some(Ok(request)) => self.hear(&request),
+                    Some(Ok(request)) => self.hear(request),
                     // The client is done; if it broke off, there is nobody to tell.
                     None => return None,
                     Some(Err(status)) => Err(status),
@@ -213,14 +226,16 @@ impl<P: Protocol> Conversation<P> {
         self.look()
     }
 
-    fn hear(&mut self, request: &P::Request) -> Result<(), Status> {
+    fn hear(&mut self, mut request: P::Request) -> Result<(), Status> {
+        self.within_bounds(&mut request)?;
+        let request = &request;
         if let Some(node) = P::node(request)
             && node.id.parse::<ProxyId>().ok().map(|id| ProxyId { owner: None, ..id }).as_ref() != Some(&self.id)
         {
             return Err(Status::invalid_argument(format!(
-                "the stream is {}'s, and a later request has the node id {:?}",
+                "the stream is {}'s, and a later request has the node id {}",
                 self.id,
-                shortened(&node.id)
+                Short(&node.id)
             )));
         }
         let (is_answer, responses) = {
@@ -239,6 +254,15 @@ impl<P: Protocol> Conversation<P> {
         Ok(())
     }
 
+    /// Shortens what a proxy says about a refusal, and refuses more names than are kept for it.
+    fn within_bounds(&self, request: &mut P::Request) -> Result<(), Status> {
+        let kept = self.machine.lock().name_bytes();
+        bounds::apply::<P>(request, kept).inspect_err(|status| {
+            self.shared.roster.metrics().stream_refused("too_many_names");
+            tracing::warn!(proxy = %self.id, %status, "xds stream ended by its limits");
+        })
+    }
+
     fn log_refusal(&mut self, type_url: &str, message: &str) {
         let Some(kind) = ResourceType::of_url(type_url) else {
             return;
@@ -249,7 +273,7 @@ impl<P: Protocol> Conversation<P> {
             nack.map(|nack| nack.version.to_string()).unwrap_or_default()
         };
         if self.refused.get(&kind) != Some(&version) {
-            tracing::warn!(proxy = %self.id, ?kind, version, reason = shortened(message), "NACK: the proxy refused it and keeps what it has");
+            tracing::warn!(proxy = %self.id, ?kind, version, reason = %Short(message), "NACK: the proxy refused it and keeps what it has");
             self.refused.insert(kind, version);
         }
     }
@@ -326,11 +350,6 @@ fn introduce(id: ProxyId, peer: Peer, protocol: &'static str, node: Option<&Node
         cluster: node.map(|node| shortened(&node.cluster).to_owned()).unwrap_or_default(),
         user_agent: shortened(&user_agent).to_owned(),
     }
-}
-
-fn shortened(text: &str) -> &str {
-    let end = (0..=MOST_OF_A_MESSAGE.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 #[cfg(test)]

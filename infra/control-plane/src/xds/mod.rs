@@ -14,6 +14,7 @@
 //! - `roster` knows the open streams, `gone` what clients of former ones may have, `report` tells of them, `evidence` of the certificates that they have taken.
 
 mod bootstrap;
+mod bounds;
 mod cache;
 mod concern;
 mod conversation;
@@ -24,6 +25,7 @@ mod gone;
 mod hold;
 mod listen;
 mod machine;
+mod metered;
 mod peer;
 mod picture;
 mod ports;
@@ -42,6 +44,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::certificates::CertificateFiles;
+use crate::connections::{BodyBudget, ConnectionTable};
 use crate::instances::Instances;
 use crate::store::Store;
 use cache::{Cache, Sources};
@@ -61,6 +64,15 @@ pub use ports::{ListenerMode, ListenerModeError};
 pub use sds::SdsServer;
 pub use settings::{Listen, ListenParseError, XdsAuth, XdsListener, XdsSettings};
 
+/// What bounds what clients can make the process hold.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// The connections of the process.
+    pub(crate) connections: Arc<ConnectionTable>,
+    /// Memory for what is received from proxies that are not known yet.
+    pub(crate) bodies: Arc<BodyBudget>,
+}
+
 /// What every stream needs.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -79,6 +91,7 @@ pub(crate) struct Shared {
 pub(crate) struct Ads {
     pub(crate) shared: Arc<Shared>,
     listening: Listening,
+    gate: Gate,
     stop: watch::Sender<bool>,
     turning: JoinHandle<()>,
 }
@@ -89,6 +102,7 @@ impl Ads {
         settings: XdsSettings,
         account: AccountId,
         store: &Arc<Store>,
+        gate: Gate,
     ) -> Result<Self, ListenError> {
         let listening = Listening::bind(&settings).await?;
         let ports = match settings.listeners {
@@ -113,7 +127,7 @@ impl Ads {
             roster: Arc::new(Roster::new(Arc::clone(store))),
             stop: stopping,
         });
-        Ok(Self { shared, listening, stop, turning })
+        Ok(Self { shared, listening, gate, stop, turning })
     }
 
     /// Where it listens, as the setting that would open the same.
@@ -132,7 +146,7 @@ impl Ads {
             drop(self.stop);
             Ok(())
         } else {
-            service::serve(self.shared, self.listening, self.stop, shutdown).await
+            service::serve(self.shared, self.listening, self.gate, self.stop, shutdown).await
         };
         // It holds the store, and whoever starts next may want the same data.
         let _ = self.turning.await;

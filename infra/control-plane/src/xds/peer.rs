@@ -9,6 +9,9 @@ use mesh::name::AccountId;
 use tonic::Status;
 use xds::ProxyId;
 
+use crate::connections::Client;
+use crate::log::Short;
+
 /// The other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Peer {
@@ -54,6 +57,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Whom its connections are counted for.
+    pub(super) fn client(&self) -> Client {
+        match self {
+            Self::Tcp(addr) => Client::from(*addr),
+            Self::Unix { uid, .. } => Client::User(*uid),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,9 +101,12 @@ pub(super) fn admit(peer: &Peer, id: &str, account: &AccountId) -> Result<ProxyI
 }
 
 fn own(id: &str, account: &AccountId) -> Result<ProxyId, Status> {
-    let id: ProxyId = id.parse().map_err(|error: xds::ProxyError| Status::invalid_argument(error.to_string()))?;
+    let id: ProxyId =
+        id.parse().map_err(|error: xds::ProxyError| Status::invalid_argument(Short(&error.to_string()).to_string()))?;
     match &id.owner {
-        Some(owner) if owner != account => Err(not_found(&format!("{id}: only meshes of {account} are served here"))),
+        Some(owner) if owner != account => {
+            Err(not_found(&format!("{}: only meshes of {account} are served here", Short(&id.to_string()))))
+        }
         Some(_) | None => Ok(ProxyId { owner: None, ..id }),
     }
 }

@@ -27,6 +27,12 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
     fn has(&self, snapshot: &Snapshot) -> bool;
 
     fn node(request: &Self::Request) -> Option<&Node>;
+    /// The bytes of the names that are kept for the client, beside what its next request of each type replaces.
+    fn name_bytes(&self) -> usize;
+    /// The bytes of the names in a request.
+    fn name_bytes_of(request: &Self::Request) -> usize;
+    /// The error of a NACK, to be shortened.
+    fn refusal_mut(request: &mut Self::Request) -> Option<&mut Refusal>;
     /// The error of a NACK.
     fn refusal(request: &Self::Request) -> Option<&Refusal>;
     fn type_url(request: &Self::Request) -> &str;
@@ -39,7 +45,7 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
 }
 
 macro_rules! protocol {
-    ($stream:ty, $name:literal, $request:ty, $response:ty, $returning:expr, $begin:expr, $clusters:expr) => {
+    ($stream:ty, $name:literal, $request:ty, $response:ty, $returning:expr, $begin:expr, $clusters:expr, $kept:expr, $names:expr) => {
         impl Protocol for $stream {
             const NAME: &'static str = $name;
             type Request = $request;
@@ -75,6 +81,20 @@ macro_rules! protocol {
                 request.node.as_ref().filter(|node| !node.id.is_empty())
             }
 
+            fn name_bytes(&self) -> usize {
+                let kept: fn(&Self) -> usize = $kept;
+                kept(self)
+            }
+
+            fn name_bytes_of(request: &$request) -> usize {
+                let names: fn(&$request) -> usize = $names;
+                names(request)
+            }
+
+            fn refusal_mut(request: &mut $request) -> Option<&mut Refusal> {
+                request.error_detail.as_mut()
+            }
+
             fn refusal(request: &$request) -> Option<&Refusal> {
                 request.error_detail.as_ref()
             }
@@ -106,7 +126,9 @@ protocol!(
     DiscoveryResponse,
     |request| !request.version_info.is_empty(),
     Self::new,
-    |stream| stream.clusters().collect()
+    |stream| stream.clusters().collect(),
+    |_| 0,
+    |request| bytes(&request.resource_names)
 );
 protocol!(
     DeltaStream,
@@ -115,5 +137,14 @@ protocol!(
     DeltaDiscoveryResponse,
     |request| !request.initial_resource_versions.is_empty(),
     |_| Self::new(),
-    |_| Vec::new()
+    |_| Vec::new(),
+    Self::name_bytes,
+    |request| {
+        let versions = request.initial_resource_versions.iter().map(|(name, version)| name.len() + version.len());
+        bytes(&request.resource_names_subscribe) + versions.sum::<usize>()
+    }
 );
+
+fn bytes(names: &[String]) -> usize {
+    names.iter().map(String::len).sum()
+}

@@ -26,11 +26,14 @@ use tonic::{Request, Response, Status, Streaming};
 use xds::ads::{DeltaStream, SotwStream};
 use xds::{ResourceType, SecretRef, Snapshot};
 
+use super::bounds;
 use super::conversation::stopped;
-use super::listen::{ListenError, Listening};
-use super::peer::Peer;
+use super::listen::{Guest, ListenError, Listening};
 use super::protocol::Protocol;
 use super::settings::{Listen, XdsAuth, XdsListener, XdsSettings};
+use crate::connections::{Busy, ConnectionLimits, ConnectionTable};
+use crate::log::Short;
+use crate::metrics::Metrics;
 use crate::secrets::{Found, Secrets};
 
 /// How long connections may take to close once their streams have ended.
@@ -88,7 +91,10 @@ impl SdsServer {
             shutdown.await;
             stop.send_replace(true);
         };
-        let (incoming, tasks) = listening.connections();
+        // Whoever may connect is a user of this machine, so what is counted is not shown.
+        let connections = ConnectionTable::new(ConnectionLimits::default(), Metrics::new().connections());
+        let sweeping = connections.sweep();
+        let (incoming, tasks) = listening.connections(&connections);
         let answering = Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, signal);
         let mut overtime = stop_asked;
         let served = tokio::select! {
@@ -100,6 +106,7 @@ impl SdsServer {
         };
         tasks.join_all().await;
         following.abort();
+        sweeping.abort();
         served
     }
 }
@@ -123,10 +130,12 @@ struct Service {
 
 impl Service {
     fn stream<P: Protocol>(&self, request: Request<Streaming<P::Request>>) -> Response<Responses<P::Response>> {
-        if let Some(peer) = request.extensions().get::<Peer>() {
-            tracing::info!(peer = %peer.place, protocol = P::NAME, "sds stream");
+        let guest = request.extensions().get::<Guest>();
+        if let Some(guest) = guest {
+            tracing::info!(peer = %guest.peer.place, protocol = P::NAME, "sds stream");
         }
         let stream = SecretStream::<P> {
+            _busy: guest.map(|guest| guest.slot.busy()),
             machine: P::begin(Vec::new()),
             snapshots: self.snapshots.clone(),
             stopping: self.stopping.clone(),
@@ -153,6 +162,8 @@ struct SecretStream<P: Protocol> {
     requests: Streaming<P::Request>,
     /// Responses to be sent, the next one last.
     waiting: Vec<P::Response>,
+    /// The connection is not idle meanwhile.
+    _busy: Option<Busy>,
 }
 
 impl<P: Protocol> SecretStream<P> {
@@ -165,7 +176,10 @@ impl<P: Protocol> SecretStream<P> {
                 biased;
                 () = stopped(&mut self.stopping) => return None,
                 request = self.requests.message() => match request {
-                    Ok(Some(request)) => self.hear(&request),
+                    Ok(Some(request)) => match self.hear(request) {
+                        Ok(responses) => responses,
+                        Err(status) => return Some(Err(status)),
+                    },
                     Ok(None) => return None,
                     Err(status) => return Some(Err(status)),
                 },
@@ -182,12 +196,13 @@ impl<P: Protocol> SecretStream<P> {
         }
     }
 
-    fn hear(&mut self, request: &P::Request) -> Vec<P::Response> {
-        if let Some(refusal) = P::refusal(request) {
-            tracing::warn!(reason = refusal.message, "NACK: a secret was refused");
+    fn hear(&mut self, mut request: P::Request) -> Result<Vec<P::Response>, Status> {
+        bounds::apply::<P>(&mut request, self.machine.name_bytes())?;
+        if let Some(refusal) = P::refusal(&request) {
+            tracing::warn!(reason = %Short(&refusal.message), "NACK: a secret was refused");
         }
         let snapshot = self.snapshots.borrow_and_update().clone();
-        self.machine.on_request(request, &snapshot)
+        Ok(self.machine.on_request(&request, &snapshot))
     }
 }
 

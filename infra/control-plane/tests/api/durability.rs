@@ -18,7 +18,7 @@ struct Data(PathBuf);
 
 impl Data {
     fn new() -> Self {
-        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("data-{}", Uuid::new_v4())))
+        Self(Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("data-{}/store", Uuid::new_v4())))
     }
 
     fn start(&self, more: &[&str]) -> Running {
@@ -32,7 +32,8 @@ impl Data {
 
 impl Drop for Data {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        // With what is beside the store.
+        let _ = fs::remove_dir_all(self.0.parent().unwrap());
     }
 }
 
@@ -243,6 +244,7 @@ fn a_folder_that_can_not_be_used_is_refused_with_what_to_do() {
 
     fs::remove_file(&store).unwrap();
     fs::remove_file(data.0.join("meshwarden.acknowledged")).unwrap();
+    fs::remove_file(data.0.with_file_name(".store.meshwarden")).unwrap();
     fs::create_dir(data.0.join("meshwarden.redb.new")).unwrap();
     let said = refused(&["--data", &folder]);
     assert!(said.contains("make") && said.to_lowercase().contains("is a directory"), "down to the cause: {said}");

@@ -251,4 +251,16 @@ impl Delta {
         });
         response
     }
+
+    #[allow(dead_code, reason = "used by the attack suite, which shares this file")]
+    /// Why the stream ends, whatever comes before that.
+    pub(crate) async fn end(&mut self) -> Status {
+        loop {
+            match timeout(PATIENCE, self.responses.message()).await.expect("an end") {
+                Ok(Some(_)) => {}
+                Ok(None) => return Status::new(Code::Ok, ""),
+                Err(status) => return status,
+            }
+        }
+    }
 }

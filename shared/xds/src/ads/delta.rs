@@ -68,6 +68,12 @@ impl DeltaStream {
         &self.status
     }
 
+    /// The bytes of the names that the client has subscribed to.
+    #[must_use]
+    pub fn name_bytes(&self) -> usize {
+        self.types.values().flat_map(|asked| &asked.names).map(String::len).sum()
+    }
+
     /// Whether the client has acknowledged all that it asked for of a snapshot.
     #[must_use]
     pub fn has(&self, snapshot: &Snapshot) -> bool {

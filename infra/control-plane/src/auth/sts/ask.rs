@@ -8,7 +8,7 @@ use axum::http::{Request, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
@@ -18,15 +18,16 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::presigned::Presigned;
 use super::role::Session;
+use super::turns::{QueueFull, Turns};
 use super::{Audience, StsEndpoint};
 use crate::auth::Denial;
+use crate::connections::Client;
 
 /// How long an answer may take, connection included. It takes tens of milliseconds within a region.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many questions may be under way at a time: whoever makes up identities makes this server ask, and gets to ask so
-/// much and no more.
-const AT_ONCE: usize = 16;
+/// Questions under way at a time about credentials that STS vouched for lately. Those about others take turns.
+const KNOWN_AT_ONCE: usize = 8;
 
 /// The longest answer that is read. A real one has 500 bytes.
 const LONGEST: usize = 64 * 1024;
@@ -34,8 +35,18 @@ const LONGEST: usize = 64 * 1024;
 /// A client that follows no redirects, knows no proxy, and asks nobody but STS.
 #[derive(Debug)]
 pub(super) struct Sts {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    turns: Semaphore,
+    client: HttpClient<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    known: Arc<Semaphore>,
+    turns: Turns,
+}
+
+/// Among whom a question waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lane {
+    /// Among those about credentials that STS vouched for lately.
+    Known,
+    /// Among all others; clients take turns.
+    Unknown(Client),
 }
 
 /// The answer, as far as it is of interest.
@@ -71,7 +82,16 @@ impl Sts {
                 .with_no_client_auth();
             builder.with_tls_config(config).https_or_http().enable_http1().build()
         };
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(connector), turns: Semaphore::new(AT_ONCE) })
+        Ok(Self {
+            client: HttpClient::builder(TokioExecutor::new()).build(connector),
+            known: Arc::new(Semaphore::new(KNOWN_AT_ONCE)),
+            turns: Turns::default(),
+        })
+    }
+
+    /// Whether a client has as many questions waiting as it may.
+    pub(super) fn is_full(&self, client: Client) -> bool {
+        self.turns.is_full(client)
     }
 
     /// Who signed this, for this audience and, where it is given, this write.
@@ -80,10 +100,17 @@ impl Sts {
         presigned: &Presigned,
         audience: &Audience,
         request: Option<&str>,
+        lane: Lane,
     ) -> Result<Session, Denial> {
         let question = async {
-            let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
-            self.ask(presigned, audience, request).await
+            let (_known, _turn) = match lane {
+                Lane::Known => (Some(self.known.acquire().await.map_err(|error| error.to_string())?), None),
+                Lane::Unknown(client) => match self.turns.take(client).await {
+                    Ok(turn) => (None, Some(turn)),
+                    Err(QueueFull) => return Ok(None),
+                },
+            };
+            self.ask(presigned, audience, request).await.map(Some)
         };
         let away = |error: String| {
             tracing::warn!(error, "STS can't be asked");
@@ -91,7 +118,7 @@ impl Sts {
         };
         let answer =
             tokio::time::timeout(PATIENCE, question).await.map_err(|_| away("no answer in time".to_owned()))?;
-        let (status, body) = answer.map_err(away)?;
+        let (status, body) = answer.map_err(away)?.ok_or(Denial::Congested)?;
         if status == StatusCode::OK {
             let answer: Answer = serde_json::from_slice(&body).map_err(|error| away(error.to_string()))?;
             let arn = answer.get_caller_identity_response.get_caller_identity_result.arn;

@@ -9,23 +9,29 @@
 
 mod ask;
 mod endpoint;
+mod memory;
 mod presigned;
 mod role;
+mod turns;
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::replay::Seen;
+use super::replay::{Seen, SignedWrite};
 use super::{Caller, Denial};
+use crate::connections::Client;
 use crate::headers::IF_VERSION;
-use ask::Sts;
+use crate::listen::Peer;
+use crate::metrics::ConnectionMetrics;
+use ask::{Lane, Sts};
 pub use endpoint::{StsEndpoint, StsEndpointError};
+use memory::Memory;
 use presigned::LONGEST_LIFE;
 pub(crate) use presigned::Presigned;
 use role::Session;
@@ -33,9 +39,6 @@ pub use role::{RolePattern, RolePatternError};
 
 /// The header that has the presigned request in it.
 const IDENTITY: &str = "x-meshwarden-identity";
-
-/// How many callers' identities are remembered. A function shows another one every few minutes.
-const MOST: usize = 10_000;
 
 /// Whom `--api-auth sts` lets in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,19 +78,34 @@ impl Audience {
 pub(crate) struct StsGuard {
     settings: StsSettings,
     sts: Sts,
-    known: Mutex<HashMap<[u8; 32], (Session, Timestamp)>>,
+    memory: Mutex<Memory>,
     seen: Seen,
+    metrics: ConnectionMetrics,
 }
 
 impl StsGuard {
-    pub(super) fn new(settings: StsSettings) -> io::Result<Self> {
+    pub(super) fn new(settings: StsSettings, metrics: ConnectionMetrics) -> io::Result<Self> {
         let sts = Sts::new(settings.endpoint.as_ref())?;
-        Ok(Self { settings, sts, known: Mutex::default(), seen: Seen::default() })
+        let seen = Seen::new(metrics.clone());
+        Ok(Self { settings, sts, memory: Mutex::default(), seen, metrics })
     }
 
-    /// Judges the identity by itself.
+    /// Judges the identity by itself, before anything of the body is read.
     pub(super) fn claim(&self, parts: &Parts, now: Timestamp) -> Result<Presigned, Denial> {
-        Presigned::read(parts, self.settings.endpoint.as_ref(), now)
+        let presigned = Presigned::read(parts, self.settings.endpoint.as_ref(), now)?;
+        let memory = self.memory();
+        if let Some(refusal) = memory.refusal(&presigned.digest(), now) {
+            drop(memory);
+            self.metrics.sts("remembered_refusal");
+            return Err(refusal);
+        }
+        let known = memory.session(&presigned.digest(), now).is_some() || memory.knows(presigned.credentials(), now);
+        drop(memory);
+        if !known && self.sts.is_full(client(parts)) {
+            self.metrics.sts("queue_full");
+            return Err(Denial::Congested);
+        }
+        Ok(presigned)
     }
 
     /// Finds out who it is, and whether they may.
@@ -103,39 +121,72 @@ impl StsGuard {
             session
         } else {
             let request = (!safe).then(|| fingerprint(parts, body));
-            self.sts.caller(presigned, &self.settings.audience, request.as_deref()).await?
+            self.ask(presigned, request.as_deref(), client(parts), now).await?
         };
         let role = &session.role;
-        if !self.settings.roles.iter().any(|pattern| pattern.allows(role)) {
-            tracing::warn!(%role, "the role is not among those of --allow-role");
-            return Err(Denial::Role);
-        }
         let caller = session.caller();
         if safe {
             self.remember(presigned, session, now);
             return Ok(caller);
         }
-        self.seen.pass(presigned.signature(), now)?;
+        let owner = role.to_string();
+        let write = SignedWrite { signature: presigned.signature(), until: presigned.expires(), owner: &owner };
+        self.seen.pass(&write, now)?;
         tracing::info!(caller = %role, method = %parts.method, path = parts.uri.path(), "signed write");
         Ok(caller)
     }
 
+    /// Has STS say who it is, and judges whether that caller may call.
+    async fn ask(
+        &self,
+        presigned: &Presigned,
+        request: Option<&str>,
+        client: Client,
+        now: Timestamp,
+    ) -> Result<Session, Denial> {
+        let lane = if self.memory().knows(presigned.credentials(), now) { Lane::Known } else { Lane::Unknown(client) };
+        let asked = self.sts.caller(presigned, &self.settings.audience, request, lane).await;
+        let allowed = asked.and_then(|session| {
+            let role = &session.role;
+            if self.settings.roles.iter().any(|pattern| pattern.allows(role)) {
+                return Ok(session);
+            }
+            tracing::warn!(%role, "the role is not among those of --allow-role");
+            Err(Denial::Role)
+        });
+        let (credentials, identity) = (presigned.credentials(), presigned.digest());
+        match &allowed {
+            Ok(_) => {
+                self.memory().vouched(credentials, now);
+                self.metrics.sts("vouched");
+            }
+            Err(why @ (Denial::Unvouched | Denial::Role)) => {
+                self.memory().refuse(identity, credentials, *why, now);
+                self.metrics.sts("refused");
+            }
+            Err(Denial::Congested) => self.metrics.sts("queue_full"),
+            Err(_) => self.metrics.sts("unavailable"),
+        }
+        allowed
+    }
+
     fn recall(&self, presigned: &Presigned, now: Timestamp) -> Option<Session> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&presigned.digest()).filter(|(_, expires)| now < *expires).map(|(session, _)| session.clone())
+        self.memory().session(&presigned.digest(), now).cloned()
     }
 
     fn remember(&self, presigned: &Presigned, session: Session, now: Timestamp) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST {
-            known.retain(|_, (_, expires)| now < *expires);
-        }
-        // What can't be remembered is asked for again.
-        if known.len() < MOST {
-            let latest = now.saturating_add(LONGEST_LIFE).unwrap_or(now);
-            known.insert(presigned.digest(), (session, presigned.expires().min(latest)));
-        }
+        let latest = now.saturating_add(LONGEST_LIFE).unwrap_or(now);
+        self.memory().keep(presigned.digest(), session, presigned.expires().min(latest));
     }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The client that a request came from.
+fn client(parts: &Parts) -> Client {
+    parts.extensions.get::<ConnectInfo<Peer>>().map_or(Client::V4(0), |ConnectInfo(peer)| peer.client())
 }
 
 /// What a write is signed by: `METHOD`, path and query, the version it is based on, and the body's SHA-256, a line each;

@@ -35,6 +35,8 @@ const PARAMETERS: [&str; 9] = [
 /// A presigned request that is what it should be, as far as can be seen without asking.
 pub(crate) struct Presigned {
     uri: Uri,
+    /// The id of the access key that it is signed with.
+    credentials: String,
     signature: [u8; 32],
     expires: Timestamp,
 }
@@ -75,8 +77,14 @@ impl Presigned {
         }
         let signature = query.value("X-Amz-Signature").and_then(|text| signature::digest(&text));
         let signature = signature.ok_or(Denial::NotAnIdentity)?;
+        let scope = query.value("X-Amz-Credential").ok_or(Denial::NotAnIdentity)?;
+        let credentials = scope.split('/').next().unwrap_or_default().to_owned();
         let uri = endpoint.uri(&query.text()).ok_or(Denial::NotAnIdentity)?;
-        Ok(Self { uri, signature, expires })
+        Ok(Self { uri, credentials, signature, expires })
+    }
+
+    pub(super) fn credentials(&self) -> &str {
+        &self.credentials
     }
 
     pub(super) const fn uri(&self) -> &Uri {

@@ -13,13 +13,13 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// The path of a folder that does not exist yet.
     pub(crate) fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("meshwarden-storage-{}", Uuid::new_v4())))
+        Self(std::env::temp_dir().join(format!("meshwarden-storage-{}/store", Uuid::new_v4())))
     }
 
     /// A folder with these files.
     pub(crate) fn with(files: &BTreeMap<String, Vec<u8>>) -> Self {
         let folder = Self::new();
-        fs::create_dir(&folder.0).unwrap();
+        fs::create_dir_all(&folder.0).unwrap();
         for (name, content) in files {
             fs::write(folder.0.join(name), content).unwrap();
         }
@@ -39,6 +39,6 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(self.0.parent().unwrap());
     }
 }

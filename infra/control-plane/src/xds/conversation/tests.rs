@@ -7,10 +7,11 @@ use tokio::sync::mpsc;
 use xds::SecretRef;
 use xds::ads::SotwStream;
 
-use super::super::Ads;
 use super::super::peer::{Place, Proof};
 use super::super::settings::XdsSettings;
+use super::super::{Ads, Gate};
 use super::*;
+use crate::connections::{BodyBudget, BodyBudgetLimits, ConnectionLimits, ConnectionTable, Service};
 use crate::quotas::Quotas;
 use crate::secrets::{Found, NoSecrets, Secrets};
 use crate::state::{Action, Stamp, ValidSpec, Write};
@@ -54,7 +55,10 @@ impl Scene {
     async fn with(settings: XdsSettings, tls: Option<Value>) -> Self {
         let store = Arc::new(Store::new(Quotas::default()));
         let account = AccountId::parse("123456789012").unwrap();
-        let ads = Ads::bind(settings, account, &store).await.unwrap();
+        let counts = store.metrics().connections();
+        let connections = ConnectionTable::new(ConnectionLimits::for_files(1024), counts.clone());
+        let gate = Gate { connections, bodies: BodyBudget::new(BodyBudgetLimits::default(), counts) };
+        let ads = Ads::bind(settings, account, &store, gate).await.unwrap();
         let scene = Self { store, ads };
         scene.write("mesh/shop", json!({}), false).await;
         let mut listener = json!({"portMapping": {"port": 8080, "protocol": "http"}});
@@ -91,8 +95,12 @@ impl Scene {
         let (requests, sent) = mpsc::unbounded_channel();
         let sent = futures::stream::unfold(sent, async |mut sent| Some((sent.recv().await?, sent)));
         let place = Place::Tcp("127.0.0.1:1".parse().unwrap());
+        let slot = self.ads.gate.connections.admit(Service::Xds, place.client(), false).unwrap();
         let peer = Peer { place, proof: Proof::None };
-        Line { requests, responses: Box::pin(converse::<SotwStream>(Arc::clone(&self.ads.shared), peer, sent)) }
+        Line {
+            requests,
+            responses: Box::pin(converse::<SotwStream>(Arc::clone(&self.ads.shared), Guest { peer, slot }, sent)),
+        }
     }
 }
 

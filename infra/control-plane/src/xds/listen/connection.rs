@@ -10,6 +10,7 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::super::peer::Peer;
+use crate::connections::{Slot, Watched};
 
 /// A connection, and who is at its other end.
 #[derive(Debug)]
@@ -20,16 +21,28 @@ pub(in crate::xds) struct Connection {
 
 #[derive(Debug)]
 pub(super) enum Io {
-    Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-    Unix(UnixStream),
+    Tcp(Watched<TcpStream>),
+    Tls(Box<TlsStream<Watched<TcpStream>>>),
+    Unix(Watched<UnixStream>),
+}
+
+/// A peer, and its connection's place among all connections.
+#[derive(Debug, Clone)]
+pub(in crate::xds) struct Guest {
+    pub(in crate::xds) peer: Peer,
+    pub(in crate::xds) slot: Slot,
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Peer;
+    type ConnectInfo = Guest;
 
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
+    fn connect_info(&self) -> Guest {
+        let slot = match &self.io {
+            Io::Tcp(io) => io.slot(),
+            Io::Tls(io) => io.get_ref().0.slot(),
+            Io::Unix(io) => io.slot(),
+        };
+        Guest { peer: self.peer.clone(), slot: slot.clone() }
     }
 }
 

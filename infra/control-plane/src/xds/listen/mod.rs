@@ -12,26 +12,22 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
+use crate::connections::{Closed, ConnectionTable, Service, Watched};
+use crate::log::Seldom;
 use crate::tls::{Speaker, Tls, TlsError, TlsFiles};
 
 use super::peer::{Peer, Place, Proof};
 use super::settings::{Listen, XdsAuth, XdsListener, XdsSettings};
+pub(super) use connection::Guest;
 use connection::{Connection, Io};
 use socket::Socket;
 
 /// Connections that are ready and wait to be served; more wait in the kernel.
 const WAITING: usize = 128;
-
-/// Handshakes under way at a time on one address, so that clients that begin one and fall silent take up only so much.
-const HANDSHAKES: usize = 256;
-
-/// How long a handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The pause after a refusal to accept, such as for want of file descriptors: the next one would fail at once as well.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
@@ -85,15 +81,15 @@ impl Listening {
 
     /// The connections of all of them, and the tasks that accept them: they end, and the sockets close, once nobody
     /// takes the connections any more.
-    pub(super) fn connections(self) -> (Connections, JoinSet<()>) {
+    pub(super) fn connections(self, table: &Arc<ConnectionTable>) -> (Connections, JoinSet<()>) {
         let (ready, connections) = mpsc::channel(WAITING);
         let mut accepting = JoinSet::new();
         for open in self.0 {
-            let ready = ready.clone();
+            let (ready, table) = (ready.clone(), Arc::clone(table));
             accepting.spawn(async move {
                 let dropped = ready.clone();
                 tokio::select! {
-                    () = accept(open, ready) => {}
+                    () = accept(open, table, ready) => {}
                     () = dropped.closed() => {}
                 }
             });
@@ -126,62 +122,84 @@ fn tls(files: Option<&TlsFiles>, auth: &XdsAuth) -> Result<Option<Arc<Tls>>, Lis
     }
 }
 
-async fn accept(open: Open, ready: mpsc::Sender<Connection>) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+async fn accept(open: Open, table: Arc<ConnectionTable>, ready: mpsc::Sender<Connection>) {
+    let failures = Seldom::default();
     loop {
-        let connection = match &open {
-            Open::Unix(socket) => socket.accept().await.map(|(stream, peer)| Connection { io: Io::Unix(stream), peer }),
-            Open::Tcp(listener, _, tls) => match (listener.accept().await, tls) {
-                (Err(error), _) => Err(error),
-                (Ok((stream, addr)), tls) => {
-                    // Pushes are small and wanted at once.
-                    let _ = stream.set_nodelay(true);
-                    let place = Place::Tcp(addr);
-                    let Some(tls) = tls.clone() else {
-                        let peer = Peer { place, proof: Proof::None };
-                        if ready.send(Connection { io: Io::Tcp(stream), peer }).await.is_err() {
-                            return;
-                        }
-                        continue;
-                    };
-                    let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else { return };
-                    let ready = ready.clone();
-                    tokio::spawn(async move {
-                        if let Some(connection) = shake_hands(&tls, stream, place).await {
-                            let _ = ready.send(connection).await;
-                        }
-                        drop(permit);
-                    });
-                    continue;
-                }
-            },
+        let accepted = match &open {
+            Open::Unix(socket) => socket.accept().await.map(|(stream, peer)| Accepted::Unix(stream, peer)),
+            Open::Tcp(listener, _, tls) => {
+                listener.accept().await.map(|(stream, addr)| Accepted::Tcp(stream, addr, tls.clone()))
+            }
         };
-        match connection {
-            Ok(connection) => {
-                if ready.send(connection).await.is_err() {
-                    return;
-                }
-            }
+        let connection = match accepted {
+            Ok(accepted) => match admitted(accepted, &table, &ready) {
+                Some(connection) => connection,
+                None => continue,
+            },
             Err(error) => {
-                tracing::warn!(%error, "a connection of a proxy was not accepted");
+                table.closed(Service::Xds, Closed::NotAccepted);
+                if let Some(suppressed) = failures.now() {
+                    tracing::warn!(%error, suppressed, "failed to accept a connection of a proxy");
+                }
                 tokio::time::sleep(AFTER_FAILURE).await;
+                continue;
             }
+        };
+        if ready.send(connection).await.is_err() {
+            return;
         }
     }
 }
 
-async fn shake_hands(tls: &Tls, stream: TcpStream, place: Place) -> Option<Connection> {
-    match timeout(HANDSHAKE, tls.accept(stream)).await {
-        Ok(Ok((stream, names))) => {
+/// What a socket accepted.
+enum Accepted {
+    Tcp(TcpStream, SocketAddr, Option<Arc<Tls>>),
+    Unix(UnixStream, Peer),
+}
+
+/// A connection that has its place and can be served; one with TLS is sent on once its handshake is done, for which no
+/// other waits.
+fn admitted(accepted: Accepted, table: &Arc<ConnectionTable>, ready: &mpsc::Sender<Connection>) -> Option<Connection> {
+    match accepted {
+        Accepted::Unix(stream, peer) => {
+            let slot = table.admit(Service::Xds, peer.place.client(), false)?;
+            Some(Connection { io: Io::Unix(Watched::new(stream, slot)), peer })
+        }
+        Accepted::Tcp(stream, addr, tls) => {
+            // Pushes are small and wanted at once.
+            let _ = stream.set_nodelay(true);
+            let slot = table.admit(Service::Xds, addr.into(), tls.is_some())?;
+            let stream = Watched::new(stream, slot);
+            let place = Place::Tcp(addr);
+            let Some(tls) = tls else {
+                return Some(Connection { io: Io::Tcp(stream), peer: Peer { place, proof: Proof::None } });
+            };
+            let ready = ready.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = ready.closed() => {}
+                    connection = greet(&tls, stream, place) => {
+                        if let Some(connection) = connection {
+                            let _ = ready.send(connection).await;
+                        }
+                    }
+                }
+            });
+            None
+        }
+    }
+}
+
+async fn greet(tls: &Tls, stream: Watched<TcpStream>, place: Place) -> Option<Connection> {
+    let slot = stream.slot().clone();
+    match tls.accept(stream).await {
+        Ok((stream, names)) => {
+            slot.greeted();
             let proof = names.map_or(Proof::None, |names| Proof::Certificate(Arc::new(names)));
             Some(Connection { io: Io::Tls(Box::new(stream)), peer: Peer { place, proof } })
         }
-        Ok(Err(error)) => {
-            tracing::info!(peer = %place, %error, "no TLS connection");
-            None
-        }
-        Err(_) => {
-            tracing::info!(peer = %place, "a TLS handshake was not finished in time");
+        Err(error) => {
+            slot.handshake_failed(&error);
             None
         }
     }

@@ -1,0 +1,135 @@
+//! What STS said before: identities that it vouched for, those that it refused, and credentials that it knows.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::role::Session;
+use crate::auth::Denial;
+
+/// How many of each are remembered. A function shows another identity every few minutes.
+const MOST: usize = 10_000;
+
+/// For how long an identity is refused that STS refused.
+const REFUSED: SignedDuration = SignedDuration::from_secs(60);
+
+/// For how long credentials count as known after STS vouched for them.
+const KNOWN: SignedDuration = SignedDuration::from_hours(1);
+
+/// What is remembered, each thing until a time.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    sessions: Bounded<[u8; 32], Session>,
+    refused: Bounded<[u8; 32], Denial>,
+    credentials: Bounded<String, ()>,
+}
+
+impl Memory {
+    pub(super) fn session(&self, identity: &[u8; 32], now: Timestamp) -> Option<&Session> {
+        self.sessions.get(identity, now)
+    }
+
+    pub(super) fn refusal(&self, identity: &[u8; 32], now: Timestamp) -> Option<Denial> {
+        self.refused.get(identity, now).copied()
+    }
+
+    /// Whether STS vouched for these credentials lately, by the id of their access key.
+    pub(super) fn knows(&self, credentials: &str, now: Timestamp) -> bool {
+        self.credentials.get(credentials, now).is_some()
+    }
+
+    /// STS vouched for an identity.
+    pub(super) fn vouched(&mut self, credentials: &str, now: Timestamp) {
+        self.credentials.put(credentials.to_owned(), (), now.saturating_add(KNOWN).unwrap_or(now));
+    }
+
+    pub(super) fn keep(&mut self, identity: [u8; 32], session: Session, until: Timestamp) {
+        self.sessions.put(identity, session, until);
+    }
+
+    /// STS refused an identity, or its caller may not call.
+    pub(super) fn refuse(&mut self, identity: [u8; 32], credentials: &str, why: Denial, now: Timestamp) {
+        self.refused.put(identity, why, now.saturating_add(REFUSED).unwrap_or(now));
+        // So that credentials that are known do not give made-up identities a place before others.
+        self.credentials.remove(credentials);
+    }
+}
+
+/// A map that drops its oldest entry for a new one when it is full.
+#[derive(Debug)]
+struct Bounded<K, V> {
+    entries: HashMap<K, (V, Timestamp)>,
+    order: VecDeque<K>,
+}
+
+impl<K, V> Default for Bounded<K, V> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
+    fn get<Q>(&self, key: &Q, now: Timestamp) -> Option<&V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.entries.get(key).filter(|(_, until)| now < *until).map(|(value, _)| value)
+    }
+
+    fn put(&mut self, key: K, value: V, until: Timestamp) {
+        if self.entries.insert(key.clone(), (value, until)).is_none() {
+            self.order.push_back(key);
+        }
+        while self.order.len() > MOST {
+            if let Some(oldest) = self.order.pop_front() {
+                self.entries.remove(&oldest);
+            }
+        }
+    }
+
+    fn remove<Q>(&mut self, key: &Q)
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        // Its place in the order is given up when it comes to the front.
+        self.entries.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn refusals_are_remembered_for_a_minute_and_bounded() {
+        let mut memory = Memory::default();
+        let identity = |n: usize| {
+            let mut identity = [0; 32];
+            identity[..8].copy_from_slice(&n.to_be_bytes());
+            identity
+        };
+        memory.vouched("ASIA1", at(0));
+        assert!(memory.knows("ASIA1", at(10)) && !memory.knows("ASIA1", at(3601)));
+        memory.refuse(identity(0), "ASIA1", Denial::Unvouched, at(0));
+        assert_eq!(memory.refusal(&identity(0), at(59)), Some(Denial::Unvouched));
+        assert_eq!(memory.refusal(&identity(0), at(60)), None);
+        assert!(!memory.knows("ASIA1", at(10)), "its callers wait with the others");
+        for n in 1..=MOST {
+            memory.refuse(identity(n), "", Denial::Role, at(0));
+        }
+        assert_eq!(memory.refusal(&identity(0), at(1)), None, "the oldest went");
+        assert_eq!(memory.refused.entries.len(), MOST);
+        for n in 0..2 * MOST {
+            memory.vouched(&n.to_string(), at(0));
+            memory.refuse(identity(n), &n.to_string(), Denial::Role, at(0));
+        }
+        assert!(memory.credentials.order.len() <= MOST);
+    }
+}

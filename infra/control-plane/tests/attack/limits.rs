@@ -1,0 +1,238 @@
+//! The table of limits in the README: each row's bound is exceeded, its setting exists, and its metric shows it.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use tonic::Code;
+
+use crate::envoy::{self, Envoy};
+use crate::plane::{FRONT, Folder, Guarded, KEY, Plane, keys, signature, until};
+use crate::sts::Sts;
+use crate::{malformed, proxies};
+
+const README: &str = include_str!("../../README.md");
+
+/// The rows of the table: resource, bound, setting, metric.
+fn rows() -> BTreeMap<String, [String; 3]> {
+    let section = README.split("\n## Limits\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let table = section.lines().filter(|line| line.starts_with("| `"));
+    table
+        .map(|line| {
+            let cells: Vec<String> = line.split('|').map(|cell| cell.trim().replace('`', "")).collect();
+            (cells[1].clone(), [cells[3].clone(), cells[4].clone(), cells[5].clone()])
+        })
+        .collect()
+}
+
+fn api(reason: &str) -> String {
+    format!("meshwarden_connections_closed_total{{service=\"api\",reason=\"{reason}\"}}")
+}
+
+fn connect(plane: &Plane, count: usize) -> Vec<TcpStream> {
+    (0..count).map(|_| TcpStream::connect(plane.api).unwrap()).collect()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// Exceeds the bound of a row. `None`: there is no such row.
+#[expect(clippy::too_many_lines, reason = "an arm for each row of the table")]
+fn exceed(resource: &str) -> Option<()> {
+    match resource {
+        "connections" => {
+            let plane = Plane::start(&[
+                "--max-connections",
+                "8",
+                "--max-idle-connections-per-client",
+                "8",
+                "--xds",
+                "127.0.0.1:0",
+            ]);
+            let _api = connect(&plane, 7);
+            let _proxies: Vec<_> = (0..7).map(|_| TcpStream::connect(&plane.xds[0]).unwrap()).collect();
+            until("others are closed", || plane.metric(None, &api("crowded")) > 0);
+            let series =
+                ["api", "xds"].map(|service| format!("meshwarden_connections{{service=\"{service}\",state=\"idle\"}}"));
+            assert!(series.iter().map(|series| plane.metric(None, series)).sum::<u64>() < 8);
+        }
+        "idle-connections" => {
+            let plane = Plane::start(&["--max-idle-connections", "6", "--max-idle-connections-per-client", "6"]);
+            let _held = connect(&plane, 20);
+            until("others are closed", || plane.metric(None, &api("client_share")) >= 14);
+            assert!(plane.metric(None, "meshwarden_connections{service=\"api\",state=\"idle\"}") <= 6);
+        }
+        "idle-connections-of-a-client" => {
+            let plane = Plane::start(&["--max-idle-connections-per-client", "3"]);
+            let _held = connect(&plane, 20);
+            until("others are closed", || plane.metric(None, &api("client_share")) >= 17);
+        }
+        "handshake" => {
+            let guarded = Guarded::start(None, &[]);
+            let _held = connect(&guarded.plane, 3);
+            until("handshakes end", || guarded.plane.metric(Some(KEY), &api("handshake_timeout")) == 3);
+        }
+        "first-request" => {
+            let plane = Plane::start(&[]);
+            let _held = connect(&plane, 3);
+            until("silent connections end", || plane.metric(None, &api("request_timeout")) == 3);
+        }
+        "idle-time" => {
+            let plane = Plane::start(&["--idle-timeout", "1s"]);
+            let mut used = TcpStream::connect(plane.api).unwrap();
+            used.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+            until("an idle connection ends", || plane.metric(None, &api("idle_timeout")) == 1);
+        }
+        "request-head" => {
+            let plane = Plane::start(&[]);
+            let long = [("x".to_owned(), "x".repeat(64 * 1024))];
+            assert_eq!(plane.send("GET", "/healthz", &long, "").status, 431);
+        }
+        "request-body" => {
+            let plane = Plane::start(&[]);
+            let answer = plane.send("PUT", "/v20190125/meshes", &[], &" ".repeat(1024 * 1024 + 1));
+            assert_eq!(answer.status, 400, "{}", answer.text);
+            let series = "meshwarden_requests_total{operation=\"CreateMesh\",outcome=\"BadRequestException\"}";
+            assert_eq!(plane.metric(None, series), 1);
+        }
+        "unauthenticated-bytes" => {
+            let folder = Folder::new();
+            let plane = Plane::start(&["--api-auth", "keys", "--api-keys", &folder.write("keys.json", &keys(&[KEY]))]);
+            let mut head = "PUT /v20190125/meshes HTTP/1.1\r\ncontent-length: 1048576\r\n".to_owned();
+            for (name, value) in signature("AKIDMADEUP", "PUT", "/v20190125/meshes", "") {
+                head = format!("{head}{name}: {value}\r\n");
+            }
+            let mut streams = connect(&plane, 16);
+            for stream in &mut streams {
+                let _ = stream.write_all(format!("{head}\r\n{}", " ".repeat(900_000)).as_bytes());
+            }
+            until("bodies are refused", || {
+                plane.metric(Some(KEY), "meshwarden_unauthenticated_bodies_refused_total") > 0
+            });
+            assert!(plane.metric(Some(KEY), "meshwarden_unauthenticated_bytes") <= 8 * 1024 * 1024);
+        }
+        "sts-questions" => {
+            let sts = Sts::start(Duration::from_millis(500));
+            let plane = sts.plane();
+            std::thread::scope(|scope| {
+                for number in 0..60 {
+                    let identity = sts.identity("ASIAMADEUP", false, number);
+                    let plane = &plane;
+                    scope.spawn(move || plane.send("GET", "/v20190125/meshes", &[identity], ""));
+                }
+            });
+            assert!(sts_metric(&sts, &plane, "queue_full") > 0);
+        }
+        "sts-memory" => {
+            let sts = Sts::start(Duration::ZERO);
+            let plane = sts.plane();
+            let identity = [sts.identity("ASIAMADEUP", false, 1)];
+            for _ in 0..3 {
+                assert_eq!(plane.send("GET", "/v20190125/meshes", &identity, "").status, 403);
+            }
+            assert_eq!(sts_metric(&sts, &plane, "remembered_refusal"), 2);
+        }
+        "unread-answers" => {
+            let plane = Plane::start(&["--write-timeout", "1s"]);
+            let mut stream = TcpStream::connect(plane.api).unwrap();
+            stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+            let question = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
+            until("a client that does not read is cut off", || {
+                let _ = stream.write(&question);
+                plane.metric(None, &api("write_timeout")) == 1
+            });
+        }
+        "replay-memory" => {
+            // The bound itself is exceeded in the tests of that memory, where it takes milliseconds.
+            let folder = Folder::new();
+            let plane = Plane::start(&["--api-auth", "keys", "--api-keys", &folder.write("keys.json", &keys(&[KEY]))]);
+            assert_eq!(plane.signed(KEY, "DELETE", "/v20190125/meshes/none", "").status, 404);
+            assert_eq!(plane.metric(Some(KEY), "meshwarden_replay_entries"), 1);
+        }
+        "event-queue" => {
+            // It accepts connections, and never answers.
+            let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+            let plane = Plane::start(&["--events", &format!("http://{}/", deaf.local_addr().unwrap())]);
+            let series = "meshwarden_change_events_total{receiver=\"webhook\",outcome=\"dropped\"}";
+            let mut number = 0;
+            until("events are dropped", || {
+                for _ in 0..200 {
+                    number += 1;
+                    let body = format!(r#"{{"meshName": "m{number}"}}"#);
+                    plane.send("PUT", "/v20190125/meshes", &[], &body);
+                    plane.send("DELETE", &format!("/v20190125/meshes/m{number}"), &[], "");
+                }
+                plane.metric(None, series) > 0
+            });
+        }
+        "log-field" | "log-line" => malformed::log_lines_stay_short_whatever_clients_send(),
+        "streams-of-a-proxy" => runtime().block_on(async {
+            let plane = proxies::shop();
+            let mut held = Vec::new();
+            for _ in 0..50 {
+                let mut stream = Envoy::connect(envoy::tcp(&plane.xds[0]).await, FRONT).await;
+                stream.next().await;
+                held.push(stream);
+            }
+            let status = envoy::refusal(envoy::tcp(&plane.xds[0]).await, FRONT).await;
+            assert_eq!(status.code(), Code::ResourceExhausted);
+            let series = "meshwarden_xds_streams_refused_total{reason=\"too_many_streams\"}";
+            assert_eq!(plane.metric(None, series), 1);
+        }),
+        "stream-without-request" => proxies::a_stream_that_says_nothing_ends(),
+        "names-of-a-stream" => proxies::subscriptions_of_one_stream_are_bounded(),
+        "nack-text" => proxies::what_proxies_say_about_refusals_is_kept_in_short(),
+        "xds-request" => runtime().block_on(async {
+            let plane = proxies::shop();
+            let status = envoy::refusal(envoy::tcp(&plane.xds[0]).await, &"x".repeat(4 * 1024 * 1024)).await;
+            assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+        }),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn sts_metric(sts: &Sts, plane: &Plane, outcome: &str) -> u64 {
+    let answer = plane.send("GET", "/metrics", &[sts.identity("ASIAGOOD1", false, 99)], "");
+    let series = format!("meshwarden_sts_identities_total{{outcome=\"{outcome}\"}} ");
+    let line = answer.text.lines().find_map(|line| line.strip_prefix(&series));
+    line.unwrap_or_else(|| panic!("{}", answer.text)).parse().unwrap()
+}
+
+#[test]
+fn every_limit_of_the_readme_has_its_setting_and_its_metric() {
+    let help = Command::new(env!("CARGO_BIN_EXE_control-plane")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let plane = Plane::start(&["--events", "http://127.0.0.1:9/"]);
+    assert_eq!(plane.send("PUT", "/v20190125/meshes", &[], "{}").status, 400);
+    let metrics = plane.send("GET", "/metrics", &[], "").text;
+    let rows = rows();
+    assert!(rows.len() > 15, "{rows:?}");
+    for (resource, [bound, setting, metric]) in rows {
+        assert!(!bound.is_empty(), "{resource} has no bound");
+        assert!(setting.is_empty() || help.contains(&format!("{setting} <")), "{resource}: {setting} is no option");
+        let series = format!("meshwarden_{metric} ");
+        let exists = metrics.lines().any(|line| line.starts_with(&series));
+        assert!(metric.is_empty() || exists, "{resource}: there is no metric {series}: {metrics}");
+    }
+}
+
+#[test]
+fn every_limit_of_the_readme_holds_when_it_is_exceeded() {
+    std::thread::scope(|scope| {
+        let probes: Vec<_> = rows()
+            .into_keys()
+            .map(|resource| {
+                let named = resource.clone();
+                (named, scope.spawn(move || exceed(&resource)))
+            })
+            .collect();
+        for (resource, probe) in probes {
+            let exceeded = probe.join().unwrap_or_else(|_| panic!("the bound of {resource} does not hold"));
+            assert!(exceeded.is_some(), "nothing exceeds the bound of {resource}");
+        }
+    });
+}

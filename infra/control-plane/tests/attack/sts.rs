@@ -1,0 +1,97 @@
+//! A stand-in for STS, and identities for it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::plane::Plane;
+
+pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/mesh-*";
+
+/// Answers every question after a time: identities by `ASIAGOOD...` are a session's, all others nobody's. It ends with
+/// the test's process.
+pub(crate) struct Sts {
+    pub(crate) addr: SocketAddr,
+    pub(crate) questions: Arc<AtomicUsize>,
+}
+
+impl Sts {
+    pub(crate) fn start(takes: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (addr, questions) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&questions);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let count = Arc::clone(&count);
+                std::thread::spawn(move || answer(stream.unwrap(), takes, &count));
+            }
+        });
+        Self { addr, questions }
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.questions.load(Ordering::SeqCst)
+    }
+
+    /// A control plane that asks this one.
+    pub(crate) fn plane(&self) -> Plane {
+        let endpoint = format!("http://{}", self.addr);
+        Plane::start(&[
+            "--api-auth",
+            "sts",
+            "--auth-audience",
+            "tests",
+            "--allow-role",
+            ROLE,
+            "--sts-endpoint",
+            &endpoint,
+        ])
+    }
+
+    /// The header of an identity; each number is another one.
+    pub(crate) fn identity(&self, credentials: &str, write: bool, number: usize) -> (String, String) {
+        let at = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let request = if write { "%3Bx-meshwarden-request" } else { "" };
+        let url = format!(
+            "http://{}/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Algorithm=AWS4-HMAC-SHA256\
+             &X-Amz-Credential={credentials}%2F{}%2Fus-east-1%2Fsts%2Faws4_request&X-Amz-Date={at}&X-Amz-Expires=300\
+             &X-Amz-SignedHeaders=host%3Bx-meshwarden-audience{request}&X-Amz-Signature={number:064x}",
+            self.addr,
+            at.get(..8).unwrap(),
+        );
+        ("x-meshwarden-identity".to_owned(), url)
+    }
+}
+
+fn answer(mut stream: TcpStream, takes: Duration, count: &AtomicUsize) {
+    let mut buffer = [0; 8192];
+    loop {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            match stream.read(&mut buffer) {
+                Ok(length) if length > 0 => request.extend_from_slice(&buffer[..length]),
+                _ => return,
+            }
+        }
+        count.fetch_add(1, Ordering::SeqCst);
+        // What a slow service is: nothing here waits for a condition.
+        std::thread::sleep(takes);
+        let arn = "arn:aws:sts::123456789012:assumed-role/mesh-failover/session";
+        let good = String::from_utf8_lossy(&request).contains("Credential=ASIAGOOD");
+        let (status, body) = if good {
+            let body = format!(r#"{{"GetCallerIdentityResponse": {{"GetCallerIdentityResult": {{"Arn": "{arn}"}}}}}}"#);
+            ("200 OK", body)
+        } else {
+            ("403 Forbidden", "{}".to_owned())
+        };
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        if stream.write_all(format!("{head}{body}").as_bytes()).is_err() {
+            return;
+        }
+    }
+}
