@@ -5,6 +5,7 @@ mod sotw;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use xds::ads::Status;
 use xds::{ResourceType, Snapshot};
 
 pub(crate) use delta::Delta;
@@ -29,6 +30,8 @@ pub(crate) trait Client {
     fn held(&self) -> &Held;
     /// Whether the server says that the client has all of a snapshot.
     fn has(&self, snapshot: &Snapshot) -> bool;
+    /// What the server says that the client has acknowledged.
+    fn status(&self) -> &Status;
     /// What the server has sent and not been told about.
     fn under_way(&self) -> usize;
     /// The clusters that wait for their endpoints.

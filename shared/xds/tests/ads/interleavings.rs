@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use xds::{Resource, Version};
 
 use crate::client::{Client, Delta, Sotw};
 use crate::world::{World, dangling, wanted};
@@ -119,6 +120,20 @@ fn play(client: &mut impl Client, events: &[Event], always_whole: bool) -> Resul
     }
     prop_assert_eq!(client.under_way(), 0);
     prop_assert!(client.has(&snapshot));
+    // What it holds is what it has acknowledged, also on a stream that has sent it nothing.
+    for _ in 0..2 {
+        for (kind, resources) in wanted(&snapshot) {
+            let status = client.status().types.get(&kind);
+            let acknowledged: BTreeSet<&String> = status.into_iter().flat_map(|one| one.resources.keys()).collect();
+            prop_assert_eq!(acknowledged, resources.keys().collect::<BTreeSet<_>>(), "{:?}", kind);
+            let is_current = |(name, version): (&String, &Version)| {
+                snapshot.find(kind, name).map(Resource::version) == Some(version)
+            };
+            prop_assert!(status.is_none_or(|one| one.resources.iter().all(is_current)), "{:?}", kind);
+        }
+        client.reconnect();
+        client.settle(&snapshot);
+    }
     Ok(())
 }
 

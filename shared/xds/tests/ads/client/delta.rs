@@ -43,11 +43,6 @@ impl Delta {
         });
     }
 
-    /// What the server says that the client has.
-    pub(crate) const fn status(&self) -> &Status {
-        self.stream.status()
-    }
-
     /// Clusters whose endpoints have come, or are said not to be there, are warm, also if it doesn't like them; with the
     /// last it takes the clusters.
     fn warmed(&mut self, kind: ResourceType, came: &[String], gone: &[String]) {
@@ -162,6 +157,10 @@ impl Client for Delta {
 
     fn has(&self, snapshot: &Snapshot) -> bool {
         self.stream.has(snapshot)
+    }
+
+    fn status(&self) -> &Status {
+        self.stream.status()
     }
 
     fn under_way(&self) -> usize {

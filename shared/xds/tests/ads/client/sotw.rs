@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::google::rpc::Status as RpcStatus;
-use xds::ads::{FormerClusters, SotwStream};
+use xds::ads::{FormerClusters, SotwStream, Status};
 use xds::{ResourceType, Snapshot};
 
 use super::{Client, Wishes, to_be_warmed};
@@ -140,6 +140,10 @@ impl Client for Sotw {
 
     fn has(&self, snapshot: &Snapshot) -> bool {
         self.stream.has(snapshot)
+    }
+
+    fn status(&self) -> &Status {
+        self.stream.status()
     }
 
     fn under_way(&self) -> usize {
