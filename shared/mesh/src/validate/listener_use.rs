@@ -70,8 +70,9 @@ impl ListenerUse<'_> {
     pub(super) fn loss(&self, before: &Self) -> Option<Refusal> {
         let worked = before.fit()?;
         let Some((port, protocol)) = self.listener() else {
-            // The gateway's own listeners are what clients outside call, and theirs alone to name.
-            let loses_all = self.listeners.is_empty() && self.role != Role::Gateway && worked > Fit::None;
+            // The gateway's own listeners are what clients outside call, and theirs alone to name. A listener of another
+            // kind counts too: requests do get through a TCP listener of a target.
+            let loses_all = self.listeners.is_empty() && self.role != Role::Gateway;
             return loses_all.then(|| Refusal::NoListenerLeft { owner: self.owner.clone() });
         };
         if self.fit()? >= worked {

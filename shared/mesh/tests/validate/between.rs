@@ -238,6 +238,13 @@ fn last_listener_is_not_removed_from_a_resource_that_is_reached() {
             ),
         ],
     );
+    // Requests get through a TCP listener.
+    let mut mesh = shop();
+    put(&mut mesh, "virtualNode/orders", &node(&[(8080, "tcp")]));
+    refused_as_expected(
+        &mesh,
+        &[("target of bytes", "virtualNode/orders", json!({}), &[(ROUTE, KIND, "no-listener-left")])],
+    );
 }
 
 #[test]
