@@ -73,6 +73,14 @@ impl Application {
     }
 }
 
+impl Application {
+    /// Ends it, and waits until its port is free.
+    pub(crate) async fn stop(mut self) {
+        self.serving.abort();
+        drop((&mut self.serving).await);
+    }
+}
+
 impl Drop for Application {
     fn drop(&mut self) {
         self.serving.abort();

@@ -30,6 +30,7 @@ mod load;
 mod mesh_of;
 mod partition;
 mod proxy;
+mod random_writes;
 mod resilience;
 mod restart;
 mod rollover;

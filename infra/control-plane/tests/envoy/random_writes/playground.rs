@@ -1,0 +1,187 @@
+//! The control plane, the Envoys and the applications that all sequences use.
+
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use super::mesh::{Call, Door, Specs};
+use super::specs::{CLIENT, GATEWAY, SERVER, SERVERS};
+use crate::application::{Application, Behaviour};
+use crate::proxy::{Envoy, Kind};
+use crate::stage::{MESH, PATIENCE, Stage};
+
+/// The proxies that run.
+const PROXIES: usize = 3;
+
+pub(super) struct Playground {
+    stage: Stage,
+    /// What the mesh is made of.
+    pub(super) specs: Specs,
+    applications: BTreeMap<u64, Application>,
+    client: reqwest::Client,
+    _envoys: Vec<Envoy>,
+}
+
+impl Playground {
+    /// Starts it; `None` where there is no Envoy.
+    pub(super) async fn start() -> Option<Self> {
+        let stage = Stage::set_with_ports(&[], 2).await?;
+        let listener = json!([{"portMapping": {"port": 8080, "protocol": "http"}}]);
+        let discovery = json!({"dns": {"hostname": "node.shop.local"}});
+        stage.node(CLIENT, json!({"serviceDiscovery": discovery})).await;
+        stage.node(SERVER, json!({"listeners": listener, "serviceDiscovery": discovery})).await;
+        stage.gateway(GATEWAY, json!({"listeners": listener})).await;
+        let specs = [
+            (String::new(), json!({})),
+            (format!("virtualNode/{CLIENT}"), json!({})),
+            (format!("virtualNode/{SERVER}"), json!({})),
+            (format!("virtualGateway/{GATEWAY}"), json!({"listeners": listener})),
+        ];
+        let envoys = vec![
+            stage.envoy(Kind::Node, CLIENT).await,
+            stage.envoy(Kind::Node, SERVER).await,
+            stage.envoy(Kind::Gateway, GATEWAY).await,
+        ];
+        // A connection for each request: one that stays open keeps the listener that it came in by.
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
+        Some(Self { stage, specs: specs.into_iter().collect(), applications: BTreeMap::new(), client, _envoys: envoys })
+    }
+
+    /// Writes a resource, or deletes it; says whether that was accepted.
+    pub(super) async fn write(&mut self, path: &str, spec: Option<Value>) -> bool {
+        let (place, name_member, name) = place(path);
+        let exists = self.specs.contains_key(path);
+        let url = format!("{}/v20190125/meshes/{MESH}{place}", self.stage.api);
+        let request = match &spec {
+            None => self.client.delete(format!("{url}/{name}")),
+            Some(spec) if path.is_empty() => self.client.put(url).body(json!({"spec": spec}).to_string()),
+            Some(spec) if exists => self.client.put(format!("{url}/{name}")).body(json!({"spec": spec}).to_string()),
+            Some(spec) => self.client.put(url).body(json!({name_member: name, "spec": spec}).to_string()),
+        };
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        assert!(!status.is_server_error(), "{path} {spec:?}: {status} {}", answer.text().await.unwrap());
+        if status.is_success() {
+            match spec {
+                Some(spec) => drop(self.specs.insert(path.to_owned(), spec)),
+                None => drop(self.specs.remove(path)),
+            }
+        }
+        status.is_success()
+    }
+
+    /// Deletes all but what the Envoys stand for, from the outside in.
+    pub(super) async fn take_down(&mut self) {
+        let order = |path: &String| match super::specs::kind(path) {
+            "gatewayRoute" => Some(0),
+            "virtualService" => Some(1),
+            "route" => Some(2),
+            "virtualRouter" => Some(3),
+            _ => None,
+        };
+        let mut all: Vec<_> = self.specs.keys().filter_map(|path| Some((order(path)?, path.clone()))).collect();
+        all.sort();
+        for (_, path) in all {
+            assert!(self.write(&path, None).await, "{path} can't be deleted");
+        }
+    }
+
+    /// Waits until all proxies have acknowledged what they are to have, and applications are where they are to be.
+    pub(super) async fn settle(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = self.told("/proxies").await;
+            let proxies = told["proxies"].as_array().unwrap();
+            if proxies.len() == PROXIES && proxies.iter().all(|proxy| proxy["upToDate"] == true) {
+                break;
+            }
+            assert!(!told.to_string().contains("\"nack\":{"), "{told:#}\n{:#?}", self.specs);
+            assert!(Instant::now() < deadline, "the proxies are not up to date: {told:#}\n{:#?}", self.specs);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut wanted = BTreeMap::new();
+        for node in SERVERS.into_iter().filter(|node| self.specs.contains_key(&format!("virtualNode/{node}"))) {
+            // Without a proxy, the application stands in its place.
+            let side = if node == SERVER { "application" } else { "ingress" };
+            let told = self.told(&format!("/proxies/{MESH}/virtualNode/{node}")).await;
+            let entries = told["ports"][side].as_array().unwrap();
+            wanted.extend(entries.iter().map(|entry| (entry["port"].as_u64().unwrap(), node)));
+        }
+        let gone: BTreeSet<u64> = self.applications.keys().filter(|port| !wanted.contains_key(port)).copied().collect();
+        for port in gone {
+            self.applications.remove(&port).unwrap().stop().await;
+        }
+        for (port, node) in wanted {
+            if let Entry::Vacant(place) = self.applications.entry(port) {
+                place.insert(Application::start(node, &format!("127.0.0.1:{port}"), Behaviour::Echo).await);
+            }
+        }
+    }
+
+    /// The status of every call that can be made.
+    pub(super) async fn probe(&self) -> BTreeMap<Call, u16> {
+        let mut doors = Vec::new();
+        let told = self.told(&format!("/proxies/{MESH}/virtualNode/{CLIENT}")).await;
+        for entry in told["ports"]["egress"].as_array().unwrap() {
+            let service = entry["backend"].as_str().unwrap().to_owned();
+            let port = u16::try_from(entry["servicePort"].as_u64().unwrap()).unwrap();
+            doors.push((Door::Backend { service, port }, entry["port"].as_u64().unwrap()));
+        }
+        let told = self.told(&format!("/proxies/{MESH}/virtualGateway/{GATEWAY}")).await;
+        for entry in told["ports"]["ingress"].as_array().unwrap() {
+            let port = u16::try_from(entry["listener"].as_u64().unwrap()).unwrap();
+            doors.push((Door::Gateway { port }, entry["port"].as_u64().unwrap()));
+        }
+        let calls = doors.into_iter().flat_map(|(door, at)| {
+            let kinds = [("/x/y", false), ("/x/y", true), ("/a/y", false), ("/a/y", true)];
+            kinds.map(|(path, is_grpc)| (Call { door: door.clone(), path, is_grpc }, at))
+        });
+        let answered = join_all(calls.map(async |(call, at)| {
+            let url = format!("http://127.0.0.1:{at}{}", call.path);
+            let request = if call.is_grpc {
+                self.client.post(url).header("content-type", "application/grpc")
+            } else {
+                self.client.get(url)
+            };
+            let status = request.send().await.map_or(0, |answer| answer.status().as_u16());
+            (call, status)
+        }));
+        answered.await.into_iter().collect()
+    }
+
+    /// What the control plane says of the client and the gateway.
+    pub(super) async fn findings(&self) -> String {
+        let client = self.told(&format!("/proxies/{MESH}/virtualNode/{CLIENT}")).await;
+        let gateway = self.told(&format!("/proxies/{MESH}/virtualGateway/{GATEWAY}")).await;
+        format!("{} {}", client["findings"], gateway["findings"])
+    }
+
+    async fn told(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.stage.api);
+        let answer = self.stage.client.get(&url).send().await.unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{url}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// Where the API has the collection of a resource, and the member and value of its name.
+fn place(path: &str) -> (String, &'static str, String) {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        ["virtualNode", name] => ("/virtualNodes".to_owned(), "virtualNodeName", (*name).to_owned()),
+        ["virtualRouter", name] => ("/virtualRouters".to_owned(), "virtualRouterName", (*name).to_owned()),
+        ["virtualRouter", router, _, name] => {
+            (format!("/virtualRouter/{router}/routes"), "routeName", (*name).to_owned())
+        }
+        ["virtualService", name] => ("/virtualServices".to_owned(), "virtualServiceName", (*name).to_owned()),
+        ["virtualGateway", name] => ("/virtualGateways".to_owned(), "virtualGatewayName", (*name).to_owned()),
+        ["virtualGateway", gateway, _, name] => {
+            (format!("/virtualGateway/{gateway}/gatewayRoutes"), "gatewayRouteName", (*name).to_owned())
+        }
+        _ => (String::new(), "meshName", MESH.to_owned()),
+    }
+}
