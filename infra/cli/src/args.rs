@@ -134,6 +134,8 @@ pub(crate) enum Format {
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
+    /// One page without network: the meshes drawn, and the findings with filters.
+    Html,
     /// JUnit XML, for the test reports of CI systems.
     Junit,
     /// Workflow commands, which GitHub shows as annotations on the lines of a change.

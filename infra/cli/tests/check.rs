@@ -90,6 +90,18 @@ fn junit_and_workflow_commands_have_every_finding() {
     assert!(code == 2 && github.starts_with("::error title=meshwarden::"), "{github}");
 }
 
+/// One page for all meshes of the files, with file and line of each finding.
+#[test]
+fn page_of_files_draws_every_mesh() {
+    let (_, html, _) = meshwarden(&["check", "loose/api.json", "front/api.json", "--format", "html"], None);
+    assert_eq!(html.matches("<svg ").count(), 2, "{html}");
+    for part in ["<i>file</i> loose/api.json:", "<i>file</i> front/api.json:", "<title>Check of 2 meshes</title>"] {
+        assert!(html.contains(part), "{part}");
+    }
+    let (code, html, _) = meshwarden(&["check", "-", "--format", "html"], Some("{\"meshName\": \"\"}"));
+    assert!(code == 2 && html.contains("Not known</h2>") && !html.contains(">no findings<"), "{html}");
+}
+
 /// Files are named by others than those who read the output.
 #[cfg(unix)]
 #[test]
@@ -101,7 +113,7 @@ fn hidden_characters_reach_no_output() {
         [{\"portMapping\": {\"port\": 80, \"protocol\": \"\\u001b\u{9b}\"}}]}}";
     std::fs::write(folder.join(name), node).unwrap();
     std::fs::write(folder.join("b\u{1b}[0m\n::error::.json"), "AWS::AppMesh:: {").unwrap();
-    for format in ["table", "json", "sarif", "junit", "github"] {
+    for format in ["table", "json", "sarif", "html", "junit", "github"] {
         let arguments = ["check", folder.to_str().unwrap(), "--format", format, "--remarks", "--all"];
         let (_, stdout, stderr) = meshwarden(&arguments, None);
         let hidden: Vec<char> =

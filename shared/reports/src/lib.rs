@@ -33,7 +33,7 @@ pub use github::github;
 pub use history::{Changes, Dated, History};
 pub use json::json;
 pub use junit::junit;
-pub use page::page;
+pub use page::{FilesReport, files_page, page};
 pub use visible::{is_hidden, visible, visible_json, visible_lines};
 
 /// What is known of a mesh at one time.

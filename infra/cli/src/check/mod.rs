@@ -80,6 +80,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
         Format::Table => table::write(&report, layout(args)),
         Format::Json => report.json(),
         Format::Sarif => report.sarif(),
+        Format::Html => report.html(Timestamp::now()),
         Format::Junit => report.junit(|severity| args.fail_on.fails(severity)),
         Format::Github => report.github(),
     };

@@ -2,16 +2,21 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+use mesh::certificates::Readings;
+use mesh::edges::{Edge, edges};
+use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::{Evaluation, Finding, FindingId, Severity};
 use mesh::readers::{Declared, Reading};
 use reports::sarif::{self, Level, Notification, Place, Placed};
-use reports::{Cause, github, group, junit, visible_json};
+use reports::{Cause, FilesReport, files_page, github, group, junit, visible_json};
 use serde_json::{Value, json};
 
 use super::Judged;
 use super::coverage::Coverage;
 use super::files::{Text, Unread};
+use super::table;
 
 /// All there is to tell.
 pub(crate) struct Report<'r> {
@@ -121,6 +126,25 @@ impl<'r> Report<'r> {
         }
         let clean: Vec<&str> = clean.into_iter().collect();
         junit(&results, &self.notifications(Level::Note), &clean, fails)
+    }
+
+    /// A page with the drawing of each mesh.
+    pub(crate) fn html(&self, now: Timestamp) -> String {
+        let meshes = self.reading.meshes().into_values().map(|mesh| {
+            let calls = edges(&mesh, &Readings::default(), now);
+            (mesh, calls)
+        });
+        let meshes: Vec<(Mesh, Vec<Edge>)> = meshes.collect();
+        let unread = self.unread.iter().map(ToString::to_string);
+        let unread: Vec<String> = unread.chain(self.reading.refusals.iter().map(ToString::to_string)).collect();
+        files_page(&FilesReport {
+            summary: &table::summary(self, &group(&self.evaluation.findings), true),
+            meshes: &meshes,
+            evaluation: self.evaluation,
+            undecided: self.undecided,
+            unread: &unread,
+            place: &|finding| self.place(finding),
+        })
     }
 
     fn results(&self) -> Vec<Placed<'_>> {

@@ -37,7 +37,7 @@ pub(crate) fn write(report: &Report<'_>, layout: Layout) -> String {
         let without = Coverage::new(report).without.into_iter().map(str::to_owned);
         page.section("Files without App Mesh resources:", without);
     }
-    for line in summary(report, &groups, layout) {
+    for line in summary(report, &groups, layout.remarks) {
         page.wrapped(&line, 0);
     }
     page.text
@@ -207,8 +207,8 @@ fn shown(finding: &Finding) -> String {
     }
 }
 
-/// What was found, and what was read and what was not.
-fn summary(report: &Report<'_>, groups: &[RuleGroup<'_>], layout: Layout) -> Vec<String> {
+/// What was found, and what was read and what was not. What is only counted is listed by `--remarks`, unless all is.
+pub(crate) fn summary(report: &Report<'_>, groups: &[RuleGroup<'_>], lists_all: bool) -> Vec<String> {
     let Report { reading, evaluation, undecided, unread, .. } = report;
     let severities = by_severity(&evaluation.findings);
     let found = if severities.is_empty() {
@@ -227,7 +227,7 @@ fn summary(report: &Report<'_>, groups: &[RuleGroup<'_>], layout: Layout) -> Vec
     ];
     let others: Vec<String> =
         others.iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("{count} {of}")).collect();
-    let hint = if layout.remarks { "" } else { " (--remarks lists them)" };
+    let hint = if lists_all { "" } else { " (--remarks lists them)" };
     let others = if others.is_empty() { String::new() } else { format!(" Also {}{hint}.", others.join(", ")) };
 
     let coverage = Coverage::new(report);

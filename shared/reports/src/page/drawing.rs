@@ -1,134 +1,170 @@
-//! The mesh as SVG.
+//! A mesh as it is drawn: boxes for its workloads, lines for its calls.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, HashMap};
 
 use mesh::edges::{Edge, Verdict};
+use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
+use mesh::pack::{Finding, Severity};
 
-use super::escape::escape;
-use super::layout::Layout;
-use crate::MeshReport;
+use super::layout::{BOX_HEIGHT, BOX_WIDTH, Layout, SPACE, layout};
+use crate::visible::visible;
 
-const WIDTH: usize = 190;
-const HEIGHT: usize = 46;
-const ACROSS: usize = 130;
-const DOWN: usize = 26;
-const MARGIN: usize = 24;
+/// How many characters of a name fit its box.
+const NAME: usize = 22;
 
-/// How an edge is drawn: its class, which the style sheet colours, and the sign on it, for eyes that don't tell colours
-/// apart.
-pub(super) const fn look(edge: &Edge) -> (&'static str, &'static str) {
+/// A mesh with the place of everything in it.
+pub(super) struct Drawing {
+    /// Its place among the drawings of the page.
+    pub(super) number: usize,
+    pub(super) mesh: String,
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) box_width: usize,
+    pub(super) box_height: usize,
+    /// Where the number of findings stands in a box.
+    pub(super) badge_x: usize,
+    pub(super) lines: Vec<Line>,
+    pub(super) workloads: Vec<Workload>,
+}
+
+/// One or several calls between two workloads with the same verdict.
+pub(super) struct Line {
+    /// The place of the caller in the list of workloads.
+    pub(super) from: usize,
+    /// The place of the callee in it.
+    pub(super) to: usize,
+    pub(super) tags: String,
+    pub(super) sign: &'static str,
+    pub(super) title: String,
+    pub(super) path: String,
+    pub(super) x: usize,
+    pub(super) y: usize,
+}
+
+/// A virtual node or gateway.
+pub(super) struct Workload {
+    pub(super) resource: String,
+    pub(super) name: String,
+    pub(super) kind: &'static str,
+    pub(super) label: String,
+    pub(super) x: usize,
+    pub(super) y: usize,
+    pub(super) count: usize,
+    pub(super) worst: Severity,
+}
+
+/// The tags of a call, by which the page colours and filters it: its verdict, whether that is proven, whether there is
+/// traffic now.
+pub(super) fn tags(edge: &Edge) -> String {
+    let mut tags = verdict_tag(&edge.verdict).to_owned();
+    if !edge.is_proven() {
+        tags.push_str(" unproven");
+    }
+    if !edge.carries_traffic {
+        tags.push_str(" idle");
+    }
+    tags
+}
+
+/// The tag of a verdict.
+pub(super) const fn verdict_tag(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Broken(_) => "broken",
+        Verdict::Plaintext => "plaintext",
+        Verdict::Tls => "tls",
+        Verdict::Mtls => "mtls",
+    }
+}
+
+/// The sign on a line, for readers who cannot tell its colour.
+const fn sign(edge: &Edge) -> &'static str {
     match (&edge.verdict, edge.unknown.is_empty()) {
-        (Verdict::Broken(_), _) => ("broken", "✕"),
-        (Verdict::Plaintext, _) => ("plaintext", "plain"),
-        (Verdict::Tls, true) => ("tls", "TLS"),
-        (Verdict::Tls, false) => ("tls unproven", "TLS?"),
-        (Verdict::Mtls, true) => ("mtls", "mTLS"),
-        (Verdict::Mtls, false) => ("mtls unproven", "mTLS?"),
+        (Verdict::Broken(_), _) => "✕",
+        (Verdict::Plaintext, _) => "plain",
+        (Verdict::Tls, true) => "TLS",
+        (Verdict::Tls, false) => "TLS?",
+        (Verdict::Mtls, true) => "mTLS",
+        (Verdict::Mtls, false) => "mTLS?",
     }
 }
 
-/// How bad it is, to draw the worst of several edges between two workloads.
-const fn badness(edge: &Edge) -> u8 {
-    match &edge.verdict {
-        Verdict::Broken(_) => 3,
-        Verdict::Plaintext => 2,
-        Verdict::Tls => 1,
-        Verdict::Mtls => 0,
+/// Draws a mesh. The number in each box counts the findings of that resource.
+pub(super) fn drawing(number: usize, mesh: &Mesh, edges: &[Edge], findings: &[Finding]) -> Drawing {
+    let layout = layout(mesh, edges);
+    let mut found: HashMap<&ResourcePath, (usize, Severity)> = HashMap::new();
+    for finding in findings {
+        let (count, worst) = found.entry(&finding.resource).or_insert((0, Severity::Info));
+        *count += 1;
+        *worst = (*worst).max(finding.severity);
+    }
+    let numbers: HashMap<&ResourcePath, usize> = layout.places.keys().zip(0..).collect();
+    let workload = |(path, (x, y)): (&ResourcePath, &(usize, usize))| {
+        let (count, worst) = found.get(path).copied().unwrap_or((0, Severity::Info));
+        workload(mesh, path, (*x, *y), count, worst)
+    };
+    let workloads = layout.places.iter().map(workload).collect();
+    let lines = lines(edges).into_iter().filter_map(|(edge, others)| line(edge, others, &layout, &numbers)).collect();
+    Drawing {
+        number,
+        mesh: visible(mesh.name.as_str()).into_owned(),
+        width: layout.width,
+        height: layout.height,
+        box_width: BOX_WIDTH,
+        box_height: BOX_HEIGHT,
+        badge_x: BOX_WIDTH - 16,
+        lines,
+        workloads,
     }
 }
 
-/// Draws the mesh.
-pub(super) fn drawing(report: &MeshReport<'_>, layout: &Layout) -> String {
-    let width = layout.columns * (WIDTH + ACROSS) + 2 * MARGIN - if layout.columns > 0 { ACROSS } else { 0 };
-    let height = layout.rows * (HEIGHT + DOWN) + 2 * MARGIN;
-    let mut svg = format!(
-        "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" \
-         aria-label=\"The calls of mesh {}\">\n",
-        escape(report.mesh.name.as_str())
-    );
-    svg.push_str(MARKERS);
-    for edge in worst(report.edges) {
-        draw_edge(&mut svg, edge, layout);
-    }
-    for (path, place) in &layout.places {
-        draw_workload(&mut svg, path, *place, report);
-    }
-    svg.push_str("</svg>\n");
-    svg
+fn workload(mesh: &Mesh, path: &ResourcePath, (x, y): (usize, usize), count: usize, worst: Severity) -> Workload {
+    let kind = match path {
+        ResourcePath::VirtualGateway(..) => "gateway",
+        ResourcePath::VirtualNode(_, node) if mesh.nodes.contains_key(node) => "node",
+        _ => "missing",
+    };
+    let full = visible(path.name());
+    let name = if full.chars().count() > NAME {
+        full.chars().take(NAME - 1).chain(['…']).collect()
+    } else {
+        full.into_owned()
+    };
+    let resource = visible(&path.to_string()).into_owned();
+    let findings = match count {
+        0 => "no findings".to_owned(),
+        1 => format!("1 finding ({worst})"),
+        count => format!("{count} findings, worst {worst}"),
+    };
+    Workload { label: format!("{resource}: {findings}"), resource, name, kind, x, y, count, worst }
 }
 
-const MARKERS: &str = "<defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" \
-markerHeight=\"7\" orient=\"auto-start-reverse\"><path d=\"M0 0 8 4 0 8z\" fill=\"context-stroke\"/></marker></defs>\n";
-
-/// One edge between any two workloads: the worst, those that carry traffic first.
-fn worst(edges: &[Edge]) -> Vec<&Edge> {
-    let mut chosen: BTreeMap<(&ResourcePath, &ResourcePath), &Edge> = BTreeMap::new();
+/// One edge for any two workloads and tags, with how many more there are like it.
+fn lines(edges: &[Edge]) -> Vec<(&Edge, usize)> {
+    let mut chosen: BTreeMap<(&ResourcePath, &ResourcePath, String), (&Edge, usize)> = BTreeMap::new();
     for edge in edges {
-        let rank = |edge: &Edge| (edge.carries_traffic, badness(edge));
-        let known = chosen.entry((&edge.from, &edge.to)).or_insert(edge);
-        if rank(edge) > rank(known) {
-            *known = edge;
-        }
+        let key = (&edge.from, &edge.to, tags(edge));
+        chosen.entry(key).and_modify(|(_, others)| *others += 1).or_insert((edge, 0));
     }
     chosen.into_values().collect()
 }
 
-const fn corner((column, row): (usize, usize)) -> (usize, usize) {
-    (MARGIN + column * (WIDTH + ACROSS), MARGIN + row * (HEIGHT + DOWN))
-}
-
-fn draw_edge(svg: &mut String, edge: &Edge, layout: &Layout) {
-    let (Some(from), Some(to)) = (layout.places.get(&edge.from), layout.places.get(&edge.to)) else { return };
-    let ((from_x, from_y), (to_x, to_y)) = (corner(*from), corner(*to));
-    let (x1, y1, x2, y2) = (from_x + WIDTH, from_y + HEIGHT / 2, to_x, to_y + HEIGHT / 2);
+fn line(edge: &Edge, others: usize, layout: &Layout, numbers: &HashMap<&ResourcePath, usize>) -> Option<Line> {
+    let ((from_x, from_y), (to_x, to_y)) = (layout.places.get(&edge.from)?, layout.places.get(&edge.to)?);
+    let (x1, y1, x2, y2) = (from_x + BOX_WIDTH, from_y + BOX_HEIGHT / 2, *to_x, to_y + BOX_HEIGHT / 2);
     // A call to the left, or to itself, leaves and arrives on the same sides and swings out around the boxes.
-    let swing = if x2 > x1 { (x2 - x1) / 2 } else { ACROSS };
-    let (class, sign) = look(edge);
-    let idle = if edge.carries_traffic { "" } else { " idle" };
-    let title = format!("{} → {}: {}", edge.from.name(), edge.service, edge.verdict);
+    let swing = if x2 > x1 { (x2 - x1) / 2 } else { SPACE };
     let (c1, c2) = (x1 + swing, x2.saturating_sub(swing));
-    let (middle_x, middle_y) = (usize::midpoint(x1, x2), usize::midpoint(y1, y2));
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        svg,
-        "<g class=\"edge {class}{idle}\" data-from=\"{from}\" data-to=\"{to}\"><title>{title}</title>\
-         <path d=\"M{x1} {y1}C{c1} {y1} {c2} {y2} {x2} {y2}\" marker-end=\"url(#arrow)\"/>\
-         <text x=\"{middle_x}\" y=\"{middle_y}\" dy=\"-5\">{sign}</text></g>",
-        from = escape(&edge.from.to_string()),
-        to = escape(&edge.to.to_string()),
-        title = escape(&title),
-    );
-}
-
-fn draw_workload(svg: &mut String, path: &ResourcePath, place: (usize, usize), report: &MeshReport<'_>) {
-    let (x, y) = corner(place);
-    let kind = match path {
-        ResourcePath::VirtualGateway(..) => "gateway",
-        ResourcePath::VirtualNode(_, node) if report.mesh.nodes.contains_key(node) => "node",
-        _ => "missing",
-    };
-    let findings = report.evaluation.findings.iter().filter(|finding| finding.resource == *path);
-    let worst = findings.clone().map(|finding| finding.severity).max();
-    let count = findings.count();
-    let name = path.name();
-    let shown: String =
-        if name.chars().count() > 22 { name.chars().take(21).chain(['…']).collect() } else { name.to_owned() };
-    let _ = write!(
-        svg,
-        "<g class=\"workload {kind}\" tabindex=\"0\" data-resource=\"{path}\" transform=\"translate({x} {y})\">\
-         <title>{path}</title><rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"8\"/>\
-         <text x=\"12\" y=\"20\">{shown}</text><text class=\"kind\" x=\"12\" y=\"36\">{kind}</text>",
-        path = escape(&path.to_string()),
-        shown = escape(&shown),
-    );
-    if let Some(severity) = worst {
-        let _ = write!(
-            svg,
-            "<circle class=\"{severity}\" cx=\"{cx}\" cy=\"14\" r=\"11\"/><text class=\"count\" x=\"{cx}\" y=\"18\">{count}</text>",
-            cx = WIDTH - 16,
-        );
-    }
-    svg.push_str("</g>\n");
+    let more = if others > 0 { format!(", and {others} more like it") } else { String::new() };
+    let title = format!("{} → {}: {}{more}", edge.from.name(), edge.service, edge.verdict);
+    Some(Line {
+        from: *numbers.get(&edge.from)?,
+        to: *numbers.get(&edge.to)?,
+        tags: tags(edge),
+        sign: sign(edge),
+        title: visible(&title).into_owned(),
+        path: format!("M{x1} {y1}C{c1} {y1} {c2} {y2} {x2} {y2}"),
+        x: usize::midpoint(x1, x2),
+        y: usize::midpoint(y1, y2),
+    })
 }

@@ -1,32 +1,51 @@
-//! Where each workload stands in the drawing: callers left of whom they call, crossings kept few.
+//! Where each workload is drawn: callers left of what they call, few crossings, and a shape that fits a screen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mesh::edges::Edge;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 
+/// The size of a box.
+pub(super) const BOX_WIDTH: usize = 190;
+pub(super) const BOX_HEIGHT: usize = 46;
+
+/// The space between a column of callers and the next, for the lines and what stands on them.
+pub(super) const SPACE: usize = 130;
+
+/// The space between the columns that one column is split into.
+const NARROW_SPACE: usize = 30;
+const DOWN: usize = 26;
+
+/// The space between two bands.
+const BAND_SPACE: usize = 60;
+
+/// Up to so many columns stay beside each other, however wide that is: they are easier to follow.
+const UNBROKEN: usize = 12;
+
+const MARGIN: usize = 24;
+
 /// How often the rows are put in order, once in each direction.
 const SWEEPS: usize = 6;
 
-/// The workloads of a mesh on a grid.
+/// How many times as wide as high a drawing should be, in tenths: like a screen.
+const SHAPE: usize = 16;
+
+/// The workloads of a mesh with the upper left corner of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// Column and row of each workload, from 0.
     pub(super) places: BTreeMap<ResourcePath, (usize, usize)>,
-    pub(super) columns: usize,
-    pub(super) rows: usize,
+    pub(super) width: usize,
+    pub(super) height: usize,
 }
 
 /// Lays out the virtual nodes and gateways of a mesh, and whatever else an edge leads to.
 pub(super) fn layout(mesh: &Mesh, edges: &[Edge]) -> Layout {
-    let calls: BTreeSet<(&ResourcePath, &ResourcePath)> =
-        edges.iter().map(|edge| (&edge.from, &edge.to)).filter(|(from, to)| from != to).collect();
-    let mut workloads: BTreeSet<ResourcePath> = calls.iter().flat_map(|(from, to)| [*from, *to]).cloned().collect();
+    let mut workloads: BTreeSet<ResourcePath> = edges.iter().flat_map(|edge| [&edge.from, &edge.to]).cloned().collect();
     let name = || mesh.name.clone();
     workloads.extend(mesh.nodes.keys().map(|node| ResourcePath::VirtualNode(name(), node.clone())));
     workloads.extend(mesh.gateways.keys().map(|gateway| ResourcePath::VirtualGateway(name(), gateway.clone())));
-
+    let calls = Calls::new(edges);
     let columns = columns(&workloads, &calls);
     let count = columns.values().max().map_or(0, |last| last + 1);
     let mut grid: Vec<Vec<&ResourcePath>> = vec![Vec::new(); count];
@@ -38,24 +57,98 @@ pub(super) fn layout(mesh: &Mesh, edges: &[Edge]) -> Layout {
     for sweep in 0..SWEEPS {
         put_in_order(&mut grid, &calls, sweep % 2 == 0);
     }
-    let rows = grid.iter().map(Vec::len).max().unwrap_or(0);
-    let places = grid
-        .iter()
-        .enumerate()
-        .flat_map(|(column, of_column)| {
-            of_column.iter().enumerate().map(move |(row, workload)| ((*workload).clone(), (column, row)))
-        })
-        .collect();
-    Layout { places, columns: count, rows }
+    place(&grid)
+}
+
+/// Who calls whom, from both ends.
+struct Calls<'e> {
+    callees: HashMap<&'e ResourcePath, BTreeSet<&'e ResourcePath>>,
+    callers: HashMap<&'e ResourcePath, BTreeSet<&'e ResourcePath>>,
+}
+
+impl<'e> Calls<'e> {
+    fn new(edges: &'e [Edge]) -> Self {
+        let mut calls = Self { callees: HashMap::new(), callers: HashMap::new() };
+        for edge in edges.iter().filter(|edge| edge.from != edge.to) {
+            calls.callees.entry(&edge.from).or_default().insert(&edge.to);
+            calls.callers.entry(&edge.to).or_default().insert(&edge.from);
+        }
+        calls
+    }
+}
+
+/// How a grid is brought to the shape of a screen: the most rows of a column, and over how many bands, one below the
+/// other, the columns are spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cut {
+    rows: usize,
+    bands: usize,
+}
+
+/// One column as it is drawn: all of a column of the grid, or a part of one that is too long.
+struct Strip<'w> {
+    workloads: Vec<&'w ResourcePath>,
+    /// The space before it.
+    space: usize,
+}
+
+/// Gives each workload its corner. A column with many workloads is split into several side by side, and a long row of
+/// columns is broken like a line of text.
+fn place(grid: &[Vec<&ResourcePath>]) -> Layout {
+    let longest = grid.iter().map(Vec::len).max().unwrap_or(0);
+    let most_bands = if grid.len() > UNBROKEN { grid.len().isqrt() } else { 1 };
+    let cuts = (1..=longest).flat_map(|rows| (1..=most_bands).map(move |bands| Cut { rows, bands }));
+    let cut = cuts.min_by_key(|cut| distance(grid, *cut)).unwrap_or(Cut { rows: 1, bands: 1 });
+    let strips = strips(grid, cut.rows);
+    let in_band = strips.len().div_ceil(cut.bands).max(1);
+    let mut places = BTreeMap::new();
+    let (mut width, mut top) = (0, MARGIN);
+    for band in strips.chunks(in_band) {
+        let mut x = MARGIN;
+        let rows = band.iter().map(|strip| strip.workloads.len()).max().unwrap_or(1);
+        for (number, strip) in band.iter().enumerate() {
+            x += if number == 0 { 0 } else { strip.space };
+            let middle = (rows - strip.workloads.len()) * (BOX_HEIGHT + DOWN) / 2;
+            for (row, workload) in strip.workloads.iter().enumerate() {
+                places.insert((*workload).clone(), (x, top + middle + row * (BOX_HEIGHT + DOWN)));
+            }
+            x += BOX_WIDTH;
+        }
+        width = width.max(x);
+        top += rows * (BOX_HEIGHT + DOWN) + BAND_SPACE;
+    }
+    let bottom = top.saturating_sub(DOWN + BAND_SPACE).max(MARGIN + BOX_HEIGHT);
+    Layout { places, width: width.max(MARGIN + BOX_WIDTH) + MARGIN, height: bottom + MARGIN }
+}
+
+/// The columns with at most so many rows.
+fn strips<'w>(grid: &[Vec<&'w ResourcePath>], rows: usize) -> Vec<Strip<'w>> {
+    let mut strips = Vec::new();
+    for of_column in grid {
+        // As many in each of the parts, so that none ends with a stump.
+        let parts = of_column.len().div_ceil(rows).max(1);
+        for (part, of_part) in of_column.chunks(of_column.len().div_ceil(parts).max(1)).enumerate() {
+            let space = if part == 0 { SPACE } else { NARROW_SPACE };
+            strips.push(Strip { workloads: of_part.to_vec(), space });
+        }
+    }
+    strips
+}
+
+/// How far a cut is from the wanted shape: the larger of the two quotients of width and height, in thousandths.
+fn distance(grid: &[Vec<&ResourcePath>], Cut { rows, bands }: Cut) -> usize {
+    let parts = grid.iter().map(|of_column| of_column.len().div_ceil(rows).max(1));
+    let width: usize = parts.map(|parts| parts * BOX_WIDTH + (parts - 1) * NARROW_SPACE + SPACE).sum();
+    let rows = rows.min(grid.iter().map(Vec::len).max().unwrap_or(1));
+    let height = (rows * (BOX_HEIGHT + DOWN) + BAND_SPACE) * bands;
+    let (width, wanted) = (width * 10 / bands, height * SHAPE);
+    width.max(wanted) * 1000 / width.min(wanted).max(1)
 }
 
 /// Each workload one column right of its rightmost caller. A call that would close a circle counts for nothing.
-fn columns<'w>(
-    workloads: &'w BTreeSet<ResourcePath>,
-    calls: &BTreeSet<(&ResourcePath, &ResourcePath)>,
-) -> BTreeMap<&'w ResourcePath, usize> {
+fn columns<'w>(workloads: &'w BTreeSet<ResourcePath>, calls: &Calls<'_>) -> BTreeMap<&'w ResourcePath, usize> {
     let callees = |of: &ResourcePath| -> Vec<&'w ResourcePath> {
-        calls.iter().filter(|(from, _)| *from == of).filter_map(|(_, to)| workloads.get(*to)).collect()
+        calls.callees.get(of).into_iter().flatten().filter_map(|to| workloads.get(*to)).collect()
     };
     let order = callees_last(workloads, callees);
     let position: BTreeMap<&ResourcePath, usize> = order.iter().copied().zip(0..).collect();
@@ -96,30 +189,21 @@ fn callees_last<'w>(
     finished
 }
 
-/// Orders each column by where its neighbours in the column before (or after) stand on average.
-fn put_in_order(
-    grid: &mut [Vec<&ResourcePath>],
-    calls: &BTreeSet<(&ResourcePath, &ResourcePath)>,
-    from_the_left: bool,
-) {
+/// Orders each column by where its neighbours in the columns before (or after) stand on average.
+fn put_in_order(grid: &mut [Vec<&ResourcePath>], calls: &Calls<'_>, from_the_left: bool) {
     let columns: Vec<usize> = if from_the_left { (1..grid.len()).collect() } else { (0..grid.len()).rev().collect() };
+    let sides = if from_the_left { &calls.callers } else { &calls.callees };
+    let mut rows: HashMap<&ResourcePath, usize> =
+        grid.iter().flat_map(|of_column| of_column.iter().copied().zip(0..)).collect();
     for column in columns {
-        let rows: BTreeMap<&ResourcePath, usize> =
-            grid.iter().flat_map(|of_column| of_column.iter().copied().zip(0..)).collect();
-        let neighbours = |of: &ResourcePath| -> Vec<usize> {
-            let neighbour = |(from, to): &(&ResourcePath, &ResourcePath)| match from_the_left {
-                true if *to == of => rows.get(from).copied(),
-                false if *from == of => rows.get(to).copied(),
-                true | false => None,
-            };
-            calls.iter().filter_map(neighbour).collect()
-        };
         let Some(of_column) = grid.get_mut(column) else { continue };
         // Thousandths of a row: whole numbers have an order.
         of_column.sort_by_cached_key(|workload| {
-            let found = neighbours(workload);
+            let found: Vec<usize> =
+                sides.get(workload).into_iter().flatten().filter_map(|other| rows.get(other).copied()).collect();
             let own = rows.get(workload).copied().unwrap_or(0) * 1000;
             if found.is_empty() { own } else { found.iter().sum::<usize>() * 1000 / found.len() }
         });
+        rows.extend(of_column.iter().copied().zip(0..));
     }
 }

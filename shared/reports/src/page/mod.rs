@@ -1,190 +1,241 @@
-//! One page that draws the mesh and lists what is wrong. It is one file: nothing is fetched, and without scripts all is
-//! there but the filters and the way to one finding: `index.html#finding-ID` opens that finding.
+//! One page that draws meshes and lists what is wrong. It is one file: nothing is fetched, and without scripts everything
+//! is there but the filters, the zoom and the way to one finding: `index.html#finding-ID` opens that finding.
+//!
+//! ```text
+//!   MeshReport, FilesReport ──▶ view: texts, numbers, places ──▶ template, which escapes each of them ──▶ page
+//! ```
+//!
+//! The template (`templates/page`) holds all markup. Its style and its script are named by their hashes in the content
+//! security policy, so nothing else on the page can run.
 
 mod drawing;
-mod escape;
+mod findings;
 mod layout;
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 
+use askama::Template;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use mesh::edges::Edge;
-use mesh::pack::Finding;
-use serde_json::Value;
+use mesh::graph::Mesh;
+use mesh::pack::{Evaluation, Finding, Severity};
+use sha2::{Digest as _, Sha256};
 
-use crate::{MeshReport, SEVERITIES, by_severity};
-use drawing::{drawing, look};
-use escape::escape;
-use layout::layout;
+use crate::sarif::Place;
+use crate::visible::visible;
+use crate::{MeshReport, by_severity};
+use drawing::{Drawing, drawing, tags, verdict_tag};
+use findings::{Group, groups};
 
-const STYLE: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = include_str!("../../templates/page/page.css");
+const SCRIPT: &str = include_str!("../../templates/page/page.js");
 
-/// The page.
+/// What was found in files, for a page of all meshes that they describe.
+pub struct FilesReport<'a> {
+    /// What was read and what was not, in words.
+    pub summary: &'a [String],
+    /// The meshes with their calls.
+    pub meshes: &'a [(Mesh, Vec<Edge>)],
+    /// What is wrong.
+    pub evaluation: &'a Evaluation,
+    /// What would be wrong if values that are not known yet were as they seem.
+    pub undecided: &'a [Finding],
+    /// What could not be read, so that nobody knows whether there are findings.
+    pub unread: &'a [String],
+    /// The file and the line of a finding.
+    pub place: &'a dyn Fn(&Finding) -> Option<Place>,
+}
+
+impl std::fmt::Debug for FilesReport<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FilesReport").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}
+
+/// The page of a mesh as it is.
 #[must_use]
 pub fn page(report: &MeshReport<'_>) -> String {
-    let name = escape(report.mesh.name.as_str());
-    let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" \
-         content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
-         <title>Mesh {name}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n"
-    );
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        html,
-        "<header><h1>Mesh <b>{name}</b></h1><p>{count} resources, {edges} calls, read {at}</p>{badges}</header>",
-        count = report.mesh.resources().len(),
-        edges = report.edges.len(),
-        at = escape(&report.at.strftime("%Y-%m-%d %H:%M UTC").to_string()),
-        badges = badges(report),
-    );
-    html.push_str("<main>\n<section class=\"drawing\" aria-label=\"Drawing\">\n");
-    html.push_str(&drawing(report, &layout(report.mesh, report.edges)));
-    html.push_str("</section>\n");
-    html.push_str(LEGEND);
-    unread(&mut html, report.unread);
-    findings(&mut html, report);
-    calls(&mut html, report.edges);
-    let _ = writeln!(html, "</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>");
-    html
+    let at = |time: Timestamp| time.strftime("%Y-%m-%d %H:%M UTC").to_string();
+    let Evaluation { findings, waived } = report.evaluation;
+    let since = |finding: &Finding| at(report.history.first_seen(finding).unwrap_or(report.at));
+    let about = findings::About { since: &since, place: &|_| String::new() };
+    let resources = report.mesh.resources().len();
+    let view = View {
+        title: format!("Mesh {}", visible(report.mesh.name.as_str())),
+        subtitle: format!("{resources} resources, {} calls, read {}", report.edges.len(), at(report.at)),
+        unread: report.unread.iter().map(|text| visible(text).into_owned()).collect(),
+        drawings: vec![drawing(0, report.mesh, report.edges, findings)],
+        groups: groups(findings, &about),
+        lists: vec![list("Waived", waived)],
+        calls: report.edges.iter().map(Call::new).collect(),
+        ..View::of(findings, report.unread.is_empty(), report.edges.iter())
+    };
+    view.page()
 }
 
-const LEGEND: &str = "<ul class=\"legend\"><li class=\"mtls\">mTLS</li><li class=\"tls\">TLS</li>\
-<li class=\"plaintext\">plain text</li><li class=\"broken\">broken</li><li class=\"unproven\">? a certificate or trust \
-was not read</li><li class=\"idle\">thin: no traffic now</li></ul>\n";
-
-/// What could not be read, above what was found.
-fn unread(html: &mut String, unread: &[String]) {
-    if unread.is_empty() {
-        return;
-    }
-    html.push_str("<section aria-label=\"Unread\">\n<h2>Not known</h2>\n<ul>\n");
-    for what in unread {
-        let _ = writeln!(html, "<li>{}</li>", escape(what));
-    }
-    html.push_str("</ul>\n</section>\n");
+/// The page of files before they are deployed.
+#[must_use]
+pub fn files_page(report: &FilesReport<'_>) -> String {
+    let Evaluation { findings, waived } = report.evaluation;
+    let place = |finding: &Finding| {
+        let place = (report.place)(finding);
+        place.map_or_else(String::new, |Place { file, line }| visible(&format!("{file}:{line}")).into_owned())
+    };
+    let about = findings::About { since: &|_| String::new(), place: &place };
+    let edges = || report.meshes.iter().flat_map(|(_, edges)| edges);
+    let names: Vec<&str> = report.meshes.iter().map(|(mesh, _)| mesh.name.as_str()).collect();
+    let view = View {
+        title: match names.as_slice() {
+            [name] => format!("Check of mesh {}", visible(name)),
+            _ => format!("Check of {} meshes", names.len()),
+        },
+        subtitle: visible(&report.summary.join(" ")).into_owned(),
+        unread: report.unread.iter().map(|text| visible(text).into_owned()).collect(),
+        drawings: (0..)
+            .zip(report.meshes)
+            .map(|(number, (mesh, edges))| drawing(number, mesh, edges, findings))
+            .collect(),
+        groups: groups(findings, &about),
+        lists: vec![list("Waived", waived), list("Undecided, since not everything is known", report.undecided)],
+        calls: edges().map(Call::new).collect(),
+        ..View::of(findings, report.unread.is_empty() && report.undecided.is_empty(), edges())
+    };
+    view.page()
 }
 
-fn badges(report: &MeshReport<'_>) -> String {
-    let counts = by_severity(&report.evaluation.findings);
-    if counts.is_empty() {
-        let known = if report.unread.is_empty() { "no findings" } else { "no findings in what could be read" };
-        return format!("<p class=\"badges\"><span class=\"badge well\">{known}</span></p>");
-    }
-    let badge = |(severity, count)| format!("<span class=\"badge {severity}\">{count} {severity}</span>");
-    format!("<p class=\"badges\">{}</p>", counts.into_iter().map(badge).collect::<String>())
+/// Everything that the template shows.
+#[derive(Template)]
+#[template(path = "page/page.html")]
+struct View {
+    title: String,
+    subtitle: String,
+    style: &'static str,
+    style_hash: String,
+    script: &'static str,
+    script_hash: String,
+    badges: Vec<Badge>,
+    /// What could not be read, above what was found.
+    unread: Vec<String>,
+    severities: Vec<Severity>,
+    tags: Vec<Badge>,
+    drawings: Vec<Drawing>,
+    /// How many findings there are.
+    total: usize,
+    groups: Vec<Group>,
+    lists: Vec<List>,
+    calls_in_words: String,
+    calls: Vec<Call>,
 }
 
-fn findings(html: &mut String, report: &MeshReport<'_>) {
-    let findings = &report.evaluation.findings;
-    let _ = writeln!(html, "<section aria-label=\"Findings\"><h2>Findings <small id=\"shown\"></small></h2>");
-    if !findings.is_empty() {
-        filters(html, findings);
-    }
-    let mut sorted: Vec<&Finding> = findings.iter().collect();
-    sorted.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    for found in sorted {
-        finding(html, found, report);
-    }
-    if !report.evaluation.waived.is_empty() {
-        let _ = writeln!(html, "<h2>Allowed for now <small>{}</small></h2>", report.evaluation.waived.len());
-        for found in &report.evaluation.waived {
-            let _ = writeln!(
-                html,
-                "<p class=\"waived\"><code>{}</code> {}: {}</p>",
-                found.rule,
-                escape(&found.resource.to_string()),
-                escape(&found.message)
-            );
+/// A word and the class that colours it.
+struct Badge {
+    class: String,
+    text: String,
+}
+
+/// Findings that count for nothing now, each on a line.
+struct List {
+    title: &'static str,
+    lines: Vec<String>,
+}
+
+struct Call {
+    from: String,
+    from_name: String,
+    service: String,
+    to: String,
+    to_name: String,
+    tags: String,
+    verdict: String,
+    unknown: String,
+}
+
+impl View {
+    /// What follows from findings and calls alone. Without findings the badge says so only where everything is known.
+    fn of<'e>(findings: &[Finding], is_complete: bool, edges: impl Iterator<Item = &'e Edge>) -> Self {
+        let counts = by_severity(findings);
+        let badge = |(severity, count): &(Severity, usize)| Badge {
+            class: severity.to_string(),
+            text: format!("{count} {severity}"),
+        };
+        let mut badges: Vec<Badge> = counts.iter().map(badge).collect();
+        if badges.is_empty() {
+            let (class, text) =
+                if is_complete { ("well", "no findings") } else { ("info", "no findings in what was read") };
+            badges.push(Badge { class: class.to_owned(), text: text.to_owned() });
+        }
+        let mut numbers: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for edge in edges {
+            *numbers.entry(verdict_tag(&edge.verdict)).or_default() += 1;
+        }
+        let words = TAGS.iter().filter_map(|(tag, words)| Some(format!("{} {words}", numbers.get(tag)?)));
+        let words: Vec<String> = words.collect();
+        Self {
+            title: String::new(),
+            subtitle: String::new(),
+            style: STYLE,
+            style_hash: hash(STYLE),
+            script: SCRIPT,
+            script_hash: hash(SCRIPT),
+            badges,
+            unread: Vec::new(),
+            severities: counts.into_iter().map(|(severity, _)| severity).collect(),
+            tags: TAGS.map(|(class, text)| Badge { class: class.to_owned(), text: text.to_owned() }).into(),
+            drawings: Vec::new(),
+            total: findings.len(),
+            groups: Vec::new(),
+            lists: Vec::new(),
+            calls_in_words: if words.is_empty() { "none".to_owned() } else { words.join(", ") },
+            calls: Vec::new(),
         }
     }
-    html.push_str("</section>\n");
+
+    fn page(mut self) -> String {
+        self.lists.retain(|list| !list.lines.is_empty());
+        // The template writes to a string and calls nothing that fails.
+        self.render().unwrap_or_default()
+    }
 }
 
-fn filters(html: &mut String, findings: &[Finding]) {
-    html.push_str("<form class=\"filters\">");
-    for severity in SEVERITIES.iter().filter(|severity| findings.iter().any(|found| found.severity == **severity)) {
-        let _ = write!(
-            html,
-            "<label><input type=\"checkbox\" name=\"severity\" value=\"{severity}\" checked>{severity}</label>"
-        );
-    }
-    html.push_str("<select name=\"rule\" aria-label=\"Rule\"><option value=\"\">every rule</option>");
-    for rule in findings.iter().map(|found| found.rule).collect::<BTreeSet<_>>() {
-        let _ = write!(html, "<option>{rule}</option>");
-    }
-    html.push_str(
-        "</select><input type=\"search\" name=\"text\" placeholder=\"resource or text\" aria-label=\"Text\">\
-         <button type=\"reset\">all</button></form>\n",
-    );
-}
+/// The tags of calls, each with its words, the worst first.
+const TAGS: [(&str, &str); 6] = [
+    ("broken", "broken"),
+    ("plaintext", "plain text"),
+    ("tls", "TLS"),
+    ("mtls", "mTLS"),
+    ("unproven", "certificate not read (?)"),
+    ("idle", "no traffic now"),
+];
 
-fn finding(html: &mut String, finding: &Finding, report: &MeshReport<'_>) {
-    let rule = finding.rule.rule();
-    let since = report.history.first_seen(finding).unwrap_or(report.at);
-    let _ = write!(
-        html,
-        "<details class=\"finding {severity}\" data-finding=\"{finding}\" data-severity=\"{severity}\" data-rule=\"{id}\" data-resource=\"{resource}\">\
-         <summary><span class=\"badge {severity}\">{severity}</span> <b>{title}</b> \
-         <span class=\"resource\">{resource}{part}</span></summary>\n<p>{message}</p>",
-        finding = finding.id(),
-        severity = finding.severity,
-        id = finding.rule,
-        resource = escape(&finding.resource.to_string()),
-        part = if finding.part.is_empty() { String::new() } else { format!(", {}", escape(&finding.part)) },
-        title = escape(rule.map_or(finding.rule.as_str(), |rule| rule.title)),
-        message = escape(&finding.message),
-    );
-    if let Some(rule) = rule {
-        let _ = write!(html, "<p>{}</p><p><b>To mend it:</b> {}</p>", escape(rule.why), escape(rule.mend));
-    }
-    if let Some(change) = &finding.remediation {
-        let _ = write!(html, "<p><b>Can be repaired:</b> {}</p>", escape(&change.to_string()));
-    }
-    html.push_str("<table>");
-    for (name, fact) in &finding.facts {
-        let _ = write!(html, "<tr><th>{}</th><td>{}</td></tr>", escape(name), escape(&shown(fact)));
-    }
-    let _ = writeln!(
-        html,
-        "<tr><th>rule</th><td><code>{}</code></td></tr><tr><th>since</th><td>{}</td></tr><tr><th>finding</th>\
-         <td><a href=\"#finding-{id}\"><code>{id}</code></a></td></tr></table></details>",
-        finding.rule,
-        escape(&since.strftime("%Y-%m-%d %H:%M UTC").to_string()),
-        id = finding.id(),
-    );
-}
-
-fn calls(html: &mut String, edges: &[Edge]) {
-    html.push_str(
-        "<section aria-label=\"Calls\"><h2>Calls</h2><div class=\"wide\"><table class=\"calls\"><tr><th>from</th>\
-         <th>virtual service</th><th>to</th><th>verdict</th><th>not known</th></tr>\n",
-    );
-    for edge in edges {
-        let (class, _) = look(edge);
+impl Call {
+    fn new(edge: &Edge) -> Self {
         let port = edge.port.map_or(String::new(), |port| format!(":{port}"));
-        let unknown: Vec<String> = edge.unknown.iter().map(|unknown| escape(&unknown.to_string())).collect();
-        let _ = writeln!(
-            html,
-            "<tr class=\"{class}\"><td>{}</td><td>{}</td><td>{}{port}</td><td>{}</td><td>{}</td></tr>",
-            escape(edge.from.name()),
-            escape(edge.service.as_str()),
-            escape(edge.to.name()),
-            escape(&edge.verdict.to_string()),
-            unknown.join("<br>"),
-        );
+        let unknown: Vec<String> = edge.unknown.iter().map(ToString::to_string).collect();
+        let shown = |text: &str| visible(text).into_owned();
+        Self {
+            from: shown(&edge.from.to_string()),
+            from_name: shown(edge.from.name()),
+            service: shown(edge.service.as_str()),
+            to: shown(&edge.to.to_string()),
+            to_name: format!("{}{port}", shown(edge.to.name())),
+            tags: tags(edge),
+            verdict: shown(&edge.verdict.to_string()),
+            unknown: shown(&unknown.join("; ")),
+        }
     }
-    html.push_str("</table></div></section>\n");
 }
 
-fn shown(fact: &Value) -> String {
-    match fact {
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.iter().all(Value::is_string) => {
-            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
-        }
-        other => other.to_string(),
-    }
+fn list(title: &'static str, findings: &[Finding]) -> List {
+    let line = |finding: &Finding| {
+        let Finding { rule, resource, message, .. } = finding;
+        visible(&format!("{rule}: {resource}: {message}")).into_owned()
+    };
+    List { title, lines: findings.iter().map(line).collect() }
+}
+
+/// The hash by which a content security policy names an inline style or script.
+fn hash(text: &str) -> String {
+    STANDARD.encode(Sha256::digest(text.as_bytes()))
 }

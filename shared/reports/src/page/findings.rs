@@ -1,0 +1,115 @@
+//! Findings as the page lists them: by rule, then by root cause.
+
+use mesh::pack::{Finding, RuleName, Severity};
+use serde_json::Value;
+
+use crate::causes::{Cause, RuleGroup, group};
+use crate::visible::visible;
+
+/// What is told of a finding apart from itself; empty where nothing is known.
+pub(super) struct About<'a> {
+    pub(super) since: &'a dyn Fn(&Finding) -> String,
+    pub(super) place: &'a dyn Fn(&Finding) -> String,
+}
+
+/// The findings of one rule.
+pub(super) struct Group {
+    pub(super) rule: RuleName,
+    pub(super) worst: Severity,
+    pub(super) title: &'static str,
+    pub(super) why: &'static str,
+    pub(super) fix: &'static str,
+    pub(super) counts: String,
+    pub(super) causes: Vec<Of>,
+}
+
+/// The findings of one root cause, and what follows from them.
+pub(super) struct Of {
+    /// Empty where it is the resource of the only finding.
+    pub(super) root: String,
+    pub(super) counts: String,
+    pub(super) findings: Vec<Shown>,
+}
+
+/// A finding as it is shown.
+pub(super) struct Shown {
+    pub(super) id: String,
+    pub(super) rule: RuleName,
+    pub(super) severity: Severity,
+    pub(super) resource: String,
+    pub(super) part: String,
+    pub(super) message: String,
+    pub(super) facts: Vec<(String, String)>,
+    pub(super) place: String,
+    pub(super) since: String,
+    pub(super) remediation: String,
+    /// Whether it ends with the finding above it.
+    pub(super) follows: bool,
+}
+
+/// The findings by rule, the worst first.
+pub(super) fn groups(findings: &[Finding], about: &About<'_>) -> Vec<Group> {
+    group(findings).iter().map(|of_rule| of_group(of_rule, about)).collect()
+}
+
+fn of_group(of_rule: &RuleGroup<'_>, about: &About<'_>) -> Group {
+    let rule = of_rule.rule.rule();
+    let (findings, causes) = (of_rule.count(), of_rule.causes.len());
+    let mut counts = count(findings, "finding");
+    if causes < findings {
+        counts = format!("{counts}, {}", count(causes, "root cause"));
+    }
+    match of_rule.consequences() {
+        0 => {}
+        1 => counts.push_str(", 1 more follows"),
+        more => counts = format!("{counts}, {more} more follow"),
+    }
+    Group {
+        rule: of_rule.rule,
+        worst: of_rule.worst,
+        title: rule.map_or(of_rule.rule.as_str(), |rule| rule.title),
+        why: rule.map_or("", |rule| rule.why),
+        fix: rule.map_or("", |rule| rule.mend),
+        counts,
+        causes: of_rule.causes.iter().map(|cause| of_cause(cause, about)).collect(),
+    }
+}
+
+fn of_cause(cause: &Cause<'_>, about: &About<'_>) -> Of {
+    let own = cause.findings.iter().map(|finding| shown(finding, about, false));
+    let consequences = cause.consequences.iter().map(|finding| shown(finding, about, true));
+    let total = cause.findings.len() + cause.consequences.len();
+    let root = if total > 1 { visible(&cause.root.to_string()).into_owned() } else { String::new() };
+    Of { root, counts: count(total, "finding"), findings: own.chain(consequences).collect() }
+}
+
+fn shown(finding: &Finding, about: &About<'_>, follows: bool) -> Shown {
+    let text = |text: &str| visible(text).into_owned();
+    Shown {
+        id: finding.id().as_str().to_owned(),
+        rule: finding.rule,
+        severity: finding.severity,
+        resource: text(&finding.resource.to_string()),
+        part: text(&finding.part),
+        message: text(&finding.message),
+        facts: finding.facts.iter().map(|(name, fact)| (text(name), text(&value(fact)))).collect(),
+        place: (about.place)(finding),
+        since: (about.since)(finding),
+        remediation: finding.remediation.as_ref().map_or_else(String::new, |change| text(&change.to_string())),
+        follows,
+    }
+}
+
+fn value(fact: &Value) -> String {
+    match fact {
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

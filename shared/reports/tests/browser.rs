@@ -1,0 +1,207 @@
+//! The page in Chromium, at the width of a desktop and of a phone, with few and with many services. Skipped with a message
+//! where `chromedriver` is not on the path.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod services;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use services::Services;
+
+/// How long a page may take to load, and an interaction to show.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A browser without a window, driven by the `WebDriver` protocol. It ends with the test.
+struct Browser {
+    driver: Child,
+    session: String,
+}
+
+impl Browser {
+    /// `None` where there is no `chromedriver`.
+    fn start() -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new("chromedriver");
+        command.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
+        let driver = command.spawn().ok()?;
+        let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}") };
+        let deadline = Instant::now() + PATIENCE;
+        while ureq::get(format!("{}/status", browser.session)).call().is_err() {
+            assert!(Instant::now() < deadline, "chromedriver does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"];
+        let wanted = json!({"browserName": "chrome", "goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "ALL"}});
+        let session = browser.post("/session", &json!({"capabilities": {"alwaysMatch": wanted}}));
+        let id = session["sessionId"].as_str().unwrap().to_owned();
+        browser.session = format!("{}/session/{id}", browser.session);
+        Some(browser)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let answer = ureq::post(format!("{}{path}", self.session))
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .send_json(body)
+            .unwrap();
+        let mut answer: Value = answer.into_body().read_json().unwrap();
+        assert!(answer["value"]["error"].is_null(), "{path}: {answer}");
+        answer["value"].take()
+    }
+
+    fn open(&self, address: &str, width: u32) {
+        let screen = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
+        let body = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": screen});
+        self.post("/goog/cdp/execute", &body);
+        // Another page between: an address that differs in its fragment only would not be loaded again.
+        self.post("/url", &json!({"url": "about:blank"}));
+        self.post("/url", &json!({"url": address}));
+    }
+
+    fn run(&self, script: &str) -> Value {
+        self.post("/execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// Waits until a script gives true.
+    fn wait(&self, condition: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.run(&format!("return {condition}")) != true {
+            assert!(
+                Instant::now() < deadline,
+                "never: {condition}; {}",
+                self.run("return document.querySelector('.shown').textContent")
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn keys(&self, keys: &str) {
+        let actions: Vec<Value> = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|action| json!({"type": action, "value": key.to_string()})))
+            .collect();
+        self.post("/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": actions}]}));
+    }
+
+    /// What the page has written to the console; what its policy blocks is there too.
+    fn complaints(&self) -> Value {
+        self.post("/se/log", &json!({"type": "browser"}))
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        drop(ureq::delete(&self.session).call());
+        drop(self.driver.kill());
+        drop(self.driver.wait());
+    }
+}
+
+/// Enter, Escape and the arrow to the right, as `WebDriver` has them.
+const ENTER: &str = "\u{e007}";
+const ESCAPE: &str = "\u{e00c}";
+const RIGHT: &str = "\u{e014}";
+
+const SEEN_BOXES: &str = "[...document.querySelectorAll('.workload:not([hidden])')]";
+
+#[test]
+#[ignore = "long: drives Chromium through eight pages"]
+fn page_works_in_chromium_with_few_and_many_services() {
+    let Some(browser) = Browser::start() else {
+        println!("skipped: chromedriver is not on the path (apt-get install chromium chromium-driver)");
+        return;
+    };
+    for services in [Services::new(10), Services::new(120), Services::new(500), Services::chain(60)] {
+        let count = services.mesh.nodes.len();
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{count}.html"));
+        std::fs::write(&file, services.page()).unwrap();
+        let address = format!("file://{}", file.display());
+        for width in [1400, 400] {
+            let begun = Instant::now();
+            browser.open(&address, width);
+            println!("{count} virtual nodes, {width} pixels: loaded in {:?}", begun.elapsed());
+            looks_right(&browser, &services, width);
+            filters(&browser, &services);
+            focuses(&browser, &services);
+            // A link to one finding opens it.
+            let id = services.evaluation.findings.last().unwrap().id();
+            browser.open(&format!("{address}#finding-{id}"), width);
+            browser
+                .wait(&format!("document.querySelector('[data-finding=\"{id}\"]').getBoundingClientRect().height > 0"));
+            assert_eq!(browser.complaints(), json!([]), "{count} virtual nodes at {width} pixels");
+        }
+    }
+}
+
+/// Nothing is wider than the window, every box is in the drawing, and all counts are there.
+fn looks_right(browser: &Browser, services: &Services, width: u32) {
+    browser.wait("!document.querySelector('.toolbar').hidden");
+    let wide = browser.run("return document.documentElement.scrollWidth");
+    assert!(wide.as_u64().unwrap() <= u64::from(width), "{wide} pixels wide");
+    let outside = browser.run(&format!(
+        "const outer = document.querySelector('svg').getBoundingClientRect(); return {SEEN_BOXES}.filter((box) => {{
+            const inner = box.querySelector('rect').getBoundingClientRect();
+            return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
+        }}).length"
+    ));
+    assert_eq!(outside, 0, "boxes outside of the fitted drawing");
+    let findings = services.evaluation.findings.len();
+    let shown = browser.run("return document.querySelector('.shown').textContent");
+    let calls = services.edges.len();
+    assert_eq!(shown, format!("{findings} of {findings} findings, {calls} of {calls} calls"));
+    assert_eq!(browser.run("return document.querySelectorAll('details[open]').length"), 0, "rules are collapsed");
+}
+
+/// Search, verdict and severity filters, and the way back.
+fn filters(browser: &Browser, services: &Services) {
+    let name = services::name(7);
+    browser.run("document.querySelector('[name=text]').focus()");
+    browser.keys(&name);
+    browser.wait("document.querySelectorAll('.workload.found').length === 1");
+    let listed = browser.run("return document.querySelectorAll('.finding:not([hidden])').length").as_u64().unwrap();
+    assert!(listed > 0 && listed < services.evaluation.findings.len() as u64, "{listed} findings of {name}");
+    browser.run("document.querySelector('[type=reset]').click()");
+    browser.wait("document.querySelectorAll('.workload.found').length === 0");
+    let lines = |class: &str| format!("document.querySelectorAll('.edge.{class}:not([hidden])').length");
+    assert_ne!(browser.run(&format!("return {}", lines("plaintext"))), 0);
+    browser.run("document.querySelector('[name=verdict][value=plaintext]').click()");
+    browser.wait(&format!("{} === 0 && {} > 0", lines("plaintext"), lines("tls")));
+    browser.run("document.querySelector('[name=severity][value=high]').click()");
+    browser.wait("document.querySelectorAll('.finding[data-severity=high]:not([hidden])').length === 0");
+    browser.run("document.querySelector('[type=reset]').click()");
+    browser.wait("document.querySelectorAll('.finding[hidden], .edge[hidden]').length === 0");
+}
+
+/// By keyboard alone: to a service, its neighbours only, and back; then by buttons, nearer and fitted again.
+fn focuses(browser: &Browser, services: &Services) {
+    browser.run("document.querySelector('.workload[tabindex=\"0\"]').focus()");
+    browser.keys(RIGHT);
+    let resource = browser.run("return document.activeElement.dataset.resource").as_str().unwrap().to_owned();
+    browser.keys(ENTER);
+    browser.wait("document.querySelectorAll('.workload.chosen').length === 1");
+    let near: std::collections::BTreeSet<String> = services
+        .edges
+        .iter()
+        .map(|edge| [edge.from.to_string(), edge.to.to_string()])
+        .filter(|ends| ends.contains(&resource))
+        .flatten()
+        .chain([resource.clone()])
+        .collect();
+    let seen = browser.run(&format!("return {SEEN_BOXES}.map((box) => box.dataset.resource)"));
+    let seen = seen.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    assert_eq!(near, seen, "the neighbours of {resource}");
+    browser.keys(ESCAPE);
+    browser.wait("document.querySelectorAll('.workload[hidden]').length === 0");
+    let width = "document.querySelector('svg').viewBox.baseVal.width";
+    let before = browser.run(&format!("return {width}"));
+    browser.run("document.querySelector('[data-do=in]').click()");
+    browser.wait(&format!("{width} < {before}"));
+    browser.run("document.querySelector('[data-do=fit]').click()");
+    browser.wait(&format!("Math.abs({width} - {before}) < 1"));
+}
