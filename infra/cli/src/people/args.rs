@@ -93,6 +93,10 @@ pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) show: ShowArgs,
 
+    /// Shows every route and certificate in the table, also those that are as declared. JSON always does.
+    #[arg(long)]
+    pub(crate) all: bool,
+
     /// Reads again every SECONDS until Ctrl-C: a terminal is repainted, elsewhere the lines that changed are printed.
     #[arg(
         long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",

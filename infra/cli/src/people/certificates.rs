@@ -62,6 +62,19 @@ impl Certificate {
         (self.ends.is_none(), self.ends, &self.subject)
     }
 
+    /// Whether nothing of it is unfinished, fails or ends within so many days.
+    pub(super) fn is_settled(&self, within_days: u16) -> bool {
+        let ends_later = self.days.is_none_or(|days| days > i64::from(within_days));
+        match self.state {
+            RotationState::Settled => ends_later,
+            RotationState::Unfinished { .. }
+            | RotationState::Failing { .. }
+            | RotationState::Revoked
+            | RotationState::MovedBack { .. }
+            | RotationState::Unreadable { .. } => false,
+        }
+    }
+
     pub(super) fn words(&self) -> String {
         let end = match (self.ends, self.days) {
             (Some(ends), Some(days)) if days < 0 => Some(format!("ended {}", short(ends))),

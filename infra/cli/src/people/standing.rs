@@ -53,6 +53,19 @@ impl State {
         }
     }
 
+    /// How soon a person should look at it, the soonest first; `None` for a route that is as declared.
+    pub(super) const fn rank(&self) -> Option<u8> {
+        match self {
+            Self::Unreadable { .. } => Some(0),
+            Self::Shifted { .. } => Some(1),
+            Self::Probing { .. } => Some(2),
+            Self::Changing { .. } => Some(3),
+            Self::Edited => Some(4),
+            Self::Held { .. } => Some(5),
+            Self::Steady => None,
+        }
+    }
+
     /// The state in a few words, and since when.
     pub(super) fn words(&self) -> (String, Option<Timestamp>) {
         match self {

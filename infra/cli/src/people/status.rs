@@ -1,6 +1,7 @@
 //! `status`: where everything stands.
 
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
 
 use jiff::Timestamp;
 use mesh::failover::{Memory, Told};
@@ -72,6 +73,8 @@ struct Holder {
 }
 
 pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String, Trouble> {
+    // Where lines are compared with those of the reading before, a line that is folded would look as if it were gone.
+    let all = args.all || (args.watch.is_some() && !io::stdout().is_terminal());
     let args = &args.show;
     let names = match &args.mesh {
         Some(mesh) => vec![mesh.clone()],
@@ -82,7 +85,7 @@ pub(super) async fn status(desk: &Desk<'_>, args: &StatusArgs) -> Result<String,
         status.meshes.push(of_mesh(desk, mesh, status.now).await?);
     }
     match args.format {
-        Shape::Table => Ok(table(&status)),
+        Shape::Table => Ok(table(&status, Shown { all, days: desk.policy.certificates.expiry_days })),
         Shape::Json => {
             let mut text = serde_json::to_string_pretty(&status).map_err(Trouble::Output)?;
             text.push('\n');
@@ -150,48 +153,114 @@ fn of_route(route: RouteId, present: WeightSplit, view: &StateView, now: Timesta
     RouteStatus { route, state, original, present, told, lease }
 }
 
-fn table(status: &Status) -> String {
+/// How much of what is steady the table shows.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    /// All of it.
+    all: bool,
+    /// A certificate that ends within so many days is shown anyway.
+    days: u16,
+}
+
+impl MeshStatus {
+    /// Whether the table has nothing of it to show but counts.
+    fn is_steady(&self, shown: Shown) -> bool {
+        self.routes.iter().all(RouteStatus::is_steady)
+            && self.certificates.iter().all(|certificate| certificate.is_settled(shown.days))
+            && self.sweep.as_ref().is_none_or(|sweep| sweep.unreadable.is_none())
+            && self.audit.as_ref().is_none_or(|audit| audit.unreadable.is_none())
+    }
+}
+
+impl RouteStatus {
+    /// Whether it is as declared, no function is writing to it, and the last decision had no reason to hold.
+    fn is_steady(&self) -> bool {
+        self.state.rank().is_none() && self.lease.is_none() && self.told.is_none()
+    }
+}
+
+/// What is not steady first, the rest in counts.
+fn table(status: &Status, shown: Shown) -> String {
     let mut text = match &status.kill_switch {
         Some(KillSwitch { by, reason, at }) => format!("kill switch: ON since {} by {by}: {reason}\n", short(*at)),
         None => "kill switch: off\n".to_owned(),
     };
-    for mesh in &status.meshes {
+    let (steady, open): (Vec<_>, Vec<_>) = status.meshes.iter().partition(|mesh| mesh.is_steady(shown));
+    for mesh in open.into_iter().chain(steady) {
         let _ = writeln!(text, "\nmesh {}", mesh.mesh);
-        let mut rows = vec![["ROUTE", "STATE", "SINCE", "ORIGINAL", "PRESENT", "WHY"].map(str::to_owned)];
-        rows.extend(mesh.routes.iter().map(row));
-        lines(&mut text, &rows);
-        let sweep = match &mesh.sweep {
-            None => "never".to_owned(),
-            Some(Sweep { unreadable: Some(why), .. }) => format!("not known: {why}"),
-            Some(Sweep { at, findings, .. }) => {
-                let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
-                let counts: Vec<String> =
-                    findings.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
-                let counts = if counts.is_empty() { "no findings".to_owned() } else { counts.join(", ") };
-                format!("{at}: {counts}")
-            }
-        };
-        let _ = writeln!(text, "  sweep: {sweep}");
-        if let Some(Audit { unreadable: Some(why), .. }) = &mesh.audit {
-            let _ = writeln!(text, "  changes: not known: {why}");
-        } else if let Some(Audit { at, open, owed, .. }) = &mesh.audit {
-            let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
-            let _ = write!(text, "  changes: looked for {at}");
-            for (count, what) in [(open, "not told of in full by events"), (owed, "notices not sent yet")] {
-                if *count > 0 {
-                    let _ = write!(text, "; {count} {what}");
-                }
-            }
-            text.push('\n');
-        }
-        for certificate in &mesh.certificates {
-            let _ = writeln!(text, "  certificate {}: {}", certificate.subject, certificate.words());
-        }
+        routes(&mut text, &mesh.routes, shown);
+        let _ = writeln!(text, "  sweep: {}", sweep_in_words(mesh.sweep.as_ref()));
+        audit(&mut text, mesh.audit.as_ref());
+        certificates(&mut text, &mesh.certificates, shown);
         if !mesh.remembered_by.is_empty() {
             let _ = writeln!(text, "  remembered by: {}", mesh.remembered_by.join(", "));
         }
     }
     text
+}
+
+fn routes(text: &mut String, routes: &[RouteStatus], shown: Shown) {
+    let (steady, mut open): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.is_steady());
+    open.sort_by_key(|route| route.state.rank().unwrap_or(u8::MAX));
+    let folded = if shown.all { 0 } else { steady.len() };
+    open.extend(steady.into_iter().filter(|_| shown.all));
+    if !open.is_empty() {
+        let mut rows = vec![["ROUTE", "STATE", "SINCE", "ORIGINAL", "PRESENT", "WHY"].map(str::to_owned)];
+        rows.extend(open.into_iter().map(row));
+        lines(text, &rows);
+    }
+    match (routes.len(), folded) {
+        (0, _) => text.push_str("  routes: none with weights\n"),
+        (_, 0) => {}
+        (all, folded) if all == folded => drop(writeln!(text, "  routes: all {folded} steady (--all lists them)")),
+        (_, folded) => drop(writeln!(text, "  routes: {folded} more steady (--all lists them)")),
+    }
+}
+
+fn sweep_in_words(sweep: Option<&Sweep>) -> String {
+    match sweep {
+        None => "never".to_owned(),
+        Some(Sweep { unreadable: Some(why), .. }) => format!("not known: {why}"),
+        Some(Sweep { at, findings, .. }) => {
+            let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
+            let counts: Vec<String> =
+                findings.iter().rev().map(|(severity, count)| format!("{count} {severity}")).collect();
+            let counts = if counts.is_empty() { "no findings".to_owned() } else { counts.join(", ") };
+            format!("{at}: {counts}")
+        }
+    }
+}
+
+fn audit(text: &mut String, audit: Option<&Audit>) {
+    if let Some(Audit { unreadable: Some(why), .. }) = audit {
+        let _ = writeln!(text, "  changes: not known: {why}");
+    } else if let Some(Audit { at, open, owed, .. }) = audit {
+        let at = at.map_or_else(|| "at an unknown time".to_owned(), short);
+        let _ = write!(text, "  changes: looked for {at}");
+        for (count, what) in [(open, "not told of in full by events"), (owed, "notices not sent yet")] {
+            if *count > 0 {
+                let _ = write!(text, "; {count} {what}");
+            }
+        }
+        text.push('\n');
+    }
+}
+
+fn certificates(text: &mut String, certificates: &[Certificate], shown: Shown) {
+    let (settled, mut open): (Vec<_>, Vec<_>) =
+        certificates.iter().partition(|certificate| certificate.is_settled(shown.days));
+    let folded = if shown.all { &[][..] } else { &settled };
+    if shown.all {
+        open.extend(&settled);
+    }
+    for certificate in open {
+        let _ = writeln!(text, "  certificate {}: {}", certificate.subject, certificate.words());
+    }
+    // They are in the order of their ends.
+    if let Some(first) = folded.first() {
+        let number = folded.len();
+        let _ = writeln!(text, "  certificates: {number} settled, the first with {} (--all lists them)", first.words());
+    }
 }
 
 fn row(route: &RouteStatus) -> [String; 6] {

@@ -249,6 +249,36 @@ async fn status_and_explain_tell_what_stands_and_why() {
     }
 }
 
+/// What is not steady comes first, and what is steady is counted; `--all` lists it, and JSON always has it.
+#[tokio::test]
+async fn status_shows_what_is_not_steady_first_and_folds_the_rest() {
+    let shop = Shop::open();
+    let row = |status: &str| status.lines().any(|line| line.trim_start().starts_with("cart/all  "));
+    let status = shop.asks("meshwarden status").await.unwrap();
+    assert!(!row(&status) && status.contains("routes: all 1 steady (--all lists them)"), "{status}");
+    let all = shop.asks("meshwarden status --all").await.unwrap();
+    assert!(row(&all) && all.contains("steady  -") && !all.contains("--all"), "{all}");
+    let json: Value = serde_json::from_str(&shop.asks("meshwarden status --format json").await.unwrap()).unwrap();
+    assert_eq!(json["meshes"][0]["routes"][0]["state"], "steady");
+
+    // Two more routes: one is steady, one has a record that nobody can read.
+    let targets = json!({ "weightedTargets": [{ "virtualNode": "cart-v1", "weight": 1 }] });
+    for route in ["mesh/shop/virtualRouter/cart/route/aaa", "mesh/shop/virtualRouter/cart/route/zzz"] {
+        shop.put(route, &json!({ "httpRoute": { "match": { "prefix": "/x" }, "action": targets } }));
+    }
+    let unreadable = ports::StateKey::route(&"shop/cart/zzz".parse().unwrap());
+    let note =
+        ports::Note { key: unreadable, revision: 0, now: shop.now(), document: json!({ "split": 7 }), journal: None };
+    ports::StateStore::note(&shop.ports.state, &note).await.unwrap();
+    shop.fails("cart-v1");
+    shop.minutes(1).await;
+    let status = shop.asks("meshwarden status").await.unwrap();
+    let at = |part: &str| status.find(part).unwrap_or_else(|| panic!("{part}: {status}"));
+    assert!(at("cart/zzz") < at("cart/all"), "what cannot be read comes first: {status}");
+    let folded = status.contains("more steady (--all lists them)");
+    assert_eq!(status.contains("cart/aaa"), !folded, "{status}");
+}
+
 #[tokio::test]
 async fn explain_of_an_alarm_names_its_target_or_what_to_add() {
     let shop = Shop::open();
