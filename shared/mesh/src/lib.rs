@@ -17,6 +17,7 @@
 //! This crate never reads a clock, an environment variable, a file or the network, never draws a random number, never
 //! waits, and names no SDK.
 
+pub mod admission;
 pub mod alarm;
 pub mod audit;
 pub mod certificates;

@@ -152,6 +152,15 @@ macro_rules! specs {
                 Reader::document(spec, "spec", Unknown::Keep)
             }
 
+            /// Every member and enumeration value that this crate doesn't know, as the API refuses them.
+            #[must_use]
+            pub fn unknown(&self) -> Vec<Violation> {
+                if self.is_known() {
+                    return Vec::new();
+                }
+                Reader::document::<Self>(&self.to_json(), "spec", Unknown::Refuse).err().unwrap_or_default()
+            }
+
             /// The spec as JSON.
             #[must_use]
             pub fn to_json(&self) -> Value {

@@ -135,7 +135,7 @@ fn egress() {
         // While everything may leave, a name that leads nowhere in the mesh may be called past it.
         ("ALLOW_ALL", &["gone.local"], "WouldCut", "FilterOpen"),
         // What isn't known may be anything.
-        ("SOME", &["gone.local"], "NoSafeRepair", "FilterOpen"),
+        ("SOME", &["gone.local"], "FilterUnknown", "FilterOpen"),
     ] {
         let facts = facts(owners, filter, backends);
         let decisions = decide(Topic::Egress, &facts, &policy(REMOVES), now(), Scope::All);

@@ -1,13 +1,12 @@
 //! What a write makes worse.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mesh::certificates::Readings;
+use mesh::admission::{WriteVerdict, judge_write};
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
-use mesh::pack::{Finding, FindingId, Group, Severity, judge};
+use mesh::pack::{Finding, Severity};
 use mesh::policy::Policy;
 
 use crate::error::ApiError;
@@ -24,10 +23,7 @@ pub(super) struct Case {
 
 /// What was found.
 #[derive(Debug)]
-pub(super) struct Verdict {
-    created: Vec<Finding>,
-    refusing: Vec<Finding>,
-}
+pub(super) struct Verdict(WriteVerdict);
 
 impl Case {
     pub(super) fn of(state: &State, planned: &Planned<'_>) -> Self {
@@ -47,32 +43,27 @@ impl Case {
     }
 
     pub(super) fn judge(&self, policy: &Policy, now: Timestamp, refuses: Option<Severity>) -> Verdict {
-        let mut mesh = Mesh::new(self.path.mesh().clone());
+        let mut before = Mesh::new(self.path.mesh().clone());
         for resource in &self.before {
-            put(&mut mesh, resource);
+            put(&mut before, resource);
         }
-        let was = judge(&mesh, &Readings::default(), policy, now);
-        let known: BTreeSet<FindingId> = was.findings.iter().chain(&was.waived).map(Finding::id).collect();
+        let mut after = before.clone();
         match &self.after {
-            Some(resource) => put(&mut mesh, resource),
-            None => mesh.remove(&self.path),
+            Some(resource) => put(&mut after, resource),
+            None => after.remove(&self.path),
         }
-        let mut created = judge(&mesh, &Readings::default(), policy, now).findings;
-        created.retain(|finding| !known.contains(&finding.id()));
-        let refusing = refuses.map_or_else(Vec::new, |least| {
-            created.iter().filter(|finding| refuse(finding, &self.path, least)).cloned().collect()
-        });
-        Verdict { created, refusing }
+        Verdict(judge_write(&before, &after, &self.path, policy, now, refuses))
     }
 }
 
 impl Verdict {
     /// What is only told, unless the write is refused.
     pub(super) fn admit(self, path: &ResourcePath) -> Result<Vec<Finding>, ApiError> {
-        if self.refusing.is_empty() {
-            return Ok(self.created);
+        let WriteVerdict { created, refusing } = self.0;
+        if refusing.is_empty() {
+            return Ok(created);
         }
-        Err(ApiError::NotAdmitted { path: path.clone(), findings: self.refusing })
+        Err(ApiError::NotAdmitted { path: path.clone(), findings: refusing })
     }
 }
 
@@ -81,26 +72,4 @@ fn put(mesh: &mut Mesh, resource: &Resource) {
         tracing::error!(%error, "a stored resource is not what its path says");
     }
     mesh.set_tags(resource.path.clone(), resource.tags.clone());
-}
-
-/// Whether a finding may refuse the write of a resource.
-fn refuse(finding: &Finding, written: &ResourcePath, least: Severity) -> bool {
-    let group = finding.rule.rule().map(|rule| rule.group);
-    finding.resource == *written && finding.severity >= least && group.is_some_and(can_refuse)
-}
-
-/// Whether a group's findings say something of the resource as it is written, and not that others are yet to come.
-const fn can_refuse(group: Group) -> bool {
-    match group {
-        Group::Tags
-        | Group::Egress
-        | Group::Tls
-        | Group::Certificates
-        | Group::Retries
-        | Group::Observability
-        | Group::Discovery
-        | Group::Naming
-        | Group::Files => true,
-        Group::Routing | Group::Resilience | Group::Quotas | Group::Cost | Group::Policy => false,
-    }
 }

@@ -121,6 +121,33 @@ async fn a_mesh_can_be_built_up_although_much_is_missing_on_the_way() {
     assert!(plane.put("/meshes/shop/virtualNodes", body).await.header(FINDINGS).is_some(), "told all the same");
 }
 
+/// A write by which a call that worked would fail is refused or reported, although the damage is at the caller.
+#[tokio::test]
+async fn write_that_cuts_traffic_elsewhere_is_refused_or_reported() {
+    let cut = |plane: Plane| async move {
+        for sample in samples() {
+            plane.put(sample.collection, sample.body()).await.ok();
+        }
+        let mut caller = crate::fixture::node("front.shop.local");
+        caller["backends"] = json!([{"virtualService": {"virtualServiceName": "a b/orders.local"}}]);
+        plane.put("/meshes/shop/virtualNodes", json!({"virtualNodeName": "front", "spec": caller})).await.ok();
+        // The callers of the service go on calling port 8080.
+        plane.put("/meshes/shop/virtualRouters/orders", json!({"spec": router(8081)})).await
+    };
+    let policy = File::new("cut", &only("service-without-provider", "info"));
+    let message =
+        cut(plane(AdmissionMode::Deny, Severity::Critical, Some(&policy)).await).await.error("BadRequestException");
+    for part in ["mesh/shop/virtualNode/front", "a b/orders.local", "8080", "8081", "waiver"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let reply = cut(plane(AdmissionMode::Warn, Severity::Critical, Some(&policy)).await).await;
+    assert!(reply.header(FINDINGS).is_some_and(|told| told.starts_with("1; ")), "{reply:?}");
+    reply.ok();
+    let reply = cut(Plane::start().await).await;
+    assert_eq!(reply.header(FINDINGS), None);
+    reply.ok();
+}
+
 #[tokio::test]
 async fn tags_are_judged_with_the_write_that_sets_them() {
     let text = format!("{}tags:\n  required:\n    - {{key: owner}}\n", only("tag-missing", "high"));

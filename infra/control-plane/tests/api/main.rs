@@ -3,10 +3,13 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test that meets the unexpected has failed, also where it is not in the test function itself"
 )]
 
 mod client;
+#[path = "../../../../shared/mesh/tests/refusals/mod.rs"]
+mod examples;
 mod fixture;
 
 mod admission;
@@ -21,6 +24,7 @@ mod pagination;
 mod process;
 mod protocol;
 mod quotas;
+mod refusals;
 mod specs;
 mod storage;
 mod tags;

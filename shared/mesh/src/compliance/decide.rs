@@ -103,7 +103,7 @@ pub fn decide(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp, scop
                     held.push(reason.clone());
                     Verdict::Hold(reason)
                 }
-                None => without_plan(facts, &resource, &judged, &held),
+                None => without_plan(topic, facts, &resource, &judged, &held),
             };
             Decision { resource, judged, held, verdict }
         })
@@ -205,17 +205,26 @@ fn may_act(topic: Topic, facts: &Facts, policy: &Policy, plan: &Plan, used: u32)
     Ok(())
 }
 
-fn without_plan(facts: &Facts, resource: &ResourcePath, judged: &Judged, held: &[HoldReason]) -> Verdict {
+/// Why nothing is known of how a resource stands.
+fn why_unknown(topic: Topic, facts: &Facts, resource: &ResourcePath) -> HoldReason {
+    let filter = facts.mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
+    match (facts.unread.get(resource).map(|unread| unread.part), topic, filter) {
+        (Some(UnreadPart::Resource), _, _) => HoldReason::ResourceUnread,
+        (Some(UnreadPart::Tags) | None, Topic::Egress, Some(filter)) => {
+            HoldReason::FilterUnknown { filter: filter.filter.to_string() }
+        }
+        (Some(UnreadPart::Tags) | None, Topic::Egress | Topic::Tags, _) => HoldReason::TagsUnknown,
+    }
+}
+
+fn without_plan(topic: Topic, facts: &Facts, resource: &ResourcePath, judged: &Judged, held: &[HoldReason]) -> Verdict {
     let rules = |findings: &[Finding]| {
         let mut rules: Vec<RuleName> = findings.iter().map(|finding| finding.rule).collect();
         rules.dedup();
         rules
     };
     match (judged.standing, held.first()) {
-        (Standing::InsufficientData, _) => Verdict::Hold(match facts.unread.get(resource).map(|unread| unread.part) {
-            Some(UnreadPart::Resource) => HoldReason::ResourceUnread,
-            Some(UnreadPart::Tags) | None => HoldReason::TagsUnknown,
-        }),
+        (Standing::InsufficientData, _) => Verdict::Hold(why_unknown(topic, facts, resource)),
         (_, Some(reason)) => Verdict::Hold(reason.clone()),
         (Standing::NotApplicable, None) => Verdict::Keep(KeepReason::NotApplicable),
         (Standing::Compliant | Standing::NonCompliant, None) if !judged.findings.is_empty() => {

@@ -95,6 +95,11 @@ pub enum HoldReason {
         /// The virtual service that is named.
         backend: String,
     },
+    /// The type of the mesh's egress filter is not a known one, so nothing follows from it.
+    FilterUnknown {
+        /// The type.
+        filter: String,
+    },
     /// The policy doesn't let backends be taken off (`egress.removeDangling`).
     RemovalNotAllowed {
         /// The virtual service that is named.
@@ -192,6 +197,9 @@ impl fmt::Display for HoldReason {
             }
             Self::FilterOpen { backend } => {
                 write!(f, "{backend} may be called past the mesh while the egress filter lets everything out")
+            }
+            Self::FilterUnknown { filter } => {
+                write!(f, "its egress filter is `{filter}`, which is not a known type: set ALLOW_ALL or DROP_ALL")
             }
             Self::RemovalNotAllowed { backend } => {
                 write!(f, "{backend} may be about to come, and `egress.removeDangling` is off")

@@ -123,6 +123,7 @@ fn lasts(decision: &Decision) -> Lasts {
             | HoldReason::WouldCut { .. }
             | HoldReason::WouldHarm { .. }
             | HoldReason::FilterOpen { .. }
+            | HoldReason::FilterUnknown { .. }
             | HoldReason::RemovalNotAllowed { .. }
             | HoldReason::NoSafeRepair { .. }
             | HoldReason::KillSwitchOn { .. }

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::facts::UnreadPart;
 use super::{Facts, Topic};
 use crate::certificates::Readings;
-use crate::name::ResourcePath;
+use crate::egress::Outlet;
+use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::{self, Finding, Severity};
 use crate::policy::Policy;
 
@@ -80,6 +81,7 @@ pub fn judge(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp) -> BT
     let mesh = &facts.mesh;
     // Neither tags nor egress follow from a certificate.
     let pack::Evaluation { findings, waived } = pack::judge(mesh, &Readings::default(), policy, now);
+    let outlet = Outlet::new(mesh);
     let undescribed = facts.undescribed().cloned();
     let mut judged: BTreeMap<ResourcePath, Judged> = mesh
         .paths()
@@ -90,14 +92,20 @@ pub fn judge(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp) -> BT
             let is_unknown = match (topic, unread.map(|unread| unread.part)) {
                 (_, Some(UnreadPart::Resource)) => true,
                 (Topic::Tags, _) => !mesh.tags.contains_key(&path),
-                (Topic::Egress, Some(UnreadPart::Tags) | None) => false,
+                (Topic::Egress, Some(UnreadPart::Tags) | None) => {
+                    outlet == Outlet::Unknown && path.kind() == ResourceKind::Mesh
+                }
             };
             let standing = match is_unknown {
                 _ if !topic.judges(path.kind()) => Standing::NotApplicable,
                 true => Standing::InsufficientData,
                 false => Standing::Compliant,
             };
-            let unknown = unread.filter(|_| standing == Standing::InsufficientData).map(|unread| unread.error.clone());
+            let unknown = (standing == Standing::InsufficientData).then(|| match unread {
+                Some(unread) => Some(unread.error.clone()),
+                None => (topic == Topic::Egress).then(|| "the type of its egress filter is not a known one".to_owned()),
+            });
+            let unknown = unknown.flatten();
             (path, Judged { standing, findings: Vec::new(), waived: Vec::new(), unknown })
         })
         .collect();

@@ -14,4 +14,4 @@ mod set;
 
 pub use repair::{Cut, Repair, cuts, repairs};
 pub(crate) use set::external;
-pub use set::{ALWAYS_OPEN, Egress, Egresses, Reach};
+pub use set::{ALWAYS_OPEN, Egress, Egresses, Outlet, Reach};

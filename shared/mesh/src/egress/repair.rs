@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::set::{Egresses, Reach};
+use super::set::{Egresses, Outlet, Reach};
 use crate::change::Change;
 use crate::graph::{Links, Mesh};
 use crate::harm::{Harm, harms};
@@ -38,13 +38,13 @@ pub fn cuts(before: &Mesh, after: &Mesh, policy: &EgressPolicy) -> Vec<Cut> {
     let mut found = Vec::new();
     for name in before.nodes.keys() {
         let (Some(was), Some(will)) = (was.node(name), will.node(name)) else { continue };
-        if will.everything {
+        if will.outlet == Outlet::Open {
             continue;
         }
         for (service, reach) in &was.services {
             let led = match reach {
                 Reach::Mesh | Reach::External { .. } => true,
-                Reach::Nothing | Reach::Dangling => was.everything,
+                Reach::Nothing | Reach::Dangling => was.outlet != Outlet::Closed,
             };
             let leads = matches!(will.services.get(service), Some(Reach::Mesh | Reach::External { .. }));
             if led && !leads {

@@ -16,8 +16,8 @@ pub const ALWAYS_OPEN: &str = "*.amazonaws.com";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Egress<'m> {
-    /// Everything, because the mesh's filter lets it.
-    pub everything: bool,
+    /// Whether the mesh lets connections out that no backend names.
+    pub outlet: Outlet,
     /// The virtual services that it names, with what is behind them.
     pub services: BTreeMap<&'m VirtualServiceName, Reach<'m>>,
 }
@@ -45,6 +45,31 @@ pub(crate) fn external<'s, 'm: 's>(
     hosts
 }
 
+/// Whether a mesh lets connections out that no backend names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outlet {
+    /// It does: its egress filter is `ALLOW_ALL`.
+    Open,
+    /// It does not: its egress filter is `DROP_ALL`, or it has none.
+    Closed,
+    /// Its egress filter has a type that isn't known, so it can't be relied on to drop anything.
+    Unknown,
+}
+
+impl Outlet {
+    /// What the egress filter of a mesh says.
+    #[must_use]
+    pub fn new(mesh: &Mesh) -> Self {
+        let filter = mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
+        match filter.map(|filter| &filter.filter) {
+            Some(EgressFilterType::AllowAll) => Self::Open,
+            Some(EgressFilterType::DropAll) | None => Self::Closed,
+            Some(EgressFilterType::Unrecognised(_)) => Self::Unknown,
+        }
+    }
+}
+
 /// What is behind a virtual service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "reach", rename_all = "kebab-case")]
@@ -66,7 +91,7 @@ pub enum Reach<'m> {
 #[derive(Debug)]
 pub struct Egresses<'m> {
     mesh: &'m Mesh,
-    everything: bool,
+    outlet: Outlet,
     /// By virtual service; those that aren't there are none of the mesh's.
     reaches: Vec<(&'m VirtualServiceName, Reach<'m>)>,
 }
@@ -75,20 +100,17 @@ impl<'m> Egresses<'m> {
     /// Looks at a mesh.
     #[must_use]
     pub fn of(mesh: &'m Mesh, links: &Links<'m>, policy: &EgressPolicy) -> Self {
-        let filter = mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
-        // A type that isn't known can't be relied on to drop anything.
-        let everything = filter.is_some_and(|filter| filter.filter != EgressFilterType::DropAll);
         let reaches = links.services.iter().enumerate().map(|(number, (name, service))| {
             let reach = service.map_or(Reach::Dangling, |_| reach(links, policy, number));
             (name, reach)
         });
-        Self { mesh, everything, reaches: reaches.collect() }
+        Self { mesh, outlet: Outlet::new(mesh), reaches: reaches.collect() }
     }
 
-    /// Whether the mesh lets everything out.
+    /// Whether the mesh lets connections out that no backend names.
     #[must_use]
-    pub const fn everything(&self) -> bool {
-        self.everything
+    pub const fn outlet(&self) -> Outlet {
+        self.outlet
     }
 
     /// What a virtual node can reach; `None` when it isn't in the mesh.
@@ -118,7 +140,7 @@ impl<'m> Egresses<'m> {
 
     fn through(&self, services: impl Iterator<Item = &'m VirtualServiceName>) -> Egress<'m> {
         let services = services.map(|service| (service, self.reach(service))).collect();
-        Egress { everything: self.everything, services }
+        Egress { outlet: self.outlet, services }
     }
 }
 

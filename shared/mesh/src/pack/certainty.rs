@@ -35,6 +35,9 @@ const OF_A_TEXT: [&str; 8] = [
     "tag-value",
 ];
 
+/// Rules that judge a value, whatever the resource is called.
+const OF_A_VALUE: [&str; 1] = ["spec-refused"];
+
 /// How much of a mesh is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Certainty<'t> {
@@ -55,7 +58,8 @@ impl Certainty<'_> {
             let mesh = ResourcePath::Mesh(finding.resource.mesh().clone()).to_string();
             self.is_open(finding.resource.name()) || finding.facts.values().any(|fact| self.has_open(fact, &mesh))
         };
-        !is_missing && !is_open
+        let is_of_open_value = OF_A_VALUE.contains(&rule) && finding.facts.values().any(|fact| self.has_open(fact, ""));
+        !is_missing && !is_open && !is_of_open_value
     }
 
     fn has_open(&self, fact: &Value, mesh: &str) -> bool {
@@ -83,7 +87,7 @@ mod tests {
 
     #[test]
     fn every_rule_named_here_exists() {
-        for name in OF_WHAT_IS_MISSING.iter().chain(&OF_A_TEXT) {
+        for name in OF_WHAT_IS_MISSING.iter().chain(&OF_A_TEXT).chain(&OF_A_VALUE) {
             assert!(rules().any(|rule| rule.id == *name), "{name}");
         }
     }
@@ -111,6 +115,13 @@ mod tests {
             ("mesh-egress-open", json!({"egressFilter": "ALLOW_ALL"}), of(true, &["${Fn::If X}"]), true),
             ("service-name-no-host", json!({}), of(true, &["${Env}"]), false),
             ("tag-value", json!({"values": [{"deep": "${Stage}"}]}), of(true, &["${Stage}"]), false),
+            (
+                "spec-refused",
+                json!({"violations": ["is `${Protocol}`, must be http"]}),
+                of(true, &["${Protocol}"]),
+                false,
+            ),
+            ("spec-refused", json!({"violations": ["is `https`, must be http"]}), of(true, &["${Env}"]), true),
         ] {
             assert_eq!(certainty.is_sure_of(&finding(rule, facts.clone())), expected, "{rule} {facts}");
         }

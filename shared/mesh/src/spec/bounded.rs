@@ -215,6 +215,10 @@ impl<T: Wire, const MIN: usize, const MAX: usize> Wire for List<T, MIN, MAX> {
         self.0.write()
     }
 
+    fn is_known(&self) -> bool {
+        self.0.is_known()
+    }
+
     fn shape() -> Shape {
         Shape::List(T::shape)
     }

@@ -74,6 +74,10 @@ impl Wire for GatewayRouteSpec {
         Some(Value::Object(object))
     }
 
+    fn is_known(&self) -> bool {
+        self.extra.is_empty() && self.rule.is_known()
+    }
+
     fn shape() -> Shape {
         shape! {
             "grpcRoute" => GrpcGatewayRoute,

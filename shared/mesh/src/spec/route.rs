@@ -98,6 +98,10 @@ impl Wire for RouteSpec {
         Some(Value::Object(object))
     }
 
+    fn is_known(&self) -> bool {
+        self.extra.is_empty() && self.rule.is_known()
+    }
+
     fn shape() -> Shape {
         shape! {
             "grpcRoute" => GrpcRoute,

@@ -68,6 +68,10 @@ macro_rules! structure {
                 Some(serde_json::Value::Object(object))
             }
 
+            fn is_known(&self) -> bool {
+                self.extra.is_empty() $( && $crate::spec::wire::Wire::is_known(&self.$member) )*
+            }
+
             fn shape() -> $crate::spec::wire::Shape {
                 $crate::spec::shapes::shape!($($wire => $type,)*)
             }
@@ -141,6 +145,13 @@ macro_rules! union {
                 Some(serde_json::Value::Object(object))
             }
 
+            fn is_known(&self) -> bool {
+                match self {
+                    $( Self::$variant(member) => $crate::spec::wire::Wire::is_known(member), )*
+                    Self::Unrecognised(_) => false,
+                }
+            }
+
             fn shape() -> $crate::spec::wire::Shape {
                 $crate::spec::shapes::shape!($($wire => $type,)*)
             }
@@ -197,6 +208,10 @@ macro_rules! words {
 
             fn write(&self) -> Option<serde_json::Value> {
                 Some(serde_json::Value::from(self.as_str()))
+            }
+
+            fn is_known(&self) -> bool {
+                !matches!(self, Self::Unrecognised(_))
             }
         }
 

@@ -25,6 +25,12 @@ pub(crate) trait Wire: Sized {
     /// The value as JSON; `None` where the member is absent.
     fn write(&self) -> Option<Value>;
 
+    /// Whether the crate knows each member and enumeration value of it: a value that it was told of and does not know
+    /// is one that the API refuses. Most shapes have neither.
+    fn is_known(&self) -> bool {
+        true
+    }
+
     /// What it is made of, for who reads another spelling of it. Most shapes are written as a text.
     fn shape() -> Shape {
         Shape::Text
@@ -261,6 +267,10 @@ impl<T: Wire> Wire for Option<T> {
         self.as_ref().and_then(Wire::write)
     }
 
+    fn is_known(&self) -> bool {
+        self.as_ref().is_none_or(Wire::is_known)
+    }
+
     fn shape() -> Shape {
         T::shape()
     }
@@ -275,6 +285,10 @@ impl<T: Wire> Wire for Vec<T> {
         Some(self.iter().filter_map(Wire::write).collect())
     }
 
+    fn is_known(&self) -> bool {
+        self.iter().all(Wire::is_known)
+    }
+
     fn shape() -> Shape {
         Shape::List(T::shape)
     }
@@ -287,6 +301,10 @@ impl<T: Wire> Wire for Box<T> {
 
     fn write(&self) -> Option<Value> {
         T::write(self)
+    }
+
+    fn is_known(&self) -> bool {
+        T::is_known(self)
     }
 
     fn shape() -> Shape {

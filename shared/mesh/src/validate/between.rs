@@ -92,7 +92,7 @@ pub fn between(mesh: &impl MeshView) -> Vec<(ResourcePath, Violation)> {
     let of_gateway_routes =
         mesh.gateway_routes(None).flat_map(|(gateway, name, spec)| gateway_route_uses(mesh, gateway, name, spec));
     let broken = of_routes.chain(of_gateway_routes).filter_map(|used| Some((used.refusal()?, used)));
-    broken.map(|(refusal, used)| (used.by, Violation::new(used.member, refusal))).collect()
+    broken.map(|(refusal, used)| (used.by.clone(), Violation::new(used.member(), refusal))).collect()
 }
 
 /// Every rule between resources that a write would break: of the written resource itself, and of those that reach it.
@@ -116,7 +116,7 @@ pub fn broken_by(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Ve
             (None, _) => continue,
         };
         found.push(if is_own {
-            Violation::new(will.member, refusal)
+            Violation::new(will.member(), refusal)
         } else {
             let remedy = will.remedy(old, &refusal);
             let member = will.broken_member(&refusal);
@@ -204,7 +204,7 @@ fn uses_around<'m>(mesh: &'m impl MeshView, path: &'m ResourcePath, own: Option<
                 spec.rule.target().is_some_and(|target| target.virtual_service.virtual_service_name == *service)
             });
             let uses = routes.flat_map(|(gateway, name, spec)| gateway_route_uses(mesh, gateway, name, spec));
-            uses.filter(|used| matches!(used.role, Role::Provider(_))).collect()
+            uses.filter(|used| matches!(used.role, Role::Provider)).collect()
         }
     }
 }
@@ -221,7 +221,7 @@ fn provider_uses<'m>(
 ) -> impl Iterator<Item = ListenerUse<'m>> {
     let uses =
         mesh.gateway_routes(None).flat_map(|(gateway, name, spec)| gateway_route_uses(mesh, gateway, name, spec));
-    uses.filter(move |used| matches!(used.role, Role::Provider(_)) && wanted(used))
+    uses.filter(move |used| matches!(used.role, Role::Provider) && wanted(used))
 }
 
 /// The listeners that a route uses: that of its router, and one of each target. What does not exist has none.
@@ -240,7 +240,7 @@ fn route_uses<'m>(
     if let Some(listening) = mesh.router(router) {
         uses.push(ListenerUse {
             by: by.clone(),
-            member: format!("spec.{kind}.match.port"),
+            kind,
             port: spec.rule.match_port(),
             owner: ResourcePath::VirtualRouter(of.clone(), router.clone()),
             role: Role::Router(&spec.rule),
@@ -251,10 +251,10 @@ fn route_uses<'m>(
         if let Some(node) = mesh.node(&target.virtual_node) {
             uses.push(ListenerUse {
                 by: by.clone(),
-                member: format!("spec.{kind}.action.weightedTargets[{index}].port"),
+                kind,
                 port: target.port,
                 owner: ResourcePath::VirtualNode(of.clone(), target.virtual_node.clone()),
-                role: Role::Target(&spec.rule, &target.virtual_node),
+                role: Role::Target { rule: &spec.rule, node: &target.virtual_node, index },
                 listeners: of_node(node),
             });
         }
@@ -278,7 +278,7 @@ fn gateway_route_uses<'m>(
     if let Some(listening) = mesh.gateway(gateway) {
         uses.push(ListenerUse {
             by: by.clone(),
-            member: format!("spec.{kind}.match.port"),
+            kind,
             port: spec.rule.match_port(),
             owner: ResourcePath::VirtualGateway(of.clone(), gateway.clone()),
             role: Role::Gateway,
@@ -298,10 +298,10 @@ fn gateway_route_uses<'m>(
         };
         uses.extend(listeners.map(|listeners| ListenerUse {
             by,
-            member: format!("spec.{kind}.action.target.port"),
+            kind,
             port: target.port,
             owner,
-            role: Role::Provider(&spec.rule),
+            role: Role::Provider,
             listeners,
         }));
     }

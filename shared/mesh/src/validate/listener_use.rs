@@ -1,9 +1,7 @@
 //! One use of a listener: a route or gateway route that reaches a listener of another resource.
 
 use crate::name::{ResourcePath, VirtualNodeName};
-use crate::spec::{
-    GatewayRouteRule, Owner, Port, Protocol, Refusal, RouteRule, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec,
-};
+use crate::spec::{Owner, Port, Protocol, Refusal, RouteRule, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec};
 use crate::traffic::protocol_suits;
 
 /// A member of a route or gateway route that leads to a listener of another resource.
@@ -11,8 +9,8 @@ use crate::traffic::protocol_suits;
 pub(super) struct ListenerUse<'m> {
     /// The route or gateway route.
     pub(super) by: ResourcePath,
-    /// The member that names the port, or would: `spec.httpRoute.match.port`.
-    pub(super) member: String,
+    /// The kind of the route or gateway route, such as `httpRoute`.
+    pub(super) kind: &'static str,
     /// The port that it names.
     pub(super) port: Option<Port>,
     /// The resource whose listener is used.
@@ -27,11 +25,18 @@ pub(super) enum Role<'m> {
     /// The listener of the router that a route is for.
     Router(&'m RouteRule),
     /// The listener of a virtual node that a route sends to.
-    Target(&'m RouteRule, &'m VirtualNodeName),
+    Target {
+        /// What the route matches.
+        rule: &'m RouteRule,
+        /// The virtual node.
+        node: &'m VirtualNodeName,
+        /// Which of the weighted targets it is.
+        index: usize,
+    },
     /// The listener of the gateway that a gateway route is for.
     Gateway,
     /// The listener of the node or router that provides the virtual service of a gateway route.
-    Provider(&'m GatewayRouteRule),
+    Provider,
 }
 
 /// How well the protocol of a listener suits a route, from worse to better.
@@ -58,7 +63,7 @@ impl ListenerUse<'_> {
             }
             (None, [_, _, ..]) => Some(Refusal::PortRequired { owner, listeners: ports() }),
             (Some(_), _) | (None, [_]) => match (self.role, self.listener()) {
-                (Role::Provider(_), Some((port, Protocol::Tcp))) => {
+                (Role::Provider, Some((port, Protocol::Tcp))) => {
                     Some(Refusal::TargetSpeaksTcp { port: *port, owner: self.owner.clone() })
                 }
                 _ => None,
@@ -79,6 +84,16 @@ impl ListenerUse<'_> {
             return None;
         }
         Some(Refusal::ListenerSpeaksOther { port: *port, owner: self.owner.clone(), protocol: protocol.clone() })
+    }
+
+    /// The member that names the port, or would: `spec.httpRoute.match.port`.
+    pub(super) fn member(&self) -> String {
+        let kind = self.kind;
+        match self.role {
+            Role::Router(_) | Role::Gateway => format!("spec.{kind}.match.port"),
+            Role::Target { index, .. } => format!("spec.{kind}.action.weightedTargets[{index}].port"),
+            Role::Provider => format!("spec.{kind}.action.target.port"),
+        }
     }
 
     /// What to change in the route before a write that it refuses.
@@ -107,28 +122,28 @@ impl ListenerUse<'_> {
     /// How the route stops using the listener.
     const fn way_out(&self) -> &'static str {
         match self.role {
-            Role::Target(..) => "take the virtual node out of its targets",
-            Role::Router(_) | Role::Gateway | Role::Provider(_) => "delete it",
+            Role::Target { .. } => "take the virtual node out of its targets",
+            Role::Router(_) | Role::Gateway | Role::Provider => "delete it",
         }
     }
 
     /// The member of the route that no longer fits.
     pub(super) fn broken_member(&self, refusal: &Refusal) -> String {
-        match (refusal, self.role.kind()) {
-            (Refusal::ListenerSpeaksOther { .. } | Refusal::NoListenerLeft { .. }, Some(kind)) => {
-                format!("spec.{kind}")
-            }
-            _ => self.member.clone(),
+        match refusal {
+            Refusal::ListenerSpeaksOther { .. } | Refusal::NoListenerLeft { .. } => format!("spec.{}", self.kind),
+            _ => self.member(),
         }
     }
 
     /// Whether both are the same use, before a write and after it.
     pub(super) fn is_same_use(&self, other: &Self) -> bool {
         let same_role = match (self.role, other.role) {
-            (Role::Target(_, node), Role::Target(_, other_node)) => node == other_node && self.port == other.port,
-            (Role::Router(_), Role::Router(_))
-            | (Role::Gateway, Role::Gateway)
-            | (Role::Provider(_), Role::Provider(_)) => true,
+            (Role::Target { node, .. }, Role::Target { node: other_node, .. }) => {
+                node == other_node && self.port == other.port
+            }
+            (Role::Router(_), Role::Router(_)) | (Role::Gateway, Role::Gateway) | (Role::Provider, Role::Provider) => {
+                true
+            }
             _ => false,
         };
         same_role && self.by == other.by
@@ -152,7 +167,7 @@ impl ListenerUse<'_> {
                 ("tcpRoute", _) | (_, "tcpRoute") => Fit::None,
                 _ => Fit::Translated,
             },
-            Role::Target(rule, _) => {
+            Role::Target { rule, .. } => {
                 if protocol_suits(protocol, rule) {
                     Fit::Exact
                 } else {
@@ -161,7 +176,7 @@ impl ListenerUse<'_> {
             }
             // A proxy takes HTTP/1.1 and HTTP/2 on each listener of a gateway.
             Role::Gateway => Fit::Exact,
-            Role::Provider(_) => {
+            Role::Provider => {
                 if *protocol == Protocol::Tcp {
                     Fit::None
                 } else {
@@ -177,18 +192,9 @@ impl Role<'_> {
     const fn owner(self) -> Owner {
         match self {
             Self::Router(_) => Owner::Router,
-            Self::Target(..) => Owner::Node,
+            Self::Target { .. } => Owner::Node,
             Self::Gateway => Owner::Gateway,
-            Self::Provider(_) => Owner::Provider,
-        }
-    }
-
-    /// The kind of the route; `None` where it isn't known.
-    const fn kind(self) -> Option<&'static str> {
-        match self {
-            Self::Router(rule) | Self::Target(rule, _) => rule.member(),
-            Self::Provider(rule) => rule.member(),
-            Self::Gateway => None,
+            Self::Provider => Owner::Provider,
         }
     }
 }

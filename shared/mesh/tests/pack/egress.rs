@@ -1,6 +1,6 @@
 //! What leaves the mesh, and which repairs are safe.
 
-use mesh::egress::{Egresses, Reach, cuts, repairs};
+use mesh::egress::{Egresses, Outlet, Reach, cuts, repairs};
 use mesh::graph::Links;
 use mesh::policy::Policy;
 
@@ -39,7 +39,7 @@ fn the_effective_set_is_what_the_backends_lead_to() {
     let links = Links::of(&case.mesh);
     let all = Egresses::of(&case.mesh, &links, &case.policy.egress);
     let web = all.node(&"web".parse().unwrap()).unwrap();
-    assert!(!web.everything);
+    assert_eq!(web.outlet, Outlet::Closed);
     let reached: Vec<(&str, &str)> = web
         .services
         .iter()

@@ -174,7 +174,7 @@ fn references(value: &Value, mesh: &[Written]) -> Value {
             .map(|(name, value)| {
                 let referred = |kind: &str, value: &str| {
                     let path = format!("mesh/{}/{kind}/{value}", mesh[0].path.mesh());
-                    match object_name(&ResourcePath::parse(&path).unwrap(), mesh) {
+                    match ResourcePath::parse(&path).ok().and_then(|path| object_name(&path, mesh)) {
                         Some(name) => (format!("{kind}Ref"), json!({"name": name})),
                         None => (format!("{kind}ARN"), json!(format!("arn:aws:appmesh:eu-west-1:123456789012:{path}"))),
                     }

@@ -21,7 +21,7 @@ fn shop() -> Mesh {
     ])
 }
 
-fn mesh_of(resources: &[(&str, Value)]) -> Mesh {
+pub(super) fn mesh_of(resources: &[(&str, Value)]) -> Mesh {
     let mut mesh = Mesh::new("shop".parse().unwrap());
     for (name, spec) in resources {
         put(&mut mesh, name, spec);
@@ -29,12 +29,12 @@ fn mesh_of(resources: &[(&str, Value)]) -> Mesh {
     mesh
 }
 
-fn put(mesh: &mut Mesh, name: &str, spec: &Value) {
+pub(super) fn put(mesh: &mut Mesh, name: &str, spec: &Value) {
     let (path, spec) = read(name, spec);
     mesh.insert(path, spec).unwrap();
 }
 
-fn read(name: &str, spec: &Value) -> (ResourcePath, Spec) {
+pub(super) fn read(name: &str, spec: &Value) -> (ResourcePath, Spec) {
     let path = ResourcePath::parse(&format!("mesh/shop/{name}")).unwrap();
     let spec = validate::parse(path.kind(), spec).unwrap();
     (path, spec)
@@ -44,15 +44,15 @@ fn listeners(of: &[(u16, &str)]) -> Value {
     of.iter().map(|(port, protocol)| json!({"portMapping": {"port": port, "protocol": protocol}})).collect()
 }
 
-fn node(of: &[(u16, &str)]) -> Value {
+pub(super) fn node(of: &[(u16, &str)]) -> Value {
     json!({"listeners": listeners(of), "serviceDiscovery": {"dns": {"hostname": "n.local"}}})
 }
 
-fn router(of: &[(u16, &str)]) -> Value {
+pub(super) fn router(of: &[(u16, &str)]) -> Value {
     json!({"listeners": listeners(of)})
 }
 
-fn route(kind: &str, targets: &[(&str, Option<u16>)], port: Option<u16>) -> Value {
+pub(super) fn route(kind: &str, targets: &[(&str, Option<u16>)], port: Option<u16>) -> Value {
     let target = |(node, port): &(&str, Option<u16>)| json!({"virtualNode": node, "weight": 1, "port": port});
     let targets: Vec<Value> = targets.iter().map(target).collect();
     json!({kind: {"match": matches(kind, port), "action": {"weightedTargets": targets}}})
@@ -65,7 +65,7 @@ fn matches(kind: &str, port: Option<u16>) -> Value {
     }
 }
 
-fn gateway_route(service: &str, port: Option<u16>, target_port: Option<u16>) -> Value {
+pub(super) fn gateway_route(service: &str, port: Option<u16>, target_port: Option<u16>) -> Value {
     let target = json!({"virtualService": {"virtualServiceName": service}, "port": target_port});
     json!({"httpRoute": {"match": matches("httpRoute", port), "action": {"target": target}}})
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod accepted;
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod between;
 #[cfg(test)]
 mod rules;

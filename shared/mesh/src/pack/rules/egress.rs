@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::change::Change;
-use crate::egress::{ALWAYS_OPEN, Reach, external};
+use crate::egress::{ALWAYS_OPEN, Outlet, Reach, external};
 use crate::name::{ResourceKind, ResourcePath, VirtualServiceName};
 use crate::pack::controls::OUTBOUND;
 use crate::pack::finding::{Found, facts};
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 fn open(scene: &Scene<'_>, found: &mut Found<'_>) {
-    if !scene.egresses().everything() {
+    if scene.egresses().outlet() != Outlet::Open {
         return;
     }
     let filter = scene.mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());

@@ -73,9 +73,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "spec-refused",
         on: &ResourceKind::ALL,
         title: "The API would refuse the spec",
-        why: "The document breaks a rule of the App Mesh API. Before it is deployed that is a deployment that fails; \
-              read from a mesh it comes from a server that checked less.",
-        mend: "Change what the finding names.",
+        why: "The document breaks a rule of the App Mesh API: a bound, a value that is not one of the enumeration, a rule \
+              between its members, or between it and the listeners that it reaches. Before it is deployed that is a \
+              deployment that fails; read from a mesh it comes from a server that checked less.",
+        mend: "Change the member that the finding names.",
         check: refused,
         ..REFERENCE
     },
@@ -155,26 +156,38 @@ fn other_than_router(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn refused(scene: &Scene<'_>, found: &mut Found<'_>) {
     let mut report = |path: ResourcePath, violations: Vec<Violation>| {
-        if !violations.is_empty() {
-            let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            found.on(path, texts.join("; "), facts! {"violations": texts});
+        for violation in violations {
+            let text = violation.to_string();
+            let code = violation.refusal.code();
+            let facts = facts! {"member": violation.path, "code": code, "violations": [&text]};
+            found.on_part(path.clone(), violation.path, text, facts);
         }
     };
+    if let Some(spec) = &scene.mesh.spec {
+        report(scene.mesh_path(), spec.unknown());
+    }
     for (name, spec) in scene.nodes() {
-        report(scene.node_path(name), validate::rules_of_node(spec));
+        report(scene.node_path(name), [spec.unknown(), validate::rules_of_node(spec)].concat());
     }
     for (name, spec) in scene.gateways() {
-        report(scene.gateway_path(name), validate::rules_of_gateway(spec));
+        report(scene.gateway_path(name), [spec.unknown(), validate::rules_of_gateway(spec)].concat());
     }
     for (name, router) in scene.routers() {
         if let Some(spec) = &router.spec {
-            report(scene.router_path(name), validate::rules_of_router(spec));
+            report(scene.router_path(name), [spec.unknown(), validate::rules_of_router(spec)].concat());
         }
     }
     for (router, name, spec) in scene.routes() {
-        report(scene.route_path(router, name), validate::rules_of_route(spec));
+        report(scene.route_path(router, name), [spec.unknown(), validate::rules_of_route(spec)].concat());
+    }
+    for (name, spec) in &scene.mesh.services {
+        report(scene.service_path(name), spec.unknown());
     }
     for (gateway, name, spec) in scene.gateway_routes() {
-        report(scene.gateway_route_path(gateway, name), validate::rules_of_gateway_route(spec));
+        let violations = [spec.unknown(), validate::rules_of_gateway_route(spec)].concat();
+        report(scene.gateway_route_path(gateway, name), violations);
+    }
+    for (path, violation) in validate::between(scene.mesh) {
+        report(path, vec![violation]);
     }
 }

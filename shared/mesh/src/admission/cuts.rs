@@ -1,0 +1,232 @@
+//! Calls that work in a mesh and would fail after a write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::certificates::Readings;
+use crate::edges::{Broken, EdgeHarm, edge_harms, edges};
+use crate::graph::Mesh;
+use crate::harm::{Harm, harms};
+use crate::name::{ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
+use crate::spec::{Port, Protocol, RouteRule, RouteSpec, VirtualNodeSpec, VirtualServiceProvider};
+
+/// Calls that a write would cut, at one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The id of the rule that is about the cause. A waiver of it allows the cut.
+    pub rule: &'static str,
+    /// The resource whose calls would fail, or whose traffic would arrive nowhere.
+    pub resource: ResourcePath,
+    /// Which calls would fail, and why.
+    pub message: String,
+}
+
+/// The calls that work before a write and fail after it, in a stable order. What the write itself deletes, and a service
+/// that a caller no longer names, is not cut but given up.
+#[must_use]
+pub fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Timestamp) -> Vec<Cut> {
+    let mut found = of_routes(before, after);
+    found.extend(of_handshakes(before, after, now));
+    found.extend(of_services(before, after));
+    found.extend(of_shared_ports(before, after));
+    if let ResourcePath::Route(id) = written {
+        found.extend(of_kind(before, after, id));
+    }
+    found.sort_by(|a, b| (&a.resource, a.rule, &a.message).cmp(&(&b.resource, b.rule, &b.message)));
+    found.dedup();
+    found
+}
+
+/// Routes whose traffic arrives nowhere.
+fn of_routes(before: &Mesh, after: &Mesh) -> Vec<Cut> {
+    let routes: Vec<RouteId> = after.routes().map(|(id, _)| id).filter(|id| before.route(id).is_some()).collect();
+    let cut = |harm: Harm| {
+        let rule = match &harm {
+            Harm::RouteDrained { .. } => "route-drained",
+            Harm::DanglingReference { .. } => "reference-dangling",
+            Harm::MissingListenerPort { .. } => "route-target-not-listening",
+            Harm::ProtocolMismatch { .. } => "route-target-other-protocol",
+            // Plain text arrives; that it is plain text is a finding of its own.
+            Harm::TlsLost { .. } => return None,
+        };
+        Some(Cut { rule, resource: ResourcePath::Route(harm.route().clone()), message: harm.to_string() })
+    };
+    harms(before, after, &routes).into_iter().filter_map(cut).collect()
+}
+
+/// Calls whose two ends would no longer get on.
+fn of_handshakes(before: &Mesh, after: &Mesh, now: Timestamp) -> Vec<Cut> {
+    let readings = Readings::default();
+    let cut = |harm: EdgeHarm| {
+        let rule = match &harm {
+            EdgeHarm::SanMismatch { .. } => "edge-name-mismatch",
+            EdgeHarm::Distrust { .. } => "edge-broken",
+            EdgeHarm::EdgeBroken { broken, .. } => match broken {
+                // Routes and services say where their traffic arrives.
+                Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort => return None,
+                _ => "edge-broken",
+            },
+            EdgeHarm::TlsLost { .. } | EdgeHarm::MtlsLost { .. } | EdgeHarm::Unproven { .. } => return None,
+        };
+        Some(Cut { rule, resource: harm.edge().from.clone(), message: harm.to_string() })
+    };
+    let harms = edge_harms(&edges(before, &readings, now), &edges(after, &readings, now));
+    harms.into_iter().filter_map(cut).collect()
+}
+
+/// Callers of virtual services that are no longer on any port on which they were called.
+fn of_services(before: &Mesh, after: &Mesh) -> Vec<Cut> {
+    let mut found = Vec::new();
+    for (node, spec) in &before.nodes {
+        let Some(now) = after.nodes.get(node) else { continue };
+        let named: BTreeSet<&VirtualServiceName> = now.backend_services().collect();
+        for service in spec.backend_services().filter(|service| named.contains(service)) {
+            if after.services.contains_key(service) {
+                let from = ResourcePath::VirtualNode(before.name.clone(), node.clone());
+                found.extend(lost_ports(&ports(before, service), &ports(after, service), from, service));
+            }
+        }
+    }
+    for (gateway, entry) in &before.gateways {
+        let Some(now) = after.gateways.get(gateway) else { continue };
+        for (name, route) in &entry.routes {
+            let (Some(was), Some(will)) =
+                (route.rule.target(), now.routes.get(name).and_then(|route| route.rule.target()))
+            else {
+                continue;
+            };
+            let (was, will) = (&was.virtual_service.virtual_service_name, &will.virtual_service.virtual_service_name);
+            let takes_requests = |mesh: &Mesh, service: &VirtualServiceName| {
+                ports(mesh, service).values().any(|protocol| *protocol != Protocol::Tcp)
+            };
+            if after.services.contains_key(will) && takes_requests(before, was) && !takes_requests(after, will) {
+                let resource = ResourcePath::GatewayRoute(before.name.clone(), gateway.clone(), name.clone());
+                let message = format!(
+                    "requests of gateway route {name} would fail: virtual service {will} would have no listener that \
+                     takes requests"
+                );
+                found.push(Cut { rule: "service-without-provider", resource, message });
+            }
+        }
+    }
+    found
+}
+
+fn lost_ports(
+    was: &BTreeMap<Port, Protocol>,
+    will: &BTreeMap<Port, Protocol>,
+    from: ResourcePath,
+    service: &VirtualServiceName,
+) -> Option<Cut> {
+    // Of several ports some may be given up: callers move from one to the other before.
+    let keeps_one = was.is_empty() || was.keys().any(|port| will.contains_key(port));
+    if keeps_one {
+        return None;
+    }
+    let list = |ports: &BTreeMap<Port, Protocol>| {
+        let ports: Vec<String> = ports.keys().map(ToString::to_string).collect();
+        if ports.is_empty() { "none".to_owned() } else { ports.join(", ") }
+    };
+    let message = format!(
+        "calls of {} to virtual service {service} would fail: it is called on {}, and would be on {}",
+        from.name(),
+        list(was),
+        list(will)
+    );
+    Some(Cut { rule: "service-without-provider", resource: from, message })
+}
+
+/// The ports on which a virtual service is called: those of its router, else of the targets of its routes; or those of
+/// its node.
+fn ports(mesh: &Mesh, service: &VirtualServiceName) -> BTreeMap<Port, Protocol> {
+    let of_node = |name: &VirtualNodeName| {
+        let listeners = mesh.nodes.get(name).map(VirtualNodeSpec::listeners).unwrap_or_default();
+        listeners.iter().map(|one| (one.port_mapping.port, one.port_mapping.protocol.clone())).collect::<Vec<_>>()
+    };
+    let provider = mesh.services.get(service).and_then(|service| service.provider.as_ref());
+    match provider {
+        Some(VirtualServiceProvider::VirtualNode(node)) => of_node(&node.virtual_node_name).into_iter().collect(),
+        Some(VirtualServiceProvider::VirtualRouter(provider)) => {
+            let Some(router) = mesh.routers.get(&provider.virtual_router_name) else { return BTreeMap::new() };
+            let listeners = router.spec.as_ref().map(|spec| spec.listeners()).unwrap_or_default();
+            if listeners.is_empty() {
+                let actions = router.routes.values().filter_map(|route| route.rule.action());
+                let targets = actions.flat_map(|action| action.weighted_targets.iter());
+                return targets.flat_map(|target| of_node(&target.virtual_node)).collect();
+            }
+            listeners.iter().map(|one| (one.port_mapping.port, one.port_mapping.protocol.clone())).collect()
+        }
+        Some(VirtualServiceProvider::Unrecognised(_)) | None => BTreeMap::new(),
+    }
+}
+
+/// Backends of a node that would share a port with one by TCP: the proxy can't tell them apart, and one is left out.
+fn of_shared_ports(before: &Mesh, after: &Mesh) -> Vec<Cut> {
+    let (was, will) = (shared_ports(before), shared_ports(after));
+    let new = will.into_iter().filter(|((node, port), _)| {
+        !was.contains_key(&(*node, *port))
+            && before
+                .nodes
+                .get(*node)
+                .is_some_and(|spec| spec.backend_services().any(|service| ports(before, service).contains_key(port)))
+    });
+    let cut = |((node, port), services): ((&VirtualNodeName, Port), Vec<&VirtualServiceName>)| {
+        let services: Vec<&str> = services.into_iter().map(VirtualServiceName::as_str).collect();
+        Cut {
+            rule: "backend-port-conflict",
+            resource: ResourcePath::VirtualNode(before.name.clone(), node.clone()),
+            message: format!(
+                "calls of {node} on port {port} would fail: {} share it, and one of them speaks tcp",
+                services.join(", ")
+            ),
+        }
+    };
+    new.map(cut).collect()
+}
+
+fn shared_ports(mesh: &Mesh) -> BTreeMap<(&VirtualNodeName, Port), Vec<&VirtualServiceName>> {
+    let mut shared = BTreeMap::new();
+    for (node, spec) in &mesh.nodes {
+        let mut users: BTreeMap<Port, Vec<(&VirtualServiceName, Protocol)>> = BTreeMap::new();
+        for service in spec.backend_services().collect::<BTreeSet<_>>() {
+            for (port, protocol) in ports(mesh, service) {
+                users.entry(port).or_default().push((service, protocol));
+            }
+        }
+        for (port, users) in users {
+            if users.len() > 1 && users.iter().any(|(_, protocol)| *protocol == Protocol::Tcp) {
+                shared.insert((node, port), users.into_iter().map(|(service, _)| service).collect());
+            }
+        }
+    }
+    shared
+}
+
+/// A route that its own writer makes one of a kind that its router does not serve.
+fn of_kind(before: &Mesh, after: &Mesh, id: &RouteId) -> Option<Cut> {
+    let (was, will) = (before.route(id)?, after.route(id)?);
+    let is_cut = takes_something(before, id, was)? && !takes_something(after, id, will)?;
+    is_cut.then(|| Cut {
+        rule: "route-kind-other-than-router",
+        resource: ResourcePath::Route(id.clone()),
+        message: format!(
+            "nothing would get through route {id}: it would be a {}, which its router has no listener for",
+            will.rule.member().unwrap_or_default()
+        ),
+    })
+}
+
+/// Whether the listeners that a route is for give it requests, or connections. `None` where that isn't known.
+fn takes_something(mesh: &Mesh, id: &RouteId, route: &RouteSpec) -> Option<bool> {
+    let by_tcp = match &route.rule {
+        RouteRule::Tcp(_) => true,
+        RouteRule::Http(_) | RouteRule::Http2(_) | RouteRule::Grpc(_) => false,
+        RouteRule::Unrecognised(_) => return None,
+    };
+    let router = mesh.routers.get(&id.router)?.spec.as_ref()?;
+    let port = route.rule.match_port();
+    let mut meant =
+        router.listeners().iter().map(|one| &one.port_mapping).filter(|one| port.is_none_or(|port| port == one.port));
+    Some(router.listeners().is_empty() || meant.any(|one| (one.protocol == Protocol::Tcp) == by_tcp))
+}

@@ -1,0 +1,218 @@
+//! Calls that a write would cut, on whatever resource the damage appears.
+
+use jiff::Timestamp;
+use mesh::admission::{Cut, WriteVerdict, cuts, judge_write};
+use mesh::graph::Mesh;
+use mesh::name::ResourcePath;
+use mesh::pack::{RuleName, Severity};
+use mesh::policy::Policy;
+use serde_json::{Value, json};
+
+use super::between::{gateway_route, mesh_of, node, put, read, route, router};
+
+fn now() -> Timestamp {
+    "2026-11-01T00:00:00Z".parse().unwrap()
+}
+
+/// A caller of two services: one of a router with two nodes, one of a node itself. A gateway leads to both.
+fn shop() -> Mesh {
+    mesh_of(&[
+        ("virtualNode/web", calling(&["orders.local", "prices.local"])),
+        ("virtualNode/orders", node(&[(8080, "http")])),
+        ("virtualNode/orders2", node(&[(8080, "http")])),
+        ("virtualNode/prices", node(&[(9080, "http")])),
+        ("virtualRouter/orders", router(&[(80, "http")])),
+        ("virtualRouter/orders/route/all", route("httpRoute", &[("orders", None), ("orders2", None)], None)),
+        ("virtualService/orders.local", by_router("orders")),
+        ("virtualService/prices.local", by_node("prices")),
+        ("virtualGateway/edge", router(&[(8088, "http")])),
+        ("virtualGateway/edge/gatewayRoute/orders", gateway_route("orders.local", None, None)),
+        ("virtualGateway/edge/gatewayRoute/prices", gateway_route("prices.local", None, None)),
+    ])
+}
+
+fn calling(services: &[&str]) -> Value {
+    let backend = |service: &&str| json!({"virtualService": {"virtualServiceName": service}});
+    let mut spec = node(&[(8000, "http")]);
+    spec["backends"] = services.iter().map(backend).collect();
+    spec
+}
+
+fn by_router(router: &str) -> Value {
+    json!({"provider": {"virtualRouter": {"virtualRouterName": router}}})
+}
+
+fn by_node(node: &str) -> Value {
+    json!({"provider": {"virtualNode": {"virtualNodeName": node}}})
+}
+
+fn written(mesh: &Mesh, name: &str, spec: &Value) -> (Mesh, ResourcePath) {
+    let mut after = mesh.clone();
+    put(&mut after, name, spec);
+    (after, read(name, spec).0)
+}
+
+fn found(mesh: &Mesh, name: &str, spec: &Value) -> Vec<(String, &'static str)> {
+    let (after, path) = written(mesh, name, spec);
+    let short = |cut: Cut| (cut.resource.to_string().replacen("mesh/shop/", "", 1), cut.rule);
+    cuts(mesh, &after, &path, now()).into_iter().map(short).collect()
+}
+
+#[test]
+fn calls_that_worked_and_would_fail_are_cut() {
+    let drained = |weight| {
+        let mut spec = route("httpRoute", &[("orders", None), ("orders2", None)], None);
+        for index in 0..2 {
+            spec["httpRoute"]["action"]["weightedTargets"][index]["weight"] = json!(weight);
+        }
+        spec
+    };
+    let strict = |of: &str| {
+        let mut spec = node(&[(9080, "http")]);
+        let certificate = json!({"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}});
+        let trust = json!({"file": {"certificateChain": "/ca.pem"}});
+        let tls = json!({"mode": of, "certificate": certificate, "validation": {"trust": trust}});
+        spec["listeners"][0]["tls"] = tls;
+        spec
+    };
+    let web_by_tls = {
+        let mut spec = calling(&["orders.local", "prices.local"]);
+        let tls = json!({"enforce": true, "validation": {"trust": {"file": {"certificateChain": "/ca.pem"}}}});
+        spec["backends"][1]["virtualService"]["clientPolicy"] = json!({"tls": tls});
+        spec
+    };
+    let table: &[(&str, &str, Value, &[(&str, &str)])] = &[
+        ("nothing", "virtualNode/prices", node(&[(9080, "http")]), &[]),
+        ("another host", "virtualNode/orders", node(&[(8080, "http2")]), &[]),
+        ("one of two targets is drained", "virtualRouter/orders/route/all", drained(1), &[]),
+        (
+            "all targets are drained",
+            "virtualRouter/orders/route/all",
+            drained(0),
+            &[("virtualRouter/orders/route/all", "route-drained")],
+        ),
+        (
+            "the kind of a route",
+            "virtualRouter/orders/route/all",
+            route("tcpRoute", &[("orders", None)], None),
+            &[("virtualRouter/orders/route/all", "route-kind-other-than-router")],
+        ),
+        (
+            "another port of the router",
+            "virtualRouter/orders",
+            router(&[(81, "http")]),
+            &[("virtualNode/web", "service-without-provider")],
+        ),
+        ("one more port of the router", "virtualRouter/orders", router(&[(80, "http"), (81, "http")]), &[]),
+        (
+            "another port of a node that is a provider",
+            "virtualNode/prices",
+            node(&[(9081, "http")]),
+            &[("virtualNode/web", "service-without-provider")],
+        ),
+        (
+            "a service without its provider",
+            "virtualService/prices.local",
+            json!({}),
+            &[
+                ("virtualNode/web", "service-without-provider"),
+                ("virtualGateway/edge/gatewayRoute/prices", "service-without-provider"),
+            ],
+        ),
+        (
+            "a service on another port",
+            "virtualService/prices.local",
+            by_node("orders"),
+            &[("virtualNode/web", "service-without-provider")],
+        ),
+        (
+            "a listener that demands a client certificate",
+            "virtualNode/prices",
+            strict("STRICT"),
+            &[("virtualNode/web", "edge-broken"), ("virtualGateway/edge", "edge-broken")],
+        ),
+        (
+            "a client policy that the listener does not serve",
+            "virtualNode/web",
+            web_by_tls,
+            &[("virtualNode/web", "edge-broken")],
+        ),
+        ("a backend is given up", "virtualNode/web", calling(&["orders.local"]), &[]),
+        ("a new service and its callers", "virtualService/later.local", json!({}), &[]),
+        (
+            "a backend that comes later",
+            "virtualNode/web",
+            calling(&["orders.local", "prices.local", "later.local"]),
+            &[],
+        ),
+    ];
+    for (what, name, spec, expected) in table {
+        let found = found(&shop(), name, spec);
+        let found: Vec<(&str, &str)> = found.iter().map(|(resource, rule)| (resource.as_str(), *rule)).collect();
+        assert_eq!(found, *expected, "{what}");
+    }
+}
+
+#[test]
+fn backend_by_tcp_cuts_what_is_called_on_its_port() {
+    let mut mesh = shop();
+    put(&mut mesh, "virtualNode/bytes", &node(&[(80, "tcp")]));
+    put(&mut mesh, "virtualService/bytes.local", &by_node("bytes"));
+    let spec = calling(&["bytes.local", "orders.local", "prices.local"]);
+    assert_eq!(found(&mesh, "virtualNode/web", &spec), [("virtualNode/web".to_owned(), "backend-port-conflict")]);
+}
+
+#[test]
+fn every_rule_of_a_cut_exists() {
+    for rule in [
+        "route-drained",
+        "reference-dangling",
+        "route-target-not-listening",
+        "route-target-other-protocol",
+        "edge-name-mismatch",
+        "edge-broken",
+        "service-without-provider",
+        "backend-port-conflict",
+        "route-kind-other-than-router",
+    ] {
+        assert!(RuleName::try_from(rule.to_owned()).is_ok(), "{rule}");
+    }
+}
+
+fn judged(policy: &str, name: &str, spec: &Value, refuses: Option<Severity>) -> WriteVerdict {
+    let (after, path) = written(&shop(), name, spec);
+    judge_write(&shop(), &after, &path, &Policy::read(policy).unwrap(), now(), refuses)
+}
+
+fn is_of(verdict: &[mesh::pack::Finding], rule: &str, resource: &str) -> bool {
+    verdict.iter().any(|finding| finding.rule.as_str() == rule && finding.resource.to_string() == resource)
+}
+
+#[test]
+fn cut_refuses_on_another_resource_and_is_reported_where_nothing_refuses() {
+    let (rule, web) = ("service-without-provider", "mesh/shop/virtualNode/web");
+    let write = ("virtualService/prices.local", by_node("orders"));
+    let denied = judged("version: 1", write.0, &write.1, Some(Severity::Critical));
+    assert!(is_of(&denied.refusing, rule, web) && is_of(&denied.created, rule, web), "{denied:?}");
+    let text = denied.refusing[0].message.as_str();
+    assert!(text.contains("prices.local") && text.contains("9080") && text.contains("8080"), "{text}");
+
+    let warned = judged("version: 1", write.0, &write.1, None);
+    assert!(warned.refusing.is_empty() && is_of(&warned.created, rule, web), "{warned:?}");
+
+    let waiver = format!(
+        "version: 1\nwaivers:\n  - {{rule: {rule}, resource: {web}, owner: shop, reason: a move, until: 2999-01-01T00:00:00Z}}\n"
+    );
+    let waived = judged(&waiver, write.0, &write.1, Some(Severity::Critical));
+    assert!(waived.refusing.is_empty() && !is_of(&waived.created, rule, web), "{waived:?}");
+}
+
+#[test]
+fn deletion_is_never_refused() {
+    let mut after = shop();
+    let path = ResourcePath::parse("mesh/shop/virtualRouter/orders/route/all").unwrap();
+    after.remove(&path);
+    let policy = Policy::built_in().unwrap();
+    let verdict = judge_write(&shop(), &after, &path, &policy, now(), Some(Severity::Info));
+    assert_eq!(verdict.refusing, []);
+}
