@@ -163,7 +163,7 @@ impl Invocation<'_> {
             Err(mut retry) => (retry.report.take().unwrap_or_else(|| Report::of(Vec::new())), Some(retry)),
         };
         if report.signals.observed_nothing && retry.is_none() {
-            retry = Some(Retry::all("nothing could be observed"));
+            retry = Some(Retry::all(blind(&report)));
         }
         report.signals.calls_denied = denied.count();
         let mut report = Report {
@@ -191,6 +191,15 @@ impl Invocation<'_> {
         }
         Ok(serde_json::to_value(report)?)
     }
+}
+
+/// Why an invocation that observed nothing fails: the first call that failed, with the class of its error.
+fn blind(report: &Report) -> String {
+    let failed = report.decisions.iter().find_map(|decision| {
+        let text = |name: &str| decision.facts.get(name).and_then(Value::as_str);
+        Some(format!(": failed to {}: {}: {}", text("call")?, text("kind")?, text("message")?))
+    });
+    format!("nothing could be observed{}", failed.unwrap_or_default())
 }
 
 impl Unnamed {

@@ -247,8 +247,17 @@ async fn run_that_observed_nothing_fails_and_counts_no_invocation() {
         report.signals.observed_nothing = true;
         Ok(report)
     };
-    let (answer, _, lines) = answer(&alarm(), blind).await;
+    let (answer, _, lines) = self::answer(&alarm(), blind).await;
     assert_eq!(answer.unwrap_err(), "failed to handle the event: nothing could be observed");
+    let (answer, _, _) = self::answer(&alarm(), || {
+        let mut report = shifted();
+        report.signals.observed_nothing = true;
+        report.decisions[0].facts = json!({ "call": "list alarms", "kind": "denied", "message": "no permission" });
+        Ok(report)
+    })
+    .await;
+    let named = "failed to handle the event: nothing could be observed: failed to list alarms: denied: no permission";
+    assert_eq!(answer.unwrap_err(), named);
     assert!(lines.contains("\"Invocations\":0"), "{lines}");
     let (answer, _, _) = self::answer(&batch(&[alarm(), alarm()]), blind).await;
     let failed = json!([{ "itemIdentifier": "m0" }, { "itemIdentifier": "m1" }]);
