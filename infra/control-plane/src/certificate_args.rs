@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws::Aws;
 use clap::{Args, ValueEnum};
 use control_plane::certificates::{Binding, Bindings, CertificateFiles, Keeper, KeeperSettings, Sources};
-use control_plane::xds::{ListenError, SdsServer, XdsSettings};
+use control_plane::xds::{CertificateRule, ListenError, SdsServer, XdsSettings};
 
 /// Where certificates for proxies come from.
 #[derive(Debug, Args)]
@@ -23,6 +23,10 @@ pub(crate) struct CertificateArgs {
     /// ARN says which part of it, where it has both. Can be repeated.
     #[arg(long = "bundle", value_name = "NAME=SECRET_ARN")]
     bundles: Vec<Binding>,
+    /// Lets a mesh name only the certificates, CAs and bundles of its patterns, with `*` for any characters. Without it any
+    /// mesh may name any; with it a mesh without a pattern may name none. Can be repeated.
+    #[arg(long = "certificates-for", value_name = "MESH=PATTERN")]
+    rules: Vec<CertificateRule>,
     /// How bound secrets get to proxies: `local`, by the socket beside each (`control-plane sds`), or `ads`.
     #[arg(long, value_name = "HOW", default_value = "local")]
     sds: Way,
@@ -70,6 +74,9 @@ impl CertificateArgs {
         if !fetches && !self.bundles.is_empty() {
             return Some("--bundle fetches nothing without --certificates aws");
         }
+        if !fetches && !self.rules.is_empty() {
+            return Some("--certificates-for allows nothing without --certificates aws");
+        }
         if self.sds == Way::Ads && self.bundles.is_empty() {
             return Some("--sds ads sends nothing without --bundle");
         }
@@ -85,7 +92,7 @@ impl CertificateArgs {
         let sources = sources(self.bundles).await;
         let bound = if self.sds == Way::Ads { sources.bindings.names() } else { settings.bound };
         let keeper = Keeper::start(sources, keeping(self.certificate_refresh));
-        XdsSettings { secrets: keeper, bound, ..settings }
+        XdsSettings { secrets: keeper, bound, certificate_rules: self.rules, ..settings }
     }
 }
 

@@ -48,6 +48,8 @@ pub mod problem {
     pub const NO_SOURCE: &str = "certificate-without-source";
     /// Trust where a certificate with its key is needed, or the other way round.
     pub const WRONG_ROLE: &str = "certificate-in-wrong-role";
+    /// The mesh may not name it.
+    pub const NOT_ALLOWED: &str = "certificate-not-allowed";
     /// Asked for, and not answered yet.
     pub const PENDING: &str = "certificate-pending";
 }

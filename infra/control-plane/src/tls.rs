@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
+use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, pem};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
@@ -24,6 +24,21 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// Which certificates of clients are trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientTrust {
+    /// Those that vouch for clients.
+    pub(crate) ca: PathBuf,
+    /// Those that are revoked. With it, a certificate whose issuer has no list there is refused.
+    pub(crate) crl: Option<PathBuf>,
+}
+
+impl ClientTrust {
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        [Some(self.ca.as_path()), self.crl.as_deref()].into_iter().flatten()
+    }
 }
 
 /// What speaks TLS.
@@ -56,7 +71,7 @@ impl Speaker {
 pub(crate) struct Tls {
     speaker: Speaker,
     files: TlsFiles,
-    client_ca: Option<PathBuf>,
+    clients: Option<ClientTrust>,
     current: Mutex<Current>,
 }
 
@@ -75,11 +90,11 @@ impl std::fmt::Debug for Current {
 type Stamp = Option<(u64, i64, i64, u64)>;
 
 impl Tls {
-    /// Clients have to show a certificate that `client_ca` vouches for, where that is given.
-    pub(crate) fn open(speaker: Speaker, files: TlsFiles, client_ca: Option<PathBuf>) -> Result<Self, TlsError> {
-        let seen = stamps(&files, client_ca.as_deref());
-        let acceptor = read(speaker, &files, client_ca.as_deref())?;
-        Ok(Self { speaker, files, client_ca, current: Mutex::new(Current { acceptor, seen }) })
+    /// Clients have to show a certificate that is trusted, where that is given.
+    pub(crate) fn open(speaker: Speaker, files: TlsFiles, clients: Option<ClientTrust>) -> Result<Self, TlsError> {
+        let seen = stamps(&files, clients.as_ref());
+        let acceptor = read(speaker, &files, clients.as_ref())?;
+        Ok(Self { speaker, files, clients, current: Mutex::new(Current { acceptor, seen }) })
     }
 
     /// Shakes hands, and gives the names in the client's certificate, where one is asked for.
@@ -97,10 +112,10 @@ impl Tls {
     /// its key, leave the last good ones in force.
     fn acceptor(&self) -> TlsAcceptor {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = stamps(&self.files, self.client_ca.as_deref());
+        let seen = stamps(&self.files, self.clients.as_ref());
         if seen != current.seen {
             let speaker = self.speaker.name();
-            match read(self.speaker, &self.files, self.client_ca.as_deref()) {
+            match read(self.speaker, &self.files, self.clients.as_ref()) {
                 Ok(acceptor) => {
                     tracing::info!(speaker, certificate = %self.files.certificate.display(), "certificate read anew");
                     current.acceptor = acceptor;
@@ -113,34 +128,57 @@ impl Tls {
     }
 }
 
-fn stamps(files: &TlsFiles, client_ca: Option<&Path>) -> Vec<Stamp> {
+fn stamps(files: &TlsFiles, clients: Option<&ClientTrust>) -> Vec<Stamp> {
     let stamp = |path: &Path| {
         let file = fs::metadata(path).ok()?;
         Some((file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
     };
-    [Some(files.certificate.as_path()), Some(files.key.as_path()), client_ca].into_iter().flatten().map(stamp).collect()
+    let own = [files.certificate.as_path(), files.key.as_path()].into_iter();
+    own.chain(clients.into_iter().flat_map(ClientTrust::files)).map(stamp).collect()
 }
 
-fn read(speaker: Speaker, files: &TlsFiles, client_ca: Option<&Path>) -> Result<TlsAcceptor, TlsError> {
+fn read(speaker: Speaker, files: &TlsFiles, clients: Option<&ClientTrust>) -> Result<TlsAcceptor, TlsError> {
     let chain = certificates(&files.certificate)?;
+    check_mode(&files.key);
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| unreadable(&files.key, source))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let builder = match client_ca {
+    let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some(path) => {
+        Some(ClientTrust { ca, crl }) => {
             let mut roots = RootCertStore::empty();
-            for root in certificates(path)? {
+            for root in certificates(ca)? {
                 roots.add(root)?;
             }
-            builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?,
-            )
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = match crl {
+                None => verifier,
+                Some(path) => verifier.with_crls(revoked(path)?).only_check_end_entity_revocation(),
+            };
+            builder.with_client_cert_verifier(verifier.build()?)
         }
     };
     let mut config = builder.with_single_cert(chain, key)?;
     config.alpn_protocols = speaker.protocols();
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let read = CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let lists = read.map_err(|source| unreadable(path, source))?;
+    if lists.is_empty() { Err(TlsError::NoList { path: path.to_owned() }) } else { Ok(lists) }
+}
+
+/// Says so when users other than its owner can read a key. It is served all the same: Kubernetes mounts secrets so.
+fn check_mode(key: &Path) {
+    let mode = fs::metadata(key).map_or(0, |file| file.mode() & 0o777);
+    if mode & 0o077 != 0 {
+        tracing::warn!(
+            key = %key.display(),
+            mode = format!("{mode:03o}"),
+            "TLS key can be read by others than its owner: chmod 600"
+        );
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -188,6 +226,12 @@ pub enum TlsError {
     /// A file has no certificate in it.
     #[error("{path} has no certificate in it", path = path.display())]
     Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file has no list of revoked certificates in it.
+    #[error("{path} has no certificate revocation list in it", path = path.display())]
+    NoList {
         /// The file.
         path: PathBuf,
     },

@@ -31,6 +31,8 @@ pub(crate) enum Task {
         #[arg(long, value_name = "NUMBER", default_value_t = SEED)]
         seed: u64,
     },
+    /// Attack the control plane on loopback for at most ten minutes, with up to ten times what every commit's tests send
+    Attack,
     /// Measure, and print the table that the README carries; builds with link-time optimisation first
     Bench {
         /// Measure only this, which needs no other program

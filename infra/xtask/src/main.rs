@@ -3,6 +3,7 @@
 //! ```text
 //!   test ──► fmt, clippy, set-up, cfn-lint, all tests, docs, cargo-deny
 //!   up ────► .local/venv, control plane, MiniStack, demo mesh, functions, template ──► .local/env
+//!   attack ─► floods, malformed requests, kills and full disks against the control plane, for ten minutes at most
 //!   bench ──► three programs built as for AWS ──► a table of ratios
 //!   demo ──► the same stack of its own, then failures one after another ──► weights before and after
 //! ```
@@ -10,6 +11,7 @@
 //! This crate never speaks to anything but this machine's loopback interface, apart from what `cargo` and `pip` fetch
 //! to build and set up; and it never ends a process that it did not start.
 
+mod attack;
 mod bench;
 mod cli;
 mod command;
@@ -59,6 +61,7 @@ fn run(task: Task) -> Result<()> {
             };
             suite::run(&workspace, extent, seed)
         }
+        Task::Attack => attack::run(&workspace),
         Task::Bench { part } => bench::run(&workspace, part),
         Task::Up { no_load } => stack::up(&workspace, !no_load),
         Task::Load { switch } => stack::switch_load(&workspace, switch == Switch::On),

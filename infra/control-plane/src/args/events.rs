@@ -1,11 +1,14 @@
 //! Who is told of changes, on the command line.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::{fmt, fs, io};
 
 use aws::Aws;
 use clap::Args;
 use control_plane::{EventReceiver, ReceiverKind, Webhook, WebhookError};
+use zeroize::Zeroizing;
 
 /// Who is told of every accepted write.
 #[derive(Debug, Args)]
@@ -15,6 +18,31 @@ pub(crate) struct EventArgs {
     /// for it: what can't be told for about a minute is given up and counted.
     #[arg(long, value_name = "WHERE")]
     events: Vec<Receiver>,
+    /// A file with the secret that events to web servers are signed with: `x-meshwarden-signature: t=SECONDS,v1=HEX`, the
+    /// HMAC-SHA256 of `SECONDS.BODY`. Only its owner may be able to read it.
+    #[arg(long, value_name = "FILE", value_parser = secret)]
+    event_secret: Option<EventSecret>,
+}
+
+/// A secret, which is not shown.
+#[derive(Clone)]
+struct EventSecret(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for EventSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventSecret")
+    }
+}
+
+fn secret(path: &str) -> Result<EventSecret, String> {
+    let failed = |error: io::Error| format!("failed to read {path}: {error}");
+    if fs::metadata(path).map_err(failed)?.mode() & 0o077 != 0 {
+        return Err(format!("{path} can be read by others than its owner: chmod 600"));
+    }
+    let mut secret = Zeroizing::new(fs::read(path).map_err(failed)?);
+    let length = secret.trim_ascii_end().len();
+    secret.truncate(length);
+    if secret.len() < 16 { Err(format!("{path} has a secret of less than 16 bytes")) } else { Ok(EventSecret(secret)) }
 }
 
 /// A receiver of events.
@@ -62,7 +90,11 @@ impl EventArgs {
                     let Some(bus) = bus else { continue };
                     EventReceiver { kind: ReceiverKind::Bus, bus }
                 }
-                Receiver::Webhook(webhook) => EventReceiver { kind: ReceiverKind::Webhook, bus: Arc::new(*webhook) },
+                Receiver::Webhook(webhook) => {
+                    let secret = self.event_secret.as_ref().map(|EventSecret(secret)| secret.clone());
+                    let webhook = secret.into_iter().fold(*webhook, Webhook::with_secret);
+                    EventReceiver { kind: ReceiverKind::Webhook, bus: Arc::new(webhook) }
+                }
             });
         }
         receivers

@@ -27,6 +27,10 @@ pub(crate) struct XdsArgs {
     /// With `mtls`: the certificates that vouch for those of Envoys.
     #[arg(long, value_name = "FILE")]
     xds_client_ca: Option<PathBuf>,
+    /// With `mtls`: the certificates of Envoys that are revoked, as PEM lists (CRLs) of their issuers, each of which needs
+    /// one. Read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "xds_client_ca")]
+    xds_client_crl: Option<PathBuf>,
     /// With `unix`: a user whose Envoys are served; the user that this runs as, when none is given. Can be repeated.
     #[arg(long = "xds-unix-uid", value_name = "UID")]
     xds_unix_uids: Vec<u32>,
@@ -125,6 +129,14 @@ impl XdsArgs {
             trusted_hops: self.gateway_xff_trusted_hops,
         };
         let listeners = self.listeners;
-        Ok(XdsSettings { listen, tls, listeners, stat_names, client_address, ..XdsSettings::default() })
+        Ok(XdsSettings {
+            client_crl: self.xds_client_crl,
+            listen,
+            tls,
+            listeners,
+            stat_names,
+            client_address,
+            ..XdsSettings::default()
+        })
     }
 }

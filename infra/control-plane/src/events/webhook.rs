@@ -1,6 +1,6 @@
 //! Events to a web server.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,24 +8,33 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::http::{Request, StatusCode, Uri, header};
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
 use ports::{BusEvent, EventBus, PortError, PortErrorKind};
 use serde_json::{Value, json};
+use sha2::Sha256;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use zeroize::Zeroizing;
 
 /// How much of an answer is read, so that the connection can be used again.
 const LONGEST: usize = 64 * 1024;
+
+/// What the signature is in.
+const SIGNATURE: &str = "x-meshwarden-signature";
 
 /// A web server that takes events, one a request, each as EventBridge would deliver it. The address may have a secret in
 /// its path, so nothing but the host is ever shown.
 #[derive(Clone)]
 pub struct Webhook {
     uri: Uri,
+    /// What requests are signed with.
+    secret: Option<Arc<Zeroizing<Vec<u8>>>>,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
@@ -64,7 +73,7 @@ impl FromStr for Webhook {
                 .with_no_client_auth();
             HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build()
         };
-        Ok(Self { uri, client: Client::builder(TokioExecutor::new()).build(connector) })
+        Ok(Self { uri, secret: None, client: Client::builder(TokioExecutor::new()).build(connector) })
     }
 }
 
@@ -86,14 +95,25 @@ impl EventBus for Webhook {
 }
 
 impl Webhook {
+    /// Signs every request with this secret from now on.
+    #[must_use]
+    pub fn with_secret(self, secret: Zeroizing<Vec<u8>>) -> Self {
+        Self { secret: Some(Arc::new(secret)), ..self }
+    }
+
     async fn post(&self, event: &Value) -> Result<(), PortError> {
         let failed = |kind, why: String| {
             PortError::new(format!("post an event to {}", self.uri.host().unwrap_or_default()), kind, why)
         };
-        let request = Request::post(self.uri.clone())
+        let body = event.to_string();
+        let mut request = Request::post(self.uri.clone());
+        if let Some(secret) = &self.secret {
+            request = request.header(SIGNATURE, signature(secret, Timestamp::now().as_second(), &body));
+        }
+        let request = request
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, concat!("meshwarden/", env!("CARGO_PKG_VERSION")))
-            .body(Full::from(event.to_string()))
+            .body(Full::from(body))
             .map_err(|error| failed(PortErrorKind::Other, error.to_string()))?;
         let answer = self.client.request(request).await;
         let answer = answer.map_err(|error| failed(PortErrorKind::Unavailable, error.to_string()))?;
@@ -110,6 +130,18 @@ impl Webhook {
         };
         Err(failed(kind, format!("it answered {status}")))
     }
+}
+
+/// `t=SECONDS,v1=HEX`: the time, and HMAC-SHA256 over the time, a full stop and the body.
+fn signature(secret: &[u8], at: i64, body: &str) -> String {
+    // A key of any length will do.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
+    mac.update(format!("{at}.{body}").as_bytes());
+    let mut text = format!("t={at},v1=");
+    for byte in mac.finalize().into_bytes() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 /// An event as EventBridge would deliver it.
@@ -131,6 +163,13 @@ fn envelope(event: &BusEvent) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_are_signed() {
+        // As `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret` has it.
+        let expected = "t=1700000000,v1=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686";
+        assert_eq!(signature(b"secret", 1_700_000_000, r#"{"a":1}"#), expected);
+    }
 
     #[test]
     fn addresses() {

@@ -13,6 +13,7 @@
 //! - `sds` serves secrets alone, on a socket beside a proxy.
 //! - `roster` knows the open streams, `gone` what clients of former ones may have, `report` tells of them, `evidence` of the certificates that they have taken.
 
+mod allowed;
 mod bootstrap;
 mod bounds;
 mod cache;
@@ -58,6 +59,7 @@ pub use crate::secrets::{
     Found, KnownSecret, NoSecrets, SecretProblem, SecretReport, Secrets, ServedCertificate, problem,
 };
 pub use crate::tls::{TlsError, TlsFiles};
+pub use allowed::{CertificateRule, CertificateRuleError};
 pub use bootstrap::{Bootstrap, BootstrapTls, Statistics, StatisticsSet};
 pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
@@ -114,7 +116,8 @@ impl Ads {
         let sources = Sources { secrets: Arc::clone(&secrets), instances: Arc::clone(&instances) };
         let world = World::new(&sources, settings.bound, ports)
             .with_stat_names(settings.stat_names)
-            .with_client_address(settings.client_address);
+            .with_client_address(settings.client_address)
+            .with_certificate_rules(settings.certificate_rules);
         let (stop, stopping) = watch::channel(false);
         let (cache, turning) = Cache::start(Follower::new(Arc::clone(store)), world, sources, stopping.clone());
         let shared = Arc::new(Shared {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use xds::{ClientAddress, StatNames};
 
+use super::allowed::CertificateRule;
 use super::ports::ListenerMode;
 use crate::certificates::CertificateFiles;
 use crate::instances::{Instances, NoInstances};
@@ -39,6 +40,10 @@ pub struct XdsSettings {
     pub bound: BTreeSet<String>,
     /// Where the endpoints of nodes come from that Cloud Map finds.
     pub instances: Arc<dyn Instances>,
+    /// Which certificates and bundles each mesh may name. None: any mesh may name any.
+    pub certificate_rules: Vec<CertificateRule>,
+    /// The file of certificates that are revoked, of clients with `mtls`. Read again when it changes.
+    pub client_crl: Option<PathBuf>,
     /// Where certificates in files beside proxies can be looked at.
     pub certificate_files: Option<CertificateFiles>,
 }
@@ -55,6 +60,8 @@ impl Default for XdsSettings {
             secrets: Arc::new(NoSecrets::default()),
             bound: BTreeSet::new(),
             instances: Arc::new(NoInstances::default()),
+            certificate_rules: Vec::new(),
+            client_crl: None,
             certificate_files: None,
         }
     }

@@ -8,6 +8,7 @@ use mesh::name::{MeshName, ResourcePath};
 use mesh::spec::{ServiceDiscovery, VirtualNodeSpec};
 use xds::{ClientAddress, Listeners, Proxy, ProxyId, SdsSource, StatNames, Surroundings};
 
+use super::allowed::{Allowed, CertificateRule};
 use super::cache::Sources;
 use super::concern::{Concern, concerned};
 use super::follow::News;
@@ -26,6 +27,7 @@ pub(super) struct World {
     bound: BTreeSet<String>,
     stat_names: StatNames,
     client_address: ClientAddress,
+    rules: Arc<[CertificateRule]>,
     source: Arc<dyn Instances>,
     book: Arc<InstanceBook>,
 }
@@ -45,6 +47,7 @@ impl World {
             bound,
             stat_names: StatNames::default(),
             client_address: ClientAddress::default(),
+            rules: Arc::default(),
             source,
             book,
         }
@@ -53,6 +56,11 @@ impl World {
     /// The same with other names of statistics.
     pub(super) fn with_stat_names(self, stat_names: StatNames) -> Self {
         Self { stat_names, ..self }
+    }
+
+    /// The same with rules for which certificates each mesh may name.
+    pub(super) fn with_certificate_rules(self, rules: Vec<CertificateRule>) -> Self {
+        Self { rules: rules.into(), ..self }
     }
 
     /// The same with another way for gateways to find out the address of a client.
@@ -165,8 +173,10 @@ impl World {
             client_address: self.client_address,
             instances: &self.book.known,
         };
-        let (secrets, instances) = (self.secrets.as_ref(), self.source.as_ref());
-        let means = Means { surroundings, secrets, book: &self.book, instances, previous, patient };
+        let secrets = Arc::clone(&self.secrets);
+        let allowed = Allowed { secrets, rules: Arc::clone(&self.rules), mesh: id.mesh.clone() };
+        let instances = self.source.as_ref();
+        let means = Means { surroundings, secrets: &allowed, book: &self.book, instances, previous, patient };
         match picture(mesh, &id.proxy, means)? {
             Ok(picture) => Some(Served::Ready(Arc::new(picture))),
             Err(Waiting) if previous.is_some() => None,

@@ -40,7 +40,7 @@ async fn flooded(guarded: &Guarded, count: usize) {
 #[tokio::test]
 async fn idle_and_half_open_connections_keep_no_other_client_waiting() {
     let _ = control_plane::raise_file_limit();
-    flooded(&Guarded::start(None, &["--max-idle-connections-per-client", "500"]), 2000 * rounds()).await;
+    flooded(&Guarded::start(None, &["--max-idle-connections-per-client", "500"]), 2000 * rounds().min(4)).await;
 }
 
 #[tokio::test]

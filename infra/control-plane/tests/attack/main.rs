@@ -26,3 +26,4 @@ mod limits;
 mod malformed;
 mod proxies;
 mod storage;
+mod trust;

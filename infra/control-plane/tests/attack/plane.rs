@@ -206,6 +206,7 @@ pub(crate) struct Guarded {
     pub(crate) plane: Plane,
     pub(crate) ca: Ca,
     pub(crate) leaf: Leaf,
+    pub(crate) server: Leaf,
     pub(crate) folder: Folder,
 }
 
@@ -214,11 +215,23 @@ pub(crate) const KEY: &str = "AKIDFUNCTIONS";
 impl Guarded {
     /// `files` is the most files that the process may open.
     pub(crate) fn start(files: Option<u32>, more: &[&str]) -> Self {
-        let (folder, ca) = (Folder::new(), Ca::new());
+        let ca = Ca::new();
+        let clients = ca.pem.clone();
+        Self::start_in(Folder::new(), ca, &clients, files, more)
+    }
+
+    /// Proxies are vouched for by a CA of their own, and some of its certificates are revoked.
+    pub(crate) fn with_clients(clients: &str, revoked: &str) -> Self {
+        let folder = Folder::new();
+        let list = folder.write("revoked.pem", revoked);
+        Self::start_in(folder, Ca::new(), clients, None, &["--xds-client-crl", &list])
+    }
+
+    fn start_in(folder: Folder, ca: Ca, clients: &str, files: Option<u32>, more: &[&str]) -> Self {
         let server = ca.server();
         let (certificate, key) =
             (folder.write("server.pem", &server.certificate), folder.write("server.key", &server.key));
-        let client_ca = folder.write("clients.pem", &ca.pem);
+        let client_ca = folder.write("clients.pem", clients);
         let keys = folder.write("keys.json", &keys(&[KEY, "AKIDOTHER"]));
         let binary = env!("CARGO_BIN_EXE_control-plane");
         let mut command = match files {
@@ -244,7 +257,7 @@ impl Guarded {
         command.args(["--xds-tls-cert", &certificate, "--xds-tls-key", &key]).args(more);
         let leaf = ca.uri(FRONT);
         let plane = Plane::listening(command, Some(ca.client(None)));
-        let guarded = Self { plane, ca, leaf, folder };
+        let guarded = Self { plane, ca, leaf, server, folder };
         guarded.write("/v20190125/meshes", r#"{"meshName": "shop"}"#);
         let front = r#"{"virtualNodeName": "front", "spec": {"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}], "serviceDiscovery": {"dns": {"hostname": "front.local"}}}}"#;
         guarded.write("/v20190125/meshes/shop/virtualNodes", front);

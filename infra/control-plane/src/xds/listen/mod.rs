@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::connections::{Closed, ConnectionTable, Service, Watched};
 use crate::log::Seldom;
-use crate::tls::{Speaker, Tls, TlsError, TlsFiles};
+use crate::tls::{ClientTrust, Speaker, Tls, TlsError};
 
 use super::peer::{Peer, Place, Proof};
 use super::settings::{Listen, XdsAuth, XdsListener, XdsSettings};
@@ -54,7 +54,7 @@ impl Listening {
             let failed = |source| ListenError::Place { place: place.to_string(), source };
             open.push(match place {
                 Listen::Tcp(addr) => {
-                    let tls = tls(settings.tls.as_ref(), auth)?;
+                    let tls = tls(settings, auth)?;
                     let listener = TcpListener::bind(addr).await.map_err(failed)?;
                     let addr = listener.local_addr().map_err(failed)?;
                     Open::Tcp(listener, addr, tls)
@@ -110,14 +110,14 @@ fn allowed(XdsListener { place, auth }: &XdsListener) -> Result<(), ListenError>
 
 /// What an address shows and asks for. Each has its own, so that no session that was begun at one is gone on with at
 /// another that asks for more.
-fn tls(files: Option<&TlsFiles>, auth: &XdsAuth) -> Result<Option<Arc<Tls>>, ListenError> {
-    let client_ca = match auth {
-        XdsAuth::Mtls { client_ca } => Some(client_ca.clone()),
+fn tls(settings: &XdsSettings, auth: &XdsAuth) -> Result<Option<Arc<Tls>>, ListenError> {
+    let clients = match auth {
+        XdsAuth::Mtls { client_ca } => Some(ClientTrust { ca: client_ca.clone(), crl: settings.client_crl.clone() }),
         XdsAuth::None | XdsAuth::Unix { .. } => None,
     };
-    match files {
-        Some(files) => Ok(Some(Arc::new(Tls::open(Speaker::Ads, files.clone(), client_ca)?))),
-        None if client_ca.is_some() => Err(ListenError::MtlsWithoutTls),
+    match &settings.tls {
+        Some(files) => Ok(Some(Arc::new(Tls::open(Speaker::Ads, files.clone(), clients)?))),
+        None if clients.is_some() => Err(ListenError::MtlsWithoutTls),
         None => Ok(None),
     }
 }

@@ -1,0 +1,120 @@
+//! Which certificates and bundles a mesh may name: whoever may write to a mesh could otherwise have the key of any
+//! certificate sent to a proxy of that mesh.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use mesh::name::MeshName;
+use tokio::sync::watch;
+use xds::SecretRef;
+
+use crate::secrets::{Found, SecretProblem, Secrets, problem};
+
+/// What one mesh may name: `shop=arn:aws:acm:eu-west-1:123456789012:certificate/*`, with `*` for any characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRule {
+    mesh: MeshName,
+    pattern: String,
+}
+
+/// A rule that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid rule `{0}`: expected MESH=PATTERN, such as shop=arn:aws:acm:eu-west-1:123456789012:certificate/*")]
+pub struct CertificateRuleError(String);
+
+impl FromStr for CertificateRule {
+    type Err = CertificateRuleError;
+
+    fn from_str(text: &str) -> Result<Self, CertificateRuleError> {
+        let parts = text.split_once('=').filter(|(_, pattern)| !pattern.is_empty());
+        let parsed = parts.and_then(|(mesh, pattern)| Some((MeshName::parse(mesh).ok()?, pattern)));
+        let (mesh, pattern) = parsed.ok_or_else(|| CertificateRuleError(text.to_owned()))?;
+        Ok(Self { mesh, pattern: pattern.to_owned() })
+    }
+}
+
+/// Whether a mesh may name a secret. Without any rule, every mesh may name every secret.
+fn allows(rules: &[CertificateRule], mesh: &MeshName, secret: &SecretRef) -> bool {
+    let may = |name: &str| rules.iter().any(|rule| rule.mesh == *mesh && matches(&rule.pattern, name));
+    rules.is_empty()
+        || match secret {
+            SecretRef::AcmCertificate(name) | SecretRef::AcmIssuer(name) | SecretRef::Bundle(name) => may(name),
+            SecretRef::AcmTrust(names) => names.iter().all(|name| may(name)),
+            // The proxy reads them itself.
+            SecretRef::Files { .. } | SecretRef::TrustFile(_) => true,
+        }
+}
+
+fn matches(pattern: &str, text: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(start) else { return false };
+    let mut pieces: Vec<&str> = rest.split('*').collect();
+    let end = pieces.pop().unwrap_or_default();
+    for piece in pieces {
+        let Some((_, after)) = text.split_once(piece) else { return false };
+        text = after;
+    }
+    text.ends_with(end)
+}
+
+/// The secrets that one mesh may name.
+pub(super) struct Allowed {
+    pub(super) secrets: Arc<dyn Secrets>,
+    pub(super) rules: Arc<[CertificateRule]>,
+    pub(super) mesh: MeshName,
+}
+
+impl fmt::Debug for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allowed").field("mesh", &self.mesh).finish_non_exhaustive()
+    }
+}
+
+impl Secrets for Allowed {
+    fn find(&self, secret: &SecretRef) -> Found {
+        if allows(&self.rules, &self.mesh, secret) {
+            return self.secrets.find(secret);
+        }
+        let message = format!("mesh {} may not name it: no --certificates-for of this mesh has it", self.mesh);
+        Found::Missing(SecretProblem { id: problem::NOT_ALLOWED, message })
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.secrets.changes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secrets::NoSecrets;
+
+    const ARN: &str = "arn:aws:acm:eu-west-1:123456789012:certificate/a";
+
+    #[test]
+    fn a_mesh_names_what_its_rules_have() {
+        let certificate = |name: &str| SecretRef::AcmCertificate(name.to_owned());
+        for (rules, mesh, secret, expected) in [
+            (&[][..], "shop", certificate(ARN), true),
+            (&["shop=arn:aws:acm:*:certificate/*"], "shop", certificate(ARN), true),
+            (&["shop=arn:aws:acm:*:certificate/*"], "bank", certificate(ARN), false),
+            (&["shop=*/b"], "shop", certificate(ARN), false),
+            (&["shop=*/b", "shop=*/a"], "shop", certificate(ARN), true),
+            (&["shop=web"], "shop", SecretRef::Bundle("web".to_owned()), true),
+            (&["shop=web"], "shop", SecretRef::Bundle("web2".to_owned()), false),
+            (&["shop=ca1"], "shop", SecretRef::AcmTrust(vec!["ca1".to_owned(), "ca2".to_owned()]), false),
+            (&["shop=ca*"], "shop", SecretRef::AcmTrust(vec!["ca1".to_owned(), "ca2".to_owned()]), true),
+            (&["shop=a*a"], "shop", certificate("a"), false),
+        ] {
+            let rules: Arc<[CertificateRule]> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+            let mesh = MeshName::parse(mesh).unwrap();
+            let allowed = Allowed { secrets: Arc::new(NoSecrets::default()), rules: Arc::clone(&rules), mesh };
+            let Found::Missing(found) = allowed.find(&secret) else { panic!("nothing is kept") };
+            assert_eq!(found.id != problem::NOT_ALLOWED, expected, "{rules:?} {secret:?}");
+        }
+        for text in ["", "shop", "shop=", "a/b=x"] {
+            assert!(text.parse::<CertificateRule>().is_err(), "{text}");
+        }
+    }
+}
