@@ -9,7 +9,7 @@ use crate::edges::{Broken, EdgeHarm, edge_harms, edges};
 use crate::graph::Mesh;
 use crate::harm::{Harm, harms};
 use crate::name::{ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
-use crate::spec::{Port, Protocol, RouteRule, RouteSpec, VirtualNodeSpec, VirtualServiceProvider};
+use crate::spec::{Port, Protocol, RouteRule, RouteSpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider};
 
 /// Calls that a write would cut, at one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +149,7 @@ fn ports(mesh: &Mesh, service: &VirtualServiceName) -> BTreeMap<Port, Protocol> 
         Some(VirtualServiceProvider::VirtualNode(node)) => of_node(&node.virtual_node_name).into_iter().collect(),
         Some(VirtualServiceProvider::VirtualRouter(provider)) => {
             let Some(router) = mesh.routers.get(&provider.virtual_router_name) else { return BTreeMap::new() };
-            let listeners = router.spec.as_ref().map(|spec| spec.listeners()).unwrap_or_default();
+            let listeners = router.spec.as_ref().map(VirtualRouterSpec::listeners).unwrap_or_default();
             if listeners.is_empty() {
                 let actions = router.routes.values().filter_map(|route| route.rule.action());
                 let targets = actions.flat_map(|action| action.weighted_targets.iter());

@@ -83,13 +83,11 @@ impl Wire for Epoch {
         };
         // A double holds today's times to a quarter of a microsecond; half a millisecond makes the cut a rounding.
         let time = SignedDuration::try_from_secs_f64(seconds + 0.0005).and_then(Timestamp::from_duration);
-        match time {
-            Ok(time) => Some(Self::new(time)),
-            Err(_) => {
-                let reason = format!("is {value}, which is not a time in the years -9999 to 9999");
-                reader.refuse(Refusal::Malformed { reason })
-            }
-        }
+        let Ok(time) = time else {
+            let reason = format!("is {value}, which is not a time in the years -9999 to 9999");
+            return reader.refuse(Refusal::Malformed { reason });
+        };
+        Some(Self::new(time))
     }
 
     fn write(&self) -> Option<Value> {

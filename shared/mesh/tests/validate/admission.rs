@@ -58,6 +58,9 @@ fn found(mesh: &Mesh, name: &str, spec: &Value) -> Vec<(String, &'static str)> {
     cuts(mesh, &after, &path, now()).into_iter().map(short).collect()
 }
 
+/// One write: what it is, what it writes, and the cuts expected as the resource and the rule.
+type Row = (&'static str, &'static str, Value, &'static [(&'static str, &'static str)]);
+
 #[test]
 fn calls_that_worked_and_would_fail_are_cut() {
     let drained = |weight| {
@@ -81,7 +84,7 @@ fn calls_that_worked_and_would_fail_are_cut() {
         spec["backends"][1]["virtualService"]["clientPolicy"] = json!({"tls": tls});
         spec
     };
-    let table: &[(&str, &str, Value, &[(&str, &str)])] = &[
+    let table: &[Row] = &[
         ("nothing", "virtualNode/prices", node(&[(9080, "http")]), &[]),
         ("another host", "virtualNode/orders", node(&[(8080, "http2")]), &[]),
         ("one of two targets is drained", "virtualRouter/orders/route/all", drained(1), &[]),
@@ -203,8 +206,8 @@ fn cut_refuses_on_another_resource_and_is_reported_where_nothing_refuses() {
     let waiver = format!(
         "version: 1\nwaivers:\n  - {{rule: {rule}, resource: {web}, owner: shop, reason: a move, until: 2999-01-01T00:00:00Z}}\n"
     );
-    let waived = judged(&waiver, write.0, &write.1, Some(Severity::Critical));
-    assert!(waived.refusing.is_empty() && !is_of(&waived.created, rule, web), "{waived:?}");
+    let allowed = judged(&waiver, write.0, &write.1, Some(Severity::Critical));
+    assert!(allowed.refusing.is_empty() && !is_of(&allowed.created, rule, web), "{allowed:?}");
 }
 
 #[test]
