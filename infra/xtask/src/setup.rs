@@ -108,7 +108,7 @@ impl Packages {
         let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"];
         Run::new(workspace.venv_program("python"), workspace.root())
             .args(pip)
-            .args(["--no-deps", "--no-compile", "--requirement", self.file])
+            .args(["--require-hashes", "--no-deps", "--no-compile", "--requirement", self.file])
             .condensed(progress)?;
         // Written last: an interrupted installation has no stamp, and is repeated.
         let stamp = workspace.local(self.stamp);
