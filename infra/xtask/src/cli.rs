@@ -33,6 +33,12 @@ pub(crate) enum Task {
     },
     /// Attack the control plane on loopback for at most ten minutes, with up to ten times what every commit's tests send
     Attack,
+    /// Look dependencies up in the database of known vulnerabilities; needs the network
+    Advisories {
+        /// By the newest database, not by the pinned commit that `test` uses
+        #[arg(long)]
+        newest: bool,
+    },
     /// Measure, and print the table that the README carries; builds with link-time optimisation first
     Bench {
         /// Measure only this, which needs no other program

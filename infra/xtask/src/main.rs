@@ -11,6 +11,7 @@
 //! This crate never speaks to anything but this machine's loopback interface, apart from what `cargo` and `pip` fetch
 //! to build and set up; and it never ends a process that it did not start.
 
+mod advisories;
 mod attack;
 mod bench;
 mod cli;
@@ -62,6 +63,7 @@ fn run(task: Task) -> Result<()> {
             suite::run(&workspace, extent, seed)
         }
         Task::Attack => attack::run(&workspace),
+        Task::Advisories { newest } => advisories::check(&workspace, newest),
         Task::Bench { part } => bench::run(&workspace, part),
         Task::Up { no_load } => stack::up(&workspace, !no_load),
         Task::Load { switch } => stack::switch_load(&workspace, switch == Switch::On),

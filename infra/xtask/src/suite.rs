@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::advisories;
 use crate::command::Run;
 use crate::console::{say, step};
 use crate::demo;
@@ -79,6 +80,7 @@ fn all_steps(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
             .shown()
     })?;
     tally.step("dependencies", || dependencies(workspace))?;
+    tally.step("advisories", || advisories::check_where_reachable(workspace))?;
     tally.step("demo", || demo::run(workspace, None))?;
     tally.step("Lambda package", || lambda_package(workspace))
 }
@@ -108,8 +110,6 @@ fn template(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Advisories are left out: they need a database that changes by the day and a network, so they would fail a commit that
-/// changed nothing. `cargo deny check advisories` looks them up.
 fn dependencies(workspace: &Workspace) -> Result<()> {
     let deny = setup::tool(workspace, DENY)?;
     Run::new(deny, workspace.root()).args(["--locked", "check", "bans", "licenses", "sources"]).shown()
