@@ -1,5 +1,6 @@
 //! What can be asked on the command line.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
@@ -24,7 +25,7 @@ pub(crate) struct Args {
 /// What is asked.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Checks files before they are deployed: CloudFormation, Terraform plans, manifests, Config items, API JSON.
+    /// Checks files before they are deployed: CloudFormation, Terraform, manifests, Config items, API JSON.
     Check(Box<CheckArgs>),
     #[cfg(any(feature = "aws", test))]
     #[command(flatten)]
@@ -81,7 +82,8 @@ pub(crate) struct CheckArgs {
 /// What is known around the files.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Around {
-    /// A value for a parameter of CloudFormation templates; may be given several times.
+    /// A value for a parameter of CloudFormation templates and for a variable of Terraform configurations; may be given
+    /// several times.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = pair)]
     parameters: Vec<(String, String)>,
 
@@ -111,9 +113,14 @@ pub(crate) struct Around {
 }
 
 impl Around {
+    /// The values for parameters and variables.
+    pub(crate) fn parameters(&self) -> BTreeMap<String, String> {
+        self.parameters.iter().cloned().collect()
+    }
+
     pub(crate) fn surroundings(&self) -> Surroundings {
         Surroundings {
-            parameters: self.parameters.iter().cloned().collect(),
+            parameters: self.parameters(),
             exports: self.exports.iter().cloned().collect(),
             partition: None,
             region: self.region.clone(),

@@ -20,6 +20,7 @@ mod args;
 mod check;
 #[cfg(any(feature = "aws", test))]
 mod dead_letters;
+mod hcl;
 #[cfg(any(feature = "aws", test))]
 mod people;
 

@@ -50,12 +50,15 @@ impl Drop for Folder {
     }
 }
 
+/// The files of a folder, each with its text.
+type Files<'f> = &'f [(&'f str, &'f str)];
+
 const CDK: &str = "import * as appmesh from \"aws-cdk-lib/aws-appmesh\"; // AWS::AppMesh::Mesh\n";
 const MESH: &str = "Resources: {M: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: m}}}\n";
 
 #[test]
 fn a_path_of_which_nothing_is_understood_is_no_success() {
-    let table: [(&[(&str, &str)], &str, i32, &str); 11] = [
+    let table: [(Files<'_>, &str, i32, &str); 11] = [
         (&[], ".", 2, "give CloudFormation templates"),
         (&[("README.md", "# a")], ".", 2, "give CloudFormation templates"),
         (&[("package.json", "{\"name\": \"a\"}")], ".", 2, "give CloudFormation templates"),
@@ -150,4 +153,151 @@ fn memberships_are_judged_where_all_is_there() {
     assert_eq!((rules(&told, "findings"), rules(&told, "undecided")), (1, 0), "{told}");
     let told = folder.json(&["part.yaml"]);
     assert_eq!((rules(&told, "findings"), rules(&told, "undecided")), (0, 1), "{told}");
+}
+
+const ROUTER: &str = r#"
+resource "aws_appmesh_mesh" "m" { name = "dock" }
+resource "aws_appmesh_virtual_router" "r" {
+  name      = "cargo"
+  mesh_name = aws_appmesh_mesh.m.name
+  spec {
+    listener {
+      port_mapping {
+        port     = var.port
+        protocol = "http"
+      }
+    }
+  }
+}
+"#;
+
+#[test]
+fn terraform_configurations_are_evaluated() {
+    let variable = "variable \"port\" { default = 8080 }\n";
+    let folder = Folder::new(&[("main.tf", ROUTER), ("variables.tf", variable)]);
+    for path in [".", "main.tf"] {
+        let told = folder.json(&[path]);
+        assert_eq!(told["resources"], 2, "{path}: {told}");
+        let found: Vec<&str> =
+            told["findings"].as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap()).collect();
+        assert!(found.contains(&"router-unused"), "{path}: {found:?}");
+        let notices = told["notices"].to_string();
+        assert!(notices.contains("terraform show -json"), "{notices}");
+    }
+    let (status, text) = folder.check(&[".", "--fail-on", "high"]);
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("terraform show -json"), "{text}");
+}
+
+#[test]
+fn what_only_terraform_evaluates_is_never_passed_over() {
+    let module = "module \"mesh\" { source = \"git::https://example.com/mesh.git\" }\n";
+    let loops = "variable \"all\" {}\nresource \"aws_appmesh_virtual_node\" \"n\" {\n  for_each = var.all\n  name = each.key\n  \
+                 mesh_name = \"m\"\n  spec {}\n}\n";
+    let table: [(Files<'_>, i32, &str); 7] = [
+        // Nothing but a call of a module that is not here.
+        (&[("main.tf", module)], 2, "git::https://example.com/mesh.git"),
+        (&[("main.tf", loops)], 1, "resource-undecided"),
+        // Terraform takes no block within a block on one line.
+        (
+            &[("main.tf", "resource \"aws_appmesh_mesh\" \"m\" { spec { egress_filter { type = \"DROP_ALL\" } } }\n")],
+            2,
+            "terraform show -json",
+        ),
+        // A variable without a value.
+        (&[("main.tf", ROUTER)], 2, "depends on `${var.port}`"),
+        (&[("main.tf", "resource \"aws_appmesh_mesh\" \"m\" {\n  name =\n}\n")], 2, "main.tf: line 2"),
+        (&[("main.tf", "resource \"aws_appmesh_mash\" \"m\" { name = \"a\" }\n")], 2, "write `aws_appmesh_mesh`"),
+        (&[("terragrunt.hcl", "# aws_appmesh_mesh\n")], 2, "terraform show -json"),
+    ];
+    for (files, code, expected) in table {
+        let folder = Folder::new(files);
+        let (status, text) = folder.check(&["."]);
+        assert_eq!(status, code, "{files:?}: {text}");
+        assert!(text.contains(expected), "{files:?}: {text}");
+    }
+    let folder = Folder::new(&[("terraform.tfvars", "a = 1\n")]);
+    assert_eq!(folder.check(&["terraform.tfvars"]).0, 2);
+}
+
+/// Blocks that were not read may hold whatever a rule misses.
+#[test]
+fn what_rests_on_a_dynamic_block_is_undecided() {
+    let text = r#"
+variable "ports" {}
+resource "aws_appmesh_mesh" "m" { name = "m" }
+resource "aws_appmesh_virtual_node" "n" {
+  name      = "n"
+  mesh_name = aws_appmesh_mesh.m.name
+  spec {
+    dynamic "listener" {
+      for_each = var.ports
+      content {
+        port_mapping {
+          port     = listener.value
+          protocol = "http"
+        }
+      }
+    }
+    service_discovery {
+      dns { hostname = "n.local" }
+    }
+  }
+}
+resource "aws_appmesh_virtual_router" "r" {
+  name      = "r"
+  mesh_name = aws_appmesh_mesh.m.name
+  spec {
+    listener {
+      port_mapping {
+        port     = 80
+        protocol = "http"
+      }
+    }
+  }
+}
+resource "aws_appmesh_route" "all" {
+  name                = "all"
+  mesh_name           = aws_appmesh_mesh.m.name
+  virtual_router_name = aws_appmesh_virtual_router.r.name
+  spec {
+    http_route {
+      match { prefix = "/" }
+      action {
+        weighted_target {
+          virtual_node = aws_appmesh_virtual_node.n.name
+          weight       = 1
+        }
+      }
+    }
+  }
+}
+"#;
+    let folder = Folder::new(&[("main.tf", text)]);
+    let told = folder.json(&["."]);
+    let rules = |list: &str| -> Vec<String> {
+        told[list].as_array().unwrap().iter().map(|one| one["rule"].as_str().unwrap().to_owned()).collect()
+    };
+    let (found, open) = (rules("findings"), rules("undecided"));
+    assert!(found.contains(&"resource-undecided".to_owned()), "{found:?}");
+    assert!(!found.contains(&"route-target-not-listening".to_owned()), "{found:?}");
+    assert!(open.contains(&"route-target-not-listening".to_owned()), "{open:?}");
+}
+
+/// A plan knows exactly what its configuration comes to.
+#[test]
+fn a_plan_among_the_files_wins() {
+    let plan = r#"{"format_version": "1.2", "terraform_version": "1.11.4", "planned_values": {"root_module": {"resources": [
+        {"address": "aws_appmesh_mesh.m", "mode": "managed", "type": "aws_appmesh_mesh", "name": "m",
+         "values": {"name": "planned", "spec": []}}]}}}"#;
+    let folder = Folder::new(&[
+        ("main.tf", ROUTER),
+        ("plan.json", plan),
+        ("terraform.tfvars", "port = 80\n"),
+        ("v.tf", "variable \"port\" {}\n"),
+    ]);
+    let told = folder.json(&["."]);
+    assert_eq!(told["resources"], 2, "{told}");
+    let text = told.to_string();
+    assert!(text.contains("mesh/planned") && text.contains("mesh/dock/virtualRouter/cargo"), "{text}");
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use mesh::readers::ReadError;
 use thiserror::Error;
 
+use crate::hcl::is_configuration;
+
 /// Endings of files that may be of a form.
 const ENDINGS: [&str; 6] = ["json", "yaml", "yml", "template", "tmpl", "tpl"];
 
@@ -68,12 +70,26 @@ pub(crate) fn is_passed_over(name: &str) -> bool {
     name.starts_with('.') || PASSED_OVER.contains(&name)
 }
 
-/// All files of the paths, each once, sorted.
+/// All files of the paths that readers take, each once, sorted.
 pub(crate) fn find(paths: &[PathBuf]) -> (Vec<Found>, Vec<Unread>) {
+    find_those(paths, &has_known_ending)
+}
+
+/// The same with Terraform configurations.
+pub(super) fn find_with_configurations(paths: &[PathBuf]) -> (Vec<Found>, Vec<Unread>) {
+    find_those(paths, &|path| has_known_ending(path) || is_configuration(&path.to_string_lossy().replace('\\', "/")))
+}
+
+fn has_known_ending(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
+fn find_those(paths: &[PathBuf], takes: &dyn Fn(&Path) -> bool) -> (Vec<Found>, Vec<Unread>) {
     let (mut found, mut unread) = (BTreeSet::new(), Vec::new());
     for path in paths {
         if path.is_dir() {
-            folder(path, &mut found, &mut unread);
+            folder(path, takes, &mut found, &mut unread);
         } else {
             found.insert(Found { path: path.clone(), named: true });
         }
@@ -81,7 +97,7 @@ pub(crate) fn find(paths: &[PathBuf]) -> (Vec<Found>, Vec<Unread>) {
     (found.into_iter().collect(), unread)
 }
 
-fn folder(path: &Path, found: &mut BTreeSet<Found>, unread: &mut Vec<Unread>) {
+fn folder(path: &Path, takes: &dyn Fn(&Path) -> bool, found: &mut BTreeSet<Found>, unread: &mut Vec<Unread>) {
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(problem) => {
@@ -96,10 +112,9 @@ fn folder(path: &Path, found: &mut BTreeSet<Found>, unread: &mut Vec<Unread>) {
         if kind.is_symlink() || is_passed_over(&name) {
             continue;
         }
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
         if kind.is_dir() {
-            folder(&path, found, unread);
-        } else if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
+            folder(&path, takes, found, unread);
+        } else if takes(&path) {
             found.insert(Found { path, named: false });
         }
     }

@@ -7,7 +7,7 @@ mod table;
 mod terminal;
 mod understood;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,12 +16,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
-use mesh::pack::{Certainty, Evaluation, Finding, FindingId, judge, judge_faults};
+use mesh::name::ResourcePath;
+use mesh::pack::{Certainty, Evaluation, Finding, FindingId, Group, judge, judge_faults};
 use mesh::policy::{Policy, PolicyError};
-use mesh::readers::{Fault, File, Note, ReadError, Reading, Source, read_all};
+use mesh::readers::{self, Defect, Fault, File, Note, ReadError, Reading, Skipped, read_with};
 use thiserror::Error;
 
 use crate::args::{CheckArgs, Format};
+use crate::hcl::{self, Source, is_configuration};
 pub(crate) use files::{Found, Text, Unread, find};
 use report::Report;
 use terminal::{Layout, Surface};
@@ -66,14 +68,20 @@ impl Outcome {
 pub(crate) fn run(args: &CheckArgs) -> Result<Outcome, CheckError> {
     let policy = policy(args)?;
     let (texts, mut unread) = gather(args);
-    let files: Vec<File<'_>> = texts.iter().map(|text| File { name: &text.name, text: &text.content }).collect();
-    let (reading, errors) = read_all(&files, &args.around.surroundings());
-    let nothing = not_understood(&args.paths, &texts, &errors, &reading);
+    let (code, documents): (Vec<&Text>, Vec<&Text>) = texts.iter().partition(|text| is_configuration(&text.name));
+    let code: Vec<Source<'_>> = code.iter().map(|text| Source { name: &text.name, text: &text.content }).collect();
+    let evaluated = hcl::evaluate(&code, &args.around.parameters());
+    let files: Vec<File<'_>> = documents.iter().map(|text| File { name: &text.name, text: &text.content }).collect();
+    let (reading, errors) = read_with(&files, &evaluated.resources, &args.around.surroundings());
+    let nothing = not_understood(&args.paths, &texts, &errors, &evaluated, &reading);
     unread.extend(errors.into_iter().filter(|error| matters(error, &texts)).map(Unread::Content));
+    unread.extend(evaluated.errors.into_iter().map(Unread::Content));
     // A path whose files have errors of their own needs no further one.
     let nothing: Vec<Unread> = nothing.into_iter().filter(|nothing| !is_told(nothing, &unread)).collect();
     unread.extend(nothing);
-    let judged = evaluate(&reading, &policy);
+    // Parts that were not read may hold whatever seems to be missing.
+    let has_more = !evaluated.calls_elsewhere.is_empty() || has_parts_elsewhere(&reading);
+    let judged = Judged { notices: evaluated.notices, ..evaluate(&reading, &policy, has_more) };
     let outcome = outcome(args, &reading, &judged.evaluation, &unread);
     let report = Report::of(&texts, &reading, &judged, &unread);
     let written = match args.format {
@@ -112,7 +120,7 @@ fn policy(args: &CheckArgs) -> Result<Policy, CheckError> {
 
 /// The texts of all files, with a progress bar where there are many and someone watches.
 fn gather(args: &CheckArgs) -> (Vec<Text>, Vec<Unread>) {
-    let (found, mut unread) = find(&args.paths);
+    let (found, mut unread) = files::find_with_configurations(&args.paths);
     let bar = if found.len() < MANY { ProgressBar::hidden() } else { ProgressBar::new(found.len() as u64) };
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} files {wide_msg}") {
         bar.set_style(style);
@@ -146,31 +154,32 @@ pub(crate) struct Judged {
     pub(crate) undecided: Vec<Finding>,
     /// Where the parts of files are that findings are about, rather than whole resources.
     pub(crate) places: HashMap<FindingId, Place>,
+    /// What of Terraform configurations was not evaluated.
+    pub(crate) notices: Vec<String>,
 }
 
 /// A line of a file, with the resource there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) source: Source,
+    pub(crate) source: readers::Source,
     pub(crate) line: usize,
 }
 
-fn evaluate(reading: &Reading, policy: &Policy) -> Judged {
+fn evaluate(reading: &Reading, policy: &Policy, has_more: bool) -> Judged {
     let now = Timestamp::now();
     let mut judged = Judged {
         evaluation: Evaluation { findings: Vec::new(), waived: Vec::new() },
         undecided: Vec::new(),
         places: places(&reading.faults, policy, now),
+        notices: Vec::new(),
     };
     let meshes = reading.meshes();
+    let is_whole = |mesh: &Mesh| !has_more && is_whole(mesh, reading);
     for mesh in meshes.values() {
-        judged.add(judge(mesh, &Readings::default(), policy, now), is_whole(mesh, reading), reading);
+        judged.add(judge(mesh, &Readings::default(), policy, now), is_whole(mesh), reading);
     }
-    let (whole, part): (Vec<Fault>, Vec<Fault>) = reading
-        .faults
-        .iter()
-        .cloned()
-        .partition(|fault| meshes.get(fault.resource.mesh()).is_some_and(|mesh| is_whole(mesh, reading)));
+    let (whole, part): (Vec<Fault>, Vec<Fault>) =
+        reading.faults.iter().cloned().partition(|fault| meshes.get(fault.resource.mesh()).is_some_and(is_whole));
     for (faults, is_whole) in [(whole, true), (part, false)] {
         judged.add(judge_faults(&faults, policy, now), is_whole, reading);
     }
@@ -180,11 +189,44 @@ fn evaluate(reading: &Reading, policy: &Policy) -> Judged {
 impl Judged {
     fn add(&mut self, Evaluation { findings, waived }: Evaluation, is_whole: bool, reading: &Reading) {
         let certainty = Certainty { is_whole, stand_ins: stand_ins(reading) };
-        let (sure, open): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| certainty.is_sure_of(finding));
+        let partial = partial(reading);
+        let (sure, open): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| {
+            certainty.is_sure_of(finding) && !rests_on(finding, &partial) && !rests_on_selectors(finding, reading)
+        });
         self.evaluation.findings.extend(sure);
         self.evaluation.waived.extend(waived);
         self.undecided.extend(open);
     }
+}
+
+/// The resources of which blocks were not read, because only Terraform knows how many there are.
+fn partial(reading: &Reading) -> HashSet<&ResourcePath> {
+    let has_blocks = |expressions: &[String]| expressions.iter().any(|expression| expression.starts_with("dynamic "));
+    let partial = reading.faults.iter().filter(|fault| match &fault.defect {
+        Defect::Undecided { expressions } => has_blocks(expressions),
+        _ => false,
+    });
+    partial.map(|fault| &fault.resource).collect()
+}
+
+/// Whether a finding says of such a resource, or of another because of it, what its other blocks may change. What a file
+/// has wrong is wrong whatever else it has.
+fn rests_on(finding: &Finding, partial: &HashSet<&ResourcePath>) -> bool {
+    let names = |path: &ResourcePath| {
+        let (path, name) = (path.to_string(), path.name());
+        finding.facts.values().any(|fact| fact.as_str().is_some_and(|fact| fact == name || fact == path))
+    };
+    let is_of_file = finding.rule.rule().is_some_and(|rule| rule.group == Group::Files);
+    !is_of_file && partial.iter().any(|path| **path == finding.resource || names(path))
+}
+
+/// Whether a gateway seems to have no routes in a mesh with a route of which selectors do not say whose it is.
+fn rests_on_selectors(finding: &Finding, reading: &Reading) -> bool {
+    finding.rule.as_str() == "gateway-without-routes"
+        && reading.faults.iter().any(|fault| {
+            let is_open = matches!(fault.defect, Defect::GatewayAmbiguous { .. } | Defect::GatewayMissing { .. });
+            is_open && fault.resource.mesh() == finding.resource.mesh()
+        })
 }
 
 /// Where the faults are, by the findings that they come to.
@@ -205,6 +247,14 @@ fn is_told(nothing: &Unread, unread: &[Unread]) -> bool {
         Unread::File { path: file, .. } => file.starts_with(path),
         Unread::Nothing { .. } => false,
     })
+}
+
+/// Whether the files refer to more of their meshes: nested stacks whose templates are elsewhere, and resources of which
+/// it is not known how often they are created.
+fn has_parts_elsewhere(reading: &Reading) -> bool {
+    let is_nested = |note: &Note| matches!(note, Note::NotRead { reason: Skipped::NestedElsewhere { .. } });
+    reading.remarks.iter().any(|remark| is_nested(&remark.note))
+        || reading.faults.iter().any(|fault| matches!(fault.defect, Defect::Undecided { .. }))
 }
 
 /// Whether the files have all of a mesh: itself and something in it, with nothing that could not be read.

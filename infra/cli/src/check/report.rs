@@ -29,17 +29,19 @@ pub(crate) struct Report<'r> {
     declared: HashMap<&'r ResourcePath, &'r Declared>,
     /// Where the parts of files are that findings are about.
     places: &'r HashMap<FindingId, super::Place>,
+    /// What of Terraform configurations was not evaluated.
+    pub(crate) notices: &'r [String],
     /// Where each mesh is first spoken of.
     meshes: HashMap<&'r MeshName, &'r Declared>,
 }
 
 impl<'r> Report<'r> {
     pub(crate) fn of(texts: &'r [Text], reading: &'r Reading, judged: &'r Judged, unread: &'r [Unread]) -> Self {
-        let Judged { evaluation, undecided, places } = judged;
+        let Judged { evaluation, undecided, places, notices } = judged;
         let declared = reading.resources.iter().map(|declared| (&declared.path, declared)).collect();
         // The last of a key stays, so the first has to come last.
         let meshes = reading.resources.iter().rev().map(|declared| (declared.path.mesh(), declared)).collect();
-        Self { texts, reading, evaluation, undecided, unread, declared, places, meshes }
+        Self { texts, reading, evaluation, undecided, unread, declared, places, notices, meshes }
     }
 
     /// Whether all that was given could be read, so that what is not found is not there.
@@ -65,6 +67,7 @@ impl<'r> Report<'r> {
             "unreadable": unread,
             "refusals": self.reading.refusals,
             "remarks": self.reading.remarks,
+            "notices": self.notices,
             "groups": self.groups(),
         });
         pretty(&told)
@@ -159,7 +162,7 @@ impl<'r> Report<'r> {
         let unread = self.unread.iter().map(ToString::to_string);
         let refused = self.reading.refusals.iter().map(ToString::to_string);
         let errors = unread.chain(refused).map(of(Level::Error));
-        let remarked = self.reading.remarks.iter().map(ToString::to_string);
+        let remarked = self.reading.remarks.iter().map(ToString::to_string).chain(self.notices.iter().cloned());
         let open = self.undecided.iter().map(|finding| {
             let Finding { rule, resource, message, .. } = finding;
             format!("{resource}: {rule} is not decided, since not everything is known: {message}")

@@ -27,6 +27,7 @@ pub(crate) fn write(report: &Report<'_>, layout: Layout) -> String {
     }
     page.section("Not read:", report.unread.iter().map(ToString::to_string));
     page.section("Refused:", report.reading.refusals.iter().map(ToString::to_string));
+    page.section("Not evaluated:", report.notices.iter().cloned());
     if layout.remarks {
         let open = report.undecided.iter();
         let open = open.map(|finding| format!("{}: {}: {}", shown(finding), finding.rule, finding.message));

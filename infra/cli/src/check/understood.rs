@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use mesh::readers::{Note, ReadError, Reading, Skipped};
 
 use super::files::{Text, Unread, is_passed_over};
+use crate::hcl::Evaluated;
 
 /// The largest source file that is searched for App Mesh. Those that people write are far smaller.
 const LARGEST: u64 = 1 << 20;
@@ -36,9 +37,11 @@ pub(super) fn not_understood(
     paths: &[PathBuf],
     texts: &[Text],
     errors: &[ReadError],
+    evaluated: &Evaluated,
     reading: &Reading,
 ) -> Vec<Unread> {
-    let failed: HashSet<&str> = errors.iter().map(file_of).collect();
+    let failed: HashSet<&str> =
+        errors.iter().map(file_of).chain(evaluated.unparsed.iter().map(String::as_str)).collect();
     let understood: Vec<&str> =
         texts.iter().map(|text| text.name.as_str()).filter(|name| !failed.contains(name)).collect();
     let resources: HashSet<&str> = (reading.resources.iter().map(|declared| declared.source.file.as_str()))
@@ -60,6 +63,16 @@ pub(super) fn not_understood(
                 unread.push(Unread::Nothing { path: path.clone(), remedy: remedy(&foreign(path)) });
             }
         } else if !resources.iter().any(|file| within(&file)) {
+            // The values of variables alone are no module.
+            if is_named && path.to_string_lossy().contains(".tfvars") {
+                let remedy = ": give the folder of the configuration".to_owned();
+                unread.push(Unread::Nothing { path: path.clone(), remedy });
+                continue;
+            }
+            if evaluated.calls_elsewhere.iter().any(|folder| folder.starts_with(path)) {
+                unread.push(Unread::Nothing { path: path.clone(), remedy: remedy(&[Foreign::Terraform]) });
+                continue;
+            }
             if !is_named {
                 let foreign = foreign(path);
                 if !foreign.is_empty() {
@@ -122,8 +135,7 @@ fn search(folder: &Path, found: &mut Vec<Foreign>) {
 
 fn by_content(path: &Path, name: &str) -> Option<Foreign> {
     let (foreign, signs): (Foreign, &[&str]) = match name.rsplit('.').next()? {
-        "tf" | "tofu" | "hcl" => (Foreign::Terraform, &["aws_appmesh_"]),
-        "json" if name.ends_with(".tf.json") => (Foreign::Terraform, &["aws_appmesh_"]),
+        "hcl" | "tftpl" => (Foreign::Terraform, &["aws_appmesh_"]),
         "ts" | "mts" | "js" | "mjs" | "cjs" | "py" | "java" | "kt" | "cs" | "go" => (
             Foreign::Cdk,
             &["aws-appmesh", "aws_appmesh", "awsappmesh", "services.appmesh", "AWS.AppMesh", "AWS::AppMesh"],

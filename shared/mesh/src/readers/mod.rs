@@ -35,6 +35,8 @@ use crate::name::MeshName;
 use spots::Spot;
 
 pub use reading::{Declared, Defect, Fault, Note, ReadError, Reading, Refusal, Remark, Skipped, Source};
+pub use stand_ins::stand_in;
+pub use terraform::Configured;
 
 /// A form that a mesh is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +94,13 @@ pub fn read(text: &str, name: &str, around: &Surroundings) -> Result<Reading, Re
 /// at all are told apart from the rest.
 #[must_use]
 pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<ReadError>) {
+    read_with(files, &[], around)
+}
+
+/// Reads files together with resources of Terraform configurations, which are evaluated elsewhere. A resource that a
+/// plan among the files has is read from the plan.
+#[must_use]
+pub fn read_with(files: &[File<'_>], configured: &[Configured], around: &Surroundings) -> (Reading, Vec<ReadError>) {
     let mut reading = Reading::default();
     let mut errors = Vec::new();
     let mut manifests = manifest::Objects::default();
@@ -120,6 +129,7 @@ pub fn read_all(files: &[File<'_>], around: &Surroundings) -> (Reading, Vec<Read
             }
         }
     }
+    terraform::declare_configured(configured, &mut reading);
     templates.declare(around, &mut reading);
     manifests.declare(around, &mut reading);
     reading.sort();

@@ -69,7 +69,9 @@ impl Walk<'_> {
             }
             (Shape::List(item), Value::Array(items)) => Some(self.items(items, item())),
             (Shape::List(item), Value::Object(pairs)) if self.spelling == Spelling::Terraform => {
-                Some(self.pairs(pairs, item()).unwrap_or_else(|| value.clone()))
+                // In JSON syntax, one block may stand without its list.
+                let one = std::slice::from_ref(value);
+                Some(self.pairs(pairs, item()).unwrap_or_else(|| self.items(one, item())))
             }
             (Shape::Text, Value::String(text)) if text.is_empty() && self.spelling == Spelling::Terraform => None,
             (Shape::Text, Value::Number(_) | Value::Bool(_)) if self.spelling.has_text_for_values() => {

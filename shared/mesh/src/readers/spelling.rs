@@ -26,7 +26,7 @@ pub(super) enum Spelling {
     CloudFormation,
     /// Camel case, references in place of names, and an empty list for an absent one.
     Manifest,
-    /// Underscores, blocks as lists, and zero values for absent ones.
+    /// Underscores, blocks as lists, and zero values for absent ones. A configuration may have numbers as text.
     Terraform,
 }
 
@@ -125,8 +125,8 @@ impl Spelling {
     /// Whether numbers and booleans may be written as text.
     pub(super) const fn has_text_for_values(self) -> bool {
         match self {
-            Self::ConfigItem | Self::CloudFormation => true,
-            Self::Api | Self::Manifest | Self::Terraform => false,
+            Self::ConfigItem | Self::CloudFormation | Self::Terraform => true,
+            Self::Api | Self::Manifest => false,
         }
     }
 
@@ -201,6 +201,12 @@ impl Walk {
             (Some(item), Value::Array(items)) => self.items(items, item),
             // A block is a list of one.
             (None, Value::Array(items)) if self.spelling == Spelling::Terraform => self.items(items, node),
+            // In Terraform's JSON syntax, one block may stand without its list.
+            (Some(item @ Node::Shape(shape)), Value::Object(_))
+                if self.spelling == Spelling::Terraform && !is_pair(shape) =>
+            {
+                self.value(value, item)
+            }
             // A map in place of a list of keys and values has keys of its own.
             (None, Value::Object(object)) => match self.members(node) {
                 Some(members) => self.object(object, &members),

@@ -62,7 +62,8 @@ fn shell_variable(text: &str) -> Option<&str> {
 }
 
 /// Makes a text that stands in for an expression: short enough for a name, and without the characters that no name has.
-pub(super) fn stand_in(expression: &str) -> String {
+#[must_use]
+pub fn stand_in(expression: &str) -> String {
     let fit: String = expression
         .chars()
         .map(|c| if c == '/' || c.is_control() { '.' } else { c })

@@ -27,7 +27,8 @@ fn table(files: &[(&str, &str)], layout: Layout) -> String {
         let judged = judge(of_mesh, &Readings::default(), &policy, jiff::Timestamp::UNIX_EPOCH);
         evaluation.findings.extend(judged.findings);
     }
-    let judged = Judged { evaluation, undecided: Vec::new(), places: std::collections::HashMap::new() };
+    let judged =
+        Judged { evaluation, undecided: Vec::new(), places: std::collections::HashMap::new(), notices: Vec::new() };
     let report = Report::of(&texts, &reading, &judged, &[]);
     write(&report, layout)
 }

@@ -9,6 +9,7 @@
 //! that mesh.
 
 mod after_apply;
+mod configured;
 mod resources;
 
 use serde_json::{Map, Value};
@@ -22,6 +23,9 @@ use crate::alarm::DeclaredAlarm;
 use crate::name::ResourceKind;
 use after_apply::fill;
 use resources::{Found, Planned, TYPES, planned};
+
+pub use configured::Configured;
+pub(super) use configured::declare_configured;
 
 /// The arguments of every resource that are no part of its spec.
 const OUTSIDE_SPEC: [&str; 14] = [

@@ -1,0 +1,110 @@
+//! Blocks that stand within a block on one line. Terraform refuses them; what they mean is plain all the same.
+
+/// What stands before each line break that was put in, so that lines are counted as they were.
+const MARK: &str = "/*+*/\n";
+
+/// The deepest that texts are followed within expressions within texts.
+const DEEPEST: usize = 32;
+
+/// The line of an offset in a text, from 1. Breaks that were put in do not count.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    let before = text.get(..offset).unwrap_or(text);
+    before.matches('\n').count() + 1 - before.matches(MARK).count()
+}
+
+/// The text with each block on lines of its own.
+pub(super) fn broken_up(text: &str) -> String {
+    let mut written = String::with_capacity(text.len() * 2);
+    // For each open brace, whether it is that of a block.
+    let mut open: Vec<bool> = Vec::new();
+    let mut last = ' ';
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let skipped = skipped(rest);
+        if skipped > 0 {
+            let (part, after) = rest.split_at(skipped);
+            written.push_str(part);
+            // A label ends a block's head as a name does.
+            last = if part.starts_with('"') { 'a' } else { last };
+            rest = after;
+            continue;
+        }
+        rest = rest.get(letter.len_utf8()..).unwrap_or_default();
+        match letter {
+            '{' => {
+                let is_block = last.is_ascii_alphanumeric() || matches!(last, '_' | '-');
+                open.push(is_block);
+                written.push(letter);
+                if is_block {
+                    written.push_str(MARK);
+                }
+            }
+            '}' => {
+                let is_block = open.pop().unwrap_or(false);
+                if is_block {
+                    written.push_str(MARK);
+                }
+                written.push(letter);
+                if is_block {
+                    written.push_str(MARK);
+                }
+            }
+            _ => written.push(letter),
+        }
+        if !letter.is_whitespace() {
+            last = letter;
+        }
+    }
+    written
+}
+
+/// The length of a text or a comment at the beginning.
+fn skipped(text: &str) -> usize {
+    if text.starts_with('#') || text.starts_with("//") {
+        return text.find('\n').unwrap_or(text.len());
+    }
+    if text.starts_with("/*") {
+        return text.find("*/").map_or(text.len(), |end| end + 2);
+    }
+    if text.starts_with('"') { quoted(text, 0) } else { 0 }
+}
+
+/// The length of a quoted text at the beginning, which may hold expressions with further ones.
+fn quoted(text: &str, level: usize) -> usize {
+    let (mut at, mut depth, mut before) = (1, 0_usize, ' ');
+    while let Some(rest) = text.get(at..)
+        && let Some(letter) = rest.chars().next()
+    {
+        match letter {
+            '\\' => at += rest.chars().nth(1).map_or(0, char::len_utf8),
+            '"' if depth == 0 => return at + 1,
+            '"' if level < DEEPEST => {
+                at += quoted(rest, level + 1);
+                continue;
+            }
+            '{' if matches!(before, '$' | '%') || depth > 0 => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        before = letter;
+        at += letter.len_utf8();
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_get_lines_of_their_own_and_keep_their_lines() {
+        let text = "a \"b\" { c { d = { e = 1 } } }\nf { g = \"${h(\"}\")} {\" } # { x {\n";
+        let broken = broken_up(text);
+        assert!(hcl_edit::parser::parse_body(text).is_err());
+        let body = hcl_edit::parser::parse_body(&broken).unwrap_or_else(|error| panic!("{error}: {broken}"));
+        assert_eq!(body.blocks().count(), 2);
+        assert_eq!(line_of(&broken, broken.find("d =").unwrap()), 1);
+        assert_eq!(line_of(&broken, broken.find("g =").unwrap()), 2);
+        assert_eq!(line_of(text, text.len()), 3);
+    }
+}
