@@ -250,7 +250,7 @@ pub enum Refusal {
     #[error("would break {by}: its {member} {problem}; first {remedy}")]
     BreaksReference {
         /// The resource that would stop working.
-        by: ResourcePath,
+        by: Box<ResourcePath>,
         /// The member of it that would no longer fit.
         member: String,
         /// What would be wrong with that member.

@@ -120,7 +120,8 @@ pub fn broken_by(before: &impl MeshView, path: &ResourcePath, spec: &Spec) -> Ve
         } else {
             let remedy = will.remedy(old, &refusal);
             let member = will.broken_member(&refusal);
-            let refusal = Refusal::BreaksReference { by: will.by, member, problem: Box::new(refusal), remedy };
+            let refusal =
+                Refusal::BreaksReference { by: Box::new(will.by), member, problem: Box::new(refusal), remedy };
             Violation::new(written_member(path), refusal)
         });
     }
