@@ -17,7 +17,7 @@ use mesh::audit::{Facts, Seen, Snapshot, look};
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
-use mesh::pack::{Evaluation, Finding, judge};
+use mesh::pack::{Evaluation, Finding, judge, judge_each};
 use mesh::policy::Policy;
 use mesh::readers::{File, Reading, Surroundings, read_all};
 use mesh::resource::Tags;
@@ -79,7 +79,9 @@ fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
             .map(|(path, one)| (path.clone(), Seen { resource: one.resource.clone(), tags: one.tags.clone() }));
         Snapshot { mesh: name.clone(), at: Timestamp::now(), later: [].into(), resources: resources.collect() }
     };
-    let all: BTreeSet<String> = evaluate(whole).findings.iter().map(line).collect();
+    // A look at a change has each finding on the resource at fault, also where one on the mesh stands for them.
+    let all = judge_each(whole, &Readings::default(), &policy(), Timestamp::now());
+    let all: BTreeSet<String> = all.findings.iter().map(line).collect();
     let after = seen(None);
     let mut told = BTreeSet::new();
     for path in surveyed.resources.keys().filter(|path| !matches!(path, ResourcePath::Mesh(_))) {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Reading, Readings, Source};
 use mesh::change::Change;
-use mesh::edges::{edge_harms, edges};
+use mesh::edges::{edge_harms, edges_by_policy};
 use mesh::failover::{HarmFact, KillSwitchFact};
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
@@ -108,7 +108,8 @@ impl Observation {
         if let Err(error) = change.apply(&mut after) {
             return failed(error.to_string());
         }
-        let harms = edge_harms(&edges(before, &self.readings, now), &edges(&after, &self.readings, now));
+        let edges = |mesh: &Mesh| edges_by_policy(mesh, &self.readings, &policy.egress, now);
+        let harms = edge_harms(&edges(before), &edges(&after));
         let taken_on = |id: &str, resource: &ResourcePath| {
             policy.waivers.iter().any(|waiver| waiver.permits(id, &resource.to_string(), now))
         };

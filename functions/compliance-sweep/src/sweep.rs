@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use lambda_kit::Metric;
-use mesh::edges::edges;
+use mesh::edges::edges_by_policy;
 use mesh::failures::FailureClass;
 use mesh::name::MeshName;
 use mesh::pack::{Evaluation, judge};
@@ -112,7 +112,7 @@ impl ComplianceSweep {
             evaluation.waived.retain(|finding| observation.parts.allow(finding));
             evaluation
         };
-        let edges = edges(&observation.mesh, &observation.readings, now);
+        let edges = edges_by_policy(&observation.mesh, &observation.readings, &policy.egress, now);
         let blind_spots = observation.blind_spots();
         let changes = remembered.update(&evaluation.findings, now, |dated| !blind_spots.hide(dated));
         // What could not be read now and may be read soon is swept once more for the same wakes.

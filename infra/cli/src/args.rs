@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use mesh::name::MeshName;
-use mesh::pack::Severity;
+use mesh::pack::{Profile, Severity};
 use mesh::readers::Surroundings;
 
 #[cfg(any(feature = "aws", test))]
@@ -58,6 +58,10 @@ pub(crate) struct CheckArgs {
     /// The policy document; without one the built-in policy applies.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+
+    /// Which rules are evaluated, instead of the policy's `profile`. Rules that the policy names are always among them.
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<ProfileArg>,
 
     /// The least severity that ends with exit code 1.
     #[arg(long, value_enum, default_value_t = FailOn::Medium, value_name = "SEVERITY")]
@@ -147,6 +151,27 @@ pub(crate) enum Format {
     Junit,
     /// Workflow commands, which GitHub shows as annotations on the lines of a change.
     Github,
+}
+
+/// A selection of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileArg {
+    /// What is broken, in plain text, expiring, dangling or open to anybody.
+    Core,
+    /// `core` and good practice; the default of a policy.
+    Recommended,
+    /// Every rule.
+    Strict,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(profile: ProfileArg) -> Self {
+        match profile {
+            ProfileArg::Core => Self::Core,
+            ProfileArg::Recommended => Self::Recommended,
+            ProfileArg::Strict => Self::Strict,
+        }
+    }
 }
 
 /// From which severity on a finding fails the check.

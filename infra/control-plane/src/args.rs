@@ -17,10 +17,10 @@ use crate::told;
 use admission::AdmissionArgs;
 use api::ApiArgs;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use connections::ConnectionArgs;
 use control_plane::state::Region;
-use control_plane::{QuotaSetting, Quotas, Settings};
+use control_plane::{QuotaPreset, QuotaSetting, Quotas, Settings};
 use events::EventArgs;
 use instances::InstanceArgs;
 use mesh::name::AccountId;
@@ -47,7 +47,10 @@ pub(crate) struct Args {
     /// The region in ARNs.
     #[arg(long, default_value = "us-east-1", value_parser = Region::parse)]
     region: Region,
-    /// A service quota other than the AWS default, such as `meshes-per-account=50`. Can be repeated.
+    /// The quotas that hold where `--quota` sets none: none at all, or the defaults that App Mesh had as a service.
+    #[arg(long = "quotas", value_name = "PRESET", value_enum, default_value_t = Preset::None)]
+    quota_preset: Preset,
+    /// A single quota, such as `meshes-per-account=50`. Can be repeated.
     #[arg(long = "quota", value_name = "NAME=N")]
     quotas: Vec<QuotaSetting>,
     #[command(flatten)]
@@ -91,7 +94,7 @@ impl Args {
             Ok(settings) => settings,
             Err(text) => return refused(text),
         };
-        let quotas = self.quotas.into_iter().fold(Quotas::default(), Quotas::with);
+        let quotas = self.quotas.into_iter().fold(Quotas::new(self.quota_preset.into()), Quotas::with);
         let xds = match self.xds.settings() {
             Ok(settings) => settings,
             Err(text) => return refused(&text),
@@ -113,6 +116,24 @@ impl Args {
             xds,
             ..Settings::new(self.account, self.region)
         })
+    }
+}
+
+/// Which quotas hold where none is set, on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Preset {
+    /// No quotas.
+    None,
+    /// The defaults that AWS documented for App Mesh.
+    Aws,
+}
+
+impl From<Preset> for QuotaPreset {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::None => Self::None,
+            Preset::Aws => Self::Aws,
+        }
     }
 }
 

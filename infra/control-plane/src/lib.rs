@@ -61,7 +61,7 @@ pub use error::{ApiError, ErrorType, Relation};
 pub use events::{EventReceiver, ReceiverKind, Webhook, WebhookError};
 pub use log::{BoundedLine, BoundedLog};
 pub use metrics::{Metrics, ProxyKind, XdsMetrics, XdsType};
-pub use quotas::{Quota, QuotaSetting, QuotaSettingError, Quotas};
+pub use quotas::{Quota, QuotaPreset, QuotaSetting, QuotaSettingError, Quotas};
 pub use server::{BindError, Server};
 pub use settings::Settings;
 pub use store::Store;

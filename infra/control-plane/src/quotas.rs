@@ -1,4 +1,5 @@
-//! The service quotas that the API enforces. The defaults are those that AWS documented for App Mesh.
+//! The quotas that the API enforces. There are none by default: App Mesh's were limits of a service that no longer
+//! exists. They can be brought back as a whole or set one by one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,13 +7,30 @@ use std::str::FromStr;
 
 use mesh::name::ResourceKind;
 
-/// The limits in force: the documented default, or what was set.
+/// The limits in force: what was set, else those of the preset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quotas {
+    preset: QuotaPreset,
     set: BTreeMap<Quota, usize>,
 }
 
+/// Which quotas hold where none is set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum QuotaPreset {
+    /// None.
+    #[default]
+    None,
+    /// The defaults that AWS documented for App Mesh.
+    Aws,
+}
+
 impl Quotas {
+    /// The limits of a preset.
+    #[must_use]
+    pub const fn new(preset: QuotaPreset) -> Self {
+        Self { preset, set: BTreeMap::new() }
+    }
+
     /// The same limits with one of them changed.
     #[must_use]
     pub fn with(mut self, setting: QuotaSetting) -> Self {
@@ -20,10 +38,14 @@ impl Quotas {
         self
     }
 
-    /// How many the quota allows.
+    /// How many the quota allows; `None` where nothing is limited.
     #[must_use]
-    pub fn limit(&self, quota: Quota) -> usize {
-        self.set.get(&quota).copied().unwrap_or_else(|| quota.default_limit())
+    pub fn limit(&self, quota: Quota) -> Option<usize> {
+        let preset = match self.preset {
+            QuotaPreset::None => None,
+            QuotaPreset::Aws => Some(quota.aws_default()),
+        };
+        self.set.get(&quota).copied().or(preset)
     }
 }
 
@@ -94,7 +116,7 @@ impl Quota {
         }
     }
 
-    fn default_limit(self) -> usize {
+    fn aws_default(self) -> usize {
         match self {
             Self::Meshes => 15,
             Self::VirtualNodes | Self::VirtualRouters | Self::VirtualServices => 200,
@@ -158,10 +180,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quota_is_its_default_until_it_is_set() {
-        let quotas = Quotas::default().with("routes-per-virtual-router=2".parse().unwrap());
-        assert_eq!(quotas.limit(Quota::Routes), 2);
-        assert_eq!(quotas.limit(Quota::VirtualNodes), 200);
+    fn quota_is_that_of_the_preset_until_it_is_set() {
+        for (preset, nodes) in [(QuotaPreset::None, None), (QuotaPreset::Aws, Some(200))] {
+            let quotas = Quotas::new(preset).with("routes-per-virtual-router=2".parse().unwrap());
+            assert_eq!(quotas.limit(Quota::Routes), Some(2), "{preset:?}");
+            assert_eq!(quotas.limit(Quota::VirtualNodes), nodes, "{preset:?}");
+        }
+        assert!(Quota::ALL.into_iter().all(|quota| Quotas::default().limit(quota).is_none()));
     }
 
     #[test]

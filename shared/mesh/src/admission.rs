@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use crate::certificates::Readings;
 use crate::graph::Mesh;
 use crate::name::ResourcePath;
-use crate::pack::{Facts, Finding, FindingId, Group, RuleName, Severity, judge};
+use crate::pack::{Facts, Finding, FindingId, Group, RuleName, Severity, judge_each};
 use crate::policy::Policy;
 
 pub use cuts::{Cut, cuts};
@@ -46,9 +46,9 @@ pub fn judge_write(
     refuses: Option<Severity>,
 ) -> WriteVerdict {
     let readings = Readings::default();
-    let was = judge(before, &readings, policy, now);
+    let was = judge_each(before, &readings, policy, now);
     let known: BTreeSet<FindingId> = was.findings.iter().chain(&was.waived).map(Finding::id).collect();
-    let mut found = judge(after, &readings, policy, now).findings;
+    let mut found = judge_each(after, &readings, policy, now).findings;
     found.retain(|finding| !known.contains(&finding.id()));
     // A deletion is asked for by name, and the API refuses it while something refers to the resource.
     let cuts = if after.has(written) { cuts(before, after, written, now) } else { Vec::new() };

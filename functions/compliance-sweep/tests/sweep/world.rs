@@ -50,7 +50,13 @@ pub(crate) fn ports(memory: &MemoryPorts) -> Ports {
 }
 
 pub(crate) async fn function(memory: &MemoryPorts) -> ComplianceSweep {
-    function_by(memory, BUILT_IN, FanOut::Direct).await
+    function_by(memory, &every_rule(), FanOut::Direct).await
+}
+
+/// The built-in policy with every rule, and tags that are required.
+pub(crate) fn every_rule() -> String {
+    let strict = BUILT_IN.replace("profile: recommended", "profile: strict");
+    strict.replace("required: []", "required: [{ key: owner }, { key: environment }]")
 }
 
 pub(crate) async fn function_by(memory: &MemoryPorts, policy: &str, fan_out: FanOut) -> ComplianceSweep {

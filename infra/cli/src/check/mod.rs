@@ -107,7 +107,7 @@ fn layout(args: &CheckArgs) -> Layout {
 }
 
 fn policy(args: &CheckArgs) -> Result<Policy, CheckError> {
-    match &args.policy {
+    let mut policy = match &args.policy {
         None => Policy::built_in(),
         Some(file) => {
             let text = std::fs::read_to_string(file)
@@ -115,7 +115,11 @@ fn policy(args: &CheckArgs) -> Result<Policy, CheckError> {
             Policy::read(&text)
         }
     }
-    .map_err(CheckError::Policy)
+    .map_err(CheckError::Policy)?;
+    if let Some(profile) = args.profile {
+        policy.profile = profile.into();
+    }
+    Ok(policy)
 }
 
 /// The texts of all files, with a progress bar where there are many and someone watches.

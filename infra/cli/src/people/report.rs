@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use mesh::certificates::Readings;
-use mesh::edges::edges;
+use mesh::edges::edges_by_policy;
 use mesh::pack::judge;
 use ports::{Pace, PortError, PortErrorKind, StateKey, survey};
 use reports::sarif::{Placed, log};
@@ -31,7 +31,7 @@ pub(super) async fn report(desk: &Desk<'_>, args: &ReportArgs) -> Result<String,
     }
     let readings = Readings::default();
     let evaluation = judge(&model, &readings, &desk.policy, now);
-    let edges = edges(&model, &readings, now);
+    let edges = edges_by_policy(&model, &readings, &desk.policy.egress, now);
     let mut history = history(desk, args).await?;
     // What is new since the last sweep is new now; nothing of it is stored here.
     drop(history.update(&evaluation.findings, now));

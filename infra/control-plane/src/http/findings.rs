@@ -46,7 +46,8 @@ async fn found(api: &Api, path: &str) -> Result<Option<Value>, Unjudged> {
             Unjudged
         })?,
     };
-    let judging = tokio::task::spawn_blocking(move || judge(&tagged, &Readings::default(), &policy, Timestamp::now()));
+    let readings = Readings { instances: api.proxies.known_instances(), ..Readings::default() };
+    let judging = tokio::task::spawn_blocking(move || judge(&tagged, &readings, &policy, Timestamp::now()));
     let Evaluation { findings, waived } = judging.await.map_err(|error| {
         tracing::error!(%error, mesh = %name, "the policy pack ended early");
         Unjudged

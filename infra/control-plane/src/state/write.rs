@@ -136,8 +136,10 @@ impl State {
     }
 
     pub(super) fn within(&self, quota: Quota, count: usize, owner: impl FnOnce() -> String) -> Result<(), ApiError> {
-        let limit = self.quotas.limit(quota);
-        if count <= limit { Ok(()) } else { Err(ApiError::QuotaReached { owner: owner(), quota, limit }) }
+        match self.quotas.limit(quota).filter(|limit| count > *limit) {
+            Some(limit) => Err(ApiError::QuotaReached { owner: owner(), quota, limit }),
+            None => Ok(()),
+        }
     }
 
     /// Nothing is in the resource, and nothing refers to it.

@@ -1,17 +1,18 @@
 //! `GET /proxies`: what each proxy was sent, and what it has taken.
 
+use mesh::certificates::ServiceInstances;
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use serde_json::{Map, Value, json};
 use xds::ads::{Status, TypeStatus};
 use xds::ports::PortUse;
-use xds::{Finding, ProxyId, ResourceType};
+use xds::{Finding, Instance, ProxyId, ResourceType};
 
 use super::Shared;
 use super::evidence::{certificates, served};
 use super::picture::Served;
 use super::roster::Entry;
-use crate::instances::InstanceCounts;
+use crate::instances::{InstanceCounts, Service};
 use crate::metrics::CertificateCounts;
 use crate::secrets::{SecretProblem, SecretReport};
 
@@ -83,6 +84,17 @@ impl Shared {
         let ends = told.iter().flat_map(|report| &report.certificates).map(|one| one.not_after.as_second());
         counts.first_expiry = ends.min().unwrap_or_default();
         counts
+    }
+
+    /// The attributes of the instances that are known of each Cloud Map service.
+    pub(crate) fn known_instances(&self) -> Vec<ServiceInstances> {
+        let book = self.instances.known();
+        let one = |((namespace, service), instances): (&Service, &Vec<Instance>)| ServiceInstances {
+            namespace: namespace.clone(),
+            service: service.clone(),
+            attributes: instances.iter().map(|instance| instance.attributes.clone()).collect(),
+        };
+        book.known.iter().map(one).collect()
     }
 
     /// How the services of Cloud Map stand; `None` where nobody is asked.

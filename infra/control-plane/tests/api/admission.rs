@@ -93,6 +93,30 @@ async fn a_warning_is_told_with_a_write_that_is_done() {
     assert!(metrics.contains(line), "{metrics}");
 }
 
+/// A node for a host outside has no proxy, so that a client policy with TLS has nothing to disagree with.
+#[tokio::test]
+async fn call_by_tls_to_a_host_outside_the_mesh_is_admitted() {
+    let plane = plane(AdmissionMode::Deny, Severity::Low, None).await;
+    mesh(&plane).await;
+    let listener = json!({"portMapping": {"port": 443, "protocol": "http"}});
+    let api = json!({"listeners": [listener], "serviceDiscovery": {"dns": {"hostname": "api.breeds.example"}}});
+    let nodes = &format!("{MESH}/virtualNodes");
+    plane.put(nodes, json!({"virtualNodeName": "api", "spec": api})).await.ok();
+    let provider = json!({"virtualNode": {"virtualNodeName": "api"}});
+    let service = json!({"virtualServiceName": "api.breeds.example", "spec": {"provider": provider}});
+    plane.put(&format!("{MESH}/virtualServices"), service).await.ok();
+    let caller = |policy: Value| {
+        let backend = json!({"virtualServiceName": "api.breeds.example", "clientPolicy": policy});
+        json!({"virtualNodeName": "web", "spec": {"backends": [{"virtualService": backend}]}})
+    };
+    let message = plane.put(nodes, caller(json!({}))).await.error("BadRequestException");
+    assert!(message.contains("edge-plaintext"), "{message}");
+    let trust = json!({"file": {"certificateChain": "/etc/pki/tls/certs/ca-bundle.crt"}});
+    let reply = plane.put(nodes, caller(json!({"tls": {"enforce": true, "validation": {"trust": trust}}}))).await;
+    assert_eq!(reply.header(FINDINGS), None);
+    reply.ok();
+}
+
 #[tokio::test]
 async fn a_refused_write_is_not_done_and_says_why() {
     let plane = plane(AdmissionMode::Deny, Severity::High, None).await;

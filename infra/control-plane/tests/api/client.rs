@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use control_plane::state::Region;
-use control_plane::{QuotaSetting, Quotas, Server, Settings, Store};
+use control_plane::{QuotaPreset, QuotaSetting, Quotas, Server, Settings, Store};
 use mesh::name::AccountId;
 use reqwest::Method;
 use serde_json::Value;
@@ -33,10 +33,15 @@ impl Plane {
         Self::with(&[]).await
     }
 
-    /// A server with other quotas than the default ones.
+    /// A server with some quotas.
     pub(crate) async fn with(quotas: &[&str]) -> Self {
-        let quotas =
-            quotas.iter().map(|setting| setting.parse::<QuotaSetting>().unwrap()).fold(Quotas::default(), Quotas::with);
+        Self::with_preset(QuotaPreset::None, quotas).await
+    }
+
+    /// A server with the quotas of a preset, and some of its own.
+    pub(crate) async fn with_preset(preset: QuotaPreset, quotas: &[&str]) -> Self {
+        let settings = quotas.iter().map(|setting| setting.parse::<QuotaSetting>().unwrap());
+        let quotas = settings.fold(Quotas::new(preset), Quotas::with);
         Self::over(Store::new(quotas)).await
     }
 

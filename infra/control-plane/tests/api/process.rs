@@ -179,6 +179,7 @@ fn settings_that_mean_nothing_are_refused() {
         (["--account", "12"], "12 digits"),
         (["--region", "EU"], "eu-west-1"),
         (["--quota", "routes=1"], "routes-per-virtual-router"),
+        (["--quotas", "gcp"], "none, aws"),
     ] {
         let said = refused(&args);
         assert!(said.contains(says), "{said}");

@@ -1,5 +1,6 @@
 //! Service quotas.
 
+use control_plane::QuotaPreset;
 use serde_json::{Value, json};
 
 use crate::client::Plane;
@@ -48,8 +49,23 @@ async fn a_quota_counts_within_one_parent() {
 }
 
 #[tokio::test]
-async fn the_default_quotas_are_those_of_the_service() {
+async fn no_quota_holds_by_default() {
     let plane = Plane::start().await;
+    shop(&plane).await;
+    for n in 2..=16 {
+        plane.put("/meshes", json!({"meshName": format!("m{n}")})).await.ok();
+    }
+    for n in 2..=11 {
+        let body = json!({"gatewayRouteName": format!("g{n}"), "spec": gateway_route("a b/orders.local", "/")});
+        plane.put("/meshes/shop/virtualGateway/edge/gatewayRoutes", body).await.ok();
+    }
+    let body = json!({"virtualNodeName": "o", "spec": with_backends(51)});
+    plane.put("/meshes/shop/virtualNodes", body).await.ok();
+}
+
+#[tokio::test]
+async fn preset_aws_has_the_defaults_of_the_service() {
+    let plane = Plane::with_preset(QuotaPreset::Aws, &[]).await;
     shop(&plane).await;
     for n in 2..=15 {
         plane.put("/meshes", json!({"meshName": format!("m{n}")})).await.ok();
@@ -73,7 +89,7 @@ fn with_backends(count: usize) -> Value {
 
 #[tokio::test]
 async fn the_parts_of_a_spec_are_counted_at_creation_and_at_update() {
-    let plane = Plane::with(&["weighted-targets-per-route=1"]).await;
+    let plane = Plane::with(&["weighted-targets-per-route=1", "backends-per-virtual-node=50"]).await;
     shop(&plane).await;
     let nodes = "/meshes/shop/virtualNodes";
     plane.put(nodes, json!({"virtualNodeName": "n", "spec": with_backends(50)})).await.ok();

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::change::ResourceChange;
 use super::snapshot::Snapshot;
 use crate::certificates::Readings;
-use crate::edges::{Edge, EdgeHarm, EdgeName, Verdict, edge_harms, edges};
+use crate::edges::{Edge, EdgeHarm, EdgeName, Verdict, edge_harms, edges_by_policy};
 use crate::graph::{InsertError, Mesh};
-use crate::pack::{Finding, FindingId, judge};
+use crate::pack::{Finding, FindingId, judge_each};
 use crate::policy::Policy;
 
 /// The most changes that are judged one after the other. Beyond that, judging takes longer than it tells anybody.
@@ -61,9 +61,9 @@ impl Judged {
     fn of(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Self {
         // Certificates are not read here; what they would tell is unknown before and after.
         let readings = Readings::default();
-        let findings = judge(mesh, &readings, policy, now).findings;
+        let findings = judge_each(mesh, &readings, policy, now).findings;
         let findings = findings.into_iter().map(|finding| (finding.id(), finding)).collect();
-        Self { findings, edges: edges(mesh, &readings, now) }
+        Self { findings, edges: edges_by_policy(mesh, &readings, &policy.egress, now) }
     }
 
     fn is_new(&self, id: &FindingId, finding: &Finding) -> bool {

@@ -26,5 +26,5 @@ pub use inventory::{Inventory, Place, Use};
 pub use names::{Names, discovery_name};
 pub use parse::ParseError;
 pub use path::{ChainFault, ChainLink, leads_to};
-pub use readings::{KeyPlace, Reading, Readings};
+pub use readings::{KeyPlace, Reading, Readings, ServiceInstances};
 pub use source::{Anchor, AuthorityArn, CertificateArn, FilePath, SecretName, Source, SourceError};

@@ -29,6 +29,21 @@ pub struct Readings {
     /// Imported certificates, and who else has their keys. One of which nobody looked is not in it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub imported: BTreeMap<CertificateArn, KeyPlace>,
+    /// The attributes of the instances of Cloud Map services. A service that nobody looked up is not in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<ServiceInstances>,
+}
+
+/// The instances of a Cloud Map service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceInstances {
+    /// The namespace of the service.
+    pub namespace: String,
+    /// The name of the service.
+    pub service: String,
+    /// The attributes of each instance.
+    pub attributes: Vec<BTreeMap<String, String>>,
 }
 
 /// Where the key of an imported certificate can be had: ACM never gives it.

@@ -25,6 +25,8 @@ pub(super) struct Server<'m> {
     pub(super) issuer: Option<Trusted<'m>>,
     /// The name by which it is discovered, if there is one.
     pub(super) discovery: Vec<String>,
+    /// Whether it stands for a host outside the mesh, at which no proxy runs.
+    pub(super) is_outside: bool,
 }
 
 /// What an end presents, and what it wants of the other.
@@ -71,7 +73,8 @@ impl<'m> Server<'m> {
             ListenerCertificate::File(_) | ListenerCertificate::Sds(_) | ListenerCertificate::Unrecognised(_) => None,
         });
         let credentials = tls.map(|tls| Credentials::of_listener(path, tls, readings)).unwrap_or_default();
-        Self { spec, listener, tls, credentials, issuer, discovery: discovery_name(spec).into_iter().collect() }
+        let discovery = discovery_name(spec).into_iter().collect();
+        Self { spec, listener, tls, credentials, issuer, discovery, is_outside: false }
     }
 
     /// Whether it asks for a client certificate.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::ends::{Client, Server, Shown, Trusted};
+use super::outside::hostname;
 use super::verdict::{Broken, Distrust, End, Unknown, Verdict};
 use super::{Call, Inputs};
 use crate::certificates::{Anchor, ChainFault, ChainLink, Source, leads_to};
@@ -23,6 +24,7 @@ pub(super) enum Doubt<'j> {
     Certificate { of: End, source: &'j Source, why: &'j str },
     Trust { by: End, anchor: &'j Anchor, why: &'j str },
     Kind { of: End, member: &'static str },
+    Outside { host: &'j str },
 }
 
 impl<'j> Handshake<'j> {
@@ -103,6 +105,9 @@ impl<'j> Handshake<'j> {
             Some(ServiceDiscovery::Unrecognised(_)) => self.doubt_kind(End::Server, "serviceDiscovery"),
             Some(ServiceDiscovery::Dns(_) | ServiceDiscovery::AwsCloudMap(_)) => {}
         }
+        if self.server.is_outside {
+            return Ok(self.outside());
+        }
         let policy = match self.call {
             ClientCall::Plaintext => return Ok(Verdict::Plaintext),
             ClientCall::ByPolicy(policy) => Some(policy),
@@ -124,6 +129,15 @@ impl<'j> Handshake<'j> {
         }
         self.accept_client()?;
         Ok(Verdict::Mtls)
+    }
+
+    /// What becomes of a call to a host outside: how the client calls is known, and nothing of what answers.
+    fn outside(&mut self) -> Verdict {
+        self.doubts.push(Doubt::Outside { host: hostname(self.server.spec).unwrap_or_default() });
+        match self.call {
+            ClientCall::Plaintext => Verdict::Plaintext,
+            ClientCall::ByPolicy(_) | ClientCall::AgainstIssuer(_) | ClientCall::Unseen => Verdict::Tls,
+        }
     }
 
     /// The client looks at the server's certificate.
@@ -210,6 +224,7 @@ impl From<Doubt<'_>> for Unknown {
             }
             Doubt::Trust { by, anchor, why } => Self::Trust { by, anchor: anchor.clone(), why: why.to_owned() },
             Doubt::Kind { of, member } => Self::Kind { of, member: member.to_owned() },
+            Doubt::Outside { host } => Self::OutsideMesh { host: host.to_owned() },
         }
     }
 }

@@ -17,6 +17,7 @@ mod arrivals;
 mod ends;
 mod handshake;
 mod harm;
+mod outside;
 mod verdict;
 mod walk;
 
@@ -26,13 +27,15 @@ use serde::Serialize;
 use crate::certificates::{Anchor, Readings, Source};
 use crate::graph::{Links, Mesh};
 use crate::name::{ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
-use crate::spec::{Port, TlsMode};
+use crate::policy::EgressPolicy;
+use crate::spec::{Port, Protocol, TlsMode};
 use crate::traffic::{Flow, Landing, all_flows};
 
 use handshake::Handshake;
 use walk::{Met, Walk};
 
 pub use harm::{EdgeHarm, EdgeName, edge_harms};
+pub use outside::OutsideNodes;
 pub use verdict::{Broken, Distrust, End, Unknown, Verdict};
 
 /// One caller, one virtual service, one listener behind it.
@@ -127,11 +130,18 @@ pub enum Call {
 }
 
 /// Every edge of a mesh, in the order of callers, services, nodes and ports. References to virtual services that don't
-/// exist have none; see [`crate::graph::dangling()`].
+/// exist have none; see [`crate::graph::dangling()`]. Which nodes stand for hosts outside is told by the specs alone.
 #[must_use]
 pub fn edges(mesh: &Mesh, readings: &Readings, now: Timestamp) -> Vec<Edge> {
+    edges_by_policy(mesh, readings, &EgressPolicy::default(), now)
+}
+
+/// Every edge of a mesh as [`edges`] has them, with a policy that says which hosts are outside.
+#[must_use]
+pub fn edges_by_policy(mesh: &Mesh, readings: &Readings, policy: &EgressPolicy, now: Timestamp) -> Vec<Edge> {
     let links = Links::of(mesh);
-    let walk = Walk { mesh, links: &links, flows: &all_flows(&links), readings, now };
+    let outside = OutsideNodes::find(mesh, policy);
+    let walk = Walk { mesh, links: &links, flows: &all_flows(&links), readings, outside: &outside, now };
     let mut found = Vec::new();
     walk.each(|Met { from, service, arrival, handshake, .. }| {
         let inputs = handshake.as_ref().map_or_else(|_| Inputs::none(), Handshake::inputs);
@@ -166,6 +176,10 @@ pub(crate) struct JudgedEdge<'m> {
     pub(crate) enforced: Option<bool>,
     /// Whether the listener takes TLS; `None` where it says nothing.
     pub(crate) mode: Option<&'m TlsMode>,
+    /// What the listener speaks; `None` where there is no listener.
+    pub(crate) protocol: Option<&'m Protocol>,
+    /// Whether the node stands for a host outside the mesh.
+    pub(crate) is_outside: bool,
     pub(crate) verdict: Verdict,
 }
 
@@ -175,28 +189,33 @@ pub(crate) fn judged_edges<'m>(
     links: &Links<'m>,
     flows: &[Vec<Flow<'m>>],
     readings: &'m Readings,
+    outside: &OutsideNodes<'m>,
     now: Timestamp,
 ) -> Vec<JudgedEdge<'m>> {
     let mut found = Vec::new();
-    Walk { mesh, links, flows, readings, now }.each(|Met { from, caller_exists, service, arrival, handshake }| {
-        if !caller_exists {
-            return;
-        }
-        let mode = match arrival.landing {
-            Landing::Listener(listener) => listener.tls.as_ref().map(|tls| &tls.mode),
-            Landing::NoNode | Landing::NoListener(_) | Landing::Ambiguous(_) => None,
-        };
-        found.push(JudgedEdge {
-            from: from.clone(),
-            service,
-            to: arrival.node,
-            port: arrival.port(),
-            carries_traffic: arrival.carries_traffic,
-            call: handshake.as_ref().ok().map(Handshake::call),
-            enforced: handshake.as_ref().ok().and_then(Handshake::enforced),
-            mode,
-            verdict: handshake.map_or_else(Verdict::Broken, |handshake| handshake.judge().0),
-        });
-    });
+    Walk { mesh, links, flows, readings, outside, now }.each(
+        |Met { from, caller_exists, service, arrival, handshake }| {
+            if !caller_exists {
+                return;
+            }
+            let listener = match arrival.landing {
+                Landing::Listener(listener) => Some(listener),
+                Landing::NoNode | Landing::NoListener(_) | Landing::Ambiguous(_) => None,
+            };
+            found.push(JudgedEdge {
+                from: from.clone(),
+                service,
+                to: arrival.node,
+                port: arrival.port(),
+                carries_traffic: arrival.carries_traffic,
+                call: handshake.as_ref().ok().map(Handshake::call),
+                enforced: handshake.as_ref().ok().and_then(Handshake::enforced),
+                mode: listener.and_then(|listener| listener.tls.as_ref()).map(|tls| &tls.mode),
+                protocol: listener.map(|listener| &listener.port_mapping.protocol),
+                is_outside: outside.contains(arrival.node),
+                verdict: handshake.map_or_else(Verdict::Broken, |handshake| handshake.judge().0),
+            });
+        },
+    );
     found
 }

@@ -107,6 +107,11 @@ pub enum Unknown {
         /// Which member: `mode`, `certificate`, `trust` or `serviceDiscovery`.
         member: String,
     },
+    /// The node stands for a host outside the mesh: no proxy runs there, and what the host does is not in the model.
+    OutsideMesh {
+        /// Its name.
+        host: String,
+    },
 }
 
 impl Broken {
@@ -176,6 +181,9 @@ impl fmt::Display for Unknown {
             Self::Certificate { of, source, why } => write!(f, "the {of}'s certificate {source} is not known: {why}"),
             Self::Trust { by, anchor, why } => write!(f, "whom the {by} trusts by {anchor} is not known: {why}"),
             Self::Kind { of, member } => write!(f, "the {of}'s {member} is of a kind that isn't known"),
+            Self::OutsideMesh { host } => {
+                write!(f, "{host} is outside the mesh, and what it does with TLS is not known")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::arrivals::{Arrival, arrivals};
 use super::ends::{Client, Server};
 use super::handshake::Handshake;
+use super::outside::OutsideNodes;
 use super::verdict::Broken;
 use crate::certificates::Readings;
 use crate::graph::{Links, Mesh};
@@ -31,6 +32,8 @@ pub(super) struct Walk<'w, 'm> {
     /// By route.
     pub(super) flows: &'w [Vec<Flow<'m>>],
     pub(super) readings: &'m Readings,
+    /// The nodes at which no proxy runs.
+    pub(super) outside: &'w OutsideNodes<'m>,
     pub(super) now: Timestamp,
 }
 
@@ -77,7 +80,8 @@ impl<'m> Walk<'_, 'm> {
             let server = match (arrival.landing, node) {
                 (Landing::Listener(listener), Some(node)) => {
                     let path = ResourcePath::VirtualNode(self.mesh.name.clone(), arrival.node.clone());
-                    Some(Server::of(&path, node, listener, self.readings))
+                    let server = Server::of(&path, node, listener, self.readings);
+                    Some(Server { is_outside: self.outside.contains(arrival.node), ..server })
                 }
                 _ => None,
             };

@@ -11,6 +11,10 @@ const OPENING: &str = "\
 Written from the code; `UPDATE_GOLDENS=1` writes it anew. Each rule has an id that never changes, a severity (the policy
 may set another), what it looks at and why, and what to do. A rule is switched off or given another severity under
 `rules`, and its remediation is made where `modes` says `enforce`. A waiver allows a finding for a while.
+
+`profile` selects the rules: `core` (what is broken, in plain text, expiring, dangling or open), `recommended` (the
+default: `core` and good practice), `strict` (every rule). The table names the smallest profile that evaluates a rule. A
+rule that a policy names under `rules` or `modes` is evaluated in every profile.
 ";
 
 /// Every rule with what it looks at, why, and what to do, as Markdown.
@@ -18,10 +22,10 @@ may set another), what it looks at and why, and what to do. A rule is switched o
 pub fn documentation() -> String {
     let mut text = OPENING.to_owned();
     let mut group = None;
-    text.push_str("\n| rule | severity | what is wrong |\n|---|---|---|\n");
+    text.push_str("\n| rule | severity | profile | what is wrong |\n|---|---|---|---|\n");
     for rule in rules() {
         // Writing to a string never fails, here and below.
-        let _ = writeln!(text, "| [{0}](#{0}) | {1} | {2} |", rule.id, rule.severity, rule.title);
+        let _ = writeln!(text, "| [{0}](#{0}) | {1} | {2} | {3} |", rule.id, rule.severity, rule.profile, rule.title);
     }
     for rule in rules() {
         if group != Some(rule.group) {
@@ -41,7 +45,7 @@ fn page(rule: &Rule, text: &mut String) {
     let kinds: Vec<&str> = rule.on.iter().map(|kind| kind.words()).collect();
     let _ = write!(text, "\n### {}\n\n{}.\n\n{}\n\n", rule.id, rule.title, rule.why);
     let _ = write!(text, "**To mend it:** {}\n\n", rule.mend);
-    let _ = write!(text, "Severity: {}. On: {}.", rule.severity, kinds.join(", "));
+    let _ = write!(text, "Severity: {}. Profile: {}. On: {}.", rule.severity, rule.profile, kinds.join(", "));
     let managed = rule.managed.iter().map(|id| format!("AWS Config {id}"));
     let controls = rule.controls.iter().map(|control| format!("{} {}", control.framework, control.id));
     let controls: Vec<String> = managed.chain(controls).collect();

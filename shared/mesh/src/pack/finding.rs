@@ -85,18 +85,33 @@ impl fmt::Display for FindingId {
 /// Takes what one rule finds.
 pub(super) struct Found<'a> {
     rule: &'static Rule,
-    severity: Severity,
+    /// What the policy says of its severity.
+    set: Option<Severity>,
     all: &'a mut Vec<Finding>,
 }
 
 impl<'a> Found<'a> {
-    pub(super) fn new(rule: &'static Rule, severity: Severity, all: &'a mut Vec<Finding>) -> Self {
-        Self { rule, severity, all }
+    pub(super) fn new(rule: &'static Rule, set: Option<Severity>, all: &'a mut Vec<Finding>) -> Self {
+        Self { rule, set, all }
     }
 
     /// Takes a finding on a resource as a whole.
     pub(super) fn on(&mut self, resource: ResourcePath, message: impl Into<String>, facts: Facts) -> &mut Finding {
         self.on_part(resource, String::new(), message, facts)
+    }
+
+    /// Takes a finding on a resource as a whole that is as severe as its effect, unless the policy sets a severity.
+    pub(super) fn by_effect(
+        &mut self,
+        severity: Severity,
+        resource: ResourcePath,
+        message: impl Into<String>,
+        facts: Facts,
+    ) -> &mut Finding {
+        let severity = self.set.unwrap_or(severity);
+        let finding = self.on(resource, message, facts);
+        finding.severity = severity;
+        finding
     }
 
     /// Takes a finding on a part of a resource.
@@ -107,7 +122,7 @@ impl<'a> Found<'a> {
         message: impl Into<String>,
         facts: Facts,
     ) -> &mut Finding {
-        let (rule, severity) = (self.rule.name(), self.severity);
+        let (rule, severity) = (self.rule.name(), self.set.unwrap_or(self.rule.severity));
         self.all.push(Finding { rule, severity, resource, part, facts, message: message.into(), remediation: None });
         let last = self.all.len() - 1;
         #[expect(clippy::indexing_slicing, reason = "it was pushed a line ago")]

@@ -31,10 +31,13 @@ pub use certainty::Certainty;
 pub use controls::{Control, Framework};
 pub use docs::documentation;
 pub use finding::{Facts, Finding, FindingId};
-pub use rule::{Group, Rule, RuleName, Severity, UnknownRule};
+pub use rule::{Group, Profile, Rule, RuleName, Severity, UnknownRule};
 
 use finding::Found;
 use scene::Scene;
+
+/// Rules whose findings one on the mesh stands for, where nothing in it has TLS.
+const FOLDED: [&str; 2] = ["edge-plaintext", "gateway-listener-without-tls"];
 
 /// What the pack says of a mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,12 +58,27 @@ pub fn evaluate(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Vec<Finding> {
 /// What is wrong with a mesh and what is allowed for now, with what was read of its certificates.
 #[must_use]
 pub fn judge(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp) -> Evaluation {
-    let scene = Scene::of(mesh, readings, policy, now);
+    let names = |id: &str| rules().any(|rule| rule.id == id && policy.names(rule.name()));
+    let evaluates = |id: &str| rules().any(|rule| rule.id == id && policy.evaluates(rule));
+    let is_folded =
+        policy.profile != Profile::Strict && !FOLDED.iter().any(|id| names(id)) && evaluates("mesh-without-tls");
+    run(mesh, readings, policy, now, is_folded)
+}
+
+/// What is wrong with a mesh, with each finding on the resource at fault: no finding on the mesh stands for many. For
+/// those who judge a single change, which is at fault for what it does however the rest of the mesh is.
+#[must_use]
+pub fn judge_each(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp) -> Evaluation {
+    run(mesh, readings, policy, now, false)
+}
+
+fn run(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp, is_folded: bool) -> Evaluation {
+    let scene = Scene::of(mesh, readings, policy, now, is_folded);
     let mut all = Vec::new();
     for rule in rules() {
-        let setting = policy.rules.get(&rule.name());
-        if setting.and_then(|setting| setting.enabled).unwrap_or(true) {
-            let severity = setting.and_then(|setting| setting.severity).unwrap_or(rule.severity);
+        if policy.evaluates(rule) {
+            let setting = policy.rules.get(&rule.name());
+            let severity = setting.and_then(|setting| setting.severity);
             (rule.check)(&scene, &mut Found::new(rule, severity, &mut all));
         }
     }

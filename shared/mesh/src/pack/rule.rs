@@ -19,6 +19,8 @@ use crate::name::ResourceKind;
 pub struct Rule {
     /// Its id. Never changes, never means something else later.
     pub id: &'static str,
+    /// The smallest profile that evaluates it.
+    pub profile: Profile,
     /// What it is about.
     pub group: Group,
     /// How severe its findings are, unless the policy says otherwise.
@@ -52,6 +54,40 @@ impl Rule {
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rule").field("id", &self.id).field("group", &self.group).finish_non_exhaustive()
+    }
+}
+
+/// A named selection of rules: each profile evaluates the rules of those before it as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// What is broken, in plain text, expiring, dangling or open to anybody.
+    Core,
+    /// `core`, and good practice that a healthy mesh meets.
+    #[default]
+    Recommended,
+    /// Every rule.
+    Strict,
+}
+
+impl Profile {
+    /// Every profile, the smallest first.
+    pub const ALL: [Self; 3] = [Self::Core, Self::Recommended, Self::Strict];
+
+    /// The name of the profile in policy documents and on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Recommended => "recommended",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::finding::Finding;
 use super::paths::Paths;
+use super::rules::is_unencrypted;
 use crate::certificates::{Readings, Source};
-use crate::edges::{JudgedEdge, judged_edges};
+use crate::edges::{JudgedEdge, OutsideNodes, judged_edges};
 use crate::egress::Egresses;
 use crate::graph::{Gateway, LinkedRoute, Links, Mesh, Provider, Router};
 use crate::name::{
@@ -45,6 +46,10 @@ pub(super) struct Scene<'a> {
     listeners: Vec<Vec<&'a Listener>>,
     paths: Paths<'a>,
     edges: Vec<JudgedEdge<'a>>,
+    /// The virtual nodes that stand for hosts outside.
+    outside: OutsideNodes<'a>,
+    /// Whether one finding on the mesh stands for its calls in plain text.
+    pub(super) folds_plaintext: bool,
 }
 
 /// A listener of a virtual node or gateway.
@@ -63,7 +68,13 @@ pub(super) struct Presented {
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn of(mesh: &'a Mesh, readings: &'a Readings, policy: &'a Policy, now: Timestamp) -> Self {
+    pub(super) fn of(
+        mesh: &'a Mesh,
+        readings: &'a Readings,
+        policy: &'a Policy,
+        now: Timestamp,
+        is_folded: bool,
+    ) -> Self {
         let links = Links::of(mesh);
         let register = Register::of(mesh, &links);
         let flows = all_flows(&links);
@@ -72,7 +83,8 @@ impl<'a> Scene<'a> {
         let listeners = listeners_behind(&links);
         let paths = Paths::of(&links);
         // A gateway of which only routes are known can't be found at fault, so it is not among the callers.
-        let edges = judged_edges(mesh, &links, &flows, readings, now);
+        let outside = OutsideNodes::find(mesh, &policy.egress);
+        let edges = judged_edges(mesh, &links, &flows, readings, &outside, now);
         let environments = environments(&register, policy);
         let mut scene = Self {
             mesh,
@@ -90,9 +102,12 @@ impl<'a> Scene<'a> {
             listeners,
             paths,
             edges,
+            outside,
+            folds_plaintext: false,
         };
         scene.sockets = scene.all_sockets();
         scene.presented = scene.all_presented();
+        scene.folds_plaintext = is_folded && is_unencrypted(&scene);
         scene
     }
 
@@ -125,6 +140,11 @@ impl<'a> Scene<'a> {
     /// Every call with its verdict.
     pub(super) fn edges(&self) -> &[JudgedEdge<'a>] {
         &self.edges
+    }
+
+    /// Whether a virtual node stands for a host outside the mesh, at which no proxy runs.
+    pub(super) fn is_outside(&self, node: &VirtualNodeName) -> bool {
+        self.outside.contains(node)
     }
 
     /// What each proxy reaches.
@@ -187,6 +207,11 @@ impl<'a> Scene<'a> {
     /// Every route with what it sends where.
     pub(super) fn flows(&self) -> impl Iterator<Item = (&LinkedRoute<'a>, &[Flow<'a>])> {
         self.links.routes.iter().zip(self.flows.iter().map(Vec::as_slice))
+    }
+
+    /// A route by its number, with what it sends where.
+    pub(super) fn flows_of(&self, route: usize) -> Option<(&LinkedRoute<'a>, &[Flow<'a>])> {
+        Some((self.links.routes.get(route)?, self.flows.get(route)?))
     }
 
     pub(super) fn gateways(&self) -> impl Iterator<Item = (&'a VirtualGatewayName, &'a VirtualGatewaySpec)> + use<'a> {

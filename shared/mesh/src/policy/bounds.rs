@@ -63,40 +63,73 @@ impl Default for ResiliencePolicy {
     }
 }
 
-/// The quotas of the account, and how much of them may be used.
+/// The quotas of the server that holds the mesh, and how much of them may be used. AWS's service had quotas; without a
+/// service there are none, unless the document names some.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct QuotaPolicy {
     /// The part of a quota from which on it is a finding, in percent.
     pub headroom: Percent,
+    /// The quotas that hold where the members below name none.
+    pub defaults: QuotaDefaults,
     /// Virtual nodes of a mesh (L-E043DFB4).
-    pub virtual_nodes: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_nodes: Option<u32>,
     /// Virtual routers of a mesh (L-50F6C35A).
-    pub virtual_routers: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_routers: Option<u32>,
     /// Virtual services of a mesh (L-DA7495A7).
-    pub virtual_services: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_services: Option<u32>,
     /// Virtual gateways of a mesh (L-87E74146).
-    pub virtual_gateways: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_gateways: Option<u32>,
     /// Routes of a virtual router (L-BB90B7FF).
-    pub routes_per_router: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes_per_router: Option<u32>,
     /// Gateway routes of a virtual gateway (L-F6F26D09).
-    pub routes_per_gateway: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes_per_gateway: Option<u32>,
     /// Backends of a virtual node (L-8775AB18).
-    pub backends_per_node: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backends_per_node: Option<u32>,
+}
+
+/// Which quotas hold where none is named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum QuotaDefaults {
+    /// None.
+    #[default]
+    None,
+    /// The defaults that App Mesh had as a service of AWS.
+    Aws,
 }
 
 impl Default for QuotaPolicy {
     fn default() -> Self {
         Self {
             headroom: Percent::constant(80),
-            virtual_nodes: 200,
-            virtual_routers: 200,
-            virtual_services: 200,
-            virtual_gateways: 3,
-            routes_per_router: 50,
-            routes_per_gateway: 10,
-            backends_per_node: 50,
+            defaults: QuotaDefaults::None,
+            virtual_nodes: None,
+            virtual_routers: None,
+            virtual_services: None,
+            virtual_gateways: None,
+            routes_per_router: None,
+            routes_per_gateway: None,
+            backends_per_node: None,
         }
+    }
+}
+
+impl QuotaPolicy {
+    /// The quota of a kind: what the document names, else `aws` where the defaults are those of AWS.
+    #[must_use]
+    pub fn quota(&self, named: Option<u32>, aws: u32) -> Option<u32> {
+        named.or(match self.defaults {
+            QuotaDefaults::None => None,
+            QuotaDefaults::Aws => Some(aws),
+        })
     }
 }
 

@@ -18,6 +18,9 @@ pub struct EgressPolicy {
     pub nodes: Vec<NodeEgress>,
     /// The hosts that are inside: names without a dot always are.
     pub internal: Vec<HostPattern>,
+    /// Hosts outside the mesh at which no proxy runs, whatever a virtual node that stands for one configures. Other nodes
+    /// are taken for such hosts where their names are external and their specs configure no proxy.
+    pub external: Vec<HostPattern>,
     /// Whether a backend that names no virtual service may be taken off its node. Switched off, since whoever creates a
     /// node before the service that it calls would lose the backend.
     pub remove_dangling: bool,
@@ -32,6 +35,7 @@ impl Default for EgressPolicy {
             allow: None,
             nodes: Vec::new(),
             internal: internal.iter().filter_map(|host| HostPattern::try_from((*host).to_owned()).ok()).collect(),
+            external: Vec::new(),
             remove_dangling: false,
             budget: Budget::default(),
         }
@@ -55,7 +59,8 @@ impl EgressPolicy {
     #[must_use]
     pub fn is_external(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
-        host.contains('.') && !self.internal.iter().any(|inside| inside.matches(host))
+        let is_named = self.external.iter().any(|outside| outside.matches(host));
+        is_named || host.contains('.') && !self.internal.iter().any(|inside| inside.matches(host))
     }
 
     /// Whether everything in the mesh may call a host; `None` when nobody has said.

@@ -24,14 +24,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::pack::RuleName;
+use crate::pack::{Profile, Rule, RuleName};
 
 pub use alarms::{AlarmPeriod, AlarmPeriodError, AlarmRules, LatencyBound};
 pub use amounts::{AmountError, Percent, Period};
 pub use audit::AuditPolicy;
 pub use bounds::{
-    AddressPolicy, EnvironmentPolicy, NamingPolicy, Protection, QuotaPolicy, RequiredPreference, ResiliencePolicy,
-    RoutingPolicy, TlsPolicy,
+    AddressPolicy, EnvironmentPolicy, NamingPolicy, Protection, QuotaDefaults, QuotaPolicy, RequiredPreference,
+    ResiliencePolicy, RoutingPolicy, TlsPolicy,
 };
 pub use certificates::{
     BackOffPolicy, BundlePolicy, CertificatesPolicy, HostPort, ImportedPolicy, LeadTimes, ProbePolicy, RolloverPolicy,
@@ -66,6 +66,9 @@ pub struct Policy {
     /// Fail-over of routes on alarms.
     #[serde(default)]
     pub failover: FailoverPolicy,
+    /// Which rules of the pack are evaluated. `rules` and `modes` add the rules that they name.
+    #[serde(default)]
+    pub profile: Profile,
     /// Which rules of the pack are asked, and how severe their findings are.
     #[serde(default)]
     pub rules: BTreeMap<RuleName, RuleSetting>,
@@ -134,6 +137,24 @@ impl Policy {
     /// The policy of a function that was given none: observe everything, change nothing.
     pub fn built_in() -> Result<Self, PolicyError> {
         Self::read(BUILT_IN)
+    }
+
+    /// Whether a rule of the pack is evaluated: `rules` decides where it says so; a rule that the document names in
+    /// `rules` or `modes` is evaluated in every profile; all others by the profile.
+    #[must_use]
+    pub fn evaluates(&self, rule: &Rule) -> bool {
+        let setting = self.rules.get(&rule.name());
+        match setting.and_then(|setting| setting.enabled) {
+            Some(enabled) => enabled,
+            None => rule.profile <= self.profile || self.names(rule.name()),
+        }
+    }
+
+    /// Whether the document itself wants a rule evaluated: by its setting, or by a mode for its remediation.
+    #[must_use]
+    pub fn names(&self, rule: RuleName) -> bool {
+        let is_set = |setting: &RuleSetting| setting.enabled.unwrap_or(setting.severity.is_some());
+        self.rules.get(&rule).is_some_and(is_set) || self.modes.names(RuleId::Pack(rule))
     }
 
     /// The JSON Schema of the document, as people's editors take it.

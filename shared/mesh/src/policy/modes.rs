@@ -122,6 +122,12 @@ impl Modes {
             None => self.rules.get(&rule).copied().unwrap_or(self.default),
         }
     }
+
+    /// Whether a rule has an entry of its own, for all meshes or for one.
+    #[must_use]
+    pub fn names(&self, rule: RuleId) -> bool {
+        self.rules.contains_key(&rule) || self.meshes.values().any(|mesh| mesh.rules.contains_key(&rule))
+    }
 }
 
 #[cfg(test)]

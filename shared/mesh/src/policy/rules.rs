@@ -9,7 +9,7 @@ use crate::pack::Severity;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RuleSetting {
-    /// Whether it is asked at all; the rule's own default when absent.
+    /// Whether the rule is evaluated. Absent: as the profile says, or in every profile where a severity is set.
     pub enabled: Option<bool>,
     /// How severe its findings are; the rule's own severity when absent.
     pub severity: Option<Severity>,

@@ -9,6 +9,8 @@ mod harms;
 #[cfg(test)]
 mod known;
 #[cfg(test)]
+mod outside;
+#[cfg(test)]
 mod parsing;
 #[cfg(test)]
 mod samples;

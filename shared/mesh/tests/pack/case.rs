@@ -69,6 +69,10 @@ impl Case {
         }
         let mut policy = written.policy.unwrap_or_else(|| json!({}));
         policy["version"] = json!(1);
+        // A case is about one rule, whatever profile the rule is of.
+        if policy.get("profile").is_none() {
+            policy["profile"] = json!("strict");
+        }
         Self {
             mesh,
             policy: Policy::read(&policy.to_string()).unwrap_or_else(|error| panic!("{error}")),

@@ -7,6 +7,7 @@
 mod case;
 mod documents;
 mod egress;
+mod profiles;
 mod properties;
 mod registry;
 mod scale;

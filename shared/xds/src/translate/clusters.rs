@@ -197,7 +197,7 @@ impl<'m> Draft<'m> {
 
     /// The instances of a node that Cloud Map finds, and where they are from; `None` where the cluster takes none over
     /// ADS.
-    fn cloud_map_endpoints(&self, name: &str, to: Destination<'m>) -> Option<(Discovered, ClusterLoadAssignment)> {
+    fn cloud_map_endpoints(&mut self, name: &str, to: Destination<'m>) -> Option<(Discovered, ClusterLoadAssignment)> {
         let spec = self.mesh.nodes.get(to.node)?;
         let Some(ServiceDiscovery::AwsCloudMap(map)) = &spec.service_discovery else { return None };
         if self.is_explicit() {
@@ -213,6 +213,13 @@ impl<'m> Draft<'m> {
             .filter_map(|instance| preferred(instance, preference))
             .collect();
         let at = to.listener.port_mapping.port.get();
+        if !instances.is_empty() && !instances.iter().any(|instance| has_attributes(instance, map)) {
+            let (count, (namespace, service)) = (instances.len(), &key);
+            let message = format!(
+                "none of the {count} instances of service {service}.{namespace} has all of its attributes: it has no endpoints"
+            );
+            self.find(finding::NO_INSTANCE_MATCHES, self.node_path(to.node), message);
+        }
         let addresses = addresses.into_iter().map(|address| (address.to_string(), at));
         Some((Discovered { service: key, node: self.node_path(to.node) }, assignment(name, addresses)))
     }

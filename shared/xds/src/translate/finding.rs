@@ -8,6 +8,8 @@ pub const NO_LISTENER: &str = "no-listener";
 pub const AMBIGUOUS_PORT: &str = "ambiguous-port";
 /// A virtual node that is called can't be found: it has no service discovery.
 pub const NO_DISCOVERY: &str = "no-service-discovery";
+/// No instance has the attributes by which Cloud Map finds a virtual node that is called.
+pub const NO_INSTANCE_MATCHES: &str = "no-instance-matches";
 /// A virtual node that is called has a host name that can't be one.
 pub const UNUSABLE_HOSTNAME: &str = "unusable-hostname";
 /// A backend or gateway route names a virtual service that doesn't exist.

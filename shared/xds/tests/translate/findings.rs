@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use xds::finding;
 
-use crate::shop::{colours, intercepted, mesh, node};
+use crate::shop::{colours, intercepted, mesh, node, with_instances};
 
 /// The findings at a client of one service on one changed node.
 fn at_client(change: impl FnOnce(&mut Value)) -> Vec<&'static str> {
@@ -134,4 +134,32 @@ fn of_a_secret_without_a_name() {
     assert_eq!(found(sds("a"), "", "c", "d"), [left_out.clone(), well.clone()]);
     assert_eq!(found(sds("a"), "b", "", "d"), [well.clone(), bare]);
     assert_eq!(found(sds("a"), "b", "c", ""), [well, left_out]);
+}
+
+#[test]
+fn of_attributes_that_no_instance_has() {
+    let mut server = node();
+    server["serviceDiscovery"] = json!({"awsCloudMap": {
+        "namespaceName": "shop", "serviceName": "s", "attributes": [{"key": "version", "value": "v2"}],
+    }});
+    let resources = json!({
+        "virtualNode/client": {"backends": [{"virtualService": {"virtualServiceName": "s"}}]},
+        "virtualNode/server": server,
+        "virtualService/s": {"provider": {"virtualNode": {"virtualNodeName": "server"}}},
+    });
+    let mesh = mesh(resources.as_object().unwrap());
+    let found = |versions: &[&str]| {
+        let instances = versions.iter().map(|version| xds::Instance {
+            ipv4: Some([10, 0, 0, 1].into()),
+            ipv6: None,
+            attributes: [("version".to_owned(), (*version).to_owned())].into(),
+        });
+        let instances = [(("shop".to_owned(), "s".to_owned()), instances.collect())].into();
+        let translation = with_instances(&mesh, "virtualNode/client", &instances);
+        translation.findings.iter().map(|finding| finding.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&["v1", "v3"]), [finding::NO_INSTANCE_MATCHES]);
+    assert_eq!(found(&["v1", "v2"]), Vec::<&str>::new());
+    // A service without instances is no fault of the node's attributes.
+    assert_eq!(found(&[]), Vec::<&str>::new());
 }

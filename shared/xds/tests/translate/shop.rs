@@ -4,20 +4,28 @@ use std::collections::BTreeMap;
 
 use mesh::graph::Mesh;
 use serde_json::{Map, Value, json};
-use xds::{ClientAddress, Listeners, SdsSource, StatNames, Surroundings, Translation, translate};
+use xds::{ClientAddress, Instance, Listeners, SdsSource, StatNames, Surroundings, Translation, translate};
 
 pub(crate) use crate::case::mesh_of as mesh;
 use crate::case::proxy_of;
 
 /// What a proxy of a mesh is sent where traffic is redirected.
 pub(crate) fn intercepted(mesh: &Mesh, path: &str) -> Translation {
-    let instances = BTreeMap::new();
+    with_instances(mesh, path, &BTreeMap::new())
+}
+
+/// The translation for a proxy whose traffic is intercepted, with the instances of Cloud Map services.
+pub(crate) fn with_instances(
+    mesh: &Mesh,
+    path: &str,
+    instances: &BTreeMap<(String, String), Vec<Instance>>,
+) -> Translation {
     let surroundings = Surroundings {
         listeners: Listeners::Interception,
         sds: SdsSource::Socket,
         stat_names: StatNames::Service,
         client_address: ClientAddress::default(),
-        instances: &instances,
+        instances,
     };
     translate(mesh, &proxy_of(path), surroundings)
 }

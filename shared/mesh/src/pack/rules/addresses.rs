@@ -1,15 +1,19 @@
 //! How hosts are found.
 
+use std::collections::BTreeMap;
+
+use crate::certificates::ServiceInstances;
 use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CONFIGURATION;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::{IpPreference, ServiceDiscovery, VirtualNodeSpec};
 
 const ADDRESS: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Discovery,
     severity: Severity::Low,
     on: &[ResourceKind::VirtualNode],
@@ -63,7 +67,20 @@ pub(super) const RULES: &[Rule] = &[
         ..ADDRESS
     },
     Rule {
+        id: "discovery-matches-no-instance",
+        profile: Profile::Core,
+        severity: Severity::High,
+        title: "No instance has the attributes by which a virtual node is found",
+        why: "A node that is found by Cloud Map has the instances that have all of its attributes. The service has \
+              instances, and none of them does: each call gets 503. Judged where the instances are known, as they are \
+              to the control plane. An attribute that is named twice with different values matches nothing anywhere.",
+        mend: "Correct the attributes of the node, or register the instances with them.",
+        check: matches_nothing,
+        ..ADDRESS
+    },
+    Rule {
         id: "discovery-on-loopback",
+        profile: Profile::Core,
         severity: Severity::High,
         title: "A virtual node is found at the loopback address",
         why: "Each client that resolves the name finds itself: the call never leaves the caller's own task.",
@@ -155,6 +172,41 @@ fn disjoint(scene: &Scene<'_>, found: &mut Found<'_>) {
         if let Some(own) = own.filter(|own| insists_otherwise(of_mesh, Some(own))) {
             let message = format!("its IP preference is {own}, and the mesh's is {of_mesh}");
             found.on(scene.node_path(name), message, facts! {"node": own, "mesh": of_mesh});
+        }
+    }
+}
+
+fn matches_nothing(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (name, node) in scene.nodes() {
+        let Some(ServiceDiscovery::AwsCloudMap(map)) = &node.service_discovery else { continue };
+        let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut twice = None;
+        for attribute in map.attributes.iter().flatten() {
+            let (key, value) = (attribute.key.as_str(), attribute.value.as_str());
+            if wanted.insert(key, value).is_some_and(|earlier| earlier != value) {
+                twice = Some(key);
+            }
+        }
+        let (service, namespace) = (map.service_name.as_str(), map.namespace_name.as_str());
+        let facts = facts! {"service": service, "namespace": namespace, "attributes": wanted};
+        if let Some(key) = twice {
+            let message = format!("its attribute {key} is to have two values at once");
+            found.on(scene.node_path(name), message, facts);
+            continue;
+        }
+        let is_it = |one: &&ServiceInstances| one.service == service && one.namespace == namespace;
+        let Some(known) = scene.readings.instances.iter().find(is_it) else { continue };
+        let has_all = |instance: &BTreeMap<String, String>| {
+            wanted.iter().all(|(key, value)| instance.get(*key).map(String::as_str) == Some(*value))
+        };
+        if !known.attributes.is_empty() && !known.attributes.iter().any(has_all) {
+            let listed: Vec<String> = wanted.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let count = known.attributes.len();
+            let message = format!(
+                "none of the {count} instances of {service} in {namespace} has its attributes {}",
+                listed.join(", ")
+            );
+            found.on(scene.node_path(name), message, facts);
         }
     }
 }

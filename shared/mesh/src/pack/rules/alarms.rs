@@ -8,11 +8,12 @@ use crate::monitoring::{Unprovable, unprovable};
 use crate::name::ResourceKind;
 use crate::pack::controls::AVAILABILITY;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 
 pub(super) const RULES: &[Rule] = &[Rule {
     id: "alarm-cannot-prove-return",
+    profile: Profile::Recommended,
     group: Group::Resilience,
     severity: Severity::Medium,
     on: &[ResourceKind::VirtualNode],

@@ -6,12 +6,13 @@ use crate::graph::{Links, Provider};
 use crate::name::{ResourceKind, VirtualServiceName};
 use crate::pack::controls::{CONFIGURATION, FLOWS};
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::{Scene, grouped};
 use crate::spec::{Port, Protocol, VirtualNodeSpec, VirtualRouterSpec};
 
 const BACKEND: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Routing,
     severity: Severity::Low,
     on: &[ResourceKind::VirtualNode],
@@ -39,6 +40,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "backend-port-conflict",
+        profile: Profile::Core,
         severity: Severity::High,
         title: "Two backends of a virtual node can't share a port",
         why: "A proxy tells backends on one port apart by the host name of the request. Two TCP backends on the same \
@@ -59,6 +61,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "node-calls-itself",
+        profile: Profile::Strict,
         severity: Severity::Info,
         title: "Virtual nodes call each other in a circle",
         why: "A call that comes back to where it began can do so again: time limits and retries add up without bound, \

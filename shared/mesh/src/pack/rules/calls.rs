@@ -1,16 +1,19 @@
 //! What becomes of a request along a call path.
 
+use jiff::SignedDuration;
+
 use super::retries::{Limit, OWN_LIMIT, limit_of_route, shown};
 use crate::graph::Provider;
-use crate::name::{ResourceKind, ResourcePath};
+use crate::name::{ResourceKind, ResourcePath, VirtualNodeName};
 use crate::pack::controls::AVAILABILITY;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::Protocol;
 
 const CALL: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Retries,
     severity: Severity::Medium,
     on: &[ResourceKind::VirtualNode],
@@ -75,7 +78,7 @@ fn amplified(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 /// A limit with the resource that sets it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Set {
+pub(super) struct Set {
     limit: Limit,
     by: By,
 }
@@ -98,23 +101,44 @@ impl By {
 
 fn limits(scene: &Scene<'_>, found: &mut Found<'_>) {
     let of_routes: Vec<_> = scene.links.routes.iter().map(|route| limit_of_route(route.spec)).collect();
-    let (shortest, longest) = (shortest_towards(scene, &of_routes), longest_of(scene, &of_routes));
+    let shortest = shortest_towards(scene, &of_routes, OWN_LIMIT);
+    let longest = longest_of(scene, &of_routes, Some(OWN_LIMIT));
+    each_crossed(scene, &shortest, &longest, |name, inner, outer| {
+        let ((by, waits), (outer_by, waited)) = (inner, outer);
+        let message = format!("{by} lets a call take {waits}, and {outer_by} waits {waited} for the node");
+        let facts = facts! {"inner": by, "innerLimit": waits, "outer": outer_by, "outerLimit": waited};
+        found.on(scene.node_path(name), message, facts);
+    });
+}
+
+/// A resource that sets a limit, with the limit as people read it.
+pub(super) type Setter = (ResourcePath, String);
+
+/// Shows each node with a longer limit towards a backend than its own caller has for it: the inner, then the outer one.
+pub(super) fn each_crossed(
+    scene: &Scene<'_>,
+    outer: &[Option<Set>],
+    inner: &[Option<Set>],
+    mut visit: impl FnMut(&VirtualNodeName, Setter, Setter),
+) {
+    let setter = |set: Set| Some((set.by.path(scene)?, shown(set.limit)));
     for (number, name, _) in scene.numbered_nodes() {
-        let inner = scene.links.backends(number).iter().filter_map(|service| longest.get(*service).copied().flatten());
-        let Some(inner) = inner.max() else { continue };
-        let outer = shortest.get(number).copied().flatten();
+        let towards = scene.links.backends(number).iter().filter_map(|service| inner.get(*service).copied().flatten());
+        let Some(inner) = towards.max() else { continue };
+        let outer = outer.get(number).copied().flatten();
         let Some(outer) = outer.filter(|outer| outer.limit < inner.limit) else { continue };
-        if let (Some(by), Some(outer_by)) = (inner.by.path(scene), outer.by.path(scene)) {
-            let (waits, waited) = (shown(inner.limit), shown(outer.limit));
-            let message = format!("{by} lets a call take {waits}, and {outer_by} waits {waited} for the node");
-            let facts = facts! {"inner": by, "innerLimit": waits, "outer": outer_by, "outerLimit": waited};
-            found.on(scene.node_path(name), message, facts);
+        if let (Some(inner), Some(outer)) = (setter(inner), setter(outer)) {
+            visit(name, inner, outer);
         }
     }
 }
 
 /// By node, the shortest time that something waits for it. Only what is called has one.
-fn shortest_towards(scene: &Scene<'_>, of_routes: &[Option<Limit>]) -> Vec<Option<Set>> {
+pub(super) fn shortest_towards(
+    scene: &Scene<'_>,
+    of_routes: &[Option<Limit>],
+    default: SignedDuration,
+) -> Vec<Option<Set>> {
     let links = &scene.links;
     let mut all: Vec<Option<Set>> = vec![None; links.nodes.len()];
     let mut take = |node: usize, set: Set| {
@@ -136,14 +160,18 @@ fn shortest_towards(scene: &Scene<'_>, of_routes: &[Option<Limit>]) -> Vec<Optio
         if let Some(Provider::Node(node)) = links.provider(service)
             && speaks_requests(scene, node)
         {
-            take(node, Set { limit: Limit::At(OWN_LIMIT), by: By::Service(service) });
+            take(node, Set { limit: Limit::At(default), by: By::Service(service) });
         }
     }
     all
 }
 
 /// By virtual service, the longest time that a call of it may take.
-fn longest_of(scene: &Scene<'_>, of_routes: &[Option<Limit>]) -> Vec<Option<Set>> {
+pub(super) fn longest_of(
+    scene: &Scene<'_>,
+    of_routes: &[Option<Limit>],
+    default: Option<SignedDuration>,
+) -> Vec<Option<Set>> {
     let links = &scene.links;
     let longest_through = |router: usize| {
         let limits = links.routes_through(router).filter_map(|route| {
@@ -155,7 +183,8 @@ fn longest_of(scene: &Scene<'_>, of_routes: &[Option<Limit>]) -> Vec<Option<Set>
     let of_service = |service: usize| match links.provider(service)? {
         Provider::Router(router) => by_router.get(router).copied().flatten(),
         Provider::Node(node) => {
-            speaks_requests(scene, node).then_some(Set { limit: Limit::At(OWN_LIMIT), by: By::Service(service) })
+            let limit = Limit::At(default.filter(|_| speaks_requests(scene, node))?);
+            Some(Set { limit, by: By::Service(service) })
         }
     };
     (0..links.services.len()).map(of_service).collect()

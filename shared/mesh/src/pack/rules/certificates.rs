@@ -8,11 +8,12 @@ use crate::certificates::{Certificate, Chain, KeyKind, KeyPlace, Reading, Source
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CERTIFICATES;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::{Presented, Scene, Socket};
 
 const CERTIFICATE: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Certificates,
     severity: Severity::High,
     on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
@@ -28,6 +29,7 @@ const CERTIFICATE: Rule = Rule {
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "certificate-expired",
+        profile: Profile::Core,
         severity: Severity::Critical,
         title: "A certificate, or one in its chain, has ended or has not begun",
         why: "Every client that looks at it refuses the connection.",
@@ -38,6 +40,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "certificate-expiring",
+        profile: Profile::Core,
         title: "A certificate, or one in its chain, ends soon",
         why: "The first end in a chain is the end of the whole: an intermediate or an authority that ends first takes \
               every leaf with it. The bound is `certificates.expiryDays`; renewal should have been at two thirds of \
@@ -69,6 +72,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "certificate-unread",
+        profile: Profile::Core,
         severity: Severity::Low,
         title: "A certificate could not be read",
         why: "Somebody tried to look at it and was refused, or found something else. Whether it is valid, and for \
@@ -79,6 +83,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "certificate-not-distributable",
+        profile: Profile::Core,
         title: "A listener's certificate was imported into ACM, and nobody else has its key",
         why: "ACM never gives the key of an imported certificate, so a control plane has nothing to send: the listener \
               goes on with what it was sent before, or stays without TLS.",
@@ -90,6 +95,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "certificate-shared",
+        profile: Profile::Strict,
         severity: Severity::Low,
         title: "Several virtual nodes present the same certificate",
         why: "Whoever takes the key of one can pretend to be any of them, and none can be renewed alone.",
@@ -99,6 +105,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "certificate-in-file",
+        profile: Profile::Strict,
         severity: Severity::Info,
         title: "A certificate comes from a file, which proxies don't read again",
         why: "A proxy reads the file when it starts, or when the spec names another path. A renewed file is not used \

@@ -4,12 +4,13 @@ use crate::graph::Provider;
 use crate::name::ResourceKind;
 use crate::pack::controls::INVENTORY;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::{Scene, grouped};
 use crate::spec::ServiceDiscovery;
 
 const COST: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Cost,
     severity: Severity::Low,
     on: &[ResourceKind::VirtualNode],
@@ -25,6 +26,7 @@ const COST: Rule = Rule {
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "node-unused",
+        profile: Profile::Strict,
         title: "No virtual service leads to a virtual node, and it calls none",
         why: "It is in nobody's way and in nobody's picture; its tasks and proxies may still run.",
         mend: "Take it out, or let a route or a service lead to it.",
@@ -33,6 +35,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "service-unused",
+        profile: Profile::Strict,
         on: &[ResourceKind::VirtualService],
         title: "Nothing calls a virtual service",
         why: "No virtual node has it as backend and no gateway route leads to it: what stands behind it gets no \
@@ -43,6 +46,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "router-unused",
+        profile: Profile::Strict,
         on: &[ResourceKind::VirtualRouter],
         title: "A virtual router provides no virtual service",
         why: "Its routes get no traffic.",
@@ -52,6 +56,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "nodes-alike",
+        profile: Profile::Strict,
         severity: Severity::Info,
         title: "Several virtual nodes are the same but for their names",
         why: "They are found at the same place and listen, call and log in the same way. One of them would do, and \
@@ -62,6 +67,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "mesh-empty",
+        profile: Profile::Strict,
         severity: Severity::Info,
         on: &[ResourceKind::Mesh],
         title: "A mesh has no virtual node",

@@ -1,18 +1,20 @@
 //! Encryption of each call, told by its two ends together.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::edges::{Broken, Call, JudgedEdge, Verdict};
-use crate::name::ResourceKind;
+use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::{AUTHENTICATION, AVAILABILITY, ENCRYPTION};
 use crate::pack::finding::{Facts, Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::policy::Protection;
-use crate::spec::Port;
+use crate::spec::{ListenerTls, Port, Protocol, TlsMode};
 
 const EDGE: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Tls,
     severity: Severity::High,
     on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
@@ -28,12 +30,27 @@ const EDGE: Rule = Rule {
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "edge-plaintext",
+        profile: Profile::Core,
         title: "A call goes in plain text",
         why: "Caller and listener were put together: the client's policy for this port, the listener's mode, and what \
               follows from both. Nothing here makes TLS of it, so whoever is on the way reads and changes requests.",
         mend: "Give the listener a certificate and the mode PERMISSIVE, then the caller an enforced client policy, then \
                the listener the mode STRICT.",
         check: plaintext,
+        ..EDGE
+    },
+    Rule {
+        id: "mesh-without-tls",
+        profile: Profile::Core,
+        on: &[ResourceKind::Mesh],
+        title: "Nothing in a mesh is encrypted",
+        why: "Calls go in plain text, and no listener and no client policy of the mesh has TLS: that is one decision \
+              still to be made, and not a fault of each caller. The finding stands for the `edge-plaintext` of each call \
+              and the `gateway-listener-without-tls` of each gateway; profile `strict`, or a policy that names one of \
+              them, has those as well.",
+        mend: "Choose where certificates come from, then encrypt one service after the other: its listeners with the \
+               mode PERMISSIVE, its callers with an enforced client policy, its listeners with the mode STRICT.",
+        check: no_tls,
         ..EDGE
     },
     Rule {
@@ -59,6 +76,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "edge-name-mismatch",
+        profile: Profile::Core,
         severity: Severity::Critical,
         title: "A call fails, because a certificate is for other names",
         why: "The client compares the server's certificate with the names in its policy, or with the name by which the \
@@ -71,6 +89,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "edge-broken",
+        profile: Profile::Core,
         severity: Severity::Critical,
         title: "A call can't succeed",
         why: "One end wants what the other doesn't have: TLS where none is served, a client certificate where none is \
@@ -97,8 +116,67 @@ fn report(found: &mut Found<'_>, edge: &JudgedEdge<'_>, message: impl fmt::Displ
     found.on_part(edge.from.clone(), part, message, facts);
 }
 
+/// The calls that are in plain text. What an application sends by TCP to a host outside may well be encrypted by itself.
+fn plaintext_calls<'s, 'a>(scene: &'s Scene<'a>) -> impl Iterator<Item = &'s JudgedEdge<'a>> + use<'s, 'a> {
+    let is_unknown = |edge: &JudgedEdge<'_>| edge.is_outside && edge.protocol == Some(&Protocol::Tcp);
+    scene.edges().iter().filter(move |edge| edge.verdict == Verdict::Plaintext && !is_unknown(edge))
+}
+
+/// What takes part in plain text where nothing in a mesh has TLS.
+struct Unencrypted<'s> {
+    calls: usize,
+    callers: BTreeSet<&'s ResourcePath>,
+    gateways: BTreeSet<&'s ResourcePath>,
+}
+
+/// What one finding on the mesh stands for; `None` where something has TLS, or where there is only one thing to say.
+fn unencrypted<'s>(scene: &'s Scene<'_>) -> Option<Unencrypted<'s>> {
+    let has_tls = |tls: &ListenerTls| tls.mode != TlsMode::Disabled;
+    let is_anywhere = scene.sockets.iter().any(|socket| socket.tls.is_some_and(has_tls))
+        || scene.policies().iter().any(|(_, _, policy)| policy.tls.is_some());
+    let callers: Vec<&ResourcePath> = plaintext_calls(scene).map(|edge| &edge.from).collect();
+    let gateways: Vec<&ResourcePath> = (scene.sockets.iter())
+        .filter(|socket| socket.of.kind() == ResourceKind::VirtualGateway)
+        .map(|socket| &socket.of)
+        .collect();
+    let is_one_decision = !is_anywhere && !callers.is_empty() && callers.len() + gateways.len() > 1;
+    is_one_decision.then(|| Unencrypted {
+        calls: callers.len(),
+        callers: callers.into_iter().collect(),
+        gateways: gateways.into_iter().collect(),
+    })
+}
+
+/// Whether one finding on the mesh stands for those on its calls and gateways.
+pub(in crate::pack) fn is_unencrypted(scene: &Scene<'_>) -> bool {
+    unencrypted(scene).is_some()
+}
+
+fn no_tls(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let Some(Unencrypted { calls, callers, gateways }) = unencrypted(scene) else { return };
+    let names = |paths: &BTreeSet<&ResourcePath>| some(&paths.iter().map(|path| path.name()).collect::<Vec<_>>());
+    let mut message =
+        format!("no listener and no client policy has TLS; calls in plain text: {calls}, by {}", names(&callers));
+    if !gateways.is_empty() {
+        message.push_str("; gateways that take plain text: ");
+        message.push_str(&names(&gateways));
+    }
+    found.on(scene.mesh_path(), message, facts! {"calls": calls, "callers": callers, "gateways": gateways});
+}
+
+/// The first few of several names.
+fn some(names: &[&str]) -> String {
+    const FEW: usize = 5;
+    let more = names.len().saturating_sub(FEW);
+    let first = names.iter().take(FEW).copied().collect::<Vec<_>>().join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
+}
+
 fn plaintext(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Plaintext) {
+    if scene.folds_plaintext {
+        return;
+    }
+    for edge in plaintext_calls(scene) {
         let mode = edge.mode.map_or("none", |mode| mode.as_str());
         let policy = match edge.enforced {
             None => "none",
@@ -112,7 +190,7 @@ fn plaintext(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn unverified(scene: &Scene<'_>, found: &mut Found<'_>) {
     let unseen = |edge: &&JudgedEdge<'_>| {
-        edge.call == Some(Call::Unseen) && matches!(edge.verdict, Verdict::Tls | Verdict::Mtls)
+        edge.call == Some(Call::Unseen) && !edge.is_outside && matches!(edge.verdict, Verdict::Tls | Verdict::Mtls)
     };
     for edge in scene.edges().iter().filter(unseen) {
         report(found, edge, "encrypted, and whoever answers is believed", facts! {});
@@ -123,7 +201,8 @@ fn without_client_certificate(scene: &Scene<'_>, found: &mut Found<'_>) {
     if scene.policy.tls.require < Protection::Mtls {
         return;
     }
-    for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Tls) {
+    // Whether a host outside asks for a certificate is not known.
+    for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Tls && !edge.is_outside) {
         report(found, edge, "the client shows no certificate", facts! {});
     }
 }

@@ -7,13 +7,14 @@ use crate::egress::{ALWAYS_OPEN, Outlet, Reach, external};
 use crate::name::{ResourceKind, ResourcePath, VirtualServiceName};
 use crate::pack::controls::OUTBOUND;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::policy::HostPattern;
 use crate::spec::EgressFilterType;
 
 const EGRESS: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Egress,
     severity: Severity::Medium,
     on: &[ResourceKind::Mesh],
@@ -29,6 +30,7 @@ const EGRESS: Rule = Rule {
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "mesh-egress-open",
+        profile: Profile::Core,
         severity: Severity::High,
         title: "Everything may leave the mesh",
         why: "With the egress filter ALLOW_ALL, every proxy lets every connection out to any address: data can be \

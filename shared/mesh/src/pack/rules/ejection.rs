@@ -3,12 +3,13 @@
 use crate::name::{ResourceKind, VirtualNodeName};
 use crate::pack::controls::AVAILABILITY;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::{DnsResponseType, Listener, OutlierDetection, ServiceDiscovery, VirtualNodeSpec};
 
 const EJECTION: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Resilience,
     severity: Severity::Low,
     on: &[ResourceKind::VirtualNode],
@@ -24,6 +25,7 @@ const EJECTION: Rule = Rule {
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "listener-without-outlier-detection",
+        profile: Profile::Strict,
         title: "A listener has no outlier detection",
         why: "An endpoint that answers its health check and fails every other request keeps its share of the traffic.",
         mend: "Give the listener an `outlierDetection`, with a `maxEjectionPercent` that leaves enough endpoints.",
@@ -63,6 +65,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "listener-without-connection-pool",
+        profile: Profile::Strict,
         title: "A listener takes connections and requests without bound",
         why: "Without a connection pool the bound is 2,147,483,647: a wave of requests takes the node down before \
               anything says no.",
@@ -129,7 +132,8 @@ fn off(scene: &Scene<'_>, found: &mut Found<'_>) {
 }
 
 fn no_pool(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, _, listener) in each(scene).filter(|(_, _, listener)| listener.connection_pool.is_none()) {
+    let has_proxy = each(scene).filter(|(name, ..)| !scene.is_outside(name));
+    for (name, _, listener) in has_proxy.filter(|(_, _, listener)| listener.connection_pool.is_none()) {
         let port = listener.port_mapping.port;
         let message = format!("listener {port} has no connection pool");
         found.on_part(scene.node_path(name), format!("listener {port}"), message, facts! {"port": port});

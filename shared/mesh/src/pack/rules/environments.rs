@@ -6,11 +6,12 @@ use crate::graph::CallerNumber;
 use crate::name::{ResourceKind, VirtualNodeName};
 use crate::pack::controls::SEPARATION;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 
 const ENVIRONMENT: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Naming,
     severity: Severity::Medium,
     on: &[ResourceKind::Mesh],

@@ -6,7 +6,7 @@
 use crate::name::ResourceKind;
 use crate::pack::controls::CONFIGURATION;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::pack::{Facts, Finding};
 use crate::policy::Policy;
@@ -14,6 +14,7 @@ use crate::readers::{Defect, Fault, Form};
 
 const FILE: Rule = Rule {
     id: "",
+    profile: Profile::Core,
     group: Group::Files,
     severity: Severity::High,
     on: &ResourceKind::ALL,
@@ -130,13 +131,12 @@ pub(in crate::pack) fn of_faults(faults: &[Fault], policy: &Policy) -> Vec<Findi
     let mut all = Vec::new();
     for fault in faults {
         let (rule, message, mut facts) = told(fault);
-        let setting = policy.rules.get(&rule.name());
-        if !setting.and_then(|setting| setting.enabled).unwrap_or(true) {
+        if !policy.evaluates(rule) {
             continue;
         }
         facts.insert("file".into(), fault.source.file.as_str().into());
         facts.insert("line".into(), fault.line.into());
-        let severity = setting.and_then(|setting| setting.severity).unwrap_or(rule.severity);
+        let severity = policy.rules.get(&rule.name()).and_then(|setting| setting.severity);
         Found::new(rule, severity, &mut all).on_part(fault.resource.clone(), fault.part.clone(), message, facts);
     }
     all.sort_by(Finding::order);

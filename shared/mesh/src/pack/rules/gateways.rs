@@ -3,13 +3,14 @@
 use crate::name::ResourceKind;
 use crate::pack::controls::CONFIGURATION;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::{Scene, grouped};
 use crate::spec::wire::Wire as _;
-use crate::spec::{DefaultRewrite, GatewayRouteRule, GatewayRouteSpec, PrefixRewrite};
+use crate::spec::{DefaultRewrite, GatewayRouteRule, GatewayRouteSpec, HostnameMatch, PrefixRewrite};
 
 const GATEWAY: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Routing,
     severity: Severity::Medium,
     on: &[ResourceKind::GatewayRoute],
@@ -34,6 +35,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "gateway-prefix-without-slash",
+        profile: Profile::Strict,
         severity: Severity::Low,
         title: "A gateway route cuts its prefix in the middle of a word",
         why: "The matched prefix is replaced by `/`. With the prefix `/chapter`, a request for `/chapter1` arrives as \
@@ -41,6 +43,18 @@ pub(super) const RULES: &[Rule] = &[
               another path.",
         mend: "End the prefix with a slash, match the path exactly, or switch the rewrite off.",
         check: without_slash,
+        ..GATEWAY
+    },
+    Rule {
+        id: "gateway-host-replaced",
+        severity: Severity::Info,
+        title: "The host that a gateway route matches is replaced",
+        why: "The route matches requests by their host, and by default their host then becomes the name of the virtual \
+              service. The application sees that name: links and redirects that it builds lead to a name that clients \
+              don't know, or in a circle.",
+        mend: "Set `rewrite.hostname.defaultTargetHostname` to DISABLED where the application needs the host of the \
+               client. Waive this, or set it to ENABLED explicitly, where it doesn't.",
+        check: host_replaced,
         ..GATEWAY
     },
     Rule {
@@ -95,6 +109,35 @@ fn without_slash(scene: &Scene<'_>, found: &mut Found<'_>) {
         if replaced && !prefix.is_empty() {
             let message = format!("`{prefix}1` matches it and arrives as `/1`");
             found.on(scene.gateway_route_path(gateway, name), message, facts! {"prefix": prefix});
+        }
+    }
+}
+
+fn host_replaced(scene: &Scene<'_>, found: &mut Found<'_>) {
+    for (gateway, name, route) in scene.gateway_routes() {
+        let (host, rewrite) = match &route.rule {
+            GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => {
+                let rewrite = route.action.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.as_ref());
+                (route.matches.hostname.as_ref(), rewrite)
+            }
+            GatewayRouteRule::Grpc(route) => {
+                let rewrite = route.action.rewrite.as_ref().and_then(|rewrite| rewrite.hostname.as_ref());
+                (route.matches.hostname.as_ref(), rewrite)
+            }
+            GatewayRouteRule::Unrecognised(_) => continue,
+        };
+        // Whoever says it means it.
+        let said = rewrite.is_some_and(|rewrite| rewrite.default_target_hostname.is_some());
+        let (Some(host), Some(target), false) = (host, route.rule.target(), said) else { continue };
+        let matched = match host {
+            HostnameMatch::Exact(host) | HostnameMatch::Suffix(host) => host.as_str(),
+            HostnameMatch::Unrecognised(_) => continue,
+        };
+        let service = &target.virtual_service.virtual_service_name;
+        if matched != service.as_str() {
+            let message = format!("it matches host {matched}, and the application sees {service}");
+            let facts = facts! {"host": matched, "virtualService": service};
+            found.on(scene.gateway_route_path(gateway, name), message, facts);
         }
     }
 }

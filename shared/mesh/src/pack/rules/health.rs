@@ -3,12 +3,13 @@
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::AVAILABILITY;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::{Port, Protocol};
 
 const CHECK: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Resilience,
     severity: Severity::Medium,
     on: &[ResourceKind::VirtualNode],
@@ -29,6 +30,7 @@ const TOO_SLOW: i64 = 120_000;
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "node-listener-without-health-check",
+        profile: Profile::Strict,
         title: "A listener of a virtual node has no health check",
         why: "Clients send to an endpoint that is gone or hangs until service discovery drops it, which may take \
               minutes.",
@@ -39,6 +41,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "gateway-listener-without-health-check",
+        profile: Profile::Strict,
         on: &[ResourceKind::VirtualGateway],
         title: "A listener of a virtual gateway has no health check",
         why: "What stands before the gateway can't tell whether this listener takes requests.",

@@ -6,12 +6,13 @@ use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::{LOGS, SECRETS};
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::{AccessLog, FileAccessLog, Logging, LoggingFormat};
 
 const LOG: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Observability,
     severity: Severity::Medium,
     on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
@@ -43,6 +44,7 @@ const SECRET_HEADERS: [&str; 9] = [
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "node-without-access-log",
+        profile: Profile::Strict,
         on: &[ResourceKind::VirtualNode],
         title: "A virtual node logs no requests",
         why: "After an incident nobody can tell who called what, and with which answer.",
@@ -53,6 +55,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "gateway-without-access-log",
+        profile: Profile::Strict,
         on: &[ResourceKind::VirtualGateway],
         title: "A virtual gateway logs no requests",
         why: "The gateway is where outside traffic comes in: what it doesn't log nobody has seen.",
@@ -83,6 +86,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "log-without-request-id",
+        profile: Profile::Strict,
         severity: Severity::Info,
         title: "An access log can't be followed from proxy to proxy",
         why: "Its format has neither the request's id nor a trace header, so the lines of one request in the logs of \
@@ -105,7 +109,8 @@ fn logs_somewhere(logging: Option<&Logging>) -> bool {
 }
 
 fn node_without(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (name, _) in scene.nodes().filter(|(_, node)| !logs_somewhere(node.logging.as_ref())) {
+    let has_proxy = scene.nodes().filter(|(name, _)| !scene.is_outside(name));
+    for (name, _) in has_proxy.filter(|(_, node)| !logs_somewhere(node.logging.as_ref())) {
         without(found, scene.node_path(name));
     }
 }

@@ -13,8 +13,11 @@ mod environments;
 pub(super) mod files;
 mod gateways;
 mod health;
+mod kinds;
+mod limits;
 mod logs;
 mod names;
+mod ports;
 mod quotas;
 mod references;
 mod retries;
@@ -27,6 +30,8 @@ mod waivers;
 use super::rule::Rule;
 use crate::likeness::distance;
 
+pub(super) use edges::is_unencrypted;
+
 /// Every rule; a group's rules stand together.
 pub(super) const ALL: &[&[Rule]] = &[
     tags::RULES,
@@ -35,11 +40,14 @@ pub(super) const ALL: &[&[Rule]] = &[
     edges::RULES,
     certificates::RULES,
     references::RULES,
+    kinds::RULES,
+    ports::RULES,
     routes::RULES,
     gateways::RULES,
     backends::RULES,
     retries::RULES,
     calls::RULES,
+    limits::RULES,
     health::RULES,
     ejection::RULES,
     spread::RULES,

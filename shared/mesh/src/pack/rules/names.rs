@@ -3,11 +3,12 @@
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::INVENTORY;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::{Scene, grouped};
 
 const NAME: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Naming,
     severity: Severity::Low,
     on: &ResourceKind::ALL,

@@ -2,12 +2,13 @@
 
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::resource::Tags;
 
 const QUOTA: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Quotas,
     severity: Severity::Low,
     on: &[
@@ -31,8 +32,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "quota-near",
         title: "A quota is almost used up",
         why: "Beyond it every creation fails, and one of them may be a deployment or a repair. The bound is \
-              `quotas.headroom`, the quotas are those of `quotas`; set them to what the account has. The fixed ones are \
-              10 weighted targets a route and 50 tags a resource.",
+              `quotas.headroom`. The quotas are those that `quotas` names, such as those of the control plane; with \
+              `defaults: aws` also those that App Mesh had as a service of AWS. Fixed are 10 weighted targets a route \
+              and 50 tags a resource.",
         mend: "Ask for a higher quota, or take out what isn't used.",
         check: near,
         ..QUOTA
@@ -42,7 +44,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::High,
         title: "There is more than a quota allows",
         why: "The API refuses what is beyond a quota: before it is deployed that is a deployment that fails halfway. \
-              Read from a mesh, it says that the quotas of the policy are not those of the account.",
+              Read from a mesh, it says that the quotas of the policy are not those of the server.",
         mend: "Ask for a higher quota, or write the real one into the policy.",
         check: exceeded,
         ..QUOTA
@@ -64,35 +66,38 @@ fn uses(scene: &Scene<'_>, asks: impl Fn(usize, u32) -> bool) -> Vec<Use> {
     let gateways = mesh.gateways.values().filter(|gateway| gateway.spec.is_some()).count();
     let routers = mesh.routers.values().filter(|router| router.spec.is_some()).count();
     let mut all = Vec::new();
-    let mut add = |resource: &dyn Fn() -> ResourcePath, of, code, used, quota| {
-        if asks(used, quota) {
+    let mut add = |resource: &dyn Fn() -> ResourcePath, of, code, used, quota: Option<u32>| {
+        if let Some(quota) = quota.filter(|quota| asks(used, *quota)) {
             all.push(Use { resource: resource(), of, code, used, quota });
         }
     };
     if mesh.spec.is_some() {
         let of = || scene.mesh_path();
-        add(&of, "virtual nodes", "L-E043DFB4", mesh.nodes.len(), quotas.virtual_nodes);
-        add(&of, "virtual routers", "L-50F6C35A", routers, quotas.virtual_routers);
-        add(&of, "virtual services", "L-DA7495A7", mesh.services.len(), quotas.virtual_services);
-        add(&of, "virtual gateways", "L-87E74146", gateways, quotas.virtual_gateways);
+        let (nodes, services) = (mesh.nodes.len(), mesh.services.len());
+        add(&of, "virtual nodes", "L-E043DFB4", nodes, quotas.quota(quotas.virtual_nodes, 200));
+        add(&of, "virtual routers", "L-50F6C35A", routers, quotas.quota(quotas.virtual_routers, 200));
+        add(&of, "virtual services", "L-DA7495A7", services, quotas.quota(quotas.virtual_services, 200));
+        add(&of, "virtual gateways", "L-87E74146", gateways, quotas.quota(quotas.virtual_gateways, 3));
     }
+    let of_router = quotas.quota(quotas.routes_per_router, 50);
     for (name, router) in scene.routers().filter(|(_, router)| router.spec.is_some()) {
-        add(&|| scene.router_path(name), "routes", "L-BB90B7FF", router.routes.len(), quotas.routes_per_router);
+        add(&|| scene.router_path(name), "routes", "L-BB90B7FF", router.routes.len(), of_router);
         for (route, spec) in &router.routes {
             // A split has no more than its quota, so this is only ever near.
             let targets = spec.rule.action().map_or(0, |action| action.weighted_targets.len());
-            add(&|| scene.route_path(name, route), "weighted targets", "L-AE1D9567", targets, 10);
+            add(&|| scene.route_path(name, route), "weighted targets", "L-AE1D9567", targets, Some(10));
         }
     }
+    let of_gateway = quotas.quota(quotas.routes_per_gateway, 10);
     for (name, gateway) in mesh.gateways.iter().filter(|(_, gateway)| gateway.spec.is_some()) {
-        let used = gateway.routes.len();
-        add(&|| scene.gateway_path(name), "gateway routes", "L-F6F26D09", used, quotas.routes_per_gateway);
+        add(&|| scene.gateway_path(name), "gateway routes", "L-F6F26D09", gateway.routes.len(), of_gateway);
     }
+    let of_node = quotas.quota(quotas.backends_per_node, 50);
     for (name, node) in scene.nodes() {
         let backends = node.backends.as_ref().map_or(0, Vec::len);
-        add(&|| scene.node_path(name), "backends", "L-8775AB18", backends, quotas.backends_per_node);
+        add(&|| scene.node_path(name), "backends", "L-8775AB18", backends, of_node);
     }
-    let most = u32::try_from(Tags::MAX).unwrap_or(u32::MAX);
+    let most = u32::try_from(Tags::MAX).ok();
     for (path, tags) in &mesh.tags {
         add(&|| path.clone(), "tags", "", tags.len(), most);
     }

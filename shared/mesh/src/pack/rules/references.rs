@@ -4,14 +4,14 @@ use crate::graph::dangling_along;
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CONFIGURATION;
 use crate::pack::finding::{Found, facts, listed};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
-use crate::spec::RouteRule;
 use crate::traffic::{Landing, understands};
 use crate::validate::{self, Violation};
 
 const REFERENCE: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Routing,
     severity: Severity::High,
     on: &ResourceKind::ALL,
@@ -29,6 +29,7 @@ const ROUTES: &[ResourceKind] = &[ResourceKind::Route];
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "reference-dangling",
+        profile: Profile::Core,
         title: "A resource refers to one that doesn't exist",
         why: "A backend, a provider, a weighted target, or the target of a gateway route names a resource that is not \
               in the mesh. Requests for it get 404 or 503. The API takes backends that don't exist, and everything \
@@ -40,6 +41,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "route-target-not-listening",
+        profile: Profile::Core,
         on: ROUTES,
         title: "A route sends traffic to a port on which its target doesn't listen",
         why: "The node has no listener, none on the port that the route names, or several while the route names none. \
@@ -50,6 +52,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "route-target-other-protocol",
+        profile: Profile::Core,
         on: ROUTES,
         title: "A route sends traffic to a listener that doesn't understand it",
         why: "HTTP/1.1 and HTTP/2 are translated into each other; gRPC needs HTTP/2, and TCP is understood by TCP \
@@ -59,18 +62,8 @@ pub(super) const RULES: &[Rule] = &[
         ..REFERENCE
     },
     Rule {
-        id: "route-kind-other-than-router",
-        severity: Severity::Medium,
-        on: ROUTES,
-        title: "A route is of another kind than the listeners of its router",
-        why: "The API takes it. The proxy serves a router's port by the listener's protocol, so a route of another \
-              kind isn't used, or used in another way than it is written.",
-        mend: "Give the router a listener of the route's protocol, or make the route one of the listener's.",
-        check: other_than_router,
-        ..REFERENCE
-    },
-    Rule {
         id: "spec-refused",
+        profile: Profile::Core,
         on: &ResourceKind::ALL,
         title: "The API would refuse the spec",
         why: "The document breaks a rule of the App Mesh API: a bound, a value that is not one of the enumeration, a rule \
@@ -123,33 +116,6 @@ fn other_protocol(scene: &Scene<'_>, found: &mut Found<'_>) {
             let part = format!("target {node}@{}", mapping.port);
             let facts = facts! {"kind": kind, "virtualNode": node, "port": mapping.port, "protocol": mapping.protocol};
             found.on_part(ResourcePath::Route(route.id.clone()), part, message, facts);
-        }
-    }
-}
-
-fn other_than_router(scene: &Scene<'_>, found: &mut Found<'_>) {
-    for (router, entry) in scene.routers() {
-        let Some(spec) = &entry.spec else { continue };
-        for (name, route) in &entry.routes {
-            let wanted = match &route.rule {
-                RouteRule::Http(_) => "http",
-                RouteRule::Http2(_) => "http2",
-                RouteRule::Grpc(_) => "grpc",
-                RouteRule::Tcp(_) => "tcp",
-                RouteRule::Unrecognised(_) => continue,
-            };
-            let of_route = |port| route.rule.match_port().is_none_or(|matched| matched == port);
-            let listeners = spec.listeners().iter().map(|listener| &listener.port_mapping);
-            let mut spoken: Vec<&str> =
-                listeners.filter(|mapping| of_route(mapping.port)).map(|mapping| mapping.protocol.as_str()).collect();
-            spoken.sort_unstable();
-            spoken.dedup();
-            if !spoken.is_empty() && !spoken.contains(&wanted) {
-                let kind = route.rule.member().unwrap_or_default();
-                let message = format!("it is a {kind}, and its router speaks {}", spoken.join(", "));
-                let facts = facts! {"kind": kind, "listeners": spoken};
-                found.on(scene.route_path(router, name), message, facts);
-            }
         }
     }
 }

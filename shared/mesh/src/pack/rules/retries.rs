@@ -6,7 +6,7 @@ use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::AVAILABILITY;
 use crate::pack::finding::{Found, facts};
 use crate::pack::paths::tries;
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::spec::bounded::Text;
 use crate::spec::{Duration, HttpMethod, Listener, ListenerTimeout, RouteRule, RouteSpec};
@@ -14,6 +14,7 @@ use crate::traffic::Landing;
 
 const RETRY: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Retries,
     severity: Severity::Medium,
     on: &[ResourceKind::Route],
@@ -97,15 +98,15 @@ pub(super) enum Limit {
     Never,
 }
 
-/// The limit of a request by a duration of a spec; `None` where it can't be read.
-fn limit(given: Option<&Duration>) -> Option<Limit> {
+/// The limit by a duration of a spec, or by default; `None` where it can't be read.
+pub(super) fn limit(given: Option<&Duration>, default: SignedDuration) -> Option<Limit> {
     match given {
-        None => Some(Limit::At(OWN_LIMIT)),
+        None => Some(Limit::At(default)),
         Some(given) => given.length().map(|length| if length.is_zero() { Limit::Never } else { Limit::At(length) }),
     }
 }
 
-fn per_request(route: &RouteSpec) -> Option<&Duration> {
+pub(super) fn per_request(route: &RouteSpec) -> Option<&Duration> {
     match &route.rule {
         RouteRule::Http(route) | RouteRule::Http2(route) => route.timeout.as_ref()?.per_request.as_ref(),
         RouteRule::Grpc(route) => route.timeout.as_ref()?.per_request.as_ref(),
@@ -116,16 +117,18 @@ fn per_request(route: &RouteSpec) -> Option<&Duration> {
 /// How long a route lets a request take; `None` for one without requests, and where it can't be read.
 pub(super) fn limit_of_route(route: &RouteSpec) -> Option<Limit> {
     match &route.rule {
-        RouteRule::Http(_) | RouteRule::Http2(_) | RouteRule::Grpc(_) => limit(per_request(route)),
+        RouteRule::Http(_) | RouteRule::Http2(_) | RouteRule::Grpc(_) => limit(per_request(route), OWN_LIMIT),
         RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => None,
     }
 }
 
 fn limit_of_listener(listener: &Listener) -> Option<Limit> {
     match &listener.timeout {
-        None => limit(None),
-        Some(ListenerTimeout::Grpc(timeout)) => limit(timeout.per_request.as_ref()),
-        Some(ListenerTimeout::Http(timeout) | ListenerTimeout::Http2(timeout)) => limit(timeout.per_request.as_ref()),
+        None => limit(None, OWN_LIMIT),
+        Some(ListenerTimeout::Grpc(timeout)) => limit(timeout.per_request.as_ref(), OWN_LIMIT),
+        Some(ListenerTimeout::Http(timeout) | ListenerTimeout::Http2(timeout)) => {
+            limit(timeout.per_request.as_ref(), OWN_LIMIT)
+        }
         Some(ListenerTimeout::Tcp(_) | ListenerTimeout::Unrecognised(_)) => None,
     }
 }
@@ -214,7 +217,7 @@ fn off(scene: &Scene<'_>, found: &mut Found<'_>) {
 fn cut_by_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
     for (route, flows) in scene.flows() {
         let Some(of_route) = limit_of_route(route.spec) else { continue };
-        for flow in flows {
+        for flow in flows.iter().filter(|flow| !scene.is_outside(flow.virtual_node)) {
             let Landing::Listener(listener) = flow.landing else { continue };
             let Some(of_listener) = limit_of_listener(listener).filter(|of_listener| *of_listener < of_route) else {
                 continue;

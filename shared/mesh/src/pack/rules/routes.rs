@@ -6,11 +6,12 @@ use crate::graph::{UnreachableReason, shadowed_routes_of, unreachable_routes_alo
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::CONFIGURATION;
 use crate::pack::finding::{Found, facts, listed};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 
 const ROUTE: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Routing,
     severity: Severity::Medium,
     on: &[ResourceKind::Route],
@@ -28,8 +29,8 @@ pub(super) const RULES: &[Rule] = &[
         id: "route-shadowed",
         title: "A route gets nothing, because another takes all of it first",
         why: "Routes are tried by priority, then by the longest prefix. One that comes after a route with the same or \
-              a broader match never gets a request. Routers with over four times the quota of routes are not looked \
-              at.",
+              a broader match never gets a request. Routers with over four times as many routes as `quotas.routesPerRouter` (50 \
+              where it is absent) are not compared.",
         mend: "Give the narrower route the smaller priority, or take it out.",
         check: shadowed,
         ..ROUTE
@@ -46,6 +47,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "route-drained",
+        profile: Profile::Core,
         severity: Severity::High,
         title: "All weights of a route are zero",
         why: "The route takes requests and has nowhere to send them: each gets 503.",
@@ -65,6 +67,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "route-weights-not-100",
+        profile: Profile::Strict,
         severity: Severity::Info,
         title: "The weights of a route don't add up to 100",
         why: "Weights are relative, so this works. People read them as percent, and 30 and 30 is not that.",
@@ -75,6 +78,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "router-without-routes",
+        profile: Profile::Core,
         on: &[ResourceKind::VirtualRouter],
         title: "A virtual router that provides a service has no route",
         why: "Requests for the service get 404.",
@@ -96,7 +100,7 @@ pub(super) const RULES: &[Rule] = &[
 
 fn shadowed(scene: &Scene<'_>, found: &mut Found<'_>) {
     // Pairs of a router's routes are compared, which is quick only while there are few of them.
-    let most = 4 * usize::try_from(scene.policy.quotas.routes_per_router.min(250)).unwrap_or(50);
+    let most = 4 * usize::try_from(scene.policy.quotas.routes_per_router.unwrap_or(50).min(250)).unwrap_or(50);
     for (router, entry) in scene.routers().filter(|(_, entry)| entry.routes.len() <= most) {
         for shadowed in shadowed_routes_of(scene.mesh, router, entry) {
             let by = &shadowed.by.route;

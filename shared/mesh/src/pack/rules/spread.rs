@@ -6,12 +6,13 @@ use crate::graph::LinkedRoute;
 use crate::name::{ResourceKind, ResourcePath, VirtualNodeName};
 use crate::pack::controls::AVAILABILITY;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::{Scene, grouped};
 use crate::spec::{AwsCloudMapServiceDiscovery, Port, ServiceDiscovery, TargetEntry, VirtualServiceProvider};
 
 const SPREAD: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Resilience,
     severity: Severity::Low,
     on: &[ResourceKind::Route],
@@ -27,6 +28,7 @@ const SPREAD: Rule = Rule {
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "route-single-target",
+        profile: Profile::Strict,
         title: "A route has a single target",
         why: "When the target fails there is nothing to fail over to, and a new version can't be tried on a part of \
               the traffic.",
@@ -56,6 +58,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "service-provided-by-node",
+        profile: Profile::Strict,
         severity: Severity::Info,
         on: &[ResourceKind::VirtualService],
         title: "A virtual service is provided by a node directly",

@@ -6,7 +6,7 @@ use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::INVENTORY;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 use crate::tags::{Fault, Inherited};
 
@@ -22,6 +22,7 @@ const MANAGED: &[&str] = &[
 
 const TAG: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Tags,
     severity: Severity::Low,
     on: &ResourceKind::ALL,
@@ -37,6 +38,7 @@ const TAG: Rule = Rule {
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "tag-none",
+        profile: Profile::Strict,
         title: "A resource has no tag at all",
         why: "Asked where the policy requires no tag of the kind. Nobody can tell whose it is, who pays for it, or whether it is still needed. Tags of AWS and of \
               Meshwarden itself don't count.",

@@ -4,7 +4,7 @@ use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::controls::{AUTHENTICATION, ENCRYPTION};
 use crate::pack::finding::{Found, facts, listed};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::{Scene, Socket};
 use crate::policy::Protection;
 use crate::spec::bounded::Text;
@@ -13,6 +13,7 @@ use crate::tls::{ClientCall, client_call, client_policy_for};
 
 const TLS: Rule = Rule {
     id: "",
+    profile: Profile::Recommended,
     group: Group::Tls,
     severity: Severity::Medium,
     on: &[ResourceKind::VirtualNode],
@@ -30,6 +31,7 @@ const LISTENING: &[ResourceKind] = &[ResourceKind::VirtualNode, ResourceKind::Vi
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "node-backend-tls-not-enforced",
+        profile: Profile::Strict,
         title: "A virtual node may call its backends in plain text",
         why: "Without an enforced client policy in its backend defaults, a node follows whatever the server does: a \
               listener without TLS is called in plain text, and nobody notices when one loses it. A node without \
@@ -42,6 +44,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "gateway-backend-tls-not-enforced",
+        profile: Profile::Strict,
         on: &[ResourceKind::VirtualGateway],
         title: "A virtual gateway may call virtual services in plain text",
         why: "The gateway is where outside traffic comes in; without an enforced client policy in its backend defaults \
@@ -63,6 +66,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "gateway-listener-without-tls",
+        profile: Profile::Core,
         severity: Severity::High,
         on: &[ResourceKind::VirtualGateway],
         title: "A listener of a virtual gateway takes plain text",
@@ -74,6 +78,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "node-listener-without-tls",
+        profile: Profile::Strict,
         title: "A listener of a virtual node takes plain text only",
         why: "No client can encrypt its calls to this listener, whatever its policy.",
         mend: "Give the listener a certificate, first with the mode PERMISSIVE, and STRICT once its clients use TLS.",
@@ -183,6 +188,9 @@ fn backend_policy(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn without_tls(scene: &Scene<'_>, found: &mut Found<'_>, kind: ResourceKind) {
     for Socket { of, port, tls } in scene.sockets.iter().filter(|socket| socket.of.kind() == kind) {
+        if matches!(of, ResourcePath::VirtualNode(_, node) if scene.is_outside(node)) {
+            continue;
+        }
         let mode = tls.map_or("absent", |tls| tls.mode.as_str());
         if tls.is_none_or(|tls| tls.mode == TlsMode::Disabled) {
             let message = format!("listener {port} takes plain text: its TLS is {}", mode.to_lowercase());
@@ -192,6 +200,9 @@ fn without_tls(scene: &Scene<'_>, found: &mut Found<'_>, kind: ResourceKind) {
 }
 
 fn gateway_listener(scene: &Scene<'_>, found: &mut Found<'_>) {
+    if scene.folds_plaintext {
+        return;
+    }
     without_tls(scene, found, ResourceKind::VirtualGateway);
 }
 

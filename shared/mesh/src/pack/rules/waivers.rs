@@ -2,11 +2,12 @@
 
 use crate::name::ResourceKind;
 use crate::pack::finding::{Found, facts};
-use crate::pack::rule::{Group, Rule, Severity};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
 
 pub(super) const RULES: &[Rule] = &[Rule {
     id: "waiver-ended",
+    profile: Profile::Recommended,
     group: Group::Policy,
     severity: Severity::Medium,
     on: &[ResourceKind::Mesh],

@@ -1,0 +1,123 @@
+//! Listeners whose port says something else than their protocol.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::edges::Verdict;
+use crate::name::{ResourceKind, VirtualNodeName};
+use crate::pack::controls::ENCRYPTION;
+use crate::pack::finding::{Found, facts};
+use crate::pack::rule::{Group, Profile, Rule, Severity};
+use crate::pack::scene::Scene;
+use crate::spec::{Listener, Port, Protocol, TlsMode};
+
+/// Ports at which HTTP is expected within TLS, and nothing in plain text.
+const WITHIN_TLS: [(u16, &str); 9] = [
+    (443, "HTTPS"),
+    (465, "SMTPS"),
+    (636, "LDAPS"),
+    (993, "IMAPS"),
+    (995, "POP3S"),
+    (5671, "AMQPS"),
+    (8443, "HTTPS"),
+    (8883, "MQTT over TLS"),
+    (9443, "HTTPS"),
+];
+
+/// Ports of protocols that HTTP is not.
+const NOT_HTTP: [(u16, &str); 24] = [
+    (21, "FTP"),
+    (22, "SSH"),
+    (25, "SMTP"),
+    (53, "DNS"),
+    (110, "POP3"),
+    (143, "IMAP"),
+    (389, "LDAP"),
+    (587, "SMTP"),
+    (1433, "SQL Server"),
+    (1521, "Oracle"),
+    (1883, "MQTT"),
+    (2049, "NFS"),
+    (2181, "ZooKeeper"),
+    (3306, "MySQL"),
+    (4222, "NATS"),
+    (5432, "PostgreSQL"),
+    (5439, "Redshift"),
+    (5672, "AMQP"),
+    (6379, "Redis"),
+    (6380, "Redis over TLS"),
+    (9042, "Cassandra"),
+    (9092, "Kafka"),
+    (11211, "memcached"),
+    (27017, "MongoDB"),
+];
+
+pub(super) const RULES: &[Rule] = &[Rule {
+    id: "listener-protocol-unlike-port",
+    profile: Profile::Core,
+    group: Group::Routing,
+    severity: Severity::High,
+    on: &[ResourceKind::VirtualNode],
+    title: "A listener speaks plain HTTP on a port that is for another protocol",
+    why: "On ports such as 443 a server expects TLS, on 5432, 3306 or 6379 a database answers. The proxy sends HTTP in \
+          plain text there, and the call fails (`wrong version number` is what clients read). It is a common mistake to \
+          declare an external HTTPS API so: what the application itself encrypts is TCP to the proxy.",
+    mend: "Where the application speaks TLS itself, or a protocol that is not HTTP, set the protocol to `tcp`. Where the \
+           proxy should speak TLS, give every caller an enforced client policy, or the listener TLS.",
+    managed: &[],
+    controls: ENCRYPTION,
+    rests_on_certificates: false,
+    check: unlike_port,
+}];
+
+/// How the calls of a listener are made.
+#[derive(Default)]
+struct Calls<'a> {
+    plain: BTreeSet<&'a str>,
+    encrypted: usize,
+}
+
+fn unlike_port(scene: &Scene<'_>, found: &mut Found<'_>) {
+    let mut calls: BTreeMap<(&VirtualNodeName, Port), Calls<'_>> = BTreeMap::new();
+    for edge in scene.edges() {
+        let Some(port) = edge.port else { continue };
+        let of_listener = calls.entry((edge.to, port)).or_default();
+        match edge.verdict {
+            Verdict::Plaintext => drop(of_listener.plain.insert(edge.from.name())),
+            Verdict::Tls | Verdict::Mtls => of_listener.encrypted += 1,
+            Verdict::Broken(_) => {}
+        }
+    }
+    for (name, node) in scene.nodes() {
+        for listener in node.listeners() {
+            let port = listener.port_mapping.port;
+            let Some((usual, within_tls)) = usual(listener) else { continue };
+            let calls = calls.get(&(name, port));
+            let plain: Vec<&str> = calls.iter().flat_map(|calls| calls.plain.iter().copied()).collect();
+            // Where every caller speaks TLS, the port is what it says.
+            if within_tls && plain.is_empty() && calls.is_some_and(|calls| calls.encrypted > 0) {
+                continue;
+            }
+            let protocol = &listener.port_mapping.protocol;
+            let by =
+                if plain.is_empty() { String::new() } else { format!("; so it is called by {}", plain.join(", ")) };
+            let message =
+                format!("listener {port} speaks {protocol} in plain text, and port {port} is for {usual}{by}");
+            let facts = facts! {"port": port, "protocol": protocol, "usual": usual, "callers": plain};
+            found.on_part(scene.node_path(name), format!("listener {port}"), message, facts);
+        }
+    }
+}
+
+/// What the port of a listener for requests without TLS is known for, and whether that is HTTP within TLS.
+fn usual(listener: &Listener) -> Option<(&'static str, bool)> {
+    match listener.port_mapping.protocol {
+        Protocol::Http | Protocol::Http2 | Protocol::Grpc => {}
+        Protocol::Tcp | Protocol::Unrecognised(_) => return None,
+    }
+    if listener.tls.as_ref().is_some_and(|tls| tls.mode != TlsMode::Disabled) {
+        return None;
+    }
+    let port = listener.port_mapping.port.get();
+    let named = |table: &[(u16, &'static str)]| table.iter().find(|(known, _)| *known == port).map(|(_, name)| *name);
+    named(&WITHIN_TLS).map(|name| (name, true)).or_else(|| named(&NOT_HTTP).map(|name| (name, false)))
+}
