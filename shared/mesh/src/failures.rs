@@ -2,7 +2,7 @@
 //!
 //! | class | first run | later runs | after it works again |
 //! |-|-|-|-|
-//! | permanent | pages at once | pages again after `repeat` | the page times stay for `repeat` |
+//! | permanent | pages at once | pages again after `repeat`, a day for most | the page times stay for `repeat` |
 //! | transient | waits | pages once it lasts: two runs in a row, and longer than `unreadable_after` | the same |
 //!
 //! A failure that turns from transient to permanent pages at once, even if it was paged as transient. Everything that is

@@ -132,7 +132,7 @@ impl FailureMemory {
         }
         let limits = FailureLimits {
             unreadable_after: paging.unreadable_after.get(),
-            repeat: paging.repeat_after.get(),
+            repeat: paging.remind_after.get(),
             in_a_row: self.in_a_row,
         };
         let mut stored = self.load(now).await;

@@ -30,6 +30,7 @@ mod queues;
 mod report_store;
 mod roster;
 mod security_hub;
+mod standstill_memory;
 mod state_rules;
 mod state_store;
 mod survey;
@@ -59,6 +60,7 @@ pub use queues::{QueueAttribute, QueueMessage, QueueValue, Queues};
 pub use report_store::ReportStore;
 pub use roster::Roster;
 pub use security_hub::{RefusedFinding, SecurityHub};
+pub use standstill_memory::{StandstillMemory, StandstillRun, WaitingDecision};
 pub use state_rules::Admission;
 pub use state_store::{
     Begin, Begun, BudgetView, BudgetWindow, Finish, JournalEntry, KillSwitch, Lease, Note, Refusal, Spend, StateKey,

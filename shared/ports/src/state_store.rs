@@ -73,6 +73,12 @@ mod keys {
             Self(format!("failures/{function}"))
         }
 
+        /// Which decisions of a function are not final, and since when.
+        #[must_use]
+        pub fn standstills(function: &str) -> Self {
+            Self(format!("standstills/{function}"))
+        }
+
         /// A part of what a function keeps of a mesh, where that is too large for one document.
         #[must_use]
         pub fn part_of_mesh(function: &str, mesh: &mesh::name::MeshName, part: usize, parts: usize) -> Self {
@@ -89,6 +95,12 @@ mod keys {
         #[must_use]
         pub fn kill_switch() -> Self {
             Self("kill-switch-log".to_owned())
+        }
+
+        /// The document, and by it the journal, of what operators did with dead letters.
+        #[must_use]
+        pub fn dead_letters() -> Self {
+            Self("dead-letters-log".to_owned())
         }
 
         /// The key as the table has it.

@@ -250,7 +250,8 @@ impl Default for Budget {
 pub struct PagingPolicy {
     /// A hold that lasts while an alarm is on is paged again after this.
     pub repeat_after: Period,
-    /// A node that can't come back although nothing fails any more is paged again after this.
+    /// A node that cannot come back although nothing fails any more, and a call that keeps failing while no alarm is on, are
+    /// paged again after this.
     pub remind_after: Period,
     /// How long a passing failure, such as a throttle or a server's error, lasts before it is paged. It is paged only if
     /// two runs in a row have seen it; a failure that no retry can resolve is paged at once.
