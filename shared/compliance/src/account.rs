@@ -116,6 +116,12 @@ impl Account {
         Self::of(line(ResourcePath::Mesh(mesh.clone()).to_string(), "hold", "NotNotified", facts))
     }
 
+    /// Events that could not be published. They are kept, and published by the next run.
+    pub(crate) fn not_published(mesh: &MeshName, error: &PortError, owed: usize) -> Self {
+        let facts = json!({ "error": error.to_string(), "owed": owed });
+        Self::of(line(ResourcePath::Mesh(mesh.clone()).to_string(), "hold", "NotPublished", facts))
+    }
+
     /// A mesh that an event spoke of doesn't exist, at least not here.
     pub(crate) fn not_there(what: &str) -> Self {
         Self::of(line(what.to_owned(), "keep", "NotThere", json!({})))

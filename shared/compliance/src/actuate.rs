@@ -124,8 +124,9 @@ pub(crate) async fn actuate(ports: &Ports, ledger: &mut Ledger, work: &Work<'_>)
         // Whether it was done is unknown.
         Err(error) => Outcome::failed(&error),
     };
-    // A failure leaves the intent, so that the same plan is not paid for twice.
-    if !matches!(outcome, Outcome::Failed { .. }) {
+    // A failure leaves the intent, so that the same plan is not paid for twice. What is done leaves it until it is
+    // reported: if that fails, or the process ends, the next run reports it.
+    if !matches!(outcome, Outcome::Failed { .. }) && !outcome.is_done() {
         ledger.record.intents.remove(&work.plan.resource);
     }
     let finish = Finish {

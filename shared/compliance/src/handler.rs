@@ -153,10 +153,14 @@ impl Compliance {
         progress.unanswered = answers.messages().cloned().collect();
 
         let mut seen = Vec::new();
-        for (mesh, item) in agenda.into_items() {
-            if let Some(observation) =
-                self.observe(run, &mesh, &item, &open, &mut answers, &mut progress.accounts).await
-            {
+        let items: Vec<(MeshName, Item)> = agenda.into_items().collect();
+        let mut left = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        for (mesh, item) in items {
+            // Each mesh has its share of the time: one that is throttled for long keeps no other from being judged.
+            let share = Deadline::after(run.deadline.left() / left.max(1));
+            left = left.saturating_sub(1);
+            let observed = self.observe(run, &mesh, &item, &open, &mut answers, &mut progress.accounts);
+            if let Some(observation) = share.cover(observed).await {
                 answers.add(&observation, self.topic, run.policy, &open, run.now);
                 seen.push((item, observation));
             } else if let Some(unfinished) = &mut progress.unfinished {
@@ -280,11 +284,11 @@ impl Compliance {
         for attempt in 1..=ATTEMPTS {
             accounts.extend(self.state_account(run, &mesh, observation.state_error.as_ref()));
             let scope = again.as_ref().map_or(item.scope(), Scope::Only);
-            let (done, not_notified) = self.execute(run, &observation, scope).await;
+            let (done, not_sent) = self.execute(run, &observation, scope).await;
             let superseded = |(_, outcome): &Done| matches!(outcome, Some(Outcome::Superseded));
             let is_last = attempt == ATTEMPTS;
             accounts.extend(accounts_of(&done, &observation, item, again.is_none(), is_last));
-            accounts.extend(not_notified);
+            accounts.extend(not_sent);
             let overtaken: BTreeSet<ResourcePath> =
                 done.iter().filter(|done| superseded(done)).map(|(decision, _)| decision.resource.clone()).collect();
             if overtaken.is_empty() || is_last {
@@ -324,14 +328,8 @@ impl Compliance {
         }
     }
 
-    /// Does what was decided, where the mode allows it, and reports it. Also gives the line about notices that could not
-    /// be sent.
-    async fn execute(
-        &self,
-        run: &Run<'_>,
-        observation: &Observation,
-        scope: Scope<'_>,
-    ) -> (Vec<Done>, Option<Account>) {
+    /// Does what was decided, where the mode allows it, and reports it. Also gives the lines about what could not be sent.
+    async fn execute(&self, run: &Run<'_>, observation: &Observation, scope: Scope<'_>) -> (Vec<Done>, Vec<Account>) {
         let decisions = decide(self.topic, &observation.facts, run.policy, run.now, scope);
         let mut done: Vec<Done> = decisions.into_iter().map(|decision| (decision, None)).collect();
         let acts = |(decision, _): &Done| matches!(&decision.verdict, Verdict::Act(plan) if !plan.apply.is_empty());
@@ -359,8 +357,8 @@ impl Compliance {
             observe::forget(&self.warm, &observation.facts.mesh.name).await;
         }
         let during = During { failures: &run.failures, paging: &run.policy.failover.paging, now: run.now };
-        let not_notified = self.reporter.report(&done, observation, &observed, ledger, &during).await;
-        (done, not_notified)
+        let not_sent = self.reporter.report(&done, observation, &observed, ledger, &during).await;
+        (done, not_sent)
     }
 
     async fn act(

@@ -1,7 +1,9 @@
 //! Reports what was decided: the journal, the event bus, and people.
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::compliance::{Decision, OwedNotice, Record, Standing, StateAccess, Topic, Verdict, is_news};
+use mesh::compliance::{
+    Decision, OwedEvent, OwedNotice, Record, Standing, StateAccess, Topic, UNDONE_FOR, Verdict, is_late, is_news,
+};
 use mesh::failures::FailureClass;
 use mesh::name::ResourcePath;
 use mesh::policy::PagingPolicy;
@@ -29,8 +31,8 @@ const ATTEMPTS: usize = 3;
 /// How often the schedule invokes the function at the least.
 pub(crate) const INTERVAL: SignedDuration = SignedDuration::from_mins(15);
 
-/// How long a repair that is due may not get done: other writers are done in minutes, and budgets last an hour.
-const STANDSTILL: SignedDuration = SignedDuration::from_hours(3);
+/// The target that failures of the event bus are remembered by.
+const BUS: &str = "the event bus";
 
 /// What a report needs of the invocation.
 #[derive(Clone, Copy)]
@@ -66,7 +68,7 @@ impl Reporter {
     }
 
     /// Reports what is new about a mesh. None of this blocks or undoes a change. `ledger` is unset where the record could
-    /// not be read. Gives the line about notices that could not be sent.
+    /// not be read. Gives the lines about what could not be sent.
     pub(crate) async fn report(
         &self,
         done: &[Done],
@@ -74,42 +76,49 @@ impl Reporter {
         observed: &Value,
         ledger: Option<Ledger>,
         during: &During<'_>,
-    ) -> Option<Account> {
+    ) -> Vec<Account> {
         let During { failures, paging, now } = *during;
         note_failed_changes(done, observation, failures);
         // What is overtaken is decided again.
         let settled = |(_, outcome): &&Done| !matches!(outcome, Some(Outcome::Superseded));
         let news: Vec<&Done> = done.iter().filter(settled).filter(|done| Self::is_news(done, observation)).collect();
-        let mut ledger = ledger?;
+        let Some(mut ledger) = ledger else { return Vec::new() };
         let mut notices = std::mem::take(&mut ledger.record.owed);
         notices.extend(self.standstills(done, &mut ledger.record, paging, now));
         if !news.is_empty() {
             notices.push(self.notice(&news, observation));
         }
         let (owed, error) = self.send(notices).await;
-        let not_notified = error.map(|error| Account::not_notified(&observation.facts.mesh.name, &error, owed.len()));
+        let mesh = &observation.facts.mesh.name;
+        let mut accounts: Vec<Account> =
+            error.map(|error| Account::not_notified(mesh, &error, owed.len())).into_iter().collect();
         for notice in owed {
             ledger.record.owe(notice);
         }
-        if !news.is_empty() {
-            self.put(&news, observation).await;
+        let mut events = std::mem::take(&mut ledger.record.owed_events);
+        events.extend(news.iter().map(|news| self.event(news, observation)));
+        if let Some(error) = self.put(&events, failures).await {
+            accounts.push(Account::not_published(mesh, &error, events.len()));
+            for event in events {
+                ledger.record.owe_event(event);
+            }
         }
         self.remember(done, &news, observation, observed, ledger, now).await;
-        not_notified
+        accounts
     }
 
-    /// Notes which repairs do not get done, and gives a page for each that has not been for too long.
+    /// Notes which repairs do not get done, and gives one page for all that have not been for too long.
     fn standstills(
         &self,
         done: &[Done],
         record: &mut Record,
         paging: &PagingPolicy,
         now: Timestamp,
-    ) -> Vec<OwedNotice> {
+    ) -> Option<OwedNotice> {
         let limits = WatchLimits { interval: INTERVAL, repeat: paging.remind_after.get() };
         let mut pages = Vec::new();
         for entry @ (decision, _) in done {
-            let Some((code, facts)) = undone(entry) else {
+            let Some((code, facts, expects)) = undone(entry) else {
                 record.watches.remove(&decision.resource);
                 continue;
             };
@@ -122,7 +131,7 @@ impl Reporter {
                 facts: &facts,
                 // The plan's id changes with each version of the resource, and nothing is done all the same.
                 plan: None,
-                expects: Expects::Within(STANDSTILL),
+                expects,
                 text: &text,
                 command: &command,
             };
@@ -130,12 +139,16 @@ impl Reporter {
             if let Some(next) = next {
                 record.watches.insert(decision.resource.clone(), next);
             }
-            if let Some(page) = page {
-                let subject = cut(&format!("{}: {} {}", name(self.topic), NoProgress::CODE, page.subject));
-                pages.push(OwedNotice { page: true, subject, body: page.to_string() });
-            }
+            pages.extend(page);
         }
-        pages
+        let what = match pages.as_slice() {
+            [] => return None,
+            [page] => page.subject.clone(),
+            [first, ..] => format!("{} resources, first {}", pages.len(), first.subject),
+        };
+        let subject = cut(&format!("{}: {} {what}", name(self.topic), NoProgress::CODE));
+        let lines: Vec<String> = pages.iter().take(MOST_LINES).map(ToString::to_string).collect();
+        Some(OwedNotice { page: true, subject, body: lines.join("\n") })
     }
 
     /// Sends notices in their order; gives back those that could not be sent, with the first error.
@@ -159,18 +172,38 @@ impl Reporter {
         (owed, first)
     }
 
-    async fn put(&self, news: &[&Done], observation: &Observation) {
-        let event = |(decision, outcome): &&Done| BusEvent {
+    fn event(&self, (decision, outcome): &Done, observation: &Observation) -> OwedEvent {
+        OwedEvent {
             detail_type: "Meshwarden Decision".to_owned(),
             detail: json!({
                 "function": name(self.topic),
                 "decision": Account::of_decision(decision, outcome.as_ref()).line,
             }),
             resources: observation.about(&decision.resource).map(|about| about.arn.to_string()).into_iter().collect(),
+        }
+    }
+
+    /// Publishes events; gives the error if that failed.
+    async fn put(&self, events: &[OwedEvent], failures: &FailureRun) -> Option<PortError> {
+        if events.is_empty() {
+            return None;
+        }
+        let event = |owed: &OwedEvent| BusEvent {
+            detail_type: owed.detail_type.clone(),
+            detail: owed.detail.clone(),
+            resources: owed.resources.clone(),
         };
-        let events: Vec<BusEvent> = news.iter().map(event).collect();
-        if let Err(error) = self.ports.bus.put(&events).await {
-            tracing::warn!(%error, "the event bus does not know of decisions");
+        let events: Vec<BusEvent> = events.iter().map(event).collect();
+        match self.ports.bus.put(&events).await {
+            Ok(()) => {
+                failures.succeeded(BUS);
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, count = events.len(), "failed to publish decisions; they are kept");
+                failures.failed(BUS, &error);
+                Some(error)
+            }
         }
     }
 
@@ -269,6 +302,10 @@ impl Reporter {
                     wrong += usize::from(decision.judged.standing != Standing::InsufficientData);
                     format!("{}; {code}: {text}", decision.judged.text())
                 }
+                (Verdict::Keep(_), _) if is_late(decision, &observation.facts.record) => {
+                    mended += 1;
+                    "as it must be again: a repair that an earlier run began is in place".to_owned()
+                }
                 (Verdict::Keep(_), _) => {
                     well += 1;
                     "as it must be again".to_owned()
@@ -285,14 +322,18 @@ impl Reporter {
     }
 }
 
-/// The code and the facts of a repair that is due and was not done, though no call failed.
-fn undone((decision, outcome): &Done) -> Option<(String, Value)> {
+/// The code and the facts of a repair that is due and was not done, though no call failed; and how long that may be so.
+fn undone((decision, outcome): &Done) -> Option<(String, Value, Expects)> {
     match (&decision.verdict, outcome) {
         (Verdict::Act(plan), Some(outcome @ (Outcome::Superseded | Outcome::OutOfTime | Outcome::Refused { .. }))) => {
             // Its members are texts, so this can't fail.
             let outcome = serde_json::to_value(outcome).unwrap_or_default();
             let code = outcome.get("outcome").and_then(Value::as_str).unwrap_or_default().to_owned();
-            Some((code, json!({ "outcome": outcome, "rules": plan.mends })))
+            Some((code, json!({ "outcome": outcome, "rules": plan.mends }), Expects::Within(UNDONE_FOR)))
+        }
+        (Verdict::Hold(reason), _) if reason.expects() != Expects::Final => {
+            let (code, facts) = reason.parts();
+            Some((code, facts, reason.expects()))
         }
         (Verdict::Keep(_) | Verdict::Hold(_) | Verdict::Act(_), _) => None,
     }

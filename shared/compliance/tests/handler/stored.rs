@@ -5,7 +5,7 @@ use ports::memory::{Failure, Fault};
 use ports::{Note, StateStore as _};
 use serde_json::{Value, json};
 
-use crate::shop::{POLICY, Shop, V2, decision, line};
+use crate::shop::{POLICY, Shop, V1, V2, decision, line};
 
 async fn store(shop: &Shop, document: Value) {
     let note = Note { key: shop.key(), revision: 0, now: shop.now(), document, journal: None };
@@ -95,4 +95,72 @@ async fn notices_that_wait_stay_within_bounds() {
     assert_eq!(subjects.len(), 5);
     assert!(subjects[4].contains("1 again"), "{subjects:?}");
     assert!(shop.ports.state.stored(&shop.key()).unwrap().document.get("owed").is_none());
+}
+
+/// A repair is reported although neither SNS nor the state table took anything once it was made.
+#[tokio::test(start_paused = true)]
+async fn notice_survives_a_failure_of_sns_and_the_state_table() {
+    for (topic, failing) in [(Topic::Tags, "note"), (Topic::Egress, "note"), (Topic::Tags, "finish")] {
+        let shop = Shop::of(topic);
+        match topic {
+            Topic::Tags => shop.untag(&[V2]),
+            Topic::Egress => shop.open_filter(),
+        }
+        for call in ["notify", failing, "note"] {
+            shop.breaks(call, Failure::Unavailable);
+        }
+        shop.start().await.wake().await.unwrap();
+        assert_eq!(shop.ports.notifier.sent().len(), 0);
+        shop.ports.faults.reset();
+        // Another process, which remembers nothing itself.
+        for _ in 0..3 {
+            shop.start().await.later(15).await;
+        }
+        let sent = shop.ports.notifier.sent();
+        assert_eq!(sent.len(), 1, "{topic} {failing}: {sent:?}");
+        assert!(sent[0].subject.contains("1 mended"), "{topic} {failing}: {sent:?}");
+        assert!(sent[0].body.contains("a repair that an earlier run began is in place"), "{topic} {failing}: {sent:?}");
+        let record = shop.ports.state.stored(&shop.key()).unwrap().document;
+        assert_eq!(record.get("intents"), None, "{record}");
+    }
+}
+
+/// Events that could not be published are published by the next run, once, and a failure that lasts pages.
+#[tokio::test(start_paused = true)]
+async fn events_survive_a_failure_of_the_bus() {
+    for failure in [Failure::Unavailable, Failure::Throttled, Failure::Denied] {
+        let shop = Shop::of(Topic::Tags);
+        shop.untag(&[V2]);
+        shop.breaks("put events", failure);
+        let answer = shop.start().await.wake().await.unwrap();
+        let kept = answer["decisions"].as_array().unwrap().iter().find(|line| line["reason"] == "NotPublished");
+        assert_eq!(kept.unwrap()["facts"]["owed"], 1, "{answer:#}");
+        shop.start().await.later(15).await;
+        assert_eq!(shop.ports.bus.events().len(), 0);
+        assert_eq!(shop.pages().len(), 1, "{failure:?}: {:?}", shop.pages());
+        assert!(shop.pages()[0].body.contains("the event bus"), "{:?}", shop.pages());
+        shop.ports.faults.reset();
+        for _ in 0..2 {
+            shop.start().await.later(15).await;
+        }
+        let events = shop.ports.bus.events();
+        assert_eq!(events.len(), 1, "{failure:?}: {events:?}");
+        assert_eq!(events[0].detail["decision"]["resource"], V2);
+        assert_eq!(shop.pages().len(), 1, "{failure:?}");
+    }
+}
+
+/// Repairs that wait for the budget for hours are one page.
+#[tokio::test(start_paused = true)]
+async fn budget_that_is_spent_for_hours_pages_once() {
+    let shop = Shop::with(Topic::Tags, &POLICY.replace("}]}\n", "}], budget: {changes: 0, window: 1h}}\n"));
+    shop.untag(&[V1, V2]);
+    for round in 0..20 {
+        let answer = shop.start().await.later(15).await;
+        assert_eq!(decision(&answer, V2)["reason"], "BudgetSpent");
+        assert_eq!(shop.pages().len(), usize::from(round > 12), "{round}: {:?}", shop.pages());
+    }
+    let page = &shop.pages()[0];
+    assert!(page.subject.contains("NoProgress 2 resources, first "), "{page:?}");
+    assert!(page.body.contains(V1) && page.body.contains(V2), "{page:?}");
 }

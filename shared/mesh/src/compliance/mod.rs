@@ -15,12 +15,14 @@ mod record;
 mod remedy;
 mod replay;
 mod standing;
+mod standstill;
 mod topic;
 
 pub use decide::{Decision, Plan, Scope, Verdict, decide};
 pub use facts::{About, Facts, StateAccess, Unread, UnreadPart};
 pub use reason::{HoldReason, KeepReason};
-pub use record::{OwedNotice, Record, digest, is_news};
+pub use record::{OwedEvent, OwedNotice, Record, digest, is_late, is_news};
 pub use replay::{Conclusion, replay};
 pub use standing::{Judged, Standing, judge};
+pub use standstill::UNDONE_FOR;
 pub use topic::Topic;

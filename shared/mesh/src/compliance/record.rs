@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::decide::{Decision, Verdict};
@@ -16,6 +17,12 @@ const MOST_TOLD: usize = 3000;
 
 /// The most notices that wait to be sent.
 const MOST_OWED: usize = 5;
+
+/// The most events that wait to be published.
+const MOST_OWED_EVENTS: usize = 20;
+
+/// The most characters of an event's facts that are kept while it waits.
+const LONGEST_OWED_EVENT: usize = 4_000;
 
 /// The most characters that are kept of a notice that waits: a document of the state table has at most 400 KB.
 const LONGEST_OWED: usize = 8_000;
@@ -34,6 +41,9 @@ pub struct Record {
     /// Notices that could not be sent, the oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<OwedNotice>,
+    /// Events that could not be published, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owed_events: Vec<OwedEvent>,
     /// Repairs that do not get done, by resource: one that stays so for long is a standstill.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub watches: BTreeMap<ResourcePath, Watch>,
@@ -54,6 +64,19 @@ pub struct OwedNotice {
     pub body: String,
 }
 
+/// An event that could not be published yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwedEvent {
+    /// Its kind, as in `Meshwarden Decision`.
+    pub detail_type: String,
+    /// What it says.
+    pub detail: Value,
+    /// The ARNs of what it is about.
+    #[serde(default)]
+    pub resources: Vec<String>,
+}
+
 impl Record {
     /// The newest format of the stored document that is known here.
     pub const FORMAT: u64 = 0;
@@ -67,6 +90,20 @@ impl Record {
         self.owed.push(notice);
         let superfluous = self.owed.len().saturating_sub(MOST_OWED);
         self.owed.drain(..superfluous);
+    }
+
+    /// Remembers an event that could not be published. Of too many the oldest are given up, and of a long one the facts:
+    /// the journal has both.
+    pub fn owe_event(&mut self, mut event: OwedEvent) {
+        if event.detail.to_string().chars().count() > LONGEST_OWED_EVENT
+            && let Some(decision) = event.detail.get_mut("decision").and_then(Value::as_object_mut)
+        {
+            decision.insert("facts".to_owned(), Value::Null);
+            decision.insert("plan".to_owned(), Value::Null);
+        }
+        self.owed_events.push(event);
+        let superfluous = self.owed_events.len().saturating_sub(MOST_OWED_EVENTS);
+        self.owed_events.drain(..superfluous);
     }
 }
 
@@ -85,15 +122,26 @@ pub fn digest(decision: &Decision) -> Option<String> {
     Some(format!("{first:016x}"))
 }
 
-/// Whether a decision says something that was not said before: something new that is wrong, or that it no longer is.
+/// Whether a decision says something that was not said before: something new that is wrong, or that it no longer is. A
+/// repair that was begun, is in place, and was not reported is news, too.
 #[must_use]
 pub fn is_news(decision: &Decision, record: &Record) -> bool {
+    if is_late(decision, record) {
+        return true;
+    }
     let known = record.told.get(&decision.resource);
     match lasts(decision) {
         Lasts::Yes => digest(decision).as_ref() != known,
         Lasts::Findings => known.is_none(),
         Lasts::No => false,
     }
+}
+
+/// Whether a repair that an earlier run began is in place, and was not reported: that run was cut short, or could neither
+/// notify nor store.
+#[must_use]
+pub fn is_late(decision: &Decision, record: &Record) -> bool {
+    matches!(decision.verdict, Verdict::Keep(_)) && record.intents.contains_key(&decision.resource)
 }
 
 /// How much of a decision outlasts a call that failed. Failing calls are reported by themselves, if they last.
