@@ -1,18 +1,20 @@
 //! The function: event, observe, decide, plan, actuate, report.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
 use lambda_kit::{Current, Handler, Metric, PolicyKeeper, Report, Retry};
-use mesh::policy::{CertificatesPolicy, Policy, PolicyError};
+use mesh::policy::{Policy, PolicyError};
 use mesh::rotation::{Decision, OwedPage, Record, decide};
-use ports::{BudgetWindow, Deadline, PortError};
+use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
 use tokio::sync::Mutex;
 
 use crate::account::Account;
 use crate::actuate::{Executed, Outcome, Work, actuate};
+use crate::calls::{Calls, TIME, paging};
 use crate::observe::{Observation, observe};
 use crate::tell::{self, Moments, News, Stored, Unstored};
 use crate::wake::{MessageId, Wake};
@@ -22,22 +24,17 @@ use crate::{NAME, Ports, journal, metrics};
 /// what waits for proxies, goes on with the next wake.
 const ROUNDS: usize = 6;
 
+/// How often the schedule invokes the function.
+const INTERVAL: SignedDuration = SignedDuration::from_mins(5);
+
 /// The function certificate-rotation.
 #[derive(Debug)]
 pub struct CertificateRotation {
     ports: Ports,
     policy: PolicyKeeper<Policy, PolicyError>,
-    /// Since when nothing at all can be observed, as far as this process knows, and when that was paged.
-    blind: Mutex<Option<Blind>>,
+    failures: FailureMemory,
     /// What this process has paged and could not store.
     unstored: Unstored,
-}
-
-/// Nothing at all can be observed.
-#[derive(Clone, Copy, Debug)]
-struct Blind {
-    since: Timestamp,
-    paged: Option<Timestamp>,
 }
 
 /// One invocation.
@@ -49,6 +46,8 @@ struct Run<'a> {
     started: Timestamp,
     /// What events have said and no record holds yet.
     facts: Mutex<OpenFacts>,
+    /// Which calls failed.
+    calls: Calls,
 }
 
 /// What only events have said, by the messages that have to be repeated until it is stored.
@@ -70,7 +69,9 @@ impl CertificateRotation {
     /// Puts the function together.
     #[must_use]
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>) -> Self {
-        Self { ports, policy, blind: Mutex::default(), unstored: Unstored::default() }
+        let (state, notifier) = (Arc::clone(&ports.state), Arc::clone(&ports.notifier));
+        let failures = FailureMemory::new(NAME, INTERVAL, state, notifier);
+        Self { ports, policy, failures, unstored: Unstored::default() }
     }
 }
 
@@ -87,11 +88,19 @@ impl Handler for CertificateRotation {
             holder: lambda_kit::holder(NAME, deadline, now),
             started: now,
             facts: Mutex::default(),
+            calls: Calls::default(),
         };
-        let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run)).await;
-        let Reconciled { accounts, mut metrics, observed_nothing } =
-            reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
-        let unstored = run.facts.lock().await.messages();
+        let time = FailureMemory::time_for_work(deadline);
+        let reconciled = tokio::time::timeout(time, self.reconcile(&run)).await;
+        let out_of_time = "its time ran out; what was begun is taken up again";
+        match reconciled {
+            Ok(_) => run.calls.succeeded(TIME),
+            Err(_) => run.calls.out_of_time(out_of_time),
+        }
+        let Run { facts, calls, .. } = run;
+        self.failures.finish_by(deadline, calls.into_run(), &paging(&policy.certificates), now).await;
+        let Reconciled { accounts, mut metrics, observed_nothing } = reconciled.map_err(|_| Retry::all(out_of_time))?;
+        let unstored = facts.lock().await.messages();
         let failed = accounts.iter().filter(|account| account.retry.is_some());
         let messages = wake.failed(failed.map(|account| account.line.resource.as_str()), &unstored);
         let why = accounts.iter().find_map(|account| account.retry.clone());
@@ -120,6 +129,7 @@ impl CertificateRotation {
         let mut accounts = Vec::new();
         let mut metrics = Vec::new();
         let mut observed_nothing = false;
+        self.unstored.send_unsent(&self.ports).await;
         for round in 1..=ROUNDS {
             match self.round(run).await {
                 Ok((of_round, expiry)) => {
@@ -133,9 +143,8 @@ impl CertificateRotation {
                     }
                 }
                 Err(error) => {
-                    let account = Account::blind(&error);
-                    self.page_blindness(&error, &account, &run.policy.certificates).await;
-                    accounts.push(account);
+                    run.calls.failed("meshes", &error);
+                    accounts.push(Account::blind(&error));
                     observed_nothing = round == 1;
                     break;
                 }
@@ -144,24 +153,11 @@ impl CertificateRotation {
         Reconciled { accounts, metrics, observed_nothing }
     }
 
-    /// A throttle or a timeout passes by itself, so it has to last; and the same is not paged again at once. Until then the
-    /// invocation fails, which has an alarm of its own.
-    async fn page_blindness(&self, error: &PortError, account: &Account, policy: &CertificatesPolicy) {
-        let now = self.ports.clock.now();
-        let mut blind = self.blind.lock().await;
-        let known = blind.get_or_insert(Blind { since: now, paged: None });
-        let lasts = !error.kind.may_heal() || known.since + policy.unread_after.get() <= now;
-        let due = known.paged.is_none_or(|paged| paged + policy.paging.repeat_after.get() <= now);
-        if lasts && due && tell::send(&self.ports, &tell::page_about(account, now)).await {
-            known.paged = Some(now);
-        }
-    }
-
     /// Looks, decides, and takes each step that may be taken now.
     async fn round(&self, run: &Run<'_>) -> Result<(Vec<Account>, Vec<Metric>), PortError> {
         let now = self.ports.clock.now();
-        let observation = observe(&self.ports, run.policy, &run.window, run.wake).await?;
-        *self.blind.lock().await = None;
+        let observation = observe(&self.ports, run.policy, &run.window, run.wake, &run.calls).await?;
+        run.calls.succeeded("meshes");
         {
             let mut facts = run.facts.lock().await;
             facts.unplaced.clone_from(&observation.unplaced);
@@ -173,6 +169,7 @@ impl CertificateRotation {
         let decisions = decide(&observation.facts, &harms, &run.policy.certificates, now);
         let mut accounts = Vec::new();
         for decision in &decisions {
+            run.calls.decided(decision);
             accounts.push(self.carry_out(run, decision, &observation, now).await);
         }
         let decided: BTreeSet<String> = decisions.iter().map(|decision| decision.subject.name()).collect();
@@ -219,7 +216,7 @@ impl CertificateRotation {
                 }
             }
         };
-        let account = Account::of(decision, outcome.as_ref());
+        let mut account = Account::of(decision, outcome.as_ref());
         match stored {
             Some((record, revision)) => {
                 let pages: Vec<&OwedPage> = pages.iter().collect();
@@ -227,11 +224,13 @@ impl CertificateRotation {
             }
             None => {
                 for page in &pages {
-                    self.unstored.send(&self.ports, &subject, page, policy).await;
+                    if !self.unstored.send(&self.ports, &subject, page, policy).await {
+                        account.retry.get_or_insert_with(|| "failed to send a page and to store it".to_owned());
+                    }
                 }
             }
         }
-        tell::publish(&self.ports, &account, &news, outcome.as_ref()).await;
+        tell::publish(&self.ports, &account, &news, outcome.as_ref(), &run.calls).await;
         account
     }
 
@@ -273,6 +272,7 @@ impl CertificateRotation {
             let account = notice.map(|one| Account::note(&one.resource, one.code, one.facts.clone(), &one.text));
             let page = account.as_ref().map(|account| tell::page_about(account, now));
             let record = Record { owed: page.clone().or_else(|| record.owed.clone()), ..record.clone() };
+            let mut account = account;
             let stored = tell::store(&self.ports, subject, observation.revision(subject), &record, None, now).await;
             match (stored, page) {
                 (Stored::At(revision), page) => {
@@ -281,7 +281,10 @@ impl CertificateRotation {
                     tell::settle(&self.ports, subject, &record, revision, &pages, now).await;
                 }
                 (Stored::Not, Some(page)) => {
-                    self.unstored.send(&self.ports, subject, &page, &run.policy.certificates).await;
+                    let sent = self.unstored.send(&self.ports, subject, &page, &run.policy.certificates).await;
+                    if let Some(account) = account.as_mut().filter(|_| !sent) {
+                        account.retry.get_or_insert_with(|| "failed to send a page and to store it".to_owned());
+                    }
                 }
                 (Stored::Overtaken | Stored::Not, _) => {}
             }

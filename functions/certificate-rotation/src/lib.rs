@@ -16,6 +16,7 @@
 
 mod account;
 mod actuate;
+mod calls;
 mod evidence;
 mod facts;
 mod handler;

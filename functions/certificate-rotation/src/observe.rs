@@ -17,6 +17,7 @@ use ports::{BudgetWindow, Pace, PortError, PortErrorKind, StateKey, StateView, s
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use crate::calls::Calls;
 use crate::evidence::Evidence;
 use crate::facts::Read;
 use crate::stores::{InAcm, InSecret};
@@ -132,6 +133,7 @@ pub(crate) async fn observe(
     policy: &Policy,
     window: &BudgetWindow,
     wake: &Wake,
+    calls: &Calls,
 ) -> Result<Observation, PortError> {
     let mut pace = Pace::new(AT_A_TIME, AT_A_TIME);
     let mut models = BTreeMap::new();
@@ -140,7 +142,7 @@ pub(crate) async fn observe(
     let mut has = BTreeMap::new();
     for found in ports.meshes.meshes().await? {
         let name = found.path.mesh().clone();
-        match mesh(ports, &name, &mut pace).await {
+        match calls.noted(&format!("mesh/{name}"), mesh(ports, &name, &mut pace).await) {
             Ok(seen) => {
                 let of_mesh = Survey::of(&seen.model);
                 has.insert(name.clone(), Reading::Known(of_mesh.shareable()));
@@ -149,11 +151,11 @@ pub(crate) async fn observe(
                 models.insert(name, seen.model);
             }
             Err(error) => {
-                has.insert(name, Reading::Unread(error.to_string()));
+                has.insert(name, Reading::Unread(error));
             }
         }
     }
-    let read = read(ports, policy, &surveyed, &mut pace).await?;
+    let read = read(ports, policy, &surveyed, &mut pace, calls).await?;
     let mut subjects: Vec<String> = subjects(&surveyed, has.keys());
     let in_use = |subject: &String| read.has(subject);
     let (used, unused): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -235,6 +237,7 @@ async fn read<'a>(
     policy: &'a Policy,
     surveyed: &'a Survey,
     pace: &mut Pace,
+    calls: &Calls,
 ) -> Result<Read<'a>, PortError> {
     let policy = &policy.certificates;
     let used: BTreeSet<CertificateArn> = surveyed
@@ -248,10 +251,15 @@ async fn read<'a>(
     let answers =
         pace.each(used.iter().cloned().collect(), |arn| async move { stores::certificate(ports, &arn).await });
     let answers = answers.await;
-    let unread = answers.failed.into_iter().map(|(arn, error)| (arn, InAcm::unread(error.to_string())));
+    let target = |arn: &CertificateArn| format!("certificate {arn}");
+    answers.done.iter().for_each(|(arn, _)| calls.succeeded(&target(arn)));
+    let unread = answers.failed.into_iter().map(|(arn, error)| {
+        calls.failed(&target(&arn), &error);
+        (arn, InAcm::unread(error.to_string()))
+    });
     let mut acm: BTreeMap<CertificateArn, InAcm> = answers.done.into_iter().chain(unread).collect();
     if !policy.successions.is_empty() || acm.values().any(|one| one.needs_replacement) {
-        match stores::replacements(ports, &used, pace).await {
+        match calls.noted("replacements of certificates", stores::replacements(ports, &used, pace).await) {
             Ok((mut replacements, mut supersedes)) => {
                 for (arn, read) in &mut acm {
                     if let Some(private) = &mut read.private {
@@ -263,7 +271,7 @@ async fn read<'a>(
             // Whatever was asked for in their place would be asked for again.
             Err(error) => {
                 for read in acm.values_mut().filter(|read| read.private.is_some()) {
-                    read.chain = Reading::Unread(error.to_string());
+                    read.chain = Reading::Unread(error.clone());
                 }
             }
         }
@@ -278,9 +286,9 @@ async fn read<'a>(
     });
     let bound = named.chain(trusting).collect::<BTreeSet<_>>().into_iter();
     let bound = bound.filter_map(|name| Some((name.clone(), policy.bundle(name)?.secret.clone()))).collect();
-    let secrets = secrets(ports, bound, pace).await;
+    let secrets = secrets(ports, bound, pace, calls).await;
     let imported = used.iter().filter_map(|arn| Some((arn.clone(), policy.imported(arn)?.secret.clone()?)));
-    let twins = self::secrets(ports, imported.collect(), pace).await;
+    let twins = self::secrets(ports, imported.collect(), pace, calls).await;
     let of_policy = policy.bundles.iter().filter_map(|bundle| bundle.authority.clone());
     let of_policy = of_policy.chain(policy.imported.iter().filter_map(|imported| imported.authority.clone()));
     let of_policy = of_policy.chain(policy.successions.iter().flat_map(|one| [one.from.clone(), one.to.clone()]));
@@ -292,17 +300,31 @@ async fn read<'a>(
     let arns: BTreeSet<AuthorityArn> = of_policy.chain(of_acm).chain(of_mesh).collect();
     let answers =
         pace.each(arns.into_iter().collect(), |arn| async move { stores::authority(ports, &arn).await }).await;
-    let unread = answers.failed.into_iter().map(|(arn, error)| (arn, Err(error.to_string())));
+    let target = |arn: &AuthorityArn| format!("private CA {arn}");
+    answers.done.iter().for_each(|(arn, _)| calls.succeeded(&target(arn)));
+    let unread = answers.failed.into_iter().map(|(arn, error)| {
+        calls.failed(&target(&arn), &error);
+        (arn, Err(error.to_string()))
+    });
     let authorities = answers.done.into_iter().map(|(arn, facts)| (arn, Ok(facts))).chain(unread).collect();
     let evidence = Evidence::gather(ports, policy, surveyed).await;
     Ok(Read { survey: surveyed, policy, acm, secrets, twins, authorities, evidence })
 }
 
 /// Reads secrets, each under what stands for it.
-async fn secrets<K: Clone + Ord>(ports: &Ports, wanted: Vec<(K, String)>, pace: &mut Pace) -> BTreeMap<K, InSecret> {
+async fn secrets<K: Clone + Ord>(
+    ports: &Ports,
+    wanted: Vec<(K, String)>,
+    pace: &mut Pace,
+    calls: &Calls,
+) -> BTreeMap<K, InSecret> {
     let answers = pace.each(wanted, |(_, secret)| async move { stores::secret(ports, &secret).await }).await;
-    let unread =
-        answers.failed.into_iter().map(|((key, secret), error)| (key, InSecret::unread(&secret, error.to_string())));
+    let target = |secret: &str| format!("secret {secret}");
+    answers.done.iter().for_each(|((_, secret), _)| calls.succeeded(&target(secret)));
+    let unread = answers.failed.into_iter().map(|((key, secret), error)| {
+        calls.failed(&target(&secret), &error);
+        (key, InSecret::unread(&secret, error.to_string()))
+    });
     answers.done.into_iter().map(|((key, _), read)| (key, read)).chain(unread).collect()
 }
 

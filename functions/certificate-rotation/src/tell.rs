@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 
 use crate::account::Account;
 use crate::actuate::{Outcome, document};
+use crate::calls::{BUS, Calls};
 use crate::observe::Observation;
 use crate::{NAME, Ports, journal};
 
@@ -134,16 +135,51 @@ pub(crate) async fn store(
 /// What this process has paged and could not store: without it, each run would page again while the state table can't be
 /// written.
 #[derive(Debug, Default)]
-pub(crate) struct Unstored(Mutex<BTreeMap<String, (String, Timestamp)>>);
+pub(crate) struct Unstored(Mutex<UnstoredPages>);
+
+#[derive(Debug, Default)]
+struct UnstoredPages {
+    /// The newest page that was sent, by subject.
+    sent: BTreeMap<String, (String, Timestamp)>,
+    /// Pages that could neither be stored nor sent, by subject.
+    unsent: BTreeMap<String, OwedPage>,
+}
 
 impl Unstored {
-    /// Sends a page of which no record could be stored, unless that was done not long ago.
-    pub(crate) async fn send(&self, ports: &Ports, subject: &str, page: &OwedPage, policy: &CertificatesPolicy) {
+    /// Sends a page of which no record could be stored, unless that was done not long ago. `false` if it was not sent: it
+    /// is kept for the next invocation of this process.
+    pub(crate) async fn send(
+        &self,
+        ports: &Ports,
+        subject: &str,
+        page: &OwedPage,
+        policy: &CertificatesPolicy,
+    ) -> bool {
         let repeat = policy.paging.repeat_after.get();
-        let mut sent = self.0.lock().await;
-        let known = sent.get(subject).is_some_and(|(text, at)| *text == page.subject && *at + repeat > page.at);
-        if !known && send(ports, page).await {
-            sent.insert(subject.to_owned(), (page.subject.clone(), page.at));
+        let mut pages = self.0.lock().await;
+        let is_same = |(text, at): &(String, Timestamp)| *text == page.subject && *at + repeat > page.at;
+        if pages.sent.get(subject).is_some_and(is_same) {
+            return true;
+        }
+        let sent = send(ports, page).await;
+        if sent {
+            pages.sent.insert(subject.to_owned(), (page.subject.clone(), page.at));
+            pages.unsent.remove(subject);
+        } else {
+            pages.unsent.insert(subject.to_owned(), page.clone());
+        }
+        sent
+    }
+
+    /// Sends what an earlier invocation could neither store nor send.
+    pub(crate) async fn send_unsent(&self, ports: &Ports) {
+        let mut pages = self.0.lock().await;
+        for (subject, page) in std::mem::take(&mut pages.unsent) {
+            if send(ports, &page).await {
+                pages.sent.insert(subject, (page.subject, page.at));
+            } else {
+                pages.unsent.insert(subject, page);
+            }
         }
     }
 }
@@ -169,12 +205,12 @@ pub(crate) async fn settle(
 }
 
 /// Reports a decision, and what became of it, to other programs.
-pub(crate) async fn publish(ports: &Ports, account: &Account, news: &News, outcome: Option<&Outcome>) {
+pub(crate) async fn publish(ports: &Ports, account: &Account, news: &News, outcome: Option<&Outcome>, calls: &Calls) {
     if news.to_tell || outcome.is_some_and(Outcome::is_news) {
         let detail = json!({ "function": NAME, "decision": account.line });
         let event = BusEvent { detail_type: "Meshwarden Decision".to_owned(), detail, resources: Vec::new() };
-        if let Err(error) = ports.bus.put(&[event]).await {
-            tracing::warn!(%error, "failed to put a decision on the event bus");
+        if let Err(error) = calls.noted(BUS, ports.bus.put(&[event]).await) {
+            tracing::warn!(error, "failed to put a decision on the event bus");
         }
     }
 }

@@ -280,3 +280,77 @@ async fn members_of_a_newer_version_stay_and_a_newer_format_holds() {
     assert_eq!(document(&shop, "sds:web").await["format"], 2, "it is not written over");
     assert!(subjects(&shop).iter().any(|subject| subject.contains("RecordNewer")), "{:?}", subjects(&shop));
 }
+
+/// The new certificate at the listener of a private one is replaced by the old one, by hand.
+#[tokio::test(start_paused = true)]
+async fn listener_that_was_pointed_back_is_respected_until_it_is_released() {
+    let mut shop = Shop::open().await;
+    let new = crate::shop::root(&shop.ports, "new");
+    shop.set_policy(&format!("  successions:\n    - {{from: '{}', to: '{new}'}}\n", shop.old));
+    let at_stock = async |shop: &Shop| {
+        let listener = shop.node("stock").await["listeners"][0].clone();
+        listener["tls"]["certificate"]["acm"]["certificateArn"].as_str().unwrap().to_owned()
+    };
+    let point_back = async |shop: &Shop| {
+        let mut stock = shop.node("stock").await;
+        stock["listeners"][0]["tls"]["certificate"]["acm"]["certificateArn"] = json!(shop.private.as_str());
+        let path = crate::shop::path("stock");
+        shop.ports.mesh.edit_resource(&path, mesh::spec::Spec::read(path.kind(), &stock).unwrap());
+    };
+    // While both are trusted: the listener has its new certificate, and another one is not done yet.
+    for _ in 0..60 {
+        shop.go_on(1).await;
+        if at_stock(&shop).await != shop.private.as_str() {
+            break;
+        }
+    }
+    assert_ne!(at_stock(&shop).await, shop.private.as_str());
+    point_back(&shop).await;
+    for _ in 0..40 {
+        shop.wait(SignedDuration::from_mins(5));
+        drop(shop.wake().await);
+        assert_eq!(at_stock(&shop).await, shop.private.as_str(), "not repointed over an operator");
+    }
+    let subject = format!("acm:{}", shop.private.as_str());
+    assert_eq!(reason(&shop, &subject).await, "MovedBack");
+    let pages = subjects(&shop);
+    assert_eq!(pages.iter().filter(|subject| subject.contains("MovedBack")).count(), 1, "{pages:?}");
+
+    let now = shop.now();
+    change(&shop, &subject, |record| record["leaf"]["movedBack"]["released"] = json!(now)).await;
+    shop.held.clear();
+    shop.deliver().await;
+    let mut reasons = Vec::new();
+    while reasons.len() < 60 && at_stock(&shop).await == shop.private.as_str() {
+        shop.wait(SignedDuration::from_mins(5));
+        let answer = shop.wake().await;
+        let report = answer.unwrap_or_else(|retry| retry.report.unwrap());
+        let of_it = report.decisions.into_iter().filter(|one| one.resource == subject);
+        reasons.push(of_it.map(|one| format!("{} {} {:?}", one.decision, one.reason, one.outcome)).collect::<Vec<_>>());
+        shop.deliver().await;
+    }
+    assert_ne!(at_stock(&shop).await, shop.private.as_str(), "resumed once it is released: {reasons:#?}");
+}
+
+/// A page that can be neither stored nor sent makes the event come again, and is sent once either works.
+#[tokio::test(start_paused = true)]
+async fn page_survives_a_failure_of_sns_and_the_state_table() {
+    let shop = Shop::open().await;
+    shop.wait(DAY * 62);
+    let function = shop.start().await;
+    let tick = json!({ "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} });
+    let answer = async || {
+        let deadline = ports::Deadline::after(std::time::Duration::from_secs(110));
+        lambda_kit::Handler::handle(&function, lambda_kit::wake::parse(&tick), deadline).await
+    };
+    let failed = ["notify", "begin", "note", "finish"];
+    let fault = Fault::Fails(Failure::Denied, Effect::NotDone);
+    shop.ports.faults.whenever(move |call| failed.contains(&call.name), fault);
+    let error = answer().await.unwrap_err();
+    assert!(error.why.contains("failed to send a page and to store it"), "{error:?}");
+    assert_eq!(subjects(&shop), Vec::<String>::new());
+    shop.ports.faults.reset();
+    shop.wait(SignedDuration::from_mins(1));
+    drop(answer().await);
+    assert!(!subjects(&shop).is_empty());
+}

@@ -10,7 +10,7 @@ use super::judge::Judgement;
 use super::leaf::Work;
 use super::plan::{Action, Kind, Step};
 use super::reason::{KeepReason, NotKnown, Why, renewal_reason};
-use super::record::{Attempt, Failures, digest};
+use super::record::{Attempt, Failures, MovedBack, Repointed, digest};
 use crate::certificates::{AuthorityArn, CertificateArn, Chain, Source};
 use crate::change::Change;
 
@@ -19,6 +19,9 @@ const TOKEN_LASTS: SignedDuration = SignedDuration::from_mins(5);
 
 /// After so long a bad certificate is not taken for the answer of the CA to the order.
 const OLD_ATTEMPT: SignedDuration = SignedDuration::from_hours(6);
+
+/// After so long a listener is read as it was written.
+const READ_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
 impl Work<'_> {
     /// A private certificate in ACM: renewed there, or requested anew where another CA is to issue it or it is withdrawn.
@@ -96,7 +99,8 @@ impl Work<'_> {
     }
 
     /// One listener after the other gets the new certificate.
-    fn repoint(&self, facts: &PrivateFacts, new: &CertificateArn, chain: &Chain) -> Result<Action, KeepReason> {
+    fn repoint(&mut self, facts: &PrivateFacts, new: &CertificateArn, chain: &Chain) -> Result<Action, KeepReason> {
+        self.pointed_back(facts, new, chain)?;
         if let Some(issuer) = self.scene.issuer(&chain.leaf) {
             self.may_come_from(issuer)?;
         }
@@ -110,6 +114,24 @@ impl Work<'_> {
             stage: self.stage_towards(&chain.leaf),
             moves: BTreeSet::from([resource.clone()]),
         })
+    }
+
+    /// A listener that was given the replacement and has the old certificate again was moved back by an operator or
+    /// another controller: that is respected like a version that was moved back.
+    fn pointed_back(&mut self, facts: &PrivateFacts, new: &CertificateArn, chain: &Chain) -> Result<(), KeepReason> {
+        let now = self.scene.now;
+        let is_back = |one: &Repointed| {
+            let is_here = facts.listeners.iter().any(|(resource, port)| (resource, *port) == (&one.resource, one.port));
+            // A reading may be older than the write for some seconds.
+            is_here && one.to == *new && one.at + READ_AFTER <= now
+        };
+        if !self.known.repointed.iter().any(is_back) {
+            return Ok(());
+        }
+        self.known.repointed.retain(|one| !is_back(one));
+        self.known.times_moved_back = self.known.times_moved_back.saturating_add(1);
+        self.known.moved_back = Some(MovedBack { from: chain.leaf.fingerprint.clone(), seen: now, released: None });
+        self.may_act()
     }
 
     fn mark_superseded(&self, facts: &PrivateFacts) -> Result<Action, KeepReason> {

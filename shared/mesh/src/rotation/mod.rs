@@ -52,7 +52,7 @@ pub use facts::{
 pub use overdue::overdue;
 pub use plan::{Like, Plan, Stage, Step, StepResult};
 pub use reason::{KeepReason, NotKnown, Waiting, Why, renewal_reason};
-pub use record::{Attempt, Failures, LeafRecord, MovedBack, OwedPage, RECORD_FORMAT, Record};
+pub use record::{Attempt, Failures, LeafRecord, MovedBack, OwedPage, RECORD_FORMAT, Record, Repointed};
 pub use recorded::Recorded;
 pub use replay::{Conclusion, replay};
 pub use standstill::standstill;

@@ -9,9 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::facts::Memory;
 use super::plan::{Step, StepResult};
-use crate::certificates::{Certificate, Fingerprint, Jitter};
+use crate::certificates::{Certificate, CertificateArn, Fingerprint, Jitter};
+use crate::change::Change;
 use crate::failover::Told;
+use crate::name::ResourcePath;
 use crate::policy::{BackOffPolicy, CertificatesPolicy, PagingPolicy, Percent};
+use crate::spec::Port;
 use crate::watch::Watch;
 
 /// The newest format of a [`Record`] that this version reads.
@@ -120,9 +123,26 @@ pub struct LeafRecord {
     /// How often a replaced leaf was put back since a renewal was last left in place.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub times_moved_back: u32,
+    /// The listeners that were given a replacement, each with the newest: one that has the leaf again was moved back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repointed: Vec<Repointed>,
     /// Members of a newer version.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
+}
+
+/// A listener that was given a replacement for a leaf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Repointed {
+    /// The virtual node or gateway.
+    pub resource: ResourcePath,
+    /// The listener's port.
+    pub port: Port,
+    /// The replacement.
+    pub to: CertificateArn,
+    /// When that was written.
+    pub at: Timestamp,
 }
 
 /// A leaf that had been replaced and is current again, although no rotation made it so.
@@ -245,6 +265,7 @@ impl LeafRecord {
             promoted: None,
             moved_back: None,
             times_moved_back: 0,
+            repointed: Vec::new(),
             unknown: BTreeMap::new(),
         };
         let Some(before) = before else { return new };
@@ -346,7 +367,7 @@ impl Record {
     #[must_use]
     pub fn after(self, step: &Step, result: &StepResult, now: Timestamp) -> Self {
         match result {
-            StepResult::Applied | StepResult::Overwrote { .. } => self.applied(step),
+            StepResult::Applied | StepResult::Overwrote { .. } => self.applied(step, now),
             StepResult::Issued => self.issued(),
             StepResult::Ordered { order } => self.ordered(order),
             StepResult::AlreadyInPlace => self,
@@ -377,7 +398,14 @@ impl Record {
         pages
     }
 
-    fn applied(mut self, step: &Step) -> Self {
+    fn applied(mut self, step: &Step, now: Timestamp) -> Self {
+        if let (Step::Apply { change: Change::SetListenerCertificate { resource, port, certificate } }, Some(leaf)) =
+            (step, &mut self.leaf)
+        {
+            let one = Repointed { resource: resource.clone(), port: *port, to: certificate.clone(), at: now };
+            leaf.repointed.retain(|other| (&other.resource, other.port) != (resource, *port));
+            remember(&mut leaf.repointed, one);
+        }
         if let (Step::Promote { to, .. }, Some(leaf)) = (step, &mut self.leaf) {
             leaf.promoted = Some(to.clone());
         }

@@ -37,10 +37,8 @@ pub fn telling(
         Verdict::Keep(reason) if !reason.holds() => {
             return Telling { news: last_matters, page: false, told: None, failures_paged: false };
         }
-        // It may be readable again before anybody is awake.
-        Verdict::Keep(reason @ KeepReason::Unread { .. }) => {
-            (reason.code(), lasts(last, &reason.code(), policy.unread_after, now))
-        }
+        // What fails is paged with everything else that fails, once it lasts.
+        Verdict::Keep(reason @ KeepReason::Unread { .. }) => (reason.code(), false),
         Verdict::Keep(reason @ (KeepReason::KeepsFailing { .. } | KeepReason::PendingDiscarded { .. })) => {
             return of_failures(reason, last, failures, policy, now);
         }
