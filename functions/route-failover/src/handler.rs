@@ -11,10 +11,11 @@ use mesh::alarm::{Alarm, AlarmName, AlarmState};
 use mesh::failover::{
     AlarmInput, Decision, ForeignAlarm, Plan, Recipient, Subject, Verdict, decide, unanswered_alarms,
 };
+use mesh::failures::{FailedCall, FailureClass};
 use mesh::name::{MeshName, ResourcePath, RouteId};
 use mesh::policy::{Mode, Policy, PolicyError, RuleId};
 use mesh::weights::WeightSplit;
-use ports::{BudgetWindow, Deadline, PortError};
+use ports::{BudgetWindow, Deadline, FailureMemory, PortError};
 use tokio::sync::Mutex;
 
 use crate::account::{Account, is_stale};
@@ -34,6 +35,9 @@ const ATTEMPTS: usize = 3;
 /// Routes changed at a time: enough for a node that is a target of many, few enough for App Mesh's write limits (its
 /// own controller writes at up to 8 a second).
 const ROUTES_AT_A_TIME: usize = 4;
+
+/// The target that an invocation without enough time is remembered by.
+const TIME: &str = "the time of an invocation";
 
 /// The function route-failover.
 #[derive(Debug)]
@@ -89,9 +93,13 @@ impl Handler for RouteFailover {
             now,
         };
         let mut messages = Messages::default();
-        let reconciled = tokio::time::timeout(deadline.left(), self.reconcile(&run, &deliveries, &mut messages)).await;
-        let Reconciled { accounts, observed_nothing } =
-            reconciled.map_err(|_| Retry::all("its time ran out; what was begun is taken up again"))?;
+        let time = FailureMemory::time_for_work(deadline);
+        let reconciled = tokio::time::timeout(time, self.reconcile(&run, &deliveries, &mut messages)).await;
+        let Ok(Reconciled { accounts, observed_nothing }) = reconciled else {
+            let why = "its time ran out; what was begun is taken up again";
+            self.out_of_time(&run, deadline, why).await;
+            return Err(Retry::all(why));
+        };
         let retry = accounts.iter().find_map(|account| account.retry.clone());
         let failed = accounts.iter().filter(|account| account.retry.is_some());
         let messages = messages.of_failed(failed.map(|account| account.line.resource.as_str()));
@@ -189,7 +197,22 @@ impl RouteFailover {
         accounts
     }
 
+    /// Pages what failed in a run whose time ran out. Whether an alarm is on may not be known.
+    async fn out_of_time(&self, run: &Run<'_>, deadline: Deadline, why: &str) {
+        let call = FailedCall { class: FailureClass::Transient, kind: "OutOfTime", text: why };
+        let settle = async {
+            self.teller.memory().failed(TIME, &call, run.now).await;
+            let found = Found { unanswered: &[], complete: false, urgent: true };
+            let paging = &run.policy.failover.paging;
+            self.teller.memory().settle(self.teller.pager(), found, paging, &run.window, run.now).await;
+        };
+        if tokio::time::timeout(deadline.left(), settle).await.is_err() {
+            tracing::warn!("no time was left to page which calls failed");
+        }
+    }
+
     async fn settle(&self, run: &Run<'_>, found: Found<'_>) {
+        self.teller.memory().succeeded(TIME).await;
         let paging = &run.policy.failover.paging;
         self.teller.memory().settle(self.teller.pager(), found, paging, &run.window, run.now).await;
     }

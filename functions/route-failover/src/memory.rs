@@ -12,6 +12,7 @@ use mesh::alarm::AlarmName;
 use mesh::failover::{FunctionRecord, HeldAlarm, Told, UnansweredAlarm, Wiring};
 use mesh::failures::{FailedCall, FailureClass, FailureLimits, FailurePage};
 use mesh::policy::PagingPolicy;
+use mesh::watch::Watch;
 use ports::{BudgetWindow, Note, Notice, PortError, StateKey, StateStore, StoreOutcome, Urgency};
 use tokio::sync::Mutex;
 
@@ -81,6 +82,28 @@ impl Memory {
         named.filter_map(|(name, _)| AlarmName::parse(name).ok()).collect()
     }
 
+    /// What is remembered of a plan that was made and not executed. The first in a process reads what others have stored.
+    pub(crate) async fn plan(&self, resource: &str, now: Timestamp) -> Option<Watch> {
+        let mut kept = self.kept.lock().await;
+        if kept.stored.is_none() {
+            // Nothing is spent here; the window is what every load has to name.
+            let window = BudgetWindow { class: NAME.to_owned(), start: now, end: now };
+            self.read(&mut kept, &window, now).await;
+        }
+        // One that was made long ago, and executed since by another process, is another.
+        let is_in_a_row = |watch: &&Watch| now.duration_since(watch.last_run) <= IN_A_ROW;
+        kept.record.plans.get(resource).filter(is_in_a_row).cloned()
+    }
+
+    /// Remembers a plan that was made and not executed; `None` if there is none.
+    pub(crate) async fn remember_plan(&self, resource: &str, plan: Option<Watch>) {
+        let plans = &mut self.kept.lock().await.record.plans;
+        match plan {
+            Some(plan) => plans.insert(resource.to_owned(), plan),
+            None => plans.remove(resource),
+        };
+    }
+
     /// Reads what other processes have stored, once a process.
     pub(crate) async fn read_once(&self, window: &BudgetWindow, now: Timestamp) {
         let mut kept = self.kept.lock().await;
@@ -100,7 +123,7 @@ impl Memory {
     ) {
         let limits = FailureLimits {
             unreadable_after: if found.urgent { policy.hold_after.get() } else { policy.unreadable_after.get() },
-            repeat: policy.repeat_after.get(),
+            repeat: if found.urgent { policy.repeat_after.get() } else { policy.remind_after.get() },
             in_a_row: IN_A_ROW,
         };
         let mut kept = self.kept.lock().await;
@@ -108,7 +131,9 @@ impl Memory {
             kept.record.failures.due(&limits, now).is_some()
                 || found.unanswered.iter().any(|alarm| kept.is_due(alarm, policy, now))
         };
-        if is_due(&kept) {
+        // What fails may have been failing for other processes, too.
+        let may_last = kept.stored.is_none() && !kept.record.failures.is_empty();
+        if may_last || is_due(&kept) {
             self.read(&mut kept, window, now).await;
         }
         if let Some(page) = kept.record.failures.due(&limits, now)
@@ -128,6 +153,7 @@ impl Memory {
             held.contains(name.as_str()) || is_recent && (!found.complete || alarm.told.code == "OtherAccount")
         });
         kept.record.failures.expire(&limits, now);
+        kept.record.plans.retain(|_, plan| now.duration_since(plan.last_run) < policy.remind_after.get());
         let is_new = kept
             .stored
             .as_ref()
@@ -199,6 +225,12 @@ impl Kept {
         }
         let limits = FailureLimits { unreadable_after: IN_A_ROW, repeat: IN_A_ROW, in_a_row: IN_A_ROW };
         self.record.failures.merge(stored.failures, &limits);
+        for (resource, other) in stored.plans {
+            let own = self.record.plans.entry(resource).or_insert_with(|| other.clone());
+            if other.last_run > own.last_run {
+                *own = other;
+            }
+        }
         self.record.unknown = stored.unknown;
         tracing::debug!(%now, "read what other processes remember");
     }

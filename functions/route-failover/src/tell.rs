@@ -1,6 +1,6 @@
 //! Says what was decided: the journal, the event bus, and people.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::failover::{
@@ -13,7 +13,6 @@ use mesh::resource::RouteData;
 use mesh::watch::{Expects, NoProgress, Watch, WatchLimits, WatchedDecision, watch};
 use ports::{BusEvent, JournalEntry, Note, Notice, PortError, StateKey, StoreOutcome, Urgency};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use crate::account::{Account, reason, resource};
 use crate::actuate::{Outcome, clear_tag, document, tag};
@@ -65,20 +64,21 @@ impl Stored {
     }
 }
 
+/// The target that failures of the event bus are remembered by.
+const BUS: &str = "the event bus";
+
 /// Tells, and remembers what was told.
 #[derive(Debug)]
 pub(crate) struct Teller {
     ports: Ports,
     pager: Pager,
     memory: Memory,
-    /// The plans that were made and not executed, by resource. Kept by a warm process only.
-    plans: Mutex<BTreeMap<String, Watch>>,
 }
 
 impl Teller {
     pub(crate) fn new(ports: Ports) -> Self {
         let (pager, memory) = (Pager::new(ports.notifier.clone()), Memory::new(ports.state.clone()));
-        Self { pager, memory, ports, plans: Mutex::default() }
+        Self { pager, memory, ports }
     }
 
     /// What is remembered apart from routes and nodes.
@@ -272,7 +272,7 @@ impl Teller {
         }
         self.report_standstill(news, outcome, &account, policy, now).await;
         if is_news {
-            self.put(&account, observation, &news.decision.subject).await;
+            self.put(&account, observation, &news.decision.subject, now).await;
         }
         // After the page: killed in between, somebody is woken twice rather than never.
         let done = match outcome {
@@ -304,17 +304,15 @@ impl Teller {
             // A failed call pages by itself.
             Outcome::WouldApply | Outcome::Applied { .. } | Outcome::Overwrote { .. } | Outcome::Failed { .. } => false,
         });
-        let mut plans = self.plans.lock().await;
+        let mut plan = None;
         if is_refused {
             let expects = expected_end(&news.decision.verdict);
-            let (watched, no_progress) = watched(&news.decision, resource, plans.get(resource), expects, policy, now);
-            if let Some(watched) = watched {
-                plans.insert(resource.clone(), watched);
-            }
+            let last = self.memory.plan(resource, now).await;
+            let (watched, no_progress) = watched(&news.decision, resource, last.as_ref(), expects, policy, now);
+            plan = watched;
             news.no_progress = no_progress;
-        } else {
-            plans.remove(resource);
         }
+        self.memory.remember_plan(resource, plan.clone()).await;
         let Some(no_progress) = &news.no_progress else { return };
         tracing::error!(resource, stuck_at = no_progress.stuck_at, "a decision makes no progress");
         let page = Notice {
@@ -324,9 +322,10 @@ impl Teller {
         };
         if !self.pager.send(&page).await {
             let stored = news.decision.record.as_mut().and_then(|record| record.watch.as_mut());
-            for watch in stored.into_iter().chain(plans.get_mut(resource)) {
+            for watch in stored.into_iter().chain(&mut plan) {
                 watch.page_failed();
             }
+            self.memory.remember_plan(resource, plan).await;
         }
     }
 
@@ -380,7 +379,7 @@ impl Teller {
         self.ports.state.note(&note).await
     }
 
-    async fn put(&self, account: &Account, observation: &Observation, subject: &Subject) {
+    async fn put(&self, account: &Account, observation: &Observation, subject: &Subject, now: Timestamp) {
         let arn = match subject {
             Subject::Route(route) => observation.routes.get(route).map(|route| route.metadata.arn.to_string()),
             Subject::Node(_) => None,
@@ -390,8 +389,12 @@ impl Teller {
             detail: json!({ "function": NAME, "decision": account.line }),
             resources: arn.into_iter().collect(),
         };
-        if let Err(error) = self.ports.bus.put(&[event]).await {
-            tracing::warn!(%error, "the event bus does not know of a decision");
+        match self.ports.bus.put(&[event]).await {
+            Ok(()) => self.memory.succeeded(BUS).await,
+            Err(error) => {
+                tracing::warn!(%error, "failed to put a decision on the event bus");
+                self.memory.unread(BUS, &error, now).await;
+            }
         }
     }
 }

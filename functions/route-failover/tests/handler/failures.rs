@@ -192,3 +192,24 @@ async fn an_alarm_that_was_deleted_after_it_was_listed_is_no_obstacle() {
     let answer = function.answer(&alarm_event("lb-5xx")).await;
     assert!(answer.is_ok(), "{answer:?}");
 }
+
+/// An invocation whose time runs out pages what failed in it, and that it lasts.
+#[tokio::test(start_paused = true)]
+async fn run_that_runs_out_of_time_pages_what_failed() {
+    let shop = Shop::open();
+    let function = shop.start().await;
+    function.wake().await.unwrap();
+    shop.fails("cart-v1");
+    let gate = ports::memory::Gate::default();
+    for minute in 0..6 {
+        shop.ports.faults.whenever(|call| call.name == "list", ports::memory::Fault::Waits(gate.clone()));
+        let why = function.wake().await.unwrap_err();
+        assert!(why.contains("its time ran out"), "{why}");
+        shop.ports.faults.reset();
+        assert_eq!(shop.pages().len(), usize::from(minute >= 2), "minute {minute}: {:?}", shop.pages());
+        shop.wait(1);
+    }
+    assert!(shop.pages()[0].body.contains("the time of an invocation"), "{}", shop.pages()[0].body);
+    function.wake().await.unwrap();
+    assert_eq!(shop.weights("cart"), [0, 100]);
+}

@@ -273,21 +273,35 @@ async fn metric_of_another_account_that_cannot_be_read_is_named_and_paged() {
 
 #[tokio::test(start_paused = true)]
 async fn lease_that_is_never_given_back_pages_no_progress() {
-    let shop = Shop::of(&TWO_ROUTERS, POLICY);
-    let function = shop.start().await;
-    function.wake().await.unwrap();
-    shop.fails("cart-v1");
-    for _ in 0..5 {
-        // Somebody else takes the lease again and again, and never writes.
-        let key = StateKey::route(&route("cart"));
-        let lease = ports::Lease { holder: "another".to_owned(), until: shop.now() + SignedDuration::from_mins(2) };
-        let stored = shop.ports.state.stored(&key).unwrap();
-        shop.ports.state.put(&key, ports::Stored { lease: Some(lease), ..stored });
-        shop.wait(1);
+    for is_warm in [true, false] {
+        let shop = Shop::of(&TWO_ROUTERS, POLICY);
+        let mut function = shop.start().await;
         function.wake().await.unwrap();
+        shop.fails("cart-v1");
+        for _ in 0..8 {
+            // Another process takes the lease again and again, and never writes.
+            let key = StateKey::route(&route("cart"));
+            let lease = ports::Lease { holder: "another".to_owned(), until: shop.now() + SignedDuration::from_mins(2) };
+            let stored = shop.ports.state.stored(&key).unwrap();
+            shop.ports.state.put(&key, ports::Stored { lease: Some(lease), ..stored });
+            shop.wait(1);
+            if !is_warm {
+                function = shop.start().await;
+            }
+            function.wake().await.unwrap();
+        }
+        assert_eq!(subjects(&shop), ["hold: NoProgress mesh/shop/virtualRouter/cart/route/all"], "{is_warm}");
+        assert!(shop.pages()[0].body.contains("meshwarden"), "{}", shop.pages()[0].body);
+        let plans = || {
+            let document = shop.ports.state.stored(&StateKey::meshes("route-failover"))?.document;
+            document.get("plans").cloned()
+        };
+        assert!(plans().is_some(), "{is_warm}");
+        shop.wait(3);
+        function.wake().await.unwrap();
+        assert_eq!(shop.weights("cart"), [0, 100], "{is_warm}");
+        assert_eq!(plans(), None, "forgotten once it is executed");
     }
-    assert_eq!(subjects(&shop), ["hold: NoProgress mesh/shop/virtualRouter/cart/route/all"]);
-    assert!(shop.pages()[0].body.contains("meshwarden"), "{}", shop.pages()[0].body);
 }
 
 #[tokio::test(start_paused = true)]

@@ -94,6 +94,9 @@ pub struct FunctionRecord {
     pub alarms: BTreeMap<String, HeldAlarm>,
     /// What could not be read or written.
     pub failures: Failures,
+    /// The plans that were made and not executed, by resource.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub plans: BTreeMap<String, Watch>,
     /// Members that a newer version has added. They survive a write.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
