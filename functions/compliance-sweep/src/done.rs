@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lambda_kit::{Decision, Metric};
 use mesh::failures::FailureClass;
 use mesh::name::{MeshName, ResourcePath};
-use ports::{DocumentError, FailureRun, PortError};
+use ports::{DocumentError, FailureRun, PortError, StandstillRun};
 use serde_json::{Value, json};
 
 /// What is done so far. What was swept before the time ran out stays done.
@@ -24,6 +24,8 @@ pub(crate) struct Done {
     pub(crate) observed_nothing: bool,
     /// What failed, to be paged if it lasts: the target, the class, the stable code, and the text.
     pub(crate) failures: Vec<(String, FailureClass, String, String)>,
+    /// Decisions that are not final.
+    pub(crate) waiting: StandstillRun,
     /// Documents that cannot be read.
     pub(crate) unreadable: Vec<DocumentError>,
 }

@@ -11,12 +11,14 @@ use lambda_kit::{Current, FailedMessages, Handler, PolicyKeeper, Report, Retry};
 use mesh::failures::FailureClass;
 use mesh::name::MeshName;
 use mesh::policy::{Policy, PolicyError};
-use ports::{BusEvent, Deadline, FailureMemory, Pace, Roster};
+use mesh::watch::Expects;
+use ports::{BusEvent, Deadline, FailureMemory, Pace, Roster, StandstillMemory, WaitingDecision};
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::asked::{Asked, Asking};
 use crate::done::{Done, line, path};
+use crate::history::swept_at;
 use crate::{FanOut, NAME, Ports};
 
 /// Calls at a time, to begin with and at the most. App Mesh's own controller reads at up to 40 a second.
@@ -31,10 +33,14 @@ const REQUEST: &str = "Meshwarden Sweep Requested";
 /// How often the schedule invokes the function.
 const INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 
+/// By when a requested sweep is made: before the next scheduled run, whose requests would only be more of the same.
+const SWEPT_WITHIN: SignedDuration = SignedDuration::from_hours(5);
+
 /// The function compliance-sweep.
 #[derive(Debug)]
 pub struct ComplianceSweep {
     failures: FailureMemory,
+    standstills: StandstillMemory,
     pub(crate) ports: Ports,
     policy: PolicyKeeper<Policy, PolicyError>,
     fan_out: FanOut,
@@ -47,8 +53,9 @@ impl ComplianceSweep {
     pub fn new(ports: Ports, policy: PolicyKeeper<Policy, PolicyError>, fan_out: FanOut) -> Self {
         let (start, most) = AT_A_TIME;
         let (state, notifier) = (Arc::clone(&ports.state), Arc::clone(&ports.notifier));
-        let failures = FailureMemory::new(NAME, INTERVAL, state, notifier);
-        Self { failures, ports, policy, fan_out, pace: Mutex::new(Pace::new(start, most)) }
+        let failures = FailureMemory::new(NAME, INTERVAL, Arc::clone(&state), Arc::clone(&notifier));
+        let standstills = StandstillMemory::new(NAME, INTERVAL, state, notifier);
+        Self { failures, standstills, ports, policy, fan_out, pace: Mutex::new(Pace::new(start, most)) }
     }
 }
 
@@ -66,7 +73,9 @@ impl Handler for ComplianceSweep {
             done.remember_failure("meshes", "OutOfTime", FailureClass::Transient, why.clone());
             done.retry = Some(why);
         }
-        self.failures.finish_by(deadline, done.failure_run(), &policy.failover.paging, now).await;
+        let paging = &policy.failover.paging;
+        self.failures.finish_by(deadline, done.failure_run(), paging, now).await;
+        self.standstills.finish_by(deadline, std::mem::take(&mut done.waiting), paging, now).await;
         let mut report = Report::of(done.decisions);
         report.metrics = done.metrics;
         report.signals.policy_rejected = rejected.is_some();
@@ -112,7 +121,7 @@ impl ComplianceSweep {
                 }
                 done.all_finished = meshes.is_subset(&done.finished);
             }
-            FanOut::ByQueue => self.ask_for_each(&meshes, of_all, done).await,
+            FanOut::ByQueue => self.ask_for_each(&meshes, of_all, now, done).await,
         }
     }
 
@@ -122,7 +131,7 @@ impl ComplianceSweep {
     }
 
     /// Asks for a sweep of each mesh, in the name of whoever asked for all: one that is asked for twice is swept once.
-    async fn ask_for_each(&self, meshes: &BTreeSet<MeshName>, of_all: &Asking, done: &mut Done) {
+    async fn ask_for_each(&self, meshes: &BTreeSet<MeshName>, of_all: &Asking, now: Timestamp, done: &mut Done) {
         let detail = |mesh: &MeshName| match of_all.wake() {
             Some(wake) => json!({ "mesh": mesh, "wake": wake }),
             None => json!({ "mesh": mesh }),
@@ -137,6 +146,33 @@ impl ComplianceSweep {
         done.all_finished = true;
         let asked = meshes.iter().map(|mesh| line(path(mesh), "send", "AskedFor", json!({})));
         done.decisions.extend(asked);
+        self.watch_requests(meshes, now, done).await;
+    }
+
+    /// Watches whether requested sweeps are made: a queue or a rule that delivers nothing fails no call.
+    async fn watch_requests(&self, meshes: &BTreeSet<MeshName>, now: Timestamp, done: &mut Done) {
+        let swept = match swept_at(self.ports.state.as_ref(), meshes, now).await {
+            Ok(swept) => swept,
+            Err(error) => {
+                let class = error.kind.class();
+                return done.remember_failure("meshes", "StateUnreachable", class, error.to_string());
+            }
+        };
+        for (mesh, at) in swept {
+            let last = at.map_or_else(|| "never".to_owned(), |at| format!("last at {at}"));
+            let decision = WaitingDecision {
+                code: "AskedFor",
+                // As a number: a later sweep is progress.
+                facts: json!({ "sweptAtSecond": at.map(Timestamp::as_second) }),
+                expects: Expects::Within(SWEPT_WITHIN),
+                text: format!(
+                    "a sweep was requested in each run and the mesh was swept {last}; check the rule and the queue \
+                     between them, and the dead letters"
+                ),
+                command: "meshwarden dead-letters list --queue DEAD-LETTER-QUEUE".to_owned(),
+            };
+            done.waiting.waits(&path(&mesh), decision);
+        }
     }
 }
 

@@ -124,6 +124,34 @@ impl From<LoadError> for PortError {
     }
 }
 
+/// How many documents are loaded at a time: each may have 400 KB.
+const AT_A_TIME: usize = 20;
+
+/// When meshes were last swept; `None` for one that never was. One whose document cannot be read is left out: its sweep
+/// reports that.
+pub(crate) async fn swept_at(
+    state: &dyn StateStore,
+    meshes: &BTreeSet<MeshName>,
+    now: Timestamp,
+) -> Result<BTreeMap<MeshName, Option<Timestamp>>, PortError> {
+    let mut swept = BTreeMap::new();
+    let keys: Vec<(MeshName, StateKey)> =
+        meshes.iter().map(|mesh| (mesh.clone(), StateKey::mesh(NAME, mesh))).collect();
+    for chunk in keys.chunks(AT_A_TIME) {
+        let of_chunk: Vec<StateKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
+        let stored = load(state, &of_chunk, now).await?;
+        for (mesh, key) in chunk {
+            let document = stored.get(key).map(|stored| read_document::<Document>(key, &stored.document, FORMAT));
+            match document {
+                None => drop(swept.insert(mesh.clone(), None)),
+                Some(Ok(document)) => drop(swept.insert(mesh.clone(), document.swept_at)),
+                Some(Err(error)) => tracing::warn!(%error, %mesh, "failed to read when a mesh was swept"),
+            }
+        }
+    }
+    Ok(swept)
+}
+
 impl Head {
     /// Reads it.
     pub(crate) async fn load(state: &dyn StateStore, mesh: &MeshName, now: Timestamp) -> Result<Self, LoadError> {

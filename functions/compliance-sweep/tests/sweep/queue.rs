@@ -101,3 +101,29 @@ async fn when_time_runs_out_the_rest_is_done_by_the_next() {
     assert_eq!(invocation(Duration::from_mins(1)).await, 0);
     assert_eq!(ports.notifier.sent().len(), 9, "each told once");
 }
+
+/// A queue that delivers nothing fails no call, and pages all the same.
+#[tokio::test(start_paused = true)]
+async fn requests_that_lead_to_no_sweep_page_once_a_day() {
+    for delivers in [true, false] {
+        let ports = two_meshes();
+        for run in 0..8 {
+            let function = function_by(&ports, BUILT_IN, FanOut::ByQueue).await;
+            let before = ports.bus.events().len();
+            sweep(&function).await.unwrap();
+            if delivers {
+                let events = ports.bus.events();
+                let requested =
+                    events.iter().skip(before).filter(|one| one.detail_type == "Meshwarden Sweep Requested");
+                let records = requested.enumerate().map(|(id, event)| message(id, &event.detail)).collect::<Vec<_>>();
+                assert_eq!(records.len(), 2);
+                assert_eq!(deliver(&function, records).await, Vec::<String>::new());
+            }
+            let stuck: Vec<String> = ports.notifier.sent().into_iter().map(|notice| notice.subject).collect();
+            let stuck = stuck.iter().filter(|subject| subject.contains("NoProgress")).count();
+            let expected = if delivers { 0 } else { [0, 1, 1, 1, 1, 2, 2, 2][run] };
+            assert_eq!(stuck, expected, "{delivers}, run {run}");
+            ports.clock.advance(SignedDuration::from_hours(6));
+        }
+    }
+}
