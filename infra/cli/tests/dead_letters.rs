@@ -34,6 +34,8 @@ async fn meshwarden(stack: &MiniStack, line: &str) -> (Option<i32>, String, Stri
         .env_clear()
         .env("AWS_ENDPOINT_URL", &stack.endpoint)
         .env("AWS_REGION", REGION)
+        .env("MESHWARDEN_TABLE", "letters")
+        .env("USER", "dana")
         .env("AWS_ACCESS_KEY_ID", ACCOUNT)
         .env("AWS_SECRET_ACCESS_KEY", "secret")
         .output()
@@ -60,6 +62,7 @@ async fn exhaust(stack: &MiniStack, queue: &str, dead: &str, wanted: usize) {
 #[tokio::test]
 async fn dead_letters_are_listed_sent_again_and_deleted() {
     let Some(stack) = MiniStack::start().await else { return };
+    stack.create_table("letters").await;
     let dead = sqs(&stack, "CreateQueue", &json!({ "QueueName": "mw-DeadLetterQueue" })).await;
     let dead = dead["QueueUrl"].as_str().unwrap();
     let policy = json!({ "deadLetterTargetArn": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:mw-DeadLetterQueue"), "maxReceiveCount": 1 });
@@ -106,6 +109,9 @@ async fn dead_letters_are_listed_sent_again_and_deleted() {
     assert_eq!((code, error.contains("no dead letter has the id none")), (Some(1), true), "{error}");
     let (code, dropped, error) = meshwarden(&stack, &format!("drop {} --queue mw-DeadLetterQueue", ids[1])).await;
     assert_eq!((code, dropped.as_str()), (Some(0), "1 dead letter deleted\n"), "{error}");
+    let (code, history, error) = meshwarden(&stack, "history").await;
+    assert_eq!(code, Some(0), "{error}");
+    assert!(history.contains("dana sends again 1 dead letter") && history.contains("dana deletes 1"), "{history}");
     let (_, listed, _) = meshwarden(&stack, "list --queue mw-DeadLetterQueue").await;
     assert_eq!(listed, "0 dead letters\n");
     let (code, _, error) = meshwarden(&stack, "list --queue absent").await;

@@ -56,6 +56,16 @@ pub(crate) enum DeadLetters {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Shows what operators did with dead letters, the newest first.
+    History {
+        /// The state table; without it `MESHWARDEN_TABLE`, then `meshwarden`.
+        #[arg(long, value_name = "NAME")]
+        table: Option<String>,
+
+        /// The most entries that are shown.
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: u32,
+    },
     /// Deletes dead letters, each by its id.
     Drop {
         /// Ids of dead letters, as `list` shows them.
@@ -82,20 +92,49 @@ pub(crate) struct QueueArgs {
     pub(crate) limit: usize,
 }
 
-/// Whether a question is asked first.
+/// Who does it, where it is journalled, and whether a question is asked first.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Consent {
     /// Does it without asking. Only a terminal is ever asked.
     #[arg(long, short)]
     pub(crate) yes: bool,
+
+    /// Who does it, for the journal; without it $USER.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+
+    /// The state table; without it `MESHWARDEN_TABLE`, then `meshwarden`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+
+    /// Does it although it cannot be journalled.
+    #[arg(long)]
+    pub(crate) no_journal: bool,
 }
 
 impl DeadLetters {
     /// Whether somebody at a terminal is asked first.
     pub(crate) const fn asks(&self) -> bool {
         match self {
-            Self::List { .. } | Self::Show { .. } => false,
+            Self::List { .. } | Self::Show { .. } | Self::History { .. } => false,
             Self::Redrive { consent, .. } | Self::Drop { consent, .. } => !consent.yes,
+        }
+    }
+
+    /// The consent of a command that changes something.
+    pub(crate) const fn consent(&self) -> Option<&Consent> {
+        match self {
+            Self::List { .. } | Self::Show { .. } | Self::History { .. } => None,
+            Self::Redrive { consent, .. } | Self::Drop { consent, .. } => Some(consent),
+        }
+    }
+
+    /// The state table that was named.
+    pub(crate) fn table(&self) -> Option<&str> {
+        match self {
+            Self::List { .. } | Self::Show { .. } => None,
+            Self::History { table, .. } => table.as_deref(),
+            Self::Redrive { consent, .. } | Self::Drop { consent, .. } => consent.table.as_deref(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! dead-letter queue ──▶ letters ──▶ list, show
 //!                          ├──▶ redrive ──▶ the source's queue, then deleted here
 //!                          └──▶ drop ─────▶ deleted
+//! state table ◀── journal, before anything is sent or deleted ──▶ history
 //! ```
 //!
 //! Reading holds a message for a minute, so that no other reader has it at the same time; whatever is not deleted is
@@ -11,6 +12,7 @@
 //! know an event again.
 
 mod args;
+mod journal;
 mod letter;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,7 @@ use std::io;
 use std::time::Duration;
 
 use jiff::{SignedDuration, SpanRound, Timestamp, Unit};
-use ports::{PortError, QueueMessage, Queues};
+use ports::{PortError, QueueMessage, Queues, StateStore};
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -56,6 +58,14 @@ pub(crate) enum Trouble {
     /// The answer to the question was no.
     #[error("nothing was changed")]
     Declined,
+    /// The journal cannot be written.
+    #[error(
+        "failed to journal what is done with dead letters; nothing was changed. Pass --no-journal to do it all the same"
+    )]
+    Journal(#[source] Box<PortError>),
+    /// Other writers journal at the same time.
+    #[error("other operators journal at the same time; nothing was changed. Run the command again")]
+    Busy,
     /// There are no such letters.
     #[error("no dead letter has the id {}; nothing was changed. `meshwarden dead-letters list` shows the ids", ids.join(", "))]
     Unknown {
@@ -78,8 +88,8 @@ impl Trouble {
     /// 1 for what was refused because of how things stand, 2 for what could not be asked or answered.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Declined | Self::Unknown { .. } | Self::Left { .. } => 1,
-            Self::Port(_) | Self::Ask(_) | Self::Output(_) => 2,
+            Self::Declined | Self::Unknown { .. } | Self::Left { .. } | Self::Busy => 1,
+            Self::Port(_) | Self::Ask(_) | Self::Output(_) | Self::Journal(_) => 2,
         }
     }
 }
@@ -88,6 +98,10 @@ impl Trouble {
 pub(crate) struct Desk<'a> {
     pub(crate) queues: &'a dyn Queues,
     pub(crate) now: Timestamp,
+    /// Where it is journalled.
+    pub(crate) state: &'a dyn StateStore,
+    /// Who asks; empty where that is not needed.
+    pub(crate) by: String,
     /// Puts a question; true where nobody has to be asked.
     pub(crate) ask: &'a dyn Fn(&str) -> io::Result<bool>,
 }
@@ -100,10 +114,13 @@ struct Held {
 
 /// Does what is asked, and returns the text for the operator.
 pub(crate) async fn answer(desk: &Desk<'_>, asked: &DeadLetters) -> Result<String, Trouble> {
-    let (DeadLetters::List { queue, .. }
-    | DeadLetters::Show { queue, .. }
-    | DeadLetters::Redrive { queue, .. }
-    | DeadLetters::Drop { queue, .. }) = asked;
+    let queue = match asked {
+        DeadLetters::List { queue, .. }
+        | DeadLetters::Show { queue, .. }
+        | DeadLetters::Redrive { queue, .. }
+        | DeadLetters::Drop { queue, .. } => queue,
+        DeadLetters::History { limit, .. } => return Ok(journal::history(desk.state, *limit).await?),
+    };
     let mut held = Held { address: desk.queues.address(&queue.queue).await?, letters: Vec::new() };
     let answered = match held.receive(desk, queue).await {
         Ok(()) => handle(desk, &mut held, asked).await,
@@ -126,15 +143,22 @@ async fn handle(desk: &Desk<'_>, held: &mut Held, asked: &DeadLetters) -> Result
                 chosen.into_iter().filter_map(|at| held.letters.get(at)).map(|letter| whole(letter, true)).collect();
             pretty(&json!(letters))
         }
-        DeadLetters::Redrive { ids, all, to, force, .. } => {
+        // It needs no queue.
+        DeadLetters::History { .. } => Ok(String::new()),
+        DeadLetters::Redrive { ids, all, to, force, consent, .. } => {
             let chosen = if *all { (0..held.letters.len()).collect() } else { held.choose(ids)? };
-            redrive(desk, held, chosen, to.as_deref(), *force).await
+            let how = How { to: to.as_deref(), force: *force, is_journalled: !consent.no_journal };
+            redrive(desk, held, chosen, how).await
         }
-        DeadLetters::Drop { ids, .. } => {
+        DeadLetters::Drop { ids, consent, .. } => {
             let chosen = held.choose(ids)?;
             let events: Vec<String> =
                 chosen.iter().filter_map(|at| held.letters.get(*at)).map(|(_, letter)| summary(letter)).collect();
             confirm(desk, &format!("Delete {} for good?\n  {}\n", count(chosen.len()), events.join("\n  ")))?;
+            if !consent.no_journal {
+                let letters = chosen.iter().filter_map(|at| held.letters.get(*at)).map(|(_, letter)| (letter, None));
+                journal::write(desk, "PersonDroppedLetters", &held.address, &letters.collect::<Vec<_>>()).await?;
+            }
             let dropped = chosen.len();
             // From the end, so that the places before it stay the same.
             for at in chosen.into_iter().rev() {
@@ -185,13 +209,18 @@ impl Held {
     }
 }
 
-async fn redrive(
-    desk: &Desk<'_>,
-    held: &mut Held,
-    chosen: Vec<usize>,
-    to: Option<&str>,
+/// How letters are sent again.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    /// The queue that the operator names.
+    to: Option<&'a str>,
+    /// Whether unreadable letters are sent.
     force: bool,
-) -> Result<String, Trouble> {
+    is_journalled: bool,
+}
+
+async fn redrive(desk: &Desk<'_>, held: &mut Held, chosen: Vec<usize>, how: How<'_>) -> Result<String, Trouble> {
+    let How { to, force, is_journalled } = how;
     let mut plan = Vec::new();
     let mut text = String::new();
     let is_unaddressed = |at: &usize| held.letters.get(*at).is_some_and(|(_, letter)| letter.queue.is_none());
@@ -229,6 +258,11 @@ async fn redrive(
         }
         let parts: Vec<String> = by_queue.iter().map(|(queue, n)| format!("{} to {queue}", count(*n))).collect();
         confirm(desk, &format!("Send {}?", parts.join(", ")))?;
+        if is_journalled {
+            let letter = |(at, queue): &'_ (usize, String)| Some((&held.letters.get(*at)?.1, Some(queue.clone())));
+            let letters: Vec<_> = plan.iter().filter_map(letter).collect();
+            journal::write(desk, "PersonRedroveLetters", &held.address, &letters).await?;
+        }
     }
     let sent = plan.len();
     let mut addresses = BTreeMap::<String, String>::new();

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use clap::Parser as _;
 use ports::PortErrorKind;
+use ports::memory::{Effect, Failure, Fault, Faults, MemoryState};
 
 use super::*;
 use crate::args::{Args, Command};
@@ -115,12 +116,16 @@ fn letters() -> Memory {
 }
 
 async fn asks(memory: &Memory, line: &str, agrees: bool) -> Result<String, Trouble> {
+    asks_with(memory, &MemoryState::new(Faults::default()), line, agrees).await
+}
+
+async fn asks_with(memory: &Memory, state: &MemoryState, line: &str, agrees: bool) -> Result<String, Trouble> {
     let words = line.split(' ');
     let args = Args::try_parse_from(["meshwarden", "dead-letters"].into_iter().chain(words)).unwrap();
     let Command::DeadLetters(asked) = args.command else { panic!("{line}") };
     let ask = |_: &str| Ok(agrees);
     let now = "2026-11-30T03:04:05.25Z".parse().unwrap();
-    let answered = answer(&Desk { queues: memory, now, ask: &ask }, &asked.command).await;
+    let answered = answer(&Desk { queues: memory, now, state, by: "dana".to_owned(), ask: &ask }, &asked.command).await;
     assert_eq!(memory.held(), 0, "{line}");
     answered
 }
@@ -189,5 +194,46 @@ async fn a_failed_call_loses_nothing() {
         *memory.refuses.lock().unwrap() = Some(call);
         assert!(matches!(asks(&memory, "redrive m-alarm --queue dlq", true).await, Err(Trouble::Port(_))), "{call}");
         assert_eq!(memory.bodies("dlq").len(), 4, "{call}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_is_journalled_before_it_is_done() {
+    let (memory, state) = (letters(), MemoryState::new(Faults::default()));
+    let untouched = asks_with(&memory, &state, "history", true).await.unwrap();
+    assert_eq!(untouched, "no operator has changed anything\n");
+    assert!(matches!(asks_with(&memory, &state, "drop m-cut --queue dlq", false).await, Err(Trouble::Declined)));
+    assert_eq!(asks_with(&memory, &state, "history", true).await.unwrap(), untouched, "a refusal is not journalled");
+    asks_with(&memory, &state, "redrive m-alarm --queue dlq", true).await.unwrap();
+    asks_with(&memory, &state, "drop m-cut --queue dlq", true).await.unwrap();
+    let text = asks_with(&memory, &state, "history", true).await.unwrap();
+    for part in [
+        "[PersonRedroveLetters] dana sends again 1 dead letter of dlq",
+        "  m-alarm alarm a ALARM to arn:aws:sqs:eu-west-1:1:mw-AlarmQueue-1",
+        "[PersonDroppedLetters] dana deletes 1 dead letter of dlq",
+        "  m-cut ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let entries = state.journal(&ports::StateKey::dead_letters(), 5).await.unwrap();
+    let events: Vec<&Value> = entries.iter().filter_map(|entry| entry.body.pointer("/facts/letters/0/event")).collect();
+    assert_eq!(events, [&json!("{\"AlarmName\":")], "what was deleted is kept");
+}
+
+#[tokio::test]
+async fn nothing_is_changed_without_a_journal_unless_the_operator_asks_for_that() {
+    for call in ["load state", "note"] {
+        let (memory, faults) = (letters(), Faults::default());
+        let state = MemoryState::new(faults.clone());
+        faults.whenever(move |one| one.name == call, Fault::Fails(Failure::Denied, Effect::NotDone));
+        for line in ["redrive m-alarm --queue dlq", "drop m-cut --queue dlq"] {
+            let refused = asks_with(&memory, &state, line, true).await;
+            assert!(matches!(refused, Err(Trouble::Journal(_))), "{call} {line}");
+            assert_eq!(memory.bodies("dlq").len(), 4, "{call} {line}");
+        }
+        for line in ["redrive m-alarm --queue dlq --no-journal", "drop m-cut --queue dlq --no-journal"] {
+            asks_with(&memory, &state, line, true).await.unwrap();
+        }
+        assert_eq!(memory.bodies("dlq").len(), 2);
     }
 }

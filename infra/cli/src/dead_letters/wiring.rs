@@ -5,14 +5,43 @@ use std::process::ExitCode;
 
 use aws::Aws;
 use jiff::Timestamp;
+use lambda_kit::Config;
+use thiserror::Error;
 
 use super::{DeadLetters, Desk, Trouble, answer};
+
+/// Why nothing could be asked.
+#[derive(Debug, Error)]
+enum Unready {
+    #[error("no name for the journal is known; pass --by NAME or set USER")]
+    Nameless,
+    #[error(transparent)]
+    Config(#[from] lambda_kit::ConfigError),
+}
+
+/// Who asks; no name is needed where nothing is changed.
+fn by(asked: &DeadLetters) -> Result<String, Unready> {
+    let Some(consent) = asked.consent().filter(|consent| !consent.no_journal) else { return Ok(String::new()) };
+    let named = consent.by.clone().or_else(|| std::env::var("USER").ok());
+    named.filter(|name| !name.trim().is_empty()).ok_or(Unready::Nameless)
+}
+
+/// The state table, by the flag or by the functions' variable.
+fn table(asked: &DeadLetters) -> Result<String, Unready> {
+    let flag = |variable: &str| (variable == "MESHWARDEN_TABLE").then(|| asked.table().map(str::to_owned)).flatten();
+    let given = |variable: &str| flag(variable).or_else(|| std::env::var(variable).ok());
+    Ok(Config::from_env(given)?.table)
+}
 
 /// Does what is asked.
 pub(crate) fn run(asked: &DeadLetters) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return crate::fail(&error),
+    };
+    let (by, table) = match (by(asked), table(asked)) {
+        (Ok(by), Ok(table)) => (by, table),
+        (Err(error), _) | (_, Err(error)) => return crate::fail(&error),
     };
     runtime.block_on(async {
         let aws = match Aws::open_checked().await {
@@ -21,7 +50,8 @@ pub(crate) fn run(asked: &DeadLetters) -> ExitCode {
         };
         let asks = asked.asks() && io::stdin().is_terminal();
         let ask = |question: &str| if asks { crate::people::put(question) } else { Ok(true) };
-        let desk = Desk { queues: &aws.queues(), now: Timestamp::now(), ask: &ask };
+        let (queues, state) = (aws.queues(), aws.state(&table));
+        let desk = Desk { queues: &queues, now: Timestamp::now(), state: &state, by, ask: &ask };
         match answer(&desk, asked).await {
             Ok(text) => match io::stdout().write_all(crate::shown(&text).as_bytes()) {
                 Ok(()) => ExitCode::SUCCESS,

@@ -70,8 +70,12 @@ pub enum Who {
         /// Which.
         name: String,
     },
-    /// Somebody of another account.
-    OtherAccount,
+    /// A principal of another account.
+    OtherAccount {
+        /// Its unique id, as in `AIDA…` or `AROA…:session`: all that CloudTrail tells of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        principal: Option<String>,
+    },
     /// Nobody asked.
     Unknown,
     /// A kind that isn't known here.
@@ -140,7 +144,7 @@ fn who(detail: &Value) -> Who {
             Who::Federated { name: name().unwrap_or_else(unnamed) }
         }
         Some("AWSService") => Who::Service { name: at("/userIdentity/invokedBy").unwrap_or_else(unnamed) },
-        Some("AWSAccount") => Who::OtherAccount,
+        Some("AWSAccount") => Who::OtherAccount { principal: at("/userIdentity/principalId") },
         Some("Unknown") | None => Who::Unknown,
         Some(kind) => Who::Unrecognised { kind: kind.to_owned() },
     }
@@ -172,7 +176,8 @@ impl fmt::Display for Caller {
             (None, Who::Root) => f.write_str("the account's root user")?,
             (None, Who::Federated { name }) => write!(f, "federated user {name}")?,
             (None, Who::Service { name }) => write!(f, "the service {name}")?,
-            (None, Who::OtherAccount) => f.write_str("somebody of another account")?,
+            (None, Who::OtherAccount { principal: None }) => f.write_str("somebody of another account")?,
+            (None, Who::OtherAccount { principal: Some(id) }) => write!(f, "principal {id} of another account")?,
             (None, Who::Unknown) => f.write_str("somebody unknown")?,
             (None, Who::Unrecognised { kind }) => write!(f, "a caller of the kind {kind}")?,
         }
@@ -221,6 +226,10 @@ mod tests {
                 "the service cloudformation.amazonaws.com",
             ),
             (json!({"type": "AWSAccount", "accountId": "2"}), "somebody of another account (account 2)"),
+            (
+                json!({"type": "AWSAccount", "accountId": "2", "principalId": "AROAX:ci"}),
+                "principal AROAX:ci of another account (account 2)",
+            ),
             (json!({"type": "Unknown"}), "somebody unknown"),
             (json!({"type": "Robot"}), "a caller of the kind Robot"),
             (json!({"type": "AssumedRole"}), "without a name in role without a name"),
@@ -232,6 +241,12 @@ mod tests {
             let kept: Caller = serde_json::from_value(serde_json::to_value(&caller).unwrap()).unwrap();
             assert_eq!(kept, caller);
         }
+    }
+
+    #[test]
+    fn stored_caller_of_another_account_without_principal_is_read() {
+        let kept: Caller = serde_json::from_value(json!({ "who": "other-account", "account": "2" })).unwrap();
+        assert_eq!(kept.who, Who::OtherAccount { principal: None });
     }
 
     #[test]
