@@ -16,6 +16,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -24,7 +25,7 @@ use crate::disturbed::Scene;
 use crate::function::Build;
 use crate::moto::Moto;
 use crate::shop_scene::documents;
-use crate::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, sdk_config};
+use crate::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, let_time_pass, sdk_config};
 use crate::way::Way;
 
 const MESH: &str = "/v20190125/meshes/shop";
@@ -107,7 +108,10 @@ pub struct Services {
 impl Services {
     /// Starts them. `None`, with the reason printed, where one is not installed.
     pub async fn start() -> Option<Arc<Self>> {
-        Some(Arc::new(Self { moto: Moto::start().await?, stack: MiniStack::start().await? }))
+        let (moto, stack) = (Moto::start().await?, MiniStack::start().await?);
+        let topics = aws_sdk_sns::Client::new(&sdk_config(&stack.endpoint).await);
+        topics.create_topic().name("notices").send().await.unwrap();
+        Some(Arc::new(Self { moto, stack }))
     }
 }
 
@@ -197,6 +201,11 @@ impl Stage {
         ConfigScene { stage: self, binary, event }
     }
 
+    /// The way between the function and the services.
+    pub const fn way(&self) -> &Way {
+        &self.way
+    }
+
     /// How often an operation was called.
     pub fn calls(&self, operation: &str) -> usize {
         self.way.count(operation)
@@ -235,7 +244,8 @@ impl Scene for ConfigScene {
     }
 
     fn build(&self) -> Build {
-        self.stage.build(self.binary)
+        let topic = format!("arn:aws:sns:{}:{}:notices", crate::stack::REGION, crate::stack::ACCOUNT);
+        self.stage.build(self.binary).with("MESHWARDEN_TOPIC", topic).with("MESHWARDEN_BUS", "default")
     }
 
     fn event(&self) -> Value {
@@ -244,6 +254,10 @@ impl Scene for ConfigScene {
 
     async fn settle(&self) {
         let_leases_run_out(&self.stage.state().await, &self.stage.table).await;
+    }
+
+    async fn pass(&self, time: SignedDuration) {
+        let_time_pass(&self.stage.state().await, &self.stage.table, time).await;
     }
 
     async fn end(&self) -> BTreeMap<String, Value> {

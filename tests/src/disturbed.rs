@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt as _};
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::faults::Fault;
@@ -26,6 +27,8 @@ pub trait Scene {
     fn event(&self) -> Value;
     /// Lets enough time pass that the next invocation is not hindered by what the one before held.
     fn settle(&self) -> impl Future<Output = ()>;
+    /// Lets time pass for all that is remembered.
+    fn pass(&self, time: SignedDuration) -> impl Future<Output = ()>;
     /// All that a run leaves behind, without instants.
     fn end(&self) -> impl Future<Output = BTreeMap<String, Value>>;
 }
@@ -177,4 +180,94 @@ fn problem(fault: Fault, outcome: &Outcome, calm: &Outcome) -> Option<String> {
         return Some(format!("{extra} more requests than undisturbed"));
     }
     None
+}
+
+/// Runs with a fault that lasts: new processes one after the other, with time in between.
+#[derive(Clone, Copy, Debug)]
+pub struct Lasting {
+    /// The time between two runs.
+    pub every: SignedDuration,
+    /// How many runs there are.
+    pub runs: usize,
+}
+
+/// What came of one lasting fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lasted {
+    /// The operation that failed.
+    pub operation: String,
+    /// How it failed.
+    pub fault: Fault,
+    /// How often the fault was met.
+    pub met: usize,
+    /// The pages after each run.
+    pub pages: Vec<usize>,
+}
+
+/// Runs a function with each of these faults at each of these operations for as long as `lasting` says. AWS Config is
+/// told nothing that it is not told by an undisturbed run.
+pub async fn lasting<S: Scene>(
+    set: impl AsyncFn(String) -> S,
+    operations: &[&str],
+    faults: &[Fault],
+    lasting: Lasting,
+) -> Vec<Lasted> {
+    let calm = case(&set("lasting-calm".to_owned()).await, None).await;
+    calm.answer.as_ref().expect("an undisturbed run succeeds");
+    let cases: Vec<(usize, &str, Fault)> = operations
+        .iter()
+        .flat_map(|operation| faults.iter().map(move |fault| (*operation, *fault)))
+        .enumerate()
+        .map(|(number, (operation, fault))| (number, operation, fault))
+        .collect();
+    let (set, calm) = (&set, &calm);
+    stream::iter(cases)
+        .map(|(number, operation, fault)| async move {
+            let scene = set(format!("lasting-{number}")).await;
+            let mut pages = Vec::new();
+            for _ in 0..lasting.runs {
+                let mut function = scene.build().start().await;
+                scene.way().inject_always(operation, fault);
+                drop(function.answer(&scene.event()).await);
+                scene.way().heal();
+                pages.push(scene.way().pages().len());
+                scene.settle().await;
+                scene.pass(lasting.every).await;
+            }
+            let told = told(scene.way());
+            assert!(told.is_subset(&calm.told), "{operation} {fault:?}: AWS Config was told {told:?}");
+            let met = scene.way().happened().len();
+            Lasted { operation: operation.to_owned(), fault, met, pages }
+        })
+        .buffer_unordered(AT_A_TIME)
+        .collect()
+        .await
+}
+
+/// The operations of one undisturbed run, each once.
+pub async fn operations<S: Scene>(scene: &S) -> BTreeSet<String> {
+    let mut function = scene.build().start().await;
+    function.answer(&scene.event()).await.expect("an undisturbed run succeeds");
+    scene.way().passed().into_iter().map(|passed| passed.operation).collect()
+}
+
+/// Checks that each lasting fault paged at most once a day, and exactly once a day at the operations of `must_page`.
+pub fn assert_one_page_a_day(lasted: &[Lasted], lasting: Lasting, must_page: &[&str]) {
+    let mut wrong = Vec::new();
+    for one @ Lasted { operation, met, pages, .. } in lasted {
+        let sent = pages.last().copied().unwrap_or_default();
+        let runs = i32::try_from(lasting.runs).unwrap();
+        let days = usize::try_from((lasting.every * runs).as_hours() / 24).unwrap().max(1);
+        let is_enough = !must_page.contains(&operation.as_str()) || sent == days;
+        if sent > days || !is_enough || *met == 0 {
+            wrong.push(format!("{one:?}: {sent} pages in {days} days"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), lasted.len(), wrong.join("\n"));
+}
+
+/// The operations of the state table: without it only a warm process remembers what it paged.
+#[must_use]
+pub fn is_of_state_table(operation: &str) -> bool {
+    ["BatchGetItem", "TransactWriteItems", "PutItem", "UpdateItem", "Query"].contains(&operation)
 }

@@ -44,6 +44,17 @@ pub enum Fault {
     Denied,
     /// Status 200, and a body that is not the protocol's.
     Malformed,
+    /// Another error of the service.
+    Error {
+        /// The HTTP status.
+        status: u16,
+        /// The service's code.
+        code: &'static str,
+        /// The service's text.
+        message: &'static str,
+    },
+    /// Status 200, and this body: a call that the service has done in part only.
+    Answer(&'static str),
 }
 
 impl Fault {
@@ -73,6 +84,7 @@ impl Fault {
             Self::ExpiredSignature | Self::SkewedClock | Self::ExpiredToken => "expired",
             Self::Denied => "denied",
             Self::Malformed => "refused",
+            Self::Error { .. } | Self::Answer(_) => "",
         }
     }
 
@@ -98,7 +110,8 @@ impl Fault {
                 (StatusCode::BAD_REQUEST, "ExpiredTokenException", message)
             }
             Self::Denied => (StatusCode::FORBIDDEN, "AccessDeniedException", "not authorized to perform this"),
-            Self::Reset | Self::LostAnswer | Self::NoAnswer | Self::Malformed => return None,
+            Self::Error { status, code, message } => (StatusCode::from_u16(status).ok()?, code, message),
+            Self::Reset | Self::LostAnswer | Self::NoAnswer | Self::Malformed | Self::Answer(_) => return None,
         })
     }
 
@@ -106,8 +119,12 @@ impl Fault {
     pub(crate) fn answer(self, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Option<Response> {
         let protocol = Protocol::of(uri, headers, body);
         let Some((status, code, message)) = self.error() else {
-            let malformed = (StatusCode::OK, [("content-type", protocol.content_type())], "<html>moved</html{");
-            return (self == Self::Malformed).then(|| malformed.into_response());
+            let text = match self {
+                Self::Malformed => "<html>moved</html{",
+                Self::Answer(text) => text,
+                _ => return None,
+            };
+            return Some((StatusCode::OK, [("content-type", protocol.content_type())], text).into_response());
         };
         let body = protocol.error(code, message);
         let mut answer = (status, [("content-type", protocol.content_type())], body).into_response();

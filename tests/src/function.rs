@@ -137,7 +137,8 @@ impl Function {
         tokio::select! {
             answer = self.answers.recv() => answer.expect("the runtime goes on"),
             status = self.child.wait() => unreachable!("the function ended, {status:?}: {}", self.log()),
-            () = tokio::time::sleep(PATIENCE) => unreachable!("the function gives no answer: {}", self.log()),
+            // The function has all of its time, and says so.
+            () = tokio::time::sleep(PATIENCE * 2) => unreachable!("the function gives no answer: {}", self.log()),
         }
     }
 

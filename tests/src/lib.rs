@@ -17,6 +17,7 @@
     reason = "a test fails by panicking and says what it skips"
 )]
 
+pub mod config_cases;
 pub mod config_events;
 pub mod contract;
 pub mod disturbed;

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::disturbed::Scene;
 use crate::function::{Build, sample};
-use crate::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, sdk_config};
+use crate::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, let_time_pass, sdk_config};
 use crate::way::Way;
 
 const MESH: &str = "/v20190125/meshes/shop";
@@ -53,7 +54,7 @@ impl Shops {
         create_state_table(&aws_sdk_dynamodb::Client::new(&self.config), name).await;
         let folder = std::env::temp_dir().join(format!("meshwarden-{}-{}-{name}", self.function, std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        ShopScene { shops: self.clone(), _plane: plane, way, table: name.to_owned(), folder }
+        ShopScene { shops: self.clone(), plane, way, table: name.to_owned(), folder }
     }
 }
 
@@ -61,10 +62,17 @@ impl Shops {
 #[derive(Debug)]
 pub struct ShopScene {
     shops: Shops,
-    _plane: ControlPlane,
+    plane: ControlPlane,
     way: Way,
     table: String,
     folder: PathBuf,
+}
+
+impl ShopScene {
+    /// Creates or replaces something in the mesh `shop`, by its path below the mesh.
+    pub async fn put(&self, below: &str, body: &Value) {
+        self.plane.put(&format!("{MESH}/{below}"), body).await;
+    }
 }
 
 impl Scene for ShopScene {
@@ -87,6 +95,10 @@ impl Scene for ShopScene {
 
     async fn settle(&self) {
         let_leases_run_out(&aws_sdk_dynamodb::Client::new(&self.shops.config), &self.table).await;
+    }
+
+    async fn pass(&self, time: SignedDuration) {
+        let_time_pass(&aws_sdk_dynamodb::Client::new(&self.shops.config), &self.table, time).await;
     }
 
     async fn end(&self) -> BTreeMap<String, Value> {

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::types::{
 };
 use control_plane::xds::{XdsAuth, XdsListener, XdsSettings};
 use control_plane::{EventReceiver, Server, Settings};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -68,6 +69,50 @@ pub async fn let_leases_run_out(client: &aws_sdk_dynamodb::Client, name: &str) {
             let update = update.update_expression("SET leaseUntil = :past").expression_attribute_values(":past", past);
             update.send().await.unwrap();
         }
+    }
+}
+
+/// Lets time pass for everything that a state table remembers: each instant in it moves into the past by so much.
+pub async fn let_time_pass(client: &aws_sdk_dynamodb::Client, name: &str, time: SignedDuration) {
+    for item in items(client, name).await {
+        let mut update = client.update_item().table_name(name);
+        update = update.key("pk", item["pk"].clone()).key("sk", item["sk"].clone());
+        let mut changes = Vec::new();
+        for (number, (attribute, value)) in item.iter().enumerate() {
+            let Some(text) = value.as_s().ok().filter(|_| attribute != "pk" && attribute != "sk") else { continue };
+            let moved = earlier_text(text, time);
+            if moved != *text {
+                changes.push(format!("#a{number} = :v{number}"));
+                update = update.expression_attribute_names(format!("#a{number}"), attribute);
+                update = update.expression_attribute_values(format!(":v{number}"), AttributeValue::S(moved));
+            }
+        }
+        if !changes.is_empty() {
+            update.update_expression(format!("SET {}", changes.join(", "))).send().await.unwrap();
+        }
+    }
+}
+
+/// An instant moved into the past, alone or anywhere in a JSON text.
+fn earlier_text(text: &str, time: SignedDuration) -> String {
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return (instant - time).to_string();
+    }
+    let Ok(mut document) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
+    earlier(&mut document, time);
+    document.to_string()
+}
+
+fn earlier(value: &mut Value, time: SignedDuration) {
+    match value {
+        Value::String(text) => {
+            if let Ok(instant) = text.parse::<Timestamp>() {
+                *text = (instant - time).to_string();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| earlier(item, time)),
+        Value::Object(members) => members.values_mut().for_each(|member| earlier(member, time)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -135,7 +180,7 @@ pub struct MiniStack {
 }
 
 /// How long MiniStack may take to answer. It takes a second; a cold disk takes some more.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(90);
 
 impl MiniStack {
     /// Starts it, or says why it can't be.
@@ -179,6 +224,13 @@ impl MiniStack {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Some(stack)
+    }
+}
+
+impl MiniStack {
+    /// A state table of this name.
+    pub async fn create_table(&self, name: &str) {
+        create_state_table(&aws_sdk_dynamodb::Client::new(&sdk_config(&self.endpoint).await), name).await;
     }
 }
 

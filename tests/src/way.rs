@@ -2,6 +2,7 @@
 //! the death of the caller or by a fault.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -50,6 +51,8 @@ struct Book {
     state: Mutex<Strike>,
     faults: Mutex<Faults>,
     struck: Notify,
+    /// Whether what only our own control plane knows is left out of requests.
+    is_plain: AtomicBool,
 }
 
 /// The fault that is still to happen, and those that have.
@@ -58,6 +61,8 @@ struct Faults {
     seen: usize,
     at: Option<(usize, Fault)>,
     lasting: Option<(String, Fault)>,
+    /// For the next so many requests that are called so, or whose address contains this.
+    next: Vec<(String, Fault, usize)>,
     happened: Vec<(String, Fault)>,
 }
 
@@ -105,10 +110,21 @@ impl Way {
         self.book.faults.lock().unwrap().lasting = Some((operation.to_owned(), fault));
     }
 
+    /// Puts a fault in the place of the next so many answers to an operation, or to requests whose address contains this.
+    pub fn inject_next(&self, operation: &str, fault: Fault, times: usize) {
+        self.book.faults.lock().unwrap().next.push((operation.to_owned(), fault, times));
+    }
+
+    /// From now on the services answer as AWS does: without what only our own control plane puts into an answer.
+    pub fn answer_as_aws(&self) {
+        self.book.is_plain.store(true, Ordering::Relaxed);
+    }
+
     /// Injects no more faults.
     pub fn heal(&self) {
         let mut faults = self.book.faults.lock().unwrap();
         (faults.at, faults.lasting) = (None, None);
+        faults.next.clear();
     }
 
     /// The faults that happened, with the operations that they happened to.
@@ -187,7 +203,8 @@ async fn pass(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let fault = toll.book.fault(|| operation(&method, &uri, &headers, &String::from_utf8_lossy(&body)));
+    let named = || operation(&method, &uri, &headers, &String::from_utf8_lossy(&body));
+    let fault = toll.book.fault(named, &uri.to_string());
     // A client reads no answer of a call without output: status 200 is all that it goes by. There the call is done.
     let has_output = !["/v20190125/tag", "/v20190125/untag"].contains(&uri.path());
     let early = fault.filter(|fault| has_output || *fault != Fault::Malformed);
@@ -212,7 +229,10 @@ async fn pass(
     let passed = Passed { operation: operation(&method, &uri, &headers, &text), body: text, answer: String::new() };
     let number = toll.book.note(passed);
     let mut onward = toll.client.request(method, format!("{}{uri}", toll.target)).body(body);
-    for (name, value) in headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str())) {
+    let is_plain = toll.book.is_plain.load(Ordering::Relaxed);
+    let left_out =
+        |name: &str| ["host", "content-length"].contains(&name) || is_plain && name == "x-meshwarden-include";
+    for (name, value) in headers.iter().filter(|(name, _)| !left_out(name.as_str())) {
         onward = onward.header(name, value);
     }
     let Ok(answer) = onward.send().await else { return StatusCode::BAD_GATEWAY.into_response() };
@@ -239,6 +259,9 @@ fn operation(method: &Method, uri: &Uri, headers: &HeaderMap, body: &str) -> Str
     if let Some(action) = body.strip_prefix("Action=") {
         return action.split('&').next().unwrap_or(action).to_owned();
     }
+    if let Some((_, operation)) = uri.path().split_once("/operation/") {
+        return operation.to_owned();
+    }
     format!("{method} {}", uri.path())
 }
 
@@ -256,17 +279,25 @@ impl Book {
     }
 
     /// The fault that a request meets, if it meets one.
-    fn fault(&self, operation: impl FnOnce() -> String) -> Option<Fault> {
+    fn fault(&self, operation: impl FnOnce() -> String, address: &str) -> Option<Fault> {
         let mut faults = self.faults.lock().unwrap();
         let number = faults.seen;
         faults.seen += 1;
         let once = faults.at.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
-        if once.is_none() && faults.lasting.is_none() {
+        if once.is_none() && faults.lasting.is_none() && faults.next.is_empty() {
             return None;
         }
         let operation = operation();
         let lasting = faults.lasting.as_ref().filter(|(of, _)| *of == operation).map(|(_, fault)| *fault);
-        let fault = once.or(lasting)?;
+        let mut next = faults
+            .next
+            .iter_mut()
+            .filter(|(of, _, left)| *left > 0 && (*of == operation || !of.is_empty() && address.contains(of.as_str())));
+        let next = next.next().map(|(_, fault, left)| {
+            *left -= 1;
+            *fault
+        });
+        let fault = once.or(lasting).or(next)?;
         faults.happened.push((operation, fault));
         Some(fault)
     }

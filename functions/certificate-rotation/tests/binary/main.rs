@@ -16,5 +16,7 @@ mod stage;
 mod start_up;
 
 mod bundles;
+mod cases;
 mod crashes;
+mod faults;
 mod imported;

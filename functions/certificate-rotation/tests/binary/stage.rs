@@ -9,7 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::certificates::{Certificate, Chain};
 use meshwarden_tests::function::Build;
 use meshwarden_tests::moto::{Issued, Moto, PrivateRoot};
-use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, sdk_config};
+use meshwarden_tests::stack::{
+    ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, let_time_pass, sdk_config,
+};
 use meshwarden_tests::way::Way;
 use ports::certificates::Bundle;
 use serde_json::{Value, json};
@@ -74,6 +76,11 @@ pub(crate) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// A certificate of a hundred days, of which thirty are left. `name` tells its table and secret from those of others.
     pub(crate) async fn set(theatre: &'a Theatre, name: &str, kept: Kept) -> Self {
+        Self::set_with(theatre, name, kept, DAY * 70).await
+    }
+
+    /// A certificate of a hundred days, of this age.
+    pub(crate) async fn set_with(theatre: &'a Theatre, name: &str, kept: Kept, age: SignedDuration) -> Self {
         let plane = ControlPlane::start().await;
         let services = [
             ("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()),
@@ -85,11 +92,11 @@ impl<'a> Stage<'a> {
         let way = Way::to(&services).await;
         let policy = std::env::temp_dir().join(format!("meshwarden-{}-{name}.yaml", std::process::id()));
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
-        let first = theatre.root.issue(HOST, now - DAY * 70, now + DAY * 30).await;
+        let first = theatre.root.issue(HOST, now - age, now - age + DAY * 100).await;
         let mut stage = Self { theatre, plane, way, name: name.to_owned(), policy, arn: String::new(), first };
         stage.arn = stage.import().await;
         stage.create_secret().await;
-        stage.write_policy(kept);
+        stage.write_policy(kept, "");
         stage.build_mesh(kept).await;
         create_state_table(&stage.table(), name).await;
         stage
@@ -115,7 +122,7 @@ impl<'a> Stage<'a> {
     }
 
     /// No proxies here, by somebody's word: a rotation that waits for them is the demo's.
-    fn write_policy(&self, kept: Kept) {
+    pub(crate) fn write_policy(&self, kept: Kept, more: &str) {
         let root = &self.theatre.root.arn;
         let section = match kept {
             Kept::Imported => String::new(),
@@ -124,7 +131,7 @@ impl<'a> Stage<'a> {
         };
         let absent = "[mesh/shop/virtualNode/web, mesh/shop/virtualNode/orders]";
         let text = format!(
-            "version: 1\nmodes: {{default: enforce}}\ncertificates:\n  rollover: {{absent: {absent}}}\n  {section}\n"
+            "version: 1\nmodes: {{default: enforce}}\ncertificates:\n  rollover: {{absent: {absent}}}\n  {section}\n{more}"
         );
         std::fs::write(&self.policy, text).unwrap();
     }
@@ -161,6 +168,54 @@ impl<'a> Stage<'a> {
             .with("MESHWARDEN_BUS", "default")
     }
 
+    /// Stores a version of the secret with these labels, as an operator or another controller may.
+    pub(crate) async fn put_version(&self, bundle: &Bundle, labels: &[&str]) -> String {
+        let put = self.secrets().put_secret_value().secret_id(&self.name).secret_string(bundle.text().as_str());
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        put.set_version_stages(Some(labels)).send().await.unwrap().version_id.unwrap()
+    }
+
+    /// Moves the current version, as a roll-back does.
+    pub(crate) async fn move_current(&self, from: &str, to: &str) {
+        let update = self.secrets().update_secret_version_stage().secret_id(&self.name).version_stage("AWSCURRENT");
+        update.remove_from_version_id(from).move_to_version_id(to).send().await.unwrap();
+    }
+
+    /// Releases the certificate as the command does.
+    pub(crate) async fn release(&self) {
+        let now = Timestamp::now();
+        for item in items(&self.table(), &self.name).await {
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+            if text("pk") != "certificate/sds:key" || text("sk") != "document" {
+                continue;
+            }
+            let mesh::rotation::Memory::Record(record) =
+                mesh::rotation::Record::read(&serde_json::from_str(&text("document")).unwrap())
+            else {
+                unreachable!("{item:?}")
+            };
+            let released = serde_json::to_string(&record.released(now).unwrap()).unwrap();
+            let update = self.table().update_item().table_name(&self.name);
+            let update = update.key("pk", item["pk"].clone()).key("sk", item["sk"].clone());
+            let update = update.update_expression("SET document = :released");
+            let released = aws_sdk_dynamodb::types::AttributeValue::S(released);
+            update.expression_attribute_values(":released", released).send().await.unwrap();
+        }
+    }
+
+    /// A bundle of a leaf of this validity.
+    pub(crate) async fn bundle(&self, by: &PrivateRoot, from: Timestamp, until: Timestamp) -> Bundle {
+        let issued = by.issue(HOST, from, until).await;
+        let chain = ports::certificates::Chain { leaf: issued.certificate, issuers: by.certificate.clone() };
+        Bundle { chain: Some(chain), key: Some(issued.key), request: None, trust: None }
+    }
+
+    /// The leaf that is served.
+    pub(crate) async fn served(&self) -> Certificate {
+        let (_, bundle) = self.at("AWSCURRENT").await.unwrap();
+        Chain::read(&bundle.chain.unwrap().leaf).unwrap().leaf
+    }
+
     /// What ACM says of the certificate each day for 45 days.
     pub(crate) fn event(&self) -> Value {
         let mut event = sample("acm-approaching-expiration");
@@ -170,6 +225,10 @@ impl<'a> Stage<'a> {
 
     pub(crate) async fn let_leases_run_out(&self) {
         let_leases_run_out(&self.table(), &self.name).await;
+    }
+
+    pub(crate) async fn let_time_pass(&self, time: SignedDuration) {
+        let_time_pass(&self.table(), &self.name, time).await;
     }
 
     /// What ACM gives whoever asks for the certificate: itself and its issuers.

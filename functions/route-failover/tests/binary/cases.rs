@@ -2,8 +2,9 @@
 //! follow, run through the built command.
 //!
 //! A script is a list of steps: `state` moves alarms, `run` makes scheduled runs, `event` delivers one of the case's events,
-//! `until` makes runs until something holds, and everything else is checked at once: `weights`, the `reason` and `facts` of
-//! the route's last decision, the reason of an `alarm`, a `page` with this code, the number of `pages`.
+//! `faults` makes the next calls of an operation fail, `until` makes runs until something holds, and everything else is
+//! checked at once: `weights`, the `reason` and `facts` of the route's last decision, the reason of an `alarm`, a `page`
+//! with this code, the number of `pages`, the messages of the last batch that `failed`, how many faults were `met`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use meshwarden_tests::faults::Fault;
 use meshwarden_tests::function::{Build, Function};
 use meshwarden_tests::stack::{ControlPlane, create_state_table};
 use meshwarden_tests::way::{Passed, Way};
@@ -52,6 +54,8 @@ struct Case {
     /// The decision about the route, and those about alarms, of the newest answers that had any.
     route: Value,
     alarms: Vec<Value>,
+    /// The messages of the newest batch that come again.
+    failed: Vec<Value>,
 }
 
 async fn play(theatre: &Theatre, folder: &Path) -> Result<(), String> {
@@ -67,6 +71,12 @@ async fn play(theatre: &Theatre, folder: &Path) -> Result<(), String> {
         alarms: read("alarms.json").unwrap().as_array().unwrap().clone(),
         data: script["data"].as_array().cloned().unwrap_or_default(),
         forbidden: strings(&script["forbidden"]),
+        contributors: script["contributors"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(alarm, of_alarm)| (alarm.clone(), of_alarm.clone()))
+            .collect(),
         ..World::default()
     };
     let plane = ControlPlane::start().await;
@@ -88,7 +98,17 @@ async fn play(theatre: &Theatre, folder: &Path) -> Result<(), String> {
         .start()
         .await;
     let events = read("events.json").map(|events| events.as_array().unwrap().clone()).unwrap_or_default();
-    let mut case = Case { name, events, plane, cloudwatch, way, function, route: Value::Null, alarms: Vec::new() };
+    let mut case = Case {
+        name,
+        events,
+        plane,
+        cloudwatch,
+        way,
+        function,
+        route: Value::Null,
+        alarms: Vec::new(),
+        failed: Vec::new(),
+    };
     for (number, step) in script["script"].as_array().unwrap().iter().enumerate() {
         if let Err(why) = case.step(step).await {
             let mut text = format!(
@@ -108,6 +128,10 @@ impl Case {
     async fn step(&mut self, step: &Value) -> Result<(), String> {
         for (name, state) in step["state"].as_object().into_iter().flatten() {
             self.cloudwatch.change(|world| world.set_state(name, state.as_str().unwrap()));
+        }
+        for fault in step["faults"].as_array().into_iter().flatten() {
+            let times = usize::try_from(fault["times"].as_u64().unwrap_or(1)).unwrap();
+            self.way.inject_next(fault["at"].as_str().unwrap(), injected(&fault["fault"]), times);
         }
         for _ in 0..step["run"].as_u64().unwrap_or_default() {
             self.run(&sample("tick-rule")).await?;
@@ -142,6 +166,8 @@ impl Case {
 
     async fn run(&mut self, event: &Value) -> Result<(), String> {
         let answer = self.function.answer(event).await.map_err(|error| error.to_string())?;
+        let failed = answer["batchItemFailures"].as_array().cloned().unwrap_or_default();
+        self.failed = failed.into_iter().map(|failure| failure["itemIdentifier"].clone()).collect();
         let decisions = answer["decisions"].as_array().cloned().unwrap_or_default();
         if let Some(decision) = decisions.iter().find(|decision| decision["resource"] == RESOURCE) {
             self.route = decision.clone();
@@ -155,7 +181,9 @@ impl Case {
     async fn holds(&self, step: &Value) -> Result<(), String> {
         for (member, wanted) in step.as_object().unwrap() {
             let found = match member.as_str() {
-                "state" | "run" | "event" | "alternate" => continue,
+                "state" | "run" | "event" | "alternate" | "faults" => continue,
+                "failed" => json!(self.failed),
+                "met" => json!(self.way.happened().len()),
                 "weights" => self.weights().await,
                 "reason" => self.route["reason"].clone(),
                 "facts" => {
@@ -198,6 +226,17 @@ impl Case {
         let subject = |body: &str| Some(body.split_once("&Subject=")?.1.split('&').next()?.to_owned());
         self.way.passed().into_iter().filter(is_page).filter_map(|passed| subject(&passed.body)).collect()
     }
+}
+
+/// A fault by its name, or an error as `[status, code, message]`.
+fn injected(fault: &Value) -> Fault {
+    if let Some(name) = fault.as_str() {
+        let known = Fault::ALL.into_iter().find(|one| format!("{one:?}") == name);
+        return known.unwrap_or_else(|| unreachable!("there is no fault {name}"));
+    }
+    // The few texts of a test live as long as its process.
+    let text = |at: usize| -> &'static str { Box::leak(fault[at].as_str().unwrap().to_owned().into_boxed_str()) };
+    Fault::Error { status: u16::try_from(fault[0].as_u64().unwrap()).unwrap(), code: text(1), message: text(2) }
 }
 
 async fn build_mesh(plane: &ControlPlane) {

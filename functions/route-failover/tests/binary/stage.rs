@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
+use jiff::SignedDuration;
 use meshwarden_tests::function::Build;
-use meshwarden_tests::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, sdk_config};
+use meshwarden_tests::stack::{
+    ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, let_time_pass, sdk_config,
+};
 use meshwarden_tests::way::Way;
 use serde_json::{Value, json};
 
@@ -138,6 +141,10 @@ impl<'a> Stage<'a> {
 
     pub(crate) async fn let_leases_run_out(&self) {
         let_leases_run_out(&self.table(), &self.name).await;
+    }
+
+    pub(crate) async fn let_time_pass(&self, time: SignedDuration) {
+        let_time_pass(&self.table(), &self.name, time).await;
     }
 
     /// All that a run may leave behind, without its instants.

@@ -1,0 +1,54 @@
+//! What a role that may not list some tags, and a queue with broken messages, lead to.
+
+use meshwarden_tests::disturbed::Scene as _;
+use meshwarden_tests::faults::Fault;
+use meshwarden_tests::shop_scene::Shops;
+use serde_json::{Value, json};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_compliance-sweep");
+
+/// Longer than all attempts of a call.
+const FOR_LONG: usize = 10_000;
+
+fn line<'a>(answer: &'a Value, reason: &str) -> Option<&'a Value> {
+    answer["decisions"].as_array().unwrap().iter().find(|line| line["reason"] == reason)
+}
+
+/// 90 and 47b: only the resource whose tags may not be listed is unknown.
+#[tokio::test]
+async fn tags_that_may_not_be_listed_make_one_resource_unknown() {
+    let Some(shops) = Shops::open("compliance-sweep", BINARY, "schedule").await else { return };
+    let scene = shops.set("tags-denied").await;
+    let mut function = scene.build().start().await;
+    scene.way().answer_as_aws();
+    scene.way().inject_next("virtualNode%2Fcart-v1", Fault::Denied, FOR_LONG);
+    let answer = function.answer(&scene.event()).await.unwrap();
+    assert!(!scene.way().happened().is_empty());
+    let unknown = line(&answer, "PartlyRead").unwrap().to_string();
+    assert!(unknown.contains("cart-v1") && !unknown.contains("cart-v2"), "{unknown}");
+    let swept = line(&answer, "Changed").unwrap_or_else(|| panic!("{answer:#}"));
+    assert!(swept["facts"]["newCount"].as_u64().unwrap() > 0, "the others are judged: {swept:#}");
+    let pages = scene.way().pages();
+    assert_eq!(pages.len(), 1, "{pages:?}");
+}
+
+/// 04: broken messages come again and reach the dead-letter queue, and the others are swept.
+#[tokio::test]
+async fn broken_messages_come_again_and_the_others_are_swept() {
+    let Some(shops) = Shops::open("compliance-sweep", BINARY, "schedule").await else { return };
+    let scene = shops.set("broken-messages").await;
+    let mut function = scene.build().start().await;
+    let good = json!({ "version": "0", "id": "e", "detail-type": "Meshwarden Sweep Requested", "source": "meshwarden",
+        "account": "123456789012", "time": "2026-11-21T06:00:00Z", "region": "eu-west-1", "resources": [],
+        "detail": { "mesh": "shop" } })
+    .to_string();
+    let half = good.get(..good.len() / 2).unwrap();
+    let bodies = [("half", half), ("good", good.as_str()), ("text", "hello world"), ("empty", "")];
+    let record = |(id, body): (&str, &str)| json!({ "messageId": id, "body": body, "eventSource": "aws:sqs" });
+    let answer = function.answer(&json!({ "Records": bodies.map(record) })).await.unwrap();
+    let failures = answer["batchItemFailures"].as_array().unwrap().iter();
+    let mut failed: Vec<&str> = failures.filter_map(|one| one["itemIdentifier"].as_str()).collect();
+    failed.sort_unstable();
+    assert_eq!(failed, ["empty", "half", "text"], "{answer:#}");
+    assert!(line(&answer, "Changed").is_some(), "{answer:#}");
+}

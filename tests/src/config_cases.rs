@@ -1,0 +1,248 @@
+//! Services that fail once, for a while or in part, under a function that answers AWS Config: what it is told then.
+//!
+//! | kind | once | for as long as the run |
+//! |-|-|-|
+//! | throttle, server's error, reset, time-out | the answer of an undisturbed run | no answer, and the event comes again |
+//! | expired signature or token, wrong clock | the same | the same |
+//! | denied | | no answer for what is not known, and no retry |
+//! | evaluations that AWS Config did not take | sent again | the event comes again |
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::config_events::{Services, Stage, arn};
+use crate::faults::Fault;
+
+/// The virtual node that the sample events are about.
+const V2: &str = "mesh/shop/virtualNode/recommendations-v2";
+
+/// What is throttled for long is waited for while there is time, and no case takes all of an invocation's thirty seconds.
+const MOST: Duration = Duration::from_secs(30);
+
+/// How a case ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    /// As if nothing had failed.
+    Undisturbed,
+    /// AWS Config is told nothing of the virtual node, and the event comes again.
+    ComesAgain,
+    /// AWS Config is told nothing of the virtual node, and nothing comes again: an operator has to act.
+    Unknown,
+}
+
+/// One case.
+struct Case {
+    name: &'static str,
+    event: &'static str,
+    /// The operation, or a part of the address, and the fault that meets it so often.
+    faults: &'static [(&'static str, Fault, usize)],
+    ends: Ends,
+}
+
+const fn error(status: u16, code: &'static str, message: &'static str) -> Fault {
+    Fault::Error { status, code, message }
+}
+
+/// Longer than all attempts of a call.
+const FOR_LONG: usize = 10_000;
+
+const EXPIRED: &str = "Signature expired: 20261130T031500Z is now earlier than 20261130T032000Z";
+const EXPIRED_TOKEN: &str = "The security token included in the request is expired";
+
+const CASES: &[Case] = &[
+    Case {
+        name: "41 an oversized item with a throttled history",
+        event: "config-oversized",
+        faults: &[("GetResourceConfigHistory", Fault::Throttle, 1)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "41 an oversized item whose history is throttled twice with another code",
+        event: "config-oversized",
+        faults: &[("GetResourceConfigHistory", error(400, "RequestLimitExceeded", "Request limit exceeded."), 2)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "41 an oversized item whose history is throttled for long",
+        event: "config-oversized",
+        faults: &[("GetResourceConfigHistory", Fault::Throttle, FOR_LONG)],
+        ends: Ends::ComesAgain,
+    },
+    Case {
+        name: "41 an oversized item whose history fails for long",
+        event: "config-oversized",
+        faults: &[("GetResourceConfigHistory", error(500, "InternalError", "try again"), FOR_LONG)],
+        ends: Ends::ComesAgain,
+    },
+    Case {
+        name: "43 evaluations refused once",
+        event: "config-change-node",
+        faults: &[("PutEvaluations", Fault::Throttle, 1)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "43 evaluations refused by the server once",
+        event: "config-change-node",
+        faults: &[("PutEvaluations", error(500, "InternalFailure", "try again"), 2)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "43 evaluations refused for long",
+        event: "config-change-node",
+        faults: &[("PutEvaluations", Fault::Unavailable, FOR_LONG)],
+        ends: Ends::ComesAgain,
+    },
+    Case {
+        name: "20 evaluations with an expired signature once",
+        event: "config-change-node",
+        faults: &[("PutEvaluations", error(403, "InvalidSignatureException", EXPIRED), 1)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "20 a mesh read with an expired token once",
+        event: "config-change-node",
+        faults: &[("GET /v20190125/meshes/shop", error(403, "ExpiredTokenException", EXPIRED_TOKEN), 1)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "20 a mesh read with a wrong clock once",
+        event: "config-change-node",
+        faults: &[("GET /v20190125/meshes/shop", Fault::SkewedClock, 1)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "20 a mesh read with an expired token for long",
+        event: "config-change-node",
+        faults: &[("GET /v20190125/meshes/shop", error(403, "ExpiredTokenException", EXPIRED_TOKEN), FOR_LONG)],
+        ends: Ends::ComesAgain,
+    },
+    Case {
+        name: "19 a mesh read that is throttled once",
+        event: "config-change-node",
+        faults: &[("GET /v20190125/meshes/shop", Fault::TooManyRequests, 1)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "19 a mesh read that is throttled for long",
+        event: "config-change-node",
+        faults: &[("/v20190125/meshes/shop", Fault::TooManyRequests, FOR_LONG)],
+        ends: Ends::ComesAgain,
+    },
+    Case {
+        name: "19f a state table that is throttled once",
+        event: "config-change-node",
+        faults: &[(
+            "BatchGetItem",
+            error(400, "ProvisionedThroughputExceededException", "The level of configured throughput was exceeded"),
+            1,
+        )],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "a mesh that may not be read: a run that observes nothing fails",
+        event: "config-change-node",
+        faults: &[("/v20190125/meshes/shop", Fault::Denied, FOR_LONG)],
+        ends: Ends::ComesAgain,
+    },
+];
+
+/// Cases that only a function has that reads tags.
+const OF_TAGS: &[Case] = &[
+    Case {
+        name: "47b tags of the resource that may not be listed",
+        event: "config-change-node",
+        faults: &[("virtualNode%2Frecommendations-v2", Fault::Denied, FOR_LONG)],
+        ends: Ends::Unknown,
+    },
+    Case {
+        name: "47b tags of another resource that may not be listed",
+        event: "config-change-node",
+        faults: &[("virtualNode%2Frecommendations-v1", Fault::Denied, FOR_LONG)],
+        ends: Ends::Undisturbed,
+    },
+    Case {
+        name: "47b tags of the resource that are throttled for long",
+        event: "config-change-node",
+        faults: &[("virtualNode%2Frecommendations-v2", Fault::TooManyRequests, FOR_LONG)],
+        ends: Ends::ComesAgain,
+    },
+];
+
+/// Plays all cases with a function, `env!("CARGO_BIN_EXE_<name>")`, and a policy by which `recommendations-v2` is as
+/// `standing` says. Gives how many there are.
+pub async fn play(name: &'static str, binary: &str, policy: &str, standing: &str) -> usize {
+    let Some(services) = Services::start().await else { return 0 };
+    let of_tags = if name == "tag-compliance" { OF_TAGS } else { &[] };
+    let (mut wrong, mut played) = (Vec::new(), 0);
+    for case in CASES.iter().chain(of_tags) {
+        played += 1;
+        if let Err(why) = play_one(&services, name, binary, policy, standing, case).await {
+            wrong.push(format!("{}: {why}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {played} cases:\n{}", wrong.len(), wrong.join("\n"));
+    played
+}
+
+async fn play_one(
+    services: &Arc<Services>,
+    name: &'static str,
+    binary: &str,
+    policy: &str,
+    standing: &str,
+    case: &Case,
+) -> Result<(), String> {
+    let recorded = json!({
+        "resourceType": "AWS::AppMesh::VirtualNode", "resourceId": arn(V2), "configurationItemStatus": "OK",
+        "configurationItemCaptureTime": 1_795_169_035.0,
+    });
+    let stage = Stage::with(Arc::clone(services), name, policy, &[(V2, recorded)]).await;
+    stage.create("", json!({ "meshName": "shop", "tags": [{ "key": "team", "value": "shop" }] })).await;
+    for node in ["recommendations-v1", "recommendations-v2"] {
+        stage.create("virtualNodes", json!({ "virtualNodeName": node, "spec": {} })).await;
+    }
+    let event = match (name, case.event) {
+        ("tag-compliance", "config-change-node") => "config-change",
+        (_, event) => event,
+    };
+    // Our own control plane puts tags into the answer that describes a resource.
+    stage.way().answer_as_aws();
+    let mut function = stage.build(binary).start().await;
+    for (operation, fault, times) in case.faults {
+        stage.way().inject_next(operation, *fault, *times);
+    }
+    let begun = Instant::now();
+    let answer = function.answer(&stage.trial(event)).await;
+    let took = begun.elapsed();
+    let met = stage.way().happened().len();
+    stage.way().heal();
+    check(case, standing, &stage, &answer)?;
+    if met == 0 {
+        return Err("the fault was never met".to_owned());
+    }
+    if took > MOST {
+        return Err(format!("it took {took:?}"));
+    }
+    if case.ends == Ends::ComesAgain {
+        // The event comes again, and the services answer.
+        let again = function.answer(&stage.trial(event)).await;
+        check(&Case { ends: Ends::Undisturbed, ..*case }, standing, &stage, &again)?;
+    }
+    Ok(())
+}
+
+fn check(case: &Case, standing: &str, stage: &Stage, answer: &Result<Value, Value>) -> Result<(), String> {
+    let told: BTreeMap<String, String> =
+        stage.told().into_iter().flatten().map(|(path, told)| (path, told.compliance)).collect();
+    let of_node = told.get(V2).map(String::as_str);
+    let right = match case.ends {
+        Ends::Undisturbed => answer.is_ok() && of_node == Some(standing),
+        // An evaluation may have been sent and not have been taken.
+        Ends::ComesAgain => answer.is_err() && of_node.is_none_or(|told| told == standing),
+        Ends::Unknown => answer.is_ok() && of_node.is_none(),
+    };
+    if right { Ok(()) } else { Err(format!("{:?} expected: told {told:?}, answered {answer:?}", case.ends)) }
+}
