@@ -29,6 +29,7 @@ impl HoldReason {
             | Self::WouldCut { .. }
             | Self::WouldHarm { .. }
             | Self::FilterOpen { .. }
+            | Self::FilterUnknown { .. }
             | Self::RemovalNotAllowed { .. }
             | Self::NoSafeRepair { .. }
             | Self::KillSwitchOn { .. } => Expects::Final,

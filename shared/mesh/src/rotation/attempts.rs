@@ -4,8 +4,9 @@ use jiff::Timestamp;
 
 use super::defect::Defect;
 use super::leaf::Work;
+use super::moved::MovedBack;
 use super::reason::KeepReason;
-use super::record::{Failures, MovedBack};
+use super::record::Failures;
 
 /// The number of the roll-back after which the word of whoever rolls back is final.
 const FINAL_ROLL_BACK: u32 = 3;

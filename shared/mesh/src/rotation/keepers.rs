@@ -8,9 +8,10 @@ use super::defect::Defect;
 use super::facts::{BundleFacts, Keeper, Pending, PrivateFacts, RenewalFact, ReplacementState};
 use super::judge::Judgement;
 use super::leaf::Work;
+use super::moved::{MovedBack, Repointed};
 use super::plan::{Action, Kind, Step};
 use super::reason::{KeepReason, NotKnown, Why, renewal_reason};
-use super::record::{Attempt, Failures, MovedBack, Repointed, digest};
+use super::record::{Attempt, Failures, digest};
 use crate::certificates::{AuthorityArn, CertificateArn, Chain, Source};
 use crate::change::Change;
 

@@ -31,6 +31,7 @@ mod judge;
 mod keepers;
 mod leaf;
 mod meshes;
+mod moved;
 mod overdue;
 mod plan;
 mod reason;
@@ -49,10 +50,11 @@ pub use facts::{
     AuthorityFacts, BundleFacts, Facts, Held, Keeper, KeyMatch, LeafFacts, Meeting, Memory, MeshFacts, Pending,
     PrivateFacts, RenewalFact, Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
 };
+pub use moved::{MovedBack, Repointed};
 pub use overdue::overdue;
 pub use plan::{Like, Plan, Stage, Step, StepResult};
 pub use reason::{KeepReason, NotKnown, Waiting, Why, renewal_reason};
-pub use record::{Attempt, Failures, LeafRecord, MovedBack, OwedPage, RECORD_FORMAT, Record, Repointed};
+pub use record::{Attempt, Failures, LeafRecord, OwedPage, RECORD_FORMAT, Record};
 pub use recorded::Recorded;
 pub use replay::{Conclusion, replay};
 pub use standstill::standstill;

@@ -8,13 +8,12 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::facts::Memory;
+use super::moved::{MovedBack, Repointed};
 use super::plan::{Step, StepResult};
-use crate::certificates::{Certificate, CertificateArn, Fingerprint, Jitter};
+use crate::certificates::{Certificate, Fingerprint, Jitter};
 use crate::change::Change;
 use crate::failover::Told;
-use crate::name::ResourcePath;
 use crate::policy::{BackOffPolicy, CertificatesPolicy, PagingPolicy, Percent};
-use crate::spec::Port;
 use crate::watch::Watch;
 
 /// The newest format of a [`Record`] that this version reads.
@@ -129,33 +128,6 @@ pub struct LeafRecord {
     /// Members of a newer version.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
-}
-
-/// A listener that was given a replacement for a leaf.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Repointed {
-    /// The virtual node or gateway.
-    pub resource: ResourcePath,
-    /// The listener's port.
-    pub port: Port,
-    /// The replacement.
-    pub to: CertificateArn,
-    /// When that was written.
-    pub at: Timestamp,
-}
-
-/// A leaf that had been replaced and is current again, although no rotation made it so.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MovedBack {
-    /// The leaf that was current before.
-    pub from: Fingerprint,
-    /// When that was seen.
-    pub seen: Timestamp,
-    /// When an operator released it: from then on it is renewed as any other.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub released: Option<Timestamp>,
 }
 
 /// One issuance.
