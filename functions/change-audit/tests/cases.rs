@@ -1,5 +1,7 @@
 //! Writes as CloudTrail tells them in practice: without request parameters, by every kind of caller, and cut off in a queue.
 
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use meshwarden_tests::disturbed::Scene as _;
 use meshwarden_tests::function::sample;
 use meshwarden_tests::shop_scene::{ShopScene, Shops};

@@ -1,5 +1,7 @@
 //! What a role that may not list some tags, and a queue with broken messages, lead to.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use meshwarden_tests::disturbed::Scene as _;
 use meshwarden_tests::faults::Fault;
 use meshwarden_tests::shop_scene::Shops;

@@ -1,7 +1,5 @@
 //! Services that fail once, for a while or in part: AWS Config is told the same or nothing.
 
-#![expect(clippy::print_stdout, reason = "a test says how much it did")]
-
 #[tokio::test]
 async fn no_failing_call_leads_to_a_false_answer() {
     let binary = env!("CARGO_BIN_EXE_egress-compliance");

@@ -78,7 +78,7 @@ pub(crate) struct Teller {
 impl Teller {
     pub(crate) fn new(ports: Ports) -> Self {
         let (pager, memory) = (Pager::new(ports.notifier.clone()), Memory::new(ports.state.clone()));
-        Self { pager, memory, ports }
+        Self { ports, pager, memory }
     }
 
     /// What is remembered apart from routes and nodes.

@@ -1,7 +1,5 @@
 //! Services that fail once, for a while or in part: AWS Config is told the same or nothing.
 
-#![expect(clippy::print_stdout, reason = "a test says how much it did")]
-
 use meshwarden_tests::config_events::Stage;
 use meshwarden_tests::faults::Fault;
 use serde_json::json;

@@ -3,6 +3,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
+    clippy::unwrap_used,
     reason = "the meshes are files beside the repository, and a skipped test says so"
 )]
 

@@ -67,7 +67,7 @@ mod tests {
             let lease = Deadline::after(left).cover(async { Deadline::lease() }).await;
             assert_eq!(lease, SignedDuration::try_from(left).unwrap() + LEASE_MARGIN);
         }
-        let unlimited = Deadline::after(Duration::from_secs(86_400)).cover(async { Deadline::lease() }).await;
+        let unlimited = Deadline::after(Duration::from_hours(24)).cover(async { Deadline::lease() }).await;
         assert_eq!(unlimited, LONGEST_INVOCATION + LEASE_MARGIN);
         assert_eq!(Deadline::lease(), LONGEST_INVOCATION + LEASE_MARGIN);
     }

@@ -108,36 +108,36 @@ impl StandstillMemory {
         }
         let limits = WatchLimits { interval: self.interval, repeat: paging.remind_after.get() };
         let mut stored = self.load(now).await;
-        let mut watches = self.warm().clone();
+        let mut known_watches = self.warm().clone();
         if let Some((_, known)) = &stored {
-            watches.merge(known);
+            known_watches.merge(known);
         }
-        watches.subjects.retain(|_, watch| now.duration_since(watch.last_run) <= self.interval * 3);
+        known_watches.subjects.retain(|_, watch| now.duration_since(watch.last_run) <= self.interval * 3);
         let mut pages = Vec::new();
         for (subject, WaitingDecision { code, facts, expects, text, command }) in &run.0 {
             let watched = WatchedDecision { subject, code, facts, plan: None, expects: *expects, text, command };
-            let (next, page) = watch(watches.subjects.get(subject), &watched, &limits, now);
+            let (next, page) = watch(known_watches.subjects.get(subject), &watched, &limits, now);
             match next {
-                Some(next) => watches.subjects.insert(subject.clone(), next),
-                None => watches.subjects.remove(subject),
+                Some(next) => known_watches.subjects.insert(subject.clone(), next),
+                None => known_watches.subjects.remove(subject),
             };
             pages.extend(page);
         }
         if !pages.is_empty() && !self.send(&pages).await {
             for page in &pages {
-                if let Some(watch) = watches.subjects.get_mut(&page.subject) {
+                if let Some(watch) = known_watches.subjects.get_mut(&page.subject) {
                     watch.page_failed();
                 }
             }
         }
-        *self.warm() = watches.clone();
+        *self.warm() = known_watches.clone();
         for _ in 0..ATTEMPTS {
             let Some((revision, known)) = stored else { return };
-            if known == watches {
+            if known == known_watches {
                 return;
             }
             // It has only string keys, so this can't fail.
-            let document = serde_json::to_value(&watches).unwrap_or_default();
+            let document = serde_json::to_value(&known_watches).unwrap_or_default();
             let note = Note { key: StateKey::standstills(self.function), revision, now, document, journal: None };
             match self.state.note(&note).await {
                 Ok(StoreOutcome::Stored) => return,
@@ -145,7 +145,7 @@ impl StandstillMemory {
                 Ok(StoreOutcome::Overtaken) => {
                     stored = self.load(now).await;
                     if let Some((_, known)) = &stored {
-                        watches.merge(known);
+                        known_watches.merge(known);
                     }
                 }
                 Err(error) => {

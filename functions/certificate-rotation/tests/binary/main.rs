@@ -8,7 +8,7 @@
 //!
 //! moto renews no private certificate (`RenewCertificate`, and requests to a private CA of one's own): those are replayed
 //! in `shared/aws/tests/wire`, and played in memory in `tests/handler`.
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how much it did")]
 
 mod chain;

@@ -77,7 +77,6 @@ async fn play(theatre: &Theatre, folder: &Path) -> Result<(), String> {
             .flatten()
             .map(|(alarm, of_alarm)| (alarm.clone(), of_alarm.clone()))
             .collect(),
-        ..World::default()
     };
     let plane = ControlPlane::start().await;
     build_mesh(&plane).await;

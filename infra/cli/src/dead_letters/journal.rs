@@ -45,13 +45,12 @@ fn facts((letter, to): &(&Letter, Option<String>)) -> Value {
         "events": short(&letter.events.join(", ")),
     });
     if let Some(members) = facts.as_object_mut() {
-        match to {
-            Some(to) => members.insert("to".to_owned(), json!(to)),
-            None => {
-                let event: String = letter.event.chars().take(LONGEST_EVENT).collect();
-                members.insert("event".to_owned(), json!(event))
-            }
-        };
+        if let Some(to) = to {
+            members.insert("to".to_owned(), json!(to));
+        } else {
+            let event: String = letter.event.chars().take(LONGEST_EVENT).collect();
+            members.insert("event".to_owned(), json!(event));
+        }
     }
     facts
 }
