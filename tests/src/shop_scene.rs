@@ -13,6 +13,9 @@ use crate::function::{Build, sample};
 use crate::stack::{ControlPlane, MiniStack, create_state_table, items, let_leases_run_out, let_time_pass, sdk_config};
 use crate::way::Way;
 
+/// Every rule, so that this small shop has findings.
+const POLICY: &str = "policy.yaml";
+
 const MESH: &str = "/v20190125/meshes/shop";
 
 /// What the cases of one function share.
@@ -54,6 +57,7 @@ impl Shops {
         create_state_table(&aws_sdk_dynamodb::Client::new(&self.config), name).await;
         let folder = std::env::temp_dir().join(format!("meshwarden-{}-{}-{name}", self.function, std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(POLICY), "version: 1\nprofile: strict\n").unwrap();
         ShopScene { shops: self.clone(), plane, way, table: name.to_owned(), folder }
     }
 }
@@ -86,6 +90,7 @@ impl Scene for ShopScene {
             .with("MESHWARDEN_TABLE", &self.table)
             .with("MESHWARDEN_TOPIC", &self.shops.topic)
             .with("MESHWARDEN_BUS", "default")
+            .with("MESHWARDEN_POLICY", self.folder.join(POLICY).to_string_lossy())
             .with("MESHWARDEN_REPORTS", self.folder.to_string_lossy())
     }
 

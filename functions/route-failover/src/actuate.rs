@@ -221,12 +221,13 @@ async fn try_actuate(ports: &Ports, work: &Work<'_>) -> Result<Acted, PortError>
     Ok(Acted { outcome, end })
 }
 
-/// Runs `main` and `side` at the same time. Once `main` is done, `side` has [`SIDE_TIME`] left; `None` if it takes longer.
+/// Runs `main` and `side` at the same time, `side` first. Once `main` is done, `side` has [`SIDE_TIME`] left; `None` if it
+/// takes longer.
 async fn alongside<M: Future, S: Future>(main: M, side: S) -> (M::Output, Option<S::Output>) {
     let (main, side) = (pin!(main), pin!(side));
-    match select(main, side).await {
-        Either::Left((output, side)) => (output, tokio::time::timeout(SIDE_TIME, side).await.ok()),
-        Either::Right((side, main)) => (main.await, Some(side)),
+    match select(side, main).await {
+        Either::Left((side, main)) => (main.await, Some(side)),
+        Either::Right((output, side)) => (output, tokio::time::timeout(SIDE_TIME, side).await.ok()),
     }
 }
 

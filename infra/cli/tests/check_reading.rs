@@ -38,7 +38,7 @@ impl Folder {
     }
 
     fn json(&self, args: &[&str]) -> Value {
-        let args: Vec<&str> = args.iter().copied().chain(["--format", "json"]).collect();
+        let args: Vec<&str> = args.iter().copied().chain(["--format", "json", "--profile", "strict"]).collect();
         let (_, text) = self.check(&args);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }

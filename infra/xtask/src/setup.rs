@@ -184,9 +184,10 @@ mod tests {
         let mut names = std::collections::BTreeSet::new();
         for set in [STACK, CHECKS] {
             let text = set.wanted(&workspace).unwrap();
-            let packages = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+            let packages = text.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', ' ']));
             for package in packages {
-                let (name, _) = package.split_once("==").unwrap_or_else(|| panic!("{package} is not pinned"));
+                let (name, rest) = package.split_once("==").unwrap_or_else(|| panic!("{package} is not pinned"));
+                assert!(rest.ends_with(" \\"), "{name} has no hashes");
                 assert!(names.insert(name.to_lowercase()), "{name} is in both sets");
             }
         }

@@ -6,7 +6,7 @@ use ::mesh::certificates::Readings;
 use ::mesh::edges::edges;
 use ::mesh::graph::Mesh;
 use ::mesh::name::ResourcePath;
-use ::mesh::pack::judge;
+use ::mesh::pack::{Profile, judge};
 use ::mesh::policy::Policy;
 use ::mesh::spec::Spec;
 use async_trait::async_trait;
@@ -108,7 +108,7 @@ fn findings(mesh: &str, nodes: usize, gone: usize) -> Vec<Value> {
         model.insert(path.clone(), Spec::read(path.kind(), &listeners).unwrap()).unwrap();
     }
     let readings = Readings::default();
-    let mut evaluation = judge(&model, &readings, &Policy::built_in().unwrap(), now);
+    let mut evaluation = judge(&model, &readings, &strict(), now);
     let mut history = History::default();
     history.update(&evaluation.findings, now);
     evaluation.findings.drain(..gone);
@@ -170,4 +170,9 @@ async fn one_that_is_not_taken_keeps_no_other_out(hub: &dyn Hub) {
     assert_eq!(ids, [id(&all[5]), id(&all[last])]);
     assert!(refused.iter().all(|refused| refused.code == "InvalidInput" && !refused.message.is_empty()), "{refused:?}");
     assert_eq!(hub.kept().await.len(), before + all.len() - 2);
+}
+
+/// Every rule, so that there are many findings.
+fn strict() -> Policy {
+    Policy { profile: Profile::Strict, ..Policy::built_in().unwrap() }
 }

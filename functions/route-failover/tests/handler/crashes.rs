@@ -20,8 +20,9 @@ async fn end(scenario: Scenario, killed: Option<(usize, Fault)>) -> (BTreeMap<St
     drop(function);
     let next = shop.start().await;
     if dies && scenario.needs_its_event() {
-        // Lambda tries an asynchronous event again, after a minute at the earliest.
-        shop.wait(1);
+        // Lambda tries an asynchronous event again after a minute, when the lease of the killed process may still last, and
+        // after two more.
+        shop.wait(3);
         next.answer(&event).await.unwrap();
     }
     next.minutes(scenario.minutes()).await;

@@ -60,7 +60,7 @@ async fn fail_back_waits_for_the_dwell_and_for_each_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn restore_tag_comes_with_the_weights_and_goes_after_them() {
+async fn restore_tag_is_sent_before_the_weights_and_goes_after_them() {
     let shop = Shop::open();
     let function = shop.start().await;
     shop.fails("cart-v1");
@@ -76,7 +76,7 @@ async fn restore_tag_comes_with_the_weights_and_goes_after_them() {
         .filter(|name| ["tag", "untag", "update route"].contains(name))
         .collect();
     let update = "update route";
-    assert_eq!(order, [update, "tag", update, update, update, update, "untag"]);
+    assert_eq!(order, ["tag", update, update, update, update, update, "untag"]);
 }
 
 #[tokio::test(start_paused = true)]

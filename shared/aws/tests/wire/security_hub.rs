@@ -6,7 +6,7 @@ use mesh::certificates::Readings;
 use mesh::edges::edges;
 use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
-use mesh::pack::judge;
+use mesh::pack::{Profile, judge};
 use mesh::policy::Policy;
 use mesh::spec::Spec;
 use ports::{PortErrorKind, RefusedFinding, SecurityHub};
@@ -23,7 +23,7 @@ fn findings(nodes: usize) -> Vec<Value> {
     }
     let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
     let readings = Readings::default();
-    let evaluation = judge(&mesh, &readings, &Policy::built_in().unwrap(), now);
+    let evaluation = judge(&mesh, &readings, &strict(), now);
     let edges = edges(&mesh, &readings, now);
     let mut history = History::default();
     let before = history.update(&evaluation.findings, now);
@@ -103,4 +103,9 @@ async fn failures_are_told_apart() {
         assert_eq!(error.kind, kind, "{error}");
         assert!(!error.message.is_empty());
     }
+}
+
+/// Every rule, so that there are many findings.
+fn strict() -> Policy {
+    Policy { profile: Profile::Strict, ..Policy::built_in().unwrap() }
 }

@@ -198,7 +198,8 @@ proptest! {
         let (mut rounds, mut quiet) = (0, 0);
         while quiet < 3 {
             rounds += 1;
-            prop_assert!(rounds < 3000, "not done after {rounds} rounds: {}", show(&world));
+            // What an unseen edit moved back is left alone until near its end, twenty days later.
+            prop_assert!(rounds < 8000, "not done after {rounds} rounds: {}", show(&world));
             if rounds < 150 && rounds % 11 == 0 {
                 world.unread.clear();
                 if world.draw(4) > 0 {
