@@ -407,6 +407,16 @@ impl World {
         }
     }
 
+    /// An operator releases every certificate.
+    pub(super) fn release_all(&mut self) {
+        let now = self.now;
+        for record in self.records.values_mut() {
+            if let Some(released) = record.released(now) {
+                *record = released;
+            }
+        }
+    }
+
     /// How many issuances nobody could use, as the records count them.
     pub(super) fn lost(&self) -> u32 {
         self.records.values().filter_map(|record: &Record| record.leaf.as_ref()).map(|leaf| leaf.lost).sum()
