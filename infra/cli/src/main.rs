@@ -36,10 +36,10 @@ const UNREADABLE: u8 = 2;
 
 fn main() -> ExitCode {
     match Args::parse().command {
-        Command::Check(args) => match check::run(&args) {
+        Command::Check(args) => on_large_stack(|| match check::run(&args) {
             Ok(outcome) => outcome.exit_code(),
             Err(error) => fail(&error),
-        },
+        }),
         #[cfg(feature = "aws")]
         Command::People(asked) => people::run(&asked),
         #[cfg(feature = "aws")]
@@ -55,6 +55,20 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Runs `work` on a stack that suffices for files nested as deep as readers allow. Only what is used of it takes memory.
+fn on_large_stack(work: impl FnOnce() -> ExitCode + Send) -> ExitCode {
+    const STACK: usize = 256 * 1024 * 1024;
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        match thread.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(code)) => code,
+            // The panic has been printed.
+            Ok(Err(_)) => ExitCode::from(UNREADABLE),
+            Err(error) => fail(&error),
+        }
+    })
 }
 
 /// What a command has to say, as it is written: no character of a name or a value acts on the terminal.

@@ -301,3 +301,32 @@ fn a_plan_among_the_files_wins() {
     let text = told.to_string();
     assert!(text.contains("mesh/planned") && text.contains("mesh/dock/virtualRouter/cargo"), "{text}");
 }
+
+/// Files that are made to use up memory, time or the stack are errors with their line.
+#[test]
+fn hostile_files_are_refused() {
+    let resource = "Resources: {M: {Type: AWS::AppMesh::Mesh, Properties: {MeshName: m}}}\n";
+    let copies = format!("{resource}a: &a {}\nb: [{}]\n", "x".repeat(100_000), "*a,".repeat(100_000));
+    let deep = format!("{resource}a: {}\n", "[".repeat(1_000_000));
+    let chain = format!("resource \"aws_appmesh_mesh\" \"m\" {{ name = {}1 }}\n", "!".repeat(1_000_000));
+    for (name, text, expected) in [
+        ("copies.yaml", &copies, "anchors and aliases add more than 32 MiB"),
+        ("deep.yaml", &deep, "recursion limit exceeded"),
+        ("chain.tf", &chain, "nested too deep"),
+    ] {
+        let (status, told) = Folder::new(&[(name, text)]).check(&["."]);
+        assert_eq!(status, 2, "{name}: {told}");
+        assert!(told.contains(expected), "{name}: {told}");
+    }
+}
+
+/// A pipe in a folder has no writer, and nothing waits for one.
+#[test]
+fn pipe_in_a_folder_is_passed_over() {
+    let folder = Folder::new(&[("mesh.json", "{\"mesh\": {\"meshName\": \"m\", \"spec\": {}}}")]);
+    let made = Command::new("mkfifo").arg(folder.0.join("pipe.yaml")).status().unwrap();
+    assert!(made.success());
+    let (status, told) = folder.check(&["."]);
+    assert_ne!(status, 2, "{told}");
+    assert!(told.contains("Read: 1 file"), "{told}");
+}

@@ -12,6 +12,9 @@ use crate::hcl::is_configuration;
 /// Endings of files that may be of a form.
 const ENDINGS: [&str; 6] = ["json", "yaml", "yml", "template", "tmpl", "tpl"];
 
+/// The largest file that is read, in bytes: values take a multiple of their text.
+const LARGEST: u64 = 64 * 1024 * 1024;
+
 /// Folders that hold what others wrote or made.
 const PASSED_OVER: [&str; 4] = ["node_modules", "target", "vendor", "__pycache__"];
 
@@ -46,14 +49,24 @@ impl Found {
     pub(crate) fn read(&self) -> Result<Text, Unread> {
         let unread = |problem| Unread::File { path: self.path.clone(), problem };
         let text = if self.path == Path::new("-") {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).map(|_| text)
+            limited(io::stdin())
         } else {
-            std::fs::read_to_string(&self.path)
+            std::fs::File::open(&self.path).and_then(limited)
         };
         let name = self.path.to_string_lossy().replace('\\', "/");
         Ok(Text { name, content: text.map_err(unread)?, named: self.named })
     }
+}
+
+/// A text of at most [`LARGEST`] bytes.
+fn limited(source: impl io::Read) -> io::Result<String> {
+    let mut text = String::new();
+    source.take(LARGEST + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > LARGEST) {
+        let why = format!("larger than {} MiB: check its parts", LARGEST / 1024 / 1024);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(text)
 }
 
 impl Text {
@@ -107,14 +120,14 @@ fn folder(path: &Path, takes: &dyn Fn(&Path) -> bool, found: &mut BTreeSet<Found
     };
     for entry in entries.flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        // A link could lead back to where it is.
+        // A link could lead back to where it is, and a pipe or device would be waited for.
         let Ok(kind) = entry.file_type() else { continue };
         if kind.is_symlink() || is_passed_over(&name) {
             continue;
         }
         if kind.is_dir() {
             folder(&path, takes, found, unread);
-        } else if takes(&path) {
+        } else if kind.is_file() && takes(&path) {
             found.insert(Found { path, named: false });
         }
     }

@@ -92,6 +92,29 @@ fn quoted(text: &str, level: usize) -> usize {
     text.len()
 }
 
+/// The deepest nesting of brackets, and the longest chain of operators on a line, that a configuration may have. The parser
+/// goes down as deep as they are.
+const DEEPEST_NESTING: usize = 100;
+const LONGEST_CHAIN: usize = 5_000;
+
+/// The line, from 1, at which a text nests deeper than the parser can follow. Brackets and operators within texts count.
+pub(super) fn nested_too_deep(text: &str) -> Option<usize> {
+    let (mut line, mut depth, mut chain) = (1, 0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'\n' => (line, chain) = (line + 1, 0),
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'!' | b'-' | b'?' | b'+' | b'*' | b'/' | b'%' | b'&' | b'|' | b'<' | b'>' | b'=' => chain += 1,
+            _ => {}
+        }
+        if depth > DEEPEST_NESTING || chain > LONGEST_CHAIN {
+            return Some(line);
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +129,15 @@ mod tests {
         assert_eq!(line_of(&broken, broken.find("d =").unwrap()), 1);
         assert_eq!(line_of(&broken, broken.find("g =").unwrap()), 2);
         assert_eq!(line_of(text, text.len()), 3);
+    }
+
+    #[test]
+    fn deep_nesting_is_found_before_the_parser_meets_it() {
+        for deep in ["[", "(", "{ a = ", "!", "-", "true ? 1 : ", "1 + ", "\"${"] {
+            let text = format!("a = 1\nb = {}", deep.repeat(200_000));
+            assert_eq!(nested_too_deep(&text), Some(2), "{deep}");
+        }
+        let wide = format!("a = [{}]\n", "{ b = (1 + 2) },".repeat(100));
+        assert_eq!(nested_too_deep(&wide.repeat(10)), None);
     }
 }

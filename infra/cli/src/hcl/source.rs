@@ -9,7 +9,7 @@ use hcl_edit::structure::{Block, Body, Structure};
 use mesh::readers::ReadError;
 use serde_json::{Map, Value};
 
-use super::lines::{broken_up, line_of};
+use super::lines::{broken_up, line_of, nested_too_deep};
 use super::{Source, is_values};
 
 /// An expression as it is written: in HCL, or as JSON with templates for texts.
@@ -84,6 +84,9 @@ impl Module {
                 self.add_json(file, &members, is_context);
             }
             return Ok(());
+        }
+        if let Some(line) = nested_too_deep(text) {
+            return Err(syntax(line, "nested too deep".to_owned()));
         }
         match hcl_edit::parser::parse_body(text) {
             Ok(body) => {

@@ -5,9 +5,15 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value};
 
-/// The most values that aliases may add to a file when they are written out. Without that bound a few lines could ask for
-/// more memory than there is; what a file says itself is as long as the file.
-const MOST_VALUES: usize = 300_000;
+/// The most memory, in bytes, that anchors and aliases may add to a file. Without that bound a few lines could request more
+/// memory than there is; what a file says itself is as long as the file.
+const MOST_COPIED: usize = 32 * 1024 * 1024;
+
+/// What a value takes at least, in bytes, apart from its text.
+const VALUE_SIZE: usize = 72;
+
+/// The deepest nesting, which is that of JSON. What handles values goes down as deep as they are.
+const DEEPEST: usize = 128;
 
 type Fault = (usize, String);
 
@@ -89,8 +95,9 @@ struct Builder {
     documents: Vec<Value>,
     open: Vec<Open>,
     anchors: HashMap<usize, (Value, usize)>,
-    values: usize,
-    /// Those of them that aliases added.
+    /// The memory that all values take, in bytes.
+    size: usize,
+    /// The part of it that anchors and aliases added.
     copied: usize,
 }
 
@@ -99,7 +106,7 @@ struct Builder {
 struct Open {
     tag: Option<String>,
     anchor: usize,
-    values_before: usize,
+    size_before: usize,
     content: Content,
 }
 
@@ -129,11 +136,8 @@ impl Builder {
                 let Some((value, size)) = self.anchors.get(&anchor).cloned() else {
                     return Err("an alias to what isn't complete yet".to_owned());
                 };
-                self.copied += size;
-                if self.copied > MOST_VALUES {
-                    return Err(format!("more than {MOST_VALUES} values by aliases"));
-                }
-                self.values += size;
+                self.copy(size)?;
+                self.size += size;
                 self.take(value)
             }
             Event::DocumentStart(..) => {
@@ -144,8 +148,18 @@ impl Builder {
         }
     }
 
+    /// Counts a copy of a value.
+    fn copy(&mut self, size: usize) -> Result<(), String> {
+        self.copied = self.copied.saturating_add(size);
+        if self.copied > MOST_COPIED {
+            return Err(format!("anchors and aliases add more than {} MiB", MOST_COPIED / 1024 / 1024));
+        }
+        Ok(())
+    }
+
     fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>) -> Result<(), String> {
-        self.values += 1;
+        let size = VALUE_SIZE + text.len();
+        self.size += size;
         let plain = style == ScalarStyle::Plain;
         if let Some(Open { content: Content::Map { key: key @ None, .. }, .. }) = self.open.last_mut() {
             *key = Some(Key { text: text.to_owned(), is_merge: plain && text == "<<" });
@@ -159,7 +173,8 @@ impl Builder {
             None => Value::from(text),
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, (value.clone(), 1));
+            self.copy(size)?;
+            self.anchors.insert(anchor, (value.clone(), size));
         }
         self.take(value)
     }
@@ -168,15 +183,18 @@ impl Builder {
         if matches!(self.open.last(), Some(Open { content: Content::Map { key: None, .. }, .. })) {
             return Err("a key must be a text".to_owned());
         }
-        let values_before = self.values;
-        self.values += 1;
+        if self.open.len() >= DEEPEST {
+            return Err(format!("nested deeper than {DEEPEST} levels"));
+        }
+        let size_before = self.size;
+        self.size += VALUE_SIZE;
         let tag = tag.filter(|tag| tag.core_suffix().is_none()).map(|tag| tag.suffix().to_owned());
-        self.open.push(Open { tag, anchor, values_before, content });
+        self.open.push(Open { tag, anchor, size_before, content });
         Ok(())
     }
 
     fn end(&mut self) -> Result<(), String> {
-        let Some(Open { tag, anchor, values_before, content }) = self.open.pop() else {
+        let Some(Open { tag, anchor, size_before, content }) = self.open.pop() else {
             return Ok(());
         };
         let value = match content {
@@ -193,7 +211,9 @@ impl Builder {
             None => value,
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, (value.clone(), self.values - values_before));
+            let size = self.size - size_before;
+            self.copy(size)?;
+            self.anchors.insert(anchor, (value.clone(), size));
         }
         self.take(value)
     }
@@ -318,7 +338,30 @@ mod tests {
         }
         let bomb: Vec<_> = (1..30).map(|n| format!("a{n}: &a{n} [*a{0}, *a{0}]", n - 1)).collect();
         let (_, message) = documents(&format!("a0: &a0 [x]\n{}", bomb.join("\n"))).unwrap_err();
-        assert!(message.starts_with("more than"), "{message}");
+        assert!(message.starts_with("anchors and aliases"), "{message}");
+    }
+
+    #[test]
+    fn memory_of_a_small_file_is_bounded() {
+        let long_text = format!("a: &a {}\nb: [{}]", "x".repeat(100_000), "*a,".repeat(100_000));
+        let leaves = "1,".repeat(100_000);
+        let anchors: Vec<String> = (0..100).map(|n| format!("&n{n} [")).collect();
+        let anchors = anchors.concat();
+        let nested = format!("a: {anchors}{leaves}{}", "]".repeat(100));
+        for (text, expected) in [
+            (long_text, "anchors and aliases add"),
+            (nested, "anchors and aliases add"),
+            (format!("{}{}", "[".repeat(129), "]".repeat(129)), "nested deeper than 128"),
+            (format!("{}{}", "{a: ".repeat(129), "}".repeat(129)), "nested deeper than 128"),
+            // The parser has a bound of its own for those that come in one piece.
+            ("[".repeat(1_000_000), ""),
+            ("{a: ".repeat(500_000), ""),
+            ("- ".repeat(1_000_000), ""),
+        ] {
+            let (_, message) = documents(&text).unwrap_err();
+            assert!(message.starts_with(expected), "{message}");
+            assert!(documents_apart(&text).0.is_empty());
+        }
     }
 
     #[test]
