@@ -86,6 +86,22 @@ fn explain(late: PortError, log: &CallLog) -> PortError {
     }
 }
 
+/// The longest text of a service that an error keeps, in characters. It reaches log lines, records and pages.
+const LONGEST_TEXT: usize = 1_000;
+
+/// A service's text, cut off where it is longer than any real message, without characters that act on a terminal.
+fn bounded(text: &str) -> String {
+    let mut kept: String = text
+        .chars()
+        .take(LONGEST_TEXT)
+        .map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character })
+        .collect();
+    if text.chars().nth(LONGEST_TEXT).is_some() {
+        kept.push('…');
+    }
+    kept
+}
+
 /// Classifies a failed call. The SDK has made its own retries by now.
 pub(crate) fn classify<E>(call: String, failed: Failed<E>) -> PortError
 where
@@ -128,7 +144,7 @@ where
         (SdkError::ServiceError(answer), None) if !answer.raw().status().is_success() => message,
         (_, None) => format!("{message}: {}", with_sources(&error)),
     };
-    let message = format!("{message}{}", log.history());
+    let message = format!("{}{}", bounded(&message), log.history());
     if kind == PortErrorKind::Denied {
         DeniedCalls::record();
     }
@@ -251,6 +267,13 @@ fn request_id<E>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_of_a_service_is_bounded_and_harmless() {
+        assert_eq!(bounded("Rate exceeded"), "Rate exceeded");
+        assert_eq!(bounded("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(bounded(&"é".repeat(5_000_000)).chars().count(), LONGEST_TEXT + 1);
+    }
 
     #[test]
     fn codes_before_statuses() {
