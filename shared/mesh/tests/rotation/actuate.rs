@@ -407,11 +407,14 @@ impl World {
         }
     }
 
-    /// An operator releases every certificate.
-    pub(super) fn release_all(&mut self) {
+    /// An operator releases each certificate that is held because it was moved back.
+    pub(super) fn release_what_was_moved_back(&mut self) {
         let now = self.now;
         for record in self.records.values_mut() {
-            if let Some(released) = record.released(now) {
+            let moved = record.leaf.as_ref().and_then(|leaf| leaf.moved_back.as_ref());
+            if moved.is_some_and(|moved| moved.released.is_none())
+                && let Some(released) = record.released(now)
+            {
                 *record = released;
             }
         }
