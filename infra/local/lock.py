@@ -3,7 +3,7 @@
 The versions stay those of the .in files. Each requirement gets the hash of every file of its release, so that one file
 serves every platform. Run it after a version was changed, in an environment with pip-tools:
 
-    python3 -m venv /tmp/lock && /tmp/lock/bin/pip install pip-tools && /tmp/lock/bin/python infra/local/lock.py
+    python3 -m venv .local/lock && .local/lock/bin/pip install pip-tools && .local/lock/bin/python infra/local/lock.py
 """
 
 import pathlib

@@ -78,7 +78,7 @@ async fn no_accepted_write_breaks_a_call() {
 }
 
 #[tokio::test]
-#[ignore = "long: two thousand sequences take a quarter of an hour"]
+#[ignore = "long: two thousand sequences; `cargo xtask test --long` runs it"]
 async fn no_accepted_write_breaks_a_call_in_thousands_of_sequences() {
     run(2000).await;
 }
