@@ -1,7 +1,8 @@
-//! Shows a control plane who is calling: each request carries a presigned `GetCallerIdentity`, by which the control plane
-//! asks AWS whose credentials made it.
+//! Proves the caller's IAM role to a control plane: each request carries a presigned `GetCallerIdentity`, which the control
+//! plane sends to STS.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -24,14 +25,14 @@ const IDENTITY: &str = "x-meshwarden-identity";
 const AUDIENCE: &str = "x-meshwarden-audience";
 const REQUEST: &str = "x-meshwarden-request";
 
-/// How long an identity is good for. Whoever overhears one that was made for reads can read for as long.
+/// The validity of a presigned identity. A client that intercepts one for reads can read for as long.
 const LIFE: Duration = Duration::from_mins(5);
 
-/// When the one for reads is made anew: long before its end, so that clocks that differ by two minutes do no harm.
+/// The age at which the identity for reads is replaced: early enough that clocks may differ by two minutes.
 const RENEWED_AFTER: Duration = Duration::from_mins(2);
 
-/// Signs as the SDK does, and puts the identity into every attempt. An interceptor could not: it never sees the
-/// credentials, which only the signer is given.
+/// Signs as the SDK does, and adds the identity to every attempt. An interceptor cannot: the SDK gives the credentials to
+/// the signer only.
 #[derive(Debug)]
 pub(crate) struct ShowIdentity {
     sdk: SigV4AuthScheme,
@@ -41,7 +42,7 @@ pub(crate) struct ShowIdentity {
     shown: Mutex<Option<Shown>>,
 }
 
-/// What was made for reads.
+/// The presigned identity of the last read, with the credentials that signed it.
 struct Shown {
     identity: String,
     made: SystemTime,
@@ -56,7 +57,8 @@ impl std::fmt::Debug for Shown {
 }
 
 impl ShowIdentity {
-    /// To the control plane of this name; `sts` is where STS is, where that isn't AWS's own endpoint of the region.
+    /// An identity for the control plane with this audience. `sts` is the endpoint of STS; by default AWS's endpoint of the
+    /// region.
     pub(crate) fn to(audience: &str, region: &str, sts: Option<&str>) -> Self {
         let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let sts =
@@ -70,7 +72,7 @@ impl ShowIdentity {
         }
     }
 
-    /// For reads: the same for a while, so that the control plane need not ask about each.
+    /// The identity for reads. It is the same for two minutes, so that the control plane calls STS once for all of them.
     fn for_reads(&self, identity: &Identity, now: SystemTime) -> Result<String, BoxError> {
         let credentials = identity.data::<Credentials>().ok_or("the identity is not made of credentials")?;
         let (key, token) = (credentials.access_key_id(), credentials.session_token());
@@ -131,6 +133,7 @@ impl Sign for ShowIdentity {
         components: &RuntimeComponents,
         config: &ConfigBag,
     ) -> Result<(), BoxError> {
+        refuse_plain_http(request.uri())?;
         let now = components.time_source().unwrap_or_default().now();
         let shown = match request.method() {
             "GET" => self.for_reads(identity, now)?,
@@ -141,8 +144,22 @@ impl Sign for ShowIdentity {
     }
 }
 
-/// What a write is signed by, as the control plane makes it too: `METHOD`, path and query, the version it is based on, and
-/// the body's SHA-256, a line each; of that the SHA-256, in hexadecimal digits.
+/// Refuses to send an identity in plain text beyond this machine: an intercepted one is a credential for its validity.
+fn refuse_plain_http(uri: &str) -> Result<(), BoxError> {
+    let uri: Uri = uri.parse()?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_loopback = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if uri.scheme_str() == Some("https") || is_loopback {
+        return Ok(());
+    }
+    Err(format!(
+        "refused to send the caller's identity to {host} without TLS: use an https:// endpoint for App Mesh, or unset MESHWARDEN_CONTROL_PLANE_AUDIENCE"
+    )
+    .into())
+}
+
+/// The fingerprint that binds an identity to one write; the control plane computes the same. It is the SHA-256, in hexadecimal
+/// digits, of four lines: method, path with query, the version in `x-meshwarden-if-version`, and the SHA-256 of the body.
 fn fingerprint(request: &HttpRequest) -> Result<String, BoxError> {
     let uri: Uri = request.uri().parse()?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
@@ -157,4 +174,27 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identity_leaves_the_machine_only_over_tls() {
+        for allowed in [
+            "https://mesh.internal/v20190125/meshes",
+            "https://10.0.0.7:9443/",
+            "http://127.0.0.1:9080/",
+            "http://[::1]:9080/",
+            "http://localhost:9080/",
+        ] {
+            assert!(refuse_plain_http(allowed).is_ok(), "{allowed}");
+        }
+        for refused in ["http://mesh.internal/v20190125/meshes", "http://10.0.0.7:9080/", "http://localhost.internal/"]
+        {
+            let error = refuse_plain_http(refused).unwrap_err().to_string();
+            assert!(error.contains("without TLS") && error.contains("https://"), "{refused}: {error}");
+        }
+    }
 }
