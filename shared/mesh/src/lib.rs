@@ -35,6 +35,8 @@ pub mod name;
 pub mod pack;
 pub mod policy;
 pub mod readers;
+pub mod reason_catalogue;
+pub mod reason_entry;
 pub mod resource;
 pub mod rotation;
 pub mod spec;

@@ -11,6 +11,7 @@
 mod decide;
 mod facts;
 mod reason;
+mod reason_entries;
 mod record;
 mod remedy;
 mod replay;

@@ -31,6 +31,7 @@ mod standing;
 mod targets;
 mod telling;
 mod unanswered;
+mod unmapped_entries;
 
 pub use decide::{Decision, Plan, TagChange, Verdict, decide};
 pub use facts::{Facts, KillSwitchFact, Memory, RouteFacts};

@@ -1,6 +1,7 @@
 //! Why: every decision's stable code with its facts, the same in the log line, the metric, the journal and the docs.
 
 mod display;
+mod entries;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -353,35 +354,6 @@ impl HoldReason {
             | Self::RecordUnreadable { .. }
             | Self::StaleRead { .. }
             | Self::DeclaredDrained => None,
-        }
-    }
-
-    /// Whether people should be woken: something fails and nothing is done about it, or soon will be.
-    #[must_use]
-    pub fn pages(&self) -> bool {
-        match self {
-            Self::InsideDwell { .. }
-            | Self::InsideStep { .. }
-            | Self::Settling { .. }
-            | Self::Unproven { .. }
-            | Self::StaleRead { .. }
-            | Self::DependencyFailing { .. }
-            // Somebody muted it on purpose.
-            | Self::Muted { .. } => false,
-            Self::FlapBudget { .. }
-            | Self::NoVerdict { .. }
-            | Self::Unplaced { .. }
-            | Self::PersonEdited { .. }
-            | Self::NothingEligible { .. }
-            | Self::CommonCause { .. }
-            | Self::CallersDisagree { .. }
-            | Self::NoRoute { .. }
-            | Self::NodeMissing { .. }
-            | Self::Harmful { .. }
-            | Self::BudgetSpent { .. }
-            | Self::KillSwitchOn { .. }
-            | Self::RecordUnreadable { .. }
-            | Self::DeclaredDrained => true,
         }
     }
 }

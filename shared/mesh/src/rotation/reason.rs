@@ -1,6 +1,7 @@
 //! Why: every reason is data with a stable code, the same in the log line, the metric, the journal and the docs.
 
 mod display;
+mod entries;
 
 use std::collections::BTreeMap;
 
@@ -340,47 +341,6 @@ impl KeepReason {
             | Self::RotatedByOthers
             | Self::Harmful { .. }
             | Self::BudgetSpent { .. }
-            | Self::KillSwitchOn { .. } => true,
-        }
-    }
-
-    /// Whether a person has to do something about it. What can't be read may be readable again before anybody is awake,
-    /// so [`telling`](super::telling) gives it time.
-    #[must_use]
-    pub const fn pages(&self) -> bool {
-        match self {
-            Self::Fresh { .. }
-            | Self::Settled
-            | Self::Seen { .. }
-            // Of the mesh itself somebody is told.
-            | Self::MeshUnread { .. }
-            | Self::NotOurs { .. }
-            | Self::BeingIssued
-            | Self::OldKept
-            | Self::BackingOff { .. }
-            | Self::PendingDiscarded { .. }
-            | Self::PendingNotYetValid { .. }
-            | Self::AwaitingTrust { .. }
-            | Self::AwaitingCanary { .. }
-            | Self::NeighbourChanging { .. }
-            | Self::SecretChanging
-            | Self::OldStillPresented { .. }
-            | Self::BudgetSpent { .. } => false,
-            Self::Unread { .. }
-            | Self::KeepsFailing { .. }
-            | Self::MovedBack { .. }
-            | Self::RecordNewer { .. }
-            | Self::RecordUnreadable { .. }
-            | Self::IssuerUnknown { .. }
-            | Self::AuthorityInactive { .. }
-            | Self::AuthorityEnds { .. }
-            | Self::RenewalStuck { .. }
-            | Self::TrustNotOurs { .. }
-            | Self::TrustFull { .. }
-            | Self::PendingUnusable { .. }
-            | Self::SecretDiffers { .. }
-            | Self::RotatedByOthers
-            | Self::Harmful { .. }
             | Self::KillSwitchOn { .. } => true,
         }
     }

@@ -1,0 +1,36 @@
+//! The reason codes of every function, as its README documents them.
+//!
+//! The codes of the deciders have their entries next to their enums, where a code without an entry does not compile. The codes that
+//! only a function's own code uses are listed in the modules below; a test compares them with the sources of the functions.
+
+mod audit;
+mod compliance;
+mod every_function;
+mod failover;
+mod rotation;
+mod sweep;
+
+use crate::reason_entry::ReasonEntry;
+
+/// Codes that belong together in the documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct ReasonTable {
+    /// The heading.
+    pub title: &'static str,
+    /// The entries, in their order.
+    pub entries: &'static [ReasonEntry],
+}
+
+/// The tables of a function, in the order of its README; none for a name that is not one of a function.
+#[must_use]
+pub fn reason_tables(function: &str) -> Vec<ReasonTable> {
+    let own: &[ReasonTable] = match function {
+        "route-failover" => &failover::TABLES,
+        "certificate-rotation" => &rotation::TABLES,
+        "tag-compliance" | "egress-compliance" => &compliance::TABLES,
+        "compliance-sweep" => &sweep::TABLES,
+        "change-audit" => &audit::TABLES,
+        _ => return Vec::new(),
+    };
+    own.iter().chain(&every_function::TABLES).copied().collect()
+}
