@@ -35,7 +35,7 @@ pub enum Fault {
         /// Its value.
         value: String,
     },
-    /// A required tag has a value that it may not have.
+    /// A required tag has a value that is not allowed.
     Value {
         /// The tag.
         key: String,

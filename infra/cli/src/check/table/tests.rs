@@ -54,7 +54,7 @@ fn findings_stand_under_their_rule_with_file_line_and_root_cause() {
     let text = table(&[("mesh.json", &dangling(3))], PLAIN);
     let group = text.split("\n\n").find(|group| group.contains("reference-dangling")).unwrap();
     let lines: Vec<&str> = group.lines().collect();
-    assert!(lines[0].starts_with("HIGH  reference-dangling  A resource refers to one that doesn't exist"), "{group}");
+    assert!(lines[0].starts_with("HIGH  reference-dangling  A resource refers to one that does not exist"), "{group}");
     assert!(
         lines[1].starts_with("  mesh.json:3  mesh/shop/virtualRouter/r/route/route-0 virtualNode gone  it refers"),
         "{group}"

@@ -30,9 +30,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "mesh-ip-preference",
         on: &[ResourceKind::Mesh],
-        title: "A mesh has another IP preference than is required",
-        why: "`addresses.ipPreference` says which addresses proxies use. A mesh that says something else, or nothing, \
-              leaves it to each client which it takes.",
+        title: "A mesh has another IP preference than the policy requires",
+        why: "`addresses.ipPreference` sets the address family of proxies. A mesh with another preference, or none, \
+              leaves the choice to each client.",
         mend: "Set it on the mesh.",
         managed: &["appmesh-mesh-ip-pref-check"],
         check: of_mesh,
@@ -40,18 +40,18 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "node-dns-ip-preference",
-        title: "A virtual node that is found by DNS has another IP preference than is required",
-        why: "A node's own preference wins over that of the mesh. One that says nothing takes the mesh's.",
-        mend: "Set it, or take it off the node so that the mesh's holds.",
+        title: "A virtual node with DNS discovery has another IP preference than the policy requires",
+        why: "A node's preference overrides that of the mesh. Without one, the mesh's applies.",
+        mend: "Set it, or remove it from the node so that the mesh's applies.",
         managed: &["appmesh-virtual-node-dns-ip-pref-check"],
         check: of_dns,
         ..ADDRESS
     },
     Rule {
         id: "node-cloud-map-ip-preference",
-        title: "A virtual node that is found by Cloud Map has another IP preference than is required",
-        why: "A node's own preference wins over that of the mesh. One that says nothing takes the mesh's.",
-        mend: "Set it, or take it off the node so that the mesh's holds.",
+        title: "A virtual node with Cloud Map discovery has another IP preference than the policy requires",
+        why: "A node's preference overrides that of the mesh. Without one, the mesh's applies.",
+        mend: "Set it, or remove it from the node so that the mesh's applies.",
         managed: &["appmesh-virtual-node-cloud-map-ip-pref-check"],
         check: of_cloud_map,
         ..ADDRESS
@@ -59,10 +59,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "ip-preferences-disjoint",
         severity: Severity::High,
-        title: "A virtual node and the mesh have no kind of address in common",
-        why: "The mesh uses one kind of address only, and the node the other only: its own clients may have no route \
-              to the addresses that they are given.",
-        mend: "Let both use the same, or one of them prefer instead of insist.",
+        title: "A virtual node and the mesh have no address family in common",
+        why: "The mesh uses one address family only, and the node only the other: its clients may have no route to the \
+              addresses that they get.",
+        mend: "Use the same family for both, or let one of them prefer it instead of requiring it.",
         check: disjoint,
         ..ADDRESS
     },
@@ -70,10 +70,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "discovery-matches-no-instance",
         profile: Profile::Core,
         severity: Severity::High,
-        title: "No instance has the attributes by which a virtual node is found",
-        why: "A node that is found by Cloud Map has the instances that have all of its attributes. The service has \
-              instances, and none of them does: each call gets 503. Judged where the instances are known, as they are \
-              to the control plane. An attribute that is named twice with different values matches nothing anywhere.",
+        title: "No instance has the attributes of a virtual node's discovery",
+        why: "A node with Cloud Map discovery has the instances with all of its attributes. The service has instances, \
+              but none matches: each call gets 503. Evaluated where the instances are known, as in the control plane. \
+              An attribute that is listed twice with different values never matches.",
         mend: "Correct the attributes of the node, or register the instances with them.",
         check: matches_nothing,
         ..ADDRESS
@@ -82,9 +82,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "discovery-on-loopback",
         profile: Profile::Core,
         severity: Severity::High,
-        title: "A virtual node is found at the loopback address",
-        why: "Each client that resolves the name finds itself: the call never leaves the caller's own task.",
-        mend: "Give the node the name under which its tasks are found by others.",
+        title: "A virtual node's discovery returns the loopback address",
+        why: "Each client that resolves the name reaches itself: the call never leaves the caller's task.",
+        mend: "Give the node a name that resolves to its tasks from other tasks.",
         check: loopback,
         ..ADDRESS
     },

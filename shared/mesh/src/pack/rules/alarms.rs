@@ -17,12 +17,12 @@ pub(super) const RULES: &[Rule] = &[Rule {
     group: Group::Resilience,
     severity: Severity::Medium,
     on: &[ResourceKind::VirtualNode],
-    title: "An alarm of a target can't show that it recovered",
-    why: "A failover drains the target, which then has no requests. With `TreatMissingData` `breaching` or `ignore`, or \
-          with gaps that are filled with a breaching value, the alarm stays in ALARM, and the target never comes back by \
-          itself. An alarm without a metric whose data points can be counted proves nothing when it turns OK.",
-    mend: "Let missing data be `notBreaching`, and rest the alarm on metrics of the target's requests; `meshwarden alarms` \
-           writes such alarms.",
+    title: "An alarm of a target cannot prove that the target recovered",
+    why: "A failover drains the target, which then has no requests. With `TreatMissingData` `breaching` or `ignore`, \
+          or with gaps that are filled with a breaching value, the alarm stays in ALARM, and the target never returns \
+          automatically. An alarm without a metric with countable data points proves nothing when it turns OK.",
+    mend: "Set missing data to `notBreaching`, and use metrics of the target's requests; `meshwarden alarms` writes \
+           such alarms.",
     managed: &[],
     controls: AVAILABILITY,
     rests_on_certificates: false,

@@ -33,8 +33,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "backend-twice",
         title: "A virtual node names a backend twice",
-        why: "Only one of the two client policies holds, and it isn't documented which.",
-        mend: "Take one of them off.",
+        why: "Only one of the two client policies applies, and which one is not documented.",
+        mend: "Remove one of them.",
         check: twice,
         ..BACKEND
     },
@@ -42,20 +42,20 @@ pub(super) const RULES: &[Rule] = &[
         id: "backend-port-conflict",
         profile: Profile::Core,
         severity: Severity::High,
-        title: "Two backends of a virtual node can't share a port",
-        why: "A proxy tells backends on one port apart by the host name of the request. Two TCP backends on the same \
-              port can't be told apart, nor can TCP and HTTP: only one of them works, or the proxy refuses all.",
-        mend: "Let one of the services be called on another port: that of its router's listener.",
+        title: "Two backends of a virtual node cannot share a port",
+        why: "A proxy distinguishes backends on one port by the host name of the request. It cannot distinguish two \
+              TCP backends on the same port, or TCP and HTTP: only one of them works, or the proxy refuses all.",
+        mend: "Call one of the services on another port: that of its router's listener.",
         check: port_conflict,
         ..BACKEND
     },
     Rule {
         id: "backend-server-speaks-first",
         severity: Severity::Medium,
-        title: "A backend speaks a protocol in which the server speaks first",
-        why: "The proxy waits for the client's first bytes to see whether they are TLS. Where the server has to greet \
-              first, as with MySQL or SMTP, both wait and the connection hangs.",
-        mend: "Call the service past the mesh: ignore the port at the proxy, and declare nothing for it here.",
+        title: "A backend uses a protocol in which the server sends first",
+        why: "The proxy waits for the client's first bytes to detect TLS. With a protocol such as MySQL or SMTP, where \
+              the server sends a greeting first, both sides wait and the connection hangs.",
+        mend: "Call the service outside the mesh: exclude the port from the proxy, and declare no backend for it.",
         check: server_first,
         ..BACKEND
     },
@@ -63,10 +63,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "node-calls-itself",
         profile: Profile::Strict,
         severity: Severity::Info,
-        title: "Virtual nodes call each other in a circle",
-        why: "A call that comes back to where it began can do so again: time limits and retries add up without bound, \
-              and neither side can be started or moved first.",
-        mend: "Break the circle, or make sure that such calls end: by a hop count, or by a queue in between.",
+        title: "Virtual nodes call each other in a cycle",
+        why: "A call that returns to its origin can do so again: time limits and retries accumulate without bound, and \
+              neither side can be started or moved first.",
+        mend: "Break the cycle, or make sure that such calls end: with a hop count, or with a queue in between.",
         controls: FLOWS,
         check: circle,
         ..BACKEND

@@ -31,21 +31,21 @@ pub(super) const RULES: &[Rule] = &[
         id: "retries-amplified",
         severity: Severity::High,
         on: &[ResourceKind::Route, ResourceKind::VirtualService],
-        title: "Retries along a call path multiply beyond what is allowed",
-        why: "Each hop tries again on its own. Three tries at each of four hops make 81 of one request, all of them at \
-              the service that is failing already. The service itself tries three times wherever no retry policy says \
-              otherwise, so this grows without anybody writing a retry. The finding is on the hop where the bound of \
-              `routing.retryAmplification` is passed; within a circle of calls each hop counts once.",
-        mend: "Retry at one place of the path, best next to the caller, and set `maxRetries` to 0 on the other routes.",
+        title: "Retries along a call path exceed the allowed factor",
+        why: "Each hop retries independently. Three attempts at each of four hops make 81 of one request, all of them \
+              at the failing service. Without a retry policy there are three attempts by default, so this happens \
+              without any configured retry. The finding is on the hop that exceeds `routing.retryAmplification`; in a \
+              cycle of calls each hop counts once.",
+        mend: "Retry at one place of the path, best close to the caller, and set `maxRetries` to 0 on the other \
+               routes.",
         check: amplified,
         ..CALL
     },
     Rule {
         id: "time-limits-crossed",
-        title: "A virtual node waits longer for a backend than its own caller waits for it",
-        why: "The caller gives up while the node still waits for its backend: the work behind it goes on for nobody, \
-              and the caller's retries start it again. Both limits can't hold together. Where a route has no limit of \
-              its own the service's 15 s count.",
+        title: "A virtual node waits longer for a backend than its caller waits for it",
+        why: "The caller times out while the node still waits for its backend: the result has no receiver, and the \
+              caller's retries start the work again. A route without a limit counts with the default of 15 s.",
         mend: "Give the inner route the shorter limit, or the outer one the longer.",
         check: limits,
         ..CALL

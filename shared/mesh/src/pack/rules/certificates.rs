@@ -32,8 +32,8 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Core,
         severity: Severity::Critical,
         title: "A certificate, or one in its chain, has ended or has not begun",
-        why: "Every client that looks at it refuses the connection.",
-        mend: "Renew it now. An authority that has ended needs a new one, and everything below it anew.",
+        why: "Every client that verifies it refuses the connection.",
+        mend: "Renew it now. An expired CA needs a new certificate, and everything below it has to be reissued.",
         rests_on_certificates: true,
         check: expired,
         ..CERTIFICATE
@@ -42,10 +42,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "certificate-expiring",
         profile: Profile::Core,
         title: "A certificate, or one in its chain, ends soon",
-        why: "The first end in a chain is the end of the whole: an intermediate or an authority that ends first takes \
-              every leaf with it. The bound is `certificates.expiryDays`; renewal should have been at two thirds of \
-              the lifetime.",
-        mend: "Renew it, and look at why that was not done.",
+        why: "The first end in a chain is the end of the whole chain: an intermediate or a CA that ends first \
+              invalidates every leaf below it. The bound is `certificates.expiryDays`; the renewal was due at two \
+              thirds of the lifetime.",
+        mend: "Renew it, and find out why the renewal did not happen.",
         rests_on_certificates: true,
         check: expiring,
         ..CERTIFICATE
@@ -53,10 +53,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "certificate-outlives-its-chain",
         severity: Severity::Medium,
-        title: "A certificate is valid for longer than the chain it hangs on",
-        why: "Its own end says that there is time, and the end of an intermediate or an authority comes first. Whoever \
-              watches leaves alone is surprised.",
-        mend: "Roll the authority over before its end, and issue leaves that end before it.",
+        title: "A certificate is valid for longer than its chain",
+        why: "Its end suggests that there is time, but an intermediate or the CA ends earlier. Monitoring of leaves \
+              alone misses that.",
+        mend: "Roll the CA over before its end, and issue leaves that end before it.",
         rests_on_certificates: true,
         check: outlives,
         ..CERTIFICATE
@@ -64,8 +64,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "certificate-weak-key",
         title: "A certificate has a weak key",
-        why: "RSA below 2048 bits and curves below 256 bits are within reach of whoever wants in.",
-        mend: "Issue it anew with a key of RSA_2048 or EC_prime256v1 at the least.",
+        why: "An attacker can break RSA keys below 2048 bits and curves below 256 bits.",
+        mend: "Reissue it with a key of at least RSA_2048 or EC_prime256v1.",
         rests_on_certificates: true,
         check: weak,
         ..CERTIFICATE
@@ -75,18 +75,18 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Core,
         severity: Severity::Low,
         title: "A certificate could not be read",
-        why: "Somebody tried to look at it and was refused, or found something else. Whether it is valid, and for \
-              whom, is not known: that is neither good nor bad, and must not stay so.",
-        mend: "Let the function read it, or correct the reference.",
+        why: "A read was refused or returned something else. Whether the certificate is valid, and for which names, is \
+              unknown: neither compliant nor a violation, and it has to be resolved.",
+        mend: "Permit the function to read it, or correct the reference.",
         check: unread,
         ..CERTIFICATE
     },
     Rule {
         id: "certificate-not-distributable",
         profile: Profile::Core,
-        title: "A listener's certificate was imported into ACM, and nobody else has its key",
-        why: "ACM never gives the key of an imported certificate, so a control plane has nothing to send: the listener \
-              goes on with what it was sent before, or stays without TLS.",
+        title: "A listener's certificate was imported into ACM, and its key is not available elsewhere",
+        why: "ACM never exports the key of an imported certificate, so a control plane has nothing to send: the \
+              listener keeps its previous configuration, or stays without TLS.",
         mend: "Put the same certificate with its key into a secret of Secrets Manager, and name it in \
                `certificates.imported`; or use a private certificate that ACM issued.",
         rests_on_certificates: true,
@@ -98,8 +98,9 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         severity: Severity::Low,
         title: "Several virtual nodes present the same certificate",
-        why: "Whoever takes the key of one can pretend to be any of them, and none can be renewed alone.",
-        mend: "Give each its own certificate. Versions of one service that share a name may share it: waive that.",
+        why: "An attacker with the key of one node can impersonate all of them, and none can be renewed alone.",
+        mend: "Give each its own certificate. Versions of one service with the same name may share one: waive the \
+               finding.",
         check: shared,
         ..CERTIFICATE
     },
@@ -107,10 +108,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "certificate-in-file",
         profile: Profile::Strict,
         severity: Severity::Info,
-        title: "A certificate comes from a file, which proxies don't read again",
+        title: "A certificate comes from a file, which proxies do not reload",
         why: "A proxy reads the file when it starts, or when the spec names another path. A renewed file is not used \
               until then, and the old certificate ends unnoticed.",
-        mend: "Take it from ACM or SDS, or restart the tasks after each renewal.",
+        mend: "Use ACM or SDS, or restart the tasks after each renewal.",
         check: in_file,
         ..CERTIFICATE
     },

@@ -28,8 +28,8 @@ pub(super) const RULES: &[Rule] = &[
         id: "node-unused",
         profile: Profile::Strict,
         title: "No virtual service leads to a virtual node, and it calls none",
-        why: "It is in nobody's way and in nobody's picture; its tasks and proxies may still run.",
-        mend: "Take it out, or let a route or a service lead to it.",
+        why: "No call reaches it and it makes none, but its tasks and proxies may still run.",
+        mend: "Remove it, or let a route or a service lead to it.",
         check: unused_node,
         ..COST
     },
@@ -37,10 +37,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "service-unused",
         profile: Profile::Strict,
         on: &[ResourceKind::VirtualService],
-        title: "Nothing calls a virtual service",
-        why: "No virtual node has it as backend and no gateway route leads to it: what stands behind it gets no \
+        title: "No caller uses a virtual service",
+        why: "No virtual node has it as a backend and no gateway route leads to it, so the nodes behind it get no \
               traffic of the mesh.",
-        mend: "Declare it as backend of what calls it, or take it out.",
+        mend: "Declare it as a backend of its callers, or remove it.",
         check: unused_service,
         ..COST
     },
@@ -50,7 +50,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::VirtualRouter],
         title: "A virtual router provides no virtual service",
         why: "Its routes get no traffic.",
-        mend: "Make it the provider of a service, or take it out.",
+        mend: "Make it the provider of a service, or remove it.",
         check: unused_router,
         ..COST
     },
@@ -59,9 +59,9 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         severity: Severity::Info,
         title: "Several virtual nodes are the same but for their names",
-        why: "They are found at the same place and listen, call and log in the same way. One of them would do, and \
-              each costs a share of the quota, and an update whenever something changes.",
-        mend: "Keep one, and let the routes name it.",
+        why: "They have the same discovery, listeners, backends and logs. One of them would suffice, and each counts \
+              towards quotas and has to be updated with every change.",
+        mend: "Keep one, and use it in the routes.",
         check: alike,
         ..COST
     },
@@ -72,7 +72,7 @@ pub(super) const RULES: &[Rule] = &[
         on: &[ResourceKind::Mesh],
         title: "A mesh has no virtual node",
         why: "Nothing runs in it.",
-        mend: "Delete it if it is a leftover.",
+        mend: "Delete it if it is no longer needed.",
         check: empty,
         ..COST
     },

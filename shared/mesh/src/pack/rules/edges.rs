@@ -31,9 +31,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "edge-plaintext",
         profile: Profile::Core,
-        title: "A call goes in plain text",
-        why: "Caller and listener were put together: the client's policy for this port, the listener's mode, and what \
-              follows from both. Nothing here makes TLS of it, so whoever is on the way reads and changes requests.",
+        title: "A call is in plain text",
+        why: "The verdict combines the client's policy for this port and the listener's mode. Neither results in TLS, \
+              so an attacker on the path can read and change requests.",
         mend: "Give the listener a certificate and the mode PERMISSIVE, then the caller an enforced client policy, then \
                the listener the mode STRICT.",
         check: plaintext,
@@ -43,22 +43,22 @@ pub(super) const RULES: &[Rule] = &[
         id: "mesh-without-tls",
         profile: Profile::Core,
         on: &[ResourceKind::Mesh],
-        title: "Nothing in a mesh is encrypted",
-        why: "Calls go in plain text, and no listener and no client policy of the mesh has TLS: that is one decision \
-              still to be made, and not a fault of each caller. The finding stands for the `edge-plaintext` of each call \
-              and the `gateway-listener-without-tls` of each gateway; profile `strict`, or a policy that names one of \
-              them, has those as well.",
-        mend: "Choose where certificates come from, then encrypt one service after the other: its listeners with the \
-               mode PERMISSIVE, its callers with an enforced client policy, its listeners with the mode STRICT.",
+        title: "A mesh has no TLS at all",
+        why: "Calls are in plain text, and no listener and no client policy of the mesh has TLS: one decision for the \
+              whole mesh, not a defect of each caller. The finding stands for the `edge-plaintext` of each call and \
+              the `gateway-listener-without-tls` of each gateway. Profile `strict`, or a policy that names one of \
+              these rules, reports those as well.",
+        mend: "Choose the source of certificates, then encrypt one service at a time: its listeners with the mode \
+               PERMISSIVE, its callers with an enforced client policy, its listeners with the mode STRICT.",
         check: no_tls,
         ..EDGE
     },
     Rule {
         id: "edge-server-unverified",
         severity: Severity::Medium,
-        title: "A call is encrypted, and the server has not shown who it is",
-        why: "The listener has TLS by file or SDS and the caller has no policy for the port: it follows the server and \
-              believes whoever answers.",
+        title: "A call is encrypted, and the server is not verified",
+        why: "The listener has TLS by file or SDS, and the caller has no policy for the port: it accepts any server \
+              certificate.",
         mend: "Give the caller a client policy with a validation.",
         controls: AUTHENTICATION,
         check: unverified,
@@ -67,9 +67,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "edge-without-client-certificate",
         title: "A call is made without a client certificate",
-        why: "Asked where the policy requires mutual TLS: the listener asks for no certificate, so it can't tell its \
-              callers from anybody else.",
-        mend: "Give every caller a client certificate first, then the listener a validation.",
+        why: "Reported where the policy requires mutual TLS: the listener requests no certificate, so it cannot \
+              authenticate its callers.",
+        mend: "Give every caller a client certificate first, then add a validation to the listener.",
         controls: AUTHENTICATION,
         check: without_client_certificate,
         ..EDGE
@@ -78,10 +78,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "edge-name-mismatch",
         profile: Profile::Core,
         severity: Severity::Critical,
-        title: "A call fails, because a certificate is for other names",
-        why: "The client compares the server's certificate with the names in its policy, or with the name by which the \
-              node is discovered where it has none; a listener with names does the same with its clients.",
-        mend: "Issue the certificate for the name that is wanted, or name in the policy what the certificate has.",
+        title: "A call fails because a certificate has other names",
+        why: "The client compares the names of the server's certificate with those in its policy or, without any, with \
+              the host name of service discovery. A listener with names compares client certificates in the same way.",
+        mend: "Issue the certificate for the expected name, or list the certificate's name in the policy.",
         controls: AVAILABILITY,
         rests_on_certificates: true,
         check: name_mismatch,
@@ -91,10 +91,11 @@ pub(super) const RULES: &[Rule] = &[
         id: "edge-broken",
         profile: Profile::Core,
         severity: Severity::Critical,
-        title: "A call can't succeed",
-        why: "One end wants what the other doesn't have: TLS where none is served, a client certificate where none is \
-              presented, a trusted issuer where another has signed, or a node that nobody can find.",
-        mend: "Do what the finding says at the end that it names.",
+        title: "A call cannot succeed",
+        why: "One end requires something that the other does not have: TLS without a TLS listener, a client \
+              certificate that is not presented, a trusted issuer other than the actual one, or a node that cannot be \
+              discovered.",
+        mend: "Apply the remedy in the finding at the end that it names.",
         controls: AVAILABILITY,
         rests_on_certificates: true,
         check: broken,

@@ -32,12 +32,12 @@ pub(super) const RULES: &[Rule] = &[
         id: "mesh-egress-open",
         profile: Profile::Core,
         severity: Severity::High,
-        title: "Everything may leave the mesh",
-        why: "With the egress filter ALLOW_ALL, every proxy lets every connection out to any address: data can be \
-              carried out, and nothing says what a node really needs. Names without a virtual service are then called \
-              past the mesh, without retries, time limits or TLS of its own.",
-        mend: "Declare what nodes call as backends, then set the filter to DROP_ALL. That is the remediation where no \
-               backend would be cut by it; the finding names those that would be.",
+        title: "Proxies of the mesh may connect to any address",
+        why: "With the egress filter ALLOW_ALL, every proxy passes connections to any address: data can be \
+              exfiltrated, and the required hosts are not declared. Host names without a virtual service are then \
+              called outside the mesh, without its retries, time limits and TLS.",
+        mend: "Declare the called hosts as backends, then set the filter to DROP_ALL. That is the remediation where it \
+               cuts no backend; the finding names the backends that it would cut.",
         managed: &["appmesh-mesh-deny-tcp-forwarding"],
         check: open,
         ..EGRESS
@@ -46,21 +46,21 @@ pub(super) const RULES: &[Rule] = &[
         id: "egress-host-not-allowed",
         severity: Severity::High,
         on: &[ResourceKind::VirtualNode, ResourceKind::VirtualGateway],
-        title: "A proxy reaches a host outside that is not on the allow-list",
-        why: "The effective egress set of a proxy is what its backends (or gateway routes) lead to, through routers and \
-              routes, down to host names. Those outside the mesh must be named in `egress.allow`, or for the node in \
+        title: "A proxy reaches an outside host that is not on the allow-list",
+        why: "The effective egress set of a proxy contains the hosts to which its backends or gateway routes lead, \
+              through routers and routes. Hosts outside the mesh must be listed in `egress.allow`, or for the node in \
               `egress.nodes`.",
-        mend: "Allow the host in the policy, or take the backend off the node. Taking it off would cut its traffic, so \
-               it is not done by itself.",
+        mend: "Allow the host in the policy, or remove the backend from the node. The removal cuts traffic, so it is \
+               not automatic.",
         check: not_allowed,
         ..EGRESS
     },
     Rule {
         id: "egress-aws-not-allowed",
         severity: Severity::Low,
-        title: "Every proxy reaches AWS, and the allow-list doesn't say so",
-        why: "Whatever the filter, every proxy lets out connections to any host below amazonaws.com on port 443. An \
-              allow-list that doesn't name it claims more than the mesh can hold.",
+        title: "Every proxy reaches AWS, and the allow-list does not name it",
+        why: "With either filter, every proxy passes connections to any host below amazonaws.com on port 443. An \
+              allow-list without it promises more than the mesh enforces.",
         mend: "Add `*.amazonaws.com` to `egress.allow`, and restrict it by VPC endpoints and their policies.",
         check: aws,
         ..EGRESS
@@ -69,10 +69,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "egress-allowed-in-vain",
         severity: Severity::Info,
         on: &[ResourceKind::VirtualNode],
-        title: "A node may call hosts that it doesn't declare",
-        why: "`egress.nodes` allows the node a host to which none of its backends leads. While the filter is DROP_ALL \
-              the node can't call it; the entry is a leftover, or a backend is missing.",
-        mend: "Add the virtual service as backend, or take the host out of the policy.",
+        title: "A node may call hosts that it does not declare",
+        why: "`egress.nodes` allows the node a host to which none of its backends leads. With the filter DROP_ALL the \
+              node cannot call it: the entry is left over, or a backend is missing.",
+        mend: "Add the virtual service as a backend, or remove the host from the policy.",
         check: in_vain,
         ..EGRESS
     },

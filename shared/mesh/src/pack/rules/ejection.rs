@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "listener-without-outlier-detection",
         profile: Profile::Strict,
         title: "A listener has no outlier detection",
-        why: "An endpoint that answers its health check and fails every other request keeps its share of the traffic.",
+        why: "An endpoint that passes its health check and fails every other request keeps its share of the traffic.",
         mend: "Give the listener an `outlierDetection`, with a `maxEjectionPercent` that leaves enough endpoints.",
         managed: &["appmesh-virtual-node-listeners-outlier-detect-enabled"],
         check: without,
@@ -36,9 +36,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "outlier-detection-without-effect",
         severity: Severity::Medium,
-        title: "Outlier detection can't have an effect",
-        why: "The node is found by DNS with the response type LOADBALANCER (also where none is given): to its clients \
-              all addresses are one endpoint, and there is nothing to leave out.",
+        title: "Outlier detection cannot have an effect",
+        why: "The node is discovered by DNS with the response type LOADBALANCER (the default): for its clients all \
+              addresses are one endpoint, so none can be ejected.",
         mend: "Set `responseType` to ENDPOINTS if each address is a task, or use Cloud Map.",
         check: no_effect,
         ..EJECTION
@@ -46,30 +46,30 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "outlier-detection-ejects-all",
         severity: Severity::Medium,
-        title: "Outlier detection may leave out every endpoint",
-        why: "With a `maxEjectionPercent` of 100, a failure that all endpoints share, such as a dead database, leaves \
-              no endpoint at all.",
-        mend: "Choose a part that the others can do without: 50 is a common one.",
+        title: "Outlier detection may eject every endpoint",
+        why: "With a `maxEjectionPercent` of 100, a failure that all endpoints share, such as an unavailable database, \
+              leaves no endpoint at all.",
+        mend: "Choose a share without which the others can carry the load: 50 is common.",
         check: ejects_all,
         ..EJECTION
     },
     Rule {
         id: "outlier-detection-off",
         severity: Severity::Medium,
-        title: "Outlier detection is there and off",
-        why: "An interval or an ejection of no length, or a part of 0 percent, leaves nothing out; proxies refuse an \
+        title: "Outlier detection is configured and disabled",
+        why: "An interval or an ejection time of 0, or a share of 0 percent, ejects nothing. Proxies refuse an \
               interval of 0, so it is not sent to them.",
-        mend: "Give it times and a part, or take it out.",
+        mend: "Set times and a share, or remove it.",
         check: off,
         ..EJECTION
     },
     Rule {
         id: "listener-without-connection-pool",
         profile: Profile::Strict,
-        title: "A listener takes connections and requests without bound",
-        why: "Without a connection pool the bound is 2,147,483,647: a wave of requests takes the node down before \
-              anything says no.",
-        mend: "Give the listener a `connectionPool` with what the application can do.",
+        title: "A listener accepts unlimited connections and requests",
+        why: "Without a connection pool the bound is 2,147,483,647: a burst of requests takes the node down before any \
+              is refused.",
+        mend: "Give the listener a `connectionPool` with the capacity of the application.",
         check: no_pool,
         ..EJECTION
     },

@@ -28,10 +28,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "environments-mixed",
         title: "Resources of several environments are in one mesh",
-        why: "A mesh is one trust zone, one egress filter and one set of quotas: what a test does to it, production \
-              feels. The environment of a resource is told by its tag, or by a word of its name, as \
-              `environments.names` has them.",
-        mend: "Give each environment a mesh of its own.",
+        why: "A mesh is one trust zone, one egress filter and one set of quotas: a change for a test environment \
+              affects production. The environment of a resource comes from its tag, or from a word of its name, as \
+              listed in `environments.names`.",
+        mend: "Give each environment its own mesh.",
         check: mixed,
         ..ENVIRONMENT
     },
@@ -42,7 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         title: "A call crosses from one environment into another",
         why: "A caller of one environment reaches a virtual node of another: test traffic in production, or production \
               on a test database.",
-        mend: "Let the caller name a service of its own environment.",
+        mend: "Change the caller to a service of its own environment.",
         check: crossing,
         ..ENVIRONMENT
     },

@@ -33,10 +33,10 @@ const GATEWAY_ROUTE: &[ResourceKind] = &[ResourceKind::GatewayRoute];
 const MEMBER_UNKNOWN: Rule = Rule {
     id: "member-unknown",
     title: "A member is misspelt, in the wrong case, or does not exist",
-    why: "CloudFormation, the Terraform provider and the App Mesh API refuse a document with a member that they do not \
-          know, and Kubernetes drops the member. Names are case-sensitive and each form has its own spelling, so what \
-          the member was meant to set is not set. Here it is not read either.",
-    mend: "Write the member as the finding says, or remove it.",
+    why: "CloudFormation, the Terraform provider and the App Mesh API refuse a document with an unknown member, and \
+          Kubernetes drops the member. Names are case-sensitive and each form has its own spelling. The intended \
+          setting is missing from the target, and it is not read here either.",
+    mend: "Write the member as in the finding, or remove it.",
     ..FILE
 };
 
@@ -44,9 +44,9 @@ const MESH_SELECTS_NOTHING: Rule = Rule {
     id: "manifest-mesh-selects-nothing",
     on: MESH,
     title: "A Mesh has no namespace selector",
-    why: "The controller puts an object into the one mesh whose `namespaceSelector` matches the labels of the object's \
-          namespace. A Mesh without a selector matches no namespace, and every object that is meant for it is refused. \
-          An empty selector matches all namespaces.",
+    why: "The controller assigns an object to the one mesh with a `namespaceSelector` that matches the labels of the \
+          object's namespace. A Mesh without a selector matches no namespace, and every object for it is refused. An \
+          empty selector matches all namespaces.",
     mend: "Add `namespaceSelector` with a label of the namespaces of the mesh, or `namespaceSelector: {}` for all.",
     ..FILE
 };
@@ -55,9 +55,9 @@ const MESH_MISSING: Rule = Rule {
     id: "manifest-mesh-missing",
     on: MESH,
     title: "No mesh selects a namespace that has objects of a mesh",
-    why: "The controller refuses an object whose namespace no Mesh selects: `failed to find matching mesh for \
+    why: "The controller refuses an object in a namespace that no Mesh selects: `failed to find matching mesh for \
           namespace`.",
-    mend: "Label the namespace as the Mesh's `namespaceSelector` says, or change the selector.",
+    mend: "Label the namespace to match the Mesh's `namespaceSelector`, or change the selector.",
     ..FILE
 };
 
@@ -65,8 +65,8 @@ const MESH_AMBIGUOUS: Rule = Rule {
     id: "manifest-mesh-ambiguous",
     on: MESH,
     title: "Several meshes select the same namespace",
-    why: "The controller refuses an object whose namespace several Meshes select: `found multiple matching meshes for \
-          namespace`.",
+    why: "The controller refuses an object in a namespace that several Meshes select: `found multiple matching meshes \
+          for namespace`.",
     mend: "Change the `namespaceSelector` of all but one of the meshes, or the labels of the namespace.",
     ..FILE
 };
@@ -75,10 +75,10 @@ const GATEWAY_MISSING: Rule = Rule {
     id: "manifest-gateway-missing",
     on: GATEWAY_ROUTE,
     title: "No virtual gateway selects a gateway route",
-    why: "A GatewayRoute belongs to the one VirtualGateway whose `namespaceSelector` matches the labels of its \
-          namespace and whose `gatewayRouteSelector`, if there is one, matches its own labels. A VirtualGateway \
-          without `namespaceSelector` selects nothing. The controller refuses a route that none selects.",
-    mend: "Add the labels that the gateway selects, or give the gateway a `namespaceSelector` that matches.",
+    why: "A GatewayRoute belongs to the one VirtualGateway with a `namespaceSelector` that matches the labels of its \
+          namespace and, if present, a `gatewayRouteSelector` that matches its own labels. A VirtualGateway without \
+          `namespaceSelector` selects nothing. The controller refuses a route that no gateway selects.",
+    mend: "Add the labels that the gateway selects, or give the gateway a matching `namespaceSelector`.",
     ..FILE
 };
 
@@ -96,19 +96,19 @@ const PARTLY_READ: Rule = Rule {
     id: "resource-partly-read",
     severity: Severity::Low,
     title: "A resource of a Terraform configuration was read in part",
-    why: "Some of its values depend on what only Terraform can evaluate, such as data sources, modules, and variables \
-          without a value. Rules that need those values found nothing because they could not look.",
-    mend: "Check what `terraform show -json` writes of a plan, or give the variables values in `terraform.tfvars`.",
+    why: "Some of its values need Terraform to evaluate: data sources, modules, and variables without a value. Rules \
+          on those values have no result.",
+    mend: "Check the output of `terraform show -json` for a plan, or give the variables values in `terraform.tfvars`.",
     ..FILE
 };
 
 const UNDECIDED: Rule = Rule {
     id: "resource-undecided",
     severity: Severity::Medium,
-    title: "How often a resource or a block of it is created is not known",
-    why: "`count`, `for_each` and `dynamic` create as many instances as an expression says, and only Terraform evaluates \
-          it. The resource was read once, and what a dynamic block holds was not read.",
-    mend: "Check what `terraform show -json` writes of a plan.",
+    title: "The number of instances of a resource or block is unknown",
+    why: "`count`, `for_each` and `dynamic` create as many instances as an expression says, and only Terraform \
+          evaluates it. The resource was read once, and the content of a dynamic block was not read.",
+    mend: "Check the output of `terraform show -json` for a plan.",
     ..FILE
 };
 

@@ -27,9 +27,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "gateway-route-same-match",
         title: "Two gateway routes match the same requests",
-        why: "Of two gateway routes with the same match and the same priority only one is used, and which one isn't \
-              documented. Two teams may well have written one each.",
-        mend: "Take one out, or give them different matches or priorities.",
+        why: "Of two gateway routes with the same match and the same priority only one is used, and which one is not \
+              documented. Often two teams wrote one each.",
+        mend: "Remove one, or give them different matches or priorities.",
         check: same_match,
         ..GATEWAY
     },
@@ -39,8 +39,7 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Low,
         title: "A gateway route cuts its prefix in the middle of a word",
         why: "The matched prefix is replaced by `/`. With the prefix `/chapter`, a request for `/chapter1` arrives as \
-              `/1`, and one for `/chapters` as `/s`: requests that were meant for nobody reach the service under \
-              another path.",
+              `/1`, and one for `/chapters` as `/s`: unintended requests reach the service under another path.",
         mend: "End the prefix with a slash, match the path exactly, or switch the rewrite off.",
         check: without_slash,
         ..GATEWAY
@@ -49,11 +48,11 @@ pub(super) const RULES: &[Rule] = &[
         id: "gateway-host-replaced",
         severity: Severity::Info,
         title: "The host that a gateway route matches is replaced",
-        why: "The route matches requests by their host, and by default their host then becomes the name of the virtual \
-              service. The application sees that name: links and redirects that it builds lead to a name that clients \
-              don't know, or in a circle.",
-        mend: "Set `rewrite.hostname.defaultTargetHostname` to DISABLED where the application needs the host of the \
-               client. Waive this, or set it to ENABLED explicitly, where it doesn't.",
+        why: "The route matches requests by their host, and by default the host then becomes the name of the virtual \
+              service. Links and redirects that the application builds from it lead to a name that clients do not \
+              know, or in a loop.",
+        mend: "Set `rewrite.hostname.defaultTargetHostname` to DISABLED if the application needs the host of the \
+               client. Otherwise set it to ENABLED explicitly, or waive the finding.",
         check: host_replaced,
         ..GATEWAY
     },
@@ -61,8 +60,8 @@ pub(super) const RULES: &[Rule] = &[
         id: "gateway-without-routes",
         on: &[ResourceKind::VirtualGateway],
         title: "A virtual gateway has no route",
-        why: "Whatever reaches it gets 404, and its proxies and load balancer are paid for.",
-        mend: "Add a gateway route, or take the gateway out.",
+        why: "Every request to it gets 404, while its proxies and load balancer cost money.",
+        mend: "Add a gateway route, or remove the gateway.",
         check: no_routes,
         ..GATEWAY
     },

@@ -32,9 +32,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "node-listener-without-health-check",
         profile: Profile::Strict,
         title: "A listener of a virtual node has no health check",
-        why: "Clients send to an endpoint that is gone or hangs until service discovery drops it, which may take \
+        why: "Clients send requests to a dead or hanging endpoint until service discovery removes it, which may take \
               minutes.",
-        mend: "Give the listener a `healthCheck`. Its path and what it may cost are for its owner to say.",
+        mend: "Give the listener a `healthCheck`. Only its owner knows a suitable path and its cost.",
         managed: &["appmesh-virtual-node-listeners-health-check-enabled"],
         check: node_without,
         ..CHECK
@@ -44,7 +44,7 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         on: &[ResourceKind::VirtualGateway],
         title: "A listener of a virtual gateway has no health check",
-        why: "What stands before the gateway can't tell whether this listener takes requests.",
+        why: "A load balancer in front of the gateway cannot detect whether this listener accepts requests.",
         mend: "Give the listener a `healthCheck`.",
         managed: &["appmesh-virtual-gateway-listeners-health-check-enabled"],
         check: gateway_without,
@@ -53,10 +53,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "health-check-shallow",
         severity: Severity::Low,
-        title: "A health check looks only whether the port is open",
-        why: "A TCP check of a listener that answers requests passes while every request fails: the process listens, \
-              and its database is gone.",
-        mend: "Check by the listener's own protocol, with a path that tells the truth.",
+        title: "A health check only tests whether the port is open",
+        why: "A TCP check of a listener for requests passes while every request fails: the process listens, but its \
+              database is unavailable.",
+        mend: "Use the listener's protocol, with a path that reflects the health of the application.",
         check: shallow,
         ..CHECK
     },
@@ -64,9 +64,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "health-check-overlaps",
         severity: Severity::Low,
         on: LISTENING,
-        title: "A health check may take longer than the time between two of them",
-        why: "With a `timeoutMillis` beyond `intervalMillis`, a hanging endpoint is probed again before the last probe \
-              is given up.",
+        title: "A health check may take longer than its interval",
+        why: "With a `timeoutMillis` above `intervalMillis`, a hanging endpoint is probed again before the previous \
+              probe times out.",
         mend: "Make the timeout shorter than the interval.",
         check: overlaps,
         ..CHECK
@@ -75,19 +75,19 @@ pub(super) const RULES: &[Rule] = &[
         id: "health-check-slow",
         severity: Severity::Low,
         on: LISTENING,
-        title: "A health check takes minutes to see a failure",
-        why: "Interval times unhealthy threshold is how long a dead endpoint goes on getting requests; here it is over \
-              two minutes.",
-        mend: "Probe more often, or call an endpoint unhealthy after fewer failures.",
+        title: "A health check takes minutes to detect a failure",
+        why: "Interval times unhealthy threshold is the time for which a dead endpoint still gets requests; here it is \
+              over two minutes.",
+        mend: "Probe more often, or lower the unhealthy threshold.",
         check: slow,
         ..CHECK
     },
     Rule {
         id: "health-check-grpc-without-http2",
         title: "A gRPC health check is on a listener without HTTP/2",
-        why: "gRPC needs HTTP/2. The API takes it; a proxy refuses the whole cluster, so it is left out of what \
-              proxies are sent, and nothing is checked.",
-        mend: "Check by HTTP, or let the listener speak HTTP/2 or gRPC.",
+        why: "gRPC needs HTTP/2. The API accepts the check, but a proxy refuses the whole cluster, so the check is \
+              left out of the proxies' configuration and nothing is checked.",
+        mend: "Check by HTTP, or change the listener to HTTP/2 or gRPC.",
         check: grpc,
         ..CHECK
     },

@@ -14,12 +14,12 @@ pub(super) const RULES: &[Rule] = &[Rule {
     group: Group::Routing,
     severity: Severity::Medium,
     on: &[ResourceKind::Route],
-    title: "A route is of another kind than the listeners of its router",
-    why: "The proxy serves a router's port by the listener's protocol. HTTP, HTTP/2 and gRPC share what they are matched \
-          by; a tcpRoute takes nothing of a port for requests, and only a tcpRoute takes the connections of a port for \
-          TCP. Then nothing gets through the route: the finding is high, and critical where no other route of a called \
-          router is left.",
-    mend: "Give the router a listener of the route's protocol, or make the route one of the listener's.",
+    title: "A route has another kind than the listeners of its router",
+    why: "The proxy serves a router's port by the listener's protocol. HTTP, HTTP/2 and gRPC routes match the same \
+          requests. A tcpRoute matches no request of an HTTP port, and only a tcpRoute matches the connections of a \
+          TCP port. If the route matches nothing, the finding is high, and critical where a called router has no other \
+          route.",
+    mend: "Give the router a listener of the route's protocol, or change the kind of the route.",
     managed: &[],
     controls: CONFIGURATION,
     rests_on_certificates: false,

@@ -42,9 +42,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "idle-limit-cut-by-listener",
         title: "The listener of a target ends idle streams and connections before their route does",
-        why: "A stream or connection without traffic is ended by the route at the caller and by the listener at the \
-              target, after 300 s each where none is given. An idle limit that is raised on the route alone has no \
-              effect beyond the listener's. This holds for HTTP, gRPC and TCP.",
+        why: "The route at the caller and the listener at the target each end a stream or connection without traffic, \
+              after 300 s by default. Raising the idle limit of the route alone has no effect beyond the listener's. \
+              This applies to HTTP, gRPC and TCP.",
         mend: "Raise the listener's `timeout.idle` to that of the route.",
         check: idle_cut,
         ..LIMIT
@@ -52,8 +52,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "idle-limit-without-effect",
         title: "A route ends requests before its idle limit can have an effect",
-        why: "The route gives an idle limit and no `perRequest`, so that every request and stream ends after 15 s, \
-              whether it is idle or not. Long streams need both.",
+        why: "The route has an idle limit and no `perRequest`, so every request and stream ends after 15 s, idle or \
+              not. Long streams need both.",
         mend: "Give the route a `timeout.perRequest` of the longest stream (0 is no limit), and the listeners of its \
                targets too.",
         check: idle_in_vain,
@@ -63,10 +63,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "listener-limit-without-effect",
         on: &[ResourceKind::VirtualNode],
         title: "Callers end requests before the limit of a listener can have an effect",
-        why: "The listener's limit is longer than that of everything that leads to it, and nobody chose the shorter \
-              one: it is the default of 15 s for a request and 300 s for an idle stream. A virtual node that provides \
-              a service without a router has no route on which a limit could be raised; the default holds for good, \
-              for nodes and gateways that call it.",
+        why: "The listener's limit is longer than the limits of all its callers, and the shorter limit is a default: \
+              15 s for a request and 300 s for an idle stream. A virtual node that provides a service without a router \
+              has no route on which a limit could be raised, so the default applies to nodes and gateways that call \
+              it.",
         mend: "Raise the limit on the routes that lead to the listener. Where the node provides a service itself, put \
                a virtual router with a route between them.",
         check: listener_in_vain,
@@ -76,9 +76,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "idle-limits-crossed",
         severity: Severity::Low,
         on: &[ResourceKind::VirtualNode],
-        title: "A virtual node lets streams to a backend be idle for longer than its own caller does",
-        why: "A stream that goes through the node is idle on both sides. The side of its caller ends it first, so that \
-              the longer limit towards the backend has no effect for such streams.",
+        title: "A virtual node allows longer idle streams to a backend than its caller does",
+        why: "A stream through the node is idle on both sides. The caller's side ends it first, so the longer limit \
+              towards the backend has no effect for such streams.",
         mend: "Raise `timeout.idle` on the outer route, and on the listener of the node.",
         check: idle_crossed,
         ..LIMIT

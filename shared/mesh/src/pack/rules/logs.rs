@@ -47,8 +47,8 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         on: &[ResourceKind::VirtualNode],
         title: "A virtual node logs no requests",
-        why: "After an incident nobody can tell who called what, and with which answer.",
-        mend: "Log to `/dev/stdout`, from where the container runtime collects it. That is the remediation.",
+        why: "After an incident there is no record of the calls and their responses.",
+        mend: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
         managed: &["appmesh-virtual-node-logging-file-path-exists"],
         check: node_without,
         ..LOG
@@ -58,8 +58,8 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         on: &[ResourceKind::VirtualGateway],
         title: "A virtual gateway logs no requests",
-        why: "The gateway is where outside traffic comes in: what it doesn't log nobody has seen.",
-        mend: "Log to `/dev/stdout`, from where the container runtime collects it. That is the remediation.",
+        why: "Outside traffic enters at the gateway; without a log there is no record of it.",
+        mend: "Log to `/dev/stdout`, from which the container runtime collects it. That is the remediation.",
         managed: &["appmesh-virtual-gateway-logging-file-path-exists"],
         check: gateway_without,
         ..LOG
@@ -67,9 +67,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "log-with-secret-header",
         severity: Severity::High,
-        title: "An access log contains a header that lets its reader in",
-        why: "Tokens and session cookies in a log are open to everybody who reads logs, for as long as logs are kept.",
-        mend: "Take the header out of the format. What was logged already has to be revoked.",
+        title: "An access log contains a header with credentials",
+        why: "Every reader of the logs can use the tokens and session cookies in them, for as long as logs are kept.",
+        mend: "Remove the header from the format, and revoke the credentials that were logged.",
         controls: SECRETS,
         check: secret,
         ..LOG
@@ -77,10 +77,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "log-on-disk",
         severity: Severity::Low,
-        title: "An access log goes to a file that nothing collects or rotates",
-        why: "The file is in the proxy's container: it is gone with the task, and until then it grows until the disk \
-              is full. A path that can't be opened makes the proxy refuse its whole listener.",
-        mend: "Log to `/dev/stdout` or `/dev/stderr`, or waive this where something does collect the file.",
+        title: "An access log goes to a file that is neither collected nor rotated",
+        why: "The file is in the proxy's container: it is deleted with the task, and until then it grows until the \
+              disk is full. A path that cannot be opened makes the proxy refuse its whole listener.",
+        mend: "Log to `/dev/stdout` or `/dev/stderr`, or waive the finding where the file is collected.",
         check: on_disk,
         ..LOG
     },
@@ -88,9 +88,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "log-without-request-id",
         profile: Profile::Strict,
         severity: Severity::Info,
-        title: "An access log can't be followed from proxy to proxy",
-        why: "Its format has neither the request's id nor a trace header, so the lines of one request in the logs of \
-              several proxies can't be put together.",
+        title: "An access log cannot be correlated between proxies",
+        why: "Its format has neither the request id nor a trace header, so the lines of one request in the logs of \
+              several proxies cannot be joined.",
         mend: "Add `%REQ(X-REQUEST-ID)%` to the format.",
         check: no_request_id,
         ..LOG

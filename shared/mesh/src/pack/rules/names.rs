@@ -24,10 +24,11 @@ const NAME: Rule = Rule {
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "name-pattern",
-        title: "A name doesn't look as the policy says",
-        why: "`naming.patterns` has a regular expression for the names of this kind of resource. Tools that find \
-              resources by their names miss this one.",
-        mend: "A resource can't be renamed: make one with the right name, move what refers to it, and delete this.",
+        title: "A name does not match the pattern of the policy",
+        why: "`naming.patterns` has a regular expression for the names of this kind of resource. Tools that select \
+              resources by name miss this one.",
+        mend: "A resource cannot be renamed: create one with the right name, change the references to it, and delete \
+               this one.",
         check: pattern,
         ..NAME
     },
@@ -35,19 +36,19 @@ pub(super) const RULES: &[Rule] = &[
         id: "service-name-no-host",
         severity: Severity::Medium,
         on: &[ResourceKind::VirtualService],
-        title: "The name of a virtual service can't be a host name",
-        why: "The name is what clients put into their requests as host. One with a space, a slash or an underscore \
-              resolves nowhere, and many HTTP clients refuse it.",
-        mend: "Make a virtual service with a name such as `orders.shop.local`.",
+        title: "The name of a virtual service is not a valid host name",
+        why: "Clients use the name as the host of their requests. A name with a space, a slash or an underscore does \
+              not resolve, and many HTTP clients refuse it.",
+        mend: "Create a virtual service with a name such as `orders.shop.local`.",
         check: no_host,
         ..NAME
     },
     Rule {
         id: "names-differ-by-case",
         severity: Severity::Low,
-        title: "Two names differ by nothing but case",
-        why: "Host names are compared without regard to case, and so do people. Two virtual services that differ by \
-              case alone are one to a proxy.",
+        title: "Two names differ only by case",
+        why: "Host names are compared case-insensitively, so two virtual services that differ only by case are the \
+              same for a proxy. Operators confuse them as well.",
         mend: "Keep one of them.",
         check: case,
         ..NAME

@@ -57,12 +57,12 @@ pub(super) const RULES: &[Rule] = &[Rule {
     group: Group::Routing,
     severity: Severity::High,
     on: &[ResourceKind::VirtualNode],
-    title: "A listener speaks plain HTTP on a port that is for another protocol",
+    title: "A listener uses plain HTTP on a port of another protocol",
     why: "On ports such as 443 a server expects TLS, on 5432, 3306 or 6379 a database answers. The proxy sends HTTP in \
-          plain text there, and the call fails (`wrong version number` is what clients read). It is a common mistake to \
-          declare an external HTTPS API so: what the application itself encrypts is TCP to the proxy.",
-    mend: "Where the application speaks TLS itself, or a protocol that is not HTTP, set the protocol to `tcp`. Where the \
-           proxy should speak TLS, give every caller an enforced client policy, or the listener TLS.",
+          plain text, and the call fails (clients report `wrong version number`). Declaring an external HTTPS API this \
+          way is a common mistake: traffic that the application encrypts is TCP for the proxy.",
+    mend: "If the application itself uses TLS or a protocol other than HTTP, set the protocol to `tcp`. If the proxy \
+           should use TLS, give every caller an enforced client policy, or the listener TLS.",
     managed: &[],
     controls: ENCRYPTION,
     rests_on_certificates: false,

@@ -31,21 +31,21 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "quota-near",
         title: "A quota is almost used up",
-        why: "Beyond it every creation fails, and one of them may be a deployment or a repair. The bound is \
-              `quotas.headroom`. The quotas are those that `quotas` names, such as those of the control plane; with \
-              `defaults: aws` also those that App Mesh had as a service of AWS. Fixed are 10 weighted targets a route \
-              and 50 tags a resource.",
-        mend: "Ask for a higher quota, or take out what isn't used.",
+        why: "Beyond the quota every creation fails, which may be a deployment or a repair. The bound is \
+              `quotas.headroom`. The quotas are those in `quotas`, such as the control plane's; with `defaults: aws` \
+              also those that App Mesh had on AWS. Fixed quotas are 10 weighted targets per route and 50 tags per \
+              resource.",
+        mend: "Request a higher quota, or remove unused resources.",
         check: near,
         ..QUOTA
     },
     Rule {
         id: "quota-exceeded",
         severity: Severity::High,
-        title: "There is more than a quota allows",
-        why: "The API refuses what is beyond a quota: before it is deployed that is a deployment that fails halfway. \
-              Read from a mesh, it says that the quotas of the policy are not those of the server.",
-        mend: "Ask for a higher quota, or write the real one into the policy.",
+        title: "The mesh exceeds a quota",
+        why: "The API refuses resources beyond a quota: the deployment of a file fails halfway. In a mesh, the finding \
+              means that the policy's quotas are not those of the server.",
+        mend: "Request a higher quota, or correct the quota in the policy.",
         check: exceeded,
         ..QUOTA
     },

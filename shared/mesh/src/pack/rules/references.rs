@@ -30,12 +30,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "reference-dangling",
         profile: Profile::Core,
-        title: "A resource refers to one that doesn't exist",
+        title: "A resource refers to one that does not exist",
         why: "A backend, a provider, a weighted target, or the target of a gateway route names a resource that is not \
-              in the mesh. Requests for it get 404 or 503. The API takes backends that don't exist, and everything \
-              where a resource is deleted behind another's back.",
-        mend: "Create what is missing, or take the reference out. Neither is done by itself: what is missing may be \
-               about to come.",
+              in the mesh. Requests for it get 404 or 503. The API accepts backends that do not exist; other \
+              references dangle after a deletion.",
+        mend: "Create the missing resource, or remove the reference. Neither is automatic, since the missing resource \
+               may be about to be created.",
         check: leads_nowhere,
         ..REFERENCE
     },
@@ -43,9 +43,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "route-target-not-listening",
         profile: Profile::Core,
         on: ROUTES,
-        title: "A route sends traffic to a port on which its target doesn't listen",
+        title: "A route sends traffic to a port on which its target does not listen",
         why: "The node has no listener, none on the port that the route names, or several while the route names none. \
-              What is sent there is refused.",
+              Connections are refused.",
         mend: "Name the port of a listener in the weighted target.",
         check: not_listening,
         ..REFERENCE
@@ -54,9 +54,8 @@ pub(super) const RULES: &[Rule] = &[
         id: "route-target-other-protocol",
         profile: Profile::Core,
         on: ROUTES,
-        title: "A route sends traffic to a listener that doesn't understand it",
-        why: "HTTP/1.1 and HTTP/2 are translated into each other; gRPC needs HTTP/2, and TCP is understood by TCP \
-              alone.",
+        title: "A route sends traffic to a listener of an incompatible protocol",
+        why: "HTTP/1.1 and HTTP/2 are translated into each other; gRPC needs HTTP/2, and TCP needs a TCP listener.",
         mend: "Give the route the kind of its targets' listeners, or the listener the protocol of the route.",
         check: other_protocol,
         ..REFERENCE
@@ -66,9 +65,9 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Core,
         on: &ResourceKind::ALL,
         title: "The API would refuse the spec",
-        why: "The document breaks a rule of the App Mesh API: a bound, a value that is not one of the enumeration, a rule \
-              between its members, or between it and the listeners that it reaches. Before it is deployed that is a \
-              deployment that fails; read from a mesh it comes from a server that checked less.",
+        why: "The document breaks a rule of the App Mesh API: a bound, a value that is not in the enumeration, a rule \
+              between its members, or between it and the listeners that it reaches. In a file, the deployment would \
+              fail. In a mesh, it comes from a server with fewer checks.",
         mend: "Change the member that the finding names.",
         check: refused,
         ..REFERENCE

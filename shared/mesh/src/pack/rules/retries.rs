@@ -34,21 +34,20 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "retries-without-room",
         title: "The time limit of a route ends its retries early",
-        why: "Every try may take `perRetryTimeout`, and all of them together no longer than the route's limit (15 s \
-              where none is given). Where the tries don't fit, the last of them are cut off or never made, and the \
-              policy promises more than it holds.",
-        mend: "Raise the route's `timeout.perRequest`, or allow fewer or shorter tries.",
+        why: "Each attempt may take `perRetryTimeout`, and all of them together the route's limit (15 s by default). \
+              If the attempts do not fit, the last ones are cut off or never made.",
+        mend: "Raise the route's `timeout.perRequest`, or allow fewer or shorter attempts.",
         check: no_room,
         ..RETRY
     },
     Rule {
         id: "retries-of-writes",
         severity: Severity::Medium,
-        title: "Requests that write may be made twice",
-        why: "The route takes POST or PATCH alone and tries again after errors of the server. The first try may have \
-              been carried out before the error: an order is placed twice.",
+        title: "Write requests may be executed twice",
+        why: "The route matches only POST or PATCH and retries on server errors. The first attempt may have been \
+              executed before the error: an order is placed twice.",
         mend: "Retry on `connection-error`, `stream-error` and `client-error` only, or make the requests idempotent \
-               and waive this.",
+               and waive the finding.",
         check: writes,
         ..RETRY
     },
@@ -56,26 +55,27 @@ pub(super) const RULES: &[Rule] = &[
         id: "retries-on-nothing",
         severity: Severity::Low,
         title: "A retry policy names no event",
-        why: "A policy without events replaces the service's own retries by none: a restart of one task is felt by its \
-              callers.",
-        mend: "Name `gateway-error`, `stream-error` and `connection-error`, or set `maxRetries` to 0 if none is meant.",
+        why: "A policy without events replaces the default retries by none: callers notice the restart of a single \
+              task.",
+        mend: "Name `gateway-error`, `stream-error` and `connection-error`, or set `maxRetries` to 0 if no retries are \
+               intended.",
         check: no_event,
         ..RETRY
     },
     Rule {
         id: "time-limit-off",
-        title: "A route lets requests take for ever",
-        why: "A limit of 0 is none. Requests to a target that hangs pile up in its callers, one connection each, until \
-              these hang too.",
-        mend: "Give the route the longest time that a request may reasonably take.",
+        title: "A route has no time limit",
+        why: "A limit of 0 disables it. Requests to a hanging target accumulate in its callers, one connection each, \
+              until these hang too.",
+        mend: "Set the longest time that a request may reasonably take.",
         check: off,
         ..RETRY
     },
     Rule {
         id: "time-limit-cut-by-listener",
         title: "The listener of a target ends requests before their route does",
-        why: "A request is bounded by the route at the caller and by the listener at the target, 15 s each where none \
-              is given. Raising only the first has no effect beyond the second.",
+        why: "The route at the caller and the listener at the target each bound a request, at 15 s by default. Raising \
+              only the route's limit has no effect beyond the listener's.",
         mend: "Raise the listener's `timeout.perRequest` to that of the route.",
         check: cut_by_listener,
         ..RETRY
@@ -84,7 +84,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "duration-incomplete",
         severity: Severity::Low,
         title: "A time limit has no unit or no value",
-        why: "The API takes it, and nobody can say what it means; the data plane leaves it out.",
+        why: "The API accepts it, but its meaning is undefined; the data plane ignores it.",
         mend: "Give both `unit` and `value`.",
         check: incomplete,
         ..RETRY

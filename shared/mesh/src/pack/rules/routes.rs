@@ -27,11 +27,11 @@ const ROUTE: Rule = Rule {
 pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "route-shadowed",
-        title: "A route gets nothing, because another takes all of it first",
-        why: "Routes are tried by priority, then by the longest prefix. One that comes after a route with the same or \
-              a broader match never gets a request. Routers with over four times as many routes as `quotas.routesPerRouter` (50 \
-              where it is absent) are not compared.",
-        mend: "Give the narrower route the smaller priority, or take it out.",
+        title: "A route matches nothing, because another route matches first",
+        why: "Routes are tried by priority, then by the longest prefix. A route after another one with the same or a \
+              broader match never gets a request. Routers with over four times as many routes as \
+              `quotas.routesPerRouter` (50 where it is absent) are not compared.",
+        mend: "Give the narrower route the smaller priority, or remove it.",
         check: shadowed,
         ..ROUTE
     },
@@ -39,9 +39,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "route-unreachable",
         severity: Severity::Low,
         title: "No request reaches a route",
-        why: "Its router provides no virtual service, nothing calls those it provides, or it is for a port on which the \
-              router doesn't listen.",
-        mend: "Give the router a service and a caller, name a port that it has, or take the route out.",
+        why: "Its router provides no virtual service, nothing calls the services that it provides, or the route is for \
+              a port on which the router does not listen.",
+        mend: "Give the router a service and a caller, name one of its ports, or remove the route.",
         check: unreachable,
         ..ROUTE
     },
@@ -50,8 +50,8 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Core,
         severity: Severity::High,
         title: "All weights of a route are zero",
-        why: "The route takes requests and has nowhere to send them: each gets 503.",
-        mend: "Give a target a weight. Which one nobody but its owner, or a restore point, can tell.",
+        why: "The route matches requests and has no target for them: each gets 503.",
+        mend: "Give a target a weight. Only the owner or a restore point knows the right one.",
         check: drained,
         ..ROUTE
     },
@@ -59,9 +59,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "route-target-twice",
         severity: Severity::Low,
         title: "A route names a target twice",
-        why: "The weights of both are added. Whoever changes one of them, by hand or by tool, changes less than he \
-              thinks.",
-        mend: "Make one target of them, with the sum of the weights.",
+        why: "The weights of both entries are added. An operator or a tool that changes one of them moves less traffic \
+              than intended.",
+        mend: "Merge the entries into one with the sum of the weights.",
         check: target_twice,
         ..ROUTE
     },
@@ -69,8 +69,8 @@ pub(super) const RULES: &[Rule] = &[
         id: "route-weights-not-100",
         profile: Profile::Strict,
         severity: Severity::Info,
-        title: "The weights of a route don't add up to 100",
-        why: "Weights are relative, so this works. People read them as percent, and 30 and 30 is not that.",
+        title: "The weights of a route do not add up to 100",
+        why: "Weights are relative, so this works. Operators read them as percent, which 30 and 30 are not.",
         mend: "Write weights that add up to 100 in the same proportion.",
         controls: &[],
         check: not_100,
@@ -91,8 +91,8 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Low,
         on: &[ResourceKind::VirtualService],
         title: "A virtual service has no provider",
-        why: "The name is known in the mesh and nothing answers for it: what calls it gets 404.",
-        mend: "Give it a virtual node or a virtual router as provider, or take it out.",
+        why: "The name is known in the mesh, but no node provides it: calls get 404.",
+        mend: "Give it a virtual node or a virtual router as provider, or remove it.",
         check: no_provider,
         ..ROUTE
     },

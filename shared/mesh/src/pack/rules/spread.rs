@@ -30,7 +30,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "route-single-target",
         profile: Profile::Strict,
         title: "A route has a single target",
-        why: "When the target fails there is nothing to fail over to, and a new version can't be tried on a part of \
+        why: "When the target fails, no other target can take over, and a new version cannot be tried with a part of \
               the traffic.",
         mend: "Add a second virtual node, at weight 0 if it is a standby.",
         check: single,
@@ -39,9 +39,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "route-single-zone",
         title: "All targets of a route are in one zone",
-        why: "When the zone fails, so does everything behind the route. A node's zone is told by a tag of it or an \
-              attribute of its Cloud Map instances, as `resilience.zoneKeys` names them; a route with a target whose \
-              zone isn't told is not judged.",
+        why: "When the zone fails, so does everything behind the route. The zone of a node comes from its tag or from \
+              an attribute of its Cloud Map instances, as named in `resilience.zoneKeys`. A route with a target in an \
+              unknown zone is not evaluated.",
         mend: "Add a target in another zone.",
         check: single_zone,
         ..SPREAD
@@ -50,8 +50,8 @@ pub(super) const RULES: &[Rule] = &[
         id: "route-targets-same-endpoints",
         severity: Severity::Medium,
         title: "Two targets of a route are the same endpoints",
-        why: "Both virtual nodes are found under the same name and port. Moving weight from one to the other moves \
-              nothing: a fail-over or a canary between them is only seeming.",
+        why: "Both virtual nodes have the same discovery name and port. Moving weight from one to the other moves no \
+              traffic: a failover or a canary between them has no effect.",
         mend: "Give each its own host name, Cloud Map service or instance attributes.",
         check: same_endpoints,
         ..SPREAD
@@ -61,9 +61,9 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         severity: Severity::Info,
         on: &[ResourceKind::VirtualService],
-        title: "A virtual service is provided by a node directly",
-        why: "Without a router there are no routes: the time limit stays 15 s, retries stay the service's own, and \
-              nothing can be failed over or shifted.",
+        title: "A virtual node provides a virtual service directly",
+        why: "Without a router there are no routes: the time limit stays 15 s, retries stay at the default, and \
+              traffic cannot be failed over or shifted.",
         mend: "Put a virtual router with one route between them.",
         check: direct,
         ..SPREAD

@@ -40,9 +40,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "tag-none",
         profile: Profile::Strict,
         title: "A resource has no tag at all",
-        why: "Asked where the policy requires no tag of the kind. Nobody can tell whose it is, who pays for it, or whether it is still needed. Tags of AWS and of \
-              Meshwarden itself don't count.",
-        mend: "Tag it with what the policy requires, or with its owner at the least.",
+        why: "Reported where the policy requires no tag of the kind. Without a tag, the owner, the payer and the \
+              purpose of the resource are unknown. Tags of AWS and of Meshwarden do not count.",
+        mend: "Set the tags that the policy requires, or at least one that names the owner.",
         managed: MANAGED,
         check: untagged,
         ..TAG
@@ -51,10 +51,10 @@ pub(super) const RULES: &[Rule] = &[
         id: "tag-missing",
         severity: Severity::Medium,
         title: "A required tag is missing",
-        why: "The policy's `tags.required` says which tags a resource of this kind must have. What stands above it in \
-              the graph may have the value: a route takes it from its router, a router from the services it provides, \
-              a service from the mesh, unless the policy says otherwise.",
-        mend: "Set the tag. Where all that stand above agree on a value, that value is the remediation; where they \
+        why: "`tags.required` in the policy lists the tags that a resource of this kind must have. The resource above \
+              it may have the value: a route inherits it from its router, a router from the services that it provides, \
+              a service from the mesh, unless the policy sets other sources.",
+        mend: "Set the tag. Where all resources above agree on a value, that value is the remediation; where they \
                differ, the finding names each.",
         managed: MANAGED,
         check: missing,
@@ -63,16 +63,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "tag-key-case",
         title: "A required tag is written in another case",
-        why: "Keys are case-sensitive: reports, budgets and access policies that ask for `owner` don't see `Owner`.",
-        mend: "Set the tag as the policy writes it. The other one stays until somebody removes it.",
+        why: "Keys are case-sensitive: reports, budgets and access policies that use `owner` do not match `Owner`.",
+        mend: "Set the tag in the spelling of the policy. The other tag stays until an operator removes it.",
         check: other_case,
         ..TAG
     },
     Rule {
         id: "tag-value",
         severity: Severity::Medium,
-        title: "A required tag has a value that it may not have",
-        why: "The policy names the values or a pattern. A value that is none of them is counted nowhere.",
+        title: "A required tag has a value that is not allowed",
+        why: "The policy lists the values or a pattern. Reports and budgets do not count any other value.",
         mend: "Set one of the allowed values. Where one differs from the present value by case alone, it is the \
                remediation.",
         check: value,
@@ -82,20 +82,20 @@ pub(super) const RULES: &[Rule] = &[
         id: "tag-conflict",
         severity: Severity::Medium,
         managed: MANAGED,
-        title: "A missing tag can't be handed down, since those above differ",
+        title: "A missing tag cannot be inherited, since the resources above differ",
         why: "A resource that serves several owners, such as a virtual router that provides services of two teams, has \
-              no value to take.",
-        mend: "Decide whose it is and set the tag by hand, or split the resource.",
+              no single value to inherit.",
+        mend: "Choose the owner and set the tag by hand, or split the resource.",
         check: conflict,
         ..TAG
     },
     Rule {
         id: "tag-differs-from-parent",
         severity: Severity::Info,
-        title: "A tag has another value than what stands above",
-        why: "All that stand above the resource agree on a value, and it has another. That may be meant; often it is a \
-              copy of something else.",
-        mend: "Set the value of what stands above, or leave it if it is meant.",
+        title: "A tag has another value than the resources above",
+        why: "All resources above agree on a value, and this resource has another. That may be intended; often the \
+              resource was copied from another one.",
+        mend: "Set the value of the resources above, or keep it if it is intended.",
         check: differs,
         ..TAG
     },

@@ -33,11 +33,11 @@ pub(super) const RULES: &[Rule] = &[
         id: "node-backend-tls-not-enforced",
         profile: Profile::Strict,
         title: "A virtual node may call its backends in plain text",
-        why: "Without an enforced client policy in its backend defaults, a node follows whatever the server does: a \
-              listener without TLS is called in plain text, and nobody notices when one loses it. A node without \
-              backends calls nothing and is not asked.",
-        mend: "Give its `backendDefaults.clientPolicy.tls` a validation and set `enforce` to true. Where a policy is \
-               there and only not enforced, enforcing it is the remediation if every backend has TLS.",
+        why: "Without an enforced client policy in its backend defaults, a node follows the server: a listener without \
+              TLS is called in plain text, and the loss of a listener's TLS goes unnoticed. A node without backends is \
+              not evaluated.",
+        mend: "Add a validation to its `backendDefaults.clientPolicy.tls` and set `enforce` to true. Where a policy \
+               exists and is only not enforced, enforcing it is the remediation if every backend has TLS.",
         managed: &["appmesh-virtual-node-backend-defaults-tls-on"],
         check: node_default,
         ..TLS
@@ -47,19 +47,19 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Strict,
         on: &[ResourceKind::VirtualGateway],
         title: "A virtual gateway may call virtual services in plain text",
-        why: "The gateway is where outside traffic comes in; without an enforced client policy in its backend defaults \
-              it goes on in plain text to every listener without TLS.",
-        mend: "Give its `backendDefaults.clientPolicy.tls` a validation and set `enforce` to true.",
+        why: "Outside traffic enters at the gateway. Without an enforced client policy in its backend defaults, the \
+              traffic continues in plain text to every listener without TLS.",
+        mend: "Add a validation to its `backendDefaults.clientPolicy.tls` and set `enforce` to true.",
         managed: &["appmesh-virtual-gateway-backend-defaults-tls"],
         check: gateway_default,
         ..TLS
     },
     Rule {
         id: "backend-tls-not-enforced",
-        title: "A backend's own client policy doesn't enforce TLS",
-        why: "A backend's policy replaces the node's default as a whole. One that says `enforce: false`, or that has \
-              no TLS in it, opens a hole in a default that does enforce.",
-        mend: "Enforce it, or take the policy off the backend so that the default holds.",
+        title: "A backend's client policy does not enforce TLS",
+        why: "A backend's policy replaces the node's default completely. A policy with `enforce: false`, or without \
+              TLS, is an exception from a default that enforces it.",
+        mend: "Enforce it, or remove the policy from the backend so that the default applies.",
         managed: &["appmesh-virtual-node-service-backends-tls-enforced"],
         check: backend_policy,
         ..TLS
@@ -69,18 +69,18 @@ pub(super) const RULES: &[Rule] = &[
         profile: Profile::Core,
         severity: Severity::High,
         on: &[ResourceKind::VirtualGateway],
-        title: "A listener of a virtual gateway takes plain text",
-        why: "Whatever comes to the gateway from outside can be read and changed on its way.",
-        mend: "Give the listener a certificate and the mode STRICT. A load balancer that ends TLS before it only moves \
-               the gap.",
+        title: "A listener of a virtual gateway accepts plain text",
+        why: "Outside traffic can be read and changed on its way to the gateway.",
+        mend: "Give the listener a certificate and the mode STRICT. A load balancer that terminates TLS in front of it \
+               only moves the gap.",
         check: gateway_listener,
         ..TLS
     },
     Rule {
         id: "node-listener-without-tls",
         profile: Profile::Strict,
-        title: "A listener of a virtual node takes plain text only",
-        why: "No client can encrypt its calls to this listener, whatever its policy.",
+        title: "A listener of a virtual node accepts plain text only",
+        why: "No client can encrypt its calls to this listener, with any client policy.",
         mend: "Give the listener a certificate, first with the mode PERMISSIVE, and STRICT once its clients use TLS.",
         check: node_listener,
         ..TLS
@@ -89,29 +89,30 @@ pub(super) const RULES: &[Rule] = &[
         id: "listener-tls-permissive",
         severity: Severity::Low,
         on: LISTENING,
-        title: "A listener with TLS takes plain text too",
-        why: "PERMISSIVE is for the time in which clients are moved. Left on, anybody who reaches the port may leave \
-              out TLS and with it the client's certificate.",
-        mend: "Set the mode to STRICT. That is the remediation where every caller that the mesh knows uses TLS.",
+        title: "A listener with TLS also accepts plain text",
+        why: "PERMISSIVE is for the migration of clients. While it is set, any client that reaches the port may omit \
+              TLS and its client certificate.",
+        mend: "Set the mode to STRICT. That is the remediation where every caller in the mesh uses TLS.",
         check: permissive,
         ..TLS
     },
     Rule {
         id: "listener-asks-no-certificate",
         on: LISTENING,
-        title: "A listener asks no certificate of its clients",
-        why: "Asked where the policy requires mutual TLS: without validation, the listener takes anybody.",
-        mend: "Give the listener's `tls.validation` a trust, by file or SDS, once every client presents a certificate.",
+        title: "A listener does not request client certificates",
+        why: "Reported where the policy requires mutual TLS: without validation, the listener accepts any client.",
+        mend: "Add a trust to the listener's `tls.validation`, by file or SDS, once every client presents a \
+               certificate.",
         controls: AUTHENTICATION,
         check: no_validation,
         ..TLS
     },
     Rule {
         id: "client-policy-leaves-out-port",
-        title: "A client policy leaves out the port of a backend",
-        why: "A policy with `ports` is for those alone. The backend here listens on another, so it is called as if \
-              there were no policy: unverified, or in plain text.",
-        mend: "Add the port, or leave `ports` out so that the policy is for all.",
+        title: "A client policy omits the port of a backend",
+        why: "A policy with `ports` applies to those ports only. The backend listens on another port, so it is called \
+              without the policy: unverified, or in plain text.",
+        mend: "Add the port, or remove `ports` so that the policy applies to all.",
         check: port_left_out,
         ..TLS
     },
@@ -120,9 +121,9 @@ pub(super) const RULES: &[Rule] = &[
         severity: Severity::Low,
         on: LISTENING,
         title: "An enforced client policy names a wildcard",
-        why: "Names are compared exactly where TLS is enforced: a wildcard in the policy matches no certificate but \
-              one with that very wildcard, and calls fail.",
-        mend: "Name the hosts.",
+        why: "Enforced TLS compares names exactly: a wildcard in the policy matches only a certificate with the same \
+              wildcard, and calls fail.",
+        mend: "List the host names.",
         controls: AUTHENTICATION,
         check: wildcard,
         ..TLS

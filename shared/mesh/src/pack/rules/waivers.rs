@@ -12,9 +12,9 @@ pub(super) const RULES: &[Rule] = &[Rule {
     severity: Severity::Medium,
     on: &[ResourceKind::Mesh],
     title: "A waiver has ended",
-    why: "Somebody allowed something until a day that is past. What it allowed is found again, and the entry says that \
-          nobody has come back to it.",
-    mend: "Mend what was waived and take the entry out, or have its owner set another end.",
+    why: "A waiver allowed a finding until a date that has passed. The finding is reported again, and the entry was \
+          not reviewed.",
+    mend: "Resolve the waived finding and remove the entry, or have its owner set another end.",
     managed: &[],
     controls: &[],
     rests_on_certificates: false,
