@@ -135,7 +135,7 @@ impl ControlPlane {
     /// Starts one that tells these of its changes.
     pub async fn telling(events: Vec<EventReceiver>) -> Self {
         let region = control_plane::state::Region::parse(REGION).unwrap();
-        let listener = XdsListener { place: "127.0.0.1:0".parse().unwrap(), auth: XdsAuth::None };
+        let listener = XdsListener { address: "127.0.0.1:0".parse().unwrap(), auth: XdsAuth::None };
         // What proxies are sent is followed only where it is served.
         let xds = XdsSettings { listen: vec![listener], ..XdsSettings::default() };
         let settings = Settings { events, xds, ..Settings::new(ACCOUNT.parse().unwrap(), region) };

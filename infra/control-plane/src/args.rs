@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use self::xds::XdsArgs;
 use crate::bootstrap::BootstrapArgs;
 use crate::certificate_args::{CertificateArgs, SdsArgs};
-use crate::told;
+use crate::error_chain;
 use admission::AdmissionArgs;
 use api::ApiArgs;
 use clap::error::ErrorKind;
@@ -25,18 +25,18 @@ use events::EventArgs;
 use instances::InstanceArgs;
 use mesh::name::AccountId;
 
-/// The App Mesh API on one machine, and the ADS server for its Envoys.
+/// Serves the App Mesh API, and xDS to Envoy proxies.
 ///
-/// Prints `api http://HOST:PORT` and a line `xds ADDR` for each place where Envoys are served once it listens, logs to
-/// standard error (`MESHWARDEN_LOG` sets the filter), and ends on SIGTERM or SIGINT when the requests under way are
-/// answered.
+/// Prints `api http://HOST:PORT` and one line `xds ADDR` for each xDS listener once it listens. Logs to standard
+/// error (`MESHWARDEN_LOG` sets the filter). Stops on SIGTERM or SIGINT after answering the requests in progress.
 #[derive(Debug, Parser)]
 #[command(version)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
-    /// Where the API listens, port 0 for a free one: a loopback address, or any with `--api-auth keys` or `sts`.
+    /// The address of the API; port 0 selects a free port. A loopback address, or any address with `--api-auth keys`
+    /// or `sts`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     api: SocketAddr,
     #[command(flatten)]
@@ -47,17 +47,18 @@ pub(crate) struct Args {
     /// The region in ARNs.
     #[arg(long, default_value = "us-east-1", value_parser = Region::parse)]
     region: Region,
-    /// The quotas that hold where `--quota` sets none: none at all, or the defaults that App Mesh had as a service.
-    #[arg(long = "quotas", value_name = "PRESET", value_enum, default_value_t = Preset::None)]
-    quota_preset: Preset,
-    /// A single quota, such as `meshes-per-account=50`. Can be repeated.
+    /// The quotas that apply where `--quota` sets none: no quotas, or the defaults of the App Mesh service.
+    #[arg(long = "quotas", value_name = "PRESET", value_enum, default_value_t = QuotaPresetArg::None)]
+    quota_preset: QuotaPresetArg,
+    /// One quota, such as `meshes-per-account=50`. Can be repeated.
     #[arg(long = "quota", value_name = "NAME=N")]
     quotas: Vec<QuotaSetting>,
     #[command(flatten)]
     connections: ConnectionArgs,
     #[command(flatten)]
     xds: XdsArgs,
-    /// The folder in which the state is kept, made where there is none. Without it the state ends with the process.
+    /// The folder that stores the state; created if it does not exist. Without it, the state is lost when the process
+    /// ends.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -70,17 +71,17 @@ pub(crate) struct Args {
     certificates: CertificateArgs,
 }
 
-/// What can be done instead of serving.
+/// Commands other than serving.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Prints the configuration of a plain Envoy that gets everything else from here.
+    /// Prints the configuration of a plain Envoy, which gets everything else from the control plane.
     Bootstrap(Box<BootstrapArgs>),
-    /// Serves bound secrets on a socket, beside proxies that take them from there.
+    /// Serves bound secrets on a socket, to the proxies of this machine.
     Sds(SdsArgs),
 }
 
 impl Args {
-    /// The settings, unless they ask for a protection that they don't switch on.
+    /// The settings. Fails on an option that has no effect without another one.
     pub(crate) async fn settings(self) -> Result<Settings, clap::Error> {
         let refused = |text: &str| Err(Self::command().error(ErrorKind::ArgumentConflict, text));
         let (api_auth, api_tls) = match self.who.settings() {
@@ -102,7 +103,7 @@ impl Args {
         let xds = self.certificates.apply(xds).await;
         let xds = match self.instances.apply(xds).await {
             Ok(xds) => xds,
-            Err(error) => return Err(Self::command().error(ErrorKind::ValueValidation, told(&error))),
+            Err(error) => return Err(Self::command().error(ErrorKind::ValueValidation, error_chain(&error))),
         };
         Ok(Settings {
             api: self.api,
@@ -119,20 +120,20 @@ impl Args {
     }
 }
 
-/// Which quotas hold where none is set, on the command line.
+/// The presets of `--quotas`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Preset {
+enum QuotaPresetArg {
     /// No quotas.
     None,
     /// The defaults that AWS documented for App Mesh.
     Aws,
 }
 
-impl From<Preset> for QuotaPreset {
-    fn from(preset: Preset) -> Self {
+impl From<QuotaPresetArg> for QuotaPreset {
+    fn from(preset: QuotaPresetArg) -> Self {
         match preset {
-            Preset::None => Self::None,
-            Preset::Aws => Self::Aws,
+            QuotaPresetArg::None => Self::None,
+            QuotaPresetArg::Aws => Self::Aws,
         }
     }
 }
@@ -143,5 +144,5 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .as_deref()
         .unwrap_or(text)
         .parse()
-        .map_err(|_| format!("{text:?} is not an address with a port, such as 127.0.0.1:9080"))
+        .map_err(|_| format!("invalid address {text:?}: expected an address with a port, such as 127.0.0.1:9080"))
 }

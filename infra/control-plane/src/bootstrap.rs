@@ -6,88 +6,89 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
-use control_plane::xds::{Bootstrap, BootstrapTls, Listen, Statistics, StatisticsSet};
+use control_plane::xds::{Bootstrap, BootstrapTls, ListenAddress, Statistics, StatisticsSet};
 use xds::ProxyId;
 
 use crate::certificate_args::interval;
 
-/// What the printed configuration is for.
+/// The options of the printed configuration.
 #[derive(Debug, Args)]
 pub(crate) struct BootstrapArgs {
-    /// Where the control plane serves Envoys, as it prints it: `127.0.0.1:18000` or `unix:/run/xds.sock`.
+    /// The address at which the control plane serves xDS, as it prints it: `127.0.0.1:18000` or `unix:/run/xds.sock`.
     #[arg(long, value_name = "ADDR")]
-    xds: Listen,
-    /// What the Envoy is: `mesh/<mesh>/virtualNode/<name>`, `mesh/<mesh>/virtualGateway/<name>`, or the ARN.
+    xds: ListenAddress,
+    /// The resource that the Envoy serves: `mesh/<mesh>/virtualNode/<name>`, `mesh/<mesh>/virtualGateway/<name>`, or
+    /// the ARN.
     #[arg(long, value_name = "ID")]
     node: ProxyId,
-    /// Where the Envoy's own administration listens. Whoever reaches it can read and stop the Envoy. Port 0 takes a
-    /// free one, which Envoy writes to the file of its `--admin-address-path`.
+    /// The address of Envoy's admin interface. Any client that reaches it can read and stop the Envoy. Port 0 selects
+    /// a free port, which Envoy writes to the file of its `--admin-address-path`.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
-    /// Use TLS, and check the control plane's certificate against those in this file.
+    /// Use TLS, and verify the control plane's certificate with the CA certificates in this file.
     #[arg(long, value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// The name or address that the control plane's certificate has to be for.
+    /// The name or address that the control plane's certificate has to contain.
     #[arg(long, value_name = "NAME", requires = "tls_ca")]
     tls_server_name: Option<String>,
-    /// The Envoy's own certificate, where the control plane asks for one (`mtls`).
+    /// The Envoy's own certificate, if the control plane requires one (`mtls`).
     #[arg(long, value_name = "FILE", requires_all = ["tls_ca", "tls_key"])]
     tls_cert: Option<PathBuf>,
-    /// The key of that certificate.
+    /// The private key of `--tls-cert`.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// The socket beside the Envoy that serves secrets which the mesh calls by name (`sds`).
+    /// The local socket that serves secrets which the mesh refers to by name (`sds`).
     #[arg(long, value_name = "PATH")]
     sds_socket: Option<PathBuf>,
-    /// Speak the delta protocol. When such an Envoy comes back it says what it has, so that it loses nothing that it
-    /// still uses, also where the control plane was killed in the middle of a change.
+    /// Use the delta protocol. A reconnecting Envoy then reports the resources that it has, so that it loses none
+    /// that it still uses, even if the control plane was killed in the middle of a change.
     #[arg(long)]
     delta: bool,
-    /// Send statistics there over UDP as DogStatsD lines with tags, such as to the CloudWatch agent:
-    /// `127.0.0.1:8125`. A name is looked up when the bootstrap is printed.
+    /// Send statistics to this address over UDP as DogStatsD lines with tags, for example to the CloudWatch agent:
+    /// `127.0.0.1:8125`. A name is resolved when the bootstrap is printed.
     #[arg(long, value_name = "HOST:PORT", value_parser = datagram_address)]
     statsd: Option<SocketAddr>,
     /// How often statistics are sent to `--statsd`.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = interval, requires = "statsd")]
     statsd_interval: Duration,
-    /// Serve the statistics at `/stats/prometheus` on this address, and nothing else of the administration.
+    /// Serve the statistics at `/stats/prometheus` on this address, and nothing else of the admin interface.
     #[arg(long, value_name = "ADDR")]
     prometheus: Option<SocketAddr>,
-    /// Which statistics the Envoy keeps: `targets`, those that alarms on the virtual nodes it calls need; `all`.
-    /// Without it, `targets` with `--statsd`, since CloudWatch bills each metric, and `all` otherwise.
+    /// The statistics that the Envoy keeps: `targets` for the statistics that alarms on the called virtual nodes need, or `all`.
+    /// Default: `targets` with `--statsd`, since CloudWatch bills each metric, and `all` otherwise.
     #[arg(long, value_name = "SET")]
-    stats: Option<Set>,
+    stats: Option<StatisticsSetArg>,
 }
 
-/// Which statistics an Envoy keeps.
+/// The sets of statistics that an Envoy can keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Set {
+enum StatisticsSetArg {
     Targets,
     All,
 }
 
-/// An address for datagrams. Envoy accepts no name there.
+/// Resolves an address for datagrams, because Envoy accepts no name there.
 fn datagram_address(text: &str) -> Result<SocketAddr, String> {
     let found: Vec<SocketAddr> = text
         .to_socket_addrs()
-        .map_err(|error| format!("failed to look up {text:?}: {error}; give HOST:PORT, such as 127.0.0.1:8125"))?
+        .map_err(|error| format!("failed to resolve {text:?}: {error}; give HOST:PORT, such as 127.0.0.1:8125"))?
         .collect();
-    // `localhost` is often both, and agents listen on IPv4.
+    // `localhost` often resolves to both, and agents listen on IPv4.
     let preferred = found.iter().find(|address| address.is_ipv4()).or_else(|| found.first());
-    preferred.copied().ok_or_else(|| format!("{text:?} has no address"))
+    preferred.copied().ok_or_else(|| format!("{text:?} resolves to no address"))
 }
 
 impl BootstrapArgs {
-    /// The configuration, or what is wrong with the arguments.
+    /// The configuration as JSON, or the conflict between the options.
     pub(crate) fn print(self) -> Result<String, clap::Error> {
         if self.prometheus.is_some() && self.admin.port() == 0 {
-            let message = "--prometheus needs a fixed port of the administration; give --admin ADDR with one\n";
+            let message = "--prometheus needs a fixed port of the admin interface; give --admin ADDR with one\n";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
         let set = match self.stats {
-            Some(Set::Targets) => StatisticsSet::Targets,
+            Some(StatisticsSetArg::Targets) => StatisticsSet::Targets,
             None if self.statsd.is_some() => StatisticsSet::Targets,
-            Some(Set::All) | None => StatisticsSet::All,
+            Some(StatisticsSetArg::All) | None => StatisticsSet::All,
         };
         let statistics =
             Statistics { statsd: self.statsd, prometheus: self.prometheus, set, interval: self.statsd_interval };

@@ -1,4 +1,4 @@
-//! The part of the command line about certificates.
+//! The command-line options of certificates.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,32 +6,34 @@ use std::time::Duration;
 
 use aws::Aws;
 use clap::{Args, ValueEnum};
-use control_plane::certificates::{Binding, Bindings, CertificateFiles, Keeper, KeeperSettings, Sources};
+use control_plane::certificates::{Binding, Bindings, CertificateFiles, SecretCache, SecretCacheSettings, Sources};
 use control_plane::xds::{CertificateRule, ListenError, SdsServer, XdsSettings};
 
-/// Where certificates for proxies come from.
+/// The source of the proxies' certificates.
 #[derive(Debug, Args)]
 pub(crate) struct CertificateArgs {
-    /// Where certificates are fetched: nowhere, or from ACM, private CAs and Secrets Manager, by the AWS SDK's own
+    /// The source of certificates: none, or ACM, private CAs and Secrets Manager with the AWS SDK's own environment
     /// variables.
     #[arg(long, value_name = "WHERE", default_value = "none")]
-    certificates: Origin,
-    /// How often what is served is held against its source.
+    certificates: CertificateSource,
+    /// How often served secrets are compared with their source.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = interval)]
     certificate_refresh: Duration,
-    /// Binds a name of the meshes (`sds.secretName`) to a bundle in Secrets Manager; `#certificate` or `#trust` after the
-    /// ARN says which part of it, where it has both. Can be repeated.
+    /// Binds a secret name of the meshes (`sds.secretName`) to a bundle in Secrets Manager; `#certificate` or
+    /// `#trust` after the ARN selects a part of a bundle that has both. Can be repeated.
     #[arg(long = "bundle", value_name = "NAME=SECRET_ARN")]
     bundles: Vec<Binding>,
-    /// Lets a mesh name only the certificates, CAs and bundles of its patterns, with `*` for any characters. Without it any
-    /// mesh may name any; with it a mesh without a pattern may name none. Can be repeated.
+    /// Limits a mesh to the certificates, CAs and bundles that match its patterns, with `*` for any characters.
+    /// Without this option any mesh may use any of them; with it a mesh without a pattern may use none. Can be
+    /// repeated.
     #[arg(long = "certificates-for", value_name = "MESH=PATTERN")]
     rules: Vec<CertificateRule>,
-    /// How bound secrets get to proxies: `local`, by the socket beside each (`control-plane sds`), or `ads`.
+    /// How bound secrets reach the proxies: `local`, through the socket on each machine (`control-plane sds`), or
+    /// `ads`.
     #[arg(long, value_name = "HOW", default_value = "local")]
-    sds: Way,
-    /// The folder in which the paths of certificates in files are found, to tell what is in them: `/` where proxies run
-    /// on this machine.
+    sds: SdsDelivery,
+    /// The folder that contains the certificate files which a mesh names by path, to report their content: `/` where
+    /// proxies run on this machine.
     #[arg(long, value_name = "DIR")]
     certificate_files: Option<PathBuf>,
 }
@@ -39,75 +41,76 @@ pub(crate) struct CertificateArgs {
 /// Serves bound secrets to the proxies on this machine.
 #[derive(Debug, Args)]
 pub(crate) struct SdsArgs {
-    /// The socket, made with mode 0600.
+    /// The path of the socket, created with mode 0600.
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
-    /// A user whose proxies are served; then the mode is 0660, and whoever connects is asked who it is. Only this
-    /// process' own user, when none is given. Can be repeated.
+    /// The UID of a user whose proxies are served; the mode is then 0660, and the server checks the UID of each
+    /// connection. Default: only the user of this process. Can be repeated.
     #[arg(long = "uid", value_name = "UID")]
     uids: Vec<u32>,
-    /// A name of a secret, and the bundle in Secrets Manager that it means, `#certificate` or `#trust` after the ARN
-    /// where the bundle has both. Can be repeated.
+    /// Binds a secret name to a bundle in Secrets Manager; `#certificate` or `#trust` after the ARN selects a part of
+    /// a bundle that has both. Can be repeated.
     #[arg(long = "bundle", value_name = "NAME=SECRET_ARN", required = true)]
     bundles: Vec<Binding>,
-    /// How often what is served is held against its source.
+    /// How often served secrets are compared with their source.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = interval)]
     certificate_refresh: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Origin {
+enum CertificateSource {
     None,
     Aws,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Way {
+enum SdsDelivery {
     Local,
     Ads,
 }
 
 impl CertificateArgs {
-    /// Why these can't be used together.
+    /// The first option that has no effect without another one.
     pub(crate) fn conflict(&self) -> Option<&'static str> {
-        let fetches = self.certificates == Origin::Aws;
+        let fetches = self.certificates == CertificateSource::Aws;
         if !fetches && !self.bundles.is_empty() {
-            return Some("--bundle fetches nothing without --certificates aws");
+            return Some("--bundle has no effect without --certificates aws");
         }
         if !fetches && !self.rules.is_empty() {
-            return Some("--certificates-for allows nothing without --certificates aws");
+            return Some("--certificates-for has no effect without --certificates aws");
         }
-        if self.sds == Way::Ads && self.bundles.is_empty() {
-            return Some("--sds ads sends nothing without --bundle");
+        if self.sds == SdsDelivery::Ads && self.bundles.is_empty() {
+            return Some("--sds ads has no effect without --bundle");
         }
         None
     }
 
-    /// The settings with what these say. Starts asking when proxies need something.
+    /// Applies the options to the settings. Requests start when proxies need a secret.
     pub(crate) async fn apply(self, settings: XdsSettings) -> XdsSettings {
         let settings = XdsSettings { certificate_files: self.certificate_files.map(CertificateFiles::new), ..settings };
-        if self.certificates == Origin::None {
+        if self.certificates == CertificateSource::None {
             return settings;
         }
         let sources = sources(self.bundles).await;
-        let bound = if self.sds == Way::Ads { sources.bindings.names() } else { settings.bound };
-        let keeper = Keeper::start(sources, keeping(self.certificate_refresh));
-        XdsSettings { secrets: keeper, bound, certificate_rules: self.rules, ..settings }
+        let bound = if self.sds == SdsDelivery::Ads { sources.bindings.names() } else { settings.bound };
+        let cache = SecretCache::start(sources, cache_settings(self.certificate_refresh));
+        XdsSettings { secrets: cache, bound, certificate_rules: self.rules, ..settings }
     }
 }
 
 impl SdsArgs {
-    /// The server: listening, not yet answering.
+    /// Binds the socket. The server does not answer yet.
     pub(crate) async fn bind(self) -> Result<SdsServer, ListenError> {
         let sources = sources(self.bundles).await;
         let names = sources.bindings.names();
         let users = Some(self.uids).filter(|uids| !uids.is_empty());
-        SdsServer::bind(self.socket, users, names, Keeper::start(sources, keeping(self.certificate_refresh))).await
+        let cache = SecretCache::start(sources, cache_settings(self.certificate_refresh));
+        SdsServer::bind(self.socket, users, names, cache).await
     }
 }
 
-fn keeping(refresh: Duration) -> KeeperSettings {
-    KeeperSettings { refresh, ..KeeperSettings::default() }
+fn cache_settings(refresh: Duration) -> SecretCacheSettings {
+    SecretCacheSettings { refresh, ..SecretCacheSettings::default() }
 }
 
 async fn sources(bundles: Vec<Binding>) -> Sources {
@@ -120,11 +123,11 @@ async fn sources(bundles: Vec<Binding>) -> Sources {
     }
 }
 
-/// The shortest interval. Every secret or service is a call or two, of a handful a second that the account has for everybody.
+/// The shortest interval. Every secret or service takes a call or two, and an account has a handful a second in all.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let read = text.parse::<jiff::SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok());
     read.filter(|length| *length >= SHORTEST)
-        .ok_or_else(|| format!("{text:?} is no time of a second or more, such as 60s"))
+        .ok_or_else(|| format!("invalid interval {text:?}: expected a second or more, such as 60s"))
 }

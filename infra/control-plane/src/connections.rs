@@ -1,15 +1,16 @@
-//! Connections of the API and of proxies: how many there may be, for how long, and which is closed for another.
+//! The limits on connections of the API and of proxies: their number, their duration, and the one to close for a new
+//! one.
 //!
 //! ```text
-//!   accept --> table: room? --no--> close the idlest of the same client, else of the greediest --> slot
-//!                                                                                                   |
-//!   sweep, twice a second: past its deadline? --------------------------> slot closed --> reads fail, the task ends
+//!   accept --> table: room? --no--> close the oldest idle one of this client, or of the client with the most --> slot
+//!                                                                                                                 |
+//!   sweep, twice a second: past its deadline? --------------------------------> slot closed --> reads fail, the task ends
 //! ```
 //!
-//! A connection is *busy* while it carries an authenticated request or the stream of a known proxy, and *idle*
-//! otherwise, also while its handshake or first request is under way. Only idle connections are ever closed: a client
-//! that opens more than its share replaces its own oldest ones, so a flood never keeps another connection out, not even
-//! one from the same address.
+//! A connection is *busy* while it carries an authenticated request or the stream of a known proxy. It is *idle*
+//! otherwise, also during its handshake or first request. Only idle connections are ever closed. A client that opens
+//! more than its share replaces its own oldest connections, so a flood never blocks another connection, even one from
+//! the same address.
 
 mod budget;
 mod io;
@@ -17,13 +18,13 @@ mod limits;
 mod table;
 
 pub(crate) use budget::{BodyBudget, BodyBudgetLimits, Reservation};
-pub(crate) use io::Watched;
+pub(crate) use io::LimitedIo;
 pub use limits::{ConnectionLimits, raise_file_limit};
-pub(crate) use table::{Busy, ConnectionTable, Heard, Slot};
+pub(crate) use table::{Busy, ConnectionTable, Slot, UnauthenticatedRequest};
 
 use std::net::{IpAddr, SocketAddr};
 
-/// What serves a connection.
+/// The service of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Service {
     /// The App Mesh API.
@@ -35,7 +36,7 @@ pub(crate) enum Service {
 impl Service {
     pub(crate) const ALL: [Self; 2] = [Self::Api, Self::Xds];
 
-    /// As label values are written.
+    /// The label value in metrics.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Api => "api",
@@ -44,15 +45,15 @@ impl Service {
     }
 }
 
-/// The client that connections are counted for: an IPv4 address, the /64 network of an IPv6 address (which one machine
-/// can have all of), or a user of this machine.
+/// The client that connections are counted for: an IPv4 address, the /64 network of an IPv6 address (one machine can
+/// use all of it), or a user of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Client {
     /// An IPv4 address.
     V4(u32),
     /// The network part of an IPv6 address.
     V6(u64),
-    /// A user, through a socket in the file system.
+    /// A user, connected through a socket in the file system.
     User(u32),
 }
 
@@ -65,27 +66,27 @@ impl From<SocketAddr> for Client {
     }
 }
 
-/// Why a connection was closed by this side, or never served.
+/// The reason why this side closed a connection, or did not serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub(crate) enum Closed {
     /// The TLS handshake was not finished in time.
     HandshakeTimeout = 1,
-    /// No whole request came in time.
+    /// No complete request arrived in time.
     RequestTimeout = 2,
-    /// Nothing was sent for too long.
+    /// The connection was idle for too long.
     IdleTimeout = 3,
-    /// The client did not read what it was sent.
+    /// The client left sent data unread for too long.
     WriteTimeout = 4,
-    /// Another connection of the same client took its place.
+    /// Another connection of the same client replaced it.
     ClientShare = 5,
-    /// Another connection took its place, since there were too many in all.
+    /// Another connection replaced it, since there were too many in total.
     Crowded = 6,
-    /// There was no room, and no idle connection to close for it.
+    /// All connections were in use, and none was idle to be closed.
     Refused = 7,
     /// The TLS handshake failed.
     HandshakeFailed = 8,
-    /// The system could not accept it, such as for want of file descriptors.
+    /// The operating system could not accept it, for example without free file descriptors.
     NotAccepted = 9,
 }
 
@@ -102,7 +103,7 @@ impl Closed {
         Self::NotAccepted,
     ];
 
-    /// As label values are written.
+    /// The label value in metrics.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::HandshakeTimeout => "handshake_timeout",

@@ -1,4 +1,4 @@
-//! Resources as the API's JSON shows them, in answers and in change events.
+//! Resources in the API's JSON format, for responses and change events.
 
 use jiff::Timestamp;
 use mesh::name::{ResourceKind, ResourcePath};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::state::{Realm, Resource, Status};
 
-/// A resource as describe, create, update and delete show it.
+/// A resource as describe, create, update and delete return it.
 pub(crate) fn whole(resource: &Resource, realm: &Realm) -> Value {
     let mut metadata = Map::new();
     metadata.insert("arn".to_owned(), realm.arn(&resource.path).into());
@@ -23,7 +23,7 @@ pub(crate) fn whole(resource: &Resource, realm: &Realm) -> Value {
     Value::Object(whole)
 }
 
-/// A resource as lists show it.
+/// A resource as lists return it.
 pub(crate) fn reference(resource: &Resource, realm: &Realm) -> Value {
     let mut reference = names(&resource.path);
     reference.insert("arn".to_owned(), realm.arn(&resource.path).into());
@@ -39,7 +39,7 @@ pub(crate) fn tags<'t>(tags: impl Iterator<Item = (&'t str, &'t str)>) -> Value 
     tags.map(|(key, value)| json!({"key": key, "value": value})).collect()
 }
 
-/// The names of a resource and of what it is in, each in its member.
+/// The names of a resource and of its parents, each under its own member.
 pub(crate) fn names(path: &ResourcePath) -> Map<String, Value> {
     let mut names = Map::new();
     names.insert(name_member(ResourceKind::Mesh), path.mesh().as_str().into());

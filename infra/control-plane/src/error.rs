@@ -1,4 +1,4 @@
-//! Why a request is refused, as the API's errors.
+//! The reasons to refuse a request, as errors of the API.
 
 use mesh::name::{AccountId, MeshName, ResourcePath};
 use mesh::pack::Finding;
@@ -8,39 +8,39 @@ use mesh::validate::Violation;
 use crate::auth::Denial;
 use crate::quotas::Quota;
 
-/// How many findings a refusal tells in full.
-const TOLD: usize = 3;
+/// How many findings the message of a refusal contains in full.
+const MAX_FINDINGS_IN_MESSAGE: usize = 3;
 
-/// Every way in which a request can be refused. Its text is the `message` of the answer.
+/// The reasons to refuse a request. The display text is the `message` of the response.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ApiError {
-    /// Something in the request is not as the API has it.
+    /// A member of the request is invalid.
     #[error("{}", violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Invalid {
-        /// All that was found, each with the member it is about. Never empty.
+        /// All violations, each with its member. Never empty.
         violations: Vec<Violation>,
     },
-    /// The resource that the request is about, or the parent of it, does not exist.
+    /// The resource of the request, or its parent, does not exist.
     #[error("{path} does not exist")]
     NotFound {
-        /// What does not exist.
+        /// The resource that does not exist.
         path: ResourcePath,
     },
-    /// A tag operation names a resource of another account or region, or no App Mesh resource at all.
+    /// A tag operation has an ARN of another account or region, or of another service.
     #[error("{arn} does not exist here")]
     UnknownArn {
-        /// The ARN as given.
+        /// The ARN of the request.
         arn: String,
     },
-    /// The spec names a resource that does not exist.
+    /// The spec refers to a resource that does not exist.
     #[error("{target} does not exist, but the spec of {path} refers to it")]
     DanglingReference {
-        /// The resource that was to be written.
+        /// The resource of the write.
         path: ResourcePath,
-        /// What its spec refers to.
+        /// The resource that does not exist.
         target: Box<ResourcePath>,
     },
-    /// There is a resource of that name, created by another request.
+    /// A resource of that name exists, created by another request.
     #[error("{path} already exists")]
     AlreadyExists {
         /// The resource.
@@ -58,34 +58,34 @@ pub enum ApiError {
         /// The version that the resource has.
         version: u64,
     },
-    /// The resource moved on since the caller looked.
+    /// The resource has another version than the write is based on.
     #[error("{path} is at version {current}, not at version {expected} as the request requires")]
     VersionMismatch {
         /// The resource.
         path: ResourcePath,
-        /// The version that the caller asked for.
+        /// The version of the request.
         expected: u64,
-        /// The version that the resource has, 0 when it does not exist.
+        /// The version of the resource; 0 if it does not exist.
         current: u64,
     },
-    /// The resource can't be deleted while something needs it.
-    #[error("{path} can't be deleted: {by} still {}", relation.words())]
+    /// The resource cannot be deleted while another resource needs it.
+    #[error("{path} cannot be deleted: {by} still {}", relation.words())]
     InUse {
         /// The resource.
         path: ResourcePath,
-        /// What needs it; the first of them, when there are several.
+        /// The first resource that needs it.
         by: Box<ResourcePath>,
-        /// How.
+        /// How it needs the resource.
         relation: Relation,
     },
-    /// One more would be over the quota.
-    #[error("{owner} can't have more: the quota {quota} is {limit}")]
+    /// One more resource would exceed a quota.
+    #[error("{owner} has reached the quota {quota} of {limit}")]
     QuotaReached {
-        /// Whose quota: the account, a mesh, a router, a gateway, a node.
+        /// The owner of the quota: the account, a mesh, a router, a gateway, a node.
         owner: String,
-        /// Which quota.
+        /// The quota.
         quota: Quota,
-        /// The most allowed.
+        /// The highest allowed number.
         limit: usize,
     },
     /// A resource would have more tags than the API allows.
@@ -93,32 +93,32 @@ pub enum ApiError {
     TooManyTags {
         /// The resource.
         path: ResourcePath,
-        /// The tags it would have, or those in the request when these alone are too many.
+        /// The number of tags of the resource after the request, or of the request if that alone exceeds the limit.
         count: usize,
     },
-    /// `meshOwner` names an account whose meshes are not served here.
+    /// `meshOwner` names another account than that of the server.
     #[error("mesh/{mesh} of account {owner} is not shared with account {account}")]
     NotShared {
         /// The mesh.
         mesh: MeshName,
-        /// The account that was said to own it.
+        /// The account in `meshOwner`.
         owner: AccountId,
-        /// The account served here.
+        /// The account of this server.
         account: AccountId,
     },
-    /// The policy refuses what the write would create.
-    #[error("{path} is not written, by the policy: {}", told(findings))]
+    /// The policy refuses the findings that the write would create.
+    #[error("the policy refuses the write of {path}: {}", findings_message(findings))]
     NotAdmitted {
-        /// The resource that was to be written.
+        /// The resource of the write.
         path: ResourcePath,
-        /// What the write would create. Never empty.
+        /// The findings that refuse the write. Never empty.
         findings: Vec<Finding>,
     },
-    /// The caller is not known, or may not do this.
+    /// The caller is not authenticated, or not allowed to do this.
     #[error(transparent)]
     Denied(#[from] Denial),
-    /// The storage does not work. What was asked for did not happen.
-    #[error("what is written can't be stored at the moment, so nothing was changed; the server's log says why")]
+    /// The storage has failed. Nothing was changed.
+    #[error("the storage has failed, so nothing was changed; the server's log has the reason")]
     Unavailable,
     /// No operation of the API has this method and URI.
     #[error("{method} {uri} is not an operation of the App Mesh API")]
@@ -127,7 +127,7 @@ pub enum ApiError {
         method: String,
         /// The URI's path.
         uri: String,
-        /// Whether another method would be an operation.
+        /// Whether the URI has an operation with another method.
         known_uri: bool,
     },
 }
@@ -135,9 +135,9 @@ pub enum ApiError {
 /// How one resource needs another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
-    /// It is in it.
+    /// It is a child of the resource.
     Inside,
-    /// Its spec names it.
+    /// Its spec refers to the resource.
     RefersTo,
 }
 
@@ -150,34 +150,34 @@ impl Relation {
     }
 }
 
-/// The errors of the API, as SDKs know them.
+/// The error types of the API, as SDKs know them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorType {
-    /// The request is malformed.
+    /// The request is invalid.
     BadRequest,
-    /// Something else is there already, or was meanwhile.
+    /// Another resource exists, or the resource has changed.
     Conflict,
-    /// The caller may not.
+    /// The caller is not allowed to do this.
     Forbidden,
     /// A quota is reached.
     LimitExceeded,
-    /// There is no such resource.
+    /// The resource does not exist.
     NotFound,
-    /// Others need the resource.
+    /// Other resources need the resource.
     ResourceInUse,
-    /// More than 50 tags.
+    /// The resource would have more than 50 tags.
     TooManyTags,
-    /// The server can't do it now.
+    /// The server cannot process the request now.
     ServiceUnavailable,
-    /// Not in the API model: what AWS services answer to a URI that is none of theirs. Deliberately not `NotFound`,
-    /// which a client with a wrong endpoint would take for the absence of a resource.
+    /// Not in the API model: the error of AWS services for a URI without an operation. Deliberately not `NotFound`,
+    /// which a client with a wrong endpoint would read as the absence of a resource.
     UnknownOperation,
-    /// As `UnknownOperation`, where the URI is right and the method is not.
+    /// Like `UnknownOperation`, for a URI that has an operation with another method.
     MethodNotAllowed,
 }
 
 impl ErrorType {
-    /// The exception's name.
+    /// The name of the exception.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -208,13 +208,13 @@ impl ErrorType {
 }
 
 impl ApiError {
-    /// One thing wrong with one member of the request.
+    /// A single violation of one member.
     #[must_use]
     pub fn invalid(member: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Invalid { violations: vec![Violation::malformed(member, message)] }
     }
 
-    /// Which of the API's errors it is.
+    /// The error type in the API.
     #[must_use]
     pub const fn error_type(&self) -> ErrorType {
         match self {
@@ -232,7 +232,7 @@ impl ApiError {
         }
     }
 
-    /// The version that the resource really has, where that is what the caller needs to know.
+    /// The current version of the resource, for errors that depend on it.
     #[must_use]
     pub const fn current_version(&self) -> Option<u64> {
         match self {
@@ -260,21 +260,21 @@ impl From<Violation> for ApiError {
     }
 }
 
-/// Findings as the message of a refusal: what, where, and what to do.
-pub(crate) fn told(findings: &[Finding]) -> String {
-    let told = findings.iter().take(TOLD).map(|finding| {
-        let mend = finding.rule.rule().map_or("", |rule| rule.mend);
+/// The findings as the message of a refusal: each rule, resource, problem and remedy.
+pub(crate) fn findings_message(findings: &[Finding]) -> String {
+    let messages = findings.iter().take(MAX_FINDINGS_IN_MESSAGE).map(|finding| {
+        let remedy = finding.rule.rule().map_or("", |rule| rule.mend);
         let (rule, resource, message) = (finding.rule, &finding.resource, &finding.message);
         format!(
-            "{rule} ({}) on {resource}: {message}. {mend} To allow it for a while, add a waiver of rule {rule} on \
+            "{rule} ({}) on {resource}: {message}. {remedy} To allow it for a while, add a waiver of rule {rule} on \
              {resource}, with owner, reason and until, to the policy",
             finding.severity
         )
     });
-    let mut told = told.collect::<Vec<_>>().join("; ");
-    if findings.len() > TOLD {
-        told.push_str("; and more findings: ");
-        told.push_str(&findings.len().saturating_sub(TOLD).to_string());
+    let mut text = messages.collect::<Vec<_>>().join("; ");
+    if findings.len() > MAX_FINDINGS_IN_MESSAGE {
+        text.push_str("; and more findings: ");
+        text.push_str(&findings.len().saturating_sub(MAX_FINDINGS_IN_MESSAGE).to_string());
     }
-    told
+    text
 }

@@ -1,14 +1,14 @@
-//! The headers of requests and answers, by name.
+//! The headers of requests and responses by name.
 
 /// The version that a write is based on, in the request.
 pub(crate) const IF_VERSION: &str = "x-meshwarden-if-version";
-/// Asks for the tags in the description of a resource. A member that the API doesn't have is only sent to who asks.
+/// Requests the tags in the description of a resource. A member outside the API model is sent only on request.
 pub(crate) const INCLUDE: &str = "x-meshwarden-include";
-/// The version of the resource that an answer is about.
+/// The version of the resource in the response.
 pub(crate) const VERSION: &str = "x-meshwarden-version";
-/// What the write made worse: how many findings, and the ids of the first.
+/// The findings that the write created: their number, and the ids of the first ones.
 pub(crate) const FINDINGS: &str = "x-meshwarden-findings";
 /// The error's name.
 pub(crate) const ERROR_TYPE: &str = "x-amzn-errortype";
-/// The id of the request, also in the log.
+/// The request id, also in the log.
 pub(crate) const REQUEST_ID: &str = "x-amzn-requestid";

@@ -4,26 +4,27 @@
 //!  SDK, CLI, Terraform            state (pure)                                   followers
 //!        |                             |                                             |
 //!   http: parse  -->  store: one  -->  check everything,  -->  storage:  -->  changes, in order
-//!   http: render <--  write a time <-- then put or remove      in memory
-//!                                                              or on disk
+//!   http: render <--  write at     <-- then put or remove      in memory
+//!                     a time                                   or on disk
 //! ```
 //!
-//! - `http` knows URIs and bodies, and nothing of what exists; `document` how a resource looks in JSON.
+//! - `http` parses URIs and bodies, independent of the state; `document` renders resources as JSON.
 //! - `admission` judges writes by the policy pack, before they are stored.
-//! - `connections` bounds what clients can make the process hold before they are known, `listen` serves the API within it.
-//! - `auth` decides who may call, before anything else looks at the request.
-//! - `events` tells every accepted write to whoever wants to know, without keeping it waiting.
-//! - `state` knows what exists and what may be done to it. The same writes with the same stamps lead to the same state.
-//!   All that can be said of a spec without knowing what exists is said by `mesh::validate`.
-//! - `store` shares the state between connections, and lets nobody see what is not stored.
-//! - `storage` makes it last; `metrics` counts.
-//! - `certificates` keeps what proxies present and trust, `instances` where Cloud Map finds nodes; both ask for it again and
-//!   again.
-//! - `xds` serves Envoys: their share of the mesh, and every change of it.
+//! - `connections` limits what clients can make the process hold before they are known, `listen` serves the API within
+//!   these limits.
+//! - `auth` authenticates callers, before any other module reads the request.
+//! - `events` sends every accepted write to the receivers of change events, without delaying it.
+//! - `state` holds the resources and the rules for changing them. The same writes with the same stamps lead to the same
+//!   state. Checks of a spec that do not depend on other resources are in `mesh::validate`.
+//! - `store` shares the state between connections, and shows no client a change that is not stored.
+//! - `storage` makes the state durable; `metrics` counts.
+//! - `certificates` caches the certificates that proxies present and trust, `instances` the endpoints from Cloud Map; both
+//!   poll their sources.
+//! - `xds` serves Envoy proxies: their part of the mesh, and every change of it.
 //!
-//! This crate never fills in a spec beyond a health check's port, never answers a request that is not authenticated
-//! from anywhere but this machine, never answers a write before it is stored, never serves a file that is not what was
-//! written, and never makes an error up: faults for tests are injected in front of it, or by a storage of their own.
+//! This crate never fills in a spec beyond a health check's port. It never answers an unauthenticated request from
+//! another machine, never answers a write before it is stored, and never serves a file with altered content. It never
+//! invents an error: tests inject faults in front of it, or through a storage of their own.
 
 mod admission;
 mod auth;

@@ -17,39 +17,40 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-use crate::connections::{Client, Closed, ConnectionTable, Service, Slot, Watched};
-use crate::log::Seldom;
+use crate::connections::{Client, Closed, ConnectionTable, LimitedIo, Service, Slot};
+use crate::log::LogThrottle;
 use crate::tls::Tls;
 
-/// The pause after a refusal to accept, such as for want of file descriptors: the next one would fail at once as well.
+/// The pause after a failed accept, for example without free file descriptors: the next one would fail at once as
+/// well.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// The longest head of a request over HTTP/1.1, and the most of a body that waits for its reader. An identity has up to
-/// 8 KiB.
-const MOST_OF_A_HEAD: usize = 32 * 1024;
+/// The longest head of a request over HTTP/1.1, and the most of a body that waits for its reader, in bytes. An
+/// identity header has up to 8 KiB.
+const MAX_REQUEST_HEAD: usize = 32 * 1024;
 
-/// The same over HTTP/2: the headers of one request, what may arrive unread on a stream, and on a connection.
-const HEADER_LIST: u32 = 32 * 1024;
+/// The limits over HTTP/2, in bytes: the headers of a request, and the unread data of a stream and of a connection.
+const MAX_HEADER_LIST: u32 = 32 * 1024;
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 
-/// The most requests under way on one connection. A client with more opens another connection.
-const STREAMS: u32 = 64;
+/// The most concurrent requests on one connection. A client with more opens another connection.
+const MAX_STREAMS: u32 = 64;
 
 /// The other end of a connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Peer {
+pub(crate) struct ApiPeer {
     pub(crate) addr: SocketAddr,
     pub(crate) slot: Slot,
 }
 
-impl Peer {
+impl ApiPeer {
     pub(crate) fn client(&self) -> Client {
         self.addr.into()
     }
 }
 
-/// Accepts and serves connections until `stop` is true, then lets the requests finish that are under way.
+/// Accepts and serves connections until `stop` is true, then completes the requests in progress.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
@@ -58,7 +59,7 @@ pub(crate) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let tls = tls.map(Arc::new);
-    let failures = Seldom::default();
+    let failures = LogThrottle::default();
     let stopping = stop.clone();
     let mut connections = JoinSet::new();
     loop {
@@ -70,16 +71,16 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((stream, addr)) => {
-                // Answers are small and wanted at once.
+                // Responses are small and latency matters.
                 let _ = stream.set_nodelay(true);
                 let Some(slot) = table.admit(Service::Api, addr.into(), tls.is_some()) else { continue };
-                let peer = Peer { addr, slot };
+                let peer = ApiPeer { addr, slot };
                 connections.spawn(connection(stream, peer, tls.clone(), router.clone(), stopping.clone()));
             }
             Err(error) => {
                 table.closed(Service::Api, Closed::NotAccepted);
-                if let Some(suppressed) = failures.now() {
-                    tracing::warn!(%error, suppressed, "failed to accept a connection to the API");
+                if let Some(suppressed) = failures.allow() {
+                    tracing::warn!(%error, suppressed, "failed to accept API connection");
                 }
                 tokio::time::sleep(AFTER_FAILURE).await;
             }
@@ -91,28 +92,28 @@ pub(crate) async fn serve(
 
 async fn connection(
     stream: TcpStream,
-    peer: Peer,
+    peer: ApiPeer,
     tls: Option<Arc<Tls>>,
     router: Router,
     mut stop: watch::Receiver<bool>,
 ) {
-    let stream = Watched::new(stream, peer.slot.clone());
+    let stream = LimitedIo::new(stream, peer.slot.clone());
     let Some(tls) = tls else { return serve_http(stream, peer, router, stop).await };
-    let greeted = tokio::select! {
+    let handshake = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => return,
-        greeted = tls.accept(stream) => greeted,
+        handshake = tls.accept(stream) => handshake,
     };
-    match greeted {
+    match handshake {
         Ok((stream, _)) => {
-            peer.slot.greeted();
+            peer.slot.handshake_done();
             serve_http(stream, peer, router, stop).await;
         }
         Err(error) => peer.slot.handshake_failed(&error),
     }
 }
 
-async fn serve_http<IO>(io: IO, peer: Peer, router: Router, mut stop: watch::Receiver<bool>)
+async fn serve_http<IO>(io: IO, peer: ApiPeer, router: Router, mut stop: watch::Receiver<bool>)
 where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -121,16 +122,17 @@ where
         router.clone().oneshot(request)
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().max_buf_size(MOST_OF_A_HEAD);
+    builder.http1().max_buf_size(MAX_REQUEST_HEAD);
     builder
         .http2()
-        .max_header_list_size(HEADER_LIST)
+        .max_header_list_size(MAX_HEADER_LIST)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(STREAMS);
+        .max_concurrent_streams(MAX_STREAMS);
     let serving = builder.serve_connection(TokioIo::new(io), TowerToHyperService::new(service));
     let mut serving = std::pin::pin!(serving);
-    // How it ends is the client's affair: what this side ends is counted where it is ended.
+    // The client decides how the connection ends, so the result is ignored; closes by this side are counted where
+    // they occur.
     tokio::select! {
         _ = serving.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => {}

@@ -1,4 +1,4 @@
-//! What keeps logs small whoever writes the text: bounded fields, bounded lines, and a bounded number of lines.
+//! Limits on logs with text from outside: bounded fields, bounded lines, and a bounded number of lines.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -8,24 +8,23 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The most of a text from outside that is shown in one field, in bytes.
-const LONGEST_FIELD: usize = 512;
+/// The longest text from outside in a field, in bytes.
+const MAX_FIELD: usize = 512;
 
 /// The longest line, in bytes.
-const LONGEST_LINE: usize = 16 * 1024;
+const MAX_LINE: usize = 16 * 1024;
 
-/// The pause between two lines about the same kind of event that clients can cause as often as they like.
-const PAUSE: Duration = Duration::from_secs(10);
+/// The pause between two lines about an event that clients can cause at will.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A text from outside: at most 512 bytes of it, without control characters and those that change the direction of
-/// text.
+/// A text from outside: at most 512 bytes of it, with control characters and bidirectional format characters escaped.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Short<'a>(pub(crate) &'a str);
+pub(crate) struct Truncated<'a>(pub(crate) &'a str);
 
-impl fmt::Display for Short<'_> {
+impl fmt::Display for Truncated<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(text) = *self;
-        let end = (0..=LONGEST_FIELD.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=MAX_FIELD.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         for c in text.get(..end).unwrap_or_default().chars() {
             if c.is_control() || crate::text::is_format_control(c) {
                 write!(f, "{}", c.escape_default())?;
@@ -40,19 +39,19 @@ impl fmt::Display for Short<'_> {
     }
 }
 
-/// Lets a line be logged now and then, and counts those that were not.
+/// Limits the rate of a log line, and counts the suppressed ones.
 #[derive(Debug, Default)]
-pub(crate) struct Seldom {
+pub(crate) struct LogThrottle {
     last: Mutex<Option<Instant>>,
     suppressed: AtomicU64,
 }
 
-impl Seldom {
-    /// Whether to log now, with how many lines were left out since the last one.
-    pub(crate) fn now(&self) -> Option<u64> {
+impl LogThrottle {
+    /// Whether to log now. Returns the number of suppressed lines since the last one.
+    pub(crate) fn allow(&self) -> Option<u64> {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|last| now.duration_since(last) < PAUSE) {
+        if last.is_some_and(|last| now.duration_since(last) < LOG_INTERVAL) {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -61,7 +60,7 @@ impl Seldom {
     }
 }
 
-/// Writes log lines to standard error, none longer than 16 KiB, whatever is in them.
+/// Writes log lines to standard error, none longer than 16 KiB.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BoundedLog;
 
@@ -73,7 +72,7 @@ impl<'a> MakeWriter<'a> for BoundedLog {
     }
 }
 
-/// Writes what is one line, or the beginning of it.
+/// Writes a line, cut at the limit.
 #[derive(Debug)]
 pub struct BoundedLine<W>(W);
 
@@ -83,12 +82,12 @@ impl<W: Write> Write for BoundedLine<W> {
     }
 
     fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
-        let Some(start) = line.get(..LONGEST_LINE).filter(|start| start.len() < line.len()) else {
+        let Some(start) = line.get(..MAX_LINE).filter(|start| start.len() < line.len()) else {
             return self.0.write_all(line);
         };
         let mut short = String::from_utf8_lossy(start).into_owned();
         short.push_str("... (");
-        short.push_str(&line.len().saturating_sub(LONGEST_LINE).to_string());
+        short.push_str(&line.len().saturating_sub(MAX_LINE).to_string());
         short.push_str(" bytes more)\n");
         self.0.write_all(short.as_bytes())
     }
@@ -103,29 +102,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_short_and_show_no_control_characters() {
-        assert_eq!(Short("/v20190125/meshes").to_string(), "/v20190125/meshes");
-        assert_eq!(Short("a\u{1b}[31mb\u{202e}c\n").to_string(), "a\\u{1b}[31mb\\u{202e}c\\n");
-        let long = Short(&"ä".repeat(1000)).to_string();
+    fn fields_are_cut_and_control_characters_escaped() {
+        assert_eq!(Truncated("/v20190125/meshes").to_string(), "/v20190125/meshes");
+        assert_eq!(Truncated("a\u{1b}[31mb\u{202e}c\n").to_string(), "a\\u{1b}[31mb\\u{202e}c\\n");
+        let long = Truncated(&"ä".repeat(1000)).to_string();
         assert_eq!(long, format!("{}... (1488 bytes more)", "ä".repeat(256)));
     }
 
     #[test]
-    fn lines_are_cut() {
+    fn long_lines_are_cut() {
         let mut written = BoundedLine(Vec::new());
         written.write_all(b"short\n").unwrap();
         assert_eq!(written.0, b"short\n");
         written.0.clear();
         written.write_all(&vec![b'x'; 3_000_000]).unwrap();
-        assert!(written.0.len() < LONGEST_LINE + 40 && written.0.ends_with(b"bytes more)\n"));
+        assert!(written.0.len() < MAX_LINE + 40 && written.0.ends_with(b"bytes more)\n"));
     }
 
     #[test]
-    fn repeated_lines_are_counted_and_not_written() {
-        let seldom = Seldom::default();
-        assert_eq!(seldom.now(), Some(0));
-        assert_eq!((seldom.now(), seldom.now()), (None, None));
-        *seldom.last.lock().unwrap() = Instant::now().checked_sub(PAUSE);
-        assert_eq!(seldom.now(), Some(2));
+    fn repeated_lines_are_suppressed_and_counted() {
+        let throttle = LogThrottle::default();
+        assert_eq!(throttle.allow(), Some(0));
+        assert_eq!((throttle.allow(), throttle.allow()), (None, None));
+        *throttle.last.lock().unwrap() = Instant::now().checked_sub(LOG_INTERVAL);
+        assert_eq!(throttle.allow(), Some(2));
     }
 }

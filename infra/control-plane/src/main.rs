@@ -35,7 +35,7 @@ async fn main() -> ExitCode {
         .with_writer(BoundedLog)
         .init();
     let files = raise_file_limit();
-    tracing::debug!(files, "limit on open files");
+    tracing::debug!(files, "limit on open files is in effect");
     let done = match sds {
         Some(sds) => run_sds(sds).await,
         None => match args.settings().await {
@@ -46,24 +46,24 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{}", told(error.as_ref()));
+            tracing::error!(error = %error_chain(error.as_ref()), "control plane failed");
             ExitCode::FAILURE
         }
     }
 }
 
-/// An error with all that it comes from.
-fn told(error: &dyn Error) -> String {
+/// The display text of an error and of all its sources.
+fn error_chain(error: &dyn Error) -> String {
     let sources = std::iter::successors(error.source(), |&source| source.source());
-    sources.fold(error.to_string(), |told, source| format!("{told}: {source}"))
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let stop = stop()?;
     let server = Server::bind(settings).await?;
     writeln!(io::stdout(), "api {}", server.endpoint())?;
-    for place in server.xds() {
-        writeln!(io::stdout(), "xds {place}")?;
+    for address in server.xds() {
+        writeln!(io::stdout(), "xds {address}")?;
     }
     Ok(server.serve(stop).await?)
 }
@@ -71,11 +71,11 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
 async fn run_sds(args: SdsArgs) -> Result<(), Box<dyn Error>> {
     let stop = stop()?;
     let server = args.bind().await?;
-    writeln!(io::stdout(), "sds {}", server.place())?;
+    writeln!(io::stdout(), "sds {}", server.socket())?;
     Ok(server.serve(stop).await?)
 }
 
-/// Ready when the process is asked to end.
+/// Completes on SIGTERM or SIGINT.
 fn stop() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {

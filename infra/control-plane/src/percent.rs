@@ -1,4 +1,4 @@
-//! Percent-encoding, strictly: what is malformed is an error and not taken literally.
+//! Strict percent-decoding: malformed text is an error, never copied unchanged.
 
 /// Decodes one path segment.
 pub(crate) fn decode(text: &str) -> Option<String> {
@@ -13,7 +13,7 @@ pub(crate) fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Decodes one name or value of a query, where a `+` is a space.
+/// Decodes one name or value of a query, in which `+` is a space.
 pub(crate) fn decode_query(text: &str) -> Option<String> {
     decode(&text.replace('+', " "))
 }

@@ -1,5 +1,5 @@
-//! The quotas that the API enforces. There are none by default: App Mesh's were limits of a service that no longer
-//! exists. They can be brought back as a whole or set one by one.
+//! The quotas that the API enforces. By default there are none, since App Mesh's quotas were limits of a service that
+//! no longer exists. They can be enabled together or one by one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,17 +7,17 @@ use std::str::FromStr;
 
 use mesh::name::ResourceKind;
 
-/// The limits in force: what was set, else those of the preset.
+/// The quotas in effect: the limits that are set, and for all others the preset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quotas {
     preset: QuotaPreset,
     set: BTreeMap<Quota, usize>,
 }
 
-/// Which quotas hold where none is set.
+/// The quotas that apply where no limit is set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum QuotaPreset {
-    /// None.
+    /// No quotas.
     #[default]
     None,
     /// The defaults that AWS documented for App Mesh.
@@ -38,7 +38,7 @@ impl Quotas {
         self
     }
 
-    /// How many the quota allows; `None` where nothing is limited.
+    /// The limit of a quota; `None` if it is unlimited.
     #[must_use]
     pub fn limit(&self, quota: Quota) -> Option<usize> {
         let preset = match self.preset {
@@ -49,7 +49,7 @@ impl Quotas {
     }
 }
 
-/// One thing that is limited.
+/// A quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Quota {
     /// Meshes in the account.
@@ -86,7 +86,7 @@ impl Quota {
         Self::WeightedTargets,
     ];
 
-    /// The quota on how many resources of this kind one collection holds.
+    /// The quota on the number of resources of this kind in one collection.
     #[must_use]
     pub fn on(kind: ResourceKind) -> Self {
         match kind {
@@ -100,7 +100,7 @@ impl Quota {
         }
     }
 
-    /// The name by which the quota is set and reported.
+    /// The name that sets and reports the quota.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -133,12 +133,12 @@ impl fmt::Display for Quota {
     }
 }
 
-/// A quota and the limit to set it to, written `name=N`.
+/// A quota with its limit, written `name=N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaSetting {
-    /// What is limited.
+    /// The quota.
     pub quota: Quota,
-    /// To how many.
+    /// Its limit.
     pub limit: usize,
 }
 
@@ -156,21 +156,21 @@ impl FromStr for QuotaSetting {
     }
 }
 
-/// Why a quota setting can't be read.
+/// The text is not a quota setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuotaSettingError {
-    /// There is no `=` in it.
-    #[error("{0:?} is not of the form name=N")]
+    /// The text contains no `=`.
+    #[error("invalid quota setting {0:?}: expected name=N")]
     Shape(String),
     /// No quota has that name.
-    #[error("there is no quota {0:?}; the quotas are {all}", all = Quota::ALL.map(Quota::name).join(", "))]
+    #[error("invalid quota {0:?}: expected one of {all}", all = Quota::ALL.map(Quota::name).join(", "))]
     Unknown(String),
     /// The limit is not a number.
-    #[error("the limit {limit:?} of {quota} is not a whole number")]
+    #[error("invalid limit {limit:?} of quota {quota}: expected a whole number")]
     Limit {
         /// The quota.
         quota: Quota,
-        /// The text in place of its limit.
+        /// The text of its limit.
         limit: String,
     },
 }
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quota_is_that_of_the_preset_until_it_is_set() {
+    fn a_quota_has_its_preset_until_it_is_set() {
         for (preset, nodes) in [(QuotaPreset::None, None), (QuotaPreset::Aws, Some(200))] {
             let quotas = Quotas::new(preset).with("routes-per-virtual-router=2".parse().unwrap());
             assert_eq!(quotas.limit(Quota::Routes), Some(2), "{preset:?}");
@@ -198,15 +198,15 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_means_nothing_is_refused() {
-        for (text, says) in [
-            ("routes", "name=N"),
-            ("route=3", "the quotas are meshes-per-account"),
-            ("meshes-per-account=many", "not a whole number"),
-            ("meshes-per-account=-1", "not a whole number"),
+    fn an_invalid_setting_is_refused_with_a_reason() {
+        for (text, reason) in [
+            ("routes", "expected name=N"),
+            ("route=3", "expected one of meshes-per-account"),
+            ("meshes-per-account=many", "expected a whole number"),
+            ("meshes-per-account=-1", "expected a whole number"),
         ] {
             let error = text.parse::<QuotaSetting>().unwrap_err().to_string();
-            assert!(error.contains(says), "{text}: {error}");
+            assert!(error.contains(reason), "{text}: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What secrets are made of: asked of whoever keeps certificates.
+//! The secrets that proxies need, and the interface to their source.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,101 +7,101 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use xds::{SecretMaterial, SecretRef};
 
-/// A certificate that a secret holds, as people and rotations know it.
+/// A certificate in a secret, as operators and rotations identify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServedCertificate {
     /// SHA-256 over its DER, in lower-case hexadecimal.
     pub fingerprint: String,
-    /// Until when it is valid.
+    /// The end of its validity.
     pub not_after: Timestamp,
 }
 
-/// The material of a secret, and what there is to say about it without showing it.
+/// The material of a secret, with the public facts about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownSecret {
     /// The material.
     pub material: SecretMaterial,
-    /// The certificates in it, the leaf or the roots.
+    /// Its certificates: the leaf, or the roots.
     pub certificates: Vec<ServedCertificate>,
 }
 
-/// What is wrong with a secret.
+/// A problem with a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretProblem {
     /// A stable id, one of [`problem`].
     pub id: &'static str,
-    /// What it is, and how to mend it.
+    /// The problem and its remedy.
     pub message: String,
 }
 
-/// The ids of what is wrong with secrets. They are findings of the proxies that need them.
+/// The ids of the problems of secrets. They are findings of the proxies that need the secrets.
 pub mod problem {
-    /// A certificate in ACM whose key ACM doesn't give away, and no bundle that is bound has it either.
+    /// ACM does not export the key of the certificate, and no bound bundle has it.
     pub const NOT_DISTRIBUTABLE: &str = "certificate-not-distributable";
-    /// Whoever keeps it doesn't give it: it is not there, not ours to have, or they don't answer.
+    /// The source does not return it: it does not exist, access is denied, or the source does not respond.
     pub const UNAVAILABLE: &str = "certificate-unavailable";
-    /// What is kept can't be used: it can't be read, or the key is not the certificate's.
+    /// The content is invalid: it cannot be read, or the key does not match the certificate.
     pub const BROKEN: &str = "certificate-broken";
-    /// Served, and past its validity.
+    /// It is served after its expiry.
     pub const EXPIRED: &str = "certificate-expired";
-    /// Nobody is asked for it.
+    /// The control plane has no source for it.
     pub const NO_SOURCE: &str = "certificate-without-source";
-    /// Trust where a certificate with its key is needed, or the other way round.
+    /// It contains trust anchors where a certificate with its key is needed, or the other way round.
     pub const WRONG_ROLE: &str = "certificate-in-wrong-role";
-    /// The mesh may not name it.
+    /// The mesh is not allowed to use it.
     pub const NOT_ALLOWED: &str = "certificate-not-allowed";
-    /// Asked for, and not answered yet.
+    /// The first request for it is in progress.
     pub const PENDING: &str = "certificate-pending";
 }
 
-/// What a keeper has of a secret.
+/// The result of looking up a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// This, and what is wrong with it nevertheless: it is the last good one, or past its validity.
+pub enum SecretLookup {
+    /// The secret, with its problem if it is only the last valid version or has expired.
     Known(KnownSecret, Option<SecretProblem>),
-    /// Nothing yet: it is being asked for.
+    /// The first request for it is in progress.
     Pending,
-    /// Nothing, and why.
+    /// It is not available, with the reason.
     Missing(SecretProblem),
 }
 
-/// What a keeper tells of a secret.
+/// The report on a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretReport {
     /// Its name in SDS.
     pub name: String,
-    /// The certificates in it; none while it is not known.
+    /// Its certificates; none while it is not available.
     pub certificates: Vec<ServedCertificate>,
-    /// What is wrong with it.
+    /// Its problem.
     pub problem: Option<SecretProblem>,
-    /// When it was last asked for, with whatever outcome.
+    /// The time of the last request for it, successful or not.
     pub checked: Option<Timestamp>,
 }
 
-/// A keeper of certificates.
+/// A source of secrets.
 pub trait Secrets: fmt::Debug + Send + Sync + 'static {
-    /// What a secret is made of now. Returns at once: a keeper that does not know yet goes and asks, and tells through
-    /// [`Secrets::changes`] when it knows.
-    fn find(&self, secret: &SecretRef) -> Found;
+    /// Looks up a secret. Returns at once: a source that has to request it first starts to, and reports the result through
+    /// [`Secrets::changes`].
+    fn find(&self, secret: &SecretRef) -> SecretLookup;
 
-    /// Changes whenever [`Secrets::find`] may answer differently.
+    /// Changes whenever the result of [`Secrets::find`] may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
 
-    /// Told now and then what connected proxies are served: of anything else nothing need be kept.
+    /// Called now and then with the secrets of connected proxies. The source may forget all others.
     fn in_use(&self, _: &BTreeSet<SecretRef>) {}
 
-    /// Asks for everything anew at once; gives how much that is.
+    /// Requests every secret again at once; returns their number.
     fn refresh(&self) -> usize {
         0
     }
 
-    /// Everything that is kept or missed.
-    fn told(&self) -> Vec<SecretReport> {
+    /// Reports on every secret, available or not.
+    fn reports(&self) -> Vec<SecretReport> {
         Vec::new()
     }
 }
 
-/// Knows no secret.
+/// A source without secrets.
 #[derive(Debug)]
 pub struct NoSecrets {
     never: watch::Sender<u64>,
@@ -114,9 +114,9 @@ impl Default for NoSecrets {
 }
 
 impl Secrets for NoSecrets {
-    fn find(&self, _: &SecretRef) -> Found {
-        let message = "nobody is asked for certificates: start the control plane with --certificates aws".to_owned();
-        Found::Missing(SecretProblem { id: problem::NO_SOURCE, message })
+    fn find(&self, _: &SecretRef) -> SecretLookup {
+        let message = "the control plane has no source of certificates; start it with --certificates aws".to_owned();
+        SecretLookup::Missing(SecretProblem { id: problem::NO_SOURCE, message })
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

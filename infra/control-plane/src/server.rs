@@ -1,4 +1,4 @@
-//! Listening, serving, and stopping without cutting anybody off.
+//! Listens, serves, and stops after the requests in progress.
 
 use std::future::Future;
 use std::io;
@@ -21,17 +21,17 @@ use crate::settings::Settings;
 use crate::state::Realm;
 use crate::storage::{Disk, OpenError};
 use crate::store::Store;
-use crate::tls::{Speaker, Tls, TlsError};
-use crate::xds::{Ads, Gate, ListenError};
+use crate::tls::{Tls, TlsEndpoint, TlsError};
+use crate::xds::{Ads, AdsLimits, ListenError};
 
-/// How long requests that are under way at the end may take. They take milliseconds; what is left after this is a
-/// client that does not finish sending.
+/// How long requests in progress may take at shutdown. They take milliseconds; a longer one belongs to a client that
+/// does not finish sending.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// How long Envoys go on being served at the end while requests are under way, which they may have to be told of.
+/// How long Envoys are still served at shutdown while requests are in progress, so that they receive the last writes.
 const LAST_WRITES: Duration = Duration::from_millis(500);
 
-/// A control plane that listens. Nothing is answered before [`Server::serve`].
+/// A listening control plane. It answers no request before [`Server::serve`].
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -43,37 +43,37 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address and the data folder in the settings.
+    /// Binds the address and opens the data folder of the settings.
     pub async fn bind(settings: Settings) -> Result<Self, BindError> {
         let realm = Realm::new(settings.account.clone(), settings.region.clone());
         let store = match &settings.data {
             None => Store::new(settings.quotas.clone()),
             Some(data) => {
                 let (disk, records) = Disk::open(data, &realm)?;
-                Store::over(Box::new(disk), &records, settings.quotas.clone()).map_err(BindError::Thread)?
+                Store::with_storage(Box::new(disk), &records, settings.quotas.clone()).map_err(BindError::Thread)?
             }
         };
-        Self::bind_over(settings, store).await
+        Self::bind_with_store(settings, store).await
     }
 
-    /// Takes the address in the settings, to serve a store that is open already.
-    pub async fn bind_over(settings: Settings, store: Store) -> Result<Self, BindError> {
-        let asked = settings.api;
-        if !asked.ip().is_loopback() {
+    /// Binds the address of the settings, to serve a store that is open already.
+    pub async fn bind_with_store(settings: Settings, store: Store) -> Result<Self, BindError> {
+        let requested = settings.api;
+        if !requested.ip().is_loopback() {
             match (&settings.api_auth, &settings.api_tls) {
-                (ApiAuth::Loopback, _) => return Err(BindError::NotLoopback { addr: asked }),
-                (ApiAuth::Sts(_), None) => return Err(BindError::BearerWithoutTls { addr: asked }),
+                (ApiAuth::Loopback, _) => return Err(BindError::NotLoopback { addr: requested }),
+                (ApiAuth::Sts(_), None) => return Err(BindError::BearerWithoutTls { addr: requested }),
                 (ApiAuth::Keys(_), None) => tracing::warn!(
-                    addr = %asked,
-                    "the API is served beyond this machine without TLS: requests are signed, but can be read on the way"
+                    addr = %requested,
+                    "the API listens beyond this machine without TLS: requests are signed, but not encrypted"
                 ),
                 (ApiAuth::Keys(_) | ApiAuth::Sts(_), Some(_)) => {}
             }
         }
-        let tls = settings.api_tls.map(|files| Tls::open(Speaker::Api, files, None)).transpose()?;
-        let taken = |source| BindError::Address { addr: asked, source };
-        let listener = TcpListener::bind(asked).await.map_err(taken)?;
-        let addr = listener.local_addr().map_err(taken)?;
+        let tls = settings.api_tls.map(|files| Tls::open(TlsEndpoint::Api, files, None)).transpose()?;
+        let failed = |source| BindError::Address { addr: requested, source };
+        let listener = TcpListener::bind(requested).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
         let store = Arc::new(store);
         let counts = store.metrics().connections();
         let guard = Guard::new(&settings.api_auth, addr, settings.region.clone(), counts.clone())?;
@@ -81,46 +81,46 @@ impl Server {
         let realm = Realm::new(settings.account, settings.region);
         let connections = ConnectionTable::new(settings.connections, counts.clone());
         let bodies = BodyBudget::new(BodyBudgetLimits::default(), counts);
-        let gate = Gate { connections: Arc::clone(&connections), bodies: Arc::clone(&bodies) };
-        let ads = Ads::bind(settings.xds, realm.account().clone(), &store, gate).await?;
+        let limits = AdsLimits { connections: Arc::clone(&connections), bodies: Arc::clone(&bodies) };
+        let ads = Ads::bind(settings.xds, realm.account().clone(), &store, limits).await?;
         let events = Events::start(settings.events, store.metrics());
         let api = Api { guard, admission, events, realm, store, bodies, proxies: Arc::clone(&ads.shared) };
         Ok(Self { listener, addr, tls, api: Arc::new(api), connections, ads })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The endpoint to give to a client: `http://127.0.0.1:41234`.
+    /// The endpoint for clients, such as `http://127.0.0.1:41234`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.addr)
     }
 
-    /// Where Envoys are served: each as the command line has it, `127.0.0.1:41235` or `unix:/run/xds.sock`.
+    /// The xDS listeners in the format of the command line: `127.0.0.1:41235` or `unix:/run/xds.sock`.
     #[must_use]
     pub fn xds(&self) -> Vec<String> {
-        self.ads.places()
+        self.ads.addresses()
     }
 
-    /// The state that it serves, for reading it or following its changes in this process.
+    /// The served state, for reading it or following its changes in this process.
     #[must_use]
     pub fn store(&self) -> Arc<Store> {
         Arc::clone(&self.api.store)
     }
 
-    /// Answers until the future given is ready, then lets the requests that are under way finish.
+    /// Serves until the future is ready, then completes the requests in progress.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let (stop, mut stopping) = watch::channel(false);
         let (answered, mut all_answered) = watch::channel(false);
         let mut ads_stopping = stopping.clone();
         let ads_stopped = async move {
             let _ = ads_stopping.wait_for(|stopping| *stopping).await;
-            // Envoys are still told of writes that are under way.
+            // Envoys still receive the writes in progress.
             let _ = timeout(LAST_WRITES, all_answered.wait_for(|answered| *answered)).await;
         };
         let ads = self.ads.serve(ads_stopped).boxed();
@@ -140,7 +140,7 @@ impl Server {
             ads.map_err(io::Error::other)
         };
         let overtime = async move {
-            // An error means that `signal` is gone, and then `serving` is about to end by itself.
+            // An error means that `signal` was dropped, and then `serving` is about to end.
             if stopping.wait_for(|stopping| *stopping).await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -149,7 +149,7 @@ impl Server {
         let ended = tokio::select! {
             served = serving => served,
             () = overtime => {
-                tracing::warn!(?GRACE, "stopped with requests still under way");
+                tracing::warn!(?GRACE, "stopped with requests in progress");
                 Ok(())
             }
         };
@@ -159,49 +159,49 @@ impl Server {
     }
 }
 
-/// Why the control plane can't listen.
+/// The control plane cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Whoever reached it could change every mesh.
+    /// Without authentication, any client in the network could change every mesh.
     #[error(
-        "{addr} is not a loopback address: requests are not authenticated, so only this machine may send any; use 127.0.0.1 or [::1], or --api-auth keys or sts"
+        "{addr} is not a loopback address, and requests are not authenticated; use 127.0.0.1 or [::1], or pass --api-auth keys or sts"
     )]
     NotLoopback {
-        /// The address asked for.
+        /// The address of the settings.
         addr: SocketAddr,
     },
-    /// Whoever listened on the way could show the same identity.
+    /// Without TLS, an eavesdropper could replay the identity of a caller.
     #[error(
-        "{addr} is not a loopback address, and with --api-auth sts whoever listens on the way could read as the caller: give --api-tls-cert and --api-tls-key"
+        "{addr} is not a loopback address, and with --api-auth sts an eavesdropper could read as the caller; pass --api-tls-cert and --api-tls-key"
     )]
     BearerWithoutTls {
-        /// The address asked for.
+        /// The address of the settings.
         addr: SocketAddr,
     },
-    /// Nobody could prove who they are.
+    /// Authentication cannot be set up.
     #[error(transparent)]
     Guard(#[from] GuardError),
-    /// Writes can't be judged.
+    /// The policy of admission cannot be used.
     #[error(transparent)]
     Policy(#[from] PolicyFileError),
-    /// The API's certificate can't be used.
+    /// The API's certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// No Envoy can be served.
+    /// The xDS listeners cannot be set up.
     #[error(transparent)]
     Xds(#[from] ListenError),
-    /// The state can't be read, or may not be used.
+    /// The stored state cannot be read, or must not be used.
     #[error(transparent)]
     Data(#[from] OpenError),
-    /// The system has no thread to store writes with.
-    #[error("start the thread that stores what is written")]
+    /// The operating system cannot start the thread that stores writes.
+    #[error("failed to start the storage thread")]
     Thread(#[source] io::Error),
-    /// The system refuses the address.
-    #[error("listen on {addr}")]
+    /// The operating system refuses the address.
+    #[error("failed to listen on {addr}")]
     Address {
-        /// The address asked for.
+        /// The address of the settings.
         addr: SocketAddr,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
 }

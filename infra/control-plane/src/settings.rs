@@ -1,4 +1,4 @@
-//! What the control plane is started with.
+//! The settings of the control plane.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -17,33 +17,33 @@ use crate::xds::XdsSettings;
 /// The settings of one server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the API listens. Port 0 takes a free one. Only loopback addresses are accepted while nobody has to
-    /// prove who they are.
+    /// The address of the API. Port 0 selects a free port. Without authentication only loopback addresses are
+    /// accepted.
     pub api: SocketAddr,
-    /// Who may call the API.
+    /// The authentication of API callers.
     pub api_auth: ApiAuth,
-    /// The certificate that the API shows. None, and it speaks no TLS.
+    /// The API's TLS certificate and key. `None` serves the API without TLS.
     pub api_tls: Option<TlsFiles>,
     /// The account that owns every mesh.
     pub account: AccountId,
     /// The region in every ARN.
     pub region: Region,
-    /// The bounds on connections, of the API and of proxies.
+    /// The limits on connections, of the API and of proxies.
     pub connections: ConnectionLimits,
-    /// How writes are judged.
+    /// The settings of admission.
     pub admission: AdmissionSettings,
-    /// The limits.
+    /// The quotas.
     pub quotas: Quotas,
-    /// The folder in which the state is kept. `None` keeps it in memory, until the process ends.
+    /// The folder of the stored state. `None` keeps the state in memory.
     pub data: Option<PathBuf>,
-    /// Who is told of changes.
+    /// The receivers of change events.
     pub events: Vec<EventReceiver>,
-    /// The ADS server.
+    /// The settings of the ADS server.
     pub xds: XdsSettings,
 }
 
 impl Settings {
-    /// A free loopback port, the documented quotas, and the state in memory.
+    /// The defaults: a free loopback port, no authentication, no quotas, and the state in memory.
     #[must_use]
     pub fn new(account: AccountId, region: Region) -> Self {
         Self {

@@ -1,31 +1,31 @@
-//! What names and tags must not contain, though the API's model allows it: what can't be seen, or reads as something
-//! else than it is.
+//! Characters that names and tags must not contain, though the API model allows them: invisible ones, and ones that
+//! make a name look like another.
 
-/// Whether a character has no shape of its own and changes how text around it is shown: marks of direction and order
-/// (which can make a name read as another), and characters without width.
+/// Whether a character is invisible and changes the display of the text around it: bidirectional controls (which can
+/// make a name look like another), and characters without width.
 pub(crate) const fn is_format_control(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Why a name can't be given to a new resource, if so. Resources that have such a name already keep it.
+/// The reason why a new resource cannot have this name, if there is one. Existing resources keep such names.
 pub(crate) fn name_problem(name: &str) -> Option<String> {
     if matches!(name, "." | "..") {
-        return Some("can't be `.` or `..`: clients take a path with it as a path without it".to_owned());
+        return Some("can't be `.` or `..`: clients remove these segments from a path".to_owned());
     }
     let hidden = name.chars().find(|c| c.is_control() || is_format_control(*c))?;
-    Some(format!("can't contain {hidden:?}, which is not shown"))
+    Some(format!("can't contain {hidden:?}, which is invisible"))
 }
 
-/// Why a tag can't be written, if so.
+/// The reason why a tag cannot be written, if there is one.
 pub(crate) fn tag_problem(key: &str, value: &str) -> Option<String> {
     let prefix = key.get(..4).unwrap_or_default();
     if prefix.eq_ignore_ascii_case("aws:") {
-        return Some("can't have a key that begins with `aws:`, which is for AWS's own use".to_owned());
+        return Some("can't have a key that begins with `aws:`, which is reserved for AWS".to_owned());
     }
     let hidden = key.chars().chain(value.chars()).find(|c| c.is_control() || is_format_control(*c))?;
-    Some(format!("can't contain {hidden:?}, which is not shown"))
+    Some(format!("can't contain {hidden:?}, which is invisible"))
 }
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_read_as_what_they_are() {
+    fn misleading_names_are_refused() {
         for name in ["shop", "a.b", "...", "ünïcode", "日本", "a b"] {
             assert_eq!(name_problem(name), None, "{name}");
         }
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_the_user_s_own_and_can_be_seen() {
+    fn reserved_and_invisible_tags_are_refused() {
         for (key, value, fits) in [
             ("team", "shop", true),
             ("aws", "x", true),

@@ -1,4 +1,4 @@
-//! TLS towards Envoys and callers of the API: a certificate that can be replaced, and clients that show theirs.
+//! TLS for Envoys and API callers: a replaceable server certificate, and verification of client certificates.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// A certificate and its key, in PEM files that are read again when they change.
+/// A certificate and its key, in PEM files that are reloaded when they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The certificate and its chain.
@@ -26,12 +26,12 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// Which certificates of clients are trusted.
+/// The trust in client certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClientTrust {
-    /// Those that vouch for clients.
+    /// The CA certificates of clients.
     pub(crate) ca: PathBuf,
-    /// Those that are revoked. With it, a certificate whose issuer has no list there is refused.
+    /// The revocation lists. With it, a certificate is refused if its issuer has no list in the file.
     pub(crate) crl: Option<PathBuf>,
 }
 
@@ -41,14 +41,14 @@ impl ClientTrust {
     }
 }
 
-/// What speaks TLS.
+/// The servers that use TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speaker {
+pub(crate) enum TlsEndpoint {
     Ads,
     Api,
 }
 
-impl Speaker {
+impl TlsEndpoint {
     const fn name(self) -> &'static str {
         match self {
             Self::Ads => "the ADS server",
@@ -56,7 +56,7 @@ impl Speaker {
         }
     }
 
-    /// What is spoken over TLS. gRPC clients insist on being told; SDKs take what there is.
+    /// The ALPN protocols. gRPC clients require HTTP/2; SDKs use either.
     fn protocols(self) -> Vec<Vec<u8>> {
         match self {
             Self::Ads => vec![b"h2".to_vec()],
@@ -65,39 +65,38 @@ impl Speaker {
     }
 }
 
-/// The certificates in force. The files are looked at again at each connection, since whoever renews a certificate
-/// writes a file and tells nobody.
+/// The current certificates. The files are checked at each connection, since a renewal only writes the files.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    speaker: Speaker,
+    endpoint: TlsEndpoint,
     files: TlsFiles,
     clients: Option<ClientTrust>,
-    current: Mutex<Current>,
+    current: Mutex<LoadedTls>,
 }
 
-struct Current {
+struct LoadedTls {
     acceptor: TlsAcceptor,
-    seen: Vec<Stamp>,
+    seen: Vec<TlsFileVersion>,
 }
 
-impl std::fmt::Debug for Current {
+impl std::fmt::Debug for LoadedTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Current").field("seen", &self.seen).finish_non_exhaustive()
+        f.debug_struct("LoadedTls").field("seen", &self.seen).finish_non_exhaustive()
     }
 }
 
-/// What a file is told apart by from what it was: its inode, its time of change and its length. `None` is no file.
-type Stamp = Option<(u64, i64, i64, u64)>;
+/// Identifies a version of a file: inode, time of the last change, and length. `None`: no file.
+type TlsFileVersion = Option<(u64, i64, i64, u64)>;
 
 impl Tls {
-    /// Clients have to show a certificate that is trusted, where that is given.
-    pub(crate) fn open(speaker: Speaker, files: TlsFiles, clients: Option<ClientTrust>) -> Result<Self, TlsError> {
-        let seen = stamps(&files, clients.as_ref());
-        let acceptor = read(speaker, &files, clients.as_ref())?;
-        Ok(Self { speaker, files, clients, current: Mutex::new(Current { acceptor, seen }) })
+    /// Reads the files. With `clients`, every client has to present a trusted certificate.
+    pub(crate) fn open(endpoint: TlsEndpoint, files: TlsFiles, clients: Option<ClientTrust>) -> Result<Self, TlsError> {
+        let seen = file_versions(&files, clients.as_ref());
+        let acceptor = read(endpoint, &files, clients.as_ref())?;
+        Ok(Self { endpoint, files, clients, current: Mutex::new(LoadedTls { acceptor, seen }) })
     }
 
-    /// Shakes hands, and gives the names in the client's certificate, where one is asked for.
+    /// Does the TLS handshake, and returns the names in the client's certificate if one is required.
     pub(crate) async fn accept<IO>(&self, stream: IO) -> io::Result<(TlsStream<IO>, Option<Vec<String>>)>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
@@ -108,19 +107,21 @@ impl Tls {
         Ok((stream, names))
     }
 
-    /// The acceptor for a new connection. Files that can't be used, as between the writing of a certificate and that of
-    /// its key, leave the last good ones in force.
+    /// The acceptor for a new connection. Invalid files leave the last valid ones in use, for example between the
+    /// writing of a certificate and that of its key.
     fn acceptor(&self) -> TlsAcceptor {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = stamps(&self.files, self.clients.as_ref());
+        let seen = file_versions(&self.files, self.clients.as_ref());
         if seen != current.seen {
-            let speaker = self.speaker.name();
-            match read(self.speaker, &self.files, self.clients.as_ref()) {
+            let server = self.endpoint.name();
+            match read(self.endpoint, &self.files, self.clients.as_ref()) {
                 Ok(acceptor) => {
-                    tracing::info!(speaker, certificate = %self.files.certificate.display(), "certificate read anew");
+                    tracing::info!(server, certificate = %self.files.certificate.display(), "TLS certificate reloaded");
                     current.acceptor = acceptor;
                 }
-                Err(error) => tracing::warn!(speaker, %error, "the former certificate stays in force"),
+                Err(error) => {
+                    tracing::warn!(server, %error, "failed to reload TLS certificate; the previous one stays in use");
+                }
             }
             current.seen = seen;
         }
@@ -128,16 +129,16 @@ impl Tls {
     }
 }
 
-fn stamps(files: &TlsFiles, clients: Option<&ClientTrust>) -> Vec<Stamp> {
-    let stamp = |path: &Path| {
+fn file_versions(files: &TlsFiles, clients: Option<&ClientTrust>) -> Vec<TlsFileVersion> {
+    let version = |path: &Path| {
         let file = fs::metadata(path).ok()?;
         Some((file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
     };
     let own = [files.certificate.as_path(), files.key.as_path()].into_iter();
-    own.chain(clients.into_iter().flat_map(ClientTrust::files)).map(stamp).collect()
+    own.chain(clients.into_iter().flat_map(ClientTrust::files)).map(version).collect()
 }
 
-fn read(speaker: Speaker, files: &TlsFiles, clients: Option<&ClientTrust>) -> Result<TlsAcceptor, TlsError> {
+fn read(endpoint: TlsEndpoint, files: &TlsFiles, clients: Option<&ClientTrust>) -> Result<TlsAcceptor, TlsError> {
     let chain = certificates(&files.certificate)?;
     check_mode(&files.key);
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| unreadable(&files.key, source))?;
@@ -159,7 +160,7 @@ fn read(speaker: Speaker, files: &TlsFiles, clients: Option<&ClientTrust>) -> Re
         }
     };
     let mut config = builder.with_single_cert(chain, key)?;
-    config.alpn_protocols = speaker.protocols();
+    config.alpn_protocols = endpoint.protocols();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -169,14 +170,15 @@ fn revoked(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Tl
     if lists.is_empty() { Err(TlsError::NoList { path: path.to_owned() }) } else { Ok(lists) }
 }
 
-/// Says so when users other than its owner can read a key. It is served all the same: Kubernetes mounts secrets so.
+/// Warns if users other than the owner can read a key. The key is used all the same: Kubernetes mounts secrets this
+/// way.
 fn check_mode(key: &Path) {
     let mode = fs::metadata(key).map_or(0, |file| file.mode() & 0o777);
     if mode & 0o077 != 0 {
         tracing::warn!(
             key = %key.display(),
             mode = format!("{mode:03o}"),
-            "TLS key can be read by others than its owner: chmod 600"
+            "TLS key is readable by users other than its owner"
         );
     }
 }
@@ -191,8 +193,8 @@ fn unreadable(path: &Path, source: pem::Error) -> TlsError {
     TlsError::File { path: path.to_owned(), source }
 }
 
-/// What a certificate says its holder is: its URI and DNS names; its common name only if it has neither, since a name
-/// that an issuer put beside the proper ones was not meant to count.
+/// The names of a certificate's holder: its URI and DNS names. The common name counts only without these, since an
+/// issuer that adds proper names does not intend it as an identity.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return Vec::new();
@@ -212,33 +214,33 @@ fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     certificate.subject().iter_common_name().filter_map(|name| name.as_str().ok()).map(str::to_owned).collect()
 }
 
-/// Why there can be no TLS.
+/// TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file can't be read.
-    #[error("read {path}: {source}", path = path.display())]
+    /// A file cannot be read.
+    #[error("failed to read {path}: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error of the PEM reader.
         source: pem::Error,
     },
-    /// A file has no certificate in it.
-    #[error("{path} has no certificate in it", path = path.display())]
+    /// A file contains no certificate.
+    #[error("{path} contains no certificate", path = path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// A file has no list of revoked certificates in it.
-    #[error("{path} has no certificate revocation list in it", path = path.display())]
+    /// A file contains no certificate revocation list.
+    #[error("{path} contains no certificate revocation list", path = path.display())]
     NoList {
         /// The file.
         path: PathBuf,
     },
-    /// Certificate and key don't go together, or are of a kind that isn't served.
-    #[error("certificate and key can't be used: {0}")]
+    /// Certificate and key do not match, or are of an unsupported kind.
+    #[error("invalid certificate or key: {0}")]
     Unusable(#[from] rustls::Error),
-    /// Nobody could be checked against what the file of client CAs holds.
-    #[error("the client CA can't be used: {0}")]
+    /// The client CA cannot verify any certificate.
+    #[error("invalid client CA: {0}")]
     ClientCa(#[from] VerifierBuilderError),
 }

@@ -1,16 +1,16 @@
-//! Admission: what a write would make worse is said, or refused, before it is stored.
+//! Admission: a write that would create findings is reported, or refused, before it is stored.
 //!
 //! ```text
-//!  write --> planned on the staged state --> judged beside it: findings after, less those before
+//!  write --> planned on the staged state --> judged without the lock: findings after it, less the findings before it
 //!                ^                                |
-//!                +--- the mesh moved: again <-----+---> stored, with what it created told; or refused
+//!                +--- retry: the mesh changed <---+---> stored, and the created findings reported; or refused
 //! ```
 //!
-//! A write is judged on exactly the resources that it is applied to: before it is applied they are compared with those
-//! that were judged, under the lock of the state.
+//! A write is judged on exactly the resources that it is applied to: immediately before it is applied, under the lock of
+//! the state, the current resources are compared with the judged ones.
 //!
-//! Only what the write creates counts, never what was there before. And only findings on the written resource itself
-//! refuse it, of groups that nothing which comes later would mend: a mesh can always be built up piece by piece.
+//! Only findings that the write creates count, never findings that were there before. A write is refused only for findings
+//! on the written resource itself, in groups that no later write would resolve: a mesh can always be built up step by step.
 
 mod policy_file;
 mod verdict;
@@ -27,31 +27,32 @@ use crate::state::{Answer, Stamp, Write};
 use crate::store::Store;
 use policy_file::PolicyFile;
 pub use policy_file::PolicyFileError;
-use verdict::{Case, Verdict};
+use verdict::{AdmissionCase, AdmissionVerdict};
 
-/// How often a write is judged beside the state before it is judged under its lock, where nothing can move.
+/// How often a write is judged without the lock of the state. After that it is judged under the lock, where no other
+/// write can change the mesh.
 const ATTEMPTS: u8 = 4;
 
-/// What is done about a write that makes something worse.
+/// How the server treats a write that creates findings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AdmissionMode {
-    /// Nothing: writes are not judged.
+    /// Writes are not judged.
     #[default]
     Off,
-    /// It is done, and what it creates is told.
+    /// The write is stored, and the findings that it creates are reported.
     Warn,
-    /// It is refused when it is severe enough, else told.
+    /// The write is refused if a finding is severe enough; otherwise it is stored and the findings are reported.
     Deny,
 }
 
-/// How writes are judged.
+/// The settings of admission.
 #[derive(Debug, Clone)]
 pub struct AdmissionSettings {
-    /// What is done about them.
+    /// How a write that creates findings is treated.
     pub mode: AdmissionMode,
-    /// The least severity that refuses a write.
+    /// The lowest severity that refuses a write; used in mode `Deny` only. Default: high.
     pub severity: Severity,
-    /// The policy's file; the built-in policy where there is none.
+    /// The policy file. Default: the built-in policy.
     pub policy: Option<PathBuf>,
 }
 
@@ -61,24 +62,24 @@ impl Default for AdmissionSettings {
     }
 }
 
-/// A judge of writes.
+/// Judges writes against a policy.
 #[derive(Debug)]
 pub(crate) struct Admission {
     policy: PolicyFile,
-    /// The least severity that refuses; none refuses where there is none.
+    /// The lowest severity that refuses a write; `None` refuses no write.
     refuses: Option<Severity>,
 }
 
-/// A write that was done.
+/// A stored write.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) answer: Answer,
-    /// What it made worse.
+    /// The findings that it created.
     pub(crate) created: Vec<Finding>,
 }
 
 impl Admission {
-    /// `None` where writes are not judged.
+    /// Opens the policy of the settings; `None` in mode `Off`.
     pub(crate) fn open(settings: AdmissionSettings) -> Result<Option<Self>, PolicyFileError> {
         let refuses = match settings.mode {
             AdmissionMode::Off => return Ok(None),
@@ -88,32 +89,33 @@ impl Admission {
         Ok(Some(Self { policy: PolicyFile::open(settings.policy)?, refuses }))
     }
 
-    /// The policy that writes are judged by, as it is now.
+    /// The current policy.
     pub(crate) fn policy(&self) -> Arc<Policy> {
         self.policy.current()
     }
 
-    /// What is wrong with the policy's file, while an earlier version of it holds.
-    pub(crate) fn trouble(&self) -> Option<&'static str> {
+    /// The problem with the policy file, while the server uses an earlier version of it.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
         self.policy.current();
-        self.policy.is_broken().then_some("the policy file can't be used; its last good version holds")
+        self.policy.is_broken().then_some("the policy file is invalid; its last valid version is in use")
     }
 
-    /// Judges a write and carries it out, or refuses it.
+    /// Judges a write, then stores or refuses it.
     pub(crate) async fn write(&self, store: &Store, write: &Write, stamp: &Stamp) -> Result<Admitted, ApiError> {
         let policy = self.policy.current();
-        let mut judged: Option<(Case, Verdict)> = None;
+        let mut judged: Option<(AdmissionCase, AdmissionVerdict)> = None;
         for attempt in 0..=ATTEMPTS {
             let mut open = None;
             let mut created = Vec::new();
             let written = store.write_if(write, stamp, |state, planned| {
-                let case = Case::of(state, planned);
+                let case = AdmissionCase::new(state, planned);
                 let verdict = match judged.take() {
                     Some((known, verdict)) if known.is_same(&case) => verdict,
                     _ if attempt == ATTEMPTS => case.judge(&policy, stamp.now, self.refuses),
                     _ => {
                         open = Some(case);
-                        // Never answered: an open case is judged, and then the write is tried again.
+                        // No client receives this error: the case is judged outside the lock, then the write is tried
+                        // again.
                         return Err(ApiError::Unavailable);
                     }
                 };
@@ -130,14 +132,14 @@ impl Admission {
                 continue;
             }
             let outcome = written.wait().await;
-            count(store, write, &created, outcome.as_ref().err());
+            record_findings(store, write, &created, outcome.as_ref().err());
             return outcome.map(|answer| Admitted { answer, created });
         }
         Err(ApiError::Unavailable)
     }
 }
 
-fn count(store: &Store, write: &Write, created: &[Finding], error: Option<&ApiError>) {
+fn record_findings(store: &Store, write: &Write, created: &[Finding], error: Option<&ApiError>) {
     let (outcome, findings) = match error {
         None => ("warned", created),
         Some(ApiError::NotAdmitted { findings, .. }) => ("denied", findings.as_slice()),
@@ -148,6 +150,6 @@ fn count(store: &Store, write: &Write, created: &[Finding], error: Option<&ApiEr
     }
     if !findings.is_empty() {
         let rules: Vec<&str> = findings.iter().map(|finding| finding.rule.as_str()).take(10).collect();
-        tracing::warn!(resource = %write.path, outcome, count = findings.len(), ?rules, "a write creates findings");
+        tracing::warn!(resource = %write.path, outcome, count = findings.len(), ?rules, "write creates findings");
     }
 }

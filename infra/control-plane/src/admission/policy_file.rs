@@ -1,4 +1,4 @@
-//! The file of the policy that writes are judged by.
+//! The policy file that writes are judged against.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -8,45 +8,45 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh::policy::{Policy, PolicyError};
 
-/// A policy, read again when its file changes.
+/// A policy that is reloaded when its file changes.
 #[derive(Debug)]
 pub(super) struct PolicyFile {
-    /// None for the built-in policy.
+    /// `None` for the built-in policy.
     path: Option<PathBuf>,
-    read: Mutex<Reading>,
+    read: Mutex<LoadedPolicy>,
 }
 
 #[derive(Debug)]
-struct Reading {
-    mark: Option<Mark>,
+struct LoadedPolicy {
+    mark: Option<PolicyFileMark>,
     policy: Arc<Policy>,
     broken: bool,
 }
 
-/// What changes when a file does: inode, size, and the time of the last change with its nanoseconds.
-type Mark = (u64, u64, i64, i64);
+/// Identifies a version of the file: inode, size, and the time of the last change with its nanoseconds.
+type PolicyFileMark = (u64, u64, i64, i64);
 
-/// Why a policy can't be used.
+/// A policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyFileError {
-    /// The file can't be read.
-    #[error("read the policy in {path}")]
+    /// The file cannot be read.
+    #[error("failed to read the policy file {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// It is no policy.
-    #[error("the policy in {path} can't be used")]
+    /// The content is not a valid policy.
+    #[error("invalid policy file {path}")]
     Content {
         /// The file.
         path: PathBuf,
-        /// Where, and how to mend it.
+        /// The position in the file and its correction.
         source: PolicyError,
     },
-    /// The built-in policy is no policy.
-    #[error("the built-in policy can't be used")]
+    /// The built-in policy is not a valid policy.
+    #[error("invalid built-in policy")]
     BuiltIn(#[source] PolicyError),
 }
 
@@ -56,11 +56,11 @@ impl PolicyFile {
             Some(path) => load(path).map(|(mark, policy)| (Some(mark), policy))?,
             None => (None, Policy::built_in().map_err(PolicyFileError::BuiltIn)?),
         };
-        Ok(Self { path, read: Mutex::new(Reading { mark, policy: Arc::new(policy), broken: false }) })
+        Ok(Self { path, read: Mutex::new(LoadedPolicy { mark, policy: Arc::new(policy), broken: false }) })
     }
 
-    /// The policy as it is now, or as it last was when it could be used: that somebody mistypes a waiver neither stops
-    /// every write nor lets every write pass.
+    /// The current policy, or the last valid version of it. A typing error in a waiver neither blocks every write nor
+    /// admits every write.
     pub(super) fn current(&self) -> Arc<Policy> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = &self.path {
@@ -68,12 +68,12 @@ impl PolicyFile {
             if mark != read.mark {
                 match load(path) {
                     Ok((mark, policy)) => {
-                        tracing::info!(path = %path.display(), "policy read anew");
-                        *read = Reading { mark: Some(mark), policy: Arc::new(policy), broken: false };
+                        tracing::info!(path = %path.display(), "policy file reloaded");
+                        *read = LoadedPolicy { mark: Some(mark), policy: Arc::new(policy), broken: false };
                     }
                     Err(error) => {
                         let source = std::error::Error::source(&error).map(ToString::to_string);
-                        tracing::error!(%error, source, "the last good policy holds until the file is mended");
+                        tracing::error!(%error, source, "failed to reload policy file; last valid version stays in use");
                         (read.mark, read.broken) = (mark, true);
                     }
                 }
@@ -87,7 +87,7 @@ impl PolicyFile {
     }
 }
 
-fn load(path: &Path) -> Result<(Mark, Policy), PolicyFileError> {
+fn load(path: &Path) -> Result<(PolicyFileMark, Policy), PolicyFileError> {
     let failed = |source| PolicyFileError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -97,6 +97,6 @@ fn load(path: &Path) -> Result<(Mark, Policy), PolicyFileError> {
     Ok((mark(&metadata), Policy::read(&text).map_err(content)?))
 }
 
-fn mark(metadata: &Metadata) -> Mark {
+fn mark(metadata: &Metadata) -> PolicyFileMark {
     (metadata.ino(), metadata.size(), metadata.ctime(), metadata.ctime_nsec())
 }

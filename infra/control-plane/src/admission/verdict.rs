@@ -1,4 +1,4 @@
-//! What a write makes worse.
+//! The findings that a write creates.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use mesh::policy::Policy;
 use crate::error::ApiError;
 use crate::state::{Planned, Resource, State};
 
-/// A mesh before a write, and what the write puts into it.
+/// A mesh before a write, and the resource that the write stores or deletes.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(super) struct AdmissionCase {
     before: Vec<Arc<Resource>>,
     path: ResourcePath,
-    /// `None` takes the resource away.
+    /// `None` deletes the resource.
     after: Option<Resource>,
 }
 
-/// What was found.
+/// The findings that the write creates, and the ones that refuse it.
 #[derive(Debug)]
-pub(super) struct Verdict(WriteVerdict);
+pub(super) struct AdmissionVerdict(WriteVerdict);
 
-impl Case {
-    pub(super) fn of(state: &State, planned: &Planned<'_>) -> Self {
+impl AdmissionCase {
+    pub(super) fn new(state: &State, planned: &Planned<'_>) -> Self {
         let path = planned.path().clone();
         let before = state.whole_mesh(path.mesh()).cloned().collect();
         let after = match planned {
@@ -36,13 +36,14 @@ impl Case {
         Self { before, path, after }
     }
 
-    /// Whether the mesh is still the very same. A resource is never changed in place, so that pointers tell.
+    /// Whether the mesh has not changed. A resource is never changed in place, so equal pointers mean equal
+    /// resources.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.before.len() == other.before.len()
             && self.before.iter().zip(&other.before).all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
-    pub(super) fn judge(&self, policy: &Policy, now: Timestamp, refuses: Option<Severity>) -> Verdict {
+    pub(super) fn judge(&self, policy: &Policy, now: Timestamp, refuses: Option<Severity>) -> AdmissionVerdict {
         let mut before = Mesh::new(self.path.mesh().clone());
         for resource in &self.before {
             put(&mut before, resource);
@@ -52,12 +53,12 @@ impl Case {
             Some(resource) => put(&mut after, resource),
             None => after.remove(&self.path),
         }
-        Verdict(judge_write(&before, &after, &self.path, policy, now, refuses))
+        AdmissionVerdict(judge_write(&before, &after, &self.path, policy, now, refuses))
     }
 }
 
-impl Verdict {
-    /// What is only told, unless the write is refused.
+impl AdmissionVerdict {
+    /// The created findings of an admitted write, or the error of a refused one.
     pub(super) fn admit(self, path: &ResourcePath) -> Result<Vec<Finding>, ApiError> {
         let WriteVerdict { created, refusing } = self.0;
         if refusing.is_empty() {
@@ -69,7 +70,7 @@ impl Verdict {
 
 fn put(mesh: &mut Mesh, resource: &Resource) {
     if let Err(error) = mesh.insert(resource.path.clone(), resource.spec.spec().clone()) {
-        tracing::error!(%error, "a stored resource is not what its path says");
+        tracing::error!(%error, "stored resource does not match its path");
     }
     mesh.set_tags(resource.path.clone(), resource.tags.clone());
 }

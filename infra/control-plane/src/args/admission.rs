@@ -1,4 +1,4 @@
-//! How writes are judged, on the command line.
+//! The command-line options of admission.
 
 use std::path::PathBuf;
 
@@ -6,31 +6,31 @@ use clap::{Args, ValueEnum};
 use control_plane::{AdmissionMode, AdmissionSettings};
 use mesh::pack::Severity;
 
-/// What is done about writes that make something worse.
+/// The command-line options of admission.
 #[derive(Debug, Args)]
 pub(crate) struct AdmissionArgs {
-    /// Judges writes by the policy pack: `warn` does them and tells what they create in `x-meshwarden-findings`, `deny`
-    /// refuses those that create something severe on the resource that they write.
+    /// Judges writes against the policy pack: `warn` stores them and returns their findings in
+    /// `x-meshwarden-findings`, `deny` refuses a write that creates a severe finding on the resource that it writes.
     #[arg(long, value_name = "HOW", default_value = "off")]
-    admission: Mode,
-    /// With `deny`: the least severity that refuses a write.
+    admission: AdmissionModeArg,
+    /// With `deny`: the lowest severity that refuses a write.
     #[arg(long, value_name = "SEVERITY", default_value = "high")]
-    admission_severity: Least,
-    /// With `--admission`: the policy that writes are judged by, instead of the built-in one. Read again when it changes;
-    /// while it can't be used, its last good version holds.
+    admission_severity: SeverityArg,
+    /// With `--admission`: the policy that writes are judged against, instead of the built-in one. Reloaded when the
+    /// file changes; while the file is invalid, its last valid version is used.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Mode {
+enum AdmissionModeArg {
     Off,
     Warn,
     Deny,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Least {
+enum SeverityArg {
     Info,
     Low,
     Medium,
@@ -39,22 +39,22 @@ enum Least {
 }
 
 impl AdmissionArgs {
-    /// The settings, unless they name a policy that nothing would be judged by.
+    /// The settings. Fails on a policy file without admission.
     pub(crate) fn settings(self) -> Result<AdmissionSettings, &'static str> {
-        if self.policy.is_some() && self.admission == Mode::Off {
-            return Err("--policy judges nothing without --admission warn or deny");
+        if self.policy.is_some() && self.admission == AdmissionModeArg::Off {
+            return Err("--policy has no effect without --admission warn or deny");
         }
         let mode = match self.admission {
-            Mode::Off => AdmissionMode::Off,
-            Mode::Warn => AdmissionMode::Warn,
-            Mode::Deny => AdmissionMode::Deny,
+            AdmissionModeArg::Off => AdmissionMode::Off,
+            AdmissionModeArg::Warn => AdmissionMode::Warn,
+            AdmissionModeArg::Deny => AdmissionMode::Deny,
         };
         let severity = match self.admission_severity {
-            Least::Info => Severity::Info,
-            Least::Low => Severity::Low,
-            Least::Medium => Severity::Medium,
-            Least::High => Severity::High,
-            Least::Critical => Severity::Critical,
+            SeverityArg::Info => Severity::Info,
+            SeverityArg::Low => Severity::Low,
+            SeverityArg::Medium => Severity::Medium,
+            SeverityArg::High => Severity::High,
+            SeverityArg::Critical => Severity::Critical,
         };
         Ok(AdmissionSettings { mode, severity, policy: self.policy })
     }

@@ -1,67 +1,68 @@
-//! Who may call the API, on the command line.
+//! The command-line options of the API.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use control_plane::{ApiAuth, Audience, RolePattern, StsEndpoint, StsSettings, TlsFiles};
 
-/// Who may call the API, and how it is reached.
+/// The authentication of API callers, and the API's TLS.
 #[derive(Debug, Args)]
 pub(crate) struct ApiArgs {
-    /// Who may call the API: `none` asks nobody and stays on loopback; `keys` asks for an AWS signature by a key of
-    /// `--api-keys`; `sts` asks AWS whose credentials the caller has.
+    /// How API callers authenticate: `none` requires no authentication and allows loopback addresses only; `keys`
+    /// requires an AWS signature by a key of `--api-keys`; `sts` requires an identity that AWS STS confirms.
     #[arg(long, value_name = "HOW", default_value = "none")]
-    api_auth: Auth,
-    /// With `keys`: the keys that may call, `{"keys": [{"id", "secret", "name", "readOnly"}]}`. Only its owner may be
-    /// able to read the file. Read again when it changes; while it can't be used, nobody is let in.
+    api_auth: ApiAuthMethod,
+    /// With `keys`: the file of allowed keys, `{"keys": [{"id", "secret", "name", "readOnly"}]}`. Only its owner may
+    /// have permission to read it. Reloaded when it changes; while it is invalid, every request is refused.
     #[arg(long, value_name = "FILE", required_if_eq("api_auth", "keys"))]
     api_keys: Option<PathBuf>,
-    /// With `sts`: the name of this server, which callers sign their identity for. No two servers should share one.
+    /// With `sts`: the name of this server, which callers include in their signed identity. Every server needs its
+    /// own.
     #[arg(long, value_name = "NAME", required_if_eq("api_auth", "sts"), value_parser = Audience::parse)]
     auth_audience: Option<Audience>,
-    /// With `sts`: a role that may call, `arn:aws:iam::ACCOUNT:role/NAME`, with `*` for any characters of the name. Can be
-    /// repeated.
+    /// With `sts`: a role whose sessions may call, `arn:aws:iam::ACCOUNT:role/NAME`, with `*` for any characters of
+    /// the name. Can be repeated.
     #[arg(long = "allow-role", value_name = "ARN-PATTERN", required_if_eq("api_auth", "sts"))]
     allow_roles: Vec<RolePattern>,
-    /// With `sts`: who is asked instead of AWS's public endpoints, such as a VPC endpoint.
+    /// With `sts`: the endpoint of STS, such as a VPC endpoint, instead of AWS's public endpoints.
     #[arg(long, value_name = "URL")]
     sts_endpoint: Option<StsEndpoint>,
-    /// The certificate, with its chain, that the API shows. Read again when it changes.
+    /// The API's TLS certificate with its chain, as PEM. Reloaded when it changes.
     #[arg(long, value_name = "FILE", requires = "api_tls_key")]
     api_tls_cert: Option<PathBuf>,
-    /// The key of that certificate.
+    /// The private key of `--api-tls-cert`.
     #[arg(long, value_name = "FILE", requires = "api_tls_cert")]
     api_tls_key: Option<PathBuf>,
 }
 
-/// The ways to prove who is calling.
+/// The authentication methods of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Auth {
+enum ApiAuthMethod {
     None,
     Keys,
     Sts,
 }
 
 impl ApiArgs {
-    /// The settings, unless they ask for a protection that they don't switch on, or switch one on that has nothing to go
-    /// by.
+    /// The settings. Fails on an option that has no effect without another one, and on an incomplete authentication
+    /// method.
     pub(crate) fn settings(self) -> Result<(ApiAuth, Option<TlsFiles>), &'static str> {
-        if self.api_keys.is_some() && self.api_auth != Auth::Keys {
-            return Err("--api-keys lets nobody in without --api-auth keys");
+        if self.api_keys.is_some() && self.api_auth != ApiAuthMethod::Keys {
+            return Err("--api-keys has no effect without --api-auth keys");
         }
         let about_sts = self.auth_audience.is_some() || !self.allow_roles.is_empty() || self.sts_endpoint.is_some();
-        if about_sts && self.api_auth != Auth::Sts {
-            return Err("--auth-audience, --allow-role and --sts-endpoint let nobody in without --api-auth sts");
+        if about_sts && self.api_auth != ApiAuthMethod::Sts {
+            return Err("--auth-audience, --allow-role and --sts-endpoint have no effect without --api-auth sts");
         }
         let tls = self.api_tls_cert.zip(self.api_tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
         let auth = match (self.api_auth, self.api_keys, self.auth_audience) {
-            (Auth::None, ..) => ApiAuth::Loopback,
-            (Auth::Keys, Some(keys), _) => ApiAuth::Keys(keys),
-            (Auth::Sts, _, Some(audience)) => {
+            (ApiAuthMethod::None, ..) => ApiAuth::Loopback,
+            (ApiAuthMethod::Keys, Some(keys), _) => ApiAuth::Keys(keys),
+            (ApiAuthMethod::Sts, _, Some(audience)) => {
                 ApiAuth::Sts(StsSettings { audience, roles: self.allow_roles, endpoint: self.sts_endpoint })
             }
-            (Auth::Keys, None, _) => return Err("--api-auth keys needs --api-keys FILE"),
-            (Auth::Sts, _, None) => return Err("--api-auth sts needs --auth-audience NAME"),
+            (ApiAuthMethod::Keys, None, _) => return Err("--api-auth keys needs --api-keys FILE"),
+            (ApiAuthMethod::Sts, _, None) => return Err("--api-auth sts needs --auth-audience NAME"),
         };
         Ok((auth, tls))
     }

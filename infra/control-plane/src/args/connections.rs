@@ -1,4 +1,4 @@
-//! The bounds on connections, on the command line.
+//! The command-line options that limit connections.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use control_plane::ConnectionLimits;
 
 use crate::certificate_args::interval;
 
-/// The bounds on connections.
+/// The limits on connections.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
-    /// The most connections in all, of the API and of proxies. By default what the limit on open files leaves room for,
-    /// 16384 at most; the limit is raised at start to the most that the process may have.
+    /// The most connections in total, of the API and of proxies. Default: the number that the limit on open files
+    /// allows, at most 16384; the server raises that limit at start to the highest value that the process may have.
     #[arg(long, value_name = "N", value_parser = at_least_two)]
     max_connections: Option<usize>,
-    /// The most idle connections of the API, and the most of proxies: those without an authenticated request or a
-    /// stream of a known proxy under way. By default a quarter of all, 2048 at most.
+    /// The most idle connections of the API, and the most of proxies. A connection is idle without an authenticated
+    /// request or a stream of a known proxy in progress. Default: a quarter of the total, at most 2048.
     #[arg(long, value_name = "N", value_parser = at_least_two)]
     max_idle_connections: Option<usize>,
-    /// The most idle connections of one client address, for each of both. One more closes the client's oldest. By
-    /// default half of all idle ones.
+    /// The most idle connections of one client address, for the API and for proxies each. One more closes the
+    /// client's oldest. Default: half of all idle connections.
     #[arg(long, value_name = "N", value_parser = at_least_two)]
     max_idle_connections_per_client: Option<usize>,
-    /// How long a connection may be idle.
+    /// How long a connection may stay idle.
     #[arg(long, value_name = "TIME", default_value = "75s", value_parser = interval)]
     idle_timeout: Duration,
-    /// How long a client may leave what it is sent unread.
+    /// How long a client may leave sent data unread.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = interval)]
     write_timeout: Duration,
 }
 
 impl ConnectionArgs {
-    /// The bounds that these and the limit on open files lead to.
+    /// The limits that result from these options and the limit on open files.
     pub(crate) fn limits(&self) -> ConnectionLimits {
         let limits = ConnectionLimits::default();
         let total = self.max_connections.unwrap_or(limits.total);
@@ -50,5 +50,5 @@ impl ConnectionArgs {
 }
 
 fn at_least_two(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count >= 2).ok_or_else(|| format!("{text:?} is not a number of at least 2"))
+    text.parse().ok().filter(|count| *count >= 2).ok_or_else(|| format!("invalid number {text:?}: expected at least 2"))
 }

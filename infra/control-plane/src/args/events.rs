@@ -1,4 +1,4 @@
-//! Who is told of changes, on the command line.
+//! The command-line options of change events.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::str::FromStr;
@@ -10,21 +10,22 @@ use clap::Args;
 use control_plane::{EventReceiver, ReceiverKind, Webhook, WebhookError};
 use zeroize::Zeroizing;
 
-/// Who is told of every accepted write.
+/// The receivers of change events.
 #[derive(Debug, Args)]
 pub(crate) struct EventArgs {
-    /// Tells every accepted write, in the shape of CloudTrail's events: `bus:NAME` to an event bus of EventBridge, by the
-    /// AWS SDK's own variables, or `http://...` or `https://...` to a web server. Can be repeated. A write never waits
-    /// for it: what can't be told for about a minute is given up and counted.
+    /// Sends an event for every accepted write, in the format of CloudTrail events: `bus:NAME` to an EventBridge
+    /// event bus, with the AWS SDK's own environment variables, or `http://...` or `https://...` to a web server. Can
+    /// be repeated. A write never waits for a receiver: an event that cannot be delivered within about a minute is
+    /// dropped and counted.
     #[arg(long, value_name = "WHERE")]
     events: Vec<Receiver>,
-    /// A file with the secret that events to web servers are signed with: `x-meshwarden-signature: t=SECONDS,v1=HEX`, the
-    /// HMAC-SHA256 of `SECONDS.BODY`. Only its owner may be able to read it.
+    /// The file with the secret that signs events to web servers: `x-meshwarden-signature: t=SECONDS,v1=HEX`, the
+    /// HMAC-SHA256 of `SECONDS.BODY`. Only its owner may have permission to read it.
     #[arg(long, value_name = "FILE", value_parser = secret)]
     event_secret: Option<EventSecret>,
 }
 
-/// A secret, which is not shown.
+/// A secret that `Debug` does not print.
 #[derive(Clone)]
 struct EventSecret(Zeroizing<Vec<u8>>);
 
@@ -37,27 +38,31 @@ impl fmt::Debug for EventSecret {
 fn secret(path: &str) -> Result<EventSecret, String> {
     let failed = |error: io::Error| format!("failed to read {path}: {error}");
     if fs::metadata(path).map_err(failed)?.mode() & 0o077 != 0 {
-        return Err(format!("{path} can be read by others than its owner: chmod 600"));
+        return Err(format!("{path} is readable by users other than its owner; run chmod 600 on it"));
     }
     let mut secret = Zeroizing::new(fs::read(path).map_err(failed)?);
     let length = secret.trim_ascii_end().len();
     secret.truncate(length);
-    if secret.len() < 16 { Err(format!("{path} has a secret of less than 16 bytes")) } else { Ok(EventSecret(secret)) }
+    if secret.len() < 16 {
+        Err(format!("invalid secret in {path}: expected at least 16 bytes"))
+    } else {
+        Ok(EventSecret(secret))
+    }
 }
 
-/// A receiver of events.
+/// A receiver of change events.
 #[derive(Debug, Clone)]
 enum Receiver {
     Bus(String),
     Webhook(Box<Webhook>),
 }
 
-/// Why nobody can be told there.
+/// A receiver of change events cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum ReceiverError {
-    #[error("{0:?} is no event bus: give its name or its ARN after `bus:`")]
+    #[error("invalid event bus {0:?}: expected its name or its ARN after `bus:`")]
     Bus(String),
-    #[error("{0}; or give bus:NAME")]
+    #[error("{0}; or bus:NAME")]
     Webhook(#[from] WebhookError),
 }
 
@@ -76,7 +81,7 @@ impl FromStr for Receiver {
 }
 
 impl EventArgs {
-    /// The receivers.
+    /// The receivers; loads the AWS configuration if one of them is an event bus.
     pub(crate) async fn receivers(self) -> Vec<EventReceiver> {
         let mut aws = None;
         let mut receivers = Vec::new();
@@ -106,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn receivers_are_told_apart() {
+    fn receivers_are_parsed_by_kind() {
         for text in ["bus:default", "bus:arn:aws:events:eu-west-1:123456789012:event-bus/mesh"] {
             assert!(matches!(text.parse(), Ok(Receiver::Bus(name)) if text == format!("bus:{name}")), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Where Cloud Map instances come from, on the command line.
+//! The command-line options of Cloud Map instances.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -13,26 +13,26 @@ use control_plane::xds::XdsSettings;
 
 use crate::certificate_args::interval;
 
-/// Where the endpoints of nodes come from that Cloud Map finds.
+/// The source of the endpoints of nodes with Cloud Map service discovery.
 #[derive(Debug, Args)]
 pub(crate) struct InstanceArgs {
-    /// Where the instances of Cloud Map services come from: `aws`, asked by the AWS SDK's own variables, or a JSON file,
-    /// read again when it changes.
+    /// The source of Cloud Map instances: `aws`, polled with the AWS SDK's own environment variables, or a JSON file,
+    /// reloaded when it changes.
     #[arg(long, value_name = "aws|FILE")]
-    instances: Option<Origin>,
-    /// With `aws`: how often each service is asked for that a connected proxy calls.
+    instances: Option<InstanceSource>,
+    /// With `aws`: how often to poll each service that a connected proxy calls.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = interval)]
     instance_refresh: Duration,
 }
 
 #[derive(Debug, Clone)]
-enum Origin {
+enum InstanceSource {
     Aws,
-    /// Also one named `aws`, as `./aws`.
+    /// A file named `aws` is given as `./aws`.
     File(PathBuf),
 }
 
-impl FromStr for Origin {
+impl FromStr for InstanceSource {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -41,15 +41,15 @@ impl FromStr for Origin {
 }
 
 impl InstanceArgs {
-    /// The settings with what these say. Starts asking when proxies call such a service.
+    /// Applies the options to the settings. Polling starts when proxies call a Cloud Map service.
     pub(crate) async fn apply(self, settings: XdsSettings) -> Result<XdsSettings, InstanceFileError> {
         Ok(match self.instances {
             None => settings,
-            Some(Origin::File(file)) => XdsSettings { instances: InstanceFile::open(file)?, ..settings },
-            Some(Origin::Aws) => {
+            Some(InstanceSource::File(file)) => XdsSettings { instances: InstanceFile::open(file)?, ..settings },
+            Some(InstanceSource::Aws) => {
                 let directory = Arc::new(Aws::open().await.instances());
-                let asking = InstanceDirectorySettings { refresh: self.instance_refresh };
-                XdsSettings { instances: PolledInstances::start(directory, asking), ..settings }
+                let polling = InstanceDirectorySettings { refresh: self.instance_refresh };
+                XdsSettings { instances: PolledInstances::start(directory, polling), ..settings }
             }
         })
     }

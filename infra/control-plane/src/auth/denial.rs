@@ -1,86 +1,84 @@
-//! Why a request is refused.
+//! The reasons to refuse a request.
 
-/// Why a request is refused. Its text does not tell whether a key exists.
+/// The reason to refuse a request. Its text does not reveal whether a key exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
-    /// A name that resolves to loopback, in a browser that was led here.
-    #[error("the Host header names neither loopback nor the address listened on")]
+    /// The Host header names neither loopback nor the server's address, as after DNS rebinding in a browser.
+    #[error("the Host header names neither loopback nor the server's address")]
     Host,
-    /// A page of another site.
+    /// The Origin header names another site.
     #[error("the Origin header names another site")]
     Origin,
-    /// No signature.
+    /// The request has no signature.
     #[error("the request is not signed: the Authorization header with an AWS signature (version 4) is missing")]
     Unsigned,
-    /// A header that is not as signature version 4 has it.
+    /// The Authorization header does not have the format of signature version 4.
     #[error("the Authorization header is not a complete AWS4-HMAC-SHA256 one")]
     Malformed,
-    /// The scope is that of another service, region or day.
+    /// The credential scope names another service, region or day.
     #[error("the credential's scope must be the day of x-amz-date, this server's region, appmesh, aws4_request")]
     Scope,
-    /// What has to be signed is not.
-    #[error(
-        "host, x-amz-date and whatever begins with x-meshwarden- must be signed, and every signed header must be sent once"
-    )]
+    /// A required header is not signed.
+    #[error("host, x-amz-date and all x-meshwarden- headers must be signed, and every signed header must be sent once")]
     Headers,
-    /// Too old.
+    /// The signature is too old.
     #[error("the signature has expired: x-amz-date is more than 5 minutes ago")]
     Expired,
-    /// Too new.
+    /// The signature's date is in the future.
     #[error("the signature is not valid yet: x-amz-date is more than 5 minutes ahead")]
     Future,
-    /// Another key, or another request than the signed one.
+    /// The key is unknown, or the signature is that of another request.
     #[error("the key is unknown, or the signature does not match the request")]
     Mismatch,
-    /// A write that was sent before.
+    /// The same signed write was received before.
     #[error("this signed write was received before; sign it again")]
     Replayed,
-    /// More writes than can be remembered.
+    /// The memory of signed writes is full.
     #[error("too many writes within the last minutes; try again later")]
     Crowded,
-    /// The key is for reading.
-    #[error("this key may only read")]
+    /// The key is read-only.
+    #[error("this key is read-only")]
     ReadOnly,
-    /// The keys are not known at the moment.
-    #[error("nobody can be let in at the moment, since the key file can't be used; the server's log says why")]
+    /// The key file is invalid at the moment.
+    #[error("every request is refused while the key file is invalid; the server's log has the reason")]
     NoKeys,
-    /// No identity.
+    /// The request has no identity.
     #[error("the x-meshwarden-identity header with a presigned GetCallerIdentity is missing")]
     NoIdentity,
-    /// The identity is something else, or has more in it.
+    /// The identity header is not exactly a presigned `GetCallerIdentity`.
     #[error(
         "the x-meshwarden-identity header is not the URL of a presigned GetCallerIdentity with each of its parameters once and no others"
     )]
     NotAnIdentity,
-    /// It leads elsewhere.
-    #[error("x-meshwarden-identity must lead to sts.<region>.amazonaws.com, or where this server was told that STS is")]
+    /// The identity's host is not STS.
+    #[error("x-meshwarden-identity must have the host sts.<region>.amazonaws.com, or that of --sts-endpoint")]
     StsHost,
-    /// It is not bound to a server, or not to the write.
+    /// The identity is not bound to a server, or not to the write.
     #[error(
         "the identity's signed headers must be host, x-meshwarden-audience and, for a write only, x-meshwarden-request"
     )]
     Audience,
-    /// Too old, or too long.
-    #[error("the identity has expired, or is meant to be good for more than 15 minutes")]
+    /// The identity has expired, or its lifetime is too long.
+    #[error("the identity has expired, or its lifetime is longer than 15 minutes")]
     IdentityExpired,
-    /// Too new.
-    #[error("the identity is not valid yet: it was made more than 5 minutes ahead")]
+    /// The identity's date is in the future.
+    #[error("the identity is not valid yet: it is dated more than 5 minutes ahead")]
     IdentityFuture,
-    /// AWS says no.
+    /// STS refuses the identity.
     #[error(
-        "STS does not vouch for the identity: its credentials are wrong or have expired, or it was made for another server or another request"
+        "STS refuses the identity: its credentials are wrong or have expired, or it was signed for another server or another request"
     )]
     Unvouched,
-    /// AWS vouches for somebody who has no business here.
-    #[error("this caller may not call: it is no session of a role that is allowed")]
+    /// STS confirms the identity, but its role is not allowed.
+    #[error("this caller is not a session of an allowed role")]
     Role,
-    /// AWS says nothing.
-    #[error("STS can't be asked who is calling; the server's log says why")]
+    /// STS does not answer.
+    #[error("the request to STS failed; the server's log has the reason")]
     StsAway,
-    /// There is no memory for what callers send that are not known yet.
-    #[error("too many requests of callers that are not known yet; try again later")]
+    /// The memory for requests of unknown callers is full.
+    #[error("too many requests of unknown callers; try again later")]
     Congested,
-    /// The body does not come.
+    /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     Slow,
 }

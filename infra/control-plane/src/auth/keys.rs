@@ -1,4 +1,4 @@
-//! The file of keys.
+//! The file of API keys.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,33 +13,33 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::Denial;
 
-/// The keys of a file, read again when the file changes.
+/// The keys of a file, reloaded when the file changes.
 pub(crate) struct KeyFile {
     path: PathBuf,
-    read: Mutex<Reading>,
+    read: Mutex<LoadedKeys>,
 }
 
-/// What a look at the file found: no keys, if it can't be used.
-struct Reading {
-    mark: Option<Mark>,
+/// The result of the last read of the file; no keys if the file is invalid.
+struct LoadedKeys {
+    mark: Option<KeyFileMark>,
     keys: Option<Keys>,
 }
 
-/// What changes when a file does: inode, size, mode, and the time of the last change with its nanoseconds.
-type Mark = (u64, u64, u32, i64, i64);
+/// Identifies a version of the file: inode, size, mode, and the time of the last change with its nanoseconds.
+type KeyFileMark = (u64, u64, u32, i64, i64);
 
-/// The keys, by their ids.
+/// The keys by their ids.
 #[derive(Clone)]
 pub(crate) struct Keys(Arc<HashMap<String, Arc<Key>>>);
 
-/// The file's content.
+/// The content of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Content {
+struct KeyFileContent {
     keys: Vec<Key>,
 }
 
-/// One key. Its `Debug` does not show the secret.
+/// One key. Its `Debug` output omits the secret.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Key {
@@ -50,31 +50,31 @@ pub(crate) struct Key {
     pub(crate) read_only: bool,
 }
 
-/// Why the keys can't be used.
+/// The keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// The file can't be read.
-    #[error("read the keys in {path}")]
+    /// The file cannot be read.
+    #[error("failed to read the key file {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// Somebody else can read the secrets.
-    #[error("{path} can be read by others than its owner: chmod 600")]
+    /// Users other than the owner can read the secrets.
+    #[error("{path} is readable by users other than its owner; run chmod 600 on it")]
     Exposed {
         /// The file.
         path: PathBuf,
     },
-    /// The content is something else. The text itself is not shown.
+    /// The content has another format. The text itself is not part of the error.
     #[error(
-        "{path} is not {{\"keys\": [{{\"id\", \"secret\", \"name\", \"readOnly\"}}]}}, each id once, none empty (line {line})"
+        "invalid key file {path} (line {line}): expected {{\"keys\": [{{\"id\", \"secret\", \"name\", \"readOnly\"}}]}}, each id once, none empty"
     )]
-    Content {
+    KeyFileContent {
         /// The file.
         path: PathBuf,
-        /// Where, 0 for the whole.
+        /// The line; 0 for the whole file.
         line: usize,
     },
 }
@@ -82,23 +82,23 @@ pub enum KeyFileError {
 impl KeyFile {
     pub(super) fn open(path: &Path) -> Result<Self, KeyFileError> {
         let (mark, keys) = load(path)?;
-        Ok(Self { path: path.to_owned(), read: Mutex::new(Reading { mark: Some(mark), keys: Some(keys) }) })
+        Ok(Self { path: path.to_owned(), read: Mutex::new(LoadedKeys { mark: Some(mark), keys: Some(keys) }) })
     }
 
-    /// The keys as they are now. While the file can't be used there are none: to take a key away has to work at once,
-    /// also when something goes wrong with it.
+    /// The current keys. An invalid file has no keys: the removal of a key takes effect at once, even if the edit
+    /// breaks the file.
     pub(super) fn current(&self) -> Result<Keys, Denial> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let mark = std::fs::metadata(&self.path).ok().map(|metadata| mark(&metadata));
         if mark != read.mark {
             *read = match load(&self.path) {
                 Ok((mark, keys)) => {
-                    tracing::info!(path = %self.path.display(), keys = keys.0.len(), "keys read anew");
-                    Reading { mark: Some(mark), keys: Some(keys) }
+                    tracing::info!(path = %self.path.display(), keys = keys.0.len(), "key file reloaded");
+                    LoadedKeys { mark: Some(mark), keys: Some(keys) }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "nobody is let in until the key file is mended");
-                    Reading { mark, keys: None }
+                    tracing::error!(%error, "failed to reload key file; every request is refused");
+                    LoadedKeys { mark, keys: None }
                 }
             };
         }
@@ -130,7 +130,7 @@ impl Drop for Key {
     }
 }
 
-fn load(path: &Path) -> Result<(Mark, Keys), KeyFileError> {
+fn load(path: &Path) -> Result<(KeyFileMark, Keys), KeyFileError> {
     let failed = |source| KeyFileError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
@@ -139,8 +139,8 @@ fn load(path: &Path) -> Result<(Mark, Keys), KeyFileError> {
     }
     let mut text = Zeroizing::new(String::new());
     file.read_to_string(&mut text).map_err(failed)?;
-    let content = |line| KeyFileError::Content { path: path.to_owned(), line };
-    let read: Content = serde_json::from_str(&text).map_err(|error| content(error.line()))?;
+    let content = |line| KeyFileError::KeyFileContent { path: path.to_owned(), line };
+    let read: KeyFileContent = serde_json::from_str(&text).map_err(|error| content(error.line()))?;
     let mut keys = HashMap::new();
     for key in read.keys {
         if key.id.is_empty() || key.secret.is_empty() || keys.insert(key.id.clone(), Arc::new(key)).is_some() {
@@ -150,6 +150,6 @@ fn load(path: &Path) -> Result<(Mark, Keys), KeyFileError> {
     Ok((mark(&metadata), Keys(Arc::new(keys))))
 }
 
-fn mark(metadata: &Metadata) -> Mark {
+fn mark(metadata: &Metadata) -> KeyFileMark {
     (metadata.ino(), metadata.size(), metadata.mode(), metadata.ctime(), metadata.ctime_nsec())
 }

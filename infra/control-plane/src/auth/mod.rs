@@ -1,10 +1,10 @@
-//! Who may call the API.
+//! Authentication of API callers.
 //!
 //! ```text
 //!  head of the request --> claim: form, scope, key, date --> body --> settle: is the claim true? --> may this caller?
 //! ```
 //!
-//! Nothing of a body is taken in before the head has been found to be worth it.
+//! The server reads no byte of a body before the head of the request has passed.
 
 mod denial;
 mod keys;
@@ -28,37 +28,38 @@ use crate::state::Region;
 pub use denial::Denial;
 pub use keys::KeyFileError;
 use keys::{Key, KeyFile};
-use replay::{Seen, SignedWrite};
+use replay::{ReplayMemory, SignedWrite};
+use signature::SignatureClaim;
 pub use sts::{Audience, AudienceError, RolePattern, RolePatternError, StsEndpoint, StsEndpointError, StsSettings};
 use sts::{Presigned, StsGuard};
 
-/// What the signatures of unknown keys are checked with.
+/// The secret that checks signatures of unknown keys, so that the check takes as long as for a known key.
 const NO_SECRET: &str = "the secret of no key";
 
-/// How callers prove who they are.
+/// How callers authenticate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ApiAuth {
-    /// Not at all: only this machine may call, and no page in a browser.
+    /// Callers do not authenticate: only this machine may call, and no page in a browser.
     #[default]
     Loopback,
-    /// With an AWS signature (version 4) of a key in this file.
+    /// With an AWS signature (version 4) by a key of this file.
     Keys(PathBuf),
-    /// With an identity that AWS vouches for.
+    /// With an identity that AWS STS confirms.
     Sts(StsSettings),
 }
 
-/// Why nobody could be let in.
+/// Authentication cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
-    /// The keys can't be used.
+    /// The key file is invalid.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
-    /// STS could not be told from somebody else.
-    #[error("read this machine's root certificates, which STS is known by")]
+    /// The machine's root certificates cannot be read, which verify the TLS certificate of STS.
+    #[error("failed to read the root certificates of this machine, which verify STS")]
     Roots(#[source] io::Error),
 }
 
-/// Decides on every request.
+/// Authenticates every request.
 #[derive(Debug)]
 pub(crate) enum Guard {
     Loopback(SocketAddr),
@@ -66,20 +67,20 @@ pub(crate) enum Guard {
     Sts(Box<StsGuard>),
 }
 
-/// Asks for a signature of a known key.
+/// Requires a signature by a known key.
 #[derive(Debug)]
 pub(crate) struct KeyGuard {
     file: KeyFile,
     region: Region,
-    seen: Seen,
+    seen: ReplayMemory,
 }
 
-/// Who made a request, as far as was asked.
+/// The caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// Somebody on this machine.
-    Anybody,
-    /// Whoever has this key.
+    /// A client on this machine; the server requires no authentication.
+    Local,
+    /// The owner of a key.
     Key { id: String, name: String },
     /// A session of a role.
     Session {
@@ -93,15 +94,15 @@ pub(crate) enum Caller {
     },
 }
 
-/// What is left to be found out about a request whose head is in order.
+/// The check that remains for a request whose head has passed.
 #[derive(Debug)]
 pub(crate) enum Claim<'a> {
-    /// Nothing.
+    /// No check remains.
     Settled,
-    /// Whether this key signed it. The body of a request by an unknown key is read all the same, so that keys that exist
-    /// can't be told from others.
-    Signature { guard: &'a KeyGuard, claim: signature::Claim<'a>, key: Option<Arc<Key>> },
-    /// Whether AWS vouches for this.
+    /// Whether this key signed the request. The body is read for an unknown key too, so that response times do not
+    /// reveal which keys exist.
+    Signature { guard: &'a KeyGuard, claim: SignatureClaim<'a>, key: Option<Arc<Key>> },
+    /// Whether STS confirms this identity.
     Identity { guard: &'a StsGuard, presigned: Presigned },
 }
 
@@ -115,7 +116,7 @@ impl Guard {
         Ok(match auth {
             ApiAuth::Loopback => Self::Loopback(addr),
             ApiAuth::Keys(path) => {
-                Self::Keys(Box::new(KeyGuard { file: KeyFile::open(path)?, region, seen: Seen::new(metrics) }))
+                Self::Keys(Box::new(KeyGuard { file: KeyFile::open(path)?, region, seen: ReplayMemory::new(metrics) }))
             }
             ApiAuth::Sts(settings) => {
                 Self::Sts(Box::new(StsGuard::new(settings.clone(), metrics).map_err(GuardError::Roots)?))
@@ -123,20 +124,20 @@ impl Guard {
         })
     }
 
-    /// Why nobody can be let in at the moment, if so.
-    pub(crate) fn trouble(&self) -> Option<&'static str> {
+    /// The reason why every request is refused at the moment, if there is one.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
         match self {
             Self::Loopback(_) | Self::Sts(_) => None,
-            Self::Keys(guard) => guard.file.current().is_err().then_some("the key file can't be used"),
+            Self::Keys(guard) => guard.file.current().is_err().then_some("the key file is invalid"),
         }
     }
 
-    /// Judges the head of a request.
+    /// Checks the head of a request.
     pub(crate) fn claim<'a>(&'a self, parts: &'a Parts, now: Timestamp) -> Result<Claim<'a>, Denial> {
         match self {
             Self::Loopback(addr) => site::check(parts, *addr).map(|()| Claim::Settled),
             Self::Keys(guard) => {
-                let claim = signature::Claim::read(parts, guard.region.as_str(), now)?;
+                let claim = SignatureClaim::read(parts, guard.region.as_str(), now)?;
                 let key = guard.file.current()?.find(claim.key_id());
                 Ok(Claim::Signature { guard, claim, key })
             }
@@ -146,19 +147,20 @@ impl Guard {
 }
 
 impl Claim<'_> {
-    /// Whether the body has to be known.
+    /// Whether the check needs the body.
     pub(crate) const fn is_open(&self) -> bool {
         !matches!(self, Self::Settled)
     }
 
-    /// Lets the request pass and says whose it is, or why not.
+    /// Completes the check and returns the caller, or the reason to refuse the request.
     pub(crate) async fn settle(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<Caller, Denial> {
         let (method, path) = (&parts.method, parts.uri.path());
         match self {
-            Self::Settled => Ok(Caller::Anybody),
+            Self::Settled => Ok(Caller::Local),
             Self::Identity { guard, presigned } => guard.settle(presigned, parts, body, now).await,
             Self::Signature { guard, claim, key } => {
-                // A signature by a secret that no key has takes as long to check, and is never right.
+                // A key that does not exist is checked with a secret that never matches, so that the check takes as
+                // long.
                 let secret = key.as_ref().map_or(NO_SECRET, |key| &key.secret);
                 let matches = claim.matches(secret, parts, body, guard.region.as_str())?;
                 let Some(key) = key.as_ref().filter(|_| matches) else { return Err(Denial::Mismatch) };
@@ -171,7 +173,7 @@ impl Claim<'_> {
                 }
                 let write = SignedWrite { signature: claim.signature(), until: claim.until(), owner: claim.key_id() };
                 guard.seen.pass(&write, now)?;
-                tracing::info!(caller = %key.name, %method, path, "signed write");
+                tracing::info!(caller = %key.name, %method, path, "accepted write signed by key");
                 Ok(caller)
             }
         }

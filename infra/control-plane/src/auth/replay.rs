@@ -1,4 +1,4 @@
-//! Writes that were received already.
+//! Signed writes that were received before, to refuse replays.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,26 +9,26 @@ use jiff::{SignedDuration, Timestamp};
 use super::Denial;
 use crate::metrics::ConnectionMetrics;
 
-/// The most writes that are remembered: some tens of megabytes.
-const MOST: usize = 250_000;
+/// The most writes in the memory: some tens of megabytes.
+const MAX_WRITES: usize = 250_000;
 
-/// The most of them of one owner: 200 writes a second, all the time, by a key whose signatures are good for five minutes.
-const MOST_OF_ONE: usize = MOST / 4;
+/// The most writes of one owner: a steady 200 writes a second by a key whose signatures are valid for five minutes.
+const MAX_WRITES_PER_OWNER: usize = MAX_WRITES / 4;
 
-/// What an owner has room for even while others fill the memory.
+/// The room that every owner has even while other owners fill the memory.
 const GUARANTEED: usize = 1000;
 
-/// For how long after its first arrival the same signed write may come again. SDKs sign every attempt, by the second:
-/// an attempt that follows within the same second has the same signature, and arrives at most about a second later.
-/// Without this an SDK's quick retry would be refused; were it longer, so would be the time in which somebody who
-/// listens can repeat a write.
+/// How long after its first arrival the same signed write is accepted again. SDKs sign every attempt with a time in
+/// seconds: a second attempt within the same second has the same signature, and arrives about a second later at most.
+/// A shorter time would refuse an SDK's quick retries. A longer one would extend the time in which an eavesdropper
+/// can replay a write.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The signatures of writes, each until it has expired anyway; and whose they are, so that no key's writes keep another
-/// key's out.
+/// The signatures of writes, each until it expires, with their owners: the writes of one key do not take the room of
+/// another.
 #[derive(Debug)]
-pub(crate) struct Seen {
-    signatures: Mutex<Signatures>,
+pub(crate) struct ReplayMemory {
+    signatures: Mutex<SignatureTable>,
     metrics: ConnectionMetrics,
 }
 
@@ -36,45 +36,49 @@ pub(crate) struct Seen {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SignedWrite<'a> {
     pub(super) signature: [u8; 32],
-    /// Until when the signature is good.
+    /// The end of the signature's validity.
     pub(super) until: Timestamp,
     /// The key, or the role.
     pub(super) owner: &'a str,
 }
 
 #[derive(Debug, Default)]
-struct Signatures {
-    known: HashMap<[u8; 32], Entry>,
+struct SignatureTable {
+    known: HashMap<[u8; 32], KnownWrite>,
     order: BTreeSet<(Timestamp, [u8; 32])>,
     owners: HashMap<Arc<str>, usize>,
-    /// Until when the longest-lived signature was good that has been forgotten. One that is good until then or less may
-    /// be among the forgotten, and comes up again only if the clock was set back.
+    /// The latest end of validity among the removed signatures. A signature that ends no later may have been removed,
+    /// and is seen again only if the clock was set back.
     forgotten: Option<Timestamp>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct KnownWrite {
     owner: Arc<str>,
-    /// By the clock and by a clock that is never set.
+    /// The first arrival by the system clock and by the monotonic clock.
     first: (Timestamp, Instant),
 }
 
-impl Seen {
+impl ReplayMemory {
     pub(super) fn new(metrics: ConnectionMetrics) -> Self {
         Self { signatures: Mutex::default(), metrics }
     }
 
-    /// Lets a signature pass for the first time, and again for as long as its client may be retrying.
+    /// Accepts a signature the first time, and again while its client may be retrying.
     pub(super) fn pass(&self, write: &SignedWrite<'_>, now: Timestamp) -> Result<(), Denial> {
+        self.pass_at(write, (now, Instant::now()))
+    }
+
+    fn pass_at(&self, write: &SignedWrite<'_>, now: (Timestamp, Instant)) -> Result<(), Denial> {
         let mut signatures = self.signatures.lock().unwrap_or_else(PoisonError::into_inner);
-        signatures.forget(now);
-        let passed = signatures.pass(write, (now, Instant::now()));
+        signatures.forget(now.0);
+        let passed = signatures.pass(write, now);
         self.metrics.replay_entries(signatures.known.len());
         passed
     }
 }
 
-impl Signatures {
+impl SignatureTable {
     fn pass(&mut self, write: &SignedWrite<'_>, now: (Timestamp, Instant)) -> Result<(), Denial> {
         if let Some(entry) = self.known.get(&write.signature) {
             let by_clock = now.0.duration_since(entry.first.0).unsigned_abs();
@@ -84,18 +88,18 @@ impl Signatures {
         if self.forgotten.is_some_and(|forgotten| write.until <= forgotten) {
             return Err(Denial::Expired);
         }
-        let held = self.owners.get(write.owner).copied().unwrap_or(0);
-        if held >= MOST_OF_ONE || (self.known.len() >= MOST && held >= GUARANTEED) {
+        let count = self.owners.get(write.owner).copied().unwrap_or(0);
+        if count >= MAX_WRITES_PER_OWNER || (self.known.len() >= MAX_WRITES && count >= GUARANTEED) {
             return Err(Denial::Crowded);
         }
         let owner: Arc<str> = write.owner.into();
         *self.owners.entry(Arc::clone(&owner)).or_default() += 1;
-        self.known.insert(write.signature, Entry { owner, first: now });
+        self.known.insert(write.signature, KnownWrite { owner, first: now });
         self.order.insert((write.until, write.signature));
         Ok(())
     }
 
-    /// Drops what has expired by now.
+    /// Removes expired signatures.
     fn forget(&mut self, now: Timestamp) {
         while let Some((until, signature)) = self.order.first().copied()
             && now.duration_since(until) > SignedDuration::ZERO
@@ -103,7 +107,7 @@ impl Signatures {
             self.order.remove(&(until, signature));
             self.forgotten = self.forgotten.max(Some(until));
             let Some(entry) = self.known.remove(&signature) else { continue };
-            let left = self.owners.get(&entry.owner).map_or(0, |held| held.saturating_sub(1));
+            let left = self.owners.get(&entry.owner).map_or(0, |count| count.saturating_sub(1));
             if left == 0 {
                 self.owners.remove(&entry.owner);
             } else {
@@ -118,8 +122,8 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
 
-    fn seen() -> Seen {
-        Seen::new(Metrics::new().connections())
+    fn seen() -> ReplayMemory {
+        ReplayMemory::new(Metrics::new().connections())
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_passes_and_a_replay_does_not_until_it_has_expired() {
+    fn a_retry_passes_and_a_replay_is_refused_until_the_signature_expires() {
         let seen = seen();
         let (one, other) = (write(1, 300, "k"), write(2, 303, "k"));
         for (number, (signed, seconds, expected)) in [
@@ -150,41 +154,43 @@ mod tests {
         {
             assert_eq!(seen.pass(&signed, at(seconds)), expected, "step {number}");
         }
-        assert_eq!(seen.signatures.lock().unwrap().known.len(), 1, "the one that expired is forgotten");
+        assert_eq!(seen.signatures.lock().unwrap().known.len(), 1, "the expired signature is removed");
     }
 
     #[test]
-    fn a_forgotten_write_is_refused_after_the_clock_was_set_back() {
+    fn a_removed_write_is_refused_after_the_clock_was_set_back() {
         let seen = seen();
         seen.pass(&write(1, 300, "k"), at(0)).unwrap();
         seen.pass(&write(2, 900, "k"), at(600)).unwrap();
         assert_eq!(seen.pass(&write(1, 300, "k"), at(10)), Err(Denial::Expired));
         assert_eq!(seen.pass(&write(2, 900, "k"), at(10)), Err(Denial::Replayed), "remembered, and not a retry");
-        assert_eq!(seen.pass(&write(3, 310, "k"), at(10)), Ok(()), "signed after what was forgotten");
+        assert_eq!(seen.pass(&write(3, 310, "k"), at(10)), Ok(()), "valid for longer than any removed signature");
     }
 
     #[test]
-    fn one_key_s_writes_leave_room_for_every_other_key() {
-        let seen = seen();
-        for number in 0..MOST_OF_ONE {
-            seen.pass(&write(number, 300, "loud"), at(0)).unwrap();
+    fn the_writes_of_one_key_leave_room_for_every_other_key() {
+        // The monotonic clock does not advance, so that a slow machine does not turn the retry into a replay.
+        let (seen, start) = (seen(), Instant::now());
+        let pass = |write: SignedWrite<'_>, seconds| seen.pass_at(&write, (at(seconds), start));
+        for number in 0..MAX_WRITES_PER_OWNER {
+            pass(write(number, 300, "loud"), 0).unwrap();
         }
-        assert_eq!(seen.pass(&write(MOST_OF_ONE, 300, "loud"), at(1)), Err(Denial::Crowded));
-        assert_eq!(seen.pass(&write(7, 300, "loud"), at(1)), Ok(()), "a retry needs no room");
-        assert_eq!(seen.pass(&write(MOST, 300, "quiet"), at(1)), Ok(()));
-        assert_eq!(seen.pass(&write(MOST_OF_ONE, 700, "loud"), at(301)), Ok(()), "there is room again");
+        assert_eq!(pass(write(MAX_WRITES_PER_OWNER, 300, "loud"), 1), Err(Denial::Crowded));
+        assert_eq!(pass(write(7, 300, "loud"), 1), Ok(()), "a retry needs no room");
+        assert_eq!(pass(write(MAX_WRITES, 300, "quiet"), 1), Ok(()));
+        assert_eq!(pass(write(MAX_WRITES_PER_OWNER, 700, "loud"), 301), Ok(()), "there is room again");
     }
 
     #[test]
     fn keys_that_fill_the_memory_together_leave_the_guaranteed_room() {
         let seen = seen();
-        for number in 0..MOST {
+        for number in 0..MAX_WRITES {
             let owner = ["a", "b", "c", "d"][number % 4];
             seen.pass(&write(number, 300, owner), at(0)).unwrap();
         }
         for number in 0..GUARANTEED {
-            assert_eq!(seen.pass(&write(MOST + number, 300, "quiet"), at(1)), Ok(()));
+            assert_eq!(seen.pass(&write(MAX_WRITES + number, 300, "quiet"), at(1)), Ok(()));
         }
-        assert_eq!(seen.pass(&write(MOST + GUARANTEED, 300, "quiet"), at(1)), Err(Denial::Crowded));
+        assert_eq!(seen.pass(&write(MAX_WRITES + GUARANTEED, 300, "quiet"), at(1)), Err(Denial::Crowded));
     }
 }

@@ -1,5 +1,5 @@
-//! AWS signature version 4, in the header form, as SDKs make it for services other than S3. The signature that the
-//! request should have is made by the SDK's own signer.
+//! AWS signature version 4 in the Authorization header, as SDKs sign requests to services other than S3. The SDK's
+//! own signer computes the expected signature.
 
 use std::time::SystemTime;
 
@@ -20,23 +20,23 @@ use super::Denial;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const DATE: &str = "x-amz-date";
-/// What the names of headers begin with by which a request says more than App Mesh's do.
+/// The prefix of Meshwarden's own headers, which extend the App Mesh API.
 const OWN: &str = "x-meshwarden-";
 const SERVICE: &str = "appmesh";
-/// How far the clocks may be apart, either way: AWS's own tolerance.
+/// The accepted difference between the clocks, in either direction: AWS's own tolerance.
 pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
-/// What a request says of its signature. The scope and the time are right; the signature is not checked yet.
+/// The signature that a request claims. Its scope and time have been checked, the signature itself has not.
 #[derive(Debug)]
-pub(crate) struct Claim<'a> {
+pub(crate) struct SignatureClaim<'a> {
     key_id: &'a str,
-    /// The headers that are signed, with their values.
+    /// The signed headers with their values.
     signed: Vec<(&'a str, &'a str)>,
     signature: [u8; 32],
     at: Timestamp,
 }
 
-impl<'a> Claim<'a> {
+impl<'a> SignatureClaim<'a> {
     pub(super) fn read(parts: &'a Parts, region: &str, now: Timestamp) -> Result<Self, Denial> {
         let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
         let header = headers.next().ok_or(Denial::Unsigned)?.to_str().map_err(|_| Denial::Malformed)?;
@@ -68,7 +68,7 @@ impl<'a> Claim<'a> {
         self.key_id
     }
 
-    /// Until when the signature is good.
+    /// The end of the signature's validity.
     pub(super) fn until(&self) -> Timestamp {
         self.at.saturating_add(SKEW).unwrap_or(self.at)
     }
@@ -77,11 +77,11 @@ impl<'a> Claim<'a> {
         self.signature
     }
 
-    /// Whether the request was signed with this secret. Takes as long for any signature.
+    /// Whether the request was signed with this secret. The time that this takes does not depend on the signature.
     pub(super) fn matches(&self, secret: &str, parts: &Parts, body: &[u8], region: &str) -> Result<bool, Denial> {
         let identity = Credentials::new(self.key_id, secret, None, None, "key file").into();
         let mut settings = SigningSettings::default();
-        // What is signed is what the request says is signed, and the path is taken as it will be understood.
+        // Sign exactly the headers that the request names, and the path as the API will read it.
         settings.excluded_headers = None;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         let params = v4::SigningParams::builder()
@@ -102,8 +102,8 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// The headers in a list of names, each with the one value that it has. The API must not heed a header that isn't among
-/// them, so its own have to be, whichever they are.
+/// The headers in a list of names, each with its single value. The API must ignore headers outside the list, so all
+/// of Meshwarden's own headers have to be in it.
 fn signed_headers<'a>(parts: &'a Parts, names: &'a str) -> Result<Vec<(&'a str, &'a str)>, Denial> {
     let names: Vec<&str> = names.split(';').collect();
     let own = parts.headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with(OWN));
@@ -116,7 +116,7 @@ fn signed_headers<'a>(parts: &'a Parts, names: &'a str) -> Result<Vec<(&'a str, 
         let mut values = parts.headers.get_all(name).iter();
         let value = match (values.next(), &parts.uri.authority()) {
             (Some(value), _) => value.to_str().ok()?,
-            // HTTP/2 has it beside the headers.
+            // HTTP/2 carries the host in `:authority`, outside the headers.
             (None, Some(authority)) if name == HOST => authority.as_str(),
             (None, _) => return None,
         };
@@ -125,13 +125,13 @@ fn signed_headers<'a>(parts: &'a Parts, names: &'a str) -> Result<Vec<(&'a str, 
     names.into_iter().map(value).collect::<Option<_>>().ok_or(Denial::Headers)
 }
 
-/// The time that a date such as `20260102T030405Z` tells.
+/// Parses a time such as `20260102T030405Z`.
 pub(super) fn time(text: &str) -> Option<Timestamp> {
     let at = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok().filter(|_| text.len() == 16)?;
     Some(at.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
-/// The bytes that 64 hexadecimal digits, in lower case, stand for.
+/// Parses 64 lower-case hexadecimal digits.
 pub(super) fn digest(text: &str) -> Option<[u8; 32]> {
     if !text.bytes().all(|digit| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit)) {
         return None;

@@ -1,4 +1,4 @@
-//! Requests that a browser was led to send to loopback.
+//! Protection of the loopback API against requests from browsers.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,7 +8,7 @@ use axum::http::uri::Authority;
 
 use super::Denial;
 
-/// Refuses a request under a foreign name (DNS rebinding), and one from another site's page.
+/// Refuses a request with a foreign Host header (DNS rebinding), and one from the page of another site.
 pub(super) fn check(parts: &Parts, addr: SocketAddr) -> Result<(), Denial> {
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| parts.uri.authority().map(Authority::as_str)).ok_or(Denial::Host)?;

@@ -1,4 +1,4 @@
-//! The signatures were made by botocore's `SigV4Auth`, with the key AKID and `secret`, at 2026-01-02T03:04:05Z.
+//! Signatures made by botocore's `SigV4Auth`, with the key AKID and `secret`, at 2026-01-02T03:04:05Z.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ const TOKEN_BODY: &str = r#"{"meshName":"shop","clientToken":"t"}"#;
 const SCOPE: &str = "AKID/20260102/us-east-1/appmesh/aws4_request";
 const SIGNED: &str = "host;x-amz-date";
 
-/// A key file in a folder of the test's own.
+/// A key file in a temporary folder.
 struct Keys(PathBuf);
 
 impl Keys {
@@ -59,11 +59,11 @@ fn content(secret: &str, read_only: bool) -> String {
 
 fn admit(guard: &Guard, parts: &Parts, body: &str, now: Timestamp) -> Result<(), Denial> {
     let ours = match guard {
-        Guard::Loopback(_) => Caller::Anybody,
+        Guard::Loopback(_) => Caller::Local,
         _ => Caller::Key { id: "AKID".to_owned(), name: "ci".to_owned() },
     };
     let caller = guard.claim(parts, now)?.settle(parts, body.as_bytes(), now).now_or_never();
-    caller.expect("asks nobody else").map(|caller| assert_eq!(caller, ours))
+    caller.expect("needs no other service").map(|caller| assert_eq!(caller, ours))
 }
 
 fn parts(method: &str, uri: &str, scope: &str, signed: &str, signature: &str) -> Parts {
@@ -78,7 +78,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 #[test]
-fn what_botocore_signs_passes_and_nothing_else() {
+fn a_signature_of_botocore_is_accepted_for_exactly_its_request() {
     let keys = Keys::new("table", "secret", false);
     let guard = keys.guard().unwrap();
     let altered = SERVICE.replace("a%2Fb", "a/b");
@@ -102,7 +102,7 @@ fn what_botocore_signs_passes_and_nothing_else() {
         ("GET", SERVICE, &service, SIGNED, READ, "", 0, Err(Denial::Scope)),
         ("GET", SERVICE, SCOPE, "x-amz-date", READ, "", 0, Err(Denial::Headers)),
         ("GET", SERVICE, SCOPE, "host", READ, "", 0, Err(Denial::Headers)),
-        ("GET", SERVICE, SCOPE, "host;x-amz-date;x-gone", READ, "", 0, Err(Denial::Headers)),
+        ("GET", SERVICE, SCOPE, "host;x-amz-date;x-missing", READ, "", 0, Err(Denial::Headers)),
         ("GET", SERVICE, SCOPE, SIGNED, "12", "", 0, Err(Denial::Malformed)),
         ("PUT", MESHES, SCOPE, SIGNED, WRITE, TOKEN_BODY, 0, Err(Denial::Mismatch)),
         ("PUT", MESHES, SCOPE, SIGNED, WRITE, BODY, 0, Ok(())),
@@ -119,7 +119,7 @@ fn what_botocore_signs_passes_and_nothing_else() {
 }
 
 #[test]
-fn another_secret_or_a_reading_key_does_not_write() {
+fn another_secret_or_a_read_only_key_cannot_write() {
     let write = parts("PUT", MESHES, SCOPE, SIGNED, WRITE);
     let (other, reader) = (Keys::new("other", "guess", false), Keys::new("reader", "secret", true));
     assert_eq!(admit(&other.guard().unwrap(), &write, BODY, at(0)), Err(Denial::Mismatch));
@@ -129,7 +129,7 @@ fn another_secret_or_a_reading_key_does_not_write() {
 }
 
 #[test]
-fn a_version_that_is_sent_has_to_be_signed() {
+fn a_version_header_has_to_be_signed() {
     let keys = Keys::new("version", "secret", false);
     let guard = keys.guard().unwrap();
     let write = |signed: &str, versions: &[&'static str]| {
@@ -142,17 +142,17 @@ fn a_version_that_is_sent_has_to_be_signed() {
     let all = "host;x-amz-date;x-meshwarden-if-version";
     assert_eq!(write(SIGNED, &["7"]), Err(Denial::Headers), "not signed");
     assert_eq!(write(all, &["8"]), Err(Denial::Mismatch), "changed");
-    assert_eq!(write(all, &[]), Err(Denial::Headers), "taken away");
+    assert_eq!(write(all, &[]), Err(Denial::Headers), "removed");
     assert_eq!(write(all, &["7", "8"]), Err(Denial::Headers), "two of them");
     assert_eq!(write(all, &["7"]), Ok(()));
-    let mut asking = parts("GET", SERVICE, SCOPE, SIGNED, READ);
-    asking.headers.insert("x-meshwarden-anything", HeaderValue::from_static("tags"));
-    assert_eq!(admit(&guard, &asking, "", at(0)), Err(Denial::Headers), "any header of the API's own");
+    let mut read = parts("GET", SERVICE, SCOPE, SIGNED, READ);
+    read.headers.insert("x-meshwarden-anything", HeaderValue::from_static("tags"));
+    assert_eq!(admit(&guard, &read, "", at(0)), Err(Denial::Headers), "any header of Meshwarden's own");
 }
 
 #[test]
-fn a_key_that_is_taken_away_is_refused_at_once_also_when_the_file_is_broken() {
-    let keys = Keys::new("taken", "secret", false);
+fn a_removed_key_is_refused_at_once_even_if_the_file_is_invalid() {
+    let keys = Keys::new("removed", "secret", false);
     let guard = keys.guard().unwrap();
     let read = parts("GET", SERVICE, SCOPE, SIGNED, READ);
     for (mode, content, expected) in [
@@ -167,15 +167,15 @@ fn a_key_that_is_taken_away_is_refused_at_once_also_when_the_file_is_broken() {
     ] {
         keys.write(mode, &content);
         assert_eq!(admit(&guard, &read, "", at(0)), expected, "{mode:o} {content}");
-        assert_eq!(guard.trouble().is_some(), expected == Err(Denial::NoKeys));
-        assert_eq!(keys.guard().is_err(), expected == Err(Denial::NoKeys), "nor does it start");
+        assert_eq!(guard.problem().is_some(), expected == Err(Denial::NoKeys));
+        assert_eq!(keys.guard().is_err(), expected == Err(Denial::NoKeys), "the server does not start with this file");
     }
     fs::remove_file(&keys.0).unwrap();
     assert_eq!(admit(&guard, &read, "", at(0)), Err(Denial::NoKeys));
 }
 
 #[test]
-fn without_authentication_no_other_site_gets_in() {
+fn the_loopback_api_refuses_requests_from_other_sites() {
     let guard = Guard::Loopback(SocketAddr::from(([127, 0, 0, 1], 9080)));
     for (host, origin, expected) in [
         ("127.0.0.1:9080", None, Ok(())),

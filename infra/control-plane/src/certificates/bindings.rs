@@ -1,29 +1,29 @@
-//! Secrets that a mesh calls by names of its own, bound to bundles.
+//! Bindings of the secret names that a mesh uses to bundles in Secrets Manager.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use ports::certificates::SecretId;
 
-/// A name of a mesh (`sds.secretName`), and the bundle that it means.
+/// A secret name of a mesh (`sds.secretName`), and the bundle that it refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binding {
-    /// The name.
+    /// The secret name.
     pub name: String,
-    /// The secret that holds the bundle.
+    /// The secret that contains the bundle.
     pub secret: SecretId,
-    /// Which part of the bundle it is.
-    pub part: Part,
+    /// The part of the bundle that the name refers to.
+    pub part: BundlePart,
 }
 
-/// A part of a bundle. In SDS a name stands for one or the other, never for both.
+/// A part of a bundle. In SDS a name refers to one or the other, never to both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The certificate, where the bundle has one with its key, else what it trusts.
-    Whatever,
+pub enum BundlePart {
+    /// The certificate if the bundle has one with its key, otherwise the trust anchors.
+    Auto,
     /// The certificate with its key.
     Certificate,
-    /// What is trusted.
+    /// The trust anchors.
     Trust,
 }
 
@@ -34,9 +34,9 @@ impl FromStr for Binding {
         let error = || BindingError(text.to_owned());
         let (name, secret) = text.split_once('=').ok_or_else(error)?;
         let (secret, part) = match secret.rsplit_once('#') {
-            None => (secret, Part::Whatever),
-            Some((secret, "certificate")) => (secret, Part::Certificate),
-            Some((secret, "trust")) => (secret, Part::Trust),
+            None => (secret, BundlePart::Auto),
+            Some((secret, "certificate")) => (secret, BundlePart::Certificate),
+            Some((secret, "trust")) => (secret, BundlePart::Trust),
             Some(_) => return Err(error()),
         };
         if name.is_empty() {
@@ -46,25 +46,25 @@ impl FromStr for Binding {
     }
 }
 
-/// What is no binding.
+/// The text is not a binding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no binding: give NAME=SECRET_ARN, and #certificate or #trust after it where a name is to mean one of both"
+    "invalid binding {0:?}: expected NAME=SECRET_ARN, followed by #certificate or #trust for a part of a bundle that has both"
 )]
 pub struct BindingError(String);
 
-/// All bindings, by name.
+/// All bindings, by secret name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bindings(BTreeMap<String, Binding>);
 
 impl Bindings {
-    /// Of these; of two for one name, the last stays.
+    /// Collects bindings. Of two bindings of one name, the last one applies.
     #[must_use]
     pub fn new(bindings: impl IntoIterator<Item = Binding>) -> Self {
         Self(bindings.into_iter().map(|binding| (binding.name.clone(), binding)).collect())
     }
 
-    /// The names that are bound.
+    /// The bound secret names.
     #[must_use]
     pub fn names(&self) -> BTreeSet<String> {
         self.0.keys().cloned().collect()
@@ -74,9 +74,9 @@ impl Bindings {
         self.0.get(name)
     }
 
-    /// The secrets that hold certificates, each once.
+    /// The secrets that contain certificates, each once.
     pub(super) fn secrets(&self) -> BTreeSet<&SecretId> {
-        self.0.values().filter(|binding| binding.part != Part::Trust).map(|binding| &binding.secret).collect()
+        self.0.values().filter(|binding| binding.part != BundlePart::Trust).map(|binding| &binding.secret).collect()
     }
 }
 
@@ -89,9 +89,9 @@ mod tests {
     #[test]
     fn a_binding_is_a_name_a_secret_and_perhaps_a_part() {
         for (text, name, part) in [
-            (format!("web={ARN}"), "web", Part::Whatever),
-            (format!("spiffe://shop/web={ARN}#certificate"), "spiffe://shop/web", Part::Certificate),
-            (format!("web-trust={ARN}#trust"), "web-trust", Part::Trust),
+            (format!("web={ARN}"), "web", BundlePart::Auto),
+            (format!("spiffe://shop/web={ARN}#certificate"), "spiffe://shop/web", BundlePart::Certificate),
+            (format!("web-trust={ARN}#trust"), "web-trust", BundlePart::Trust),
         ] {
             let binding: Binding = text.parse().unwrap();
             assert_eq!((binding.name.as_str(), binding.secret.as_str(), binding.part), (name, ARN, part), "{text}");
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_is_refused() {
+    fn other_texts_are_refused() {
         for text in ["", "web", "=arn", "web=", "web=an arn", "web=arn#key", "web=arn#"] {
             assert!(text.parse::<Binding>().is_err(), "{text}");
         }

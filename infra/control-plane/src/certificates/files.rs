@@ -1,4 +1,4 @@
-//! Certificates in files beside proxies, where those files can be seen from here.
+//! Certificate files of proxies on this machine.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -6,31 +6,32 @@ use std::path::{Component, Path, PathBuf};
 use super::material;
 use crate::secrets::ServedCertificate;
 
-/// The most of a file that is read: a bundle of all public roots has 200 KB.
-const LARGEST: u64 = 1024 * 1024;
+/// The largest file that is read, in bytes: a bundle of all public roots has 200 KB.
+const MAX_FILE: u64 = 1024 * 1024;
 
-/// A folder in which the paths that a mesh names are found: `/` where proxies run on this machine and see the same files.
+/// The folder that contains the files which a mesh names by path: `/` where proxies run on this machine and read the
+/// same files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles(PathBuf);
 
 impl CertificateFiles {
-    /// Below this folder.
+    /// Reads files below this folder.
     #[must_use]
     pub const fn new(folder: PathBuf) -> Self {
         Self(folder)
     }
 
-    /// What is in a file now; `None` where that can't be told. Whether a proxy has read it since is not known.
+    /// The certificates in a file now; `None` if the file cannot be read. A proxy may have read an earlier version.
     pub(crate) fn certificates(&self, path: &str) -> Option<Vec<ServedCertificate>> {
         let below = Path::new(path);
-        // A path of a mesh says where a proxy looks, and must not lead out of the folder here.
+        // The mesh names a path on the proxy's machine, which must not lead out of this folder.
         let mut parts = below.components();
         if parts.any(|part| !matches!(part, Component::Normal(_) | Component::RootDir | Component::CurDir)) {
             return None;
         }
         let file = self.0.join(below.strip_prefix("/").unwrap_or(below));
         let length = fs::metadata(&file).ok().filter(fs::Metadata::is_file)?.len();
-        if length > LARGEST {
+        if length > MAX_FILE {
             return None;
         }
         material::read(&fs::read_to_string(file).ok()?).ok()
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_below_the_folder_and_none_above() {
+    fn files_are_read_below_the_folder_only() {
         let folder = std::env::temp_dir().join(format!("meshwarden-files-{}", std::process::id()));
         fs::create_dir_all(folder.join("keys")).unwrap();
         let pem = rcgen::generate_simple_self_signed(vec!["a.local".to_owned()]).unwrap().cert.pem();

@@ -1,4 +1,4 @@
-//! Whether what was fetched can be served.
+//! Validation of fetched secrets.
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -11,7 +11,7 @@ use xds::SecretMaterial;
 
 use crate::secrets::{KnownSecret, SecretProblem, ServedCertificate, problem};
 
-/// Reads material as Envoy will: what it would refuse is a problem here, before anything is sent.
+/// Reads material as Envoy will: material that Envoy would refuse is a problem here, before it is sent.
 pub(super) fn judge(material: SecretMaterial) -> Result<KnownSecret, SecretProblem> {
     let certificates = match &material {
         SecretMaterial::Certificate { chain, key } => {
@@ -19,10 +19,10 @@ pub(super) fn judge(material: SecretMaterial) -> Result<KnownSecret, SecretProbl
             let leaf = chain.first().map(|(_, served)| served.clone()).into_iter().collect();
             let der = chain.into_iter().map(|(der, _)| der).collect();
             let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-                // The error could tell of what it stumbled over: nothing of it is passed on.
-                .map_err(|_| broken("the private key can't be read; it has to be unencrypted PEM"))?;
+                // The error could contain parts of the key, so it is dropped.
+                .map_err(|_| broken("the private key cannot be read: expected unencrypted PEM"))?;
             CertifiedKey::from_der(der, key, &ring::default_provider()).map_err(|error| {
-                broken(&format!("the private key is not that of the certificate, or of no use: {error}"))
+                broken(&format!("the private key does not match the certificate, or cannot be used: {error}"))
             })?;
             leaf
         }
@@ -31,22 +31,22 @@ pub(super) fn judge(material: SecretMaterial) -> Result<KnownSecret, SecretProbl
     Ok(KnownSecret { material, certificates })
 }
 
-/// What is wrong with what is served, now.
+/// The problem of a served secret whose certificates have expired.
 pub(super) fn expired(known: &KnownSecret, now: Timestamp) -> Option<SecretProblem> {
-    // Of several roots one may be past its time and still wait to be taken away.
+    // One of several roots may have expired and still wait for its removal.
     let last = known.certificates.iter().map(|certificate| certificate.not_after).max()?;
     (last < now).then(|| SecretProblem {
         id: problem::EXPIRED,
-        message: format!("its validity ended at {last}, and it is served nevertheless; renew it"),
+        message: format!("it expired at {last} and is still served; renew it"),
     })
 }
 
-/// The certificates of a PEM text, at least one.
+/// Reads the certificates of a PEM text. Fails if there are none.
 pub(super) fn read(pem: &str) -> Result<Vec<ServedCertificate>, SecretProblem> {
     Ok(parsed(pem)?.into_iter().map(|(_, served)| served).collect())
 }
 
-/// Of a chain, what a client has to trust: the certificates in it that signed themselves, or else the last.
+/// The part of a chain that a client has to trust: its self-signed certificates, or the last one without any.
 pub(super) fn roots(leaf: &str, issuers: &str) -> Result<String, SecretProblem> {
     let pieces: Vec<&str> = pieces(leaf).chain(pieces(issuers)).collect();
     let mut signed_themselves = Vec::new();
@@ -62,7 +62,7 @@ pub(super) fn roots(leaf: &str, issuers: &str) -> Result<String, SecretProblem> 
         signed_themselves.extend(pieces.last());
     }
     if signed_themselves.is_empty() {
-        return Err(broken("there is no certificate in it"));
+        return Err(broken("it contains no certificate"));
     }
     Ok(signed_themselves.concat())
 }
@@ -83,15 +83,15 @@ fn pieces(pem: &str) -> impl Iterator<Item = &str> {
 
 fn ders(pem: &str) -> Result<Vec<CertificateDer<'static>>, SecretProblem> {
     let read = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let ders = read.map_err(|error| broken(&format!("the certificates can't be read: {error}")))?;
-    if ders.is_empty() { Err(broken("there is no certificate in it")) } else { Ok(ders) }
+    let ders = read.map_err(|error| broken(&format!("the certificates cannot be read: {error}")))?;
+    if ders.is_empty() { Err(broken("it contains no certificate")) } else { Ok(ders) }
 }
 
 fn parsed(pem: &str) -> Result<Vec<(CertificateDer<'static>, ServedCertificate)>, SecretProblem> {
     let one = |der: CertificateDer<'static>| {
         let not_after = x509(&der)?.validity().not_after.timestamp();
         let not_after = Timestamp::from_second(not_after)
-            .map_err(|_| broken("a certificate's validity ends at no time that there is"))?;
+            .map_err(|_| broken("the end of a certificate's validity is out of range"))?;
         let served = ServedCertificate { fingerprint: fingerprint(&der), not_after };
         Ok((der, served))
     };
@@ -100,14 +100,14 @@ fn parsed(pem: &str) -> Result<Vec<(CertificateDer<'static>, ServedCertificate)>
 
 fn x509<'d>(der: &'d CertificateDer<'_>) -> Result<X509Certificate<'d>, SecretProblem> {
     let (rest, certificate) =
-        X509Certificate::from_der(der).map_err(|error| broken(&format!("a certificate can't be read: {error}")))?;
-    if rest.is_empty() { Ok(certificate) } else { Err(broken("there is something after a certificate's end")) }
+        X509Certificate::from_der(der).map_err(|error| broken(&format!("a certificate cannot be read: {error}")))?;
+    if rest.is_empty() { Ok(certificate) } else { Err(broken("there is data after the end of a certificate")) }
 }
 
 fn fingerprint(der: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha256::digest(der).iter().fold(String::new(), |mut text, byte| {
-        // Into a string: it can't fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -154,35 +154,32 @@ mod tests {
     }
 
     #[test]
-    fn what_envoy_would_refuse_is_broken() {
+    fn material_that_envoy_would_refuse_is_broken() {
         let root = authority("root");
         let (chain, key) = leaf(&root);
-        let (_, stranger) = leaf(&root);
-        for (what, material) in [
-            ("another key", certificate(&chain, &stranger)),
+        let (_, other_key) = leaf(&root);
+        for (case, material) in [
+            ("another key", certificate(&chain, &other_key)),
             ("no key", certificate(&chain, "")),
-            (
-                "a key that is none",
-                certificate(&chain, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
-            ),
+            ("an invalid key", certificate(&chain, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")),
             ("no certificate", certificate("", &key)),
-            ("a torn certificate", certificate(&chain[..chain.len() / 2], &key)),
-            ("the key in its place", certificate(&key, &key)),
+            ("a truncated certificate", certificate(&chain[..chain.len() / 2], &key)),
+            ("the key instead of the certificate", certificate(&key, &key)),
             ("no roots", SecretMaterial::Trust { roots: "nothing".to_owned() }),
         ] {
             let problem = judge(material).unwrap_err();
-            assert_eq!(problem.id, problem::BROKEN, "{what}");
-            assert!(!problem.message.contains("AAAA"), "{what}: {}", problem.message);
+            assert_eq!(problem.id, problem::BROKEN, "{case}");
+            assert!(!problem.message.contains("AAAA"), "{case}: {}", problem.message);
         }
     }
 
     #[test]
-    fn the_root_of_a_chain() {
+    fn the_root_of_a_chain_is_self_signed_or_last() {
         let root = authority("root");
         let (chain, _) = leaf(&root);
         let (other, _) = leaf(&authority("other"));
         assert_eq!(roots(&chain, &root.pem()).unwrap(), root.pem());
-        // Without a root the last is what there is.
+        // Without a self-signed certificate the last one is the root.
         assert_eq!(roots(&chain, &other).unwrap(), other);
         assert_eq!(roots(&root.pem(), "").unwrap(), root.pem());
         assert!(roots("", "").is_err());

@@ -1,25 +1,25 @@
-//! Certificates on their way to proxies: fetched from where they are kept, judged, and served until better ones come.
+//! Certificates for proxies: fetched from their source, validated, and served until newer ones arrive.
 //!
 //! ```text
-//!   pictures of proxies ── find ──▶ keeper: last good one, what is wrong, when it is due
-//!            ▲                        │ due, asked for, or never tried
+//!   proxy snapshots ──── find ──▶ cache: last valid version, its problem, when it is due
+//!            ▲                        │ due, requested by an operator, or never fetched
 //!            └── changes ── judge ◀───┴── sources ──▶ ports: ACM, private CAs, Secrets Manager
 //! ```
 //!
-//! - `sources` knows where each secret comes from, `material` what can be served.
-//! - `keeper` holds what is served. It asks for what proxies need, and for nothing else.
-//! - `bindings` are the secrets that a mesh calls by names of its own, `files` those beside proxies on this machine.
+//! - `sources` fetches each secret from its source, `material` validates it.
+//! - `cache` holds the served secrets. It requests the secrets that proxies need, and no others.
+//! - `bindings` binds secret names of a mesh to bundles, `files` reads the certificate files of proxies on this machine.
 //!
-//! A private key lives here in memory that is wiped, and goes into the secret of the proxy that needs it. It is never
-//! written, logged or told.
+//! A private key is kept in memory that is wiped after use, and is sent only to the proxy that needs it. It is never
+//! written to disk, logged or reported.
 
 mod bindings;
+mod cache;
 mod files;
-mod keeper;
 mod material;
 mod sources;
 
-pub use bindings::{Binding, BindingError, Bindings, Part};
+pub use bindings::{Binding, BindingError, Bindings, BundlePart};
+pub use cache::{SecretCache, SecretCacheSettings};
 pub use files::CertificateFiles;
-pub use keeper::{Keeper, KeeperSettings};
 pub use sources::Sources;

@@ -1,4 +1,4 @@
-//! Where each secret comes from.
+//! The sources of secrets.
 
 use std::sync::Arc;
 
@@ -10,72 +10,72 @@ use ports::{PortError, PortErrorKind};
 use xds::{SecretMaterial, SecretRef};
 use zeroize::Zeroizing;
 
-use super::bindings::{Binding, Bindings, Part};
+use super::bindings::{Binding, Bindings, BundlePart};
 use super::material::{self, broken};
 use crate::secrets::{KnownSecret, SecretProblem, problem};
 
-/// Whoever is asked for certificates.
+/// The services that secrets are fetched from.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// Certificates by ARN: ACM.
+    /// Certificates by ARN, from ACM.
     pub store: Arc<dyn CertificateStore>,
-    /// What private CAs sign with.
+    /// The certificates of private CAs.
     pub authorities: Arc<dyn CertificateAuthority>,
-    /// Bundles: Secrets Manager.
+    /// Bundles, from Secrets Manager.
     pub bundles: Arc<dyn SecretBundles>,
-    /// Which names of meshes are which bundles.
+    /// The bundles that the secret names of meshes are bound to.
     pub bindings: Bindings,
 }
 
-/// What a source has.
+/// The result of a successful fetch.
 #[derive(Debug)]
 pub(super) enum Fetched {
-    /// What is had already.
+    /// The source has the version that is already served.
     Same,
-    /// This.
+    /// The source has a new version.
     New(SecretMaterial),
 }
 
-/// Why a source has nothing to give.
+/// A failed fetch.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct FetchError {
     pub(super) problem: SecretProblem,
-    pub(super) kind: RefusalKind,
+    pub(super) kind: FetchErrorKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RefusalKind {
-    /// It asks for patience.
+pub(super) enum FetchErrorKind {
+    /// The source limits the request rate.
     Throttled,
-    /// It may give it later.
-    MayPass,
-    /// Somebody has to do something first.
-    Lasting,
+    /// A later fetch may succeed.
+    Transient,
+    /// An operator has to act before a fetch can succeed.
+    Permanent,
 }
 
-impl From<PortError> for Refusal {
+impl From<PortError> for FetchError {
     fn from(error: PortError) -> Self {
         let kind = match error.kind {
-            PortErrorKind::Throttled => RefusalKind::Throttled,
-            kind if kind.may_heal() => RefusalKind::MayPass,
-            _ => RefusalKind::Lasting,
+            PortErrorKind::Throttled => FetchErrorKind::Throttled,
+            kind if kind.may_heal() => FetchErrorKind::Transient,
+            _ => FetchErrorKind::Permanent,
         };
         Self { problem: SecretProblem { id: problem::UNAVAILABLE, message: error.to_string() }, kind }
     }
 }
 
-impl From<SecretProblem> for Refusal {
+impl From<SecretProblem> for FetchError {
     fn from(problem: SecretProblem) -> Self {
-        Self { problem, kind: RefusalKind::Lasting }
+        Self { problem, kind: FetchErrorKind::Permanent }
     }
 }
 
 impl Sources {
-    /// Fetches a secret. What is had already is known by its fingerprint, so that a key leaves ACM only when there is a
+    /// Fetches a secret. The fingerprint identifies the served version, so that a key leaves ACM only when there is a
     /// new one.
-    pub(super) async fn fetch(&self, secret: &SecretRef, had: Option<&KnownSecret>) -> Result<Fetched, Refusal> {
+    pub(super) async fn fetch(&self, secret: &SecretRef, served: Option<&KnownSecret>) -> Result<Fetched, FetchError> {
         match secret {
-            SecretRef::AcmCertificate(arn) => self.certificate(arn, had).await,
+            SecretRef::AcmCertificate(arn) => self.certificate(arn, served).await,
             SecretRef::AcmIssuer(arn) => {
                 let chain = self.chain(&certificate_arn(arn)?).await?;
                 Ok(Fetched::New(SecretMaterial::Trust { roots: material::roots(&chain.leaf, &chain.issuers)? }))
@@ -83,42 +83,44 @@ impl Sources {
             SecretRef::AcmTrust(arns) => self.trust(arns).await,
             SecretRef::Bundle(name) => self.bundle(name).await,
             SecretRef::Files { .. } | SecretRef::TrustFile(_) => {
-                Err(unavailable("it is in a file beside the proxy").into())
+                Err(unavailable("it is in a file on the proxy's machine").into())
             }
         }
     }
 
-    async fn certificate(&self, arn: &str, had: Option<&KnownSecret>) -> Result<Fetched, Refusal> {
+    async fn certificate(&self, arn: &str, served: Option<&KnownSecret>) -> Result<Fetched, FetchError> {
         let arn = certificate_arn(arn)?;
         let chain = self.chain(&arn).await?;
         let fingerprint = fingerprint_of(&chain)?;
-        if had.is_some_and(|had| had.certificates.iter().any(|served| served.fingerprint == fingerprint)) {
+        if served.is_some_and(|served| served.certificates.iter().any(|served| served.fingerprint == fingerprint)) {
             return Ok(Fetched::Same);
         }
         match self.store.export(&arn).await {
             Ok(exported) => Ok(Fetched::New(certificate(&exported.chain, exported.key.pem()))),
-            Err(error) if error.kind == PortErrorKind::Other => self.kept_elsewhere(&arn, &fingerprint, error).await,
+            Err(error) if error.kind == PortErrorKind::Other => self.find_in_bundle(&arn, &fingerprint, error).await,
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn chain(&self, arn: &CertificateArn) -> Result<Chain, Refusal> {
-        let pending = || Refusal { problem: unavailable("it is being issued"), kind: RefusalKind::MayPass };
+    async fn chain(&self, arn: &CertificateArn) -> Result<Chain, FetchError> {
+        let pending = || FetchError { problem: unavailable("it is being issued"), kind: FetchErrorKind::Transient };
         self.store.chain(arn).await?.ok_or_else(pending)
     }
 
-    /// ACM doesn't give the key: perhaps a bundle has it.
-    async fn kept_elsewhere(
+    /// Looks for the key in a bundle, since ACM does not export it.
+    async fn find_in_bundle(
         &self,
         arn: &CertificateArn,
         fingerprint: &str,
         refused: PortError,
-    ) -> Result<Fetched, Refusal> {
-        let what = match self.store.describe(arn).await?.kind {
+    ) -> Result<Fetched, FetchError> {
+        let reason = match self.store.describe(arn).await?.kind {
             CertificateKind::Private => return Err(refused.into()),
-            CertificateKind::Imported => "is imported, and ACM never gives the key of an imported one".to_owned(),
-            CertificateKind::AmazonIssued => "is a public one that was not requested for export".to_owned(),
-            CertificateKind::Unrecognised(kind) => format!("is of the kind {kind}, whose key ACM doesn't give"),
+            CertificateKind::Imported => {
+                "is imported, and ACM never exports the key of an imported certificate".to_owned()
+            }
+            CertificateKind::AmazonIssued => "is a public certificate that was not requested for export".to_owned(),
+            CertificateKind::Unrecognised(kind) => format!("is of the kind {kind}, whose key ACM does not export"),
         };
         for secret in self.bindings.secrets() {
             let Ok(Some(stored)) = self.bundles.read(secret, Stage::Current).await else { continue };
@@ -128,26 +130,26 @@ impl Sources {
             }
         }
         let message = format!(
-            "the certificate {what}; bind a bundle with the same certificate and its key (--bundle), or use a private certificate that ACM issued"
+            "the certificate {reason}; bind a bundle with the same certificate and its key (--bundle), or use a private certificate that ACM issued"
         );
         Err(SecretProblem { id: problem::NOT_DISTRIBUTABLE, message }.into())
     }
 
-    async fn trust(&self, arns: &[String]) -> Result<Fetched, Refusal> {
+    async fn trust(&self, arns: &[String]) -> Result<Fetched, FetchError> {
         let mut roots = String::new();
         for arn in arns {
             let arn = AuthorityArn::parse(arn).map_err(|error| broken(&error.to_string()))?;
             let chain = self.authorities.certificate(&arn).await?;
-            // Of a CA below another this is enough for Envoy, and its root would vouch for its siblings as well.
+            // A subordinate CA is enough for Envoy. Its root would make the proxy trust its siblings as well.
             roots.push_str(chain.leaf.trim_end());
             roots.push('\n');
         }
         Ok(Fetched::New(SecretMaterial::Trust { roots }))
     }
 
-    async fn bundle(&self, name: &str) -> Result<Fetched, Refusal> {
+    async fn bundle(&self, name: &str) -> Result<Fetched, FetchError> {
         let Some(Binding { secret, part, .. }) = self.bindings.find(name) else {
-            let message = format!("nothing is bound to {name:?}: give --bundle {name}=SECRET_ARN");
+            let message = format!("no bundle is bound to {name:?}; pass --bundle {name}=SECRET_ARN");
             return Err(SecretProblem { id: problem::NO_SOURCE, message }.into());
         };
         let stored = self.bundles.read(secret, Stage::Current).await?;
@@ -156,15 +158,15 @@ impl Sources {
     }
 }
 
-fn part_of(secret: &SecretId, bundle: Bundle, part: Part) -> Result<SecretMaterial, SecretProblem> {
+fn part_of(secret: &SecretId, bundle: Bundle, part: BundlePart) -> Result<SecretMaterial, SecretProblem> {
     let certificate = bundle.chain.zip(bundle.key).map(|(chain, key)| certificate(&chain, key.pem()));
     let trust = bundle.trust.map(|roots| SecretMaterial::Trust { roots });
-    let (found, what) = match part {
-        Part::Whatever => (certificate.or(trust), "neither `certificate` with `privateKey` nor `trust`"),
-        Part::Certificate => (certificate, "no `certificate` with `privateKey`"),
-        Part::Trust => (trust, "no `trust`"),
+    let (found, missing) = match part {
+        BundlePart::Auto => (certificate.or(trust), "neither `certificate` with `privateKey` nor `trust`"),
+        BundlePart::Certificate => (certificate, "no `certificate` with `privateKey`"),
+        BundlePart::Trust => (trust, "no `trust`"),
     };
-    found.ok_or_else(|| broken(&format!("the bundle {secret} has {what}")))
+    found.ok_or_else(|| broken(&format!("the bundle {secret} has {missing}")))
 }
 
 fn certificate(chain: &Chain, key: &str) -> SecretMaterial {
@@ -173,7 +175,7 @@ fn certificate(chain: &Chain, key: &str) -> SecretMaterial {
 
 fn fingerprint_of(chain: &Chain) -> Result<String, SecretProblem> {
     let leaf = material::read(&chain.leaf)?.into_iter().next();
-    leaf.map(|leaf| leaf.fingerprint).ok_or_else(|| broken("there is no certificate in it"))
+    leaf.map(|leaf| leaf.fingerprint).ok_or_else(|| broken("it contains no certificate"))
 }
 
 fn certificate_arn(arn: &str) -> Result<CertificateArn, SecretProblem> {

@@ -1,4 +1,4 @@
-//! Memory for what is received from callers that are not known yet.
+//! The memory for request bodies of unknown callers.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use futures::task::AtomicWaker;
 use super::Client;
 use crate::metrics::ConnectionMetrics;
 
-/// The bounds on what is received from callers that are not known yet, in bytes.
+/// The limits on request bodies of unknown callers, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BodyBudgetLimits {
     pub(crate) total: usize,
@@ -19,14 +19,14 @@ pub(crate) struct BodyBudgetLimits {
 }
 
 impl Default for BodyBudgetLimits {
-    /// A body that tells a caller apart has some kilobytes: there is room for thousands of those.
+    /// A body that identifies its caller has some kilobytes: there is room for thousands.
     fn default() -> Self {
         Self { total: 32 * 1024 * 1024, per_client: 8 * 1024 * 1024 }
     }
 }
 
-/// Keeps count of that memory. A body that exceeds its client's share takes the place of the same client's oldest body
-/// that is not complete: a client that sends slowly does not keep those from being heard that send at once.
+/// Counts the memory of bodies. A body that exceeds its client's share displaces the oldest incomplete body of the
+/// same client, so that a client's slow requests do not block its fast ones.
 #[derive(Debug)]
 pub(crate) struct BodyBudget {
     limits: BodyBudgetLimits,
@@ -38,7 +38,7 @@ pub(crate) struct BodyBudget {
 struct Bodies {
     next: u64,
     total: usize,
-    /// By client, the oldest first.
+    /// By client, oldest first.
     open: BTreeMap<(Client, u64), Body>,
     per_client: BTreeMap<Client, usize>,
 }
@@ -50,14 +50,14 @@ struct Body {
     displaced: Arc<Displaced>,
 }
 
-/// Whether another body has taken the place of one.
+/// Whether another body has displaced this one.
 #[derive(Debug, Default)]
 struct Displaced {
     is: AtomicBool,
     waker: AtomicWaker,
 }
 
-/// Memory for one body, given back when dropped.
+/// The memory of one body, released when dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<BodyBudget>,
@@ -66,7 +66,7 @@ pub(crate) struct Reservation {
     displaced: Arc<Displaced>,
 }
 
-/// There is no memory for a body of an unknown caller.
+/// No memory is available for a body of an unknown caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoRoom;
 
@@ -75,7 +75,7 @@ impl BodyBudget {
         Arc::new(Self { limits, metrics, bodies: Mutex::default() })
     }
 
-    /// Begins to receive a body.
+    /// Starts to receive a body.
     pub(crate) fn begin(self: &Arc<Self>, client: Client) -> Reservation {
         let mut bodies = self.lock();
         let id = bodies.next;
@@ -102,12 +102,12 @@ impl BodyBudget {
         if !bodies.open.contains_key(&(client, id)) {
             return Err(NoRoom);
         }
-        while bodies.of(client) + bytes > self.limits.per_client {
+        while bodies.bytes_of(client) + bytes > self.limits.per_client {
             self.displace_oldest(bodies, client, id)?;
         }
         while bodies.total + bytes > self.limits.total {
-            let greediest = bodies.per_client.iter().max_by_key(|(_, bytes)| **bytes).map(|(client, _)| *client);
-            self.displace_oldest(bodies, greediest.ok_or(NoRoom)?, id)?;
+            let largest = bodies.per_client.iter().max_by_key(|(_, bytes)| **bytes).map(|(client, _)| *client);
+            self.displace_oldest(bodies, largest.ok_or(NoRoom)?, id)?;
         }
         Ok(())
     }
@@ -130,7 +130,7 @@ impl BodyBudget {
 }
 
 impl Bodies {
-    fn of(&self, client: Client) -> usize {
+    fn bytes_of(&self, client: Client) -> usize {
         self.per_client.get(&client).copied().unwrap_or(0)
     }
 
@@ -145,7 +145,7 @@ impl Bodies {
     fn remove(&mut self, key: (Client, u64)) -> Option<Body> {
         let body = self.open.remove(&key)?;
         self.total = self.total.saturating_sub(body.bytes);
-        let left = self.of(key.0).saturating_sub(body.bytes);
+        let left = self.bytes_of(key.0).saturating_sub(body.bytes);
         if left == 0 {
             self.per_client.remove(&key.0);
         } else {
@@ -156,25 +156,25 @@ impl Bodies {
 }
 
 impl Reservation {
-    /// Takes more memory.
+    /// Reserves more memory.
     pub(crate) fn grow(&self, bytes: usize) -> Result<(), NoRoom> {
         self.budget.grow(self.client, self.id, bytes)
     }
 
-    /// All of it has arrived: it is not displaced any more.
+    /// Marks the body as complete: it is not displaced any more.
     pub(crate) fn complete(&self) {
         if let Some(body) = self.budget.lock().open.get_mut(&(self.client, self.id)) {
             body.complete = true;
         }
     }
 
-    /// Ready once another body has taken its place. One task at a time may wait for that.
+    /// Ready once another body has displaced this one. Only one task at a time may wait.
     pub(crate) fn poll_displaced(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.displaced.waker.register(cx.waker());
         if self.displaced.is.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Waits until another body has taken its place.
+    /// Waits until another body has displaced this one.
     pub(crate) async fn displaced(&self) {
         poll_fn(|cx| self.poll_displaced(cx)).await;
     }

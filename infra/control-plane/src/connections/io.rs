@@ -9,17 +9,17 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Slot;
-use super::table::Shared;
+use super::table::ConnectionState;
 
-/// A stream that has a slot in the table of connections for as long as it exists.
+/// A stream that occupies a slot of the connection table while it exists.
 #[derive(Debug)]
-pub(crate) struct Watched<T> {
+pub(crate) struct LimitedIo<T> {
     io: T,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionState>,
     slot: Slot,
 }
 
-impl<T> Watched<T> {
+impl<T> LimitedIo<T> {
     pub(crate) fn new(io: T, slot: Slot) -> Self {
         Self { io, shared: slot.shared(), slot }
     }
@@ -35,23 +35,23 @@ impl<T> Watched<T> {
         Ok(())
     }
 
-    /// Takes down whether a write waits for the client.
+    /// Records whether a write waits for the client to read.
     fn wrote<R>(&self, outcome: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         self.shared.stalled.store(outcome.is_pending(), Ordering::Relaxed);
         outcome
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for LimitedIo<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // Before the check, so that no close is missed between the two.
+        // Register before the check, so that a close between the two is not missed.
         self.shared.reading.register(cx.waker());
         self.check()?;
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for LimitedIo<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.shared.writing.register(cx.waker());
         self.check()?;

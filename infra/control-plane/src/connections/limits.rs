@@ -1,50 +1,50 @@
-//! How many connections there may be, and the files that they need.
+//! The limits on connections, and the file descriptors that they need.
 
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Files that are not for connections: the store, certificates, calls to AWS and to receivers of events, standard
-/// streams.
+/// File descriptors for other uses: the store, certificates, calls to AWS and to event receivers, standard streams.
 const RESERVED_FILES: u64 = 128;
 
-/// No limit on files is raised above this: the kernel allows more, and a table of that size costs memory.
-const MOST_FILES: u64 = 1 << 20;
+/// The highest limit on open files that is set. The kernel allows more, but a descriptor table of that size costs
+/// memory.
+const MAX_FILE_LIMIT: u64 = 1 << 20;
 
-/// The most connections, where nothing else is said. Each costs up to 100 KB while it is in use.
-const MOST_CONNECTIONS: usize = 16_384;
+/// The default number of connections. Each uses up to 100 KB while it is busy.
+const DEFAULT_CONNECTIONS: usize = 16_384;
 
-/// The most idle connections of one service, where nothing else is said. With 32 KiB for the head of a request on each,
-/// those of both services stay below 128 MiB.
-const MOST_IDLE: usize = 2048;
+/// The default number of idle connections of one service. With 32 KiB for the head of a request on each, the idle
+/// connections of both services use less than 128 MiB.
+const DEFAULT_IDLE: usize = 2048;
 
-/// The bounds on connections.
+/// The limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// The most connections in all, of the API and of proxies.
+    /// The most connections in total, of the API and of proxies.
     pub total: usize,
     /// The most idle connections of the API, and the most of proxies.
     pub idle: usize,
-    /// The most idle connections of one client, for each of both.
+    /// The most idle connections of one client, for the API and for proxies each.
     pub idle_per_client: usize,
-    /// How long a TLS handshake may take.
+    /// The timeout of a TLS handshake.
     pub handshake: Duration,
-    /// How long the first request, with its head complete, may take after that.
+    /// The timeout of the first request's head, after the handshake.
     pub request: Duration,
-    /// How long a connection may be idle after its first request, and the body of a request may take whose caller is
-    /// not known.
+    /// How long a connection may be idle after its first request. Also the timeout of a request whose caller is
+    /// unknown.
     pub keep_alive: Duration,
-    /// How long a client may leave what it is sent unread.
+    /// How long a client may leave sent data unread.
     pub write: Duration,
 }
 
 impl ConnectionLimits {
-    /// The bounds that go with a limit on open files.
+    /// The limits that suit a limit on open files.
     #[must_use]
     pub fn for_files(files: u64) -> Self {
         let usable = files.saturating_sub(RESERVED_FILES).max(files / 2).max(8);
-        let total = usize::try_from(usable).unwrap_or(MOST_CONNECTIONS).min(MOST_CONNECTIONS);
-        let idle = (total / 4).clamp(2, MOST_IDLE);
+        let total = usize::try_from(usable).unwrap_or(DEFAULT_CONNECTIONS).min(DEFAULT_CONNECTIONS);
+        let idle = (total / 4).clamp(2, DEFAULT_IDLE);
         Self {
             total,
             idle,
@@ -58,24 +58,24 @@ impl ConnectionLimits {
 }
 
 impl Default for ConnectionLimits {
-    /// Those that go with this process' limit on open files as it is now.
+    /// The limits that suit the current limit on open files of this process.
     fn default() -> Self {
         Self::for_files(getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft))
     }
 }
 
-/// Raises this process' limit on open files to the most that it may have. Returns the limit in force.
+/// Raises the limit on open files to the highest value that this process may have. Returns the limit in effect.
 #[must_use]
 pub fn raise_file_limit() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
-    let wanted = hard.min(MOST_FILES);
+    let wanted = hard.min(MAX_FILE_LIMIT);
     if wanted <= soft {
         return soft;
     }
     match setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) {
         Ok(()) => wanted,
         Err(error) => {
-            tracing::warn!(%error, soft, hard, "failed to raise the limit on open files");
+            tracing::warn!(%error, soft, hard, "failed to raise limit on open files");
             soft
         }
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_leave_files_for_everything_else() {
+    fn limits_leave_files_for_other_uses() {
         for (files, total, idle, per_client) in
             [(16, 8, 2, 1), (256, 128, 32, 16), (1024, 896, 224, 112), (65_536, 16_384, 2048, 1024)]
         {

@@ -1,4 +1,4 @@
-//! The connections that there are.
+//! The table of open connections.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -10,14 +10,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
 use super::{Client, Closed, ConnectionLimits, Service};
-use crate::log::Seldom;
+use crate::log::LogThrottle;
 use crate::metrics::ConnectionMetrics;
 
-/// How often deadlines are looked at.
+/// The interval between checks of the deadlines.
 const SWEEP: Duration = Duration::from_millis(500);
 
-/// How long requests under way may take whose caller is not known: the body, and the question to STS. Both have
-/// deadlines of their own below this.
+/// The timeout of requests in progress whose caller is unknown: the body, and the request to STS. Both have shorter
+/// deadlines of their own.
 const UNKNOWN_CALLER: Duration = Duration::from_secs(30);
 
 /// All connections of one process.
@@ -26,65 +26,66 @@ pub(crate) struct ConnectionTable {
     limits: ConnectionLimits,
     metrics: ConnectionMetrics,
     connections: Mutex<Connections>,
-    /// One for each reason, so that none hides another.
-    closes: [Seldom; Closed::ALL.len() + 1],
+    /// One for each reason, so that frequent reasons do not suppress others.
+    closes: [LogThrottle; Closed::ALL.len() + 1],
 }
 
 #[derive(Debug, Default)]
 struct Connections {
     next: u64,
     open: HashMap<u64, Connection>,
-    /// The idle ones of each client, the first to be closed first.
+    /// The idle connections of each client, in the order in which they are closed.
     idle: BTreeMap<(Service, Client), BTreeSet<Rank>>,
-    /// The clients with idle connections, by how many they have.
-    greediest: BTreeSet<(Service, usize, Client)>,
+    /// The clients with idle connections, by the number of these.
+    by_idle_count: BTreeSet<(Service, usize, Client)>,
     idle_count: [usize; Service::ALL.len()],
     open_count: [usize; Service::ALL.len()],
 }
 
-/// The order in which idle connections are closed: how far they got, and since when they are there.
-type Rank = (Stage, u64, u64);
+/// The order in which idle connections are closed: by stage, then by age.
+type Rank = (ConnectionStage, u64, u64);
 
 #[derive(Debug)]
 struct Connection {
     service: Service,
     client: Client,
-    stage: Stage,
+    stage: ConnectionStage,
     since: Instant,
-    /// Where it is among the idle ones; none while it is busy.
+    /// Its rank among the idle connections; `None` while it is busy.
     rank: Option<Rank>,
-    /// Requests and streams under way, and how many of them are authenticated.
-    heard: usize,
+    /// Requests in progress whose caller is unknown.
+    unauthenticated: usize,
+    /// Authenticated requests and streams of known proxies in progress.
     busy: usize,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionState>,
 }
 
-/// How far a connection got.
+/// The stages of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
-    /// In its TLS handshake.
+enum ConnectionStage {
+    /// The TLS handshake is in progress.
     Handshake,
-    /// Without a request so far.
-    Silent,
-    /// With a request, of a caller that is not known.
-    Heard,
-    /// With an authenticated request.
-    Known,
+    /// No request has arrived.
+    NoRequest,
+    /// A request of an unknown caller has arrived.
+    Unauthenticated,
+    /// A request was authenticated.
+    Authenticated,
 }
 
-/// What the table and the connection's reads and writes share.
+/// The state that the table shares with the connection's reads and writes.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct ConnectionState {
     closed: AtomicU8,
     known: AtomicBool,
     pub(super) reading: AtomicWaker,
     pub(super) writing: AtomicWaker,
-    /// Whether a write waits for the client to read; the time is the table's.
+    /// Whether a write waits for the client to read. The table measures the time.
     pub(super) stalled: AtomicBool,
     stalled_since: Mutex<Option<Instant>>,
 }
 
-impl Shared {
+impl ConnectionState {
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire) != 0
     }
@@ -96,7 +97,7 @@ impl Shared {
         first
     }
 
-    /// Whether a write has waited for longer than is allowed.
+    /// Whether a write has waited for longer than allowed.
     fn is_stalled(&self, now: Instant, longest: Duration) -> bool {
         let mut since = self.stalled_since.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.stalled.load(Ordering::Relaxed) {
@@ -107,22 +108,22 @@ impl Shared {
     }
 }
 
-/// A connection's place in the table, given up when the last copy is dropped.
+/// A connection's slot in the table, released when the last copy is dropped.
 #[derive(Debug, Clone)]
-pub(crate) struct Slot(Arc<Place>);
+pub(crate) struct Slot(Arc<SlotEntry>);
 
 #[derive(Debug)]
-struct Place {
+struct SlotEntry {
     table: Arc<ConnectionTable>,
     id: u64,
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionState>,
 }
 
-/// A request is under way on a connection.
+/// A request of an unknown caller is in progress on a connection.
 #[derive(Debug)]
-pub(crate) struct Heard(Slot);
+pub(crate) struct UnauthenticatedRequest(Slot);
 
-/// An authenticated request, or a proxy's stream, is under way on a connection, which is not closed meanwhile.
+/// An authenticated request, or a proxy's stream, is in progress on a connection, which prevents its closing.
 #[derive(Debug)]
 pub(crate) struct Busy(Slot);
 
@@ -132,20 +133,20 @@ impl ConnectionTable {
         Arc::new(Self { limits, metrics, connections: Mutex::default(), closes: Default::default() })
     }
 
-    /// Makes room for a connection. `None`: there is none, since all connections are busy.
+    /// Adds a connection. Returns `None` if all connections are busy.
     pub(crate) fn admit(self: &Arc<Self>, service: Service, client: Client, has_tls: bool) -> Option<Slot> {
         let mut connections = self.lock();
         if connections.idle_of(service, client) >= self.limits.idle_per_client {
             self.close_first(&mut connections, service, client, Closed::ClientShare);
         }
         if connections.idle_in(service) >= self.limits.idle
-            && let Some(client) = connections.greediest(service)
+            && let Some(client) = connections.largest_client(service)
         {
             self.close_first(&mut connections, service, client, Closed::Crowded);
         }
         if connections.open.len() >= self.limits.total {
             let other = Service::ALL.into_iter().max_by_key(|service| connections.idle_in(*service));
-            let victim = other.and_then(|service| Some((service, connections.greediest(service)?)));
+            let victim = other.and_then(|service| Some((service, connections.largest_client(service)?)));
             let Some((service_of, client_of)) = victim else {
                 drop(connections);
                 self.closed(service, Closed::Refused);
@@ -155,33 +156,29 @@ impl ConnectionTable {
         }
         let id = connections.next;
         connections.next += 1;
-        let shared = Arc::new(Shared::default());
-        let stage = if has_tls { Stage::Handshake } else { Stage::Silent };
+        let shared = Arc::new(ConnectionState::default());
+        let stage = if has_tls { ConnectionStage::Handshake } else { ConnectionStage::NoRequest };
         let (since, rank) = (Instant::now(), None);
+        let shared_slot = Arc::clone(&shared);
         let connection =
-            Connection { service, client, stage, since, rank, heard: 0, busy: 0, shared: Arc::clone(&shared) };
+            Connection { service, client, stage, since, rank, unauthenticated: 0, busy: 0, shared: shared_slot };
         connections.insert(id, connection);
         self.count(&connections, service);
         drop(connections);
-        Some(Slot(Arc::new(Place { table: Arc::clone(self), id, shared })))
+        Some(Slot(Arc::new(SlotEntry { table: Arc::clone(self), id, shared })))
     }
 
-    /// Counts a connection that this side closed, and logs it now and then.
+    /// Counts a connection that this side closed, and logs it at a limited rate.
     pub(crate) fn closed(&self, service: Service, why: Closed) {
         self.metrics.closed(service, why);
         if why != Closed::IdleTimeout
-            && let Some(suppressed) = self.closes.get(why as usize).and_then(Seldom::now)
+            && let Some(suppressed) = self.closes.get(why as usize).and_then(LogThrottle::allow)
         {
-            tracing::warn!(
-                service = service.label(),
-                reason = why.label(),
-                suppressed,
-                "connection closed by its limits"
-            );
+            tracing::warn!(service = service.label(), reason = why.label(), suppressed, "closed connection at a limit");
         }
     }
 
-    /// Closes what is past its deadline, until the table is gone.
+    /// Starts a task that closes connections past their deadline, until the table is dropped.
     pub(crate) fn sweep(self: &Arc<Self>) -> JoinHandle<()> {
         let table = Arc::downgrade(self);
         tokio::spawn(async move {
@@ -203,12 +200,14 @@ impl ConnectionTable {
             let age = now.duration_since(connection.since);
             let (longest, why) = match connection.stage {
                 _ if connection.busy > 0 => return None,
-                Stage::Handshake => (self.limits.handshake, Closed::HandshakeTimeout),
-                Stage::Silent => (self.limits.request, Closed::RequestTimeout),
-                Stage::Heard | Stage::Known if connection.heard > 0 => {
+                ConnectionStage::Handshake => (self.limits.handshake, Closed::HandshakeTimeout),
+                ConnectionStage::NoRequest => (self.limits.request, Closed::RequestTimeout),
+                ConnectionStage::Unauthenticated | ConnectionStage::Authenticated if connection.unauthenticated > 0 => {
                     (UNKNOWN_CALLER.max(self.limits.keep_alive), Closed::RequestTimeout)
                 }
-                Stage::Heard | Stage::Known => (self.limits.keep_alive, Closed::IdleTimeout),
+                ConnectionStage::Unauthenticated | ConnectionStage::Authenticated => {
+                    (self.limits.keep_alive, Closed::IdleTimeout)
+                }
             };
             (age > longest).then_some(why)
         };
@@ -227,7 +226,7 @@ impl ConnectionTable {
         }
     }
 
-    /// Closes a connection; it is not counted any more, though its task may take a moment to end.
+    /// Closes a connection. It no longer counts, though its task may take a moment to end.
     fn close(&self, connections: &mut Connections, id: u64, why: Closed) {
         let Some(connection) = connections.remove(id) else { return };
         if connection.shared.close(why) {
@@ -264,12 +263,13 @@ impl Connections {
         self.idle_count.get(service as usize).copied().unwrap_or(0)
     }
 
-    fn greediest(&self, service: Service) -> Option<Client> {
+    /// The client with the most idle connections.
+    fn largest_client(&self, service: Service) -> Option<Client> {
         let all = (service, 0, Client::V4(0))..=(service, usize::MAX, Client::User(u32::MAX));
-        self.greediest.range(all).next_back().map(|(_, _, client)| *client)
+        self.by_idle_count.range(all).next_back().map(|(_, _, client)| *client)
     }
 
-    /// Puts a connection where it belongs: among the idle ones, or not.
+    /// Moves a connection into or out of the idle ones.
     fn place(&mut self, id: u64) {
         self.displace(id);
         let next = self.next;
@@ -320,9 +320,9 @@ impl Connections {
         if after == 0 {
             self.idle.remove(&(service, client));
         }
-        self.greediest.remove(&(service, before, client));
+        self.by_idle_count.remove(&(service, before, client));
         if after > 0 {
-            self.greediest.insert((service, after, client));
+            self.by_idle_count.insert((service, after, client));
         }
         if let Some(count) = self.idle_count.get_mut(service as usize) {
             *count = (*count + after).saturating_sub(before);
@@ -331,11 +331,11 @@ impl Connections {
 }
 
 impl Slot {
-    pub(super) fn shared(&self) -> Arc<Shared> {
+    pub(super) fn shared(&self) -> Arc<ConnectionState> {
         Arc::clone(&self.0.shared)
     }
 
-    /// The TLS handshake failed; nothing is counted where the table closed the connection itself.
+    /// Counts a failed TLS handshake, unless the table closed the connection itself.
     pub(crate) fn handshake_failed(&self, error: &std::io::Error) {
         if self.0.shared.is_closed() {
             return;
@@ -343,50 +343,50 @@ impl Slot {
         let table = &self.0.table;
         let service = table.lock().open.get(&self.0.id).map(|connection| connection.service);
         if let Some(service) = service {
-            tracing::debug!(service = service.label(), %error, "TLS handshake failed");
+            tracing::debug!(service = service.label(), %error, "TLS handshake of a client failed");
             table.closed(service, Closed::HandshakeFailed);
         }
     }
 
-    /// The TLS handshake is done.
-    pub(crate) fn greeted(&self) {
+    /// Records the end of the TLS handshake.
+    pub(crate) fn handshake_done(&self) {
         self.0.table.change(self.0.id, |connection| {
-            connection.stage = connection.stage.max(Stage::Silent);
+            connection.stage = connection.stage.max(ConnectionStage::NoRequest);
             connection.since = Instant::now();
         });
     }
 
-    /// A request begins, of a caller that is not known yet.
-    pub(crate) fn hear(&self) -> Heard {
+    /// Starts a request of an unknown caller.
+    pub(crate) fn start_request(&self) -> UnauthenticatedRequest {
         self.0.table.change(self.0.id, |connection| {
-            connection.stage = connection.stage.max(Stage::Heard);
+            connection.stage = connection.stage.max(ConnectionStage::Unauthenticated);
             connection.since = Instant::now();
-            connection.heard += 1;
+            connection.unauthenticated += 1;
         });
-        Heard(self.clone())
+        UnauthenticatedRequest(self.clone())
     }
 
-    /// Whether an authenticated request or the stream of a known proxy has begun.
+    /// Whether an authenticated request or the stream of a known proxy has started.
     pub(crate) fn is_known(&self) -> bool {
         self.0.shared.known.load(Ordering::Relaxed)
     }
 
-    /// An authenticated request, or the stream of a known proxy, begins.
+    /// Starts an authenticated request, or the stream of a known proxy.
     pub(crate) fn busy(&self) -> Busy {
         self.0.shared.known.store(true, Ordering::Relaxed);
         self.0.table.change(self.0.id, |connection| {
-            connection.stage = Stage::Known;
+            connection.stage = ConnectionStage::Authenticated;
             connection.busy += 1;
         });
         Busy(self.clone())
     }
 }
 
-impl Drop for Heard {
+impl Drop for UnauthenticatedRequest {
     fn drop(&mut self) {
-        let Slot(place) = &self.0;
-        place.table.change(place.id, |connection| {
-            connection.heard = connection.heard.saturating_sub(1);
+        let Slot(entry) = &self.0;
+        entry.table.change(entry.id, |connection| {
+            connection.unauthenticated = connection.unauthenticated.saturating_sub(1);
             connection.since = Instant::now();
         });
     }
@@ -394,15 +394,15 @@ impl Drop for Heard {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let Slot(place) = &self.0;
-        place.table.change(place.id, |connection| {
+        let Slot(entry) = &self.0;
+        entry.table.change(entry.id, |connection| {
             connection.busy = connection.busy.saturating_sub(1);
             connection.since = Instant::now();
         });
     }
 }
 
-impl Drop for Place {
+impl Drop for SlotEntry {
     fn drop(&mut self) {
         let mut connections = self.table.lock();
         if let Some(connection) = connections.remove(self.id) {

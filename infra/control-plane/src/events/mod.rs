@@ -1,14 +1,14 @@
-//! Change events: every accepted write is told to whoever wants to know, in the shape of the events that CloudTrail sent.
+//! Change events: every accepted write is sent to the configured receivers, in the format of CloudTrail events.
 //!
 //! ```text
-//!  write, done --> event --> a bounded queue for each receiver --> bus or webhook, again for a while
+//!  write, stored --> event --> a bounded queue for each receiver --> bus or webhook, with retries
 //!                                  |                                    |
 //!                                  +------- full: dropped, counted -----+--- refused or given up: counted
 //! ```
 //!
-//! A write never waits for an event and never fails by one. So an event may be lost (a queue that is full, a receiver
-//! that is away for longer than is tried, a process that is killed), may come twice (an answer that was lost), and may
-//! overtake another. Whoever acts on one reads the state; whoever must miss nothing looks at it by the clock as well.
+//! A write never waits for an event and never fails because of one. So an event may be lost: in a full queue, at a
+//! receiver that fails for longer than the retries, or in a killed process. It may arrive twice, after a lost response,
+//! and may overtake another one. A receiver must re-read the state, and poll it as well if it must not miss a change.
 
 mod queue;
 mod trail;
@@ -29,21 +29,21 @@ use crate::state::{Realm, Resource, Write};
 use queue::Queue;
 pub use webhook::{Webhook, WebhookError};
 
-/// Who is told of changes.
+/// A receiver of change events.
 #[derive(Debug, Clone)]
 pub struct EventReceiver {
-    /// What sort of receiver it is, in the metrics.
+    /// The kind of receiver, for metrics.
     pub kind: ReceiverKind,
-    /// Takes the events.
+    /// The connection to the receiver.
     pub bus: Arc<dyn EventBus>,
 }
 
-/// The sorts of receiver.
+/// The kinds of receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiverKind {
-    /// An event bus of EventBridge.
+    /// An EventBridge event bus.
     Bus,
-    /// Whatever takes an HTTP request.
+    /// A web server.
     Webhook,
 }
 
@@ -56,33 +56,33 @@ impl ReceiverKind {
     }
 }
 
-/// Tells changes.
+/// Sends change events to all receivers.
 #[derive(Debug)]
 pub(crate) struct Events {
     queues: Vec<Queue>,
 }
 
-/// Who made a request, and how.
+/// The caller and the circumstances of a request.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct RequestContext {
     pub(crate) caller: Caller,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) agent: Option<String>,
     pub(crate) operation: &'static str,
-    /// The request's id, as its answer has it.
+    /// The request id, as in the response.
     pub(crate) id: String,
 }
 
-/// What admission said of a write.
+/// The result of admission for a write with findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It was done.
+pub(crate) enum AdmissionOutcome {
+    /// The write was stored.
     Warned,
-    /// It was refused.
+    /// The write was refused.
     Denied,
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for AdmissionOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Warned => "warned",
@@ -92,57 +92,57 @@ impl fmt::Display for Outcome {
 }
 
 impl Events {
-    /// Starts telling these.
+    /// Starts a queue for each receiver.
     pub(crate) fn start(receivers: Vec<EventReceiver>, metrics: &Metrics) -> Self {
         let queue = |receiver: EventReceiver| Queue::start(receiver, metrics.events(), &Handle::current());
         Self { queues: receivers.into_iter().map(queue).collect() }
     }
 
-    /// Whether nobody wants to know.
-    pub(crate) fn are_off(&self) -> bool {
+    /// Whether no receiver is configured.
+    pub(crate) fn has_no_receivers(&self) -> bool {
         self.queues.is_empty()
     }
 
-    /// Tells that a write was done.
+    /// Sends the event of a stored write.
     pub(crate) fn changed(
         &self,
-        asked: &Asked,
+        request: &RequestContext,
         write: &Write,
         after: Option<&Resource>,
         realm: &Realm,
         now: Timestamp,
     ) {
-        if !self.are_off() {
-            self.tell(&trail::call(asked, write, trail::Ended::Done(after), realm, now));
+        if !self.has_no_receivers() {
+            self.send(&trail::call(request, write, trail::CallResult::Done(after), realm, now));
         }
     }
 
-    /// Tells what admission said of a write; a write that it refused is also told as a failed call.
+    /// Sends the event of an admission result. A refused write is also sent as a failed call.
     pub(crate) fn judged(
         &self,
-        asked: &Asked,
+        request: &RequestContext,
         write: &Write,
-        outcome: Outcome,
+        outcome: AdmissionOutcome,
         findings: &[Finding],
         realm: &Realm,
         now: Timestamp,
     ) {
-        if self.are_off() || findings.is_empty() {
+        if self.has_no_receivers() || findings.is_empty() {
             return;
         }
-        if outcome == Outcome::Denied {
-            self.tell(&trail::call(asked, write, trail::Ended::Refused(findings), realm, now));
+        if outcome == AdmissionOutcome::Denied {
+            self.send(&trail::call(request, write, trail::CallResult::Refused(findings), realm, now));
         }
-        self.tell(&trail::admission(asked, write, outcome, findings, realm, now));
+        self.send(&trail::admission(request, write, outcome, findings, realm, now));
     }
 
-    fn tell(&self, event: &BusEvent) {
+    fn send(&self, event: &BusEvent) {
         for queue in &self.queues {
             queue.push(event.clone());
         }
     }
 
-    /// Tells what is queued, once, and for a short time only. Nothing may be pushed any more.
+    /// Sends the queued events once, for a short time only. No event may be queued afterwards.
     pub(crate) async fn drain(&self) {
         for queue in &self.queues {
             queue.drain().await;

@@ -1,4 +1,4 @@
-//! The way of events to one receiver.
+//! The queue of events to one receiver.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use tokio::time::timeout;
 use super::EventReceiver;
 use crate::metrics::EventMetrics;
 
-/// How many events wait for a receiver. At a thousand writes a second a receiver may be away for a second, at one a
-/// second for a quarter of an hour. An event has a few kilobytes.
-const WAITING: usize = 1000;
+/// How many events wait for a receiver. At a thousand writes a second this covers an outage of a second, at one a
+/// second an outage of a quarter of an hour. An event has a few kilobytes.
+const QUEUE_LENGTH: usize = 1000;
 
-/// How many are sent at a time: what one `PutEvents` takes.
+/// How many events are sent at a time: the limit of one `PutEvents` call.
 const BATCH: usize = 10;
 
-/// The pauses between the tries of a batch: about a minute altogether. Meanwhile others wait behind it.
+/// The pauses between the attempts of a batch: about a minute in total. Other events wait behind it.
 const PAUSES: [Duration; 8] = [
     Duration::from_millis(100),
     Duration::from_millis(300),
@@ -31,13 +31,13 @@ const PAUSES: [Duration; 8] = [
     Duration::from_secs(20),
 ];
 
-/// How long a try may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout of an attempt.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the end of the server waits for what is still queued.
-const AT_THE_END: Duration = Duration::from_secs(5);
+/// How long the server's shutdown waits for queued events.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A queue with its worker.
+/// A queue and its worker task.
 #[derive(Debug)]
 pub(super) struct Queue {
     kind: &'static str,
@@ -49,15 +49,15 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn start(receiver: EventReceiver, metrics: EventMetrics, runtime: &Handle) -> Self {
-        let (sender, queued) = mpsc::channel(WAITING);
+        let (sender, queued) = mpsc::channel(QUEUE_LENGTH);
         let (ending, ends) = watch::channel(false);
         let kind = receiver.kind.label();
-        metrics.known(kind);
+        metrics.initialize(kind);
         let worker = runtime.spawn(work(receiver, queued, metrics.clone(), ends));
         Self { kind, metrics, sender: Mutex::new(Some(sender)), ending, worker: Mutex::new(Some(worker)) }
     }
 
-    /// Queues an event, or drops it: never waits.
+    /// Queues an event, or drops it if the queue is full; never waits.
     pub(super) fn push(&self, event: BusEvent) {
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let is_queued = sender.as_ref().is_some_and(|sender| sender.try_send(event).is_ok());
@@ -72,9 +72,9 @@ impl Queue {
         self.ending.send_replace(true);
         let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut worker) = worker else { return };
-        if timeout(AT_THE_END, &mut worker).await.is_err() {
+        if timeout(DRAIN_TIMEOUT, &mut worker).await.is_err() {
             worker.abort();
-            tracing::warn!(receiver = self.kind, "stopped with change events untold");
+            tracing::warn!(receiver = self.kind, "stopped with unsent change events");
         }
     }
 }
@@ -102,27 +102,27 @@ async fn work(
     }
 }
 
-/// Sends a batch, again where that may help; tells what became of it.
+/// Sends a batch, with retries where these may help. Returns the outcome for the metrics.
 async fn send(receiver: &EventReceiver, batch: &[BusEvent], ends: &mut watch::Receiver<bool>) -> &'static str {
     let kind = receiver.kind.label();
     let mut pauses = PAUSES.iter();
     loop {
-        let why = match timeout(PATIENCE, receiver.bus.put(batch)).await {
+        let reason = match timeout(TIMEOUT, receiver.bus.put(batch)).await {
             Ok(Ok(())) => return "sent",
             Ok(Err(error)) if !error.kind.may_heal() => {
-                tracing::error!(receiver = kind, %error, events = batch.len(), "change events are refused");
+                tracing::error!(receiver = kind, %error, events = batch.len(), "receiver refused change events");
                 return "refused";
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer in time".to_owned(),
+            Err(_) => "no response in time".to_owned(),
         };
         let pause = pauses.next().filter(|_| !*ends.borrow());
         let Some(pause) = pause else {
-            tracing::error!(receiver = kind, why, events = batch.len(), "change events are given up");
+            tracing::error!(receiver = kind, reason, events = batch.len(), "gave up sending change events");
             return "given_up";
         };
-        tracing::warn!(receiver = kind, why, ?pause, "change events could not be told, and are tried again");
-        // At the end there is one more try, at once.
+        tracing::warn!(receiver = kind, reason, ?pause, "failed to send change events; retrying after a pause");
+        // At shutdown one more attempt follows at once.
         let _ = timeout(*pause, ends.wait_for(|ends| *ends)).await;
     }
 }

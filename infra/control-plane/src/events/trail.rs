@@ -1,4 +1,4 @@
-//! Events in the shape of those that CloudTrail sent for calls of App Mesh.
+//! Events in the format that CloudTrail used for App Mesh calls.
 
 use jiff::Timestamp;
 use mesh::name::ResourceKind;
@@ -7,83 +7,89 @@ use ports::BusEvent;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Asked, Outcome};
+use super::{AdmissionOutcome, RequestContext};
 use crate::auth::Caller;
 use crate::document::{names, whole};
-use crate::error::told;
+use crate::error::findings_message;
 use crate::state::{Action, Realm, Resource, Write};
 
-/// Whose events these are: `PutEvents` refuses `aws.*`.
+/// The source of the events. `PutEvents` refuses `aws.*`.
 pub(crate) const SOURCE: &str = "meshwarden.appmesh";
 
-/// The detail type of calls.
+/// The detail type of API calls.
 const CALL: &str = "AWS API Call via CloudTrail";
 
-/// The detail type of what admission says.
+/// The detail type of admission results.
 const ADMISSION: &str = "Meshwarden Admission";
 
-/// The longest detail with specs in it. `PutEvents` takes 256 KB, and what an envelope adds is little.
-const LONGEST: usize = 200 * 1024;
+/// The longest detail with specs, in bytes. `PutEvents` accepts 256 KB, and the envelope adds little.
+const MAX_DETAIL: usize = 200 * 1024;
 
-/// How many findings an event has.
-const NAMED: usize = 20;
+/// How many findings an event contains.
+const MAX_FINDINGS: usize = 20;
 
-/// How a call ended.
+/// The result of a call.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Ended<'a> {
-    /// It was done, and answered with this.
+pub(super) enum CallResult<'a> {
+    /// The write was stored and returned this resource.
     Done(Option<&'a Resource>),
-    /// Admission refused it for these.
+    /// Admission refused the write for these findings.
     Refused(&'a [Finding]),
 }
 
-/// A call, as CloudTrail told it.
-pub(super) fn call(asked: &Asked, write: &Write, ended: Ended<'_>, realm: &Realm, now: Timestamp) -> BusEvent {
-    let mut detail = common(asked, realm, now);
+/// A call in the format of CloudTrail.
+pub(super) fn call(
+    request: &RequestContext,
+    write: &Write,
+    result: CallResult<'_>,
+    realm: &Realm,
+    now: Timestamp,
+) -> BusEvent {
+    let mut detail = common(request, realm, now);
     let mut put = |member: &str, value: Value| detail.insert(member.to_owned(), value);
     put("eventSource", "appmesh.amazonaws.com".into());
-    put("eventName", asked.operation.into());
+    put("eventName", request.operation.into());
     put("readOnly", false.into());
     put("eventType", "AwsApiCall".into());
     put("apiVersion", "2019-01-25".into());
     put("managementEvent", true.into());
     put("eventCategory", "Management".into());
     put("requestParameters", parameters(write, realm));
-    match ended {
-        Ended::Done(Some(resource)) => {
+    match result {
+        CallResult::Done(Some(resource)) => {
             let kind = write.path.kind().as_str();
             put("responseElements", json!({ kind: whole(resource, realm) }));
         }
-        Ended::Done(None) => {
+        CallResult::Done(None) => {
             put("responseElements", Value::Null);
         }
-        Ended::Refused(findings) => {
+        CallResult::Refused(findings) => {
             put("responseElements", Value::Null);
             put("errorCode", "BadRequestException".into());
-            put("errorMessage", told(findings).into());
+            put("errorMessage", findings_message(findings).into());
         }
     }
     let mut detail = Value::Object(detail);
-    if detail.to_string().len() > LONGEST {
+    if detail.to_string().len() > MAX_DETAIL {
         leave_out_specs(&mut detail);
     }
     BusEvent { detail_type: CALL.to_owned(), detail, resources: Vec::new() }
 }
 
-/// What admission said of a write.
+/// The admission result of a write.
 pub(super) fn admission(
-    asked: &Asked,
+    request: &RequestContext,
     write: &Write,
-    outcome: Outcome,
+    outcome: AdmissionOutcome,
     findings: &[Finding],
     realm: &Realm,
     now: Timestamp,
 ) -> BusEvent {
-    let mut detail = common(asked, realm, now);
-    let named: Vec<Value> = findings.iter().take(NAMED).map(finding).collect();
+    let mut detail = common(request, realm, now);
+    let named: Vec<Value> = findings.iter().take(MAX_FINDINGS).map(finding).collect();
     for (member, value) in [
         ("outcome", json!(outcome.to_string())),
-        ("eventName", asked.operation.into()),
+        ("eventName", request.operation.into()),
         ("resource", json!(write.path)),
         ("findings", json!(named)),
         ("findingsCount", findings.len().into()),
@@ -99,19 +105,19 @@ fn finding(finding: &Finding) -> Value {
         "part": finding.part, "message": finding.message })
 }
 
-/// What every event has.
-fn common(asked: &Asked, realm: &Realm, now: Timestamp) -> Map<String, Value> {
-    // Whole seconds, as CloudTrail has them.
+/// The members that every event has.
+fn common(request: &RequestContext, realm: &Realm, now: Timestamp) -> Map<String, Value> {
+    // CloudTrail uses whole seconds.
     let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
     Map::from_iter(
         [
             ("eventVersion", json!("1.11")),
-            ("userIdentity", identity(&asked.caller, realm)),
+            ("userIdentity", identity(&request.caller, realm)),
             ("eventTime", json!(second.to_string())),
             ("awsRegion", json!(realm.region().as_str())),
-            ("sourceIPAddress", json!(asked.peer.map(|peer| peer.ip().to_string()))),
-            ("userAgent", json!(asked.agent)),
-            ("requestID", json!(asked.id)),
+            ("sourceIPAddress", json!(request.peer.map(|peer| peer.ip().to_string()))),
+            ("userAgent", json!(request.agent)),
+            ("requestID", json!(request.id)),
             ("eventID", json!(Uuid::new_v4().to_string())),
             ("recipientAccountId", json!(realm.account().as_str())),
         ]
@@ -119,10 +125,10 @@ fn common(asked: &Asked, realm: &Realm, now: Timestamp) -> Map<String, Value> {
     )
 }
 
-/// Who it was, as far as `--api-auth` asks.
+/// The identity of the caller, as far as `--api-auth` determines it.
 fn identity(caller: &Caller, realm: &Realm) -> Value {
     match caller {
-        Caller::Anybody => json!({ "type": "Unknown", "accountId": realm.account().as_str() }),
+        Caller::Local => json!({ "type": "Unknown", "accountId": realm.account().as_str() }),
         Caller::Key { id, name } => json!({
             "type": "IAMUser", "principalId": id, "accountId": realm.account().as_str(), "accessKeyId": id,
             "userName": name,
@@ -158,11 +164,11 @@ fn parameters(write: &Write, realm: &Realm) -> Value {
     }
 }
 
-/// What is too long loses its specs, and says so.
+/// Removes the specs of a detail that is too long, and lists them as omitted.
 fn leave_out_specs(detail: &mut Value) {
     let kinds = ResourceKind::ALL.map(|kind| format!("/responseElements/{kind}"));
-    for place in kinds.iter().map(String::as_str).chain(["/requestParameters"]) {
-        if let Some(members) = detail.pointer_mut(place).and_then(Value::as_object_mut) {
+    for pointer in kinds.iter().map(String::as_str).chain(["/requestParameters"]) {
+        if let Some(members) = detail.pointer_mut(pointer).and_then(Value::as_object_mut) {
             members.remove("spec");
         }
     }
@@ -178,9 +184,9 @@ mod tests {
     use super::*;
     use crate::state::Region;
 
-    /// Who change-audit takes each caller for.
+    /// The caller that change-audit reads from each identity.
     #[test]
-    fn a_caller_is_known_again() {
+    fn change_audit_recognises_every_caller() {
         let realm = Realm::new("123456789012".parse().unwrap(), Region::parse("eu-west-1").unwrap());
         let session = Caller::Session {
             arn: "arn:aws:sts::210987654321:assumed-role/m-RouteFailoverRole-1A/m-RouteFailover-2B".to_owned(),
@@ -190,7 +196,7 @@ mod tests {
         };
         let key = Caller::Key { id: "AKID".to_owned(), name: "ci".to_owned() };
         for (caller, expected) in [
-            (Caller::Anybody, "somebody unknown (account 123456789012)"),
+            (Caller::Local, "somebody unknown (account 123456789012)"),
             (key, "user ci (account 123456789012)"),
             (session, "Meshwarden's route-failover (account 210987654321)"),
         ] {

@@ -22,30 +22,30 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
 
-/// How much of an answer is read, so that the connection can be used again.
-const LONGEST: usize = 64 * 1024;
+/// How much of a response is read, in bytes, so that the connection can be used again.
+const MAX_RESPONSE: usize = 64 * 1024;
 
-/// What the signature is in.
+/// The header of the signature.
 const SIGNATURE: &str = "x-meshwarden-signature";
 
-/// A web server that takes events, one a request, each as EventBridge would deliver it. The address may have a secret in
-/// its path, so nothing but the host is ever shown.
+/// A web server that receives events, one in each request, in the format of EventBridge. The address may contain a
+/// secret in its path, so only the host is ever logged.
 #[derive(Clone)]
 pub struct Webhook {
     uri: Uri,
-    /// What requests are signed with.
+    /// The secret that signs requests.
     secret: Option<Arc<Zeroizing<Vec<u8>>>>,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-/// Why an address can't be told of events.
+/// The address of a web server cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// It is none.
-    #[error("it must be http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH, without user or password")]
+    /// The text is not an address of a web server.
+    #[error("invalid address: expected http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH, without user or password")]
     Address,
-    /// The server could not be told from another.
-    #[error("read this machine's root certificates")]
+    /// The machine's root certificates cannot be read, which verify the server.
+    #[error("failed to read the root certificates of this machine")]
     Roots(#[source] io::Error),
 }
 
@@ -54,7 +54,7 @@ impl FromStr for Webhook {
 
     fn from_str(text: &str) -> Result<Self, WebhookError> {
         let uri: Uri = text.parse().map_err(|_| WebhookError::Address)?;
-        let speaks_tls = match uri.scheme_str() {
+        let uses_tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
             Some(_) | None => return Err(WebhookError::Address),
@@ -62,7 +62,7 @@ impl FromStr for Webhook {
         if uri.authority().is_none_or(|authority| authority.as_str().contains('@') || authority.host().is_empty()) {
             return Err(WebhookError::Address);
         }
-        let connector = if speaks_tls {
+        let connector = if uses_tls {
             let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(ring::default_provider());
             builder.map_err(WebhookError::Roots)?.https_only().enable_http1().build()
         } else {
@@ -85,7 +85,8 @@ impl fmt::Debug for Webhook {
 
 #[async_trait]
 impl EventBus for Webhook {
-    /// An event that fails keeps those behind it from being sent, and those before it come again with it.
+    /// Sends events in order. A failed event is returned as an error before the later ones are sent; a retry sends
+    /// all again.
     async fn put(&self, events: &[BusEvent]) -> Result<(), PortError> {
         for event in events {
             self.post(&envelope(event)).await?;
@@ -95,15 +96,15 @@ impl EventBus for Webhook {
 }
 
 impl Webhook {
-    /// Signs every request with this secret from now on.
+    /// Signs every later request with this secret.
     #[must_use]
     pub fn with_secret(self, secret: Zeroizing<Vec<u8>>) -> Self {
         Self { secret: Some(Arc::new(secret)), ..self }
     }
 
     async fn post(&self, event: &Value) -> Result<(), PortError> {
-        let failed = |kind, why: String| {
-            PortError::new(format!("post an event to {}", self.uri.host().unwrap_or_default()), kind, why)
+        let failed = |kind, reason: String| {
+            PortError::new(format!("post an event to {}", self.uri.host().unwrap_or_default()), kind, reason)
         };
         let body = event.to_string();
         let mut request = Request::post(self.uri.clone());
@@ -115,11 +116,11 @@ impl Webhook {
             .header(header::USER_AGENT, concat!("meshwarden/", env!("CARGO_PKG_VERSION")))
             .body(Full::from(body))
             .map_err(|error| failed(PortErrorKind::Other, error.to_string()))?;
-        let answer = self.client.request(request).await;
-        let answer = answer.map_err(|error| failed(PortErrorKind::Unavailable, error.to_string()))?;
-        let status = answer.status();
-        // What it says is of no interest.
-        drop(Limited::new(answer.into_body(), LONGEST).collect().await);
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| failed(PortErrorKind::Unavailable, error.to_string()))?;
+        let status = response.status();
+        // Read the body so that the connection can be used again.
+        drop(Limited::new(response.into_body(), MAX_RESPONSE).collect().await);
         let kind = match status {
             status if status.is_success() => return Ok(()),
             StatusCode::TOO_MANY_REQUESTS => PortErrorKind::Throttled,
@@ -128,13 +129,13 @@ impl Webhook {
             status if status.is_server_error() => PortErrorKind::Unavailable,
             _ => PortErrorKind::Other,
         };
-        Err(failed(kind, format!("it answered {status}")))
+        Err(failed(kind, format!("the response has status {status}")))
     }
 }
 
-/// `t=SECONDS,v1=HEX`: the time, and HMAC-SHA256 over the time, a full stop and the body.
+/// `t=SECONDS,v1=HEX`: the time, and the HMAC-SHA256 of the time, a full stop and the body.
 fn signature(secret: &[u8], at: i64, body: &str) -> String {
-    // A key of any length will do.
+    // HMAC accepts keys of any length, so this does not fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
     mac.update(format!("{at}.{body}").as_bytes());
     let mut text = format!("t={at},v1=");
@@ -144,7 +145,7 @@ fn signature(secret: &[u8], at: i64, body: &str) -> String {
     text
 }
 
-/// An event as EventBridge would deliver it.
+/// An event in the format in which EventBridge delivers it.
 fn envelope(event: &BusEvent) -> Value {
     let detail = &event.detail;
     json!({
@@ -166,13 +167,13 @@ mod tests {
 
     #[test]
     fn requests_are_signed() {
-        // As `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret` has it.
+        // The output of `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret`.
         let expected = "t=1700000000,v1=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686";
         assert_eq!(signature(b"secret", 1_700_000_000, r#"{"a":1}"#), expected);
     }
 
     #[test]
-    fn addresses() {
+    fn addresses_are_parsed() {
         for text in ["http://127.0.0.1:9000/hook", "http://localhost", "http://[::1]:80/a?b=c"] {
             let webhook: Webhook = text.parse().unwrap();
             assert!(!format!("{webhook:?}").contains("hook?"), "{webhook:?}");

@@ -1,4 +1,4 @@
-//! From an answer to a response.
+//! Conversion of an answer into an HTTP response.
 
 use axum::body::Body as HttpBody;
 use axum::http::{HeaderValue, Response, StatusCode, header};
@@ -12,9 +12,9 @@ use crate::headers::{ERROR_TYPE, FINDINGS, REQUEST_ID, VERSION};
 use crate::metrics::CONTENT_TYPE;
 use crate::state::{Answer, Realm};
 use crate::store::Store;
-use crate::xds::Shared;
+use crate::xds::AdsState;
 
-/// The body of a success, and the version that goes into its header when it is about one resource.
+/// The body of a successful response, and the version of its resource for the header if it is about one.
 #[derive(Debug)]
 pub(super) struct Body {
     text: String,
@@ -22,21 +22,21 @@ pub(super) struct Body {
     findings: Option<String>,
 }
 
-/// How many findings a header names. More would make it longer than some clients take.
-const NAMED: usize = 10;
+/// How many findings the header names. Some clients refuse longer headers.
+const MAX_FINDINGS: usize = 10;
 
 impl Body {
-    /// With what the write made worse.
+    /// Adds the findings that the write created.
     pub(super) fn with_findings(self, created: &[Finding]) -> Self {
-        let ids: Vec<String> = created.iter().take(NAMED).map(|finding| finding.id().to_string()).collect();
+        let ids: Vec<String> = created.iter().take(MAX_FINDINGS).map(|finding| finding.id().to_string()).collect();
         let findings = (!ids.is_empty()).then(|| format!("{}; {}", created.len(), ids.join(", ")));
         Self { findings, ..self }
     }
 }
 
-/// Writes an answer as JSON. A single resource stands bare, as the API model has it; only lists have a wrapper.
+/// Writes an answer as JSON. A single resource has no wrapper, as in the API model; lists have one.
 ///
-/// A single resource has its tags with it where they were asked for.
+/// A single resource contains its tags if `with_tags` is set.
 pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> Body {
     let (value, version) = match answer {
         Answer::Resource(resource) => {
@@ -59,7 +59,7 @@ pub(super) fn render(answer: &Answer, realm: &Realm, with_tags: bool) -> Body {
     Body { text: value.to_string(), version, findings: None }
 }
 
-/// The response for an outcome.
+/// The response for a result.
 pub(super) fn respond(outcome: Result<Body, ApiError>, id: &Uuid) -> Response<HttpBody> {
     let (status, text, version, error, findings) = match outcome {
         Ok(body) => (StatusCode::OK, body.text, body.version, None, body.findings),
@@ -87,28 +87,28 @@ pub(super) fn respond(outcome: Result<Body, ApiError>, id: &Uuid) -> Response<Ht
     response
 }
 
-/// The response of a health check that passes: the server answers.
-pub(super) fn well() -> Response<HttpBody> {
+/// The response of a passing health check.
+pub(super) fn healthy() -> Response<HttpBody> {
     json_response(StatusCode::OK, json!({"status": "ok"}).to_string())
 }
 
-/// The response to whether requests should be sent here.
+/// The response of the readiness check: `problem` means that requests should not be sent here.
 ///
-/// A note is what somebody should mend although requests are answered well.
-pub(super) fn ready(trouble: Option<&str>, note: Option<&str>) -> Response<HttpBody> {
-    let Some(trouble) = trouble else {
-        return note.map_or_else(well, |note| {
+/// A note is a problem that an operator should fix although requests succeed.
+pub(super) fn ready(problem: Option<&str>, note: Option<&str>) -> Response<HttpBody> {
+    let Some(problem) = problem else {
+        return note.map_or_else(healthy, |note| {
             json_response(StatusCode::OK, json!({"status": "ok", "note": note}).to_string())
         });
     };
-    json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"status": trouble}).to_string())
+    json_response(StatusCode::SERVICE_UNAVAILABLE, json!({"status": problem}).to_string())
 }
 
-/// The metrics, for Prometheus.
-pub(super) fn metrics(store: &Store, proxies: &Shared) -> Response<HttpBody> {
+/// The metrics in the format of Prometheus.
+pub(super) fn metrics(store: &Store, proxies: &AdsState) -> Response<HttpBody> {
     store.metrics().certificates(&proxies.certificate_counts());
     store.metrics().instances(&proxies.instance_counts().unwrap_or_default());
-    let Ok(text) = store.look(|state| store.metrics().text(state)) else {
+    let Ok(text) = store.inspect(|state| store.metrics().text(state)) else {
         return json_response(StatusCode::INTERNAL_SERVER_ERROR, json!({"status": "not encoded"}).to_string());
     };
     let mut response = Response::new(HttpBody::from(text));

@@ -17,24 +17,24 @@ use crate::error::ApiError;
 use crate::state::ClientToken;
 use crate::text;
 
-/// The largest body that is read as a request. A virtual node at every quota, each backend with a policy of its own,
-/// stays far below.
+/// The largest body that is parsed, in bytes. A virtual node at every quota, with a client policy for each backend,
+/// is far smaller.
 pub(super) const MAX_BODY: usize = 1024 * 1024;
 
-/// How much of a larger body is still taken in, and dropped, so that the sender gets to read why it is refused: to
-/// answer and close while it is sending would reset the connection under it.
+/// How much of a larger body is read and dropped, in bytes, so that the sender can read the error. Closing earlier
+/// would reset the connection while it is sending.
 const MAX_DRAINED: usize = 16 * MAX_BODY;
 
-/// How long a body may take. The largest takes a second on a slow line.
-const LONGEST: Duration = Duration::from_secs(10);
+/// The timeout of a body. The largest takes a second on a slow line.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads a body, into memory that is reserved where the caller is not known yet.
+/// Reads a body, into reserved memory if the caller is unknown.
 pub(super) async fn read(body: Body, unknown: Option<&Reservation>) -> Result<Bytes, ApiError> {
     let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if length > MAX_DRAINED {
         return Err(too_large());
     }
-    match timeout(LONGEST, read_all(body, unknown)).await {
+    match timeout(BODY_TIMEOUT, read_all(body, unknown)).await {
         Ok(read) => read,
         Err(_) => Err(Denial::Slow.into()),
     }
@@ -54,7 +54,7 @@ async fn read_all(body: Body, unknown: Option<&Reservation>) -> Result<Bytes, Ap
             },
         };
         let Some(chunk) = chunk else { break };
-        let chunk = chunk.map_err(|error| ApiError::invalid("body", format!("can't be read: {error}")))?;
+        let chunk = chunk.map_err(|error| ApiError::invalid("body", format!("cannot be read: {error}")))?;
         length = length.saturating_add(chunk.len());
         if length <= MAX_BODY {
             if let Some(reservation) = unknown {
@@ -80,12 +80,12 @@ fn too_large() -> ApiError {
     ApiError::invalid("body", format!("is larger than {MAX_BODY} bytes"))
 }
 
-/// The members of a JSON body, taken one by one.
+/// The members of a JSON body, removed as they are read.
 #[derive(Debug)]
 pub(super) struct Members(Map<String, Value>);
 
 impl Members {
-    /// Reads a body. An empty one has no members.
+    /// Parses a body. An empty one has no members.
     pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         if body.is_empty() {
             return Ok(Self(Map::new()));
@@ -100,7 +100,7 @@ impl Members {
         }
     }
 
-    /// Takes a member that has to be text.
+    /// Removes a member that must be a string.
     pub(super) fn text(&mut self, name: &str) -> Result<Option<String>, ApiError> {
         match self.0.shift_remove(name) {
             None => Ok(None),
@@ -109,23 +109,23 @@ impl Members {
         }
     }
 
-    /// Takes a member whatever it is.
+    /// Removes a member of any type.
     pub(super) fn value(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name)
     }
 
-    /// How many items a member that is a list has.
+    /// The number of items of a list member.
     pub(super) fn length(&self, name: &str) -> usize {
         self.0.get(name).and_then(Value::as_array).map_or(0, Vec::len)
     }
 
-    /// Takes the client token.
+    /// Removes the client token.
     pub(super) fn client_token(&mut self) -> Result<Option<ClientToken>, ApiError> {
         let token = self.text("clientToken")?;
         Ok(token.as_deref().map(ClientToken::parse).transpose()?)
     }
 
-    /// Takes the tags.
+    /// Removes the tags.
     pub(super) fn tags(&mut self) -> Result<Option<Vec<Tag>>, ApiError> {
         let tags = self.checked("tags", validate::tags)?;
         let mut keys = BTreeSet::new();
@@ -140,7 +140,7 @@ impl Members {
         Ok(tags)
     }
 
-    /// Takes the tag keys.
+    /// Removes the tag keys.
     pub(super) fn tag_keys(&mut self) -> Result<Option<Vec<String>>, ApiError> {
         let keys = self.checked("tagKeys", validate::tag_keys)?;
         match keys.iter().flatten().find_map(|key| text::tag_problem(key, "")) {
@@ -158,8 +158,8 @@ impl Members {
         checked.map_err(|violations| ApiError::Invalid { violations })
     }
 
-    /// Refuses what is left. Members that the URI already gave may be repeated in the body, as in the input files of
-    /// the AWS CLI.
+    /// Refuses members that are left. Members of the URI may be repeated in the body, as in input files of the AWS
+    /// CLI.
     pub(super) fn finish(mut self, in_uri: &[&str]) -> Result<(), ApiError> {
         self.0.retain(|name, _| !in_uri.contains(&name.as_str()));
         match self.0.keys().next() {
@@ -169,7 +169,7 @@ impl Members {
     }
 }
 
-/// What a JSON value is, in words.
+/// The type of a JSON value, in words.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

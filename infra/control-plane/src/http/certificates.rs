@@ -1,4 +1,4 @@
-//! Reports on the certificates that are kept for proxies, and a way to hurry them.
+//! Reports on the certificates of proxies, and a request to refresh them.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ pub(super) async fn all(State(api): State<Arc<Api>>) -> Response<Body> {
     answer::json_response(StatusCode::OK, api.proxies.certificates().to_string())
 }
 
-/// `POST /certificates/refresh`: asks for all of them anew, now. What comes of it is pushed and reported as ever.
+/// `POST /certificates/refresh`: requests all of them again, now. Results are pushed and reported as always.
 pub(super) async fn refresh(State(api): State<Arc<Api>>) -> Response<Body> {
-    let asked = api.proxies.refresh_certificates();
-    answer::json_response(StatusCode::ACCEPTED, json!({"refreshing": asked}).to_string())
+    let refreshing = api.proxies.refresh_certificates();
+    answer::json_response(StatusCode::ACCEPTED, json!({"refreshing": refreshing}).to_string())
 }

@@ -1,4 +1,4 @@
-//! What the policy pack says of that which proxies are sent: not part of the App Mesh API, and served beside it.
+//! The findings of the policy pack on the served mesh: an addition to the App Mesh API.
 
 use std::sync::Arc;
 
@@ -16,49 +16,50 @@ use serde_json::{Value, json};
 use super::{Api, answer};
 use crate::percent;
 
-/// `GET /findings/<mesh>`: judged is the mesh that the snapshots of its proxies are made from, by the policy that writes
-/// are judged by, else by the built-in one.
+/// `GET /findings/<mesh>`: the findings on the mesh that the proxy snapshots are built from, by the policy of
+/// admission, or else by the built-in one.
 pub(super) async fn of_mesh(State(api): State<Arc<Api>>, uri: Uri) -> Response<Body> {
-    let (status, body) = match found(&api, uri.path()).await {
+    let (status, body) = match evaluate(&api, uri.path()).await {
         Ok(Some(findings)) => (StatusCode::OK, findings),
         Ok(None) => {
-            let message = format!("{} names no mesh that exists: GET /findings/<mesh>", uri.path());
+            let message = format!("{} does not name an existing mesh; use GET /findings/<mesh>", uri.path());
             (StatusCode::NOT_FOUND, json!({ "message": message }))
         }
-        Err(Unjudged) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": "the mesh could not be judged; the log says why" }))
+        Err(NotEvaluated) => {
+            let message = "failed to evaluate the mesh; the server's log has the reason";
+            (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": message }))
         }
     };
     answer::json_response(status, body.to_string())
 }
 
-/// Nobody knows how the mesh stands.
-struct Unjudged;
+/// The evaluation failed, so the findings are unknown.
+struct NotEvaluated;
 
-async fn found(api: &Api, path: &str) -> Result<Option<Value>, Unjudged> {
+async fn evaluate(api: &Api, path: &str) -> Result<Option<Value>, NotEvaluated> {
     let Some(name) = mesh(path) else { return Ok(None) };
     let Some((model, left_out)) = api.proxies.model(&name).await else { return Ok(None) };
     let tagged = tagged(api, model);
     let policy = match &api.admission {
         Some(admission) => admission.policy(),
         None => Policy::built_in().map(Arc::new).map_err(|error| {
-            tracing::error!(%error, "the built-in policy can't be used");
-            Unjudged
+            tracing::error!(%error, "failed to read built-in policy");
+            NotEvaluated
         })?,
     };
     let readings = Readings { instances: api.proxies.known_instances(), ..Readings::default() };
     let judging = tokio::task::spawn_blocking(move || judge(&tagged, &readings, &policy, Timestamp::now()));
     let Evaluation { findings, waived } = judging.await.map_err(|error| {
-        tracing::error!(%error, mesh = %name, "the policy pack ended early");
-        Unjudged
+        tracing::error!(%error, mesh = %name, "evaluation of policy pack panicked");
+        NotEvaluated
     })?;
     Ok(Some(json!({ "mesh": name, "findings": findings, "waived": waived, "leftOut": left_out })))
 }
 
-/// Proxies are not told of tags: those are the store's.
+/// Adds the tags from the store, since the xDS model has none.
 fn tagged(api: &Api, mut mesh: Mesh) -> Mesh {
     let paths = mesh.paths();
-    api.store.look(|state| {
+    api.store.inspect(|state| {
         for path in paths {
             if let Some(resource) = state.find(&path) {
                 mesh.set_tags(path, resource.tags.clone());

@@ -1,4 +1,4 @@
-//! Who may call is asked here, before anything else looks at a request.
+//! Authentication of requests, before any other layer reads them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,31 +15,31 @@ use super::{Api, answer, body, target};
 use crate::auth::Caller;
 use crate::connections::Client;
 use crate::error::ApiError;
-use crate::listen::Peer;
-use crate::log::Short;
+use crate::listen::ApiPeer;
+use crate::log::Truncated;
 
-/// Lets those through who may call. Health is everybody's to know.
+/// Passes authenticated requests on. Health checks need no authentication.
 pub(super) async fn admitted(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.clone());
-    let heard = peer.as_ref().map(|peer| peer.slot.hear());
+    let peer = request.extensions().get::<ConnectInfo<ApiPeer>>().map(|ConnectInfo(peer)| peer.clone());
+    let unauthenticated = peer.as_ref().map(|peer| peer.slot.start_request());
     let one_host = request.headers().get_all(header::HOST).iter().nth(1).is_none();
     if one_host && matches!(request.uri().path(), "/healthz" | "/readyz") {
         return next.run(request).await;
     }
     let began = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let client = peer.as_ref().map(Peer::client);
+    let client = peer.as_ref().map(ApiPeer::client);
     match admit(&api, client, request).await {
         Ok(request) => {
             let _busy = peer.as_ref().map(|peer| peer.slot.busy());
-            drop(heard);
+            drop(unauthenticated);
             next.run(request).await
         }
         Err(error) => {
             let (id, kind) = (Uuid::new_v4(), error.error_type());
-            let (path, reason) = (Short(uri.path()), error.to_string());
-            tracing::info!(%id, %method, %path, error = kind.name(), reason = %Short(&reason), "refused");
-            api.store.metrics().answered(target::operation(&method, uri.path()), Some(kind), began.elapsed());
+            let (path, reason) = (Truncated(uri.path()), error.to_string());
+            tracing::info!(%id, %method, %path, error = kind.name(), reason = %Truncated(&reason), "refused request of unknown caller");
+            api.store.metrics().completed(target::operation(&method, uri.path()), Some(kind), began.elapsed());
             answer::respond(Err(error), &id)
         }
     }
@@ -51,7 +51,7 @@ async fn admit(api: &Api, client: Option<Client>, request: Request) -> Result<Re
         return Err(ApiError::invalid("host", "is given more than once"));
     }
     let claim = api.guard.claim(&parts, Timestamp::now())?;
-    let mut caller = Caller::Anybody;
+    let mut caller = Caller::Local;
     if claim.is_open() {
         let reservation = client.map(|client| api.bodies.begin(client));
         let read = body::read(body, reservation.as_ref()).await?;

@@ -1,4 +1,5 @@
-//! The API over HTTP: a thin layer that turns a request into a read or a write of the state, and the answer into JSON.
+//! The API over HTTP: a thin layer that turns a request into a read or a write of the state, and the answer into
+//! JSON.
 
 mod answer;
 mod body;
@@ -27,37 +28,37 @@ use crate::admission::Admission;
 use crate::auth::{Caller, Guard};
 use crate::connections::BodyBudget;
 use crate::error::ApiError;
-use crate::events::{Asked, Events, Outcome};
+use crate::events::{AdmissionOutcome, Events, RequestContext};
 use crate::headers::INCLUDE;
-use crate::listen::Peer;
-use crate::log::Short;
+use crate::listen::ApiPeer;
+use crate::log::Truncated;
 use crate::state::{Answer, Realm, Stamp, Write};
 use crate::store::Store;
-use crate::xds::Shared;
+use crate::xds::AdsState;
 use request::Call;
 
-/// What every request needs.
+/// The state that every request needs.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) guard: Guard,
-    /// None where writes are not judged.
+    /// `None` if admission is off.
     pub(crate) admission: Option<Admission>,
     pub(crate) events: Events,
     pub(crate) realm: Realm,
     pub(crate) store: Arc<Store>,
-    /// Memory for bodies of callers that are not known yet.
+    /// The memory for bodies of unknown callers.
     pub(crate) bodies: Arc<BodyBudget>,
-    pub(crate) proxies: Arc<Shared>,
+    pub(crate) proxies: Arc<AdsState>,
 }
 
-/// All that is served. The operations are not routes of the router, which would match decoded paths.
+/// The router of all endpoints. The API operations are not routes, because the router would match decoded paths.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
-        .route("/healthz", get(async || answer::well()))
+        .route("/healthz", get(async || answer::healthy()))
         .route(
             "/readyz",
             get(async |State(api): State<Arc<Api>>| {
-                answer::ready(trouble(&api), api.admission.as_ref().and_then(Admission::trouble))
+                answer::ready(problem(&api), api.admission.as_ref().and_then(Admission::problem))
             }),
         )
         .route("/metrics", get(async |State(api): State<Arc<Api>>| answer::metrics(&api.store, &api.proxies)))
@@ -72,12 +73,12 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-/// Why requests should not be sent here, if so.
-fn trouble(api: &Api) -> Option<&'static str> {
+/// The reason why no requests should be sent here, if there is one.
+fn problem(api: &Api) -> Option<&'static str> {
     if !api.store.is_writable() {
-        return Some("the storage can't be written");
+        return Some("the storage is not writable");
     }
-    api.guard.trouble()
+    api.guard.problem()
 }
 
 async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -85,15 +86,15 @@ async fn handle(State(api): State<Arc<Api>>, request: Request) -> Response {
     let began = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let outcome = operate(&api, request, &id).await;
-    let (path, took) = (Short(uri.path()), began.elapsed());
+    let (path, took) = (Truncated(uri.path()), began.elapsed());
     let error = outcome.as_ref().err().map(ApiError::error_type);
-    api.store.metrics().answered(target::operation(&method, uri.path()), error, took);
+    api.store.metrics().completed(target::operation(&method, uri.path()), error, took);
     match &outcome {
-        Ok(_) if method.is_safe() => tracing::debug!(%id, %method, %path, ?took, "answered"),
-        Ok(_) => tracing::info!(%id, %method, %path, ?took, "answered"),
+        Ok(_) if method.is_safe() => tracing::debug!(%id, %method, %path, ?took, "served read"),
+        Ok(_) => tracing::info!(%id, %method, %path, ?took, "served write"),
         Err(error) => {
-            let kind = error.error_type().name();
-            tracing::info!(%id, %method, %path, ?took, error = kind, reason = %Short(&error.to_string()), "refused");
+            let (kind, reason) = (error.error_type().name(), error.to_string());
+            tracing::info!(%id, %method, %path, ?took, error = kind, reason = %Truncated(&reason), "refused request");
         }
     }
     answer::respond(outcome, &id)
@@ -104,24 +105,24 @@ async fn operate(api: &Arc<Api>, request: Request, id: &Uuid) -> Result<answer::
     // Read in any case, so that the sender is not cut off and the connection can be used again.
     let body = body::read(body, None).await;
     let call = request::parse(&parts, body, &api.realm)?;
-    let with_tags = parts.headers.get(INCLUDE).is_some_and(|asked| asked == "tags");
+    let with_tags = parts.headers.get(INCLUDE).is_some_and(|include| include == "tags");
     match call {
         Call::Read(read) => Ok(answer::render(&api.store.read(&read)?, &api.realm, with_tags)),
         Call::Write(write) => {
-            let asked = asked(&parts, id);
-            if api.events.are_off() {
-                return carry_out(api, &write, &asked).await;
+            let request = request_context(&parts, id);
+            if api.events.has_no_receivers() {
+                return execute_write(api, &write, &request).await;
             }
-            // Whoever goes away does not stop the write, and so must not stop its event.
+            // A disconnecting client does not stop the write, and so must not stop its event.
             let api = Arc::clone(api);
-            let task = tokio::spawn(async move { carry_out(&api, &write, &asked).await });
+            let task = tokio::spawn(async move { execute_write(&api, &write, &request).await });
             task.await.map_err(|_| ApiError::Unavailable)?
         }
     }
 }
 
-/// Writes, and tells it.
-async fn carry_out(api: &Api, write: &Write, asked: &Asked) -> Result<answer::Body, ApiError> {
+/// Executes a write and sends its events.
+async fn execute_write(api: &Api, write: &Write, request: &RequestContext) -> Result<answer::Body, ApiError> {
     let stamp = stamp();
     let (answer, created) = match &api.admission {
         None => (api.store.write(write, &stamp).await?, Vec::new()),
@@ -129,7 +130,7 @@ async fn carry_out(api: &Api, write: &Write, asked: &Asked) -> Result<answer::Bo
             Ok(admitted) => (admitted.answer, admitted.created),
             Err(error) => {
                 if let ApiError::NotAdmitted { findings, .. } = &error {
-                    api.events.judged(asked, write, Outcome::Denied, findings, &api.realm, stamp.now);
+                    api.events.judged(request, write, AdmissionOutcome::Denied, findings, &api.realm, stamp.now);
                 }
                 return Err(error);
             }
@@ -139,25 +140,25 @@ async fn carry_out(api: &Api, write: &Write, asked: &Asked) -> Result<answer::Bo
         Answer::Resource(resource) => Some(&**resource),
         Answer::Resources { .. } | Answer::Tags { .. } | Answer::Nothing => None,
     };
-    api.events.changed(asked, write, after, &api.realm, stamp.now);
-    api.events.judged(asked, write, Outcome::Warned, &created, &api.realm, stamp.now);
+    api.events.changed(request, write, after, &api.realm, stamp.now);
+    api.events.judged(request, write, AdmissionOutcome::Warned, &created, &api.realm, stamp.now);
     Ok(answer::render(&answer, &api.realm, false).with_findings(&created))
 }
 
-/// Who made a request, and how.
-fn asked(parts: &Parts, id: &Uuid) -> Asked {
+/// The caller and the circumstances of a request.
+fn request_context(parts: &Parts, id: &Uuid) -> RequestContext {
     let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    Asked {
-        caller: parts.extensions.get::<Caller>().cloned().unwrap_or(Caller::Anybody),
-        peer: parts.extensions.get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.addr),
+    RequestContext {
+        caller: parts.extensions.get::<Caller>().cloned().unwrap_or(Caller::Local),
+        peer: parts.extensions.get::<ConnectInfo<ApiPeer>>().map(|ConnectInfo(peer)| peer.addr),
         agent: agent.map(str::to_owned),
         operation: target::operation(&parts.method, parts.uri.path()),
         id: id.to_string(),
     }
 }
 
-/// Draws what a write needs from outside. Times are kept to the millisecond, which survives the way through a JSON
-/// number and back.
+/// Draws the time and the id of a write. The time has milliseconds, which survive the conversion to a JSON number and
+/// back.
 fn stamp() -> Stamp {
     let now = Timestamp::now();
     Stamp { now: now.round(Unit::Millisecond).unwrap_or(now), uid: Uuid::new_v4() }

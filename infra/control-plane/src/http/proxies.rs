@@ -1,4 +1,4 @@
-//! Reports on the proxies: not part of the App Mesh API, and served beside it.
+//! Reports on the proxies: an addition to the App Mesh API.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) async fn one(State(api): State<Arc<Api>>, uri: Uri) -> Response<Body>
     let (status, body) = found.map_or_else(
         || {
             let message = format!(
-                "{} names no virtual node or virtual gateway that exists: GET /proxies/<mesh>/virtualNode/<name>",
+                "{} does not name an existing virtual node or virtual gateway; use GET /proxies/<mesh>/virtualNode/<name>",
                 uri.path()
             );
             (StatusCode::NOT_FOUND, json!({"message": message}))

@@ -5,14 +5,14 @@ use mesh::name::AccountId;
 use crate::error::ApiError;
 use crate::percent;
 
-/// The parameters of a request, decoded. Those that no operation knows are left alone.
+/// The decoded parameters of a request. Parameters that no operation knows are ignored.
 #[derive(Debug, Default)]
 pub(super) struct Query {
     parameters: Vec<(String, String)>,
 }
 
 impl Query {
-    /// Reads what follows the question mark.
+    /// Parses the part after the question mark.
     pub(super) fn parse(text: Option<&str>) -> Result<Self, ApiError> {
         let mut query = Self::default();
         for pair in text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -28,17 +28,17 @@ impl Query {
         Ok(query)
     }
 
-    /// A parameter, if it is there.
+    /// The value of an optional parameter.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter that has to be there.
+    /// The value of a required parameter.
     pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
         self.text(name).ok_or_else(|| ApiError::invalid(name, "is required"))
     }
 
-    /// The account that is said to own the mesh.
+    /// The account that owns the mesh, according to the request.
     pub(super) fn mesh_owner(&self) -> Result<Option<AccountId>, ApiError> {
         self.text("meshOwner")
             .map(AccountId::parse)

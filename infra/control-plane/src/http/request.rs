@@ -1,4 +1,4 @@
-//! From a request to a read or a write: everything that can be said about it without looking at the state is said here.
+//! Conversion of a request into a read or a write, with all checks that do not depend on the state.
 
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
@@ -16,14 +16,14 @@ use crate::headers::IF_VERSION;
 use crate::state::{Action, Collection, Page, Read, Realm, ValidSpec, Write, tags_title};
 use crate::text;
 
-/// A request, understood.
+/// A parsed request.
 #[derive(Debug, PartialEq)]
 pub(super) enum Call {
     Read(Read),
     Write(Write),
 }
 
-/// Understands a request. Whether its body could be read comes after whether there is such an operation.
+/// Parses a request. An unknown operation is reported before an unreadable body.
 pub(super) fn parse(parts: &Parts, body: Result<Bytes, ApiError>, realm: &Realm) -> Result<Call, ApiError> {
     let target = target::target(&parts.method, parts.uri.path())?;
     let query = Query::parse(parts.uri.query())?;
@@ -106,7 +106,7 @@ const IN_URI: [&str; 8] = [
     "gatewayRouteName",
 ];
 
-/// More tags in one request than a resource may have are an error of their own, known before any tag is looked at.
+/// Refuses more tags in one request than a resource may have. This error precedes errors of single tags.
 fn fits_a_resource(path: &ResourcePath, members: &Members) -> Result<(), ApiError> {
     match members.length("tags") {
         count if count > Tags::MAX => Err(ApiError::TooManyTags { path: path.clone(), count }),
@@ -118,7 +118,7 @@ fn page(query: &Query, title: &str) -> Result<Page, ApiError> {
     Ok(Page::parse(query.text("limit"), query.text("nextToken"), title)?)
 }
 
-/// The mesh of an operation that has the parameter `meshOwner`: all on what is inside a mesh, and `DescribeMesh`.
+/// The mesh of an operation with the parameter `meshOwner`: all operations inside a mesh, and `DescribeMesh`.
 fn may_be_shared(target: &Target) -> Option<&MeshName> {
     match target {
         Target::Create(collection) | Target::List(collection) => collection.mesh(),

@@ -1,4 +1,4 @@
-//! From method and URI to the operation that is meant.
+//! Conversion of method and URI into an operation.
 
 use axum::http::Method;
 use mesh::name::{MeshName, NameError, ResourceKind, ResourcePath, VirtualGatewayName, VirtualRouterName};
@@ -14,15 +14,15 @@ const BASE: &str = "v20190125";
 /// One of the 38 operations, with the resource or collection that its URI names.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Target {
-    /// Create, in this collection.
+    /// Create a resource in this collection.
     Create(Collection),
-    /// List, this collection.
+    /// List this collection.
     List(Collection),
-    /// Describe.
+    /// Describe this resource.
     Describe(ResourcePath),
-    /// Update.
+    /// Update this resource.
     Update(ResourcePath),
-    /// Delete.
+    /// Delete this resource.
     Delete(ResourcePath),
     /// `TagResource`.
     Tag,
@@ -32,7 +32,7 @@ pub(super) enum Target {
     ListTags,
 }
 
-/// The name of the operation that a request is for, `Unknown` when it is for none.
+/// The name of a request's operation; `Unknown` without one.
 pub(super) fn operation(method: &Method, path: &str) -> &'static str {
     target(method, path).map_or("Unknown", |target| target.operation())
 }
@@ -93,26 +93,26 @@ impl Target {
     }
 }
 
-/// Finds the operation. The path is taken apart before it is decoded, since names may contain encoded slashes.
+/// Finds the operation. The path is split before it is decoded, since names may contain encoded slashes.
 pub(super) fn target(method: &Method, path: &str) -> Result<Target, ApiError> {
     let unknown =
         |known_uri| ApiError::UnknownOperation { method: method.to_string(), uri: path.to_owned(), known_uri };
-    let place = place(path)?.ok_or_else(|| unknown(false))?;
-    match (place, method.as_str()) {
-        (Place::Collection(collection), "PUT") => Ok(Target::Create(collection)),
-        (Place::Collection(collection), "GET") => Ok(Target::List(collection)),
-        (Place::Resource(resource), "GET") => Ok(Target::Describe(resource)),
-        (Place::Resource(resource), "PUT") => Ok(Target::Update(resource)),
-        (Place::Resource(resource), "DELETE") => Ok(Target::Delete(resource)),
-        (Place::Tag, "PUT") => Ok(Target::Tag),
-        (Place::Untag, "PUT") => Ok(Target::Untag),
-        (Place::Tags, "GET") => Ok(Target::ListTags),
+    let uri = parse_uri(path)?.ok_or_else(|| unknown(false))?;
+    match (uri, method.as_str()) {
+        (UriTarget::Collection(collection), "PUT") => Ok(Target::Create(collection)),
+        (UriTarget::Collection(collection), "GET") => Ok(Target::List(collection)),
+        (UriTarget::Resource(resource), "GET") => Ok(Target::Describe(resource)),
+        (UriTarget::Resource(resource), "PUT") => Ok(Target::Update(resource)),
+        (UriTarget::Resource(resource), "DELETE") => Ok(Target::Delete(resource)),
+        (UriTarget::Tag, "PUT") => Ok(Target::Tag),
+        (UriTarget::Untag, "PUT") => Ok(Target::Untag),
+        (UriTarget::Tags, "GET") => Ok(Target::ListTags),
         _ => Err(unknown(true)),
     }
 }
 
-/// What a URI names, whatever is done with it.
-enum Place {
+/// The resource, collection or tag operation of a URI, independent of the method.
+enum UriTarget {
     Collection(Collection),
     Resource(ResourcePath),
     Tag,
@@ -120,7 +120,7 @@ enum Place {
     Tags,
 }
 
-fn place(path: &str) -> Result<Option<Place>, ApiError> {
+fn parse_uri(path: &str) -> Result<Option<UriTarget>, ApiError> {
     let segments = path
         .split('/')
         .map(|segment| {
@@ -133,22 +133,22 @@ fn place(path: &str) -> Result<Option<Place>, ApiError> {
         return Ok(None);
     };
     match rest {
-        ["tag"] => return Ok(Some(Place::Tag)),
-        ["untag"] => return Ok(Some(Place::Untag)),
-        ["tags"] => return Ok(Some(Place::Tags)),
+        ["tag"] => return Ok(Some(UriTarget::Tag)),
+        ["untag"] => return Ok(Some(UriTarget::Untag)),
+        ["tags"] => return Ok(Some(UriTarget::Tags)),
         _ => {}
     }
     let Some((collection, name)) = split(rest)? else {
         return Ok(None);
     };
     Ok(Some(match name {
-        None => Place::Collection(collection),
-        Some(name) => Place::Resource(member(&collection, name)?),
+        None => UriTarget::Collection(collection),
+        Some(name) => UriTarget::Resource(member(&collection, name)?),
     }))
 }
 
-/// The collection, and the name of the resource in it where there is one. A parent's own collection is written in the
-/// plural, and what is under a parent is written under the singular.
+/// The collection, and the name of the resource if there is one. The URI has a parent's own collection in the plural,
+/// and a parent before its children in the singular.
 fn split<'a>(segments: &[&'a str]) -> Result<Option<(Collection, Option<&'a str>)>, ApiError> {
     let ["meshes", in_meshes @ ..] = segments else {
         return Ok(None);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_decoded_after_the_path_is_taken_apart() {
+    fn names_are_decoded_after_the_path_is_split() {
         assert_eq!(
             describe("GET", "/meshes/m/virtualServices/a%20b%2Fc.local"),
             "describe mesh/m/virtualService/a b/c.local"
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_operation_is_no_missing_resource() {
+    fn an_unknown_uri_is_not_reported_as_a_missing_resource() {
         for uri in [
             "",
             "/",
@@ -268,15 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn an_impossible_name_is_named() {
-        for (uri, says) in [
+    fn an_invalid_name_is_reported_with_its_member() {
+        for (uri, prefix) in [
             ("/meshes/", "meshName: "),
             ("/meshes//virtualNodes", "meshName: "),
             ("/meshes/m/virtualRouter//routes/r", "virtualRouterName: "),
             ("/meshes/m/virtualGateway/g/gatewayRoutes/", "gatewayRouteName: "),
         ] {
             let error = target(&Method::GET, &format!("/v20190125{uri}")).unwrap_err();
-            assert!(error.to_string().starts_with(says), "{uri}: {error}");
+            assert!(error.to_string().starts_with(prefix), "{uri}: {error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Instances that somebody is asked for, again and again.
+//! Instances of Cloud Map services, polled from a directory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,26 +13,26 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use xds::Instance;
 
-use super::{InstanceBook, InstanceCounts, InstanceProblem, Instances, Service, Unlisted, instance, problem};
-use crate::schedule::{Answer, pause};
+use super::{CloudMapService, InstanceBook, InstanceCounts, InstanceProblem, Instances, Unlisted, instance, problem};
+use crate::schedule::{PollOutcome, pause};
 
-/// How often each service is asked for, where nothing else is said: Cloud Map itself takes about as long until a new
-/// instance is found everywhere. Half a million calls a month and service.
+/// The default polling interval. Cloud Map itself takes about as long to propagate a new instance. It results in half
+/// a million calls a month for each service.
 const REFRESH: Duration = Duration::from_secs(5);
 
-/// How long an answer may take. A proxy that is about to call the service for the first time waits that long at most.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout of a poll. A proxy that is about to call the service for the first time waits at most that long.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Services that are asked for at a time.
-const AT_A_TIME: usize = 16;
+/// The most concurrent polls.
+const MAX_CONCURRENT: usize = 16;
 
-/// How long a service is kept that no connected proxy calls: a proxy that is started anew is back before that.
+/// How long a service is polled that no connected proxy calls: a restarted proxy reconnects before that.
 const LINGER: Duration = Duration::from_mins(10);
 
-/// How instances are asked for.
+/// The settings of polling.
 #[derive(Debug, Clone, Copy)]
 pub struct InstanceDirectorySettings {
-    /// How often each service is asked for; jitter of a tenth comes to it.
+    /// How often each service is polled; up to a tenth of it is added as jitter.
     pub refresh: Duration,
 }
 
@@ -42,82 +42,82 @@ impl Default for InstanceDirectorySettings {
     }
 }
 
-/// The instances of the services that proxies call. It begins to ask for one when it is first looked for, keeps the last
-/// good ones whatever comes after that, and stops asking when dropped.
+/// The instances of the services that proxies call. The first lookup of a service starts its polling. The last valid
+/// instances are served through later failures. Dropping this stops the polling.
 #[derive(Debug)]
-pub struct PolledInstances(Arc<Kept>);
+pub struct PolledInstances(Arc<Poller>);
 
 impl PolledInstances {
-    /// Starts it, in the runtime that this is called in.
+    /// Starts a poller in the current runtime.
     #[must_use]
     pub fn start(directory: Arc<dyn InstanceDirectory>, settings: InstanceDirectorySettings) -> Arc<Self> {
-        Arc::new(Self(Arc::new(Kept {
+        Arc::new(Self(Arc::new(Poller {
             directory,
             refresh: settings.refresh,
-            ledger: Mutex::default(),
+            table: Mutex::default(),
             changes: watch::Sender::new(0),
-            room: Semaphore::new(AT_A_TIME),
+            permits: Semaphore::new(MAX_CONCURRENT),
             runtime: Handle::current(),
             draws: RandomState::new(),
-            counted: Counted::default(),
+            counters: PollCounters::default(),
         })))
     }
 }
 
 impl Drop for PolledInstances {
     fn drop(&mut self) {
-        self.0.ledger().asked.clear();
+        self.0.table().tasks.clear();
     }
 }
 
 impl Instances for PolledInstances {
     fn known(&self) -> Arc<InstanceBook> {
-        Arc::clone(&self.0.ledger().book)
+        Arc::clone(&self.0.table().book)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
     }
 
-    fn unlisted(&self, service: &Service) -> Unlisted {
-        let mut ledger = self.0.ledger();
-        if !ledger.asked.contains_key(service) {
-            let asking = self.0.runtime.spawn(ask_on(Arc::clone(&self.0), service.clone())).abort_handle();
-            ledger.asked.insert(service.clone(), Asked { asking, unused: Some(Instant::now()) });
+    fn unlisted(&self, service: &CloudMapService) -> Unlisted {
+        let mut table = self.0.table();
+        if !table.tasks.contains_key(service) {
+            let task = self.0.runtime.spawn(poll_forever(Arc::clone(&self.0), service.clone())).abort_handle();
+            table.tasks.insert(service.clone(), PollTask { task, unused: Some(Instant::now()) });
         }
-        match (ledger.book.known.contains_key(service), ledger.book.problems.get(service)) {
+        match (table.book.known.contains_key(service), table.book.problems.get(service)) {
             (false, Some(problem)) => Unlisted::Missing(problem.clone()),
-            // Listed since the caller looked: told as a change as well.
+            // It was listed after the caller read the book; the caller also receives the change.
             (true, _) | (false, None) => Unlisted::Pending,
         }
     }
 
-    fn in_use(&self, services: &BTreeSet<Service>) {
+    fn in_use(&self, services: &BTreeSet<CloudMapService>) {
         let now = Instant::now();
-        let mut ledger = self.0.ledger();
-        for (service, asked) in &mut ledger.asked {
-            asked.unused = if services.contains(service) { None } else { asked.unused.or(Some(now)) };
+        let mut table = self.0.table();
+        for (service, task) in &mut table.tasks {
+            task.unused = if services.contains(service) { None } else { task.unused.or(Some(now)) };
         }
-        let is_over = |asked: &Asked| asked.unused.is_some_and(|since| now.duration_since(since) >= LINGER);
-        let over: Vec<Service> =
-            ledger.asked.iter().filter(|(_, asked)| is_over(asked)).map(|(service, _)| service.clone()).collect();
+        let is_over = |task: &PollTask| task.unused.is_some_and(|since| now.duration_since(since) >= LINGER);
+        let over: Vec<CloudMapService> =
+            table.tasks.iter().filter(|(_, task)| is_over(task)).map(|(service, _)| service.clone()).collect();
         if over.is_empty() {
             return;
         }
         for service in over {
-            ledger.asked.remove(&service);
-            let book = Arc::make_mut(&mut ledger.book);
+            table.tasks.remove(&service);
+            let book = Arc::make_mut(&mut table.book);
             book.known.remove(&service);
             book.problems.remove(&service);
         }
-        drop(ledger);
-        // Whoever went by what was known would not ask for it again.
+        drop(table);
+        // Users of the book have to look up the removed services again.
         self.0.changes.send_modify(|count| *count += 1);
     }
 
     fn counts(&self) -> Option<InstanceCounts> {
-        let ledger = self.0.ledger();
-        let Counted { answers, throttles, failures } = &self.0.counted;
+        let table = self.0.table();
+        let PollCounters { answers, throttles, failures } = &self.0.counters;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let mut counts = InstanceCounts {
             answers: read(answers),
@@ -125,8 +125,8 @@ impl Instances for PolledInstances {
             failures: read(failures),
             ..InstanceCounts::default()
         };
-        for service in ledger.asked.keys() {
-            match (ledger.book.known.contains_key(service), ledger.book.problems.contains_key(service)) {
+        for service in table.tasks.keys() {
+            match (table.book.known.contains_key(service), table.book.problems.contains_key(service)) {
                 (true, false) => counts.well += 1,
                 (true, true) => counts.with_problem += 1,
                 (false, _) => counts.missing += 1,
@@ -136,115 +136,120 @@ impl Instances for PolledInstances {
     }
 }
 
-/// What the asking tasks share.
+/// The state that the polling tasks share.
 #[derive(Debug)]
-struct Kept {
+struct Poller {
     directory: Arc<dyn InstanceDirectory>,
     refresh: Duration,
-    ledger: Mutex<Ledger>,
+    table: Mutex<PollTable>,
     changes: watch::Sender<u64>,
-    room: Semaphore,
+    permits: Semaphore,
     runtime: Handle,
     draws: RandomState,
-    counted: Counted,
+    counters: PollCounters,
 }
 
 #[derive(Debug, Default)]
-struct Ledger {
+struct PollTable {
     book: Arc<InstanceBook>,
-    asked: BTreeMap<Service, Asked>,
+    tasks: BTreeMap<CloudMapService, PollTask>,
 }
 
-/// A service that is asked for, until this is dropped.
+/// The polling of one service, stopped when dropped.
 #[derive(Debug)]
-struct Asked {
-    asking: AbortHandle,
-    /// Since when no connected proxy calls it.
+struct PollTask {
+    task: AbortHandle,
+    /// Since when no connected proxy calls the service.
     unused: Option<Instant>,
 }
 
-impl Drop for Asked {
+impl Drop for PollTask {
     fn drop(&mut self) {
-        self.asking.abort();
+        self.task.abort();
     }
 }
 
 #[derive(Debug, Default)]
-struct Counted {
+struct PollCounters {
     answers: AtomicU64,
     throttles: AtomicU64,
     failures: AtomicU64,
 }
 
-async fn ask_on(kept: Arc<Kept>, service: Service) {
+async fn poll_forever(poller: Arc<Poller>, service: CloudMapService) {
     let mut failures = 0_u32;
     loop {
-        let answer = kept.ask(&service).await;
-        failures = if answer == Answer::Served { 0 } else { failures.saturating_add(1) };
-        let draw = kept.draws.hash_one((&service, Instant::now()));
-        sleep(pause(answer, failures, kept.refresh, draw)).await;
+        let outcome = poller.poll(&service).await;
+        failures = if outcome == PollOutcome::Served { 0 } else { failures.saturating_add(1) };
+        let draw = poller.draws.hash_one((&service, Instant::now()));
+        sleep(pause(outcome, failures, poller.refresh, draw)).await;
     }
 }
 
-impl Kept {
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+impl Poller {
+    fn table(&self) -> MutexGuard<'_, PollTable> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask(&self, service: &Service) -> Answer {
+    async fn poll(&self, service: &CloudMapService) -> PollOutcome {
         let (namespace, name) = service;
-        // Also a turn that does not come is no answer.
-        let asked = async {
-            let _room = self.room.acquire().await;
+        // The timeout includes the wait for a permit.
+        let discovery = async {
+            let _permit = self.permits.acquire().await;
             self.directory.discover(namespace, name).await
         };
-        let found = timeout(PATIENCE, asked).await.unwrap_or_else(|_| {
+        let found = timeout(TIMEOUT, discovery).await.unwrap_or_else(|_| {
             let call = format!("discover the instances of {name}.{namespace}");
-            let message = format!("no answer within {} s", PATIENCE.as_secs());
+            let message = format!("no response within {} s", TIMEOUT.as_secs());
             Err(PortError::new(call, PortErrorKind::TimedOut, message))
         });
         match found {
             Ok(found) => {
-                self.counted.answers.fetch_add(1, Ordering::Relaxed);
+                self.counters.answers.fetch_add(1, Ordering::Relaxed);
                 let (instances, problem) = usable(service, found);
                 self.settle(service, Some(instances), problem);
-                Answer::Served
+                PollOutcome::Served
             }
             Err(error) => {
                 let counter = match error.kind {
-                    PortErrorKind::Throttled => &self.counted.throttles,
-                    _ => &self.counted.failures,
+                    PortErrorKind::Throttled => &self.counters.throttles,
+                    _ => &self.counters.failures,
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(%error, "instances are not told");
-                // Without what differs from one answer to the next: what stays the same is told once.
-                let message = format!("its instances are not told now ({}); {}", error.kind, remedy(error.kind));
+                tracing::debug!(%error, "failed to discover instances");
+                // Only parts that stay the same from one failure to the next, so that a lasting problem is reported once.
+                let message = format!("its instances cannot be discovered ({}); {}", error.kind, remedy(error.kind));
                 let is_known = self.settle(service, None, Some(InstanceProblem { id: problem::UNAVAILABLE, message }));
                 match error.kind {
-                    PortErrorKind::Throttled => Answer::Throttled(is_known),
-                    kind if kind.may_heal() => Answer::MayPass(is_known),
-                    _ => Answer::Lasting,
+                    PortErrorKind::Throttled => PollOutcome::Throttled(is_known),
+                    kind if kind.may_heal() => PollOutcome::Transient(is_known),
+                    _ => PollOutcome::Permanent,
                 }
             }
         }
     }
 
-    /// Takes down what came of asking; without instances those from before stay. Gives whether there are any.
-    fn settle(&self, service: &Service, instances: Option<Vec<Instance>>, problem: Option<InstanceProblem>) -> bool {
-        let mut ledger = self.ledger();
+    /// Records the result of a poll; without instances the previous ones stay. Returns whether instances are known.
+    fn settle(
+        &self,
+        service: &CloudMapService,
+        instances: Option<Vec<Instance>>,
+        problem: Option<InstanceProblem>,
+    ) -> bool {
+        let mut table = self.table();
         // No proxy calls it any more.
-        if !ledger.asked.contains_key(service) {
+        if !table.tasks.contains_key(service) {
             return false;
         }
-        let (known, former) = (ledger.book.known.get(service), ledger.book.problems.get(service));
+        let (known, previous) = (table.book.known.get(service), table.book.problems.get(service));
         let found = instances.filter(|instances| known != Some(instances));
         let is_known = known.is_some() || found.is_some();
-        let troubled = former != problem.as_ref();
-        if found.is_none() && !troubled {
+        let problem_changed = previous != problem.as_ref();
+        if found.is_none() && !problem_changed {
             return is_known;
         }
-        tell(service, known, found.as_ref(), problem.as_ref().filter(|_| troubled));
-        let book = Arc::make_mut(&mut ledger.book);
+        log_change(service, known, found.as_ref(), problem.as_ref().filter(|_| problem_changed));
+        let book = Arc::make_mut(&mut table.book);
         if let Some(found) = found {
             book.known.insert(service.clone(), found);
         }
@@ -252,14 +257,14 @@ impl Kept {
             Some(problem) => book.problems.insert(service.clone(), problem),
             None => book.problems.remove(service),
         };
-        drop(ledger);
+        drop(table);
         self.changes.send_modify(|count| *count += 1);
         is_known
     }
 }
 
-/// The instances that have an address, in an order of their own: who knows them tells them in another one each time.
-fn usable(service: &Service, found: Vec<InstanceAttributes>) -> (Vec<Instance>, Option<InstanceProblem>) {
+/// The instances with an address, sorted, since the directory returns them in a different order each time.
+fn usable(service: &CloudMapService, found: Vec<InstanceAttributes>) -> (Vec<Instance>, Option<InstanceProblem>) {
     let (all, (namespace, name)) = (found.len(), service);
     let mut instances: Vec<Instance> = found.into_iter().filter_map(instance).collect();
     instances.sort();
@@ -275,28 +280,35 @@ fn usable(service: &Service, found: Vec<InstanceAttributes>) -> (Vec<Instance>, 
 
 const fn remedy(kind: PortErrorKind) -> &'static str {
     match kind {
-        PortErrorKind::NotFound => "create the service in Cloud Map, or name the one that there is",
+        PortErrorKind::NotFound => "create the service in Cloud Map, or correct its name in the virtual node",
         PortErrorKind::Denied => "allow servicediscovery:DiscoverInstances",
-        PortErrorKind::Throttled => "they are asked for more rarely until it passes",
+        PortErrorKind::Throttled => "they are polled less often until the throttling ends",
         PortErrorKind::Expired => "if it lasts, set the clock and renew the credentials",
-        PortErrorKind::Unavailable | PortErrorKind::TimedOut | PortErrorKind::Conflict => "it may pass by itself",
-        PortErrorKind::Other => "look at the names, the region and the endpoint",
+        PortErrorKind::Unavailable | PortErrorKind::TimedOut | PortErrorKind::Conflict => "a later poll may succeed",
+        PortErrorKind::Other => "check the names, the region and the endpoint",
     }
 }
 
-fn tell(
-    (namespace, name): &Service,
+fn log_change(
+    (namespace, name): &CloudMapService,
     known: Option<&Vec<Instance>>,
     found: Option<&Vec<Instance>>,
     problem: Option<&InstanceProblem>,
 ) {
     if let Some(found) = found {
         let before = known.map_or(0, Vec::len);
-        tracing::info!(service = name, namespace, before, now = found.len(), "instances have changed");
+        tracing::info!(service = name, namespace, before, now = found.len(), "instances changed");
     }
     if let Some(problem) = problem {
-        let served = if known.is_some() { "the last good ones are served" } else { "none are served" };
-        tracing::warn!(service = name, namespace, problem = problem.id, reason = problem.message, "{served}");
+        let serves_last_valid = known.is_some();
+        tracing::warn!(
+            service = name,
+            namespace,
+            problem = problem.id,
+            reason = problem.message,
+            serves_last_valid,
+            "failed to update instances"
+        );
     }
 }
 

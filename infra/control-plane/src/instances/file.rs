@@ -1,4 +1,4 @@
-//! Instances in a file.
+//! Instances of Cloud Map services from a file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,55 +11,55 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{IPV4, IPV6, InstanceBook, Instances, Service, Unlisted, instance};
+use super::{CloudMapService, IPV4, IPV6, InstanceBook, Instances, Unlisted, instance};
 
-/// How often a file is looked at.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the file is checked for changes.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Instances in a JSON file, read again when it changes: by namespace and service a list of instances, each an object of
-/// its attributes as Cloud Map has them, `AWS_INSTANCE_IPV4` or `AWS_INSTANCE_IPV6` among them.
+/// Instances from a JSON file that is reloaded when it changes: by namespace and service a list of instances, each an
+/// object of its Cloud Map attributes with `AWS_INSTANCE_IPV4` or `AWS_INSTANCE_IPV6`.
 #[derive(Debug)]
 pub struct InstanceFile {
-    shelf: Arc<Shelf>,
-    looking: JoinHandle<()>,
+    watched: Arc<WatchedFile>,
+    watcher: JoinHandle<()>,
 }
 
 #[derive(Debug)]
-struct Shelf {
+struct WatchedFile {
     path: PathBuf,
-    known: Mutex<(Stamp, Arc<InstanceBook>)>,
+    known: Mutex<(FileVersion, Arc<InstanceBook>)>,
     changes: watch::Sender<u64>,
 }
 
-/// What a file is told apart by from what it was. `None` is no file.
-type Stamp = Option<(u64, i64, i64, u64)>;
+/// Identifies a version of the file: inode, time of the last change with its nanoseconds, and size. `None`: no file.
+type FileVersion = Option<(u64, i64, i64, u64)>;
 
 impl InstanceFile {
-    /// Reads the file, which must be good, and goes on looking at it, in the runtime that this is called in.
+    /// Reads the file, which must be valid, and watches it from a task in the current runtime.
     pub fn open(path: PathBuf) -> Result<Arc<Self>, InstanceFileError> {
-        let known = Mutex::new((stamp(&path), Arc::new(read(&path)?)));
-        let shelf = Arc::new(Shelf { path, known, changes: watch::Sender::new(0) });
-        let looked_at = Arc::clone(&shelf);
-        let looking = tokio::spawn(async move {
+        let known = Mutex::new((file_version(&path), Arc::new(read(&path)?)));
+        let watched = Arc::new(WatchedFile { path, known, changes: watch::Sender::new(0) });
+        let file = Arc::clone(&watched);
+        let task = tokio::spawn(async move {
             loop {
-                tokio::time::sleep(LOOK).await;
-                looked_at.look();
+                tokio::time::sleep(CHECK_INTERVAL).await;
+                file.reload_if_changed();
             }
         });
-        Ok(Arc::new(Self { shelf, looking }))
+        Ok(Arc::new(Self { watched, watcher: task }))
     }
 }
 
 impl Drop for InstanceFile {
     fn drop(&mut self) {
-        self.looking.abort();
+        self.watcher.abort();
     }
 }
 
-impl Shelf {
-    /// Takes in what the file says now. One that can't be read keeps the last good one.
-    fn look(&self) {
-        let seen = stamp(&self.path);
+impl WatchedFile {
+    /// Reloads the file if it has changed. An invalid file keeps the last valid instances.
+    fn reload_if_changed(&self) {
+        let seen = file_version(&self.path);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.0 == seen {
             return;
@@ -72,27 +72,27 @@ impl Shelf {
                 drop(known);
                 self.changes.send_modify(|count| *count += 1);
             }
-            Err(error) => tracing::warn!(%error, "the former instances stay"),
+            Err(error) => tracing::warn!(%error, "failed to reload instance file; last valid instances stay in use"),
         }
     }
 }
 
 impl Instances for InstanceFile {
     fn known(&self) -> Arc<InstanceBook> {
-        Arc::clone(&self.shelf.known.lock().unwrap_or_else(PoisonError::into_inner).1)
+        Arc::clone(&self.watched.known.lock().unwrap_or_else(PoisonError::into_inner).1)
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
-        self.shelf.changes.subscribe()
+        self.watched.changes.subscribe()
     }
 
-    /// What the file does not name has none.
-    fn unlisted(&self, _: &Service) -> Unlisted {
+    /// A service that is not in the file has no instances.
+    fn unlisted(&self, _: &CloudMapService) -> Unlisted {
         Unlisted::None
     }
 }
 
-fn stamp(path: &Path) -> Stamp {
+fn file_version(path: &Path) -> FileVersion {
     let file = fs::metadata(path).ok()?;
     Some((file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
 }
@@ -117,34 +117,34 @@ fn read(path: &Path) -> Result<InstanceBook, InstanceFileError> {
     Ok(book)
 }
 
-/// Why a file tells no instances.
+/// The instance file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceFileError {
-    /// It can't be read.
-    #[error("read the instances in {}", path.display())]
+    /// The file cannot be read.
+    #[error("failed to read the instance file {}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// It is not as it has to be.
+    /// The content has another format.
     #[error(
-        "{} is not JSON such as {{\"namespace\": {{\"service\": [{{\"{IPV4}\": \"10.0.0.1\"}}]}}}}",
+        "invalid instance file {}: expected JSON such as {{\"namespace\": {{\"service\": [{{\"{IPV4}\": \"10.0.0.1\"}}]}}}}",
         path.display()
     )]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Where.
+        /// The position of the error.
         source: serde_json::Error,
     },
-    /// An instance is nowhere.
-    #[error("an instance of {service} in {} has no address: give {IPV4} or {IPV6}", path.display())]
+    /// An instance has no valid address.
+    #[error("an instance of {service} in {} has no address; give it {IPV4} or {IPV6}", path.display())]
     Address {
         /// The file.
         path: PathBuf,
-        /// Whose.
+        /// The service of the instance.
         service: String,
     },
 }
@@ -172,23 +172,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_file_that_changes_is_read_again_and_a_broken_one_is_not() {
+    async fn a_changed_file_is_reloaded_unless_it_is_invalid() {
         let scratch = Scratch::new("changes");
         fs::write(&scratch.0, r#"{"prod": {"cart": [{"AWS_INSTANCE_IPV4": "10.0.0.1", "version": "1"}]}}"#).unwrap();
         let file = InstanceFile::open(scratch.0.clone()).unwrap();
         assert_eq!(count(&file), 1);
         let mut changes = file.changes();
         fs::write(&scratch.0, "{").unwrap();
-        tokio::time::sleep(LOOK * 2).await;
+        tokio::time::sleep(CHECK_INTERVAL * 2).await;
         assert_eq!((count(&file), changes.has_changed().unwrap()), (1, false));
         let two = r#"{"prod": {"cart": [{"AWS_INSTANCE_IPV4": "10.0.0.1"}, {"AWS_INSTANCE_IPV6": "fd00::1"}]}}"#;
         fs::write(&scratch.0, two).unwrap();
-        tokio::time::timeout(LOOK * 2, changes.changed()).await.unwrap().unwrap();
+        tokio::time::timeout(CHECK_INTERVAL * 2, changes.changed()).await.unwrap().unwrap();
         assert_eq!(count(&file), 2);
     }
 
     #[test]
-    fn what_is_no_book_is_refused() {
+    fn an_invalid_file_is_refused() {
         let scratch = Scratch::new("refused");
         assert!(matches!(read(&scratch.0), Err(InstanceFileError::Unreadable { .. })));
         for (text, at_address) in [

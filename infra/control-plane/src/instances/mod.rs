@@ -1,13 +1,12 @@
-//! The instances of Cloud Map services, which nodes that are found by them have for endpoints.
+//! The instances of Cloud Map services, which are the endpoints of nodes with Cloud Map service discovery.
 //!
 //! ```text
-//!   pictures of proxies ── unlisted ──▶ directory: a task a service, its last good instances, what is wrong
-//!            ▲                            │ polled with jitter, more rarely when asked for patience
-//!            └── changes ── known ◀───────┴──▶ port: Cloud Map          (or `file`: read again when it changes)
+//!   proxy snapshots ──── unlisted ──▶ directory: a task for each service, its last valid instances, its problem
+//!            ▲                            │ polled with jitter, less often when throttled
+//!            └── changes ── known ◀───────┴──▶ port: Cloud Map          (or `file`: reloaded when it changes)
 //! ```
 //!
-//! What is not known is never taken for nothing: a proxy that has endpoints keeps them until somebody who knows says
-//! otherwise.
+//! Unknown is never read as empty: a proxy that has endpoints keeps them until the source returns others.
 
 mod directory;
 mod file;
@@ -24,94 +23,94 @@ use xds::Instance;
 pub use directory::{InstanceDirectorySettings, PolledInstances};
 pub use file::{InstanceFile, InstanceFileError};
 
-/// Cloud Map's attributes for an instance's addresses.
+/// Cloud Map's attributes for the addresses of an instance.
 const IPV4: &str = "AWS_INSTANCE_IPV4";
 const IPV6: &str = "AWS_INSTANCE_IPV6";
 
-/// A namespace, and the name of a service in it.
-pub type Service = (String, String);
+/// The namespace and the name of a Cloud Map service.
+pub type CloudMapService = (String, String);
 
-/// All that is known of instances.
+/// The known instances of all services.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InstanceBook {
-    /// The instances of each service that is known; the last good ones, where it has a problem.
-    pub known: BTreeMap<Service, Vec<Instance>>,
-    /// What is wrong with a service, known or not.
-    pub problems: BTreeMap<Service, InstanceProblem>,
+    /// The instances of each known service; the last valid ones if it has a problem.
+    pub known: BTreeMap<CloudMapService, Vec<Instance>>,
+    /// The problem of a service, known or not.
+    pub problems: BTreeMap<CloudMapService, InstanceProblem>,
 }
 
-/// What is wrong with what is known of a service.
+/// A problem with the instances of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceProblem {
     /// A stable id, one of [`problem`].
     pub id: &'static str,
-    /// What it is, and how to mend it.
+    /// The problem and its remedy.
     pub message: String,
 }
 
-/// The ids of what is wrong with services. They are findings of the proxies that call their nodes.
+/// The ids of the problems of services. They are findings of the proxies that call the nodes of the service.
 pub mod problem {
-    /// Whoever knows the instances doesn't tell them: there is no such service, it is not ours to ask for, or they don't
-    /// answer.
+    /// The source does not return the instances: the service does not exist, access is denied, or the source does not
+    /// respond.
     pub const UNAVAILABLE: &str = "instances-unavailable";
-    /// Instances without an address, such as those that stand for a host name.
+    /// Some instances have no address, such as instances with a host name.
     pub const NO_ADDRESS: &str = "instance-without-address";
-    /// Nobody is asked for them.
+    /// The control plane has no source of instances.
     pub const NO_SOURCE: &str = "instances-without-source";
-    /// Asked for, and not answered yet.
+    /// The first poll is in progress.
     pub const PENDING: &str = "instances-pending";
 }
 
-/// What it means that the book says nothing of a service.
+/// The state of a service that the book does not list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unlisted {
     /// It has no instances.
     None,
-    /// Not known yet: it is being asked for.
+    /// Its instances are not known yet: the first poll is in progress.
     Pending,
-    /// Not known, and why.
+    /// Its instances cannot be determined, with the reason.
     Missing(InstanceProblem),
 }
 
-/// How the services stand that connected proxies call.
+/// The number of services that connected proxies call, by state, and of polls by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InstanceCounts {
-    /// Known, and nothing to say about them.
+    /// Services without a problem.
     pub well: u64,
-    /// The last good instances are served, or some can't be.
+    /// Services whose last valid instances are served, or some of whose instances cannot be served.
     pub with_problem: u64,
-    /// Nothing is known.
+    /// Services without known instances.
     pub missing: u64,
-    /// Answers of whoever is asked.
+    /// Successful polls.
     pub answers: u64,
-    /// Requests for patience among all else that was no answer.
+    /// Throttled polls.
     pub throttles: u64,
-    /// Everything else that was no answer.
+    /// Polls that failed otherwise.
     pub failures: u64,
 }
 
-/// Knows instances.
+/// A source of instances.
 pub trait Instances: fmt::Debug + Send + Sync + 'static {
-    /// All that is known now.
+    /// All known instances.
     fn known(&self) -> Arc<InstanceBook>;
 
-    /// Changes whenever [`Instances::known`] may answer differently.
+    /// Changes whenever [`Instances::known`] may have changed.
     fn changes(&self) -> watch::Receiver<u64>;
 
-    /// What it means that the book says nothing of a service. Returns at once: who does not know yet goes and asks, and
-    /// tells through [`Instances::changes`] when it is known.
-    fn unlisted(&self, service: &Service) -> Unlisted;
+    /// The state of a service that the book does not list. Returns at once: a source that has to poll first starts to, and
+    /// reports the result through [`Instances::changes`].
+    fn unlisted(&self, service: &CloudMapService) -> Unlisted;
 
-    /// Told now and then which services connected proxies call: of any other nothing need be kept.
-    fn in_use(&self, _: &BTreeSet<Service>) {}
+    /// Called now and then with the services that connected proxies call. The source may forget all others.
+    fn in_use(&self, _: &BTreeSet<CloudMapService>) {}
 
-    /// How the services stand; `None` for who doesn't ask anybody.
+    /// The counts for the metrics; `None` for a source that does not poll.
     fn counts(&self) -> Option<InstanceCounts> {
         None
     }
 }
 
-/// Knows none, and nobody who does.
+/// A source without instances.
 #[derive(Debug)]
 pub struct NoInstances(watch::Sender<u64>);
 
@@ -130,13 +129,13 @@ impl Instances for NoInstances {
         self.0.subscribe()
     }
 
-    fn unlisted(&self, _: &Service) -> Unlisted {
-        let message = "nobody is asked for its instances; start the control plane with --instances aws, or with a file";
+    fn unlisted(&self, _: &CloudMapService) -> Unlisted {
+        let message = "the control plane has no source of instances; start it with --instances aws, or with a file";
         Unlisted::Missing(InstanceProblem { id: problem::NO_SOURCE, message: message.to_owned() })
     }
 }
 
-/// `None` without an address, or with one that is none.
+/// An instance from its attributes. `None` without an address, or with an invalid one.
 fn instance(attributes: InstanceAttributes) -> Option<Instance> {
     let ipv4 = attributes.get(IPV4).map(|text| text.parse::<Ipv4Addr>()).transpose().ok()?;
     let ipv6 = attributes.get(IPV6).map(|text| text.parse::<Ipv6Addr>()).transpose().ok()?;

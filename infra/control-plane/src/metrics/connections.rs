@@ -1,4 +1,4 @@
-//! The metrics of connections and of callers that are not known.
+//! The metrics of connections and of unknown callers.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -8,7 +8,7 @@ use prometheus_client::registry::Registry;
 use super::Label;
 use crate::connections::{Closed, ConnectionLimits, Service};
 
-/// Counted by the table of connections and by what tells callers apart. Every series is there from the start, at 0.
+/// Counted by the connection table and by authentication. Every series exists from the start, with value 0.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionMetrics {
     connections: Family<[Label; 2], Gauge>,
@@ -20,7 +20,7 @@ pub(crate) struct ConnectionMetrics {
     sts: Family<[Label; 1], Counter>,
 }
 
-/// What becomes of a question to STS.
+/// The outcomes of an identity check.
 pub(crate) const STS_OUTCOMES: [&str; 5] = ["vouched", "refused", "unavailable", "remembered_refusal", "queue_full"];
 
 impl ConnectionMetrics {

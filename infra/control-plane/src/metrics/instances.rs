@@ -10,8 +10,8 @@ use prometheus_client::registry::Registry;
 use super::Label;
 use crate::instances::InstanceCounts;
 
-/// How the services stand that connected proxies call, and what came of asking for them. Every series is there from the
-/// start, at 0.
+/// The Cloud Map services that connected proxies call, by state, and their polls, by outcome. Every series exists
+/// from the start, with value 0.
 #[derive(Debug)]
 pub(super) struct InstanceMetrics {
     services: Family<[Label; 1], Gauge>,
@@ -23,19 +23,19 @@ impl InstanceMetrics {
         let metrics = Self { services: Family::default(), calls: Family::default() };
         let help = "Cloud Map services that proxies call: well, served with a problem, or with unknown instances";
         registry.register("cloud_map_services", help, metrics.services.clone());
-        let help = "Questions for the instances of a service, by what came of them";
+        let help = "Polls for the instances of a service, by outcome";
         registry.register("cloud_map_calls", help, metrics.calls.clone());
-        metrics.take_down(&InstanceCounts::default());
+        metrics.update(&InstanceCounts::default());
         metrics
     }
 
-    pub(super) fn take_down(&self, counts: &InstanceCounts) {
+    pub(super) fn update(&self, counts: &InstanceCounts) {
         let InstanceCounts { well, with_problem, missing, answers, throttles, failures } = *counts;
         for (state, count) in [("well", well), ("with_problem", with_problem), ("unknown", missing)] {
             self.services.get_or_create(&[("state", state)]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         for (outcome, count) in [("success", answers), ("throttled", throttles), ("failure", failures)] {
-            // Counted where they are asked: this only shows it.
+            // The poller counts; this only copies its value.
             self.calls.get_or_create(&[("outcome", outcome)]).inner().store(count, Ordering::Relaxed);
         }
     }

@@ -1,6 +1,6 @@
-//! What the server counts, in the text format that Prometheus reads.
+//! The metrics of the server, in the text format of Prometheus.
 //!
-//! Labels have few values, all known here: no name of a mesh or of anything in one is ever among them.
+//! Labels have few values, all known here: names of meshes or of resources are never labels.
 
 mod connections;
 mod events;
@@ -27,13 +27,14 @@ pub(crate) use events::EventMetrics;
 use instances::InstanceMetrics;
 pub use xds::{ProxyKind, XdsMetrics, XdsType};
 
-/// The type of what [`Metrics::text`] gives.
+/// The content type of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// One label and its value.
 type Label = (&'static str, &'static str);
 
-/// Seconds. A request answered from memory takes less than the first; a commit to a slow disk, more than most.
+/// In seconds. A request answered from memory takes less than the first bound; a commit to a slow disk more than
+/// most.
 const DURATIONS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 type Histograms = Family<[Label; 1], Histogram, fn() -> Histogram>;
@@ -59,26 +60,26 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Everything registered, and nothing counted yet.
+    /// Registers every metric, with value 0.
     #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("meshwarden");
         let requests = Family::<[Label; 2], Counter>::default();
         registry.register("requests", "Requests to the API, by operation and outcome", requests.clone());
         let durations = Histograms::new_with_constructor(histogram);
-        let help = "Time from a request's head to its answer, by operation";
+        let help = "Time from a request's head to its response, by operation";
         registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
         let writes = Family::<[Label; 2], Counter>::default();
-        registry.register("writes", "Changes made, by what was done and the kind of resource", writes.clone());
+        registry.register("writes", "Changes, by operation and kind of resource", writes.clone());
         let findings = Family::<[Label; 2], Counter>::default();
-        let help = "Findings that writes create, by what was done about them and how severe they are";
+        let help = "Findings that writes create, by outcome of the write and severity";
         registry.register("admission_findings", help, findings.clone());
         let resources = Family::<[Label; 1], Gauge>::default();
         registry.register("resources", "Resources that exist, by kind", resources.clone());
         let commits = Family::<[Label; 1], Counter>::default();
         registry.register("storage_commits", "Commits to the storage, by outcome", commits.clone());
         let commit_durations = histogram();
-        let help = "Time of a commit to the storage, which all writes that wait share";
+        let help = "Time of a commit to the storage, which all waiting writes share";
         registry.register_with_unit("storage_commit_duration", help, Unit::Seconds, commit_durations.clone());
         let writable = Gauge::default();
         registry.register("storage_writable", "1 unless the last commit to the storage failed", writable.clone());
@@ -87,11 +88,10 @@ impl Metrics {
             drop(commits.get_or_create(&[("outcome", outcome)]));
         }
         let certificates = Family::<[Label; 1], Gauge>::default();
-        let help = "Secrets kept for proxies: well, served with a problem, or not to be had";
+        let help = "Secrets for proxies, by state: well, served with a problem, or missing";
         registry.register("certificates", help, certificates.clone());
         let certificate_expiry = Gauge::default();
-        let help =
-            "When the first of the certificates that are served ends, in seconds since 1970; 0 where there is none";
+        let help = "The earliest expiry of the served certificates, in seconds since 1970; 0 if none is served";
         registry.register("certificates_first_expiry_timestamp_seconds", help, certificate_expiry.clone());
         let events = EventMetrics::registered(&mut registry);
         let instances = InstanceMetrics::registered(&mut registry);
@@ -116,24 +116,24 @@ impl Metrics {
         }
     }
 
-    /// Those of connections and unknown callers, which their tables count by themselves.
+    /// The metrics of connections and unknown callers, updated by the connection table and by authentication.
     pub(crate) fn connections(&self) -> ConnectionMetrics {
         self.connections.clone()
     }
 
-    /// Those of the ADS server, which counts by itself.
+    /// The metrics of the ADS server, updated by it.
     #[must_use]
     pub const fn xds(&self) -> &XdsMetrics {
         &self.xds
     }
 
-    /// Those of change events, which their queues count by themselves.
+    /// The metrics of change events, updated by the event queues.
     pub(crate) fn events(&self) -> EventMetrics {
         self.events.clone()
     }
 
-    /// Counts an answered request.
-    pub(crate) fn answered(&self, operation: &'static str, error: Option<ErrorType>, took: Duration) {
+    /// Counts a completed request.
+    pub(crate) fn completed(&self, operation: &'static str, error: Option<ErrorType>, took: Duration) {
         let outcome = error.map_or("success", ErrorType::name);
         self.requests.get_or_create(&[("operation", operation), ("outcome", outcome)]).inc();
         self.durations.get_or_create(&[("operation", operation)]).observe(took.as_secs_f64());
@@ -150,7 +150,7 @@ impl Metrics {
         self.writes.get_or_create(&[("operation", operation), ("kind", kind(change.path.kind()))]).inc();
     }
 
-    /// Counts a finding that a write creates, or would.
+    /// Counts a finding that a stored write created, or a refused one would have created.
     pub(crate) fn judged(&self, outcome: &'static str, severity: Severity) {
         let severity = match severity {
             Severity::Info => "info",
@@ -170,7 +170,7 @@ impl Metrics {
         self.writable.set(i64::from(success));
     }
 
-    /// Takes down how the certificates stand.
+    /// Updates the gauges of certificates.
     pub(crate) fn certificates(&self, counts: &CertificateCounts) {
         let CertificateCounts { well, with_problem, missing, first_expiry } = *counts;
         for (state, count) in [("well", well), ("with_problem", with_problem), ("missing", missing)] {
@@ -179,9 +179,9 @@ impl Metrics {
         self.certificate_expiry.set(first_expiry);
     }
 
-    /// Takes down how the services of Cloud Map stand.
+    /// Updates the gauges of Cloud Map services.
     pub(crate) fn instances(&self, counts: &InstanceCounts) {
-        self.instances.take_down(counts);
+        self.instances.update(counts);
     }
 
     /// Whether the last commit succeeded.
@@ -189,7 +189,7 @@ impl Metrics {
         self.writable.get() == 1
     }
 
-    /// All of it as text, with the resources of this state.
+    /// All metrics as text, including the number of resources of this state.
     pub(crate) fn text(&self, state: &State) -> Result<String, fmt::Error> {
         for (kind_of, count) in state.counts() {
             self.resources.get_or_create(&[("kind", kind(kind_of))]).set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -200,16 +200,16 @@ impl Metrics {
     }
 }
 
-/// How the certificates stand that are kept for proxies.
+/// The number of secrets for proxies by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CertificateCounts {
-    /// Served, and nothing to say about them.
+    /// Served without a problem.
     pub(crate) well: i64,
-    /// Served, and not renewed or past their validity.
+    /// Served, but expired or not renewed.
     pub(crate) with_problem: i64,
-    /// Needed, and not to be had.
+    /// Needed, but not available.
     pub(crate) missing: i64,
-    /// When the first that is served ends, in seconds since 1970.
+    /// The earliest expiry of the served certificates, in seconds since 1970.
     pub(crate) first_expiry: i64,
 }
 
@@ -223,7 +223,7 @@ fn histogram() -> Histogram {
     Histogram::new(DURATIONS)
 }
 
-/// A kind as label values are written.
+/// The label value of a kind.
 const fn kind(kind: ResourceKind) -> &'static str {
     match kind {
         ResourceKind::Mesh => "mesh",

@@ -10,23 +10,23 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{Label, histogram};
 
-/// What an Envoy stands for.
+/// The kind of resource that an Envoy serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProxyKind {
-    /// A member of a virtual node.
+    /// A virtual node.
     VirtualNode,
-    /// A member of a virtual gateway.
+    /// A virtual gateway.
     VirtualGateway,
 }
 
-/// The resource types that Envoys are sent.
+/// The xDS resource types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum XdsType {
-    /// Listeners.
+    /// Listener configurations.
     Listener,
     /// Route configurations.
     Route,
-    /// Clusters.
+    /// Cluster configurations.
     Cluster,
     /// Cluster load assignments.
     Endpoint,
@@ -34,7 +34,7 @@ pub enum XdsType {
     Secret,
 }
 
-/// Counted by the ADS server. Every series is there from the start, at 0.
+/// Counted by the ADS server. Every series exists from the start, with value 0.
 #[derive(Debug)]
 pub struct XdsMetrics {
     streams: Family<[Label; 1], Gauge>,
@@ -59,7 +59,7 @@ impl XdsMetrics {
         registry.register("xds_pushes", "Responses sent to proxies, by resource type", metrics.pushes.clone());
         registry.register("xds_acks", "Responses that proxies accepted, by resource type", metrics.acks.clone());
         registry.register("xds_nacks", "Responses that proxies refused, by resource type", metrics.nacks.clone());
-        let help = "ADS streams that were refused or ended by the limits on what proxies may take, by reason";
+        let help = "ADS streams that were refused or ended by a limit on proxies, by reason";
         registry.register("xds_streams_refused", help, metrics.refused.clone());
         for reason in ["no_request", "too_many_names", "too_many_streams"] {
             drop(metrics.refused.get_or_create(&[("reason", reason)]));
@@ -69,45 +69,45 @@ impl XdsMetrics {
         for kind in [ProxyKind::VirtualNode, ProxyKind::VirtualGateway] {
             drop(metrics.streams.get_or_create(&kind.label()));
         }
-        for of in [XdsType::Listener, XdsType::Route, XdsType::Cluster, XdsType::Endpoint, XdsType::Secret] {
+        for resource in [XdsType::Listener, XdsType::Route, XdsType::Cluster, XdsType::Endpoint, XdsType::Secret] {
             for family in [&metrics.pushes, &metrics.acks, &metrics.nacks] {
-                drop(family.get_or_create(&of.label()));
+                drop(family.get_or_create(&resource.label()));
             }
         }
         metrics
     }
 
-    /// A stream told who it is.
+    /// Counts a stream that has identified its proxy.
     pub fn stream_opened(&self, kind: ProxyKind) {
         self.streams.get_or_create(&kind.label()).inc();
     }
 
-    /// A stream that was opened ended.
+    /// Counts the end of an opened stream.
     pub fn stream_closed(&self, kind: ProxyKind) {
         self.streams.get_or_create(&kind.label()).dec();
     }
 
-    /// A response was sent.
-    pub fn pushed(&self, of: XdsType) {
-        self.pushes.get_or_create(&of.label()).inc();
+    /// Counts a response that was sent.
+    pub fn pushed(&self, resource: XdsType) {
+        self.pushes.get_or_create(&resource.label()).inc();
     }
 
-    /// A response was accepted.
-    pub fn acked(&self, of: XdsType) {
-        self.acks.get_or_create(&of.label()).inc();
+    /// Counts a response that was accepted.
+    pub fn acked(&self, resource: XdsType) {
+        self.acks.get_or_create(&resource.label()).inc();
     }
 
-    /// A response was refused.
-    pub fn nacked(&self, of: XdsType) {
-        self.nacks.get_or_create(&of.label()).inc();
+    /// Counts a response that was refused.
+    pub fn nacked(&self, resource: XdsType) {
+        self.nacks.get_or_create(&resource.label()).inc();
     }
 
-    /// A stream was refused, or ended, by a limit.
+    /// Counts a stream that was refused, or ended, by a limit.
     pub fn stream_refused(&self, reason: &'static str) {
         self.refused.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// A snapshot was built.
+    /// Records the time to build a snapshot.
     pub fn snapshot_built(&self, took: Duration) {
         self.builds.observe(took.as_secs_f64());
     }

@@ -1,4 +1,4 @@
-//! A collection: the resources of one kind in one place, as the API's URIs have them.
+//! Collections: the resources of one kind under one parent, as in the API's URIs.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use mesh::name::{
     VirtualNodeName, VirtualRouterName, VirtualServiceName,
 };
 
-/// Where resources are created and listed. The only place, beside the mesh model, that tells the seven kinds apart by
-/// where they live.
+/// A collection, in which resources are created and listed. Besides the mesh model, this is the only type that
+/// distinguishes the seven kinds by their parents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Collection {
     /// The meshes of the account.
@@ -28,9 +28,9 @@ pub enum Collection {
 }
 
 impl Collection {
-    /// The collection that a resource is in.
+    /// The collection of a resource.
     #[must_use]
-    pub fn of(path: &ResourcePath) -> Self {
+    pub fn containing(path: &ResourcePath) -> Self {
         match path {
             ResourcePath::Mesh(_) => Self::Meshes,
             ResourcePath::VirtualNode(mesh, _) => Self::VirtualNodes(mesh.clone()),
@@ -42,7 +42,7 @@ impl Collection {
         }
     }
 
-    /// The collections that a resource is the parent of, beside those that any mesh is of what is in it.
+    /// The collection of a router's routes or of a gateway's gateway routes; `None` for other kinds.
     #[must_use]
     pub fn under(path: &ResourcePath) -> Option<Self> {
         match path {
@@ -70,7 +70,7 @@ impl Collection {
         }
     }
 
-    /// The mesh that it is in, unless it is the collection of meshes.
+    /// The mesh of the collection; `None` for the collection of meshes.
     #[must_use]
     pub const fn mesh(&self) -> Option<&MeshName> {
         match self {
@@ -84,7 +84,7 @@ impl Collection {
         }
     }
 
-    /// The resource that has to exist for the collection to exist. None for the meshes, which always do.
+    /// The parent, which has to exist for the collection to exist; `None` for the collection of meshes.
     #[must_use]
     pub fn parent(&self) -> Option<ResourcePath> {
         match self {
@@ -98,7 +98,7 @@ impl Collection {
         }
     }
 
-    /// The resource of that name in it, whether it exists or not.
+    /// The path of a resource of that name, whether it exists or not.
     pub fn member(&self, name: &str) -> Result<ResourcePath, NameError> {
         Ok(match self {
             Self::Meshes => ResourcePath::Mesh(MeshName::parse(name)?),
@@ -117,7 +117,7 @@ impl Collection {
 }
 
 impl fmt::Display for Collection {
-    /// Its kind and parent, in words: `routes of mesh/shop/virtualRouter/orders`.
+    /// The kind and the parent in words: `routes of mesh/shop/virtualRouter/orders`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.kind().words(), self.parent()) {
             ("mesh", _) => f.write_str("meshes"),

@@ -1,4 +1,5 @@
-//! Whether a spec fits what is stored: the quotas on its parts, the resources that it refers to, and those that reach it.
+//! Checks of a spec against the stored resources: quotas on its parts, its references, and the resources that refer
+//! to it.
 
 use mesh::name::{MeshName, ResourcePath, VirtualGatewayName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
 use mesh::spec::{Spec, VirtualGatewaySpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceSpec};
@@ -12,7 +13,7 @@ impl State {
     /// Passes if a resource at this path may have this spec.
     pub(super) fn fits(&self, path: &ResourcePath, spec: &ValidSpec) -> Result<(), ApiError> {
         self.keeps_quotas(path, spec.spec())?;
-        self.refers_to_what_exists(path, spec)?;
+        self.references_exist(path, spec)?;
         let violations = validate::broken_by(&InMesh { state: self, mesh: path.mesh() }, path, spec.spec());
         if violations.is_empty() { Ok(()) } else { Err(ApiError::Invalid { violations }) }
     }
@@ -33,14 +34,14 @@ impl State {
         self.within(quota, count, || path.to_string())
     }
 
-    fn refers_to_what_exists(&self, path: &ResourcePath, spec: &ValidSpec) -> Result<(), ApiError> {
+    fn references_exist(&self, path: &ResourcePath, spec: &ValidSpec) -> Result<(), ApiError> {
         match spec.references().iter().find(|target| self.find(target).is_none()) {
             Some(target) => Err(ApiError::DanglingReference { path: path.clone(), target: Box::new(target.clone()) }),
             None => Ok(()),
         }
     }
 
-    /// The resources of all collections of a mesh that pass, or of the one that is meant.
+    /// The resources of one collection, or of all collections that `among` accepts.
     fn members_of<'s>(
         &'s self,
         one: Option<Collection>,

@@ -1,5 +1,5 @@
-//! The state behind the API: what exists, and what a request makes of it. Pure: the same writes with the same stamps
-//! lead to the same state.
+//! The state behind the API: the resources, and the effect of requests on them. Pure: the same writes with the same
+//! stamps lead to the same state.
 
 mod collection;
 mod fit;
@@ -37,19 +37,19 @@ use crate::error::ApiError;
 use crate::quotas::Quotas;
 use tokens::Tokens;
 
-/// Every resource of the account, the answers that a repeated request would get again, and the ports given out.
+/// Every resource of the account, the remembered answers to repeated requests, and the assigned listener ports.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     quotas: Quotas,
-    /// Only collections that hold something are in here.
+    /// Collections without resources are not in the map.
     collections: BTreeMap<Collection, BTreeMap<String, Arc<Resource>>>,
     tokens: Tokens,
-    /// No part of the API: where Envoys on one machine listen, kept beside what they are told.
+    /// Not part of the API: the ports of Envoy listeners on one machine, stored so that they survive a restart.
     ports: BTreeMap<String, u16>,
 }
 
 impl State {
-    /// Nothing yet, under these quotas.
+    /// An empty state with these quotas.
     #[must_use]
     pub fn new(quotas: Quotas) -> Self {
         Self { quotas, ..Self::default() }
@@ -58,7 +58,7 @@ impl State {
     /// A resource, if it exists.
     #[must_use]
     pub fn find(&self, path: &ResourcePath) -> Option<&Arc<Resource>> {
-        self.collections.get(&Collection::of(path))?.get(path.name())
+        self.collections.get(&Collection::containing(path))?.get(path.name())
     }
 
     /// Every resource.
@@ -66,7 +66,7 @@ impl State {
         self.collections.values().flat_map(BTreeMap::values)
     }
 
-    /// How many resources of each kind there are.
+    /// The number of resources of each kind.
     pub fn counts(&self) -> impl Iterator<Item = (ResourceKind, usize)> {
         let count = |kind| {
             let members = self.collections.iter().filter(move |(collection, _)| collection.kind() == kind);
@@ -75,7 +75,7 @@ impl State {
         ResourceKind::ALL.into_iter().map(move |kind| (kind, count(kind)))
     }
 
-    /// The listener ports given out, by what they were given for.
+    /// The assigned listener ports by their use.
     #[must_use]
     pub const fn ports(&self) -> &BTreeMap<String, u16> {
         &self.ports

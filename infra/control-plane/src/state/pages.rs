@@ -1,27 +1,27 @@
-//! Pages of a list. A page starts after a name, so pages stay right while resources come and go between them.
+//! Pages of a list. A page starts after a name, so pages stay consistent while resources are created and deleted.
 
 use std::fmt::Write as _;
 
 use mesh::validate::Violation;
 use sha2::{Digest, Sha256};
 
-/// The most items in a page, and how many it has unless the caller asks for fewer (API shapes `List*Limit`).
+/// The most items of a page, and the default (API shapes `List*Limit`).
 pub const MAX_LIMIT: usize = 100;
 
-/// Bytes of the check at the head of a token: enough that no made-up text passes for one.
+/// The length of the checksum at the start of a token, in bytes. It is long enough to detect invented tokens.
 const CHECK: usize = 8;
 
-/// Which part of a list is wanted.
+/// A requested page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The key after which it starts; from the beginning when `None`.
+    /// The key after which the page starts; `None` for the first page.
     pub after: Option<String>,
     /// The most items in it, 1 to [`MAX_LIMIT`].
     pub limit: usize,
 }
 
 impl Page {
-    /// Reads the query parameters `limit` and `nextToken` of a list with this title.
+    /// Parses the query parameters `limit` and `nextToken` of a list with this title.
     pub fn parse(limit: Option<&str>, next_token: Option<&str>, title: &str) -> Result<Self, Violation> {
         Ok(Self {
             after: next_token
@@ -31,8 +31,8 @@ impl Page {
         })
     }
 
-    /// Takes the page out of the items that come after its start, in order. The second part is the key to go on after,
-    /// when more is left.
+    /// Cuts the page from the items after its start, in order. Also returns the key that the next page starts after,
+    /// if more items are left.
     pub(super) fn cut<T>(&self, items: impl Iterator<Item = T>, key: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
         let mut items = items.peekable();
         let page: Vec<T> = items.by_ref().take(self.limit).collect();
@@ -51,11 +51,11 @@ fn parse_limit(text: &str) -> Result<usize, Violation> {
     }
 }
 
-/// The opaque token for going on after a key. It is good for the list with this title only.
+/// The opaque token of the page after a key. It is valid for the list with this title only.
 pub(super) fn token_after(key: &str, title: &str) -> String {
     let mut token = String::new();
     for byte in check(key, title).iter().chain(key.as_bytes()) {
-        // Writing to a string can't fail.
+        // Writing to a string cannot fail.
         let _ = write!(token, "{byte:02x}");
     }
     token
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_leads_back_to_its_key() {
+    fn a_token_is_decoded_to_its_key() {
         for key in ["a", "orders.shop.local", "ü b/c", ""] {
             let token = token_after(key, "virtual nodes of mesh/shop");
             let page = Page::parse(None, Some(&token), "virtual nodes of mesh/shop").unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_this_list_did_not_give_out_is_refused() {
+    fn a_token_of_another_list_or_an_altered_one_is_refused() {
         let token = token_after("orders", "meshes");
         let mut changed = token.clone();
         changed.pop();
@@ -129,23 +129,23 @@ mod tests {
     }
 
     #[test]
-    fn pages_cover_a_list_once() {
-        let items: Vec<String> = (0..7).map(|n| format!("n{n}")).collect();
+    fn pages_cover_every_item_once() {
+        let all: Vec<String> = (0..7).map(|n| format!("n{n}")).collect();
         for limit in 1..=8 {
             let mut seen = Vec::new();
             let mut after: Option<String> = None;
             loop {
                 let page = Page { after: after.clone(), limit };
-                let rest = items.iter().filter(|item| after.as_ref().is_none_or(|after| *item > after));
-                let (taken, next) = page.cut(rest, |item| item);
-                assert!(taken.len() <= limit);
-                seen.extend(taken.into_iter().cloned());
+                let rest = all.iter().filter(|item| after.as_ref().is_none_or(|after| *item > after));
+                let (items, next) = page.cut(rest, |item| item);
+                assert!(items.len() <= limit);
+                seen.extend(items.into_iter().cloned());
                 after = next;
                 if after.is_none() {
                     break;
                 }
             }
-            assert_eq!(seen, items, "limit {limit}");
+            assert_eq!(seen, all, "limit {limit}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Answers to questions.
+//! Reads of the state.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::{Answer, Collection, Page, Read, State};
 use crate::error::ApiError;
 
 impl State {
-    /// Answers a question.
+    /// Answers a read.
     pub fn read(&self, read: &Read) -> Result<Answer, ApiError> {
         match read {
             Read::Describe(path) => Ok(Answer::Resource(Arc::clone(self.existing(path)?))),
@@ -44,7 +44,7 @@ impl State {
     }
 }
 
-/// What a page token of a resource's tags is bound to, as one of a collection is to the collection's text.
+/// The title of a resource's tag list, which its page tokens are bound to.
 #[must_use]
 pub fn tags_title(path: &ResourcePath) -> String {
     format!("tags of {path}")

@@ -1,10 +1,10 @@
-//! The account and region served.
+//! The account and region of the server.
 
 use mesh::name::{AccountId, Arn, MeshName, ResourcePath};
 
 use crate::error::ApiError;
 
-/// Whose meshes these are, and where: the part of every ARN that the state itself doesn't hold.
+/// The account and region of every resource: the part of an ARN that the state does not contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Realm {
     account: AccountId,
@@ -12,7 +12,7 @@ pub struct Realm {
 }
 
 impl Realm {
-    /// The account and region served.
+    /// Joins an account and a region.
     #[must_use]
     pub const fn new(account: AccountId, region: Region) -> Self {
         Self { account, region }
@@ -46,7 +46,7 @@ impl Realm {
         }
     }
 
-    /// Passes if the mesh of the owner named in a request (its own account when none is) is served here.
+    /// Passes if this server has the mesh of the owner in a request. Without an owner it is the server's own account.
     pub fn serves(&self, mesh: &MeshName, owner: Option<&AccountId>) -> Result<(), ApiError> {
         match owner {
             Some(owner) if *owner != self.account => {
@@ -62,22 +62,22 @@ impl Realm {
 pub struct Region(String);
 
 impl Region {
-    /// Takes what can be part of an ARN, refuses anything else.
+    /// Accepts text that can be part of an ARN.
     pub fn parse(text: &str) -> Result<Self, RegionError> {
         let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if fits { Ok(Self(text.to_owned())) } else { Err(RegionError(text.to_owned())) }
     }
 
-    /// As it is written.
+    /// The region as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A region that is none.
+/// The text cannot be a region.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a region is made of lower-case letters, digits and hyphens, such as eu-west-1, not {0:?}")]
+#[error("invalid region {0:?}: expected lower-case letters, digits and hyphens, such as eu-west-1")]
 pub struct RegionError(String);
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_leads_back_to_its_resource() {
+    fn an_arn_is_resolved_to_its_resource() {
         for path in ["mesh/shop", "mesh/shop/virtualService/a b/c.local", "mesh/shop/virtualRouter/orders/route/all"] {
             let path = ResourcePath::parse(path).unwrap();
             assert_eq!(realm().resource(&realm().arn(&path)).unwrap(), path);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_of_elsewhere_is_unknown_and_another_text_is_invalid() {
+    fn a_foreign_arn_is_unknown_and_other_text_is_invalid() {
         for (arn, expected) in [
             ("arn:aws:appmesh:eu-west-2:123456789012:mesh/shop", "NotFoundException"),
             ("arn:aws:appmesh:eu-west-1:210987654321:mesh/shop", "NotFoundException"),

@@ -1,4 +1,4 @@
-//! What a storage keeps of the state: single facts that, played back in order, lead to it.
+//! The stored form of the state: records that lead to it when they are applied in order.
 
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
@@ -9,32 +9,31 @@ use super::resource::Resource;
 use super::tokens::Remembered;
 use super::{Collection, State};
 
-/// One fact. A later one about the same thing replaces an earlier one.
+/// One record. A later record on the same subject replaces an earlier one.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
-    /// This resource exists, just so.
+    /// The resource exists in exactly this version.
     Resource(Arc<Resource>),
-    /// There is no resource at this path.
-    Gone(ResourcePath),
-    /// This request got this answer. Numbers rise from one to the next.
+    /// No resource exists at this path.
+    Deleted(ResourcePath),
+    /// The remembered answer to a request. The numbers increase.
     Remembered(u64, Arc<Remembered>),
     /// The answer of this number is no longer remembered.
     Forgotten(u64),
-    /// A listener port is given to this key, or to it no longer.
+    /// The listener port of this key, or `None` if it has none any more.
     Port(String, Option<u16>),
 }
 
 impl State {
-    /// Takes a record for true. Nothing is checked: it was, when the write was accepted, and a quota that was lowered
-    /// since takes nothing away.
-    pub fn play(&mut self, record: &Record) {
+    /// Applies a record without checks: they were made when the write was accepted. Lower quotas remove no resource.
+    pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Resource(resource) => {
-                let members = self.collections.entry(Collection::of(&resource.path)).or_default();
+                let members = self.collections.entry(Collection::containing(&resource.path)).or_default();
                 members.insert(resource.path.name().to_owned(), Arc::clone(resource));
             }
-            Record::Gone(path) => {
-                if let Entry::Occupied(mut members) = self.collections.entry(Collection::of(path)) {
+            Record::Deleted(path) => {
+                if let Entry::Occupied(mut members) = self.collections.entry(Collection::containing(path)) {
                     members.get_mut().remove(path.name());
                     if members.get().is_empty() {
                         members.remove();
@@ -52,7 +51,7 @@ impl State {
         }
     }
 
-    /// Records that lead to this state.
+    /// Records that lead to this state from an empty one.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         let resources = self.resources().cloned().map(Record::Resource);

@@ -1,5 +1,5 @@
-//! What can be asked of the state, and what it answers. Every value in here is valid in itself: only whether it fits
-//! what is stored is left to find out.
+//! Requests to the state and their answers. Every value in here is valid in itself; only checks against the stored
+//! resources remain.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::resource::Resource;
 use super::spec::ValidSpec;
 use super::tokens::ClientToken;
 
-/// A question that changes nothing.
+/// A request that changes nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Read {
     /// One resource.
@@ -28,38 +28,38 @@ pub enum Read {
 pub struct Write {
     /// The resource.
     pub path: ResourcePath,
-    /// What is to happen to it.
+    /// The change.
     pub action: Action,
-    /// The version that the caller based this on; 0 means that it must not exist. `None`: whatever it is.
+    /// The version that the write is based on; 0 means that the resource must not exist. `None` accepts any version.
     pub if_version: Option<u64>,
-    /// The caller's mark on this request, by which its repetition is recognised.
+    /// The caller's token, which identifies repetitions of this request.
     pub token: Option<ClientToken>,
 }
 
-/// What is to happen to a resource.
+/// A change of a resource.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// It is to exist.
+    /// Creates the resource.
     Create {
-        /// With this spec.
+        /// Its spec.
         spec: Arc<ValidSpec>,
-        /// And these tags.
+        /// Its tags.
         tags: Vec<Tag>,
     },
-    /// Its spec is replaced. `None` (a mesh only) keeps the spec, and is still an update.
+    /// Replaces its spec. `None` (a mesh only) leaves the spec unchanged, and is still an update.
     Update {
-        /// The whole new spec.
+        /// The complete new spec.
         spec: Option<Arc<ValidSpec>>,
     },
-    /// It is to be gone.
+    /// Deletes the resource.
     Delete,
-    /// These tags are added, or replace those with the same key.
+    /// Adds these tags, or replaces those with the same keys.
     Tag(Vec<Tag>),
-    /// The tags with these keys are removed, where there are any.
+    /// Removes the tags with these keys, if they exist.
     Untag(BTreeSet<String>),
 }
 
-/// What a request is answered with.
+/// The answer to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// One resource.
@@ -70,40 +70,40 @@ pub enum Answer {
         kind: ResourceKind,
         /// The page, in the order of names.
         resources: Vec<Arc<Resource>>,
-        /// The token for the next page, when there is one.
+        /// The token of the next page, if there is one.
         next: Option<String>,
     },
     /// A page of tags.
     Tags {
         /// The page, in the order of keys.
         tags: Vec<(String, String)>,
-        /// The token for the next page, when there is one.
+        /// The token of the next page, if there is one.
         next: Option<String>,
     },
-    /// Done; there is nothing to show.
+    /// Success without content.
     Nothing,
 }
 
-/// A change that took place, for whoever follows the state.
+/// A stored change, for followers of the state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// What changed.
+    /// The changed resource.
     pub path: ResourcePath,
     /// Its version after the change.
     pub version: u64,
-    /// How.
+    /// The kind of change.
     pub operation: Operation,
 }
 
 /// The kinds of change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// It was created.
+    /// The resource was created.
     Created,
-    /// Its spec was replaced.
+    /// The spec was replaced.
     Updated,
-    /// It was deleted.
+    /// The resource was deleted.
     Deleted,
-    /// Its tags changed.
+    /// The tags were changed.
     Retagged,
 }

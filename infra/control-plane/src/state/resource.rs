@@ -9,43 +9,43 @@ use uuid::Uuid;
 
 use super::spec::ValidSpec;
 
-/// A resource as it is from one write to the next. A write puts a new one in its place, so that whoever holds this one
-/// (an answer on its way out, a remembered answer) keeps a consistent picture.
+/// One version of a resource. A write stores a new version instead of changing this one, so that its holders (a
+/// response in progress, a remembered answer) keep a consistent version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resource {
-    /// Where it is.
+    /// The path.
     pub path: ResourcePath,
-    /// Unique to this resource for ever: one created again under the same name has another.
+    /// Unique for all time: a resource created again under the same name has another uid.
     pub uid: Uuid,
-    /// 1 at creation, one more with each update and with the deletion. Tagging leaves it as it is.
+    /// 1 at creation, incremented by each update and by the deletion. Changes of tags do not change it.
     pub version: u64,
-    /// When it was created.
+    /// The time of creation.
     pub created_at: Timestamp,
-    /// When its version last changed.
+    /// The time of the last version change.
     pub last_updated_at: Timestamp,
     /// Whether it still exists.
     pub status: Status,
-    /// What it is meant to be.
+    /// The spec.
     pub spec: Arc<ValidSpec>,
     /// Its tags.
     pub tags: Tags,
 }
 
-/// The status in an answer. App Mesh also knows `INACTIVE`, which nobody has seen.
+/// The status in an answer. App Mesh also defines `INACTIVE`, which this server never returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     /// It exists.
     Active,
-    /// It was removed by the very request that this answers.
+    /// This request deleted it.
     Deleted,
 }
 
-/// When something happens, and the unique id it may need: drawn outside, so that the state itself is deterministic.
+/// The time of a write, and a unique id. Both are drawn outside, so that the state itself is deterministic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     /// The time of the write.
     pub now: Timestamp,
-    /// The uid for a resource that the write creates.
+    /// The uid of the resource that the write creates.
     pub uid: Uuid,
 }
 
@@ -71,7 +71,7 @@ impl Resource {
         Self { version: self.version.saturating_add(1), last_updated_at: now, spec, ..self.clone() }
     }
 
-    /// The resource as the answer to its deletion shows it.
+    /// The resource as the answer to its deletion returns it.
     #[must_use]
     pub fn deleted(&self, now: Timestamp) -> Self {
         Self { version: self.version.saturating_add(1), last_updated_at: now, status: Status::Deleted, ..self.clone() }

@@ -1,4 +1,4 @@
-//! A spec as it is stored: the very JSON that the caller sent, once it is known to be valid.
+//! A stored spec: the JSON that the caller sent, once it is validated.
 
 use mesh::name::ResourcePath;
 use mesh::spec::Spec;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 
-/// A valid spec of one kind of resource, and what it refers to.
+/// A valid spec of one kind of resource, and its references.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidSpec {
     value: Value,
@@ -17,11 +17,12 @@ pub struct ValidSpec {
 }
 
 impl ValidSpec {
-    /// Takes a spec that the API accepts for a resource at this path, refuses any other.
+    /// Parses a spec that the API accepts for a resource at this path.
     ///
-    /// The JSON is kept as it is, to be echoed exactly, but for two things: members that are `null` are dropped, since
-    /// in the protocol they are absent; and a health check without a port gets its listener's port, the only default
-    /// that App Mesh is known to have filled in. Any other would make declarative clients see a difference for ever.
+    /// The JSON is stored unchanged, to be returned exactly, with two exceptions. Members that are `null` are
+    /// dropped, since in the protocol they are absent. A health check without a port gets its listener's port, the
+    /// only default that App Mesh is known to have filled in. Any other default would be a permanent difference for
+    /// declarative clients.
     pub fn parse(path: &ResourcePath, mut value: Value) -> Result<Self, ApiError> {
         drop_nulls(&mut value);
         let read =
@@ -35,26 +36,26 @@ impl ValidSpec {
         Ok(Self { value, spec, references, bytes })
     }
 
-    /// The JSON to echo.
+    /// The JSON that the API returns.
     #[must_use]
     pub const fn value(&self) -> &Value {
         &self.value
     }
 
-    /// The resources that have to exist for this spec to be accepted. The backends of a virtual node are not among
-    /// them: App Mesh let a node name virtual services that are yet to be created.
+    /// The resources that must exist for this spec to be accepted. The backends of a virtual node are not among them:
+    /// App Mesh accepted backends that do not exist yet.
     #[must_use]
     pub fn references(&self) -> &[ResourcePath] {
         &self.references
     }
 
-    /// The spec as it was read.
+    /// The parsed spec.
     #[must_use]
     pub const fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// The length of its JSON.
+    /// The length of its JSON, in bytes.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -71,8 +72,8 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// Says whether there was anything to fill in. Only virtual nodes and virtual gateways have listeners with health
-/// checks, so no kind need be told apart.
+/// Fills in health check ports, and returns whether any was missing. Only virtual nodes and virtual gateways have
+/// listeners with health checks, so the kind does not matter.
 fn fill_health_check_ports(spec: &mut Value) -> bool {
     let mut filled = false;
     let listeners = spec.get_mut("listeners").and_then(Value::as_array_mut);

@@ -1,4 +1,4 @@
-//! Properties that hold for every sequence of writes.
+//! Properties of every sequence of writes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::*;
 use crate::quotas::{Quota, Quotas};
 
-/// Few names, so that writes meet each other.
+/// Paths with few names, so that writes collide.
 fn paths() -> impl Strategy<Value = ResourcePath> {
     prop_oneof![
         (0..2).prop_map(|m| format!("mesh/m{m}")),
@@ -27,7 +27,7 @@ fn paths() -> impl Strategy<Value = ResourcePath> {
     .prop_map(|path| ResourcePath::parse(&path).unwrap())
 }
 
-/// A valid spec for the kind, one of a few.
+/// One of a few valid specs for the kind.
 pub(crate) fn spec(path: &ResourcePath, variant: u8) -> Arc<ValidSpec> {
     let n = variant % 3;
     let spec = match path.kind() {
@@ -80,8 +80,8 @@ pub(crate) fn quotas() -> Quotas {
     quotas.into_iter().fold(Quotas::default(), |quotas, setting| quotas.with(setting.parse().unwrap()))
 }
 
-/// Nothing hangs in the air, and no quota is exceeded.
-fn assert_sound(state: &State) {
+/// Asserts that every reference and parent exists, and no quota is exceeded.
+fn assert_consistent(state: &State) {
     for (collection, members) in &state.collections {
         assert!(!members.is_empty());
         assert!(state.quotas.limit(Quota::on(collection.kind())).is_none_or(|limit| members.len() <= limit));
@@ -98,18 +98,18 @@ fn assert_sound(state: &State) {
 
 proptest! {
     #[test]
-    fn any_writes_leave_a_sound_state(writes in prop::collection::vec(writes(), 1..120)) {
+    fn any_writes_leave_a_consistent_state(writes in prop::collection::vec(writes(), 1..120)) {
         let mut state = State::new(quotas());
         let mut accepted = Vec::new();
-        let mut played = State::new(quotas());
+        let mut applied = State::new(quotas());
         for (n, write) in writes.iter().enumerate() {
             let before = state.clone();
             match state.write(write, &stamp(n)) {
                 Err(_) => prop_assert_eq!(&state, &before, "a refused write changes nothing"),
-                Ok(Written { change: None, .. }) => prop_assert_eq!(&state, &before, "nor does a repeated one"),
+                Ok(Written { change: None, .. }) => prop_assert_eq!(&state, &before, "a repeated write changes nothing"),
                 Ok(Written { change: Some(change), records, .. }) => {
                     for record in &records {
-                        played.play(record);
+                        applied.apply(record);
                     }
                     accepted.push((write, stamp(n)));
                     let version = |state: &State| state.find(&write.path).map_or(0, |found| found.version);
@@ -123,10 +123,10 @@ proptest! {
                     }
                 }
             }
-            assert_sound(&state);
+            assert_consistent(&state);
         }
-        prop_assert_eq!(&state, &played, "the records of the writes lead to the same state");
-        prop_assert_eq!(&state, &from(&state.records(), quotas()), "so do the records of the state");
+        prop_assert_eq!(&state, &applied, "the records of the writes lead to the same state");
+        prop_assert_eq!(&state, &from(&state.records(), quotas()), "the records of the state lead to the same state");
         let mut replayed = State::new(quotas());
         for (write, stamp) in accepted {
             replayed.write(write, &stamp).unwrap();
@@ -138,7 +138,7 @@ proptest! {
 fn from(records: &[Record], quotas: Quotas) -> State {
     let mut state = State::new(quotas);
     for record in records {
-        state.play(record);
+        state.apply(record);
     }
     state
 }
@@ -163,7 +163,7 @@ fn old_tokens_are_forgotten_and_memory_stays_bounded() {
         records.extend(state.write(&update(n), &stamp(n)).unwrap().records);
     }
     assert_eq!(state.tokens.len(), 10_000);
-    assert!(from(&records, Quotas::default()) == state, "forgetting is on record");
+    assert!(from(&records, Quotas::default()) == state, "the records contain the forgotten answers");
     assert_eq!(state.records().len(), 10_001);
     assert!(state.write(&update(12_000), &stamp(0)).unwrap().change.is_none(), "remembered");
     assert!(state.write(&update(2_001), &stamp(0)).unwrap().change.is_none(), "remembered");
@@ -192,25 +192,25 @@ fn large_requests_are_forgotten_sooner() {
     for n in 1..100 {
         state.write(&write(Action::Update { spec: Some(Arc::clone(&large)) }, n), &stamp(n)).unwrap();
     }
-    let kept = state.tokens.len();
-    assert!((10..90).contains(&kept), "{kept} large answers are kept");
+    let count = state.tokens.len();
+    assert!((10..90).contains(&count), "{count} large answers are remembered");
 }
 
 #[test]
-fn changes_are_told() {
+fn writes_return_their_change() {
     let mut state = State::new(Quotas::default());
     let path = ResourcePath::parse("mesh/m").unwrap();
-    let mut told = |action, operation, version| {
+    let mut assert_change = |action, operation, version| {
         let write = Write { path: path.clone(), action, if_version: None, token: None };
         let written = state.write(&write, &stamp(0)).unwrap();
         assert_eq!(written.change, Some(Change { path: path.clone(), version, operation }));
     };
-    told(Action::Create { spec: spec(&path, 0), tags: Vec::new() }, Operation::Created, 1);
-    told(Action::Update { spec: Some(spec(&path, 1)) }, Operation::Updated, 2);
-    told(Action::Update { spec: None }, Operation::Updated, 3);
-    told(Action::Tag(tags(&[("k", "v")])), Operation::Retagged, 3);
-    told(Action::Untag(BTreeSet::from(["k".to_owned()])), Operation::Retagged, 3);
-    told(Action::Delete, Operation::Deleted, 4);
+    assert_change(Action::Create { spec: spec(&path, 0), tags: Vec::new() }, Operation::Created, 1);
+    assert_change(Action::Update { spec: Some(spec(&path, 1)) }, Operation::Updated, 2);
+    assert_change(Action::Update { spec: None }, Operation::Updated, 3);
+    assert_change(Action::Tag(tags(&[("k", "v")])), Operation::Retagged, 3);
+    assert_change(Action::Untag(BTreeSet::from(["k".to_owned()])), Operation::Retagged, 3);
+    assert_change(Action::Delete, Operation::Deleted, 4);
 }
 
 fn tags(pairs: &[(&str, &str)]) -> Vec<Tag> {

@@ -1,4 +1,4 @@
-//! Client tokens: a request that is repeated gets the answer that it got the first time.
+//! Client tokens: a repeated request gets the answer of the first one.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -11,22 +11,22 @@ use super::record::Record;
 use super::request::{Action, Write};
 use super::resource::Resource;
 
-/// How many answers are remembered. A client repeats a request within seconds or minutes, so that even a busy server
-/// remembers for long enough; without a bound, every write ever made would stay in memory.
+/// The most remembered answers. Clients repeat a request within seconds or minutes, which this covers even on a busy
+/// server. Without a limit, every write would stay in memory.
 const REMEMBERED: usize = 10_000;
 
-/// How much request text the remembered answers may stand for together: large specs count for more.
+/// The most request text of the remembered answers, in bytes: large specs count for more.
 const REMEMBERED_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most characters of a token (API documentation of `clientToken`).
 const MAX_LENGTH: usize = 36;
 
-/// The caller's mark on a request: up to 36 letters, digits, `-` and `_`.
+/// The caller's token of a request: up to 36 letters, digits, `-` and `_`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClientToken(String);
 
 impl ClientToken {
-    /// Takes a well-formed token, refuses any other.
+    /// Parses a token.
     pub fn parse(token: &str) -> Result<Self, Violation> {
         let fits = (1..=MAX_LENGTH).contains(&token.len())
             && token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
@@ -44,31 +44,31 @@ impl fmt::Display for ClientToken {
     }
 }
 
-/// The answers that are remembered, the oldest forgotten first. They belong to a resource by its uid: one created anew
-/// under the same name knows nothing of the tokens of the one before.
+/// The remembered answers; the oldest is forgotten first. They belong to a resource by its uid: a resource created
+/// again under the same name has no tokens of the deleted one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tokens {
     answers: HashMap<Key, Arc<Remembered>>,
-    /// The oldest first, each with its number.
+    /// The numbers and keys of the answers, oldest first.
     order: VecDeque<(u64, Key)>,
-    /// The number for the next one.
+    /// The number of the next answer.
     next: u64,
     bytes: usize,
 }
 
 type Key = (Uuid, ClientToken);
 
-/// A request with a client token, and its answer. The request is kept whole: its spec is the one that the answer holds
-/// as well.
+/// A request with a client token, and its answer. The request is stored completely; it shares its spec with the
+/// answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Remembered {
-    /// The caller's mark.
+    /// The caller's token.
     pub token: ClientToken,
-    /// What was asked for.
+    /// The requested change.
     pub action: Action,
-    /// On which condition.
+    /// The required version.
     pub if_version: Option<u64>,
-    /// What was answered.
+    /// The answer.
     pub answer: Arc<Resource>,
 }
 
@@ -77,21 +77,21 @@ impl Remembered {
         (self.answer.uid, self.token.clone())
     }
 
-    /// What it weighs in the bound on all that is remembered.
+    /// Its share of [`REMEMBERED_BYTES`].
     fn bytes(&self) -> usize {
         let tags = self.answer.tags.iter().map(|(key, value)| key.len().saturating_add(value.len()));
         tags.fold(self.answer.spec.bytes(), usize::saturating_add)
     }
 }
 
-/// What is known of a token.
+/// The result of looking up a token.
 #[derive(Debug, PartialEq)]
 pub(super) enum Recall {
-    /// Not used yet on this resource, or long ago.
+    /// It was not used on this resource, or too long ago.
     New,
-    /// Used for the very same request, with this answer.
+    /// It was used for the same request, with this answer.
     Same(Arc<Resource>),
-    /// Used for another request.
+    /// It was used for another request.
     Different,
 }
 
@@ -101,7 +101,7 @@ impl Tokens {
         self.answers.len()
     }
 
-    /// What is known of a write's token, on the resource with this uid.
+    /// Looks up a write's token on the resource with this uid.
     pub(super) fn recall(&self, uid: Uuid, token: &ClientToken, write: &Write) -> Recall {
         match self.answers.get(&(uid, token.clone())) {
             None => Recall::New,
@@ -112,7 +112,7 @@ impl Tokens {
         }
     }
 
-    /// What remembering an answer comes to: the answer, and the oldest ones that have to make room for it.
+    /// The records that remember an answer: the answer, and the oldest ones that are forgotten to make room.
     pub(super) fn remembering(&self, token: &ClientToken, write: &Write, answer: Arc<Resource>) -> Vec<Record> {
         let remembered =
             Remembered { token: token.clone(), action: write.action.clone(), if_version: write.if_version, answer };

@@ -1,4 +1,4 @@
-//! Changes: everything is checked first, then one resource is put in place or removed.
+//! Writes: everything is checked first, then one resource is stored or removed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,28 +14,28 @@ use super::{Collection, State};
 use crate::error::{ApiError, Relation};
 use crate::quotas::Quota;
 
-/// The answer to a write, and the change that it made: none when the request was answered before.
+/// The answer to a write, and its change: `None` for a repeated request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
-    /// What to answer.
+    /// The answer.
     pub answer: Answer,
-    /// What changed.
+    /// The change.
     pub change: Option<Change>,
-    /// What has to be kept for this to last: played back, it leads to the same state.
+    /// The records that have to be stored: applied in order, they lead to the same state.
     pub records: Vec<Record>,
 }
 
-/// What a write that is in order is about to do.
+/// The effect of a write that has passed all checks.
 #[derive(Debug)]
 pub(crate) enum Planned<'a> {
-    /// This is put in place.
+    /// Stores this resource.
     Put(&'a Resource),
-    /// What is here is removed.
+    /// Removes the resource at this path.
     Remove(&'a ResourcePath),
 }
 
 impl Planned<'_> {
-    /// The resource that is written.
+    /// The path of the written resource.
     pub(crate) const fn path(&self) -> &ResourcePath {
         match self {
             Self::Put(resource) => &resource.path,
@@ -45,20 +45,20 @@ impl Planned<'_> {
 }
 
 impl State {
-    /// Carries out a write, or refuses it and leaves everything as it was.
+    /// Executes a write, or refuses it without any change.
     ///
-    /// A repeated request is recognised before its version is looked at: its own first success moved the version on,
-    /// and a caller who lost that answer must be able to ask again.
+    /// A repeated request is recognised before its version is checked: its own first success incremented the version,
+    /// and a caller that lost that answer must be able to repeat the request.
     pub fn write(&mut self, write: &Write, stamp: &Stamp) -> Result<Written, ApiError> {
         self.write_if(write, stamp, |_, _| Ok(()))
     }
 
-    /// Carries out a write that nothing else refuses, if `may` does not either.
+    /// Executes a write that passes all other checks, if `check` accepts it.
     pub(crate) fn write_if(
         &mut self,
         write: &Write,
         stamp: &Stamp,
-        may: impl FnOnce(&Self, &Planned<'_>) -> Result<(), ApiError>,
+        check: impl FnOnce(&Self, &Planned<'_>) -> Result<(), ApiError>,
     ) -> Result<Written, ApiError> {
         if let Some(answer) = self.recall(write)? {
             return Ok(Written { answer: Answer::Resource(answer), change: None, records: Vec::new() });
@@ -83,7 +83,7 @@ impl State {
             Action::Delete => {
                 let deleted = existing()?.deleted(stamp.now);
                 self.is_unused(&write.path)?;
-                may(self, &Planned::Remove(&write.path))?;
+                check(self, &Planned::Remove(&write.path))?;
                 return Ok(self.remove(deleted));
             }
             Action::Tag(tags) => {
@@ -97,17 +97,17 @@ impl State {
                 (existing.tagged(tags), Operation::Retagged)
             }
         };
-        may(self, &Planned::Put(&resource))?;
+        check(self, &Planned::Put(&resource))?;
         let written = self.put(write, resource, operation);
         Ok(if operation == Operation::Retagged { written.without_answer() } else { written })
     }
 
-    /// A mesh and all that is in it.
+    /// A mesh and all resources in it.
     pub(crate) fn whole_mesh<'s>(&'s self, mesh: &'s MeshName) -> impl Iterator<Item = &'s Arc<Resource>> {
         self.find(&ResourcePath::Mesh(mesh.clone())).into_iter().chain(self.in_mesh(mesh))
     }
 
-    /// The answer that this very request got before, if it is a repetition.
+    /// The answer to the first of the repeated requests, if this is a repetition.
     fn recall(&self, write: &Write) -> Result<Option<Arc<Resource>>, ApiError> {
         let (Some(token), Some(current)) = (&write.token, self.find(&write.path)) else {
             return Ok(None);
@@ -123,9 +123,9 @@ impl State {
         }
     }
 
-    /// The place for a new resource exists, and has room for one more.
+    /// Passes if the parent exists and the quota allows one more resource.
     fn has_room(&self, path: &ResourcePath) -> Result<(), ApiError> {
-        let collection = Collection::of(path);
+        let collection = Collection::containing(path);
         let parent = collection.parent();
         if let Some(parent) = &parent {
             self.existing(parent)?;
@@ -142,7 +142,7 @@ impl State {
         }
     }
 
-    /// Nothing is in the resource, and nothing refers to it.
+    /// Passes if the resource has no children and no references to it.
     fn is_unused(&self, path: &ResourcePath) -> Result<(), ApiError> {
         let inside = self.inside(path).map(|user| (Relation::Inside, user));
         match inside.or_else(|| Some((Relation::RefersTo, self.referring_to(path)?))) {
@@ -160,8 +160,8 @@ impl State {
         self.collections.get(&Collection::under(path)?)?.values().next()
     }
 
-    /// Looks at every resource of the mesh: at the quotas that is some ten thousand, in a millisecond, and deletions
-    /// are rare.
+    /// Searches every resource of the mesh. At the quotas these are some ten thousand, which takes a millisecond, and
+    /// deletions are rare.
     fn referring_to<'s>(&'s self, path: &ResourcePath) -> Option<&'s Arc<Resource>> {
         self.in_mesh(path.mesh()).find(|resource| resource.spec.references().contains(path))
     }
@@ -183,13 +183,13 @@ impl State {
     }
 
     fn remove(&mut self, deleted: Resource) -> Written {
-        let records = vec![Record::Gone(deleted.path.clone())];
+        let records = vec![Record::Deleted(deleted.path.clone())];
         self.done(Arc::new(deleted), Operation::Deleted, records)
     }
 
     fn done(&mut self, resource: Arc<Resource>, operation: Operation, records: Vec<Record>) -> Written {
         for record in &records {
-            self.play(record);
+            self.apply(record);
         }
         let change = Change { path: resource.path.clone(), version: resource.version, operation };
         Written { answer: Answer::Resource(resource), change: Some(change), records }
@@ -202,8 +202,8 @@ impl Written {
     }
 }
 
-/// The resource is at the version that the caller based the write on, if it says so. For what does not exist, an update
-/// or a deletion is refused as such; only a creation is told that the version is 0.
+/// Passes if the resource has the version that the write is based on, if it names one. An update or a deletion of a
+/// missing resource fails as such elsewhere; only for a creation the version is 0.
 fn is_as_expected(write: &Write, current: Option<&Resource>) -> Result<(), ApiError> {
     let current = match (&write.action, current) {
         (_, Some(resource)) => resource.version,

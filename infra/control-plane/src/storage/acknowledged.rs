@@ -1,5 +1,6 @@
-//! The note of what was acknowledged. A store falls back to its last but one commit when the last one looks torn: right
-//! after a crash in the middle of a commit, and a silent loss when that commit was answered. The note tells these apart.
+//! The acknowledgement file. A store falls back to its previous commit if the last one is incomplete. That is right
+//! after a crash in the middle of a commit, and a silent loss if the commit was answered. The file distinguishes the
+//! two.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -9,7 +10,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// One line of a fixed length: the store, the commit, a check.
+/// One line of fixed length: the store, the commit, a checksum.
 #[derive(Debug)]
 pub(super) struct Acknowledged {
     file: File,
@@ -17,28 +18,28 @@ pub(super) struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Puts a first note at a place.
+    /// Creates the file.
     pub(super) fn create(path: &Path, store: Uuid, sequence: u64) -> io::Result<()> {
-        let draft = path.with_extension("acknowledged.new");
-        let mut file = File::create(&draft)?;
+        let temporary = path.with_extension("acknowledged.new");
+        let mut file = File::create(&temporary)?;
         file.write_all(line(store, sequence).as_bytes())?;
         file.sync_all()?;
-        fs::rename(draft, path)
+        fs::rename(temporary, path)
     }
 
-    /// The note at a place: the store that it is about, and the commit.
+    /// Reads the store and the last acknowledged commit from the file.
     pub(super) fn read(path: &Path) -> io::Result<Result<(Uuid, u64), &'static str>> {
         let text = fs::read(path)?;
-        Ok(parse(&text).ok_or("it is not what was written"))
+        Ok(parse(&text).ok_or("its content is invalid"))
     }
 
     pub(super) fn open(path: &Path, store: Uuid) -> io::Result<Self> {
         Ok(Self { file: File::options().write(true).open(path)?, store })
     }
 
-    /// Notes a commit, which is durable by now. The note itself is not waited for: it survives the process at once, and
-    /// one that the machine loses in a power failure only says less than it could.
-    pub(super) fn note(&self, sequence: u64) -> io::Result<()> {
+    /// Records a commit, which is durable by now. The file itself is not synced: it survives the process at once, and after a
+    /// power failure an older sequence only weakens the check.
+    pub(super) fn record(&self, sequence: u64) -> io::Result<()> {
         self.file.write_all_at(line(self.store, sequence).as_bytes(), 0)
     }
 }

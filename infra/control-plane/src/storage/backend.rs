@@ -1,10 +1,10 @@
-//! A device behind a pointer, as the database takes it.
+//! A boxed device as a backend of the database.
 
 use std::io;
 
 use redb::StorageBackend;
 
-/// Without the database's locks: the folder is locked as a whole.
+/// A backend without file locks, because the folder is locked as a whole.
 #[derive(Debug)]
 pub(super) struct Backend(pub(super) Box<dyn StorageBackend>);
 

@@ -1,4 +1,4 @@
-//! Records in a database on disk.
+//! Storage of records in a database on disk.
 
 use std::error::Error;
 use std::fmt;
@@ -16,108 +16,109 @@ use super::acknowledged::Acknowledged;
 use super::backend::Backend;
 use super::encoding::{self, Entry, Table};
 use super::folder::{Folder, system};
-use super::identity::{Found, Identity};
+use super::identity::{Identity, PathContent};
 use super::reserve::Reserve;
 use super::seal::{Digest, META, Seal};
 use super::verify::{self, definition};
 use super::{CACHE, CommitError, OpenError, Storage};
 use crate::state::{Realm, Record};
 
-/// How a file is reached. A parameter so that tests can make the device fail.
+/// Opens the file of a store. A parameter, so that tests can make the device fail.
 pub(super) type Device = dyn Fn(&Path) -> io::Result<Box<dyn StorageBackend>> + Send;
 
 /// A store in a folder.
 pub struct Disk {
-    /// None after a failure: what the system then has in its caches for the file need not be what is on the device.
+    /// `None` after a failure: the operating system's cache of the file may then differ from the device.
     database: Option<Database>,
-    /// The last commit that was tried.
+    /// The seal of the last attempted commit.
     seal: Seal,
     acknowledged: Acknowledged,
-    /// The file that the store is in.
+    /// The identity of the store's file.
     file: Identity,
     reserve: Reserve,
     device: Box<Device>,
-    /// Last, so that the folder is free only when the database is closed.
+    /// The last field, so that the folder is unlocked after the database is closed.
     folder: Folder,
 }
 
 impl Disk {
-    /// Opens the store in a folder, or makes one where there is none; gives the records that it holds.
+    /// Opens the store of a folder, or creates it; returns its records.
     pub fn open(folder: &Path, realm: &Realm) -> Result<(Self, Vec<Record>), OpenError> {
-        Self::open_through(folder, realm, Box::new(file))
+        Self::open_with_device(folder, realm, Box::new(file))
     }
 
-    pub(super) fn open_through(
+    pub(super) fn open_with_device(
         folder: &Path,
         realm: &Realm,
         device: Box<Device>,
     ) -> Result<(Self, Vec<Record>), OpenError> {
-        let folder = Folder::take(folder)?;
+        let folder = Folder::lock(folder)?;
         let path = folder.store();
-        let not_made = |source| OpenError::Store { doing: "make", file: path.clone(), source };
+        let not_created = |source| OpenError::Store { doing: "create", file: path.clone(), source };
         if !folder.has_store()? {
             let unsealed = Seal::new(Uuid::new_v4(), realm);
-            build(&device, &folder.draft(), &unsealed, &[]).map_err(not_made)?;
+            build(&device, &folder.draft(), &unsealed, &[]).map_err(not_created)?;
             folder.adopt_first(unsealed.store)?;
         }
         let content = verify::read(&path, &fs::read(&path).map_err(system("read", &path))?, realm)?;
         let acknowledged = folder.complete(content.seal.store, content.seal.sequence)?;
         let not_opened = |source| OpenError::Store { doing: "open", file: path.clone(), source };
         let mut database = database(&device, &path).map_err(not_opened)?;
-        if content.mended {
-            tracing::warn!(store = %path.display(), "mends the bookkeeping of free space; no record is affected");
-            database.check_integrity().map_err(failed("mend")).map_err(not_opened)?;
+        if content.repaired {
+            tracing::warn!(store = %path.display(), "repairing free space of the store; no record is affected");
+            database.check_integrity().map_err(failed("repair the database")).map_err(not_opened)?;
         }
-        // A commit that was durable and not yet acknowledged is served from now on, so it counts as acknowledged.
-        acknowledged.note(content.seal.sequence).map_err(system("write the note beside", &path))?;
-        let file = Identity::at(&path).map_err(system("look at", &path))?;
+        // A durable commit that was not acknowledged is served from now on, so it counts as acknowledged.
+        acknowledged.record(content.seal.sequence).map_err(system("write the acknowledgement file of", &path))?;
+        let file = Identity::from_path(&path).map_err(system("inspect", &path))?;
         folder.mark();
-        let reserve = Reserve::take(folder.reserve(), &path);
+        let reserve = Reserve::new(folder.reserve(), &path);
         let disk = Self { database: Some(database), seal: content.seal, acknowledged, file, reserve, device, folder };
         Ok((disk, content.records))
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), CommitError> {
         let database = self.database.take();
-        let database = database.ok_or_else(|| CommitError::new("commit", "the commit before failed"))?;
-        self.is_ours()?;
+        let database = database.ok_or_else(|| CommitError::new("commit", "the previous commit failed"))?;
+        self.check_file()?;
         let transaction = database.begin_write().map_err(failed("begin a commit"))?;
         self.seal = put(&transaction, &encoded(records)?, &self.seal).map_err(failed("write records"))?;
         transaction.commit().map_err(failed("commit"))?;
-        // What was written to a file without a name is lost with this process.
-        self.is_ours()?;
-        self.acknowledged.note(self.seal.sequence).map_err(failed("note what is acknowledged"))?;
+        // Writes to an unlinked file are lost with this process.
+        self.check_file()?;
+        self.acknowledged.record(self.seal.sequence).map_err(failed("record the acknowledged commit"))?;
         self.database = Some(database);
         Ok(())
     }
 
-    /// Passes while the folder is locked and the store is in its place.
-    fn is_ours(&mut self) -> Result<(), CommitError> {
-        match self.folder.look(self.file)? {
-            Found::Same => Ok(()),
-            Found::Nothing => Err(CommitError::new("commit", "the store's file was removed")),
-            Found::Other => Err(CommitError::new("commit", "the store's file was replaced")),
+    /// Passes while the folder is locked and the store is at its path.
+    fn check_file(&mut self) -> Result<(), CommitError> {
+        match self.folder.check(self.file)? {
+            PathContent::Same => Ok(()),
+            PathContent::Missing => Err(CommitError::new("commit", "the store's file was removed")),
+            PathContent::Other => Err(CommitError::new("commit", "the store's file was replaced")),
         }
     }
 
-    fn start_over(&mut self, records: &[Record]) -> Result<(), CommitError> {
+    fn rebuild(&mut self, records: &[Record]) -> Result<(), CommitError> {
         drop(self.database.take());
-        if self.folder.look(self.file)? == Found::Other {
-            return Err(CommitError::new("replace the store", "another file is in its place: move it away"));
+        if self.folder.check(self.file)? == PathContent::Other {
+            return Err(CommitError::new("replace the store", "another file is at its path; move that file away"));
         }
         self.reserve.release();
         let draft = self.folder.draft();
-        // It goes on above the commit that failed, which may have reached the disk.
+        // Its sequence is higher than that of the failed commit, which may have reached the disk.
         let from = Seal { digest: Digest::default(), ..self.seal.clone() };
         let (database, seal) = build(&self.device, &draft, &from, &encoded(records)?).inspect_err(|_| {
-            // It may be what fills the disk. That it can't be removed is told by the next try.
+            // The draft may be what fills the disk. The next attempt reports it if it cannot be removed.
             let _ = fs::remove_file(&draft);
         })?;
         self.seal = seal;
         self.folder.adopt().map_err(failed("replace the store"))?;
-        self.file = Identity::at(&self.folder.store()).map_err(failed("look at the store"))?;
-        self.acknowledged = self.folder.note_again(self.seal.store).map_err(failed("open the note"))?;
-        self.acknowledged.note(self.seal.sequence).map_err(failed("note what is acknowledged"))?;
+        self.file = Identity::from_path(&self.folder.store()).map_err(failed("inspect the store"))?;
+        self.acknowledged =
+            self.folder.reopen_acknowledged(self.seal.store).map_err(failed("open the acknowledgement file"))?;
+        self.acknowledged.record(self.seal.sequence).map_err(failed("record the acknowledged commit"))?;
         self.database = Some(database);
         Ok(())
     }
@@ -125,15 +126,15 @@ impl Disk {
 
 impl Storage for Disk {
     fn commit(&mut self, records: &[Record]) -> Result<(), CommitError> {
-        caught(|| self.append(records))
+        catch_panic(|| self.append(records))
     }
 
     fn restart(&mut self, records: &[Record]) -> Result<(), CommitError> {
-        caught(|| self.start_over(records))
+        catch_panic(|| self.rebuild(records))
     }
 
     fn is_full(&mut self) -> bool {
-        self.reserve.retake(&self.folder.store());
+        self.reserve.refill(&self.folder.store());
         !self.reserve.is_there()
     }
 
@@ -148,20 +149,20 @@ impl fmt::Debug for Disk {
     }
 }
 
-/// Makes a store with these entries, whatever was at the path before.
+/// Creates a store with these entries, replacing any file at the path.
 fn build(device: &Device, path: &Path, before: &Seal, entries: &[Entry]) -> Result<(Database, Seal), CommitError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove an old draft")(error)),
         _ => {}
     }
     let database = database(device, path)?;
-    let transaction = database.begin_write().map_err(failed("begin a store"))?;
+    let transaction = database.begin_write().map_err(failed("begin a transaction"))?;
     let seal = put(&transaction, entries, before).map_err(failed("write records"))?;
-    transaction.commit().map_err(failed("commit a store"))?;
+    transaction.commit().map_err(failed("commit the new store"))?;
     Ok((database, seal))
 }
 
-/// Writes entries and the seal of all that is there then.
+/// Writes entries, and the seal of the resulting content.
 fn put(transaction: &WriteTransaction, entries: &[Entry], before: &Seal) -> Result<Seal, redb::Error> {
     let mut digest = before.digest;
     for table in Table::ALL {
@@ -176,7 +177,7 @@ fn put(transaction: &WriteTransaction, entries: &[Entry], before: &Seal) -> Resu
                 None => rows.remove(key)?,
             };
             if let Some(old) = old {
-                digest.take(table, key, old.value());
+                digest.remove(table, key, old.value());
             }
         }
     }
@@ -203,8 +204,8 @@ fn failed<E: Error + Send + Sync + 'static>(doing: &'static str) -> impl FnOnce(
     move |source| CommitError::new(doing, source)
 }
 
-/// The database asserts some of what a failing device breaks, and the thread has to go on.
-fn caught(work: impl FnOnce() -> Result<(), CommitError>) -> Result<(), CommitError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(CommitError::new("commit", "the database gave up on the file")))
+/// Converts a panic of the database into an error: it asserts invariants that a failing device breaks, and the thread has to
+/// continue.
+fn catch_panic(work: impl FnOnce() -> Result<(), CommitError>) -> Result<(), CommitError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(CommitError::new("commit", "the database panicked")))
 }

@@ -1,4 +1,4 @@
-//! Records as bytes: JSON documents under text keys, so that what is on disk can be read with common tools.
+//! Records as bytes: JSON documents under text keys, readable with common tools.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use crate::state::{Action, ClientToken, Record, Remembered, Resource, Status, ValidSpec};
 
-/// Where records of one sort are kept.
+/// The tables of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Table {
     /// Resources by their path.
     Resources,
     /// Remembered answers by their number.
     Remembered,
-    /// Listener ports by what they are given to.
+    /// Listener ports by their use.
     Ports,
 }
 
@@ -34,7 +34,7 @@ impl Table {
     }
 }
 
-/// What is to be under a key; nothing when `value` is `None`.
+/// The value to store under a key; `None` removes the key.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) table: Table,
@@ -42,16 +42,17 @@ pub(super) struct Entry {
     pub(super) value: Option<Vec<u8>>,
 }
 
-/// The entry that keeps a record.
+/// The entry of a record.
 pub(super) fn encode(record: &Record) -> Result<Entry, serde_json::Error> {
     let (table, key, value) = match record {
         Record::Resource(resource) => {
-            let value = serde_json::to_vec(&ResourceDocument::of(resource))?;
+            let value = serde_json::to_vec(&ResourceDocument::from_resource(resource))?;
             (Table::Resources, resource.path.to_string(), Some(value))
         }
-        Record::Gone(path) => (Table::Resources, path.to_string(), None),
+        Record::Deleted(path) => (Table::Resources, path.to_string(), None),
         Record::Remembered(number, remembered) => {
-            (Table::Remembered, number_key(*number), Some(serde_json::to_vec(&AnswerDocument::of(remembered))?))
+            let value = serde_json::to_vec(&AnswerDocument::from_remembered(remembered))?;
+            (Table::Remembered, number_key(*number), Some(value))
         }
         Record::Forgotten(number) => (Table::Remembered, number_key(*number), None),
         Record::Port(key, port) => (Table::Ports, key.clone(), port.map(|port| port.to_string().into_bytes())),
@@ -59,14 +60,14 @@ pub(super) fn encode(record: &Record) -> Result<Entry, serde_json::Error> {
     Ok(Entry { table, key, value })
 }
 
-/// The record that an entry keeps, or why it keeps none.
+/// The record of an entry, or the reason why the entry is invalid.
 pub(super) fn decode(table: Table, key: &str, value: &[u8]) -> Result<Record, String> {
     match table {
         Table::Resources => {
             let document: ResourceDocument<Value> = parse(value)?;
             let resource = document.resource()?;
             if resource.path.to_string() != key {
-                return Err(format!("it is about {}", resource.path));
+                return Err(format!("the document is that of {}", resource.path));
             }
             Ok(Record::Resource(Arc::new(resource)))
         }
@@ -79,7 +80,7 @@ pub(super) fn decode(table: Table, key: &str, value: &[u8]) -> Result<Record, St
     }
 }
 
-/// All of one length, so that keys have the order of their numbers.
+/// Keys of one length sort like their numbers.
 fn number_key(number: u64) -> String {
     format!("{number:016x}")
 }
@@ -88,7 +89,7 @@ fn parse<T: for<'v> Deserialize<'v>>(value: &[u8]) -> Result<T, String> {
     serde_json::from_slice(value).map_err(|error| error.to_string())
 }
 
-/// A resource, its spec borrowed when written and owned when read.
+/// A resource; it borrows its spec when written and owns it when read.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ResourceDocument<V> {
@@ -103,7 +104,7 @@ struct ResourceDocument<V> {
 }
 
 impl<'r> ResourceDocument<&'r Value> {
-    fn of(resource: &'r Resource) -> Self {
+    fn from_resource(resource: &'r Resource) -> Self {
         Self {
             path: resource.path.to_string(),
             uid: resource.uid.to_string(),
@@ -117,7 +118,7 @@ impl<'r> ResourceDocument<&'r Value> {
 }
 
 impl ResourceDocument<Value> {
-    /// A deleted resource is neither kept nor remembered, so this one exists.
+    /// The resource. Deleted resources are neither stored nor remembered, so its status is active.
     fn resource(self) -> Result<Resource, String> {
         let path = ResourcePath::parse(&self.path).map_err(|error| error.to_string())?;
         let spec = ValidSpec::parse(&path, self.spec).map_err(|error| error.to_string())?;
@@ -138,20 +139,22 @@ impl ResourceDocument<Value> {
     }
 }
 
-/// A remembered answer. The spec that was asked for is the one in the answer, so only what else was asked is written.
+/// A remembered answer. The requested spec is that of the answer, so only the rest of the request is stored.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct AnswerDocument<V> {
     token: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     if_version: Option<u64>,
-    asked: Asked,
+    #[serde(rename = "asked")]
+    action: ActionDocument,
     answer: ResourceDocument<V>,
 }
 
+/// The change of a remembered request, without its spec.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-enum Asked {
+enum ActionDocument {
     Create { tags: Vec<Tag> },
     Update,
     Keep,
@@ -161,20 +164,20 @@ enum Asked {
 }
 
 impl<'r> AnswerDocument<&'r Value> {
-    fn of(remembered: &'r Remembered) -> Self {
-        let asked = match &remembered.action {
-            Action::Create { tags, .. } => Asked::Create { tags: tags.clone() },
-            Action::Update { spec: Some(_) } => Asked::Update,
-            Action::Update { spec: None } => Asked::Keep,
-            Action::Delete => Asked::Delete,
-            Action::Tag(tags) => Asked::Tag { tags: tags.clone() },
-            Action::Untag(keys) => Asked::Untag { keys: keys.clone() },
+    fn from_remembered(remembered: &'r Remembered) -> Self {
+        let action = match &remembered.action {
+            Action::Create { tags, .. } => ActionDocument::Create { tags: tags.clone() },
+            Action::Update { spec: Some(_) } => ActionDocument::Update,
+            Action::Update { spec: None } => ActionDocument::Keep,
+            Action::Delete => ActionDocument::Delete,
+            Action::Tag(tags) => ActionDocument::Tag { tags: tags.clone() },
+            Action::Untag(keys) => ActionDocument::Untag { keys: keys.clone() },
         };
         Self {
             token: remembered.token.to_string(),
             if_version: remembered.if_version,
-            asked,
-            answer: ResourceDocument::of(&remembered.answer),
+            action,
+            answer: ResourceDocument::from_resource(&remembered.answer),
         }
     }
 }
@@ -183,13 +186,13 @@ impl AnswerDocument<Value> {
     fn remembered(self) -> Result<Remembered, String> {
         let answer = self.answer.resource()?;
         let spec = Arc::clone(&answer.spec);
-        let action = match self.asked {
-            Asked::Create { tags } => Action::Create { spec, tags },
-            Asked::Update => Action::Update { spec: Some(spec) },
-            Asked::Keep => Action::Update { spec: None },
-            Asked::Delete => Action::Delete,
-            Asked::Tag { tags } => Action::Tag(tags),
-            Asked::Untag { keys } => Action::Untag(keys),
+        let action = match self.action {
+            ActionDocument::Create { tags } => Action::Create { spec, tags },
+            ActionDocument::Update => Action::Update { spec: Some(spec) },
+            ActionDocument::Keep => Action::Update { spec: None },
+            ActionDocument::Delete => Action::Delete,
+            ActionDocument::Tag { tags } => Action::Tag(tags),
+            ActionDocument::Untag { keys } => Action::Untag(keys),
         };
         let token = ClientToken::parse(&self.token).map_err(|error| error.to_string())?;
         Ok(Remembered { token, action, if_version: self.if_version, answer: Arc::new(answer) })

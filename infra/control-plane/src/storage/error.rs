@@ -1,4 +1,4 @@
-//! What can go wrong with a storage: each error says what, where, and how to mend it.
+//! The errors of the storage, each with the file and the remedy.
 
 use std::error::Error;
 use std::io;
@@ -8,144 +8,144 @@ use mesh::name::AccountId;
 
 use super::seal::FORMAT;
 
-/// Why a data folder is not used. Nothing in it was changed.
+/// The data folder cannot be used. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it.
-    #[error("use {}: another process uses it, and each control plane needs a folder of its own", folder.display())]
+    /// Another process uses the folder.
+    #[error("failed to lock {}: another process uses it. Each control plane needs a separate folder", folder.display())]
     InUse {
         /// The folder.
         folder: PathBuf,
     },
-    /// The system refuses an operation.
-    #[error("{doing} {}", path.display())]
+    /// The operating system refuses an operation.
+    #[error("failed to {doing} {}", path.display())]
     System {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// The store can't be made or opened for writing.
-    #[error("{doing} {}", file.display())]
+    /// The store cannot be created or opened for writing.
+    #[error("failed to {doing} {}", file.display())]
     Store {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The error of the database.
         #[source]
         source: CommitError,
     },
-    /// Something else has the name of the store.
+    /// The store's file is not a store.
     #[error(
-        "open {}: it is no store of a control plane ({what}); move it away, or give another folder",
+        "failed to open {}: it is not a store of a control plane ({what}). Move it away, or use another folder",
         file.display()
     )]
     Foreign {
         /// The file.
         file: PathBuf,
-        /// How that is seen.
+        /// The reason.
         what: String,
     },
-    /// It was written by a later version.
+    /// A newer version wrote the store.
     #[error(
-        "open {}: it has format {format:?}, and this version knows {FORMAT}; start the version that wrote it",
+        "failed to open {}: it has format {format:?}, and this version reads {FORMAT}. Start the version that wrote it",
         file.display()
     )]
     OtherFormat {
         /// The file.
         file: PathBuf,
-        /// The format as the file has it.
+        /// The format in the file.
         format: String,
     },
-    /// Its resources have other ARNs than those that would be served.
+    /// The ARNs of the stored resources differ from the ARNs that would be served.
     #[error(
-        "open {}: it is of account {account} in {region}; start with --account {account} --region {region}, or give another folder",
+        "failed to open {}: it belongs to account {account} in {region}. Pass --account {account} --region {region}, or use another folder",
         file.display()
     )]
     OtherRealm {
         /// The file.
         file: PathBuf,
-        /// The account in it.
+        /// The account of the store.
         account: AccountId,
-        /// The region in it.
+        /// The region of the store.
         region: String,
     },
-    /// The content is not what was written.
+    /// The content of the store differs from the written content.
     #[error(
-        "open {}: it is damaged ({what}); nothing of it is served, and it is left as it is; put a copy of the folder back, or give an empty one",
+        "failed to open {}: it is damaged ({what}) and was left unchanged. Restore the folder from a backup, or use an empty one",
         file.display()
     )]
     Damaged {
         /// The file.
         file: PathBuf,
-        /// How that is seen.
+        /// The reason.
         what: String,
     },
-    /// Writes that were answered are missing.
+    /// Acknowledged writes are missing from the store.
     #[error(
-        "open {}: it ends at commit {found}, and commit {acknowledged} was acknowledged; put a copy of the folder back, \
-         or remove {} to go on without what is missing",
+        "failed to open {}: it ends at commit {found}, but commit {acknowledged} was acknowledged. Restore the folder from \
+         a backup, or remove {} to continue without the missing commits",
         file.display(),
         note.display()
     )]
     Behind {
         /// The store.
         file: PathBuf,
-        /// The note of what was acknowledged.
+        /// The acknowledgement file.
         note: PathBuf,
         /// The last commit in the store.
         found: u64,
-        /// The last commit acknowledged.
+        /// The last acknowledged commit.
         acknowledged: u64,
     },
-    /// What was acknowledged can't be told.
+    /// The acknowledgement file is damaged.
     #[error(
-        "read {}: it is damaged ({what}), so whether {} is complete can't be told; put a copy of the folder back, or \
-         remove the note to take the store as it is",
+        "failed to read {}: it is damaged ({what}), so it is unknown whether {} is complete. Restore the folder from a \
+         backup, or remove the damaged file to use the store without this check",
         note.display(),
         file.display()
     )]
     Note {
-        /// The note of what was acknowledged.
+        /// The acknowledgement file.
         note: PathBuf,
         /// The store.
         file: PathBuf,
-        /// How that is seen.
+        /// The reason.
         what: String,
     },
-    /// The folder has no store, and there was one.
+    /// The folder has no store, though it had one.
     #[error(
-        "open {}: it has no store, and {} says that there was one; put the folder back or mount its volume, or remove that file to start empty",
+        "failed to open {}: it has no store, but {} shows that it had one. Restore the folder or mount its volume, or remove that file to start empty",
         folder.display(),
         marker.display()
     )]
     Removed {
         /// The folder.
         folder: PathBuf,
-        /// What says that there was a store.
+        /// The marker file, which shows that there was a store.
         marker: PathBuf,
     },
-    /// The store is gone, and what was in it was acknowledged.
+    /// The store is missing, though it had acknowledged writes.
     #[error(
-        "open {}: it is gone, and {} says that there was one; put it back, or remove the note to start empty",
+        "failed to open {}: it is missing, but {} shows that it existed. Restore it, or remove that file to start empty",
         file.display(),
         note.display()
     )]
-    Gone {
+    StoreMissing {
         /// The store.
         file: PathBuf,
-        /// The note of what was acknowledged.
+        /// The acknowledgement file.
         note: PathBuf,
     },
 }
 
-/// Why records are not kept.
+/// Records were not stored.
 #[derive(Debug, thiserror::Error)]
-#[error("{doing}")]
+#[error("failed to {doing}")]
 pub struct CommitError {
     doing: &'static str,
     #[source]
@@ -153,7 +153,7 @@ pub struct CommitError {
 }
 
 impl CommitError {
-    /// A failure of what was being done, told as what follows "failed to".
+    /// A failed operation, described by the words that follow "failed to".
     pub fn new(doing: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { doing, source: source.into() }
     }

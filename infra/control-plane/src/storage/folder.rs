@@ -1,4 +1,4 @@
-//! The data folder: who may use it, and what is in it.
+//! The data folder: its lock and its files.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -9,21 +9,22 @@ use uuid::Uuid;
 
 use super::acknowledged::Acknowledged;
 use super::error::{CommitError, OpenError};
-use super::identity::{Found, Identity};
+use super::identity::{Identity, PathContent};
 
-/// A folder that is this process's alone until it is dropped.
+/// A folder that this process has locked, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// The system releases it at the latest when the process ends, however it ends.
+    /// The lock file. The operating system releases its lock when the process ends, however it ends.
     lock: File,
-    /// The folder itself, locked as well: the file in it can be removed. Not every file system can lock a folder.
+    /// The folder itself, locked as well because the lock file can be removed. Not every file system can lock a
+    /// folder.
     _itself: File,
 }
 
 impl Folder {
-    /// Takes a folder, making it where there is none.
-    pub(super) fn take(folder: &Path) -> Result<Self, OpenError> {
+    /// Locks a folder, creating it if it does not exist.
+    pub(super) fn lock(folder: &Path) -> Result<Self, OpenError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(system("create", folder))?;
         let itself = File::open(folder).map_err(system("open", folder))?;
         if matches!(itself.try_lock(), Err(TryLockError::WouldBlock)) {
@@ -33,28 +34,28 @@ impl Folder {
         let lock = File::options().create(true).truncate(false).write(true).open(&path);
         let lock = lock.map_err(system("open", &path))?;
         match lock.try_lock() {
-            // One that was removed after it was opened, and perhaps made again by another process, locks nothing.
-            Ok(()) => match Identity::of_file(&lock).and_then(|lock| lock.look(&path)) {
-                Ok(Found::Same) => Ok(Self { path: folder.to_owned(), lock, _itself: itself }),
-                Ok(Found::Nothing | Found::Other) => Err(OpenError::InUse { folder: folder.to_owned() }),
-                Err(source) => Err(system("look for", &path)(source)),
+            // A lock file that was removed after it was opened, and perhaps created again by another process, locks nothing.
+            Ok(()) => match Identity::from_file(&lock).and_then(|lock| lock.compare(&path)) {
+                Ok(PathContent::Same) => Ok(Self { path: folder.to_owned(), lock, _itself: itself }),
+                Ok(PathContent::Missing | PathContent::Other) => Err(OpenError::InUse { folder: folder.to_owned() }),
+                Err(source) => Err(system("inspect", &path)(source)),
             },
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { folder: folder.to_owned() }),
             Err(TryLockError::Error(source)) => Err(system("lock", &path)(source)),
         }
     }
 
-    /// The store.
+    /// The path of the store.
     pub(super) fn store(&self) -> PathBuf {
         self.path.join("meshwarden.redb")
     }
 
-    /// Where a store is made before it gets its name.
+    /// The path at which a store is built before it replaces the store.
     pub(super) fn draft(&self) -> PathBuf {
         self.path.join("meshwarden.redb.new")
     }
 
-    /// Where the room is taken up that deletions need on a full disk.
+    /// The path of the file that reserves disk space for deletions.
     pub(super) fn reserve(&self) -> PathBuf {
         self.path.join("meshwarden.reserve")
     }
@@ -63,32 +64,32 @@ impl Folder {
         self.path.join("meshwarden.acknowledged")
     }
 
-    /// Whether this process still has the folder, and what is in the place of its store. A lock that was removed is made
-    /// again, unless another process was faster.
-    pub(super) fn look(&mut self, store: Identity) -> Result<Found, CommitError> {
+    /// Whether this process still holds the lock, and what exists at the store's path. A removed lock file is created again, unless
+    /// another process was faster.
+    pub(super) fn check(&mut self, store: Identity) -> Result<PathContent, CommitError> {
         let path = self.path.join("meshwarden.lock");
-        let failed = |source: io::Error| CommitError::new("look at the data folder", source);
-        match Identity::of_file(&self.lock).and_then(|lock| lock.look(&path)).map_err(failed)? {
-            Found::Same => {}
-            Found::Nothing => {
+        let failed = |source: io::Error| CommitError::new("inspect the data folder", source);
+        match Identity::from_file(&self.lock).and_then(|lock| lock.compare(&path)).map_err(failed)? {
+            PathContent::Same => {}
+            PathContent::Missing => {
                 let lock = File::options().create_new(true).write(true).open(&path).map_err(failed)?;
                 lock.try_lock().map_err(|error| CommitError::new("lock the data folder", error))?;
-                tracing::warn!(lock = %path.display(), "the lock of the data folder was removed, and is made again");
+                tracing::warn!(lock = %path.display(), "recreated removed lock file of the data folder");
                 self.lock = lock;
             }
-            Found::Other => return Err(CommitError::new("use the data folder", "another process has locked it")),
+            PathContent::Other => return Err(CommitError::new("use the data folder", "another process has locked it")),
         }
-        store.look(&self.store()).map_err(failed)
+        store.compare(&self.store()).map_err(failed)
     }
 
-    /// The file beside the folder that says that there is a store.
+    /// The marker file next to the folder, which shows that there is a store.
     fn marker(&self) -> Option<PathBuf> {
         let name = self.path.file_name()?.to_str()?;
         Some(self.path.with_file_name(format!(".{name}.meshwarden")))
     }
 
-    /// Says beside the folder that there is a store. Where that can't be written, as in a container whose folder is a
-    /// volume, only the folder itself says so.
+    /// Creates the marker file. If it cannot be written, as in a container whose folder is a volume, only the folder
+    /// itself shows that there is a store.
     pub(super) fn mark(&self) {
         let Some(marker) = self.marker() else { return };
         let text = format!(
@@ -98,14 +99,14 @@ impl Folder {
         if !marker.exists()
             && let Err(error) = fs::write(&marker, text)
         {
-            tracing::debug!(marker = %marker.display(), %error, "failed to write the marker beside the data folder");
+            tracing::debug!(marker = %marker.display(), %error, "failed to write marker file of the data folder");
         }
     }
 
-    /// Whether there is a store. If there is none, nothing may have been acknowledged.
+    /// Whether there is a store. Fails if there is none but writes were acknowledged.
     pub(super) fn has_store(&self) -> Result<bool, OpenError> {
         let store = self.store();
-        if store.try_exists().map_err(system("look for", &store))? {
+        if store.try_exists().map_err(system("inspect", &store))? {
             return Ok(true);
         }
         match self.acknowledged()? {
@@ -113,34 +114,34 @@ impl Folder {
                 None => Ok(false),
                 Some(marker) => Err(OpenError::Removed { folder: self.path.clone(), marker }),
             },
-            Some(_) => Err(OpenError::Gone { file: store, note: self.note() }),
+            Some(_) => Err(OpenError::StoreMissing { file: store, note: self.note() }),
         }
     }
 
-    /// Gives the first draft the name of the store.
+    /// Moves the first draft to the path of the store.
     pub(super) fn adopt_first(&self, store: Uuid) -> Result<(), OpenError> {
         let note = self.note();
         Acknowledged::create(&note, store, 0).map_err(system("write", &note))?;
         self.adopt().map_err(system("replace", &self.store()))
     }
 
-    /// Gives a draft the name of the store, so that it lasts. A crash on the way leaves the store that was there before
-    /// or the new one, whole.
+    /// Moves a draft to the path of the store, durably. A crash on the way leaves the old store or the new one,
+    /// complete.
     pub(super) fn adopt(&self) -> io::Result<()> {
         fs::rename(self.draft(), self.store())?;
         File::open(&self.path)?.sync_all()
     }
 
-    /// Passes a store that holds all that was acknowledged, and opens the note for what comes.
+    /// Passes a store that contains every acknowledged commit, and opens the acknowledgement file.
     pub(super) fn complete(&self, store: Uuid, sequence: u64) -> Result<Acknowledged, OpenError> {
         let note = self.note();
         match self.acknowledged()? {
             None => {
-                tracing::warn!(note = %note.display(), "is gone: the store is taken as it is");
+                tracing::warn!(note = %note.display(), "acknowledgement file is missing; using the store without its check");
                 Acknowledged::create(&note, store, sequence).map_err(system("write", &note))?;
             }
             Some((other, _)) if other != store => {
-                let what = format!("it is about the store {other}, and the store is {store}");
+                let what = format!("it belongs to the store {other}, but the store is {store}");
                 return Err(OpenError::Note { note, file: self.store(), what });
             }
             Some((_, acknowledged)) if acknowledged > sequence => {
@@ -151,8 +152,8 @@ impl Folder {
         Acknowledged::open(&note, store).map_err(system("open", &note))
     }
 
-    /// Opens the note of what was acknowledged, and makes one where it was removed.
-    pub(super) fn note_again(&self, store: Uuid) -> io::Result<Acknowledged> {
+    /// Opens the acknowledgement file, and creates it again if it was removed.
+    pub(super) fn reopen_acknowledged(&self, store: Uuid) -> io::Result<Acknowledged> {
         let note = self.note();
         if !note.try_exists()? {
             Acknowledged::create(&note, store, 0)?;

@@ -1,49 +1,49 @@
-//! Whether a path still leads to the file that was opened there.
+//! Detection of files that were removed or replaced at their path.
 
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// What a file is told apart by, for as long as it is open.
+/// Identifies a file while it is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     device: u64,
     inode: u64,
 }
 
-/// What is at a path.
+/// The file at a path, compared with an open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    /// The file that was opened.
+pub(super) enum PathContent {
+    /// The open file.
     Same,
-    /// Nothing, in a folder that exists.
-    Nothing,
+    /// No file, in a folder that exists.
+    Missing,
     /// Another file.
     Other,
 }
 
 impl Identity {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(super) fn from_metadata(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
-    pub(super) fn of_file(file: &File) -> io::Result<Self> {
-        Ok(Self::of(&file.metadata()?))
+    pub(super) fn from_file(file: &File) -> io::Result<Self> {
+        Ok(Self::from_metadata(&file.metadata()?))
     }
 
-    pub(super) fn at(path: &Path) -> io::Result<Self> {
-        Ok(Self::of(&fs::metadata(path)?))
+    pub(super) fn from_path(path: &Path) -> io::Result<Self> {
+        Ok(Self::from_metadata(&fs::metadata(path)?))
     }
 
-    /// What is at the path now. An error where the folder can't be read, or is gone.
-    pub(super) fn look(self, path: &Path) -> io::Result<Found> {
+    /// Compares the file at a path with this one. Fails if the folder cannot be read or does not exist.
+    pub(super) fn compare(self, path: &Path) -> io::Result<PathContent> {
         match fs::metadata(path) {
-            Ok(metadata) if Self::of(&metadata) == self => Ok(Found::Same),
-            Ok(_) => Ok(Found::Other),
+            Ok(metadata) if Self::from_metadata(&metadata) == self => Ok(PathContent::Same),
+            Ok(_) => Ok(PathContent::Other),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::metadata(path.parent().unwrap_or(path))?;
-                Ok(Found::Nothing)
+                Ok(PathContent::Missing)
             }
             Err(error) => Err(error),
         }

@@ -1,16 +1,16 @@
-//! Where the state survives the process.
+//! Durable storage of the state.
 //!
 //! ```text
 //!  store: a group of writes --records--> Storage::commit --> durable, all or nothing --> only then answered
 //!
-//!  DIR/meshwarden.lock           held while a process uses the folder
+//!  DIR/meshwarden.lock           locked while a process uses the folder
 //!  DIR/meshwarden.redb           the records, and a seal: format, realm, sequence, digest of all records
-//!  DIR/meshwarden.acknowledged   the sequence up to which writes were answered: the records may not be behind it
-//!  DIR/meshwarden.reserve        room that is given up for deletions when the disk is full
-//!  DIR/../.NAME.meshwarden       says that there is a store in DIR, should DIR be removed, or be a volume that is not mounted
+//!  DIR/meshwarden.acknowledged   the last answered commit: the records must include it
+//!  DIR/meshwarden.reserve        reserved disk space, released for deletions when the disk is full
+//!  DIR/../.NAME.meshwarden       shows that DIR has a store, in case DIR is removed or its volume is not mounted
 //! ```
 //!
-//! Records are read once, at the start; after that the state in memory is what is read, and the file is only written.
+//! Records are read once at the start. After that, reads use the state in memory, and the file is only written.
 
 mod acknowledged;
 mod backend;
@@ -33,32 +33,32 @@ pub use error::{CommitError, OpenError};
 
 use crate::state::Record;
 
-/// The most memory for pages of the file. Everything is read from the state in memory, so only the inner pages that
-/// the next commit looks at are worth keeping.
+/// The most memory for pages of the file, in bytes. Reads use the state in memory, so only the inner pages for the
+/// next commit are worth caching.
 const CACHE: usize = 16 * 1024 * 1024;
 
-/// What keeps records. Used by one thread at a time, in the order of the writes.
+/// A storage of records. Used by one thread at a time, in the order of the writes.
 pub trait Storage: fmt::Debug + Send {
-    /// Keeps all of these or none. When it returns they survive the end of the process and of the machine. A commit of
-    /// nothing finds out whether the storage works.
+    /// Stores all of these records or none. Afterwards they survive the end of the process and of the machine. An
+    /// empty commit tests whether the storage works.
     ///
     /// After an error none of them count, though they may have reached the disk. Nothing can be committed then before
     /// [`Storage::restart`].
     fn commit(&mut self, records: &[Record]) -> Result<(), CommitError>;
 
-    /// Forgets everything and keeps exactly these records: all or nothing, and as durably as a commit.
+    /// Replaces all records with these: all or nothing, and as durably as a commit.
     fn restart(&mut self, records: &[Record]) -> Result<(), CommitError>;
 
-    /// Whether the disk is so full that only deletions should be stored. Looks whether that is still so.
+    /// Whether the disk is so full that only deletions should be stored. Checks the disk again.
     fn is_full(&mut self) -> bool {
         false
     }
 
-    /// Whether a commit waits for a device, so that one for many writes pays.
+    /// Whether a commit waits for a device, so that one commit for many writes pays off.
     fn waits(&self) -> bool;
 }
 
-/// Keeps nothing: the state ends with the process.
+/// Stores nothing: the state is lost with the process.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Memory;
 

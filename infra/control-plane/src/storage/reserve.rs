@@ -1,17 +1,16 @@
-//! Room on the disk that is given up when the disk is full, so that the store can be written again and deletions still
-//! be stored.
+//! Disk space that is released when the disk is full, so that the store can be rewritten and deletions stored.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// What is reserved beside the room for another copy of the store.
+/// The reserve in addition to the size of the store, in bytes.
 const SPARE: u64 = 1024 * 1024;
 
-/// What is written at a time.
+/// The zeros that one write appends.
 static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// A file that takes up room.
+/// A file that reserves disk space.
 #[derive(Debug)]
 pub(super) struct Reserve {
     path: PathBuf,
@@ -19,10 +18,10 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// Takes up the room for another copy of a store. Without it, nothing can be stored on a disk that is full.
-    pub(super) fn take(path: PathBuf, store: &Path) -> Self {
+    /// Reserves the space of another copy of the store. Without it, nothing can be stored on a full disk.
+    pub(super) fn new(path: PathBuf, store: &Path) -> Self {
         let mut reserve = Self { path, is_there: false };
-        reserve.retake(store);
+        reserve.refill(store);
         reserve
     }
 
@@ -30,15 +29,15 @@ impl Reserve {
         self.is_there
     }
 
-    /// Gives the room up.
+    /// Releases the space.
     pub(super) fn release(&mut self) {
-        // One that can't be removed takes up the room still, and the next write fails as this one did.
+        // If the file cannot be removed it still uses the space, and the next write fails like the last one.
         let _ = fs::remove_file(&self.path);
         self.is_there = false;
     }
 
-    /// Takes the room up again, if there is that much.
-    pub(super) fn retake(&mut self, store: &Path) {
+    /// Reserves the space again, if there is enough.
+    pub(super) fn refill(&mut self, store: &Path) {
         if self.is_there {
             return;
         }

@@ -1,4 +1,4 @@
-//! What a store says of itself, written anew with every commit.
+//! The seal of a store, rewritten by every commit.
 
 use mesh::name::AccountId;
 use redb::{ReadableTable, TableDefinition};
@@ -8,20 +8,20 @@ use uuid::Uuid;
 use super::encoding::Table;
 use crate::state::{Realm, Region};
 
-/// The format of records and seal. One more with each change that an older version would misread.
+/// The format of records and seal, incremented by each change that an older version would misread.
 pub(super) const FORMAT: u32 = 1;
 
-/// Where the seal is. That `format` is in here stays true in every format.
+/// The table of the seal. Every format keeps its `format` member.
 pub(super) const META: TableDefinition<'static, &str, &str> = TableDefinition::new("meta");
 
-/// Whose store this is, how far it got, and a digest by which its content is known to be whole.
+/// The owner of a store, its last commit, and a digest that verifies its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seal {
-    /// Drawn when the store was made, so that a note of another store is not taken for its own.
+    /// Random id of the store, so that the acknowledgement file of another store is detected.
     pub(super) store: Uuid,
     pub(super) account: AccountId,
     pub(super) region: Region,
-    /// How many commits there were.
+    /// The number of commits.
     pub(super) sequence: u64,
     pub(super) digest: Digest,
 }
@@ -58,41 +58,41 @@ impl Seal {
         Ok(())
     }
 
-    pub(super) fn read(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Self, UnreadSeal> {
+    pub(super) fn read(meta: &impl ReadableTable<&'static str, &'static str>) -> Result<Self, SealError> {
         let format = member(meta, "format")?;
         if format != FORMAT.to_string() {
-            return Err(UnreadSeal::Format(format));
+            return Err(SealError::Format(format));
         }
-        let number = |name| member(meta, name)?.parse().map_err(|_| UnreadSeal::Member(name));
-        let sum = u128::from_str_radix(&member(meta, "digest")?, 16).map_err(|_| UnreadSeal::Member("digest"))?;
+        let number = |name| member(meta, name)?.parse().map_err(|_| SealError::Member(name));
+        let sum = u128::from_str_radix(&member(meta, "digest")?, 16).map_err(|_| SealError::Member("digest"))?;
         Ok(Self {
-            store: member(meta, "store")?.parse().map_err(|_| UnreadSeal::Member("store"))?,
-            account: AccountId::parse(&member(meta, "account")?).map_err(|_| UnreadSeal::Member("account"))?,
-            region: Region::parse(&member(meta, "region")?).map_err(|_| UnreadSeal::Member("region"))?,
+            store: member(meta, "store")?.parse().map_err(|_| SealError::Member("store"))?,
+            account: AccountId::parse(&member(meta, "account")?).map_err(|_| SealError::Member("account"))?,
+            region: Region::parse(&member(meta, "region")?).map_err(|_| SealError::Member("region"))?,
             sequence: number("sequence")?,
             digest: Digest { records: number("records")?, sum },
         })
     }
 }
 
-fn member(meta: &impl ReadableTable<&'static str, &'static str>, name: &'static str) -> Result<String, UnreadSeal> {
-    let value = meta.get(name)?.ok_or(UnreadSeal::Member(name))?;
+fn member(meta: &impl ReadableTable<&'static str, &'static str>, name: &'static str) -> Result<String, SealError> {
+    let value = meta.get(name)?.ok_or(SealError::Member(name))?;
     Ok(value.value().to_owned())
 }
 
-/// Why there is no seal.
+/// The seal cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum UnreadSeal {
+pub(super) enum SealError {
     #[error("format {0}")]
     Format(String),
-    #[error("its seal has no valid {0:?}")]
+    #[error("its seal has no valid member {0:?}")]
     Member(&'static str),
     #[error(transparent)]
     Storage(#[from] redb::StorageError),
 }
 
-/// A digest of a set of records that follows single changes: the sum of the hashes of all of them. It is there to
-/// notice damage, not to withstand somebody who can write the file.
+/// A digest of a set of records that can be updated by single changes: the sum of the hashes of all records. It
+/// detects damage, not manipulation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Digest {
     records: u64,
@@ -105,7 +105,7 @@ impl Digest {
         self.sum = self.sum.wrapping_add(hash(table, key, value));
     }
 
-    pub(super) fn take(&mut self, table: Table, key: &str, value: &[u8]) {
+    pub(super) fn remove(&mut self, table: Table, key: &str, value: &[u8]) {
         self.records = self.records.wrapping_sub(1);
         self.sum = self.sum.wrapping_sub(hash(table, key, value));
     }

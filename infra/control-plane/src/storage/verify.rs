@@ -1,5 +1,5 @@
-//! Reading a store at the start. All of it is done on a copy in memory: what turns out to be damaged was not touched,
-//! and what the database does to recover from a crash happens to the file only once the outcome is known to be right.
+//! Reading a store at the start. Everything is done on a copy in memory: a damaged file is never changed, and the
+//! database's recovery after a crash is applied to the file only once the result is verified.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -10,38 +10,38 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageBackend a
 use super::CACHE;
 use super::encoding::{self, Table};
 use super::error::OpenError;
-use super::seal::{Digest, META, Seal, UnreadSeal};
+use super::seal::{Digest, META, Seal, SealError};
 use crate::state::{Realm, Record};
 
-/// How a database file begins.
+/// The first bytes of a database file.
 const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 
-/// What a store holds, known to be whole.
+/// The verified content of a store.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct StoreContent {
     pub(super) seal: Seal,
     pub(super) records: Vec<Record>,
-    /// Whether bookkeeping beside the records was mended in the copy, and has to be in the file.
-    pub(super) mended: bool,
+    /// Whether free space was repaired in the copy, which has to be done in the file as well.
+    pub(super) repaired: bool,
 }
 
-/// Reads the bytes of the store at `file`, which is named in errors only.
-pub(super) fn read(file: &Path, bytes: &[u8], realm: &Realm) -> Result<Content, OpenError> {
+/// Reads the bytes of the store at `file`, which is used in errors only.
+pub(super) fn read(file: &Path, bytes: &[u8], realm: &Realm) -> Result<StoreContent, OpenError> {
     let foreign = |what: &str| OpenError::Foreign { file: file.to_owned(), what: what.to_owned() };
     let damaged = |what: String| OpenError::Damaged { file: file.to_owned(), what };
     if bytes.is_empty() {
         return Err(damaged("it is empty".to_owned()));
     }
     if !bytes.starts_with(MAGIC) {
-        return Err(foreign("it is no database"));
+        return Err(foreign("it is not a database"));
     }
-    // The database asserts some of what a damaged file breaks.
+    // The database asserts invariants that a damaged file breaks.
     let content = catch_unwind(AssertUnwindSafe(|| content(bytes)));
-    let content = match content.unwrap_or_else(|_| Err(Unread::Damage("the database gave up on it".to_owned()))) {
+    let content = match content.unwrap_or_else(|_| Err(ReadFailure::Damage("the database panicked".to_owned()))) {
         Ok(content) => content,
-        Err(Unread::Unsealed) => return Err(foreign("it has no seal")),
-        Err(Unread::Format(format)) => return Err(OpenError::OtherFormat { file: file.to_owned(), format }),
-        Err(Unread::Damage(what)) => return Err(damaged(what)),
+        Err(ReadFailure::Unsealed) => return Err(foreign("it has no seal")),
+        Err(ReadFailure::Format(format)) => return Err(OpenError::OtherFormat { file: file.to_owned(), format }),
+        Err(ReadFailure::Damage(what)) => return Err(damaged(what)),
     };
     let Seal { account, region, .. } = &content.seal;
     if Realm::new(account.clone(), region.clone()) != *realm {
@@ -51,32 +51,32 @@ pub(super) fn read(file: &Path, bytes: &[u8], realm: &Realm) -> Result<Content, 
     Ok(content)
 }
 
-enum Unread {
+enum ReadFailure {
     Unsealed,
     Format(String),
     Damage(String),
 }
 
-impl<E: Into<redb::Error>> From<E> for Unread {
+impl<E: Into<redb::Error>> From<E> for ReadFailure {
     fn from(error: E) -> Self {
         Self::Damage(error.into().to_string())
     }
 }
 
-fn content(bytes: &[u8]) -> Result<Content, Unread> {
+fn content(bytes: &[u8]) -> Result<StoreContent, ReadFailure> {
     let copy = InMemoryBackend::new();
     copy.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX)).map_err(redb::Error::Io)?;
     copy.write(0, bytes).map_err(redb::Error::Io)?;
     let mut database = Database::builder().set_cache_size(CACHE).create_with_backend(copy)?;
-    let mended = !database.check_integrity()?;
+    let repaired = !database.check_integrity()?;
     let reading = database.begin_read()?;
     let meta = match reading.open_table(META) {
-        Err(TableError::TableDoesNotExist(_)) => return Err(Unread::Unsealed),
+        Err(TableError::TableDoesNotExist(_)) => return Err(ReadFailure::Unsealed),
         meta => meta?,
     };
     let seal = Seal::read(&meta).map_err(|error| match error {
-        UnreadSeal::Format(format) => Unread::Format(format),
-        UnreadSeal::Member(_) | UnreadSeal::Storage(_) => Unread::Damage(error.to_string()),
+        SealError::Format(format) => ReadFailure::Format(format),
+        SealError::Member(_) | SealError::Storage(_) => ReadFailure::Damage(error.to_string()),
     })?;
     let mut digest = Digest::default();
     let mut records = Vec::new();
@@ -86,16 +86,16 @@ fn content(bytes: &[u8]) -> Result<Content, Unread> {
             let (key, value) = (key.value(), value.value());
             digest.add(table, key, value);
             let record = encoding::decode(table, key, value);
-            records.push(record.map_err(|why| Unread::Damage(format!("{} {key:?}: {why}", table.name())))?);
+            records.push(record.map_err(|reason| ReadFailure::Damage(format!("{} {key:?}: {reason}", table.name())))?);
         }
     }
     if digest != seal.digest {
-        return Err(Unread::Damage("its records do not have the digest in its seal".to_owned()));
+        return Err(ReadFailure::Damage("its records do not match the digest in its seal".to_owned()));
     }
-    Ok(Content { seal, records, mended })
+    Ok(StoreContent { seal, records, repaired })
 }
 
-/// The database's name for a table.
+/// The database's definition of a table.
 pub(super) const fn definition(table: Table) -> TableDefinition<'static, &'static str, &'static [u8]> {
     TableDefinition::new(table.name())
 }

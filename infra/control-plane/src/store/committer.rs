@@ -1,4 +1,4 @@
-//! Who commits: one commit for all writes that wait by then.
+//! The committer: one commit for all writes that are waiting.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -12,45 +12,46 @@ use crate::metrics::Metrics;
 use crate::state::{Change, Record, State};
 use crate::storage::{CommitError, Storage};
 
-/// Changes that a follower may fall behind by before it has to read everything again.
+/// How many changes a follower may fall behind before it has to read everything again.
 const CHANGES_KEPT: usize = 1024;
 
-/// How long a storage that failed is left alone. Each try writes everything anew, and writes fail at once meanwhile.
+/// The pause after a failed commit. Each attempt rewrites the complete store, and writes fail at once meanwhile.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What writers, readers and the committing thread share. Locks are taken in the order storage, queue, state.
+/// The state that writers, readers and the committing thread share. Locks are taken in the order storage, queue,
+/// state.
 #[derive(Debug)]
-pub(super) struct Shared {
-    storage: Mutex<Keeper>,
+pub(super) struct StoreShared {
+    storage: Mutex<StorageState>,
     queue: Mutex<Queue>,
-    /// There is something in the queue, or the end has come.
-    wake: Condvar,
-    /// What has been stored.
+    /// Signals a write in the queue, or the end.
+    work_available: Condvar,
+    /// The stored state.
     pub(super) state: RwLock<State>,
     pub(super) changes: broadcast::Sender<Change>,
     pub(super) metrics: Metrics,
-    /// Whether only deletions are accepted, since the disk is full.
+    /// Whether only deletions are accepted, because the disk is full.
     full: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Keeper {
+struct StorageState {
     storage: Box<dyn Storage>,
-    /// When it last failed, unless it has worked since.
+    /// The time of the last failure; `None` after a success.
     failed: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Queue {
-    /// The state with all writes that are in the queue or being committed.
+    /// The state including all writes that are queued or being committed.
     staged: State,
     waiting: Vec<Waiting>,
-    /// How many writes the staged state has that the other one has not.
+    /// The number of writes that the staged state has and the stored one does not.
     ahead: usize,
     ending: bool,
 }
 
-/// A write that is decided and not stored.
+/// A decided write that is not stored.
 #[derive(Debug)]
 struct Waiting {
     records: Vec<Record>,
@@ -58,12 +59,12 @@ struct Waiting {
     stored: oneshot::Sender<bool>,
 }
 
-/// Whether what was decided is stored.
+/// Whether a decision is based on stored writes only.
 #[derive(Debug)]
 pub(super) enum Stored {
-    /// It rests on nothing that is not.
+    /// Everything that it depends on is stored.
     Already,
-    /// It will turn out.
+    /// It depends on a commit in progress.
     Later(oneshot::Receiver<bool>),
 }
 
@@ -76,13 +77,13 @@ impl Stored {
     }
 }
 
-impl Shared {
+impl StoreShared {
     pub(super) fn new(state: State, storage: Box<dyn Storage>) -> Self {
         let queue = Queue { staged: state.clone(), waiting: Vec::new(), ahead: 0, ending: false };
         Self {
-            storage: Mutex::new(Keeper { storage, failed: None }),
+            storage: Mutex::new(StorageState { storage, failed: None }),
             queue: Mutex::new(queue),
-            wake: Condvar::new(),
+            work_available: Condvar::new(),
             state: RwLock::new(state),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             metrics: Metrics::new(),
@@ -90,8 +91,8 @@ impl Shared {
         }
     }
 
-    /// Decides something on the staged state. Also what changes nothing is known only when that state is stored: a
-    /// refusal may come from a write that is still to fail.
+    /// Makes a decision on the staged state. A decision without changes waits for the staged writes as well: a
+    /// refusal may depend on a write that still fails.
     pub(super) fn stage<T>(&self, decide: impl FnOnce(&mut State) -> (T, Vec<Record>, Option<Change>)) -> (T, Stored) {
         let mut queue = self.queue();
         let (outcome, records, change) = decide(&mut queue.staged);
@@ -101,40 +102,40 @@ impl Shared {
         let (stored, waits) = oneshot::channel();
         queue.waiting.push(Waiting { records, change, stored });
         queue.ahead = queue.ahead.saturating_add(1);
-        self.wake.notify_one();
+        self.work_available.notify_one();
         (outcome, Stored::Later(waits))
     }
 
-    /// Commits what waits.
+    /// Commits the waiting writes.
     pub(super) fn commit(&self) {
-        let mut keeper = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
         let mut group = mem::take(&mut self.queue().waiting);
         let records: Vec<Record> = group.iter_mut().flat_map(|waiting| mem::take(&mut waiting.records)).collect();
-        // Nothing to keep: only answers that waited for a commit before this one.
-        let success = records.is_empty() || self.keep(&mut keeper, Some(&records));
+        // Without records there is nothing to store: only answers that waited for an earlier commit.
+        let success = records.is_empty() || self.store_records(&mut storage, Some(&records));
         if success { self.publish(group, &records) } else { self.fail(group) }
     }
 
-    /// Puts records into the storage. None of them: finds out whether a storage that failed works again.
-    fn keep(&self, keeper: &mut Keeper, records: Option<&[Record]>) -> bool {
-        if keeper.failed.is_some_and(|failed| failed.elapsed() < RETRY) {
+    /// Stores records. `None` tests whether a failed storage works again.
+    fn store_records(&self, storage: &mut StorageState, records: Option<&[Record]>) -> bool {
+        if storage.failed.is_some_and(|failed| failed.elapsed() < RETRY) {
             return false;
         }
         let began = Instant::now();
-        let outcome = keeper.keep(records, || self.state().records());
+        let outcome = storage.store_records(records, || self.state().records());
         self.metrics.committed(outcome.is_ok(), began.elapsed());
         match outcome {
             Ok(()) => {
-                if keeper.failed.take().is_some() {
-                    tracing::info!("the storage works again");
-                    self.look_for_room(keeper);
+                if storage.failed.take().is_some() {
+                    tracing::info!("storage works again");
+                    self.update_full(storage);
                 }
                 true
             }
             Err(error) => {
-                if keeper.failed.replace(Instant::now()).is_none() {
+                if storage.failed.replace(Instant::now()).is_none() {
                     let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "the storage failed: nothing can be written until it works again");
+                    tracing::error!(error, "storage failed; every write is refused until it works again");
                 }
                 false
             }
@@ -146,45 +147,44 @@ impl Shared {
         self.full.load(Ordering::Relaxed)
     }
 
-    fn look_for_room(&self, keeper: &mut Keeper) {
-        let full = keeper.storage.is_full();
+    fn update_full(&self, storage: &mut StorageState) {
+        let full = storage.storage.is_full();
         if self.full.swap(full, Ordering::Relaxed) != full {
             if full {
-                tracing::error!("the disk is full: only deletions are accepted until there is room");
+                tracing::error!("disk is full; only deletions are accepted");
             } else {
-                tracing::info!("there is room on the disk again");
+                tracing::info!("disk has free space again; all writes are accepted");
             }
         }
     }
 
     fn publish(&self, group: Vec<Waiting>, records: &[Record]) {
-        // A write changes nothing before it has checked everything, so a panic in one left the state whole.
+        // A write changes the state only after all checks, so a panic in a check left it consistent.
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         for record in records {
-            state.play(record);
+            state.apply(record);
         }
         for change in group.iter().filter_map(|waiting| waiting.change.as_ref()) {
             self.metrics.changed(change);
-            // Sent while the lock is held, so that changes are seen in the order in which they happened. That nobody
-            // listens is no error.
+            // Sent under the lock, so that followers see changes in order. Without followers, the error is expected.
             let _ = self.changes.send(change.clone());
         }
         drop(state);
         let mut queue = self.queue();
         queue.ahead = queue.ahead.saturating_sub(group.len());
         drop(queue);
-        tell(group, true);
+        notify(group, true);
     }
 
-    /// Fails the group, and all that was decided meanwhile in the belief that it would be stored.
+    /// Fails the group, and all later decisions, which assumed that it would be stored.
     fn fail(&self, group: Vec<Waiting>) {
         let mut queue = self.queue();
         queue.staged = self.state().clone();
         queue.ahead = 0;
         let after = mem::take(&mut queue.waiting);
         drop(queue);
-        tell(group, false);
-        tell(after, false);
+        notify(group, false);
+        notify(after, false);
     }
 
     pub(super) fn state(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -195,12 +195,14 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits whenever there is something, until the end; tries a failed storage every now and then.
+    /// Commits whenever writes are waiting, until the end. Tests a failed storage at intervals.
     fn run(&self) {
         loop {
             let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.ending;
-            let (queue, _) =
-                self.wake.wait_timeout_while(self.queue(), RETRY, idle).unwrap_or_else(PoisonError::into_inner);
+            let (queue, _) = self
+                .work_available
+                .wait_timeout_while(self.queue(), RETRY, idle)
+                .unwrap_or_else(PoisonError::into_inner);
             let (ending, work) = (queue.ending, !queue.waiting.is_empty());
             drop(queue);
             if work {
@@ -208,19 +210,19 @@ impl Shared {
             } else if ending {
                 return;
             } else {
-                let mut keeper = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
-                if keeper.failed.is_some() {
-                    self.keep(&mut keeper, None);
+                let mut storage = self.storage.lock().unwrap_or_else(PoisonError::into_inner);
+                if storage.failed.is_some() {
+                    self.store_records(&mut storage, None);
                 } else if self.is_full() {
-                    self.look_for_room(&mut keeper);
+                    self.update_full(&mut storage);
                 }
             }
         }
     }
 }
 
-impl Keeper {
-    fn keep(
+impl StorageState {
+    fn store_records(
         &mut self,
         records: Option<&[Record]>,
         everything: impl FnOnce() -> Vec<Record>,
@@ -232,22 +234,22 @@ impl Keeper {
     }
 }
 
-fn tell(group: Vec<Waiting>, outcome: bool) {
+fn notify(group: Vec<Waiting>, outcome: bool) {
     for waiting in group {
-        // A writer that went away does not want to know.
+        // The writer may have stopped waiting.
         let _ = waiting.stored.send(outcome);
     }
 }
 
-/// The thread that commits, until it is dropped.
+/// The committing thread, stopped when this is dropped.
 #[derive(Debug)]
 pub(super) struct Committer {
-    shared: Arc<Shared>,
+    shared: Arc<StoreShared>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Committer {
-    pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn start(shared: &Arc<StoreShared>) -> io::Result<Self> {
         let worker = Arc::clone(shared);
         let thread = thread::Builder::new().name("commits".to_owned()).spawn(move || worker.run())?;
         Ok(Self { shared: Arc::clone(shared), thread: Some(thread) })
@@ -255,13 +257,13 @@ impl Committer {
 }
 
 impl Drop for Committer {
-    /// Waits for the last commit, so that the storage is closed when the store is gone.
+    /// Waits for the last commit, so that the storage is closed when the store has been dropped.
     fn drop(&mut self) {
         self.shared.queue().ending = true;
-        self.shared.wake.notify_one();
+        self.shared.work_available.notify_one();
         let ended = self.thread.take().map(JoinHandle::join);
         if let Some(Err(_)) = ended {
-            tracing::error!("the thread that commits ended by a panic");
+            tracing::error!("storage thread panicked");
         }
     }
 }

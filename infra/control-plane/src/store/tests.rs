@@ -1,4 +1,4 @@
-//! A disk that is full.
+//! A full disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::state::tests::{spec, stamp};
 use crate::state::{Action, Record, Write};
 use crate::storage::{CommitError, Storage};
 
-/// Fails to grow while it is full.
+/// A storage that fails to grow while the disk is full.
 #[derive(Debug)]
 struct Disk {
     full: Arc<AtomicBool>,
@@ -64,7 +64,7 @@ async fn until_done(store: &Store, write: Write) {
 async fn only_deletions_are_accepted_on_a_full_disk() {
     let full = Arc::new(AtomicBool::new(false));
     let disk = Disk { full: Arc::clone(&full), has_failed: false };
-    let store = Store::over(Box::new(disk), &[], Quotas::default()).unwrap();
+    let store = Store::with_storage(Box::new(disk), &[], Quotas::default()).unwrap();
     store.write(&create("a"), &stamp(1)).await.unwrap();
     full.store(true, Ordering::SeqCst);
     assert!(matches!(store.write(&create("b"), &stamp(1)).await, Err(ApiError::Unavailable)));

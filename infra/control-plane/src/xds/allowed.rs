@@ -1,5 +1,5 @@
-//! Which certificates and bundles a mesh may name: whoever may write to a mesh could otherwise have the key of any
-//! certificate sent to a proxy of that mesh.
+//! The certificates and bundles that a mesh may use. Without rules, a client with write access to a mesh could have
+//! the key of any certificate sent to a proxy of that mesh.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,16 +9,17 @@ use mesh::name::MeshName;
 use tokio::sync::watch;
 use xds::SecretRef;
 
-use crate::secrets::{Found, SecretProblem, Secrets, problem};
+use crate::secrets::{SecretLookup, SecretProblem, Secrets, problem};
 
-/// What one mesh may name: `shop=arn:aws:acm:eu-west-1:123456789012:certificate/*`, with `*` for any characters.
+/// A pattern of names that one mesh may use: `shop=arn:aws:acm:eu-west-1:123456789012:certificate/*`, with `*` for
+/// any characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateRule {
     mesh: MeshName,
     pattern: String,
 }
 
-/// A rule that can't be read.
+/// The text is not a certificate rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid rule `{0}`: expected MESH=PATTERN, such as shop=arn:aws:acm:eu-west-1:123456789012:certificate/*")]
 pub struct CertificateRuleError(String);
@@ -34,14 +35,14 @@ impl FromStr for CertificateRule {
     }
 }
 
-/// Whether a mesh may name a secret. Without any rule, every mesh may name every secret.
+/// Whether a mesh may use a secret. Without any rule, every mesh may use every secret.
 fn allows(rules: &[CertificateRule], mesh: &MeshName, secret: &SecretRef) -> bool {
     let may = |name: &str| rules.iter().any(|rule| rule.mesh == *mesh && matches(&rule.pattern, name));
     rules.is_empty()
         || match secret {
             SecretRef::AcmCertificate(name) | SecretRef::AcmIssuer(name) | SecretRef::Bundle(name) => may(name),
             SecretRef::AcmTrust(names) => names.iter().all(|name| may(name)),
-            // The proxy reads them itself.
+            // The proxy reads the files itself.
             SecretRef::Files { .. } | SecretRef::TrustFile(_) => true,
         }
 }
@@ -58,26 +59,27 @@ fn matches(pattern: &str, text: &str) -> bool {
     text.ends_with(end)
 }
 
-/// The secrets that one mesh may name.
-pub(super) struct Allowed {
+/// The secrets that one mesh may use.
+pub(super) struct AllowedSecrets {
     pub(super) secrets: Arc<dyn Secrets>,
     pub(super) rules: Arc<[CertificateRule]>,
     pub(super) mesh: MeshName,
 }
 
-impl fmt::Debug for Allowed {
+impl fmt::Debug for AllowedSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Allowed").field("mesh", &self.mesh).finish_non_exhaustive()
+        f.debug_struct("AllowedSecrets").field("mesh", &self.mesh).finish_non_exhaustive()
     }
 }
 
-impl Secrets for Allowed {
-    fn find(&self, secret: &SecretRef) -> Found {
+impl Secrets for AllowedSecrets {
+    fn find(&self, secret: &SecretRef) -> SecretLookup {
         if allows(&self.rules, &self.mesh, secret) {
             return self.secrets.find(secret);
         }
-        let message = format!("mesh {} may not name it: no --certificates-for of this mesh has it", self.mesh);
-        Found::Missing(SecretProblem { id: problem::NOT_ALLOWED, message })
+        let message =
+            format!("mesh {} is not allowed to use it; add --certificates-for {}=PATTERN", self.mesh, self.mesh);
+        SecretLookup::Missing(SecretProblem { id: problem::NOT_ALLOWED, message })
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -93,7 +95,7 @@ mod tests {
     const ARN: &str = "arn:aws:acm:eu-west-1:123456789012:certificate/a";
 
     #[test]
-    fn a_mesh_names_what_its_rules_have() {
+    fn a_mesh_may_use_names_that_match_its_rules() {
         let certificate = |name: &str| SecretRef::AcmCertificate(name.to_owned());
         for (rules, mesh, secret, expected) in [
             (&[][..], "shop", certificate(ARN), true),
@@ -109,8 +111,8 @@ mod tests {
         ] {
             let rules: Arc<[CertificateRule]> = rules.iter().map(|rule| rule.parse().unwrap()).collect();
             let mesh = MeshName::parse(mesh).unwrap();
-            let allowed = Allowed { secrets: Arc::new(NoSecrets::default()), rules: Arc::clone(&rules), mesh };
-            let Found::Missing(found) = allowed.find(&secret) else { panic!("nothing is kept") };
+            let allowed = AllowedSecrets { secrets: Arc::new(NoSecrets::default()), rules: Arc::clone(&rules), mesh };
+            let SecretLookup::Missing(found) = allowed.find(&secret) else { panic!("the source has no secrets") };
             assert_eq!(found.id != problem::NOT_ALLOWED, expected, "{rules:?} {secret:?}");
         }
         for text in ["", "shop", "shop=", "a/b=x"] {

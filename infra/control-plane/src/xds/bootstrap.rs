@@ -1,4 +1,4 @@
-//! The configuration that a plain Envoy starts with, to get everything else from here.
+//! The configuration that a plain Envoy starts with, to get everything else from the control plane.
 
 mod statistics;
 
@@ -8,42 +8,43 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 use xds::{LARGEST_EXPRESSION, ProxyId};
 
-use super::settings::Listen;
+use super::settings::ListenAddress;
 
 pub use statistics::{Statistics, StatisticsSet};
 
-/// Where an Envoy finds the control plane, and what it says it is.
+/// The settings of the configuration.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     /// The address or socket of the ADS server.
-    pub xds: Listen,
-    /// What the Envoy is.
+    pub xds: ListenAddress,
+    /// The resource that the Envoy serves.
     pub node: ProxyId,
-    /// Where its own administration listens.
+    /// The address of Envoy's admin interface.
     pub admin: SocketAddr,
-    /// TLS towards the ADS server.
+    /// TLS to the ADS server.
     pub tls: Option<BootstrapTls>,
-    /// The socket beside it that serves the secrets which the mesh calls by name.
+    /// The local socket that serves secrets which the mesh refers to by name.
     pub sds_socket: Option<PathBuf>,
-    /// Whether it says what it has when it comes back, and is told of differences only.
+    /// Whether the Envoy uses the delta protocol. It then reports its resources when it reconnects, and receives only
+    /// changes.
     pub delta: bool,
-    /// Where its statistics go.
+    /// The destination of its statistics.
     pub statistics: Statistics,
 }
 
-/// TLS towards the ADS server.
+/// TLS to the ADS server.
 #[derive(Debug, Clone)]
 pub struct BootstrapTls {
-    /// The certificates that the server's is checked against.
+    /// The CA certificates that verify the server.
     pub ca: PathBuf,
-    /// The name that the server's certificate has to be for.
+    /// The name that the server's certificate has to contain.
     pub server_name: Option<String>,
-    /// Its own certificate and key, where the server asks for one.
+    /// The Envoy's own certificate and key, if the server requires one.
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Bootstrap {
-    /// The configuration. JSON, which Envoy reads from a `.json` and from a `.yaml` file.
+    /// The configuration as JSON, which Envoy reads from a `.json` and from a `.yaml` file.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let id = self.node.to_string();
@@ -69,7 +70,7 @@ impl Bootstrap {
                 "lds_config": ads,
             },
             "static_resources": {"clusters": clusters},
-            // Envoy's own limit would refuse expressions that App Mesh's images take.
+            // Envoy's own limit would refuse expressions that App Mesh's images accept.
             "layered_runtime": {"layers": [{
                 "name": "meshwarden",
                 "static_layer": {"re2.max_program_size.error_level": LARGEST_EXPRESSION},
@@ -98,8 +99,8 @@ impl Bootstrap {
 
     fn control_plane(&self) -> Value {
         let endpoint = match &self.xds {
-            Listen::Tcp(addr) => address(*addr),
-            Listen::Unix(path) => json!({"pipe": {"path": path}}),
+            ListenAddress::Tcp(addr) => address(*addr),
+            ListenAddress::Unix(path) => json!({"pipe": {"path": path}}),
         };
         let mut cluster = cluster(CONTROL_PLANE, &endpoint);
         if let (Some(tls), Some(members)) = (&self.tls, cluster.as_object_mut()) {
@@ -111,8 +112,8 @@ impl Bootstrap {
 
 const CONTROL_PLANE: &str = "meshwarden_control_plane";
 
-/// A cluster of one endpoint that speaks HTTP/2. A static one: a name such as `localhost` would be looked up, and may
-/// lead to an address at which nobody listens.
+/// An HTTP/2 cluster with one static endpoint. A name such as `localhost` would be resolved, possibly to an address
+/// that the server does not listen on.
 fn cluster(name: &str, endpoint: &Value) -> Value {
     json!({
         "name": name,
@@ -141,7 +142,7 @@ impl BootstrapTls {
     fn to_json(&self) -> Value {
         let mut validation = json!({"trusted_ca": {"filename": self.ca}});
         if let (Some(name), Some(members)) = (&self.server_name, validation.as_object_mut()) {
-            // A name that is an address stands in the certificate as one.
+            // A name that is an IP address is in the certificate as one.
             let kind = if name.parse::<std::net::IpAddr>().is_ok() { "IP_ADDRESS" } else { "DNS" };
             let names = json!([{"san_type": kind, "matcher": {"exact": name}}]);
             members.insert("match_typed_subject_alt_names".to_owned(), names);

@@ -1,16 +1,17 @@
-//! What one request of a proxy may make the process keep.
+//! Limits on the memory that one request of a proxy can use.
 
 use tonic::Status;
 
 use super::protocol::Protocol;
 
-/// The most of a refusal that is kept, in bytes. Envoy's is a sentence a resource.
-const MOST_OF_A_MESSAGE: usize = 4096;
+/// The longest text of a NACK that is kept, in bytes. Envoy's text has a sentence for each resource.
+const MAX_NACK_TEXT: usize = 4096;
 
-/// The most of the names of resources that one stream asks for or says that it has, in bytes: more than 10,000 clusters.
-const MOST_NAMES: usize = 1024 * 1024;
+/// The most resource names of one stream, subscribed or reported, in bytes: more than 10,000 clusters.
+const MAX_NAME_BYTES: usize = 1024 * 1024;
 
-/// Shortens the text of a NACK, and refuses names beyond what is kept for a stream, which has `kept` bytes of them.
+/// Shortens the text of a NACK, and refuses names beyond the limit of a stream, which has `kept` bytes of them
+/// already.
 pub(super) fn apply<P: Protocol>(request: &mut P::Request, kept: usize) -> Result<(), Status> {
     if let Some(refusal) = P::refusal_mut(request) {
         let length = shortened(&refusal.message).len();
@@ -18,18 +19,18 @@ pub(super) fn apply<P: Protocol>(request: &mut P::Request, kept: usize) -> Resul
         refusal.message.shrink_to_fit();
         refusal.details = Vec::new();
     }
-    let asked = P::name_bytes_of(request);
-    if asked > 0 && kept.saturating_add(asked) > MOST_NAMES {
+    let requested = P::name_bytes_of(request);
+    if requested > 0 && kept.saturating_add(requested) > MAX_NAME_BYTES {
         return Err(Status::resource_exhausted(format!(
-            "a stream may name resources of {MOST_NAMES} bytes in all, and this request has {asked} beside {kept}"
+            "a stream may name resources of {MAX_NAME_BYTES} bytes in total; it has {kept}, and this request has {requested} more"
         )));
     }
     Ok(())
 }
 
-/// As much of a text as is kept.
+/// The part of a text that is kept.
 pub(super) fn shortened(text: &str) -> &str {
-    let end = (0..=MOST_OF_A_MESSAGE.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    let end = (0..=MAX_NACK_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_shortened() {
+    fn texts_of_nacks_are_shortened() {
         let refusal = Refusal { message: "ä".repeat(3000), details: vec![Any::default(); 9], ..Refusal::default() };
         let mut request = DiscoveryRequest { error_detail: Some(refusal), ..DiscoveryRequest::default() };
         apply::<SotwStream>(&mut request, 0).unwrap();
@@ -52,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_bounded_by_their_bytes() {
+    fn names_are_limited_by_their_bytes() {
         let names = |count: usize| (0..count).map(|n| format!("{n:0100}")).collect::<Vec<_>>();
         let mut sotw = DiscoveryRequest { resource_names: names(10_000), ..DiscoveryRequest::default() };
         assert!(apply::<SotwStream>(&mut sotw, 0).is_ok());

@@ -1,9 +1,10 @@
-//! Pictures for the proxies that are connected, kept up to date.
+//! Proxy snapshots of the connected proxies, kept current.
 //!
-//! One task turns the [`World`]: it wakes at a change, a new proxy or a question, reads all that is new at once, and
-//! makes the pictures that can be concerned, off the threads that serve streams. The first change is taken at once;
-//! those that come while it is at work, or within [`PACE`], are one turn together, so that of a burst each proxy is
-//! sent the last state only. Now and then it says which secrets and instances connected proxies need.
+//! One task owns the [`MeshModels`]. It runs at a change, for a new proxy, or for a query; it applies all pending changes
+//! together and rebuilds the snapshots that may be affected, outside the threads that serve streams. The first change
+//! is applied at once. Changes that arrive during a run or within [`MIN_INTERVAL`] are applied together, so that after a
+//! burst each proxy receives only the last state. At intervals the task reports the secrets and instances that
+//! connected proxies need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,48 +21,49 @@ use tokio::time::{Instant, sleep_until};
 use xds::ports::PortUse;
 use xds::{Finding, ProxyId};
 
-use super::concern::{self, Concern};
+use super::affected::{self, Affected};
 use super::follow::Follower;
-use super::picture::{Picture, Served};
-use super::world::{Concerns, World};
+use super::models::{AffectedByMesh, MeshModels};
+use super::proxy_snapshot::{ProxySnapshot, Served};
 use crate::instances::{Instances, NoInstances};
 use crate::metrics::XdsMetrics;
 use crate::secrets::{NoSecrets, Secrets};
 use crate::store::Store;
 
-/// The least time from one turn to the next. Long enough that a hundred writes in a row are a few pushes and not a
-/// hundred; short against the 50 ms within which an update is to move traffic.
-const PACE: Duration = Duration::from_millis(5);
+/// The shortest interval between two runs. It combines a hundred consecutive writes into a few pushes, and is short
+/// against the 50 ms within which an update should move traffic.
+const MIN_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How often it is said which secrets and instances are needed. Short against how long others are kept.
-const IN_USE: Duration = Duration::from_mins(1);
+/// The interval between reports of the secrets and instances in use. It is short against the time for which unused
+/// ones are kept.
+const USE_REPORT_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Below this many pictures a second thread costs more than it saves.
-const ONE_THREAD: usize = 16;
+/// Below this number of snapshots a second thread costs more than it saves.
+const SINGLE_THREAD_LIMIT: usize = 16;
 
-/// A question to the world.
+/// A request to the task.
 #[derive(Debug)]
-enum Ask {
-    /// A proxy has connected that none was served for.
+enum CacheRequest {
+    /// Build the snapshot of a newly connected proxy.
     Serve(ProxyId),
-    /// What there is to say about a proxy, connected or not.
+    /// Describe a proxy, connected or not.
     Describe(ProxyId, oneshot::Sender<Option<Description>>),
-    /// The mesh that the pictures of its proxies are made from.
+    /// Return the mesh that snapshots are built from.
     Model(MeshName, oneshot::Sender<Option<Mesh>>),
-    /// Answered when everything that was written before is in the pictures.
+    /// Respond when all earlier writes are in the snapshots.
     Settle(oneshot::Sender<()>),
 }
 
-/// What a proxy that need not be connected would be served.
+/// The description of a proxy that need not be connected.
 #[derive(Debug)]
 pub(super) struct Description {
     /// Its explicit ports.
     pub(super) ports: Vec<(PortUse, u16)>,
-    /// What is not served as it stands.
+    /// The problems of its configuration.
     pub(super) findings: Vec<Finding>,
 }
 
-/// What pictures are made from, beside the meshes.
+/// The sources of secrets and instances.
 #[derive(Debug, Clone)]
 pub(super) struct Sources {
     pub(super) secrets: Arc<dyn Secrets>,
@@ -74,150 +76,149 @@ impl Default for Sources {
     }
 }
 
-/// Which of them have changed.
+/// The sources that have changed.
 #[derive(Debug, Clone, Copy, Default)]
-struct Moved {
+struct ChangedSources {
     secrets: bool,
     instances: bool,
 }
 
-type Places = Arc<Mutex<BTreeMap<ProxyId, watch::Sender<Served>>>>;
+type Watchers = Arc<Mutex<BTreeMap<ProxyId, watch::Sender<Served>>>>;
 
-/// The pictures. Cheap to clone.
+/// The cache of proxy snapshots. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Cache {
-    places: Places,
-    asks: mpsc::UnboundedSender<Ask>,
+pub(super) struct SnapshotCache {
+    watchers: Watchers,
+    requests: mpsc::UnboundedSender<CacheRequest>,
 }
 
-impl Cache {
-    /// Starts the turning, which ends when told to stop, or with the last clone of the cache. Until then it holds the
-    /// store.
+impl SnapshotCache {
+    /// Starts the task. It ends at `stop`, or with the last clone of the cache, and holds the store until then.
     pub(super) fn start(
         follower: Follower,
-        world: World,
+        models: MeshModels,
         sources: Sources,
         stop: watch::Receiver<bool>,
     ) -> (Self, JoinHandle<()>) {
-        let places = Places::default();
-        let (asks, asked) = mpsc::unbounded_channel();
-        let turning = tokio::spawn(turn_on(follower, world, sources, Arc::clone(&places), asked, stop));
-        (Self { places, asks }, turning)
+        let watchers = Watchers::default();
+        let (requests, received) = mpsc::unbounded_channel();
+        let task = tokio::spawn(run(follower, models, sources, Arc::clone(&watchers), received, stop));
+        (Self { watchers, requests }, task)
     }
 
-    /// What a proxy is to have, from now on. All streams of one proxy share it.
+    /// Follows the snapshot of a proxy. All streams of one proxy share it.
     pub(super) fn serve(&self, id: &ProxyId) -> watch::Receiver<Served> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let served = places.entry(id.clone()).or_default().subscribe();
-        drop(places);
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let served = watchers.entry(id.clone()).or_default().subscribe();
+        drop(watchers);
         if matches!(*served.borrow(), Served::Unknown) {
-            let _ = self.asks.send(Ask::Serve(id.clone()));
+            let _ = self.requests.send(CacheRequest::Serve(id.clone()));
         }
         served
     }
 
-    /// Tells about a proxy; `None` if its resource does not exist.
+    /// Describes a proxy; `None` if its resource does not exist.
     pub(super) async fn describe(&self, id: ProxyId) -> Option<Description> {
         let (answer, answered) = oneshot::channel();
-        self.asks.send(Ask::Describe(id, answer)).ok()?;
+        self.requests.send(CacheRequest::Describe(id, answer)).ok()?;
         answered.await.ok()?
     }
 
-    /// The mesh that the pictures of its proxies are made from, with everything written before the call; `None` if it
-    /// does not exist. Proxies are not told of tags, so it has none.
+    /// The mesh that snapshots are built from, including all earlier writes; `None` if it does not exist. It has no
+    /// tags, which proxies do not need.
     pub(super) async fn model(&self, mesh: &MeshName) -> Option<Mesh> {
         let (answer, answered) = oneshot::channel();
-        self.asks.send(Ask::Model(mesh.clone(), answer)).ok()?;
+        self.requests.send(CacheRequest::Model(mesh.clone(), answer)).ok()?;
         answered.await.ok()?
     }
 
-    /// Waits until everything written before the call is in the pictures.
+    /// Waits until all earlier writes are in the snapshots.
     pub(super) async fn settle(&self) {
         let (answer, answered) = oneshot::channel();
-        if self.asks.send(Ask::Settle(answer)).is_ok() {
+        if self.requests.send(CacheRequest::Settle(answer)).is_ok() {
             let _ = answered.await;
         }
     }
 
-    /// The picture of a proxy that is connected.
+    /// The current state of a connected proxy.
     pub(super) fn served(&self, id: &ProxyId) -> Option<Served> {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.get(id).map(|place| place.borrow().clone())
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.get(id).map(|watcher| watcher.borrow().clone())
     }
 }
 
-async fn turn_on(
+async fn run(
     mut follower: Follower,
-    mut world: World,
+    mut models: MeshModels,
     sources: Sources,
-    places: Places,
-    mut asked: mpsc::UnboundedReceiver<Ask>,
+    watchers: Watchers,
+    mut received: mpsc::UnboundedReceiver<CacheRequest>,
     mut stop: watch::Receiver<bool>,
 ) {
     let (mut secrets, mut instances) = (sources.secrets.changes(), sources.instances.changes());
-    let mut tell_keepers = tokio::time::interval(IN_USE);
+    let mut report_use = tokio::time::interval(USE_REPORT_INTERVAL);
     loop {
-        let (mut asks, mut moved, mut last) = (Vec::new(), Moved::default(), false);
+        let (mut requests, mut changed_sources, mut last) = (Vec::new(), ChangedSources::default(), false);
         tokio::select! {
-            // What was written before is still to be told.
+            // Earlier writes still have to be sent.
             _ = stop.wait_for(|stop| *stop) => last = true,
             () = follower.changed() => {}
-            ask = asked.recv() => match ask {
-                Some(ask) => asks.push(ask),
+            request = received.recv() => match request {
+                Some(request) => requests.push(request),
                 None => return,
             },
-            () = told(&mut secrets) => moved.secrets = true,
-            () = told(&mut instances) => moved.instances = true,
-            _ = tell_keepers.tick() => {
-                let pictures = in_use(&places);
-                sources.secrets.in_use(&pictures.iter().flat_map(|picture| picture.secrets.keys().cloned()).collect());
-                sources.instances.in_use(&pictures.iter().flat_map(|picture| picture.services.clone()).collect());
+            () = source_changed(&mut secrets) => changed_sources.secrets = true,
+            () = source_changed(&mut instances) => changed_sources.instances = true,
+            _ = report_use.tick() => {
+                let proxy_snapshots = in_use(&watchers);
+                sources.secrets.in_use(&proxy_snapshots.iter().flat_map(|proxy_snapshot| proxy_snapshot.secrets.keys().cloned()).collect());
+                sources.instances.in_use(&proxy_snapshots.iter().flat_map(|proxy_snapshot| proxy_snapshot.services.clone()).collect());
                 continue;
             }
         }
         let began = Instant::now();
-        while let Ok(ask) = asked.try_recv() {
-            asks.push(ask);
+        while let Ok(request) = received.try_recv() {
+            requests.push(request);
         }
-        moved.secrets |= secrets.has_changed().unwrap_or(false);
-        moved.instances |= instances.has_changed().unwrap_or(false);
+        changed_sources.secrets |= secrets.has_changed().unwrap_or(false);
+        changed_sources.instances |= instances.has_changed().unwrap_or(false);
         secrets.mark_unchanged();
         instances.mark_unchanged();
-        let news = follower.catch_up();
-        let (store, places) = (follower.store(), Arc::clone(&places));
+        let update = follower.catch_up();
+        let (store, watchers) = (follower.store(), Arc::clone(&watchers));
         let turned = tokio::task::spawn_blocking(move || {
-            let mut concerns = world.learn(news);
-            if moved.instances {
-                concern::join(&mut concerns, world.find_instances());
+            let mut affected = models.apply_update(update);
+            if changed_sources.instances {
+                affected::join(&mut affected, models.update_instances());
             }
-            // Before anybody is told of a port: told and then forgotten, it would move at the next start.
-            Handle::current().block_on(store_ports(&store, world.take_port_edits()));
-            turn(&world, &store, &concerns, moved, asks, &places);
-            world
+            // Store a port before a proxy learns of it: otherwise it could change at the next start.
+            Handle::current().block_on(store_ports(&store, models.take_port_edits()));
+            process(&models, &store, &affected, changed_sources, requests, &watchers);
+            models
         });
-        world = match turned.await {
-            Ok(world) => world,
+        models = match turned.await {
+            Ok(models) => models,
             Err(error) => {
-                tracing::error!(%error, "no proxy is told of changes any more: restart the control plane");
+                tracing::error!(%error, "proxy snapshot task failed; restart the control plane to send changes to proxies");
                 return;
             }
         };
         if last {
             return;
         }
-        sleep_until(began + PACE).await;
+        sleep_until(began + MIN_INTERVAL).await;
     }
 }
 
-/// All pictures. Places that nobody looks at any more go here as well.
-fn in_use(places: &Places) -> Vec<Arc<Picture>> {
-    let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
-    places.retain(|_, place| place.receiver_count() > 0);
-    places.values().filter_map(|place| place.borrow().picture().cloned()).collect()
+/// All snapshots. Removes the entries of proxies without streams.
+fn in_use(watchers: &Watchers) -> Vec<Arc<ProxySnapshot>> {
+    let mut watchers = watchers.lock().unwrap_or_else(PoisonError::into_inner);
+    watchers.retain(|_, watcher| watcher.receiver_count() > 0);
+    watchers.values().filter_map(|watcher| watcher.borrow().proxy_snapshot().cloned()).collect()
 }
 
-/// Waits until a source says that something may be another; for ever when nobody is there to say so.
-async fn told(changes: &mut watch::Receiver<u64>) {
+/// Waits until a source has changed; forever if the source was dropped.
+async fn source_changed(changes: &mut watch::Receiver<u64>) {
     if changes.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
@@ -226,91 +227,99 @@ async fn told(changes: &mut watch::Receiver<u64>) {
 async fn store_ports(store: &Store, edits: Vec<(String, Option<u16>)>) {
     let stored = edits.iter().map(|(key, port)| store.put_port(key, *port));
     if let Some(error) = join_all(stored).await.into_iter().find_map(Result::err) {
-        tracing::error!(%error, "listener ports are not stored: they may be others after a restart");
+        tracing::error!(%error, "failed to store listener ports; they may change at the next start");
     }
 }
 
-fn turn(world: &World, store: &Store, concerns: &Concerns, moved: Moved, asks: Vec<Ask>, places: &Places) {
-    let (mut new, mut questions) = (BTreeSet::new(), Vec::new());
-    for ask in asks {
-        match ask {
-            Ask::Serve(id) => {
+fn process(
+    models: &MeshModels,
+    store: &Store,
+    affected: &AffectedByMesh,
+    changed_sources: ChangedSources,
+    requests: Vec<CacheRequest>,
+    watchers: &Watchers,
+) {
+    let (mut new, mut queries) = (BTreeSet::new(), Vec::new());
+    for request in requests {
+        match request {
+            CacheRequest::Serve(id) => {
                 new.insert(id);
             }
-            Ask::Describe(..) | Ask::Model(..) | Ask::Settle(_) => questions.push(ask),
+            CacheRequest::Describe(..) | CacheRequest::Model(..) | CacheRequest::Settle(_) => queries.push(request),
         }
     }
     let due: Vec<_> = {
-        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.retain(|_, place| place.receiver_count() > 0);
-        let is_due = |id: &ProxyId, place: &watch::Sender<Served>| {
-            // One that came after the news was read is left to the next turn: its resource may be newer than the news.
-            if matches!(*place.borrow(), Served::Unknown) {
+        let mut watchers = watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|_, watcher| watcher.receiver_count() > 0);
+        let is_due = |id: &ProxyId, watcher: &watch::Sender<Served>| {
+            // A proxy that connected after the changes were read waits for the next run: its resource may be newer
+            // than the changes.
+            if matches!(*watcher.borrow(), Served::Unknown) {
                 return new.contains(id);
             }
-            concerns.get(&id.mesh).is_some_and(|concern: &Concern| concern.covers(&id.proxy))
-                || moved.concerns(&place.borrow())
+            affected.get(&id.mesh).is_some_and(|affected: &Affected| affected.contains(&id.proxy))
+                || changed_sources.affects(&watcher.borrow())
         };
-        let due = places.iter().filter(|(id, place)| is_due(id, place));
-        due.map(|(id, place)| (id.clone(), place.clone())).collect()
+        let due = watchers.iter().filter(|(id, watcher)| is_due(id, watcher));
+        due.map(|(id, watcher)| (id.clone(), watcher.clone())).collect()
     };
-    publish(world, store.metrics().xds(), &due);
-    for question in questions {
-        match question {
-            Ask::Describe(id, answer) => {
-                let place = places.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-                let previous = place.and_then(|place| place.borrow().picture().cloned());
-                let _ = answer.send(describe(world, &id, previous.as_deref()));
+    publish(models, store.metrics().xds(), &due);
+    for query in queries {
+        match query {
+            CacheRequest::Describe(id, answer) => {
+                let watcher = watchers.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+                let previous = watcher.and_then(|watcher| watcher.borrow().proxy_snapshot().cloned());
+                let _ = answer.send(describe(models, &id, previous.as_deref()));
             }
-            Ask::Model(mesh, answer) => {
-                let _ = answer.send(world.model(&mesh).cloned());
+            CacheRequest::Model(mesh, answer) => {
+                let _ = answer.send(models.model(&mesh).cloned());
             }
-            Ask::Settle(answer) => {
+            CacheRequest::Settle(answer) => {
                 let _ = answer.send(());
             }
-            Ask::Serve(_) => {}
+            CacheRequest::Serve(_) => {}
         }
     }
 }
 
-impl Moved {
-    fn concerns(self, served: &Served) -> bool {
+impl ChangedSources {
+    fn affects(self, served: &Served) -> bool {
         match served {
             Served::Waiting => self.secrets || self.instances,
-            // Instances concern those that call them, whom the world knows.
-            Served::Ready(picture) => self.secrets && !picture.secrets.is_empty(),
+            // Changed instances affect the callers of their nodes, which the model determines.
+            Served::Ready(proxy_snapshot) => self.secrets && !proxy_snapshot.secrets.is_empty(),
             Served::Unknown | Served::Missing(_) => false,
         }
     }
 }
 
-fn publish(world: &World, metrics: &XdsMetrics, due: &[(ProxyId, watch::Sender<Served>)]) {
+fn publish(models: &MeshModels, metrics: &XdsMetrics, due: &[(ProxyId, watch::Sender<Served>)]) {
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let share = if due.len() < ONE_THREAD { due.len() } else { due.len().div_ceil(threads) };
+    let share = if due.len() < SINGLE_THREAD_LIMIT { due.len() } else { due.len().div_ceil(threads) };
     thread::scope(|scope| {
         let mut shares = due.chunks(share.max(1));
         let own = shares.next().unwrap_or_default();
         for others in shares {
             scope.spawn(move || {
-                for (id, place) in others {
-                    show(world, metrics, id, place);
+                for (id, watcher) in others {
+                    rebuild(models, metrics, id, watcher);
                 }
             });
         }
-        for (id, place) in own {
-            show(world, metrics, id, place);
+        for (id, watcher) in own {
+            rebuild(models, metrics, id, watcher);
         }
     });
 }
 
-fn show(world: &World, metrics: &XdsMetrics, id: &ProxyId, place: &watch::Sender<Served>) {
+fn rebuild(models: &MeshModels, metrics: &XdsMetrics, id: &ProxyId, watcher: &watch::Sender<Served>) {
     let began = Instant::now();
-    let previous = place.borrow().picture().cloned();
-    let Some(served) = world.served(id, previous.as_deref()) else {
+    let previous = watcher.borrow().proxy_snapshot().cloned();
+    let Some(served) = models.served(id, previous.as_deref()) else {
         return;
     };
     metrics.snapshot_built(began.elapsed());
-    place.send_if_modified(|current| {
+    watcher.send_if_modified(|current| {
         let same = match (&*current, &served) {
             (Served::Ready(current), Served::Ready(served)) => current == served,
             (Served::Missing(_), Served::Missing(_)) | (Served::Waiting, Served::Waiting) => true,
@@ -323,9 +332,11 @@ fn show(world: &World, metrics: &XdsMetrics, id: &ProxyId, place: &watch::Sender
     });
 }
 
-fn describe(world: &World, id: &ProxyId, previous: Option<&Picture>) -> Option<Description> {
-    let served = world.described(id, previous)?;
-    let findings = served.picture()?.findings.clone();
-    let ports = world.ports().map(|ports| ports.of(&id.mesh, &id.proxy).map(|(to, port)| (to.clone(), port)).collect());
+fn describe(models: &MeshModels, id: &ProxyId, previous: Option<&ProxySnapshot>) -> Option<Description> {
+    let served = models.described(id, previous)?;
+    let findings = served.proxy_snapshot()?.findings.clone();
+    let ports = models
+        .ports()
+        .map(|ports| ports.assignments_of(&id.mesh, &id.proxy).map(|(to, port)| (to.clone(), port)).collect());
     Some(Description { ports: ports.unwrap_or_default(), findings })
 }

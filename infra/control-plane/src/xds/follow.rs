@@ -1,4 +1,4 @@
-//! Following the store: what changed since the last look, as it is now.
+//! Follows the store: the changed resources in their current state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,41 +10,41 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use crate::state::{Change, Operation, Resource};
 use crate::store::Store;
 
-/// What is new.
+/// The changes since the last read.
 #[derive(Debug)]
-pub(super) enum News {
-    /// Everything that there is: at the start, and when too many changes came to be remembered one by one.
+pub(super) enum StoreUpdate {
+    /// The complete state: at the start, and after too many changes to follow one by one.
     Everything(Vec<Arc<Resource>>),
-    /// What changed, as it is now; `None` is gone.
+    /// The changed resources in their current state; `None` for a deleted one.
     Changed(BTreeMap<ResourcePath, Option<Arc<Resource>>>),
 }
 
-/// A reader of the store that knows how far it has read.
+/// A reader of the store that knows which changes it has read.
 #[derive(Debug)]
 pub(super) struct Follower {
     store: Arc<Store>,
     changes: Receiver<Change>,
     pending: BTreeSet<ResourcePath>,
-    lost: bool,
+    lagged: bool,
 }
 
 impl Follower {
-    /// The first news will be everything.
+    /// The first update is the complete state.
     pub(super) fn new(store: Arc<Store>) -> Self {
         let changes = store.changes();
-        Self { store, changes, pending: BTreeSet::new(), lost: true }
+        Self { store, changes, pending: BTreeSet::new(), lagged: true }
     }
 
     pub(super) fn store(&self) -> Arc<Store> {
         Arc::clone(&self.store)
     }
 
-    /// Waits for a change that proxies can be concerned by. Nothing is lost if the wait is given up.
+    /// Waits for a change that can affect proxies. No change is lost if the wait is cancelled.
     pub(super) async fn changed(&mut self) {
-        while self.pending.is_empty() && !self.lost {
+        while self.pending.is_empty() && !self.lagged {
             match self.changes.recv().await {
                 Ok(change) => self.note(change),
-                Err(RecvError::Lagged(_)) => self.lost = true,
+                Err(RecvError::Lagged(_)) => self.lagged = true,
                 Err(RecvError::Closed) => std::future::pending().await,
             }
         }
@@ -55,31 +55,31 @@ impl Follower {
             Operation::Created | Operation::Updated | Operation::Deleted => {
                 self.pending.insert(change.path);
             }
-            // Proxies are not told of tags.
+            // Proxies do not use tags.
             Operation::Retagged => {}
         }
     }
 
-    /// All news up to one moment: never one change without another that came before it.
-    pub(super) fn catch_up(&mut self) -> News {
+    /// Reads all changes up to one moment: never a change without the earlier ones.
+    pub(super) fn catch_up(&mut self) -> StoreUpdate {
         let store = Arc::clone(&self.store);
-        store.look(|state| {
+        store.inspect(|state| {
             loop {
                 match self.changes.try_recv() {
                     Ok(change) => self.note(change),
-                    Err(TryRecvError::Lagged(_)) => self.lost = true,
+                    Err(TryRecvError::Lagged(_)) => self.lagged = true,
                     Err(TryRecvError::Empty | TryRecvError::Closed) => break,
                 }
             }
             let pending = std::mem::take(&mut self.pending);
-            if std::mem::take(&mut self.lost) {
-                return News::Everything(state.resources().cloned().collect());
+            if std::mem::take(&mut self.lagged) {
+                return StoreUpdate::Everything(state.resources().cloned().collect());
             }
             let now = |path: ResourcePath| {
                 let resource = state.find(&path).cloned();
                 (path, resource)
             };
-            News::Changed(pending.into_iter().map(now).collect())
+            StoreUpdate::Changed(pending.into_iter().map(now).collect())
         })
     }
 }
@@ -111,20 +111,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_fell_behind_reads_everything() {
+    async fn a_follower_that_lags_reads_everything() {
         let store = Arc::new(Store::new(Quotas::default()));
         let mut follower = Follower::new(Arc::clone(&store));
-        assert!(matches!(follower.catch_up(), News::Everything(all) if all.is_empty()));
+        assert!(matches!(follower.catch_up(), StoreUpdate::Everything(all) if all.is_empty()));
         create(&store).await;
         follower.changed().await;
-        assert!(matches!(follower.catch_up(), News::Changed(changes) if changes.len() == 1));
-        assert!(matches!(follower.catch_up(), News::Changed(changes) if changes.is_empty()));
+        assert!(matches!(follower.catch_up(), StoreUpdate::Changed(changes) if changes.len() == 1));
+        assert!(matches!(follower.catch_up(), StoreUpdate::Changed(changes) if changes.is_empty()));
         for _ in 0..5000 {
             update(&store).await;
         }
         follower.changed().await;
-        assert!(matches!(follower.catch_up(), News::Everything(all) if all[0].version == 5001));
+        assert!(matches!(follower.catch_up(), StoreUpdate::Everything(all) if all[0].version == 5001));
         update(&store).await;
-        assert!(matches!(follower.catch_up(), News::Changed(changes) if changes.len() == 1));
+        assert!(matches!(follower.catch_up(), StoreUpdate::Changed(changes) if changes.len() == 1));
     }
 }

@@ -1,4 +1,4 @@
-//! The state of a stream, also looked at by reports.
+//! The state of a stream, shared with reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,19 +6,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use xds::ads::FormerClusters;
 use xds::{ResourceType, Version};
 
-use super::picture::{Picture, SecretState};
 use super::protocol::Protocol;
-use super::roster::Acknowledged;
+use super::proxy_snapshot::{ProxySnapshot, SecretState};
+use super::registry::AcknowledgedState;
 use crate::secrets::ServedCertificate;
 
-/// The versions of one secret that are remembered: what is acknowledged, and what may be on its way.
+/// How many versions of one secret are remembered: the acknowledged one, and versions that may be in transit.
 const REMEMBERED: usize = 8;
 
-/// What a stream has sent and heard.
+/// The protocol state of a stream, and the certificates that it has sent.
 #[derive(Debug)]
 pub(super) struct Machine<P> {
     state: Mutex<P>,
-    /// Which certificates are in which version of a secret, the latest last.
+    /// The certificates in each version of a secret, latest last.
     certificates: Mutex<BTreeMap<String, Vec<Contents>>>,
     /// Whether the client had a configuration before.
     pub(super) returning: bool,
@@ -27,35 +27,35 @@ pub(super) struct Machine<P> {
 type Contents = (Version, Vec<ServedCertificate>);
 
 impl<P: Protocol> Machine<P> {
-    pub(super) fn begin(returning: bool, former: Vec<FormerClusters>) -> Self {
-        Self { state: Mutex::new(P::begin(former)), certificates: Mutex::default(), returning }
+    pub(super) fn begin(returning: bool, previous: Vec<FormerClusters>) -> Self {
+        Self { state: Mutex::new(P::begin(previous)), certificates: Mutex::default(), returning }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, P> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers the certificates of a picture that is about to be sent.
-    pub(super) fn note(&self, picture: &Picture) {
-        if picture.secrets.is_empty() {
+    /// Remembers the certificates of a snapshot that is about to be sent.
+    pub(super) fn note(&self, proxy_snapshot: &ProxySnapshot) {
+        if proxy_snapshot.secrets.is_empty() {
             return;
         }
         let acknowledged =
             self.lock().status().types.get(&ResourceType::Secret).map(|secrets| secrets.resources.clone());
         let mut remembered = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
         let is_acknowledged = |name: &String| acknowledged.as_ref().is_some_and(|has| has.contains_key(name));
-        let named: BTreeSet<String> = picture.secrets.keys().map(xds::SecretRef::name).collect();
+        let named: BTreeSet<String> = proxy_snapshot.secrets.keys().map(xds::SecretRef::name).collect();
         remembered.retain(|name, _| named.contains(name) || is_acknowledged(name));
-        for (secret, state) in &picture.secrets {
+        for (secret, state) in &proxy_snapshot.secrets {
             let name = secret.name();
-            let version = picture.snapshot.find(ResourceType::Secret, &name).map(xds::Resource::version);
+            let version = proxy_snapshot.snapshot.find(ResourceType::Secret, &name).map(xds::Resource::version);
             let (SecretState::Known(certificates, _), Some(version)) = (state, version) else { continue };
             let has = acknowledged.as_ref().and_then(|resources| resources.get(&name));
             let versions = remembered.entry(name).or_default();
-            versions.retain(|(former, _)| former != version);
+            versions.retain(|(other, _)| other != version);
             versions.push((version.clone(), certificates.clone()));
             if versions.len() > REMEMBERED
-                && let Some(oldest) = versions.iter().position(|(former, _)| Some(former) != has)
+                && let Some(oldest) = versions.iter().position(|(version, _)| Some(version) != has)
             {
                 versions.remove(oldest);
             }
@@ -63,13 +63,13 @@ impl<P: Protocol> Machine<P> {
     }
 }
 
-impl<P: Protocol> Acknowledged for Machine<P> {
+impl<P: Protocol> AcknowledgedState for Machine<P> {
     fn status(&self) -> xds::ads::Status {
         self.lock().status().clone()
     }
 
-    fn has(&self, picture: &Picture) -> bool {
-        self.lock().has(picture.snapshot_for(self.returning))
+    fn has(&self, proxy_snapshot: &ProxySnapshot) -> bool {
+        self.lock().has(proxy_snapshot.snapshot_for(self.returning))
     }
 
     fn clusters(&self) -> Vec<FormerClusters> {
@@ -78,6 +78,6 @@ impl<P: Protocol> Acknowledged for Machine<P> {
 
     fn certificates(&self, secret: &str, version: &Version) -> Option<Vec<ServedCertificate>> {
         let remembered = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.get(secret)?.iter().find(|(of, _)| of == version).map(|(_, certificates)| certificates.clone())
+        remembered.get(secret)?.iter().find(|(sent, _)| sent == version).map(|(_, certificates)| certificates.clone())
     }
 }

@@ -1,4 +1,4 @@
-//! What streams of proxies may hold that are not known yet.
+//! Limits on the memory of streams whose proxy is unknown.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::Gate;
-use super::listen::Guest;
-use crate::connections::{BodyBudget, Heard, Reservation, Slot};
+use super::AdsLimits;
+use super::listen::ConnectedPeer;
+use crate::connections::{BodyBudget, Reservation, Slot, UnauthenticatedRequest};
 
-/// Counts what arrives on streams until their connection is that of a known proxy.
+/// Counts the data of streams until their proxy is known.
 #[derive(Debug, Clone)]
 pub(super) struct Metering(Arc<BodyBudget>);
 
 impl Metering {
-    pub(super) fn new(gate: &Gate) -> Self {
-        Self(Arc::clone(&gate.bodies))
+    pub(super) fn new(limits: &AdsLimits) -> Self {
+        Self(Arc::clone(&limits.bodies))
     }
 }
 
@@ -50,30 +50,32 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Metered<S> {
     }
 
     fn call(&mut self, request: Request<Body>) -> S::Future {
-        let Some(guest) = request.extensions().get::<Guest>().cloned() else { return self.inner.call(request) };
-        let unknown = Unknown {
-            reservation: self.bodies.begin(guest.peer.place.client()),
-            slot: guest.slot.clone(),
-            _heard: guest.slot.hear(),
+        let Some(connected_peer) = request.extensions().get::<ConnectedPeer>().cloned() else {
+            return self.inner.call(request);
+        };
+        let unknown = UnknownSender {
+            reservation: self.bodies.begin(connected_peer.peer.address.client()),
+            slot: connected_peer.slot.clone(),
+            _request: connected_peer.slot.start_request(),
         };
         self.inner.call(request.map(|body| Body::new(MeteredBody { body, unknown: Some(unknown) })))
     }
 }
 
-/// The body of a request, while its sender is not known.
+/// The body of a request while its sender is unknown.
 struct MeteredBody {
     body: Body,
-    unknown: Option<Unknown>,
+    unknown: Option<UnknownSender>,
 }
 
-struct Unknown {
+struct UnknownSender {
     reservation: Reservation,
     slot: Slot,
-    _heard: Heard,
+    _request: UnauthenticatedRequest,
 }
 
 impl MeteredBody {
-    /// Takes memory for what arrived, until the sender is known.
+    /// Reserves memory for received data, until the sender is known.
     fn account(&mut self, bytes: usize) -> Result<(), Status> {
         if self.unknown.as_ref().is_some_and(|unknown| unknown.slot.is_known()) {
             self.unknown = None;
@@ -84,7 +86,7 @@ impl MeteredBody {
 }
 
 fn congested() -> Status {
-    Status::resource_exhausted("too much is under way from proxies that are not known yet; try again later")
+    Status::resource_exhausted("too many requests of unknown proxies are in progress; try again later")
 }
 
 impl hyper::body::Body for MeteredBody {
@@ -92,7 +94,7 @@ impl hyper::body::Body for MeteredBody {
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let displaced = |unknown: &Unknown| unknown.reservation.poll_displaced(cx).is_ready();
+        let displaced = |unknown: &UnknownSender| unknown.reservation.poll_displaced(cx).is_ready();
         if self.unknown.as_ref().is_some_and(displaced) {
             self.unknown = None;
             return Poll::Ready(Some(Err(congested())));

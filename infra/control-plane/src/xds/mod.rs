@@ -1,42 +1,43 @@
-//! The ADS server: each Envoy that connects is sent its share of the mesh, and every change of it.
+//! The ADS server: it sends each connected Envoy its part of the mesh, and every change of it.
 //!
 //! ```text
-//!   store ──▶ follow ──▶ world: meshes, ports ──▶ pictures, one a proxy ──▶ conversations ──▶ Envoys
-//!             (changes)  (whom does it concern)   (snapshot, findings)     (ADS, one a stream)
+//!   store ──▶ follow ──▶ models: meshes, ports ──▶ proxy snapshots ──────▶ ADS streams ──▶ Envoys
+//!             (changes)  (affected proxies)        (resources, findings)
 //! ```
 //!
-//! - `follow` reads what is new, `world` keeps the meshes and translates, `cache` decides when and for whom.
-//! - `conversation` is one stream; what it says is decided by the state machine in the crate `xds`.
-//! - The crate's `secrets` are asked for certificates; `hold` keeps back what would hang for want of one. `endpoints` keeps back what
-//!   would take a proxy's endpoints away for want of any.
-//! - `listen` opens sockets and finds out who is at the other end; `peer` says who may be which proxy.
-//! - `sds` serves secrets alone, on a socket beside a proxy.
-//! - `roster` knows the open streams, `gone` what clients of former ones may have, `report` tells of them, `evidence` of the certificates that they have taken.
+//! - `follow` reads changes of the store, `models` holds the meshes and translates them, `cache` schedules the rebuilds.
+//! - `proxy_snapshot` builds the snapshot of one proxy. `withhold` leaves out resources whose secrets are not available,
+//!   `endpoints` handles unknown endpoints.
+//! - `ads_stream` serves one stream; the state machine in the crate `xds` decides its responses.
+//! - `listen` opens sockets and identifies peers; `peer` decides which proxy a peer may be.
+//! - `sds` serves only secrets, on a socket on the proxy's machine.
+//! - `registry` has the open streams, `ended_streams` the clusters of clients that may reconnect. `report` reports on
+//!   streams, `certificate_report` on acknowledged certificates.
 
+mod ads_stream;
+mod affected;
 mod allowed;
 mod bootstrap;
 mod bounds;
 mod cache;
-mod concern;
-mod conversation;
+mod certificate_report;
+mod ended_streams;
 mod endpoints;
-mod evidence;
 mod follow;
-mod gone;
-mod hold;
 mod listen;
 mod machine;
 mod metered;
+mod models;
 mod peer;
-mod picture;
 mod ports;
 mod protocol;
+mod proxy_snapshot;
+mod registry;
 mod report;
-mod roster;
 mod sds;
 mod service;
 mod settings;
-mod world;
+mod withhold;
 
 use std::sync::Arc;
 
@@ -48,15 +49,15 @@ use crate::certificates::CertificateFiles;
 use crate::connections::{BodyBudget, ConnectionTable};
 use crate::instances::Instances;
 use crate::store::Store;
-use cache::{Cache, Sources};
+use cache::{SnapshotCache, Sources};
 use follow::Follower;
-use listen::Listening;
-use ports::PortKeeper;
-use roster::Roster;
-use world::World;
+use listen::ListeningSockets;
+use models::MeshModels;
+use ports::PortAssigner;
+use registry::StreamRegistry;
 
 pub use crate::secrets::{
-    Found, KnownSecret, NoSecrets, SecretProblem, SecretReport, Secrets, ServedCertificate, problem,
+    KnownSecret, NoSecrets, SecretLookup, SecretProblem, SecretReport, Secrets, ServedCertificate, problem,
 };
 pub use crate::tls::{TlsError, TlsFiles};
 pub use allowed::{CertificateRule, CertificateRuleError};
@@ -64,95 +65,97 @@ pub use bootstrap::{Bootstrap, BootstrapTls, Statistics, StatisticsSet};
 pub use listen::ListenError;
 pub use ports::{ListenerMode, ListenerModeError};
 pub use sds::SdsServer;
-pub use settings::{Listen, ListenParseError, XdsAuth, XdsListener, XdsSettings};
+pub use settings::{ListenAddress, ListenAddressError, XdsAuth, XdsListener, XdsSettings};
 
-/// What bounds what clients can make the process hold.
+/// The limits on the memory and connections of clients.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct AdsLimits {
     /// The connections of the process.
     pub(crate) connections: Arc<ConnectionTable>,
-    /// Memory for what is received from proxies that are not known yet.
+    /// The memory for data of unknown proxies.
     pub(crate) bodies: Arc<BodyBudget>,
 }
 
-/// What every stream needs.
+/// The state that every stream needs.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct AdsState {
     account: AccountId,
     streams_per_proxy: usize,
-    cache: Cache,
+    cache: SnapshotCache,
     secrets: Arc<dyn Secrets>,
     instances: Arc<dyn Instances>,
     files: Option<CertificateFiles>,
-    roster: Arc<Roster>,
+    registry: Arc<StreamRegistry>,
     stop: watch::Receiver<bool>,
 }
 
-/// The ADS server: listening, not yet answering.
+/// The bound ADS server, not answering yet.
 #[derive(Debug)]
 pub(crate) struct Ads {
-    pub(crate) shared: Arc<Shared>,
-    listening: Listening,
-    gate: Gate,
+    pub(crate) shared: Arc<AdsState>,
+    sockets: ListeningSockets,
+    limits: AdsLimits,
     stop: watch::Sender<bool>,
-    turning: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Ads {
-    /// Takes the addresses and sockets of the settings, and begins to follow the store.
+    /// Binds the addresses and sockets of the settings, and starts to follow the store.
     pub(crate) async fn bind(
         settings: XdsSettings,
         account: AccountId,
         store: &Arc<Store>,
-        gate: Gate,
+        limits: AdsLimits,
     ) -> Result<Self, ListenError> {
-        let listening = Listening::bind(&settings).await?;
+        let sockets = ListeningSockets::bind(&settings).await?;
         let ports = match settings.listeners {
             ListenerMode::Interception => None,
-            ListenerMode::Explicit(range) => Some(PortKeeper::new(range, store.look(|state| state.ports().clone()))),
+            ListenerMode::Explicit(range) => {
+                Some(PortAssigner::new(range, store.inspect(|state| state.ports().clone())))
+            }
         };
         let secrets = settings.secrets;
         let instances = settings.instances;
         let sources = Sources { secrets: Arc::clone(&secrets), instances: Arc::clone(&instances) };
-        let world = World::new(&sources, settings.bound, ports)
+        let models = MeshModels::new(&sources, settings.bound, ports)
             .with_stat_names(settings.stat_names)
             .with_client_address(settings.client_address)
             .with_certificate_rules(settings.certificate_rules);
         let (stop, stopping) = watch::channel(false);
-        let (cache, turning) = Cache::start(Follower::new(Arc::clone(store)), world, sources, stopping.clone());
-        let shared = Arc::new(Shared {
+        let (cache, task) = SnapshotCache::start(Follower::new(Arc::clone(store)), models, sources, stopping.clone());
+        let shared = Arc::new(AdsState {
             account,
             streams_per_proxy: settings.streams_per_proxy,
             cache,
             secrets,
             instances,
             files: settings.certificate_files,
-            roster: Arc::new(Roster::new(Arc::clone(store))),
+            registry: Arc::new(StreamRegistry::new(Arc::clone(store))),
             stop: stopping,
         });
-        Ok(Self { shared, listening, gate, stop, turning })
+        Ok(Self { shared, sockets, limits, stop, task })
     }
 
-    /// Where it listens, as the setting that would open the same.
-    pub(crate) fn places(&self) -> Vec<String> {
-        self.listening.places()
+    /// The addresses in the format of the settings.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        self.sockets.addresses()
     }
 
-    /// Answers until the future given is ready, then ends every stream.
+    /// Serves until the future is ready, then ends every stream.
     pub(crate) async fn serve(
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), tonic::transport::Error> {
-        let served = if self.listening.places().is_empty() {
-            // No Envoy can come, but what one would be sent can be asked for all the same.
+        let served = if self.sockets.addresses().is_empty() {
+            // No Envoy can connect, but reports on proxies are still available.
             shutdown.await;
             drop(self.stop);
             Ok(())
         } else {
-            service::serve(self.shared, self.listening, self.gate, self.stop, shutdown).await
+            service::serve(self.shared, self.sockets, self.limits, self.stop, shutdown).await
         };
-        // It holds the store, and whoever starts next may want the same data.
-        let _ = self.turning.await;
+        // The task holds the store, and the next process may need its data.
+        let _ = self.task.await;
         served
     }
 }

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, and which proxy it may be.
+//! The peer of a connection, and the proxies that it may be.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,45 +10,45 @@ use tonic::Status;
 use xds::ProxyId;
 
 use crate::connections::Client;
-use crate::log::Short;
+use crate::log::Truncated;
 
-/// The other end of a connection.
+/// The peer of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Peer {
-    /// Where it is.
-    pub(super) place: Place,
-    /// What it proved to be.
+pub(super) struct XdsPeer {
+    /// The address.
+    pub(super) address: PeerAddress,
+    /// The proof of its identity.
     pub(super) proof: Proof,
 }
 
-/// Where a peer is.
+/// The address of a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
-    /// At an address.
+pub(super) enum PeerAddress {
+    /// A TCP address.
     Tcp(SocketAddr),
-    /// On this machine, by a socket in the file system.
+    /// A Unix socket on this machine.
     Unix {
-        /// The socket.
+        /// The path of the socket.
         path: Arc<PathBuf>,
-        /// Its process, where the system says.
+        /// Its process, if the operating system reports it.
         pid: Option<i32>,
         /// Its user.
         uid: u32,
     },
 }
 
-/// What a peer proved to be.
+/// The proof of a peer's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Proof {
-    /// Nothing.
+    /// No proof.
     None,
     /// A user that may be any proxy.
     User,
-    /// The holder of a certificate with these names.
+    /// A certificate with these names.
     Certificate(Arc<Vec<String>>),
 }
 
-impl Place {
+impl PeerAddress {
     const fn is_local(&self) -> bool {
         match self {
             Self::Tcp(addr) => addr.ip().is_loopback(),
@@ -57,8 +57,8 @@ impl Place {
     }
 }
 
-impl Place {
-    /// Whom its connections are counted for.
+impl PeerAddress {
+    /// The client that its connections are counted for.
     pub(super) fn client(&self) -> Client {
         match self {
             Self::Tcp(addr) => Client::from(*addr),
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(addr) => addr.fmt(f),
@@ -77,14 +77,14 @@ impl fmt::Display for Place {
     }
 }
 
-/// Reads the id that a peer gives itself, and passes if it is one of ours and the peer may be it. The id has no owner
-/// afterwards: it is always the account that is served.
-pub(super) fn admit(peer: &Peer, id: &str, account: &AccountId) -> Result<ProxyId, Status> {
+/// Parses the node id of a peer, and passes if it belongs to this account and the peer may be that proxy. The result
+/// has no owner: it is always the account of this server.
+pub(super) fn admit(peer: &XdsPeer, id: &str, account: &AccountId) -> Result<ProxyId, Status> {
     let id = own(id, account)?;
     match &peer.proof {
-        // Only loopback addresses and sockets are ever opened without a proof: were it otherwise, keys would leave the
-        // machine here.
-        Proof::None if !peer.place.is_local() => Err(Status::unauthenticated("this stream is not authenticated")),
+        // Only loopback addresses and sockets are opened without a proof. This check keeps keys on the machine if
+        // that ever changes.
+        Proof::None if !peer.address.is_local() => Err(Status::unauthenticated("this stream is not authenticated")),
         Proof::None | Proof::User => Ok(id),
         Proof::Certificate(names) => {
             let is_it = |name: &String| own(name, account).is_ok_and(|named| named == id);
@@ -93,7 +93,7 @@ pub(super) fn admit(peer: &Peer, id: &str, account: &AccountId) -> Result<ProxyI
             } else {
                 Err(Status::permission_denied(format!(
                     "the client certificate is for {}, not for {id}",
-                    if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+                    if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
                 )))
             }
         }
@@ -101,17 +101,18 @@ pub(super) fn admit(peer: &Peer, id: &str, account: &AccountId) -> Result<ProxyI
 }
 
 fn own(id: &str, account: &AccountId) -> Result<ProxyId, Status> {
-    let id: ProxyId =
-        id.parse().map_err(|error: xds::ProxyError| Status::invalid_argument(Short(&error.to_string()).to_string()))?;
+    let id: ProxyId = id
+        .parse()
+        .map_err(|error: xds::ProxyError| Status::invalid_argument(Truncated(&error.to_string()).to_string()))?;
     match &id.owner {
         Some(owner) if owner != account => {
-            Err(not_found(&format!("{}: only meshes of {account} are served here", Short(&id.to_string()))))
+            Err(not_found(&format!("{}: this server has only meshes of {account}", Truncated(&id.to_string()))))
         }
         Some(_) | None => Ok(ProxyId { owner: None, ..id }),
     }
 }
 
-/// The code that App Mesh documents for a resource that does not exist: 3, which gRPC calls an invalid argument.
+/// The code that App Mesh documents for a missing resource: 3, `INVALID_ARGUMENT` in gRPC.
 pub(super) fn not_found(what: &str) -> Status {
     Status::invalid_argument(format!("resource not found: {what}"))
 }

@@ -1,4 +1,4 @@
-//! Explicit listeners: which loopback port is whose.
+//! Explicit listeners: the assignment of loopback ports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,7 +13,7 @@ use xds::ports::{PortBook, PortUse, uses};
 /// How traffic reaches the proxies.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ListenerMode {
-    /// Redirected to 15000 and 15001, as App Mesh's images have it.
+    /// Redirected to 15000 and 15001, as App Mesh's images do.
     #[default]
     Interception,
     /// Without redirection, on loopback ports of this range.
@@ -35,20 +35,20 @@ impl FromStr for ListenerMode {
     }
 }
 
-/// What is no listener mode.
+/// The text is not a listener mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither \"interception\" nor a range of ports such as \"explicit:20000-20999\"")]
+#[error("invalid listener mode {0:?}: expected \"interception\", or a range of ports such as \"explicit:20000-20999\"")]
 pub struct ListenerModeError(String);
 
-/// Assigns ports: once for each use, kept while the use is there.
+/// Assigns ports: one for each use, unchanged while the use exists.
 #[derive(Debug)]
-pub(super) struct PortKeeper {
+pub(super) struct PortAssigner {
     range: RangeInclusive<u16>,
-    /// By key; those that no use has claimed yet were kept from an earlier start.
-    kept: BTreeMap<String, u16>,
+    /// The ports by key. Keys without a use are from an earlier start.
+    assigned: BTreeMap<String, u16>,
     taken: BTreeSet<u16>,
-    /// Where to look next: a port that became free is taken again last, so that whoever still talks to its former
-    /// owner meets nobody, and not somebody else.
+    /// The port at which the search starts. A freed port is assigned again last, so that a client of its previous
+    /// owner fails to connect instead of reaching another proxy.
     next: u16,
     uses: BTreeMap<MeshName, BTreeSet<PortUse>>,
     without: BTreeSet<PortUse>,
@@ -56,36 +56,36 @@ pub(super) struct PortKeeper {
     edits: Vec<(String, Option<u16>)>,
 }
 
-impl PortKeeper {
-    /// With the assignments kept from an earlier start, by key. Those outside the range are made anew.
-    pub(super) fn new(range: RangeInclusive<u16>, kept: BTreeMap<String, u16>) -> Self {
-        let (kept, outside): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            kept.into_iter().partition(|(_, port)| range.contains(port));
-        let taken = kept.values().copied().collect();
+impl PortAssigner {
+    /// Starts with the stored assignments of an earlier start, by key. Ports outside the range are assigned again.
+    pub(super) fn new(range: RangeInclusive<u16>, assigned: BTreeMap<String, u16>) -> Self {
+        let (assigned, outside): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            assigned.into_iter().partition(|(_, port)| range.contains(port));
+        let taken = assigned.values().copied().collect();
         let next = *range.start();
         let edits = outside.into_keys().map(|key| (key, None)).collect();
         let (uses, without, book) = (BTreeMap::new(), BTreeSet::new(), PortBook::default());
-        Self { range, kept, taken, next, uses, without, book, edits }
+        Self { range, assigned, taken, next, uses, without, book, edits }
     }
 
-    /// The assignments in force.
+    /// The current assignments.
     pub(super) const fn book(&self) -> &PortBook {
         &self.book
     }
 
-    /// Assigns and frees what a mesh needs and no longer needs. Gives the resources whose ports are others now.
+    /// Assigns and frees the ports of a mesh. Returns the resources whose ports changed.
     pub(super) fn settle(&mut self, name: &MeshName, mesh: Option<&Mesh>) -> BTreeSet<ResourcePath> {
         let wanted = mesh.map(uses).unwrap_or_default();
         let had = self.uses.remove(name).unwrap_or_default();
         let mut moved = BTreeSet::new();
-        for gone in had.difference(&wanted) {
-            moved.insert(owner(gone).1);
-            self.without.remove(gone);
-            self.free(&gone.to_string());
+        for unused in had.difference(&wanted) {
+            moved.insert(owner(unused).1);
+            self.without.remove(unused);
+            self.free(&unused.to_string());
         }
         let without = |new: &&PortUse| !had.contains(*new) || self.without.contains(*new);
         let mut new: Vec<PortUse> = wanted.iter().filter(without).cloned().collect();
-        // Proxy by proxy: when ports run out, some have all that they need and not all have half of it.
+        // Proxy by proxy: when ports run out, some proxies have all their ports, instead of all having a part.
         new.sort_by_key(|new| owner(new).1);
         for new in new {
             if self.assign(&new) {
@@ -104,10 +104,10 @@ impl PortKeeper {
         moved
     }
 
-    /// Frees what was kept from an earlier start and has no use in any mesh.
+    /// Frees the stored ports of an earlier start that no mesh uses.
     pub(super) fn sweep(&mut self) {
         let used: BTreeSet<String> = self.uses.values().flatten().map(ToString::to_string).collect();
-        let unused: Vec<String> = self.kept.keys().filter(|key| !used.contains(*key)).cloned().collect();
+        let unused: Vec<String> = self.assigned.keys().filter(|key| !used.contains(*key)).cloned().collect();
         for key in unused {
             self.free(&key);
         }
@@ -115,7 +115,7 @@ impl PortKeeper {
 
     fn assign(&mut self, to: &PortUse) -> bool {
         let key = to.to_string();
-        if self.kept.contains_key(&key) {
+        if self.assigned.contains_key(&key) {
             return true;
         }
         let Some(port) = self.free_port() else {
@@ -123,18 +123,18 @@ impl PortKeeper {
         };
         self.edits.push((key.clone(), Some(port)));
         self.taken.insert(port);
-        self.kept.insert(key, port);
+        self.assigned.insert(key, port);
         true
     }
 
     fn free(&mut self, key: &str) {
-        if let Some(port) = self.kept.remove(key) {
+        if let Some(port) = self.assigned.remove(key) {
             self.taken.remove(&port);
             self.edits.push((key.to_owned(), None));
         }
     }
 
-    /// The next port that nobody has: neither a use nor another process.
+    /// The next port that neither another use nor another process has.
     fn free_port(&mut self) -> Option<u16> {
         let (first, last) = (*self.range.start(), *self.range.end());
         let candidates = (self.next..=last).chain(first..self.next);
@@ -147,28 +147,28 @@ impl PortKeeper {
     fn write_book(&mut self) {
         let mut book = PortBook::default();
         for to in self.uses.values().flatten() {
-            if let Some(port) = self.kept.get(&to.to_string()) {
+            if let Some(port) = self.assigned.get(&to.to_string()) {
                 book.assign(to.clone(), *port);
             }
         }
         self.book = book;
     }
 
-    /// The assignments made and given up since the last call, to be stored.
+    /// Takes the assignments and releases since the last call, to be stored.
     pub(super) fn take_edits(&mut self) -> Vec<(String, Option<u16>)> {
         std::mem::take(&mut self.edits)
     }
 
     /// The assignments of a proxy.
-    pub(super) fn of(&self, mesh: &MeshName, proxy: &Proxy) -> impl Iterator<Item = (&PortUse, u16)> {
+    pub(super) fn assignments_of(&self, mesh: &MeshName, proxy: &Proxy) -> impl Iterator<Item = (&PortUse, u16)> {
         self.book.iter().filter(move |(to, _)| {
-            let (who, path) = owner(to);
-            path.mesh() == mesh && who == *proxy
+            let (owner, path) = owner(to);
+            path.mesh() == mesh && owner == *proxy
         })
     }
 }
 
-/// Whose proxy a port belongs to.
+/// The proxy that a port belongs to.
 fn owner(to: &PortUse) -> (Proxy, ResourcePath) {
     let (mesh, proxy) = match to {
         PortUse::Ingress { mesh, proxy, .. } | PortUse::Loop { mesh, proxy, .. } => (mesh, proxy.clone()),

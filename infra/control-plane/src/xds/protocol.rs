@@ -1,4 +1,4 @@
-//! The two kinds of ADS stream, state of the world and delta, as one.
+//! The two kinds of ADS stream, state of the world and delta, behind one trait.
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::{
@@ -8,18 +8,18 @@ use envoy_types::pb::google::rpc::Status as Refusal;
 use xds::ads::{DeltaStream, FormerClusters, SotwStream, Status};
 use xds::{ResourceType, Snapshot};
 
-/// One side of a stream: what a request and a new snapshot are answered with.
+/// The server side of a stream: its responses to requests and snapshots.
 pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
-    /// As it is called in reports.
+    /// The name in reports.
     const NAME: &'static str;
-    /// What comes in.
+    /// The request message.
     type Request: Send + 'static;
-    /// What goes out.
+    /// The response message.
     type Response: Send + 'static;
 
-    /// For a client that, if it comes back, may have one of the former sets of clusters.
-    fn begin(former: Vec<FormerClusters>) -> Self;
-    /// The clusters that the client may have, should the stream break now; none where it will say so itself.
+    /// Starts a stream whose client, if it reconnects, may have one of these sets of clusters.
+    fn begin(previous: Vec<FormerClusters>) -> Self;
+    /// The clusters that the client may have if the stream breaks now; empty if the client will report them itself.
     fn clusters(&self) -> Vec<FormerClusters>;
     fn on_request(&mut self, request: &Self::Request, snapshot: &Snapshot) -> Vec<Self::Response>;
     fn on_snapshot(&mut self, snapshot: &Snapshot) -> Vec<Self::Response>;
@@ -27,19 +27,18 @@ pub(super) trait Protocol: std::fmt::Debug + Send + 'static {
     fn has(&self, snapshot: &Snapshot) -> bool;
 
     fn node(request: &Self::Request) -> Option<&Node>;
-    /// The bytes of the names that are kept for the client, beside what its next request of each type replaces.
+    /// The bytes of the resource names that are kept for the client, excluding names that its next request replaces.
     fn name_bytes(&self) -> usize;
-    /// The bytes of the names in a request.
+    /// The bytes of the resource names in a request.
     fn name_bytes_of(request: &Self::Request) -> usize;
-    /// The error of a NACK, to be shortened.
+    /// The error of a NACK, for shortening.
     fn refusal_mut(request: &mut Self::Request) -> Option<&mut Refusal>;
     /// The error of a NACK.
     fn refusal(request: &Self::Request) -> Option<&Refusal>;
     fn type_url(request: &Self::Request) -> &str;
-    /// Whether the client says, in its first request, that it has a configuration from before.
+    /// Whether the client's first request reports an earlier configuration.
     fn is_returning(request: &Self::Request) -> bool;
-    /// Whether a request, not taken yet, is the client's word on a response: an ACK or a NACK, and not a change of what it
-    /// asks for.
+    /// Whether an unprocessed request is an ACK or a NACK, not a change of the subscription.
     fn is_answer(&self, request: &Self::Request) -> bool;
     fn type_url_of(response: &Self::Response) -> &str;
 }
@@ -51,9 +50,9 @@ macro_rules! protocol {
             type Request = $request;
             type Response = $response;
 
-            fn begin(former: Vec<FormerClusters>) -> Self {
+            fn begin(previous: Vec<FormerClusters>) -> Self {
                 let begin: fn(Vec<FormerClusters>) -> Self = $begin;
-                begin(former)
+                begin(previous)
             }
 
             fn clusters(&self) -> Vec<FormerClusters> {

@@ -1,4 +1,4 @@
-//! `GET /proxies`: what each proxy was sent, and what it has taken.
+//! `GET /proxies`: the sent and acknowledged configuration of each proxy.
 
 use mesh::certificates::ServiceInstances;
 use mesh::graph::Mesh;
@@ -8,20 +8,20 @@ use xds::ads::{Status, TypeStatus};
 use xds::ports::PortUse;
 use xds::{Finding, Instance, ProxyId, ResourceType};
 
-use super::Shared;
-use super::evidence::{certificates, served};
-use super::picture::Served;
-use super::roster::Entry;
-use crate::instances::{InstanceCounts, Service};
+use super::AdsState;
+use super::certificate_report::{certificates, served};
+use super::proxy_snapshot::Served;
+use super::registry::RegisteredStream;
+use crate::instances::{CloudMapService, InstanceCounts};
 use crate::metrics::CertificateCounts;
 use crate::secrets::{SecretProblem, SecretReport};
 
-impl Shared {
-    /// Every open stream.
+impl AdsState {
+    /// All open streams.
     pub(crate) async fn proxies(&self) -> Value {
-        // What was written before the question is in the answer.
+        // The report includes all earlier writes.
         self.cache.settle().await;
-        let streams: Vec<Value> = self.roster.entries().iter().map(|entry| self.stream(entry)).collect();
+        let streams: Vec<Value> = self.registry.entries().iter().map(|entry| self.stream(entry)).collect();
         json!({"proxies": streams})
     }
 
@@ -29,7 +29,7 @@ impl Shared {
     pub(crate) async fn proxy(&self, path: &ResourcePath) -> Option<Value> {
         let id: ProxyId = path.to_string().parse().ok()?;
         let description = self.cache.describe(id.clone()).await?;
-        let streams: Vec<Value> = self.roster.entries_of(&id).iter().map(|entry| self.stream(entry)).collect();
+        let streams: Vec<Value> = self.registry.entries_of(&id).iter().map(|entry| self.stream(entry)).collect();
         Some(json!({
             "resource": path.to_string(),
             "connected": !streams.is_empty(),
@@ -39,8 +39,8 @@ impl Shared {
         }))
     }
 
-    /// A mesh as its proxies' snapshots are made from it, and what each of those leaves out, where it leaves out
-    /// anything. `None` if it does not exist.
+    /// The mesh that snapshots are built from, and the findings of each proxy that has any. `None` if the mesh does
+    /// not exist.
     pub(crate) async fn model(&self, mesh: &MeshName) -> Option<(Mesh, Value)> {
         let model = self.cache.model(mesh).await?;
         let nodes = model.nodes.keys().map(|name| ResourcePath::VirtualNode(mesh.clone(), name.clone()));
@@ -56,7 +56,7 @@ impl Shared {
         Some((model, Value::Object(left_out)))
     }
 
-    /// All secrets that are kept for proxies.
+    /// All secrets of proxies.
     pub(crate) fn certificates(&self) -> Value {
         let one = |report: SecretReport| {
             let problem = report.problem.map(|SecretProblem { id, message }| json!({"id": id, "message": message}));
@@ -67,29 +67,29 @@ impl Shared {
                 "checked": report.checked.map(|checked| checked.to_string()),
             })
         };
-        json!({"certificates": self.secrets.told().into_iter().map(one).collect::<Vec<_>>()})
+        json!({"certificates": self.secrets.reports().into_iter().map(one).collect::<Vec<_>>()})
     }
 
-    /// The same in numbers.
+    /// The number of secrets by state.
     pub(crate) fn certificate_counts(&self) -> CertificateCounts {
         let mut counts = CertificateCounts::default();
-        let told = self.secrets.told();
-        for report in &told {
+        let reports = self.secrets.reports();
+        for report in &reports {
             match (report.certificates.is_empty(), &report.problem) {
                 (true, _) => counts.missing += 1,
                 (false, Some(_)) => counts.with_problem += 1,
                 (false, None) => counts.well += 1,
             }
         }
-        let ends = told.iter().flat_map(|report| &report.certificates).map(|one| one.not_after.as_second());
+        let ends = reports.iter().flat_map(|report| &report.certificates).map(|one| one.not_after.as_second());
         counts.first_expiry = ends.min().unwrap_or_default();
         counts
     }
 
-    /// The attributes of the instances that are known of each Cloud Map service.
+    /// The attributes of the known instances of each Cloud Map service.
     pub(crate) fn known_instances(&self) -> Vec<ServiceInstances> {
         let book = self.instances.known();
-        let one = |((namespace, service), instances): (&Service, &Vec<Instance>)| ServiceInstances {
+        let one = |((namespace, service), instances): (&CloudMapService, &Vec<Instance>)| ServiceInstances {
             namespace: namespace.clone(),
             service: service.clone(),
             attributes: instances.iter().map(|instance| instance.attributes.clone()).collect(),
@@ -97,33 +97,33 @@ impl Shared {
         book.known.iter().map(one).collect()
     }
 
-    /// How the services of Cloud Map stand; `None` where nobody is asked.
+    /// The counts of Cloud Map services; `None` for a source that does not poll.
     pub(crate) fn instance_counts(&self) -> Option<InstanceCounts> {
         self.instances.counts()
     }
 
-    /// Asks for all of them anew.
+    /// Requests all secrets again; returns their number.
     pub(crate) fn refresh_certificates(&self) -> usize {
         self.secrets.refresh()
     }
 
-    fn stream(&self, entry: &Entry) -> Value {
+    fn stream(&self, entry: &RegisteredStream) -> Value {
         let who = &entry.who;
         let status = entry.acknowledged.status();
-        let is_to_have = self.cache.served(&who.id).unwrap_or_default();
-        let picture = is_to_have.picture();
+        let current = self.cache.served(&who.id).unwrap_or_default();
+        let proxy_snapshot = current.proxy_snapshot();
         json!({
             "id": who.id.to_string(),
             "resource": who.id.path().to_string(),
             "cluster": who.cluster,
-            "peer": who.peer.place.to_string(),
+            "peer": who.peer.address.to_string(),
             "since": who.since.to_string(),
             "userAgent": who.user_agent,
             "protocol": who.protocol,
-            "upToDate": up_to_date(&is_to_have, &status, entry),
+            "upToDate": up_to_date(&current, &status, entry),
             "types": types(&status),
-            "certificates": picture.map(|picture| certificates(picture, &status, entry, self.files.as_ref())),
-            "findings": picture.map(|picture| findings(&picture.findings)),
+            "certificates": proxy_snapshot.map(|proxy_snapshot| certificates(proxy_snapshot, &status, entry, self.files.as_ref())),
+            "findings": proxy_snapshot.map(|proxy_snapshot| findings(&proxy_snapshot.findings)),
         })
     }
 }
@@ -153,11 +153,11 @@ const fn kind_name(kind: ResourceType) -> &'static str {
     }
 }
 
-/// Whether the proxy has acknowledged all that it is to have now. One that has not asked for its clusters and listeners
-/// yet has nothing.
-fn up_to_date(served: &Served, status: &Status, entry: &Entry) -> bool {
-    let asked = [ResourceType::Cluster, ResourceType::Listener].iter().all(|kind| status.types.contains_key(kind));
-    asked && served.picture().is_some_and(|picture| entry.acknowledged.has(picture))
+/// Whether the proxy has acknowledged its complete current configuration. A proxy that has not requested its clusters
+/// and listeners yet has acknowledged nothing.
+fn up_to_date(served: &Served, status: &Status, entry: &RegisteredStream) -> bool {
+    let requested = [ResourceType::Cluster, ResourceType::Listener].iter().all(|kind| status.types.contains_key(kind));
+    requested && served.proxy_snapshot().is_some_and(|proxy_snapshot| entry.acknowledged.has(proxy_snapshot))
 }
 
 fn findings(findings: &[Finding]) -> Value {
@@ -165,7 +165,7 @@ fn findings(findings: &[Finding]) -> Value {
     findings.iter().map(one).collect()
 }
 
-/// Explicit ports: where the proxy takes traffic in, where its application is to listen, and where the application
+/// Explicit ports: where the proxy accepts traffic, where its application has to listen, and where the application
 /// reaches each backend.
 fn ports(ports: &[(PortUse, u16)]) -> Value {
     let (mut ingress, mut application, mut egress) = (Vec::new(), Vec::new(), Vec::new());
@@ -176,7 +176,7 @@ fn ports(ports: &[(PortUse, u16)]) -> Value {
             PortUse::Egress { service, port, .. } => {
                 egress.push(json!({"backend": service.as_str(), "servicePort": port.get(), "port": at}));
             }
-            // Between two listeners of one proxy: nobody else has any use for it.
+            // A port between two listeners of one proxy, of no use outside it.
             PortUse::Loop { .. } => {}
         }
     }

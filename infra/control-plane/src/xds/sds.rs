@@ -1,11 +1,11 @@
-//! The socket beside a proxy, for the secrets that a mesh calls by names of its own.
+//! The local socket for the secrets that a mesh refers to by name.
 //!
 //! ```text
-//!   Envoy (cluster static_cluster_sds_unix_socket) ── SDS ──▶ socket ──▶ keeper ──▶ Secrets Manager
+//!   Envoy (cluster static_cluster_sds_unix_socket) ── SDS ──▶ socket ──▶ cache ──▶ Secrets Manager
 //! ```
 //!
-//! The same stream as ADS, of one type of resource. Who may connect is decided by the socket: its own user, or those that
-//! were named. What a node says it is, is not looked at: whoever may connect may have every secret that is bound.
+//! The protocol is that of ADS, with one resource type. The socket decides which users may connect: its owner, or the
+//! configured users. The node id is ignored: every admitted client may have every bound secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -26,29 +26,30 @@ use tonic::{Request, Response, Status, Streaming};
 use xds::ads::{DeltaStream, SotwStream};
 use xds::{ResourceType, SecretRef, Snapshot};
 
+use super::ads_stream::stopped;
 use super::bounds;
-use super::conversation::stopped;
-use super::listen::{Guest, ListenError, Listening};
+use super::listen::{ConnectedPeer, ListenError, ListeningSockets};
 use super::protocol::Protocol;
-use super::settings::{Listen, XdsAuth, XdsListener, XdsSettings};
+use super::settings::{ListenAddress, XdsAuth, XdsListener, XdsSettings};
 use crate::connections::{Busy, ConnectionLimits, ConnectionTable};
-use crate::log::Short;
+use crate::log::Truncated;
 use crate::metrics::Metrics;
-use crate::secrets::{Found, Secrets};
+use crate::secrets::{SecretLookup, Secrets};
 
-/// How long connections may take to close once their streams have ended.
+/// How long connections may take to close after their streams have ended.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Serves bound secrets on a socket of its own.
+/// Serves bound secrets on a socket.
 #[derive(Debug)]
 pub struct SdsServer {
-    listening: Listening,
+    sockets: ListeningSockets,
     secrets: Arc<dyn Secrets>,
     names: BTreeSet<String>,
 }
 
 impl SdsServer {
-    /// Takes the socket. Without users, its mode is 0600; with them, the group may try, and each is asked who it is.
+    /// Binds the socket. Without users its mode is 0600; with users the group may connect, and the UID of each
+    /// connection is checked.
     pub async fn bind(
         socket: PathBuf,
         users: Option<Vec<u32>>,
@@ -56,47 +57,47 @@ impl SdsServer {
         secrets: Arc<dyn Secrets>,
     ) -> Result<Self, ListenError> {
         let auth = users.map_or(XdsAuth::None, |uids| XdsAuth::Unix { uids });
-        let listen = vec![XdsListener { place: Listen::Unix(socket), auth }];
+        let listen = vec![XdsListener { address: ListenAddress::Unix(socket), auth }];
         let settings = XdsSettings { listen, ..XdsSettings::default() };
-        Ok(Self { listening: Listening::bind(&settings).await?, secrets, names })
+        Ok(Self { sockets: ListeningSockets::bind(&settings).await?, secrets, names })
     }
 
-    /// Where it listens: `unix:/run/sds.sock`.
+    /// The address of the socket: `unix:/run/sds.sock`.
     #[must_use]
-    pub fn place(&self) -> String {
-        self.listening.places().concat()
+    pub fn socket(&self) -> String {
+        self.sockets.addresses().concat()
     }
 
-    /// Answers until the future given is ready, then ends every stream and removes the socket.
+    /// Serves until the future is ready, then ends every stream and removes the socket.
     pub async fn serve(
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), tonic::transport::Error> {
-        let Self { listening, secrets, names } = self;
-        let (stop, stop_asked) = watch::channel(false);
+        let Self { sockets, secrets, names } = self;
+        let (stop, stopping) = watch::channel(false);
         let mut changes = secrets.changes();
         let (publish, snapshots) = watch::channel(snapshot(secrets.as_ref(), &names));
-        let mut until = stop_asked.clone();
+        let mut until = stopping.clone();
         let following = tokio::spawn(async move {
             loop {
                 tokio::select! {
                     () = stopped(&mut until) => return,
-                    told = changes.changed() => if told.is_err() { return },
+                    result = changes.changed() => if result.is_err() { return },
                 }
                 publish.send_replace(snapshot(secrets.as_ref(), &names));
             }
         });
-        let service = SecretDiscoveryServiceServer::new(Service { snapshots, stopping: stop_asked.clone() });
+        let service = SecretDiscoveryServiceServer::new(SdsService { snapshots, stopping: stopping.clone() });
         let signal = async move {
             shutdown.await;
             stop.send_replace(true);
         };
-        // Whoever may connect is a user of this machine, so what is counted is not shown.
+        // Every client is a user of this machine, so the metrics are not exposed.
         let connections = ConnectionTable::new(ConnectionLimits::default(), Metrics::new().connections());
         let sweeping = connections.sweep();
-        let (incoming, tasks) = listening.connections(&connections);
+        let (incoming, tasks) = sockets.connections(&connections);
         let answering = Server::builder().add_service(service).serve_with_incoming_shutdown(incoming, signal);
-        let mut overtime = stop_asked;
+        let mut overtime = stopping;
         let served = tokio::select! {
             served = answering => served,
             () = async {
@@ -111,31 +112,31 @@ impl SdsServer {
     }
 }
 
-/// All that can be served now. A secret that isn't known yet is not in it, and whoever asks for it waits.
+/// The available secrets. A client waits for a secret that is not in it.
 fn snapshot(secrets: &dyn Secrets, names: &BTreeSet<String>) -> Snapshot {
     let bound: BTreeMap<_, _> =
         names.iter().map(|name| SecretRef::Bundle(name.clone())).map(|secret| (secret.name(), secret)).collect();
     secrets.in_use(&bound.values().cloned().collect());
     Snapshot::new(bound.into_iter().filter_map(|(name, secret)| match secrets.find(&secret) {
-        Found::Known(known, _) => Some((ResourceType::Secret, name, secret.resource(Some(&known.material))?)),
-        Found::Pending | Found::Missing(_) => None,
+        SecretLookup::Known(known, _) => Some((ResourceType::Secret, name, secret.resource(Some(&known.material))?)),
+        SecretLookup::Pending | SecretLookup::Missing(_) => None,
     }))
 }
 
 #[derive(Debug)]
-struct Service {
+struct SdsService {
     snapshots: watch::Receiver<Snapshot>,
     stopping: watch::Receiver<bool>,
 }
 
-impl Service {
+impl SdsService {
     fn stream<P: Protocol>(&self, request: Request<Streaming<P::Request>>) -> Response<Responses<P::Response>> {
-        let guest = request.extensions().get::<Guest>();
-        if let Some(guest) = guest {
-            tracing::info!(peer = %guest.peer.place, protocol = P::NAME, "sds stream");
+        let connected_peer = request.extensions().get::<ConnectedPeer>();
+        if let Some(connected_peer) = connected_peer {
+            tracing::info!(peer = %connected_peer.peer.address, protocol = P::NAME, "SDS stream opened");
         }
         let stream = SecretStream::<P> {
-            _busy: guest.map(|guest| guest.slot.busy()),
+            _busy: connected_peer.map(|connected_peer| connected_peer.slot.busy()),
             machine: P::begin(Vec::new()),
             snapshots: self.snapshots.clone(),
             stopping: self.stopping.clone(),
@@ -160,9 +161,9 @@ struct SecretStream<P: Protocol> {
     snapshots: watch::Receiver<Snapshot>,
     stopping: watch::Receiver<bool>,
     requests: Streaming<P::Request>,
-    /// Responses to be sent, the next one last.
+    /// Responses to send, the next one last.
     waiting: Vec<P::Response>,
-    /// The connection is not idle meanwhile.
+    /// Keeps the connection busy.
     _busy: Option<Busy>,
 }
 
@@ -176,7 +177,7 @@ impl<P: Protocol> SecretStream<P> {
                 biased;
                 () = stopped(&mut self.stopping) => return None,
                 request = self.requests.message() => match request {
-                    Ok(Some(request)) => match self.hear(request) {
+                    Ok(Some(request)) => match self.handle_request(request) {
                         Ok(responses) => responses,
                         Err(status) => return Some(Err(status)),
                     },
@@ -188,7 +189,7 @@ impl<P: Protocol> SecretStream<P> {
                         let snapshot = self.snapshots.borrow_and_update().clone();
                         self.machine.on_snapshot(&snapshot)
                     }
-                    Err(_) => return Some(Err(Status::unavailable("there is nothing to serve any more"))),
+                    Err(_) => return Some(Err(Status::unavailable("the source of secrets has stopped"))),
                 },
             };
             responses.reverse();
@@ -196,10 +197,10 @@ impl<P: Protocol> SecretStream<P> {
         }
     }
 
-    fn hear(&mut self, mut request: P::Request) -> Result<Vec<P::Response>, Status> {
+    fn handle_request(&mut self, mut request: P::Request) -> Result<Vec<P::Response>, Status> {
         bounds::apply::<P>(&mut request, self.machine.name_bytes())?;
         if let Some(refusal) = P::refusal(&request) {
-            tracing::warn!(reason = %Short(&refusal.message), "NACK: a secret was refused");
+            tracing::warn!(reason = %Truncated(&refusal.message), "proxy rejected a secret (NACK)");
         }
         let snapshot = self.snapshots.borrow_and_update().clone();
         Ok(self.machine.on_request(&request, &snapshot))
@@ -207,7 +208,7 @@ impl<P: Protocol> SecretStream<P> {
 }
 
 #[tonic::async_trait]
-impl SecretDiscoveryService for Service {
+impl SecretDiscoveryService for SdsService {
     type StreamSecretsStream = Responses<DiscoveryResponse>;
     type DeltaSecretsStream = Responses<DeltaDiscoveryResponse>;
 

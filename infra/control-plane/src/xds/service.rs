@@ -1,4 +1,4 @@
-//! The gRPC service.
+//! The gRPC service of ADS.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,38 +16,38 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 use xds::ads::{DeltaStream, SotwStream};
 
-use super::conversation::converse;
-use super::listen::{Guest, Listening};
+use super::ads_stream::responses_of;
+use super::listen::{ConnectedPeer, ListeningSockets};
 use super::metered::Metering;
-use super::{Gate, Shared};
+use super::{AdsLimits, AdsState};
 
-/// The largest request. One names every resource that its proxy subscribes to: a thousand clusters are 100 KB.
-const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
+/// The largest request, in bytes. It names every resource that a proxy subscribes to: a thousand clusters are 100 KB.
+const MAX_REQUEST: usize = 4 * 1024 * 1024;
 
-/// How often a silent connection is asked whether anybody is there, and how long it may take to answer: a machine that
-/// went away without a word is off the roster after both.
+/// The interval between HTTP/2 pings on a silent connection, and the timeout of a ping. Together they bound how long
+/// a lost machine stays in the registry.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 
-/// The most streams of one connection. An Envoy has one; a proxy of proxies may have many.
-const STREAMS: u32 = 200;
+/// The most streams of one connection. An Envoy has one; an xDS relay may have many.
+const MAX_STREAMS: u32 = 200;
 
-/// The most headers of one request.
-const HEADER_LIST: u32 = 32 * 1024;
+/// The most headers of one request, in bytes.
+const MAX_HEADER_LIST: u32 = 32 * 1024;
 
-/// What may arrive unread on a stream and on a connection.
+/// The most unread data of a stream, and of a connection, in bytes.
 const WINDOW: u32 = 256 * 1024;
 
-/// How long connections may take to close once their streams have ended.
+/// How long connections may take to close after their streams have ended.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The service on its own.
+/// The implementation of the service.
 #[derive(Debug)]
-struct Service(Arc<Shared>);
+struct AdsService(Arc<AdsState>);
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl AggregatedDiscoveryService for Service {
+impl AggregatedDiscoveryService for AdsService {
     type StreamAggregatedResourcesStream = Responses<DiscoveryResponse>;
     type DeltaAggregatedResourcesStream = Responses<DeltaDiscoveryResponse>;
 
@@ -55,8 +55,8 @@ impl AggregatedDiscoveryService for Service {
         &self,
         request: Request<Streaming<DiscoveryRequest>>,
     ) -> Result<Response<Self::StreamAggregatedResourcesStream>, Status> {
-        let guest = guest(&request)?;
-        let responses = converse::<SotwStream>(Arc::clone(&self.0), guest, request.into_inner());
+        let connected_peer = connected_peer(&request)?;
+        let responses = responses_of::<SotwStream>(Arc::clone(&self.0), connected_peer, request.into_inner());
         Ok(Response::new(Box::pin(responses)))
     }
 
@@ -64,40 +64,40 @@ impl AggregatedDiscoveryService for Service {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let guest = guest(&request)?;
-        let responses = converse::<DeltaStream>(Arc::clone(&self.0), guest, request.into_inner());
+        let connected_peer = connected_peer(&request)?;
+        let responses = responses_of::<DeltaStream>(Arc::clone(&self.0), connected_peer, request.into_inner());
         Ok(Response::new(Box::pin(responses)))
     }
 }
 
-fn guest<T>(request: &Request<T>) -> Result<Guest, Status> {
-    request.extensions().get::<Guest>().cloned().ok_or_else(|| Status::internal("the connection has no peer"))
+fn connected_peer<T>(request: &Request<T>) -> Result<ConnectedPeer, Status> {
+    request.extensions().get::<ConnectedPeer>().cloned().ok_or_else(|| Status::internal("the connection has no peer"))
 }
 
-/// Serves all connections until the future given is ready, then ends every stream.
+/// Serves all connections until the future is ready, then ends every stream.
 pub(super) async fn serve(
-    shared: Arc<Shared>,
-    listening: Listening,
-    gate: Gate,
+    shared: Arc<AdsState>,
+    sockets: ListeningSockets,
+    limits: AdsLimits,
     stop: watch::Sender<bool>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tonic::transport::Error> {
-    let service = AggregatedDiscoveryServiceServer::new(Service(shared)).max_decoding_message_size(LARGEST_REQUEST);
+    let service = AggregatedDiscoveryServiceServer::new(AdsService(shared)).max_decoding_message_size(MAX_REQUEST);
     let mut stopping = stop.subscribe();
     let signal = async move {
         shutdown.await;
         stop.send_replace(true);
     };
-    // Clients may ping as often as they like: App Mesh's do so every ten seconds, data or not.
-    let (connections, accepting) = listening.connections(&gate.connections);
+    // Clients may ping at any rate: those of App Mesh do so every ten seconds, with or without data.
+    let (connections, accepting) = sockets.connections(&limits.connections);
     let serving = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE.0))
         .http2_keepalive_timeout(Some(KEEPALIVE.1))
-        .max_concurrent_streams(STREAMS)
-        .http2_max_header_list_size(HEADER_LIST)
+        .max_concurrent_streams(MAX_STREAMS)
+        .http2_max_header_list_size(MAX_HEADER_LIST)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
-        .layer(Metering::new(&gate))
+        .layer(Metering::new(&limits))
         .add_service(service)
         .serve_with_incoming_shutdown(connections, signal);
     let overtime = async move {

@@ -1,4 +1,4 @@
-//! What the ADS server is started with.
+//! The settings of the ADS server.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,35 +16,35 @@ use crate::instances::{Instances, NoInstances};
 use crate::secrets::{NoSecrets, Secrets};
 use crate::tls::TlsFiles;
 
-/// The streams that a proxy's resource may have at a time: App Mesh's quota of Envoys a virtual node.
+/// The default number of concurrent streams of one resource: App Mesh's quota of Envoys for each virtual node.
 const STREAMS_PER_PROXY: usize = 50;
 
 /// The settings of the ADS server.
 #[derive(Debug, Clone)]
 pub struct XdsSettings {
-    /// Where it listens, and who may connect there. Nowhere: no Envoy is served.
+    /// The listeners and their authentication. Without one, no Envoy is served.
     pub listen: Vec<XdsListener>,
-    /// The certificate that it shows on addresses; none, and it speaks no TLS. Sockets never have TLS.
+    /// The TLS certificate on addresses; `None` serves them without TLS. Sockets never use TLS.
     pub tls: Option<TlsFiles>,
     /// How traffic reaches the proxies.
     pub listeners: ListenerMode,
-    /// What the statistics of the nodes that proxies call are named by.
+    /// How proxies name the statistics of the nodes that they call.
     pub stat_names: StatNames,
-    /// How virtual gateways find out the address of a client.
+    /// How virtual gateways determine the address of a client.
     pub client_address: ClientAddress,
-    /// Streams that one resource may have at a time.
+    /// The most concurrent streams of one resource. Default: 50.
     pub streams_per_proxy: usize,
-    /// Where certificates come from.
+    /// The source of certificates.
     pub secrets: Arc<dyn Secrets>,
-    /// The names of secrets (`sds.secretName`) that are sent over ADS. Any other is left to the socket beside the proxy.
+    /// The secret names (`sds.secretName`) that are sent over ADS. All others are left to the proxy's local socket.
     pub bound: BTreeSet<String>,
-    /// Where the endpoints of nodes come from that Cloud Map finds.
+    /// The source of the endpoints of nodes with Cloud Map service discovery.
     pub instances: Arc<dyn Instances>,
-    /// Which certificates and bundles each mesh may name. None: any mesh may name any.
+    /// The certificates and bundles that each mesh may use. Empty: any mesh may use any of them.
     pub certificate_rules: Vec<CertificateRule>,
-    /// The file of certificates that are revoked, of clients with `mtls`. Read again when it changes.
+    /// The revocation lists of client certificates, with `mtls`. Reloaded when the file changes.
     pub client_crl: Option<PathBuf>,
-    /// Where certificates in files beside proxies can be looked at.
+    /// Reads the certificate files of proxies on this machine, for reports.
     pub certificate_files: Option<CertificateFiles>,
 }
 
@@ -67,58 +67,59 @@ impl Default for XdsSettings {
     }
 }
 
-/// A place to listen, and who may connect there and be which proxy.
+/// The address of a listener, and its authentication.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XdsListener {
-    /// Where.
-    pub place: Listen,
-    /// Who.
+    /// The address.
+    pub address: ListenAddress,
+    /// The authentication.
     pub auth: XdsAuth,
 }
 
 impl XdsListener {
-    /// One for whoever is on this machine.
+    /// A listener without authentication, for clients on this machine.
     #[must_use]
-    pub const fn local(place: Listen) -> Self {
-        Self { place, auth: XdsAuth::None }
+    pub const fn local(address: ListenAddress) -> Self {
+        Self { address, auth: XdsAuth::None }
     }
 }
 
-/// Who may connect, and be which proxy.
+/// The authentication of proxies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum XdsAuth {
-    /// Whoever is on this machine may be any proxy: loopback addresses, and sockets for this user only.
+    /// Any client on this machine may be any proxy: loopback addresses, and sockets for the user of this process
+    /// only.
     None,
-    /// Whoever shows a certificate may be the proxy that it names.
+    /// A client with a certificate may be the proxy that the certificate names.
     Mtls {
-        /// The certificates that vouch for clients.
+        /// The CA certificates of clients.
         client_ca: PathBuf,
     },
-    /// Processes of these users may be any proxy: sockets only. None named is this process' own user.
+    /// Processes of these users may be any proxy: sockets only. An empty list is the user of this process.
     Unix {
-        /// The users.
+        /// The UIDs.
         uids: Vec<u32>,
     },
 }
 
-/// A place to listen.
+/// The address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// An address. Port 0 takes a free one.
+pub enum ListenAddress {
+    /// A TCP address. Port 0 selects a free port.
     Tcp(SocketAddr),
-    /// A socket in the file system.
+    /// A Unix socket in the file system.
     Unix(PathBuf),
 }
 
-impl FromStr for Listen {
-    type Err = ListenParseError;
+impl FromStr for ListenAddress {
+    type Err = ListenAddressError;
 
-    fn from_str(text: &str) -> Result<Self, ListenParseError> {
-        let error = || ListenParseError(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, ListenAddressError> {
+        let error = || ListenAddressError(text.to_owned());
         if let Some(path) = text.strip_prefix("unix:") {
-            // Also as a URI: unix:///run/xds.sock.
+            // The URI form is accepted too: unix:///run/xds.sock.
             let path = path.strip_prefix("//").unwrap_or(path);
-            // What comes after a comma elsewhere says who may connect: misspelt, it must not become part of a name.
+            // On the command line, options follow a comma. A misspelt option must not become part of the path.
             let is_path = !path.is_empty() && !path.contains(',');
             return if is_path { Ok(Self::Unix(PathBuf::from(path))) } else { Err(error()) };
         }
@@ -127,7 +128,7 @@ impl FromStr for Listen {
     }
 }
 
-impl fmt::Display for Listen {
+impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(addr) => addr.fmt(f),
@@ -136,7 +137,9 @@ impl fmt::Display for Listen {
     }
 }
 
-/// What is no place to listen.
+/// The text is not the address of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither an address with a port, such as 127.0.0.1:18000, nor a socket, such as unix:/run/xds.sock")]
-pub struct ListenParseError(String);
+#[error(
+    "invalid listen address {0:?}: expected an address with a port, such as 127.0.0.1:18000, or a socket, such as unix:/run/xds.sock"
+)]
+pub struct ListenAddressError(String);

@@ -1,4 +1,4 @@
-//! Writes that are judged by the policy pack before they are done.
+//! Admission: writes that the policy pack judges before they are stored.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::process;
 const FINDINGS: &str = "x-meshwarden-findings";
 const MESH: &str = "/meshes/shop";
 
-/// A policy's file, gone with the test.
+/// A policy file, removed with the test.
 struct File(PathBuf);
 
 impl File {
@@ -24,7 +24,7 @@ impl File {
         file
     }
 
-    /// As people are told to: a new file takes the old one's place.
+    /// Replaces the file by a new one, as operators are advised to do.
     fn write(&self, text: &str) {
         let new = self.0.with_extension("new");
         std::fs::write(&new, text).unwrap();
@@ -47,7 +47,7 @@ async fn plane(mode: AdmissionMode, severity: Severity, policy: Option<&File>) -
     Plane::judging(AdmissionSettings { mode, severity, policy }).await
 }
 
-/// A policy that asks only this rule, at this severity.
+/// A policy with only this rule, at this severity.
 fn only(rule: &str, severity: &str) -> String {
     let off = mesh::pack::rules().filter(|other| other.id != rule);
     let off = off.map(|other| format!("  {}: {{enabled: false}}\n", other.id)).collect::<Vec<_>>().concat();
@@ -67,7 +67,7 @@ async fn mesh(plane: &Plane) {
 }
 
 #[tokio::test]
-async fn without_it_nothing_is_told_or_refused() {
+async fn without_admission_no_write_has_findings() {
     let plane = Plane::start().await;
     mesh(&plane).await;
     let reply = plane.put(MESH, open()).await;
@@ -76,26 +76,26 @@ async fn without_it_nothing_is_told_or_refused() {
 }
 
 #[tokio::test]
-async fn a_warning_is_told_with_a_write_that_is_done() {
+async fn a_warning_is_returned_with_a_stored_write() {
     let file = File::new("warn", &only("mesh-egress-open", "high"));
     let plane = plane(AdmissionMode::Warn, Severity::High, Some(&file)).await;
     mesh(&plane).await;
     let reply = plane.put(MESH, open()).await;
-    let told = reply.header(FINDINGS).unwrap().to_owned();
-    let (count, id) = told.split_once("; ").unwrap();
-    assert!(count == "1" && id.len() == 16, "{told}");
+    let header = reply.header(FINDINGS).unwrap().to_owned();
+    let (count, id) = header.split_once("; ").unwrap();
+    assert!(count == "1" && id.len() == 16, "{header}");
     assert_eq!(reply.ok()["spec"]["egressFilter"]["type"], "ALLOW_ALL");
 
     let again = plane.put(MESH, open()).await;
-    assert_eq!(again.header(FINDINGS), None, "it was there before");
-    let (_, metrics) = plane.beside("/metrics").await;
+    assert_eq!(again.header(FINDINGS), None, "the finding existed before");
+    let (_, metrics) = plane.endpoint("/metrics").await;
     let line = r#"meshwarden_admission_findings_total{outcome="warned",severity="high"} 1"#;
     assert!(metrics.contains(line), "{metrics}");
 }
 
-/// A node for a host outside has no proxy, so that a client policy with TLS has nothing to disagree with.
+/// A node for an external host has no proxy, so a client policy with TLS conflicts with nothing.
 #[tokio::test]
-async fn call_by_tls_to_a_host_outside_the_mesh_is_admitted() {
+async fn tls_call_to_an_external_host_is_admitted() {
     let plane = plane(AdmissionMode::Deny, Severity::Low, None).await;
     mesh(&plane).await;
     let listener = json!({"portMapping": {"port": 443, "protocol": "http"}});
@@ -118,7 +118,7 @@ async fn call_by_tls_to_a_host_outside_the_mesh_is_admitted() {
 }
 
 #[tokio::test]
-async fn a_refused_write_is_not_done_and_says_why() {
+async fn a_refused_write_is_not_stored_and_has_a_reason() {
     let plane = plane(AdmissionMode::Deny, Severity::High, None).await;
     mesh(&plane).await;
     let message = plane.put(MESH, open()).await.error("BadRequestException");
@@ -132,7 +132,7 @@ async fn a_refused_write_is_not_done_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_mesh_can_be_built_up_although_much_is_missing_on_the_way() {
+async fn a_mesh_can_be_built_up_step_by_step() {
     let plane = plane(AdmissionMode::Deny, Severity::High, None).await;
     for sample in
         samples().into_iter().filter(|sample| sample.kind != "gatewayRoute" && sample.kind != "virtualGateway")
@@ -140,12 +140,13 @@ async fn a_mesh_can_be_built_up_although_much_is_missing_on_the_way() {
         plane.put(sample.collection, sample.body()).await.ok();
     }
     let mut caller = crate::fixture::node("front.shop.local");
-    caller["backends"] = json!([{"virtualService": {"virtualServiceName": "comes-later.shop.local"}}]);
+    caller["backends"] = json!([{"virtualService": {"virtualServiceName": "created-later.shop.local"}}]);
     let body = json!({"virtualNodeName": "front", "spec": caller});
-    assert!(plane.put("/meshes/shop/virtualNodes", body).await.header(FINDINGS).is_some(), "told all the same");
+    let reply = plane.put("/meshes/shop/virtualNodes", body).await;
+    assert!(reply.header(FINDINGS).is_some(), "the finding is reported");
 }
 
-/// A write by which a call that worked would fail is refused or reported, although the damage is at the caller.
+/// A write that would break a working call is refused or reported, although the damage is at the caller.
 #[tokio::test]
 async fn write_that_cuts_traffic_elsewhere_is_refused_or_reported() {
     let cut = |plane: Plane| async move {
@@ -155,7 +156,7 @@ async fn write_that_cuts_traffic_elsewhere_is_refused_or_reported() {
         let mut caller = crate::fixture::node("front.shop.local");
         caller["backends"] = json!([{"virtualService": {"virtualServiceName": "a b/orders.local"}}]);
         plane.put("/meshes/shop/virtualNodes", json!({"virtualNodeName": "front", "spec": caller})).await.ok();
-        // The callers of the service go on calling port 8080.
+        // The callers of the service still use port 8080.
         plane.put("/meshes/shop/virtualRouters/orders", json!({"spec": router(8081)})).await
     };
     let policy = File::new("cut", &only("service-without-provider", "info"));
@@ -165,7 +166,7 @@ async fn write_that_cuts_traffic_elsewhere_is_refused_or_reported() {
         assert!(message.contains(part), "{part}: {message}");
     }
     let reply = cut(plane(AdmissionMode::Warn, Severity::Critical, Some(&policy)).await).await;
-    assert!(reply.header(FINDINGS).is_some_and(|told| told.starts_with("1; ")), "{reply:?}");
+    assert!(reply.header(FINDINGS).is_some_and(|findings| findings.starts_with("1; ")), "{reply:?}");
     reply.ok();
     let reply = cut(Plane::start().await).await;
     assert_eq!(reply.header(FINDINGS), None);
@@ -173,7 +174,7 @@ async fn write_that_cuts_traffic_elsewhere_is_refused_or_reported() {
 }
 
 #[tokio::test]
-async fn tags_are_judged_with_the_write_that_sets_them() {
+async fn tags_are_judged_together_with_the_write_that_sets_them() {
     let text = format!("{}tags:\n  required:\n    - {{key: owner}}\n", only("tag-missing", "high"));
     let file = File::new("tags", &text);
     let plane = plane(AdmissionMode::Deny, Severity::High, Some(&file)).await;
@@ -185,7 +186,7 @@ async fn tags_are_judged_with_the_write_that_sets_them() {
 }
 
 #[tokio::test]
-async fn a_waiver_lets_a_write_pass_until_it_is_gone() {
+async fn a_waiver_admits_a_write_until_it_is_removed() {
     let rule = only("mesh-egress-open", "high");
     let waiver = "waivers:\n  - {rule: mesh-egress-open, resource: mesh/shop, owner: shop, reason: a move, until: 2999-01-01T00:00:00Z}\n";
     let file = File::new("waiver", &format!("{rule}{waiver}"));
@@ -198,7 +199,7 @@ async fn a_waiver_lets_a_write_pass_until_it_is_gone() {
 }
 
 #[tokio::test]
-async fn a_policy_that_is_broken_later_leaves_the_last_good_one() {
+async fn a_policy_that_becomes_invalid_leaves_the_last_valid_one_in_use() {
     let good = only("mesh-egress-open", "high");
     let file = File::new("broken", &good);
     let plane = plane(AdmissionMode::Deny, Severity::High, Some(&file)).await;
@@ -206,16 +207,16 @@ async fn a_policy_that_is_broken_later_leaves_the_last_good_one() {
     for broken in ["version: 1\ntls: {require: perhaps}\n", ""] {
         file.write(broken);
         plane.put(MESH, open()).await.error("BadRequestException");
-        let (status, text) = plane.beside("/readyz").await;
+        let (status, text) = plane.endpoint("/readyz").await;
         assert!(status == 200 && text.contains("policy"), "{status} {text}");
     }
     file.write(&only("node-unused", "high"));
     plane.put(MESH, open()).await.ok();
-    assert_eq!(plane.beside("/readyz").await, (200, r#"{"status":"ok"}"#.to_owned()));
+    assert_eq!(plane.endpoint("/readyz").await, (200, r#"{"status":"ok"}"#.to_owned()));
 }
 
 #[test]
-fn a_policy_that_is_broken_at_the_start_is_told_with_its_place() {
+fn an_invalid_policy_at_the_start_is_reported_with_its_position() {
     let file = File::new("start", "version: 1\nmodes:\n  default: forced\n");
     let path = file.path().to_str().unwrap();
     let ended = process::command(&["--admission", "warn", "--policy", path]).output().unwrap();
@@ -225,9 +226,10 @@ fn a_policy_that_is_broken_at_the_start_is_told_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_writers_at_once_one_sees_the_other() {
+async fn concurrent_writes_are_judged_one_after_the_other() {
     const PAIRS: usize = 40;
-    // Found on the name in small letters: that write is refused when it comes second, and told by the other otherwise.
+    // The finding is on the lower-case name: that write is refused if it is second. If it is first, the other one
+    // reports the finding.
     let file = File::new("race", &only("names-differ-by-case", "high"));
     let plane = Arc::new(plane(AdmissionMode::Deny, Severity::High, Some(&file)).await);
     mesh(&plane).await;
@@ -241,9 +243,9 @@ async fn of_two_writers_at_once_one_sees_the_other() {
     let pairs: Vec<_> = (0..PAIRS).map(|n| (write(format!("A{n}")), write(format!("a{n}")))).collect();
     for (large, small) in pairs {
         let (large, small) = (large.await.unwrap(), small.await.unwrap());
-        let told = large.header(FINDINGS).is_some();
+        let reports_finding = large.header(FINDINGS).is_some();
         large.ok();
-        if told {
+        if reports_finding {
             small.ok();
         } else {
             small.error("BadRequestException");

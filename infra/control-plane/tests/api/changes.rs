@@ -1,4 +1,4 @@
-//! What a follower in the same process sees of the writes.
+//! The changes that a follower in the same process receives.
 
 use control_plane::state::{Change, Operation};
 use mesh::name::ResourcePath;
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::client::{ARN, Plane};
 
 #[tokio::test]
-async fn every_accepted_write_is_told_in_order_and_once() {
+async fn every_accepted_write_is_sent_to_followers_once_and_in_order() {
     let plane = Plane::start().await;
     let mut changes = plane.store.changes();
     let create = json!({"meshName": "shop", "clientToken": "t"});

@@ -20,7 +20,7 @@ pub(crate) struct Plane {
     _running: oneshot::Sender<()>,
 }
 
-/// What was answered.
+/// A response.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -33,21 +33,21 @@ impl Plane {
         Self::with(&[]).await
     }
 
-    /// A server with some quotas.
+    /// A server with these quotas.
     pub(crate) async fn with(quotas: &[&str]) -> Self {
         Self::with_preset(QuotaPreset::None, quotas).await
     }
 
-    /// A server with the quotas of a preset, and some of its own.
+    /// A server with a preset and these quotas.
     pub(crate) async fn with_preset(preset: QuotaPreset, quotas: &[&str]) -> Self {
         let settings = quotas.iter().map(|setting| setting.parse::<QuotaSetting>().unwrap());
         let quotas = settings.fold(Quotas::new(preset), Quotas::with);
-        Self::over(Store::new(quotas)).await
+        Self::with_store(Store::new(quotas)).await
     }
 
-    /// A server of this store.
-    pub(crate) async fn over(store: Store) -> Self {
-        Self::serving(Server::bind_over(Self::settings(), store).await.unwrap())
+    /// A server for this store.
+    pub(crate) async fn with_store(store: Store) -> Self {
+        Self::serving(Server::bind_with_store(Self::settings(), store).await.unwrap())
     }
 
     pub(crate) fn settings() -> Settings {
@@ -86,8 +86,8 @@ impl Plane {
         Reply { status, headers, body }
     }
 
-    /// The status and text of something beside the API.
-    pub(crate) async fn beside(&self, path: &str) -> (u16, String) {
+    /// The status and text of an endpoint outside the App Mesh API.
+    pub(crate) async fn endpoint(&self, path: &str) -> (u16, String) {
         let response = self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
@@ -112,14 +112,14 @@ impl Plane {
 }
 
 impl Reply {
-    /// The body of a success.
+    /// The body of a successful response.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
         self.body
     }
 
-    /// The message of an error of this type, whose status has to be the one that the API model gives it.
+    /// The message of an error of this type. Its status must be that of the API model.
     #[track_caller]
     pub(crate) fn error(&self, name: &str) -> String {
         let statuses = [
@@ -134,7 +134,7 @@ impl Reply {
         ];
         let given = self.header("x-amzn-errortype").unwrap_or("none");
         assert_eq!(given, name, "{}", self.body);
-        let status = statuses.iter().find(|(known, _)| *known == name).expect("a known error").1;
+        let status = statuses.iter().find(|(known, _)| *known == name).expect("the error is known").1;
         assert_eq!(self.status, status, "{}", self.body);
         assert_eq!(self.body.as_object().unwrap().len(), 1, "{}", self.body);
         self.body["message"].as_str().unwrap().to_owned()

@@ -1,4 +1,4 @@
-//! Many writers at once.
+//! Many concurrent writers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ const WRITERS: u8 = 16;
 const ROUNDS: u8 = 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn exactly_one_writer_wins_each_version() {
+async fn each_version_has_exactly_one_writer() {
     let plane = Arc::new(Plane::start().await);
     shop(&plane).await;
     let writers: Vec<_> = (0..WRITERS)
@@ -29,7 +29,7 @@ async fn exactly_one_writer_wins_each_version() {
                     } else {
                         reply.error("ConflictException");
                         let current: u64 = reply.header("x-meshwarden-version").unwrap().parse().unwrap();
-                        assert_ne!(current, version, "refused, so the version was another");
+                        assert_ne!(current, version, "the refused request had another version");
                     }
                 }
                 (writer, won)
@@ -40,7 +40,7 @@ async fn exactly_one_writer_wins_each_version() {
     for writer in writers {
         let (writer, won) = writer.await.unwrap();
         for version in won {
-            assert_eq!(winners.insert(version, writer), None, "two writers made version {version}");
+            assert_eq!(winners.insert(version, writer), None, "two writers created version {version}");
         }
     }
     let last = plane.get(ROUTE).await.ok();
@@ -72,7 +72,7 @@ async fn no_unconditional_update_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_of_many_creators_wins() {
+async fn one_of_many_concurrent_creations_succeeds() {
     let plane = Arc::new(Plane::start().await);
     let creators: Vec<_> = (0..WRITERS)
         .map(|n| {
@@ -94,7 +94,7 @@ async fn one_of_many_creators_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_target_is_not_deleted_under_a_new_route() {
+async fn a_target_is_not_deleted_while_a_route_to_it_is_created() {
     let plane = Arc::new(Plane::start().await);
     shop(&plane).await;
     for round in 0..u32::from(ROUNDS) {

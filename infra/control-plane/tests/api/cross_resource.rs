@@ -1,4 +1,4 @@
-//! What one resource has to do with another: existence, use, fit.
+//! Checks across resources: existence, use, compatibility.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ const SERVICES: &str = "/meshes/shop/virtualServices";
 const GATEWAY_ROUTES: &str = "/meshes/shop/virtualGateway/edge/gatewayRoutes";
 
 #[tokio::test]
-async fn what_a_spec_refers_to_has_to_exist() {
+async fn references_of_a_spec_have_to_exist() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let service = |provider: Value| json!({"virtualServiceName": "s.local", "spec": {"provider": provider}});
@@ -35,7 +35,7 @@ async fn what_a_spec_refers_to_has_to_exist() {
 }
 
 #[tokio::test]
-async fn what_app_mesh_let_dangle_may_dangle() {
+async fn references_that_app_mesh_did_not_check_may_dangle() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let mut spec = node("n.local");
@@ -51,7 +51,7 @@ async fn what_app_mesh_let_dangle_may_dangle() {
 }
 
 #[tokio::test]
-async fn what_is_in_use_is_not_deleted() {
+async fn a_resource_in_use_is_not_deleted() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let samples = samples();
@@ -119,7 +119,7 @@ fn router_on(ports: &[u16]) -> Value {
 }
 
 #[tokio::test]
-async fn a_route_names_a_listener_of_a_router_with_several() {
+async fn a_route_has_to_name_the_port_of_a_router_with_several() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let body = json!({"virtualRouterName": "two", "spec": router_on(&[8080, 8081])});
@@ -147,7 +147,7 @@ async fn a_route_names_a_listener_of_a_router_with_several() {
 }
 
 #[tokio::test]
-async fn a_route_names_a_listener_of_a_target_with_several() {
+async fn a_route_has_to_name_the_port_of_a_target_with_several() {
     let plane = Plane::start().await;
     shop(&plane).await;
     plane.put(NODES, json!({"virtualNodeName": "two", "spec": listeners(&[8080, 8081])})).await.ok();
@@ -160,7 +160,7 @@ async fn a_route_names_a_listener_of_a_target_with_several() {
 }
 
 #[tokio::test]
-async fn a_gateway_route_names_listeners_where_there_are_several() {
+async fn a_gateway_route_has_to_name_the_port_where_there_are_several() {
     let plane = Plane::start().await;
     shop(&plane).await;
     plane
@@ -186,7 +186,7 @@ async fn a_gateway_route_names_listeners_where_there_are_several() {
     assert!(message.starts_with("spec.httpRoute.match.port: "), "{message}");
 }
 
-fn speaking(protocol: &str) -> Value {
+fn router_with(protocol: &str) -> Value {
     json!({"listeners": [{"portMapping": {"port": 8080, "protocol": protocol}}]})
 }
 
@@ -204,8 +204,8 @@ async fn write_that_breaks_a_route_or_gateway_route_is_refused_and_changes_nothi
         (format!("{NODES}/{node}"), listeners(&[8080, 8081]), route, "set that port to 8080"),
         (format!("{NODES}/{node}"), json!({}), route, "take the virtual node out of its targets"),
         (format!("{ROUTERS}/{router}"), router_on(&[8080, 8081]), route, "set that port to 8080"),
-        (format!("{ROUTERS}/{router}"), speaking("grpc"), route, "make it a grpcRoute, or delete it"),
-        (format!("{ROUTERS}/{router}"), speaking("tcp"), gateway_route, "lead it to another virtual service"),
+        (format!("{ROUTERS}/{router}"), router_with("grpc"), route, "make it a grpcRoute, or delete it"),
+        (format!("{ROUTERS}/{router}"), router_with("tcp"), gateway_route, "lead it to another virtual service"),
         (format!("/meshes/shop/virtualGateways/{gateway}"), router_on(&[8088, 8089]), gateway_route, "to 8088"),
         (service, by_two, gateway_route, "set that port to 8080"),
     ] {
@@ -216,9 +216,9 @@ async fn write_that_breaks_a_route_or_gateway_route_is_refused_and_changes_nothi
     }
 }
 
-/// The steps that the refusals name lead to two listeners without a moment in between that breaks anything.
+/// The steps that the refusals name lead to two listeners without breaking a resource in between.
 #[tokio::test]
-async fn second_listener_comes_after_the_steps_that_its_refusal_names() {
+async fn a_second_listener_can_be_added_by_the_steps_of_its_refusal() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let mut spec = route("orders_v1", 100);

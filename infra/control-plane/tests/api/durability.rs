@@ -1,4 +1,4 @@
-//! A data folder: what was answered is there after any end, and what is not whole is not served.
+//! The data folder: acknowledged writes survive any end of the process, and incomplete data is not served.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::fixture::{node, samples};
 use crate::process::{Running, listening, refused, signal, start, wait};
 
-/// A data folder, gone with the test.
+/// A data folder, removed with the test.
 struct Data(PathBuf);
 
 impl Data {
@@ -32,22 +32,22 @@ impl Data {
 
 impl Drop for Data {
     fn drop(&mut self) {
-        // With what is beside the store.
+        // Including the files next to the store.
         let _ = fs::remove_dir_all(self.0.parent().unwrap());
     }
 }
 
-/// The status and body of an answer; `None` when there was none.
+/// The status and body of a response; `None` without one.
 async fn send(http: &reqwest::Client, addr: &str, method: &str, path: &str, body: &Value) -> Option<(u16, Value)> {
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
     let url = format!("http://{addr}/v20190125{path}");
-    let answer = http.request(method, url).body(body.to_string()).send().await.ok()?;
-    let status = answer.status().as_u16();
-    Some((status, answer.json().await.ok()?))
+    let response = http.request(method, url).body(body.to_string()).send().await.ok()?;
+    let status = response.status().as_u16();
+    Some((status, response.json().await.ok()?))
 }
 
 #[tokio::test]
-async fn a_shop_is_the_same_after_an_orderly_end_and_after_a_kill() {
+async fn a_mesh_is_unchanged_after_a_graceful_end_and_after_a_kill() {
     let data = Data::new();
     let http = reqwest::Client::new();
     let mut running = data.start(&[]);
@@ -66,7 +66,7 @@ async fn a_shop_is_the_same_after_an_orderly_end_and_after_a_kill() {
             let arn =
                 format!("/tags?resourceArn=arn:aws:appmesh:us-east-1:123456789012:{}", sample.path.replace(' ', "%20"));
             all.push(send(&http, addr, "GET", &arn, &json!(null)).await.unwrap());
-            // Both are repetitions, answered as the first time.
+            // Both are repetitions, answered like the first request.
             let body = json!({"spec": sample.other_spec, "clientToken": "update"});
             all.push(send(&http, addr, "PUT", &sample.uri(), &body).await.unwrap());
         }
@@ -86,23 +86,23 @@ async fn a_shop_is_the_same_after_an_orderly_end_and_after_a_kill() {
     }
 }
 
-/// What a writer knows of its node.
+/// The knowledge of a writer about its node.
 #[derive(Debug, Clone, Default)]
 struct Known {
-    /// What was answered last: version, uid and hostname. `None` when it was deleted.
+    /// The last answer: version, uid and hostname. `None` after a deletion.
     node: Option<(u64, String, String)>,
-    /// What may have happened instead: the answer did not come.
-    perhaps: Option<Perhaps>,
+    /// The write whose answer did not arrive.
+    unanswered: Option<Unanswered>,
 }
 
 #[derive(Debug, Clone)]
-enum Perhaps {
+enum Unanswered {
     Written(u64, String),
     Deleted,
 }
 
 impl Known {
-    /// Writes until the server is gone or enough was acknowledged by all.
+    /// Writes until the server ends or enough writes are acknowledged in total.
     async fn write(
         &mut self,
         http: &reqwest::Client,
@@ -112,31 +112,31 @@ impl Known {
         enough: usize,
     ) {
         let uri = format!("/meshes/shop/virtualNodes/{name}");
-        let mut turn: u32 = 0;
+        let mut round: u32 = 0;
         while acknowledged.load(Ordering::Relaxed) < enough {
-            turn += 1;
+            round += 1;
             let hostname = format!("h-{}.local", Uuid::new_v4());
             let spec = node(&hostname);
-            let (method, path, body, perhaps) = match &self.node {
+            let (method, path, body, unanswered) = match &self.node {
                 None => {
                     let body = json!({"virtualNodeName": name, "spec": spec, "clientToken": hostname[2..38]});
-                    ("PUT", "/meshes/shop/virtualNodes", body, Perhaps::Written(1, hostname))
+                    ("PUT", "/meshes/shop/virtualNodes", body, Unanswered::Written(1, hostname))
                 }
-                Some(_) if turn.is_multiple_of(7) => ("DELETE", uri.as_str(), json!(null), Perhaps::Deleted),
+                Some(_) if round.is_multiple_of(7) => ("DELETE", uri.as_str(), json!(null), Unanswered::Deleted),
                 Some((version, ..)) => {
-                    ("PUT", uri.as_str(), json!({"spec": spec}), Perhaps::Written(version + 1, hostname))
+                    ("PUT", uri.as_str(), json!({"spec": spec}), Unanswered::Written(version + 1, hostname))
                 }
             };
-            self.perhaps = Some(perhaps.clone());
+            self.unanswered = Some(unanswered.clone());
             let Some((status, body)) = send(http, addr, method, path, &body).await else {
                 return;
             };
             assert_eq!(status, 200, "{body}");
             acknowledged.fetch_add(1, Ordering::Relaxed);
-            self.perhaps = None;
-            self.node = match perhaps {
-                Perhaps::Deleted => None,
-                Perhaps::Written(version, hostname) => {
+            self.unanswered = None;
+            self.node = match unanswered {
+                Unanswered::Deleted => None,
+                Unanswered::Written(version, hostname) => {
                     assert_eq!(body["metadata"]["version"], version);
                     Some((version, body["metadata"]["uid"].as_str().unwrap().to_owned(), hostname))
                 }
@@ -144,7 +144,7 @@ impl Known {
         }
     }
 
-    /// Passes if the server has what was answered, or what was under way.
+    /// Passes if the server has the acknowledged write or the unanswered one.
     async fn check(&mut self, http: &reqwest::Client, addr: &str, name: &str) {
         let uri = format!("/meshes/shop/virtualNodes/{name}");
         let (status, body) = send(http, addr, "GET", &uri, &json!(null)).await.unwrap();
@@ -153,21 +153,21 @@ impl Known {
             let uid = body["metadata"]["uid"].as_str().unwrap().to_owned();
             (version, uid, body["spec"]["serviceDiscovery"]["dns"]["hostname"].as_str().unwrap().to_owned())
         });
-        let under_way = match (&self.perhaps, &found) {
-            (Some(Perhaps::Deleted), None) => true,
-            (Some(Perhaps::Written(version, hostname)), Some((found, uid, at))) => {
+        let is_unanswered = match (&self.unanswered, &found) {
+            (Some(Unanswered::Deleted), None) => true,
+            (Some(Unanswered::Written(version, hostname)), Some((found, uid, at))) => {
                 let same = self.node.as_ref().is_none_or(|(_, known, _)| known == uid);
                 version == found && hostname == at && same
             }
             _ => false,
         };
-        assert!(found == self.node || under_way, "{name}: found {found:?}, known is {self:?}");
-        *self = Self { node: found, perhaps: None };
+        assert!(found == self.node || is_unanswered, "{name}: found {found:?}, but expected {self:?}");
+        *self = Self { node: found, unanswered: None };
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_acknowledged_writes_survive_kills_in_the_middle() {
+async fn ten_thousand_acknowledged_writes_survive_kills() {
     const WRITES: usize = 10_000;
     const WRITERS: usize = 16;
     let data = Data::new();
@@ -183,7 +183,7 @@ async fn ten_thousand_acknowledged_writes_survive_kills_in_the_middle() {
             .enumerate()
             .map(|(n, mut known)| {
                 let (http, addr, acknowledged) = (http.clone(), addr.clone(), Arc::clone(&acknowledged));
-                // Beyond the kill, so that it meets writes under way.
+                // More writes than until the kill, so that it interrupts some.
                 let enough = if kill_after == WRITES { WRITES } else { usize::MAX };
                 tokio::spawn(async move {
                     known.write(&http, &addr, &format!("n{n}"), &acknowledged, enough).await;
@@ -193,7 +193,7 @@ async fn ten_thousand_acknowledged_writes_survive_kills_in_the_middle() {
             .collect();
         let deadline = Instant::now() + Duration::from_secs(50);
         while acknowledged.load(Ordering::Relaxed) < kill_after {
-            assert!(Instant::now() < deadline, "{acknowledged:?} writes only");
+            assert!(Instant::now() < deadline, "only {acknowledged:?} writes");
             tokio::task::yield_now().await;
         }
         running.child.kill().unwrap();
@@ -215,29 +215,31 @@ fn a_second_process_is_refused() {
     let data = Data::new();
     let running = data.start(&[]);
     let folder = data.0.to_str().unwrap();
-    let said = refused(&["--data", folder]);
-    assert!(said.contains(folder) && said.contains("another process"), "{said}");
+    let error = refused(&["--data", folder]);
+    assert!(error.contains(folder) && error.contains("another process"), "{error}");
     drop(running);
     drop(data.start(&[]));
 }
 
 #[test]
-fn a_folder_that_can_not_be_used_is_refused_with_what_to_do() {
+fn an_unusable_folder_is_refused_with_a_remedy() {
     let data = Data::new();
     let folder = data.0.to_str().unwrap().to_owned();
     drop(data.start(&[]));
     let store = data.store();
-    let said = refused(&["--data", &folder, "--account", "210987654321"]);
-    assert!(said.contains("--account 123456789012 --region us-east-1"), "{said}");
+    let error = refused(&["--data", &folder, "--account", "210987654321"]);
+    assert!(error.contains("--account 123456789012 --region us-east-1"), "{error}");
 
     let whole = fs::read(&store).unwrap();
-    for (damaged, says) in
-        [(&whole[..whole.len() / 2], "put a copy"), (b"{}".as_slice(), "move it away"), (b"", "put a copy")]
-    {
+    for (damaged, remedy) in [
+        (&whole[..whole.len() / 2], "Restore the folder"),
+        (b"{}".as_slice(), "Move it away"),
+        (b"", "Restore the folder"),
+    ] {
         fs::write(&store, damaged).unwrap();
-        let said = refused(&["--data", &folder]);
-        assert!(said.contains(store.to_str().unwrap()) && said.contains(says), "{said}");
-        assert_eq!(fs::read(&store).unwrap(), damaged, "left as it was");
+        let error = refused(&["--data", &folder]);
+        assert!(error.contains(store.to_str().unwrap()) && error.contains(remedy), "{error}");
+        assert_eq!(fs::read(&store).unwrap(), damaged, "the file is unchanged");
     }
     fs::write(&store, whole).unwrap();
     drop(data.start(&[]));
@@ -246,14 +248,17 @@ fn a_folder_that_can_not_be_used_is_refused_with_what_to_do() {
     fs::remove_file(data.0.join("meshwarden.acknowledged")).unwrap();
     fs::remove_file(data.0.with_file_name(".store.meshwarden")).unwrap();
     fs::create_dir(data.0.join("meshwarden.redb.new")).unwrap();
-    let said = refused(&["--data", &folder]);
-    assert!(said.contains("make") && said.to_lowercase().contains("is a directory"), "down to the cause: {said}");
+    let error = refused(&["--data", &folder]);
+    assert!(
+        error.contains("create") && error.to_lowercase().contains("is a directory"),
+        "the cause is missing: {error}"
+    );
     fs::write(&store, b"").unwrap();
-    let said = refused(&["--data", store.to_str().unwrap()]);
-    assert!(said.contains(store.to_str().unwrap()), "a file is no folder: {said}");
+    let error = refused(&["--data", store.to_str().unwrap()]);
+    assert!(error.contains(store.to_str().unwrap()), "a file is not a folder: {error}");
 }
 
-/// Bounds the size of the files that a process writes. None where there is no such tool.
+/// Limits the size of the files that a process writes. `None` without the `prlimit` command.
 fn limit(running: &Running, bytes: &str) -> Option<()> {
     let id = running.child.id().to_string();
     let set = Command::new("prlimit").args(["--pid", &id, &format!("--fsize={bytes}:")]).status();
@@ -263,7 +268,7 @@ fn limit(running: &Running, bytes: &str) -> Option<()> {
 #[tokio::test]
 async fn a_full_disk_refuses_writes_and_loses_none() {
     let data = Data::new();
-    // A file that may not grow is then an error to the process, and not its end.
+    // With the signal ignored, exceeding the limit is an error to the process instead of its end.
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; exec \"$0\" --data \"$1\"", env!("CARGO_BIN_EXE_control-plane")]).arg(&data.0);
     command.stdout(Stdio::piped()).stderr(Stdio::null()).env_remove("MESHWARDEN_LOG");
@@ -289,7 +294,7 @@ async fn a_full_disk_refuses_writes_and_loses_none() {
     limit(&running, "unlimited").unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while ready().await != 200 {
-        assert!(Instant::now() < deadline, "it does not recover");
+        assert!(Instant::now() < deadline, "the server does not recover");
     }
     assert_eq!(list(&addr).await, before);
     assert_eq!(create(5).await, 200);

@@ -1,4 +1,4 @@
-//! Change events: told without keeping a write waiting, again where that helps, and counted where they are lost.
+//! Change events: sent without delaying a write, retried where that helps, and counted if lost.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -17,41 +17,42 @@ use tokio::sync::mpsc;
 use crate::client::{ARN, Plane};
 use crate::process;
 
-/// How long an event may take.
+/// The timeout of an event.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// A web server that takes events, and answers as it is told.
-struct Hook {
+/// A web server that receives events, with configurable responses.
+struct TestWebhook {
     url: String,
     events: mpsc::UnboundedReceiver<Value>,
 }
 
-/// How a web server answers: with these first, then well; or never.
+/// The responses of a web server: these first, then successful ones; or none.
 #[derive(Clone)]
-enum Answers {
-    With(Arc<Mutex<VecDeque<StatusCode>>>),
+enum Responses {
+    Statuses(Arc<Mutex<VecDeque<StatusCode>>>),
     Never,
 }
 
-impl Hook {
+impl TestWebhook {
     async fn open(first: &[u16]) -> Self {
         let first = first.iter().map(|status| StatusCode::from_u16(*status).unwrap()).collect();
-        Self::answering(Answers::With(Arc::new(Mutex::new(first)))).await
+        Self::with_responses(Responses::Statuses(Arc::new(Mutex::new(first)))).await
     }
 
-    async fn answering(answers: Answers) -> Self {
+    async fn with_responses(responses: Responses) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        let take = async |State((answers, sender)): State<(Answers, mpsc::UnboundedSender<Value>)>, body: String| {
-            let status = match answers {
-                Answers::With(statuses) => statuses.lock().unwrap().pop_front().unwrap_or(StatusCode::NO_CONTENT),
-                Answers::Never => std::future::pending().await,
+        let receive = async |State((responses, sender)): State<(Responses, mpsc::UnboundedSender<Value>)>,
+                             body: String| {
+            let status = match responses {
+                Responses::Statuses(statuses) => statuses.lock().unwrap().pop_front().unwrap_or(StatusCode::NO_CONTENT),
+                Responses::Never => std::future::pending().await,
             };
             if status.is_success() {
                 let _ = sender.send(serde_json::from_str(&body).unwrap());
             }
             status
         };
-        let router = Router::new().route("/hook", post(take)).with_state((answers, sender));
+        let router = Router::new().route("/hook", post(receive)).with_state((responses, sender));
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -73,7 +74,7 @@ impl Hook {
     }
 
     async fn next(&mut self) -> Value {
-        tokio::time::timeout(WITHIN, self.events.recv()).await.expect("an event").unwrap()
+        tokio::time::timeout(WITHIN, self.events.recv()).await.expect("an event arrives").unwrap()
     }
 
     fn is_quiet(&mut self) -> bool {
@@ -81,14 +82,15 @@ impl Hook {
     }
 }
 
-/// A counter of the metrics, once it has a value that will do.
-async fn counted(plane: &Plane, outcome: &str, will_do: impl Fn(u64) -> bool) -> u64 {
+/// Waits until a counter has an accepted value.
+async fn counted(plane: &Plane, outcome: &str, is_accepted: impl Fn(u64) -> bool) -> u64 {
     let line = format!(r#"meshwarden_change_events_total{{receiver="webhook",outcome="{outcome}"}} "#);
     let give_up = Instant::now() + WITHIN;
     loop {
-        let (_, metrics) = plane.beside("/metrics").await;
-        let value = metrics.lines().find_map(|of| of.strip_prefix(&line)).expect("the counter").parse().unwrap();
-        if will_do(value) {
+        let (_, metrics) = plane.endpoint("/metrics").await;
+        let value = metrics.lines().find_map(|metric| metric.strip_prefix(&line)).expect("the counter exists");
+        let value = value.parse().unwrap();
+        if is_accepted(value) {
             return value;
         }
         assert!(Instant::now() < give_up, "{outcome} is {value}");
@@ -97,8 +99,8 @@ async fn counted(plane: &Plane, outcome: &str, will_do: impl Fn(u64) -> bool) ->
 }
 
 #[tokio::test]
-async fn every_accepted_write_is_told_and_nothing_else_is() {
-    let mut hook = Hook::open(&[]).await;
+async fn every_accepted_write_is_sent_and_nothing_else() {
+    let mut hook = TestWebhook::open(&[]).await;
     let plane = hook.plane().await;
     let (node, arn) = ("/meshes/shop/virtualNodes", format!("{ARN}mesh/shop/virtualNode/web"));
     plane
@@ -113,9 +115,9 @@ async fn every_accepted_write_is_told_and_nothing_else_is() {
     plane.put(&format!("/tag?resourceArn={arn}"), json!({"tags": [{"key": "owner", "value": "ann"}]})).await.ok();
     plane.put(&format!("/untag?resourceArn={arn}"), json!({"tagKeys": ["owner"]})).await.ok();
     plane.delete(&format!("{node}/web")).await.ok();
-    let mut told = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..6 {
-        told.push(hook.next().await);
+        received.push(hook.next().await);
     }
     let web = json!({"meshName": "shop", "virtualNodeName": "web"});
     let with = |member: &str, value: Value| {
@@ -124,7 +126,7 @@ async fn every_accepted_write_is_told_and_nothing_else_is() {
         members
     };
     let tags = json!([{"key": "a", "value": "b"}]);
-    for (event, (name, parameters, kind, version)) in told.iter().zip([
+    for (event, (name, parameters, kind, version)) in received.iter().zip([
         ("CreateMesh", json!({"meshName": "shop", "spec": {}, "clientToken": "t-1", "tags": tags}), "mesh", json!(1)),
         ("CreateVirtualNode", with("spec", json!({})), "virtualNode", json!(1)),
         ("UpdateVirtualNode", with("spec", json!({"backends": []})), "virtualNode", json!(2)),
@@ -162,8 +164,8 @@ async fn every_accepted_write_is_told_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_away_is_tried_again() {
-    let mut hook = Hook::open(&[503, 429, 500]).await;
+async fn failed_events_are_retried() {
+    let mut hook = TestWebhook::open(&[503, 429, 500]).await;
     let plane = hook.plane().await;
     plane.put("/meshes", json!({"meshName": "shop"})).await.ok();
     assert_eq!(hook.next().await["detail"]["eventName"], "CreateMesh");
@@ -172,8 +174,8 @@ async fn a_receiver_that_is_away_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_a_receiver_refuses_is_not_sent_again() {
-    let mut hook = Hook::open(&[400]).await;
+async fn refused_events_are_not_sent_again() {
+    let mut hook = TestWebhook::open(&[400]).await;
     let plane = hook.plane().await;
     plane.put("/meshes", json!({"meshName": "shop"})).await.ok();
     counted(&plane, "refused", |refused| refused == 1).await;
@@ -181,10 +183,10 @@ async fn what_a_receiver_refuses_is_not_sent_again() {
     assert_eq!(hook.next().await["detail"]["requestParameters"]["meshName"], "other");
 }
 
-/// A receiver that never answers keeps no write waiting; what does not fit into its queue is dropped and counted.
+/// A receiver that never responds delays no write; events beyond its queue are dropped and counted.
 #[tokio::test]
-async fn a_full_queue_drops_and_keeps_nobody_waiting() {
-    let hook = Hook::answering(Answers::Never).await;
+async fn a_full_queue_drops_events_without_delaying_writes() {
+    let hook = TestWebhook::with_responses(Responses::Never).await;
     let plane = hook.plane().await;
     plane.put("/meshes", json!({"meshName": "shop"})).await.ok();
     for _ in 0..1050 {
@@ -196,8 +198,8 @@ async fn a_full_queue_drops_and_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn what_admission_says_is_told() {
-    let mut hook = Hook::open(&[]).await;
+async fn results_of_admission_are_sent() {
+    let mut hook = TestWebhook::open(&[]).await;
     let open = json!({"spec": {"egressFilter": {"type": "ALLOW_ALL"}}});
     for (mode, expected) in [
         (AdmissionMode::Warn, vec!["AWS API Call via CloudTrail", "Meshwarden Admission"]),
@@ -206,7 +208,7 @@ async fn what_admission_says_is_told() {
         let plane = hook.plane_with(AdmissionSettings { mode, severity: Severity::High, policy: None }).await;
         plane.put("/meshes", json!({"meshName": "shop", "spec": {"egressFilter": {"type": "DROP_ALL"}}})).await;
         while hook.next().await["detail"]["eventName"] != "CreateMesh" {}
-        // A mesh without tags is worth a warning.
+        // A mesh without tags has a finding.
         while let Ok(event) = tokio::time::timeout(Duration::from_millis(300), hook.events.recv()).await {
             assert_eq!(event.unwrap()["detail-type"], "Meshwarden Admission");
         }
@@ -237,30 +239,30 @@ async fn what_admission_says_is_told() {
     }
 }
 
-/// What is queued when the server is asked to end is told before it does.
+/// Queued events are sent before the process ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_end_waits_for_what_is_queued() {
-    let mut hook = Hook::open(&[503]).await;
+async fn shutdown_sends_queued_events() {
+    let mut hook = TestWebhook::open(&[503]).await;
     let url = hook.url.clone();
     let mut running = tokio::task::spawn_blocking(move || process::start(&["--events", &url])).await.unwrap();
-    let answer = reqwest::Client::new()
+    let response = reqwest::Client::new()
         .put(format!("http://{}/v20190125/meshes", running.addr))
         .body(json!({"meshName": "shop"}).to_string())
         .header("user-agent", "a test")
         .send()
         .await
         .unwrap();
-    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(response.status().as_u16(), 200);
     process::signal(&running.child, "TERM");
     assert_eq!(hook.next().await["detail"]["userAgent"], "a test");
     let code = tokio::task::spawn_blocking(move || process::wait(&mut running.child)).await.unwrap();
     assert_eq!(code, 0);
 }
 
-/// An event that a bus would not take loses its specs, not its caller.
+/// An event that exceeds the limit of a bus loses its specs, but keeps its caller.
 #[tokio::test]
-async fn what_is_too_long_is_told_without_its_specs() {
-    let mut hook = Hook::open(&[]).await;
+async fn an_event_that_is_too_long_is_sent_without_its_specs() {
+    let mut hook = TestWebhook::open(&[]).await;
     let plane = hook.plane().await;
     plane.put("/meshes", json!({"meshName": "shop"})).await.ok();
     let names = (0..400).map(|n| format!("{n}-{}", "x".repeat(200)));

@@ -4,16 +4,16 @@ use serde_json::{Value, json};
 
 use crate::client::Plane;
 
-/// One resource: where it is created, what it is called, and two specs for it.
+/// One resource: its collection, its name, and two specs.
 pub(crate) struct Sample {
     pub(crate) kind: &'static str,
     pub(crate) collection: &'static str,
     pub(crate) name: &'static str,
     /// The path segment of the name, encoded.
     pub(crate) segment: &'static str,
-    /// The member with the list in the answer of a list.
+    /// The member with the list in a list response.
     pub(crate) list_member: &'static str,
-    /// What follows the account in its ARN.
+    /// The resource part of its ARN.
     pub(crate) path: &'static str,
     pub(crate) spec: Value,
     pub(crate) other_spec: Value,
@@ -28,13 +28,13 @@ impl Sample {
         format!("{}/{}", self.collection, self.segment)
     }
 
-    /// The body of the request that creates it.
+    /// The body of its creation.
     pub(crate) fn body(&self) -> Value {
         json!({self.name_member(): self.name, "spec": self.spec})
     }
 }
 
-/// One of each kind, in an order in which they can be created.
+/// One resource of each kind, in an order in which they can be created.
 pub(crate) fn samples() -> Vec<Sample> {
     let sample = |kind, collection, (name, segment), list_member, path, spec, other_spec| Sample {
         kind,
@@ -113,7 +113,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     ]
 }
 
-/// Creates one of each kind.
+/// Creates one resource of each kind.
 pub(crate) async fn shop(plane: &Plane) {
     for sample in samples() {
         plane.put(sample.collection, sample.body()).await.ok();

@@ -1,4 +1,4 @@
-//! Create, describe, list, update and delete, for every kind alike.
+//! Create, describe, list, update and delete, for every kind.
 
 use std::collections::HashSet;
 
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::client::{ACCOUNT, ARN, Plane};
 use crate::fixture::{Sample, samples, shop};
 
-/// The body that describes a resource is the bare object with these members.
+/// Asserts the members of a described resource.
 fn assert_shown(body: &Value, sample: &Sample, spec: &Value, version: u64, status: &str) {
     assert_eq!(body["meshName"], "shop");
     assert_eq!(body[sample.name_member()], sample.name);
     assert_eq!(&body["spec"], spec, "the spec is echoed");
-    assert_eq!(body["spec"].to_string(), spec.to_string(), "in the order in which it came");
+    assert_eq!(body["spec"].to_string(), spec.to_string(), "the order of its members is unchanged");
     assert_eq!(body["status"], json!({"status": status}));
     let metadata = &body["metadata"];
     assert_eq!(metadata["arn"], format!("{ARN}{}", sample.path));
@@ -25,7 +25,7 @@ fn assert_shown(body: &Value, sample: &Sample, spec: &Value, version: u64, statu
 }
 
 #[tokio::test]
-async fn every_kind_lives_and_dies() {
+async fn every_kind_is_created_described_updated_and_deleted() {
     let plane = Plane::start().await;
     let mut uids = HashSet::new();
     for sample in samples() {
@@ -67,14 +67,14 @@ async fn every_kind_lives_and_dies() {
 }
 
 #[tokio::test]
-async fn lists_hold_references() {
+async fn lists_contain_references() {
     let plane = Plane::start().await;
     shop(&plane).await;
     for sample in samples() {
         let list = plane.get(sample.collection).await.ok();
-        assert_eq!(list.as_object().unwrap().len(), 1, "nothing but the list on a last page: {list}");
+        assert_eq!(list.as_object().unwrap().len(), 1, "a last page has only the list: {list}");
         let [reference] = list[sample.list_member].as_array().unwrap().as_slice() else {
-            unreachable!("one resource in {list}");
+            unreachable!("the list has one resource: {list}");
         };
         let mut expected =
             HashSet::from(["arn", "createdAt", "lastUpdatedAt", "meshName", "meshOwner", "resourceOwner", "version"]);
@@ -93,7 +93,7 @@ async fn lists_hold_references() {
 }
 
 #[tokio::test]
-async fn a_resource_created_again_is_another_one() {
+async fn a_resource_created_again_has_another_uid() {
     let plane = Plane::start().await;
     let body = json!({"meshName": "shop", "clientToken": "same"});
     let first = plane.put("/meshes", body.clone()).await.ok();
@@ -113,14 +113,14 @@ async fn a_mesh_needs_no_spec() {
     let filter = json!({"egressFilter": {"type": "ALLOW_ALL"}});
     plane.put("/meshes/shop", json!({"spec": filter})).await.ok();
     let updated = plane.put("/meshes/shop", json!({})).await.ok();
-    assert_eq!(updated["spec"], filter, "there was no spec to apply");
+    assert_eq!(updated["spec"], filter, "an update without a spec leaves it unchanged");
     assert_eq!(updated["metadata"]["version"], 3);
     let emptied = plane.put("/meshes/shop", json!({"spec": {}})).await.ok();
     assert_eq!(emptied["spec"], json!({}));
 }
 
 #[tokio::test]
-async fn what_is_created_needs_its_parent() {
+async fn a_creation_needs_its_parent() {
     let plane = Plane::start().await;
     for sample in samples().iter().skip(1) {
         let message = plane.put(sample.collection, sample.body()).await.error("NotFoundException");

@@ -1,10 +1,10 @@
-//! The API as any HTTP client sees it.
+//! The API as an HTTP client uses it.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that meets the unexpected has failed, also where it is not in the test function itself"
+    reason = "a test fails by panicking, also in its helper functions"
 )]
 
 mod client;

@@ -1,4 +1,4 @@
-//! What Prometheus reads.
+//! The metrics for Prometheus.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::client::Plane;
 use crate::fixture::{samples, shop};
 
-/// The value of a series, which is absent where it was never counted.
+/// The value of a series; `None` if the series does not exist.
 fn value(text: &str, series: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
@@ -23,7 +23,7 @@ async fn requests_writes_commits_and_resources_are_counted() {
     plane.put("/meshes", json!({"meshName": "shop"})).await.error("ConflictException");
     plane.delete("/meshes/shop/virtualGateway/edge/gatewayRoutes/orders").await.ok();
     assert_eq!(plane.get("/nothing/here").await.status, 404);
-    let (status, text) = plane.beside("/metrics").await;
+    let (status, text) = plane.endpoint("/metrics").await;
     assert_eq!(status, 200);
     for (series, expected) in [
         (r#"meshwarden_requests_total{operation="CreateRoute",outcome="success"}"#, 1.0),
@@ -47,7 +47,7 @@ async fn requests_writes_commits_and_resources_are_counted() {
 }
 
 #[tokio::test]
-async fn the_ads_server_counts_into_the_same_page() {
+async fn the_ads_server_has_its_metrics_on_the_same_page() {
     let plane = Plane::start().await;
     let xds = plane.store.metrics().xds();
     xds.stream_opened(ProxyKind::VirtualNode);
@@ -57,7 +57,7 @@ async fn the_ads_server_counts_into_the_same_page() {
     xds.acked(XdsType::Listener);
     xds.nacked(XdsType::Secret);
     xds.snapshot_built(Duration::from_millis(3));
-    let (_, text) = plane.beside("/metrics").await;
+    let (_, text) = plane.endpoint("/metrics").await;
     for (series, expected) in [
         (r#"meshwarden_xds_streams{kind="virtual_node"}"#, 1.0),
         (r#"meshwarden_xds_streams{kind="virtual_gateway"}"#, 0.0),
@@ -72,11 +72,11 @@ async fn the_ads_server_counts_into_the_same_page() {
 }
 
 #[tokio::test]
-async fn names_do_not_become_series() {
+async fn names_of_resources_do_not_become_series() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let series = async || {
-        let text = plane.beside("/metrics").await.1;
+        let text = plane.endpoint("/metrics").await.1;
         let series = text.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap().0);
         series.map(str::to_owned).collect::<BTreeSet<_>>()
     };

@@ -34,12 +34,12 @@ async fn pages_cover_every_resource_once() {
         assert_eq!(found, (count, expected.clone()));
     }
     let first = plane.get("/meshes/shop/virtualNodes").await.ok();
-    assert_eq!(first["virtualNodes"].as_array().unwrap().len(), 100, "as many as without a limit");
+    assert_eq!(first["virtualNodes"].as_array().unwrap().len(), 100, "the default limit is 100");
     assert!(first["nextToken"].is_string());
 }
 
 #[tokio::test]
-async fn a_page_token_survives_what_happens_between_pages() {
+async fn a_page_token_is_valid_after_changes_between_pages() {
     let plane = Plane::start().await;
     for name in ["a", "b", "c", "d"] {
         plane.put("/meshes", json!({"meshName": name})).await.ok();
@@ -77,7 +77,7 @@ async fn limits_and_tokens_are_checked() {
 }
 
 #[tokio::test]
-async fn tags_come_in_pages_too() {
+async fn tags_are_paged_too() {
     let plane = Plane::start().await;
     let tags: Vec<Value> = (0..50).map(|n| json!({"key": format!("k{n:02}"), "value": "v"})).collect();
     plane.put("/meshes", json!({"meshName": "shop", "tags": tags})).await.ok();

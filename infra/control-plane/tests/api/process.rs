@@ -1,4 +1,4 @@
-//! The command: what it prints, where it listens, how it ends.
+//! The command: its output, its addresses, its end.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -29,7 +29,7 @@ pub(crate) fn start(args: &[&str]) -> Running {
     listening(command)
 }
 
-/// Runs the command until it says where it listens.
+/// Runs the command until it prints its address.
 pub(crate) fn listening(mut command: Command) -> Running {
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
@@ -48,7 +48,7 @@ pub(crate) fn wait(child: &mut Child) -> i32 {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
-            return status.code().expect("an exit code, not an end by the signal");
+            return status.code().expect("the process has an exit code and was not killed by a signal");
         }
         assert!(Instant::now() < deadline, "still running");
         std::thread::yield_now();
@@ -56,26 +56,26 @@ pub(crate) fn wait(child: &mut Child) -> i32 {
 }
 
 #[test]
-fn it_listens_and_ends_on_either_signal() {
+fn the_server_listens_and_ends_on_either_signal() {
     for name in ["TERM", "INT"] {
         let mut running = start(&[]);
         assert!(running.addr.starts_with("127.0.0.1:"), "{}", running.addr);
         signal(&running.child, name);
         assert_eq!(wait(&mut running.child), 0);
-        assert!(TcpStream::connect(&running.addr).is_err(), "nobody listens any more");
+        assert!(TcpStream::connect(&running.addr).is_err(), "the address is closed");
     }
 }
 
 #[test]
-fn the_realm_is_a_setting() {
+fn account_and_region_are_settings() {
     let running = start(&["--account", "210987654321", "--region", "eu-north-1", "--api", "localhost:0"]);
     let body = r#"{"meshName": "shop"}"#;
-    let answer = exchange(&running.addr, body);
-    assert!(answer.contains("arn:aws:appmesh:eu-north-1:210987654321:mesh/shop"), "{answer}");
+    let response = exchange(&running.addr, body);
+    assert!(response.contains("arn:aws:appmesh:eu-north-1:210987654321:mesh/shop"), "{response}");
 }
 
 #[test]
-fn a_request_under_way_is_answered_before_the_end() {
+fn a_request_in_progress_is_answered_before_the_end() {
     let mut running = start(&[]);
     let body = r#"{"meshName": "shop"}"#;
     let mut stream = TcpStream::connect(&running.addr).unwrap();
@@ -86,21 +86,21 @@ fn a_request_under_way_is_answered_before_the_end() {
         body.len()
     )
     .unwrap();
-    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
-    stream.read_exact(&mut go_on).unwrap();
-    assert!(go_on.starts_with(b"HTTP/1.1 100"), "the server is at it");
+    let mut interim = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut interim).unwrap();
+    assert!(interim.starts_with(b"HTTP/1.1 100"), "the server has read the head");
     stream.write_all(first.as_bytes()).unwrap();
     signal(&running.child, "TERM");
-    refuses(&running.addr);
+    wait_until_closed(&running.addr);
     stream.write_all(rest.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     assert_eq!(wait(&mut running.child), 0);
 }
 
-/// Waits until nobody listens.
-fn refuses(addr: &str) {
+/// Waits until the address refuses connections.
+fn wait_until_closed(addr: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while TcpStream::connect(addr).is_ok() {
         assert!(Instant::now() < deadline, "still listening");
@@ -116,37 +116,37 @@ fn exchange(addr: &str, body: &str) -> String {
         body.len()
     )
     .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
-/// Starts the command with settings that it must not accept, and gives what it says.
+/// Starts the command with settings that it must refuse, and returns its error output.
 pub(crate) fn refused(args: &[&str]) -> String {
     let child = command(args).spawn().unwrap();
     let mut running = Running { child, addr: String::new() };
     assert_ne!(wait(&mut running.child), 0);
-    let (mut out, mut said) = (String::new(), String::new());
+    let (mut out, mut error) = (String::new(), String::new());
     running.child.stdout.as_mut().unwrap().read_to_string(&mut out).unwrap();
-    running.child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
+    running.child.stderr.as_mut().unwrap().read_to_string(&mut error).unwrap();
     assert_eq!(out, "");
-    said
+    error
 }
 
 #[test]
-fn anything_but_loopback_is_refused() {
+fn an_address_beyond_loopback_is_refused_without_authentication() {
     for addr in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let said = refused(&["--api", addr]);
-        assert!(said.contains(addr) && said.contains("not authenticated"), "{said}");
-        assert!(said.contains("use 127.0.0.1"), "{said}");
+        let error = refused(&["--api", addr]);
+        assert!(error.contains(addr) && error.contains("not authenticated"), "{error}");
+        assert!(error.contains("use 127.0.0.1"), "{error}");
     }
 }
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/mesh";
 
 #[test]
-fn a_protection_that_is_only_half_asked_for_is_refused() {
-    for (args, says) in [
+fn an_incomplete_authentication_is_refused() {
+    for (args, text) in [
         (&["--api-auth", "keys"][..], "--api-keys"),
         (&["--api-keys", "keys.json"], "without --api-auth keys"),
         (&["--api-auth", "none", "--api-keys", "keys.json"], "without --api-auth keys"),
@@ -156,39 +156,42 @@ fn a_protection_that_is_only_half_asked_for_is_refused() {
         (&["--auth-audience", "a"], "without --api-auth sts"),
         (&["--allow-role", ROLE], "without --api-auth sts"),
         (&["--api-auth", "keys", "--api-keys", "k", "--sts-endpoint", "https://sts.example"], "without --api-auth sts"),
-        (&["--api-auth", "sts", "--auth-audience", "a b", "--allow-role", ROLE], "names no server"),
-        (&["--api-auth", "sts", "--auth-audience", "a", "--allow-role", "arn:aws:iam::*:role/x"], "names no roles"),
-        (&["--sts-endpoint", "http://sts.example"], "no endpoint for STS"),
+        (&["--api-auth", "sts", "--auth-audience", "a b", "--allow-role", ROLE], "invalid audience"),
+        (
+            &["--api-auth", "sts", "--auth-audience", "a", "--allow-role", "arn:aws:iam::*:role/x"],
+            "invalid role pattern",
+        ),
+        (&["--sts-endpoint", "http://sts.example"], "invalid STS endpoint"),
         (
             &["--api", "192.0.2.1:0", "--api-auth", "sts", "--auth-audience", "a", "--allow-role", ROLE],
-            "give --api-tls-cert and --api-tls-key",
+            "pass --api-tls-cert and --api-tls-key",
         ),
         (&["--api-tls-cert", "api.pem"], "--api-tls-key"),
         (&["--api-tls-cert", "/nowhere/api.pem", "--api-tls-key", "/nowhere/api.key"], "/nowhere/api"),
         (&["--api-auth", "any"], "none, keys, sts"),
     ] {
-        let said = refused(args);
-        assert!(said.contains(says), "{args:?}: {said}");
+        let error = refused(args);
+        assert!(error.contains(text), "{args:?}: {error}");
     }
 }
 
 #[test]
-fn settings_that_mean_nothing_are_refused() {
-    for (args, says) in [
+fn invalid_settings_are_refused() {
+    for (args, text) in [
         (["--api", "here"], "127.0.0.1:9080"),
         (["--account", "12"], "12 digits"),
         (["--region", "EU"], "eu-west-1"),
         (["--quota", "routes=1"], "routes-per-virtual-router"),
         (["--quotas", "gcp"], "none, aws"),
     ] {
-        let said = refused(&args);
-        assert!(said.contains(says), "{said}");
+        let error = refused(&args);
+        assert!(error.contains(text), "{error}");
     }
 }
 
 #[test]
-fn a_taken_address_is_told() {
+fn an_address_in_use_is_reported() {
     let running = start(&[]);
-    let said = refused(&["--api", &running.addr]);
-    assert!(said.contains(&running.addr) && said.to_lowercase().contains("in use"), "{said}");
+    let error = refused(&["--api", &running.addr]);
+    assert!(error.contains(&running.addr) && error.to_lowercase().contains("in use"), "{error}");
 }

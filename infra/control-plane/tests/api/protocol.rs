@@ -1,4 +1,4 @@
-//! The protocol itself: headers, malformed requests, owners, health.
+//! The protocol: headers, malformed requests, owners, health.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::client::Plane;
 use crate::fixture::{samples, shop};
 
 #[tokio::test]
-async fn every_answer_has_a_request_id_of_its_own() {
+async fn every_response_has_its_own_request_id() {
     let plane = Plane::start().await;
     let good = plane.get("/meshes").await;
     let bad = plane.get("/meshes/none").await;
@@ -18,7 +18,7 @@ async fn every_answer_has_a_request_id_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_is_no_operation_is_a_typed_error() {
+async fn an_unknown_operation_is_a_typed_error() {
     let plane = Plane::start().await;
     for (method, path, status) in [
         (Method::GET, "/nothing", 404),
@@ -36,7 +36,7 @@ async fn what_is_no_operation_is_a_typed_error() {
 }
 
 #[tokio::test]
-async fn a_malformed_body_is_refused_with_the_place() {
+async fn a_malformed_body_is_refused_with_the_position() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let long = format!("{{\"meshName\": \"{}\"}}", "m".repeat(2 * 1024 * 1024));
@@ -64,7 +64,7 @@ async fn a_malformed_body_is_refused_with_the_place() {
 }
 
 #[tokio::test]
-async fn names_are_held_to_the_bounds_of_the_api() {
+async fn names_have_the_limits_of_the_api() {
     let plane = Plane::start().await;
     let message = plane.put("/meshes", json!({"meshName": "m".repeat(256)})).await.error("BadRequestException");
     assert!(message.starts_with("meshName: "), "{message}");
@@ -101,7 +101,7 @@ async fn a_mesh_of_another_owner_is_not_served() {
 }
 
 #[tokio::test]
-async fn queries_are_strict_about_what_they_know() {
+async fn known_query_parameters_are_validated() {
     let plane = Plane::start().await;
     plane.get("/meshes?else=1").await.ok();
     plane.get("/meshes?").await.ok();
@@ -111,7 +111,7 @@ async fn queries_are_strict_about_what_they_know() {
 }
 
 #[tokio::test]
-async fn a_connection_outlives_a_refused_body() {
+async fn a_connection_stays_open_after_a_refused_body() {
     let plane = Plane::start().await;
     for _ in 0..3 {
         let body = Some("x".repeat(3 * 1024 * 1024));
@@ -121,7 +121,7 @@ async fn a_connection_outlives_a_refused_body() {
 }
 
 #[tokio::test]
-async fn health_and_readiness_are_told() {
+async fn health_and_readiness_are_served() {
     let plane = Plane::start().await;
     for path in ["/healthz", "/readyz"] {
         let response = reqwest::get(format!("{}{path}", plane.endpoint)).await.unwrap();

@@ -7,7 +7,7 @@ use crate::client::Plane;
 use crate::fixture::{gateway_route, node, route, router, samples, shop};
 
 #[tokio::test]
-async fn a_collection_holds_as_many_as_its_quota() {
+async fn a_collection_is_limited_to_its_quota() {
     for (quota, at) in [
         ("meshes-per-account", 0),
         ("virtual-nodes-per-mesh", 1),
@@ -49,7 +49,7 @@ async fn a_quota_counts_within_one_parent() {
 }
 
 #[tokio::test]
-async fn no_quota_holds_by_default() {
+async fn there_are_no_quotas_by_default() {
     let plane = Plane::start().await;
     shop(&plane).await;
     for n in 2..=16 {
@@ -64,7 +64,7 @@ async fn no_quota_holds_by_default() {
 }
 
 #[tokio::test]
-async fn preset_aws_has_the_defaults_of_the_service() {
+async fn preset_aws_has_the_quotas_of_the_service() {
     let plane = Plane::with_preset(QuotaPreset::Aws, &[]).await;
     shop(&plane).await;
     for n in 2..=15 {
@@ -88,7 +88,7 @@ fn with_backends(count: usize) -> Value {
 }
 
 #[tokio::test]
-async fn the_parts_of_a_spec_are_counted_at_creation_and_at_update() {
+async fn the_parts_of_a_spec_are_counted_at_creation_and_update() {
     let plane = Plane::with(&["weighted-targets-per-route=1", "backends-per-virtual-node=50"]).await;
     shop(&plane).await;
     let nodes = "/meshes/shop/virtualNodes";
@@ -96,7 +96,7 @@ async fn the_parts_of_a_spec_are_counted_at_creation_and_at_update() {
     let over = with_backends(51);
     let body = json!({"virtualNodeName": "o", "spec": over});
     let message = plane.put(nodes, body).await.error("LimitExceededException");
-    assert!(message.contains("backends-per-virtual-node is 50"), "{message}");
+    assert!(message.contains("quota backends-per-virtual-node of 50"), "{message}");
     plane.put(&format!("{nodes}/n"), json!({"spec": over})).await.error("LimitExceededException");
 
     let mut spec = route("orders_v1", 1);

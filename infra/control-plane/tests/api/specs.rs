@@ -1,4 +1,4 @@
-//! How specs are taken in and given back.
+//! Validation and storage of specs.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Tags, on every kind.
+//! Tags of every kind of resource.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -48,19 +48,19 @@ async fn tags_are_merged_and_removed_on_every_kind() {
 
         assert_eq!(untag(&plane, sample.path, json!(["empty", "team", "never-there"])).await.ok(), json!({}));
         assert_eq!(tags(&plane, sample.path).await, json!([{"key": "cost-centre", "value": "7"}]));
-        assert_eq!(plane.get(&sample.uri()).await.ok(), created, "the resource itself is as it was");
+        assert_eq!(plane.get(&sample.uri()).await.ok(), created, "the resource itself is unchanged");
         plane.put(&sample.uri(), json!({"spec": sample.spec})).await.ok();
         assert_eq!(tags(&plane, sample.path).await, json!([{"key": "cost-centre", "value": "7"}]));
     }
 }
 
-/// A description as who asks for the tags with it gets it.
+/// A description that includes the tags.
 async fn with_tags(plane: &Plane, path: &str) -> Reply {
     plane.send(Method::GET, path, &[("x-meshwarden-include", "tags")], None).await
 }
 
 #[tokio::test]
-async fn a_description_has_tags_only_for_who_asks() {
+async fn a_description_has_tags_only_on_request() {
     let plane = Plane::start().await;
     for sample in samples() {
         let created = plane.put(sample.collection, sample.body()).await.ok();
@@ -75,7 +75,7 @@ async fn a_description_has_tags_only_for_who_asks() {
 }
 
 #[tokio::test]
-async fn more_than_fifty_tags_are_too_many_and_none_is_applied() {
+async fn more_than_fifty_tags_are_refused_and_none_is_applied() {
     let plane = Plane::start().await;
     shop(&plane).await;
     tag(&plane, "mesh/shop", many(49)).await.ok();
@@ -90,7 +90,7 @@ async fn more_than_fifty_tags_are_too_many_and_none_is_applied() {
 }
 
 #[tokio::test]
-async fn tags_are_held_to_the_bounds_of_the_api() {
+async fn tags_have_the_limits_of_the_api() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let longest = json!([{"key": "k".repeat(128), "value": "v".repeat(256)}]);
@@ -115,7 +115,7 @@ async fn tags_are_held_to_the_bounds_of_the_api() {
 }
 
 #[tokio::test]
-async fn a_tag_request_names_what_is_missing() {
+async fn an_incomplete_tag_request_is_refused_with_the_missing_member() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let uri = format!("?resourceArn={}", arn("mesh/shop"));

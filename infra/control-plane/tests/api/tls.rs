@@ -16,10 +16,10 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::client::ACCOUNT;
 
-const QUESTION: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 #[tokio::test]
-async fn the_api_speaks_tls_and_nothing_else_once_it_has_a_certificate() {
+async fn with_a_certificate_the_api_is_served_over_tls_only() {
     let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let name = |end: &str| std::env::temp_dir().join(format!("meshwarden-api-tls-{}.{end}", std::process::id()));
     let files = TlsFiles { certificate: name("pem"), key: name("key") };
@@ -34,7 +34,7 @@ async fn the_api_speaks_tls_and_nothing_else_once_it_has_a_certificate() {
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(async move { drop(stopped.await) }));
 
-    // Somebody who connects and says nothing is in nobody's way.
+    // A silent connection does not delay others.
     let silent = TcpStream::connect(addr).await.unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(certified.cert.der().clone()).unwrap();
@@ -46,16 +46,16 @@ async fn the_api_speaks_tls_and_nothing_else_once_it_has_a_certificate() {
     let connector = TlsConnector::from(Arc::new(config));
     let stream = TcpStream::connect(addr).await.unwrap();
     let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
-    stream.write_all(QUESTION).await.unwrap();
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    stream.write_all(REQUEST).await.unwrap();
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    assert!(response.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&response));
 
     let mut plain = TcpStream::connect(addr).await.unwrap();
-    plain.write_all(QUESTION).await.unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer).await;
-    assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
+    plain.write_all(REQUEST).await.unwrap();
+    let mut response = Vec::new();
+    let _ = plain.read_to_end(&mut response).await;
+    assert!(!response.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&response));
 
     drop((stop, silent));
     serving.await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Client tokens: a repeated request gets its first answer again.
+//! Client tokens: a repeated request gets its first answer.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn with_token(mut body: Value, token: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_repeated_creation_is_answered_as_the_first_time() {
+async fn a_repeated_creation_gets_its_first_answer() {
     let plane = Plane::start().await;
     for sample in samples() {
         let body = with_token(sample.body(), "create-1");
@@ -20,7 +20,7 @@ async fn a_repeated_creation_is_answered_as_the_first_time() {
         for _ in 0..20 {
             plane.put(&sample.uri(), json!({"spec": sample.spec, "clientToken": null})).await.ok();
         }
-        assert_eq!(plane.put(sample.collection, body).await.ok(), first, "also after later updates");
+        assert_eq!(plane.put(sample.collection, body).await.ok(), first, "the answer is the same after later updates");
 
         let mut other = with_token(sample.body(), "create-1");
         other["tags"] = json!([{"key": "team", "value": "orders"}]);
@@ -33,7 +33,7 @@ async fn a_repeated_creation_is_answered_as_the_first_time() {
 }
 
 #[tokio::test]
-async fn a_repeated_update_is_answered_as_the_first_time() {
+async fn a_repeated_update_gets_its_first_answer() {
     let plane = Plane::start().await;
     shop(&plane).await;
     for sample in samples() {
@@ -54,15 +54,15 @@ async fn a_repeated_update_is_answered_as_the_first_time() {
 }
 
 #[tokio::test]
-async fn the_order_of_members_does_not_make_another_request() {
+async fn the_order_of_members_does_not_change_a_request() {
     let plane = Plane::start().await;
     let body = r#"{"meshName": "m", "clientToken": "t", "spec": {"egressFilter": {"type": "DROP_ALL"},
         "serviceDiscovery": {"ipPreference": "IPv4_ONLY"}}}"#;
-    let turned = r#"{"spec": {"serviceDiscovery": {"ipPreference": "IPv4_ONLY"},
+    let reordered = r#"{"spec": {"serviceDiscovery": {"ipPreference": "IPv4_ONLY"},
         "egressFilter": {"type": "DROP_ALL"}}, "clientToken": "t", "meshName": "m"}"#;
     let send = async |body: &str| plane.send(reqwest::Method::PUT, "/meshes", &[], Some(body.to_owned())).await;
     let first = send(body).await.ok();
-    assert_eq!(send(turned).await.ok(), first);
+    assert_eq!(send(reordered).await.ok(), first);
 }
 
 #[tokio::test]
@@ -80,8 +80,8 @@ async fn a_refused_request_leaves_its_token_unused() {
     let broken = json!({"spec": {"provider": {"virtualNode": {"virtualNodeName": "none"}}}, "clientToken": "t"});
     let uri = "/meshes/shop/virtualServices/a%20b%2Forders.local";
     plane.put(uri, broken).await.error("NotFoundException");
-    let mended = json!({"spec": {"provider": {"virtualNode": {"virtualNodeName": "orders_v1"}}}, "clientToken": "t"});
-    plane.put(uri, mended).await.ok();
+    let fixed = json!({"spec": {"provider": {"virtualNode": {"virtualNodeName": "orders_v1"}}}, "clientToken": "t"});
+    plane.put(uri, fixed).await.ok();
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn a_write_based_on_another_version_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_creation_can_require_that_nothing_is_there() {
+async fn a_creation_can_require_that_the_resource_does_not_exist() {
     let plane = Plane::start().await;
     let reply = plane.put_if(1, "/meshes", json!({"meshName": "shop"})).await;
     let message = reply.error("ConflictException");
@@ -52,14 +52,14 @@ async fn a_creation_can_require_that_nothing_is_there() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_missing_rather_than_at_another_version() {
+async fn a_missing_resource_is_reported_as_missing_whatever_the_version() {
     let plane = Plane::start().await;
     plane.put_if(1, "/meshes/shop", json!({"spec": {}})).await.error("NotFoundException");
     plane.send(Method::DELETE, "/meshes/shop", &[(IF_VERSION, "1")], None).await.error("NotFoundException");
 }
 
 #[tokio::test]
-async fn a_retry_whose_first_answer_was_lost_is_answered_and_not_refused() {
+async fn a_retry_after_a_lost_answer_gets_that_answer() {
     let plane = Plane::start().await;
     shop(&plane).await;
     for sample in samples() {
@@ -71,7 +71,7 @@ async fn a_retry_whose_first_answer_was_lost_is_answered_and_not_refused() {
 }
 
 #[tokio::test]
-async fn tags_can_be_changed_on_condition_too() {
+async fn tags_can_be_changed_conditionally_too() {
     let plane = Plane::start().await;
     shop(&plane).await;
     let uri = format!("/tag?resourceArn={ARN}mesh/shop");
@@ -79,11 +79,11 @@ async fn tags_can_be_changed_on_condition_too() {
     plane.put_if(2, &uri, body.clone()).await.error("ConflictException");
     plane.put_if(1, &uri, body).await.ok();
     let described = plane.get("/meshes/shop").await;
-    assert_eq!(described.header("x-meshwarden-version"), Some("1"), "tags leave the version as it is");
+    assert_eq!(described.header("x-meshwarden-version"), Some("1"), "changes of tags do not change the version");
 }
 
 #[tokio::test]
-async fn a_condition_that_is_no_version_is_refused() {
+async fn an_invalid_version_header_is_refused() {
     let plane = Plane::start().await;
     shop(&plane).await;
     for value in ["", "one", "-1", "+1", "1.0", "18446744073709551616", "1, 2"] {

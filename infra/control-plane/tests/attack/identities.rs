@@ -1,4 +1,4 @@
-//! Callers that are not known, and known ones that take more than their share.
+//! Unknown callers, and known callers that exceed their share.
 
 use std::convert::Infallible;
 use std::io::{Read as _, Write as _};
@@ -13,10 +13,10 @@ use hyper::body::Frame;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
-use crate::plane::{Folder, KEY, MOST_MEMORY, Plane, keys, prompt, rounds, signature, until};
+use crate::plane::{Folder, KEY, MAX_MEMORY, Plane, keys, prompt, rounds, signature, until};
 use crate::sts::Sts;
 
-/// Sends bodies that are never complete, 64 on each connection, until the future ends; gives what happens meanwhile.
+/// Sends bodies that never end, 64 on each connection, while the closure runs; returns its result.
 async fn with_bodies<T>(
     plane: &Plane,
     headers: Vec<(String, String)>,
@@ -34,29 +34,29 @@ async fn with_bodies<T>(
             let chunk = Bytes::from(vec![b' '; 64 * 1024]);
             let chunks = futures::stream::repeat(chunk).take(15).chain(futures::stream::pending());
             let body = StreamBody::new(Box::pin(chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)))));
-            let answer = client.request(request.body(body).unwrap());
-            sending.spawn(async move { answer.await.map(|answer| answer.status()) });
+            let response = client.request(request.body(body).unwrap());
+            sending.spawn(async move { response.await.map(|response| response.status()) });
         }
     }
-    // The first are refused or displaced once the memory for them is used up.
+    // The first ones are refused or displaced when their memory is used up.
     let first = tokio::time::timeout(Duration::from_secs(20), sending.join_next()).await;
     assert!(first.is_ok(), "no body was refused");
     tokio::task::block_in_place(then)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_of_unknown_callers_take_little_memory() {
+async fn bodies_of_unknown_callers_use_little_memory() {
     let sts = Sts::start(Duration::ZERO);
     let plane = sts.plane();
     let identity = sts.identity("ASIAMADEUP", true, 1);
     with_bodies(&plane, vec![identity], 6 * rounds(), || {
         let memory = plane.memory();
         eprintln!("384 bodies of 960 KiB with --api-auth sts: {} MiB", memory >> 20);
-        assert!(memory < MOST_MEMORY / 2, "{} MiB", memory >> 20);
+        assert!(memory < MAX_MEMORY / 2, "{} MiB", memory >> 20);
         prompt("a caller from the same address", || {
             let body = r#"{"meshName": "shop"}"#;
-            let answer = plane.send("PUT", "/v20190125/meshes", &[sts.identity("ASIAGOOD1", true, 2)], body);
-            assert_eq!(answer.status, 200, "{}", answer.text);
+            let response = plane.send("PUT", "/v20190125/meshes", &[sts.identity("ASIAGOOD1", true, 2)], body);
+            assert_eq!(response.status, 200, "{}", response.text);
         });
         let metrics = plane.send("GET", "/metrics", &[sts.identity("ASIAGOOD1", false, 3)], "").text;
         assert!(!metrics.contains("meshwarden_unauthenticated_bodies_refused_total 0"), "{metrics}");
@@ -65,26 +65,25 @@ async fn bodies_of_unknown_callers_take_little_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bodies_with_made_up_keys_take_little_memory() {
+async fn bodies_with_forged_keys_use_little_memory() {
     let folder = Folder::new();
     let file = folder.write("keys.json", &keys(&[KEY]));
     let plane = Plane::start(&["--api-auth", "keys", "--api-keys", &file]);
-    let mut made_up = signature("AKIDMADEUP", "PUT", "/v20190125/meshes", "");
-    made_up.retain(|(name, _)| name != "host");
-    let authority = made_up.clone();
-    with_bodies(&plane, authority, 6 * rounds(), || {
+    let mut forged = signature("AKIDFORGED", "PUT", "/v20190125/meshes", "");
+    forged.retain(|(name, _)| name != "host");
+    with_bodies(&plane, forged, 6 * rounds(), || {
         let memory = plane.memory();
         eprintln!("384 bodies of 960 KiB with --api-auth keys: {} MiB", memory >> 20);
-        assert!(memory < MOST_MEMORY / 2, "{} MiB", memory >> 20);
-        let answer =
+        assert!(memory < MAX_MEMORY / 2, "{} MiB", memory >> 20);
+        let response =
             prompt("a signed write", || plane.signed(KEY, "PUT", "/v20190125/meshes", r#"{"meshName": "shop"}"#));
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(response.status, 200, "{}", response.text);
     })
     .await;
 }
 
-/// Keeps asking with made-up identities, from 127.0.0.1.
-fn made_up(sts: &Sts, plane: &Plane, threads: usize, work: impl FnOnce()) {
+/// Sends requests with forged identities from 127.0.0.1 while the closure runs.
+fn with_forged_identities(sts: &Sts, plane: &Plane, threads: usize, work: impl FnOnce()) {
     let ended = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         for thread in 0..threads {
@@ -99,7 +98,7 @@ fn made_up(sts: &Sts, plane: &Plane, threads: usize, work: impl FnOnce()) {
                 }
             });
         }
-        until("made-up identities are asked for", || sts.asked() > threads / 2);
+        until("forged identities are sent to STS", || sts.requests() > threads / 2);
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         ended.store(true, std::sync::atomic::Ordering::Relaxed);
         outcome.unwrap();
@@ -121,50 +120,50 @@ fn from_elsewhere(plane: &Plane, (name, value): &(String, String)) -> String {
     let head =
         format!("GET /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{name}: {value}\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]
-fn made_up_identities_keep_no_other_caller_waiting() {
+fn forged_identities_do_not_delay_other_callers() {
     let sts = Sts::start(Duration::from_millis(200));
     let plane = sts.plane();
-    // One that STS vouched for before.
+    // These credentials were confirmed by STS before.
     assert_eq!(plane.send("GET", "/v20190125/meshes", &[sts.identity("ASIAGOOD1", false, 1)], "").status, 200);
-    made_up(&sts, &plane, 64, || {
+    with_forged_identities(&sts, &plane, 64, || {
         for number in 2..5 {
             prompt("a caller with known credentials, from the same address", || {
-                let answer = plane.send("GET", "/v20190125/meshes", &[sts.identity("ASIAGOOD1", false, number)], "");
-                assert_eq!(answer.status, 200, "{}", answer.text);
+                let response = plane.send("GET", "/v20190125/meshes", &[sts.identity("ASIAGOOD1", false, number)], "");
+                assert_eq!(response.status, 200, "{}", response.text);
             });
             prompt("a new caller from another address", || {
                 let credentials = format!("ASIAGOOD{number}");
-                let answer = from_elsewhere(&plane, &sts.identity(&credentials, false, 10 * number));
-                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+                let response = from_elsewhere(&plane, &sts.identity(&credentials, false, 10 * number));
+                assert!(response.starts_with("HTTP/1.1 200"), "{response}");
             });
         }
     });
 }
 
 #[test]
-fn a_refused_identity_is_not_asked_for_again() {
+fn a_refused_identity_is_sent_to_sts_once() {
     let sts = Sts::start(Duration::ZERO);
     let plane = sts.plane();
     let identity = [sts.identity("ASIAMADEUP", false, 7)];
     for _ in 0..10 {
         assert_eq!(plane.send("GET", "/v20190125/meshes", &identity, "").status, 403);
     }
-    assert_eq!(sts.asked(), 1);
+    assert_eq!(sts.requests(), 1);
     let write = [sts.identity("ASIAMADEUP", true, 8)];
     for body in ["{}", "[]", ""] {
         assert_eq!(plane.send("PUT", "/v20190125/meshes", &write, body).status, 403);
     }
-    assert_eq!(sts.asked(), 2);
+    assert_eq!(sts.requests(), 2);
 }
 
-/// What a server says to a request's head, before anything of the body was sent.
-fn to_the_head(plane: &Plane, headers: &[(String, String)]) -> String {
+/// The response to a request's head, before any byte of the body was sent.
+fn response_to_head(plane: &Plane, headers: &[(String, String)]) -> String {
     let mut stream = TcpStream::connect(plane.api).unwrap();
     let mut head =
         "PUT /v20190125/meshes HTTP/1.1\r\ncontent-length: 2\r\nexpect: 100-continue\r\nconnection: close\r\n"
@@ -183,7 +182,7 @@ fn to_the_head(plane: &Plane, headers: &[(String, String)]) -> String {
 }
 
 #[test]
-fn known_and_unknown_keys_are_answered_alike() {
+fn known_and_unknown_keys_get_the_same_response() {
     let folder = Folder::new();
     let file = folder.write("keys.json", &keys(&[KEY]));
     let plane = Plane::start(&["--api-auth", "keys", "--api-keys", &file]);
@@ -195,21 +194,21 @@ fn known_and_unknown_keys_are_answered_alike() {
                 value.replace_range(at + 1.., &"0".repeat(64));
             }
         }
-        to_the_head(&plane, &headers)
+        response_to_head(&plane, &headers)
     };
-    assert_eq!(wrong(KEY), wrong("AKIDMADEUP"));
+    assert_eq!(wrong(KEY), wrong("AKIDFORGED"));
     assert!(wrong(KEY).contains(" 403"), "{}", wrong(KEY));
 }
 
 #[test]
-fn one_key_s_writes_lock_no_other_key_out() {
+fn the_writes_of_one_key_do_not_block_another_key() {
     let folder = Folder::new();
     let file = folder.write("keys.json", &keys(&[KEY, "AKIDLOUD"]));
     let plane = Plane::start(&["--api-auth", "keys", "--api-keys", &file]);
     let begun = Instant::now();
     let mut sent = 0;
     while sent < 200 * rounds() && begun.elapsed() < Duration::from_mins(1) {
-        // Refused, and remembered all the same.
+        // Refused, but its signature is remembered.
         let path = format!("/v20190125/meshes/none?limit={sent}");
         assert_eq!(plane.signed("AKIDLOUD", "DELETE", &path, "").status / 100, 4);
         sent += 1;

@@ -1,4 +1,4 @@
-//! The table of limits in the README: each row's bound is exceeded, its setting exists, and its metric shows it.
+//! The table of limits in the README: each row's limit is exceeded, its setting exists, and its metric reports it.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use crate::{malformed, proxies};
 
 const README: &str = include_str!("../../README.md");
 
-/// The rows of the table: resource, bound, setting, metric.
+/// The rows of the table: resource, limit, setting, metric.
 fn rows() -> BTreeMap<String, [String; 3]> {
     let section = README.split("\n## Limits\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let table = section.lines().filter(|line| line.starts_with("| `"));
@@ -39,7 +39,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// Exceeds the bound of a row. `None`: there is no such row.
+/// Exceeds the limit of a row. `None` for an unknown row.
 #[expect(clippy::too_many_lines, reason = "an arm for each row of the table")]
 fn exceed(resource: &str) -> Option<()> {
     match resource {
@@ -93,8 +93,8 @@ fn exceed(resource: &str) -> Option<()> {
         }
         "request-body" => {
             let plane = Plane::start(&[]);
-            let answer = plane.send("PUT", "/v20190125/meshes", &[], &" ".repeat(1024 * 1024 + 1));
-            assert_eq!(answer.status, 400, "{}", answer.text);
+            let response = plane.send("PUT", "/v20190125/meshes", &[], &" ".repeat(1024 * 1024 + 1));
+            assert_eq!(response.status, 400, "{}", response.text);
             let series = "meshwarden_requests_total{operation=\"CreateMesh\",outcome=\"BadRequestException\"}";
             assert_eq!(plane.metric(None, series), 1);
         }
@@ -139,21 +139,21 @@ fn exceed(resource: &str) -> Option<()> {
             let plane = Plane::start(&["--write-timeout", "1s"]);
             let mut stream = TcpStream::connect(plane.api).unwrap();
             stream.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
-            let question = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
-            until("a client that does not read is cut off", || {
-                let _ = stream.write(&question);
+            let request = b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
+            until("a client that does not read is disconnected", || {
+                let _ = stream.write(&request);
                 plane.metric(None, &api("write_timeout")) == 1
             });
         }
         "replay-memory" => {
-            // The bound itself is exceeded in the tests of that memory, where it takes milliseconds.
+            // The unit tests of that memory exceed the limit itself, in milliseconds.
             let folder = Folder::new();
             let plane = Plane::start(&["--api-auth", "keys", "--api-keys", &folder.write("keys.json", &keys(&[KEY]))]);
             assert_eq!(plane.signed(KEY, "DELETE", "/v20190125/meshes/none", "").status, 404);
             assert_eq!(plane.metric(Some(KEY), "meshwarden_replay_entries"), 1);
         }
         "event-queue" => {
-            // It accepts connections, and never answers.
+            // A receiver that accepts connections, and never responds.
             let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
             let plane = Plane::start(&["--events", &format!("http://{}/", deaf.local_addr().unwrap())]);
             let series = "meshwarden_change_events_total{receiver=\"webhook\",outcome=\"dropped\"}";
@@ -168,7 +168,7 @@ fn exceed(resource: &str) -> Option<()> {
                 plane.metric(None, series) > 0
             });
         }
-        "log-field" | "log-line" => malformed::log_lines_stay_short_whatever_clients_send(),
+        "log-field" | "log-line" => malformed::log_lines_are_short_for_any_request(),
         "streams-of-a-proxy" => runtime().block_on(async {
             let plane = proxies::shop();
             let mut held = Vec::new();
@@ -182,9 +182,9 @@ fn exceed(resource: &str) -> Option<()> {
             let series = "meshwarden_xds_streams_refused_total{reason=\"too_many_streams\"}";
             assert_eq!(plane.metric(None, series), 1);
         }),
-        "stream-without-request" => proxies::a_stream_that_says_nothing_ends(),
-        "names-of-a-stream" => proxies::subscriptions_of_one_stream_are_bounded(),
-        "nack-text" => proxies::what_proxies_say_about_refusals_is_kept_in_short(),
+        "stream-without-request" => proxies::a_stream_without_a_request_ends(),
+        "names-of-a-stream" => proxies::subscriptions_of_one_stream_are_limited(),
+        "nack-text" => proxies::texts_of_nacks_are_shortened(),
         "xds-request" => runtime().block_on(async {
             let plane = proxies::shop();
             let status = envoy::refusal(envoy::tcp(&plane.xds[0]).await, &"x".repeat(4 * 1024 * 1024)).await;
@@ -196,10 +196,10 @@ fn exceed(resource: &str) -> Option<()> {
 }
 
 fn sts_metric(sts: &Sts, plane: &Plane, outcome: &str) -> u64 {
-    let answer = plane.send("GET", "/metrics", &[sts.identity("ASIAGOOD1", false, 99)], "");
+    let response = plane.send("GET", "/metrics", &[sts.identity("ASIAGOOD1", false, 99)], "");
     let series = format!("meshwarden_sts_identities_total{{outcome=\"{outcome}\"}} ");
-    let line = answer.text.lines().find_map(|line| line.strip_prefix(&series));
-    line.unwrap_or_else(|| panic!("{}", answer.text)).parse().unwrap()
+    let line = response.text.lines().find_map(|line| line.strip_prefix(&series));
+    line.unwrap_or_else(|| panic!("{}", response.text)).parse().unwrap()
 }
 
 #[test]
@@ -212,16 +212,16 @@ fn every_limit_of_the_readme_has_its_setting_and_its_metric() {
     let rows = rows();
     assert!(rows.len() > 15, "{rows:?}");
     for (resource, [bound, setting, metric]) in rows {
-        assert!(!bound.is_empty(), "{resource} has no bound");
-        assert!(setting.is_empty() || help.contains(&format!("{setting} <")), "{resource}: {setting} is no option");
+        assert!(!bound.is_empty(), "{resource} has no limit");
+        assert!(setting.is_empty() || help.contains(&format!("{setting} <")), "{resource}: {setting} is not an option");
         let series = format!("meshwarden_{metric} ");
         let exists = metrics.lines().any(|line| line.starts_with(&series));
-        assert!(metric.is_empty() || exists, "{resource}: there is no metric {series}: {metrics}");
+        assert!(metric.is_empty() || exists, "{resource}: the metric {series} does not exist: {metrics}");
     }
 }
 
 #[test]
-fn every_limit_of_the_readme_holds_when_it_is_exceeded() {
+fn every_limit_of_the_readme_is_enforced() {
     std::thread::scope(|scope| {
         let probes: Vec<_> = rows()
             .into_keys()
@@ -231,8 +231,8 @@ fn every_limit_of_the_readme_holds_when_it_is_exceeded() {
             })
             .collect();
         for (resource, probe) in probes {
-            let exceeded = probe.join().unwrap_or_else(|_| panic!("the bound of {resource} does not hold"));
-            assert!(exceeded.is_some(), "nothing exceeds the bound of {resource}");
+            let exceeded = probe.join().unwrap_or_else(|_| panic!("the limit of {resource} is not enforced"));
+            assert!(exceeded.is_some(), "no test exceeds the limit of {resource}");
         }
     });
 }

@@ -1,18 +1,18 @@
-//! What strangers, callers and proxies do to make the process hold more than it should, through sockets at the built
-//! command. `ATTACK_ROUNDS` multiplies what is sent; `cargo xtask attack` sets it.
+//! Attacks of unknown clients, callers and proxies on the memory and the files of the process, over sockets of the
+//! built command. `ATTACK_ROUNDS` multiplies the load; `cargo xtask attack` sets it.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
-    reason = "a test that meets the unexpected has failed, also where it is not in the test function itself; figures are printed"
+    reason = "a test fails by panicking, also in its helper functions; figures are printed"
 )]
 
 mod plane;
 mod sts;
 
-// The client side of ADS, as the tests of the ADS server have it.
+// The ADS client of the tests of the ADS server.
 #[path = "../xds/certificates.rs"]
 #[expect(dead_code, reason = "not all of it is used here")]
 mod certificates;

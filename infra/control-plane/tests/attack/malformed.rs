@@ -1,13 +1,13 @@
-//! Requests that no client should send.
+//! Invalid requests.
 
 use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::plane::{Folder, MOST_MEMORY, Plane, prompt, rounds};
+use crate::plane::{Folder, MAX_MEMORY, Plane, prompt, rounds};
 
-/// A generator of numbers that are the same in every run (`xorshift`).
+/// A generator of reproducible pseudo-random numbers (`xorshift`).
 struct Numbers(u64);
 
 impl Numbers {
@@ -29,7 +29,7 @@ const REQUESTS: [&str; 6] = [
 ];
 
 #[test]
-fn malformed_requests_by_the_thousand_end_in_no_error_of_the_server() {
+fn thousands_of_malformed_requests_cause_no_server_error() {
     let plane = Plane::start(&[]);
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     let count = 1500 * rounds();
@@ -51,29 +51,29 @@ fn malformed_requests_by_the_thousand_end_in_no_error_of_the_server() {
                 bytes.push(b'G');
             }
         }
-        // Also what is cut off in the middle is over at once: the client says that it sends no more.
-        let answer = half_closed(&plane, &bytes);
-        assert!(answer / 100 != 5, "{answer}: {:?}", String::from_utf8_lossy(&bytes));
+        // A truncated request ends at once, too, because the client closes its writing side.
+        let status = half_closed(&plane, &bytes);
+        assert!(status / 100 != 5, "{status}: {:?}", String::from_utf8_lossy(&bytes));
     }
-    prompt("/healthz", || assert!(plane.is_well()));
+    prompt("/healthz", || assert!(plane.is_healthy()));
     let memory = plane.memory();
     eprintln!("{count} malformed requests: {} MiB", memory >> 20);
-    assert!(memory < MOST_MEMORY);
+    assert!(memory < MAX_MEMORY);
 }
 
 fn half_closed(plane: &Plane, bytes: &[u8]) -> u16 {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(plane.api).unwrap();
-    stream.set_read_timeout(Some(crate::plane::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(crate::plane::TIMEOUT)).unwrap();
     let _ = stream.write_all(bytes);
     let _ = stream.shutdown(std::net::Shutdown::Write);
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
-    let text = String::from_utf8_lossy(&answer).into_owned();
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response);
+    let text = String::from_utf8_lossy(&response).into_owned();
     text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0)
 }
 
-/// Changes something in a document.
+/// Changes a random part of a document.
 fn mutate(value: &mut Value, numbers: &mut Numbers) {
     match value {
         Value::Object(members) if !members.is_empty() && numbers.next(4) > 0 => {
@@ -111,7 +111,7 @@ fn mutate(value: &mut Value, numbers: &mut Numbers) {
 }
 
 #[test]
-fn mutated_specs_are_accepted_or_refused_and_break_nothing() {
+fn mutated_specs_are_accepted_or_refused_without_damage() {
     let plane = Plane::start(&["--xds", "127.0.0.1:0", "--admission", "warn"]);
     let put = |path: &str, body: &Value| plane.send("PUT", &format!("/v20190125/meshes{path}"), &[], &body.to_string());
     assert_eq!(put("", &json!({"meshName": "shop"})).status, 200);
@@ -137,24 +137,24 @@ fn mutated_specs_are_accepted_or_refused_and_break_nothing() {
         for _ in 0..=numbers.next(3) {
             mutate(&mut body["spec"], &mut numbers);
         }
-        let answer = put("/shop/virtualNodes", &body);
-        assert!(answer.status / 100 != 5 && answer.status != 0, "{body}: {}", answer.text);
-        accepted += usize::from(answer.status == 200);
+        let response = put("/shop/virtualNodes", &body);
+        assert!(response.status / 100 != 5 && response.status != 0, "{body}: {}", response.text);
+        accepted += usize::from(response.status == 200);
     }
     assert!(accepted > 0);
     let findings = plane.send("GET", "/findings/shop", &[], "");
     assert_eq!(findings.status, 200, "{}", findings.text);
-    assert!(plane.is_well());
+    assert!(plane.is_healthy());
     eprintln!("{count} mutated specs, {accepted} accepted");
 }
 
 #[test]
-fn names_tags_and_headers_that_deceive_are_refused() {
+fn deceptive_names_tags_and_headers_are_refused() {
     let plane = Plane::start(&[]);
     let put = |body: &Value| plane.send("PUT", "/v20190125/meshes", &[], &body.to_string());
     for name in [".", "..", "a\u{202e}b", "a\0b", "a\u{200b}", "\u{2066}a"] {
-        let answer = put(&json!({"meshName": name}));
-        assert_eq!(answer.status, 400, "{name:?}: {}", answer.text);
+        let response = put(&json!({"meshName": name}));
+        assert_eq!(response.status, 400, "{name:?}: {}", response.text);
     }
     for tags in [
         json!([{"key": "aws:x", "value": "1"}]),
@@ -164,18 +164,18 @@ fn names_tags_and_headers_that_deceive_are_refused() {
         json!([{"key": "a", "value": "\u{202e}"}]),
         json!([{"key": "a", "value": "1"}, {"key": "a", "value": "2"}]),
     ] {
-        let answer = put(&json!({"meshName": "shop", "tags": tags}));
-        assert_eq!(answer.status, 400, "{tags}: {}", answer.text);
+        let response = put(&json!({"meshName": "shop", "tags": tags}));
+        assert_eq!(response.status, 400, "{tags}: {}", response.text);
     }
     let host = ("host".to_owned(), "localhost".to_owned());
     for path in ["/healthz", "/v20190125/meshes"] {
-        let answer = plane.send("GET", path, &[host.clone(), host.clone()], "");
-        assert_eq!(answer.status, 400, "{}", answer.text);
+        let response = plane.send("GET", path, &[host.clone(), host.clone()], "");
+        assert_eq!(response.status, 400, "{}", response.text);
     }
 }
 
 #[test]
-pub(crate) fn log_lines_stay_short_whatever_clients_send() {
+pub(crate) fn log_lines_are_short_for_any_request() {
     let folder = Folder::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_control-plane"));
     command.args(["--xds", "127.0.0.1:0"]).stderr(fs::File::create(folder.join("log")).unwrap());

@@ -1,4 +1,4 @@
-//! The built command under attack, and a client that does nothing wrong.
+//! The built command under attack, and a well-behaved client.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -20,23 +20,23 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::certificates::{Ca, Leaf};
 
-/// How long anything may take that is awaited. Far more than it takes: only a failing test gets there.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of awaited conditions. Only a failing test reaches it.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Within what a client that does nothing wrong has to be served, whatever others do.
+/// The time in which a well-behaved client has to be served during an attack.
 pub(crate) const PROMPT: Duration = Duration::from_secs(1);
 
-/// What the process may use in memory while clients attack it that it does not know.
-pub(crate) const MOST_MEMORY: u64 = 256 * 1024 * 1024;
+/// The most memory of the process during an attack of unknown clients, in bytes.
+pub(crate) const MAX_MEMORY: u64 = 256 * 1024 * 1024;
 
 pub(crate) const FRONT: &str = "mesh/shop/virtualNode/front";
 
-/// By how much the suite multiplies what it sends.
+/// The factor by which the suite multiplies its load.
 pub(crate) fn rounds() -> usize {
     std::env::var("ATTACK_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
 }
 
-/// A folder that goes with the test.
+/// A folder that is removed with the test.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -52,7 +52,7 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// A file for its owner only.
+    /// Writes a file with mode 0600.
     pub(crate) fn write(&self, name: &str, content: &str) -> String {
         let path = self.join(name);
         fs::write(&path, content).unwrap();
@@ -67,7 +67,7 @@ impl Drop for Folder {
     }
 }
 
-/// The command, running.
+/// The running command.
 pub(crate) struct Plane {
     pub(crate) child: Child,
     pub(crate) api: SocketAddr,
@@ -82,9 +82,9 @@ impl Drop for Plane {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct RawResponse {
     pub(crate) status: u16,
     pub(crate) text: String,
 }
@@ -96,26 +96,26 @@ impl Plane {
         Self::listening(command, None)
     }
 
-    /// Runs a command until it says where it listens.
+    /// Runs a command until it prints its addresses.
     pub(crate) fn listening(mut command: Command, tls: Option<ClientConfig>) -> Self {
         let mut child = command.stdout(Stdio::piped()).env_remove("MESHWARDEN_LOG").spawn().unwrap();
         let expected = command.get_args().filter(|arg| *arg == "--xds").count();
         let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(|line| line.unwrap());
-        let api = lines.next().expect("the command says where it listens");
+        let api = lines.next().expect("the command prints its addresses");
         let api = api.split_once("://").unwrap().1.parse().unwrap();
         let xds = (0..expected).map(|_| lines.next().unwrap().strip_prefix("xds ").unwrap().to_owned()).collect();
         Self { child, api, xds, tls: tls.map(Arc::new) }
     }
 
-    /// The memory that the process has in use.
+    /// The resident memory of the process, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() * 1024
     }
 
-    /// Sends a request on a connection of its own, not signed.
-    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(String, String)], body: &str) -> Answer {
+    /// Sends an unsigned request on a new connection.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[(String, String)], body: &str) -> RawResponse {
         let mut text = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
         if !headers.iter().any(|(name, _)| name == "host") {
             text.push_str("host: localhost\r\n");
@@ -126,17 +126,17 @@ impl Plane {
         self.exchange(format!("{text}\r\n{body}").as_bytes())
     }
 
-    /// Sends bytes on a connection of its own, and reads until the server closes it.
-    pub(crate) fn exchange(&self, bytes: &[u8]) -> Answer {
+    /// Sends bytes on a new connection, and reads until the server closes it.
+    pub(crate) fn exchange(&self, bytes: &[u8]) -> RawResponse {
         let stream = TcpStream::connect(self.api).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut answer = Vec::new();
-        // A server may close before it has read everything; what it said before that counts.
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let mut response = Vec::new();
+        // The server may close before it has read everything, so errors are ignored.
         match &self.tls {
             None => {
                 let mut stream = stream;
                 let _ = stream.write_all(bytes);
-                let _ = stream.read_to_end(&mut answer);
+                let _ = stream.read_to_end(&mut response);
             }
             Some(config) => {
                 let name = ServerName::try_from("xds.local").unwrap();
@@ -144,36 +144,36 @@ impl Plane {
                 config.alpn_protocols.clear();
                 let mut stream = StreamOwned::new(ClientConnection::new(Arc::new(config), name).unwrap(), stream);
                 let _ = stream.write_all(bytes);
-                let _ = stream.read_to_end(&mut answer);
+                let _ = stream.read_to_end(&mut response);
             }
         }
-        let text = String::from_utf8_lossy(&answer).into_owned();
+        let text = String::from_utf8_lossy(&response).into_owned();
         let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0);
-        Answer { status, text }
+        RawResponse { status, text }
     }
 
     /// Sends a request that is signed with a key.
-    pub(crate) fn signed(&self, key: &str, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) fn signed(&self, key: &str, method: &str, path: &str, body: &str) -> RawResponse {
         self.send(method, path, &signature(key, method, path, body), body)
     }
 
-    pub(crate) fn is_well(&self) -> bool {
+    pub(crate) fn is_healthy(&self) -> bool {
         self.send("GET", "/healthz", &[], "").status == 200
     }
 
-    /// A metric's value; the key reads it where keys are asked for.
+    /// The value of a metric; the key signs the request if the API requires keys.
     pub(crate) fn metric(&self, key: Option<&str>, series: &str) -> u64 {
-        let answer = match key {
+        let response = match key {
             Some(key) => self.signed(key, "GET", "/metrics", ""),
             None => self.send("GET", "/metrics", &[], ""),
         };
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        let line = answer.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {series} in {}", answer.text)).trim().parse().unwrap()
+        assert_eq!(response.status, 200, "{}", response.text);
+        let line = response.text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in {}", response.text)).trim().parse().unwrap()
     }
 }
 
-/// The headers of a signature. The secret of a key is `secret-` and its id.
+/// The headers of a signed request. The secret of a key is `secret-` followed by its id.
 pub(crate) fn signature(key: &str, method: &str, path: &str, body: &str) -> Vec<(String, String)> {
     let identity = Credentials::new(key, format!("secret-{key}"), None, None, "tests").into();
     let mut settings = SigningSettings::default();
@@ -194,14 +194,14 @@ pub(crate) fn signature(key: &str, method: &str, path: &str, body: &str) -> Vec<
     [("host".to_owned(), "localhost".to_owned())].into_iter().chain(headers).collect()
 }
 
-/// The content of a file of keys.
+/// The content of a key file.
 pub(crate) fn keys(ids: &[&str]) -> String {
     let keys: Vec<_> =
         ids.iter().map(|id| serde_json::json!({"id": id, "secret": format!("secret-{id}"), "name": id})).collect();
     serde_json::json!({"keys": keys}).to_string()
 }
 
-/// The command with keys and TLS on the API and mTLS for proxies, in production's way.
+/// The command as in production: keys and TLS on the API, and mTLS for proxies.
 pub(crate) struct Guarded {
     pub(crate) plane: Plane,
     pub(crate) ca: Ca,
@@ -213,14 +213,14 @@ pub(crate) struct Guarded {
 pub(crate) const KEY: &str = "AKIDFUNCTIONS";
 
 impl Guarded {
-    /// `files` is the most files that the process may open.
+    /// `files` limits the open files of the process.
     pub(crate) fn start(files: Option<u32>, more: &[&str]) -> Self {
         let ca = Ca::new();
         let clients = ca.pem.clone();
         Self::start_in(Folder::new(), ca, &clients, files, more)
     }
 
-    /// Proxies are vouched for by a CA of their own, and some of its certificates are revoked.
+    /// The clients have a CA of their own, and some of its certificates are revoked.
     pub(crate) fn with_clients(clients: &str, revoked: &str) -> Self {
         let folder = Folder::new();
         let list = folder.write("revoked.pem", revoked);
@@ -265,40 +265,40 @@ impl Guarded {
     }
 
     pub(crate) fn write(&self, path: &str, body: &str) {
-        let answer = self.plane.signed(KEY, "PUT", path, body);
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        let response = self.plane.signed(KEY, "PUT", path, body);
+        assert_eq!(response.status, 200, "{}", response.text);
     }
 
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap()
     }
 
-    /// A client that does nothing wrong: it is served, each time within a second.
+    /// Asserts that a well-behaved client is served, each time within a second.
     pub(crate) async fn serves(&self) {
         prompt("a signed request", || {
-            let answer = self.plane.signed(KEY, "GET", "/v20190125/meshes", "");
-            assert_eq!(answer.status, 200, "{}", answer.text);
+            let response = self.plane.signed(KEY, "GET", "/v20190125/meshes", "");
+            assert_eq!(response.status, 200, "{}", response.text);
         });
-        prompt("/healthz", || assert!(self.plane.is_well()));
+        prompt("/healthz", || assert!(self.plane.is_healthy()));
         let begun = Instant::now();
         let channel = crate::envoy::tls(&self.plane.xds[0], self.ca.client(Some(&self.leaf))).await.unwrap();
         crate::envoy::Envoy::connect(channel, FRONT).await.take(xds::ResourceType::Cluster).await;
-        assert!(begun.elapsed() < PROMPT, "a new Envoy had its clusters after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < PROMPT, "a new Envoy received its clusters after {:?}", begun.elapsed());
     }
 }
 
-pub(crate) fn prompt<T>(what: &str, work: impl FnOnce() -> T) -> T {
+pub(crate) fn prompt<T>(operation: &str, work: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
     let done = work();
-    assert!(begun.elapsed() < PROMPT, "{what} took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < PROMPT, "{operation} took {:?}", begun.elapsed());
     done
 }
 
-/// Polls until a condition holds.
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
+/// Polls until a condition is met.
+pub(crate) fn until(condition: &str, mut is_met: impl FnMut() -> bool) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !is_met() {
+        assert!(Instant::now() < deadline, "not in time: {condition}");
         std::thread::yield_now();
     }
 }

@@ -1,16 +1,16 @@
-//! Proxies that take more than their share.
+//! Proxies that exceed their share.
 
 use tonic::Code;
 use xds::ResourceType::Cluster;
 
 use crate::envoy::{self, Delta, Envoy};
-use crate::plane::{FRONT, MOST_MEMORY, Plane, until};
+use crate::plane::{FRONT, MAX_MEMORY, Plane, until};
 
 pub(crate) fn shop() -> Plane {
     let plane = Plane::start(&["--xds", "127.0.0.1:0"]);
     let put = |path: &str, body: &str| {
-        let answer = plane.send("PUT", &format!("/v20190125/meshes{path}"), &[], body);
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        let response = plane.send("PUT", &format!("/v20190125/meshes{path}"), &[], body);
+        assert_eq!(response.status, 200, "{}", response.text);
     };
     put("", r#"{"meshName": "shop"}"#);
     let node = r#"{"virtualNodeName": "front", "spec": {"listeners": [{"portMapping": {"port": 80, "protocol": "http"}}], "serviceDiscovery": {"dns": {"hostname": "front.local"}}}}"#;
@@ -19,7 +19,7 @@ pub(crate) fn shop() -> Plane {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-pub(crate) async fn what_proxies_say_about_refusals_is_kept_in_short() {
+pub(crate) async fn texts_of_nacks_are_shortened() {
     let plane = shop();
     let mut proxies = Vec::new();
     for _ in 0..20 {
@@ -29,15 +29,15 @@ pub(crate) async fn what_proxies_say_about_refusals_is_kept_in_short() {
         proxies.push(proxy);
     }
     let nacks = "meshwarden_xds_nacks_total{type=\"cluster\"}";
-    tokio::task::block_in_place(|| until("every refusal was heard", || plane.metric(None, nacks) == 20));
+    tokio::task::block_in_place(|| until("every NACK is counted", || plane.metric(None, nacks) == 20));
     let report = plane.send("GET", "/proxies", &[], "").text;
     eprintln!("GET /proxies: {} bytes", report.len());
     assert!(report.contains("\"nack\"") && report.len() < 200_000, "{}", report.len());
-    assert!(plane.memory() < MOST_MEMORY, "{} MiB", plane.memory() >> 20);
+    assert!(plane.memory() < MAX_MEMORY, "{} MiB", plane.memory() >> 20);
 }
 
 #[tokio::test]
-pub(crate) async fn subscriptions_of_one_stream_are_bounded() {
+pub(crate) async fn subscriptions_of_one_stream_are_limited() {
     let plane = shop();
     let mut delta = Delta::connect(envoy::tcp(&plane.xds[0]).await, FRONT).await;
     delta.take(Cluster).await;
@@ -53,7 +53,7 @@ pub(crate) async fn subscriptions_of_one_stream_are_bounded() {
 }
 
 #[tokio::test]
-pub(crate) async fn a_stream_that_says_nothing_ends() {
+pub(crate) async fn a_stream_without_a_request_ends() {
     let plane = shop();
     let mut silent = Envoy::open(envoy::tcp(&plane.xds[0]).await).await;
     assert_eq!(silent.end().await.code(), Code::DeadlineExceeded);

@@ -1,4 +1,4 @@
-//! Files that are taken away, disks that are full, and processes that are killed.
+//! Removed files, full disks, and killed processes.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::plane::{Folder, PATIENCE, Plane, rounds, until};
+use crate::plane::{Folder, Plane, TIMEOUT, rounds, until};
 
-/// A data folder with something beside it.
+/// A data folder inside a temporary folder.
 struct Data {
     folder: Folder,
 }
@@ -27,13 +27,13 @@ impl Data {
         Plane::start(&["--data", self.path().to_str().unwrap(), "--quota", "meshes-per-account=100000"])
     }
 
-    /// Starts the command where it must end with an error, and gives what it says.
+    /// Starts the command where it must fail, and returns its error output.
     fn refused(&self) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_control-plane"));
         command.arg("--data").arg(self.path());
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let begun = Instant::now();
-        while child.try_wait().unwrap().is_none() && begun.elapsed() < PATIENCE {
+        while child.try_wait().unwrap().is_none() && begun.elapsed() < TIMEOUT {
             std::thread::yield_now();
         }
         let _ = child.kill();
@@ -52,7 +52,7 @@ fn has(plane: &Plane, name: &str) -> bool {
 }
 
 #[test]
-fn a_store_that_was_unlinked_is_written_again_before_anything_is_acknowledged() {
+fn an_unlinked_store_is_rewritten_before_a_write_is_acknowledged() {
     for file in ["meshwarden.redb", "meshwarden.acknowledged", "meshwarden.lock"] {
         let data = Data::new();
         let plane = data.start();
@@ -68,18 +68,18 @@ fn a_store_that_was_unlinked_is_written_again_before_anything_is_acknowledged() 
             if acknowledged.len() > 3 {
                 break;
             }
-            assert!(begun.elapsed() < PATIENCE, "writes are refused for good without {file}");
+            assert!(begun.elapsed() < TIMEOUT, "writes are refused permanently without {file}");
         }
         drop(plane);
         let plane = data.start();
         for name in acknowledged {
-            assert!(has(&plane, &name), "{name} was acknowledged, and is lost without {file}");
+            assert!(has(&plane, &name), "{name} was acknowledged, but is lost without {file}");
         }
     }
 }
 
 #[test]
-fn a_store_that_was_replaced_is_not_overwritten() {
+fn a_replaced_store_is_not_overwritten() {
     let data = Data::new();
     let plane = data.start();
     assert_eq!(create(&plane, "before"), 200);
@@ -95,7 +95,7 @@ fn a_store_that_was_replaced_is_not_overwritten() {
 }
 
 #[test]
-fn a_folder_that_was_removed_is_noticed_by_the_process_and_by_the_next_start() {
+fn a_removed_folder_is_detected_by_the_process_and_by_the_next_start() {
     let data = Data::new();
     let plane = data.start();
     assert_eq!(create(&plane, "before"), 200);
@@ -103,28 +103,28 @@ fn a_folder_that_was_removed_is_noticed_by_the_process_and_by_the_next_start() {
     for number in 0..5 {
         assert_eq!(create(&plane, &format!("after-{number}")), 503);
     }
-    assert!(has(&plane, "before"), "what is known is still read");
+    assert!(has(&plane, "before"), "reads still succeed");
     assert_eq!(plane.send("GET", "/readyz", &[], "").status, 503);
     drop(plane);
     for _ in 0..2 {
-        let said = data.refused();
-        assert!(said.contains("there was one") && said.contains(".data.meshwarden"), "{said}");
+        let error = data.refused();
+        assert!(error.contains("shows that it had one") && error.contains(".data.meshwarden"), "{error}");
     }
     fs::remove_file(data.folder.join(".data.meshwarden")).unwrap();
-    assert!(!has(&data.start(), "before"), "empty, as was asked for");
+    assert!(!has(&data.start(), "before"), "the new store is empty");
 }
 
 #[test]
-fn two_processes_never_acknowledge_writes_of_one_folder() {
+fn two_processes_never_acknowledge_writes_to_one_folder() {
     let data = Data::new();
     let first = data.start();
     assert_eq!(create(&first, "before"), 200);
     fs::remove_file(data.path().join("meshwarden.lock")).unwrap();
-    // Before the first one's next write, and after it.
+    // Before the next write of the first process, and after it.
     for name in ["after-1", "after-2"] {
-        let said = data.refused();
-        assert!(said.contains("another process"), "{said}");
-        until("the first process writes on", || create(&first, name) != 503);
+        let error = data.refused();
+        assert!(error.contains("another process"), "{error}");
+        until("the first process stores writes", || create(&first, name) != 503);
     }
 }
 
@@ -149,10 +149,10 @@ fn killed_processes_lose_no_acknowledged_write() {
                     "PUT /v20190125/meshes HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
                     body.len()
                 );
-                let mut answer = String::new();
+                let mut response = String::new();
                 let _ = stream.write_all(format!("{head}{body}").as_bytes());
-                let _ = stream.read_to_string(&mut answer);
-                match answer.get(..12) {
+                let _ = stream.read_to_string(&mut response);
+                match response.get(..12) {
                     Some("HTTP/1.1 200") => {
                         acknowledged.push(name);
                         written.fetch_add(1, Ordering::SeqCst);
@@ -172,13 +172,13 @@ fn deletions_are_stored_on_a_full_disk() {
     let folder = Folder::new();
     let disk = folder.join("disk");
     fs::create_dir(&disk).unwrap();
-    // A small disk that only the process has, and that ends with it.
+    // A small disk in the mount namespace of the process, which ends with it.
     let script = "mount -t tmpfs -o size=16m tests \"$1\" && exec \"$0\" --data \"$1/data\"";
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", script, env!("CARGO_BIN_EXE_control-plane")]).arg(&disk);
     let may = Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs tests \"$0\""]).arg(&disk).status();
     if !may.is_ok_and(|may| may.success()) {
-        eprintln!("skipped: a small disk can't be mounted here");
+        eprintln!("skipped: a small disk cannot be mounted here");
         return;
     }
     command.stderr(Stdio::null());
@@ -191,7 +191,7 @@ fn deletions_are_stored_on_a_full_disk() {
     let mut number = 2;
     until("the disk is full", || {
         number += 1;
-        // Something large, so that the store has to grow.
+        // A large resource, so that the store has to grow.
         let tags: Vec<String> =
             (0..40).map(|n| format!(r#"{{"key": "k{n}", "value": "{}"}}"#, "v".repeat(250))).collect();
         let body = format!(r#"{{"meshName": "x{number}", "tags": [{}]}}"#, tags.join(","));
@@ -207,6 +207,6 @@ fn deletions_are_stored_on_a_full_disk() {
     assert!(!has(&plane, "m1"));
     drop(filler);
     fs::remove_file(seen.join("filler")).unwrap();
-    until("there is room again", || [200, 409].contains(&create(&plane, "m2")));
+    until("writes are accepted again", || [200, 409].contains(&create(&plane, "m2")));
     assert_eq!(plane.send("GET", "/readyz", &[], "").status, 200);
 }

@@ -1,4 +1,4 @@
-//! A stand-in for STS, and identities for it.
+//! A test server for STS, and identities for it.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,32 +12,32 @@ use crate::plane::Plane;
 
 pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/mesh-*";
 
-/// Answers every question after a time: identities by `ASIAGOOD...` are a session's, all others nobody's. It ends with
-/// the test's process.
+/// Confirms identities of `ASIAGOOD...` as a session and refuses all others, each after a delay. It ends with the
+/// test's process.
 pub(crate) struct Sts {
     pub(crate) addr: SocketAddr,
-    pub(crate) questions: Arc<AtomicUsize>,
+    pub(crate) count: Arc<AtomicUsize>,
 }
 
 impl Sts {
-    pub(crate) fn start(takes: Duration) -> Self {
+    pub(crate) fn start(delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (addr, questions) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
-        let count = Arc::clone(&questions);
+        let (addr, requests) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+        let count = Arc::clone(&requests);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let count = Arc::clone(&count);
-                std::thread::spawn(move || answer(stream.unwrap(), takes, &count));
+                std::thread::spawn(move || respond(stream.unwrap(), delay, &count));
             }
         });
-        Self { addr, questions }
+        Self { addr, count: requests }
     }
 
-    pub(crate) fn asked(&self) -> usize {
-        self.questions.load(Ordering::SeqCst)
+    pub(crate) fn requests(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
     }
 
-    /// A control plane that asks this one.
+    /// A control plane that uses this server.
     pub(crate) fn plane(&self) -> Plane {
         let endpoint = format!("http://{}", self.addr);
         Plane::start(&[
@@ -52,7 +52,7 @@ impl Sts {
         ])
     }
 
-    /// The header of an identity; each number is another one.
+    /// The identity header; each number is another identity.
     pub(crate) fn identity(&self, credentials: &str, write: bool, number: usize) -> (String, String) {
         let at = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let request = if write { "%3Bx-meshwarden-request" } else { "" };
@@ -67,7 +67,7 @@ impl Sts {
     }
 }
 
-fn answer(mut stream: TcpStream, takes: Duration, count: &AtomicUsize) {
+fn respond(mut stream: TcpStream, delay: Duration, count: &AtomicUsize) {
     let mut buffer = [0; 8192];
     loop {
         let mut request = Vec::new();
@@ -78,8 +78,8 @@ fn answer(mut stream: TcpStream, takes: Duration, count: &AtomicUsize) {
             }
         }
         count.fetch_add(1, Ordering::SeqCst);
-        // What a slow service is: nothing here waits for a condition.
-        std::thread::sleep(takes);
+        // Simulates a slow service; the test does not wait for it.
+        std::thread::sleep(delay);
         let arn = "arn:aws:sts::123456789012:assumed-role/mesh-failover/session";
         let good = String::from_utf8_lossy(&request).contains("Credential=ASIAGOOD");
         let (status, body) = if good {

@@ -1,4 +1,4 @@
-//! Certificates that are revoked, and keys that others can read.
+//! Revoked certificates, and keys that other users can read.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,7 +12,7 @@ use crate::certificates::Leaf;
 use crate::envoy::{self, Envoy};
 use crate::plane::{FRONT, Guarded, until};
 
-/// A CA that can revoke what it issued.
+/// A CA that can revoke its certificates.
 struct Authority(Issuer<'static, KeyPair>, String);
 
 impl Authority {
@@ -65,7 +65,7 @@ async fn is_served(guarded: &Guarded, leaf: &Leaf) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revoked_certificate_is_refused_once_its_list_is_written() {
+async fn a_revoked_certificate_is_refused_when_the_list_is_reloaded() {
     let authority = Authority::new();
     let guarded = Guarded::with_clients(&authority.1, &authority.list(&[7]));
     let (good, bad) = (authority.leaf(8), authority.leaf(7));
@@ -73,21 +73,21 @@ async fn a_revoked_certificate_is_refused_once_its_list_is_written() {
     assert!(!is_served(&guarded, &bad).await);
     let list = guarded.folder.join("revoked.pem");
     fs::write(&list, authority.list(&[7, 8])).unwrap();
-    assert!(!is_served(&guarded, &good).await, "read again");
-    // A list that can't be read leaves the last good one in force.
-    fs::write(&list, "no list").unwrap();
+    assert!(!is_served(&guarded, &good).await, "the list is reloaded");
+    // An invalid list leaves the last valid one in use.
+    fs::write(&list, "not a list").unwrap();
     assert!(!is_served(&guarded, &good).await);
 }
 
 #[test]
-fn a_tls_key_that_others_can_read_is_warned_about() {
+fn a_tls_key_that_other_users_can_read_causes_a_warning() {
     let guarded = Guarded::start(None, &[]);
-    let warned = "TLS key can be read by others than its owner";
-    assert!(!guarded.log().contains(warned), "{}", guarded.log());
+    let warning = "TLS key is readable by users other than its owner";
+    assert!(!guarded.log().contains(warning), "{}", guarded.log());
     fs::set_permissions(guarded.folder.join("server.key"), Permissions::from_mode(0o644)).unwrap();
     fs::write(guarded.folder.join("server.key"), &guarded.server.key).unwrap();
-    until("it is warned about", || {
-        let _ = guarded.plane.is_well();
-        guarded.log().contains(warned)
+    until("the warning is logged", || {
+        let _ = guarded.plane.is_healthy();
+        guarded.log().contains(warning)
     });
 }

@@ -1,4 +1,4 @@
-//! An application of the test's own, behind a node's proxy.
+//! An application in the test, behind a node's proxy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -15,18 +15,18 @@ use tokio::task::JoinHandle;
 
 use crate::websocket;
 
-/// What an application does with a request.
+/// How an application responds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Behaviour {
-    /// Answers what it was asked: its name, the path and the headers.
+    /// Returns its name, the path and the headers of the request.
     Echo,
-    /// Answers the first so many requests with a status, and echoes the rest.
+    /// Fails this number of requests with a status, and echoes the rest.
     FailFirst(u64, u16),
-    /// Answers after a while.
+    /// Responds after a delay.
     Slow(Duration),
-    /// Answers as gRPC does.
+    /// Responds like a gRPC server.
     Grpc,
-    /// Speaks no HTTP: says its name to whoever connects.
+    /// A TCP server that sends its name to each client.
     Tcp,
 }
 
@@ -62,12 +62,12 @@ impl Application {
         Self { state, serving }
     }
 
-    /// How many requests it has seen; health checks don't count.
+    /// The number of requests, health checks excluded.
     pub(crate) fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::SeqCst)
     }
 
-    /// Answers with this status from now on.
+    /// Responds with this status from now on.
     pub(crate) fn answer_with(&self, status: u16) {
         self.state.status.store(status, Ordering::SeqCst);
     }
@@ -92,7 +92,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return StatusCode::OK.into_response();
     }
     let seen = shared.requests.fetch_add(1, Ordering::SeqCst);
-    if websocket::is_asked_for(&request) {
+    if websocket::is_upgrade(&request) {
         return websocket::accept(request, &shared.name);
     }
     let status = StatusCode::from_u16(shared.status.load(Ordering::SeqCst)).unwrap();
@@ -133,9 +133,9 @@ async fn serve_tcp(listener: TcpListener, shared: Arc<Shared>) {
         shared.requests.fetch_add(1, Ordering::SeqCst);
         let name = shared.name.clone();
         tokio::spawn(async move {
-            let mut said = [0_u8; 64];
-            // Whoever connects speaks first; what is said does not matter.
-            if stream.read(&mut said).await.is_ok_and(|read| read > 0) {
+            let mut received = [0_u8; 64];
+            // The client sends first; the content does not matter.
+            if stream.read(&mut received).await.is_ok_and(|read| read > 0) {
                 drop(stream.write_all(name.as_bytes()).await);
             }
         });

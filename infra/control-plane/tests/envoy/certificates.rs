@@ -1,11 +1,11 @@
-//! Certificates that the control plane sends: from ACM, a private CA and bundles, in memory here.
+//! Certificates that the control plane sends: from ACM, a private CA and bundles, all in memory here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use control_plane::certificates::{Keeper, KeeperSettings};
+use control_plane::certificates::{SecretCache, SecretCacheSettings};
 use control_plane::xds::SdsServer;
 use ports::PortErrorKind;
 use ports::certificates::Bundle;
@@ -19,9 +19,9 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::application::{Application, Behaviour};
-use crate::mesh_of::{client, node, with};
 use crate::proxy::{Envoy, Kind};
-use crate::stage::{PATIENCE, Stage};
+use crate::specs::{client, node, with};
+use crate::stage::{Stage, TIMEOUT};
 use crate::vault::{CERTIFICATE, Issuer, OTHER, ROOT, Vault, fingerprint, fingerprint_of};
 
 const SERVICE: &str = "safe.shop.local";
@@ -73,7 +73,7 @@ impl Pair {
     }
 
     async fn until_status(&self, stage: &Stage, status: u16) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let got = self.status(stage).await;
             if got == status {
@@ -85,19 +85,19 @@ impl Pair {
     }
 }
 
-/// The fingerprints that a proxy has acknowledged of a secret, once they are these.
+/// Waits until a proxy has acknowledged these fingerprints of a secret.
 async fn until_has(stage: &Stage, name: &str, secret: &str, prints: &[String]) -> Value {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let told = stage.told_of(Kind::Node, name).await;
-        let entry = &told["streams"][0]["certificates"][secret];
+        let report = stage.report_of(Kind::Node, name).await;
+        let entry = &report["streams"][0]["certificates"][secret];
         let has = entry["has"]
             .as_array()
             .map(|has| has.iter().map(|one| one["fingerprint"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>());
         if has.as_deref() == Some(prints) {
             return entry.clone();
         }
-        assert!(Instant::now() < deadline, "{name} has {has:?} of {secret}: {told:#}");
+        assert!(Instant::now() < deadline, "{name} has {has:?} of {secret}: {report:#}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -119,7 +119,7 @@ impl Load {
                 (Arc::clone(&stop), Arc::clone(&answered), Arc::clone(&failed));
             tokio::spawn(async move {
                 while !stop.load(Ordering::SeqCst) {
-                    let good = client.get(&url).send().await.is_ok_and(|answer| answer.status() == 200);
+                    let good = client.get(&url).send().await.is_ok_and(|response| response.status() == 200);
                     if good { &answered } else { &failed }.fetch_add(1, Ordering::SeqCst);
                 }
             })
@@ -128,16 +128,16 @@ impl Load {
         Self { stop, answered, failed, tasks }
     }
 
-    /// Waits until so many more were answered.
+    /// Waits until this number of further requests succeeded.
     pub(crate) async fn more(&self, count: u64) {
-        let (deadline, target) = (Instant::now() + PATIENCE, self.answered.load(Ordering::SeqCst) + count);
+        let (deadline, target) = (Instant::now() + TIMEOUT, self.answered.load(Ordering::SeqCst) + count);
         while self.answered.load(Ordering::SeqCst) < target {
-            assert!(Instant::now() < deadline, "nothing is answered");
+            assert!(Instant::now() < deadline, "requests do not succeed in time");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// How many failed.
+    /// The number of failed requests.
     pub(crate) async fn end(self) -> u64 {
         self.stop.store(true, Ordering::SeqCst);
         for task in self.tasks {
@@ -164,17 +164,17 @@ async fn a_certificate_of_acm_is_replaced_under_load() {
     load.more(50).await;
     vault.put(CERTIFICATE, &second);
     until_has(&stage, "server", CERTIFICATE, &[second.fingerprint()]).await;
-    // Connections that are open go on; who connects now is greeted with the new one.
+    // Open connections continue; new ones use the new certificate.
     let ingress = stage.address(Kind::Node, "server", "ingress", None).await;
     assert_eq!(presented(&ingress, &root).await, second.fingerprint());
     load.more(50).await;
     assert_eq!(load.end().await, 0);
     assert_eq!(vault.calls("export"), 2, "a key leaves ACM only when there is a new one");
-    stage.nobody_refused().await;
-    assert!(!stage.told_of(Kind::Node, "server").await.to_string().contains("PRIVATE"));
+    stage.assert_no_nack().await;
+    assert!(!stage.report_of(Kind::Node, "server").await.to_string().contains("PRIVATE"));
 }
 
-/// The fingerprint of what a server presents to whoever trusts this CA.
+/// The fingerprint that a server presents to a client which trusts this CA.
 async fn presented(address: &str, trusted: &Issuer) -> String {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.pem().as_bytes()).unwrap()).unwrap();
@@ -209,7 +209,7 @@ async fn a_client_without_a_policy_trusts_the_issuer() {
 }
 
 #[tokio::test]
-async fn what_has_no_certificate_yet_hangs_nowhere_and_takes_nothing_away() {
+async fn a_missing_certificate_neither_blocks_a_proxy_nor_removes_its_configuration() {
     let (vault, root) = (Vault::new(), Issuer::new("root"));
     vault.put_authority(ROOT, &root);
     let Some(stage) = Stage::set_here(vault.sources(&[])).await else { return };
@@ -220,18 +220,18 @@ async fn what_has_no_certificate_yet_hangs_nowhere_and_takes_nothing_away() {
     assert_ne!(pair.status(&stage).await, 200);
     vault.put(CERTIFICATE, &root.issue(HOST));
     pair.until_status(&stage, 200).await;
-    // Repointed to a certificate that nobody has: the former one stays, and comes to no harm after 15 s either.
+    // The new certificate does not exist: the previous one stays, even after Envoy's timeout of 15 s.
     let tls = strict(acm(OTHER));
     let spec = with(node("http", &[]), &["listeners", "0", "tls"], tls);
     stage.put("/meshes/shop/virtualNodes/server", json!({"spec": spec})).await;
     let load = Load::begin(&stage, &pair.egress);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let told = stage.told_of(Kind::Node, "server").await;
-        if told["streams"][0]["findings"].to_string().contains(OTHER) {
+        let report = stage.report_of(Kind::Node, "server").await;
+        if report["streams"][0]["findings"].to_string().contains(OTHER) {
             break;
         }
-        assert!(Instant::now() < deadline, "{told:#}");
+        assert!(Instant::now() < deadline, "{report:#}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     load.more(50).await;
@@ -243,7 +243,7 @@ async fn what_has_no_certificate_yet_hangs_nowhere_and_takes_nothing_away() {
 }
 
 #[tokio::test]
-async fn a_control_plane_that_comes_back_without_its_sources_takes_nothing_away() {
+async fn a_restarted_control_plane_without_its_sources_removes_nothing() {
     let (vault, root) = (Vault::new(), Issuer::new("root"));
     vault.put(CERTIFICATE, &root.issue(HOST));
     vault.put_authority(ROOT, &root);
@@ -255,13 +255,13 @@ async fn a_control_plane_that_comes_back_without_its_sources_takes_nothing_away(
     stage.stop_here().await;
     vault.fail(Some(PortErrorKind::Unavailable));
     stage.start_here(vault.sources(&[])).await;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let told = stage.told_of(Kind::Node, "server").await;
-        if told["streams"][0]["certificates"][CERTIFICATE]["source"] == "missing" {
+        let report = stage.report_of(Kind::Node, "server").await;
+        if report["streams"][0]["certificates"][CERTIFICATE]["source"] == "missing" {
             break;
         }
-        assert!(Instant::now() < deadline, "{told:#}");
+        assert!(Instant::now() < deadline, "{report:#}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     load.more(100).await;
@@ -273,7 +273,7 @@ async fn a_control_plane_that_comes_back_without_its_sources_takes_nothing_away(
     assert_eq!(load.end().await, 0);
 }
 
-/// Mutual TLS with names that the mesh made up.
+/// Mutual TLS with secret names of the mesh.
 pub(crate) fn mutual() -> (Value, Value) {
     let server = json!({
         "mode": "STRICT",
@@ -297,7 +297,7 @@ pub(crate) fn bundles(vault: &Vault, root: &Issuer) -> String {
 }
 
 #[tokio::test]
-async fn bundles_over_ads() {
+async fn bundles_are_sent_over_ads() {
     let (vault, root) = (Vault::new(), Issuer::new("root"));
     let first = bundles(&vault, &root);
     let Some(stage) = Stage::set_here(vault.sources(&BINDINGS)).await else { return };
@@ -308,7 +308,7 @@ async fn bundles_over_ads() {
     until_has(&stage, "server", "web", &[first]).await;
     let load = Load::begin(&stage, &pair.egress);
     load.more(20).await;
-    // Another root: trusted beside the former one first, then used.
+    // Another root: first trusted alongside the previous one, then used.
     let next = Issuer::new("next");
     let both = format!("{}{}", root.pem(), next.pem());
     vault.put_bundle("server", root.issue(HOST).bundle(Some(both)));
@@ -322,22 +322,23 @@ async fn bundles_over_ads() {
     until_has(&stage, "server", "web", &[renewed.fingerprint()]).await;
     load.more(50).await;
     assert_eq!(load.end().await, 0);
-    stage.nobody_refused().await;
+    stage.assert_no_nack().await;
 }
 
 #[tokio::test]
-async fn bundles_through_a_socket_beside_the_proxy() {
+async fn bundles_are_served_by_a_local_socket() {
     let (vault, root) = (Vault::new(), Issuer::new("root"));
     bundles(&vault, &root);
-    // The control plane itself knows of no bundle.
+    // The control plane itself has no bundle.
     let Some(stage) = Stage::set_here(vault.sources(&[])).await else { return };
     let (server, policy) = mutual();
     declare(&stage, server, policy).await;
     let sources = vault.sources(&BINDINGS);
     let names: BTreeSet<String> = sources.bindings.names();
-    let keeping = KeeperSettings { refresh: Duration::from_millis(500), ..KeeperSettings::default() };
+    let cache_settings = SecretCacheSettings { refresh: Duration::from_millis(500), ..SecretCacheSettings::default() };
     let socket = stage.scratch.file("sds.sock");
-    let sds = SdsServer::bind(socket.clone(), None, names, Keeper::start(sources, keeping)).await.unwrap();
+    let cache = SecretCache::start(sources, cache_settings);
+    let sds = SdsServer::bind(socket.clone(), None, names, cache).await.unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(sds.serve(async {
         let _ = stopped.await;
@@ -349,14 +350,14 @@ async fn bundles_through_a_socket_beside_the_proxy() {
     let renewed = root.issue(HOST);
     vault.put_bundle("server", renewed.bundle(Some(root.pem())));
     let serial = x509_serial(&renewed.chain.leaf);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !pair.server.get(&stage, "/certs").await.1.contains(&serial) {
         assert_eq!(pair.status(&stage).await, 200);
-        assert!(Instant::now() < deadline, "the former certificate is still served");
+        assert!(Instant::now() < deadline, "the previous certificate is still served");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let told = stage.told_of(Kind::Node, "server").await;
-    assert_eq!(told["streams"][0]["certificates"]["web"]["source"], "besideProxy");
+    let report = stage.report_of(Kind::Node, "server").await;
+    assert_eq!(report["streams"][0]["certificates"]["web"]["source"], "besideProxy");
     drop(stop);
     drop(pair);
     serving.await.unwrap().unwrap();
@@ -364,15 +365,15 @@ async fn bundles_through_a_socket_beside_the_proxy() {
 }
 
 #[tokio::test]
-async fn trust_in_a_ca_below_a_root() {
+async fn a_subordinate_ca_is_trusted_without_its_siblings() {
     let root = Issuer::new("root");
-    let (below, beside) = (root.subordinate("below"), root.subordinate("beside"));
-    for (issuer, status) in [(&below, 200), (&beside, 503)] {
+    let (trusted, sibling) = (root.subordinate("trusted"), root.subordinate("sibling"));
+    for (issuer, status) in [(&trusted, 200), (&sibling, 503)] {
         let vault = Vault::new();
         let mut issued = issuer.issue(HOST);
         issued.chain.issuers.push_str(&root.pem());
         vault.put(CERTIFICATE, &issued);
-        vault.put_authority_below(ROOT, &below, root.pem());
+        vault.put_authority_below(ROOT, &trusted, root.pem());
         let Some(stage) = Stage::set_here(vault.sources(&[])).await else { return };
         declare(&stage, strict(acm(CERTIFICATE)), trusting(authority(ROOT))).await;
         let pair = start(&stage, &[]).await;

@@ -1,4 +1,4 @@
-//! Every mesh of the corpus, and every kind of thing in it, is taken by a real Envoy.
+//! A real Envoy accepts every mesh of the corpus, and every kind of resource in it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::proxy::{Envoy, Kind};
-use crate::stage::{MESH, PATIENCE, Stage};
+use crate::stage::{MESH, Stage, TIMEOUT};
 
-/// The examples that others wrote for App Mesh; not part of this repository.
+/// The App Mesh examples of other projects; not part of this repository.
 fn corpus() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/json");
     folder.is_dir().then_some(folder)
 }
 
-/// The specs of a kind of resource, by the file that they are in.
+/// The specs of a kind of resource, by file.
 fn specs(folder: &Path, name_member: &str) -> BTreeMap<String, (String, Value)> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
@@ -28,17 +28,17 @@ fn specs(folder: &Path, name_member: &str) -> BTreeMap<String, (String, Value)> 
     found
 }
 
-/// What the API answers; a spec that it refuses is one of the corpus's invalid ones.
+/// Whether the API accepts the resource; it refuses the invalid ones of the corpus.
 async fn put(stage: &Stage, path: &str, body: Value) -> bool {
     let url = format!("{}/v20190125/meshes/{MESH}/{path}", stage.api);
     stage.client.put(&url).body(body.to_string()).send().await.unwrap().status().is_success()
 }
 
-/// Puts every virtual node, router, service, route, gateway and gateway route of the corpus into one mesh, under names
-/// of their own, with whatever they refer to.
+/// Creates every virtual node, router, service, route, gateway and gateway route of the corpus in one mesh, under new
+/// names and with its references. Returns the number of accepted resources.
 async fn fill(stage: &Stage, folder: &Path) -> usize {
-    let mut taken = 0;
-    let mut count = |was_taken: bool| taken += usize::from(was_taken);
+    let mut accepted = 0;
+    let mut count = |was_accepted: bool| accepted += usize::from(was_accepted);
     let services = |text: &str| -> Vec<String> {
         let mut rest = text;
         let mut names = Vec::new();
@@ -94,7 +94,7 @@ async fn fill(stage: &Stage, folder: &Path) -> usize {
         let path = format!("virtualGateway/{name}/gatewayRoutes");
         count(put(stage, &path, json!({"gatewayRouteName": format!("route-{index}"), "spec": spec})).await);
     }
-    taken
+    accepted
 }
 
 async fn names(stage: &Stage, collection: &str, member: &str) -> Vec<String> {
@@ -112,11 +112,11 @@ async fn names(stage: &Stage, collection: &str, member: &str) -> Vec<String> {
     }
 }
 
-/// One Envoy after the other becomes each of the proxies; each takes all that it is sent.
+/// Runs an Envoy for each of the proxies; each accepts its complete configuration.
 #[tokio::test]
-async fn nothing_of_the_corpus_is_refused() {
+async fn no_resource_of_the_corpus_is_rejected() {
     let Some(folder) = corpus() else {
-        println!("skipped: the corpus of App Mesh examples is not beside this checkout");
+        println!("skipped: the corpus of App Mesh examples is not next to this checkout");
         return;
     };
     let Some(stage) = Stage::set_with_ports(&[], 8).await else { return };
@@ -126,7 +126,7 @@ async fn nothing_of_the_corpus_is_refused() {
     assert!(nodes.len() > 10, "{nodes:?}");
     let all = nodes.iter().map(|name| (Kind::Node, name)).chain(gateways.iter().map(|name| (Kind::Gateway, name)));
     let proxies: Vec<_> = all.collect();
-    // A few at a time: each is a process.
+    // A few at a time, since each is a process.
     for some in proxies.chunks(6) {
         let started = some.iter().map(|(kind, name)| {
             let id = format!("mesh/{MESH}/{}/{name}", kind.member());
@@ -141,18 +141,18 @@ async fn nothing_of_the_corpus_is_refused() {
     }
 }
 
-/// Waits until a proxy has said something about all that it was sent, and fails if it was a refusal.
+/// Waits until a proxy has acknowledged its listeners, and fails if it rejected any resource.
 async fn until_answered(stage: &Stage, kind: Kind, name: &str) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let told = stage.told_of(kind, name).await;
-        assert!(!told.to_string().contains("\"nack\":{"), "{name}: {told:#}");
-        let streams = told["streams"].as_array().cloned().unwrap_or_default();
+        let report = stage.report_of(kind, name).await;
+        assert!(!report.to_string().contains("\"nack\":{"), "{name}: {report:#}");
+        let streams = report["streams"].as_array().cloned().unwrap_or_default();
         let has_listeners = streams.iter().any(|stream| !stream["types"]["listeners"]["acknowledged"].is_null());
         if has_listeners {
             return;
         }
-        assert!(Instant::now() < deadline, "{name} never took its listeners: {told:#}");
+        assert!(Instant::now() < deadline, "{name} never acknowledged its listeners: {report:#}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

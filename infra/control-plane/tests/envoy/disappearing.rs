@@ -1,4 +1,4 @@
-//! An endpoint that goes away under a request: the default retry policy tries again.
+//! An endpoint that disappears during a request: the default retry policy tries again.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,35 +7,35 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::mesh_of::{client, node, route};
 use crate::proxy::Kind;
+use crate::specs::{client, node, route};
 use crate::stage::Stage;
 
-/// How an endpoint ends a connection whose request it has read.
+/// How an endpoint ends a connection after reading a request.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Reset,
     Fin,
 }
 
-/// A server in place of a node's proxy, which ends the connections of requests that it was told to let down.
+/// A server in place of a node's proxy, which closes the connections of the first requests.
 struct Disappearing {
     state: Arc<Mutex<State>>,
     serving: JoinHandle<()>,
 }
 
-/// What it does next, and how many requests it has read.
+/// The next responses, and the number of requests.
 #[derive(Clone, Copy, Debug)]
 struct State {
     ending: Ending,
-    let_down: u64,
+    failing: u64,
     requests: u64,
 }
 
 impl Disappearing {
     async fn start(address: &str) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
-        let state = Arc::new(Mutex::new(State { ending: Ending::Reset, let_down: 0, requests: 0 }));
+        let state = Arc::new(Mutex::new(State { ending: Ending::Reset, failing: 0, requests: 0 }));
         let shared = Arc::clone(&state);
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -45,9 +45,9 @@ impl Disappearing {
         Self { state, serving }
     }
 
-    /// Lets the next requests down, and forgets those before.
-    fn let_down(&self, count: u64, ending: Ending) {
-        *self.state.lock().unwrap() = State { ending, let_down: count, requests: 0 };
+    /// Closes the connections of the next requests, and resets the counter.
+    fn fail(&self, count: u64, ending: Ending) {
+        *self.state.lock().unwrap() = State { ending, failing: count, requests: 0 };
     }
 
     fn requests(&self) -> u64 {
@@ -68,14 +68,14 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>) {
         let Ok(byte) = stream.read_u8().await else { return };
         head.push(byte);
     }
-    let State { ending, let_down, requests } = {
+    let State { ending, failing, requests } = {
         let mut state = state.lock().unwrap();
         state.requests += 1;
         *state
     };
-    if requests > let_down {
-        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
-        drop(stream.write_all(answer).await);
+    if requests > failing {
+        let response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        drop(stream.write_all(response).await);
         return;
     }
     match ending {
@@ -85,7 +85,7 @@ async fn serve(mut stream: TcpStream, state: &Mutex<State>) {
 }
 
 #[tokio::test]
-async fn endpoint_that_goes_away_under_a_request_is_retried_by_default() {
+async fn a_request_to_a_disappearing_endpoint_is_retried_by_default() {
     let Some(stage) = Stage::set().await else { return };
     stage.node("server", node("http", &[])).await;
     stage.service_on_node("provided", "server").await;
@@ -109,9 +109,9 @@ async fn endpoint_that_goes_away_under_a_request_is_retried_by_default() {
     for (service, address) in &entries {
         for ending in [Ending::Reset, Ending::Fin] {
             for (first, expected) in [(2, 200), (3, 503)] {
-                endpoint.let_down(first, ending);
-                let answer = stage.client.get(format!("http://{address}/{service}")).send().await.unwrap();
-                let seen = (answer.status().as_u16(), endpoint.requests());
+                endpoint.fail(first, ending);
+                let response = stage.client.get(format!("http://{address}/{service}")).send().await.unwrap();
+                let seen = (response.status().as_u16(), endpoint.requests());
                 assert_eq!(seen, (expected, 3), "{service} at {address}, {ending:?} of the first {first}");
             }
         }

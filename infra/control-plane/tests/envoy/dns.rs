@@ -1,4 +1,4 @@
-//! Traffic follows the addresses that DNS has.
+//! Traffic follows the addresses in DNS.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -9,19 +9,19 @@ use serde_json::json;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
-use crate::instances::{applications, way_in};
+use crate::instances::{add_listener, applications};
 use crate::load::Load;
-use crate::mesh_of::client;
 use crate::proxy::Envoy;
-use crate::stage::{PATIENCE, Stage};
+use crate::specs::client;
+use crate::stage::{Stage, TIMEOUT};
 
 const SERVICE: &str = "orders.shop.local";
 const CALLER: &str = "mesh/shop/virtualNode/caller";
 
-/// How soon an address that DNS dropped must be unused: Envoy asks every five seconds.
+/// The timeout for traffic to leave an address that DNS dropped: Envoy queries every five seconds.
 const DROPPED: Duration = Duration::from_secs(15);
 
-/// Answers every question for an IPv4 address with the same list, and every other with nothing.
+/// Answers every query for IPv4 addresses with the same list, and every other with an empty one.
 struct DnsServer {
     port: u16,
     addresses: Arc<Mutex<Vec<Ipv4Addr>>>,
@@ -35,9 +35,9 @@ impl DnsServer {
         let addresses = Arc::<Mutex<Vec<Ipv4Addr>>>::default();
         let known = Arc::clone(&addresses);
         let serving = tokio::spawn(async move {
-            let mut question = [0_u8; 512];
-            while let Ok((length, from)) = socket.recv_from(&mut question).await {
-                let answer = answer(&question[..length], &known.lock().unwrap().clone());
+            let mut query = [0_u8; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut query).await {
+                let answer = answer(&query[..length], &known.lock().unwrap().clone());
                 drop(socket.send_to(&answer, from).await);
             }
         });
@@ -55,20 +55,20 @@ impl Drop for DnsServer {
     }
 }
 
-/// The answer to a question of one name, whose name, type and class follow the twelve bytes of the header.
-fn answer(question: &[u8], addresses: &[Ipv4Addr]) -> Vec<u8> {
+/// The answer to a query for one name; the name, type and class follow the twelve bytes of the header.
+fn answer(query: &[u8], addresses: &[Ipv4Addr]) -> Vec<u8> {
     const A: [u8; 2] = [0, 1];
-    let labels = question[12..].iter().position(|byte| *byte == 0).unwrap();
+    let labels = query[12..].iter().position(|byte| *byte == 0).unwrap();
     let end = 12 + labels + 1 + 4;
-    let is_for_ipv4 = question[end - 4..end - 2] == A;
+    let is_for_ipv4 = query[end - 4..end - 2] == A;
     let addresses = if is_for_ipv4 { addresses } else { &[] };
     let count = u8::try_from(addresses.len()).unwrap();
-    let mut answer = question[..2].to_vec();
-    // A response with recursion; one question, so many answers, nothing else.
+    let mut answer = query[..2].to_vec();
+    // A recursive response with one question and the answers.
     answer.extend([0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0]);
-    answer.extend(&question[12..end]);
+    answer.extend(&query[12..end]);
     for address in addresses {
-        // The name is that of the question; type A, class IN, one second, four bytes.
+        // The name is that of the query; type A, class IN, TTL of one second, four bytes.
         answer.extend([0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
         answer.extend(address.octets());
     }
@@ -76,7 +76,7 @@ fn answer(question: &[u8], addresses: &[Ipv4Addr]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn address_that_dns_drops_is_unused_though_its_health_check_passes() {
+async fn an_address_that_dns_drops_is_unused_even_if_its_health_check_passes() {
     let dns = DnsServer::start().await;
     dns.set(&["127.0.0.2", "127.0.0.3"]);
     let Some(stage) = Stage::set_intercepting().await else { return };
@@ -95,7 +95,7 @@ async fn address_that_dns_drops_is_unused_though_its_health_check_passes() {
     let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let cluster = format!("cds_egress_shop_orders_http_{port}");
     let envoy = Envoy::start_amended(&stage, CALLER, &[], |config| {
-        way_in(config, at, &cluster);
+        add_listener(config, at, &cluster);
         config["typed_dns_resolver_config"] = json!({
             "name": "envoy.network.dns_resolver.cares",
             "typed_config": {
@@ -112,9 +112,13 @@ async fn address_that_dns_drops_is_unused_though_its_health_check_passes() {
         let healthy = of_cluster.filter(|line| line.ends_with("::health_flags::healthy"));
         healthy.map(|line| line.split("::").nth(1).unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while hosts().await.len() < 2 {
-        assert!(Instant::now() < deadline, "the addresses are not found: {}", envoy.get(&stage, "/clusters").await.1);
+        assert!(
+            Instant::now() < deadline,
+            "the addresses are not resolved: {}",
+            envoy.get(&stage, "/clusters").await.1
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let load = Load::on(&stage.client, &format!("127.0.0.1:{at}"));
@@ -134,6 +138,6 @@ async fn address_that_dns_drops_is_unused_though_its_health_check_passes() {
     load.served_more_by("127.0.0.3", 20).await;
     let before = load.by("127.0.0.2");
     load.served_more(50).await;
-    assert_eq!(load.by("127.0.0.2"), before, "the dropped address is still called");
+    assert_eq!(load.by("127.0.0.2"), before, "the dropped address still receives requests");
     assert_eq!(load.end().await, BTreeMap::new(), "requests failed");
 }

@@ -1,12 +1,12 @@
-//! What comes in through a virtual gateway.
+//! Requests through a virtual gateway.
 
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
 use crate::application::{Application, Behaviour};
-use crate::mesh_of::node;
 use crate::proxy::{Envoy, Kind};
+use crate::specs::node;
 use crate::stage::Stage;
 
 struct Web {
@@ -54,12 +54,12 @@ fn to(service: &str, matching: Value, rewrite: Option<Value>) -> Value {
 impl Web {
     async fn get(&self, path: &str, host: &str) -> (u16, Value) {
         let request = self.stage.client.get(format!("http://{}{path}", self.address)).header("host", host);
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
     }
 
-    /// `node path`, or the status where no node answers.
+    /// `node path`, or the status of a response without a node.
     async fn seen(&self, path: &str, host: &str) -> String {
         let (status, body) = self.get(path, host).await;
         match body["node"].as_str() {
@@ -82,7 +82,7 @@ async fn prefixes_and_hosts_are_rewritten_as_documented() {
     for (path, expected) in [
         ("/chapter/page", "one /page"),
         ("/chapter", "one /"),
-        // Documented: the prefix is taken off as text.
+        // As documented, the prefix is removed as text.
         ("/chapter1", "one /1"),
         ("/kept/page", "one /kept/page"),
         ("/old/page", "two /new/page"),
@@ -93,11 +93,11 @@ async fn prefixes_and_hosts_are_rewritten_as_documented() {
     }
     let (_, body) = web.get("/chapter/page", "web.example").await;
     assert_eq!(body["headers"]["host"], "one.shop.local");
-    web.stage.nobody_refused().await;
+    web.stage.assert_no_nack().await;
 }
 
 #[tokio::test]
-async fn a_host_may_be_kept() {
+async fn a_host_may_be_left_unchanged() {
     let kept = json!({"hostname": {"defaultTargetHostname": "DISABLED"}, "prefix": {"defaultPrefix": "DISABLED"}});
     let routes = [("kept", to("one", json!({"prefix": "/"}), Some(kept)))];
     let Some(web) = web(&routes).await else { return };
@@ -106,7 +106,7 @@ async fn a_host_may_be_kept() {
 }
 
 #[tokio::test]
-async fn hosts_choose_the_route() {
+async fn routes_are_selected_by_host() {
     let routes = [
         ("exact", to("one", json!({"hostname": {"exact": "one.example"}}), None)),
         ("suffix", to("two", json!({"hostname": {"suffix": ".two.example"}}), None)),
@@ -115,11 +115,11 @@ async fn hosts_choose_the_route() {
     assert!(web.seen("/", "one.example").await.starts_with("one "));
     assert!(web.seen("/", "deep.two.example").await.starts_with("two "));
     assert_eq!(web.seen("/", "three.example").await, "404");
-    web.stage.nobody_refused().await;
+    web.stage.assert_no_nack().await;
 }
 
 #[tokio::test]
-async fn priority_and_then_the_longest_prefix_decide() {
+async fn routes_are_selected_by_priority_and_then_by_the_longest_prefix() {
     let with_priority = |priority: u32, spec: Value| {
         let mut spec = spec;
         spec["priority"] = json!(priority);
@@ -138,12 +138,12 @@ async fn priority_and_then_the_longest_prefix_decide() {
 }
 
 #[tokio::test]
-async fn forwarded_for_is_passed_on_by_default_and_appended_to_on_request() {
+async fn forwarded_for_is_unchanged_by_default_and_appended_to_on_request() {
     const CLIENT: &str = "203.0.113.7";
     let routes = [("all", to("one", json!({"prefix": "/"}), None))];
-    // With the arguments, whether the header names the connection's other end, and whether the gateway takes
-    // the client that the header named first for the one that called.
-    for (args, appends, believes) in [
+    // Whether the gateway appends the address of the connection, and whether it trusts the first address in the header
+    // as the client.
+    for (args, appends, trusts) in [
         (&[][..], false, false),
         (&["--gateway-use-remote-address"], true, false),
         (&["--gateway-use-remote-address", "--gateway-xff-trusted-hops", "1"], true, true),
@@ -154,10 +154,10 @@ async fn forwarded_for_is_passed_on_by_default_and_appended_to_on_request() {
         let headers = &serde_json::from_str::<Value>(&text).unwrap()["headers"];
         let mut forwarded = headers["x-forwarded-for"].as_str().unwrap().split(',');
         assert_eq!(forwarded.next(), Some(CLIENT), "{args:?}");
-        // Envoy names an address of this machine other than the loopback one.
+        // Envoy appends an address of this machine other than the loopback one.
         let appended = forwarded.next().map(|address| address.parse::<IpAddr>().unwrap());
         assert_eq!(appended.is_some(), appends, "{args:?}: {headers}");
-        assert_eq!(headers["x-envoy-external-address"] == CLIENT, believes, "{args:?}: {headers}");
-        web.stage.nobody_refused().await;
+        assert_eq!(headers["x-envoy-external-address"] == CLIENT, trusts, "{args:?}: {headers}");
+        web.stage.assert_no_nack().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Traffic follows the instances that Cloud Map has.
+//! Traffic follows the instances in Cloud Map.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 use crate::application::{Application, Behaviour};
 use crate::load::Load;
-use crate::mesh_of::client;
 use crate::proxy::Envoy;
-use crate::stage::{PATIENCE, Stage};
+use crate::specs::client;
+use crate::stage::{Stage, TIMEOUT};
 
 const SERVICE: &str = "mapped.shop.local";
 const CALLER: &str = "mesh/shop/virtualNode/caller";
 
-fn asking(memory: &MemoryInstances) -> Arc<dyn Instances> {
+fn polled(memory: &MemoryInstances) -> Arc<dyn Instances> {
     let settings = InstanceDirectorySettings { refresh: Duration::from_millis(100) };
     PolledInstances::start(Arc::new(memory.clone()), settings)
 }
@@ -28,7 +28,7 @@ fn register(memory: &MemoryInstances, addresses: &[&str]) {
     memory.register("prod", "mapped", addresses.iter().map(instance));
 }
 
-/// A port that is free on each of these addresses, held by an application.
+/// A port that is free on each of these addresses, with an application on each.
 pub(crate) async fn applications(addresses: [&str; 2]) -> (u16, [Application; 2]) {
     loop {
         let port = TcpListener::bind((addresses[0], 0)).unwrap().local_addr().unwrap().port();
@@ -41,8 +41,8 @@ pub(crate) async fn applications(addresses: [&str; 2]) -> (u16, [Application; 2]
     }
 }
 
-/// A listener of the test's own that leads to a cluster: nobody is redirected to the proxy's here.
-pub(crate) fn way_in(config: &mut Value, at: u16, cluster: &str) {
+/// Adds a static listener that forwards to a cluster, since traffic is not redirected to the proxy here.
+pub(crate) fn add_listener(config: &mut Value, at: u16, cluster: &str) {
     let manager = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "way_in",
@@ -61,12 +61,12 @@ pub(crate) fn way_in(config: &mut Value, at: u16, cluster: &str) {
 }
 
 #[tokio::test]
-async fn traffic_follows_the_instances_and_stays_where_nobody_knows_them() {
+async fn traffic_follows_the_instances_and_stays_while_they_are_unknown() {
     let faults = Faults::default();
     let memory = MemoryInstances::new(faults.clone());
     let fail = || faults.whenever(|_: &Call| true, Fault::Fails(Failure::Throttled, Effect::NotDone));
     register(&memory, &["127.0.0.2"]);
-    let Some(mut stage) = Stage::set_finding(asking(&memory)).await else { return };
+    let Some(mut stage) = Stage::set_finding(polled(&memory)).await else { return };
     let (port, applications) = applications(["127.0.0.2", "127.0.0.3"]).await;
     let spec = json!({
         "listeners": [{"portMapping": {"port": port, "protocol": "http"}}],
@@ -77,10 +77,15 @@ async fn traffic_follows_the_instances_and_stays_where_nobody_knows_them() {
     stage.node("caller", client(&[SERVICE])).await;
     let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let cluster = format!("cds_egress_shop_mapped_http_{port}");
-    let _envoy = Envoy::start_amended(&stage, CALLER, &[], |config| way_in(config, at, &cluster)).await;
+    let _envoy = Envoy::start_amended(&stage, CALLER, &[], |config| add_listener(config, at, &cluster)).await;
     let address = format!("127.0.0.1:{at}");
-    let deadline = Instant::now() + PATIENCE;
-    while !stage.client.get(format!("http://{address}/")).send().await.is_ok_and(|answer| answer.status().is_success())
+    let deadline = Instant::now() + TIMEOUT;
+    while !stage
+        .client
+        .get(format!("http://{address}/"))
+        .send()
+        .await
+        .is_ok_and(|response| response.status().is_success())
     {
         assert!(Instant::now() < deadline, "the first instance is not found");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -94,7 +99,7 @@ async fn traffic_follows_the_instances_and_stays_where_nobody_knows_them() {
     register(&memory, &["127.0.0.3"]);
     load.served_more_by("127.0.0.3", 50).await;
 
-    // Cloud Map asks for patience: nothing changes.
+    // While Cloud Map throttles, traffic stays unchanged.
     fail();
     let calls = faults.calls().len();
     while faults.calls().len() < calls + 2 {
@@ -102,9 +107,9 @@ async fn traffic_follows_the_instances_and_stays_where_nobody_knows_them() {
     }
     load.served_more_by("127.0.0.3", 50).await;
 
-    // Nor when the control plane is started anew meanwhile, and so knows of no instance at all.
+    // It also stays if the control plane is restarted meanwhile, and so knows no instance.
     stage.stop_here().await;
-    stage.start_finding(asking(&memory)).await;
+    stage.start_finding(polled(&memory)).await;
     stage.connected_again("caller").await;
     load.served_more_by("127.0.0.3", 200).await;
 

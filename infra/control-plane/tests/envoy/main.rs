@@ -1,12 +1,12 @@
-//! End to end with real Envoys: what a mesh says, requests do.
+//! End-to-end tests with real Envoys: requests behave as the mesh specifies.
 //!
 //! ```text
-//!   test ──▶ client's Envoy (an egress port a backend) ──▶ server's Envoy (ingress) ──▶ application in the test
-//!                     ▲                                          ▲
-//!                     └────────── ADS ── control-plane ──────────┘
+//!   test ──▶ client's Envoy (an egress port per backend) ──▶ server's Envoy (ingress) ──▶ application in the test
+//!                     ▲                                            ▲
+//!                     └────────── ADS ─── control-plane ───────────┘
 //! ```
 //!
-//! Envoy comes from the pinned Python package; where it isn't installed, each test says so and passes.
+//! Envoy comes from the pinned Python package; without it, each test is skipped with a message.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,7 +27,6 @@ mod dns;
 mod gateway;
 mod instances;
 mod load;
-mod mesh_of;
 mod partition;
 mod proxy;
 mod random_writes;
@@ -35,6 +34,7 @@ mod resilience;
 mod restart;
 mod rollover;
 mod routing;
+mod specs;
 mod stage;
 mod statistics;
 mod tls;

@@ -1,4 +1,4 @@
-//! A proxy is cut off from the control plane while the mesh changes, and comes back.
+//! A proxy is disconnected from the control plane while the mesh changes, and reconnects.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,15 +11,16 @@ use tokio::task::JoinHandle;
 
 use crate::application::Behaviour;
 use crate::load::Load;
-use crate::mesh_of::{client, node, route};
 use crate::proxy::{Envoy, Kind};
+use crate::specs::{client, node, route};
 use crate::stage::Stage;
 
 const SERVICE: &str = "colours.shop.local";
-/// How often the proxy is cut off. A cluster that goes before its route costs requests for some milliseconds only.
+/// How often the proxy is disconnected. Removing a cluster before its route makes requests fail for milliseconds
+/// only.
 const TIMES: usize = 6;
 
-/// A way to the control plane that can be cut.
+/// A TCP relay to the control plane that can be interrupted.
 struct Relay {
     port: u16,
     state: Arc<State>,
@@ -33,19 +34,19 @@ struct State {
 }
 
 impl Relay {
-    async fn to(place: &str) -> Self {
+    async fn to(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (place, state) = (place.to_owned(), Arc::<State>::default());
+        let (target, state) = (target.to_owned(), Arc::<State>::default());
         let shared = Arc::clone(&state);
         let running = tokio::spawn(async move {
             while let Ok((mut inside, _)) = listener.accept().await {
                 if shared.is_cut.load(Ordering::SeqCst) {
                     continue;
                 }
-                let (place, shared) = (place.clone(), Arc::clone(&shared));
+                let (target, shared) = (target.clone(), Arc::clone(&shared));
                 tokio::spawn(async move {
-                    let Ok(mut outside) = TcpStream::connect(place).await else { return };
+                    let Ok(mut outside) = TcpStream::connect(target).await else { return };
                     tokio::select! {
                         _ = copy_bidirectional(&mut inside, &mut outside) => {}
                         () = shared.cut.notified() => {}
@@ -61,7 +62,7 @@ impl Relay {
         self.state.cut.notify_waiters();
     }
 
-    fn mend(&self) {
+    fn restore(&self) {
         self.state.is_cut.store(false, Ordering::SeqCst);
     }
 }
@@ -73,7 +74,7 @@ impl Drop for Relay {
 }
 
 #[tokio::test]
-async fn one_that_comes_back_loses_no_cluster_before_the_route_to_it() {
+async fn a_reconnecting_proxy_loses_no_cluster_before_its_route() {
     let Some(stage) = Stage::set().await else { return };
     for name in ["blue", "green"] {
         stage.node(name, node("http", &[])).await;
@@ -103,15 +104,15 @@ async fn one_that_comes_back_loses_no_cluster_before_the_route_to_it() {
 
     for target in ["green", "blue"].into_iter().cycle().take(TIMES) {
         relay.cut();
-        // The former target is no target any more: its cluster goes.
+        // The previous target is not in the route any more, so its cluster is removed.
         stage.update_route("colours", "all", route("httpRoute", &[(target, 1)])).await;
         load.served_more(20).await;
-        relay.mend();
+        relay.restore();
         load.served_more_by(target, 20).await;
         stage.until_up_to_date(Kind::Node, "client").await;
-        let told = stage.told_of(Kind::Node, "client").await;
-        let clusters = told["streams"][0]["types"]["clusters"]["resources"].as_object().unwrap();
-        assert_eq!(clusters.len(), 1, "the former cluster is gone in the end: {clusters:?}");
+        let report = stage.report_of(Kind::Node, "client").await;
+        let clusters = report["streams"][0]["types"]["clusters"]["resources"].as_object().unwrap();
+        assert_eq!(clusters.len(), 1, "the previous cluster is removed: {clusters:?}");
     }
     assert_eq!(load.end().await, BTreeMap::new(), "requests failed");
     drop((applications, envoys));

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::stage::{MESH, PATIENCE, Stage};
+use crate::stage::{MESH, Stage, TIMEOUT};
 
-/// What an Envoy stands for.
+/// The kind of resource that an Envoy serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Node,
@@ -39,7 +39,7 @@ impl Envoy {
         Self::program().is_file()
     }
 
-    /// Starts it on the bootstrap that the control plane prints, and waits until it has all that it is to have.
+    /// Starts it with the bootstrap that the control plane prints, and waits until it has its complete configuration.
     pub(crate) async fn start(stage: &Stage, kind: Kind, name: &str) -> Self {
         Self::start_with(stage, kind, name, &[]).await
     }
@@ -53,12 +53,12 @@ impl Envoy {
         envoy
     }
 
-    /// Starts it under a node id, with more arguments for the bootstrap.
+    /// Starts it with a node id, and more arguments for the bootstrap.
     pub(crate) async fn start_as(stage: &Stage, id: &str, args: &[&str]) -> Self {
         Self::start_amended(stage, id, args, |_| {}).await
     }
 
-    /// The same with the bootstrap amended.
+    /// The same with a changed bootstrap.
     pub(crate) async fn start_amended(stage: &Stage, id: &str, args: &[&str], amend: impl FnOnce(&mut Value)) -> Self {
         let output = Command::new(env!("CARGO_BIN_EXE_control-plane"))
             .args(["bootstrap", "--xds", &stage.xds, "--node", id])
@@ -85,7 +85,7 @@ impl Envoy {
             .stderr(log)
             .spawn()
             .unwrap();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Ok(admin) = std::fs::read_to_string(&admin_file)
                 && !admin.is_empty()
@@ -101,24 +101,24 @@ impl Envoy {
         }
     }
 
-    /// Waits until its first configuration is in force.
+    /// Waits until its first configuration is active.
     async fn until_active(&self, stage: &Stage) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.get(stage, "/ready").await.0 != 200 {
             assert!(Instant::now() < deadline, "Envoy is not ready");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// An answer of its administration.
+    /// A response of its admin interface.
     pub(crate) async fn get(&self, stage: &Stage, path: &str) -> (u16, String) {
         match stage.client.get(format!("{}{path}", self.admin)).send().await {
-            Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
+            Ok(response) => (response.status().as_u16(), response.text().await.unwrap_or_default()),
             Err(_) => (0, String::new()),
         }
     }
 
-    /// One of its statistics; 0 for one that it doesn't have.
+    /// One of its statistics; 0 if it does not exist.
     pub(crate) async fn statistic(&self, stage: &Stage, name: &str) -> u64 {
         let (_, text) = self.get(stage, &format!("/stats?filter=^{}$", name.replace('.', "%5C."))).await;
         text.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))?.parse().ok()).unwrap_or_default()

@@ -1,12 +1,12 @@
-//! Retries, time-outs, ejection and connection pools.
+//! Retries, timeouts, ejection and connection pools.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::application::{Application, Behaviour};
-use crate::mesh_of::{action, client, node, with};
 use crate::proxy::{Envoy, Kind};
+use crate::specs::{action, client, node, with};
 use crate::stage::Stage;
 
 const SERVICE: &str = "slow.shop.local";
@@ -18,7 +18,7 @@ struct One {
     running: Vec<Envoy>,
 }
 
-/// A client, a server with one listener changed by `listener`, and one route.
+/// A client, a server whose listener has these members, and an optional route.
 async fn one(behaviour: Behaviour, listener: Value, route: Option<Value>) -> Option<One> {
     let stage = Stage::set().await?;
     let mut server = node("http", &[]);
@@ -59,7 +59,7 @@ fn retry(events: &[&str], max: u32) -> Value {
 }
 
 #[tokio::test]
-async fn without_a_policy_a_503_is_tried_twice_more_and_a_500_is_not() {
+async fn a_503_is_retried_twice_by_default_and_a_500_is_not() {
     let Some(one) = one(Behaviour::FailFirst(2, 503), json!({}), Some(route(json!({})))).await else { return };
     assert_eq!(one.status().await, 200);
     assert_eq!(one.application.requests(), 3);
@@ -69,7 +69,7 @@ async fn without_a_policy_a_503_is_tried_twice_more_and_a_500_is_not() {
 }
 
 #[tokio::test]
-async fn a_policy_replaces_the_default() {
+async fn a_retry_policy_replaces_the_default() {
     let policy = retry(&["server-error"], 3);
     let Some(one) = one(Behaviour::FailFirst(3, 500), json!({}), Some(route(policy))).await else { return };
     assert_eq!(one.status().await, 200);
@@ -77,7 +77,7 @@ async fn a_policy_replaces_the_default() {
 }
 
 #[tokio::test]
-async fn no_retries_means_none() {
+async fn a_policy_of_no_retries_disables_them() {
     let policy = retry(&["server-error"], 0);
     let Some(one) = one(Behaviour::FailFirst(1, 503), json!({}), Some(route(policy))).await else { return };
     assert_eq!(one.status().await, 503);
@@ -85,7 +85,7 @@ async fn no_retries_means_none() {
 }
 
 #[tokio::test]
-async fn a_route_that_takes_too_long_is_cut_off() {
+async fn a_request_that_exceeds_the_timeout_of_its_route_ends() {
     let timeout = json!({"timeout": {"perRequest": {"unit": "ms", "value": 200}}});
     let slow = Behaviour::Slow(Duration::from_secs(5));
     let Some(one) = one(slow, json!({}), Some(route(timeout))).await else { return };
@@ -95,7 +95,7 @@ async fn a_route_that_takes_too_long_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_listener_has_a_time_out_of_its_own() {
+async fn a_listener_has_its_own_timeout() {
     let listener = json!({"timeout": {"http": {"perRequest": {"unit": "ms", "value": 200}}}});
     let slow = Behaviour::Slow(Duration::from_secs(5));
     let Some(one) = one(slow, listener, Some(route(json!({})))).await else { return };
@@ -103,25 +103,26 @@ async fn a_listener_has_a_time_out_of_its_own() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_fails_in_a_row_is_ejected() {
+async fn an_endpoint_with_consecutive_failures_is_ejected() {
     let listener = json!({"outlierDetection": {
         "maxServerErrors": 3, "interval": {"unit": "ms", "value": 50},
         "baseEjectionDuration": {"unit": "s", "value": 30}, "maxEjectionPercent": 100,
     }});
     let Some(one) = one(Behaviour::FailFirst(1000, 500), listener, None).await else { return };
-    // With nobody else left Envoy goes on asking the ejected (its panic threshold), so the statistics are looked at.
+    // With a single endpoint Envoy still uses the ejected one (its panic threshold), so the test reads the
+    // statistics.
     let cluster = format!("cds_egress_shop_server_http_8080/{SERVICE}/");
     let name = format!("cluster.{cluster}.outlier_detection.ejections_enforced_consecutive_5xx");
     let client = &one.running[1];
-    let deadline = Instant::now() + crate::stage::PATIENCE;
+    let deadline = Instant::now() + crate::stage::TIMEOUT;
     while client.statistic(&one.stage, &name).await == 0 {
         assert_eq!(one.status().await, 500);
-        assert!(Instant::now() < deadline, "never ejected");
+        assert!(Instant::now() < deadline, "the endpoint was not ejected");
     }
 }
 
 #[tokio::test]
-async fn a_pool_of_one_refuses_the_rest() {
+async fn a_connection_pool_of_one_refuses_further_requests() {
     let listener = json!({"connectionPool": {"http": {"maxConnections": 1, "maxPendingRequests": 1}}});
     let no_retries = retry(&["server-error"], 0);
     let slow = Behaviour::Slow(Duration::from_secs(1));

@@ -1,18 +1,18 @@
-//! The control plane dies under load, and comes back.
+//! The control plane is killed under load, and restarts.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::application::Behaviour;
 use crate::load::Load;
-use crate::mesh_of::{client, node, route};
 use crate::proxy::{Envoy, Kind};
-use crate::stage::{PATIENCE, Stage};
+use crate::specs::{client, node, route};
+use crate::stage::{Stage, TIMEOUT};
 
 const SERVICE: &str = "colours.shop.local";
 
 #[tokio::test]
-async fn without_a_control_plane_traffic_goes_on_and_with_it_again_it_is_steered() {
+async fn traffic_continues_without_a_control_plane_and_follows_it_after_a_restart() {
     let Some(mut stage) = Stage::set_on_disk().await else { return };
     for name in ["blue", "green"] {
         stage.node(name, node("http", &[])).await;
@@ -38,30 +38,30 @@ async fn without_a_control_plane_traffic_goes_on_and_with_it_again_it_is_steered
 
     stage.start();
     stage.until_up_to_date(Kind::Node, "client").await;
-    assert_eq!(stage.address(Kind::Node, "client", "egress", Some(SERVICE)).await, egress, "ports stay what they were");
+    assert_eq!(stage.address(Kind::Node, "client", "egress", Some(SERVICE)).await, egress, "ports do not change");
     load.served_more(50).await;
     stage.update_route("colours", "all", split(0, 1)).await;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while load.by("green") == 0 {
-        assert!(Instant::now() < deadline, "the restarted control plane moves nothing");
+        assert!(Instant::now() < deadline, "the restarted control plane does not move the traffic");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 
     assert_eq!(load.end().await, BTreeMap::new(), "requests failed");
 
-    // A proxy that dies is given all of it again.
+    // A restarted proxy receives its complete configuration again.
     drop(running.pop());
     running.push(stage.envoy(Kind::Node, "client").await);
-    let answer = stage.client.get(format!("http://{egress}/")).send().await.unwrap();
-    assert!(answer.text().await.unwrap().contains("green"));
-    stage.nobody_refused().await;
+    let response = stage.client.get(format!("http://{egress}/")).send().await.unwrap();
+    assert!(response.text().await.unwrap().contains("green"));
+    stage.assert_no_nack().await;
     drop(applications);
 }
 
-/// A change is stored, and the control plane is killed before it tells anybody. The next one knows nothing of what the
-/// proxy has, and is to move it from its only cluster to another.
+/// A change is stored, and the control plane is killed before any proxy receives it. The next one does not know the
+/// proxy's configuration, and has to move it from its only cluster to another.
 #[tokio::test]
-async fn by_delta_no_request_is_lost_to_a_change_that_nobody_was_told_of() {
+async fn no_request_of_a_delta_proxy_fails_after_a_change_that_was_not_sent() {
     let Some(mut stage) = Stage::set_on_disk().await else { return };
     for name in ["blue", "green"] {
         stage.node(name, node("http", &[])).await;
@@ -80,22 +80,22 @@ async fn by_delta_no_request_is_lost_to_a_change_that_nobody_was_told_of() {
     let load = Load::on(&stage.client, &egress);
     load.served_more(50).await;
 
-    // Where no proxy finds it.
+    // At an address that no proxy uses.
     stage.kill();
-    let place = std::mem::replace(&mut stage.xds, "127.0.0.1:0".to_owned());
+    let address = std::mem::replace(&mut stage.xds, "127.0.0.1:0".to_owned());
     stage.start();
     stage.update_route("colours", "all", route("httpRoute", &[("green", 1)])).await;
     stage.kill();
-    stage.xds = place;
+    stage.xds = address;
     stage.start();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while load.by("green") < 50 {
-        assert!(Instant::now() < deadline, "the restarted control plane moves nothing");
+        assert!(Instant::now() < deadline, "the restarted control plane does not move the traffic");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(load.end().await, BTreeMap::new(), "requests failed");
-    let told = stage.told_of(Kind::Node, "client").await;
-    assert_eq!(told["streams"][0]["protocol"], "delta", "{told}");
-    stage.nobody_refused().await;
+    let report = stage.report_of(Kind::Node, "client").await;
+    assert_eq!(report["streams"][0]["protocol"], "delta", "{report}");
+    stage.assert_no_nack().await;
     drop((applications, running));
 }

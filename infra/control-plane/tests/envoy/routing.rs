@@ -1,17 +1,17 @@
-//! Which request goes where.
+//! The selection of routes for requests.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use crate::application::Behaviour;
-use crate::mesh_of::{action, client, node, route, with};
 use crate::proxy::{Envoy, Kind};
+use crate::specs::{action, client, node, route, with};
 use crate::stage::Stage;
 
 const SERVICE: &str = "colours.shop.local";
 
-/// Two versions behind one virtual service, a client, and everything that runs for it.
+/// Two versions behind one virtual service, a client, and their processes.
 struct Colours {
     stage: Stage,
     egress: String,
@@ -20,7 +20,7 @@ struct Colours {
 }
 
 impl Colours {
-    /// With the routes given as name and spec, over applications of one behaviour and protocol.
+    /// Starts routes, given by name and spec, to applications of one behaviour and protocol.
     async fn set(protocol: &str, behaviour: Behaviour, routes: &[(&str, Value)]) -> Option<Self> {
         let stage = Stage::set().await?;
         let mut applications = Vec::new();
@@ -47,41 +47,41 @@ impl Colours {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = request.send().await.unwrap();
-        let status = answer.status().as_u16();
-        (status, serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default())
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default())
     }
 
-    /// The node that answers a request; the status where none does.
-    async fn who(&self, path: &str, headers: &[(&str, &str)]) -> String {
+    /// The node that serves a request, or the status without one.
+    async fn served_by(&self, path: &str, headers: &[(&str, &str)]) -> String {
         let (status, body) = self.get(path, headers).await;
         body["node"].as_str().map_or_else(|| status.to_string(), ToOwned::to_owned)
     }
 }
 
 #[tokio::test]
-async fn weights_are_shares_and_a_change_of_weights_moves_them() {
+async fn traffic_follows_the_weights_and_their_changes() {
     let split = |blue, green| route("httpRoute", &[("blue", blue), ("green", green)]);
     let Some(colours) = Colours::set("http", Behaviour::Echo, &[("all", split(70, 30))]).await else { return };
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
     for _ in 0..400 {
-        *seen.entry(colours.who("/", &[]).await).or_default() += 1;
+        *seen.entry(colours.served_by("/", &[]).await).or_default() += 1;
     }
-    // The chance of being further off than this is below one in a million.
+    // The probability of a larger deviation is below one in a million.
     assert!((220..=330).contains(&seen["blue"]), "{seen:?}");
     assert_eq!(seen["blue"] + seen["green"], 400, "{seen:?}");
 
     colours.stage.update_route("colours", "all", split(0, 100)).await;
     colours.stage.until_up_to_date(Kind::Node, "client").await;
     for _ in 0..50 {
-        assert_eq!(colours.who("/", &[]).await, "green");
+        assert_eq!(colours.served_by("/", &[]).await, "green");
     }
-    colours.stage.nobody_refused().await;
+    colours.stage.assert_no_nack().await;
     assert!(colours.running.len() == 3 && colours.applications[1].requests() > 0);
 }
 
 #[tokio::test]
-async fn paths_methods_headers_and_queries_choose_the_route() {
+async fn routes_are_selected_by_paths_methods_headers_and_queries() {
     let to_blue = |matching: Value| json!({"httpRoute": {"match": matching, "action": action(&[("blue", 1)])}});
     let first = |priority: u32, matching: Value| with(to_blue(matching), &["priority"], json!(priority));
     let header = |name: &str, matching: Value| json!({"prefix": "/h", "headers": [{"name": name, "match": matching}]});
@@ -125,30 +125,30 @@ async fn paths_methods_headers_and_queries_choose_the_route() {
         ("/h", &[("x-range", "19")], "blue"),
         // The end is exclusive.
         ("/h", &[("x-range", "20")], "green"),
-        ("/h", &[("x-present", "whatever")], "blue"),
+        ("/h", &[("x-present", "any")], "blue"),
         ("/absent", &[], "blue"),
         ("/absent", &[("x-absent", "here")], "green"),
     ];
     for (path, headers, expected) in cases {
-        assert_eq!(colours.who(path, headers).await, *expected, "{path} {headers:?}");
+        assert_eq!(colours.served_by(path, headers).await, *expected, "{path} {headers:?}");
     }
     let posted = colours.stage.client.post(format!("http://{}/m", colours.egress)).send().await.unwrap();
     assert!(posted.text().await.unwrap().contains("\"blue\""));
-    colours.stage.nobody_refused().await;
+    colours.stage.assert_no_nack().await;
 }
 
 #[tokio::test]
-async fn the_longest_prefix_comes_first_without_priorities() {
+async fn the_longest_prefix_is_first_without_priorities() {
     let to =
         |node: &str, prefix: &str| json!({"httpRoute": {"match": {"prefix": prefix}, "action": action(&[(node, 1)])}});
     let routes = [("a-short", to("blue", "/")), ("b-long", to("green", "/deep/er"))];
     let Some(colours) = Colours::set("http", Behaviour::Echo, &routes).await else { return };
-    assert_eq!(colours.who("/deep", &[]).await, "blue");
-    assert_eq!(colours.who("/deep/er/still", &[]).await, "green");
+    assert_eq!(colours.served_by("/deep", &[]).await, "blue");
+    assert_eq!(colours.served_by("/deep/er/still", &[]).await, "green");
 }
 
 #[tokio::test]
-async fn a_route_without_weight_answers_503_and_no_route_404() {
+async fn a_route_without_weight_returns_503_and_a_missing_route_404() {
     let routes = [
         (
             "drained",
@@ -157,10 +157,10 @@ async fn a_route_without_weight_answers_503_and_no_route_404() {
         ("some", json!({"httpRoute": {"match": {"prefix": "/some"}, "action": action(&[("blue", 1)])}})),
     ];
     let Some(colours) = Colours::set("http", Behaviour::Echo, &routes).await else { return };
-    assert_eq!(colours.who("/drained", &[]).await, "503");
-    assert_eq!(colours.who("/some", &[]).await, "blue");
-    assert_eq!(colours.who("/none", &[]).await, "404");
-    colours.stage.nobody_refused().await;
+    assert_eq!(colours.served_by("/drained", &[]).await, "503");
+    assert_eq!(colours.served_by("/some", &[]).await, "blue");
+    assert_eq!(colours.served_by("/none", &[]).await, "404");
+    colours.stage.assert_no_nack().await;
 }
 
 #[tokio::test]
@@ -189,41 +189,41 @@ async fn grpc_is_matched_by_service_method_and_metadata() {
     let Some(colours) = Colours::set("grpc", Behaviour::Grpc, &routes).await else { return };
     let call = async |path: &str, currency: &str, kind: &str| {
         let request = colours.stage.client.post(format!("http://{}{path}", colours.egress));
-        let answer = request.header("content-type", kind).header("currency", currency).send().await.unwrap();
-        let by = answer.headers().get("served-by").map(|by| by.to_str().unwrap().to_owned());
-        by.unwrap_or_else(|| answer.status().as_u16().to_string())
+        let response = request.header("content-type", kind).header("currency", currency).send().await.unwrap();
+        let by = response.headers().get("served-by").map(|by| by.to_str().unwrap().to_owned());
+        by.unwrap_or_else(|| response.status().as_u16().to_string())
     };
     assert_eq!(call("/shop.Payments/Authorise", "EUR", "application/grpc").await, "blue");
     assert_eq!(call("/shop.Payments/Authorise", "USD", "application/grpc").await, "green");
     assert_eq!(call("/shop.Payments/Refund", "EUR", "application/grpc").await, "green");
     assert_eq!(call("/shop.Orders/Place", "EUR", "application/json").await, "404");
-    colours.stage.nobody_refused().await;
+    colours.stage.assert_no_nack().await;
 }
 
 #[tokio::test]
-async fn tcp_goes_by_weight_without_the_drained() {
+async fn tcp_connections_follow_the_weights() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let routes = [("all", json!({"tcpRoute": {"action": action(&[("blue", 0), ("green", 1)])}}))];
     let Some(colours) = Colours::set("tcp", Behaviour::Tcp, &routes).await else { return };
     for _ in 0..5 {
         let mut stream = tokio::net::TcpStream::connect(&colours.egress).await.unwrap();
         stream.write_all(b"hello\n").await.unwrap();
-        let mut said = String::new();
-        stream.read_to_string(&mut said).await.unwrap();
-        assert_eq!(said, "green");
+        let mut received = String::new();
+        stream.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "green");
     }
     assert_eq!(colours.applications[0].requests(), 0);
-    colours.stage.nobody_refused().await;
+    colours.stage.assert_no_nack().await;
 }
 
 #[tokio::test]
-async fn many_replicas_of_a_node_are_told_the_same() {
+async fn all_replicas_of_a_node_receive_the_same_configuration() {
     let split = |blue, green| route("httpRoute", &[("blue", blue), ("green", green)]);
     let Some(colours) = Colours::set("http", Behaviour::Echo, &[("all", split(1, 0))]).await else { return };
     let second = colours.stage.envoy(Kind::Node, "client").await;
     colours.stage.update_route("colours", "all", split(0, 1)).await;
     colours.stage.until_up_to_date(Kind::Node, "client").await;
-    let told = colours.stage.told_of(Kind::Node, "client").await;
-    assert_eq!(told["streams"].as_array().map(Vec::len), Some(2), "{told:#}");
+    let report = colours.stage.report_of(Kind::Node, "client").await;
+    assert_eq!(report["streams"].as_array().map(Vec::len), Some(2), "{report:#}");
     drop(second);
 }

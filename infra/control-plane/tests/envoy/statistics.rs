@@ -1,4 +1,4 @@
-//! What an Envoy says of the nodes that it calls, and to whom.
+//! The statistics of an Envoy about the nodes that it calls, and their destinations.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 
 use crate::application::{Application, Behaviour};
-use crate::mesh_of::{client, node, route};
 use crate::proxy::{Envoy, Kind};
-use crate::stage::{PATIENCE, Stage};
+use crate::specs::{client, node, route};
+use crate::stage::{Stage, TIMEOUT};
 
 const SERVICE: &str = "catalog.shop.local";
 /// The same router under another name.
@@ -37,7 +37,7 @@ impl Line {
     }
 }
 
-/// The socket of an agent, and what it was sent.
+/// The socket of an agent, and the received lines.
 struct Agent {
     socket: UdpSocket,
     lines: Vec<Line>,
@@ -52,9 +52,9 @@ impl Agent {
         self.socket.local_addr().unwrap().to_string()
     }
 
-    /// Waits for a line that counts something.
+    /// Waits for a line with a value above zero.
     async fn until(&mut self, name: &str, tags: &[(&str, &str)]) -> Line {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut datagram = vec![0; 65536];
         loop {
             if let Some(line) = self.lines.iter().find(|line| line.value > 0.0 && line.is(name, tags)) {
@@ -74,12 +74,13 @@ impl Agent {
     }
 }
 
-/// A free port, for a server that can't be asked which one it took.
+/// A free port, for a server that does not report the port it selected.
 fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// Two versions behind two services, of which the second fails, and a caller. The names have what names may have.
+/// Two versions behind two services, of which the second version fails, and a caller. The names contain every allowed
+/// kind of character.
 async fn shop() -> Option<(Stage, Vec<Application>, Vec<Envoy>)> {
     let stage = Stage::set().await?;
     for name in ["catalog-v1", "catalog.v2_http_80"] {
@@ -100,7 +101,7 @@ async fn shop() -> Option<(Stage, Vec<Application>, Vec<Envoy>)> {
 }
 
 #[tokio::test]
-async fn lines_carry_caller_and_target_and_each_service_is_counted_apart() {
+async fn lines_have_caller_and_target_and_each_service_is_counted_separately() {
     let Some((stage, _applications, _envoys)) = shop().await else { return };
     let mut agent = Agent::bind().await;
     let arguments = ["--statsd", &agent.address(), "--statsd-interval", "1s"];
@@ -114,7 +115,7 @@ async fn lines_carry_caller_and_target_and_each_service_is_counted_apart() {
     let caller = [("mesh", "shop"), ("virtual_node", "storefront-v1")];
     let to = |service, node| [caller[0], caller[1], ("target_virtual_service", service), ("target_virtual_node", node)];
     let failed = agent.until("envoy.cluster.upstream_rq_5xx", &to(SERVICE, "catalog.v2_http_80")).await;
-    // The dimensions of App Mesh's metrics: CloudWatch's agent takes the tags' names for its own.
+    // The dimensions of App Mesh's metrics: CloudWatch's agent names dimensions like the tags.
     for (dimension, tag) in [
         ("Mesh", "mesh"),
         ("VirtualNode", "virtual_node"),
@@ -126,7 +127,7 @@ async fn lines_carry_caller_and_target_and_each_service_is_counted_apart() {
     assert_eq!(failed.tags["envoy.cluster_name"], "cds_egress_shop_catalog.v2_http_80_http_8080");
     agent.until("envoy.cluster.upstream_rq_completed", &to(SERVICE, "catalog.v2_http_80")).await;
     agent.until("envoy.cluster.upstream_rq_time", &to(SERVICE, "catalog.v2_http_80")).await;
-    // The same node, called by its other name.
+    // The same node, called by its other service.
     agent.until("envoy.cluster.upstream_rq_completed", &to(OTHER, "catalog-v1")).await;
     let wrong = |line: &&Line| {
         line.name.ends_with("upstream_rq_5xx")
@@ -134,8 +135,8 @@ async fn lines_carry_caller_and_target_and_each_service_is_counted_apart() {
             && !line.is(&line.name, &to(SERVICE, "catalog.v2_http_80"))
     };
     assert!(!agent.lines.iter().any(|line| wrong(&line)), "{:?}", agent.lines.iter().find(wrong));
-    assert!(agent.lines.iter().all(|line| !line.name.contains("cds_")), "a cluster's name is left in a metric's");
-    // The agent's configuration keeps everything from CloudWatch that no alarm needs.
+    assert!(agent.lines.iter().all(|line| !line.name.contains("cds_")), "a metric's name contains that of a cluster");
+    // The agent's configuration drops everything that no alarm needs.
     let config =
         std::fs::read_to_string(format!("{}/../deploy/cloudwatch-agent/agent.json", env!("CARGO_MANIFEST_DIR")));
     let config: serde_json::Value = serde_json::from_str(&config.unwrap()).unwrap();
@@ -149,11 +150,11 @@ async fn lines_carry_caller_and_target_and_each_service_is_counted_apart() {
         .collect();
     assert!(kept.is_empty(), "published with all their dimensions: {kept:#?}");
     drop(envoy);
-    stage.nobody_refused().await;
+    stage.assert_no_nack().await;
 }
 
 #[tokio::test]
-async fn a_gateway_is_the_caller_of_what_it_calls() {
+async fn a_gateway_is_the_caller_in_its_statistics() {
     let Some((stage, _applications, _envoys)) = shop().await else { return };
     stage.gateway("web", serde_json::json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}]})).await;
     let target = serde_json::json!({"target": {"virtualService": {"virtualServiceName": SERVICE}}});
@@ -175,7 +176,7 @@ async fn a_gateway_is_the_caller_of_what_it_calls() {
     ];
     let failed = agent.until("envoy.cluster.upstream_rq_5xx", &tags).await;
     assert!(!failed.tags.contains_key("virtual_node"), "{failed:?}");
-    // The way of a gateway to itself leads to no virtual node.
+    // The redirect of a gateway to itself has no target node.
     let itself = ("envoy.cluster_name", "cds_ingress_shop_web_self_redirect_http");
     let redirected = agent.lines.iter().find(|line| {
         line.tags.get(itself.0).is_some_and(|name| name.starts_with(itself.1)) && line.name.contains("upstream_rq")
@@ -184,7 +185,7 @@ async fn a_gateway_is_the_caller_of_what_it_calls() {
 }
 
 #[tokio::test]
-async fn prometheus_gets_the_statistics_and_nothing_else_of_the_administration() {
+async fn prometheus_gets_the_statistics_and_nothing_else_of_the_admin_interface() {
     let Some((stage, _applications, _envoys)) = shop().await else { return };
     let (admin, prometheus) = (free_address(), free_address());
     let arguments = ["--admin", &admin, "--prometheus", &prometheus];
@@ -194,8 +195,8 @@ async fn prometheus_gets_the_statistics_and_nothing_else_of_the_administration()
         stage.client.get(format!("http://{egress}/")).send().await.unwrap();
     }
     let get = async |path: &str| {
-        let answer = stage.client.get(format!("http://{prometheus}{path}")).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        let response = stage.client.get(format!("http://{prometheus}{path}")).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
     };
     let (status, text) = get("/stats/prometheus?usedonly").await;
     assert_eq!(status, 200, "{text}");

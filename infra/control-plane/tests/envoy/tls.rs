@@ -7,13 +7,13 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use serde_json::{Value, json};
 
 use crate::application::{Application, Behaviour};
-use crate::mesh_of::{client, node, with};
 use crate::proxy::{Envoy, Kind};
-use crate::stage::{PATIENCE, Stage};
+use crate::specs::{client, node, with};
+use crate::stage::{Stage, TIMEOUT};
 
 const SERVICE: &str = "safe.shop.local";
 
-/// A certificate authority of the test's own.
+/// A certificate authority of the test.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
@@ -21,7 +21,7 @@ struct Authority {
 impl Authority {
     fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        // A leaf of the same name would look signed by itself.
+        // A leaf of the same name would look self-signed.
         params.distinguished_name.push(DnType::CommonName, "the authority of a test");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -44,7 +44,7 @@ impl Authority {
     }
 }
 
-/// Puts a whole file in the place of another.
+/// Replaces a file atomically.
 fn put(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).unwrap();
@@ -74,7 +74,7 @@ fn listener_tls(stage: &Stage, mode: &str, mutual: bool) -> Value {
     tls
 }
 
-/// What a client asks for: which trust, which names, and whether it shows a certificate.
+/// The TLS policy of a client: trust, accepted names, and whether it presents a certificate.
 fn client_tls(stage: &Stage, trust: &str, names: &[&str], certificate: bool) -> Value {
     let file = |name: &str| stage.scratch.file(name).to_str().unwrap().to_owned();
     let mut tls = json!({"validation": {"trust": {"file": {"certificateChain": file(trust)}}}});
@@ -117,31 +117,31 @@ impl Pair {
         self.stage.client.get(format!("http://{}/", self.egress)).send().await.unwrap().status().as_u16()
     }
 
-    /// Speaks plaintext to the server's proxy, past the client's.
+    /// Sends a plaintext request to the server's proxy, bypassing the client's.
     async fn plaintext(&self) -> Option<u16> {
-        let answer = self.stage.client.get(format!("http://{}/", self.ingress)).send().await;
-        answer.ok().map(|answer| answer.status().as_u16())
+        let response = self.stage.client.get(format!("http://{}/", self.ingress)).send().await;
+        response.ok().map(|response| response.status().as_u16())
     }
 }
 
 #[tokio::test]
-async fn strict_mutual_tls_takes_who_has_a_certificate_and_nobody_else() {
+async fn strict_mutual_tls_accepts_only_clients_with_a_certificate() {
     let strict = |stage: &Stage| listener_tls(stage, "STRICT", true);
     let Some(pair) = pair(strict, |stage| Some(client_tls(stage, "ca.pem", &[], true))).await else { return };
     assert_eq!(pair.status().await, 200);
     assert_eq!(pair.plaintext().await, None, "plaintext was answered");
-    pair.stage.nobody_refused().await;
+    pair.stage.assert_no_nack().await;
 }
 
 #[tokio::test]
-async fn without_a_certificate_mutual_tls_refuses() {
+async fn mutual_tls_refuses_a_client_without_a_certificate() {
     let strict = |stage: &Stage| listener_tls(stage, "STRICT", true);
     let Some(pair) = pair(strict, |stage| Some(client_tls(stage, "ca.pem", &[], false))).await else { return };
     assert_eq!(pair.status().await, 503);
 }
 
 #[tokio::test]
-async fn permissive_takes_both() {
+async fn permissive_mode_accepts_tls_and_plaintext() {
     let permissive = |stage: &Stage| listener_tls(stage, "PERMISSIVE", false);
     let Some(pair) = pair(permissive, |stage| Some(client_tls(stage, "ca.pem", &[], false))).await else { return };
     assert_eq!(pair.status().await, 200);
@@ -178,17 +178,17 @@ async fn a_server_of_another_authority_or_name_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn a_renewed_file_is_served_without_a_restart() {
+async fn a_renewed_file_is_used_without_a_restart() {
     let strict = |stage: &Stage| listener_tls(stage, "STRICT", false);
     let Some(pair) = pair(strict, |stage| Some(client_tls(stage, "ca.pem", &[], false))).await else { return };
     assert_eq!(pair.status().await, 200);
     let serial = async || pair.server.get(&pair.stage, "/certs").await.1.contains("\"serial_number\": \"04d2\"");
     assert!(!serial().await);
     pair.authority.issue("node.shop.local", 0x4d2, &pair.stage.scratch.file(""), "server");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !serial().await {
         assert_eq!(pair.status().await, 200);
-        assert!(Instant::now() < deadline, "the former certificate is still served");
+        assert!(Instant::now() < deadline, "the previous certificate is still served");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(pair.status().await, 200);

@@ -1,19 +1,19 @@
-//! A gateway's trust in CAs changes while it serves: nothing that it waits for is kept from it.
+//! A gateway's trusted CAs change while it serves, without delays.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::application::Behaviour;
-use crate::mesh_of::{node, with};
 use crate::proxy::{Envoy, Kind};
+use crate::specs::{node, with};
 use crate::stage::Stage;
 use crate::vault::{CERTIFICATE, Issuer, ROOT, Vault};
 
 const NEXT: &str = "arn:aws:acm-pca:eu-west-1:123456789012:certificate-authority/00000000-0000-0000-0000-00000000000b";
 
-/// How long Envoy waits for a secret before it does without.
-const SECRETS_ARE_WAITED_FOR: Duration = Duration::from_secs(15);
+/// How long Envoy waits for a secret before it continues without it.
+const SECRET_TIMEOUT: Duration = Duration::from_secs(15);
 
 fn gateway(authorities: &[&str]) -> Value {
     let trust = json!({"acm": {"certificateAuthorityArns": authorities}});
@@ -23,10 +23,10 @@ fn gateway(authorities: &[&str]) -> Value {
     })
 }
 
-/// Envoy does not acknowledge clusters before they are warm, and they are not without their secrets: who waited for the
-/// one before sending the other would wait for fifteen seconds.
+/// Envoy does not acknowledge clusters before they are warm, and they are not warm without their secrets. A server
+/// that waits for the acknowledgement before it sends the secrets would wait for fifteen seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_takes_every_change_of_its_trust_at_once() {
+async fn a_gateway_applies_every_change_of_its_trust_at_once() {
     let (vault, root, next) = (Vault::new(), Issuer::new("root"), Issuer::new("next"));
     vault.put(CERTIFICATE, &root.issue("node.shop.local"));
     vault.put_authority(ROOT, &root);
@@ -57,17 +57,17 @@ async fn a_gateway_takes_every_change_of_its_trust_at_once() {
         stage.put("/meshes/shop/virtualGateways/web", json!({"spec": gateway(authorities)})).await;
         let began = Instant::now();
         loop {
-            let told = stage.told_of(Kind::Gateway, "web").await;
-            let stream = &told["streams"][0];
+            let report = stage.report_of(Kind::Gateway, "web").await;
+            let stream = &report["streams"][0];
             if stream["upToDate"] == true && stream["certificates"][&secret]["has"].is_array() {
                 break;
             }
-            assert!(began.elapsed() < SECRETS_ARE_WAITED_FOR, "{secret}: {told:#}");
+            assert!(began.elapsed() < SECRET_TIMEOUT, "{secret}: {report:#}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
     let (_, waited) = envoy.get(&stage, "/stats?filter=init_fetch_timeout").await;
     assert!(waited.contains("sds.trust_"), "{waited}");
     assert!(waited.lines().all(|line| line.ends_with(": 0")), "{waited}");
-    stage.nobody_refused().await;
+    stage.assert_no_nack().await;
 }

@@ -1,4 +1,4 @@
-//! A web socket reaches the application over every mix of HTTP/1.1 and HTTP/2 hops.
+//! A WebSocket reaches the application over every combination of HTTP/1.1 and HTTP/2 hops.
 
 use std::time::{Duration, Instant};
 
@@ -15,21 +15,21 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::application::Behaviour;
-use crate::mesh_of::{action, client, node};
 use crate::proxy::Kind;
+use crate::specs::{action, client, node};
 use crate::stage::Stage;
 
-/// The longest a request of the test's mesh may take: a web socket must be able to stay open for longer.
+/// The request timeout of the test's mesh: a WebSocket must stay open for longer.
 const PER_REQUEST: Duration = Duration::from_millis(500);
 
-/// Whether a request asks for a web socket, by HTTP/1.1's upgrade or by HTTP/2's extended CONNECT.
-pub(crate) fn is_asked_for(request: &Request) -> bool {
+/// Whether a request opens a WebSocket, by HTTP/1.1's upgrade or by HTTP/2's extended CONNECT.
+pub(crate) fn is_upgrade(request: &Request) -> bool {
     let by_connect = request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket");
     let by_upgrade = request.headers().get("upgrade").is_some_and(|value| value.as_bytes() == b"websocket");
     by_upgrade || (request.method() == Method::CONNECT && by_connect)
 }
 
-/// Accepts a web socket, says the application's name on it, and then sends back what it receives.
+/// Accepts a WebSocket, sends the application's name, and then echoes what it receives.
 pub(crate) fn accept(mut request: Request, name: &str) -> Response {
     let upgrade = request.extensions_mut().remove::<OnUpgrade>().unwrap();
     let name = name.to_owned();
@@ -53,14 +53,14 @@ pub(crate) fn accept(mut request: Request, name: &str) -> Response {
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// An open web socket of a client, and the name that the application said on it.
+/// An open WebSocket of a client, and the name that the application sent on it.
 struct Socket {
     name: String,
     stream: Box<dyn Duplex>,
 }
 
 impl Socket {
-    /// Opens one by HTTP/1.1; the error is the first line of the answer.
+    /// Opens one by HTTP/1.1; the error is the first line of the response.
     async fn open_http1(address: &str, path: &str) -> Result<Self, String> {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!(
@@ -77,15 +77,15 @@ impl Socket {
         if !status.starts_with("HTTP/1.1 101") {
             return Err(status.to_owned());
         }
-        Self::greeted(Box::new(stream)).await
+        Self::read_name(Box::new(stream)).await
     }
 
-    /// Opens one by an extended CONNECT; the error is the status of the answer.
+    /// Opens one by an extended CONNECT; the error is the status of the response.
     async fn open_http2(address: &str, path: &str) -> Result<Self, String> {
         let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
         let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
         tokio::spawn(connection);
-        // The server's settings, which allow the extended CONNECT, come with its first answer.
+        // The server's settings, which allow the extended CONNECT, arrive with its first response.
         let get = hyper::Request::get(format!("http://web.example{path}")).body(Empty::<Bytes>::new()).unwrap();
         sender.send_request(get).await.map_err(|error| format!("{error:?}"))?;
         let request = hyper::Request::connect(format!("http://web.example{path}"))
@@ -98,10 +98,10 @@ impl Socket {
             return Err(response.status().to_string());
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(|error| error.to_string())?;
-        Self::greeted(Box::new(TokioIo::new(upgraded))).await
+        Self::read_name(Box::new(TokioIo::new(upgraded))).await
     }
 
-    async fn greeted(mut stream: Box<dyn Duplex>) -> Result<Self, String> {
+    async fn read_name(mut stream: Box<dyn Duplex>) -> Result<Self, String> {
         let mut name = Vec::new();
         loop {
             match stream.read_u8().await.map_err(|error| error.to_string())? {
@@ -112,10 +112,10 @@ impl Socket {
     }
 
     async fn echoes(&mut self, text: &str) -> bool {
-        let mut answer = vec![0; text.len()];
+        let mut received = vec![0; text.len()];
         self.stream.write_all(text.as_bytes()).await.is_ok()
-            && self.stream.read_exact(&mut answer).await.is_ok()
-            && answer == text.as_bytes()
+            && self.stream.read_exact(&mut received).await.is_ok()
+            && received == text.as_bytes()
     }
 }
 
@@ -177,12 +177,12 @@ async fn websockets_cross_http_and_http2_hops() {
                     assert!(socket.echoes("hello").await && socket.name == *service, "{hops}: by {}", socket.name);
                     open.push((hops, socket));
                 }
-                Err(why) => failed.push(format!("{hops}: {why}")),
+                Err(reason) => failed.push(format!("{hops}: {reason}")),
             }
         }
     }
     assert!(failed.is_empty(), "{failed:#?}");
-    // The time limit of a request is for opening the socket, and not for how long it stays open.
+    // The request timeout applies to the opening of the socket, not to the time that it stays open.
     let opened = Instant::now();
     while opened.elapsed() < PER_REQUEST * 3 {
         for (hops, socket) in &mut open {
@@ -190,5 +190,5 @@ async fn websockets_cross_http_and_http2_hops() {
         }
         tokio::time::sleep(PER_REQUEST / 5).await;
     }
-    stage.nobody_refused().await;
+    stage.assert_no_nack().await;
 }

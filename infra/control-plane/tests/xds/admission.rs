@@ -1,4 +1,4 @@
-//! Who is let in, and what anybody else is told.
+//! Admission of proxies, and the errors of refused ones.
 
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
 use envoy_types::pb::google::rpc::Status as Refusal;
@@ -10,7 +10,7 @@ use crate::envoy::{self, EGRESS, Envoy, node, refusal};
 use crate::plane::{Plane, tcp};
 
 #[tokio::test]
-async fn a_proxy_of_nothing_that_exists_is_told_the_documented_code() {
+async fn a_proxy_of_a_missing_resource_gets_the_documented_code() {
     let plane = Plane::shop().await;
     let channel = envoy::tcp(&plane.xds[0]).await;
     for id in [
@@ -28,7 +28,7 @@ async fn a_proxy_of_nothing_that_exists_is_told_the_documented_code() {
 }
 
 #[tokio::test]
-async fn an_id_that_names_no_proxy_is_explained() {
+async fn an_invalid_node_id_is_explained() {
     let plane = Plane::shop().await;
     let channel = envoy::tcp(&plane.xds[0]).await;
     for id in ["front", "mesh/shop", "mesh/shop/virtualRouter/back", "mesh/shop/virtualNode/a/b", "arn:aws:s3:::x"] {
@@ -53,7 +53,7 @@ async fn a_first_request_without_a_node_is_explained() {
 }
 
 #[tokio::test]
-async fn a_stream_stays_with_one_node() {
+async fn a_stream_belongs_to_one_node() {
     let plane = Plane::shop().await;
     let mut front = Envoy::settled(envoy::tcp(&plane.xds[0]).await, "mesh/shop/virtualNode/front", &[]).await;
     let again = |id: &str| DiscoveryRequest {
@@ -61,9 +61,9 @@ async fn a_stream_stays_with_one_node() {
         type_url: "type.googleapis.com/some.other.Type".to_owned(),
         ..DiscoveryRequest::default()
     };
-    // Repeated by some clients in every request, in whichever form.
+    // Some clients repeat the node in every request, in any of its forms.
     front.send(again("arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/front"));
-    front.ask(Listener, &[]);
+    front.subscribe(Listener, &[]);
     front.take(Listener).await;
     front.send(again("mesh/shop/virtualNode/other"));
     let status = front.end().await;
@@ -84,18 +84,18 @@ async fn too_many_streams_of_one_proxy_are_refused() {
     first.take(Cluster).await;
     second.take(Cluster).await;
     assert_eq!(refusal(channel.clone(), front).await.code(), Code::ResourceExhausted);
-    // Others are not concerned.
+    // Other proxies are not affected.
     Envoy::connect(channel.clone(), "mesh/shop/virtualNode/other").await.take(Cluster).await;
     drop(first);
-    let deadline = std::time::Instant::now() + crate::plane::PATIENCE;
+    let deadline = std::time::Instant::now() + crate::plane::TIMEOUT;
     while plane.proxies().await.iter().filter(|proxy| proxy["id"] == front).count() > 1 {
-        assert!(std::time::Instant::now() < deadline, "a stream that is gone leaves the roster");
+        assert!(std::time::Instant::now() < deadline, "the ended stream is still registered");
     }
     Envoy::connect(channel, front).await.take(Cluster).await;
 }
 
 #[tokio::test]
-async fn nothing_that_is_said_on_one_stream_harms_another() {
+async fn invalid_requests_on_one_stream_do_not_affect_another() {
     let plane = Plane::shop().await;
     let channel = envoy::tcp(&plane.xds[0]).await;
     let mut front = Envoy::settled(channel.clone(), "mesh/shop/virtualNode/front", &[EGRESS]).await;
@@ -121,12 +121,12 @@ async fn nothing_that_is_said_on_one_stream_harms_another() {
     }
     let mut large = Envoy::settled(channel.clone(), "mesh/shop/virtualNode/other", &[]).await;
     large.send(odd(|request| request.resource_names = vec!["x".repeat(1000); 5_000]));
-    assert_eq!(large.end().await.code(), Code::OutOfRange, "more than is read");
+    assert_eq!(large.end().await.code(), Code::OutOfRange, "the request exceeds the limit");
     for garbage in
         [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff"]
     {
         let mut stream = tokio::net::TcpStream::connect(&plane.xds[0]).await.unwrap();
-        // The server may close before it has read all of it.
+        // The server may close before it has read everything.
         let _ = stream.write_all(garbage).await;
         let _ = stream.read_to_end(&mut Vec::new()).await;
     }

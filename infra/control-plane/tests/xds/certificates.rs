@@ -1,4 +1,4 @@
-//! Certificates for tests, made when they are needed.
+//! Certificates for tests, created when they are needed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) struct Ca {
     pub(crate) pem: String,
 }
 
-/// A certificate and its key, PEM.
+/// A certificate and its key, as PEM.
 #[derive(Debug, Clone)]
 pub(crate) struct Leaf {
     pub(crate) certificate: String,
@@ -33,17 +33,17 @@ impl Ca {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// What a server shows.
+    /// The certificate of a server.
     pub(crate) fn server(&self) -> Leaf {
         self.leaf(vec![SanType::DnsName("xds.local".try_into().unwrap())], None)
     }
 
     pub(crate) fn uri(&self, name: &str) -> Leaf {
-        self.leaf(vec![SanType::URI(name.try_into().unwrap())], Some("someone"))
+        self.leaf(vec![SanType::URI(name.try_into().unwrap())], Some("client"))
     }
 
     pub(crate) fn dns(&self, name: &str) -> Leaf {
-        self.leaf(vec![SanType::DnsName(name.try_into().unwrap())], Some("someone"))
+        self.leaf(vec![SanType::DnsName(name.try_into().unwrap())], Some("client"))
     }
 
     pub(crate) fn common_name(&self, name: &str) -> Leaf {
@@ -62,7 +62,7 @@ impl Ca {
         Leaf { certificate, key: key.serialize_pem() }
     }
 
-    /// A client that trusts this CA, and shows a certificate or none.
+    /// A client that trusts this CA, and presents a certificate or none.
     pub(crate) fn client(&self, leaf: Option<&Leaf>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();

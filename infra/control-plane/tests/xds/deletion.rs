@@ -1,4 +1,4 @@
-//! Resources that go and come while their proxies are connected.
+//! Resources that are deleted and created while their proxies are connected.
 
 use tonic::Code;
 use xds::ResourceType::{Cluster, Listener};
@@ -7,14 +7,14 @@ use crate::envoy::{self, Envoy, refusal};
 use crate::plane::{Plane, node};
 
 #[tokio::test]
-async fn a_deleted_resource_ends_its_streams_and_takes_nothing_away() {
+async fn a_deleted_resource_ends_its_streams_without_removing_their_configuration() {
     let plane = Plane::shop().await;
     let channel = envoy::tcp(&plane.xds[0]).await;
     let other = "mesh/shop/virtualNode/other";
     let mut stream = Envoy::settled(channel.clone(), other, &[]).await;
     plane.proxy_once(|proxy| proxy["upToDate"] == true).await;
     plane.delete("/shop/virtualNodes/other").await;
-    // The end comes with no response before it: the Envoy goes on with what it has.
+    // The stream ends without another response: the Envoy keeps its configuration.
     let status = stream.end().await;
     assert_eq!(status.code(), Code::InvalidArgument);
     assert!(status.message().contains(other), "{}", status.message());
@@ -23,11 +23,11 @@ async fn a_deleted_resource_ends_its_streams_and_takes_nothing_away() {
 
     plane.put("/shop/virtualNodes", node("other", &["back.local"])).await;
     let mut stream = Envoy::connect(channel, other).await;
-    assert!(stream.take(Cluster).await.resources.len() > 1, "what it is now, not what it was");
+    assert!(stream.take(Cluster).await.resources.len() > 1, "the proxy receives the new resource, not the old one");
 }
 
 #[tokio::test]
-async fn a_backend_that_is_yet_to_be_created_comes_when_it_is() {
+async fn a_missing_backend_is_sent_once_it_is_created() {
     let plane = Plane::shop().await;
     plane.put("/shop/virtualNodes", node("early", &["late.local"])).await;
     let mut early = Envoy::settled(envoy::tcp(&plane.xds[0]).await, "mesh/shop/virtualNode/early", &[]).await;

@@ -1,4 +1,4 @@
-//! The client side of an ADS stream, driven by the test.
+//! The client side of an ADS stream, controlled by the test.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -22,12 +22,12 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use xds::ResourceType::{self, Cluster, Listener, Route};
 
-use crate::plane::PATIENCE;
+use crate::plane::TIMEOUT;
 
-/// The front node's only route configuration that a change of weights changes.
+/// The only route configuration of the front node that a change of weights affects.
 pub(crate) const EGRESS: &str = "rds_egress_http_80";
 
-/// One stream, state of the world.
+/// One state-of-the-world stream.
 pub(crate) struct Envoy {
     node: Option<Node>,
     requests: mpsc::UnboundedSender<DiscoveryRequest>,
@@ -35,15 +35,15 @@ pub(crate) struct Envoy {
     names: BTreeMap<ResourceType, Vec<String>>,
 }
 
-pub(crate) async fn tcp(place: &str) -> Channel {
-    // App Mesh's images ping every ten seconds, data or not, and a server that minds would cut them off. This pings far
-    // more often, so that a server that minds is noticed.
-    let endpoint = Endpoint::from_shared(format!("http://{place}")).unwrap().keep_alive_while_idle(true);
+pub(crate) async fn tcp(address: &str) -> Channel {
+    // App Mesh's images ping every ten seconds, and a server that rejects pings would disconnect them. This client
+    // pings far more often, so that such a server is detected.
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap().keep_alive_while_idle(true);
     endpoint.http2_keep_alive_interval(Duration::from_millis(10)).connect().await.unwrap()
 }
 
-pub(crate) async fn unix(place: &str) -> Result<Channel, tonic::transport::Error> {
-    let path = PathBuf::from(place.strip_prefix("unix:").unwrap());
+pub(crate) async fn unix(address: &str) -> Result<Channel, tonic::transport::Error> {
+    let path = PathBuf::from(address.strip_prefix("unix:").unwrap());
     let connect = move |_| {
         let path = path.clone();
         async move { UnixStream::connect(path).await.map(TokioIo::new) }
@@ -51,13 +51,13 @@ pub(crate) async fn unix(place: &str) -> Result<Channel, tonic::transport::Error
     Endpoint::from_static("http://socket").connect_with_connector(tower::service_fn(connect)).await
 }
 
-pub(crate) async fn tls(place: &str, config: ClientConfig) -> Result<Channel, tonic::transport::Error> {
-    let place = place.to_owned();
+pub(crate) async fn tls(address: &str, config: ClientConfig) -> Result<Channel, tonic::transport::Error> {
+    let address = address.to_owned();
     let connector = TlsConnector::from(Arc::new(config));
     let connect = move |_| {
-        let (place, connector) = (place.clone(), connector.clone());
+        let (address, connector) = (address.clone(), connector.clone());
         async move {
-            let stream = TcpStream::connect(place).await?;
+            let stream = TcpStream::connect(address).await?;
             connector.connect(ServerName::try_from("xds.local").unwrap(), stream).await.map(TokioIo::new)
         }
     };
@@ -77,7 +77,7 @@ pub(crate) fn node(id: &str) -> Node {
 }
 
 impl Envoy {
-    /// A stream on which nothing was said yet.
+    /// A stream without a request.
     pub(crate) async fn open(channel: Channel) -> Self {
         let (requests, sent) = mpsc::unbounded_channel();
         let sent = futures::stream::unfold(sent, async |mut sent| Some((sent.recv().await?, sent)));
@@ -86,30 +86,30 @@ impl Envoy {
         Self { node: None, requests, responses, names: BTreeMap::new() }
     }
 
-    /// A stream of a node that asks for what an Envoy asks for at once: all clusters and listeners.
+    /// A stream of a node with an Envoy's first subscription: all clusters.
     pub(crate) async fn connect(channel: Channel, id: &str) -> Self {
         let mut envoy = Self::open(channel).await;
         envoy.node = Some(node(id));
-        envoy.ask(Cluster, &[]);
+        envoy.subscribe(Cluster, &[]);
         envoy
     }
 
-    /// One that comes back with a version of its clusters.
-    pub(crate) async fn back(channel: Channel, id: &str, version: &str) -> Self {
+    /// A returning client with a version of its clusters.
+    pub(crate) async fn returning(channel: Channel, id: &str, version: &str) -> Self {
         let mut envoy = Self::open(channel).await;
         envoy.node = Some(node(id));
-        envoy.ask_as(Cluster, &[], version);
+        envoy.subscribe_with(Cluster, &[], version);
         envoy
     }
 
-    /// A connected node that has acknowledged everything, the routes named among it.
+    /// A connected node that has acknowledged everything, including the named routes.
     pub(crate) async fn settled(channel: Channel, id: &str, routes: &[&str]) -> Self {
         let mut envoy = Self::connect(channel, id).await;
         envoy.take(Cluster).await;
-        envoy.ask(Listener, &[]);
+        envoy.subscribe(Listener, &[]);
         envoy.take(Listener).await;
         if !routes.is_empty() {
-            envoy.ask(Route, routes);
+            envoy.subscribe(Route, routes);
             envoy.take(Route).await;
         }
         envoy
@@ -119,13 +119,13 @@ impl Envoy {
         self.requests.send(request).unwrap();
     }
 
-    /// Asks for resources of a type, with the node in the first request.
-    pub(crate) fn ask(&mut self, kind: ResourceType, names: &[&str]) {
-        self.ask_as(kind, names, "");
+    /// Subscribes to resources of a type; the first request has the node.
+    pub(crate) fn subscribe(&mut self, kind: ResourceType, names: &[&str]) {
+        self.subscribe_with(kind, names, "");
     }
 
     /// The same, from a client that has a version already.
-    pub(crate) fn ask_as(&mut self, kind: ResourceType, names: &[&str], version: &str) {
+    pub(crate) fn subscribe_with(&mut self, kind: ResourceType, names: &[&str], version: &str) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.names.insert(kind, names.clone());
         let request = DiscoveryRequest {
@@ -138,8 +138,8 @@ impl Envoy {
         self.send(request);
     }
 
-    /// Asks for other names than before, once a response is acknowledged.
-    pub(crate) fn ask_after(&mut self, response: &DiscoveryResponse, names: &[&str]) {
+    /// Acknowledges a response and changes the subscription.
+    pub(crate) fn resubscribe(&mut self, response: &DiscoveryResponse, names: &[&str]) {
         let kind = ResourceType::of_url(&response.type_url).unwrap();
         self.names.insert(kind, names.iter().map(|name| (*name).to_owned()).collect());
         self.acknowledge(response);
@@ -151,11 +151,11 @@ impl Envoy {
 
     /// The next response.
     pub(crate) async fn next(&mut self) -> DiscoveryResponse {
-        let next = timeout(PATIENCE, self.responses.message()).await.expect("a response");
-        next.unwrap().expect("a response, not the end")
+        let next = timeout(TIMEOUT, self.responses.message()).await.expect("a response arrives");
+        next.unwrap().expect("the stream is open")
     }
 
-    /// The next response, which has to be of this type, acknowledged.
+    /// The next response, which must be of this type; acknowledges it.
     pub(crate) async fn take(&mut self, kind: ResourceType) -> DiscoveryResponse {
         let response = self.next().await;
         assert_eq!(ResourceType::of_url(&response.type_url), Some(kind));
@@ -184,16 +184,16 @@ impl Envoy {
         });
     }
 
-    /// Why the stream ends, which has to be the next thing on it.
+    /// The status with which the stream ends, without another response before.
     pub(crate) async fn end(&mut self) -> Status {
-        match timeout(PATIENCE, self.responses.message()).await.expect("an end") {
+        match timeout(TIMEOUT, self.responses.message()).await.expect("the stream ends") {
             Ok(None) => Status::new(Code::Ok, ""),
             Ok(Some(response)) => panic!("not an end: {} {}", response.type_url, response.version_info),
             Err(status) => status,
         }
     }
 
-    /// Whatever comes next, or `None` if nothing does before the future is ready.
+    /// Fails if a response arrives before the future is ready; returns its result.
     pub(crate) async fn nothing_until<T>(&mut self, done: impl Future<Output = T>) -> T {
         tokio::select! {
             biased;
@@ -203,7 +203,7 @@ impl Envoy {
     }
 }
 
-/// Opens a stream as a node, and gives why it ends.
+/// Opens a stream as a node, and returns the status with which it ends.
 pub(crate) async fn refusal(channel: Channel, id: &str) -> Status {
     Envoy::connect(channel, id).await.end().await
 }
@@ -242,7 +242,7 @@ impl Delta {
     }
 
     pub(crate) async fn take(&mut self, kind: ResourceType) -> DeltaDiscoveryResponse {
-        let response = timeout(PATIENCE, self.responses.message()).await.expect("a response").unwrap().unwrap();
+        let response = timeout(TIMEOUT, self.responses.message()).await.expect("a response arrives").unwrap().unwrap();
         assert_eq!(ResourceType::of_url(&response.type_url), Some(kind));
         self.send(DeltaDiscoveryRequest {
             type_url: response.type_url.clone(),
@@ -253,10 +253,10 @@ impl Delta {
     }
 
     #[allow(dead_code, reason = "used by the attack suite, which shares this file")]
-    /// Why the stream ends, whatever comes before that.
+    /// The status with which the stream ends, after any responses.
     pub(crate) async fn end(&mut self) -> Status {
         loop {
-            match timeout(PATIENCE, self.responses.message()).await.expect("an end") {
+            match timeout(TIMEOUT, self.responses.message()).await.expect("the stream ends") {
                 Ok(Some(_)) => {}
                 Ok(None) => return Status::new(Code::Ok, ""),
                 Err(status) => return status,

@@ -1,4 +1,4 @@
-//! Endpoints of nodes that Cloud Map finds.
+//! Endpoints of nodes with Cloud Map service discovery.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,19 +21,20 @@ use crate::plane::{Plane, tcp};
 const CALLER: &str = "mesh/shop/virtualNode/caller";
 const CLUSTER: &str = "cds_egress_shop_mapped_http_8080";
 
-/// A Cloud Map in memory, and a control plane that asks it.
-struct Scene {
+/// A Cloud Map in memory, and a control plane that polls it.
+struct InstanceFixture {
     faults: Faults,
     memory: MemoryInstances,
     plane: Plane,
 }
 
-impl Scene {
-    /// With a caller of one node that is found by `mapped.prod`, with these attributes and this preference.
+impl InstanceFixture {
+    /// Starts it with a caller of one node that has `mapped.prod` as service discovery, with these attributes and
+    /// this preference.
     async fn with(attributes: Value, preference: Option<&str>) -> Self {
         let faults = Faults::default();
         let memory = MemoryInstances::new(faults.clone());
-        let plane = Plane::with(asking(&memory)).await;
+        let plane = Plane::with(polling(&memory)).await;
         make_mapped(&plane, attributes, preference).await;
         Self { faults, memory, plane }
     }
@@ -47,14 +48,14 @@ impl Scene {
         self.faults.whenever(|_: &Call| true, Fault::Fails(failure, Effect::NotDone));
     }
 
-    /// A finding of the caller once there is one.
+    /// The first finding of the caller, once there is one.
     async fn finding(&self) -> Value {
         let report = self.plane.proxy_once(|report| !report["findings"].as_array().unwrap().is_empty()).await;
         report["findings"][0].clone()
     }
 }
 
-fn asking(memory: &MemoryInstances) -> XdsSettings {
+fn polling(memory: &MemoryInstances) -> XdsSettings {
     let settings = InstanceDirectorySettings { refresh: Duration::from_millis(50) };
     XdsSettings { instances: PolledInstances::start(Arc::new(memory.clone()), settings), ..tcp() }
 }
@@ -83,7 +84,7 @@ fn v4(last: u8) -> Value {
 /// The addresses that a response has for the cluster.
 fn addresses(response: &DiscoveryResponse) -> BTreeSet<String> {
     let endpoints = ClusterLoadAssignment::decode(response.resources[0].value.as_slice()).unwrap();
-    let all = endpoints.endpoints.into_iter().flat_map(|place| place.lb_endpoints);
+    let all = endpoints.endpoints.into_iter().flat_map(|locality| locality.lb_endpoints);
     let address = |host| {
         let Some(HostIdentifier::Endpoint(endpoint)) = host else { panic!("{host:?}") };
         let address = endpoint.address.unwrap().address.unwrap();
@@ -95,36 +96,36 @@ fn addresses(response: &DiscoveryResponse) -> BTreeSet<String> {
     all.map(|endpoint| address(endpoint.host_identifier)).collect()
 }
 
-/// A proxy of the caller with all clusters and listeners, and its endpoints if there are any to be told.
+/// A proxy of the caller with all clusters, subscribed to its endpoints.
 async fn connected(plane: &Plane) -> Envoy {
     let mut caller = Envoy::connect(envoy::tcp(&plane.xds[0]).await, CALLER).await;
     caller.take(Cluster).await;
-    caller.ask(Endpoint, &[CLUSTER]);
+    caller.subscribe(Endpoint, &[CLUSTER]);
     caller
 }
 
 #[tokio::test]
-async fn an_instance_that_comes_or_goes_is_pushed_and_nothing_else() {
-    let scene = Scene::with(json!([]), None).await;
-    scene.register(&[v4(1)]);
-    let mut caller = connected(&scene.plane).await;
-    for (told, expected) in [(None, 1), (Some([v4(1), v4(2)].as_slice()), 2), (Some(&[]), 0)] {
-        if let Some(told) = told {
-            scene.register(told);
+async fn a_registered_or_removed_instance_is_pushed_and_nothing_else() {
+    let fixture = InstanceFixture::with(json!([]), None).await;
+    fixture.register(&[v4(1)]);
+    let mut caller = connected(&fixture.plane).await;
+    for (registered, expected) in [(None, 1), (Some([v4(1), v4(2)].as_slice()), 2), (Some(&[]), 0)] {
+        if let Some(registered) = registered {
+            fixture.register(registered);
         }
         assert_eq!(addresses(&caller.take(Endpoint).await).len(), expected);
-        if told.is_none() {
-            caller.ask(Listener, &[]);
+        if registered.is_none() {
+            caller.subscribe(Listener, &[]);
             caller.take(Listener).await;
         }
     }
-    caller.nothing_until(scene.plane.proxies()).await;
-    // Only what is called is asked for, and a proxy that calls nothing of it is told nothing.
-    assert!(scene.faults.calls().iter().all(|call| call.subject == "mapped.prod"));
+    caller.nothing_until(fixture.plane.proxies()).await;
+    // Only called services are polled.
+    assert!(fixture.faults.calls().iter().all(|call| call.subject == "mapped.prod"));
 }
 
 #[tokio::test]
-async fn attributes_and_the_preferred_family_choose_among_them() {
+async fn attributes_and_the_ip_preference_select_instances() {
     let both = json!({"AWS_INSTANCE_IPV4": "10.0.0.1", "AWS_INSTANCE_IPV6": "fd00::1", "version": "2"});
     let all = [both, v4(2), json!({"AWS_INSTANCE_IPV6": "fd00::3"})];
     let only = json!([{"key": "version", "value": "2"}]);
@@ -136,75 +137,75 @@ async fn attributes_and_the_preferred_family_choose_among_them() {
         (only.clone(), None, vec!["10.0.0.1"]),
         (only, Some("IPv6_ONLY"), vec!["fd00::1"]),
     ] {
-        let scene = Scene::with(attributes, preference).await;
-        scene.register(&all);
-        let mut caller = connected(&scene.plane).await;
+        let fixture = InstanceFixture::with(attributes, preference).await;
+        fixture.register(&all);
+        let mut caller = connected(&fixture.plane).await;
         let expected = expected.into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
         assert_eq!(addresses(&caller.take(Endpoint).await), expected, "{preference:?}");
     }
 }
 
 #[tokio::test]
-async fn what_fails_takes_no_endpoint_away_and_is_told() {
+async fn a_failing_poll_removes_no_endpoint_and_is_reported() {
     for failure in [Failure::Throttled, Failure::Denied, Failure::Unavailable] {
-        let scene = Scene::with(json!([]), None).await;
-        scene.register(&[v4(1)]);
-        let mut caller = connected(&scene.plane).await;
+        let fixture = InstanceFixture::with(json!([]), None).await;
+        fixture.register(&[v4(1)]);
+        let mut caller = connected(&fixture.plane).await;
         assert_eq!(addresses(&caller.take(Endpoint).await).len(), 1);
-        scene.fail(failure);
-        let finding = scene.finding().await;
+        fixture.fail(failure);
+        let finding = fixture.finding().await;
         assert_eq!(
             (&finding["id"], &finding["resource"]),
             (&json!("instances-unavailable"), &json!("mesh/shop/virtualNode/mapped"))
         );
-        assert!(finding["message"].as_str().unwrap().ends_with("those known before are served"), "{finding}");
-        caller.nothing_until(scene.plane.proxies()).await;
-        let metrics = scene.plane.text("/metrics").await;
+        assert!(finding["message"].as_str().unwrap().ends_with("the last known instances are served"), "{finding}");
+        caller.nothing_until(fixture.plane.proxies()).await;
+        let metrics = fixture.plane.text("/metrics").await;
         assert!(metrics.contains("meshwarden_cloud_map_services{state=\"with_problem\"} 1"), "{metrics}");
-        scene.faults.reset();
-        scene.register(&[v4(2)]);
+        fixture.faults.reset();
+        fixture.register(&[v4(2)]);
         assert_eq!(addresses(&caller.take(Endpoint).await), BTreeSet::from(["10.0.0.2".to_owned()]));
-        scene.plane.proxy_once(|report| report["findings"] == json!([])).await;
+        fixture.plane.proxy_once(|report| report["findings"] == json!([])).await;
     }
 }
 
 #[tokio::test]
-async fn a_proxy_that_comes_back_keeps_what_nobody_knows_and_a_new_one_does_not_wait_for_it() {
-    let scene = Scene::with(json!([]), None).await;
-    scene.fail(Failure::Unavailable);
-    // It has a version of its clusters from another server, whose word on the endpoints is the last there is.
-    let mut back = Envoy::back(envoy::tcp(&scene.plane.xds[0]).await, CALLER, "of another server").await;
-    back.take(Cluster).await;
-    back.ask(Endpoint, &[CLUSTER]);
-    back.ask(Listener, &[]);
-    back.take(Listener).await;
-    let mut new = connected(&scene.plane).await;
+async fn a_returning_proxy_keeps_unknown_endpoints_and_a_new_one_does_not_wait() {
+    let fixture = InstanceFixture::with(json!([]), None).await;
+    fixture.fail(Failure::Unavailable);
+    // It has clusters and endpoints from another server.
+    let mut returning = Envoy::returning(envoy::tcp(&fixture.plane.xds[0]).await, CALLER, "of another server").await;
+    returning.take(Cluster).await;
+    returning.subscribe(Endpoint, &[CLUSTER]);
+    returning.subscribe(Listener, &[]);
+    returning.take(Listener).await;
+    let mut new = connected(&fixture.plane).await;
     assert_eq!(addresses(&new.take(Endpoint).await), BTreeSet::new());
-    back.nothing_until(scene.plane.proxies()).await;
-    scene.faults.reset();
-    scene.register(&[v4(1)]);
-    for envoy in [&mut back, &mut new] {
+    returning.nothing_until(fixture.plane.proxies()).await;
+    fixture.faults.reset();
+    fixture.register(&[v4(1)]);
+    for envoy in [&mut returning, &mut new] {
         assert_eq!(addresses(&envoy.take(Endpoint).await).len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_backend_that_is_added_is_sent_once_its_instances_are_known() {
-    let scene = Scene::with(json!([]), None).await;
-    scene.register(&[v4(1)]);
-    let channel = envoy::tcp(&scene.plane.xds[0]).await;
+async fn an_added_backend_is_sent_once_its_instances_are_known() {
+    let fixture = InstanceFixture::with(json!([]), None).await;
+    fixture.register(&[v4(1)]);
+    let channel = envoy::tcp(&fixture.plane.xds[0]).await;
     let mut other = Envoy::settled(channel, "mesh/shop/virtualNode/other", &[]).await;
-    scene.faults.set_latency(Duration::from_millis(300));
+    fixture.faults.set_latency(Duration::from_millis(300));
     let spec = json!({"backends": [{"virtualService": {"virtualServiceName": "mapped.local"}}]});
-    scene.plane.put("/shop/virtualNodes/other", json!({"spec": spec})).await;
+    fixture.plane.put("/shop/virtualNodes/other", json!({"spec": spec})).await;
     other.take(Cluster).await;
-    assert!(!scene.faults.calls().is_empty());
-    other.ask(Endpoint, &[CLUSTER]);
+    assert!(!fixture.faults.calls().is_empty());
+    other.subscribe(Endpoint, &[CLUSTER]);
     assert_eq!(addresses(&other.take(Endpoint).await).len(), 1);
 }
 
 #[tokio::test]
-async fn without_anybody_to_ask_it_is_a_finding() {
+async fn a_missing_source_of_instances_is_a_finding() {
     let plane = Plane::with(tcp()).await;
     make_mapped(&plane, json!([]), None).await;
     let mut caller = connected(&plane).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::plane::{Folder, Plane, node, tcp};
 
-/// Some ports above those that the system gives out by itself, different for each process of tests.
+/// Ports below the ephemeral range, different for each process of tests.
 fn range(size: u16) -> (u16, u16) {
     let first = 10_000 + u16::try_from(std::process::id() % 300).unwrap() * 64;
     (first, first + size - 1)
@@ -31,22 +31,22 @@ fn numbers(ports: &Value) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn every_use_has_a_port_of_its_own_and_keeps_it() {
+async fn every_use_has_its_own_port_and_keeps_it() {
     let folder = Folder::new();
     let data = Some(folder.join("data"));
     let (first, last) = range(40);
-    // Somebody else is on one of them.
-    let taken = TcpListener::bind(("127.0.0.1", first)).ok();
+    // Another process uses one of them.
+    let in_use = TcpListener::bind(("127.0.0.1", first)).ok();
     let plane = Plane::bind(explicit((first, last)), data.clone()).await;
     plane.make_shop().await;
     let mut all = Vec::new();
     for name in ["front", "back-v1", "back-v2", "other"] {
         all.extend(numbers(&ports(&plane, name).await));
     }
-    assert_eq!(all.len(), 9, "two a node, and the backend");
+    assert_eq!(all.len(), 9, "two for each node, and one for the backend");
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");
     assert!(all.iter().all(|port| (u64::from(first) + 1..=u64::from(last)).contains(port)), "{all:?}");
-    drop(taken);
+    drop(in_use);
     let front = ports(&plane, "front").await;
     assert_eq!(front["egress"][0]["backend"], "back.local");
     assert_eq!(front["egress"][0]["servicePort"], 80);
@@ -57,11 +57,11 @@ async fn every_use_has_a_port_of_its_own_and_keeps_it() {
     assert_eq!(ports(&plane, "front").await, front);
     plane.stop().await;
     let plane = Plane::bind(explicit((first, last)), data).await;
-    assert_eq!(ports(&plane, "front").await, front, "also after a restart");
+    assert_eq!(ports(&plane, "front").await, front, "the ports are the same after a restart");
 }
 
 #[tokio::test]
-async fn a_range_that_is_used_up_is_a_finding_until_a_port_is_free() {
+async fn an_exhausted_range_is_a_finding_until_a_port_is_free() {
     let (first, _) = range(40);
     let first = first + 40;
     let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
@@ -75,14 +75,14 @@ async fn a_range_that_is_used_up_is_a_finding_until_a_port_is_free() {
         let (_, report) = plane.get(&format!("/proxies/shop/virtualNode/{name}")).await;
         report["findings"].as_array().unwrap().iter().any(|finding| finding["id"] == "no-loopback-port")
     };
-    assert_eq!(ports_free, 4, "the test has its ports to itself");
+    assert_eq!(ports_free, 4, "no other process uses the ports of the test");
     assert!(!found("a").await && !found("b").await && found("c").await);
     plane.delete("/shop/virtualNodes/a").await;
     assert!(!found("c").await);
 }
 
 #[tokio::test]
-async fn nothing_is_assigned_with_interception() {
+async fn no_port_is_assigned_with_interception() {
     let plane = Plane::shop().await;
     assert_eq!(numbers(&ports(&plane, "front").await), Vec::<u64>::new());
 }

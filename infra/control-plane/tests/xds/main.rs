@@ -1,10 +1,10 @@
-//! The ADS server as Envoys see it, and what it tells of them.
+//! The ADS server as Envoys use it, and its reports.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test that meets the unexpected has failed, also where it is not in the test function itself"
+    reason = "a test fails by panicking, also in its helper functions"
 )]
 
 mod certificates;
@@ -16,7 +16,6 @@ mod admission;
 mod counts;
 mod deletion;
 mod instances;
-mod keeper;
 mod listeners;
 mod many;
 mod mixed;
@@ -25,5 +24,6 @@ mod process;
 mod pushes;
 mod reports;
 mod sds;
+mod secret_cache;
 mod secrets;
 mod sockets;

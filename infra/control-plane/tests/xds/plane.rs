@@ -1,4 +1,4 @@
-//! A server in this process, the shop in it, and the API to change that.
+//! A server in this process, its mesh, and the API to change it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub(crate) const ACCOUNT: &str = "123456789012";
-/// How long anything may take that is awaited. Far more than it takes: only a failing test gets there.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The timeout of awaited conditions. Only a failing test reaches it.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server that ends with the test.
 pub(crate) struct Plane {
@@ -27,7 +27,7 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    /// On a free loopback port, with the shop in it.
+    /// Starts a server on a free loopback port, with the shop mesh.
     pub(crate) async fn shop() -> Self {
         let plane = Self::with(tcp()).await;
         plane.make_shop().await;
@@ -52,10 +52,10 @@ impl Plane {
         Self { endpoint, xds, http: reqwest::Client::new(), stop: Some(stop), serving }
     }
 
-    /// Ends it, and waits until it has.
+    /// Ends it, and waits until it has ended.
     pub(crate) async fn stop(mut self) {
         drop(self.stop.take());
-        tokio::time::timeout(PATIENCE, self.serving).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, self.serving).await.unwrap().unwrap().unwrap();
     }
 
     pub(crate) async fn make_shop(&self) {
@@ -72,7 +72,7 @@ impl Plane {
         self.put("/shop/virtualNodes", node("other", &[])).await;
     }
 
-    /// Moves the traffic of the shop's only route.
+    /// Changes the weights of the only route.
     pub(crate) async fn weigh(&self, v1: u8, v2: u8) {
         self.put("/shop/virtualRouter/back/routes/all", json!({"spec": route(v1, v2)})).await;
     }
@@ -86,13 +86,13 @@ impl Plane {
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
-        let answer = self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap();
-        (answer.status().as_u16(), serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
+        let response = self.http.get(format!("{}{path}", self.endpoint)).send().await.unwrap();
+        (response.status().as_u16(), serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
     }
 
     pub(crate) async fn post(&self, path: &str) {
-        let answer = self.http.post(format!("{}{path}", self.endpoint)).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        let response = self.http.post(format!("{}{path}", self.endpoint)).send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {}", response.status());
     }
 
     pub(crate) async fn text(&self, path: &str) -> String {
@@ -105,14 +105,14 @@ impl Plane {
             Some(body) => request.header("content-type", "application/json").body(body.to_string()),
             None => request,
         };
-        let answer = request.send().await.unwrap();
-        let status = answer.status();
-        let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
         assert!(status.is_success(), "{path}: {status} {body}");
         body
     }
 
-    /// The open streams, as `GET /proxies` has them.
+    /// The open streams of `GET /proxies`.
     pub(crate) async fn proxies(&self) -> Vec<Value> {
         let (status, body) = self.get("/proxies").await;
         assert_eq!(status, 200);
@@ -121,7 +121,7 @@ impl Plane {
 
     /// The report on the only stream, once it is as wanted.
     pub(crate) async fn proxy_once(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let proxies = self.proxies().await;
             if let [proxy] = proxies.as_slice()
@@ -134,13 +134,13 @@ impl Plane {
     }
 }
 
-/// A free loopback port, and no authentication.
+/// A free loopback port without authentication.
 pub(crate) fn tcp() -> XdsSettings {
     XdsSettings { listen: vec![listener("127.0.0.1:0", XdsAuth::None)], ..XdsSettings::default() }
 }
 
-pub(crate) fn listener(place: &str, auth: XdsAuth) -> XdsListener {
-    XdsListener { place: place.parse().unwrap(), auth }
+pub(crate) fn listener(address: &str, auth: XdsAuth) -> XdsListener {
+    XdsListener { address: address.parse().unwrap(), auth }
 }
 
 pub(crate) fn node(name: &str, backends: &[&str]) -> Value {
@@ -167,7 +167,7 @@ fn route(v1: u8, v2: u8) -> Value {
     }})
 }
 
-/// A folder that goes with the test.
+/// A folder that is removed with the test.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {

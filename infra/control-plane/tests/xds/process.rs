@@ -1,4 +1,4 @@
-//! The command: what it prints, refuses and leaves behind.
+//! The command: its output, its errors, and the files that it removes.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::plane::{Folder, PATIENCE};
+use crate::plane::{Folder, TIMEOUT};
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_control-plane"));
@@ -26,10 +26,10 @@ impl Drop for Running {
 
 impl Running {
     fn wait(&mut self) -> i32 {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code().expect("an exit code");
+                return status.code().expect("the process has an exit code");
             }
             assert!(Instant::now() < deadline, "still running");
             std::thread::yield_now();
@@ -38,7 +38,7 @@ impl Running {
 }
 
 #[test]
-fn it_says_where_envoys_are_served_and_leaves_no_socket() {
+fn xds_addresses_are_printed_and_the_socket_is_removed_at_the_end() {
     let folder = Folder::new();
     let socket = format!("unix:{}", folder.join("xds.sock").display());
     let mut running =
@@ -57,8 +57,8 @@ fn it_says_where_envoys_are_served_and_leaves_no_socket() {
 }
 
 #[test]
-fn settings_that_would_not_do_what_they_say_are_refused() {
-    for (args, says) in [
+fn options_without_effect_are_refused() {
+    for (args, text) in [
         (["--xds", "0.0.0.0:0", "--api", "127.0.0.1:0"], "not a loopback address"),
         (["--xds", "here", "--api", "127.0.0.1:0"], "127.0.0.1:18000"),
         (["--xds", "127.0.0.1:0", "--xds-client-ca", "ca.pem"], "--xds-auth mtls"),
@@ -66,22 +66,22 @@ fn settings_that_would_not_do_what_they_say_are_refused() {
         (["--xds", "127.0.0.1:0", "--xds-auth", "mtls"], "--xds-client-ca"),
         (["--xds", "127.0.0.1:0", "--xds-tls-cert", "c.pem"], "--xds-tls-key"),
         (["--xds", "127.0.0.1:0", "--listeners", "explicit:9-8"], "explicit:20000-20999"),
-        (["--xds", "127.0.0.1:0,auth=none", "--xds-auth", "mtls"], "is about no listener"),
-        (["--xds", "127.0.0.1:0,auth=none", "--xds-auth", "unix"], "is about no listener"),
+        (["--xds", "127.0.0.1:0,auth=none", "--xds-auth", "mtls"], "--xds-auth has no effect"),
+        (["--xds", "127.0.0.1:0,auth=none", "--xds-auth", "unix"], "--xds-auth has no effect"),
         (["--xds", "127.0.0.1:0,auth=mtls", "--xds", "127.0.0.1:0"], "--xds-client-ca"),
         (["--xds", "127.0.0.1:0,auth=none", "--xds", "0.0.0.0:0"], "not a loopback address"),
         (["--xds", "127.0.0.1:0", "--xds", "0.0.0.0:0,auth=none"], "not a loopback address"),
         (["--xds", "127.0.0.1:0,auth=unix", "--api", "127.0.0.1:0"], "only a socket"),
-        (["--xds", "127.0.0.1:0,auth=MTLS", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
-        (["--xds", "127.0.0.1:0,auth", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
-        (["--xds", "unix:x.sock,atuh=unix", "--api", "127.0.0.1:0"], "none of auth=none, auth=mtls and auth=unix"),
-        (["--xds", "unix:x.sock,auth=unix,auth=none", "--api", "127.0.0.1:0"], "none of auth=none"),
+        (["--xds", "127.0.0.1:0,auth=MTLS", "--api", "127.0.0.1:0"], "expected auth=none, auth=mtls or auth=unix"),
+        (["--xds", "127.0.0.1:0,auth", "--api", "127.0.0.1:0"], "expected auth=none, auth=mtls or auth=unix"),
+        (["--xds", "unix:x.sock,atuh=unix", "--api", "127.0.0.1:0"], "expected auth=none, auth=mtls or auth=unix"),
+        (["--xds", "unix:x.sock,auth=unix,auth=none", "--api", "127.0.0.1:0"], "expected auth=none"),
     ] {
         let mut running = Running(command(&args).spawn().unwrap());
         assert_ne!(running.wait(), 0, "{args:?}");
-        let mut said = String::new();
-        running.0.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
-        assert!(said.contains(says), "{args:?}: {said}");
+        let mut error = String::new();
+        running.0.stderr.as_mut().unwrap().read_to_string(&mut error).unwrap();
+        assert!(error.contains(text), "{args:?}: {error}");
     }
 }
 
@@ -90,7 +90,7 @@ fn bootstrap(args: &[&str]) -> Output {
 }
 
 #[test]
-fn a_bootstrap_leads_to_the_control_plane() {
+fn a_bootstrap_has_the_address_of_the_control_plane() {
     let node = "arn:aws:appmesh:eu-west-1:123456789012:mesh/shop/virtualNode/front";
     let output = bootstrap(&["--xds", "127.0.0.1:18000", "--node", node]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -116,7 +116,7 @@ fn a_bootstrap_leads_to_the_control_plane() {
 }
 
 #[test]
-fn a_bootstrap_of_nothing_is_refused() {
+fn an_invalid_bootstrap_is_refused() {
     for args in
         [["--xds", "127.0.0.1:18000", "--node", "front"], ["--xds", "nowhere", "--node", "mesh/shop/virtualNode/front"]]
     {

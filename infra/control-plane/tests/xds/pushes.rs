@@ -1,4 +1,4 @@
-//! What is pushed, when, and to whom.
+//! The contents, the time and the receivers of pushes.
 
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryResponse;
@@ -11,7 +11,7 @@ use crate::plane::{Folder, Plane, node, tcp};
 
 const FRONT: &str = "mesh/shop/virtualNode/front";
 
-/// Whether the weights are in the first route of a response.
+/// Whether the first route of a response has these weights.
 fn weighs(response: &DiscoveryResponse, v1: u32, v2: u32) -> bool {
     let routes = RouteConfiguration::decode(response.resources[0].value.as_slice()).unwrap();
     let text = format!("{routes:?}");
@@ -39,7 +39,7 @@ async fn a_changed_route_is_pushed_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn whom_a_change_does_not_concern_is_told_nothing() {
+async fn an_unaffected_proxy_is_sent_nothing() {
     let plane = Plane::shop().await;
     let mut other = Envoy::settled(envoy::tcp(&plane.xds[0]).await, "mesh/shop/virtualNode/other", &[]).await;
     let everything = async {
@@ -47,7 +47,7 @@ async fn whom_a_change_does_not_concern_is_told_nothing() {
         plane.put("/shop/virtualNodes/back-v1", json!({"spec": node("elsewhere", &[])["spec"]})).await;
         plane.put("", json!({"meshName": "another"})).await;
         plane.put("/another/virtualNodes", node("other", &[])).await;
-        // An answer to this means that all of it is in every picture.
+        // The response to this includes all earlier writes.
         plane.proxies().await
     };
     other.nothing_until(everything).await;
@@ -58,7 +58,7 @@ async fn whom_a_change_does_not_concern_is_told_nothing() {
 }
 
 #[tokio::test]
-async fn of_a_burst_the_last_state_is_sent() {
+async fn only_the_last_state_of_a_burst_has_to_be_sent() {
     let plane = Plane::shop().await;
     let mut front = Envoy::settled(envoy::tcp(&plane.xds[0]).await, FRONT, &[EGRESS]).await;
     for weight in 0..100 {
@@ -106,29 +106,29 @@ async fn delta_sends_only_what_changed() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_comes_back_after_a_restart_is_sent_nothing_that_it_has() {
+async fn a_proxy_that_reconnects_after_a_restart_is_sent_nothing_that_it_has() {
     let folder = Folder::new();
     let data = Some(folder.join("data"));
     let plane = Plane::bind(tcp(), data.clone()).await;
     plane.make_shop().await;
     let mut front = Envoy::connect(envoy::tcp(&plane.xds[0]).await, FRONT).await;
     let clusters = front.take(Cluster).await;
-    front.ask(Listener, &[]);
+    front.subscribe(Listener, &[]);
     let listeners = front.take(Listener).await;
-    front.ask(Route, &[EGRESS]);
+    front.subscribe(Route, &[EGRESS]);
     let routes = front.take(Route).await;
     plane.proxy_once(|proxy| proxy["upToDate"] == true).await;
     plane.stop().await;
-    assert_eq!(front.end().await.code(), tonic::Code::Ok, "a stop is a graceful end");
+    assert_eq!(front.end().await.code(), tonic::Code::Ok, "a stop ends the stream gracefully");
 
     let plane = Plane::bind(tcp(), data).await;
     let mut front = Envoy::open(envoy::tcp(&plane.xds[0]).await).await;
     front.node(FRONT);
-    front.ask_as(Cluster, &[], &clusters.version_info);
-    front.ask_as(Listener, &[], &listeners.version_info);
-    front.ask_as(Route, &[EGRESS], &routes.version_info);
-    let told = plane.proxy_once(|proxy| proxy["upToDate"] == true && proxy["types"]["routes"].is_object());
-    let report = front.nothing_until(told).await;
+    front.subscribe_with(Cluster, &[], &clusters.version_info);
+    front.subscribe_with(Listener, &[], &listeners.version_info);
+    front.subscribe_with(Route, &[EGRESS], &routes.version_info);
+    let up_to_date = plane.proxy_once(|proxy| proxy["upToDate"] == true && proxy["types"]["routes"].is_object());
+    let report = front.nothing_until(up_to_date).await;
     assert_eq!(report["types"]["routes"]["acknowledged"], routes.version_info);
     plane.weigh(50, 50).await;
     front.take(Route).await;

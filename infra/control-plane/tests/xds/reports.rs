@@ -10,7 +10,7 @@ use crate::plane::Plane;
 const FRONT: &str = "mesh/shop/virtualNode/front";
 
 #[tokio::test]
-async fn a_stream_is_told_of_from_its_first_request_to_its_end() {
+async fn a_stream_is_reported_from_its_first_request_to_its_end() {
     let plane = Plane::shop().await;
     assert_eq!(plane.get("/proxies").await, (200, json!({"proxies": []})));
     let mut front = Envoy::connect(envoy::tcp(&plane.xds[0]).await, FRONT).await;
@@ -28,26 +28,26 @@ async fn a_stream_is_told_of_from_its_first_request_to_its_end() {
     assert_eq!(report["types"]["clusters"]["acknowledged"], json!(null));
 
     front.acknowledge(&clusters);
-    front.ask(Listener, &[]);
+    front.subscribe(Listener, &[]);
     front.take(Listener).await;
     let report = plane.proxy_once(|report| report["upToDate"] == true).await;
     assert_eq!(report["types"]["clusters"]["acknowledged"], clusters.version_info);
     assert_eq!(report["types"]["clusters"]["resources"].as_object().unwrap().len(), clusters.resources.len());
     drop(front);
-    let deadline = std::time::Instant::now() + crate::plane::PATIENCE;
+    let deadline = std::time::Instant::now() + crate::plane::TIMEOUT;
     while !plane.proxies().await.is_empty() {
         assert!(std::time::Instant::now() < deadline);
     }
 }
 
 #[tokio::test]
-async fn what_was_written_before_the_question_is_in_the_answer() {
+async fn a_report_includes_all_earlier_writes() {
     let plane = Plane::shop().await;
     let mut front = Envoy::settled(envoy::tcp(&plane.xds[0]).await, FRONT, &[EGRESS]).await;
     plane.proxy_once(|report| report["upToDate"] == true).await;
     for weight in 0..50 {
         plane.weigh(weight, 100 - weight).await;
-        // It can't have acknowledged what was never read from its stream.
+        // The proxy has not acknowledged what was not read from its stream.
         assert_eq!(plane.proxies().await[0]["upToDate"], false, "{weight}");
         front.take(Route).await;
         plane.proxy_once(|report| report["upToDate"] == true).await;
@@ -55,7 +55,7 @@ async fn what_was_written_before_the_question_is_in_the_answer() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_kept_and_shown_until_a_later_version_is_taken() {
+async fn a_nack_is_reported_until_a_later_version_is_acknowledged() {
     let plane = Plane::shop().await;
     let mut front = Envoy::settled(envoy::tcp(&plane.xds[0]).await, FRONT, &[EGRESS]).await;
     let good = plane.proxy_once(|report| report["upToDate"] == true).await;
@@ -76,7 +76,7 @@ async fn a_refusal_is_kept_and_shown_until_a_later_version_is_taken() {
 }
 
 #[tokio::test]
-async fn one_proxy_is_told_of_also_when_it_is_not_connected() {
+async fn a_proxy_is_reported_even_if_it_is_not_connected() {
     let plane = Plane::shop().await;
     let (status, report) = plane.get("/proxies/shop/virtualNode/front").await;
     assert_eq!((status, &report["connected"], &report["streams"]), (200, &json!(false), &json!([])));
@@ -94,7 +94,7 @@ async fn one_proxy_is_told_of_also_when_it_is_not_connected() {
 }
 
 #[tokio::test]
-async fn findings_are_told() {
+async fn findings_are_reported() {
     let plane = Plane::shop().await;
     plane.put("/shop/virtualNodes", crate::plane::node("early", &["late.local"])).await;
     let (_, report) = plane.get("/proxies/shop/virtualNode/early").await;
@@ -122,7 +122,7 @@ async fn streams_and_pushes_are_counted() {
 }
 
 #[tokio::test]
-async fn findings_need_no_envoy_that_could_come() {
+async fn findings_are_reported_without_an_xds_listener() {
     let plane = Plane::with(XdsSettings::default()).await;
     assert!(plane.xds.is_empty());
     plane.make_shop().await;

@@ -1,11 +1,11 @@
-//! The socket beside a proxy, as Envoys see it.
+//! The local SDS socket as Envoys use it.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control_plane::certificates::{Keeper, KeeperSettings};
+use control_plane::certificates::{SecretCache, SecretCacheSettings};
 use control_plane::xds::{SdsServer, Secrets as _};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{Secret, secret};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
@@ -19,14 +19,14 @@ use tonic::transport::Channel;
 use xds::ResourceType;
 
 use crate::envoy;
-use crate::plane::{Folder, PATIENCE};
+use crate::plane::{Folder, TIMEOUT};
 use crate::vault::{Issuer, Vault};
 
-/// A server with two names bound to one bundle, which is not there yet.
+/// A server with two names bound to one bundle, which does not exist yet.
 struct Socket {
     vault: Arc<Vault>,
-    keeper: Arc<Keeper>,
-    place: String,
+    cache: Arc<SecretCache>,
+    address: String,
     path: PathBuf,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
@@ -38,11 +38,13 @@ impl Socket {
         let (folder, vault) = (Folder::new(), Vault::new());
         let sources = vault.sources(&["web=secret", "roots=secret#trust"]);
         let names = sources.bindings.names();
-        let keeper =
-            Keeper::start(sources, KeeperSettings { refresh: Duration::from_hours(1), ..KeeperSettings::default() });
+        let cache = SecretCache::start(
+            sources,
+            SecretCacheSettings { refresh: Duration::from_hours(1), ..SecretCacheSettings::default() },
+        );
         let path = folder.join("sds.sock");
-        let server = SdsServer::bind(path.clone(), users, names, Arc::<Keeper>::clone(&keeper)).await.unwrap();
-        let place = server.place();
+        let server = SdsServer::bind(path.clone(), users, names, Arc::<SecretCache>::clone(&cache)).await.unwrap();
+        let address = server.socket();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
             let stopped = async {
@@ -50,17 +52,17 @@ impl Socket {
             };
             server.serve(stopped).await.unwrap();
         });
-        Self { vault, keeper, place, path, stop, serving, _folder: folder }
+        Self { vault, cache, address, path, stop, serving, _folder: folder }
     }
 
     async fn client(&self) -> SecretDiscoveryServiceClient<Channel> {
-        SecretDiscoveryServiceClient::new(envoy::unix(&self.place).await.unwrap())
+        SecretDiscoveryServiceClient::new(envoy::unix(&self.address).await.unwrap())
     }
 
     fn renew(&self, root: &Issuer) -> String {
         let issued = root.issue("a.local");
         self.vault.put_bundle("secret", issued.bundle(Some(root.pem())));
-        self.keeper.refresh();
+        self.cache.refresh();
         issued.chain.whole()
     }
 }
@@ -71,7 +73,7 @@ fn requests<T: Send + 'static>() -> (mpsc::UnboundedSender<T>, impl futures::Str
 }
 
 async fn next<T>(responses: &mut Streaming<T>) -> T {
-    timeout(PATIENCE, responses.message()).await.expect("a response").unwrap().expect("a response, not the end")
+    timeout(TIMEOUT, responses.message()).await.expect("a response arrives").unwrap().expect("the stream is open")
 }
 
 fn chain(body: &[u8]) -> (String, Option<String>) {
@@ -89,11 +91,11 @@ fn chain(body: &[u8]) -> (String, Option<String>) {
 }
 
 #[tokio::test]
-async fn a_secret_comes_when_it_is_there_and_again_when_it_is_another() {
+async fn a_secret_is_sent_once_it_is_available_and_again_when_it_changes() {
     let (socket, issuer) = (Socket::open(None).await, Issuer::new("root"));
     assert_eq!(std::fs::metadata(&socket.path).unwrap().permissions().mode() & 0o777, 0o600);
     let (requests, sent) = requests();
-    let ask = |names: &[&str], nonce: String, version: String| {
+    let subscribe = |names: &[&str], nonce: String, version: String| {
         let request = DiscoveryRequest {
             type_url: ResourceType::Secret.url().to_owned(),
             resource_names: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -103,19 +105,19 @@ async fn a_secret_comes_when_it_is_there_and_again_when_it_is_another() {
         };
         requests.send(request).unwrap();
     };
-    ask(&["web"], String::new(), String::new());
+    subscribe(&["web"], String::new(), String::new());
     let mut responses = socket.client().await.stream_secrets(sent).await.unwrap().into_inner();
     for _ in 0..2 {
         let expected = socket.renew(&issuer);
         let response = next(&mut responses).await;
         let [only] = response.resources.as_slice() else { panic!("{}", response.resources.len()) };
         assert_eq!(chain(&only.value), ("web".to_owned(), Some(expected)));
-        ask(&["web"], response.nonce, response.version_info);
+        subscribe(&["web"], response.nonce, response.version_info);
     }
     drop(socket.stop);
-    let end = timeout(PATIENCE, responses.message()).await.unwrap();
+    let end = timeout(TIMEOUT, responses.message()).await.unwrap();
     assert!(matches!(end, Ok(None)), "{end:?}");
-    timeout(PATIENCE, socket.serving).await.unwrap().unwrap();
+    timeout(TIMEOUT, socket.serving).await.unwrap().unwrap();
     assert!(!socket.path.exists());
 }
 
@@ -129,9 +131,9 @@ async fn delta_streams_are_served_too() {
         resource_names_subscribe: vec!["roots".to_owned(), "web".to_owned()],
         ..DeltaDiscoveryRequest::default()
     };
-    // Known before it is asked for, so that one response has both.
-    let deadline = tokio::time::Instant::now() + PATIENCE;
-    while socket.keeper.told().iter().filter(|report| !report.certificates.is_empty()).count() < 2 {
+    // Wait until both are available, so that one response has both.
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
+    while socket.cache.reports().iter().filter(|report| !report.certificates.is_empty()).count() < 2 {
         assert!(tokio::time::Instant::now() < deadline);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -155,14 +157,14 @@ async fn delta_streams_are_served_too() {
 }
 
 #[tokio::test]
-async fn who_is_not_among_the_users_gets_nothing() {
+async fn other_users_get_nothing() {
     let folder = Folder::new();
     let own = std::fs::metadata(folder.path()).unwrap().uid();
     for (users, served) in [(vec![own], true), (vec![own + 1], false)] {
         let socket = Socket::open(Some(users)).await;
         socket.renew(&Issuer::new("root"));
         assert_eq!(std::fs::metadata(&socket.path).unwrap().permissions().mode() & 0o777, 0o660);
-        let got = match envoy::unix(&socket.place).await {
+        let got = match envoy::unix(&socket.address).await {
             Err(_) => false,
             Ok(channel) => {
                 let (requests, sent) = requests();

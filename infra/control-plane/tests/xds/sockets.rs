@@ -1,10 +1,10 @@
-//! Sockets in the file system.
+//! Unix sockets in the file system.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use control_plane::xds::{Listen, XdsAuth, XdsListener, XdsSettings};
+use control_plane::xds::{ListenAddress, XdsAuth, XdsListener, XdsSettings};
 use control_plane::{Server, Settings};
 use xds::ResourceType::Route;
 
@@ -14,7 +14,10 @@ use crate::plane::{ACCOUNT, Folder, Plane};
 const FRONT: &str = "mesh/shop/virtualNode/front";
 
 fn at(path: &Path, auth: XdsAuth) -> XdsSettings {
-    XdsSettings { listen: vec![XdsListener { place: Listen::Unix(path.to_owned()), auth }], ..XdsSettings::default() }
+    XdsSettings {
+        listen: vec![XdsListener { address: ListenAddress::Unix(path.to_owned()), auth }],
+        ..XdsSettings::default()
+    }
 }
 
 fn mode(path: &Path) -> u32 {
@@ -22,7 +25,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
-async fn a_socket_serves_its_own_user_and_goes_with_the_server() {
+async fn a_socket_serves_its_own_user_and_is_removed_with_the_server() {
     let folder = Folder::new();
     let path = folder.join("xds.sock");
     let plane = Plane::with(at(&path, XdsAuth::None)).await;
@@ -36,11 +39,11 @@ async fn a_socket_serves_its_own_user_and_goes_with_the_server() {
     let peer = report["peer"].as_str().unwrap();
     assert!(peer.starts_with("unix:") && peer.contains(&format!("pid {}", std::process::id())), "{peer}");
     plane.stop().await;
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no file is left behind");
 }
 
 #[tokio::test]
-async fn only_the_users_named_are_served() {
+async fn only_the_configured_users_are_served() {
     let folder = Folder::new();
     let path = folder.join("xds.sock");
     let own = std::fs::metadata(folder.path()).unwrap().uid();
@@ -73,24 +76,24 @@ async fn bind(path: &Path) -> Result<Server, String> {
 }
 
 #[tokio::test]
-async fn only_a_socket_that_nobody_listens_at_is_replaced() {
+async fn only_a_socket_without_a_listener_is_replaced() {
     let folder = Folder::new();
     let path = folder.join("xds.sock");
     drop(UnixListener::bind(&path).unwrap());
-    assert!(path.exists(), "left behind by somebody who was killed");
+    assert!(path.exists(), "the socket of a killed process remains");
     let first = bind(&path).await.unwrap();
     let second = bind(&path).await.unwrap_err();
-    assert!(second.contains("somebody listens there"), "{second}");
+    assert!(second.contains("another process listens on it"), "{second}");
     drop(first);
     assert!(!path.exists());
 
     std::fs::write(&path, "a file").unwrap();
     let refused = bind(&path).await.unwrap_err();
-    assert!(refused.contains("no socket"), "{refused}");
+    assert!(refused.contains("not a socket"), "{refused}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "a file");
     std::fs::remove_file(&path).unwrap();
 
-    // One that another server has put into its place meanwhile is not taken away at the end.
+    // A socket that another server created meanwhile is not removed at the end.
     let first = bind(&path).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     let theirs = UnixListener::bind(&path).unwrap();

@@ -34,7 +34,7 @@ impl Issuer {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// A CA below this one.
+    /// A CA that is signed by this one.
     pub(crate) fn subordinate(&self, name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -73,7 +73,7 @@ impl Issued {
         fingerprint(&self.chain.leaf)
     }
 
-    /// As a bundle, with what is trusted.
+    /// As a bundle, with trust anchors.
     pub(crate) fn bundle(&self, trust: Option<String>) -> Bundle {
         Bundle { chain: Some(self.chain.clone()), key: Some(self.key()), request: None, trust }
     }
@@ -94,7 +94,7 @@ pub(crate) fn fingerprint_of(der: &[u8]) -> String {
     })
 }
 
-/// All three of them.
+/// All three services.
 #[derive(Debug, Default)]
 pub(crate) struct Vault(Mutex<State>);
 
@@ -112,7 +112,7 @@ impl Vault {
         Arc::new(Self::default())
     }
 
-    /// As a keeper is given it.
+    /// The sources of a secret cache.
     pub(crate) fn sources(self: &Arc<Self>, bindings: &[&str]) -> Sources {
         Sources {
             store: Arc::<Self>::clone(self),
@@ -126,7 +126,7 @@ impl Vault {
         self.0.lock().unwrap()
     }
 
-    /// Puts a private certificate in the place of another.
+    /// Stores a private certificate, replacing an earlier one.
     pub(crate) fn put(&self, arn: &str, issued: &Issued) {
         self.put_kind(arn, CertificateKind::Private, issued);
     }
@@ -139,7 +139,7 @@ impl Vault {
         self.put_authority_below(arn, issuer, String::new());
     }
 
-    /// The same of a CA that is no root.
+    /// The same for a subordinate CA.
     pub(crate) fn put_authority_below(&self, arn: &str, issuer: &Issuer, issuers: String) {
         self.state().authorities.insert(arn.to_owned(), Chain { leaf: issuer.pem(), issuers });
     }
@@ -148,12 +148,12 @@ impl Vault {
         self.state().bundles.insert(secret.to_owned(), bundle);
     }
 
-    /// Every call fails like this from now on, or none.
+    /// Makes every later call fail with this kind of error; `None` ends that.
     pub(crate) fn fail(&self, failing: Option<PortErrorKind>) {
         self.state().failing = failing;
     }
 
-    /// How often something was called.
+    /// The number of calls of an operation.
     pub(crate) fn calls(&self, name: &str) -> usize {
         self.state().calls.iter().filter(|call| **call == name).count()
     }
@@ -162,18 +162,18 @@ impl Vault {
         let mut state = self.state();
         state.calls.push(name);
         match state.failing {
-            Some(kind) => Err(PortError::new(name, kind, "so the test says")),
+            Some(kind) => Err(PortError::new(name, kind, "the test lets it fail")),
             None => Ok(state),
         }
     }
 }
 
-fn not_found(call: &str, what: &str) -> PortError {
-    PortError::new(call, PortErrorKind::NotFound, format!("there is no {what}"))
+fn not_found(call: &str, subject: &str) -> PortError {
+    PortError::new(call, PortErrorKind::NotFound, format!("{subject} does not exist"))
 }
 
 fn not_here<T>(call: &str) -> Result<T, PortError> {
-    Err(PortError::new(call, PortErrorKind::Denied, "a keeper has no business here"))
+    Err(PortError::new(call, PortErrorKind::Denied, "a secret cache does not need this call"))
 }
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! Where STS is.
+//! The endpoint of STS.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,16 +7,16 @@ use std::str::FromStr;
 use axum::http::Uri;
 use axum::http::uri::{Authority, Scheme};
 
-/// Who answers instead of AWS's public endpoints: a VPC endpoint, or a stand-in on this machine.
+/// An endpoint instead of AWS's public endpoints: a VPC endpoint, or a test server on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StsEndpoint {
     scheme: Scheme,
     authority: Authority,
 }
 
-/// An endpoint that would not be safe to ask, or is none.
+/// The text is not an endpoint, or requests to it would not be protected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no endpoint for STS: give https://HOST[:PORT], or http:// and a loopback address")]
+#[error("invalid STS endpoint {0:?}: expected https://HOST[:PORT], or http:// and a loopback address")]
 pub struct StsEndpointError(String);
 
 impl FromStr for StsEndpoint {
@@ -41,14 +41,15 @@ impl fmt::Display for StsEndpoint {
 }
 
 impl StsEndpoint {
-    pub(super) fn speaks_tls(&self) -> bool {
+    pub(super) fn uses_tls(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
 
-    /// The endpoint that a presigned request leads to, if it is this one or, without one, AWS's.
-    pub(super) fn of(scheme: &str, authority: &str, own: Option<&Self>) -> Option<Self> {
-        match own {
-            Some(own) => (own.scheme.as_str() == scheme && own.authority.as_str() == authority).then(|| own.clone()),
+    /// The endpoint of a presigned request. `None` if it is neither the configured one nor, without one, a public one of AWS.
+    pub(super) fn allowed(scheme: &str, authority: &str, configured: Option<&Self>) -> Option<Self> {
+        match configured {
+            Some(configured) => (configured.scheme.as_str() == scheme && configured.authority.as_str() == authority)
+                .then(|| configured.clone()),
             None if scheme == "https" && is_sts(authority) => {
                 Some(Self { scheme: Scheme::HTTPS, authority: authority.parse().ok()? })
             }
@@ -67,8 +68,8 @@ fn is_loopback(authority: &Authority) -> bool {
     host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Whether STS, and nobody else, answers under this name. The region has to look like one: `sts.s3.amazonaws.com` is
-/// somebody's bucket.
+/// Whether STS, and no other service, answers under this name. The region must have the form of one:
+/// `sts.s3.amazonaws.com` is an S3 bucket.
 fn is_sts(host: &str) -> bool {
     if host == "sts.amazonaws.com" {
         return true;
@@ -83,7 +84,7 @@ fn is_sts(host: &str) -> bool {
     domains.contains(&domain) && is_region(region)
 }
 
-/// `eu-west-1`, `us-gov-east-1`.
+/// Whether the text has the form of a region, such as `eu-west-1` or `us-gov-east-1`.
 fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let Some(([area, middle @ ..], number)) = parts.split_last().map(|(last, rest)| (rest, last)) else {
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_sts_is_asked() {
+    fn only_hosts_of_sts_are_allowed() {
         for (host, expected) in [
             ("sts.amazonaws.com", true),
             ("sts.eu-west-1.amazonaws.com", true),
@@ -129,19 +130,19 @@ mod tests {
             ("127.0.0.1", false),
             ("", false),
         ] {
-            assert_eq!(StsEndpoint::of("https", host, None).is_some(), expected, "{host}");
-            assert_eq!(StsEndpoint::of("http", host, None), None, "{host}");
+            assert_eq!(StsEndpoint::allowed("https", host, None).is_some(), expected, "{host}");
+            assert_eq!(StsEndpoint::allowed("http", host, None), None, "{host}");
         }
         let own: StsEndpoint = "http://127.0.0.1:4566".parse().unwrap();
-        assert!(StsEndpoint::of("http", "127.0.0.1:4566", Some(&own)).is_some());
+        assert!(StsEndpoint::allowed("http", "127.0.0.1:4566", Some(&own)).is_some());
         for (scheme, host) in [("https", "127.0.0.1:4566"), ("http", "127.0.0.1:4567"), ("https", "sts.amazonaws.com")]
         {
-            assert_eq!(StsEndpoint::of(scheme, host, Some(&own)), None, "{scheme} {host}");
+            assert_eq!(StsEndpoint::allowed(scheme, host, Some(&own)), None, "{scheme} {host}");
         }
     }
 
     #[test]
-    fn an_endpoint_of_one_s_own_is_safe_to_ask() {
+    fn a_configured_endpoint_is_protected() {
         for (text, expected) in [
             ("https://vpce-1.sts.eu-west-1.vpce.amazonaws.com", true),
             ("http://127.0.0.1:4566", true),

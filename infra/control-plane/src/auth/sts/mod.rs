@@ -1,18 +1,19 @@
-//! `--api-auth sts`: callers show what lets this server ask AWS who they are.
+//! Authentication with `--api-auth sts`: callers send a presigned request with which this server gets their identity
+//! from STS.
 //!
 //! ```text
-//!  x-meshwarden-identity: a presigned GetCallerIdentity --> form, host, audience, time --> STS --> role --> allowed?
+//!  x-meshwarden-identity: presigned GetCallerIdentity --> format, host, audience, time --> STS --> role --> allowed?
 //! ```
 //!
-//! For reads the identity is a bearer token, which AWS is asked about once. For a write it is signed together with the
-//! write, and good for nothing else.
+//! For reads the identity is a bearer token that is confirmed by STS once. For a write it is signed together with the
+//! write, and valid for that write only.
 
-mod ask;
+mod cache;
+mod client;
 mod endpoint;
-mod memory;
+mod fair_queue;
 mod presigned;
 mod role;
-mod turns;
 
 use std::fmt::Write as _;
 use std::io;
@@ -23,45 +24,45 @@ use axum::http::request::Parts;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::replay::{Seen, SignedWrite};
+use super::replay::{ReplayMemory, SignedWrite};
 use super::{Caller, Denial};
 use crate::connections::Client;
 use crate::headers::IF_VERSION;
-use crate::listen::Peer;
+use crate::listen::ApiPeer;
 use crate::metrics::ConnectionMetrics;
-use ask::{Lane, Sts};
+use cache::StsCache;
+use client::{Lane, StsClient};
 pub use endpoint::{StsEndpoint, StsEndpointError};
-use memory::Memory;
-use presigned::LONGEST_LIFE;
+use presigned::MAX_LIFETIME;
 pub(crate) use presigned::Presigned;
 use role::Session;
 pub use role::{RolePattern, RolePatternError};
 
-/// The header that has the presigned request in it.
+/// The header that carries the presigned request.
 const IDENTITY: &str = "x-meshwarden-identity";
 
-/// Whom `--api-auth sts` lets in.
+/// The callers that `--api-auth sts` accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StsSettings {
     /// The name of this server, which identities have to be signed for.
     pub audience: Audience,
     /// The roles that may call.
     pub roles: Vec<RolePattern>,
-    /// Who answers instead of AWS's public endpoints.
+    /// The endpoint of STS. Default: AWS's public endpoints.
     pub endpoint: Option<StsEndpoint>,
 }
 
-/// The name of a server that identities are signed for, so that what is shown to one is of no use at another.
+/// The name of the server that an identity is signed for. An identity for one server is not valid for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audience(String);
 
-/// A name that can't be signed for.
+/// The text cannot be the name of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no server: give 1 to 128 letters, digits, and any of . _ : / @ -")]
+#[error("invalid audience {0:?}: expected 1 to 128 letters, digits, and any of . _ : / @ -")]
 pub struct AudienceError(String);
 
 impl Audience {
-    /// Takes what a header can carry unchanged.
+    /// Accepts the characters that a header carries unchanged.
     pub fn parse(text: &str) -> Result<Self, AudienceError> {
         let fits = (1..=128).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte));
@@ -73,34 +74,34 @@ impl Audience {
     }
 }
 
-/// Asks for an identity that AWS vouches for.
+/// Requires an identity that STS confirms.
 #[derive(Debug)]
 pub(crate) struct StsGuard {
     settings: StsSettings,
-    sts: Sts,
-    memory: Mutex<Memory>,
-    seen: Seen,
+    sts: StsClient,
+    cache: Mutex<StsCache>,
+    seen: ReplayMemory,
     metrics: ConnectionMetrics,
 }
 
 impl StsGuard {
     pub(super) fn new(settings: StsSettings, metrics: ConnectionMetrics) -> io::Result<Self> {
-        let sts = Sts::new(settings.endpoint.as_ref())?;
-        let seen = Seen::new(metrics.clone());
-        Ok(Self { settings, sts, memory: Mutex::default(), seen, metrics })
+        let sts = StsClient::new(settings.endpoint.as_ref())?;
+        let seen = ReplayMemory::new(metrics.clone());
+        Ok(Self { settings, sts, cache: Mutex::default(), seen, metrics })
     }
 
-    /// Judges the identity by itself, before anything of the body is read.
+    /// Checks the identity without STS, before any byte of the body is read.
     pub(super) fn claim(&self, parts: &Parts, now: Timestamp) -> Result<Presigned, Denial> {
         let presigned = Presigned::read(parts, self.settings.endpoint.as_ref(), now)?;
-        let memory = self.memory();
-        if let Some(refusal) = memory.refusal(&presigned.digest(), now) {
-            drop(memory);
+        let cache = self.cache();
+        if let Some(refusal) = cache.refusal(&presigned.digest(), now) {
+            drop(cache);
             self.metrics.sts("remembered_refusal");
             return Err(refusal);
         }
-        let known = memory.session(&presigned.digest(), now).is_some() || memory.knows(presigned.credentials(), now);
-        drop(memory);
+        let known = cache.session(&presigned.digest(), now).is_some() || cache.knows(presigned.credentials(), now);
+        drop(cache);
         if !known && self.sts.is_full(client(parts)) {
             self.metrics.sts("queue_full");
             return Err(Denial::Congested);
@@ -108,7 +109,7 @@ impl StsGuard {
         Ok(presigned)
     }
 
-    /// Finds out who it is, and whether they may.
+    /// Finds the caller through STS or the cache, and whether it may call.
     pub(super) async fn settle(
         &self,
         presigned: &Presigned,
@@ -121,7 +122,7 @@ impl StsGuard {
             session
         } else {
             let request = (!safe).then(|| fingerprint(parts, body));
-            self.ask(presigned, request.as_deref(), client(parts), now).await?
+            self.confirm(presigned, request.as_deref(), client(parts), now).await?
         };
         let role = &session.role;
         let caller = session.caller();
@@ -132,36 +133,36 @@ impl StsGuard {
         let owner = role.to_string();
         let write = SignedWrite { signature: presigned.signature(), until: presigned.expires(), owner: &owner };
         self.seen.pass(&write, now)?;
-        tracing::info!(caller = %role, method = %parts.method, path = parts.uri.path(), "signed write");
+        tracing::info!(caller = %role, method = %parts.method, path = parts.uri.path(), "accepted write signed by role");
         Ok(caller)
     }
 
-    /// Has STS say who it is, and judges whether that caller may call.
-    async fn ask(
+    /// Requests the caller from STS, and checks that its role is allowed.
+    async fn confirm(
         &self,
         presigned: &Presigned,
         request: Option<&str>,
         client: Client,
         now: Timestamp,
     ) -> Result<Session, Denial> {
-        let lane = if self.memory().knows(presigned.credentials(), now) { Lane::Known } else { Lane::Unknown(client) };
-        let asked = self.sts.caller(presigned, &self.settings.audience, request, lane).await;
-        let allowed = asked.and_then(|session| {
+        let lane = if self.cache().knows(presigned.credentials(), now) { Lane::Known } else { Lane::Unknown(client) };
+        let session = self.sts.caller(presigned, &self.settings.audience, request, lane).await;
+        let allowed = session.and_then(|session| {
             let role = &session.role;
             if self.settings.roles.iter().any(|pattern| pattern.allows(role)) {
                 return Ok(session);
             }
-            tracing::warn!(%role, "the role is not among those of --allow-role");
+            tracing::warn!(%role, "refused role that is not in --allow-role");
             Err(Denial::Role)
         });
         let (credentials, identity) = (presigned.credentials(), presigned.digest());
         match &allowed {
             Ok(_) => {
-                self.memory().vouched(credentials, now);
+                self.cache().vouched(credentials, now);
                 self.metrics.sts("vouched");
             }
             Err(why @ (Denial::Unvouched | Denial::Role)) => {
-                self.memory().refuse(identity, credentials, *why, now);
+                self.cache().refuse(identity, credentials, *why, now);
                 self.metrics.sts("refused");
             }
             Err(Denial::Congested) => self.metrics.sts("queue_full"),
@@ -171,26 +172,26 @@ impl StsGuard {
     }
 
     fn recall(&self, presigned: &Presigned, now: Timestamp) -> Option<Session> {
-        self.memory().session(&presigned.digest(), now).cloned()
+        self.cache().session(&presigned.digest(), now).cloned()
     }
 
     fn remember(&self, presigned: &Presigned, session: Session, now: Timestamp) {
-        let latest = now.saturating_add(LONGEST_LIFE).unwrap_or(now);
-        self.memory().keep(presigned.digest(), session, presigned.expires().min(latest));
+        let latest = now.saturating_add(MAX_LIFETIME).unwrap_or(now);
+        self.cache().keep(presigned.digest(), session, presigned.expires().min(latest));
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, StsCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The client that a request came from.
 fn client(parts: &Parts) -> Client {
-    parts.extensions.get::<ConnectInfo<Peer>>().map_or(Client::V4(0), |ConnectInfo(peer)| peer.client())
+    parts.extensions.get::<ConnectInfo<ApiPeer>>().map_or(Client::V4(0), |ConnectInfo(peer)| peer.client())
 }
 
-/// What a write is signed by: `METHOD`, path and query, the version it is based on, and the body's SHA-256, a line each;
-/// of that the SHA-256, in hexadecimal digits. `shared/aws` makes the same.
+/// The text that binds a write to its signature: method, path and query, the version that the write is based on, and
+/// the body's SHA-256, one line each. Returns its SHA-256 in hexadecimal digits. `shared/aws` computes the same.
 fn fingerprint(parts: &Parts, body: &[u8]) -> String {
     let uri = parts.uri.path_and_query().map_or("/", |uri| uri.as_str());
     let version = parts.headers.get(IF_VERSION).and_then(|version| version.to_str().ok()).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The presigned request that a caller shows. Of what it says only what is known is taken over, each thing once, and the
-//! request that is sent is put together anew: STS is asked what was judged here, and nothing else.
+//! The presigned request of a caller. Only known parameters are accepted, each once, and the request to STS is built
+//! from them again: STS receives exactly the checked values.
 
 use std::fmt;
 
@@ -13,13 +13,13 @@ use super::{Denial, IDENTITY};
 use crate::auth::signature::{self, SKEW};
 use crate::percent;
 
-/// The longest header that is looked at. Session tokens have up to two thousand characters or so.
-const LONGEST: usize = 8 * 1024;
+/// The longest header that is read, in bytes. Session tokens have up to about two thousand characters.
+const MAX_HEADER: usize = 8 * 1024;
 
-/// The longest that an identity may be good for: what STS allows a presigned request itself.
-pub(super) const LONGEST_LIFE: SignedDuration = SignedDuration::from_mins(15);
+/// The longest lifetime of an identity: that of a presigned request in STS.
+pub(super) const MAX_LIFETIME: SignedDuration = SignedDuration::from_mins(15);
 
-/// All parameters that a presigned `GetCallerIdentity` has; the last only with credentials of a session.
+/// All parameters of a presigned `GetCallerIdentity`; the last one only with session credentials.
 const PARAMETERS: [&str; 9] = [
     "Action",
     "Version",
@@ -32,16 +32,16 @@ const PARAMETERS: [&str; 9] = [
     "X-Amz-Security-Token",
 ];
 
-/// A presigned request that is what it should be, as far as can be seen without asking.
+/// A presigned request that is valid as far as this server can check without STS.
 pub(crate) struct Presigned {
     uri: Uri,
-    /// The id of the access key that it is signed with.
+    /// The id of the access key that signed it.
     credentials: String,
     signature: [u8; 32],
     expires: Timestamp,
 }
 
-/// Without what it proves.
+/// Omits the signed query.
 impl fmt::Debug for Presigned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Presigned").field("expires", &self.expires).finish_non_exhaustive()
@@ -49,14 +49,14 @@ impl fmt::Debug for Presigned {
 }
 
 impl Presigned {
-    pub(super) fn read(parts: &Parts, own: Option<&StsEndpoint>, now: Timestamp) -> Result<Self, Denial> {
+    pub(super) fn read(parts: &Parts, configured: Option<&StsEndpoint>, now: Timestamp) -> Result<Self, Denial> {
         let mut headers = parts.headers.get_all(IDENTITY).iter();
         let header = headers.next().ok_or(Denial::NoIdentity)?;
-        let text = header.to_str().ok().filter(|text| headers.next().is_none() && text.len() <= LONGEST);
+        let text = header.to_str().ok().filter(|text| headers.next().is_none() && text.len() <= MAX_HEADER);
         let text = text.ok_or(Denial::NotAnIdentity)?;
         let (scheme, rest) = text.split_once("://").ok_or(Denial::NotAnIdentity)?;
         let (authority, query) = rest.split_once("/?").ok_or(Denial::NotAnIdentity)?;
-        let endpoint = StsEndpoint::of(scheme, authority, own).ok_or(Denial::StsHost)?;
+        let endpoint = StsEndpoint::allowed(scheme, authority, configured).ok_or(Denial::StsHost)?;
         let query = Query::read(query).ok_or(Denial::NotAnIdentity)?;
         query.is_get_caller_identity().ok_or(Denial::NotAnIdentity)?;
         let headers = if parts.method.is_safe() {
@@ -69,7 +69,7 @@ impl Presigned {
         }
         let (at, life) = query.validity().ok_or(Denial::NotAnIdentity)?;
         let expires = at.saturating_add(life).unwrap_or(now);
-        if life > LONGEST_LIFE || now >= expires {
+        if life > MAX_LIFETIME || now >= expires {
             return Err(Denial::IdentityExpired);
         }
         if at.duration_since(now) > SKEW {
@@ -99,13 +99,13 @@ impl Presigned {
         self.expires
     }
 
-    /// What it is told apart by from all others.
+    /// Identifies this request among all others.
     pub(super) fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.uri.to_string()).into()
     }
 }
 
-/// The known parameters, encoded as they came, in the order in which they came.
+/// The known parameters in their original encoding and order.
 struct Query<'a>(Vec<(&'static str, &'a str)>);
 
 impl<'a> Query<'a> {

@@ -1,11 +1,12 @@
-//! Roles, and which of them may call.
+//! Roles, and the patterns that allow them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::auth::Caller;
 
-/// Whose credentials they were: `arn:aws:iam::123456789012:role/NAME`, without the path, which STS does not tell.
+/// The role of the caller's credentials: `arn:aws:iam::123456789012:role/NAME`. The path is missing because STS does
+/// not return it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Role {
     partition: String,
@@ -14,8 +15,8 @@ pub(super) struct Role {
 }
 
 impl Role {
-    /// The role of an assumed role's session, which is all that is let in.
-    pub(super) fn of_session(arn: &str) -> Option<Self> {
+    /// The role of an assumed-role session, the only accepted kind of caller.
+    pub(super) fn from_session_arn(arn: &str) -> Option<Self> {
         let ["arn", partition, "sts", "", account, resource] = arn.split(':').collect::<Vec<_>>()[..] else {
             return None;
         };
@@ -25,7 +26,7 @@ impl Role {
     }
 }
 
-/// Somebody's use of a role.
+/// A session of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) arn: String,
@@ -33,8 +34,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn of(arn: &str) -> Option<Self> {
-        Some(Self { role: Role::of_session(arn)?, arn: arn.to_owned() })
+    pub(super) fn parse(arn: &str) -> Option<Self> {
+        Some(Self { role: Role::from_session_arn(arn)?, arn: arn.to_owned() })
     }
 
     pub(super) fn caller(&self) -> Caller {
@@ -58,10 +59,10 @@ impl fmt::Display for Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolePattern(Role);
 
-/// A pattern that names no roles, or everybody's.
+/// A pattern that matches no roles, or the roles of more than one account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} names no roles: give arn:aws:iam::ACCOUNT:role/NAME, with * for any characters of the name only, and without the role's path, which STS does not tell"
+    "invalid role pattern {0:?}: expected arn:aws:iam::ACCOUNT:role/NAME, with * for any characters of the name only, and without the role's path, which STS does not return"
 )]
 pub struct RolePatternError(String);
 
@@ -102,7 +103,8 @@ fn is_partition(text: &str) -> bool {
     text.split('-').next() == Some("aws") && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }
 
-/// A role's name (IAM's rules), where `more` may also occur. A pattern has few `*`, since each multiplies the work.
+/// Whether the text is a role name by IAM's rules, with the characters of `more` in addition. At most three `*` are
+/// allowed, since each multiplies the work of a match.
 fn is_name(text: &str, more: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().filter(|byte| *byte == b'*').count() <= 3
@@ -128,13 +130,13 @@ mod tests {
             ("arn:aws:iam::210987654321:role/*", arn("any"), false),
             ("arn:aws-cn:iam::123456789012:role/*", arn("any"), false),
         ] {
-            let role = Role::of_session(&session).unwrap();
+            let role = Role::from_session_arn(&session).unwrap();
             assert_eq!(pattern.parse::<RolePattern>().unwrap().allows(&role), expected, "{pattern} {session}");
         }
     }
 
     #[test]
-    fn nobody_else_is_a_role() {
+    fn other_arns_are_not_role_sessions() {
         for arn in [
             "arn:aws:iam::123456789012:root",
             "arn:aws:iam::123456789012:user/mesh",
@@ -148,7 +150,7 @@ mod tests {
             "arn:evil:sts::123456789012:assumed-role/mesh/session",
             "",
         ] {
-            assert_eq!(Role::of_session(arn), None, "{arn}");
+            assert_eq!(Role::from_session_arn(arn), None, "{arn}");
         }
     }
 

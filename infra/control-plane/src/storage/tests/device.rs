@@ -1,4 +1,4 @@
-//! Devices that fail, and machines that lose power.
+//! Failing devices, and power failures.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use redb::backends::FileBackend;
 use super::*;
 use crate::storage::disk::Device;
 
-/// What is done to a file.
+/// An operation on a file.
 #[derive(Debug, Clone)]
 enum Step {
     Resize(u64),
@@ -20,9 +20,9 @@ enum Step {
     Sync,
 }
 
-/// A file that notes all that is done to it, and fails from a certain step on.
+/// A file that records every operation, and fails from a certain one on.
 #[derive(Debug)]
-struct Watched {
+struct RecordingFile {
     file: FileBackend,
     log: Arc<Mutex<Log>>,
 }
@@ -30,11 +30,11 @@ struct Watched {
 #[derive(Debug, Default)]
 struct Log {
     steps: Vec<Step>,
-    /// How many steps still work; all, when `None`.
+    /// How many operations still succeed; `None` for all.
     left: Option<usize>,
 }
 
-impl Watched {
+impl RecordingFile {
     fn step(&self, step: Step) -> io::Result<()> {
         let mut log = self.log.lock().unwrap();
         match &mut log.left {
@@ -47,7 +47,7 @@ impl Watched {
     }
 }
 
-impl StorageBackend for Watched {
+impl StorageBackend for RecordingFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
@@ -76,16 +76,16 @@ fn device(log: &Arc<Mutex<Log>>) -> Box<Device> {
     Box::new(move |path: &Path| {
         let file = fs::File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         let file = FileBackend::new(file).map_err(io::Error::other)?;
-        Ok(Box::new(Watched { file, log: Arc::clone(&log) }))
+        Ok(Box::new(RecordingFile { file, log: Arc::clone(&log) }))
     })
 }
 
 #[test]
-fn whatever_step_fails_nothing_acknowledged_is_lost_and_nothing_else_comes_back() {
+fn a_failed_operation_loses_no_acknowledged_write_and_restores_no_other() {
     for works in 0..120 {
         let log = Arc::default();
         let folder = Scratch::new();
-        let (mut disk, _) = Disk::open_through(folder.path(), &realm(), device(&log)).unwrap();
+        let (mut disk, _) = Disk::open_with_device(folder.path(), &realm(), device(&log)).unwrap();
         let mut state = State::new(Quotas::default());
         log.lock().unwrap().left = Some(works);
         let mut failures = 0;
@@ -94,8 +94,8 @@ fn whatever_step_fails_nothing_acknowledged_is_lost_and_nothing_else_comes_back(
             let written = staged.write(write, &stamp(n)).unwrap();
             if disk.commit(&written.records).is_err() {
                 failures += 1;
-                disk.commit(&written.records).expect_err("only after it was started over");
-                disk.restart(&state.records()).expect_err("it still fails");
+                disk.commit(&written.records).expect_err("a commit succeeds only after a restart");
+                disk.restart(&state.records()).expect_err("the device still fails");
                 log.lock().unwrap().left = None;
                 disk.restart(&state.records()).unwrap();
                 disk.commit(&written.records).unwrap();
@@ -104,16 +104,16 @@ fn whatever_step_fails_nothing_acknowledged_is_lost_and_nothing_else_comes_back(
         }
         assert!(failures == 1 || works > 20, "{works}: {failures}");
         drop(disk);
-        assert_eq!(played(&open(&folder).unwrap().1), state, "{works}");
+        assert_eq!(replayed(&open(&folder).unwrap().1), state, "{works}");
     }
 }
 
 #[test]
-fn a_failed_write_does_not_show_after_the_next_one() {
+fn a_failed_write_does_not_appear_after_the_next_one() {
     for works in 0..12 {
         let log = Arc::default();
         let folder = Scratch::new();
-        let (mut disk, _) = Disk::open_through(folder.path(), &realm(), device(&log)).unwrap();
+        let (mut disk, _) = Disk::open_with_device(folder.path(), &realm(), device(&log)).unwrap();
         let mut state = State::new(Quotas::default());
         write_all(&mut disk, &mut state, &shop());
         log.lock().unwrap().left = Some(works);
@@ -123,26 +123,26 @@ fn a_failed_write_does_not_show_after_the_next_one() {
         if failed {
             disk.restart(&state.records()).unwrap();
         } else {
-            state.play(&lost[0]);
+            state.apply(&lost[0]);
         }
         let crashed = Scratch::with(&folder.files());
-        assert_eq!(played(&open(&crashed).unwrap().1), state, "{works}");
+        assert_eq!(replayed(&open(&crashed).unwrap().1), state, "{works}");
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// The power goes at any step: what was synced is there, and of the rest any part.
+    /// The power fails at any operation: synced writes are in the file, and any subset of the later ones.
     #[test]
-    fn what_was_acknowledged_survives_a_power_failure(share in 0.0..1.0_f64, kept in prop::collection::vec(any::<bool>(), 64)) {
+    fn acknowledged_writes_survive_a_power_failure(share in 0.0..1.0_f64, kept in prop::collection::vec(any::<bool>(), 64)) {
         let log: Arc<Mutex<Log>> = Arc::default();
         let folder = Scratch::new();
         drop(open(&folder).unwrap());
         let mut image = folder.files();
-        let (mut disk, _) = Disk::open_through(folder.path(), &realm(), device(&log)).unwrap();
+        let (mut disk, _) = Disk::open_with_device(folder.path(), &realm(), device(&log)).unwrap();
         let mut state = State::new(Quotas::default());
-        // The state and the note after each commit, by how many steps there were until then.
+        // The number of operations, the state and the acknowledgement file after each commit.
         let note = |folder: &Scratch| folder.files()["meshwarden.acknowledged"].clone();
         let mut acknowledged = vec![(0, state.clone(), note(&folder))];
         for (n, write) in shop().iter().enumerate() {
@@ -160,13 +160,13 @@ proptest! {
         lose_power(image.get_mut("meshwarden.redb").unwrap(), &steps[..end], &kept);
         image.insert("meshwarden.acknowledged".to_owned(), acknowledged[last].2.clone());
         let after = Scratch::with(&image);
-        let restored = played(&open(&after).unwrap().1);
+        let restored = replayed(&open(&after).unwrap().1);
         let may = acknowledged.iter().skip(last).take(2).any(|(_, state, _)| *state == restored);
-        prop_assert!(may, "after {end} of {} steps, the last commit acknowledged was {last}", steps.len());
+        prop_assert!(may, "after {end} of {} steps, the last acknowledged commit was {last}", steps.len());
     }
 }
 
-/// What is in the file when only some of the steps since the last sync reached it.
+/// The content of the file if only some of the operations since the last sync reached it.
 fn lose_power(file: &mut Vec<u8>, steps: &[Step], kept: &[bool]) {
     let synced = steps.iter().rposition(|step| matches!(step, Step::Sync)).map_or(0, |at| at + 1);
     let mut kept = kept.iter().cycle();
@@ -190,7 +190,7 @@ fn lose_power(file: &mut Vec<u8>, steps: &[Step], kept: &[bool]) {
 }
 
 #[test]
-fn losing_power_loses_only_what_was_not_synced() {
+fn a_power_failure_loses_only_writes_that_were_not_synced() {
     let steps = [Step::Write(0, vec![1]), Step::Sync, Step::Write(1, vec![2]), Step::Write(2, vec![3])];
     let mut file = vec![0; 3];
     lose_power(&mut file, &steps, &[false, true]);

@@ -1,4 +1,4 @@
-//! What a store holds after whatever happened to it.
+//! The content of a store after restarts, damage and failures.
 
 mod damage;
 mod device;
@@ -21,10 +21,10 @@ pub(super) fn realm() -> Realm {
 }
 
 /// The state that records lead to.
-pub(super) fn played(records: &[Record]) -> State {
+pub(super) fn replayed(records: &[Record]) -> State {
     let mut state = State::new(Quotas::default());
     for record in records {
-        state.play(record);
+        state.apply(record);
     }
     state
 }
@@ -44,7 +44,7 @@ pub(super) fn create(path: &str, spec: Arc<ValidSpec>, token: &str) -> Write {
     }
 }
 
-/// One of each kind, created with a token, and the first updated in both ways.
+/// Creates one resource of each kind with a token, then updates the mesh with and without a spec.
 pub(super) fn shop() -> Vec<Write> {
     let paths = [
         "mesh/m",
@@ -66,7 +66,7 @@ pub(super) fn shop() -> Vec<Write> {
     writes
 }
 
-/// Carries out writes, storing each.
+/// Executes writes, and stores each.
 pub(super) fn write_all(disk: &mut Disk, state: &mut State, writes: &[Write]) {
     for (n, write) in writes.iter().enumerate() {
         let written = state.write(write, &stamp(n)).unwrap();
@@ -75,18 +75,18 @@ pub(super) fn write_all(disk: &mut Disk, state: &mut State, writes: &[Write]) {
 }
 
 #[test]
-fn every_kind_survives_with_all_that_is_known_of_it() {
+fn every_kind_survives_a_restart_completely() {
     let folder = Scratch::new();
     let mut state = State::new(Quotas::default());
     let (mut disk, records) = open(&folder).unwrap();
     assert_eq!(records, []);
     write_all(&mut disk, &mut state, &shop());
     let port = Record::Port("mesh/m/virtualNode/n0 -> s0.local".to_owned(), Some(40_001));
-    state.play(&port);
+    state.apply(&port);
     disk.commit(&[port]).unwrap();
     drop(disk);
     let (mut disk, records) = open(&folder).unwrap();
-    assert_eq!(played(&records), state);
+    assert_eq!(replayed(&records), state);
     assert_eq!(state.counts().collect::<Vec<_>>(), ResourceKind::ALL.map(|k| (k, 1)));
 
     let delete = |path: &str| Write {
@@ -97,14 +97,14 @@ fn every_kind_survives_with_all_that_is_known_of_it() {
     };
     write_all(&mut disk, &mut state, &[delete("mesh/m/virtualGateway/g0/gatewayRoute/n0")]);
     let port = Record::Port("mesh/m/virtualNode/n0 -> s0.local".to_owned(), None);
-    state.play(&port);
+    state.apply(&port);
     disk.commit(&[port]).unwrap();
     drop(disk);
-    assert_eq!(played(&open(&folder).unwrap().1), state);
+    assert_eq!(replayed(&open(&folder).unwrap().1), state);
 }
 
 #[test]
-fn a_spec_is_the_same_text_also_in_the_order_of_its_members() {
+fn a_spec_is_restored_with_the_order_of_its_members() {
     let folder = Scratch::new();
     let mut state = State::new(Quotas::default());
     let (mut disk, _) = open(&folder).unwrap();
@@ -121,12 +121,12 @@ fn a_spec_is_the_same_text_also_in_the_order_of_its_members() {
     let writes = [create("mesh/m", self::spec(&mesh, 0), "t"), create("mesh/m/virtualNode/n", Arc::new(spec), "t")];
     write_all(&mut disk, &mut state, &writes);
     drop(disk);
-    let restored = played(&open(&folder).unwrap().1);
+    let restored = replayed(&open(&folder).unwrap().1);
     assert_eq!(restored.find(&path).unwrap().spec.value().to_string(), text);
 }
 
 #[test]
-fn lower_quotas_take_nothing_away() {
+fn lower_quotas_remove_no_resource() {
     let folder = Scratch::new();
     let mut state = State::new(Quotas::default());
     let (mut disk, _) = open(&folder).unwrap();
@@ -136,7 +136,7 @@ fn lower_quotas_take_nothing_away() {
     let (_disk, records) = open(&folder).unwrap();
     let mut restored = State::new(none);
     for record in &records {
-        restored.play(record);
+        restored.apply(record);
     }
     assert_eq!(restored.resources().collect::<Vec<_>>(), state.resources().collect::<Vec<_>>());
     let refused =
@@ -145,7 +145,7 @@ fn lower_quotas_take_nothing_away() {
 }
 
 #[test]
-fn what_is_forgotten_is_not_kept() {
+fn forgotten_answers_are_removed_from_the_store() {
     let folder = Scratch::new();
     let mut state = State::new(Quotas::default());
     let (mut disk, _) = open(&folder).unwrap();
@@ -153,16 +153,16 @@ fn what_is_forgotten_is_not_kept() {
     let oldest = [Record::Forgotten(0), Record::Forgotten(1)];
     disk.commit(&oldest).unwrap();
     for record in &oldest {
-        state.play(record);
+        state.apply(record);
     }
     drop(disk);
     let (_disk, records) = open(&folder).unwrap();
     assert_eq!(records.len(), state.records().len());
-    assert_eq!(played(&records), state);
+    assert_eq!(replayed(&records), state);
 }
 
 #[test]
-fn starting_over_keeps_exactly_what_is_given() {
+fn a_restart_of_the_storage_keeps_exactly_the_given_records() {
     let folder = Scratch::new();
     let mut state = State::new(Quotas::default());
     let (mut disk, _) = open(&folder).unwrap();
@@ -170,18 +170,18 @@ fn starting_over_keeps_exactly_what_is_given() {
     disk.commit(&[Record::Port("in no state".to_owned(), Some(1))]).unwrap();
     let mut before = folder.files();
     disk.restart(&state.records()).unwrap();
-    // A crash right after the store was replaced, and before that was noted.
+    // A crash after the store was replaced, and before the commit was recorded as acknowledged.
     before.extend(folder.files().into_iter().filter(|(name, _)| name == "meshwarden.redb"));
-    assert_eq!(played(&open(&Scratch::with(&before)).unwrap().1), state);
+    assert_eq!(replayed(&open(&Scratch::with(&before)).unwrap().1), state);
     let port = Record::Port("after".to_owned(), Some(2));
-    state.play(&port);
+    state.apply(&port);
     disk.commit(&[port]).unwrap();
     drop(disk);
-    assert_eq!(played(&open(&folder).unwrap().1), state);
+    assert_eq!(replayed(&open(&folder).unwrap().1), state);
 }
 
 #[test]
-fn a_folder_is_used_by_one_at_a_time() {
+fn a_folder_is_used_by_one_process_at_a_time() {
     let folder = Scratch::new();
     let (disk, _) = open(&folder).unwrap();
     let refused = open(&folder).unwrap_err().to_string();
@@ -191,7 +191,7 @@ fn a_folder_is_used_by_one_at_a_time() {
 }
 
 #[test]
-fn a_store_of_another_realm_is_refused_with_the_settings_that_it_needs() {
+fn a_store_of_another_realm_is_refused_with_the_required_settings() {
     let folder = Scratch::new();
     drop(open(&folder).unwrap());
     let other = Realm::new(AccountId::parse("210987654321").unwrap(), Region::parse("eu-west-1").unwrap());

@@ -1,4 +1,4 @@
-//! A store that ends and starts between any two writes.
+//! A server that restarts between any two writes.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use crate::store::Store;
 
 fn start(folder: &Scratch) -> Store {
     let (disk, records) = open(folder).unwrap();
-    Store::over(Box::new(disk), &records, quotas()).unwrap()
+    Store::with_storage(Box::new(disk), &records, quotas()).unwrap()
 }
 
 proptest! {
@@ -28,9 +28,9 @@ proptest! {
             let store = store.as_ref().unwrap();
             let expected = state.write(write, &stamp(n)).map(|written| written.answer);
             prop_assert_eq!(runtime.block_on(store.write(write, &stamp(n))), expected);
-            prop_assert!(store.look(|kept| *kept == state), "after write {}", n);
+            prop_assert!(store.inspect(|stored| *stored == state), "after write {}", n);
         }
         drop(store);
-        prop_assert!(start(&folder).look(|kept| *kept == state), "at the end");
+        prop_assert!(start(&folder).inspect(|stored| *stored == state), "at the end");
     }
 }

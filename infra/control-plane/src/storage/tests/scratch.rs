@@ -1,4 +1,4 @@
-//! A folder for one test.
+//! A temporary folder of one test.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// Gone when it is dropped.
+/// Removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Scratch(PathBuf);
 

@@ -1,9 +1,9 @@
-//! Where an Envoy's statistics go, and the tags that they carry.
+//! The destination of an Envoy's statistics, and their tags.
 //!
-//! Envoy's name of a statistic has the cluster in it: `cluster.cds_egress_shop_catalog-v2_http_8080/catalog.shop.local/
-//! .upstream_rq_5xx`. Tag extraction takes the name apart, so that what leaves Envoy is `cluster.upstream_rq_5xx` with
-//! the tags of the caller (`mesh`, `virtual_node` or `virtual_gateway`), and of the callee (`target_virtual_node`,
-//! `target_virtual_service`).
+//! The name of a statistic in Envoy contains the cluster:
+//! `cluster.cds_egress_shop_catalog-v2_http_8080/catalog.shop.local/.upstream_rq_5xx`. Tag extraction splits the
+//! name, so that Envoy emits `cluster.upstream_rq_5xx` with the tags of the caller (`mesh`, `virtual_node` or
+//! `virtual_gateway`) and of the callee (`target_virtual_node`, `target_virtual_service`).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,32 +12,32 @@ use regex_lite::escape;
 use serde_json::{Value, json};
 use xds::{Proxy, ProxyId};
 
-/// Where an Envoy's statistics go.
+/// The destination of an Envoy's statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statistics {
     /// The UDP address of a DogStatsD server, such as the CloudWatch agent.
     pub statsd: Option<SocketAddr>,
-    /// Where the statistics are served for Prometheus, and nothing else of Envoy's administration.
+    /// The address that serves the statistics for Prometheus, and nothing else of Envoy's admin interface.
     pub prometheus: Option<SocketAddr>,
-    /// Which statistics there are at all.
+    /// The statistics that Envoy keeps.
     pub set: StatisticsSet,
-    /// How often they are sent to the DogStatsD server.
+    /// The interval between transmissions to the DogStatsD server.
     pub interval: Duration,
 }
 
-/// Which statistics an Envoy keeps.
+/// The sets of statistics that an Envoy can keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatisticsSet {
-    /// What alarms on the nodes that it calls need, and what Envoy itself needs to work. CloudWatch bills each metric.
+    /// The statistics that alarms on called nodes need, and that Envoy itself needs. CloudWatch bills each metric.
     Targets,
-    /// All of them: several hundred for each cluster.
+    /// All statistics: several hundred for each cluster.
     All,
 }
 
-/// The cluster that leads to Envoy's own administration.
+/// The cluster of Envoy's admin interface.
 const ADMIN: &str = "meshwarden_admin";
 
-/// The statistics of a cluster that an alarm on its node may need: what failed, of how much, and how long it took.
+/// The statistics of a cluster that an alarm on its node may need: failures, requests, and durations.
 const TARGET_STATISTICS: [&str; 6] = [
     "upstream_rq_5xx",
     "upstream_rq_completed",
@@ -47,12 +47,13 @@ const TARGET_STATISTICS: [&str; 6] = [
     "upstream_cx_connect_fail",
 ];
 
-/// What Envoy's own logic may read: proxies that were to keep fewer statistics have never become ready. Istio's default
-/// bootstrap keeps the same ones.
+/// The statistics that Envoy's own logic may read: with fewer, proxies never became ready. Istio's default bootstrap
+/// keeps the same ones.
 const ENVOY_NEEDS: [&str; 5] = ["cluster_manager.", "control_plane.", "listener_manager.", "server.", "main_thread."];
 
-/// Envoy's default tags for what its proxies have here. Named one by one: with all defaults on, Envoy's own
-/// `envoy.cluster_name`, which ends a cluster's name at its first dot, wins over the one of this bootstrap.
+/// The default tags of Envoy that its statistics use here. They are listed one by one: with all defaults, Envoy's own
+/// `envoy.cluster_name`, which ends a cluster's name at its first dot, takes precedence over the one of this
+/// bootstrap.
 const DEFAULT_TAGS: [&str; 14] = [
     "envoy.http_conn_manager_prefix",
     "envoy.listener_address",
@@ -70,17 +71,17 @@ const DEFAULT_TAGS: [&str; 14] = [
     "envoy.xds_resource_name",
 ];
 
-/// The default tags of response codes. They are for Prometheus only: CloudWatch's agent makes a dimension of each tag
-/// and adds up what differs in others, so a metric of 5xx responses has to be told from one of 2xx by its name.
+/// The default tags of response codes, for Prometheus only. CloudWatch's agent turns each tag into a dimension and
+/// adds up the values of all others, so metrics of 5xx and of 2xx responses must have different names.
 const RESPONSE_CODE_TAGS: [&str; 2] = ["envoy.response_code", "envoy.response_code_class"];
 
 impl Statistics {
-    /// Whether anybody takes the statistics.
+    /// Whether the statistics have a destination.
     const fn has_reader(&self) -> bool {
         self.statsd.is_some() || self.prometheus.is_some()
     }
 
-    /// The sinks.
+    /// The stats sinks.
     pub(super) fn sinks(&self) -> Vec<Value> {
         let sink = |address: SocketAddr| {
             json!({
@@ -90,7 +91,7 @@ impl Statistics {
                     "address": {"socket_address": {
                         "protocol": "UDP", "address": address.ip().to_string(), "port_value": address.port(),
                     }},
-                    // Below the payload of an Ethernet frame: a datagram that is cut loses all its lines.
+                    // Below the payload of an Ethernet frame: a truncated datagram loses all its lines.
                     "max_bytes_per_datagram": 1432,
                 },
             })
@@ -98,12 +99,12 @@ impl Statistics {
         self.statsd.map(sink).into_iter().collect()
     }
 
-    /// How often the sinks are fed, as Envoy takes it.
+    /// The flush interval in Envoy's format.
     pub(super) fn interval(&self) -> String {
         format!("{}.{:03}s", self.interval.as_secs(), self.interval.subsec_millis())
     }
 
-    /// How names are taken apart; `None` where no one reads them.
+    /// The tag extraction and the set of statistics; `None` without a destination.
     pub(super) fn config(&self, node: &ProxyId) -> Option<Value> {
         self.has_reader().then(|| {
             let mut config = json!({"use_all_default_tags": false, "stats_tags": self.tags(node)});
@@ -121,7 +122,7 @@ impl Statistics {
         };
         let fixed = |tag: &str, value: &str| json!({"tag_name": tag, "fixed_value": value});
         let extracted = |tag: &str, regex: &str| json!({"tag_name": tag, "regex": regex});
-        let names = ClusterNames::of(node);
+        let names = ClusterNames::new(node);
         let mesh = node.mesh.as_str();
         let mut tags = vec![
             fixed("mesh", mesh),
@@ -131,8 +132,8 @@ impl Statistics {
             extracted("envoy.cluster_name", &names.cluster()),
         ];
         if self.statsd.is_some() {
-            // The agent makes a dimension of each tag under the tag's own name and cannot rename one. These are the
-            // dimensions of App Mesh's metrics, which alarms and dashboards know.
+            // The agent turns each tag into a dimension of the same name. These are the dimensions of App Mesh's
+            // metrics, which existing alarms and dashboards use.
             tags.extend([
                 fixed("Mesh", mesh),
                 fixed(caller_dimension, name),
@@ -146,7 +147,7 @@ impl Statistics {
         tags
     }
 
-    /// A listener that hands requests for the statistics, and no other request, to the administration.
+    /// A listener that forwards requests for the statistics, and no other request, to the admin interface.
     pub(super) fn listener(&self) -> Option<Value> {
         self.prometheus.map(|address| {
             json!({
@@ -167,7 +168,7 @@ impl Statistics {
                             "name": "prometheus",
                             "domains": ["*"],
                             "routes": [{
-                                // As it stands: a path with dots or escapes in it is another one and gets a 404.
+                                // An exact match: a path with dots or escapes is another path and gets a 404.
                                 "match": {
                                     "path": "/stats/prometheus",
                                     "headers": [{"name": ":method", "string_match": {"exact": "GET"}}],
@@ -181,7 +182,7 @@ impl Statistics {
         })
     }
 
-    /// The cluster behind that listener.
+    /// The cluster of that listener.
     pub(super) fn cluster(&self, admin: SocketAddr) -> Option<Value> {
         self.prometheus.map(|_| {
             json!({
@@ -197,9 +198,9 @@ impl Statistics {
     }
 }
 
-/// Keeps the statistics that are needed and no others.
+/// A matcher that keeps only the needed statistics.
 fn matcher(node: &ProxyId) -> Value {
-    let names = ClusterNames::of(node);
+    let names = ClusterNames::new(node);
     let targets = format!(r"^cluster\.{}/.+/\.(?:{})$", names.egress, TARGET_STATISTICS.join("|"));
     let mut patterns: Vec<Value> = ENVOY_NEEDS.iter().map(|prefix| json!({ "prefix": prefix })).collect();
     patterns.push(json!({"suffix": "warming_clusters"}));
@@ -207,35 +208,36 @@ fn matcher(node: &ProxyId) -> Value {
     json!({"inclusion_list": {"patterns": patterns}})
 }
 
-/// Expressions for the names of clusters' statistics. They are for one mesh, since neither a mesh's name nor a node's
-/// says where it ends: `a_b` + `c` and `a` + `b_c` are the same cluster name.
+/// Expressions for the names of cluster statistics. They apply to one mesh, because a cluster's name does not show
+/// where the mesh's name ends: `a_b` + `c` and `a` + `b_c` have the same cluster name.
 struct ClusterNames {
-    /// A node that is called: App Mesh's name of its cluster.
+    /// App Mesh's name of the cluster of a called node.
     egress: String,
-    /// Any cluster that is named as App Mesh named it.
+    /// Any cluster with a name in App Mesh's format.
     any: String,
 }
 
 impl ClusterNames {
-    fn of(node: &ProxyId) -> Self {
+    fn new(node: &ProxyId) -> Self {
         let mesh = escape(node.mesh.as_str()).replace(':', "_");
         let rest = r"_(?:http2?|grpc|tcp)_\d+";
         let any = format!("cds_(?:egress|ingress)_{mesh}_(?:[^/]+{rest}|amazonaws|mesh-allow-all)");
         Self { egress: format!("cds_egress_{mesh}_[^/]+{rest}"), any }
     }
 
-    /// The node. Greedy: a node's name may itself end in what looks like a protocol and a port.
+    /// The node. Greedy: a node's name may itself end like a protocol and a port.
     fn target_node(&self) -> String {
         let named = self.egress.replacen("[^/]+", "([^/]+)", 1);
         format!(r"^cluster\.({named}/.+/\.)")
     }
 
-    /// The service. Greedy to the last `/.`: a service's name may have dots and slashes, what follows has no slash.
+    /// The service. Greedy to the last `/.`: a service's name may contain dots and slashes, the rest contains no
+    /// slash.
     fn target_service(&self) -> String {
         format!(r"^cluster\.({}/(.+)/\.)", self.egress)
     }
 
-    /// The cluster as it was named before statistics carried the service, dots in it or not.
+    /// The name of the cluster without the service, with or without dots in it.
     fn cluster(&self) -> String {
         format!(r"^cluster\.(({}|[^./]+)(?:/.+/)?\.)", self.any)
     }
@@ -247,20 +249,20 @@ mod tests {
 
     use super::*;
 
-    /// What Envoy takes out of a name: the value of the second group, if the expression matches.
+    /// The value that Envoy extracts from a name: the second group, if the expression matches.
     fn extracted(expression: &str, name: &str) -> Option<String> {
         let captures = Regex::new(expression).unwrap().captures(name)?;
         Some(captures.get(2).unwrap().as_str().to_owned())
     }
 
-    /// What is left of a name.
+    /// The name that remains after extraction.
     fn remaining(expression: &str, name: &str) -> String {
         let removed = Regex::new(expression).unwrap().captures(name).map(|captures| captures.get(1).unwrap().range());
         removed.map_or_else(|| name.to_owned(), |removed| format!("{}{}", &name[..removed.start], &name[removed.end..]))
     }
 
     #[test]
-    fn names_are_taken_apart_exactly() {
+    fn names_are_split_exactly() {
         let table = [
             // mesh, node, protocol and port, service
             ("shop", "catalog-v2", "http_8080", "catalog.shop.local"),
@@ -274,7 +276,7 @@ mod tests {
         ];
         for (mesh, node, at, service) in table {
             let id = format!("mesh/{mesh}/virtualNode/caller").parse().unwrap();
-            let names = ClusterNames::of(&id);
+            let names = ClusterNames::new(&id);
             let cluster = format!("cds_egress_{mesh}_{node}_{at}");
             for statistic in ["upstream_rq_5xx", "external.upstream_rq_503", "outlier_detection.ejections_active"] {
                 let name = format!("cluster.{cluster}/{service}/.{statistic}");
@@ -290,9 +292,9 @@ mod tests {
     }
 
     #[test]
-    fn what_leads_to_no_node_has_no_target() {
+    fn a_cluster_without_a_node_has_no_target() {
         let id = "mesh/my.mesh/virtualGateway/web".parse().unwrap();
-        let names = ClusterNames::of(&id);
+        let names = ClusterNames::new(&id);
         for (cluster, statistic) in [
             ("cds_ingress_my.mesh_web_http_8080", "upstream_rq_5xx"),
             ("cds_ingress_my.mesh_web_self_redirect_http_15001", "upstream_cx_http2_total"),
@@ -309,14 +311,14 @@ mod tests {
     }
 
     #[test]
-    fn another_meshs_node_is_not_this_meshs() {
+    fn nodes_of_another_mesh_do_not_match() {
         let id = "mesh/a/virtualNode/caller".parse().unwrap();
         let name = "cluster.cds_egress_other_c_http_80/s/.upstream_rq_5xx";
-        assert_eq!(extracted(&ClusterNames::of(&id).target_node(), name), None);
+        assert_eq!(extracted(&ClusterNames::new(&id).target_node(), name), None);
     }
 
     #[test]
-    fn without_a_reader_nothing_is_configured() {
+    fn nothing_is_configured_without_a_destination() {
         let none =
             Statistics { statsd: None, prometheus: None, set: StatisticsSet::All, interval: Duration::from_secs(5) };
         let id = "mesh/shop/virtualNode/caller".parse().unwrap();

@@ -1,4 +1,4 @@
-//! A connection, whatever it is made of.
+//! A connection over TCP, TLS or a Unix socket.
 
 use std::io;
 use std::pin::Pin;
@@ -9,44 +9,44 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::super::peer::Peer;
-use crate::connections::{Slot, Watched};
+use super::super::peer::XdsPeer;
+use crate::connections::{LimitedIo, Slot};
 
-/// A connection, and who is at its other end.
+/// A connection and its peer.
 #[derive(Debug)]
 pub(in crate::xds) struct Connection {
     pub(super) io: Io,
-    pub(super) peer: Peer,
+    pub(super) peer: XdsPeer,
 }
 
 #[derive(Debug)]
 pub(super) enum Io {
-    Tcp(Watched<TcpStream>),
-    Tls(Box<TlsStream<Watched<TcpStream>>>),
-    Unix(Watched<UnixStream>),
+    Tcp(LimitedIo<TcpStream>),
+    Tls(Box<TlsStream<LimitedIo<TcpStream>>>),
+    Unix(LimitedIo<UnixStream>),
 }
 
-/// A peer, and its connection's place among all connections.
+/// A peer and the slot of its connection.
 #[derive(Debug, Clone)]
-pub(in crate::xds) struct Guest {
-    pub(in crate::xds) peer: Peer,
+pub(in crate::xds) struct ConnectedPeer {
+    pub(in crate::xds) peer: XdsPeer,
     pub(in crate::xds) slot: Slot,
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Guest;
+    type ConnectInfo = ConnectedPeer;
 
-    fn connect_info(&self) -> Guest {
+    fn connect_info(&self) -> ConnectedPeer {
         let slot = match &self.io {
             Io::Tcp(io) => io.slot(),
             Io::Tls(io) => io.get_ref().0.slot(),
             Io::Unix(io) => io.slot(),
         };
-        Guest { peer: self.peer.clone(), slot: slot.clone() }
+        ConnectedPeer { peer: self.peer.clone(), slot: slot.clone() }
     }
 }
 
-/// Does the same to whatever a connection is made of.
+/// Does the same to each kind of connection.
 macro_rules! with_io {
     ($connection:expr, $io:ident => $do:expr) => {
         match &mut $connection.get_mut().io {

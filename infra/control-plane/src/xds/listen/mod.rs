@@ -1,4 +1,4 @@
-//! Open sockets, the connections that come in, and who is at their other end.
+//! The xDS listeners: sockets, incoming connections, and their peers.
 
 mod connection;
 mod socket;
@@ -16,71 +16,72 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::connections::{Closed, ConnectionTable, Service, Watched};
-use crate::log::Seldom;
-use crate::tls::{ClientTrust, Speaker, Tls, TlsError};
+use crate::connections::{Closed, ConnectionTable, LimitedIo, Service};
+use crate::log::LogThrottle;
+use crate::tls::{ClientTrust, Tls, TlsEndpoint, TlsError};
 
-use super::peer::{Peer, Place, Proof};
-use super::settings::{Listen, XdsAuth, XdsListener, XdsSettings};
-pub(super) use connection::Guest;
+use super::peer::{PeerAddress, Proof, XdsPeer};
+use super::settings::{ListenAddress, XdsAuth, XdsListener, XdsSettings};
+pub(super) use connection::ConnectedPeer;
 use connection::{Connection, Io};
 use socket::Socket;
 
-/// Connections that are ready and wait to be served; more wait in the kernel.
+/// The most connections that wait to be served; more wait in the kernel.
 const WAITING: usize = 128;
 
-/// The pause after a refusal to accept, such as for want of file descriptors: the next one would fail at once as well.
+/// The pause after a failed accept, for example without free file descriptors: the next one would fail at once as
+/// well.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// Sockets that are open.
+/// The open sockets.
 #[derive(Debug)]
-pub(super) struct Listening(Vec<Open>);
+pub(super) struct ListeningSockets(Vec<OpenSocket>);
 
 #[derive(Debug)]
-enum Open {
+enum OpenSocket {
     Tcp(TcpListener, SocketAddr, Option<Arc<Tls>>),
     Unix(Socket),
 }
 
-impl Listening {
-    /// Opens all of the settings' sockets, or none. What would let somebody in without the proof that the settings ask
-    /// for is refused here, and so can't be reached at all.
+impl ListeningSockets {
+    /// Opens all sockets of the settings, or none. Listeners that would admit clients without the required proof are
+    /// refused here, so that they can never be reached.
     pub(super) async fn bind(settings: &XdsSettings) -> Result<Self, ListenError> {
         for listener in &settings.listen {
             allowed(listener)?;
         }
         let mut open = Vec::new();
-        for XdsListener { place, auth } in &settings.listen {
-            let failed = |source| ListenError::Place { place: place.to_string(), source };
-            open.push(match place {
-                Listen::Tcp(addr) => {
+        for XdsListener { address, auth } in &settings.listen {
+            let failed = |source| ListenError::Bind { address: address.to_string(), source };
+            open.push(match address {
+                ListenAddress::Tcp(addr) => {
                     let tls = tls(settings, auth)?;
                     let listener = TcpListener::bind(addr).await.map_err(failed)?;
                     let addr = listener.local_addr().map_err(failed)?;
-                    Open::Tcp(listener, addr, tls)
+                    OpenSocket::Tcp(listener, addr, tls)
                 }
-                Listen::Unix(path) => {
+                ListenAddress::Unix(path) => {
                     let users = match auth {
                         XdsAuth::Unix { uids } => Some(uids.clone()),
                         XdsAuth::None | XdsAuth::Mtls { .. } => None,
                     };
-                    Open::Unix(Socket::bind(path, users).map_err(failed)?)
+                    OpenSocket::Unix(Socket::bind(path, users).map_err(failed)?)
                 }
             });
         }
         Ok(Self(open))
     }
 
-    pub(super) fn places(&self) -> Vec<String> {
-        let place = |open: &Open| match open {
-            Open::Tcp(_, addr, _) => Listen::Tcp(*addr).to_string(),
-            Open::Unix(socket) => Listen::Unix(PathBuf::clone(&socket.path)).to_string(),
+    pub(super) fn addresses(&self) -> Vec<String> {
+        let address = |open: &OpenSocket| match open {
+            OpenSocket::Tcp(_, addr, _) => ListenAddress::Tcp(*addr).to_string(),
+            OpenSocket::Unix(socket) => ListenAddress::Unix(PathBuf::clone(&socket.path)).to_string(),
         };
-        self.0.iter().map(place).collect()
+        self.0.iter().map(address).collect()
     }
 
-    /// The connections of all of them, and the tasks that accept them: they end, and the sockets close, once nobody
-    /// takes the connections any more.
+    /// The connections of all sockets, and the tasks that accept them. The tasks end and the sockets close when the
+    /// receiver of the connections is dropped.
     pub(super) fn connections(self, table: &Arc<ConnectionTable>) -> (Connections, JoinSet<()>) {
         let (ready, connections) = mpsc::channel(WAITING);
         let mut accepting = JoinSet::new();
@@ -98,36 +99,40 @@ impl Listening {
     }
 }
 
-fn allowed(XdsListener { place, auth }: &XdsListener) -> Result<(), ListenError> {
-    match (place, auth) {
-        (Listen::Tcp(addr), XdsAuth::None) if !addr.ip().is_loopback() => Err(ListenError::NotLoopback { addr: *addr }),
-        (Listen::Tcp(addr), XdsAuth::Unix { .. }) => Err(ListenError::TcpWithoutUser { addr: *addr }),
-        (Listen::Unix(path), XdsAuth::Mtls { .. }) => Err(ListenError::SocketWithoutCertificate { path: path.clone() }),
-        (Listen::Tcp(_), XdsAuth::None | XdsAuth::Mtls { .. })
-        | (Listen::Unix(_), XdsAuth::None | XdsAuth::Unix { .. }) => Ok(()),
+fn allowed(XdsListener { address, auth }: &XdsListener) -> Result<(), ListenError> {
+    match (address, auth) {
+        (ListenAddress::Tcp(addr), XdsAuth::None) if !addr.ip().is_loopback() => {
+            Err(ListenError::NotLoopback { addr: *addr })
+        }
+        (ListenAddress::Tcp(addr), XdsAuth::Unix { .. }) => Err(ListenError::TcpWithoutUser { addr: *addr }),
+        (ListenAddress::Unix(path), XdsAuth::Mtls { .. }) => {
+            Err(ListenError::SocketWithoutCertificate { path: path.clone() })
+        }
+        (ListenAddress::Tcp(_), XdsAuth::None | XdsAuth::Mtls { .. })
+        | (ListenAddress::Unix(_), XdsAuth::None | XdsAuth::Unix { .. }) => Ok(()),
     }
 }
 
-/// What an address shows and asks for. Each has its own, so that no session that was begun at one is gone on with at
-/// another that asks for more.
+/// The TLS configuration of an address. Each address has its own, so that a TLS session of one cannot be resumed at
+/// another with stricter requirements.
 fn tls(settings: &XdsSettings, auth: &XdsAuth) -> Result<Option<Arc<Tls>>, ListenError> {
     let clients = match auth {
         XdsAuth::Mtls { client_ca } => Some(ClientTrust { ca: client_ca.clone(), crl: settings.client_crl.clone() }),
         XdsAuth::None | XdsAuth::Unix { .. } => None,
     };
     match &settings.tls {
-        Some(files) => Ok(Some(Arc::new(Tls::open(Speaker::Ads, files.clone(), clients)?))),
+        Some(files) => Ok(Some(Arc::new(Tls::open(TlsEndpoint::Ads, files.clone(), clients)?))),
         None if clients.is_some() => Err(ListenError::MtlsWithoutTls),
         None => Ok(None),
     }
 }
 
-async fn accept(open: Open, table: Arc<ConnectionTable>, ready: mpsc::Sender<Connection>) {
-    let failures = Seldom::default();
+async fn accept(open: OpenSocket, table: Arc<ConnectionTable>, ready: mpsc::Sender<Connection>) {
+    let failures = LogThrottle::default();
     loop {
         let accepted = match &open {
-            Open::Unix(socket) => socket.accept().await.map(|(stream, peer)| Accepted::Unix(stream, peer)),
-            Open::Tcp(listener, _, tls) => {
+            OpenSocket::Unix(socket) => socket.accept().await.map(|(stream, peer)| Accepted::Unix(stream, peer)),
+            OpenSocket::Tcp(listener, _, tls) => {
                 listener.accept().await.map(|(stream, addr)| Accepted::Tcp(stream, addr, tls.clone()))
             }
         };
@@ -138,8 +143,8 @@ async fn accept(open: Open, table: Arc<ConnectionTable>, ready: mpsc::Sender<Con
             },
             Err(error) => {
                 table.closed(Service::Xds, Closed::NotAccepted);
-                if let Some(suppressed) = failures.now() {
-                    tracing::warn!(%error, suppressed, "failed to accept a connection of a proxy");
+                if let Some(suppressed) = failures.allow() {
+                    tracing::warn!(%error, suppressed, "failed to accept xDS connection");
                 }
                 tokio::time::sleep(AFTER_FAILURE).await;
                 continue;
@@ -151,34 +156,34 @@ async fn accept(open: Open, table: Arc<ConnectionTable>, ready: mpsc::Sender<Con
     }
 }
 
-/// What a socket accepted.
+/// An accepted connection.
 enum Accepted {
     Tcp(TcpStream, SocketAddr, Option<Arc<Tls>>),
-    Unix(UnixStream, Peer),
+    Unix(UnixStream, XdsPeer),
 }
 
-/// A connection that has its place and can be served; one with TLS is sent on once its handshake is done, for which no
-/// other waits.
+/// A connection with a slot that can be served. A TLS connection is sent to `ready` after its handshake instead, so
+/// that no other connection waits for it.
 fn admitted(accepted: Accepted, table: &Arc<ConnectionTable>, ready: &mpsc::Sender<Connection>) -> Option<Connection> {
     match accepted {
         Accepted::Unix(stream, peer) => {
-            let slot = table.admit(Service::Xds, peer.place.client(), false)?;
-            Some(Connection { io: Io::Unix(Watched::new(stream, slot)), peer })
+            let slot = table.admit(Service::Xds, peer.address.client(), false)?;
+            Some(Connection { io: Io::Unix(LimitedIo::new(stream, slot)), peer })
         }
         Accepted::Tcp(stream, addr, tls) => {
-            // Pushes are small and wanted at once.
+            // Pushes are small and latency matters.
             let _ = stream.set_nodelay(true);
             let slot = table.admit(Service::Xds, addr.into(), tls.is_some())?;
-            let stream = Watched::new(stream, slot);
-            let place = Place::Tcp(addr);
+            let stream = LimitedIo::new(stream, slot);
+            let address = PeerAddress::Tcp(addr);
             let Some(tls) = tls else {
-                return Some(Connection { io: Io::Tcp(stream), peer: Peer { place, proof: Proof::None } });
+                return Some(Connection { io: Io::Tcp(stream), peer: XdsPeer { address, proof: Proof::None } });
             };
             let ready = ready.clone();
             tokio::spawn(async move {
                 tokio::select! {
                     () = ready.closed() => {}
-                    connection = greet(&tls, stream, place) => {
+                    connection = handshake(&tls, stream, address) => {
                         if let Some(connection) = connection {
                             let _ = ready.send(connection).await;
                         }
@@ -190,13 +195,13 @@ fn admitted(accepted: Accepted, table: &Arc<ConnectionTable>, ready: &mpsc::Send
     }
 }
 
-async fn greet(tls: &Tls, stream: Watched<TcpStream>, place: Place) -> Option<Connection> {
+async fn handshake(tls: &Tls, stream: LimitedIo<TcpStream>, address: PeerAddress) -> Option<Connection> {
     let slot = stream.slot().clone();
     match tls.accept(stream).await {
         Ok((stream, names)) => {
-            slot.greeted();
+            slot.handshake_done();
             let proof = names.map_or(Proof::None, |names| Proof::Certificate(Arc::new(names)));
-            Some(Connection { io: Io::Tls(Box::new(stream)), peer: Peer { place, proof } })
+            Some(Connection { io: Io::Tls(Box::new(stream)), peer: XdsPeer { address, proof } })
         }
         Err(error) => {
             slot.handshake_failed(&error);
@@ -205,7 +210,7 @@ async fn greet(tls: &Tls, stream: Watched<TcpStream>, place: Place) -> Option<Co
     }
 }
 
-/// The connections that are ready.
+/// The connections that are ready to be served.
 #[derive(Debug)]
 pub(super) struct Connections(mpsc::Receiver<Connection>);
 
@@ -217,44 +222,44 @@ impl Stream for Connections {
     }
 }
 
-/// Why the ADS server can't listen.
+/// The ADS server cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Whoever reached it would be sent private keys.
+    /// Without authentication, any client in the network would receive private keys.
     #[error(
-        "Envoys can't be served on {addr} with auth=none: it is not a loopback address, and whoever reached it would be sent private keys; use 127.0.0.1, a socket (unix:PATH), or {addr},auth=mtls"
+        "xDS cannot be served on {addr} with auth=none: it is not a loopback address, so any client that reaches it would receive private keys; use 127.0.0.1, a socket (unix:PATH), or {addr},auth=mtls"
     )]
     NotLoopback {
-        /// The address asked for.
+        /// The address of the settings.
         addr: SocketAddr,
     },
     /// A TCP connection has no user.
-    #[error("Envoys can't be served on {addr} with auth=unix: only a socket (unix:PATH) tells who connects")]
+    #[error("xDS cannot be served on {addr} with auth=unix: only a socket (unix:PATH) has the user of a connection")]
     TcpWithoutUser {
-        /// The address asked for.
+        /// The address of the settings.
         addr: SocketAddr,
     },
-    /// A connection through a socket shows no certificate.
+    /// A connection through a socket has no certificate.
     #[error(
-        "Envoys can't be served on unix:{0} with auth=mtls: use an address, or unix:{0},auth=unix",
+        "xDS cannot be served on unix:{0} with auth=mtls; use an address, or unix:{0},auth=unix",
         path.display()
     )]
     SocketWithoutCertificate {
-        /// The socket asked for.
+        /// The socket of the settings.
         path: PathBuf,
     },
-    /// Clients are to show a certificate, and there is no TLS to do so in.
+    /// Client certificates are required, but TLS is not configured.
     #[error("auth=mtls needs --xds-tls-cert and --xds-tls-key")]
     MtlsWithoutTls,
-    /// The certificates can't be used.
+    /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The system refuses it.
-    #[error("listen for Envoys on {place}: {source}")]
-    Place {
-        /// The address or socket asked for.
-        place: String,
-        /// Why.
+    /// The operating system refuses the address.
+    #[error("failed to listen for xDS on {address}: {source}")]
+    Bind {
+        /// The address or socket of the settings.
+        address: String,
+        /// The I/O error.
         source: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! Sockets in the file system.
+//! Unix sockets in the file system.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -9,36 +9,36 @@ use std::sync::Arc;
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::super::peer::{Peer, Place, Proof};
+use super::super::peer::{PeerAddress, Proof, XdsPeer};
 
-/// A socket that listens. Its file goes when it is dropped.
+/// A listening socket. Its file is removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Socket {
     listener: UnixListener,
     pub(super) path: Arc<PathBuf>,
     file: (u64, u64),
-    /// The users that may connect, where that is asked.
+    /// The users that may connect; `None` if only the file's mode decides.
     users: Option<Vec<u32>>,
 }
 
 impl Socket {
-    /// Listens at a path. A file that is there already is replaced only if it is a socket that nobody listens at.
+    /// Listens at a path. An existing file is replaced only if it is a socket without a listener.
     ///
-    /// Without users, the file's mode lets only this process' own user connect. With them the group may as well, and
-    /// each that connects is asked who it is; an empty list is this process' own user.
+    /// Without users, the file's mode admits only the user of this process. With users, the mode admits the group as
+    /// well, and the UID of each connection is checked. An empty list is the user of this process.
     pub(super) fn bind(path: &Path, users: Option<Vec<u32>>) -> io::Result<Self> {
         is_free(path)?;
-        // Made beside its place and then moved there, so that nobody meets it before it has its mode.
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(format!(".{}", std::process::id()));
-        let beside = PathBuf::from(beside);
-        let _ = fs::remove_file(&beside);
-        let listener = UnixListener::bind(&beside)?;
+        // Created under another name and then renamed, so that no client can connect before it has its mode.
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(format!(".{}", std::process::id()));
+        let temporary = PathBuf::from(temporary);
+        let _ = fs::remove_file(&temporary);
+        let listener = UnixListener::bind(&temporary)?;
         let mode = if users.is_some() { 0o660 } else { 0o600 };
         let placed =
-            fs::set_permissions(&beside, Permissions::from_mode(mode)).and_then(|()| fs::rename(&beside, path));
+            fs::set_permissions(&temporary, Permissions::from_mode(mode)).and_then(|()| fs::rename(&temporary, path));
         if let Err(error) = placed {
-            let _ = fs::remove_file(&beside);
+            let _ = fs::remove_file(&temporary);
             return Err(error);
         }
         let file = fs::symlink_metadata(path)?;
@@ -46,21 +46,22 @@ impl Socket {
         Ok(Self { listener, path: Arc::new(path.to_owned()), file: (file.dev(), file.ino()), users })
     }
 
-    /// The next connection of a user that may connect.
-    pub(super) async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+    /// The next connection of an admitted user.
+    pub(super) async fn accept(&self) -> io::Result<(UnixStream, XdsPeer)> {
         loop {
             let (stream, _) = self.listener.accept().await?;
             let credentials = stream.peer_cred()?;
-            let place = Place::Unix { path: Arc::clone(&self.path), pid: credentials.pid(), uid: credentials.uid() };
+            let address =
+                PeerAddress::Unix { path: Arc::clone(&self.path), pid: credentials.pid(), uid: credentials.uid() };
             let proof = match &self.users {
                 None => Proof::None,
                 Some(users) if users.contains(&credentials.uid()) => Proof::User,
                 Some(_) => {
-                    tracing::warn!(peer = %place, "connection refused: its user is not among those of --xds-unix-uid");
+                    tracing::warn!(peer = %address, "refused xDS connection of a user that is not in --xds-unix-uid");
                     continue;
                 }
             };
-            return Ok((stream, Peer { place, proof }));
+            return Ok((stream, XdsPeer { address, proof }));
         }
     }
 }
@@ -69,7 +70,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         let is_ours = fs::symlink_metadata(&*self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.file);
         if is_ours && let Err(error) = fs::remove_file(&*self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "the socket is left behind");
+            tracing::warn!(%error, path = %self.path.display(), "failed to remove socket");
         }
     }
 }
@@ -79,12 +80,12 @@ fn is_free(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(file) if !file.file_type().is_socket() => {
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"))
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file exists and is not a socket"))
         }
         Ok(_) => match Probe::connect(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
             Err(error) => Err(error),
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on it")),
         },
     }
 }

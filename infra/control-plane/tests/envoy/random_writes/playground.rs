@@ -11,7 +11,7 @@ use super::mesh::{Call, Door, Specs};
 use super::specs::{CLIENT, GATEWAY, SERVER, SERVERS};
 use crate::application::{Application, Behaviour};
 use crate::proxy::{Envoy, Kind};
-use crate::stage::{MESH, PATIENCE, Stage};
+use crate::stage::{MESH, Stage, TIMEOUT};
 
 /// The proxies that run.
 const PROXIES: usize = 3;
@@ -46,7 +46,7 @@ impl Playground {
             stage.envoy(Kind::Gateway, GATEWAY).await,
         ];
         // A connection for each request: one that stays open keeps the listener that it came in by.
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_max_idle_per_host(0).build().unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).pool_max_idle_per_host(0).build().unwrap();
         Some(Self { stage, specs: specs.into_iter().collect(), applications: BTreeMap::new(), client, _envoys: envoys })
     }
 
@@ -91,7 +91,7 @@ impl Playground {
 
     /// Waits until all proxies have acknowledged what they are to have, and applications are where they are to be.
     pub(super) async fn settle(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let told = self.told("/proxies").await;
             let proxies = told["proxies"].as_array().unwrap();

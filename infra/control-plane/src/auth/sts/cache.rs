@@ -1,4 +1,4 @@
-//! What STS said before: identities that it vouched for, those that it refused, and credentials that it knows.
+//! The results of earlier requests to STS: confirmed identities, refused identities, and known credentials.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -8,24 +8,24 @@ use jiff::{SignedDuration, Timestamp};
 use super::role::Session;
 use crate::auth::Denial;
 
-/// How many of each are remembered. A function shows another identity every few minutes.
-const MOST: usize = 10_000;
+/// The most entries of each kind. A function uses a new identity every few minutes.
+const MAX_ENTRIES: usize = 10_000;
 
-/// For how long an identity is refused that STS refused.
-const REFUSED: SignedDuration = SignedDuration::from_secs(60);
+/// How long an identity is refused after STS refused it.
+const REFUSAL_LIFETIME: SignedDuration = SignedDuration::from_secs(60);
 
-/// For how long credentials count as known after STS vouched for them.
-const KNOWN: SignedDuration = SignedDuration::from_hours(1);
+/// How long credentials count as known after STS confirmed them.
+const KNOWN_LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
-/// What is remembered, each thing until a time.
+/// The results, each until its expiry.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct StsCache {
     sessions: Bounded<[u8; 32], Session>,
     refused: Bounded<[u8; 32], Denial>,
     credentials: Bounded<String, ()>,
 }
 
-impl Memory {
+impl StsCache {
     pub(super) fn session(&self, identity: &[u8; 32], now: Timestamp) -> Option<&Session> {
         self.sessions.get(identity, now)
     }
@@ -34,24 +34,24 @@ impl Memory {
         self.refused.get(identity, now).copied()
     }
 
-    /// Whether STS vouched for these credentials lately, by the id of their access key.
+    /// Whether STS confirmed an identity of these credentials, given by access key id, within the last hour.
     pub(super) fn knows(&self, credentials: &str, now: Timestamp) -> bool {
         self.credentials.get(credentials, now).is_some()
     }
 
-    /// STS vouched for an identity.
+    /// Records that STS confirmed an identity.
     pub(super) fn vouched(&mut self, credentials: &str, now: Timestamp) {
-        self.credentials.put(credentials.to_owned(), (), now.saturating_add(KNOWN).unwrap_or(now));
+        self.credentials.put(credentials.to_owned(), (), now.saturating_add(KNOWN_LIFETIME).unwrap_or(now));
     }
 
     pub(super) fn keep(&mut self, identity: [u8; 32], session: Session, until: Timestamp) {
         self.sessions.put(identity, session, until);
     }
 
-    /// STS refused an identity, or its caller may not call.
+    /// Records that STS refused an identity, or that its role is not allowed.
     pub(super) fn refuse(&mut self, identity: [u8; 32], credentials: &str, why: Denial, now: Timestamp) {
-        self.refused.put(identity, why, now.saturating_add(REFUSED).unwrap_or(now));
-        // So that credentials that are known do not give made-up identities a place before others.
+        self.refused.put(identity, why, now.saturating_add(REFUSAL_LIFETIME).unwrap_or(now));
+        // Forged identities with known credentials must not use the lane of known callers.
         self.credentials.remove(credentials);
     }
 }
@@ -82,7 +82,7 @@ impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
         if self.entries.insert(key.clone(), (value, until)).is_none() {
             self.order.push_back(key);
         }
-        while self.order.len() > MOST {
+        while self.order.len() > MAX_ENTRIES {
             if let Some(oldest) = self.order.pop_front() {
                 self.entries.remove(&oldest);
             }
@@ -94,7 +94,7 @@ impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
         K: std::borrow::Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        // Its place in the order is given up when it comes to the front.
+        // Its key stays in `order` until it is the oldest.
         self.entries.remove(key);
     }
 }
@@ -108,8 +108,8 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_remembered_for_a_minute_and_bounded() {
-        let mut memory = Memory::default();
+    fn refusals_expire_after_a_minute_and_are_bounded() {
+        let mut memory = StsCache::default();
         let identity = |n: usize| {
             let mut identity = [0; 32];
             identity[..8].copy_from_slice(&n.to_be_bytes());
@@ -120,16 +120,16 @@ mod tests {
         memory.refuse(identity(0), "ASIA1", Denial::Unvouched, at(0));
         assert_eq!(memory.refusal(&identity(0), at(59)), Some(Denial::Unvouched));
         assert_eq!(memory.refusal(&identity(0), at(60)), None);
-        assert!(!memory.knows("ASIA1", at(10)), "its callers wait with the others");
-        for n in 1..=MOST {
+        assert!(!memory.knows("ASIA1", at(10)), "its callers use the lane of unknown callers");
+        for n in 1..=MAX_ENTRIES {
             memory.refuse(identity(n), "", Denial::Role, at(0));
         }
-        assert_eq!(memory.refusal(&identity(0), at(1)), None, "the oldest went");
-        assert_eq!(memory.refused.entries.len(), MOST);
-        for n in 0..2 * MOST {
+        assert_eq!(memory.refusal(&identity(0), at(1)), None, "the oldest entry was dropped");
+        assert_eq!(memory.refused.entries.len(), MAX_ENTRIES);
+        for n in 0..2 * MAX_ENTRIES {
             memory.vouched(&n.to_string(), at(0));
             memory.refuse(identity(n), &n.to_string(), Denial::Role, at(0));
         }
-        assert!(memory.credentials.order.len() <= MOST);
+        assert!(memory.credentials.order.len() <= MAX_ENTRIES);
     }
 }

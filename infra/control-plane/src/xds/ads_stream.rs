@@ -14,50 +14,56 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tonic::Status;
 use xds::{ProxyId, ResourceType};
 
-use super::Shared;
+use super::AdsState;
 use super::bounds::{self, shortened};
-use super::listen::Guest;
+use super::listen::ConnectedPeer;
 use super::machine::Machine;
-use super::peer::{Peer, admit, not_found};
-use super::picture::{Picture, Served};
+use super::peer::{XdsPeer, admit, not_found};
 use super::protocol::Protocol;
-use super::roster::{Acknowledged, Entry, Introduction, Seat};
+use super::proxy_snapshot::{ProxySnapshot, Served};
+use super::registry::{AcknowledgedState, RegisteredStream, Registration, StreamInfo};
 use crate::connections::{Busy, Slot};
-use crate::log::Short;
+use crate::log::Truncated;
 use crate::metrics::XdsType;
 
-/// How long a client may leave its stream without a first request. Envoy sends it at once; anything else only takes up
-/// room.
+/// How long a client may keep a stream open without a first request. Envoy sends it at once; other clients only use
+/// resources.
 const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
-/// How long a proxy waits for its first snapshot, which takes milliseconds. If there is none, it may ask again later.
-const FIRST_PICTURE: Duration = Duration::from_secs(30);
+/// How long a proxy waits for its first snapshot, which takes milliseconds. Without one it may reconnect later.
+const FIRST_SNAPSHOT: Duration = Duration::from_secs(30);
 
-/// How long a proxy may take for what is on its way to it when the server ends. It takes milliseconds.
-const LAST_CALL: Duration = Duration::from_secs(1);
+/// How long a proxy may take to acknowledge the last responses at shutdown. It takes milliseconds.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The responses of a stream, made as the client takes them: a slow client is sent the latest state when it is ready
-/// for more, and nothing is queued for it meanwhile.
-pub(super) fn converse<P: Protocol>(
-    shared: Arc<Shared>,
-    guest: Guest,
+/// The responses of a stream, created when the client reads them: a slow client receives the latest state when it is
+/// ready, and nothing is queued for it meanwhile.
+pub(super) fn responses_of<P: Protocol>(
+    shared: Arc<AdsState>,
+    connected_peer: ConnectedPeer,
     requests: impl Stream<Item = Result<P::Request, Status>> + Send + 'static,
 ) -> impl Stream<Item = Result<P::Response, Status>> + Send {
     let stop = shared.stop.clone();
-    let Guest { peer, slot } = guest;
-    let opening = Phase::Opening(Box::new(Opening { shared, peer, slot, requests: Box::pin(requests), stop }));
+    let ConnectedPeer { peer, slot } = connected_peer;
+    let opening = Phase::UnidentifiedStream(Box::new(UnidentifiedStream {
+        shared,
+        peer,
+        slot,
+        requests: Box::pin(requests),
+        stop,
+    }));
     futures::stream::unfold(opening, async |phase: Phase<P>| match phase {
-        Phase::Opening(opening) => match opening.first().await {
-            Ok(Some(mut conversation)) => {
-                let next = conversation.next().await?;
-                Some(step(next, conversation))
+        Phase::UnidentifiedStream(opening) => match opening.first().await {
+            Ok(Some(mut ads_stream)) => {
+                let next = ads_stream.next().await?;
+                Some(step(next, ads_stream))
             }
             Ok(None) => None,
             Err(status) => Some((Err(status), Phase::Ended)),
         },
-        Phase::Talking(mut conversation) => {
-            let next = conversation.next().await?;
-            Some(step(next, *conversation))
+        Phase::Open(mut ads_stream) => {
+            let next = ads_stream.next().await?;
+            Some(step(next, *ads_stream))
         }
         Phase::Ended => None,
     })
@@ -65,12 +71,12 @@ pub(super) fn converse<P: Protocol>(
 
 fn step<P: Protocol>(
     next: Result<P::Response, Status>,
-    conversation: Conversation<P>,
+    ads_stream: AdsStream<P>,
 ) -> (Result<P::Response, Status>, Phase<P>) {
     match next {
-        Ok(response) => (Ok(response), Phase::Talking(Box::new(conversation))),
+        Ok(response) => (Ok(response), Phase::Open(Box::new(ads_stream))),
         Err(status) => {
-            tracing::info!(proxy = %conversation.id, %status, "xds stream ended");
+            tracing::info!(proxy = %ads_stream.id, %status, "ADS stream ended");
             (Err(status), Phase::Ended)
         }
     }
@@ -79,23 +85,23 @@ fn step<P: Protocol>(
 type Requests<P> = Pin<Box<dyn Stream<Item = Result<<P as Protocol>::Request, Status>> + Send>>;
 
 enum Phase<P: Protocol> {
-    Opening(Box<Opening<P>>),
-    Talking(Box<Conversation<P>>),
+    UnidentifiedStream(Box<UnidentifiedStream<P>>),
+    Open(Box<AdsStream<P>>),
     Ended,
 }
 
-/// A stream that has not said who it is.
-struct Opening<P: Protocol> {
-    shared: Arc<Shared>,
-    peer: Peer,
+/// A stream that has not identified its proxy.
+struct UnidentifiedStream<P: Protocol> {
+    shared: Arc<AdsState>,
+    peer: XdsPeer,
     slot: Slot,
     requests: Requests<P>,
     stop: watch::Receiver<bool>,
 }
 
-impl<P: Protocol> Opening<P> {
-    /// Takes the first request. `None` is an end that needs no reason.
-    async fn first(mut self) -> Result<Option<Conversation<P>>, Status> {
+impl<P: Protocol> UnidentifiedStream<P> {
+    /// Reads the first request. `None` is an end without an error.
+    async fn first(mut self) -> Result<Option<AdsStream<P>>, Status> {
         let request = tokio::select! {
             biased;
             () = stopped(&mut self.stop) => return Ok(None),
@@ -103,106 +109,111 @@ impl<P: Protocol> Opening<P> {
         };
         let Some(request) = request
             .map_err(|_| {
-                self.shared.roster.metrics().stream_refused("no_request");
-                Status::deadline_exceeded("no request came")
+                self.shared.registry.metrics().stream_refused("no_request");
+                Status::deadline_exceeded("no request arrived")
             })?
             .transpose()?
         else {
             return Ok(None);
         };
         let node = P::node(&request).ok_or_else(|| {
-            Status::invalid_argument("the first request has no node id: set node.id to mesh/<mesh>/virtualNode/<name>")
+            Status::invalid_argument("the first request has no node id; set node.id to mesh/<mesh>/virtualNode/<name>")
         })?;
         let id = admit(&self.peer, &node.id, &self.shared.account).inspect_err(|status| {
-            tracing::warn!(node = %Short(&node.id), peer = %self.peer.place, %status, "xds stream refused");
+            tracing::warn!(node = %Truncated(&node.id), peer = %self.peer.address, %status, "refused ADS stream");
         })?;
         self.begin(id, request).await
     }
 
-    async fn begin(self, id: ProxyId, request: P::Request) -> Result<Option<Conversation<P>>, Status> {
+    async fn begin(self, id: ProxyId, request: P::Request) -> Result<Option<AdsStream<P>>, Status> {
         let Self { shared, peer, slot, requests, mut stop } = self;
         let mut served = shared.cache.serve(&id);
         tokio::select! {
             biased;
             () = stopped(&mut stop) => return Ok(None),
-            known = timeout(FIRST_PICTURE, served.wait_for(|served| !matches!(served, Served::Unknown | Served::Waiting))) => {
+            known = timeout(FIRST_SNAPSHOT, served.wait_for(|served| !matches!(served, Served::Unknown | Served::Waiting))) => {
                 known.map_err(|_| ended())?.map_err(|_| ended())?;
             }
         }
         if matches!(*served.borrow(), Served::Missing(_)) {
-            // Another stream's last word on it, perhaps, and the resource was created again since.
+            // This may be an older state of another stream, and the resource may have been created again since.
             shared.cache.settle().await;
         }
-        let picture = picture(&served.borrow_and_update())?;
-        let machine = Arc::new(Machine::begin(P::is_returning(&request), shared.roster.former(&id)));
-        machine.note(&picture);
-        let introduction = introduce(id.clone(), peer, P::NAME, P::node(&request));
-        tracing::info!(proxy = %id, peer = %introduction.peer.place, protocol = P::NAME, agent = introduction.user_agent,
-            "xds stream");
-        let acknowledged: Arc<dyn Acknowledged> = Arc::<Machine<P>>::clone(&machine);
-        let entry = Entry { who: Arc::new(introduction), acknowledged };
-        let seat = shared.roster.enter(entry, shared.streams_per_proxy).ok_or_else(|| {
-            shared.roster.metrics().stream_refused("too_many_streams");
+        let proxy_snapshot = proxy_snapshot(&served.borrow_and_update())?;
+        let machine = Arc::new(Machine::begin(P::is_returning(&request), shared.registry.previous_clusters(&id)));
+        machine.note(&proxy_snapshot);
+        let info = stream_info(id.clone(), peer, P::NAME, P::node(&request));
+        tracing::info!(
+            proxy = %id,
+            peer = %info.peer.address,
+            protocol = P::NAME,
+            agent = info.user_agent,
+            "ADS stream opened"
+        );
+        let acknowledged: Arc<dyn AcknowledgedState> = Arc::<Machine<P>>::clone(&machine);
+        let entry = RegisteredStream { who: Arc::new(info), acknowledged };
+        let registration = shared.registry.enter(entry, shared.streams_per_proxy).ok_or_else(|| {
+            shared.registry.metrics().stream_refused("too_many_streams");
             Status::resource_exhausted(format!("{id} has {} streams already", shared.streams_per_proxy))
         })?;
-        let mut conversation = Conversation {
+        let mut ads_stream = AdsStream {
             shared,
             id,
             requests,
             stop,
             served,
-            picture,
+            proxy_snapshot,
             machine,
             waiting: VecDeque::new(),
             last: None,
             refused: BTreeMap::new(),
             _busy: slot.busy(),
-            _seat: seat,
+            _registration: registration,
         };
-        conversation.hear(request)?;
-        Ok(Some(conversation))
+        ads_stream.handle_request(request)?;
+        Ok(Some(ads_stream))
     }
 }
 
 /// A stream whose proxy is known.
-struct Conversation<P: Protocol> {
-    shared: Arc<Shared>,
+struct AdsStream<P: Protocol> {
+    shared: Arc<AdsState>,
     id: ProxyId,
     requests: Requests<P>,
     stop: watch::Receiver<bool>,
     served: watch::Receiver<Served>,
-    picture: Arc<Picture>,
+    proxy_snapshot: Arc<ProxySnapshot>,
     machine: Arc<Machine<P>>,
     waiting: VecDeque<P::Response>,
-    /// Until when the client may still take what it was sent, once the server ends.
+    /// The deadline for the client's acknowledgements at shutdown.
     last: Option<Instant>,
-    /// The version of each type that was refused last, so that each is logged once.
+    /// The last refused version of each type, so that each refusal is logged once.
     refused: BTreeMap<ResourceType, String>,
-    /// The connection is not idle meanwhile.
+    /// Keeps the connection busy.
     _busy: Busy,
-    _seat: Seat,
+    _registration: Registration,
 }
 
-impl<P: Protocol> Conversation<P> {
-    /// The next response, or why there is none any more. `None` is a graceful end.
+impl<P: Protocol> AdsStream<P> {
+    /// The next response, or the error that ends the stream. `None` is a graceful end.
     async fn next(&mut self) -> Option<Result<P::Response, Status>> {
         loop {
             if let Some(response) = self.waiting.pop_front() {
                 if let Some(kind) = metric(P::type_url_of(&response)) {
-                    self.shared.roster.metrics().pushed(kind);
+                    self.shared.registry.metrics().pushed(kind);
                 }
                 return Some(Ok(response));
             }
-            if self.last.is_some() && self.machine.has(&self.picture) {
+            if self.last.is_some() && self.machine.has(&self.proxy_snapshot) {
                 return None;
             }
-            let heard = tokio::select! {
+            let handled = tokio::select! {
                 biased;
-                () = stopped(&mut self.stop), if self.last.is_none() => self.last_call().await,
+                () = stopped(&mut self.stop), if self.last.is_none() => self.drain().await,
                 () = at(self.last) => return None,
                 request = self.requests.next() => match request {
-                    Some(Ok(request)) => self.hear(request),
-                    // The client is done; if it broke off, there is nobody to tell.
+                    Some(Ok(request)) => self.handle_request(request),
+                    // The client has ended the stream or broken it off.
                     None => return None,
                     Some(Err(status)) => Err(status),
                 },
@@ -211,55 +222,55 @@ impl<P: Protocol> Conversation<P> {
                     Err(_) => Err(ended()),
                 },
             };
-            if let Err(status) = heard {
+            if let Err(status) = handled {
                 return Some(Err(status));
             }
         }
     }
 
-    /// The server ends: what was written before still goes out, so that the next one finds the proxy where this one left
-    /// it and has nothing to take from it.
-    async fn last_call(&mut self) -> Result<(), Status> {
-        self.last = Some(Instant::now() + LAST_CALL);
-        // Also answered, in its way, once nobody makes pictures any more.
+    /// Sends the last writes at shutdown, so that the next server finds the proxy in the same state and does not have
+    /// to remove anything from it.
+    async fn drain(&mut self) -> Result<(), Status> {
+        self.last = Some(Instant::now() + DRAIN_TIMEOUT);
+        // Also returns when the task that builds snapshots has ended.
         self.shared.cache.settle().await;
         self.look()
     }
 
-    fn hear(&mut self, mut request: P::Request) -> Result<(), Status> {
+    fn handle_request(&mut self, mut request: P::Request) -> Result<(), Status> {
         self.within_bounds(&mut request)?;
         let request = &request;
         if let Some(node) = P::node(request)
             && node.id.parse::<ProxyId>().ok().map(|id| ProxyId { owner: None, ..id }).as_ref() != Some(&self.id)
         {
             return Err(Status::invalid_argument(format!(
-                "the stream is {}'s, and a later request has the node id {}",
+                "the stream belongs to {}, but a later request has the node id {}",
                 self.id,
-                Short(&node.id)
+                Truncated(&node.id)
             )));
         }
-        let (is_answer, responses) = {
+        let (is_response, responses) = {
             let mut machine = self.machine.lock();
-            let is_answer = machine.is_answer(request);
-            (is_answer, machine.on_request(request, self.picture.snapshot_for(self.machine.returning)))
+            let is_response = machine.is_answer(request);
+            (is_response, machine.on_request(request, self.proxy_snapshot.snapshot_for(self.machine.returning)))
         };
         self.waiting.extend(responses);
         if let Some(refusal) = P::refusal(request) {
             self.log_refusal(P::type_url(request), &refusal.message);
         }
-        if let Some(kind) = metric(P::type_url(request)).filter(|_| is_answer) {
-            let metrics = self.shared.roster.metrics();
+        if let Some(kind) = metric(P::type_url(request)).filter(|_| is_response) {
+            let metrics = self.shared.registry.metrics();
             if P::refusal(request).is_some() { metrics.nacked(kind) } else { metrics.acked(kind) }
         }
         Ok(())
     }
 
-    /// Shortens what a proxy says about a refusal, and refuses more names than are kept for it.
+    /// Shortens the text of a NACK, and refuses resource names beyond the limit.
     fn within_bounds(&self, request: &mut P::Request) -> Result<(), Status> {
         let kept = self.machine.lock().name_bytes();
         bounds::apply::<P>(request, kept).inspect_err(|status| {
-            self.shared.roster.metrics().stream_refused("too_many_names");
-            tracing::warn!(proxy = %self.id, %status, "xds stream ended by its limits");
+            self.shared.registry.metrics().stream_refused("too_many_names");
+            tracing::warn!(proxy = %self.id, %status, "ended ADS stream at a limit");
         })
     }
 
@@ -273,34 +284,40 @@ impl<P: Protocol> Conversation<P> {
             nack.map(|nack| nack.version.to_string()).unwrap_or_default()
         };
         if self.refused.get(&kind) != Some(&version) {
-            tracing::warn!(proxy = %self.id, ?kind, version, reason = %Short(message), "NACK: the proxy refused it and keeps what it has");
+            tracing::warn!(
+                proxy = %self.id,
+                ?kind,
+                version,
+                reason = %Truncated(message),
+                "proxy rejected an update (NACK) and keeps its configuration"
+            );
             self.refused.insert(kind, version);
         }
     }
 
-    /// Takes up what the proxy is to have now.
+    /// Applies the proxy's current state to the stream.
     fn look(&mut self) -> Result<(), Status> {
         let served = self.served.borrow_and_update().clone();
         if matches!(served, Served::Waiting) {
             return Ok(());
         }
-        self.picture = picture(&served)?;
-        self.machine.note(&self.picture);
+        self.proxy_snapshot = proxy_snapshot(&served)?;
+        self.machine.note(&self.proxy_snapshot);
         let responses = {
             let mut machine = self.machine.lock();
-            machine.on_snapshot(self.picture.snapshot_for(self.machine.returning))
+            machine.on_snapshot(self.proxy_snapshot.snapshot_for(self.machine.returning))
         };
         self.waiting.extend(responses);
         Ok(())
     }
 }
 
-/// A proxy whose resource is deleted is told the code that App Mesh documents for one that doesn't exist. Nothing is
-/// taken from it: it goes on with what it has, and comes back by itself in case the resource is created again. To send
-/// it an empty snapshot instead would cut off an application that may still have traffic.
-fn picture(served: &Served) -> Result<Arc<Picture>, Status> {
+/// The snapshot of a proxy. The error for a deleted resource is the code that App Mesh documents. The proxy keeps its
+/// configuration and reconnects in case the resource is created again. An empty snapshot instead would cut off an
+/// application that may still have traffic.
+fn proxy_snapshot(served: &Served) -> Result<Arc<ProxySnapshot>, Status> {
     match served {
-        Served::Ready(picture) => Ok(Arc::clone(picture)),
+        Served::Ready(proxy_snapshot) => Ok(Arc::clone(proxy_snapshot)),
         Served::Missing(path) => Err(not_found(&path.to_string())),
         Served::Unknown | Served::Waiting => Err(ended()),
     }
@@ -328,11 +345,11 @@ async fn at(deadline: Option<Instant>) {
 }
 
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // An error means that the server is gone, which is a stop as well.
+    // An error means that the server was dropped, which is a stop as well.
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn introduce(id: ProxyId, peer: Peer, protocol: &'static str, node: Option<&Node>) -> Introduction {
+fn stream_info(id: ProxyId, peer: XdsPeer, protocol: &'static str, node: Option<&Node>) -> StreamInfo {
     let version = node.and_then(|node| match node.user_agent_version_type.as_ref()? {
         UserAgentVersionType::UserAgentVersion(version) => Some(version.clone()),
         UserAgentVersionType::UserAgentBuildVersion(build) => {
@@ -342,7 +359,7 @@ fn introduce(id: ProxyId, peer: Peer, protocol: &'static str, node: Option<&Node
     });
     let name = node.map(|node| node.user_agent_name.clone()).unwrap_or_default();
     let user_agent = [name, version.unwrap_or_default()].join(" ").trim().to_owned();
-    Introduction {
+    StreamInfo {
         id,
         peer,
         since: Timestamp::now(),

@@ -1,4 +1,4 @@
-//! Whom a change concerns.
+//! The proxies that a change affects.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,25 +7,25 @@ use mesh::graph::{Caller, Links, Mesh};
 use mesh::name::{MeshName, ResourcePath, VirtualNodeName, VirtualServiceName};
 use xds::Proxy;
 
-/// The proxies of a mesh that may have to be told something else.
+/// The proxies of a mesh whose snapshots may change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Concern {
-    /// All of them.
+pub(super) enum Affected {
+    /// All proxies.
     All,
-    /// These.
+    /// These proxies.
     Some(BTreeSet<Proxy>),
 }
 
-impl Concern {
-    pub(super) fn covers(&self, proxy: &Proxy) -> bool {
+impl Affected {
+    pub(super) fn contains(&self, proxy: &Proxy) -> bool {
         match self {
             Self::All => true,
             Self::Some(proxies) => proxies.contains(proxy),
         }
     }
 
-    /// These as well.
-    pub(super) fn widen(&mut self, other: Self) {
+    /// Adds other proxies.
+    pub(super) fn add(&mut self, other: Self) {
         match (&mut *self, other) {
             (Self::Some(proxies), Self::Some(others)) => proxies.extend(others),
             (Self::All, _) => {}
@@ -34,29 +34,29 @@ impl Concern {
     }
 }
 
-/// Adds one mesh's concern after the other.
-pub(super) fn join(concerns: &mut BTreeMap<MeshName, Concern>, others: BTreeMap<MeshName, Concern>) {
+/// Adds the affected proxies of each mesh.
+pub(super) fn join(affected: &mut BTreeMap<MeshName, Affected>, others: BTreeMap<MeshName, Affected>) {
     for (mesh, other) in others {
-        match concerns.entry(mesh) {
-            Entry::Vacant(place) => {
-                place.insert(other);
+        match affected.entry(mesh) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(other);
             }
-            Entry::Occupied(mut concern) => concern.get_mut().widen(other),
+            Entry::Occupied(mut affected) => affected.get_mut().add(other),
         }
     }
 }
 
-/// Whom changes to these resources concern, in the mesh as it is after them.
+/// The proxies that changes of these resources affect, given the mesh after the changes.
 ///
-/// The mesh before them is not needed: an end of an edge that went away is itself among the changes, and what its own
-/// spec doesn't say about who calls it didn't change with it. A proxy sees its own resource, its backends, their
-/// providers, the routes of those and the targets of the routes, and nothing further.
-pub(super) fn concerned<'a>(mesh: &Mesh, changed: impl IntoIterator<Item = &'a ResourcePath>) -> Concern {
+/// The mesh before the changes is not needed: a removed end of an edge is itself one of the changes, and its callers
+/// by other specs did not change with it. A proxy depends on its own resource, its backends, their providers, the
+/// routes of those and the targets of the routes, and on nothing further.
+pub(super) fn affected_by<'a>(mesh: &Mesh, changed: impl IntoIterator<Item = &'a ResourcePath>) -> Affected {
     let mut by_links = Vec::new();
     let mut proxies = BTreeSet::new();
     for path in changed {
         match path {
-            ResourcePath::Mesh(_) => return Concern::All,
+            ResourcePath::Mesh(_) => return Affected::All,
             ResourcePath::VirtualGateway(_, gateway) | ResourcePath::GatewayRoute(_, gateway, _) => {
                 proxies.insert(Proxy::Gateway(gateway.clone()));
             }
@@ -75,7 +75,7 @@ pub(super) fn concerned<'a>(mesh: &Mesh, changed: impl IntoIterator<Item = &'a R
             callers(&links, path, &mut proxies);
         }
     }
-    Concern::Some(proxies)
+    Affected::Some(proxies)
 }
 
 fn callers(links: &Links<'_>, path: &ResourcePath, into: &mut BTreeSet<Proxy>) {
@@ -91,7 +91,7 @@ fn callers(links: &Links<'_>, path: &ResourcePath, into: &mut BTreeSet<Proxy>) {
     }
 }
 
-/// The proxies that send to a node.
+/// The proxies that call a node.
 fn callers_of_node(links: &Links<'_>, node: &VirtualNodeName) -> impl Iterator<Item = Proxy> {
     links.callers_of_node(node).into_iter().map(|caller| proxy(&caller))
 }

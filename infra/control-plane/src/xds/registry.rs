@@ -1,4 +1,4 @@
-//! The streams that are open.
+//! The open streams.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,18 +10,18 @@ use tokio::time::Instant;
 use xds::ads::{FormerClusters, Status};
 use xds::{Proxy, ProxyId, Version};
 
-use super::gone::Gone;
-use super::peer::Peer;
-use super::picture::Picture;
+use super::ended_streams::EndedStreams;
+use super::peer::XdsPeer;
+use super::proxy_snapshot::ProxySnapshot;
 use crate::metrics::{ProxyKind, XdsMetrics};
 use crate::secrets::ServedCertificate;
 use crate::store::Store;
 
-/// What a stream said of itself at its beginning.
+/// The facts about a stream from its first request.
 #[derive(Debug, Clone)]
-pub(super) struct Introduction {
+pub(super) struct StreamInfo {
     pub(super) id: ProxyId,
-    pub(super) peer: Peer,
+    pub(super) peer: XdsPeer,
     pub(super) since: Timestamp,
     /// `sotw` or `delta`.
     pub(super) protocol: &'static str,
@@ -31,12 +31,12 @@ pub(super) struct Introduction {
     pub(super) user_agent: String,
 }
 
-/// Where to ask what a stream has acknowledged.
-pub(super) trait Acknowledged: fmt::Debug + Send + Sync {
+/// The acknowledged configuration of a stream.
+pub(super) trait AcknowledgedState: fmt::Debug + Send + Sync {
     fn status(&self) -> Status;
-    /// Whether all that was asked for of what it is to have is acknowledged.
-    fn has(&self, picture: &Picture) -> bool;
-    /// The clusters that the client may have, should the stream break now.
+    /// Whether everything that the client subscribed to is acknowledged.
+    fn has(&self, proxy_snapshot: &ProxySnapshot) -> bool;
+    /// The clusters that the client may have if the stream breaks now.
     fn clusters(&self) -> Vec<FormerClusters>;
     /// The certificates in a version of a secret that was sent.
     fn certificates(&self, secret: &str, version: &Version) -> Option<Vec<ServedCertificate>>;
@@ -44,61 +44,62 @@ pub(super) trait Acknowledged: fmt::Debug + Send + Sync {
 
 /// An open stream.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) who: Arc<Introduction>,
-    pub(super) acknowledged: Arc<dyn Acknowledged>,
+pub(super) struct RegisteredStream {
+    pub(super) who: Arc<StreamInfo>,
+    pub(super) acknowledged: Arc<dyn AcknowledgedState>,
 }
 
 /// All open streams.
 #[derive(Debug)]
-pub(super) struct Roster {
-    streams: Mutex<BTreeMap<(ProxyId, u64), Entry>>,
-    gone: Gone,
+pub(super) struct StreamRegistry {
+    streams: Mutex<BTreeMap<(ProxyId, u64), RegisteredStream>>,
+    ended: EndedStreams,
     next: AtomicU64,
     store: Arc<Store>,
 }
 
-/// A stream's place in the roster, given up when dropped.
+/// The registration of a stream, removed when dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
-    roster: Arc<Roster>,
+pub(super) struct Registration {
+    registry: Arc<StreamRegistry>,
     key: (ProxyId, u64),
 }
 
-impl Drop for Seat {
+impl Drop for Registration {
     fn drop(&mut self) {
-        let streams = || self.roster.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = || self.registry.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = streams().get(&self.key).cloned();
-        // Before it is gone from there: whoever comes back now finds it in one place or the other.
+        // Remember the clusters before the removal, so that a reconnecting client finds them in one place or the
+        // other.
         if let Some(entry) = entry {
-            self.roster.gone.keep(&self.key.0, entry.acknowledged.clusters(), Instant::now());
+            self.registry.ended.keep(&self.key.0, entry.acknowledged.clusters(), Instant::now());
         }
         streams().remove(&self.key);
-        self.roster.metrics().stream_closed(kind(&self.key.0));
+        self.registry.metrics().stream_closed(kind(&self.key.0));
     }
 }
 
-impl Roster {
+impl StreamRegistry {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        Self { streams: Mutex::default(), gone: Gone::default(), next: AtomicU64::new(0), store }
+        Self { streams: Mutex::default(), ended: EndedStreams::default(), next: AtomicU64::new(0), store }
     }
 
-    /// The clusters that a client of this proxy may have that comes back: from streams that ended, and from those whose
+    /// The clusters that a reconnecting client of this proxy may have: those of ended streams, and of streams whose
     /// end was not noticed yet.
-    pub(super) fn former(&self, id: &ProxyId) -> Vec<FormerClusters> {
+    pub(super) fn previous_clusters(&self, id: &ProxyId) -> Vec<FormerClusters> {
         let open = self.entries_of(id).into_iter().flat_map(|entry| entry.acknowledged.clusters());
-        let mut former = self.gone.of(id, Instant::now());
-        former.extend(open);
-        former
+        let mut previous = self.ended.clusters_of(id, Instant::now());
+        previous.extend(open);
+        previous
     }
 
-    /// Where streams are counted.
+    /// The metrics of streams.
     pub(super) fn metrics(&self) -> &XdsMetrics {
         self.store.metrics().xds()
     }
 
-    /// Enters a stream, unless its proxy has `limit` already.
-    pub(super) fn enter(self: &Arc<Self>, entry: Entry, limit: usize) -> Option<Seat> {
+    /// Registers a stream, unless its proxy has `limit` streams already.
+    pub(super) fn enter(self: &Arc<Self>, entry: RegisteredStream, limit: usize) -> Option<Registration> {
         let id = entry.who.id.clone();
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if streams.range((id.clone(), 0)..=(id.clone(), u64::MAX)).count() >= limit {
@@ -107,16 +108,16 @@ impl Roster {
         self.metrics().stream_opened(kind(&id));
         let key = (id, self.next.fetch_add(1, Ordering::Relaxed));
         streams.insert(key.clone(), entry);
-        Some(Seat { roster: Arc::clone(self), key })
+        Some(Registration { registry: Arc::clone(self), key })
     }
 
-    /// The open streams, by proxy.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    /// The open streams by proxy.
+    pub(super) fn entries(&self) -> Vec<RegisteredStream> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// The open streams of one proxy.
-    pub(super) fn entries_of(&self, id: &ProxyId) -> Vec<Entry> {
+    pub(super) fn entries_of(&self, id: &ProxyId) -> Vec<RegisteredStream> {
         let streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.range((id.clone(), 0)..=(id.clone(), u64::MAX)).map(|(_, entry)| entry.clone()).collect()
     }

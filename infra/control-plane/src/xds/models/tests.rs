@@ -1,4 +1,4 @@
-//! However a mesh changes, whoever is not told of it has nothing to be told.
+//! Every proxy whose snapshot a change alters is among the affected ones.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use xds::{Instance, Proxy, ProxyId};
 
-use super::super::concern;
-use super::super::follow::News;
-use super::super::picture::Served;
-use super::super::ports::PortKeeper;
+use super::super::affected;
+use super::super::follow::StoreUpdate;
+use super::super::ports::PortAssigner;
+use super::super::proxy_snapshot::Served;
 use super::*;
 use crate::instances::{InstanceProblem, Unlisted, problem};
 use crate::state::{Resource, Stamp, ValidSpec};
@@ -25,20 +25,20 @@ const SERVICES: [&str; 3] = ["a.local", "b.local", "c.local"];
 /// Services of Cloud Map.
 const MAPPED: [&str; 2] = ["x", "y"];
 
-/// One resource, put or taken out.
+/// One resource, stored or deleted.
 type Step = (String, Option<Value>);
 
-/// What is known of a service from now on: so many instances, and whether something is wrong with it.
-type Told = (&'static str, Option<u8>, bool);
+/// A change of a service's instances: their number (`None` if unknown), and whether the service has a problem.
+type InstanceChange = (&'static str, Option<u8>, bool);
 
-/// What comes at once.
-type Turn = (Vec<Step>, Option<Told>);
+/// Changes that are applied together.
+type Batch = (Vec<Step>, Option<InstanceChange>);
 
-/// Knows what the test says.
+/// A source with the instances that the test sets.
 #[derive(Debug)]
-struct Book(Mutex<Arc<InstanceBook>>, watch::Sender<u64>);
+struct TestInstances(Mutex<Arc<InstanceBook>>, watch::Sender<u64>);
 
-impl Instances for Book {
+impl Instances for TestInstances {
     fn known(&self) -> Arc<InstanceBook> {
         Arc::clone(&self.0.lock().unwrap())
     }
@@ -47,13 +47,13 @@ impl Instances for Book {
         self.1.subscribe()
     }
 
-    fn unlisted(&self, _: &Service) -> Unlisted {
+    fn unlisted(&self, _: &CloudMapService) -> Unlisted {
         Unlisted::None
     }
 }
 
-impl Book {
-    fn tell(&self, (service, count, is_wrong): Told) {
+impl TestInstances {
+    fn set(&self, (service, count, has_problem): InstanceChange) {
         let mut known = self.0.lock().unwrap();
         let (book, key) = (Arc::make_mut(&mut known), ("prod".to_owned(), service.to_owned()));
         let at = |last| Instance { ipv4: Some(Ipv4Addr::new(10, 0, 0, last)), ipv6: None, attributes: BTreeMap::new() };
@@ -62,7 +62,7 @@ impl Book {
             None => book.known.remove(&key),
         };
         book.problems.remove(&key);
-        if is_wrong {
+        if has_problem {
             book.problems.insert(key, InstanceProblem { id: problem::UNAVAILABLE, message: String::new() });
         }
     }
@@ -132,8 +132,9 @@ fn step() -> impl Strategy<Value = Step> {
         ("mesh/shop/virtualGateway/g/gatewayRoute/all", "gatewayRoute"),
     ];
     prop::sample::select(resources.to_vec()).prop_flat_map(|(path, kind)| {
-        let gone = u32::from(kind != "mesh");
-        prop_oneof![4 => spec(kind).prop_map(Some), gone => Just(None)].prop_map(move |spec| (path.to_owned(), spec))
+        let deletions = u32::from(kind != "mesh");
+        prop_oneof![4 => spec(kind).prop_map(Some), deletions => Just(None)]
+            .prop_map(move |spec| (path.to_owned(), spec))
     })
 }
 
@@ -157,70 +158,69 @@ fn proxies() -> Vec<ProxyId> {
     NODES.iter().map(node).chain([gateway]).map(id).collect()
 }
 
-fn shown(served: &Served) -> String {
+fn text(served: &Served) -> String {
     format!("{served:?}")
 }
 
-/// Turns a world step by step, with pictures made only for those concerned, and looks whether any other would have had
-/// another one.
-fn nobody_is_forgotten(ports: Option<PortKeeper>, turns: &[Turn]) {
-    let book = Arc::new(Book(Mutex::default(), watch::Sender::new(0)));
-    let sources = Sources { instances: Arc::<Book>::clone(&book), ..Sources::default() };
-    let mut world = World::new(&sources, BTreeSet::new(), ports);
+/// Applies batches to a model with snapshots rebuilt only for affected proxies, and asserts that no other snapshot changes.
+fn assert_affected_is_complete(ports: Option<PortAssigner>, batches: &[Batch]) {
+    let instances = Arc::new(TestInstances(Mutex::default(), watch::Sender::new(0)));
+    let sources = Sources { instances: Arc::<TestInstances>::clone(&instances), ..Sources::default() };
+    let mut models = MeshModels::new(&sources, BTreeSet::new(), ports);
     let ids = proxies();
-    world.learn(News::Everything(Vec::new()));
-    let picture = |world: &World, id: &ProxyId| shown(&world.served(id, None).unwrap());
-    let mut has: BTreeMap<_, _> = ids.iter().map(|id| (id.clone(), picture(&world, id))).collect();
-    for turn in turns {
-        let mut concerns = world.learn(News::Changed(changes(&turn.0)));
-        if let Some(told) = turn.1 {
-            book.tell(told);
-            concern::join(&mut concerns, world.find_instances());
+    models.apply_update(StoreUpdate::Everything(Vec::new()));
+    let snapshot = |models: &MeshModels, id: &ProxyId| text(&models.served(id, None).unwrap());
+    let mut has: BTreeMap<_, _> = ids.iter().map(|id| (id.clone(), snapshot(&models, id))).collect();
+    for batch in batches {
+        let mut affected = models.apply_update(StoreUpdate::Changed(changes(&batch.0)));
+        if let Some(change) = batch.1 {
+            instances.set(change);
+            affected::join(&mut affected, models.update_instances());
         }
         for id in &ids {
-            let should = picture(&world, id);
-            if concerns.get(&id.mesh).is_some_and(|concern| concern.covers(&id.proxy)) {
-                has.insert(id.clone(), should);
+            let expected = snapshot(&models, id);
+            if affected.get(&id.mesh).is_some_and(|affected| affected.contains(&id.proxy)) {
+                has.insert(id.clone(), expected);
             } else {
-                assert_eq!(has[id], should, "{id} is not told of {turn:?}");
+                assert_eq!(has[id], expected, "{id} is not affected by {batch:?}");
             }
         }
     }
 }
 
-fn turns() -> impl Strategy<Value = Vec<Turn>> {
-    let told = (prop::sample::select(&MAPPED[..]), prop::option::of(0_u8..3), prop::bool::ANY);
-    prop::collection::vec((prop::collection::vec(step(), 1..4), prop::option::of(told)), 1..24)
+fn batches() -> impl Strategy<Value = Vec<Batch>> {
+    let change = (prop::sample::select(&MAPPED[..]), prop::option::of(0_u8..3), prop::bool::ANY);
+    prop::collection::vec((prop::collection::vec(step(), 1..4), prop::option::of(change)), 1..24)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn nobody_is_forgotten_with_interception(turns in turns()) {
-        nobody_is_forgotten(None, &turns);
+    fn affected_proxies_are_complete_with_interception(batches in batches()) {
+        assert_affected_is_complete(None, &batches);
     }
 
     #[test]
-    fn nobody_is_forgotten_with_explicit_listeners(turns in turns()) {
-        // Few enough that they run out and become free again.
-        let ports = PortKeeper::new(45_000..=45_004, BTreeMap::new());
-        nobody_is_forgotten(Some(ports), &turns);
+    fn affected_proxies_are_complete_with_explicit_listeners(batches in batches()) {
+        // So few ports that they run out and become free again.
+        let ports = PortAssigner::new(45_000..=45_004, BTreeMap::new());
+        assert_affected_is_complete(Some(ports), &batches);
     }
 
     #[test]
-    fn a_mesh_changed_step_by_step_is_the_mesh_read_at_once(turns in turns()) {
-        let mut world = World::new(&Sources::default(), BTreeSet::new(), None);
+    fn a_mesh_changed_step_by_step_equals_the_mesh_read_at_once(batches in batches()) {
+        let mut models = MeshModels::new(&Sources::default(), BTreeSet::new(), None);
         let mut all = BTreeMap::new();
-        for turn in &turns {
-            let changes = changes(&turn.0);
+        for batch in &batches {
+            let changes = changes(&batch.0);
             all.extend(changes.clone());
-            world.learn(News::Changed(changes));
+            models.apply_update(StoreUpdate::Changed(changes));
         }
-        let mut anew = World::new(&Sources::default(), BTreeSet::new(), None);
-        anew.learn(News::Everything(all.into_values().flatten().collect()));
+        let mut rebuilt = MeshModels::new(&Sources::default(), BTreeSet::new(), None);
+        rebuilt.apply_update(StoreUpdate::Everything(all.into_values().flatten().collect()));
         for id in proxies() {
-            prop_assert_eq!(shown(&world.served(&id, None).unwrap()), shown(&anew.served(&id, None).unwrap()));
+            prop_assert_eq!(text(&models.served(&id, None).unwrap()), text(&rebuilt.served(&id, None).unwrap()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Specs that tests are made of.
+//! Builders of specs for tests.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ pub(crate) fn node(protocol: &str, backends: &[&str]) -> Value {
     })
 }
 
-/// A node that only calls.
+/// A node without listeners.
 pub(crate) fn client(backends: &[&str]) -> Value {
     let mut spec = node("http", backends);
     spec.as_object_mut().unwrap().remove("listeners");
@@ -27,20 +27,20 @@ pub(crate) fn action(targets: &[(&str, u8)]) -> Value {
     json!({"weightedTargets": targets})
 }
 
-/// A route that takes everything.
+/// A route that matches everything.
 pub(crate) fn route(kind: &str, targets: &[(&str, u8)]) -> Value {
     json!({kind: {"match": {"prefix": "/"}, "action": action(targets)}})
 }
 
-/// A spec with something put in by a JSON pointer's path of members, made where they are missing.
+/// A spec with a value set at a path of members, which are created if missing.
 pub(crate) fn with(mut spec: Value, path: &[&str], value: Value) -> Value {
-    let mut place = &mut spec;
+    let mut target = &mut spec;
     for member in path {
-        place = match member.parse::<usize>() {
-            Ok(index) => &mut place[index],
-            Err(_) => &mut place[*member],
+        target = match member.parse::<usize>() {
+            Ok(index) => &mut target[index],
+            Err(_) => &mut target[*member],
         };
     }
-    *place = value;
+    *target = value;
     spec
 }
