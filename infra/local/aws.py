@@ -1,14 +1,14 @@
-"""Lets xtask speak to the local AWS services: one JSON line in, one JSON line out.
+"""Calls the local AWS services for xtask: one JSON line in, one JSON line out.
 
     in:  {"service": "sns", "operation": "publish", "params": {...}}
     out: {"ok": {...}}  or  {"error": {"code": "...", "message": "..."}}
 
-xtask stays free of an AWS SDK and of a second implementation of the AWS wire
-protocols; this file stays free of decisions. A parameter {"$file": "path"} is
-sent as that file's bytes, {"$zip": {"name": "path"}} as a zip of programs by
-those names. The service "local" is this machine: it makes keys, which xtask has
-no library for. Endpoint, region and credentials are the SDK's own variables.
-Ends when its standard input does.
+So xtask needs neither an AWS SDK nor an own implementation of the AWS wire
+protocols; this file makes no decisions. A parameter {"$file": "path"} is sent as
+the bytes of that file, {"$zip": {"name": "path"}} as a zip of programs under
+these names. The service "local" creates keys, for which xtask has no library.
+Endpoint, region and credentials come from the variables of the SDK. The program
+ends at the end of its standard input.
 """
 
 import base64
@@ -26,7 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-# The stack is on this machine: an answer that takes longer than this is not coming.
+# The stack is on this machine, so a response that exceeds these limits will not arrive.
 CONFIG = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=90)
 CLIENTS = {}
 
@@ -52,7 +52,7 @@ def to_param(value):
 
 def zipped(programs):
     bytes_of = io.BytesIO()
-    # Not compressed: it goes no further than this machine, and compressing six functions takes longer than all else of a
+    # Not compressed: it stays on this machine, and compressing six functions would be the slowest step of a
     # deployment.
     with zipfile.ZipFile(bytes_of, "w", zipfile.ZIP_STORED) as archive:
         for name, path in programs.items():
@@ -78,7 +78,7 @@ def from_member(value):
 
 class Local:
     def make_key(self, Hosts):
-        """A fresh key, and the request for a certificate of those hosts."""
+        """Creates a key, and a request for a certificate of these hosts."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, Hosts[0])])
         names = x509.SubjectAlternativeName([x509.DNSName(host) for host in Hosts])

@@ -2,26 +2,26 @@
 
     python cloudwatch_agent.py CONFIG [--listen HOST:PORT] [--interval SECONDS]
 
-CONFIG is the agent's own configuration file, infra/deploy/cloudwatch-agent/agent.json
-as it is deployed. Its section `metrics` counts: `namespace`, `aggregation_dimensions`,
+CONFIG is the deployed configuration file of the agent,
+infra/deploy/cloudwatch-agent/agent.json. Its section `metrics` is used: `namespace`, `aggregation_dimensions`,
 and in `metrics_collected.statsd` the `service_address`, `metrics_aggregation_interval`,
 `metric_separator` and `drop_original_metrics`. `--listen` and `--interval` replace the
 address and the interval of the file. AWS_ENDPOINT_URL, region and credentials are the
-SDK's variables. Prints `statsd HOST:PORT` once it listens (port 0 takes a free one),
-and ends on SIGTERM and SIGINT, after it has put what it has.
+SDK's variables. Prints `statsd HOST:PORT` once it listens (port 0 selects a free one),
+and ends on SIGTERM and SIGINT, after it has sent the collected data.
 
-What it does as the agent does it (plugins/inputs/statsd of amazon-cloudwatch-agent):
+Implemented as in the agent (plugins/inputs/statsd of amazon-cloudwatch-agent):
 
 - Dots of a name become underscores: `envoy.cluster.upstream_rq_5xx` is the metric
   `envoy_cluster_upstream_rq_5xx`.
-- Each tag becomes a dimension under its own name, and `metric_type` is another
+- Each tag becomes a dimension of the same name, and `metric_type` is another
   (`counter`, `gauge`, `timing`, `histogram`).
-- A metric is put with all its dimensions and, for each set of
-  `aggregation_dimensions` that it has, with that set alone.
+- A metric is sent with all its dimensions and, for each set of
+  `aggregation_dimensions` that it has, with only that set.
 - Counters add up over the interval, gauges keep the last value, timings and
   histograms keep all values with their counts.
 
-What it does not do: retry, compress, or look up the machine that it runs on (the
+Not implemented: retries, compression, and the name of the machine (the
 agent's dimension `host`, which `omit_hostname` removes).
 """
 
@@ -47,7 +47,7 @@ class Config:
         self.namespace = metrics.get("namespace", "CWAgent")
         self.sets = [tuple(names) for names in metrics.get("aggregation_dimensions", [])]
         host, _, port = (listen or statsd.get("service_address", DEFAULT_ADDRESS)).rpartition(":")
-        # This machine only, whatever the agent would bind.
+        # Loopback only, although the agent may bind other addresses.
         self.address = (host or "127.0.0.1", int(port))
         self.interval = statsd.get("metrics_aggregation_interval", 60) if interval is None else interval
         self.separator = statsd.get("metric_separator", "_")
@@ -77,7 +77,7 @@ def parse(line):
 
 
 class Aggregator:
-    """What came in during one interval."""
+    """The data that arrived during one interval."""
 
     def __init__(self, config):
         self.config = config
@@ -99,11 +99,11 @@ class Aggregator:
             counts[value] = counts.get(value, 0.0) + 1.0 / rate
 
     def dimension_sets(self, name, dimensions):
-        """Those that the metric is put with."""
+        """The sets of dimensions with which the metric is sent."""
         present = dict(dimensions)
         sets = [] if name in self.config.dropped else [dimensions[:MOST_DIMENSIONS]]
         for names in self.config.sets:
-            # A set that is not smaller than the metric's own is the metric itself.
+            # The set of all dimensions of the metric is already in the result.
             if len(names) < len(dimensions) and all(name in present for name in names):
                 sets.append(tuple((name, present[name]) for name in names))
         return sets
@@ -137,7 +137,7 @@ def put(client, namespace, datums):
 
 
 def main(arguments):
-    # Only where something is put: the tests of the parts need no SDK.
+    # Imported only where data is sent, so that the tests need no SDK.
     import boto3
     from botocore.config import Config as ClientConfig
     from botocore.exceptions import BotoCoreError, ClientError
@@ -162,7 +162,7 @@ def main(arguments):
     print("statsd {}:{}".format(*sock.getsockname()), flush=True)
 
     aggregator = Aggregator(config)
-    # The agent's aggregation interval of 0 means each second.
+    # An aggregation interval of 0 means every second.
     interval = max(config.interval, 1)
     due = time.time() + interval
     while not stopping:

@@ -1,6 +1,6 @@
-"""Writes requirements.txt and requirements-checks.txt from the .in files beside it, with hashes.
+"""Writes requirements.txt and requirements-checks.txt from the .in files in the same folder, with hashes.
 
-The versions stay those of the .in files. Each requirement gets the hash of every file of its release, so that one file
+The versions are those of the .in files. Each requirement gets the hash of every file of its release, so that one file
 serves every platform. Run it after a version was changed, in an environment with pip-tools:
 
     python3 -m venv .local/lock && .local/lock/bin/pip install pip-tools && .local/lock/bin/python infra/local/lock.py

@@ -1,20 +1,20 @@
 """Alarms on metric math, for the local CloudWatch.
 
-MiniStack keeps the name and state of such an alarm but loses its metrics, refuses
-it in a template, and evaluates no expression. With `install()` it keeps them,
-describes them, creates them from templates, composite alarms too, and a clock
+MiniStack stores the name and state of such an alarm but loses its metrics, refuses
+it in a template, and evaluates no expression. After `install()` it stores and
+describes these alarms, creates them and composite alarms from templates, and
 evaluates them once a second as CloudWatch does:
 
-- over whole periods, of metrics with exactly the dimensions that are named;
-- a point is there only where all that it is made of is there, and none where
-  something is divided by zero;
+- over whole periods, for metrics with exactly the given dimensions;
+- a point is missing if any of its inputs is missing, or if the expression divides
+  by zero;
 - `DatapointsToAlarm` of `EvaluationPeriods` points, with `TreatMissingData`.
 
-Alarms on a single metric stay as MiniStack has them.
+Alarms on a single metric are left to MiniStack.
 
 Expressions: numbers, ids, + - * / ^, comparisons, AND, OR, &&, ||, IF(c, a[, b]),
-FILL(m, n), MIN, MAX, SUM, AVG of a list, ABS, CEIL and FLOOR. Any other is
-refused when the alarm is put.
+FILL(m, n), MIN, MAX, SUM, AVG of a list, ABS, CEIL and FLOOR. Alarms with any
+other expression are refused.
 """
 
 import ast
@@ -32,7 +32,7 @@ from ministack.services.cloudformation import provisioners
 logger = logging.getLogger("metric-math")
 
 FUNCTIONS = {"IF", "FILL", "MIN", "MAX", "SUM", "AVG", "ABS", "CEIL", "FLOOR"}
-# What describes an alarm on one metric, and is no part of one on several.
+# The members of an alarm on one metric that an alarm on several does not have.
 SINGLE = ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Period", "Dimensions", "Unit")
 
 
@@ -180,7 +180,7 @@ def returned(queries):
 
 
 def points(queries, now, count):
-    """The last whole periods' values, the oldest first; None where there is none."""
+    """The values of the last whole periods, the oldest first; None for a missing point."""
     period = period_of(queries)
     end = int(now // period) * period
     start = end - count * period
@@ -205,7 +205,7 @@ def breaches(alarm, value):
 
 
 def state(alarm, values):
-    """The state that these points give."""
+    """The state of an alarm with these points."""
     needed = alarm.get("DatapointsToAlarm") or alarm["EvaluationPeriods"]
     present = [breaches(alarm, value) for value in values if value is not None]
     missing, treat = len(values) - len(present), alarm.get("TreatMissingData") or "missing"
@@ -253,7 +253,7 @@ async def run():
 
 
 def with_metrics(alarm, queries):
-    """The alarm as it is described: with its metrics and without what a single one has."""
+    """The description of the alarm: with its metrics, without the members of an alarm on a single metric."""
     kept = {key: value for key, value in alarm.items() if key not in SINGLE}
     kept["Metrics"] = [
         {**query, "ReturnData": query.get("ReturnData", True) in (True, "true")} for query in plain(queries)
@@ -263,7 +263,7 @@ def with_metrics(alarm, queries):
 
 
 def plain(value):
-    """Numbers of a template, which may be text."""
+    """A number of a template, which may be given as text."""
     if isinstance(value, dict):
         return {
             key: int(member) if key == "Period" else plain(member) for key, member in value.items() if member is not None
@@ -327,7 +327,7 @@ def composite_delete(physical_id, _props):
 
 
 def install():
-    """Puts this into the MiniStack of this process."""
+    """Installs this in the MiniStack of this process."""
     cloudwatch._put_metric_alarm = put_metric_alarm(cloudwatch._put_metric_alarm)
     provisioners._cw_metric_alarm_record = alarm_record(provisioners._cw_metric_alarm_record)
     provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::CompositeAlarm"] = {

@@ -6,15 +6,15 @@ alarms on metric math (metric_math.py).
 
     python ministack_server.py PORT
 
-Everything else (account, region, where it may write) comes from the
-environment that xtask gives it. Ends on SIGTERM and SIGINT.
+The other settings (account, region, writable folders) are environment
+variables that xtask sets. Ends on SIGTERM and SIGINT.
 """
 
 import asyncio
 import signal
 import sys
 
-# The module beside this file must leave nothing in the source folder.
+# Importing the module in this folder must not write compiled files to it.
 sys.dont_write_bytecode = True
 
 import metric_math
@@ -27,7 +27,7 @@ async def main(port: int) -> None:
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.keep_alive_timeout = 75
-    # Open long polls must not hold the stop up.
+    # Open long polls must not delay the stop.
     config.graceful_timeout = 0.5
 
     stop = asyncio.Event()

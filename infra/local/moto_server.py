@@ -1,9 +1,9 @@
-"""Serves moto on one loopback port, with private CAs that keep to what they are asked for.
+"""Serves moto on one loopback port, with private CAs that follow their orders.
 
-moto's own CAs issue everything for 365 days from now, and a new certificate for
-every request. Here a certificate begins and ends when it was ordered to, never
-outlives its CA, the same order within five minutes is the same certificate, and
-a CA that was switched off issues nothing: as AWS does it.
+moto's CAs issue every certificate for 365 days from now, and a new one for every
+request. Here, as in AWS, a certificate has the ordered validity within that of its
+CA, a repeated order within five minutes returns the same certificate, and a
+disabled CA issues nothing.
 
     python moto_server.py PORT
 
@@ -25,11 +25,11 @@ from moto.server import main
 
 ROOT_TEMPLATE = "arn:aws:acm-pca:::template/RootCACertificate/V1"
 TOKEN_LASTS = datetime.timedelta(minutes=5)
-# A private CA begins a validity so much earlier, for clocks that differ.
+# A private CA backdates the start of the validity by this much, for clocks that differ.
 BACKDATED = datetime.timedelta(hours=1)
 DAYS = {"DAYS": 1, "MONTHS": 30, "YEARS": 365}
 
-# The validity of what a thread is just issuing.
+# The validity of the certificate that a thread is issuing.
 ordered = threading.local()
 orders = {}
 lock = threading.Lock()

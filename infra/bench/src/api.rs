@@ -1,4 +1,4 @@
-//! What the control plane answers in a second, beside what the same server answers without doing anything.
+//! Requests per second of the control plane's API, relative to a request that does nothing on the same server.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::Row;
 
-/// Callers at a time.
+/// Concurrent callers.
 const CALLERS: usize = 8;
 
 /// How long each kind of call is repeated.
@@ -72,7 +72,7 @@ pub(crate) async fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     ])
 }
 
-/// How many of these requests are answered in a second, all callers together.
+/// The answered requests per second, of all callers together.
 async fn per_second(
     client: &Client,
     request: impl Fn(usize, u64) -> (Method, String, Option<String>),

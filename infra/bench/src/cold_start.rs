@@ -1,4 +1,4 @@
-//! From a process's start to its first question for work, and what it holds in memory after the first event.
+//! The time from a process's start to its first request for an event, and its memory after the first event.
 
 use std::error::Error;
 use std::path::Path;
@@ -16,18 +16,19 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{Row, median};
 
-/// How often each program is started. The three take turns, so that a slow moment of the machine hits them alike.
+/// The number of starts of each program. The programs alternate, so that a slow phase of the machine affects all of
+/// them.
 const STARTS: usize = 15;
 
-/// Longer than any start takes; a program that does not come by then is broken.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of a start. A program that exceeds it is broken.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Start {
     milliseconds: f64,
     kilobytes: f64,
 }
 
-/// Starts each program in turn.
+/// Starts the programs alternately.
 pub(crate) async fn measure(echo: &Path, sdk_echo: &Path, function: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
     let programs = [echo, sdk_echo, function];
     let mut starts: [Vec<Start>; 3] = Default::default();
@@ -69,14 +70,15 @@ pub(crate) async fn measure(echo: &Path, sdk_echo: &Path, function: &Path) -> Re
     ])
 }
 
-/// Runs one program against a runtime of our own: notes when it asks for work, gives it one event, and ends it.
+/// Runs one program with a stand-in of the Lambda runtime API: waits for its first request for an event, sends it one
+/// event, and ends it.
 async fn start(program: &Path) -> Result<Start, Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let asked = Arc::new(Notify::new());
+    let requested = Arc::new(Notify::new());
     let answered = Arc::new(Notify::new());
     let events = Arc::new(Semaphore::new(1));
-    let server = tokio::spawn(serve(listener, Arc::clone(&asked), Arc::clone(&answered), events));
+    let server = tokio::spawn(serve(listener, Arc::clone(&requested), Arc::clone(&answered), events));
 
     let began = Instant::now();
     let mut process = Command::new(program)
@@ -88,27 +90,27 @@ async fn start(program: &Path) -> Result<Start, Box<dyn Error>> {
         .env("AWS_REGION", "us-east-1")
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
-        // Every call of the first event is answered, with an error that is not worth a retry.
+        // Every call of the first event gets an error that is not retried.
         .env("AWS_ENDPOINT_URL", format!("http://{address}"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    tokio::time::timeout(PATIENCE, asked.notified()).await?;
+    tokio::time::timeout(TIMEOUT, requested.notified()).await?;
     let milliseconds = began.elapsed().as_secs_f64() * 1000.0;
-    tokio::time::timeout(PATIENCE, answered.notified()).await?;
+    tokio::time::timeout(TIMEOUT, answered.notified()).await?;
     let kilobytes = peak(process.id())?;
     process.kill().await?;
     server.abort();
     Ok(Start { milliseconds, kilobytes })
 }
 
-async fn serve(listener: TcpListener, asked: Arc<Notify>, answered: Arc<Notify>, events: Arc<Semaphore>) {
+async fn serve(listener: TcpListener, requested: Arc<Notify>, answered: Arc<Notify>, events: Arc<Semaphore>) {
     let next = get(move || {
-        let (asked, events) = (Arc::clone(&asked), Arc::clone(&events));
+        let (requested, events) = (Arc::clone(&requested), Arc::clone(&events));
         async move {
-            asked.notify_one();
-            // The second question waits until the process is ended.
+            requested.notify_one();
+            // The second request waits until the process is ended.
             if let Ok(permit) = events.acquire().await {
                 permit.forget();
             }
@@ -143,9 +145,9 @@ fn headers() -> HeaderMap {
     .collect()
 }
 
-/// The most memory that the process has held (`VmHWM`, in KB).
+/// The peak memory of the process (`VmHWM`, in KB).
 fn peak(process: Option<u32>) -> Result<f64, Box<dyn Error>> {
-    let process = process.ok_or("the program has ended by itself")?;
+    let process = process.ok_or("the program ended before it was stopped")?;
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim_end_matches("kB").trim().parse()?)

@@ -1,4 +1,4 @@
-//! What certificate-rotation decides, and nothing else: no call, no X.509, only facts, policy and time.
+//! The decisions of certificate-rotation alone: without calls and X.509, only facts, policy and time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -18,93 +18,93 @@ use serde_json::json;
 
 use crate::{Row, median};
 
-/// What each node calls.
+/// The backends of each node.
 const BACKENDS: usize = 5;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// How things stand.
+/// The states of the certificates that are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand {
-    /// Everything is fresh.
+enum Situation {
+    /// All certificates are new.
     Fresh,
-    /// Everything has to be renewed at once.
+    /// All certificates are due for renewal.
     Due,
-    /// A CA is replaced: the client policies trust the old one only.
+    /// A CA is replaced: the client policies trust only the old CA.
     TrustOld,
-    /// They trust both, and every certificate is of the old one.
+    /// The client policies trust both CAs, and the old CA issued every certificate.
     Reissue,
-    /// Every certificate but one is of the new one.
+    /// The new CA issued every certificate but one.
     DropOld,
-    /// As before, with a new CA under the same root, and client policies that name the root.
+    /// Like `DropOld`, but the CAs have a common root, which the client policies name.
     SameRoot,
 }
 
-/// Decisions over 1,000 certificates, and over ten times as many.
+/// Decisions for 1,000 certificates, and for 10,000.
 pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = Vec::new();
-    for (what, stands) in [
-        ("deciding over 1,000 certificates of 1,000 nodes, none due, one core", &[Stand::Fresh][..]),
-        ("deciding over 1,000 certificates, all due", &[Stand::Due]),
+    for (what, situations) in [
+        ("deciding over 1,000 certificates of 1,000 nodes, none due, one core", &[Situation::Fresh][..]),
+        ("deciding over 1,000 certificates, all due", &[Situation::Due]),
         (
             "deciding over 1,000 certificates while their CA is replaced, the slowest stage",
-            &[Stand::TrustOld, Stand::Reissue, Stand::DropOld, Stand::SameRoot],
+            &[Situation::TrustOld, Situation::Reissue, Situation::DropOld, Situation::SameRoot],
         ),
     ] {
         let mut measured = Vec::new();
-        for stand in stands {
-            measured.push(Measured::of(*stand)?);
+        for situation in situations {
+            measured.push(Measurement::new(*situation)?);
         }
         let slowest = measured.into_iter().max_by(|one, other| one.large.total_cmp(&other.large));
-        let Some(Measured { stand, small, large, plans, edges }) = slowest else { continue };
+        let Some(Measurement { situation, small, large, plans, edges }) = slowest else { continue };
         rows.push(Row {
             what,
             figure: format!("{small:.2} ms, {plans} plans"),
-            relation: format!("{edges} edges ({stand:?}); 10,000 in {large:.0} ms: {:.1} x", large / small),
+            relation: format!("{edges} edges ({situation:?}); 10,000 in {large:.0} ms: {:.1} x", large / small),
         });
     }
     Ok(rows)
 }
 
-/// How long it takes, in milliseconds.
-struct Measured {
-    stand: Stand,
+/// The median times of a decision, in milliseconds.
+struct Measurement {
+    situation: Situation,
     small: f64,
     large: f64,
     plans: usize,
     edges: usize,
 }
 
-impl Measured {
-    fn of(stand: Stand) -> Result<Self, Box<dyn Error>> {
-        let scene = Scene::of(1_000, stand)?;
-        let decisions = scene.decide();
+impl Measurement {
+    fn new(situation: Situation) -> Result<Self, Box<dyn Error>> {
+        let scenario = Scenario::new(1_000, situation)?;
+        let decisions = scenario.decide();
         let plans = decisions.iter().filter(|one| one.verdict.plan().is_some()).count();
-        let edges = scene.facts.meetings.len();
-        Ok(Self { stand, small: scene.time(21), large: Scene::of(10_000, stand)?.time(5), plans, edges })
+        let edges = scenario.facts.meetings.len();
+        Ok(Self { situation, small: scenario.time(21), large: Scenario::new(10_000, situation)?.time(5), plans, edges })
     }
 }
 
-/// All that a decision is given.
-struct Scene {
+/// The inputs of a decision.
+struct Scenario {
     facts: Facts,
     policy: CertificatesPolicy,
     now: Timestamp,
 }
 
-/// A CA, its root first where it has one.
+/// A CA, with its root if it is not one itself.
 struct Ca {
     arn: AuthorityArn,
     certificate: Certificate,
     issuers: Vec<Certificate>,
 }
 
-impl Scene {
+impl Scenario {
     fn decide(&self) -> Vec<Decision> {
         decide(&self.facts, &|_| Vec::new(), &self.policy, self.now)
     }
 
-    /// The middle of so many decisions, in milliseconds.
+    /// The median time of this number of decisions, in milliseconds.
     fn time(&self, turns: usize) -> f64 {
         let times = (0..turns).map(|_| {
             let began = Instant::now();
@@ -114,7 +114,7 @@ impl Scene {
         median(times.collect())
     }
 
-    fn of(nodes: usize, stand: Stand) -> Result<Self, Box<dyn Error>> {
+    fn new(nodes: usize, situation: Situation) -> Result<Self, Box<dyn Error>> {
         let now: Timestamp = "2026-06-01T00:00:00Z".parse()?;
         let root = certificate("root", None, true, now - DAY * 365, now + DAY * 3650);
         let ca = |name: &str, above: Option<&Certificate>| Ca {
@@ -122,9 +122,9 @@ impl Scene {
             certificate: certificate(name, above, true, now - DAY * 365, now + DAY * 3650),
             issuers: above.cloned().into_iter().collect(),
         };
-        let above = (stand == Stand::SameRoot).then_some(&root);
+        let above = (situation == Situation::SameRoot).then_some(&root);
         let (old, new) = (ca("old", above), ca("new", above));
-        let is_replaced = !matches!(stand, Stand::Fresh | Stand::Due);
+        let is_replaced = !matches!(situation, Situation::Fresh | Situation::Due);
         let mut policy = CertificatesPolicy::default();
         if is_replaced {
             policy.successions.push(Succession { from: old.arn.clone(), to: new.arn.clone() });
@@ -132,10 +132,10 @@ impl Scene {
         let mesh = large_mesh(nodes, &old.arn)?;
         let survey = Survey::of(&mesh);
         let trusted = |ca: &Ca| Trusted { authority: Some(ca.arn.clone()), root: ca.certificate.clone() };
-        let declared = match stand {
-            Stand::Fresh | Stand::Due | Stand::TrustOld => vec![trusted(&old)],
-            Stand::Reissue | Stand::DropOld => vec![trusted(&old), trusted(&new)],
-            Stand::SameRoot => vec![Trusted { authority: None, root: root.clone() }],
+        let declared = match situation {
+            Situation::Fresh | Situation::Due | Situation::TrustOld => vec![trusted(&old)],
+            Situation::Reissue | Situation::DropOld => vec![trusted(&old), trusted(&new)],
+            Situation::SameRoot => vec![Trusted { authority: None, root: root.clone() }],
         };
         let held = Held::Acknowledged(declared.iter().map(|one| one.root.fingerprint.clone()).collect());
         let trusts = survey.trusts.iter().map(|(id, used)| TrustFacts {
@@ -145,14 +145,14 @@ impl Scene {
             keeper: if matches!(id, TrustId::Policy { .. }) {
                 TrustKeeper::Policy
             } else {
-                TrustKeeper::NotOurs { why: "it is no policy".to_owned() }
+                TrustKeeper::NotOurs { why: "it is not a policy".to_owned() }
             },
             memory: Memory::None,
         });
         let trusts = trusts.collect();
         let leaves = survey.leaves.iter().enumerate().map(|(number, (source, used))| {
-            let by = if stand == Stand::DropOld && number != 0 { &new } else { &old };
-            let lived = if stand == Stand::Due { DAY * 80 } else { DAY };
+            let by = if situation == Situation::DropOld && number != 0 { &new } else { &old };
+            let lived = if situation == Situation::Due { DAY * 80 } else { DAY };
             let leaf =
                 certificate(&source.to_string(), Some(&by.certificate), false, now - lived, now - lived + DAY * 100);
             let held = Held::Acknowledged(BTreeSet::from([leaf.fingerprint.clone()]));
@@ -212,7 +212,7 @@ fn certificate(
     }
 }
 
-/// A mesh in which every node has a certificate of its own, and a policy by which it trusts those that it calls.
+/// A mesh in which every node has a certificate, and a client policy that trusts the CA of the certificates.
 fn large_mesh(nodes: usize, trusted: &AuthorityArn) -> Result<Mesh, Box<dyn Error>> {
     let mut mesh = Mesh::new(MeshName::parse("large")?);
     let mut put = |path: String, kind: ResourceKind, spec: serde_json::Value| -> Result<(), Box<dyn Error>> {

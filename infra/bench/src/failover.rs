@@ -1,4 +1,4 @@
-//! A warm fail-over over in-memory ports: how many calls it waits for one after the other, and what it needs itself.
+//! A warm fail-over over in-memory ports: the number of its sequential calls, and its own time.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use serde_json::json;
 
 use crate::{Row, median};
 
-/// What every call takes, in virtual time.
+/// The latency of every call, in virtual time.
 const LATENCY: Duration = Duration::from_millis(20);
 
-/// How often the fail-over is repeated for its own time.
+/// The number of repetitions for the function's own time.
 const RUNS: usize = 200;
 
-/// How large the mesh is.
+/// The number of nodes in the mesh.
 const NODES: usize = 50;
 
 pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
@@ -50,8 +50,8 @@ pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     ])
 }
 
-/// One fail-over of a warm function and the number of its calls: the time until the weights were written, by the
-/// runtime's clock; without latency the time of the whole.
+/// One fail-over of a warm function: the time until it writes the weights, or its total time if the calls have no
+/// latency, and the number of its calls.
 async fn run(latency: Duration) -> Result<(Duration, usize), Box<dyn Error>> {
     let now: Timestamp = "2026-10-05T12:00:00Z".parse()?;
     let memory = shop(now)?;

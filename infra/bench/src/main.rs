@@ -5,8 +5,8 @@
 //! bench pack | rotation | sweep                              one of the parts that need no other program
 //! ```
 //!
-//! Every figure stands beside another of the same run: machines differ, ratios hold. This program never fails because
-//! something was slow.
+//! Every figure is printed with a figure of the same run to compare it with: absolute figures depend on the machine,
+//! ratios hardly. The program never fails because something was slow.
 
 mod api;
 mod cold_start;
@@ -22,7 +22,7 @@ use std::error::Error;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-/// A line of the table: what, how much, and in relation to what.
+/// A row of the table.
 struct Row {
     what: &'static str,
     figure: String,
@@ -59,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     table(rows)
 }
 
-/// What certificate-rotation decides, and what it takes in all.
+/// The decisions of certificate-rotation, and its runs.
 fn rotations() -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = decisions::measure()?;
     rows.extend(rotation::measure()?);
@@ -76,12 +76,12 @@ fn table(rows: Vec<Row>) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes a line.
+/// Writes a line to standard output.
 fn say(line: &str) -> Result<(), Box<dyn Error>> {
     Ok(writeln!(io::stdout().lock(), "{line}")?)
 }
 
-/// The middle of some measurements.
+/// The median of some measurements.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

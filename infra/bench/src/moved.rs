@@ -1,4 +1,4 @@
-//! From `UpdateRoute` to moved traffic, with a real Envoy.
+//! The time from `UpdateRoute` until Envoy routes traffic accordingly.
 
 use std::error::Error;
 use std::io::{BufRead as _, BufReader};
@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use crate::{Row, median};
 
-/// How often the weights are turned over.
+/// The number of changes.
 const TURNS: usize = 200;
-/// How long anything may take before this gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit of each step.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Processes and a folder that go when this does.
+/// Processes and a folder that are ended and removed with this value.
 struct Running {
     children: Vec<Child>,
     folder: std::path::PathBuf,
@@ -45,12 +45,12 @@ pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Ro
     let output = server.stdout.take().ok_or("no output")?;
     running.children.push(server);
     let mut lines = BufReader::new(output).lines();
-    let mut told = |word: &str| -> Result<String, Box<dyn Error>> {
+    let mut next_line = |word: &str| -> Result<String, Box<dyn Error>> {
         let line = lines.next().ok_or("the control plane ended")??;
         Ok(line.strip_prefix(word).ok_or_else(|| format!("{line:?} instead of {word:?}"))?.to_owned())
     };
-    let (api, xds) = (told("api ")?, told("xds ")?);
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+    let (api, xds) = (next_line("api ")?, next_line("xds ")?);
+    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
     let put = async |path: &str, body: Value| -> Result<(), Box<dyn Error>> {
         let url = format!("{api}/v20190125/meshes{path}");
         client.put(url).body(body.to_string()).send().await?.error_for_status()?;
@@ -74,7 +74,7 @@ pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Ro
     let backends = json!({"backends": [{"virtualService": {"virtualServiceName": "s"}}]});
     put("/shop/virtualNodes", json!({"virtualNodeName": "client", "spec": backends})).await?;
 
-    // The applications stand where the proxies of their nodes would: what is measured is the client's proxy.
+    // The applications listen at the ports of their nodes' proxies: only the client's proxy is measured.
     let port = async |node: &str, side: &str| -> Result<u16, Box<dyn Error>> {
         let url = format!("{api}/proxies/shop/virtualNode/{node}");
         let report: Value = client.get(url).send().await?.error_for_status()?.json().await?;
@@ -92,11 +92,11 @@ pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Ro
     let egress = port("client", "egress").await?;
     running.children.push(start_envoy(control_plane, envoy, &xds, &running.folder)?);
     let url = format!("http://127.0.0.1:{egress}/");
-    let ask = async || -> Option<String> { client.get(&url).send().await.ok()?.text().await.ok() };
-    let deadline = Instant::now() + PATIENCE;
-    while ask().await.as_deref() != Some("blue") {
+    let request = async || -> Option<String> { client.get(&url).send().await.ok()?.text().await.ok() };
+    let deadline = Instant::now() + TIMEOUT;
+    while request().await.as_deref() != Some("blue") {
         if Instant::now() > deadline {
-            return Err("Envoy serves nothing".into());
+            return Err("Envoy does not serve requests".into());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -105,13 +105,13 @@ pub(crate) async fn measure(control_plane: &Path, envoy: &Path) -> Result<Vec<Ro
     for turn in 0..TURNS {
         let (blue, expected) = if turn % 2 == 0 { (0, "green") } else { (1, "blue") };
         let began = Instant::now();
-        ask().await;
+        request().await;
         idle.push(began.elapsed().as_secs_f64() * 1000.0);
         let began = Instant::now();
         put("/shop/virtualRouter/r/routes/all", json!({"spec": route(blue)})).await?;
-        while ask().await.as_deref() != Some(expected) {
-            if began.elapsed() > PATIENCE {
-                return Err("the traffic never moved".into());
+        while request().await.as_deref() != Some(expected) {
+            if began.elapsed() > TIMEOUT {
+                return Err("Envoy does not route traffic to the new target".into());
             }
         }
         times.push(began.elapsed().as_secs_f64() * 1000.0);

@@ -1,4 +1,4 @@
-//! The policy pack over meshes of three sizes, on one core.
+//! The policy rules over meshes of three sizes, on one core.
 
 use std::error::Error;
 use std::time::Instant;
@@ -15,34 +15,34 @@ use serde_json::{Value, json};
 
 use crate::{Row, median};
 
-/// Resources that each service of the mesh adds: node, service, router, two routes.
-const A_SERVICE: usize = 5;
-/// What each node calls.
+/// The resources of each service of the mesh: node, service, router, two routes.
+const RESOURCES_PER_SERVICE: usize = 5;
+/// The backends of each node.
 const BACKENDS: usize = 5;
-/// Services behind each gateway.
-const A_GATEWAY: usize = 100;
+/// Services per gateway.
+const SERVICES_PER_GATEWAY: usize = 100;
 
-/// How well kept a mesh is.
+/// The quality of a mesh's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
-    /// Encrypted, tagged, watched: few findings.
-    Well,
-    /// Hardly more than what the API asks for: many findings a resource.
-    Badly,
+enum Quality {
+    /// Encrypted, tagged, with health checks: few findings.
+    Good,
+    /// Hardly more than the required members: many findings per resource.
+    Poor,
 }
 
-/// The pack at 1,000, 10,000 and 100,000 resources.
+/// The rules at 1,000, 10,000 and 100,000 resources.
 pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     let policy = Policy::built_in()?;
     let mut rows = Vec::new();
-    for (kept, what) in [
-        (Kept::Well, "policy pack, a well-kept mesh of 10,000 resources, one core"),
-        (Kept::Badly, "policy pack, a badly kept mesh of 10,000 resources, one core"),
+    for (quality, what) in [
+        (Quality::Good, "policy pack, a well-kept mesh of 10,000 resources, one core"),
+        (Quality::Poor, "policy pack, a badly kept mesh of 10,000 resources, one core"),
     ] {
         let mut spans = Vec::new();
         let mut findings = 0;
         for (resources, turns) in [(1_000, 41), (10_000, 21), (100_000, 7)] {
-            let mesh = large_mesh(resources, kept)?;
+            let mesh = large_mesh(resources, quality)?;
             let times = (0..turns).map(|_| {
                 let began = Instant::now();
                 let found = judge(&mesh, &Readings::default(), &policy, Timestamp::UNIX_EPOCH).findings.len();
@@ -63,31 +63,31 @@ pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     Ok(rows)
 }
 
-/// A mesh of about this many resources: services behind routers with two routes each, calling the next ones, some of
-/// them behind gateways.
-fn large_mesh(resources: usize, kept: Kept) -> Result<Mesh, Box<dyn Error>> {
-    let services = resources / A_SERVICE;
+/// A mesh of about this many resources: services behind routers with two routes each, whose nodes call later services,
+/// some of them behind gateways.
+fn large_mesh(resources: usize, quality: Quality) -> Result<Mesh, Box<dyn Error>> {
+    let services = resources / RESOURCES_PER_SERVICE;
     let mut mesh = Mesh::new(MeshName::parse("large")?);
     let mut put = |path: String, kind: ResourceKind, spec: Value| -> Result<(), Box<dyn Error>> {
         let spec = Spec::read(kind, &spec).map_err(|errors| format!("{path}: {errors:?}"))?;
         let path = ResourcePath::parse(&path)?;
-        if kept == Kept::Well {
+        if quality == Quality::Good {
             mesh.set_tags(path.clone(), tags()?);
         } else {
             mesh.set_tags(path.clone(), Tags::default());
         }
         Ok(mesh.insert(path, spec)?)
     };
-    let filter = if kept == Kept::Well { "DROP_ALL" } else { "ALLOW_ALL" };
+    let filter = if quality == Quality::Good { "DROP_ALL" } else { "ALLOW_ALL" };
     put("mesh/large".to_owned(), ResourceKind::Mesh, json!({"egressFilter": {"type": filter}}))?;
     for index in 0..services {
-        // Calls lead on, and never back, as in a mesh that people could still draw.
+        // Calls have no cycles, as in a mesh of typical layout.
         let called = (1..=BACKENDS).map(|step| index + step * step).filter(|called| *called < services);
         let backends: Vec<Value> = called
             .map(|called| json!({"virtualService": {"virtualServiceName": format!("s{called}.local")}}))
             .collect();
         let at = |rest: &str| format!("mesh/large/{rest}");
-        put(at(&format!("virtualNode/n{index}")), ResourceKind::VirtualNode, node(index, &backends, kept))?;
+        put(at(&format!("virtualNode/n{index}")), ResourceKind::VirtualNode, node(index, &backends, quality))?;
         let listeners = json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}]});
         put(at(&format!("virtualRouter/r{index}")), ResourceKind::VirtualRouter, listeners)?;
         for (name, prefix) in [("api", "/api"), ("all", "/")] {
@@ -98,7 +98,7 @@ fn large_mesh(resources: usize, kept: Kept) -> Result<Mesh, Box<dyn Error>> {
             let retries = json!({"maxRetries": 1, "perRetryTimeout": {"unit": "s", "value": 2},
                 "httpRetryEvents": ["server-error"]});
             let mut route = json!({"match": {"prefix": prefix}, "action": {"weightedTargets": targets}});
-            if let Some(route) = route.as_object_mut().filter(|_| kept == Kept::Well) {
+            if let Some(route) = route.as_object_mut().filter(|_| quality == Quality::Good) {
                 route.insert("retryPolicy".to_owned(), retries);
             }
             let path = at(&format!("virtualRouter/r{index}/route/{name}"));
@@ -106,8 +106,8 @@ fn large_mesh(resources: usize, kept: Kept) -> Result<Mesh, Box<dyn Error>> {
         }
         let provider = json!({"provider": {"virtualRouter": {"virtualRouterName": format!("r{index}")}}});
         put(at(&format!("virtualService/s{index}.local")), ResourceKind::VirtualService, provider)?;
-        if index % A_GATEWAY == 0 {
-            let gateway = format!("virtualGateway/g{}", index / A_GATEWAY);
+        if index % SERVICES_PER_GATEWAY == 0 {
+            let gateway = format!("virtualGateway/g{}", index / SERVICES_PER_GATEWAY);
             let listener = json!({"listeners": [{"portMapping": {"port": 8080, "protocol": "http"}}]});
             put(at(&gateway), ResourceKind::VirtualGateway, listener)?;
             let target = json!({"target": {"virtualService": {"virtualServiceName": format!("s{index}.local")}}});
@@ -118,10 +118,10 @@ fn large_mesh(resources: usize, kept: Kept) -> Result<Mesh, Box<dyn Error>> {
     Ok(mesh)
 }
 
-fn node(index: usize, backends: &[Value], kept: Kept) -> Value {
+fn node(index: usize, backends: &[Value], quality: Quality) -> Value {
     let port = json!({"port": 8080, "protocol": "http"});
     let discovery = json!({"dns": {"hostname": format!("n{index}.large.local")}});
-    if kept == Kept::Badly {
+    if quality == Quality::Poor {
         let listeners = json!([{ "portMapping": port }]);
         return json!({"listeners": listeners, "serviceDiscovery": discovery, "backends": backends});
     }

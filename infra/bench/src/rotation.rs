@@ -1,5 +1,5 @@
-//! A wake of certificate-rotation over in-memory ports that issue real X.509: what it needs itself for many certificates,
-//! and how many calls a rotation takes beside the fewest that it could.
+//! A run of certificate-rotation over in-memory ports that issue real X.509: its own time for many certificates, and the
+//! number of calls of a rotation, compared with the minimum.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -27,17 +27,17 @@ use crate::{Row, median};
 
 const MANY: u32 = 1000;
 
-/// How often the wake is repeated for its own time.
+/// The number of repetitions for the function's own time.
 const RUNS: usize = 20;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 const KEY: KeyAlgorithm = KeyAlgorithm::EcPrime256v1;
 
-/// What a rotation of an imported certificate can't do without once it is known to be due: the state table's begin (the
-/// lease, without which two would order) and its end (else the next one takes it for unfinished), the order, the
-/// certificate (the answer to the order has only an ARN), and the import. A private CA that takes its time is asked once a
-/// second; here it has it at once.
-const FEWEST: usize = 5;
+/// The minimum of calls that replace an imported certificate once it is known to be due: the begin in the state table
+/// (the lease, without which two runs would order), its end (otherwise the next run considers it incomplete), the order,
+/// the certificate (the response to the order has only an ARN), and the import. A slow private CA is called once a second;
+/// here it issues at once.
+const MIN_CALLS: usize = 5;
 
 pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -46,17 +46,17 @@ pub(crate) fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     Ok(rows)
 }
 
-/// Many certificates of which none is due.
+/// Many certificates, of which none is due.
 async fn many() -> Result<Vec<Row>, Box<dyn Error>> {
     let many = usize::try_from(MANY)?;
     let shop = Shop::open(many).await?;
     let function = shop.start().await?;
-    wake(&function).await?;
+    run(&function).await?;
     let before = shop.ports.faults.calls().len();
     let mut own = Vec::new();
     for _ in 0..RUNS {
         let started = Instant::now();
-        let report = wake(&function).await?;
+        let report = run(&function).await?;
         own.push(started.elapsed().as_secs_f64() * 1000.0);
         if report.decisions.len() < many {
             return Err(format!("only {} decisions", report.decisions.len()).into());
@@ -76,7 +76,7 @@ async fn many() -> Result<Vec<Row>, Box<dyn Error>> {
     }])
 }
 
-/// What it takes to read all chains and nothing else.
+/// The time that reading all chains takes.
 fn parsing(shop: &Shop) -> Result<f64, Box<dyn Error>> {
     let mut times = Vec::new();
     for _ in 0..RUNS {
@@ -89,14 +89,14 @@ fn parsing(shop: &Shop) -> Result<f64, Box<dyn Error>> {
     Ok(median(times))
 }
 
-/// One certificate, and the wake that finds it due.
+/// One certificate, and the run that finds it due.
 async fn one() -> Result<Row, Box<dyn Error>> {
     let shop = Shop::open(1).await?;
     let function = shop.start().await?;
-    wake(&function).await?;
+    run(&function).await?;
     shop.ports.clock.advance(DAY * 70);
     let before = shop.ports.faults.calls().len();
-    let report = wake(&function).await?;
+    let report = run(&function).await?;
     let calls: Vec<&str> = shop.ports.faults.calls().iter().skip(before).map(|call| call.name).collect();
     if shop.ports.certificates.authorities.issuances() != 2 {
         return Err(format!("the certificate was not replaced: {:?}", report.decisions).into());
@@ -104,28 +104,28 @@ async fn one() -> Result<Row, Box<dyn Error>> {
     let acting = calls.iter().skip_while(|name| **name != "begin");
     let acting = acting.clone().position(|name| *name == "finish").map_or(0, |last| last + 1);
     let before = shop.ports.faults.calls().len();
-    wake(&function).await?;
+    run(&function).await?;
     let look = shop.ports.faults.calls().len() - before;
     Ok(Row {
         what: "calls by which an imported certificate that is due is replaced, lease to end",
         figure: format!("{acting}"),
         relation: format!(
-            "{FEWEST} at the fewest; {} in the whole wake, a look at everything ({look}) before and after among them",
+            "minimum {MIN_CALLS}; {} in the whole run, including the observations ({look}) before and after",
             calls.len()
         ),
     })
 }
 
-async fn wake(function: &CertificateRotation) -> Result<Report, Box<dyn Error>> {
+async fn run(function: &CertificateRotation) -> Result<Report, Box<dyn Error>> {
     let tick = parse(&json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}));
     Ok(function.handle(tick, Deadline::after(Duration::from_secs(110))).await.map_err(|retry| retry.why)?)
 }
 
-/// A mesh in which each node has a certificate of its own, and its proxies.
+/// A mesh in which each node has a certificate, and its proxies.
 struct Shop {
     ports: MemoryPorts,
     chains: Vec<String>,
-    /// The certificates, and who issues them: nobody calls these nodes, so that no trust names that one.
+    /// The certificates and their CA. No node calls these nodes, so no client policy names the CA.
     imported: Vec<String>,
     authority: AuthorityArn,
 }

@@ -1,4 +1,4 @@
-//! The ADS server: making snapshots, and pushing them to many streams.
+//! The ADS server: building snapshots, and pushing them to many streams.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -21,18 +21,18 @@ use xds::{ClientAddress, Listeners, Proxy, ResourceType, SdsSource, StatNames, S
 
 use crate::{Row, median};
 
-/// Nodes of the mesh whose snapshots are made: App Mesh's own quota.
+/// The nodes of the mesh whose snapshots are built: App Mesh's quota.
 const NODES: usize = 200;
-/// What each of them calls.
+/// The backends of each of them.
 const BACKENDS: usize = 10;
-/// Streams that a change is pushed to.
+/// The streams that receive a change.
 const STREAMS: usize = 1000;
-/// Streams that share a connection.
-const A_CONNECTION: usize = 100;
-/// Changes pushed to all of them.
+/// Streams per connection.
+const STREAMS_PER_CONNECTION: usize = 100;
+/// The number of changes, each pushed to all streams.
 const PUSHES: u8 = 20;
 
-/// Making the snapshots of a large mesh, all of them and those that one changed route concerns.
+/// Building all snapshots of a large mesh, and only the snapshots that one route affects.
 pub(crate) fn snapshots() -> Result<Vec<Row>, Box<dyn Error>> {
     let mesh = large_mesh()?;
     let instances = BTreeMap::new();
@@ -44,19 +44,19 @@ pub(crate) fn snapshots() -> Result<Vec<Row>, Box<dyn Error>> {
         instances: &instances,
     };
     let names: Vec<Proxy> = mesh.nodes.keys().cloned().map(Proxy::Node).collect();
-    let make = |proxies: &[Proxy]| {
+    let build = |proxies: &[Proxy]| {
         let began = Instant::now();
         let resources: usize = proxies.iter().map(|proxy| translate(&mesh, proxy, surroundings).encode().len()).sum();
         (began.elapsed().as_secs_f64() * 1000.0, resources)
     };
-    // Those that call one service.
-    let concerned: Vec<Proxy> = names.iter().take(BACKENDS).cloned().collect();
+    // The nodes that call one service.
+    let affected: Vec<Proxy> = names.iter().take(BACKENDS).cloned().collect();
     let (mut all, mut some, mut resources) = (Vec::new(), Vec::new(), 0);
     for _ in 0..15 {
-        let (took, count) = make(&names);
+        let (took, count) = build(&names);
         all.push(took);
         resources = count;
-        some.push(make(&concerned).0);
+        some.push(build(&affected).0);
     }
     let (all, some) = (median(all), median(some));
     Ok(vec![Row {
@@ -128,7 +128,7 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Takes the next response, and acknowledges it.
+    /// Receives the next response, and acknowledges it.
     async fn take(&mut self) -> Result<(), Box<dyn Error>> {
         let response = self.responses.message().await?.ok_or("the stream ended")?;
         let names = if response.type_url == ResourceType::Route.url() {
@@ -147,13 +147,13 @@ impl Stream {
     }
 }
 
-/// Pushing a change of a route to a thousand streams of a thousand nodes.
+/// Pushing a change of a route to the streams of a thousand nodes.
 pub(crate) async fn pushes() -> Result<Vec<Row>, Box<dyn Error>> {
     let quota = "virtual-nodes-per-mesh=2000".parse::<QuotaSetting>()?;
     let xds = XdsSettings { listen: vec![XdsListener::local("127.0.0.1:0".parse()?)], ..XdsSettings::default() };
     let settings = Settings::new(AccountId::parse("123456789012")?, Region::parse("us-east-1")?);
     let server = Server::bind(Settings { quotas: Quotas::default().with(quota), xds, ..settings }).await?;
-    let (api, place) = (server.endpoint(), server.xds().into_iter().next().ok_or("no xDS address")?);
+    let (api, address) = (server.endpoint(), server.xds().into_iter().next().ok_or("no xDS address")?);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(async {
         stopped.await.ok();
@@ -189,9 +189,9 @@ pub(crate) async fn pushes() -> Result<Vec<Row>, Box<dyn Error>> {
     }
     let before = resident()?;
     let mut streams = Vec::new();
-    for first in (0..STREAMS).step_by(A_CONNECTION) {
-        let channel = Endpoint::from_shared(format!("http://{place}"))?.connect().await?;
-        let some = (first..first + A_CONNECTION)
+    for first in (0..STREAMS).step_by(STREAMS_PER_CONNECTION) {
+        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
+        let some = (first..first + STREAMS_PER_CONNECTION)
             .map(|index| Stream::settled(channel.clone(), format!("mesh/large/virtualNode/n{index}")));
         streams.extend(futures::future::try_join_all(some).await?);
     }
@@ -218,7 +218,7 @@ pub(crate) async fn pushes() -> Result<Vec<Row>, Box<dyn Error>> {
     }])
 }
 
-/// Memory that the process holds now, in KB.
+/// The resident memory of the process, in KB.
 fn resident() -> Result<f64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;

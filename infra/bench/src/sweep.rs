@@ -1,4 +1,5 @@
-//! Reading a large mesh over HTTP, each call with a delay, beside a loop that describes one resource after another.
+//! Reading a large mesh over HTTP with a delay per call, compared with a loop that describes one resource after
+//! another.
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -21,19 +22,20 @@ use tokio::process::Command;
 
 use crate::Row;
 
-/// What every call takes beside what the server needs.
+/// The delay of every call.
 const LATENCY: Duration = Duration::from_millis(20);
 
-/// Nodes of the mesh, which has nothing else.
+/// The nodes of the mesh, which has no other resources.
 const NODES: usize = 1000;
 
-/// The most that is taken of a body.
-const LARGEST_BODY: usize = 10_000_000;
+/// The size limit of a request's body, in bytes.
+const MAX_BODY: usize = 10_000_000;
 
-/// Has this program read the mesh of its environment and nothing else: an SDK client takes its endpoint from there.
+/// The argument with which this program only reads the mesh that its environment names: an SDK client reads its
+/// endpoint from there.
 pub(crate) const READER: &str = "read-mesh";
 
-/// The sweep's reading and the loop, each by a process of its own.
+/// The sweep's reading and the loop, each in a separate process.
 pub(crate) async fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     let quota = "virtual-nodes-per-mesh=2000".parse::<QuotaSetting>()?;
     let settings = Settings::new(AccountId::parse("123456789012")?, Region::parse("us-east-1")?);
@@ -75,7 +77,7 @@ pub(crate) async fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
     }])
 }
 
-/// Milliseconds and calls of a reading.
+/// The milliseconds and calls of a reading.
 async fn timed(reading: &str, endpoint: &str, proxy: &Proxy) -> Result<(f64, f64), Box<dyn Error>> {
     proxy.calls.store(0, Ordering::Relaxed);
     let output = Command::new(std::env::current_exe()?)
@@ -94,12 +96,12 @@ async fn timed(reading: &str, endpoint: &str, proxy: &Proxy) -> Result<(f64, f64
     Ok((millis, f64::from(u32::try_from(proxy.calls.load(Ordering::Relaxed))?)))
 }
 
-/// Reads the mesh in one way or the other, and says in how many milliseconds.
+/// Reads the mesh in one of the two ways, and prints the milliseconds.
 pub(crate) async fn read(reading: &OsStr) -> Result<(), Box<dyn Error>> {
     let meshes = Aws::open().await.mesh();
     let mesh = MeshName::parse("large")?;
     let root = ResourcePath::Mesh(mesh.clone());
-    // A client's first call opens its connections and looks up credentials; neither way is charged with that.
+    // The first call of a client opens connections and looks up credentials, so it is not measured.
     meshes.describe(&root).await?;
     let began = Instant::now();
     if reading == "survey" {
@@ -126,7 +128,7 @@ async fn forward(State(proxy): State<Proxy>, request: Request) -> Result<Respons
     proxy.calls.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(LATENCY).await;
     let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, LARGEST_BODY).await.map_err(|error| error.to_string())?;
+    let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|error| error.to_string())?;
     let url = format!("{}{}", proxy.endpoint, parts.uri);
     let answer = proxy.client.request(parts.method, url).headers(parts.headers).body(body).send().await;
     let answer = answer.map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Known vulnerabilities of dependencies, by the advisory database of `RustSec`.
+//! Known vulnerabilities of dependencies, from the advisory database of `RustSec`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::setup::{self, DENY};
 use crate::workspace::Workspace;
 
-/// The commit of the database that the suite checks by, so that a commit that changed nothing doesn't fail tomorrow.
+/// The commit of the database that the suite uses, so that an unchanged commit passes tomorrow too.
 /// Raise it when `cargo xtask advisories --newest` is clean.
 const PINNED: &str = "bf5c0d245a92671908518d7e765914d437954ed6";
 
@@ -26,7 +26,7 @@ pub(crate) fn check(workspace: &Workspace, newest: bool) -> Result<()> {
         && let Some(folder) = database(workspace)?
         && !knows(&folder, PINNED)
     {
-        // cargo-deny fetches the newest commit alone.
+        // cargo-deny fetches only the newest commit.
         step("fetch the pinned commit", |progress| {
             git(&folder, &["fetch", "--quiet", "--depth=1", "origin", PINNED]).condensed(progress)
         })?;
@@ -43,7 +43,8 @@ pub(crate) fn check(workspace: &Workspace, newest: bool) -> Result<()> {
     Run::new(deny, workspace.root()).args(["--locked", "--offline", "check", "advisories"]).shown()
 }
 
-/// The same by the pinned commit; where the database is neither here nor to be fetched, that is said and nothing else.
+/// The same by the pinned commit. If the database does not exist and cannot be fetched, a message says so, and the
+/// suite continues.
 pub(crate) fn check_where_reachable(workspace: &Workspace) -> Result<()> {
     if database(workspace)?.is_none()
         && let Err(failure) = fetch(workspace)
@@ -62,7 +63,7 @@ fn fetch(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// cargo-deny names the folder of the only database that it is told of.
+/// The folder of the database, which cargo-deny names itself.
 fn database(workspace: &Workspace) -> Result<Option<PathBuf>> {
     let parent = workspace.local(DATABASE);
     if !parent.exists() {

@@ -1,6 +1,6 @@
 //! The attack suite of the control plane, at a multiple of the size that every commit runs: floods of connections and
-//! bodies, malformed requests, mutated specs, killed processes and full disks. All of it stays on loopback and in folders
-//! that end with it.
+//! bodies, malformed requests, mutated specs, killed processes and full disks. It uses loopback only, and removes its
+//! folders.
 
 use std::time::{Duration, Instant};
 
@@ -10,13 +10,13 @@ use crate::failure::{Failure, Result};
 use crate::setup::{self, NEXTEST};
 use crate::workspace::Workspace;
 
-/// How long all rounds may take, after the build.
+/// The time limit of all rounds, after the build.
 const BUDGET: Duration = Duration::from_mins(10);
 
-/// What each round multiplies the suite's size by. A round begins only if it can be expected to fit into the budget.
+/// The factors of the suite's size. A round starts only if it probably fits into the time limit.
 const ROUNDS: [u32; 3] = [1, 3, 10];
 
-/// Runs the suite until its budget is used up.
+/// Runs the suite until its time limit.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let nextest = setup::tool(workspace, NEXTEST)?;
     let suite = |arguments: &[&str]| {
@@ -30,7 +30,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut table = String::new();
     for rounds in ROUNDS {
         let left = BUDGET.saturating_sub(begun.elapsed());
-        // A larger round takes at most as many times longer as it is larger.
+        // The time of a round grows at most linearly with its size.
         if last.saturating_mul(4) > left {
             table.push_str(&format_row(rounds, "left out: it would exceed ten minutes"));
             continue;
@@ -39,7 +39,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         suite(&["--no-fail-fast", "--success-output", "final", "--test-threads", "2"])
             .env("ATTACK_ROUNDS", rounds.to_string())
             .shown()
-            .map_err(|failure| told(failure, rounds))?;
+            .map_err(|failure| report(failure, rounds))?;
         last = round.elapsed();
         table.push_str(&format_row(rounds, &format!("withstood in {} s", last.as_secs())));
     }
@@ -52,7 +52,7 @@ fn format_row(rounds: u32, outcome: &str) -> String {
     format!("  {rounds:>2} x  {outcome}\n")
 }
 
-fn told(failure: Failure, rounds: u32) -> Failure {
+fn report(failure: Failure, rounds: u32) -> Failure {
     say(format!("The attack suite failed at {rounds} times its size: ATTACK_ROUNDS={rounds} repeats it."));
     failure
 }

@@ -1,4 +1,4 @@
-//! Builds what is measured as it is built for AWS, and measures it.
+//! Builds the measured programs like the deployed ones, and measures them.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ use crate::failure::Result;
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// The profile that functions are deployed with.
+/// The profile of deployed functions.
 const PROFILE: &str = "lambda";
 
-/// Builds and runs the crate `bench`, or that part of it which needs no other program.
+/// Builds and runs the crate `bench`, or one part that needs no other program.
 pub(crate) fn run(workspace: &Workspace, part: Option<Part>) -> Result<()> {
     if let Some(part) = part {
         build(workspace, &["--package", "bench", "--bin", "bench"])?;

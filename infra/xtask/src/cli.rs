@@ -1,4 +1,4 @@
-//! What people type.
+//! The command line.
 
 use std::path::PathBuf;
 
@@ -16,37 +16,38 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
-    /// Install the local stack's tools into .local; every other task does it when it needs them
+    /// Install the local stack's tools into .local; every other task does this when it needs them
     Setup,
     /// Run everything that CI runs, cheapest first
     Test {
         /// Only formatting, and the lints and tests of the crates that need no network and no SDK
         #[arg(long)]
         fast: bool,
-        /// Only the tests that are too long for every commit: those marked `#[ignore = "long: ..."]`
+        /// Only the tests that are too long for every commit: tests with `#[ignore = "long: ..."]`
         #[arg(long, conflicts_with = "fast")]
         long: bool,
-        /// What the inputs of the tests over random ones are drawn from. Without it the same each time, so that a commit
-        /// that nobody touched stays as it is; another one looks elsewhere
+        /// The seed of randomised tests. Without it the seed is fixed, so that an unchanged commit gives the same
+        /// result; another seed tests other inputs
         #[arg(long, value_name = "NUMBER", default_value_t = SEED)]
         seed: u64,
     },
-    /// Attack the control plane on loopback for at most ten minutes, with up to ten times what every commit's tests send
+    /// Attack the control plane on loopback for at most ten minutes, with up to ten times the load of every commit's
+    /// tests
     Attack,
     /// Look dependencies up in the database of known vulnerabilities; needs the network
     Advisories {
-        /// By the newest database, not by the pinned commit that `test` uses
+        /// Use the newest database, not the pinned commit that `test` uses
         #[arg(long)]
         newest: bool,
     },
-    /// Measure, and print the table that the README carries; builds with link-time optimisation first
+    /// Measure, and print the table of the README; builds with link-time optimisation first
     Bench {
-        /// Measure only this, which needs no other program
+        /// Measure only this part, which needs no other program
         part: Option<Part>,
     },
     /// Start the local stack with its Envoys, applications and a light load, and leave it running
     Up {
-        /// Send no requests; `cargo xtask load on` does later
+        /// Send no requests; `cargo xtask load on` starts them later
         #[arg(long)]
         no_load: bool,
     },
@@ -64,37 +65,37 @@ pub(crate) enum Task {
         /// A JSON file, such as one of events/
         event: PathBuf,
     },
-    /// Make things go wrong on a stack of its own, and show what was done about it
+    /// Cause failures on a separate stack, and show how Meshwarden reacts
     Demo {
-        /// Play only this scenario
+        /// Run only this scenario
         scenario: Option<Scenario>,
     },
 }
 
-/// A part of what is measured that stands by itself.
+/// A part of the measurements that needs no other program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// The policy pack over meshes of three sizes
+    /// The policy rules over meshes of three sizes
     Pack,
-    /// What certificate-rotation decides, calls and needs itself
+    /// The decisions, calls and own time of certificate-rotation
     Rotation,
-    /// A sweep of a mesh beside a loop of describes
+    /// A sweep of a mesh, compared with a loop of describes
     Sweep,
 }
 
-/// Whether something is done.
+/// The state of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
-    /// From now on
+    /// Requests are sent
     On,
-    /// No longer
+    /// No requests are sent
     Off,
 }
 
 /// A scenario of the demo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
-    /// A version dies under real requests through real Envoys
+    /// A version fails under real requests through real Envoys
     Traffic,
     /// A node fails, its traffic moves away, and comes back step by step
     Failover,

@@ -1,4 +1,4 @@
-//! Programs that are run to their end.
+//! Programs that run to completion.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::process;
 
-/// How many of the last lines a failed command's error shows.
+/// The number of last lines in the error of a failed command.
 const TAIL: usize = 25;
 
 /// A program with its arguments.
@@ -27,7 +27,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn new(program: impl AsRef<OsStr>, folder: &Path) -> Self {
         let mut command = Command::new(program);
-        // In a process group of its own, a program and all that it starts can be ended together.
+        // A separate process group allows ending a program together with its children.
         command.current_dir(folder).stdin(Stdio::null()).process_group(0);
         without_cargo_package(&mut command);
         Self { command }
@@ -66,23 +66,23 @@ impl Run {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs it with its output in full view.
+    /// Runs it with its output on the terminal.
     pub(crate) fn shown(mut self) -> Result<()> {
         let child = self.command.spawn().map_err(|source| self.not_started(source))?;
         let status = wait(child)?;
         self.verdict(status, VecDeque::new())
     }
 
-    /// Runs a build by cargo: its own count of what is built, with the time that is left, is the step's progress.
-    /// Returns what it wrote to its standard output.
+    /// Runs a build by cargo: cargo's count of built units, with the remaining time, is the step's progress. Returns
+    /// its standard output.
     pub(crate) fn building(mut self, progress: &mut Progress) -> Result<Vec<String>> {
-        // Cargo counts for terminals only, unless it is told the width of one.
+        // Cargo counts only for terminals, unless the width is set.
         self.command.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "120");
         self.condensed(progress)
     }
 
-    /// Runs it with its newest line as the step's progress; all of it is kept back unless it fails.
-    /// Returns what it wrote to its standard output.
+    /// Runs it with its newest line as the step's progress; the other output is shown only if it fails. Returns its
+    /// standard output.
     pub(crate) fn condensed(mut self, progress: &mut Progress) -> Result<Vec<String>> {
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().map_err(|source| self.not_started(source))?;
@@ -113,8 +113,8 @@ impl Run {
     }
 }
 
-/// Takes away what `cargo run` told this program about itself: build scripts that watch these variables would
-/// otherwise run again in every nested build.
+/// Removes the variables that `cargo run` has set for this program: build scripts that watch them would otherwise run
+/// again in every nested build.
 fn without_cargo_package(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
@@ -141,7 +141,7 @@ fn wait(mut child: Child) -> Result<ExitStatus> {
     }
 }
 
-/// A line, and what becomes of it.
+/// A line of output.
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
     text: String,
@@ -152,7 +152,7 @@ struct Line {
 enum LineKind {
     Output,
     Error,
-    /// Overwritten by the next one (it ends in a carriage return), so it is shown but not kept.
+    /// Overwritten by the next line, because it ends with a carriage return; it is shown but not kept.
     Passing,
 }
 
@@ -187,13 +187,13 @@ fn follow(child: &Child, lines: &Receiver<Line>, progress: &mut Progress) -> Res
     loop {
         match lines.recv_timeout(Duration::from_millis(100)) {
             Ok(Line { text, kind: LineKind::Passing }) => {
-                if let Some(count) = UnitCount::of_line(&text) {
+                if let Some(count) = UnitCount::parse_line(&text) {
                     progress.count(count.done, count.total);
                 } else {
                     progress.at(text.trim());
                 }
             }
-            // Messages of cargo's are for programs.
+            // JSON messages of cargo are for programs.
             Ok(Line { text, kind: LineKind::Output }) if text.starts_with('{') => output.push(text),
             Ok(Line { text, kind }) => {
                 progress.at(text.trim());
@@ -215,7 +215,8 @@ fn follow(child: &Child, lines: &Receiver<Line>, progress: &mut Progress) -> Res
     }
 }
 
-/// How many crates cargo has compiled, and of how many: the end of its progress bar, such as `Building [=>  ] 12/418: serde`.
+/// The number of compiled crates and their total: the end of cargo's progress bar, such as `Building [=>  ] 12/418:
+/// serde`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct UnitCount {
     done: u32,
@@ -223,7 +224,7 @@ struct UnitCount {
 }
 
 impl UnitCount {
-    fn of_line(line: &str) -> Option<Self> {
+    fn parse_line(line: &str) -> Option<Self> {
         let (_, rest) = line.trim().strip_prefix("Building [")?.split_once("] ")?;
         let (count, _) = rest.split_once(':').unwrap_or((rest, ""));
         let (done, total) = count.trim().split_once('/')?;
@@ -238,10 +239,10 @@ mod tests {
     #[test]
     fn progress_bar_of_cargo_is_read() {
         let bar = "    Building [=======>        ] 123/418: aws-sdk-sns, mesh";
-        assert_eq!(UnitCount::of_line(bar), Some(UnitCount { done: 123, total: 418 }));
-        assert_eq!(UnitCount::of_line("    Building [=====] 9/9"), Some(UnitCount { done: 9, total: 9 }));
+        assert_eq!(UnitCount::parse_line(bar), Some(UnitCount { done: 123, total: 418 }));
+        assert_eq!(UnitCount::parse_line("    Building [=====] 9/9"), Some(UnitCount { done: 9, total: 9 }));
         for other in ["   Compiling serde v1", "  Downloading [=> ] 3 crates", "Building [> ] soon", ""] {
-            assert_eq!(UnitCount::of_line(other), None, "{other}");
+            assert_eq!(UnitCount::parse_line(other), None, "{other}");
         }
     }
 
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn filter_returns_what_the_program_makes_of_its_input() {
+    fn filter_returns_the_output_of_the_program() {
         assert_eq!(Run::new("cat", Path::new("/")).filter("input").unwrap(), "input");
         assert!(Run::new("false", Path::new("/")).filter("").is_err());
     }

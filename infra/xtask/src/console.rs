@@ -1,4 +1,4 @@
-//! What a person sees: steps with their times, and plain lines.
+//! Output on the terminal: steps with their durations, and plain lines.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 
-/// Without a terminal, how long a step may run before another line shows that it does.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+/// Without a terminal, the interval of lines that show that a step still runs.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(20);
 
-/// How much of a build has to be done before the time that is left can be told from it.
-const FORESEEABLE: u32 = 20;
+/// The number of built units from which the remaining time is estimated.
+const MIN_COUNT: u32 = 20;
 
 /// Prints a line.
 #[expect(clippy::print_stdout, reason = "this program reports to people on its standard output")]
@@ -20,15 +20,15 @@ pub(crate) fn say(line: impl Display) {
     println!("{line}");
 }
 
-/// Prints why the task stopped.
+/// Prints the reason why the task stopped.
 #[expect(clippy::print_stderr, reason = "this program reports to people on its standard error")]
-pub(crate) fn complain(failure: &Failure) {
+pub(crate) fn print_failure(failure: &Failure) {
     eprintln!("\nxtask: {failure}");
 }
 
-/// Runs `work` as a step that is named with the time it took.
+/// Runs `work` as a step whose name and duration are printed.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce(&mut Progress) -> Result<T>) -> Result<T> {
-    let mut progress = Progress::new(name, Shown::of_output());
+    let mut progress = Progress::new(name, Shown::for_stdout());
     progress.draw("");
     let result = work(&mut progress);
     progress.close(if result.is_ok() { "" } else { "failed" });
@@ -60,7 +60,7 @@ impl<T> Background<T> {
     pub(crate) fn finish(mut self) -> Result<T> {
         let Some(thread) = self.thread.take() else { return Err(Failure::Interrupted) };
         if !thread.is_finished() {
-            say("  waiting for what runs in the background");
+            say("  waiting for steps in the background");
         }
         let (result, progress) = thread.join().map_err(|_| Failure::Interrupted)?;
         progress.close(if result.is_ok() { "(in the background)" } else { "failed" });
@@ -69,7 +69,7 @@ impl<T> Background<T> {
 }
 
 impl<T> Drop for Background<T> {
-    /// The task has failed elsewhere, so what the step runs is ended with it.
+    /// The task has failed elsewhere, so the processes of the step are ended.
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             interrupt::abandon();
@@ -81,21 +81,21 @@ impl<T> Drop for Background<T> {
 /// Where the progress of a step is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
-    /// One line, which changes.
+    /// One line that is updated.
     Terminal,
-    /// A line now and then.
+    /// A line at intervals.
     Lines,
-    /// Only what came of it.
+    /// Only the result.
     Never,
 }
 
 impl Shown {
-    fn of_output() -> Self {
+    fn for_stdout() -> Self {
         if std::io::stdout().is_terminal() { Self::Terminal } else { Self::Lines }
     }
 }
 
-/// A step under way.
+/// A step in progress.
 #[derive(Debug)]
 pub(crate) struct Progress {
     name: String,
@@ -103,7 +103,7 @@ pub(crate) struct Progress {
     drawn: Instant,
     shown: Shown,
     last: String,
-    /// When the first unit of a build was counted, and how many were done already.
+    /// The time of a build's first count, and the number of units built then.
     counted: Option<(Instant, u32)>,
     took: Option<Duration>,
 }
@@ -115,20 +115,20 @@ impl Progress {
         Self { name, started: now, drawn: now, shown, last: String::new(), counted: None, took: None }
     }
 
-    /// Shows what the step is at.
+    /// Shows the current activity of the step.
     pub(crate) fn at(&mut self, what: &str) {
-        // A build goes on counting whatever is compiled.
+        // While a build counts units, the name of the current unit is not shown.
         if self.counted.is_none() {
             what.clone_into(&mut self.last);
         }
         self.again();
     }
 
-    /// Shows the same again, with the time that has passed since.
+    /// Shows the last activity again, with the updated time.
     pub(crate) fn again(&mut self) {
         let pause = match self.shown {
             Shown::Terminal => Duration::from_millis(100),
-            Shown::Lines => SIGN_OF_LIFE,
+            Shown::Lines => PROGRESS_INTERVAL,
             Shown::Never => return,
         };
         if self.drawn.elapsed() >= pause {
@@ -138,7 +138,7 @@ impl Progress {
         }
     }
 
-    /// Shows how many units of a build are done, and how long the others will take.
+    /// Shows the number of built units, and the remaining time.
     pub(crate) fn count(&mut self, done: u32, total: u32) {
         let (since, first) = *self.counted.get_or_insert_with(|| (Instant::now(), done));
         let left = time_left(since.elapsed(), done.saturating_sub(first), total.saturating_sub(done));
@@ -171,9 +171,9 @@ impl Progress {
     }
 }
 
-/// How long `left` units take if they are like those that were done in a time.
+/// The time for `left` more units at the present pace.
 fn time_left(passed: Duration, done: u32, left: u32) -> Option<Duration> {
-    (done >= FORESEEABLE).then(|| passed.checked_div(done)?.checked_mul(left)).flatten()
+    (done >= MIN_COUNT).then(|| passed.checked_div(done)?.checked_mul(left)).flatten()
 }
 
 fn in_words(time: Duration) -> String {
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn time_left_follows_the_pace_of_the_build() {
         let minute = Duration::from_mins(1);
-        assert_eq!(time_left(minute, FORESEEABLE - 1, 100), None);
+        assert_eq!(time_left(minute, MIN_COUNT - 1, 100), None);
         assert_eq!(time_left(minute, 60, 120), Some(2 * minute));
         assert_eq!(in_words(Duration::from_secs(61)), "2 min");
         assert_eq!(in_words(Duration::from_secs(41)), "50 s");

@@ -1,5 +1,5 @@
-//! The demo's meshes: the shop of infra/local/demo-mesh, and the kiosk of infra/local/kiosk.json, which has every fault of
-//! a neglected mesh; both put through the App Mesh API.
+//! The demo's meshes: the shop of infra/local/demo-mesh, and the kiosk of infra/local/kiosk.json, which has the
+//! faults of a neglected mesh. Both are created through the App Mesh API.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,37 +13,37 @@ use crate::workspace::Workspace;
 
 const FOLDER: &str = "infra/local/demo-mesh";
 
-/// The mesh's name.
+/// The name of the shop's mesh.
 pub(crate) const MESH: &str = "shop";
 
-/// A mesh that somebody left untagged, open and in plain text, for the scenario on that.
+/// A mesh without tags, with an open egress filter and in plain text, for the scenario on compliance.
 const KIOSK_FILE: &str = "infra/local/kiosk.json";
 
-/// Its name.
+/// The name of the kiosk's mesh.
 pub(crate) const KIOSK: &str = "kiosk";
 
-/// The namespace that the CloudWatch agent puts Envoy's metrics into.
+/// The namespace of Envoy's metrics, which the CloudWatch agent writes.
 const NAMESPACE: &str = "AppMesh";
 
-/// What an alarm of the demo looks back on, in seconds: the period of `failover.alarms` in the demo's policy.
+/// The period of the demo's alarms, in seconds: `failover.alarms` in the demo's policy.
 pub(crate) const PERIOD: u32 = 10;
 
-/// A resource kind: its member in the files, and where it is created. In the order in which the kinds refer to each
-/// other.
+/// A resource kind: its member in the files, and the path of its collection. Kinds are listed before the kinds that
+/// refer to them.
 struct Kind {
     member: &'static str,
-    /// The collection's path, and the member that names the parent where there is one.
+    /// The path of the collection, and the member that names the parent, if it has one.
     collection: &'static str,
     parent: Option<&'static str>,
     children: &'static str,
 }
 
 const KINDS: [Kind; 6] = [
-    Kind::of_mesh("virtualNodes"),
-    Kind::of_mesh("virtualRouters"),
+    Kind::in_mesh("virtualNodes"),
+    Kind::in_mesh("virtualRouters"),
     Kind { member: "routes", collection: "virtualRouter", parent: Some("virtualRouterName"), children: "routes" },
-    Kind::of_mesh("virtualServices"),
-    Kind::of_mesh("virtualGateways"),
+    Kind::in_mesh("virtualServices"),
+    Kind::in_mesh("virtualGateways"),
     Kind {
         member: "gatewayRoutes",
         collection: "virtualGateway",
@@ -53,7 +53,7 @@ const KINDS: [Kind; 6] = [
 ];
 
 impl Kind {
-    const fn of_mesh(name: &'static str) -> Self {
+    const fn in_mesh(name: &'static str) -> Self {
         Self { member: name, collection: name, parent: None, children: "" }
     }
 
@@ -68,12 +68,12 @@ impl Kind {
     }
 }
 
-/// Creates the mesh and all that is in it. Returns how many resources there are.
+/// Creates the mesh with its resources, and returns their number.
 pub(crate) fn load(workspace: &Workspace, client: &Client, app_mesh: &str) -> Result<usize> {
     create(client, app_mesh, MESH, &read(workspace)?)
 }
 
-/// Creates the kiosk. Returns how many resources there are.
+/// Creates the kiosk with its resources, and returns their number.
 pub(crate) fn load_kiosk(workspace: &Workspace, client: &Client, app_mesh: &str) -> Result<usize> {
     create(client, app_mesh, KIOSK, &[read_file(workspace.file(KIOSK_FILE))?])
 }
@@ -100,23 +100,23 @@ fn create(client: &Client, app_mesh: &str, mesh: &str, files: &[Value]) -> Resul
     Ok(created)
 }
 
-/// A virtual node or gateway of the mesh, as somebody who starts its proxy needs to know it.
+/// A virtual node or gateway of the mesh that needs a proxy.
 #[derive(Debug)]
-pub(crate) struct Shape {
+pub(crate) struct ProxyOwner {
     /// `virtualNode` or `virtualGateway`.
     pub(crate) kind: &'static str,
     pub(crate) name: String,
-    /// What its listener speaks.
+    /// The protocol of its listener.
     pub(crate) protocol: String,
 }
 
 /// Every virtual node and gateway of the mesh.
-pub(crate) fn proxies(workspace: &Workspace) -> Result<Vec<Shape>> {
+pub(crate) fn proxies(workspace: &Workspace) -> Result<Vec<ProxyOwner>> {
     let files = read(workspace)?;
     let of = |members, kind, name_member| {
         bodies(&files, members).filter_map(move |body| {
             let protocol = body.pointer("/spec/listeners/0/portMapping/protocol")?.as_str()?.to_owned();
-            Some(Shape { kind, name: body.get(name_member)?.as_str()?.to_owned(), protocol })
+            Some(ProxyOwner { kind, name: body.get(name_member)?.as_str()?.to_owned(), protocol })
         })
     };
     let nodes = of("virtualNodes", "virtualNode", "virtualNodeName");
@@ -125,15 +125,15 @@ pub(crate) fn proxies(workspace: &Workspace) -> Result<Vec<Shape>> {
 
 /// The protocol of a virtual node's listener.
 pub(crate) fn protocol(workspace: &Workspace, node: &str) -> Result<String> {
-    let found = proxies(workspace)?.into_iter().find(|shape| shape.kind == "virtualNode" && shape.name == node);
-    found.map(|shape| shape.protocol).ok_or_else(|| Failure::Unreadable {
+    let found = proxies(workspace)?.into_iter().find(|owner| owner.kind == "virtualNode" && owner.name == node);
+    found.map(|owner| owner.protocol).ok_or_else(|| Failure::Unreadable {
         path: workspace.file(FOLDER),
         why: format!("it has no virtual node {node}"),
     })
 }
 
-/// The scale-out alarm of `caller`: on the number of requests that it makes to a service, which reports load and no failure.
-/// Its metrics are those that the agent collects, with all four dimensions of App Mesh's outbound metrics.
+/// The scale-out alarm of `caller`: on the number of its requests to a service, which is about load, not about
+/// failures. Its metrics are collected by the agent, with all four dimensions of App Mesh's outbound metrics.
 pub(crate) fn scale_out_alarm(caller: &str, service: &str, targets: [&str; 2], topic: &str) -> Value {
     let requests = |id: &str, target: &str| {
         let dimensions =
@@ -166,12 +166,12 @@ pub(crate) fn scale_out_alarm_name(node: &str) -> String {
     format!("{node}-scale-out")
 }
 
-/// This second of Unix time.
+/// The current Unix time in seconds.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// The name of the composite alarm of a target, which is the one that acts.
+/// The name of a target's composite alarm, which has the actions.
 pub(crate) fn alarm_name(node: &str) -> String {
     format!("meshwarden/{MESH}/{node}")
 }
@@ -180,7 +180,7 @@ fn read(workspace: &Workspace) -> Result<Vec<Value>> {
     let folder = workspace.file(FOLDER);
     let entries = fs::read_dir(&folder).map_err(Failure::file("list", &folder))?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    // The same order everywhere, whatever the file system's.
+    // A fixed order, independent of the file system.
     paths.sort();
     paths.into_iter().map(read_file).collect()
 }
@@ -194,7 +194,7 @@ fn bodies<'a>(files: &'a [Value], member: &'static str) -> impl Iterator<Item = 
     files.iter().filter_map(move |file| file.get(member)?.as_array()).flatten()
 }
 
-/// The weighted targets of a route's spec, of whatever kind it is.
+/// The weighted targets of a route's spec, of any kind.
 pub(crate) fn weighted_targets(spec: Option<&Value>) -> impl Iterator<Item = &Value> {
     let kinds = spec.and_then(Value::as_object).into_iter().flat_map(|spec| spec.values());
     kinds.filter_map(|kind| kind.pointer("/action/weightedTargets")?.as_array()).flatten()
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_member_of_the_files_is_a_kind_that_is_created() {
-        let workspace = Workspace::of_this_crate().unwrap();
+        let workspace = Workspace::find().unwrap();
         let mut files = read(&workspace).unwrap();
         assert!(!files.is_empty());
         files.push(read_file(workspace.file(KIOSK_FILE)).unwrap());
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn every_target_of_a_route_is_a_node() {
-        let files = read(&Workspace::of_this_crate().unwrap()).unwrap();
+        let files = read(&Workspace::find().unwrap()).unwrap();
         let nodes: Vec<&str> =
             bodies(&files, "virtualNodes").filter_map(|node| node["virtualNodeName"].as_str()).collect();
         let targets: Vec<&Value> =

@@ -1,4 +1,4 @@
-//! Why a task stopped, in words for the person who ran it.
+//! The reason why a task stopped, as a message to the user.
 
 use std::io;
 use std::path::PathBuf;
@@ -25,10 +25,10 @@ pub(crate) enum Failure {
     #[error("{} can't be read: {why}", .path.display())]
     Unreadable { path: PathBuf, why: String },
 
-    #[error("{what} was not there after {seconds} s; see {}", .log.display())]
+    #[error("{what} was not ready after {seconds} s; see {}", .log.display())]
     NotReady { what: String, seconds: u64, log: PathBuf },
 
-    #[error("{what} answered {answer}")]
+    #[error("{what} returned {answer}")]
     Refused { what: String, answer: String },
 
     #[error("the stack is not running: start it with `cargo xtask up`")]
@@ -48,7 +48,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// For `map_err` on what touches a file.
+    /// An error of a file operation, for `map_err`.
     pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { doing, path, source }

@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM: noted here, looked at wherever something is waited for, so that all that was started is ended
-//! on the way out.
+//! Ctrl-C and SIGTERM: a handler records them, and every wait checks the record, so that all started processes are
+//! ended before the exit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -9,31 +9,31 @@ use crate::failure::{Failure, Result};
 
 static SEEN: AtomicBool = AtomicBool::new(false);
 
-/// How often a condition is looked at. Well under what a person notices.
+/// The interval of checks, short enough to be unnoticeable.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// Starts to take note.
+/// Installs the handler.
 pub(crate) fn watch() -> Result<()> {
     ctrlc::set_handler(|| SEEN.store(true, Ordering::SeqCst))?;
     Ok(())
 }
 
-/// Ends what runs in the background, as a signal would: the task has failed and only cleans up.
+/// Ends background steps, as a signal would: the task has failed and only cleans up.
 pub(crate) fn abandon() {
     SEEN.store(true, Ordering::SeqCst);
 }
 
-/// Fails once a signal came.
+/// Fails after a signal.
 pub(crate) fn check() -> Result<()> {
     if SEEN.load(Ordering::SeqCst) { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
-/// Looks until `look` finds something or the time is up; `None` is for the latter.
+/// Calls `look` until it finds something; `None` after the time limit.
 pub(crate) fn poll<T>(limit: Duration, look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     poll_through(check, limit, look)
 }
 
-/// The same while everything is being ended, when a signal must not cut it short.
+/// The same during cleanup, which a signal must not interrupt.
 pub(crate) fn poll_to_the_end<T>(limit: Duration, look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     poll_through(|| Ok(()), limit, look)
 }

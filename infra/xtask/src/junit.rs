@@ -1,4 +1,4 @@
-//! What a test run came to, from the `JUnit` file that nextest writes.
+//! The results of a test run, from the `JUnit` file that nextest writes.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::console::say;
 use crate::failure::{Failure, Result};
 
-/// How much of each failing test's output is shown: a screenful for three of them.
+/// The number of output lines that are shown for a failing test: a screenful for three of them.
 const SHOWN_LINES: usize = 12;
 
-/// How many failing tests are shown with their output. The others are named.
+/// The number of failing tests whose output is shown. Only the names of the others are shown.
 const SHOWN_TESTS: usize = 3;
 
-/// The longest line that is shown. One assertion can print a whole document as one line.
+/// The length limit of a shown line. One assertion can print a whole document as one line.
 const SHOWN_WIDTH: usize = 160;
 
 /// Tests by outcome.
@@ -26,15 +26,15 @@ pub(crate) struct Counts {
 /// A test that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FailedTest {
-    /// Its binary and its name.
+    /// The binary and the name.
     name: String,
-    /// Everything that it wrote.
+    /// The whole output.
     output: String,
 }
 
 impl Counts {
     /// Reads the attributes of the outermost element.
-    pub(crate) fn of_junit(xml: &str) -> Option<Self> {
+    pub(crate) fn from_junit(xml: &str) -> Option<Self> {
         let (_, rest) = xml.split_once("<testsuites ")?;
         let (attributes, _) = rest.split_once('>')?;
         let number = |name: &str| -> Option<u32> { attribute(attributes, name)?.parse().ok() };
@@ -43,7 +43,7 @@ impl Counts {
     }
 }
 
-/// Writes the output of each failing test into a file of `folder`, and shows the beginning of it.
+/// Writes the output of each failing test to a file of `folder`, and prints its beginning.
 pub(crate) fn report_failures(xml: &str, folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(Failure::file("empty", folder))?;
@@ -66,13 +66,13 @@ fn file_name(test: &str) -> PathBuf {
     PathBuf::from(format!("{}.log", test.chars().map(plain).collect::<String>()))
 }
 
-/// A failing test in a few lines, with the file that has the rest.
+/// A failing test in a few lines, with the path of its output.
 fn summary(test: &FailedTest, path: &Path, with_output: bool) -> String {
-    let mut shown = format!("\nFAILED {}\n  all of its output: {}", test.name, path.display());
+    let mut shown = format!("\nFAILED {}\n  full output: {}", test.name, path.display());
     if !with_output {
         return shown;
     }
-    // Whatever a test logged before, the panic is what a reader looks for first.
+    // The panic is more important than earlier output.
     let lines: Vec<&str> = test.output.lines().collect();
     let panic = lines.iter().position(|line| line.contains(" panicked at ")).unwrap_or_default();
     for line in lines.iter().skip(panic).take(SHOWN_LINES) {
@@ -112,18 +112,18 @@ fn attribute<'a>(attributes: &'a str, name: &str) -> Option<&'a str> {
     rest.split('"').next()
 }
 
-/// The text of the first element of a name.
+/// The text of the first element with a name.
 fn element(xml: &str, name: &str) -> Option<String> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     let (text, _) = rest.split_once(&format!("</{name}>"))?;
     Some(unescaped(text))
 }
 
-/// A text without the escapes of XML. Of `CDATA` sections, what is in them.
+/// A text without XML escapes; of `CDATA` sections, their contents.
 fn unescaped(text: &str) -> String {
     let text = text.replace("<![CDATA[", "").replace("]]>", "");
     let named = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#10;", "\n"), ("&#13;", "\r")];
-    // An escaped ampersand last: it may stand before what looks like another escape.
+    // Escaped ampersands are replaced last, since they may precede text that looks like another escape.
     named.iter().chain(&[("&amp;", "&")]).fold(text, |text, (escape, letter)| text.replace(escape, letter))
 }
 
@@ -146,8 +146,8 @@ left &lt;b&gt; &amp;amp; &quot;c&quot;
 
     #[test]
     fn run_is_counted() {
-        assert_eq!(Counts::of_junit(RUN), Some(Counts { passed: 2, failed: 1 }));
-        assert_eq!(Counts::of_junit("<html>"), None);
+        assert_eq!(Counts::from_junit(RUN), Some(Counts { passed: 2, failed: 1 }));
+        assert_eq!(Counts::from_junit("<html>"), None);
     }
 
     #[test]
@@ -159,7 +159,7 @@ left &lt;b&gt; &amp;amp; &quot;c&quot;
     }
 
     #[test]
-    fn summary_is_short_however_much_a_test_prints() {
+    fn a_summary_is_short_for_any_output() {
         let noise = "log line\n".repeat(1000);
         let long = "x".repeat(100_000);
         let test = FailedTest {

@@ -1,4 +1,4 @@
-//! The local AWS services, spoken to through infra/local/aws.py.
+//! The local AWS services, called through infra/local/aws.py.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::stack::Endpoints;
 use crate::workspace::Workspace;
 
-/// A conversation with the local services; it ends when this is dropped.
+/// A connection to the local services; it ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct LocalAws {
     child: Child,
@@ -37,7 +37,7 @@ impl LocalAws {
         }
     }
 
-    /// Calls an operation, both named as boto3 names them.
+    /// Calls an operation, by the names of boto3.
     pub(crate) fn call(&mut self, service: &str, operation: &str, params: &Value) -> Result<Value> {
         let what = || format!("{service} {operation}");
         let broken = |source| Failure::Start { command: what(), source };
@@ -57,7 +57,7 @@ impl LocalAws {
     }
 }
 
-/// The beginning and the end: a service that repeats a whole template in its answer says what is wrong with it last.
+/// The beginning and the end: a service that repeats a whole template in its response has the error at the end.
 fn shortened(answer: &str) -> String {
     const KEPT: usize = 600;
     let length = answer.chars().count();

@@ -1,15 +1,15 @@
-//! `cargo xtask`: the one entry point for people and CI.
+//! `cargo xtask`: the entry point for developers and CI.
 //!
 //! ```text
 //!   test ──► fmt, clippy, set-up, cfn-lint, all tests, docs, cargo-deny
 //!   up ────► .local/venv, control plane, MiniStack, demo mesh, functions, template ──► .local/env
 //!   attack ─► floods, malformed requests, kills and full disks against the control plane, for ten minutes at most
-//!   bench ──► three programs built as for AWS ──► a table of ratios
-//!   demo ──► the same stack of its own, then failures one after another ──► weights before and after
+//!   bench ──► programs built as for AWS ──► a table of ratios
+//!   demo ──► a separate stack of the same kind, then one failure after another ──► weights before and after
 //! ```
 //!
-//! This crate never speaks to anything but this machine's loopback interface, apart from what `cargo` and `pip` fetch
-//! to build and set up; and it never ends a process that it did not start.
+//! This crate sends requests only to the machine's loopback interface, apart from the downloads of `cargo` and `pip`,
+//! and ends only processes that it has started.
 
 mod advisories;
 mod attack;
@@ -44,14 +44,14 @@ fn main() -> ExitCode {
     match interrupt::watch().and_then(|()| run(cli.task)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            console::complain(&failure);
+            console::print_failure(&failure);
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(task: Task) -> Result<()> {
-    let workspace = Workspace::of_this_crate()?;
+    let workspace = Workspace::find()?;
     match task {
         Task::Setup => setup::everything(&workspace),
         Task::Test { fast, long, seed } => {

@@ -1,4 +1,4 @@
-//! Processes that go on after the call that started them: recorded with an identity, and ended by it.
+//! Processes that outlive the command that started them, with records by which they are identified and ended.
 
 use std::fs;
 use std::fs::File;
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 
-/// How long a process may take over its own end before it is killed.
+/// The time that a process has to end before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A process that this program started. The id alone may since belong to another, so its start time goes with it.
+/// A process that this program started. Process ids are reused, so the record has the start time too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) name: String,
@@ -26,7 +26,8 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Starts a process in a group of its own, its output in `folder`/`name`.log, and writes its record beside that.
+    /// Starts a process in a separate group, with its output in `folder`/`name`.log and its record in the same
+    /// folder.
     pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
         let log = log_file(folder, name);
         let output = File::create(&log).map_err(Failure::file("create", &log))?;
@@ -38,7 +39,7 @@ impl Record {
             .process_group(0)
             .spawn()
             .map_err(|source| Failure::Start { command: name.to_owned(), source })?;
-        // One that is gone already has no start time; whoever waits for its readiness will find that out.
+        // An ended process has no start time; the readiness check then reports its end.
         let started = start_time(child.id()).unwrap_or_default();
         let record = Self { name: name.to_owned(), pid: child.id(), started };
         record.write(folder).inspect_err(|_| end_group(record.pid))?;
@@ -59,12 +60,12 @@ impl Record {
             .collect()
     }
 
-    /// Whether that very process is still running.
+    /// Whether the recorded process still runs.
     pub(crate) fn runs(&self) -> bool {
         start_time(self.pid).is_some_and(|started| started == self.started)
     }
 
-    /// Ends it with all that it started, and removes its record. One that has gone is not missed.
+    /// Ends it with its children, and removes its record. It may have ended already.
     pub(crate) fn end(&self, folder: &Path) -> Result<()> {
         if self.runs() {
             end_group(self.pid);
@@ -82,7 +83,7 @@ impl Record {
     }
 }
 
-/// Where a process's output goes.
+/// The log file of a process.
 pub(crate) fn log_file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.log"))
 }
@@ -91,13 +92,13 @@ fn record_file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.pid"))
 }
 
-/// Asks a group to end, and kills what is left of it.
+/// Sends SIGTERM to a group, and kills it if it does not end in time.
 pub(crate) fn end_group(leader: u32) {
     let Ok(leader) = i32::try_from(leader) else {
         return;
     };
     let group = Pid::from_raw(leader);
-    // An error is a group that has gone already.
+    // An error means that the group has ended already.
     let gone = || killpg(group, None).is_err() || leader_is_gone(leader);
     if killpg(group, Signal::SIGTERM).is_ok() {
         let ended = interrupt::poll_to_the_end(GRACE, || Ok(gone().then_some(())));
@@ -111,15 +112,15 @@ fn leader_is_gone(leader: i32) -> bool {
     u32::try_from(leader).is_ok_and(|pid| start_time(pid).is_none())
 }
 
-/// When a process started, in whatever unit the system has; `None` when it does not run.
+/// The start time of a process, in a unit of the operating system; `None` if it does not run.
 fn start_time(pid: u32) -> Option<String> {
     if Path::new("/proc/self/stat").exists() {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The second field is the program's name in brackets, and may itself hold spaces and brackets.
+        // The second field is the program's name in brackets, which may contain spaces and brackets.
         let (_, fields) = stat.rsplit_once(") ")?;
         let mut fields = fields.split(' ');
         let state = fields.next()?;
-        // The 22nd field of all, so the 20th after the state.
+        // The 22nd field, so the 20th after the state.
         let started = fields.nth(18)?;
         return (state != "Z").then(|| started.to_owned());
     }

@@ -1,8 +1,8 @@
 //! The programs of this workspace that the local stack runs. One call of cargo builds all of them.
 //!
-//! Cargo decides which features of a library are on from the packages that one call selects. Another selection would
-//! compile every SDK client a second time, so everything that starts a stack builds the same selection in the same
-//! profile. The clients that no scenario calls are features, and are left out here (`all-clients` in each manifest).
+//! The packages of one call of cargo determine the features of the libraries. Another selection would compile every
+//! SDK client again, so everything that starts a stack builds the same selection in the same profile. Clients that no
+//! scenario calls are features, and are left out here (`all-clients` in each manifest).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::console::Progress;
 use crate::failure::{Failure, Result};
 use crate::workspace::Workspace;
 
-/// What runs besides the functions. Each is a package with a binary of the same name.
+/// The programs besides the functions. Each is a package with a binary of the same name.
 const SERVERS_AND_TOOLS: [&str; 4] = ["control-plane", "meshwarden", "shop", "shop-edges"];
 
 /// The built programs.
@@ -25,7 +25,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds what is not built yet.
+    /// Builds the programs that are not built yet.
     pub(crate) fn build(workspace: &Workspace, progress: &mut Progress) -> Result<Self> {
         let functions = workspace.functions()?;
         let names = SERVERS_AND_TOOLS.into_iter().chain(functions.iter().map(String::as_str));
@@ -36,7 +36,7 @@ impl Programs {
         Ok(Self { executables: messages.iter().filter_map(|message| executable(message)).collect(), functions })
     }
 
-    /// Where a program is.
+    /// The path of a program.
     pub(crate) fn path(&self, name: &str) -> Result<&Path> {
         let found = self.executables.get(name).map(PathBuf::as_path);
         found.ok_or_else(|| Failure::Refused {
@@ -45,13 +45,13 @@ impl Programs {
         })
     }
 
-    /// The names of the functions, which are those of their programs.
+    /// The names of the functions, which are also the names of their programs.
     pub(crate) fn functions(&self) -> impl Iterator<Item = &str> {
         self.functions.iter().map(String::as_str)
     }
 }
 
-/// The name and place of the executable that a message of cargo's reports.
+/// The name and path of the executable in a message of cargo.
 fn executable(message: &str) -> Option<(String, PathBuf)> {
     let message: Value = serde_json::from_str(message).ok()?;
     let path = PathBuf::from(message.get("executable")?.as_str()?);
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn every_program_is_a_package_with_the_features_that_the_build_names() {
-        let workspace = Workspace::of_this_crate().unwrap();
+        let workspace = Workspace::find().unwrap();
         let manifest = |folder: &str| std::fs::read_to_string(workspace.file(folder).join("Cargo.toml")).unwrap();
         for function in workspace.functions().unwrap() {
             let text = manifest(&format!("functions/{function}"));

@@ -1,5 +1,5 @@
-//! What the local stack and the tests need besides a Rust toolchain: installed once into .local, by each ecosystem's
-//! own client, and again only when what is asked for has changed.
+//! The tools and packages of the local stack and the tests, besides a Rust toolchain. Each ecosystem's client
+//! installs them into .local, and again only after their pinned versions have changed.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,18 +18,18 @@ const PYTHON: (u32, u32) = (3, 11);
 struct Packages {
     name: &'static str,
     file: &'static str,
-    /// A copy of the file in the environment: what was installed.
+    /// A copy of the file in the environment at the installation.
     stamp: &'static str,
 }
 
-/// What the local stack runs.
+/// The packages of the local stack.
 const STACK: Packages = Packages {
     name: "Python packages of the local stack",
     file: "infra/local/requirements.txt",
     stamp: "venv/requirements.txt",
 };
 
-/// What only the test suite runs, half a gigabyte of it.
+/// The packages that only the test suite uses, half a gigabyte.
 const CHECKS: Packages = Packages {
     name: "Python packages of the test suite",
     file: "infra/local/requirements-checks.txt",
@@ -41,13 +41,13 @@ const CHECKS: Packages = Packages {
 pub(crate) struct Tool {
     name: &'static str,
     version: &'static str,
-    /// Whether another version found on the path does as well.
+    /// Whether another version on the path is accepted.
     any_on_path: bool,
 }
 
 pub(crate) const NEXTEST: Tool = Tool { name: "cargo-nextest", version: "0.9.143", any_on_path: true };
 
-/// Its checks change with its version, so only this one.
+/// Its checks depend on its version, so no other version is accepted.
 pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", any_on_path: false };
 
 /// Installs everything.
@@ -60,12 +60,13 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Makes the virtual environment with the packages of the local stack.
+/// Creates the virtual environment with the packages of the local stack.
 pub(crate) fn python(workspace: &Workspace) -> Result<()> {
     python_in_background(workspace)?.map_or(Ok(()), Background::finish)
 }
 
-/// The same while something else goes on: to be waited for before anything of it is used. `None` if it is there already.
+/// The same in the background; the caller has to wait for it before using the packages. `None` if they are installed
+/// already.
 pub(crate) fn python_in_background(workspace: &Workspace) -> Result<Option<Background<()>>> {
     if STACK.is_installed(workspace)? {
         return Ok(None);
@@ -80,7 +81,7 @@ pub(crate) fn python_in_background(workspace: &Workspace) -> Result<Option<Backg
     })))
 }
 
-/// Adds the packages of the test suite, and has pip check that all of them fit together.
+/// Adds the packages of the test suite, and checks with pip that all packages are compatible.
 fn checks(workspace: &Workspace) -> Result<()> {
     if CHECKS.is_installed(workspace)? {
         return Ok(());
@@ -104,19 +105,19 @@ impl Packages {
     }
 
     fn install(self, workspace: &Workspace, progress: &mut Progress) -> Result<()> {
-        // A closed set needs no resolver, and Python compiles what it imports by itself: most of it never is.
+        // A closed set needs no resolver. Python compiles modules at their import, and most are never imported.
         let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"];
         Run::new(workspace.venv_program("python"), workspace.root())
             .args(pip)
             .args(["--require-hashes", "--no-deps", "--no-compile", "--requirement", self.file])
             .condensed(progress)?;
-        // Written last: an interrupted installation has no stamp, and is repeated.
+        // Written last, so that an interrupted installation is repeated.
         let stamp = workspace.local(self.stamp);
         fs::write(&stamp, self.wanted(workspace)?).map_err(Failure::file("write", stamp))
     }
 }
 
-/// Finds or installs a tool, and says where it is.
+/// Finds or installs a tool, and returns its path.
 pub(crate) fn tool(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
     let installed = workspace.local("tools/bin").join(tool.name);
     let candidates = [Some(installed.clone()), tool.any_on_path.then(|| PathBuf::from(tool.name))];
@@ -133,7 +134,7 @@ pub(crate) fn tool(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
             .args(["install", "--locked", "--force", "--version", tool.version, tool.name, "--root"])
             .args([workspace.local("tools")])
             .arg_pair("--target-dir", &build)
-            // It runs for a second or two: what optimising it would take is never earned back.
+            // The tool runs for a second or two, so its optimisation would take longer than it saves.
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     fn every_package_is_pinned_once() {
-        let workspace = Workspace::of_this_crate().unwrap();
+        let workspace = Workspace::find().unwrap();
         let mut names = std::collections::BTreeSet::new();
         for set in [STACK, CHECKS] {
             let text = set.wanted(&workspace).unwrap();

@@ -1,4 +1,4 @@
-//! Everything that CI runs, cheapest first.
+//! The steps of CI, cheapest first.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,34 +17,34 @@ use crate::workspace::Workspace;
 /// The crates that need no network and no SDK.
 const PURE: [&str; 6] = ["--package", "mesh", "--package", "ports", "--package", "xds"];
 
-/// The function that is packed as it is for AWS. One is enough to prove the way; all of them take minutes.
+/// The function that is packaged as for AWS. One is enough to test the packaging; all of them take minutes.
 const PACKED: &str = "route-failover";
 
-/// The seed of random inputs unless the caller gives another one.
+/// The seed of random inputs, unless the caller sets another one.
 pub(crate) const SEED: u64 = 1;
 
-/// Which part of the suite runs.
+/// The part of the suite that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
     /// Formatting, and the lints and tests of the pure crates.
     Fast,
-    /// What CI runs for each commit.
+    /// The steps of CI for each commit.
     Full,
     /// The tests that are too long for each commit.
     Long,
 }
 
-/// What the steps came to.
+/// The results of the steps.
 #[derive(Debug)]
 struct Tally {
-    /// The seed of the tests over random inputs.
+    /// The seed of randomised tests.
     seed: String,
     times: Vec<(&'static str, Duration)>,
     failed: Vec<&'static str>,
     counts: Counts,
 }
 
-/// Runs the suite. A step that fails ends it: a later, dearer one would only repeat what it found.
+/// Runs the suite. It ends at the first failing step: later, slower ones would only repeat the failure.
 pub(crate) fn run(workspace: &Workspace, extent: Extent, seed: u64) -> Result<()> {
     let mut tally = Tally { seed: seed.to_string(), times: Vec::new(), failed: Vec::new(), counts: Counts::default() };
     let result = match extent {
@@ -115,8 +115,8 @@ fn dependencies(workspace: &Workspace) -> Result<()> {
     Run::new(deny, workspace.root()).args(["--locked", "check", "bans", "licenses", "sources"]).shown()
 }
 
-/// Builds a function with cargo-lambda, as a deployment does, but for this machine and without optimisation. The demo packs
-/// what cargo itself builds, because cargo-lambda would compile every library once more for a target of its own.
+/// Builds a function with cargo-lambda, as a deployment does, but for this machine and without optimisation. The demo
+/// uses the programs that cargo builds, because cargo-lambda would compile every library again for another target.
 fn lambda_package(workspace: &Workspace) -> Result<()> {
     let folder = workspace.local("lambda");
     step(&format!("cargo lambda build {PACKED}"), |progress| {
@@ -137,7 +137,7 @@ fn lambda_package(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// The variable by which cargo and nextest start each test through another program, for this machine's target.
+/// The variable with which cargo and nextest start each test through another program, for this machine's target.
 fn runner_variable() -> Result<String> {
     let output = Command::new("rustc").arg("-vV").output();
     let output = output.map_err(|source| Failure::Start { command: "rustc".to_owned(), source })?;
@@ -147,7 +147,7 @@ fn runner_variable() -> Result<String> {
     Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace(['-', '.'], "_")))
 }
 
-/// What starts each test: with caches that are empty, so that no test passes only because of what this machine's hold.
+/// The program that starts each test with empty caches, so that no test depends on the caches of this machine.
 fn runner(workspace: &Workspace) -> Result<String> {
     let empty = workspace.local("empty-caches");
     if empty.exists() {
@@ -193,11 +193,11 @@ impl Tally {
         });
         let report = fs::read_to_string(&junit).unwrap_or_default();
         report_failures(&report, &workspace.local("logs/tests"))?;
-        if let Some(counts) = Counts::of_junit(&report) {
+        if let Some(counts) = Counts::from_junit(&report) {
             self.counts = counts;
         }
         match (&result, self.counts.passed) {
-            // The long profile may have no test yet; the others never have none.
+            // The long profile may have no tests yet; the others always have some.
             (Ok(()), 0) if profile != "long" => {
                 Err(Failure::Refused { what: name.to_owned(), answer: "that no test was run".to_owned() })
             }
@@ -217,7 +217,7 @@ impl Tally {
     }
 }
 
-/// nextest writes it below the root whatever cargo's target folder is.
+/// nextest writes it below the root, for any target folder of cargo.
 fn junit_file(workspace: &Workspace, profile: &str) -> PathBuf {
     workspace.file("target/nextest").join(profile).join("junit.xml")
 }

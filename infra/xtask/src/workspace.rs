@@ -1,36 +1,36 @@
-//! Where things are.
+//! The paths of the workspace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
 
-/// The checkout that this crate belongs to.
+/// The checkout of this crate.
 #[derive(Clone, Debug)]
 pub(crate) struct Workspace {
     root: PathBuf,
 }
 
 impl Workspace {
-    /// Two folders above this crate.
-    pub(crate) fn of_this_crate() -> Result<Self> {
+    /// Finds the root, two folders above this crate.
+    pub(crate) fn find() -> Result<Self> {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = here.join("../..");
         let root = fs::canonicalize(&root).map_err(Failure::file("find", root))?;
         Ok(Self { root })
     }
 
-    /// The root.
+    /// The root folder.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A file of the checkout.
+    /// The path of a file in the checkout.
     pub(crate) fn file(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
 
-    /// The functions, each a folder, a crate and a binary of the same name.
+    /// The names of the functions: each is a folder, a crate and a binary.
     pub(crate) fn functions(&self) -> Result<Vec<String>> {
         let folder = self.file("functions");
         let entries = fs::read_dir(&folder).map_err(Failure::file("list", folder))?;
@@ -40,12 +40,12 @@ impl Workspace {
         Ok(names)
     }
 
-    /// What was installed or started here, all of it under one folder that may be deleted at any time.
+    /// The path of installed and generated files. Their folder may be deleted at any time.
     pub(crate) fn local(&self, path: &str) -> PathBuf {
         self.root.join(".local").join(path)
     }
 
-    /// A program of the virtual environment.
+    /// The path of a program in the virtual environment.
     pub(crate) fn venv_program(&self, name: &str) -> PathBuf {
         self.local("venv/bin").join(name)
     }

@@ -1,4 +1,4 @@
-//! A bare `lambda_runtime` echo: the least that a Rust function can cost.
+//! A minimal `lambda_runtime` echo: the lower bound of a Rust function.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! An echo that makes the same SDK clients as route-failover, and uses none of them.
+//! An echo that creates the SDK clients of route-failover, without using them.
 
 use aws::Aws;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -10,7 +10,7 @@ async fn main() -> Result<(), Error> {
     let clients = (aws.mesh(), aws.alarms(), aws.state("meshwarden"), aws.notifier(None), aws.bus(None));
     let clients = &clients;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        // What is never used would be left out of the binary.
+        // The linker would remove unused clients from the binary.
         if event.payload.get("print").is_some() {
             return Ok(Value::String(format!("{clients:?}")));
         }

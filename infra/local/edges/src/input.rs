@@ -1,4 +1,4 @@
-//! What the caller has read.
+//! The input: the descriptions and certificates that the caller has read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::Failure;
 
-/// Everything that the edges depend on.
+/// The inputs of the edges.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Input {

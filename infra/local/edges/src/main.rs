@@ -4,8 +4,8 @@
 //!   stdin: descriptions, certificates, acknowledged fingerprints (JSON) ──▶ mesh::edges ──▶ stdout: edges (JSON)
 //! ```
 //!
-//! The demo is driven by `cargo xtask`, which depends on no crate of the product, so that it builds within a minute. What it
-//! has to know about the mesh model it asks this program.
+//! `cargo xtask` runs the demo. It depends on no crate of the product, so that it builds within a minute, and uses
+//! this program where it needs the mesh model.
 //!
 //! This crate never calls a service; its caller reads everything.
 
@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use input::Input;
 
-/// Why there is no answer.
+/// The reason for a missing result.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("failed to read or write: {0}")]

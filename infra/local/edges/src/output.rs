@@ -1,4 +1,4 @@
-//! The edges, each with what its ends present and trust.
+//! The edges, with the certificates and trust of their ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,11 +22,11 @@ pub(crate) struct EdgeState {
     fault: Option<String>,
     /// What the listener presents.
     server: Presented,
-    /// What the client presents; unset unless the listener asks for it.
+    /// What the client presents; unset if the listener does not require it.
     client: Option<Presented>,
     /// The common names of the roots that the client trusts.
     trusted: BTreeSet<String>,
-    /// The proxies that have not acknowledged what is stored.
+    /// The proxies that have not acknowledged the stored version.
     lagging: BTreeSet<String>,
 }
 
@@ -81,7 +81,7 @@ impl View<'_> {
         EdgeState { from, to, verdict, fault, server, client, trusted, lagging }
     }
 
-    /// What a proxy presents. It lags while that differs from what is stored.
+    /// The certificate that a proxy presents. The proxy lags if it differs from the stored one.
     fn presented(&self, proxy: &str, source: Option<&Source>, lagging: &mut BTreeSet<String>) -> Presented {
         let stored = source.and_then(|source| self.readings.chain(source).ok());
         let secret = match source {

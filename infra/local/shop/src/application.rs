@@ -1,4 +1,4 @@
-//! One application: it serves, and calls its backends through its own proxy.
+//! One application: it serves requests, and calls its backends through its proxy.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,10 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::control::Control;
 use crate::plan::{Node, Protocol};
 
-/// Who served, the last first.
+/// The applications that served a request, latest first.
 pub(crate) const SERVED_BY: &str = "x-served-by";
 
-/// A call that an application makes of its own while it answers a request.
+/// A further call that an application makes while it serves a request.
 #[derive(Debug)]
 struct Call {
     /// The beginning of the paths for which it is made.
@@ -45,7 +45,7 @@ impl Call {
     }
 }
 
-/// All calls, in the order in which an application makes those that are its own.
+/// All further calls, in the order in which an application makes them.
 const CALLS: [Call; 9] = [
     Call::http("/cart", "cart.shop.local", None),
     Call::http("/orders", "checkout.shop.local", Some("/checkout")),
@@ -77,7 +77,7 @@ impl Application {
         Ok(Self { name: node.name, protocol: node.protocol, listener, backends: node.backends, control })
     }
 
-    /// Serves from now on, until the process ends.
+    /// Serves until the process ends.
     pub(crate) fn start(self) {
         let Self { name, protocol, listener, backends, control } = self;
         let served = Arc::new(Served { name, protocol, backends, control });
@@ -106,7 +106,7 @@ async fn answer(State(served): State<Arc<Served>>, request: Request) -> Response
     if served.control.fails(&served.name) {
         return response(StatusCode::INTERNAL_SERVER_ERROR, &served, "");
     }
-    let (status, others) = served.ask(&path, request.headers()).await;
+    let (status, others) = served.call_backends(&path, request.headers()).await;
     response(status, &served, &others)
 }
 
@@ -125,15 +125,15 @@ fn response(status: StatusCode, served: &Served, others: &str) -> Response {
 
 impl Served {
     /// Makes the calls that a request needs, until one fails. Returns the status, and the applications that answered.
-    async fn ask(&self, path: &str, headers: &HeaderMap) -> (StatusCode, String) {
+    async fn call_backends(&self, path: &str, headers: &HeaderMap) -> (StatusCode, String) {
         let mut answered = String::new();
         for call in CALLS.iter().filter(|call| path.starts_with(call.prefix)) {
             let Some(port) = self.backends.get(call.service) else { continue };
             let (status, by) = match call.means {
-                Means::Http => self.ask_http(call, *port, path, headers).await,
-                Means::Grpc => self.ask_grpc(call, *port).await,
-                // A product is shown without its stock rather than not at all.
-                Means::Tcp => (StatusCode::OK, ask_tcp(*port).await.unwrap_or_default()),
+                Means::Http => self.call_http(call, *port, path, headers).await,
+                Means::Grpc => self.call_grpc(call, *port).await,
+                // Products are served without their stock if the inventory fails.
+                Means::Tcp => (StatusCode::OK, call_tcp(*port).await.unwrap_or_default()),
             };
             if !answered.is_empty() && !by.is_empty() {
                 answered.push(',');
@@ -146,32 +146,32 @@ impl Served {
         (StatusCode::OK, answered)
     }
 
-    async fn ask_http(&self, call: &Call, port: u16, path: &str, headers: &HeaderMap) -> (StatusCode, String) {
+    async fn call_http(&self, call: &Call, port: u16, path: &str, headers: &HeaderMap) -> (StatusCode, String) {
         let path = call.path.unwrap_or(path);
         let mut request =
             self.control.client().get(format!("http://127.0.0.1:{port}{path}")).header("host", call.service);
-        // What the mesh's routes match.
-        let passed_on = |name: &str| name.starts_with("x-shop-") || name == "cookie";
-        for (name, value) in headers.iter().filter(|(name, _)| passed_on(name.as_str())) {
+        // The headers that routes of the mesh match.
+        let is_forwarded = |name: &str| name.starts_with("x-shop-") || name == "cookie";
+        for (name, value) in headers.iter().filter(|(name, _)| is_forwarded(name.as_str())) {
             request = request.header(name, value);
         }
-        answer_of(request).await
+        status_and_servers(request).await
     }
 
-    async fn ask_grpc(&self, call: &Call, port: u16) -> (StatusCode, String) {
+    async fn call_grpc(&self, call: &Call, port: u16) -> (StatusCode, String) {
         let path = call.path.unwrap_or_default();
         let request = self.control.client().post(format!("http://127.0.0.1:{port}{path}"));
         let request = request.header("host", call.service).header("content-type", "application/grpc");
         // The metadata that the mesh's route matches.
-        answer_of(request.header("te", "trailers").header("currency", "EUR").body(EMPTY_MESSAGE)).await
+        status_and_servers(request.header("te", "trailers").header("currency", "EUR").body(EMPTY_MESSAGE)).await
     }
 }
 
 /// A gRPC message without content: not compressed, of length 0.
 const EMPTY_MESSAGE: &[u8] = &[0; 5];
 
-/// The status of an answer, and the applications that had a part in it.
-async fn answer_of(request: reqwest::RequestBuilder) -> (StatusCode, String) {
+/// The status of the response, and the applications that served it.
+async fn status_and_servers(request: reqwest::RequestBuilder) -> (StatusCode, String) {
     match request.send().await {
         Ok(answer) => {
             let by = answer.headers().get(SERVED_BY).and_then(|by| by.to_str().ok()).unwrap_or_default().to_owned();
@@ -181,8 +181,8 @@ async fn answer_of(request: reqwest::RequestBuilder) -> (StatusCode, String) {
     }
 }
 
-/// Requests the stock, and returns the application that answered; an empty name where the connection was closed instead.
-async fn ask_tcp(port: u16) -> io::Result<String> {
+/// Requests the stock, and returns the application that answered; an empty name if the connection was closed.
+async fn call_tcp(port: u16) -> io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.write_all(b"stock\n").await?;
     let mut line = String::new();

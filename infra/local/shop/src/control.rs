@@ -1,4 +1,4 @@
-//! What the demo sets and reads while it runs.
+//! The state that the demo sets and reads through the control server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use crate::load;
 use crate::tally::Tally;
 
-/// The longest that anybody waits for an answer; the mesh's own time-outs are shorter.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The time limit of a request; the mesh's timeouts are shorter.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -26,7 +26,8 @@ pub(crate) struct Control {
     load: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// How much of its requests a node fails. Spread evenly and without chance, so that a run can be repeated.
+/// The percentage of its requests that a node fails. Failures are evenly spread and deterministic, so that a run is
+/// repeatable.
 #[derive(Debug, Default)]
 struct Failing {
     percent: u32,
@@ -37,7 +38,7 @@ struct Failing {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Load {
-    /// Requested in turn.
+    /// The paths, requested in turn.
     pub(crate) paths: Vec<String>,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
@@ -46,8 +47,8 @@ pub(crate) struct Load {
 
 impl Control {
     pub(crate) fn new(gateway: String) -> Self {
-        // No proxy of the environment's: nothing leaves this machine.
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap_or_default();
+        // The environment's proxy is not used: no request leaves this machine.
+        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap_or_default();
         Self { gateway, client, failing: Mutex::default(), tally: Mutex::default(), load: Mutex::default() }
     }
 
@@ -59,7 +60,7 @@ impl Control {
         &self.client
     }
 
-    /// Whether a node is to fail its next request.
+    /// Whether a node has to fail its next request.
     pub(crate) fn fails(&self, node: &str) -> bool {
         let mut failing = lock(&self.failing);
         let Some(failing) = failing.get_mut(node) else { return false };
@@ -93,8 +94,8 @@ async fn set_load(State(control): State<Arc<Control>>, Json(load): Json<Load>) -
         return StatusCode::BAD_REQUEST;
     }
     let running = tokio::spawn(load::run(Arc::clone(&control), load));
-    if let Some(former) = lock(&control.load).replace(running) {
-        former.abort();
+    if let Some(previous) = lock(&control.load).replace(running) {
+        previous.abort();
     }
     StatusCode::OK
 }
@@ -109,7 +110,7 @@ async fn tally(State(control): State<Arc<Control>>) -> Json<Tally> {
     Json(control.tally().clone())
 }
 
-/// What is under these locks is whole at every moment, whoever panics.
+/// The data behind these locks is consistent at any time, so a panic of a holder is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

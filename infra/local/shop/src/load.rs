@@ -1,4 +1,4 @@
-//! A steady load through the gateway: so many requests a second, however long each takes.
+//! A steady load through the gateway: a fixed number of requests per second, independent of their duration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::application::SERVED_BY;
 use crate::control::{Control, Load};
 
-/// Sends requests until it is dropped; those under way then still finish and count.
+/// Sends requests until it is dropped; requests in progress then still finish and are counted.
 pub(crate) async fn run(control: Arc<Control>, load: Load) {
     let mut ticks = interval(Duration::from_secs(1) / load.per_second.max(1));
-    // A machine that was busy for a moment catches up; a rate that fell unnoticed would hide failures.
+    // After a busy moment of the machine the missed requests follow, since a lower rate would hide failures.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for path in load.paths.iter().cycle() {
         ticks.tick().await;

@@ -3,12 +3,12 @@
 //! ```text
 //!   load ──▶ gateway's Envoy ──▶ a node's Envoy ──▶ application ──▶ the same Envoy's egress ──▶ ...
 //!                                                      │
-//!   control: who fails, how much load ─────────────────┤
-//!   tally: what the load saw, by the node that served ◀┘
+//!   control: failing nodes, load ──────────────────────┤
+//!   tally: results of the load, by serving nodes ◀─────┘
 //! ```
 //!
-//! An application never knows where another one is: it speaks to its own proxy only. What it answers says who served:
-//! the header `x-served-by` grows on the way back.
+//! An application knows only the address of its proxy. Each response has the header `x-served-by`, to which every
+//! application on the way adds its name.
 //!
 //! This crate never knows of App Mesh, and listens on loopback only.
 
@@ -34,10 +34,10 @@ use plan::Plan;
 
 /// The applications of the demo mesh, and a steady load on them.
 ///
-/// Prints `shop http://127.0.0.1:PORT` once everything listens; there it is controlled.
+/// Prints `shop http://127.0.0.1:PORT`, the address of the control server, once everything listens.
 #[derive(Debug, Parser)]
 struct Args {
-    /// Who listens where, as JSON: the ports that the control plane assigned.
+    /// The ports that the control plane assigned, as JSON.
     plan: PathBuf,
 }
 

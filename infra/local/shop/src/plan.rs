@@ -1,13 +1,13 @@
-//! Who listens where.
+//! The addresses of the applications.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// All applications, and where the load goes.
+/// All applications, and the target of the load.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Plan {
-    /// Where the virtual gateway takes requests: `127.0.0.1:20001`.
+    /// The address at which the virtual gateway accepts requests: `127.0.0.1:20001`.
     pub(crate) gateway: String,
     pub(crate) nodes: Vec<Node>,
 }
@@ -15,13 +15,13 @@ pub(crate) struct Plan {
 /// One application.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Node {
-    /// The virtual node that it is.
+    /// The name of its virtual node.
     pub(crate) name: String,
-    /// What its listener speaks.
+    /// The protocol of its listener.
     pub(crate) protocol: Protocol,
-    /// The loopback port that its proxy hands requests to.
+    /// The loopback port to which its proxy forwards requests.
     pub(crate) application: u16,
-    /// The loopback ports on which its proxy takes what is for a backend, by virtual service.
+    /// The loopback ports of its proxy for each backend, by virtual service.
     pub(crate) backends: BTreeMap<String, u16>,
 }
 

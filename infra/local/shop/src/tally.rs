@@ -1,10 +1,10 @@
-//! What the load saw.
+//! The results of the load.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// Requests since the start, by the node that had the last word on them; empty where nobody had.
+/// Requests since the start, by the applications that served them; an empty name if none did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Tally {
     pub(crate) succeeded: BTreeMap<String, u64>,
@@ -12,7 +12,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts a request by the list of those who served it.
+    /// Counts a request by the applications that served it.
     pub(crate) fn count(&mut self, served_by: &str, succeeded: bool) {
         let outcome = if succeeded { &mut self.succeeded } else { &mut self.failed };
         *outcome.entry(served_by.to_owned()).or_default() += 1;

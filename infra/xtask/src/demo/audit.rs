@@ -1,31 +1,32 @@
-//! What change-audit makes of writes to the kiosk: who, what, and which findings came and went.
+//! The reports of change-audit on writes to the kiosk: the caller, the change, and the findings it created and
+//! cleared.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::context::DemoContext;
 use super::kiosk::read_event;
-use super::scene::Scene;
 use crate::console::say;
 use crate::demo_mesh::KIOSK;
 use crate::failure::Result;
 
 const FUNCTION: &str = "change-audit";
 
-/// Rules whose findings are no more.
+/// Rules whose findings were cleared.
 pub(super) type Cleared = BTreeSet<String>;
 
-/// Wakes the function as its schedule would: it sees what was changed, and nobody has told it by whom.
-pub(super) fn untold(scene: &Scene) -> Result<Cleared> {
-    Ok(tell(&scene.wake_for_kiosk(FUNCTION, "tick-rule.json")?))
+/// Runs the function as by its schedule: it finds the changes, but not their callers.
+pub(super) fn run_by_schedule(context: &DemoContext) -> Result<Cleared> {
+    Ok(print_changes(&context.run_for_kiosk(FUNCTION, "tick-rule.json")?))
 }
 
-/// Wakes the function with the event of a write to a virtual node, as the control plane tells it.
-pub(super) fn told(scene: &Scene, node: &str) -> Result<Cleared> {
-    let mut event = read_event(&scene.workspace, FUNCTION, "cloudtrail-update-virtual-node.json")?;
+/// Runs the function with the event of a write to a virtual node, as the control plane sends it.
+pub(super) fn run_with_event(context: &DemoContext, node: &str) -> Result<Cleared> {
+    let mut event = read_event(&context.workspace, FUNCTION, "cloudtrail-update-virtual-node.json")?;
     let now = json!(Timestamp::now().to_string());
-    let written = scene.read_kiosk(&format!("virtualNodes/{node}"))?;
+    let written = context.read_kiosk(&format!("virtualNodes/{node}"))?;
     for (place, value) in [
         ("/time", now.clone()),
         ("/source", json!("meshwarden.appmesh")),
@@ -37,10 +38,10 @@ pub(super) fn told(scene: &Scene, node: &str) -> Result<Cleared> {
             *member = value;
         }
     }
-    Ok(tell(&scene.invoke_for_kiosk(FUNCTION, &event)?))
+    Ok(print_changes(&context.invoke_for_kiosk(FUNCTION, &event)?))
 }
 
-fn tell(decisions: &[Value]) -> Cleared {
+fn print_changes(decisions: &[Value]) -> Cleared {
     let mut cleared = Cleared::new();
     for decision in decisions {
         let Some(facts) = decision.get("facts").filter(|facts| facts.get("cleared").is_some()) else { continue };

@@ -1,4 +1,4 @@
-//! What route-failover said, from its log.
+//! The decisions of route-failover, from its log.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,19 +15,19 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// The decision that a line of the log holds; most lines hold none.
-    pub(super) fn of_line(line: &str) -> Option<Self> {
+    /// The decision in a line of the log; most lines have none.
+    pub(super) fn parse_line(line: &str) -> Option<Self> {
         let line: Value = serde_json::from_str(line).ok()?;
         Self::deserialize(line.get("decision")?).ok()
     }
 
-    /// The decision in one sentence, with the facts that it rests on.
+    /// The decision in one sentence, with its facts.
     pub(super) fn sentence(&self) -> String {
         let Self { verdict, reason, .. } = self;
-        format!("route-failover: {verdict}, {reason}: {}.", self.told().unwrap_or_else(|| self.facts_alone()))
+        format!("route-failover: {verdict}, {reason}: {}.", self.explanation().unwrap_or_else(|| self.list_facts()))
     }
 
-    fn told(&self) -> Option<String> {
+    fn explanation(&self) -> Option<String> {
         let fact = |name: &str| self.facts.get(name).map(plain);
         let returning = || {
             let returning = self.facts.pointer("/returning/0")?;
@@ -44,19 +44,19 @@ impl Decision {
             "InsideStep" => {
                 format!("{} is watched at step {} until {}", fact("node")?, fact("step")?, fact("until")?)
             }
-            // With enough data it is the alarm that lags behind.
+            // There is enough data, so only the alarm's state is outdated.
             "Unproven" if fact("seen")? == fact("needed")? => {
                 format!("{} has its data points of this step, but its alarm is not OK yet", fact("node")?)
             }
             "Unproven" => format!(
-                "{} has had {} of {} data points in this step, and silence is not health",
+                "{} has {} of {} data points in this step, and missing data is not health",
                 fact("node")?,
                 fact("seen")?,
                 fact("needed")?
             ),
-            "Restore" => format!("{} is back, and so are the original weights", fact("returned")?),
+            "Restore" => format!("{} has recovered, and the original weights are restored", fact("returned")?),
             "PersonEdited" => {
-                format!("an operator set the weights, which win until {} or until they are released", fact("until")?)
+                format!("an operator set the weights, which stay until {} or until they are released", fact("until")?)
             }
             "CommonCause" => format!("{} fail together, so the cause is elsewhere", fact("failing")?),
             _ => return None,
@@ -64,13 +64,13 @@ impl Decision {
         Some(text)
     }
 
-    fn facts_alone(&self) -> String {
+    fn list_facts(&self) -> String {
         let facts = self.facts.as_object().into_iter().flatten();
         facts.map(|(name, value)| format!("{name} {}", plain(value))).collect::<Vec<_>>().join("; ")
     }
 }
 
-/// A value as a person writes it; of a time, the second.
+/// A value as plain text; of a timestamp, the time in seconds.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => match text.split_once('T') {
@@ -87,21 +87,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_log_is_a_decision_or_nothing() {
+    fn most_lines_of_the_log_have_no_decision() {
         let line = r#"{"message":"decision","decision":{"resource":"r","decision":"hold","reason":"InsideDwell",
             "facts":{"reason":"InsideDwell","node":"catalog-v1","until":"2026-11-20T12:00:07.5Z"}}}"#;
-        let decision = Decision::of_line(line).unwrap();
+        let decision = Decision::parse_line(line).unwrap();
         assert_eq!(
             decision.sentence(),
             "route-failover: hold, InsideDwell: catalog-v1 is quiet, but stays drained until 12:00:07."
         );
         for other in ["START RequestId: 1", r#"{"Invocations":1}"#, ""] {
-            assert!(Decision::of_line(other).is_none(), "{other}");
+            assert!(Decision::parse_line(other).is_none(), "{other}");
         }
     }
 
     #[test]
-    fn a_reason_without_words_of_its_own_has_its_facts() {
+    fn a_reason_without_an_explanation_is_shown_with_its_facts() {
         let decision = Decision {
             resource: "r".to_owned(),
             verdict: "hold".to_owned(),

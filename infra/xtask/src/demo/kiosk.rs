@@ -1,17 +1,17 @@
-//! The kiosk: a mesh that nobody looked after, as the API shows it and as the sweep found it.
+//! The kiosk, a neglected mesh: its resources in the API, and its findings in the sweep's report.
 
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::scene::Scene;
+use super::context::DemoContext;
 use crate::demo_mesh::{self, KIOSK};
 use crate::failure::{Failure, Result};
 use crate::http::segment;
 use crate::stack::REPORTS;
 use crate::workspace::Workspace;
 
-/// A finding, as the sweep's report has it.
+/// A finding of the sweep's report.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Finding {
     pub(super) id: String,
@@ -23,14 +23,14 @@ pub(super) struct Finding {
     pub(super) remediation: Option<Value>,
 }
 
-/// What the sweep wrote of the mesh.
+/// The sweep's report on the mesh.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Swept {
     pub(super) findings: Vec<Finding>,
     pub(super) edges: Vec<Edge>,
 }
 
-/// A call, and how it is encrypted.
+/// A call, and its encryption.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Edge {
     pub(super) from: String,
@@ -40,11 +40,11 @@ pub(super) struct Edge {
 
 impl Swept {
     /// The findings of a rule.
-    pub(super) fn of(&self, rule: &str) -> impl Iterator<Item = &Finding> {
+    pub(super) fn with_rule(&self, rule: &str) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(move |finding| finding.rule == rule)
     }
 
-    /// How many findings there are of each severity, the worst first.
+    /// The number of findings of each severity, the worst first.
     pub(super) fn in_words(&self) -> String {
         let count = |severity: &str| self.findings.iter().filter(|finding| finding.severity == severity).count();
         let counts = ["critical", "high", "medium", "low", "info"].map(|severity| (severity, count(severity)));
@@ -52,25 +52,25 @@ impl Swept {
         counts.map(|(severity, count)| format!("{count} {severity}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// How a call is encrypted; `-` where nobody makes it.
+    /// The encryption of a call; `-` if the mesh has no such call.
     pub(super) fn verdict(&self, from: &str, service: &str) -> &str {
         let edge = self.edges.iter().find(|edge| edge.from == from && edge.service == service);
         edge.map_or("-", |edge| edge.verdict.as_str())
     }
 }
 
-impl Scene {
+impl DemoContext {
     /// Creates the kiosk.
     pub(super) fn load_kiosk(&self) -> Result<usize> {
         demo_mesh::load_kiosk(&self.workspace, &self.stack.client, &self.stack.endpoints.app_mesh)
     }
 
-    /// Wakes a function, and returns what it decided of the kiosk.
-    pub(super) fn wake_for_kiosk(&self, function: &str, event: &str) -> Result<Vec<Value>> {
+    /// Runs a function with a sample event, and returns its decisions on the kiosk.
+    pub(super) fn run_for_kiosk(&self, function: &str, event: &str) -> Result<Vec<Value>> {
         self.invoke_for_kiosk(function, &read_event(&self.workspace, function, event)?)
     }
 
-    /// The same with an event that is no sample.
+    /// The same with another event.
     pub(super) fn invoke_for_kiosk(&self, function: &str, event: &Value) -> Result<Vec<Value>> {
         let report = self.stack.invoke(function, event)?;
         let decisions = report.get("decisions").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -82,8 +82,8 @@ impl Scene {
         Ok(decisions.into_iter().filter(mine).collect())
     }
 
-    /// Wakes the sweep as its schedule does at this moment. The schedule's wake of the same time would sweep nothing again.
-    pub(super) fn wake_sweep(&self) -> Result<Vec<Value>> {
+    /// Runs the sweep with the event that its schedule sends now. The scheduled run of the same time then has nothing to do.
+    pub(super) fn run_sweep(&self) -> Result<Vec<Value>> {
         let mut event = read_event(&self.workspace, "compliance-sweep", "schedule.json")?;
         if let Some(time) = event.get_mut("time") {
             *time = json!(Timestamp::now());
@@ -96,7 +96,7 @@ impl Scene {
         self.stack.client.get(&self.kiosk_url(path))?.success(path)
     }
 
-    /// Writes a resource of the kiosk as a person does who knows nothing of Meshwarden.
+    /// Writes a resource of the kiosk through the API, as an operator does.
     pub(super) fn write_kiosk(&self, path: &str, body: &Value) -> Result<()> {
         self.stack.client.put(&self.kiosk_url(path), body)?.success(path).map(drop)
     }
@@ -117,7 +117,7 @@ impl Scene {
         Ok(tags.filter_map(|tag| Some((text(tag, "key")?, text(tag, "value")?))).collect())
     }
 
-    /// A report that the sweep wrote of the kiosk.
+    /// A report of the sweep on the kiosk.
     pub(super) fn kiosk_report(&mut self, file: &str) -> Result<String> {
         let key = format!("compliance-sweep/compliance/mesh/{KIOSK}/{file}");
         let answer = self.stack.aws.call("s3", "get_object", &json!({"Bucket": REPORTS, "Key": key}))?;
@@ -125,7 +125,7 @@ impl Scene {
         body.map(ToOwned::to_owned).ok_or_else(|| Failure::Refused { what: key, answer: "nothing readable".to_owned() })
     }
 
-    /// The same, of the findings.
+    /// The findings of the sweep's report.
     pub(super) fn kiosk_findings(&mut self) -> Result<Swept> {
         let text = self.kiosk_report("findings.json")?;
         serde_json::from_str(&text)

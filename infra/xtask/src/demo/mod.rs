@@ -1,15 +1,15 @@
-//! The demo: a shop's mesh, and what becomes of it when things go wrong.
+//! The demo: failures in the mesh of a shop, and Meshwarden's reactions.
 //!
-//! Every scenario checks what it prints: one whose weights or reasons are not as expected fails, and the demo with it.
+//! Every scenario checks its output: unexpected weights or reasons fail the demo.
 
 mod audit;
 mod certificates;
 mod compliance;
+mod context;
 mod decision;
 mod kiosk;
 mod route;
 mod scenarios;
-mod scene;
 mod traffic;
 
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::console::say;
 use crate::failure::Result;
 use crate::stack;
 use crate::workspace::Workspace;
-use scene::Scene;
+use context::DemoContext;
 
 const SCENARIOS: [Scenario; 9] = [
     Scenario::Traffic,
@@ -33,22 +33,22 @@ const SCENARIOS: [Scenario; 9] = [
     Scenario::Certificates,
 ];
 
-/// Plays one scenario, or all of them, on a stack of its own that ends with it.
+/// Runs one scenario, or all of them, on a separate stack that ends with the demo.
 pub(crate) fn run(workspace: &Workspace, scenario: Option<Scenario>) -> Result<()> {
     let started = Instant::now();
-    let borrowed = stack::borrow(workspace, "demo")?;
+    let temporary = stack::start_temporary(workspace, "demo")?;
     let set_up = started.elapsed();
-    let curtain = Instant::now();
-    let mut scene = Scene::of(workspace, borrowed.stack)?;
+    let scenarios_started = Instant::now();
+    let mut context = DemoContext::new(workspace, temporary.stack)?;
     let chosen = scenario.map_or_else(|| SCENARIOS.to_vec(), |scenario| vec![scenario]);
     for scenario in &chosen {
-        scenarios::play(*scenario, &mut scene)?;
+        scenarios::play(*scenario, &mut context)?;
     }
     say(format_args!(
         "\nAll scenarios ended as expected: {} of {} in {:.0} s, after {:.0} s of set-up. Nothing is left running.",
         chosen.len(),
         SCENARIOS.len(),
-        curtain.elapsed().as_secs_f32(),
+        scenarios_started.elapsed().as_secs_f32(),
         set_up.as_secs_f32(),
     ));
     Ok(())

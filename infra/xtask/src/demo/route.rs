@@ -1,4 +1,4 @@
-//! A route as the demo looks at it.
+//! A route of the demo.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::demo_mesh::{MESH, weighted_targets};
 use crate::http::segment;
 
-/// Which route.
+/// The name of a route.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RouteName<'n> {
     pub(super) router: &'n str,
@@ -15,25 +15,25 @@ pub(super) struct RouteName<'n> {
 }
 
 impl RouteName<'_> {
-    /// Where the App Mesh API has it.
+    /// Its path in the App Mesh API.
     pub(super) fn path(self) -> String {
         format!("/v20190125/meshes/{MESH}/virtualRouter/{}/routes/{}", segment(self.router), segment(self.route))
     }
 
-    /// How a report names it.
+    /// Its name in reports.
     pub(super) fn resource(self) -> String {
         format!("mesh/{MESH}/virtualRouter/{}/route/{}", self.router, self.route)
     }
 }
 
-/// A route that was just read.
+/// A route as it was read.
 #[derive(Clone, Debug)]
 pub(super) struct Route {
     body: Value,
 }
 
 impl Route {
-    pub(super) fn of(body: Value) -> Self {
+    pub(super) fn new(body: Value) -> Self {
         Self { body }
     }
 
@@ -50,12 +50,12 @@ impl Route {
             .collect()
     }
 
-    /// A node's weight; none for a node that is no target.
+    /// The weight of a node; `None` if it is not a target.
     pub(super) fn weight(&self, node: &str) -> Option<u64> {
         self.weights().into_iter().find_map(|(name, weight)| (name == node).then_some(weight))
     }
 
-    /// Everything but the weights: what a change of weights must not touch.
+    /// The route without its weights: a change of weights must not affect it.
     pub(super) fn all_but_weights(&self) -> Value {
         self.spec_with(|_| 0)
     }
@@ -75,7 +75,7 @@ impl Route {
     }
 }
 
-/// The weights of a route at several moments, as a table with a line each.
+/// The weights of a route at several moments, as a table with one line for each moment.
 pub(super) fn table(name: RouteName<'_>, moments: &[(&str, &Route)]) -> String {
     let nodes: Vec<String> = moments
         .first()
@@ -104,7 +104,7 @@ mod tests {
     const NAME: RouteName<'static> = RouteName { router: "cart", route: "cart" };
 
     fn route(first: u64, second: u64) -> Route {
-        Route::of(json!({
+        Route::new(json!({
             "metadata": {"version": 3},
             "spec": {"priority": 7, "httpRoute": {"match": {"prefix": "/"}, "action": {"weightedTargets": [
                 {"virtualNode": "cart-a", "weight": first}, {"virtualNode": "cart-b", "weight": second},
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_weight_is_compared() {
+    fn everything_but_the_weights_is_compared() {
         assert_eq!(route(60, 40).all_but_weights(), route(0, 100).all_but_weights());
         let mut other = route(60, 40);
         other.body["spec"]["priority"] = json!(8);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_stand_under_their_nodes() {
+    fn weights_are_below_their_nodes() {
         let expected = "    cart/cart                           cart-a  cart-b\n    \
                         before                                  60      40\n    \
                         after                                    0     100";

@@ -1,4 +1,4 @@
-//! What real requests see: a load through the gateway, and a line a second.
+//! The results of real requests: a load through the gateway, and a line of figures per second.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use crate::failure::{Failure, Result};
 use crate::http::Client;
 use crate::stack::DataPlane;
 
-/// How often a line is shown.
-const EVERY: Duration = Duration::from_secs(1);
+/// The interval of the lines.
+const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The headers of the load, by which the routes of the catalog and of the recommendations match.
+/// The headers of the load, which the routes of the catalog and of the recommendations match.
 const HEADERS: [(&str, &str); 2] = [("x-shop-region", "eu-west"), ("cookie", "session=demo")];
 
-/// What the load requests.
+/// The requests of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Load {
     /// The path of each request.
@@ -25,7 +25,7 @@ pub(super) struct Load {
     pub(super) per_second: u32,
 }
 
-/// Requests that reach the catalog, and by it the inventory.
+/// Requests for a product, which the catalog and the inventory serve.
 pub(super) const PRODUCTS: Load = Load::on("/products/1");
 
 impl Load {
@@ -35,19 +35,19 @@ impl Load {
     }
 }
 
-/// Requests by who served them, and how they ended.
+/// Requests by the nodes that served them, and by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     succeeded: BTreeMap<String, u64>,
     failed: BTreeMap<String, u64>,
 }
 
-/// A load that runs.
+/// A running load.
 #[derive(Debug)]
 pub(super) struct Traffic {
     data_plane: DataPlane,
     client: Client,
-    /// The nodes that have a column; without any, no line is shown.
+    /// The nodes with a column; without them, no line is printed.
     nodes: Option<[&'static str; 2]>,
     shown: Counts,
     next: Instant,
@@ -66,7 +66,7 @@ impl Traffic {
             client,
             nodes,
             shown: Counts::default(),
-            next: Instant::now() + EVERY,
+            next: Instant::now() + INTERVAL,
             second: 0,
         };
         traffic.shown = traffic.counts()?;
@@ -76,18 +76,19 @@ impl Traffic {
         Ok(traffic)
     }
 
-    /// All requests so far.
+    /// All requests since the start.
     pub(super) fn counts(&self) -> Result<Counts> {
         let tally = self.client.get(&format!("{}/tally", self.data_plane.shop))?.success("the tally")?;
-        Counts::of(&tally).ok_or_else(|| Failure::Refused { what: "the tally".to_owned(), answer: tally.to_string() })
+        Counts::from_tally(&tally)
+            .ok_or_else(|| Failure::Refused { what: "the tally".to_owned(), answer: tally.to_string() })
     }
 
-    /// Shows a line once a second. Meant to be called often.
+    /// Prints a line once a second. It has to be called often.
     pub(super) fn tick(&mut self) -> Result<()> {
         if Instant::now() < self.next {
             return Ok(());
         }
-        self.next = Instant::now() + EVERY;
+        self.next = Instant::now() + INTERVAL;
         self.second += 1;
         let counts = self.counts()?;
         let last = counts.since(&self.shown);
@@ -113,7 +114,7 @@ impl Traffic {
 }
 
 impl Counts {
-    fn of(tally: &Value) -> Option<Self> {
+    fn from_tally(tally: &Value) -> Option<Self> {
         let read = |member: &str| -> Option<BTreeMap<String, u64>> {
             let counts = tally.get(member)?.as_object()?;
             counts.iter().map(|(by, count)| Some((by.clone(), count.as_u64()?))).collect()
@@ -121,7 +122,7 @@ impl Counts {
         Some(Self { succeeded: read("succeeded")?, failed: read("failed")? })
     }
 
-    /// What came after an earlier count.
+    /// The increase since an earlier count.
     pub(super) fn since(&self, before: &Self) -> Self {
         let subtract = |now: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>| {
             now.iter().map(|(by, count)| (by.clone(), count - before.get(by).copied().unwrap_or_default())).collect()
@@ -129,7 +130,7 @@ impl Counts {
         Self { succeeded: subtract(&self.succeeded, &before.succeeded), failed: subtract(&self.failed, &before.failed) }
     }
 
-    /// How many percent of the requests a node had a part in.
+    /// The percentage of the requests that a node took part in.
     pub(super) fn share(&self, node: &str) -> f64 {
         let all = self.succeeded.iter().chain(&self.failed);
         let (mut part, mut total) = (0_u32, 0_u32);
@@ -143,12 +144,12 @@ impl Counts {
         if total == 0 { 0.0 } else { 100.0 * f64::from(part) / f64::from(total) }
     }
 
-    /// How many failed.
+    /// The number of failed requests.
     pub(super) fn failures(&self) -> u64 {
         self.failed.values().sum()
     }
 
-    /// How many there were.
+    /// The number of all requests.
     pub(super) fn total(&self) -> u64 {
         self.succeeded.values().sum::<u64>() + self.failures()
     }
@@ -159,13 +160,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_counted_by_who_had_a_part_in_them() {
+    fn requests_are_counted_by_the_nodes_that_took_part() {
         let tally = json!({"succeeded": {"a-1,web": 6, "a-2,web": 3}, "failed": {"a-1,web": 1}});
-        let counts = Counts::of(&tally).unwrap();
+        let counts = Counts::from_tally(&tally).unwrap();
         assert!((counts.share("a-1") - 70.0).abs() < 1e-9);
         assert!((counts.share("web") - 100.0).abs() < 1e-9);
         assert_eq!((counts.total(), counts.failures()), (10, 1));
         assert_eq!(counts.since(&counts).total(), 0);
-        assert!(Counts::of(&json!({})).is_none());
+        assert!(Counts::from_tally(&json!({})).is_none());
     }
 }

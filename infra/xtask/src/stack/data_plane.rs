@@ -1,4 +1,4 @@
-//! The data plane: an Envoy for each virtual node and gateway of the demo mesh, and the applications behind them.
+//! The data plane: an Envoy for each virtual node and gateway of the demo mesh, and their applications.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,25 +18,25 @@ use crate::process::{Record, log_file};
 use crate::programs::Programs;
 use crate::workspace::Workspace;
 
-/// All proxies, and the applications behind them.
+/// All proxies, and their applications.
 #[derive(Clone, Debug)]
 pub(crate) struct DataPlane {
     pub(crate) proxies: Vec<Proxy>,
-    /// Where the applications are controlled.
+    /// The address of the applications' control server.
     pub(crate) shop: String,
-    /// Where the virtual gateway takes requests.
+    /// The address at which the virtual gateway accepts requests.
     pub(crate) gateway: String,
-    /// Which loopback port is for what, for people.
+    /// The use of each loopback port, as text.
     pub(crate) ports: Vec<String>,
 }
 
-/// Which ports one proxy was given.
+/// The assigned ports of one proxy.
 #[derive(Debug)]
-struct Ports {
+struct AssignedPorts {
     body: Value,
 }
 
-/// What the applications are started with.
+/// The input of the applications.
 #[derive(Debug, Serialize)]
 struct Plan {
     gateway: String,
@@ -51,18 +51,18 @@ struct Node {
     backends: BTreeMap<String, u16>,
 }
 
-/// What the proxies depend on.
+/// The servers that the proxies use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Upstream<'a> {
     /// The App Mesh API.
     pub(super) app_mesh: &'a str,
-    /// Where the control plane serves Envoys.
+    /// The address of the control plane's ADS server.
     pub(super) xds: &'a str,
-    /// Where the CloudWatch agent takes their statistics.
+    /// The address to which proxies send their statistics.
     pub(super) statsd: &'a str,
 }
 
-/// Starts the proxies and applications, and waits until all of them take requests.
+/// Starts the proxies and applications, and waits until all of them accept requests.
 pub(super) fn start(
     workspace: &Workspace,
     folder: &Folder,
@@ -70,29 +70,29 @@ pub(super) fn start(
     client: &Client,
     upstream: Upstream<'_>,
 ) -> Result<DataPlane> {
-    let shapes = demo_mesh::proxies(workspace)?;
+    let owners = demo_mesh::proxies(workspace)?;
     let mut plan = Plan { gateway: String::new(), nodes: Vec::new() };
     let mut ports = Vec::new();
-    for shape in &shapes {
-        let given = Ports::of(client, upstream.app_mesh, shape.kind, &shape.name)?;
-        ports.extend(given.lines(&shape.name));
-        if shape.kind == "virtualGateway" {
-            plan.gateway = format!("127.0.0.1:{}", given.first("ingress")?);
+    for owner in &owners {
+        let assigned = AssignedPorts::read(client, upstream.app_mesh, owner.kind, &owner.name)?;
+        ports.extend(assigned.lines(&owner.name));
+        if owner.kind == "virtualGateway" {
+            plan.gateway = format!("127.0.0.1:{}", assigned.first("ingress")?);
         } else {
             plan.nodes.push(Node {
-                name: shape.name.clone(),
-                protocol: shape.protocol.clone(),
-                application: given.first("application")?,
-                backends: given.egress(),
+                name: owner.name.clone(),
+                protocol: owner.protocol.clone(),
+                application: assigned.first("application")?,
+                backends: assigned.egress(),
             });
         }
     }
     let shop = start_shop(folder, programs.path("shop")?, &plan)?;
     let mut proxies = Vec::new();
-    for shape in &shapes {
-        let node = format!("mesh/{MESH}/{}/{}", shape.kind, shape.name);
+    for owner in &owners {
+        let node = format!("mesh/{MESH}/{}/{}", owner.kind, owner.name);
         let bootstrap = proxy::write_bootstrap(folder.path(), programs.path("control-plane")?, upstream, &node)?;
-        proxies.push(Proxy::start(workspace.venv_program("envoy"), bootstrap, folder.path(), &shape.name)?);
+        proxies.push(Proxy::start(workspace.venv_program("envoy"), bootstrap, folder.path(), &owner.name)?);
     }
     for proxy in &mut proxies {
         proxy.wait_until_ready(client)?;
@@ -122,8 +122,8 @@ impl DataPlane {
     }
 }
 
-impl Ports {
-    fn of(client: &Client, app_mesh: &str, kind: &str, name: &str) -> Result<Self> {
+impl AssignedPorts {
+    fn read(client: &Client, app_mesh: &str, kind: &str, name: &str) -> Result<Self> {
         let url = format!("{app_mesh}/proxies/{MESH}/{kind}/{}", segment(name));
         Ok(Self { body: client.get(&url)?.success(&format!("the ports of {name}"))? })
     }
@@ -146,7 +146,7 @@ impl Ports {
         entries.collect()
     }
 
-    /// Every port in words.
+    /// A line of text for every port.
     fn lines(&self, name: &str) -> Vec<String> {
         let line = |side: &'static str| {
             self.list(side).map(move |entry| {
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn ports_are_read() {
-        let ports = Ports {
+        let ports = AssignedPorts {
             body: json!({"ports": {
                 "ingress": [{"listener": 8080, "port": 20001}],
                 "application": [{"listener": 8080, "port": 20002}],

@@ -1,4 +1,4 @@
-//! Functions as Lambda packages, and infra/template.yaml with them into the local `CloudFormation`.
+//! Packages the functions for Lambda, and deploys infra/template.yaml with them to the local `CloudFormation`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,21 +25,21 @@ const ALARMS_STACK: &str = "meshwarden-alarms";
 const BUCKET: &str = "meshwarden-packages";
 const TEMPLATE: &str = "template.yaml";
 const POLICY: &str = "policy.yaml";
-/// Where the functions put what is too large for the journal, and the sweep its pages.
+/// The bucket for large observations of the functions and for the pages of the sweep.
 pub(crate) const REPORTS: &str = "meshwarden-reports";
-const DEPLOYED_WITHIN: Duration = Duration::from_mins(1);
+const DEPLOYMENT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What the template says about what it made, and where it was deployed.
+/// The outputs of the template, and the address of the stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Outputs {
     aws: String,
-    /// Where the applications are controlled.
+    /// The address of the applications' control server.
     #[serde(default)]
     pub(super) shop: String,
     values: BTreeMap<String, String>,
 }
 
-/// Packs each function into a bucket as Lambda takes it, and fills its place in the template.
+/// Uploads the package of each function to a bucket, and sets its location in the template.
 fn upload(folder: &Folder, programs: &Programs, aws: &mut LocalAws, template: &str) -> Result<String> {
     for name in programs.functions() {
         let body = json!({"$zip": {"bootstrap": stripped(folder.path(), name, programs.path(name)?)}});
@@ -49,8 +49,8 @@ fn upload(folder: &Folder, programs: &Programs, aws: &mut LocalAws, template: &s
     packaged(template, &names)
 }
 
-/// The program without its symbols, as profile `lambda` builds it: half as large. Returns the program itself where there is no
-/// `strip`, which comes with every C linker.
+/// The program without its symbols, as profile `lambda` builds it: half as large. Returns the program itself if
+/// `strip` is not installed, which is part of every C toolchain.
 fn stripped(folder: &Path, name: &str, program: &Path) -> PathBuf {
     let output = folder.join(format!("{name}.bootstrap"));
     let run = Command::new("strip").arg("-o").arg(&output).arg(program).output();
@@ -61,9 +61,9 @@ fn key(function: &str) -> String {
     format!("{function}.zip")
 }
 
-/// Deploys the template. What the local `CloudFormation` takes without carrying it out (the table's time to live and
-/// its backups) nothing here relies on; permissions are not enforced here either. Rules of AWS Config it does not know, so
-/// they stay switched off.
+/// Deploys the template. The local `CloudFormation` accepts some settings without applying them (the table's time to
+/// live and its backups), and enforces no permissions. It does not support rules of AWS Config, so they stay
+/// disabled.
 pub(super) fn deploy(
     workspace: &Workspace,
     folder: &Folder,
@@ -92,7 +92,7 @@ pub(super) fn deploy(
     Ok(Outputs { aws: endpoints.aws.clone(), shop: String::new(), values })
 }
 
-/// Deploys the alarms that `meshwarden alarms` wrote, as their users do: the template as it is, with the topic of
+/// Deploys the alarms that `meshwarden alarms` wrote, as users do: the unchanged template, with the topic of
 /// route-failover as its parameter.
 pub(super) fn deploy_alarms(
     folder: &Folder,
@@ -107,7 +107,7 @@ pub(super) fn deploy_alarms(
     create_stack(folder, aws, endpoints, ("alarms.json", template), request, progress).map(drop)
 }
 
-/// Creates a stack of a template, which has a name in the bucket, and returns the stack's outputs.
+/// Creates a stack from a template, which is stored in the bucket under this key, and returns the stack's outputs.
 fn create_stack(
     folder: &Folder,
     aws: &mut LocalAws,
@@ -116,7 +116,7 @@ fn create_stack(
     mut request: Value,
     progress: &mut Progress,
 ) -> Result<BTreeMap<String, String>> {
-    // A template within a request has at most 51,200 bytes; one in a bucket, a megabyte.
+    // A template in a request is limited to 51,200 bytes; in a bucket, to a megabyte.
     aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": key, "Body": template}))?;
     let stack = request.get("StackName").and_then(Value::as_str).unwrap_or_default().to_owned();
     if let Some(members) = request.as_object_mut() {
@@ -126,21 +126,21 @@ fn create_stack(
     until_created(aws, folder, &stack, progress)
 }
 
-/// The file of the policy that the functions are deployed with.
+/// The file of the demo's policy.
 pub(crate) const DEMO_POLICY: &str = "infra/local/demo-policy.yaml";
 
-/// The policy that the functions are deployed with.
+/// The policy of the deployed functions.
 pub(crate) fn demo_policy(workspace: &Workspace) -> Result<String> {
     let path = workspace.file(DEMO_POLICY);
     fs::read_to_string(&path).map_err(Failure::file("read", path))
 }
 
-/// Where the deployed functions find their policy, as `MESHWARDEN_POLICY` says it.
+/// The location of the policy, in the form of `MESHWARDEN_POLICY`.
 pub(super) fn policy_location() -> String {
     format!("s3://{BUCKET}/{POLICY}")
 }
 
-/// Puts a policy where the functions find it.
+/// Stores the policy of the functions.
 pub(crate) fn put_policy(aws: &mut LocalAws, policy: &str) -> Result<()> {
     aws.call("s3", "put_object", &json!({"Bucket": BUCKET, "Key": POLICY, "Body": policy})).map(drop)
 }
@@ -150,7 +150,7 @@ fn read_template(workspace: &Workspace) -> Result<String> {
     fs::read_to_string(&path).map_err(Failure::file("read", path))
 }
 
-/// Puts the uploaded packages in the place of the functions' folders, as `sam package` does.
+/// Replaces the functions' folders by their packages, as `sam package` does.
 fn packaged(template: &str, functions: &[&str]) -> Result<String> {
     const FOLDER: &str = "CodeUri: ../functions/";
     let unreadable = |why: String| Failure::Unreadable { path: "infra/template.yaml".into(), why };
@@ -162,7 +162,7 @@ fn packaged(template: &str, functions: &[&str]) -> Result<String> {
             continue;
         };
         let Some(at) = missing.iter().position(|name| *name == function) else {
-            return Err(unreadable(format!("`{}` names no function, or one twice", line.trim())));
+            return Err(unreadable(format!("`{}` names no function, or repeats one", line.trim())));
         };
         missing.swap_remove(at);
         packaged.extend([indent, "CodeUri: s3://", BUCKET, "/", &key(function), "\n"]);
@@ -179,28 +179,32 @@ fn until_created(
     name: &str,
     progress: &mut Progress,
 ) -> Result<BTreeMap<String, String>> {
-    let created = interrupt::poll(DEPLOYED_WITHIN, || {
+    let created = interrupt::poll(DEPLOYMENT_TIMEOUT, || {
         let answer = aws.call("cloudformation", "describe_stacks", &json!({"StackName": name}))?;
         let stack = answer.pointer("/Stacks/0").cloned().unwrap_or_default();
         let status = stack.get("StackStatus").and_then(Value::as_str).unwrap_or_default().to_owned();
         progress.at(&status);
         match status.as_str() {
-            "CREATE_COMPLETE" => Ok(Some(outputs_of(&stack))),
+            "CREATE_COMPLETE" => Ok(Some(stack_outputs(&stack))),
             "CREATE_IN_PROGRESS" => Ok(None),
-            _ => Err(Failure::Command { command: "the deployment".to_owned(), status, tail: what_failed(aws, name)? }),
+            _ => Err(Failure::Command { command: "the deployment".to_owned(), status, tail: failures(aws, name)? }),
         }
     })?;
     let log = crate::process::log_file(folder.path(), "ministack");
-    created.ok_or_else(|| Failure::NotReady { what: "the stack".to_owned(), seconds: DEPLOYED_WITHIN.as_secs(), log })
+    created.ok_or_else(|| Failure::NotReady {
+        what: "the stack".to_owned(),
+        seconds: DEPLOYMENT_TIMEOUT.as_secs(),
+        log,
+    })
 }
 
-fn outputs_of(stack: &Value) -> BTreeMap<String, String> {
+fn stack_outputs(stack: &Value) -> BTreeMap<String, String> {
     let outputs = stack.get("Outputs").and_then(Value::as_array).into_iter().flatten();
     let text = |output: &Value, member: &str| output.get(member)?.as_str().map(ToOwned::to_owned);
     outputs.filter_map(|output| Some((text(output, "OutputKey")?, text(output, "OutputValue")?))).collect()
 }
 
-fn what_failed(aws: &mut LocalAws, stack: &str) -> Result<Vec<String>> {
+fn failures(aws: &mut LocalAws, stack: &str) -> Result<Vec<String>> {
     let events = aws.call("cloudformation", "describe_stack_events", &json!({"StackName": stack}))?;
     let events = events.get("StackEvents").and_then(Value::as_array).cloned().unwrap_or_default();
     let failures = events.iter().filter_map(|event| {
@@ -212,7 +216,7 @@ fn what_failed(aws: &mut LocalAws, stack: &str) -> Result<Vec<String>> {
     Ok(failures.collect())
 }
 
-/// Where a stack's outputs are kept.
+/// The file of a stack's outputs.
 pub(super) fn outputs_file(folder: &Path) -> PathBuf {
     folder.join("outputs.json")
 }
@@ -224,7 +228,7 @@ impl Outputs {
         found.ok_or_else(|| Failure::Refused { what: "the stack".to_owned(), answer: format!("without output {name}") })
     }
 
-    /// Invokes a function by its name in this repository, and waits for what it returns.
+    /// Invokes a function by its name in this repository, and returns its response.
     pub(crate) fn invoke(&self, client: &Client, function: &str, event: &Value) -> Result<Value> {
         let arn = self.named(&format!("{}Function", camel_case(function)))?;
         let name = arn.rsplit(':').next().unwrap_or(arn);
@@ -263,7 +267,7 @@ mod tests {
 
     #[test]
     fn every_function_has_its_place_in_the_template() {
-        let workspace = Workspace::of_this_crate().unwrap();
+        let workspace = Workspace::find().unwrap();
         let functions = workspace.functions().unwrap();
         let names: Vec<&str> = functions.iter().map(String::as_str).collect();
         let packaged = packaged(&read_template(&workspace).unwrap(), &names).unwrap();

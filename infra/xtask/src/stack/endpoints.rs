@@ -1,13 +1,13 @@
-//! Where the stack answers, and how any client is told.
+//! The addresses of the stack, and the variables that configure clients with them.
 
 use super::Outputs;
 
-/// The account that the stack belongs to. Not a real one.
+/// The account of the stack, which is not a real one.
 pub(crate) const ACCOUNT: &str = "123456789012";
-/// The region that it says it is in.
+/// The region of the stack.
 pub(crate) const REGION: &str = "us-east-1";
 
-/// Every service that `MiniStack` stands in for here, as the SDKs' variables spell it.
+/// The services of `MiniStack`, as in the names of the SDKs' variables.
 const SERVICES: [&str; 13] = [
     "CLOUDFORMATION",
     "CLOUDWATCH",
@@ -24,7 +24,7 @@ const SERVICES: [&str; 13] = [
     "STS",
 ];
 
-/// What moto stands in for, as the SDKs' variables spell it.
+/// The services of moto, as in the names of the SDKs' variables.
 const MOTO: [&str; 4] = ["ACM", "ACM_PCA", "CONFIG_SERVICE", "SECRETS_MANAGER"];
 
 /// The stack's addresses.
@@ -32,18 +32,18 @@ const MOTO: [&str; 4] = ["ACM", "ACM_PCA", "CONFIG_SERVICE", "SECRETS_MANAGER"];
 pub(crate) struct Endpoints {
     /// The control plane's App Mesh API.
     pub(crate) app_mesh: String,
-    /// moto, for certificates, what they are kept in, and AWS Config.
+    /// moto, for certificates, secrets, and AWS Config.
     pub(crate) certificates: String,
     /// `MiniStack`, for everything else.
     pub(crate) aws: String,
 }
 
-/// The variables by which SDKs find moto.
-pub(super) fn of_certificates(address: &str) -> impl Iterator<Item = (String, String)> {
+/// The variables that configure SDKs to use moto.
+pub(super) fn certificate_variables(address: &str) -> impl Iterator<Item = (String, String)> {
     MOTO.into_iter().map(move |service| (format!("AWS_ENDPOINT_URL_{service}"), address.to_owned()))
 }
 
-/// The variables by which SDKs know who and where they are. Nobody is asked for either.
+/// The variables with the credentials and the region of SDKs, so that they call no metadata service.
 pub(super) fn identity() -> impl Iterator<Item = (String, String)> {
     let fixed = [
         ("AWS_REGION", REGION),
@@ -56,19 +56,19 @@ pub(super) fn identity() -> impl Iterator<Item = (String, String)> {
 }
 
 impl Endpoints {
-    /// What an SDK needs to speak to the stack and to nothing else.
+    /// The variables that configure an SDK to use the stack, and nothing else.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let fixed = [
-            // What no variable below names goes here too, and not to the real service.
+            // Services that no variable below names use this address, not the real service.
             ("AWS_ENDPOINT_URL", self.aws.as_str()),
             ("AWS_ENDPOINT_URL_APP_MESH", self.app_mesh.as_str()),
         ];
         let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let services = SERVICES.map(|service| (format!("AWS_ENDPOINT_URL_{service}"), self.aws.clone()));
-        identity().chain(fixed).chain(services).chain(of_certificates(&self.certificates)).collect()
+        identity().chain(fixed).chain(services).chain(certificate_variables(&self.certificates)).collect()
     }
 
-    /// The same as a script for a shell to read, with the functions' own variables.
+    /// The same as a shell script, with the variables of the functions.
     pub(crate) fn script(&self, outputs: &Outputs) -> String {
         let own = [
             ("MESHWARDEN_TABLE", "StateTable"),

@@ -1,4 +1,4 @@
-//! The folder that a stack's processes are recorded in. Whoever starts or ends them holds its lock.
+//! The folder with the records of a stack's processes. Starting or ending them needs its lock.
 
 use std::cell::Cell;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, Result};
 use crate::process::Record;
 
-/// A folder under lock.
+/// A locked folder.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -16,15 +16,13 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    pub(crate) fn take(path: PathBuf) -> Result<Self> {
+    pub(crate) fn lock(path: PathBuf) -> Result<Self> {
         fs::create_dir_all(&path).map_err(Failure::file("create", &path))?;
         let lock = path.join("lock");
         let file = File::create(&lock).map_err(Failure::file("create", &lock))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { path, _lock: file }),
-            Err(TryLockError::WouldBlock) => {
-                Err(Failure::Unreadable { path, why: "another xtask is at work in it".to_owned() })
-            }
+            Err(TryLockError::WouldBlock) => Err(Failure::Unreadable { path, why: "another xtask uses it".to_owned() }),
             Err(TryLockError::Error(source)) => Err(Failure::file("lock", lock)(source)),
         }
     }
@@ -33,12 +31,12 @@ impl Folder {
         &self.path
     }
 
-    /// Whether anything recorded here still runs.
+    /// Whether any recorded process still runs.
     pub(crate) fn runs(&self) -> bool {
         Record::all(&self.path).iter().any(Record::runs)
     }
 
-    /// Ends what is recorded here, and says what that was.
+    /// Ends the recorded processes, and returns the names of the running ones.
     pub(crate) fn end(&self) -> Result<Vec<String>> {
         let mut ended = Vec::new();
         for record in Record::all(&self.path) {
@@ -54,20 +52,20 @@ impl Folder {
         Ok(ended)
     }
 
-    /// From here on, everything ends when the owner does.
-    pub(crate) fn ending(self) -> Ending {
-        Ending { folder: self, kept: Cell::new(false) }
+    /// Ends the processes when the returned value is dropped.
+    pub(crate) fn end_on_drop(self) -> EndOnDrop {
+        EndOnDrop { folder: self, kept: Cell::new(false) }
     }
 }
 
-/// Ends what is recorded in its folder when it is dropped, unless it is told otherwise.
+/// Ends the recorded processes when it is dropped, unless `keep` was called.
 #[derive(Debug)]
-pub(crate) struct Ending {
+pub(crate) struct EndOnDrop {
     folder: Folder,
     kept: Cell<bool>,
 }
 
-impl Ending {
+impl EndOnDrop {
     pub(crate) fn get(&self) -> &Folder {
         &self.folder
     }
@@ -77,12 +75,12 @@ impl Ending {
     }
 }
 
-impl Drop for Ending {
+impl Drop for EndOnDrop {
     fn drop(&mut self) {
         if !self.kept.get()
             && let Err(failure) = self.folder.end()
         {
-            crate::console::complain(&failure);
+            crate::console::print_failure(&failure);
         }
     }
 }

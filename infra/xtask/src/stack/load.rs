@@ -1,4 +1,4 @@
-//! The light load on a stack that stays: enough for statistics and decisions, little for the machine.
+//! The light load on a stack that `up` started: enough for statistics and decisions, without occupying the machine.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use crate::failure::{Failure, Result};
 use crate::http::Client;
 use crate::interrupt;
 
-/// How many requests a second there are.
+/// Requests per second.
 pub(super) const PER_SECOND: u32 = 6;
 
-/// One for each service that answers without a cookie.
+/// One path for each service that needs no cookie.
 const PATHS: [&str; 5] = ["/products/1", "/cart", "/orders", "/reviews", "/search"];
 
-/// The catalog's route matches requests that have it.
+/// A header that the catalog's route matches.
 const HEADER: (&str, &str) = ("x-shop-region", "eu-west");
 
-/// Envoys that have just started first check the health of their neighbours.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+/// The time limit of the first response: new Envoys first check the health of their neighbours.
+const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Begins or ends the load; `shop` is where the applications are controlled.
+/// Starts or stops the load; `shop` is the address of the applications' control server.
 pub(super) fn switch(client: &Client, shop: &str, on: bool) -> Result<()> {
     let url = format!("{shop}/load");
     let answer = if on {
@@ -31,11 +31,11 @@ pub(super) fn switch(client: &Client, shop: &str, on: bool) -> Result<()> {
     answer?.success("the load").map(drop)
 }
 
-/// Waits until a request to the gateway is answered.
+/// Waits until the gateway answers a request.
 pub(super) fn until_answered(client: &Client, gateway: &str) -> Result<()> {
     let url = format!("http://{gateway}/");
     let mut last = Value::Null;
-    let answered = interrupt::poll(ANSWERED_WITHIN, || match client.get(&url) {
+    let answered = interrupt::poll(FIRST_RESPONSE_TIMEOUT, || match client.get(&url) {
         Ok(answer) if answer.status == 200 => Ok(Some(())),
         Ok(answer) => {
             last = json!({"status": answer.status, "body": answer.body});

@@ -1,4 +1,4 @@
-//! The local stack: the control plane, `MiniStack`, moto, and what is deployed into them.
+//! The local stack: the control plane, `MiniStack`, moto, and the deployed functions.
 
 mod data_plane;
 mod deploy;
@@ -28,10 +28,10 @@ pub(crate) use deploy::{DEMO_POLICY, Outputs, REPORTS, demo_policy, put_policy};
 pub(crate) use endpoints::Endpoints;
 use folder::Folder;
 
-/// What `up` starts, and `down` ends.
+/// The folder of the stack that `up` starts and `down` ends.
 const KEPT: &str = "run";
 
-/// A stack that runs.
+/// A running stack.
 #[derive(Debug)]
 pub(crate) struct Stack {
     pub(crate) endpoints: Endpoints,
@@ -42,26 +42,26 @@ pub(crate) struct Stack {
     programs: Programs,
 }
 
-/// A stack that ends when this is dropped, however that comes about.
+/// A stack that ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Borrowed {
+pub(crate) struct TemporaryStack {
     pub(crate) stack: Stack,
-    // Dropped after the stack, which may still be speaking to what runs in it.
-    _folder: folder::Ending,
+    // Dropped after the stack, which may still use its processes.
+    _folder: folder::EndOnDrop,
 }
 
-/// Starts a stack for the caller alone.
-pub(crate) fn borrow(workspace: &Workspace, name: &str) -> Result<Borrowed> {
-    let folder = Folder::take(workspace.local(name))?.ending();
+/// Starts a temporary stack.
+pub(crate) fn start_temporary(workspace: &Workspace, name: &str) -> Result<TemporaryStack> {
+    let folder = Folder::lock(workspace.local(name))?.end_on_drop();
     let stack = start(workspace, folder.get())?;
-    Ok(Borrowed { stack, _folder: folder })
+    Ok(TemporaryStack { stack, _folder: folder })
 }
 
-/// Starts the stack that stays.
+/// Starts the stack that runs until `down`.
 pub(crate) fn up(workspace: &Workspace, with_load: bool) -> Result<()> {
-    let folder = Folder::take(workspace.local(KEPT))?.ending();
+    let folder = Folder::lock(workspace.local(KEPT))?.end_on_drop();
     if folder.get().runs() {
-        // It is somebody's: it must survive this.
+        // The running stack must not be ended.
         folder.keep();
         return Err(Failure::StackRuns);
     }
@@ -85,15 +85,15 @@ pub(crate) fn up(workspace: &Workspace, with_load: bool) -> Result<()> {
     if with_load {
         say(format_args!("\n{} requests a second go through the gateway", load::PER_SECOND));
     }
-    say(format_args!("\n. .local/env                 point any SDK, the AWS CLI and meshwarden at it"));
+    say(format_args!("\n. .local/env                 configure any SDK, the AWS CLI and meshwarden for it"));
     say(format_args!("{} status --watch", stack.programs.path("meshwarden")?.display()));
-    say("cargo xtask load on|off      begin or end the light load");
+    say("cargo xtask load on|off      start or stop the light load");
     say("cargo xtask invoke <function> events/<function>/<event>.json");
     say("cargo xtask down             end everything");
     Ok(())
 }
 
-/// Begins or ends the light load on the stack that stays.
+/// Starts or stops the light load of the running stack.
 pub(crate) fn switch_load(workspace: &Workspace, on: bool) -> Result<()> {
     let outputs = Outputs::read(&workspace.local(KEPT))?;
     load::switch(&Client::new(), &outputs.shop, on)?;
@@ -101,9 +101,9 @@ pub(crate) fn switch_load(workspace: &Workspace, on: bool) -> Result<()> {
     Ok(())
 }
 
-/// Ends the stack that stays.
+/// Ends the running stack.
 pub(crate) fn down(workspace: &Workspace) -> Result<()> {
-    let folder = Folder::take(workspace.local(KEPT))?;
+    let folder = Folder::lock(workspace.local(KEPT))?;
     let ended = folder.end()?;
     let variables = workspace.local("env");
     if variables.exists() {
@@ -116,7 +116,7 @@ pub(crate) fn down(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Invokes a function of the stack that stays, and prints what it returned.
+/// Invokes a function of the running stack, and prints its report.
 pub(crate) fn invoke(workspace: &Workspace, function: &str, event: &Path) -> Result<()> {
     let outputs = Outputs::read(&workspace.local(KEPT))?;
     let text = fs::read_to_string(event).map_err(Failure::file("read", event))?;
@@ -133,29 +133,29 @@ impl Stack {
         self.outputs.invoke(&self.client, function, event)
     }
 
-    /// Has `shop-edges` judge the edges of the demo mesh.
+    /// Computes the edges of the demo mesh with `shop-edges`.
     pub(crate) fn edges(&self, input: &Value) -> Result<String> {
         let program = self.programs.path("shop-edges")?;
         Run::new(program, program.parent().unwrap_or(program)).filter(&input.to_string())
     }
 
-    /// Has `meshwarden alarms` write the alarms of the demo mesh, and deploys what it wrote. Returns the number of alarms.
+    /// Writes the alarms of the demo mesh with `meshwarden alarms`, and deploys them. Returns their number.
     fn deploy_alarms(&mut self, workspace: &Workspace, folder: &Folder) -> Result<usize> {
         let file = folder.path().join("alarms.json");
-        // The command runs in the root, and people read it.
+        // The command runs in the root and is printed, so the path is relative.
         let output = file.strip_prefix(workspace.root()).unwrap_or(&file).display().to_string();
         self.meshwarden(workspace, &["alarms", demo_mesh::MESH, "--policy", DEMO_POLICY, "--output", &output])?;
         let template = fs::read_to_string(&file).map_err(Failure::file("read", &file))?;
         let written: Value =
             serde_json::from_str(&template).map_err(|why| Failure::Unreadable { path: file, why: why.to_string() })?;
         let topic = self.outputs.named("AlarmTopic")?.to_owned();
-        step("deploy the alarms that it wrote", |progress| {
+        step("deploy the alarms", |progress| {
             deploy::deploy_alarms(folder, &mut self.aws, &self.endpoints, &template, &topic, progress)
         })?;
         Ok(written.get("Resources").and_then(Value::as_object).map_or(0, serde_json::Map::len))
     }
 
-    /// Runs the `meshwarden` command on the stack as a person would, and returns what it prints.
+    /// Runs the `meshwarden` command on the stack as an operator would, and returns its output.
     pub(crate) fn meshwarden(&self, workspace: &Workspace, arguments: &[&str]) -> Result<Vec<String>> {
         let run = Run::new(self.programs.path("meshwarden")?, workspace.root()).args(arguments);
         let run = run.env("MESHWARDEN_TABLE", self.outputs.named("StateTable")?);
@@ -168,7 +168,7 @@ impl Stack {
 fn start(workspace: &Workspace, folder: &Folder) -> Result<Stack> {
     folder.end()?;
     say("local stack");
-    // pip waits for the network and the disk while the compiler takes the processors.
+    // pip is limited by the network and the disk, the compiler by the processors.
     let python = setup::python_in_background(workspace)?;
     let programs = step("build the programs", |progress| Programs::build(workspace, progress))?;
     python.map_or(Ok(()), Background::finish)?;

@@ -1,4 +1,4 @@
-//! One Envoy of the data plane: its bootstrap, its process, and its end and return.
+//! One Envoy of the data plane: its bootstrap and its process.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::process::{Record, log_file};
 pub(crate) struct Proxy {
     /// The virtual node or gateway.
     pub(crate) name: String,
-    /// The address of its administration; empty until the proxy is ready.
+    /// The address of its admin interface; empty until the proxy is ready.
     pub(crate) admin: String,
     envoy: PathBuf,
     bootstrap: PathBuf,
@@ -25,18 +25,18 @@ pub(crate) struct Proxy {
     record: Record,
 }
 
-/// Stays as the parent of the program that it is given. An Envoy ends when its parent does, and the parent would be `cargo xtask
-/// up`, which ends while the stack stays. The exit keeps the shell from turning into the program.
+/// A shell that stays the parent of the program. An Envoy ends with its parent, which would be `cargo xtask up`, but
+/// the stack outlives that command. The `exit` prevents the shell from replacing itself by the program.
 const PARENT: &str = r#""$0" "$@"; exit $?"#;
 
 impl Proxy {
-    /// Starts an Envoy on a bootstrap. Its record and its log are in `folder`.
+    /// Starts an Envoy with a bootstrap; its record and its log are in `folder`.
     pub(super) fn start(envoy: PathBuf, bootstrap: PathBuf, folder: &Path, name: &str) -> Result<Self> {
         let record = start_envoy(&envoy, &bootstrap, folder, name)?;
         Ok(Self { name: name.to_owned(), admin: String::new(), envoy, bootstrap, folder: folder.to_path_buf(), record })
     }
 
-    /// Waits until the proxy has its configuration and takes requests.
+    /// Waits until the proxy has its configuration and accepts requests.
     pub(super) fn wait_until_ready(&mut self, client: &Client) -> Result<()> {
         let admin_file = admin_file(&self.folder, &self.name);
         self.admin = until_ready(&self.record, &log_file(&self.folder, &self.record.name), || {
@@ -47,19 +47,19 @@ impl Proxy {
         Ok(())
     }
 
-    /// Ends the process, as a task that dies: connections to it are refused from now on.
+    /// Ends the process, as when a task dies: connections to it are refused from now on.
     pub(crate) fn stop(&self) -> Result<()> {
         self.record.end(&self.folder)
     }
 
-    /// Starts the proxy again after a stop, and waits until it takes requests.
-    pub(crate) fn start_again(&mut self, client: &Client) -> Result<()> {
+    /// Starts the proxy again after a stop, and waits until it accepts requests.
+    pub(crate) fn restart(&mut self, client: &Client) -> Result<()> {
         self.record = start_envoy(&self.envoy, &self.bootstrap, &self.folder, &self.name)?;
         self.wait_until_ready(client)
     }
 }
 
-/// Writes the bootstrap that the control plane prints for a node, and returns the file.
+/// Writes the bootstrap that the control plane prints for a node, and returns its path.
 pub(super) fn write_bootstrap(
     folder: &Path,
     control_plane: &Path,
@@ -84,14 +84,14 @@ pub(super) fn write_bootstrap(
     Ok(path)
 }
 
-/// The file that an Envoy writes the address of its administration to.
+/// The file to which an Envoy writes the address of its admin interface.
 fn admin_file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("envoy-{name}.admin"))
 }
 
 fn start_envoy(envoy: &Path, bootstrap: &Path, folder: &Path, name: &str) -> Result<Record> {
     let admin = admin_file(folder, name);
-    // A file of an earlier run would be read as this one's.
+    // The file of an earlier run would be mistaken for this one's.
     fs::remove_file(&admin).ok();
     let mut command = Command::new("sh");
     command
@@ -101,13 +101,13 @@ fn start_envoy(envoy: &Path, bootstrap: &Path, folder: &Path, name: &str) -> Res
         .arg(bootstrap)
         .arg("--admin-address-path")
         .arg(&admin)
-        // Many Envoys of one machine: no shared memory between them, and one worker each.
+        // Many Envoys on one machine: without shared memory, and with one worker each.
         .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"]);
     Record::start(&format!("envoy-{name}"), command, folder)
 }
 
-/// A bootstrap whose Envoy also counts TLS handshakes, which the scenario on certificates reads. What is sent to CloudWatch
-/// is only what alarms need, so by itself an Envoy keeps no others.
+/// A bootstrap whose Envoy also counts TLS handshakes, for the scenario on certificates. By default the Envoy keeps
+/// only the statistics that alarms need.
 fn with_handshakes(bootstrap: &[u8]) -> Option<Value> {
     let mut bootstrap: Value = serde_json::from_slice(bootstrap).ok()?;
     let kept = "/stats_config/stats_matcher/inclusion_list/patterns";

@@ -1,4 +1,4 @@
-//! The servers: the control plane, `MiniStack`, and moto.
+//! The servers: the control plane, `MiniStack`, moto, and the agent.
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,55 +14,54 @@ use crate::interrupt;
 use crate::process::{Record, log_file};
 use crate::workspace::Workspace;
 
-/// Each is ready within a second on an idle machine; a busy one gets this.
-const READY_WITHIN: Duration = Duration::from_mins(1);
+/// The time limit of a server's start: it takes a second on an idle machine, and more on a busy one.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Where the control plane answers.
+/// The addresses of the control plane.
 #[derive(Debug)]
 pub(super) struct ControlPlane {
     /// The App Mesh API.
     pub(super) api: String,
-    /// Envoys: `127.0.0.1:41235`.
+    /// The ADS server: `127.0.0.1:41235`.
     pub(super) xds: String,
 }
 
-/// The loopback ports that proxies and applications are given. Below the range that systems hand out by themselves.
+/// The loopback ports of proxies and applications, below the ephemeral range.
 const PROXY_PORTS: &str = "explicit:21000-29999";
 
-/// The names by which the demo mesh calls secrets, and the bundles that they are: `infra/local/demo-policy.yaml` has the
-/// same ones.
+/// The names of secrets in the demo mesh, and their bundles, as in `infra/local/demo-policy.yaml`.
 const BUNDLES: [&str; 5] = [
     "catalog=shop/catalog",
     "recommendations-calls=shop/recommendations-calls",
     "storefront-calls=shop/storefront-calls",
     "shop-roots=shop/roots#trust",
-    // Called by no name of the mesh: it has the key of an imported certificate.
+    // No name of the mesh uses this bundle; it has the key of an imported certificate.
     "storefront=shop/storefront",
 ];
 
-/// Starts it on ports of its own choice, and returns where it answers. `certificates` is where it fetches those; it looks
-/// for new ones every second, so that nobody has to wait.
+/// Starts it on free ports, and returns its addresses. `certificates` is the address of its sources of certificates,
+/// which it polls every second to keep the demo short.
 pub(super) fn start_control_plane(program: &Path, folder: &Folder, certificates: &str) -> Result<ControlPlane> {
     let mut command = Command::new(program);
     command.args(["--api", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--listeners", PROXY_PORTS]);
     command.args(["--account", ACCOUNT, "--region", REGION]);
     command.args(["--certificates", "aws", "--certificate-refresh", "1s", "--sds", "ads"]);
     command.args(BUNDLES.iter().flat_map(|bundle| ["--bundle", bundle]));
-    command.envs(endpoints::of_certificates(certificates)).envs(endpoints::identity());
+    command.envs(endpoints::certificate_variables(certificates)).envs(endpoints::identity());
     let record = Record::start("control-plane", command, folder.path())?;
     let log = log_file(folder.path(), &record.name);
     until_ready(&record, &log, || {
         let text = fs::read_to_string(&log).unwrap_or_default();
-        Some(ControlPlane { api: told(&text, "api ")?, xds: told(&text, "xds ")? })
+        Some(ControlPlane { api: rest_of_line(&text, "api ")?, xds: rest_of_line(&text, "xds ")? })
     })
 }
 
-/// What a program said after a word at the beginning of a line. A line is whole once it has its end.
-fn told(text: &str, word: &str) -> Option<String> {
+/// The rest of the first complete line that begins with a word.
+fn rest_of_line(text: &str, word: &str) -> Option<String> {
     text.split_inclusive('\n').find_map(|line| line.strip_suffix('\n')?.strip_prefix(word).map(ToOwned::to_owned))
 }
 
-/// A server that was started on a port chosen for it, and may not answer yet.
+/// A server that was started on a selected port, and may not be ready yet.
 #[derive(Debug)]
 pub(super) struct Starting {
     record: Record,
@@ -70,7 +69,7 @@ pub(super) struct Starting {
     pub(super) address: String,
 }
 
-/// Starts the stand-in for the CloudWatch agent, and returns where it takes `DogStatsD` lines.
+/// Starts the stand-in for the CloudWatch agent, and returns the address at which it accepts `DogStatsD` lines.
 pub(super) fn start_agent(workspace: &Workspace, folder: &Folder, endpoints: &Endpoints) -> Result<String> {
     let mut command = Command::new(workspace.venv_program("python"));
     command.arg(workspace.file("infra/local/cloudwatch_agent.py"));
@@ -79,7 +78,7 @@ pub(super) fn start_agent(workspace: &Workspace, folder: &Folder, endpoints: &En
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path))).envs(endpoints.variables());
     let record = Record::start("cloudwatch-agent", command, folder.path())?;
     let log = log_file(folder.path(), &record.name);
-    until_ready(&record, &log, || told(&fs::read_to_string(&log).unwrap_or_default(), "statsd "))
+    until_ready(&record, &log, || rest_of_line(&fs::read_to_string(&log).unwrap_or_default(), "statsd "))
 }
 
 /// Starts moto.
@@ -91,7 +90,7 @@ pub(super) fn start_moto(workspace: &Workspace, folder: &Folder) -> Result<Start
     Starting::begin("moto", command, folder, port)
 }
 
-/// Starts `MiniStack`. `certificates` is where its functions find those.
+/// Starts `MiniStack`. `certificates` is the address of moto, which its functions use.
 pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificates: &str) -> Result<Starting> {
     let scratch = folder.path().join("ministack");
     if scratch.exists() {
@@ -100,7 +99,7 @@ pub(super) fn start_ministack(workspace: &Workspace, folder: &Folder, certificat
     fs::create_dir_all(&scratch).map_err(Failure::file("create", &scratch))?;
     let port = free_port()?;
     let mut command = ministack(workspace, &scratch, &format!("http://127.0.0.1:{port}"), port);
-    command.envs(endpoints::of_certificates(certificates));
+    command.envs(endpoints::certificate_variables(certificates));
     Starting::begin("ministack", command, folder, port)
 }
 
@@ -130,7 +129,7 @@ impl Starting {
 fn ministack(workspace: &Workspace, scratch: &Path, address: &str, port: u16) -> Command {
     let mut command = Command::new(workspace.venv_program("python"));
     command.arg(workspace.file("infra/local/ministack_server.py")).arg(port.to_string()).current_dir(scratch);
-    // The functions inherit its environment, so it gets only what is meant for them and it.
+    // The functions inherit its environment, so it contains only variables for them and for the server.
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command
         .env("GATEWAY_PORT", port.to_string())
@@ -141,22 +140,22 @@ fn ministack(workspace: &Workspace, scratch: &Path, address: &str, port: u16) ->
         .env("TMPDIR", scratch)
         .env("STATE_DIR", scratch.join("state"))
         .env("S3_DATA_DIR", scratch.join("s3"))
-        // Listeners that nobody here needs, on ports that may be taken.
+        // These listeners are not needed, and their ports may be in use.
         .env("IOT_MTLS_ENABLED", "0")
         .env("SFTP_ENABLED", "0")
-        // It runs functions as processes; it must not look for a Docker daemon.
+        // It runs functions as processes, and must not use a Docker daemon.
         .env("DOCKER_HOST", format!("unix://{}", scratch.join("none").display()));
     command
 }
 
-/// A port that was free a moment ago.
+/// A port that was free at the check.
 fn free_port() -> Result<u16> {
     let bound = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
     Ok(bound.map_err(Failure::file("bind", "127.0.0.1"))?.port())
 }
 
 pub(super) fn until_ready<T>(record: &Record, log: &Path, mut look: impl FnMut() -> Option<T>) -> Result<T> {
-    let found = interrupt::poll(READY_WITHIN, || match look() {
+    let found = interrupt::poll(START_TIMEOUT, || match look() {
         Some(found) => Ok(Some(found)),
         None if record.runs() => Ok(None),
         None => {
@@ -168,7 +167,7 @@ pub(super) fn until_ready<T>(record: &Record, log: &Path, mut look: impl FnMut()
     })?;
     found.ok_or_else(|| Failure::NotReady {
         what: record.name.clone(),
-        seconds: READY_WITHIN.as_secs(),
+        seconds: START_TIMEOUT.as_secs(),
         log: log.to_path_buf(),
     })
 }

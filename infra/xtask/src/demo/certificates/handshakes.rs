@@ -1,4 +1,4 @@
-//! What the proxies themselves have counted: handshakes, and those that were refused.
+//! The handshakes that the proxies have counted, and the refused ones.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::stack::Stack;
 /// A regular expression in a URL: `ssl\.(handshake|connection_error|fail_verify)`.
 const FILTER: &str = "ssl%5C.(handshake%7Cconnection_error%7Cfail_verify)";
 
-/// Of all proxies that take part, by proxy and statistic.
+/// The counts of all participating proxies, by proxy and statistic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Handshakes(BTreeMap<String, u64>);
 
 const MADE: &str = "ssl.handshake";
 
 impl Handshakes {
-    /// All since the proxies started.
+    /// The counts since the start of the proxies.
     pub(super) fn count(stack: &Stack) -> Result<Self> {
         let mut all = BTreeMap::new();
         for (proxy, admin) in admins(stack) {
@@ -32,7 +32,7 @@ impl Handshakes {
         Ok(Self(all))
     }
 
-    /// What came after an earlier count. What is replaced in a proxy counts from nothing.
+    /// The increase since an earlier count. A cluster or listener that was replaced counts from zero.
     pub(super) fn since(&self, before: &Self) -> Self {
         let earlier = |name: &str| before.0.get(name).copied().unwrap_or_default();
         let later = |(name, count): (&String, &u64)| (name.clone(), count.checked_sub(earlier(name)).unwrap_or(*count));
@@ -47,15 +47,15 @@ impl Handshakes {
         self.0.iter().filter(|(name, _)| !name.ends_with(MADE)).map(|(_, count)| count).sum()
     }
 
-    /// Where handshakes were refused, and how often.
+    /// The statistics of refused handshakes, with their counts.
     pub(super) fn where_refused(&self) -> String {
-        let told = self.0.iter().filter(|(name, _)| !name.ends_with(MADE));
-        told.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+        let refused = self.0.iter().filter(|(name, _)| !name.ends_with(MADE));
+        refused.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// From now on, or no longer, every answer of the listeners asks its connection to be closed, as before a deployment: who
-/// calls next greets anew, and sees what is presented and trusted now.
+/// Starts or stops closing connections after each response of the listeners, as before a deployment: the next request
+/// then needs a new handshake, with the current certificate and trust.
 pub(super) fn close_connections(stack: &Stack, close: bool) -> Result<()> {
     let how = if close { "fail" } else { "ok" };
     for (_, admin) in admins(stack) {
@@ -74,14 +74,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused_is_told_from_what_is_made() {
+    fn refused_handshakes_are_counted_separately() {
         let count = |made: u64, refused: u64| {
             let all = [("a: cluster.x.ssl.handshake", made), ("b: listener.y.ssl.fail_verify_error", refused)];
             Handshakes(all.into_iter().map(|(name, count)| (name.to_owned(), count)).collect())
         };
         let later = count(7, 3).since(&count(5, 3));
         assert_eq!((later.made(), later.refused()), (2, 0));
-        // A cluster that was replaced.
+        // The cluster was replaced.
         let later = count(2, 4).since(&count(5, 3));
         assert_eq!((later.made(), later.refused()), (2, 1));
         assert_eq!(later.where_refused(), "b: listener.y.ssl.fail_verify_error 1");

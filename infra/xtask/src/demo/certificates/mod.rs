@@ -1,7 +1,7 @@
-//! The scenario on certificates: three rotations under a load, and after each step a look at every edge.
+//! The scenario on certificates: three rotations under load, and a check of every edge after each step.
 
+mod edges;
 mod handshakes;
-mod picture;
 mod shop;
 mod steps;
 mod vault;
@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use self::edges::Edges;
 use self::handshakes::{Handshakes, close_connections};
-use self::picture::Picture;
 use self::shop::{CATALOG_HOSTS, CATALOG_SECRET, Certified, NEAR_ITS_END, STOREFRONT_HOST, STOREFRONT_SECRET, encrypt};
 use self::vault::{Authority, labels, replace_leaf};
-use super::scene::{Scene, ensure};
+use super::context::{DemoContext, ensure};
 use super::traffic::{Counts, PRODUCTS};
 use crate::console::say;
 use crate::failure::{Failure, Result};
@@ -23,142 +23,145 @@ use crate::stack::put_policy;
 
 const FUNCTION: &str = "certificate-rotation";
 
-/// How long proxies may take to acknowledge what they are sent: a second or two, and a loaded machine gets this.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit of acknowledgements: they take a second or two, and more on a loaded machine.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A rollover of four certificates and two trusts takes about five wakes.
-const MOST_WAKES: usize = 40;
+/// The limit of runs: a rollover of four certificates and two trusts takes about five.
+const MAX_RUNS: usize = 40;
 
-/// How long requests go by over connections that are new each time.
+/// How long every request uses a new connection.
 const NEW_CONNECTIONS: Duration = Duration::from_millis(700);
 
 const OLD: &str = "Shop CA 1";
 const NEW: &str = "Shop CA 2";
 
-/// What was counted until a moment.
+/// The counts at one moment.
 #[derive(Clone, Debug)]
-struct Mark {
+struct Snapshot {
     counts: Counts,
     handshakes: Handshakes,
 }
 
-/// The scenario while it is played.
-struct Play<'s> {
-    scene: &'s mut Scene,
+/// The scenario while it runs.
+struct Rotations<'s> {
+    context: &'s mut DemoContext,
     certified: Certified,
     authorities: Vec<Authority>,
-    /// What requests and proxies saw in each part.
+    /// The requests and handshakes of each part.
     rows: Vec<(String, Counts, Handshakes)>,
-    last: Mark,
+    last: Snapshot,
 }
 
-pub(super) fn play(scene: &mut Scene) -> Result<()> {
+pub(super) fn play(context: &mut DemoContext) -> Result<()> {
     say("\n== certificates: two certificates and the CA behind them are replaced, and no request fails");
+    say("  A product request is encrypted: the gateway calls storefront by TLS, with a certificate that is imported");
     say(
-        "  The way of a product request is encrypted: the gateway calls storefront by TLS, whose certificate is imported",
+        "  into ACM; storefront calls catalog by mutual TLS, with bundles from Secrets Manager. ACM never returns the key of",
     );
     say(
-        "  into ACM; storefront calls catalog by mutual TLS, with bundles from Secrets Manager. ACM never gives the key of",
+        "  an imported certificate, so it is in a secret too; without the secret, the certificate could not be served.",
     );
-    say("  an imported certificate back, so that one is in a secret too; without that, only its ARN could be served.");
-    let certified = encrypt(scene.stack())?;
-    let mut play = Play::begin(scene, certified)?;
-    play.imported()?;
-    play.bundle()?;
-    play.rollover()?;
-    play.end()
+    let certified = encrypt(context.stack())?;
+    let mut rotations = Rotations::begin(context, certified)?;
+    rotations.imported()?;
+    rotations.bundle()?;
+    rotations.rollover()?;
+    rotations.end()
 }
 
-impl<'s> Play<'s> {
-    fn begin(scene: &'s mut Scene, certified: Certified) -> Result<Self> {
+impl<'s> Rotations<'s> {
+    fn begin(context: &'s mut DemoContext, certified: Certified) -> Result<Self> {
         let authorities = vec![certified.authority.clone()];
-        let last = Mark { counts: Counts::default(), handshakes: Handshakes::default() };
-        let mut play = Self { scene, certified, authorities, rows: Vec::new(), last };
-        play.set_policy("")?;
-        let picture = play.settled()?;
-        play.scene.start_quiet_traffic(PRODUCTS)?;
-        let before = play.scene.counts()?;
-        // The first requests may still meet a proxy that is just looking whether its neighbours are well.
-        let well = interrupt::poll(PATIENCE, || {
-            let first = play.scene.counts()?.since(&before);
-            play.scene.watch(Duration::from_millis(200))?;
-            let last = play.scene.counts()?.since(&before);
+        let last = Snapshot { counts: Counts::default(), handshakes: Handshakes::default() };
+        let mut rotations = Self { context, certified, authorities, rows: Vec::new(), last };
+        rotations.set_policy("")?;
+        let edges = rotations.settled()?;
+        rotations.context.start_quiet_traffic(PRODUCTS)?;
+        let before = rotations.context.counts()?;
+        // Proxies may not have completed their first health checks, so the first requests may fail.
+        let healthy = interrupt::poll(TIMEOUT, || {
+            let first = rotations.context.counts()?.since(&before);
+            rotations.context.watch(Duration::from_millis(200))?;
+            let last = rotations.context.counts()?.since(&before);
             Ok((last.total() > first.total() && last.failures() == first.failures()).then_some(()))
         })?;
-        ensure(well.is_some(), "requests go well once everything is encrypted", String::new)?;
-        say("\n  Fifty requests a second from here on; each one that fails counts. The demo waits for no schedule:");
-        say("  it invokes the function itself. So that proxies make new handshakes, the demo has their connections");
-        say("  closed after each part, as a deployment does.\n");
-        say(picture.table());
-        play.last = play.mark()?;
-        Ok(play)
+        ensure(healthy.is_some(), "requests succeed once everything is encrypted", String::new)?;
+        say("\n  Fifty requests a second from here on; every failed one counts. The demo does not wait for schedules:");
+        say("  it invokes the function itself. For new handshakes, the demo closes the connections of the proxies");
+        say("  after each part, as a deployment does.\n");
+        say(edges.table());
+        rotations.last = rotations.snapshot()?;
+        Ok(rotations)
     }
 
-    /// An imported certificate, by the event that ACM sends each day.
+    /// An imported certificate, replaced after ACM's daily event.
     fn imported(&mut self) -> Result<()> {
         let arn = self.certified.arn.clone();
-        say("\n  -- an imported certificate has 30 of its 100 days left; ACM's event is here for the first time");
+        say("\n  -- an imported certificate has 30 of its 100 days left; ACM sends its first event");
         let before = self.settled()?;
         let event = json!({
             "version": "0", "source": "aws.acm", "detail-type": "ACM Certificate Approaching Expiration",
             "resources": [arn], "detail": {"DaysToExpiry": 30, "CommonName": STOREFRONT_HOST},
         });
-        self.wake(&event)?;
+        self.run(&event)?;
         let after = self.settled()?;
         say("");
         say(after.table());
         changed(&before, &after, "storefront")?;
         unchanged(&before, &after, "catalog-v1")?;
-        let kept = labels(&mut self.scene.stack().aws, STOREFRONT_SECRET)?;
-        say(format_args!("    ACM has it on the same ARN; the secret with its key has {}.", kept.join(", ")));
+        let kept = labels(&mut self.context.stack().aws, STOREFRONT_SECRET)?;
+        say(format_args!(
+            "    ACM has the new one under the same ARN; the secret with its key has {}.",
+            kept.join(", ")
+        ));
         self.close("imported certificate replaced")?;
         say("  The same event again, as ACM sends it for 45 days:");
-        let steps = self.wake(&event)?;
+        let steps = self.run(&event)?;
         ensure(steps == 0, "the second delivery changes nothing", || format!("{steps} step(s)"))?;
         say("    nothing to do.");
         unchanged(&after, &self.settled()?, "storefront")
     }
 
-    /// A bundle, by the wake of every five minutes.
+    /// A bundle, replaced by a scheduled run.
     fn bundle(&mut self) -> Result<()> {
-        say("\n  -- the bundle of catalog is one near its end now, put there by hand; the next run finds it");
-        let aws = &mut self.scene.stack().aws;
+        say("\n  -- the bundle of catalog was replaced by one close to its expiry; the next run finds it");
+        let aws = &mut self.context.stack().aws;
         let old = self.certified.authority.issue(aws, &CATALOG_HOSTS, NEAR_ITS_END)?;
         replace_leaf(aws, CATALOG_SECRET, &old)?;
         let before = self.settled()?;
-        let tick = self.scene.tick_event();
-        self.wake(&tick)?;
+        let tick = self.context.tick_event();
+        self.run(&tick)?;
         let after = self.settled()?;
         say("");
         say(after.table());
         changed(&before, &after, "catalog-v1")?;
         changed(&before, &after, "catalog-v2")?;
         unchanged(&before, &after, "storefront")?;
-        let kept = labels(&mut self.scene.stack().aws, CATALOG_SECRET)?;
+        let kept = labels(&mut self.context.stack().aws, CATALOG_SECRET)?;
         say(format_args!("    {CATALOG_SECRET} has {}.", kept.join(", ")));
         self.close("bundle rotated")
     }
 
-    /// A CA, by the policy.
+    /// A CA, replaced by a policy change.
     fn rollover(&mut self) -> Result<()> {
         say(format_args!(
-            "\n  -- the policy says that {NEW} follows {OLD}; each stage waits for what proxies acknowledge"
+            "\n  -- the policy declares {NEW} the successor of {OLD}; each stage waits for acknowledgements of the proxies"
         ));
-        let new = Authority::make(&mut self.scene.stack().aws, NEW)?;
+        let new = Authority::create(&mut self.context.stack().aws, NEW)?;
         let (from, to) = (self.certified.authority.arn.clone(), new.arn.clone());
         self.authorities.push(new);
         self.set_policy(&format!("  successions: [{{ from: '{from}', to: '{to}' }}]\n"))?;
-        let tick = self.scene.tick_event();
+        let tick = self.context.tick_event();
         let mut open = STAGES.to_vec();
-        for number in 1..=MOST_WAKES {
+        for number in 1..=MAX_RUNS {
             say(format_args!("\n    run {number}"));
-            if self.wake(&tick)? == 0 {
+            if self.run(&tick)? == 0 {
                 say("    nothing can be done yet");
             }
-            let picture = self.settled()?;
+            let edges = self.settled()?;
             say("");
-            say(picture.table());
-            let (over, rest): (Vec<Stage>, Vec<Stage>) = open.into_iter().partition(|(_, is_over)| is_over(&picture));
+            say(edges.table());
+            let (over, rest): (Vec<Stage>, Vec<Stage>) = open.into_iter().partition(|(_, is_over)| is_over(&edges));
             for (name, _) in over {
                 say(format_args!("    {name}"));
             }
@@ -168,19 +171,19 @@ impl<'s> Play<'s> {
                 return Ok(());
             }
         }
-        let report = self.scene.stack().invoke(FUNCTION, &tick)?;
+        let report = self.context.stack().invoke(FUNCTION, &tick)?;
         Err(Failure::Unexpected {
-            expected: format!("the rollover ends within {MOST_WAKES} runs"),
-            seen: format!("it stands at {}", steps::reasons(&report).join("; ")),
+            expected: format!("the rollover ends within {MAX_RUNS} runs"),
+            seen: format!("its decisions are {}", steps::reasons(&report).join("; ")),
         })
     }
 
     fn end(mut self) -> Result<()> {
-        let tick = self.scene.tick_event();
-        let more = self.wake(&tick)?;
+        let tick = self.context.tick_event();
+        let more = self.run(&tick)?;
         ensure(more == 0, "nothing is left to do", || format!("{more} step(s)"))?;
-        self.scene.end_traffic()?;
-        say("\n    what requests and proxies saw       requests   failed   handshakes   refused");
+        self.context.end_traffic()?;
+        say("\n    results of each part                requests   failed   handshakes   refused");
         for (part, counts, handshakes) in &self.rows {
             say(format_args!(
                 "    {part:<36} {:>7}   {:>6}   {:>10}   {:>7}",
@@ -192,15 +195,15 @@ impl<'s> Play<'s> {
         }
         let failed: u64 = self.rows.iter().map(|(_, counts, _)| counts.failures()).sum();
         let refused: u64 = self.rows.iter().map(|(_, _, handshakes)| handshakes.refused()).sum();
-        say(format_args!("\n  Requests that failed: {failed}. Handshakes that were refused: {refused}."));
+        say(format_args!("\n  Failed requests: {failed}. Refused handshakes: {refused}."));
         ensure(failed == 0 && refused == 0, "no request failed and no handshake was refused", || {
             format!("{failed} request(s) and {refused} handshake(s)")
         })
     }
 
-    /// Wakes the function, tells what it did, and returns how many steps that were.
-    fn wake(&mut self, event: &Value) -> Result<usize> {
-        let report = self.scene.stack().invoke(FUNCTION, event)?;
+    /// Runs the function, prints its steps, and returns their number.
+    fn run(&mut self, event: &Value) -> Result<usize> {
+        let report = self.context.stack().invoke(FUNCTION, event)?;
         let steps = steps::taken(&report);
         for step in &steps {
             say(format_args!("    {FUNCTION}: {step}"));
@@ -208,43 +211,43 @@ impl<'s> Play<'s> {
         Ok(steps.len())
     }
 
-    /// Waits until every proxy has acknowledged what is kept. No edge may be at fault at any look on the way.
-    fn settled(&mut self) -> Result<Picture> {
-        let stack = self.scene.stack();
+    /// Waits until every proxy has acknowledged the stored certificates and trust. No edge may have a fault meanwhile.
+    fn settled(&mut self) -> Result<Edges> {
+        let stack = self.context.stack();
         let refresh = format!("{}/certificates/refresh", stack.endpoints.app_mesh);
         stack.client.post(&refresh, &Value::Null)?;
         let arn = self.certified.arn.clone();
         let mut last = None;
-        let found = interrupt::poll(PATIENCE, || {
+        let found = interrupt::poll(TIMEOUT, || {
             let authorities: Vec<&Authority> = self.authorities.iter().collect();
-            let picture = Picture::take(self.scene.stack(), &arn, &authorities)?;
-            let faults = picture.faults();
+            let edges = Edges::read(self.context.stack(), &arn, &authorities)?;
+            let faults = edges.faults();
             ensure(faults.is_empty(), "every edge is sound at every moment", || faults.join("; "))?;
-            if picture.lagging().is_empty() {
-                return Ok(Some(picture));
+            if edges.lagging().is_empty() {
+                return Ok(Some(edges));
             }
-            last = Some(picture);
+            last = Some(edges);
             Ok(None)
         })?;
         found.ok_or_else(|| {
-            let lagging = last.iter().flat_map(Picture::lagging).collect::<Vec<_>>().join(", ");
+            let lagging = last.iter().flat_map(Edges::lagging).collect::<Vec<_>>().join(", ");
             Failure::Unexpected {
-                expected: "every proxy acknowledges what is kept for it".to_owned(),
+                expected: "every proxy acknowledges its stored certificates".to_owned(),
                 seen: format!("{lagging} did not"),
             }
         })
     }
 
-    /// Ends a part: requests go over new connections for a moment, and what was seen since the last part is noted.
+    /// Ends a part: requests use new connections for a moment, and the counts since the last part are recorded.
     fn close(&mut self, part: &str) -> Result<()> {
-        close_connections(self.scene.stack(), true)?;
-        let closed = self.scene.watch(NEW_CONNECTIONS);
-        close_connections(self.scene.stack(), false)?;
+        close_connections(self.context.stack(), true)?;
+        let closed = self.context.watch(NEW_CONNECTIONS);
+        close_connections(self.context.stack(), false)?;
         closed?;
-        let now = self.mark()?;
+        let now = self.snapshot()?;
         let counts = now.counts.since(&self.last.counts);
         let handshakes = now.handshakes.since(&self.last.handshakes);
-        ensure(handshakes.made() > 0, "proxies make new handshakes", || "there was none".to_owned())?;
+        ensure(handshakes.made() > 0, "proxies make new handshakes", || "none".to_owned())?;
         ensure(
             counts.failures() == 0 && handshakes.refused() == 0,
             "no request fails and no handshake is refused",
@@ -255,17 +258,17 @@ impl<'s> Play<'s> {
         Ok(())
     }
 
-    fn mark(&mut self) -> Result<Mark> {
-        Ok(Mark { counts: self.scene.counts()?, handshakes: Handshakes::count(self.scene.stack())? })
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        Ok(Snapshot { counts: self.context.counts()?, handshakes: Handshakes::count(self.context.stack())? })
     }
 
-    /// The demo's policy, with what has an ARN. A running function looks for a new one every minute; its next process has it
-    /// from the start.
+    /// Sets the demo's policy, with the ARNs of the imported certificates. A running function reads the policy once a
+    /// minute; a new process reads it at its start.
     fn set_policy(&mut self, more: &str) -> Result<()> {
         let imported =
             format!("  imported: [{{ certificate: '{}', secret: {STOREFRONT_SECRET} }}]\n", self.certified.arn);
-        let policy = format!("{}{imported}{more}", self.scene.policy());
-        let stack = self.scene.stack();
+        let policy = format!("{}{imported}{more}", self.context.policy());
+        let stack = self.context.stack();
         put_policy(&mut stack.aws, &policy)?;
         let arn = stack.outputs.named("CertificateRotationFunction")?.to_owned();
         let name = json!({"FunctionName": arn});
@@ -273,32 +276,32 @@ impl<'s> Play<'s> {
         let timeout = before.get("Timeout").cloned().unwrap_or(json!(120));
         stack.aws.call("lambda", "update_function_configuration", &json!({"FunctionName": arn, "Timeout": timeout}))?;
         let started = Instant::now();
-        let ready = interrupt::poll(PATIENCE, || {
+        let ready = interrupt::poll(TIMEOUT, || {
             let now = stack.aws.call("lambda", "get_function_configuration", &name)?;
             Ok((now.get("LastUpdateStatus").and_then(Value::as_str) == Some("Successful")).then_some(()))
         })?;
-        ensure(ready.is_some(), "the function starts afresh", || format!("it did not in {:?}", started.elapsed()))
+        ensure(ready.is_some(), "the function restarts", || format!("it did not in {:?}", started.elapsed()))
     }
 }
 
-/// A stage, and how it is known to be over. They overlap: a certificate is issued anew once those who check it trust the new
-/// CA, whoever else still has to learn of it.
-type Stage = (&'static str, fn(&Picture) -> bool);
+/// A stage, and the condition of its end. Stages overlap: a certificate is reissued once the clients that verify it trust
+/// the new CA, even if other clients do not trust it yet.
+type Stage = (&'static str, fn(&Edges) -> bool);
 
 const STAGES: [Stage; 3] = [
-    ("Trust both is over: the new CA is trusted wherever the old one was.", |now| now.is_trusted_by_all(NEW)),
-    ("Reissue is over: everything that is presented comes from the new CA.", |now| now.all_issued_by(NEW)),
-    ("Drop the old is over: no client trusts the old CA any more.", |now| now.is_trusted_by_nobody(OLD)),
+    ("Stage trust-both has ended: the new CA is trusted wherever the old one was.", |now| now.is_trusted_by_all(NEW)),
+    ("Stage reissue has ended: the new CA has issued every presented certificate.", |now| now.all_issued_by(NEW)),
+    ("Stage drop-old has ended: no client trusts the old CA.", |now| now.is_trusted_by_none(OLD)),
 ];
 
-fn changed(before: &Picture, after: &Picture, node: &str) -> Result<()> {
-    ensure(before.of(node) != after.of(node), &format!("{node} presents another certificate"), || {
-        format!("it still is {:?}", after.of(node))
+fn changed(before: &Edges, after: &Edges, node: &str) -> Result<()> {
+    ensure(before.listener(node) != after.listener(node), &format!("{node} presents another certificate"), || {
+        format!("it still presents {:?}", after.listener(node))
     })
 }
 
-fn unchanged(before: &Picture, after: &Picture, node: &str) -> Result<()> {
-    ensure(before.of(node) == after.of(node), &format!("{node} presents what it did"), || {
-        format!("{:?} became {:?}", before.of(node), after.of(node))
+fn unchanged(before: &Edges, after: &Edges, node: &str) -> Result<()> {
+    ensure(before.listener(node) == after.listener(node), &format!("{node} presents the same certificate"), || {
+        format!("{:?} became {:?}", before.listener(node), after.listener(node))
     })
 }

@@ -1,4 +1,4 @@
-//! The part of the shop that becomes encrypted: the two hops of every request for a product, and whoever else calls there.
+//! The encrypted part of the shop: the two hops of a product request, and the other callers of these nodes.
 //!
 //! ```text
 //!   storefront-gateway ── tls ──▶ storefront ── mtls ──▶ catalog-v1, catalog-v2 ◀── mtls ── recommendations-v1, -v2
@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use super::vault::{Age, Authority, import, keep_leaf, keep_trust};
+use super::vault::{Age, Authority, create_leaf, create_trust, import};
 use crate::demo_mesh::MESH;
 use crate::failure::{Failure, Result};
 use crate::stack::Stack;
@@ -17,24 +17,24 @@ pub(super) const CATALOG_SECRET: &str = "shop/catalog";
 pub(super) const CALLS_SECRET: &str = "shop/storefront-calls";
 pub(super) const ROOTS_SECRET: &str = "shop/roots";
 pub(super) const RECOMMENDATIONS_SECRET: &str = "shop/recommendations-calls";
-/// It has the key of the certificate in ACM.
+/// The secret with the key of the certificate in ACM.
 pub(super) const STOREFRONT_SECRET: &str = "shop/storefront";
 
-/// A client that names nobody wants the name by which it finds the server.
+/// The names that clients without a list of names expect: the hostnames of the servers.
 pub(super) const CATALOG_HOSTS: [&str; 2] = ["catalog-v1.internal", "catalog-v2.internal"];
 pub(super) const STOREFRONT_HOST: &str = "storefront.internal";
-/// What storefront calls.
+/// The backend of storefront.
 const CATALOG: &str = "catalog.shop.local";
 
-/// Those whose proxies take part.
+/// The participating proxies.
 pub(super) const PROXIES: [&str; 6] =
     ["storefront-gateway", "storefront", "catalog-v1", "catalog-v2", "recommendations-v1", "recommendations-v2"];
 
-/// What has lived for two thirds of a hundred days is to be renewed.
+/// Certificates are renewed after two thirds of their lifetime, here a hundred days.
 pub(super) const NEAR_ITS_END: Age = Age { lived: 70, left: 30 };
 const YOUNG: Age = Age { lived: 5, left: 95 };
 
-/// What the shop is certified by in the beginning.
+/// The CA and the certificate of the shop at the start.
 #[derive(Clone, Debug)]
 pub(super) struct Certified {
     pub(super) authority: Authority,
@@ -42,22 +42,22 @@ pub(super) struct Certified {
     pub(super) arn: String,
 }
 
-/// Makes a CA and what it has issued, and has the shop use it. Nothing calls the shop meanwhile.
+/// Creates a CA and certificates, and configures the shop with them. No requests are sent meanwhile.
 pub(super) fn encrypt(stack: &mut Stack) -> Result<Certified> {
     let aws = &mut stack.aws;
-    let authority = Authority::make(aws, "Shop CA 1")?;
+    let authority = Authority::create(aws, "Shop CA 1")?;
     let storefront = authority.issue(aws, &[STOREFRONT_HOST], NEAR_ITS_END)?;
     let arn = import(aws, &storefront)?;
-    keep_leaf(aws, STOREFRONT_SECRET, &storefront)?;
+    create_leaf(aws, STOREFRONT_SECRET, &storefront)?;
     for (secret, hosts) in [
         (CATALOG_SECRET, &CATALOG_HOSTS[..]),
         (CALLS_SECRET, &[STOREFRONT_HOST]),
         (RECOMMENDATIONS_SECRET, &["recommendations.internal"]),
     ] {
         let leaf = authority.issue(aws, hosts, YOUNG)?;
-        keep_leaf(aws, secret, &leaf)?;
+        create_leaf(aws, secret, &leaf)?;
     }
-    keep_trust(aws, ROOTS_SECRET, &authority)?;
+    create_trust(aws, ROOTS_SECRET, &authority)?;
 
     let by_bundle = json!({"trust": {"sds": {"secretName": "shop-roots"}}});
     for node in ["catalog-v1", "catalog-v2"] {

@@ -1,14 +1,14 @@
-//! What certificate-rotation did in one wake, in words.
+//! The steps of one run of certificate-rotation, in words.
 
 use serde_json::Value;
 
-/// The steps that were taken, in their order; of decisions without a step, nothing.
+/// The steps in their order; decisions without a step are left out.
 pub(super) fn taken(report: &Value) -> Vec<String> {
     let decisions = report.get("decisions").and_then(Value::as_array);
     decisions.into_iter().flatten().filter_map(step).collect()
 }
 
-/// The reasons of what is held, for when it goes on no further.
+/// The reasons of all decisions, for the error of a rollover that does not end.
 pub(super) fn reasons(report: &Value) -> Vec<String> {
     let decisions = report.get("decisions").and_then(Value::as_array).into_iter().flatten();
     decisions
@@ -23,12 +23,12 @@ fn step(decision: &Value) -> Option<String> {
     let done = match word(step, "step") {
         "prepare" => format!("a key and a request in {secret}, pending"),
         "order" => format!("the certificate for {secret} ordered of the private CA"),
-        "collect" => format!("the certificate in {secret} beside its key, pending"),
+        "collect" => format!("the certificate in {secret}, with its key, pending"),
         "import-pending" => "both imported into ACM, onto the same ARN".to_owned(),
-        "promote" => format!("what is pending in {secret} is current"),
+        "promote" => format!("the pending version of {secret} is current"),
         "publish-trust" => {
             let roots = step.get("roots").and_then(Value::as_array).map_or(0, Vec::len);
-            format!("{secret} has {roots} root(s) to trust")
+            format!("{secret} has {roots} trusted root(s)")
         }
         "apply" => format!("the client policy of {} names other CAs", resource(step)),
         other => other.to_owned(),
@@ -40,7 +40,7 @@ fn step(decision: &Value) -> Option<String> {
     Some(format!("{why}: {done}{outcome}"))
 }
 
-/// The last part of the path of what is changed.
+/// The last part of the changed resource's path.
 fn resource(step: &Value) -> &str {
     let path = step.pointer("/change/resource").and_then(Value::as_str).unwrap_or("the resource");
     path.rsplit('/').next().unwrap_or(path)
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_told_and_reasons_kept() {
+    fn steps_and_reasons_are_listed() {
         let report = json!({"decisions": [
             {"resource": "sds:catalog", "decision": "issue", "reason": "RenewalDue",
                 "plan": {"step": {"step": "prepare", "secret": "shop/catalog"}, "stage": null},

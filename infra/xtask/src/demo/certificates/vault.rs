@@ -1,4 +1,4 @@
-//! Private CAs and what they have issued, made through ACM Private CA, ACM and Secrets Manager.
+//! Private CAs and certificates, created with ACM Private CA, ACM and Secrets Manager.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ pub(super) struct Leaf {
     issuer: String,
 }
 
-/// How old a certificate is, in days, and how long it still lives.
+/// The age of a certificate and its remaining lifetime, in days.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Age {
     pub(super) lived: u64,
@@ -31,8 +31,8 @@ pub(super) struct Age {
 }
 
 impl Authority {
-    /// Makes a root, and has it sign itself.
-    pub(super) fn make(aws: &mut LocalAws, name: &str) -> Result<Self> {
+    /// Creates a self-signed root.
+    pub(super) fn create(aws: &mut LocalAws, name: &str) -> Result<Self> {
         let configuration = json!({
             "KeyAlgorithm": "RSA_2048", "SigningAlgorithm": "SHA256WITHRSA", "Subject": {"CommonName": name},
         });
@@ -76,37 +76,37 @@ pub(super) fn import(aws: &mut LocalAws, leaf: &Leaf) -> Result<String> {
     text(&aws.call("acm", "import_certificate", &request)?, "CertificateArn")
 }
 
-/// What a certificate in ACM is now, with its issuers.
+/// The current certificate in ACM, with its issuers.
 pub(super) fn in_acm(aws: &mut LocalAws, arn: &str) -> Result<String> {
     let got = aws.call("acm", "get_certificate", &json!({"CertificateArn": arn}))?;
     Ok(format!("{}\n{}", text(&got, "Certificate")?.trim_end(), text(&got, "CertificateChain")?))
 }
 
-/// Makes a secret that presents a certificate.
-pub(super) fn keep_leaf(aws: &mut LocalAws, secret: &str, leaf: &Leaf) -> Result<()> {
-    keep(aws, secret, &json!({"certificate": leaf.certificate, "chain": leaf.issuer, "privateKey": leaf.key}))
+/// Creates a secret with a certificate and its key.
+pub(super) fn create_leaf(aws: &mut LocalAws, secret: &str, leaf: &Leaf) -> Result<()> {
+    create(aws, secret, &json!({"certificate": leaf.certificate, "chain": leaf.issuer, "privateKey": leaf.key}))
 }
 
-/// Makes a secret that trusts a CA.
-pub(super) fn keep_trust(aws: &mut LocalAws, secret: &str, authority: &Authority) -> Result<()> {
-    keep(aws, secret, &json!({"trust": authority.certificate}))
+/// Creates a secret with a trusted CA.
+pub(super) fn create_trust(aws: &mut LocalAws, secret: &str, authority: &Authority) -> Result<()> {
+    create(aws, secret, &json!({"trust": authority.certificate}))
 }
 
-fn keep(aws: &mut LocalAws, secret: &str, bundle: &Value) -> Result<()> {
+fn create(aws: &mut LocalAws, secret: &str, bundle: &Value) -> Result<()> {
     let request = json!({"Name": secret, "SecretString": bundle.to_string()});
     aws.call("secretsmanager", "create_secret", &request).map(drop)
 }
 
-/// Has a secret present another certificate from now on.
+/// Replaces the certificate and key of a secret.
 pub(super) fn replace_leaf(aws: &mut LocalAws, secret: &str, leaf: &Leaf) -> Result<()> {
     let bundle = json!({"certificate": leaf.certificate, "chain": leaf.issuer, "privateKey": leaf.key});
     let request = json!({"SecretId": secret, "SecretString": bundle.to_string()});
     aws.call("secretsmanager", "put_secret_value", &request).map(drop)
 }
 
-/// One member of what a secret's current version holds; empty where it has none.
+/// Members of a secret's current version, joined; missing ones are left out.
 pub(super) fn current(aws: &mut LocalAws, secret: &str, members: &[&str]) -> Result<String> {
-    // Without a stage the local service gives the version that was put last.
+    // Without a stage the local service returns the version that was written last.
     let request = json!({"SecretId": secret, "VersionStage": "AWSCURRENT"});
     let got = aws.call("secretsmanager", "get_secret_value", &request)?;
     let bundle: Value = serde_json::from_str(&text(&got, "SecretString")?).unwrap_or_default();
@@ -114,7 +114,7 @@ pub(super) fn current(aws: &mut LocalAws, secret: &str, members: &[&str]) -> Res
     Ok(texts.collect::<Vec<_>>().join("\n"))
 }
 
-/// Which labels a secret's versions have, each version's together.
+/// The labels of each version of a secret.
 pub(super) fn labels(aws: &mut LocalAws, secret: &str) -> Result<Vec<String>> {
     let got = aws.call("secretsmanager", "describe_secret", &json!({"SecretId": secret}))?;
     let versions = got.get("VersionIdsToStages").and_then(Value::as_object).into_iter().flatten();

@@ -1,4 +1,5 @@
-//! The edges as they are: what the API and the stores have, and what the proxies have acknowledged. `shop-edges` judges.
+//! The current edges, from the descriptions of the API, the stored certificates, and the acknowledgements of proxies.
+//! `shop-edges` computes their verdicts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,7 @@ use crate::demo_mesh::MESH;
 use crate::failure::{Failure, Result};
 use crate::stack::Stack;
 
-/// Everything that the edges depend on.
+/// The resources that the edges depend on.
 const RESOURCES: [(&str, &str); 11] = [
     ("virtualGateway", "virtualGateways/storefront-gateway"),
     ("gatewayRoute", "virtualGateway/storefront-gateway/gatewayRoutes/storefront"),
@@ -28,39 +29,39 @@ const RESOURCES: [(&str, &str); 11] = [
 
 /// All edges at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Picture {
-    pub(super) edges: Vec<Line>,
+pub(super) struct Edges {
+    pub(super) edges: Vec<Edge>,
 }
 
 /// One edge.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Line {
+pub(super) struct Edge {
     pub(super) from: String,
     pub(super) to: String,
-    /// `plaintext`, `tls`, `mtls`, or why it is broken.
+    /// `plaintext`, `tls`, `mtls`, or the reason why it is broken.
     pub(super) verdict: String,
-    /// Why a request over it could fail, or why nobody can tell.
+    /// Why a request over it could fail, or why that is unknown.
     pub(super) fault: Option<String>,
-    /// What the listener presents.
-    pub(super) server: Shown,
-    /// What the client presents, where it does.
-    pub(super) client: Option<Shown>,
-    /// Whom the client trusts, by their names.
+    /// The certificate that the listener presents.
+    pub(super) server: Presented,
+    /// The certificate that the client presents, if it does.
+    pub(super) client: Option<Presented>,
+    /// The names of the CAs that the client trusts.
     pub(super) trusted: BTreeSet<String>,
-    /// Proxies that have not acknowledged what is kept.
+    /// Proxies that have not acknowledged the stored certificates.
     pub(super) lagging: Vec<String>,
 }
 
-/// A certificate as a proxy has it.
+/// A certificate of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(super) struct Shown {
+pub(super) struct Presented {
     pub(super) fingerprint: String,
     pub(super) issuer: String,
 }
 
-impl Picture {
-    /// Reads everything, and has it judged.
-    pub(super) fn take(stack: &mut Stack, arn: &str, authorities: &[&Authority]) -> Result<Self> {
+impl Edges {
+    /// Reads the inputs of the edges, and computes the edges.
+    pub(super) fn read(stack: &mut Stack, arn: &str, authorities: &[&Authority]) -> Result<Self> {
         let input = input(stack, arn, authorities)?;
         let answer = stack.edges(&input)?;
         let edges = serde_json::from_str(&answer)
@@ -68,46 +69,46 @@ impl Picture {
         Ok(Self { edges })
     }
 
-    /// Proxies that have not acknowledged what is kept for them.
+    /// Proxies that have not acknowledged their stored certificates.
     pub(super) fn lagging(&self) -> BTreeSet<&str> {
-        self.edges.iter().flat_map(|line| &line.lagging).map(String::as_str).collect()
+        self.edges.iter().flat_map(|edge| &edge.lagging).map(String::as_str).collect()
     }
 
-    /// Everything that is wrong with any edge.
+    /// The faults of all edges.
     pub(super) fn faults(&self) -> Vec<String> {
-        let told = |line: &Line| Some(format!("{} to {}: {}", line.from, line.to, line.fault.as_ref()?));
-        self.edges.iter().filter_map(told).collect()
+        let fault = |edge: &Edge| Some(format!("{} to {}: {}", edge.from, edge.to, edge.fault.as_ref()?));
+        self.edges.iter().filter_map(fault).collect()
     }
 
     /// Whether every client trusts this CA.
     pub(super) fn is_trusted_by_all(&self, name: &str) -> bool {
-        self.edges.iter().all(|line| line.trusted.contains(name))
+        self.edges.iter().all(|edge| edge.trusted.contains(name))
     }
 
     /// Whether no client trusts this CA.
-    pub(super) fn is_trusted_by_nobody(&self, name: &str) -> bool {
-        !self.edges.iter().any(|line| line.trusted.contains(name))
+    pub(super) fn is_trusted_by_none(&self, name: &str) -> bool {
+        !self.edges.iter().any(|edge| edge.trusted.contains(name))
     }
 
-    /// Whether everything that is presented comes from this CA.
+    /// Whether this CA has issued every presented certificate.
     pub(super) fn all_issued_by(&self, name: &str) -> bool {
-        self.edges.iter().all(|line| line.server.issuer == name && line.client.iter().all(|one| one.issuer == name))
+        self.edges.iter().all(|edge| edge.server.issuer == name && edge.client.iter().all(|one| one.issuer == name))
     }
 
-    /// What the listener of a node presents.
-    pub(super) fn of(&self, node: &str) -> Option<&Shown> {
-        self.edges.iter().find(|line| line.to == node).map(|line| &line.server)
+    /// The certificate that the listener of a node presents.
+    pub(super) fn listener(&self, node: &str) -> Option<&Presented> {
+        self.edges.iter().find(|edge| edge.to == node).map(|edge| &edge.server)
     }
 
-    /// As a table.
+    /// The edges as a table.
     pub(super) fn table(&self) -> String {
         let head = ["edge", "verdict", "listener presents", "client presents", "client trusts"].map(ToOwned::to_owned);
-        let shown = |one: &Shown| format!("{} ({})", one.fingerprint, one.issuer);
-        let rows = self.edges.iter().map(|line| {
-            let client = line.client.as_ref().map_or_else(|| "-".to_owned(), shown);
-            let trusted = line.trusted.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let edge = format!("{} -> {}", line.from, line.to);
-            [edge, line.verdict.clone(), shown(&line.server), client, trusted]
+        let shown = |one: &Presented| format!("{} ({})", one.fingerprint, one.issuer);
+        let rows = self.edges.iter().map(|edge| {
+            let client = edge.client.as_ref().map_or_else(|| "-".to_owned(), shown);
+            let trusted = edge.trusted.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let name = format!("{} -> {}", edge.from, edge.to);
+            [name, edge.verdict.clone(), shown(&edge.server), client, trusted]
         });
         let lines = std::iter::once(head).chain(rows);
         let lines = lines.map(|[edge, verdict, server, client, trusted]| {
@@ -117,7 +118,7 @@ impl Picture {
     }
 }
 
-/// What `shop-edges` reads.
+/// The input of `shop-edges`.
 fn input(stack: &mut Stack, arn: &str, authorities: &[&Authority]) -> Result<Value> {
     let mut resources = Vec::new();
     for (kind, path) in RESOURCES {
@@ -143,7 +144,7 @@ fn input(stack: &mut Stack, arn: &str, authorities: &[&Authority]) -> Result<Val
     }))
 }
 
-/// By proxy and secret, the fingerprints that were acknowledged last.
+/// The last acknowledged fingerprints, by proxy and secret.
 type Acknowledged = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 fn acknowledged(stack: &Stack) -> Result<Acknowledged> {

@@ -1,4 +1,4 @@
-//! What the scenarios are told with: making things happen, waiting for what follows, and checking it.
+//! The tools of the scenarios: causing changes, waiting for their effects, and checking them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,41 +18,41 @@ use crate::workspace::Workspace;
 
 const FUNCTION: &str = "route-failover";
 
-/// What a scenario waits for happens within a second or two; a loaded machine gets this.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit of an awaited effect: it takes a second or two, and more on a loaded machine.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is done while something is awaited.
+/// The activity of the demo while it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Meanwhile {
-    /// Nothing: it has to come by itself.
+enum WhileWaiting {
+    /// The demo does nothing: something else runs the function.
     Wait,
-    /// The function is woken as by its schedule, and what it says is told.
-    WakeAndTell,
+    /// The demo runs the function as its schedule does, and prints the decisions.
+    RunAndPrint,
 }
 
 #[derive(Debug)]
-pub(super) struct Scene {
+pub(super) struct DemoContext {
     pub(super) stack: Stack,
     pub(super) workspace: Workspace,
     tick: Value,
     log_group: String,
     since: u64,
-    /// Lines of the log that were looked at.
+    /// The log lines that were read.
     read: BTreeSet<String>,
-    /// What was said last.
-    told: String,
-    /// The load, while there is one.
+    /// The last printed decision.
+    last_printed: String,
+    /// The load, if there is one.
     traffic: Option<Traffic>,
     policy: String,
-    /// The nodes whose proxy was ended.
+    /// The nodes whose proxy was stopped.
     stopped: BTreeSet<String>,
 }
 
 /// The share of its requests that a failing node answers with an error, in percent.
 const FAILING: u32 = 60;
 
-impl Scene {
-    pub(super) fn of(workspace: &Workspace, stack: Stack) -> Result<Self> {
+impl DemoContext {
+    pub(super) fn new(workspace: &Workspace, stack: Stack) -> Result<Self> {
         let path = workspace.file("events/route-failover/tick-rule.json");
         let text = fs::read_to_string(&path).map_err(Failure::file("read", &path))?;
         let tick = serde_json::from_str(&text).map_err(|why| Failure::Unreadable { path, why: why.to_string() })?;
@@ -65,7 +65,7 @@ impl Scene {
             log_group,
             since: now() * 1000,
             read: BTreeSet::new(),
-            told: String::new(),
+            last_printed: String::new(),
             traffic: None,
             policy: stack::demo_policy(workspace)?,
             stopped: BTreeSet::new(),
@@ -78,23 +78,23 @@ impl Scene {
         Ok(())
     }
 
-    /// The same without a line a second.
+    /// The same without a line per second.
     pub(super) fn start_quiet_traffic(&mut self, load: Load) -> Result<()> {
         self.traffic = Some(Traffic::start(&self.stack.data_plane, load, None)?);
         Ok(())
     }
 
-    /// What everything happens on.
+    /// The stack of the demo.
     pub(super) fn stack(&mut self) -> &mut Stack {
         &mut self.stack
     }
 
-    /// The event by which a schedule wakes any function.
+    /// The event with which a schedule runs any function.
     pub(super) fn tick_event(&self) -> Value {
         self.tick.clone()
     }
 
-    /// The policy that the functions were deployed with.
+    /// The policy of the deployed functions.
     pub(super) fn policy(&self) -> &str {
         &self.policy
     }
@@ -107,35 +107,35 @@ impl Scene {
         }
     }
 
-    /// Lets an application fail so many percent of the requests that reach it.
+    /// Lets an application fail this percentage of its requests.
     pub(super) fn break_application(&mut self, node: &str, percent: u32) -> Result<()> {
         let url = format!("{}/failing/{node}", self.stack.data_plane.shop);
         self.stack.client.put(&url, &json!(percent))?.success(node).map(drop)
     }
 
-    /// What the load has seen so far.
+    /// The results of the load so far.
     pub(super) fn counts(&self) -> Result<Counts> {
         self.traffic.as_ref().map_or_else(|| Ok(Counts::default()), Traffic::counts)
     }
 
-    /// Lets requests go by for a while.
+    /// Waits for a while under load.
     pub(super) fn watch(&mut self, time: Duration) -> Result<()> {
         let over = Instant::now() + time;
-        let patience = time + PATIENCE;
-        interrupt::poll(patience, || {
+        let limit = time + TIMEOUT;
+        interrupt::poll(limit, || {
             self.tick()?;
             Ok((Instant::now() >= over).then_some(()))
         })
         .map(drop)
     }
 
-    /// Waits until a period of the alarms begins, so that several nodes that fail from then on do so in the same period.
+    /// Waits until a period of the alarms begins, so that several nodes fail in the same period.
     pub(super) fn await_period(&mut self) -> Result<()> {
-        let begun = interrupt::poll(PATIENCE, || {
+        let begun = interrupt::poll(TIMEOUT, || {
             self.tick()?;
             Ok((now().is_multiple_of(u64::from(PERIOD))).then_some(()))
         })?;
-        ensure(begun.is_some(), "a period begins", || "the clock stands still".to_owned())
+        ensure(begun.is_some(), "a period begins", || "the clock does not advance".to_owned())
     }
 
     fn tick(&mut self) -> Result<()> {
@@ -145,10 +145,10 @@ impl Scene {
     /// Reads a route through the App Mesh API.
     pub(super) fn route(&self, name: RouteName<'_>) -> Result<Route> {
         let url = format!("{}{}", self.stack.endpoints.app_mesh, name.path());
-        Ok(Route::of(self.stack.client.get(&url)?.success("DescribeRoute")?))
+        Ok(Route::new(self.stack.client.get(&url)?.success("DescribeRoute")?))
     }
 
-    /// Writes a route as a person does who knows nothing of Meshwarden.
+    /// Writes a route through the API, as an operator does.
     pub(super) fn edit(&self, name: RouteName<'_>, spec: &Value) -> Result<()> {
         let url = format!("{}{}", self.stack.endpoints.app_mesh, name.path());
         self.stack.client.put(&url, &json!({"spec": spec}))?.success("UpdateRoute").map(drop)
@@ -159,7 +159,7 @@ impl Scene {
         for node in nodes {
             if self.stopped.remove(*node) {
                 let client = self.stack.client.clone();
-                self.stack.data_plane.proxy(node)?.start_again(&client)?;
+                self.stack.data_plane.proxy(node)?.restart(&client)?;
             } else {
                 self.break_application(node, 0)?;
             }
@@ -167,11 +167,11 @@ impl Scene {
         Ok(())
     }
 
-    /// Lets a node fail, and says how: an application answers most requests with an error. TCP has no answers that a proxy
-    /// knows as errors, so such a node loses its proxy, as when its task dies.
+    /// Lets a node fail, and prints how: its application fails most requests. For TCP, a proxy does not recognise
+    /// errors, so the proxy of the node is stopped, as when its task dies.
     pub(super) fn fail(&mut self, node: &str) -> Result<()> {
         if demo_mesh::protocol(&self.workspace, node)? == "tcp" {
-            say(format_args!("  {node} dies: its Envoy is ended, and every connection to it is refused from now on."));
+            say(format_args!("  {node} fails: its Envoy is stopped, so connections to it are refused from now on."));
             self.stack.data_plane.proxy(node)?.stop()?;
             self.stopped.insert(node.to_owned());
             return Ok(());
@@ -180,10 +180,10 @@ impl Scene {
         self.break_application(node, FAILING)
     }
 
-    /// Waits until the alarms of nodes have a state, and returns that.
+    /// Waits until the alarms of nodes have a state, and returns the state.
     pub(super) fn until_alarms_are(&mut self, nodes: &[&str], state: &str) -> Result<String> {
         let mut seen = Vec::new();
-        let reached = interrupt::poll(PATIENCE, || {
+        let reached = interrupt::poll(TIMEOUT, || {
             self.tick()?;
             seen.clear();
             for node in nodes {
@@ -192,22 +192,22 @@ impl Scene {
             Ok(seen.iter().all(|one| one == state).then(|| state.to_owned()))
         })?;
         reached.ok_or_else(|| Failure::Unexpected {
-            expected: format!("the alarms of {} come to {state}", nodes.join(", ")),
+            expected: format!("the alarms of {} are {state}", nodes.join(", ")),
             seen: format!("they are {}", seen.join(", ")),
         })
     }
 
-    /// Puts an alarm, and waits until it is on by the data that the agent collects.
+    /// Creates an alarm, and waits until the agent's data turns it on.
     pub(super) fn alarm_on(&mut self, alarm: &Value, name: &str) -> Result<()> {
         self.stack.aws.call("cloudwatch", "put_metric_alarm", alarm)?;
-        let on = interrupt::poll(PATIENCE, || {
+        let on = interrupt::poll(TIMEOUT, || {
             self.tick()?;
             Ok((self.state_of_alarm(name)? == "ALARM").then_some(()))
         })?;
         ensure(on.is_some(), &format!("the alarm {name} is on"), || "it stays off".to_owned())
     }
 
-    /// The state of a node's alarm, as CloudWatch has it.
+    /// The state of a node's alarm in CloudWatch.
     fn alarm_state(&mut self, node: &str) -> Result<String> {
         self.state_of_alarm(&alarm_name(node))
     }
@@ -221,8 +221,8 @@ impl Scene {
         Ok(state.unwrap_or("missing").to_owned())
     }
 
-    /// Sends the notice that a node's alarm is on once more, as SNS may.
-    pub(super) fn notice_again(&mut self, node: &str) -> Result<()> {
+    /// Sends the notice of a node's alarm again, as SNS may.
+    pub(super) fn repeat_notice(&mut self, node: &str) -> Result<()> {
         let message = json!({
             "AlarmName": alarm_name(node), "OldStateValue": "OK", "NewStateValue": "ALARM",
             "NewStateReason": "the same notice, delivered again",
@@ -232,7 +232,7 @@ impl Scene {
         self.stack.aws.call("sns", "publish", &request).map(drop)
     }
 
-    /// Gives a route back to Meshwarden, by an event on its bus.
+    /// Releases a route to Meshwarden, by an event on its bus.
     pub(super) fn release(&mut self, name: RouteName<'_>) -> Result<()> {
         let detail = json!({
             "mesh": crate::demo_mesh::MESH, "virtualRouter": name.router, "route": name.route, "by": "the demo",
@@ -245,63 +245,69 @@ impl Scene {
         self.stack.aws.call("events", "put_events", &json!({"Entries": [entry]})).map(drop)
     }
 
-    /// Wakes the function as its schedule does every minute.
-    pub(super) fn wake(&self) -> Result<()> {
+    /// Runs the function as its schedule does every minute.
+    pub(super) fn run(&self) -> Result<()> {
         self.stack.invoke(FUNCTION, &self.tick).map(drop)
     }
 
-    /// Wakes the function until it has given this reason for a route, telling each reason once.
-    pub(super) fn wake_until(&mut self, name: RouteName<'_>, reason: &str) -> Result<Decision> {
-        self.awaited(name, reason, 1, Meanwhile::WakeAndTell)
+    /// Runs the function until it has given this reason for a route, and prints each reason once.
+    pub(super) fn run_until(&mut self, name: RouteName<'_>, reason: &str) -> Result<Decision> {
+        self.awaited(name, reason, 1, WhileWaiting::RunAndPrint)
     }
 
-    /// Waits until the function, woken by something else than the demo, has given this reason for a route so often.
+    /// Waits until the function, which the demo does not run, has given this reason for a route this number of times.
     pub(super) fn logged(&mut self, name: RouteName<'_>, reason: &str, times: usize) -> Result<Decision> {
-        self.awaited(name, reason, times, Meanwhile::Wait)
+        self.awaited(name, reason, times, WhileWaiting::Wait)
     }
 
-    /// Reads the log, which has the decisions of every wake whoever brought it, until it has what is awaited.
-    fn awaited(&mut self, name: RouteName<'_>, reason: &str, times: usize, meanwhile: Meanwhile) -> Result<Decision> {
+    /// Reads the log, which has the decisions of every run, until it has the awaited decision.
+    fn awaited(
+        &mut self,
+        name: RouteName<'_>,
+        reason: &str,
+        times: usize,
+        meanwhile: WhileWaiting,
+    ) -> Result<Decision> {
         let resource = name.resource();
-        let mut told = BTreeSet::new();
+        let mut reasons = BTreeSet::new();
         let mut matching = Vec::new();
-        let found = interrupt::poll(PATIENCE, || {
+        let found = interrupt::poll(TIMEOUT, || {
             self.tick()?;
             for decision in self.new_decisions()? {
                 if decision.resource != resource {
                     continue;
                 }
-                told.insert(decision.reason.clone());
-                if meanwhile == Meanwhile::WakeAndTell {
-                    self.tell(&decision);
+                reasons.insert(decision.reason.clone());
+                if meanwhile == WhileWaiting::RunAndPrint {
+                    self.print(&decision);
                 }
                 if decision.reason == reason {
                     matching.push(decision);
                 }
             }
             let found = matching.get(times - 1).cloned();
-            if found.is_none() && meanwhile == Meanwhile::WakeAndTell {
-                self.wake()?;
+            if found.is_none() && meanwhile == WhileWaiting::RunAndPrint {
+                self.run()?;
             }
             Ok(found)
         })?;
         found.ok_or_else(|| Failure::Unexpected {
-            expected: format!("{resource} comes to {reason} {times} time(s)"),
-            seen: format!("the log has only {told:?}"),
+            expected: format!("the decision on {resource} is {reason} {times} time(s)"),
+            seen: format!("the log has only {reasons:?}"),
         })
     }
 
-    /// Says what was decided, unless it was the last thing that was said.
-    pub(super) fn tell(&mut self, decision: &Decision) {
+    /// Prints a decision, unless it is the same as the last one.
+    fn print(&mut self, decision: &Decision) {
         let sentence = decision.sentence();
-        if sentence != self.told {
+        if sentence != self.last_printed {
             say(format_args!("    {sentence}"));
-            self.told = sentence;
+            self.last_printed = sentence;
         }
     }
 
-    /// Passes over what the log has so far.
-    pub(super) fn turn_page(&mut self) -> Result<()> {
+    /// Skips the present contents of the log.
+    pub(super) fn skip_log(&mut self) -> Result<()> {
         self.new_decisions().map(drop)
     }
 
@@ -309,16 +315,16 @@ impl Scene {
         let request = json!({"logGroupName": self.log_group, "startTime": self.since});
         let answer = self.stack.aws.call("logs", "filter_log_events", &request)?;
         let events = answer.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
-        // Each invocation has a stream of its own, and no line comes twice in one.
+        // Each invocation has a separate stream, in which no line occurs twice.
         let new = events.iter().filter(|event| {
             let identity = [event.get("logStreamName"), event.get("message")];
             self.read.insert(identity.into_iter().flatten().map(Value::to_string).collect())
         });
-        Ok(new.filter_map(|event| Decision::of_line(event.get("message")?.as_str()?)).collect())
+        Ok(new.filter_map(|event| Decision::parse_line(event.get("message")?.as_str()?)).collect())
     }
 }
 
-/// Fails unless something is so.
+/// Fails with an error unless the condition holds.
 pub(super) fn ensure(is_so: bool, expected: &str, seen: impl FnOnce() -> String) -> Result<()> {
     if is_so { Ok(()) } else { Err(Failure::Unexpected { expected: expected.to_owned(), seen: seen() }) }
 }
