@@ -1,15 +1,15 @@
-//! Which findings hold of a mesh that is known in part only.
+//! The findings that hold for a mesh of which only a part is known.
 //!
 //! Files before deploy are often a part of a mesh: the rest is another team's template, or a value is a parameter's.
-//! What such files say holds; that something is missing from them, or what a value that nobody has given yet will be,
-//! is not known, and unknown is no finding.
+//! The content of such files is certain. The absence of a resource, and the value of an unset parameter, are unknown, and an
+//! unknown never leads to a finding.
 
 use serde_json::Value;
 
 use super::finding::Finding;
 use crate::name::ResourcePath;
 
-/// Rules that find something missing: a resource, or whatever leads to one.
+/// Rules that find a missing resource, or a missing reference to one.
 const OF_WHAT_IS_MISSING: [&str; 10] = [
     "gateway-without-routes",
     "manifest-gateway-missing",
@@ -23,7 +23,7 @@ const OF_WHAT_IS_MISSING: [&str; 10] = [
     "service-unused",
 ];
 
-/// Rules that judge the text of a name or a value, and not what it stands for.
+/// Rules that evaluate the text of a name or a value, and not the resource behind it.
 const OF_A_TEXT: [&str; 8] = [
     "call-across-environments",
     "egress-host-not-allowed",
@@ -35,26 +35,26 @@ const OF_A_TEXT: [&str; 8] = [
     "tag-value",
 ];
 
-/// Rules that judge a value, whatever the resource is called.
+/// Rules that evaluate a value, for any name of the resource.
 const OF_A_VALUE: [&str; 1] = ["spec-refused"];
 
 /// How much of a mesh is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Certainty<'t> {
-    /// Whether all of its resources are.
+    /// Whether all of its resources are known.
     pub is_whole: bool,
-    /// Texts that stand in for values which aren't.
+    /// Texts that stand in for unknown values.
     pub stand_ins: Vec<&'t str>,
 }
 
 impl Certainty<'_> {
-    /// Whether a finding would hold whatever it is that isn't known.
+    /// Whether a finding holds for every value of the unknown parts.
     #[must_use]
     pub fn is_sure_of(&self, finding: &Finding) -> bool {
         let rule = finding.rule.as_str();
         let is_missing = !self.is_whole && OF_WHAT_IS_MISSING.contains(&rule);
         let is_open = OF_A_TEXT.contains(&rule) && {
-            // What the mesh is called is of no matter to what is said of what is in it.
+            // The name of the mesh has no effect on findings about its resources.
             let mesh = ResourcePath::Mesh(finding.resource.mesh().clone()).to_string();
             self.is_open(finding.resource.name()) || finding.facts.values().any(|fact| self.has_open(fact, &mesh))
         };

@@ -8,13 +8,13 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Control {
-    /// Whose requirement it is.
+    /// The framework that has the requirement.
     pub framework: Framework,
-    /// Its number or name there.
+    /// Its number or name in the framework.
     pub id: &'static str,
 }
 
-/// Whose requirement it is.
+/// A framework of requirements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Framework {
     /// CIS Critical Security Controls, version 8.
@@ -64,25 +64,25 @@ const HIPAA_AUTHENTICATION: Control = of(Framework::Hipaa, "164.312(d)");
 const HIPAA_TRANSMISSION: Control = of(Framework::Hipaa, "164.312(e)(1)");
 const HIPAA_ENCRYPTION: Control = of(Framework::Hipaa, "164.312(e)(2)(ii)");
 
-/// Who owns what.
+/// Inventory: resources and their owners.
 pub(super) const INVENTORY: &[Control] = &[CIS_INVENTORY, PCI_INVENTORY, HIPAA_ACCOUNTABILITY];
-/// Where data may go.
+/// Outbound traffic is restricted.
 pub(super) const OUTBOUND: &[Control] = &[CIS_FILTERING, PCI_OUTBOUND, HIPAA_TRANSMISSION];
-/// That nobody reads along.
+/// Data in transit is encrypted.
 pub(super) const ENCRYPTION: &[Control] = &[CIS_ENCRYPTION, PCI_ENCRYPTION, HIPAA_ENCRYPTION];
-/// That both ends are who they say.
+/// Both ends are authenticated.
 pub(super) const AUTHENTICATION: &[Control] = &[CIS_FILTERING, PCI_AUTHENTICATION, HIPAA_AUTHENTICATION];
-/// That certificates are known and valid.
+/// Certificates are inventoried and valid.
 pub(super) const CERTIFICATES: &[Control] = &[CIS_ENCRYPTION, PCI_CERTIFICATES, HIPAA_TRANSMISSION];
-/// That what is configured is what is meant.
+/// The configuration is the intended one.
 pub(super) const CONFIGURATION: &[Control] = &[CIS_CONFIGURATION, PCI_PURPOSE];
-/// That the picture of what flows where is right.
+/// The documented data flows are the actual ones.
 pub(super) const FLOWS: &[Control] = &[CIS_FLOWS, PCI_PURPOSE];
-/// That a failure is survived.
+/// The service survives a failure.
 pub(super) const AVAILABILITY: &[Control] = &[CIS_ARCHITECTURE, HIPAA_CONTINGENCY];
-/// That it can be told later what happened.
+/// Events are logged for later analysis.
 pub(super) const LOGS: &[Control] = &[CIS_LOGS, PCI_LOGS, HIPAA_AUDIT];
-/// That no secret is kept where it is read.
+/// No log contains a secret.
 pub(super) const SECRETS: &[Control] = &[CIS_LOGS, PCI_SECRETS, HIPAA_ACCESS];
-/// That test and production stay apart.
+/// Test and production are separate.
 pub(super) const SEPARATION: &[Control] = &[CIS_SEPARATION, PCI_SEPARATION];

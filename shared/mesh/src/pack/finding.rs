@@ -1,4 +1,4 @@
-//! What a rule found.
+//! Findings.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -13,10 +13,10 @@ use super::rule::{Rule, RuleName, Severity};
 use crate::change::Change;
 use crate::name::ResourcePath;
 
-/// What a rule saw, by name.
+/// The facts of a finding, by name.
 pub type Facts = BTreeMap<Cow<'static, str>, Value>;
 
-/// Something that is wrong with a resource.
+/// One violation of one rule by one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
@@ -26,20 +26,20 @@ pub struct Finding {
     pub severity: Severity,
     /// The resource, by kind and path.
     pub resource: ResourcePath,
-    /// Which part of the resource, where the rule may find several: `listener 8080`.
+    /// The part of the resource, for a rule that can find several, such as `listener 8080`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub part: String,
-    /// What the rule saw.
+    /// The facts on which the finding rests.
     pub facts: Facts,
-    /// The same, for people.
+    /// The facts as a sentence, for operators.
     pub message: String,
-    /// What mends it, where that is safe.
+    /// The change that resolves it, where that is safe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remediation: Option<Change>,
 }
 
 impl Finding {
-    /// What tells the finding from every other, today and tomorrow: the same while rule, resource and part are.
+    /// The id of the finding, which stays the same for as long as rule, resource and part do.
     #[must_use]
     pub fn id(&self) -> FindingId {
         let mut hash = Sha256::new();

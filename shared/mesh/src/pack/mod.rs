@@ -1,4 +1,4 @@
-//! The policy pack: what is wrong with a mesh.
+//! The policy pack: the rules, and the evaluation of a mesh by them.
 //!
 //! ```text
 //!   mesh, tags ────┐
@@ -6,9 +6,9 @@
 //!   policy, now ───┴──▶ Scene (indexes, made once) ──▶ every rule ──▶ findings, sorted ──▶ waived or not
 //! ```
 //!
-//! A finding is the same wherever the mesh was read: it names a resource by kind and path, and no rule looks at
-//! anything that only one of the places has. What isn't known (tags that nobody read, a certificate that can't be seen)
-//! is never taken for fine, and never judged as if it were known.
+//! A finding is the same for every source of the mesh: it names a resource by kind and path, and no rule reads anything that
+//! only one of the sources has. An unknown (unread tags, an unreadable certificate) never counts as compliant, and is never
+//! evaluated as if it were known.
 
 mod certainty;
 mod controls;
@@ -36,26 +36,26 @@ pub use rule::{Group, Profile, Rule, RuleName, Severity, UnknownRule};
 use finding::Found;
 use scene::Scene;
 
-/// Rules whose findings one on the mesh stands for, where nothing in it has TLS.
+/// Rules that one finding on the mesh replaces where nothing in it has TLS.
 const FOLDED: [&str; 2] = ["edge-plaintext", "gateway-listener-without-tls"];
 
-/// What the pack says of a mesh.
+/// The result of evaluating a mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evaluation {
-    /// What is wrong, in the order of the resources.
+    /// The findings, in the order of the resources.
     pub findings: Vec<Finding>,
-    /// What would be, had nobody allowed it for now, in the same order.
+    /// The findings that a waiver allows for now, in the same order.
     pub waived: Vec<Finding>,
 }
 
-/// What is wrong with a mesh, in a stable order, as far as its specs and tags tell.
+/// The findings on a mesh from its specs and tags, in a stable order, without certificates.
 #[must_use]
 pub fn evaluate(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Vec<Finding> {
     judge(mesh, &Readings::default(), policy, now).findings
 }
 
-/// What is wrong with a mesh and what is allowed for now, with what was read of its certificates.
+/// Evaluates a mesh, with the certificates that were read: the findings, and the waived ones.
 #[must_use]
 pub fn judge(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp) -> Evaluation {
     let names = |id: &str| rules().any(|rule| rule.id == id && policy.names(rule.name()));
@@ -65,8 +65,8 @@ pub fn judge(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp) 
     run(mesh, readings, policy, now, is_folded)
 }
 
-/// What is wrong with a mesh, with each finding on the resource at fault: no finding on the mesh stands for many. For
-/// those who judge a single change, which is at fault for what it does however the rest of the mesh is.
+/// Evaluates a mesh with each finding on the resource at fault, so that no finding on the mesh replaces others. For the
+/// evaluation of a single change, which is responsible for its own effect only.
 #[must_use]
 pub fn judge_each(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp) -> Evaluation {
     run(mesh, readings, policy, now, false)
@@ -87,13 +87,13 @@ fn run(mesh: &Mesh, readings: &Readings, policy: &Policy, now: Timestamp, is_fol
     waive(all, policy, now)
 }
 
-/// What is wrong with files beyond the meshes in them: the faults that their readers found.
+/// The findings on files themselves: the faults that their readers found.
 #[must_use]
 pub fn judge_faults(faults: &[Fault], policy: &Policy, now: Timestamp) -> Evaluation {
     waive(rules::files::of_faults(faults, policy), policy, now)
 }
 
-/// Parts findings from those that a waiver allows for now.
+/// Separates the findings that a waiver allows for now.
 fn waive(all: Vec<Finding>, policy: &Policy, now: Timestamp) -> Evaluation {
     let (waived, findings) = if policy.waivers.iter().all(|waiver| waiver.rule.is_none()) {
         (Vec::new(), all)

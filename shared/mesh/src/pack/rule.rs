@@ -1,4 +1,4 @@
-//! What a rule is.
+//! Rules, their profiles, groups and severities.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,34 +17,34 @@ use crate::name::ResourceKind;
 /// A rule of the pack.
 #[derive(Clone, Copy)]
 pub struct Rule {
-    /// Its id. Never changes, never means something else later.
+    /// The id. It never changes and never gets another meaning.
     pub id: &'static str,
     /// The smallest profile that evaluates it.
     pub profile: Profile,
-    /// What it is about.
+    /// The subject area.
     pub group: Group,
-    /// How severe its findings are, unless the policy says otherwise.
+    /// The severity of its findings, unless the policy sets another.
     pub severity: Severity,
-    /// The kinds of resource that its findings are on.
+    /// The kinds of resource that its findings concern.
     pub on: &'static [ResourceKind],
-    /// What is wrong when it finds something, in a few words.
+    /// The violation, in a few words.
     pub title: &'static str,
-    /// What it looks at and why that matters, for people who meet the finding.
+    /// The condition that it evaluates and the effect of a violation, for operators.
     pub why: &'static str,
-    /// What to do about it.
+    /// The remedy.
     pub mend: &'static str,
-    /// The managed rules of AWS Config that look at the same.
+    /// The managed rules of AWS Config with the same condition.
     pub managed: &'static [&'static str],
     /// The controls that it serves.
     pub controls: &'static [Control],
-    /// Whether it needs the certificates themselves: where they could not be read, that it finds nothing says nothing.
+    /// Whether it needs the certificates themselves. Without them, the absence of a finding proves nothing.
     pub rests_on_certificates: bool,
-    /// Looks at a mesh.
+    /// Evaluates a mesh.
     pub(super) check: fn(&Scene<'_>, &mut Found<'_>),
 }
 
 impl Rule {
-    /// Its id.
+    /// The id as a name that the policy uses.
     #[must_use]
     pub const fn name(&self) -> RuleName {
         RuleName(self.id)
@@ -61,7 +61,7 @@ impl fmt::Debug for Rule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
-    /// What is broken, in plain text, expiring, dangling or open to anybody.
+    /// Rules on broken, plain-text, expiring or dangling resources, and on resources that are open to any client.
     Core,
     /// `core`, and good practice that a healthy mesh meets.
     #[default]
@@ -91,42 +91,42 @@ impl fmt::Display for Profile {
     }
 }
 
-/// What a rule is about.
+/// The subject area of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Group {
-    /// Tags and where they come from.
+    /// Tags and their inheritance.
     Tags,
-    /// What leaves the mesh.
+    /// Traffic that leaves the mesh.
     Egress,
     /// Encryption of each call.
     Tls,
-    /// Certificates and their ends.
+    /// Certificates and their validity.
     Certificates,
-    /// Where traffic goes.
+    /// Routes and their targets.
     Routing,
     /// Time limits and retries.
     Retries,
-    /// What happens when something fails.
+    /// Behaviour during a failure.
     Resilience,
     /// Access logs.
     Observability,
-    /// How hosts are found.
+    /// Service discovery.
     Discovery,
-    /// Limits of the service.
+    /// Quotas of the App Mesh server.
     Quotas,
-    /// What is paid for and not used.
+    /// Unused resources, which cost money.
     Cost,
     /// Names and environments.
     Naming,
-    /// What a file says and its target does not do.
+    /// Members of a file that its target refuses or drops.
     Files,
     /// The policy itself.
     Policy,
 }
 
 impl Group {
-    /// A heading for people.
+    /// The heading in reports.
     #[must_use]
     pub const fn heading(self) -> &'static str {
         match self {
@@ -148,19 +148,19 @@ impl Group {
     }
 }
 
-/// How severe a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing.
+    /// For information; needs no action.
     Info,
-    /// To be mended some time.
+    /// To be resolved eventually.
     Low,
-    /// To be mended soon.
+    /// To be resolved soon.
     Medium,
-    /// Something is insecure or won't work.
+    /// Insecure, or does not work.
     High,
-    /// Something is broken, or open to anybody, now.
+    /// Broken now, or open to any client now.
     Critical,
 }
 
@@ -236,12 +236,12 @@ impl JsonSchema for RuleName {
     }
 }
 
-/// There is no such rule.
+/// An id that no rule has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("there is no rule `{given}`; did you mean `{nearest}`?")]
 pub struct UnknownRule {
     /// The id as given.
     pub given: String,
-    /// The rule whose id is most like it.
+    /// The rule with the most similar id.
     pub nearest: &'static str,
 }

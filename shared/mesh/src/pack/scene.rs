@@ -1,4 +1,4 @@
-//! A mesh with all that several rules ask of it, worked out once.
+//! The mesh with the indexes and derived facts that several rules need, computed once.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +23,7 @@ use crate::spec::{
 use crate::tags::{self, Fault, Register};
 use crate::traffic::{Flow, all_flows};
 
-/// A mesh with all that several rules ask of it.
+/// The mesh with the indexes and derived facts that several rules need.
 pub(super) struct Scene<'a> {
     pub(super) mesh: &'a Mesh,
     pub(super) readings: &'a Readings,
@@ -32,13 +32,13 @@ pub(super) struct Scene<'a> {
     pub(super) links: Links<'a>,
     /// Every resource, in the order of the paths.
     pub(super) register: Register<'a>,
-    /// What each route sends where, by the number of the route.
+    /// The flows of each route, by the number of the route.
     flows: Vec<Vec<Flow<'a>>>,
     /// Every listener of a proxy.
     pub(super) sockets: Vec<Socket<'a>>,
-    /// What presents a certificate, and where.
+    /// The presented certificates, with their place.
     pub(super) presented: Vec<Presented>,
-    /// By place, the environment that a resource's tag or else its name tells.
+    /// By place, the environment of a resource, from its tag or else its name.
     environments: Vec<Option<&'a str>>,
     tag_faults: Vec<(usize, Vec<Fault>)>,
     egresses: Egresses<'a>,
@@ -111,18 +111,18 @@ impl<'a> Scene<'a> {
         scene
     }
 
-    /// What is wrong with the tags of each resource.
+    /// The faults in the tags of each resource.
     pub(super) fn tag_faults(&self) -> impl Iterator<Item = (&ResourcePath, &[Fault])> {
         let faults = self.tag_faults.iter();
         faults.filter_map(|(place, faults)| Some((&self.register.get(*place)?.path, faults.as_slice())))
     }
 
-    /// The environment of the resource of a kind with a number, where it is told.
+    /// The environment of the resource of a kind with a number, where it is known.
     pub(super) fn environment(&self, kind: ResourceKind, number: usize) -> Option<&'a str> {
         self.environments.get(self.register.place(kind, number)).copied().flatten()
     }
 
-    /// The environment of every resource for which it is told.
+    /// The environments of all resources for which they are known.
     pub(super) fn environments(&self) -> impl Iterator<Item = &'a str> {
         self.environments.iter().copied().flatten()
     }
@@ -244,14 +244,14 @@ impl<'a> Scene<'a> {
         self.links.services.number(service).is_some_and(|service| !self.links.callers(service).is_empty())
     }
 
-    /// Every listener at which calls of a virtual service may arrive. Listeners of routes are those that targets name,
-    /// or all of a target that names none.
+    /// Every listener at which calls of a virtual service may arrive. For a route these are the listeners that its targets name,
+    /// or all listeners of a target that names none.
     pub(super) fn listeners_behind(&self, service: &VirtualServiceName) -> &[&'a Listener] {
         let number = self.links.services.number(service);
         number.and_then(|number| self.listeners.get(number)).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Every client policy that is a default, with whose it is.
+    /// Every default client policy, with its virtual node or gateway.
     pub(super) fn default_policies(&self) -> Vec<(ResourcePath, Option<&'a ClientPolicy>)> {
         let nodes = self.nodes().map(|(name, node)| (self.node_path(name), node.backend_defaults.as_ref()));
         let gateways = self.gateways().map(|(name, spec)| (self.gateway_path(name), spec.backend_defaults.as_ref()));
@@ -264,7 +264,8 @@ impl<'a> Scene<'a> {
 
 impl<'a> Scene<'a> {
     fn all_sockets(&self) -> Vec<Socket<'a>> {
-        let of_nodes = self.nodes().map(|(name, node)| (self.node_path(name), node.listeners().iter().map(told)));
+        let of_nodes =
+            self.nodes().map(|(name, node)| (self.node_path(name), node.listeners().iter().map(port_and_tls)));
         let mut all = Vec::new();
         for (of, listeners) in of_nodes {
             all.extend(listeners.map(|(port, tls)| Socket { of: of.clone(), port, tls }));
@@ -294,7 +295,7 @@ impl<'a> Scene<'a> {
         all
     }
 
-    /// Every client policy of the mesh: whose it is, the backend that it is for where it is no default, and itself.
+    /// Every client policy of the mesh: its node or gateway, its backend (empty for a default), and the policy.
     pub(super) fn policies(&self) -> Vec<(ResourcePath, &'a str, &'a ClientPolicy)> {
         let defaults = self.default_policies().into_iter();
         let mut all: Vec<_> = defaults.filter_map(|(path, policy)| Some((path, "", policy?))).collect();
@@ -311,21 +312,21 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn told(listener: &Listener) -> (Port, Option<&ListenerTls>) {
+fn port_and_tls(listener: &Listener) -> (Port, Option<&ListenerTls>) {
     (listener.port_mapping.port, listener.tls.as_ref())
 }
 
 fn environments<'a>(register: &Register<'a>, policy: &'a Policy) -> Vec<Option<&'a str>> {
     let policy = &policy.environments;
-    let told = (0..register.len()).map(|place| {
+    let environments = (0..register.len()).map(|place| {
         let entry = register.get(place).filter(|entry| entry.exists)?;
-        // A tag that is there and names nothing known isn't overruled by a name.
+        // A tag with an unknown value has precedence over the name.
         match entry.tags.and_then(|tags| tags.value(&policy.tag)) {
             Some(value) => policy.named(value),
             None => policy.of_name(entry.path.name()),
         }
     });
-    told.collect()
+    environments.collect()
 }
 
 /// By virtual service, every listener at which its calls may arrive. Services of one router share its list.

@@ -1,4 +1,4 @@
-//! What is paid for and not used.
+//! Unused resources, which cost money.
 
 use crate::graph::Provider;
 use crate::name::ResourceKind;

@@ -1,4 +1,4 @@
-//! Encryption of each call, told by its two ends together.
+//! Encryption of each call, from its two ends together.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -117,7 +117,7 @@ fn report(found: &mut Found<'_>, edge: &JudgedEdge<'_>, message: impl fmt::Displ
     found.on_part(edge.from.clone(), part, message, facts);
 }
 
-/// The calls that are in plain text. What an application sends by TCP to a host outside may well be encrypted by itself.
+/// The calls in plain text. TCP traffic to an outside host is left out, since the application may encrypt it.
 fn plaintext_calls<'s, 'a>(scene: &'s Scene<'a>) -> impl Iterator<Item = &'s JudgedEdge<'a>> + use<'s, 'a> {
     let is_unknown = |edge: &JudgedEdge<'_>| edge.is_outside && edge.protocol == Some(&Protocol::Tcp);
     scene.edges().iter().filter(move |edge| edge.verdict == Verdict::Plaintext && !is_unknown(edge))
@@ -194,7 +194,7 @@ fn unverified(scene: &Scene<'_>, found: &mut Found<'_>) {
         edge.call == Some(Call::Unseen) && !edge.is_outside && matches!(edge.verdict, Verdict::Tls | Verdict::Mtls)
     };
     for edge in scene.edges().iter().filter(unseen) {
-        report(found, edge, "encrypted, and whoever answers is believed", facts! {});
+        report(found, edge, "encrypted, and the server is not verified", facts! {});
     }
 }
 
@@ -204,7 +204,7 @@ fn without_client_certificate(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
     // Whether a host outside asks for a certificate is not known.
     for edge in scene.edges().iter().filter(|edge| edge.verdict == Verdict::Tls && !edge.is_outside) {
-        report(found, edge, "the client shows no certificate", facts! {});
+        report(found, edge, "the client presents no certificate", facts! {});
     }
 }
 

@@ -167,7 +167,7 @@ fn checks(scene: &Scene<'_>) -> Vec<Check> {
 fn shallow(scene: &Scene<'_>, found: &mut Found<'_>) {
     for check in checks(scene) {
         if check.protocol == Protocol::Tcp && check.listener != Protocol::Tcp {
-            let message = format!("listener {} speaks {} and is checked by tcp", check.port, check.listener);
+            let message = format!("listener {} uses {} and is checked by tcp", check.port, check.listener);
             let facts = facts! {"port": check.port, "listener": check.listener};
             found.on_part(check.path.clone(), check.part(), message, facts);
         }
@@ -199,7 +199,7 @@ fn grpc(scene: &Scene<'_>, found: &mut Found<'_>) {
             && check.protocol == Protocol::Grpc
             && matches!(check.listener, Protocol::Http | Protocol::Tcp)
         {
-            let message = format!("listener {} speaks {} and is checked by grpc", check.port, check.listener);
+            let message = format!("listener {} uses {} and is checked by grpc", check.port, check.listener);
             let facts = facts! {"port": check.port, "listener": check.listener};
             found.on_part(check.path.clone(), check.part(), message, facts);
         }

@@ -134,7 +134,7 @@ fn idle_cut(scene: &Scene<'_>, found: &mut Found<'_>) {
             let (node, port) = (flow.virtual_node, listener.port_mapping.port);
             let (limit, listener) = (shown(of_route), shown(of_listener));
             let message =
-                format!("its idle limit is {limit}, and listener {port} of {node} ends what is idle after {listener}");
+                format!("its idle limit is {limit}, and listener {port} of {node} ends idle streams after {listener}");
             let facts = facts! {"virtualNode": node, "port": port, "route": limit, "listener": listener};
             found.on_part(ResourcePath::Route(route.id.clone()), format!("target {node}@{port}"), message, facts);
         }

@@ -84,7 +84,7 @@ fn is_host(name: &str) -> bool {
 
 fn no_host(scene: &Scene<'_>, found: &mut Found<'_>) {
     for name in scene.mesh.services.keys().filter(|name| !is_host(name.as_str())) {
-        let message = format!("`{name}` is no host name");
+        let message = format!("`{name}` is not a valid host name");
         found.on(scene.service_path(name), message, facts! {"name": name});
     }
 }

@@ -1,4 +1,4 @@
-//! Listeners whose port says something else than their protocol.
+//! Listeners on a port of another protocol.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,15 +93,14 @@ fn unlike_port(scene: &Scene<'_>, found: &mut Found<'_>) {
             let Some((usual, within_tls)) = usual(listener) else { continue };
             let calls = calls.get(&(name, port));
             let plain: Vec<&str> = calls.iter().flat_map(|calls| calls.plain.iter().copied()).collect();
-            // Where every caller speaks TLS, the port is what it says.
+            // If every caller uses TLS, the port has the usual protocol.
             if within_tls && plain.is_empty() && calls.is_some_and(|calls| calls.encrypted > 0) {
                 continue;
             }
             let protocol = &listener.port_mapping.protocol;
             let by =
                 if plain.is_empty() { String::new() } else { format!("; so it is called by {}", plain.join(", ")) };
-            let message =
-                format!("listener {port} speaks {protocol} in plain text, and port {port} is for {usual}{by}");
+            let message = format!("listener {port} uses {protocol} in plain text, and port {port} is for {usual}{by}");
             let facts = facts! {"port": port, "protocol": protocol, "usual": usual, "callers": plain};
             found.on_part(scene.node_path(name), format!("listener {port}"), message, facts);
         }

@@ -111,7 +111,7 @@ fn other_protocol(scene: &Scene<'_>, found: &mut Found<'_>) {
             let (node, mapping) = (flow.virtual_node, &listener.port_mapping);
             let kind = route.spec.rule.member().unwrap_or_default();
             let message =
-                format!("a {kind} doesn't suit listener {} of {node}, which speaks {}", mapping.port, mapping.protocol);
+                format!("a {kind} does not fit listener {} of {node}, which uses {}", mapping.port, mapping.protocol);
             let part = format!("target {node}@{}", mapping.port);
             let facts = facts! {"kind": kind, "virtualNode": node, "port": mapping.port, "protocol": mapping.protocol};
             found.on_part(ResourcePath::Route(route.id.clone()), part, message, facts);

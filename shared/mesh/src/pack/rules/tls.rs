@@ -1,4 +1,4 @@
-//! Encryption, as single resources ask for it. What becomes of a call is told by its two ends together.
+//! Encryption settings of single resources. `edges` evaluates the two ends of a call together.
 
 use crate::change::Change;
 use crate::name::{ResourceKind, ResourcePath};
@@ -216,13 +216,13 @@ fn permissive(scene: &Scene<'_>, found: &mut Found<'_>) {
         if tls.is_none_or(|tls| tls.mode != TlsMode::Permissive) {
             continue;
         }
-        // Who comes to a gateway from outside isn't known, so a gateway is never closed by itself.
+        // The outside clients of a gateway are unknown, so a gateway is never closed automatically.
         let safe = match of {
             ResourcePath::VirtualNode(_, name) => scene.callers_use_tls(name, *port),
             _ => false,
         };
         let change = Change::SetListenerTlsMode { resource: of.clone(), port: *port, mode: TlsMode::Strict };
-        let message = format!("listener {port} takes plain text beside TLS");
+        let message = format!("listener {port} accepts plain text in addition to TLS");
         let facts = facts! {"port": port, "everyCallerUsesTls": safe};
         found.on_part(of.clone(), format!("listener {port}"), message, facts).remediation = safe.then_some(change);
     }
@@ -234,7 +234,7 @@ fn no_validation(scene: &Scene<'_>, found: &mut Found<'_>) {
     }
     for Socket { of, port, tls } in &scene.sockets {
         if tls.is_some_and(|tls| tls.validation.is_none() && tls.mode != TlsMode::Disabled) {
-            let message = format!("listener {port} has TLS and asks no certificate of its clients");
+            let message = format!("listener {port} has TLS and requests no client certificate");
             found.on_part(of.clone(), format!("listener {port}"), message, facts! {"port": port});
         }
     }
