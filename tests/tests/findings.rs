@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use aws::Aws;
 use jiff::Timestamp;
-use mesh::audit::{Facts, Seen, Snapshot, look};
+use mesh::audit::{AuditInput, ResourceSnapshot, Snapshot, audit_changes};
 use mesh::certificates::Readings;
 use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
@@ -75,8 +75,9 @@ async fn a_mesh_that_proxies_are_not_sent_has_no_findings() {
 fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
     let seen = |without: Option<&ResourcePath>| {
         let resources = surveyed.resources.iter().filter(|(path, _)| Some(*path) != without);
-        let resources = resources
-            .map(|(path, one)| (path.clone(), Seen { resource: one.resource.clone(), tags: one.tags.clone() }));
+        let resources = resources.map(|(path, one)| {
+            (path.clone(), ResourceSnapshot { resource: one.resource.clone(), tags: one.tags.clone() })
+        });
         Snapshot { mesh: name.clone(), at: Timestamp::now(), later: [].into(), resources: resources.collect() }
     };
     // A look at a change has each finding on the resource at fault, also where one on the mesh stands for them.
@@ -86,8 +87,8 @@ fn audited(surveyed: &Survey, name: &MeshName, whole: &Mesh) {
     let mut told = BTreeSet::new();
     for path in surveyed.resources.keys().filter(|path| !matches!(path, ResourcePath::Mesh(_))) {
         let before = seen(Some(path));
-        let facts = Facts { before: Some(&before), after: &after, writes: &[], open: &[] };
-        let look = look(&facts, &policy(), Timestamp::now()).unwrap();
+        let facts = AuditInput { before: Some(&before), after: &after, writes: &[], open: &[] };
+        let look = audit_changes(&facts, &policy(), Timestamp::now()).unwrap();
         told.extend(look.effect.created.iter().map(line));
     }
     assert!(!told.is_empty() && told.is_subset(&all), "{name}: {:#?}", told.difference(&all));

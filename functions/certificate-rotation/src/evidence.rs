@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh::certificates::{Anchor, Fingerprint, Source};
 use mesh::name::ResourcePath;
 use mesh::policy::{CertificatesPolicy, ProbePolicy};
-use mesh::rotation::{Held, LeafUse, Survey};
+use mesh::rotation::{Acknowledgement, LeafUse, MeshCertificates};
 use mesh::spec::Port;
 use ports::certificates::{AcknowledgedSecrets, ProxyStream, SeenSecret};
 
@@ -21,7 +21,7 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// Asks for the streams, and looks at those listeners for which the policy gives addresses and of which the streams
     /// don't tell enough.
-    pub(crate) async fn gather(ports: &Ports, policy: &CertificatesPolicy, surveyed: &Survey) -> Self {
+    pub(crate) async fn gather(ports: &Ports, policy: &CertificatesPolicy, surveyed: &MeshCertificates) -> Self {
         let streams = ports.proxies.proxies().await.map_err(|error| error.to_string());
         let mut evidence = Self { streams, probed: BTreeMap::new() };
         let unknown: BTreeSet<(ResourcePath, Port)> =
@@ -38,26 +38,26 @@ impl Evidence {
     /// The listeners at which a leaf is presented by proxies whose streams don't tell whether they have it.
     fn untold<'u>(&self, source: &Source, used: &'u LeafUse) -> impl Iterator<Item = (ResourcePath, Port)> + use<'u> {
         let secrets = leaf_secrets(source);
-        let untold = used.users.iter().filter(|user| matches!(self.held(user, &secrets), Held::Unknown(_)));
+        let untold = used.users.iter().filter(|user| matches!(self.held(user, &secrets), Acknowledgement::Unknown(_)));
         let untold: BTreeSet<&ResourcePath> = untold.collect();
         used.listeners.iter().filter(move |(proxy, _)| untold.contains(proxy)).cloned()
     }
 
     /// What a proxy has of a leaf. A handshake shows what its listeners present, and nothing of what it presents as a
     /// client.
-    pub(crate) fn of_leaf(&self, proxy: &ResourcePath, source: &Source, used: &LeafUse) -> Held {
+    pub(crate) fn of_leaf(&self, proxy: &ResourcePath, source: &Source, used: &LeafUse) -> Acknowledgement {
         let told = self.held(proxy, &leaf_secrets(source));
-        if !matches!(told, Held::Unknown(_)) || used.clients.contains(proxy) {
+        if !matches!(told, Acknowledgement::Unknown(_)) || used.clients.contains(proxy) {
             return told;
         }
         let mut seen = BTreeSet::new();
         for listener in used.listeners.iter().filter(|(of, _)| of == proxy) {
             match self.probed.get(listener) {
                 None => return told,
-                Some(Err(why)) => return Held::Unknown(why.clone()),
+                Some(Err(why)) => return Acknowledgement::Unknown(why.clone()),
                 Some(Ok(leaves)) if leaves.len() < self.count(proxy) => {
                     let why = format!("{} of its {} proxies were looked at", leaves.len(), self.count(proxy));
-                    return Held::Unknown(why);
+                    return Acknowledgement::Unknown(why);
                 }
                 Some(Ok(leaves)) => seen.extend(leaves.iter().cloned()),
             }
@@ -65,8 +65,8 @@ impl Evidence {
         // Servers that present different leaves have not all got the new one.
         match seen.len() {
             0 => told,
-            1 => Held::Acknowledged(seen),
-            _ => Held::Outstanding,
+            1 => Acknowledgement::Acknowledged(seen),
+            _ => Acknowledgement::Outstanding,
         }
     }
 
@@ -76,24 +76,27 @@ impl Evidence {
     }
 
     /// What a proxy has of these secrets together: the same over all its streams, or it is not known to have it.
-    pub(crate) fn held(&self, proxy: &ResourcePath, secrets: &[String]) -> Held {
+    pub(crate) fn held(&self, proxy: &ResourcePath, secrets: &[String]) -> Acknowledgement {
         let streams = match &self.streams {
             Ok(streams) => streams.iter().filter(|stream| stream.proxy == *proxy).collect::<Vec<_>>(),
-            Err(why) => return Held::Unknown(why.clone()),
+            Err(why) => return Acknowledgement::Unknown(why.clone()),
         };
         let mut same: Option<BTreeSet<Fingerprint>> = None;
         for stream in streams {
             let held = match of_stream(stream, secrets) {
-                Held::Acknowledged(held) => held,
+                Acknowledgement::Acknowledged(held) => held,
                 other => return other,
             };
             // One has what was there before, or what is there now; the other has not.
             if same.as_ref().is_some_and(|same| *same != held) {
-                return Held::Outstanding;
+                return Acknowledgement::Outstanding;
             }
             same = Some(held);
         }
-        same.map_or_else(|| Held::Unknown("no proxy of it is connected".to_owned()), Held::Acknowledged)
+        same.map_or_else(
+            || Acknowledgement::Unknown("no proxy of it is connected".to_owned()),
+            Acknowledgement::Acknowledged,
+        )
     }
 }
 
@@ -110,33 +113,35 @@ async fn look(ports: &Ports, declared: &[&ProbePolicy]) -> Result<Vec<Fingerprin
     Ok(leaves)
 }
 
-fn of_stream(stream: &ProxyStream, secrets: &[String]) -> Held {
+fn of_stream(stream: &ProxyStream, secrets: &[String]) -> Acknowledgement {
     let AcknowledgedSecrets::Known(known) = &stream.secrets else {
-        return Held::Unknown(format!("{} was not told what to have", stream.peer));
+        return Acknowledgement::Unknown(format!("{} was not told what to have", stream.peer));
     };
     let mut all = BTreeSet::new();
     for secret in secrets {
         match of_secret(known, secret) {
-            Held::Acknowledged(fingerprints) => all.extend(fingerprints),
+            Acknowledgement::Acknowledged(fingerprints) => all.extend(fingerprints),
             other => return other,
         }
     }
-    Held::Acknowledged(all)
+    Acknowledgement::Acknowledged(all)
 }
 
-fn of_secret(known: &BTreeMap<String, SeenSecret>, secret: &str) -> Held {
+fn of_secret(known: &BTreeMap<String, SeenSecret>, secret: &str) -> Acknowledgement {
     match known.get(secret) {
         Some(SeenSecret::Acknowledged { certificates }) => {
             let fingerprints = certificates.iter().map(|one| Fingerprint::try_from(one.fingerprint.clone()));
             fingerprints
                 .collect::<Result<_, _>>()
-                .map_or_else(|error| Held::Unknown(error.to_string()), Held::Acknowledged)
+                .map_or_else(|error| Acknowledgement::Unknown(error.to_string()), Acknowledgement::Acknowledged)
         }
-        Some(SeenSecret::Outstanding { .. }) => Held::Outstanding,
-        Some(SeenSecret::BesideProxy) => Held::Unknown("it comes from files or a socket beside the proxy".to_owned()),
-        Some(SeenSecret::Missing) => Held::Unknown("the control plane does not have it yet".to_owned()),
-        Some(SeenSecret::Unrecognised(what)) => Held::Unknown(format!("the control plane says `{what}`")),
-        None => Held::Unknown("the control plane does not send it".to_owned()),
+        Some(SeenSecret::Outstanding { .. }) => Acknowledgement::Outstanding,
+        Some(SeenSecret::BesideProxy) => {
+            Acknowledgement::Unknown("it comes from files or a socket beside the proxy".to_owned())
+        }
+        Some(SeenSecret::Missing) => Acknowledgement::Unknown("the control plane does not have it yet".to_owned()),
+        Some(SeenSecret::Unrecognised(what)) => Acknowledgement::Unknown(format!("the control plane says `{what}`")),
+        None => Acknowledgement::Unknown("the control plane does not send it".to_owned()),
     }
 }
 

@@ -8,8 +8,8 @@ use mesh::certificates::{
 use mesh::name::ResourcePath;
 use mesh::policy::CertificatesPolicy;
 use mesh::rotation::{
-    AuthorityFacts, Held, Keeper, LeafFacts, LeafUse, Memory, Pending, PrivateFacts, ReplacementState, Survey,
-    TrustFacts, TrustId, TrustKeeper, TrustUse, Trusted,
+    Acknowledgement, AuthorityFacts, Keeper, LeafFacts, LeafUse, Memory, MeshCertificates, Pending, PrivateFacts,
+    ReplacementState, TrustFacts, TrustId, TrustKeeper, TrustUse, Trusted,
 };
 use ports::certificates::CertificateKind;
 
@@ -20,7 +20,7 @@ use crate::wake::authority_subject;
 /// Everything that was read.
 #[derive(Debug)]
 pub(crate) struct Read<'a> {
-    pub(crate) survey: &'a Survey,
+    pub(crate) survey: &'a MeshCertificates,
     pub(crate) policy: &'a CertificatesPolicy,
     pub(crate) acm: BTreeMap<CertificateArn, InAcm>,
     pub(crate) secrets: BTreeMap<SecretName, InSecret>,
@@ -126,7 +126,7 @@ impl Read<'_> {
         &self,
         users: impl Iterator<Item = &'p ResourcePath>,
         secrets: &[String],
-    ) -> BTreeMap<ResourcePath, Held> {
+    ) -> BTreeMap<ResourcePath, Acknowledgement> {
         users.map(|user| (user.clone(), self.evidence.held(user, secrets))).collect()
     }
 

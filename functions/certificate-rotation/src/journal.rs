@@ -21,7 +21,7 @@ pub(crate) async fn keep(reports: &dyn ReportStore, recorded: Recorded) -> Value
         return observed;
     }
     // One wake looks several times, perhaps within a millisecond.
-    let mut digest = Fingerprint::of(text.as_bytes()).to_string();
+    let mut digest = Fingerprint::from_der(text.as_bytes()).to_string();
     digest.truncate(12);
     let name = format!("observations/{}-{digest}.json", recorded.now.as_millisecond());
     match reports.put(&name, text.as_bytes()).await {

@@ -12,7 +12,7 @@ use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::{CertificatesPolicy, Policy, RuleId};
 use mesh::resource::Resource;
-use mesh::rotation::{Facts, Memory, MeshFacts, Record, Recorded, Subject, Survey, TrustId};
+use mesh::rotation::{Facts, Memory, MeshCertificates, MeshFacts, Record, Recorded, Subject, TrustId};
 use ports::{BudgetWindow, Pace, PortError, PortErrorKind, StateKey, StateView, survey};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -138,13 +138,13 @@ pub(crate) async fn observe(
     let mut pace = Pace::new(AT_A_TIME, AT_A_TIME);
     let mut models = BTreeMap::new();
     let mut resources = BTreeMap::new();
-    let mut surveyed = Survey::default();
+    let mut surveyed = MeshCertificates::default();
     let mut has = BTreeMap::new();
     for found in ports.meshes.meshes().await? {
         let name = found.path.mesh().clone();
         match calls.noted(&format!("mesh/{name}"), mesh(ports, &name, &mut pace).await) {
             Ok(seen) => {
-                let of_mesh = Survey::of(&seen.model);
+                let of_mesh = MeshCertificates::from_mesh(&seen.model);
                 has.insert(name.clone(), Reading::Known(of_mesh.shareable()));
                 surveyed.join(of_mesh);
                 resources.extend(seen.resources);
@@ -175,7 +175,7 @@ pub(crate) async fn observe(
     let Remembered { memories, unstored, event_pages } = remembered;
     let memory = |subject: &str| memories.get(subject).cloned().unwrap_or(Memory::None);
     let mesh_facts = |(name, has): (MeshName, Reading<BTreeSet<String>>)| {
-        let mode = policy.modes.of(RuleId::CertificateRotation, &name);
+        let mode = policy.modes.mode(RuleId::CertificateRotation, &name);
         let memory = memory(&Subject::Mesh(name.clone()).name());
         (name, MeshFacts { mode, has, memory })
     };
@@ -235,7 +235,7 @@ async fn mesh(ports: &Ports, name: &MeshName, pace: &mut Pace) -> Result<SeenMes
 async fn read<'a>(
     ports: &Ports,
     policy: &'a Policy,
-    surveyed: &'a Survey,
+    surveyed: &'a MeshCertificates,
     pace: &mut Pace,
     calls: &Calls,
 ) -> Result<Read<'a>, PortError> {
@@ -328,7 +328,7 @@ async fn secrets<K: Clone + Ord>(
     answers.done.into_iter().map(|((key, _), read)| (key, read)).chain(unread).collect()
 }
 
-fn subjects<'m>(surveyed: &Survey, meshes: impl Iterator<Item = &'m MeshName>) -> Vec<String> {
+fn subjects<'m>(surveyed: &MeshCertificates, meshes: impl Iterator<Item = &'m MeshName>) -> Vec<String> {
     let leaves = surveyed.leaves.keys().cloned().map(Subject::Certificate);
     let trusts = surveyed.trusts.keys().cloned().map(Subject::Trust);
     let subjects = leaves.chain(trusts).chain(meshes.cloned().map(Subject::Mesh));

@@ -35,6 +35,6 @@ mod tests {
         let text = "# a\n-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nQg==\n-----END CERTIFICATE-----\nrest";
         assert_eq!(blocks(text).len(), 2);
         assert_eq!(select(&[text.to_owned()], &BTreeSet::new()), Some(String::new()));
-        assert_eq!(select(&[text.to_owned()], &BTreeSet::from([Fingerprint::of(b"x")])), None);
+        assert_eq!(select(&[text.to_owned()], &BTreeSet::from([Fingerprint::from_der(b"x")])), None);
     }
 }

@@ -7,7 +7,7 @@ use mesh::certificates::{AuthorityArn, CertificateArn, Chain, Fingerprint, KeyKi
 use mesh::change::Change;
 use mesh::name::ResourcePath;
 use mesh::resource::Resource;
-use mesh::rotation::{AuthorityFacts, Like, Step, StepResult, issued_defect};
+use mesh::rotation::{AuthorityFacts, CertificateTemplate, Step, StepResult, issued_defect};
 use mesh::spec::Spec;
 use ports::certificates::{
     self, Bundle, IdempotencyToken, Import, Issuance, IssuedArn, KeyAlgorithm, Order, PrivateRequest, SecretId,
@@ -125,7 +125,7 @@ async fn request(
     ports: &Ports,
     arn: &CertificateArn,
     authority: &AuthorityArn,
-    like: &Like,
+    like: &CertificateTemplate,
     token: &str,
 ) -> Result<StepResult, PortError> {
     let subject = names(&like.names)?;

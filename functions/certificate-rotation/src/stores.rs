@@ -265,7 +265,7 @@ fn key_match(ports: &Ports, bundle: &Bundle, chain: &Reading<Chain>) -> KeyMatch
 /// Whether a private key belongs to a certificate, by the public key of both.
 pub(crate) fn key_belongs(ports: &Ports, key: &PrivateKey, leaf: &Certificate) -> KeyMatch {
     match ports.keys.public_key(key) {
-        Ok(public) if Fingerprint::of(&public).as_str() == leaf.public_key => KeyMatch::Same,
+        Ok(public) if Fingerprint::from_der(&public).as_str() == leaf.public_key => KeyMatch::Same,
         Ok(_) => KeyMatch::Other,
         Err(error) => KeyMatch::Unreadable { why: error.to_string() },
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{Decision, OwedPage, Record, standstill, telling};
+use mesh::rotation::{Decision, OwedPage, Record, rotation_notification, standstill};
 use ports::{BusEvent, JournalEntry, Note, Notice, StateKey, StoreOutcome, Urgency};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -51,7 +51,7 @@ pub(crate) fn news(
     let stored = observation.stored_record(&subject);
     let known = observation.record(&subject);
     let mut record = decision.record.clone().or_else(|| known.cloned()).unwrap_or_default();
-    let telling = telling(decision, record.told.as_ref(), record.failures.as_ref(), policy, now);
+    let telling = rotation_notification(decision, record.told.as_ref(), record.failures.as_ref(), policy, now);
     record.told = telling.told;
     if let Some(failures) = record.failures.as_mut().filter(|_| telling.failures_paged) {
         failures.paged = Some(now);

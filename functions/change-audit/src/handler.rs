@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use lambda_kit::wake::Delivery;
 use lambda_kit::{Current, Decision, FailedMessages, Handler, Metric, PolicyKeeper, Report, Retry, holder};
-use mesh::audit::{Behind, Facts, Look, Snapshot, Write, look};
+use mesh::audit::{AuditInput, AuditResult, Snapshot, StaleReading, Write, audit_changes};
 use mesh::failures::FailureClass;
 use mesh::name::{AccountId, MeshName, ResourcePath};
 use mesh::policy::{Policy, PolicyError};
@@ -251,9 +251,9 @@ impl ChangeAudit {
             {
                 return done.fail_unrecorded(mesh, "StateUnreachable", &error, events);
             }
-            if let Some(behind) = Behind::of(&seen, &writes, now) {
+            if let Some(behind) = StaleReading::detect(&seen, &writes, now) {
                 done.again(behind.to_string(), events);
-                let facts = json!({ "told": behind.told, "read": behind.read });
+                let facts = json!({ "told": behind.event_version, "read": behind.read });
                 done.failures.fail(
                     &target(&root(mesh), "Behind"),
                     FailureClass::Transient,
@@ -262,8 +262,8 @@ impl ChangeAudit {
                 );
                 return done.decisions.push(line(behind.resource.to_string(), "hold", "Behind", facts));
             }
-            let facts = Facts { before, after: &seen, writes: &writes, open: &remembered.document.open };
-            let found = match look(&facts, policy, now) {
+            let facts = AuditInput { before, after: &seen, writes: &writes, open: &remembered.document.open };
+            let found = match audit_changes(&facts, policy, now) {
                 Ok(found) => found,
                 Err(error) => {
                     let facts = json!({ "error": error.to_string() });
@@ -428,7 +428,7 @@ struct Audited<'a> {
     events: &'a Events,
     last: &'a Last,
     seen: &'a Snapshot,
-    found: &'a Look,
+    found: &'a AuditResult,
     /// Writes of which nobody can say what they did, until what they wrote can be read.
     hidden: &'a [Write],
     policy: &'a Policy,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use mesh::audit::{Act, Seen, Snapshot, Write};
+use mesh::audit::{ResourceSnapshot, Snapshot, Write, WriteKind};
 use mesh::name::{MeshName, ResourceKind, ResourcePath};
 use ports::{Pace, PortError, PortErrorKind, Surveyed, reread, survey};
 
@@ -41,7 +41,7 @@ impl Observed {
     pub(crate) fn hides(&self, write: &Write) -> bool {
         let is_of =
             |unread: &[(ResourcePath, PortError)]| unread.iter().any(|(path, _)| write.resource.as_ref() == Some(path));
-        is_of(&self.unread) || (write.act() == Act::Tags && is_of(&self.unread_tags))
+        is_of(&self.unread) || (write.kind() == WriteKind::Tags && is_of(&self.unread_tags))
     }
 
     /// Everything that could not be read, and why.
@@ -154,8 +154,8 @@ async fn again(
 }
 
 /// A resource as it is. Tags that could not be listed are those that it had.
-fn with_last_tags(found: Surveyed, path: &ResourcePath, last: Option<&Snapshot>) -> Seen {
+fn with_last_tags(found: Surveyed, path: &ResourcePath, last: Option<&Snapshot>) -> ResourceSnapshot {
     let Surveyed { resource, tags } = found;
     let of_last = || last.and_then(|last| last.resources.get(path)).and_then(|seen| seen.tags.clone());
-    Seen { resource, tags: tags.or_else(of_last) }
+    ResourceSnapshot { resource, tags: tags.or_else(of_last) }
 }

@@ -1,7 +1,7 @@
 //! What is said of a look: lines of the report, the journal's entry, a notice, an event.
 
 use lambda_kit::{Decision, Metric};
-use mesh::audit::{Audit, Late, Look, Write, notice};
+use mesh::audit::{AuditResult, AuditedChange, LateWrite, Write, notice};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::pack::Finding;
 use mesh::policy::Policy;
@@ -22,13 +22,13 @@ const NAMED: usize = 20;
 const LONGEST_NOTICE: usize = 24 * 1024;
 
 /// The decisions of a look, the worst first; of very many the first ones and a count.
-pub(crate) fn lines(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Decision> {
+pub(crate) fn lines(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<Decision> {
     let mut lines = Vec::new();
     if look.is_first {
         let facts = json!({ "writes": look.repeats.iter().map(told).collect::<Vec<_>>() });
         lines.push(line(root(mesh), "record", "FirstSight", facts));
     }
-    let (worse, others): (Vec<&Audit>, Vec<&Audit>) =
+    let (worse, others): (Vec<&AuditedChange>, Vec<&AuditedChange>) =
         look.audits.iter().partition(|audit| audit.effect.is_worse(policy));
     lines.extend(worse.into_iter().map(|found| audit(found, policy, "tell")));
     if !look.rest.is_empty() {
@@ -51,7 +51,7 @@ pub(crate) fn lines(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Decisi
     lines
 }
 
-fn audit(audit: &Audit, policy: &Policy, decision: &str) -> Decision {
+fn audit(audit: &AuditedChange, policy: &Policy, decision: &str) -> Decision {
     let change = &audit.change;
     let shown = change.members(policy);
     let facts = json!({
@@ -70,17 +70,17 @@ fn audit(audit: &Audit, policy: &Policy, decision: &str) -> Decision {
 }
 
 /// Everybody who had a hand in it, in words.
-fn by(audit: &Audit) -> Vec<String> {
+fn by(audit: &AuditedChange) -> Vec<String> {
     let mut names: Vec<String> = audit.cause.writes().iter().map(|write| write.caller.to_string()).collect();
     names.sort();
     names.dedup();
     names
 }
 
-fn late(late: &Late) -> Decision {
+fn late(late: &LateWrite) -> Decision {
     let facts = json!({ "write": told(&late.write), "seen": late.seen });
     let resource = late.write.resource.as_ref().map_or_else(String::new, ToString::to_string);
-    line(resource, if late.told { "tell" } else { "record" }, "Attributed", facts)
+    line(resource, if late.reported { "tell" } else { "record" }, "Attributed", facts)
 }
 
 /// The line of a write that was refused.
@@ -120,10 +120,10 @@ pub(crate) fn body(lines: &[Decision]) -> Value {
 }
 
 /// What people and programs are to be told.
-pub(crate) fn tell(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Tell> {
+pub(crate) fn tell(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<Tell> {
     let mut tell = Vec::new();
     if let Some(told) = notice(mesh, look, policy) {
-        let urgency = if told.wakes { Urgency::Page } else { Urgency::Note };
+        let urgency = if told.pages { Urgency::Page } else { Urgency::Note };
         let mut body: String = told.body.chars().take(LONGEST_NOTICE).collect();
         if body.len() < told.body.len() {
             body.push_str("…\nThe rest is in the journal.\n");
@@ -131,7 +131,7 @@ pub(crate) fn tell(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Tell> {
         tell.push(Tell::Notice(Notice { urgency, subject: told.subject, body }));
     }
     if !look.audits.is_empty() || !look.late.is_empty() {
-        let change = |audit: &Audit| {
+        let change = |audit: &AuditedChange| {
             json!({ "resource": audit.change.resource, "change": audit.change.kind, "reason": audit.reason(),
                 "by": by(audit), "worse": audit.effect.is_worse(policy) })
         };
@@ -177,7 +177,7 @@ pub(crate) async fn send(ports: &Ports, owed: &[Owed]) -> Telling {
 }
 
 /// The numbers of a look.
-pub(crate) fn metrics(mesh: &MeshName, look: &Look, policy: &Policy) -> Vec<Metric> {
+pub(crate) fn metrics(mesh: &MeshName, look: &AuditResult, policy: &Policy) -> Vec<Metric> {
     let count =
         |name, count| Metric::count(name, count, vec![("Function", NAME.to_owned()), ("Mesh", mesh.to_string())]);
     let without_event = look.audits.iter().filter(|audit| audit.reason() == "NoEvent").count();

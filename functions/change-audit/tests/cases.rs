@@ -50,7 +50,7 @@ async fn writer_is_named_whatever_the_record_leaves_out() {
             "principal AROAEXTERNAL:deploy of another account",
         ),
         (json!({ "type": "WebIdentityUser", "userName": "runner" }), json!(null), "federated user runner"),
-        (json!({ "type": "Unknown" }), json!(null), "somebody unknown"),
+        (json!({ "type": "Unknown" }), json!(null), "an unknown caller"),
     ]
     .into_iter()
     .enumerate()

@@ -52,7 +52,7 @@ impl Observation {
     /// here as at any other time.
     pub(crate) fn blind_spots(&self) -> BlindSpots<'_> {
         let is_unread = |source: &Source| matches!(self.readings.chains.get(source), Some(Reading::Unread(_)));
-        let presented = Inventory::of(&self.mesh).presented.into_iter().filter(|(source, _)| is_unread(source));
+        let presented = Inventory::from_mesh(&self.mesh).presented.into_iter().filter(|(source, _)| is_unread(source));
         let presenting = presented.flat_map(|(_, uses)| uses).map(|used| used.by).collect();
         BlindSpots { presenting, any_certificate: !self.unread_certificates().is_empty(), parts: &self.parts }
     }

@@ -269,7 +269,7 @@ impl RouteFailover {
             // Nothing to tell: it is read again at once.
             return Account::of(observation, &decision, None);
         }
-        let mode = run.policy.modes.of(RuleId::RouteFailover, &observation.facts.mesh);
+        let mode = run.policy.modes.mode(RuleId::RouteFailover, &observation.facts.mesh);
         let stored = match (&decision.verdict, mode) {
             // The plan begins with its own conditional write.
             (Verdict::Act(_), Mode::Enforce) => Some(Stored::as_observed(&decision, observation)),

@@ -192,7 +192,7 @@ pub(crate) async fn mesh(
         routes: facts,
         kill_switch: kill_switch.map(|switch| KillSwitchFact { by: switch.by.clone(), reason: switch.reason.clone() }),
         budget_used: state.budget.used,
-        ..Facts::of_mesh(&model)
+        ..Facts::from_mesh(&model)
     };
     let places = wake.alarms.iter().flat_map(|alarm| alarms.targets.targets_of(alarm));
     let woken = places.filter(|(of, _)| *of == mesh).map(|(_, node)| node.clone()).collect();

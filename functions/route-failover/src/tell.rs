@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use mesh::failover::{
-    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, OwedNote, RestoreTag, RouteRecord, Subject,
-    Telling, Told, Verdict, expected_end, telling,
+    Decision, HoldReason, KeepReason, Memory as StoredMemory, NodeRecord, OwedNote, RestoreTag, RouteNotification,
+    RouteRecord, Subject, Told, Verdict, expected_end, route_notification,
 };
 use mesh::failures::{FailedCall, FailureClass};
 use mesh::policy::{Mode, PagingPolicy, Policy};
@@ -31,7 +31,7 @@ pub(crate) struct News {
     pub(crate) journal: Value,
     /// Whether nobody has to be told any more of a change that was made.
     pub(crate) noted: bool,
-    telling: Telling,
+    telling: RouteNotification,
     /// Whether the same reason was told before.
     again: bool,
     /// The decision has not changed for longer than it may.
@@ -145,7 +145,7 @@ impl Teller {
         if may_write
             && record.tag_missing
             && let Some(point) = &record.shift.restore
-            && tag(&self.ports, route, &RestoreTag::of(point).to_string()).await
+            && tag(&self.ports, route, &RestoreTag::new(point).to_string()).await
         {
             mended.tag_missing = false;
         }
@@ -185,7 +185,7 @@ impl Teller {
             (None, None, Subject::Route(_)) => self.pager.last(&name).await,
         };
         let paged = stored.record.as_ref().map(|record| record.paged.clone()).unwrap_or_default();
-        let mut telling = telling(&decision, last.as_ref(), &paged, &policy.failover.paging, now);
+        let mut telling = route_notification(&decision, last.as_ref(), &paged, &policy.failover.paging, now);
         if pages_as_unread(&decision, &name, observation) {
             telling.page = false;
             if let Some(told) = &mut telling.told {

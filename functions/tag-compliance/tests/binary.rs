@@ -46,7 +46,7 @@ async fn every_kind_of_message_about_a_resource_is_answered() {
         // Too large to be sent along: AWS Config is asked, which has seen it again since.
         ("config-oversized", (node, "NON_COMPLIANT", lacks, 1_795_169_035_000)),
         ("config-deleted", (node, "NOT_APPLICABLE", "it was deleted", CAPTURED)),
-        ("config-left-scope", (node, "NOT_APPLICABLE", "the rule isn't for it any more", CAPTURED)),
+        ("config-left-scope", (node, "NOT_APPLICABLE", "it left the scope of the rule", CAPTURED)),
     ] {
         let report = function.answer(&stage.trial(event)).await.unwrap();
         let told = stage.told();

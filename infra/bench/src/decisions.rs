@@ -10,8 +10,8 @@ use mesh::graph::Mesh;
 use mesh::name::{MeshName, ResourceKind, ResourcePath};
 use mesh::policy::{CertificatesPolicy, Mode, Succession};
 use mesh::rotation::{
-    AuthorityFacts, Decision, Facts, Held, Keeper, LeafFacts, Memory, MeshFacts, Survey, TrustFacts, TrustId,
-    TrustKeeper, Trusted, decide,
+    Acknowledgement, AuthorityFacts, Decision, Facts, Keeper, LeafFacts, Memory, MeshCertificates, MeshFacts,
+    TrustFacts, TrustId, TrustKeeper, Trusted, decide,
 };
 use mesh::spec::Spec;
 use serde_json::json;
@@ -130,14 +130,14 @@ impl Scenario {
             policy.successions.push(Succession { from: old.arn.clone(), to: new.arn.clone() });
         }
         let mesh = large_mesh(nodes, &old.arn)?;
-        let survey = Survey::of(&mesh);
+        let survey = MeshCertificates::from_mesh(&mesh);
         let trusted = |ca: &Ca| Trusted { authority: Some(ca.arn.clone()), root: ca.certificate.clone() };
         let declared = match situation {
             Situation::Fresh | Situation::Due | Situation::TrustOld => vec![trusted(&old)],
             Situation::Reissue | Situation::DropOld => vec![trusted(&old), trusted(&new)],
             Situation::SameRoot => vec![Trusted { authority: None, root: root.clone() }],
         };
-        let held = Held::Acknowledged(declared.iter().map(|one| one.root.fingerprint.clone()).collect());
+        let held = Acknowledgement::Acknowledged(declared.iter().map(|one| one.root.fingerprint.clone()).collect());
         let trusts = survey.trusts.iter().map(|(id, used)| TrustFacts {
             id: id.clone(),
             users: used.users.iter().map(|user| (user.clone(), held.clone())).collect(),
@@ -155,7 +155,7 @@ impl Scenario {
             let lived = if situation == Situation::Due { DAY * 80 } else { DAY };
             let leaf =
                 certificate(&source.to_string(), Some(&by.certificate), false, now - lived, now - lived + DAY * 100);
-            let held = Held::Acknowledged(BTreeSet::from([leaf.fingerprint.clone()]));
+            let held = Acknowledgement::Acknowledged(BTreeSet::from([leaf.fingerprint.clone()]));
             let others = std::iter::once(&by.certificate).chain(&by.issuers).cloned().collect();
             LeafFacts {
                 source: source.clone(),
@@ -197,7 +197,7 @@ fn certificate(
 ) -> Certificate {
     let key = Some(format!("key of {name}"));
     Certificate {
-        fingerprint: Fingerprint::of(name.as_bytes()),
+        fingerprint: Fingerprint::from_der(name.as_bytes()),
         subject: format!("CN={name}"),
         issuer: issuer.map_or_else(|| format!("CN={name}"), |issuer| issuer.subject.clone()),
         issuer_key_id: issuer.map_or_else(|| key.clone(), |issuer| issuer.key_id.clone()),

@@ -1,30 +1,30 @@
-//! Which meshes are read, what of each is decided about, and how new what was read must be.
+//! The agenda of an invocation: the meshes to read, the resources to decide about, and the required age of the data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mesh::compliance::Scope;
+use mesh::compliance::DecisionScope;
 use mesh::name::{MeshName, ResourcePath};
 
 use crate::trigger::{ItemRequest, Trigger};
 
-/// What an invocation looks at.
+/// The meshes of an invocation.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Agenda(BTreeMap<MeshName, Item>);
+pub(crate) struct Agenda(BTreeMap<MeshName, AgendaItem>);
 
-/// What it looks at in one mesh.
+/// The scope within one mesh.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Item {
-    /// The resources; unset: all.
+pub(crate) struct AgendaItem {
+    /// The resources; `None`: all.
     pub(crate) only: Option<BTreeSet<ResourcePath>>,
-    /// What is read must be newer than this; unset: it is read now.
+    /// The data must be read after this time; `None`: it is read now.
     pub(crate) since: Option<Timestamp>,
 }
 
-impl Item {
-    /// What is decided about.
-    pub(crate) fn scope(&self) -> Scope<'_> {
-        self.only.as_ref().map_or(Scope::All, Scope::Only)
+impl AgendaItem {
+    /// The resources to decide about.
+    pub(crate) fn scope(&self) -> DecisionScope<'_> {
+        self.only.as_ref().map_or(DecisionScope::All, DecisionScope::Only)
     }
 
     fn join(&mut self, resource: Option<&ResourcePath>, since: Option<Timestamp>) {
@@ -44,8 +44,8 @@ impl Item {
 }
 
 impl Agenda {
-    /// What a trigger requests. `all` are the meshes that exist, where everything is looked at; `items` the requests of
-    /// AWS Config whose answers depend on a mesh.
+    /// The agenda of a trigger. `all` are all existing meshes, if the trigger requests them; `items` are the requests
+    /// of AWS Config that depend on a mesh.
     pub(crate) fn new<'a>(trigger: &Trigger, all: Vec<MeshName>, items: impl Iterator<Item = &'a ItemRequest>) -> Self {
         let mut agenda = Self::default();
         for request in items {
@@ -54,7 +54,7 @@ impl Agenda {
             }
         }
         for written in &trigger.written {
-            // What a resource has may be inherited by any other, and what it is may matter to any.
+            // A change of one resource may change the inherited tags and the findings of any other.
             agenda.add(written.resource.mesh(), None, written.at);
         }
         for mesh in all {
@@ -72,13 +72,13 @@ impl Agenda {
         match self.0.get_mut(mesh) {
             Some(item) => item.join(resource, since),
             None => {
-                self.0.insert(mesh.clone(), Item::new(resource, since));
+                self.0.insert(mesh.clone(), AgendaItem::new(resource, since));
             }
         }
     }
 
-    /// The meshes with what is looked at in each.
-    pub(crate) fn into_items(self) -> impl Iterator<Item = (MeshName, Item)> {
+    /// The meshes, each with its scope.
+    pub(crate) fn into_items(self) -> impl Iterator<Item = (MeshName, AgendaItem)> {
         self.0.into_iter()
     }
 }

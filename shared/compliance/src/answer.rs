@@ -1,16 +1,17 @@
-//! What AWS Config is answered.
+//! The answers to AWS Config.
 //!
-//! | standing | answer |
+//! | compliance | answer |
 //! |---|---|
 //! | known | the evaluation |
-//! | unknown because of a transient error | none; the event comes again |
-//! | unknown for another reason | none, and a hold that is reported and paged: AWS Config refuses `INSUFFICIENT_DATA`, and any other answer would be false |
+//! | unknown because of a transient error | none; the event is retried |
+//! | unknown for another reason | none, and a hold that is reported and paged: AWS Config rejects `INSUFFICIENT_DATA`,
+//! and any other answer would be false |
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use lambda_kit::wake::RuleInvocation;
-use mesh::compliance::{Judged, Standing, Topic, judge};
+use mesh::compliance::{ComplianceStatus, ResourceCompliance, Topic, judge};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Policy;
 use ports::{
@@ -20,25 +21,25 @@ use ports::{
 use serde_json::{Value, json};
 
 use crate::Ports;
-use crate::account::{Account, Repeat, line};
 use crate::observe::Observation;
+use crate::report_entry::{Repeat, ReportEntry, line};
 use crate::trigger::{Concern, ItemRequest, Trigger};
 
-/// The target that failed answers are remembered by.
+/// The target under which failed answers are recorded.
 pub(crate) const AWS_CONFIG: &str = "the answers to AWS Config";
 
-/// The most evaluations that a report names.
+/// The maximum number of evaluations that a report names.
 const MOST_NAMED: usize = 20;
 
-/// The answers to all invocations of rules, filled as meshes are read.
+/// The answers to all invocations of rules, completed as meshes are read.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    /// Of single resources.
+    /// The answers about single resources.
     items: Vec<ItemAnswer>,
-    /// Of everything.
+    /// The answers about all resources.
     everything: Vec<EverythingAnswer>,
-    /// What is not answered, and why.
-    unanswered: Vec<Account>,
+    /// The lines of requests without an answer.
+    unanswered: Vec<ReportEntry>,
 }
 
 #[derive(Debug)]
@@ -54,17 +55,17 @@ struct EverythingAnswer {
     message: Option<String>,
     at: Timestamp,
     evaluations: Vec<Evaluation>,
-    /// Resources of which nobody knows how they stand.
+    /// The number of resources with unknown compliance.
     unknown: usize,
 }
 
-/// Whether the answer on an item needs nothing but the item.
+/// Whether the answer needs only the configuration item, and no mesh.
 pub(crate) fn is_settled(topic: Topic, request: &ItemRequest) -> bool {
     request.left_scope || request.item.status.is_deleted() || request.item.kind().is_none_or(|kind| !topic.judges(kind))
 }
 
 impl Answers {
-    /// What can be said without reading a mesh.
+    /// The answers that need no mesh.
     pub(crate) fn new<'a>(trigger: &Trigger, settled: impl Iterator<Item = &'a ItemRequest>) -> Self {
         let everything = trigger.everything.iter().map(|request| EverythingAnswer {
             invocation: request.invocation.clone(),
@@ -78,16 +79,16 @@ impl Answers {
             let why = if request.item.status.is_deleted() {
                 "it was deleted"
             } else if request.left_scope {
-                "the rule isn't for it any more"
+                "it left the scope of the rule"
             } else {
-                "the rule says nothing of resources of this kind"
+                "the rule does not apply to this kind of resource"
             };
             answers.item(request, RuleCompliance::NotApplicable, why);
         }
         answers
     }
 
-    /// Adds how the resources of a mesh stand that was read.
+    /// Adds the answers about the resources of a mesh that was read.
     pub(crate) fn add(
         &mut self,
         observation: &Observation,
@@ -103,7 +104,7 @@ impl Answers {
             let own = observation.about(&ResourcePath::Mesh(mesh.clone())).map(|about| &about.arn);
             let elsewhere = own.is_some_and(|own| (own.region(), own.account()) != (arn.region(), arn.account()));
             if elsewhere {
-                // A mesh of the same name in another account or region says nothing of this one.
+                // A mesh of the same name in another account or region is a different mesh.
                 self.unknown(request, "OtherMesh", "its mesh cannot be read from here", false);
                 continue;
             }
@@ -117,16 +118,17 @@ impl Answers {
                         self.unknown(request, "Unknown", &judged.text(), is_transient);
                     }
                 }
-                None => self.item(request, RuleCompliance::NotApplicable, "it isn't in the mesh any more"),
+                None => self.item(request, RuleCompliance::NotApplicable, "it does not exist in the mesh"),
             }
         }
         for answer in &mut self.everything {
-            answer.unknown += judged.values().filter(|judged| judged.standing == Standing::InsufficientData).count();
+            answer.unknown +=
+                judged.values().filter(|judged| judged.standing == ComplianceStatus::InsufficientData).count();
             answer.evaluations.extend(evaluations(observation, &judged, answer.at));
         }
     }
 
-    /// A mesh could not be read: no answer about it is true.
+    /// Leaves the requests about a mesh that could not be read without an answer.
     pub(crate) fn unread(&mut self, mesh: &MeshName, error: &PortError, open: &[ItemRequest]) {
         let is_of_mesh = |request: &&ItemRequest| request.item.path().is_some_and(|path| path.mesh() == mesh);
         for request in open.iter().filter(is_of_mesh) {
@@ -134,7 +136,7 @@ impl Answers {
         }
     }
 
-    /// Nobody knows of which mesh a resource is.
+    /// Leaves a request without an answer because the mesh of its resource is unknown.
     pub(crate) fn without_arn(&mut self, request: &ItemRequest) {
         self.unknown(request, "WithoutArn", "neither the item nor its history has an ARN", false);
     }
@@ -146,16 +148,16 @@ impl Answers {
         self.items.push(ItemAnswer { invocation, message: request.message.clone(), evaluation });
     }
 
-    /// Leaves a request without an answer: what AWS Config was told before stands until it is known again.
+    /// Leaves a request without an answer; the previous answer stays valid until the compliance is known again.
     fn unknown(&mut self, request: &ItemRequest, reason: &str, why: &str, is_transient: bool) {
         let Some(invocation) = &request.invocation else { return };
         let facts = json!({ "rule": invocation.rule, "why": why, "answered": false });
-        let mut account = Account::of(line(request.item.resource.resource_id.clone(), "hold", reason, facts));
+        let mut entry = ReportEntry::new(line(request.item.resource.resource_id.clone(), "hold", reason, facts));
         if is_transient {
             let concern = Concern::Delivery(request.message.clone());
-            account.repeats.push(Repeat { why: format!("no answer to AWS Config: {why}"), concern });
+            entry.repeats.push(Repeat { why: format!("no answer to AWS Config: {why}"), concern });
         }
-        self.unanswered.push(account);
+        self.unanswered.push(entry);
     }
 
     /// The messages of all requests that wait for an answer.
@@ -164,14 +166,14 @@ impl Answers {
         of_items.chain(self.everything.iter().filter_map(|answer| answer.message.as_ref()))
     }
 
-    /// Sends them.
-    pub(crate) async fn send(self, ports: &Ports, failures: &FailureRun) -> Vec<Account> {
-        let mut accounts = self.unanswered;
+    /// Sends the answers.
+    pub(crate) async fn send(self, ports: &Ports, failures: &FailureRun) -> Vec<ReportEntry> {
+        let mut entries = self.unanswered;
         for ItemAnswer { invocation, message, evaluation } in self.items {
             let subject = evaluation.resource.resource_id.clone();
             let facts = json!({ "rule": invocation.rule, "evaluation": evaluation });
             let outcome = put_all_evaluations(ports.config.as_ref(), &invocation.token, &[evaluation]).await;
-            accounts.push(told(subject, facts, &outcome, message, failures));
+            entries.push(answered(subject, facts, &outcome, message, failures));
         }
         for EverythingAnswer { invocation, message, evaluations, unknown, .. } in self.everything {
             let subject = format!("rule/{}", invocation.rule);
@@ -186,23 +188,23 @@ impl Answers {
                 facts = with(facts, "unknown", json!(unknown));
             }
             let outcome = put_all_evaluations(ports.config.as_ref(), &invocation.token, &evaluations).await;
-            accounts.push(told(subject, facts, &outcome, message, failures));
+            entries.push(answered(subject, facts, &outcome, message, failures));
         }
-        accounts
+        entries
     }
 }
 
-/// The line of an answer, with what is to come again.
-fn told(
+/// The line of an answer, with the deliveries to retry.
+fn answered(
     subject: String,
     facts: Value,
     outcome: &PutOutcome,
     message: Option<String>,
     failures: &FailureRun,
-) -> Account {
+) -> ReportEntry {
     if outcome.is_complete() {
         failures.succeeded(AWS_CONFIG);
-        return Account::of(line(subject, "answer", "Evaluated", facts));
+        return ReportEntry::new(line(subject, "answer", "Evaluated", facts));
     }
     let mut facts = facts;
     let reason = if let Some(error) = &outcome.error {
@@ -210,7 +212,7 @@ fn told(
         facts = with(with(facts, "error", json!(error.to_string())), "unsent", json!(outcome.unsent));
         "CannotAnswer"
     } else {
-        let text = format!("AWS Config did not take {} evaluations", outcome.refused.len());
+        let text = format!("AWS Config rejected {} evaluations", outcome.refused.len());
         let kind = if outcome.may_heal() { PortErrorKind::Unavailable } else { PortErrorKind::Other };
         failures.failed(AWS_CONFIG, &PortError::new("put evaluations", kind, text));
         "EvaluationsRefused"
@@ -220,17 +222,17 @@ fn told(
         facts = with(with(facts, "refused", json!(named)), "refusedCount", json!(outcome.refused.len()));
     }
     let why = outcome.error.as_ref().map_or_else(|| format!("{subject}: {reason}"), ToString::to_string);
-    let mut account = Account::of(line(subject, "hold", reason, facts));
+    let mut entry = ReportEntry::new(line(subject, "hold", reason, facts));
     if outcome.may_heal() {
-        account.repeats.push(Repeat { why, concern: Concern::Delivery(message) });
+        entry.repeats.push(Repeat { why, concern: Concern::Delivery(message) });
     }
-    account
+    entry
 }
 
-/// The evaluations of all resources whose standing is known.
+/// The evaluations of all resources with known compliance.
 fn evaluations<'a>(
     observation: &'a Observation,
-    judged: &'a BTreeMap<ResourcePath, Judged>,
+    judged: &'a BTreeMap<ResourcePath, ResourceCompliance>,
     at: Timestamp,
 ) -> impl Iterator<Item = Evaluation> + 'a {
     judged.iter().filter_map(move |(path, judged)| {
@@ -247,13 +249,13 @@ fn with(mut facts: Value, name: &str, fact: Value) -> Value {
     facts
 }
 
-/// How a resource stands, as AWS Config takes it; `None` where that is unknown, which it does not take.
-fn compliance(judged: &Judged) -> Option<RuleCompliance> {
+/// The compliance in the terms of AWS Config's API; `None` if it is unknown, which the API rejects.
+fn compliance(judged: &ResourceCompliance) -> Option<RuleCompliance> {
     match judged.standing {
-        Standing::Compliant => Some(RuleCompliance::Compliant),
-        Standing::NonCompliant => Some(RuleCompliance::NonCompliant),
-        Standing::NotApplicable => Some(RuleCompliance::NotApplicable),
-        Standing::InsufficientData => None,
+        ComplianceStatus::Compliant => Some(RuleCompliance::Compliant),
+        ComplianceStatus::NonCompliant => Some(RuleCompliance::NonCompliant),
+        ComplianceStatus::NotApplicable => Some(RuleCompliance::NotApplicable),
+        ComplianceStatus::InsufficientData => None,
     }
 }
 
@@ -264,12 +266,12 @@ mod tests {
     #[test]
     fn unknown_standing_is_no_answer() {
         for (standing, expected) in [
-            (Standing::Compliant, Some(RuleCompliance::Compliant)),
-            (Standing::NonCompliant, Some(RuleCompliance::NonCompliant)),
-            (Standing::InsufficientData, None),
-            (Standing::NotApplicable, Some(RuleCompliance::NotApplicable)),
+            (ComplianceStatus::Compliant, Some(RuleCompliance::Compliant)),
+            (ComplianceStatus::NonCompliant, Some(RuleCompliance::NonCompliant)),
+            (ComplianceStatus::InsufficientData, None),
+            (ComplianceStatus::NotApplicable, Some(RuleCompliance::NotApplicable)),
         ] {
-            let judged = Judged { standing, findings: Vec::new(), waived: Vec::new(), unknown: None };
+            let judged = ResourceCompliance { standing, findings: Vec::new(), waived: Vec::new(), unknown: None };
             assert_eq!(compliance(&judged), expected, "{standing:?}");
         }
     }

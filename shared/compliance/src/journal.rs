@@ -1,4 +1,4 @@
-//! What the journal says of a decision: enough to make it again.
+//! The journal entries of decisions, with the input to replay them.
 
 use jiff::Timestamp;
 use mesh::compliance::Topic;
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use crate::name;
 use crate::observe::Observation;
 
-/// Above this an observation goes to the reports store: an item of the state table has at most 400 KB, and a mesh's
-/// entries are many.
+/// The maximum size of an inline observation, in bytes. Larger observations are stored in the report store: an item of
+/// the state table is limited to 400 KB, and each mesh has many entries.
 const LARGEST_INLINE: usize = 32 * 1024;
 
-/// What the decisions about a mesh were made from.
+/// The input of the decisions about a mesh, for the journal.
 pub(crate) async fn observed(
     reports: &dyn ReportStore,
     topic: Topic,
@@ -32,13 +32,13 @@ pub(crate) async fn observed(
     match reports.put(&place, text.as_bytes()).await {
         Ok(place) => json!({ "at": place }),
         Err(error) => {
-            tracing::warn!(%error, %mesh, "the observation is too large for the journal and is not kept");
+            tracing::warn!(%error, %mesh, "failed to store observation for replay");
             json!({ "lost": error.to_string() })
         }
     }
 }
 
-/// A decision as the journal has it.
+/// The body of a decision's journal entry.
 pub(crate) fn body(topic: Topic, line: &lambda_kit::Decision, observed: &Value) -> Value {
     json!({ "function": name(topic), "decision": line, "observed": observed })
 }

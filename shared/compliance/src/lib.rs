@@ -1,27 +1,27 @@
-//! What the functions tag-compliance and egress-compliance share: everything but their topic.
+//! The shared code of the functions tag-compliance and egress-compliance; only their topic differs.
 //!
 //! ```text
 //! AWS Config ──┐                                  ┌─▶ evaluations, before anything is changed
 //! CloudTrail ──┼─▶ observe ─▶ judge (mesh::pack) ─┤
-//! schedule ────┘   whole mesh, once a burst       └─▶ decide (mesh::compliance) ─▶ actuate ─▶ report
+//! schedule ────┘   whole mesh, once a burst       └─▶ decide (mesh::compliance) ─▶ execute ─▶ report
 //!                                                     pure                         lease, tags or spec, journal
 //! ```
 //!
-//! An event only triggers the function: the answers to AWS Config and the changes rest on the mesh as it is read
-//! afterwards. A resource that cannot be read, or not with its tags, is unknown and says nothing of the others. Of a
-//! queue's messages only those come again that a failure concerns. A notice that cannot be sent waits in the state table.
+//! An event only triggers the function: answers to AWS Config and changes are based on the mesh as it is read
+//! afterwards. A resource that cannot be read completely is unknown, and does not affect other resources. Only the
+//! queue messages that a failure affects are retried. Unsent notices are stored in the state table.
 //!
-//! This crate never decides anything itself, never writes a spec without the version it was read at, never sets a tag
-//! that another writer has set in the meantime, and never answers AWS Config about what could not be read.
+//! This crate decides nothing itself. It never writes a spec without the version it was read at, never sets a tag that
+//! another writer has set in the meantime, and never answers AWS Config about unread resources.
 
-mod account;
-mod actuate;
 mod agenda;
 mod answer;
+mod execute;
 mod handler;
 mod journal;
 mod observe;
-mod tell;
+mod report;
+mod report_entry;
 mod trigger;
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use ports::{Clock, ConfigRules, EventBus, MeshReader, MeshWriter, Notifier, Repo
 
 pub use handler::Compliance;
 
-/// What a function is called in reports, metrics, budgets and the state table.
+/// The name of a function in reports, metrics, budgets and the state table.
 #[must_use]
 pub const fn name(topic: Topic) -> &'static str {
     match topic {
@@ -40,7 +40,7 @@ pub const fn name(topic: Topic) -> &'static str {
     }
 }
 
-/// What a function needs of the outside.
+/// The external services of a function.
 #[derive(Clone, Debug)]
 pub struct Ports {
     /// The time.
@@ -55,10 +55,10 @@ pub struct Ports {
     pub config: Arc<dyn ConfigRules>,
     /// The state table.
     pub state: Arc<dyn StateStore>,
-    /// Tells people.
+    /// Sends notices to operators.
     pub notifier: Arc<dyn Notifier>,
-    /// Tells other programs.
+    /// Publishes events for other programs.
     pub bus: Arc<dyn EventBus>,
-    /// Keeps large observations.
+    /// Stores large observations.
     pub reports: Arc<dyn ReportStore>,
 }

@@ -1,11 +1,11 @@
-//! Reads what a decision is made from.
+//! Reads the input of a decision.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::join;
 use jiff::{SignedDuration, Timestamp};
-use mesh::compliance::{About, Facts, Record, StateAccess, Topic, Unread, UnreadPart};
+use mesh::compliance::{Facts, Record, ResourceDetails, StateAccess, Topic, Unread, UnreadPart};
 use mesh::name::{MeshName, ResourcePath};
 use ports::{
     BudgetWindow, DocumentError, Pace, PortError, PortErrorKind, StateKey, StateView, Surveyed, read_document, survey,
@@ -15,77 +15,78 @@ use tokio::sync::Mutex;
 
 use crate::{Ports, name};
 
-/// Calls at a time, to begin with and at the most. App Mesh's own controller reads at up to 40 a second.
+/// The initial and the maximum number of concurrent calls. App Mesh's own controller reads at up to 40 calls per
+/// second.
 const AT_A_TIME: (usize, usize) = (8, 40);
 
-/// For how long a burst of events is answered from one reading. A deployment's changes arrive within seconds of each
-/// other; what is older is read again, so that a missed event costs a minute at most.
+/// How long one reading serves a burst of events. The changes of a deployment arrive within seconds; an older reading
+/// is repeated, so that a missed event delays a decision by at most a minute.
 const BURST: SignedDuration = SignedDuration::from_secs(60);
 
-/// How far the clocks of two services may be apart. What was read less than this after an event may miss the change
-/// that the event tells of.
+/// The tolerated clock skew between two services. A reading that began less than this after an event may miss its
+/// change.
 const SKEW: SignedDuration = SignedDuration::from_secs(1);
 
-/// What a warm function remembers from one invocation to the next. Losing it costs calls and nothing else.
+/// The state that a warm function keeps between invocations. Losing it only costs additional calls.
 #[derive(Debug)]
-pub(crate) struct Warm {
+pub(crate) struct WarmCache {
     pace: Pace,
-    readings: BTreeMap<MeshName, Reading>,
+    readings: BTreeMap<MeshName, MeshReading>,
 }
 
-impl Default for Warm {
+impl Default for WarmCache {
     fn default() -> Self {
         let (start, most) = AT_A_TIME;
         Self { pace: Pace::new(start, most), readings: BTreeMap::new() }
     }
 }
 
-/// A mesh as it was read.
+/// One reading of a mesh.
 #[derive(Clone, Debug)]
-struct Reading {
+struct MeshReading {
     /// When the reading began.
     taken: Timestamp,
     resources: Arc<BTreeMap<ResourcePath, Surveyed>>,
     unread: BTreeMap<ResourcePath, Unread>,
 }
 
-impl Reading {
-    /// Whether it shows what an event of then tells of, and is still of the same burst.
+impl MeshReading {
+    /// Whether the reading includes the change of an event at `since`, and belongs to the same burst.
     fn answers(&self, since: Timestamp, now: Timestamp) -> bool {
         self.taken.duration_since(since) >= SKEW && now.duration_since(self.taken) < BURST
     }
 }
 
-/// One mesh as it was read: what is decided from, and what is needed to act.
+/// One observation of a mesh: the input of the decision, and of its execution.
 #[derive(Debug)]
 pub(crate) struct Observation {
-    /// What is decided from.
+    /// The input of the decision.
     pub(crate) facts: Facts,
-    /// The resources as read, with everything that has to survive a write.
+    /// The resources as read, with all members that must survive a write.
     pub(crate) resources: Arc<BTreeMap<ResourcePath, Surveyed>>,
-    /// The revision of the mesh's record as read, 0 when there is none; unset where the record could not be read, so
-    /// that nothing may be changed. The facts have the reason.
+    /// The revision of the mesh's record, 0 if there is none. `None` if the record could not be read; then nothing is
+    /// changed, and the facts have the reason.
     pub(crate) revision: Option<u64>,
-    /// Why the record could not be read.
+    /// The error of reading the record.
     pub(crate) state_error: Option<StateError>,
 }
 
-/// Why what is remembered of a mesh could not be read.
+/// The reason why the record of a mesh could not be read.
 #[derive(Debug)]
 pub(crate) enum StateError {
-    /// The table did not answer.
+    /// The call to the state table failed.
     Unreachable(PortError),
     /// The document cannot be read.
     Unreadable(DocumentError),
 }
 
 impl Observation {
-    /// What the service says of a resource.
-    pub(crate) fn about(&self, path: &ResourcePath) -> Option<&About> {
+    /// The metadata of a resource.
+    pub(crate) fn about(&self, path: &ResourcePath) -> Option<&ResourceDetails> {
         self.facts.about.get(path)
     }
 
-    /// The facts as data: enough to decide again.
+    /// The facts in the format of the journal, sufficient for a replay.
     pub(crate) fn recorded(&self) -> Value {
         let resource = |(path, read): (&ResourcePath, &Surveyed)| json!({ "kind": path.kind(), "resource": read.resource.to_json(), "tags": read.tags.as_ref().map(|tags| tags.iter().collect::<BTreeMap<_, _>>()) });
         json!({
@@ -100,22 +101,22 @@ impl Observation {
     }
 }
 
-/// Where the state table keeps what is remembered of a mesh.
+/// The key of a mesh's record in the state table.
 pub(crate) fn key(topic: Topic, mesh: &MeshName) -> StateKey {
     StateKey::mesh(name(topic), mesh)
 }
 
-/// Every mesh there is.
+/// All meshes.
 pub(crate) async fn meshes(ports: &Ports) -> Result<Vec<MeshName>, PortError> {
     let found = ports.meshes.meshes().await?;
     Ok(found.into_iter().map(|found| found.path.mesh().clone()).collect())
 }
 
-/// Reads one mesh whole, and what the state table has of it. `since`: what is read must be newer than this, and may be
-/// from the same burst; unset, it is read now.
+/// Reads all resources of one mesh, and its record. The data must be read after `since`, and may come from an earlier
+/// reading of the same burst; without `since` it is read now.
 pub(crate) async fn mesh(
     ports: &Ports,
-    warm: &Mutex<Warm>,
+    warm: &Mutex<WarmCache>,
     topic: Topic,
     mesh: &MeshName,
     since: Option<Timestamp>,
@@ -124,18 +125,18 @@ pub(crate) async fn mesh(
     let key = key(topic, mesh);
     let keys = [key.clone()];
     let (reading, state) = join!(read(ports, warm, mesh, since), ports.state.load(&keys, window));
-    let Reading { resources, mut unread, .. } = reading?;
+    let MeshReading { resources, mut unread, .. } = reading?;
     if topic == Topic::Egress {
-        // What leaves a mesh does not follow from tags.
+        // Egress does not depend on tags.
         unread.retain(|_, unread| unread.part != UnreadPart::Tags);
     }
     let of_mesh = resources.values().map(|read| (read.resource.clone(), read.tags.clone()));
-    let facts = Facts::of(mesh, of_mesh).and_then(|facts| facts.with_unread(unread));
+    let facts = Facts::from_resources(mesh, of_mesh).and_then(|facts| facts.with_unread(unread));
     let mut facts =
         facts.map_err(|error| PortError::new(format!("read mesh {mesh}"), PortErrorKind::Other, error.to_string()))?;
     let (revision, state_error) = match state
         .map_err(StateError::Unreachable)
-        .and_then(|state| remember(&mut facts, &state, &key).map_err(StateError::Unreadable))
+        .and_then(|state| add_state(&mut facts, &state, &key).map_err(StateError::Unreadable))
     {
         Ok(revision) => (Some(revision), None),
         Err(error) => {
@@ -146,8 +147,8 @@ pub(crate) async fn mesh(
     Ok(Observation { facts, resources, revision, state_error })
 }
 
-/// Puts what the state table has among the facts; gives the revision of the mesh's record.
-fn remember(facts: &mut Facts, state: &StateView, key: &StateKey) -> Result<u64, DocumentError> {
+/// Adds the state table's documents to the facts; returns the revision of the mesh's record.
+fn add_state(facts: &mut Facts, state: &StateView, key: &StateKey) -> Result<u64, DocumentError> {
     facts.kill_switch = state.kill_switch.as_ref().map(|switch| (switch.by.clone(), switch.reason.clone()));
     facts.budget_used = state.budget.used;
     let Some(stored) = state.documents.get(key) else { return Ok(0) };
@@ -156,7 +157,7 @@ fn remember(facts: &mut Facts, state: &StateView, key: &StateKey) -> Result<u64,
 }
 
 impl StateError {
-    /// The same as a fact of a decision.
+    /// The error as a fact of the decision.
     fn access(&self) -> StateAccess {
         match self {
             Self::Unreachable(error) => StateAccess::Unreachable { error: error.to_string() },
@@ -174,10 +175,10 @@ impl StateError {
 
 async fn read(
     ports: &Ports,
-    warm: &Mutex<Warm>,
+    warm: &Mutex<WarmCache>,
     mesh: &MeshName,
     since: Option<Timestamp>,
-) -> Result<Reading, PortError> {
+) -> Result<MeshReading, PortError> {
     let taken = ports.clock.now();
     let mut warm = warm.lock().await;
     if let Some(known) = warm.readings.get(mesh)
@@ -193,14 +194,14 @@ async fn read(
     let root = ResourcePath::Mesh(mesh.clone());
     for (path, error) in read.unread {
         if path == root {
-            // Without the mesh's own spec and ARN nothing can be said of anything in it.
+            // Without the mesh's own spec and ARN, none of its resources can be evaluated.
             return Err(error);
         }
-        tracing::warn!(%path, %error, "failed to read a resource; it is not judged");
+        tracing::warn!(%path, %error, "failed to read resource");
         unread.extend([unread_of(UnreadPart::Resource)((path, error))]);
     }
-    let reading = Reading { taken, resources: Arc::new(read.resources), unread };
-    // What could not be read is read again for the next event of a burst.
+    let reading = MeshReading { taken, resources: Arc::new(read.resources), unread };
+    // Unread resources are read again for the next event of a burst.
     if reading.unread.is_empty() {
         warm.readings.insert(mesh.clone(), reading.clone());
     }
@@ -211,7 +212,7 @@ fn unread(part: UnreadPart, error: &PortError) -> Unread {
     Unread { part, error: error.to_string(), transient: error.kind.may_heal() }
 }
 
-/// The mesh was written, so that what was read of it is not how it is any more.
-pub(crate) async fn forget(warm: &Mutex<Warm>, mesh: &MeshName) {
+/// Drops the cached reading of a mesh that was written.
+pub(crate) async fn drop_reading(warm: &Mutex<WarmCache>, mesh: &MeshName) {
     warm.lock().await.readings.remove(mesh);
 }

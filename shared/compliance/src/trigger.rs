@@ -1,52 +1,52 @@
-//! What an invocation was triggered by, all its deliveries together.
+//! The trigger of an invocation: all its deliveries together.
 
 use jiff::Timestamp;
 use lambda_kit::wake::{ConfigSubject, Delivery, MeshWrite, Payload, RuleInvocation};
 use mesh::name::{MeshName, ResourcePath};
 use ports::ConfigItem;
 
-/// Requests of AWS Config, writes to meshes, or the schedule.
+/// Requests of AWS Config, writes to meshes, and scheduled runs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Trigger {
-    /// Resources that AWS Config reports.
+    /// The resources that AWS Config reports.
     pub(crate) items: Vec<ItemRequest>,
-    /// Invocations that request how everything stands.
+    /// The invocations that request the compliance of all resources.
     pub(crate) everything: Vec<EverythingRequest>,
     /// Writes to meshes.
     pub(crate) written: Vec<WrittenResource>,
-    /// Events of the schedule, after which everything is looked at, each with the message of a queue that brought it.
+    /// The scheduled runs over all meshes, each with the queue message that delivered it.
     ticks: Vec<Option<String>>,
-    /// Writes that were refused, so that nothing has changed.
+    /// The rejected writes, which changed nothing.
     pub(crate) refused: Vec<MeshWrite>,
-    /// Deliveries for other functions.
+    /// The number of deliveries for other functions.
     pub(crate) foreign: usize,
 }
 
 /// A resource that AWS Config reports.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ItemRequest {
-    /// The invocation that waits for an answer; unset for a mere notification.
+    /// The invocation that waits for an answer; `None` for a notification without a rule.
     pub(crate) invocation: Option<RuleInvocation>,
     /// The resource.
     pub(crate) item: ConfigItem,
-    /// Whether the item was too large to be sent along.
+    /// Whether the item was too large to be included.
     pub(crate) oversized: bool,
-    /// Whether the rule does not apply to the resource any more.
+    /// Whether the resource left the scope of the rule.
     pub(crate) left_scope: bool,
     /// When AWS Config sent it.
     pub(crate) notified: Timestamp,
-    /// The message of a queue that brought it.
+    /// The queue message that delivered it.
     pub(crate) message: Option<String>,
 }
 
-/// An invocation that requests how everything stands.
+/// An invocation that requests the compliance of all resources.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EverythingRequest {
     /// The invocation.
     pub(crate) invocation: RuleInvocation,
-    /// The instant that the evaluations are for.
+    /// The time that the evaluations are for.
     pub(crate) at: Timestamp,
-    /// The message of a queue that brought it.
+    /// The queue message that delivered it.
     pub(crate) message: Option<String>,
 }
 
@@ -57,20 +57,20 @@ pub(crate) struct WrittenResource {
     pub(crate) resource: ResourcePath,
     /// When it was written.
     pub(crate) at: Option<Timestamp>,
-    /// The message of a queue that brought the event.
+    /// The queue message that delivered the event.
     message: Option<String>,
 }
 
-/// Which deliveries a failure concerns: only those come again.
+/// The deliveries that a failure affects; only these are retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Concern {
-    /// One delivery: the message of a queue, or the only event there is.
+    /// One delivery: a queue message, or the only event of the invocation.
     Delivery(Option<String>),
-    /// Everything that requests something of this mesh.
+    /// All deliveries that concern this mesh.
     Mesh(MeshName),
-    /// Everything that requests something of this resource.
+    /// All deliveries that concern this resource.
     Resource(ResourcePath),
-    /// Everything that requests all meshes.
+    /// All deliveries that concern all meshes.
     AllMeshes,
 }
 
@@ -106,20 +106,20 @@ impl Trigger {
                 Payload::Alarm(_) | Payload::Release(_) | Payload::Certificate(_) | Payload::Sweep { .. } => {
                     trigger.foreign += 1;
                 }
-                // Reported before the handler is called.
+                // The caller has reported these before.
                 Payload::NotOurs { .. } | Payload::Unreadable { .. } => {}
             }
         }
         trigger
     }
 
-    /// Whether every mesh is looked at.
+    /// Whether every mesh is on the agenda.
     pub(crate) fn is_for_everything(&self) -> bool {
         !self.ticks.is_empty() || !self.everything.is_empty()
     }
 
-    /// The deliveries that a failure concerns, each with the message of a queue that brought it. None at all: nobody
-    /// waits for what failed.
+    /// The deliveries that a failure affects, each with its queue message. Empty if no delivery requested the failed
+    /// part.
     pub(crate) fn concerned(&self, concern: &Concern) -> Vec<Option<String>> {
         let (mesh, resource) = match concern {
             Concern::Delivery(message) => return vec![message.clone()],
@@ -132,7 +132,7 @@ impl Trigger {
             path.is_some_and(|path| resource.is_none_or(|resource| resource == path))
         };
         let of_items = self.items.iter().filter(is_of_item).map(|request| &request.message);
-        // What is written to one resource may matter to any other.
+        // A write of one resource may affect the compliance of any other.
         let is_of_mesh = |written: &&WrittenResource| mesh.is_some_and(|mesh| written.resource.mesh() == mesh);
         let of_writes = self.written.iter().filter(is_of_mesh).map(|written| &written.message);
         let of_everything = self.everything.iter().map(|request| &request.message);

@@ -343,7 +343,7 @@ fn what_is_broken_is_named_by_its_path() {
         ),
         (call("UpdateMesh", json!({})), "detail.requestParameters", "missing field `meshName`"),
         (call("UpdateMesh", json!({ "meshName": "a/b" })), "detail.requestParameters.meshName", "can't contain"),
-        (call("TagResource", json!({ "resourceArn": "x" })), "detail.requestParameters.resourceArn", "not an ARN"),
+        (call("TagResource", json!({ "resourceArn": "x" })), "detail.requestParameters.resourceArn", "invalid ARN"),
         (call("UpdateRoute", json!(null)), "detail.requestParameters", "missing field `meshName`"),
     ] {
         let [Payload::Unreadable { why: said, at: place }] = <[_; 1]>::try_from(payloads(&event)).unwrap() else {

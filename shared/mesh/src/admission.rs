@@ -1,15 +1,15 @@
-//! Whether a write to a mesh may be done: what it makes worse, and which calls it would cut.
+//! Admission of a write: the findings that it creates, and the calls that it would cut.
 //!
 //! ```text
-//!   mesh before ─┬─▶ policy pack ──▶ findings of before ─┐
+//!   mesh before ─┬─▶ policy pack ──▶ findings before ────┐
 //!                │                                       ├─▶ created ─┬─▶ refusing: of a group that a writer can fix
 //!   mesh after ──┼─▶ policy pack ──▶ findings ───────────┘            │
-//!                └─▶ calls that worked and would fail ──▶ cuts ───────┴─▶ refusing, on whatever resource
+//!                └─▶ calls that worked and would fail ──▶ cuts ───────┴─▶ refusing, on any resource
 //! ```
 //!
-//! Only what the write creates counts, never what was there before. A finding that says that others are missing refuses
-//! nothing, so that a mesh can be built up piece by piece. A call that worked before and would fail is no such case:
-//! every cut refuses, also on a resource that the write does not touch, unless a waiver allows it.
+//! Only findings that the write creates count, never earlier ones. A finding about a missing resource refuses no write,
+//! so that a mesh can be built step by step. A call that worked before and would fail is different: every cut refuses
+//! the write, also on a resource that the write does not change, unless a waiver permits it.
 
 mod cuts;
 
@@ -25,17 +25,17 @@ use crate::policy::Policy;
 
 pub use cuts::{Cut, cuts};
 
-/// What a write makes worse.
+/// The findings that a write creates.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WriteVerdict {
-    /// Every finding that is new, and every cut; those that a waiver allows are not among them.
+    /// Every new finding, and every cut, except waived ones.
     pub created: Vec<Finding>,
-    /// Those of them for which the write is refused.
+    /// The findings for which the write is refused.
     pub refusing: Vec<Finding>,
 }
 
-/// Judges a write by the mesh before it and after it. `refuses` is the least severity of a finding that refuses; where it
-/// is `None` nothing refuses.
+/// Evaluates a write by the mesh before and after it. `refuses` is the minimum severity of a finding that refuses the
+/// write; with `None` no write is refused.
 #[must_use]
 pub fn judge_write(
     before: &Mesh,
@@ -50,11 +50,11 @@ pub fn judge_write(
     let known: BTreeSet<FindingId> = was.findings.iter().chain(&was.waived).map(Finding::id).collect();
     let mut found = judge_each(after, &readings, policy, now).findings;
     found.retain(|finding| !known.contains(&finding.id()));
-    // A deletion is asked for by name, and the API refuses it while something refers to the resource.
+    // A deletion names its resource, and the API refuses it while references to the resource exist.
     let cuts = if after.has(written) { cuts(before, after, written, now) } else { Vec::new() };
     let cuts: Vec<Finding> =
         cuts.into_iter().filter(|cut| !is_waived(cut, policy, now)).filter_map(finding_of).collect();
-    // A cut says more than the finding of the same rule on the same resource.
+    // A cut is more specific than the finding of the same rule on the same resource.
     found.retain(|finding| !cuts.iter().any(|cut| (cut.rule, &cut.resource) == (finding.rule, &finding.resource)));
     let refusing = refuses.map_or_else(Vec::new, |least| {
         cuts.iter().chain(found.iter().filter(|finding| refuse(finding, written, least))).cloned().collect()
@@ -68,7 +68,7 @@ fn is_waived(cut: &Cut, policy: &Policy, now: Timestamp) -> bool {
     policy.waivers.iter().any(|waiver| rule.is_some_and(|rule| waiver.covers(rule, &path, now)))
 }
 
-/// A cut as a finding of the rule that is about its cause. `None` only if that rule did not exist, which a test excludes.
+/// A cut as a finding of the rule for its cause. `None` only if that rule does not exist, which a test excludes.
 fn finding_of(cut: Cut) -> Option<Finding> {
     Some(Finding {
         rule: RuleName::try_from(cut.rule.to_owned()).ok()?,
@@ -87,7 +87,7 @@ fn refuse(finding: &Finding, written: &ResourcePath, least: Severity) -> bool {
     finding.resource == *written && finding.severity >= least && group.is_some_and(can_refuse)
 }
 
-/// Whether the findings of a group say something of the resource as it is written, and not that others are yet to come.
+/// Whether the findings of a group concern the written resource itself, and not missing other resources.
 const fn can_refuse(group: Group) -> bool {
     match group {
         Group::Tags

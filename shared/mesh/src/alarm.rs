@@ -33,7 +33,7 @@ pub enum AlarmState {
     Ok,
     /// The condition holds.
     Alarm,
-    /// CloudWatch has too little data to tell.
+    /// CloudWatch has too little data.
     InsufficientData,
     /// A value this version does not know; treated like missing data.
     #[serde(untagged)]

@@ -1,4 +1,4 @@
-//! Small named changes of a mesh. Whatever a change doesn't name survives it.
+//! Small named changes of a mesh. A change leaves all other members as they are.
 
 mod diff;
 mod resources;
@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::certificates::{AuthorityArn, CertificateArn, Place};
+use crate::certificates::{AuthorityArn, CertificateArn, SpecLocation};
 use crate::graph::Mesh;
 use crate::name::{MeshName, ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
 use crate::spec::{EgressFilterType, IpPreference, Port, RouteRule, RouteSpec, Spec, TlsMode};
@@ -18,32 +18,32 @@ use crate::weights::WeightSplit;
 
 pub use diff::{Difference, diff, diff_meshes};
 
-/// A change of one resource, as a plan carries it.
+/// A change of one resource, as part of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "camelCase")]
 pub enum Change {
-    /// Gives the targets of a route other weights. The targets stay what they are.
+    /// Sets the weights of a route's targets. The targets stay the same.
     SetRouteWeights {
         /// The route.
         route: RouteId,
         /// Its targets with their new weights.
         split: WeightSplit,
     },
-    /// Gives a resource tags, replacing those of the same keys. Its other tags stay.
+    /// Sets tags of a resource. Its other tags stay.
     SetTags {
         /// The resource.
         resource: ResourcePath,
         /// Keys and values.
         tags: BTreeMap<String, String>,
     },
-    /// Says what may leave a mesh.
+    /// Sets the egress filter of a mesh.
     SetEgressFilter {
         /// The mesh.
         mesh: MeshName,
-        /// All or nothing.
+        /// The type of the filter.
         filter: EgressFilterType,
     },
-    /// Takes a virtual service off the backends of a virtual node, wherever it is named there.
+    /// Removes a virtual service from the backends of a virtual node, at every position.
     RemoveBackend {
         /// The mesh.
         mesh: MeshName,
@@ -52,14 +52,14 @@ pub enum Change {
         /// The service.
         virtual_service: VirtualServiceName,
     },
-    /// Makes a virtual node or gateway log its requests to a file, in the format that it has.
+    /// Enables the access log of a virtual node or gateway, in its present format.
     SetAccessLog {
         /// The virtual node or gateway.
         resource: ResourcePath,
         /// The file.
         path: String,
     },
-    /// Says which clients a listener takes. It must have TLS settings already.
+    /// Sets the TLS mode of a listener, which must have TLS settings.
     SetListenerTlsMode {
         /// The virtual node or gateway.
         resource: ResourcePath,
@@ -68,21 +68,21 @@ pub enum Change {
         /// The mode.
         mode: TlsMode,
     },
-    /// Makes a client policy refuse plain text. It must have TLS settings already.
+    /// Enforces TLS in a client policy, which must have TLS settings.
     EnforceClientTls {
         /// The virtual node or gateway.
         resource: ResourcePath,
-        /// The backend whose own policy it is; the node's default when absent.
+        /// The backend with the policy; the node's default policy if absent.
         backend: Option<VirtualServiceName>,
     },
-    /// Says which addresses of hosts are used, in a mesh or to find a virtual node.
+    /// Sets the IP preference of a mesh, or of a virtual node's service discovery.
     SetIpPreference {
         /// The mesh or the virtual node.
         resource: ResourcePath,
-        /// Which addresses.
+        /// The IP preference.
         preference: IpPreference,
     },
-    /// Gives a listener another certificate from ACM.
+    /// Sets the ACM certificate of a listener.
     SetListenerCertificate {
         /// The virtual node or gateway.
         resource: ResourcePath,
@@ -91,17 +91,17 @@ pub enum Change {
         /// The certificate.
         certificate: CertificateArn,
     },
-    /// Sets the private CAs that a client policy trusts. Where there is no policy, one is made that follows the server,
-    /// as a client without a policy does.
+    /// Sets the private CAs that a client policy trusts. Without a policy, one is created that does not enforce TLS,
+    /// like a client without a policy.
     SetTrust {
         /// The virtual node or gateway.
         resource: ResourcePath,
-        /// Which policy of it.
+        /// The location of the policy.
         #[serde(flatten)]
-        place: Place,
+        place: SpecLocation,
         /// The CAs, one to three.
         authorities: Vec<AuthorityArn>,
-        /// The names that a new policy accepts; none leaves the name by which the server is discovered.
+        /// The names that a new policy accepts; empty for the name of the server's service discovery.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         names: Vec<String>,
     },
@@ -127,7 +127,7 @@ impl Change {
         }
     }
 
-    /// Makes the change in the model. On an error nothing has changed.
+    /// Applies the change to the model. On an error the model is unchanged.
     pub fn apply(&self, mesh: &mut Mesh) -> Result<(), ChangeError> {
         match self {
             Self::SetRouteWeights { route, .. } => {
@@ -147,7 +147,7 @@ impl Change {
         }
     }
 
-    /// Makes a change of a route in its spec that was read on its own. On an error nothing has changed.
+    /// Applies a change of a route to its spec. On an error the spec is unchanged.
     pub fn apply_to_spec(&self, spec: &mut RouteSpec) -> Result<(), ChangeError> {
         match self {
             Self::SetRouteWeights { route, split } => set_weights(route, spec, split),
@@ -163,7 +163,7 @@ impl Change {
         }
     }
 
-    /// Makes the change in the spec of its resource that was read on its own. On an error nothing has changed.
+    /// Applies the change to the spec of its resource. On an error the spec is unchanged.
     pub fn apply_to(&self, spec: &mut Spec) -> Result<(), ChangeError> {
         match (self, spec) {
             (Self::SetRouteWeights { .. }, Spec::Route(spec)) => self.apply_to_spec(spec),
@@ -187,7 +187,7 @@ impl Change {
         }
     }
 
-    /// Makes a change of a mesh in a mesh that has nothing but this resource.
+    /// Applies a change of a mesh to a model with only this resource.
     fn apply_alone(&self, spec: &mut Spec) -> Result<(), ChangeError> {
         let resource = self.resource();
         let mut mesh = Mesh::new(resource.mesh().clone());
@@ -217,9 +217,9 @@ impl fmt::Display for Change {
             }
             Self::SetEgressFilter { mesh, filter } => write!(f, "set the egress filter of mesh {mesh} to {filter}"),
             Self::RemoveBackend { mesh, virtual_node, virtual_service } => {
-                write!(f, "take backend {virtual_service} off virtual node {mesh}/{virtual_node}")
+                write!(f, "remove backend {virtual_service} from virtual node {mesh}/{virtual_node}")
             }
-            Self::SetAccessLog { resource, path } => write!(f, "make {resource} log its requests to {path}"),
+            Self::SetAccessLog { resource, path } => write!(f, "log the requests of {resource} to {path}"),
             Self::SetListenerTlsMode { resource, port, mode } => {
                 write!(f, "set the TLS mode of listener {port} of {resource} to {mode}")
             }
@@ -233,7 +233,7 @@ impl fmt::Display for Change {
                 write!(f, "set the IP preference of {resource} to {preference}")
             }
             Self::SetListenerCertificate { resource, port, certificate } => {
-                write!(f, "give listener {port} of {resource} the certificate {certificate}")
+                write!(f, "set the certificate of listener {port} of {resource} to {certificate}")
             }
             Self::SetTrust { resource, place, authorities, .. } => {
                 let authorities: Vec<&str> = authorities.iter().map(AuthorityArn::as_str).collect();
@@ -255,52 +255,52 @@ fn set_weights(route: &RouteId, spec: &mut RouteSpec, split: &WeightSplit) -> Re
     Ok(())
 }
 
-/// Why a change can't be made.
+/// The reason why a change cannot be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ChangeError {
-    /// The route is not in the mesh.
-    #[error("there is no route {route}")]
+    /// The route does not exist in the mesh.
+    #[error("route {route} does not exist")]
     NoRoute {
         /// The route.
         route: RouteId,
     },
-    /// The route's targets are not those that the weights are for.
-    #[error("route {route} has the targets {current}, and the weights are for {given}")]
+    /// The route's targets differ from the targets of the weights.
+    #[error("route {route} has the targets {current}, but the weights are for {given}")]
     TargetsDiffer {
         /// The route.
         route: RouteId,
-        /// The targets it has.
+        /// The targets of the route.
         current: WeightSplit,
-        /// The targets the weights are for.
+        /// The targets of the weights.
         given: WeightSplit,
     },
-    /// The route is of a kind that this crate doesn't know.
-    #[error("route {route} is of an unknown kind; known are {}", known_kinds())]
+    /// The kind of the route is unknown.
+    #[error("route {route} has an unknown kind; known kinds are {}", known_kinds())]
     UnknownRouteKind {
         /// The route.
         route: RouteId,
     },
-    /// The resource is not in the mesh, or has not what the change is about.
-    #[error("{resource} can't be changed so: {problem}")]
+    /// The resource does not exist in the mesh, or lacks the changed member.
+    #[error("failed to change {resource}: {problem}")]
     Impossible {
         /// The resource.
         resource: ResourcePath,
-        /// Why.
+        /// The problem.
         problem: &'static str,
     },
-    /// The resource is not in the mesh.
-    #[error("there is no {resource}")]
+    /// The resource does not exist in the mesh.
+    #[error("{resource} does not exist")]
     NoResource {
         /// The resource.
         resource: ResourcePath,
     },
-    /// The change is of another kind of resource.
-    #[error("this is no change of {resource}")]
+    /// The change does not apply to this kind of resource.
+    #[error("the change does not apply to {resource}")]
     OtherKind {
         /// The resource.
         resource: ResourcePath,
     },
-    /// The resource has no listener there that takes its certificate from ACM.
+    /// The resource has no listener with an ACM certificate on this port.
     #[error("{resource} has no listener {port} with a certificate from ACM")]
     NoAcmListener {
         /// The resource.
@@ -308,28 +308,28 @@ pub enum ChangeError {
         /// The port.
         port: Port,
     },
-    /// The resource has no such policy, or can't have one.
+    /// The resource has no such policy, and cannot have one.
     #[error("{resource} has no place for this policy: {place}")]
     NoPlace {
         /// The resource.
         resource: ResourcePath,
-        /// Where it was to be.
-        place: Place,
+        /// The location of the policy.
+        place: SpecLocation,
     },
-    /// The policy takes its trust from files or a secret discovery service.
+    /// The policy trusts files or a secret discovery service.
     #[error("the {place} of {resource} doesn't trust private CAs by their ARNs")]
     OtherTrust {
         /// The resource.
         resource: ResourcePath,
-        /// Which policy.
-        place: Place,
+        /// The location of the policy.
+        place: SpecLocation,
     },
-    /// App Mesh takes one to three CAs.
-    #[error("a client policy trusts 1 to 3 private CAs, {resource} was to trust {given}")]
+    /// App Mesh permits one to three CAs.
+    #[error("invalid number of private CAs for {resource}: expected 1 to 3, got {given}")]
     AuthorityLimit {
         /// The resource.
         resource: ResourcePath,
-        /// How many.
+        /// The given number.
         given: usize,
     },
 }
@@ -358,7 +358,7 @@ mod tests {
         .unwrap()
     }
 
-    /// A route of each kind with all that its kind has, and members that nobody knows yet at every level.
+    /// A route of each kind with all members of its kind, and unknown members at every level.
     fn routes() -> Vec<(&'static str, Value)> {
         let targets =
             json!([{"virtualNode": "v1", "weight": 100, "port": 80, "zone": "a"}, {"virtualNode": "v2", "weight": 0}]);

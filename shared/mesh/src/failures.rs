@@ -1,4 +1,4 @@
-//! Decides when a call that fails is worth a page: one memory for everything that a function cannot read or write.
+//! Decides when a failing call pages: one record for all targets that a function cannot read or write.
 //!
 //! | class | first run | later runs | after it works again |
 //! |-|-|-|-|
@@ -67,7 +67,7 @@ pub struct Failures {
     pub targets: BTreeMap<String, Failure>,
 }
 
-/// What is remembered of a target that could not be read or written.
+/// The stored state of a target that could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {

@@ -5,9 +5,9 @@
 //!   virtual gateway ──gateway route──▲      └──────────provider──────────────────────────▲
 //! ```
 //!
-//! [`Mesh`] holds the resources in whatever state they are: a reference may lead nowhere. What follows from them is one
-//! function each: who calls whom ([`Links`]), what leads nowhere ([`dangling()`]), what nothing reaches
-//! ([`unreachable_routes()`]), what another route takes first ([`shadowed_routes()`]).
+//! [`Mesh`] holds the resources in any state: a reference may be dangling. The conclusions are separate functions:
+//! callers and callees ([`Links`]), dangling references ([`dangling()`]), unreachable routes
+//! ([`unreachable_routes()`]), and routes that another route hides ([`shadowed_routes()`]).
 
 mod dangling;
 mod links;
@@ -39,7 +39,7 @@ pub use shadow::{Shadowed, shadowed_routes, shadowed_routes_of};
 pub(crate) use unreachable::unreachable_routes_along;
 pub use unreachable::{Unreachable, UnreachableReason, unreachable_routes};
 
-/// The resources of a mesh. Those that are not in it don't exist, so fill it from all pages of all lists.
+/// The resources of a mesh. Absent resources count as missing, so it must be filled from all pages of all lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mesh {
     /// The mesh's name.
@@ -54,9 +54,9 @@ pub struct Mesh {
     pub routers: BTreeMap<VirtualRouterName, Router>,
     /// The virtual gateways with their gateway routes.
     pub gateways: BTreeMap<VirtualGatewayName, Gateway>,
-    /// The tags of the resources. One without an entry has tags that nobody read, which is not the same as none.
+    /// The tags of the resources. A resource without an entry has unread tags, which differ from no tags.
     pub tags: BTreeMap<ResourcePath, Tags>,
-    /// The alarms that the same files declare; none where the mesh was not read from files.
+    /// The alarms that the same files declare; empty if the mesh was not read from files.
     pub alarms: Vec<DeclaredAlarm>,
 }
 
@@ -126,12 +126,12 @@ impl Mesh {
         Ok(())
     }
 
-    /// Adds or replaces a resource as the API describes it.
+    /// Adds or replaces a resource in the form of an API response.
     pub fn insert_resource(&mut self, resource: Resource) -> Result<(), InsertError> {
         self.insert(resource.path(), resource.into_spec())
     }
 
-    /// Takes a resource out, if it is there. What refers to it stays, and then refers to nothing.
+    /// Removes a resource, if it exists. References to it stay, and are dangling then.
     pub fn remove(&mut self, path: &ResourcePath) {
         if *path.mesh() != self.name {
             return;
@@ -170,13 +170,13 @@ impl Mesh {
         self.gateways.retain(|_, gateway| gateway.spec.is_some() || !gateway.routes.is_empty());
     }
 
-    /// Says what tags a resource has, whether it is in the mesh already or comes later.
+    /// Sets the tags of a resource, which may be inserted before or after.
     pub fn set_tags(&mut self, path: ResourcePath, tags: Tags) {
-        // Looked up often, and compared faster where the mesh's name is the same text.
+        // Tags are looked up often, and comparisons are faster if the mesh's name is the same allocation.
         self.tags.insert(path.sharing(&self.name), tags);
     }
 
-    /// Whether a resource is in the mesh.
+    /// Whether a resource exists in the mesh.
     #[must_use]
     pub fn has(&self, path: &ResourcePath) -> bool {
         *path.mesh() == self.name
@@ -206,7 +206,7 @@ impl Mesh {
         self.routers.get(&id.router)?.routes.get(&id.route)
     }
 
-    /// The route of an id, to change it.
+    /// The route of an id, for a change.
     pub fn route_mut(&mut self, id: &RouteId) -> Option<&mut RouteSpec> {
         if id.mesh != self.name {
             return None;
@@ -227,7 +227,7 @@ impl Mesh {
         RouteId::new(self.name.clone(), router.clone(), route.clone())
     }
 
-    /// The routes that have a node as target, at whatever weight.
+    /// The routes with a node as target, at any weight.
     pub fn routes_to(&self, node: &VirtualNodeName) -> impl Iterator<Item = (RouteId, &RouteSpec)> {
         self.routes().filter(move |(_, route)| {
             let targets = route.rule.action().into_iter().flat_map(|action| &action.weighted_targets);
@@ -253,7 +253,7 @@ impl Mesh {
         all
     }
 
-    /// Every resource as path and spec, parents before what they hold.
+    /// Every resource as path and spec, parents before their children.
     #[must_use]
     pub fn resources(&self) -> Vec<(ResourcePath, Spec)> {
         let mesh = || self.name.clone();
@@ -293,10 +293,10 @@ impl Mesh {
     }
 }
 
-/// Why a resource can't be part of a mesh.
+/// The reason why a resource cannot be part of a mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum InsertError {
-    /// It belongs to another one.
+    /// It belongs to another mesh.
     #[error("`{path}` is not of mesh `{mesh}`")]
     OtherMesh {
         /// The mesh.
@@ -304,7 +304,7 @@ pub enum InsertError {
         /// The resource.
         path: ResourcePath,
     },
-    /// The spec is not of the kind that the path names.
+    /// The kind of the spec differs from the kind in the path.
     #[error("the spec for `{path}` is that of a {kind}")]
     OtherKind {
         /// The resource.

@@ -1,4 +1,4 @@
-//! What a change of routing would break.
+//! The harms of a change of routing.
 //!
 //! ```text
 //!   mesh before ─┐
@@ -6,9 +6,8 @@
 //!   mesh after ──┘
 //! ```
 //!
-//! A harm is created where traffic meets a trouble in `after` that it didn't meet in `before`. Trouble that was there
-//! already is for the rules of the policy pack: it must not keep a fail-over from moving traffic between two nodes that
-//! share it.
+//! A harm is a failure that traffic meets in `after` and did not meet in `before`. Existing failures are found by the
+//! policy pack: they must not prevent a failover between two nodes with the same failure.
 
 use std::fmt;
 
@@ -20,47 +19,47 @@ use crate::spec::{Listener, Port, Protocol, RouteRule, TlsMode};
 use crate::traffic::{Flow, Landing, flows, understands};
 use crate::weights::WeightSplit;
 
-/// Something that a change would break.
+/// A harm of a change of routing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "harm", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Harm {
-    /// A route that sent traffic to nodes that exist sends none to any.
+    /// A route with traffic to existing nodes would have none.
     RouteDrained {
         /// The route.
         route: RouteId,
-        /// Its targets after the change; `None` when it is gone.
+        /// Its targets after the change; `None` if the route is deleted.
         after: Option<WeightSplit>,
     },
-    /// Traffic is moved to a node that doesn't exist.
+    /// Traffic would move to a missing node.
     DanglingReference {
         /// The route.
         route: RouteId,
         /// The node.
         virtual_node: VirtualNodeName,
     },
-    /// Traffic is moved to a node that doesn't listen for it.
+    /// Traffic would move to a node without a listener for it.
     MissingListenerPort {
         /// The route.
         route: RouteId,
         /// The node.
         virtual_node: VirtualNodeName,
-        /// The port that the route names; `None` when it names none and so leaves it open.
+        /// The port that the route names; `None` if it names none, which is ambiguous.
         port: Option<Port>,
-        /// The ports that the node listens on.
+        /// The ports of the node's listeners.
         listeners: Vec<Port>,
     },
-    /// Traffic is moved to a listener that doesn't understand it.
+    /// Traffic would move to a listener with a different protocol.
     ProtocolMismatch {
         /// The route.
         route: RouteId,
-        /// The route's kind, such as `httpRoute`.
+        /// The route's kind, for example `httpRoute`.
         kind: String,
         /// The node.
         virtual_node: VirtualNodeName,
-        /// What its listener speaks.
+        /// The listener's protocol.
         protocol: Protocol,
     },
-    /// Traffic is moved from a listener with TLS to one without.
+    /// Traffic would move from a listener with TLS to a listener without TLS.
     TlsLost {
         /// The route.
         route: RouteId,
@@ -72,7 +71,7 @@ pub enum Harm {
 }
 
 impl Harm {
-    /// The stable id of this kind of harm, as policies and reports name it.
+    /// The stable id of this kind of harm, used in policies and reports.
     #[must_use]
     pub const fn id(&self) -> &'static str {
         match self {
@@ -84,7 +83,7 @@ impl Harm {
         }
     }
 
-    /// The route that is harmed.
+    /// The harmed route.
     #[must_use]
     pub const fn route(&self) -> &RouteId {
         match self {
@@ -103,7 +102,7 @@ impl fmt::Display for Harm {
             Self::RouteDrained { route, after: Some(after) } => {
                 write!(f, "route {route} would send no traffic to any node that exists: {after}")
             }
-            Self::RouteDrained { route, after: None } => write!(f, "route {route} would be gone"),
+            Self::RouteDrained { route, after: None } => write!(f, "route {route} would be deleted"),
             Self::DanglingReference { route, virtual_node } => {
                 write!(f, "route {route} would send traffic to virtual node {virtual_node}, which doesn't exist")
             }
@@ -117,7 +116,7 @@ impl fmt::Display for Harm {
             }
             Self::ProtocolMismatch { route, kind, virtual_node, protocol } => {
                 write!(f, "{kind} {route} would send traffic to virtual node {virtual_node}, ")?;
-                write!(f, "whose listener speaks {protocol}")
+                write!(f, "which listens with protocol {protocol}")
             }
             Self::TlsLost { route, virtual_node, from } => {
                 write!(f, "route {route} would send traffic to virtual node {virtual_node} in plain text ")?;
@@ -134,13 +133,13 @@ fn list<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The harms that a change would create on some routes, in their order. `before` and `after` must hold the targets of
-/// the routes; what is not in them doesn't exist.
+/// The harms that a change would cause on some routes, in their order. `before` and `after` must hold the targets of
+/// the routes; absent resources count as missing.
 #[must_use]
 pub fn harms<'r>(before: &Mesh, after: &Mesh, routes: impl IntoIterator<Item = &'r RouteId>) -> Vec<Harm> {
     let mut found = Vec::new();
     for route in routes {
-        // Without traffic before there is none to be harmed; a kind that isn't known can't be judged.
+        // A route without traffic before cannot be harmed, and an unknown kind cannot be evaluated.
         let Some(was) = flows(before, route) else {
             continue;
         };
@@ -164,7 +163,7 @@ fn reaches_a_node(flows: &[Flow<'_>]) -> bool {
     flows.iter().any(|flow| flow.weight > 0 && flow.landing != Landing::NoNode)
 }
 
-/// A route's change, seen from one of its targets at a time.
+/// The change of a route, evaluated for one target at a time.
 struct Shift<'a> {
     route: &'a RouteId,
     rule: &'a RouteRule,
@@ -173,7 +172,7 @@ struct Shift<'a> {
 }
 
 impl Shift<'_> {
-    /// The worst harm to what one target receives after the change.
+    /// The worst harm to the traffic that one target receives after the change.
     fn harm(&self, flow: &Flow<'_>) -> Option<Harm> {
         let (route, virtual_node) = (self.route.clone(), flow.virtual_node.clone());
         match flow.landing {
@@ -201,14 +200,14 @@ impl Shift<'_> {
         }
     }
 
-    /// Whether a trouble of `flow` is new to the traffic: some of it was `fine` before. Where there was no traffic at
-    /// all, whatever comes is new.
+    /// Whether a failure of `flow` is new to its traffic: some of it was `fine` before. Without any traffic before,
+    /// every failure is new.
     fn is_new(&self, flow: &Flow<'_>, fine: impl Fn(&Flow<'_>) -> bool) -> bool {
         let was_drained = self.before.iter().all(|was| was.weight == 0);
         self.grows_or_worsens(flow, &fine) && (was_drained || self.sources(flow).any(fine))
     }
 
-    /// Whether the target gets more than before, or gets what it got in a worse state.
+    /// Whether the target receives more traffic than before, or the same traffic in a worse state.
     fn grows_or_worsens(&self, flow: &Flow<'_>, fine: impl Fn(&Flow<'_>) -> bool) -> bool {
         self.before
             .iter()
@@ -216,7 +215,7 @@ impl Shift<'_> {
             .is_none_or(|was| flow.exceeds(was) || fine(was))
     }
 
-    /// Where the traffic of a target comes from: from itself, and from those that lose a part of theirs.
+    /// The sources of a target's traffic: the target itself, and the targets that lose a part of their traffic.
     fn sources<'s>(&'s self, flow: &'s Flow<'s>) -> impl Iterator<Item = &'s Flow<'s>> {
         let loses =
             |was: &Flow<'_>| self.after.iter().find(|will| will.same_target(was)).is_none_or(|will| was.exceeds(will));
@@ -231,7 +230,7 @@ fn lands_where(flow: &Flow<'_>, is: impl Fn(&Listener) -> bool) -> bool {
 fn has_tls(listener: &Listener) -> bool {
     match listener.tls.as_ref().map(|tls| &tls.mode) {
         Some(TlsMode::Strict | TlsMode::Permissive) => true,
-        // What isn't known can't be relied on.
+        // An unknown mode does not count as TLS.
         Some(TlsMode::Disabled | TlsMode::Unrecognised(_)) | None => false,
     }
 }

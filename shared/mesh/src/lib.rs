@@ -1,18 +1,18 @@
 //! The mesh model and the policy logic: pure, no I/O, no clock.
 //!
 //! ```text
-//!   JSON ──▶ spec, resource ──▶ graph ──▶ traffic, who calls whom, what leads nowhere
+//!   JSON ──▶ spec, resource ──▶ graph ──▶ traffic, callers, dangling references
 //!              │  ▲ validate      │
-//!              │                  ├── change ──▶ graph after ──▶ harm: what the change would break
-//!              │                  ├── certificates, edges ──▶ how safe each call is
-//!              │                  ├── tags, egress, policy ──▶ pack ──▶ findings, and what mends them
-//!              │                  ├── audit ──▶ who changed what, and what it broke
+//!              │                  ├── change ──▶ graph after ──▶ harm: the harms of the change
+//!              │                  ├── certificates, edges ──▶ the TLS verdict on each call
+//!              │                  ├── tags, egress, policy ──▶ pack ──▶ findings and remediations
+//!              │                  ├── audit ──▶ the author and the effects of each change
 //!              │                  ▼
-//!   alarm ─────┴── policy ──▶ failover ──▶ a decision: a plan, or a reason to hold
+//!   alarm ─────┴── policy ──▶ failover ──▶ a decision: a plan, a hold, or no change
 //! ```
 //!
-//! Values are parsed at the edge and can't be wrong from then on: a [`name`] is a name, a [`weights::WeightSplit`] is
-//! one that the API takes. Whatever a reader doesn't know survives it.
+//! Values are parsed at the edge into types that are always valid: a [`name`] is a valid name, a
+//! [`weights::WeightSplit`] is accepted by the API. Members that a reader does not know survive a write.
 //!
 //! This crate never reads a clock, an environment variable, a file or the network, never draws a random number, never
 //! waits, and names no SDK.

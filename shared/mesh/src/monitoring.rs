@@ -1,4 +1,4 @@
-//! The alarms that a mesh needs so that failover can act: which, and what an account has of them.
+//! The alarms that a mesh needs for failover, and their comparison with the alarms of an account.
 //!
 //! ```text
 //!   graph, policy ──▶ required ──▶ CloudFormation | Terraform
@@ -16,7 +16,7 @@
 //! nothing: its return is decided by data points of the metrics below the expression, which is why no expression fills
 //! anything in.
 //!
-//! This module never decides what an alarm reports: it asks [`crate::failover`].
+//! This module never decides the target of an alarm: it calls [`crate::failover`].
 
 mod check;
 mod cloudformation;

@@ -1,6 +1,6 @@
-//! Names and ids, each a type of its own, with the bounds of the App Mesh API.
+//! Names and ids, each with its own type and the bounds of the App Mesh API.
 //!
-//! A value of one of these types is a valid name: `parse` and deserialisation are the only ways in.
+//! A value of one of these types is always valid: it can be created only by `parse` and deserialisation.
 
 mod arn;
 mod path;
@@ -18,48 +18,48 @@ use thiserror::Error;
 pub use arn::{Arn, ArnError};
 pub use path::{PathError, ResourceKind, ResourcePath, RouteId};
 
-/// The longest name of every resource but the virtual service (API shape `ResourceName`).
+/// The maximum length of the names of all resources except virtual services (API shape `ResourceName`).
 pub const MAX_RESOURCE_NAME: usize = 255;
 
-/// Why a string is not a name.
+/// The reason why a text is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// Nothing, or more than the API allows.
+    /// The text is empty, or longer than the API allows.
     #[error("a {what} has 1 to {max} characters, this one has {length}")]
     Length {
-        /// What the name is of.
+        /// The kind of the name.
         what: &'static str,
-        /// The most characters allowed.
+        /// The maximum number of characters.
         max: usize,
-        /// The characters given.
+        /// The number of characters.
         length: usize,
     },
-    /// Nothing where there is no upper bound.
+    /// The text is empty, for a name without an upper bound.
     #[error("a {what} has at least 1 character")]
     Empty {
-        /// What the name is of.
+        /// The kind of the name.
         what: &'static str,
     },
-    /// A character that ids are built with, or one that can't be shown.
+    /// The text contains a separator of ids, or a control character.
     #[error("a {what} can't contain {character:?}: remove it from `{name}`")]
     Character {
-        /// What the name is of.
+        /// The kind of the name.
         what: &'static str,
         /// The character.
         character: char,
-        /// The name as given.
+        /// The text.
         name: String,
     },
-    /// Not an AWS account id.
+    /// The text is not an AWS account id.
     #[error("an account id has 12 digits, this is `{given}`")]
     AccountId {
-        /// The text as given.
+        /// The text.
         given: String,
     },
 }
 
-/// Defines a name type over a check of its text. The text is shared by all clones of a name: paths, findings and indexes
-/// of a large mesh hold each name many times over.
+/// Defines a name type with a check of its text. All clones of a name share the text: paths, findings and indexes of a
+/// large mesh hold each name many times.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
@@ -69,12 +69,12 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes a valid name, refuses any other.
+            /// Parses a name.
             pub fn parse(name: &str) -> Result<Self, NameError> {
                 Self::try_from(name.to_owned())
             }
 
-            /// The name as it is written on the wire.
+            /// The name in the form of the API.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -97,7 +97,7 @@ macro_rules! name {
             }
         }
 
-        // Not derived: most comparisons within a mesh begin with its name, which is one and the same text.
+        // Not derived: most comparisons within a mesh begin with its name, which is the same allocation.
         impl Ord for $name {
             fn cmp(&self, other: &Self) -> Ordering {
                 if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
@@ -180,7 +180,7 @@ name!(
     account_id
 );
 
-/// A slash would make ARNs and paths ambiguous, so it is refused although the API model sets no pattern.
+/// A slash would make ARNs and paths ambiguous, so it is refused although the API model has no pattern.
 fn resource_name(what: &'static str, name: &str) -> Result<(), NameError> {
     let length = name.chars().count();
     if length == 0 || length > MAX_RESOURCE_NAME {

@@ -1,4 +1,4 @@
-//! Whole resources as the API answers them: names, metadata, spec and status.
+//! Whole resources in the form of API responses: names, metadata, spec and status.
 
 mod metadata;
 mod tags;
@@ -24,11 +24,11 @@ structure! {
     pub struct MeshData {
         /// Its name.
         "meshName" => mesh_name: MeshName,
-        /// What the service says of it.
+        /// The metadata that the service sets.
         "metadata" => metadata: Metadata,
-        /// What its owner says of it.
+        /// The spec that the owner sets.
         "spec" => spec: MeshSpec,
-        /// Whether it exists.
+        /// The status.
         "status" => status: Status,
     }
 }
@@ -40,11 +40,11 @@ structure! {
         "meshName" => mesh_name: MeshName,
         /// Its name.
         "virtualNodeName" => virtual_node_name: VirtualNodeName,
-        /// What the service says of it.
+        /// The metadata that the service sets.
         "metadata" => metadata: Metadata,
-        /// What its owner says of it.
+        /// The spec that the owner sets.
         "spec" => spec: VirtualNodeSpec,
-        /// Whether it exists.
+        /// The status.
         "status" => status: Status,
     }
 }
@@ -56,11 +56,11 @@ structure! {
         "meshName" => mesh_name: MeshName,
         /// Its name.
         "virtualGatewayName" => virtual_gateway_name: VirtualGatewayName,
-        /// What the service says of it.
+        /// The metadata that the service sets.
         "metadata" => metadata: Metadata,
-        /// What its owner says of it.
+        /// The spec that the owner sets.
         "spec" => spec: VirtualGatewaySpec,
-        /// Whether it exists.
+        /// The status.
         "status" => status: Status,
     }
 }
@@ -72,11 +72,11 @@ structure! {
         "meshName" => mesh_name: MeshName,
         /// Its name.
         "virtualRouterName" => virtual_router_name: VirtualRouterName,
-        /// What the service says of it.
+        /// The metadata that the service sets.
         "metadata" => metadata: Metadata,
-        /// What its owner says of it.
+        /// The spec that the owner sets.
         "spec" => spec: VirtualRouterSpec,
-        /// Whether it exists.
+        /// The status.
         "status" => status: Status,
     }
 }
@@ -90,11 +90,11 @@ structure! {
         "virtualRouterName" => virtual_router_name: VirtualRouterName,
         /// Its name.
         "routeName" => route_name: RouteName,
-        /// What the service says of it.
+        /// The metadata that the service sets.
         "metadata" => metadata: Metadata,
-        /// What its owner says of it.
+        /// The spec that the owner sets.
         "spec" => spec: RouteSpec,
-        /// Whether it exists.
+        /// The status.
         "status" => status: Status,
     }
 }
@@ -106,11 +106,11 @@ structure! {
         "meshName" => mesh_name: MeshName,
         /// Its name.
         "virtualServiceName" => virtual_service_name: VirtualServiceName,
-        /// What the service says of it.
+        /// The metadata that the service sets.
         "metadata" => metadata: Metadata,
-        /// What its owner says of it.
+        /// The spec that the owner sets.
         "spec" => spec: VirtualServiceSpec,
-        /// Whether it exists.
+        /// The status.
         "status" => status: Status,
     }
 }
@@ -124,11 +124,11 @@ structure! {
         "virtualGatewayName" => virtual_gateway_name: VirtualGatewayName,
         /// Its name.
         "gatewayRouteName" => gateway_route_name: GatewayRouteName,
-        /// What the service says of it.
+        /// The metadata that the service sets.
         "metadata" => metadata: Metadata,
-        /// What its owner says of it.
+        /// The spec that the owner sets.
         "spec" => spec: GatewayRouteSpec,
-        /// Whether it exists.
+        /// The status.
         "status" => status: Status,
     }
 }
@@ -153,7 +153,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// Reads the body of a single-resource answer leniently: the bare object, without a wrapper.
+    /// Reads the body of a single-resource response leniently: the bare object, without a wrapper.
     pub fn read(kind: ResourceKind, body: &Value) -> Result<Self, Vec<Violation>> {
         let root = kind.as_str();
         match kind {
@@ -182,7 +182,7 @@ impl Resource {
         written.unwrap_or_default()
     }
 
-    /// Where the resource is.
+    /// The path of the resource.
     #[must_use]
     pub fn path(&self) -> ResourcePath {
         match self {
@@ -212,7 +212,7 @@ impl Resource {
         }
     }
 
-    /// What the service says of the resource.
+    /// The metadata that the service sets.
     #[must_use]
     pub const fn metadata(&self) -> &Metadata {
         match self {
@@ -226,7 +226,7 @@ impl Resource {
         }
     }
 
-    /// What its owner says of it.
+    /// The spec that the owner sets.
     #[must_use]
     pub fn into_spec(self) -> Spec {
         match self {

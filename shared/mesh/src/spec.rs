@@ -6,11 +6,11 @@
 //!             read strictly (validate::spec)
 //! ```
 //!
-//! A value of these types keeps the bounds of the API: a weight is 0 to 100, a port 1 to 65535, a union has exactly
+//! A value of these types is within the bounds of the API: a weight is 0 to 100, a port 1 to 65535, a union has exactly
 //! one member. Rules about several members, or several resources, are in [`validate`](crate::validate).
 //!
-//! Reading and writing gives back what was read, also members, union members and enumeration values of a newer API.
-//! Absent and empty lists stay apart; a `null` member is an absent one.
+//! Writing returns the exact document that was read, including members, union members and enumeration values of a newer API.
+//! Absent and empty lists are distinct; a `null` member counts as absent.
 
 pub mod bounded;
 mod gateway_route;
@@ -46,19 +46,19 @@ pub use service::*;
 pub use timeouts::*;
 pub use tls::*;
 
-/// Members that this crate doesn't know, in the order they were read.
+/// Unknown members, in the order they were read.
 pub type Extra = Map<String, Value>;
 
 words! {
-    /// Which addresses of a host are used.
+    /// The preferred IP version of host addresses.
     pub enum IpPreference {
-        /// IPv6, else IPv4.
+        /// IPv6, IPv4 as fallback.
         "IPv6_PREFERRED" => Ipv6Preferred,
-        /// IPv4, else IPv6.
+        /// IPv4, IPv6 as fallback.
         "IPv4_PREFERRED" => Ipv4Preferred,
-        /// IPv4.
+        /// IPv4 only.
         "IPv4_ONLY" => Ipv4Only,
-        /// IPv6.
+        /// IPv6 only.
         "IPv6_ONLY" => Ipv6Only,
     }
 }
@@ -67,24 +67,24 @@ words! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Spec {
-    /// Of a mesh.
+    /// The spec of a mesh.
     Mesh(MeshSpec),
-    /// Of a virtual node.
+    /// The spec of a virtual node.
     VirtualNode(VirtualNodeSpec),
-    /// Of a virtual gateway.
+    /// The spec of a virtual gateway.
     VirtualGateway(VirtualGatewaySpec),
-    /// Of a virtual router.
+    /// The spec of a virtual router.
     VirtualRouter(VirtualRouterSpec),
-    /// Of a route.
+    /// The spec of a route.
     Route(RouteSpec),
-    /// Of a virtual service.
+    /// The spec of a virtual service.
     VirtualService(VirtualServiceSpec),
-    /// Of a gateway route.
+    /// The spec of a gateway route.
     GatewayRoute(GatewayRouteSpec),
 }
 
 impl Spec {
-    /// Reads the spec of a kind of resource leniently. Errors are all bounds that it breaks.
+    /// Reads the spec of a kind of resource leniently. The error lists all violations.
     pub fn read(kind: ResourceKind, spec: &Value) -> Result<Self, Vec<Violation>> {
         Self::read_with(kind, spec, Unknown::Keep)
     }
@@ -101,7 +101,7 @@ impl Spec {
         }
     }
 
-    /// What the spec of a kind of resource is made of.
+    /// The shape of a kind's spec.
     pub(crate) fn shape(kind: ResourceKind) -> Shape {
         match kind {
             ResourceKind::Mesh => MeshSpec::shape(),
@@ -114,7 +114,7 @@ impl Spec {
         }
     }
 
-    /// The kind of resource that the spec is of.
+    /// The kind of the spec's resource.
     #[must_use]
     pub const fn kind(&self) -> ResourceKind {
         match self {
@@ -147,12 +147,12 @@ impl Spec {
 macro_rules! specs {
     ($($kind:ident($name:ident))*) => {$(
         impl $name {
-            /// Reads the spec leniently. Errors are all bounds that it breaks.
+            /// Reads the spec leniently. The error lists all violations.
             pub fn read(spec: &Value) -> Result<Self, Vec<Violation>> {
                 Reader::document(spec, "spec", Unknown::Keep)
             }
 
-            /// Every member and enumeration value that this crate doesn't know, as the API refuses them.
+            /// Every unknown member and enumeration value, as violations of the API.
             #[must_use]
             pub fn unknown(&self) -> Vec<Violation> {
                 if self.is_known() {
@@ -164,7 +164,7 @@ macro_rules! specs {
             /// The spec as JSON.
             #[must_use]
             pub fn to_json(&self) -> Value {
-                // Only an absent member writes nothing, and a spec is none.
+                // Only an absent member has no JSON form, and a spec is never absent.
                 self.write().unwrap_or_default()
             }
         }

@@ -1,4 +1,4 @@
-//! Which TLS a client uses towards a listener.
+//! The TLS mode of a client towards a listener.
 //!
 //! ```text
 //!   client policy ──▶ enforced for the port ──────────────────────────▶ by the policy
@@ -13,20 +13,20 @@ use crate::spec::{
     AcmCertificate, Backend, ClientPolicy, ClientTls, Listener, ListenerCertificate, TlsMode, VirtualNodeSpec,
 };
 
-/// How a client calls a listener.
+/// The mode in which a client calls a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientCall<'m> {
     /// Without TLS.
     Plaintext,
-    /// As a policy says.
+    /// With TLS, as a policy configures it.
     ByPolicy(&'m ClientTls),
-    /// Without a policy, towards a certificate from ACM: the authority that issued it is trusted.
+    /// Without a policy, towards a certificate from ACM: TLS that trusts the issuing authority.
     AgainstIssuer(&'m AcmCertificate),
-    /// Without a policy, towards a certificate from elsewhere: encrypted, and whoever answers is believed.
+    /// Without a policy, towards another certificate: TLS without verification of the server.
     Unseen,
 }
 
-/// The policy by which a virtual node calls a backend: the backend's own, which replaces the node's default as a whole.
+/// The policy by which a virtual node calls a backend: the backend's own policy replaces the node's default completely.
 #[must_use]
 pub fn client_policy_for<'m>(node: &'m VirtualNodeSpec, service: &VirtualServiceName) -> Option<&'m ClientPolicy> {
     let own = node.backends.iter().flatten().find_map(|backend| match backend {
@@ -37,11 +37,11 @@ pub fn client_policy_for<'m>(node: &'m VirtualNodeSpec, service: &VirtualService
     own.and_then(|backend| backend.client_policy.as_ref()).or_else(default)
 }
 
-/// How a client with this policy calls a listener.
+/// The mode in which a client with this policy calls a listener.
 #[must_use]
 pub fn client_call<'m>(policy: Option<&'m ClientPolicy>, listener: &'m Listener) -> ClientCall<'m> {
     let policy = policy.and_then(|policy| policy.tls.as_ref()).filter(|tls| covers(tls, listener));
-    // A mode that isn't known is taken for one that wants TLS, so that nothing is sent in the clear by mistake.
+    // An unknown mode counts as TLS, so that no request is sent in plain text by mistake.
     let server = listener.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled);
     match (policy, server) {
         (Some(policy), _) if policy.enforce.unwrap_or(true) => ClientCall::ByPolicy(policy),
@@ -56,7 +56,7 @@ pub fn client_call<'m>(policy: Option<&'m ClientPolicy>, listener: &'m Listener)
     }
 }
 
-/// Whether a policy says anything about a listener's port; no ports are all.
+/// Whether a policy applies to a listener's port; an empty list means all ports.
 fn covers(tls: &ClientTls, listener: &Listener) -> bool {
     let ports = tls.ports.as_deref().unwrap_or_default();
     ports.is_empty() || ports.contains(&listener.port_mapping.port)
@@ -94,7 +94,7 @@ mod tests {
         let acm = json!({"acm": {"certificateArn": "arn:cert"}});
         let file = json!({"file": {"certificateChain": "/c.pem", "privateKey": "/k.pem"}});
         let sds = json!({"sds": {"secretName": "spiffe://me"}});
-        // Policy, the listener's mode and certificate, and how it is called.
+        // The policy, the listener's mode and certificate, and the resulting call mode.
         let none: Option<Value> = None;
         for (policy_tls, mode, certificate, expected) in [
             (none.clone(), None, &acm, "plain text"),

@@ -1,4 +1,4 @@
-//! Where the traffic of a route really goes.
+//! The destinations of a route's traffic.
 //!
 //! ```text
 //!   weighted target ──▶ virtual node? ──▶ which listener? ──▶ Landing
@@ -8,71 +8,71 @@ use crate::graph::{Links, Mesh};
 use crate::name::{RouteId, VirtualNodeName};
 use crate::spec::{Listener, Port, RouteRule, RouteSpec, VirtualNodeSpec};
 
-/// What a route sends to one node on one port.
+/// The traffic of a route to one node on one port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow<'m> {
     /// The virtual node that the route names.
     pub virtual_node: &'m VirtualNodeName,
     /// The port that the route names, if any.
     pub port: Option<Port>,
-    /// The weight, summed where the route names the same node and port more than once.
+    /// The weight, summed if the route names the same node and port more than once.
     pub weight: u16,
-    /// The sum of all weights of the route; 0 when it is drained.
+    /// The sum of all weights of the route; 0 if it is drained.
     pub total: u16,
-    /// Where it arrives.
+    /// The destination.
     pub landing: Landing<'m>,
 }
 
 impl Flow<'_> {
-    /// The share of the route's traffic as a number from 0 to 1; 0 when the route is drained.
+    /// The share of the route's traffic as a number from 0 to 1; 0 if the route is drained.
     #[must_use]
     pub fn share(&self) -> f64 {
         if self.total == 0 { 0.0 } else { f64::from(self.weight) / f64::from(self.total) }
     }
 
-    /// Whether both are to the same node on the same port.
+    /// Whether both have the same node and port.
     #[must_use]
     pub fn same_target(&self, other: &Flow<'_>) -> bool {
         self.virtual_node == other.virtual_node && self.port == other.port
     }
 
-    /// Whether this is a larger part of its route's traffic than `other` is of its own, exactly.
+    /// Whether this is a larger share of its route's traffic than `other` of `other`'s route, computed exactly.
     #[must_use]
     pub fn exceeds(&self, other: &Flow<'_>) -> bool {
-        // A drained route has a share of 0 of 1.
+        // A drained route counts as a share of 0 of 1.
         let (total, other_total) = (self.total.max(1), other.total.max(1));
         u32::from(self.weight) * u32::from(other_total) > u32::from(other.weight) * u32::from(total)
     }
 }
 
-/// Where traffic for a virtual node arrives.
+/// The destination of traffic for a virtual node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Landing<'m> {
-    /// At a listener.
+    /// A listener.
     Listener(&'m Listener),
-    /// Nowhere: the node is not in the mesh.
+    /// None: the node does not exist in the mesh.
     NoNode,
-    /// Nowhere: the node has no listener, or none on the port that the route names.
+    /// None: the node has no listener, or none on the route's port.
     NoListener(&'m VirtualNodeSpec),
-    /// Nowhere certain: the node has several listeners, and the route names no port.
+    /// Ambiguous: the node has several listeners, and the route names no port.
     Ambiguous(&'m VirtualNodeSpec),
 }
 
-/// What a route sends where, in the order of the targets. `None` where the route isn't in the mesh or is of a kind that
-/// this crate doesn't know.
+/// The flows of a route, in the order of the targets. `None` if the route does not exist in the mesh, or has an unknown
+/// kind.
 #[must_use]
 pub fn flows<'m>(mesh: &'m Mesh, route: &RouteId) -> Option<Vec<Flow<'m>>> {
     mesh.route(route).and_then(|spec| flows_of(mesh, spec))
 }
 
-/// What a route that may not be in the mesh sends where.
+/// The flows of a route that may not be part of the mesh.
 #[must_use]
 pub fn flows_of<'m>(mesh: &'m Mesh, route: &'m RouteSpec) -> Option<Vec<Flow<'m>>> {
     let nodes = route.rule.action()?.weighted_targets.iter().map(|target| mesh.nodes.get(&target.virtual_node));
     flows_to(route, nodes)
 }
 
-/// What a route sends where, with the virtual nodes of its targets, looked up before.
+/// The flows of a route, with the virtual nodes of its targets looked up before.
 pub(crate) fn flows_to<'m>(
     route: &'m RouteSpec,
     nodes: impl Iterator<Item = Option<&'m VirtualNodeSpec>>,
@@ -96,7 +96,7 @@ pub(crate) fn flows_to<'m>(
     Some(flows)
 }
 
-/// What each route sends where, by the number of the route.
+/// The flows of each route, by the number of the route.
 pub(crate) fn all_flows<'m>(links: &Links<'m>) -> Vec<Vec<Flow<'m>>> {
     let flows = links.routes.iter().map(|route| {
         let nodes = route.targets.iter().map(|node| links.nodes.get(*node));
@@ -105,13 +105,13 @@ pub(crate) fn all_flows<'m>(links: &Links<'m>) -> Vec<Vec<Flow<'m>>> {
     flows.collect()
 }
 
-/// Where traffic for a node arrives that names a port, or none.
+/// The destination of traffic to a node with an optional port.
 #[must_use]
 pub fn landing<'m>(mesh: &'m Mesh, node: &VirtualNodeName, port: Option<Port>) -> Landing<'m> {
     landing_at(mesh.nodes.get(node), port)
 }
 
-/// Where traffic arrives that names a port of a node, or none.
+/// The destination of traffic to a node that was looked up, with an optional port.
 pub(crate) fn landing_at(node: Option<&VirtualNodeSpec>, port: Option<Port>) -> Landing<'_> {
     let Some(spec) = node else {
         return Landing::NoNode;
@@ -127,14 +127,14 @@ pub(crate) fn landing_at(node: Option<&VirtualNodeSpec>, port: Option<Port>) -> 
     }
 }
 
-/// Whether requests of a route are understood by a listener. HTTP/1.1 and HTTP/2 are translated into each other; gRPC
-/// needs HTTP/2, and TCP is understood by TCP alone. What isn't known is taken to be understood.
+/// Whether a listener understands the requests of a route. HTTP/1.1 and HTTP/2 are translated into each other; gRPC
+/// needs HTTP/2, and TCP only matches TCP. Unknown protocols count as understood.
 #[must_use]
 pub fn understands(listener: &Listener, rule: &RouteRule) -> bool {
     protocol_suits(&listener.port_mapping.protocol, rule)
 }
 
-/// Whether requests of a route are understood where this protocol is spoken; see [`understands()`].
+/// Whether a protocol understands the requests of a route; see [`understands()`].
 pub(crate) fn protocol_suits(protocol: &crate::spec::Protocol, rule: &RouteRule) -> bool {
     use crate::spec::Protocol::{Grpc, Http, Http2, Tcp, Unrecognised};
     match rule {

@@ -31,7 +31,7 @@ pub enum Expects {
     Until(Timestamp),
     /// For this long from the first time it was decided.
     Within(SignedDuration),
-    /// For this many runs: a plan that was made this often without effect will not take effect by itself.
+    /// For this many runs: a plan that was made this often without effect needs an operator.
     Runs(u32),
 }
 
@@ -66,7 +66,7 @@ pub struct WatchedDecision<'a> {
     pub command: &'a str,
 }
 
-/// What is remembered of a subject whose last decision was not final.
+/// The stored state of a subject with a last decision that was not final.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Watch {

@@ -1,4 +1,4 @@
-//! How a route splits its traffic over virtual nodes.
+//! The split of a route's traffic over virtual nodes.
 
 mod numbers;
 
@@ -20,7 +20,7 @@ pub struct WeightedTarget {
     pub virtual_node: VirtualNodeName,
     /// Its share, relative to the other targets.
     pub weight: Weight,
-    /// The listener port at the node; needed when the node has several listeners.
+    /// The listener port at the node; required if the node has several listeners.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<Port>,
 }
@@ -32,24 +32,24 @@ impl WeightedTarget {
         Self { virtual_node, weight, port: None }
     }
 
-    /// Names the listener port at the node.
+    /// Sets the listener port at the node.
     #[must_use]
     pub fn with_port(self, port: Port) -> Self {
         Self { port: Some(port), ..self }
     }
 }
 
-/// The weighted targets of a route: 1 to 10, in the order of the spec. All weights may be zero, as the API allows;
-/// [`is_drained`](Self::is_drained) tells.
+/// The weighted targets of a route: 1 to 10, in the order of the spec. All weights may be zero, as the API allows; see
+/// [`is_drained`](Self::is_drained).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<WeightedTarget>", into = "Vec<WeightedTarget>")]
 pub struct WeightSplit(Vec<WeightedTarget>);
 
 impl WeightSplit {
-    /// The most targets a route can have (service quota L-AE1D9567, fixed).
+    /// The maximum number of targets of a route (service quota L-AE1D9567, fixed).
     pub const MAX_TARGETS: usize = 10;
 
-    /// Takes 1 to 10 targets.
+    /// Creates a split of 1 to 10 targets.
     pub fn new(targets: Vec<WeightedTarget>) -> Result<Self, WeightError> {
         if (1..=Self::MAX_TARGETS).contains(&targets.len()) {
             Ok(Self(targets))
@@ -76,14 +76,13 @@ impl WeightSplit {
         self.0.iter().map(|target| u16::from(target.weight.get())).sum()
     }
 
-    /// Whether no target gets any traffic.
+    /// Whether all weights are 0.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.total() == 0
     }
 
-    /// The weight of a node, summed where it is a target more than once (on several ports); `None` when it is no
-    /// target.
+    /// The weight of a node, summed if it is a target more than once (on several ports); `None` if it is not a target.
     #[must_use]
     pub fn weight_of(&self, node: &VirtualNodeName) -> Option<u16> {
         self.0
@@ -93,13 +92,13 @@ impl WeightSplit {
             .reduce(|sum, weight| sum + weight)
     }
 
-    /// Whether a node is a target, at whatever weight.
+    /// Whether a node is a target, at any weight.
     #[must_use]
     pub fn carries(&self, node: &VirtualNodeName) -> bool {
         self.0.iter().any(|target| target.virtual_node == *node)
     }
 
-    /// Where the traffic goes: one share a node, in the order of first mention.
+    /// The shares of the traffic: one share per node, in the order of first mention.
     #[must_use]
     pub fn shares(&self) -> Vec<Share<'_>> {
         let total = self.total();
@@ -125,19 +124,19 @@ impl WeightSplit {
         self.0.iter().zip(weights).map(with).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether both have the same nodes on the same ports in the same order, at whatever weights.
+    /// Whether both have the same nodes on the same ports in the same order, at any weights.
     #[must_use]
     pub fn same_targets(&self, other: &Self) -> bool {
         self.identities().eq(other.identities())
     }
 
-    /// Twelve hexadecimal digits that stand for the ordered targets (nodes and ports, without weights). A restore
-    /// point is valid only while the route's hash is the one in it, so this must never change between releases.
+    /// Twelve hexadecimal digits that identify the ordered targets (nodes and ports, without weights). A restore point
+    /// is valid only while the route's hash equals its own, so the algorithm must never change between releases.
     #[must_use]
     pub fn targets_hash(&self) -> String {
         let mut hash = Sha256::new();
         for (node, port) in self.identities() {
-            // Names can't contain control characters, so this separates them without ambiguity.
+            // Names cannot contain control characters, so this separator is unambiguous.
             hash.update(node.as_str());
             hash.update([0]);
             hash.update(port.map_or(0, Port::get).to_be_bytes());
@@ -165,7 +164,7 @@ impl From<WeightSplit> for Vec<WeightedTarget> {
     }
 }
 
-/// `recs-v1:75 recs-v2:25`, with the port where there is one: `recs-v1@8080:75`.
+/// Displays `recs-v1:75 recs-v2:25`, with the port if there is one: `recs-v1@8080:75`.
 impl fmt::Display for WeightSplit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, WeightedTarget { virtual_node, weight, port }) in self.0.iter().enumerate() {
@@ -179,7 +178,7 @@ impl fmt::Display for WeightSplit {
     }
 }
 
-/// The part of a route's traffic that a node gets, exact: `weight / total`.
+/// The exact part of a route's traffic that a node receives: `weight / total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Share<'a> {
@@ -187,38 +186,38 @@ pub struct Share<'a> {
     pub virtual_node: &'a VirtualNodeName,
     /// The sum of the node's weights.
     pub weight: u16,
-    /// The sum of all weights of the route; 0 when it is drained.
+    /// The sum of all weights of the route; 0 if it is drained.
     pub total: u16,
 }
 
 impl Share<'_> {
-    /// The share as a number from 0 to 1; 0 when the route is drained.
+    /// The share as a number from 0 to 1; 0 if the route is drained.
     #[must_use]
     pub fn fraction(&self) -> f64 {
         if self.total == 0 { 0.0 } else { f64::from(self.weight) / f64::from(self.total) }
     }
 }
 
-/// Why something is not a split.
+/// The reason why a split is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WeightError {
     /// A weight above 100.
-    #[error("a weight is 0 to 100, this one is {given}")]
+    #[error("invalid weight {given}: expected 0 to 100")]
     Weight {
         /// The weight given.
         given: u8,
     },
     /// Port 0.
-    #[error("a port is 1 to 65535, this one is 0")]
+    #[error("invalid port 0: expected 1 to 65535")]
     Port,
     /// No targets or too many.
-    #[error("a route has 1 to 10 weighted targets, this one has {given}")]
+    #[error("invalid number of weighted targets {given}: expected 1 to 10")]
     Targets {
         /// The targets given.
         given: usize,
     },
-    /// Not one weight for each target.
-    #[error("{given} weights were given for {targets} targets")]
+    /// The number of weights differs from the number of targets.
+    #[error("invalid number of weights {given}: expected {targets}, one for each target")]
     Count {
         /// The targets there are.
         targets: usize,

@@ -1,9 +1,10 @@
-//! Who changed what, and what it broke: on tables of states and of writes.
+//! Change audit: the author and the effects of changes, on tables of states and writes.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use jiff::Timestamp;
 use mesh::audit::{
-    Audit, Behind, Caller, Cause, ChangeKind, Facts, Look, Open, Seen, Snapshot, Who, Write, changes, look, notice,
+    AuditInput, AuditResult, AuditedChange, Caller, ChangeCause, ChangeKind, Open, ResourceSnapshot, Snapshot,
+    StaleReading, Who, Write, audit_changes, changes, notice,
 };
 use mesh::edges::Verdict;
 use mesh::name::ResourcePath;
@@ -26,7 +27,7 @@ fn policy() -> Policy {
     Policy::read("version: 1\ntags: {required: [{key: owner}]}").unwrap()
 }
 
-/// A node with one listener, that has TLS or has not.
+/// A node with one listener, with this TLS mode or without TLS.
 fn node(mode: Option<&str>) -> Value {
     let mut listener = json!({ "portMapping": { "port": 8080, "protocol": "http" } });
     if let Some(mode) = mode {
@@ -41,7 +42,7 @@ fn node(mode: Option<&str>) -> Value {
 struct Shop(Snapshot);
 
 impl Shop {
-    /// `web` calls `recs` by TLS, over a route.
+    /// `web` calls `recs` with TLS, over a route.
     fn open() -> Self {
         let backend = json!([{ "virtualService": { "virtualServiceName": "recs.local" } }]);
         let targets = json!([{ "virtualNode": "recs", "weight": 1 }]);
@@ -79,7 +80,7 @@ impl Shop {
         }
         let resource = Resource::read(path.kind(), &body).unwrap();
         let tags = self.0.resources.get(&path).map_or_else(|| Some(Tags::default()), |seen| seen.tags.clone());
-        self.0.resources.insert(path, Seen { resource, tags });
+        self.0.resources.insert(path, ResourceSnapshot { resource, tags });
         self
     }
 
@@ -109,17 +110,17 @@ fn write(operation: &str, path: &str, version: Option<u64>, minute: u8, by: &str
     }
 }
 
-fn compare(before: &Shop, after: &Shop, writes: &[Write], open: &[Open]) -> Look {
-    let facts = Facts { before: Some(&before.0), after: &after.0, writes, open };
-    look(&facts, &policy(), at(30)).unwrap()
+fn compare(before: &Shop, after: &Shop, writes: &[Write], open: &[Open]) -> AuditResult {
+    let facts = AuditInput { before: Some(&before.0), after: &after.0, writes, open };
+    audit_changes(&facts, &policy(), at(30)).unwrap()
 }
 
-fn by(cause: &Cause) -> Vec<String> {
+fn by(cause: &ChangeCause) -> Vec<String> {
     cause.writes().iter().map(|write| write.caller.to_string().replace("user ", "")).collect()
 }
 
 #[test]
-fn what_happened_to_a_resource() {
+fn kind_of_a_change_follows_from_the_two_states() {
     let shop = Shop::open();
     let plain = node(None);
     for (after, kind, members) in [
@@ -145,12 +146,12 @@ fn what_happened_to_a_resource() {
         let paths: Vec<&str> = found[0].differences.iter().map(|difference| difference.path.as_str()).collect();
         assert_eq!(paths, members, "{kind:?}");
     }
-    assert_eq!(changes(&shop.0, &shop.clone().read_at(9).0), [], "the time alone is no change");
+    assert_eq!(changes(&shop.0, &shop.clone().read_at(9).0), [], "a different time is not a change");
 }
 
-/// Who a change is put down to: exactly one write, several of which nobody knows which, or nobody.
+/// The cause of a change: exactly one write, several writes with unknown effects, or no known write.
 #[test]
-fn a_change_is_put_down_to_whoever_can_have_made_it() {
+fn change_is_attributed_to_the_possible_writes() {
     let shop = Shop::open();
     let to = |version| shop.clone().with(RECS, version, &node(None)).read_at(20);
     let update = |version, minute, by| write("UpdateVirtualNode", RECS, version, minute, by);
@@ -158,14 +159,14 @@ fn a_change_is_put_down_to_whoever_can_have_made_it() {
     let tagged = shop.clone().tagged(RECS, &[("owner", "recs")]).read_at(20);
     let gone = shop.clone().without(RECS).read_at(20);
     let delete = |minute, by| write("DeleteVirtualNode", RECS, Some(3), minute, by);
-    let anew = shop.clone().with_uid(RECS, 1, &node(None), "second").read_at(20);
+    let recreated = shop.clone().with_uid(RECS, 1, &node(None), "second").read_at(20);
     let create = |minute, by| write("CreateVirtualNode", RECS, Some(1), minute, by);
-    for (what, after, writes, reason, names, untold) in [
+    for (case, after, writes, reason, names, unreported) in [
         ("one", to(4), vec![update(Some(4), 10, "ann")], "Written", vec!["ann"], 0),
         ("one, twice", to(4), vec![update(Some(4), 10, "ann"); 2], "Written", vec!["ann"], 0),
         ("without a version", to(4), vec![update(None, 10, "ann")], "Written", vec!["ann"], 0),
-        ("nobody", to(4), vec![], "NoEvent", vec![], 1),
-        ("of before", to(4), vec![update(Some(3), 10, "ann")], "NoEvent", vec![], 1),
+        ("no event", to(4), vec![], "NoEvent", vec![], 1),
+        ("of an earlier version", to(4), vec![update(Some(3), 10, "ann")], "NoEvent", vec![], 1),
         ("long before", to(4), vec![update(None, 0, "ann")], "Written", vec!["ann"], 0),
         (
             "two, out of order",
@@ -175,55 +176,66 @@ fn a_change_is_put_down_to_whoever_can_have_made_it() {
             vec!["ann", "bob"],
             0,
         ),
-        ("two, one untold", to(5), vec![update(Some(5), 12, "bob")], "WritesBetween", vec!["bob"], 1),
+        ("two, one without an event", to(5), vec![update(Some(5), 12, "bob")], "WritesBetween", vec!["bob"], 1),
         ("refused", to(4), vec![Write { error: Some("X".to_owned()), ..update(None, 9, "eve") }], "NoEvent", vec![], 1),
-        ("of another", to(4), vec![write("UpdateVirtualNode", WEB, Some(4), 9, "eve")], "NoEvent", vec![], 1),
+        ("of another resource", to(4), vec![write("UpdateVirtualNode", WEB, Some(4), 9, "eve")], "NoEvent", vec![], 1),
         ("tags", tagged.clone(), vec![tag(10, "ann")], "Written", vec!["ann"], 0),
         ("tags, two", tagged.clone(), vec![tag(10, "ann"), tag(11, "bob")], "WritesBetween", vec!["ann", "bob"], 0),
         ("tags, by a spec", tagged, vec![update(Some(3), 10, "ann")], "NoEvent", vec![], 1),
         ("deleted", gone.clone(), vec![delete(10, "ann")], "Written", vec!["ann"], 0),
-        ("deleted, by nobody", gone, vec![], "NoEvent", vec![], 1),
-        ("anew", anew.clone(), vec![create(11, "bob"), delete(10, "ann")], "WritesBetween", vec!["bob", "ann"], 0),
-        ("anew, half told", anew, vec![create(11, "bob")], "WritesBetween", vec!["bob"], 1),
+        ("deleted, without an event", gone, vec![], "NoEvent", vec![], 1),
+        (
+            "recreated",
+            recreated.clone(),
+            vec![create(11, "bob"), delete(10, "ann")],
+            "WritesBetween",
+            vec!["bob", "ann"],
+            0,
+        ),
+        ("recreated, one without an event", recreated, vec![create(11, "bob")], "WritesBetween", vec!["bob"], 1),
     ] {
         let found = compare(&shop, &after, &writes, &[]);
-        assert_eq!(found.audits.len(), 1, "{what}");
+        assert_eq!(found.audits.len(), 1, "{case}");
         let audit = &found.audits[0];
         assert_eq!(
             (audit.reason(), by(&audit.cause)),
             (reason, names.iter().map(ToString::to_string).collect()),
-            "{what}"
+            "{case}"
         );
-        assert_eq!(found.open.iter().map(|open| open.untold).sum::<u64>(), untold, "{what}");
+        assert_eq!(found.open.iter().map(|open| open.unreported).sum::<u64>(), unreported, "{case}");
     }
 }
 
 #[test]
-fn an_event_that_comes_late_says_who_it_was_and_once() {
+fn late_event_attributes_a_change_once() {
     let shop = Shop::open();
     let after = shop.clone().with(RECS, 5, &node(None)).read_at(20);
     let first = compare(&shop, &after, &[], &[]);
-    assert_eq!((first.open[0].untold, first.open[0].told), (2, true));
+    assert_eq!((first.open[0].unreported, first.open[0].notified), (2, true));
     let late = write("UpdateVirtualNode", RECS, Some(5), 15, "ann");
     let second = compare(&after, &after.clone().read_at(25), std::slice::from_ref(&late), &first.open);
     assert_eq!(second.audits, []);
-    assert_eq!(second.late.iter().map(|late| (late.seen, late.told)).collect::<Vec<_>>(), [(at(20), true)]);
-    let told = notice(&"shop".parse().unwrap(), &second, &policy()).unwrap();
-    assert_eq!(told.subject, format!("Who changed {RECS} is known now"));
-    assert!(told.body.contains("user ann: UpdateVirtualNode at 2026-11-20 10:15:00 UTC"), "{}", told.body);
-    assert!(!told.wakes);
+    assert_eq!(second.late.iter().map(|late| (late.seen, late.reported)).collect::<Vec<_>>(), [(at(20), true)]);
+    let notice_of_late = notice(&"shop".parse().unwrap(), &second, &policy()).unwrap();
+    assert_eq!(notice_of_late.subject, format!("The author of the change of {RECS} is known"));
+    assert!(
+        notice_of_late.body.contains("user ann: UpdateVirtualNode at 2026-11-20 10:15:00 UTC"),
+        "{}",
+        notice_of_late.body
+    );
+    assert!(!notice_of_late.pages);
     let third = compare(&after, &after.clone().read_at(26), std::slice::from_ref(&late), &second.open);
-    assert_eq!((third.late.len(), third.repeats.len(), third.open[0].untold), (0, 1, 1), "the same again");
+    assert_eq!((third.late.len(), third.repeats.len(), third.open[0].unreported), (0, 1, 1), "the same event again");
     let other = write("UpdateVirtualNode", RECS, Some(4), 14, "bob");
     let fourth = compare(&after, &after.clone().read_at(27), &[other], &third.open);
-    assert_eq!((fourth.late.len(), fourth.open.len()), (1, 0), "all of it is told");
+    assert_eq!((fourth.late.len(), fourth.open.len()), (1, 0), "all writes are reported");
     let day_after = "2026-11-21T10:21:00Z".parse().unwrap();
-    let facts = Facts { before: Some(&after.0), after: &after.0, writes: &[], open: &first.open };
-    assert_eq!(look(&facts, &policy(), day_after).unwrap().open, [], "given up");
+    let facts = AuditInput { before: Some(&after.0), after: &after.0, writes: &[], open: &first.open };
+    assert_eq!(audit_changes(&facts, &policy(), day_after).unwrap().open, [], "too old to wait for");
 }
 
 #[test]
-fn what_a_change_did_is_put_down_to_it_and_to_no_other() {
+fn effect_is_attributed_to_its_change_only() {
     let shop = Shop::open().tagged(RECS, &[("owner", "recs")]);
     let after = shop
         .clone()
@@ -237,13 +249,17 @@ fn what_a_change_did_is_put_down_to_it_and_to_no_other() {
         write("CreateVirtualNode", "mesh/shop/virtualNode/spare", Some(1), 10, "bob"),
     ];
     let found = compare(&shop, &after, &writes, &[]);
-    let told: Vec<(String, bool)> = found
+    let degrading: Vec<(String, bool)> = found
         .audits
         .iter()
         .map(|audit| (audit.change.resource.to_string(), audit.effect.is_worse(&policy())))
         .collect();
     let spare = "mesh/shop/virtualNode/spare";
-    assert_eq!(told, [(spare.to_owned(), true), (WEB.to_owned(), false), (RECS.to_owned(), true)], "in their order");
+    assert_eq!(
+        degrading,
+        [(spare.to_owned(), true), (WEB.to_owned(), false), (RECS.to_owned(), true)],
+        "in their order"
+    );
     let rules = |of: usize| -> Vec<&str> {
         found.audits[of].effect.created.iter().map(|finding| finding.rule.as_str()).collect()
     };
@@ -260,29 +276,29 @@ fn what_a_change_did_is_put_down_to_it_and_to_no_other() {
         "spec.listeners[0].tls: {",
         "-> (absent)",
         "Calls from web to recs for recs.local: TLS before, now plain text",
-        "To mend it: ",
-        "Changes in the same time that made nothing worse: 1.",
+        "Remediation: ",
+        "Changes at the same time without degradation: 1.",
     ] {
         assert!(body.contains(part), "{part} is missing in\n{body}");
     }
 }
 
-/// A deployment that breaks something on its way and mends it again made nothing worse.
+/// A deployment that breaks a reference and repairs it again does not degrade the mesh.
 #[test]
-fn what_is_mended_in_the_same_look_is_nobodys() {
+fn finding_created_and_resolved_between_two_states_is_not_attributed() {
     let (old, new) = ("mesh/shop/virtualNode/recs", "mesh/shop/virtualNode/recs-v2");
     let shop = Shop::open();
     let targets = json!([{ "virtualNode": "recs-v2", "weight": 1 }]);
     let route = json!({ "httpRoute": { "match": { "prefix": "/" }, "action": { "weightedTargets": targets } } });
     let after = shop.clone().with(ROUTE, 2, &route).with(new, 1, &node(Some("STRICT"))).without(old).read_at(20);
-    // The route leads nowhere for three minutes.
+    // The route has a missing target for three minutes.
     let writes = [
         write("UpdateRoute", ROUTE, Some(2), 10, "ann"),
         write("CreateVirtualNode", new, Some(1), 13, "ann"),
         write("DeleteVirtualNode", old, Some(3), 14, "ann"),
     ];
     let found = compare(&shop, &after, &writes, &[]);
-    let dangling = |look: &Look| {
+    let dangling = |look: &AuditResult| {
         look.audits
             .iter()
             .flat_map(|audit| &audit.effect.created)
@@ -290,17 +306,17 @@ fn what_is_mended_in_the_same_look_is_nobodys() {
     };
     assert!(!dangling(&found), "{:?}", found.effect.created);
     let half = compare(&shop, &shop.clone().with(ROUTE, 2, &route).read_at(11), &writes[..1], &[]);
-    assert!(half.effect.is_worse(&policy()), "seen at that minute, it is worse: {:?}", half.effect);
+    assert!(half.effect.is_worse(&policy()), "read at that minute, the mesh is degraded: {:?}", half.effect);
 }
 
-/// A route that is taken away and comes back to a node without TLS: no single write made the call worse.
+/// A route is removed, and restored to a node without TLS: no single write degraded the call.
 #[test]
-fn what_no_single_change_did_is_told_all_the_same() {
+fn effect_of_several_changes_is_reported() {
     let plain = "mesh/shop/virtualNode/plain";
     let shop = Shop::open().with(plain, 1, &node(None));
     let direct = json!({ "provider": { "virtualNode": { "virtualNodeName": "recs" } } });
     let before = shop.with(SERVICE, 1, &direct);
-    // The service leads to a router without the node for a while; meanwhile the node loses its TLS.
+    // Meanwhile the service uses a router without the node, and the node loses its TLS.
     let after = before.clone().with(RECS, 4, &node(None)).with(SERVICE, 3, &direct).read_at(20);
     let writes = [
         write("UpdateVirtualNode", RECS, Some(4), 10, "ann"),
@@ -314,7 +330,7 @@ fn what_no_single_change_did_is_told_all_the_same() {
 }
 
 #[test]
-fn turning_tls_on_is_not_worse_though_its_certificate_was_not_read() {
+fn new_tls_with_an_unread_certificate_is_not_a_degradation() {
     let plain = Shop::open().with(RECS, 3, &node(None));
     let after = plain.clone().with(RECS, 4, &node(Some("STRICT"))).read_at(20);
     let found = compare(&plain, &after, &[], &[]);
@@ -323,11 +339,11 @@ fn turning_tls_on_is_not_worse_though_its_certificate_was_not_read() {
 }
 
 #[test]
-fn first_sight_and_refused_writes_say_nothing_changed() {
+fn new_mesh_and_rejected_writes_are_not_changes() {
     let shop = Shop::open();
     let update = write("UpdateVirtualNode", RECS, Some(3), 10, "ann");
-    let facts = Facts { before: None, after: &shop.0, writes: std::slice::from_ref(&update), open: &[] };
-    let found = look(&facts, &policy(), at(30)).unwrap();
+    let facts = AuditInput { before: None, after: &shop.0, writes: std::slice::from_ref(&update), open: &[] };
+    let found = audit_changes(&facts, &policy(), at(30)).unwrap();
     assert!(found.is_first && found.audits.is_empty() && !found.is_empty());
     assert_eq!(notice(&"shop".parse().unwrap(), &found, &policy()), None);
     let refused = Write { error: Some("AccessDenied".to_owned()), ..update };
@@ -336,17 +352,17 @@ fn first_sight_and_refused_writes_say_nothing_changed() {
 }
 
 #[test]
-fn many_changes_are_told_together() {
+fn many_changes_share_one_notice() {
     let shop = Shop::open();
     let after = (0..60).fold(shop.clone(), |shop, n| shop.with(&format!("mesh/shop/virtualNode/n{n}"), 1, &node(None)));
     let found = compare(&shop, &after.read_at(20), &[], &[]);
     assert_eq!((found.audits.len(), found.rest == found.effect), (60, true));
     assert!(found.effect.is_worse(&policy()) && found.audits.iter().all(|audit| audit.effect.created.is_empty()));
-    assert!(found.open.iter().all(|open| open.told));
-    let told = notice(&"shop".parse().unwrap(), &found, &policy()).unwrap();
-    assert!(told.body.contains("This can't be put down to one of the 60 changes:"), "{}", told.body);
-    assert!(told.body.contains("and 50 more changes"), "{}", told.body);
-    assert!(told.body.len() < 24 * 1024, "{}", told.body.len());
+    assert!(found.open.iter().all(|open| open.notified));
+    let notice_of_all = notice(&"shop".parse().unwrap(), &found, &policy()).unwrap();
+    assert!(notice_of_all.body.contains("No single one of the 60 changes explains this:"), "{}", notice_of_all.body);
+    assert!(notice_of_all.body.contains("and 50 more changes"), "{}", notice_of_all.body);
+    assert!(notice_of_all.body.len() < 24 * 1024, "{}", notice_of_all.body.len());
 }
 
 #[test]
@@ -373,19 +389,19 @@ fn long_differences_are_cut_with_a_count_and_tags_are_not_shown() {
     assert_eq!((members.members.len(), members.more), (20, 20));
 }
 
-/// What was read by itself since is not explained by what was written before that.
+/// A resource that was read again separately is not attributed to writes before that reading.
 #[test]
-fn a_resource_that_was_read_again_has_its_own_time() {
+fn resource_read_again_has_its_own_reading_time() {
     let before = Shop::open().tagged(RECS, &[("owner", "recs")]);
     let mut again = before.clone();
     again.0.later.insert(RECS.parse().unwrap(), at(10));
     let after = before.clone().tagged(RECS, &[("owner", "others")]).read_at(20);
-    let told = write("TagResource", RECS, None, 5, "ann");
+    let tagging = write("TagResource", RECS, None, 5, "ann");
     for (before, expected) in [(&before, vec!["Written"]), (&again, vec!["NoEvent"])] {
-        let found = compare(before, &after, std::slice::from_ref(&told), &[]);
-        assert_eq!(found.audits.iter().map(Audit::reason).collect::<Vec<_>>(), expected);
+        let found = compare(before, &after, std::slice::from_ref(&tagging), &[]);
+        assert_eq!(found.audits.iter().map(AuditedChange::reason).collect::<Vec<_>>(), expected);
     }
-    // The time after a change is the resource's own, too: a later event is a late one.
+    // The resource has its own reading time after the change, too: a later event is late.
     let mut read = after.clone();
     read.0.later.insert(RECS.parse().unwrap(), at(30));
     let late = write("TagResource", RECS, None, 25, "bob");
@@ -396,26 +412,30 @@ fn a_resource_that_was_read_again_has_its_own_time() {
 }
 
 #[test]
-fn a_reading_that_is_older_than_an_event_is_no_reading() {
+fn reading_older_than_an_event_is_stale() {
     let shop = Shop::open();
     let update = |version| [write("UpdateVirtualNode", RECS, Some(version), 10, "ann")];
-    assert_eq!(Behind::of(&shop.0, &update(3), at(12)), None);
-    let behind = Behind::of(&shop.0, &update(4), at(12)).unwrap();
-    assert_eq!((behind.told, behind.read), (4, 3));
-    assert_eq!(Behind::of(&shop.clone().without(RECS).0, &update(4), at(12)), None, "it is gone since");
-    assert_eq!(Behind::of(&shop.0, &update(4), at(26)), None, "nothing lags for so long");
+    assert_eq!(StaleReading::detect(&shop.0, &update(3), at(12)), None);
+    let behind = StaleReading::detect(&shop.0, &update(4), at(12)).unwrap();
+    assert_eq!((behind.event_version, behind.read), (4, 3));
+    assert_eq!(StaleReading::detect(&shop.clone().without(RECS).0, &update(4), at(12)), None, "it was deleted since");
+    assert_eq!(StaleReading::detect(&shop.0, &update(4), at(26)), None, "a stale reading does not last that long");
     let mut earlier = update(9);
     earlier[0].at = Some("2020-01-01T00:00:00Z".parse().unwrap());
-    assert_eq!(Behind::of(&shop.0, &earlier, at(12)), None, "the event is of another of the same name");
-    assert_eq!(Behind::of(&shop.0, &[write("DeleteVirtualNode", RECS, Some(7), 10, "ann")], at(12)), None);
+    assert_eq!(
+        StaleReading::detect(&shop.0, &earlier, at(12)),
+        None,
+        "the event belongs to a deleted resource of the same name"
+    );
+    assert_eq!(StaleReading::detect(&shop.0, &[write("DeleteVirtualNode", RECS, Some(7), 10, "ann")], at(12)), None);
 }
 
 #[test]
-fn a_state_is_read_as_it_was_written() {
+fn snapshot_round_trips() {
     let shop = Shop::open().tagged(RECS, &[("owner", "recs")]).read_at(7);
     let text = shop.0.to_json().to_string();
     assert_eq!(Snapshot::read(&serde_json::from_str(&text).unwrap(), at(7)).unwrap(), shop.0);
-    assert_eq!(shop.clone().read_at(8).0.to_json().to_string(), text, "the time is not in it");
+    assert_eq!(shop.clone().read_at(8).0.to_json().to_string(), text, "the time is not stored");
     for (pointer, value, expected) in [
         ("/mesh", json!("a/b"), "mesh: "),
         ("/resources", json!([]), "resources: missing"),
@@ -429,18 +449,18 @@ fn a_state_is_read_as_it_was_written() {
     }
 }
 
-/// Tags that could not be listed say nothing: neither that they changed, nor what came of it when they are known again.
+/// Unlisted tags are unknown: they have not changed, and have no effect when they become known.
 #[test]
-fn tags_that_become_known_are_no_change() {
+fn tags_becoming_known_are_not_a_change() {
     let mut unknown = Shop::open().0;
     let path: ResourcePath = RECS.parse().unwrap();
     let known = unknown.clone();
     unknown.resources.get_mut(&path).unwrap().tags = None;
     for (before, after) in [(&unknown, &known), (&known, &unknown), (&unknown, &unknown)] {
-        let facts = Facts { before: Some(before), after, writes: &[], open: &[] };
-        let look = look(&facts, &policy(), before.at).unwrap();
+        let facts = AuditInput { before: Some(before), after, writes: &[], open: &[] };
+        let look = audit_changes(&facts, &policy(), before.at).unwrap();
         assert!(look.is_empty() && look.effect.created.is_empty(), "{look:?}");
     }
     let stored = Snapshot::read(&unknown.to_json(), unknown.at).unwrap();
-    assert_eq!(stored.resources[&path].tags, None, "unknown is kept as unknown");
+    assert_eq!(stored.resources[&path].tags, None, "unknown tags stay unknown");
 }

@@ -1,10 +1,10 @@
-//! How resources stand by their tags and their egress, and what is decided about them.
+//! The compliance status of resources by tags and egress, and the decisions about them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use mesh::compliance::{Decision, Facts, Scope, Standing, Topic, Verdict, decide, is_news, judge};
+use mesh::compliance::{ComplianceStatus, Decision, DecisionScope, Facts, Topic, Verdict, decide, is_news, judge};
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
 use mesh::resource::{Resource, Tags};
@@ -45,7 +45,7 @@ fn resource(path: &str, spec: &Value) -> Resource {
 enum Owner {
     Is(&'static str),
     Missing,
-    /// Nobody read the tags.
+    /// The tags could not be read.
     Unread,
 }
 
@@ -72,7 +72,7 @@ fn facts(owners: [Owner; 4], filter: &str, backends: &[&str]) -> Facts {
         resource(NODE, &json!({ "backends": backends })),
     ];
     let owners = owners.map(Owner::tags);
-    Facts::of(&"shop".parse().unwrap(), resources.into_iter().zip(owners)).unwrap()
+    Facts::from_resources(&"shop".parse().unwrap(), resources.into_iter().zip(owners)).unwrap()
 }
 
 fn of(decisions: &[Decision], path: &str) -> Decision {
@@ -92,34 +92,35 @@ fn code(decision: &Decision) -> String {
 fn tags_of_a_node() {
     use Owner::{Is, Missing, Unread};
     for (policy_text, owners, standing, reason) in [
-        (TAGGED, [Is("a"), Is("a"), Is("a"), Is("a")], Standing::Compliant, "Compliant"),
-        (TAGGED, [Is("a"), Is("a"), Is("a"), Missing], Standing::NonCompliant, "Act"),
-        (TAGGED, [Is("a"), Is("b"), Is("c"), Missing], Standing::NonCompliant, "TagConflict"),
-        (TAGGED, [Missing, Missing, Missing, Missing], Standing::NonCompliant, "NoSafeRepair"),
-        // Somebody's own value is somebody's own.
-        (TAGGED, [Is("a"), Is("a"), Is("a"), Is("b")], Standing::Compliant, "WorthKnowing"),
-        // Tags that nobody read are never compliant, and never a reason to write.
-        (TAGGED, [Is("a"), Is("a"), Is("a"), Unread], Standing::InsufficientData, "TagsUnknown"),
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Is("a")], ComplianceStatus::Compliant, "Compliant"),
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Missing], ComplianceStatus::NonCompliant, "Act"),
+        (TAGGED, [Is("a"), Is("b"), Is("c"), Missing], ComplianceStatus::NonCompliant, "TagConflict"),
+        (TAGGED, [Missing, Missing, Missing, Missing], ComplianceStatus::NonCompliant, "NoSafeRepair"),
+        // A resource may keep a value that differs from its mesh.
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Is("b")], ComplianceStatus::Compliant, "WorthKnowing"),
+        // Unread tags are never compliant, and never a reason to write.
+        (TAGGED, [Is("a"), Is("a"), Is("a"), Unread], ComplianceStatus::InsufficientData, "TagsUnknown"),
         (
             "version: 1\ntags: {required: [{key: owner}]}\n",
             [Is("a"), Missing, Missing, Missing],
-            Standing::NonCompliant,
+            ComplianceStatus::NonCompliant,
             "Would",
         ),
         (
             "version: 1\nmodes: {default: enforce}\ntags: {required: [{key: owner}], grace: 30h}\n",
             [Is("a"), Missing, Missing, Missing],
-            Standing::NonCompliant,
+            ComplianceStatus::NonCompliant,
             "InsideGrace",
         ),
         (
             "version: 1\nmodes: {default: enforce}\ntags: {required: [{key: owner}], budget: {changes: 0}}\n",
             [Is("a"), Is("a"), Is("a"), Missing],
-            Standing::NonCompliant,
+            ComplianceStatus::NonCompliant,
             "BudgetSpent",
         ),
     ] {
-        let decisions = decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(policy_text), now(), Scope::All);
+        let decisions =
+            decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(policy_text), now(), DecisionScope::All);
         let node = of(&decisions, NODE);
         assert_eq!((node.judged.standing, code(&node).as_str()), (standing, reason), "{policy_text} {owners:?}");
     }
@@ -138,7 +139,7 @@ fn egress() {
         ("SOME", &["gone.local"], "FilterUnknown", "FilterOpen"),
     ] {
         let facts = facts(owners, filter, backends);
-        let decisions = decide(Topic::Egress, &facts, &policy(REMOVES), now(), Scope::All);
+        let decisions = decide(Topic::Egress, &facts, &policy(REMOVES), now(), DecisionScope::All);
         assert_eq!(code(&of(&decisions, MESH)), mesh, "{filter} {backends:?}");
         assert_eq!(code(&of(&decisions, NODE)), node, "{filter} {backends:?}");
         assert_eq!(code(&of(&decisions, SERVICE)), "NotApplicable");
@@ -148,11 +149,13 @@ fn egress() {
 #[test]
 fn a_plan_taken_up_again_costs_nothing_and_is_the_same_plan() {
     let mut facts = facts([Owner::Is("a"), Owner::Missing, Owner::Missing, Owner::Missing], "DROP_ALL", &[]);
-    let first = decide(Topic::Tags, &facts, &policy(TAGGED), now(), Scope::All);
+    let first = decide(Topic::Tags, &facts, &policy(TAGGED), now(), DecisionScope::All);
     let Verdict::Act(plan) = of(&first, NODE).verdict else { unreachable!() };
     assert!(plan.spends);
     facts.record.intents.insert(plan.resource.clone(), plan.id.clone());
-    let Verdict::Act(again) = of(&decide(Topic::Tags, &facts, &policy(TAGGED), now(), Scope::All), NODE).verdict else {
+    let Verdict::Act(again) =
+        of(&decide(Topic::Tags, &facts, &policy(TAGGED), now(), DecisionScope::All), NODE).verdict
+    else {
         unreachable!()
     };
     assert_eq!((again.spends, again.id), (false, plan.id));
@@ -162,25 +165,26 @@ fn a_plan_taken_up_again_costs_nothing_and_is_the_same_plan() {
 fn a_scope_leaves_the_rest_alone() {
     let facts = facts([Owner::Is("a"), Owner::Missing, Owner::Missing, Owner::Missing], "DROP_ALL", &[]);
     let only = BTreeSet::from([NODE.parse().unwrap()]);
-    let decisions = decide(Topic::Tags, &facts, &policy(TAGGED), now(), Scope::Only(&only));
+    let decisions = decide(Topic::Tags, &facts, &policy(TAGGED), now(), DecisionScope::Only(&only));
     assert_eq!(decisions.iter().map(|decision| decision.resource.to_string()).collect::<Vec<_>>(), [NODE]);
 }
 
 #[test]
-fn what_was_told_is_no_news_until_it_changes() {
+fn a_reported_decision_is_news_only_after_a_change() {
     use Owner::{Is, Missing};
-    let told =
-        |owners: [Owner; 4]| decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(TAGGED), now(), Scope::All);
+    let decided = |owners: [Owner; 4]| {
+        decide(Topic::Tags, &facts(owners, "DROP_ALL", &[]), &policy(TAGGED), now(), DecisionScope::All)
+    };
     let mut record = mesh::compliance::Record::default();
-    let well = of(&told([Is("a"), Is("a"), Is("a"), Is("a")]), NODE);
+    let well = of(&decided([Is("a"), Is("a"), Is("a"), Is("a")]), NODE);
     assert!(!is_news(&well, &record));
-    let torn = of(&told([Is("a"), Is("b"), Is("c"), Missing]), NODE);
+    let torn = of(&decided([Is("a"), Is("b"), Is("c"), Missing]), NODE);
     assert!(is_news(&torn, &record));
-    record.tell(&torn);
+    record.mark_reported(&torn);
     assert!(!is_news(&torn, &record));
-    let otherwise = of(&told([Is("a"), Is("b"), Is("d"), Missing]), NODE);
+    let otherwise = of(&decided([Is("a"), Is("b"), Is("d"), Missing]), NODE);
     assert!(is_news(&otherwise, &record) && is_news(&well, &record));
-    record.tell(&well);
+    record.mark_reported(&well);
     assert_eq!(record, mesh::compliance::Record::default());
 }
 
@@ -196,9 +200,9 @@ proptest! {
         for topic in [Topic::Tags, Topic::Egress] {
             let mut facts = facts(owners, if open { "ALLOW_ALL" } else { "DROP_ALL" }, &backends);
             let before: BTreeMap<_, _> = judge(topic, &facts, &policy, now());
-            // Closing the filter is a plan of its own, after which backends that lead nowhere may go.
+            // Closing the filter is a separate plan; after it, dangling backends may be removed.
             for _ in 0..2 {
-                for decision in decide(topic, &facts, &policy, now(), Scope::All) {
+                for decision in decide(topic, &facts, &policy, now(), DecisionScope::All) {
                     if let Verdict::Act(plan) = decision.verdict {
                         for change in &plan.apply {
                             change.apply(&mut facts.mesh).unwrap();
@@ -206,13 +210,13 @@ proptest! {
                     }
                 }
             }
-            for decision in decide(topic, &facts, &policy, now(), Scope::All) {
+            for decision in decide(topic, &facts, &policy, now(), DecisionScope::All) {
                 prop_assert!(!matches!(decision.verdict, Verdict::Act(_)), "{:?}", decision);
             }
-            // Nothing that was as it must be is any worse, and what nobody could read was not touched.
+            // No compliant resource became worse, and unread resources were not changed.
             let after = judge(topic, &facts, &policy, now());
             for (path, judged) in &before {
-                if judged.standing != Standing::NonCompliant {
+                if judged.standing != ComplianceStatus::NonCompliant {
                     prop_assert_eq!(after[path].standing, judged.standing, "{}", path);
                 }
             }

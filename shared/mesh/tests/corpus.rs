@@ -1,9 +1,9 @@
-//! Real App Mesh specs: those that App Mesh takes are read, accepted and written back equal, the others refused.
+//! Real App Mesh specs: specs that App Mesh accepts are read, accepted and written back unchanged; the others are refused.
 
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "the specs are files beside the repository, and a skipped test says so"
+    reason = "the specs are files next to the repository, and a skipped test says so"
 )]
 
 use std::path::Path;
@@ -47,7 +47,7 @@ fn invalid_specs_are_refused_naming_the_member() {
     }
 }
 
-/// The spec with host names for those that its script fills in: `$DNS_HOSTNAME`.
+/// The spec with host names in place of the placeholder of its script, `$DNS_HOSTNAME`.
 fn filled_in(spec: &Value) -> Value {
     let mut filled = spec.clone();
     if let Some(Value::String(hostname)) = filled.pointer_mut("/serviceDiscovery/dns/hostname")
@@ -69,7 +69,7 @@ struct Sample {
 fn corpus() -> Option<Vec<Sample>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let Ok(index) = std::fs::read_to_string(root.join("index.tsv")) else {
-        println!("skipped: there is no corpus beside the repository");
+        println!("skipped: no corpus next to the repository");
         return None;
     };
     let rows = index.lines().map(|line| line.split('\t').collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Readers never panic, whatever the file.
+//! Readers never panic on any file.
 
 mod edits;
 
@@ -23,7 +23,7 @@ fn any_bytes() {
     });
 }
 
-/// A text cut, repeated and mended somewhere is often still half a file.
+/// A text that is cut, repeated and patched is often still partly valid.
 #[test]
 fn mangled_files() {
     bolero::check!().with_type::<(u8, u16, u16, String)>().for_each(|(which, from, to, text)| {
@@ -51,12 +51,12 @@ fn reads(text: &str) {
     let name = "file";
     let (twice, _) = read_all(&[File { name, text }, File { name, text }], &around);
     for reading in found.iter().chain([&twice]) {
-        told(reading);
+        is_shown(reading);
     }
 }
 
-/// Whatever is said can be said, and names its file.
-fn told(reading: &Reading) {
+/// Every message can be formatted, and names its file.
+fn is_shown(reading: &Reading) {
     assert!(reading.refusals.iter().all(|refusal| refusal.to_string().starts_with("file: ")));
     assert!(reading.remarks.iter().all(|remark| remark.to_string().starts_with("file: ")));
     assert!(reading.resources.is_sorted_by_key(|resource| &resource.path));

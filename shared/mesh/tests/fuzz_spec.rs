@@ -1,4 +1,4 @@
-//! Reading and checking never panics, whatever the document.
+//! Reading and checking never panics on any document.
 
 mod edits;
 
@@ -34,7 +34,7 @@ fn edited_specs() {
     });
 }
 
-/// What is accepted must also be read leniently, and written back as it was.
+/// An accepted document must also be read leniently, and written back unchanged.
 fn read(kind: ResourceKind, document: &Value) {
     let accepted = validate::parse(kind, document);
     let read = Spec::read(kind, document);
@@ -50,7 +50,7 @@ fn read(kind: ResourceKind, document: &Value) {
     drop(validate::tag_keys(document));
 }
 
-/// What is parsed must be shown as it was.
+/// A parsed value must be shown unchanged.
 fn names(text: &str) {
     assert_eq!(Arn::parse(text).map_or(text.to_owned(), |arn| arn.to_string()), text);
     assert_eq!(ResourcePath::parse(text).map_or(text.to_owned(), |path| path.to_string()), text);

@@ -265,7 +265,7 @@ fn more_resources_than_a_template_may_have_are_refused() {
     );
 }
 
-/// The account's alarms of one target, changed; and what is then said of it.
+/// Changes the account's alarms of one target, and gives the resulting status.
 fn checked(change: impl FnOnce(&mut Vec<Alarm>)) -> (Vec<String>, Vec<AlarmProblem>) {
     checked_without(change, &BTreeSet::new())
 }
@@ -340,7 +340,7 @@ fn what_an_account_lacks_is_said() {
         assert_eq!(problems, expected, "{why:?}");
     }
 
-    // Its own metrics prove the target, whatever the expression makes of gaps, and an account that can be read is as good.
+    // Its own metrics prove the target, however the expression treats gaps, and a readable account counts the same.
     let fill_healthy = |query: &mut MetricQuery| {
         if let MetricTerm::Expression { expression, .. } = &mut query.term {
             *expression = "FILL(errors, 0) / requests".to_owned();

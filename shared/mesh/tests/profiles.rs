@@ -1,10 +1,10 @@
-//! Profiles, on the meshes of the corpus and on the recorded cases beside the repository.
+//! Profiles, on the meshes of the corpus and on the recorded cases next to the repository.
 
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "the meshes are files beside the repository, and a skipped test says so"
+    reason = "the meshes are files next to the repository, and a skipped test says so"
 )]
 
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ const PLAIN: [&str; 3] = ["edge-plaintext", "gateway-listener-without-tls", "mes
 
 #[test]
 fn recommended_finds_at_most_one_thing_for_three_resources_of_a_healthy_mesh() {
-    let Some(folder) = beside("corpus") else { return };
+    let Some(folder) = inputs("corpus") else { return };
     let mut noisy = Vec::new();
     for file in HEALTHY {
         let (resources, findings) = check(&[folder.join(file)], Profile::Recommended);
@@ -104,7 +104,7 @@ const FIRST_SCREEN: usize = 10;
 
 #[test]
 fn root_cause_of_each_case_is_on_the_first_screen() {
-    let Some(folder) = beside("cases/mesh") else { return };
+    let Some(folder) = inputs("cases/mesh") else { return };
     let mut missing = Vec::new();
     for (rule, files) in CAUSES {
         let files: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).collect();
@@ -123,7 +123,7 @@ fn root_cause_of_each_case_is_on_the_first_screen() {
 
 #[test]
 fn route_by_which_nothing_gets_through_is_critical() {
-    let Some(folder) = beside("cases/mesh") else { return };
+    let Some(folder) = inputs("cases/mesh") else { return };
     for (file, severity) in [
         ("e-router-http-route-tcp-node-http.json", Some(Severity::Critical)),
         ("f-router-tcp-route-http-node-tcp.json", Some(Severity::Critical)),
@@ -139,7 +139,7 @@ fn route_by_which_nothing_gets_through_is_critical() {
 
 #[test]
 fn call_to_a_host_outside_is_not_broken() {
-    let Some(folder) = beside("cases/mesh") else { return };
+    let Some(folder) = inputs("cases/mesh") else { return };
     let (_, findings) = check(&[folder.join("37-tls-origination-sni/api.json")], Profile::Strict);
     let wrong = ["edge-broken", "edge-plaintext", "listener-protocol-unlike-port", "node-listener-without-tls"];
     assert!(!findings.iter().any(|finding| wrong.contains(&finding.rule.as_str())), "{findings:?}");
@@ -153,13 +153,13 @@ fn each_profile_has_the_rules_of_those_before_it() {
     assert_eq!(count(Profile::Strict), rules().count());
 }
 
-/// The folder with inputs beside the repository, or why a test says nothing.
-fn beside(name: &str) -> Option<PathBuf> {
+/// The folder with inputs next to the repository; prints why a test is skipped.
+fn inputs(name: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(name);
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: there is no {name} beside the repository");
+    println!("skipped: no {name} next to the repository");
     None
 }
 

@@ -1,16 +1,16 @@
-//! What the rotation of certificates needs of the outside.
+//! The external services of certificate rotation.
 //!
 //! ```text
-//! CertificateStore      what listeners present                  ACM
-//! CertificateAuthority  who issues it, and what it leads to     ACM Private CA
-//! SecretBundles         what local SDS sockets serve            Secrets Manager
-//! KeyMaker              fresh keys, and the requests for them   this process
-//! ProxyEvidence         what proxies have really taken          the control plane's `GET /proxies`
-//! HandshakeProbe        what listeners present                  a TLS handshake
+//! CertificateStore      certificates of listeners               ACM
+//! CertificateAuthority  issuers, with their roots               ACM Private CA
+//! SecretBundles         secrets of local SDS sockets            Secrets Manager
+//! KeyMaker              new keys, and certificate requests      this process
+//! ProxyEvidence         acknowledged secrets of proxies         the control plane's `GET /proxies`
+//! HandshakeProbe        presented certificates of servers       a TLS handshake
 //! ```
 //!
-//! No private key is ever printed: [`PrivateKey`] says so in its `Debug`, has no `Display` and is not serialised but into
-//! a secret's own text.
+//! No private key is ever printed: the `Debug` form of [`PrivateKey`] hides it, it has no `Display`, and it is
+//! serialised only into the text of a secret.
 
 mod acm;
 mod authority;

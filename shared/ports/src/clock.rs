@@ -1,12 +1,12 @@
 use jiff::Timestamp;
 
-/// Tells the time, so that tests can.
+/// The time, as a port, so that tests can control it.
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// The time now, UTC.
+    /// The present time in UTC.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

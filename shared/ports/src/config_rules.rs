@@ -5,45 +5,45 @@ use serde::Serialize;
 
 use crate::PortError;
 
-/// Answers the rules of AWS Config, and reads what it has recorded.
+/// Answers AWS Config rules, and reads recorded configuration items.
 #[async_trait]
 pub trait ConfigRules: Send + Sync + std::fmt::Debug {
     /// Sends at most [`MOST_EVALUATIONS`] evaluations of one invocation. See [`crate::put_all_evaluations`] for more.
     async fn put_evaluations(&self, token: &ResultToken, evaluations: &[Evaluation]) -> Result<PutAnswer, PortError>;
 
-    /// The newest item that AWS Config has of a resource; `None` when it has none.
+    /// The newest configuration item of a resource; `None` if there is none.
     async fn newest_item(&self, resource: &ConfigResource) -> Result<Option<ConfigItem>, PortError>;
 }
 
-/// How many evaluations one `PutEvaluations` takes.
+/// The maximum number of evaluations in one `PutEvaluations` call.
 pub const MOST_EVALUATIONS: usize = 100;
 
-/// What AWS Config answers to one `PutEvaluations`.
+/// The response to one `PutEvaluations` call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PutAnswer {
-    /// It took them, but for some: the call succeeds even when every one of its evaluations failed.
+    /// The evaluations were accepted except some: the call succeeds even if all of its evaluations failed.
     Taken {
-        /// Evaluations that it could not store, "because of a client or server error": worth another attempt.
+        /// The evaluations that could not be stored "because of a client or server error"; they can be retried.
         failed: Vec<Evaluation>,
     },
-    /// It refused the request because something in it is invalid, and stored nothing. The others may be valid.
+    /// The request was rejected because of an invalid part, and nothing was stored. The other evaluations may be valid.
     Invalid {
-        /// What AWS Config says.
+        /// The message of AWS Config.
         message: String,
     },
-    /// The result token is not valid, or the rule is gone. No answer to this invocation is ever taken.
+    /// The result token is invalid, or the rule was deleted. No further answer to this invocation is accepted.
     InvalidToken {
-        /// What AWS Config says.
+        /// The message of AWS Config.
         message: String,
     },
 }
 
-/// What ties an answer to the invocation of a rule. Whoever has it can answer, so it is never logged.
+/// The result token of a rule's invocation. It authorises the answer, so it is never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResultToken(String);
 
 impl ResultToken {
-    /// The token as an invocation carries it.
+    /// Wraps the token of an invocation.
     #[must_use]
     pub fn new(token: impl Into<String>) -> Self {
         Self(token.into())
@@ -55,7 +55,7 @@ impl ResultToken {
         &self.0
     }
 
-    /// Whether the invocation only tries the function out: AWS Config then checks the answer and keeps nothing of it.
+    /// Whether the invocation is in test mode: AWS Config then checks the answer without storing it.
     #[must_use]
     pub fn is_test(&self) -> bool {
         self.0 == "TESTMODE"
@@ -68,18 +68,18 @@ impl std::fmt::Debug for ResultToken {
     }
 }
 
-/// A resource as AWS Config names it.
+/// The identity of a resource in AWS Config.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigResource {
-    /// Its type, as in `AWS::AppMesh::VirtualNode`.
+    /// Its type, for example `AWS::AppMesh::VirtualNode`.
     pub resource_type: String,
-    /// Its id: of App Mesh's resources their ARN.
+    /// Its id: the ARN, for App Mesh resources.
     pub resource_id: String,
 }
 
 impl ConfigResource {
-    /// A resource of App Mesh.
+    /// The identity of an App Mesh resource.
     #[must_use]
     pub fn of_mesh(arn: &Arn) -> Self {
         let resource_type = match arn.path().kind() {
@@ -95,37 +95,37 @@ impl ConfigResource {
     }
 }
 
-/// What AWS Config has recorded of a resource: who it is and since when. What it is like is read where it lives.
+/// A configuration item of AWS Config: identity and time of a resource. Its contents are read from the API instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigItem {
-    /// The resource as AWS Config names it.
+    /// The identity in AWS Config.
     #[serde(flatten)]
     pub resource: ConfigResource,
-    /// The same as App Mesh names it; unset for what is no part of a mesh.
+    /// The ARN in App Mesh; absent for resources of other services.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arn: Option<Arn>,
-    /// Whether it exists.
+    /// The status of the resource.
     pub status: ItemStatus,
-    /// When it was recorded: the instant that an evaluation of it speaks of.
+    /// When it was recorded: the time that an evaluation of it is for.
     pub captured_at: Timestamp,
 }
 
 impl ConfigItem {
-    /// An item of these members; the ARN is the one given or, as for App Mesh's resources, the id.
+    /// Creates an item; the ARN is the given one or, for App Mesh resources, the id.
     #[must_use]
     pub fn new(resource: ConfigResource, arn: Option<&str>, status: ItemStatus, captured_at: Timestamp) -> Self {
         let arn = arn.into_iter().chain([resource.resource_id.as_str()]).find_map(|text| Arn::parse(text).ok());
         Self { resource, arn, status, captured_at }
     }
 
-    /// Where in a mesh it stands, if it is part of one and its ARN is known.
+    /// The path in the mesh, if it is an App Mesh resource with a known ARN.
     #[must_use]
     pub fn path(&self) -> Option<&ResourcePath> {
         self.arn.as_ref().map(Arn::path)
     }
 
-    /// Its kind, where it is part of a mesh: that of its ARN or, where the item has none, of its type.
+    /// The kind, if it is an App Mesh resource: from its ARN or, if it has none, from its type.
     #[must_use]
     pub fn kind(&self) -> Option<ResourceKind> {
         let of_type = || {
@@ -136,27 +136,27 @@ impl ConfigItem {
     }
 }
 
-/// Whether a recorded resource exists.
+/// The status of a recorded resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum ItemStatus {
-    /// It was changed.
+    /// The resource was changed.
     #[serde(rename = "OK")]
     Ok,
-    /// It was found.
+    /// The resource was discovered.
     ResourceDiscovered,
-    /// It exists and isn't recorded any more.
+    /// The resource exists, but is not recorded any more.
     ResourceNotRecorded,
-    /// It was deleted.
+    /// The resource was deleted.
     ResourceDeleted,
-    /// It was deleted, and isn't recorded any more.
+    /// The resource was deleted, and is not recorded any more.
     ResourceDeletedNotRecorded,
-    /// Something that isn't known here.
+    /// A status that this version does not know.
     #[serde(untagged)]
     Unrecognised(String),
 }
 
 impl ItemStatus {
-    /// Reads it as AWS Config writes it.
+    /// Parses the status of AWS Config.
     #[must_use]
     pub fn read(text: &str) -> Self {
         match text {
@@ -169,7 +169,7 @@ impl ItemStatus {
         }
     }
 
-    /// Whether the resource is gone.
+    /// Whether the resource is deleted.
     #[must_use]
     pub const fn is_deleted(&self) -> bool {
         match self {
@@ -179,45 +179,44 @@ impl ItemStatus {
     }
 }
 
-/// How a resource stands, as AWS Config is told.
+/// An evaluation of a resource for AWS Config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evaluation {
     /// The resource.
     #[serde(flatten)]
     pub resource: ConfigResource,
-    /// How it stands.
+    /// The compliance.
     pub compliance: RuleCompliance,
-    /// Why, for people.
+    /// The annotation.
     pub annotation: Annotation,
-    /// The instant that it speaks of: AWS Config keeps the newest by this, in whatever order answers arrive.
+    /// The time that it is for: AWS Config keeps the evaluation with the newest time, in any order of arrival.
     pub at: Timestamp,
 }
 
-/// What AWS Config takes as an answer. `INSUFFICIENT_DATA` is what it says itself where it has none, and refuses from
-/// others.
+/// The compliance in AWS Config's API. `INSUFFICIENT_DATA` is reserved for AWS Config itself, and rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RuleCompliance {
-    /// As it must be.
+    /// The resource is compliant.
     Compliant,
-    /// Not as it must be, or not known to be.
+    /// The resource is not compliant.
     NonCompliant,
-    /// Nothing that the rule is about, or gone.
+    /// The rule does not apply to the resource, or the resource is deleted.
     NotApplicable,
 }
 
-/// A text of at most 256 characters: what AWS Config keeps with an evaluation.
+/// An annotation: a text of at most 256 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Annotation(String);
 
 impl Annotation {
-    /// AWS Config's limit. Its length counts UTF-16 units, of which a character beyond the basic plane has two.
+    /// AWS Config's limit. It counts UTF-16 units; a character beyond the basic plane has two.
     pub const MAX: usize = 256;
 
     const CUT: &str = "...";
 
-    /// The text, cut at a character's end where it is too long.
+    /// Creates an annotation; a longer text is cut at a character boundary.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let length = |text: &str| text.chars().map(char::len_utf16).sum::<usize>();

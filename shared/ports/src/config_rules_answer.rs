@@ -1,11 +1,11 @@
 //! Answers one invocation of a rule with any number of evaluations.
 //!
-//! | AWS Config answers | what is done |
+//! | response of AWS Config | reaction |
 //! |---|---|
 //! | an evaluation failed | sent again, up to [`ATTEMPTS`] times, with a growing pause |
-//! | the request is invalid | split in halves, so that one invalid evaluation costs no other its answer |
-//! | the token is invalid, or the call is denied | the rest is not sent; no repetition helps |
-//! | a transient error, after the adapter's own retries | the rest is not sent; the event should come again |
+//! | the request is invalid | split in halves, so that one invalid evaluation does not block the others |
+//! | the token is invalid, or the call is denied | the rest is not sent, since no retry can succeed |
+//! | a transient error, after the adapter's own retries | the rest is not sent; the event should be retried |
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,48 +15,49 @@ use serde::Serialize;
 use crate::config_rules::{ConfigRules, Evaluation, MOST_EVALUATIONS, PutAnswer, ResultToken};
 use crate::{Deadline, PortError, PortErrorKind};
 
-/// How often an evaluation is sent that AWS Config could not store.
+/// The maximum number of attempts for an evaluation that AWS Config could not store.
 const ATTEMPTS: u32 = 3;
 
-/// The first pause before evaluations are sent again; each further one is twice as long.
+/// The pause before the first retry; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The most calls beyond one for each full batch. Finding one invalid evaluation among a hundred takes fourteen.
+/// The maximum number of calls beyond one per full batch. Finding one invalid evaluation among a hundred takes
+/// fourteen.
 const MOST_EXTRA_CALLS: usize = 60;
 
-/// What became of the evaluations of one invocation.
+/// The result of sending the evaluations of one invocation.
 #[derive(Debug, Default)]
 pub struct PutOutcome {
-    /// How many AWS Config took.
+    /// The number of accepted evaluations.
     pub accepted: usize,
-    /// Evaluations that AWS Config did not take.
+    /// The rejected evaluations.
     pub refused: Vec<RefusedEvaluation>,
-    /// How many were not sent, or not known to have arrived.
+    /// The number of evaluations that were not sent, or may not have arrived.
     pub unsent: usize,
-    /// Why those were not sent.
+    /// The error that prevented these evaluations.
     pub error: Option<PortError>,
 }
 
-/// An evaluation that AWS Config did not take.
+/// A rejected evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusedEvaluation {
     /// The evaluation.
     #[serde(flatten)]
     pub evaluation: Evaluation,
-    /// What AWS Config says; unset where it lists the evaluation as failed without a reason.
+    /// The message of AWS Config; absent if the evaluation failed without a reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
 impl PutOutcome {
-    /// Whether AWS Config took every evaluation.
+    /// Whether AWS Config accepted every evaluation.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.refused.is_empty() && self.error.is_none()
     }
 
-    /// Whether a repetition of the event may get answered what was not.
+    /// Whether a retry of the event may complete the answer.
     #[must_use]
     pub fn may_heal(&self) -> bool {
         let transient = self.error.as_ref().is_some_and(|error| error.kind.may_heal());
@@ -155,7 +156,8 @@ mod tests {
         (0..count).map(evaluation).collect()
     }
 
-    /// Sends so many to a service that `prepare` has readied; gives the outcome, what arrived and the calls made.
+    /// Sends this many evaluations to a service that `prepare` has configured; returns the outcome, the stored
+    /// evaluations and the number of calls.
     async fn put(count: usize, prepare: impl Fn(&MemoryConfigRules, &Faults)) -> (PutOutcome, usize, usize) {
         let faults = Faults::default();
         let rules = MemoryConfigRules::new(faults.clone());

@@ -3,21 +3,21 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
-/// How long a lease outlasts the deadline of its holder: the reserve for the report, the moment until Lambda ends a
-/// process that ran out of time, and clocks that disagree.
+/// The time by which a lease outlasts the deadline of its holder. It covers the reserve for the report, the time until
+/// Lambda ends a process that ran out of time, and clock skew.
 const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(10);
 
-/// The longest invocation that Lambda allows.
+/// The maximum duration of an invocation on Lambda.
 const LONGEST_INVOCATION: SignedDuration = SignedDuration::from_mins(15);
 
 tokio::task_local! {
     static DEADLINE: Deadline;
 }
 
-/// The instant by which an invocation must have ended, a reserve for the report already taken off.
+/// The time by which an invocation must have ended, already reduced by a reserve for the report.
 ///
-/// It travels with the task: whoever starts the work calls [`Deadline::cover`], and every adapter caps each call by
-/// [`Deadline::remaining`]. A task spawned from there does not inherit it.
+/// It is task-local: the caller that starts the work uses [`Deadline::cover`], and every adapter limits each call by
+/// [`Deadline::remaining`]. A spawned task does not inherit it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
@@ -28,7 +28,7 @@ impl Deadline {
         Self(Instant::now() + left)
     }
 
-    /// How much time is left; zero once it has passed.
+    /// The remaining time; zero after the deadline.
     #[must_use]
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
@@ -39,8 +39,8 @@ impl Deadline {
         DEADLINE.scope(self, work).await
     }
 
-    /// How long a lease must be requested for so that it outlasts the running task: no second holder writes while this
-    /// one can still write. Without a deadline it outlasts the longest invocation that Lambda allows.
+    /// The duration of a lease that outlasts the running task, so that no second holder writes while this one can still
+    /// write. Without a deadline it outlasts the longest invocation on Lambda.
     #[must_use]
     pub fn lease() -> SignedDuration {
         let left = Self::remaining().map_or(LONGEST_INVOCATION, |left| {
@@ -49,7 +49,7 @@ impl Deadline {
         left.saturating_add(LEASE_MARGIN)
     }
 
-    /// How much time the running task has left; `None` where nobody set a deadline.
+    /// The remaining time of the running task; `None` without a deadline.
     #[must_use]
     pub fn remaining() -> Option<Duration> {
         DEADLINE.try_with(|deadline| deadline.left()).ok()

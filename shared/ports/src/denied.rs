@@ -5,26 +5,26 @@ tokio::task_local! {
     static DENIED: DeniedCalls;
 }
 
-/// Counts the calls of one invocation that a service refused because a permission is missing.
+/// Counts the calls of one invocation that a service denied because of a missing permission.
 ///
-/// It travels with the task like [`crate::Deadline`]: the runtime covers an invocation, and every adapter records the
-/// calls that are denied. The count reaches CloudWatch by the log, which needs no permission of the role.
+/// It is task-local like [`crate::Deadline`]: the runtime covers an invocation, and every adapter records denied calls.
+/// The count reaches CloudWatch through the log, which needs no permission of the role.
 #[derive(Clone, Debug, Default)]
 pub struct DeniedCalls(Arc<AtomicU32>);
 
 impl DeniedCalls {
-    /// Runs `work`, whose denied calls are counted here.
+    /// Runs `work`, and counts its denied calls here.
     pub async fn cover<F: Future>(&self, work: F) -> F::Output {
         DENIED.scope(self.clone(), work).await
     }
 
-    /// Counts one denied call of the running task; does nothing where no invocation is covered.
+    /// Counts one denied call of the running task; has no effect outside an invocation.
     pub fn record() {
-        // Nothing is counted outside of an invocation, as in the command-line tool.
+        // Outside an invocation, as in the command-line tool, nothing is counted.
         let _ = DENIED.try_with(|denied| denied.0.fetch_add(1, Ordering::Relaxed));
     }
 
-    /// How many calls were denied so far.
+    /// The number of denied calls so far.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.0.load(Ordering::Relaxed)

@@ -1,35 +1,35 @@
-//! Reads stored documents, and tells one that cannot be read from one that is not there.
+//! Reads stored documents, and distinguishes unreadable documents from missing ones.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{PortError, PortErrorKind, StateKey};
 
-/// Why a stored document cannot be read. It is never taken for an empty one, and never written over.
+/// The reason why a stored document cannot be read. Such a document never counts as empty, and is never overwritten.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// A newer version wrote it.
+    /// A newer version wrote the document.
     #[error("document `{key}` has format {format}, and this version reads formats up to {known}")]
     NewerFormat {
-        /// Its key.
+        /// The key.
         key: String,
-        /// Its format.
+        /// The format.
         format: u64,
-        /// The newest format that is known here.
+        /// The newest format that this version reads.
         known: u64,
     },
-    /// It is not what it should be.
+    /// The document is malformed.
     #[error("document `{key}` cannot be read: {message}")]
     Malformed {
-        /// Its key.
+        /// The key.
         key: String,
-        /// What is wrong with it, and where.
+        /// The error and its position.
         message: String,
     },
 }
 
-/// Reads a document of at most this format; one without a member `format` has format 0. Members that are unknown here
-/// are left to the type: a newer version may add some without a new format.
+/// Reads a document of at most this format; a document without `format` has format 0. Unknown members are left to the
+/// type: a newer version may add some without a new format.
 pub fn read_document<T: DeserializeOwned>(key: &StateKey, document: &Value, known: u64) -> Result<T, DocumentError> {
     let malformed = |message: String| DocumentError::Malformed { key: key.as_str().to_owned(), message };
     match document.get("format") {
@@ -37,7 +37,7 @@ pub fn read_document<T: DeserializeOwned>(key: &StateKey, document: &Value, know
         Some(format) => match format.as_u64() {
             Some(format) if format <= known => {}
             Some(format) => return Err(DocumentError::NewerFormat { key: key.as_str().to_owned(), format, known }),
-            None => return Err(malformed(format!("`format` is {format}, which is no number"))),
+            None => return Err(malformed(format!("invalid `format` {format}: expected a number"))),
         },
     }
     serde_json::from_value(document.clone()).map_err(|error| malformed(error.to_string()))
@@ -61,16 +61,16 @@ impl DocumentError {
         }
     }
 
-    /// What an operator does about it.
+    /// The remedy for an operator.
     #[must_use]
     pub fn remedy(&self) -> String {
         let forget = format!("`meshwarden forget {} --reason TEXT`", self.key());
         match self {
             Self::NewerFormat { .. } => format!(
-                "deploy the version that wrote it; or start afresh with {forget}, which loses what the document remembers"
+                "deploy the version that wrote it; or start again with {forget}, which loses what the document remembers"
             ),
             Self::Malformed { .. } => format!(
-                "repair the item in the state table; or start afresh with {forget}, which loses what the document remembers"
+                "repair the item in the state table; or start again with {forget}, which loses what the document remembers"
             ),
         }
     }

@@ -6,18 +6,18 @@ use mesh::failures::FailureClass;
 #[derive(Debug, thiserror::Error)]
 #[error("failed to {call}: {kind}: {message}")]
 pub struct PortError {
-    /// The operation that failed, as in `describe route shop/recs/main`.
+    /// The failed operation, for example `describe route shop/recs/main`.
     pub call: String,
-    /// The class of the failure: the only part that logic may go by.
+    /// The class of the failure: the only part that logic may depend on.
     pub kind: PortErrorKind,
-    /// The service's message, for people.
+    /// The service's message.
     pub message: String,
     /// The error of the SDK or of the transport.
     #[source]
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// The classes of failure that logic can tell apart.
+/// The classes of failures.
 ///
 /// | class | example | retried within the call | class for the run | page |
 /// |-|-|-|-|-|
@@ -36,20 +36,20 @@ pub struct PortError {
 pub enum PortErrorKind {
     /// The resource does not exist.
     NotFound,
-    /// The service refuses for now, after the adapter's own retries. Nothing was done.
+    /// The service throttles requests, after the adapter's own retries. The call had no effect.
     Throttled,
     /// Another writer changed the resource first.
     Conflict,
     /// The caller lacks the permission.
     Denied,
-    /// The signature or the session token has expired, after the adapter's own retries with a corrected clock and fresh
-    /// credentials. Nothing was done. A later run signs anew, perhaps in a new process.
+    /// The signature or the session token has expired, after the adapter's own retries with a corrected clock and new
+    /// credentials. The call had no effect. A later invocation signs again, possibly in a new process.
     Expired,
-    /// A reset connection or an error of the server; whether the call was done is unknown.
+    /// A reset connection or an error of the server; whether the call had an effect is unknown.
     Unavailable,
-    /// No answer within the time given; whether the call was done is unknown.
+    /// No answer within the timeout; whether the call had an effect is unknown.
     TimedOut,
-    /// The request itself is wrong, or the answer cannot be read.
+    /// The request is invalid, or the answer cannot be read.
     Other,
 }
 
@@ -75,7 +75,7 @@ impl PortErrorKind {
         }
     }
 
-    /// Whether a failure of this class passes by itself, as [`mesh::failures`] needs to know.
+    /// Whether a failure of this class is transient or permanent, for [`mesh::failures`].
     #[must_use]
     pub const fn class(self) -> FailureClass {
         match self {
@@ -86,7 +86,7 @@ impl PortErrorKind {
         }
     }
 
-    /// The class in words, as it stands in error texts.
+    /// The class as words, for error texts.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -3,20 +3,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::PortError;
 
-/// Puts Meshwarden's own events where others can react to them.
+/// Publishes Meshwarden's own events for other programs.
 #[async_trait]
 pub trait EventBus: Send + Sync + std::fmt::Debug {
-    /// Puts these events; all or an error.
+    /// Publishes these events; all or none.
     async fn put(&self, events: &[BusEvent]) -> Result<(), PortError>;
 }
 
-/// One event. Its source is the bus's business: `meshwarden`, or `meshwarden.appmesh` for writes to meshes.
+/// One event. The bus sets its source: `meshwarden`, or `meshwarden.appmesh` for writes to meshes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BusEvent {
-    /// What kind of event, as in `Meshwarden Decision`.
+    /// The detail type, for example `Meshwarden Decision`.
     pub detail_type: String,
-    /// Its content.
+    /// The detail.
     pub detail: serde_json::Value,
-    /// ARNs of the resources that it speaks of.
+    /// The ARNs of its resources.
     pub resources: Vec<String>,
 }

@@ -1,11 +1,11 @@
-//! What a function could not read or write: remembered between invocations, and paged when it is worth a page.
+//! The failed reads and writes of a function: stored between invocations, and paged if they last.
 //!
 //! ```text
 //!   each call:  run.failed(target, error)   run.succeeded(target)
 //!   at the end: finish: load failures/FUNCTION -> mesh::failures decides -> one page -> store
 //! ```
 //!
-//! An invocation in which nothing fails, after others in which nothing failed, costs no call.
+//! An invocation without failures, after others without failures, makes no call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,16 +21,16 @@ use crate::{
     Urgency,
 };
 
-/// The newest format of the stored document that is known here.
+/// The newest format of the stored document that this version reads.
 const FORMAT: u64 = 0;
 
-/// How often the document is written again after another invocation has written it.
+/// The maximum number of attempts to write the document while other invocations write it.
 const ATTEMPTS: usize = 3;
 
-/// What is kept of an invocation's time for this.
+/// The time reserved at the end of an invocation to store and page failures.
 const REPORTING: Duration = Duration::from_secs(1);
 
-/// SNS's limit for a subject.
+/// The maximum length of an SNS subject.
 const LONGEST_SUBJECT: usize = 100;
 
 /// The failures of one function.
@@ -40,11 +40,11 @@ pub struct FailureMemory {
     state: Arc<dyn StateStore>,
     notifier: Arc<dyn Notifier>,
     in_a_row: SignedDuration,
-    /// What this process remembers: all there is while the state table cannot be reached.
+    /// The state of this process, used while the state table cannot be reached.
     warm: Mutex<Failures>,
 }
 
-/// What failed and what succeeded in one invocation.
+/// The failures and successes of one invocation.
 #[derive(Debug, Default)]
 pub struct FailureRun(Mutex<Calls>);
 
@@ -62,23 +62,23 @@ struct Failed {
 }
 
 impl FailureRun {
-    /// A call about a target failed.
+    /// Records a failed call about a target.
     pub fn failed(&self, target: &str, error: &PortError) {
         self.fail(target, error.kind.class(), error.kind.name(), error.to_string());
     }
 
-    /// A stored document cannot be read. The page says what an operator does about it.
+    /// Records a stored document that cannot be read. The page includes the remedy.
     pub fn unreadable(&self, error: &DocumentError) {
         let target = format!("document `{}`", error.key());
         self.fail(&target, FailureClass::Permanent, error.reason(), format!("{error}; {}", error.remedy()));
     }
 
-    /// Something else did not succeed. `kind` is a stable code.
+    /// Records another failure. `kind` is a stable code.
     pub fn fail(&self, target: &str, class: FailureClass, kind: &str, text: String) {
         let mut calls = self.calls();
         let failed = Failed { class, kind: kind.to_owned(), text };
         match calls.failed.get_mut(target) {
-            // The first failure of the worse class is the one that people read.
+            // The page shows the first failure of the worse class.
             Some(known) if known.class >= failed.class => {}
             Some(known) => *known = failed,
             None => {
@@ -87,7 +87,7 @@ impl FailureRun {
         }
     }
 
-    /// A call about a target succeeded. A failure of the same target in the same run counts more.
+    /// Records a successful call about a target. A failure of the same target in the same invocation takes precedence.
     pub fn succeeded(&self, target: &str) {
         self.calls().succeeded.insert(target.to_owned());
     }
@@ -98,7 +98,7 @@ impl FailureRun {
 }
 
 impl FailureMemory {
-    /// The memory of a function that is invoked at least once in `interval`.
+    /// Creates the memory of a function that is invoked at least once in `interval`.
     #[must_use]
     pub fn new(
         function: &'static str,
@@ -110,21 +110,22 @@ impl FailureMemory {
         Self { function, state, notifier, in_a_row, warm: Mutex::default() }
     }
 
-    /// How long the work of an invocation may take: what is left, but for the time to remember and page what failed.
+    /// The time for the work of an invocation: the remaining time without the reserve to store and page failures.
     #[must_use]
     pub fn time_for_work(deadline: Deadline) -> Duration {
         let left = deadline.left();
         left.saturating_sub(REPORTING.min(left / 10))
     }
 
-    /// Ends a run within the deadline: remembers what failed, and pages it. See [`Self::finish`].
+    /// Ends an invocation within the deadline: stores its failures, and pages them. See [`Self::finish`].
     pub async fn finish_by(&self, deadline: Deadline, run: FailureRun, paging: &PagingPolicy, now: Timestamp) {
         if tokio::time::timeout(deadline.left(), self.finish(run, paging, now)).await.is_err() {
-            tracing::warn!("no time was left to remember which calls failed");
+            tracing::warn!("failed to store failed calls: out of time");
         }
     }
 
-    /// Ends a run: remembers what failed, and pages what is worth it, all of it as one page. `now` is when the run began.
+    /// Ends an invocation: stores its failures, and pages the due ones, all in one page. `now` is the start of the
+    /// invocation.
     pub async fn finish(&self, run: FailureRun, paging: &PagingPolicy, now: Timestamp) {
         let calls = run.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         if calls.failed.is_empty() && self.warm().is_empty() {
@@ -155,7 +156,7 @@ impl FailureMemory {
             }
             match self.store(revision, &failures, now).await {
                 Ok(StoreOutcome::Stored) => return,
-                // Another invocation has stored what it saw.
+                // Another invocation has stored its failures in the meantime.
                 Ok(StoreOutcome::Overtaken) => {
                     stored = self.load(now).await;
                     if let Some((_, known)) = &stored {
@@ -163,23 +164,23 @@ impl FailureMemory {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "failed to store which calls fail; this process remembers them");
+                    tracing::warn!(%error, "failed to store failed calls");
                     return;
                 }
             }
         }
     }
 
-    /// The stored failures with their revision; `None` where they cannot be read.
+    /// The stored failures with their revision; `None` if they cannot be read.
     async fn load(&self, now: Timestamp) -> Option<(u64, Failures)> {
         let key = StateKey::failures(self.function);
-        // Nothing is spent here; the window is what every load has to name.
+        // No budget is used here; every load must name a window.
         let window = BudgetWindow { class: self.function.to_owned(), start: now, end: now };
         let loaded = self.state.load(std::slice::from_ref(&key), &window).await;
         let stored = match loaded {
             Ok(mut view) => view.documents.remove(&key),
             Err(error) => {
-                tracing::warn!(%error, "failed to load which calls fail; this process remembers them");
+                tracing::warn!(%error, "failed to load failed calls");
                 return None;
             }
         };
@@ -187,14 +188,14 @@ impl FailureMemory {
         match read_document(&key, &stored.document, FORMAT) {
             Ok(failures) => Some((stored.revision, failures)),
             Err(error) => {
-                tracing::warn!(%error, "failed to read which calls fail; this process remembers them");
+                tracing::warn!(%error, "failed to read failed calls");
                 None
             }
         }
     }
 
     async fn store(&self, revision: u64, failures: &Failures, now: Timestamp) -> Result<StoreOutcome, PortError> {
-        // It has only string keys, so this can't fail.
+        // It has only string keys, so this cannot fail.
         let document = serde_json::to_value(failures).unwrap_or_default();
         let note = Note { key: StateKey::failures(self.function), revision, now, document, journal: None };
         self.state.note(&note).await
@@ -204,11 +205,11 @@ impl FailureMemory {
         let subject = format!("{}: {}", self.function, page.subject());
         let subject = subject.chars().map(|character| if character.is_ascii_graphic() { character } else { ' ' });
         let subject = subject.take(LONGEST_SUBJECT).collect();
-        let body = format!("What depends on these calls is not decided until they succeed.\n\n{page}\n");
+        let body = format!("Decisions that depend on these calls wait until they succeed.\n\n{page}\n");
         match self.notifier.notify(&Notice { urgency: Urgency::Page, subject, body }).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(%error, "failed to send a page about failing calls");
+                tracing::error!(%error, "failed to send page about failing calls");
                 false
             }
         }
@@ -267,7 +268,7 @@ mod tests {
         for (kind, pages) in [(PortErrorKind::Denied, [1, 1, 1]), (PortErrorKind::Throttled, [0, 0, 1])] {
             let ports = ports();
             for expected in pages {
-                // Each run is another process.
+                // Each invocation runs in another process.
                 run(&memory(&ports), &ports, Some(kind)).await;
                 assert_eq!(ports.notifier.sent().len(), expected, "{kind}");
             }

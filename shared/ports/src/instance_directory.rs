@@ -4,13 +4,13 @@ use async_trait::async_trait;
 
 use crate::PortError;
 
-/// What an instance was registered with, `AWS_INSTANCE_IPV4` and the like among it.
+/// The attributes of an instance, including `AWS_INSTANCE_IPV4` and the like.
 pub type InstanceAttributes = BTreeMap<String, String>;
 
-/// Knows which instances a service has: AWS Cloud Map.
+/// Lists the instances of a service: AWS Cloud Map.
 #[async_trait]
 pub trait InstanceDirectory: std::fmt::Debug + Send + Sync {
-    /// The instances of a service in a namespace that are healthy, or all of them where none is: what is checked wrongly
-    /// must not take away the last one. None at all are a good answer too.
+    /// The healthy instances of a service in a namespace, or all of them if none is healthy: a wrong health check must
+    /// not remove the last instance. An empty list is a valid answer.
     async fn discover(&self, namespace: &str, service: &str) -> Result<Vec<InstanceAttributes>, PortError>;
 }

@@ -1,4 +1,4 @@
-//! What Meshwarden's functions need of the outside, as narrow async traits, and an in-memory version of each.
+//! The external services of Meshwarden's functions, as narrow async traits, and an in-memory version of each.
 //!
 //! ```text
 //! functions ──▶ ports (traits) ◀── aws (the real SDK clients)
@@ -6,8 +6,8 @@
 //!                     └────────── memory (tests of logic, with fault injection)
 //! ```
 //!
-//! This crate never names a vendor's type, never decides anything, and never retries: an adapter classifies what
-//! went wrong once, as [`PortErrorKind`], and the caller's logic goes by that.
+//! This crate never names a vendor's type, never decides anything, and never retries: an adapter classifies each error
+//! once, as [`PortErrorKind`], and logic depends only on that class.
 
 mod alarm_reader;
 pub mod certificates;

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
-/// Where the policy document lies.
+/// The location of the policy document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyLocation {
-    /// The document that is built in.
+    /// The built-in policy.
     BuiltIn,
     /// A file.
     File(PathBuf),
@@ -21,56 +21,56 @@ pub enum PolicyLocation {
     },
 }
 
-/// Where reports go.
+/// The location of reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReportsLocation {
-    /// A folder, made when the first report is written.
+    /// A folder, created with the first report.
     Folder(PathBuf),
     /// A bucket in S3.
     S3 {
         /// The bucket.
         bucket: String,
-        /// What every key begins with: empty, or ending in a slash.
+        /// The prefix of every key: empty, or ending in a slash.
         prefix: String,
     },
 }
 
-/// Why a text is not a location.
+/// The reason why a text is not a location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
-    /// Nothing there.
+    /// The text is empty.
     #[error("it is empty; give a path, `s3://bucket/key` or leave it unset")]
     Empty,
-    /// No bucket's name.
+    /// The bucket's name is invalid.
     #[error("`{given}` names no bucket that S3 would allow; write `s3://bucket/key`")]
     Bucket {
         /// The text as given.
         given: String,
     },
-    /// A bucket without a key.
+    /// The key of the object is missing.
     #[error("`{given}` names no object; write `s3://bucket/key`")]
     Key {
         /// The text as given.
         given: String,
     },
-    /// No parameter's name.
+    /// The parameter's name is missing.
     #[error("`{given}` names no parameter; write `ssm:/path/of/parameter`")]
     Parameter {
         /// The text as given.
         given: String,
     },
-    /// A scheme that is not known here.
+    /// The scheme is unknown.
     #[error("`{given}` has an unknown scheme; give a path{known}")]
     Scheme {
         /// The text as given.
         given: String,
-        /// The schemes that are known, as words for people.
+        /// The known schemes, as words.
         known: &'static str,
     },
 }
 
 impl PolicyLocation {
-    /// Reads a path, `s3://bucket/key` or `ssm:/parameter`.
+    /// Parses a path, `s3://bucket/key` or `ssm:/parameter`.
     pub fn parse(text: &str) -> Result<Self, LocationError> {
         let given = || text.to_owned();
         if text.is_empty() {
@@ -81,7 +81,7 @@ impl PolicyLocation {
                 (bucket, key) => Ok(Self::S3 { bucket: bucket.to_owned(), key: key.to_owned() }),
             }
         } else if let Some(parameter) = text.strip_prefix("ssm:") {
-            // `ssm://name` is what people write who think of URLs; no parameter begins with two slashes.
+            // `ssm://name` is a common mistake; a parameter's name does not begin with two slashes.
             if parameter.is_empty() || parameter == "/" || parameter.starts_with("//") {
                 return Err(LocationError::Parameter { given: given() });
             }
@@ -95,7 +95,7 @@ impl PolicyLocation {
 }
 
 impl ReportsLocation {
-    /// Reads a folder's path or `s3://bucket/prefix`.
+    /// Parses a folder's path or `s3://bucket/prefix`.
     pub fn parse(text: &str) -> Result<Self, LocationError> {
         let given = || text.to_owned();
         if text.is_empty() {

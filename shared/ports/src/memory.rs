@@ -1,13 +1,13 @@
-//! In-memory versions of the ports, for tests of logic: true to the conditions that the real ones keep, and able to fail
-//! at every call in every way that the real ones can.
+//! In-memory versions of the ports, for tests of logic: they enforce the same conditions as the real services, and can
+//! fail at every call in every way that the real ones can.
 //!
 //! ```text
 //! test ──▶ Faults: at call 7, lose the answer        every call of every port
 //!             └────────────────────────────────▶ ─────────▶ passes through here ─▶ state
 //! ```
 //!
-//! A test first runs undisturbed and takes [`Faults::calls`]; then it runs again for each of them, with each
-//! [`Fault::every`] at that call.
+//! A test first runs without faults and records [`Faults::calls`]; then it runs again for each of these calls, with
+//! each [`Fault::every`] at that call.
 
 mod alarms;
 mod cell;
@@ -35,14 +35,14 @@ pub use records::{MemoryBus, MemoryNotifier, MemoryPolicy, MemoryReports};
 pub use security_hub::MemorySecurityHub;
 pub use state::MemoryState;
 
-/// What the certificates' identifiers of one run follow from.
+/// The seed of the identifiers of certificates.
 #[cfg(feature = "memory-certificates")]
 const SEED: u64 = 1;
 
-/// One of each, sharing their faults. Clones share everything.
+/// One of each port, with shared faults. Clones share all state.
 #[derive(Clone, Debug)]
 pub struct MemoryPorts {
-    /// What goes wrong.
+    /// The injected faults.
     pub faults: Faults,
     /// The time.
     pub clock: ManualClock,
@@ -54,21 +54,21 @@ pub struct MemoryPorts {
     pub config: MemoryConfigRules,
     /// The state table.
     pub state: MemoryState,
-    /// The notices sent.
+    /// The sent notices.
     pub notifier: MemoryNotifier,
-    /// The events put.
+    /// The published events.
     pub bus: MemoryBus,
-    /// The reports kept.
+    /// The stored reports.
     pub reports: MemoryReports,
-    /// The findings imported.
+    /// The imported findings.
     pub security_hub: MemorySecurityHub,
-    /// Who issues and keeps certificates.
+    /// The certificate services.
     #[cfg(feature = "memory-certificates")]
     pub certificates: certificates::CertificatePorts,
 }
 
 impl MemoryPorts {
-    /// Empty ports at the time `now`.
+    /// Creates empty ports at the time `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         let faults = Faults::default();

@@ -3,30 +3,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::PortError;
 
-/// Tells people.
+/// Notifies operators.
 #[async_trait]
 pub trait Notifier: Send + Sync + std::fmt::Debug {
     /// Sends one notice.
     async fn notify(&self, notice: &Notice) -> Result<(), PortError>;
 }
 
-/// What people are told.
+/// A notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Whether it should wake somebody.
+    /// Whether it pages an operator.
     pub urgency: Urgency,
     /// One line, at most 100 printable ASCII characters (SNS's limit for a subject).
     pub subject: String,
-    /// The whole text.
+    /// The body.
     pub body: String,
 }
 
-/// How soon somebody should look.
+/// The urgency of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Urgency {
-    /// Now: it wakes people.
+    /// It pages an operator now.
     Page,
-    /// When convenient.
+    /// It can wait.
     Note,
 }

@@ -2,14 +2,14 @@ use async_trait::async_trait;
 
 use crate::PortError;
 
-/// Where the policy document lies.
+/// The source of the policy document.
 #[async_trait]
 pub trait PolicySource: Send + Sync + std::fmt::Debug {
-    /// The document's text as it is now.
+    /// The present text of the document.
     async fn read(&self) -> Result<String, PortError>;
 }
 
-/// The policy document that a function was built with.
+/// The policy document built into a function.
 #[derive(Clone, Copy, Debug)]
 pub struct BuiltInPolicy(pub &'static str);
 

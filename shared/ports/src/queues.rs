@@ -7,54 +7,54 @@ use jiff::Timestamp;
 
 use crate::PortError;
 
-/// Queues of messages, as an operator looks after them.
+/// Dead-letter queues, for operators.
 #[async_trait]
 pub trait Queues: Debug + Send + Sync {
-    /// The address of a queue, by its name or its ARN; an address is returned as it is.
+    /// The URL of a queue, by its name or its ARN; a URL is returned unchanged.
     async fn address(&self, queue: &str) -> Result<String, PortError>;
 
-    /// The addresses of the queues that send what they can't deliver to this one.
+    /// The URLs of the queues with this one as their dead-letter queue.
     async fn sources(&self, address: &str) -> Result<Vec<String>, PortError>;
 
-    /// Receives some of the messages that no other reader holds, and holds them for so long. None may mean that there are
-    /// none.
+    /// Receives some of the visible messages, and hides them from other readers for this long. An empty list does not
+    /// prove that the queue is empty.
     async fn receive(&self, address: &str, hold: Duration) -> Result<Vec<QueueMessage>, PortError>;
 
-    /// Lets other readers have a message at once.
+    /// Makes a message visible to other readers at once.
     async fn release(&self, address: &str, receipt: &str) -> Result<(), PortError>;
 
-    /// Sends body and attributes of a message.
+    /// Sends a message with body and attributes.
     async fn send(&self, address: &str, message: &QueueMessage) -> Result<(), PortError>;
 
-    /// Deletes a message that was received.
+    /// Deletes a received message.
     async fn delete(&self, address: &str, receipt: &str) -> Result<(), PortError>;
 }
 
 /// A message of a queue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueMessage {
-    /// Its id, the same whenever it is received.
+    /// Its id, the same at every receipt.
     pub id: String,
-    /// What releases or deletes it after this receipt.
+    /// The receipt handle, to release or delete it.
     pub receipt: String,
     /// The body.
     pub body: String,
     /// When it was sent.
     pub sent: Option<Timestamp>,
-    /// How often it was received.
+    /// The number of its receipts.
     pub received: u32,
-    /// The ARN of the queue that could not deliver it.
+    /// The ARN of the source queue that could not deliver it.
     pub source: Option<String>,
-    /// Its group, in a FIFO queue.
+    /// Its message group, in a FIFO queue.
     pub group: Option<String>,
-    /// The attributes that its sender gave it.
+    /// The attributes set by its sender.
     pub attributes: BTreeMap<String, QueueAttribute>,
 }
 
 /// An attribute of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueAttribute {
-    /// Its type, as in `String` or `Number.int`.
+    /// Its type, for example `String` or `Number.int`.
     pub data_type: String,
     /// Its value.
     pub value: QueueValue,

@@ -1,4 +1,4 @@
-//! The meshes that a function knows, so that it misses one which is gone and of which nobody told.
+//! The meshes that a function knows, to detect the deletion of a mesh without an event.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::document::read_document;
 use crate::{BudgetWindow, Note, PortError, PortErrorKind, StateKey, StateStore, StoreOutcome};
 
-/// The newest format of the document that is known here.
+/// The newest format of the document that this version reads.
 const FORMAT: u64 = 0;
 
-/// How often a write begins anew when another invocation was there in the meantime.
+/// The maximum number of attempts of a write while other invocations write the document.
 const ATTEMPTS: usize = 5;
 
 /// The stored document.
@@ -24,23 +24,23 @@ struct Document {
     meshes: BTreeSet<MeshName>,
 }
 
-/// The meshes that a function has seen and not yet seen gone, in one document of the state table. A mesh's name is in it
-/// before anything is remembered of the mesh, and leaves it after all that was remembered is settled.
+/// The meshes that a function has read and that it has not seen deleted, in one document of the state table. A mesh is
+/// added before any other record about it is stored, and removed after all these records are settled.
 #[derive(Clone, Copy, Debug)]
 pub struct Roster<'a> {
-    /// The table.
+    /// The state table.
     pub state: &'a dyn StateStore,
     /// The function.
     pub function: &'a str,
 }
 
 impl Roster<'_> {
-    /// Adds meshes, and gives all that are known now. What is known already costs no write.
+    /// Adds meshes, and returns all known ones. Meshes that are known already cause no write.
     pub async fn add(&self, meshes: &BTreeSet<MeshName>, now: Timestamp) -> Result<BTreeSet<MeshName>, PortError> {
         self.change(now, |known| known.extend(meshes.iter().cloned())).await
     }
 
-    /// Takes a mesh off. One that isn't known costs no write.
+    /// Removes a mesh. An unknown mesh causes no write.
     pub async fn remove(&self, mesh: &MeshName, now: Timestamp) -> Result<(), PortError> {
         self.change(now, |known| known.retain(|other| other != mesh)).await.map(drop)
     }
@@ -51,12 +51,12 @@ impl Roster<'_> {
         change: impl Fn(&mut BTreeSet<MeshName>),
     ) -> Result<BTreeSet<MeshName>, PortError> {
         let key = StateKey::meshes(self.function);
-        // Nothing is spent here; the window is what every load has to name.
+        // No budget is used here; every load must name a window.
         let window = BudgetWindow { class: self.function.to_owned(), start: now, end: now };
         for _ in 0..ATTEMPTS {
             let stored = self.state.load(std::slice::from_ref(&key), &window).await?.documents.remove(&key);
             let revision = stored.as_ref().map_or(0, |stored| stored.revision);
-            // One that cannot be read is not empty: written over, the meshes that it names would never be missed.
+            // An unreadable document is not empty: overwriting it would lose the meshes in it, and their deletion.
             let before: BTreeSet<MeshName> = match &stored {
                 Some(stored) => read_document::<Document>(&key, &stored.document, FORMAT)?.meshes,
                 None => BTreeSet::new(),
@@ -73,7 +73,7 @@ impl Roster<'_> {
             }
         }
         let why = "others write it all the time".to_owned();
-        Err(PortError::new(format!("write down the meshes that {} knows", self.function), PortErrorKind::Conflict, why))
+        Err(PortError::new(format!("store the known meshes of {}", self.function), PortErrorKind::Conflict, why))
     }
 }
 

@@ -3,21 +3,21 @@ use serde_json::Value;
 
 use crate::PortError;
 
-/// Where security findings of many tools come together.
+/// AWS Security Hub, which collects findings of many tools.
 #[async_trait]
 pub trait SecurityHub: Send + Sync + std::fmt::Debug {
-    /// Imports findings in the AWS Security Finding Format; one that is there already, by its `Id`, is updated. Gives
-    /// back those that were not taken; the others were.
+    /// Imports findings in the AWS Security Finding Format; an existing finding with the same `Id` is updated. Returns
+    /// the rejected findings; all others were accepted.
     async fn import(&self, findings: &[Value]) -> Result<Vec<RefusedFinding>, PortError>;
 }
 
-/// A finding that was not taken.
+/// A rejected finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedFinding {
     /// Its `Id`.
     pub id: String,
-    /// Why, by the other side's code.
+    /// The error code of the service.
     pub code: String,
-    /// Why, for people.
+    /// The error message.
     pub message: String,
 }

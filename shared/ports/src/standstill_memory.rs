@@ -1,12 +1,12 @@
-//! Decisions that are not final: remembered between invocations, and paged when one stays the same for longer than it may.
+//! Decisions that are not final: stored between invocations, and paged if one stays the same for too long.
 //!
 //! ```text
 //!   each decision that is not final:  run.waits(subject, ...)
 //!   at the end: finish: load standstills/FUNCTION -> mesh::watch decides -> one page -> store
 //! ```
 //!
-//! A function whose own record of a subject has room for a [`Watch`] keeps it there; this is for all others. An invocation
-//! with final decisions only, after others with final decisions only, costs no call.
+//! A function with its own record of a subject stores the [`Watch`] there; this module is for all other functions. An
+//! invocation with only final decisions, after others with only final decisions, makes no call.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,19 +20,19 @@ use serde_json::Value;
 use crate::document::read_document;
 use crate::{BudgetWindow, Deadline, Note, Notice, Notifier, StateKey, StateStore, StoreOutcome, Urgency};
 
-/// The newest format of the stored document that is known here.
+/// The newest format of the stored document that this version reads.
 const FORMAT: u64 = 0;
 
-/// How often the document is written again after another invocation has written it.
+/// The maximum number of attempts to write the document while other invocations write it.
 const ATTEMPTS: usize = 3;
 
-/// SNS's limit for a subject.
+/// The maximum length of an SNS subject.
 const LONGEST_SUBJECT: usize = 100;
 
-/// The most standstills that a page lists one by one.
+/// The maximum number of standstills that a page lists.
 const LISTED: usize = 20;
 
-/// The most subjects that are remembered; the document has to fit into one item of the state table.
+/// The maximum number of stored subjects; the document must fit into one item of the state table.
 const MOST_SUBJECTS: usize = 500;
 
 /// The decisions of one function that are not final.
@@ -42,7 +42,7 @@ pub struct StandstillMemory {
     interval: SignedDuration,
     state: Arc<dyn StateStore>,
     notifier: Arc<dyn Notifier>,
-    /// What this process remembers: all there is while the state table cannot be reached.
+    /// The state of this process, used while the state table cannot be reached.
     warm: Mutex<Watches>,
 }
 
@@ -58,11 +58,11 @@ struct Watches {
 pub struct WaitingDecision {
     /// The stable code of the reason.
     pub code: &'static str,
-    /// The facts of the reason. A number that changes is progress.
+    /// The facts of the reason. A changing number counts as progress.
     pub facts: Value,
-    /// How long the decision may stay as it is.
+    /// How long the decision may stay the same.
     pub expects: Expects,
-    /// The reason for people.
+    /// The text of the reason.
     pub text: String,
     /// The command that resolves a standstill.
     pub command: String,
@@ -73,7 +73,7 @@ pub struct WaitingDecision {
 pub struct StandstillRun(BTreeMap<String, WaitingDecision>);
 
 impl StandstillRun {
-    /// A decision about a subject is not final.
+    /// Records a decision about a subject that is not final.
     pub fn waits(&mut self, subject: &str, decision: WaitingDecision) {
         if self.0.len() < MOST_SUBJECTS {
             self.0.insert(subject.to_owned(), decision);
@@ -82,7 +82,7 @@ impl StandstillRun {
 }
 
 impl StandstillMemory {
-    /// The memory of a function that is invoked at least once in `interval`.
+    /// Creates the memory of a function that is invoked at least once in `interval`.
     #[must_use]
     pub fn new(
         function: &'static str,
@@ -93,15 +93,16 @@ impl StandstillMemory {
         Self { function, interval, state, notifier, warm: Mutex::default() }
     }
 
-    /// Ends a run within the deadline. See [`Self::finish`].
+    /// Ends an invocation within the deadline. See [`Self::finish`].
     pub async fn finish_by(&self, deadline: Deadline, run: StandstillRun, paging: &PagingPolicy, now: Timestamp) {
         if tokio::time::timeout(deadline.left(), self.finish(run, paging, now)).await.is_err() {
-            tracing::warn!("no time was left to remember which decisions wait");
+            tracing::warn!("failed to store waiting decisions: out of time");
         }
     }
 
-    /// Ends a run: remembers what waits, and pages what waits for too long, all of it as one page. `now` is when the run
-    /// began. A subject that the run did not name is final or was not looked at: it is forgotten after three intervals.
+    /// Ends an invocation: stores its waiting decisions, and pages the decisions that wait for too long, all in one
+    /// page. `now` is the start of the invocation. A subject without a waiting decision in this invocation is removed
+    /// after three intervals.
     pub async fn finish(&self, run: StandstillRun, paging: &PagingPolicy, now: Timestamp) {
         if run.0.is_empty() && self.warm().subjects.is_empty() {
             return;
@@ -136,12 +137,12 @@ impl StandstillMemory {
             if known == known_watches {
                 return;
             }
-            // It has only string keys, so this can't fail.
+            // It has only string keys, so this cannot fail.
             let document = serde_json::to_value(&known_watches).unwrap_or_default();
             let note = Note { key: StateKey::standstills(self.function), revision, now, document, journal: None };
             match self.state.note(&note).await {
                 Ok(StoreOutcome::Stored) => return,
-                // Another invocation has stored what it saw.
+                // Another invocation has stored its decisions in the meantime.
                 Ok(StoreOutcome::Overtaken) => {
                     stored = self.load(now).await;
                     if let Some((_, known)) = &stored {
@@ -149,22 +150,22 @@ impl StandstillMemory {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "failed to store which decisions wait; this process remembers them");
+                    tracing::warn!(%error, "failed to store waiting decisions");
                     return;
                 }
             }
         }
     }
 
-    /// What is stored, with its revision; `None` where it cannot be read.
+    /// The stored document with its revision; `None` if it cannot be read.
     async fn load(&self, now: Timestamp) -> Option<(u64, Watches)> {
         let key = StateKey::standstills(self.function);
-        // Nothing is spent here; the window is what every load has to name.
+        // No budget is used here; every load must name a window.
         let window = BudgetWindow { class: self.function.to_owned(), start: now, end: now };
         let stored = match self.state.load(std::slice::from_ref(&key), &window).await {
             Ok(mut view) => view.documents.remove(&key),
             Err(error) => {
-                tracing::warn!(%error, "failed to load which decisions wait; this process remembers them");
+                tracing::warn!(%error, "failed to load waiting decisions");
                 return None;
             }
         };
@@ -172,7 +173,7 @@ impl StandstillMemory {
         match read_document(&key, &stored.document, FORMAT) {
             Ok(watches) => Some((stored.revision, watches)),
             Err(error) => {
-                tracing::warn!(%error, "failed to read which decisions wait; this process remembers them");
+                tracing::warn!(%error, "failed to read waiting decisions");
                 None
             }
         }
@@ -194,7 +195,7 @@ impl StandstillMemory {
         match self.notifier.notify(&notice).await {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(%error, "failed to send a page about decisions that wait");
+                tracing::error!(%error, "failed to send page about waiting decisions");
                 false
             }
         }
@@ -206,7 +207,7 @@ impl StandstillMemory {
 }
 
 impl Watches {
-    /// Adds what another process stored: of each subject, the entry of the newer run.
+    /// Merges the document of another process: for each subject, the entry of the newer invocation.
     fn merge(&mut self, stored: &Self) {
         for (subject, other) in &stored.subjects {
             let own = self.subjects.entry(subject.clone()).or_insert_with(|| other.clone());
@@ -234,7 +235,7 @@ mod tests {
         MemoryPorts::at("2026-11-20T10:00:00Z".parse().unwrap())
     }
 
-    /// A run of another process that finds this many done.
+    /// An invocation of another process that observes this much progress.
     async fn run(ports: &MemoryPorts, done: Option<u32>) -> usize {
         let mut run = StandstillRun::default();
         if let Some(done) = done {

@@ -1,19 +1,19 @@
-//! The conditions of the state table's writes, as functions of what is stored. The in-memory table goes by them; the
-//! DynamoDB table puts the same conditions into its requests and uses these to tell why one was refused.
+//! The conditions of the state table's writes, as functions of the stored item. The in-memory table evaluates them; the
+//! DynamoDB table puts the same conditions into its requests, and uses these functions to explain a failed one.
 
 use jiff::Timestamp;
 
 use crate::state_store::{Begin, Finish, Note, Refusal, Stored};
 
-/// What a conditional write comes to.
+/// The verdict on a conditional write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission<R> {
-    /// The condition holds: write, with this as the document's new revision.
+    /// The condition holds: write the document with this revision.
     Write {
         /// The revision after the write.
         revision: u64,
     },
-    /// The very same write was done before and only its answer was lost: nothing is left to do.
+    /// The same write was made before and only its answer was lost: no write is needed.
     AlreadyDone {
         /// The revision after that write.
         revision: u64,
@@ -23,7 +23,7 @@ pub enum Admission<R> {
 }
 
 impl Stored {
-    /// Whether somebody holds the lease now.
+    /// Whether the lease is held now.
     #[must_use]
     pub fn leased_at(&self, now: Timestamp) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.until > now)
@@ -31,8 +31,8 @@ impl Stored {
 }
 
 impl Begin {
-    /// Whether the document lets this begin. A granted lease's epoch is the document's new revision: it rises with
-    /// every grant, and the writer knows it without an answer that could be lost.
+    /// Whether a change may begin. The epoch of a granted lease is the document's new revision: it increases with every
+    /// grant, and the writer can compute it without an answer that could be lost.
     #[must_use]
     pub fn admission(&self, stored: Option<&Stored>) -> Admission<Refusal> {
         let revision = self.revision + 1;
@@ -59,8 +59,8 @@ impl Begin {
 }
 
 impl Finish {
-    /// Whether the lease is still the one that the epoch was granted with. Between a grant and its end nobody else can
-    /// write the document without taking the lease away, so its revision is the epoch until then.
+    /// Whether the lease of the epoch is still held. Between a grant and its end, no other writer can write the
+    /// document without revoking the lease, so its revision equals the epoch until then.
     #[must_use]
     pub fn admission(&self, stored: Option<&Stored>) -> Admission<()> {
         let revision = self.epoch + 1;
@@ -77,8 +77,8 @@ impl Finish {
 }
 
 impl Note {
-    /// Whether the revision still holds and nobody has the lease. A lease that has run out is taken away, so that its
-    /// late holder can't finish over the note.
+    /// Whether the revision is unchanged and no lease is held. An expired lease is revoked, so that its late holder
+    /// cannot finish after the note.
     #[must_use]
     pub fn admission(&self, stored: Option<&Stored>) -> Admission<()> {
         let revision = self.revision + 1;

@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::PortError;
 
-/// The state table: what Meshwarden remembers between invocations, the journal, leases, budgets and the kill switch.
+/// The state table: the records between invocations, the journal, leases, budgets and the kill switch.
 ///
-/// Every write is conditional: on the document's revision, on the lease, or on the epoch that the lease was granted
-/// with. A writer that was overtaken is told so and changes nothing.
+/// Every write is conditional: on the document's revision, on the lease, or on the epoch of the lease. A writer that
+/// was overtaken gets that as a result, and changes nothing.
 #[async_trait]
 pub trait StateStore: Send + Sync + std::fmt::Debug {
     /// Reads the kill switch, this window's budget and these documents in one round trip.
     async fn load(&self, keys: &[StateKey], budget: &BudgetWindow) -> Result<StateView, PortError>;
 
-    /// Before a change to the mesh: takes the lease, checks the kill switch, spends the budget, stores the document
-    /// and appends to the journal, all or nothing.
+    /// Before a change to the mesh: acquires the lease, checks the kill switch, counts against the budget, stores the
+    /// document and appends to the journal, all or nothing.
     async fn begin(&self, begin: &Begin) -> Result<Begun, PortError>;
 
-    /// After a change: stores the document, appends to the journal and gives the lease back, if the epoch still holds.
+    /// After a change: stores the document, appends to the journal and releases the lease, if the epoch is unchanged.
     async fn finish(&self, finish: &Finish) -> Result<StoreOutcome, PortError>;
 
-    /// Stores a document without a change to the mesh (a hold, somebody's edit that was seen), if the revision still
-    /// holds and nobody has the lease.
+    /// Stores a document without a change to the mesh (a hold, or an observed edit), if the revision is unchanged and
+    /// no lease is held.
     async fn note(&self, note: &Note) -> Result<StoreOutcome, PortError>;
 
     /// The newest journal entries of one document, newest first.
     async fn journal(&self, key: &StateKey, limit: u32) -> Result<Vec<JournalEntry>, PortError>;
 
-    /// Switches every function off, or on again.
+    /// Sets or clears the kill switch of all functions.
     async fn set_kill_switch(&self, switch: Option<&KillSwitch>) -> Result<(), PortError>;
 }
 
@@ -38,7 +38,7 @@ pub use keys::{BudgetWindow, StateKey};
 mod keys {
     use super::{Deserialize, Serialize, SignedDuration, Timestamp};
 
-    /// Which document, as in `route/shop/recs/main`.
+    /// The key of a document, for example `route/shop/recs/main`.
     #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     pub struct StateKey(String);
 
@@ -49,81 +49,82 @@ mod keys {
             Self(format!("route/{route}"))
         }
 
-        /// The document of a virtual node that no route carries.
+        /// The document of a virtual node that no route targets.
         #[must_use]
         pub fn node(mesh: &mesh::name::MeshName, node: &mesh::name::VirtualNodeName) -> Self {
             Self(format!("node/{mesh}/{node}"))
         }
 
-        /// The document that a function keeps of a mesh.
+        /// The document of a function about one mesh.
         #[must_use]
         pub fn mesh(function: &str, mesh: &mesh::name::MeshName) -> Self {
             Self(format!("{function}/{mesh}"))
         }
 
-        /// The document that a function keeps of all meshes together.
+        /// The document of a function about all meshes.
         #[must_use]
         pub fn meshes(function: &str) -> Self {
             Self(function.to_owned())
         }
 
-        /// Which calls of a function fail, and since when.
+        /// The failing calls of a function.
         #[must_use]
         pub fn failures(function: &str) -> Self {
             Self(format!("failures/{function}"))
         }
 
-        /// Which decisions of a function are not final, and since when.
+        /// The waiting decisions of a function.
         #[must_use]
         pub fn standstills(function: &str) -> Self {
             Self(format!("standstills/{function}"))
         }
 
-        /// A part of what a function keeps of a mesh, where that is too large for one document.
+        /// A part of a function's document about one mesh, if it is too large for one item.
         #[must_use]
         pub fn part_of_mesh(function: &str, mesh: &mesh::name::MeshName, part: usize, parts: usize) -> Self {
             Self(format!("{function}/{mesh}/{part}-of-{parts}"))
         }
 
-        /// The document of a certificate or of trust, as in `certificate/acm:arn…`. No mesh is in it: some are shared.
+        /// The document of a certificate or a trust, for example `certificate/acm:arn…`. It names no mesh, since
+        /// several may share it.
         #[must_use]
         pub fn certificate(subject: &str) -> Self {
             Self(format!("certificate/{subject}"))
         }
 
-        /// The document, and by it the journal, of who turned the kill switch; the switch itself is no document.
+        /// The document for the journal of the kill switch; the switch itself is a separate item.
         #[must_use]
         pub fn kill_switch() -> Self {
             Self("kill-switch-log".to_owned())
         }
 
-        /// The document, and by it the journal, of what operators did with dead letters.
+        /// The document for the journal of operators' actions on dead letters.
         #[must_use]
         pub fn dead_letters() -> Self {
             Self("dead-letters-log".to_owned())
         }
 
-        /// The key as the table has it.
+        /// The key in the table.
         #[must_use]
         pub fn as_str(&self) -> &str {
             &self.0
         }
     }
 
-    /// One window of one class's budget. Windows stand side by side (they do not slide), so at a border up to twice
-    /// the cap fits into one window's length.
+    /// One window of one class's budget. Windows follow each other without overlap (they do not slide), so up to twice
+    /// the cap may fall into one window's length across a border.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
     pub struct BudgetWindow {
-        /// The class of function, as in `failover`.
+        /// The class of the function, for example `failover`.
         pub class: String,
         /// When the window began.
         pub start: Timestamp,
-        /// When it ends; the item may be forgotten after that.
+        /// When it ends; the item may be deleted after that.
         pub end: Timestamp,
     }
 
     impl BudgetWindow {
-        /// The window that `now` falls in: windows are counted from the epoch, so that every invocation agrees.
+        /// The window at `now`: windows are counted from the Unix epoch, so that all invocations agree.
         #[must_use]
         pub fn at(class: &str, length: SignedDuration, now: Timestamp) -> Self {
             let seconds = length.as_secs().max(1);
@@ -134,158 +135,158 @@ mod keys {
     }
 }
 
-/// What one load gives.
+/// The result of one load.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StateView {
     /// The kill switch, if it is on.
     pub kill_switch: Option<KillSwitch>,
-    /// How many changes the window has already seen.
+    /// The number of changes in the window.
     pub budget: BudgetView,
-    /// The documents that exist.
+    /// The existing documents.
     pub documents: BTreeMap<StateKey, Stored>,
 }
 
-/// How much of a budget is spent.
+/// The use of a budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetView {
-    /// Changes in this window.
+    /// The number of changes in this window.
     pub used: u32,
 }
 
 /// A stored document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
-    /// Rises by one with every write.
+    /// Increases by one with every write.
     pub revision: u64,
-    /// Rises with every lease that is granted: the fencing token.
+    /// Increases with every granted lease: the fencing token.
     pub epoch: u64,
-    /// Who holds the lease; may have run out.
+    /// The present or last lease; it may have expired.
     pub lease: Option<Lease>,
     /// The content, the caller's own.
     pub document: serde_json::Value,
 }
 
-/// The right to change one resource for a while.
+/// The right to change one resource for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Who holds it.
+    /// The holder.
     pub holder: String,
-    /// Until when.
+    /// The end.
     pub until: Timestamp,
 }
 
-/// The switch that stops everything.
+/// The kill switch, which stops all changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KillSwitch {
-    /// Who switched it on.
+    /// The operator who set it.
     pub by: String,
-    /// Why.
+    /// The operator's reason.
     pub reason: String,
-    /// When.
+    /// When it was set.
     pub at: Timestamp,
 }
 
-/// What [`StateStore::begin`] is asked for.
+/// The input of [`StateStore::begin`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Begin {
-    /// Which document.
+    /// The key of the document.
     pub key: StateKey,
-    /// The revision that the plan was made from; 0 for a document that does not exist yet.
+    /// The revision that the plan is based on; 0 for a document that does not exist yet.
     pub revision: u64,
-    /// Who asks; the same holder asking again gets its own lease again.
+    /// The holder of the lease; the same holder gets its own lease again.
     pub holder: String,
-    /// Now.
+    /// The present time.
     pub now: Timestamp,
-    /// How long the lease is needed. A holder that dies keeps others out for no longer than this.
+    /// The duration of the lease. A holder that dies blocks others for at most this long.
     pub lease: SignedDuration,
-    /// The document with the intent in it.
+    /// The document, including the intent.
     pub document: serde_json::Value,
-    /// The budget to spend; unset where nothing is spent (restore, roll back, an intent taken up again).
+    /// The budget to use; `None` for changes without a cost (restore, roll-back, a resumed intent).
     pub spend: Option<Spend>,
-    /// What is journalled with it.
+    /// The journal entry.
     pub journal: JournalEntry,
 }
 
-/// One change taken from a budget.
+/// One change counted against a budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spend {
-    /// The window it falls in.
+    /// The window.
     pub window: BudgetWindow,
-    /// How many changes the window allows.
+    /// The number of changes that the window permits.
     pub cap: u32,
 }
 
-/// The answer to a [`Begin`].
+/// The result of a [`Begin`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Begun {
-    /// Go ahead.
+    /// The change may be made.
     Granted {
         /// The fencing epoch of this lease.
         epoch: u64,
         /// The document's new revision.
         revision: u64,
     },
-    /// Not now, and nothing was stored.
+    /// The change may not be made, and nothing was stored.
     Refused(Refusal),
 }
 
-/// Why a change may not begin.
+/// The reason why a change may not begin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "refusal", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Refusal {
-    /// Everything is switched off.
+    /// The kill switch is set.
     KillSwitchOn,
-    /// Another invocation is at it.
+    /// Another invocation holds the lease.
     LeaseHeld,
-    /// The document changed after it was read.
+    /// The document was changed since it was read.
     RevisionMoved,
-    /// The window's changes are spent.
+    /// The budget of the window is spent.
     BudgetSpent,
 }
 
-/// What [`StateStore::finish`] is asked for.
+/// The input of [`StateStore::finish`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finish {
-    /// Which document.
+    /// The key of the document.
     pub key: StateKey,
-    /// The epoch that the lease was granted with.
+    /// The epoch of the lease.
     pub epoch: u64,
-    /// The document as it now stands.
+    /// The document after the change.
     pub document: serde_json::Value,
-    /// What is journalled with it.
+    /// The journal entry.
     pub journal: JournalEntry,
 }
 
-/// What [`StateStore::note`] is asked for.
+/// The input of [`StateStore::note`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Note {
-    /// Which document.
+    /// The key of the document.
     pub key: StateKey,
-    /// The revision it was read at; 0 for one that does not exist yet.
+    /// The revision read; 0 for a document that does not exist yet.
     pub revision: u64,
-    /// Now, to tell a lease that has run out.
+    /// The present time, to recognise an expired lease.
     pub now: Timestamp,
-    /// The document as it now stands.
+    /// The document.
     pub document: serde_json::Value,
-    /// What is journalled with it, if anything.
+    /// The journal entry, if any.
     pub journal: Option<JournalEntry>,
 }
 
-/// What became of a conditional write.
+/// The result of a conditional write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreOutcome {
-    /// Stored.
+    /// The document was stored.
     Stored,
-    /// Somebody was there in the meantime; nothing was stored.
+    /// Another writer was first; nothing was stored.
     Overtaken,
 }
 
-/// One line of the journal.
+/// One entry of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
-    /// When.
+    /// The time of the entry.
     pub at: Timestamp,
-    /// What tells it from others of the same instant; writing the same id twice is one entry.
+    /// Distinguishes entries of the same time; writing the same id twice creates one entry.
     pub id: String,
     /// The decision, its facts, versions and outcome.
     pub body: serde_json::Value,

@@ -1,7 +1,7 @@
-//! Reads a mesh whole: every resource with its tags, many calls at a time, fewer when the other side asks for patience.
+//! Reads all resources of a mesh with their tags, with many concurrent calls, and fewer while the server throttles.
 //!
 //! ```text
-//!   lists, all pages ──▶ one call a resource, as many at a time as the other side bears ──▶ Survey
+//!   lists, all pages ──▶ one call per resource, with adaptive concurrency ──▶ Survey
 //! ```
 
 mod pace;
@@ -28,26 +28,26 @@ const CHILDREN: [ResourceKind; 4] = [
 /// A mesh as it was read.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// What was read, by path; what was deleted between the list and its description is not among it.
+    /// The read resources, by path; resources deleted between list and description are not included.
     pub resources: BTreeMap<ResourcePath, Surveyed>,
-    /// Resources that exist and could not be described, and why. What is missing here would look deleted.
+    /// Existing resources that could not be described, with the error. Without them, they would look deleted.
     pub unread: Vec<(ResourcePath, PortError)>,
-    /// Resources of `resources` whose tags could not be listed, and why.
+    /// Resources of `resources` with tags that could not be listed, with the error.
     pub unread_tags: Vec<(ResourcePath, PortError)>,
-    /// Calls made, those that were told to wait among them; pages of a list count as one.
+    /// The number of calls, including throttled ones; the pages of a list count as one.
     pub calls: u64,
 }
 
-/// One resource as it was read.
+/// A resource that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Surveyed {
     /// The resource.
     pub resource: Resource,
-    /// Its tags; `None` where they could not be listed, which is not the same as none.
+    /// Its tags; `None` if they could not be listed, which differs from no tags.
     pub tags: Option<Tags>,
 }
 
-/// Reads a mesh whole. What can't be listed ends it, since nobody could say what is missing.
+/// Reads all resources of a mesh. A failed list fails the survey, since missing resources would be unknown.
 pub async fn survey(meshes: &dyn MeshReader, mesh: &MeshName, pace: &mut Pace) -> Result<Survey, PortError> {
     let refs = list_mesh(meshes, mesh, pace).await?;
     let mut paths = vec![ResourcePath::Mesh(mesh.clone())];
@@ -55,35 +55,35 @@ pub async fn survey(meshes: &dyn MeshReader, mesh: &MeshName, pace: &mut Pace) -
     let mut read = describe_each(meshes, paths, pace).await;
     let root = ResourcePath::Mesh(mesh.clone());
     if matches!(read.resources.get(&root), Some(None)) {
-        // Deleted while it was read: what is left of it is on its way out, too.
+        // The mesh was deleted during the survey, so its remaining resources are being deleted, too.
         return Err(PortError::new(format!("describe {root}"), PortErrorKind::NotFound, "deleted while it was read"));
     }
-    // What was deleted between the list and its description is no part of the mesh.
+    // A resource deleted between list and description is not part of the mesh.
     read.resources.retain(|_, found| found.is_some());
     let resources = read.resources.into_iter().filter_map(|(path, found)| Some((path, found?))).collect();
     Ok(Survey { resources, unread: read.unread, unread_tags: read.unread_tags, calls: pace.calls() })
 }
 
-/// Some resources as they were read again.
+/// Some resources that were read again.
 #[derive(Debug, Default)]
 pub struct Reread {
-    /// What was read, by path; `None` where it is gone.
+    /// The resources by path; `None` if deleted.
     pub resources: BTreeMap<ResourcePath, Option<Surveyed>>,
-    /// Resources that could not be described, and why.
+    /// Resources that could not be described, with the error.
     pub unread: Vec<(ResourcePath, PortError)>,
-    /// Resources of `resources` whose tags could not be listed, and why.
+    /// Resources of `resources` with tags that could not be listed, with the error.
     pub unread_tags: Vec<(ResourcePath, PortError)>,
 }
 
-/// Reads these resources, and nothing else of their meshes.
+/// Reads these resources, and no others of their meshes.
 pub async fn reread(meshes: &dyn MeshReader, paths: Vec<ResourcePath>, pace: &mut Pace) -> Reread {
     describe_each(meshes, paths, pace).await
 }
 
-/// Describes each of these resources with its tags, as many at a time as the server bears.
+/// Describes each of these resources with its tags, with adaptive concurrency.
 async fn describe_each(meshes: &dyn MeshReader, paths: Vec<ResourcePath>, pace: &mut Pace) -> Reread {
-    // A throttled list of tags is a reason to slow down, so the pace has to hear of it. Should it never be answered, the
-    // resource is known all the same.
+    // A throttled list of tags must slow the pace down, so it counts as a failed call. If it never succeeds, the
+    // resource is still known.
     let described: Mutex<BTreeMap<ResourcePath, Resource>> = Mutex::default();
     let kept = &described;
     let answers = pace
@@ -98,7 +98,7 @@ async fn describe_each(meshes: &dyn MeshReader, paths: Vec<ResourcePath>, pace: 
                     kept.lock().unwrap_or_else(PoisonError::into_inner).insert(path, found.resource);
                     Err(error)
                 }
-                // Deleted between the two calls; or there, and the server lists no tags of it.
+                // Either deleted between the two calls, or the server lists no tags for it.
                 Err(error) if error.kind == PortErrorKind::NotFound => match meshes.describe(&path).await {
                     Err(gone) if gone.kind == PortErrorKind::NotFound => Ok(None),
                     Ok(_) | Err(_) => Ok(Some((found.resource, Err(error)))),
@@ -131,7 +131,7 @@ async fn describe_each(meshes: &dyn MeshReader, paths: Vec<ResourcePath>, pace: 
     read
 }
 
-/// Everything below a mesh, without specs. A router that was deleted after it was listed has no routes.
+/// All resources below a mesh, without specs. A router deleted after it was listed has no routes.
 pub async fn list_mesh(
     meshes: &dyn MeshReader,
     mesh: &MeshName,
@@ -179,13 +179,13 @@ fn with_routes(found: &ResourceRef) -> Option<(ResourcePath, ResourceKind)> {
 }
 
 impl Survey {
-    /// Whether everything was read, tags included.
+    /// Whether everything was read, including tags.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.unread.is_empty() && self.unread_tags.is_empty()
     }
 
-    /// The mesh as the model has it, with the tags that are known.
+    /// The mesh model, with the known tags.
     pub fn model(&self, name: &MeshName) -> Result<Mesh, InsertError> {
         let mut mesh = Mesh::new(name.clone());
         for (path, Surveyed { resource, tags }) in &self.resources {

@@ -1,4 +1,4 @@
-//! The in-memory authorities and stores under a virtual clock, and under faults.
+//! The in-memory authorities and certificate stores, with a virtual clock and with faults.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -66,7 +66,7 @@ fn at(ports: &MemoryPorts) -> Timestamp {
 }
 
 #[tokio::test]
-async fn an_authoritys_token_lasts_five_minutes() {
+async fn token_of_an_authority_lasts_five_minutes() {
     let world = World::new();
     let authorities = &world.certificates().authorities;
     let order = world.order("t", YEAR);
@@ -79,7 +79,7 @@ async fn an_authoritys_token_lasts_five_minutes() {
 }
 
 #[tokio::test]
-async fn an_order_takes_its_time() {
+async fn order_is_issued_after_the_delay() {
     let world = World::new();
     let authorities = &world.certificates().authorities;
     authorities.set_delay(SignedDuration::from_secs(20));
@@ -94,7 +94,7 @@ async fn an_order_takes_its_time() {
 }
 
 #[tokio::test]
-async fn an_authority_ends_and_is_given_more_time() {
+async fn expired_authority_issues_after_its_renewal() {
     let world = World::new();
     let authorities = &world.certificates().authorities;
     world.ports.clock.advance(10 * YEAR);
@@ -109,7 +109,7 @@ async fn an_authority_ends_and_is_given_more_time() {
 }
 
 #[tokio::test]
-async fn short_lived_means_a_week() {
+async fn short_lived_certificates_last_a_week() {
     let world = World::new();
     let authorities = &world.certificates().authorities;
     authorities.set_usage(&world.root, AuthorityUsage::ShortLived);
@@ -120,14 +120,14 @@ async fn short_lived_means_a_week() {
 }
 
 #[tokio::test]
-async fn a_chain_leads_from_the_leaf_to_the_root() {
+async fn chain_leads_from_the_leaf_to_the_root() {
     let world = World::new();
     let authorities = &world.certificates().authorities;
     let validity = Validity { from: at(&world.ports), until: at(&world.ports) + 5 * YEAR };
     let under = authorities.subordinate(&world.root, "under", &KeyAlgorithm::EcSecp384r1, validity).unwrap();
     let order = Order { authority: under.clone(), ..world.order("chain", YEAR) };
     let Issuance::Issued(chain) = authorities.issued(&authorities.issue(&order).await.unwrap()).await.unwrap() else {
-        panic!("nobody set a delay or a failure")
+        panic!("no delay or failure was set")
     };
     let above = authorities.certificate(&under).await.unwrap();
     assert_eq!(chain.issuers, above.whole());
@@ -136,7 +136,7 @@ async fn a_chain_leads_from_the_leaf_to_the_root() {
 }
 
 #[tokio::test]
-async fn a_renewal_takes_its_time_and_then_another_export() {
+async fn renewal_is_issued_after_the_delay_and_needs_another_export() {
     let world = World::new();
     let store = &world.certificates().certificates;
     store.set_delay(SignedDuration::from_mins(1));
@@ -166,7 +166,7 @@ async fn a_renewal_takes_its_time_and_then_another_export() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_fails_leaves_the_old_certificate() {
+async fn failed_renewal_keeps_the_old_certificate() {
     let world = World::new();
     let store = &world.certificates().certificates;
     let arn = world.requested("f").await;
@@ -183,7 +183,7 @@ async fn a_renewal_that_fails_leaves_the_old_certificate() {
 }
 
 #[tokio::test]
-async fn what_is_over_is_told_so() {
+async fn expired_certificate_has_status_expired() {
     let world = World::new();
     let store = &world.certificates().certificates;
     let (revoked, expired) = (world.requested("a").await, world.requested("b").await);
@@ -197,7 +197,7 @@ async fn what_is_over_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_not_a_lost_order() {
+async fn order_with_a_lost_answer_is_issued() {
     let world = World::new();
     let authorities = &world.certificates().authorities;
     let order = world.order("lost", YEAR);
@@ -213,7 +213,7 @@ async fn a_lost_answer_is_not_a_lost_order() {
 }
 
 #[tokio::test]
-async fn the_same_run_gives_the_same_names() {
+async fn identical_runs_give_identical_identifiers() {
     let run = || async {
         let world = World::new();
         let issued = world.certificates().authorities.issue(&world.order("s", YEAR)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The in-memory ports fail as they are told, once and at the right side of the effect.
+//! Faults of the in-memory ports occur once, and on the correct side of the effect.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -56,7 +56,7 @@ async fn every_call_of_every_port_is_counted_and_named() {
 }
 
 #[tokio::test]
-async fn a_failure_is_before_or_after_the_effect_and_happens_once() {
+async fn failure_occurs_once_before_or_after_the_effect() {
     for (failure, kind) in [
         (Failure::Throttled, PortErrorKind::Throttled),
         (Failure::TimedOut, PortErrorKind::TimedOut),
@@ -69,7 +69,7 @@ async fn a_failure_is_before_or_after_the_effect_and_happens_once() {
             let write = write(&ports, 1);
             let error = ports.mesh.update_route(&write).await.unwrap_err();
             assert_eq!((error.kind, version(&ports.mesh)), (kind, expected), "{failure:?} {effect:?}");
-            // The same write again is done, but never twice.
+            // The repeated write is made, but only once.
             assert_eq!(ports.mesh.update_route(&write).await.unwrap(), Written::Applied { version: 2 });
             assert_eq!(ports.mesh.updates().len(), 1);
         }
@@ -77,11 +77,11 @@ async fn a_failure_is_before_or_after_the_effect_and_happens_once() {
 }
 
 #[tokio::test]
-async fn a_stale_read_misses_the_last_write_and_no_other() {
+async fn stale_read_misses_only_the_last_write() {
     let ports = ports();
     ports.mesh.update_route(&write(&ports, 1)).await.unwrap();
     ports.mesh.update_route(&write(&ports, 2)).await.unwrap();
-    // A write that changed nothing is none that could be missed.
+    // A write without a change cannot be missed.
     assert_eq!(ports.mesh.update_route(&write(&ports, 1)).await.unwrap(), Written::Applied { version: 2 });
     ports.faults.once(|call| call.name == "describe", Fault::StaleRead);
     let seen = |resource: mesh::resource::Resource| resource.metadata().version.get();
@@ -90,21 +90,21 @@ async fn a_stale_read_misses_the_last_write_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_crash_kills_the_process_and_the_next_one_lives() {
+async fn crash_kills_the_process_and_not_the_next_one() {
     for (fault, expected) in Fault::crashes().into_iter().zip([1, 2]) {
         let ports = ports();
         ports.faults.at(1, fault);
         let process = async {
             ports.mesh.describe(&route_path()).await.unwrap();
             let write = write(&ports, 1);
-            // What runs beside the call that is hit does nothing more either.
-            let (written, told) = join(ports.mesh.update_route(&write), async {
+            // Calls in progress at the same time make no further changes.
+            let (written, published) = join(ports.mesh.update_route(&write), async {
                 tokio::task::yield_now().await;
                 tokio::task::yield_now().await;
                 ports.notifier.notify(&notice()).await
             })
             .await;
-            (written.is_ok(), told.is_ok())
+            (written.is_ok(), published.is_ok())
         };
         assert_eq!(ports.faults.run(process).await, None);
         assert_eq!((version(&ports.mesh), ports.notifier.sent()), (expected, vec![]));
@@ -114,7 +114,7 @@ async fn a_crash_kills_the_process_and_the_next_one_lives() {
 }
 
 #[tokio::test]
-async fn a_gate_lets_something_happen_in_between() {
+async fn gate_lets_other_calls_happen_in_between() {
     let ports = ports();
     let gate = Gate::default();
     ports.faults.once(|call| call.writes, Fault::Waits(gate.clone()));
@@ -129,7 +129,7 @@ async fn a_gate_lets_something_happen_in_between() {
 }
 
 #[tokio::test]
-async fn whenever_goes_on_until_it_is_reset() {
+async fn whenever_applies_until_reset() {
     let ports = ports();
     ports.faults.whenever(|call| call.name == "notify", Fault::Fails(Failure::Throttled, Effect::NotDone));
     for _ in 0..2 {
@@ -142,7 +142,7 @@ async fn whenever_goes_on_until_it_is_reset() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn latency_takes_virtual_time_and_calls_side_by_side_take_it_once() {
+async fn latency_takes_virtual_time_once_for_concurrent_calls() {
     let ports = ports();
     ports.faults.set_latency(Duration::from_millis(20));
     let began = tokio::time::Instant::now();
@@ -154,7 +154,7 @@ async fn latency_takes_virtual_time_and_calls_side_by_side_take_it_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_ignores_versions_overwrites() {
+async fn server_without_version_check_overwrites() {
     let ports = ports();
     ports.mesh.ignore_versions();
     ports.mesh.edit(&id(), ports.mesh.route(&id()).unwrap().spec);
@@ -163,7 +163,7 @@ async fn a_server_that_ignores_versions_overwrites() {
 }
 
 #[test]
-fn the_clock_moves_only_by_hand() {
+fn clock_moves_only_when_set() {
     let ports = ports();
     ports.clock.advance(SignedDuration::from_secs(90));
     assert_eq!(ports.clock.now(), "2026-11-20T10:01:30Z".parse().unwrap());

@@ -37,13 +37,13 @@ fn issue() -> CertifiedKey<KeyPair> {
 }
 
 fn fingerprint(one: &CertifiedKey<KeyPair>) -> Fingerprint {
-    Fingerprint::of(one.cert.der())
+    Fingerprint::from_der(one.cert.der())
 }
 
 fn config(
     shows: &CertifiedKey<KeyPair>,
     key: &KeyPair,
-    asks: bool,
+    requires_client: bool,
     version: &'static SupportedProtocolVersion,
 ) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
@@ -52,7 +52,7 @@ fn config(
     let presented = Presented::new(vec![CertificateDer::from(shows.cert.der().to_vec())], key);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_protocol_versions(&[version]).unwrap();
-    let builder = if asks {
+    let builder = if requires_client {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(issue().cert.der().to_vec())).unwrap();
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
@@ -101,10 +101,14 @@ impl Server {
 #[tokio::test]
 async fn the_leaf_is_seen_whether_the_server_wants_one_of_its_client_or_not() {
     for version in [&TLS12, &TLS13] {
-        for asks in [false, true] {
+        for requires_client in [false, true] {
             let own = issue();
-            let server = Server::start(Some(config(&own, &own.signing_key, asks, version))).await;
-            assert_eq!(server.leaves().await, Ok(vec![fingerprint(&own)]), "{version:?}, asks: {asks}");
+            let server = Server::start(Some(config(&own, &own.signing_key, requires_client, version))).await;
+            assert_eq!(
+                server.leaves().await,
+                Ok(vec![fingerprint(&own)]),
+                "{version:?}, requires_client: {requires_client}"
+            );
         }
     }
 }

@@ -72,7 +72,7 @@ async fn without_evidence_nothing_goes_on() {
     }
     let trusts = |id: &TrustId| matches!(id, TrustId::Policy { .. });
     let model = shop.model().await;
-    let surveyed = mesh::rotation::Survey::of(&model);
+    let surveyed = mesh::rotation::MeshCertificates::from_mesh(&model);
     let dropped = surveyed
         .trusts
         .iter()

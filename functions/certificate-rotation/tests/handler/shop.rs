@@ -12,7 +12,7 @@ use mesh::graph::Mesh;
 use mesh::name::ResourcePath;
 use mesh::policy::Policy;
 use mesh::resource::Resource;
-use mesh::rotation::{Survey, TrustId};
+use mesh::rotation::{MeshCertificates, TrustId};
 use ports::certificates::{
     AcknowledgedSecrets, AuthorityArn, Bundle, CertificateArn, CertificateAuthority as _, CertificateStore as _,
     IdempotencyToken, Import, Issuance, KeyAlgorithm, KeyMaker as _, Order, PrivateKey, PrivateRequest, ProxyStream,
@@ -238,12 +238,12 @@ impl Shop {
     }
 
     /// All meshes together, those among them that the function can't read.
-    pub(crate) async fn surveyed(&self) -> Survey {
-        let mut surveyed = Survey::default();
+    pub(crate) async fn surveyed(&self) -> MeshCertificates {
+        let mut surveyed = MeshCertificates::default();
         for found in self.ports.mesh.meshes().await.unwrap() {
             let name = found.path.mesh();
             let read = survey(&self.ports.mesh, name, &mut Pace::new(8, 8)).await.unwrap();
-            surveyed.join(Survey::of(&read.model(name).unwrap()));
+            surveyed.join(MeshCertificates::from_mesh(&read.model(name).unwrap()));
         }
         surveyed
     }

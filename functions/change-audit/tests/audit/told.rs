@@ -55,13 +55,13 @@ async fn the_notice_names_caller_difference_findings_and_what_mends_them() {
     shop.edit(RECS, &node(None));
     let answer = shop.answer(&sample("cloudtrail-update-virtual-node")).await.unwrap();
     let notice = &shop.ports.notifier.sent()[0];
-    assert_eq!(notice.subject, format!("Mesh shop got worse: {RECS} was updated"));
+    assert_eq!(notice.subject, format!("Mesh shop degraded: {RECS} was updated"));
     for part in [
         "was updated (version 1 to 2)",
         "deployer in role Deployer (account 123456789012, from 192.0.2.10, with aws-cli/2.31.0): UpdateVirtualNode",
         "spec.listeners[0].tls: {",
         "New finding ",
-        "To mend it: ",
+        "Remediation: ",
         "Calls from web to recs-v1 for recs.local: TLS before, now plain text",
     ] {
         assert!(notice.body.contains(part), "{part} is missing in\n{}", notice.body);
@@ -81,10 +81,10 @@ async fn what_no_event_told_is_found_by_the_schedule_and_named_when_it_does() {
     let shop = Shop::open().await;
     shop.edit(RECS, &node(None));
     assert_eq!(shop.wake("tick-rule").await.unwrap(), ["NoEvent"]);
-    assert!(shop.ports.notifier.sent()[0].body.contains("by nobody knows whom"));
+    assert!(shop.ports.notifier.sent()[0].body.contains("by an unknown caller"));
     shop.ports.clock.advance(SignedDuration::from_mins(10));
     assert_eq!(shop.wake("cloudtrail-update-virtual-node").await.unwrap(), ["Attributed"]);
-    assert_eq!(shop.subjects()[1], format!("Who changed {RECS} is known now"));
+    assert_eq!(shop.subjects()[1], format!("The author of the change of {RECS} is known"));
     assert_eq!(shop.wake("cloudtrail-update-virtual-node").await.unwrap(), ["Unchanged"]);
     assert_eq!(shop.subjects().len(), 2);
 }

@@ -117,8 +117,8 @@ async fn who_names_a_private_ca_trusts_that_one_and_not_its_root() {
     }
 }
 
-/// ACM never gives the key of an imported certificate: whether it can be had elsewhere is told as far as it is known, and
-/// no secret is read for it.
+/// ACM never gives the key of an imported certificate: whether it can be had elsewhere is told as far as it is known,
+/// and no secret is read for it.
 #[tokio::test(start_paused = true)]
 async fn an_imported_certificate_whose_key_is_nowhere_is_found() {
     for (named, there, wanted) in [
@@ -161,9 +161,9 @@ async fn disturbed(function: &ComplianceSweep, ports: &MemoryPorts, failure: Fai
 async fn a_certificate_that_cannot_be_read_is_unknown_and_nothing_is_taken_for_mended() {
     for (failure, why) in [
         (Failure::Denied, "allow acm:DescribeCertificate"),
-        (Failure::Unavailable, "ACM can't be reached"),
-        (Failure::TimedOut, "ACM can't be reached"),
-        (Failure::Throttled, "asks for patience"),
+        (Failure::Unavailable, "ACM cannot be reached"),
+        (Failure::TimedOut, "ACM cannot be reached"),
+        (Failure::Throttled, "throttles requests"),
     ] {
         let (ports, _, _) = shop_with(later(24 * 20)).await;
         let function = function(&ports).await;

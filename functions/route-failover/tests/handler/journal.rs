@@ -65,7 +65,7 @@ async fn a_record_that_does_not_fit_its_facts_is_found() {
     let mut unasked = body.clone();
     unasked["observed"]["harms"] = json!([]);
     let again = replay(&unasked, &unasked["observed"]).unwrap();
-    assert!(!again.is_same() && !again.unasked.is_empty(), "{again:?}");
+    assert!(!again.is_same() && !again.unrecorded.is_empty(), "{again:?}");
     let broken = replay(&body, &json!({ "now": "soon" })).unwrap_err().to_string();
     assert!(broken.starts_with("observed.now: "), "{broken}");
 }

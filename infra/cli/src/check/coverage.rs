@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use mesh::name::MeshName;
-use mesh::rotation::Survey;
+use mesh::rotation::MeshCertificates;
 
 use super::report::Report;
 
@@ -32,7 +32,7 @@ impl<'r> Coverage<'r> {
         let names = report.texts.iter().map(|text| text.name.as_str());
         let without = names.filter(|name| !read.contains(name) && !has_failed(name)).collect();
         let meshes = reading.resources.iter().map(|declared| declared.path.mesh()).collect();
-        let leaves = |mesh| Survey::of(mesh).leaves.len();
+        let leaves = |mesh| MeshCertificates::from_mesh(mesh).leaves.len();
         Self { read, without, meshes, certificates: reading.meshes().values().map(leaves).sum() }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mesh::failover::{Memory, RESTORE_TAG, RouteFacts, RouteRecord, observed};
+use mesh::failover::{Memory, RESTORE_TAG, RouteFacts, RouteRecord, current_record};
 use mesh::name::{ResourcePath, RouteId};
 use mesh::policy::Policy;
 use mesh::resource::{Resource, RouteData};
@@ -107,7 +107,7 @@ impl Desk<'_> {
     /// The route's record as the function would have it now.
     pub(super) fn record(&self, seen: &Seen, now: Timestamp) -> Result<RouteRecord, Trouble> {
         let unclear = |reason| Refusal::Unclear { route: seen.facts.id.clone(), reason };
-        Ok(observed(&seen.facts, &self.policy.failover.edits, now).map_err(unclear)?)
+        Ok(current_record(&seen.facts, &self.policy.failover.edits, now).map_err(unclear)?)
     }
 
     /// Stores a route's record with its journal entry, unless somebody was there in the meantime.

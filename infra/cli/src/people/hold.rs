@@ -1,7 +1,7 @@
 //! `hold` and `release`: a route is a person's for a while, and Meshwarden's again.
 
 use jiff::Timestamp;
-use mesh::failover::held;
+use mesh::failover::with_hold;
 use mesh::name::RouteId;
 use mesh::rotation::{Memory, Record};
 use ports::{JournalEntry, Note, StateKey, StoreOutcome};
@@ -16,7 +16,7 @@ pub(super) async fn hold(desk: &Desk<'_>, args: &HoldArgs) -> Result<String, Tro
     let now = desk.now();
     let until = end(args, now)?;
     let seen = desk.see(&args.route).await?;
-    let record = held(desk.record(&seen, now)?, until, now);
+    let record = with_hold(desk.record(&seen, now)?, until, now);
     let (route, split, by) = (&args.route, &seen.facts.split, &desk.by);
     let text = format!("{by} keeps {split} until {until:.0}: {}", args.reason);
     desk.confirm(&format!("Hold {route} at {split} until {until:.0}, whatever alarms say?"))?;

@@ -124,12 +124,15 @@ async fn observed(desk: &Desk<'_>, entry: &Value, what: &str) -> Result<Value, T
 }
 
 fn sentence<C: Display + PartialEq>(replay: &Replay<C>) -> String {
-    let Replay { resource, at, recorded, decided, unasked } = replay;
+    let Replay { resource, at, recorded, decided, unrecorded } = replay;
     let head = format!("{} {resource}: {recorded}", short(*at));
     match decided {
         _ if replay.is_same() => format!("{head}; the same"),
-        _ if !unasked.is_empty() => {
-            format!("{head}; not known, since a what-if is asked that was not: {}", unasked.join(", "))
+        _ if !unrecorded.is_empty() => {
+            format!(
+                "{head}; unknown, since the replay needs harm checks that were not recorded: {}",
+                unrecorded.join(", ")
+            )
         }
         Some(decided) => format!("{head}; now {decided}"),
         None => format!("{head}; now nothing is decided of it"),

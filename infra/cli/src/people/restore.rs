@@ -150,7 +150,11 @@ async fn failing(desk: &Desk<'_>, route: &RouteId, to: &WeightSplit) -> Vec<Stri
     };
     let targets = alarm_targets(&alarms, &tags, policy, desk.now());
     let carrying = to.targets().iter().filter(|target| target.weight.get() > 0);
-    let bad = |node| match Health::of(targets.alarms_of(&route.mesh, node), true, policy.target(&route.mesh, node)) {
+    let bad = |node| match Health::from_alarms(
+        targets.alarms_of(&route.mesh, node),
+        true,
+        policy.target(&route.mesh, node),
+    ) {
         Health::Failing { alarms, .. } | Health::Muted { alarms, .. } => {
             let alarms: Vec<&str> = alarms.iter().map(AlarmName::as_str).collect();
             Some(format!("{node} fails by {}", alarms.join(", ")))

@@ -103,7 +103,7 @@ async fn of_mesh(desk: &Desk<'_>, mesh: MeshName, now: Timestamp) -> Result<Mesh
     let model = read.model(&mesh).map_err(|error| {
         PortError::new(format!("read mesh {mesh}"), PortErrorKind::Other, format!("its resources don't fit: {error}"))
     })?;
-    let used = mesh::rotation::Survey::of(&model);
+    let used = mesh::rotation::MeshCertificates::from_mesh(&model);
     let subjects: Vec<String> =
         used.leaves.keys().map(ToString::to_string).chain(used.trusts.keys().map(ToString::to_string)).collect();
     let mut keys: Vec<StateKey> = splits.iter().map(|(id, _)| StateKey::route(id)).collect();

@@ -196,7 +196,7 @@ mod tests {
         };
         let key = Caller::Key { id: "AKID".to_owned(), name: "ci".to_owned() };
         for (caller, expected) in [
-            (Caller::Local, "somebody unknown (account 123456789012)"),
+            (Caller::Local, "an unknown caller (account 123456789012)"),
             (key, "user ci (account 123456789012)"),
             (session, "Meshwarden's route-failover (account 210987654321)"),
         ] {

@@ -70,7 +70,7 @@ pub(super) fn affected_by<'a>(mesh: &Mesh, changed: impl IntoIterator<Item = &'a
         }
     }
     if !by_links.is_empty() {
-        let links = Links::of(mesh);
+        let links = Links::new(mesh);
         for path in by_links {
             callers(&links, path, &mut proxies);
         }

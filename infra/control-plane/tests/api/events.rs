@@ -155,7 +155,7 @@ async fn every_accepted_write_is_sent_and_nothing_else() {
         }
         assert_eq!(event["id"], detail["eventID"], "{name}");
         assert!(detail.get("errorCode").is_none(), "{name}");
-        assert_eq!(Caller::read(detail).to_string().split(" (").next(), Some("somebody unknown"), "{name}");
+        assert_eq!(Caller::read(detail).to_string().split(" (").next(), Some("an unknown caller"), "{name}");
         let time = event["time"].as_str().unwrap();
         assert!(time.ends_with('Z') && time.len() == 20, "{time}");
     }

@@ -1,4 +1,4 @@
-//! Every message of AWS Config ends in the right evaluations.
+//! Every message of AWS Config leads to the correct evaluations.
 
 use mesh::compliance::Topic;
 use ports::memory::Failure;
@@ -15,10 +15,10 @@ fn shop() -> Shop {
     shop
 }
 
-async fn told(shop: &Shop, event: &str) -> (Value, Vec<(String, String)>) {
+async fn evaluate(shop: &Shop, event: &str) -> (Value, Vec<(String, String)>) {
     let answer = shop.start().await.sample(event).await.unwrap();
-    let told = shop.told().into_iter().map(|(path, (compliance, _))| (path, compliance)).collect();
-    (answer, told)
+    let evaluated = shop.evaluated().into_iter().map(|(path, (compliance, _))| (path, compliance)).collect();
+    (answer, evaluated)
 }
 
 fn only(path: &str, compliance: &str) -> Vec<(String, String)> {
@@ -26,10 +26,10 @@ fn only(path: &str, compliance: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_answered_with_the_items_own_time_and_the_findings() {
+async fn change_is_answered_with_the_time_of_its_item_and_the_findings() {
     let shop = shop();
-    let (answer, told) = told(&shop, "config-change").await;
-    assert_eq!(told, only(V2, "NON_COMPLIANT"));
+    let (answer, evaluated) = evaluate(&shop, "config-change").await;
+    assert_eq!(evaluated, only(V2, "NON_COMPLIANT"));
     let (token, evaluation) = shop.ports.config.answers().remove(0);
     assert_eq!(token, "eyJlbmNyeXB0ZWREYXRhIjpbLTQyLDEyXX0=");
     assert_eq!(evaluation.at, "2026-11-20T10:03:50.512Z".parse().unwrap());
@@ -44,45 +44,45 @@ async fn a_change_is_answered_with_the_items_own_time_and_the_findings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_deleted_or_out_of_scope_or_no_part_of_a_mesh_is_not_applicable_and_nothing_is_read() {
+async fn deleted_out_of_scope_and_unrelated_resources_are_not_applicable_without_a_read() {
     for (event, resource) in [
         ("config-deleted", V2),
         ("config-left-scope", V2),
         ("config-certificate", "arn:aws:acm:eu-west-1:123456789012:certificate/11111111-2222-3333-4444-555555555555"),
     ] {
         let shop = shop();
-        let (_, told) = told(&shop, event).await;
-        assert_eq!(told, only(resource, "NOT_APPLICABLE"), "{event}");
+        let (_, evaluated) = evaluate(&shop, event).await;
+        assert_eq!(evaluated, only(resource, "NOT_APPLICABLE"), "{event}");
         assert_eq!(shop.ports.faults.calls().len(), 1, "{event}: {:?}", shop.ports.faults.calls());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_oversized_item_is_fetched() {
+async fn oversized_item_is_read_from_the_history() {
     let resource = ConfigResource { resource_type: "AWS::AppMesh::VirtualNode".into(), resource_id: arn(V2) };
     let item = |status, at: &str| ConfigItem::new(resource.clone(), None, status, at.parse().unwrap());
-    // Nothing recorded: the summary says who it is.
-    let (_, evaluated) = told(&shop(), "config-oversized").await;
+    // Without a recorded item, the summary identifies the resource.
+    let (_, evaluated) = evaluate(&shop(), "config-oversized").await;
     assert_eq!(evaluated, only(V2, "NON_COMPLIANT"));
     for (status, at, expected, time) in [
         (ItemStatus::Ok, "2026-11-20T10:03:55Z", "NON_COMPLIANT", "2026-11-20T10:03:55Z"),
         (ItemStatus::ResourceDeleted, "2026-11-20T10:03:55Z", "NOT_APPLICABLE", "2026-11-20T10:03:55Z"),
-        // Not yet as new as the notification.
+        // The recorded item is older than the notification.
         (ItemStatus::ResourceDeleted, "2026-11-20T09:00:00Z", "NON_COMPLIANT", "2026-11-20T10:03:50.512Z"),
     ] {
         let shop = shop();
         shop.ports.config.record(item(status, at));
-        let (_, evaluated) = told(&shop, "config-oversized").await;
+        let (_, evaluated) = evaluate(&shop, "config-oversized").await;
         assert_eq!(evaluated, only(V2, expected));
         assert_eq!(shop.ports.config.answers()[0].1.at, time.parse().unwrap());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_or_a_snapshot_is_answered_for_everything() {
+async fn schedule_or_snapshot_is_answered_for_all_resources() {
     for event in ["config-scheduled", "config-snapshot-delivered"] {
         let shop = shop();
-        let (answer, told) = told(&shop, event).await;
+        let (answer, evaluated) = evaluate(&shop, event).await;
         let expected: Vec<_> = ALL
             .iter()
             .map(|path| (*path, if *path == V2 { "NON_COMPLIANT" } else { "COMPLIANT" }))
@@ -90,16 +90,16 @@ async fn a_schedule_or_a_snapshot_is_answered_for_everything() {
             .collect::<std::collections::BTreeMap<_, _>>()
             .into_iter()
             .collect();
-        assert_eq!(told, expected, "{event}");
+        assert_eq!(evaluated, expected, "{event}");
         let line = line(&answer, "rule/meshwarden-tags");
         assert_eq!((&line["facts"]["compliant"], &line["facts"]["nonCompliant"]), (&json!(9), &json!(1)));
         let (_, evaluation) = &shop.ports.config.answers()[0];
-        assert_eq!(evaluation.at, "2026-11-20T10:03:58.101Z".parse().unwrap(), "the instant of the question");
+        assert_eq!(evaluation.at, "2026-11-20T10:03:58.101Z".parse().unwrap(), "the time of the request");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_meshes_are_one_answer() {
+async fn many_meshes_are_answered_by_one_call() {
     let shop = shop();
     for n in 0..30 {
         shop.put(&format!("mesh/m{n}"), &json!({}));
@@ -110,25 +110,25 @@ async fn many_meshes_are_one_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trial_is_answered_as_one() {
-    let (answer, told) = told(&shop(), "config-test-mode").await;
-    assert_eq!(told, [], "nothing of it is kept");
+async fn test_mode_is_answered_in_test_mode() {
+    let (answer, evaluated) = evaluate(&shop(), "config-test-mode").await;
+    assert_eq!(evaluated, [], "no evaluation is stored");
     assert_eq!(line(&answer, &arn(V2))["reason"], "Evaluated");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_only_tells_is_not_answered() {
+async fn notification_without_a_rule_is_not_answered() {
     for event in ["eventbridge-config-change", "sns-config-change", "cloudtrail-create-virtual-node", "tick-rule"] {
         let shop = shop();
-        let (answer, told) = told(&shop, event).await;
-        assert_eq!(told, [], "{event}");
+        let (answer, evaluated) = evaluate(&shop, event).await;
+        assert_eq!(evaluated, [], "{event}");
         assert_eq!(shop.calls_of("put evaluations"), 0, "{event}");
         assert_eq!(decision(&answer, V2)["outcome"]["outcome"], "WouldApply", "{event}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn writes_wake_whoever_told_of_them() {
+async fn failed_write_retries_its_message() {
     for event in ["cloudtrail-untag-resource", "control-plane-tag-resource", "sns-cloudtrail"] {
         let shop = Shop::of(Topic::Tags);
         shop.untag(&[V2]);
@@ -142,14 +142,14 @@ async fn writes_wake_whoever_told_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_is_answered_message_by_message() {
+async fn batch_is_answered_message_by_message() {
     let shop = shop();
     let answer = shop.start().await.sample("sqs-mesh-writes").await.unwrap();
     let unreadable = "2e1424d4-f796-459a-8184-9c92662be603";
     assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": unreadable }] }));
     let answer = shop.start().await.sample("sqs-config-rule").await.unwrap();
     assert_eq!(answer, json!({ "batchItemFailures": [] }));
-    assert_eq!(shop.told()[V2].0, "NON_COMPLIANT");
+    assert_eq!(shop.evaluated()[V2].0, "NON_COMPLIANT");
     shop.breaks("put evaluations", Failure::Throttled);
     let answer = shop.start().await.sample("sqs-config-rule").await.unwrap();
     assert_eq!(answer["batchItemFailures"].as_array().unwrap().len(), 1);
@@ -165,48 +165,48 @@ async fn every_event_of_egress_is_answered() {
     ] {
         let shop = Shop::with(Topic::Egress, OBSERVE);
         shop.open_filter();
-        let (_, told) = told(&shop, event).await;
-        assert_eq!(told, only(path, expected), "{event}");
+        let (_, evaluated) = evaluate(&shop, event).await;
+        assert_eq!(evaluated, only(path, expected), "{event}");
     }
     let shop = Shop::with(Topic::Egress, OBSERVE);
     shop.open_filter();
     shop.start().await.sample("sqs-config-rule").await.unwrap();
-    assert_eq!(shop.told().len(), 2);
+    assert_eq!(shop.evaluated().len(), 2);
     let answer = shop.start().await.sample("control-plane-delete-virtual-service").await.unwrap();
     assert_eq!(decision(&answer, MESH)["outcome"]["outcome"], "WouldApply");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_there_any_more_is_not_applicable() {
+async fn missing_resource_is_not_applicable() {
     let shop = shop();
     shop.ports.mesh.remove(&V2.parse().unwrap());
-    let (_, told) = told(&shop, "config-change").await;
-    assert_eq!(told, only(V2, "NOT_APPLICABLE"));
+    let (_, evaluated) = evaluate(&shop, "config-change").await;
+    assert_eq!(evaluated, only(V2, "NOT_APPLICABLE"));
 }
 
-/// Whatever is answered would be false: AWS Config refuses `INSUFFICIENT_DATA`.
+/// Any answer would be false: AWS Config rejects `INSUFFICIENT_DATA`.
 #[tokio::test(start_paused = true)]
-async fn unknown_standing_is_not_answered() {
-    // A mesh that isn't there says nothing of its resources: they may be in another account.
+async fn unknown_compliance_is_not_answered() {
+    // A missing mesh allows no conclusion about its resources, which may be in another account.
     let shop = Shop::with(Topic::Tags, POLICY);
     for path in ALL {
         shop.ports.mesh.remove(&path.parse().unwrap());
     }
-    let (answer, evaluated) = told(&shop, "config-change").await;
+    let (answer, evaluated) = evaluate(&shop, "config-change").await;
     assert_eq!(evaluated, []);
     assert_eq!(line(&answer, MESH)["reason"], "NotThere");
     assert_eq!(line(&answer, &arn(V2))["reason"], "Unknown");
-    assert_eq!(shop.pages().len(), 0, "a deleted mesh pages nobody");
+    assert_eq!(shop.pages().len(), 0, "a deleted mesh does not page");
 
     // A mesh of the same name elsewhere.
     let shop = Shop::with(Topic::Tags, POLICY);
     let event = shop.event("config-change").to_string().replace("123456789012:mesh", "210987654321:mesh");
     let answer = shop.start().await.answer(&serde_json::from_str(&event).unwrap()).await.unwrap();
-    assert_eq!(shop.told().len(), 0);
+    assert_eq!(shop.evaluated().len(), 0);
     let other = arn(V2).replace("123456789012", "210987654321");
     assert_eq!(line(&answer, &other)["reason"], "OtherMesh");
 
-    // A run that may read nothing of the mesh fails, and pages at once since it cannot pass.
+    // An invocation that may not read the mesh fails, and pages at once since a retry cannot succeed.
     for (call, failure, fails, pages) in [
         ("describe", Failure::Denied, true, 1),
         ("list tags of", Failure::Denied, false, 1),
@@ -220,14 +220,14 @@ async fn unknown_standing_is_not_answered() {
         shop.breaks(call, failure);
         let answer = shop.start().await.sample("config-change").await;
         assert_eq!(answer.is_err(), fails, "{call} {failure:?}: {answer:?}");
-        assert_eq!(shop.told().len(), 0, "{call} {failure:?}");
+        assert_eq!(shop.evaluated().len(), 0, "{call} {failure:?}");
         assert_eq!(shop.pages().len(), pages, "{call} {failure:?}: {:?}", shop.pages());
     }
 }
 
-/// An item whose ARN is null is of the kind that its type names, and is found by its history.
+/// An item with a null ARN has the kind of its resource type, and is identified by its history.
 #[tokio::test(start_paused = true)]
-async fn item_without_arn_is_never_taken_for_another_kind() {
+async fn item_without_arn_keeps_the_kind_of_its_type() {
     let nameless = |shop: &Shop, event: &str| -> Value {
         let mut event = shop.event(event);
         let mut message: Value = serde_json::from_str(event["invokingEvent"].as_str().unwrap()).unwrap();
@@ -242,7 +242,7 @@ async fn item_without_arn_is_never_taken_for_another_kind() {
         let shop = shop();
         let answer = shop.start().await.answer(&nameless(&shop, event)).await.unwrap();
         assert_eq!(
-            (shop.told().len(), &line(&answer, "recommendations-v2")["reason"]),
+            (shop.evaluated().len(), &line(&answer, "recommendations-v2")["reason"]),
             (0, &json!("WithoutArn")),
             "{event}"
         );
@@ -254,12 +254,12 @@ async fn item_without_arn_is_never_taken_for_another_kind() {
         let at = "2026-11-20T10:03:55Z".parse().unwrap();
         shop.ports.config.record(ConfigItem::new(resource, Some(&arn(V2)), ItemStatus::Ok, at));
         shop.start().await.answer(&nameless(&shop, event)).await.unwrap();
-        assert_eq!(shop.told()["recommendations-v2"].0, "NON_COMPLIANT", "{event}");
+        assert_eq!(shop.evaluated()["recommendations-v2"].0, "NON_COMPLIANT", "{event}");
     }
-    // Of a kind that the topic does not judge the type says enough.
+    // For a kind that the topic has no rule for, the type is sufficient.
     let shop = Shop::with(Topic::Egress, OBSERVE);
     let event =
         nameless(&shop, "config-change-node").to_string().replace("AWS::AppMesh::VirtualNode", "AWS::AppMesh::Route");
     shop.start().await.answer(&serde_json::from_str(&event).unwrap()).await.unwrap();
-    assert_eq!(shop.told()["recommendations-v2"].0, "NOT_APPLICABLE");
+    assert_eq!(shop.evaluated()["recommendations-v2"].0, "NOT_APPLICABLE");
 }

@@ -1,4 +1,4 @@
-//! A burst of events is answered from one reading of the mesh, and never from one that may be too old.
+//! A burst of events is answered from one reading of the mesh, unless that reading may be too old.
 
 use jiff::SignedDuration;
 use mesh::compliance::Topic;
@@ -28,26 +28,26 @@ async fn fifty_events_are_one_reading() {
     assert_eq!((readings(&shop), shop.ports.config.answers().len()), (1, 50));
     shop.ports.clock.advance(SignedDuration::from_secs(10));
     function.answer(&about(&shop, V1, "2026-11-20T10:03:58.101Z")).await.unwrap();
-    assert_eq!(readings(&shop), 2, "after a minute it is read again");
+    assert_eq!(readings(&shop), 2, "the mesh is read again after a minute");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_newer_than_the_reading_is_read_for() {
+async fn event_newer_than_the_reading_causes_another_reading() {
     let shop = Shop::with(Topic::Tags, POLICY);
     let function = shop.start().await;
     function.answer(&about(&shop, V1, "2026-11-20T10:03:58.101Z")).await.unwrap();
     shop.untag(&[V2]);
     shop.ports.clock.advance(SignedDuration::from_secs(5));
     function.answer(&about(&shop, V2, "2026-11-20T10:04:03Z")).await.unwrap();
-    assert_eq!((readings(&shop), shop.told()[V2].0.as_str()), (2, "NON_COMPLIANT"));
+    assert_eq!((readings(&shop), shop.evaluated()[V2].0.as_str()), (2, "NON_COMPLIANT"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_schedule_reads_anew_and_so_does_whoever_has_written() {
+async fn scheduled_run_and_own_write_cause_another_reading() {
     let shop = Shop::with(Topic::Tags, POLICY);
     let function = shop.start().await;
-    function.wake().await.unwrap();
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
+    function.scheduled_run().await.unwrap();
     assert_eq!(readings(&shop), 2);
     shop.untag(&[V2]);
     shop.ports.clock.advance(SignedDuration::from_secs(5));
@@ -55,5 +55,5 @@ async fn the_schedule_reads_anew_and_so_does_whoever_has_written() {
     assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
     shop.ports.clock.advance(SignedDuration::from_secs(1));
     function.answer(&about(&shop, V2, "2026-11-20T10:04:03Z")).await.unwrap();
-    assert_eq!((readings(&shop), shop.told()[V2].0.as_str()), (4, "COMPLIANT"));
+    assert_eq!((readings(&shop), shop.evaluated()[V2].0.as_str()), (4, "COMPLIANT"));
 }

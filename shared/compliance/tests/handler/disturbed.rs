@@ -1,5 +1,5 @@
-//! A function is killed at every call, before and after its effect, and every call fails in every way: the end is the
-//! same.
+//! A function is killed at every call, before and after its effect, and every call fails in every way: the final state
+//! is the same.
 
 use std::collections::BTreeMap;
 
@@ -9,34 +9,34 @@ use serde_json::Value;
 
 use crate::shop::{MESH, POLICY, Shop, V1, V2};
 
-/// How often Lambda tries an asynchronous event again.
+/// How often Lambda retries an asynchronous event.
 const RETRIES: usize = 2;
 
-/// What happens.
+/// A scenario: the initial state and the event.
 #[derive(Clone, Copy, Debug)]
 enum Scenario {
-    /// Two nodes lack a tag; the schedule.
+    /// Two nodes lack a tag; a scheduled run.
     Tags,
-    /// A node lacks a tag; AWS Config asks.
-    TagsAsked,
-    /// Nothing can be mended.
+    /// A node lacks a tag; a request of AWS Config.
+    TagsRequested,
+    /// No finding can be remediated.
     TagsHeld,
-    /// The filter is open; AWS Config asks.
+    /// The filter is open; a request of AWS Config.
     Egress,
-    /// A backend leads nowhere; somebody wrote.
+    /// A backend is dangling; a write to the mesh.
     Backend,
 }
 
 impl Scenario {
     fn begin(self) -> Shop {
         let topic = match self {
-            Self::Tags | Self::TagsAsked | Self::TagsHeld => Topic::Tags,
+            Self::Tags | Self::TagsRequested | Self::TagsHeld => Topic::Tags,
             Self::Egress | Self::Backend => Topic::Egress,
         };
         let shop = Shop::with(topic, &format!("{POLICY}egress: {{removeDangling: true}}\n"));
         match self {
             Self::Tags => shop.untag(&[V1, V2]),
-            Self::TagsAsked => shop.untag(&[V2]),
+            Self::TagsRequested => shop.untag(&[V2]),
             Self::TagsHeld => shop.untag(&[MESH]),
             Self::Egress => shop.open_filter(),
             Self::Backend => shop.calls(V2, "old.shop.local"),
@@ -47,21 +47,21 @@ impl Scenario {
     const fn event(self) -> &'static str {
         match self {
             Self::Tags | Self::TagsHeld => "tick-rule",
-            Self::TagsAsked => "config-change",
+            Self::TagsRequested => "config-change",
             Self::Egress => "config-change-mesh",
             Self::Backend => "cloudtrail-update-mesh",
         }
     }
 
-    const fn asks(self) -> bool {
+    const fn requests_answer(self) -> bool {
         match self {
-            Self::TagsAsked | Self::Egress => true,
+            Self::TagsRequested | Self::Egress => true,
             Self::Tags | Self::TagsHeld | Self::Backend => false,
         }
     }
 }
 
-/// The end of a run that is disturbed by this, or not at all; and the calls that its first event took.
+/// The final state of a run with this disturbance, or with none; and the calls of its first event.
 async fn end(scenario: Scenario, wrong: Option<(usize, Fault)>) -> (BTreeMap<String, Value>, Vec<Call>) {
     let shop = scenario.begin();
     let killed = matches!(wrong, Some((_, Fault::Crash(_))));
@@ -77,7 +77,7 @@ async fn end(scenario: Scenario, wrong: Option<(usize, Fault)>) -> (BTreeMap<Str
     }
     for _ in 0..RETRIES {
         if !matches!(answer, Some(Ok(_))) {
-            // Lambda tries an asynchronous event again, after a minute at the earliest.
+            // Lambda retries an asynchronous event after a minute at the earliest.
             shop.wait(1);
             answer = Some(function.sample(scenario.event()).await);
         }
@@ -86,11 +86,12 @@ async fn end(scenario: Scenario, wrong: Option<(usize, Fault)>) -> (BTreeMap<Str
     for _ in 0..2 {
         function.later(5).await;
     }
-    assert_eq!(scenario.asks(), !shop.told().is_empty(), "AWS Config has its answer");
-    (shop.world(), calls)
+    assert_eq!(scenario.requests_answer(), !shop.evaluated().is_empty(), "AWS Config has an answer");
+    (shop.state(), calls)
 }
 
-/// A read has no effect that could be done although its answer is lost; a write is never stale.
+/// Whether a fault is possible at a call: a read has no effect that could survive a lost answer, and a write is never
+/// stale.
 fn can_happen(fault: &Fault, call: &Call) -> bool {
     match fault {
         Fault::Fails(_, Effect::Done) => call.writes,
@@ -104,13 +105,13 @@ async fn every_disturbance(scenario: Scenario, faults: fn() -> Vec<Fault>) {
     assert!(calls.len() > 20, "{calls:?}");
     for call in calls {
         for fault in faults().into_iter().filter(|fault| can_happen(fault, &call)) {
-            let told = format!("{scenario:?}, {fault:?} at call {}: {call}", call.number);
-            let (world, _) = end(scenario, Some((call.number, fault))).await;
-            // Tags that are read too late look as if somebody had set them already: a change that was paid for is not
-            // made, and is paid for again by the next wake.
-            let too_late = told.contains("StaleRead") && call.name == "list tags of";
+            let case = format!("{scenario:?}, {fault:?} at call {}: {call}", call.number);
+            let (state, _) = end(scenario, Some((call.number, fault))).await;
+            // Tags from a stale read look as if another writer had already set them: the change was counted, is not
+            // made, and is counted again by the next invocation.
+            let too_late = case.contains("StaleRead") && call.name == "list tags of";
             for (name, value) in undisturbed.iter().filter(|(name, _)| !(too_late && *name == "spent")) {
-                assert_eq!(world.get(name), Some(value), "{told}: {name}");
+                assert_eq!(state.get(name), Some(value), "{case}: {name}");
             }
         }
     }
@@ -139,4 +140,4 @@ macro_rules! disturbed {
     };
 }
 
-disturbed! { tags Tags, tags_asked TagsAsked, tags_held TagsHeld, egress Egress, backend Backend }
+disturbed! { tags Tags, tags_requested TagsRequested, tags_held TagsHeld, egress Egress, backend Backend }

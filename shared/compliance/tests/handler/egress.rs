@@ -1,4 +1,4 @@
-//! Egress: what is closed or taken off, what is explained instead.
+//! Egress: closed filters, removed backends, and findings that are only explained.
 
 use mesh::compliance::Topic;
 use ports::memory::{Fault, Gate};
@@ -13,25 +13,25 @@ fn shop() -> Shop {
 const REMOVE: &str = "egress: {removeDangling: true}\n";
 
 #[tokio::test(start_paused = true)]
-async fn an_open_filter_that_nobody_needs_is_closed() {
+async fn unneeded_open_filter_is_closed() {
     let shop = shop();
     shop.edit(MESH, |spec| spec["serviceDiscovery"] = json!({ "ipPreference": "IPv4_ONLY" }));
     shop.open_filter();
     let answer = shop.start().await.sample("config-change-mesh").await.unwrap();
     let closed = json!({ "egressFilter": { "type": "DROP_ALL" }, "serviceDiscovery": { "ipPreference": "IPv4_ONLY" } });
     assert_eq!(shop.spec(MESH), closed);
-    let (compliance, annotation) = &shop.told()[MESH];
-    assert_eq!(compliance, "NON_COMPLIANT", "as it was when AWS Config asked");
+    let (compliance, annotation) = &shop.evaluated()[MESH];
+    assert_eq!(compliance, "NON_COMPLIANT", "the state at the time of the request");
     assert!(annotation.starts_with("mesh-egress-open: "), "{annotation}");
     assert_eq!(decision(&answer, MESH)["outcome"]["outcome"], "Applied");
     assert_eq!((shop.spent(), shop.ports.mesh.writes().len()), (1, 1));
     let again = shop.start().await.sample("config-change-mesh").await.unwrap();
     assert_eq!(decision(&again, MESH)["reason"], "Compliant");
-    assert_eq!(shop.told()[MESH].0, "COMPLIANT");
+    assert_eq!(shop.evaluated()[MESH].0, "COMPLIANT");
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_that_would_cut_calls_is_explained_instead() {
+async fn filter_with_calls_through_it_is_not_closed() {
     let shop = Shop::with(Topic::Egress, &format!("{POLICY}{REMOVE}"));
     shop.open_filter();
     shop.calls(V2, "api.partner.example");
@@ -40,7 +40,7 @@ async fn closing_that_would_cut_calls_is_explained_instead() {
     let held = decision(&answer, MESH);
     assert_eq!((&held["decision"], &held["reason"]), (&json!("hold"), &json!("WouldCut")));
     assert_eq!(held["facts"]["cuts"], json!([{ "from": V2, "to": "api.partner.example" }]));
-    // The backend is the only trace of those calls: it stays while the filter is open.
+    // The backend is the only evidence of those calls, so it stays while the filter is open.
     assert_eq!(decision(&answer, V2)["reason"], "FilterOpen");
     for _ in 0..3 {
         function.later(5).await;
@@ -49,26 +49,26 @@ async fn closing_that_would_cut_calls_is_explained_instead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dangling_backends_are_taken_off_where_the_policy_says_so() {
+async fn dangling_backends_are_removed_if_the_policy_permits_it() {
     let shop = Shop::with(Topic::Egress, &format!("{POLICY}{REMOVE}"));
     let before = shop.spec(V2);
     shop.calls(V2, "old.shop.local");
     shop.calls(V2, "older.shop.local");
-    let answer = shop.start().await.wake().await.unwrap();
+    let answer = shop.start().await.scheduled_run().await.unwrap();
     assert_eq!(shop.spec(V2), before);
-    assert_eq!(shop.ports.mesh.writes().len(), 1, "one write takes off both");
+    assert_eq!(shop.ports.mesh.writes().len(), 1, "one write removes both");
     assert_eq!(decision(&answer, V2)["plan"]["apply"].as_array().unwrap().len(), 2);
 
     let shop = Shop::of(Topic::Egress);
     shop.calls(V2, "old.shop.local");
-    let answer = shop.start().await.wake().await.unwrap();
+    let answer = shop.start().await.scheduled_run().await.unwrap();
     let held = decision(&answer, V2);
     assert_eq!((&held["reason"], &held["facts"]["backend"]), (&json!("RemovalNotAllowed"), &json!("old.shop.local")));
     assert_eq!(shop.ports.mesh.writes().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn hosts_outside_the_allow_list_are_found_and_never_cut() {
+async fn hosts_outside_the_allow_list_are_reported_and_never_cut() {
     let allow = "egress: {allow: [\"*.amazonaws.com\"]}\n";
     let shop = Shop::with(Topic::Egress, &format!("{POLICY}{allow}"));
     shop.put(
@@ -85,14 +85,14 @@ async fn hosts_outside_the_allow_list_are_found_and_never_cut() {
     let held = decision(&answer, V2);
     assert_eq!(held["reason"], "WouldCut", "{held:#}");
     assert_eq!(held["facts"]["cuts"], json!([{ "from": V2, "to": "partner.shop.local" }]));
-    let (compliance, annotation) = &shop.told()[V2];
+    let (compliance, annotation) = &shop.evaluated()[V2];
     assert_eq!(compliance, "NON_COMPLIANT");
     assert!(annotation.contains("api.partner.example"), "{annotation}");
     assert_eq!(shop.ports.mesh.writes().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_is_edited_in_between_is_read_again_and_the_edit_survives() {
+async fn node_edited_in_between_is_read_again_and_keeps_the_edit() {
     let shop = Shop::with(Topic::Egress, &format!("{POLICY}{REMOVE}"));
     shop.calls(V2, "old.shop.local");
     let function = shop.start().await;
@@ -112,7 +112,7 @@ async fn a_node_that_is_edited_in_between_is_read_again_and_the_edit_survives() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_does_not_compare_versions_pages() {
+async fn server_without_version_check_pages() {
     let shop = shop();
     shop.open_filter();
     shop.ports.mesh.ignore_versions();
@@ -134,9 +134,9 @@ async fn a_server_that_does_not_compare_versions_pages() {
 async fn kinds_without_egress_are_not_applicable() {
     let shop = shop();
     shop.start().await.sample("config-scheduled").await.unwrap();
-    let told = shop.told();
-    assert_eq!(told.len(), 10);
-    let of = |compliance: &str| told.values().filter(|(told, _)| told == compliance).count();
+    let evaluated = shop.evaluated();
+    assert_eq!(evaluated.len(), 10);
+    let of = |compliance: &str| evaluated.values().filter(|(evaluated, _)| evaluated == compliance).count();
     assert_eq!((of("COMPLIANT"), of("NOT_APPLICABLE")), (5, 5));
-    assert_eq!(told[V1].0, "COMPLIANT");
+    assert_eq!(evaluated[V1].0, "COMPLIANT");
 }

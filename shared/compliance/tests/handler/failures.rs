@@ -1,4 +1,4 @@
-//! Calls that fail for a while or for good: what is done, said, and tried again.
+//! Calls that fail temporarily or permanently: effects, notifications and retries.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn shop() -> Shop {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_state_table_nothing_is_written_and_it_pages_but_aws_config_is_answered() {
+async fn without_the_state_table_aws_config_is_answered_nothing_is_written_and_it_pages() {
     let shop = shop();
     shop.breaks("load state", Failure::Unavailable);
     let function = shop.start().await;
@@ -25,20 +25,24 @@ async fn without_the_state_table_nothing_is_written_and_it_pages_but_aws_config_
         function.sample("config-change").await.unwrap_err();
         shop.wait(1);
     }
-    assert_eq!((shop.calls_of("tag"), shop.calls_of("begin"), shop.pages().len()), (0, 0, 0), "it may pass");
-    assert_eq!(shop.told()[V2].0, "NON_COMPLIANT");
+    assert_eq!(
+        (shop.calls_of("tag"), shop.calls_of("begin"), shop.pages().len()),
+        (0, 0, 0),
+        "the failure may be transient"
+    );
+    assert_eq!(shop.evaluated()[V2].0, "NON_COMPLIANT");
     shop.wait(10);
-    function.wake().await.unwrap_err();
-    assert_eq!(shop.pages().len(), 1, "it lasts");
+    function.scheduled_run().await.unwrap_err();
+    assert_eq!(shop.pages().len(), 1, "the failure lasts");
     assert!(shop.pages()[0].body.contains("state of tag-compliance/shop"), "{:?}", shop.pages());
     for _ in 0..94 {
         shop.wait(15);
-        function.wake().await.unwrap_err();
+        function.scheduled_run().await.unwrap_err();
     }
     assert_eq!(shop.pages().len(), 1, "one page a day");
     for _ in 0..4 {
         shop.wait(15);
-        function.wake().await.unwrap_err();
+        function.scheduled_run().await.unwrap_err();
     }
     assert_eq!(shop.pages().len(), 2, "a reminder after a day");
     shop.ports.faults.reset();
@@ -47,13 +51,13 @@ async fn without_the_state_table_nothing_is_written_and_it_pages_but_aws_config_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denied_write_is_said_and_paged_and_keeps_no_other_from_being_made() {
+async fn denied_write_is_reported_and_paged_and_blocks_no_other_write() {
     let shop = shop();
     shop.untag(&[V1]);
     let of_v1 = |call: &ports::memory::Call| call.name == "tag" && call.subject.ends_with("recommendations-v1");
     shop.ports.faults.whenever(of_v1, Fault::Fails(Failure::Denied, Effect::NotDone));
     let function = shop.start().await;
-    let answer = function.wake().await.unwrap();
+    let answer = function.scheduled_run().await.unwrap();
     let failed = decision(&answer, V1);
     assert_eq!(failed["outcome"]["outcome"], "Failed");
     assert!(failed["outcome"]["error"].as_str().unwrap().contains("denied"), "{failed}");
@@ -62,7 +66,11 @@ async fn a_denied_write_is_said_and_paged_and_keeps_no_other_from_being_made() {
     for _ in 0..2 {
         function.later(5).await;
     }
-    assert_eq!((shop.pages().len(), shop.spent()), (1, 2), "what never happened is paid for once, and paged once");
+    assert_eq!(
+        (shop.pages().len(), shop.spent()),
+        (1, 2),
+        "a denied write counts once against the budget, and pages once"
+    );
     for _ in 0..94 {
         function.later(15).await;
     }
@@ -74,7 +82,7 @@ async fn a_denied_write_is_said_and_paged_and_keeps_no_other_from_being_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_write_is_tried_again() {
+async fn throttled_write_is_retried() {
     let shop = shop();
     shop.breaks("tag", Failure::Throttled);
     let function = shop.start().await;
@@ -87,7 +95,7 @@ async fn a_throttled_write_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_mesh_that_cannot_be_read_stands_in_no_other_meshs_way() {
+async fn unreadable_mesh_does_not_block_other_meshes() {
     let shop = shop();
     shop.put("mesh/bank", &json!({}));
     let of_bank = |call: &ports::memory::Call| call.name == "describe" && call.subject == "mesh/bank";
@@ -96,27 +104,27 @@ async fn one_mesh_that_cannot_be_read_stands_in_no_other_meshs_way() {
     assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
     assert_eq!(line(&answer, "mesh/bank")["reason"], "CannotObserve");
     assert_eq!(line(&answer, "mesh/bank")["facts"]["kind"], json!(PortErrorKind::Denied));
-    assert_eq!((shop.told().len(), shop.pages().len()), (10, 1));
-    assert!(!shop.told().contains_key("mesh/bank"));
+    assert_eq!((shop.evaluated().len(), shop.pages().len()), (10, 1));
+    assert!(!shop.evaluated().contains_key("mesh/bank"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_aws_config_does_not_take_is_said() {
+async fn answer_rejected_by_aws_config_is_reported() {
     let shop = shop();
     shop.ports.config.expire("eyJlbmNyeXB0ZWREYXRhIjpbLTQyLDEyXX0=");
     let answer = shop.start().await.sample("config-change").await.unwrap();
-    assert_eq!(line(&answer, &arn(V2))["reason"], "CannotAnswer", "it won't be valid again, so nobody tries again");
-    assert_eq!(shop.owner(V2).as_deref(), Some("platform"), "the repair doesn't wait for it");
+    assert_eq!(line(&answer, &arn(V2))["reason"], "CannotAnswer", "a rejected token is not retried");
+    assert_eq!(shop.owner(V2).as_deref(), Some("platform"), "the repair is independent of the answer");
 
     let shop = Shop::of(Topic::Tags);
     shop.ports.config.refuse(ConfigResource { resource_type: "AWS::AppMesh::Mesh".into(), resource_id: arn(MESH) });
     let why = shop.start().await.sample("config-scheduled").await.unwrap_err();
     assert!(why.contains("EvaluationsRefused"), "{why}");
-    assert_eq!((shop.told().len(), shop.calls_of("put evaluations"), shop.pages().len()), (9, 3, 0));
+    assert_eq!((shop.evaluated().len(), shop.calls_of("put evaluations"), shop.pages().len()), (9, 3, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_time_left_the_next_wake_goes_on() {
+async fn next_invocation_resumes_after_the_time_ran_out() {
     let shop = shop();
     shop.untag(&[V1, PAYMENTS]);
     shop.ports.faults.set_latency(Duration::from_millis(300));
@@ -135,7 +143,7 @@ async fn without_time_left_the_next_wake_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_at_once_do_it_once() {
+async fn two_concurrent_invocations_make_one_change() {
     let shop = shop();
     let (one, other) = (shop.start().await, shop.start().await);
     let event = shop.event("config-change");
@@ -145,13 +153,13 @@ async fn two_at_once_do_it_once() {
     assert_eq!((shop.owner(V2).as_deref(), shop.spent(), shop.calls_of("tag")), (Some("platform"), 1, 1));
 }
 
-/// A repair that is due and does not get done for long is a standstill: it pages, once, with what to look at.
+/// A due repair that is never completed is a standstill: it pages once, with a command for the operator.
 #[tokio::test(start_paused = true)]
-async fn repair_that_never_gets_done_pages() {
+async fn repair_that_is_never_completed_pages() {
     let shop = shop();
     let (function, event) = (shop.start().await, shop.event("tick-rule"));
     for round in 0..16 {
-        // Too little for a change.
+        // Too little time for a change.
         let answer = function.answer_by(&event, Deadline::after(Duration::from_secs(2))).await.unwrap();
         assert_eq!(decision(&answer, V2)["outcome"]["outcome"], "OutOfTime", "{round}");
         assert_eq!(shop.pages().len(), usize::from(round > 12), "{round}: {:?}", shop.pages());
@@ -160,7 +168,7 @@ async fn repair_that_never_gets_done_pages() {
     let page = &shop.pages()[0];
     assert!(page.subject.contains("NoProgress") && page.subject.contains(V2), "{page:?}");
     assert!(page.body.contains(&format!("meshwarden explain {V2}")), "{page:?}");
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
     assert_eq!(shop.ports.state.stored(&shop.key()).unwrap().document.get("watches"), None);
 }

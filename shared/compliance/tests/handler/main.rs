@@ -10,7 +10,7 @@ mod bursts;
 mod disturbed;
 mod egress;
 mod failures;
+mod notifications;
 mod partly;
 mod queue;
 mod tags;
-mod telling;

@@ -1,4 +1,4 @@
-//! Resources that cannot be read, or not with their tags: only those are unknown.
+//! Resources that cannot be read completely: only these are unknown.
 
 use mesh::compliance::Topic;
 use ports::memory::{Call, Effect, Failure, Fault};
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::shop::{ALL, GATEWAY, MESH, PAYMENTS, POLICY, ROUTE, ROUTER, SERVICE, Shop, V1, V2, arn, decision, line};
 
-/// Every call of this name about this resource fails so.
+/// Makes every call of this name about this resource fail.
 fn breaks(shop: &Shop, name: &'static str, path: &str, failure: Failure) {
     let (path, arn) = (path.to_owned(), arn(path));
     let of_it = move |call: &Call| call.name == name && (call.subject == path || call.subject == arn);
     shop.ports.faults.whenever(of_it, Fault::Fails(failure, Effect::NotDone));
 }
 
-/// Tags of one resource cannot be listed: the others are answered and repaired, and that one is unknown.
+/// The tags of one resource cannot be listed: that resource is unknown, and the others are answered and repaired.
 #[tokio::test(start_paused = true)]
 async fn resource_with_unlistable_tags_is_the_only_one_unknown() {
     for (failure, comes_again) in [(Failure::Denied, false), (Failure::Throttled, true), (Failure::TimedOut, true)] {
@@ -23,11 +23,11 @@ async fn resource_with_unlistable_tags_is_the_only_one_unknown() {
             breaks(&shop, "list tags of", path, failure);
             let answer = shop.start().await.sample("config-scheduled").await;
             assert_eq!(answer.is_err(), comes_again, "{path} {failure:?}: {answer:?}");
-            let told = shop.told();
-            assert_eq!((told.len(), told.get(path)), (9, None), "{path} {failure:?}");
-            assert_eq!(told[V2].0, "NON_COMPLIANT", "{path}");
-            assert_eq!(told.values().filter(|(compliance, _)| compliance == "COMPLIANT").count(), 8, "{path}");
-            // What stands above a resource may have another value. Of the node only its services do.
+            let evaluated = shop.evaluated();
+            assert_eq!((evaluated.len(), evaluated.get(path)), (9, None), "{path} {failure:?}");
+            assert_eq!(evaluated[V2].0, "NON_COMPLIANT", "{path}");
+            assert_eq!(evaluated.values().filter(|(compliance, _)| compliance == "COMPLIANT").count(), 8, "{path}");
+            // A parent of the resource may have another value; only its services are parents of the node.
             let expected = if path == SERVICE { None } else { Some("platform") };
             assert_eq!(shop.owner(V2).as_deref(), expected, "{path} {failure:?}");
             assert_eq!(shop.pages().len(), usize::from(!comes_again), "{:?}", shop.pages());
@@ -52,31 +52,35 @@ async fn repair_waits_for_the_tags_it_would_inherit() {
     shop.untag(&[V2]);
     breaks(&shop, "list tags of", SERVICE, Failure::Denied);
     let function = shop.start().await;
-    let answer = function.wake().await.unwrap();
+    let answer = function.scheduled_run().await.unwrap();
     let held = decision(&answer, V2);
     assert_eq!((&held["reason"], &held["facts"]["key"]), (&json!("SourceTagsUnknown"), &json!("owner")));
     assert_eq!(decision(&answer, SERVICE)["reason"], "TagsUnknown");
     shop.ports.faults.reset();
     shop.owns(SERVICE, "recs");
     function.later(15).await;
-    assert_eq!(shop.owner(V2).as_deref(), Some("recs"), "and not what stands above that");
+    assert_eq!(shop.owner(V2).as_deref(), Some("recs"), "not the tag of the service's parent");
 }
 
-/// What leaves a mesh does not follow from tags.
+/// Egress does not depend on tags.
 #[tokio::test(start_paused = true)]
-async fn egress_is_judged_and_repaired_without_tags() {
+async fn egress_is_evaluated_and_repaired_without_tags() {
     for failure in [Failure::Denied, Failure::Throttled, Failure::Unavailable] {
         let shop = Shop::of(Topic::Egress);
         shop.open_filter();
         shop.breaks("list tags of", failure);
         let answer = shop.start().await.sample("config-change-mesh").await.unwrap();
-        assert_eq!((shop.told()[MESH].0.as_str(), shop.filter()), ("NON_COMPLIANT", json!("DROP_ALL")), "{failure:?}");
+        assert_eq!(
+            (shop.evaluated()[MESH].0.as_str(), shop.filter()),
+            ("NON_COMPLIANT", json!("DROP_ALL")),
+            "{failure:?}"
+        );
         assert_eq!(shop.pages().len(), 0, "{failure:?}: {answer:#}");
     }
 }
 
-/// A resource that cannot be described is unknown; the others are judged, and nothing is changed: nobody knows what that
-/// would break.
+/// A resource that cannot be described is unknown. The others are evaluated, and nothing is changed: the harm of a
+/// change would be unknown.
 #[tokio::test(start_paused = true)]
 async fn resource_that_cannot_be_described_is_the_only_one_unknown() {
     for topic in [Topic::Tags, Topic::Egress] {
@@ -88,10 +92,10 @@ async fn resource_that_cannot_be_described_is_the_only_one_unknown() {
                 breaks(&shop, "describe", path, failure);
                 let answer = shop.start().await.sample("config-scheduled").await;
                 assert_eq!(answer.is_err(), comes_again, "{topic} {path} {failure:?}: {answer:?}");
-                let told = shop.told();
-                assert_eq!((told.len(), told.get(path)), (9, None), "{topic} {path} {failure:?}");
+                let evaluated = shop.evaluated();
+                assert_eq!((evaluated.len(), evaluated.get(path)), (9, None), "{topic} {path} {failure:?}");
                 let wrong = if topic == Topic::Tags { V2 } else { MESH };
-                for (resource, (compliance, annotation)) in &told {
+                for (resource, (compliance, annotation)) in &evaluated {
                     let expected = resource == wrong;
                     assert_eq!(compliance == "NON_COMPLIANT", expected, "{topic} {path}: {resource} {annotation}");
                 }
@@ -104,7 +108,7 @@ async fn resource_that_cannot_be_described_is_the_only_one_unknown() {
     }
 }
 
-/// A change that is requested for one resource waits for no other that cannot be read.
+/// A request about one resource does not wait for another unreadable resource.
 #[tokio::test(start_paused = true)]
 async fn event_about_one_resource_is_answered_while_another_is_throttled() {
     let shop = Shop::of(Topic::Tags);
@@ -112,17 +116,17 @@ async fn event_about_one_resource_is_answered_while_another_is_throttled() {
     breaks(&shop, "list tags of", V1, Failure::Throttled);
     let answer = shop.start().await.sample("config-change").await;
     assert!(answer.is_ok(), "{answer:?}");
-    assert_eq!(shop.told()[V2].0, "NON_COMPLIANT");
+    assert_eq!(shop.evaluated()[V2].0, "NON_COMPLIANT");
     assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
 }
 
-/// A resource that is deleted between its description and its tags is gone; one that stays without tags is unknown.
+/// A resource that is deleted between its description and its tags is missing; an existing one without tags is unknown.
 #[tokio::test(start_paused = true)]
 async fn tags_that_are_not_found() {
     let shop = Shop::of(Topic::Tags);
     breaks(&shop, "list tags of", V2, Failure::NotFound);
     let answer = shop.start().await.sample("config-change").await.unwrap();
-    assert_eq!((shop.told().len(), &line(&answer, &arn(V2))["reason"]), (0, &json!("Unknown")));
+    assert_eq!((shop.evaluated().len(), &line(&answer, &arn(V2))["reason"]), (0, &json!("Unknown")));
 
     let shop = Shop::of(Topic::Tags);
     breaks(&shop, "list tags of", V2, Failure::NotFound);
@@ -133,10 +137,10 @@ async fn tags_that_are_not_found() {
     };
     shop.ports.faults.whenever(second, Fault::Fails(Failure::NotFound, Effect::NotDone));
     shop.start().await.sample("config-change").await.unwrap();
-    assert_eq!(shop.told()[V2].0, "NOT_APPLICABLE");
+    assert_eq!(shop.evaluated()[V2].0, "NOT_APPLICABLE");
 }
 
-/// A list that is throttled in the middle of its pages is read again from the beginning, or not at all.
+/// A list that is throttled between its pages is read again from the beginning, or fails.
 #[tokio::test(start_paused = true)]
 async fn throttled_list_is_never_a_short_list() {
     let is_list = |call: &Call| call.name == "list" && call.subject.starts_with("virtualNode");
@@ -144,17 +148,17 @@ async fn throttled_list_is_never_a_short_list() {
     shop.untag(&[V2]);
     shop.ports.faults.once(is_list, Fault::Fails(Failure::Throttled, Effect::NotDone));
     shop.start().await.sample("config-scheduled").await.unwrap();
-    assert_eq!((shop.told().len(), shop.owner(V2).as_deref()), (10, Some("platform")));
+    assert_eq!((shop.evaluated().len(), shop.owner(V2).as_deref()), (10, Some("platform")));
 
     let shop = Shop::of(Topic::Tags);
     shop.untag(&[V2]);
     shop.ports.faults.whenever(is_list, Fault::Fails(Failure::Throttled, Effect::NotDone));
     shop.start().await.sample("config-scheduled").await.unwrap_err();
-    assert_eq!((shop.told().len(), shop.owner(V2), shop.pages().len()), (0, None, 0));
+    assert_eq!((shop.evaluated().len(), shop.owner(V2), shop.pages().len()), (0, None, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn denied_mesh_leaves_the_others_judged_and_pages_once() {
+async fn denied_mesh_does_not_affect_the_others_and_pages_once() {
     let shop = Shop::of(Topic::Tags);
     shop.untag(&[V2]);
     for name in ["bank", "club"] {
@@ -166,32 +170,32 @@ async fn denied_mesh_leaves_the_others_judged_and_pages_once() {
         function.sample("config-scheduled").await.unwrap();
         shop.wait(4);
     }
-    let told = shop.told();
+    let evaluated = shop.evaluated();
     assert_eq!(
-        (told.len(), told.contains_key("mesh/bank"), told["mesh/club"].0.as_str()),
+        (evaluated.len(), evaluated.contains_key("mesh/bank"), evaluated["mesh/club"].0.as_str()),
         (11, false, "NON_COMPLIANT")
     );
     assert_eq!(shop.pages().len(), 1, "{:?}", shop.pages());
 }
 
-/// A passing failure is no news: nobody is notified that a resource is unknown, and then that it is as before.
+/// A transient failure is not reported: no notice says that a resource is unknown, and then that it is known again.
 #[tokio::test(start_paused = true)]
-async fn passing_failure_notifies_nobody() {
+async fn transient_failure_is_not_reported() {
     let shop = Shop::with(Topic::Tags, "version: 1\ntags: {required: [{key: owner, inherit: false}]}\n");
     shop.untag(&[V2]);
     let function = shop.start().await;
-    function.wake().await.unwrap();
+    function.scheduled_run().await.unwrap();
     let sent = shop.ports.notifier.sent().len();
     breaks(&shop, "list tags of", V1, Failure::Unavailable);
     breaks(&shop, "describe", V2, Failure::Unavailable);
     shop.wait(5);
-    function.wake().await.unwrap_err();
+    function.scheduled_run().await.unwrap_err();
     shop.ports.faults.reset();
     function.later(5).await;
     assert_eq!(shop.ports.notifier.sent().len(), sent, "{:?}", shop.ports.notifier.sent());
 }
 
-/// A decision that was made from a partial reading is made again from what was recorded of it.
+/// A decision based on a partial reading is replayed from its journal entry.
 #[tokio::test(start_paused = true)]
 async fn partial_reading_is_replayed() {
     for topic in [Topic::Tags, Topic::Egress] {
@@ -200,7 +204,7 @@ async fn partial_reading_is_replayed() {
         shop.open_filter();
         breaks(&shop, "list tags of", V1, Failure::Denied);
         breaks(&shop, "describe", GATEWAY, Failure::Denied);
-        shop.start().await.wake().await.unwrap();
+        shop.start().await.scheduled_run().await.unwrap();
         let entries = shop.ports.state.journal_of(&shop.key());
         assert!(!entries.is_empty(), "{topic}");
         for entry in entries {

@@ -1,4 +1,4 @@
-//! Batches of a queue: only the messages that a failure concerns come again.
+//! Batches of a queue: only the messages that a failure affects are retried.
 
 use std::time::Duration;
 
@@ -38,9 +38,9 @@ fn shop() -> Shop {
     shop
 }
 
-/// One mesh of several fails: its messages come again, and the others are done and answered.
+/// One of several meshes fails: its messages are retried, and the others are repaired and answered.
 #[tokio::test(start_paused = true)]
-async fn only_messages_of_the_failed_mesh_come_again() {
+async fn only_messages_of_the_failed_mesh_are_retried() {
     for (failure, comes_again) in [(Failure::Throttled, true), (Failure::Unavailable, true), (Failure::Denied, false)] {
         let shop = shop();
         shop.untag(&[V1, V2]);
@@ -56,14 +56,14 @@ async fn only_messages_of_the_failed_mesh_come_again() {
         let answer = shop.start().await.answer(&batch(&events)).await.unwrap();
         let expected = if comes_again { vec!["m1", "m3"] } else { vec![] };
         assert_eq!(failed(&answer), expected, "{failure:?}");
-        assert_eq!(shop.told().keys().collect::<Vec<_>>(), [V1, V2], "{failure:?}");
+        assert_eq!(shop.evaluated().keys().collect::<Vec<_>>(), [V1, V2], "{failure:?}");
         assert_eq!((shop.owner(V1).as_deref(), shop.owner(V2).as_deref()), (Some("platform"), Some("platform")));
     }
 }
 
-/// Whoever requests everything comes again with any mesh that fails.
+/// A request for all resources is retried if any mesh fails.
 #[tokio::test(start_paused = true)]
-async fn request_for_everything_comes_again_with_any_failed_mesh() {
+async fn request_for_all_resources_is_retried_with_any_failed_mesh() {
     let shop = shop();
     shop.ports
         .faults
@@ -73,9 +73,9 @@ async fn request_for_everything_comes_again_with_any_failed_mesh() {
     assert_eq!(failed(&answer), ["m1", "m2"]);
 }
 
-/// A write that fails concerns the messages about its resource.
+/// A failed write affects only the messages about its resource.
 #[tokio::test(start_paused = true)]
-async fn failed_repair_repeats_only_the_messages_about_its_resource() {
+async fn failed_repair_retries_only_the_messages_about_its_resource() {
     let shop = shop();
     shop.untag(&[V1, V2]);
     let of_v1 = |call: &Call| call.name == "tag" && call.subject == arn(V1);
@@ -86,9 +86,10 @@ async fn failed_repair_repeats_only_the_messages_about_its_resource() {
     assert_eq!(shop.owner(V2).as_deref(), Some("platform"));
 }
 
-/// An item that was too large to be sent, and whose history is throttled: no answer, and only its message comes again.
+/// An item is too large to be included, and the read of its history is throttled: no answer, and only its message is
+/// retried.
 #[tokio::test(start_paused = true)]
-async fn throttled_history_repeats_only_the_oversized_item() {
+async fn throttled_history_retries_only_the_oversized_item() {
     let shop = shop();
     shop.breaks("read newest item of", Failure::Throttled);
     let oversized = serde_json::from_str(&shop.event("config-oversized").to_string().replace(V2, V1)).unwrap();
@@ -96,16 +97,17 @@ async fn throttled_history_repeats_only_the_oversized_item() {
     let function = shop.start().await;
     let answer = function.answer(&batch(&events)).await.unwrap();
     assert_eq!(failed(&answer), ["m1"]);
-    assert_eq!(shop.told().keys().collect::<Vec<_>>(), [V2]);
-    assert_eq!(shop.pages().len(), 0, "it may pass");
+    assert_eq!(shop.evaluated().keys().collect::<Vec<_>>(), [V2]);
+    assert_eq!(shop.pages().len(), 0, "the failure may be transient");
     shop.ports.faults.reset();
     function.answer(&batch(&events[1..])).await.unwrap();
-    assert_eq!(shop.told()[V1].0, "COMPLIANT");
+    assert_eq!(shop.evaluated()[V1].0, "COMPLIANT");
 }
 
-/// An answer that AWS Config refuses once is sent again in the same invocation; one that fails for long comes again.
+/// An answer that AWS Config rejects once is sent again in the same invocation; after a lasting failure its message is
+/// retried.
 #[tokio::test(start_paused = true)]
-async fn failed_answer_repeats_only_its_message() {
+async fn failed_answer_retries_only_its_message() {
     let shop = shop();
     let resource = |path: &str| ports::ConfigResource {
         resource_type: "AWS::AppMesh::VirtualNode".into(),
@@ -114,16 +116,16 @@ async fn failed_answer_repeats_only_its_message() {
     shop.ports.config.refuse_times(resource(V2), 1);
     let events = [change(&shop, V1), change(&shop, V2)];
     let answer = shop.start().await.answer(&batch(&events)).await.unwrap();
-    assert_eq!((failed(&answer), shop.told().len()), (vec![], 2));
+    assert_eq!((failed(&answer), shop.evaluated().len()), (vec![], 2));
 
     shop.ports.config.refuse(resource(V2));
     let answer = shop.start().await.answer(&batch(&events)).await.unwrap();
     assert_eq!(failed(&answer), ["m1"]);
 }
 
-/// What was answered and finished before the time ran out does not come again.
+/// Messages that were finished before the time ran out are not retried.
 #[tokio::test(start_paused = true)]
-async fn messages_that_are_finished_in_time_do_not_come_again() {
+async fn messages_finished_in_time_are_not_retried() {
     let shop = shop();
     shop.untag(&[V2]);
     shop.ports
@@ -133,5 +135,5 @@ async fn messages_that_are_finished_in_time_do_not_come_again() {
     let deadline = Deadline::after(Duration::from_secs(20));
     let answer = shop.start().await.answer_by(&batch(&events), deadline).await.unwrap();
     assert_eq!(failed(&answer), ["m1"]);
-    assert_eq!(shop.told().len(), 2, "both are answered before anything is changed");
+    assert_eq!(shop.evaluated().len(), 2, "both are answered before any change");
 }

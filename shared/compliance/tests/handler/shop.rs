@@ -1,4 +1,4 @@
-//! A shop with resources of all seven kinds, its policy, and a function on top of it.
+//! Test fixture: a shop with resources of all seven kinds, its policy, and a function on in-memory ports.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -33,13 +33,13 @@ pub(crate) const GATEWAY_ROUTE: &str = "mesh/shop/virtualGateway/edge/gatewayRou
 pub(crate) const ALL: [&str; 10] =
     [MESH, V1, V2, PAYMENTS, ROUTER, ROUTE, SERVICE, PAYMENTS_SERVICE, GATEWAY, GATEWAY_ROUTE];
 
-/// Every resource has an owner; those of the built-in policy's other required tags are left out.
+/// Only the owner is a required tag; the other required tags of the built-in policy are removed.
 pub(crate) const POLICY: &str = "version: 1\nmodes: {default: enforce}\ntags: {required: [{key: owner}]}\n";
 
-/// Requests get different times, so that no two invocations are alike.
+/// Requests have distinct times, so that all invocations differ.
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
-/// Everything around a function. Clones share it.
+/// The environment of a function, shared by all clones.
 #[derive(Clone)]
 pub(crate) struct Shop {
     pub(crate) topic: Topic,
@@ -48,11 +48,11 @@ pub(crate) struct Shop {
     lines: Lines,
 }
 
-/// What Lambda was answered: the report, or why the event should come again.
+/// The answer to Lambda: the report, or the reason for a retry.
 pub(crate) type Answer = Result<Value, String>;
 
 impl Shop {
-    /// The shop at 10:04, everything owned by `platform` and its egress closed.
+    /// The shop at 10:04, with all resources owned by `platform` and closed egress.
     pub(crate) fn with(topic: Topic, policy: &str) -> Self {
         let ports = MemoryPorts::at("2026-11-20T10:04:00Z".parse().unwrap());
         let policy = MemoryPolicy::new(policy, Faults::default());
@@ -89,12 +89,12 @@ impl Shop {
         Self::with(topic, POLICY)
     }
 
-    /// Adds or replaces a resource, created long ago.
+    /// Adds or replaces a resource with an old creation time.
     pub(crate) fn put(&self, path: &str, spec: &Value) {
         self.ports.mesh.put_spec(&resource(path), spec).unwrap_or_else(|wrong| panic!("{path}: {wrong:?}"));
     }
 
-    /// Somebody else's edit.
+    /// An edit by another writer.
     pub(crate) fn edit(&self, path: &str, change: impl FnOnce(&mut Value)) {
         let path = resource(path);
         let mut spec = self.spec(&path.to_string());
@@ -102,7 +102,7 @@ impl Shop {
         self.ports.mesh.edit_resource(&path, Spec::read(path.kind(), &spec).unwrap());
     }
 
-    /// The only tag of a resource is its owner.
+    /// Sets the owner as the only tag of a resource.
     pub(crate) fn owns(&self, path: &str, owner: &str) {
         self.tags_are(path, &[("owner", owner)]);
     }
@@ -112,7 +112,7 @@ impl Shop {
         self.ports.mesh.set_tags(&arn(path), tags);
     }
 
-    /// Takes away the tags of these.
+    /// Removes the tags of these resources.
     pub(crate) fn untag(&self, paths: &[&str]) {
         for path in paths {
             self.tags_are(path, &[]);
@@ -123,7 +123,7 @@ impl Shop {
         self.edit(MESH, |spec| spec["egressFilter"]["type"] = json!("ALLOW_ALL"));
     }
 
-    /// A node calls something that isn't in the mesh.
+    /// Adds a backend without a virtual service.
     pub(crate) fn calls(&self, node: &str, service: &str) {
         self.edit(node, |spec| {
             let backends = spec["backends"].as_array_mut().unwrap();
@@ -151,7 +151,7 @@ impl Shop {
         self.ports.clock.advance(SignedDuration::from_mins(minutes));
     }
 
-    /// A function that knows nothing yet: another process.
+    /// Starts a new process of the function.
     pub(crate) async fn start(&self) -> Function {
         let keeper = PolicyKeeper::start(Box::new(self.policy.clone()), Policy::read, self.now()).await.unwrap();
         let ports = self.ports.clone();
@@ -169,7 +169,7 @@ impl Shop {
         Function { shop: self.clone(), handler: Compliance::new(self.topic, ports, keeper) }
     }
 
-    /// From now on every call of this name fails so.
+    /// Makes every call of this name fail from now on.
     pub(crate) fn breaks(&self, call: &'static str, failure: Failure) {
         self.ports.faults.whenever(move |given| given.name == call, Fault::Fails(failure, Effect::NotDone));
     }
@@ -182,22 +182,22 @@ impl Shop {
         self.ports.notifier.sent().into_iter().filter(|notice| notice.urgency == Urgency::Page).collect()
     }
 
-    /// What AWS Config was told of each resource last, by path.
-    pub(crate) fn told(&self) -> BTreeMap<String, (String, String)> {
-        let told = |evaluation: Evaluation| {
+    /// The last evaluation of each resource at AWS Config, by path.
+    pub(crate) fn evaluated(&self) -> BTreeMap<String, (String, String)> {
+        let by_path = |evaluation: Evaluation| {
             let id = evaluation.resource.resource_id.replace(&arn(""), "");
             let compliance = serde_json::to_value(evaluation.compliance).unwrap().as_str().unwrap().to_owned();
             (id, (compliance, evaluation.annotation.as_str().to_owned()))
         };
-        self.ports.config.standing().into_values().map(told).collect()
+        self.ports.config.standing().into_values().map(by_path).collect()
     }
 
-    /// What is remembered of the mesh.
+    /// The key of the mesh's record.
     pub(crate) fn key(&self) -> StateKey {
         StateKey::mesh(name(self.topic), &MeshName::parse("shop").unwrap())
     }
 
-    /// Changes counted in any window of the day.
+    /// The number of changes in all budget windows of the day.
     pub(crate) fn spent(&self) -> u32 {
         let day: Timestamp = "2026-11-20T00:00:00Z".parse().unwrap();
         let window = |hour| BudgetWindow {
@@ -208,23 +208,23 @@ impl Shop {
         (0..24).map(|hour| self.ports.state.spent(&window(hour))).sum()
     }
 
-    /// All that a run may leave behind in the mesh and the state table.
-    pub(crate) fn world(&self) -> BTreeMap<String, Value> {
-        let mut world = BTreeMap::new();
+    /// The state of the mesh and the state table after a run.
+    pub(crate) fn state(&self) -> BTreeMap<String, Value> {
+        let mut state = BTreeMap::new();
         for path in ALL {
             let Some(found) = self.ports.mesh.resource(&resource(path)) else { continue };
-            world.insert(format!("{path} version"), json!(found.metadata().version.get()));
-            world.insert(format!("{path} spec"), found.into_spec().to_json());
-            world.insert(format!("{path} tags"), json!(self.ports.mesh.tags_of(&arn(path))));
+            state.insert(format!("{path} version"), json!(found.metadata().version.get()));
+            state.insert(format!("{path} spec"), found.into_spec().to_json());
+            state.insert(format!("{path} tags"), json!(self.ports.mesh.tags_of(&arn(path))));
         }
         let stored = self.ports.state.stored(&self.key());
-        world.insert("leased".to_owned(), json!(stored.as_ref().is_some_and(|stored| stored.leased_at(self.now()))));
-        world.insert("record".to_owned(), stored.map_or(json!({ "told": {} }), |stored| stored.document));
-        world.insert("spent".to_owned(), json!(self.spent()));
-        world
+        state.insert("leased".to_owned(), json!(stored.as_ref().is_some_and(|stored| stored.leased_at(self.now()))));
+        state.insert("record".to_owned(), stored.map_or(json!({ "told": {} }), |stored| stored.document));
+        state.insert("spent".to_owned(), json!(self.spent()));
+        state
     }
 
-    /// The newest line of this metric.
+    /// The newest value of this metric.
     pub(crate) fn metric(&self, name: &str) -> u64 {
         let text = self.lines.0.lock().unwrap().clone();
         let lines = String::from_utf8(text).unwrap();
@@ -255,38 +255,38 @@ impl Function {
         self.answer_by(event, deadline).await
     }
 
-    /// One invocation that has to end by then.
+    /// One invocation with a deadline.
     pub(crate) async fn answer_by(&self, event: &Value, deadline: Deadline) -> Answer {
         let invocation = Invocation { function: name(self.shop.topic), request_id: "r", deadline };
         let emitter = Emitter::to(self.shop.lines.clone());
         invocation.answer(&self.handler, &emitter, event).await.map_err(|error| error.to_string())
     }
 
-    /// A sample event, by its name.
+    /// An invocation with a sample event.
     pub(crate) async fn sample(&self, event: &str) -> Answer {
         self.answer(&self.shop.event(event)).await
     }
 
-    /// The schedule's wake.
-    pub(crate) async fn wake(&self) -> Answer {
+    /// A scheduled run.
+    pub(crate) async fn scheduled_run(&self) -> Answer {
         self.sample("tick-rule").await
     }
 
-    /// The schedule's wake after this many minutes.
+    /// A scheduled run after this many minutes.
     pub(crate) async fn later(&self, minutes: i64) -> Value {
         self.shop.wait(minutes);
-        self.wake().await.unwrap()
+        self.scheduled_run().await.unwrap()
     }
 }
 
-/// What an answer says of a resource; null where it says nothing.
+/// The report's line about a resource; null if there is none.
 pub(crate) fn decision(answer: &Value, path: &str) -> Value {
     let decisions = answer["decisions"].as_array().unwrap();
     let about = |decision: &&Value| decision["resource"] == path && decision["reason"] != "Judged";
     decisions.iter().find(about).cloned().unwrap_or_default()
 }
 
-/// What an answer says of an answer to AWS Config, by what it is about.
+/// The report's line about an answer to AWS Config.
 pub(crate) fn line(answer: &Value, resource: &str) -> Value {
     let decisions = answer["decisions"].as_array().unwrap();
     decisions.iter().find(|decision| decision["resource"] == resource).cloned().unwrap_or_default()

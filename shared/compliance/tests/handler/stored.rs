@@ -1,4 +1,4 @@
-//! What is stored: records that cannot be read, and notices that could not be sent.
+//! Stored state: unreadable records, and unsent notices.
 
 use mesh::compliance::Topic;
 use ports::memory::{Failure, Fault};
@@ -12,7 +12,7 @@ async fn store(shop: &Shop, document: Value) {
     shop.ports.state.note(&note).await.unwrap();
 }
 
-/// A record that cannot be read holds every change, is paged once, and is left as it is; answers go on.
+/// An unreadable record blocks every change, pages once, and is not overwritten; answers are still sent.
 #[tokio::test(start_paused = true)]
 async fn unreadable_record_holds_and_pages_once() {
     for (document, reason) in [
@@ -30,16 +30,16 @@ async fn unreadable_record_holds_and_pages_once() {
             assert_eq!(line(&answer, "state of tag-compliance/shop")["reason"], reason);
             shop.wait(4);
         }
-        assert_eq!(shop.told()[V2].0, "NON_COMPLIANT", "{document}");
+        assert_eq!(shop.evaluated()[V2].0, "NON_COMPLIANT", "{document}");
         assert_eq!((shop.owner(V2), shop.calls_of("begin")), (None, 0), "{document}");
-        assert_eq!(shop.ports.state.stored(&shop.key()).unwrap().document, document, "it is not written over");
+        assert_eq!(shop.ports.state.stored(&shop.key()).unwrap().document, document, "the document is not overwritten");
         let sent = shop.ports.notifier.sent();
         assert_eq!(sent.len(), 1, "{sent:?}");
         assert!(sent[0].body.contains("meshwarden forget tag-compliance/shop"), "{}", sent[0].body);
     }
 }
 
-/// An older version goes on with members that a newer one has added, and keeps them.
+/// An older version keeps the members that a newer version has added.
 #[tokio::test(start_paused = true)]
 async fn unknown_members_of_a_record_are_kept() {
     let shop = Shop::of(Topic::Tags);
@@ -51,7 +51,7 @@ async fn unknown_members_of_a_record_are_kept() {
     assert_eq!(document["added"]["by"], "a newer version", "{document}");
 }
 
-/// A notice that could not be sent is sent by the next run, once.
+/// An unsent notice is sent once by the next invocation.
 #[tokio::test(start_paused = true)]
 async fn notice_survives_a_failure_of_sns() {
     for policy in [POLICY, "version: 1\ntags: {required: [{key: owner, inherit: false}]}\n"] {
@@ -59,11 +59,11 @@ async fn notice_survives_a_failure_of_sns() {
             let shop = Shop::with(Topic::Tags, policy);
             shop.untag(&[V2]);
             shop.ports.faults.once(|call| call.name == "notify", Fault::Fails(failure, ports::memory::Effect::NotDone));
-            let answer = shop.start().await.wake().await.unwrap();
+            let answer = shop.start().await.scheduled_run().await.unwrap();
             let kept = answer["decisions"].as_array().unwrap().iter().find(|line| line["reason"] == "NotNotified");
             assert_eq!(kept.unwrap()["facts"]["owed"], 1, "{answer:#}");
             assert_eq!(shop.ports.notifier.sent().len(), 0);
-            // Another process, which remembers nothing itself.
+            // Another process without any state in memory.
             for expected in [1, 1] {
                 shop.start().await.later(15).await;
                 assert_eq!(shop.ports.notifier.sent().len(), expected, "{failure:?}");
@@ -73,9 +73,9 @@ async fn notice_survives_a_failure_of_sns() {
     }
 }
 
-/// Notices that wait stay within bounds, and arrive in their order.
+/// Waiting notices stay within their maximum, and arrive in order.
 #[tokio::test(start_paused = true)]
-async fn notices_that_wait_stay_within_bounds() {
+async fn waiting_notices_stay_within_their_maximum() {
     let shop = Shop::with(Topic::Tags, "version: 1\ntags: {required: [{key: owner, inherit: false}]}\n");
     shop.breaks("notify", Failure::Denied);
     let function = shop.start().await;
@@ -93,11 +93,11 @@ async fn notices_that_wait_stay_within_bounds() {
     function.later(5).await;
     let subjects: Vec<String> = shop.ports.notifier.sent().into_iter().map(|notice| notice.subject).collect();
     assert_eq!(subjects.len(), 5);
-    assert!(subjects[4].contains("1 again"), "{subjects:?}");
+    assert!(subjects[4].contains("1 compliant again"), "{subjects:?}");
     assert!(shop.ports.state.stored(&shop.key()).unwrap().document.get("owed").is_none());
 }
 
-/// A repair is reported although neither SNS nor the state table took anything once it was made.
+/// A repair is reported although neither SNS nor the state table was available after the change.
 #[tokio::test(start_paused = true)]
 async fn notice_survives_a_failure_of_sns_and_the_state_table() {
     for (topic, failing) in [(Topic::Tags, "note"), (Topic::Egress, "note"), (Topic::Tags, "finish")] {
@@ -109,30 +109,30 @@ async fn notice_survives_a_failure_of_sns_and_the_state_table() {
         for call in ["notify", failing, "note"] {
             shop.breaks(call, Failure::Unavailable);
         }
-        shop.start().await.wake().await.unwrap();
+        shop.start().await.scheduled_run().await.unwrap();
         assert_eq!(shop.ports.notifier.sent().len(), 0);
         shop.ports.faults.reset();
-        // Another process, which remembers nothing itself.
+        // Another process without any state in memory.
         for _ in 0..3 {
             shop.start().await.later(15).await;
         }
         let sent = shop.ports.notifier.sent();
         assert_eq!(sent.len(), 1, "{topic} {failing}: {sent:?}");
-        assert!(sent[0].subject.contains("1 mended"), "{topic} {failing}: {sent:?}");
-        assert!(sent[0].body.contains("a repair that an earlier run began is in place"), "{topic} {failing}: {sent:?}");
+        assert!(sent[0].subject.contains("1 remediated"), "{topic} {failing}: {sent:?}");
+        assert!(sent[0].body.contains("a repair of an earlier invocation is in place"), "{topic} {failing}: {sent:?}");
         let record = shop.ports.state.stored(&shop.key()).unwrap().document;
         assert_eq!(record.get("intents"), None, "{record}");
     }
 }
 
-/// Events that could not be published are published by the next run, once, and a failure that lasts pages.
+/// Unpublished events are published once by the next invocation, and a lasting failure pages.
 #[tokio::test(start_paused = true)]
 async fn events_survive_a_failure_of_the_bus() {
     for failure in [Failure::Unavailable, Failure::Throttled, Failure::Denied] {
         let shop = Shop::of(Topic::Tags);
         shop.untag(&[V2]);
         shop.breaks("put events", failure);
-        let answer = shop.start().await.wake().await.unwrap();
+        let answer = shop.start().await.scheduled_run().await.unwrap();
         let kept = answer["decisions"].as_array().unwrap().iter().find(|line| line["reason"] == "NotPublished");
         assert_eq!(kept.unwrap()["facts"]["owed"], 1, "{answer:#}");
         shop.start().await.later(15).await;
@@ -150,9 +150,9 @@ async fn events_survive_a_failure_of_the_bus() {
     }
 }
 
-/// Repairs that wait for the budget for hours are one page.
+/// Repairs that wait for the budget for hours cause one page.
 #[tokio::test(start_paused = true)]
-async fn budget_that_is_spent_for_hours_pages_once() {
+async fn budget_spent_for_hours_pages_once() {
     let shop = Shop::with(Topic::Tags, &POLICY.replace("}]}\n", "}], budget: {changes: 0, window: 1h}}\n"));
     shop.untag(&[V1, V2]);
     for round in 0..20 {

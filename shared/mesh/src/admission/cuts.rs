@@ -11,19 +11,19 @@ use crate::harm::{Harm, harms};
 use crate::name::{ResourcePath, RouteId, VirtualNodeName, VirtualServiceName};
 use crate::spec::{Port, Protocol, RouteRule, RouteSpec, VirtualNodeSpec, VirtualRouterSpec, VirtualServiceProvider};
 
-/// Calls that a write would cut, at one resource.
+/// The calls that a write would cut, at one resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// The id of the rule that is about the cause. A waiver of it allows the cut.
+    /// The id of the rule for the cause. A waiver of that rule permits the cut.
     pub rule: &'static str,
-    /// The resource whose calls would fail, or whose traffic would arrive nowhere.
+    /// The resource with calls that would fail, or with traffic that would have no destination.
     pub resource: ResourcePath,
-    /// Which calls would fail, and why.
+    /// The calls that would fail, with the reasons.
     pub message: String,
 }
 
-/// The calls that work before a write and fail after it, in a stable order. What the write itself deletes, and a service
-/// that a caller no longer names, is not cut but given up.
+/// The calls that work before a write and fail after it, in a stable order. Calls to a deleted resource, and to a
+/// service that the caller no longer names, are given up on purpose and do not count.
 #[must_use]
 pub fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Timestamp) -> Vec<Cut> {
     let mut found = of_routes(before, after);
@@ -38,7 +38,7 @@ pub fn cuts(before: &Mesh, after: &Mesh, written: &ResourcePath, now: Timestamp)
     found
 }
 
-/// Routes whose traffic arrives nowhere.
+/// Routes with traffic that has no destination.
 fn of_routes(before: &Mesh, after: &Mesh) -> Vec<Cut> {
     let routes: Vec<RouteId> = after.routes().map(|(id, _)| id).filter(|id| before.route(id).is_some()).collect();
     let cut = |harm: Harm| {
@@ -47,7 +47,7 @@ fn of_routes(before: &Mesh, after: &Mesh) -> Vec<Cut> {
             Harm::DanglingReference { .. } => "reference-dangling",
             Harm::MissingListenerPort { .. } => "route-target-not-listening",
             Harm::ProtocolMismatch { .. } => "route-target-other-protocol",
-            // Plain text arrives; that it is plain text is a finding of its own.
+            // Plain text has a destination; another finding reports that it is plain text.
             Harm::TlsLost { .. } => return None,
         };
         Some(Cut { rule, resource: ResourcePath::Route(harm.route().clone()), message: harm.to_string() })
@@ -55,7 +55,7 @@ fn of_routes(before: &Mesh, after: &Mesh) -> Vec<Cut> {
     harms(before, after, &routes).into_iter().filter_map(cut).collect()
 }
 
-/// Calls whose two ends would no longer get on.
+/// Calls with a handshake that would fail.
 fn of_handshakes(before: &Mesh, after: &Mesh, now: Timestamp) -> Vec<Cut> {
     let readings = Readings::default();
     let cut = |harm: EdgeHarm| {
@@ -63,7 +63,7 @@ fn of_handshakes(before: &Mesh, after: &Mesh, now: Timestamp) -> Vec<Cut> {
             EdgeHarm::SanMismatch { .. } => "edge-name-mismatch",
             EdgeHarm::Distrust { .. } => "edge-broken",
             EdgeHarm::EdgeBroken { broken, .. } => match broken {
-                // Routes and services say where their traffic arrives.
+                // Routes and services report missing destinations.
                 Broken::NoNode | Broken::NoListener { .. } | Broken::AmbiguousPort => return None,
                 _ => "edge-broken",
             },
@@ -75,7 +75,7 @@ fn of_handshakes(before: &Mesh, after: &Mesh, now: Timestamp) -> Vec<Cut> {
     harms.into_iter().filter_map(cut).collect()
 }
 
-/// Callers of virtual services that are no longer on any port on which they were called.
+/// Callers of virtual services that would lose all ports on which they were called.
 fn of_services(before: &Mesh, after: &Mesh) -> Vec<Cut> {
     let mut found = Vec::new();
     for (node, spec) in &before.nodes {
@@ -119,7 +119,7 @@ fn lost_ports(
     from: ResourcePath,
     service: &VirtualServiceName,
 ) -> Option<Cut> {
-    // Of several ports some may be given up: callers move from one to the other before.
+    // With several ports, some may be given up: callers move to another port before.
     let keeps_one = was.is_empty() || was.keys().any(|port| will.contains_key(port));
     if keeps_one {
         return None;
@@ -161,7 +161,7 @@ fn ports(mesh: &Mesh, service: &VirtualServiceName) -> BTreeMap<Port, Protocol> 
     }
 }
 
-/// Backends of a node that would share a port with one by TCP: the proxy can't tell them apart, and one is left out.
+/// Backends of a node that would share a port with a TCP backend: the proxy cannot distinguish them, and ignores one.
 fn of_shared_ports(before: &Mesh, after: &Mesh) -> Vec<Cut> {
     let (was, will) = (shared_ports(before), shared_ports(after));
     let new = will.into_iter().filter(|((node, port), _)| {
@@ -203,7 +203,7 @@ fn shared_ports(mesh: &Mesh) -> BTreeMap<(&VirtualNodeName, Port), Vec<&VirtualS
     shared
 }
 
-/// A route that its own writer makes one of a kind that its router does not serve.
+/// A route with a kind that its router does not serve, if the write makes it so.
 fn of_kind(before: &Mesh, after: &Mesh, id: &RouteId) -> Option<Cut> {
     let (was, will) = (before.route(id)?, after.route(id)?);
     let is_cut = takes_something(before, id, was)? && !takes_something(after, id, will)?;
@@ -217,7 +217,7 @@ fn of_kind(before: &Mesh, after: &Mesh, id: &RouteId) -> Option<Cut> {
     })
 }
 
-/// Whether the listeners that a route is for give it requests, or connections. `None` where that isn't known.
+/// Whether the listeners of a route receive requests or connections. `None` if that is unknown.
 fn takes_something(mesh: &Mesh, id: &RouteId, route: &RouteSpec) -> Option<bool> {
     let by_tcp = match &route.rule {
         RouteRule::Tcp(_) => true,

@@ -66,7 +66,7 @@ pub enum MissingData {
     Unrecognised(String),
 }
 
-/// What CloudWatch reports about the evaluation of an alarm whose state may be out of date.
+/// A problem with an alarm's evaluation, as CloudWatch reports it; the alarm's state may be out of date.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum EvaluationState {

@@ -71,7 +71,7 @@ pub struct Formula {
 }
 
 impl Formula {
-    /// Reads an expression whose value breaches on this side. `None` for one that this version cannot read.
+    /// Parses an expression with a value that breaches on this side. `None` if this version cannot parse it.
     #[must_use]
     pub fn read(expression: &str, direction: Direction) -> Option<Self> {
         let tokens = tokens(expression)?;
@@ -121,7 +121,7 @@ impl Formula {
                     self.collect(left, Direction::Either, is_measured);
                     self.collect(right, Direction::Either, is_measured);
                 }
-                // What is excluded does not make the alarm breach.
+                // An excluded series does not make the alarm breach.
                 "unless" | "%" | "^" => self.collect(left, direction, is_measured),
                 _ => {
                     self.collect(left, direction, is_measured);
@@ -141,7 +141,7 @@ impl Formula {
                 self.uses.push(MetricUse { name, labels: Vec::new(), direction, is_measured });
                 &[]
             }
-            // A band is made from the past of a metric that the alarm has as a line of its own.
+            // A band is computed from the past of a metric that is a separate line of the alarm.
             "anomaly_detection_band" => &[],
             // The condition only chooses between values that are measured.
             "if" => arguments.get(1..).unwrap_or_default(),
@@ -160,7 +160,7 @@ impl Formula {
 }
 
 impl Formula {
-    /// `IF(m1 > 5, 1, 0)`: the values are constants, so that the condition is what is measured.
+    /// `IF(m1 > 5, 1, 0)`: the values are constants, so the condition is measured.
     fn collect_condition(&mut self, arguments: &[Expression], direction: Direction, is_measured: bool) {
         let Some(condition) = arguments.first() else { return };
         let value = |at: usize| arguments.get(at).and_then(Expression::constant);

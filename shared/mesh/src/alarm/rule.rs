@@ -59,11 +59,11 @@ pub enum Certainty {
     True,
     /// It does not hold.
     False,
-    /// It depends on an alarm whose state is not known.
+    /// It depends on an alarm with an unknown state.
     Unknown,
 }
 
-/// An alarm whose state makes a rule true.
+/// An alarm with a state that makes a rule true.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     /// The alarm.
@@ -92,7 +92,7 @@ pub enum RuleError {
     Unexpected {
         /// The word; `end of rule` at the end.
         found: String,
-        /// What is permitted there.
+        /// The permitted words.
         expected: &'static str,
     },
     /// A text that is not a valid alarm name stands where an alarm is named.
@@ -163,7 +163,7 @@ impl Rule {
         }
     }
 
-    /// The alarms whose states make the rule true; none when it is not known to be true.
+    /// The alarms with states that make the rule true; empty if it is not known to be true.
     pub fn causes(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Vec<Cause> {
         let mut causes = Vec::new();
         if self.evaluate(state) == Certainty::True {
@@ -206,7 +206,7 @@ impl Rule {
         causes: &mut Vec<Cause>,
     ) {
         let mut of_atom = |atom: &Atom| {
-            let known = state(&atom.alarm).as_ref().and_then(StateTest::of);
+            let known = state(&atom.alarm).as_ref().and_then(StateTest::from_state);
             if atom.evaluate(state) == value
                 && let Some(state) = known
             {
@@ -232,7 +232,7 @@ impl Rule {
 
 impl Atom {
     fn evaluate(&self, state: &impl Fn(&AlarmName) -> Option<AlarmState>) -> Certainty {
-        match state(&self.alarm).as_ref().and_then(StateTest::of) {
+        match state(&self.alarm).as_ref().and_then(StateTest::from_state) {
             None => Certainty::Unknown,
             Some(state) => Certainty::from((state == self.test) != self.negated),
         }
@@ -242,7 +242,7 @@ impl Atom {
 impl StateTest {
     /// The state as a rule tests it; `None` for one that this version does not know.
     #[must_use]
-    pub fn of(state: &AlarmState) -> Option<Self> {
+    pub fn from_state(state: &AlarmState) -> Option<Self> {
         match state {
             AlarmState::Alarm => Some(Self::Alarm),
             AlarmState::Ok => Some(Self::Ok),

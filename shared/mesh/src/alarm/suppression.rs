@@ -1,4 +1,4 @@
-//! What keeps the actions of an alarm back.
+//! Suppression and mute rules of alarm actions.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub enum SuppressedBy {
     Alarm,
     /// The composite waits for the suppressor to go into `ALARM`.
     WaitPeriod,
-    /// The suppressor left `ALARM` a moment ago.
+    /// The suppressor left `ALARM` recently.
     ExtensionPeriod,
     /// A value this version does not know.
     #[serde(untagged)]
@@ -40,6 +40,6 @@ pub enum SuppressedBy {
 pub struct MuteRule {
     /// The rule's name.
     pub name: String,
-    /// The alarms whose actions it mutes.
+    /// The alarms with muted actions.
     pub alarms: BTreeSet<AlarmName>,
 }

@@ -1,4 +1,4 @@
-//! Which writes lie between two states of a resource.
+//! Attributes a change of a resource to the writes between its two states.
 
 use std::collections::BTreeSet;
 
@@ -7,38 +7,39 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{ChangeKind, ResourceChange};
 use super::snapshot::Snapshot;
-use super::write::{Act, Write};
+use super::write::{Write, WriteKind};
 use crate::name::ResourcePath;
 
-/// How far an event's time and ours may be apart: events tell seconds, and clocks differ. More, and a write is taken for
-/// one of the time before; less, and it is taken for none.
+/// The tolerated difference between an event's time and the reading's time: events have whole seconds, and clocks
+/// differ. A larger value would include earlier writes, a smaller one would miss writes.
 const SLACK: SignedDuration = SignedDuration::from_secs(5);
 
-/// The most marks that are remembered of an open change. Beyond that an event that comes twice is told twice.
+/// The maximum number of stored marks of an open change. Beyond that, an event delivered twice is reported twice.
 const MOST_MARKS: usize = 20;
 
-/// What a change came of.
+/// The cause of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "cause", rename_all = "kebab-case", rename_all_fields = "camelCase")]
-pub enum Cause {
-    /// Of this write, and of no other.
+pub enum ChangeCause {
+    /// One write, and no other.
     Written {
         /// The write.
         write: Box<Write>,
     },
-    /// These writes lie between the two states; which of them did what nobody can say.
+    /// Several writes lie between the two states; their individual effects are unknown.
     Between {
-        /// Those that events told, the oldest first.
+        /// The writes with an event, oldest first.
         writes: Vec<Write>,
-        /// How many more there must have been.
-        untold: u64,
+        /// The number of further writes, without an event.
+        #[serde(rename = "untold")]
+        unreported: u64,
     },
-    /// No event told of a write.
+    /// No event reported a write.
     NoEvent,
 }
 
-impl Cause {
-    /// The writes that are known.
+impl ChangeCause {
+    /// The known writes.
     #[must_use]
     pub fn writes(&self) -> &[Write] {
         match self {
@@ -49,7 +50,7 @@ impl Cause {
     }
 }
 
-/// A change of which not every write was told by an event yet. Events come late.
+/// A change with writes that no event has reported yet. Events may arrive late.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Open {
@@ -57,23 +58,25 @@ pub struct Open {
     pub resource: ResourcePath,
     #[serde(flatten)]
     span: Span,
-    /// How many writes are not told.
-    pub untold: u64,
-    /// Whether people were told that something got worse, without knowing by whom.
-    pub told: bool,
-    /// The writes that are known already.
+    /// The number of unreported writes.
+    #[serde(rename = "untold")]
+    pub unreported: u64,
+    /// Whether operators were notified that the change made the mesh worse, without its author.
+    #[serde(rename = "told")]
+    pub notified: bool,
+    /// The marks of the known writes.
     known: BTreeSet<String>,
 }
 
-/// From one state of a resource to another.
+/// The interval between two states of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Span {
-    /// The version before; unset where that says nothing of the version after, since it is another resource's.
+    /// The version before; absent if the resource was deleted in between, so the versions are not comparable.
     from: Option<u64>,
-    /// The version after; unset where the resource is gone.
+    /// The version after; absent if the resource was deleted.
     to: Option<u64>,
-    /// Whether a resource was deleted on the way.
+    /// Whether a resource was deleted in between.
     deletes: bool,
     /// When the state before was read.
     since: Timestamp,
@@ -82,7 +85,7 @@ struct Span {
 }
 
 impl Span {
-    fn of(change: &ResourceChange, before: &Snapshot, after: &Snapshot) -> Self {
+    fn new(change: &ResourceChange, before: &Snapshot, after: &Snapshot) -> Self {
         let deletes = matches!(change.kind, ChangeKind::Deleted | ChangeKind::Replaced);
         let from = change.before.map(|stand| stand.version).filter(|_| !deletes);
         let to = change.after.map(|stand| stand.version);
@@ -90,14 +93,14 @@ impl Span {
         Self { from, to, deletes, since: before.read_at(path), until: after.read_at(path) }
     }
 
-    /// Whether a write of this resource lies in it.
+    /// Whether a write of this resource lies in the interval.
     fn has(&self, write: &Write) -> bool {
         let in_time = write.at.is_none_or(|at| self.since - SLACK <= at && at <= self.until + SLACK);
-        match (write.act(), write.version) {
-            (Act::Delete, _) => self.deletes && in_time,
-            (Act::Tags, _) | (Act::Spec, None) => in_time,
-            // The version tells, whatever the clocks say.
-            (Act::Spec, Some(version)) => match (self.from, self.to) {
+        match (write.kind(), write.version) {
+            (WriteKind::Delete, _) => self.deletes && in_time,
+            (WriteKind::Tags, _) | (WriteKind::Spec, None) => in_time,
+            // The version decides, independent of clocks.
+            (WriteKind::Spec, Some(version)) => match (self.from, self.to) {
                 (Some(from), Some(to)) => from < version && version <= to,
                 (None, Some(to)) => in_time && (self.deletes || version <= to),
                 (_, None) => in_time,
@@ -105,7 +108,7 @@ impl Span {
         }
     }
 
-    /// How many writes there must have been, those of tags left aside.
+    /// The minimum number of writes in the interval, without writes of tags.
     fn steps(&self) -> u64 {
         match (self.from, self.to) {
             (Some(from), Some(to)) => to.saturating_sub(from),
@@ -115,14 +118,14 @@ impl Span {
     }
 }
 
-/// What a change came of, and what is left open of it.
+/// The cause of a change, and its unreported writes.
 pub(super) fn attribute(
     change: &ResourceChange,
     before: &Snapshot,
     after: &Snapshot,
     writes: &[Write],
-) -> (Cause, Option<Open>) {
-    let span = Span::of(change, before, after);
+) -> (ChangeCause, Option<Open>) {
+    let span = Span::new(change, before, after);
     let mut known = BTreeSet::new();
     let mut lie_between: Vec<Write> = Vec::new();
     for write in writes {
@@ -132,44 +135,47 @@ pub(super) fn attribute(
         }
     }
     lie_between.sort_by_key(|write| (write.version, write.at));
-    let count = |act: fn(Act) -> bool| lie_between.iter().filter(|write| act(write.act())).count();
-    // A deletion is one step, whatever was written before it.
+    let count = |act: fn(WriteKind) -> bool| lie_between.iter().filter(|write| act(write.kind())).count();
+    // A deletion is one step, independent of the writes before it.
     let of_spec = if change.kind == ChangeKind::Deleted {
-        count(|act| act == Act::Delete)
+        count(|act| act == WriteKind::Delete)
     } else {
-        count(|act| act != Act::Tags)
+        count(|act| act != WriteKind::Tags)
     };
     let retagged = change.differences.iter().any(|difference| difference.path.starts_with("tags."));
-    // The one that creates a resource tags it, too.
-    let tags_untold = retagged && span.from.is_some() && count(|act| act == Act::Tags) == 0;
-    let untold = span.steps().saturating_sub(u64::try_from(of_spec).unwrap_or(u64::MAX)) + u64::from(tags_untold);
-    let open = (untold > 0).then(|| Open {
+    // The creation of a resource includes its tags.
+    let tags_unreported = retagged && span.from.is_some() && count(|act| act == WriteKind::Tags) == 0;
+    let unreported =
+        span.steps().saturating_sub(u64::try_from(of_spec).unwrap_or(u64::MAX)) + u64::from(tags_unreported);
+    let open = (unreported > 0).then(|| Open {
         resource: change.resource.clone(),
         span,
-        untold,
-        told: false,
+        unreported,
+        notified: false,
         known: known.into_iter().take(MOST_MARKS).collect(),
     });
-    let cause = match (lie_between.len(), untold) {
-        (0, _) => Cause::NoEvent,
-        (1, 0) => lie_between.pop().map_or(Cause::NoEvent, |write| Cause::Written { write: Box::new(write) }),
-        (_, untold) => Cause::Between { writes: lie_between, untold },
+    let cause = match (lie_between.len(), unreported) {
+        (0, _) => ChangeCause::NoEvent,
+        (1, 0) => {
+            lie_between.pop().map_or(ChangeCause::NoEvent, |write| ChangeCause::Written { write: Box::new(write) })
+        }
+        (_, unreported) => ChangeCause::Between { writes: lie_between, unreported },
     };
     (cause, open)
 }
 
 impl Open {
-    /// Takes a write that comes late; `false` if it is none of this change's, or known already.
-    pub(super) fn take(&mut self, write: &Write) -> bool {
+    /// Assigns a late write to the change; `false` if it does not belong to the change, or is known already.
+    pub(super) fn assign(&mut self, write: &Write) -> bool {
         let is_of_it = write.resource.as_ref() == Some(&self.resource) && write.error.is_none();
-        if self.untold == 0 || !is_of_it || !self.span.has(write) || !self.known.insert(write.mark()) {
+        if self.unreported == 0 || !is_of_it || !self.span.has(write) || !self.known.insert(write.mark()) {
             return false;
         }
-        self.untold -= 1;
+        self.unreported -= 1;
         true
     }
 
-    /// When the change was seen.
+    /// When the change was observed.
     #[must_use]
     pub const fn seen(&self) -> Timestamp {
         self.span.until

@@ -1,11 +1,11 @@
-//! Who made a call, as CloudTrail tells it.
+//! The caller of an API operation, from CloudTrail.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The functions of Meshwarden that write to meshes.
+/// Meshwarden's functions that write to meshes.
 const OURS: [&str; 6] = [
     "route-failover",
     "certificate-rotation",
@@ -15,81 +15,81 @@ const OURS: [&str; 6] = [
     "failover-drill",
 ];
 
-/// The most of a text that comes from the caller: a user agent is whatever its sender likes.
+/// The maximum length of a text from the caller: a user agent can have any content.
 const LONGEST: usize = 120;
 
-/// Who made a call.
+/// The caller of an API operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Caller {
-    /// Who.
+    /// The identity.
     #[serde(flatten)]
     pub who: Who,
     /// The account of the credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// The service that called on their behalf.
+    /// The service that made the call on the caller's behalf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub through: Option<String>,
-    /// Where the call came from.
+    /// The source address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// What the client calls itself.
+    /// The user agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
 }
 
-/// Whose credentials a call was made with.
+/// The identity behind the credentials of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "who", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Who {
-    /// A session of a role.
+    /// A session of an IAM role.
     RoleSession {
         /// The role that issued the session.
         role: String,
-        /// The session's name: what the one who assumed the role calls itself.
+        /// The session name, chosen by the caller that assumed the role.
         session: String,
-        /// The identity that was set when the first role was assumed, which the session can't change.
+        /// The source identity, set when the first role was assumed; the session cannot change it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<String>,
     },
-    /// A user.
+    /// An IAM user.
     User {
         /// Its name.
         name: String,
     },
     /// The account's root user.
     Root,
-    /// Somebody whom another identity provider vouches for.
+    /// A user of another identity provider.
     Federated {
         /// The name.
         name: String,
     },
-    /// A service of AWS, by itself.
+    /// An AWS service.
     Service {
-        /// Which.
+        /// The service.
         name: String,
     },
     /// A principal of another account.
     OtherAccount {
-        /// Its unique id, as in `AIDA…` or `AROA…:session`: all that CloudTrail tells of it.
+        /// Its unique id, for example `AIDA…` or `AROA…:session`; CloudTrail has no other information.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         principal: Option<String>,
     },
-    /// Nobody asked.
+    /// The event has no identity.
     Unknown,
-    /// A kind that isn't known here.
+    /// An identity type that this version does not know.
     Unrecognised {
-        /// What it is called.
+        /// The type.
         kind: String,
     },
 }
 
 impl Caller {
-    /// A caller of whom nothing is known.
+    /// An unknown caller.
     pub const UNKNOWN: Self = Self { who: Who::Unknown, account: None, through: None, address: None, agent: None };
 
-    /// Reads the `detail` of an event: its `userIdentity`, `sourceIPAddress` and `userAgent`. What is missing is unknown.
+    /// Reads the `detail` of an event: `userIdentity`, `sourceIPAddress` and `userAgent`. Missing members are unknown.
     #[must_use]
     pub fn read(detail: &Value) -> Self {
         let at = |pointer: &str| text(detail, pointer);
@@ -102,8 +102,8 @@ impl Caller {
         }
     }
 
-    /// Which function of Meshwarden it is, judged by the names of role and session. Names can be taken by others who may
-    /// create roles, so nothing that matters goes by this: it is for the text that people read.
+    /// The Meshwarden function with the caller's role and session names. A principal that may create roles can use
+    /// these names, so the result is only used in texts.
     #[must_use]
     pub fn function(&self) -> Option<&'static str> {
         let Who::RoleSession { role, session, .. } = &self.who else { return None };
@@ -150,14 +150,14 @@ fn who(detail: &Value) -> Who {
     }
 }
 
-/// A text as it may stand in a log line or a mail.
+/// A text from an event, made safe for log lines and mails.
 fn text(detail: &Value, pointer: &str) -> Option<String> {
     let text = detail.pointer(pointer)?.as_str()?;
     let kept: String = text.chars().filter(|character| !character.is_control()).take(LONGEST).collect();
     (!kept.is_empty()).then_some(kept)
 }
 
-/// Letters and digits only, in lower case: `meshwarden-RouteFailover-1A` and `route-failover` have a part in common.
+/// Only letters and digits, in lower case, so that `meshwarden-RouteFailover-1A` contains `route-failover`.
 fn squashed(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|character| character.to_ascii_lowercase()).collect()
 }
@@ -169,17 +169,17 @@ impl fmt::Display for Caller {
             (None, Who::RoleSession { role, session, source }) => {
                 write!(f, "{session} in role {role}")?;
                 if let Some(source) = source {
-                    write!(f, ", who is {source}")?;
+                    write!(f, ", source identity {source}")?;
                 }
             }
             (None, Who::User { name }) => write!(f, "user {name}")?,
             (None, Who::Root) => f.write_str("the account's root user")?,
             (None, Who::Federated { name }) => write!(f, "federated user {name}")?,
             (None, Who::Service { name }) => write!(f, "the service {name}")?,
-            (None, Who::OtherAccount { principal: None }) => f.write_str("somebody of another account")?,
+            (None, Who::OtherAccount { principal: None }) => f.write_str("a principal of another account")?,
             (None, Who::OtherAccount { principal: Some(id) }) => write!(f, "principal {id} of another account")?,
-            (None, Who::Unknown) => f.write_str("somebody unknown")?,
-            (None, Who::Unrecognised { kind }) => write!(f, "a caller of the kind {kind}")?,
+            (None, Who::Unknown) => f.write_str("an unknown caller")?,
+            (None, Who::Unrecognised { kind }) => write!(f, "a caller of type {kind}")?,
         }
         let through = self.through.as_ref().filter(|_| !matches!(self.who, Who::Service { .. }));
         let parts = [
@@ -210,9 +210,9 @@ mod tests {
             "sessionContext": {"sessionIssuer": {"userName": "Deployer"}, "sourceIdentity": "ann"}});
         for (identity, expected) in [
             (role("Deployer", "ann"), "ann in role Deployer (account 1)"),
-            (issued, "ci in role Deployer, who is ann"),
+            (issued, "ci in role Deployer, source identity ann"),
             (role("m-RouteFailoverRole-9X", "m-RouteFailover-1A"), "Meshwarden's route-failover (account 1)"),
-            // A session may call itself anything; its role is given.
+            // A session may have any name, so only session and role together identify a function.
             (role("Deployer", "m-RouteFailover-1A"), "m-RouteFailover-1A in role Deployer (account 1)"),
             (
                 json!({"type": "IAMUser", "userName": "bob", "invokedBy": "x.amazonaws.com"}),
@@ -225,35 +225,35 @@ mod tests {
                 json!({"type": "AWSService", "invokedBy": "cloudformation.amazonaws.com"}),
                 "the service cloudformation.amazonaws.com",
             ),
-            (json!({"type": "AWSAccount", "accountId": "2"}), "somebody of another account (account 2)"),
+            (json!({"type": "AWSAccount", "accountId": "2"}), "a principal of another account (account 2)"),
             (
                 json!({"type": "AWSAccount", "accountId": "2", "principalId": "AROAX:ci"}),
                 "principal AROAX:ci of another account (account 2)",
             ),
-            (json!({"type": "Unknown"}), "somebody unknown"),
-            (json!({"type": "Robot"}), "a caller of the kind Robot"),
+            (json!({"type": "Unknown"}), "an unknown caller"),
+            (json!({"type": "Robot"}), "a caller of type Robot"),
             (json!({"type": "AssumedRole"}), "without a name in role without a name"),
-            (json!(null), "somebody unknown"),
-            (json!({"type": 7}), "somebody unknown"),
+            (json!(null), "an unknown caller"),
+            (json!({"type": 7}), "an unknown caller"),
         ] {
             let caller = Caller::read(&json!({ "userIdentity": identity }));
             assert_eq!(caller.to_string(), expected, "{identity}");
-            let kept: Caller = serde_json::from_value(serde_json::to_value(&caller).unwrap()).unwrap();
-            assert_eq!(kept, caller);
+            let stored: Caller = serde_json::from_value(serde_json::to_value(&caller).unwrap()).unwrap();
+            assert_eq!(stored, caller);
         }
     }
 
     #[test]
     fn stored_caller_of_another_account_without_principal_is_read() {
-        let kept: Caller = serde_json::from_value(json!({ "who": "other-account", "account": "2" })).unwrap();
-        assert_eq!(kept.who, Who::OtherAccount { principal: None });
+        let stored: Caller = serde_json::from_value(json!({ "who": "other-account", "account": "2" })).unwrap();
+        assert_eq!(stored.who, Who::OtherAccount { principal: None });
     }
 
     #[test]
-    fn what_a_caller_sends_stays_on_one_line() {
-        let agent = format!("curl\r\nSubject: all is well {}", "x".repeat(500));
+    fn text_from_a_caller_stays_on_one_line() {
+        let agent = format!("curl\r\nSubject: no findings {}", "x".repeat(500));
         let caller = Caller::read(&json!({"sourceIPAddress": "192.0.2.1", "userAgent": agent}));
         assert_eq!(caller.agent.as_ref().unwrap().len(), LONGEST);
-        assert!(caller.to_string().starts_with("somebody unknown (from 192.0.2.1, with curlSubject: all"), "{caller}");
+        assert!(caller.to_string().starts_with("an unknown caller (from 192.0.2.1, with curlSubject: no"), "{caller}");
     }
 }

@@ -1,4 +1,4 @@
-//! What differs between two states of a mesh, resource by resource.
+//! The differences between two states of a mesh, by resource.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,16 +6,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::snapshot::{Seen, Snapshot};
+use super::snapshot::{ResourceSnapshot, Snapshot};
 use crate::change::{Difference, diff};
 use crate::name::ResourcePath;
 use crate::policy::Policy;
 use crate::resource::Tags;
 
-/// The most members that are shown of one change. A mail with more is not read.
+/// The maximum number of changed members in a text; longer mails are not read.
 const MOST_MEMBERS: usize = 20;
 
-/// The most characters of a value that are shown.
+/// The maximum number of characters of a value in a text.
 const LONGEST_VALUE: usize = 160;
 
 /// A resource that differs between two states of a mesh.
@@ -23,38 +23,38 @@ const LONGEST_VALUE: usize = 160;
 pub struct ResourceChange {
     /// The resource.
     pub resource: ResourcePath,
-    /// What happened to it.
+    /// The kind of the change.
     pub kind: ChangeKind,
-    /// How it stood; `None` where it was not there.
-    pub before: Option<Stand>,
-    /// How it stands; `None` where it is gone.
-    pub after: Option<Stand>,
-    /// The members that differ: `spec.…`, then `tags.…`.
+    /// The version before; `None` if the resource did not exist.
+    pub before: Option<ResourceVersion>,
+    /// The version after; `None` if the resource was deleted.
+    pub after: Option<ResourceVersion>,
+    /// The changed members: `spec.…`, then `tags.…`.
     pub differences: Vec<Difference>,
 }
 
-/// What happened to a resource.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeKind {
-    /// It is new.
+    /// The resource was created.
     Created,
-    /// It is gone.
+    /// The resource was deleted.
     Deleted,
-    /// It was deleted, and another of the same name was created.
+    /// The resource was deleted, and another resource of the same name was created.
     Replaced,
-    /// Its spec differs; its tags may, too.
+    /// Its spec differs; its tags may differ, too.
     Updated,
     /// Only its tags differ.
     Retagged,
-    /// It was written and stands as it did: something was done and undone, or written again.
+    /// It was written without a difference: with the same content, or changed and restored.
     Rewritten,
 }
 
-/// How a resource stands.
+/// The version of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stand {
+pub struct ResourceVersion {
     /// Its version.
     pub version: u64,
     /// When its spec was last written.
@@ -63,49 +63,53 @@ pub struct Stand {
     pub created: Timestamp,
 }
 
-/// The members that differ, as far as they can be shown.
+/// The changed members, as far as they are shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Members {
-    /// The first.
+    /// The first changed members.
     pub members: Vec<Member>,
-    /// How many more there are.
+    /// The number of further changed members.
     pub more: usize,
 }
 
-/// A member that differs, for people.
+/// A changed member, as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
-    /// Where: `spec.listeners[0].tls.mode`.
+    /// The path of the member, for example `spec.listeners[0].tls.mode`.
     pub path: String,
-    /// Its value before, as JSON; `None` where it was absent.
+    /// Its JSON value before; `None` if it was absent.
     pub before: Option<String>,
-    /// Its value after; `None` where it is absent.
+    /// Its JSON value after; `None` if it is absent.
     pub after: Option<String>,
 }
 
 impl ChangeKind {
-    /// In words: `was updated`.
+    /// The change as a predicate, for example `was updated`.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
             Self::Created => "was created",
             Self::Deleted => "was deleted",
-            Self::Replaced => "was deleted and created anew",
+            Self::Replaced => "was deleted and recreated",
             Self::Updated => "was updated",
             Self::Retagged => "was tagged",
-            Self::Rewritten => "was written and stands as before",
+            Self::Rewritten => "was written without a difference",
         }
     }
 }
 
-/// The resources that differ, in the order of their paths.
+/// The changed resources, in the order of their paths.
 #[must_use]
 pub fn changes(before: &Snapshot, after: &Snapshot) -> Vec<ResourceChange> {
     let paths: BTreeSet<&ResourcePath> = before.resources.keys().chain(after.resources.keys()).collect();
     paths.into_iter().filter_map(|path| change(path, before.resources.get(path), after.resources.get(path))).collect()
 }
 
-fn change(path: &ResourcePath, before: Option<&Seen>, after: Option<&Seen>) -> Option<ResourceChange> {
+fn change(
+    path: &ResourcePath,
+    before: Option<&ResourceSnapshot>,
+    after: Option<&ResourceSnapshot>,
+) -> Option<ResourceChange> {
     let differences = differences(before, after);
     let kind = match (before, after) {
         (None, None) => return None,
@@ -115,7 +119,7 @@ fn change(path: &ResourcePath, before: Option<&Seen>, after: Option<&Seen>) -> O
         (Some(was), Some(is)) => {
             let of_spec = differences.iter().any(|difference| difference.path.starts_with("spec"));
             match (of_spec, differences.is_empty(), was.version() == is.version()) {
-                // Perhaps written again with the same spec, and tagged.
+                // The spec differs, or the same spec was written and the tags differ.
                 (true, _, _) | (false, false, false) => ChangeKind::Updated,
                 (false, false, true) => ChangeKind::Retagged,
                 (false, true, false) => ChangeKind::Rewritten,
@@ -127,22 +131,26 @@ fn change(path: &ResourcePath, before: Option<&Seen>, after: Option<&Seen>) -> O
     Some(ResourceChange { resource: path.clone(), kind, before, after, differences })
 }
 
-fn stand(seen: &Seen) -> Stand {
+fn stand(seen: &ResourceSnapshot) -> ResourceVersion {
     let metadata = seen.resource.metadata();
-    Stand { version: seen.version(), updated: metadata.last_updated_at.time(), created: metadata.created_at.time() }
+    ResourceVersion {
+        version: seen.version(),
+        updated: metadata.last_updated_at.time(),
+        created: metadata.created_at.time(),
+    }
 }
 
-fn differences(before: Option<&Seen>, after: Option<&Seen>) -> Vec<Difference> {
-    let spec = |seen: Option<&Seen>| {
+fn differences(before: Option<&ResourceSnapshot>, after: Option<&ResourceSnapshot>) -> Vec<Difference> {
+    let spec = |seen: Option<&ResourceSnapshot>| {
         seen.and_then(|seen| seen.resource.to_json().get("spec").cloned()).unwrap_or_else(|| Value::Object(Map::new()))
     };
     let mut found = diff(&spec(before), &spec(after));
-    let is_unknown = |seen: Option<&Seen>| seen.is_some_and(|seen| seen.tags.is_none());
+    let is_unknown = |seen: Option<&ResourceSnapshot>| seen.is_some_and(|seen| seen.tags.is_none());
     if is_unknown(before) || is_unknown(after) {
-        // What was not known at one time cannot be said to have changed.
+        // Tags that are unknown on one side cannot count as changed.
         return found;
     }
-    let tags = |seen: Option<&Seen>| -> BTreeMap<String, String> {
+    let tags = |seen: Option<&ResourceSnapshot>| -> BTreeMap<String, String> {
         let tags = seen.and_then(|seen| seen.tags.as_ref()).into_iter().flat_map(Tags::iter);
         tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     };
@@ -159,8 +167,8 @@ fn differences(before: Option<&Seen>, after: Option<&Seen>) -> Vec<Difference> {
 }
 
 impl ResourceChange {
-    /// The members that differ, for people: the first of many, long values cut. A tag's value is shown only where the
-    /// policy says what it may be, or where it is ours: people put into tags what should not go out by mail.
+    /// The changed members as text: the first ones, with long values cut. The value of a tag is shown only if the
+    /// policy requires the tag or it belongs to Meshwarden, because tags may hold confidential text.
     #[must_use]
     pub fn members(&self, policy: &Policy) -> Members {
         let members = self.differences.iter().take(MOST_MEMBERS).map(|difference| {

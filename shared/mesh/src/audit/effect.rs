@@ -1,4 +1,4 @@
-//! What a change did to a mesh: the findings it created and cleared, the calls that got worse.
+//! The effects of a change on a mesh: created and resolved findings, and degraded calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,53 +13,53 @@ use crate::graph::{InsertError, Mesh};
 use crate::pack::{Finding, FindingId, judge_each};
 use crate::policy::Policy;
 
-/// The most changes that are judged one after the other. Beyond that, judging takes longer than it tells anybody.
+/// The maximum number of changes that are evaluated one by one; more would take too long for the benefit.
 const MOST_STEPS: usize = 40;
 
-/// What changes did.
+/// The effects of changes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Effect {
-    /// Findings that were not there, or less severe.
+    /// New findings, and findings with a higher severity.
     pub created: Vec<Finding>,
-    /// Findings that are no more.
+    /// Resolved findings.
     pub cleared: Vec<Finding>,
-    /// Calls that work less well.
+    /// Degraded calls.
     pub worse: Vec<WorseEdge>,
 }
 
-/// A call that works less well than before.
+/// A degraded call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorseEdge {
-    /// Which.
+    /// The call.
     pub edge: EdgeName,
-    /// The stable id of what was lost.
+    /// The stable id of the harm.
     pub harm: String,
-    /// How it was.
+    /// The verdict before.
     pub before: Verdict,
-    /// How it is.
+    /// The verdict after.
     pub after: Verdict,
 }
 
-/// What the changes did together, and what each of them did of that.
+/// The effects of all changes together, and of each change.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Effects {
     pub(super) all: Effect,
-    /// One for each change, in their order; none where there are too many.
+    /// The effects of each change, in their order; empty if there are too many changes.
     pub(super) each: Vec<Effect>,
-    /// What of all can't be put down to one change.
+    /// The effects that no single change explains.
     pub(super) rest: Effect,
 }
 
-/// A mesh, judged.
-struct Judged {
+/// The findings and edges of a mesh.
+struct EvaluatedMesh {
     findings: BTreeMap<FindingId, Finding>,
     edges: Vec<Edge>,
 }
 
-impl Judged {
-    fn of(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Self {
-        // Certificates are not read here; what they would tell is unknown before and after.
+impl EvaluatedMesh {
+    fn new(mesh: &Mesh, policy: &Policy, now: Timestamp) -> Self {
+        // Certificates are not read here, so they are unknown before and after.
         let readings = Readings::default();
         let findings = judge_each(mesh, &readings, policy, now).findings;
         let findings = findings.into_iter().map(|finding| (finding.id(), finding)).collect();
@@ -83,7 +83,7 @@ impl Judged {
             edges.iter().find(|edge| edge.name() == *name).map(|edge| edge.verdict.clone())
         };
         let harms = edge_harms(&self.edges, &next.edges).into_iter();
-        // What certificates hold was not read, so that a call that turns to TLS is no less proven than it was.
+        // Certificate contents were not read, so a call with new TLS is not degraded.
         let lost = harms.filter(|harm| !matches!(harm, EdgeHarm::Unproven { .. }));
         lost.filter_map(|harm| {
             let edge = harm.edge().clone();
@@ -94,8 +94,8 @@ impl Judged {
     }
 }
 
-/// Judges the mesh before, after each change in this order, and after all of them. What one change creates and another
-/// clears again is nobody's: such is a deployment, piece by piece.
+/// Evaluates the mesh before, after each change in this order, and after all changes. A finding that one change creates
+/// and a later one resolves is not attributed: this is normal within a deployment.
 pub(super) fn effects(
     before: &Snapshot,
     after: &Snapshot,
@@ -104,10 +104,10 @@ pub(super) fn effects(
     now: Timestamp,
 ) -> Result<Effects, InsertError> {
     let mut mesh = before.model()?;
-    let first = Judged::of(&mesh, policy, now);
-    let last = Judged::of(&after.model()?, policy, now);
+    let first = EvaluatedMesh::new(&mesh, policy, now);
+    let last = EvaluatedMesh::new(&after.model()?, policy, now);
     let (created, cleared) = (first.created_by(&last), first.cleared_by(&last));
-    let findings = |of: &Judged, ids: &BTreeSet<FindingId>| -> Vec<Finding> {
+    let findings = |of: &EvaluatedMesh, ids: &BTreeSet<FindingId>| -> Vec<Finding> {
         ids.iter().filter_map(|id| of.findings.get(id).cloned()).collect()
     };
     let all = Effect {
@@ -119,15 +119,15 @@ pub(super) fn effects(
         return Ok(Effects { rest: all.clone(), all, each: Vec::new() });
     }
     let mut each: Vec<Effect> = Vec::new();
-    let mut was = Judged { findings: first.findings.clone(), edges: first.edges.clone() };
+    let mut was = EvaluatedMesh { findings: first.findings.clone(), edges: first.edges.clone() };
     for change in changes {
         match after.resources.get(&change.resource) {
-            Some(seen) => seen.put(&change.resource, &mut mesh)?,
+            Some(seen) => seen.insert_into(&change.resource, &mut mesh)?,
             None => mesh.remove(&change.resource),
         }
-        let is = Judged::of(&mesh, policy, now);
+        let is = EvaluatedMesh::new(&mesh, policy, now);
         let (new, gone, worse) = (was.created_by(&is), was.cleared_by(&is), was.worse_in(&is));
-        // Whoever does it last has done it.
+        // The last change with an effect is its cause.
         for earlier in &mut each {
             earlier.created.retain(|finding| !new.contains(&finding.id()));
             earlier.cleared.retain(|finding| !gone.contains(&finding.id()));
@@ -144,7 +144,7 @@ pub(super) fn effects(
     Ok(Effects { all, each, rest })
 }
 
-/// The worst first, then by resource.
+/// Sorts findings by severity, highest first, then by resource.
 fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
     findings.sort_by(|one, other| {
         (other.severity, &one.resource, one.rule).cmp(&(one.severity, &other.resource, other.rule))
@@ -153,7 +153,8 @@ fn in_order(mut findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 impl Effect {
-    /// What is in none of the parts: a call that was cut on the way and came back worse got worse by no single change.
+    /// The effects that are in none of the parts. For example, a call that was cut and then restored with weaker TLS is
+    /// degraded by no single change.
     fn without(&self, parts: &[Self]) -> Self {
         let has =
             |of: fn(&Self) -> &Vec<Finding>, finding: &Finding| parts.iter().any(|part| of(part).contains(finding));
@@ -171,13 +172,13 @@ impl Effect {
         }
     }
 
-    /// Whether there is nothing.
+    /// Whether there are no effects.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.created.is_empty() && self.cleared.is_empty() && self.worse.is_empty()
     }
 
-    /// Whether something got worse that people are told of at once: a finding of the policy's severity, or a call.
+    /// Whether the effects notify operators: a finding of at least the policy's severity, or a degraded call.
     #[must_use]
     pub fn is_worse(&self, policy: &Policy) -> bool {
         !self.worse.is_empty() || self.created.iter().any(|finding| finding.severity >= policy.audit.tell_from)

@@ -1,29 +1,29 @@
-//! Who changed what in a mesh, and what it broke.
+//! Change audit: the author and the effects of every change in a mesh.
 //!
 //! ```text
-//!   mesh as last seen ─┐                ┌─▶ what differs, resource by resource
-//!   mesh as it is now ─┼─▶ look ─▶ Look ─┼─▶ the writes that lie between, or that nobody told of one
-//!   writes told since ─┘                └─▶ findings created and cleared, calls that got worse
+//!   stored state ───────┐           ┌─▶ changes, by resource
+//!   present state ──────┼─▶ audit ──┼─▶ the writes between the states, as far as events reported them
+//!   writes from events ─┘           └─▶ created and resolved findings, degraded calls
 //! ```
 //!
-//! Events tell who wrote; what was written is read. So an event that comes twice, late or out of order tells at most who
-//! it was: the difference between two states is there once. Where several writes lie between two states, nobody can say
-//! which of them did what, and nothing here pretends to.
+//! Events report who wrote; the content of changes is read from the mesh. An event that arrives twice, late or out of
+//! order changes only the attribution, and the difference between two states is reported once. With several writes
+//! between two states, their individual effects are unknown, and no write is blamed for them.
 
 mod attribute;
 mod caller;
 mod change;
 mod effect;
-mod look;
 mod notice;
+mod result;
 mod snapshot;
 mod write;
 
-pub use attribute::{Cause, Open};
+pub use attribute::{ChangeCause, Open};
 pub use caller::{Caller, Who};
-pub use change::{ChangeKind, Member, Members, ResourceChange, Stand, changes};
+pub use change::{ChangeKind, Member, Members, ResourceChange, ResourceVersion, changes};
 pub use effect::{Effect, WorseEdge};
-pub use look::{Audit, Behind, Facts, Late, Look, look};
-pub use notice::{Told, notice};
-pub use snapshot::{Seen, Snapshot, SnapshotError};
-pub use write::{Act, Write};
+pub use notice::{AuditNotice, notice};
+pub use result::{AuditInput, AuditResult, AuditedChange, LateWrite, StaleReading, audit_changes};
+pub use snapshot::{ResourceSnapshot, Snapshot, SnapshotError};
+pub use write::{Write, WriteKind};

@@ -1,4 +1,4 @@
-//! A mesh as it was seen at one time.
+//! A snapshot of a mesh.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use crate::graph::{InsertError, Mesh};
 use crate::name::{MeshName, ResourcePath};
 use crate::resource::{Resource, Tags};
 
-/// Marks a resource whose tags are not known. Versions of before read it as one without tags.
+/// Marks a resource with unknown tags. Earlier versions read it as a resource without tags.
 const TAGS_UNKNOWN: &str = "tagsUnknown";
 
-/// A mesh as it was seen.
+/// The state of a mesh, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// The mesh.
     pub mesh: MeshName,
-    /// When reading it whole began: what was written later may be in it or not.
+    /// When the complete reading began; later writes may be included or not.
     pub at: Timestamp,
-    /// When some of it was read again since, each resource by itself; also those that are gone.
+    /// When single resources were read again later, including deleted ones.
     pub later: BTreeMap<ResourcePath, Timestamp>,
-    /// Every resource; none where the mesh doesn't exist.
-    pub resources: BTreeMap<ResourcePath, Seen>,
+    /// Every resource; empty if the mesh does not exist.
+    pub resources: BTreeMap<ResourcePath, ResourceSnapshot>,
 }
 
-/// A resource as it was seen.
+/// The state of a resource, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct ResourceSnapshot {
     /// The resource.
     pub resource: Resource,
-    /// Its tags; `None` where they were never known.
+    /// Its tags; `None` if they are unknown.
     pub tags: Option<Tags>,
 }
 
-/// Why a kept snapshot can't be read.
+/// The reason why a stored snapshot cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {why}")]
 pub struct SnapshotError {
@@ -43,10 +43,10 @@ pub struct SnapshotError {
 }
 
 impl Snapshot {
-    /// Everything but the times, so that the same mesh gives the same text.
+    /// The stored form without the times, so that the same state gives the same text.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let resource = |(path, seen): (&ResourcePath, &Seen)| {
+        let resource = |(path, seen): (&ResourcePath, &ResourceSnapshot)| {
             let tags: BTreeMap<&str, &str> = seen.tags.iter().flat_map(Tags::iter).collect();
             let mut member = json!({ "resource": seen.resource.to_json(), "tags": tags });
             if let Some(members) = member.as_object_mut().filter(|_| seen.tags.is_none()) {
@@ -58,7 +58,7 @@ impl Snapshot {
         json!({ "mesh": self.mesh, "resources": resources })
     }
 
-    /// Reads what [`Snapshot::to_json`] wrote.
+    /// Parses the output of [`Snapshot::to_json`].
     pub fn read(document: &Value, at: Timestamp) -> Result<Self, SnapshotError> {
         let flaw = |at: &str, why: String| SnapshotError { at: at.to_owned(), why };
         let name = document.get("mesh").and_then(Value::as_str).unwrap_or_default();
@@ -76,18 +76,18 @@ impl Snapshot {
             let body = member.get("resource").cloned().unwrap_or_default();
             let resource = Resource::read(path.kind(), &body)
                 .map_err(|violations| flaw(name, violations.first().map_or_else(String::new, ToString::to_string)))?;
-            resources.insert(path, Seen { resource, tags });
+            resources.insert(path, ResourceSnapshot { resource, tags });
         }
         Ok(Self { mesh, at, later: BTreeMap::new(), resources })
     }
 
-    /// When a resource was read, or was seen not to be there.
+    /// When a resource was read, or was found missing.
     #[must_use]
     pub fn read_at(&self, path: &ResourcePath) -> Timestamp {
         self.later.get(path).copied().unwrap_or(self.at)
     }
 
-    /// The same with the tags that were unknown then and are known now: that they are known changes nothing.
+    /// The snapshot with unknown tags taken from a later one, so that tags becoming known do not count as a change.
     pub(super) fn with_tags_known_since(&self, after: &Self) -> Self {
         let mut known = self.clone();
         for (path, seen) in known.resources.iter_mut().filter(|(_, seen)| seen.tags.is_none()) {
@@ -96,18 +96,18 @@ impl Snapshot {
         known
     }
 
-    /// The mesh as the model has it, with the tags that are known.
+    /// The mesh model, with the known tags.
     pub fn model(&self) -> Result<Mesh, InsertError> {
         let mut mesh = Mesh::new(self.mesh.clone());
         for (path, seen) in &self.resources {
-            seen.put(path, &mut mesh)?;
+            seen.insert_into(path, &mut mesh)?;
         }
         Ok(mesh)
     }
 }
 
-impl Seen {
-    pub(super) fn put(&self, path: &ResourcePath, mesh: &mut Mesh) -> Result<(), InsertError> {
+impl ResourceSnapshot {
+    pub(super) fn insert_into(&self, path: &ResourcePath, mesh: &mut Mesh) -> Result<(), InsertError> {
         if let Some(tags) = &self.tags {
             mesh.set_tags(path.clone(), tags.clone());
         }

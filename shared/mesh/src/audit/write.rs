@@ -1,4 +1,4 @@
-//! A write to a mesh, as an event tells it.
+//! A write to a mesh, from an event.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,63 +6,63 @@ use serde::{Deserialize, Serialize};
 use super::Caller;
 use crate::name::{AccountId, ResourcePath};
 
-/// A write to a mesh that somebody made, or tried to make.
+/// A write to a mesh, successful or rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Write {
-    /// The operation, as in `UpdateRoute`.
+    /// The operation, for example `UpdateRoute`.
     pub operation: String,
-    /// The resource; unset only where a refused call doesn't tell.
+    /// The resource; absent only if the event of a rejected call lacks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<ResourcePath>,
-    /// When it was made, to the second.
+    /// When it was made, in whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
-    /// The version of the resource after it, where the event tells the answer.
+    /// The version of the resource after the write, if the event has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
-    /// The event's id: the same when it comes again.
+    /// The event's id; the same for a repeated delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// Why it was refused, if it was: then nothing has changed.
+    /// The error of a rejected write, which changed nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Who owns the mesh, as far as the event says. Another account may have a mesh of the same name.
+    /// The owner of the mesh, if the event has it. Another account may have a mesh of the same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh_owner: Option<AccountId>,
-    /// Who made it.
+    /// The caller.
     pub caller: Caller,
 }
 
-/// What a write does.
+/// The kind of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// It creates a resource, or replaces its spec: the version rises.
+pub enum WriteKind {
+    /// Creates a resource, or replaces its spec: the version increases.
     Spec,
-    /// It takes a resource away.
+    /// Deletes a resource.
     Delete,
-    /// It changes tags: the version stays.
+    /// Changes tags: the version stays.
     Tags,
 }
 
 impl Write {
-    /// What it does.
+    /// The kind of the write.
     #[must_use]
-    pub fn act(&self) -> Act {
+    pub fn kind(&self) -> WriteKind {
         if self.operation.starts_with("Delete") {
-            Act::Delete
+            WriteKind::Delete
         } else if matches!(self.operation.as_str(), "TagResource" | "UntagResource") {
-            Act::Tags
+            WriteKind::Tags
         } else {
-            Act::Spec
+            WriteKind::Spec
         }
     }
 
-    /// What tells this write from every other of the same resource, as far as the event says.
+    /// Distinguishes this write from other writes of the same resource, as far as the event permits.
     #[must_use]
     pub fn mark(&self) -> String {
-        match (self.act(), self.version, &self.id, self.at) {
-            (Act::Spec, Some(version), _, _) => format!("version {version}"),
+        match (self.kind(), self.version, &self.id, self.at) {
+            (WriteKind::Spec, Some(version), _, _) => format!("version {version}"),
             (_, _, Some(id), _) => id.clone(),
             (_, _, None, Some(at)) => format!("{} {at}", self.operation),
             (_, _, None, None) => self.operation.clone(),

@@ -1,4 +1,4 @@
-//! A certificate and the chain that it comes with.
+//! Certificates and their chains.
 
 use std::fmt;
 
@@ -8,64 +8,64 @@ use serde::{Deserialize, Serialize};
 use super::fingerprint::Fingerprint;
 use super::names::Names;
 
-/// A certificate, without its bytes.
+/// A certificate, without its encoded form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
-    /// What tells it from every other.
+    /// SHA-256 over its encoded form; identifies the certificate.
     pub fingerprint: Fingerprint,
-    /// Who it is, as a distinguished name.
+    /// The subject, as a distinguished name.
     pub subject: String,
-    /// Who signed it, as a distinguished name.
+    /// The issuer, as a distinguished name.
     pub issuer: String,
-    /// Its key's identifier (extension), if it says.
+    /// The subject key identifier, if the extension is present.
     pub key_id: Option<String>,
-    /// The identifier of the key that signed it (extension), if it says.
+    /// The authority key identifier, if the extension is present.
     pub issuer_key_id: Option<String>,
     /// SHA-256 over its public key, in lower-case hexadecimal.
     pub public_key: String,
-    /// What kind of key it is for.
+    /// The type of its key.
     pub key: KeyKind,
     /// Its serial number, in lower-case hexadecimal.
     pub serial: String,
-    /// The names that it is for.
+    /// Its names.
     pub names: Names,
-    /// Whether it may sign others.
+    /// Whether it is a CA certificate.
     pub is_ca: bool,
-    /// From when it is valid.
+    /// The beginning of its validity.
     pub not_before: Timestamp,
-    /// Until when it is valid.
+    /// The end of its validity.
     pub not_after: Timestamp,
 }
 
 impl Certificate {
-    /// Whether this is the certificate of who signed `other`, by names and key identifiers.
+    /// Whether this certificate issued `other`, by names and key identifiers. The signature is not verified.
     #[must_use]
     pub fn issued(&self, other: &Self) -> bool {
         let same_key = match (&self.key_id, &other.issuer_key_id) {
             (Some(own), Some(wanted)) => own == wanted,
-            // Who says nothing of keys is told by its name.
+            // Without key identifiers, the names decide.
             (None, _) | (_, None) => true,
         };
         self.is_ca && self.subject == other.issuer && same_key
     }
 
-    /// Whether it signed itself, as roots do.
+    /// Whether it is self-signed, like a root.
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.issued(self)
     }
 }
 
-/// What kind of key a certificate is for.
+/// The type of a certificate's key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum KeyKind {
-    /// RSA, with its modulus in bits.
+    /// RSA, with the size of its modulus in bits.
     Rsa(u32),
     /// An elliptic curve, with its size in bits: 256 for P-256.
     Ec(u32),
-    /// Something else, by its object identifier.
+    /// Another type, by its object identifier.
     Other(String),
 }
 
@@ -97,18 +97,18 @@ impl From<KeyKind> for String {
     }
 }
 
-/// A certificate with those that lead from it towards an authority.
+/// A leaf with the certificates between it and an authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Chain {
-    /// The certificate that is presented for itself.
+    /// The presented certificate.
     pub leaf: Certificate,
-    /// Those that come with it, in their order; a root may be among them.
+    /// The other certificates, in their order; a root may be among them.
     pub others: Vec<Certificate>,
 }
 
 impl Chain {
-    /// The leaf, then the others.
+    /// The leaf, then the other certificates.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         std::iter::once(&self.leaf).chain(&self.others)
     }

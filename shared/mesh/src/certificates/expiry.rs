@@ -1,4 +1,4 @@
-//! When a certificate ends, and when it has to be renewed so that it never does.
+//! The end of certificates, and the time of their renewal.
 //!
 //! ```text
 //!   not before ├──────────────── lifetime ────────────────┤ not after
@@ -14,33 +14,33 @@ use super::readings::{Reading, Readings};
 use super::source::Source;
 use crate::policy::Percent;
 
-/// Which part of a chain ends, and when.
+/// The first certificate of a chain that ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ending {
-    /// Which part.
+    /// Its part in the chain.
     pub link: ChainLink,
-    /// Whose certificate.
+    /// Its subject.
     pub subject: String,
-    /// When.
+    /// Its end.
     pub at: Timestamp,
 }
 
-/// The first end within a chain and the authorities that it leads to: from then on it is worth nothing.
+/// The first end within a chain and its anchors: the chain is invalid from then on.
 #[must_use]
 pub fn first_ending(chain: &Chain, anchors: &[&Certificate]) -> Ending {
     let leaf = ending(&chain.leaf, ChainLink::Leaf);
     above(chain, anchors).fold(leaf, |first, other| if other.at < first.at { other } else { first })
 }
 
-/// The first of a chain's authorities that ends before the leaf does: renewing the leaf doesn't help then.
+/// The first authority of a chain that ends before the leaf; a renewal of the leaf does not help then.
 #[must_use]
 pub fn outlived(chain: &Chain, anchors: &[&Certificate]) -> Option<Ending> {
     let early = above(chain, anchors).filter(|other| other.at < chain.leaf.not_after);
     early.min_by_key(|ending| ending.at)
 }
 
-/// What stands above the leaf: what came with it, and those anchors that signed any of it.
+/// The certificates above the leaf: the rest of its chain, and the anchors that issued any of it.
 fn above(chain: &Chain, anchors: &[&Certificate]) -> impl Iterator<Item = Ending> {
     let signed = |anchor: &Certificate| chain.certificates().any(|one| anchor.issued(one));
     let anchors = anchors.iter().filter(move |anchor| signed(anchor)).map(|anchor| ending(anchor, ChainLink::Anchor));
@@ -55,14 +55,14 @@ fn ending(certificate: &Certificate, link: ChainLink) -> Ending {
     Ending { link, subject: certificate.subject.clone(), at: certificate.not_after }
 }
 
-/// A part of a lifetime by which a renewal comes earlier, in thousandths, so that not all come at once. Drawn once for
-/// each certificate, and stored.
+/// The part of a lifetime by which a renewal is advanced, in thousandths, so that renewals are spread over time. Drawn
+/// once for each certificate, and stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Jitter(pub u16);
 
 impl Jitter {
-    /// Draws up to `most` of a lifetime by a number that is as good as random.
+    /// Draws a part of at most `most` from a uniformly distributed number.
     #[must_use]
     pub fn draw(most: Percent, by: u64) -> Self {
         let thousandths = u64::from(most.get()) * 10;
@@ -70,18 +70,18 @@ impl Jitter {
     }
 }
 
-/// When certificates are renewed.
+/// The rule for the time of renewals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenewalRule {
-    /// The part of the lifetime that is left then.
+    /// The remaining part of the lifetime at the renewal.
     pub before: Percent,
-    /// How long it takes until whoever presents a new certificate has it.
+    /// The time that distributing a new certificate to all proxies takes.
     pub lead: SignedDuration,
 }
 
 impl RenewalRule {
-    /// From when on a certificate is to be renewed. Never before its first half is over, whatever the lead time says: a
-    /// certificate that lives shorter than its distribution takes must not be issued for ever.
+    /// The time of the renewal. It is never in the first half of the lifetime, regardless of the lead time: otherwise a
+    /// certificate with a shorter lifetime than its distribution would be renewed without end.
     #[must_use]
     pub fn point(&self, leaf: &Certificate, jitter: Jitter) -> Timestamp {
         let lifetime = leaf.not_after.duration_since(leaf.not_before);
@@ -90,7 +90,7 @@ impl RenewalRule {
         at.max(leaf.not_before + part(lifetime, 500))
     }
 
-    /// From when on nothing may keep a renewal waiting that could be done.
+    /// The time from which no other condition may delay the renewal.
     #[must_use]
     pub fn urgent(&self, leaf: &Certificate) -> Timestamp {
         let lifetime = leaf.not_after.duration_since(leaf.not_before);
@@ -99,27 +99,27 @@ impl RenewalRule {
     }
 }
 
-/// So many thousandths of a length of time.
+/// A number of thousandths of a duration.
 fn part(length: SignedDuration, thousandths: u32) -> SignedDuration {
     let seconds = i128::from(length.as_secs()) * i128::from(thousandths) / 1000;
     SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
-/// When a source ends.
+/// The end of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Forecast {
-    /// Which.
+    /// The source.
     pub source: Source,
-    /// When its leaf ends.
+    /// The end of its leaf.
     pub leaf: Timestamp,
-    /// What of its chain ends first.
+    /// The first end in its chain.
     pub chain: Ending,
-    /// Whole days until then; negative once it is over.
+    /// Whole days until that end; negative after it.
     pub days: i64,
 }
 
-/// When each certificate that is known ends, the first to end first.
+/// The end of each known certificate, the earliest first.
 #[must_use]
 pub fn forecast(readings: &Readings, now: Timestamp) -> Vec<Forecast> {
     let anchors: Vec<&Certificate> = readings

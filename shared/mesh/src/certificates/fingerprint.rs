@@ -1,4 +1,4 @@
-//! What tells a certificate from every other.
+//! Fingerprints of certificates.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-/// SHA-256 over a certificate's DER, in lower-case hexadecimal.
+/// SHA-256 over a certificate's DER form, in lower-case hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    /// The fingerprint of a certificate's DER.
+    /// Computes the fingerprint of a certificate's DER form.
     #[must_use]
-    pub fn of(der: &[u8]) -> Self {
+    pub fn from_der(der: &[u8]) -> Self {
         Self(hexadecimal(&Sha256::digest(der)))
     }
 
-    /// The 64 digits.
+    /// The 64 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -46,16 +46,16 @@ impl From<Fingerprint> for String {
     }
 }
 
-/// A text that is no fingerprint.
+/// A text that is not a valid fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is no fingerprint; it has 64 hexadecimal digits in lower case")]
+#[error("invalid fingerprint `{0}`: expected 64 hexadecimal digits in lower case")]
 pub struct FingerprintError(String);
 
 /// Bytes in lower-case hexadecimal.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string never fails.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

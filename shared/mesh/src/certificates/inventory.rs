@@ -1,4 +1,4 @@
-//! Which listener, client policy and validation context uses which certificate and which trust.
+//! The uses of certificates and trust in listeners, client policies and validation contexts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,20 +10,20 @@ use crate::graph::Mesh;
 use crate::name::{ResourcePath, VirtualServiceName};
 use crate::spec::{Backend, BackendDefaults, ClientPolicy, ListenerTls, Port};
 
-/// A member of a spec that names a certificate or trust.
+/// A member of a spec that names a certificate or a trust anchor.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Use {
     /// The virtual node or gateway.
     pub by: ResourcePath,
-    /// Where in its spec.
-    pub place: Place,
+    /// The location in its spec.
+    pub place: SpecLocation,
 }
 
-/// Where in the spec of a virtual node or gateway.
+/// A location in the spec of a virtual node or gateway.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
 #[serde(tag = "place", rename_all = "kebab-case")]
-pub enum Place {
+pub enum SpecLocation {
     /// A listener.
     Listener {
         /// Its port.
@@ -38,7 +38,7 @@ pub enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SpecLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listener { port } => write!(f, "listener {port}"),
@@ -48,19 +48,19 @@ impl fmt::Display for Place {
     }
 }
 
-/// Every use of every certificate and trust of a mesh; what is of an unknown kind is left out.
+/// Every use of every certificate and trust anchor of a mesh, except uses of unknown types.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inventory {
-    /// What is presented, and where.
+    /// The presented certificates, with their uses.
     pub presented: BTreeMap<Source, BTreeSet<Use>>,
-    /// What is trusted, and where.
+    /// The trust anchors, with their uses.
     pub trusted: BTreeMap<Anchor, BTreeSet<Use>>,
 }
 
 impl Inventory {
-    /// Takes the inventory of a mesh.
+    /// Collects the uses of a mesh.
     #[must_use]
-    pub fn of(mesh: &Mesh) -> Self {
+    pub fn from_mesh(mesh: &Mesh) -> Self {
         let mut inventory = Self::default();
         for (name, node) in &mesh.nodes {
             let path = ResourcePath::VirtualNode(mesh.name.clone(), name.clone());
@@ -70,7 +70,7 @@ impl Inventory {
             inventory.add_defaults(&path, node.backend_defaults.as_ref());
             for backend in node.backends.iter().flatten() {
                 if let Backend::VirtualService(backend) = backend {
-                    let place = Place::Backend { service: backend.virtual_service_name.clone() };
+                    let place = SpecLocation::Backend { service: backend.virtual_service_name.clone() };
                     inventory.add_policy(&path, &place, backend.client_policy.as_ref());
                 }
             }
@@ -87,31 +87,35 @@ impl Inventory {
 
     fn add_listener(&mut self, by: &ResourcePath, port: Port, tls: Option<&ListenerTls>) {
         let Some(tls) = tls else { return };
-        let place = Place::Listener { port };
+        let place = SpecLocation::Listener { port };
         self.add_source(by, &place, Source::of_listener(by, &tls.certificate));
         let trust = tls.validation.as_ref().and_then(|validation| Anchor::of_listener(by, &validation.trust));
         self.add_anchors(by, &place, trust);
     }
 
     fn add_defaults(&mut self, by: &ResourcePath, defaults: Option<&BackendDefaults>) {
-        self.add_policy(by, &Place::BackendDefaults, defaults.and_then(|defaults| defaults.client_policy.as_ref()));
+        self.add_policy(
+            by,
+            &SpecLocation::BackendDefaults,
+            defaults.and_then(|defaults| defaults.client_policy.as_ref()),
+        );
     }
 
-    fn add_policy(&mut self, by: &ResourcePath, place: &Place, policy: Option<&ClientPolicy>) {
+    fn add_policy(&mut self, by: &ResourcePath, place: &SpecLocation, policy: Option<&ClientPolicy>) {
         let Some(tls) = policy.and_then(|policy| policy.tls.as_ref()) else { return };
         let own = tls.certificate.as_ref().and_then(|own| Source::of_client(by, own));
         self.add_source(by, place, own);
         self.add_anchors(by, place, Anchor::of_client(by, &tls.validation.trust).into_iter().flatten());
     }
 
-    fn add_source(&mut self, by: &ResourcePath, place: &Place, source: Option<Source>) {
+    fn add_source(&mut self, by: &ResourcePath, place: &SpecLocation, source: Option<Source>) {
         if let Some(source) = source {
             let used = Use { by: by.clone(), place: place.clone() };
             self.presented.entry(source).or_default().insert(used);
         }
     }
 
-    fn add_anchors(&mut self, by: &ResourcePath, place: &Place, anchors: impl IntoIterator<Item = Anchor>) {
+    fn add_anchors(&mut self, by: &ResourcePath, place: &SpecLocation, anchors: impl IntoIterator<Item = Anchor>) {
         for anchor in anchors {
             let used = Use { by: by.clone(), place: place.clone() };
             self.trusted.entry(anchor).or_default().insert(used);

@@ -1,13 +1,13 @@
-//! Certificates: what they are, where they come from, who trusts them, and when they have to be renewed.
+//! Certificates: their contents, sources, trust anchors and renewal times.
 //!
 //! ```text
-//!   specs ──▶ Source, Anchor: where each end takes its certificate and its trust from
+//!   specs ──▶ Source, Anchor: the sources of each end's certificate and trust
 //!   PEM ────▶ Certificate, Chain ──▶ names, path to an anchor
-//!                   └──▶ Readings: what was read of each source, or why it was not
+//!                   └──▶ Readings: the contents of each source, or the error
 //! ```
 //!
-//! Signatures are not verified here: issuer, key identifiers, validity and names are compared. Who wants to mend a mesh
-//! by that is not fooled by it; the proxies verify.
+//! Signatures are not verified here: issuer, key identifiers, validity and names are compared. That is sufficient for
+//! remediation; the proxies verify signatures.
 
 mod certificate;
 mod expiry;
@@ -22,7 +22,7 @@ mod source;
 pub use certificate::{Certificate, Chain, KeyKind};
 pub use expiry::{Ending, Forecast, Jitter, RenewalRule, first_ending, forecast, outlived};
 pub use fingerprint::{Fingerprint, FingerprintError};
-pub use inventory::{Inventory, Place, Use};
+pub use inventory::{Inventory, SpecLocation, Use};
 pub use names::{Names, discovery_name};
 pub use parse::ParseError;
 pub use path::{ChainFault, ChainLink, leads_to};

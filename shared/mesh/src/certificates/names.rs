@@ -1,4 +1,4 @@
-//! The names in a certificate, and whether it is for a name.
+//! The names in a certificate, and their match with a wanted name.
 
 use std::net::IpAddr;
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::spec::{ServiceDiscovery, VirtualNodeSpec};
 
-/// The names that a certificate is for.
+/// The names of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Names {
-    /// The common name of its subject. Proxies don't look at it.
+    /// The common name of its subject, which proxies ignore.
     pub common: Option<String>,
-    /// Host names.
+    /// DNS names.
     pub dns: Vec<String>,
-    /// URIs, such as SPIFFE ids.
+    /// URIs, for example SPIFFE ids.
     pub uris: Vec<String>,
-    /// Addresses.
+    /// IP addresses.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Names {
-    /// Whether a certificate with these names is for `wanted`, which may be a host, an address or a URI. A wildcard
-    /// stands for one whole label, the first.
+    /// Whether a certificate with these names is valid for `wanted`, which may be a host, an address or a URI. A
+    /// wildcard matches exactly the first label.
     #[must_use]
     pub fn cover(&self, wanted: &str) -> bool {
         if wanted.contains("://") {
@@ -34,7 +34,7 @@ impl Names {
         }
     }
 
-    /// Every name, the common name left aside.
+    /// All names except the common name.
     #[must_use]
     pub fn all(&self) -> Vec<String> {
         let addresses = self.addresses.iter().map(ToString::to_string);
@@ -52,8 +52,8 @@ fn host_matches(name: &str, wanted: &str) -> bool {
     !label.is_empty() && parent.eq_ignore_ascii_case(rest)
 }
 
-/// The name by which a virtual node is discovered: what a client that names no others expects of its certificate.
-/// `None` where there is none, or none that is known.
+/// The name by which a virtual node is discovered: a client without configured names expects it in the certificate.
+/// `None` if the node has no service discovery, or one of an unknown type.
 #[must_use]
 pub fn discovery_name(node: &VirtualNodeSpec) -> Option<String> {
     match node.service_discovery.as_ref()? {

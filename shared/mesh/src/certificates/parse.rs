@@ -1,4 +1,4 @@
-//! From PEM to certificates.
+//! Parses PEM texts.
 
 use std::net::IpAddr;
 
@@ -14,28 +14,28 @@ use super::certificate::{Certificate, Chain, KeyKind};
 use super::fingerprint::{Fingerprint, hexadecimal};
 use super::names::Names;
 
-/// Why something is not a certificate. Says nothing of the bytes: they may be anything.
+/// The reason why a text is not a certificate. Contains no part of the text, which may be confidential.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ParseError {
-    /// No certificate in the text.
-    #[error("there is no certificate in it")]
+    /// The text contains no certificate.
+    #[error("no certificate found in PEM text")]
     Empty,
-    /// A PEM block that can't be read.
-    #[error("PEM block {block} can't be read")]
+    /// A PEM block is malformed.
+    #[error("failed to parse PEM block {block}")]
     Pem {
-        /// Which, counted from 1.
+        /// The number of the block, from 1.
         block: usize,
     },
-    /// A certificate that can't be read.
-    #[error("certificate {block} can't be read")]
+    /// A certificate is malformed.
+    #[error("failed to parse certificate {block}")]
     Certificate {
-        /// Which PEM block it is, counted from 1.
+        /// The number of its PEM block, from 1.
         block: usize,
     },
 }
 
 impl Certificate {
-    /// Reads every certificate in a PEM text, in order; blocks of other kinds are passed over.
+    /// Parses every certificate in a PEM text, in order; other blocks are skipped.
     pub fn read_all(pem: &str) -> Result<Vec<Self>, ParseError> {
         let mut found = Vec::new();
         for (index, block) in Pem::iter_from_buffer(pem.as_bytes()).enumerate() {
@@ -49,7 +49,7 @@ impl Certificate {
         if found.is_empty() { Err(ParseError::Empty) } else { Ok(found) }
     }
 
-    /// Reads a certificate's DER.
+    /// Parses a certificate in DER form.
     #[must_use]
     pub fn read_der(der: &[u8]) -> Option<Self> {
         let (rest, parsed) = X509Certificate::from_der(der).ok()?;
@@ -64,17 +64,17 @@ impl Certificate {
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     issuer_key_id = id.key_identifier.as_ref().map(|id| hexadecimal(id.0));
                 }
-                // Everything else says nothing that is needed here.
+                // Other extensions are not needed.
                 _ => {}
             }
         }
         Some(Self {
-            fingerprint: Fingerprint::of(der),
+            fingerprint: Fingerprint::from_der(der),
             subject: parsed.subject().to_string(),
             issuer: parsed.issuer().to_string(),
             key_id,
             issuer_key_id,
-            public_key: Fingerprint::of(parsed.public_key().raw).to_string(),
+            public_key: Fingerprint::from_der(parsed.public_key().raw).to_string(),
             key: key_kind(&parsed),
             serial: hexadecimal(parsed.raw_serial()),
             names: names(&parsed),
@@ -86,7 +86,7 @@ impl Certificate {
 }
 
 impl Chain {
-    /// Reads a PEM text that starts with the leaf.
+    /// Parses a PEM text that starts with the leaf.
     pub fn read(pem: &str) -> Result<Self, ParseError> {
         let mut all = Certificate::read_all(pem)?.into_iter();
         let leaf = all.next().ok_or(ParseError::Empty)?;
@@ -107,7 +107,7 @@ fn key_kind(certificate: &X509Certificate<'_>) -> KeyKind {
     }
 }
 
-/// A size in bits. P-521 is told as 528, whole bytes; it is called by its name.
+/// A key size in bits. The parser returns 528 for P-521, in whole bytes.
 fn bits(size: usize) -> Option<u32> {
     u32::try_from(size).ok().map(|bits| if bits == 528 { 521 } else { bits })
 }
@@ -121,7 +121,7 @@ fn names(certificate: &X509Certificate<'_>) -> Names {
             GeneralName::DNSName(name) => names.dns.push((*name).to_owned()),
             GeneralName::URI(uri) => names.uris.push((*uri).to_owned()),
             GeneralName::IPAddress(bytes) => names.addresses.extend(address(bytes)),
-            // No proxy is called by any of these.
+            // Proxies are not identified by these names.
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Whether a chain leads to somebody who is trusted.
+//! Paths from a chain to a trust anchor.
 
 use std::fmt;
 
@@ -7,43 +7,43 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate::{Certificate, Chain};
 
-/// Which part of a chain something is said of.
+/// A part of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ChainLink {
-    /// The certificate itself.
+    /// The leaf.
     Leaf,
-    /// One between the certificate and the authority that is trusted.
+    /// A certificate between the leaf and the trust anchor.
     Intermediate,
-    /// The authority that is trusted.
+    /// The trust anchor.
     Anchor,
 }
 
-/// Why a chain doesn't lead to any of the anchors.
+/// The reason why a chain does not lead to any of the anchors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum ChainFault {
-    /// None of the anchors signed anything in it.
+    /// None of the anchors issued a certificate of the chain.
     Untrusted {
-        /// Who signed the last certificate that was reached.
+        /// The issuer of the last certificate on the longest path.
         issuer: String,
     },
-    /// It leads to an anchor, but a part of it has ended.
+    /// The path leads to an anchor, but a certificate on it has expired.
     Expired {
-        /// Which part.
+        /// The part of the chain.
         link: ChainLink,
-        /// Whose certificate.
+        /// The subject of the certificate.
         subject: String,
-        /// When it ended.
+        /// The end of its validity.
         at: Timestamp,
     },
-    /// It leads to an anchor, but a part of it has not begun.
+    /// The path leads to an anchor, but a certificate on it is not valid yet.
     NotYetValid {
-        /// Which part.
+        /// The part of the chain.
         link: ChainLink,
-        /// Whose certificate.
+        /// The subject of the certificate.
         subject: String,
-        /// When it begins.
+        /// The beginning of its validity.
         at: Timestamp,
     },
 }
@@ -61,14 +61,14 @@ impl fmt::Display for ChainLink {
 impl fmt::Display for ChainFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Untrusted { issuer } => write!(f, "nobody who is trusted signed it; {issuer} did"),
-            Self::Expired { link, subject, at } => write!(f, "the {link} of {subject} ended at {at:.0}"),
-            Self::NotYetValid { link, subject, at } => write!(f, "the {link} of {subject} begins at {at:.0}"),
+            Self::Untrusted { issuer } => write!(f, "it was issued by {issuer}, which is not trusted"),
+            Self::Expired { link, subject, at } => write!(f, "the {link} of {subject} expired at {at:.0}"),
+            Self::NotYetValid { link, subject, at } => write!(f, "the {link} of {subject} is not valid before {at:.0}"),
         }
     }
 }
 
-/// Whether a chain leads to one of `anchors` at a time. An anchor needs not be a root.
+/// Checks whether a chain leads to one of `anchors` at a time. An anchor does not have to be a root.
 pub fn leads_to(chain: &Chain, anchors: &[&Certificate], now: Timestamp) -> Result<(), ChainFault> {
     check(&chain.leaf, ChainLink::Leaf, now)?;
     let mut walk = Walk { others: &chain.others, anchors, now, fault: None, last: &chain.leaf };
@@ -82,9 +82,9 @@ struct Walk<'c> {
     others: &'c [Certificate],
     anchors: &'c [&'c Certificate],
     now: Timestamp,
-    /// What is wrong with a way that leads to an anchor.
+    /// The failure of a path that leads to an anchor.
     fault: Option<ChainFault>,
-    /// Where the longest way ended.
+    /// The issuer at the end of the longest path.
     last: &'c Certificate,
 }
 

@@ -1,4 +1,4 @@
-//! What was read of certificates and trust.
+//! The certificates and trust anchors that were read.
 
 use std::collections::BTreeMap;
 
@@ -7,29 +7,29 @@ use serde::{Deserialize, Serialize};
 use super::certificate::{Certificate, Chain};
 use super::source::{Anchor, CertificateArn, Source};
 
-/// What was read of one source. A source that nobody tried to read is in no map; that is unknown too.
+/// The result of reading one source. A source without an attempt is in no map; that is unknown, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reading<T> {
-    /// This is in it.
+    /// The contents.
     Known(T),
-    /// It could not be read, and why.
+    /// The source could not be read, for the given reason.
     Unread(String),
 }
 
-/// What is known of the certificates and the trust of a mesh. Without any, nothing is known of them: that is a state,
-/// and never taken for good or bad.
+/// The known certificates and trust anchors of a mesh. Without any, everything about them is unknown; unknown never
+/// counts as good or bad.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Readings {
-    /// What is presented, by where it comes from.
+    /// The presented certificates, by source.
     pub chains: BTreeMap<Source, Reading<Chain>>,
-    /// Who is trusted, by where that comes from.
+    /// The trusted certificates, by anchor.
     pub anchors: BTreeMap<Anchor, Reading<Vec<Certificate>>>,
-    /// Imported certificates, and who else has their keys. One of which nobody looked is not in it.
+    /// Imported certificates, with the location of their keys. Certificates that were not checked are absent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub imported: BTreeMap<CertificateArn, KeyPlace>,
-    /// The attributes of the instances of Cloud Map services. A service that nobody looked up is not in it.
+    /// The attributes of the instances of Cloud Map services. Services that were not looked up are absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instances: Vec<ServiceInstances>,
 }
@@ -46,39 +46,39 @@ pub struct ServiceInstances {
     pub attributes: Vec<BTreeMap<String, String>>,
 }
 
-/// Where the key of an imported certificate can be had: ACM never gives it.
+/// The location of an imported certificate's key, which ACM never returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "key", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum KeyPlace {
-    /// In a secret, with the same certificate.
+    /// A secret with the same certificate.
     Secret {
-        /// Which.
+        /// The secret.
         secret: String,
     },
-    /// The secret that is named for it holds another certificate.
+    /// The secret named for it holds a different certificate.
     OtherSecret {
-        /// Which.
+        /// The secret.
         secret: String,
     },
     /// No secret is named for it.
     Nowhere,
-    /// The secret that is named for it could not be read.
+    /// The secret named for it could not be read.
     Unread {
-        /// Which.
+        /// The secret.
         secret: String,
-        /// Why not.
+        /// The error.
         why: String,
     },
 }
 
 impl Readings {
-    /// The chain of a source, or why it is not known.
+    /// The chain of a source, or the reason why it is unknown.
     pub fn chain(&self, source: &Source) -> Result<&Chain, String> {
         known(self.chains.get(source))
     }
 
-    /// The certificates of an anchor, or why they are not known. Whoever issued an ACM certificate is also known by the
-    /// root in its chain.
+    /// The certificates of an anchor, or the reason why they are unknown. The issuer of an ACM certificate is also
+    /// known by the root in its chain.
     pub fn anchor(&self, anchor: &Anchor) -> Result<Vec<&Certificate>, String> {
         let read = known(self.anchors.get(anchor)).map(|certificates| certificates.iter().collect());
         match anchor {

@@ -1,4 +1,4 @@
-//! Where certificates and trust come from.
+//! The sources of certificates and trust.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::spec::{
     ClientCertificate, ClientTrust, FileCertificate, FileTrust, ListenerCertificate, ListenerTrust, SdsSecret,
 };
 
-/// Defines a reference to something outside of the mesh, as specs write it: any text.
+/// Defines a reference to an object outside the mesh, with any text, as in specs.
 macro_rules! reference {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -20,13 +20,13 @@ macro_rules! reference {
         pub struct $name(String);
 
         impl $name {
-            /// Takes it as it is written.
+            /// Wraps the text without validation.
             #[must_use]
             pub fn new(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
 
-            /// As it is written.
+            /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -54,11 +54,11 @@ reference!(
     SecretName
 );
 reference!(
-    /// The path of a file beside a proxy.
+    /// The path of a file in a proxy's container.
     FilePath
 );
 
-/// Where a certificate that is presented comes from. Written `acm:ARN`, `sds:NAME` or `file:PATH of RESOURCE`.
+/// The source of a presented certificate. Written `acm:ARN`, `sds:NAME` or `file:PATH of RESOURCE`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Source {
@@ -66,26 +66,26 @@ pub enum Source {
     Acm(CertificateArn),
     /// A secret discovery service.
     Sds(SecretName),
-    /// A file beside the proxy of a resource: the same path beside another is another file.
+    /// A file in the proxy's container; the same path at another proxy is a different file.
     File(ResourcePath, FilePath),
 }
 
-/// Where trust comes from. Written `pca:ARN`, `issuer:ARN`, `sds:NAME` or `file:PATH of RESOURCE`.
+/// The source of trust. Written `pca:ARN`, `issuer:ARN`, `sds:NAME` or `file:PATH of RESOURCE`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Anchor {
     /// An authority in ACM Private CA.
     Authority(AuthorityArn),
-    /// Whoever issued a certificate in AWS Certificate Manager: what a client without a policy trusts.
+    /// The issuer of a certificate in AWS Certificate Manager, which a client without a policy trusts.
     IssuerOf(CertificateArn),
     /// A secret discovery service.
     Sds(SecretName),
-    /// A file beside the proxy of a resource.
+    /// A file in the proxy's container.
     File(ResourcePath, FilePath),
 }
 
 impl Source {
-    /// What a listener presents; `None` where its kind isn't known.
+    /// The certificate that a listener presents; `None` if its type is unknown.
     #[must_use]
     pub fn of_listener(owner: &ResourcePath, certificate: &ListenerCertificate) -> Option<Self> {
         match certificate {
@@ -96,7 +96,7 @@ impl Source {
         }
     }
 
-    /// What a client presents; `None` where its kind isn't known.
+    /// The certificate that a client presents; `None` if its type is unknown.
     #[must_use]
     pub fn of_client(owner: &ResourcePath, certificate: &ClientCertificate) -> Option<Self> {
         match certificate {
@@ -116,7 +116,7 @@ impl Source {
 }
 
 impl Anchor {
-    /// What a client trusts by its policy; `None` where its kind isn't known.
+    /// The trust of a client's policy; `None` if its type is unknown.
     #[must_use]
     pub fn of_client(owner: &ResourcePath, trust: &ClientTrust) -> Option<Vec<Self>> {
         match trust {
@@ -130,7 +130,7 @@ impl Anchor {
         }
     }
 
-    /// What a listener trusts of its clients; `None` where its kind isn't known.
+    /// The trust of a listener in its clients; `None` if its type is unknown.
     #[must_use]
     pub fn of_listener(owner: &ResourcePath, trust: &ListenerTrust) -> Option<Self> {
         match trust {
@@ -149,9 +149,9 @@ impl Anchor {
     }
 }
 
-/// A text that is no [`Source`] or [`Anchor`].
+/// A text that is not a valid [`Source`] or [`Anchor`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{given}` is no place where certificates come from")]
+#[error("invalid certificate source or trust anchor `{given}`")]
 pub struct SourceError {
     /// The text.
     given: String,
@@ -185,7 +185,7 @@ impl TryFrom<String> for Source {
         let found = match given.split_once(':') {
             Some(("acm", arn)) => Some(Self::Acm(CertificateArn::new(arn))),
             Some(("sds", name)) => Some(Self::Sds(SecretName::new(name))),
-            Some(("file", file)) => beside(file).map(|(owner, path)| Self::File(owner, path)),
+            Some(("file", file)) => owner_and_path(file).map(|(owner, path)| Self::File(owner, path)),
             Some(_) | None => None,
         };
         found.ok_or(SourceError { given })
@@ -200,15 +200,16 @@ impl TryFrom<String> for Anchor {
             Some(("pca", arn)) => Some(Self::Authority(AuthorityArn::new(arn))),
             Some(("issuer", arn)) => Some(Self::IssuerOf(CertificateArn::new(arn))),
             Some(("sds", name)) => Some(Self::Sds(SecretName::new(name))),
-            Some(("file", file)) => beside(file).map(|(owner, path)| Self::File(owner, path)),
+            Some(("file", file)) => owner_and_path(file).map(|(owner, path)| Self::File(owner, path)),
             Some(_) | None => None,
         };
         found.ok_or(SourceError { given })
     }
 }
 
-/// Proxies have names without slashes, so the last ` of mesh/` is where the owner begins, whatever the path holds.
-fn beside(text: &str) -> Option<(ResourcePath, FilePath)> {
+/// Names of proxies contain no slash, so the last ` of mesh/` is the beginning of the owner, independent of
+/// the path.
+fn owner_and_path(text: &str) -> Option<(ResourcePath, FilePath)> {
     let at = text.rfind(" of mesh/")?;
     let (path, owner) = text.split_at(at);
     let owner = ResourcePath::parse(owner.strip_prefix(" of ")?).ok()?;

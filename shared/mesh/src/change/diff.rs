@@ -1,4 +1,4 @@
-//! What differs between two documents, member by member.
+//! The differences between two documents, by member.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use serde_json::Value;
 use crate::graph::Mesh;
 use crate::name::ResourcePath;
 
-/// A member that differs.
+/// A changed member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// Where: `spec.httpRoute.action.weightedTargets[0].weight`.
+    /// The path of the member, for example `spec.httpRoute.action.weightedTargets[0].weight`.
     pub path: String,
-    /// The value before; `None` where the member was absent.
+    /// The value before; `None` if the member was absent.
     pub before: Option<Value>,
-    /// The value after; `None` where the member is absent.
+    /// The value after; `None` if the member is absent.
     pub after: Option<Value>,
 }
 
-/// The members that differ between two specs, in the order of the members before, then those added. Lists are compared
-/// item by item. A `null` member is an absent one.
+/// The changed members of two specs: first the members of the spec before, in their order, then the added members.
+/// Lists are compared item by item. A `null` member counts as absent.
 #[must_use]
 pub fn diff(before: &Value, after: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
@@ -29,8 +29,8 @@ pub fn diff(before: &Value, after: &Value) -> Vec<Difference> {
     found
 }
 
-/// The resources that differ between two meshes, in the order of their paths, each with the members that do. A
-/// resource that was added or removed differs in its whole spec.
+/// The changed resources of two meshes, in the order of their paths, each with its changed members. An added or removed
+/// resource differs in its whole spec.
 #[must_use]
 pub fn diff_meshes(before: &Mesh, after: &Mesh) -> BTreeMap<ResourcePath, Vec<Difference>> {
     let json = |mesh: &Mesh| -> BTreeMap<ResourcePath, Value> {

@@ -11,7 +11,7 @@ use crate::spec::{
 };
 use crate::weights::Port;
 
-/// Makes a change. On an error nothing has changed.
+/// Applies a change. On an error the mesh is unchanged.
 pub(super) fn apply(change: &Change, mesh: &mut Mesh) -> Result<(), ChangeError> {
     let resource = change.resource();
     let at = At { mesh, resource: &resource };
@@ -48,7 +48,7 @@ pub(super) fn apply(change: &Change, mesh: &mut Mesh) -> Result<(), ChangeError>
 
 const ABSENT: &str = "it is not in the mesh";
 
-/// A resource of a mesh, to change it.
+/// A resource of a mesh, for a change.
 struct At<'a> {
     mesh: &'a mut Mesh,
     resource: &'a ResourcePath,

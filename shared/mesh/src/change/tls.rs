@@ -1,6 +1,6 @@
 //! Changes of certificates and trust in the specs of virtual nodes and gateways.
 
-use crate::certificates::{AuthorityArn, CertificateArn, Place};
+use crate::certificates::{AuthorityArn, CertificateArn, SpecLocation};
 use crate::change::ChangeError;
 use crate::graph::Mesh;
 use crate::name::ResourcePath;
@@ -10,7 +10,7 @@ use crate::spec::{
     ListenerCertificate, ListenerTls, Port, Spec, SubjectAlternativeNameMatchers, SubjectAlternativeNames,
 };
 
-/// Gives a listener another certificate from ACM. One that takes its certificate from elsewhere is left alone.
+/// Sets the ACM certificate of a listener. A listener with a certificate from another source is left unchanged.
 pub(super) fn set_certificate(
     of: &ResourcePath,
     spec: &mut Spec,
@@ -44,12 +44,12 @@ fn listener_tls(spec: &mut Spec, port: Port) -> Option<&mut ListenerTls> {
     }
 }
 
-/// Sets the private CAs that a client trusts. Where no policy is, one is made that behaves as none did: it follows the
-/// server, and takes the given names.
+/// Sets the private CAs that a client trusts. Without a policy, one is created that behaves like no policy: it does not
+/// enforce TLS, and accepts the given names.
 pub(super) fn set_trust(
     of: &ResourcePath,
     spec: &mut Spec,
-    place: &Place,
+    place: &SpecLocation,
     authorities: &[AuthorityArn],
     names: &[String],
 ) -> Result<(), ChangeError> {
@@ -57,7 +57,7 @@ pub(super) fn set_trust(
     let limit = |_| ChangeError::AuthorityLimit { resource: of.clone(), given: authorities.len() };
     let trust = AcmTrust { certificate_authority_arns: List::new(arns).map_err(limit)?, extra: Extra::new() };
     let missing = || ChangeError::NoPlace { resource: of.clone(), place: place.clone() };
-    // Read before anything is made, so that an error leaves all as it was.
+    // All members are read before any is changed, so that an error leaves the spec unchanged.
     let exact: Result<Vec<Text<1, 254>>, _> = names.iter().map(Text::new).collect();
     let exact = exact.map_err(|_| missing())?;
     let policy = policy(spec, place).ok_or_else(missing)?;
@@ -79,16 +79,16 @@ pub(super) fn set_trust(
     Ok(())
 }
 
-/// The member that holds a client policy; `None` where the spec has no such place.
-fn policy<'s>(spec: &'s mut Spec, place: &Place) -> Option<&'s mut Option<ClientPolicy>> {
+/// The member with a client policy; `None` if the spec cannot have one there.
+fn policy<'s>(spec: &'s mut Spec, place: &SpecLocation) -> Option<&'s mut Option<ClientPolicy>> {
     let defaults = |defaults: &'s mut Option<BackendDefaults>| {
         let made = || BackendDefaults { client_policy: None, extra: Extra::new() };
         &mut defaults.get_or_insert_with(made).client_policy
     };
     match (spec, place) {
-        (Spec::VirtualNode(node), Place::BackendDefaults) => Some(defaults(&mut node.backend_defaults)),
-        (Spec::VirtualGateway(gateway), Place::BackendDefaults) => Some(defaults(&mut gateway.backend_defaults)),
-        (Spec::VirtualNode(node), Place::Backend { service }) => {
+        (Spec::VirtualNode(node), SpecLocation::BackendDefaults) => Some(defaults(&mut node.backend_defaults)),
+        (Spec::VirtualGateway(gateway), SpecLocation::BackendDefaults) => Some(defaults(&mut gateway.backend_defaults)),
+        (Spec::VirtualNode(node), SpecLocation::Backend { service }) => {
             node.backends.iter_mut().flatten().find_map(|backend| match backend {
                 Backend::VirtualService(backend) if backend.virtual_service_name == *service => {
                     Some(&mut backend.client_policy)
@@ -100,7 +100,7 @@ fn policy<'s>(spec: &'s mut Spec, place: &Place) -> Option<&'s mut Option<Client
     }
 }
 
-/// Makes a change of one resource of a mesh.
+/// Applies a change to one resource of a mesh.
 pub(super) fn in_mesh(
     mesh: &mut Mesh,
     of: &ResourcePath,

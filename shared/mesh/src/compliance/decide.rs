@@ -1,4 +1,4 @@
-//! Decides, resource by resource.
+//! The compliance decision for each resource of a mesh.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,69 +9,70 @@ use sha2::{Digest as _, Sha256};
 use super::facts::{StateAccess, UnreadPart};
 use super::reason::{HoldReason, KeepReason};
 use super::remedy::{Remedies, no_safe_repair};
-use super::standing::{Judged, Standing, judge};
+use super::status::{ComplianceStatus, ResourceCompliance, judge};
 use super::{Facts, Topic};
 use crate::change::Change;
 use crate::name::ResourcePath;
 use crate::pack::{Finding, RuleName, Severity};
 use crate::policy::{Mode, Policy, RuleId};
 
-/// What was decided about a resource.
+/// The decision about one resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
     /// The resource.
     pub resource: ResourcePath,
-    /// How it stands.
-    pub judged: Judged,
-    /// Why some of what is wrong is not mended now, that of the worst finding first.
+    /// Its compliance.
+    pub judged: ResourceCompliance,
+    /// The reasons why findings are not remediated now, the reason of the worst finding first.
     pub held: Vec<HoldReason>,
-    /// What is done.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What is done about a resource.
+/// The verdict on one resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "verdict", content = "why", rename_all = "lowercase")]
 pub enum Verdict {
-    /// Nothing needs doing.
+    /// No change is needed.
     Keep(KeepReason),
-    /// Nothing is done, although something is wrong.
+    /// A change is needed, but not made now.
     Hold(HoldReason),
-    /// It is changed, as far as the mode allows.
+    /// The resource is changed, as far as the mode of each rule permits.
     Act(Plan),
 }
 
-/// What is to be changed about a resource.
+/// The planned changes of one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// What tells it from every other: the same while resource, version and changes are.
+    /// Identifies resource, version and changes; the same plan computed again has the same id.
     pub id: String,
     /// The resource.
     pub resource: ResourcePath,
-    /// The version that it was read at.
+    /// The version of the resource that the plan is based on.
     pub version: u64,
-    /// What is changed.
+    /// The changes to make.
     pub apply: Vec<Change>,
-    /// What would be, if the mode of its rule allowed it.
+    /// The changes that the mode of their rule does not permit; they are only reported.
     pub would: Vec<Change>,
-    /// The rules whose findings this mends.
-    pub mends: Vec<RuleName>,
-    /// Whether it counts against the budget; one that is taken up again was counted before.
+    /// The rules with findings that the plan remediates.
+    #[serde(rename = "mends")]
+    pub remediates: Vec<RuleName>,
+    /// Whether it counts against the budget; a resumed plan was counted before.
     pub spends: bool,
 }
 
-/// Which resources are decided about.
+/// The resources to decide about.
 #[derive(Debug, Clone, Copy)]
-pub enum Scope<'a> {
-    /// All of the mesh.
+pub enum DecisionScope<'a> {
+    /// All resources of the mesh.
     All,
-    /// These.
+    /// Only these resources.
     Only(&'a BTreeSet<ResourcePath>),
 }
 
-impl Scope<'_> {
+impl DecisionScope<'_> {
     fn has(self, path: &ResourcePath) -> bool {
         match self {
             Self::All => true,
@@ -82,15 +83,15 @@ impl Scope<'_> {
 
 /// Decides about the resources of a mesh, in the order of their paths.
 #[must_use]
-pub fn decide(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp, scope: Scope<'_>) -> Vec<Decision> {
+pub fn decide(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp, scope: DecisionScope<'_>) -> Vec<Decision> {
     let remedies = Remedies { topic, facts, policy, now };
     let mut budget_used = facts.budget_used;
     let judged = judge(topic, facts, policy, now);
     let in_scope = judged.into_iter().filter(|(path, _)| scope.has(path));
     in_scope
         .map(|(resource, judged)| {
-            let (drafts, mut held) = draft(&remedies, &judged);
-            let verdict = match plan(&remedies, &resource, drafts) {
+            let (candidates, mut held) = candidates(&remedies, &judged);
+            let verdict = match plan(&remedies, &resource, candidates) {
                 Some(Ok(plan)) if plan.apply.is_empty() => Verdict::Act(plan),
                 Some(Ok(plan)) => match may_act(topic, facts, policy, &plan, budget_used) {
                     Ok(()) => {
@@ -110,18 +111,21 @@ pub fn decide(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp, scop
         .collect()
 }
 
-/// A change that mends a finding.
-struct Draft<'a> {
+/// A finding with the change that remediates it.
+struct CandidateChange<'a> {
     finding: &'a Finding,
     change: Change,
 }
 
-fn draft<'a>(remedies: &Remedies<'_>, judged: &'a Judged) -> (Vec<Draft<'a>>, Vec<HoldReason>) {
-    let (mut drafts, mut held) = (Vec::new(), Vec::new());
-    // What is merely worth knowing is not mended.
+fn candidates<'a>(
+    remedies: &Remedies<'_>,
+    judged: &'a ResourceCompliance,
+) -> (Vec<CandidateChange<'a>>, Vec<HoldReason>) {
+    let (mut candidates, mut held) = (Vec::new(), Vec::new());
+    // Informational findings are not remediated.
     for finding in judged.findings.iter().filter(|finding| finding.severity > Severity::Info) {
-        match remedies.of(finding) {
-            Ok(change) => drafts.push(Draft { finding, change }),
+        match remedies.change_for(finding) {
+            Ok(change) => candidates.push(CandidateChange { finding, change }),
             Err(reason) => {
                 if !held.contains(&reason) {
                     held.push(reason);
@@ -129,18 +133,23 @@ fn draft<'a>(remedies: &Remedies<'_>, judged: &'a Judged) -> (Vec<Draft<'a>>, Ve
             }
         }
     }
-    (drafts, held)
+    (candidates, held)
 }
 
-/// Makes one plan of what mends a resource; `None` when nothing does.
-fn plan(remedies: &Remedies<'_>, resource: &ResourcePath, drafts: Vec<Draft<'_>>) -> Option<Result<Plan, HoldReason>> {
+/// Combines the remediations of a resource into one plan; `None` if it has no remediation.
+fn plan(
+    remedies: &Remedies<'_>,
+    resource: &ResourcePath,
+    candidates: Vec<CandidateChange<'_>>,
+) -> Option<Result<Plan, HoldReason>> {
     let (facts, policy) = (remedies.facts, remedies.policy);
-    let worst = drafts.first()?.finding;
-    let mut mends: Vec<RuleName> = drafts.iter().map(|draft| draft.finding.rule).collect();
-    mends.dedup();
-    let enforced =
-        |draft: &Draft<'_>| policy.modes.of(RuleId::Pack(draft.finding.rule), &facts.mesh.name) == Mode::Enforce;
-    let (apply, would): (Vec<_>, Vec<_>) = drafts.into_iter().partition(enforced);
+    let worst = candidates.first()?.finding;
+    let mut remediates: Vec<RuleName> = candidates.iter().map(|candidate| candidate.finding.rule).collect();
+    remediates.dedup();
+    let enforced = |candidate: &CandidateChange<'_>| {
+        policy.modes.mode(RuleId::Pack(candidate.finding.rule), &facts.mesh.name) == Mode::Enforce
+    };
+    let (apply, would): (Vec<_>, Vec<_>) = candidates.into_iter().partition(enforced);
     let (apply, would) = (merged(apply), merged(would));
     let fits = |change: &Change| match change {
         Change::SetTags { tags, .. } => crate::tags::fits(&facts.mesh, resource, tags),
@@ -151,15 +160,15 @@ fn plan(remedies: &Remedies<'_>, resource: &ResourcePath, drafts: Vec<Draft<'_>>
     };
     let id = plan_id(remedies.topic, resource, about.version, &apply);
     let spends = facts.record.intents.get(resource) != Some(&id);
-    Some(Ok(Plan { id, resource: resource.clone(), version: about.version, apply, would, mends, spends }))
+    Some(Ok(Plan { id, resource: resource.clone(), version: about.version, apply, would, remediates, spends }))
 }
 
-/// Tags of one resource are set by one change.
-fn merged(drafts: Vec<Draft<'_>>) -> Vec<Change> {
+/// Merges the tags of a resource into one change.
+fn merged(candidates: Vec<CandidateChange<'_>>) -> Vec<Change> {
     let mut merged: Vec<Change> = Vec::new();
     let mut all_tags: BTreeMap<String, String> = BTreeMap::new();
     let mut tagged = None;
-    for Draft { change, .. } in drafts {
+    for CandidateChange { change, .. } in candidates {
         match change {
             Change::SetTags { resource, tags } => {
                 all_tags.extend(tags);
@@ -205,7 +214,7 @@ fn may_act(topic: Topic, facts: &Facts, policy: &Policy, plan: &Plan, used: u32)
     Ok(())
 }
 
-/// Why nothing is known of how a resource stands.
+/// The reason why the compliance of a resource is unknown.
 fn why_unknown(topic: Topic, facts: &Facts, resource: &ResourcePath) -> HoldReason {
     let filter = facts.mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
     match (facts.unread.get(resource).map(|unread| unread.part), topic, filter) {
@@ -217,22 +226,28 @@ fn why_unknown(topic: Topic, facts: &Facts, resource: &ResourcePath) -> HoldReas
     }
 }
 
-fn without_plan(topic: Topic, facts: &Facts, resource: &ResourcePath, judged: &Judged, held: &[HoldReason]) -> Verdict {
+fn without_plan(
+    topic: Topic,
+    facts: &Facts,
+    resource: &ResourcePath,
+    judged: &ResourceCompliance,
+    held: &[HoldReason],
+) -> Verdict {
     let rules = |findings: &[Finding]| {
         let mut rules: Vec<RuleName> = findings.iter().map(|finding| finding.rule).collect();
         rules.dedup();
         rules
     };
     match (judged.standing, held.first()) {
-        (Standing::InsufficientData, _) => Verdict::Hold(why_unknown(topic, facts, resource)),
+        (ComplianceStatus::InsufficientData, _) => Verdict::Hold(why_unknown(topic, facts, resource)),
         (_, Some(reason)) => Verdict::Hold(reason.clone()),
-        (Standing::NotApplicable, None) => Verdict::Keep(KeepReason::NotApplicable),
-        (Standing::Compliant | Standing::NonCompliant, None) if !judged.findings.is_empty() => {
+        (ComplianceStatus::NotApplicable, None) => Verdict::Keep(KeepReason::NotApplicable),
+        (ComplianceStatus::Compliant | ComplianceStatus::NonCompliant, None) if !judged.findings.is_empty() => {
             Verdict::Keep(KeepReason::WorthKnowing { rules: rules(&judged.findings) })
         }
-        (Standing::Compliant | Standing::NonCompliant, None) if !judged.waived.is_empty() => {
+        (ComplianceStatus::Compliant | ComplianceStatus::NonCompliant, None) if !judged.waived.is_empty() => {
             Verdict::Keep(KeepReason::Waived { rules: rules(&judged.waived) })
         }
-        (Standing::Compliant | Standing::NonCompliant, None) => Verdict::Keep(KeepReason::Compliant),
+        (ComplianceStatus::Compliant | ComplianceStatus::NonCompliant, None) => Verdict::Keep(KeepReason::Compliant),
     }
 }

@@ -1,4 +1,4 @@
-//! What a decision is made from.
+//! The input of a decision: one observation of a mesh.
 
 use std::collections::BTreeMap;
 
@@ -12,41 +12,41 @@ use crate::name::{Arn, MeshName, ResourcePath};
 use crate::resource::{Resource, Tags};
 use crate::spec::{Extra, Spec, VirtualServiceSpec};
 
-/// What a decision is made from.
+/// One observation of a mesh.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
-    /// The mesh, with the tags of its resources that could be listed.
+    /// The mesh, with the tags that could be read.
     pub mesh: Mesh,
-    /// What the service says of each resource.
-    pub about: BTreeMap<ResourcePath, About>,
-    /// Resources of which something could not be read.
+    /// The metadata of each resource.
+    pub about: BTreeMap<ResourcePath, ResourceDetails>,
+    /// The resources that could not be read completely.
     pub unread: BTreeMap<ResourcePath, Unread>,
-    /// Who switched everything off and why, if somebody did.
+    /// The operator who set the kill switch, and the reason.
     pub kill_switch: Option<(String, String)>,
-    /// Changes that were made in this window.
+    /// The number of changes made in the current budget window.
     pub budget_used: u32,
-    /// What is remembered of the mesh; empty unless `state` is [`StateAccess::Known`].
+    /// The stored record of the mesh; empty unless `state` is [`StateAccess::Known`].
     pub record: Record,
     /// Whether the state table could be read.
     pub state: StateAccess,
 }
 
-/// What the service says of a resource.
+/// The metadata of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
+pub struct ResourceDetails {
     /// Its ARN.
     pub arn: Arn,
-    /// The version that it was read at.
+    /// The version read.
     pub version: u64,
     /// When it was created.
     pub created: Timestamp,
 }
 
-/// What could not be read of a resource that exists.
+/// The unread part of an existing resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unread {
-    /// Which part of it.
+    /// The unread part.
     pub part: UnreadPart,
     /// The call and its error.
     pub error: String,
@@ -55,31 +55,31 @@ pub struct Unread {
 }
 
 impl Unread {
-    /// Whether the failure passes by itself.
+    /// The class of the failure, by whether another attempt may succeed.
     #[must_use]
     pub const fn class(&self) -> FailureClass {
         if self.transient { FailureClass::Transient } else { FailureClass::Permanent }
     }
 }
 
-/// A part of a resource that is read by a call of its own.
+/// A part of a resource that is read by a separate call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UnreadPart {
-    /// The resource itself: only its name is known.
+    /// The resource itself; only its name is known.
     Resource,
-    /// Its tags; everything else of it is known.
+    /// Its tags; everything else is known.
     Tags,
 }
 
-/// Whether what is remembered of a mesh could be read. Without that nothing is changed.
+/// Whether the stored record of a mesh could be read. Without the record, nothing is changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "access", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum StateAccess {
-    /// It could.
+    /// The record was read, or none exists.
     #[default]
     Known,
-    /// The state table did not answer.
+    /// The call to the state table failed.
     Unreachable {
         /// The call and its error.
         error: String,
@@ -88,17 +88,17 @@ pub enum StateAccess {
     Unreadable {
         /// The document's key.
         document: String,
-        /// The format that a newer version wrote; unset where the document is malformed.
+        /// The format of the document, if a newer version wrote it; absent if the document is malformed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         newer_format: Option<u64>,
-        /// What is wrong with it.
+        /// The error.
         error: String,
     },
 }
 
 impl Facts {
-    /// The facts of resources as the API describes them; tags that are `None` are unknown.
-    pub fn of(
+    /// The facts from resources as the API returned them; tags that are `None` are unknown.
+    pub fn from_resources(
         name: &MeshName,
         resources: impl IntoIterator<Item = (Resource, Option<Tags>)>,
     ) -> Result<Self, InsertError> {
@@ -106,7 +106,7 @@ impl Facts {
         let mut about = BTreeMap::new();
         for (resource, tags) in resources {
             let (path, metadata) = (resource.path(), resource.metadata());
-            let said = About {
+            let said = ResourceDetails {
                 arn: metadata.arn.clone(),
                 version: metadata.version.get().unsigned_abs(),
                 created: metadata.created_at.time(),
@@ -128,11 +128,11 @@ impl Facts {
         })
     }
 
-    /// The same with what could not be read.
+    /// Adds the resources that could not be read completely.
     pub fn with_unread(mut self, unread: BTreeMap<ResourcePath, Unread>) -> Result<Self, InsertError> {
         for (path, _) in unread.iter().filter(|(_, unread)| unread.part == UnreadPart::Resource) {
             if let ResourcePath::VirtualService(..) = path {
-                // It exists, and its name is all that its callers are judged by: a backend that names it is not dangling.
+                // Its name is known, which is enough for its callers: a backend with that name is not dangling.
                 let spec = Spec::VirtualService(VirtualServiceSpec { provider: None, extra: Extra::default() });
                 self.mesh.insert(path.clone(), spec)?;
             }
@@ -141,7 +141,7 @@ impl Facts {
         Ok(self)
     }
 
-    /// Resources that could not be described, so that nobody knows what they call or lead to.
+    /// The resources that could not be described, so their references are unknown.
     pub fn undescribed(&self) -> impl Iterator<Item = &ResourcePath> {
         self.unread.iter().filter(|(_, unread)| unread.part == UnreadPart::Resource).map(|(path, _)| path)
     }

@@ -1,12 +1,12 @@
-//! How resources stand by one group of the pack's rules, and what may be done about it.
+//! The compliance of resources with one group of the pack's rules, and the remediation of findings.
 //!
 //! ```text
-//!   mesh, tags ─▶ pack ─▶ findings of the topic ─▶ standing of each resource (what AWS Config is told)
-//!                              └─▶ remedies ─▶ what-if, grace, mode, budget ─▶ keep, hold, or a plan a resource
+//!   mesh, tags ─▶ pack ─▶ findings of the topic ─▶ compliance of each resource (the answer to AWS Config)
+//!                              └─▶ remediations ─▶ harm, grace, mode, budget ─▶ keep, hold, or a plan a resource
 //! ```
 //!
-//! Findings are the pack's own, so that they are the same here as in files, sweeps and admission. What nobody could
-//! read is unknown: it never counts as compliant, and nothing is changed because of it.
+//! Findings come from the pack, so they are the same here as in files, sweeps and admission. An unread part is unknown:
+//! it never counts as compliant, and no change is based on it.
 
 mod decide;
 mod facts;
@@ -15,15 +15,15 @@ mod reason_entries;
 mod record;
 mod remedy;
 mod replay;
-mod standing;
 mod standstill;
+mod status;
 mod topic;
 
-pub use decide::{Decision, Plan, Scope, Verdict, decide};
-pub use facts::{About, Facts, StateAccess, Unread, UnreadPart};
+pub use decide::{Decision, DecisionScope, Plan, Verdict, decide};
+pub use facts::{Facts, ResourceDetails, StateAccess, Unread, UnreadPart};
 pub use reason::{HoldReason, KeepReason};
 pub use record::{OwedEvent, OwedNotice, Record, digest, is_late, is_news};
 pub use replay::{Conclusion, replay};
-pub use standing::{Judged, Standing, judge};
 pub use standstill::UNDONE_FOR;
+pub use status::{ComplianceStatus, ResourceCompliance, judge};
 pub use topic::Topic;

@@ -1,4 +1,4 @@
-//! Why: every decision's stable code with its facts.
+//! The reasons of decisions: a stable code with its facts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,116 +12,116 @@ use crate::harm::Harm;
 use crate::name::ResourcePath;
 use crate::pack::RuleName;
 
-/// Why nothing needs doing.
+/// The reason why no change is needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum KeepReason {
-    /// It is as it must be.
+    /// The resource is compliant.
     Compliant,
-    /// The topic says nothing of it.
+    /// The topic has no rule for this kind of resource.
     NotApplicable,
-    /// There are findings that are merely worth knowing.
+    /// The resource has only informational findings.
     WorthKnowing {
         /// The rules.
         rules: Vec<RuleName>,
     },
-    /// What is wrong is allowed for now.
+    /// All findings are waived for now.
     Waived {
         /// The rules.
         rules: Vec<RuleName>,
     },
 }
 
-/// Why something that is wrong is not mended now.
+/// The reason why a finding is not remediated now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum HoldReason {
-    /// Its tags could not be read.
+    /// The tags of the resource could not be read.
     TagsUnknown,
-    /// It could not be described: only its name is known.
+    /// The resource could not be described; only its name is known.
     ResourceUnread,
-    /// The tags of a resource that it would take the tag from could not be read.
+    /// The tags of a resource that it would inherit from could not be read.
     SourceTagsUnknown {
         /// The tag.
         key: String,
     },
-    /// Other resources of the mesh could not be described, so that nobody knows what a change would break.
+    /// Other resources of the mesh could not be described, so the effects of a change are unknown.
     PartlyRead {
-        /// The first of them.
+        /// The first of these resources.
         unread: Vec<ResourcePath>,
-        /// How many there are.
+        /// Their number.
         count: usize,
     },
-    /// The state table could not be reached.
+    /// The call to the state table failed.
     StateUnreachable,
-    /// What is remembered of the mesh cannot be read.
+    /// The stored record of the mesh cannot be read.
     RecordUnreadable {
         /// The document's key.
         document: String,
     },
-    /// A newer version wrote what is remembered of the mesh.
+    /// A newer version wrote the stored record of the mesh.
     NewerFormat {
         /// The document's key.
         document: String,
         /// Its format.
         format: u64,
     },
-    /// Those that a tag could be taken from differ, so that somebody has to say whose it is.
+    /// The resources that it would inherit a tag from have different values, so an operator must choose one.
     TagConflict {
         /// The tag.
         key: String,
-        /// Each value, with one that has it.
+        /// The values, each with a resource that has it.
         values: BTreeMap<String, ResourcePath>,
     },
-    /// It is so young that whoever creates it may not be done.
+    /// The resource is so new that its creator may still be adding tags.
     InsideGrace {
-        /// Until when.
+        /// When the grace period ends.
         until: Timestamp,
     },
-    /// Nobody knows how old it is.
+    /// The age of the resource is unknown.
     AgeUnknown,
-    /// The repair would cut calls that are made now.
+    /// The remediation would cut calls that are made now.
     WouldCut {
-        /// Which.
+        /// These calls.
         cuts: Vec<Cut>,
     },
-    /// The repair would break something else.
+    /// The remediation would cause other harm.
     WouldHarm {
-        /// What.
+        /// The harms.
         harms: Vec<Harm>,
     },
-    /// A backend that leads nowhere in the mesh may be called past it while everything may leave.
+    /// While the egress filter is open, a backend without a resource in the mesh may be called outside the mesh.
     FilterOpen {
-        /// The virtual service that is named.
+        /// The virtual service of the backend.
         backend: String,
     },
-    /// The type of the mesh's egress filter is not a known one, so nothing follows from it.
+    /// The type of the mesh's egress filter is unknown, so its effect is unknown.
     FilterUnknown {
         /// The type.
         filter: String,
     },
-    /// The policy doesn't let backends be taken off (`egress.removeDangling`).
+    /// The policy does not permit removing backends (`egress.removeDangling`).
     RemovalNotAllowed {
-        /// The virtual service that is named.
+        /// The virtual service of the backend.
         backend: String,
     },
-    /// Nothing mends it that would be safe without a person.
+    /// The finding has no remediation that is safe without an operator.
     NoSafeRepair {
         /// The rule.
         rule: RuleName,
     },
-    /// Everything is switched off.
+    /// An operator has set the kill switch.
     KillSwitchOn {
-        /// By whom.
+        /// The operator.
         by: String,
-        /// Why.
+        /// The operator's reason.
         why: String,
     },
-    /// The window's changes are spent.
+    /// The budget of changes in this window is spent.
     BudgetSpent {
-        /// Changes made.
+        /// The number of changes made.
         used: u32,
-        /// Changes allowed.
+        /// The number of changes allowed.
         cap: u32,
     },
 }
@@ -152,10 +152,10 @@ impl HoldReason {
 impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Compliant => f.write_str("it is as it must be"),
-            Self::NotApplicable => f.write_str("no rule is about it"),
-            Self::WorthKnowing { rules } => write!(f, "worth knowing: {}", listed(rules)),
-            Self::Waived { rules } => write!(f, "allowed for now: {}", listed(rules)),
+            Self::Compliant => f.write_str("it is compliant"),
+            Self::NotApplicable => f.write_str("no rule applies to it"),
+            Self::WorthKnowing { rules } => write!(f, "informational findings: {}", listed(rules)),
+            Self::Waived { rules } => write!(f, "waived for now: {}", listed(rules)),
         }
     }
 }
@@ -166,14 +166,11 @@ impl fmt::Display for HoldReason {
             Self::TagsUnknown => f.write_str("its tags could not be read"),
             Self::ResourceUnread => f.write_str("it could not be read"),
             Self::SourceTagsUnknown { key } => {
-                write!(f, "the tags of what stands above it could not be read, and may have another `{key}`")
+                write!(f, "the tags of its parent resources could not be read, and may have another `{key}`")
             }
             Self::PartlyRead { unread, count } => {
                 let paths: Vec<String> = unread.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "{count} resources of the mesh could not be read, so nobody knows what a change would break: "
-                )?;
+                write!(f, "{count} resources of the mesh could not be read, so the harm of a change is unknown: ")?;
                 f.write_str(&paths.join(", "))
             }
             Self::StateUnreachable => f.write_str("the state table could not be read"),
@@ -183,10 +180,10 @@ impl fmt::Display for HoldReason {
             }
             Self::TagConflict { key, values } => {
                 let values: Vec<String> = values.iter().map(|(value, from)| format!("`{value}` by {from}")).collect();
-                write!(f, "`{key}` would be {}", values.join(", "))
+                write!(f, "the value of `{key}` is ambiguous: {}", values.join(", "))
             }
             Self::InsideGrace { until } => write!(f, "it is new, and may lack tags until {until:.0}"),
-            Self::AgeUnknown => f.write_str("nobody knows when it was created"),
+            Self::AgeUnknown => f.write_str("its creation time is unknown"),
             Self::WouldCut { cuts } => {
                 let cuts: Vec<String> = cuts.iter().map(ToString::to_string).collect();
                 f.write_str(&cuts.join("; "))
@@ -196,17 +193,17 @@ impl fmt::Display for HoldReason {
                 f.write_str(&harms.join("; "))
             }
             Self::FilterOpen { backend } => {
-                write!(f, "{backend} may be called past the mesh while the egress filter lets everything out")
+                write!(f, "{backend} may be called outside the mesh while the egress filter is open")
             }
             Self::FilterUnknown { filter } => {
                 write!(f, "its egress filter is `{filter}`, which is not a known type: set ALLOW_ALL or DROP_ALL")
             }
             Self::RemovalNotAllowed { backend } => {
-                write!(f, "{backend} may be about to come, and `egress.removeDangling` is off")
+                write!(f, "{backend} may be created later, and `egress.removeDangling` is off")
             }
-            Self::NoSafeRepair { rule } => write!(f, "what mends {rule} takes a person"),
-            Self::KillSwitchOn { by, why } => write!(f, "{by} switched everything off: {why}"),
-            Self::BudgetSpent { used, cap } => write!(f, "{used} of {cap} changes of this window are made"),
+            Self::NoSafeRepair { rule } => write!(f, "the remediation of {rule} needs an operator"),
+            Self::KillSwitchOn { by, why } => write!(f, "{by} has set the kill switch: {why}"),
+            Self::BudgetSpent { used, cap } => write!(f, "{used} of {cap} changes of this window are spent"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is remembered of a mesh from one wake to the next.
+//! The stored record of a mesh.
 
 use std::collections::BTreeMap;
 
@@ -11,43 +11,43 @@ use super::reason::HoldReason;
 use crate::name::ResourcePath;
 use crate::watch::Watch;
 
-/// The most resources whose last telling is remembered: a document of the state table has at most 400 KB, and an entry
-/// up to a hundred bytes. What is beyond is told each time.
+/// The maximum number of resources with a stored notification: a document is limited to 400 KB, and an entry has up to
+/// a hundred bytes. Decisions about further resources are reported in every invocation.
 const MOST_TOLD: usize = 3000;
 
-/// The most notices that wait to be sent.
+/// The maximum number of notices that wait to be sent.
 const MOST_OWED: usize = 5;
 
-/// The most events that wait to be published.
+/// The maximum number of events that wait to be published.
 const MOST_OWED_EVENTS: usize = 20;
 
-/// The most characters of an event's facts that are kept while it waits.
+/// The maximum number of characters of a waiting event's facts.
 const LONGEST_OWED_EVENT: usize = 4_000;
 
-/// The most characters that are kept of a notice that waits: a document of the state table has at most 400 KB.
+/// The maximum number of characters of a waiting notice: a document is limited to 400 KB.
 const LONGEST_OWED: usize = 8_000;
 
-/// What is remembered of a mesh.
+/// The stored record of a mesh.
 ///
-/// Members that are unknown here are kept, since a newer version may have written them.
+/// Unknown members survive a write, since a newer version may have written them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Record {
-    /// The plans that were begun and whose end is not known, by resource.
+    /// The plans that were begun and have no recorded outcome, by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub intents: BTreeMap<ResourcePath, String>,
-    /// What was last said of each resource that is not as it must be.
+    /// The digest of the last reported decision about each non-compliant resource.
     pub told: BTreeMap<ResourcePath, String>,
-    /// Notices that could not be sent, the oldest first.
+    /// The notices that could not be sent, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<OwedNotice>,
-    /// Events that could not be published, the oldest first.
+    /// The events that could not be published, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owed_events: Vec<OwedEvent>,
-    /// Repairs that do not get done, by resource: one that stays so for long is a standstill.
+    /// The repairs that are not completed, by resource; after a time they count as a standstill.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub watches: BTreeMap<ResourcePath, Watch>,
-    /// What a newer version has written.
+    /// The members of a newer version.
     #[serde(flatten)]
     pub other: serde_json::Map<String, serde_json::Value>,
 }
@@ -56,11 +56,11 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwedNotice {
-    /// Whether it should wake somebody.
+    /// Whether it pages an operator.
     pub page: bool,
-    /// Its subject.
+    /// The subject line.
     pub subject: String,
-    /// Its text.
+    /// The body.
     pub body: String,
 }
 
@@ -68,20 +68,21 @@ pub struct OwedNotice {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwedEvent {
-    /// Its kind, as in `Meshwarden Decision`.
+    /// The detail type, for example `Meshwarden Decision`.
     pub detail_type: String,
-    /// What it says.
+    /// The detail.
     pub detail: Value,
-    /// The ARNs of what it is about.
+    /// The ARNs of its resources.
     #[serde(default)]
     pub resources: Vec<String>,
 }
 
 impl Record {
-    /// The newest format of the stored document that is known here.
+    /// The newest format of the stored document that this version reads.
     pub const FORMAT: u64 = 0;
 
-    /// Remembers a notice that could not be sent. Of too many the oldest are given up: the journal has what they said.
+    /// Adds a notice that could not be sent. Beyond the maximum, the oldest notices are dropped; the journal has their
+    /// contents.
     pub fn owe(&mut self, mut notice: OwedNotice) {
         let cut = notice.body.char_indices().nth(LONGEST_OWED).map(|(at, _)| at);
         if let Some(cut) = cut {
@@ -92,8 +93,8 @@ impl Record {
         self.owed.drain(..superfluous);
     }
 
-    /// Remembers an event that could not be published. Of too many the oldest are given up, and of a long one the facts:
-    /// the journal has both.
+    /// Adds an event that could not be published. Beyond the maximum, the oldest events are dropped, and long events
+    /// lose their facts; the journal has both.
     pub fn owe_event(&mut self, mut event: OwedEvent) {
         if event.detail.to_string().chars().count() > LONGEST_OWED_EVENT
             && let Some(decision) = event.detail.get_mut("decision").and_then(Value::as_object_mut)
@@ -107,13 +108,13 @@ impl Record {
     }
 }
 
-/// What tells a decision from what may be said of the same resource another time; `None` for what is not worth saying.
+/// The digest of a decision, to recognise a repetition; `None` for a decision that is not reported.
 #[must_use]
 pub fn digest(decision: &Decision) -> Option<String> {
     let (code, said) = match &decision.verdict {
         Verdict::Keep(_) => return None,
         Verdict::Hold(reason) => reason.parts(),
-        // A repair that is made is said; the next one of the same resource is another.
+        // Each repair is reported; the next repair of the same resource has another plan.
         Verdict::Act(plan) => ("Act".to_owned(), serde_json::json!([plan.apply, plan.would])),
     };
     let messages: Vec<&str> = decision.judged.findings.iter().map(|finding| finding.message.as_str()).collect();
@@ -122,8 +123,8 @@ pub fn digest(decision: &Decision) -> Option<String> {
     Some(format!("{first:016x}"))
 }
 
-/// Whether a decision says something that was not said before: something new that is wrong, or that it no longer is. A
-/// repair that was begun, is in place, and was not reported is news, too.
+/// Whether a decision was not reported before: a new finding, a resolved finding, or an unreported repair that is in
+/// place.
 #[must_use]
 pub fn is_news(decision: &Decision, record: &Record) -> bool {
     if is_late(decision, record) {
@@ -131,39 +132,39 @@ pub fn is_news(decision: &Decision, record: &Record) -> bool {
     }
     let known = record.told.get(&decision.resource);
     match lasts(decision) {
-        Lasts::Yes => digest(decision).as_ref() != known,
-        Lasts::Findings => known.is_none(),
-        Lasts::No => false,
+        Durability::Yes => digest(decision).as_ref() != known,
+        Durability::Findings => known.is_none(),
+        Durability::No => false,
     }
 }
 
-/// Whether a repair that an earlier run began is in place, and was not reported: that run was cut short, or could neither
-/// notify nor store.
+/// Whether a repair of an earlier invocation is in place but was not reported: that invocation ended early, or could
+/// neither notify nor store.
 #[must_use]
 pub fn is_late(decision: &Decision, record: &Record) -> bool {
     matches!(decision.verdict, Verdict::Keep(_)) && record.intents.contains_key(&decision.resource)
 }
 
-/// How much of a decision outlasts a call that failed. Failing calls are reported by themselves, if they last.
-enum Lasts {
-    /// All of it.
+/// The part of a decision that is independent of a failed call. Lasting failures of calls are reported separately.
+enum Durability {
+    /// The whole decision.
     Yes,
-    /// What is wrong with the resource; only why it is not repaired now comes from a call that failed.
+    /// The findings; only the reason to hold results from a failed call.
     Findings,
-    /// Nothing: nobody knows how the resource stands.
+    /// None: the compliance of the resource is unknown.
     No,
 }
 
-fn lasts(decision: &Decision) -> Lasts {
+fn lasts(decision: &Decision) -> Durability {
     match &decision.verdict {
-        Verdict::Hold(HoldReason::TagsUnknown | HoldReason::ResourceUnread) => Lasts::No,
+        Verdict::Hold(HoldReason::TagsUnknown | HoldReason::ResourceUnread) => Durability::No,
         Verdict::Hold(
             HoldReason::SourceTagsUnknown { .. }
             | HoldReason::PartlyRead { .. }
             | HoldReason::StateUnreachable
             | HoldReason::RecordUnreadable { .. }
             | HoldReason::NewerFormat { .. },
-        ) => Lasts::Findings,
+        ) => Durability::Findings,
         Verdict::Hold(
             HoldReason::TagConflict { .. }
             | HoldReason::InsideGrace { .. }
@@ -178,13 +179,13 @@ fn lasts(decision: &Decision) -> Lasts {
             | HoldReason::BudgetSpent { .. },
         )
         | Verdict::Keep(_)
-        | Verdict::Act(_) => Lasts::Yes,
+        | Verdict::Act(_) => Durability::Yes,
     }
 }
 
 impl Record {
-    /// Remembers that a decision was told.
-    pub fn tell(&mut self, decision: &Decision) {
+    /// Records that a decision was reported.
+    pub fn mark_reported(&mut self, decision: &Decision) {
         if !is_news(decision, self) {
             return;
         }
@@ -199,8 +200,8 @@ impl Record {
         }
     }
 
-    /// Forgets resources that are gone.
-    pub fn keep(&mut self, exists: impl Fn(&ResourcePath) -> bool) {
+    /// Removes the entries of deleted resources.
+    pub fn retain_existing(&mut self, exists: impl Fn(&ResourcePath) -> bool) {
         self.told.retain(|path, _| exists(path));
         self.intents.retain(|path, _| exists(path));
         self.watches.retain(|path, _| exists(path));

@@ -1,4 +1,4 @@
-//! What mends a finding, and whether that is safe.
+//! The remediation of findings, and whether it is safe.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use crate::policy::Policy;
 use crate::spec::EgressFilterType;
 use crate::tags::{Grace, grace};
 
-/// The most unread resources that a reason names.
+/// The maximum number of unread resources that a reason names.
 const MOST_NAMED: usize = 20;
 
-/// Looks for what mends findings of one mesh.
+/// The input for the remediations of one mesh.
 pub(super) struct Remedies<'a> {
     pub(super) topic: Topic,
     pub(super) facts: &'a Facts,
@@ -28,8 +28,8 @@ pub(super) struct Remedies<'a> {
 }
 
 impl Remedies<'_> {
-    /// The change that mends a finding, or why there is none or it has to wait.
-    pub(super) fn of(&self, finding: &Finding) -> Result<Change, HoldReason> {
+    /// The change that remediates a finding, or the reason why there is none or why it must wait.
+    pub(super) fn change_for(&self, finding: &Finding) -> Result<Change, HoldReason> {
         let change = match self.topic {
             Topic::Tags => self.tags(finding),
             Topic::Egress => self.egress(finding),
@@ -65,7 +65,7 @@ impl Remedies<'_> {
         match (finding.rule.as_str(), &finding.resource) {
             ("mesh-egress-open", _) => {
                 let filter = self.filter();
-                // A type that isn't known means something that isn't known.
+                // The effect of an unknown filter type is unknown.
                 if filter != Some(&EgressFilterType::AllowAll) {
                     return Err(no_safe_repair(finding));
                 }
@@ -82,7 +82,7 @@ impl Remedies<'_> {
                     return Err(no_safe_repair(finding));
                 };
                 if self.filter().is_some_and(|filter| *filter != EgressFilterType::DropAll) {
-                    // Without the backend nothing would tell any more what closing the filter cuts.
+                    // Without the backend, the effect of closing the filter could no longer be determined.
                     return Err(HoldReason::FilterOpen { backend: service.to_string() });
                 }
                 if !self.policy.egress.remove_dangling {
@@ -96,7 +96,7 @@ impl Remedies<'_> {
     }
 
     fn if_safe(&self, finding: &Finding, change: Change) -> Result<Change, HoldReason> {
-        match Repair::of(change, &self.facts.mesh, &self.policy.egress) {
+        match Repair::evaluate(change, &self.facts.mesh, &self.policy.egress) {
             Some(Repair { cuts, .. }) if !cuts.is_empty() => Err(HoldReason::WouldCut { cuts }),
             Some(Repair { harms, .. }) if !harms.is_empty() => Err(HoldReason::WouldHarm { harms }),
             Some(Repair { change, .. }) => Ok(change),

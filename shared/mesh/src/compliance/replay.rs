@@ -1,4 +1,4 @@
-//! Recorded decisions, made again.
+//! Replays recorded decisions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::decide::{Decision, Scope, Verdict, decide};
+use super::decide::{Decision, DecisionScope, Verdict, decide};
 use super::facts::{Facts, StateAccess, Unread};
 use super::record::Record;
 use super::topic::Topic;
@@ -16,14 +16,14 @@ use crate::name::{MeshName, ResourceKind, ResourcePath};
 use crate::policy::Policy;
 use crate::resource::{Resource, Tags};
 
-/// What a decision came to.
+/// The result of a decision, for comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conclusion {
-    /// What was decided: `keep`, `hold` or `act`.
+    /// The kind of the verdict: `keep`, `hold` or `act`.
     pub decision: String,
     /// The reason's code.
     pub code: String,
-    /// The plan, by its id, where something is to be changed: the same changes of the same version have the same.
+    /// The id of the plan, if there is one: the same changes of the same version have the same id.
     pub plan: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl fmt::Display for Conclusion {
     }
 }
 
-/// A journal entry: one decision at the beginning of a change, all that were reported otherwise.
+/// A journal entry: one decision before a change, or all reported decisions.
 #[derive(Deserialize)]
 struct Entry {
     #[serde(default)]
@@ -94,24 +94,24 @@ struct RecordedFacts {
 struct RecordedResource {
     kind: ResourceKind,
     resource: Value,
-    /// `null` where they could not be read.
+    /// `null` if the tags could not be read.
     tags: Option<BTreeMap<String, String>>,
 }
 
-/// Makes the decisions of a journal entry again, from what was observed then. `observed` is that of the entry, or what
-/// was kept elsewhere for its length.
+/// Replays the decisions of a journal entry. `observed` is the observation of that time, from the entry itself or, if
+/// it was too long, from the report store.
 pub fn replay(topic: Topic, entry: &Value, observed: &Value) -> Result<Vec<Replay<Conclusion>>, ReplayError> {
     let Entry { decision, decisions } = read_recorded(entry, "entry")?;
     let Observed { now, facts, policy } = read_recorded(observed, "observed")?;
     let facts = facts.read()?;
-    let decided = decide(topic, &facts, &policy, now, Scope::All);
+    let decided = decide(topic, &facts, &policy, now, DecisionScope::All);
     let again = |line: Line| {
         let of_it = decided.iter().find(|decision| decision.resource.to_string() == line.resource);
         Replay {
             at: now,
             recorded: Conclusion { decision: line.decision, code: line.reason, plan: line.plan.map(|plan| plan.id) },
             decided: of_it.map(Conclusion::from),
-            unasked: Vec::new(),
+            unrecorded: Vec::new(),
             resource: line.resource,
         }
     };
@@ -128,7 +128,7 @@ impl RecordedFacts {
             let tags = recorded.tags.map(Tags::read).transpose().map_err(flaw)?;
             resources.push((resource, tags));
         }
-        let facts = Facts::of(&self.mesh, resources).and_then(|facts| facts.with_unread(self.unread));
+        let facts = Facts::from_resources(&self.mesh, resources).and_then(|facts| facts.with_unread(self.unread));
         let mut facts = facts.map_err(|error| flaw(error.to_string()))?;
         facts.record = self.record;
         facts.state = self.state;

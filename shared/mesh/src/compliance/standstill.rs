@@ -1,21 +1,21 @@
-//! How long a decision not to repair may stay as it is: what is not final ends by itself, or it is a standstill.
+//! How long a hold may last. A hold that is not final must end on its own; otherwise it is a standstill.
 
 use jiff::SignedDuration;
 
 use super::reason::HoldReason;
 use crate::watch::Expects;
 
-/// How long a repair that is due may not get done: other writers are done in minutes, and a budget is for an hour.
+/// The maximum time for a due repair: other writers finish within minutes, and a budget window lasts an hour.
 pub const UNDONE_FOR: SignedDuration = SignedDuration::from_hours(3);
 
 impl HoldReason {
-    /// How long this reason may hold without any change.
+    /// How long this hold may last without any change.
     #[must_use]
     pub const fn expects(&self) -> Expects {
         match self {
             Self::InsideGrace { until } => Expects::Until(*until),
             Self::BudgetSpent { .. } => Expects::Within(UNDONE_FOR),
-            // Calls that fail and documents that cannot be read are paged as such.
+            // Failed calls and unreadable documents page on their own.
             Self::TagsUnknown
             | Self::ResourceUnread
             | Self::SourceTagsUnknown { .. }

@@ -1,4 +1,4 @@
-//! What a function is about.
+//! The topics of the compliance functions.
 
 use std::fmt;
 
@@ -8,35 +8,35 @@ use crate::name::ResourceKind;
 use crate::pack::{Finding, Group};
 use crate::policy::{Budget, Policy};
 
-/// What a function is about.
+/// The topic of a compliance function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Topic {
-    /// Tags of resources of all seven kinds.
+    /// The tags of resources of all seven kinds.
     Tags,
-    /// What leaves a mesh.
+    /// The traffic that leaves a mesh.
     Egress,
 }
 
-/// The rule of the pack that says that a reference leads nowhere.
+/// The pack's rule for references to missing resources.
 pub(super) const DANGLING: &str = "reference-dangling";
 
 impl Topic {
-    /// Whether a finding is of this topic.
+    /// Whether a finding belongs to this topic.
     #[must_use]
     pub fn concerns(self, finding: &Finding) -> bool {
         let group = finding.rule.rule().map(|rule| rule.group);
         match self {
             Self::Tags => group == Some(Group::Tags),
             Self::Egress => {
-                // What a node names as backend and isn't there is what its egress is missing.
+                // A backend without a resource in the mesh would leave the mesh.
                 let backend = finding.rule.as_str() == DANGLING && finding.resource.kind() == ResourceKind::VirtualNode;
                 group == Some(Group::Egress) || backend
             }
         }
     }
 
-    /// Whether resources of a kind are judged.
+    /// Whether the topic has rules for a kind of resource.
     #[must_use]
     pub const fn judges(self, kind: ResourceKind) -> bool {
         match (self, kind) {
@@ -52,7 +52,7 @@ impl Topic {
         }
     }
 
-    /// How many changes are allowed.
+    /// The budget of changes.
     #[must_use]
     pub const fn budget(self, policy: &Policy) -> &Budget {
         match self {

@@ -1,24 +1,24 @@
-//! Where calls of a virtual service arrive.
+//! The nodes and ports that the calls of a virtual service reach.
 
 use crate::graph::{Links, Provider};
 use crate::name::VirtualNodeName;
 use crate::spec::{Port, VirtualNodeSpec};
 use crate::traffic::{Flow, Landing, landing_at};
 
-/// A node behind a virtual service, and where it is called.
+/// A node behind a virtual service, with the called port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Arrival<'m> {
     pub(super) node: &'m VirtualNodeName,
-    /// The port that is named.
+    /// The named port.
     named: Option<Port>,
     pub(super) landing: Landing<'m>,
-    /// The routes that lead there, by number.
+    /// The numbers of the routes with this target.
     pub(super) routes: Vec<usize>,
     pub(super) carries_traffic: bool,
 }
 
 impl Arrival<'_> {
-    /// The port of the listener, or the one that is named where there is no listener.
+    /// The port of the listener, or the named port without a listener.
     pub(super) fn port(&self) -> Option<Port> {
         match self.landing {
             Landing::Listener(listener) => Some(listener.port_mapping.port),
@@ -27,7 +27,7 @@ impl Arrival<'_> {
     }
 }
 
-/// Where calls of a service arrive, each node and port once, in their order.
+/// The nodes and ports that calls of a service reach, each once, in order.
 pub(super) fn arrivals<'m>(links: &Links<'m>, flows: &[Vec<Flow<'m>>], service: usize) -> Vec<Arrival<'m>> {
     let mut all: Vec<Arrival<'m>> = Vec::new();
     match links.provider(service) {
@@ -45,7 +45,7 @@ pub(super) fn arrivals<'m>(links: &Links<'m>, flows: &[Vec<Flow<'m>>], service: 
     all
 }
 
-/// A node that provides the service itself is called on each of its ports.
+/// A node that provides the service directly is called on each of its ports.
 fn at_provider<'m>(links: &Links<'m>, node: usize) -> Vec<Arrival<'m>> {
     let (Some(name), spec) = (links.nodes.name(node), links.nodes.get(node)) else { return Vec::new() };
     let arrival = |named, landing| Arrival { node: name, named, landing, routes: Vec::new(), carries_traffic: true };

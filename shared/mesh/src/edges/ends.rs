@@ -1,4 +1,4 @@
-//! The two ends of a call: what each brings to the handshake, read once from its spec for all calls that it is part of.
+//! The two ends of a call: the input of each to the handshake, read once from its spec for all its calls.
 
 use crate::certificates::{Anchor, Certificate, CertificateArn, Chain, Readings, Source, discovery_name};
 use crate::name::ResourcePath;
@@ -10,7 +10,7 @@ use crate::spec::{
 /// The calling end: a proxy with one of its client policies.
 pub(super) struct Client<'m> {
     pub(super) policy: Option<&'m ClientPolicy>,
-    /// What follows from the policy, where there is one about TLS.
+    /// The TLS settings of the policy, if it has any.
     pub(super) credentials: Credentials<'m>,
 }
 
@@ -18,40 +18,40 @@ pub(super) struct Client<'m> {
 pub(super) struct Server<'m> {
     pub(super) spec: &'m VirtualNodeSpec,
     pub(super) listener: &'m Listener,
-    /// The listener's TLS, unless it is switched off.
+    /// The listener's TLS, unless it is disabled.
     pub(super) tls: Option<&'m ListenerTls>,
     pub(super) credentials: Credentials<'m>,
-    /// Whoever issued its certificate: whom clients without a policy trust.
-    pub(super) issuer: Option<Trusted<'m>>,
-    /// The name by which it is discovered, if there is one.
+    /// The issuer of its certificate, which clients without a policy trust.
+    pub(super) issuer: Option<TrustAnchor<'m>>,
+    /// The name by which it is discovered, if it has service discovery.
     pub(super) discovery: Vec<String>,
-    /// Whether it stands for a host outside the mesh, at which no proxy runs.
+    /// Whether it represents a host outside the mesh, without a proxy.
     pub(super) is_outside: bool,
 }
 
-/// What an end presents, and what it wants of the other.
+/// The certificate that an end presents, and its requirements for the other end.
 #[derive(Default)]
 pub(super) struct Credentials<'m> {
-    pub(super) shown: Option<Shown<'m>>,
-    pub(super) trusted: Vec<Trusted<'m>>,
-    /// The names of which the other must have one; none where any will do.
+    pub(super) shown: Option<PresentedCertificate<'m>>,
+    pub(super) trusted: Vec<TrustAnchor<'m>>,
+    /// The names of which the other end must have one; empty if any name is accepted.
     pub(super) names: Vec<String>,
 }
 
-/// A certificate that is presented, with what was read of it.
-pub(super) struct Shown<'m> {
+/// A presented certificate, with its chain if it was read.
+pub(super) struct PresentedCertificate<'m> {
     pub(super) source: Source,
     pub(super) chain: Result<&'m Chain, String>,
 }
 
-/// Somebody who is trusted, with what was read of him.
-pub(super) struct Trusted<'m> {
+/// A trust anchor, with its certificates if they were read.
+pub(super) struct TrustAnchor<'m> {
     pub(super) anchor: Anchor,
     pub(super) certificates: Result<Vec<&'m Certificate>, String>,
 }
 
 impl<'m> Client<'m> {
-    pub(super) fn of(path: &ResourcePath, policy: Option<&'m ClientPolicy>, readings: &'m Readings) -> Self {
+    pub(super) fn new(path: &ResourcePath, policy: Option<&'m ClientPolicy>, readings: &'m Readings) -> Self {
         let tls = policy.and_then(|policy| policy.tls.as_ref());
         let credentials = tls.map(|tls| Credentials::of_client(path, tls, readings)).unwrap_or_default();
         Self { policy, credentials }
@@ -59,7 +59,7 @@ impl<'m> Client<'m> {
 }
 
 impl<'m> Server<'m> {
-    pub(super) fn of(
+    pub(super) fn new(
         path: &ResourcePath,
         spec: &'m VirtualNodeSpec,
         listener: &'m Listener,
@@ -68,7 +68,7 @@ impl<'m> Server<'m> {
         let tls = listener.tls.as_ref().filter(|tls| tls.mode != TlsMode::Disabled);
         let issuer = tls.and_then(|tls| match &tls.certificate {
             ListenerCertificate::Acm(acm) => {
-                Some(Trusted::of(Anchor::IssuerOf(CertificateArn::new(&acm.certificate_arn)), readings))
+                Some(TrustAnchor::new(Anchor::IssuerOf(CertificateArn::new(&acm.certificate_arn)), readings))
             }
             ListenerCertificate::File(_) | ListenerCertificate::Sds(_) | ListenerCertificate::Unrecognised(_) => None,
         });
@@ -77,7 +77,7 @@ impl<'m> Server<'m> {
         Self { spec, listener, tls, credentials, issuer, discovery, is_outside: false }
     }
 
-    /// Whether it asks for a client certificate.
+    /// Whether it requests a client certificate.
     pub(super) fn asks_client(&self) -> bool {
         self.tls.is_some_and(|tls| tls.validation.is_some())
     }
@@ -88,8 +88,8 @@ impl<'m> Credentials<'m> {
         let source = tls.certificate.as_ref().and_then(|own| Source::of_client(path, own));
         let anchors = Anchor::of_client(path, &tls.validation.trust).unwrap_or_default();
         Self {
-            shown: source.map(|source| Shown::of(source, readings)),
-            trusted: anchors.into_iter().map(|anchor| Trusted::of(anchor, readings)).collect(),
+            shown: source.map(|source| PresentedCertificate::new(source, readings)),
+            trusted: anchors.into_iter().map(|anchor| TrustAnchor::new(anchor, readings)).collect(),
             names: names(tls.validation.subject_alternative_names.as_ref()),
         }
     }
@@ -99,8 +99,8 @@ impl<'m> Credentials<'m> {
         let validation = tls.validation.as_ref();
         let anchor = validation.and_then(|validation| Anchor::of_listener(path, &validation.trust));
         Self {
-            shown: source.map(|source| Shown::of(source, readings)),
-            trusted: anchor.into_iter().map(|anchor| Trusted::of(anchor, readings)).collect(),
+            shown: source.map(|source| PresentedCertificate::new(source, readings)),
+            trusted: anchor.into_iter().map(|anchor| TrustAnchor::new(anchor, readings)).collect(),
             names: names(validation.and_then(|validation| validation.subject_alternative_names.as_ref())),
         }
     }
@@ -114,19 +114,19 @@ impl<'m> Credentials<'m> {
     }
 }
 
-impl<'m> Shown<'m> {
-    fn of(source: Source, readings: &'m Readings) -> Self {
+impl<'m> PresentedCertificate<'m> {
+    fn new(source: Source, readings: &'m Readings) -> Self {
         Self { chain: readings.chain(&source), source }
     }
 }
 
-impl<'m> Trusted<'m> {
-    fn of(anchor: Anchor, readings: &'m Readings) -> Self {
+impl<'m> TrustAnchor<'m> {
+    fn new(anchor: Anchor, readings: &'m Readings) -> Self {
         Self { certificates: readings.anchor(&anchor), anchor }
     }
 }
 
-/// A list without any name says as much as none.
+/// An empty list of names has the same meaning as no list.
 fn names(names: Option<&SubjectAlternativeNames>) -> Vec<String> {
     names.into_iter().flat_map(|names| &names.names.exact).map(ToString::to_string).collect()
 }

@@ -1,8 +1,8 @@
-//! What happens between two ends: a chain of checks, in the order in which the proxies make them.
+//! The TLS handshake between two ends: a chain of checks, in the order in which the proxies make them.
 
 use jiff::Timestamp;
 
-use super::ends::{Client, Server, Shown, Trusted};
+use super::ends::{Client, PresentedCertificate, Server, TrustAnchor};
 use super::outside::hostname;
 use super::verdict::{Broken, Distrust, End, Unknown, Verdict};
 use super::{Call, Inputs};
@@ -10,17 +10,17 @@ use crate::certificates::{Anchor, ChainFault, ChainLink, Source, leads_to};
 use crate::spec::{ClientTls, ServiceDiscovery, TlsMode};
 use crate::tls::{ClientCall, client_call};
 
-/// How a client gets on with a server.
+/// The handshake of a client with a server.
 pub(super) struct Handshake<'j> {
     client: &'j Client<'j>,
     server: &'j Server<'j>,
     call: ClientCall<'j>,
     now: Timestamp,
-    doubts: Vec<Doubt<'j>>,
+    doubts: Vec<UnknownFact<'j>>,
 }
 
-/// Something that would have to be known to be sure.
-pub(super) enum Doubt<'j> {
+/// An unknown fact that the verdict depends on.
+pub(super) enum UnknownFact<'j> {
     Certificate { of: End, source: &'j Source, why: &'j str },
     Trust { by: End, anchor: &'j Anchor, why: &'j str },
     Kind { of: End, member: &'static str },
@@ -28,20 +28,20 @@ pub(super) enum Doubt<'j> {
 }
 
 impl<'j> Handshake<'j> {
-    pub(super) fn of(client: &'j Client<'j>, server: &'j Server<'j>, now: Timestamp) -> Self {
+    pub(super) fn new(client: &'j Client<'j>, server: &'j Server<'j>, now: Timestamp) -> Self {
         let call = client_call(client.policy, server.listener);
         Self { client, server, call, now, doubts: Vec::new() }
     }
 
-    /// The verdict, and what it rests on without being known. Where the call fails, that fails whatever else is unknown.
-    pub(super) fn judge(mut self) -> (Verdict, Vec<Doubt<'j>>) {
+    /// The verdict, and the unknown facts that it depends on. A call that fails fails independently of unknown facts.
+    pub(super) fn judge(mut self) -> (Verdict, Vec<UnknownFact<'j>>) {
         match self.verdict() {
             Ok(verdict) => (verdict, self.doubts),
             Err(broken) => (Verdict::Broken(broken), Vec::new()),
         }
     }
 
-    /// How the client calls the listener.
+    /// The client's call mode towards the listener.
     pub(super) const fn call(&self) -> Call {
         match self.call {
             ClientCall::Plaintext => Call::Plaintext,
@@ -51,7 +51,7 @@ impl<'j> Handshake<'j> {
         }
     }
 
-    /// Whether the client's policy refuses plain text; `None` where no policy is about the port.
+    /// Whether the client's policy enforces TLS; `None` if no policy applies to the port.
     pub(super) fn enforced(&self) -> Option<bool> {
         let about_port = |policy: &&ClientTls| {
             let ports = policy.ports.as_deref().unwrap_or_default();
@@ -61,7 +61,7 @@ impl<'j> Handshake<'j> {
         policy.filter(about_port).map(|policy| policy.enforce.unwrap_or(true))
     }
 
-    /// What both ends bring.
+    /// The inputs of both ends.
     pub(super) fn inputs(&self) -> Inputs {
         let (client, server) = (self.client, self.server);
         let by_policy = matches!(self.call, ClientCall::ByPolicy(_));
@@ -80,8 +80,8 @@ impl<'j> Handshake<'j> {
         }
     }
 
-    /// Whom the client trusts.
-    fn trusted(&self) -> impl Iterator<Item = &'j Trusted<'j>> + Clone + use<'j> {
+    /// The client's trust anchors.
+    fn trusted(&self) -> impl Iterator<Item = &'j TrustAnchor<'j>> + Clone + use<'j> {
         let (by_policy, issuer) = match self.call {
             ClientCall::ByPolicy(_) => (self.client.credentials.trusted.as_slice(), None),
             ClientCall::AgainstIssuer(_) => ([].as_slice(), self.server.issuer.as_ref()),
@@ -131,16 +131,16 @@ impl<'j> Handshake<'j> {
         Ok(Verdict::Mtls)
     }
 
-    /// What becomes of a call to a host outside: how the client calls is known, and nothing of what answers.
+    /// The verdict of a call to an outside host: the client's call mode is known, and the host's TLS is not.
     fn outside(&mut self) -> Verdict {
-        self.doubts.push(Doubt::Outside { host: hostname(self.server.spec).unwrap_or_default() });
+        self.doubts.push(UnknownFact::Outside { host: hostname(self.server.spec).unwrap_or_default() });
         match self.call {
             ClientCall::Plaintext => Verdict::Plaintext,
             ClientCall::ByPolicy(_) | ClientCall::AgainstIssuer(_) | ClientCall::Unseen => Verdict::Tls,
         }
     }
 
-    /// The client looks at the server's certificate.
+    /// The client verifies the server's certificate.
     fn accept_server(&mut self, policy: Option<&ClientTls>) -> Result<(), Broken> {
         if matches!(self.call, ClientCall::Unseen) {
             return Ok(());
@@ -155,13 +155,13 @@ impl<'j> Handshake<'j> {
         self.accept(End::Server, shown, self.trusted(), self.server_names())
     }
 
-    /// The listener looks at the client's certificate.
+    /// The listener verifies the client's certificate.
     fn accept_client(&mut self) -> Result<(), Broken> {
         let wanted = &self.server.credentials;
         if wanted.trusted.is_empty() {
             self.doubt_kind(End::Server, "trust");
         }
-        // One of an unknown kind was told above.
+        // A mode of an unknown kind was reported above.
         let Some(shown) = &self.client.credentials.shown else { return Ok(()) };
         self.accept(End::Client, shown, wanted.trusted.iter(), &wanted.names)
     }
@@ -169,8 +169,8 @@ impl<'j> Handshake<'j> {
     fn accept(
         &mut self,
         of: End,
-        shown: &'j Shown<'j>,
-        trusted: impl Iterator<Item = &'j Trusted<'j>> + Clone,
+        shown: &'j PresentedCertificate<'j>,
+        trusted: impl Iterator<Item = &'j TrustAnchor<'j>> + Clone,
         wanted: &[String],
     ) -> Result<(), Broken> {
         let by = match of {
@@ -179,19 +179,19 @@ impl<'j> Handshake<'j> {
         };
         let unread = trusted.clone().filter_map(|one| {
             let why = one.certificates.as_ref().err()?;
-            Some(Doubt::Trust { by, anchor: &one.anchor, why })
+            Some(UnknownFact::Trust { by, anchor: &one.anchor, why })
         });
         let chain = match &shown.chain {
             Ok(chain) => chain,
             Err(why) => {
-                self.doubts.push(Doubt::Certificate { of, source: &shown.source, why });
+                self.doubts.push(UnknownFact::Certificate { of, source: &shown.source, why });
                 self.doubts.extend(unread);
                 return Ok(());
             }
         };
         let anchors: Vec<_> = trusted.clone().flat_map(|one| one.certificates.iter().flatten()).copied().collect();
         if let Err(fault) = leads_to(chain, &anchors, self.now) {
-            // One that was not read may be the one that it leads to; but nothing saves a leaf that has ended.
+            // The chain may lead to an unread anchor; but an expired leaf fails with any anchor.
             let by_itself = matches!(
                 fault,
                 ChainFault::Expired { link: ChainLink::Leaf, .. }
@@ -212,19 +212,19 @@ impl<'j> Handshake<'j> {
     }
 
     fn doubt_kind(&mut self, of: End, member: &'static str) {
-        self.doubts.push(Doubt::Kind { of, member });
+        self.doubts.push(UnknownFact::Kind { of, member });
     }
 }
 
-impl From<Doubt<'_>> for Unknown {
-    fn from(doubt: Doubt<'_>) -> Self {
+impl From<UnknownFact<'_>> for Unknown {
+    fn from(doubt: UnknownFact<'_>) -> Self {
         match doubt {
-            Doubt::Certificate { of, source, why } => {
+            UnknownFact::Certificate { of, source, why } => {
                 Self::Certificate { of, source: source.clone(), why: why.to_owned() }
             }
-            Doubt::Trust { by, anchor, why } => Self::Trust { by, anchor: anchor.clone(), why: why.to_owned() },
-            Doubt::Kind { of, member } => Self::Kind { of, member: member.to_owned() },
-            Doubt::Outside { host } => Self::OutsideMesh { host: host.to_owned() },
+            UnknownFact::Trust { by, anchor, why } => Self::Trust { by, anchor: anchor.clone(), why: why.to_owned() },
+            UnknownFact::Kind { of, member } => Self::Kind { of, member: member.to_owned() },
+            UnknownFact::Outside { host } => Self::OutsideMesh { host: host.to_owned() },
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What a change would break between two ends: edges before and after, compared.
+//! The harms of a change to the edges of a mesh: edges before and after, compared.
 //!
-//! A harm is created where an edge that worked works less well afterwards. Trouble that was there already is for the
-//! rules of the policy pack.
+//! A harm is a working edge that fails or is less safe after the change. Existing failures are found by the policy
+//! pack.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,66 +13,66 @@ use super::verdict::{Broken, Unknown, Verdict};
 use crate::name::{ResourcePath, VirtualServiceName};
 use crate::spec::Port;
 
-/// Which edge is meant.
+/// The identity of an edge.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EdgeName {
-    /// Who calls.
+    /// The caller.
     pub from: ResourcePath,
-    /// What is called.
+    /// The called virtual service.
     pub service: VirtualServiceName,
-    /// Who answers.
+    /// The called virtual node.
     pub to: ResourcePath,
-    /// On which port.
+    /// The port.
     pub port: Option<Port>,
 }
 
-/// Something that a change would break on an edge.
+/// A harm of a change to an edge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "harm", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum EdgeHarm {
-    /// What was encrypted is not any more.
+    /// An encrypted call would become plain text.
     TlsLost {
-        /// Where.
+        /// The edge.
         edge: EdgeName,
     },
-    /// What was encrypted with a certificate of both ends has one of the server only.
+    /// A call with mutual TLS would lose the client certificate.
     MtlsLost {
-        /// Where.
+        /// The edge.
         edge: EdgeName,
     },
-    /// A certificate would be for none of the names that the other end wants.
+    /// A certificate would have none of the names that the other end requires.
     SanMismatch {
-        /// Where.
+        /// The edge.
         edge: EdgeName,
-        /// What is wrong.
+        /// The failure.
         broken: Broken,
     },
     /// One end would not trust the other.
     Distrust {
-        /// Where.
+        /// The edge.
         edge: EdgeName,
-        /// What is wrong.
+        /// The failure.
         broken: Broken,
     },
     /// The call would fail for another reason.
     EdgeBroken {
-        /// Where.
+        /// The edge.
         edge: EdgeName,
-        /// What is wrong.
+        /// The failure.
         broken: Broken,
     },
-    /// What was known to work would not be known to.
+    /// A call that is proven to work would be unproven.
     Unproven {
-        /// Where.
+        /// The edge.
         edge: EdgeName,
-        /// What would not be known.
+        /// The unknown facts.
         unknown: Vec<Unknown>,
     },
 }
 
 impl EdgeHarm {
-    /// The stable id of this kind of harm, as policies and reports name it.
+    /// The stable id of this kind of harm, used in policies and reports.
     #[must_use]
     pub const fn id(&self) -> &'static str {
         match self {
@@ -85,7 +85,7 @@ impl EdgeHarm {
         }
     }
 
-    /// The edge that is harmed.
+    /// The harmed edge.
     #[must_use]
     pub const fn edge(&self) -> &EdgeName {
         match self {
@@ -98,7 +98,7 @@ impl EdgeHarm {
         }
     }
 
-    fn of(edge: EdgeName, before: &Edge, after: &Edge) -> Option<Self> {
+    fn between(edge: EdgeName, before: &Edge, after: &Edge) -> Option<Self> {
         let lost = match (&before.verdict, &after.verdict) {
             (Verdict::Broken(_), _) => return None,
             (_, Verdict::Broken(broken)) => {
@@ -126,21 +126,21 @@ impl EdgeHarm {
 }
 
 impl Edge {
-    /// Which edge it is.
+    /// The identity of the edge.
     #[must_use]
     pub fn name(&self) -> EdgeName {
         EdgeName { from: self.from.clone(), service: self.service.clone(), to: self.to.clone(), port: self.port }
     }
 }
 
-/// The harms between two states of a mesh. Edges that are gone, or new, are none: those are what routing is for.
+/// The harms between two states of a mesh. Removed and new edges are not harms: routing may change them on purpose.
 #[must_use]
 pub fn edge_harms(before: &[Edge], after: &[Edge]) -> Vec<EdgeHarm> {
     let before: BTreeMap<EdgeName, &Edge> = before.iter().map(|edge| (edge.name(), edge)).collect();
     let harm = |edge: &Edge| {
         let name = edge.name();
         let before = before.get(&name)?;
-        EdgeHarm::of(name, before, edge)
+        EdgeHarm::between(name, before, edge)
     };
     after.iter().filter_map(harm).collect()
 }

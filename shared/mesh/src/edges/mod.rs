@@ -1,5 +1,4 @@
-//! Every call that a mesh allows, and how safe it is: who calls which listener, and in plain text, by TLS, by mTLS, or
-//! not at all.
+//! Every call that a mesh permits, with its safety: caller, listener, and plain text, TLS, mTLS or failure.
 //!
 //! ```text
 //!   virtual node or gateway ──▶ virtual service ──▶ provider or routes ──▶ listener of a virtual node
@@ -7,11 +6,11 @@
 //!        └────────────────────────────▶ handshake ◀────────────────────────────┘
 //!                                           │ ◀── Readings: chains, anchors, names
 //!                                           ▼
-//!                        Plaintext | Tls | Mtls | Broken(reason)   and what is not known
+//!                        Plaintext | Tls | Mtls | Broken(reason)   and unknown facts
 //! ```
 //!
-//! The verdict follows from the specs and from what was read. What was not read is told beside it ([`Unknown`]): such
-//! an edge is neither proven nor broken.
+//! The verdict follows from the specs and from the certificates that were read. Unread facts are listed with it
+//! ([`Unknown`]): such an edge is neither proven nor broken.
 
 mod arrivals;
 mod ends;
@@ -32,7 +31,7 @@ use crate::spec::{Port, Protocol, TlsMode};
 use crate::traffic::{Flow, Landing, all_flows};
 
 use handshake::Handshake;
-use walk::{Met, Walk};
+use walk::{CallWalk, WalkedCall};
 
 pub use harm::{EdgeHarm, EdgeName, edge_harms};
 pub use outside::OutsideNodes;
@@ -42,63 +41,63 @@ pub use verdict::{Broken, Distrust, End, Unknown, Verdict};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Edge {
-    /// Who calls: a virtual node or a virtual gateway.
+    /// The caller: a virtual node or a virtual gateway.
     pub from: ResourcePath,
-    /// What is called.
+    /// The called virtual service.
     pub service: VirtualServiceName,
-    /// The virtual node that answers.
+    /// The called virtual node.
     pub to: ResourcePath,
-    /// The port it answers on; `None` where that is not certain.
+    /// The called port; `None` if it is ambiguous.
     pub port: Option<Port>,
-    /// The routes that lead there; none where the node provides the service itself.
+    /// The routes to the node; empty if the node provides the service directly.
     pub routes: Vec<RouteId>,
-    /// Whether anything is sent there now: a drained target has an edge, too.
+    /// Whether it carries traffic now; a drained target has an edge, too.
     pub carries_traffic: bool,
-    /// How the two get on.
+    /// The verdict on its TLS handshake.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// What would have to be known to be sure of the verdict.
+    /// The unknown facts that the verdict depends on.
     pub unknown: Vec<Unknown>,
-    /// What the verdict was made from.
+    /// The inputs of the verdict.
     pub inputs: Inputs,
 }
 
 impl Edge {
-    /// Whether everything that the verdict depends on is known.
+    /// Whether every fact that the verdict depends on is known.
     #[must_use]
     pub const fn is_proven(&self) -> bool {
         self.unknown.is_empty()
     }
 }
 
-/// What both ends of an edge bring to the handshake.
+/// The inputs of both ends to the handshake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inputs {
-    /// How the client calls; `None` where there is no listener to call.
+    /// The client's call mode; `None` without a listener.
     pub call: Option<Call>,
-    /// Whether the client's policy refuses plain text; `None` where no policy is about the port.
+    /// Whether the client's policy enforces TLS; `None` if no policy applies to the port.
     pub enforced: Option<bool>,
-    /// Whether the listener takes TLS; `None` where it says nothing.
+    /// The listener's TLS mode; `None` if it is not configured.
     pub mode: Option<TlsMode>,
-    /// What the listener presents.
+    /// The certificate that the listener presents.
     pub server: Option<Source>,
-    /// Whom the client trusts.
+    /// The client's trust anchors.
     pub server_trust: Vec<Anchor>,
-    /// The names of which the server must have one; none where any will do.
+    /// The names of which the server must have one; empty if any name is accepted.
     pub server_names: Vec<String>,
-    /// Whether the listener asks for a client certificate.
+    /// Whether the listener requests a client certificate.
     pub asks_client: bool,
-    /// What the client presents when asked.
+    /// The certificate that the client presents on request.
     pub client: Option<Source>,
-    /// Whom the listener trusts.
+    /// The listener's trust anchor.
     pub client_trust: Option<Anchor>,
-    /// The names of which the client must have one; none where any will do.
+    /// The names of which the client must have one; empty if any name is accepted.
     pub client_names: Vec<String>,
 }
 
 impl Inputs {
-    /// Those of an edge that leads to no listener.
+    /// The inputs of an edge without a listener.
     const fn none() -> Self {
         Self {
             call: None,
@@ -115,35 +114,35 @@ impl Inputs {
     }
 }
 
-/// How a client calls a listener; see [`crate::tls::ClientCall`].
+/// A client's call mode; see [`crate::tls::ClientCall`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Call {
     /// Without TLS.
     Plaintext,
-    /// As a policy says.
+    /// With TLS, as a policy configures it.
     ByPolicy,
-    /// Trusting whoever issued the server's certificate.
+    /// With TLS, trusting the issuer of the server's certificate.
     AgainstIssuer,
-    /// Trusting whoever answers.
+    /// With TLS, trusting any server.
     Unseen,
 }
 
-/// Every edge of a mesh, in the order of callers, services, nodes and ports. References to virtual services that don't
-/// exist have none; see [`crate::graph::dangling()`]. Which nodes stand for hosts outside is told by the specs alone.
+/// Every edge of a mesh, in the order of callers, services, nodes and ports. References to missing virtual services
+/// have no edges; see [`crate::graph::dangling()`]. Nodes for outside hosts are recognised by the specs alone.
 #[must_use]
 pub fn edges(mesh: &Mesh, readings: &Readings, now: Timestamp) -> Vec<Edge> {
     edges_by_policy(mesh, readings, &EgressPolicy::default(), now)
 }
 
-/// Every edge of a mesh as [`edges`] has them, with a policy that says which hosts are outside.
+/// Every edge of a mesh as in [`edges`], with a policy that names the outside hosts.
 #[must_use]
 pub fn edges_by_policy(mesh: &Mesh, readings: &Readings, policy: &EgressPolicy, now: Timestamp) -> Vec<Edge> {
-    let links = Links::of(mesh);
+    let links = Links::new(mesh);
     let outside = OutsideNodes::find(mesh, policy);
-    let walk = Walk { mesh, links: &links, flows: &all_flows(&links), readings, outside: &outside, now };
+    let walk = CallWalk { mesh, links: &links, flows: &all_flows(&links), readings, outside: &outside, now };
     let mut found = Vec::new();
-    walk.each(|Met { from, service, arrival, handshake, .. }| {
+    walk.each(|WalkedCall { from, service, arrival, handshake, .. }| {
         let inputs = handshake.as_ref().map_or_else(|_| Inputs::none(), Handshake::inputs);
         let (verdict, doubts) = handshake.map_or_else(|broken| (Verdict::Broken(broken), Vec::new()), Handshake::judge);
         let routes = arrival.routes.iter().filter_map(|route| links.routes.get(*route));
@@ -162,7 +161,7 @@ pub fn edges_by_policy(mesh: &Mesh, readings: &Readings, policy: &EgressPolicy, 
     found
 }
 
-/// An edge as far as rules ask, who look at every one and at few members.
+/// The members of an edge that rules need, for every edge of a mesh.
 #[derive(Debug)]
 pub(crate) struct JudgedEdge<'m> {
     pub(crate) from: ResourcePath,
@@ -170,20 +169,20 @@ pub(crate) struct JudgedEdge<'m> {
     pub(crate) to: &'m VirtualNodeName,
     pub(crate) port: Option<Port>,
     pub(crate) carries_traffic: bool,
-    /// How the client calls; `None` where there is no listener to call.
+    /// The client's call mode; `None` without a listener.
     pub(crate) call: Option<Call>,
-    /// Whether the client's policy refuses plain text; `None` where no policy is about the port.
+    /// Whether the client's policy enforces TLS; `None` if no policy applies to the port.
     pub(crate) enforced: Option<bool>,
-    /// Whether the listener takes TLS; `None` where it says nothing.
+    /// The listener's TLS mode; `None` if it is not configured.
     pub(crate) mode: Option<&'m TlsMode>,
-    /// What the listener speaks; `None` where there is no listener.
+    /// The listener's protocol; `None` without a listener.
     pub(crate) protocol: Option<&'m Protocol>,
-    /// Whether the node stands for a host outside the mesh.
+    /// Whether the node represents a host outside the mesh.
     pub(crate) is_outside: bool,
     pub(crate) verdict: Verdict,
 }
 
-/// Every edge from a caller that is in the mesh, in the same order, with links and flows that were made before.
+/// Every edge from an existing caller, in the same order, from prepared links and flows.
 pub(crate) fn judged_edges<'m>(
     mesh: &'m Mesh,
     links: &Links<'m>,
@@ -193,8 +192,8 @@ pub(crate) fn judged_edges<'m>(
     now: Timestamp,
 ) -> Vec<JudgedEdge<'m>> {
     let mut found = Vec::new();
-    Walk { mesh, links, flows, readings, outside, now }.each(
-        |Met { from, caller_exists, service, arrival, handshake }| {
+    CallWalk { mesh, links, flows, readings, outside, now }.each(
+        |WalkedCall { from, caller_exists, service, arrival, handshake }| {
             if !caller_exists {
                 return;
             }

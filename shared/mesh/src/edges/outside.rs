@@ -1,8 +1,8 @@
-//! Which virtual nodes stand for hosts outside the mesh.
+//! The virtual nodes that represent hosts outside the mesh.
 //!
-//! Such a node has no proxy: no task runs as it, and its listener only says on which port the host answers. What the host
-//! does with TLS is not in the model. Nothing in the API tells such a node apart, so the policy may name the hosts, and
-//! otherwise the specs are the evidence.
+//! Such a node has no proxy: no task runs as the node, and its listener only names the host's port. The TLS of the host
+//! is not part of the model. The API does not distinguish such nodes, so the policy may name the hosts, and otherwise
+//! the specs are the evidence.
 
 use std::collections::BTreeSet;
 
@@ -11,15 +11,16 @@ use crate::name::VirtualNodeName;
 use crate::policy::EgressPolicy;
 use crate::spec::{Listener, ServiceDiscovery, VirtualNodeSpec};
 
-/// The virtual nodes of a mesh that stand for hosts outside of it.
+/// The virtual nodes of a mesh that represent hosts outside the mesh.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OutsideNodes<'m> {
     nodes: BTreeSet<&'m VirtualNodeName>,
 }
 
 impl<'m> OutsideNodes<'m> {
-    /// Finds them: nodes whose host name `egress.external` names; and nodes found by the DNS name of an external host
-    /// that configure nothing a proxy of their own would need, while no node below the same domain does.
+    /// Finds these nodes: nodes with a host name that `egress.external` names; and nodes with the DNS name of an
+    /// external host and without any configuration for a proxy, if no other node of the same domain has such a
+    /// configuration.
     #[must_use]
     pub fn find(mesh: &'m Mesh, policy: &EgressPolicy) -> Self {
         let domains: BTreeSet<String> =
@@ -36,14 +37,14 @@ impl<'m> OutsideNodes<'m> {
         Self { nodes: nodes.collect() }
     }
 
-    /// Whether a virtual node stands for a host outside.
+    /// Whether a virtual node represents an outside host.
     #[must_use]
     pub fn contains(&self, node: &VirtualNodeName) -> bool {
         self.nodes.contains(node)
     }
 }
 
-/// The DNS name by which a node is found.
+/// The DNS name of a node's service discovery.
 pub(super) fn hostname(node: &VirtualNodeSpec) -> Option<&str> {
     match node.service_discovery.as_ref()? {
         ServiceDiscovery::Dns(dns) => Some(&dns.hostname),
@@ -51,14 +52,14 @@ pub(super) fn hostname(node: &VirtualNodeSpec) -> Option<&str> {
     }
 }
 
-/// What follows the first label, unless that is a top-level domain: `shop.example.com` of `orders.shop.example.com`.
+/// The part after the first label, unless that is a top-level domain: `shop.example.com` of `orders.shop.example.com`.
 fn domain(host: &str) -> Option<String> {
     let (_, domain) = host.trim_end_matches('.').split_once('.')?;
-    // A domain that a template has yet to fill in is a whole one.
+    // An unresolved template expression counts as a complete domain.
     (domain.contains('.') || domain.contains('$')).then(|| domain.to_ascii_lowercase())
 }
 
-/// Whether a spec configures something that only a proxy of the node itself could carry out.
+/// Whether a spec configures a feature that needs a proxy of the node itself.
 fn has_proxy(node: &VirtualNodeSpec) -> bool {
     let listens = |listener: &Listener| {
         listener.tls.is_some() || listener.timeout.is_some() || listener.connection_pool.is_some()

@@ -1,4 +1,4 @@
-//! How the two ends of an edge get on.
+//! The verdict on the handshake of an edge.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 use crate::certificates::{Anchor, ChainFault, Source};
 use crate::spec::Port;
 
-/// What becomes of a call.
+/// The verdict on a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It is made in plain text.
+    /// The call is in plain text.
     Plaintext,
-    /// It is made by TLS; the client shows no certificate.
+    /// The call uses TLS; the client presents no certificate.
     Tls,
-    /// It is made by TLS, and both ends show a certificate.
+    /// The call uses mutual TLS: both ends present a certificate.
     Mtls,
-    /// It fails.
+    /// The call fails.
     Broken(Broken),
 }
 
@@ -31,85 +31,85 @@ pub enum End {
     Server,
 }
 
-/// Why a call fails. `of` is whose certificate is at fault.
+/// The reason why a call fails. `of` is the end with the rejected certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Broken {
-    /// The node isn't in the mesh.
+    /// The node does not exist in the mesh.
     NoNode,
-    /// The node doesn't listen there.
+    /// The node has no listener on the called port.
     NoListener {
-        /// Where it is called; `None` where no port is named.
+        /// The called port; `None` if no port is named.
         port: Option<Port>,
     },
     /// The node has several listeners, and no port is named.
     AmbiguousPort,
-    /// Nobody can find the node: it has no service discovery.
+    /// The node has no service discovery, so callers cannot find it.
     NoDiscovery,
-    /// The client refuses plain text, and the listener has no TLS.
+    /// The client enforces TLS, and the listener has no TLS.
     TlsNotServed,
-    /// The listener asks for a client certificate, and the client has none.
+    /// The listener requires a client certificate, and the client has none.
     NoClientCertificate,
-    /// A certificate is for none of the names that the other end wants.
+    /// A certificate has none of the names that the other end requires.
     NameMismatch {
-        /// Whose.
+        /// The end with the certificate.
         of: End,
-        /// The names that are wanted.
+        /// The required names.
         wanted: Vec<String>,
-        /// The names that it has.
+        /// The names of the certificate.
         has: Vec<String>,
     },
-    /// The other end doesn't trust a certificate.
+    /// The other end does not trust a certificate.
     Distrusted(Box<Distrust>),
 }
 
-/// Why one end doesn't trust the other.
+/// The reason why one end does not trust the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Distrust {
-    /// Whose certificate is at fault.
+    /// The end with the certificate.
     pub of: End,
-    /// Where it comes from.
+    /// The source of the certificate.
     pub source: Source,
-    /// Whom the other end trusts.
+    /// The trust anchors of the other end.
     pub trusted: Vec<Anchor>,
-    /// What is wrong.
+    /// The failure.
     #[serde(flatten)]
     pub fault: ChainFault,
 }
 
-/// Something that a verdict depends on and that is not known.
+/// An unknown fact that a verdict depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "unknown", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Unknown {
     /// A certificate was not read.
     Certificate {
-        /// Whose.
+        /// The end with the certificate.
         of: End,
-        /// Where it comes from.
+        /// The source of the certificate.
         source: Source,
-        /// Why not.
+        /// The error.
         why: String,
     },
-    /// Who is trusted was not read.
+    /// A trust anchor was not read.
     Trust {
-        /// Who trusts.
+        /// The end with the trust anchor.
         by: End,
-        /// Where that comes from.
+        /// The trust anchor.
         anchor: Anchor,
-        /// Why not.
+        /// The error.
         why: String,
     },
-    /// A member of a spec is of a kind that isn't known.
+    /// A member of a spec has an unknown type.
     Kind {
-        /// Whose.
+        /// The end with the member.
         of: End,
-        /// Which member: `mode`, `certificate`, `trust` or `serviceDiscovery`.
+        /// The member: `mode`, `certificate`, `trust` or `serviceDiscovery`.
         member: String,
     },
-    /// The node stands for a host outside the mesh: no proxy runs there, and what the host does is not in the model.
+    /// The node represents a host outside the mesh: it has no proxy, and the host's TLS is not part of the model.
     OutsideMesh {
-        /// Its name.
+        /// The host name.
         host: String,
     },
 }
@@ -158,10 +158,10 @@ impl fmt::Display for Broken {
             Self::NoListener { port: Some(port) } => write!(f, "the virtual node doesn't listen on port {port}"),
             Self::NoListener { port: None } => f.write_str("the virtual node has no listener"),
             Self::AmbiguousPort => f.write_str("the virtual node has several listeners, and no port is named"),
-            Self::NoDiscovery => f.write_str("the virtual node has no service discovery, so nobody finds it"),
+            Self::NoDiscovery => f.write_str("the virtual node has no service discovery, so callers cannot find it"),
             Self::TlsNotServed => f.write_str("the client refuses plain text, and the listener has no TLS"),
             Self::NoClientCertificate => {
-                f.write_str("the listener asks for a client certificate, and the client has none")
+                f.write_str("the listener requires a client certificate, and the client has none")
             }
             Self::NameMismatch { of, wanted, has } => {
                 let has = if has.is_empty() { "no name at all".to_owned() } else { has.join(", ") };
@@ -178,9 +178,9 @@ impl fmt::Display for Broken {
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Certificate { of, source, why } => write!(f, "the {of}'s certificate {source} is not known: {why}"),
-            Self::Trust { by, anchor, why } => write!(f, "whom the {by} trusts by {anchor} is not known: {why}"),
-            Self::Kind { of, member } => write!(f, "the {of}'s {member} is of a kind that isn't known"),
+            Self::Certificate { of, source, why } => write!(f, "the {of}'s certificate {source} is unknown: {why}"),
+            Self::Trust { by, anchor, why } => write!(f, "the {by}'s trust anchor {anchor} is unknown: {why}"),
+            Self::Kind { of, member } => write!(f, "the {of}'s {member} has an unknown type"),
             Self::OutsideMesh { host } => {
                 write!(f, "{host} is outside the mesh, and what it does with TLS is not known")
             }

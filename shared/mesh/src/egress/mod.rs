@@ -1,13 +1,13 @@
-//! What leaves each proxy of a mesh, and what can be done about it.
+//! The egress of each proxy of a mesh, and its repairs.
 //!
 //! ```text
 //!   egress filter ─┐
-//!   backends ──────┼──▶ Egress of a node: virtual services, hosts outside, AWS, everything
-//!   host names ────┘        └── policy ──▶ what is not allowed, what is declared in vain
+//!   backends ──────┼──▶ Egress of a node: virtual services, outside hosts, AWS, everything
+//!   host names ────┘        └── policy ──▶ egress that is not allowed, backends without effect
 //! ```
 //!
-//! What a node sends to hosts that the mesh doesn't know is not in the model. A change that would cut what may be such
-//! traffic says so and is not safe.
+//! Traffic to hosts without a virtual service is not part of the model. A change that may cut such traffic reports
+//! that, and is not safe.
 
 mod repair;
 mod set;

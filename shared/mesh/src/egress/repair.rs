@@ -1,4 +1,4 @@
-//! What mends the egress of a mesh, and what each repair would cut.
+//! The repairs of a mesh's egress, and the traffic that each repair would cut.
 
 use std::fmt;
 
@@ -12,14 +12,13 @@ use crate::name::{ResourcePath, VirtualServiceName};
 use crate::policy::EgressPolicy;
 use crate::spec::EgressFilterType;
 
-/// Traffic that leaves a mesh before a change and doesn't after it.
+/// Traffic that can leave a mesh before a change and not after it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cut {
-    /// Whose traffic.
+    /// The caller.
     pub from: ResourcePath,
-    /// What it calls. The name is a host name, and while everything may leave, a name without a virtual service behind
-    /// it is called all the same.
+    /// The called host. With an open egress filter, a backend without a virtual service may be called by its host name.
     pub to: VirtualServiceName,
 }
 
@@ -29,12 +28,12 @@ impl fmt::Display for Cut {
     }
 }
 
-/// What a change would cut, in order: names that are called past the mesh while everything may leave, and backends that
-/// lead somewhere.
+/// The traffic that a change would cut, in order: names that may be called through an open filter, and backends with a
+/// target.
 #[must_use]
 pub fn cuts(before: &Mesh, after: &Mesh, policy: &EgressPolicy) -> Vec<Cut> {
-    let (links, links_after) = (Links::of(before), Links::of(after));
-    let (was, will) = (Egresses::of(before, &links, policy), Egresses::of(after, &links_after, policy));
+    let (links, links_after) = (Links::new(before), Links::new(after));
+    let (was, will) = (Egresses::new(before, &links, policy), Egresses::new(after, &links_after, policy));
     let mut found = Vec::new();
     for name in before.nodes.keys() {
         let (Some(was), Some(will)) = (was.node(name), will.node(name)) else { continue };
@@ -57,22 +56,22 @@ pub fn cuts(before: &Mesh, after: &Mesh, policy: &EgressPolicy) -> Vec<Cut> {
     found
 }
 
-/// A repair, and whether it is safe.
+/// A repair, with its effects.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Repair {
-    /// What would be done.
+    /// The change.
     pub change: Change,
-    /// What it would cut; it is safe only when this and `harms` are empty.
+    /// The traffic that it would cut; the repair is safe only if this and `harms` are empty.
     pub cuts: Vec<Cut>,
-    /// What else it would break.
+    /// The other harms.
     pub harms: Vec<Harm>,
 }
 
 impl Repair {
-    /// Judges a change by what the mesh would be with it; `None` when it can't be made.
+    /// Evaluates a change by the mesh after it; `None` if it cannot be applied.
     #[must_use]
-    pub fn of(change: Change, mesh: &Mesh, policy: &EgressPolicy) -> Option<Self> {
+    pub fn evaluate(change: Change, mesh: &Mesh, policy: &EgressPolicy) -> Option<Self> {
         let mut after = mesh.clone();
         change.apply(&mut after).ok()?;
         let routes: Vec<_> = mesh.routes().map(|(id, _)| id).collect();
@@ -80,29 +79,30 @@ impl Repair {
         Some(Self { change, cuts, harms })
     }
 
-    /// Whether nothing that the model knows of is cut or broken by it.
+    /// Whether the model knows of no cut and no harm.
     #[must_use]
     pub const fn is_safe(&self) -> bool {
         self.cuts.is_empty() && self.harms.is_empty()
     }
 }
 
-/// Every repair of a mesh's egress, each judged on its own: closing an open filter, and taking off backends that name
-/// no virtual service where the policy says so.
+/// Every repair of a mesh's egress, each evaluated on its own: closing an open filter, and removing backends without a
+/// virtual service if the policy permits it.
 #[must_use]
 pub fn repairs(mesh: &Mesh, policy: &EgressPolicy) -> Vec<Repair> {
     let open = mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
     let close = open
         .filter(|filter| filter.filter == EgressFilterType::AllowAll)
         .map(|_| Change::SetEgressFilter { mesh: mesh.name.clone(), filter: EgressFilterType::DropAll });
-    let mut repairs: Vec<Repair> = close.into_iter().filter_map(|change| Repair::of(change, mesh, policy)).collect();
+    let mut repairs: Vec<Repair> =
+        close.into_iter().filter_map(|change| Repair::evaluate(change, mesh, policy)).collect();
     if policy.remove_dangling {
         for (name, node) in &mesh.nodes {
             for service in node.backend_services().filter(|service| !mesh.services.contains_key(*service)) {
                 let (virtual_node, virtual_service) = (name.clone(), service.clone());
                 let change = Change::RemoveBackend { mesh: mesh.name.clone(), virtual_node, virtual_service };
-                // A name without a service behind it leads nowhere in the mesh, and past it only where the filter, not
-                // the backend, lets it.
+                // A backend without a virtual service has no target in the mesh; only the open filter permits calls
+                // outside.
                 repairs.push(Repair { change, cuts: Vec::new(), harms: Vec::new() });
             }
         }

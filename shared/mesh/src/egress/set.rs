@@ -1,4 +1,4 @@
-//! The set of what a proxy can reach.
+//! The hosts and services that a proxy can reach.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,28 +9,28 @@ use crate::name::{VirtualGatewayName, VirtualNodeName, VirtualServiceName};
 use crate::policy::EgressPolicy;
 use crate::spec::{EgressFilterType, ServiceDiscovery};
 
-/// What every proxy reaches, whatever the mesh says: any host below `amazonaws.com` on port 443.
+/// The hosts that every proxy can reach, independent of the mesh: any host below `amazonaws.com` on port 443.
 pub const ALWAYS_OPEN: &str = "*.amazonaws.com";
 
-/// What a proxy can reach.
+/// The hosts and services that a proxy can reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Egress<'m> {
-    /// Whether the mesh lets connections out that no backend names.
+    /// Whether the mesh permits connections without a backend.
     pub outlet: Outlet,
-    /// The virtual services that it names, with what is behind them.
+    /// The virtual services that it names, each with its targets.
     pub services: BTreeMap<&'m VirtualServiceName, Reach<'m>>,
 }
 
 impl<'m> Egress<'m> {
-    /// The hosts outside that it reaches by name, each with the first virtual service that leads there.
+    /// The outside hosts that it reaches by name, each with the first virtual service for it.
     #[must_use]
     pub fn external(&self) -> BTreeMap<&'m str, &'m VirtualServiceName> {
         external(self.services.iter().map(|(service, reach)| (*service, reach)))
     }
 }
 
-/// The hosts outside behind some virtual services, each with the first of them that leads there.
+/// The outside hosts of some virtual services, each with the first virtual service for it.
 pub(crate) fn external<'s, 'm: 's>(
     services: impl Iterator<Item = (&'m VirtualServiceName, &'s Reach<'m>)>,
 ) -> BTreeMap<&'m str, &'m VirtualServiceName> {
@@ -45,20 +45,20 @@ pub(crate) fn external<'s, 'm: 's>(
     hosts
 }
 
-/// Whether a mesh lets connections out that no backend names.
+/// Whether a mesh permits connections without a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outlet {
-    /// It does: its egress filter is `ALLOW_ALL`.
+    /// Yes: its egress filter is `ALLOW_ALL`.
     Open,
-    /// It does not: its egress filter is `DROP_ALL`, or it has none.
+    /// No: its egress filter is `DROP_ALL`, or is absent.
     Closed,
-    /// Its egress filter has a type that isn't known, so it can't be relied on to drop anything.
+    /// Its egress filter has an unknown type, which may permit them.
     Unknown,
 }
 
 impl Outlet {
-    /// What the egress filter of a mesh says.
+    /// Reads the egress filter of a mesh.
     #[must_use]
     pub fn new(mesh: &Mesh) -> Self {
         let filter = mesh.spec.as_ref().and_then(|spec| spec.egress_filter.as_ref());
@@ -70,36 +70,36 @@ impl Outlet {
     }
 }
 
-/// What is behind a virtual service.
+/// The targets of a virtual service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "reach", rename_all = "kebab-case")]
 pub enum Reach<'m> {
     /// Virtual nodes of the mesh.
     Mesh,
-    /// Hosts outside it.
+    /// Outside hosts.
     External {
-        /// Their names.
+        /// The host names.
         hosts: BTreeSet<&'m str>,
     },
-    /// Nothing: it has no provider, or one without targets.
+    /// None: it has no provider, or a provider without targets.
     Nothing,
-    /// Nothing: there is no such virtual service.
+    /// None: the virtual service does not exist.
     Dangling,
 }
 
-/// What all proxies of a mesh can reach; what is behind each virtual service is worked out once.
+/// The egress of all proxies of a mesh; the targets of each virtual service are computed once.
 #[derive(Debug)]
 pub struct Egresses<'m> {
     mesh: &'m Mesh,
     outlet: Outlet,
-    /// By virtual service; those that aren't there are none of the mesh's.
+    /// By virtual service; missing services are not included.
     reaches: Vec<(&'m VirtualServiceName, Reach<'m>)>,
 }
 
 impl<'m> Egresses<'m> {
-    /// Looks at a mesh.
+    /// Computes the egress of a mesh.
     #[must_use]
-    pub fn of(mesh: &'m Mesh, links: &Links<'m>, policy: &EgressPolicy) -> Self {
+    pub fn new(mesh: &'m Mesh, links: &Links<'m>, policy: &EgressPolicy) -> Self {
         let reaches = links.services.iter().enumerate().map(|(number, (name, service))| {
             let reach = service.map_or(Reach::Dangling, |_| reach(links, policy, number));
             (name, reach)
@@ -107,33 +107,33 @@ impl<'m> Egresses<'m> {
         Self { mesh, outlet: Outlet::new(mesh), reaches: reaches.collect() }
     }
 
-    /// Whether the mesh lets connections out that no backend names.
+    /// Whether the mesh permits connections without a backend.
     #[must_use]
     pub const fn outlet(&self) -> Outlet {
         self.outlet
     }
 
-    /// What a virtual node can reach; `None` when it isn't in the mesh.
+    /// The egress of a virtual node; `None` if it does not exist in the mesh.
     #[must_use]
     pub fn node(&self, name: &VirtualNodeName) -> Option<Egress<'m>> {
         Some(self.through(self.mesh.nodes.get(name)?.backend_services()))
     }
 
-    /// What a virtual gateway can reach; `None` when it isn't in the mesh.
+    /// The egress of a virtual gateway; `None` if it does not exist in the mesh.
     #[must_use]
     pub fn gateway(&self, name: &VirtualGatewayName) -> Option<Egress<'m>> {
         let targets = self.mesh.gateways.get(name)?.routes.values().filter_map(|route| route.rule.target());
         Some(self.through(targets.map(|target| &target.virtual_service.virtual_service_name)))
     }
 
-    /// What is behind a virtual service.
+    /// The targets of a virtual service.
     #[must_use]
     pub fn reach(&self, service: &VirtualServiceName) -> Reach<'m> {
         let found = self.reaches.binary_search_by_key(&service, |(name, _)| *name).ok();
         found.and_then(|number| self.behind(number)).map_or(Reach::Dangling, |(_, reach)| reach.clone())
     }
 
-    /// The virtual service of a number, with what is behind it.
+    /// The virtual service of a number, with its targets.
     pub(crate) fn behind(&self, service: usize) -> Option<(&'m VirtualServiceName, &Reach<'m>)> {
         self.reaches.get(service).map(|(name, reach)| (*name, reach))
     }

@@ -1,4 +1,4 @@
-//! Whether a failure is the node's own: several nodes that fail together, and nodes that fail because of what they call.
+//! The cause of failures: nodes that fail together, and nodes that fail because of nodes that they call.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::reason::HoldReason;
 use crate::name::VirtualNodeName;
 use crate::policy::CommonCausePolicy;
 
-/// The nodes that fail, and how they hang together.
+/// The causes of the failures in a mesh, as far as they are not the node's own.
 #[derive(Debug)]
 pub(super) struct Causes {
     explained: BTreeMap<VirtualNodeName, Vec<VirtualNodeName>>,
@@ -19,8 +19,8 @@ pub(super) struct Causes {
 }
 
 impl Causes {
-    /// Looks at every failing node of a mesh.
-    pub(super) fn of(
+    /// Finds the causes of all failing nodes of a mesh.
+    pub(super) fn new(
         facts: &Facts,
         health: &BTreeMap<VirtualNodeName, Health>,
         policy: &CommonCausePolicy,
@@ -33,8 +33,8 @@ impl Causes {
                 Health::Muted { .. } | Health::Ready { .. } | Health::Unknown { .. } => None,
             })
             .collect();
-        // A node that no longer gets traffic can't be what its callers suffer from, once their alarms have had time
-        // to notice.
+        // A node without traffic no longer explains its callers' failures once their alarms have had time to
+        // clear.
         let window = policy.window.get();
         let still_hurts = |node: &VirtualNodeName| {
             facts.has_traffic(node) || facts.drained_since(node).is_some_and(|at| now < at + window)
@@ -59,19 +59,19 @@ impl Causes {
         let own: Vec<(&VirtualNodeName, Timestamp)> = failing
             .iter()
             .filter(|(node, _)| !explained.contains_key(**node))
-            // An alarm that does not tell since when it is on counts as one that has just gone on.
+            // An alarm without the time of its state change counts as one that has just entered `ALARM`.
             .map(|(node, since)| (*node, since.unwrap_or(now)))
             .collect();
         let together = largest_group(&own, policy);
         Self { explained, together, disputed: BTreeMap::new() }
     }
 
-    /// Adds the nodes about which callers disagree.
+    /// Adds the holds for nodes about which their callers disagree.
     pub(super) fn with_disputed(self, disputed: BTreeMap<VirtualNodeName, HoldReason>) -> Self {
         Self { disputed, ..self }
     }
 
-    /// Why a failing node's traffic should stay where it is, if so.
+    /// The hold that keeps a failing node's traffic in place, if its failure has another cause.
     pub(super) fn objection(&self, node: &VirtualNodeName) -> Option<HoldReason> {
         if let Some(calls) = self.explained.get(node) {
             return Some(HoldReason::DependencyFailing { node: node.clone(), calls: calls.clone() });
@@ -83,7 +83,7 @@ impl Causes {
     }
 }
 
-/// All nodes that went on within one window of enough others.
+/// All nodes that began to fail within one window, if they are at least as many as the policy's limit.
 fn largest_group(own: &[(&VirtualNodeName, Timestamp)], policy: &CommonCausePolicy) -> Vec<VirtualNodeName> {
     let window = policy.window.get();
     let mut together = BTreeSet::new();

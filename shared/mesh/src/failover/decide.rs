@@ -1,113 +1,114 @@
-//! The decision itself: a chain of named checks over one observation.
+//! The failover decision: an ordered list of checks over one observation.
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::draft::{Cost, Draft, Trust};
+use super::candidate::{BudgetCost, CandidatePlan, ReceiverRule};
 use super::facts::{Facts, RouteFacts};
 use super::health::Health;
-use super::phases::{Knows, Step, Transitions, note_quiet, transitions};
+use super::input::{Allocations, DecisionInput};
+use super::phases::{FailbackStep, NodeHealthSource, Transitions, note_quiet, transitions};
 use super::reason::{ActReason, HarmFact, HoldReason, KeepReason, Return, StuckAlarm, Subject};
 use super::record::{Intent, OwedNote, Phase, RouteRecord};
-use super::scene::{Ledger, Scene};
+use super::route_state::{RouteState, RouteStateError, route_state};
 use super::spread::points;
-use super::standing::{Standing, Unclear, standing};
 use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::Policy;
 use crate::weights::WeightSplit;
 
-/// What becomes of one route, or of one node that no route carries.
+/// The decision for one route, or for one node that no route targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// What it is about.
+    /// The route or node that the decision is about.
     pub subject: Subject,
-    /// What to do.
+    /// The verdict: act, hold, or no change.
     pub verdict: Verdict,
-    /// The route's record as it should be stored; for a plan, as it should be stored before the write. Unset where
-    /// the state table has it already.
+    /// The route record to store now; for a plan, the record to store before the write. `None` if the state table
+    /// already has it.
     pub record: Option<RouteRecord>,
-    /// Whether something of the subject fails right now.
+    /// Whether a node of the subject fails now.
     pub failing: bool,
 }
 
-/// What to do.
+/// The verdict on one subject.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Nothing.
+    /// No change is needed.
     Keep(KeepReason),
-    /// Nothing now.
+    /// A change may be needed, but is not made now.
     Hold(HoldReason),
-    /// Write these weights.
+    /// Write the weights of the plan.
     Act(Box<Plan>),
 }
 
-/// A change of weights, and why.
+/// A change of one route's weights, with its reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// Stands for route, base version and weights; the same plan made again has the same id.
+    /// Identifies route, base version and weights; the same plan computed again has the same id.
     pub id: String,
-    /// Which route.
+    /// The route.
     pub route: RouteId,
-    /// The version that it is based on.
+    /// The version of the route that the plan is based on.
     pub version: u64,
-    /// The split before.
+    /// The split before the write.
     pub from: WeightSplit,
-    /// The split after.
+    /// The split after the write.
     pub to: WeightSplit,
-    /// Why.
+    /// The reason for the change.
     #[serde(flatten)]
     pub why: ActReason,
-    /// Whether it counts against the budget.
+    /// Whether the plan counts against the budget of changes.
     pub spends: bool,
-    /// What becomes of the restore tag.
+    /// The change to the restore tag.
     pub tag: TagChange,
-    /// The record once the write is made.
+    /// The record to store after the write.
     #[serde(skip)]
     pub then: RouteRecord,
 }
 
-/// What becomes of a route's restore tag.
+/// The change to a route's restore tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TagChange {
-    /// It stays as it is.
+    /// The tag stays unchanged.
     Keep,
-    /// It is set to this before the weights are written.
+    /// The tag is set to this value before the weights are written.
     Set(String),
-    /// It is removed once the weights are written and read back.
+    /// The tag is removed after the weights are written and read back.
     Clear,
 }
 
-/// Decides for every route of a mesh, and for nodes whose alarms no route can answer.
+/// Returns a decision for every route of a mesh, and for each failing node without a route that can move its traffic.
 ///
-/// `harms` tells what a split would break on a route (see [`crate::harm`]); it is asked only for splits that are about
-/// to be made.
+/// `harms` returns the harms that a split would cause on a route (see [`crate::harm`]). It is called only for splits
+/// that are about to be planned.
 pub fn decide(
     facts: &Facts,
     harms: &dyn Fn(&RouteId, &WeightSplit) -> Vec<HarmFact>,
     policy: &Policy,
     now: Timestamp,
 ) -> Vec<Decision> {
-    let scene = Scene::of(facts, harms, policy, now);
-    let mut ledger = Ledger::of(facts);
+    let input = DecisionInput::new(facts, harms, policy, now);
+    let mut allocations = Allocations::new(facts);
     let mut routes: Vec<&RouteFacts> = facts.routes.iter().collect();
-    // The order is that of the ids, so that capacity is shared out the same way each time.
+    // Sorting by id shares out capacity and budget in the same order in every invocation.
     routes.sort_by(|one, other| one.id.cmp(&other.id));
-    let mut decisions: Vec<Decision> = routes.iter().map(|route| decide_route(route, &scene, &mut ledger)).collect();
-    decisions.extend(scene.nodes_without_routes());
+    let mut decisions: Vec<Decision> =
+        routes.iter().map(|route| decide_route(route, &input, &mut allocations)).collect();
+    decisions.extend(input.holds_for_unrouted_nodes());
     decisions
 }
 
-fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> Decision {
-    let carries_failing = carries_failing(route, scene);
-    let mut standing = match standing(route, &scene.failover.edits, scene.now) {
-        Ok(standing) => standing,
+fn decide_route(route: &RouteFacts, input: &DecisionInput<'_>, allocations: &mut Allocations) -> Decision {
+    let carries_failing = carries_failing(route, input);
+    let mut state = match route_state(route, &input.failover.edits, input.now) {
+        Ok(state) => state,
         Err(unclear) => {
             let reason = match unclear {
-                Unclear::Unreadable(why) => HoldReason::RecordUnreadable { why },
-                Unclear::Stale { known } => HoldReason::StaleRead { read: route.version, known },
+                RouteStateError::Unreadable(why) => HoldReason::RecordUnreadable { why },
+                RouteStateError::Stale { known } => HoldReason::StaleRead { read: route.version, known },
             };
             return Decision {
                 subject: Subject::Route(route.id.clone()),
@@ -117,14 +118,14 @@ fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> D
             };
         }
     };
-    let before = standing.record.shift.clone();
-    note_quiet(&mut standing.record, scene);
-    standing.changed |= standing.record.shift != before;
-    let next = transitions(route, &standing.record, scene, scene.failover, scene.now);
+    let before = state.record.shift.clone();
+    note_quiet(&mut state.record, input);
+    state.changed |= state.record.shift != before;
+    let next = transitions(route, &state.record, input, input.failover, input.now);
     let failing = carries_failing || !next.drained.is_empty();
-    let verdict = verdict(route, &standing, next, scene, ledger);
+    let verdict = verdict(route, &state, next, input, allocations);
     if let Verdict::Act(plan) = &verdict {
-        ledger.enter(plan);
+        allocations.add(plan);
     }
     let record = match &verdict {
         Verdict::Act(plan) => Some(RouteRecord {
@@ -137,44 +138,51 @@ fn decide_route(route: &RouteFacts, scene: &Scene<'_>, ledger: &mut Ledger) -> D
                 trials: plan.then.trials.clone(),
                 note: Some(OwedNote { code: plan.why.code(), text: plan.why.to_string() }),
             }),
-            ..standing.record.clone()
+            ..state.record.clone()
         }),
-        Verdict::Keep(_) | Verdict::Hold(_) => standing.changed.then(|| standing.record.clone()),
+        Verdict::Keep(_) | Verdict::Hold(_) => state.changed.then(|| state.record.clone()),
     };
     Decision { subject: Subject::Route(route.id.clone()), verdict, record, failing }
 }
 
-/// Whether the route gives traffic to a node that fails.
-fn carries_failing(route: &RouteFacts, scene: &Scene<'_>) -> bool {
+/// Whether the route sends traffic to a failing node.
+fn carries_failing(route: &RouteFacts, input: &DecisionInput<'_>) -> bool {
     let serving = route.split.targets().iter().filter(|target| target.weight.get() > 0);
-    serving.into_iter().any(|target| matches!(scene.health(&target.virtual_node), Health::Failing { .. }))
+    serving.into_iter().any(|target| matches!(input.health(&target.virtual_node), Health::Failing { .. }))
 }
 
-/// The checks, in the order in which they count. A route that gives traffic to a failing node always ends in an act or a
-/// hold.
-fn verdict(route: &RouteFacts, standing: &Standing, next: Transitions, scene: &Scene<'_>, ledger: &Ledger) -> Verdict {
-    if let Some(edit) = standing.record.edit {
-        // Whatever the node's phase: one on its way back that fails again carries traffic, too.
-        if carries_failing(route, scene) {
+/// The checks, in order of precedence. A route that sends traffic to a failing node always ends in an act or a hold.
+///
+/// Checks on the new split follow in [`CandidatePlan`]: kill switch, harm and budget.
+fn verdict(
+    route: &RouteFacts,
+    state: &RouteState,
+    next: Transitions,
+    input: &DecisionInput<'_>,
+    allocations: &Allocations,
+) -> Verdict {
+    if let Some(edit) = state.record.edit {
+        // The phase does not matter: a returning node that fails again carries traffic, too.
+        if carries_failing(route, input) {
             let split = route.split.clone();
             return Verdict::Hold(HoldReason::PersonEdited { split, seen: edit.seen, until: edit.until });
         }
         return match next.muted.into_iter().next() {
             Some(muted) => Verdict::Hold(muted),
-            None => Verdict::Keep(kept(next.drained, next.stuck, next.idle)),
+            None => Verdict::Keep(no_change_reason(next.drained, next.stuck, next.idle)),
         };
     }
     if !next.back_downs.is_empty() {
-        return back_down(route, standing, &next, scene, ledger);
+        return back_down(route, state, &next, input, allocations);
     }
     if !next.ended_trials.is_empty() {
-        return end_trials(route, standing, &next, scene, ledger);
+        return end_trials(route, state, &next, input, allocations);
     }
     if !next.drains.is_empty() {
-        return drain(route, standing, &next, scene, ledger);
+        return drain(route, state, &next, input, allocations);
     }
     if !next.unplaced.is_empty() {
-        let placed = drain(route, standing, &next, scene, ledger);
+        let placed = drain(route, state, &next, input, allocations);
         let left = |split: &WeightSplit| -> u16 { next.unplaced.iter().map(|node| points(split, node)).sum() };
         if let Verdict::Act(plan) = &placed
             && left(&plan.to) < left(&route.split)
@@ -183,27 +191,27 @@ fn verdict(route: &RouteFacts, standing: &Standing, next: Transitions, scene: &S
         }
     }
     if !next.steps.is_empty() {
-        if let Some(settling) = settling(standing, &next, scene) {
+        if let Some(settling) = settling(state, &next, input) {
             return Verdict::Hold(settling);
         }
-        return go_on(route, standing, &next, scene, ledger);
+        return advance(route, state, &next, input, allocations);
     }
     if !next.unplaced.is_empty() {
-        let unplaced = standing.record.shift.unplaced;
+        let unplaced = state.record.shift.unplaced;
         return Verdict::Hold(HoldReason::Unplaced { failing: next.unplaced, unplaced });
     }
-    // What a person has to look into is not hidden behind another node's dwell.
+    // A hold that needs an operator takes precedence over another node's dwell.
     if let Some(wait) = next.waits.into_iter().min_by_key(|wait| !wait.pages()) {
         return Verdict::Hold(wait);
     }
     if let Some(muted) = next.muted.into_iter().next() {
         return Verdict::Hold(muted);
     }
-    Verdict::Keep(kept(next.drained, next.stuck, next.idle))
+    Verdict::Keep(no_change_reason(next.drained, next.stuck, next.idle))
 }
 
-/// Why nothing needs doing.
-fn kept(drained: Vec<VirtualNodeName>, stuck: Vec<StuckAlarm>, idle: Vec<VirtualNodeName>) -> KeepReason {
+/// The reason why no change is needed.
+fn no_change_reason(drained: Vec<VirtualNodeName>, stuck: Vec<StuckAlarm>, idle: Vec<VirtualNodeName>) -> KeepReason {
     if !drained.is_empty() {
         KeepReason::AlreadyShifted { drained, stuck }
     } else if !idle.is_empty() {
@@ -213,54 +221,53 @@ fn kept(drained: Vec<VirtualNodeName>, stuck: Vec<StuckAlarm>, idle: Vec<Virtual
     }
 }
 
-/// Another node was drained a moment ago: its traffic has just gone to the others, and they are watched for a step's
-/// time before anything else is moved.
-fn settling(standing: &Standing, next: &Transitions, scene: &Scene<'_>) -> Option<HoldReason> {
-    let others = standing.record.shift.phases.iter().filter(|(node, _)| !next.steps.contains_key(*node));
+/// Holds while another node's drain is recent: the remaining nodes are observed under its load for the duration of one
+/// step before more weight moves.
+fn settling(state: &RouteState, next: &Transitions, input: &DecisionInput<'_>) -> Option<HoldReason> {
+    let others = state.record.shift.phases.iter().filter(|(node, _)| !next.steps.contains_key(*node));
     let drained = others.filter_map(|(node, phase)| match phase {
-        Phase::Drained { since, .. } => Some((node, *since + scene.failover.failback.step_every.get())),
+        Phase::Drained { since, .. } => Some((node, *since + input.failover.failback.step_every.get())),
         Phase::Returning { .. } => None,
     });
     let (node, until) = drained.max_by_key(|(_, until)| *until)?;
-    (scene.now < until).then(|| HoldReason::Settling { drained: node.clone(), until })
+    (input.now < until).then(|| HoldReason::Settling { drained: node.clone(), until })
 }
 
-/// A node that was coming back fails again: what it got back is taken away at once, whatever else is the matter. Where
-/// other nodes fail too and may be drained, that is one write, so that nothing is left to do a moment later.
+/// Drains returning nodes that fail again. If other nodes fail too and may be drained, both changes are one write.
 fn back_down(
     route: &RouteFacts,
-    standing: &Standing,
+    state: &RouteState,
     next: &Transitions,
-    scene: &Scene<'_>,
-    ledger: &Ledger,
+    input: &DecisionInput<'_>,
+    allocations: &Allocations,
 ) -> Verdict {
-    let with_others = (!next.drains.is_empty()).then(|| back_down_and_drain(route, standing, next, scene, ledger));
+    let with_others = (!next.drains.is_empty()).then(|| back_down_and_drain(route, state, next, input, allocations));
     match with_others {
         Some(verdict @ Verdict::Act(_)) => verdict,
-        Some(Verdict::Keep(_) | Verdict::Hold(_)) | None => back_down_alone(route, standing, next, scene, ledger),
+        Some(Verdict::Keep(_) | Verdict::Hold(_)) | None => back_down_alone(route, state, next, input, allocations),
     }
 }
 
-/// Both at once, under the conditions of a drain.
+/// Drains returning and serving nodes in one write, under the conditions of a drain.
 fn back_down_and_drain(
     route: &RouteFacts,
-    standing: &Standing,
+    state: &RouteState,
     next: &Transitions,
-    scene: &Scene<'_>,
-    ledger: &Ledger,
+    input: &DecisionInput<'_>,
+    allocations: &Allocations,
 ) -> Verdict {
-    if let Some(objection) = next.drains.iter().find_map(|node| scene.causes.objection(node)) {
+    if let Some(objection) = next.drains.iter().find_map(|node| input.causes.objection(node)) {
         return Verdict::Hold(objection);
     }
     let failing: Vec<VirtualNodeName> = next.back_downs.iter().chain(&next.drains).cloned().collect();
-    let mut draft = Draft::of(route, standing);
-    draft.drain(&failing, scene);
-    let alarms = scene.alarms_of(&failing);
-    let cost = if standing.paid { Cost::Free } else { Cost::OneShift };
-    match draft.spread(route, scene, ledger, Trust::KnownReady) {
+    let mut candidate = CandidatePlan::new(route, state);
+    candidate.drain(&failing, input);
+    let alarms = input.alarms_of(&failing);
+    let cost = if state.budget_spent { BudgetCost::Free } else { BudgetCost::OneShift };
+    match candidate.spread(route, input, allocations, ReceiverRule::KnownReady) {
         Ok(spread) => {
             let why = ActReason::BackDown { failing, alarms, drained_too: next.drains.clone() };
-            draft.plan(route, &spread, why, cost, scene, ledger)
+            candidate.plan(route, &spread, why, cost, input, allocations)
         }
         Err(hold) => Verdict::Hold(hold),
     }
@@ -268,91 +275,107 @@ fn back_down_and_drain(
 
 fn back_down_alone(
     route: &RouteFacts,
-    standing: &Standing,
+    state: &RouteState,
     next: &Transitions,
-    scene: &Scene<'_>,
-    ledger: &Ledger,
+    input: &DecisionInput<'_>,
+    allocations: &Allocations,
 ) -> Verdict {
     let failing = next.back_downs.clone();
-    let mut draft = Draft::of(route, standing);
-    draft.drain(&failing, scene);
-    let alarms = scene.alarms_of(&failing);
-    let known_ready = draft.spread(route, scene, ledger, Trust::KnownReady);
-    // Those that carried all of it a moment ago can carry it again, even if their alarms have no data this minute.
-    match known_ready.or_else(|_| draft.spread(route, scene, ledger, Trust::Carriers)) {
+    let mut candidate = CandidatePlan::new(route, state);
+    candidate.drain(&failing, input);
+    let alarms = input.alarms_of(&failing);
+    let known_ready = candidate.spread(route, input, allocations, ReceiverRule::KnownReady);
+    // Nodes that carried the full load before this step can carry it again, even if their alarms have no data now.
+    match known_ready.or_else(|_| candidate.spread(route, input, allocations, ReceiverRule::Carriers)) {
         Ok(spread) => {
             let why = ActReason::BackDown { failing, alarms, drained_too: Vec::new() };
-            draft.plan(route, &spread, why, Cost::Free, scene, ledger)
+            candidate.plan(route, &spread, why, BudgetCost::Free, input, allocations)
         }
         Err(hold) => Verdict::Hold(hold),
     }
 }
 
-/// Nodes that had the probe share without proof are drained again. Those that carry the rest keep it.
+/// Drains nodes after their probe without proof. The nodes that carry the remaining traffic keep it.
 fn end_trials(
     route: &RouteFacts,
-    standing: &Standing,
+    state: &RouteState,
     next: &Transitions,
-    scene: &Scene<'_>,
-    ledger: &Ledger,
+    input: &DecisionInput<'_>,
+    allocations: &Allocations,
 ) -> Verdict {
     let nodes = next.ended_trials.clone();
-    let mut draft = Draft::of(route, standing);
-    draft.end_trials(&nodes, scene.now);
-    match draft.spread(route, scene, ledger, Trust::Carriers) {
-        Ok(spread) => draft.plan(route, &spread, ActReason::TrialEnded { nodes }, Cost::Free, scene, ledger),
+    let mut candidate = CandidatePlan::new(route, state);
+    candidate.end_trials(&nodes, input.now);
+    match candidate.spread(route, input, allocations, ReceiverRule::Carriers) {
+        Ok(spread) => {
+            candidate.plan(route, &spread, ActReason::TrialEnded { nodes }, BudgetCost::Free, input, allocations)
+        }
         Err(hold) => Verdict::Hold(hold),
     }
 }
 
-/// Serving nodes fail: their share goes to others, if nothing speaks against it.
-fn drain(route: &RouteFacts, standing: &Standing, next: &Transitions, scene: &Scene<'_>, ledger: &Ledger) -> Verdict {
+/// Moves the share of failing nodes to other targets, unless a check objects.
+fn drain(
+    route: &RouteFacts,
+    state: &RouteState,
+    next: &Transitions,
+    input: &DecisionInput<'_>,
+    allocations: &Allocations,
+) -> Verdict {
     if route.split.is_drained() {
         return Verdict::Hold(HoldReason::DeclaredDrained);
     }
-    if let Some(objection) = next.drains.iter().find_map(|node| scene.causes.objection(node)) {
+    if let Some(objection) = next.drains.iter().find_map(|node| input.causes.objection(node)) {
         return Verdict::Hold(objection);
     }
-    let mut draft = Draft::of(route, standing);
-    draft.drain(&next.drains, scene);
+    let mut candidate = CandidatePlan::new(route, state);
+    candidate.drain(&next.drains, input);
     let failing: Vec<VirtualNodeName> = next.drains.iter().chain(&next.drained).cloned().collect();
-    let alarms = scene.alarms_of(&failing);
-    let cost = if standing.paid { Cost::Free } else { Cost::OneShift };
-    match draft.spread(route, scene, ledger, Trust::KnownReady) {
+    let alarms = input.alarms_of(&failing);
+    let cost = if state.budget_spent { BudgetCost::Free } else { BudgetCost::OneShift };
+    match candidate.spread(route, input, allocations, ReceiverRule::KnownReady) {
         Ok(spread) if spread.unplaced == 0 => {
-            draft.plan(route, &spread, ActReason::Failover { failing, alarms }, cost, scene, ledger)
+            candidate.plan(route, &spread, ActReason::Failover { failing, alarms }, cost, input, allocations)
         }
         Ok(spread) => {
             let why = ActReason::PartialSpill { failing, alarms, unplaced: spread.unplaced };
-            draft.plan(route, &spread, why, cost, scene, ledger)
+            candidate.plan(route, &spread, why, cost, input, allocations)
         }
         Err(hold) => Verdict::Hold(hold),
     }
 }
 
-/// Nodes that have been quiet, or have proven themselves, get the next part of their share.
-fn go_on(route: &RouteFacts, standing: &Standing, next: &Transitions, scene: &Scene<'_>, ledger: &Ledger) -> Verdict {
-    let mut draft = Draft::of(route, standing);
-    draft.step(&next.steps, scene);
-    if draft.shift.phases.is_empty() {
+/// Gives the next part of their share to nodes that have been quiet for the dwell, or have proven themselves.
+fn advance(
+    route: &RouteFacts,
+    state: &RouteState,
+    next: &Transitions,
+    input: &DecisionInput<'_>,
+    allocations: &Allocations,
+) -> Verdict {
+    let mut candidate = CandidatePlan::new(route, state);
+    candidate.step(&next.steps, input);
+    if candidate.shift.phases.is_empty() {
         let returned = next.steps.keys().cloned().collect();
-        return draft.restore(route, ActReason::Restore { returned }, scene, ledger);
+        return candidate.restore(route, ActReason::Restore { returned }, input, allocations);
     }
     let returning: Vec<Return> = next
         .steps
         .iter()
         .map(|(node, step)| {
-            let done = u8::try_from(scene.failover.failback.steps.len() + 1).unwrap_or(u8::MAX);
+            let done = u8::try_from(input.failover.failback.steps.len() + 1).unwrap_or(u8::MAX);
             let (step, without_proof) = match step {
-                Step::To(step) => (*step, false),
-                Step::Trial => (0, true),
-                Step::Done => (done, false),
+                FailbackStep::To(step) => (*step, false),
+                FailbackStep::Trial => (0, true),
+                FailbackStep::Done => (done, false),
             };
             Return { node: node.clone(), step, without_proof }
         })
         .collect();
-    match draft.spread(route, scene, ledger, Trust::Carriers) {
-        Ok(spread) => draft.plan(route, &spread, ActReason::Failback { returning }, Cost::Free, scene, ledger),
+    match candidate.spread(route, input, allocations, ReceiverRule::Carriers) {
+        Ok(spread) => {
+            candidate.plan(route, &spread, ActReason::Failback { returning }, BudgetCost::Free, input, allocations)
+        }
         Err(hold) => Verdict::Hold(hold),
     }
 }

@@ -1,4 +1,4 @@
-//! What a decision is made from.
+//! The input of a decision: one observation of a mesh.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,37 +13,37 @@ use crate::name::{MeshName, RouteId, VirtualNodeName, VirtualServiceName};
 use crate::spec::{VirtualNodeSpec, VirtualServiceProvider};
 use crate::weights::WeightSplit;
 
-/// One observation of a mesh. Recorded as it is, it gives the same decisions again.
+/// One observation of a mesh. A recorded observation gives the same decisions when it is replayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
     /// The mesh.
     pub mesh: MeshName,
-    /// Every alarm that was read, composites and their children too.
+    /// Every alarm that was read, including composite alarms and their children.
     pub alarms: Vec<Alarm>,
-    /// The tags of those alarms that neither a binding nor a dimension places.
+    /// The tags of the alarms that neither a binding nor a dimension maps to a node.
     pub alarm_tags: BTreeMap<AlarmName, BTreeMap<String, String>>,
     /// Every route of the mesh.
     pub routes: Vec<RouteFacts>,
     /// Every virtual node of the mesh.
     pub nodes: BTreeSet<VirtualNodeName>,
-    /// Which nodes each node calls, through services and routers, one hop.
+    /// The nodes that each node calls directly, through virtual services and virtual routers.
     pub calls: BTreeMap<VirtualNodeName, BTreeSet<VirtualNodeName>>,
-    /// The services that a node provides without a router, so that no route can move their traffic.
+    /// The services that a node provides without a router; no route can move their traffic.
     pub provides: BTreeMap<VirtualNodeName, Vec<VirtualServiceName>>,
     /// The kill switch, if it is on.
     pub kill_switch: Option<KillSwitchFact>,
-    /// Shifts that this window has already seen.
+    /// The number of shifts already made in the current budget window.
     pub budget_used: u32,
 }
 
-/// Who switched everything off.
+/// The kill switch, as an operator set it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KillSwitchFact {
-    /// Who.
+    /// The operator who set it.
     pub by: String,
-    /// Why.
+    /// The operator's reason.
     pub reason: String,
 }
 
@@ -51,45 +51,45 @@ pub struct KillSwitchFact {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RouteFacts {
-    /// Which.
+    /// The route.
     pub id: RouteId,
-    /// What tells it from another route of the same name, earlier or later.
+    /// The uid of the route; distinguishes it from a deleted and recreated route of the same name.
     pub uid: String,
-    /// Its version: what a write is compared with.
+    /// The version of the route; a write is conditional on it.
     pub version: u64,
     /// Its targets and weights.
     pub split: WeightSplit,
-    /// What is remembered of it.
+    /// The stored record of the route.
     pub memory: Memory,
-    /// The value of its restore tag; read only where nothing is remembered.
+    /// The value of its restore tag; read only if the state table has no record.
     pub restore_tag: Option<String>,
-    /// Data points that the request alarms of returning nodes have had since their step began, as earlier versions
-    /// recorded them: without the metrics. Where `alarm_data` has a node, that counts.
+    /// The number of data points of returning nodes' request alarms since their step began, in the format of earlier
+    /// versions, without the metrics. `alarm_data` takes precedence where it has the node.
     pub data_points: BTreeMap<VirtualNodeName, u32>,
-    /// What the metrics of the request alarms of returning nodes have had since their step began.
+    /// The data points of returning nodes' request alarms since their step began, by metric.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alarm_data: BTreeMap<VirtualNodeName, Vec<AlarmData>>,
-    /// Somebody asks that Meshwarden should take the route up again, since then. The request may come late and twice.
+    /// When an operator requested the release of the route. The request may arrive late and more than once.
     pub released: Option<Timestamp>,
 }
 
-/// What the state table has of a route.
+/// The stored record of a route, as read from the state table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Memory {
-    /// Nothing.
+    /// The state table has no record.
     None,
-    /// Its record.
+    /// The record.
     Record(Box<RouteRecord>),
-    /// Something that this version can't read.
+    /// A document that this version cannot read, with the error.
     Unreadable(String),
 }
 
 impl Facts {
-    /// What the mesh itself tells; alarms, routes and switches are still to be filled in.
+    /// Builds the facts that the mesh itself gives; the caller adds alarms, routes, kill switch and budget use.
     #[must_use]
-    pub fn of_mesh(mesh: &Mesh) -> Self {
-        let links = Links::of(mesh);
+    pub fn from_mesh(mesh: &Mesh) -> Self {
+        let links = Links::new(mesh);
         let called = |node: &VirtualNodeSpec| -> BTreeSet<VirtualNodeName> {
             node.backend_services().flat_map(|service| links.nodes_of_service(service)).cloned().collect()
         };
@@ -112,14 +112,14 @@ impl Facts {
         }
     }
 
-    /// Whether a node gets traffic: from a route, or from a service that it provides directly.
+    /// Whether a node receives traffic: from a route, or from a service that it provides directly.
     #[must_use]
     pub fn has_traffic(&self, node: &VirtualNodeName) -> bool {
         self.provides.contains_key(node)
             || self.routes.iter().any(|route| route.split.weight_of(node).is_some_and(|weight| weight > 0))
     }
 
-    /// Every node that `node` calls, directly or through others; not itself, unless it is on a circle.
+    /// Every node that `node` calls, directly or transitively; `node` itself only if it is on a cycle.
     #[must_use]
     pub fn reach(&self, node: &VirtualNodeName) -> BTreeSet<&VirtualNodeName> {
         let mut reached = BTreeSet::new();

@@ -1,7 +1,7 @@
-//! Whether a metric, breaching on one side, reports that its target fails.
+//! The list of failure metrics: metrics that report a failing target when they breach on a given side.
 //!
-//! An alarm on load is not one on a failure, although it carries the same dimensions. What counts is the metric's name
-//! and the side on which the alarm breaches: too few requests are a failure, too many are not.
+//! An alarm on load is not an alarm on a failure, although it has the same dimensions. The metric's name and the side
+//! of the breach decide: too few requests are a failure, too many are not.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,23 @@ use super::label;
 use crate::alarm::{Direction, LabelMatcher};
 use crate::policy::{Breach, FailureMetricsPolicy};
 
-/// What kind of quantity a metric is.
+/// The kind of quantity that a metric measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quantity {
     /// Errors, timeouts, failed checks: too many are a failure.
     Failures,
-    /// A duration: too long is a failure. Its sample count is the number of requests.
+    /// A duration: too long is a failure. Its fixtures count is the number of requests.
     Duration,
-    /// Successes: too few are a failure, also where they are subtracted or divided by.
+    /// Successes: too few are a failure, also if they are subtracted or a divisor.
     Successes,
-    /// Requests or healthy hosts: too few are a failure. Too few of them below a fraction line are only a load.
+    /// Requests or healthy hosts: too few are a failure, except in a divisor, where they only measure load.
     Presence,
 }
 
 use Quantity::{Duration, Failures, Presence, Successes};
 
-/// Namespace pattern, name pattern, quantity. Names are compared in the form that [`plain`] gives them. The first
-/// entry that matches counts.
+/// Namespace pattern, name pattern, quantity. Names are compared in the normal form of [`plain`]. The first matching
+/// entry applies.
 const BUILT_IN: &[(&str, &str, Quantity)] = &[
     // App Mesh, and VPC Lattice and load balancers where they share the names.
     ("*", "httpcode_target_5xx_count", Failures),
@@ -47,7 +47,7 @@ const BUILT_IN: &[(&str, &str, Quantity)] = &[
     ("aws/vpclattice", "connectiontimeoutcount", Failures),
     ("aws/vpclattice", "tlsconnectionerrorcount", Failures),
     ("aws/vpclattice", "requesttime", Duration),
-    // Envoy. The name of the cluster or of the listener may stand in front.
+    // Envoy. The name of the cluster or of the listener may precede the name.
     ("*", "*upstream_rq_5*", Failures),
     ("*", "*upstream_rq_timeout", Failures),
     ("*", "*upstream_rq_per_try_timeout", Failures),
@@ -77,7 +77,7 @@ const BUILT_IN: &[(&str, &str, Quantity)] = &[
     ("*", "*downstream_rq_completed", Presence),
     ("*", "*downstream_rq_xx", Presence),
     ("*", "*downstream_rq_total", Presence),
-    // OpenTelemetry's semantic conventions, the stable and the former names.
+    // The semantic conventions of OpenTelemetry, stable and earlier names.
     ("*", "http_server_request_duration", Duration),
     ("*", "http_client_request_duration", Duration),
     ("*", "http_server_duration", Duration),
@@ -90,7 +90,7 @@ const BUILT_IN: &[(&str, &str, Quantity)] = &[
     ("*", "http_server_requests", Presence),
     ("*", "grpc_server_handled", Presence),
     ("*", "grpc_client_handled", Presence),
-    // What teams call such metrics themselves.
+    // Common names of custom metrics.
     ("*", "error", Failures),
     ("*", "errors", Failures),
     ("*", "*errorrate*", Failures),
@@ -125,7 +125,7 @@ const BUILT_IN: &[(&str, &str, Quantity)] = &[
 pub(super) struct Usage<'a> {
     pub(super) namespace: &'a str,
     pub(super) metric: &'a str,
-    /// The statistic, as in `Sum`; empty where there is none.
+    /// The statistic, for example `Sum`; empty if there is none.
     pub(super) stat: &'a str,
     /// The dimensions, or the labels as matchers.
     pub(super) labels: Vec<LabelMatcher>,
@@ -133,7 +133,7 @@ pub(super) struct Usage<'a> {
     pub(super) is_measured: bool,
 }
 
-/// The entry by which a metric counts as one on a failure.
+/// The entry by which a metric counts as a failure metric.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailureEntry {
@@ -141,11 +141,11 @@ pub struct FailureEntry {
     pub metric: String,
     /// The pattern of the list that matches it.
     pub entry: String,
-    /// Whether the entry is one of the policy's own.
+    /// Whether the entry comes from the policy.
     pub from_policy: bool,
 }
 
-/// The entry of the list by which this use reports a failure, if any.
+/// The entry of the list by which this use of a metric reports a failure.
 pub(super) fn failure(usage: &Usage<'_>, policy: &FailureMetricsPolicy) -> Option<FailureEntry> {
     let name = plain(usage.metric);
     let namespace = usage.namespace.to_lowercase();
@@ -180,7 +180,7 @@ fn fails(quantity: Quantity, usage: &Usage<'_>) -> bool {
         Failures | Duration | Successes | Presence => quantity,
     };
     match (quantity, usage.direction) {
-        // Outside a band: errors and durations leave it upwards when something fails.
+        // Outside an anomaly band: errors and durations exceed the upper bound when a target fails.
         (Failures | Duration, Direction::Above | Direction::Either) | (Successes, Direction::Below) => true,
         (Presence, Direction::Below) => usage.is_measured,
         (Failures | Duration, Direction::Below) | (Successes | Presence, Direction::Above | Direction::Either) => false,
@@ -216,7 +216,7 @@ fn is_error(found: &LabelMatcher) -> bool {
     }
 }
 
-/// Dimensions as matchers.
+/// The dimensions, as label matchers.
 pub(super) fn matchers(dimensions: &BTreeMap<String, String>) -> Vec<LabelMatcher> {
     let matcher = |(label, value): (&String, &String)| LabelMatcher {
         label: label.clone(),
@@ -226,7 +226,7 @@ pub(super) fn matchers(dimensions: &BTreeMap<String, String>) -> Vec<LabelMatche
     dimensions.iter().map(matcher).collect()
 }
 
-/// A metric's name in one form: lower case, underscores, without the prefixes and suffixes that exporters add.
+/// The normal form of a metric's name: lower case, underscores, without the prefixes and suffixes that exporters add.
 fn plain(metric: &str) -> String {
     let mut name: String = metric
         .chars()
@@ -240,7 +240,7 @@ fn plain(metric: &str) -> String {
     }
     for suffix in ["_total", "_bucket", "_sum", "_count", "_seconds", "_milliseconds", "_ms"] {
         if let Some(rest) = name.strip_suffix(suffix)
-            // These are names of their own.
+            // These suffixes are part of the name.
             && !name.ends_with("xx_count")
             && !name.ends_with("error_count")
             && !name.ends_with("rq_total")
@@ -269,7 +269,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::sample::policy;
+    use crate::failover::fixtures::policy;
 
     #[test]
     fn pattern_matches_with_stars() {
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn sample_count_of_a_duration_is_a_number_of_requests() {
+    fn sample_count_of_a_duration_counts_as_requests() {
         let duration = "http.server.request.duration";
         assert!(!counts(duration, "OTel", "SampleCount", &[], Direction::Above));
         assert!(counts(duration, "OTel", "SampleCount", &[], Direction::Below));

@@ -1,4 +1,4 @@
-//! What is known of a node: a conclusion from alarm states, never a state of an alarm itself.
+//! The health of a node: a conclusion from the states of its alarms.
 
 use std::fmt;
 
@@ -9,68 +9,68 @@ use super::targets::{Muted, TargetAlarm};
 use crate::alarm::{AlarmName, AlarmState};
 use crate::policy::{AlarmRole, TargetPolicy};
 
-/// What is known of a node.
+/// The health of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "health", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Health {
-    /// An alarm that may act is on.
+    /// At least one unmuted alarm is in `ALARM`.
     Failing {
-        /// Which.
+        /// The unmuted alarms in `ALARM`.
         alarms: Vec<AlarmName>,
-        /// When the first of them went on, if CloudWatch told.
+        /// When the first of them entered `ALARM`, if CloudWatch returned the time.
         since: Option<Timestamp>,
     },
-    /// Alarms are on, but somebody has muted every one of them: no trigger, and no place for traffic either.
+    /// Alarms are in `ALARM`, but all of them are muted. The node is not drained, and receives no additional traffic.
     Muted {
-        /// Which.
+        /// The alarms in `ALARM`.
         alarms: Vec<AlarmName>,
-        /// What mutes each of them.
+        /// The cause of the mute, for each alarm.
         by: Vec<Muted>,
     },
-    /// It may receive traffic.
+    /// The node may receive traffic.
     Ready {
-        /// By what.
+        /// The evidence of readiness.
         by: Evidence,
     },
-    /// Nothing can be said.
+    /// The alarms allow no conclusion.
     Unknown {
-        /// Why not.
+        /// The reason.
         unknown: Unknown,
     },
 }
 
-/// What readiness rests on.
+/// The evidence that a node is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Evidence {
     /// A readiness alarm is `OK`.
     ReadinessAlarm,
-    /// It has traffic, and a request alarm is `OK`.
+    /// The node has traffic, and a request alarm is `OK`.
     Requests,
-    /// The policy vouches for it.
+    /// The policy declares the node ready (`assumeReady`).
     Declared,
 }
 
-/// Why nothing can be said.
+/// The reason why the health of a node is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unknown {
-    /// No alarm speaks of it.
+    /// No alarm reports the node.
     NoAlarm,
-    /// Its request alarms are quiet because it has no traffic.
+    /// The request alarms have no data because the node has no traffic.
     Idle,
-    /// Its alarms have too little data, or a state that this version does not know.
+    /// The alarms have too little data, or a state that this version does not know.
     InsufficientData,
-    /// Its alarms are `OK`, but CloudWatch reports that their evaluation failed or left data out: the state is that of an
-    /// earlier moment.
+    /// The alarms are `OK`, but CloudWatch reports that their evaluation failed or was partial: the state is out of
+    /// date.
     NotEvaluated,
-    /// What its alarm watches can't be read.
+    /// The metrics that the alarm evaluates cannot be read.
     Unreadable,
 }
 
 impl TargetAlarm {
-    /// Whether the alarm says that its condition does not hold. `OK` is not believed while CloudWatch reports that the
-    /// evaluation failed or had partial data. `ALARM` is, as CloudWatch acts on it, too.
+    /// Whether the alarm is `OK`, readable and fully evaluated. `OK` does not count while CloudWatch reports a failed
+    /// or partial evaluation. `ALARM` does, since CloudWatch acts on it, too.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.state == AlarmState::Ok && self.readable && self.evaluation.is_none()
@@ -78,9 +78,9 @@ impl TargetAlarm {
 }
 
 impl Health {
-    /// Concludes from what alarms say of a node.
+    /// Concludes the health of a node from its alarms, whether it has traffic, and what the policy declares.
     #[must_use]
-    pub fn of(alarms: &[TargetAlarm], has_traffic: bool, declared: Option<&TargetPolicy>) -> Self {
+    pub fn from_alarms(alarms: &[TargetAlarm], has_traffic: bool, declared: Option<&TargetPolicy>) -> Self {
         let on: Vec<&TargetAlarm> = alarms.iter().filter(|alarm| alarm.state == AlarmState::Alarm).collect();
         let acting: Vec<&TargetAlarm> = on.iter().copied().filter(|alarm| alarm.muted.is_none()).collect();
         if !acting.is_empty() {
@@ -123,10 +123,10 @@ impl Health {
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Failing { .. } => "its alarm is on",
-            Self::Muted { .. } => "its alarm is on and muted",
+            Self::Failing { .. } => "its alarm is in ALARM",
+            Self::Muted { .. } => "its alarm is in ALARM and muted",
             Self::Ready { .. } => "it is ready",
-            Self::Unknown { unknown: Unknown::NoAlarm } => "no alarm speaks of it",
+            Self::Unknown { unknown: Unknown::NoAlarm } => "no alarm reports it",
             Self::Unknown { unknown: Unknown::Idle } => "it has no traffic",
             Self::Unknown { unknown: Unknown::InsufficientData } => "its alarms have too little data",
             Self::Unknown { unknown: Unknown::NotEvaluated } => "CloudWatch failed to evaluate its alarm",
@@ -139,7 +139,7 @@ impl fmt::Display for Health {
 mod tests {
     use super::*;
     use crate::alarm::EvaluationState;
-    use crate::failover::sample::{at, node, policy};
+    use crate::failover::fixtures::{at, node, policy};
     use crate::name::MeshName;
 
     fn alarm(name: &str, role: AlarmRole, state: AlarmState) -> TargetAlarm {
@@ -157,15 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn a_conclusion_for_every_case() {
+    fn health_follows_from_alarm_states_traffic_and_policy() {
         use AlarmRole::{Readiness, Request};
         use AlarmState::{Alarm, InsufficientData, Ok, Unrecognised};
         let paused = || Unrecognised("PAUSED".to_owned());
         let partial =
             |state| TargetAlarm { evaluation: Some(EvaluationState::PartialData), ..alarm("e", Request, state) };
-        // alarms, has traffic, vouched for -> conclusion
+        // alarms, has traffic, declared ready -> health
         let cases: Vec<(Vec<TargetAlarm>, bool, bool, &str)> = vec![
-            (vec![], true, false, "no alarm speaks of it"),
+            (vec![], true, false, "no alarm reports it"),
             (vec![], false, true, "it is ready"),
             (vec![alarm("q", Request, Ok)], true, false, "it is ready"),
             (vec![alarm("q", Request, Ok)], false, false, "it has no traffic"),
@@ -176,8 +176,8 @@ mod tests {
             (vec![alarm("r", Readiness, Ok)], false, false, "it is ready"),
             (vec![alarm("r", Readiness, InsufficientData)], false, false, "its alarms have too little data"),
             (vec![alarm("r", Readiness, paused())], false, false, "its alarms have too little data"),
-            (vec![alarm("r", Readiness, Alarm)], false, true, "its alarm is on"),
-            (vec![alarm("r", Readiness, Ok), alarm("q", Request, Alarm)], false, true, "its alarm is on"),
+            (vec![alarm("r", Readiness, Alarm)], false, true, "its alarm is in ALARM"),
+            (vec![alarm("r", Readiness, Ok), alarm("q", Request, Alarm)], false, true, "its alarm is in ALARM"),
             (
                 vec![TargetAlarm {
                     muted: Some(Muted::ActionsDisabled { alarm: AlarmName::parse("q").unwrap() }),
@@ -185,7 +185,7 @@ mod tests {
                 }],
                 true,
                 true,
-                "its alarm is on and muted",
+                "its alarm is in ALARM and muted",
             ),
             (vec![TargetAlarm { readable: false, ..alarm("q", Request, Ok) }], true, false, "its alarm can't be read"),
             (vec![partial(Ok)], true, false, "CloudWatch failed to evaluate its alarm"),
@@ -197,14 +197,14 @@ mod tests {
                 "CloudWatch failed to evaluate its alarm",
             ),
             (vec![partial(Ok)], true, true, "it is ready"),
-            (vec![partial(Alarm)], true, true, "its alarm is on"),
+            (vec![partial(Alarm)], true, true, "its alarm is in ALARM"),
             (vec![partial(InsufficientData)], true, false, "its alarms have too little data"),
         ];
-        let vouched = policy("targets: [{mesh: shop, virtualNode: v1, assumeReady: true}]").failover;
-        let target = vouched.target(&MeshName::parse("shop").unwrap(), &node("v1")).unwrap();
+        let declaring = policy("targets: [{mesh: shop, virtualNode: v1, assumeReady: true}]").failover;
+        let target = declaring.target(&MeshName::parse("shop").unwrap(), &node("v1")).unwrap();
         for (alarms, has_traffic, declared, expected) in cases {
-            let health = Health::of(&alarms, has_traffic, declared.then_some(target));
-            assert_eq!(health.to_string(), expected, "{alarms:?}, traffic {has_traffic}, vouched {declared}");
+            let health = Health::from_alarms(&alarms, has_traffic, declared.then_some(target));
+            assert_eq!(health.to_string(), expected, "{alarms:?}, traffic {has_traffic}, declared {declared}");
         }
     }
 }

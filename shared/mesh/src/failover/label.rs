@@ -1,11 +1,11 @@
-//! The names of dimensions and labels, whoever wrote them.
+//! The names of metric dimensions and labels in one normal form.
 
 use std::collections::BTreeMap;
 
-/// A label's name in one form: `TargetVirtualNode`, `target-virtual-node` and `@resource.target_virtual_node` all give
-/// `target_virtual_node`.
+/// The normal form of a label's name: `TargetVirtualNode`, `target-virtual-node` and `@resource.target_virtual_node`
+/// all become `target_virtual_node`.
 pub(super) fn plain(label: &str) -> String {
-    // CloudWatch marks where a label of an OpenTelemetry metric comes from.
+    // CloudWatch prefixes labels of OpenTelemetry metrics with their scope.
     let label = match label.strip_prefix('@') {
         Some(scoped) => scoped.split_once('.').map_or(scoped, |(_, name)| name),
         None => label,
@@ -25,7 +25,7 @@ pub(super) fn plain(label: &str) -> String {
     name
 }
 
-/// The value of a label: by its exact name first, then by any spelling of it.
+/// The value of a label: by its exact name first, then by any spelling of the name.
 pub(super) fn value<'a>(labels: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
     let exact = labels.get(name);
     let wanted = plain(name);
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spellings_of_a_label_are_one() {
+    fn spellings_of_a_label_have_one_normal_form() {
         for label in ["TargetVirtualNode", "target_virtual_node", "target-virtual-node", "@resource.targetVirtualNode"]
         {
             assert_eq!(plain(label), "target_virtual_node", "{label}");

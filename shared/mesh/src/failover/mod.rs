@@ -1,35 +1,38 @@
-//! Fail-over: alarms move the weights of routes off failing virtual nodes, and bring them back.
+//! Failover: moves route weights off failing virtual nodes when alarms report them, and returns the weights in steps.
 //!
 //! ```text
-//! alarms ─▶ targets ─▶ health ┐
-//! routes ─▶ standing ─────────┼─▶ transitions ─▶ guards ─▶ spread ─▶ what-if ─▶ Act | Hold | Keep
-//! state table ─▶ records ─────┘
+//! alarms ─▶ targets ─▶ health ────┐
+//! routes ─▶ route state ──────────┼─▶ transitions ─▶ guards ─▶ spread ─▶ harm check ─▶ Act | Hold | Keep
+//! state table ─▶ route records ───┘
 //! ```
 //!
-//! [`decide`] is the whole of it: a plain function of [`Facts`], the mesh, the policy and the time. What it returns is
-//! data: a plan with its reason, a reason to hold, or nothing to do. The same facts give the same decisions, always;
-//! that is what makes a recorded observation replayable.
+//! [`decide`] is the entry point: a pure function of [`Facts`], the harm check, the policy and the time. It returns one
+//! [`Decision`] per route: a plan with its reason, a hold with its reason, or no change. The same input always gives
+//! the same decisions, so a recorded observation can be replayed.
+//!
+//! Where to read first: [`mod@decide`] holds the ordered list of checks, `reason` all reason codes, `record` the stored
+//! documents.
 
+mod candidate;
 mod cause;
 mod decide;
-mod draft;
 mod facts;
 mod failure_metric;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod health;
+mod input;
 mod label;
-mod person;
+mod notification;
+mod operator;
 mod phases;
 mod proof;
 mod reason;
 mod record;
 mod replay;
-#[cfg(test)]
-pub(crate) mod sample;
-mod scene;
+mod route_state;
 mod spread;
-mod standing;
 mod targets;
-mod telling;
 mod unanswered;
 mod unmapped_entries;
 
@@ -37,7 +40,8 @@ pub use decide::{Decision, Plan, TagChange, Verdict, decide};
 pub use facts::{Facts, KillSwitchFact, Memory, RouteFacts};
 pub use failure_metric::FailureEntry;
 pub use health::{Evidence, Health, Unknown};
-pub use person::{Restoration, held, observed, restoration};
+pub use notification::{RouteNotification, expected_end, route_notification};
+pub use operator::{Restoration, current_record, restoration, with_hold};
 pub use phases::awaiting_proof;
 pub use proof::{
     AlarmData, CountedMetric, MetricData, MetricUse, MissingProof, ProofGap, StuckInAlarm, counted_metrics,
@@ -56,5 +60,4 @@ pub use targets::{
     AlarmTags, AlarmTargets, Caller, CallerAlarm, Muted, ReportedTarget, TargetAlarm, TargetRule, Unmapped,
     alarm_targets, muted_by, needing_tags, related, reported_targets, unread_alarms,
 };
-pub use telling::{Telling, expected_end, telling};
 pub use unanswered::{AlarmInput, ForeignAlarm, NoAnswer, Recipient, UnansweredAlarm, Wiring, unanswered_alarms};

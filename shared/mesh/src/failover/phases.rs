@@ -1,4 +1,4 @@
-//! How far each node of a route goes on from here.
+//! The next phase of each node of a route.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,105 +9,105 @@ use super::health::{Health, Unknown};
 use super::proof::{MissingProof, ProofGap, proven};
 use super::reason::{HoldReason, StuckAlarm};
 use super::record::{Phase, RouteRecord};
-use super::spread::Keeps;
+use super::spread::KeptShare;
 use super::targets::TargetAlarm;
 use crate::name::VirtualNodeName;
 use crate::policy::{AlarmRole, FailoverPolicy};
 use crate::weights::WeightSplit;
 
-/// What the nodes of one route should do next.
+/// The transitions that the nodes of one route are due for, by kind.
 #[derive(Debug, Default)]
 pub(super) struct Transitions {
     /// Serving nodes that fail.
     pub(super) drains: Vec<VirtualNodeName>,
     /// Returning nodes that fail again.
     pub(super) back_downs: Vec<VirtualNodeName>,
-    /// Nodes that had the probe share without proof, and are still not proven.
+    /// Nodes that had the probe share without proof, and still have no proof.
     pub(super) ended_trials: Vec<VirtualNodeName>,
-    /// Drained or returning nodes that go one step on.
-    pub(super) steps: BTreeMap<VirtualNodeName, Step>,
-    /// Nodes that wait, and why.
+    /// Drained or returning nodes that are due for the next step.
+    pub(super) steps: BTreeMap<VirtualNodeName, FailbackStep>,
+    /// The holds of nodes that must wait.
     pub(super) waits: Vec<HoldReason>,
-    /// Nodes that fail and are drained already.
+    /// Nodes that fail and are already drained.
     pub(super) drained: Vec<VirtualNodeName>,
-    /// Those of them that still carry traffic, because no other target has capacity for it.
+    /// Drained nodes that still carry traffic because no other target has capacity for it.
     pub(super) unplaced: Vec<VirtualNodeName>,
-    /// The alarms of drained nodes that cannot clear while these have no requests.
+    /// The alarms of drained nodes that cannot clear while these nodes have no requests.
     pub(super) stuck: Vec<StuckAlarm>,
-    /// Nodes that fail and that the route gives nothing, without having drained them.
+    /// Failing nodes with weight 0 that no failover drained.
     pub(super) idle: Vec<VirtualNodeName>,
-    /// Nodes whose alarms are on and muted.
+    /// The holds of nodes with muted alarms in `ALARM`.
     pub(super) muted: Vec<HoldReason>,
 }
 
-/// The next step of a node on its way back.
+/// The next step of a returning node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// It gets the share of this step.
+pub(super) enum FailbackStep {
+    /// The share of this step; 0 is the probe share.
     To(u8),
-    /// It gets the probe share although its alarms are in `ALARM`, since they cannot clear otherwise.
+    /// The probe share, although the node's alarms are in `ALARM`, since they cannot clear otherwise.
     Trial,
-    /// It carries its whole share again.
+    /// The whole share.
     Done,
 }
 
-/// What is known of a node.
-pub(super) trait Knows {
-    /// The conclusion from its alarms.
+/// A source of node health and alarms.
+pub(super) trait NodeHealthSource {
+    /// The health of the node.
     fn health(&self, node: &VirtualNodeName) -> Health;
-    /// Its alarms.
+    /// The alarms that report the node.
     fn alarms_of(&self, node: &VirtualNodeName) -> &[TargetAlarm];
-    /// The alarms that are in `ALARM` and cannot clear while the node has no requests; empty as soon as another alarm
-    /// of the node is in `ALARM`, too.
+    /// The alarms in `ALARM` that cannot clear while the node has no requests; empty if any other alarm of the node is
+    /// in `ALARM`, too.
     fn stuck(&self, node: &VirtualNodeName) -> Vec<StuckAlarm>;
     /// How long these alarms need data before they can clear.
     fn evaluation_of(&self, stuck: &[StuckAlarm]) -> SignedDuration;
 }
 
-/// Notes when drained nodes were last in `ALARM`. From then on the dwell runs, whatever states follow: an alarm that
-/// takes turns between `OK` and `INSUFFICIENT_DATA` must not restart it each time.
-pub(super) fn note_quiet(record: &mut RouteRecord, scene: &impl Knows) {
+/// Records when drained nodes were last in `ALARM`. The dwell runs from then on, regardless of later states: an alarm that
+/// alternates between `OK` and `INSUFFICIENT_DATA` must not restart it.
+pub(super) fn note_quiet(record: &mut RouteRecord, input: &impl NodeHealthSource) {
     for (node, phase) in &mut record.shift.phases {
         let Phase::Drained { since, quiet } = phase else { continue };
-        match scene.health(node) {
+        match input.health(node) {
             Health::Failing { .. } => *quiet = None,
-            // Whether it still fails is not known.
+            // It is not known whether the node still fails.
             Health::Muted { .. } | Health::Unknown { unknown: Unknown::NoAlarm | Unknown::Unreadable } => {}
             Health::Ready { .. }
             | Health::Unknown { unknown: Unknown::Idle | Unknown::InsufficientData | Unknown::NotEvaluated } => {
-                // The newest change of an alarm's state is the one that ended `ALARM`, or a little later.
-                let changed = scene.alarms_of(node).iter().filter_map(|alarm| alarm.since).fold(*since, Timestamp::max);
+                // The newest state change ended `ALARM`, or came shortly after.
+                let changed = input.alarms_of(node).iter().filter_map(|alarm| alarm.since).fold(*since, Timestamp::max);
                 quiet.get_or_insert(changed);
             }
         }
     }
 }
 
-/// One route, and what its nodes are judged by.
-struct View<'a, K> {
+/// One route, with the input that its nodes are evaluated by.
+struct RouteView<'a, K> {
     route: &'a RouteFacts,
     record: &'a RouteRecord,
     base: &'a WeightSplit,
-    scene: &'a K,
+    input: &'a K,
     policy: &'a FailoverPolicy,
     now: Timestamp,
 }
 
-/// Looks at every node that the route gives traffic, gave traffic before the event, or withholds it from.
-pub(super) fn transitions<K: Knows>(
+/// Determines the next transition of every node that the route targets, or targeted before its shift.
+pub(super) fn transitions<K: NodeHealthSource>(
     route: &RouteFacts,
     record: &RouteRecord,
-    scene: &K,
+    input: &K,
     policy: &FailoverPolicy,
     now: Timestamp,
 ) -> Transitions {
     let base = record.shift.restore.as_ref().map_or(&route.split, |point| &point.split);
     let nodes: BTreeSet<&VirtualNodeName> =
         base.targets().iter().map(|target| &target.virtual_node).chain(record.shift.phases.keys()).collect();
-    let view = View { route, record, base, scene, policy, now };
+    let view = RouteView { route, record, base, input, policy, now };
     let mut next = Transitions::default();
     for node in nodes {
-        let health = scene.health(node);
+        let health = input.health(node);
         match record.shift.phases.get(node) {
             None => view.serving(&mut next, node, health),
             Some(Phase::Drained { since, quiet }) => view.drained(&mut next, node, &health, *since, *quiet),
@@ -119,7 +119,7 @@ pub(super) fn transitions<K: Knows>(
     next
 }
 
-impl<K: Knows> View<'_, K> {
+impl<K: NodeHealthSource> RouteView<'_, K> {
     fn carries(&self, node: &VirtualNodeName) -> bool {
         self.route.split.weight_of(node).unwrap_or_default() > 0
     }
@@ -145,7 +145,7 @@ impl<K: Knows> View<'_, K> {
     ) {
         match health {
             Health::Failing { .. } => return self.drained_and_failing(next, node, since),
-            // A failed evaluation says `OK` about a moment that is over: a probe would go unwatched.
+            // A failed evaluation reports `OK` of an earlier moment: the probe would run unobserved.
             Health::Muted { .. }
             | Health::Unknown { unknown: Unknown::NoAlarm | Unknown::Unreadable | Unknown::NotEvaluated } => {
                 return next.waits.push(HoldReason::NoVerdict { node: node.clone(), health: health.clone() });
@@ -159,15 +159,15 @@ impl<K: Knows> View<'_, K> {
         if let Some(hold) = self.flapping(node) {
             return next.waits.push(hold);
         }
-        // A standby that had no share of its own has nothing to be given back.
+        // A standby had no share before the failover, so no share is returned to it.
         let idle = self.base.weight_of(node).unwrap_or_default() == 0;
-        next.steps.insert(node.clone(), if idle { Step::Done } else { Step::To(0) });
+        next.steps.insert(node.clone(), if idle { FailbackStep::Done } else { FailbackStep::To(0) });
     }
 
-    /// A node whose alarms are on although it is drained: it stays so, unless they cannot clear without requests and the
-    /// policy allows a probe for that.
+    /// A drained node with alarms in `ALARM` stays drained, unless the alarms cannot clear without requests and the
+    /// policy allows a probe without proof.
     fn drained_and_failing(&self, next: &mut Transitions, node: &VirtualNodeName, since: Timestamp) {
-        let stuck = self.scene.stuck(node);
+        let stuck = self.input.stuck(node);
         let carries = self.carries(node);
         if !stuck.is_empty()
             && !carries
@@ -178,7 +178,7 @@ impl<K: Knows> View<'_, K> {
             let window = trial.window.get();
             let tries = self.record.trials.get(node).into_iter().flatten().filter(|at| self.now < **at + window);
             if tries.count() < usize::from(trial.tries) {
-                next.steps.insert(node.clone(), Step::Trial);
+                next.steps.insert(node.clone(), FailbackStep::Trial);
                 return;
             }
         }
@@ -212,12 +212,13 @@ impl<K: Knows> View<'_, K> {
         let mut until = since + self.policy.failback.step_every.get();
         match &health {
             Health::Failing { .. } => {
-                let stuck = self.scene.stuck(node);
+                let stuck = self.input.stuck(node);
                 if !trial || stuck.is_empty() {
                     return next.back_downs.push(node.clone());
                 }
-                // They were in `ALARM` when it began, and clear only once they have seen enough data.
-                until = until.max(since + self.scene.evaluation_of(&stuck));
+                // The alarms were in `ALARM` when the probe began, and clear only after a full evaluation range of
+                // data.
+                until = until.max(since + self.input.evaluation_of(&stuck));
                 if self.now >= until {
                     return next.ended_trials.push(node.clone());
                 }
@@ -231,18 +232,18 @@ impl<K: Knows> View<'_, K> {
             return next.waits.push(HoldReason::InsideStep { node: node.clone(), step, until });
         }
         if let Some(unproven) = self.unproven(node, health) {
-            // It was given a share on trust, and trust ends with the step.
+            // A probe without proof ends with its step.
             return if trial { next.ended_trials.push(node.clone()) } else { next.waits.push(unproven) };
         }
         let last = u8::try_from(self.policy.failback.steps.len()).unwrap_or(u8::MAX);
-        next.steps.insert(node.clone(), if step < last { Step::To(step + 1) } else { Step::Done });
+        next.steps.insert(node.clone(), if step < last { FailbackStep::To(step + 1) } else { FailbackStep::Done });
     }
 
-    /// What is missing from the proof that the node served requests well since its step began.
+    /// The hold that names the proof still missing; `None` if the node has served requests well since its step began.
     fn unproven(&self, node: &VirtualNodeName, health: Health) -> Option<HoldReason> {
         let needed = self.policy.failback.min_data_points;
         let is_ok = |alarm: &&TargetAlarm| alarm.role == AlarmRole::Request && alarm.is_ok();
-        let ok: Vec<&TargetAlarm> = self.scene.alarms_of(node).iter().filter(is_ok).collect();
+        let ok: Vec<&TargetAlarm> = self.input.alarms_of(node).iter().filter(is_ok).collect();
         let mut missing = Vec::new();
         let mut seen = 0;
         if let Some(data) = self.route.alarm_data.get(node) {
@@ -259,7 +260,7 @@ impl<K: Knows> View<'_, K> {
                 return None;
             }
         }
-        // What has nothing to count is worth a word only where nothing else could prove it.
+        // Alarms without countable metrics are reported only if no other alarm could give the proof.
         let counts = |gap: &MissingProof| !matches!(gap.why, ProofGap::NothingToCount { .. });
         if missing.iter().any(counts) {
             missing.retain(counts);
@@ -268,29 +269,29 @@ impl<K: Knows> View<'_, K> {
     }
 }
 
-/// How much of its share a node keeps in a phase.
-pub(super) fn keeps(phase: Option<&Phase>, policy: &FailoverPolicy) -> Keeps {
+/// The part of its share that a node keeps in a phase.
+pub(super) fn keeps(phase: Option<&Phase>, policy: &FailoverPolicy) -> KeptShare {
     let probe = policy.failback.probe_share.get();
     match phase {
-        None => Keeps::All,
-        Some(Phase::Drained { .. }) => Keeps::Nothing,
-        Some(Phase::Returning { step: 0, .. }) => Keeps::Part { percent: 0, at_least: probe },
+        None => KeptShare::All,
+        Some(Phase::Drained { .. }) => KeptShare::Nothing,
+        Some(Phase::Returning { step: 0, .. }) => KeptShare::Part { percent: 0, at_least: probe },
         Some(Phase::Returning { step, .. }) => {
             let percent = policy.failback.steps.get(usize::from(*step) - 1).map_or(100, |percent| percent.get());
-            Keeps::Part { percent, at_least: probe }
+            KeptShare::Part { percent, at_least: probe }
         }
     }
 }
 
-/// The nodes of a route whose step has been watched long enough, each with the time since when data points count:
-/// what has to be looked up before [`decide`](super::decide) can let them go on.
+/// The nodes of a route that have completed the duration of their step, each with the start of the step. The caller must count their
+/// data points since then before [`decide`](super::decide) can advance them.
 pub fn awaiting_proof<'a>(
     record: &'a RouteRecord,
     policy: &FailoverPolicy,
     now: Timestamp,
 ) -> impl Iterator<Item = (&'a VirtualNodeName, Timestamp)> {
     let step = policy.failback.step_every.get();
-    // The record may hold an unfinished write; what it leads to counts as soon as the write is seen on the route.
+    // The record may hold an unfinished write, and its phases count once the write is seen on the route.
     let phases = record.intent.iter().flat_map(|intent| &intent.then.phases).chain(&record.shift.phases);
     phases.filter_map(move |(node, phase)| match phase {
         Phase::Returning { since, .. } if *since + step <= now => Some((node, *since)),

@@ -1,21 +1,21 @@
-//! What proves that a node had requests, so that an alarm that is `OK` says something about it.
+//! The proof that a node had requests, without which an `OK` alarm proves no health.
 //!
-//! Only data points that somebody published count. The lines of an alarm that CloudWatch evaluates are followed down to
-//! the metrics that they rest on; what an expression makes up, such as `FILL(m1, 0)`, a band or a constant, is never
-//! counted. Each metric is counted by itself, in the account that holds it:
+//! Only published data points count. The metric lines of an alarm are followed down to the metrics that they are based
+//! on. Values that an expression generates, such as `FILL(m1, 0)`, a band or a constant, are never counted. Each metric
+//! is counted separately, in the account that holds it:
 //!
 //! | metric below the alarm's expression | must have data | proves requests |
 //! |-|-|-|
-//! | errors of the node, which are published only when there are some | no | with data points |
+//! | errors of the node, which are published only when there are errors | no | with data points |
 //! | requests, connections or bytes of the node | yes | with values above zero |
 //! | another metric of the node, such as a latency or a ratio | yes | with data points |
-//! | a metric of something else, such as all requests of a service | yes | no |
+//! | a metric of another resource, such as all requests of a service | yes | no |
 //! | a Metrics Insights query | yes | with data points |
 //! | a companion: requests in the namespace and with the dimensions of an error metric | no | with values above zero |
 //!
-//! An alarm is proven when every metric that must have data has it, and one metric proves requests. An alarm on errors
+//! An alarm is proven if every metric that must have data has it, and one metric proves requests. An alarm on errors
 //! alone would never be proven while the node is well, so its companions are counted too. A metric that cannot be read
-//! proves nothing, and is named with the reason.
+//! proves no requests, and is reported with the reason.
 
 mod stuck;
 
@@ -29,7 +29,7 @@ use crate::name::VirtualNodeName;
 
 pub use stuck::{StuckInAlarm, stuck_in_alarm};
 
-/// What a metric means for the proof that a node had requests.
+/// The role of a metric in the proof that a node had requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MetricUse {
@@ -39,18 +39,18 @@ pub enum MetricUse {
     Volume,
     /// Another metric of the node.
     Measure,
-    /// A metric of something else.
+    /// A metric of another resource.
     Foreign,
-    /// Requests of the node that the alarm itself does not look at.
+    /// Requests of the node that the alarm itself does not evaluate.
     Companion,
 }
 
-/// A metric whose data points are counted.
+/// A metric with countable data points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CountedMetric {
     /// The metric, with the account that holds it. Its id is unique within the alarm.
     pub query: MetricQuery,
-    /// What it means for the proof.
+    /// Its role in the proof.
     pub usage: MetricUse,
 }
 
@@ -60,21 +60,21 @@ pub struct CountedMetric {
 pub struct MetricData {
     /// The namespace and the name, or the query.
     pub metric: String,
-    /// The account that holds the metric, where it is not the alarm's own.
+    /// The account that holds the metric, if it is not the alarm's account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// What it means for the proof.
+    /// Its role in the proof.
     pub usage: MetricUse,
-    /// How many data points it had.
+    /// The number of data points.
     pub points: u32,
-    /// How many of them were above zero.
+    /// The number of data points above zero.
     pub above_zero: u32,
-    /// Why it could not be read, if so.
+    /// The reason why the metric could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
 }
 
-/// What was counted for one alarm.
+/// The data points counted for one alarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmData {
@@ -82,59 +82,57 @@ pub struct AlarmData {
     pub alarm: AlarmName,
     /// Its metrics.
     pub metrics: Vec<MetricData>,
-    /// Why nothing can be counted for it, if so.
+    /// The reason why the alarm has no countable metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
 }
 
-/// Something that is missing from the proof.
+/// A gap in the proof.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MissingProof {
     /// The alarm.
     pub alarm: AlarmName,
-    /// The metric; absent where the alarm has none that can be counted.
+    /// The metric; absent if the alarm has no countable metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
-    /// The account that holds the metric, where it is not the alarm's own.
+    /// The account that holds the metric, if it is not the alarm's account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
-    /// What is wrong.
+    /// The kind of the gap.
     #[serde(flatten)]
     pub why: ProofGap,
 }
 
-/// Why a metric proves nothing.
+/// The reason why a metric does not prove requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "gap", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum ProofGap {
-    /// It has too few data points.
+    /// The metric has too few data points.
     TooFewPoints {
-        /// How many it has.
+        /// The number of data points.
         points: u32,
     },
-    /// It has data points, and all of them say that there were no requests.
+    /// The metric has data points, and all of them report zero requests.
     NoRequests,
-    /// It could not be read.
+    /// The metric could not be read.
     Unreadable {
-        /// Why not.
+        /// The reason.
         message: String,
     },
-    /// The alarm has no metric that could be counted.
+    /// The alarm has no countable metric.
     NothingToCount {
-        /// Why not.
+        /// The reason.
         message: String,
     },
 }
 
-/// The metrics whose data points prove that `node` had requests, or why the alarm has none.
+/// The metrics that can prove that `node` had requests, or the reason why the alarm has none.
 pub fn counted_metrics(alarm: &Alarm, node: &VirtualNodeName) -> Result<Vec<CountedMetric>, String> {
     let queries = match &alarm.source {
         AlarmSource::Metric(queries) => queries,
         AlarmSource::Composite(_) => {
-            return Err(
-                "a composite alarm has no metric; the alarms that it names are counted by themselves".to_owned()
-            );
+            return Err("a composite alarm has no metric; its child alarms are counted separately".to_owned());
         }
         AlarmSource::PromQl(_) => {
             return Err(
@@ -148,9 +146,9 @@ pub fn counted_metrics(alarm: &Alarm, node: &VirtualNodeName) -> Result<Vec<Coun
     let below = evaluated(queries);
     let raw: Vec<&MetricQuery> = below.iter().copied().filter(|query| is_published(query)).collect();
     if raw.is_empty() {
-        return Err("its expression rests on no metric".to_owned());
+        return Err("its expression uses no metric".to_owned());
     }
-    // An alarm whose metrics do not name the node is about it because a binding or a tag says so: all of them count.
+    // If no metric names the node, a binding or a tag maps the alarm to it, so all metrics count.
     let names_node = |query: &MetricQuery| match &query.term {
         MetricTerm::Stat { dimensions, .. } => dimensions.values().any(|value| value == node.as_str()),
         MetricTerm::Expression { expression, .. } => expression.contains(node.as_str()),
@@ -170,7 +168,7 @@ pub fn counted_metrics(alarm: &Alarm, node: &VirtualNodeName) -> Result<Vec<Coun
     Ok(counted)
 }
 
-/// Whether the data proves that the node had requests: the data points of the metric that proves it, or what is missing.
+/// The number of data points that prove requests of the node; or the gaps, if the data does not prove them.
 pub fn proven(data: &AlarmData, needed: u16) -> Result<u32, Vec<MissingProof>> {
     let gap = |metric: Option<&MetricData>, why: ProofGap| MissingProof {
         alarm: data.alarm.clone(),
@@ -193,7 +191,7 @@ pub fn proven(data: &AlarmData, needed: u16) -> Result<u32, Vec<MissingProof>> {
             MetricUse::Companion => (false, metric.above_zero),
         };
         match &metric.unreadable {
-            // Without its errors nobody knows what the alarm is `OK` about.
+            // Without its error metrics, an alarm's `OK` has no known basis.
             Some(message) if metric.usage != MetricUse::Companion => {
                 missing.push(gap(Some(metric), ProofGap::Unreadable { message: message.clone() }));
             }
@@ -220,7 +218,7 @@ pub fn proven(data: &AlarmData, needed: u16) -> Result<u32, Vec<MissingProof>> {
     if missing.is_empty() && seen >= needed { Ok(seen) } else { Err(missing) }
 }
 
-/// For how many seconds an alarm has to see data before its state can change; `None` where its periods are not known.
+/// The number of seconds of data that an alarm needs to change its state; `None` if its periods are unknown.
 #[must_use]
 pub(super) fn evaluation_seconds(alarm: &Alarm) -> Option<u32> {
     let periods = alarm.condition.as_ref()?.evaluation_periods?;
@@ -231,7 +229,7 @@ pub(super) fn evaluation_seconds(alarm: &Alarm) -> Option<u32> {
     Some(longest.max()?.saturating_mul(periods))
 }
 
-/// The lines that the alarm evaluates, and all lines that they refer to.
+/// The metric lines that the alarm evaluates, and all lines that they refer to.
 fn evaluated(queries: &[MetricQuery]) -> Vec<&MetricQuery> {
     let mut open: Vec<&MetricQuery> = queries.iter().filter(|query| query.returns_data).collect();
     let mut seen = BTreeSet::new();
@@ -257,14 +255,14 @@ fn evaluated(queries: &[MetricQuery]) -> Vec<&MetricQuery> {
     below
 }
 
-/// The words of an expression that can be ids or functions; texts in quotation marks are none.
+/// The words of an expression that can be ids or functions; quoted text is skipped.
 fn words(expression: &str) -> Vec<&str> {
     let unquoted = expression.split(['"', '\'']).step_by(2);
     let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
     unquoted.flat_map(|part| part.split(move |character| !word(character))).filter(|word| !word.is_empty()).collect()
 }
 
-/// Whether a line's data points were published: a metric, or a query over metrics.
+/// Whether a line returns published data points: a metric, or a query over metrics.
 fn is_published(query: &MetricQuery) -> bool {
     match &query.term {
         MetricTerm::Stat { .. } => true,
@@ -272,10 +270,10 @@ fn is_published(query: &MetricQuery) -> bool {
     }
 }
 
-/// Whether an expression reads metrics itself instead of computing with other lines.
+/// Whether an expression is a Metrics Insights query, which reads metrics instead of other lines.
 fn is_query(expression: &str) -> bool {
     let start = expression.trim_start().to_ascii_uppercase();
-    // A query within an expression is part of a computation, and that may fill gaps.
+    // A query inside an expression is part of a computation, which may fill gaps.
     ["SELECT ", "SELECT\n", "SELECT\t"].iter().any(|word| start.starts_with(word))
 }
 
@@ -295,7 +293,7 @@ fn usage(query: &MetricQuery) -> MetricUse {
     }
 }
 
-/// Words in the names of metrics that are published when something goes wrong, and often only then.
+/// Words in the names of metrics that are published when an error occurs, and often only then.
 const ERROR_WORDS: [&str; 17] = [
     "error",
     "5xx",
@@ -319,7 +317,7 @@ const ERROR_WORDS: [&str; 17] = [
 /// Words in the names of metrics that count requests, connections or bytes.
 const VOLUME_WORDS: [&str; 9] = ["request", "rq_", "2xx", "3xx", "connection", "cx_", "bytes", "calls", "invocations"];
 
-/// The request metrics that are published next to an error metric, with the same dimensions.
+/// The request metrics that are published together with an error metric, with the same dimensions.
 fn companions(errors: &MetricQuery) -> Vec<CountedMetric> {
     let MetricTerm::Stat { namespace, metric, dimensions, period, .. } = &errors.term else { return Vec::new() };
     let names: Vec<(String, &str)> = if let Some((before, _)) = metric.split_once("upstream_rq") {

@@ -1,4 +1,5 @@
-//! Why: every decision's stable code with its facts, the same in the log line, the metric, the journal and the docs.
+//! The reasons of decisions: a stable code with its facts, the same in the log line, the metric, the journal and the
+//! docs.
 
 mod display;
 mod entries;
@@ -13,23 +14,23 @@ use crate::alarm::AlarmName;
 use crate::name::{RouteId, VirtualNodeName, VirtualServiceName};
 use crate::weights::WeightSplit;
 
-/// Why nothing needs doing.
+/// The reason why no change is needed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum KeepReason {
-    /// The route is as it was declared, and no alarm speaks against it.
+    /// The route is as declared, and none of its nodes fails.
     Steady,
     /// A failing node is drained already.
     AlreadyShifted {
         /// The drained nodes.
         drained: Vec<VirtualNodeName>,
-        /// The alarms that cannot leave `ALARM` while their node has no requests, so that nothing ever brings it back.
+        /// The alarms that cannot leave `ALARM` while their node has no requests, so that the node cannot return.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         stuck: Vec<StuckAlarm>,
     },
-    /// A node fails to which the route gives no traffic, as a standby that would not be ready.
+    /// A node with weight 0 fails, for example a standby; it could not take over traffic.
     FailingWithoutTraffic {
-        /// The nodes.
+        /// The failing nodes.
         nodes: Vec<VirtualNodeName>,
     },
 }
@@ -47,273 +48,275 @@ pub struct StuckAlarm {
     pub cause: StuckInAlarm,
 }
 
-/// Why something that may need doing is not done now.
+/// The reason why a change that may be needed is not made now.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum HoldReason {
     /// The node's alarm is out of `ALARM`, but not for long enough.
     InsideDwell {
-        /// Which node.
+        /// The node.
         node: VirtualNodeName,
         /// When the dwell ends.
         until: Timestamp,
     },
-    /// A step of the fail-back is still being watched.
+    /// A failback step is still being observed.
     InsideStep {
-        /// Which node.
+        /// The node.
         node: VirtualNodeName,
-        /// Which step.
+        /// The step; 0 is the probe.
         step: u8,
-        /// When it has been watched long enough.
+        /// When the observation of the step ends.
         until: Timestamp,
     },
-    /// Another node of the route was drained a moment ago, and the others are watched under its load first.
+    /// Another node of the route was drained recently; the remaining nodes are observed under its load first.
     Settling {
         /// The node that was drained.
         drained: VirtualNodeName,
-        /// Until when.
+        /// When the observation ends.
         until: Timestamp,
     },
-    /// The step's time is over, but the node's request alarms have had no data: silence is not health.
+    /// The step has lasted long enough, but the node's request alarms had no data: missing data does not prove health.
     Unproven {
-        /// Which node.
+        /// The node.
         node: VirtualNodeName,
-        /// Data points seen in the step.
+        /// The number of data points in the step.
         seen: u32,
-        /// Data points needed.
+        /// The number of data points needed.
         needed: u16,
-        /// What the node's alarms say.
+        /// The health of the node.
         health: Health,
         /// The metrics that lack data or cannot be read.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         missing: Vec<MissingProof>,
     },
-    /// The node was drained too often; it stays drained until the oldest drain is out of the window.
+    /// The node was drained too often; it stays drained until the oldest drain leaves the window.
     FlapBudget {
-        /// Which node.
+        /// The node.
         node: VirtualNodeName,
-        /// How often it was drained in the window.
+        /// The number of drains in the window.
         drains: usize,
-        /// When the oldest leaves it.
+        /// When the oldest drain leaves the window.
         until: Timestamp,
     },
-    /// What was drained can't be judged any more: its alarm is gone, muted or unreadable.
+    /// The health of a drained node is unknown: its alarm is deleted, muted or unreadable.
     NoVerdict {
-        /// Which node.
+        /// The node.
         node: VirtualNodeName,
-        /// What there is to go by.
+        /// The health of the node.
         health: Health,
     },
-    /// Somebody changed targets or weights by hand.
+    /// An operator changed targets or weights by hand.
     PersonEdited {
-        /// The split that is being left alone.
+        /// The split that is left unchanged.
         split: WeightSplit,
-        /// When it was first seen.
+        /// When the edit was first observed.
         seen: Timestamp,
-        /// Until when, unless it is released.
+        /// When the hold ends, unless the route is released earlier.
         until: Timestamp,
     },
-    /// Failing nodes still carry a part of their share: no other target has capacity for it.
+    /// Failing nodes still carry part of their share: no other target has capacity for it.
     Unplaced {
-        /// The nodes.
+        /// The failing nodes.
         failing: Vec<VirtualNodeName>,
-        /// Percentage points that stay with them.
+        /// The percentage points that stay with them.
         unplaced: u8,
     },
     /// No other target is known or declared to be ready.
     NothingEligible {
-        /// Which node fails.
+        /// The failing nodes.
         failing: Vec<VirtualNodeName>,
-        /// Why not each of the others.
+        /// The other targets, each with its obstacle.
         others: Vec<Ineligible>,
     },
-    /// Several nodes fail at once with no call between them that explains it; moving traffic could only make it worse.
+    /// Several nodes fail together and no call between them explains it; moving traffic could make the outage worse.
     CommonCause {
-        /// The nodes.
+        /// The failing nodes.
         failing: Vec<VirtualNodeName>,
     },
-    /// Some callers of the node report that it fails, and others report with data that it does not: the callers' side
-    /// may be what fails.
+    /// Some callers report that the node fails, and others report with data that it does not: the failure may be on the
+    /// callers' side.
     CallersDisagree {
         /// The node.
         node: VirtualNodeName,
         /// The callers that report a failure.
         failing: Vec<CallerAlarm>,
-        /// The callers that report none.
+        /// The callers that report success.
         healthy: Vec<CallerAlarm>,
     },
-    /// The node calls another one that fails; its own alarm is explained by that.
+    /// The node calls a failing node, which explains its own alarm.
     DependencyFailing {
-        /// Which node.
+        /// The node.
         node: VirtualNodeName,
-        /// What it calls.
+        /// The failing nodes that it calls.
         calls: Vec<VirtualNodeName>,
     },
-    /// The node is no route's target, so there are no weights to move.
+    /// No route targets the node, so there are no weights to move.
     NoRoute {
-        /// Which node.
+        /// The node.
         node: VirtualNodeName,
         /// The services that it provides without a router.
         provides: Vec<VirtualServiceName>,
     },
-    /// An alarm speaks of a node that the mesh does not have.
+    /// The target of an alarm does not exist in the mesh.
     NodeMissing {
-        /// Which node.
+        /// The node.
         node: VirtualNodeName,
-        /// The alarms that speak of it.
+        /// The alarms that report it.
         alarms: Vec<AlarmName>,
     },
-    /// Somebody has switched the alarm's actions off, or a suppressor has.
+    /// The alarm is muted: an operator disabled its actions, or a suppressor is active.
     Muted {
-        /// Which node.
+        /// The node.
         node: VirtualNodeName,
         /// The alarms.
         alarms: Vec<AlarmName>,
-        /// What mutes each of them.
+        /// The cause of the mute, for each alarm.
         by: Vec<Muted>,
     },
-    /// The change would break something.
+    /// The change would cause harm.
     Harmful {
-        /// What, by the stable ids of the harms and their texts.
+        /// The harms, by stable id and text.
         harms: Vec<HarmFact>,
-        /// The split that was not made.
+        /// The split that was refused.
         refused: WeightSplit,
     },
-    /// The window's shifts are spent.
+    /// The budget of shifts in this window is spent.
     BudgetSpent {
-        /// Shifts in this window.
+        /// The number of shifts made in this window.
         used: u32,
-        /// Shifts allowed.
+        /// The number of shifts allowed per window.
         cap: u32,
     },
-    /// Everything is switched off.
+    /// An operator has set the kill switch.
     KillSwitchOn {
-        /// By whom.
+        /// The operator.
         by: String,
-        /// Why.
+        /// The operator's reason.
         why: String,
     },
-    /// What the state table has of the route can't be read; deciding without it could undo something.
+    /// The stored record of the route cannot be read; a decision without it could overwrite an operator's edit.
     RecordUnreadable {
-        /// What is wrong with it.
+        /// The error.
         why: String,
     },
-    /// The route was read as it was before a write that is remembered; it is read again.
+    /// The route was read at an older version than the stored one; it is read again.
     StaleRead {
-        /// The version that was read.
+        /// The version read.
         read: u64,
-        /// The version that is remembered.
+        /// The version stored.
         known: u64,
     },
-    /// The route has no weight at all: its declared state sends traffic nowhere, and there are no shares to keep.
+    /// All weights of the route are declared as 0, so there are no shares to move.
     DeclaredDrained,
 }
 
-/// Why something is done.
+/// The reason for a change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum ActReason {
-    /// Nodes fail; their share goes to others.
+    /// Nodes fail; their share moves to other targets.
     Failover {
         /// The failing nodes.
         failing: Vec<VirtualNodeName>,
-        /// The alarms that say so.
+        /// The alarms that report the failure.
         alarms: Vec<AlarmName>,
     },
-    /// Nodes fail; a part of their share goes to others, and the rest stays, since nobody can carry it.
+    /// Nodes fail; part of their share moves to other targets, and the rest stays because no target has capacity for
+    /// it.
     PartialSpill {
         /// The failing nodes.
         failing: Vec<VirtualNodeName>,
-        /// The alarms that say so.
+        /// The alarms that report the failure.
         alarms: Vec<AlarmName>,
-        /// Percentage points that stay.
+        /// The percentage points that stay.
         unplaced: u8,
     },
-    /// A node that was coming back fails again.
+    /// A returning node fails again and is drained at once.
     BackDown {
         /// The failing nodes.
         failing: Vec<VirtualNodeName>,
-        /// The alarms that say so.
+        /// The alarms that report the failure.
         alarms: Vec<AlarmName>,
-        /// Those of the failing nodes that had not been drained before; their share goes with the same write.
+        /// The failing nodes that were not drained before; their share moves with the same write.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         drained_too: Vec<VirtualNodeName>,
     },
-    /// A node had the probe share without proof, and its alarms did not clear or had no data: it is drained again.
+    /// A node had the probe share without proof, and its alarms did not clear or had no data; it is drained again.
     TrialEnded {
         /// The nodes.
         nodes: Vec<VirtualNodeName>,
     },
-    /// A node is tried again with the probe share, or with its next step.
+    /// A node receives the probe share or its next step.
     Failback {
-        /// The nodes and the step that each is at now.
+        /// The returning nodes, each with its new step.
         returning: Vec<Return>,
     },
-    /// Everything is back: the original integers are written.
+    /// All nodes have returned; the original weights are written.
     Restore {
-        /// The nodes that came back.
+        /// The nodes that returned.
         returned: Vec<VirtualNodeName>,
     },
 }
 
-/// A node on its way back.
+/// A returning node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Return {
-    /// Which.
+    /// The node.
     pub node: VirtualNodeName,
-    /// At which step; 0 is the probe.
+    /// The step; 0 is the probe.
     pub step: u8,
-    /// Whether the policy allows the probe without proof, because the node's alarms cannot clear without requests.
+    /// Whether this is a probe without proof, allowed by the policy because the node's alarms cannot clear without
+    /// requests.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub without_proof: bool,
 }
 
-/// Why a target may not receive.
+/// A target that may not receive more traffic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ineligible {
-    /// Which.
+    /// The target.
     pub node: VirtualNodeName,
-    /// Why not.
+    /// Its obstacle.
     pub why: Obstacle,
 }
 
-/// What stands between a target and more traffic.
+/// The reason why a target may not receive more traffic.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "obstacle", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Obstacle {
-    /// Its own alarm is on.
+    /// Its own alarm is in `ALARM`.
     InAlarm {
-        /// Which.
+        /// The alarms.
         alarms: Vec<AlarmName>,
     },
-    /// It is not known to be ready.
+    /// Its health is unknown, and the policy does not declare it ready.
     NotKnownReady {
-        /// What is missing.
+        /// The reason why its health is unknown.
         unknown: Unknown,
     },
-    /// It is drained or on its way back itself.
+    /// It is drained or returning.
     NotBackYet,
-    /// It carries all that it is declared to be able to.
+    /// It carries its declared capacity.
     Full,
-    /// A standby that is not a target of the route; add it at weight 0.
+    /// It is a standby, but not a target of the route; add it with weight 0.
     NotATarget,
-    /// The mesh has no such node.
+    /// It does not exist in the mesh.
     Missing,
 }
 
-/// A harm as a decision records it.
+/// A harm, as recorded in a decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HarmFact {
-    /// Its stable id.
+    /// The stable id of the harm.
     pub id: String,
-    /// What it is, for people.
+    /// The description of the harm.
     pub text: String,
 }
 
-/// Gives a reason its code, which is its serialised tag.
+/// Derives the code of a reason from its serialised tag.
 macro_rules! code {
     ($($reason:ident),*) => {$(
         impl $reason {
@@ -329,7 +332,7 @@ macro_rules! code {
 code!(KeepReason, HoldReason, ActReason);
 
 impl HoldReason {
-    /// The node that the hold is about, where it is about one.
+    /// The node that the hold is about, if it is about a single node.
     #[must_use]
     pub fn node(&self) -> Option<&VirtualNodeName> {
         match self {
@@ -358,26 +361,26 @@ impl HoldReason {
     }
 }
 
-/// What people were last told of a route, so that the same thing is not said every minute.
+/// The last notification of a subject; prevents the same notification in every invocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Told {
     /// The code of the reason.
     pub code: String,
-    /// Since when it has held.
+    /// When the reason first applied.
     pub since: Timestamp,
-    /// How often it has come up again.
+    /// How often the reason has occurred again since.
     pub repeats: u32,
-    /// When somebody was last woken for it.
+    /// When the on-call operator was last paged for it.
     pub paged: Option<Timestamp>,
 }
 
-/// What a decision is about.
+/// The route or node that a decision is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Subject {
     /// A route.
     Route(RouteId),
-    /// A virtual node that no route carries.
+    /// A virtual node that no route targets.
     Node(VirtualNodeName),
 }

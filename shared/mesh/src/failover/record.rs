@@ -1,8 +1,8 @@
-//! The documents that route-failover stores, and the restore point that travels with the route itself.
+//! The documents that route-failover stores, and the restore point that it writes to the route's tag.
 //!
-//! During an upgrade functions of two versions read and write the same documents. Members that a version does not know
-//! are ignored in parts of a document, and survive a write at the top of a route's document. A change that an older
-//! version must not ignore raises [`FORMAT`]: an older version then holds, and reports the number.
+//! During an upgrade, functions of two versions read and write the same documents. Unknown members are ignored in
+//! nested objects, and survive a write at the top level of a route's document. A change that an older version must not
+//! ignore raises [`FORMAT`]: an older version then holds and reports the format.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,42 +30,42 @@ pub struct RouteRecord {
     /// The format of the document. Absent in documents of the first versions, which had format 1.
     #[serde(default = "first_format", skip_serializing_if = "is_first_format")]
     pub format: u32,
-    /// What tells the route from another one of the same name, made after this one was deleted.
+    /// The uid of the route; distinguishes it from a deleted and recreated route of the same name.
     pub uid: String,
-    /// The newest version of the route that was seen or written. A read that gives an older one comes too late.
+    /// The newest version of the route that was read or written. A read with an older version is stale.
     pub version: u64,
-    /// The split as Meshwarden last saw or wrote it. Another one on the route is somebody else's edit.
+    /// The split as last read or written by Meshwarden. A different split on the route is an operator's edit.
     pub split: WeightSplit,
-    /// Where the fail-over stands.
+    /// The state of the failover.
     pub shift: Shift,
-    /// A write that was begun and not yet finished.
+    /// A write that was begun and has no recorded outcome yet.
     pub intent: Option<Intent>,
-    /// An edit that is being respected.
+    /// An operator's edit or hold that is in effect.
     pub edit: Option<Edit>,
     /// When each node was drained, newest last, within the flap window.
     pub drains: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
-    /// How many restore points the route has had.
+    /// The number of restore points that the route has had.
     pub epoch: u64,
-    /// The restore tag may still be on the route although nothing is shifted any more.
+    /// Whether the restore tag may still be on the route although no shift is in place.
     pub stale_tag: bool,
-    /// The restore tag could not be set, or nobody knows whether it was.
+    /// Whether the restore tag could not be set, or may not have been set.
     #[serde(default)]
     pub tag_missing: bool,
-    /// When the newest release that was followed was asked for. The same one delivered again changes nothing more.
+    /// When the newest release in effect was requested. The same release delivered again has no effect.
     #[serde(default)]
     pub released: Option<Timestamp>,
-    /// A change that is made and that nobody was told of yet.
+    /// The notification of a change that was made but is not reported yet.
     #[serde(default)]
     pub owed: Option<OwedNote>,
-    /// The last reported decision.
+    /// The last notification of a decision.
     pub told: Option<Told>,
     /// When each condition that outlasts other decisions was last paged, by the key of the condition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub paged: BTreeMap<String, Timestamp>,
-    /// When each node was last given the probe share without proof, the newest last, within the policy's window.
+    /// When each node last received the probe share without proof, newest last, within the policy's window.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trials: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
-    /// How long the last decision has been the same on the same facts; unset after a final one.
+    /// How long the last decision has been the same on the same facts; absent after a final decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
     /// Members that a newer version has added. They survive a write.
@@ -73,11 +73,11 @@ pub struct RouteRecord {
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// The document of a node that no route carries.
+/// The document of a node that no route targets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeRecord {
-    /// The last reported decision; unset once there is nothing to report.
+    /// The last notification of a decision; absent if there is nothing to report.
     #[serde(default)]
     pub told: Option<Told>,
     /// How long the last decision has been the same on the same facts.
@@ -85,16 +85,16 @@ pub struct NodeRecord {
     pub watch: Option<Watch>,
 }
 
-/// The document of what the function remembers apart from routes and nodes.
+/// The document for alarms, failures and plans that belong to no single route or node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FunctionRecord {
-    /// The alarms that are in `ALARM` and lead to no decision, by their names.
+    /// The alarms in `ALARM` that lead to no decision, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub alarms: BTreeMap<String, HeldAlarm>,
-    /// What could not be read or written.
+    /// The failed reads and writes.
     pub failures: Failures,
-    /// The plans that were made and not executed, by resource.
+    /// The plans that were made but not executed, by resource.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub plans: BTreeMap<String, Watch>,
     /// Members that a newer version has added. They survive a write.
@@ -102,35 +102,35 @@ pub struct FunctionRecord {
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// What is remembered of an alarm that leads to no decision.
+/// The stored state of an alarm that leads to no decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldAlarm {
-    /// What was reported of it.
+    /// The last notification about it.
     pub told: Told,
-    /// Whether an event named it, so that it is a hold even if nothing else ties it to the function.
+    /// Whether an event named the alarm; it is then a hold even without any other wiring to the function.
     #[serde(default)]
     pub named: bool,
 }
 
-/// What is to be said of a change.
+/// A notification that is still to be sent for a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwedNote {
-    /// The code of its reason.
+    /// The code of the reason.
     pub code: String,
-    /// Its reason, for people.
+    /// The text of the reason.
     pub text: String,
 }
 
-/// Why a stored document cannot be acted on.
+/// The reason why a stored document cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The document is not one of a route.
+    /// The document is not a valid route record.
     #[error("{0}")]
     Unreadable(#[from] serde_json::Error),
-    /// A newer version has written it in a format whose meaning is not known here.
-    #[error("a newer version wrote it in format {format}, this version reads up to {FORMAT}; update the function")]
+    /// A newer version has written the document in a format that this version does not know.
+    #[error("invalid format {format}: this version reads formats up to {FORMAT}; update the function")]
     NewerFormat {
         /// The format of the document.
         format: u64,
@@ -138,9 +138,9 @@ pub enum RecordError {
 }
 
 impl RouteRecord {
-    /// Reads a stored document.
+    /// Parses a stored document.
     pub fn read(document: &Value) -> Result<Self, RecordError> {
-        // The number goes first: what else a newer format has may not be readable at all.
+        // The format is checked first: the other members of a newer format may not parse.
         if let Some(format) = document.get("format").and_then(Value::as_u64).filter(|given| *given > u64::from(FORMAT))
         {
             return Err(RecordError::NewerFormat { format });
@@ -148,7 +148,7 @@ impl RouteRecord {
         Ok(Self::deserialize(document)?)
     }
 
-    /// The record of a route that is seen for the first time.
+    /// The record of a route without a stored record.
     #[must_use]
     pub fn first_seen(uid: String, version: u64, split: WeightSplit) -> Self {
         Self {
@@ -183,46 +183,46 @@ const fn is_first_format(format: &u32) -> bool {
     *format == 1
 }
 
-/// Where a fail-over stands. The default is a route in its declared state.
+/// The state of a failover. The default is a route in its declared state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shift {
-    /// The split before the event, whose integers a restore writes again; unset while nothing is shifted.
+    /// The split before the failover, which a restore writes again; absent while no node is shifted.
     pub restore: Option<RestorePoint>,
     /// The nodes that do not carry their whole share.
     pub phases: BTreeMap<VirtualNodeName, Phase>,
-    /// Percentage points that are still on failing nodes because nobody could take them.
+    /// The percentage points that stay on failing nodes because no other target has capacity for them.
     pub unplaced: u8,
 }
 
-/// The exact split before the event.
+/// The exact split before a failover.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestorePoint {
-    /// Which one it is, counted from 1 on each route.
+    /// The number of the restore point, counted from 1 on each route.
     pub epoch: u64,
     /// The split.
     pub split: WeightSplit,
-    /// When it was taken.
+    /// When the split was recorded.
     pub taken: Timestamp,
 }
 
-/// How far a node is from carrying its whole share.
+/// The phase of a node that does not carry its whole share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Phase {
-    /// It carries nothing (or only what nobody else could take).
+    /// Weight 0, or only the part that no other target has capacity for.
     Drained {
         /// When it was drained.
         since: Timestamp,
-        /// When its alarms were last in `ALARM`, once they no longer are. States that follow, such as alternating `OK`
-        /// and `INSUFFICIENT_DATA`, do not move it.
+        /// When its alarms were last in `ALARM`; absent while they are. Later states, such as alternating `OK` and
+        /// `INSUFFICIENT_DATA`, do not change it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quiet: Option<Timestamp>,
     },
-    /// It carries a part of its share: the probe share at step 0, then one step of the policy after the other.
+    /// Part of its share: the probe share at step 0, then one step of the policy after another.
     Returning {
-        /// The step.
+        /// The step; 0 is the probe.
         step: u8,
         /// When the step began.
         since: Timestamp,
@@ -239,53 +239,53 @@ const fn is_false(flag: &bool) -> bool {
 }
 
 impl Phase {
-    /// A node that is drained now.
+    /// The phase of a node that is drained now.
     #[must_use]
     pub const fn drained(since: Timestamp) -> Self {
         Self::Drained { since, quiet: None }
     }
 
-    /// A node that begins a step now.
+    /// The phase of a node that begins a step now.
     #[must_use]
     pub const fn returning(step: u8, since: Timestamp) -> Self {
         Self::Returning { step, since, trial: false }
     }
 }
 
-/// A write of weights, remembered before it is made so that a crash in between loses nothing.
+/// A write of weights, stored before the write so that a crash in between loses no state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
-    /// The plan's id.
+    /// The id of the plan.
     pub plan: String,
-    /// The split it makes.
+    /// The split after the write.
     pub to: WeightSplit,
-    /// The route's version it is based on.
+    /// The version of the route that the plan is based on.
     pub version: u64,
-    /// Where the fail-over stands once the write is made.
+    /// The state of the failover after the write.
     pub then: Shift,
-    /// The drains once the write is made.
+    /// The drains after the write.
     pub drains: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
-    /// The probes without proof once the write is made.
+    /// The probes without proof after the write.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trials: BTreeMap<VirtualNodeName, Vec<Timestamp>>,
-    /// What people are told once the write is made.
+    /// The notification to send after the write.
     #[serde(default)]
     pub note: Option<OwedNote>,
 }
 
-/// Somebody else's change of targets or weights.
+/// An operator's edit of targets or weights, or an operator's hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Edit {
-    /// When it was first seen.
+    /// When it was first observed.
     pub seen: Timestamp,
-    /// Until when it wins.
+    /// When it ends.
     pub until: Timestamp,
 }
 
-/// A restore point as a route tag carries it: `1.<epoch>.<hash of the ordered targets>.<w1-w2-...>`. It is valid only
-/// while the route has the same targets in the same order.
+/// A restore point in the format of a route tag: `1.<epoch>.<hash of the ordered targets>.<w1-w2-...>`. It is valid
+/// only while the route has the same targets in the same order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreTag {
     epoch: u64,
@@ -296,11 +296,11 @@ pub struct RestoreTag {
 impl RestoreTag {
     /// The tag of a restore point.
     #[must_use]
-    pub fn of(point: &RestorePoint) -> Self {
+    pub fn new(point: &RestorePoint) -> Self {
         Self { epoch: point.epoch, targets: point.split.targets_hash(), weights: point.split.weights() }
     }
 
-    /// Reads a tag's value; `None` for anything else.
+    /// Parses the value of a tag; `None` if it is not a valid restore point.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let mut parts = value.split('.');
@@ -316,7 +316,7 @@ impl RestoreTag {
         })
     }
 
-    /// The restore point that it stands for, if the route still has these targets.
+    /// The restore point, if the route still has the same targets.
     #[must_use]
     pub fn point(&self, current: &WeightSplit, now: Timestamp) -> Option<RestorePoint> {
         (current.targets_hash() == self.targets).then_some(())?;
@@ -334,9 +334,9 @@ impl fmt::Display for RestoreTag {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failover::sample::{at, node, split};
+    use crate::failover::fixtures::{at, node, split};
 
-    /// A document as the first version wrote it, with a drained node.
+    /// A document in the format of the first version, with a drained node.
     fn first_document() -> Value {
         serde_json::json!({
             "uid": "u1", "version": 3,
@@ -362,7 +362,7 @@ mod tests {
             assert_eq!(
                 written.get(added),
                 None,
-                "{added} is absent while it says nothing, so that older versions read it"
+                "{added} is absent while it has its default, so that older versions can read the document"
             );
         }
     }
@@ -391,25 +391,25 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_tag_reads_back() {
+    fn restore_tag_round_trips() {
         let point = RestorePoint { epoch: 3, split: split(&[("v1", 90), ("v2", 10)]), taken: at(0) };
-        let tag = RestoreTag::of(&point).to_string();
+        let tag = RestoreTag::new(&point).to_string();
         assert!(tag.len() <= 256, "a tag's value has at most 256 characters");
         let shifted = split(&[("v1", 0), ("v2", 100)]);
         assert_eq!(RestoreTag::parse(&tag).unwrap().point(&shifted, at(0)), Some(point));
     }
 
     #[test]
-    fn a_restore_tag_is_void_once_the_targets_change() {
+    fn restore_tag_is_invalid_after_the_targets_change() {
         let point = RestorePoint { epoch: 3, split: split(&[("v1", 90), ("v2", 10)]), taken: at(0) };
-        let tag = RestoreTag::of(&point);
+        let tag = RestoreTag::new(&point);
         for other in [split(&[("v2", 90), ("v1", 10)]), split(&[("v1", 90)]), split(&[("v1", 1), ("v3", 1)])] {
             assert_eq!(tag.point(&other, at(0)), None, "{other}");
         }
     }
 
     #[test]
-    fn what_is_no_restore_tag_is_none() {
+    fn invalid_restore_tag_is_rejected() {
         for value in ["", "1", "2.1.ab.1-2", "1.x.ab.1-2", "1.1.ab.300", "1.1.ab.1-2.3", "1.1.ab."] {
             assert_eq!(RestoreTag::parse(value), None, "{value}");
         }

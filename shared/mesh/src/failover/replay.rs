@@ -1,4 +1,4 @@
-//! A recorded decision, made again.
+//! Replays recorded decisions.
 
 use std::fmt;
 
@@ -14,12 +14,12 @@ use crate::name::{ResourcePath, RouteId};
 use crate::policy::Policy;
 use crate::weights::WeightSplit;
 
-/// What a decision came to.
+/// The result of a decision, for comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conclusion {
     /// The reason's code.
     pub code: String,
-    /// The weights that are to be, where something is to be done.
+    /// The weights to write, if the decision is a plan.
     pub to: Option<WeightSplit>,
 }
 
@@ -30,31 +30,32 @@ impl fmt::Display for Conclusion {
     }
 }
 
-/// A decision as it is recorded and as it is made again, whichever function made it.
+/// A recorded decision and its replay, of any function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Replay<C = Conclusion> {
-    /// What it was about.
+    /// The subject of the decision.
     pub resource: String,
-    /// When it was made.
+    /// The time of the decision.
     pub at: Timestamp,
-    /// What the record says.
+    /// The recorded conclusion.
     pub recorded: C,
-    /// What the same facts give now; `None` where nothing is decided of the resource any more.
+    /// The conclusion of the replay; `None` if the replay makes no decision for the resource.
     pub decided: Option<C>,
-    /// What-ifs that are asked now and were not then, so that their answer isn't known. With any of them the decision
-    /// says nothing.
-    pub unasked: Vec<String>,
+    /// The harm checks that the replay requested and the recording lacks. Their results are unknown, so a replay with
+    /// any of them is inconclusive.
+    #[serde(rename = "unasked")]
+    pub unrecorded: Vec<String>,
 }
 
 impl<C: PartialEq> Replay<C> {
-    /// Whether the same facts give the same decision.
+    /// Whether the replay is conclusive and gives the recorded decision.
     #[must_use]
     pub fn is_same(&self) -> bool {
-        self.unasked.is_empty() && self.decided.as_ref() == Some(&self.recorded)
+        self.unrecorded.is_empty() && self.decided.as_ref() == Some(&self.recorded)
     }
 }
 
-/// Why a record can't be replayed.
+/// The reason why a recording cannot be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{at}: {why}")]
 pub struct ReplayError {
@@ -63,14 +64,14 @@ pub struct ReplayError {
 }
 
 impl ReplayError {
-    /// A record that can't be replayed because of what stands at this place.
+    /// An error at a path within the recording.
     pub(crate) fn new(at: impl Into<String>, why: impl Into<String>) -> Self {
         Self { at: at.into(), why: why.into() }
     }
 }
 
 #[derive(Deserialize)]
-struct Recorded {
+struct RecordedDecision {
     resource: String,
     reason: String,
     #[serde(default)]
@@ -83,52 +84,58 @@ struct PlannedSplit {
 }
 
 #[derive(Deserialize)]
-struct Observed {
+struct RecordedObservation {
     now: Timestamp,
     facts: Facts,
     policy: Policy,
     #[serde(default)]
-    harms: Vec<Asked>,
+    harms: Vec<RecordedHarmCheck>,
 }
 
-/// A what-if with its answer.
+/// A harm check with its result.
 #[derive(Deserialize)]
-struct Asked {
+struct RecordedHarmCheck {
     route: RouteId,
     split: WeightSplit,
     harms: Vec<HarmFact>,
 }
 
-/// Makes the decision of a journal entry again, from what was observed then. `observed` is that of the entry, or what was
-/// kept elsewhere for its length.
+/// Replays the decision of a journal entry. `observed` is the observation of that time, from the entry itself or, if it
+/// was too long, from the object store.
 pub fn replay(entry: &Value, observed: &Value) -> Result<Replay, ReplayError> {
-    let recorded: Recorded = read_recorded(entry, "entry")?;
-    let Observed { now, facts, policy, harms } = read_recorded(observed, "observed")?;
-    let unasked = std::cell::RefCell::new(Vec::new());
-    let answer = |route: &RouteId, split: &WeightSplit| {
-        let asked = harms.iter().find(|asked| asked.route == *route && asked.split == *split);
-        if asked.is_none() {
-            unasked.borrow_mut().push(format!("{route} to {split}"));
+    let recorded: RecordedDecision = read_recorded(entry, "entry")?;
+    let RecordedObservation { now, facts, policy, harms } = read_recorded(observed, "observed")?;
+    let unrecorded = std::cell::RefCell::new(Vec::new());
+    let harm_check = |route: &RouteId, split: &WeightSplit| {
+        let check = harms.iter().find(|check| check.route == *route && check.split == *split);
+        if check.is_none() {
+            unrecorded.borrow_mut().push(format!("{route} to {split}"));
         }
-        asked.map_or_else(Vec::new, |asked| asked.harms.clone())
+        check.map_or_else(Vec::new, |check| check.harms.clone())
     };
-    let decisions = decide(&facts, &answer, &policy, now);
-    let of_it = decisions.into_iter().find(|decision| match &decision.subject {
+    let decisions = decide(&facts, &harm_check, &policy, now);
+    let decision = decisions.into_iter().find(|decision| match &decision.subject {
         Subject::Route(id) => ResourcePath::Route(id.clone()).to_string() == recorded.resource,
         Subject::Node(node) => {
             ResourcePath::VirtualNode(facts.mesh.clone(), node.clone()).to_string() == recorded.resource
         }
     });
-    let decided = of_it.map(|decision| match decision.verdict {
+    let decided = decision.map(|decision| match decision.verdict {
         Verdict::Keep(reason) => Conclusion { code: reason.code(), to: None },
         Verdict::Hold(reason) => Conclusion { code: reason.code(), to: None },
         Verdict::Act(plan) => Conclusion { code: plan.why.code(), to: Some(plan.to) },
     });
     let recorded_as = Conclusion { code: recorded.reason, to: recorded.plan.map(|plan| plan.to) };
-    Ok(Replay { resource: recorded.resource, at: now, recorded: recorded_as, decided, unasked: unasked.into_inner() })
+    Ok(Replay {
+        resource: recorded.resource,
+        at: now,
+        recorded: recorded_as,
+        decided,
+        unrecorded: unrecorded.into_inner(),
+    })
 }
 
-/// Reads a part of a record.
+/// Deserializes a part of a recording; an error names the path of the invalid value.
 pub(crate) fn read_recorded<'v, T: Deserialize<'v>>(value: &'v Value, at: &str) -> Result<T, ReplayError> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();

@@ -1,18 +1,18 @@
-//! Where the share of a failing node goes: proportional or in order, within capacity, in whole percent.
+//! Distributes the share of drained nodes: proportionally or in order, within capacity, in whole percent.
 
 use std::collections::BTreeMap;
 
 use crate::name::VirtualNodeName;
 use crate::weights::{WeightError, WeightSplit};
 
-/// Parts of one percent, so that proportions survive until the one rounding at the end.
+/// One percent in fixed-point units, so that proportions are rounded only once, at the end.
 const PERCENT: u64 = 1_000_000_000_000;
-/// The whole of a route.
+/// The whole traffic of a route, in the units of [`PERCENT`].
 const WHOLE: u64 = 100 * PERCENT;
 
-/// How much of its share a node keeps.
+/// The part of its share that a node keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keeps {
+pub(super) enum KeptShare {
     /// All of it.
     All,
     /// This many percent of its share, but at least this many percentage points of the route (never more than its
@@ -22,31 +22,31 @@ pub(super) enum Keeps {
     Nothing,
 }
 
-/// A node that may take more, in the order of preference.
+/// A target that may receive more traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Receiver {
     pub(super) node: VirtualNodeName,
-    /// The most it may carry on this route in percentage points; `None` for no known limit.
+    /// The most it may carry on this route in percentage points; `None` if unbounded.
     pub(super) limit: Option<u8>,
-    /// Whether it takes what it can before the others get anything.
+    /// Whether it is filled up to its limit before the other receivers get any traffic.
     pub(super) first: bool,
 }
 
-/// A split that was worked out.
+/// The result of [`spread`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spread {
     /// The weights; they sum to 100.
     pub(super) split: WeightSplit,
-    /// Percentage points that had to stay where they were withdrawn from.
+    /// The percentage points that no receiver has capacity for; they stay on the nodes they were to be moved from.
     pub(super) unplaced: u8,
 }
 
-/// Withdraws from each node of `base` what it does not keep, and gives it to the receivers. What they can't take stays
-/// where `current` has it, so that nobody but a receiver ever gets more than it has now.
+/// Withdraws from each node of `base` the part that it does not keep, and distributes it to the receivers. The part
+/// beyond their capacity stays on its nodes of `current`, so that only receivers get more traffic than they have now.
 pub(super) fn spread(
     base: &WeightSplit,
     current: &WeightSplit,
-    keeps: impl Fn(&VirtualNodeName) -> Keeps,
+    keeps: impl Fn(&VirtualNodeName) -> KeptShare,
     receivers: &[Receiver],
 ) -> Result<Spread, WeightError> {
     let before: BTreeMap<&VirtualNodeName, u64> = shares(base);
@@ -54,11 +54,11 @@ pub(super) fn spread(
     let mut open = 0_u64;
     for (node, share) in &before {
         let kept = match keeps(node) {
-            Keeps::All => *share,
-            Keeps::Part { percent, at_least } => {
+            KeptShare::All => *share,
+            KeptShare::Part { percent, at_least } => {
                 (share * u64::from(percent) / 100).max(u64::from(at_least) * PERCENT).min(*share)
             }
-            Keeps::Nothing => 0,
+            KeptShare::Nothing => 0,
         };
         after.insert(node, kept);
         open += share - kept;
@@ -77,7 +77,7 @@ pub(super) fn spread(
     })
 }
 
-/// Leaves `amount` on the nodes that carry more now than they should, in proportion to how much more; tells which.
+/// Leaves `amount` on the nodes that carry more than their target share, in proportion to the surplus; returns them.
 fn park<'a>(
     after: &mut BTreeMap<&'a VirtualNodeName, u64>,
     now: &BTreeMap<&VirtualNodeName, u64>,
@@ -95,8 +95,8 @@ fn park<'a>(
     surplus.into_iter().map(|(node, _)| node).collect()
 }
 
-/// Gives `amount` to the receivers in proportion to their shares before, each up to its limit; what one can't take the
-/// rest share among them. Nodes that all had nothing before share equally. Returns what was placed.
+/// Distributes `amount` to the receivers in proportion to their shares before, each up to its limit; the excess is
+/// distributed to the remaining receivers. Receivers without any share before get equal parts. Returns the placed part.
 fn fill<'a>(
     after: &mut BTreeMap<&'a VirtualNodeName, u64>,
     receivers: &[&Receiver],
@@ -119,7 +119,7 @@ fn fill<'a>(
             if open.iter().all(|(_, share, _)| *share == 0) { 1 } else { share }
         };
         let total: u64 = open.iter().map(|(_, share, _)| weight(*share)).sum();
-        // Those that the proportional part would overfill are filled first; then the rest is shared anew.
+        // Receivers that the proportional part would overfill are filled first; the rest is distributed again.
         let overfull = open.iter().position(|(_, share, room)| proportion(left, weight(*share), total) >= *room);
         if let Some(index) = overfull {
             let (node, _, room) = open.swap_remove(index);
@@ -138,7 +138,7 @@ fn fill<'a>(
     amount - left
 }
 
-/// Each node's part of the whole, by its weights; all zero for a route that is drained.
+/// Each node's part of the whole traffic, by its weights; all 0 if all weights are 0.
 pub(super) fn shares(split: &WeightSplit) -> BTreeMap<&VirtualNodeName, u64> {
     let total = u64::from(split.total());
     split
@@ -148,14 +148,15 @@ pub(super) fn shares(split: &WeightSplit) -> BTreeMap<&VirtualNodeName, u64> {
         .collect()
 }
 
-/// Percentage points that a node has of a route, rounded up: what counts against its capacity.
+/// A node's percentage points of a route, rounded up; the amount that counts against its capacity.
 pub(super) fn points(split: &WeightSplit, node: &VirtualNodeName) -> u16 {
     shares(split).get(node).copied().map_or(0, |share| u16::from(whole_percent_up(share)))
 }
 
-/// Whole weights, one for each target of `base`, that sum to 100: every part rounded down, and what is missing given
-/// to the largest remainders, the first of the spec first: to parts that would vanish, then to those that may take more before the others, and last to
-/// those that only keep what nobody could take. A target without any part stays at 0.
+/// Whole weights that sum to 100, one for each target of `base`. Every part is rounded down; the difference to 100 is
+/// added one by one, in this order: parts below one percent, receivers, other nodes, and last the nodes that keep
+/// unplaced traffic; within each group the largest remainder first, then in the order of the route. A target
+/// without any part stays at 0.
 fn rounded(
     base: &WeightSplit,
     after: &BTreeMap<&VirtualNodeName, u64>,
@@ -171,7 +172,7 @@ fn rounded(
         let node = base.targets().get(*index).map(|target| &target.virtual_node);
         let takes = node.is_some_and(|node| receivers.iter().any(|receiver| receiver.node == *node));
         let keeps = node.is_some_and(|node| parked.contains(&node));
-        // A part of less than one percent must not vanish: a node that is tried with nothing proves nothing.
+        // A part below one percent must not vanish: a returning node without traffic cannot prove its health.
         let vanishes = weights.get(*index) == Some(&0);
         (keeps, !vanishes, !takes, std::cmp::Reverse(parts.get(*index).map_or(0, |part| part % PERCENT)))
     });
@@ -189,7 +190,7 @@ fn rounded(
     weights
 }
 
-/// A node's part over its entries, in proportion to their weights before; to the first one when they had none.
+/// A node's part divided among its targets in proportion to their weights before; to the first target if all were 0.
 fn entries(base: &WeightSplit, after: &BTreeMap<&VirtualNodeName, u64>) -> Vec<u64> {
     let mut begun: Vec<&VirtualNodeName> = Vec::new();
     base.targets()
@@ -222,20 +223,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::failover::sample::{node, split};
+    use crate::failover::fixtures::{node, split};
 
     fn to(names: &[&str]) -> Vec<Receiver> {
         names.iter().map(|name| Receiver { node: node(name), limit: None, first: false }).collect()
     }
 
-    fn drain<'a>(failing: &'a [&'a str]) -> impl Fn(&VirtualNodeName) -> Keeps + 'a {
+    fn drain<'a>(failing: &'a [&'a str]) -> impl Fn(&VirtualNodeName) -> KeptShare + 'a {
         |node| {
-            if failing.contains(&node.as_str()) { Keeps::Nothing } else { Keeps::All }
+            if failing.contains(&node.as_str()) { KeptShare::Nothing } else { KeptShare::All }
         }
     }
 
     #[test]
-    fn shares_go_where_they_should() {
+    fn share_of_a_failing_node_moves_to_the_receivers() {
         type Case<'a> = (&'a [(&'a str, u8)], &'a [&'a str], &'a [&'a str], &'a [u8]);
         let cases: &[Case<'_>] = &[
             // before, failing, receivers, after
@@ -244,12 +245,12 @@ mod tests {
             (&[("v1", 1), ("v2", 1), ("v3", 1)], &["v3"], &["v1", "v2"], &[50, 50, 0]),
             (&[("v1", 60), ("v2", 20), ("v3", 20)], &["v3"], &["v1", "v2"], &[75, 25, 0]),
             (&[("v1", 2), ("v2", 1), ("v3", 1)], &["v3"], &["v1", "v2"], &[67, 33, 0]),
-            // A standby at 0 takes all when it is the only one; two of them share equally.
+            // A single standby at 0 takes all; two standbys share equally.
             (&[("v1", 100), ("v2", 0)], &["v1"], &["v2"], &[0, 100]),
             (&[("v1", 100), ("v2", 0), ("v3", 0)], &["v1"], &["v2", "v3"], &[0, 50, 50]),
-            // Only the eligible take; the others keep what they had.
+            // Only receivers take more; the other nodes keep their weights.
             (&[("v1", 50), ("v2", 25), ("v3", 25)], &["v1"], &["v2"], &[0, 75, 25]),
-            // Nobody there: it stays.
+            // Without a receiver, the share stays.
             (&[("v1", 50), ("v2", 50)], &["v1"], &[], &[50, 50]),
         ];
         for (before, failing, receivers, expected) in cases {
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn standbys_are_filled_in_order_and_capacity_spills() {
+    fn standbys_are_filled_in_order_up_to_their_capacity() {
         let base = split(&[("v1", 100), ("s1", 0), ("s2", 0), ("s3", 0)]);
         let standby = |name: &str, limit| Receiver { node: node(name), limit, first: true };
         for (receivers, expected, unplaced) in [
@@ -274,31 +275,31 @@ mod tests {
     }
 
     #[test]
-    fn a_returning_node_keeps_the_probe_share_and_then_its_steps() {
+    fn returning_node_keeps_the_probe_share_and_then_its_steps() {
         let base = split(&[("v1", 50), ("v2", 50)]);
         for (keeps, expected) in [
-            (Keeps::Part { percent: 0, at_least: 5 }, [95, 5]),
-            (Keeps::Part { percent: 25, at_least: 5 }, [88, 12]),
-            (Keeps::Part { percent: 50, at_least: 5 }, [75, 25]),
-            (Keeps::Part { percent: 100, at_least: 5 }, [50, 50]),
+            (KeptShare::Part { percent: 0, at_least: 5 }, [95, 5]),
+            (KeptShare::Part { percent: 25, at_least: 5 }, [88, 12]),
+            (KeptShare::Part { percent: 50, at_least: 5 }, [75, 25]),
+            (KeptShare::Part { percent: 100, at_least: 5 }, [50, 50]),
         ] {
             let of = |name: &VirtualNodeName| {
-                if name.as_str() == "v2" { keeps } else { Keeps::All }
+                if name.as_str() == "v2" { keeps } else { KeptShare::All }
             };
             assert_eq!(spread(&base, &base, of, &to(&["v1"])).unwrap().split.weights(), expected, "{keeps:?}");
         }
         // A share smaller than the probe share is never exceeded.
         let small = split(&[("v1", 98), ("v2", 2)]);
         let of = |name: &VirtualNodeName| match name.as_str() {
-            "v2" => Keeps::Part { percent: 0, at_least: 5 },
-            _ => Keeps::All,
+            "v2" => KeptShare::Part { percent: 0, at_least: 5 },
+            _ => KeptShare::All,
         };
         assert_eq!(spread(&small, &small, of, &to(&["v1"])).unwrap().split.weights(), [98, 2]);
     }
 
     proptest! {
         #[test]
-        fn weights_sum_to_100_and_the_failing_get_nothing_that_others_could_take(
+        fn weights_sum_to_100_and_failing_nodes_are_drained_as_far_as_capacity_permits(
             weights in prop::collection::vec(0_u8..=100, 1..=10),
             failing in prop::collection::vec(any::<bool>(), 10),
             eligible in prop::collection::vec(any::<bool>(), 10),
@@ -312,7 +313,7 @@ mod tests {
                 .filter(|(index, _)| eligible[*index] && !failing[*index])
                 .map(|(index, name)| Receiver { node: node(name), limit: limits[index], first: false })
                 .collect();
-            let keeps = |node: &VirtualNodeName| if failing[index_of(node)] { Keeps::Nothing } else { Keeps::All };
+            let keeps = |node: &VirtualNodeName| if failing[index_of(node)] { KeptShare::Nothing } else { KeptShare::All };
             let spread = spread(&base, &base, keeps, &receivers).unwrap();
             prop_assert_eq!(spread.split.total(), 100);
             prop_assert!(spread.split.same_targets(&base));

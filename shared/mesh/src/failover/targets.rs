@@ -1,13 +1,13 @@
-//! Which virtual node an alarm reports, and whether its metric may drain that node.
+//! Finds the virtual node that an alarm reports, and whether its metric may drain that node.
 //!
 //! ```text
 //! binding ─▶ TargetVirtualNode ─▶ Mesh + VirtualNode ─▶ tags ─▶ children of a composite alarm
 //!            (outbound metric)     (inbound metric)
 //! ```
 //!
-//! The first rule that names a target counts. A binding and tags are deliberate, so any metric counts there. By
-//! dimensions or labels, only a metric on the list of failure metrics counts: see [`super::failure_metric`]. An alarm
-//! without a target has a typed reason that says what to add.
+//! The first rule that names a target applies. Bindings and tags are deliberate, so they apply to any metric.
+//! Dimensions and labels apply only to metrics on the list of failure metrics: see [`super::failure_metric`]. An alarm
+//! without a target has a typed reason that names what to add.
 
 mod composite;
 mod dimensions;
@@ -40,25 +40,25 @@ pub type AlarmTags = BTreeMap<AlarmName, BTreeMap<String, String>>;
 pub struct TargetAlarm {
     /// The alarm.
     pub name: AlarmName,
-    /// What it watches.
+    /// The kind of its metric.
     pub role: AlarmRole,
     /// The alarm's state.
     pub state: AlarmState,
     /// The time of the last change of the state, if CloudWatch reported one.
     pub since: Option<Timestamp>,
-    /// What mutes the alarm's actions while it is in `ALARM`.
+    /// The cause of the mute while the alarm is in `ALARM`; `None` if it is not muted.
     pub muted: Option<Muted>,
     /// Whether the alarm's source could be read.
     pub readable: bool,
-    /// What CloudWatch reports about the evaluation; absent when the evaluation works.
+    /// The evaluation problem that CloudWatch reports; `None` if the evaluation works.
     pub evaluation: Option<EvaluationState>,
-    /// The caller whose requests the alarm measures; absent when it measures all of them.
+    /// The caller of the requests that the alarm measures; `None` if it measures the requests of all callers.
     pub caller: Option<Caller>,
-    /// Data points that the alarm's metric had lately, where they were counted.
+    /// The number of recent data points of the alarm's metric, if they were counted.
     pub recent_data_points: Option<u32>,
 }
 
-/// The side that measures an outbound metric.
+/// The caller that measures an outbound metric.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Caller {
@@ -77,7 +77,7 @@ impl fmt::Display for Caller {
     }
 }
 
-/// An alarm and the caller whose requests it measures.
+/// An alarm on the requests of one caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallerAlarm {
@@ -109,7 +109,7 @@ pub enum TargetRule {
     Children,
 }
 
-/// A target of an alarm, and why it is one.
+/// A target of an alarm, with the rule that maps the alarm to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportedTarget {
@@ -117,15 +117,15 @@ pub struct ReportedTarget {
     pub mesh: MeshName,
     /// The virtual node.
     pub node: VirtualNodeName,
-    /// What the alarm watches.
+    /// The kind of the alarm's metric.
     pub role: AlarmRole,
     /// The rule that named the target.
     pub rule: TargetRule,
-    /// The failure metric, where one is needed.
+    /// The failure metric, if the rule requires one.
     pub failure: Option<FailureEntry>,
-    /// The caller that measures, where there is one.
+    /// The caller that measures the metric, if it is an outbound metric of one caller.
     pub caller: Option<Caller>,
-    /// When the series of this target went into `ALARM`, of an alarm with several.
+    /// When the series of this target entered `ALARM`, for an alarm with several series.
     pub since: Option<Timestamp>,
 }
 
@@ -133,9 +133,9 @@ pub struct ReportedTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AlarmTargets {
     by_node: BTreeMap<(MeshName, VirtualNodeName), Vec<TargetAlarm>>,
-    /// Alarms of which every node of a mesh is a series, except those that they report already.
+    /// Alarms with a series for each node of a mesh; nodes without a breaching series get the alarm from here.
     fleets: Vec<Fleet>,
-    /// Alarms that report no node, and why.
+    /// Alarms that report no node, with the reason.
     pub unmapped: BTreeMap<AlarmName, Unmapped>,
 }
 
@@ -159,7 +159,7 @@ impl AlarmTargets {
         self.by_node.keys().filter(move |(of, _)| of == mesh).map(|(_, node)| node)
     }
 
-    /// Every mesh of which an alarm reports a node.
+    /// Every mesh with a node that an alarm reports.
     #[must_use]
     pub fn meshes(&self) -> BTreeSet<&MeshName> {
         self.by_node.keys().map(|(mesh, _)| mesh).collect()
@@ -204,8 +204,8 @@ impl AlarmTargets {
         }
     }
 
-    /// The alarms that decide whether callers disagree about a node: every acting alarm measures a caller, and other
-    /// callers' alarms are `OK`. The second list is what has to have data.
+    /// The alarms by which callers disagree about a node: every unmuted alarm in `ALARM` measures one caller, and
+    /// alarms of other callers are `OK`. The alarms of the second list count only if they have data.
     #[must_use]
     pub fn disputed(&self, mesh: &MeshName, node: &VirtualNodeName) -> Option<(Vec<CallerAlarm>, Vec<&TargetAlarm>)> {
         let alarms = self.alarms_of(mesh, node);
@@ -226,8 +226,8 @@ impl AlarmTargets {
         (!healthy.is_empty()).then_some((failing, healthy))
     }
 
-    /// The callers that report that a node fails, and those that report with data that it does not; `None` when they
-    /// agree, or when the policy acts on any caller.
+    /// The callers that report that a node fails, and the callers that report with data that it does not; `None` if
+    /// they agree, or if the policy acts on any caller's report.
     #[must_use]
     pub fn disagreement(
         &self,
@@ -240,7 +240,7 @@ impl AlarmTargets {
             CallerDisagreement::Hold => {}
         }
         let (failing, healthy) = self.disputed(mesh, node)?;
-        // A caller without requests is `OK` as well, and says nothing about the target.
+        // The alarm of a caller without requests is `OK`, too, and proves no success.
         let proven = healthy.iter().filter(|alarm| alarm.recent_data_points.is_some_and(|points| points > 0));
         let healthy: Vec<CallerAlarm> = proven
             .filter_map(|alarm| Some(CallerAlarm { caller: alarm.caller.clone()?, alarm: alarm.name.clone() }))
@@ -249,7 +249,7 @@ impl AlarmTargets {
     }
 }
 
-/// What every alarm's target is found from.
+/// The input for the target of each alarm.
 pub(super) struct Context<'a> {
     pub(super) by_name: BTreeMap<&'a AlarmName, &'a Alarm>,
     pub(super) tags: &'a AlarmTags,
@@ -266,8 +266,8 @@ impl<'a> Context<'a> {
         self.policy.bindings.iter().any(|binding| binding.alarm == alarm.name)
     }
 
-    /// The targets of an alarm for being in a state. For its own sake that state is `ALARM`; a composite alarm can
-    /// also be true because a child is `OK` or has no data.
+    /// The targets of an alarm in a given state. Normally that state is `ALARM`; a composite alarm can also be true
+    /// because a child is `OK` or has no data.
     fn resolve(&self, alarm: &Alarm, state: StateTest, depth: usize) -> Result<Vec<ReportedTarget>, Unmapped> {
         let plain = |mesh: &MeshName, node: &VirtualNodeName, role, rule| ReportedTarget {
             mesh: mesh.clone(),
@@ -316,8 +316,8 @@ impl<'a> Context<'a> {
     }
 }
 
-/// A binding or tags name the target of an alarm on any metric. That such an alarm is `OK` is no failure, whatever
-/// composite alarm tests for it.
+/// The targets of an alarm by binding or tags, on any metric. The state `OK` of such an alarm is never a failure, even
+/// if a composite alarm tests for it.
 fn deliberate(targets: Vec<ReportedTarget>, state: StateTest) -> Result<Vec<ReportedTarget>, Unmapped> {
     match state {
         StateTest::Alarm | StateTest::InsufficientData => Ok(targets),
@@ -375,18 +375,18 @@ pub fn alarm_targets(alarms: &[Alarm], tags: &AlarmTags, policy: &FailoverPolicy
     targets
 }
 
-/// A composite alarm that is not in `ALARM` reports nothing that its children do not report themselves. Its `OK` is no
-/// evidence either: `ALARM(child)` is also false while the child has no data.
+/// Whether a composite alarm is not in `ALARM`. It then reports no node that its children do not report themselves. Its
+/// `OK` proves no health either: `ALARM(child)` is also false while the child has no data.
 fn is_quiet_composite(alarm: &Alarm, context: &Context<'_>) -> bool {
     matches!(alarm.source, AlarmSource::Composite(_)) && alarm.state != AlarmState::Alarm && !context.is_bound(alarm)
 }
 
-/// The targets of one alarm with the rule and the metric that made them so, or what is missing. `alarms` holds the
-/// alarm itself and, for a composite alarm, its children.
+/// The targets of one alarm, each with its rule and metric. `alarms` holds the alarm itself and, for a composite alarm,
+/// its children.
 ///
 /// # Errors
 ///
-/// Returns why the alarm reports no target.
+/// Returns the reason why the alarm reports no target.
 pub fn reported_targets(
     alarm: &Alarm,
     alarms: &[Alarm],
@@ -397,8 +397,8 @@ pub fn reported_targets(
     Context::new(alarms, tags, policy, now).resolve(alarm, StateTest::Alarm, composite::MAX_DEPTH)
 }
 
-/// What mutes an alarm that is in `ALARM`, if anything does. `alarms` holds the alarm itself and the composite alarms
-/// that it acts through.
+/// The cause of the mute of an alarm in `ALARM`; `None` if it is not muted. `alarms` holds the alarm itself and the
+/// composite alarms that it acts through.
 #[must_use]
 pub fn muted_by(
     alarm: &Alarm,
@@ -410,7 +410,7 @@ pub fn muted_by(
     Context::new(alarms, tags, policy, now).muted(alarm)
 }
 
-/// The alarms whose tags are needed to find the node that they report.
+/// The alarms that need their tags read to find the node that they report.
 #[must_use]
 pub fn needing_tags<'a>(alarms: &'a [Alarm], policy: &FailoverPolicy) -> Vec<&'a Alarm> {
     let is_bound = |alarm: &Alarm| policy.bindings.iter().any(|binding| binding.alarm == alarm.name);

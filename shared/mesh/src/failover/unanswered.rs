@@ -1,17 +1,18 @@
-//! Finds alarms that are on, are wired to this function, and lead to no decision about a route or a node.
+//! Finds alarms in `ALARM` that are wired to this function and lead to no decision about a route or a node.
 //!
-//! | alarm | what ties it to the function | result |
+//! | alarm | wiring to the function | result |
 //! |-|-|-|
-//! | in `ALARM`, reports a node | | decided with the routes of the node |
-//! | in `ALARM`, reports no node | binding, tag, action, a mesh in its metrics, or an event that named it | a hold |
-//! | in `ALARM`, names nothing of a mesh | the rule that forwards every alarm of the account, and no action of its own | reported, neither a hold nor a page |
-//! | in `ALARM`, reports no node | nothing | no concern of this function |
-//! | in `ALARM`, on load or another metric that is no failure | | left alone on purpose |
-//! | in `ALARM`, muted | | a mute is a decision of an operator |
-//! | does not exist | a binding | a hold: its node is not watched |
+//! | in `ALARM`, reports a node | | a decision for the routes of the node |
+//! | in `ALARM`, reports no node | binding, tag, action, mesh metric, or an event that named it | a hold |
+//! | in `ALARM`, names no mesh | only the rule that forwards every alarm of the account | reported, neither a hold nor
+//! a page |
+//! | in `ALARM`, reports no node | none | ignored |
+//! | in `ALARM`, on load or another metric that reports no failure | | ignored on purpose |
+//! | in `ALARM`, muted | | ignored: an operator muted it |
+//! | does not exist | a binding | a hold: its node is not monitored |
 //! | does not exist | an event that named it | reported once |
-//! | another account's or region's | an event in `ALARM` that named it | a hold |
-
+//! | of another account or region | an event in `ALARM` that named it | a hold |
+//!
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -21,14 +22,14 @@ use super::targets::{AlarmTargets, Unmapped};
 use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricTerm, Rule};
 use crate::policy::FailoverPolicy;
 
-/// How far composite alarms are followed to find a mesh in the metrics below them.
+/// The maximum depth to which composite alarms are searched for mesh metrics.
 const MAX_DEPTH: usize = 5;
 
-/// Dimensions and labels by which a metric is about a mesh, in lower case and without separators.
+/// Dimensions and labels that identify a mesh metric, in lower case and without separators.
 const MESH_DIMENSIONS: [&str; 6] =
     ["virtualnode", "targetvirtualnode", "virtualservice", "targetvirtualservice", "virtualgateway", "virtualrouter"];
 
-/// Where this function runs, and what leads to it.
+/// The identity of this function, and the topics that deliver to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipient {
     /// The name of the function.
@@ -46,13 +47,13 @@ pub struct ForeignAlarm {
     pub name: AlarmName,
     /// The state that the event reports.
     pub state: AlarmState,
-    /// The account of the alarm, if the event tells.
+    /// The account of the alarm, if the event has it.
     pub account: Option<String>,
-    /// The region of the alarm, if the event tells.
+    /// The region of the alarm, if the event has it.
     pub region: Option<String>,
 }
 
-/// What ties an alarm to this function.
+/// The wiring of an alarm to this function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "wiring", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Wiring {
@@ -60,27 +61,27 @@ pub enum Wiring {
     Binding,
     /// It has one of the tags that name a mesh or a node.
     Tag,
-    /// One of its actions leads here.
+    /// One of its actions invokes this function.
     Action {
         /// The ARN of the action.
         arn: String,
     },
-    /// Its metrics, or those of an alarm below it, are about a mesh.
+    /// Its metrics, or those of a child alarm, are mesh metrics.
     Metric,
-    /// Nothing but an event that named it.
+    /// Only an event that named it.
     Event,
-    /// Nothing but a rule of the event bus, which forwards every alarm of the account. The alarm names nothing of a mesh, and
-    /// no action of its own leads here, so it belongs to another application.
+    /// Only a rule of the event bus, which forwards every alarm of the account. The alarm names no mesh, and none of
+    /// its actions invokes this function, so it belongs to another application.
     Bus,
 }
 
-/// Why an alarm leads to no decision.
+/// The reason why an alarm leads to no decision.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum NoAnswer {
     /// It does not exist.
     AlarmMissing,
-    /// It belongs to another account or region, whose alarms this function cannot read.
+    /// It belongs to another account or region; this function cannot read alarms there.
     OtherAccount {
         /// The account.
         account: Option<String>,
@@ -97,34 +98,34 @@ pub enum NoAnswer {
 pub struct UnansweredAlarm {
     /// The alarm.
     pub alarm: AlarmName,
-    /// Why it leads to no decision.
+    /// The reason.
     pub reason: NoAnswer,
-    /// What ties it to this function.
+    /// The wiring to this function.
     pub wiring: Wiring,
-    /// Whether it is in `ALARM`, so that something fails and nothing is done.
+    /// Whether it is in `ALARM`: a failure without a reaction.
     pub in_alarm: bool,
 }
 
-/// What is known of alarms in one run.
+/// The alarms of one invocation, and the policy.
 #[derive(Clone, Copy, Debug)]
 pub struct AlarmInput<'a> {
     /// Every alarm that was read.
     pub alarms: &'a [Alarm],
     /// The nodes that they report.
     pub targets: &'a AlarmTargets,
-    /// The tags of those whose tags were read.
+    /// The tags that were read, by alarm.
     pub tags: &'a BTreeMap<AlarmName, BTreeMap<String, String>>,
     /// The policy.
     pub policy: &'a FailoverPolicy,
-    /// The alarms of the own account and region that events named, in this run.
+    /// The alarms of this account and region that events of this invocation named.
     pub named: &'a BTreeSet<AlarmName>,
-    /// Those of them that only the event bus named, and no action of an alarm.
+    /// The alarms of `named` that only the event bus named, and no alarm action.
     pub only_by_bus: &'a BTreeSet<AlarmName>,
     /// The alarms of other accounts or regions that events named.
     pub foreign: &'a [ForeignAlarm],
-    /// The alarms that events named in earlier runs, and that have led to no decision since.
+    /// The alarms that events named in earlier invocations, and that have led to no decision since.
     pub named_before: &'a BTreeSet<AlarmName>,
-    /// Where this function runs.
+    /// The identity of this function.
     pub recipient: &'a Recipient,
 }
 
@@ -176,9 +177,9 @@ pub fn unanswered_alarms(input: &AlarmInput<'_>) -> Vec<UnansweredAlarm> {
     found
 }
 
-/// Whether an alarm, which nothing but events tie to this function, is known to be another application's: it arrived by the
-/// event bus alone, all that could tie it to the function was read, and it names nothing. What could not be read never
-/// makes it unrelated.
+/// Whether an alarm without wiring except events is known to belong to another application. It must have arrived by the
+/// event bus alone, all possible wiring must have been read, and none was found. Unreadable wiring never makes an alarm
+/// unrelated.
 fn is_unrelated(alarm: &Alarm, reason: &Unmapped, input: &AlarmInput<'_>) -> bool {
     let names_nothing = match reason {
         Unmapped::NamesNoTarget | Unmapped::ChildrenNameNoTarget | Unmapped::ChildrenChanged => true,
@@ -200,7 +201,7 @@ fn is_unrelated(alarm: &Alarm, reason: &Unmapped, input: &AlarmInput<'_>) -> boo
         && !input.named_before.contains(&alarm.name)
 }
 
-/// What ties the alarm to this function, apart from events.
+/// The wiring of the alarm to this function, except by events.
 fn wiring(alarm: &Alarm, input: &AlarmInput<'_>, read: &BTreeMap<&AlarmName, &Alarm>) -> Option<Wiring> {
     let AlarmInput { policy, tags, recipient, .. } = input;
     if policy.bindings.iter().any(|binding| binding.alarm == alarm.name) {
@@ -218,7 +219,7 @@ fn wiring(alarm: &Alarm, input: &AlarmInput<'_>, read: &BTreeMap<&AlarmName, &Al
 }
 
 impl Recipient {
-    /// Whether an ARN is that of this function, with or without a version or an alias.
+    /// Whether an ARN is the function's ARN, with or without a version or an alias.
     fn is_function(&self, arn: &str) -> bool {
         let Some(function) = &self.function else { return false };
         let mut parts = arn.split(':').skip(2);
@@ -234,7 +235,7 @@ fn is_about_mesh(alarm: &Alarm, input: &AlarmInput<'_>, read: &BTreeMap<&AlarmNa
             || name == discovery.virtual_node_dimension
             || MESH_DIMENSIONS.contains(&plain.to_ascii_lowercase().as_str())
     };
-    let speaks_of_mesh = |text: &str| {
+    let mentions_mesh = |text: &str| {
         let word = |character: char| character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '/');
         let mut words = text.split(move |character| !word(character));
         words.any(|word| is_namespace(word) || is_dimension(word))
@@ -244,11 +245,11 @@ fn is_about_mesh(alarm: &Alarm, input: &AlarmInput<'_>, read: &BTreeMap<&AlarmNa
             MetricTerm::Stat { namespace, dimensions, .. } => {
                 is_namespace(namespace) || dimensions.keys().any(|name| is_dimension(name))
             }
-            MetricTerm::Expression { expression, .. } => speaks_of_mesh(expression),
+            MetricTerm::Expression { expression, .. } => mentions_mesh(expression),
         }),
         AlarmSource::PromQl(query) => {
             let labels = alarm.contributors.iter().flatten().flat_map(|contributor| contributor.attributes.keys());
-            speaks_of_mesh(&query.query) || labels.into_iter().any(|name| is_dimension(name))
+            mentions_mesh(&query.query) || labels.into_iter().any(|name| is_dimension(name))
         }
         AlarmSource::Composite(rule) => {
             let Some(depth) = depth.checked_sub(1) else { return false };
@@ -268,7 +269,7 @@ fn is_namespace(word: &str) -> bool {
 }
 
 impl UnansweredAlarm {
-    /// What an operator can do about it.
+    /// The remedy for an operator.
     #[must_use]
     pub fn remedy(&self) -> String {
         let Self { alarm, reason, .. } = self;
@@ -278,7 +279,7 @@ impl UnansweredAlarm {
             }
             NoAnswer::AlarmMissing => {
                 format!(
-                    "create alarm {alarm}, or remove it from the bindings of the policy; until then it watches nothing"
+                    "create alarm {alarm}, or remove it from the bindings of the policy; until then its node is not monitored"
                 )
             }
             NoAnswer::OtherAccount { .. } => format!(
@@ -294,7 +295,7 @@ impl fmt::Display for UnansweredAlarm {
         let Self { alarm, reason, .. } = self;
         match reason {
             NoAnswer::Unmapped(unmapped) => {
-                write!(f, "alarm {alarm} is in ALARM and reports no virtual node, so that nothing is done: {unmapped}")
+                write!(f, "alarm {alarm} is in ALARM and reports no virtual node, so no weight is moved: {unmapped}")
             }
             NoAnswer::AlarmMissing => write!(f, "alarm {alarm} does not exist"),
             NoAnswer::OtherAccount { account, region } => write!(

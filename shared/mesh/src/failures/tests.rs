@@ -37,7 +37,7 @@ fn pages(runs: &str) -> Vec<usize> {
             pages.push(at);
         }
         failures.expire(&LIMITS, now);
-        // What is stored and read again is the same memory.
+        // The stored document round-trips.
         failures = serde_json::from_value(serde_json::to_value(&failures).unwrap()).unwrap();
     }
     pages
@@ -153,7 +153,7 @@ fn two_processes_see_one_failure() {
     own.merge(stored.clone(), &LIMITS);
     own.failed("alarms", &call(FailureClass::Transient), &LIMITS, minute(10));
     assert!(own.due(&LIMITS, minute(10)).is_some());
-    // One that saw it work again knows better than what was stored before.
+    // A process that observed a success overrides the stored failure.
     let mut cleared = stored.clone();
     cleared.failed("alarms", &call(FailureClass::Permanent), &LIMITS, minute(9));
     let page = cleared.due(&LIMITS, minute(9)).unwrap();

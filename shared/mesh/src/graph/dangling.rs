@@ -1,4 +1,4 @@
-//! References that lead nowhere.
+//! Dangling references.
 
 use serde::Serialize;
 
@@ -6,24 +6,24 @@ use super::Mesh;
 use super::links::{Links, Provider};
 use crate::name::{ResourcePath, VirtualGatewayName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
 
-/// A reference to a resource that isn't there.
+/// A reference to a missing resource.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Dangling {
-    /// The resource that refers.
+    /// The resource with the reference.
     pub from: ResourcePath,
-    /// The resource that isn't there.
+    /// The missing resource.
     pub to: ResourcePath,
 }
 
-/// Every reference that leads nowhere: backends (which the API allows), providers, weighted targets, targets of gateway
-/// routes, and routes and gateway routes without their parent. Each pair once, in the order of the paths.
+/// Every dangling reference: backends (which the API allows), providers, weighted targets, targets of gateway routes,
+/// and routes and gateway routes without their parent. Each pair once, in the order of the paths.
 #[must_use]
 pub fn dangling(mesh: &Mesh) -> Vec<Dangling> {
-    dangling_along(mesh, &Links::of(mesh))
+    dangling_along(mesh, &Links::new(mesh))
 }
 
-/// The same, with links that were made before.
+/// Every dangling reference, with prepared links.
 pub(crate) fn dangling_along(mesh: &Mesh, links: &Links<'_>) -> Vec<Dangling> {
     let node = |name: &VirtualNodeName| ResourcePath::VirtualNode(mesh.name.clone(), name.clone());
     let service = |name: &VirtualServiceName| ResourcePath::VirtualService(mesh.name.clone(), name.clone());

@@ -1,4 +1,4 @@
-//! Who calls whom.
+//! The callers and callees of a mesh.
 
 use std::collections::BTreeSet;
 
@@ -12,18 +12,18 @@ use crate::name::{
 };
 use crate::spec::{GatewayRouteSpec, RouteSpec, VirtualNodeSpec, VirtualServiceProvider, VirtualServiceSpec};
 
-/// What calls a virtual service.
+/// A caller of a virtual service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Caller {
-    /// A virtual node that has it as backend.
+    /// A virtual node with the service as backend.
     VirtualNode(VirtualNodeName),
     /// A virtual gateway with a gateway route to it.
     VirtualGateway(VirtualGatewayName),
 }
 
 impl Caller {
-    /// Where the caller is.
+    /// The path of the caller.
     #[must_use]
     pub fn path(&self, mesh: &Mesh) -> ResourcePath {
         match self {
@@ -33,8 +33,8 @@ impl Caller {
     }
 }
 
-/// The references of a mesh, each name looked up once, indexed in both directions. Weights play no part: a drained target
-/// is linked. References that lead nowhere are links too.
+/// The references of a mesh, each name looked up once, indexed in both directions. Weights are ignored: a drained
+/// target is linked. Dangling references are included.
 #[derive(Debug)]
 pub struct Links<'m> {
     pub(crate) nodes: Numbered<'m, VirtualNodeName, VirtualNodeSpec>,
@@ -45,7 +45,7 @@ pub struct Links<'m> {
     pub(crate) routes: Vec<LinkedRoute<'m>>,
     /// Every gateway route, in the order of gateways and names.
     pub(crate) gateway_routes: Vec<LinkedGatewayRoute<'m>>,
-    /// By virtual node, the services that it calls, as it names them.
+    /// By virtual node, the services that it calls, in the order of its backends.
     backends: Vec<Vec<usize>>,
     /// By virtual service.
     providers: Vec<Option<Provider>>,
@@ -79,14 +79,14 @@ pub(crate) struct LinkedGatewayRoute<'m> {
     pub(crate) service: Option<usize>,
 }
 
-/// What provides a virtual service.
+/// The provider of a virtual service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Provider {
     Node(usize),
     Router(usize),
 }
 
-/// What calls a virtual service, by number.
+/// A caller of a virtual service, by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CallerNumber {
     Node(usize),
@@ -96,20 +96,20 @@ pub(crate) enum CallerNumber {
 impl<'m> Links<'m> {
     /// Indexes a mesh.
     #[must_use]
-    pub fn of(mesh: &'m Mesh) -> Self {
+    pub fn new(mesh: &'m Mesh) -> Self {
         let actions = mesh.routers.values().flat_map(|entry| entry.routes.values()).filter_map(|one| one.rule.action());
         let targets = actions.flat_map(|action| action.weighted_targets.iter());
         let answering = || mesh.services.values().filter_map(|service| service.provider.as_ref());
         let called = mesh.gateways.values().flat_map(|gateway| gateway.routes.values()).filter_map(target_of);
-        let nodes = Numbered::of(
+        let nodes = Numbered::new(
             mesh.nodes.iter(),
             targets.map(|target| &target.virtual_node).chain(answering().filter_map(VirtualServiceProvider::node)),
         );
-        let services = Numbered::of(
+        let services = Numbered::new(
             mesh.services.iter(),
             mesh.nodes.values().flat_map(VirtualNodeSpec::backend_services).chain(called),
         );
-        let routers = Numbered::of(mesh.routers.iter(), answering().filter_map(VirtualServiceProvider::router));
+        let routers = Numbered::new(mesh.routers.iter(), answering().filter_map(VirtualServiceProvider::router));
         let mut links = Self {
             backends: vec![Vec::new(); nodes.len()],
             providers: vec![None; services.len()],
@@ -119,7 +119,7 @@ impl<'m> Links<'m> {
             routes_of_node: vec![Vec::new(); nodes.len()],
             services_of_router: vec![Vec::new(); routers.len()],
             routes_of_router: vec![Vec::new(); routers.len()],
-            gateways: Numbered::of(mesh.gateways.iter(), std::iter::empty()),
+            gateways: Numbered::new(mesh.gateways.iter(), std::iter::empty()),
             routes: Vec::new(),
             gateway_routes: Vec::new(),
             nodes,
@@ -212,13 +212,13 @@ impl<'m> Links<'m> {
         }
     }
 
-    /// What calls a virtual service.
+    /// The callers of a virtual service.
     pub fn callers_of_service(&self, service: &VirtualServiceName) -> impl Iterator<Item = Caller> {
         let callers = self.services.number(service).map(|service| self.callers(service)).unwrap_or_default();
         callers.iter().filter_map(|caller| self.caller(*caller))
     }
 
-    /// The virtual nodes that may answer for a virtual service.
+    /// The virtual nodes that may serve a virtual service.
     pub fn nodes_of_service(&self, service: &VirtualServiceName) -> impl Iterator<Item = &'m VirtualNodeName> {
         let nodes = self.services.number(service).map(|service| self.nodes_behind(service)).unwrap_or_default();
         nodes.iter().filter_map(|node| self.nodes.name(*node))
@@ -230,26 +230,25 @@ impl<'m> Links<'m> {
         services.iter().filter_map(|service| self.services.name(*service))
     }
 
-    /// The virtual services that a virtual node may answer for, as provider or as target of a route.
+    /// The virtual services that a virtual node may serve, as provider or as target of a route.
     pub fn services_of_node(&self, node: &VirtualNodeName) -> impl Iterator<Item = &'m VirtualServiceName> {
         let services = self.nodes.number(node).map(|node| self.services_at(node)).unwrap_or_default();
         services.iter().filter_map(|service| self.services.name(*service))
     }
 
-    /// The routes that have a virtual node as target.
+    /// The routes with a virtual node as target.
     pub fn routes_of_node(&self, node: &VirtualNodeName) -> impl Iterator<Item = &RouteId> {
         let routes = self.nodes.number(node).map(|node| self.routes_at(node)).unwrap_or_default();
         routes.iter().filter_map(|route| self.routes.get(*route)).map(|route| &route.id)
     }
 
-    /// What calls a virtual node through a virtual service.
+    /// The callers of a virtual node through a virtual service.
     #[must_use]
     pub fn callers_of_node(&self, node: &VirtualNodeName) -> BTreeSet<Caller> {
         self.services_of_node(node).flat_map(|service| self.callers_of_service(service)).collect()
     }
 
-    /// What calls a virtual node, what calls that, and so on. The node itself is among them only if it is part of a
-    /// cycle.
+    /// The direct and transitive callers of a virtual node. The node itself is included only if it is part of a cycle.
     #[must_use]
     pub fn all_callers_of_node(&self, node: &VirtualNodeName) -> BTreeSet<Caller> {
         let mut found = BTreeSet::new();
@@ -267,24 +266,24 @@ impl<'m> Links<'m> {
     }
 }
 
-/// By number. What a number is of is told by the names of the methods; whatever has none has nothing.
+/// Lookups by number. The names of the methods name the kind of the number; an unknown number has no entries.
 impl<'m> Links<'m> {
-    /// The services that a virtual node calls, as it names them.
+    /// The services that a virtual node calls, in the order of its backends.
     pub(crate) fn backends(&self, node: usize) -> &[usize] {
         list(&self.backends, node)
     }
 
-    /// What provides a virtual service.
+    /// The provider of a virtual service.
     pub(crate) fn provider(&self, service: usize) -> Option<Provider> {
         self.providers.get(service).copied().flatten()
     }
 
-    /// What calls a virtual service, each once: virtual nodes first.
+    /// The callers of a virtual service, each once: virtual nodes first.
     pub(crate) fn callers(&self, service: usize) -> &[CallerNumber] {
         list(&self.callers_of_service, service)
     }
 
-    /// The virtual nodes that may answer for a virtual service.
+    /// The virtual nodes that may serve a virtual service.
     pub(crate) fn nodes_behind(&self, service: usize) -> &[usize] {
         list(&self.nodes_of_service, service)
     }
@@ -299,12 +298,12 @@ impl<'m> Links<'m> {
         list(&self.routes_of_router, router).iter().filter_map(|route| self.routes.get(*route))
     }
 
-    /// The virtual services that a virtual node may answer for.
+    /// The virtual services that a virtual node may serve.
     pub(crate) fn services_at(&self, node: usize) -> &[usize] {
         list(&self.services_of_node, node)
     }
 
-    /// The routes that have a virtual node as target.
+    /// The routes with a virtual node as target.
     pub(crate) fn routes_at(&self, node: usize) -> &[usize] {
         list(&self.routes_of_node, node)
     }
@@ -322,7 +321,7 @@ fn target_of(route: &GatewayRouteSpec) -> Option<&VirtualServiceName> {
     route.rule.target().map(|target| &target.virtual_service.virtual_service_name)
 }
 
-/// Adds to the list of a number, in an order in which what is equal comes together.
+/// Adds to the list of a number, keeping equal entries adjacent.
 fn add<T: PartialEq>(lists: &mut [Vec<T>], number: usize, item: T) {
     if let Some(list) = lists.get_mut(number)
         && list.last() != Some(&item)

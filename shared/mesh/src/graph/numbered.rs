@@ -1,10 +1,10 @@
-//! Resources of a kind by number.
+//! Numbers for the resources of a kind.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
-/// The resources of a kind, each with a number: its place in the order of the names. Those that are only referred to
-/// have one, too, so that whatever is ordered by numbers is ordered by names.
+/// The resources of a kind, each with a number: its position in the order of the names. Missing resources with
+/// references have numbers, too, so that an order by number is an order by name.
 #[derive(Debug)]
 pub(crate) struct Numbered<'m, N, T> {
     all: Vec<(&'m N, Option<&'m T>)>,
@@ -12,8 +12,8 @@ pub(crate) struct Numbered<'m, N, T> {
 }
 
 impl<'m, N: Ord + Hash, T> Numbered<'m, N, T> {
-    /// Numbers the resources that are there, in the order of their names, and those that are named besides.
-    pub(super) fn of(
+    /// Numbers the existing resources and the referenced names, in the order of the names.
+    pub(super) fn new(
         present: impl Iterator<Item = (&'m N, &'m T)>,
         named: impl Iterator<Item = &'m N>,
     ) -> Numbered<'m, N, T> {
@@ -38,17 +38,17 @@ impl<'m, N: Ord + Hash, T> Numbered<'m, N, T> {
         self.all.get(number).map(|(name, _)| *name)
     }
 
-    /// The resource of a number, if it is there.
+    /// The resource of a number, if it exists.
     pub(crate) fn get(&self, number: usize) -> Option<&'m T> {
         self.all.get(number).and_then(|(_, resource)| *resource)
     }
 
-    /// Every number in its order, with its name and the resource if it is there.
+    /// Every number in order, with its name and its resource if it exists.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'m N, Option<&'m T>)> {
         self.all.iter().copied()
     }
 
-    /// How many there are.
+    /// The number of names.
     pub(crate) const fn len(&self) -> usize {
         self.all.len()
     }

@@ -1,13 +1,13 @@
-//! Which route comes first where several would take a request.
+//! The precedence of routes that match the same request.
 //!
-//! App Mesh documents two things: a lower priority comes first, and of prefixes the longest. The rest is ours, chosen so
-//! that of two routes with the same priority neither hides the narrower one:
+//! App Mesh documents two rules: a lower priority comes first, and the longest prefix comes first. The other rules are
+//! chosen so that of two routes with the same priority neither hides the narrower one:
 //!
-//! 1. the priority, 0 first; none comes after all of them;
+//! 1. the priority, 0 first; a route without a priority comes last;
 //! 2. for gateway routes the host: exact, then suffixes, the longest first, then any;
 //! 3. the path: exact, then expressions, then prefixes; of exact paths and prefixes the longest first. A gRPC method is
 //!    an exact path, a gRPC service a prefix;
-//! 4. how many other things must hold: one that wants a value counts two, one that wants presence counts one;
+//! 4. the number of further conditions; a condition on a value counts two, a condition on presence counts one;
 //! 5. the name.
 
 use std::cmp::Reverse;
@@ -20,7 +20,7 @@ use crate::spec::{
     RouteRule, RouteSpec,
 };
 
-/// The place of a route among those of its router or gateway: the smaller one comes first.
+/// The precedence of a route within its router or gateway: the smaller value comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place<'m> {
     /// 0 to 1000, and 1001 without a priority.
@@ -46,7 +46,7 @@ enum Path {
 }
 
 impl Router {
-    /// The routes in the order in which they are tried.
+    /// The routes in the order in which they are matched.
     #[must_use]
     pub fn routes_in_order(&self) -> Vec<(&RouteName, &RouteSpec)> {
         let mut routes: Vec<_> = self.routes.iter().collect();
@@ -56,7 +56,7 @@ impl Router {
 }
 
 impl Gateway {
-    /// The gateway routes in the order in which they are tried.
+    /// The gateway routes in the order in which they are matched.
     #[must_use]
     pub fn routes_in_order(&self) -> Vec<(&GatewayRouteName, &GatewayRouteSpec)> {
         let mut routes: Vec<_> = self.routes.iter().collect();
@@ -69,8 +69,8 @@ pub(super) fn of_route<'m>(name: &'m RouteName, spec: &RouteSpec) -> Place<'m> {
     let (path, conditions) = match &spec.rule {
         RouteRule::Http(route) | RouteRule::Http2(route) => {
             let wanted = &route.matches;
-            let conditions = asked(wanted.method.is_some())
-                + asked(wanted.scheme.is_some())
+            let conditions = condition_weight(wanted.method.is_some())
+                + condition_weight(wanted.scheme.is_some())
                 + headers(wanted.headers.as_deref())
                 + parameters(wanted.query_parameters.as_deref());
             (Path::of_http(wanted.path.as_ref(), wanted.prefix.as_deref()), conditions)
@@ -82,7 +82,7 @@ pub(super) fn of_route<'m>(name: &'m RouteName, spec: &RouteSpec) -> Place<'m> {
         }
         RouteRule::Tcp(_) | RouteRule::Unrecognised(_) => (Path::Prefix(Reverse(0)), 0),
     };
-    let conditions = Reverse(conditions + asked(spec.rule.match_port().is_some()));
+    let conditions = Reverse(conditions + condition_weight(spec.rule.match_port().is_some()));
     Place { priority: priority(spec.priority), host: Host::Any, path, conditions, name: name.as_str() }
 }
 
@@ -90,20 +90,20 @@ fn of_gateway_route<'m>(name: &'m GatewayRouteName, spec: &GatewayRouteSpec) -> 
     let (host, path, conditions) = match &spec.rule {
         GatewayRouteRule::Http(route) | GatewayRouteRule::Http2(route) => {
             let wanted = &route.matches;
-            let conditions = asked(wanted.method.is_some())
+            let conditions = condition_weight(wanted.method.is_some())
                 + headers(wanted.headers.as_deref())
                 + parameters(wanted.query_parameters.as_deref());
             let path = Path::of_http(wanted.path.as_ref(), wanted.prefix.as_deref());
-            (Host::of(wanted.hostname.as_ref()), path, conditions)
+            (Host::from_match(wanted.hostname.as_ref()), path, conditions)
         }
         GatewayRouteRule::Grpc(route) => {
             let wanted = &route.matches;
             let path = Path::of_grpc(wanted.service_name.as_deref(), None);
-            (Host::of(wanted.hostname.as_ref()), path, metadata(wanted.metadata.as_deref()))
+            (Host::from_match(wanted.hostname.as_ref()), path, metadata(wanted.metadata.as_deref()))
         }
         GatewayRouteRule::Unrecognised(_) => (Host::Any, Path::Prefix(Reverse(0)), 0),
     };
-    let conditions = Reverse(conditions + asked(spec.rule.match_port().is_some()));
+    let conditions = Reverse(conditions + condition_weight(spec.rule.match_port().is_some()));
     Place { priority: priority(spec.priority), host, path, conditions, name: name.as_str() }
 }
 
@@ -112,7 +112,7 @@ fn priority(priority: Option<Int<0, 1000>>) -> i64 {
 }
 
 impl Host {
-    fn of(matching: Option<&HostnameMatch>) -> Self {
+    fn from_match(matching: Option<&HostnameMatch>) -> Self {
         match matching {
             Some(HostnameMatch::Exact(_)) => Self::Exact,
             Some(HostnameMatch::Suffix(suffix)) => Self::Suffix(Reverse(suffix.as_str().len())),
@@ -139,8 +139,8 @@ impl Path {
     }
 }
 
-fn asked(asked: bool) -> usize {
-    if asked { 2 } else { 0 }
+fn condition_weight(wants_value: bool) -> usize {
+    if wants_value { 2 } else { 0 }
 }
 
 fn headers(headers: Option<&[HeaderMatch]>) -> usize {

@@ -1,4 +1,4 @@
-//! Routes that another route of the same router always comes before.
+//! Routes that never match because another route of the same router always comes first.
 
 use serde::Serialize;
 
@@ -9,20 +9,20 @@ use crate::spec::{
     GrpcRouteMatch, HeaderMatch, HttpPathMatch, HttpRouteMatch, MetadataMatch, Port, RouteRule, RouteSpec,
 };
 
-/// A route that gets no traffic because another one takes all it could match.
+/// A route without traffic because another route matches all its requests first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shadowed {
-    /// The route that gets nothing.
+    /// The route without traffic.
     pub route: RouteId,
-    /// The route that takes it.
+    /// The route that matches first.
     pub by: RouteId,
 }
 
-/// Every route that gets nothing because one with the same or a broader match comes first, in the order of the ids.
+/// Every route without traffic because a route with the same or a broader match comes first, in the order of the ids.
 ///
-/// What comes first is what the control plane serves first (see [`Router::routes_in_order`](super::Router::routes_in_order)):
-/// by priority, and by the narrower match among those with the same one.
+/// The order is the order of the control plane (see [`Router::routes_in_order`](super::Router::routes_in_order)): by
+/// priority, and by the narrower match within a priority.
 ///
 /// Compares the routes of a router pairwise (the service allows 50 of them).
 #[must_use]
@@ -30,7 +30,7 @@ pub fn shadowed_routes(mesh: &Mesh) -> Vec<Shadowed> {
     mesh.routers.iter().flat_map(|(name, router)| shadowed_routes_of(mesh, name, router)).collect()
 }
 
-/// The routes of one router that get nothing, in the order of their names.
+/// The routes of one router without traffic, in the order of their names.
 #[must_use]
 pub fn shadowed_routes_of(mesh: &Mesh, name: &VirtualRouterName, router: &Router) -> Vec<Shadowed> {
     let mut found = Vec::new();
@@ -42,7 +42,7 @@ pub fn shadowed_routes_of(mesh: &Mesh, name: &VirtualRouterName, router: &Router
     found
 }
 
-/// Whether every request that `narrow` takes is one that `broad` takes. Says no where it can't tell.
+/// Whether `broad` matches every request that `narrow` matches; `false` if that is undecidable.
 fn covers(broad: &RouteSpec, narrow: &RouteSpec) -> bool {
     match (&broad.rule, &narrow.rule) {
         (RouteRule::Http(broad), RouteRule::Http(narrow)) | (RouteRule::Http2(broad), RouteRule::Http2(narrow)) => {
@@ -62,7 +62,7 @@ fn covers(broad: &RouteSpec, narrow: &RouteSpec) -> bool {
 }
 
 fn http_covers(broad: &HttpRouteMatch, narrow: &HttpRouteMatch) -> bool {
-    // A match with members that this crate doesn't know is narrower than it looks.
+    // Unknown members may narrow a match.
     broad.extra.is_empty()
         && port_covers(broad.port, narrow.port)
         && path_covers(broad, narrow)
@@ -104,12 +104,12 @@ fn grpc_covers(broad: &GrpcRouteMatch, narrow: &GrpcRouteMatch) -> bool {
             .all(|entry| narrow.metadata.iter().flatten().any(|other| metadata_covers(entry, other)))
 }
 
-/// A route that names no port is for every listener of the router.
+/// A route without a port is for every listener of the router.
 fn port_covers(broad: Option<Port>, narrow: Option<Port>) -> bool {
     part_covers(broad.as_ref(), narrow.as_ref())
 }
 
-/// A part that isn't there matches everything; one that is, itself.
+/// An absent part matches every value; a present part matches only itself.
 fn part_covers<T: PartialEq>(broad: Option<&T>, narrow: Option<&T>) -> bool {
     broad.is_none_or(|broad| narrow == Some(broad))
 }

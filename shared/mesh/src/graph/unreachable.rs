@@ -1,4 +1,4 @@
-//! Routes that no request reaches.
+//! Routes that no request can reach.
 
 use serde::Serialize;
 
@@ -6,38 +6,38 @@ use super::{Links, Mesh, Router};
 use crate::name::RouteId;
 use crate::spec::Port;
 
-/// A route that no request reaches.
+/// A route that no request can reach.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unreachable {
     /// The route.
     pub route: RouteId,
-    /// Why.
+    /// The reason.
     pub reason: UnreachableReason,
 }
 
-/// Why no request reaches a route.
+/// The reason why no request reaches a route.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum UnreachableReason {
     /// Its router provides no virtual service.
     NoService,
-    /// Virtual services lead to it, but no virtual node or gateway calls one of them.
+    /// Its router provides virtual services, but no virtual node or gateway calls them.
     NoCaller,
-    /// It is for a port that its router doesn't listen on.
+    /// Its port is not a listener port of its router.
     NoListener {
         /// The port.
         port: Port,
     },
 }
 
-/// Every route that no request reaches, for the first reason that holds, in the order of the ids.
+/// Every route that no request reaches, each with its first reason, in the order of the ids.
 #[must_use]
 pub fn unreachable_routes(mesh: &Mesh) -> Vec<Unreachable> {
-    unreachable_routes_along(&Links::of(mesh))
+    unreachable_routes_along(&Links::new(mesh))
 }
 
-/// The same, with links that were made before.
+/// Every unreachable route, with prepared links.
 pub(crate) fn unreachable_routes_along(links: &Links<'_>) -> Vec<Unreachable> {
     let mut found = Vec::new();
     for (number, (_, router)) in links.routers.iter().enumerate() {

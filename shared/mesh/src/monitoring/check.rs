@@ -1,4 +1,4 @@
-//! Which targets of a mesh an account has no usable alarm for.
+//! The targets of a mesh without a usable alarm in an account.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::failover::{StuckInAlarm, TargetAlarm, alarm_targets, counted_metrics,
 use crate::name::{MeshName, VirtualNodeName};
 use crate::policy::FailoverPolicy;
 
-/// What an account has for one target.
+/// The alarms of an account for one target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TargetCheck {
@@ -24,11 +24,11 @@ pub struct TargetCheck {
     pub virtual_node: VirtualNodeName,
     /// The alarms that failover can act on and that can prove the target's return.
     pub usable: Vec<AlarmName>,
-    /// What is wrong with the others, and which of the generated ones are missing or different.
+    /// The problems of the other alarms, and the generated alarms that are missing or different.
     pub problems: Vec<AlarmProblem>,
 }
 
-/// Something that keeps an alarm from being of use for a target.
+/// The reason why an alarm is unusable for a target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "problem", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum AlarmProblem {
@@ -78,11 +78,11 @@ pub enum Unprovable {
     MissingDataBreaches,
     /// Its expression fills gaps with a value that breaches: without requests the alarm is in `ALARM`.
     FillsMissingData,
-    /// Its metric is in another account, whose data points can't be read from here.
+    /// Its metric is in another account, with data points that cannot be read from here.
     OtherAccount,
-    /// It is a PromQL query, whose data points CloudWatch does not count.
+    /// It is a PromQL query, for which CloudWatch counts no data points.
     PromQl,
-    /// Its expression rests on no metric.
+    /// Its expression uses no metric.
     NoMetric,
 }
 
@@ -105,18 +105,18 @@ impl TargetCheck {
     }
 }
 
-/// What is known of an account's alarms.
+/// The alarms of an account.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountAlarms<'a> {
     /// Every alarm.
     pub alarms: &'a [Alarm],
-    /// The tags of those whose tags were read.
+    /// The tags that were read, by alarm.
     pub tags: &'a BTreeMap<AlarmName, BTreeMap<String, String>>,
-    /// Those on metrics of another account whose data points can't be read from here.
+    /// The alarms on metrics of another account with data points that cannot be read from here.
     pub uncounted: &'a BTreeSet<AlarmName>,
 }
 
-/// Compares an account's alarms with those that a mesh needs: one entry for each of these targets, in their order.
+/// Compares an account's alarms with the required alarms of a mesh: one entry per target, in their order.
 #[must_use]
 pub fn check(required: &[NodeAlarms], account: AccountAlarms<'_>, policy: &FailoverPolicy) -> Vec<TargetCheck> {
     let AccountAlarms { alarms, tags, uncounted } = account;
@@ -172,7 +172,7 @@ fn reason_code(reason: &impl Serialize) -> String {
     value.get("reason").and_then(serde_json::Value::as_str).unwrap_or("unmapped").to_owned()
 }
 
-/// What keeps an alarm that reports a target from being of use; `None` for a usable one.
+/// The reason why an alarm that reports a target is unusable; `None` for a usable alarm.
 fn problem(
     alarm: &Alarm,
     target: &TargetAlarm,
@@ -192,7 +192,7 @@ fn problem(
 }
 
 /// Why an alarm can never show that a drained target is healthy again; `None` for one that can, as far as its
-/// configuration tells.
+/// configuration shows.
 #[must_use]
 pub fn unprovable(alarm: &Alarm, node: &VirtualNodeName) -> Option<Unprovable> {
     match stuck_in_alarm(alarm) {
@@ -298,9 +298,9 @@ impl fmt::Display for Unprovable {
             Self::FillsMissingData => {
                 "its expression fills gaps with a value that breaches, so it stays in ALARM without requests"
             }
-            Self::OtherAccount => "its metric is in another account, whose data points can't be read from here",
-            Self::PromQl => "it is a PromQL query, whose data points CloudWatch does not count",
-            Self::NoMetric => "its expression rests on no metric",
+            Self::OtherAccount => "its metric is in another account, with data points that cannot be read from here",
+            Self::PromQl => "it is a PromQL query, for which CloudWatch counts no data points",
+            Self::NoMetric => "its expression uses no metric",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Which alarms a mesh needs.
+//! The alarms that a mesh needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -104,7 +104,7 @@ pub struct NodeAlarms {
 }
 
 impl NodeAlarms {
-    /// The dimensions of all metrics: those of the target whoever calls it.
+    /// The dimensions of all metrics: those of the target, for all callers.
     #[must_use]
     pub fn dimensions(&self) -> [(&'static str, &str); 2] {
         [("Mesh", self.mesh.as_str()), ("TargetVirtualNode", self.node.as_str())]
@@ -131,7 +131,7 @@ pub fn required(mesh: &Mesh, policy: &FailoverPolicy, metrics: Metrics, namespac
     let routes = mesh.routers.values().flat_map(|router| router.routes.values());
     let targets = routes.filter_map(|route| route.rule.action()).flat_map(|action| action.weighted_targets.iter());
     for target in targets {
-        // Whatever leads nowhere has no metrics either.
+        // A dangling reference has no metrics.
         let Landing::Listener(listener) = landing(mesh, &target.virtual_node, target.port) else { continue };
         let kinds = kinds.entry(&target.virtual_node).or_default();
         match &listener.port_mapping.protocol {
@@ -278,7 +278,7 @@ fn alarm_name(mesh: &MeshName, node: &VirtualNodeName, kind: Option<AlarmKind>) 
     if fits { full } else { shortened(&full, usable, &suffix) }
 }
 
-/// What tells a name from others that look the same once characters are left out of it.
+/// A digest that distinguishes names with equal remaining characters.
 pub(super) fn digest(name: &str) -> String {
     Sha256::digest(name.as_bytes()).iter().take(5).fold(String::new(), |mut text, byte| {
         // Writing to a string never fails.

@@ -24,7 +24,7 @@ impl Arn {
         Self::in_partition("aws", region, account, path)
     }
 
-    /// The ARN of a resource in a partition such as `aws-cn`.
+    /// The ARN of a resource in another partition, for example `aws-cn`.
     pub fn in_partition(
         partition: &str,
         region: &str,
@@ -39,7 +39,7 @@ impl Arn {
         }
     }
 
-    /// Reads the ARN of an App Mesh resource.
+    /// Parses the ARN of an App Mesh resource.
     pub fn parse(text: &str) -> Result<Self, ArnError> {
         match text.splitn(6, ':').collect::<Vec<_>>().as_slice() {
             ["arn", partition, "appmesh", region, account, path] => {
@@ -49,7 +49,7 @@ impl Arn {
         }
     }
 
-    /// `aws`, `aws-cn`, `aws-us-gov`.
+    /// The partition: `aws`, `aws-cn` or `aws-us-gov`.
     #[must_use]
     pub fn partition(&self) -> &str {
         &self.partition
@@ -103,19 +103,19 @@ impl From<Arn> for String {
     }
 }
 
-/// Why a string is not the ARN of an App Mesh resource.
+/// The reason why a text is not the ARN of an App Mesh resource.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ArnError {
-    /// Not made of the parts that such an ARN has.
-    #[error("`{given}` is not an ARN such as `arn:aws:appmesh:eu-west-1:123456789012:mesh/shop`")]
+    /// The text does not have the parts of such an ARN.
+    #[error("invalid ARN `{given}`: expected one like `arn:aws:appmesh:eu-west-1:123456789012:mesh/shop`")]
     Shape {
-        /// The text as given.
+        /// The text.
         given: String,
     },
-    /// The account id in it is none.
+    /// The account id is invalid.
     #[error(transparent)]
     Account(#[from] NameError),
-    /// What follows the account is not a resource path.
+    /// The resource path is invalid.
     #[error(transparent)]
     Path(#[from] PathError),
 }

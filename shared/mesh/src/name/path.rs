@@ -1,4 +1,4 @@
-//! Where a resource is in a mesh, without region or account.
+//! The path of a resource, without region or account.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ pub enum ResourceKind {
 }
 
 impl ResourceKind {
-    /// Every kind, parents before what they hold.
+    /// Every kind, parents before their children.
     pub const ALL: [Self; 7] = [
         Self::Mesh,
         Self::VirtualNode,
@@ -44,7 +44,7 @@ impl ResourceKind {
         Self::GatewayRoute,
     ];
 
-    /// The kind as the API writes it in ARNs and member names: `virtualNode`.
+    /// The kind in the form of ARNs and member names, for example `virtualNode`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl ResourceKind {
         }
     }
 
-    /// The kind in words for people: `virtual node`.
+    /// The kind as words, for example `virtual node`.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -90,7 +90,7 @@ impl FromStr for ResourceKind {
     }
 }
 
-/// A route, by the names that lead to it. Shown and parsed as `mesh/router/route`.
+/// The id of a route: its name with the names of its parents. Displayed and parsed as `mesh/router/route`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RouteId {
@@ -103,13 +103,13 @@ pub struct RouteId {
 }
 
 impl RouteId {
-    /// Joins the names.
+    /// Creates an id from the names.
     #[must_use]
     pub const fn new(mesh: MeshName, router: VirtualRouterName, route: RouteName) -> Self {
         Self { mesh, router, route }
     }
 
-    /// Reads `mesh/router/route`.
+    /// Parses `mesh/router/route`.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         match text.split('/').collect::<Vec<_>>().as_slice() {
             [mesh, router, route] => {
@@ -148,8 +148,8 @@ impl From<RouteId> for String {
     }
 }
 
-/// A resource's kind and place: what follows the account in its ARN, `mesh/shop/virtualRouter/orders/route/all`.
-/// The same resource has the same path before it is deployed and after, in every region and account.
+/// The kind and the names of a resource, as in its ARN after the account: `mesh/shop/virtualRouter/orders/route/all`. A
+/// resource has the same path before and after its deployment, in every region and account.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ResourcePath {
@@ -170,7 +170,7 @@ pub enum ResourcePath {
 }
 
 impl ResourcePath {
-    /// Reads a path as [`fmt::Display`] writes it.
+    /// Parses a path in the form of [`fmt::Display`].
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let unreadable = || PathError::Shape { given: text.to_owned() };
         let rest = text.strip_prefix("mesh/").ok_or_else(unreadable)?;
@@ -180,7 +180,7 @@ impl ResourcePath {
         let mesh = MeshName::parse(mesh)?;
         let (kind, rest) = rest.split_once('/').ok_or_else(unreadable)?;
         if kind == ResourceKind::VirtualService.as_str() {
-            // The only name that may contain slashes, and always the last.
+            // Only this name may contain slashes, and it is always the last.
             return Ok(Self::VirtualService(mesh, VirtualServiceName::parse(rest)?));
         }
         match (kind, rest.split('/').collect::<Vec<_>>().as_slice()) {
@@ -211,7 +211,7 @@ impl ResourcePath {
         }
     }
 
-    /// The mesh that the resource is, or is in.
+    /// The mesh itself, or the mesh of the resource.
     #[must_use]
     pub const fn mesh(&self) -> &MeshName {
         match self {
@@ -225,7 +225,7 @@ impl ResourcePath {
         }
     }
 
-    /// The same path, with the mesh's name in the same place in memory where it is the same name.
+    /// The same path, sharing the allocation of the mesh's name if it is equal.
     #[must_use]
     pub(crate) fn sharing(mut self, name: &MeshName) -> Self {
         let own = match &mut self {
@@ -303,22 +303,22 @@ impl From<RouteId> for ResourcePath {
     }
 }
 
-/// Why a string is not a resource path.
+/// The reason why a text is not a resource path.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PathError {
-    /// Not made of the parts that a path has.
-    #[error("`{given}` is not a resource path such as `mesh/shop/virtualNode/orders`")]
+    /// The text does not have the parts of a path.
+    #[error("invalid resource path `{given}`: expected one like `mesh/shop/virtualNode/orders`")]
     Shape {
-        /// The text as given.
+        /// The text.
         given: String,
     },
-    /// Not three names.
-    #[error("`{given}` is not a route id of the form `mesh/router/route`")]
+    /// The text is not three names.
+    #[error("invalid route id `{given}`: expected `mesh/router/route`")]
     RouteId {
-        /// The text as given.
+        /// The text.
         given: String,
     },
-    /// A part of it is not a name.
+    /// A part of it is not a valid name.
     #[error(transparent)]
     Name(#[from] NameError),
 }

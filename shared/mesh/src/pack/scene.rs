@@ -20,7 +20,7 @@ use crate::spec::{
     Backend, ClientPolicy, GatewayRouteSpec, Listener, ListenerTls, Port, RouteSpec, VirtualGatewaySpec,
     VirtualNodeSpec,
 };
-use crate::tags::{self, Fault, Register};
+use crate::tags::{self, Register, TagFault};
 use crate::traffic::{Flow, all_flows};
 
 /// The mesh with the indexes and derived facts that several rules need.
@@ -40,7 +40,7 @@ pub(super) struct Scene<'a> {
     pub(super) presented: Vec<Presented>,
     /// By place, the environment of a resource, from its tag or else its name.
     environments: Vec<Option<&'a str>>,
-    tag_faults: Vec<(usize, Vec<Fault>)>,
+    tag_faults: Vec<(usize, Vec<TagFault>)>,
     egresses: Egresses<'a>,
     /// By virtual service, every listener at which its calls may arrive.
     listeners: Vec<Vec<&'a Listener>>,
@@ -75,11 +75,11 @@ impl<'a> Scene<'a> {
         now: Timestamp,
         is_folded: bool,
     ) -> Self {
-        let links = Links::of(mesh);
-        let register = Register::of(mesh, &links);
+        let links = Links::new(mesh);
+        let register = Register::new(mesh, &links);
         let flows = all_flows(&links);
         let tag_faults = tags::faults(&register, &links, &policy.tags);
-        let egresses = Egresses::of(mesh, &links, &policy.egress);
+        let egresses = Egresses::new(mesh, &links, &policy.egress);
         let listeners = listeners_behind(&links);
         let paths = Paths::of(&links);
         // A gateway of which only routes are known can't be found at fault, so it is not among the callers.
@@ -112,7 +112,7 @@ impl<'a> Scene<'a> {
     }
 
     /// The faults in the tags of each resource.
-    pub(super) fn tag_faults(&self) -> impl Iterator<Item = (&ResourcePath, &[Fault])> {
+    pub(super) fn tag_faults(&self) -> impl Iterator<Item = (&ResourcePath, &[TagFault])> {
         let faults = self.tag_faults.iter();
         faults.filter_map(|(place, faults)| Some((&self.register.get(*place)?.path, faults.as_slice())))
     }

@@ -1,4 +1,4 @@
-//! What the alarms that `meshwarden alarms` writes for a mesh are like.
+//! The settings of the alarms that `meshwarden alarms` writes for a mesh.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,29 +11,33 @@ use super::{Percent, Period};
 pub struct AlarmRules {
     /// The share of failed requests, in percent, above which a period is breaching.
     pub error_ratio: Percent,
-    /// The fewest requests in a period for which a ratio means anything; a period with fewer is not breaching. A
-    /// returning target gets `failback.probeShare` of a route: it has to get this many of it, or its alarm can't go on.
+    /// The minimum number of requests in a period for a meaningful ratio; a period with fewer requests does not breach.
+    /// A returning target gets `failback.probeShare` of a route: it needs this many requests of it, or its alarm cannot
+    /// change its state.
     pub min_requests: u32,
-    /// The length of a period: 10 s, 20 s, 30 s, or whole minutes. Below a minute the CloudWatch agent has to publish in
-    /// high resolution (`metrics_aggregation_interval` 0).
+    /// The length of a period: 10 s, 20 s, 30 s, or whole minutes. Below a minute the CloudWatch agent has to publish
+    /// in high resolution (`metrics_aggregation_interval` 0).
     pub period: AlarmPeriod,
-    /// How many of the latest periods are looked at.
+    /// The number of latest periods that are evaluated.
     pub evaluation_periods: u16,
-    /// How many of them have to be breaching.
+    /// The number of these periods that must breach.
     pub datapoints_to_alarm: u16,
-    /// The bound on response times of all targets; unset, only targets with a bound of their own have a latency alarm.
+    /// The bound on response times of all targets. Absent: only targets with their own bound have a latency alarm.
     pub latency: Option<LatencyBound>,
 }
 
 impl Default for AlarmRules {
     fn default() -> Self {
         Self {
-            // A release that fails one request in twenty is broken for its users; one in a hundred is often a client's.
+            // A release that fails one request in twenty is broken for its users; one in a hundred is often a client
+            // error.
             error_ratio: Percent::constant(5),
-            // Two failures of five are no accident, and a probe share of 5 % has them at 100 requests a minute.
+            // Two failures of five are significant, and a probe share of 5 % has five requests at 100 requests a
+            // minute.
             min_requests: 5,
             period: AlarmPeriod(Period::minutes(1)),
-            // Two of three: one bad minute of a rolling deployment moves nothing, a dead target moves within two.
+            // Two of three: one bad minute of a rolling deployment moves no weight, and a dead target is drained within
+            // two.
             evaluation_periods: 3,
             datapoints_to_alarm: 2,
             latency: None,
@@ -45,10 +49,10 @@ impl Default for AlarmRules {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LatencyBound {
-    /// Which percentile of a period's response times counts, 1 to 100.
+    /// The percentile of a period's response times, 1 to 100.
     #[serde(default = "LatencyBound::usual_percentile")]
     pub percentile: Percent,
-    /// The most milliseconds that it may take.
+    /// The maximum response time in milliseconds.
     pub milliseconds: u32,
 }
 
@@ -88,7 +92,7 @@ impl From<AlarmPeriod> for Period {
     }
 }
 
-/// A period that CloudWatch refuses.
+/// A period that CloudWatch does not accept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid alarm period `{given}`: expected 10s, 20s, 30s, or whole minutes up to a day")]
 pub struct AlarmPeriodError {

@@ -1,4 +1,4 @@
-//! Lengths of time and shares, as people write them.
+//! Durations and shares in human-readable form.
 
 use std::fmt;
 
@@ -6,31 +6,31 @@ use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A length of time from one second to thirty days, written like `90s`, `5m` or `1h 30m`.
+/// A duration from one second to thirty days, written like `90s`, `5m` or `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("examples" = ["90s", "5m", "1h 30m"]))]
 pub struct Period(SignedDuration);
 
 impl Period {
-    /// The shortest: alarms have periods of at least one second's resolution, nothing here is finer.
+    /// The minimum: alarms have a resolution of one second.
     pub const MIN: SignedDuration = SignedDuration::from_secs(1);
-    /// The longest: journal and restore points are kept for longer than this.
+    /// The maximum: journal and restore points are kept longer than this.
     pub const MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-    /// Whole minutes; for constants, whose bounds a reader can see.
+    /// A duration in whole minutes, for constants.
     #[must_use]
     pub(crate) const fn minutes(minutes: u16) -> Self {
         Self(SignedDuration::from_secs(minutes as i64 * 60))
     }
 
-    /// Whole minutes of longer times; for constants too.
+    /// A duration in whole minutes beyond 255, for constants.
     #[must_use]
     pub(crate) const fn minutes_long(minutes: u16) -> Self {
         Self(SignedDuration::from_secs(minutes as i64 * 60))
     }
 
-    /// The length itself.
+    /// The duration.
     #[must_use]
     pub const fn get(self) -> SignedDuration {
         self.0
@@ -69,7 +69,7 @@ impl From<Period> for String {
 pub struct Percent(u8);
 
 impl Percent {
-    /// Takes 1 to 100.
+    /// Creates a share; accepts 1 to 100.
     pub const fn new(percent: u8) -> Result<Self, AmountError> {
         match percent {
             1..=100 => Ok(Self(percent)),
@@ -77,7 +77,7 @@ impl Percent {
         }
     }
 
-    /// For constants.
+    /// Creates a share from a constant.
     pub(crate) const fn constant(percent: u8) -> Self {
         Self(percent)
     }
@@ -103,25 +103,25 @@ impl From<Percent> for u8 {
     }
 }
 
-/// Why something is not an amount.
+/// The reason why a text is not a valid amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
-    /// Not a length of time at all.
-    #[error("`{given}` is not a length of time; write it like 90s, 5m or 1h 30m")]
+    /// The text is not a duration.
+    #[error("invalid duration `{given}`: write it like 90s, 5m or 1h 30m")]
     Period {
-        /// The text as given.
+        /// The text.
         given: String,
     },
-    /// Out of bounds.
-    #[error("`{given}` is out of bounds; a period here is from 1s to 30 days")]
+    /// The duration is out of bounds.
+    #[error("invalid duration `{given}`: expected 1s to 30 days")]
     PeriodRange {
-        /// The text as given.
+        /// The text.
         given: String,
     },
-    /// Out of bounds.
-    #[error("{given} is not a share; give 1 to 100 percent")]
+    /// The share is out of bounds.
+    #[error("invalid share {given}: expected 1 to 100 percent")]
     Percent {
-        /// The number as given.
+        /// The number.
         given: u8,
     },
 }

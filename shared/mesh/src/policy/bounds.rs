@@ -1,4 +1,4 @@
-//! The parts of the policy that give a rule its bounds.
+//! The bounds of single rules.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use super::{Pattern, Percent};
 use crate::name::ResourceKind;
 use crate::spec::IpPreference;
 
-/// How calls within a mesh are protected.
+/// The required protection of calls within a mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TlsPolicy {
-    /// The least that every call within a mesh must have.
+    /// The minimum protection of every call within a mesh.
     pub require: Protection,
 }
 
@@ -23,37 +23,37 @@ impl Default for TlsPolicy {
     }
 }
 
-/// How a call is protected.
+/// The protection of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protection {
-    /// By TLS: nobody reads along, and the server has shown who it is.
+    /// TLS: the call is encrypted, and the server is authenticated.
     Tls,
-    /// By mutual TLS: the client has too.
+    /// Mutual TLS: the client is authenticated, too.
     Mtls,
 }
 
-/// How far retries and time limits may go.
+/// The bounds of retries and timeouts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RoutingPolicy {
-    /// How many tries one request may become at the end of a call path.
+    /// The maximum number of attempts that one request may cause at the end of a call path.
     #[schemars(range(min = 1))]
     pub retry_amplification: u32,
 }
 
 impl Default for RoutingPolicy {
     fn default() -> Self {
-        // The service tries three times on its own: this allows three hops of it, and not four.
+        // Three attempts per service are common: this permits three hops of it, but not four.
         Self { retry_amplification: 27 }
     }
 }
 
-/// How zones are told.
+/// The definition of zones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ResiliencePolicy {
-    /// The tag of a virtual node, or the attribute of its Cloud Map instances, that names its zone.
+    /// The tag of a virtual node, or the attribute of its Cloud Map instances, with the name of its zone.
     pub zone_keys: Vec<String>,
 }
 
@@ -63,14 +63,14 @@ impl Default for ResiliencePolicy {
     }
 }
 
-/// The quotas of the server that holds the mesh, and how much of them may be used. AWS's service had quotas; without a
-/// service there are none, unless the document names some.
+/// The quotas of the server that holds the mesh. AWS's service had quotas; without that service there are none, unless
+/// the policy sets them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct QuotaPolicy {
-    /// The part of a quota from which on it is a finding, in percent.
+    /// The used part of a quota, in percent, from which on it is a finding.
     pub headroom: Percent,
-    /// The quotas that hold where the members below name none.
+    /// The quotas for kinds that the members below do not set.
     pub defaults: QuotaDefaults,
     /// Virtual nodes of a mesh (L-E043DFB4).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,14 +95,14 @@ pub struct QuotaPolicy {
     pub backends_per_node: Option<u32>,
 }
 
-/// Which quotas hold where none is named.
+/// The default quotas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum QuotaDefaults {
     /// None.
     #[default]
     None,
-    /// The defaults that App Mesh had as a service of AWS.
+    /// The defaults of App Mesh as an AWS service.
     Aws,
 }
 
@@ -123,7 +123,7 @@ impl Default for QuotaPolicy {
 }
 
 impl QuotaPolicy {
-    /// The quota of a kind: what the document names, else `aws` where the defaults are those of AWS.
+    /// The quota of a kind: the configured one, else `aws` if the defaults are those of AWS.
     #[must_use]
     pub fn quota(&self, named: Option<u32>, aws: u32) -> Option<u32> {
         named.or(match self.defaults {
@@ -133,22 +133,22 @@ impl QuotaPolicy {
     }
 }
 
-/// What names look like.
+/// The required form of names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NamingPolicy {
-    /// By kind, what the whole of a resource's name must look like, as a regular expression.
+    /// By kind, a regular expression that the whole name of a resource must match.
     pub patterns: BTreeMap<ResourceKind, Pattern>,
 }
 
-/// How environments are told, and kept apart.
+/// The definition of environments, which must be separate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EnvironmentPolicy {
-    /// The tag that names a resource's environment.
+    /// The tag with the name of a resource's environment.
     pub tag: String,
-    /// The environments by name, each with what it is also called. Without a tag, a resource is taken to be of the
-    /// environment whose name is a word of its own name, as `staging` is in `cart-staging`.
+    /// The environments by name, each with its aliases. A resource without the tag belongs to the environment with a
+    /// name that is a word of the resource's name, like `staging` in `cart-staging`.
     pub names: BTreeMap<String, Vec<String>>,
 }
 
@@ -169,27 +169,27 @@ impl Default for EnvironmentPolicy {
     }
 }
 
-/// Which addresses are used.
+/// The address families that are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AddressPolicy {
-    /// The IP preference that meshes and virtual nodes must have. Absent: any will do.
+    /// The IP preference that meshes and virtual nodes must have. Absent: any.
     pub ip_preference: Option<RequiredPreference>,
 }
 
-/// An IP preference that is required.
+/// A required IP preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RequiredPreference {
-    /// IPv6, else IPv4.
+    /// IPv6, IPv4 as fallback.
     #[serde(rename = "IPv6_PREFERRED")]
     Ipv6Preferred,
-    /// IPv4, else IPv6.
+    /// IPv4, IPv6 as fallback.
     #[serde(rename = "IPv4_PREFERRED")]
     Ipv4Preferred,
-    /// IPv4.
+    /// IPv4 only.
     #[serde(rename = "IPv4_ONLY")]
     Ipv4Only,
-    /// IPv6.
+    /// IPv6 only.
     #[serde(rename = "IPv6_ONLY")]
     Ipv6Only,
 }
@@ -206,17 +206,17 @@ impl From<RequiredPreference> for IpPreference {
 }
 
 impl RoutingPolicy {
-    /// What can't be meant: its key and what to do.
+    /// The first contradiction: its key and its remedy.
     pub(super) fn contradiction(&self) -> Option<(String, String)> {
         (self.retry_amplification == 0).then(|| {
-            let problem = "one request is one try already; give at least 1".to_owned();
+            let problem = "invalid number of attempts: expected at least 1".to_owned();
             ("routing.retryAmplification".to_owned(), problem)
         })
     }
 }
 
 impl EnvironmentPolicy {
-    /// The environment that a word names.
+    /// The environment with this name or alias.
     #[must_use]
     pub fn named<'p>(&'p self, word: &str) -> Option<&'p str> {
         let is = |name: &str| name.eq_ignore_ascii_case(word);
@@ -224,7 +224,7 @@ impl EnvironmentPolicy {
         found.map(|(name, _)| name.as_str())
     }
 
-    /// The environment that a word of a name names, if one does and no other.
+    /// The environment that the words of a name identify, if exactly one.
     #[must_use]
     pub fn of_name<'p>(&'p self, name: &str) -> Option<&'p str> {
         let words = name.split(|c: char| !c.is_ascii_alphanumeric());
@@ -233,7 +233,7 @@ impl EnvironmentPolicy {
         found.all(|other| other == first).then_some(first)
     }
 
-    /// The first thing that can't hold together with another: its key and what to do.
+    /// The first contradiction: its key and its remedy.
     pub(super) fn contradiction(&self) -> Option<(String, String)> {
         let mut owners: BTreeMap<String, &String> = BTreeMap::new();
         for (name, others) in &self.names {
@@ -241,7 +241,7 @@ impl EnvironmentPolicy {
                 if let Some(earlier) = owners.insert(word.to_ascii_lowercase(), name)
                     && earlier != name
                 {
-                    let problem = format!("`{word}` is what environment {earlier} is called already");
+                    let problem = format!("`{word}` is already a name of environment {earlier}");
                     return Some((format!("environments.names.{name}"), problem));
                 }
             }

@@ -1,4 +1,4 @@
-//! When certificates are rotated, which of those outside of the mesh's own kinds are ours, and which CA follows which.
+//! The rotation of certificates: renewal times, managed secrets, and successors of CAs.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,38 +12,38 @@ use crate::certificates::{AuthorityArn, CertificateArn, SecretName};
 use crate::name::{MeshName, ResourcePath};
 use crate::spec::Port;
 
-/// How certificates are rotated.
+/// The settings of certificate rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CertificatesPolicy {
-    /// The part of a certificate's lifetime that is left when it is renewed.
+    /// The remaining part of a certificate's lifetime at its renewal.
     pub renew_before: Percent,
-    /// The largest part of a lifetime by which a renewal comes earlier, so that not all come at once.
+    /// The largest part of a lifetime by which a renewal is advanced, so that renewals are spread over time.
     pub jitter: Percent,
-    /// How long a new certificate takes to whoever presents it.
+    /// The time that distributing a new certificate takes.
     pub lead_times: LeadTimes,
-    /// The secrets of local secret discovery services that are ours.
+    /// The secrets of local secret discovery services that Meshwarden manages.
     pub bundles: Vec<BundlePolicy>,
-    /// What is to be known of imported certificates.
+    /// The settings of imported certificates.
     pub imported: Vec<ImportedPolicy>,
     /// The CAs that are being replaced.
     pub successions: Vec<Succession>,
-    /// Where listeners can be looked at whose proxies have their certificates from beside them.
+    /// The addresses of listeners with certificates from files or secrets, for TLS probes.
     pub probes: Vec<ProbePolicy>,
-    /// How the replacement of a CA goes.
+    /// The rollover of CAs.
     pub rollover: RolloverPolicy,
-    /// How many certificates are issued in a window.
+    /// The budget of issuances.
     pub budget: Budget,
-    /// How long to wait after a failure.
+    /// The back-off after failures.
     pub back_off: BackOffPolicy,
-    /// How long a private CA may take for a certificate until another one is ordered; at most a quarter of the
+    /// The time after which a certificate that a private CA has not issued is ordered again; at most a quarter of the
     /// certificate's validity.
     pub issued_within: Period,
-    /// How often people are told of the same thing.
+    /// The intervals of repeated notifications.
     pub paging: PagingPolicy,
-    /// How long something may be unreadable before a person is called: throttles and timeouts pass by themselves.
+    /// The time after which an unreadable service pages: throttles and timeouts recover on their own.
     pub unread_after: Period,
-    /// Days before the end of a certificate or of any in its chain from which on it is a finding.
+    /// The number of days before the end of a certificate, or of any in its chain, from which on it is a finding.
     pub expiry_days: u16,
 }
 
@@ -64,21 +64,22 @@ impl Default for CertificatesPolicy {
             // A private CA takes seconds. An hour covers an incident of the service, and leaves days for another order.
             issued_within: Period::minutes(60),
             paging: PagingPolicy { repeat_after: Period::minutes(240), ..PagingPolicy::default() },
-            // Six wakes. A renewal has weeks; whoever is called for each throttle soon looks at none of them.
+            // Six invocations. A renewal has weeks; an operator paged for each throttle soon ignores all pages.
             unread_after: Period::minutes(30),
-            // Renewal is at two thirds of the lifetime, so what is this close to its end was not renewed.
+            // Renewal is at two thirds of the lifetime, so a certificate this close to its end was not renewed.
             expiry_days: 30,
         }
     }
 }
 
-/// How long a new certificate takes to whoever presents it. A certificate is renewed at least this long before its end.
+/// The time that distributing a new certificate takes. A certificate is renewed at least this long before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LeadTimes {
-    /// From ACM to the proxies. App Mesh allows itself 35 minutes; ten more are for clocks that differ and for a wake.
+    /// From ACM to the proxies. App Mesh takes up to 35 minutes; ten more cover clock skew and one interval of the
+    /// schedule.
     pub acm: Period,
-    /// From a secret to the socket beside the proxy.
+    /// From a secret to the secret discovery service of the proxy.
     pub sds: Period,
 }
 
@@ -88,61 +89,61 @@ impl Default for LeadTimes {
     }
 }
 
-/// A secret of a secret discovery service that Meshwarden keeps.
+/// A secret of a secret discovery service that Meshwarden manages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BundlePolicy {
-    /// What the mesh calls it.
+    /// The name of the secret in the mesh.
     pub secret_name: SecretName,
-    /// The name or ARN of the secret that holds it.
+    /// The name or ARN of the secret in Secrets Manager.
     pub secret: String,
-    /// The CA that issues its certificate; unset for one that holds trust only, or where the CA that issued the present
-    /// certificate is known.
+    /// The CA that issues its certificate. Absent: the issuer of the present certificate; not needed for a secret with
+    /// trust only.
     #[serde(default)]
     pub authority: Option<AuthorityArn>,
 }
 
-/// What is to be known of an imported certificate.
+/// The settings of an imported certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportedPolicy {
-    /// Which.
+    /// The certificate.
     pub certificate: CertificateArn,
-    /// The CA that issues it; unset where the CA that issued the present one is known.
+    /// The CA that issues it. Absent: the issuer of the present certificate.
     #[serde(default)]
     pub authority: Option<AuthorityArn>,
-    /// The name or ARN of a secret that holds the same certificate with its key, so that proxies can have it: ACM never
-    /// gives the key of an imported one. Both are renewed together.
+    /// The name or ARN of a secret with the same certificate and its key, for proxies that cannot use ACM: ACM never
+    /// returns the key of an imported certificate. Both are renewed together.
     #[serde(default)]
     pub secret: Option<String>,
 }
 
-/// Where the listeners of a virtual node or gateway can be looked at, by a TLS handshake.
+/// The addresses for TLS probes of a virtual node's or gateway's listeners.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProbePolicy {
-    /// Whose.
+    /// The virtual node or gateway.
     #[schemars(with = "String")]
     pub proxy: ResourcePath,
-    /// The listener's port in the mesh; unset, every listener is behind these addresses.
+    /// The listener's port in the mesh. Absent: the addresses reach every listener.
     #[serde(default)]
     #[schemars(with = "Option<u16>")]
     pub listener: Option<Port>,
-    /// The addresses, as in `pay.shop.local:8080`. They stand for every proxy of it: a host name for all that it resolves
-    /// to.
+    /// The addresses, for example `pay.shop.local:8080`. They represent all its proxies; a host name represents all
+    /// addresses that it resolves to.
     #[schemars(length(min = 1))]
     pub addresses: Vec<HostPort>,
 }
 
 impl ProbePolicy {
-    /// Whether it is about a listener.
+    /// Whether these addresses reach a listener.
     #[must_use]
     pub fn is_of(&self, proxy: &ResourcePath, listener: Port) -> bool {
         self.proxy == *proxy && self.listener.is_none_or(|port| port == listener)
     }
 }
 
-/// A host and a port, as in `pay.shop.local:8080` or `[::1]:8080`.
+/// A host and a port, for example `pay.shop.local:8080` or `[::1]:8080`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
@@ -169,7 +170,7 @@ impl TryFrom<String> for HostPort {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no address; give HOST:PORT");
+        let wrong = || format!("invalid address `{text}`: expected HOST:PORT");
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let port: u16 = port.parse().map_err(|_| wrong())?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -198,88 +199,88 @@ impl fmt::Display for HostPort {
     }
 }
 
-/// A CA that is replaced by another.
+/// A CA and its successor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Succession {
-    /// The old one.
+    /// The old CA.
     pub from: AuthorityArn,
-    /// The new one.
+    /// The new CA.
     pub to: AuthorityArn,
 }
 
-/// How the replacement of a CA goes.
+/// The rollover of CAs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RolloverPolicy {
-    /// The virtual node or gateway that changes first; unset, the one with the fewest neighbours.
+    /// The virtual node or gateway that changes first. Absent: the one with the fewest neighbours.
     #[schemars(with = "Option<String>")]
     pub canary: Option<ResourcePath>,
-    /// Virtual nodes and gateways without any proxy, by somebody's word: nothing waits for them.
+    /// Virtual nodes and gateways that are declared to have no proxy: no step waits for them.
     #[schemars(with = "BTreeSet<String>")]
     pub absent: BTreeSet<ResourcePath>,
-    /// Meshes that share no certificate and no secret with others, by somebody's word: while one of them can't be read,
-    /// nothing outside of it waits for it.
+    /// Meshes that are declared to share no certificate and no secret with others: an unreadable one of them blocks no
+    /// change in other meshes.
     pub separate: BTreeSet<MeshName>,
-    /// The old CA stays trusted.
+    /// Whether the old CA stays trusted.
     pub keep_old: bool,
 }
 
-/// How long to wait after a failure: twice as long each time.
+/// The back-off after failures; it doubles with each failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct BackOffPolicy {
-    /// After the first.
+    /// The back-off after the first failure.
     pub first: Period,
-    /// At most. A certificate that ends is tried again sooner: after at most a quarter of the time that is left.
+    /// The maximum back-off. For a certificate near its end it is shorter: at most a quarter of the remaining time.
     pub most: Period,
-    /// The number of failures in a row from which on they are paged.
+    /// The number of consecutive failures from which on they page.
     pub page_after: u8,
 }
 
 impl Default for BackOffPolicy {
     fn default() -> Self {
-        // Four failures are half an hour: a CA that recovers by itself has done so by then.
+        // Four failures last half an hour; a CA that recovers on its own has done so by then.
         Self { first: Period::minutes(5), most: Period::minutes(240), page_after: 4 }
     }
 }
 
 impl CertificatesPolicy {
-    /// The binding of a secret's name, if it is ours.
+    /// The binding of a secret's name, if Meshwarden manages it.
     #[must_use]
     pub fn bundle(&self, name: &SecretName) -> Option<&BundlePolicy> {
         self.bundles.iter().find(|bundle| bundle.secret_name == *name)
     }
 
-    /// What is known of an imported certificate.
+    /// The settings of an imported certificate.
     #[must_use]
     pub fn imported(&self, certificate: &CertificateArn) -> Option<&ImportedPolicy> {
         self.imported.iter().find(|imported| imported.certificate == *certificate)
     }
 
-    /// Who replaces a CA in the end, if anybody does.
+    /// The final successor of a CA, if it has one.
     #[must_use]
     pub fn successor(&self, of: &AuthorityArn) -> Option<&AuthorityArn> {
         let next = |of: &AuthorityArn| self.successions.iter().find(|one| one.from == *of).map(|one| &one.to);
         let first = next(of)?;
-        // The document has no circles, so this ends.
+        // The policy has no cycles, so this terminates.
         Some(std::iter::successors(Some(first), |one| next(one)).last().unwrap_or(first))
     }
 
-    /// The first thing in the document that can't hold together with another: its key and what to do.
+    /// The first contradiction in the document: its key and its remedy.
     pub(super) fn contradiction(&self) -> Option<(String, String)> {
         let mut names = BTreeSet::new();
         for (index, bundle) in self.bundles.iter().enumerate() {
             if !names.insert(&bundle.secret_name) {
-                let problem = format!("{} is bound already; keep one", bundle.secret_name);
+                let problem = format!("{} is already bound; keep one binding", bundle.secret_name);
                 return Some((format!("certificates.bundles[{index}]"), problem));
             }
         }
         let mut secrets: BTreeSet<&str> = self.bundles.iter().map(|bundle| bundle.secret.as_str()).collect();
         for (index, imported) in self.imported.iter().enumerate() {
             if let Some(secret) = imported.secret.as_deref().filter(|secret| !secrets.insert(secret)) {
-                // Two keepers would each put another key in it.
-                let problem = format!("{secret} holds another certificate already; name a secret of its own");
+                // Two managed sources would store different keys in it.
+                let problem = format!("{secret} already holds another certificate; name a separate secret");
                 return Some((format!("certificates.imported[{index}].secret"), problem));
             }
         }
@@ -287,10 +288,10 @@ impl CertificatesPolicy {
         for (index, one) in self.successions.iter().enumerate() {
             let key = || format!("certificates.successions[{index}]");
             if !from.insert(&one.from) {
-                return Some((key(), format!("{} has a successor already; keep one", one.from)));
+                return Some((key(), format!("{} already has a successor; keep one", one.from)));
             }
             if self.leads_back(one) {
-                return Some((key(), format!("{} would follow itself; successions have an end", one.from)));
+                return Some((key(), format!("{} would succeed itself; remove the cycle", one.from)));
             }
         }
         None

@@ -1,22 +1,24 @@
-//! How alarms without a binding are found, and which metrics may drain a target.
+//! The discovery of alarms without a binding, and the metrics that may drain a target.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::name::MeshName;
 
-/// How alarms without a binding are found.
+/// The discovery of alarms without a binding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AlarmDiscovery {
     /// Whether the scheduled run looks for alarms by their dimensions and tags. Disabled, only bound alarms count.
     pub enabled: bool,
-    /// Only alarms whose names begin with this prefix are read: in an account with thousands of alarms, reading them
-    /// all every minute meets the rate limit of `DescribeAlarms`.
+    /// The prefix of the names of all alarms to read. In an account with thousands of alarms, reading all of them every
+    /// minute exceeds the rate limit of `DescribeAlarms`.
     pub prefix: String,
-    /// The mesh of alarms whose dimensions name a virtual node and no mesh. Unset, such an alarm reports no target.
+    /// The mesh of alarms with dimensions that name a virtual node and no mesh. Absent: such an alarm reports no
+    /// target.
     pub mesh: Option<MeshName>,
-    /// The metric dimension that names the mesh. Labels in lower case with underscores count as well, as in `mesh`.
+    /// The metric dimension that names the mesh. Labels in lower case with underscores count as well, for example
+    /// `mesh`.
     pub mesh_dimension: String,
     /// The metric dimension that names the virtual node that measures: the target of an inbound metric, and the caller
     /// of an outbound metric.
@@ -51,17 +53,17 @@ impl Default for AlarmDiscovery {
     }
 }
 
-/// The metrics whose alarms may drain the target that their dimensions name. An alarm on any other metric is reported
-/// as `NotAFailureMetric` and never acted on, unless a binding or the alarm's tags name its target.
+/// The metrics that may drain the target in an alarm's dimensions. An alarm on any other metric is reported as
+/// `NotAFailureMetric` and has no effect, unless a binding or the alarm's tags name its target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FailureMetricsPolicy {
-    /// Whether the built-in list counts: errors, latency, failed health checks and missing requests, as App Mesh,
-    /// Envoy, OpenTelemetry, load balancers and VPC Lattice name them.
+    /// Whether the built-in list applies: errors, latency, failed health checks and missing requests, under the names
+    /// of App Mesh, Envoy, OpenTelemetry, load balancers and VPC Lattice.
     pub built_in: bool,
-    /// Further metrics. They win over `remove`.
+    /// Further metrics. They take precedence over `remove`.
     pub add: Vec<FailureMetric>,
-    /// Metrics that do not count, by name; `*` stands for any text.
+    /// Metrics to remove from the list, by name; `*` matches any text.
     pub remove: Vec<String>,
 }
 
@@ -75,9 +77,9 @@ impl Default for FailureMetricsPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FailureMetric {
-    /// The metric's name; `*` stands for any text. Upper and lower case, dots, dashes and underscores are the same.
+    /// The metric's name; `*` matches any text. Letter case, dots, dashes and underscores are ignored.
     pub metric: String,
-    /// The namespace; `*` stands for any text. Unset for every namespace.
+    /// The namespace; `*` matches any text. Absent: every namespace.
     #[serde(default)]
     pub namespace: Option<String>,
     /// The side on which the metric reports a failure.
@@ -89,18 +91,18 @@ pub struct FailureMetric {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Breach {
-    /// Too high, as of errors and latency.
+    /// Too high, for example errors and latency.
     #[default]
     Above,
-    /// Too low, as of a success rate.
+    /// Too low, for example a success rate.
     Below,
 }
 
-/// What follows when only some callers of a target report that it fails.
+/// The reaction if only some callers of a target report that it fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CallerDisagreement {
-    /// Nothing is moved, and `CallersDisagree` pages: the caller's side may be the one that fails.
+    /// No weight is moved, and `CallersDisagree` pages: the failure may be on the callers' side.
     #[default]
     Hold,
     /// The target counts as failing.

@@ -1,4 +1,4 @@
-//! The part of the policy that is about what leaves the mesh.
+//! The part of the policy for egress.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 use super::{Budget, HostPattern};
 use crate::name::{MeshName, VirtualNodeName};
 
-/// What may leave a mesh, and what of it may be repaired.
+/// The permitted egress of a mesh, and its repairs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EgressPolicy {
-    /// The hosts outside that may be called. Absent: nobody has said, so nothing is judged by it.
+    /// The outside hosts that may be called. Absent: egress is not checked.
     pub allow: Option<Vec<HostPattern>>,
     /// Further hosts that single nodes may call.
     pub nodes: Vec<NodeEgress>,
-    /// The hosts that are inside: names without a dot always are.
+    /// The hosts inside the mesh; names without a dot always are.
     pub internal: Vec<HostPattern>,
-    /// Hosts outside the mesh at which no proxy runs, whatever a virtual node that stands for one configures. Other nodes
-    /// are taken for such hosts where their names are external and their specs configure no proxy.
+    /// Outside hosts without a proxy, independent of the configuration of their virtual nodes. Other nodes count as
+    /// outside hosts if their names are external and their specs configure no proxy.
     pub external: Vec<HostPattern>,
-    /// Whether a backend that names no virtual service may be taken off its node. Switched off, since whoever creates a
-    /// node before the service that it calls would lose the backend.
+    /// Whether a backend without a virtual service may be removed from its node. Off by default, since a node may be
+    /// created before the service that it calls.
     pub remove_dangling: bool,
-    /// How many meshes and nodes may be changed.
+    /// The budget of changes to meshes and nodes.
     pub budget: Budget,
 }
 
@@ -63,7 +63,7 @@ impl EgressPolicy {
         is_named || host.contains('.') && !self.internal.iter().any(|inside| inside.matches(host))
     }
 
-    /// Whether everything in the mesh may call a host; `None` when nobody has said.
+    /// Whether every node of the mesh may call a host; `None` if egress is not checked.
     #[must_use]
     pub fn allows(&self, host: &str) -> Option<bool> {
         self.allow.as_ref().map(|allow| allow.iter().any(|pattern| pattern.matches(host)))
@@ -76,7 +76,7 @@ impl EgressPolicy {
         of_mesh.map(|node| (&node.virtual_node, node.allow.as_slice())).collect()
     }
 
-    /// The first thing that can't hold together with another: its key and what to do.
+    /// The first contradiction: its key and its remedy.
     pub(super) fn contradiction(&self) -> Option<(String, String)> {
         let mut seen = BTreeSet::new();
         self.nodes.iter().enumerate().find_map(|(index, node)| {

@@ -1,4 +1,4 @@
-//! The part of the policy that route-failover goes by.
+//! The part of the policy for route-failover.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,36 +10,36 @@ use super::{AlarmRules, LatencyBound, Percent, Period};
 use crate::alarm::AlarmName;
 use crate::name::{MeshName, RouteId, RouteName, VirtualNodeName, VirtualRouterName};
 
-/// How failover behaves. Every member has a default but the bindings: the target of an alarm is only ever declared, by
-/// a binding here or by the alarm's own dimensions, labels or tags.
+/// The settings of failover. Every member except the bindings has a default: the target of an alarm must be declared,
+/// by a binding here or by the alarm's own dimensions, labels or tags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FailoverPolicy {
-    /// Which alarm reports which virtual node. A bound alarm may watch any metric.
+    /// The alarms that report a virtual node. A bound alarm may be on any metric.
     pub bindings: Vec<Binding>,
-    /// Where to look for alarms that no binding names.
+    /// The discovery of alarms without a binding.
     pub discovery: AlarmDiscovery,
-    /// The metrics whose alarms may drain a target.
+    /// The metrics that may drain a target.
     pub failure_metrics: FailureMetricsPolicy,
-    /// What follows when only some callers of a target report that it fails.
+    /// The reaction if only some callers of a target report that it fails.
     pub caller_disagreement: CallerDisagreement,
-    /// What is known of single nodes.
+    /// The properties of single nodes.
     pub targets: Vec<TargetPolicy>,
-    /// Routes with an order of standbys.
+    /// The standbys of routes, in order.
     pub standbys: Vec<StandbyPolicy>,
-    /// How long a node stays drained at the least, and its alarm out of `ALARM`, before traffic is tried again.
+    /// The minimum time that a node stays drained, and its alarm out of `ALARM`, before it receives the probe share.
     pub dwell: Period,
-    /// How traffic comes back.
+    /// The steps in which traffic returns.
     pub failback: FailbackPolicy,
-    /// When several failures are taken for one with a cause elsewhere.
+    /// When several failures count as one with a common cause elsewhere.
     pub common_cause: CommonCausePolicy,
     /// How often a node may be drained before it stays drained.
     pub flaps: FlapPolicy,
-    /// How long a person's edit is left alone.
+    /// How long an operator's edit is held.
     pub edits: EditPolicy,
-    /// How many shifts are allowed.
+    /// The budget of shifts.
     pub budget: Budget,
-    /// How often a hold that lasts is paged again.
+    /// The intervals of repeated pages.
     pub paging: PagingPolicy,
     /// The alarms that `meshwarden alarms` writes.
     pub alarms: AlarmRules,
@@ -54,8 +54,8 @@ impl Default for FailoverPolicy {
             caller_disagreement: CallerDisagreement::default(),
             targets: Vec::new(),
             standbys: Vec::new(),
-            // Long enough for a restarted task to be pulled, started and checked; short enough that a standby does
-            // not carry a double load for half an hour.
+            // Long enough for a restarted task to be pulled, started and checked; short enough that a standby does not
+            // carry a double load for half an hour.
             dwell: Period::minutes(5),
             failback: FailbackPolicy::default(),
             common_cause: CommonCausePolicy::default(),
@@ -68,7 +68,7 @@ impl Default for FailoverPolicy {
     }
 }
 
-/// An alarm that reports a virtual node.
+/// A binding of an alarm to the virtual node that it reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Binding {
@@ -78,23 +78,23 @@ pub struct Binding {
     pub mesh: MeshName,
     /// The virtual node.
     pub virtual_node: VirtualNodeName,
-    /// What the alarm watches.
+    /// The kind of the alarm's metric.
     #[serde(default)]
     pub role: AlarmRole,
 }
 
-/// What an alarm watches.
+/// The kind of an alarm's metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AlarmRole {
-    /// Requests through the mesh: it says something only while the node has traffic.
+    /// Requests through the mesh: the alarm is conclusive only while the node has traffic.
     #[default]
     Request,
-    /// Something that does not depend on the mesh's traffic, so that it speaks of an idle standby too.
+    /// Readiness, independent of the mesh's traffic, so that the alarm is conclusive for an idle standby, too.
     Readiness,
 }
 
-/// What people know of a node that no alarm tells.
+/// The declared properties of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TargetPolicy {
@@ -102,19 +102,19 @@ pub struct TargetPolicy {
     pub mesh: MeshName,
     /// The virtual node.
     pub virtual_node: VirtualNodeName,
-    /// Somebody vouches that the node is ready even while it has no traffic and no readiness alarm.
+    /// Whether the node counts as ready even without traffic and without a readiness alarm.
     #[serde(default)]
     pub assume_ready: bool,
-    /// The most it can carry, in percentage points summed over all routes that it is a target of: 100 is the whole of
-    /// one route. Unset: no limit is known.
+    /// The maximum load, in percentage points summed over all routes with this target: 100 is the whole of one route.
+    /// Absent: unlimited.
     #[serde(default)]
     pub capacity_share: Option<u16>,
-    /// The bound on the target's response times that its latency alarm has. Unset: `failover.alarms.latency`.
+    /// The bound on response times for the target's latency alarm. Absent: `failover.alarms.latency`.
     #[serde(default)]
     pub latency: Option<LatencyBound>,
 }
 
-/// Standbys of a route, in order.
+/// The standbys of a route, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StandbyPolicy {
@@ -122,39 +122,39 @@ pub struct StandbyPolicy {
     pub mesh: MeshName,
     /// The virtual router.
     pub virtual_router: VirtualRouterName,
-    /// The route; unset for every route of the router.
+    /// The route. Absent: every route of the router.
     #[serde(default)]
     pub route: Option<RouteName>,
-    /// Targets of the route that take over, the first one that is eligible first.
+    /// The targets of the route that take over; the first eligible one is used first.
     pub order: Vec<VirtualNodeName>,
 }
 
-/// How traffic comes back to a node.
+/// The steps in which traffic returns to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FailbackPolicy {
-    /// The first share of the route, in percent, given back to see whether it works: a drained node has no data.
+    /// The first share of the route, in percent, to test the node: a drained node has no data.
     pub probe_share: Percent,
-    /// What follows, in percent of the node's share before the event; the last one is always 100.
+    /// The following steps, in percent of the node's share before the failover; the last step is always 100.
     pub steps: Vec<Percent>,
-    /// How long each step is watched.
+    /// The duration of each step.
     pub step_every: Period,
-    /// How many data points the node's request alarms must have seen in a step.
+    /// The number of data points that the node's request alarms need in a step.
     pub min_data_points: u16,
-    /// Whether a drained node whose alarms cannot leave `ALARM` without requests is given the probe share all the same.
-    /// Unset: never.
+    /// The probe without proof, for a drained node with alarms that cannot leave `ALARM` without requests. Absent:
+    /// never.
     pub probe_without_proof: Option<ProbeWithoutProof>,
 }
 
-/// A probe of a drained node whose alarms cannot leave `ALARM` while it has no requests, because they keep their state on
-/// missing data, or because missing data breaches them. The node has the probe share until its alarms have seen enough
-/// data. If they are `OK` then, it comes back as usual; else it is drained again.
+/// A probe of a drained node with alarms that cannot leave `ALARM` while it has no requests, because missing data keeps
+/// their state or breaches them. The node keeps the probe share until its alarms have enough data. If they are `OK`
+/// then, the failback continues; otherwise the node is drained again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ProbeWithoutProof {
-    /// How long the node has been drained before it is tried.
+    /// How long the node must have been drained before the probe.
     pub after: Period,
-    /// How often it is tried within the window.
+    /// The maximum number of probes within the window.
     pub tries: u8,
     /// The window.
     pub window: Period,
@@ -162,7 +162,7 @@ pub struct ProbeWithoutProof {
 
 impl Default for ProbeWithoutProof {
     fn default() -> Self {
-        // Each try sends real requests to a node that may still fail, so there are few, and none in the first hour.
+        // Each probe sends real requests to a node that may still fail, so there are few, and none in the first hour.
         Self { after: Period::minutes(60), tries: 3, window: Period::minutes(24 * 60) }
     }
 }
@@ -170,7 +170,7 @@ impl Default for ProbeWithoutProof {
 impl Default for FailbackPolicy {
     fn default() -> Self {
         Self {
-            // Small enough to hurt little, large enough for a service of 20 requests a minute to give a data point.
+            // Small enough to cause little harm, large enough for a data point at 20 requests a minute.
             probe_share: Percent::constant(5),
             steps: vec![Percent::constant(25), Percent::constant(50)],
             step_every: Period::minutes(2),
@@ -180,11 +180,12 @@ impl Default for FailbackPolicy {
     }
 }
 
-/// When failures have one cause elsewhere, such as a dead database, and moving traffic can only make it worse.
+/// When failures count as one with a common cause elsewhere, for example a dead database; moving traffic could only
+/// make the outage worse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct CommonCausePolicy {
-    /// This many nodes failing within the window, none of them explained by another that it calls. At least 2.
+    /// The number of nodes that fail within the window without a failing node that they call. At least 2.
     pub targets: u8,
     /// The window.
     pub window: Period,
@@ -192,7 +193,7 @@ pub struct CommonCausePolicy {
 
 impl Default for CommonCausePolicy {
     fn default() -> Self {
-        // Two independent versions hardly ever fail in the same two minutes; two users of one database always do.
+        // Two independent versions rarely fail in the same two minutes; two users of one database always do.
         Self { targets: 2, window: Period::minutes(2) }
     }
 }
@@ -201,7 +202,7 @@ impl Default for CommonCausePolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FlapPolicy {
-    /// After this many drains within the window it stays drained until the oldest is out of it.
+    /// The number of drains within the window after which the node stays drained until the oldest leaves the window.
     pub limit: u8,
     /// The window.
     pub window: Period,
@@ -213,11 +214,11 @@ impl Default for FlapPolicy {
     }
 }
 
-/// How a person's edit of targets or weights is respected.
+/// The hold after an operator's edit of targets or weights.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EditPolicy {
-    /// For how long it wins, unless it is released.
+    /// The duration of the hold, unless it is released.
     pub hold_for: Period,
 }
 
@@ -227,50 +228,53 @@ impl Default for EditPolicy {
     }
 }
 
-/// How many changes a class of function may make.
+/// The budget of changes of a function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Budget {
-    /// Changes in a window. Restoring and rolling back never count.
+    /// The number of changes in a window. Restorations and roll-backs never count.
     pub changes: u32,
-    /// The window's length; windows stand side by side.
+    /// The duration of a window; windows follow each other without overlap.
     pub window: Period,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        // A mesh where over twenty routes fail over within the hour has an incident that needs a person.
+        // A mesh with over twenty failovers within an hour has an incident that needs an operator.
         Self { changes: 20, window: Period::minutes(60) }
     }
 }
 
-/// How often people are told of the same thing.
+/// The intervals of repeated notifications.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PagingPolicy {
-    /// A hold that lasts while an alarm is on is paged again after this.
+    /// A hold that lasts while an alarm is in `ALARM` is paged again after this time.
     pub repeat_after: Period,
-    /// A node that cannot come back although nothing fails any more, and a call that keeps failing while no alarm is on, are
-    /// paged again after this.
+    /// A node that cannot return although no node fails, and a lasting failure of a call while no alarm is in `ALARM`,
+    /// are paged again after this time.
     pub remind_after: Period,
-    /// How long a passing failure, such as a throttle or a server's error, lasts before it is paged. It is paged only if
-    /// two runs in a row have seen it; a failure that no retry can resolve is paged at once.
+    /// A transient failure, for example a throttle or a server error, pages after this time, and only if two
+    /// consecutive invocations observed it. A failure that no retry can resolve pages at once.
     pub unreadable_after: Period,
-    /// A drained node whose alarms cannot clear without requests is paged after this, and then after `remindAfter`.
+    /// A drained node with alarms that cannot clear without requests pages after this time, and then after
+    /// `remindAfter`.
     pub stuck_after: Period,
-    /// A passing failure that keeps traffic on a failing node is paged after this, if two runs in a row have seen it.
+    /// A transient failure that keeps traffic on a failing node pages after this time, if two consecutive invocations
+    /// observed it.
     pub hold_after: Period,
 }
 
 impl Default for PagingPolicy {
     fn default() -> Self {
-        // Nobody suffers from a node that stays drained, but whoever forgets it has no second one left.
+        // A drained node harms no user, but a forgotten one is missing when the other node fails.
         Self {
             repeat_after: Period::minutes(15),
             remind_after: Period::minutes(24 * 60),
-            // AWS resolves most throttles and regional errors within minutes. Ten runs without an answer are longer.
+            // AWS resolves most throttles and regional errors within minutes. Ten invocations without an answer are
+            // longer.
             unreadable_after: Period::minutes(10),
-            // By then the node has surely been repaired, or somebody is at it.
+            // By then the node has been repaired, or an operator is working on it.
             stuck_after: Period::minutes(60),
             // Long enough for a throttle to pass; users of the failing node wait as long.
             hold_after: Period::minutes(2),
@@ -279,13 +283,13 @@ impl Default for PagingPolicy {
 }
 
 impl FailoverPolicy {
-    /// What is known of a node.
+    /// The declared properties of a node.
     #[must_use]
     pub fn target(&self, mesh: &MeshName, node: &VirtualNodeName) -> Option<&TargetPolicy> {
         self.targets.iter().find(|target| target.mesh == *mesh && target.virtual_node == *node)
     }
 
-    /// The order of standbys of a route: its own entry before its router's; empty when there is none.
+    /// The standbys of a route, in order: its own entry takes precedence over its router's.
     #[must_use]
     pub fn standbys(&self, route: &RouteId) -> &[VirtualNodeName] {
         let of_router = |standby: &&StandbyPolicy| standby.mesh == route.mesh && standby.virtual_router == route.router;
@@ -294,7 +298,7 @@ impl FailoverPolicy {
         own.or_else(general).map_or(&[], |standby| standby.order.as_slice())
     }
 
-    /// The first thing in the document that can't hold together with another: its key and what to do.
+    /// The first contradiction in the document: its key and its remedy.
     pub(super) fn contradiction(&self) -> Option<(String, String)> {
         self.repeated_binding()
             .or_else(|| self.empty_metric())
@@ -325,7 +329,7 @@ impl FailoverPolicy {
         lists.into_iter().find_map(|(list, metrics)| {
             let index = metrics.iter().position(|metric| metric.trim_matches('*').trim().is_empty())?;
             let key = format!("failover.failureMetrics.{list}[{index}]");
-            Some((key, "a pattern that matches every metric is refused; name the metric".to_owned()))
+            Some((key, "a pattern must not match every metric; name the metric".to_owned()))
         })
     }
 
@@ -350,7 +354,7 @@ impl FailoverPolicy {
             }
             let distinct: BTreeSet<_> = standby.order.iter().collect();
             if distinct.len() < standby.order.len() {
-                return Some((format!("{key}.order"), "a standby is named twice; keep one".to_owned()));
+                return Some((format!("{key}.order"), "a standby is listed twice; keep one".to_owned()));
             }
             (!seen.insert((&standby.mesh, &standby.virtual_router, &standby.route)))
                 .then(|| (key, format!("{} has an order of standbys already; merge them", standby.virtual_router)))
@@ -361,7 +365,7 @@ impl FailoverPolicy {
         self.failback.steps.windows(2).enumerate().find_map(|(index, pair)| match pair {
             [lower, upper] if lower >= upper => Some((
                 format!("failover.failback.steps[{}]", index + 1),
-                format!("steps rise: {} can't follow {}", upper.get(), lower.get()),
+                format!("steps must increase: {} cannot follow {}", upper.get(), lower.get()),
             )),
             _ => None,
         })
@@ -371,7 +375,7 @@ impl FailoverPolicy {
         if self.common_cause.targets < 2 {
             return Some((
                 "failover.commonCause.targets".to_owned(),
-                "a common cause needs at least 2 failing nodes; with fewer nothing would ever fail over".to_owned(),
+                "a common cause needs at least 2 failing nodes; a lower number would prevent every failover".to_owned(),
             ));
         }
         if self.flaps.limit == 0 {

@@ -1,7 +1,7 @@
-//! The policy document: what people decide ahead of time, so that nobody has to at three in the morning.
+//! The policy document: the decisions that a team makes in advance.
 //!
-//! A YAML document, read as a whole or refused as a whole. [`Policy::read`] names the line, the column and the key of
-//! what is wrong and how to mend it; there is no such thing as a partly read policy.
+//! A YAML document, accepted as a whole or rejected as a whole. [`Policy::read`] reports line, column and key of the
+//! first error, with its remedy; there is never a partly read policy.
 
 mod alarms;
 mod amounts;
@@ -50,8 +50,8 @@ pub use rules::RuleSetting;
 pub use tags::{RequiredTag, TagPolicy};
 pub use waiver::{Filled, Waiver, WaiverId};
 
-/// The pack that holds when no document is named: every function observes, nothing is bound, and the rules are set as
-/// suits a mesh in production.
+/// The built-in policy, used if no document is configured: every function observes, no alarm is bound, and the rules
+/// suit a mesh in production.
 pub const BUILT_IN: &str = include_str!("../../../../infra/policy/default.yaml");
 
 /// A policy document.
@@ -60,52 +60,52 @@ pub const BUILT_IN: &str = include_str!("../../../../infra/policy/default.yaml")
 pub struct Policy {
     /// The version of the document's format.
     pub version: FormatVersion,
-    /// Which functions may change which meshes.
+    /// The modes: which functions may change which meshes.
     #[serde(default)]
     pub modes: Modes,
-    /// Fail-over of routes on alarms.
+    /// Failover of routes on alarms.
     #[serde(default)]
     pub failover: FailoverPolicy,
     /// Which rules of the pack are evaluated. `rules` and `modes` add the rules that they name.
     #[serde(default)]
     pub profile: Profile,
-    /// Which rules of the pack are asked, and how severe their findings are.
+    /// The settings of single rules of the pack, including their severity.
     #[serde(default)]
     pub rules: BTreeMap<RuleName, RuleSetting>,
-    /// Tags.
+    /// Required tags.
     #[serde(default)]
     pub tags: TagPolicy,
-    /// What leaves the mesh.
+    /// Egress.
     #[serde(default)]
     pub egress: EgressPolicy,
-    /// How calls are protected.
+    /// The required protection of calls.
     #[serde(default)]
     pub tls: TlsPolicy,
-    /// Rotation of certificates and of those who issue them.
+    /// Rotation of certificates and of their CAs.
     #[serde(default)]
     pub certificates: CertificatesPolicy,
-    /// Retries and time limits.
+    /// Retries and timeouts.
     #[serde(default)]
     pub routing: RoutingPolicy,
     /// Zones.
     #[serde(default)]
     pub resilience: ResiliencePolicy,
-    /// Quotas.
+    /// Quotas of the server.
     #[serde(default)]
     pub quotas: QuotaPolicy,
-    /// Names.
+    /// The required form of names.
     #[serde(default)]
     pub naming: NamingPolicy,
     /// Environments.
     #[serde(default)]
     pub environments: EnvironmentPolicy,
-    /// Addresses.
+    /// Address families.
     #[serde(default)]
     pub addresses: AddressPolicy,
-    /// What people are told of changes.
+    /// The notifications about changes.
     #[serde(default)]
     pub audit: AuditPolicy,
-    /// Harms and findings that somebody has allowed, for a while.
+    /// Harms and findings that are waived until a date.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
 }
@@ -122,7 +122,7 @@ impl TryFrom<u32> for FormatVersion {
     fn try_from(version: u32) -> Result<Self, String> {
         match version {
             1 => Ok(Self(())),
-            other => Err(format!("this Meshwarden reads format version 1, not {other}")),
+            other => Err(format!("invalid format version {other}: this version reads format version 1")),
         }
     }
 }
@@ -134,13 +134,13 @@ impl From<FormatVersion> for u32 {
 }
 
 impl Policy {
-    /// The policy of a function that was given none: observe everything, change nothing.
+    /// The policy of a function without a configured one: observe everything, change nothing.
     pub fn built_in() -> Result<Self, PolicyError> {
         Self::read(BUILT_IN)
     }
 
-    /// Whether a rule of the pack is evaluated: `rules` decides where it says so; a rule that the document names in
-    /// `rules` or `modes` is evaluated in every profile; all others by the profile.
+    /// Whether a rule of the pack is evaluated: as `rules` sets it; else in every profile if the document names the
+    /// rule in `rules` or `modes`; else by the profile.
     #[must_use]
     pub fn evaluates(&self, rule: &Rule) -> bool {
         let setting = self.rules.get(&rule.name());
@@ -150,20 +150,20 @@ impl Policy {
         }
     }
 
-    /// Whether the document itself wants a rule evaluated: by its setting, or by a mode for its remediation.
+    /// Whether the document itself enables a rule: by its setting, or by a mode for its remediation.
     #[must_use]
     pub fn names(&self, rule: RuleName) -> bool {
         let is_set = |setting: &RuleSetting| setting.enabled.unwrap_or(setting.severity.is_some());
         self.rules.get(&rule).is_some_and(is_set) || self.modes.names(RuleId::Pack(rule))
     }
 
-    /// The JSON Schema of the document, as people's editors take it.
+    /// The JSON Schema of the document, for editors.
     #[must_use]
     pub fn schema() -> serde_json::Value {
         schemars::schema_for!(Self).into()
     }
 
-    /// The first thing in the document that can't hold together with another: its key and what to do.
+    /// The first contradiction in the document: its key and its remedy.
     fn contradiction(&self) -> Option<(String, String)> {
         (self.failover.contradiction())
             .or_else(|| self.certificates.contradiction())
@@ -183,6 +183,6 @@ mod tests {
     fn the_built_in_policy_only_observes() {
         let policy = Policy::built_in().unwrap();
         let mesh = crate::name::MeshName::parse("shop").unwrap();
-        assert_eq!(policy.modes.of(RuleId::RouteFailover, &mesh), Mode::Observe);
+        assert_eq!(policy.modes.mode(RuleId::RouteFailover, &mesh), Mode::Observe);
     }
 }

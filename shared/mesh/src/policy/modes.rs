@@ -1,4 +1,4 @@
-//! Who may change what.
+//! The modes of functions and rules.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::name::MeshName;
 use crate::pack::RuleName;
 
-/// Whether a function changes the mesh or only says what it would change.
+/// Whether a function changes the mesh or only reports the change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Reports what it would do.
+    /// Reports the change.
     Observe,
-    /// Does it.
+    /// Makes the change.
     Enforce,
 }
 
-/// What a mode is set for: a function that decides by itself, or a rule of the pack.
+/// The subject of a mode: a function with its own decisions, or a rule of the pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum RuleId {
@@ -26,16 +26,16 @@ pub enum RuleId {
     RouteFailover,
     /// The function certificate-rotation.
     CertificateRotation,
-    /// A rule of the policy pack: whether its remediation is made.
+    /// A rule of the policy pack, for its remediation.
     Pack(RuleName),
 }
 
 impl RuleId {
-    /// The functions, by the names that the document has for them.
+    /// The functions, by their names in the document.
     const FUNCTIONS: [(&'static str, Self); 2] =
         [("route-failover", Self::RouteFailover), ("certificate-rotation", Self::CertificateRotation)];
 
-    /// What the document calls it.
+    /// The name in the document.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -76,14 +76,14 @@ impl JsonSchema for RuleId {
     }
 }
 
-/// The modes: the most specific entry holds, a mesh's own before the general ones, a rule's before the default.
+/// The modes. The most specific entry applies: a mesh's entry before a general one, a rule's before the default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Modes {
-    /// Holds where nothing else is said.
+    /// The default mode.
     #[serde(default = "observe")]
     pub default: Mode,
-    /// By rule, on every mesh that has no entry of its own.
+    /// By rule, on every mesh without an own entry.
     #[serde(default)]
     pub rules: BTreeMap<RuleId, Mode>,
     /// By mesh.
@@ -95,14 +95,14 @@ pub struct Modes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MeshModes {
-    /// Holds on this mesh for every rule without an entry below.
+    /// The default mode on this mesh.
     pub default: Mode,
     /// By rule, on this mesh.
     #[serde(default)]
     pub rules: BTreeMap<RuleId, Mode>,
 }
 
-/// Nothing is changed until somebody says so.
+/// The default observes everything, so that no function changes a mesh without a setting.
 const fn observe() -> Mode {
     Mode::Observe
 }
@@ -116,14 +116,14 @@ impl Default for Modes {
 impl Modes {
     /// The mode of a rule on a mesh.
     #[must_use]
-    pub fn of(&self, rule: RuleId, mesh: &MeshName) -> Mode {
+    pub fn mode(&self, rule: RuleId, mesh: &MeshName) -> Mode {
         match self.meshes.get(mesh) {
             Some(own) => own.rules.get(&rule).copied().unwrap_or(own.default),
             None => self.rules.get(&rule).copied().unwrap_or(self.default),
         }
     }
 
-    /// Whether a rule has an entry of its own, for all meshes or for one.
+    /// Whether a rule has an own entry, for all meshes or for one.
     #[must_use]
     pub fn names(&self, rule: RuleId) -> bool {
         self.rules.contains_key(&rule) || self.meshes.values().any(|mesh| mesh.rules.contains_key(&rule))
@@ -151,7 +151,7 @@ mod tests {
             ("version: 1\nmodes: {meshes: {other: {default: enforce}}}", Mode::Observe),
             ("version: 1\nmodes: {rules: {tag-missing: enforce}}", Mode::Observe),
         ] {
-            assert_eq!(read(text).of(RuleId::RouteFailover, &shop), expected, "{text}");
+            assert_eq!(read(text).mode(RuleId::RouteFailover, &shop), expected, "{text}");
         }
     }
 
@@ -160,8 +160,8 @@ mod tests {
         let modes = Policy::read("version: 1\nmodes: {rules: {tag-missing: enforce}}").unwrap().modes;
         let shop = MeshName::parse("shop").unwrap();
         let rule = |name: &str| RuleId::try_from(name.to_owned()).unwrap();
-        assert_eq!(modes.of(rule("tag-missing"), &shop), Mode::Enforce);
-        assert_eq!(modes.of(rule("tag-value"), &shop), Mode::Observe);
+        assert_eq!(modes.mode(rule("tag-missing"), &shop), Mode::Enforce);
+        assert_eq!(modes.mode(rule("tag-value"), &shop), Mode::Observe);
         let error = Policy::read("version: 1\nmodes: {rules: {tag-mising: enforce}}").unwrap_err();
         assert!(error.problem.contains("tag-missing"), "{error}");
     }

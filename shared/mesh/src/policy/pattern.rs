@@ -1,4 +1,4 @@
-//! What names, values and hosts may look like.
+//! Patterns for names, values and hosts.
 
 use std::fmt;
 
@@ -16,13 +16,13 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Whether a whole text matches.
+    /// Whether the whole text matches.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         self.compiled.is_match(text)
     }
 
-    /// The expression as it was written.
+    /// The expression, as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -42,7 +42,7 @@ impl TryFrom<String> for Pattern {
 
     fn try_from(text: String) -> Result<Self, String> {
         let compiled = Regex::new(&format!("^(?:{text})$"))
-            .map_err(|error| format!("`{text}` is no regular expression: {}", first_line(&error.to_string())))?;
+            .map_err(|error| format!("invalid regular expression `{text}`: {}", first_line(&error.to_string())))?;
         Ok(Self { text, compiled })
     }
 }
@@ -63,15 +63,15 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// A host name, or `*.` and what its name ends with: `*.example.com` is every host below `example.com`, and not itself.
-/// A `*` alone is every host.
+/// A host name, or `*.` with a suffix: `*.example.com` matches every host below `example.com`, but not `example.com`
+/// itself. A single `*` matches every host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("examples" = ["api.example.com", "*.example.com"]))]
 pub struct HostPattern(String);
 
 impl HostPattern {
-    /// Whether a host is meant. Case is no difference, nor is a dot at the end.
+    /// Whether a host matches. Letter case and a trailing dot are ignored.
     #[must_use]
     pub fn matches(&self, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host);
@@ -85,7 +85,7 @@ impl HostPattern {
         }
     }
 
-    /// The pattern as it was written, in lower case.
+    /// The pattern in lower case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -101,7 +101,7 @@ impl TryFrom<String> for HostPattern {
         if text == "*" || (!name.is_empty() && name.chars().all(fits)) {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
-            Err(format!("`{text}` is no host; write it like api.example.com or *.example.com"))
+            Err(format!("invalid host `{text}`: expected a name like api.example.com or *.example.com"))
         }
     }
 }
@@ -122,7 +122,7 @@ mod tests {
         for (text, expected) in [("a", true), ("team-x", true), ("ab", false), ("team-", false), ("a\nb", false)] {
             assert_eq!(pattern.matches(text), expected, "{text}");
         }
-        assert!(Pattern::try_from("(".to_owned()).unwrap_err().contains("no regular expression"));
+        assert!(Pattern::try_from("(".to_owned()).unwrap_err().contains("invalid regular expression"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where in a document a key is.
+//! Finds the line and column of a key in a document.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-/// The line and column of a key such as `failover.bindings[1].role`, both counted from 1; of the innermost part of it
-/// that is there. 0 and 0 when the document can't be read.
-pub(super) fn of(text: &str, key: &str) -> (u64, u64) {
+/// The line and column of a key such as `failover.bindings[1].role`, both counted from 1; if the key is absent, of its
+/// innermost existing parent. 0 and 0 if the document cannot be parsed.
+pub(super) fn of_key(text: &str, key: &str) -> (u64, u64) {
     let read = serde_saphyr::with_deserializer_from_str(text, |yaml| Spanned::<Tree>::deserialize(yaml));
     let Ok(root) = read else {
         return (0, 0);
@@ -28,7 +28,7 @@ pub(super) fn of(text: &str, key: &str) -> (u64, u64) {
     (at.referenced.line(), at.referenced.column())
 }
 
-/// A document, of which only the places matter.
+/// A document, of which only the positions of keys are parsed.
 #[derive(Debug)]
 enum Tree {
     Map(Vec<(String, Spanned<Tree>)>),

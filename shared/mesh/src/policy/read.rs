@@ -1,23 +1,23 @@
-//! From text to a policy, or to an error that says where and how to mend it.
+//! Parses a policy, or returns an error with its position and remedy.
 
 use super::{Policy, place};
 
-/// What is wrong with a policy document.
+/// The error in a policy document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("policy line {line}, column {column}, at `{key}`: {problem}")]
 pub struct PolicyError {
-    /// The line, counted from 1; 0 when the text as a whole is at fault.
+    /// The line, counted from 1; 0 if the error concerns the whole text.
     pub line: u64,
-    /// The column, counted from 1; 0 likewise.
+    /// The column, counted from 1; 0 if the error concerns the whole text.
     pub column: u64,
-    /// The key, as in `failover.bindings[2].virtualNode`; `.` for the document itself.
+    /// The key, for example `failover.bindings[2].virtualNode`; `.` for the document itself.
     pub key: String,
-    /// What is wrong and how to mend it.
+    /// The error and its remedy.
     pub problem: String,
 }
 
 impl Policy {
-    /// Reads a document.
+    /// Parses a document.
     pub fn read(text: &str) -> Result<Self, PolicyError> {
         let mut key = ".".to_owned();
         let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
@@ -35,10 +35,10 @@ impl Policy {
                 problem: problem(&error),
             }
         })?;
-        // What is well-formed and still can't hold together has no place in the parser, so it is looked up.
+        // The parser has no position for contradictions between valid members, so the position is looked up.
         match policy.contradiction() {
             Some((key, problem)) => {
-                let (line, column) = place::of(text, &key);
+                let (line, column) = place::of_key(text, &key);
                 Err(PolicyError { line, column, key, problem })
             }
             None => Ok(policy),
@@ -46,19 +46,19 @@ impl Policy {
     }
 }
 
-/// A key without the parts that the parser couldn't name, such as a key that is given again; `.` when nothing is left.
+/// The key without the parts that the parser could not name, for example a duplicate key; `.` if no part is left.
 fn known_part(key: &str) -> String {
     let known: Vec<&str> = key.split('.').take_while(|part| *part != "?").filter(|part| !part.is_empty()).collect();
     if known.is_empty() { ".".to_owned() } else { known.join(".") }
 }
 
-/// The first line of the parser's message, which carries no copy of the text.
+/// The first line of the parser's message, without the excerpt of the text.
 fn problem(error: &serde_saphyr::Error) -> String {
     let message = error.without_snippet().to_string();
     let line = message.lines().next().unwrap_or_default();
-    // The parser's own remedy is an option of its caller's.
-    let given_twice = line.strip_prefix("duplicate mapping key: ").and_then(|rest| rest.split(", set ").next());
-    given_twice.map_or_else(|| line.to_owned(), |name| format!("`{name}` is given twice; keep one"))
+    // The parser's hint names an option of the parser, which users cannot set.
+    let duplicate = line.strip_prefix("duplicate mapping key: ").and_then(|rest| rest.split(", set ").next());
+    duplicate.map_or_else(|| line.to_owned(), |name| format!("`{name}` is a duplicate key; keep one"))
 }
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contradiction_is_told_with_its_place() {
+    fn a_contradiction_is_reported_with_its_place() {
         for (text, line, key, part) in [
             (
                 "version: 1\nfailover:\n  flaps:\n    window: 5m\n    limit: 0",
@@ -139,8 +139,8 @@ mod tests {
             ),
             ("version: 1\nrouting:\n  retryAmplification: 0", 3, "routing.retryAmplification", "at least 1"),
             ("version: 1\nenvironments:\n  names:\n    a: [x]\n    b: [X]", 5, "environments.names.b", "already"),
-            // The key itself is not there, so it is the place of what would hold it.
-            ("version: 1\nfailover:\n  failback:\n    steps: [50, 25]", 4, "failover.failback.steps[1]", "rise"),
+            // The key itself is absent, so its parent's position is used.
+            ("version: 1\nfailover:\n  failback:\n    steps: [50, 25]", 4, "failover.failback.steps[1]", "increase"),
         ] {
             let error = Policy::read(text).unwrap_err();
             assert_eq!((error.line, error.key.as_str()), (line, key), "{error}");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_given_twice_is_refused_where_it_is_given_again() {
+    fn a_duplicate_key_is_refused_at_its_second_place() {
         for (text, line, key) in [
             ("version: 1\nmodes:\n  default: observe\n  default: enforce", 4, "modes"),
             ("version: 1\nmodes: {}\nmodes: {}", 3, "."),
@@ -158,7 +158,7 @@ mod tests {
             let error = Policy::read(text).unwrap_err();
             assert_eq!(error.line, line, "{error}");
             assert!(error.key.starts_with(key) && error.column > 0, "{error}");
-            assert!(error.problem.contains("given twice"), "{error}");
+            assert!(error.problem.contains("duplicate key"), "{error}");
         }
     }
 }

@@ -1,16 +1,16 @@
-//! The part of the policy that sets single rules of the pack.
+//! The settings of single rules of the pack.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::pack::Severity;
 
-/// How a rule of the pack is set. Whether its remediation is made is a matter of `modes`.
+/// The settings of a rule of the pack. `modes` controls its remediation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct RuleSetting {
-    /// Whether the rule is evaluated. Absent: as the profile says, or in every profile where a severity is set.
+    /// Whether the rule is evaluated. Absent: by the profile, or in every profile if a severity is set.
     pub enabled: Option<bool>,
-    /// How severe its findings are; the rule's own severity when absent.
+    /// The severity of its findings. Absent: the rule's own severity.
     pub severity: Option<Severity>,
 }

@@ -1,4 +1,4 @@
-//! The part of the policy that is about tags.
+//! The part of the policy for tags.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::{Budget, Pattern, Period};
 use crate::name::ResourceKind;
 
-/// Which tags resources must have, and where missing ones come from.
+/// The required tags of resources, and their inheritance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TagPolicy {
     /// The tags that resources must have.
     pub required: Vec<RequiredTag>,
-    /// How long after its creation a resource may lack them before anything is done about it. It is a finding from the
-    /// first moment, so that it is the same wherever the mesh was read.
+    /// The time after the creation of a resource during which missing tags are not repaired. They are a finding from
+    /// the beginning, so that every reader of the mesh has the same findings.
     pub grace: Period,
-    /// Keys that begin with one of these are nobody's here: they are never required, judged or written.
+    /// The prefixes of keys that are ignored: such tags are never required, checked or written.
     pub ignore: Vec<String>,
-    /// From which kinds a kind takes the values of tags that it lacks, the first that has one. Kinds that aren't named
-    /// keep their built-in sources.
+    /// The parent kinds from which a kind inherits missing tags; the first parent with a value applies. Kinds that are
+    /// not named keep their built-in parents.
     pub inheritance: BTreeMap<ResourceKind, Vec<ResourceKind>>,
-    /// How many resources may be tagged.
+    /// The budget of resources to tag.
     pub budget: Budget,
 }
 
@@ -30,33 +30,33 @@ impl Default for TagPolicy {
     fn default() -> Self {
         Self {
             required: Vec::new(),
-            // A day: whoever creates a resource by hand gets to finish it.
+            // A day, so that a resource created by hand can be completed.
             grace: Period::minutes_long(24 * 60),
             ignore: vec!["aws:".to_owned(), "meshwarden:".to_owned()],
             inheritance: BTreeMap::new(),
-            // A whole mesh of the usual size, once: more than that within the hour is a policy that was got wrong.
+            // One mesh of the usual size: more than that within an hour suggests a mistake in the policy.
             budget: Budget { changes: 200, window: Period::minutes(60) },
         }
     }
 }
 
-/// A tag that resources must have.
+/// A required tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequiredTag {
-    /// Its key, in the case in which it must be written.
+    /// The key, in the required letter case.
     #[schemars(length(min = 1, max = 128))]
     pub key: String,
-    /// The kinds of resource that must have it; all seven when absent.
+    /// The kinds of resources that must have it. Absent: all seven kinds.
     #[serde(default)]
     pub kinds: Option<BTreeSet<ResourceKind>>,
-    /// The values that it may have; any when empty.
+    /// The permitted values. Empty: any value.
     #[serde(default)]
     pub values: Vec<String>,
-    /// What its value must look like, as a regular expression for the whole of it.
+    /// A regular expression that the whole value must match.
     #[serde(default)]
     pub pattern: Option<Pattern>,
-    /// Whether a resource that lacks it may be given the value of those above it.
+    /// Whether a resource without the tag may inherit its parents' value.
     #[serde(default = "yes")]
     pub inherit: bool,
 }
@@ -72,7 +72,7 @@ impl RequiredTag {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
     }
 
-    /// Whether a value is one that it may have.
+    /// Whether a value is permitted.
     #[must_use]
     pub fn allows(&self, value: &str) -> bool {
         (self.values.is_empty() || self.values.iter().any(|allowed| allowed == value))
@@ -80,7 +80,7 @@ impl RequiredTag {
     }
 }
 
-/// In which order values are handed down: a kind takes only from kinds that come before it.
+/// The order of inheritance: a kind inherits only from kinds before it.
 const ORDER: [ResourceKind; 7] = [
     ResourceKind::Mesh,
     ResourceKind::VirtualGateway,
@@ -92,7 +92,7 @@ const ORDER: [ResourceKind; 7] = [
 ];
 
 impl TagPolicy {
-    /// From which kinds a kind takes values, the first that has one.
+    /// The kinds from which a kind inherits; the first one with a value applies.
     #[must_use]
     pub fn sources(&self, kind: ResourceKind) -> &[ResourceKind] {
         use ResourceKind::{GatewayRoute, Mesh, Route, VirtualGateway, VirtualNode, VirtualRouter, VirtualService};
@@ -106,13 +106,13 @@ impl TagPolicy {
         }
     }
 
-    /// Whether a key is nobody's here.
+    /// Whether a key is ignored.
     #[must_use]
     pub fn ignores(&self, key: &str) -> bool {
         self.ignore.iter().any(|prefix| key.starts_with(prefix.as_str()))
     }
 
-    /// The first thing that can't hold together with another: its key and what to do.
+    /// The first contradiction: its key and its remedy.
     pub(super) fn contradiction(&self) -> Option<(String, String)> {
         let mut seen = BTreeSet::new();
         let required = self.required.iter().enumerate().find_map(|(index, tag)| {

@@ -1,4 +1,4 @@
-//! Harms that somebody has taken on, with a name and an end.
+//! Waivers: accepted harms and findings, with an owner and an end.
 
 use std::fmt;
 
@@ -8,41 +8,41 @@ use serde::{Deserialize, Serialize};
 
 use crate::pack::RuleName;
 
-/// The id of a harm, such as `tls-lost`, as a report has it.
+/// The id of a harm, for example `tls-lost`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct WaiverId(pub String);
 
-/// Something that is allowed on a resource until a day: a harm that a change may do, or what a rule would find.
+/// A harm that a change may cause, or a finding, accepted on a resource until a date.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Waiver {
-    /// Which harm; either this or a rule.
+    /// The harm; either this or a rule.
     #[serde(default)]
     pub harm: Option<WaiverId>,
-    /// Which rule; either this or a harm.
+    /// The rule; either this or a harm.
     #[serde(default)]
     pub rule: Option<RuleName>,
-    /// On which resource: of a harm, as `shop/recommendations/all`; of a rule, its path as a finding has it, such as
-    /// `mesh/shop/virtualNode/cart`. A `*` at the end stands for whatever follows.
+    /// The resource: for a harm, the route as in `shop/recommendations/all`; for a rule, the path as in
+    /// `mesh/shop/virtualNode/cart`. A `*` at the end matches any suffix.
     pub resource: String,
-    /// Who answers for it.
+    /// The owner of the waiver.
     pub owner: Filled,
-    /// Why.
+    /// The reason.
     pub reason: Filled,
-    /// Until when; after that it no longer counts.
+    /// The end; the waiver has no effect after it.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub until: Timestamp,
 }
 
 impl Waiver {
-    /// Whether it allows this harm on this resource now.
+    /// Whether it permits this harm on this resource now.
     #[must_use]
     pub fn permits(&self, harm: &str, resource: &str, now: Timestamp) -> bool {
         self.harm.as_ref().is_some_and(|id| id.0 == harm) && self.is_for(resource) && now < self.until
     }
 
-    /// Whether it allows what a rule finds on this resource now.
+    /// Whether it permits this rule's finding on this resource now.
     #[must_use]
     pub fn covers(&self, rule: RuleName, resource: &str, now: Timestamp) -> bool {
         self.rule == Some(rule) && self.is_for(resource) && now < self.until
@@ -55,7 +55,7 @@ impl Waiver {
         }
     }
 
-    /// The mesh whose resources it is about; `None` where that is left open.
+    /// The mesh of its resources; `None` if it is not restricted to one mesh.
     #[must_use]
     pub fn mesh(&self) -> Option<&str> {
         let names = if self.rule.is_some() { self.resource.strip_prefix("mesh/")? } else { &self.resource };
@@ -63,14 +63,14 @@ impl Waiver {
         (!mesh.is_empty() && !mesh.contains('*')).then_some(mesh)
     }
 
-    /// What it allows.
+    /// The accepted harm or rule.
     #[must_use]
     pub fn what(&self) -> &str {
         let harm = self.harm.as_ref().map(|harm| harm.0.as_str());
         self.rule.map(RuleName::as_str).or(harm).unwrap_or_default()
     }
 
-    /// The first waiver that isn't about exactly one thing: its key and what to do.
+    /// The first waiver without exactly one subject: its key and its remedy.
     pub(super) fn contradiction(waivers: &[Self]) -> Option<(String, String)> {
         waivers.iter().enumerate().find_map(|(index, waiver)| {
             let problem = match (&waiver.harm, waiver.rule) {
@@ -83,7 +83,7 @@ impl Waiver {
     }
 }
 
-/// A text with something in it.
+/// A non-empty text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String", extend("minLength" = 1))]

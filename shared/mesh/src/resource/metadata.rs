@@ -1,4 +1,4 @@
-//! What the service says of a resource.
+//! The metadata of a resource.
 
 use crate::spec::shapes::{serde_through_wire, structure, words};
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::spec::bounded::Int;
 use crate::spec::wire::{Reader, Shape, Wire};
 
 structure! {
-    /// What the service says of a resource.
+    /// The metadata that the service sets.
     pub struct Metadata {
         /// Its ARN, in the account of the mesh's owner.
         "arn" => arn: Arn,
@@ -22,36 +22,36 @@ structure! {
         "lastUpdatedAt" => last_updated_at: Epoch,
         /// The account that owns the mesh.
         "meshOwner" => mesh_owner: AccountId,
-        /// The account that owns the resource; another one in a shared mesh.
+        /// The account that owns the resource; may differ from the mesh's owner in a shared mesh.
         "resourceOwner" => resource_owner: AccountId,
-        /// Unique and unchanged while the resource exists.
+        /// The unique id, constant while the resource exists.
         "uid" => uid: String,
-        /// 1 at creation, one more with each update.
+        /// The version: 1 at creation, increased by each update.
         "version" => version: Int<0, { i64::MAX }>,
     }
 }
 
 structure! {
-    /// Whether a resource exists.
+    /// The status of a resource.
     pub struct Status {
-        /// Whether it exists.
+        /// The status value.
         "status" => status: StatusCode,
     }
 }
 
 words! {
-    /// Whether a resource exists.
+    /// The status value of a resource.
     pub enum StatusCode {
-        /// It does.
+        /// The resource exists.
         "ACTIVE" => Active,
-        /// It did until this answer.
+        /// The resource is deleted by this response.
         "DELETED" => Deleted,
-        /// Defined by the API and never seen.
+        /// Defined by the API, but never observed.
         "INACTIVE" => Inactive,
     }
 }
 
-/// A time on the wire: seconds since 1970 as a JSON number, kept to the millisecond.
+/// A time in the API: seconds since 1970 as a JSON number, rounded to milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(Timestamp);
 
@@ -81,7 +81,8 @@ impl Wire for Epoch {
         let Some(seconds) = value.as_f64() else {
             return reader.refuse_type("a number of seconds since 1970", value);
         };
-        // A double holds today's times to a quarter of a microsecond; half a millisecond makes the cut a rounding.
+        // A double represents present times with a precision of a quarter microsecond; adding half a millisecond
+        // rounds.
         let time = SignedDuration::try_from_secs_f64(seconds + 0.0005).and_then(Timestamp::from_duration);
         let Ok(time) = time else {
             let reason = format!("is {value}, which is not a time in the years -9999 to 9999");

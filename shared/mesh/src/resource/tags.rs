@@ -8,11 +8,11 @@ use thiserror::Error;
 use crate::spec::bounded::{OutOfBounds, Text};
 
 structure! {
-    /// A tag as the API writes it.
+    /// A tag in the form of the API.
     pub struct Tag {
-        /// 1 to 128 characters.
+        /// The key: 1 to 128 characters.
         "key" => key: Text<1, 128>,
-        /// 0 to 256 characters.
+        /// The value: 0 to 256 characters.
         "value" => value: Text<0, 256>,
     }
 }
@@ -22,10 +22,10 @@ structure! {
 pub struct Tags(BTreeMap<Text<1, 128>, Text<0, 256>>);
 
 impl Tags {
-    /// The most tags that a resource can have.
+    /// The maximum number of tags of a resource.
     pub const MAX: usize = 50;
 
-    /// Tags as somebody else holds them; the error says which can't be one, and why.
+    /// Validates tags from another source; the error names the first invalid tag.
     pub fn read(tags: impl IntoIterator<Item = (String, String)>) -> Result<Self, String> {
         let mut read = BTreeMap::new();
         for (key, value) in tags {
@@ -40,7 +40,7 @@ impl Tags {
         Ok(Self(read))
     }
 
-    /// Adds tags, the later of the same key replacing the earlier. Too many leave everything as it was.
+    /// Adds tags; a later value of the same key replaces the earlier one. Too many tags leave the set unchanged.
     pub fn merge(&mut self, tags: impl IntoIterator<Item = Tag>) -> Result<(), TooManyTags> {
         let mut merged = self.0.clone();
         merged.extend(tags.into_iter().map(|tag| (tag.key, tag.value)));
@@ -51,7 +51,7 @@ impl Tags {
         Ok(())
     }
 
-    /// Removes tags; keys that are not there are passed over.
+    /// Removes tags; missing keys are ignored.
     pub fn remove<'k>(&mut self, keys: impl IntoIterator<Item = &'k str>) {
         let keys: Vec<&str> = keys.into_iter().collect();
         self.0.retain(|key, _| !keys.contains(&key.as_str()));
@@ -68,13 +68,13 @@ impl Tags {
         self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// How many there are.
+    /// The number of tags.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -83,9 +83,9 @@ impl Tags {
 
 /// More than 50 tags.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("a resource has at most 50 tags, this one would have {count}")]
+#[error("invalid number of tags {count}: expected at most 50")]
 pub struct TooManyTags {
-    /// The tags there would be.
+    /// The number of tags.
     pub count: usize,
 }
 

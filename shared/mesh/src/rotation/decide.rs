@@ -1,4 +1,4 @@
-//! The decision itself: proposals for all that is presented and trusted, then one look at all of them together.
+//! The rotation decision: proposals for all leaves and trusts, then one pass over all proposals together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,32 +6,32 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::facts::{Facts, Held, Keeper, LeafFacts, TrustId};
-use super::plan::{Action, Kind, Plan};
+use super::facts::{Acknowledgement, Facts, Keeper, LeafFacts, TrustId};
+use super::index::FactIndex;
+use super::plan::{Action, Plan, PlanKind};
 use super::reason::{KeepReason, Why};
 use super::record::{Record, digest};
-use super::scene::Scene;
-use super::{arbiter, leaf, meshes, trust};
+use super::{arbiter, leaf, mesh_index, trust};
 use crate::certificates::Source;
 use crate::change::Change;
 use crate::failover::HarmFact;
 use crate::name::{MeshName, ResourcePath};
 use crate::policy::CertificatesPolicy;
 
-/// What a decision is about.
+/// The certificate, trust or mesh that a decision is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Subject {
-    /// A certificate, by where it comes from.
+    /// A certificate, by its source.
     Certificate(Source),
-    /// Trust.
+    /// Trust, by its id.
     Trust(TrustId),
     /// A mesh as a whole.
     Mesh(MeshName),
 }
 
 impl Subject {
-    /// What the state table calls it.
+    /// The name of the subject in the keys of the state table.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -41,7 +41,7 @@ impl Subject {
         }
     }
 
-    /// Whether several meshes may have the same: what ACM and secrets keep.
+    /// Whether several meshes may use the same subject: certificates in ACM and secrets.
     #[must_use]
     pub const fn is_shared(&self) -> bool {
         match self {
@@ -63,43 +63,44 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What becomes of one certificate, or of one trust.
+/// The decision for one certificate, one trust or one mesh.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// What it is about.
+    /// The certificate, trust or mesh.
     pub subject: Subject,
-    /// What to do.
+    /// The verdict.
     pub verdict: Verdict,
-    /// The record as it should be stored; for a plan, before the step is taken. Unset where the state table has it.
+    /// The record to store; for a plan, the record to store before the step. `None` if the state table already has it.
     pub record: Option<Record>,
-    /// Whether there is something that needs doing.
+    /// Whether a change is needed.
     pub failing: bool,
-    /// Meshes that it touches, or may touch, and in which nothing is changed: a plan is only told of while there are any.
+    /// The meshes in observe mode that the plan affects or may affect. A plan with any of them is reported, not
+    /// executed.
     pub watching: BTreeSet<MeshName>,
-    /// Meshes that can't be read and that may share it; what a plan does harms nobody there.
+    /// The unreadable meshes that may share the subject; the plan causes no harm there.
     pub unread: BTreeSet<MeshName>,
-    /// How long the same decision may be made again before that is a standstill.
+    /// How long the same decision may be repeated before it counts as a standstill.
     pub patience: SignedDuration,
 }
 
-/// What to do.
+/// The verdict on one subject.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "decision", rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Nothing, or nothing now.
+    /// No change is needed, or none is made now.
     Keep(KeepReason),
     /// A step towards a new certificate.
     Issue(Box<Plan>),
-    /// A step by which proxies get something new.
+    /// A step that delivers a new version to proxies.
     Distribute(Box<Plan>),
-    /// Wait until everybody has it.
+    /// No step, until all proxies have acknowledged the current version.
     Verify(Why),
-    /// A step by which something old goes.
+    /// A step that removes an old version.
     Retire(Box<Plan>),
 }
 
 impl Verdict {
-    /// The plan, where something is to be done.
+    /// The plan, if the verdict is a step.
     #[must_use]
     pub fn plan(&self) -> Option<&Plan> {
         match self {
@@ -119,25 +120,26 @@ impl Verdict {
     }
 }
 
-/// A decision before the others were looked at.
+/// A decision for one subject before all proposals are compared.
 #[derive(Clone, Debug)]
 pub(super) struct Proposal {
     pub(super) subject: Subject,
     pub(super) verdict: Verdict,
     pub(super) record: Option<Record>,
-    /// What is to be remembered where the step is not taken.
+    /// The record to store if the step is not taken.
     pub(super) otherwise: Option<Record>,
     pub(super) failing: bool,
-    /// Whether it goes before the others, and before waiting for neighbours.
+    /// Whether it is decided before the others and does not wait for neighbours.
     pub(super) urgent: bool,
     pub(super) moves: BTreeSet<ResourcePath>,
-    /// Meshes that it touches and that only watch.
+    /// The meshes in observe mode that it affects.
     pub(super) watching: BTreeSet<MeshName>,
-    /// How long the same decision may be made again before that is a standstill.
+    /// How long the same decision may be repeated before it counts as a standstill.
     pub(super) patience: SignedDuration,
 }
 
-/// How long trust and meshes may stand still. A rollover passes one proxy after another, each in its own run.
+/// The time after which an unchanged decision about trust or a mesh is a standstill. A rollover changes one proxy after
+/// another, each in its own invocation.
 pub(super) const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 
 impl Proposal {
@@ -163,9 +165,9 @@ impl Proposal {
         let id = digest(&[&subject.to_string(), &written], 16);
         let plan = Box::new(Plan { id, subject: subject.clone(), step, why, stage });
         let verdict = match kind {
-            Kind::Issue => Verdict::Issue(plan),
-            Kind::Distribute => Verdict::Distribute(plan),
-            Kind::Retire => Verdict::Retire(plan),
+            PlanKind::Issue => Verdict::Issue(plan),
+            PlanKind::Distribute => Verdict::Distribute(plan),
+            PlanKind::Retire => Verdict::Retire(plan),
         };
         Self {
             subject,
@@ -180,50 +182,50 @@ impl Proposal {
         }
     }
 
-    /// Keeps it as it is for another reason; whatever was to be remembered before the step is not.
+    /// Replaces the step by a reason to wait; the record is stored as it was before the step.
     pub(super) fn held(&mut self, reason: KeepReason) {
         self.verdict = Verdict::Keep(reason);
         self.record = self.otherwise.take();
     }
 }
 
-/// Decides for everything that is presented and everything that is trusted, and says which meshes could be read.
+/// Decides for every presented leaf and every trust, and reports which meshes could be read.
 ///
-/// `harms` tells what a change would break (see [`crate::edges::edge_harms`]); it is asked only for changes that are
-/// about to be made.
+/// `harms` returns the harms that a change would cause (see [`crate::edges::edge_harms`]). It is called only for
+/// changes that are about to be planned.
 pub fn decide(
     facts: &Facts,
     harms: &dyn Fn(&Change) -> Vec<HarmFact>,
     policy: &CertificatesPolicy,
     now: Timestamp,
 ) -> Vec<Decision> {
-    let scene = Scene::of(facts, policy, now);
-    let replaced = trust::Replaced::all(&scene);
-    let leaves: Vec<_> = facts.leaves.iter().map(|one| (leaf::propose(one, &scene), one)).collect();
+    let index = FactIndex::new(facts, policy, now);
+    let replaced = trust::BlockedRollover::all(&index);
+    let leaves: Vec<_> = facts.leaves.iter().map(|one| (leaf::propose(one, &index), one)).collect();
     let moving: BTreeSet<&str> = leaves.iter().filter_map(|(proposal, one)| moving_secret(proposal, one)).collect();
     let leaves = leaves.into_iter().map(|(proposal, one)| (proposal, &one.users));
-    let trusts = facts.trusts.iter().map(|one| (trust::propose(one, &replaced, &moving, &scene), &one.users));
-    let touching = |(proposal, users): (Proposal, &BTreeMap<ResourcePath, Held>)| {
-        let watching = scene.meshes.watching(&proposal.subject, users.keys());
+    let trusts = facts.trusts.iter().map(|one| (trust::propose(one, &replaced, &moving, &index), &one.users));
+    let touching = |(proposal, users): (Proposal, &BTreeMap<ResourcePath, Acknowledgement>)| {
+        let watching = index.meshes.watching(&proposal.subject, users.keys());
         Proposal { watching, ..proposal }
     };
     let mut proposals: Vec<Proposal> = leaves.chain(trusts).map(touching).collect();
-    // What can't wait comes first; otherwise the order is that of the names, so that it is the same each time.
+    // Urgent proposals come first; then the order of the names gives the same result in every invocation.
     proposals.sort_by(|one, other| (!one.urgent, &one.subject).cmp(&(!other.urgent, &other.subject)));
-    arbiter::settle(&mut proposals, &scene, harms);
+    arbiter::decide_together(&mut proposals, &index, harms);
     let decided = proposals.into_iter().map(|proposal| {
         let Proposal { subject, verdict, record, otherwise, failing, watching, patience, .. } = proposal;
-        // What is not done is not remembered as begun.
+        // A step that is not taken is not recorded as begun.
         let is_begun = verdict.plan().is_some() && watching.is_empty();
         let record = if is_begun || verdict.plan().is_none() { record } else { otherwise };
-        let unread = scene.meshes.may_have(&subject);
+        let unread = index.meshes.may_have(&subject);
         Decision { subject, verdict, record, failing, watching, unread, patience }
     });
-    facts.meshes.iter().map(|(name, mesh)| meshes::decide(name, mesh)).chain(decided).collect()
+    facts.meshes.iter().map(|(name, mesh)| mesh_index::decide(name, mesh)).chain(decided).collect()
 }
 
-/// The secret in which a leaf is being replaced: its trust waits for the next step of that. What is pending there and goes
-/// nowhere is not waited for.
+/// The secret in which a leaf is being replaced; its trust waits for the next step of that replacement. A pending
+/// version that is never promoted does not count.
 fn moving_secret<'f>(proposal: &Proposal, leaf: &'f LeafFacts) -> Option<&'f str> {
     let bundle = match &leaf.keeper {
         Keeper::Bundle { bundle, .. } | Keeper::Imported { bundle: Some(bundle), .. } => bundle,

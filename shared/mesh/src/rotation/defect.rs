@@ -1,4 +1,4 @@
-//! What is wrong with a certificate that was issued for one of ours: checked before it becomes current.
+//! The defects of a certificate that was issued for a managed source, checked before it becomes current.
 
 use std::fmt;
 
@@ -6,69 +6,69 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::facts::KeyMatch;
-use super::plan::Like;
+use super::plan::CertificateTemplate;
 use crate::certificates::{AuthorityArn, Certificate, KeyKind};
 
-/// Why a certificate can't take the place of the present one.
+/// The reason why a certificate cannot replace the present one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "defect", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Defect {
-    /// It belongs to another key than the one that lies next to it.
+    /// It belongs to a different key than the one stored with it.
     OtherKey,
-    /// There is no key next to it.
+    /// No key is stored with it.
     NoKey,
-    /// The key next to it can't be read.
+    /// The key stored with it cannot be read.
     KeyUnreadable {
-        /// Why not.
+        /// The error.
         why: String,
     },
-    /// It is not for the names that were requested.
+    /// Its names differ from the requested names.
     OtherNames {
-        /// Names that are missing.
+        /// The requested names that are missing.
         missing: Vec<String>,
-        /// Names that nobody requested.
+        /// The names that were not requested.
         extra: Vec<String>,
     },
-    /// Its key is of another kind, which ACM doesn't accept on the same ARN.
+    /// Its key has a different type, which ACM does not accept under the same ARN.
     OtherKeyKind {
-        /// The kind.
+        /// The key type.
         kind: KeyKind,
     },
-    /// Another CA issued it than the one that was to.
+    /// A different CA issued it than expected.
     OtherIssuer {
-        /// Who issued it.
+        /// The issuer.
         issuer: String,
-        /// Who was to, where that is known.
+        /// The expected CA, if known.
         wanted: Option<AuthorityArn>,
     },
-    /// Not everybody who checks it trusts its CA, and nothing is under way that would change that in time.
+    /// Some of its verifiers do not trust its CA, and no rollover in progress will change that in time.
     NotTrusted {
         /// The CA.
         authority: AuthorityArn,
     },
-    /// It has ended.
+    /// Its validity has ended.
     Ended {
-        /// When.
+        /// The end.
         at: Timestamp,
     },
-    /// It ends so soon that it is hardly better than the present one.
+    /// Its validity ends hardly later than the present certificate's.
     EndsTooSoon {
-        /// When.
+        /// The end.
         at: Timestamp,
     },
-    /// It begins too late.
+    /// Its validity begins too late.
     NotYetValid {
-        /// When.
+        /// The beginning.
         from: Timestamp,
     },
-    /// The roots that are stored with it are not those of the current version, which it would undo.
+    /// The roots stored with it differ from the current roots, which it would undo.
     OtherTrust,
     /// It was current before, and was moved away by an operator or another controller.
     MovedAway,
 }
 
 impl Defect {
-    /// Whether time alone has made it useless, for whoever put it there.
+    /// Whether the defect results from time alone, so its issuer made no mistake.
     #[must_use]
     pub const fn is_of_time(&self) -> bool {
         match self {
@@ -89,34 +89,38 @@ impl Defect {
 impl fmt::Display for Defect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherKey => f.write_str("it belongs to another key than the one next to it"),
-            Self::NoKey => f.write_str("there is no key next to it"),
-            Self::KeyUnreadable { why } => write!(f, "the key next to it can't be read: {why}"),
+            Self::OtherKey => f.write_str("it belongs to a different key than the one stored with it"),
+            Self::NoKey => f.write_str("it has no stored key"),
+            Self::KeyUnreadable { why } => write!(f, "its stored key cannot be read: {why}"),
             Self::OtherNames { missing, extra } => {
-                write!(f, "it is not for the names that were requested")?;
-                for (what, names) in [("missing", missing), ("not requested", extra)] {
+                write!(f, "its names differ from the requested names")?;
+                for (label, names) in [("missing", missing), ("not requested", extra)] {
                     if !names.is_empty() {
-                        write!(f, "; {what}: {}", names.join(", "))?;
+                        write!(f, "; {label}: {}", names.join(", "))?;
                     }
                 }
                 Ok(())
             }
             Self::OtherKeyKind { kind } => {
-                write!(f, "its key is of another kind ({kind}), which ACM doesn't accept on the same ARN")
+                write!(f, "its key has a different type ({kind}), which ACM does not accept under the same ARN")
             }
-            Self::OtherIssuer { issuer, wanted: Some(wanted) } => write!(f, "{issuer} issued it, and not {wanted}"),
-            Self::OtherIssuer { issuer, wanted: None } => write!(f, "{issuer} issued it, which is not the CA for it"),
-            Self::NotTrusted { authority } => write!(f, "not everybody who checks it trusts {authority}"),
+            Self::OtherIssuer { issuer, wanted: Some(wanted) } => {
+                write!(f, "it was issued by {issuer} instead of {wanted}")
+            }
+            Self::OtherIssuer { issuer, wanted: None } => {
+                write!(f, "it was issued by {issuer}, which is not its expected CA")
+            }
+            Self::NotTrusted { authority } => write!(f, "some of its verifiers do not trust {authority}"),
             Self::Ended { at } => write!(f, "it ended at {at:.0}"),
             Self::EndsTooSoon { at } => write!(f, "it ends too soon, at {at:.0}"),
-            Self::NotYetValid { from } => write!(f, "it is valid from {from:.0} on only"),
-            Self::OtherTrust => f.write_str("the roots stored with it are not the current ones"),
+            Self::NotYetValid { from } => write!(f, "it is not valid before {from:.0}"),
+            Self::OtherTrust => f.write_str("the roots stored with it differ from the current roots"),
             Self::MovedAway => f.write_str("it was current before and was moved away"),
         }
     }
 }
 
-/// What is wrong with the key next to a certificate.
+/// The defect of the key stored with a certificate.
 #[must_use]
 pub(super) fn key_defect(key: &KeyMatch) -> Option<Defect> {
     match key {
@@ -127,20 +131,20 @@ pub(super) fn key_defect(key: &KeyMatch) -> Option<Defect> {
     }
 }
 
-/// What is wrong with the names of a certificate. One that was ordered here must be for exactly what was requested; in one
-/// that somebody else has put there, more names are as they want it.
+/// The defect of a certificate's names. A certificate ordered by Meshwarden must have exactly the requested names; a
+/// certificate that another owner stored may have more.
 #[must_use]
-pub(super) fn name_defect(like: &Like, leaf: &Certificate, ordered_here: bool) -> Option<Defect> {
+pub(super) fn name_defect(like: &CertificateTemplate, leaf: &Certificate, ordered_here: bool) -> Option<Defect> {
     let missing: Vec<String> = like.names.all().into_iter().filter(|name| !leaf.names.cover(name)).collect();
     let extra = leaf.names.all().into_iter().filter(|name| ordered_here && !like.names.cover(name));
     let extra: Vec<String> = extra.collect();
     (!missing.is_empty() || !extra.is_empty()).then_some(Defect::OtherNames { missing, extra })
 }
 
-/// What is wrong with a certificate that a CA has just issued and that is imported at once, without ever being pending.
+/// The defect of a certificate that a CA has just issued and that is imported at once, without being pending first.
 #[must_use]
 pub fn issued_defect(
-    like: &Like,
+    like: &CertificateTemplate,
     authority: &Certificate,
     key: &KeyMatch,
     leaf: &Certificate,

@@ -1,4 +1,4 @@
-//! What a decision is made from.
+//! The input of a decision: one observation of the certificates of all meshes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,60 +8,61 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 use crate::certificates::{
-    AuthorityArn, Certificate, CertificateArn, Chain, FilePath, Fingerprint, Place, Reading, SecretName, Source,
+    AuthorityArn, Certificate, CertificateArn, Chain, FilePath, Fingerprint, Reading, SecretName, Source, SpecLocation,
 };
 use crate::failover::KillSwitchFact;
 use crate::name::{MeshName, ResourcePath, VirtualServiceName};
 use crate::policy::Mode;
 use crate::spec::Port;
 
-/// One observation of the certificates of all meshes. Recorded as it is, it gives the same decisions again.
+/// One observation of the certificates of all meshes. A recorded observation gives the same decisions when it is
+/// replayed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Facts {
-    /// The meshes, all that certificates are shared by together.
+    /// The meshes, all that may share certificates together.
     pub meshes: BTreeMap<MeshName, MeshFacts>,
-    /// Everything that is presented.
+    /// All presented leaves.
     pub leaves: Vec<LeafFacts>,
-    /// Everything by which others are trusted.
+    /// All trust stores.
     pub trusts: Vec<TrustFacts>,
-    /// Who holds which leaf against which trust.
-    pub meetings: BTreeSet<Meeting>,
-    /// The private CAs that are named by anything, and those that were named as their successors.
+    /// Which leaf is verified by which trust.
+    pub meetings: BTreeSet<LeafVerification>,
+    /// The private CAs that the meshes or the policy name, including successors.
     pub authorities: Vec<AuthorityFacts>,
-    /// Those of them that could not be read, and why not.
+    /// The private CAs that could not be read, with the error.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread_authorities: BTreeMap<AuthorityArn, String>,
     /// The kill switch, if it is on.
     pub kill_switch: Option<KillSwitchFact>,
-    /// Issuances that this window has already seen.
+    /// The number of issuances in the current budget window.
     pub budget_used: u32,
 }
 
-/// A mesh as a whole.
+/// One mesh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshFacts {
-    /// Whether what is decided is done there, or only told.
+    /// Whether decisions are executed in this mesh, or only reported.
     pub mode: Mode,
-    /// What it presents and trusts by that other meshes may have, too, as the subjects of decisions are called. Of one
-    /// that could not be read whole, nothing else is among the facts.
+    /// The names of the subjects in this mesh that other meshes may share. If the mesh could not be read completely,
+    /// the facts contain nothing else of it.
     pub has: Reading<BTreeSet<String>>,
-    /// What is remembered of it.
+    /// The stored record of the mesh.
     pub memory: Memory,
 }
 
-/// A leaf that is shown by one proxy and checked by another: a server's by its client, or a client's by its server.
+/// One verification of a leaf: a client verifies its server, or a server verifies its client.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Meeting {
+pub struct LeafVerification {
     /// The leaf.
     pub leaf: Source,
-    /// Who shows it.
+    /// The proxy that presents the leaf.
     pub presenter: ResourcePath,
-    /// What it is checked by.
+    /// The trust that the leaf is verified by.
     pub trust: TrustId,
-    /// Who checks it.
+    /// The proxy that verifies the leaf.
     pub verifier: ResourcePath,
 }
 
@@ -69,41 +70,41 @@ pub struct Meeting {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorityFacts {
-    /// Which.
+    /// The CA.
     pub arn: AuthorityArn,
-    /// Why it issues nothing; `None` where it does.
+    /// Why it does not issue certificates; `None` if it does.
     pub inactive: Option<String>,
     /// Its certificate.
     pub certificate: Certificate,
-    /// What leads from it to its root; empty for a root.
+    /// The certificates from its issuer up to the root; empty for a root.
     pub issuers: Vec<Certificate>,
 }
 
 impl AuthorityFacts {
-    /// The root that everything it issues leads to.
+    /// The root of every certificate that it issues.
     #[must_use]
     pub fn root(&self) -> &Certificate {
         self.issuers.last().unwrap_or(&self.certificate)
     }
 
-    /// What it issues, as far as trust goes: its own certificate and what leads to the root.
+    /// The certificates behind its leaves: its own and its issuers'.
     #[must_use]
     pub fn chain(&self) -> Chain {
         Chain { leaf: self.certificate.clone(), others: self.issuers.clone() }
     }
 
-    /// Its own certificate, and what leads to the root.
+    /// Its own certificate and those of its issuers.
     pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
         std::iter::once(&self.certificate).chain(&self.issuers)
     }
 
-    /// Whether whoever trusts a certificate trusts what this CA issues.
+    /// Whether trust in the given certificate includes the leaves of this CA.
     #[must_use]
     pub fn is_reached_by(&self, trusted: &Certificate) -> bool {
         self.certificates().any(|one| one.fingerprint == trusted.fingerprint)
     }
 
-    /// When the first of it and its issuers ends: nothing that it issues should live longer.
+    /// The earliest end of its validity and its issuers' validity; no leaf should be valid longer.
     #[must_use]
     pub fn ends(&self) -> Timestamp {
         let issuers = self.issuers.iter().map(|one| one.not_after);
@@ -111,61 +112,61 @@ impl AuthorityFacts {
     }
 }
 
-/// What a proxy has of something, over all its streams.
+/// The acknowledged state of one proxy, over all its streams.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Held {
-    /// Every one has acknowledged the same, with these certificates: the leaf, or the roots.
+pub enum Acknowledgement {
+    /// All streams have acknowledged the same certificates: the leaf, or the roots.
     Acknowledged(BTreeSet<Fingerprint>),
-    /// At least one has not.
+    /// At least one stream has not acknowledged the current version.
     Outstanding,
-    /// Nobody can tell, and why.
+    /// The state is unknown, for the given reason.
     Unknown(String),
 }
 
-/// Something that is presented.
+/// A presented leaf.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeafFacts {
-    /// Where it comes from.
+    /// The source of the certificate.
     pub source: Source,
-    /// Who presents it, and what each of them has.
-    pub users: BTreeMap<ResourcePath, Held>,
-    /// Who keeps it.
+    /// The proxies that present it, with their acknowledged state.
+    pub users: BTreeMap<ResourcePath, Acknowledgement>,
+    /// The store that holds it.
     pub keeper: Keeper,
-    /// What is kept.
+    /// The certificate in the store.
     pub current: Reading<Chain>,
-    /// Whether it was withdrawn.
+    /// Whether it was revoked.
     pub revoked: bool,
-    /// What is remembered of it.
+    /// The stored record of the certificate.
     pub memory: Memory,
 }
 
-/// Who keeps a certificate, and what can be seen of a renewal there.
+/// The store that holds a certificate, with the observed state of its renewal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kept", rename_all = "kebab-case")]
 pub enum Keeper {
-    /// ACM, which has it from a private CA.
+    /// ACM, with a certificate of a private CA.
     Private(Box<PrivateFacts>),
-    /// ACM, where it was imported. With a secret that holds the same key, for proxies that ACM can't serve.
+    /// ACM, with an imported certificate. Optionally a secret has the same key, for proxies that cannot use ACM.
     Imported {
         /// The CA that the policy names.
         authority: Option<AuthorityArn>,
-        /// That secret, while it holds the same certificate or the one that ACM has got from it.
+        /// That secret, if it holds the same certificate, or the pending one that ACM has already imported from it.
         bundle: Option<BundleFacts>,
-        /// The secret that the policy names and that holds something else.
+        /// The secret that the policy names, if it holds a different certificate.
         differs: Option<String>,
     },
-    /// A secret that is ours.
+    /// A secret that Meshwarden manages.
     Bundle {
         /// The CA that the policy names.
         authority: Option<AuthorityArn>,
         /// The secret.
         bundle: BundleFacts,
     },
-    /// Somebody else.
+    /// A store that Meshwarden does not manage.
     NotOurs {
-        /// Why it is theirs.
+        /// Why Meshwarden does not manage it.
         why: String,
     },
 }
@@ -176,58 +177,59 @@ pub enum Keeper {
 pub struct PrivateFacts {
     /// Its ARN.
     pub arn: CertificateArn,
-    /// The CA behind it, where ACM tells.
+    /// The CA behind it, if ACM returns it.
     pub authority: Option<AuthorityArn>,
-    /// Whether ACM would renew it now; `None` where that isn't said. One that was never exported it doesn't.
+    /// Whether ACM would renew it now; `None` if ACM does not return it. ACM never renews a certificate that was not
+    /// exported.
     pub eligible: Option<bool>,
-    /// Its renewal.
+    /// The state of its renewal.
     pub renewal: RenewalFact,
-    /// Certificates that were requested in its place.
+    /// The certificates that were requested to replace it.
     pub replacements: Vec<Replacement>,
-    /// The listeners that have it.
+    /// The listeners that use it.
     pub listeners: Vec<(ResourcePath, Port)>,
-    /// The certificate that it was requested in place of, until that one is marked.
+    /// The certificate that it replaces, until that one is tagged as superseded.
     pub supersedes: Option<CertificateArn>,
 }
 
-/// How far a renewal by ACM is.
+/// The state of a renewal by ACM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "renewal", rename_all = "kebab-case")]
 pub enum RenewalFact {
-    /// None is under way.
+    /// No renewal is in progress.
     None,
-    /// ACM is at it.
+    /// A renewal is in progress.
     UnderWay,
-    /// ACM has given up, or waits for somebody.
+    /// The renewal failed, or waits for an operator.
     Stuck {
-        /// Why, as in `PCA_ACCESS_DENIED`.
+        /// ACM's reason, for example `PCA_ACCESS_DENIED`.
         reason: Option<String>,
-        /// When that was so.
+        /// When ACM reported that state.
         at: Timestamp,
     },
 }
 
-/// A certificate that was requested in place of another.
+/// A certificate that was requested to replace another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Replacement {
     /// Its ARN.
     pub arn: CertificateArn,
-    /// The CA that it was asked of.
+    /// The CA that it was requested from.
     pub authority: Option<AuthorityArn>,
-    /// How far it is.
+    /// The state of the request.
     pub state: ReplacementState,
 }
 
-/// How far a requested certificate is.
+/// The state of a requested certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ReplacementState {
-    /// Being issued.
+    /// It is being issued.
     Pending,
-    /// Here it is.
+    /// It was issued.
     Issued(Box<Chain>),
-    /// It won't come.
+    /// Its issuance failed, for the given reason.
     Failed(String),
 }
 
@@ -237,46 +239,46 @@ pub enum ReplacementState {
 pub struct BundleFacts {
     /// Its name or ARN.
     pub secret: String,
-    /// The version that is served.
+    /// The current version.
     pub current: Option<String>,
-    /// The version that is prepared.
+    /// The pending version.
     pub pending: Option<Pending>,
-    /// Secrets Manager rotates it itself.
+    /// Whether Secrets Manager's own rotation is enabled.
     pub rotated_by_others: bool,
     /// Whether the private key of the current version belongs to its certificate.
     #[serde(default, skip_serializing_if = "KeyMatch::is_not_compared")]
     pub key: KeyMatch,
 }
 
-/// Whether the private key that lies next to a certificate belongs to it, by the public key (SPKI) of both.
+/// Whether the private key stored with a certificate matches it, by the public key (SPKI) of both.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "match", rename_all = "kebab-case")]
 pub enum KeyMatch {
-    /// They were not compared, as in an observation that an earlier version recorded.
+    /// The keys were not compared, as in observations of earlier versions.
     #[default]
     NotCompared,
-    /// It does.
+    /// The private key matches.
     Same,
-    /// It belongs to another certificate.
+    /// The private key belongs to another certificate.
     Other,
-    /// There is none.
+    /// The private key is missing.
     Missing,
-    /// It could not be read.
+    /// The private key could not be read.
     Unreadable {
-        /// Why not. Says nothing of what it holds.
+        /// The error; contains no part of the secret.
         why: String,
     },
 }
 
 impl KeyMatch {
-    /// Whether they were not compared.
+    /// Whether the keys were not compared.
     #[must_use]
     pub const fn is_not_compared(&self) -> bool {
         matches!(self, Self::NotCompared)
     }
 }
 
-/// A prepared version of a secret.
+/// A pending version of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "pending", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Pending {
@@ -284,7 +286,7 @@ pub enum Pending {
     Requested {
         /// The version.
         version: String,
-        /// Whether the roots in it differ from those of the current version: promoted, it would put them back.
+        /// Whether its roots differ from the current version's; promoting it would restore the roots it has.
         #[serde(default, skip_serializing_if = "is_false")]
         other_trust: bool,
     },
@@ -297,84 +299,84 @@ pub enum Pending {
         /// Whether the key belongs to the certificate.
         #[serde(default, skip_serializing_if = "KeyMatch::is_not_compared")]
         key: KeyMatch,
-        /// Whether the roots in it differ from those of the current version: promoted, it would put them back.
+        /// Whether its roots differ from the current version's; promoting it would restore the roots it has.
         #[serde(default, skip_serializing_if = "is_false")]
         other_trust: bool,
     },
-    /// The same certificate as now, and other trust.
+    /// The current certificate with different roots.
     Trust {
         /// The version.
         version: String,
     },
-    /// Something else.
+    /// A version that cannot be read.
     Unreadable {
-        /// Why.
+        /// The error.
         why: String,
     },
 }
 
-/// Something by which others are trusted.
+/// A trust store or policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustFacts {
-    /// Which.
+    /// The trust.
     pub id: TrustId,
-    /// Who trusts by it, and what each of them has.
-    pub users: BTreeMap<ResourcePath, Held>,
-    /// Who is trusted.
+    /// The proxies that use it, with their acknowledged state.
+    pub users: BTreeMap<ResourcePath, Acknowledgement>,
+    /// The trusted roots and CAs.
     pub declared: Reading<Vec<Trusted>>,
-    /// Who keeps it.
+    /// The store that holds it.
     pub keeper: TrustKeeper,
-    /// What is remembered of it.
+    /// The stored record of the trust.
     pub memory: Memory,
 }
 
-/// What is trusted: a root, or a CA below one.
+/// A trusted certificate: a root, or a CA below a root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Trusted {
-    /// The CA by which it is named, where it is.
+    /// The CA, if the trust names it by its ARN.
     pub authority: Option<AuthorityArn>,
     /// Its certificate.
     pub root: Certificate,
 }
 
-/// Who keeps trust.
+/// The store that holds a trust.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kept", rename_all = "kebab-case")]
 pub enum TrustKeeper {
     /// The client policy, as ARNs of private CAs.
     Policy,
-    /// Nobody: the client has no policy, and trusts whoever issued the server's certificate.
+    /// No store: the client has no policy, and trusts the issuer of the server's certificate.
     Implicit {
-        /// The names in the certificates of the servers, for the policy that is to be made.
+        /// The names in the servers' certificates, for the policy to create.
         names: Vec<String>,
     },
-    /// A secret that is ours.
+    /// A secret that Meshwarden manages.
     Bundle(BundleFacts),
-    /// Somebody else.
+    /// A store that Meshwarden does not manage.
     NotOurs {
-        /// Why it is theirs.
+        /// Why Meshwarden does not manage it.
         why: String,
     },
 }
 
-/// What trust is told by. Written `policy:PLACE of RESOURCE`, `none:…`, `sds:NAME` or `file:PATH of RESOURCE`.
+/// The id of a trust. Displayed as `policy:PLACE of RESOURCE`, `none:…`, `sds:NAME` or `file:PATH of RESOURCE`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "trust", rename_all = "kebab-case")]
 pub enum TrustId {
     /// A client policy.
     Policy {
-        /// Whose.
+        /// The virtual node or gateway with the policy.
         by: ResourcePath,
-        /// Which.
-        at: Place,
+        /// The place of the policy in its spec.
+        at: SpecLocation,
     },
-    /// The absence of one, towards a virtual service.
+    /// A missing client policy, towards one virtual service.
     Implicit {
-        /// Whose.
+        /// The virtual node or gateway without the policy.
         by: ResourcePath,
-        /// Towards what.
+        /// The virtual service.
         service: VirtualServiceName,
     },
     /// A secret of a secret discovery service.
@@ -382,25 +384,25 @@ pub enum TrustId {
         /// Its name.
         name: SecretName,
     },
-    /// A file beside a proxy.
+    /// A file in the proxy's container.
     File {
-        /// Whose.
+        /// The virtual node or gateway.
         by: ResourcePath,
-        /// Which.
+        /// The path of the file.
         path: FilePath,
     },
 }
 
 impl TrustId {
-    /// Where a policy is, or would be made: a gateway has only its default.
+    /// The place of the client policy, or the place where it would be created; a gateway has only its default.
     #[must_use]
-    pub fn policy_place(&self) -> Option<(ResourcePath, Place)> {
+    pub fn policy_place(&self) -> Option<(ResourcePath, SpecLocation)> {
         match self {
             Self::Policy { by, at } => Some((by.clone(), at.clone())),
             Self::Implicit { by: by @ ResourcePath::VirtualGateway(..), .. } => {
-                Some((by.clone(), Place::BackendDefaults))
+                Some((by.clone(), SpecLocation::BackendDefaults))
             }
-            Self::Implicit { by, service } => Some((by.clone(), Place::Backend { service: service.clone() })),
+            Self::Implicit { by, service } => Some((by.clone(), SpecLocation::Backend { service: service.clone() })),
             Self::Sds { .. } | Self::File { .. } => None,
         }
     }
@@ -417,17 +419,17 @@ impl fmt::Display for TrustId {
     }
 }
 
-/// What the state table has of a certificate or of trust.
+/// The stored record of a subject, as read from the state table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Memory {
-    /// Nothing.
+    /// The state table has no record.
     None,
-    /// Its record.
+    /// The record.
     Record(Box<Record>),
-    /// Something that this version can't read.
+    /// A document that this version cannot read, with the error.
     Unreadable(String),
-    /// A record that a newer version has stored, in a format that this one does not read.
+    /// A record in the format of a newer version, which this version does not read.
     Newer {
         /// The version of the format.
         format: u64,

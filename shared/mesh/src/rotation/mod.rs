@@ -1,62 +1,62 @@
-//! Rotation: leaves are renewed in time, and the CAs that issue them are replaced, with nothing distrusted at any
-//! instant.
+//! Rotation: renews leaves in time and replaces the CAs that issue them. At no moment is a presented leaf untrusted.
 //!
 //! ```text
 //! store, stages of secrets ─▶ leaves ───┐
-//! specs ──▶ trusts, who meets whom ─────┼─▶ proposals ─▶ canary, neighbours, what-if, budget ─▶ one decision each
-//! proxies ─▶ what each one holds ───────┤
+//! specs ──▶ trusts, verifications ──────┼─▶ proposals ─▶ canary, neighbours, harm, budget ─▶ decisions
+//! proxies ─▶ acknowledged versions ─────┤
 //! state table ─▶ records ───────────────┘
 //! ```
 //!
-//! [`decide`] is the whole of it: a plain function of [`Facts`], the policy and the time. Where a rotation stands is
-//! read off what is observed, so it goes on from wherever it was left: a record keeps only what can't be seen (the
-//! jitter that was drawn, the order that was placed, failures).
+//! [`decide`] is the entry point: a pure function of [`Facts`], the harm check, the policy and the time. The progress
+//! of a rotation is derived from the observation, so a rotation resumes after any interruption. A record holds only
+//! state that cannot be observed: the drawn jitter, the placed order, failures.
 //!
-//! A CA is replaced in three stages, each opened by evidence and never by time:
+//! A CA is replaced in three stages. Evidence opens each stage, never time:
 //!
-//! 1. whoever trusts the old root is made to trust the new one as well;
-//! 2. once everybody who meets a leaf holds the new root, the leaf is issued anew;
-//! 3. once nobody presents anything of the old CA, its root is dropped.
+//! 1. every trust store with the old root gets the new root as well;
+//! 2. the new CA issues each leaf again, once all its verifiers hold the new root;
+//! 3. the old root is removed, once no proxy presents a leaf of the old CA.
 //!
-//! All meshes are looked at together, since a certificate may be of several. What touches only meshes that can be read
-//! and that may be changed is done, whatever is the matter with others.
+//! All meshes are decided together, since meshes may share certificates. An unreadable mesh, or a mesh in observe mode,
+//! blocks only the changes that may affect it.
 
 mod arbiter;
 mod attempts;
 mod decide;
 mod defect;
 mod facts;
-mod holdouts;
-mod judge;
-mod keepers;
+mod index;
 mod leaf;
-mod meshes;
+mod leaf_steps;
+mod mesh_certificates;
+mod mesh_index;
 mod moved;
+mod notification;
+mod old_ca_leaves;
 mod overdue;
+mod pending_verdict;
 mod plan;
 mod reason;
 mod record;
 mod recorded;
 mod replay;
-mod scene;
 mod standstill;
-mod survey;
-mod telling;
 mod trust;
 
 pub use decide::{Decision, Subject, Verdict, decide};
 pub use defect::{Defect, issued_defect};
 pub use facts::{
-    AuthorityFacts, BundleFacts, Facts, Held, Keeper, KeyMatch, LeafFacts, Meeting, Memory, MeshFacts, Pending,
-    PrivateFacts, RenewalFact, Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper, Trusted,
+    Acknowledgement, AuthorityFacts, BundleFacts, Facts, Keeper, KeyMatch, LeafFacts, LeafVerification, Memory,
+    MeshFacts, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState, TrustFacts, TrustId, TrustKeeper,
+    Trusted,
 };
+pub use mesh_certificates::{LeafUse, MeshCertificates, TrustUse};
 pub use moved::{MovedBack, Repointed};
+pub use notification::{RotationNotification, rotation_notification};
 pub use overdue::overdue;
-pub use plan::{Like, Plan, Stage, Step, StepResult};
+pub use plan::{CertificateTemplate, Plan, Stage, Step, StepResult};
 pub use reason::{KeepReason, NotKnown, Waiting, Why, renewal_reason};
 pub use record::{Attempt, Failures, LeafRecord, OwedPage, RECORD_FORMAT, Record};
 pub use recorded::Recorded;
 pub use replay::{Conclusion, replay};
 pub use standstill::standstill;
-pub use survey::{LeafUse, Survey, TrustUse};
-pub use telling::{Telling, telling};

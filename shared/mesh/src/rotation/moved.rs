@@ -1,4 +1,4 @@
-//! What operators and other controllers have moved back: versions of a secret, and listeners.
+//! Changes that operators and other controllers moved back: versions of a secret, and listeners.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use crate::certificates::{CertificateArn, Fingerprint};
 use crate::name::ResourcePath;
 use crate::spec::Port;
 
-/// A listener that was given a replacement for a leaf.
+/// A listener that was changed to the replacement of a leaf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Repointed {
@@ -17,19 +17,19 @@ pub struct Repointed {
     pub port: Port,
     /// The replacement.
     pub to: CertificateArn,
-    /// When that was written.
+    /// When it was changed.
     pub at: Timestamp,
 }
 
-/// A leaf that had been replaced and is current again, although no rotation made it so.
+/// A leaf that was replaced and is current again without a rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MovedBack {
-    /// The leaf that was current before.
+    /// The leaf that was current in between.
     pub from: Fingerprint,
-    /// When that was seen.
+    /// When this was first observed.
     pub seen: Timestamp,
-    /// When an operator released it: from then on it is renewed as any other.
+    /// When an operator released it; it is renewed like any other since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! How late a renewal is, whatever a certificate lives for.
+//! The progress of overdue renewals, independent of the validity of the certificates.
 
 use jiff::Timestamp;
 
@@ -7,8 +7,8 @@ use super::leaf::rule;
 use crate::certificates::{Certificate, Jitter, Reading, first_ending};
 use crate::policy::CertificatesPolicy;
 
-/// How much of the time between the renewal point and the end is over, in percent, of that certificate for which it is
-/// the most: 0 while none is due, 100 once one has ended. `None` where there is none that we keep and that could be read.
+/// The elapsed part of the time between renewal point and end, in percent, of the certificate with the largest part: 0
+/// while none is due, 100 after an end. `None` if no managed certificate could be read.
 #[must_use]
 pub fn overdue(facts: &Facts, policy: &CertificatesPolicy, now: Timestamp) -> Option<u8> {
     let authorities = facts.authorities.iter();
@@ -20,7 +20,7 @@ fn overdue_of(leaf: &LeafFacts, anchors: &[&Certificate], policy: &CertificatesP
     let (Reading::Known(chain), false) = (&leaf.current, matches!(leaf.keeper, Keeper::NotOurs { .. })) else {
         return None;
     };
-    // A certificate is worth nothing from the first end in its chain on, so that is how long it lives.
+    // A certificate is valid until the first end in its chain.
     let ends = first_ending(chain, anchors).at;
     let living = Certificate { not_after: ends, ..chain.leaf.clone() };
     let due = rule(&leaf.keeper, policy).point(&living, Jitter::default());

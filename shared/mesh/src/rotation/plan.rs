@@ -1,4 +1,4 @@
-//! What is to be done, as data.
+//! The steps of a rotation, as data.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,181 +12,181 @@ use crate::certificates::{AuthorityArn, CertificateArn, Fingerprint, KeyKind, Na
 use crate::change::Change;
 use crate::name::ResourcePath;
 
-/// One step, and why.
+/// One step, with its reason.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// Stands for subject and step; the same plan made again has the same id.
+    /// Identifies subject and step; the same plan computed again has the same id.
     pub id: String,
-    /// What it is about.
+    /// The subject.
     pub subject: Subject,
-    /// What to do.
+    /// The step.
     pub step: Step,
-    /// Why.
+    /// The reason for the step.
     #[serde(flatten)]
     pub why: Why,
-    /// The stage of a rollover that it is part of.
+    /// The stage of the rollover that it belongs to.
     pub stage: Option<Stage>,
 }
 
-/// Something small that is done once, and done again without harm.
+/// A small idempotent change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "step", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Step {
-    /// Has ACM renew a private certificate, on the same ARN.
+    /// Requests ACM to renew a private certificate under the same ARN.
     RenewInStore {
-        /// Which.
+        /// The certificate.
         arn: CertificateArn,
-        /// ACM renews only what was exported since it was issued.
+        /// Whether to export it first: ACM renews only certificates that were exported since their issuance.
         export_first: bool,
     },
-    /// Requests a private certificate in place of another.
+    /// Requests a private certificate that replaces another.
     RequestAnew {
-        /// The other.
+        /// The certificate to replace.
         arn: CertificateArn,
-        /// Who is to issue it.
+        /// The CA that issues it.
         authority: AuthorityArn,
-        /// What it is to be like.
-        like: Like,
-        /// Makes a repetition the same request.
+        /// The names and the key type to request.
+        like: CertificateTemplate,
+        /// The idempotency token of the request.
         token: String,
     },
-    /// Makes a key, has a certificate issued for it, and imports both onto the ARN of an imported one.
+    /// Creates a key, has a certificate issued for it, and imports both under the ARN of an imported certificate.
     Reimport {
-        /// Which.
+        /// The certificate.
         arn: CertificateArn,
-        /// Who is to issue it.
+        /// The CA that issues it.
         authority: AuthorityArn,
-        /// What it is to be like.
-        like: Like,
+        /// The names and the key type to request.
+        like: CertificateTemplate,
         /// The end of its validity.
         not_after: Timestamp,
-        /// Makes a repetition the same order.
+        /// The idempotency token of the order.
         token: String,
     },
-    /// Stores a fresh key and a request for its certificate, pending.
+    /// Stores a new key and a certificate request as the pending version of a secret.
     Prepare {
         /// The secret.
         secret: String,
-        /// The version that it becomes.
+        /// The id of the new version.
         version: String,
-        /// What the certificate is to be like.
-        like: Like,
+        /// The names and the key type to request.
+        like: CertificateTemplate,
     },
-    /// Orders the certificate for the key that is pending.
+    /// Orders the certificate for the pending key.
     Order {
         /// The secret.
         secret: String,
         /// The version with the key.
         version: String,
-        /// Who is to issue it.
+        /// The CA that issues it.
         authority: AuthorityArn,
         /// The end of its validity.
         not_after: Timestamp,
-        /// Makes a repetition the same order.
+        /// The idempotency token of the order.
         token: String,
     },
-    /// Stores the certificate that was ordered beside its key, pending.
+    /// Stores the ordered certificate together with its key as the pending version.
     Collect {
         /// The secret.
         secret: String,
         /// The version with the key.
         version: String,
-        /// What the CA calls the certificate.
+        /// The CA's identifier of the certificate.
         issued: String,
-        /// The version that both become.
+        /// The id of the new version with both.
         becomes: String,
-        /// From when on a certificate that is still being issued is given up, and another one ordered.
+        /// When to give up on a certificate that is still being issued, and order another one.
         give_up_at: Timestamp,
     },
-    /// Imports the key and the certificate that are pending onto the ARN of an imported one.
+    /// Imports the pending key and certificate under the ARN of an imported certificate.
     ImportPending {
-        /// Which.
+        /// The certificate.
         arn: CertificateArn,
         /// The secret.
         secret: String,
-        /// The version.
+        /// The pending version.
         version: String,
     },
-    /// Makes a pending version the one that is served; the one before it is kept.
+    /// Makes a pending version the current one; the previous version is kept.
     Promote {
         /// The secret.
         secret: String,
-        /// The version that is served.
+        /// The current version.
         from: Option<String>,
-        /// The version that is to be.
+        /// The version to make current.
         to: String,
     },
-    /// Stores other trust beside the same certificate, and makes it the version that is served.
+    /// Stores different roots with the same certificate, and makes that version the current one.
     PublishTrust {
         /// The secret.
         secret: String,
-        /// The version that is served.
+        /// The current version.
         from: Option<String>,
-        /// The version that it becomes.
+        /// The id of the new version.
         version: String,
-        /// The roots that are to be in it.
+        /// The roots of the new version.
         roots: BTreeSet<Fingerprint>,
-        /// The CAs by which roots can be had that are not in it yet.
+        /// The CAs to read the roots from that the current version lacks.
         authorities: Vec<AuthorityArn>,
     },
     /// Changes the mesh.
     Apply {
-        /// How.
+        /// The change.
         change: Change,
     },
-    /// Writes on a certificate that another one has taken its place. Nothing is deleted: that is its owner's to do.
+    /// Tags a certificate as superseded by another. It is not deleted: deletion is up to its owner.
     MarkSuperseded {
-        /// The one.
+        /// The superseded certificate.
         arn: CertificateArn,
-        /// The other.
+        /// The certificate that replaces it.
         by: CertificateArn,
     },
 }
 
-/// What came of a step, as far as its subject's record is concerned: see [`Record::after`](super::Record::after).
+/// The result of a step, for the record of its subject: see [`Record::after`](super::Record::after).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepResult {
-    /// It was taken.
+    /// The step was executed.
     Applied,
-    /// A certificate was issued, or will be.
+    /// A certificate was issued, or is being issued.
     Issued,
     /// A private CA accepted an order.
     Ordered {
-        /// What it calls the certificate.
+        /// The CA's identifier of the certificate.
         order: String,
     },
-    /// It had been taken before, and what it leads to is in place.
+    /// The step was executed before, and its effect is in place.
     AlreadyInPlace,
-    /// The version of the secret existed before and is not the pending one, so the attempt can't be resumed.
+    /// A non-pending version of the secret with this id exists already, so the attempt cannot be resumed.
     VersionTaken,
-    /// The other side has not finished.
+    /// The other service has not finished.
     InProgress,
-    /// Another writer was first.
+    /// Another writer changed the resource first.
     Superseded,
-    /// The mesh was written over a change that had not been seen.
+    /// The write replaced a change of the mesh that had not been observed.
     Overwrote {
         /// The resource's new version.
         version: u64,
     },
-    /// The CA will never issue what was ordered, or has issued something else.
+    /// The CA rejected the order permanently, or issued a different certificate.
     Refused {
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// A call failed.
     Failed {
-        /// Which, and how.
+        /// The call and its error.
         why: String,
-        /// Whether it is certain that nothing was ordered.
+        /// Whether it is certain that no order was placed.
         is_unplaced: bool,
     },
 }
 
-/// What a new certificate has from the one that it replaces.
+/// The properties that a new certificate takes from the certificate that it replaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Like {
+pub struct CertificateTemplate {
     /// Its names.
     pub names: Names,
     /// The kind of its key.
@@ -197,21 +197,21 @@ pub struct Like {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "stage", rename_all = "kebab-case")]
 pub enum Stage {
-    /// Whoever trusts the old root is made to trust the new one as well.
+    /// Every trust store with the old root gets the new root as well.
     TrustBoth {
         /// The old CA.
         from: AuthorityArn,
         /// The new one.
         to: AuthorityArn,
     },
-    /// What the old CA issued is issued by the new one.
+    /// The new CA issues every leaf of the old CA again.
     Reissue {
         /// The old CA.
         from: AuthorityArn,
         /// The new one.
         to: AuthorityArn,
     },
-    /// The old root is not trusted any more.
+    /// The old root is removed from the trust stores.
     DropOld {
         /// The old CA.
         from: AuthorityArn,
@@ -220,23 +220,23 @@ pub enum Stage {
     },
 }
 
-/// What kind of step it is.
+/// The kind of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum PlanKind {
     Issue,
     Distribute,
     Retire,
 }
 
-/// A step with all that speaks for it, before neighbours and budget are asked.
+/// A step with its reasons, before neighbours and budget are checked.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Action {
-    pub(super) kind: Kind,
+    pub(super) kind: PlanKind,
     pub(super) step: Step,
     pub(super) why: Why,
-    /// Set where it changes who is trusted, or has to be.
+    /// The stage, if the step changes trust or requires changed trust.
     pub(super) stage: Option<Stage>,
-    /// The proxies that get something else by it.
+    /// The proxies that receive a new version.
     pub(super) moves: BTreeSet<ResourcePath>,
 }
 
@@ -261,8 +261,8 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TrustBoth { .. } => f.write_str("trust both"),
-            Self::Reissue { .. } => f.write_str("issue anew"),
-            Self::DropOld { .. } => f.write_str("drop the old"),
+            Self::Reissue { .. } => f.write_str("reissue"),
+            Self::DropOld { .. } => f.write_str("drop old"),
         }
     }
 }
@@ -273,13 +273,13 @@ impl fmt::Display for Step {
             Self::RenewInStore { arn, export_first: true } => write!(f, "export {arn}, so that ACM renews it"),
             Self::RenewInStore { arn, export_first: false } => write!(f, "have ACM renew {arn}"),
             Self::RequestAnew { arn, authority, .. } => write!(f, "request a certificate of {authority} for {arn}"),
-            Self::Reimport { arn, authority, .. } => write!(f, "import one that {authority} issues onto {arn}"),
+            Self::Reimport { arn, authority, .. } => write!(f, "import a certificate of {authority} as {arn}"),
             Self::Prepare { secret, .. } => write!(f, "prepare a key in {secret}"),
-            Self::Order { secret, authority, .. } => write!(f, "order the certificate for {secret} of {authority}"),
+            Self::Order { secret, authority, .. } => write!(f, "order the certificate for {secret} from {authority}"),
             Self::Collect { secret, .. } => write!(f, "collect the certificate for {secret}"),
-            Self::ImportPending { arn, secret, .. } => write!(f, "import what is pending in {secret} onto {arn}"),
-            Self::Promote { secret, .. } => write!(f, "serve what is pending in {secret}"),
-            Self::PublishTrust { secret, roots, .. } => write!(f, "let {secret} trust {} roots", roots.len()),
+            Self::ImportPending { arn, secret, .. } => write!(f, "import the pending version of {secret} as {arn}"),
+            Self::Promote { secret, .. } => write!(f, "promote the pending version of {secret}"),
+            Self::PublishTrust { secret, roots, .. } => write!(f, "publish {} roots in {secret}", roots.len()),
             Self::Apply { change } => change.fmt(f),
             Self::MarkSuperseded { arn, by } => write!(f, "mark {arn} as superseded by {by}"),
         }

@@ -1,4 +1,4 @@
-//! Why: every reason is data with a stable code, the same in the log line, the metric, the journal and the docs.
+//! The reasons of decisions: data with a stable code, the same in the log line, the metric, the journal and the docs.
 
 mod display;
 mod entries;
@@ -16,258 +16,258 @@ use crate::certificates::{AuthorityArn, Fingerprint, Source};
 use crate::failover::HarmFact;
 use crate::name::{MeshName, ResourcePath};
 
-/// A proxy that is waited for, and why.
+/// A proxy that has not acknowledged a version, or has an unknown state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
-    /// Which.
+    /// The proxy.
     pub proxy: ResourcePath,
-    /// Why; `None` where it simply hasn't acknowledged yet.
+    /// Why its state is unknown; `None` if it has not acknowledged yet.
     pub unknown: Option<String>,
 }
 
-/// What would have to be known of a mesh that can't be read.
+/// A fact about an unreadable mesh that the decision needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NotKnown {
-    /// Who there would have to trust another CA, because the certificate is presented there.
+    /// Which of its proxies verify the certificate, and would have to trust another CA.
     WhoChecksIt,
-    /// Whether anything there still needs what is about to go.
+    /// Whether any of its proxies still presents a leaf of the old CA.
     WhatIsPresented,
-    /// Whether what is changed gets there: it is known to be used there.
+    /// Whether its proxies receive the new version; the mesh is known to use it.
     WhetherItArrives,
 }
 
-/// Why nothing is done, or not now.
+/// The reason why no step is taken now.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum KeepReason {
-    /// It is in force, long enough, and everybody has it.
+    /// The certificate is valid, not due for renewal, and acknowledged by all proxies.
     Fresh {
-        /// From when on it is to be renewed.
+        /// When its renewal is due.
         renew_at: Timestamp,
-        /// Its end.
+        /// The end of its validity.
         ends: Timestamp,
     },
-    /// Nobody trusted by it is about to be replaced.
+    /// None of the trusted CAs is being replaced.
     Settled,
-    /// Somebody else keeps it.
+    /// Meshwarden does not manage it.
     NotOurs {
-        /// Why it is theirs.
+        /// Why not.
         why: String,
-        /// Its end, where it is known.
+        /// The end of its validity, if known.
         ends: Option<Timestamp>,
     },
-    /// Its issuance has been asked for, and takes its time.
+    /// Its issuance was requested and is in progress.
     BeingIssued,
-    /// A mesh was read whole.
+    /// The mesh was read completely.
     Seen {
-        /// Certificates and secrets there that other meshes may have, too.
+        /// The number of its certificates and secrets that other meshes may share.
         shareable: usize,
     },
-    /// A mesh can't be read that has it, or may have it.
+    /// A mesh that uses it, or may use it, cannot be read.
     MeshUnread {
-        /// Which, and why not.
+        /// The meshes, with the errors.
         meshes: BTreeMap<MeshName, String>,
-        /// What is not known because of that.
+        /// The missing fact.
         unknown: NotKnown,
     },
     /// It could not be read.
     Unread {
-        /// Why not.
+        /// The error.
         why: String,
     },
-    /// Its record can't be read; deciding without it could issue one certificate too many.
+    /// Its record cannot be read; a decision without it could issue one certificate too many.
     RecordUnreadable {
-        /// What is wrong with it.
+        /// The error.
         why: String,
     },
-    /// Its record is of a newer format. An older function must not guess at it.
+    /// Its record has a newer format, which an older function must not interpret.
     RecordNewer {
         /// The version of the format.
         format: u64,
     },
-    /// Nobody knows which CA is to issue it; the policy can name one.
+    /// The CA that issues it is unknown; the policy can name it.
     IssuerUnknown {
-        /// Who issued the present one.
+        /// The issuer of the present certificate.
         issuer: String,
     },
-    /// The CA that is to issue it issues nothing.
+    /// The CA does not issue certificates.
     AuthorityInactive {
-        /// Which.
+        /// The CA.
         authority: AuthorityArn,
-        /// Why not.
+        /// The reason.
         why: String,
     },
-    /// The CA itself ends so soon that a new certificate would hardly live longer than the old one.
+    /// The CA's own validity ends so soon that a new certificate would hardly be valid longer than the present one.
     AuthorityEnds {
-        /// Which.
+        /// The CA.
         authority: AuthorityArn,
-        /// When.
+        /// The end of its validity.
         at: Timestamp,
     },
-    /// ACM has not renewed it, and waits for a person.
+    /// ACM has not renewed it, and waits for an operator.
     RenewalStuck {
-        /// Why, as ACM calls it.
+        /// ACM's reason code.
         code: Option<String>,
-        /// What that means, and what to do.
+        /// The meaning of the code, and the remedy.
         meaning: String,
     },
-    /// It failed before, and is tried again later.
+    /// The last attempt failed; the next one follows after a back-off.
     BackingOff {
-        /// Until when.
+        /// When the next attempt is made.
         until: Timestamp,
-        /// Failures in a row.
+        /// The number of consecutive failures.
         failures: u32,
-        /// What went wrong last.
+        /// The last error.
         why: String,
     },
-    /// Attempts have failed again and again. The next one is made later, and meanwhile somebody should look at the cause.
+    /// Repeated attempts have failed. The next one follows later; meanwhile an operator should find the cause.
     KeepsFailing {
         /// When the next attempt is made.
         until: Timestamp,
-        /// Failures in a row.
+        /// The number of consecutive failures.
         failures: u32,
-        /// What went wrong last.
+        /// The last error.
         why: String,
     },
-    /// What the CA issued can't be used. It is given up, and another attempt is made later, with a fresh key.
+    /// The issued certificate cannot be used. It is discarded, and the next attempt follows later, with a new key.
     PendingDiscarded {
         /// The version of the secret, or the ARN of the replacement.
         version: String,
-        /// What is wrong with it.
+        /// The defect.
         defect: Defect,
         /// When the next attempt is made.
         until: Timestamp,
-        /// Failures in a row.
+        /// The number of consecutive failures.
         failures: u32,
     },
     /// The pending certificate is not valid yet; it is promoted once it is.
     PendingNotYetValid {
-        /// From when on it is valid.
+        /// The beginning of its validity.
         from: Timestamp,
     },
-    /// A leaf that had been replaced is current again: an operator or another controller moved the current version back.
-    /// That is respected like an edit.
+    /// A replaced leaf is current again: an operator or another controller moved the current version back. The leaf is
+    /// held, like a route after an edit.
     MovedBack {
-        /// The certificate, as `meshwarden release certificate/NAME` takes it.
+        /// The certificate, as an argument for `meshwarden release certificate/NAME`.
         certificate: String,
-        /// The leaf that was current before.
+        /// The leaf that was current in between.
         from: Fingerprint,
-        /// Since when that is known.
+        /// When this was first observed.
         since: Timestamp,
-        /// From when on the certificate is renewed nevertheless, because it ends: near its end after the first time, at
-        /// its end after the second, never after the third.
+        /// When the certificate is renewed nevertheless: near its end after the first roll-back, at its end after the
+        /// second, never (`None`) after the third.
         resumes: Option<Timestamp>,
     },
-    /// Somebody who checks it doesn't hold the root of the CA that is to issue it.
+    /// Some of its verifiers do not hold the root of the CA that is to issue it.
     AwaitingTrust {
         /// The CA.
         authority: AuthorityArn,
-        /// Who, and by what.
+        /// The verifiers, each with its trust.
         missing: Vec<(ResourcePath, TrustId)>,
     },
-    /// Whoever checks it takes its trust from somewhere that is not ours, and it is not known to have the new root.
+    /// Some of its verifiers use a trust that Meshwarden does not manage, and are not known to hold the new root.
     TrustNotOurs {
         /// The CA.
         authority: AuthorityArn,
-        /// Who, and by what.
+        /// The verifiers, each with its trust.
         trusts: Vec<(ResourcePath, TrustId)>,
     },
-    /// Somebody still presents something of the old CA, or may.
+    /// A proxy still presents a leaf of the old CA, or may present one.
     OldStillPresented {
         /// The old CA.
         authority: AuthorityArn,
-        /// What, the first of them.
+        /// The first of these leaves.
         leaves: Vec<Source>,
-        /// How many others.
+        /// The number of other leaves.
         more: usize,
     },
-    /// The old CA stays trusted: the policy says so.
+    /// The old CA stays trusted, as the policy requires.
     OldKept,
-    /// A client policy takes three CAs, and has three.
+    /// The client policy already has the maximum of three CAs.
     TrustFull {
-        /// Which.
+        /// These CAs.
         authorities: Vec<AuthorityArn>,
     },
-    /// Another one changes first, to see whether all goes well.
+    /// The canary of the stage changes first.
     AwaitingCanary {
         /// The stage.
         #[serde(flatten)]
         stage: Stage,
-        /// The other.
+        /// The canary.
         canary: Box<Subject>,
     },
-    /// A proxy that it gets on with is just changing, or this one is.
+    /// A neighbouring proxy is changing at the moment, or the same proxy is.
     NeighbourChanging {
-        /// Which, and what changes.
+        /// The changing proxies, each with its subject.
         changing: Vec<(ResourcePath, Subject)>,
     },
-    /// What is pending in the secret is not ours, or not what was asked for.
+    /// The pending version of the secret is not from Meshwarden, or differs from the order.
     PendingUnusable {
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The secret that is to hold the same certificate holds another one. Renewing it there would put an end to that one,
-    /// and renewing it elsewhere would leave proxies without its key.
+    /// The secret for the same certificate holds a different one. Renewing in the secret would replace that
+    /// certificate, and renewing only in ACM would leave proxies without the key.
     SecretDiffers {
-        /// Which.
+        /// The secret.
         secret: String,
     },
-    /// The trust in the same secret is being changed, or its certificate.
+    /// The trust or the certificate in the same secret is changing.
     SecretChanging,
-    /// Secrets Manager rotates the secret itself.
+    /// Secrets Manager's own rotation is enabled for the secret.
     RotatedByOthers,
-    /// The change would break something.
+    /// The change would cause harm.
     Harmful {
-        /// What, by the stable ids of the harms and their texts.
+        /// The harms, by stable id and text.
         harms: Vec<HarmFact>,
     },
-    /// The window's issuances are spent.
+    /// The budget of issuances in this window is spent.
     BudgetSpent {
-        /// Issuances in this window.
+        /// The number of issuances in this window.
         used: u32,
-        /// Issuances allowed.
+        /// The number of issuances allowed per window.
         cap: u32,
     },
-    /// Everything is switched off.
+    /// An operator has set the kill switch.
     KillSwitchOn {
-        /// By whom.
+        /// The operator.
         by: String,
-        /// Why.
+        /// The operator's reason.
         why: String,
     },
 }
 
-/// Why something is done.
+/// The reason for a step, or for waiting on acknowledgements.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum Why {
-    /// It was withdrawn.
+    /// The certificate was revoked.
     Revoked {
         /// The leaf.
         fingerprint: Fingerprint,
     },
-    /// It has ended.
+    /// Its validity has ended.
     Expired {
-        /// When.
+        /// The end.
         at: Timestamp,
     },
-    /// It is time.
+    /// Its renewal is due.
     RenewalDue {
-        /// Since when.
+        /// When it became due.
         since: Timestamp,
-        /// When it ends.
+        /// The end of its validity.
         ends: Timestamp,
     },
-    /// The private key next to it belongs to another certificate, so no proxy can present it.
+    /// Its stored private key belongs to another certificate, so no proxy can present it.
     OtherKey {
         /// The leaf.
         fingerprint: Fingerprint,
     },
     /// It is not valid yet, so no proxy accepts it.
     NotYetValid {
-        /// From when on it is.
+        /// The beginning of its validity.
         from: Timestamp,
     },
     /// The CA that issued it is being replaced.
@@ -277,16 +277,16 @@ pub enum Why {
         /// The new one.
         to: AuthorityArn,
     },
-    /// A new leaf is there.
+    /// A new leaf is ready.
     NewLeaf {
         /// The leaf that it replaces.
         replaces: Fingerprint,
     },
-    /// Its record says what is still to be seen of a step that was begun.
+    /// The record holds an unfinished step.
     Unfinished,
-    /// Somebody has not acknowledged it yet.
+    /// Some proxies have not acknowledged the current version yet.
     NotAcknowledged {
-        /// Who.
+        /// These proxies.
         waiting: Vec<Waiting>,
     },
 }
@@ -306,7 +306,7 @@ macro_rules! code {
 code!(KeepReason, Why);
 
 impl KeepReason {
-    /// Whether something that needs doing is not done.
+    /// Whether a needed change is not made.
     #[must_use]
     pub const fn holds(&self) -> bool {
         match self {
@@ -346,36 +346,40 @@ impl KeepReason {
     }
 }
 
-/// What ACM means by the reason of a renewal that does not go on, and what a person can do about it.
+/// The meaning of ACM's reason code for a renewal without progress, with the remedy.
 #[must_use]
 pub fn renewal_reason(code: &str) -> &'static str {
     match code {
-        "CAA_ERROR" => "a CAA record of the domain forbids Amazon to issue; add an issue entry for amazon.com",
+        "CAA_ERROR" => "a CAA record of the domain forbids issuance by Amazon; add an issue entry for amazon.com",
         "PENDING_DOMAIN_VALIDATION" => {
-            "somebody has to prove that the domain is theirs; restore the CNAME records that the certificate shows, or \
-             answer the mail"
+            "the ownership of the domain is not proven; restore the CNAME records of the certificate, or \
+             answer the validation mail"
         }
-        "NO_AVAILABLE_CONTACTS" => "no mail address could be found for the domain; validate it by DNS instead",
-        "ADDITIONAL_VERIFICATION_REQUIRED" => "AWS wants to know more about the domain; open a case with AWS Support",
-        "DOMAIN_NOT_ALLOWED" => "the domain is on a list of unsafe ones; have it taken off, then ask AWS Support",
-        "INVALID_PUBLIC_DOMAIN" => "the top-level domain is not a public one; request a private certificate",
-        "DOMAIN_VALIDATION_DENIED" => "the owner of the domain refused; ask them, then request the certificate again",
-        "PCA_LIMIT_EXCEEDED" => "the private CA has issued all that its quota allows; have the quota raised",
-        "PCA_INVALID_ARN" => "the private CA is gone; name a successor for it in the policy",
+        "NO_AVAILABLE_CONTACTS" => "the domain has no contact address; validate it by DNS instead",
+        "ADDITIONAL_VERIFICATION_REQUIRED" => {
+            "AWS needs more information about the domain; open a case with AWS Support"
+        }
+        "DOMAIN_NOT_ALLOWED" => "the domain is on a list of unsafe domains; have it removed, then contact AWS Support",
+        "INVALID_PUBLIC_DOMAIN" => "the top-level domain is not public; request a private certificate",
+        "DOMAIN_VALIDATION_DENIED" => {
+            "its owner refused the validation; contact the owner, then request the certificate again"
+        }
+        "PCA_LIMIT_EXCEEDED" => "the quota of the private CA is reached; have the quota raised",
+        "PCA_INVALID_ARN" => "the private CA does not exist; name a successor for it in the policy",
         "PCA_INVALID_STATE" => "the private CA is not active; enable it, or name a successor for it in the policy",
-        "PCA_REQUEST_FAILED" => "the private CA did not answer as it should; it is tried again",
+        "PCA_REQUEST_FAILED" => "the private CA returned an invalid response; ACM retries",
         "PCA_NAME_CONSTRAINTS_VALIDATION" => "the private CA may not issue for these names; use another CA",
         "PCA_RESOURCE_NOT_FOUND" => "the private CA was not found; name a successor for it in the policy",
-        "PCA_INVALID_ARGS" => "the private CA refused what was asked of it; compare names and validity with its own",
+        "PCA_INVALID_ARGS" => "the private CA rejected the request; compare names and validity with the CA's own",
         "PCA_INVALID_DURATION" => "the certificate would outlive its private CA; renew the CA's own certificate",
         "PCA_ACCESS_DENIED" => {
             "ACM may not use the private CA; grant acm.amazonaws.com the permissions IssueCertificate, GetCertificate \
              and ListPermissions on it"
         }
         "SLR_NOT_FOUND" => {
-            "the service-linked role of ACM is gone; create AWSServiceRoleForCertificateManager in this account"
+            "the service-linked role of ACM does not exist; create AWSServiceRoleForCertificateManager in this account"
         }
-        "OTHER" => "ACM doesn't say why; describe the certificate, or open a case with AWS Support",
-        _ => "this reason is not known here; describe the certificate to see more",
+        "OTHER" => "ACM gives no reason; describe the certificate, or open a case with AWS Support",
+        _ => "this version does not know the reason; describe the certificate for details",
     }
 }

@@ -1,4 +1,4 @@
-//! What is remembered between two runs: only what can't be seen.
+//! The stored documents of certificate-rotation: only state that cannot be observed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,30 +19,31 @@ use crate::watch::Watch;
 /// The newest format of a [`Record`] that this version reads.
 pub const RECORD_FORMAT: u32 = 1;
 
-/// The document of a certificate, of trust, or of a mesh in the state table. Members that this version does not know are
-/// kept as they are, so that an older function does not lose what a newer one has stored.
+/// The document of a certificate, a trust, or a mesh in the state table. Unknown members survive a write, so that an
+/// older function does not lose the state of a newer one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// The version of the format. A larger one than [`RECORD_FORMAT`] is not read: see [`Record::read`].
+    /// The format of the document. A format above [`RECORD_FORMAT`] is not read: see [`Record::read`].
     #[serde(default = "first_format", skip_serializing_if = "is_first_format")]
     pub format: u32,
-    /// Of the leaf; unset for trust and for a mesh.
+    /// The state of the leaf; absent for a trust and for a mesh.
     pub leaf: Option<LeafRecord>,
-    /// What went wrong since something last went well.
+    /// The failures since the last success.
     pub failures: Option<Failures>,
-    /// What people were last told.
+    /// The last notification.
     pub told: Option<Told>,
-    /// Of a mesh: digests of what it has that others may have, too, as it was last read whole. Unset where it never was.
+    /// The digests of the subjects that the mesh may share with others, at its last complete read. Absent for other
+    /// subjects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub had: Option<BTreeSet<String>>,
-    /// The last decision, if it was not final: detects a standstill.
+    /// The last decision, if it was not final; used to detect a standstill.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,
-    /// A page that was decided and is not known to have been sent.
+    /// A page that was decided and may not have been sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<OwedPage>,
-    /// Events that were paged, by their code, each with the time of its page. The same event again does not page.
+    /// The events that were paged, by code, each with the time of its page. The same event does not page again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reported_events: BTreeMap<String, Timestamp>,
     /// Members of a newer version.
@@ -66,81 +67,82 @@ impl Default for Record {
     }
 }
 
-/// A page as it is sent: stored before it is sent and removed afterwards, so that a failed notification is repeated.
+/// A page, stored before it is sent and removed afterwards, so that a failed notification is repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OwedPage {
-    /// The subject of the notice.
+    /// The subject line.
     pub subject: String,
-    /// The body of the notice.
+    /// The body.
     pub body: String,
     /// When the page was decided.
     pub at: Timestamp,
 }
 
-/// What is remembered of a leaf.
+/// The stored state of a leaf.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeafRecord {
-    /// The leaf that all this is about. Another one makes it void.
+    /// The leaf that the record describes. The record is void for any other leaf.
     pub fingerprint: Fingerprint,
-    /// When it ends, for people who ask the state table. Unset in a record of an earlier version.
+    /// The end of its validity, for operators who read the state table. Absent in records of earlier versions.
     #[serde(default)]
     pub ends: Option<Timestamp>,
-    /// By how much its renewal comes earlier.
+    /// The jitter by which its renewal is advanced.
     pub jitter: Jitter,
-    /// The issuance that is to replace it, once one was begun.
+    /// The attempt to replace it, once begun.
     pub attempt: Option<Attempt>,
-    /// What the CA called the present leaf, where it was ordered from here: by that a revocation is recognised.
+    /// The CA's identifier of the present leaf, if Meshwarden ordered it; used to recognise a revocation.
     pub issued_as: Option<String>,
-    /// The CA has reported that it was revoked.
+    /// Whether the CA has reported its revocation.
     pub revoked: bool,
-    /// How many certificates were issued for this source.
+    /// The number of certificates issued for this source.
     pub issued: u32,
-    /// How many of them nobody could use, because something went wrong between two steps.
+    /// The number of issued certificates that were lost, because a failure between two steps made them unusable.
     pub lost: u32,
-    /// How many attempts were begun for this source, over all its leaves. Numbers are never reused, because a version of
-    /// a secret that has existed once cannot be stored again.
+    /// The number of attempts for this source, over all its leaves. Numbers are never reused, because a version of a
+    /// secret that has existed cannot be stored again.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempts: u32,
-    /// For how many seconds a certificate of this source is valid from its issuance on. Unset until the first order: the
-    /// present leaf may have been backdated or not.
+    /// The validity of this source's certificates from their issuance on, in seconds. Absent until the first order,
+    /// since it is unknown whether the present leaf was backdated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validity: Option<i64>,
-    /// The versions of the secret, and ARNs of replacements, that were found unusable for this leaf.
+    /// The versions of the secret, and ARNs of replacements, that were discarded as unusable for this leaf.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discarded: Vec<String>,
-    /// The leaves that this source had before, the newest last.
+    /// The previous leaves of this source, newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<Fingerprint>,
     /// The version of the secret that was promoted last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted: Option<String>,
-    /// Set while the present leaf is one that had been replaced before.
+    /// Set while the present leaf is one that had been replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_back: Option<MovedBack>,
-    /// How often a replaced leaf was put back since a renewal was last left in place.
+    /// How often a replaced leaf was made current again since the last renewal that stayed in place.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub times_moved_back: u32,
-    /// The listeners that were given a replacement, each with the newest: one that has the leaf again was moved back.
+    /// The listeners that were changed to a replacement, each with its newest. A listener with the old leaf was moved
+    /// back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repointed: Vec<Repointed>,
-    /// Members of a newer version.
+    /// Members of a newer version. They survive a write.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, Value>,
 }
 
-/// One issuance.
+/// One attempt to issue a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
-    /// Which one it is for this source, from 1.
+    /// The number of the attempt for this source, from 1.
     pub number: u32,
     /// When it was begun.
     pub at: Timestamp,
-    /// What the CA calls it, once it was ordered.
+    /// The CA's identifier of the order, once placed.
     pub order: Option<String>,
-    /// Whether the order may have been placed without its name having been kept.
+    /// Whether the order may have been placed without its identifier being stored.
     pub placed: bool,
 }
 
@@ -152,34 +154,33 @@ impl Attempt {
     }
 }
 
-/// Failures in a row.
+/// Consecutive failures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failures {
-    /// How many.
+    /// The number of failures.
     pub count: u32,
-    /// When the last one was.
+    /// When the last one occurred.
     pub last: Timestamp,
-    /// What went wrong then.
+    /// The last error.
     pub why: String,
     /// When a page was last sent for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paged: Option<Timestamp>,
 }
 
-/// How long a retry waits at most once the present certificate has ended: the outage is there, and each attempt may be
-/// billed.
+/// The maximum back-off after the end of the present certificate: the outage has begun, but each attempt may be billed.
 const WAIT_AFTER_END: SignedDuration = SignedDuration::from_hours(1);
 
 impl Failures {
-    /// When it is tried again.
+    /// When the next attempt may be made.
     #[must_use]
     pub fn retry_at(&self, policy: &BackOffPolicy) -> Timestamp {
         self.last + self.wait(policy)
     }
 
-    /// When it is tried again for a certificate that ends: never later than after a quarter of the time that is left,
-    /// because an outage by expiry is worse than one more attempt.
+    /// When the next attempt may be made for a certificate with an end: at the latest after a quarter of the remaining
+    /// time, because an outage by expiry is worse than one more attempt.
     #[must_use]
     pub fn retry_before(&self, ends: Timestamp, lifetime: SignedDuration, policy: &BackOffPolicy) -> Timestamp {
         let left = ends.duration_since(self.last);
@@ -193,15 +194,15 @@ impl Failures {
         wait.min(policy.most.get()).max(SignedDuration::ZERO)
     }
 
-    /// Whether a page is due: none was sent within the time after which pages are repeated.
+    /// Whether a page is due: none was sent within the repeat interval of pages.
     #[must_use]
     pub fn is_page_due(&self, paging: &PagingPolicy, now: Timestamp) -> bool {
         self.paged.is_none_or(|paged| paged + paging.repeat_after.get() <= now)
     }
 }
 
-/// The most entries that are remembered of leaves and versions: a document has 400 KB at the most, and older ones than
-/// these have been deleted by Secrets Manager.
+/// The maximum number of stored leaves and versions: a document is limited to 400 KB, and Secrets Manager has deleted
+/// older versions.
 const MOST_REMEMBERED: usize = 40;
 
 fn remember<T: PartialEq>(list: &mut Vec<T>, one: T) {
@@ -212,7 +213,7 @@ fn remember<T: PartialEq>(list: &mut Vec<T>, one: T) {
 }
 
 impl LeafRecord {
-    /// The record of a leaf that is seen for the first time, after what was remembered of the one before it.
+    /// The record of a leaf without a record, based on the record of the previous leaf.
     #[must_use]
     pub(super) fn first_seen(
         source: &str,
@@ -243,7 +244,7 @@ impl LeafRecord {
         let Some(before) = before else { return new };
         let attempt = before.attempt.as_ref();
         let was_here = before.replaced.contains(&leaf.fingerprint);
-        // Forward again to the leaf that was moved away is no roll-back.
+        // A change forward to the leaf that was moved away is not a roll-back.
         let is_undone = before.moved_back.as_ref().is_some_and(|moved| moved.from == leaf.fingerprint);
         let is_back = was_here && !is_undone;
         let mut replaced = before.replaced.clone();
@@ -264,7 +265,7 @@ impl LeafRecord {
         }
     }
 
-    /// A token for an issuance: the same one for the same attempt, whoever asks.
+    /// The idempotency token of an issuance; the same for every repetition of the attempt.
     #[must_use]
     pub(super) fn token(&self, source: &str, attempt: u32) -> String {
         digest(&["issuance", source, self.fingerprint.as_str(), &attempt.to_string()], 32)
@@ -274,7 +275,7 @@ impl LeafRecord {
     pub(super) fn begin(&mut self, now: Timestamp, placed: bool) -> u32 {
         let number = match &self.attempt {
             Some(attempt) if attempt.is_open() => attempt.number,
-            // Its key is gone: whatever was issued for it, nobody can use.
+            // Its key is lost, so any certificate issued for it is unusable.
             Some(_) => self.next_number(),
             None => self.attempts.saturating_add(1),
         };
@@ -283,7 +284,7 @@ impl LeafRecord {
         number
     }
 
-    /// Gives up what was ordered and not promoted yet, because the CA has revoked it. Gives whether that is news.
+    /// Gives up an order that was not promoted yet, because the CA has revoked it. Returns whether there was one.
     pub fn withdraw(&mut self) -> bool {
         let Some(at) = self.attempt.as_ref().filter(|attempt| !attempt.is_open()).map(|attempt| attempt.at) else {
             return false;
@@ -292,7 +293,7 @@ impl LeafRecord {
         true
     }
 
-    /// The number after the present attempt, which is given up.
+    /// The number of the next attempt; counts the present one as lost if it was ordered.
     fn next_number(&mut self) -> u32 {
         let given_up = self.attempt.as_ref();
         if given_up.is_some_and(|attempt| !attempt.is_open()) {
@@ -308,13 +309,13 @@ impl LeafRecord {
         self.attempt = Some(Attempt { number, at: now, order: None, placed: false });
     }
 
-    /// Gives up a version of the secret, or a replacement, that cannot be used.
+    /// Discards a version of the secret, or a replacement, that cannot be used.
     pub(super) fn discard(&mut self, what: &str, now: Timestamp) {
         remember(&mut self.discarded, what.to_owned());
         self.give_up(now);
     }
 
-    /// The version that a secret gets for an attempt.
+    /// The id of the secret version for an attempt.
     #[must_use]
     pub(super) fn version(&self, source: &str, attempt: u32, what: &str) -> String {
         digest(&["version", source, self.fingerprint.as_str(), &attempt.to_string(), what], 40)
@@ -322,7 +323,7 @@ impl LeafRecord {
 }
 
 impl Record {
-    /// Reads a document of the state table. One of a newer format is not guessed at.
+    /// Reads a document of the state table. A document of a newer format is not interpreted.
     #[must_use]
     pub fn read(document: &Value) -> Memory {
         let format = document.get("format").and_then(Value::as_u64).unwrap_or(u64::from(RECORD_FORMAT));
@@ -335,7 +336,7 @@ impl Record {
         }
     }
 
-    /// The record after a step was taken, or was tried.
+    /// The record after a step was executed or failed.
     #[must_use]
     pub fn after(self, step: &Step, result: &StepResult, now: Timestamp) -> Self {
         match result {
@@ -357,8 +358,8 @@ impl Record {
         }
     }
 
-    /// Whether the failure of a step is paged now; that is remembered. A permanent one is paged at once, one that may heal
-    /// once it has happened a few times in a row.
+    /// Whether the failure of a step pages now; records the page. A permanent failure pages at once, a transient one
+    /// after a few consecutive failures.
     #[must_use]
     pub fn pages_failure(&mut self, is_permanent: bool, policy: &CertificatesPolicy, now: Timestamp) -> bool {
         let Some(failures) = &mut self.failures else { return false };
@@ -382,7 +383,7 @@ impl Record {
             leaf.promoted = Some(to.clone());
         }
         match step {
-            // Whether an issuance has led to anything is seen once its certificate is current: another leaf clears them.
+            // An issuance succeeds only when its certificate is current; the new leaf then clears the failures.
             Step::RenewInStore { .. }
             | Step::RequestAnew { .. }
             | Step::Reimport { .. }
@@ -423,7 +424,7 @@ impl Record {
         self
     }
 
-    /// Another attempt is needed, and nothing has failed.
+    /// Gives up the attempt without counting a failure.
     fn gave_up(mut self, now: Timestamp) -> Self {
         if let Some(leaf) = &mut self.leaf {
             leaf.give_up(now);
@@ -431,13 +432,13 @@ impl Record {
         self
     }
 
-    /// A CA has refused an order for good: the next attempt is another order.
+    /// The CA has rejected the order permanently, so the next attempt is a new order.
     fn refused(self, why: String, now: Timestamp) -> Self {
         self.gave_up(now).failed(why, now)
     }
 
-    /// The record once an operator has released the certificate: a roll-back is not held any more, and what failed is
-    /// tried at once, with a fresh attempt. `None` where there is nothing to release.
+    /// The record after an operator's release: the hold after a roll-back ends, and a failed attempt is repeated at once
+    /// as a new attempt. `None` if there is nothing to release.
     #[must_use]
     pub fn released(&self, now: Timestamp) -> Option<Self> {
         let mut record = self.clone();
@@ -479,7 +480,7 @@ const fn is_zero(number: &u32) -> bool {
 }
 
 pub(super) fn digest(parts: &[&str], digits: usize) -> String {
-    let mut text: String = Fingerprint::of(parts.join("\n").as_bytes()).into();
+    let mut text: String = Fingerprint::from_der(parts.join("\n").as_bytes()).into();
     text.truncate(digits);
     text
 }

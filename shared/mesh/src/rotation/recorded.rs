@@ -1,4 +1,4 @@
-//! What decisions were made from, kept so that they can be made again.
+//! Recorded decision input, for replays.
 
 use std::cell::RefCell;
 
@@ -11,39 +11,39 @@ use crate::change::Change;
 use crate::failover::HarmFact;
 use crate::policy::CertificatesPolicy;
 
-/// One observation with all that [`decide`] was given beside it. Decided from again, it gives the same.
+/// One observation with all other input of [`decide`]. It gives the same decisions again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Recorded {
-    /// When.
+    /// The time of the decision.
     pub now: Timestamp,
-    /// What was observed.
+    /// The observation.
     pub facts: Facts,
-    /// What each change would have broken of which that was asked.
+    /// The harms of each change that was checked.
     pub harms: Vec<(Change, Vec<HarmFact>)>,
     /// The policy.
     pub policy: CertificatesPolicy,
 }
 
 impl Recorded {
-    /// The decisions.
+    /// Makes the decisions again.
     #[must_use]
     pub fn decide(&self) -> Vec<Decision> {
-        self.decide_asking().0
+        self.decide_with_unrecorded().0
     }
 
-    /// The decisions, and the changes of which it is asked now what they would break and was not then.
+    /// Makes the decisions again; also returns the changes that are checked for harm now and were not then.
     #[must_use]
-    pub fn decide_asking(&self) -> (Vec<Decision>, Vec<Change>) {
-        let unasked = RefCell::new(Vec::new());
+    pub fn decide_with_unrecorded(&self) -> (Vec<Decision>, Vec<Change>) {
+        let unrecorded = RefCell::new(Vec::new());
         let harms = |change: &Change| {
-            let asked = self.harms.iter().find(|(asked, _)| asked == change);
-            if asked.is_none() {
-                unasked.borrow_mut().push(change.clone());
+            let recorded = self.harms.iter().find(|(checked, _)| checked == change);
+            if recorded.is_none() {
+                unrecorded.borrow_mut().push(change.clone());
             }
-            asked.map(|(_, harms)| harms.clone()).unwrap_or_default()
+            recorded.map(|(_, harms)| harms.clone()).unwrap_or_default()
         };
         let decisions = decide(&self.facts, &harms, &self.policy, self.now);
-        (decisions, unasked.into_inner())
+        (decisions, unrecorded.into_inner())
     }
 }

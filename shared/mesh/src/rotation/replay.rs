@@ -1,4 +1,4 @@
-//! A recorded decision, made again.
+//! Replays recorded decisions.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use super::decide::{Decision, Verdict};
 use super::recorded::Recorded;
 use crate::failover::{Replay, ReplayError, read_recorded};
 
-/// What a decision came to.
+/// The result of a decision, for comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conclusion {
-    /// What was decided, as in `issue`.
+    /// The kind of the verdict, for example `issue`.
     pub decision: String,
     /// The reason's code.
     pub code: String,
-    /// The plan, by its id, where there is something to be done: the same step about the same has the same.
+    /// The id of the plan, if there is one: the same step for the same subject has the same id.
     pub plan: Option<String>,
 }
 
 impl Conclusion {
-    fn of(decision: &Decision) -> Self {
+    fn new(decision: &Decision) -> Self {
         let word = match decision.verdict {
             Verdict::Keep(_) => "keep",
             Verdict::Issue(_) => "issue",
@@ -55,18 +55,18 @@ struct Planned {
     id: String,
 }
 
-/// Makes the decision of a journal entry again, from what was observed then. `observed` is that of the entry, or what was
-/// kept elsewhere for its length.
+/// Replays the decision of a journal entry. `observed` is the observation of that time, from the entry itself or, if it
+/// was too long, from the report store.
 pub fn replay(entry: &Value, observed: &Value) -> Result<Replay<Conclusion>, ReplayError> {
     let Entry { resource, decision, reason, plan } = read_recorded(entry, "entry")?;
     let recorded: Recorded = read_recorded(observed, "observed")?;
-    let (decisions, unasked) = recorded.decide_asking();
+    let (decisions, unrecorded) = recorded.decide_with_unrecorded();
     let of_it = decisions.iter().find(|decided| decided.subject.to_string() == resource);
     Ok(Replay {
         at: recorded.now,
         recorded: Conclusion { decision, code: reason, plan: plan.map(|plan| plan.id) },
-        decided: of_it.map(Conclusion::of),
-        unasked: unasked.iter().map(ToString::to_string).collect(),
+        decided: of_it.map(Conclusion::new),
+        unrecorded: unrecorded.iter().map(ToString::to_string).collect(),
         resource,
     })
 }

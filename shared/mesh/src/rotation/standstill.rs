@@ -1,4 +1,5 @@
-//! Which decisions may stay the same for how long: what is not final ends by itself, or it is a standstill.
+//! How long decisions may stay the same. A decision that is not final must end on its own; otherwise it is a
+//! standstill.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -9,8 +10,8 @@ use super::reason::KeepReason;
 use crate::policy::CertificatesPolicy;
 use crate::watch::{Expects, NoProgress, SAME_PLAN_RUNS, Watch, WatchLimits, WatchedDecision, watch};
 
-/// Compares a decision with that of the run before. `started` is when the run began, since one run decides several times.
-/// Gives what to remember, and the page to send now.
+/// Compares a decision with the decision of the previous invocation. `started` is the start of the invocation, since
+/// one invocation decides several times. Returns the state to store, and the page to send now.
 #[must_use]
 pub fn standstill(
     decision: &Decision,
@@ -23,7 +24,7 @@ pub fn standstill(
         Verdict::Keep(reason) => (json!(reason), reason.to_string()),
         Verdict::Verify(why) => (json!(why), why.to_string()),
         Verdict::Issue(plan) | Verdict::Distribute(plan) | Verdict::Retire(plan) => {
-            // The plan's id stands for everything that it is made from.
+            // The plan's id covers all its inputs.
             (Value::Null, format!("{}: {}", plan.why, plan.step))
         }
     };
@@ -46,7 +47,7 @@ pub fn standstill(
     watch(last, &watched, &limits, started)
 }
 
-/// How long a decision may stay as it is.
+/// How long a decision may stay the same.
 fn expects(decision: &Decision) -> Expects {
     match &decision.verdict {
         // In a mesh that is only observed, a plan is reported and never executed.
@@ -54,7 +55,7 @@ fn expects(decision: &Decision) -> Expects {
             Expects::Final
         }
         Verdict::Issue(plan) | Verdict::Distribute(plan) | Verdict::Retire(plan) => match &plan.step {
-            // A CA that has not issued yet is asked again until the order is given up.
+            // A CA that has not issued yet is polled until the order is given up.
             Step::Collect { give_up_at, .. } => Expects::Until(*give_up_at),
             Step::RenewInStore { .. }
             | Step::RequestAnew { .. }
@@ -67,7 +68,7 @@ fn expects(decision: &Decision) -> Expects {
             | Step::Apply { .. }
             | Step::MarkSuperseded { .. } => Expects::Runs(SAME_PLAN_RUNS),
         },
-        // Paged as what it is, once it lasts.
+        // Paged under its own code, once it lasts.
         Verdict::Verify(_) => Expects::Final,
         Verdict::Keep(reason) => of_reason(reason, decision),
     }
@@ -75,13 +76,13 @@ fn expects(decision: &Decision) -> Expects {
 
 fn of_reason(reason: &KeepReason, decision: &Decision) -> Expects {
     match reason {
-        // Nothing is to be done.
+        // No change is needed.
         KeepReason::Fresh { .. }
         | KeepReason::Settled
         | KeepReason::Seen { .. }
         | KeepReason::NotOurs { .. }
         | KeepReason::OldKept
-        // Paged as what they are, at once or once they last.
+        // Paged under their own codes, at once or once they last.
         | KeepReason::MeshUnread { .. }
         | KeepReason::Unread { .. }
         | KeepReason::RecordUnreadable { .. }

@@ -1,54 +1,56 @@
-//! What becomes of trust while a CA is replaced: both first, the new one alone last.
+//! The decision for one trust during a rollover: first both CAs, at the end only the new one.
 
 use std::collections::BTreeSet;
 
 use super::decide::{Proposal, Subject, Verdict};
-use super::facts::{Held, Memory, Pending, TrustFacts, TrustKeeper};
-use super::holdouts::{Few, Holdouts, trusts_old};
-use super::plan::{Action, Kind, Stage, Step};
+use super::facts::{Acknowledgement, Memory, Pending, TrustFacts, TrustKeeper};
+use super::index::{FactIndex, Rollover, declared};
+use super::old_ca_leaves::{NamedLeaves, OldCaLeaves, trusts_old};
+use super::plan::{Action, PlanKind, Stage, Step};
 use super::reason::{KeepReason, NotKnown, Why};
 use super::record::digest;
-use super::scene::{Rollover, Scene, declared};
 use crate::certificates::{AuthorityArn, Certificate, Fingerprint, Reading};
 use crate::change::Change;
 
-/// The most CAs that a client policy takes (API shape `CertificateAuthorityArns`).
+/// The maximum number of CAs in a client policy (API shape `CertificateAuthorityArns`).
 const MOST_AUTHORITIES: usize = 3;
 
-/// A replacement of a CA, and what is in its way.
-pub(super) struct Replaced<'f> {
+/// A rollover, with the leaves that still need its old CA.
+pub(super) struct BlockedRollover<'f> {
     rollover: Rollover<'f>,
-    holdouts: Holdouts<'f>,
+    old_ca_leaves: OldCaLeaves<'f>,
 }
 
-impl<'f> Replaced<'f> {
-    /// Every replacement that changes who is trusted.
-    pub(super) fn all(scene: &Scene<'f>) -> Vec<Self> {
-        let rollovers = scene.trust_rollovers().into_iter();
-        rollovers.map(|rollover| Self { rollover, holdouts: Holdouts::of(rollover, scene) }).collect()
+impl<'f> BlockedRollover<'f> {
+    /// Every rollover that requires changes of trust.
+    pub(super) fn all(index: &FactIndex<'f>) -> Vec<Self> {
+        let rollovers = index.trust_rollovers().into_iter();
+        rollovers.map(|rollover| Self { rollover, old_ca_leaves: OldCaLeaves::new(rollover, index) }).collect()
     }
 }
 
-/// What should become of trust, neighbours left aside.
+/// The proposal for a trust, before neighbours are checked.
 pub(super) fn propose(
     trust: &TrustFacts,
-    replaced: &[Replaced<'_>],
+    replaced: &[BlockedRollover<'_>],
     moving: &BTreeSet<&str>,
-    scene: &Scene<'_>,
+    index: &FactIndex<'_>,
 ) -> Proposal {
     let subject = Subject::Trust(trust.id.clone());
-    let concerned: Vec<&Replaced<'_>> = replaced.iter().filter(|one| concerns(trust, one.rollover, scene)).collect();
+    let concerned: Vec<&BlockedRollover<'_>> =
+        replaced.iter().filter(|one| concerns(trust, one.rollover, index)).collect();
     if concerned.is_empty() {
-        let waiting = scene.waiting_for_trust(trust);
+        let waiting = index.waiting_for_trust(trust);
         if !waiting.is_empty() && matches!(trust.keeper, TrustKeeper::Policy | TrustKeeper::Bundle(_)) {
             let verdict = Verdict::Verify(Why::NotAcknowledged { waiting });
             return Proposal { verdict, ..Proposal::keep(subject, KeepReason::Settled) };
         }
         return Proposal::keep(subject, KeepReason::Settled);
     }
-    // Without a policy each server is trusted by its own issuer alone, whatever others are trusted by.
+    // Without a policy, each server is verified only by its own issuer.
     let is_explicit = !matches!(trust.keeper, TrustKeeper::Implicit { .. });
-    let trusts_both = |one: &Replaced<'_>| is_explicit && declared(trust).any(|root| one.rollover.is_new(&root.root));
+    let trusts_both =
+        |one: &BlockedRollover<'_>| is_explicit && declared(trust).any(|root| one.rollover.is_new(&root.root));
     if let TrustKeeper::NotOurs { why } = &trust.keeper {
         return Proposal::keep(subject, KeepReason::NotOurs { why: why.clone(), ends: None });
     }
@@ -64,11 +66,11 @@ pub(super) fn propose(
         Memory::Record(record) => record.failures.as_ref(),
     };
     if let Some(failures) = failures
-        && let until = failures.retry_at(&scene.policy.back_off)
-        && scene.now < until
+        && let until = failures.retry_at(&index.policy.back_off)
+        && index.now < until
     {
         let (count, why) = (failures.count, failures.why.clone());
-        let reason = if count >= u32::from(scene.policy.back_off.page_after) {
+        let reason = if count >= u32::from(index.policy.back_off.page_after) {
             KeepReason::KeepsFailing { until, failures: count, why }
         } else {
             KeepReason::BackingOff { until, failures: count, why }
@@ -78,12 +80,12 @@ pub(super) fn propose(
     let next = if let Some(missing) = concerned.iter().find(|one| !trusts_both(one)) {
         trust_both(trust, missing.rollover, moving)
     } else {
-        let waiting = scene.waiting_for_trust(trust);
+        let waiting = index.waiting_for_trust(trust);
         if !waiting.is_empty() {
             let verdict = Verdict::Verify(Why::NotAcknowledged { waiting });
             return Proposal { verdict, failing: true, ..Proposal::keep(subject, KeepReason::Settled) };
         }
-        let drops = concerned.iter().map(|one| drop_old(trust, one, moving, scene));
+        let drops = concerned.iter().map(|one| drop_old(trust, one, moving, index));
         drops.reduce(Result::or).unwrap_or(Err(KeepReason::Settled))
     };
     match next {
@@ -92,11 +94,11 @@ pub(super) fn propose(
     }
 }
 
-/// Whether a rollover changes anything here: the old CA is trusted, or by the absence of a policy it is.
-fn concerns(trust: &TrustFacts, rollover: Rollover<'_>, scene: &Scene<'_>) -> bool {
+/// Whether a rollover affects the trust: it includes the old CA, explicitly or because a policy is missing.
+fn concerns(trust: &TrustFacts, rollover: Rollover<'_>, index: &FactIndex<'_>) -> bool {
     let meets_old = || {
-        scene.meetings_of_trust(&trust.id).any(|meeting| {
-            let leaf = scene.leaf(&meeting.leaf).map(|leaf| &leaf.current);
+        index.meetings_of_trust(&trust.id).any(|meeting| {
+            let leaf = index.leaf(&meeting.leaf).map(|leaf| &leaf.current);
             matches!(leaf, Some(Reading::Known(chain)) if rollover.from.certificate.issued(&chain.leaf))
         })
     };
@@ -130,25 +132,31 @@ fn trust_both(trust: &TrustFacts, rollover: Rollover<'_>, moving: &BTreeSet<&str
         TrustKeeper::Bundle(bundle) => publish(trust, bundle, moving, roots(), vec![to.clone()])?,
         TrustKeeper::NotOurs { why } => return Err(KeepReason::NotOurs { why: why.clone(), ends: None }),
     };
-    Ok(Action { kind: Kind::Distribute, step, why, stage: Some(stage), moves: trust.users.keys().cloned().collect() })
+    Ok(Action {
+        kind: PlanKind::Distribute,
+        step,
+        why,
+        stage: Some(stage),
+        moves: trust.users.keys().cloned().collect(),
+    })
 }
 
 fn drop_old(
     trust: &TrustFacts,
-    replaced: &Replaced<'_>,
+    replaced: &BlockedRollover<'_>,
     moving: &BTreeSet<&str>,
-    scene: &Scene<'_>,
+    index: &FactIndex<'_>,
 ) -> Result<Action, KeepReason> {
-    let Replaced { rollover, holdouts } = replaced;
-    if scene.policy.rollover.keep_old {
+    let BlockedRollover { rollover, old_ca_leaves } = replaced;
+    if index.policy.rollover.keep_old {
         return Err(KeepReason::OldKept);
     }
     let kept = || declared(trust).filter(|one| !rollover.is_old(&one.root));
-    let kept_roots: Vec<&Certificate> = kept().map(|one| &one.root).collect();
-    if let Some(Few { named, more }) = holdouts.of_trust(trust, &kept_roots, scene) {
+    let remaining_roots: Vec<&Certificate> = kept().map(|one| &one.root).collect();
+    if let Some(NamedLeaves { named, more }) = old_ca_leaves.of_trust(trust, &remaining_roots, index) {
         return Err(KeepReason::OldStillPresented { authority: rollover.from.arn.clone(), leaves: named, more });
     }
-    scene.meshes.all_read(NotKnown::WhatIsPresented)?;
+    index.meshes.all_read(NotKnown::WhatIsPresented)?;
     let (from, to) = (rollover.from.arn.clone(), rollover.to.arn.clone());
     let step = match &trust.keeper {
         TrustKeeper::Policy => {
@@ -158,12 +166,12 @@ fn drop_old(
         TrustKeeper::Bundle(bundle) => {
             publish(trust, bundle, moving, kept().map(|one| one.root.fingerprint.clone()).collect(), Vec::new())?
         }
-        // It trusts the new one only once the server has it, and then nothing else.
+        // Without a policy, the client trusts only the new CA as soon as the server presents a leaf of it.
         TrustKeeper::Implicit { .. } => return Err(KeepReason::Settled),
         TrustKeeper::NotOurs { why } => return Err(KeepReason::NotOurs { why: why.clone(), ends: None }),
     };
     Ok(Action {
-        kind: Kind::Retire,
+        kind: PlanKind::Retire,
         step,
         why: Why::Succession { from: from.clone(), to: to.clone() },
         stage: Some(Stage::DropOld { from, to }),
@@ -171,7 +179,7 @@ fn drop_old(
     })
 }
 
-/// The CAs by which a policy names the roots. Without a policy there are none.
+/// The ARNs of the CAs in a client policy; empty without a policy.
 fn arns(trust: &TrustFacts) -> Vec<AuthorityArn> {
     declared(trust).filter_map(|one| one.authority.clone()).collect()
 }
@@ -191,7 +199,7 @@ fn publish(
     match &bundle.pending {
         _ if moving.contains(bundle.secret.as_str()) => return Err(KeepReason::SecretChanging),
         Some(Pending::Unreadable { why }) => return Err(KeepReason::PendingUnusable { why: why.clone() }),
-        // A leaf that is pending and goes nowhere loses its place; its next attempt begins with these roots.
+        // A pending leaf that is never promoted is replaced; its next attempt uses these roots.
         Some(Pending::Requested { .. } | Pending::Issued { .. } | Pending::Trust { .. }) | None => {}
     }
     if bundle.rotated_by_others {
@@ -203,16 +211,16 @@ fn publish(
     Ok(Step::PublishTrust { secret: bundle.secret.clone(), from: bundle.current.clone(), version, roots, authorities })
 }
 
-/// Whether a trust has been through a stage, and everybody has it.
-pub(super) fn is_through(trust: &TrustFacts, stage: &Stage, scene: &Scene<'_>) -> bool {
+/// Whether a trust has completed a stage, and all its proxies have acknowledged it.
+pub(super) fn is_through(trust: &TrustFacts, stage: &Stage, index: &FactIndex<'_>) -> bool {
     let (old, new, dropped) = match stage {
         Stage::TrustBoth { from, to } => (from, to, false),
         Stage::DropOld { from, to } => (from, to, true),
         Stage::Reissue { .. } => return false,
     };
-    let (Some(from), Some(to)) = (scene.authority(old), scene.authority(new)) else { return false };
+    let (Some(from), Some(to)) = (index.authority(old), index.authority(new)) else { return false };
     let rollover = Rollover { from, to };
-    let acknowledged = trust.users.values().any(|held| matches!(held, Held::Acknowledged(_)));
+    let acknowledged = trust.users.values().any(|held| matches!(held, Acknowledgement::Acknowledged(_)));
     let trusts_new = declared(trust).any(|one| rollover.is_new(&one.root));
-    trusts_new && !(dropped && trusts_old(trust, rollover)) && acknowledged && scene.waiting_for_trust(trust).is_empty()
+    trusts_new && !(dropped && trusts_old(trust, rollover)) && acknowledged && index.waiting_for_trust(trust).is_empty()
 }

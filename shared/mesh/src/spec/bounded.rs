@@ -1,4 +1,4 @@
-//! Numbers, texts and lists with the bounds that the API sets.
+//! Numbers, texts and lists with the bounds of the API.
 
 use crate::spec::shapes::serde_through_wire;
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::weights::{Port, Weight};
 /// A value outside the bounds of its type.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OutOfBounds {
-    /// A number is below the only bound that there is.
+    /// A number is below its only bound.
     #[error("is {given}, must be at least {min}")]
     TooSmall {
         /// The number as given.
@@ -26,7 +26,7 @@ pub enum OutOfBounds {
         /// The least that is allowed.
         min: i64,
     },
-    /// A number is below one bound or above the other.
+    /// A number is outside its bounds.
     #[error("is {given}, must be {min} to {max}")]
     Number {
         /// The number as given.
@@ -39,7 +39,7 @@ pub enum OutOfBounds {
     /// A text is too short or too long.
     #[error("has {length} characters, must have {min} to {max}")]
     Length {
-        /// The characters given.
+        /// The number of characters.
         length: usize,
         /// The fewest that are allowed.
         min: usize,
@@ -49,7 +49,7 @@ pub enum OutOfBounds {
     /// A list has too few or too many items.
     #[error("has {length} items, must have {min} to {max}")]
     Items {
-        /// The items given.
+        /// The number of items.
         length: usize,
         /// The fewest that are allowed.
         min: usize,
@@ -71,7 +71,7 @@ pub enum OutOfBounds {
 pub struct Int<const MIN: i64, const MAX: i64>(i64);
 
 impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
-    /// Takes a number within the bounds.
+    /// Creates a number within the bounds.
     pub fn new(number: i64) -> Result<Self, OutOfBounds> {
         if (MIN..=MAX).contains(&number) { Ok(Self(number)) } else { Err(Self::refusal(&number)) }
     }
@@ -118,7 +118,7 @@ impl<const MIN: i64, const MAX: i64> Wire for Int<MIN, MAX> {
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
 impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
-    /// Takes a text within the bounds.
+    /// Creates a text within the bounds.
     pub fn new(text: impl Into<String>) -> Result<Self, OutOfBounds> {
         let text = text.into();
         let length = text.chars().count();
@@ -158,7 +158,7 @@ impl<const MIN: usize, const MAX: usize> Wire for Text<MIN, MAX> {
 pub struct List<T, const MIN: usize, const MAX: usize>(Vec<T>);
 
 impl<T, const MIN: usize, const MAX: usize> List<T, MIN, MAX> {
-    /// Takes a list within the bounds.
+    /// Creates a list within the bounds.
     pub fn new(items: Vec<T>) -> Result<Self, OutOfBounds> {
         let length = items.len();
         if (MIN..=MAX).contains(&length) {
@@ -168,7 +168,7 @@ impl<T, const MIN: usize, const MAX: usize> List<T, MIN, MAX> {
         }
     }
 
-    /// The items, to change each in place.
+    /// The items, for changes in place.
     pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
         self.0.iter_mut()
     }
@@ -224,7 +224,7 @@ impl<T: Wire, const MIN: usize, const MAX: usize> Wire for List<T, MIN, MAX> {
     }
 }
 
-/// A text with a pattern of its own.
+/// A text with its own pattern.
 macro_rules! pattern {
     ($(#[$doc:meta])* $name:ident, $min:literal..=$max:literal, $pattern:literal, $matches:expr) => {
         $(#[$doc])*
@@ -232,7 +232,7 @@ macro_rules! pattern {
         pub struct $name(Text<$min, $max>);
 
         impl $name {
-            /// Takes a text within the bounds and the pattern.
+            /// Creates a text within the bounds and the pattern.
             pub fn new(text: impl Into<String>) -> Result<Self, OutOfBounds> {
                 let text = Text::new(text)?;
                 let matches: fn(&str) -> bool = $matches;
@@ -282,7 +282,7 @@ pattern!(
     }
 );
 
-/// Reads and writes a type that parses from text.
+/// Implements serde for a type that parses from a text.
 macro_rules! wire_through_text {
     ($($name:ty)*) => {$(
         impl Wire for $name {
@@ -301,7 +301,7 @@ macro_rules! wire_through_text {
 wire_through_text!(AccountId Arn GatewayRouteName MeshName RouteName);
 wire_through_text!(VirtualGatewayName VirtualNodeName VirtualRouterName VirtualServiceName);
 
-/// Reads and writes a small number that has a type of its own.
+/// Implements serde for a small number with its own type.
 macro_rules! wire_through_int {
     ($name:ty, $number:ty, $min:literal..=$max:literal) => {
         impl Wire for $name {

@@ -1,4 +1,4 @@
-//! Gateway routes: which requests at a virtual gateway go to which virtual service.
+//! Gateway routes: the requests at a virtual gateway that go to a virtual service.
 
 use crate::spec::shapes::{serde_through_wire, shape, structure, union, words};
 use serde_json::{Map, Value};
@@ -13,16 +13,16 @@ use crate::weights::Port;
 /// The spec of a gateway route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayRouteSpec {
-    /// What is matched and where it goes, by protocol.
+    /// The match and the action, by protocol.
     pub rule: GatewayRouteRule,
-    /// 0 to 1000, 0 first; gateway routes without one come after all that have one.
+    /// The priority, 0 to 1000, 0 first; gateway routes without one come last.
     pub priority: Option<Int<0, 1000>>,
-    /// Members that this crate doesn't know, kept as they were read.
+    /// Unknown members, as they were read.
     pub extra: Extra,
 }
 
 union! {
-    /// What a gateway route matches and where it goes. A member of the spec itself, not of an object of its own.
+    /// The match and the action of a gateway route: a member of the spec itself, not of a nested object.
     pub enum GatewayRouteRule {
         /// gRPC requests.
         "grpcRoute" => Grpc(GrpcGatewayRoute),
@@ -34,7 +34,7 @@ union! {
 }
 
 impl GatewayRouteRule {
-    /// Where requests go; `None` for a kind that this crate doesn't know.
+    /// The target of requests; `None` for an unknown kind.
     #[must_use]
     pub const fn target(&self) -> Option<&GatewayRouteTarget> {
         match self {
@@ -44,7 +44,7 @@ impl GatewayRouteRule {
         }
     }
 
-    /// The gateway listener that the route is for, where it names one.
+    /// The gateway listener of the route, if it names one.
     #[must_use]
     pub const fn match_port(&self) -> Option<Port> {
         match self {
@@ -93,9 +93,9 @@ serde_through_wire!(GatewayRouteSpec);
 structure! {
     /// A gateway route for HTTP/1.1 or HTTP/2 requests.
     pub struct HttpGatewayRoute {
-        /// Where requests go.
+        /// The target of requests.
         "action" => action: HttpGatewayRouteAction,
-        /// Which requests.
+        /// The condition on requests.
         "match" => matches: HttpGatewayRouteMatch,
     }
 }
@@ -103,17 +103,17 @@ structure! {
 structure! {
     /// A gateway route for gRPC requests.
     pub struct GrpcGatewayRoute {
-        /// Where requests go.
+        /// The target of requests.
         "action" => action: GrpcGatewayRouteAction,
-        /// Which requests.
+        /// The condition on requests.
         "match" => matches: GrpcGatewayRouteMatch,
     }
 }
 
 structure! {
-    /// Where HTTP requests go, and as what.
+    /// The target of HTTP requests, and their rewrite.
     pub struct HttpGatewayRouteAction {
-        /// What is changed in the request; the defaults of the parts when absent.
+        /// The rewrite of the request; absent parts have defaults.
         "rewrite" => rewrite: Option<HttpRewrite>,
         /// The virtual service.
         "target" => target: GatewayRouteTarget,
@@ -121,9 +121,9 @@ structure! {
 }
 
 structure! {
-    /// Where gRPC requests go, and as what.
+    /// The target of gRPC requests, and their rewrite.
     pub struct GrpcGatewayRouteAction {
-        /// What is changed in the request.
+        /// The rewrite of the request.
         "rewrite" => rewrite: Option<GrpcRewrite>,
         /// The virtual service.
         "target" => target: GatewayRouteTarget,
@@ -133,7 +133,7 @@ structure! {
 structure! {
     /// The virtual service that receives the requests of a gateway route.
     pub struct GatewayRouteTarget {
-        /// The listener port of its provider; needed when the provider has several listeners.
+        /// The listener port of its provider; required if the provider has several listeners.
         "port" => port: Option<Port>,
         /// The virtual service.
         "virtualService" => virtual_service: GatewayRouteVirtualService,
@@ -143,13 +143,13 @@ structure! {
 structure! {
     /// The virtual service, by name.
     pub struct GatewayRouteVirtualService {
-        /// Its name, which the API bounds here (and nowhere else) to 255 characters.
+        /// Its name, which the API limits here (and nowhere else) to 255 characters.
         "virtualServiceName" => virtual_service_name: VirtualServiceName,
     }
 }
 
 structure! {
-    /// What is changed in an HTTP request: the host name, and the path or its prefix.
+    /// The rewrite of an HTTP request: the host name, and the path or its prefix.
     pub struct HttpRewrite {
         /// The host name.
         "hostname" => hostname: Option<HostnameRewrite>,
@@ -161,7 +161,7 @@ structure! {
 }
 
 structure! {
-    /// What is changed in a gRPC request.
+    /// The rewrite of a gRPC request.
     pub struct GrpcRewrite {
         /// The host name.
         "hostname" => hostname: Option<HostnameRewrite>,
@@ -169,69 +169,69 @@ structure! {
 }
 
 structure! {
-    /// Whether the host name becomes the virtual service's.
+    /// Whether the host name is replaced by the virtual service's name.
     pub struct HostnameRewrite {
-        /// Yes when absent.
+        /// Enabled if absent.
         "defaultTargetHostname" => default_target_hostname: Option<DefaultRewrite>,
     }
 }
 
 structure! {
-    /// What the whole path becomes.
+    /// The rewrite of the whole path.
     pub struct PathRewrite {
-        /// This.
+        /// The new path.
         "exact" => exact: Option<Text<1, 255>>,
     }
 }
 
 union! {
-    /// What the matched prefix becomes.
+    /// The rewrite of the matched prefix.
     pub enum PrefixRewrite {
-        /// Whether it becomes `/`.
+        /// Whether the prefix becomes `/`.
         "defaultPrefix" => DefaultPrefix(DefaultRewrite),
-        /// It becomes this.
+        /// The new prefix.
         "value" => Value(Text<1, 255>),
     }
 }
 
 words! {
-    /// Whether a default rewrite is made.
+    /// Whether a default rewrite applies.
     pub enum DefaultRewrite {
-        /// It is.
+        /// The rewrite applies.
         "ENABLED" => Enabled,
-        /// It is not.
+        /// The rewrite does not apply.
         "DISABLED" => Disabled,
     }
 }
 
 structure! {
-    /// Which HTTP requests a gateway route takes: those that match every member.
+    /// The condition of a gateway route on HTTP requests; all members must match.
     pub struct HttpGatewayRouteMatch {
-        /// Headers they have.
+        /// Conditions on headers.
         "headers" => headers: Option<List<HeaderMatch, 1, 10>>,
-        /// Their host name.
+        /// The condition on the host name.
         "hostname" => hostname: Option<HostnameMatch>,
-        /// Their method.
+        /// The method.
         "method" => method: Option<HttpMethod>,
-        /// Their whole path.
+        /// The condition on the whole path.
         "path" => path: Option<HttpPathMatch>,
-        /// The gateway's listener; needed when the gateway has several.
+        /// The gateway's listener port; required if the gateway has several listeners.
         "port" => port: Option<Port>,
-        /// What their path begins with.
+        /// The prefix of the path.
         "prefix" => prefix: Option<String>,
-        /// Query parameters they have.
+        /// Conditions on query parameters.
         "queryParameters" => query_parameters: Option<List<QueryParameterMatch, 1, 10>>,
     }
 }
 
 structure! {
-    /// Which gRPC requests a gateway route takes: those that match every member.
+    /// The condition of a gateway route on gRPC requests; all members must match.
     pub struct GrpcGatewayRouteMatch {
-        /// Their host name.
+        /// The condition on the host name.
         "hostname" => hostname: Option<HostnameMatch>,
-        /// Metadata they have.
+        /// Conditions on metadata.
         "metadata" => metadata: Option<List<MetadataMatch, 1, 10>>,
-        /// The gateway's listener; needed when the gateway has several.
+        /// The gateway's listener port; required if the gateway has several listeners.
         "port" => port: Option<Port>,
         /// The fully qualified service.
         "serviceName" => service_name: Option<String>,

@@ -1,4 +1,4 @@
-//! What virtual nodes, gateways and routers listen with.
+//! The listeners of virtual nodes, gateways and routers.
 
 use super::bounded::{Int, Text};
 use super::tls::ListenerTls;
@@ -7,27 +7,27 @@ use crate::spec::shapes::{structure, union, words};
 use crate::weights::Port;
 
 words! {
-    /// What a listener of a virtual node or router speaks.
+    /// The protocol of a listener of a virtual node or router.
     pub enum Protocol {
-        /// HTTP/1.1.
+        /// HTTP/1.1 requests.
         "http" => Http,
-        /// Bytes.
+        /// TCP connections.
         "tcp" => Tcp,
-        /// HTTP/2.
+        /// HTTP/2 requests.
         "http2" => Http2,
-        /// gRPC.
+        /// gRPC requests.
         "grpc" => Grpc,
     }
 }
 
 words! {
-    /// What a listener of a virtual gateway speaks: no TCP.
+    /// The protocol of a listener of a virtual gateway; TCP is not supported.
     pub enum GatewayProtocol {
-        /// HTTP/1.1.
+        /// HTTP/1.1 requests.
         "http" => Http,
-        /// HTTP/2.
+        /// HTTP/2 requests.
         "http2" => Http2,
-        /// gRPC.
+        /// gRPC requests.
         "grpc" => Grpc,
     }
 }
@@ -48,7 +48,7 @@ structure! {
     pub struct PortMapping {
         /// The port.
         "port" => port: Port,
-        /// What is spoken on it.
+        /// The protocol.
         "protocol" => protocol: Protocol,
     }
 }
@@ -58,7 +58,7 @@ structure! {
     pub struct GatewayPortMapping {
         /// The port.
         "port" => port: Port,
-        /// What is spoken on it.
+        /// The protocol.
         "protocol" => protocol: GatewayProtocol,
     }
 }
@@ -68,15 +68,15 @@ structure! {
     pub struct Listener {
         /// Limits on connections and requests; the member must equal the listener's protocol.
         "connectionPool" => connection_pool: Option<ConnectionPool>,
-        /// How clients probe the node. Its protocol may differ from the listener's.
+        /// The health check of the node. Its protocol may differ from the listener's.
         "healthCheck" => health_check: Option<HealthCheck>,
-        /// When clients stop using an endpoint that answers with errors.
+        /// The ejection of endpoints that return errors.
         "outlierDetection" => outlier_detection: Option<OutlierDetection>,
-        /// The port and what is spoken on it.
+        /// The port and the protocol.
         "portMapping" => port_mapping: PortMapping,
-        /// Time limits; the member must equal the listener's protocol.
+        /// The timeouts; the member must equal the listener's protocol.
         "timeout" => timeout: Option<ListenerTimeout>,
-        /// Whether and how the listener ends TLS.
+        /// The listener's TLS settings.
         "tls" => tls: Option<ListenerTls>,
     }
 }
@@ -86,11 +86,11 @@ structure! {
     pub struct GatewayListener {
         /// Limits on connections and requests; the member must equal the listener's protocol.
         "connectionPool" => connection_pool: Option<GatewayConnectionPool>,
-        /// How the gateway is probed. Its protocol may differ from the listener's.
+        /// The health check of the gateway. Its protocol may differ from the listener's.
         "healthCheck" => health_check: Option<GatewayHealthCheck>,
-        /// The port and what is spoken on it.
+        /// The port and the protocol.
         "portMapping" => port_mapping: GatewayPortMapping,
-        /// Whether and how the listener ends TLS.
+        /// The listener's TLS settings.
         "tls" => tls: Option<ListenerTls>,
     }
 }
@@ -98,87 +98,87 @@ structure! {
 structure! {
     /// A listener of a virtual router.
     pub struct RouterListener {
-        /// The port and what is spoken on it.
+        /// The port and the protocol.
         "portMapping" => port_mapping: PortMapping,
     }
 }
 
 structure! {
-    /// How a listener of a virtual node is probed.
+    /// The health check of a virtual node's listener.
     pub struct HealthCheck {
-        /// Successes in a row that make an endpoint healthy.
+        /// The number of consecutive successes that make an endpoint healthy.
         "healthyThreshold" => healthy_threshold: Int<2, 10>,
-        /// Milliseconds between probes.
+        /// The interval of checks in milliseconds.
         "intervalMillis" => interval_millis: Int<5_000, 300_000>,
-        /// The path of an HTTP probe.
+        /// The path of an HTTP check.
         "path" => path: Option<String>,
-        /// The port probed; the listener's when absent.
+        /// The checked port; the listener's if absent.
         "port" => port: Option<Port>,
-        /// What the probe speaks.
+        /// The protocol of the check.
         "protocol" => protocol: Protocol,
-        /// Milliseconds until a probe counts as failed.
+        /// The timeout of a check in milliseconds.
         "timeoutMillis" => timeout_millis: Int<2_000, 60_000>,
-        /// Failures in a row that make an endpoint unhealthy.
+        /// The number of consecutive failures that make an endpoint unhealthy.
         "unhealthyThreshold" => unhealthy_threshold: Int<2, 10>,
     }
 }
 
 structure! {
-    /// How a listener of a virtual gateway is probed.
+    /// The health check of a virtual gateway's listener.
     pub struct GatewayHealthCheck {
-        /// Successes in a row that make an endpoint healthy.
+        /// The number of consecutive successes that make an endpoint healthy.
         "healthyThreshold" => healthy_threshold: Int<2, 10>,
-        /// Milliseconds between probes.
+        /// The interval of checks in milliseconds.
         "intervalMillis" => interval_millis: Int<5_000, 300_000>,
-        /// The path of an HTTP probe.
+        /// The path of an HTTP check.
         "path" => path: Option<String>,
-        /// The port probed; the listener's when absent.
+        /// The checked port; the listener's if absent.
         "port" => port: Option<Port>,
-        /// What the probe speaks.
+        /// The protocol of the check.
         "protocol" => protocol: GatewayProtocol,
-        /// Milliseconds until a probe counts as failed.
+        /// The timeout of a check in milliseconds.
         "timeoutMillis" => timeout_millis: Int<2_000, 60_000>,
-        /// Failures in a row that make an endpoint unhealthy.
+        /// The number of consecutive failures that make an endpoint unhealthy.
         "unhealthyThreshold" => unhealthy_threshold: Int<2, 10>,
     }
 }
 
 structure! {
-    /// When an endpoint that answers with errors is left out for a while.
+    /// The ejection of an endpoint that returns errors.
     pub struct OutlierDetection {
-        /// How long it is left out at first.
+        /// The duration of the first ejection.
         "baseEjectionDuration" => base_ejection_duration: Duration,
-        /// Time between looks.
+        /// The interval of checks.
         "interval" => interval: Duration,
-        /// The largest part of all endpoints that is left out at once, in percent.
+        /// The maximum part of all endpoints that is ejected at once, in percent.
         "maxEjectionPercent" => max_ejection_percent: Int<0, 100>,
-        /// Server errors in a row that leave it out.
+        /// The number of consecutive server errors that eject an endpoint.
         "maxServerErrors" => max_server_errors: Int<1, { i64::MAX }>,
     }
 }
 
 union! {
-    /// Limits on what a listener of a virtual node takes at once.
+    /// The connection pool limits of a virtual node's listener.
     pub enum ConnectionPool {
-        /// For a grpc listener.
+        /// The limits of a grpc listener.
         "grpc" => Grpc(RequestPool),
-        /// For an http listener.
+        /// The limits of an http listener.
         "http" => Http(HttpConnectionPool),
-        /// For an http2 listener.
+        /// The limits of an http2 listener.
         "http2" => Http2(RequestPool),
-        /// For a tcp listener.
+        /// The limits of a tcp listener.
         "tcp" => Tcp(TcpConnectionPool),
     }
 }
 
 union! {
-    /// Limits on what a listener of a virtual gateway takes at once.
+    /// The connection pool limits of a virtual gateway's listener.
     pub enum GatewayConnectionPool {
-        /// For a grpc listener.
+        /// The limits of a grpc listener.
         "grpc" => Grpc(RequestPool),
-        /// For an http listener.
+        /// The limits of an http listener.
         "http" => Http(HttpConnectionPool),
-        /// For an http2 listener.
+        /// The limits of an http2 listener.
         "http2" => Http2(RequestPool),
     }
 }
@@ -186,7 +186,7 @@ union! {
 structure! {
     /// Limits of a grpc or http2 listener.
     pub struct RequestPool {
-        /// Requests at once.
+        /// The maximum number of concurrent requests.
         "maxRequests" => max_requests: Int<1, { i32::MAX as i64 }>,
     }
 }
@@ -194,9 +194,9 @@ structure! {
 structure! {
     /// Limits of an http listener.
     pub struct HttpConnectionPool {
-        /// Connections at once.
+        /// The maximum number of connections.
         "maxConnections" => max_connections: Int<1, { i32::MAX as i64 }>,
-        /// Requests that wait for a connection.
+        /// The maximum number of requests that wait for a connection.
         "maxPendingRequests" => max_pending_requests: Option<Int<1, { i32::MAX as i64 }>>,
     }
 }
@@ -204,27 +204,27 @@ structure! {
 structure! {
     /// Limits of a tcp listener.
     pub struct TcpConnectionPool {
-        /// Connections at once.
+        /// The maximum number of connections.
         "maxConnections" => max_connections: Int<1, { i32::MAX as i64 }>,
     }
 }
 
 union! {
-    /// Time limits of a listener.
+    /// The timeouts of a listener.
     pub enum ListenerTimeout {
-        /// For a grpc listener.
+        /// The timeouts of a grpc listener.
         "grpc" => Grpc(GrpcTimeout),
-        /// For an http listener.
+        /// The timeouts of an http listener.
         "http" => Http(HttpTimeout),
-        /// For an http2 listener.
+        /// The timeouts of an http2 listener.
         "http2" => Http2(HttpTimeout),
-        /// For a tcp listener.
+        /// The timeouts of a tcp listener.
         "tcp" => Tcp(TcpTimeout),
     }
 }
 
 structure! {
-    /// Where a virtual node or gateway logs requests.
+    /// The logging of a virtual node or gateway.
     pub struct Logging {
         /// The access log.
         "accessLog" => access_log: Option<AccessLog>,
@@ -234,7 +234,7 @@ structure! {
 union! {
     /// An access log.
     pub enum AccessLog {
-        /// Written to a file.
+        /// A log file.
         "file" => File(FileAccessLog),
     }
 }
@@ -242,19 +242,19 @@ union! {
 structure! {
     /// An access log in a file.
     pub struct FileAccessLog {
-        /// What a line holds; Envoy's default when absent.
+        /// The format of a line; Envoy's default if absent.
         "format" => format: Option<LoggingFormat>,
-        /// The file, such as `/dev/stdout`.
+        /// The path of the file, for example `/dev/stdout`.
         "path" => path: Text<1, 255>,
     }
 }
 
 union! {
-    /// What a line of an access log holds, in Envoy's command operators.
+    /// The format of an access log's line, in Envoy's command operators.
     pub enum LoggingFormat {
-        /// A JSON object a line.
+        /// One JSON object per line.
         "json" => Json(Vec<JsonFormatMember>),
-        /// A text a line.
+        /// One text per line.
         "text" => Text(Text<1, 1000>),
     }
 }

@@ -1,4 +1,4 @@
-//! What a request must look like for a route or gateway route to take it.
+//! The conditions of routes and gateway routes on requests.
 
 use super::bounded::{HeaderName, Text};
 use crate::spec::shapes::{structure, union, words};
@@ -6,23 +6,23 @@ use crate::spec::shapes::{structure, union, words};
 words! {
     /// An HTTP method.
     pub enum HttpMethod {
-        /// GET.
+        /// The method `GET`.
         "GET" => Get,
-        /// HEAD.
+        /// The method `HEAD`.
         "HEAD" => Head,
-        /// POST.
+        /// The method `POST`.
         "POST" => Post,
-        /// PUT.
+        /// The method `PUT`.
         "PUT" => Put,
-        /// DELETE.
+        /// The method `DELETE`.
         "DELETE" => Delete,
-        /// CONNECT.
+        /// The method `CONNECT`.
         "CONNECT" => Connect,
-        /// OPTIONS.
+        /// The method `OPTIONS`.
         "OPTIONS" => Options,
-        /// TRACE.
+        /// The method `TRACE`.
         "TRACE" => Trace,
-        /// PATCH.
+        /// The method `PATCH`.
         "PATCH" => Patch,
     }
 }
@@ -30,29 +30,29 @@ words! {
 words! {
     /// The scheme of a request.
     pub enum HttpScheme {
-        /// http.
+        /// Plain HTTP.
         "http" => Http,
-        /// https.
+        /// HTTP over TLS.
         "https" => Https,
     }
 }
 
 union! {
-    /// The whole path of a request.
+    /// The condition on the whole path of a request.
     pub enum HttpPathMatch {
-        /// Equal to this.
+        /// The path equals this text.
         "exact" => Exact(Text<1, 255>),
-        /// Matching this RE2 expression.
+        /// The path matches this RE2 expression.
         "regex" => Regex(Text<1, 255>),
     }
 }
 
 structure! {
-    /// A header that a request must have. Without `match`, any value will do.
+    /// A condition on a header. Without `match`, the header must only be present.
     pub struct HeaderMatch {
-        /// Turns the match around.
+        /// Whether the condition is inverted.
         "invert" => invert: Option<bool>,
-        /// What its value must be.
+        /// The condition on its value.
         "match" => value: Option<ValueMatch>,
         /// The header.
         "name" => name: HeaderName,
@@ -60,11 +60,11 @@ structure! {
 }
 
 structure! {
-    /// A gRPC metadata entry that a request must have. Without `match`, any value will do.
+    /// A condition on a gRPC metadata entry. Without `match`, the entry must only be present.
     pub struct MetadataMatch {
-        /// Turns the match around.
+        /// Whether the condition is inverted.
         "invert" => invert: Option<bool>,
-        /// What its value must be.
+        /// The condition on its value.
         "match" => value: Option<ValueMatch>,
         /// The entry.
         "name" => name: Text<1, 50>,
@@ -72,17 +72,17 @@ structure! {
 }
 
 union! {
-    /// What the value of a header or metadata entry must be.
+    /// The condition on the value of a header or metadata entry.
     pub enum ValueMatch {
-        /// Equal to this.
+        /// The value equals this text.
         "exact" => Exact(Text<1, 255>),
-        /// Beginning with this.
+        /// The value begins with this text.
         "prefix" => Prefix(Text<1, 255>),
-        /// A number in this range.
+        /// The value is a number in this range.
         "range" => Range(MatchRange),
-        /// Matching this RE2 expression.
+        /// The value matches this RE2 expression.
         "regex" => Regex(Text<1, 255>),
-        /// Ending with this.
+        /// The value ends with this text.
         "suffix" => Suffix(Text<1, 255>),
     }
 }
@@ -90,17 +90,17 @@ union! {
 structure! {
     /// A range of numbers.
     pub struct MatchRange {
-        /// The first number after it.
+        /// The first number after the range.
         "end" => end: super::bounded::Int<{ i64::MIN }, { i64::MAX }>,
-        /// The first number in it.
+        /// The first number in the range.
         "start" => start: super::bounded::Int<{ i64::MIN }, { i64::MAX }>,
     }
 }
 
 structure! {
-    /// A query parameter that a request must have. Without `match`, any value will do.
+    /// A condition on a query parameter. Without `match`, the parameter must only be present.
     pub struct QueryParameterMatch {
-        /// What its value must be.
+        /// The condition on its value.
         "match" => value: Option<QueryParameterValue>,
         /// The parameter.
         "name" => name: String,
@@ -108,19 +108,19 @@ structure! {
 }
 
 structure! {
-    /// What the value of a query parameter must be.
+    /// The condition on the value of a query parameter.
     pub struct QueryParameterValue {
-        /// Equal to this.
+        /// The value equals this text.
         "exact" => exact: Option<String>,
     }
 }
 
 union! {
-    /// The host name of a request to a virtual gateway.
+    /// The condition on the host name of a request to a virtual gateway.
     pub enum HostnameMatch {
-        /// Equal to this.
+        /// The host name equals this text.
         "exact" => Exact(Text<1, 253>),
-        /// Ending with this.
+        /// The host name ends with this text.
         "suffix" => Suffix(Text<1, 253>),
     }
 }

@@ -6,35 +6,35 @@ use crate::spec::shapes::{structure, words};
 structure! {
     /// The spec of a mesh.
     pub struct MeshSpec {
-        /// What leaves the mesh.
+        /// The egress filter.
         "egressFilter" => egress_filter: Option<EgressFilter>,
-        /// How hosts are resolved.
+        /// The mesh-wide service discovery settings.
         "serviceDiscovery" => service_discovery: Option<MeshServiceDiscovery>,
     }
 }
 
 structure! {
-    /// What leaves the mesh; `DROP_ALL` when absent.
+    /// The egress filter; `DROP_ALL` if absent.
     pub struct EgressFilter {
-        /// All or nothing.
+        /// The type of the filter.
         "type" => filter: EgressFilterType,
     }
 }
 
 words! {
-    /// What leaves the mesh, besides `*.amazonaws.com`.
+    /// The permitted egress, in addition to `*.amazonaws.com`.
     pub enum EgressFilterType {
-        /// Everything.
+        /// All destinations.
         "ALLOW_ALL" => AllowAll,
-        /// Only what a virtual node names as backend.
+        /// Only the backends of a virtual node.
         "DROP_ALL" => DropAll,
     }
 }
 
 structure! {
-    /// How hosts are resolved, unless a virtual node says otherwise.
+    /// The service discovery settings of all virtual nodes without their own.
     pub struct MeshServiceDiscovery {
-        /// Which addresses.
+        /// The preferred IP version.
         "ipPreference" => ip_preference: Option<IpPreference>,
     }
 }

@@ -8,23 +8,23 @@ use crate::name::VirtualServiceName;
 use crate::spec::shapes::{structure, union, words};
 
 structure! {
-    /// The spec of a virtual node. `{}` is a valid one.
+    /// The spec of a virtual node. `{}` is a valid spec.
     pub struct VirtualNodeSpec {
-        /// How backends are called that say nothing else.
+        /// The defaults of all backends.
         "backendDefaults" => backend_defaults: Option<BackendDefaults>,
-        /// What the node calls. They need not exist.
+        /// The backends of the node. They may be missing.
         "backends" => backends: Option<Vec<Backend>>,
-        /// What the node answers on.
+        /// The listeners of the node.
         "listeners" => listeners: Option<Vec<Listener>>,
-        /// Where requests are logged.
+        /// The logging of requests.
         "logging" => logging: Option<Logging>,
-        /// How clients find the node; needed when it has a listener.
+        /// The service discovery of the node; required if it has a listener.
         "serviceDiscovery" => service_discovery: Option<ServiceDiscovery>,
     }
 }
 
 impl VirtualNodeSpec {
-    /// The listeners, none when the member is absent.
+    /// The listeners, empty if the member is absent.
     #[must_use]
     pub fn listeners(&self) -> &[Listener] {
         self.listeners.as_deref().unwrap_or_default()
@@ -42,25 +42,25 @@ impl VirtualNodeSpec {
 structure! {
     /// The spec of a virtual gateway.
     pub struct VirtualGatewaySpec {
-        /// How virtual services are called.
+        /// The defaults of all called virtual services.
         "backendDefaults" => backend_defaults: Option<BackendDefaults>,
-        /// What the gateway answers on.
+        /// The listeners of the gateway.
         "listeners" => listeners: Vec<GatewayListener>,
-        /// Where requests are logged.
+        /// The logging of requests.
         "logging" => logging: Option<Logging>,
     }
 }
 
 structure! {
-    /// How backends are called.
+    /// The defaults of backends.
     pub struct BackendDefaults {
-        /// TLS towards them.
+        /// The client policy with TLS settings.
         "clientPolicy" => client_policy: Option<ClientPolicy>,
     }
 }
 
 union! {
-    /// What a virtual node calls.
+    /// A backend of a virtual node.
     pub enum Backend {
         /// A virtual service.
         "virtualService" => VirtualService(Box<VirtualServiceBackend>),
@@ -68,9 +68,9 @@ union! {
 }
 
 structure! {
-    /// A virtual service that a virtual node calls.
+    /// A virtual service as a backend.
     pub struct VirtualServiceBackend {
-        /// How it is called; the node's default when absent.
+        /// The client policy of this backend; the node's default if absent.
         "clientPolicy" => client_policy: Option<ClientPolicy>,
         /// Its name.
         "virtualServiceName" => virtual_service_name: VirtualServiceName,
@@ -78,11 +78,11 @@ structure! {
 }
 
 union! {
-    /// How clients find a virtual node.
+    /// The service discovery of a virtual node.
     pub enum ServiceDiscovery {
-        /// Instances in AWS Cloud Map.
+        /// Discovery by instances in AWS Cloud Map.
         "awsCloudMap" => AwsCloudMap(AwsCloudMapServiceDiscovery),
-        /// A host name.
+        /// Discovery by a DNS host name.
         "dns" => Dns(DnsServiceDiscovery),
     }
 }
@@ -92,7 +92,7 @@ structure! {
     pub struct AwsCloudMapServiceDiscovery {
         /// Attributes that an instance must have.
         "attributes" => attributes: Option<Vec<InstanceAttribute>>,
-        /// Which addresses; the mesh's preference when absent.
+        /// The preferred IP version; the mesh's preference if absent.
         "ipPreference" => ip_preference: Option<IpPreference>,
         /// The namespace.
         "namespaceName" => namespace_name: Text<1, 1024>,
@@ -116,19 +116,19 @@ structure! {
     pub struct DnsServiceDiscovery {
         /// The host name.
         "hostname" => hostname: String,
-        /// Which addresses; the mesh's preference when absent.
+        /// The preferred IP version; the mesh's preference if absent.
         "ipPreference" => ip_preference: Option<IpPreference>,
-        /// What the answer means; `LOADBALANCER` when absent.
+        /// The meaning of the DNS answer; `LOADBALANCER` if absent.
         "responseType" => response_type: Option<DnsResponseType>,
     }
 }
 
 words! {
-    /// What the addresses of a DNS answer mean.
+    /// The meaning of the addresses in a DNS answer.
     pub enum DnsResponseType {
-        /// Any of them stands for all endpoints.
+        /// Each address represents all endpoints.
         "LOADBALANCER" => LoadBalancer,
-        /// Each is an endpoint.
+        /// Each address is an endpoint.
         "ENDPOINTS" => Endpoints,
     }
 }

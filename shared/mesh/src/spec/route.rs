@@ -1,4 +1,4 @@
-//! Routes: which requests of a virtual router go to which virtual nodes.
+//! Routes: the requests of a virtual router that go to virtual nodes.
 
 use crate::spec::shapes::{serde_through_wire, shape, structure, union, words};
 use serde_json::{Map, Value};
@@ -13,16 +13,16 @@ use crate::weights::{Port, Weight, WeightSplit, WeightedTarget};
 /// The spec of a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteSpec {
-    /// What is matched and where it goes, by protocol.
+    /// The match and the action, by protocol.
     pub rule: RouteRule,
-    /// 0 to 1000, 0 first; routes without one come after all that have one.
+    /// The priority, 0 to 1000, 0 first; routes without one come last.
     pub priority: Option<Int<0, 1000>>,
-    /// Members that this crate doesn't know, kept as they were read.
+    /// Unknown members, as they were read.
     pub extra: Extra,
 }
 
 union! {
-    /// What a route matches and where it goes. A member of the route's spec itself, not of an object of its own.
+    /// The match and the action of a route: a member of the route's spec itself, not of a nested object.
     pub enum RouteRule {
         /// gRPC requests.
         "grpcRoute" => Grpc(GrpcRoute),
@@ -36,7 +36,7 @@ union! {
 }
 
 impl RouteRule {
-    /// What the route does, whatever its kind; `None` for a kind that this crate doesn't know.
+    /// The action of the route, of any known kind; `None` for an unknown kind.
     #[must_use]
     pub const fn action(&self) -> Option<&RouteAction> {
         match self {
@@ -47,7 +47,7 @@ impl RouteRule {
         }
     }
 
-    /// What the route does, to change it.
+    /// The action of the route, for a change.
     pub const fn action_mut(&mut self) -> Option<&mut RouteAction> {
         match self {
             Self::Grpc(route) => Some(&mut route.action),
@@ -57,7 +57,7 @@ impl RouteRule {
         }
     }
 
-    /// The router listener that the route is for, where it names one.
+    /// The router listener of the route, if it names one.
     #[must_use]
     pub fn match_port(&self) -> Option<Port> {
         match self {
@@ -70,11 +70,11 @@ impl RouteRule {
 }
 
 impl RouteSpec {
-    /// The weighted targets; `None` for a route of a kind that this crate doesn't know.
+    /// The weighted targets; `None` for a route of an unknown kind.
     #[must_use]
     pub fn split(&self) -> Option<WeightSplit> {
         let targets = &self.rule.action()?.weighted_targets;
-        // The list has the same bounds as a split, so this can't fail.
+        // The list has the same bounds as a split, so this cannot fail.
         WeightSplit::new(targets.iter().map(TargetEntry::target).collect()).ok()
     }
 }
@@ -118,13 +118,13 @@ serde_through_wire!(RouteSpec);
 structure! {
     /// A route for HTTP/1.1 or HTTP/2 requests.
     pub struct HttpRoute {
-        /// Where requests go.
+        /// The targets.
         "action" => action: RouteAction,
-        /// Which requests.
+        /// The condition on requests.
         "match" => matches: HttpRouteMatch,
-        /// When a request is tried again; Envoy's and App Mesh's defaults when absent.
+        /// The retry policy; Envoy's and App Mesh's defaults if absent.
         "retryPolicy" => retry_policy: Option<HttpRetryPolicy>,
-        /// Time limits.
+        /// The timeouts.
         "timeout" => timeout: Option<HttpTimeout>,
     }
 }
@@ -132,13 +132,13 @@ structure! {
 structure! {
     /// A route for gRPC requests.
     pub struct GrpcRoute {
-        /// Where requests go.
+        /// The targets.
         "action" => action: RouteAction,
-        /// Which requests.
+        /// The condition on requests.
         "match" => matches: GrpcRouteMatch,
-        /// When a request is tried again.
+        /// The retry policy.
         "retryPolicy" => retry_policy: Option<GrpcRetryPolicy>,
-        /// Time limits.
+        /// The timeouts.
         "timeout" => timeout: Option<GrpcTimeout>,
     }
 }
@@ -146,17 +146,17 @@ structure! {
 structure! {
     /// A route for TCP connections.
     pub struct TcpRoute {
-        /// Where connections go.
+        /// The targets.
         "action" => action: RouteAction,
-        /// Which connections; all when absent.
+        /// The condition on connections; all connections if absent.
         "match" => matches: Option<TcpRouteMatch>,
-        /// Time limits.
+        /// The timeouts.
         "timeout" => timeout: Option<TcpTimeout>,
     }
 }
 
 structure! {
-    /// Where the traffic of a route goes.
+    /// The targets of a route.
     pub struct RouteAction {
         /// The virtual nodes, each with its weight.
         "weightedTargets" => weighted_targets: List<TargetEntry, 1, { WeightSplit::MAX_TARGETS }>,
@@ -164,19 +164,19 @@ structure! {
 }
 
 structure! {
-    /// One of a route's `weightedTargets`: a [`WeightedTarget`] with what else the document says about it.
+    /// One of a route's `weightedTargets`: a [`WeightedTarget`] with the unknown members of the document.
     pub struct TargetEntry {
-        /// The listener port at the node; needed when the node has several listeners.
+        /// The listener port at the node; required if the node has several listeners.
         "port" => port: Option<Port>,
         /// The virtual node that receives the traffic.
         "virtualNode" => virtual_node: VirtualNodeName,
-        /// Its share, relative to the other targets.
+        /// Its weight, relative to the other targets.
         "weight" => weight: Weight,
     }
 }
 
 impl TargetEntry {
-    /// The target on its own.
+    /// The target without unknown members.
     #[must_use]
     pub fn target(&self) -> WeightedTarget {
         WeightedTarget { virtual_node: self.virtual_node.clone(), weight: self.weight, port: self.port }
@@ -184,33 +184,33 @@ impl TargetEntry {
 }
 
 structure! {
-    /// Which HTTP requests a route takes: those that match every member.
+    /// The condition of a route on HTTP requests; all members must match.
     pub struct HttpRouteMatch {
-        /// Headers they have.
+        /// Conditions on headers.
         "headers" => headers: Option<List<HeaderMatch, 1, 10>>,
-        /// Their method.
+        /// The method.
         "method" => method: Option<HttpMethod>,
-        /// Their whole path.
+        /// The condition on the whole path.
         "path" => path: Option<HttpPathMatch>,
-        /// The router's listener; needed when the router has several.
+        /// The router's listener port; required if the router has several listeners.
         "port" => port: Option<Port>,
-        /// What their path begins with.
+        /// The prefix of the path.
         "prefix" => prefix: Option<String>,
-        /// Query parameters they have.
+        /// Conditions on query parameters.
         "queryParameters" => query_parameters: Option<List<QueryParameterMatch, 1, 10>>,
-        /// Their scheme.
+        /// The scheme.
         "scheme" => scheme: Option<HttpScheme>,
     }
 }
 
 structure! {
-    /// Which gRPC requests a route takes: those that match every member.
+    /// The condition of a route on gRPC requests; all members must match.
     pub struct GrpcRouteMatch {
-        /// Metadata they have.
+        /// Conditions on metadata.
         "metadata" => metadata: Option<List<MetadataMatch, 1, 10>>,
-        /// Their method; needs the service.
+        /// The method; requires the service.
         "methodName" => method_name: Option<Text<1, 50>>,
-        /// The router's listener; needed when the router has several.
+        /// The router's listener port; required if the router has several listeners.
         "port" => port: Option<Port>,
         /// The fully qualified service.
         "serviceName" => service_name: Option<String>,
@@ -218,47 +218,47 @@ structure! {
 }
 
 structure! {
-    /// Which TCP connections a route takes.
+    /// The condition of a route on TCP connections.
     pub struct TcpRouteMatch {
-        /// The router's listener; needed when the router has several.
+        /// The router's listener port; required if the router has several listeners.
         "port" => port: Option<Port>,
     }
 }
 
 structure! {
-    /// When an HTTP request is tried again.
+    /// The retry policy of an HTTP route.
     pub struct HttpRetryPolicy {
-        /// `server-error`, `gateway-error`, `client-error` or `stream-error`; the API takes any text.
+        /// `server-error`, `gateway-error`, `client-error` or `stream-error`; the API accepts any text.
         "httpRetryEvents" => http_retry_events: Option<List<Text<1, 25>, 1, 25>>,
-        /// How often it is tried again; 0 switches retries off.
+        /// The maximum number of retries; 0 disables retries.
         "maxRetries" => max_retries: Int<0, { i64::MAX }>,
-        /// The time limit of each try.
+        /// The timeout of each attempt.
         "perRetryTimeout" => per_retry_timeout: Duration,
-        /// Failures of the connection.
+        /// The connection failures to retry.
         "tcpRetryEvents" => tcp_retry_events: Option<List<TcpRetryEvent, 1, 1>>,
     }
 }
 
 structure! {
-    /// When a gRPC request is tried again.
+    /// The retry policy of a gRPC route.
     pub struct GrpcRetryPolicy {
-        /// Statuses.
+        /// The gRPC statuses to retry.
         "grpcRetryEvents" => grpc_retry_events: Option<List<GrpcRetryEvent, 1, 5>>,
-        /// `server-error`, `gateway-error`, `client-error` or `stream-error`; the API takes any text.
+        /// `server-error`, `gateway-error`, `client-error` or `stream-error`; the API accepts any text.
         "httpRetryEvents" => http_retry_events: Option<List<Text<1, 25>, 1, 25>>,
-        /// How often it is tried again; 0 switches retries off.
+        /// The maximum number of retries; 0 disables retries.
         "maxRetries" => max_retries: Int<0, { i64::MAX }>,
-        /// The time limit of each try.
+        /// The timeout of each attempt.
         "perRetryTimeout" => per_retry_timeout: Duration,
-        /// Failures of the connection.
+        /// The connection failures to retry.
         "tcpRetryEvents" => tcp_retry_events: Option<List<TcpRetryEvent, 1, 1>>,
     }
 }
 
 words! {
-    /// A failure of the connection.
+    /// A connection failure.
     pub enum TcpRetryEvent {
-        /// It could not be made.
+        /// The connection could not be established.
         "connection-error" => ConnectionError,
     }
 }
@@ -266,15 +266,15 @@ words! {
 words! {
     /// A gRPC status.
     pub enum GrpcRetryEvent {
-        /// The caller gave up.
+        /// The caller cancelled the request.
         "cancelled" => Cancelled,
-        /// The time ran out.
+        /// The deadline expired.
         "deadline-exceeded" => DeadlineExceeded,
-        /// Something is broken.
+        /// An internal error occurred.
         "internal" => Internal,
-        /// A quota ran out.
+        /// A quota is exhausted.
         "resource-exhausted" => ResourceExhausted,
-        /// Nothing answers for now.
+        /// The service is unavailable.
         "unavailable" => Unavailable,
     }
 }

@@ -1,29 +1,29 @@
-//! Virtual services and virtual routers: what clients call and what spreads the calls.
+//! Virtual services, and virtual routers that split their requests.
 
 use super::listener::RouterListener;
 use crate::name::{VirtualNodeName, VirtualRouterName};
 use crate::spec::shapes::{structure, union};
 
 structure! {
-    /// The spec of a virtual service. `{}` is a valid one: a name that nothing answers.
+    /// The spec of a virtual service. `{}` is valid: a name without a provider.
     pub struct VirtualServiceSpec {
-        /// What answers.
+        /// The provider.
         "provider" => provider: Option<VirtualServiceProvider>,
     }
 }
 
 union! {
-    /// What answers for a virtual service.
+    /// The provider of a virtual service.
     pub enum VirtualServiceProvider {
-        /// A virtual node, directly.
+        /// A virtual node.
         "virtualNode" => VirtualNode(VirtualNodeProvider),
-        /// A virtual router, by its routes.
+        /// A virtual router with routes.
         "virtualRouter" => VirtualRouter(VirtualRouterProvider),
     }
 }
 
 impl VirtualServiceProvider {
-    /// The virtual node that answers directly.
+    /// The virtual node that is the provider.
     #[must_use]
     pub const fn node(&self) -> Option<&VirtualNodeName> {
         match self {
@@ -32,7 +32,7 @@ impl VirtualServiceProvider {
         }
     }
 
-    /// The virtual router that answers.
+    /// The virtual router that is the provider.
     #[must_use]
     pub const fn router(&self) -> Option<&VirtualRouterName> {
         match self {
@@ -43,7 +43,7 @@ impl VirtualServiceProvider {
 }
 
 structure! {
-    /// A virtual node that answers for a virtual service.
+    /// A virtual node as provider of a virtual service.
     pub struct VirtualNodeProvider {
         /// Its name.
         "virtualNodeName" => virtual_node_name: VirtualNodeName,
@@ -51,7 +51,7 @@ structure! {
 }
 
 structure! {
-    /// A virtual router that answers for a virtual service.
+    /// A virtual router as provider of a virtual service.
     pub struct VirtualRouterProvider {
         /// Its name.
         "virtualRouterName" => virtual_router_name: VirtualRouterName,
@@ -61,13 +61,13 @@ structure! {
 structure! {
     /// The spec of a virtual router.
     pub struct VirtualRouterSpec {
-        /// What clients call on.
+        /// The listeners that clients call.
         "listeners" => listeners: Option<Vec<RouterListener>>,
     }
 }
 
 impl VirtualRouterSpec {
-    /// The listeners, none when the member is absent.
+    /// The listeners, empty if the member is absent.
     #[must_use]
     pub fn listeners(&self) -> &[RouterListener] {
         self.listeners.as_deref().unwrap_or_default()

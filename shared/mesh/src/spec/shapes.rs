@@ -1,6 +1,6 @@
 //! The three forms a shape can take: a structure, a union, an enumeration of strings.
 //!
-//! Each definition is a type, its reader, its writer and its serde at once, so none of them can drift from another.
+//! Each definition generates the type, its reader, its writer and its serde implementation, so they cannot diverge.
 
 /// Lets serde read (leniently) and write a type through [`Wire`](super::wire::Wire).
 macro_rules! serde_through_wire {
@@ -48,7 +48,7 @@ macro_rules! structure {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name {
             $( $(#[$member_doc])* pub $member: $type, )*
-            /// Members that this crate doesn't know, kept as they were read.
+            /// Unknown members, as they were read.
             pub extra: $crate::spec::Extra,
         }
 
@@ -95,12 +95,12 @@ macro_rules! union {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub enum $name {
             $( $(#[$variant_doc])* $variant($type), )*
-            /// A member that this crate doesn't know, kept as it was read.
+            /// An unknown member, as it was read.
             Unrecognised($crate::spec::Extra),
         }
 
         impl $name {
-            /// The name of the member; `None` when this crate doesn't know it.
+            /// The name of the member; `None` if it is unknown.
             #[must_use]
             pub const fn member(&self) -> Option<&'static str> {
                 match self {
@@ -173,12 +173,12 @@ macro_rules! words {
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
             $( $(#[$variant_doc])* $variant, )*
-            /// A value that this crate doesn't know, kept as it was read.
+            /// An unknown value, as it was read.
             Unrecognised(String),
         }
 
         impl $name {
-            /// The value as it is written on the wire.
+            /// The value in the form of the API.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {

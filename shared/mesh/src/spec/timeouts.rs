@@ -1,4 +1,4 @@
-//! Durations and the time limits made of them.
+//! Durations and timeouts.
 
 use crate::spec::shapes::{structure, words};
 use jiff::SignedDuration;
@@ -8,25 +8,25 @@ use super::bounded::Int;
 words! {
     /// The unit of a duration.
     pub enum DurationUnit {
-        /// Seconds.
+        /// The unit `s`, seconds.
         "s" => Seconds,
-        /// Milliseconds.
+        /// The unit `ms`, milliseconds.
         "ms" => Milliseconds,
     }
 }
 
 structure! {
-    /// A length of time. The API requires neither member.
+    /// A duration. The API requires neither member.
     pub struct Duration {
         /// The unit of the value.
         "unit" => unit: Option<DurationUnit>,
-        /// How many units.
+        /// The number of units.
         "value" => value: Option<Int<0, { i64::MAX }>>,
     }
 }
 
 impl Duration {
-    /// The length of time; `None` when a member is missing, unknown or too large, which is not zero.
+    /// The duration; `None` if a member is absent, unknown or too large, which differs from zero.
     #[must_use]
     pub fn length(&self) -> Option<SignedDuration> {
         let value = self.value?.get();
@@ -39,29 +39,29 @@ impl Duration {
 }
 
 structure! {
-    /// Time limits of http and http2.
+    /// The timeouts of http and http2.
     pub struct HttpTimeout {
-        /// Without any traffic; 300 s when absent.
+        /// The idle timeout; 300 s if absent.
         "idle" => idle: Option<Duration>,
-        /// For a whole request; 15 s when absent, none when 0.
+        /// The timeout of a whole request; 15 s if absent, unlimited if 0.
         "perRequest" => per_request: Option<Duration>,
     }
 }
 
 structure! {
-    /// Time limits of grpc.
+    /// The timeouts of grpc.
     pub struct GrpcTimeout {
-        /// Without any traffic; 300 s when absent.
+        /// The idle timeout; 300 s if absent.
         "idle" => idle: Option<Duration>,
-        /// For a whole request; 15 s when absent, none when 0.
+        /// The timeout of a whole request; 15 s if absent, unlimited if 0.
         "perRequest" => per_request: Option<Duration>,
     }
 }
 
 structure! {
-    /// Time limits of tcp.
+    /// The timeouts of tcp.
     pub struct TcpTimeout {
-        /// Without any traffic; 300 s when absent.
+        /// The idle timeout; 300 s if absent.
         "idle" => idle: Option<Duration>,
     }
 }

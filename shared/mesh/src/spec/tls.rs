@@ -1,15 +1,15 @@
-//! TLS at both ends: what a listener presents and what a client requires.
+//! TLS at both ends: the certificate of a listener, and the requirements of a client.
 
 use super::bounded::{List, Text};
 use crate::spec::shapes::{structure, union, words};
 use crate::weights::Port;
 
 words! {
-    /// Whether a listener takes TLS, plain text or both.
+    /// Whether a listener accepts TLS, plain text or both.
     pub enum TlsMode {
         /// TLS only.
         "STRICT" => Strict,
-        /// Both.
+        /// TLS and plain text.
         "PERMISSIVE" => Permissive,
         /// Plain text only.
         "DISABLED" => Disabled,
@@ -17,13 +17,13 @@ words! {
 }
 
 structure! {
-    /// How a listener of a virtual node or gateway ends TLS.
+    /// The TLS settings of a virtual node's or gateway's listener.
     pub struct ListenerTls {
-        /// What the listener presents.
+        /// The listener's certificate.
         "certificate" => certificate: ListenerCertificate,
-        /// Whether plain text is taken too.
+        /// The accepted modes.
         "mode" => mode: TlsMode,
-        /// What clients must present; without it, nothing.
+        /// The validation of client certificates; absent if none is required.
         "validation" => validation: Option<ListenerValidation>,
     }
 }
@@ -31,11 +31,11 @@ structure! {
 union! {
     /// A listener's certificate.
     pub enum ListenerCertificate {
-        /// From AWS Certificate Manager.
+        /// A certificate from AWS Certificate Manager.
         "acm" => Acm(AcmCertificate),
-        /// From files beside the proxy.
+        /// A certificate from files in the proxy's container.
         "file" => File(FileCertificate),
-        /// From a secret discovery service beside the proxy.
+        /// A certificate from the proxy's secret discovery service.
         "sds" => Sds(SdsSecret),
     }
 }
@@ -49,7 +49,7 @@ structure! {
 }
 
 structure! {
-    /// A certificate in files beside the proxy.
+    /// A certificate in files in the proxy's container.
     pub struct FileCertificate {
         /// The file with the chain.
         "certificateChain" => certificate_chain: Text<1, 255>,
@@ -67,19 +67,19 @@ structure! {
 }
 
 structure! {
-    /// What a listener requires of a client's certificate.
+    /// A listener's validation of client certificates.
     pub struct ListenerValidation {
-        /// The names it must have one of; any name when absent.
+        /// The accepted names, of which one is required; any name if absent.
         "subjectAlternativeNames" => subject_alternative_names: Option<SubjectAlternativeNames>,
-        /// Whose certificates are trusted.
+        /// The trust anchors.
         "trust" => trust: ListenerTrust,
     }
 }
 
 union! {
-    /// Whose client certificates a listener trusts. AWS Certificate Manager is not among the sources.
+    /// The trust anchors of a listener. AWS Certificate Manager is not supported.
     pub enum ListenerTrust {
-        /// Authorities in a file beside the proxy.
+        /// Authorities in a file in the proxy's container.
         "file" => File(FileTrust),
         /// Authorities from a secret discovery service.
         "sds" => Sds(SdsSecret),
@@ -87,7 +87,7 @@ union! {
 }
 
 structure! {
-    /// Authorities in a file beside the proxy.
+    /// Authorities in a file in the proxy's container.
     pub struct FileTrust {
         /// The file with their certificates.
         "certificateChain" => certificate_chain: Text<1, 255>,
@@ -95,53 +95,53 @@ structure! {
 }
 
 structure! {
-    /// How a virtual node or gateway calls its backends.
+    /// The client policy of a virtual node or gateway.
     pub struct ClientPolicy {
-        /// TLS towards them.
+        /// The TLS settings.
         "tls" => tls: Option<ClientTls>,
     }
 }
 
 structure! {
-    /// TLS towards backends.
+    /// The TLS settings of a client policy.
     pub struct ClientTls {
-        /// What the client presents, where the backend asks.
+        /// The client's certificate, for backends that require one.
         "certificate" => certificate: Option<ClientCertificate>,
-        /// Whether plain text is refused; yes when absent.
+        /// Whether TLS is enforced; enforced if absent.
         "enforce" => enforce: Option<bool>,
-        /// The backend ports this is about; all when absent or empty.
+        /// The backend ports of the policy; all ports if absent or empty.
         "ports" => ports: Option<Vec<Port>>,
-        /// What backends must present.
+        /// The validation of the backend's certificate.
         "validation" => validation: ClientValidation,
     }
 }
 
 union! {
-    /// A client's certificate. AWS Certificate Manager is not among the sources.
+    /// A client's certificate. AWS Certificate Manager is not supported.
     pub enum ClientCertificate {
-        /// From files beside the proxy.
+        /// A certificate from files in the proxy's container.
         "file" => File(FileCertificate),
-        /// From a secret discovery service beside the proxy.
+        /// A certificate from the proxy's secret discovery service.
         "sds" => Sds(SdsSecret),
     }
 }
 
 structure! {
-    /// What a client requires of a backend's certificate.
+    /// A client's validation of a backend's certificate.
     pub struct ClientValidation {
-        /// The names it must have one of; the discovered host name when absent.
+        /// The accepted names, of which one is required; the discovered host name if absent.
         "subjectAlternativeNames" => subject_alternative_names: Option<SubjectAlternativeNames>,
-        /// Whose certificates are trusted.
+        /// The trust anchors.
         "trust" => trust: ClientTrust,
     }
 }
 
 union! {
-    /// Whose server certificates a client trusts.
+    /// The trust anchors of a client.
     pub enum ClientTrust {
         /// Authorities in ACM Private CA.
         "acm" => Acm(AcmTrust),
-        /// Authorities in a file beside the proxy.
+        /// Authorities in a file in the proxy's container.
         "file" => File(FileTrust),
         /// Authorities from a secret discovery service.
         "sds" => Sds(SdsSecret),
@@ -157,7 +157,7 @@ structure! {
 }
 
 structure! {
-    /// Names that a certificate must have one of.
+    /// The accepted names of a certificate, of which one is required.
     pub struct SubjectAlternativeNames {
         /// The names.
         "match" => names: SubjectAlternativeNameMatchers,
@@ -165,9 +165,9 @@ structure! {
 }
 
 structure! {
-    /// How the names are compared.
+    /// The comparison of names.
     pub struct SubjectAlternativeNameMatchers {
-        /// Equal to one of these.
+        /// The certificate has one of these names.
         "exact" => exact: Vec<Text<1, 254>>,
     }
 }

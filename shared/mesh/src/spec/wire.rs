@@ -1,8 +1,8 @@
-//! Reading a shape from JSON and writing it back.
+//! Reads a shape from JSON and writes it back.
 //!
-//! One definition of a shape serves the two readers there are. A client reads leniently: a member or enumeration
-//! value from a newer API is kept and written back. The server reads strictly: what it doesn't know it refuses.
-//! Both report every violation with its path, not just the first.
+//! One definition of a shape serves two readers. A client reads leniently: unknown members and enumeration values of a
+//! newer API are kept and written back. The server reads strictly: unknown members are violations. Both report every
+//! violation with its path, not just the first.
 
 use std::fmt;
 
@@ -12,35 +12,35 @@ use super::Extra;
 use super::bounded::OutOfBounds;
 use super::refusal::{Refusal, Violation};
 
-/// A shape of the API: how it is read from JSON and written to it.
+/// A shape of the API, with its JSON form.
 pub(crate) trait Wire: Sized {
     /// Reads a value. `None` means that at least one violation was reported.
     fn read(value: &Value, reader: &mut Reader) -> Option<Self>;
 
-    /// What an absent (or `null`) member means; `None` where the member is required.
+    /// The value of an absent (or `null`) member; `None` if the member is required.
     fn absent() -> Option<Self> {
         None
     }
 
-    /// The value as JSON; `None` where the member is absent.
+    /// The value as JSON; `None` if the member is absent.
     fn write(&self) -> Option<Value>;
 
-    /// Whether the crate knows each member and enumeration value of it: a value that it was told of and does not know
-    /// is one that the API refuses. Most shapes have neither.
+    /// Whether every member and enumeration value is known: an unknown one is a violation of the API. Most shapes have
+    /// neither.
     fn is_known(&self) -> bool {
         true
     }
 
-    /// What it is made of, for who reads another spelling of it. Most shapes are written as a text.
+    /// The composition of the shape, for readers of other spellings. Most shapes are written as a text.
     fn shape() -> Shape {
         Shape::Text
     }
 }
 
-/// What a shape is made of, down to JSON's own types.
+/// The composition of a shape, down to JSON's own types.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Shape {
-    /// An object with these members; also a union, which has one of them.
+    /// An object with these members; also a union, which has exactly one of them.
     Object(&'static [ShapeMember]),
     /// A list of items of a shape.
     List(fn() -> Shape),
@@ -52,32 +52,32 @@ pub(crate) enum Shape {
 /// A member of an object's shape.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ShapeMember {
-    /// Its name on the wire.
+    /// Its name in JSON.
     pub(crate) name: &'static str,
-    /// Its shape, behind a function since constants can't call one.
+    /// Its shape, as a function because constants cannot call one.
     pub(crate) shape: fn() -> Shape,
 }
 
 /// A union of the API: an object with exactly one member.
 pub(crate) trait Union: Wire {
-    /// The members that this crate knows.
+    /// The known members.
     const MEMBERS: &'static [&'static str];
 
     /// Reads one of [`MEMBERS`](Self::MEMBERS).
     fn read_member(object: &Map<String, Value>, name: &str, reader: &mut Reader) -> Option<Self>;
 
-    /// The union when its member is none of those.
+    /// The union with an unknown member.
     fn unrecognised(extra: Extra) -> Self;
 }
 
-/// What a reader does about members and enumeration values that it doesn't know.
+/// The treatment of unknown members and enumeration values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unknown {
     Keep,
     Refuse,
 }
 
-/// A walk through a document: where it is and what it found.
+/// The state of reading a document: the present path and the violations.
 #[derive(Debug)]
 pub(crate) struct Reader {
     unknown: Unknown,
@@ -102,7 +102,7 @@ impl Reader {
         }
     }
 
-    /// Reports a violation at the place being read.
+    /// Reports a violation at the present path.
     pub(crate) fn refuse<T>(&mut self, refusal: Refusal) -> Option<T> {
         let path = self.path.iter().fold(self.root.to_owned(), |path, step| match step {
             Step::Member(name) => format!("{path}.{name}"),
@@ -171,7 +171,7 @@ impl Reader {
         read
     }
 
-    /// Takes the members of a structure that are not among those `known`.
+    /// Returns the members of a structure that are not among those `known`.
     pub(crate) fn rest(&mut self, object: &Map<String, Value>, known: &'static [&'static str]) -> Extra {
         let mut extra = Extra::new();
         for (name, value) in object {
@@ -190,7 +190,7 @@ impl Reader {
         extra
     }
 
-    /// Reads a union that is an object of its own.
+    /// Reads a union that is a separate object.
     pub(crate) fn union<U: Union>(&mut self, value: &Value) -> Option<U> {
         let object = self.object(value)?;
         let extra = self.rest(object, U::MEMBERS);
@@ -202,8 +202,8 @@ impl Reader {
         }
     }
 
-    /// Reads a union whose member stands among the other members of a structure. The structure keeps `extra`, the
-    /// members that neither of them knows; without a known member one of those must be the union's.
+    /// Reads a union with a member among the other members of a structure. The structure keeps `extra`, the members
+    /// unknown to both; without a known member one of those must be the union's.
     pub(crate) fn union_within<U: Union>(&mut self, object: &Map<String, Value>, extra: &Extra) -> Option<U> {
         let known = given_of::<U>(object);
         match known.as_slice() {
@@ -218,7 +218,7 @@ impl Reader {
         let Value::Array(items) = value else {
             return self.refuse_type("a list", value);
         };
-        // Every item is read, also after a bad one, so that all violations are found.
+        // Every item is read, even after an invalid one, so that all violations are found.
         let mut read = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
             self.path.push(Step::Index(index));

@@ -1,4 +1,4 @@
-//! Values that are handed down.
+//! Inherited tag values.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,41 +11,41 @@ use crate::graph::Links;
 use crate::name::{ResourceKind, ResourcePath};
 use crate::policy::{RequiredTag, TagPolicy};
 
-/// What a resource that lacks a tag takes from those above it.
+/// The value that a resource without a tag inherits from its parents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "inherited", rename_all = "kebab-case")]
 pub enum Inherited {
-    /// This.
+    /// This value.
     Value {
         /// The value.
         value: String,
-        /// One that has it itself.
+        /// A resource with the tag.
         from: ResourcePath,
     },
-    /// Nothing, because those above it differ.
+    /// No value, because its parents have different values.
     Conflict {
-        /// Each value, with one that has it.
+        /// The values, each with a resource that has it.
         values: BTreeMap<String, ResourcePath>,
     },
-    /// Nothing, because none above it has the tag.
+    /// No value, because no parent has the tag.
     Nothing,
-    /// Unknown: the tags of one above it could not be read, and it may have another value than the others.
+    /// Unknown: the tags of a parent could not be read, and may have a different value.
     Unknown,
 }
 
-/// The values of one tag, those handed down included.
+/// The values of one tag, including inherited values.
 pub(super) struct Inheritance<'a, 'm> {
     register: &'a Register<'m>,
     links: &'a Links<'m>,
     policy: &'a TagPolicy,
     required: &'a RequiredTag,
-    /// By place, what was worked out already.
-    known: Vec<Option<Taken<'a>>>,
+    /// The computed values, by place.
+    known: Vec<Option<InheritedPlace<'a>>>,
 }
 
-/// What is handed down, by the places of those who have it themselves.
+/// The inherited value, by the places of the resources with the tag.
 #[derive(Clone)]
-pub(super) enum Taken<'a> {
+pub(super) enum InheritedPlace<'a> {
     Value { value: &'a str, from: usize },
     Conflict(Rc<BTreeMap<&'a str, usize>>),
     Nothing,
@@ -53,8 +53,8 @@ pub(super) enum Taken<'a> {
 }
 
 impl<'a, 'm> Inheritance<'a, 'm> {
-    /// Prepares to look at a mesh. Values that the tag may not have are not handed down.
-    pub(super) fn of(
+    /// Prepares the computation for a mesh. Values that the policy does not allow are not inherited.
+    pub(super) fn new(
         register: &'a Register<'m>,
         links: &'a Links<'m>,
         policy: &'a TagPolicy,
@@ -63,53 +63,55 @@ impl<'a, 'm> Inheritance<'a, 'm> {
         Self { register, links, policy, required, known: vec![None; register.len()] }
     }
 
-    /// What a resource that lacks the tag would take.
-    pub(super) fn inherited(&mut self, place: usize) -> Taken<'a> {
-        let Some(resource) = self.register.get(place) else { return Taken::Nothing };
+    /// The value that a resource without the tag inherits.
+    pub(super) fn inherited(&mut self, place: usize) -> InheritedPlace<'a> {
+        let Some(resource) = self.register.get(place) else { return InheritedPlace::Nothing };
         let policy = self.policy;
         for kind in policy.sources(resource.path.kind()) {
             let above = self.above(resource.path.kind(), place, *kind);
             let values = above.iter().map(|number| self.value(self.register.place(*kind, *number)));
-            match values.fold(Taken::Nothing, Taken::and) {
-                Taken::Nothing => {}
-                taken @ (Taken::Value { .. } | Taken::Conflict(_) | Taken::Unknown) => return taken,
+            match values.fold(InheritedPlace::Nothing, InheritedPlace::and) {
+                InheritedPlace::Nothing => {}
+                taken @ (InheritedPlace::Value { .. } | InheritedPlace::Conflict(_) | InheritedPlace::Unknown) => {
+                    return taken;
+                }
             }
         }
-        Taken::Nothing
+        InheritedPlace::Nothing
     }
 
-    /// The same with names for places.
-    pub(super) fn told(&mut self, place: usize) -> Inherited {
+    /// The inherited value, with names instead of places.
+    pub(super) fn named(&mut self, place: usize) -> Inherited {
         let path = |place: usize| self.register.get(place).map(|entry| entry.path.clone());
         match self.inherited(place) {
-            Taken::Value { value, from } => {
+            InheritedPlace::Value { value, from } => {
                 path(from).map_or(Inherited::Nothing, |from| Inherited::Value { value: value.to_owned(), from })
             }
-            Taken::Conflict(values) => {
+            InheritedPlace::Conflict(values) => {
                 let values = values.iter().filter_map(|(value, from)| Some(((*value).to_owned(), path(*from)?)));
                 Inherited::Conflict { values: values.collect() }
             }
-            Taken::Nothing => Inherited::Nothing,
-            Taken::Unknown => Inherited::Unknown,
+            InheritedPlace::Nothing => Inherited::Nothing,
+            InheritedPlace::Unknown => Inherited::Unknown,
         }
     }
 
-    /// The value of a resource's own tag, or what it takes.
-    fn value(&mut self, place: usize) -> Taken<'a> {
+    /// The value of a resource's own tag, or its inherited value.
+    fn value(&mut self, place: usize) -> InheritedPlace<'a> {
         let entry = self.register.get(place);
         let tags = entry.and_then(|entry| entry.tags);
-        // One whose tags could not be read may have a value of its own, so it hands nothing down, and lets nothing pass.
+        // A resource with unread tags may have its own value, so it passes no value on.
         if tags.is_none() && entry.is_some_and(|entry| entry.exists) {
-            return Taken::Unknown;
+            return InheritedPlace::Unknown;
         }
         let own = tags.and_then(|tags| tags.value(&self.required.key));
         if let Some(value) = own.filter(|value| self.required.allows(value)) {
-            return Taken::Value { value, from: place };
+            return InheritedPlace::Value { value, from: place };
         }
         if let Some(Some(known)) = self.known.get(place) {
             return known.clone();
         }
-        // Sources come before what takes from them, so this ends.
+        // Parents come before their children, so the recursion terminates.
         let taken = self.inherited(place);
         if let Some(known) = self.known.get_mut(place) {
             *known = Some(taken.clone());
@@ -117,7 +119,7 @@ impl<'a, 'm> Inheritance<'a, 'm> {
         taken
     }
 
-    /// The numbers of the resources of a kind that stand above a resource, in the order of their names.
+    /// The numbers of the resources of a kind that are parents of a resource, in the order of their names.
     fn above(&self, of: ResourceKind, place: usize, kind: ResourceKind) -> Cow<'a, [usize]> {
         let links = self.links;
         let number = self.register.number(of, place);
@@ -141,20 +143,20 @@ impl<'a, 'm> Inheritance<'a, 'm> {
                 let route = links.gateway_routes.get(number);
                 route.map(|route| std::slice::from_ref(&route.gateway)).unwrap_or_default()
             }
-            // Nothing else stands above anything.
+            // No other kind has parents of this kind.
             _ => &[],
         };
         Cow::Borrowed(numbers)
     }
 }
 
-impl Taken<'_> {
-    /// What both together hand down; of two with the same value the first counts.
+impl InheritedPlace<'_> {
+    /// Combines the values of two parents; of two equal values the first counts.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Nothing, other) => other,
             (own, Self::Nothing) => own,
-            // Two that differ are in conflict whatever a third one has.
+            // Two different values conflict, independent of a third one.
             (Self::Conflict(values), Self::Unknown) | (Self::Unknown, Self::Conflict(values)) => Self::Conflict(values),
             (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
             (Self::Value { value, from }, Self::Value { value: other, .. }) if value == other => {
@@ -172,7 +174,7 @@ impl Taken<'_> {
     }
 }
 
-impl<'a> Taken<'a> {
+impl<'a> InheritedPlace<'a> {
     fn values(self) -> Rc<BTreeMap<&'a str, usize>> {
         match self {
             Self::Value { value, from } => Rc::new(BTreeMap::from([(value, from)])),

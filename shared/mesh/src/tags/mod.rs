@@ -1,4 +1,4 @@
-//! Which tags resources must have, which they take from those above them, and what mends them.
+//! Required tags, inheritance of tags, and their repairs.
 //!
 //! ```text
 //!   mesh ──▶ virtual service ──▶ virtual router ──▶ route
@@ -6,15 +6,15 @@
 //!     └────▶ virtual gateway ──▶ gateway route
 //! ```
 //!
-//! The arrows are the built-in ones; the policy may draw others. A value is handed down only where all that could hand
-//! it down agree. Tags that nobody read are unknown: they are neither judged nor written, but they may still be what
-//! stands in the way of a value, since they might differ.
+//! The arrows are the built-in parents; the policy may define others. A value is inherited only if all parents agree.
+//! Unread tags are unknown: they are neither checked nor written, and they block inheritance, since their values might
+//! differ.
 
 mod inherit;
 mod judge;
 mod register;
 
 pub use inherit::Inherited;
-pub use judge::{Fault, Grace, Judgement, Standing, grace, judge, repairs};
+pub use judge::{Grace, TagFault, TagReport, TagStatus, grace, judge, repairs};
 pub(crate) use judge::{faults, fits};
 pub(crate) use register::Register;

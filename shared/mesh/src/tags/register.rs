@@ -6,8 +6,8 @@ use crate::graph::{Links, Mesh};
 use crate::name::{ResourceKind, ResourcePath};
 use crate::resource::Tags;
 
-/// Every resource of a mesh in the order of the paths, those that are only referred to among them: a resource's place is
-/// its number among its kind, moved on by the kinds before it.
+/// Every resource of a mesh in the order of the paths, including resources that are only referred to. The place of a
+/// resource is its number within its kind plus the number of all resources of the kinds before it.
 #[derive(Debug)]
 pub(crate) struct Register<'m> {
     entries: Vec<Entry<'m>>,
@@ -18,14 +18,14 @@ pub(crate) struct Register<'m> {
 #[derive(Debug)]
 pub(crate) struct Entry<'m> {
     pub(crate) path: ResourcePath,
-    /// `None` where nobody read them.
+    /// `None` if they were not read.
     pub(crate) tags: Option<&'m Tags>,
-    /// Whether the resource is in the mesh.
+    /// Whether the resource exists in the mesh.
     pub(crate) exists: bool,
 }
 
 impl<'m> Register<'m> {
-    pub(crate) fn of(mesh: &'m Mesh, links: &Links<'m>) -> Self {
+    pub(crate) fn new(mesh: &'m Mesh, links: &Links<'m>) -> Self {
         let name = || mesh.name.clone();
         let mut entries = Vec::new();
         let mut add = |path, exists| entries.push(Entry { path, tags: None, exists });
@@ -82,12 +82,12 @@ impl<'m> Register<'m> {
         Self { entries, first_of_kind }
     }
 
-    /// The place of the resource of a kind with a number.
+    /// The place of a resource by its kind and number.
     pub(crate) fn place(&self, kind: ResourceKind, number: usize) -> usize {
         number + self.first(kind)
     }
 
-    /// The number among its kind of the resource at a place.
+    /// The number of a resource within its kind, by its place.
     pub(crate) fn number(&self, kind: ResourceKind, place: usize) -> usize {
         place.saturating_sub(self.first(kind))
     }
@@ -97,17 +97,17 @@ impl<'m> Register<'m> {
         self.entries.get(place)
     }
 
-    /// The resource of a kind with a number.
+    /// A resource by its kind and number.
     pub(crate) fn find(&self, kind: ResourceKind, number: usize) -> Option<&Entry<'m>> {
         self.get(self.place(kind, number))
     }
 
-    /// Every resource that is in the mesh, with its place.
+    /// Every existing resource, with its place.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Entry<'m>)> {
         self.entries.iter().enumerate().filter(|(_, entry)| entry.exists)
     }
 
-    /// How many places there are.
+    /// The number of places.
     pub(crate) const fn len(&self) -> usize {
         self.entries.len()
     }
@@ -128,7 +128,7 @@ const IN_ORDER: [ResourceKind; 7] = [
     ResourceKind::GatewayRoute,
 ];
 
-/// Both are in the order of the paths, so one pass over both finds whatever belongs together.
+/// Both are sorted by path, so one pass over both is sufficient.
 fn fill_in_tags<'m>(entries: &mut [Entry<'m>], mesh: &'m Mesh) {
     let mut known = mesh.tags.iter().peekable();
     for entry in entries {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WeightError;
 
-/// A weight: 0 to 100, relative to the other weights of the route. The sum need not be 100.
+/// A weight: 0 to 100, relative to the other weights of the route. The sum does not have to be 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Weight(u8);
@@ -17,7 +17,7 @@ impl Weight {
     /// The largest weight.
     pub const MAX: Self = Self(100);
 
-    /// Takes 0 to 100.
+    /// Creates a weight of 0 to 100.
     pub const fn new(weight: u8) -> Result<Self, WeightError> {
         if weight <= 100 { Ok(Self(weight)) } else { Err(WeightError::Weight { given: weight }) }
     }
@@ -55,7 +55,7 @@ impl fmt::Display for Weight {
 pub struct Port(u16);
 
 impl Port {
-    /// Takes 1 to 65535.
+    /// Creates a port of 1 to 65535.
     pub const fn new(port: u16) -> Result<Self, WeightError> {
         if port == 0 { Err(WeightError::Port) } else { Ok(Self(port)) }
     }

@@ -1,6 +1,6 @@
-//! Changes of certificates and trust: what they set, what they leave as it is, and what they refuse.
+//! Changes of certificates and trust: the fields that they set, keep and refuse.
 
-use mesh::certificates::{AuthorityArn, CertificateArn, Place};
+use mesh::certificates::{AuthorityArn, CertificateArn, SpecLocation};
 use mesh::change::Change;
 use mesh::name::ResourcePath;
 use mesh::spec::Spec;
@@ -54,16 +54,16 @@ fn a_listener_gets_another_certificate_and_nothing_else_changes() {
     };
     let node = "virtualNode/a";
     assert_eq!(made(&set_certificate(node, 8080), &spec(&acm("arn:old"))), Ok(spec(&acm("arn:new"))));
-    for (port, told) in [(8082, "8082"), (9999, "9999")] {
+    for (port, port_text) in [(8082, "8082"), (9999, "9999")] {
         let refused = made(&set_certificate(node, port), &spec(&acm("arn:old"))).unwrap_err();
-        assert!(refused.contains(told), "{refused}");
+        assert!(refused.contains(port_text), "{refused}");
     }
     let gateway = |first: &Value| json!({"listeners": [listener(443, first)]});
     let changed = made(&set_certificate("virtualGateway/g", 443), &gateway(&acm("arn:old")));
     assert_eq!(changed, Ok(gateway(&acm("arn:new"))));
 }
 
-fn set_trust(of: &str, place: Place, arns: &[&str], names: &[&str]) -> Change {
+fn set_trust(of: &str, place: SpecLocation, arns: &[&str], names: &[&str]) -> Change {
     let authorities = arns.iter().map(|arn| AuthorityArn::new(*arn)).collect();
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     Change::SetTrust { resource: path(of), place, authorities, names }
@@ -78,7 +78,7 @@ fn trust_is_set_where_a_policy_is_and_made_where_none_is() {
         }
         json!({"virtualService": service})
     };
-    let own = || Place::Backend { service: "s.local".parse().unwrap() };
+    let own = || SpecLocation::Backend { service: "s.local".parse().unwrap() };
     let arns = |arns: &[&str]| json!({"acm": {"certificateAuthorityArns": arns}});
     let tls = |trust: &Value| {
         json!({"enforce": true, "ports": [8080], "certificate": {"sds": {"secretName": "web"}},
@@ -110,13 +110,13 @@ fn trust_is_set_where_a_policy_is_and_made_where_none_is() {
         ("and without names", set_trust("virtualNode/a", own(), &both, &[]), node(None), Ok(node(Some(new(None))))),
         (
             "the default of a node",
-            set_trust("virtualNode/a", Place::BackendDefaults, &both, &[]),
+            set_trust("virtualNode/a", SpecLocation::BackendDefaults, &both, &[]),
             json!({"backends": [other], "backendDefaults": {"clientPolicy": {"tls": tls(&arns(&["old"]))}}}),
             Ok(json!({"backends": [other], "backendDefaults": {"clientPolicy": {"tls": tls(&arns(&both))}}})),
         ),
         (
             "a gateway has only its default",
-            set_trust("virtualGateway/g", Place::BackendDefaults, &both, &[]),
+            set_trust("virtualGateway/g", SpecLocation::BackendDefaults, &both, &[]),
             json!({"listeners": []}),
             Ok(json!({"listeners": [], "backendDefaults": {"clientPolicy": {"tls": new(None)}}})),
         ),

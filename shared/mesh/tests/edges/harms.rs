@@ -33,7 +33,8 @@ fn listener(arn: &str) -> Value {
 #[test]
 fn each_harm_is_told_by_its_id_and_names_the_edge() {
     let sds = json!({"sds": {"secretName": "web"}});
-    let asks = json!({"mode": "STRICT", "certificate": acm(), "validation": {"trust": {"sds": {"secretName": "ca"}}}});
+    let requires_client =
+        json!({"mode": "STRICT", "certificate": acm(), "validation": {"trust": {"sds": {"secretName": "ca"}}}});
     let tls = listener(CERTIFICATE);
     let policy = json!({"validation": trust(AUTHORITY)});
     let loose = json!({"enforce": false, "validation": trust(AUTHORITY)});
@@ -42,14 +43,19 @@ fn each_harm_is_told_by_its_id_and_names_the_edge() {
         ("nothing changes", (&policy, &tls), (&policy, &tls), None),
         ("a policy is made", (&NOTHING, &tls), (&policy, &tls), None),
         ("TLS is taken off", (&loose, &tls), (&loose, &NOTHING), Some("tls-lost")),
-        ("the listener asks no more", (&showing, &asks), (&showing, &tls), Some("mtls-lost")),
+        (
+            "the listener stops requiring a client certificate",
+            (&showing, &requires_client),
+            (&showing, &tls),
+            Some("mtls-lost"),
+        ),
         ("another name", (&policy, &tls), (&policy, &listener(OTHER_NAME)), Some("san-mismatch")),
         ("another CA", (&policy, &tls), (&json!({"validation": trust(OTHER)}), &tls), Some("distrust")),
         ("refused plain text", (&loose, &NOTHING), (&policy, &NOTHING), Some("edge-broken")),
-        ("a certificate asked for", (&policy, &tls), (&policy, &asks), Some("edge-broken")),
-        ("nobody could read it", (&policy, &tls), (&policy, &listener(UNREAD)), Some("unproven")),
+        ("a client certificate is required", (&policy, &tls), (&policy, &requires_client), Some("edge-broken")),
+        ("it could not be read", (&policy, &tls), (&policy, &listener(UNREAD)), Some("unproven")),
         ("it was broken before", (&policy, &NOTHING), (&policy, &listener(OTHER_NAME)), None),
-        ("it was mended", (&policy, &listener(OTHER_NAME)), (&policy, &tls), None),
+        ("it was repaired", (&policy, &listener(OTHER_NAME)), (&policy, &tls), None),
         ("it was not known before", (&policy, &listener(UNREAD)), (&policy, &listener(UNREAD)), None),
     ] {
         let readings = readings();

@@ -4,7 +4,7 @@ use mesh::certificates::{Anchor, AuthorityArn, CertificateArn, Chain, Reading, R
 use serde_json::{Value, json};
 
 use super::authority::{Authority, Years};
-use super::samples::{AUTHORITY, CERTIFICATE, acm, one_edge, pair, told, trust};
+use super::samples::{AUTHORITY, CERTIFICATE, acm, one_edge, pair, trust, verdict_text};
 
 const GOOD: Years = (2026, 2027);
 
@@ -142,7 +142,7 @@ fn a_servers_certificate_is_looked_at_as_the_client_would() {
         ),
     ] {
         let edge = one_edge(&pair(&policy, &tls), &known.0);
-        assert_eq!(told(&edge), expected, "{case}: {}", edge.verdict);
+        assert_eq!(verdict_text(&edge), expected, "{case}: {}", edge.verdict);
         assert_eq!(edge.is_proven(), proven, "{case}: {:?}", edge.unknown);
     }
 }
@@ -159,16 +159,16 @@ fn one_known_authority_is_enough_and_one_unknown_keeps_it_open() {
     let edge = one_edge(&mesh, &presents().trusts(root_arn(), &[&root]).0);
     assert!(edge.is_proven(), "{:?}", edge.unknown);
     let edge = one_edge(&mesh, &presents().trusts(root_arn(), &[&other]).0);
-    assert_eq!((told(&edge).as_str(), edge.is_proven()), ("tls", false));
+    assert_eq!((verdict_text(&edge).as_str(), edge.is_proven()), ("tls", false));
     let both = presents().trusts(root_arn(), &[&other]).trusts(Anchor::Authority(AuthorityArn::new("arn:other")), &[]);
-    assert_eq!(told(&one_edge(&mesh, &both.0)), "broken distrusted");
+    assert_eq!(verdict_text(&one_edge(&mesh, &both.0)), "broken distrusted");
 }
 
 #[test]
-fn a_clients_certificate_is_looked_at_as_the_server_would() {
+fn a_client_certificate_is_verified_as_the_server_does() {
     let root = Authority::root("root", (2020, 2040));
     let other = Authority::root("other", (2020, 2040));
-    let asks = |names: &[&str]| {
+    let names_client = |names: &[&str]| {
         let mut validation = json!({"trust": {"sds": {"secretName": "ca"}}});
         if !names.is_empty() {
             validation["subjectAlternativeNames"] = json!({"match": {"exact": names}});
@@ -191,8 +191,8 @@ fn a_clients_certificate_is_looked_at_as_the_server_would() {
         ("another authority", &[][..], other.chain(&["x"], GOOD, &[]), "broken distrusted"),
         ("ended", &[][..], root.chain(&["x"], (2024, 2025), &[]), "broken distrusted"),
     ] {
-        let edge = one_edge(&pair(&policy, &asks(names)), &client(chain).0);
-        assert_eq!(told(&edge), expected, "{case}: {}", edge.verdict);
+        let edge = one_edge(&pair(&policy, &names_client(names)), &client(chain).0);
+        assert_eq!(verdict_text(&edge), expected, "{case}: {}", edge.verdict);
         assert!(edge.is_proven(), "{case}: {:?}", edge.unknown);
         let json = serde_json::to_value(&edge).unwrap();
         if expected.starts_with("broken") {

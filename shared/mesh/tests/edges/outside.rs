@@ -6,7 +6,7 @@ use mesh::policy::{EgressPolicy, HostPattern};
 use serde_json::{Value, json};
 
 use super::authority::now;
-use super::samples::{mesh, told};
+use super::samples::{mesh, verdict_text};
 
 /// The verdict on a call of `web` to `api`, which is found by this host name; `merged` is put into its spec.
 fn verdict(host: &str, protocol: &str, tls: bool, merged: &Value, policy: &EgressPolicy) -> (String, bool) {
@@ -35,7 +35,7 @@ fn verdict(host: &str, protocol: &str, tls: bool, merged: &Value, policy: &Egres
     let edges = edges_by_policy(&mesh, &Readings::default(), policy, now());
     assert_eq!(edges.len(), 1, "{edges:?}");
     let is_outside = edges[0].unknown.iter().any(|unknown| matches!(unknown, Unknown::OutsideMesh { .. }));
-    (told(&edges[0]), is_outside)
+    (verdict_text(&edges[0]), is_outside)
 }
 
 #[test]

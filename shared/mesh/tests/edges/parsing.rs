@@ -22,7 +22,7 @@ fn a_chain_is_read_with_all_that_matters() {
     assert_eq!(others, [(true, false), (true, true)]);
     assert!(middle.certificate().issued(leaf));
     assert!(!root.certificate().issued(leaf));
-    // What is kept for a replay reads back.
+    // Data stored for a replay reads back equal.
     let json = serde_json::to_string(&chain).unwrap();
     assert_eq!(serde_json::from_str::<Chain>(&json).unwrap(), chain);
 }
@@ -64,9 +64,9 @@ fn a_chain_leads_to_an_anchor_by_any_way_that_holds() {
         ("one of two anchors", root.chain(&["a"], good, &[]), vec![&other, &root], "ok"),
         ("through an intermediate", middle.chain(&["a"], good, &[&middle]), vec![&root], "ok"),
         ("through one, the root sent along", middle.chain(&["a"], good, &[&root, &middle]), vec![&root], "ok"),
-        ("an anchor that is no root", middle.chain(&["a"], good, &[]), vec![&middle], "ok"),
+        ("an anchor that is not a root", middle.chain(&["a"], good, &[]), vec![&middle], "ok"),
         ("without its intermediate", middle.chain(&["a"], good, &[]), vec![&root], "untrusted"),
-        ("of somebody else", root.chain(&["a"], good, &[]), vec![&other], "untrusted"),
+        ("of another CA", root.chain(&["a"], good, &[]), vec![&other], "untrusted"),
         ("of a namesake with another key", root.chain(&["a"], good, &[]), vec![&same_name], "untrusted"),
         ("no anchor at all", root.chain(&["a"], good, &[]), vec![], "untrusted"),
         ("a leaf that has ended", root.chain(&["a"], old, &[]), vec![&root], "expired certificate"),

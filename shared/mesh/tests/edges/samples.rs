@@ -55,7 +55,7 @@ pub(super) fn trust(arn: &str) -> Value {
 }
 
 /// The verdict's tag, with the reason where there is one.
-pub(super) fn told(edge: &Edge) -> String {
+pub(super) fn verdict_text(edge: &Edge) -> String {
     let json = serde_json::to_value(edge).unwrap();
     let tag = |key: &str| json[key].as_str().map(str::to_owned);
     [tag("verdict"), tag("reason")].into_iter().flatten().collect::<Vec<_>>().join(" ")

@@ -5,16 +5,16 @@ use mesh::edges::edges;
 use serde_json::{Value, json};
 
 use super::authority::now;
-use super::samples::{acm, mesh, one_edge, pair, told, trust};
+use super::samples::{acm, mesh, one_edge, pair, trust, verdict_text};
 
 const NOTHING: Value = Value::Null;
 
 #[test]
 fn policy_and_listener_give_the_verdict() {
     let sds = json!({"sds": {"secretName": "spiffe://shop/orders"}});
-    let mut asks = json!({"trust": {"sds": {"secretName": "ca"}}});
+    let mut validation = json!({"trust": {"sds": {"secretName": "ca"}}});
     let tls = |mode: &str, certificate: &Value| json!({"mode": mode, "certificate": certificate});
-    let asking = |mode: &str| json!({"mode": mode, "certificate": acm(), "validation": asks});
+    let require_client = |mode: &str| json!({"mode": mode, "certificate": acm(), "validation": validation});
     let policy = |enforce: bool| json!({"enforce": enforce, "validation": trust("arn:root")});
     let showing = |enforce: bool| json!({"enforce": enforce, "certificate": sds, "validation": trust("arn:root")});
     let elsewhere = json!({"ports": [9090], "validation": trust("arn:root")});
@@ -24,20 +24,20 @@ fn policy_and_listener_give_the_verdict() {
         (NOTHING, tls("STRICT", &acm()), "tls", "againstIssuer", false),
         (NOTHING, tls("PERMISSIVE", &acm()), "tls", "againstIssuer", false),
         (NOTHING, tls("STRICT", &sds), "tls", "unseen", true),
-        (NOTHING, asking("STRICT"), "broken no-client-certificate", "againstIssuer", true),
-        (NOTHING, asking("PERMISSIVE"), "broken no-client-certificate", "againstIssuer", true),
+        (NOTHING, require_client("STRICT"), "broken no-client-certificate", "againstIssuer", true),
+        (NOTHING, require_client("PERMISSIVE"), "broken no-client-certificate", "againstIssuer", true),
         (policy(true), NOTHING, "broken tls-not-served", "byPolicy", true),
         (policy(true), tls("DISABLED", &acm()), "broken tls-not-served", "byPolicy", true),
         (policy(true), tls("STRICT", &acm()), "tls", "byPolicy", false),
         (policy(true), tls("PERMISSIVE", &acm()), "tls", "byPolicy", false),
-        (policy(true), asking("STRICT"), "broken no-client-certificate", "byPolicy", true),
+        (policy(true), require_client("STRICT"), "broken no-client-certificate", "byPolicy", true),
         (policy(false), NOTHING, "plaintext", "plaintext", true),
         (policy(false), tls("DISABLED", &acm()), "plaintext", "plaintext", true),
         (policy(false), tls("PERMISSIVE", &acm()), "tls", "byPolicy", false),
         (showing(true), tls("STRICT", &acm()), "tls", "byPolicy", false),
-        (showing(true), asking("STRICT"), "mtls", "byPolicy", false),
-        (showing(false), asking("PERMISSIVE"), "mtls", "byPolicy", false),
-        (showing(false), asking("DISABLED"), "plaintext", "plaintext", true),
+        (showing(true), require_client("STRICT"), "mtls", "byPolicy", false),
+        (showing(false), require_client("PERMISSIVE"), "mtls", "byPolicy", false),
+        (showing(false), require_client("DISABLED"), "plaintext", "plaintext", true),
         (elsewhere.clone(), NOTHING, "plaintext", "plaintext", true),
         (elsewhere, tls("STRICT", &sds), "tls", "unseen", true),
         (NOTHING, tls("OF_A_NEWER_API", &sds), "tls", "unseen", false),
@@ -46,12 +46,12 @@ fn policy_and_listener_give_the_verdict() {
         (json!({"validation": {"trust": {"vault": {}}}}), tls("STRICT", &acm()), "tls", "byPolicy", false),
     ] {
         let edge = one_edge(&pair(&client, &server), &Readings::default());
-        assert_eq!(told(&edge), expected, "{client} towards {server}");
+        assert_eq!(verdict_text(&edge), expected, "{client} towards {server}");
         assert_eq!(serde_json::to_value(edge.inputs.call).unwrap(), call, "{client} towards {server}");
         assert_eq!(edge.is_proven(), proven, "{client} towards {server}: {:?}", edge.unknown);
     }
-    asks["subjectAlternativeNames"] = json!({"match": {"exact": ["spiffe://shop/web"]}});
-    let server = json!({"mode": "STRICT", "certificate": acm(), "validation": asks});
+    validation["subjectAlternativeNames"] = json!({"match": {"exact": ["spiffe://shop/web"]}});
+    let server = json!({"mode": "STRICT", "certificate": acm(), "validation": validation});
     let edge = one_edge(&pair(&showing(true), &server), &Readings::default());
     let inputs = serde_json::to_value(&edge.inputs).unwrap();
     assert_eq!(
@@ -117,7 +117,7 @@ fn every_way_to_a_listener_is_an_edge() {
                 edge.service,
                 edge.to.name(),
                 routes.join("+"),
-                told(edge)
+                verdict_text(edge)
             )
         })
         .collect();

@@ -1,6 +1,6 @@
-//! Episodes: scripts of alarms, edits and wakes, each with what was decided written below it.
+//! Episodes: scripts of alarms, edits and invocations, each with its recorded decision below it.
 //!
-//! A line that begins with `>` is recorded output; everything else is the script. `UPDATE_EPISODES=1` records anew.
+//! A line that begins with `>` is recorded output; everything else is the script. `UPDATE_EPISODES=1` records again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ fn episodes_go_as_recorded() {
         if std::env::var_os("UPDATE_EPISODES").is_some() {
             std::fs::write(&file, &played).unwrap();
         } else {
-            assert_eq!(played, recorded, "{}: UPDATE_EPISODES=1 records it anew", file.display());
+            assert_eq!(played, recorded, "{}: UPDATE_EPISODES=1 records it again", file.display());
         }
     }
 }
@@ -71,7 +71,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Wakes, and writes down what is new.
+    /// Decides once and writes down what changed.
     fn wake(&mut self) {
         for decision in self.world.wake() {
             let code = code(&decision.verdict);

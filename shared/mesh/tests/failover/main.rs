@@ -1,9 +1,9 @@
-//! Fail-over as a whole: a small world that decisions are applied to, episodes told in it, and what must hold always.
+//! Fail-over as a whole: a small world that decisions are applied to, recorded episodes, and invariants.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 #![expect(
     clippy::disallowed_methods,
-    reason = "episodes are files, recorded anew on request; the crate itself has no I/O"
+    reason = "episodes are files, recorded again on request; the crate itself has no I/O"
 )]
 #![expect(clippy::similar_names, reason = "a route has a router, an alarm a name and a state")]
 

@@ -1,4 +1,4 @@
-//! What must hold whatever happens: random alarms over a simulated day, in worlds of one and two routes.
+//! Invariants: random alarms over a simulated day, in worlds of one and two routes.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ fn is_allowed(before: &WeightSplit, decision: &Decision, world: &World) -> Resul
     let returning = matches!(code(&decision.verdict).as_str(), "Failback" | "Restore");
     let state_of =
         |name: &str| world.alarms.values().find(|alarm| alarm.name.as_str() == name).map(|alarm| &alarm.state);
-    // A node that fails while it comes back gives its share to those that carried it before, if nobody is known ready.
+    // A node that fails while it comes back gives its share to the nodes that carried it before, if no node is known ready.
     let nobody_ready = before.targets().iter().all(|target| {
         let phases = &world.routes[&route("recs")].record.as_ref().unwrap().shift.phases;
         target.weight.get() == 0
@@ -68,7 +68,7 @@ fn is_allowed(before: &WeightSplit, decision: &Decision, world: &World) -> Resul
         let state = state_of(name.as_str());
         let in_alarm = state == Some(&AlarmState::Alarm);
         prop_assert!(!(rises && in_alarm), "{name} is in ALARM and rises: {before} -> {}", plan.to);
-        // Rounding to whole percent may give a point to anybody that has some.
+        // Rounding to whole percent may add a point to any node that has a share.
         let rises = rises && plan.to.weight_of(name).unwrap() > share_of(before, name.as_str()) + 1;
         let known = state == Some(&AlarmState::Ok) && before.weight_of(name).unwrap() > 0;
         let carried = back_down && before.weight_of(name).unwrap() > 0;

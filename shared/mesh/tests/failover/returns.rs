@@ -22,7 +22,7 @@ fn drained(policy: &str, missing_data: MissingData) -> World {
     world
 }
 
-/// Setting the state of an alarm makes it anew, so that this follows.
+/// Setting the state of an alarm creates a new alarm, so set this afterwards.
 fn set_missing_data(world: &mut World, missing_data: MissingData) {
     world.change_alarm("v1", |alarm| {
         alarm.condition = Some(Condition {

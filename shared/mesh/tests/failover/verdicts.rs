@@ -1,4 +1,4 @@
-//! The production chain, case by case: what is decided, by which reason, with which weights.
+//! The production chain, case by case: the decision, its reason and the weights.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ fn failing(routes: &[&str], policy: &str, nodes: &[&str]) -> World {
     world
 }
 
-/// A world whose nodes with traffic all have an alarm that is `OK`.
+/// A world in which every node with traffic has an alarm in state `OK`.
 fn seen(routes: &[&str], policy: &str) -> World {
     let mut world = World::new(routes, policy);
     let serving: Vec<String> = world
@@ -165,7 +165,7 @@ fn nodes_that_fail_together_are_left_alone() {
     apart.wait(3 * 60);
     apart.alarm("v1", AlarmState::Alarm);
     assert_acts(&apart, "Failover", &[0, 100]);
-    // Alarms that do not tell since when they are on count as new ones.
+    // Alarms without a time of their last change count as new ones.
     let mut timeless = apart.clone();
     for alarm in timeless.alarms.values_mut() {
         alarm.since = None;
@@ -248,7 +248,7 @@ fn alarms_that_no_route_can_answer_are_told() {
     world.provides.insert(node("db"), vec![VirtualServiceName::parse("db.local").unwrap()]);
     world.alarm("db", AlarmState::Alarm);
     world.alarm("ghost", AlarmState::Alarm);
-    let told: BTreeMap<String, String> = world
+    let reported: BTreeMap<String, String> = world
         .decisions()
         .into_iter()
         .filter_map(|Decision { subject, verdict, .. }| match subject {
@@ -257,7 +257,7 @@ fn alarms_that_no_route_can_answer_are_told() {
         })
         .collect();
     let expected = [("db", "NoRoute"), ("ghost", "NodeMissing")];
-    assert_eq!(told, expected.map(|(name, code)| (name.to_owned(), code.to_owned())).into());
+    assert_eq!(reported, expected.map(|(name, code)| (name.to_owned(), code.to_owned())).into());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Routes, alarms and a state table, small enough for a test; whatever is decided is done at once.
+//! Routes, alarms and a state table, small enough for a test; every decision is carried out at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use mesh::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, MetricQuery, MetricTerm};
 use mesh::failover::{
     AlarmData, Decision, Facts, HarmFact, KillSwitchFact, Memory, RouteFacts, RouteRecord, Subject, TagChange, Verdict,
-    decide, held,
+    decide, with_hold,
 };
 use mesh::name::{MeshName, RouteId, RouteName, VirtualNodeName, VirtualRouterName, VirtualServiceName};
 use mesh::policy::Policy;
@@ -139,11 +139,11 @@ impl World {
         change(self.alarms.get_mut(&AlarmName::parse(name).unwrap()).unwrap());
     }
 
-    /// An operator holds the route for an hour, and what is shifted stays so.
+    /// An operator holds the route for an hour; shifted weights stay shifted.
     pub(crate) fn hold(&mut self, router: &str) {
         let until = self.now + SignedDuration::from_hours(1);
         let route = self.routes.get_mut(&route(router)).unwrap();
-        route.record = route.record.take().map(|record| held(record, until, self.now));
+        route.record = route.record.take().map(|record| with_hold(record, until, self.now));
     }
 
     /// So many minutes, each with its scheduled run.

@@ -47,8 +47,8 @@ fn only_harms_that_the_change_creates_are_found() {
         ("TLS to DISABLED, in part", "tls2:9 plain2:1", "tls2:1 plain2:9", &["tls-lost"]),
         ("STRICT to PERMISSIVE", "tls:1 tls2:0", "tls:0 tls2:1", &[]),
         ("none to TLS", "tls:0 plain:1", "tls:1 plain:0", &[]),
-        ("between nodes without, beside one with", "tls:2 plain:1 plain2:1", "tls:2 plain:0 plain2:2", &[]),
-        ("TLS to TLS, beside one without", "tls:2 plain:1 tls2:0", "tls:0 plain:1 tls2:2", &[]),
+        ("between nodes without, next to one with", "tls:2 plain:1 plain2:1", "tls:2 plain:0 plain2:2", &[]),
+        ("TLS to TLS, next to one without", "tls:2 plain:1 tls2:0", "tls:0 plain:1 tls2:2", &[]),
         ("two at once", "tls:1 gone:0 plain:0", "tls:0 gone:1 plain:1", &["dangling-reference", "tls-lost"]),
     ];
     for (what, before, after, expected) in table {
@@ -107,7 +107,7 @@ fn a_harm_speaks_to_people_and_to_machines() {
         (
             "plain:1 bytes:0",
             "plain:0 bytes:1",
-            "httpRoute m/r/x would send traffic to virtual node bytes, whose listener speaks tcp",
+            "httpRoute m/r/x would send traffic to virtual node bytes, which listens with protocol tcp",
             json!({"harm": "protocol-mismatch", "route": "m/r/x", "kind": "httpRoute", "virtualNode": "bytes", "protocol": "tcp"}),
         ),
         (

@@ -22,7 +22,7 @@ fn shop() -> Mesh {
 #[test]
 fn callers_are_followed_through_services_and_routes() {
     let mesh = shop();
-    let links = Links::of(&mesh);
+    let links = Links::new(&mesh);
     let table: [(&str, &[&str], &[&str]); 5] = [
         ("web", &["node prices", "gateway edge"], &["node prices", "node recs-v1", "node web", "gateway edge"]),
         ("recs-v1", &["node web"], &["node prices", "node recs-v1", "node web", "gateway edge"]),
@@ -46,7 +46,7 @@ fn callers_are_followed_through_services_and_routes() {
 #[test]
 fn references_are_indexed_both_ways() {
     let mesh = shop();
-    let links = Links::of(&mesh);
+    let links = Links::new(&mesh);
     let service = "recs.local".parse().unwrap();
     let nodes: Vec<_> = links.nodes_of_service(&service).map(ToString::to_string).collect();
     assert_eq!(nodes, ["recs-v1", "recs-v2"], "a drained target is one");

@@ -48,7 +48,7 @@ fn resource(words: &[&str]) -> (String, Value) {
             let spec = json!({"httpRoute": {"match": {"prefix": "/"}, "action": {"target": target}}});
             (format!("virtualGateway/{gateway}/gatewayRoute/{name}"), spec)
         }
-        other => panic!("{other:?} is no resource"),
+        other => panic!("{other:?} is not a resource"),
     }
 }
 
@@ -69,7 +69,7 @@ fn listener_of(word: &str) -> Value {
             "portMapping": {"port": port.parse::<u16>().unwrap(), "protocol": protocol},
             "tls": {"mode": mode, "certificate": {"sds": {"secretName": "s"}}},
         }),
-        _ => panic!("{word} is no listener"),
+        _ => panic!("{word} is not a listener"),
     }
 }
 

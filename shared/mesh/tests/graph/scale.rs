@@ -27,7 +27,7 @@ fn ten_thousand_resources_take_no_time() {
     let mesh = ten_thousand();
     assert_eq!(mesh.resources().len(), 10_000);
     let start = Instant::now();
-    let links = Links::of(&mesh);
+    let links = Links::new(&mesh);
     assert_eq!(links.all_callers_of_node(&"n0".parse().unwrap()).len(), 2_500);
     assert_eq!(dangling(&mesh), []);
     assert_eq!(unreachable_routes(&mesh), []);

@@ -20,7 +20,7 @@ fn a_route_is_shadowed_by_the_same_or_a_broader_match_before_it() {
         ("same, same priority: the later name", "httpRoute", root, "5", root, "5", Some("b")),
         ("same, no priority", "httpRoute", root, "", root, "", Some("b")),
         ("same, lower", "httpRoute", root, "2", root, "1", Some("a")),
-        ("beside each other", "httpRoute", r#"{"prefix":"/a"}"#, "1", r#"{"prefix":"/b"}"#, "2", None),
+        ("distinct prefixes", "httpRoute", r#"{"prefix":"/a"}"#, "1", r#"{"prefix":"/b"}"#, "2", None),
         (
             "exact path in prefix",
             "httpRoute",
@@ -31,7 +31,7 @@ fn a_route_is_shadowed_by_the_same_or_a_broader_match_before_it() {
             Some("b"),
         ),
         (
-            "regex in prefix can't be told",
+            "regex in prefix is unknown",
             "httpRoute",
             r#"{"prefix":"/a"}"#,
             "1",

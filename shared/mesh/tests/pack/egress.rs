@@ -36,8 +36,8 @@ resources:
 #[test]
 fn the_effective_set_is_what_the_backends_lead_to() {
     let case = shop("DROP_ALL", "{}");
-    let links = Links::of(&case.mesh);
-    let all = Egresses::of(&case.mesh, &links, &case.policy.egress);
+    let links = Links::new(&case.mesh);
+    let all = Egresses::new(&case.mesh, &links, &case.policy.egress);
     let web = all.node(&"web".parse().unwrap()).unwrap();
     assert_eq!(web.outlet, Outlet::Closed);
     let reached: Vec<(&str, &str)> = web
@@ -107,7 +107,7 @@ fn dangling_backends_are_taken_off_only_where_the_policy_says_so() {
     let case = shop("DROP_ALL", "{removeDangling: true}");
     let [repair] = <[_; 1]>::try_from(repairs(&case.mesh, &case.policy.egress)).unwrap();
     assert!(repair.is_safe());
-    assert_eq!(repair.change.to_string(), "take backend gone.local off virtual node shop/web");
+    assert_eq!(repair.change.to_string(), "remove backend gone.local from virtual node shop/web");
     let mut after = case.mesh.clone();
     repair.change.apply(&mut after).unwrap();
     assert_eq!(cuts(&case.mesh, &after, &case.policy.egress), []);

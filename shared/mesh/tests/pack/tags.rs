@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mesh::policy::Policy;
-use mesh::tags::{Fault, Grace, Inherited, Standing, grace, judge, repairs};
+use mesh::tags::{Grace, Inherited, TagFault, TagStatus, grace, judge, repairs};
 use serde_json::json;
 
 use super::case::{Case, path_of, tags_of};
@@ -61,8 +61,8 @@ fn taken(case: &Case, path: &str) -> String {
     let judgement = judge(&case.mesh, &case.policy.tags);
     let faults = judgement.faults.get(&path_of(path)).cloned().unwrap_or_default();
     let inherited = faults.into_iter().find_map(|fault| match fault {
-        Fault::Missing { inherited, .. } => Some(inherited),
-        Fault::Untagged | Fault::OtherCase { .. } | Fault::Value { .. } | Fault::Differs { .. } => None,
+        TagFault::Missing { inherited, .. } => Some(inherited),
+        TagFault::Untagged | TagFault::OtherCase { .. } | TagFault::Value { .. } | TagFault::Differs { .. } => None,
     });
     match inherited {
         Some(Inherited::Value { value, from }) => format!("{value} from {}", from.name()),
@@ -175,11 +175,11 @@ fn a_resource_stands_as_its_tags_do() {
     );
     let judgement = judge(&case.mesh, &case.policy.tags);
     for (path, expected) in [
-        ("mesh/shop", Standing::Compliant),
-        ("virtualNode/a", Standing::Faulty),
+        ("mesh/shop", TagStatus::Compliant),
+        ("virtualNode/a", TagStatus::Faulty),
         // Another value than the mesh's may be meant.
-        ("virtualRouter/r", Standing::Compliant),
-        ("virtualGateway/edge", Standing::Unknown),
+        ("virtualRouter/r", TagStatus::Compliant),
+        ("virtualGateway/edge", TagStatus::Unknown),
     ] {
         assert_eq!(judgement.standing(&path_of(path)), expected, "{path}");
     }

@@ -1,4 +1,4 @@
-//! Carries out what was decided, with crashes wherever they can come.
+//! Carries out decisions, with a crash at every possible point.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -8,8 +8,8 @@ use mesh::certificates::{AuthorityArn, CertificateArn, Chain, SecretName, Source
 use mesh::change::Change;
 use mesh::name::ResourcePath;
 use mesh::rotation::{
-    Decision, KeepReason, KeyMatch, Like, Plan, Record, Step, StepResult, Subject, TrustId, Verdict, decide,
-    issued_defect, standstill, telling,
+    CertificateTemplate, Decision, KeepReason, KeyMatch, Plan, Record, Step, StepResult, Subject, TrustId, Verdict,
+    decide, issued_defect, rotation_notification, standstill,
 };
 
 use super::observe::trust_id;
@@ -85,15 +85,19 @@ impl World {
         let name = decision.subject.name();
         let stored = self.records.get(&name);
         let mut record = decision.record.clone().or_else(|| stored.cloned()).unwrap_or_default();
-        let told = telling(decision, record.told.as_ref(), record.failures.as_ref(), &self.policy, self.now);
-        record.told = told.told;
-        if let Some(failures) = record.failures.as_mut().filter(|_| told.failures_paged) {
+        let notification =
+            rotation_notification(decision, record.told.as_ref(), record.failures.as_ref(), &self.policy, self.now);
+        record.told = notification.told;
+        if let Some(failures) = record.failures.as_mut().filter(|_| notification.failures_paged) {
             failures.paged = Some(self.now);
         }
         let (watch, stuck) = standstill(decision, record.watch.as_ref(), &self.policy, self.now);
         record.watch = watch;
-        let codes =
-            told.page.then(|| decision.verdict.code()).into_iter().chain(stuck.map(|_| "NoProgress".to_owned()));
+        let codes = notification
+            .page
+            .then(|| decision.verdict.code())
+            .into_iter()
+            .chain(stuck.map(|_| "NoProgress".to_owned()));
         let pages = codes.map(|code| Page { at: self.now, subject: name.clone(), code });
         self.pages.extend(pages);
         record
@@ -114,7 +118,7 @@ impl World {
         self.records.insert(name.to_owned(), record);
     }
 
-    /// Where trust changes, nobody near who changes at the same time.
+    /// Where trust changes, no neighbour changes at the same time.
     fn near_is_quiet(&self, plan: &Plan) {
         if plan.stage.is_none() {
             return;
@@ -129,8 +133,8 @@ impl World {
         }
     }
 
-    /// Nothing is changed that a mesh has in which nothing may be changed, and nobody is told that something is
-    /// superseded that some mesh still has.
+    /// Nothing is changed that belongs to a mesh in observe mode, and nothing is reported as superseded that a mesh
+    /// still uses.
     fn may_touch(&self, plan: &Plan) {
         let users = |subject: &Subject| {
             let has = |node: &usize| match subject {
@@ -160,7 +164,8 @@ impl World {
         }
     }
 
-    /// While nobody looks, a person has a listener present what another one does, where all who call it take that.
+    /// Between two runs, an operator makes a listener present the certificate of another one, where every caller
+    /// accepts that.
     pub(super) fn edit_unseen(&mut self) {
         let node = usize::try_from(self.draw(self.nodes.len() as u64)).unwrap();
         let other = usize::try_from(self.draw(self.nodes.len() as u64)).unwrap();
@@ -238,7 +243,13 @@ impl World {
         StepResult::Applied
     }
 
-    fn reimport(&mut self, arn: &CertificateArn, by: &AuthorityArn, until: jiff::Timestamp, like: &Like) -> StepResult {
+    fn reimport(
+        &mut self,
+        arn: &CertificateArn,
+        by: &AuthorityArn,
+        until: jiff::Timestamp,
+        like: &CertificateTemplate,
+    ) -> StepResult {
         if let Some(failed) = self.refuses() {
             return failed;
         }
@@ -263,7 +274,7 @@ impl World {
         StepResult::Issued
     }
 
-    /// What the CA answers whatever is asked of it.
+    /// The answer that the CA gives to every request.
     fn refuses(&self) -> Option<StepResult> {
         let failed = |why: &str| Some(StepResult::Failed { why: why.to_owned(), is_unplaced: true });
         match self.answer {
@@ -401,7 +412,7 @@ impl World {
                 let wanted = Some((resource.clone(), at.clone()));
                 let call = (0..self.calls.len()).find(|call| place(trust_id(self, *call)) == wanted).unwrap();
                 self.calls[call].check = Check::Policy(authorities.clone());
-                // The client's proxies keep what they had under the same slot until they get the new one.
+                // The client's proxies keep the old certificate of the same slot until they get the new one.
             }
             other => unreachable!("a rotation never plans to {other}"),
         }
@@ -420,7 +431,7 @@ impl World {
         }
     }
 
-    /// How many issuances nobody could use, as the records count them.
+    /// How many issuances were unusable, as the records count them.
     pub(super) fn lost(&self) -> u32 {
         self.records.values().filter_map(|record: &Record| record.leaf.as_ref()).map(|leaf| leaf.lost).sum()
     }

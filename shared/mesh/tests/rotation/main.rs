@@ -1,7 +1,9 @@
-//! Rotation in a world of its own: who presents what, who trusts what, and proxies that take their time.
+//! Rotation in a simulated world: presented certificates, trust, and proxies that update late.
 
 #[cfg(test)]
 mod actuate;
+#[cfg(test)]
+mod notification;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]
@@ -10,8 +12,6 @@ mod properties;
 mod renewal;
 #[cfg(test)]
 mod standstill;
-#[cfg(test)]
-mod telling;
 #[cfg(test)]
 mod verdicts;
 #[cfg(test)]

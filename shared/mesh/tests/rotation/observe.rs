@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesh::certificates::{Certificate, Chain, Place, Reading, SecretName, Source};
+use mesh::certificates::{Certificate, Chain, Reading, SecretName, Source, SpecLocation};
 use mesh::name::{MeshName, ResourcePath};
 use mesh::policy::Mode;
 use mesh::rotation::{
-    AuthorityFacts, BundleFacts, Facts, Held, Keeper, KeyMatch, LeafFacts, Meeting, Memory, MeshFacts, Pending,
-    PrivateFacts, RenewalFact, Replacement, ReplacementState, Subject, TrustFacts, TrustId, TrustKeeper, Trusted,
+    Acknowledgement, AuthorityFacts, BundleFacts, Facts, Keeper, KeyMatch, LeafFacts, LeafVerification, Memory,
+    MeshFacts, Pending, PrivateFacts, RenewalFact, Replacement, ReplacementState, Subject, TrustFacts, TrustId,
+    TrustKeeper, Trusted,
 };
 
 use super::world::{Check, Part, Slot, Version, World};
@@ -24,7 +25,7 @@ pub(super) fn trust_id(world: &World, call: usize) -> TrustId {
     let by = world.path(world.calls[call].from);
     let service = format!("s{call}.local").parse().unwrap();
     match &world.calls[call].check {
-        Check::Policy(_) => TrustId::Policy { by, at: Place::Backend { service } },
+        Check::Policy(_) => TrustId::Policy { by, at: SpecLocation::Backend { service } },
         Check::Implicit => TrustId::Implicit { by, service },
         Check::Bundle(name) => TrustId::Sds { name: name.clone() },
     }
@@ -86,16 +87,16 @@ impl World {
     }
 
     /// What a node's proxies have acknowledged of something that they have in these slots.
-    fn held(&self, wanted: &[BTreeMap<Slot, Part>], node: usize, slots: &[Slot]) -> Held {
+    fn held(&self, wanted: &[BTreeMap<Slot, Part>], node: usize, slots: &[Slot]) -> Acknowledgement {
         if self.silent.contains(&node) {
-            return Held::Unknown("it is not connected".to_owned());
+            return Acknowledgement::Unknown("it is not connected".to_owned());
         }
         let wanted = &wanted[node];
         let mut all = BTreeSet::new();
         for slot in slots {
             for proxy in &self.proxies[node] {
                 if proxy.get(slot) != wanted.get(slot) {
-                    return Held::Outstanding;
+                    return Acknowledgement::Outstanding;
                 }
             }
             match &wanted[slot] {
@@ -103,7 +104,7 @@ impl World {
                 Part::Trust(roots) => all.extend(roots.iter().map(|root| root.fingerprint.clone())),
             }
         }
-        Held::Acknowledged(all)
+        Acknowledgement::Acknowledged(all)
     }
 
     fn memory(&self, name: &str) -> Memory {
@@ -250,12 +251,12 @@ impl World {
         trusts.collect()
     }
 
-    fn meetings(&self) -> BTreeSet<Meeting> {
+    fn meetings(&self) -> BTreeSet<LeafVerification> {
         let mut all = BTreeSet::new();
         for (index, call) in self.calls.iter().enumerate().filter(|(_, call)| self.is_read(call.from)) {
             let (client, server) = (self.path(call.from), self.path(call.to));
             if let Some(leaf) = self.nodes[call.to].listener.clone() {
-                all.insert(Meeting {
+                all.insert(LeafVerification {
                     leaf,
                     presenter: server.clone(),
                     trust: trust_id(self, index),
@@ -264,7 +265,7 @@ impl World {
             }
             if let (Some(name), Some(leaf)) = (&self.nodes[call.to].callers, self.nodes[call.from].client.clone()) {
                 let trust = TrustId::Sds { name: name.clone() };
-                all.insert(Meeting { leaf, presenter: client, trust, verifier: server });
+                all.insert(LeafVerification { leaf, presenter: client, trust, verifier: server });
             }
         }
         all

@@ -50,10 +50,10 @@ pub(super) fn random_meshes(seed: u64, meshes: usize, nodes: usize, density: u64
                 continue;
             }
             let is_acm = matches!(world.nodes[to].listener, Some(Source::Acm(_)));
-            let asks = world.nodes[to].callers.is_some();
+            let requires_client = world.nodes[to].callers.is_some();
             let check = match world.draw(3) {
-                // Without a policy there is no client certificate either.
-                0 if is_acm && !asks => Check::Implicit,
+                // Without a policy no client certificate is presented either.
+                0 if is_acm && !requires_client => Check::Implicit,
                 1 => Check::Bundle(shared.clone()),
                 _ => Check::Policy(vec![old.clone()]),
             };
@@ -111,7 +111,7 @@ fn show(world: &World) -> String {
     open.map(|one| format!("{}: {:?}", one.subject, one.verdict)).collect::<Vec<_>>().join("\n")
 }
 
-/// Nobody trusts the old root any more, and nothing is of the old CA.
+/// No node trusts the old root any more, and no certificate is from the old CA.
 fn nothing_is_old(world: &World, old: &AuthorityArn) -> Result<(), TestCaseError> {
     let root = world.anchor_of(old);
     for part in world.proxies.iter().flatten().flat_map(|proxy| proxy.values()) {
@@ -157,7 +157,7 @@ proptest! {
             world.check();
         }
         nothing_is_old(&world, &old)?;
-        // One issuance each, those aside that a crash has cost, and those that could not wait.
+        // One issuance each, except issuances lost in a crash and issuances that could not wait.
         let sources = world.observe().leaves.len();
         let urgent = world.issued.iter().filter(|one| one.at >= one.replaced.leaf.not_after - DAY * 40).count();
         prop_assert!(world.issued.len() <= sources + world.lost() as usize + urgent, "{} for {sources}", world.issued.len());

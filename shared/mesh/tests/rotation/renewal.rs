@@ -82,7 +82,7 @@ fn how_late_a_renewal_is_does_not_depend_on_how_long_a_certificate_lives() {
         let found = overdue(&facts, &world.policy, world.now + percent(over)).unwrap();
         assert!(found.abs_diff(late) <= 1, "{case}: {found}");
 
-        facts.leaves[0].keeper = Keeper::NotOurs { why: "somebody else renews it".to_owned() };
+        facts.leaves[0].keeper = Keeper::NotOurs { why: "another process renews it".to_owned() };
         assert_eq!(overdue(&facts, &world.policy, world.now), None, "{case}");
     }
 }

@@ -1,4 +1,4 @@
-//! No state of what is stored, and no answer of a CA, stops a rotation without a page.
+//! No stored state and no answer of a CA stops a rotation without a page.
 //!
 //! Every case of a product is run by the production decisions and the executor of the other suites:
 //!
@@ -112,12 +112,12 @@ const PENDINGS: [Pending; 14] = [
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operator {
-    Nobody,
+    Absent,
     /// Moves the current version back once.
     RollsBackOnce,
     /// Moves it back whenever it changes.
     RollsBackAlways,
-    /// Takes the label off what is pending, once.
+    /// Removes the label of the pending version, once.
     DropsPending,
 }
 
@@ -137,12 +137,12 @@ struct Play {
     world: World,
     source: Source,
     seen: BTreeSet<String>,
-    /// Since when a decision is not final and nobody was paged.
+    /// Since when a decision is not final and no page was sent.
     silent: Option<Timestamp>,
     promotions: usize,
     served: String,
     rolled_back: usize,
-    /// What was decided after the last run.
+    /// The decision of the last run.
     last: Option<Decision>,
 }
 
@@ -269,7 +269,7 @@ impl Play {
         decisions.into_iter().find(is_it).unwrap()
     }
 
-    /// The leaf that the listener presents now: a private one may have been requested anew.
+    /// The leaf that the listener presents now: a new private one may have been requested.
     fn fingerprint(&self) -> String {
         let source = self.world.nodes[0].listener.clone().unwrap();
         self.world.stored(&source).leaf.fingerprint.to_string()
@@ -326,7 +326,7 @@ impl Play {
                 self.decision().verdict.plan().map(|plan| &plan.step),
                 Some(mesh::rotation::Step::Collect { give_up_at, .. }) if *give_up_at + MINUTES(5) >= self.world.now
             );
-            // What was done has to lead to something new: a state that was there before is a cycle.
+            // Every action has to lead to a new state: a repeated state is a cycle.
             if !waits && (before == after || self.seen.contains(&after)) {
                 self.fails("a cycle without progress");
             }
@@ -368,7 +368,7 @@ impl Play {
 
     fn operate(&mut self) {
         let moves = match self.case.operator {
-            Operator::Nobody => false,
+            Operator::Absent => false,
             Operator::RollsBackOnce => self.rolled_back == 0,
             Operator::RollsBackAlways | Operator::DropsPending => true,
         };
@@ -396,7 +396,7 @@ impl Play {
             matches!(&decision.verdict, Verdict::Keep(reason) if !reason.holds() && *reason != KeepReason::BeingIssued);
         let repeat = self.world.policy.paging.repeat_after.get();
         let paged = self.world.pages.iter().any(|page| page.at + repeat + MINUTES(5) > self.world.now);
-        // A page that names when it ends by itself is sent once.
+        // A page that names when it resolves is sent once.
         let held =
             matches!(&decision.verdict, Verdict::Keep(KeepReason::MovedBack { .. })) && !self.world.pages.is_empty();
         if is_final || paged || held {
@@ -406,11 +406,11 @@ impl Play {
         let since = *self.silent.get_or_insert(self.world.now);
         let leaf_patience = (self.case.validity / 4).min(HOUR * 24).max(HOUR);
         if self.world.now > since + leaf_patience + MINUTES(90) {
-            self.fails("nobody was paged");
+            self.fails("no page was sent");
         }
     }
 
-    /// The next run: five minutes later, or when what is waited for comes.
+    /// The next run: five minutes later, or at the awaited event.
     fn advance(&mut self, end: Timestamp) {
         let next = self.world.now + MINUTES(5);
         let jump = match self.last.as_ref().map(|decision| &decision.verdict) {
@@ -431,7 +431,7 @@ impl Play {
     fn play(mut self) {
         let start = self.world.now;
         let end = start + HOUR * 12;
-        while self.world.now < end && !(self.is_done() && self.case.operator == Operator::Nobody) {
+        while self.world.now < end && !(self.is_done() && self.case.operator == Operator::Absent) {
             self.run();
             self.advance(end);
         }
@@ -447,7 +447,7 @@ impl Play {
             self.fails(&format!("{} promotions against an operator", self.promotions));
         }
         if self.case.current == Current::UnknownIssuer {
-            // Nobody but a person can tell who is to issue it.
+            // Only an operator knows which CA is to issue it.
             return;
         }
         self.recover();
@@ -455,7 +455,7 @@ impl Play {
 
     /// The cause is gone, and an operator has said so where one had intervened.
     fn recover(&mut self) {
-        self.case.operator = Operator::Nobody;
+        self.case.operator = Operator::Absent;
         self.world.answer = Answer::Good;
         for one in self.world.acm.values_mut().filter(|one| one.ready.is_some()) {
             one.ready = Some(self.world.now);
@@ -477,7 +477,7 @@ impl Play {
         }
         let leaf = self.world.stored(&self.world.nodes[0].listener.clone().unwrap()).leaf.clone();
         if leaf.not_after <= self.world.now || leaf.not_before > self.world.now {
-            self.fails("what is served is not in force");
+            self.fails("the served certificate is not in force");
         }
     }
 }

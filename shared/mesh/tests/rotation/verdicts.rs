@@ -1,4 +1,4 @@
-//! Decisions on tables: which meshes something touches, and what they allow.
+//! Decisions on tables: which meshes a rotation affects, and what they permit.
 
 use mesh::certificates::Source;
 use mesh::policy::Succession;
@@ -10,9 +10,9 @@ use super::world::{Call, Check, DAY, HOUR, Node, World};
 #[test]
 fn every_documented_reason_is_explained() {
     for code in ["CAA_ERROR", "PENDING_DOMAIN_VALIDATION", "PCA_ACCESS_DENIED", "SLR_NOT_FOUND", "OTHER"] {
-        assert!(!renewal_reason(code).contains("not known here"), "{code}");
+        assert!(!renewal_reason(code).contains("does not know"), "{code}");
     }
-    assert!(renewal_reason("SOMETHING_NEW").contains("not known here"));
+    assert!(renewal_reason("SOMETHING_NEW").contains("does not know"));
 }
 
 /// Two meshes: `m0` has nodes 0 and 2, `m1` has 1 and 3. Nodes 0 and 1 present `shared`, node 2 presents `own`.
@@ -68,7 +68,7 @@ impl Two {
         self.decide().into_iter().find(|one| one.subject == *subject).unwrap()
     }
 
-    /// What is remembered of a mesh that was read before.
+    /// The remembered reading of a mesh.
     fn remember(&mut self, mesh: usize) {
         let name = Subject::Mesh(World::mesh_name(mesh));
         let record = self.of(&name).record.unwrap();
@@ -80,8 +80,8 @@ impl Two {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Expected {
     Done,
-    /// Told only, because of the mesh `m1`.
-    Told,
+    /// Reported only, because of the mesh `m1`.
+    Reported,
     Held(NotKnown),
 }
 
@@ -95,7 +95,7 @@ fn found(decision: &Decision) -> Expected {
         verdict if verdict.plan().is_some() && decision.watching.is_empty() => Expected::Done,
         verdict if verdict.plan().is_some() => {
             assert_eq!(decision.watching.iter().collect::<Vec<_>>(), [&m1], "it names the mesh");
-            Expected::Told
+            Expected::Reported
         }
         other => panic!("{other:?}"),
     }
@@ -103,17 +103,17 @@ fn found(decision: &Decision) -> Expected {
 
 #[test]
 fn what_is_shared_goes_by_the_strictest_and_the_rest_goes_on() {
-    use Expected::{Done, Held, Told};
+    use Expected::{Done, Held, Reported};
     let arrives = Held(NotKnown::WhetherItArrives);
     // Whether m1 only watches, can't be read, was read before; days into a life of 90; shared, own.
     for (case, watches, unread, before, days, shared, own) in [
         ("all may be changed and read", false, false, false, 70, Done, Done),
-        ("one only watches", true, false, false, 70, Told, Done),
+        ("one only watches", true, false, false, 70, Reported, Done),
         ("one can't be read, and has it", false, true, true, 70, arrives, Done),
-        ("and there is no more time", false, true, true, 86, Done, Done),
-        ("and it only watches", true, true, true, 86, Told, Done),
+        ("and no time is left", false, true, true, 86, Done, Done),
+        ("and it only watches", true, true, true, 86, Reported, Done),
         ("one was never read", false, true, false, 70, Done, Done),
-        ("one was never read and only watches", true, true, false, 70, Told, Told),
+        ("one was never read and only watches", true, true, false, 70, Reported, Reported),
     ] {
         let mut two = two(days);
         if before {
@@ -124,7 +124,7 @@ fn what_is_shared_goes_by_the_strictest_and_the_rest_goes_on() {
         let decided = (two.of(&two.shared), two.of(&two.own));
         assert_eq!((found(&decided.0), found(&decided.1)), (shared, own), "{case}");
         assert_eq!(decided.0.unread.is_empty(), !unread, "{case}");
-        // By somebody's word it shares nothing: then it is as if it were not there.
+        // An operator declared that it shares nothing: then it does not count.
         two.world.policy.rollover.separate.insert(World::mesh_name(1));
         if unread {
             assert_eq!((found(&two.of(&two.shared)), found(&two.of(&two.own))), (Done, Done), "{case}: separate");
@@ -141,7 +141,8 @@ fn what_changes_trust_waits_for_every_mesh() {
     two.world.policy.successions = vec![Succession { from: old, to: new }];
     two.remember(1);
     two.world.unread.insert(1);
-    // Both are trusted where that can be seen; nothing is issued anew, though nobody has seen `own` in the other mesh.
+    // Both are trusted where that can be observed; nothing is issued again, though `own` was never observed in the
+    // other mesh.
     for _ in 0..40 {
         two.world.wake(0);
         two.world.deliver(100);
@@ -151,7 +152,7 @@ fn what_changes_trust_waits_for_every_mesh() {
     for subject in [&two.shared, &two.own] {
         assert_eq!(found(&two.of(subject)), Expected::Held(NotKnown::WhoChecksIt));
     }
-    // By somebody's word the meshes share nothing; but what is seen in both is not believed to be separate.
+    // An operator declared that the meshes share nothing; but a certificate observed in both is not separate.
     two.world.unread.clear();
     for _ in 0..200 {
         two.world.wake(0);

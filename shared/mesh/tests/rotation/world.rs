@@ -21,9 +21,9 @@ pub(super) enum Slot {
     Listener,
     /// What it presents as a client.
     Client,
-    /// What it trusts of those that it calls: the index of an edge.
+    /// Its trust in the nodes that it calls, by the index of an edge.
     Called(usize),
-    /// What its listener trusts of those that call.
+    /// The trust of its listener in callers.
     Callers,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct AcmCertificate {
     pub(super) name: String,
     pub(super) chain: Option<Rc<Chain>>,
     pub(super) eligible: bool,
-    /// When what was asked for is there.
+    /// When the requested certificate is issued.
     pub(super) ready: Option<Timestamp>,
     pub(super) replaces: Option<CertificateArn>,
     pub(super) lifetime: SignedDuration,
@@ -82,9 +82,9 @@ pub(super) struct Version {
 /// How the private CAs answer an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// With what was ordered, at once.
+    /// With the ordered certificate, at once.
     Good,
-    /// With what was ordered, after so many minutes.
+    /// With the ordered certificate, after so many minutes.
     Slow(i32),
     /// Never.
     Never,
@@ -100,7 +100,7 @@ pub(super) enum Answer {
     ForeignKey,
     /// With a leaf for another name.
     WrongName,
-    /// With a leaf of another CA that nobody trusts.
+    /// With a leaf of another CA that no node trusts.
     OtherIssuer,
     /// With a refusal, each time.
     Failed,
@@ -142,7 +142,7 @@ pub(super) struct World {
     pub(super) calls: Vec<Call>,
     /// What each replica of each node has.
     pub(super) proxies: Vec<Vec<BTreeMap<Slot, Part>>>,
-    /// Nodes whose proxies can't be asked.
+    /// Nodes with unreachable proxies.
     pub(super) silent: BTreeSet<usize>,
     pub(super) records: BTreeMap<String, Record>,
     pub(super) orders: BTreeMap<String, (Rc<Chain>, Timestamp, String)>,
@@ -153,7 +153,7 @@ pub(super) struct World {
     pub(super) pages: Vec<Page>,
     /// Emulates the defect that a version of a secret is used again for the next attempt.
     pub(super) reuses_versions: bool,
-    /// Whether what is there from the start may be unusable, so that the law is not checked.
+    /// Whether the initial certificates may be unusable, so that the invariant is not checked.
     pub(super) starts_broken: bool,
     pub(super) keys: u64,
     serial: u64,
@@ -236,7 +236,7 @@ impl World {
         let id = format!("{subject} {}", self.serial);
         let key = Some(format!("key of {id}"));
         Rc::new(Certificate {
-            fingerprint: Fingerprint::of(id.as_bytes()),
+            fingerprint: Fingerprint::from_der(id.as_bytes()),
             subject: format!("CN={subject}"),
             issuer: issuer.map_or(format!("CN={subject}"), |issuer| issuer.subject.clone()),
             issuer_key_id: issuer.map_or_else(|| key.clone(), |issuer| issuer.key_id.clone()),
@@ -314,12 +314,12 @@ impl World {
         self.issue(name, by, self.now - HOUR - lived, self.now - HOUR - lived + lifetime)
     }
 
-    /// What somebody trusts who trusts a CA by its name: that one, and not its root.
+    /// The trust of a node that trusts a CA by its name: that CA, and not its root.
     pub(super) fn anchor_of(&self, arn: &AuthorityArn) -> Rc<Certificate> {
         self.authorities[arn].certificate.clone()
     }
 
-    /// What is kept under a source now.
+    /// The current content of a source.
     pub(super) fn stored(&self, source: &Source) -> Rc<Chain> {
         match source {
             Source::Acm(arn) => self.acm[arn].chain.clone().unwrap(),
@@ -372,7 +372,7 @@ impl World {
         self.check();
     }
 
-    /// Some proxies get some of what they are to have, in whatever order.
+    /// Some proxies get some of their updates, in any order.
     pub(super) fn deliver(&mut self, percent: u64) {
         for node in 0..self.nodes.len() {
             let wanted = self.wanted(node);
@@ -387,7 +387,7 @@ impl World {
         }
     }
 
-    /// ACM finishes what it was asked for.
+    /// ACM finishes a request.
     pub(super) fn settle(&mut self) {
         let ready: Vec<CertificateArn> = self
             .acm

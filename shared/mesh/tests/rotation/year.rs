@@ -35,7 +35,7 @@ fn forty_five_daily_repeats_lead_to_one_issuance() {
         world.nodes.push(super::world::Node { listener: Some(source), client: None, callers: None });
     }
     world.start();
-    // The event comes from 45 days before the end, as if nobody had done anything until then.
+    // The event comes from 45 days before the end, as if nothing had been done until then.
     for one in world.acm.values_mut() {
         let leaf = &mut std::rc::Rc::make_mut(one.chain.as_mut().unwrap()).leaf;
         leaf.not_after = world.now + DAY * 45;
@@ -95,7 +95,7 @@ struct Trouble {
     /// Between two runs.
     step: SignedDuration,
     time: SignedDuration,
-    /// For how long a CA misbehaves at a time: shorter than what is left of a leaf when it is renewed.
+    /// How long a CA misbehaves at a time: shorter than the rest of a leaf's validity when it is renewed.
     outage: SignedDuration,
 }
 
@@ -177,7 +177,7 @@ fn troubled(trouble: &Trouble, seed: u64) {
     let issued = world.issued.len();
     println!("{issued} issued, {outages} outages, {roll_backs} roll-backs, {} pages", world.pages.len());
     assert!(outages > 5 && roll_backs > 5, "{outages} {roll_backs}");
-    // Two thirds of a validity each, and twice as much for what was answered badly or rolled back.
+    // Two thirds of a validity each, and twice as much for bad answers and rollbacks.
     let lives = usize::try_from(trouble.time.as_secs() / (trouble.validity.as_secs() * 6 / 10)).unwrap();
     assert!(issued >= lives / 2 * SERVERS, "{issued}");
     assert!(issued <= lives * SERVERS * 2 + outages * SERVERS, "{issued} for {lives} lives of {SERVERS}");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::{AuthorityArn, CertificateArn, Chain, IdempotencyToken, KeyAlgorithm, PrivateKey};
 use crate::PortError;
 
-/// Keeps the certificates that listeners name by ARN.
+/// The store of certificates that listeners name by ARN.
 #[async_trait]
 pub trait CertificateStore: Send + Sync + std::fmt::Debug {
     /// Every certificate of every key type, all pages.
@@ -18,64 +18,65 @@ pub trait CertificateStore: Send + Sync + std::fmt::Debug {
     /// The certificate with its chain; `None` while it is being issued.
     async fn chain(&self, arn: &CertificateArn) -> Result<Option<Chain>, PortError>;
 
-    /// The certificate with its private key. Only what a private CA issued through ACM can be exported, and public
-    /// certificates that were requested so; of others it is refused ([`Other`](crate::PortErrorKind::Other)). While the
-    /// certificate is being issued or renewed it is a [`Conflict`](crate::PortErrorKind::Conflict).
+    /// The certificate with its private key. Only certificates of a private CA issued through ACM, and public
+    /// certificates requested for export, can be exported; others return [`Other`](crate::PortErrorKind::Other). While
+    /// the certificate is being issued or renewed, it returns [`Conflict`](crate::PortErrorKind::Conflict).
     async fn export(&self, arn: &CertificateArn) -> Result<ExportedCertificate, PortError>;
 
-    /// Starts the renewal, on the same ARN with a new key. Refused ([`Other`](crate::PortErrorKind::Other)) unless the
-    /// certificate is [`Eligibility::Eligible`]; a [`Conflict`](crate::PortErrorKind::Conflict) while one is under way.
+    /// Starts the renewal, under the same ARN with a new key. Returns [`Other`](crate::PortErrorKind::Other) unless the
+    /// certificate is [`Eligibility::Eligible`], and [`Conflict`](crate::PortErrorKind::Conflict) while a renewal is in
+    /// progress.
     async fn renew(&self, arn: &CertificateArn) -> Result<(), PortError>;
 
-    /// Requests a private certificate, which is then issued in its own time. Asked twice with one token within an hour,
-    /// it is one certificate.
+    /// Requests a private certificate, which is issued asynchronously. Two requests with one token within an hour are
+    /// one certificate.
     async fn request(&self, request: &PrivateRequest) -> Result<CertificateArn, PortError>;
 
-    /// Imports a certificate: a new one, or anew onto the ARN of an imported one, which must keep key type and size and
-    /// every key usage. Names may change.
+    /// Imports a certificate: a new one, or under the ARN of an imported one with the same key type, key size and key
+    /// usages. Names may differ.
     async fn import(&self, import: &Import) -> Result<CertificateArn, PortError>;
 
-    /// Deletes a certificate; a [`Conflict`](crate::PortErrorKind::Conflict) while anything uses it.
+    /// Deletes a certificate; returns [`Conflict`](crate::PortErrorKind::Conflict) while it is in use.
     async fn delete(&self, arn: &CertificateArn) -> Result<(), PortError>;
 
-    /// The certificate's tags.
+    /// The tags of a certificate.
     async fn tags(&self, arn: &CertificateArn) -> Result<BTreeMap<String, String>, PortError>;
 
     /// Adds or replaces these tags.
     async fn tag(&self, arn: &CertificateArn, tags: &BTreeMap<String, String>) -> Result<(), PortError>;
 }
 
-/// A certificate as a list shows it.
+/// A certificate in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateListed {
     /// Its ARN.
     pub arn: CertificateArn,
-    /// Where it comes from.
+    /// Its kind.
     pub kind: CertificateKind,
     /// Its state.
     pub status: CertificateStatus,
     /// The end of its validity, once issued.
     pub not_after: Option<Timestamp>,
-    /// Whether it was ever exported; only a list tells. `None` where it is not said.
+    /// Whether it was ever exported; only lists have this. `None` if it is unknown.
     pub exported: Option<bool>,
 }
 
-/// A certificate as its description shows it.
+/// A certificate's description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCertificate {
     /// Its ARN.
     pub arn: CertificateArn,
-    /// Where it comes from.
+    /// Its kind.
     pub kind: CertificateKind,
     /// Its state.
     pub status: CertificateStatus,
-    /// Why it could not be issued, as in `PCA_LIMIT_EXCEEDED`.
+    /// Why it could not be issued, for example `PCA_LIMIT_EXCEEDED`.
     pub failure: Option<String>,
-    /// The subject's common name; empty where there is none.
+    /// The subject's common name; empty if there is none.
     pub common_name: String,
-    /// Every name that it is valid for.
+    /// All names of the certificate.
     pub names: Vec<String>,
-    /// Type and size of its key; `None` where it is not said.
+    /// The algorithm and size of its key; `None` if unknown.
     pub key_algorithm: Option<KeyAlgorithm>,
     /// Its serial number, in hexadecimal pairs; `None` until it is issued. A renewal changes it.
     pub serial: Option<String>,
@@ -83,9 +84,10 @@ pub struct StoredCertificate {
     pub not_before: Option<Timestamp>,
     /// The end of its validity, once issued.
     pub not_after: Option<Timestamp>,
-    /// The ARNs of the AWS resources that use it. App Mesh's listeners were among them; ours are not.
+    /// The ARNs of the AWS resources that use it. App Mesh's listeners were listed; listeners of the control plane are
+    /// not.
     pub in_use_by: Vec<String>,
-    /// Whether [`CertificateStore::renew`] would be taken; `None` where it is not said.
+    /// Whether [`CertificateStore::renew`] would be accepted; `None` if unknown.
     pub eligibility: Option<Eligibility>,
     /// The last renewal.
     pub renewal: Option<Renewal>,
@@ -93,76 +95,76 @@ pub struct StoredCertificate {
     pub authority: Option<AuthorityArn>,
 }
 
-/// Where a certificate comes from.
+/// The kind of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateKind {
-    /// A public one, from Amazon.
+    /// A public certificate from Amazon.
     AmazonIssued,
-    /// From a private CA through ACM: the only kind that can be renewed on demand.
+    /// A certificate of a private CA, issued through ACM; only this kind can be renewed on demand.
     Private,
-    /// Brought along, with a key that never comes out again.
+    /// An imported certificate; its key can never be read.
     Imported,
-    /// Another kind, as ACM calls it.
+    /// Another kind, by ACM's name.
     Unrecognised(String),
 }
 
 /// The state of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateStatus {
-    /// Being issued.
+    /// It is being issued.
     PendingValidation,
-    /// In force, as far as ACM is concerned.
+    /// It is issued and valid.
     Issued,
-    /// Not in force.
+    /// It is inactive.
     Inactive,
-    /// Past its validity.
+    /// Its validity has ended.
     Expired,
-    /// Never validated.
+    /// Its validation timed out.
     ValidationTimedOut,
-    /// Withdrawn.
+    /// It was revoked.
     Revoked,
-    /// Could not be issued.
+    /// Its issuance failed.
     Failed,
-    /// Another state, as ACM calls it.
+    /// Another state, by ACM's name.
     Unrecognised(String),
 }
 
 /// Whether ACM would renew a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eligibility {
-    /// It was exported since it was issued or last renewed, or an AWS service uses it.
+    /// It was exported since its issuance or last renewal, or an AWS service uses it.
     Eligible,
-    /// It was not, or it is of a kind that is never renewed.
+    /// It was not exported, or its kind is never renewed.
     Ineligible,
 }
 
 /// A renewal by ACM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewal {
-    /// How far it is.
+    /// The state of the renewal.
     pub state: RenewalState,
-    /// Why it is not further, as in `PCA_ACCESS_DENIED` or `CAA_ERROR`.
+    /// The reason for the state, for example `PCA_ACCESS_DENIED` or `CAA_ERROR`.
     pub reason: Option<String>,
-    /// When that last changed.
+    /// When the state last changed.
     pub at: Timestamp,
 }
 
-/// How far a renewal is.
+/// The state of a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RenewalState {
-    /// ACM is at it.
+    /// ACM is renewing the certificate.
     PendingAutoRenewal,
-    /// Somebody has to prove that the names are theirs.
+    /// The ownership of the names must be proven.
     PendingValidation,
-    /// Done.
+    /// The renewal succeeded.
     Success,
-    /// Given up.
+    /// The renewal failed.
     Failed,
-    /// Another state, as ACM calls it.
+    /// Another state, by ACM's name.
     Unrecognised(String),
 }
 
-/// A certificate that left the store with its key.
+/// An exported certificate with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExportedCertificate {
     /// The certificate and its issuers.
@@ -174,29 +176,29 @@ pub struct ExportedCertificate {
 /// A request for a private certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrivateRequest {
-    /// The private CA that is to issue it.
+    /// The private CA that issues it.
     pub authority: AuthorityArn,
     /// The subject's common name, the first of its names; at most 64 characters.
     pub common_name: String,
     /// Its other names.
     pub other_names: Vec<String>,
-    /// Type and size of the key that ACM makes.
+    /// The algorithm and size of the key, which ACM creates.
     pub key_algorithm: KeyAlgorithm,
-    /// Makes a repetition within an hour the same request.
+    /// The idempotency token, valid for an hour.
     pub token: IdempotencyToken,
-    /// The tags that it gets.
+    /// The tags of the new certificate.
     pub tags: BTreeMap<String, String>,
 }
 
 /// A certificate to import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// The ARN of the imported certificate that it replaces; unset, it becomes a new one.
+    /// The ARN of the imported certificate to replace; `None` for a new one.
     pub onto: Option<CertificateArn>,
     /// The certificate and its issuers.
     pub chain: Chain,
     /// Its key.
     pub key: PrivateKey,
-    /// The tags that a new one gets; ACM takes none where one is replaced.
+    /// The tags of a new certificate; ACM accepts none for a replacement.
     pub tags: BTreeMap<String, String>,
 }

@@ -4,110 +4,111 @@ use jiff::Timestamp;
 use super::{AuthorityArn, Chain, IdempotencyToken, IssuedArn, KeyAlgorithm};
 use crate::PortError;
 
-/// Issues certificates. There is no list of what it revoked: a CA tells that in its CRL and audit reports only, and ACM in
+/// Issues certificates. Revocations are not listed: a CA publishes them only in its CRL and audit reports, and ACM in
 /// the status of a certificate.
 #[async_trait]
 pub trait CertificateAuthority: Send + Sync + std::fmt::Debug {
     /// One CA.
     async fn describe(&self, authority: &AuthorityArn) -> Result<Authority, PortError>;
 
-    /// The CA's own certificate, with its issuers where it is not a root. Refused of one that has none yet.
+    /// The CA's own certificate, with its issuers unless it is a root. Fails for a CA without a certificate.
     async fn certificate(&self, authority: &AuthorityArn) -> Result<Chain, PortError>;
 
-    /// Orders a certificate. Every order is billed; within five minutes of the first, one with the same token is the
-    /// same order. Refused ([`Other`](crate::PortErrorKind::Other)) of a CA that is not active, and for a validity
-    /// beyond the CA's own.
+    /// Orders a certificate. Every order is billed; an order with the same token within five minutes is the same order.
+    /// Returns [`Other`](crate::PortErrorKind::Other) for a CA that is not active, and for a validity beyond the CA's
+    /// own.
     async fn issue(&self, order: &Order) -> Result<IssuedArn, PortError>;
 
-    /// What became of an order.
+    /// The state of an order.
     async fn issued(&self, certificate: &IssuedArn) -> Result<Issuance, PortError>;
 }
 
 /// A private CA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
-    /// Its ARN, which stays the same when it gets a new certificate; its key stays the same too.
+    /// Its ARN, which stays the same when its certificate is replaced; its key stays the same, too.
     pub arn: AuthorityArn,
-    /// Its place in the hierarchy.
+    /// Its kind in the hierarchy.
     pub kind: AuthorityKind,
-    /// Its state: only an active one issues.
+    /// Its state: only an active CA issues.
     pub status: AuthorityStatus,
-    /// How long what it issues may be valid.
+    /// The permitted validity of its certificates.
     pub usage: AuthorityUsage,
     /// The subject's common name.
     pub common_name: Option<String>,
-    /// Type and size of its key, which is not that of what it issues.
+    /// The algorithm and size of the CA's key.
     pub key_algorithm: Option<KeyAlgorithm>,
-    /// The beginning of its certificate's validity, once it has one.
+    /// The beginning of the CA certificate's validity, once it has one.
     pub not_before: Option<Timestamp>,
-    /// The end of its certificate's validity: nothing that it issues may end later.
+    /// The end of the CA certificate's validity: no certificate that it issues may end later.
     pub not_after: Option<Timestamp>,
 }
 
-/// A CA's place in the hierarchy.
+/// A CA's kind in the hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorityKind {
-    /// It signed its own certificate.
+    /// A root: it signed its own certificate.
     Root,
-    /// Another CA signed its certificate.
+    /// A subordinate: another CA signed its certificate.
     Subordinate,
-    /// Another place, as the service calls it.
+    /// Another kind, by the service's name.
     Unrecognised(String),
 }
 
 /// The state of a CA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorityStatus {
-    /// Being made.
+    /// It is being created.
     Creating,
-    /// Waiting for its own certificate.
+    /// It waits for its own certificate.
     PendingCertificate,
-    /// It issues.
+    /// It is active and issues certificates.
     Active,
-    /// Deleted, and for some days not for good.
+    /// It is deleted, and can be restored for some days.
     Deleted,
-    /// Switched off by somebody.
+    /// An operator disabled it.
     Disabled,
-    /// Past its own validity.
+    /// Its own validity has ended.
     Expired,
-    /// Could not be made.
+    /// Its creation failed.
     Failed,
-    /// Another state, as the service calls it.
+    /// Another state, by the service's name.
     Unrecognised(String),
 }
 
-/// How long what a CA issues may be valid.
+/// The permitted validity of a CA's certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorityUsage {
-    /// As long as the CA itself.
+    /// Up to the validity of the CA.
     GeneralPurpose,
     /// At most seven days.
     ShortLived,
-    /// Another usage, as the service calls it.
+    /// Another usage mode, by the service's name.
     Unrecognised(String),
 }
 
 /// An order for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// Who is to issue it.
+    /// The issuing CA.
     pub authority: AuthorityArn,
-    /// The certificate signing request, PEM.
+    /// The certificate signing request, in PEM form.
     pub request: String,
-    /// What the certificate may be used for.
+    /// The usage of the certificate.
     pub template: Template,
-    /// How the CA signs; it must suit the CA's key.
+    /// The signature algorithm; it must suit the CA's key.
     pub signing: SigningAlgorithm,
-    /// The end of the validity, to the second. It begins an hour before the issuance, so that clocks may differ.
+    /// The end of the validity, to the second. The validity begins an hour before the issuance, to allow for clock
+    /// skew.
     pub not_after: Timestamp,
-    /// Makes a repetition within five minutes the same order.
+    /// The idempotency token, valid for five minutes.
     pub token: IdempotencyToken,
 }
 
-/// What a certificate may be used for.
+/// The usage of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Template {
-    /// Servers and clients: what both ends of a mutual TLS present.
+    /// Servers and clients, for both ends of mutual TLS.
     EndEntity,
     /// Servers only.
     EndEntityServerAuth,
@@ -116,7 +117,7 @@ pub enum Template {
 }
 
 impl Template {
-    /// The name that a private CA knows it by.
+    /// The template name of the private CA service.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -127,7 +128,7 @@ impl Template {
     }
 }
 
-/// How a CA signs.
+/// A CA's signature algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SigningAlgorithm {
     /// ECDSA over SHA-256.
@@ -141,7 +142,7 @@ pub enum SigningAlgorithm {
 }
 
 impl SigningAlgorithm {
-    /// What suits a CA's key; `None` for a key that is not known here.
+    /// The algorithm for a CA's key; `None` for an unknown key type.
     #[must_use]
     pub fn suiting(key: &KeyAlgorithm) -> Option<Self> {
         match key {
@@ -154,16 +155,16 @@ impl SigningAlgorithm {
     }
 }
 
-/// What became of an order.
+/// The state of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Issuance {
-    /// Not issued yet: ask again in some seconds.
+    /// Not issued yet; poll again after some seconds.
     InProgress,
-    /// Will never be issued.
+    /// Never to be issued.
     Failed {
-        /// What the CA says of it.
+        /// The CA's reason.
         reason: String,
     },
-    /// Here it is.
+    /// Issued.
     Issued(Chain),
 }

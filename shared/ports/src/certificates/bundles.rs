@@ -8,38 +8,38 @@ use zeroize::Zeroizing;
 use super::{Chain, PrivateKey, SecretId, VersionId};
 use crate::PortError;
 
-/// Keeps the bundles that local SDS sockets serve, as versions of secrets.
+/// Stores the bundles that local SDS sockets serve, as versions of secrets.
 ///
 /// ```text
 /// put_pending: key, request ─▶ put_pending: key, certificate ─▶ promote
-///   AWSPENDING                   AWSPENDING                       AWSCURRENT, and what was current is AWSPREVIOUS
+///   AWSPENDING                   AWSPENDING                       AWSCURRENT; the previous one is AWSPREVIOUS
 /// ```
 #[async_trait]
 pub trait SecretBundles: Send + Sync + std::fmt::Debug {
-    /// Which versions there are, and at which stages.
+    /// The versions of a secret, with their stages.
     async fn describe(&self, secret: &SecretId) -> Result<SecretVersions, PortError>;
 
-    /// The bundle at a stage; `None` where the secret has no version there.
+    /// The bundle at a stage; `None` if the secret has no version there.
     async fn read(&self, secret: &SecretId, stage: Stage) -> Result<Option<StoredBundle>, PortError>;
 
-    /// Stores a bundle as this version, at [`Stage::Pending`] instead of what was there. Once stored, the same again is
-    /// no change, and another bundle under the same version is a [`Conflict`](crate::PortErrorKind::Conflict).
+    /// Stores a bundle as this version, replacing the version at [`Stage::Pending`]. Storing the same bundle again
+    /// changes nothing; a different bundle under the same version returns [`Conflict`](crate::PortErrorKind::Conflict).
     async fn put_pending(&self, secret: &SecretId, version: &VersionId, bundle: &Bundle) -> Result<(), PortError>;
 
-    /// Makes `to` the current version if `from` is, which becomes the previous one; a
-    /// [`Conflict`](crate::PortErrorKind::Conflict) otherwise. `from` is `None` for a secret without a current version.
-    /// A version that is current is not pending any more, whatever labels it still has.
+    /// Makes `to` the current version if `from` is the current one, which becomes the previous version; otherwise
+    /// returns [`Conflict`](crate::PortErrorKind::Conflict). `from` is `None` for a secret without a current version. A
+    /// current version does not count as pending, independent of its labels.
     async fn promote(&self, secret: &SecretId, from: Option<&VersionId>, to: &VersionId) -> Result<(), PortError>;
 }
 
 /// The stages of a secret's versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// Prepared, not served.
+    /// Prepared, but not served.
     Pending,
-    /// Served.
+    /// The served version.
     Current,
-    /// What was served before.
+    /// The previously served version.
     Previous,
 }
 
@@ -47,7 +47,7 @@ impl Stage {
     /// Every stage.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Current, Self::Previous];
 
-    /// As Secrets Manager spells it.
+    /// The name in Secrets Manager.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,51 +69,51 @@ impl fmt::Display for Stage {
 pub struct SecretVersions {
     /// The secret's ARN.
     pub arn: String,
-    /// Which version is at which stage; other stages are left out.
+    /// The versions by stage; other stages are left out.
     pub at: BTreeMap<Stage, VersionId>,
     /// The secret's tags.
     pub tags: BTreeMap<String, String>,
-    /// Whether somebody has Secrets Manager rotate it.
+    /// Whether Secrets Manager's own rotation is enabled.
     pub rotated_by_others: bool,
 }
 
 impl SecretVersions {
-    /// The stages that a version is at.
+    /// The stages of a version.
     #[must_use]
     pub fn stages_of(&self, version: &VersionId) -> BTreeSet<Stage> {
         self.at.iter().filter(|(_, at)| *at == version).map(|(stage, _)| *stage).collect()
     }
 }
 
-/// A bundle with the version that it was read at.
+/// A bundle with its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBundle {
     /// The version.
     pub version: VersionId,
-    /// What it holds.
+    /// The bundle.
     pub bundle: Bundle,
 }
 
-/// What a secret holds: what is presented, what is trusted, or both.
+/// The contents of a secret: a certificate, trust, or both.
 ///
-/// Stored as a JSON object of PEM texts, members that are not there left out: `certificate` (the leaf alone), `chain`
-/// (its issuers), `privateKey`, `signingRequest` (while the certificate is being issued) and `trust` (root certificates).
+/// Stored as a JSON object of PEM texts without absent members: `certificate` (the leaf alone), `chain` (its issuers),
+/// `privateKey`, `signingRequest` (while the certificate is being issued) and `trust` (root certificates).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bundle {
-    /// The certificate and its issuers; not there while it is being issued.
+    /// The certificate and its issuers; absent while it is being issued.
     pub chain: Option<Chain>,
     /// Its key.
     pub key: Option<PrivateKey>,
-    /// The request for the certificate, PEM; not there once it is issued.
+    /// The certificate request in PEM form; absent once the certificate is issued.
     pub request: Option<String>,
-    /// The roots that peers are held against, PEM.
+    /// The roots to verify peers with, in PEM form.
     pub trust: Option<String>,
 }
 
-/// Why a secret is not a bundle. Says nothing of what it holds.
+/// The reason why a secret is not a bundle. Contains no part of the secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    /// Not JSON, or a member that is no text.
+    /// The text is not JSON, or a member is not a text.
     #[error(
         "it is not a JSON object of PEM texts: line {line}, column {column}; members are `certificate`, `chain`, \
          `privateKey`, `signingRequest` and `trust`"
@@ -124,11 +124,11 @@ pub enum BundleError {
         /// The column.
         column: usize,
     },
-    /// Issuers of nothing.
-    #[error("`chain` is there without `certificate`")]
+    /// A chain without a certificate.
+    #[error("`chain` requires `certificate`")]
     ChainAlone,
-    /// Binary, and no text.
-    #[error("it holds bytes; write the bundle as its text")]
+    /// The secret is binary.
+    #[error("it is binary; store the bundle as text")]
     Binary,
 }
 
@@ -158,9 +158,9 @@ struct Writing<'b> {
 }
 
 impl Bundle {
-    /// Reads the text of a secret. Members that are not known here are left alone.
+    /// Parses the text of a secret. Unknown members are ignored.
     pub fn parse(text: &str) -> Result<Self, BundleError> {
-        // The message of the parser quotes what it stumbled over, which may be the key: only the place is told.
+        // The parser's message may quote the key, so only its position is used.
         let written: Written = serde_json::from_str(text)
             .map_err(|error| BundleError::Malformed { line: error.line(), column: error.column() })?;
         let Written { certificate, chain, private_key, signing_request, trust } = written;
@@ -173,7 +173,7 @@ impl Bundle {
         Ok(Self { chain, key, request: signing_request, trust })
     }
 
-    /// The text that the secret holds.
+    /// The text of the secret.
     #[must_use]
     pub fn text(&self) -> Zeroizing<String> {
         let writing = Writing {
@@ -183,12 +183,12 @@ impl Bundle {
             signing_request: self.request.as_deref(),
             trust: self.trust.as_deref(),
         };
-        // Large enough from the start: a buffer that grows leaves copies behind that nobody wipes. Escapes of line ends
-        // are what makes the text longer than its parts.
+        // Allocated large enough at the start: a growing buffer would leave copies in memory that are never wiped. The
+        // text is longer than its parts because of escaped line ends.
         let parts = [writing.certificate, writing.chain, writing.private_key, writing.signing_request, writing.trust];
         let size = parts.iter().flatten().map(|part| part.len() + part.len() / 8 + 64).sum::<usize>() + 256;
         let mut text = Zeroizing::new(Vec::with_capacity(size));
-        // Texts only, into memory: nothing in it can fail.
+        // Texts written to memory, so this cannot fail.
         drop(serde_json::to_writer(&mut *text, &writing));
         Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
     }

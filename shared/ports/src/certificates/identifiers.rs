@@ -1,12 +1,12 @@
 use std::fmt;
 
-/// A text that is not what it should name.
+/// A text that is not a valid identifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` is not {expected}")]
 pub struct IdentifierError {
     /// The text as given.
     pub given: String,
-    /// What it should have been.
+    /// The expected form.
     pub expected: &'static str,
 }
 
@@ -18,7 +18,7 @@ macro_rules! identifier {
         pub struct $name(String);
 
         impl $name {
-            /// Reads it from its text.
+            /// Parses the text.
             pub fn parse(text: &str) -> Result<Self, IdentifierError> {
                 let fits: fn(&str) -> bool = $fits;
                 if fits(text) {
@@ -28,7 +28,7 @@ macro_rules! identifier {
                 }
             }
 
-            /// Its text.
+            /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -44,7 +44,7 @@ macro_rules! identifier {
 }
 
 identifier!(
-    /// The ARN of a certificate in ACM. It stays the same when the certificate is renewed or imported anew.
+    /// The ARN of a certificate in ACM. It stays the same when the certificate is renewed or imported again.
     CertificateArn,
     "the ARN of a certificate in ACM",
     |text| parts(text, "acm").is_some_and(|resource| named(resource, "certificate"))
@@ -58,7 +58,7 @@ identifier!(
 );
 
 identifier!(
-    /// The ARN of a certificate that a private CA issued on request; it is not one in ACM.
+    /// The ARN of a certificate that a private CA issued on request; it does not exist in ACM.
     IssuedArn,
     "the ARN of a certificate that a private CA issued",
     |text| parts(text, "acm-pca")
@@ -75,22 +75,22 @@ identifier!(
 );
 
 identifier!(
-    /// A version of a secret. Whoever puts a version chooses it, so that putting it twice makes one.
+    /// A version of a secret. The writer chooses it, so that writing it twice creates one version.
     VersionId,
     "32 to 64 letters, digits, hyphens or underscores",
     |text| (32..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 );
 
 identifier!(
-    /// Makes a repeated request the same request: for five minutes at a private CA, for an hour at ACM. The bounds are
-    /// ACM's, which are the narrower ones.
+    /// An idempotency token: valid for five minutes at a private CA, for an hour at ACM. The bounds are ACM's, which
+    /// are narrower.
     IdempotencyToken,
     "1 to 32 letters, digits or underscores",
     |text| (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 );
 
 impl IssuedArn {
-    /// The private CA that issued it.
+    /// The issuing private CA.
     #[must_use]
     pub fn authority(&self) -> AuthorityArn {
         let authority = self.0.rsplit_once("/certificate/").map_or(self.0.as_str(), |(authority, _)| authority);
@@ -99,14 +99,14 @@ impl IssuedArn {
 }
 
 impl AuthorityArn {
-    /// The partition that it is in: `aws`, `aws-cn`, `aws-us-gov`.
+    /// The partition: `aws`, `aws-cn` or `aws-us-gov`.
     #[must_use]
     pub fn partition(&self) -> &str {
         self.0.split(':').nth(1).unwrap_or("aws")
     }
 }
 
-/// The resource of an ARN of this service.
+/// The resource part of an ARN of this service.
 fn parts<'t>(text: &'t str, service: &str) -> Option<&'t str> {
     let mut parts = text.splitn(6, ':');
     let (arn, partition, of) = (parts.next()?, parts.next()?, parts.next()?);

@@ -2,18 +2,18 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A certificate with what leads from it to its root.
+/// A certificate with its issuers up to the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// The certificate itself, PEM.
+    /// The certificate itself, in PEM form.
     pub leaf: String,
-    /// Who issued it, and who issued that, PEM: intermediates in order, then the root where the source gives it. Empty
-    /// for one that signed itself.
+    /// Its issuers in PEM form: intermediates in order, then the root if the source returns it. Empty for a self-signed
+    /// certificate.
     pub issuers: String,
 }
 
 impl Chain {
-    /// All of it, the leaf first: what a server presents.
+    /// The whole chain in PEM form, the leaf first, as a server presents it.
     #[must_use]
     pub fn whole(&self) -> String {
         match (self.leaf.trim_end(), self.issuers.trim_end()) {
@@ -23,18 +23,18 @@ impl Chain {
     }
 }
 
-/// A private key, unencrypted PKCS#8 in PEM. Wiped when dropped; never printed.
+/// A private key, as unencrypted PKCS#8 in PEM form. Wiped when dropped; never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKey(Zeroizing<String>);
 
 impl PrivateKey {
-    /// Takes the key over; the caller keeps no copy.
+    /// Takes ownership of the text; the caller must keep no copy.
     #[must_use]
     pub fn new(pem: Zeroizing<String>) -> Self {
         Self(pem)
     }
 
-    /// The PEM text. Whoever copies it wipes the copy.
+    /// The PEM text. A caller that copies it must wipe the copy.
     #[must_use]
     pub fn pem(&self) -> &str {
         &self.0
@@ -47,10 +47,10 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// Type and size of a key. A certificate can be imported anew only with the same.
+/// The algorithm and size of a key. An imported certificate can be replaced only by one with the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyAlgorithm {
-    /// RSA of 1024 bits: may be found, is never made.
+    /// RSA of 1024 bits; existing keys only.
     Rsa1024,
     /// RSA of 2048 bits.
     Rsa2048,
@@ -62,14 +62,14 @@ pub enum KeyAlgorithm {
     EcPrime256v1,
     /// The NIST curve P-384.
     EcSecp384r1,
-    /// The NIST curve P-521: may be found, is not made.
+    /// The NIST curve P-521; existing keys only.
     EcSecp521r1,
-    /// Another one, as the service calls it.
+    /// Another algorithm, by the service's name.
     Unrecognised(String),
 }
 
 impl KeyAlgorithm {
-    /// As ACM and the private CAs spell it. ACM answers `RSA-2048` too.
+    /// Parses the name in ACM and the private CAs, including `RSA-2048`, which ACM also returns.
     #[must_use]
     pub fn named(text: &str) -> Self {
         match text.replace('-', "_").as_str() {
@@ -84,7 +84,7 @@ impl KeyAlgorithm {
         }
     }
 
-    /// As ACM and the private CAs want it spelled.
+    /// The name in requests to ACM and the private CAs.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {

@@ -4,10 +4,11 @@ use mesh::policy::HostPort;
 
 use crate::PortError;
 
-/// Looks at what servers present, by a TLS handshake: evidence where nobody else can tell.
+/// Reads the certificates that servers present, by a TLS handshake, as evidence where no other source exists.
 #[async_trait]
 pub trait HandshakeProbe: Send + Sync + std::fmt::Debug {
-    /// The leaf of each server behind an address, and the proof that it has the key. A host name stands for all that it
-    /// resolves to; where one of them doesn't answer, that is an error. Who issued a leaf plays no part.
+    /// The leaf of each server behind an address, with a proof that the server has the key. A host name represents all
+    /// addresses that it resolves to; if one of them does not answer, that is an error. The issuer of a leaf is not
+    /// verified.
     async fn leaves(&self, address: &HostPort) -> Result<Vec<Fingerprint>, PortError>;
 }

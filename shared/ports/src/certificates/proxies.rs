@@ -6,65 +6,65 @@ use mesh::name::ResourcePath;
 
 use crate::PortError;
 
-/// Tells what proxies have really taken.
+/// Reads the secrets that proxies have acknowledged.
 ///
-/// Only streams that are open are told of: a proxy that is not among them is not connected to the control plane that was
-/// asked, and what it holds is unknown.
+/// Only open streams are returned: a proxy without one is not connected to this control plane, and its state is
+/// unknown.
 #[async_trait]
 pub trait ProxyEvidence: Send + Sync + std::fmt::Debug {
-    /// Every open stream. A proxy that several machines run has several.
+    /// Every open stream. A proxy on several machines has several streams.
     async fn proxies(&self) -> Result<Vec<ProxyStream>, PortError>;
 }
 
 /// An open stream of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyStream {
-    /// The virtual node or virtual gateway that the proxy is for.
+    /// The virtual node or virtual gateway of the proxy.
     pub proxy: ResourcePath,
-    /// Where it connects from.
+    /// Its remote address.
     pub peer: String,
-    /// Since when.
+    /// When it was opened.
     pub since: Timestamp,
-    /// Whether it has acknowledged all that it is to have now.
+    /// Whether it has acknowledged its present snapshot.
     pub up_to_date: bool,
     /// Its secrets.
     pub secrets: AcknowledgedSecrets,
 }
 
-/// What is known of the secrets of a proxy.
+/// The secrets of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AcknowledgedSecrets {
-    /// Nothing yet: the control plane has not told what the proxy is to have.
+    /// Unknown: the control plane has no snapshot for the proxy yet.
     Unknown,
-    /// Each secret that it is to have, by its name.
+    /// The secrets of its snapshot, by name.
     Known(BTreeMap<String, SeenSecret>),
 }
 
-/// A secret as one proxy has it.
+/// A secret, as one proxy has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeenSecret {
-    /// The proxy has acknowledged it as it is now.
+    /// The proxy has acknowledged the present version.
     Acknowledged {
         /// The leaf, or the roots.
         certificates: Vec<SeenCertificate>,
     },
-    /// It was sent or is about to be; the proxy may still serve what it had before.
+    /// The present version is not acknowledged; the proxy may still use the previous one.
     Outstanding {
-        /// What it is to have.
+        /// The leaf, or the roots, of the present version.
         certificates: Vec<SeenCertificate>,
     },
-    /// The proxy takes it from files or a socket beside it, so what it serves is not known here.
+    /// The proxy reads it from files or a local socket, so its state is unknown.
     BesideProxy,
-    /// The control plane itself does not have it yet.
+    /// The control plane does not have the secret yet.
     Missing,
-    /// Told in a way that is not known here.
+    /// A state that this version does not know.
     Unrecognised(String),
 }
 
-/// A certificate that a proxy serves or trusts.
+/// A certificate that a proxy presents or trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenCertificate {
-    /// SHA-256 over its DER, in lower-case hexadecimal.
+    /// SHA-256 over its DER form, in lower-case hexadecimal.
     pub fingerprint: String,
     /// The end of its validity.
     pub not_after: Timestamp,

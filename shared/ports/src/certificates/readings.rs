@@ -11,25 +11,26 @@ use super::{
 };
 use crate::{PortError, PortErrorKind};
 
-/// Calls at a time. ACM gives an account ten a second of each kind, and more are waited for.
+/// The number of concurrent calls. ACM permits ten calls of each kind per second and account; further calls are
+/// delayed.
 const AT_A_TIME: usize = 8;
 
-/// Reads the certificates that a mesh names, without a private key ever being asked for.
+/// Reads the certificates that a mesh names, and never a private key.
 #[derive(Clone, Copy, Debug)]
 pub struct CertificateReader<'a> {
     /// The certificates of listeners.
     pub certificates: &'a dyn CertificateStore,
     /// The private CAs.
     pub authorities: &'a dyn CertificateAuthority,
-    /// The secrets that are bound. Only what they are is asked, never what they hold: the key is beside the certificate.
+    /// The managed secrets. Only their metadata is read, never their value, which includes the key.
     pub bundles: &'a dyn SecretBundles,
 }
 
 impl CertificateReader<'_> {
-    /// What is known of the certificates and the trust of a mesh. What can't be read is known to be unread, and why; what
-    /// nobody here can read (files, secrets of others, what a secret of ours holds) is left out, which is unknown too.
+    /// The certificates and the trust of a mesh. A source that cannot be read has an error; a source that this reader
+    /// never reads (files, unmanaged secrets, values of managed secrets) is absent, which also means unknown.
     pub async fn read(&self, mesh: &Mesh, policy: &CertificatesPolicy) -> Readings {
-        let inventory = Inventory::of(mesh);
+        let inventory = Inventory::from_mesh(mesh);
         let mut readings = Readings::default();
         let mut issuers = BTreeSet::new();
         let read = stream::iter(inventory.presented.keys().cloned()).map(|source| async move {
@@ -48,7 +49,7 @@ impl CertificateReader<'_> {
             Anchor::Authority(arn) => Some((anchor.clone(), arn.as_str().to_owned())),
             Anchor::IssuerOf(_) | Anchor::Sds(_) | Anchor::File(..) => None,
         });
-        // Who calls without a policy trusts whoever issued the certificate.
+        // A caller without a policy trusts the issuer of the certificate.
         let implied = issuers.into_iter().map(|(arn, issuer)| (Anchor::IssuerOf(arn), issuer));
         let wanted: Vec<(Anchor, String)> = named.chain(implied).collect();
         let distinct: BTreeSet<String> = wanted.iter().map(|(_, arn)| arn.clone()).collect();
@@ -60,12 +61,12 @@ impl CertificateReader<'_> {
         for (anchor, arn) in wanted {
             let Some((_, chain)) = chains.iter().find(|(of, _)| *of == arn) else { continue };
             let trusted = match (&anchor, chain) {
-                // Whoever trusts a CA by its name trusts that one, and not its root.
+                // A trust in a CA's ARN trusts that CA, and not its root.
                 (Anchor::Authority(_), Reading::Known(chain)) => Reading::Known(vec![chain.leaf.clone()]),
                 (Anchor::Authority(_), Reading::Unread(why)) => Reading::Unread(why.clone()),
-                // Who names nobody trusts where the certificate leads to.
+                // A client without named CAs trusts the certificate's own root.
                 (_, Reading::Known(chain)) => Reading::Known(vec![chain.others.last().unwrap_or(&chain.leaf).clone()]),
-                // The chain itself may name the issuer's root, so that an issuer which isn't read isn't missed.
+                // The chain may include the issuer's root, which then needs no other read.
                 (_, Reading::Unread(_)) => continue,
             };
             readings.anchors.insert(anchor, trusted);
@@ -89,9 +90,13 @@ impl CertificateReader<'_> {
 
     async fn in_acm(&self, arn: &str, secret: Option<&str>) -> Result<Read, String> {
         let arn = CertificateArn::parse(arn).map_err(|error| error.to_string())?;
-        let stored =
-            self.certificates.describe(&arn).await.map_err(|error| told("ACM", "acm:DescribeCertificate", &error))?;
-        let chain = self.certificates.chain(&arn).await.map_err(|error| told("ACM", "acm:GetCertificate", &error))?;
+        let stored = self
+            .certificates
+            .describe(&arn)
+            .await
+            .map_err(|error| unread_reason("ACM", "acm:DescribeCertificate", &error))?;
+        let chain =
+            self.certificates.chain(&arn).await.map_err(|error| unread_reason("ACM", "acm:GetCertificate", &error))?;
         let reading = match chain {
             Some(chain) => parsed(Chain::read(&chain.whole())),
             None => Reading::Unread("it is still being issued".to_owned()),
@@ -103,29 +108,33 @@ impl CertificateReader<'_> {
         Ok(Read { reading, issuer: stored.authority.map(|authority| authority.as_str().to_owned()), key })
     }
 
-    /// Who has the key of an imported certificate. Whether a secret that is there holds that one is not looked at here.
+    /// The location of an imported certificate's key. Whether an existing secret holds the same certificate is not
+    /// checked.
     async fn key_place(&self, secret: Option<&str>) -> Option<KeyPlace> {
         let Some(secret) = secret else { return Some(KeyPlace::Nowhere) };
         let why = self.secret(secret).await.err()?;
         Some(KeyPlace::Unread { secret: secret.to_owned(), why })
     }
 
-    /// The certificate of a private CA, with what it leads to.
+    /// The certificate of a private CA, with its issuers.
     async fn authority(&self, arn: &str) -> Reading<Chain> {
         let Ok(arn) = AuthorityArn::parse(arn) else {
-            return Reading::Unread("it is no ARN of a private CA".to_owned());
+            return Reading::Unread("invalid ARN of a private CA".to_owned());
         };
         match self.authorities.certificate(&arn).await {
             Ok(chain) => parsed(Chain::read(&chain.whole())),
-            Err(error) => Reading::Unread(told("the private CA", "acm-pca:GetCertificateAuthorityCertificate", &error)),
+            Err(error) => {
+                Reading::Unread(unread_reason("the private CA", "acm-pca:GetCertificateAuthorityCertificate", &error))
+            }
         }
     }
 
-    /// Whether a secret is there and in use; why not.
+    /// Checks whether a secret exists and has a current version.
     async fn secret(&self, secret: &str) -> Result<(), String> {
         let id = SecretId::parse(secret).map_err(|error| error.to_string())?;
         let permission = "secretsmanager:DescribeSecret";
-        let versions = self.bundles.describe(&id).await.map_err(|error| told("Secrets Manager", permission, &error))?;
+        let versions =
+            self.bundles.describe(&id).await.map_err(|error| unread_reason("Secrets Manager", permission, &error))?;
         if versions.at.contains_key(&Stage::Current) {
             Ok(())
         } else {
@@ -136,9 +145,9 @@ impl CertificateReader<'_> {
 
 struct Read {
     reading: Reading<Chain>,
-    /// The private CA that issued it.
+    /// The issuing private CA.
     issuer: Option<String>,
-    /// Of an imported one: who has its key, as far as it was looked.
+    /// The location of an imported certificate's key, as far as it was checked.
     key: Option<KeyPlace>,
 }
 
@@ -152,16 +161,16 @@ fn parsed<E: std::fmt::Display>(chain: Result<Chain, E>) -> Reading<Chain> {
     chain.map_or_else(|error| Reading::Unread(error.to_string()), Reading::Known)
 }
 
-/// Why something was not read, the same each time: what the other side says of one call names that call.
-fn told(service: &str, permission: &str, error: &PortError) -> String {
+/// The reason for an unread source, without the details of a single call, so that it stays the same.
+fn unread_reason(service: &str, permission: &str, error: &PortError) -> String {
     match error.kind {
-        PortErrorKind::NotFound => format!("{service} doesn't have it"),
-        PortErrorKind::Denied => format!("{service} doesn't let it be read: allow {permission}"),
-        PortErrorKind::Throttled => format!("{service} asks for patience"),
+        PortErrorKind::NotFound => format!("it does not exist in {service}"),
+        PortErrorKind::Denied => format!("access to {service} is denied: allow {permission}"),
+        PortErrorKind::Throttled => format!("{service} throttles requests"),
         PortErrorKind::Expired => format!("{service} rejected an expired signature or token"),
         PortErrorKind::Unavailable | PortErrorKind::TimedOut | PortErrorKind::Conflict => {
-            format!("{service} can't be reached")
+            format!("{service} cannot be reached")
         }
-        PortErrorKind::Other => format!("{service} refuses to tell: {permission} failed"),
+        PortErrorKind::Other => format!("{service} rejected the request: {permission} failed"),
     }
 }

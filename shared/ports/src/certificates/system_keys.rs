@@ -9,7 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::{FreshKey, KeyAlgorithm, KeyMaker, PrivateKey, SubjectNames};
 use crate::{PortError, PortErrorKind};
 
-/// Makes keys from the machine's randomness: RSA of 2048 to 4096 bits, and the curves P-256 and P-384.
+/// Creates keys from the machine's random number generator: RSA of 2048 to 4096 bits, and the curves P-256 and P-384.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemKeys;
 
@@ -23,7 +23,7 @@ impl KeyMaker for SystemKeys {
     }
 
     fn public_key(&self, key: &PrivateKey) -> Result<Vec<u8>, PortError> {
-        // The parser's own error could quote what it read.
+        // The parser's own error could quote the key.
         let unread = |_| {
             let why = "it is not an unencrypted PKCS#8 key of a known kind";
             PortError::new("read the public half of a private key", PortErrorKind::Other, why)
@@ -35,7 +35,7 @@ impl KeyMaker for SystemKeys {
     }
 }
 
-/// A fresh pair of keys.
+/// A new key pair.
 pub(crate) fn key_pair(algorithm: &KeyAlgorithm) -> Result<KeyPair, PortError> {
     let pair = match algorithm {
         KeyAlgorithm::EcPrime256v1 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
@@ -55,7 +55,7 @@ pub(crate) fn private_key(pair: &KeyPair) -> PrivateKey {
     PrivateKey::new(Zeroizing::new(pair.serialize_pem()))
 }
 
-/// A request for a certificate, signed with the key that it is for.
+/// A certificate request, signed with its own key.
 pub(crate) fn request(pair: &KeyPair, names: &SubjectNames) -> Result<String, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -68,7 +68,7 @@ pub(crate) fn request(pair: &KeyPair, names: &SubjectNames) -> Result<String, rc
     params.serialize_request(pair)?.pem()
 }
 
-/// ring signs with RSA keys but does not make them.
+/// Signs with RSA keys by `ring`, which cannot create them.
 fn rsa_pair(algorithm: &KeyAlgorithm, bits: usize) -> Result<KeyPair, PortError> {
     let key = rsa::RsaPrivateKey::new(&mut rsa::rand_core::OsRng, bits).map_err(|error| refused(algorithm, &error))?;
     let der = key.to_pkcs8_der().map_err(|error| refused(algorithm, &error))?;

@@ -14,17 +14,17 @@ use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, Signature
 use super::HandshakeProbe;
 use crate::{PortError, PortErrorKind};
 
-/// How long one server may take. A listener is near, or it is not there.
+/// The timeout for one server. A listener is in the same network.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Looks at servers with rustls. Nothing is sent over such a connection, and nobody is trusted by it.
+/// Reads certificates with rustls. No data is sent over the connection, and no trust follows from it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemProbe;
 
 #[async_trait]
 impl HandshakeProbe for SystemProbe {
     async fn leaves(&self, address: &HostPort) -> Result<Vec<Fingerprint>, PortError> {
-        let failed = |kind, why: String| PortError::new(format!("look at {address}"), kind, why);
+        let failed = |kind, why: String| PortError::new(format!("probe {address}"), kind, why);
         let unavailable = |error: std::io::Error| failed(PortErrorKind::Unavailable, error.to_string());
         let name = ServerName::try_from(address.host().to_owned())
             .map_err(|error| failed(PortErrorKind::Other, error.to_string()))?;
@@ -38,7 +38,8 @@ impl HandshakeProbe for SystemProbe {
             let config = config(&seen).map_err(|error| failed(PortErrorKind::Other, error.to_string()))?;
             let handshake = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream.map_err(unavailable)?);
             let ended = tokio::time::timeout(PATIENCE, handshake).await;
-            // A server that wants a certificate from its client says so after it has shown its own.
+            // A server that requires a client certificate rejects the handshake after it has presented its own
+            // certificate.
             match (seen.proven(), ended) {
                 (Some(leaf), _) => leaves.push(leaf),
                 (None, Ok(Err(error))) => return Err(unavailable(error)),
@@ -60,7 +61,7 @@ fn algorithms(provider: &CryptoProvider) -> WebPkiSupportedAlgorithms {
     provider.signature_verification_algorithms
 }
 
-/// What a handshake has shown.
+/// The result of a handshake.
 #[derive(Debug, Default)]
 struct Witness(Mutex<Option<(Fingerprint, bool)>>);
 
@@ -75,14 +76,14 @@ impl Witness {
         }
     }
 
-    /// The leaf, if the server has the key to it.
+    /// The leaf, if the server has proven possession of its key.
     fn proven(&self) -> Option<Fingerprint> {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.as_ref().filter(|(_, proven)| *proven).map(|(leaf, _)| leaf.clone())
     }
 }
 
-/// Takes every certificate, since it is only looked at, and checks that whoever shows it has its key.
+/// Accepts every certificate, and only checks that the server has its key.
 #[derive(Debug)]
 struct Verifier {
     seen: Arc<Witness>,
@@ -98,7 +99,7 @@ impl ServerCertVerifier for Verifier {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.seen.shown(Fingerprint::of(leaf));
+        self.seen.shown(Fingerprint::from_der(leaf));
         Ok(ServerCertVerified::assertion())
     }
 

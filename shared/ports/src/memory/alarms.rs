@@ -8,7 +8,7 @@ use mesh::failover::{CountedMetric, MetricData, MetricUse, metric_name};
 use super::{Cell, Faults};
 use crate::{AlarmReader, PortError, PortErrorKind};
 
-/// Alarms that a test sets by hand.
+/// Alarms set by a test.
 #[derive(Clone, Debug)]
 pub struct MemoryAlarms(Cell<Alarms>);
 
@@ -24,7 +24,7 @@ struct Alarms {
 }
 
 impl MemoryAlarms {
-    /// No alarms yet.
+    /// Creates a port without alarms.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(Alarms::default(), faults))
@@ -35,12 +35,12 @@ impl MemoryAlarms {
         self.0.poke(|alarms| alarms.by_name.insert(alarm.name.clone(), alarm));
     }
 
-    /// Takes an alarm away.
+    /// Removes an alarm.
     pub fn remove(&self, name: &AlarmName) {
         self.0.poke(|alarms| alarms.by_name.remove(name));
     }
 
-    /// Moves an alarm into a state; one that does not exist is left alone.
+    /// Sets the state of an alarm; a missing alarm is ignored.
     pub fn set_state(&self, name: &AlarmName, state: AlarmState, since: Timestamp) {
         self.0.poke(|alarms| {
             if let Some(alarm) = alarms.by_name.get_mut(name) {
@@ -55,7 +55,7 @@ impl MemoryAlarms {
         self.0.poke(|alarms| alarms.tags.insert(arn.to_owned(), tags));
     }
 
-    /// Sets the time series of an alarm that are in `ALARM`.
+    /// Sets the time series in `ALARM` of an alarm.
     pub fn set_contributors(&self, name: &AlarmName, contributors: Vec<Contributor>) {
         self.0.poke(|alarms| alarms.contributors.insert(name.clone(), contributors));
     }
@@ -65,22 +65,22 @@ impl MemoryAlarms {
         self.0.poke(|alarms| alarms.mute_rules = rules);
     }
 
-    /// Names a metric below an alarm, as `AppMesh/Errors`, that has no data points even while the alarm has some.
+    /// Makes a metric of an alarm, for example `AppMesh/Errors`, have no data points even if the alarm has some.
     pub fn silence_metric(&self, alarm: &AlarmName, metric: &str) {
         self.0.poke(|alarms| alarms.silent.entry(alarm.clone()).or_default().insert(metric.to_owned()));
     }
 
-    /// Names an account whose metrics must not be read.
+    /// Denies reads of an account's metrics.
     pub fn forbid_account(&self, account: &str) {
         self.0.poke(|alarms| alarms.forbidden.insert(account.to_owned()));
     }
 
-    /// Gives the alarm's metric one more data point.
+    /// Adds a data point to the alarm's metric.
     pub fn add_data(&self, name: &AlarmName, at: Timestamp) {
         self.0.poke(|alarms| alarms.data.entry(name.clone()).or_default().push(at));
     }
 
-    /// Says when the alarm's metric had data points.
+    /// Sets the data points of the alarm's metric.
     pub fn set_data(&self, name: &AlarmName, at: impl IntoIterator<Item = Timestamp>) {
         let at = at.into_iter().collect();
         self.0.poke(|alarms| alarms.data.insert(name.clone(), at));
@@ -142,8 +142,8 @@ impl AlarmReader for MemoryAlarms {
 }
 
 impl Alarms {
-    /// The alarm's data points are those of each of its own metrics. A companion, a metric that was named as silent and
-    /// one of an account that was named as forbidden have none.
+    /// The alarm's data points apply to each of its metrics. A companion, a silenced metric and a metric of a
+    /// forbidden account have none.
     fn counted(&self, alarm: &AlarmName, metric: &CountedMetric, points: u32) -> MetricData {
         let name = metric_name(&metric.query);
         let is_silent = self.silent.get(alarm).is_some_and(|silent| silent.contains(&name));

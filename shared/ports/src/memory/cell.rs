@@ -23,7 +23,7 @@ impl<T: Clone + PartialEq> Cell<T> {
         Self { faults, versions: Arc::new(Mutex::new(versions)) }
     }
 
-    /// A port's call that only reads.
+    /// A call of a port that only reads.
     pub(super) async fn read<R>(
         &self,
         name: &'static str,
@@ -38,7 +38,7 @@ impl<T: Clone + PartialEq> Cell<T> {
         passage.leave(answer).await
     }
 
-    /// A port's call that may change something.
+    /// A call of a port that may write.
     pub(super) async fn write<R>(
         &self,
         name: &'static str,
@@ -50,17 +50,17 @@ impl<T: Clone + PartialEq> Cell<T> {
         passage.leave(answer).await
     }
 
-    /// Looks without being a call.
+    /// Reads the state without counting as a call.
     pub(super) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&self.versions().now)
     }
 
-    /// Changes without being a call.
+    /// Changes the state without counting as a call.
     pub(super) fn poke<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let mut versions = self.versions();
         let before = versions.now.clone();
         let answer = change(&mut versions.now);
-        // A refused write is no write: the last one that changed something is what a stale read misses.
+        // A rejected write does not count: a stale read misses the last write that changed the state.
         if versions.now != before {
             versions.before = before;
         }

@@ -1,4 +1,4 @@
-//! Authorities and stores of certificates that issue real X.509 and refuse what AWS refuses.
+//! In-memory authorities and certificate stores: they issue real X.509 certificates, with the same checks as AWS.
 //!
 //! ```text
 //! test ─▶ MemoryAuthorities: root, subordinate ──▶ sign requests, with the validity that the clock says
@@ -6,9 +6,9 @@
 //!            └── status, delay, failure               └── rotation             └── MemoryCertificates, as ACM does
 //! ```
 //!
-//! Identifiers, serial numbers and times follow from a seed and the clock; keys and signatures are random, for the
-//! cryptography here takes no seed. Authorities sign with ring; RSA keys come from another crate and take a moment each,
-//! so tests of logic do better with P-256.
+//! Identifiers, serial numbers and times follow from a seed and the clock; keys and signatures are random, since the
+//! cryptography here takes no seed. Authorities sign with ring; RSA keys come from another crate and take a moment
+//! each, so tests of logic do better with P-256.
 
 mod acm;
 mod acm_rules;
@@ -37,13 +37,13 @@ use super::{Faults, ManualClock};
 pub struct CertificatePorts {
     /// The private CAs.
     pub authorities: MemoryAuthorities,
-    /// The store that listeners name certificates of.
+    /// The store of certificates that listeners name by ARN.
     pub certificates: MemoryCertificates,
     /// The secrets that local SDS sockets serve.
     pub bundles: MemoryBundles,
-    /// What proxies have taken.
+    /// The acknowledged secrets of proxies.
     pub proxies: MemoryProxies,
-    /// What servers present.
+    /// The certificates that servers present.
     pub probe: MemoryProbe,
     /// Fresh keys.
     pub keys: SystemKeys,
@@ -65,7 +65,7 @@ impl CertificatePorts {
     }
 }
 
-/// From when until when something is valid.
+/// A validity period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The beginning.

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{Cell, Faults};
 use crate::{ConfigItem, ConfigResource, ConfigRules, Evaluation, MOST_EVALUATIONS, PortError, PutAnswer, ResultToken};
 
-/// AWS Config in memory: keeps the answers to its rules, and items by resource.
+/// AWS Config in memory: stores the answers to its rules, and items by resource.
 #[derive(Clone, Debug)]
 pub struct MemoryConfigRules(Cell<Config>);
 
@@ -14,13 +14,13 @@ struct Config {
     answers: Vec<(String, Evaluation)>,
     items: BTreeMap<ConfigResource, Vec<ConfigItem>>,
     expired: BTreeSet<String>,
-    /// How often evaluations of a resource fail from now on.
+    /// The number of further failures for evaluations of each resource.
     refused: BTreeMap<ConfigResource, u32>,
     invalid: BTreeSet<ConfigResource>,
 }
 
 impl MemoryConfigRules {
-    /// Nothing answered and nothing recorded yet.
+    /// Creates a port without answers and items.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(Config::default(), faults))
@@ -31,34 +31,34 @@ impl MemoryConfigRules {
         self.0.poke(|config| config.items.entry(item.resource.clone()).or_default().push(item));
     }
 
-    /// From now on answers with this token are refused.
+    /// Rejects further answers with this token.
     pub fn expire(&self, token: &str) {
         self.0.poke(|config| config.expired.insert(token.to_owned()));
     }
 
-    /// From now on evaluations of this resource fail.
+    /// Makes further evaluations of this resource fail.
     pub fn refuse(&self, resource: ConfigResource) {
         self.refuse_times(resource, u32::MAX);
     }
 
-    /// The next evaluations of this resource fail, so many of them.
+    /// Makes this many further evaluations of this resource fail.
     pub fn refuse_times(&self, resource: ConfigResource, times: u32) {
         self.0.poke(|config| config.refused.insert(resource, times));
     }
 
-    /// From now on a request with an evaluation of this resource is refused as a whole.
+    /// Rejects every further request with an evaluation of this resource.
     pub fn invalidate(&self, resource: ConfigResource) {
         self.0.poke(|config| config.invalid.insert(resource));
     }
 
-    /// Every answer with its token, oldest first; those of a test are not kept.
+    /// Every answer with its token, oldest first; answers in test mode are not stored.
     #[must_use]
     pub fn answers(&self) -> Vec<(String, Evaluation)> {
         self.0.peek(|config| config.answers.clone())
     }
 
-    /// How each resource stands: the newest evaluation by its own instant, a later answer going before an earlier one
-    /// of the same.
+    /// The evaluation of each resource with the newest time; a later answer takes precedence over an earlier one
+    /// with the same time.
     #[must_use]
     pub fn standing(&self) -> BTreeMap<ConfigResource, Evaluation> {
         let mut standing: BTreeMap<ConfigResource, Evaluation> = BTreeMap::new();

@@ -6,8 +6,8 @@ use tokio::sync::Notify;
 
 use crate::{DeniedCalls, PortError, PortErrorKind};
 
-/// What goes wrong with the in-memory ports, and when. Every call of every port that shares this handle passes
-/// through it: it is counted, named and, if a rule says so, made to fail.
+/// The faults of the in-memory ports. Every call of every port that shares this handle passes through it: it is
+/// counted, named and, if a rule applies, made to fail.
 #[derive(Clone, Debug, Default)]
 pub struct Faults(Arc<Shared>);
 
@@ -28,13 +28,13 @@ struct State {
 /// One call of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Which call it was, counted from 0 over all the ports that share the faults.
+    /// The number of the call, from 0, over all ports that share the faults.
     pub number: usize,
-    /// What was called, as in `update route`.
+    /// The operation, for example `update route`.
     pub name: &'static str,
-    /// Whom it was about, as in `shop/recs/main`.
+    /// The subject, for example `shop/recs/main`.
     pub subject: String,
-    /// Whether it can change something.
+    /// Whether it is a write.
     pub writes: bool,
 }
 
@@ -44,53 +44,53 @@ impl Display for Call {
     }
 }
 
-/// What goes wrong with a call.
+/// A fault of a call.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// It fails; the effect, if it was done, stays and only the answer is lost.
+    /// It fails; an effect stays, and only the answer is lost.
     Fails(Failure, Effect),
-    /// A read gives the state as it was before the last write. A write is not affected.
+    /// A read returns the state before the last write. A write is not affected.
     StaleRead,
     /// The process is killed there: the call never returns, and neither does any later one of the same process.
     Crash(Effect),
-    /// The call waits at the gate, so that something else can happen before its effect.
+    /// The call waits at the gate, so that other calls can happen before its effect.
     Waits(Gate),
 }
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The other side asks for patience.
+    /// The service throttles the call.
     Throttled,
-    /// No answer in time.
+    /// The call times out.
     TimedOut,
-    /// A server's fault, as in 503.
+    /// The server returns an error such as 503.
     Unavailable,
     /// The connection was reset.
     ConnectionReset,
     /// The signature or the session token has expired, also after the adapter's own retries.
     Expired,
-    /// The caller may not; trying again never helps, so [`Fault::every`] leaves it out.
+    /// The caller lacks the permission; a retry never succeeds, so [`Fault::every`] leaves it out.
     Denied,
-    /// The thing does not exist (any more).
+    /// The resource does not exist.
     NotFound,
 }
 
-/// Whether a failing call did its work before it failed.
+/// Whether a failing call had its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It failed on the way there.
+    /// It failed before its effect.
     NotDone,
-    /// It failed on the way back.
+    /// It failed after its effect.
     Done,
 }
 
 impl Fault {
-    /// Every failure and the stale read: what a test iterates over at every call.
+    /// Every failure and the stale read, for tests that iterate over all faults at every call.
     #[must_use]
     pub fn every() -> Vec<Self> {
         vec![
-            // A throttled call was refused before anything was done.
+            // A throttled call never had an effect.
             Self::Fails(Failure::Throttled, Effect::NotDone),
             Self::Fails(Failure::Expired, Effect::NotDone),
             Self::Fails(Failure::TimedOut, Effect::NotDone),
@@ -110,7 +110,7 @@ impl Fault {
     }
 }
 
-/// A place where a call waits until the test lets it go on.
+/// A gate where a call waits until the test opens it.
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<GateState>);
 
@@ -121,12 +121,12 @@ struct GateState {
 }
 
 impl Gate {
-    /// Waits until a call stands at the gate.
+    /// Waits until a call has reached the gate.
     pub async fn reached(&self) {
         self.0.reached.notified().await;
     }
 
-    /// Lets the call go on.
+    /// Releases the call.
     pub fn open(&self) {
         self.0.opened.notify_one();
     }
@@ -150,22 +150,22 @@ impl fmt::Debug for Rule {
 }
 
 impl Faults {
-    /// Makes the call with this number go wrong.
+    /// Makes the call with this number fail.
     pub fn at(&self, number: usize, fault: Fault) {
         self.add(Rule { applies: Box::new(move |call| call.number == number), fault, once: true });
     }
 
-    /// Makes the next call that `applies` go wrong.
+    /// Makes the next call that `applies` fail.
     pub fn once(&self, applies: impl Fn(&Call) -> bool + Send + 'static, fault: Fault) {
         self.add(Rule { applies: Box::new(applies), fault, once: true });
     }
 
-    /// Makes every call that `applies` go wrong.
+    /// Makes every call that `applies` fail.
     pub fn whenever(&self, applies: impl Fn(&Call) -> bool + Send + 'static, fault: Fault) {
         self.add(Rule { applies: Box::new(applies), fault, once: false });
     }
 
-    /// Forgets all rules and calls; what the ports hold stays.
+    /// Removes all rules and calls; the state of the ports stays.
     pub fn reset(&self) {
         let mut state = self.state();
         state.rules.clear();
@@ -173,7 +173,7 @@ impl Faults {
         state.dead = false;
     }
 
-    /// Lets every call take this long (on tokio's clock, so virtual time works).
+    /// Sets the duration of every call (on tokio's clock, so virtual time works).
     pub fn set_latency(&self, latency: Duration) {
         self.state().latency = latency;
     }
@@ -204,12 +204,12 @@ impl Faults {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call and does what comes before its effect.
+    /// Counts a call and applies faults before its effect.
     pub(super) async fn enter(&self, name: &'static str, subject: String, writes: bool) -> Result<Passage, PortError> {
         let Some((passage, latency)) = self.count(name, subject, writes) else {
             return std::future::pending().await;
         };
-        // Even without latency others get their turn at every call, so that two writers really interleave.
+        // Even without latency, other tasks run at every call, so that two writers interleave.
         if latency.is_zero() {
             tokio::task::yield_now().await;
         } else {
@@ -219,7 +219,7 @@ impl Faults {
         Ok(passage)
     }
 
-    /// Takes the call down and finds what goes wrong with it; `None` if the process is dead.
+    /// Records the call and finds its fault; `None` if the process is dead.
     fn count(&self, name: &'static str, subject: String, writes: bool) -> Option<(Passage, Duration)> {
         let mut state = self.state();
         if state.dead {
@@ -242,7 +242,7 @@ impl Faults {
     }
 }
 
-/// One call on its way.
+/// One call in progress.
 #[derive(Debug)]
 pub(super) struct Passage {
     faults: Faults,
@@ -257,7 +257,7 @@ impl Passage {
     }
 
     async fn before(&self) -> Result<(), PortError> {
-        // A process that was killed while this call waited does nothing more.
+        // A process that was killed while this call waited makes no further calls.
         if self.faults.state().dead {
             return std::future::pending().await;
         }
@@ -272,7 +272,7 @@ impl Passage {
         }
     }
 
-    /// Does what comes after the effect.
+    /// Applies faults after the effect.
     pub(super) async fn leave<T>(self, answer: Result<T, PortError>) -> Result<T, PortError> {
         match self.fault {
             Some(Fault::Fails(failure, Effect::Done)) => Err(failure.error(&self.call)),

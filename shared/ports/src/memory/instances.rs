@@ -39,7 +39,7 @@ impl InstanceDirectory for MemoryInstances {
             .read("discover the instances of", subject.clone(), |services| {
                 let Some(instances) = services.get(&(namespace.to_owned(), service.to_owned())) else {
                     let call = format!("discover the instances of {subject}");
-                    return Err(PortError::new(call, PortErrorKind::NotFound, "there is no such service"));
+                    return Err(PortError::new(call, PortErrorKind::NotFound, "the service does not exist"));
                 };
                 let fails_open = instances.iter().all(|(_, healthy)| !healthy);
                 let found = instances.iter().filter(|(_, healthy)| fails_open || *healthy);

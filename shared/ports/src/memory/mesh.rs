@@ -47,13 +47,13 @@ struct Update<'a> {
 }
 
 impl MemoryMesh {
-    /// No meshes yet.
+    /// Creates a store without meshes.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(Meshes::default(), faults))
     }
 
-    /// From now on updates are done whatever version they were based on, as plain AWS did.
+    /// Disables the version check of updates, as in AWS's App Mesh.
     pub fn ignore_versions(&self) {
         self.0.poke(|meshes| meshes.ignores_versions = true);
     }
@@ -63,7 +63,7 @@ impl MemoryMesh {
         self.0.poke(|meshes| meshes.resources.insert(resource.path(), resource));
     }
 
-    /// Adds a resource of version 1 from its spec as the API has it.
+    /// Adds a resource of version 1 from its spec in the form of the API.
     pub fn put_spec(&self, path: &ResourcePath, spec: &Value) -> Result<(), Vec<Violation>> {
         let mut body = named(path);
         let metadata = json!({
@@ -84,27 +84,27 @@ impl MemoryMesh {
         Ok(())
     }
 
-    /// Somebody else's edit of a route: a new spec under a new version. A route that does not exist is left alone.
+    /// Edits a route as another writer: a new spec with a new version. A missing route is ignored.
     pub fn edit(&self, route: &RouteId, spec: RouteSpec) {
         self.edit_resource(&ResourcePath::Route(route.clone()), Spec::Route(spec));
     }
 
-    /// Somebody else's edit of any resource. One that does not exist, or is of another kind, is left alone.
+    /// Edits any resource as another writer. A missing resource, or one of another kind, is ignored.
     pub fn edit_resource(&self, path: &ResourcePath, spec: Spec) {
         self.0.poke(|meshes| meshes.resources.get_mut(path).and_then(|resource| replace(resource, spec)));
     }
 
-    /// Somebody else's edit of tags: these are all that the resource has from now on.
+    /// Replaces the tags of a resource as another writer.
     pub fn set_tags(&self, arn: &str, tags: BTreeMap<String, String>) {
         self.0.poke(|meshes| meshes.tags.insert(arn.to_owned(), tags));
     }
 
-    /// Takes a resource away.
+    /// Deletes a resource.
     pub fn remove(&self, path: &ResourcePath) {
         self.0.poke(|meshes| meshes.resources.remove(path));
     }
 
-    /// A route as it is now.
+    /// The present route.
     #[must_use]
     pub fn route(&self, route: &RouteId) -> Option<RouteData> {
         let path = ResourcePath::Route(route.clone());
@@ -114,19 +114,19 @@ impl MemoryMesh {
         })
     }
 
-    /// The tags of a resource as they are now.
+    /// The present tags of a resource.
     #[must_use]
     pub fn tags_of(&self, arn: &str) -> BTreeMap<String, String> {
         self.0.peek(|meshes| meshes.tags.get(arn).cloned().unwrap_or_default())
     }
 
-    /// A resource as it is now.
+    /// The present resource.
     #[must_use]
     pub fn resource(&self, path: &ResourcePath) -> Option<Resource> {
         self.0.peek(|meshes| meshes.resources.get(path).cloned())
     }
 
-    /// Every update of a route that was done through the port, oldest first.
+    /// Every update of a route made through the port, oldest first.
     #[must_use]
     pub fn updates(&self) -> Vec<(RouteId, RouteSpec)> {
         let of_route = |(path, spec): (ResourcePath, Spec)| match (path, spec) {
@@ -136,7 +136,7 @@ impl MemoryMesh {
         self.writes().into_iter().filter_map(of_route).collect()
     }
 
-    /// Every update that was done through the port, oldest first.
+    /// Every update made through the port, oldest first.
     #[must_use]
     pub fn writes(&self) -> Vec<(ResourcePath, Spec)> {
         self.0.peek(|meshes| meshes.updates.clone())
@@ -313,7 +313,7 @@ fn written(if_version: u64, version: u64) -> Written {
     if version == if_version + 1 { Written::Applied { version } } else { Written::Overwrote { version } }
 }
 
-/// Gives a resource another spec and the next version; `None` when the spec is of another kind.
+/// Sets a resource's spec and increases its version; `None` if the spec has another kind.
 fn replace(resource: &mut Resource, spec: Spec) -> Option<u64> {
     let metadata = match (resource, spec) {
         (Resource::Mesh(data), Spec::Mesh(spec)) => put(&mut data.spec, spec, &mut data.metadata),
@@ -351,7 +351,7 @@ fn is_directly_below(parent: &ResourcePath, path: &ResourcePath) -> bool {
     }
 }
 
-/// The names that a resource's body carries.
+/// The names in a resource's body.
 fn named(path: &ResourcePath) -> Map<String, Value> {
     let mesh = path.mesh();
     let names = match path {

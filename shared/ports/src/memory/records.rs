@@ -6,18 +6,18 @@ use async_trait::async_trait;
 use super::{Cell, Faults};
 use crate::{BusEvent, EventBus, Notice, Notifier, PolicySource, PortError, PortErrorKind, ReportStore};
 
-/// Keeps the notices that people would have got.
+/// Records the sent notices.
 #[derive(Clone, Debug)]
 pub struct MemoryNotifier(Cell<Vec<Notice>>);
 
 impl MemoryNotifier {
-    /// No notices yet.
+    /// Creates a recorder without notices.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(Vec::new(), faults))
     }
 
-    /// What was sent, oldest first.
+    /// The sent notices, oldest first.
     #[must_use]
     pub fn sent(&self) -> Vec<Notice> {
         self.0.peek(Clone::clone)
@@ -36,18 +36,18 @@ impl Notifier for MemoryNotifier {
     }
 }
 
-/// Keeps the events that the bus would have carried.
+/// Records the published events.
 #[derive(Clone, Debug)]
 pub struct MemoryBus(Cell<Vec<BusEvent>>);
 
 impl MemoryBus {
-    /// No events yet.
+    /// Creates a recorder without events.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(Vec::new(), faults))
     }
 
-    /// What was put, oldest first.
+    /// The published events, oldest first.
     #[must_use]
     pub fn events(&self) -> Vec<BusEvent> {
         self.0.peek(Clone::clone)
@@ -66,18 +66,18 @@ impl EventBus for MemoryBus {
     }
 }
 
-/// Keeps reports by name.
+/// Stores reports by name.
 #[derive(Clone, Debug)]
 pub struct MemoryReports(Cell<BTreeMap<String, Arc<[u8]>>>);
 
 impl MemoryReports {
-    /// No reports yet.
+    /// Creates a store without reports.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(BTreeMap::new(), faults))
     }
 
-    /// Takes a report away, as a bucket's life-cycle rule does.
+    /// Deletes a report, like a bucket's life-cycle rule.
     pub fn remove(&self, name: &str) {
         self.0.poke(|reports| reports.remove(name));
     }
@@ -111,12 +111,12 @@ impl ReportStore for MemoryReports {
     }
 }
 
-/// A policy document that a test can replace.
+/// A source with a policy document that tests can replace.
 #[derive(Clone, Debug)]
 pub struct MemoryPolicy(Cell<String>);
 
 impl MemoryPolicy {
-    /// A source that gives `text`.
+    /// Creates a source with this document.
     pub fn new(text: impl Into<String>, faults: Faults) -> Self {
         Self(Cell::new(text.into(), faults))
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Cell, Faults};
 use crate::{PortError, RefusedFinding, SecurityHub};
 
-/// Keeps the findings that were imported, by their ids.
+/// Stores the imported findings by their ids.
 #[derive(Clone, Debug)]
 pub struct MemorySecurityHub(Cell<State>);
 
@@ -17,19 +17,19 @@ struct State {
 }
 
 impl MemorySecurityHub {
-    /// No findings yet.
+    /// Creates a hub without findings.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(State::default(), faults))
     }
 
-    /// Every finding as it was imported last.
+    /// The last import of every finding.
     #[must_use]
     pub fn findings(&self) -> BTreeMap<String, Value> {
         self.0.peek(|state| state.findings.clone())
     }
 
-    /// Does not take the finding with this id from now on.
+    /// Rejects further imports of the finding with this id.
     pub fn refuse(&self, id: &str) {
         self.0.poke(|state| state.refused.insert(id.to_owned()));
     }

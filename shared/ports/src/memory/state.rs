@@ -9,7 +9,7 @@ use crate::{
     Refusal, Spend, StateKey, StateStore, StateView, StoreOutcome, Stored,
 };
 
-/// The state table in memory, with exactly the conditions of the real one.
+/// The state table in memory, with the same conditions as the real one.
 #[derive(Clone, Debug)]
 pub struct MemoryState(Cell<Table>);
 
@@ -21,7 +21,7 @@ struct Table {
     journals: BTreeMap<StateKey, Vec<Written>>,
 }
 
-/// An entry, which never changes: the whole table is copied before each write, and entries are large.
+/// An immutable entry, shared because the whole table is copied before each write.
 #[derive(Clone, Debug)]
 struct Written(Arc<JournalEntry>);
 
@@ -38,19 +38,19 @@ impl Written {
 }
 
 impl MemoryState {
-    /// An empty table.
+    /// Creates an empty table.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(Table::default(), faults))
     }
 
-    /// A document as it is stored.
+    /// A stored document.
     #[must_use]
     pub fn stored(&self, key: &StateKey) -> Option<Stored> {
         self.0.peek(|table| table.documents.get(key).cloned())
     }
 
-    /// Replaces a document without being a call, as another program would.
+    /// Replaces a document without counting as a call, like another program.
     pub fn put(&self, key: &StateKey, stored: Stored) {
         self.0.poke(|table| table.documents.insert(key.clone(), stored));
     }
@@ -62,13 +62,13 @@ impl MemoryState {
         self.0.peek(entries)
     }
 
-    /// How much of a budget is spent.
+    /// The use of a budget.
     #[must_use]
     pub fn spent(&self, window: &BudgetWindow) -> u32 {
         self.0.peek(|table| table.used(window))
     }
 
-    /// Turns the kill switch without being a call.
+    /// Sets or clears the kill switch without counting as a call.
     pub fn turn_kill_switch(&self, switch: Option<KillSwitch>) {
         self.0.poke(|table| table.kill_switch = switch);
     }

@@ -1,4 +1,4 @@
-//! How many calls at a time: more while they succeed, half as many when the other side asks for patience.
+//! Adaptive concurrency: more calls while they succeed, half as many after a throttle.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use crate::{Deadline, PortError, PortErrorKind};
 
-/// How often one call is tried again after it was told to wait. The SDK's own retries come before each.
+/// The maximum number of attempts of a throttled call. The SDK's own retries are part of each attempt.
 const PATIENCE: u32 = 6;
 
-/// The first wait after a throttle; each further one in a row is twice as long.
+/// The wait after the first throttle; it doubles with each consecutive one.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
-/// The longest wait.
+/// The maximum wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A number of calls at a time that follows what the other side bears: one more after each round that went well, half
-/// as many after a throttle. It is kept from one reading to the next.
+/// The number of concurrent calls, adapted to the server: one more after each successful round, half as many after a
+/// throttle. It is kept between surveys.
 #[derive(Clone, Debug)]
 pub struct Pace {
     now: usize,
@@ -27,37 +27,37 @@ pub struct Pace {
     calls: u64,
 }
 
-/// What became of the calls.
+/// The results of the calls.
 #[derive(Debug)]
 pub struct Answers<T, R> {
-    /// Items with what was given for them.
+    /// Items with their results.
     pub done: Vec<(T, R)>,
-    /// Items with why nothing was.
+    /// Items with their errors.
     pub failed: Vec<(T, PortError)>,
 }
 
 impl Pace {
-    /// Begins with `start` calls at a time and never goes above `most`; either is at least 1.
+    /// Begins with `start` concurrent calls, with a maximum of `most`; both are at least 1.
     #[must_use]
     pub fn new(start: usize, most: usize) -> Self {
         let most = most.max(1);
         Self { now: start.clamp(1, most), most, went_well: 0, wait: Duration::ZERO, calls: 0 }
     }
 
-    /// How many calls are made at a time now.
+    /// The present number of concurrent calls.
     #[must_use]
     pub const fn at_a_time(&self) -> usize {
         self.now
     }
 
-    /// How many calls were made so far.
+    /// The number of calls so far.
     #[must_use]
     pub const fn calls(&self) -> u64 {
         self.calls
     }
 
-    /// Makes one call for each item. One that is throttled is made again, unless it was too often or there is no time
-    /// left; other failures are left to the caller, and don't keep the other calls from being made.
+    /// Makes one call for each item. A throttled call is repeated, up to a maximum number of attempts and while time is
+    /// left; other failures are returned, and do not stop the other calls.
     pub async fn each<T, R, F>(&mut self, items: Vec<T>, call: impl Fn(T) -> F) -> Answers<T, R>
     where
         T: Clone,
@@ -72,7 +72,7 @@ impl Pace {
                 tokio::time::sleep(self.wait).await;
                 told_to_wait = false;
             }
-            // After a throttle those under way are answered before further ones are made.
+            // After a throttle, the calls in progress are completed before further ones begin.
             while !told_to_wait
                 && under_way.len() < self.now
                 && let Some((item, tried)) = waiting.pop_front()
@@ -177,8 +177,8 @@ mod tests {
         assert_eq!(pace.calls(), 230);
     }
 
-    /// The other side asks for patience from the first tenth of a second to the fourth: everything is read all the same,
-    /// with fewer calls at a time, and then with more again.
+    /// The server throttles from the first to the fourth tenth of a second: everything is still read, with fewer
+    /// concurrent calls at first, and with more again later.
     #[tokio::test(start_paused = true)]
     async fn it_falls_while_patience_is_asked_for_and_rises_afterwards() {
         let began = tokio::time::Instant::now();

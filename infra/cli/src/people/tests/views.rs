@@ -221,7 +221,7 @@ async fn the_end_of_a_certificate_and_a_rotation_that_fails_are_in_the_status() 
     let mut model = mesh::graph::Mesh::new("shop".parse().unwrap());
     let path = "mesh/shop/virtualNode/cart-v1".parse().unwrap();
     model.insert_resource(shop.ports.mesh.resource(&path).unwrap()).unwrap();
-    let source = mesh::rotation::Survey::of(&model).leaves.into_keys().next().unwrap().to_string();
+    let source = mesh::rotation::MeshCertificates::from_mesh(&model).leaves.into_keys().next().unwrap().to_string();
     let key = StateKey::certificate(&source);
     for (failures, leaf, told) in [
         (failures.clone(), Value::Null, "rotation failed 2 times, last 2026-11-20T10:00:00Z: the CA is away"),
@@ -294,7 +294,7 @@ async fn status_counts_findings_in_parts_and_shows_what_cannot_be_read() {
 /// Decisions of tag- and egress-compliance are made again, those of one resource or of the whole mesh.
 #[tokio::test]
 async fn decisions_on_tags_and_egress_are_made_again() {
-    use mesh::compliance::{Facts, Scope, Topic, Verdict, decide};
+    use mesh::compliance::{DecisionScope, Facts, Topic, Verdict, decide};
     let shop = Shop::open();
     let (node, other) = ("mesh/shop/virtualNode/cart-v1", "mesh/shop/virtualNode/cart-v2");
     let policy = mesh::policy::Policy::read("version: 1\ntags: {required: [{key: owner}]}\n").unwrap();
@@ -309,9 +309,9 @@ async fn decisions_on_tags_and_egress_are_made_again() {
             let tags = tags(&resource.path().to_string());
             (resource, tags)
         });
-        let facts = Facts::of(&"shop".parse().unwrap(), read).unwrap();
+        let facts = Facts::from_resources(&"shop".parse().unwrap(), read).unwrap();
         let now = shop.ports.clock.now();
-        let lines: Vec<Value> = decide(topic, &facts, &policy, now, Scope::All)
+        let lines: Vec<Value> = decide(topic, &facts, &policy, now, DecisionScope::All)
             .into_iter()
             .map(|decision| {
                 let (kind, reason) = match &decision.verdict {

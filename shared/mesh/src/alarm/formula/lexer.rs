@@ -54,7 +54,7 @@ pub(super) fn tokens(expression: &str) -> Option<Vec<Token>> {
                 let mut text = String::from(digit);
                 while let Some(next) = characters.next_if(|next| next.is_ascii_alphanumeric() || *next == '.') {
                     text.push(next);
-                    // An exponent has a sign of its own: `1e-3`.
+                    // An exponent has a separate sign: `1e-3`.
                     if matches!(next, 'e' | 'E') {
                         text.extend(characters.next_if(|sign| matches!(sign, '-' | '+')));
                     }

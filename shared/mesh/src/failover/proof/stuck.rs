@@ -1,4 +1,4 @@
-//! Alarms that their own configuration keeps in `ALARM`.
+//! Alarms that stay in `ALARM` because of their own configuration.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{evaluated, is_query, words};
 use crate::alarm::{Alarm, Comparison, MetricQuery, MetricTerm, MissingData};
 
-/// How far lines of metric math are followed. CloudWatch permits no circles.
+/// The maximum depth to which metric math is followed. CloudWatch permits no cycles.
 const MAX_DEPTH: usize = 16;
 
 /// Why an alarm cannot leave `ALARM` while its node has no requests.
@@ -25,8 +25,8 @@ pub enum StuckInAlarm {
     },
 }
 
-/// Whether the alarm's own configuration keeps it in `ALARM` while its node has no requests; `None` where nothing says
-/// so. A drained node that such an alarm reports never comes back by itself.
+/// The part of the alarm's configuration that keeps it in `ALARM` while its node has no requests; `None` if it has no
+/// such part. A drained node with such an alarm cannot return without a probe or an operator.
 #[must_use]
 pub fn stuck_in_alarm(alarm: &Alarm) -> Option<StuckInAlarm> {
     let below = evaluated(alarm.queries());
@@ -37,7 +37,7 @@ pub fn stuck_in_alarm(alarm: &Alarm) -> Option<StuckInAlarm> {
             MissingData::Missing | MissingData::NotBreaching | MissingData::Unrecognised(_) => None,
         };
     }
-    // A line that is filled always has a value, so that only the fill tells.
+    // A filled line always has a value, so only the fill value decides.
     let expressions = below.iter().filter_map(|query| match &query.term {
         MetricTerm::Expression { expression, .. } => Some(expression),
         MetricTerm::Stat { .. } => None,
@@ -47,7 +47,7 @@ pub fn stuck_in_alarm(alarm: &Alarm) -> Option<StuckInAlarm> {
     Some(StuckInAlarm::FillBreaches { expression: expression.clone() })
 }
 
-/// Whether a line has no value while its metrics have none: everything that it rests on within a `FILL` always has one.
+/// Whether a line has no value while its metrics have none. A line within `FILL` always has a value.
 fn goes_missing(query: &MetricQuery, queries: &[MetricQuery], depth: usize) -> bool {
     let Some(depth) = depth.checked_sub(1) else { return true };
     match &query.term {
@@ -79,7 +79,7 @@ fn without_fills(expression: &str) -> String {
     kept
 }
 
-/// The length of a call in brackets, from its opening one to its closing one; `None` where one is missing.
+/// The length of a parenthesised call, including both parentheses; `None` if the closing one is missing.
 fn call_length(call: &str) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, character) in call.char_indices() {
@@ -93,14 +93,14 @@ fn call_length(call: &str) -> Option<usize> {
     None
 }
 
-/// What each `FILL(..., value)` of an expression fills gaps with.
+/// The fill value of each `FILL(..., value)` of an expression.
 fn fills(expression: &str) -> impl Iterator<Item = &str> {
     let upper = expression.to_ascii_uppercase();
     let starts: Vec<usize> = upper.match_indices("FILL").map(|(at, _)| at).collect();
     starts.into_iter().filter_map(move |at| last_argument(expression.get(at + "FILL".len()..)?))
 }
 
-/// The last argument of a call whose text begins at its opening bracket.
+/// The last argument of a call, given its text from the opening parenthesis on.
 fn last_argument(call: &str) -> Option<&str> {
     let call = call.trim_start().strip_prefix('(')?;
     let (mut depth, mut begin) = (0_usize, None);
@@ -116,7 +116,7 @@ fn last_argument(call: &str) -> Option<&str> {
     None
 }
 
-/// Whether a fill keeps an alarm in `ALARM`: the last value before the gap, which breached, or a number that breaches.
+/// Whether a fill value keeps an alarm in `ALARM`: `REPEAT` of a breaching value, or a number that breaches.
 fn fill_breaches(fill: &str, alarm: &Alarm) -> bool {
     if fill.eq_ignore_ascii_case("REPEAT") {
         return true;

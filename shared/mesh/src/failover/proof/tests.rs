@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::alarm::{AlarmState, Comparison, Condition, MissingData};
-use crate::failover::sample::{alarm, node};
+use crate::failover::fixtures::{alarm, node};
 
 fn stat(id: &str, metric: &str, of: &str) -> MetricQuery {
     MetricQuery {
@@ -37,7 +37,7 @@ fn single(query: MetricQuery) -> Alarm {
     on(vec![MetricQuery { returns_data: true, ..query }])
 }
 
-/// The metrics that are counted for node v1, as `name use`.
+/// The metrics that are counted for node v1, as `name role`.
 fn counted(alarm: &Alarm) -> Vec<String> {
     let metrics = counted_metrics(alarm, &node("v1")).unwrap();
     let name = |metric: &CountedMetric| metric_name(&metric.query).replace("AppMesh/", "");
@@ -49,7 +49,7 @@ fn counted(alarm: &Alarm) -> Vec<String> {
 }
 
 #[test]
-fn metrics_below_the_evaluated_line_are_counted_and_nothing_that_an_expression_makes_up() {
+fn published_metrics_are_counted_and_values_generated_by_expressions_are_not() {
     let errors = || stat("m1", "Errors", "v1");
     let requests = || stat("m2", "RequestCount", "v1");
     let latency = || stat("m3", "TargetResponseTime", "v1");
@@ -59,7 +59,7 @@ fn metrics_below_the_evaluated_line_are_counted_and_nothing_that_an_expression_m
         ("filled with the last value", vec![math("e1", "FILL(m1, REPEAT)"), errors()], vec!["Errors Errors"]),
         ("ratio", vec![math("e1", "100*m1/m2"), errors(), requests()], vec!["Errors Errors", "RequestCount Volume"]),
         (
-            "ratio by way of other lines",
+            "ratio through other lines",
             vec![
                 math("e3", "e1/e2"),
                 MetricQuery { returns_data: false, ..math("e1", "FILL(m1, 0)") },
@@ -70,12 +70,12 @@ fn metrics_below_the_evaluated_line_are_counted_and_nothing_that_an_expression_m
             vec!["Errors Errors", "RequestCount Volume"],
         ),
         (
-            "a line that nothing evaluates",
+            "a line that is not evaluated",
             vec![math("e1", "m3 * 2"), latency(), requests()],
             vec!["TargetResponseTime Measure"],
         ),
         (
-            "a name in quotation marks",
+            "a quoted name",
             vec![math("e1", "m3 + METRIC_COUNT(\"m2\")"), latency(), requests()],
             vec!["TargetResponseTime Measure"],
         ),
@@ -90,7 +90,7 @@ fn metrics_below_the_evaluated_line_are_counted_and_nothing_that_an_expression_m
             vec!["TargetResponseTime Measure"],
         ),
         (
-            "of something else",
+            "of another resource",
             vec![math("e1", "m1/m4"), errors(), stat("m4", "RequestCount", "gateway")],
             vec!["Errors Errors", "RequestCount Foreign"],
         ),
@@ -126,7 +126,7 @@ fn metric_keeps_the_account_that_holds_it() {
 }
 
 #[test]
-fn usage_by_name() {
+fn role_of_a_metric_follows_from_its_name() {
     for (metric, expected) in [
         ("HTTPCode_Target_5XX_Count", MetricUse::Errors),
         ("envoy_cluster_upstream_rq_timeout", MetricUse::Errors),
@@ -182,7 +182,7 @@ fn alarm_without_a_metric_says_so() {
     for (source, expected) in [
         (AlarmSource::Composite("ALARM(b)".to_owned()), "composite"),
         (AlarmSource::Unreadable("no metric".to_owned()), "no metric"),
-        (AlarmSource::Metric(vec![math("e1", "TIME_SERIES(5)")]), "rests on no metric"),
+        (AlarmSource::Metric(vec![math("e1", "TIME_SERIES(5)")]), "uses no metric"),
     ] {
         let why = counted_metrics(&Alarm { source, ..alarm("a", AlarmState::Ok) }, &node("v1")).unwrap_err();
         assert!(why.contains(expected), "{why}");
@@ -197,19 +197,19 @@ fn data(usage: MetricUse, points: u32, above_zero: u32) -> MetricData {
 type Proof = Result<u32, Vec<&'static str>>;
 
 #[test]
-fn rule_of_proof_case_by_case() {
+fn proof_needs_data_of_every_required_metric() {
     use MetricUse::{Companion, Errors, Foreign, Measure, Volume};
     let denied = |usage| MetricData { unreadable: Some("forbidden".to_owned()), ..data(usage, 0, 0) };
-    // metrics, data points needed -> data points that prove it, or the metrics that lack
+    // metrics, data points needed -> data points that prove requests, or the metrics that lack data
     let cases: Vec<(Vec<MetricData>, u16, Proof)> = vec![
         (vec![data(Measure, 2, 2)], 1, Ok(2)),
         (vec![data(Measure, 0, 0)], 1, Err(vec!["Measure"])),
         (vec![data(Measure, 2, 0)], 2, Ok(2)),
         (vec![data(Measure, 1, 1)], 2, Err(vec!["Measure"])),
-        // A ratio of a node that is well: no errors, but requests.
+        // A ratio of a healthy node: no errors, but requests.
         (vec![data(Errors, 0, 0), data(Volume, 3, 3)], 1, Ok(3)),
         (vec![data(Errors, 3, 0), data(Volume, 0, 0)], 1, Err(vec!["Volume"])),
-        // Somebody publishes zeros while nobody asks for anything.
+        // A metric that is published as zero while there are no requests.
         (vec![data(Errors, 0, 0), data(Volume, 3, 0)], 1, Err(vec!["Volume"])),
         // Two metrics with a data point each are not two data points.
         (vec![data(Errors, 1, 1), data(Errors, 1, 1)], 2, Err(vec!["Errors", "Errors"])),
@@ -268,14 +268,14 @@ fn alarms_that_cannot_clear_without_requests() {
         (metric(), above(MissingData::NotBreaching), None),
         (metric(), above(MissingData::Unrecognised("new".to_owned())), None),
         (metric(), None, None),
-        // What is filled is not missing.
+        // A filled line is never missing.
         (filled("FILL(m1, 0)"), above(MissingData::Breaching), None),
         (filled("FILL(m1, 0)"), below(MissingData::NotBreaching), Some("fills gaps")),
         (filled("fill(m1, repeat)"), above(MissingData::NotBreaching), Some("fills gaps")),
         (filled("FILL(RATE(m1), 9)"), above(MissingData::NotBreaching), Some("fills gaps")),
         (filled("FILL(m1, LINEAR)"), above(MissingData::NotBreaching), None),
         (filled("m1 * 2"), above(MissingData::Ignore), Some("keeps its state")),
-        // A part that is not filled leaves the whole without a value.
+        // A line without fill leaves the whole expression without a value.
         (filled("FILL(m1, 0) / m1"), above(MissingData::Ignore), Some("keeps its state")),
         (filled("IF(m1 > 5, FILL(m1, 0), 0)"), above(MissingData::Breaching), Some("breaches it")),
         (filled("100 * FILL(m1 / m1, 0)"), above(MissingData::Breaching), None),

@@ -1,4 +1,4 @@
-//! The text of each reason for people.
+//! The text of each reason.
 
 use std::fmt;
 
@@ -14,28 +14,31 @@ impl fmt::Display for HoldReason {
                 write!(f, "{node} is watched at step {step} until {until:.0}")
             }
             Self::Settling { drained, until } => {
-                write!(f, "{drained} was drained a moment ago; nothing is given back until {until:.0}")
+                write!(f, "{drained} was drained recently; no weight is returned to it until {until:.0}")
             }
             // The data points came in after CloudWatch last evaluated the alarm.
             Self::Unproven { node, seen, needed, health, missing } if *seen >= u32::from(*needed) => {
                 write!(
                     f,
-                    "{node} has the {needed} data points that it needs, and the state of its alarm lags behind them: {health}"
+                    "{node} has the {needed} data points that it needs, but the state of its alarm lags behind: {health}"
                 )?;
                 if missing.is_empty() { Ok(()) } else { write!(f, "; {}", list(missing)) }
             }
             Self::Unproven { node, seen, needed, missing, .. } => {
-                write!(f, "{node} has had {seen} of {needed} data points since its last step: silence is not health")?;
+                write!(
+                    f,
+                    "{node} has {seen} of {needed} data points since its last step, which does not prove health"
+                )?;
                 if missing.is_empty() { Ok(()) } else { write!(f, "; {}", list(missing)) }
             }
             Self::FlapBudget { node, drains, until } => {
                 write!(f, "{node} was drained {drains} times; it stays drained until {until:.0}")
             }
             Self::NoVerdict { node, health } => {
-                write!(f, "{node} is drained and can't be judged: {health}")
+                write!(f, "{node} is drained and its health is unknown: {health}")
             }
             Self::PersonEdited { split, until, .. } => {
-                write!(f, "somebody set {split}; it is left alone until {until:.0} or until it is released")
+                write!(f, "an operator set {split}; the route is held until {until:.0} or until it is released")
             }
             Self::Unplaced { failing, unplaced } => {
                 write!(
@@ -48,41 +51,45 @@ impl fmt::Display for HoldReason {
                 write!(f, "{} fails, and no other target is known or declared to be ready", list(failing))
             }
             Self::CommonCause { failing } => {
-                write!(f, "{} fail together; that looks like one cause elsewhere, so nothing is moved", list(failing))
+                write!(
+                    f,
+                    "{} fail together, which suggests a common cause elsewhere; no weight is moved",
+                    list(failing)
+                )
             }
             Self::CallersDisagree { node, failing, healthy } => write!(
                 f,
-                "{node} fails for {}, and not for {}; the callers' side may be what fails, so nothing is moved",
+                "{node} fails for {}, but not for {}; the failure may be on the callers' side, so no weight is moved",
                 list(failing),
                 list(healthy)
             ),
             Self::DependencyFailing { node, calls } => {
-                write!(f, "{node} calls {}, which fails; that comes first", list(calls))
+                write!(f, "{node} calls {}, which fails and explains its alarm", list(calls))
             }
             Self::NoRoute { node, .. } => {
-                write!(f, "{node} fails, but is no route's target: there are no weights to move")
+                write!(f, "{node} fails, but no route targets it, so there are no weights to move")
             }
             Self::NodeMissing { node, .. } => {
-                write!(f, "an alarm speaks of {node}, which the mesh does not have")
+                write!(f, "an alarm reports {node}, which does not exist in the mesh")
             }
             Self::Muted { node, by, .. } => {
                 write!(f, "an alarm of {node} is in ALARM, but its actions are muted: {}", list(by))
             }
             Self::Harmful { harms, refused } => {
                 let texts: Vec<&str> = harms.iter().map(|harm| harm.text.as_str()).collect();
-                write!(f, "{refused} was not made: {}", texts.join("; "))
+                write!(f, "{refused} would cause harm: {}", texts.join("; "))
             }
             Self::BudgetSpent { used, cap } => {
                 write!(f, "{used} of {cap} shifts of this window are spent")
             }
-            Self::KillSwitchOn { by, why } => write!(f, "{by} has switched everything off: {why}"),
+            Self::KillSwitchOn { by, why } => write!(f, "{by} has set the kill switch: {why}"),
             Self::RecordUnreadable { why } => {
-                write!(f, "what is remembered of the route can't be read: {why}")
+                write!(f, "the stored record of the route cannot be read: {why}")
             }
             Self::StaleRead { read, known } => {
-                write!(f, "the route was read at version {read}, and version {known} has been seen")
+                write!(f, "the route was read at version {read}, which is older than the stored version {known}")
             }
-            Self::DeclaredDrained => f.write_str("all weights of the route are zero: it sends traffic nowhere"),
+            Self::DeclaredDrained => f.write_str("all weights of the route are 0, so it has no shares to move"),
         }
     }
 }
@@ -91,20 +98,20 @@ impl fmt::Display for ActReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Failover { failing, alarms } => {
-                write!(f, "{} fails by {}; its share goes to others", list(failing), list(alarms))
+                write!(f, "{} fails by {}; its share moves to other targets", list(failing), list(alarms))
             }
             Self::PartialSpill { failing, alarms, unplaced } => write!(
                 f,
-                "{} fails by {}; {unplaced} points of its share stay, since nobody can carry them",
+                "{} fails by {}; {unplaced} points of its share stay, since no other target has capacity for them",
                 list(failing),
                 list(alarms)
             ),
             Self::BackDown { failing, alarms, drained_too } if drained_too.is_empty() => {
-                write!(f, "{} fails again by {}; back down at once", list(failing), list(alarms))
+                write!(f, "{} fails again by {}; it is drained again at once", list(failing), list(alarms))
             }
             Self::BackDown { failing, alarms, drained_too } => write!(
                 f,
-                "{} fails by {}; back down at once, and {} is drained with it",
+                "{} fails again by {}; it is drained again at once, and {} with it",
                 list(failing),
                 list(alarms),
                 list(drained_too)
@@ -123,7 +130,7 @@ impl fmt::Display for ActReason {
                         (step, _) => format!("{node} at step {step}"),
                     })
                     .collect();
-                write!(f, "tries {}", steps.join(", "))
+                write!(f, "returns {}", steps.join(", "))
             }
             Self::Restore { returned } => write!(f, "{} is back; the original weights are written", list(returned)),
         }
@@ -133,7 +140,7 @@ impl fmt::Display for ActReason {
 impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Steady => f.write_str("as declared, and no alarm speaks against it"),
+            Self::Steady => f.write_str("as declared, and no node fails"),
             Self::AlreadyShifted { drained, stuck } => {
                 write!(f, "{} is drained already", list(drained))?;
                 stuck.iter().try_for_each(|StuckAlarm { node, alarm, cause }| {
@@ -141,7 +148,7 @@ impl fmt::Display for KeepReason {
                 })
             }
             Self::FailingWithoutTraffic { nodes } => {
-                write!(f, "{} fails, and the route gives it no traffic", list(nodes))
+                write!(f, "{} fails, and its weight on the route is 0", list(nodes))
             }
         }
     }
@@ -155,19 +162,22 @@ fn list<T: fmt::Display>(items: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failover::fixtures::node;
     use crate::failover::health::{Health, Unknown};
-    use crate::failover::sample::node;
 
     #[test]
-    fn unproven_node_with_its_data_points_is_told_from_a_silent_one() {
+    fn unproven_node_with_data_points_is_distinguished_from_one_without() {
         let text = |seen, unknown| {
             let health = Health::Unknown { unknown };
             HoldReason::Unproven { node: node("v1"), seen, needed: 1, health, missing: Vec::new() }.to_string()
         };
-        assert_eq!(text(0, Unknown::Idle), "v1 has had 0 of 1 data points since its last step: silence is not health");
+        assert_eq!(
+            text(0, Unknown::Idle),
+            "v1 has 0 of 1 data points since its last step, which does not prove health"
+        );
         assert_eq!(
             text(1, Unknown::InsufficientData),
-            "v1 has the 1 data points that it needs, and the state of its alarm lags behind them: its alarms have too little \
+            "v1 has the 1 data points that it needs, but the state of its alarm lags behind: its alarms have too little \
              data"
         );
     }

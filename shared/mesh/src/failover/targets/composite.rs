@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Context, ReportedTarget, TargetRule, Unmapped};
 use crate::alarm::{AlarmName, AlarmState, Cause, Certainty, Rule, StateTest};
 
-/// How far composite alarms of composite alarms are followed. CloudWatch limits no depth, and a circle is legal.
+/// The maximum nesting of composite alarms that is followed. CloudWatch has no limit, and permits cycles.
 pub(super) const MAX_DEPTH: usize = 5;
 
 impl Context<'_> {
@@ -15,8 +15,8 @@ impl Context<'_> {
 
     /// The targets of a composite alarm that is in `ALARM`.
     ///
-    /// Children in `ALARM` come first. Only when none of them reports a node, children count that are `OK` or have no
-    /// data: in `ALARM(errors) AND OK(maintenance)` the second is a condition, not what fails.
+    /// Children in `ALARM` take precedence. Children that are `OK` or have no data count only if no child in `ALARM`
+    /// reports a node: in `ALARM(errors) AND OK(maintenance)`, the second child is a condition, not the failure.
     pub(super) fn through_children(&self, rule: &str, depth: usize) -> Result<Vec<ReportedTarget>, Unmapped> {
         let rule = Rule::parse(rule).map_err(|error| Unmapped::Unreadable { why: error.to_string() })?;
         let Some(depth) = depth.checked_sub(1) else {
@@ -52,7 +52,7 @@ impl Context<'_> {
                             (&known.mesh, &known.node, known.role) == (&target.mesh, &target.node, target.role)
                         };
                         if !found.iter().any(is_known) {
-                            // The composite alarm is a statement of its own, not one of a single caller.
+                            // A composite alarm combines its children, so it does not measure a single caller.
                             found.push(ReportedTarget { rule: TargetRule::Children, caller: None, ..target });
                         }
                     }
@@ -63,14 +63,14 @@ impl Context<'_> {
         found
     }
 
-    /// `reasons` are those of the children in `ALARM`.
+    /// The reason why a composite alarm reports no target. `reasons` are those of its children in `ALARM`.
     fn why_no_target(&self, rule: &Rule, mut reasons: Vec<Unmapped>) -> Unmapped {
         let unread: BTreeSet<&AlarmName> =
             rule.alarms().into_iter().filter(|alarm| !self.by_name.contains_key(alarm)).collect();
         if !unread.is_empty() {
             return Unmapped::ChildrenUnread { alarms: unread.into_iter().cloned().collect() };
         }
-        // A composite alarm of load alarms only is one on load.
+        // A composite alarm is an alarm on load if all its children are.
         if !reasons.is_empty() && reasons.iter().all(Unmapped::is_not_a_failure) {
             return reasons.swap_remove(0);
         }

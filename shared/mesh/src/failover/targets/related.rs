@@ -1,10 +1,10 @@
-//! The alarms that others depend on.
+//! The alarms that other alarms depend on.
 
 use std::collections::BTreeSet;
 
 use crate::alarm::{Alarm, AlarmName, AlarmSource, Rule};
 
-/// The alarms that the rules of composite alarms, and their suppressors, name and that were not read yet.
+/// The alarms named by composite alarms, in their rules or as suppressors, that were not read yet.
 #[must_use]
 pub fn unread_alarms(alarms: &[Alarm]) -> Vec<AlarmName> {
     let known: BTreeSet<&AlarmName> = alarms.iter().map(|alarm| &alarm.name).collect();
@@ -12,8 +12,8 @@ pub fn unread_alarms(alarms: &[Alarm]) -> Vec<AlarmName> {
     named.into_iter().collect()
 }
 
-/// These alarms with all that their targets and mutes depend on: the composite alarms that name them, the children of
-/// those, and suppressors.
+/// These alarms with all alarms that their targets and mutes depend on: the composite alarms that name them, the
+/// children of those composite alarms, and suppressors.
 #[must_use]
 pub fn related(alarms: &[Alarm], names: BTreeSet<AlarmName>) -> BTreeSet<AlarmName> {
     let composites: Vec<(&AlarmName, Vec<AlarmName>)> = alarms
@@ -22,7 +22,7 @@ pub fn related(alarms: &[Alarm], names: BTreeSet<AlarmName>) -> BTreeSet<AlarmNa
         .map(|alarm| (&alarm.name, named(alarm)))
         .collect();
     let mut related = names;
-    // Parents first, then what they depend on: the children's other parents are of no concern.
+    // Parents come first, then their children, so that other parents of these children are not included.
     loop {
         let parents = composites.iter().filter(|(_, children)| children.iter().any(|child| related.contains(child)));
         let parents: Vec<AlarmName> = parents.map(|(name, _)| (*name).clone()).collect();

@@ -1,4 +1,4 @@
-//! What mutes an alarm: disabled actions, a mute rule, or the suppressor of a composite alarm, which also mutes the
+//! Mutes of alarms: disabled actions, a mute rule, or the suppressor of a composite alarm, which also mutes the
 //! children that act through it.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use super::Context;
 use super::composite::MAX_DEPTH;
 use crate::alarm::{Alarm, AlarmName, AlarmSource, AlarmState, Certainty, Rule, Suppressor};
 
-/// What mutes the actions of an alarm that is in `ALARM`.
+/// The cause of the mute of an alarm in `ALARM`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "muted", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Muted {
@@ -19,7 +19,7 @@ pub enum Muted {
         /// The alarm.
         alarm: AlarmName,
     },
-    /// A suppressor keeps the actions of a composite alarm back.
+    /// A suppressor prevents the actions of a composite alarm.
     Suppressed {
         /// The composite alarm.
         alarm: AlarmName,
@@ -46,7 +46,7 @@ impl fmt::Display for Muted {
 }
 
 impl Context<'_> {
-    /// What mutes an alarm that is in `ALARM`, if anything does.
+    /// The cause of the mute of an alarm in `ALARM`; `None` if it is not muted.
     pub(super) fn muted(&self, alarm: &Alarm) -> Option<Muted> {
         if alarm.state != AlarmState::Alarm {
             return None;
@@ -54,11 +54,11 @@ impl Context<'_> {
         own_mute(alarm).or_else(|| self.muted_through_parents(alarm, MAX_DEPTH))
     }
 
-    /// An alarm without actions of its own that composite alarms name acts through them. It is muted when all of them
-    /// that go off are muted. A binding makes the alarm act by itself.
+    /// The mute of an alarm without own actions, which acts through the composite alarms that name it. It is muted if
+    /// all of these composite alarms that are triggered are muted. A bound alarm acts directly.
     fn muted_through_parents(&self, alarm: &Alarm, depth: usize) -> Option<Muted> {
         let depth = depth.checked_sub(1)?;
-        // Not known in older recordings: then it acts by itself, as it did.
+        // Older recordings lack the actions; the alarm then acts directly, as it did at that time.
         let has_no_actions = alarm.alarm_actions.as_ref().is_some_and(Vec::is_empty);
         if !has_no_actions || self.is_bound(alarm) {
             return None;
@@ -70,9 +70,9 @@ impl Context<'_> {
             if !rule.alarms().contains(&&alarm.name) {
                 continue;
             }
-            let goes_off = parent.state == AlarmState::Alarm
+            let is_triggered = parent.state == AlarmState::Alarm
                 || rule.evaluate(&|name: &AlarmName| self.state_of(name)) == Certainty::True;
-            if !goes_off {
+            if !is_triggered {
                 continue;
             }
             let muted = own_mute(parent)
@@ -83,8 +83,8 @@ impl Context<'_> {
         first
     }
 
-    /// Whether CloudWatch will suppress a composite alarm that is about to go into `ALARM`: its children's events come
-    /// first, and would move traffic before the suppression is visible.
+    /// The suppression of a composite alarm that is about to enter `ALARM`. The events of its children arrive first,
+    /// and would move traffic before CloudWatch reports the suppression.
     fn will_be_suppressed(&self, composite: &Alarm, rule: &Rule) -> Option<Muted> {
         if composite.state == AlarmState::Alarm {
             return None;
@@ -95,7 +95,7 @@ impl Context<'_> {
         let why = match suppressor.map(|found| (&found.state, found.since)) {
             Some((AlarmState::Alarm, _)) => format!("suppressor {alarm} is in ALARM"),
             Some((_, Some(since))) if lasts(since, *extension_period) => {
-                format!("suppressor {alarm} left ALARM a moment ago")
+                format!("suppressor {alarm} left ALARM recently")
             }
             Some(_) | None => {
                 let causes = rule.causes(&|name: &AlarmName| self.state_of(name));

@@ -2,7 +2,7 @@ mod composites;
 
 use super::*;
 use crate::alarm::{Comparison, Condition, Contributor, MetricQuery, MetricTerm, MissingData, PromQlQuery, Suppressor};
-use crate::failover::sample::{alarm, at, composite, node, on_node, policy};
+use crate::failover::fixtures::{alarm, at, composite, node, on_node, policy};
 
 type Dimensions<'a> = &'a [(&'a str, &'a str)];
 
@@ -56,7 +56,7 @@ fn on_metric(metric: &str, dimensions: Dimensions<'_>) -> Alarm {
     on(vec![MetricQuery::new("m1", stat(metric, dimensions))], Comparison::GreaterThanThreshold)
 }
 
-/// `mesh/node rule` for each target, or the reason's code.
+/// `mesh/node rule` for each target, or the code of the reason.
 fn report(alarm: &Alarm, policy_text: &str) -> String {
     let alarms = std::slice::from_ref(alarm);
     match reported_targets(alarm, alarms, &AlarmTags::new(), &policy(policy_text).failover, at(0)) {
@@ -163,7 +163,7 @@ fn mesh_and_dimension_names_can_be_set() {
 }
 
 #[test]
-fn direction_of_the_comparison_counts() {
+fn direction_of_the_comparison_decides() {
     use Comparison::{GreaterThanThreshold, LessThanOrEqualToThreshold, LessThanThreshold};
     let inbound: Dimensions<'_> = &[("Mesh", "shop"), ("VirtualNode", "v1")];
     for (metric, comparison, expected) in [
@@ -217,7 +217,7 @@ fn metric_math_counts_when_one_of_its_metrics_reports_a_failure() {
         ("IF(m2 > 20, m1 / m2, 0)", vec![errors("m1", v1), requests("m2", v1)], GreaterThanThreshold, v1_for_caller),
         ("FILL(m1, 0)", vec![errors("m1", v1)], GreaterThanThreshold, v1_for_caller),
         ("SUM(METRICS())", vec![errors("m1", v1), errors("m2", v1)], GreaterThanThreshold, v1_for_caller),
-        // Of an alarm on load it does not matter which nodes it names.
+        // For an alarm on load it does not matter which nodes its metrics name.
         ("m1 + m2", vec![requests("m1", v1), requests("m2", v2)], GreaterThanThreshold, "NotAFailureMetric"),
         ("m1 + m2", vec![errors("m1", v1), errors("m2", v2)], GreaterThanThreshold, "NamesSeveral"),
         ("m1 / m2", vec![errors("m1", v1), requests("m2", v2)], GreaterThanThreshold, "NamesSeveral"),
@@ -385,7 +385,7 @@ fn callers_with_data_that_see_no_failure_are_a_disagreement() {
 }
 
 #[test]
-fn unread_alarms_are_named_once_with_suppressors() {
+fn unread_alarms_are_listed_once_with_suppressors() {
     let mut parent = composite("a", AlarmState::Alarm, "ALARM(b) OR ALARM(c) OR OK(b)");
     let suppressor = AlarmName::parse("s").unwrap();
     parent.suppressor = Some(Suppressor { alarm: suppressor.clone(), wait_period: 0, extension_period: 0 });

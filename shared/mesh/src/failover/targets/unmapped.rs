@@ -1,4 +1,4 @@
-//! Why an alarm reports no target, and what to add so that it reports one.
+//! The reasons why an alarm reports no target, and what to add so that it reports one.
 
 use std::fmt;
 
@@ -7,33 +7,33 @@ use serde::Serialize;
 use crate::alarm::{AlarmName, Direction};
 use crate::name::VirtualNodeName;
 
-/// Why an alarm reports no node.
+/// The reason why an alarm reports no node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all_fields = "camelCase")]
 pub enum Unmapped {
-    /// No binding, dimension, label or tag names one.
+    /// No binding, dimension, label or tag names a node.
     NamesNoTarget,
     /// The alarm's metrics name several nodes, so that it is not known which one fails.
     NamesSeveral {
         /// The nodes.
         nodes: Vec<VirtualNodeName>,
     },
-    /// The dimensions name a node and no mesh, and a node's name is unique in its mesh only.
+    /// The dimensions name a node and no mesh; the name of a node is unique only within its mesh.
     LacksMesh {
         /// The node.
         node: String,
     },
-    /// The dimensions of an outbound metric name the caller and no target. The caller is not what fails.
+    /// The dimensions of an outbound metric name the caller and no target. The caller is not the failing node.
     CallerOnly {
         /// The caller.
         caller: String,
     },
-    /// The dimensions name the virtual service called; any of its targets may be the one that fails.
+    /// The dimensions name the called virtual service; any of its targets may fail.
     ServiceOnly {
         /// The virtual service.
         service: String,
     },
-    /// The dimensions name a virtual gateway, which is no target of a route.
+    /// The dimensions name a virtual gateway, which cannot be a target of a route.
     GatewayOnly {
         /// The virtual gateway.
         gateway: String,
@@ -43,7 +43,7 @@ pub enum Unmapped {
         /// The value.
         value: String,
     },
-    /// The alarm names a target, but none of its metrics reports a failure on the side that the alarm watches.
+    /// The alarm names a target, but none of its metrics reports a failure on the side on which the alarm breaches.
     NotAFailureMetric {
         /// The metrics.
         metrics: Vec<String>,
@@ -52,18 +52,18 @@ pub enum Unmapped {
     },
     /// An alarm with several series is in `ALARM`, and the series could not be read.
     ContributorsUnread,
-    /// A composite alarm that no child reporting a node makes true.
+    /// A composite alarm that is true because of children that report no node.
     ChildrenNameNoTarget,
-    /// A composite alarm that depends on alarms which could not be read.
+    /// A composite alarm that depends on alarms that could not be read.
     ChildrenUnread {
         /// The alarms.
         alarms: Vec<AlarmName>,
     },
-    /// A composite alarm is in `ALARM` although the states of its children say otherwise; they changed in between.
+    /// A composite alarm is in `ALARM`, but the states of its children contradict that; they changed in between.
     ChildrenChanged,
     /// The alarm's source or rule cannot be read.
     Unreadable {
-        /// Why not.
+        /// The error.
         why: String,
     },
 }
@@ -89,7 +89,7 @@ impl Unmapped {
         }
     }
 
-    /// Whether the alarm is left alone on purpose. Every other reason needs a person while the alarm is in `ALARM`.
+    /// Whether the alarm is ignored on purpose. Every other reason needs an operator while the alarm is in `ALARM`.
     #[must_use]
     pub fn is_not_a_failure(&self) -> bool {
         matches!(self, Self::NotAFailureMetric { .. })
@@ -124,7 +124,7 @@ impl Unmapped {
             Self::NotAFailureMetric { metrics, breach } => {
                 let metric = metrics.first().map_or("METRIC", String::as_str);
                 format!(
-                    "nothing, if the alarm is one on load. If it reports a failure, add the metric to the policy:\n\n  \
+                    "no change is needed if the alarm measures load. If it reports a failure, add the metric to the policy:\n\n  \
                      failover:\n    failureMetrics:\n      add:\n        - {{ metric: {}, breach: {} }}\n\nor {}",
                     serde_json::Value::from(metric),
                     if *breach == "below" { "below" } else { "above" },
@@ -135,9 +135,9 @@ impl Unmapped {
                 "permit cloudwatch:DescribeAlarmContributors; the next run reads the contributors again\n".to_owned()
             }
             Self::ChildrenUnread { .. } => "permit cloudwatch:DescribeAlarms for the alarms that the rule names, and \
-                                            remove those that were deleted from the rule\n"
+                                            remove deleted alarms from the rule\n"
                 .to_owned(),
-            Self::ChildrenChanged => "nothing; the next run reads the children again\n".to_owned(),
+            Self::ChildrenChanged => "no change is needed; the next run reads the children again\n".to_owned(),
             Self::ChildrenNameNoTarget => {
                 format!("let a child report a virtual node, or {}", binding("NODE"))
             }
@@ -145,7 +145,7 @@ impl Unmapped {
     }
 }
 
-/// The name of a side.
+/// The name of the side on which an alarm breaches.
 pub(super) fn side(direction: Direction) -> &'static str {
     match direction {
         Direction::Above => "above",
@@ -170,7 +170,7 @@ impl fmt::Display for Unmapped {
                 write!(f, "its dimensions name virtual service {service}, which can have several targets")
             }
             Self::GatewayOnly { gateway } => {
-                write!(f, "its dimensions name virtual gateway {gateway}, which is no target of a route")
+                write!(f, "its dimensions name virtual gateway {gateway}, which cannot be a target of a route")
             }
             Self::InvalidName { value } => write!(f, "`{value}` is not a valid name of a mesh or a virtual node"),
             Self::NotAFailureMetric { metrics, breach } => write!(
@@ -184,7 +184,7 @@ impl fmt::Display for Unmapped {
                 let alarms: Vec<&str> = alarms.iter().map(AlarmName::as_str).collect();
                 write!(f, "it depends on alarms that could not be read: {}", alarms.join(", "))
             }
-            Self::ChildrenChanged => f.write_str("the states of its children do not make it true any more"),
+            Self::ChildrenChanged => f.write_str("the states of its children no longer make it true"),
             Self::Unreadable { why } => write!(f, "it cannot be read: {why}"),
         }
     }

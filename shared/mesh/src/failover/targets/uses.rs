@@ -1,8 +1,8 @@
-//! The targets of alarms on metrics, metric math, anomaly bands, Metrics Insights and PromQL.
+//! The targets of alarms on metrics, metric math, anomaly detection bands, Metrics Insights and PromQL.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::dimensions::{self, Named};
+use super::dimensions::{self, NamedTarget};
 use super::unmapped::side;
 use super::{ReportedTarget, Unmapped};
 use crate::alarm::{
@@ -14,23 +14,23 @@ use crate::failover::label;
 use crate::name::MeshName;
 use crate::policy::{AlarmRole, FailoverPolicy};
 
-/// How far lines of metric math are followed. CloudWatch permits no circles.
+/// The maximum depth to which metric math is followed. CloudWatch permits no cycles.
 const MAX_DEPTH: usize = 16;
 
 /// A metric that the alarm's value depends on.
 #[derive(Debug)]
-struct Measured {
+struct MeasuredMetric {
     namespace: String,
     metric: String,
     stat: String,
     labels: Vec<LabelMatcher>,
-    /// The dimensions, or the labels that a matcher fixes.
+    /// The dimensions, or the labels that a matcher fixes to one value.
     dimensions: BTreeMap<String, String>,
     direction: Direction,
     counts_itself: bool,
 }
 
-impl Measured {
+impl MeasuredMetric {
     fn failure(&self, policy: &FailoverPolicy) -> Option<FailureEntry> {
         let usage = Usage {
             namespace: &self.namespace,
@@ -44,14 +44,14 @@ impl Measured {
     }
 }
 
-/// All metrics of an alarm, and how its series are grouped.
+/// All metrics of an alarm, and the labels by which its series are grouped.
 #[derive(Debug, Default)]
-struct Sources {
-    metrics: Vec<Measured>,
+struct AlarmMetrics {
+    metrics: Vec<MeasuredMetric>,
     grouping: Option<Vec<String>>,
 }
 
-/// The targets of an alarm for being in a state.
+/// The targets of an alarm in a given state.
 pub(super) fn targets(
     alarm: &Alarm,
     state: StateTest,
@@ -67,12 +67,12 @@ pub(super) fn targets(
     }
 }
 
-/// The meshes whose nodes are the series of an alarm.
+/// The meshes with nodes that are the series of an alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FleetMesh {
     /// The nodes of this mesh.
     One(MeshName),
-    /// The series name the mesh too.
+    /// The nodes of any mesh; the series name the mesh, too.
     Any,
 }
 
@@ -85,7 +85,7 @@ impl FleetMesh {
     }
 }
 
-/// The meshes whose nodes are the series of an alarm; `None` when the alarm has no series for each node.
+/// The meshes with nodes that are the series of an alarm; `None` if the alarm does not have a series for each node.
 pub(super) fn fleet_mesh(alarm: &Alarm, policy: &FailoverPolicy) -> Option<FleetMesh> {
     if !alarm.has_contributors() {
         return None;
@@ -105,8 +105,8 @@ pub(super) fn fleet_mesh(alarm: &Alarm, policy: &FailoverPolicy) -> Option<Fleet
     }
 }
 
-fn by_metrics(alarm: &Alarm, sources: &Sources, policy: &FailoverPolicy) -> Result<Vec<ReportedTarget>, Unmapped> {
-    let mut found: Vec<Named> = Vec::new();
+fn by_metrics(alarm: &Alarm, sources: &AlarmMetrics, policy: &FailoverPolicy) -> Result<Vec<ReportedTarget>, Unmapped> {
+    let mut found: Vec<NamedTarget> = Vec::new();
     let mut missing: Option<Unmapped> = None;
     for metric in &sources.metrics {
         match dimensions::named(&metric.metric, &metric.dimensions, &policy.discovery) {
@@ -116,13 +116,13 @@ fn by_metrics(alarm: &Alarm, sources: &Sources, policy: &FailoverPolicy) -> Resu
         }
     }
     let failure = sources.metrics.iter().find_map(|metric| metric.failure(policy));
-    // Of an alarm on load it does not matter which part of a mesh its metrics name: none is drained for it.
+    // An alarm on load drains no node, so it does not matter which resources its metrics name.
     if failure.is_none() && (missing.is_some() || !found.is_empty()) {
         return Err(not_a_failure(alarm, sources));
     }
-    let places: BTreeSet<_> = found.iter().map(|named| (&named.mesh, &named.node)).collect();
-    if places.len() > 1 {
-        return Err(Unmapped::NamesSeveral { nodes: places.into_iter().map(|(_, node)| node.clone()).collect() });
+    let targets: BTreeSet<_> = found.iter().map(|named| (&named.mesh, &named.node)).collect();
+    if targets.len() > 1 {
+        return Err(Unmapped::NamesSeveral { nodes: targets.into_iter().map(|(_, node)| node.clone()).collect() });
     }
     let (Some(named), Some(failure)) = (found.first(), failure) else {
         return Err(missing.unwrap_or(Unmapped::NamesNoTarget));
@@ -130,13 +130,17 @@ fn by_metrics(alarm: &Alarm, sources: &Sources, policy: &FailoverPolicy) -> Resu
     // Metrics of several callers in one expression measure all of them.
     let callers: BTreeSet<_> = found.iter().filter_map(|named| named.caller.as_ref()).collect();
     let caller = if callers.len() == 1 { callers.first().map(|caller| (*caller).clone()) } else { None };
-    Ok(vec![reported(Named { caller, ..named.clone() }, failure, None)])
+    Ok(vec![reported(NamedTarget { caller, ..named.clone() }, failure, None)])
 }
 
-fn by_contributors(alarm: &Alarm, sources: &Sources, policy: &FailoverPolicy) -> Result<Vec<ReportedTarget>, Unmapped> {
+fn by_contributors(
+    alarm: &Alarm,
+    sources: &AlarmMetrics,
+    policy: &FailoverPolicy,
+) -> Result<Vec<ReportedTarget>, Unmapped> {
     let failing = sources.metrics.iter().find_map(|metric| Some((metric, metric.failure(policy)?)));
     let Some((metric, failure)) = failing else { return Err(not_a_failure(alarm, sources)) };
-    // A query that fixes its target has one series, whatever the contributors say.
+    // A query that fixes its target has one series, regardless of the contributors.
     if let Ok(named) = dimensions::named(&metric.metric, &metric.dimensions, &policy.discovery) {
         return Ok(vec![reported(named, failure, None)]);
     }
@@ -158,7 +162,7 @@ fn by_contributors(alarm: &Alarm, sources: &Sources, policy: &FailoverPolicy) ->
         }
     }
     targets.sort_by(|one, other| (&one.mesh, &one.node, one.since).cmp(&(&other.mesh, &other.node, other.since)));
-    // Several series of one node, one for each caller: the node fails since the first of them, for all of them.
+    // With several series for one node, one for each caller, the node fails since the first of them.
     targets.dedup_by(|later, first| {
         let is_same = later.mesh == first.mesh && later.node == first.node;
         if is_same && later.caller != first.caller {
@@ -172,18 +176,18 @@ fn by_contributors(alarm: &Alarm, sources: &Sources, policy: &FailoverPolicy) ->
     match (missing, alarm.state == AlarmState::Alarm) {
         (Some(reason), _) => Err(reason),
         (None, true) => Err(Unmapped::ContributorsUnread),
-        // No series breaches, so that no node is named yet.
+        // No series breaches, so no node is named yet.
         (None, false) if fleet_mesh(alarm, policy).is_some() => Ok(Vec::new()),
         (None, false) => Err(Unmapped::NamesNoTarget),
     }
 }
 
-fn reported(named: Named, failure: FailureEntry, since: Option<jiff::Timestamp>) -> ReportedTarget {
-    let Named { mesh, node, rule, caller } = named;
+fn reported(named: NamedTarget, failure: FailureEntry, since: Option<jiff::Timestamp>) -> ReportedTarget {
+    let NamedTarget { mesh, node, rule, caller } = named;
     ReportedTarget { mesh, node, role: AlarmRole::Request, rule, failure: Some(failure), caller, since }
 }
 
-fn not_a_failure(alarm: &Alarm, sources: &Sources) -> Unmapped {
+fn not_a_failure(alarm: &Alarm, sources: &AlarmMetrics) -> Unmapped {
     let metrics: BTreeSet<&str> = sources.metrics.iter().map(|metric| metric.metric.as_str()).collect();
     Unmapped::NotAFailureMetric {
         metrics: metrics.into_iter().map(str::to_owned).collect(),
@@ -193,7 +197,7 @@ fn not_a_failure(alarm: &Alarm, sources: &Sources) -> Unmapped {
 
 /// The side on which the alarm's value breaches.
 fn direction(alarm: &Alarm) -> Direction {
-    // Older recordings have no condition; nearly all alarms watch an upper bound.
+    // Older recordings lack the condition; nearly all alarms have an upper threshold.
     let Some(condition) = &alarm.condition else { return Direction::Above };
     match &condition.comparison {
         Comparison::GreaterThanOrEqualToThreshold
@@ -207,7 +211,7 @@ fn direction(alarm: &Alarm) -> Direction {
     }
 }
 
-/// The side of a band on which the newest data point was, as CloudWatch explained the state.
+/// The side of an anomaly band on which the newest data point was, from CloudWatch's reason for the state.
 fn breached_side(alarm: &Alarm) -> Direction {
     let data = alarm.state_reason_data.as_deref().and_then(|data| serde_json::from_str(data).ok());
     let data: serde_json::Value = data.unwrap_or_default();
@@ -219,22 +223,22 @@ fn breached_side(alarm: &Alarm) -> Direction {
     }
 }
 
-fn sources(alarm: &Alarm, state: StateTest) -> Option<Sources> {
+fn sources(alarm: &Alarm, state: StateTest) -> Option<AlarmMetrics> {
     let direction = match state {
         StateTest::Alarm => direction(alarm),
         StateTest::Ok => direction(alarm).flipped(),
-        // No data at all is the lowest value there is.
+        // Missing data counts as the lowest value.
         StateTest::InsufficientData => Direction::Below,
     };
     match &alarm.source {
         AlarmSource::PromQl(promql) => {
             let formula = Formula::read(&promql.query, direction)?;
             let metrics = formula.uses.iter().map(|found| selector(found, "")).collect();
-            Some(Sources { metrics, grouping: formula.grouping })
+            Some(AlarmMetrics { metrics, grouping: formula.grouping })
         }
         AlarmSource::Metric(queries) => {
-            let mut sources = Sources::default();
-            let mut lines = Lines { queries, sources: &mut sources };
+            let mut sources = AlarmMetrics::default();
+            let mut lines = MetricLines { queries, sources: &mut sources };
             for query in queries.iter().filter(|query| query.returns_data && !is_band(query, alarm.condition.as_ref()))
             {
                 lines.follow(query, direction, true, MAX_DEPTH)?;
@@ -245,7 +249,7 @@ fn sources(alarm: &Alarm, state: StateTest) -> Option<Sources> {
     }
 }
 
-/// The band is the bound of an anomaly alarm, not what it measures.
+/// Whether a line is the band of an anomaly alarm, which is its threshold, not its metric.
 fn is_band(query: &MetricQuery, condition: Option<&Condition>) -> bool {
     let is_bound = condition.is_some_and(|condition| condition.band.as_ref() == Some(&query.id));
     is_bound
@@ -253,16 +257,16 @@ fn is_band(query: &MetricQuery, condition: Option<&Condition>) -> bool {
             if expression.to_ascii_uppercase().contains("ANOMALY_DETECTION_BAND"))
 }
 
-struct Lines<'a> {
+struct MetricLines<'a> {
     queries: &'a [MetricQuery],
-    sources: &'a mut Sources,
+    sources: &'a mut AlarmMetrics,
 }
 
-impl Lines<'_> {
+impl MetricLines<'_> {
     fn follow(&mut self, query: &MetricQuery, direction: Direction, is_measured: bool, depth: usize) -> Option<()> {
         let depth = depth.checked_sub(1)?;
         match &query.term {
-            MetricTerm::Stat { namespace, metric, dimensions, stat, .. } => self.sources.metrics.push(Measured {
+            MetricTerm::Stat { namespace, metric, dimensions, stat, .. } => self.sources.metrics.push(MeasuredMetric {
                 namespace: namespace.clone(),
                 metric: metric.clone(),
                 stat: stat.clone(),
@@ -297,9 +301,9 @@ impl Lines<'_> {
 }
 
 /// A metric that a query selects by labels.
-fn selector(found: &crate::alarm::MetricUse, namespace: &str) -> Measured {
+fn selector(found: &crate::alarm::MetricUse, namespace: &str) -> MeasuredMetric {
     let fixed = found.labels.iter().filter(|matcher| matcher.operator == "=");
-    Measured {
+    MeasuredMetric {
         namespace: namespace.to_owned(),
         metric: found.name.clone(),
         stat: String::new(),

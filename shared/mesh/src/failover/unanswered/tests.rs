@@ -1,6 +1,6 @@
 use super::*;
 use crate::alarm::MetricQuery;
-use crate::failover::sample::{alarm, at, composite, on_node, policy};
+use crate::failover::fixtures::{alarm, at, composite, on_node, policy};
 use crate::failover::targets::alarm_targets;
 
 type AlarmTags = BTreeMap<AlarmName, BTreeMap<String, String>>;
@@ -27,10 +27,11 @@ fn with_action(alarm: Alarm, arn: &str) -> Alarm {
     Alarm { alarm_actions: Some(vec![arn.to_owned()]), ..alarm }
 }
 
-/// The code and the wiring of each, for a function `guard` behind a topic. `a@bus` is an alarm that the event bus named.
+/// The code and the wiring of each alarm, for a function `guard` behind a topic. `a@bus` is an alarm that the event bus
+/// named.
 fn found(alarms: &[Alarm], policy_text: &str, named: &[&str], foreign: &[ForeignAlarm]) -> Vec<String> {
     let policy = policy(policy_text).failover;
-    // Every alarm but `unread` was asked for its tags, and one has some.
+    // The tags of every alarm except `unread` were read, and one alarm has tags.
     let is_read = |alarm: &&Alarm| alarm.name.as_str() != "unread";
     let mut tags: AlarmTags =
         alarms.iter().filter(is_read).map(|alarm| (alarm.name.clone(), BTreeMap::new())).collect();
@@ -69,7 +70,7 @@ fn found(alarms: &[Alarm], policy_text: &str, named: &[&str], foreign: &[Foreign
         .collect()
 }
 
-/// What it is about, the alarms, those that the event names, and what is found.
+/// The case, the alarms, the alarms that the event names, and the expected result.
 type Case = (&'static str, Vec<Alarm>, Vec<&'static str>, Vec<&'static str>);
 
 #[test]
@@ -77,7 +78,7 @@ fn alarm_in_alarm_without_a_node_is_a_hold_if_something_ties_it_to_the_function(
     let other = || on_metric("a", "Shop", "Service");
     let function = "arn:aws:lambda:us-east-1:123456789012:function:guard";
     let cases: Vec<Case> = vec![
-        ("nothing ties it", vec![other()], vec![], vec![]),
+        ("no wiring", vec![other()], vec![], vec![]),
         ("an event named it", vec![other()], vec!["a"], vec!["a NamesNoTarget event"]),
         (
             "an event named it before",
@@ -86,9 +87,14 @@ fn alarm_in_alarm_without_a_node_is_a_hold_if_something_ties_it_to_the_function(
             vec!["before NamesNoTarget event"],
         ),
         ("another alarm was named", vec![other()], vec!["b"], vec!["b AlarmMissing event quiet"]),
-        ("an action leads here", vec![with_action(other(), TOPIC)], vec![], vec!["a NamesNoTarget action"]),
         (
-            "an action leads elsewhere",
+            "an action invokes the function through a topic",
+            vec![with_action(other(), TOPIC)],
+            vec![],
+            vec!["a NamesNoTarget action"],
+        ),
+        (
+            "an action invokes another target",
             vec![with_action(other(), "arn:aws:sns:us-east-1:123456789012:pager")],
             vec![],
             vec![],
@@ -145,7 +151,7 @@ fn alarm_of_the_bus_is_no_hold_where_nothing_ties_it_to_the_function() {
     let other = || on_metric("a", "Shop", "Service");
     let cases: Vec<Case> = vec![
         (
-            "the bus named it, and its actions lead elsewhere",
+            "the bus named it, and its actions invoke another target",
             vec![with_action(other(), PAGER)],
             vec!["a@bus"],
             vec!["a NamesNoTarget bus"],
@@ -163,13 +169,13 @@ fn alarm_of_the_bus_is_no_hold_where_nothing_ties_it_to_the_function() {
             vec!["unread NamesNoTarget event"],
         ),
         (
-            "the bus named it, and an action leads here",
+            "the bus named it, and an action invokes the function",
             vec![with_action(other(), TOPIC)],
             vec!["a@bus"],
             vec!["a NamesNoTarget action"],
         ),
         (
-            "the bus named it, and its metric is a mesh's",
+            "the bus named it, and its metric is a mesh metric",
             vec![with_action(on_metric("a", "AppMesh", "Service"), PAGER)],
             vec!["a@bus"],
             vec!["a NamesNoTarget metric"],

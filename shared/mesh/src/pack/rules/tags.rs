@@ -8,7 +8,7 @@ use crate::pack::controls::INVENTORY;
 use crate::pack::finding::{Found, facts};
 use crate::pack::rule::{Group, Profile, Rule, Severity};
 use crate::pack::scene::Scene;
-use crate::tags::{Fault, Inherited};
+use crate::tags::{Inherited, TagFault};
 
 const MANAGED: &[&str] = &[
     "appmesh-mesh-tagged",
@@ -101,7 +101,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn each(scene: &Scene<'_>, mut look: impl FnMut(&ResourcePath, &Fault)) {
+fn each(scene: &Scene<'_>, mut look: impl FnMut(&ResourcePath, &TagFault)) {
     for (path, faults) in scene.tag_faults() {
         for fault in faults {
             look(path, fault);
@@ -113,7 +113,7 @@ fn untagged(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
         // What it should have is said by the other rules.
         let asked = scene.policy.tags.required.iter().any(|required| required.is_for(path.kind()));
-        if matches!(fault, Fault::Untagged) && !asked {
+        if matches!(fault, TagFault::Untagged) && !asked {
             found.on(path.clone(), "it has no tags", facts! {});
         }
     });
@@ -121,7 +121,7 @@ fn untagged(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn missing(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
-        let Fault::Missing { key, inherited } = fault else { return };
+        let TagFault::Missing { key, inherited } = fault else { return };
         let (message, facts) = match inherited {
             Inherited::Value { value, from } => (
                 format!("it lacks the tag `{key}`; {from} has the value `{value}`"),
@@ -142,7 +142,7 @@ fn missing(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn other_case(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
-        let Fault::OtherCase { key, written, value } = fault else { return };
+        let TagFault::OtherCase { key, written, value } = fault else { return };
         let message = format!("it has the tag `{written}`, which is not `{key}`");
         mend(scene, found, path, key, fault, message, facts! {"key": key, "written": written, "value": value});
     });
@@ -150,7 +150,7 @@ fn other_case(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn value(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
-        let Fault::Value { key, value, meant } = fault else { return };
+        let TagFault::Value { key, value, meant } = fault else { return };
         let required = scene.policy.tags.required.iter().find(|required| required.key == *key);
         let allowed = required.map(|required| match &required.pattern {
             Some(pattern) if required.values.is_empty() => format!("a value that matches {pattern}"),
@@ -168,7 +168,7 @@ fn value(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
-        if let Fault::Missing { key, inherited: Inherited::Conflict { values } } = fault {
+        if let TagFault::Missing { key, inherited: Inherited::Conflict { values } } = fault {
             let message = format!("it lacks the tag `{key}`, and those above it differ: {}", listed(values));
             found.on_part(path.clone(), key.clone(), message, facts! {"key": key, "values": values});
         }
@@ -177,7 +177,7 @@ fn conflict(scene: &Scene<'_>, found: &mut Found<'_>) {
 
 fn differs(scene: &Scene<'_>, found: &mut Found<'_>) {
     each(scene, |path, fault| {
-        if let Fault::Differs { key, value, above, from } = fault {
+        if let TagFault::Differs { key, value, above, from } = fault {
             let message = format!("its tag `{key}` is `{value}`, and that of {from} is `{above}`");
             let facts = facts! {"key": key, "value": value, "above": above, "from": from};
             found.on_part(path.clone(), key.clone(), message, facts);
@@ -191,11 +191,11 @@ fn mend(
     found: &mut Found<'_>,
     path: &ResourcePath,
     key: &str,
-    fault: &Fault,
+    fault: &TagFault,
     message: String,
     facts: crate::pack::Facts,
 ) {
-    let mended = fault.mended_by().map(|(key, value)| BTreeMap::from([(key.to_owned(), value.to_owned())]));
+    let mended = fault.repair().map(|(key, value)| BTreeMap::from([(key.to_owned(), value.to_owned())]));
     let mended = mended.filter(|tags| crate::tags::fits(scene.mesh, path, tags));
     found.on_part(path.clone(), key.to_owned(), message, facts).remediation =
         mended.map(|tags| Change::SetTags { resource: path.clone(), tags });

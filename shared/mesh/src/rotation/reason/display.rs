@@ -1,4 +1,4 @@
-//! The text of each reason for people.
+//! The text of each reason.
 
 use std::fmt;
 
@@ -9,29 +9,29 @@ use crate::rotation::facts::TrustId;
 impl fmt::Display for KeepReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fresh { renew_at, ends } => write!(f, "in force until {ends}, to be renewed from {renew_at}"),
-            Self::Settled => f.write_str("nobody trusted by it is being replaced"),
-            Self::NotOurs { why, .. } => write!(f, "not ours: {why}"),
-            Self::BeingIssued => f.write_str("its issuance takes its time"),
-            Self::Seen { shareable } => write!(f, "read whole, with {shareable} certificates and secrets"),
+            Self::Fresh { renew_at, ends } => write!(f, "valid until {ends}, renewal due from {renew_at}"),
+            Self::Settled => f.write_str("none of its trusted CAs is being replaced"),
+            Self::NotOurs { why, .. } => write!(f, "not managed by Meshwarden: {why}"),
+            Self::BeingIssued => f.write_str("its issuance is in progress"),
+            Self::Seen { shareable } => write!(f, "read completely, with {shareable} certificates and secrets"),
             Self::MeshUnread { meshes, unknown } => {
                 let meshes: Vec<String> = meshes.iter().map(|(name, why)| format!("mesh/{name} ({why})")).collect();
-                write!(f, "not known is {unknown}, since it can't be read: {}", meshes.join(", "))
+                write!(f, "it is unknown {unknown}, since these meshes cannot be read: {}", meshes.join(", "))
             }
             Self::Unread { why } => write!(f, "it could not be read: {why}"),
-            Self::RecordUnreadable { why } => write!(f, "what is remembered of it can't be read: {why}"),
+            Self::RecordUnreadable { why } => write!(f, "its stored record cannot be read: {why}"),
             Self::IssuerUnknown { issuer } => {
-                write!(f, "{issuer} issued it, which is no private CA that is known; name one in the policy")
+                write!(f, "its issuer {issuer} is not a known private CA; name one in the policy")
             }
-            Self::AuthorityInactive { authority, why } => write!(f, "{authority} issues nothing: {why}"),
+            Self::AuthorityInactive { authority, why } => write!(f, "{authority} does not issue certificates: {why}"),
             Self::AuthorityEnds { authority, at } => {
-                write!(f, "{authority} ends at {at:.0}, so a new certificate would hardly live longer")
+                write!(f, "{authority} is valid until {at:.0}, so a new certificate would hardly be valid longer")
             }
             Self::RenewalStuck { code, meaning } => {
-                write!(f, "ACM waits for a person ({}): {meaning}", code.as_deref().unwrap_or("no reason given"))
+                write!(f, "ACM waits for an operator ({}): {meaning}", code.as_deref().unwrap_or("no reason given"))
             }
             Self::BackingOff { until, failures, why } => {
-                write!(f, "failed {failures} times, is tried again at {until:.0}: {why}")
+                write!(f, "failed {failures} times, the next attempt is at {until:.0}: {why}")
             }
             Self::RecordNewer { format } => {
                 write!(
@@ -43,11 +43,11 @@ impl fmt::Display for KeepReason {
                 write!(f, "failed {failures} times in a row, the next attempt is at {until:.0}: {why}")
             }
             Self::PendingDiscarded { version, defect, until, .. } => {
-                write!(f, "{version} can't be used: {defect}; the next attempt is at {until:.0}")
+                write!(f, "{version} cannot be used: {defect}; the next attempt is at {until:.0}")
             }
             Self::PendingNotYetValid { from } => write!(f, "the pending certificate is valid from {from:.0} on"),
             Self::MovedBack { certificate, since, resumes, .. } => {
-                write!(f, "a replaced certificate was made current again (seen at {since:.0}); ")?;
+                write!(f, "a replaced certificate was made current again (observed at {since:.0}); ")?;
                 match resumes {
                     Some(at) => write!(f, "it is renewed from {at:.0} on, or after")?,
                     None => f.write_str("it is not renewed before")?,
@@ -55,42 +55,43 @@ impl fmt::Display for KeepReason {
                 write!(f, " `meshwarden release certificate/{certificate}`")
             }
             Self::AwaitingTrust { authority, missing } => {
-                write!(f, "the root of {authority} is not yet held by {}", places(missing))
+                write!(f, "{} does not hold the root of {authority} yet", places(missing))
             }
             Self::TrustNotOurs { authority, trusts } => {
-                write!(f, "the root of {authority} has to be added by others: {}", places(trusts))
+                write!(f, "the root of {authority} must be added to unmanaged trust: {}", places(trusts))
             }
             Self::OldStillPresented { authority, leaves, more } => {
                 let leaves: Vec<String> = leaves.iter().map(ToString::to_string).collect();
-                write!(f, "{authority} may still be behind {}", leaves.join(", "))?;
+                write!(f, "leaves of {authority} may still be presented: {}", leaves.join(", "))?;
                 if *more > 0 { write!(f, " and {more} others") } else { Ok(()) }
             }
             Self::OldKept => f.write_str("the policy keeps the old CA trusted"),
             Self::TrustFull { authorities } => {
-                write!(f, "{} CAs are trusted already, and App Mesh takes no more", authorities.len())
+                write!(f, "the client policy already has {} CAs, the maximum of App Mesh", authorities.len())
             }
-            Self::AwaitingCanary { stage, canary } => write!(f, "{stage}: {canary} goes first"),
+            Self::AwaitingCanary { stage, canary } => write!(f, "{stage}: {canary} changes first"),
             Self::NeighbourChanging { changing } => {
-                let changing: Vec<String> = changing.iter().map(|(proxy, what)| format!("{proxy} ({what})")).collect();
+                let changing: Vec<String> =
+                    changing.iter().map(|(proxy, subject)| format!("{proxy} ({subject})")).collect();
                 write!(f, "still changing: {}", changing.join(", "))
             }
-            Self::PendingUnusable { why } => write!(f, "what is pending can't be used: {why}"),
+            Self::PendingUnusable { why } => write!(f, "the pending version cannot be used: {why}"),
             Self::SecretDiffers { secret } => {
                 write!(
                     f,
-                    "{secret} holds another certificate; put the same one in it with its key, or name another secret"
+                    "{secret} holds a different certificate; store the same one with its key, or name another secret"
                 )
             }
-            Self::SecretChanging => f.write_str("something else in the same secret is just changing"),
+            Self::SecretChanging => f.write_str("the certificate or the trust in the same secret is changing"),
             Self::RotatedByOthers => {
-                f.write_str("Secrets Manager rotates the secret itself; switch one of the two off")
+                f.write_str("Secrets Manager's own rotation is enabled for the secret; disable one of the two")
             }
             Self::Harmful { harms } => {
                 let texts: Vec<&str> = harms.iter().map(|harm| harm.text.as_str()).collect();
                 f.write_str(&texts.join("; "))
             }
             Self::BudgetSpent { used, cap } => write!(f, "{used} of {cap} issuances of this window are spent"),
-            Self::KillSwitchOn { by, why } => write!(f, "{by} has switched everything off: {why}"),
+            Self::KillSwitchOn { by, why } => write!(f, "{by} has set the kill switch: {why}"),
         }
     }
 }
@@ -98,9 +99,9 @@ impl fmt::Display for KeepReason {
 impl fmt::Display for NotKnown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::WhoChecksIt => "who would have to trust another CA",
-            Self::WhatIsPresented => "whether anything of the old CA is still presented",
-            Self::WhetherItArrives => "whether what is new arrives",
+            Self::WhoChecksIt => "which proxies would have to trust another CA",
+            Self::WhatIsPresented => "whether a leaf of the old CA is still presented",
+            Self::WhetherItArrives => "whether the new version reaches the proxies",
         })
     }
 }
@@ -113,14 +114,14 @@ fn places(places: &[(ResourcePath, TrustId)]) -> String {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Revoked { .. } => f.write_str("it was withdrawn"),
+            Self::Revoked { .. } => f.write_str("it was revoked"),
             Self::Expired { at } => write!(f, "it ended at {at:.0}"),
-            Self::RenewalDue { ends, .. } => write!(f, "it is time: it ends at {ends:.0}"),
-            Self::OtherKey { .. } => f.write_str("the key next to it belongs to another certificate"),
-            Self::NotYetValid { from } => write!(f, "it is valid from {from:.0} on only"),
+            Self::RenewalDue { ends, .. } => write!(f, "its renewal is due: it ends at {ends:.0}"),
+            Self::OtherKey { .. } => f.write_str("its stored key belongs to another certificate"),
+            Self::NotYetValid { from } => write!(f, "it is not valid before {from:.0}"),
             Self::Succession { from, to } => write!(f, "{to} replaces {from}"),
-            Self::NewLeaf { .. } => f.write_str("a new certificate is there"),
-            Self::Unfinished => f.write_str("a step was begun and not finished"),
+            Self::NewLeaf { .. } => f.write_str("a new certificate is ready"),
+            Self::Unfinished => f.write_str("a step is unfinished"),
             Self::NotAcknowledged { waiting } => {
                 let waiting: Vec<String> = waiting
                     .iter()

@@ -9,7 +9,7 @@ fn cases(current: Current) -> Vec<Case> {
     for validity in VALIDITIES {
         for answer in ANSWERS {
             let case = |kept, pending, operator| Case { kept, validity, current, pending, answer, operator };
-            cases.extend(PENDINGS.map(|pending| case(Kept::Bundle, pending, Operator::Nobody)));
+            cases.extend(PENDINGS.map(|pending| case(Kept::Bundle, pending, Operator::Absent)));
             for operator in [Operator::RollsBackOnce, Operator::RollsBackAlways, Operator::DropsPending] {
                 cases.push(case(Kept::Bundle, Pending::Nothing, operator));
                 cases.push(case(Kept::Bundle, Pending::Good, operator));
@@ -17,11 +17,11 @@ fn cases(current: Current) -> Vec<Case> {
             if current == Current::OtherKey {
                 continue;
             }
-            cases.push(case(Kept::Imported, Pending::Nothing, Operator::Nobody));
+            cases.push(case(Kept::Imported, Pending::Nothing, Operator::Absent));
             // ACM's private certificates live for 395 days; a week stands for them.
             let by_acm = [Answer::Good, Answer::Slow(25), Answer::Never, Answer::Denied, Answer::Throttled];
             if validity > HOUR && by_acm.contains(&answer) {
-                cases.push(case(Kept::Private, Pending::Nothing, Operator::Nobody));
+                cases.push(case(Kept::Private, Pending::Nothing, Operator::Absent));
             }
         }
     }
@@ -40,7 +40,7 @@ fn all_of(current: Current) {
     assert!(failed.is_empty(), "{} of {} cases: {}", failed.len(), all.len(), first.join("\n\n"));
 }
 
-#[expect(clippy::disallowed_methods, reason = "the suite has no configuration of its own")]
+#[expect(clippy::disallowed_methods, reason = "the suite has no configuration")]
 fn plays_all() -> bool {
     std::env::var("STANDSTILL_CASES").is_ok_and(|which| which == "all")
 }
@@ -90,7 +90,7 @@ fn a_reused_version_is_found_as_a_cycle() {
         current: Current::Due,
         pending: Pending::TakenVersion,
         answer: Answer::Good,
-        operator: Operator::Nobody,
+        operator: Operator::Absent,
     };
     assert_eq!(failure(case, false), None);
     let found = failure(case, true).unwrap();

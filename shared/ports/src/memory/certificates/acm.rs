@@ -15,13 +15,13 @@ use crate::certificates::{
 use crate::memory::{ACCOUNT, Cell, Faults, ManualClock};
 use crate::{Clock, PortError, PortErrorKind};
 
-/// How long ACM knows an idempotency token.
+/// How long ACM recognises an idempotency token.
 const ACM_TOKEN_LASTS: SignedDuration = SignedDuration::from_hours(1);
 
-/// What ACM has its private certificates issued for: thirteen months.
+/// The validity of ACM's private certificates: thirteen months.
 const PRIVATE_LASTS: SignedDuration = SignedDuration::from_hours(395 * 24);
 
-/// A store of certificates with ACM's rules. ACM's own renewal sixty days before the end does not happen by itself here.
+/// A store of certificates with ACM's rules, except ACM's automatic renewal sixty days before the end.
 #[derive(Clone, Debug)]
 pub struct MemoryCertificates {
     cell: Cell<State>,
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl MemoryCertificates {
-    /// An empty store whose private certificates these authorities issue.
+    /// Creates an empty store, with these authorities as issuers of private certificates.
     #[must_use]
     pub fn new(faults: Faults, clock: ManualClock, authorities: MemoryAuthorities, seed: u64) -> Self {
         let state = State {
@@ -52,27 +52,27 @@ impl MemoryCertificates {
         Self { cell: Cell::new(state, faults), clock, authorities }
     }
 
-    /// How long a request or a renewal takes from now on; at first no time at all.
+    /// Sets the duration of requests and renewals; initially zero.
     pub fn set_delay(&self, delay: SignedDuration) {
         self.cell.poke(|state| state.delay = delay);
     }
 
-    /// Says which AWS resources use a certificate.
+    /// Sets the AWS resources that use a certificate.
     pub fn set_in_use_by(&self, arn: &CertificateArn, by: &[&str]) {
         self.change(arn, |held| held.in_use_by = by.iter().map(|by| (*by).to_owned()).collect());
     }
 
-    /// Withdraws a certificate.
+    /// Revokes a certificate.
     pub fn revoke(&self, arn: &CertificateArn) {
         self.change(arn, |held| held.revoked = true);
     }
 
-    /// Makes a certificate pass for a public one that Amazon issued.
+    /// Turns a certificate into a public one issued by Amazon.
     pub fn make_public(&self, arn: &CertificateArn) {
         self.change(arn, |held| held.kind = CertificateKind::AmazonIssued);
     }
 
-    /// How many certificates were issued for requests and renewals.
+    /// The number of certificates issued for requests and renewals.
     #[must_use]
     pub fn issuances(&self) -> usize {
         self.cell.peek(|state| state.issuances)
@@ -86,7 +86,7 @@ impl MemoryCertificates {
         });
     }
 
-    /// Makes a key and has its certificate signed, as ACM does.
+    /// Creates a key and has its certificate signed, as ACM does.
     fn issue(&self, request: &PrivateRequest) -> Result<Made, String> {
         let pair = key_pair(&request.key_algorithm).map_err(|error| error.message)?;
         let dns = std::iter::once(&request.common_name).chain(&request.other_names).cloned().collect();
@@ -138,9 +138,9 @@ impl CertificateStore for MemoryCertificates {
 
     async fn renew(&self, arn: &CertificateArn) -> Result<(), PortError> {
         let now = self.clock.now();
-        // Signed outside of the write: an authority is a port of its own, and its state behind a lock of its own.
-        let asked = self.cell.peek(|state| state.held.get(arn).and_then(|held| held.request.clone()));
-        let made = asked.as_ref().map(|request| self.issue(request));
+        // Signed outside the write: an authority is a separate port, with its own lock.
+        let request = self.cell.peek(|state| state.held.get(arn).and_then(|held| held.request.clone()));
+        let made = request.as_ref().map(|request| self.issue(request));
         self.cell
             .write("renew certificate", arn, |state| {
                 let ready = now.saturating_add(state.delay).unwrap_or(now);
@@ -152,7 +152,7 @@ impl CertificateStore for MemoryCertificates {
                     return Err(refused("renew", arn, "it is not eligible for renewal (ValidationException)"));
                 }
                 let Some(outcome) = made else {
-                    return Err(refused("renew", arn, "nobody requested it (ValidationException)"));
+                    return Err(refused("renew", arn, "it was not requested from ACM (ValidationException)"));
                 };
                 let issued = usize::from(outcome.is_ok());
                 held.next = Some(Next { ready, since: now, outcome });
@@ -250,7 +250,7 @@ impl State {
         self.held.get(arn).map(Arc::as_ref).ok_or_else(|| gone(arn))
     }
 
-    /// The certificate, with what became ready by now.
+    /// The certificate, with completed issuances.
     fn settle(&mut self, arn: &CertificateArn, now: Timestamp) -> Result<&mut Held, PortError> {
         let held = Arc::make_mut(self.held.get_mut(arn).ok_or_else(|| gone(arn))?);
         *held = held.at(now);

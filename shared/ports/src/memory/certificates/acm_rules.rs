@@ -8,7 +8,7 @@ use x509_parser::public_key::PublicKey;
 use super::numbers::in_pairs;
 use crate::certificates::{Chain, KeyAlgorithm, PrivateKey};
 
-/// What a certificate says of itself, as far as ACM goes by it.
+/// The properties of a certificate that ACM uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) common_name: String,
@@ -54,7 +54,7 @@ pub(super) fn facts(leaf: &str) -> Result<Facts, String> {
     Ok(facts)
 }
 
-/// What ACM wants of a certificate that is imported. The error is what it says.
+/// Checks an imported certificate like ACM. The error is ACM's message.
 pub(super) fn importable(chain: &Chain, key: &PrivateKey, now: Timestamp) -> Result<Facts, String> {
     let facts = facts(&chain.leaf)?;
     if facts.not_after <= now {
@@ -79,7 +79,7 @@ pub(super) fn importable(chain: &Chain, key: &PrivateKey, now: Timestamp) -> Res
     if signed { Ok(facts) } else { Err("Could not validate the certificate with the certificate chain.".to_owned()) }
 }
 
-/// What ACM wants of one that is imported in place of another.
+/// Checks the replacement of an imported certificate like ACM.
 pub(super) fn replaces(new: &Facts, old: &Facts) -> Result<(), String> {
     if new.key_algorithm != old.key_algorithm {
         let (new, old) = (&new.key_algorithm, &old.key_algorithm);

@@ -15,16 +15,16 @@ use crate::certificates::{
 use crate::memory::{ACCOUNT, Cell, Faults, ManualClock};
 use crate::{Clock, PortError, PortErrorKind};
 
-/// How long a private CA knows an idempotency token.
+/// How long a private CA recognises an idempotency token.
 pub const PCA_TOKEN_LASTS: SignedDuration = SignedDuration::from_mins(5);
 
-/// How much earlier than its issuance a certificate's validity begins, so that clocks may differ.
+/// The time by which a certificate's validity is backdated, to allow for clock skew.
 const BEGINS_EARLIER: SignedDuration = SignedDuration::from_hours(1);
 
-/// What an authority for short-lived certificates issues at most.
+/// The maximum validity of short-lived certificates.
 const SHORT_LIVED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// Private CAs that a test makes, and that sign real certificates.
+/// Private CAs created by a test, which sign real certificates.
 #[derive(Clone, Debug)]
 pub struct MemoryAuthorities {
     cell: Cell<State>,
@@ -70,12 +70,12 @@ impl MemoryAuthorities {
         Self { cell: Cell::new(state, faults), clock }
     }
 
-    /// An active authority that signed its own certificate.
+    /// Creates an active root authority.
     pub fn root(&self, name: &str, key: &KeyAlgorithm, validity: Validity) -> Result<AuthorityArn, PortError> {
         self.make(name, key, validity, None)
     }
 
-    /// An active authority under another one.
+    /// Creates an active subordinate authority.
     pub fn subordinate(
         &self,
         parent: &AuthorityArn,
@@ -86,7 +86,7 @@ impl MemoryAuthorities {
         self.make(name, key, validity, Some(parent))
     }
 
-    /// Gives an authority a new certificate: same ARN, same key, another validity.
+    /// Replaces an authority's certificate: same ARN, same key, another validity.
     pub fn renew(&self, authority: &AuthorityArn, validity: Validity) -> Result<(), PortError> {
         self.cell.poke(|state| {
             let serial = state.numbers.serial();
@@ -101,27 +101,27 @@ impl MemoryAuthorities {
         })
     }
 
-    /// Puts an authority into a state.
+    /// Sets the status of an authority.
     pub fn set_status(&self, authority: &AuthorityArn, status: AuthorityStatus) {
         self.change(authority, |facts| facts.status = status);
     }
 
-    /// Says how long what an authority issues may be valid.
+    /// Sets the usage mode of an authority.
     pub fn set_usage(&self, authority: &AuthorityArn, usage: AuthorityUsage) {
         self.change(authority, |facts| facts.usage = usage);
     }
 
-    /// How long an order takes from now on; at first no time at all.
+    /// Sets the duration of orders; initially zero.
     pub fn set_delay(&self, delay: SignedDuration) {
         self.cell.poke(|state| state.delay = delay);
     }
 
-    /// Makes every order from now on end in this failure; `None` ends that.
+    /// Makes every further order fail with this reason; `None` ends that.
     pub fn set_failure(&self, reason: Option<&str>) {
         self.cell.poke(|state| state.failure = reason.map(ToOwned::to_owned));
     }
 
-    /// How many certificates were ordered through the port, repetitions of an order left aside: each is billed.
+    /// The number of orders through the port without repetitions: each is billed.
     #[must_use]
     pub fn issuances(&self) -> usize {
         self.cell.peek(|state| state.issued.len())
@@ -170,7 +170,7 @@ impl MemoryAuthorities {
         });
     }
 
-    /// What ACM has signed in its own name, which is no call of ours. The error is the reason that ACM gives.
+    /// Signs for ACM, which does not count as a call of the port. The error is ACM's reason.
     pub(super) fn sign_for_acm(
         &self,
         authority: &AuthorityArn,
@@ -269,7 +269,7 @@ impl State {
     }
 }
 
-/// Why an authority does not issue.
+/// The reason why an authority does not issue.
 enum Refusal {
     State(&'static str),
     Validity(&'static str),

@@ -20,7 +20,7 @@ struct Secret {
     rotated_by_others: bool,
 }
 
-/// Without what it holds.
+/// Does not show the contents.
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Secret").field("arn", &self.arn).field("at", &self.at).finish_non_exhaustive()
@@ -40,7 +40,8 @@ impl MemoryBundles {
         self.0.poke(|secrets| secrets.insert(name.to_owned(), Secret { arn, ..Secret::default() }));
     }
 
-    /// Gives a secret a current version with any text, as somebody might by hand; the former becomes the previous one.
+    /// Sets the current version of a secret to any text, as an operator might by hand; the old version becomes the
+    /// previous one.
     pub fn set_text(&self, name: &str, version: &VersionId, text: &str) {
         self.0.poke(|secrets| {
             if let Some(secret) = secrets.get_mut(name) {
@@ -50,8 +51,8 @@ impl MemoryBundles {
         });
     }
 
-    /// Moves the current stage to a version that exists, as an operator or another controller does; what loses it becomes
-    /// the previous version, and no other label moves.
+    /// Moves the current stage to an existing version, as an operator or another controller does; the old current
+    /// version becomes the previous version, and no other label moves.
     pub fn move_current(&self, name: &str, version: &VersionId) {
         self.0.poke(|secrets| {
             if let Some(secret) = secrets.get_mut(name).filter(|secret| secret.texts.contains_key(version)) {
@@ -60,12 +61,12 @@ impl MemoryBundles {
         });
     }
 
-    /// Takes the pending label off a secret's version.
+    /// Removes the pending label from a secret's version.
     pub fn drop_pending(&self, name: &str) {
         self.0.poke(|secrets| secrets.get_mut(name).and_then(|secret| secret.at.remove(&Stage::Pending)));
     }
 
-    /// Sets a secret's tags, and whether Secrets Manager rotates it.
+    /// Sets a secret's tags, and whether Secrets Manager's own rotation is enabled.
     pub fn set_facts(&self, name: &str, tags: BTreeMap<String, String>, rotated_by_others: bool) {
         self.0.poke(|secrets| {
             if let Some(secret) = secrets.get_mut(name) {
@@ -74,7 +75,7 @@ impl MemoryBundles {
         });
     }
 
-    /// How many versions of a secret were ever stored.
+    /// The number of versions of a secret that were ever stored.
     #[must_use]
     pub fn versions(&self, name: &str) -> usize {
         self.0.peek(|secrets| secrets.get(name).map_or(0, |secret| secret.texts.len()))
@@ -83,15 +84,15 @@ impl MemoryBundles {
 
 impl Secret {
     fn make_current(&mut self, version: &VersionId) {
-        if let Some(former) = self.at.insert(Stage::Current, version.clone())
-            && former != *version
+        if let Some(old) = self.at.insert(Stage::Current, version.clone())
+            && old != *version
         {
-            self.at.insert(Stage::Previous, former);
+            self.at.insert(Stage::Previous, old);
         }
     }
 
-    /// The version at a stage. Secrets Manager leaves the pending label on a version that is made current, and moving the
-    /// current one away leaves it there still; what is current is not pending, whatever labels it has.
+    /// The version at a stage. Secrets Manager leaves the pending label on a version that is made current, and moving
+    /// the current label away leaves it there. A current version does not count as pending, independent of its labels.
     fn at(&self, stage: Stage) -> Option<&VersionId> {
         let version = self.at.get(&stage)?;
         (stage != Stage::Pending || self.at.get(&Stage::Current) != Some(version)).then_some(version)

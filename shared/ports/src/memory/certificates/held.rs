@@ -12,11 +12,11 @@ use crate::certificates::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) kind: CertificateKind,
-    /// Not there until it is issued for the first time.
+    /// Absent until the first issuance.
     pub(super) made: Option<Made>,
-    /// What is being issued.
+    /// The issuance in progress.
     pub(super) next: Option<Next>,
-    /// What it was requested with, which its renewals repeat.
+    /// The original request, which renewals repeat.
     pub(super) request: Option<PrivateRequest>,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) in_use_by: Vec<String>,
@@ -35,7 +35,7 @@ pub(super) struct Made {
     pub(super) facts: Facts,
 }
 
-/// A certificate on its way, or why there will be none.
+/// An issuance in progress, or the reason of its failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Next {
     pub(super) since: Timestamp,
@@ -84,7 +84,7 @@ impl Held {
         }
     }
 
-    /// With what has become ready by then.
+    /// Includes issuances completed by then.
     pub(super) fn at(&self, now: Timestamp) -> Self {
         let mut held = self.clone();
         let Some(next) = held.next.take_if(|next| next.ready <= now) else { return held };
@@ -138,7 +138,7 @@ impl Held {
     pub(super) fn described(&self, arn: &CertificateArn, now: Timestamp) -> StoredCertificate {
         let facts = self.made.as_ref().map(|made| &made.facts);
         let request = self.request.as_ref();
-        let asked = |request: &PrivateRequest| {
+        let names = |request: &PrivateRequest| {
             std::iter::once(&request.common_name).chain(&request.other_names).cloned().collect::<Vec<_>>()
         };
         let under_way = self.next.as_ref().filter(|_| self.made.is_some());
@@ -153,7 +153,7 @@ impl Held {
                 .map(|facts| facts.common_name.clone())
                 .or_else(|| request.map(|request| request.common_name.clone()))
                 .unwrap_or_default(),
-            names: facts.map(|facts| facts.names.clone()).or_else(|| request.map(asked)).unwrap_or_default(),
+            names: facts.map(|facts| facts.names.clone()).or_else(|| request.map(names)).unwrap_or_default(),
             key_algorithm: facts
                 .map(|facts| facts.key_algorithm.clone())
                 .or_else(|| request.map(|request| request.key_algorithm.clone())),

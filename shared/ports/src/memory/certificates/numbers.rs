@@ -1,9 +1,9 @@
-/// Numbers that look drawn and follow from a seed: the same run gives the same identifiers.
+/// Pseudo-random numbers from a seed: the same run gives the same identifiers.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Numbers(u64);
 
 impl Numbers {
-    /// `stream` keeps what two holders of one seed draw apart.
+    /// `stream` separates the sequences of two generators with one seed.
     pub(super) fn new(seed: u64, stream: u64) -> Self {
         Self(seed.wrapping_mul(2).wrapping_add(stream).wrapping_mul(0xD134_2543_DE82_EF95))
     }
@@ -17,7 +17,7 @@ impl Numbers {
         drawn ^ (drawn >> 31)
     }
 
-    /// As AWS names things: `1b4e28ba-2fa1-41d2-883f-0016d3cca427`.
+    /// An identifier in the form of AWS: `1b4e28ba-2fa1-41d2-883f-0016d3cca427`.
     pub(super) fn uuid(&mut self) -> String {
         let digits = format!("{:016x}{:016x}", self.next(), self.next());
         let part = |range: std::ops::Range<usize>| digits.get(range).unwrap_or_default();

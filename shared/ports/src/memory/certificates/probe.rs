@@ -8,18 +8,18 @@ use crate::certificates::HandshakeProbe;
 use crate::memory::{Cell, Faults};
 use crate::{PortError, PortErrorKind};
 
-/// Servers that a test sets by hand: by address, the leaf that each presents.
+/// Servers set by a test: by address, the leaf that each presents.
 #[derive(Clone, Debug)]
 pub struct MemoryProbe(Cell<BTreeMap<String, Vec<Fingerprint>>>);
 
 impl MemoryProbe {
-    /// Nobody answers anywhere.
+    /// Without servers, every probe is refused.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(BTreeMap::new(), faults))
     }
 
-    /// The leaves of the servers behind an address from now on.
+    /// Sets the leaves of the servers behind an address.
     pub fn set(&self, address: &str, leaves: Vec<Fingerprint>) {
         self.0.poke(|servers| servers.insert(address.to_owned(), leaves));
     }
@@ -28,7 +28,7 @@ impl MemoryProbe {
 #[async_trait]
 impl HandshakeProbe for MemoryProbe {
     async fn leaves(&self, address: &HostPort) -> Result<Vec<Fingerprint>, PortError> {
-        let refused = || PortError::new(format!("look at {address}"), PortErrorKind::Unavailable, "nobody answers");
+        let refused = || PortError::new(format!("probe {address}"), PortErrorKind::Unavailable, "connection refused");
         let leaves = |servers: &BTreeMap<String, Vec<Fingerprint>>| {
             servers.get(&address.to_string()).cloned().ok_or_else(refused)
         };

@@ -4,12 +4,12 @@ use crate::PortError;
 use crate::certificates::{ProxyEvidence, ProxyStream};
 use crate::memory::{Cell, Faults};
 
-/// Streams that a test sets by hand.
+/// Streams set by a test.
 #[derive(Clone, Debug)]
 pub struct MemoryProxies(Cell<Vec<ProxyStream>>);
 
 impl MemoryProxies {
-    /// No proxy is connected yet.
+    /// Creates a port without connected proxies.
     #[must_use]
     pub fn new(faults: Faults) -> Self {
         Self(Cell::new(Vec::new(), faults))

@@ -15,11 +15,11 @@ use crate::certificates::{Chain, Template};
 pub(super) struct Signer {
     key: Arc<KeyPair>,
     params: Arc<CertificateParams>,
-    /// The authority's own certificate and what leads to its root.
+    /// The authority's own certificate with its issuers.
     chain: Chain,
 }
 
-/// The same key: nothing else of it ever differs alone.
+/// Equal keys: no other member differs without the key.
 impl PartialEq for Signer {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.key, &other.key) && self.chain == other.chain
@@ -27,14 +27,14 @@ impl PartialEq for Signer {
 }
 
 impl Signer {
-    /// An authority that signs its own certificate.
+    /// Creates a root authority.
     pub(super) fn root(key: Arc<KeyPair>, name: &str, validity: Validity, serial: &[u8]) -> Result<Self, rcgen::Error> {
         let params = authority(name, validity, serial);
         let leaf = params.self_signed(&*key)?.pem();
         Ok(Self { key, params: Arc::new(params), chain: Chain { leaf, issuers: String::new() } })
     }
 
-    /// An authority under this one.
+    /// Creates a subordinate authority.
     pub(super) fn subordinate(
         &self,
         key: Arc<KeyPair>,
@@ -48,7 +48,7 @@ impl Signer {
         Ok(Self { key, params: Arc::new(params), chain: Chain { leaf, issuers: self.chain.whole() } })
     }
 
-    /// The same authority with a new certificate of its own, from whom it had the old one.
+    /// The same authority with a new certificate from the same issuer.
     pub(super) fn again(
         &self,
         from: Option<&Self>,
@@ -67,7 +67,7 @@ impl Signer {
         &self.chain
     }
 
-    /// Grants a request, under the names that it asks for.
+    /// Signs a request, with its names.
     pub(super) fn sign(
         &self,
         request: &str,
@@ -79,7 +79,7 @@ impl Signer {
         let params = &mut request.params;
         set_validity(params, validity);
         params.serial_number = Some(SerialNumber::from_slice(serial));
-        // What the request says of usage does not count: the template does.
+        // The usage in the request is ignored in favour of the template's.
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         params.extended_key_usages = match template {

@@ -17,7 +17,7 @@ fn composite_alarm_reports_the_targets_of_its_children_in_alarm() {
 }
 
 #[test]
-fn composite_alarm_is_followed_to_what_makes_it_true() {
+fn composite_alarm_reports_the_children_that_make_it_true() {
     use Comparison::{GreaterThanThreshold, LessThanThreshold};
     let inbound: Dimensions<'_> = &[("Mesh", "shop"), ("VirtualNode", "v1")];
     let watched = |name: &str, state, metric: &str, comparison| Alarm {
@@ -71,7 +71,7 @@ fn composite_alarm_is_followed_to_what_makes_it_true() {
 }
 
 #[test]
-fn quiet_composite_alarm_reports_nothing_and_lacks_nothing() {
+fn quiet_composite_alarm_reports_no_target_and_no_reason() {
     let alarms = [composite("parent", AlarmState::Ok, "ALARM(a)"), on_node("a", AlarmState::Ok, "v1")];
     let targets = alarm_targets(&alarms, &AlarmTags::new(), &policy("").failover, at(0));
     assert!(targets.unmapped.is_empty());
@@ -79,7 +79,7 @@ fn quiet_composite_alarm_reports_nothing_and_lacks_nothing() {
 }
 
 #[test]
-fn circle_of_composite_alarms_ends() {
+fn cycle_of_composite_alarms_terminates() {
     let alarms = [composite("a", AlarmState::Alarm, "ALARM(b)"), composite("b", AlarmState::Alarm, "ALARM(a)")];
     let targets = alarm_targets(&alarms, &AlarmTags::new(), &policy("").failover, at(0));
     assert_eq!(targets.unmapped.len(), 2);
@@ -103,7 +103,7 @@ fn suppressed_composite_mutes_the_children_that_act_through_it() {
     };
     let suppressed = Some("the actions of alarm p are suppressed (its suppressor is in ALARM)".to_owned());
     assert_eq!(muted(&[child(&[]), parent("p", true)], "child", 0, ""), suppressed);
-    assert_eq!(muted(&[child(&["arn:t"]), parent("p", true)], "child", 0, ""), None, "has actions of its own");
+    assert_eq!(muted(&[child(&["arn:t"]), parent("p", true)], "child", 0, ""), None, "has own actions");
     assert_eq!(muted(&[child(&[]), parent("p", false)], "child", 0, ""), None);
     assert_eq!(muted(&[child(&[]), parent("p", true), parent("q", false)], "child", 0, ""), None, "acts through q");
     let bound = "bindings: [{alarm: child, mesh: shop, virtualNode: v1}]";
@@ -117,14 +117,14 @@ fn suppressed_composite_mutes_the_children_that_act_through_it() {
 }
 
 #[test]
-fn child_waits_for_the_suppressor_of_a_composite_that_is_about_to_go_off() {
+fn child_waits_for_the_suppressor_of_a_composite_about_to_enter_alarm() {
     let child = Alarm { alarm_actions: Some(Vec::new()), ..on_node("child", AlarmState::Alarm, "v1") };
     let parent = |wait_period, extension_period| Alarm {
         suppressor: Some(Suppressor { alarm: AlarmName::parse("s").unwrap(), wait_period, extension_period }),
         ..composite("p", AlarmState::Ok, "ALARM(child)")
     };
     let suppressor = |state, since| Alarm { since: Some(at(since)), ..alarm("s", state) };
-    // The child went into ALARM at second 0.
+    // The child entered ALARM at second 0.
     for (suppressor, wait, extension, now, is_muted) in [
         (suppressor(AlarmState::Alarm, -600), 60, 60, 1, true),
         (suppressor(AlarmState::Ok, -600), 60, 60, 1, true),

@@ -1,4 +1,4 @@
-//! Small makers of facts for tests.
+//! Test fixtures: facts, alarms and policies with defaults.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::name::{MeshName, RouteId, RouteName, VirtualNodeName, VirtualRouterNa
 use crate::policy::Policy;
 use crate::weights::{Weight, WeightSplit, WeightedTarget};
 
-/// Seconds after noon of a certain day.
+/// The time that many seconds after 12:00 UTC of a fixed day.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     let noon: Timestamp = "2026-10-05T12:00:00Z".parse().unwrap();
     noon + SignedDuration::from_secs(seconds)
@@ -53,7 +53,7 @@ pub(crate) fn alarm(name: &str, state: AlarmState) -> Alarm {
     Alarm { since: Some(at(0)), ..Alarm::new(AlarmName::parse(name).unwrap(), &arn, state, source) }
 }
 
-/// An alarm whose metric carries the dimensions of a node of the mesh `shop`.
+/// An alarm on a metric with the dimensions of a node of the mesh `shop`.
 pub(crate) fn on_node(name: &str, state: AlarmState, of: &str) -> Alarm {
     let dimensions = [("Mesh", "shop"), ("VirtualNode", of)];
     let term = MetricTerm::Stat {
@@ -72,7 +72,7 @@ pub(crate) fn composite(name: &str, state: AlarmState, rule: &str) -> Alarm {
     Alarm { source: AlarmSource::Composite(rule.to_owned()), ..alarm(name, state) }
 }
 
-/// A policy with this content of `failover`, in one line or several.
+/// A policy with this content of its `failover` section, in one line or several.
 pub(crate) fn policy(failover: &str) -> Policy {
     let indented: String = failover.lines().flat_map(|line| ["  ", line, "\n"]).collect();
     let text =

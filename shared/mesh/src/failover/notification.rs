@@ -1,17 +1,17 @@
-//! Decides who is notified of a decision, and how often.
+//! Decides when and how often a decision notifies the on-call operator.
 //!
 //! | decision | first page | again after |
 //! |-|-|-|
-//! | a failing node's traffic stays where it is | at once | `repeatAfter` |
-//! | it stays because of what the node calls | after `repeatAfter` | `repeatAfter` |
+//! | a failing node keeps its traffic | at once | `repeatAfter` |
+//! | a failing node keeps its traffic because a node that it calls fails | after `repeatAfter` | `repeatAfter` |
 //! | `FlapBudget`, `NoVerdict` | at once | `remindAfter` |
 //! | `NoVerdict` because CloudWatch failed to evaluate the alarm | after `unreadableAfter` | `remindAfter` |
 //! | `AlreadyShifted`, and the alarm cannot clear without requests | after `stuckAfter` | `remindAfter` |
 //! | `AlreadyShifted`, `FailingWithoutTraffic`, `Unproven`, `Muted` | after `remindAfter` | `remindAfter` |
-//! | a wait with an end that passes without effect, a plan made again and again | `NoProgress` | `remindAfter` |
+//! | a wait that passes its end without effect, a plan made repeatedly | `NoProgress` | `remindAfter` |
 //!
-//! What is repeated after `remindAfter` is remembered beyond other decisions: a node that fails and recovers in turns is
-//! reported once, and not at each turn.
+//! Pages repeated after `remindAfter` are remembered across other decisions: a node that alternates between failing and
+//! recovering is reported once, not at each change.
 
 use std::collections::BTreeMap;
 
@@ -23,34 +23,34 @@ use super::reason::{HoldReason, KeepReason, Told};
 use crate::policy::{PagingPolicy, Period};
 use crate::watch::{Expects, SAME_PLAN_RUNS};
 
-/// What should be said of a decision now.
+/// The notification of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Telling {
-    /// Whether it is news: the last reported decision was another one.
+pub struct RouteNotification {
+    /// Whether the decision differs from the last reported one.
     pub news: bool,
-    /// Whether it pages.
+    /// Whether it pages the on-call operator.
     pub page: bool,
-    /// What to remember; `None` when there is nothing to remember.
+    /// The notification to store; `None` if there is nothing to report.
     pub told: Option<Told>,
-    /// When each condition that outlasts other decisions was paged.
+    /// When each condition that is remembered across other decisions was last paged.
     pub paged: BTreeMap<String, Timestamp>,
-    /// The condition of this decision, if it is such a one.
+    /// The condition of this decision, if it is remembered across other decisions.
     pub condition: Option<String>,
 }
 
 /// How soon and how often a decision pages.
 #[derive(Clone, Copy)]
-struct Urgency {
-    /// After this; unset: at once.
+struct PagingUrgency {
+    /// The delay of the first page; `None`: at once.
     after: Option<Period>,
-    /// Again after this.
+    /// The interval of repeated pages.
     again_after: Period,
-    /// Whether the page is remembered beyond other decisions.
+    /// Whether the page is remembered across other decisions.
     outlasts: bool,
 }
 
-fn urgency(decision: &Decision, policy: &PagingPolicy) -> Option<Urgency> {
-    let reminder = |after| Some(Urgency { after, again_after: policy.remind_after, outlasts: true });
+fn urgency(decision: &Decision, policy: &PagingPolicy) -> Option<PagingUrgency> {
+    let reminder = |after| Some(PagingUrgency { after, again_after: policy.remind_after, outlasts: true });
     let reason = match &decision.verdict {
         Verdict::Keep(KeepReason::Steady) | Verdict::Act(_) => return None,
         Verdict::Keep(KeepReason::AlreadyShifted { stuck, .. }) if stuck.is_empty() => {
@@ -65,11 +65,11 @@ fn urgency(decision: &Decision, policy: &PagingPolicy) -> Option<Urgency> {
             reminder(Some(policy.unreadable_after))
         }
         HoldReason::FlapBudget { .. } | HoldReason::NoVerdict { .. } => reminder(None),
-        // A service that is idle at night is unproven for hours, and that is well; one that stays so is not.
+        // A service without traffic at night is unproven for hours, which is normal; only a longer time is reported.
         HoldReason::Unproven { .. } | HoldReason::Muted { .. } => reminder(Some(policy.remind_after)),
         HoldReason::DependencyFailing { .. } => {
             let after = Some(policy.repeat_after);
-            decision.failing.then_some(Urgency { after, again_after: policy.repeat_after, outlasts: false })
+            decision.failing.then_some(PagingUrgency { after, again_after: policy.repeat_after, outlasts: false })
         }
         HoldReason::InsideDwell { .. }
         | HoldReason::InsideStep { .. }
@@ -88,12 +88,12 @@ fn urgency(decision: &Decision, policy: &PagingPolicy) -> Option<Urgency> {
         | HoldReason::RecordUnreadable { .. }
         | HoldReason::DeclaredDrained => {
             let again_after = policy.repeat_after;
-            decision.failing.then_some(Urgency { after: None, again_after, outlasts: false })
+            decision.failing.then_some(PagingUrgency { after: None, again_after, outlasts: false })
         }
     }
 }
 
-/// What a reminder is about: its code, and the node where it is about one.
+/// The key of a remembered page: the code, and the node if the decision is about one.
 fn condition(verdict: &Verdict) -> Option<String> {
     match verdict {
         Verdict::Act(_) => None,
@@ -105,20 +105,20 @@ fn condition(verdict: &Verdict) -> Option<String> {
     }
 }
 
-/// Compares a decision with the last reported one, and with the pages that outlast it.
+/// Compares a decision with the last reported one, and with the pages remembered across other decisions.
 #[must_use]
-pub fn telling(
+pub fn route_notification(
     decision: &Decision,
     last: Option<&Told>,
     paged: &BTreeMap<String, Timestamp>,
     policy: &PagingPolicy,
     now: Timestamp,
-) -> Telling {
+) -> RouteNotification {
     let mut paged = paged.clone();
     paged.retain(|_, at| now < *at + policy.remind_after.get());
     let code = match &decision.verdict {
         Verdict::Keep(KeepReason::Steady) => {
-            return Telling { news: last.is_some(), page: false, told: None, paged, condition: None };
+            return RouteNotification { news: last.is_some(), page: false, told: None, paged, condition: None };
         }
         Verdict::Keep(reason) => reason.code(),
         Verdict::Hold(reason) => reason.code(),
@@ -141,9 +141,9 @@ pub fn telling(
     }
     let told = match (last, &decision.verdict) {
         (None, _) => Told { code, since: now, repeats: 0, paged: page.then_some(now) },
-        // A change: what it repeats is nothing to count.
+        // Each change is reported on its own; repetitions are not counted.
         (Some(_), Verdict::Act(_)) => Told { code, since: now, repeats: 0, paged: None },
-        // Nothing to be done is not counted, so that a drained node costs no write a minute.
+        // A repeated no-change is not counted, so that a drained node causes no write every minute.
         (Some(last), Verdict::Keep(_)) => Told { paged: if page { Some(now) } else { last.paged }, ..last.clone() },
         (Some(last), Verdict::Hold(_)) => Told {
             repeats: last.repeats.saturating_add(1),
@@ -152,10 +152,10 @@ pub fn telling(
         },
     };
     let news = last.is_none() || matches!(decision.verdict, Verdict::Act(_));
-    Telling { news, page, told: Some(told), paged, condition }
+    RouteNotification { news, page, told: Some(told), paged, condition }
 }
 
-/// How long a decision may stay the same before that is a standstill. What pages by itself is none.
+/// How long a decision may stay the same before that counts as a standstill. Decisions that page on their own never do.
 #[must_use]
 pub fn expected_end(verdict: &Verdict) -> Expects {
     match verdict {
@@ -191,9 +191,9 @@ pub fn expected_end(verdict: &Verdict) -> Expects {
 mod tests {
     use super::*;
     use crate::alarm::AlarmName;
+    use crate::failover::fixtures::{at, node, route_id};
     use crate::failover::proof::StuckInAlarm;
     use crate::failover::reason::{StuckAlarm, Subject};
-    use crate::failover::sample::{at, node, route_id};
 
     fn decision(verdict: Verdict, failing: bool) -> Decision {
         Decision { subject: Subject::Route(route_id("recs")), verdict, record: None, failing }
@@ -210,16 +210,16 @@ mod tests {
         decision(Verdict::Keep(reason), true)
     }
 
-    /// The minutes in which these decisions page, one a minute.
+    /// The minutes in which these decisions page, at one decision per minute.
     fn pages(decisions: &[Decision], policy: &PagingPolicy) -> Vec<usize> {
         let (mut told, mut paged, mut minutes) = (None, BTreeMap::new(), Vec::new());
         for (minute, decision) in decisions.iter().enumerate() {
             let now = at(i64::try_from(minute).unwrap() * 60);
-            let telling = telling(decision, told.as_ref(), &paged, policy, now);
-            if telling.page {
+            let notification = route_notification(decision, told.as_ref(), &paged, policy, now);
+            if notification.page {
                 minutes.push(minute);
             }
-            (told, paged) = (telling.told, telling.paged);
+            (told, paged) = (notification.told, notification.paged);
         }
         minutes
     }
@@ -250,7 +250,7 @@ mod tests {
             ),
             ("an evaluation fails", vec![no_verdict(unevaluated); 40], vec![10]),
             (
-                "an alarm is gone",
+                "an alarm is deleted",
                 vec![no_verdict(Health::Unknown { unknown: Unknown::NoAlarm }); day + 2],
                 vec![0, day],
             ),
@@ -263,10 +263,10 @@ mod tests {
     }
 
     #[test]
-    fn drained_node_costs_no_write_while_nothing_changes() {
+    fn drained_node_causes_no_write_while_its_state_is_unchanged() {
         let policy = PagingPolicy::default();
-        let first = telling(&shifted(false), None, &BTreeMap::new(), &policy, at(0));
-        let next = telling(&shifted(false), first.told.as_ref(), &first.paged, &policy, at(60));
+        let first = route_notification(&shifted(false), None, &BTreeMap::new(), &policy, at(0));
+        let next = route_notification(&shifted(false), first.told.as_ref(), &first.paged, &policy, at(60));
         assert!(first.news && !next.news);
         assert_eq!((&first.told, &first.paged), (&next.told, &next.paged));
     }

@@ -1,4 +1,4 @@
-//! Carries out a plan: lease and intent, tags or spec, and the end of it in the state table.
+//! Executes a plan: lease and intent, tags or spec, and the outcome in the state table.
 
 use std::collections::BTreeMap;
 
@@ -16,46 +16,46 @@ use serde_json::{Value, json};
 
 use crate::Ports;
 
-/// What became of a plan.
+/// The outcome of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all_fields = "camelCase")]
-pub(crate) enum Outcome {
+pub(crate) enum ExecutionOutcome {
     /// The mode is observe; nothing was written.
     WouldApply,
-    /// It is done.
+    /// The change was made.
     Applied,
-    /// It was so already.
+    /// The change was in place already.
     AlreadyInPlace,
-    /// Somebody wrote first; it is observed and decided again.
+    /// Another writer changed the resource first; it is read and decided again.
     Superseded,
-    /// The state table did not allow it to begin.
+    /// The state table refused the change.
     Refused {
-        /// Why not.
+        /// The reason.
         #[serde(flatten)]
         refusal: Refusal,
     },
-    /// It is done, over a change that had not been seen.
+    /// The change was made, but replaced a change that had not been read.
     Overwrote {
         /// The resource's new version.
         version: u64,
     },
-    /// A call failed; what it was about is taken up again by the next wake.
+    /// A call failed; the next invocation resumes the plan.
     Failed {
-        /// What was tried and what came back.
+        /// The call and its error.
         error: String,
-        /// Whether trying again may help.
+        /// Whether a retry may succeed.
         may_heal: bool,
     },
-    /// There was no time left for it; the next wake goes on.
+    /// The remaining time was too short; the next invocation resumes the plan.
     OutOfTime,
 }
 
-impl Outcome {
+impl ExecutionOutcome {
     pub(crate) fn failed(error: &PortError) -> Self {
         Self::Failed { error: error.to_string(), may_heal: error.kind.may_heal() }
     }
 
-    /// Whether the resource is now as it was meant to be.
+    /// Whether the resource is in its planned state.
     pub(crate) fn is_done(&self) -> bool {
         match self {
             Self::Applied | Self::AlreadyInPlace | Self::Overwrote { .. } => true,
@@ -63,7 +63,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the next plan of the same mesh would fare no better.
+    /// Whether the next plan of the same mesh would have the same outcome.
     pub(crate) fn halts(&self) -> bool {
         match self {
             Self::Refused { .. } | Self::OutOfTime => true,
@@ -77,91 +77,94 @@ impl Outcome {
     }
 }
 
-/// A mesh's record in the state table while its resources are changed one after the other.
+/// The stored record of a mesh while its resources are changed one after another.
 #[derive(Debug)]
-pub(crate) struct Ledger {
-    /// Which document.
+pub(crate) struct LeasedRecord {
+    /// The key of the document.
     pub(crate) key: StateKey,
-    /// The record as it stands.
+    /// The current record.
     pub(crate) record: Record,
-    /// The revision it has.
+    /// The revision of the stored record.
     pub(crate) revision: u64,
-    /// Who acts: one name an invocation.
+    /// The holder of the lease; unique for each invocation.
     pub(crate) holder: String,
     /// The budget window.
     pub(crate) window: BudgetWindow,
-    /// The changes that the window allows.
+    /// The number of changes that the window permits.
     pub(crate) cap: u32,
 }
 
-/// A plan with what is needed to carry it out.
+/// A plan with the input for its execution.
 #[derive(Debug)]
-pub(crate) struct Work<'a> {
+pub(crate) struct Execution<'a> {
     /// The plan.
     pub(crate) plan: &'a Plan,
     /// The resource as read.
     pub(crate) read: &'a Surveyed,
-    /// What is journalled with its beginning: the decision with its observation.
+    /// The journal entry of its beginning: the decision with its observation.
     pub(crate) journal: Value,
 }
 
-/// Carries out a plan. Killed between any two calls and run again, it ends the same: the record holds the intent before
-/// anything is written, a spec is compared with the version that was read, and tags with what they were.
-pub(crate) async fn actuate(ports: &Ports, ledger: &mut Ledger, work: &Work<'_>) -> Outcome {
-    let mut begun = ledger.record.clone();
+/// Executes a plan. It is idempotent: if it is killed between any two calls, the next execution leads to the same
+/// result. The record holds the intent before any write, the write of a spec is conditional on its version, and tags
+/// are compared with the tags read.
+pub(crate) async fn execute_plan(ports: &Ports, leased: &mut LeasedRecord, work: &Execution<'_>) -> ExecutionOutcome {
+    let mut begun = leased.record.clone();
     begun.intents.insert(work.plan.resource.clone(), work.plan.id.clone());
-    let epoch = match ports.state.begin(&begin(ports, ledger, work, &begun)).await {
+    let epoch = match ports.state.begin(&begin(ports, leased, work, &begun)).await {
         Ok(Begun::Granted { epoch, revision }) => {
-            ledger.revision = revision;
+            leased.revision = revision;
             epoch
         }
-        Ok(Begun::Refused(refusal)) => return Outcome::Refused { refusal },
-        Err(error) => return Outcome::failed(&error),
+        Ok(Begun::Refused(refusal)) => return ExecutionOutcome::Refused { refusal },
+        Err(error) => return ExecutionOutcome::failed(&error),
     };
-    ledger.record = begun;
+    leased.record = begun;
     let outcome = match write(ports, work).await {
         Ok(outcome) => outcome,
-        // Whether it was done is unknown.
-        Err(error) => Outcome::failed(&error),
+        // The call may have had an effect.
+        Err(error) => ExecutionOutcome::failed(&error),
     };
-    // A failure leaves the intent, so that the same plan is not paid for twice. What is done leaves it until it is
-    // reported: if that fails, or the process ends, the next run reports it.
-    if !matches!(outcome, Outcome::Failed { .. }) && !outcome.is_done() {
-        ledger.record.intents.remove(&work.plan.resource);
+    // After a failure the intent stays, so the same plan does not count against the budget twice. After a success it
+    // stays until the change is reported: if that fails, or the process ends, the next invocation reports the change.
+    if !matches!(outcome, ExecutionOutcome::Failed { .. }) && !outcome.is_done() {
+        leased.record.intents.remove(&work.plan.resource);
     }
     let finish = Finish {
-        key: ledger.key.clone(),
+        key: leased.key.clone(),
         epoch,
-        document: document(&ledger.record),
+        document: document(&leased.record),
         journal: entry(ports, work, "ended", json!({ "plan": work.plan.id, "outcome": outcome })),
     };
     match ports.state.finish(&finish).await {
-        Ok(StoreOutcome::Stored) => ledger.revision = epoch + 1,
+        Ok(StoreOutcome::Stored) => leased.revision = epoch + 1,
         Ok(StoreOutcome::Overtaken) => {
-            tracing::warn!(resource = %work.plan.resource, "the lease ran out before the change ended; the next wake looks again");
+            tracing::warn!(resource = %work.plan.resource, "lease expired before the change ended");
         }
-        // The change stands; its lease runs out by itself.
-        Err(error) => tracing::warn!(%error, resource = %work.plan.resource, "the end of a change is not recorded yet"),
+        // The change is in place, and the lease expires.
+        Err(error) => {
+            tracing::warn!(%error, resource = %work.plan.resource, "failed to record the outcome of a change");
+        }
     }
     outcome
 }
 
-fn begin(ports: &Ports, ledger: &Ledger, work: &Work<'_>, begun: &Record) -> Begin {
+fn begin(ports: &Ports, leased: &LeasedRecord, work: &Execution<'_>, begun: &Record) -> Begin {
     Begin {
-        key: ledger.key.clone(),
-        revision: ledger.revision,
-        holder: ledger.holder.clone(),
+        key: leased.key.clone(),
+        revision: leased.revision,
+        holder: leased.holder.clone(),
         now: ports.clock.now(),
         lease: Deadline::lease(),
         document: document(begun),
-        spend: work.plan.spends.then(|| Spend { window: ledger.window.clone(), cap: ledger.cap }),
+        spend: work.plan.spends.then(|| Spend { window: leased.window.clone(), cap: leased.cap }),
         journal: entry(ports, work, "begun", work.journal.clone()),
     }
 }
 
-async fn write(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortError> {
+async fn write(ports: &Ports, work: &Execution<'_>) -> Result<ExecutionOutcome, PortError> {
     let mut after = work.read.resource.clone();
-    let mut of_tags = Outcome::AlreadyInPlace;
+    let mut of_tags = ExecutionOutcome::AlreadyInPlace;
     for change in &work.plan.apply {
         if let Change::SetTags { tags, .. } = change {
             of_tags = set_tags(ports, work.read, tags).await?;
@@ -169,11 +172,11 @@ async fn write(ports: &Ports, work: &Work<'_>) -> Result<Outcome, PortError> {
             after = changed(after, change)?;
         }
     }
-    // One write, whatever it changes: a second one would be based on a version that is gone.
+    // All changes of a spec are one write: a second write would be based on an outdated version.
     if after == work.read.resource { Ok(of_tags) } else { write_spec(ports, work, after).await }
 }
 
-async fn write_spec(ports: &Ports, work: &Work<'_>, after: Resource) -> Result<Outcome, PortError> {
+async fn write_spec(ports: &Ports, work: &Execution<'_>, after: Resource) -> Result<ExecutionOutcome, PortError> {
     let kind = after.path().kind().words();
     let (if_version, client_token) = (work.plan.version, work.plan.id.clone());
     let written = match after {
@@ -203,28 +206,33 @@ async fn write_spec(ports: &Ports, work: &Work<'_>, after: Resource) -> Result<O
         }
     };
     Ok(match written {
-        Written::Applied { .. } => Outcome::Applied,
-        Written::Superseded => Outcome::Superseded,
-        Written::Overwrote { version } => Outcome::Overwrote { version },
+        Written::Applied { .. } => ExecutionOutcome::Applied,
+        Written::Superseded => ExecutionOutcome::Superseded,
+        Written::Overwrote { version } => ExecutionOutcome::Overwrote { version },
     })
 }
 
-/// Sets tags unless somebody else has set one of them since they were read: the API compares nothing itself.
-async fn set_tags(ports: &Ports, read: &Surveyed, tags: &BTreeMap<String, String>) -> Result<Outcome, PortError> {
+/// Sets tags unless another writer has changed one of them since they were read: the API has no conditional write of
+/// tags.
+async fn set_tags(
+    ports: &Ports,
+    read: &Surveyed,
+    tags: &BTreeMap<String, String>,
+) -> Result<ExecutionOutcome, PortError> {
     let arn = read.resource.metadata().arn.to_string();
-    // No plan is made for tags that could not be read.
+    // No plan is made for unknown tags.
     let before = |key: &String| read.tags.as_ref().and_then(|tags| tags.value(key));
     let present = ports.meshes.tags(&arn).await?;
     if tags.iter().all(|(key, value)| present.get(key) == Some(value)) {
-        return Ok(Outcome::AlreadyInPlace);
+        return Ok(ExecutionOutcome::AlreadyInPlace);
     }
     if tags.keys().any(|key| present.get(key).map(String::as_str) != before(key)) {
-        return Ok(Outcome::Superseded);
+        return Ok(ExecutionOutcome::Superseded);
     }
-    ports.tags.tag(&arn, tags).await.map(|()| Outcome::Applied)
+    ports.tags.tag(&arn, tags).await.map(|()| ExecutionOutcome::Applied)
 }
 
-/// The resource with the change made, and everything else as it was.
+/// The resource after the change.
 fn changed(mut resource: Resource, change: &Change) -> Result<Resource, PortError> {
     let path = resource.path();
     let mut model = Mesh::new(path.mesh().clone());
@@ -250,12 +258,12 @@ fn impossible(change: &Change, why: &str) -> PortError {
     PortError::new(change.to_string(), PortErrorKind::Other, why)
 }
 
-fn entry(ports: &Ports, work: &Work<'_>, stage: &str, body: Value) -> JournalEntry {
+fn entry(ports: &Ports, work: &Execution<'_>, stage: &str, body: Value) -> JournalEntry {
     JournalEntry { at: ports.clock.now(), id: format!("{}-{stage}", work.plan.id), body }
 }
 
-/// A record as the state table keeps it.
+/// The record in the format of the state table.
 pub(crate) fn document(record: &Record) -> Value {
-    // A record has only string keys, so this can't fail.
+    // A record has only string keys, so this cannot fail.
     serde_json::to_value(record).unwrap_or_default()
 }

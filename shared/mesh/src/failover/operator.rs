@@ -1,50 +1,50 @@
-//! What a person asks of a route: to keep it for themselves, to give it back, to write the original weights now.
+//! Operator requests on a route: hold it, release it, restore the original weights now.
 //!
-//! A hold is an [`Edit`] like the one that a change of weights by hand leads to, so that there is one way in which a
-//! person is respected. What is returned is a record to store; nothing is stored here.
+//! A hold is stored as an [`Edit`], like a change of weights by hand, so that both have the same effect. These
+//! functions return records; the caller stores them.
 
 use jiff::Timestamp;
 
-use super::draft::plan_id;
+use super::candidate::plan_id;
 use super::facts::RouteFacts;
 use super::reason::HoldReason;
 use super::record::{Edit, Intent, OwedNote, RouteRecord, Shift};
-use super::standing::{Unclear, standing};
+use super::route_state::{RouteStateError, route_state};
 use crate::policy::EditPolicy;
 use crate::weights::WeightSplit;
 
-/// The record of a route, brought up to what was observed of it, a release among that; or why nothing can be said.
-pub fn observed(route: &RouteFacts, policy: &EditPolicy, now: Timestamp) -> Result<RouteRecord, HoldReason> {
-    match standing(route, policy, now) {
-        Ok(standing) => Ok(standing.record),
-        Err(Unclear::Unreadable(why)) => Err(HoldReason::RecordUnreadable { why }),
-        Err(Unclear::Stale { known }) => Err(HoldReason::StaleRead { read: route.version, known }),
+/// The record of a route, updated with the observed route and its release; or a hold if the route's state is unclear.
+pub fn current_record(route: &RouteFacts, policy: &EditPolicy, now: Timestamp) -> Result<RouteRecord, HoldReason> {
+    match route_state(route, policy, now) {
+        Ok(state) => Ok(state.record),
+        Err(RouteStateError::Unreadable(why)) => Err(HoldReason::RecordUnreadable { why }),
+        Err(RouteStateError::Stale { known }) => Err(HoldReason::StaleRead { read: route.version, known }),
     }
 }
 
-/// The record once a person keeps the route. What is shifted stays so, and goes on from there afterwards.
+/// The record of a route that an operator holds until `until`. A shift stays in place and resumes after the hold.
 #[must_use]
-pub fn held(record: RouteRecord, until: Timestamp, now: Timestamp) -> RouteRecord {
+pub fn with_hold(record: RouteRecord, until: Timestamp, now: Timestamp) -> RouteRecord {
     RouteRecord { edit: Some(Edit { seen: now, until }), ..record }
 }
 
-/// The original split, about to be written because a person asks for it.
+/// The restoration of a route's original split, requested by an operator.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restoration {
-    /// Stands for route, base version and weights: the client token of the write.
+    /// Identifies route, base version and weights; the client token of the write.
     pub plan: String,
-    /// The split before.
+    /// The split before the write.
     pub from: WeightSplit,
-    /// The split after: the original integers.
+    /// The split after the write: the original integers.
     pub to: WeightSplit,
-    /// The record before the write, with the intent in it.
+    /// The record to store before the write, including the intent.
     pub begun: RouteRecord,
-    /// The record once the write is made.
+    /// The record to store after the write.
     pub done: RouteRecord,
 }
 
-/// What restores the route; `None` where nothing is shifted. With `keep` the route stays a person's until then: alarms
-/// that are on would undo the restore within a minute. A hold that is there already stays either way.
+/// The restoration of a route; `None` if the route is not shifted. `keep` holds the route after the restoration: alarms
+/// still in `ALARM` would drain it again within a minute. An existing hold stays in place.
 #[must_use]
 pub fn restoration(
     route: &RouteFacts,
@@ -74,8 +74,8 @@ pub fn restoration(
 mod tests {
     use super::*;
     use crate::failover::facts::Memory;
+    use crate::failover::fixtures::{at, node, route, split};
     use crate::failover::record::{Phase, RestorePoint};
-    use crate::failover::sample::{at, node, route, split};
 
     fn shifted() -> RouteFacts {
         let mut record = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 0), ("v2", 100)]));
@@ -89,48 +89,49 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_keeps_what_is_shifted_and_ends_by_time_or_release() {
+    fn hold_keeps_the_shift_and_ends_by_time_or_release() {
         let policy = EditPolicy::default();
         let mut route = shifted();
-        let record = held(observed(&route, &policy, at(10)).unwrap(), at(600), at(10));
+        let record = with_hold(current_record(&route, &policy, at(10)).unwrap(), at(600), at(10));
         assert!(record.shift.restore.is_some());
         route.memory = Memory::Record(Box::new(record));
-        assert!(observed(&route, &policy, at(599)).unwrap().edit.is_some());
-        assert_eq!(observed(&route, &policy, at(600)).unwrap().edit, None);
+        assert!(current_record(&route, &policy, at(599)).unwrap().edit.is_some());
+        assert_eq!(current_record(&route, &policy, at(600)).unwrap().edit, None);
         route.released = Some(at(20));
-        let released = observed(&route, &policy, at(20)).unwrap();
+        let released = current_record(&route, &policy, at(20)).unwrap();
         assert_eq!((released.edit, released.released), (None, Some(at(20))));
     }
 
     #[test]
-    fn an_edit_by_hand_does_not_shorten_a_hold() {
+    fn edit_by_hand_does_not_shorten_a_hold() {
         let policy = EditPolicy::default();
         let day = 24 * 3600;
         let mut route = shifted();
-        route.memory = Memory::Record(Box::new(held(observed(&route, &policy, at(0)).unwrap(), at(day), at(0))));
+        route.memory =
+            Memory::Record(Box::new(with_hold(current_record(&route, &policy, at(0)).unwrap(), at(day), at(0))));
         route.split = split(&[("v1", 30), ("v2", 70)]);
-        assert_eq!(observed(&route, &policy, at(60)).unwrap().edit, Some(Edit { seen: at(60), until: at(day) }));
+        assert_eq!(current_record(&route, &policy, at(60)).unwrap().edit, Some(Edit { seen: at(60), until: at(day) }));
     }
 
     #[test]
-    fn a_restoration_writes_the_original_integers_and_is_taken_up_from_either_side() {
+    fn restoration_writes_the_original_integers_and_resumes_before_and_after_the_write() {
         let policy = EditPolicy::default();
         let mut route = shifted();
-        let record = observed(&route, &policy, at(10)).unwrap();
+        let record = current_record(&route, &policy, at(10)).unwrap();
         let restoration = restoration(&route, &record, note(), None).unwrap();
         assert_eq!(restoration.to, split(&[("v1", 8), ("v2", 2)]));
         route.memory = Memory::Record(Box::new(restoration.begun.clone()));
-        assert_eq!(observed(&route, &policy, at(11)).unwrap().shift, record.shift, "not written");
+        assert_eq!(current_record(&route, &policy, at(11)).unwrap().shift, record.shift, "before the write");
         route.split = restoration.to.clone();
-        let written = observed(&route, &policy, at(11)).unwrap();
+        let written = current_record(&route, &policy, at(11)).unwrap();
         assert_eq!((written.shift, written.split), (Shift::default(), restoration.done.split));
-        assert!(written.stale_tag, "its tag may still be there");
+        assert!(written.stale_tag, "the tag may still exist");
     }
 
     #[test]
-    fn nothing_is_restored_where_nothing_is_shifted() {
+    fn unshifted_route_has_no_restoration() {
         let steady = route(&[("v1", 8), ("v2", 2)], Memory::None);
-        let record = observed(&steady, &EditPolicy::default(), at(0)).unwrap();
+        let record = current_record(&steady, &EditPolicy::default(), at(0)).unwrap();
         assert_eq!(restoration(&steady, &record, note(), None), None);
     }
 }

@@ -1,30 +1,36 @@
-//! Whether a certificate that is pending may become current: by its key, names, issuer, validity, and by who checks it.
+//! Whether a pending certificate may become current: by its key, names, issuer, validity, and its verifiers.
 
 use jiff::SignedDuration;
 
 use super::defect::{Defect, key_defect, name_defect};
 use super::facts::{AuthorityFacts, Pending};
-use super::leaf::Work;
+use super::leaf::LeafEvaluation;
 use super::reason::{KeepReason, Why};
 use crate::certificates::{AuthorityArn, Certificate, Chain};
 
-/// How long a certificate is waited for at most that is not valid yet.
+/// The maximum wait for a certificate that is not valid yet.
 const WAIT_FOR_BEGIN: SignedDuration = SignedDuration::from_hours(24);
 
-/// What is thought of a pending certificate.
-pub(super) enum Judgement {
+/// The verdict on a pending certificate.
+pub(super) enum PendingVerdict {
     /// It may become current.
     Good,
-    /// It may later.
+    /// It may become current later.
     Wait(KeepReason),
-    /// It never may.
+    /// It may never become current.
     Bad(Defect),
 }
 
-impl Work<'_> {
-    pub(super) fn judge(&self, pending: &Pending, named: Option<&AuthorityArn>, why: &Why, urgent: bool) -> Judgement {
+impl LeafEvaluation<'_> {
+    pub(super) fn judge(
+        &self,
+        pending: &Pending,
+        named: Option<&AuthorityArn>,
+        why: &Why,
+        urgent: bool,
+    ) -> PendingVerdict {
         let Pending::Issued { version, chain, key, other_trust } = pending else {
-            return Judgement::Bad(Defect::NoKey);
+            return PendingVerdict::Bad(Defect::NoKey);
         };
         let next = &chain.leaf;
         let ordered = self.known.attempt.as_ref().and_then(|attempt| attempt.order.as_deref());
@@ -41,50 +47,52 @@ impl Work<'_> {
             .or_else(other_kind)
             .or_else(|| self.validity_defect(next, why, urgent));
         if let Some(defect) = defect {
-            return Judgement::Bad(defect);
+            return PendingVerdict::Bad(defect);
         }
-        let Some(issuer) = self.scene.issuer(next) else {
-            // A CA that can't be read now may be the one.
-            let unread = self.scene.facts.unread_authorities.iter().next();
+        let Some(issuer) = self.index.issuer(next) else {
+            // An unreadable CA may be its issuer.
+            let unread = self.index.facts.unread_authorities.iter().next();
             return match unread.filter(|_| !urgent) {
-                Some((arn, why)) => Judgement::Wait(KeepReason::Unread { why: format!("{arn}: {why}") }),
-                None => Judgement::Bad(Defect::OtherIssuer { issuer: next.issuer.clone(), wanted: named.cloned() }),
+                Some((arn, why)) => PendingVerdict::Wait(KeepReason::Unread { why: format!("{arn}: {why}") }),
+                None => {
+                    PendingVerdict::Bad(Defect::OtherIssuer { issuer: next.issuer.clone(), wanted: named.cloned() })
+                }
             };
         };
         let other_issuer = || Defect::OtherIssuer { issuer: next.issuer.clone(), wanted: named.cloned() };
         let by_another = ordered.is_some_and(|order| !order.starts_with(&format!("{}/", issuer.arn)));
-        // Back to a CA that is being replaced is no way, even while it is trusted.
-        let present = self.scene.issuer(&self.chain.leaf);
-        let is_step_back = self.scene.rollover(issuer).is_some() && present.is_some_and(|one| one.arn != issuer.arn);
+        // The certificate must not return to a CA that is being replaced, even while that CA is trusted.
+        let present = self.index.issuer(&self.chain.leaf);
+        let is_step_back = self.index.rollover(issuer).is_some() && present.is_some_and(|one| one.arn != issuer.arn);
         let by_replaced = is_step_back || matches!(why, Why::Succession { from, .. } if *from == issuer.arn);
         if by_another || by_replaced {
-            return Judgement::Bad(other_issuer());
+            return PendingVerdict::Bad(other_issuer());
         }
-        if next.not_before > self.scene.now {
-            return Judgement::Wait(KeepReason::PendingNotYetValid { from: next.not_before });
+        if next.not_before > self.index.now {
+            return PendingVerdict::Wait(KeepReason::PendingNotYetValid { from: next.not_before });
         }
         self.judge_trust(issuer, named, urgent)
     }
 
-    /// Whether everybody who checks it accepts it, or will.
-    fn judge_trust(&self, issuer: &AuthorityFacts, named: Option<&AuthorityArn>, urgent: bool) -> Judgement {
-        let Err(reason) = self.may_come_from(issuer) else { return Judgement::Good };
-        let present = self.scene.issuer(&self.chain.leaf);
-        let is_successor = present.and_then(|present| self.scene.rollover(present)).is_some_and(|one| {
-            // Only then is trust in it being spread.
+    /// Whether all verifiers of the leaf trust the issuer, or will.
+    fn judge_trust(&self, issuer: &AuthorityFacts, named: Option<&AuthorityArn>, urgent: bool) -> PendingVerdict {
+        let Err(reason) = self.may_come_from(issuer) else { return PendingVerdict::Good };
+        let present = self.index.issuer(&self.chain.leaf);
+        let is_successor = present.and_then(|present| self.index.rollover(present)).is_some_and(|one| {
+            // Trust in the issuer is being distributed only if it is the successor.
             one.to.arn == issuer.arn
         });
         let is_wanted = is_successor || named == Some(&issuer.arn) || present.is_none();
         if is_wanted && !urgent {
-            Judgement::Wait(reason)
+            PendingVerdict::Wait(reason)
         } else {
-            Judgement::Bad(Defect::NotTrusted { authority: issuer.arn.clone() })
+            PendingVerdict::Bad(Defect::NotTrusted { authority: issuer.arn.clone() })
         }
     }
 
-    /// What is wrong with when it is valid.
+    /// The defect of a certificate's validity period.
     fn validity_defect(&self, next: &Certificate, why: &Why, urgent: bool) -> Option<Defect> {
-        let (now, at) = (self.scene.now, next.not_after);
+        let (now, at) = (self.index.now, next.not_after);
         if at <= now {
             return Some(Defect::Ended { at });
         }
@@ -93,24 +101,24 @@ impl Work<'_> {
         if is_renewal && at <= present {
             return Some(Defect::EndsTooSoon { at });
         }
-        // Near the end of the present one, each hour more is welcome.
+        // Near the end of the present certificate, every additional hour counts.
         let validity = self.known.validity.map_or(SignedDuration::ZERO, SignedDuration::from_secs);
         let is_cut_by_ca =
-            self.scene.issuer(next).is_some_and(|issuer| issuer.ends() <= at + SignedDuration::from_mins(1));
+            self.index.issuer(next).is_some_and(|issuer| issuer.ends() <= at + SignedDuration::from_mins(1));
         if !urgent && !is_cut_by_ca && at < now + validity / 2 {
             return Some(Defect::EndsTooSoon { at });
         }
-        let latest = if urgent { now + self.scene.policy.back_off.first.get() } else { self.urgent_at() };
+        let latest = if urgent { now + self.index.policy.back_off.first.get() } else { self.urgent_at() };
         let is_late = next.not_before > latest.min(now + WAIT_FOR_BEGIN);
         (next.not_before > now && is_late).then_some(Defect::NotYetValid { from: next.not_before })
     }
 
-    /// What is wrong with a certificate that ACM has had issued in place of the present one.
+    /// The defect of a certificate that ACM issued in place of the present one.
     pub(super) fn judge_replacement(&self, chain: &Chain, authority: &AuthorityFacts, why: &Why) -> Result<(), Defect> {
         let next = &chain.leaf;
         let issuer = || Defect::OtherIssuer { issuer: next.issuer.clone(), wanted: Some(authority.arn.clone()) };
         let defect = name_defect(&self.like(), next, true)
-            .or_else(|| (next.not_after <= self.scene.now).then_some(Defect::Ended { at: next.not_after }))
+            .or_else(|| (next.not_after <= self.index.now).then_some(Defect::Ended { at: next.not_after }))
             .or_else(|| self.validity_defect(next, why, true))
             .or_else(|| (!authority.certificate.issued(next)).then(issuer));
         defect.map_or(Ok(()), Err)

@@ -1,12 +1,13 @@
-//! What a mesh itself tells of its certificates: who presents what, who trusts by what, and who meets whom.
+//! The certificates and trusts in a mesh's specs: which proxies present and trust them, and which leaf is verified by
+//! which trust.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::decide::Subject;
-use super::facts::{Meeting, TrustId};
-use crate::certificates::{Anchor, Place, Readings, Source};
+use super::facts::{LeafVerification, TrustId};
+use crate::certificates::{Anchor, Readings, Source, SpecLocation};
 use crate::edges::{Edge, edges};
 use crate::graph::Mesh;
 use crate::name::ResourcePath;
@@ -14,62 +15,62 @@ use crate::spec::{Backend, Port};
 
 /// The certificates and the trust of a mesh, as its specs name them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Survey {
-    /// What is presented.
+pub struct MeshCertificates {
+    /// The presented leaves.
     pub leaves: BTreeMap<Source, LeafUse>,
-    /// What is trusted.
+    /// The trusts.
     pub trusts: BTreeMap<TrustId, TrustUse>,
-    /// Who holds which leaf against which trust.
-    pub meetings: BTreeSet<Meeting>,
+    /// Which leaf is verified by which trust.
+    pub meetings: BTreeSet<LeafVerification>,
 }
 
-/// Who presents a leaf.
+/// The uses of one leaf.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeafUse {
-    /// Virtual nodes and gateways, as servers or clients.
+    /// The virtual nodes and gateways that present it, as servers or clients.
     pub users: BTreeSet<ResourcePath>,
-    /// Their listeners.
+    /// The listeners that present it.
     pub listeners: BTreeSet<(ResourcePath, Port)>,
-    /// Those of them that present it as clients.
+    /// The virtual nodes and gateways that present it as clients.
     pub clients: BTreeSet<ResourcePath>,
 }
 
-/// Who trusts by something.
+/// The uses of one trust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustUse {
-    /// Virtual nodes and gateways, as clients or servers.
+    /// The virtual nodes and gateways that use it, as clients or servers.
     pub users: BTreeSet<ResourcePath>,
-    /// Where the trust comes from, in the order of the spec.
+    /// Its trust anchors, in the order of the spec.
     pub anchors: Vec<Anchor>,
 }
 
-impl Survey {
-    /// Surveys a mesh. Listeners that nobody calls are in it; client policies towards nothing are not.
+impl MeshCertificates {
+    /// Reads a mesh's specs. Listeners without callers are included; client policies without a callee are not.
     #[must_use]
-    pub fn of(mesh: &Mesh) -> Self {
+    pub fn from_mesh(mesh: &Mesh) -> Self {
         let mut survey = Self::default();
-        for (source, uses) in crate::certificates::Inventory::of(mesh).presented {
+        for (source, uses) in crate::certificates::Inventory::from_mesh(mesh).presented {
             for used in uses {
                 let leaf = survey.leaves.entry(source.clone()).or_default();
                 match used.place {
-                    Place::Listener { port } => {
+                    SpecLocation::Listener { port } => {
                         leaf.listeners.insert((used.by.clone(), port));
                     }
-                    Place::BackendDefaults | Place::Backend { .. } => {
+                    SpecLocation::BackendDefaults | SpecLocation::Backend { .. } => {
                         leaf.clients.insert(used.by.clone());
                     }
                 }
                 leaf.users.insert(used.by);
             }
         }
-        // Nothing was read yet, so the time plays no part.
+        // No certificate was read yet, so the time has no influence.
         for edge in edges(mesh, &Readings::default(), Timestamp::UNIX_EPOCH) {
             survey.add(mesh, &edge);
         }
         survey
     }
 
-    /// What other meshes may have, too, as the subjects of decisions are called.
+    /// The names of the subjects that other meshes may share.
     #[must_use]
     pub fn shareable(&self) -> BTreeSet<String> {
         let leaves = self.leaves.keys().cloned().map(Subject::Certificate);
@@ -77,7 +78,7 @@ impl Survey {
         subjects.filter(Subject::is_shared).map(|subject| subject.name()).collect()
     }
 
-    /// Takes over what another mesh tells: certificates may be shared.
+    /// Adds the certificates of another mesh, which may be shared.
     pub fn join(&mut self, other: Self) {
         for (source, used) in other.leaves {
             let leaf = self.leaves.entry(source).or_default();
@@ -97,7 +98,7 @@ impl Survey {
         let inputs = &edge.inputs;
         if let (Some(leaf), Some(trust)) = (inputs.server.clone(), server_trust(mesh, edge)) {
             self.trust(&trust, &edge.from, inputs.server_trust.iter());
-            let meeting = Meeting { leaf, presenter: edge.to.clone(), trust, verifier: edge.from.clone() };
+            let meeting = LeafVerification { leaf, presenter: edge.to.clone(), trust, verifier: edge.from.clone() };
             self.meetings.insert(meeting);
         }
         if let (Some(leaf), Some(anchor)) = (inputs.client.clone(), inputs.client_trust.as_ref())
@@ -105,7 +106,7 @@ impl Survey {
             && let Some(trust) = named(anchor)
         {
             self.trust(&trust, &edge.to, std::iter::once(anchor));
-            let meeting = Meeting { leaf, presenter: edge.from.clone(), trust, verifier: edge.to.clone() };
+            let meeting = LeafVerification { leaf, presenter: edge.from.clone(), trust, verifier: edge.to.clone() };
             self.meetings.insert(meeting);
         }
     }
@@ -121,7 +122,7 @@ impl Survey {
     }
 }
 
-/// What a client trusts a server by.
+/// The trust by which a client verifies a server.
 fn server_trust(mesh: &Mesh, edge: &Edge) -> Option<TrustId> {
     let by = edge.from.clone();
     match edge.inputs.server_trust.first()? {
@@ -139,12 +140,12 @@ fn named(anchor: &Anchor) -> Option<TrustId> {
     }
 }
 
-/// Which policy of the caller holds for the service: the backend's own, else the default.
-fn policy_place(mesh: &Mesh, edge: &Edge) -> Place {
-    let ResourcePath::VirtualNode(_, name) = &edge.from else { return Place::BackendDefaults };
+/// The place of the client policy that applies to the service: the backend's own, else the default.
+fn policy_place(mesh: &Mesh, edge: &Edge) -> SpecLocation {
+    let ResourcePath::VirtualNode(_, name) = &edge.from else { return SpecLocation::BackendDefaults };
     let own = mesh.nodes.get(name).into_iter().flat_map(|node| node.backends.iter().flatten()).any(|backend| {
         matches!(backend, Backend::VirtualService(backend)
             if backend.virtual_service_name == edge.service && backend.client_policy.is_some())
     });
-    if own { Place::Backend { service: edge.service.clone() } } else { Place::BackendDefaults }
+    if own { SpecLocation::Backend { service: edge.service.clone() } } else { SpecLocation::BackendDefaults }
 }

@@ -1,8 +1,8 @@
-//! What is known of whole meshes: which of them something touches, and what that means while one can't be read.
+//! The state of whole meshes: which meshes a subject affects, and the consequences if one of them cannot be read.
 //!
-//! A leaf that is renewed by the same CA, for the same names, is taken by everybody who took the one before, whoever that
-//! is; what changes who has to be trusted is not. So a mesh that can't be read keeps the latter from being done, and the
-//! former only where it is known to be concerned and there is time to look first.
+//! Every verifier accepts a renewed leaf of the same CA and for the same names. A change of trust may break verifiers
+//! in any mesh. So an unreadable mesh blocks every change of trust. It blocks a renewal only if it is known to use the
+//! leaf and there is time to read it first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::certificates::Reading;
 use crate::name::{MeshName, ResourcePath};
 use crate::policy::{CertificatesPolicy, Mode};
 
-/// What is said of a mesh itself: whether it could be read, and what is to be remembered of it.
+/// The decision about a mesh itself: whether it could be read, and the record to store.
 pub(super) fn decide(name: &MeshName, mesh: &MeshFacts) -> Decision {
     let subject = Subject::Mesh(name.clone());
     let stored = match &mesh.memory {
@@ -50,25 +50,25 @@ pub(super) fn decide(name: &MeshName, mesh: &MeshFacts) -> Decision {
     }
 }
 
-/// Whether a mesh has something, as far as that is known.
-enum Has {
+/// Whether a mesh uses a subject, as far as known.
+enum MeshUse {
     Yes,
     No,
-    /// It can't be read now. Before, it had it, or had it not, or nobody has ever looked.
+    /// The mesh cannot be read now; it used the subject at its last read, or did not, or was never read (`None`).
     Then(Option<bool>),
 }
 
-/// The meshes of all facts, and what can be said of each.
-pub(super) struct Meshes<'f> {
+/// All meshes of the facts, with the queries about them.
+pub(super) struct MeshIndex<'f> {
     all: &'f BTreeMap<MeshName, MeshFacts>,
-    /// Those in which nothing may be changed.
+    /// The meshes in observe mode.
     watching: Vec<&'f MeshName>,
-    /// Those that can't be read and may share what others have.
+    /// The unreadable meshes that may share subjects with others, with the error.
     unread: BTreeMap<&'f MeshName, &'f str>,
 }
 
-impl<'f> Meshes<'f> {
-    pub(super) fn of(facts: &'f Facts, policy: &CertificatesPolicy) -> Self {
+impl<'f> MeshIndex<'f> {
+    pub(super) fn new(facts: &'f Facts, policy: &CertificatesPolicy) -> Self {
         let unread = facts.meshes.iter().filter_map(|(name, mesh)| match &mesh.has {
             Reading::Unread(why) if !policy.rollover.separate.contains(name) => Some((name, why.as_str())),
             Reading::Unread(_) | Reading::Known(_) => None,
@@ -77,15 +77,15 @@ impl<'f> Meshes<'f> {
         Self { all: &facts.meshes, watching: watching.collect(), unread: unread.collect() }
     }
 
-    /// The reason to keep back what has to be known of every mesh; `None` while all are read.
+    /// Fails with a reason to wait if any mesh is unreadable.
     pub(super) fn all_read(&self, unknown: NotKnown) -> Result<(), KeepReason> {
         self.held(&self.unread.keys().copied().collect(), unknown)
     }
 
-    /// The reason to look first, where something that is about to change is known to be in a mesh that can't be read.
+    /// Fails with a reason to wait if an unreadable mesh is known to use the subject.
     pub(super) fn can_follow(&self, subject: &Subject) -> Result<(), KeepReason> {
         let concerned =
-            self.unread.keys().copied().filter(|name| matches!(self.has(name, subject), Has::Then(Some(true))));
+            self.unread.keys().copied().filter(|name| matches!(self.has(name, subject), MeshUse::Then(Some(true))));
         self.held(&concerned.collect(), NotKnown::WhetherItArrives)
     }
 
@@ -97,7 +97,7 @@ impl<'f> Meshes<'f> {
         Err(KeepReason::MeshUnread { meshes: meshes.iter().filter_map(of).collect(), unknown })
     }
 
-    /// The meshes that only watch and that something touches, or may touch for all that is known.
+    /// The meshes in observe mode that a change of the subject affects or may affect.
     pub(super) fn watching<'p>(
         &self,
         subject: &Subject,
@@ -108,31 +108,31 @@ impl<'f> Meshes<'f> {
         }
         let own: BTreeSet<&MeshName> = users.map(ResourcePath::mesh).collect();
         let touches = |name: &MeshName| {
-            own.contains(name) || matches!(self.has(name, subject), Has::Yes | Has::Then(None | Some(true)))
+            own.contains(name) || matches!(self.has(name, subject), MeshUse::Yes | MeshUse::Then(None | Some(true)))
         };
         self.watching.iter().filter(|name| touches(name)).map(|name| (*name).clone()).collect()
     }
 
-    /// Meshes that can't be read and that may have something, for all that is known.
+    /// The unreadable meshes that may use the subject.
     pub(super) fn may_have(&self, subject: &Subject) -> BTreeSet<MeshName> {
-        let may = |name: &&&MeshName| matches!(self.has(name, subject), Has::Then(None | Some(true)));
+        let may = |name: &&&MeshName| matches!(self.has(name, subject), MeshUse::Then(None | Some(true)));
         self.unread.keys().filter(may).map(|name| (*name).clone()).collect()
     }
 
-    fn has(&self, name: &MeshName, subject: &Subject) -> Has {
-        let Some(mesh) = self.all.get(name) else { return Has::No };
+    fn has(&self, name: &MeshName, subject: &Subject) -> MeshUse {
+        let Some(mesh) = self.all.get(name) else { return MeshUse::No };
         match (&mesh.has, subject.is_shared()) {
             (Reading::Known(has), _) => {
                 if has.contains(&subject.name()) {
-                    Has::Yes
+                    MeshUse::Yes
                 } else {
-                    Has::No
+                    MeshUse::No
                 }
             }
-            // What has the name of a resource in it belongs to the mesh of that resource.
-            (Reading::Unread(_), false) => Has::No,
-            (Reading::Unread(_), true) if !self.unread.contains_key(name) => Has::No,
-            (Reading::Unread(_), true) => Has::Then(match &mesh.memory {
+            // A subject named after a resource belongs to that resource's mesh.
+            (Reading::Unread(_), false) => MeshUse::No,
+            (Reading::Unread(_), true) if !self.unread.contains_key(name) => MeshUse::No,
+            (Reading::Unread(_), true) => MeshUse::Then(match &mesh.memory {
                 Memory::Record(record) => record.had.as_ref().map(|had| had.contains(&short(&subject.name()))),
                 Memory::None | Memory::Unreadable(_) | Memory::Newer { .. } => None,
             }),
@@ -140,7 +140,7 @@ impl<'f> Meshes<'f> {
     }
 }
 
-/// A name as it is remembered: a mesh may have thousands, and a document has 400 KB at the most.
+/// The digest of a name for storage: a mesh may have thousands of names, and a document is limited to 400 KB.
 fn short(name: &str) -> String {
     digest(&[name], 16)
 }

@@ -1,4 +1,4 @@
-//! The next step for a leaf, by who keeps it: read off what is there already.
+//! The next step for a leaf in each kind of store, derived from the observed state.
 
 use std::collections::BTreeSet;
 
@@ -6,26 +6,26 @@ use jiff::SignedDuration;
 
 use super::defect::Defect;
 use super::facts::{BundleFacts, Keeper, Pending, PrivateFacts, RenewalFact, ReplacementState};
-use super::judge::Judgement;
-use super::leaf::Work;
+use super::leaf::LeafEvaluation;
 use super::moved::{MovedBack, Repointed};
-use super::plan::{Action, Kind, Step};
+use super::pending_verdict::PendingVerdict;
+use super::plan::{Action, PlanKind, Step};
 use super::reason::{KeepReason, NotKnown, Why, renewal_reason};
 use super::record::{Attempt, Failures, digest};
 use crate::certificates::{AuthorityArn, CertificateArn, Chain, Source};
 use crate::change::Change;
 
-/// How long a private CA takes the same token for the same order.
+/// How long a private CA recognises the token of an order.
 const TOKEN_LASTS: SignedDuration = SignedDuration::from_mins(5);
 
-/// After so long a bad certificate is not taken for the answer of the CA to the order.
+/// The age of an attempt after which a defect of time in its certificate is not the fault of the CA.
 const OLD_ATTEMPT: SignedDuration = SignedDuration::from_hours(6);
 
-/// After so long a listener is read as it was written.
+/// The time after which a read of a listener reflects the last write.
 const READ_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
-impl Work<'_> {
-    /// A private certificate in ACM: renewed there, or requested anew where another CA is to issue it or it is withdrawn.
+impl LeafEvaluation<'_> {
+    /// Steps for a private certificate in ACM: renewal, or a new request if another CA issues it or it was revoked.
     pub(super) fn in_store(
         &mut self,
         facts: &PrivateFacts,
@@ -39,7 +39,7 @@ impl Work<'_> {
         let can_renew = matches!(why, Why::RenewalDue { .. });
         let target = match self.target(facts.authority.as_ref(), urgent) {
             Ok(target) => Some(target),
-            // ACM knows whom to ask.
+            // ACM knows the CA of the certificate.
             Err(KeepReason::IssuerUnknown { .. } | KeepReason::Unread { .. }) if can_renew => None,
             Err(reason) => return Err(reason),
         };
@@ -62,7 +62,7 @@ impl Work<'_> {
             return Err(KeepReason::RenewalStuck { code: reason.clone(), meaning });
         }
         let step = Step::RenewInStore { arn: facts.arn.clone(), export_first: facts.eligible != Some(true) };
-        Ok(Action { kind: Kind::Issue, step, why, stage: None, moves: self.users() })
+        Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: self.users() })
     }
 
     fn request_anew(
@@ -96,20 +96,20 @@ impl Work<'_> {
         let token = self.known.token(&format!("{} {}", self.name, authority.arn), failed + 1);
         let (arn, like) = (facts.arn.clone(), self.like());
         let step = Step::RequestAnew { arn, authority: authority.arn.clone(), like, token };
-        Ok(Action { kind: Kind::Issue, step, why, stage: None, moves: BTreeSet::new() })
+        Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: BTreeSet::new() })
     }
 
-    /// One listener after the other gets the new certificate.
+    /// Moves one listener after another to the new certificate.
     fn repoint(&mut self, facts: &PrivateFacts, new: &CertificateArn, chain: &Chain) -> Result<Action, KeepReason> {
         self.pointed_back(facts, new, chain)?;
-        if let Some(issuer) = self.scene.issuer(&chain.leaf) {
+        if let Some(issuer) = self.index.issuer(&chain.leaf) {
             self.may_come_from(issuer)?;
         }
         let Some((resource, port)) = facts.listeners.first() else { return Err(self.fresh()) };
         let change =
             Change::SetListenerCertificate { resource: resource.clone(), port: *port, certificate: new.clone() };
         Ok(Action {
-            kind: Kind::Distribute,
+            kind: PlanKind::Distribute,
             step: Step::Apply { change },
             why: Why::NewLeaf { replaces: self.chain.leaf.fingerprint.clone() },
             stage: self.stage_towards(&chain.leaf),
@@ -117,13 +117,13 @@ impl Work<'_> {
         })
     }
 
-    /// A listener that was given the replacement and has the old certificate again was moved back by an operator or
-    /// another controller: that is respected like a version that was moved back.
+    /// Detects a listener with the old certificate that already had the replacement: an operator or another controller
+    /// moved it back. It is held like a version that was moved back.
     fn pointed_back(&mut self, facts: &PrivateFacts, new: &CertificateArn, chain: &Chain) -> Result<(), KeepReason> {
-        let now = self.scene.now;
+        let now = self.index.now;
         let is_back = |one: &Repointed| {
             let is_here = facts.listeners.iter().any(|(resource, port)| (resource, *port) == (&one.resource, one.port));
-            // A reading may be older than the write for some seconds.
+            // For some seconds, a read may return the state before the write.
             is_here && one.to == *new && one.at + READ_AFTER <= now
         };
         if !self.known.repointed.iter().any(is_back) {
@@ -137,11 +137,11 @@ impl Work<'_> {
 
     fn mark_superseded(&self, facts: &PrivateFacts) -> Result<Action, KeepReason> {
         match &facts.supersedes {
-            Some(old) if self.scene.waiting_for_leaf(self.leaf).is_empty() => {
-                // Whoever sees the mark takes it for nobody's any more.
-                self.scene.meshes.all_read(NotKnown::WhatIsPresented)?;
+            Some(old) if self.index.waiting_for_leaf(self.leaf).is_empty() => {
+                // A certificate with the tag no longer counts as used.
+                self.index.meshes.all_read(NotKnown::WhatIsPresented)?;
                 Ok(Action {
-                    kind: Kind::Retire,
+                    kind: PlanKind::Retire,
                     step: Step::MarkSuperseded { arn: old.clone(), by: facts.arn.clone() },
                     why: Why::NewLeaf { replaces: self.chain.leaf.fingerprint.clone() },
                     stage: None,
@@ -152,7 +152,8 @@ impl Work<'_> {
         }
     }
 
-    /// An imported certificate without a secret: its key is never seen again, so key, order and import are one step.
+    /// Steps for an imported certificate without a secret. Its key cannot be read again, so key, order and import are
+    /// one step.
     pub(super) fn reimport(
         &mut self,
         authority: Option<&AuthorityArn>,
@@ -162,7 +163,7 @@ impl Work<'_> {
         let (Some(why), Source::Acm(arn)) = (why, &self.leaf.source) else { return Err(self.fresh()) };
         let target = self.target(authority, urgent)?;
         let not_after = self.not_after(target.authority, &why)?;
-        let number = self.known.begin(self.scene.now, true);
+        let number = self.known.begin(self.index.now, true);
         let step = Step::Reimport {
             arn: arn.clone(),
             authority: target.authority.arn.clone(),
@@ -170,10 +171,10 @@ impl Work<'_> {
             not_after,
             token: self.known.token(&self.name, number),
         };
-        Ok(Action { kind: Kind::Issue, step, why, stage: target.stage, moves: self.users() })
+        Ok(Action { kind: PlanKind::Issue, step, why, stage: target.stage, moves: self.users() })
     }
 
-    /// A bundle: key and request first, then the order, then both together, then what was prepared is served.
+    /// Steps for a bundle: prepare key and request, order, collect the certificate, promote.
     pub(super) fn in_secret(
         &mut self,
         authority: Option<&AuthorityArn>,
@@ -186,7 +187,7 @@ impl Work<'_> {
         }
         let same = |chain: &Chain| chain.leaf.fingerprint == self.chain.leaf.fingerprint;
         match (&bundle.pending, why) {
-            // ACM has it already, and only the secret lags behind.
+            // ACM already has the pending certificate, and the secret is not promoted yet.
             (Some(Pending::Issued { version, chain, .. }), _) if self.is_imported() && same(chain) => {
                 self.catch_up(bundle, version, chain)
             }
@@ -199,35 +200,38 @@ impl Work<'_> {
                     return self.prepare(authority, bundle, why, urgent);
                 }
                 match self.judge(pending, authority, &why, urgent) {
-                    Judgement::Good => Ok(self.hand_over(bundle, version, chain)),
-                    Judgement::Wait(reason) => Err(reason),
-                    // It was not the CA that failed.
-                    Judgement::Bad(Defect::MovedAway | Defect::OtherTrust) => {
+                    PendingVerdict::Good => Ok(self.hand_over(bundle, version, chain)),
+                    PendingVerdict::Wait(reason) => Err(reason),
+                    // These defects are not failures of the CA.
+                    PendingVerdict::Bad(Defect::MovedAway | Defect::OtherTrust) => {
                         self.prepare(authority, bundle, why, urgent)
                     }
-                    Judgement::Bad(defect) if defect.is_of_time() && self.is_ours(version) && self.is_old_attempt() => {
+                    PendingVerdict::Bad(defect)
+                        if defect.is_of_time() && self.is_ours(version) && self.is_old_attempt() =>
+                    {
                         self.prepare(authority, bundle, why, urgent)
                     }
-                    Judgement::Bad(defect)
-                        if urgent || defect.is_of_time() || self.is_ours(version) || self.was_told_of_pending() =>
+                    PendingVerdict::Bad(defect)
+                        if urgent || defect.is_of_time() || self.is_ours(version) || self.was_notified_of_pending() =>
                     {
                         Err(self.discard(version, defect))
                     }
-                    // Whoever put it there may be about to finish what they began.
-                    Judgement::Bad(defect) => Err(KeepReason::PendingUnusable { why: defect.to_string() }),
+                    // Its owner may still complete it.
+                    PendingVerdict::Bad(defect) => Err(KeepReason::PendingUnusable { why: defect.to_string() }),
                 }
             }
             (Some(Pending::Requested { other_trust: true, .. }), Some(why)) => {
                 self.prepare(authority, bundle, why, urgent)
             }
             (Some(Pending::Requested { version, .. }), Some(why)) => {
-                self.go_on(authority, bundle, version, why, urgent)
+                self.continue_attempt(authority, bundle, version, why, urgent)
             }
-            // Trust is published in one step, so it is pending only where that was cut short, and is published again.
-            (Some(Pending::Trust { .. }), Some(_)) if !urgent && self.scene.publishes_trust(&bundle.secret) => {
+            // Trust is published in one step; a pending version is left only by an interruption, and is published
+            // again.
+            (Some(Pending::Trust { .. }), Some(_)) if !urgent && self.index.publishes_trust(&bundle.secret) => {
                 Err(KeepReason::SecretChanging)
             }
-            (Some(Pending::Unreadable { why: wrong }), Some(_)) if !urgent && !self.was_told_of_pending() => {
+            (Some(Pending::Unreadable { why: wrong }), Some(_)) if !urgent && !self.was_notified_of_pending() => {
                 Err(KeepReason::PendingUnusable { why: wrong.clone() })
             }
             (Some(Pending::Trust { .. } | Pending::Unreadable { .. }) | None, Some(why)) => {
@@ -240,10 +244,10 @@ impl Work<'_> {
         matches!(self.leaf.keeper, Keeper::Imported { .. })
     }
 
-    /// What ACM could not have issued is given up as what can't be used.
+    /// Discards a replacement that ACM failed to issue, like a version that cannot be used.
     fn failed(&mut self, arn: &str, why: String) -> KeepReason {
-        self.known.discard(arn, self.scene.now);
-        self.failures = Some(Failures::once_more(self.failures.take(), why, self.scene.now));
+        self.known.discard(arn, self.index.now);
+        self.failures = Some(Failures::once_more(self.failures.take(), why, self.index.now));
         match self.may_act() {
             Err(reason) => reason,
             Ok(()) => KeepReason::BeingIssued,
@@ -259,13 +263,13 @@ impl Work<'_> {
     ) -> Result<Action, KeepReason> {
         let target = self.target(authority, urgent)?;
         self.not_after(target.authority, &why)?;
-        let number = self.known.begin(self.scene.now, false);
+        let number = self.known.begin(self.index.now, false);
         let version = self.known.version(&self.name, number, "key");
         let step = Step::Prepare { secret: bundle.secret.clone(), version, like: self.like() };
-        Ok(Action { kind: Kind::Issue, step, why, stage: None, moves: BTreeSet::new() })
+        Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: BTreeSet::new() })
     }
 
-    fn go_on(
+    fn continue_attempt(
         &mut self,
         authority: Option<&AuthorityArn>,
         bundle: &BundleFacts,
@@ -275,7 +279,7 @@ impl Work<'_> {
     ) -> Result<Action, KeepReason> {
         let secret = bundle.secret.clone();
         let attempt = self.known.attempt.clone();
-        // Where the record was lost, the key that is pending still tells which attempt it was made for.
+        // If the record was lost, the id of the pending version identifies the attempt.
         let first_numbers = 1..=20;
         let is_of = |number: &u32| self.known.version(&self.name, *number, "key") == version;
         let number = match &attempt {
@@ -283,23 +287,23 @@ impl Work<'_> {
             None => first_numbers.into_iter().find(is_of),
         };
         let Some(number) = number else {
-            // Refused for good, or of a leaf that is gone.
+            // The attempt was rejected permanently, or its leaf was replaced.
             return self.prepare(authority, bundle, why, urgent);
         };
         if let Some((issued, at)) = attempt.as_ref().and_then(|attempt| Some((attempt.order.clone()?, attempt.at))) {
             let becomes = issued_version(version, &issued);
             let give_up_at = at + self.issued_within();
             let step = Step::Collect { secret, version: version.to_owned(), issued, becomes, give_up_at };
-            return Ok(Action { kind: Kind::Issue, step, why, stage: None, moves: BTreeSet::new() });
+            return Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: BTreeSet::new() });
         }
         let target = self.target(authority, urgent)?;
         let not_after = self.not_after(target.authority, &why)?;
-        let forgotten = |attempt: &Attempt| attempt.placed && self.scene.now >= attempt.at + TOKEN_LASTS;
+        let forgotten = |attempt: &Attempt| attempt.placed && self.index.now >= attempt.at + TOKEN_LASTS;
         if attempt.as_ref().is_some_and(forgotten) {
             self.known.lost = self.known.lost.saturating_add(1);
         }
         let begun = attempt.as_ref().filter(|attempt| attempt.placed && !forgotten(attempt));
-        let at = begun.map_or(self.scene.now, |attempt| attempt.at);
+        let at = begun.map_or(self.index.now, |attempt| attempt.at);
         self.known.attempt = Some(Attempt { number, at, order: None, placed: true });
         let step = Step::Order {
             secret,
@@ -308,34 +312,34 @@ impl Work<'_> {
             not_after,
             token: digest(&["order", version, target.authority.arn.as_str()], 32),
         };
-        Ok(Action { kind: Kind::Issue, step, why, stage: None, moves: BTreeSet::new() })
+        Ok(Action { kind: PlanKind::Issue, step, why, stage: None, moves: BTreeSet::new() })
     }
 
-    /// How long a CA may take.
+    /// How long a CA may take to issue a certificate.
     fn issued_within(&self) -> SignedDuration {
         let leaf = self.counted();
         let part = leaf.not_after.duration_since(leaf.not_before) / 4;
-        self.scene.policy.issued_within.get().min(part)
+        self.index.policy.issued_within.get().min(part)
     }
 
-    /// Whether a version is the certificate of the present attempt.
+    /// Whether a version holds the certificate of the present attempt.
     pub(super) fn is_ours(&self, version: &str) -> bool {
         let Some(attempt) = &self.known.attempt else { return false };
         let key = self.known.version(&self.name, attempt.number, "key");
         attempt.order.as_ref().is_some_and(|order| issued_version(&key, order) == version)
     }
 
-    /// Whether the present attempt was ordered so long ago that its certificate was good then: it was kept from being
-    /// promoted, as by the kill switch.
+    /// Whether the present attempt is so old that its certificate was good when it was ordered: its promotion was
+    /// prevented, for example by the kill switch.
     fn is_old_attempt(&self) -> bool {
-        self.known.attempt.as_ref().is_some_and(|attempt| attempt.at + OLD_ATTEMPT <= self.scene.now)
+        self.known.attempt.as_ref().is_some_and(|attempt| attempt.at + OLD_ATTEMPT <= self.index.now)
     }
 
-    /// Whether people were told that the pending version can't be used, and have left it there for as long as a page is
-    /// not repeated.
-    fn was_told_of_pending(&self) -> bool {
+    /// Whether operators were notified that the pending version cannot be used, and have left it in place for one
+    /// repeat interval of pages.
+    fn was_notified_of_pending(&self) -> bool {
         let told = self.told.filter(|told| told.code == "PendingUnusable" && told.paged.is_some());
-        told.is_some_and(|told| told.since + self.scene.policy.paging.repeat_after.get() <= self.scene.now)
+        told.is_some_and(|told| told.since + self.index.policy.paging.repeat_after.get() <= self.index.now)
     }
 
     fn hand_over(&self, bundle: &BundleFacts, version: &str, next: &Chain) -> Action {
@@ -349,7 +353,7 @@ impl Work<'_> {
         self.serves(step, next)
     }
 
-    /// Serves what ACM has already got from the secret, unless it was served before and somebody has moved it away.
+    /// Promotes the version that ACM already imported from the secret, unless it was current before and was moved back.
     fn catch_up(&self, bundle: &BundleFacts, version: &str, next: &Chain) -> Result<Action, KeepReason> {
         if self.known.promoted.as_deref() == Some(version) {
             let (certificate, from) = (self.name.clone(), next.leaf.fingerprint.clone());
@@ -362,7 +366,7 @@ impl Work<'_> {
 
     fn serves(&self, step: Step, next: &Chain) -> Action {
         Action {
-            kind: Kind::Distribute,
+            kind: PlanKind::Distribute,
             step,
             why: Why::NewLeaf { replaces: self.chain.leaf.fingerprint.clone() },
             stage: self.stage_towards(&next.leaf),
@@ -371,7 +375,7 @@ impl Work<'_> {
     }
 }
 
-/// The version that a key and its certificate become.
+/// The id of the version with a key and its certificate.
 fn issued_version(key: &str, order: &str) -> String {
     digest(&["issued", key, order], 40)
 }

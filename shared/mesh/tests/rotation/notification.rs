@@ -1,11 +1,11 @@
-//! Who is told what, and how often.
+//! Which notifications are sent, and how often.
 
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use mesh::failover::Told;
 use mesh::policy::CertificatesPolicy;
-use mesh::rotation::{Decision, KeepReason, Subject, Verdict, Why, telling};
+use mesh::rotation::{Decision, KeepReason, Subject, Verdict, Why, rotation_notification};
 
 fn now() -> Timestamp {
     "2026-06-01T12:00:00Z".parse().unwrap()
@@ -19,8 +19,8 @@ fn decision(verdict: Verdict) -> Decision {
     Decision { subject, failing: holds, verdict, record: None, watching, unread, patience }
 }
 
-/// Told of this code so many minutes ago, and perhaps paged later.
-fn told(code: &str, since: i64, paged: Option<i64>) -> Told {
+/// This code was reported so many minutes ago, and perhaps paged later.
+fn reported(code: &str, since: i64, paged: Option<i64>) -> Told {
     let ago = |minutes: i64| now() - SignedDuration::from_mins(minutes);
     Told { code: code.to_owned(), since: ago(since), repeats: 3, paged: paged.map(ago) }
 }
@@ -35,31 +35,43 @@ fn news_pages_and_what_is_remembered() {
     // Half an hour for what can't be read, four hours for a page to be repeated.
     for (case, verdict, last, news, page, remembered) in [
         ("all is well", settled(), None, false, false, false),
-        ("all is well again", settled(), Some(told("Unread", 60, Some(30))), true, false, false),
+        ("recovered", settled(), Some(reported("Unread", 60, Some(30))), true, false, false),
         ("unread for the first time", unread(), None, true, false, true),
         // The page is one for everything that fails.
-        ("unread for long", unread(), Some(told("Unread", 300, None)), false, false, true),
-        ("unread, as an earlier version paged it", unread(), Some(told("Unread", 300, Some(240))), false, false, true),
-        ("unread after something else", unread(), Some(told("SecretDiffers", 300, Some(300))), true, false, true),
-        ("a person has to do something", differs(), None, true, true, true),
-        ("and has been told", differs(), Some(told("SecretDiffers", 239, Some(239))), false, false, true),
-        ("and has been told long ago", differs(), Some(told("SecretDiffers", 240, Some(240))), false, true, true),
-        ("it passes by itself", waits(), None, true, false, true),
-        ("it passes by itself, slowly", waits(), Some(told("SecretChanging", 600, None)), false, false, true),
-        ("a proxy has not acknowledged", verify(), None, true, false, true),
-        ("nor for four hours", verify(), Some(told("NotAcknowledged", 240, None)), false, true, true),
+        ("unread for long", unread(), Some(reported("Unread", 300, None)), false, false, true),
         (
-            "nor for long, and somebody knows",
+            "unread, as an earlier version paged it",
+            unread(),
+            Some(reported("Unread", 300, Some(240))),
+            false,
+            false,
+            true,
+        ),
+        ("unread after something else", unread(), Some(reported("SecretDiffers", 300, Some(300))), true, false, true),
+        ("a person has to do something", differs(), None, true, true, true),
+        ("and was reported", differs(), Some(reported("SecretDiffers", 239, Some(239))), false, false, true),
+        ("and was reported long ago", differs(), Some(reported("SecretDiffers", 240, Some(240))), false, true, true),
+        ("it is temporary", waits(), None, true, false, true),
+        ("it is temporary, but slow", waits(), Some(reported("SecretChanging", 600, None)), false, false, true),
+        ("a proxy has not acknowledged", verify(), None, true, false, true),
+        ("nor for four hours", verify(), Some(reported("NotAcknowledged", 240, None)), false, true, true),
+        (
+            "nor for long, and it was paged",
             verify(),
-            Some(told("NotAcknowledged", 400, Some(160))),
+            Some(reported("NotAcknowledged", 400, Some(160))),
             false,
             false,
             true,
         ),
     ] {
-        let telling = telling(&decision(verdict), last.as_ref(), None, &CertificatesPolicy::default(), now());
-        assert_eq!((telling.news, telling.page, telling.told.is_some()), (news, page, remembered), "{case}");
-        let Some(kept) = telling.told else { continue };
+        let notification =
+            rotation_notification(&decision(verdict), last.as_ref(), None, &CertificatesPolicy::default(), now());
+        assert_eq!(
+            (notification.news, notification.page, notification.told.is_some()),
+            (news, page, remembered),
+            "{case}"
+        );
+        let Some(kept) = notification.told else { continue };
         assert_eq!(kept.since, if news { now() } else { last.as_ref().unwrap().since }, "{case}");
         assert_eq!(kept.paged == Some(now()), page, "{case}");
         assert_eq!(kept.repeats, if news { 0 } else { 4 }, "{case}");

@@ -1,4 +1,4 @@
-//! What is the same for all routes of a mesh, and what they share.
+//! The input that all routes of a mesh share, and the capacity and budget that they compete for.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::cause::Causes;
 use super::decide::{Decision, Plan, Verdict};
 use super::facts::Facts;
 use super::health::Health;
-use super::phases::Knows;
+use super::phases::NodeHealthSource;
 use super::proof::{evaluation_seconds, stuck_in_alarm};
 use super::reason::{HarmFact, HoldReason, StuckAlarm, Subject};
 use super::spread::points;
@@ -18,8 +18,8 @@ use crate::name::{RouteId, VirtualNodeName};
 use crate::policy::{FailoverPolicy, Policy};
 use crate::weights::WeightSplit;
 
-/// Everything that is the same for all routes of a mesh.
-pub(super) struct Scene<'a> {
+/// The decision input that all routes of a mesh share.
+pub(super) struct DecisionInput<'a> {
     pub(super) facts: &'a Facts,
     pub(super) harms: &'a dyn Fn(&RouteId, &WeightSplit) -> Vec<HarmFact>,
     pub(super) policy: &'a Policy,
@@ -30,8 +30,8 @@ pub(super) struct Scene<'a> {
     pub(super) causes: Causes,
 }
 
-impl<'a> Scene<'a> {
-    pub(super) fn of(
+impl<'a> DecisionInput<'a> {
+    pub(super) fn new(
         facts: &'a Facts,
         harms: &'a dyn Fn(&RouteId, &WeightSplit) -> Vec<HarmFact>,
         policy: &'a Policy,
@@ -48,7 +48,10 @@ impl<'a> Scene<'a> {
             .chain(targets.nodes(&facts.mesh))
             .map(|node| {
                 let declared = failover.target(&facts.mesh, node);
-                (node.clone(), Health::of(targets.alarms_of(&facts.mesh, node), facts.has_traffic(node), declared))
+                (
+                    node.clone(),
+                    Health::from_alarms(targets.alarms_of(&facts.mesh, node), facts.has_traffic(node), declared),
+                )
             })
             .collect();
         let disputed = health
@@ -58,13 +61,13 @@ impl<'a> Scene<'a> {
                 Some((node.clone(), HoldReason::CallersDisagree { node: node.clone(), failing, healthy }))
             })
             .collect();
-        let causes = Causes::of(facts, &health, &failover.common_cause, now).with_disputed(disputed);
+        let causes = Causes::new(facts, &health, &failover.common_cause, now).with_disputed(disputed);
         Self { facts, harms, policy, failover, now, targets, health, causes }
     }
 
-    /// Failing nodes whose traffic no weights can move: no route has them as a target, or a service sends its requests to
-    /// them directly, too.
-    pub(super) fn nodes_without_routes(&self) -> Vec<Decision> {
+    /// Holds for failing nodes with traffic that no weights can move: no route targets them, or a service sends its
+    /// requests to them directly.
+    pub(super) fn holds_for_unrouted_nodes(&self) -> Vec<Decision> {
         let carried = |node: &VirtualNodeName| {
             !self.facts.provides.contains_key(node) && self.facts.routes.iter().any(|route| route.split.carries(node))
         };
@@ -101,9 +104,9 @@ impl<'a> Scene<'a> {
     }
 }
 
-impl Knows for Scene<'_> {
+impl NodeHealthSource for DecisionInput<'_> {
     fn health(&self, node: &VirtualNodeName) -> Health {
-        self.health.get(node).cloned().unwrap_or_else(|| Health::of(&[], false, None))
+        self.health.get(node).cloned().unwrap_or_else(|| Health::from_alarms(&[], false, None))
     }
 
     fn alarms_of(&self, node: &VirtualNodeName) -> &[TargetAlarm] {
@@ -111,9 +114,9 @@ impl Knows for Scene<'_> {
     }
 
     fn stuck(&self, node: &VirtualNodeName) -> Vec<StuckAlarm> {
-        let on = Knows::alarms_of(self, node).iter().filter(|alarm| alarm.state == AlarmState::Alarm);
+        let on = NodeHealthSource::alarms_of(self, node).iter().filter(|alarm| alarm.state == AlarmState::Alarm);
         let read = on.filter_map(|on| self.facts.alarms.iter().find(|alarm| alarm.name == on.name));
-        // A composite alarm follows the alarms that it names.
+        // A composite alarm follows its child alarms, so only metric alarms can be stuck.
         let own = read.filter(|alarm| !matches!(alarm.source, AlarmSource::Composite(_)));
         let stuck = own.map(|alarm| {
             let cause = stuck_in_alarm(alarm)?;
@@ -129,24 +132,24 @@ impl Knows for Scene<'_> {
     }
 }
 
-/// What the routes decided so far have left of capacities and of the budget.
-pub(super) struct Ledger {
+/// The capacity and the budget that the routes decided so far have used.
+pub(super) struct Allocations {
     splits: BTreeMap<RouteId, WeightSplit>,
     pub(super) budget_used: u32,
 }
 
-impl Ledger {
-    pub(super) fn of(facts: &Facts) -> Self {
+impl Allocations {
+    pub(super) fn new(facts: &Facts) -> Self {
         let splits = facts.routes.iter().map(|route| (route.id.clone(), route.split.clone())).collect();
         Self { splits, budget_used: facts.budget_used }
     }
 
-    /// Percentage points that a node carries on all routes but this one.
-    pub(super) fn elsewhere(&self, route: &RouteId, node: &VirtualNodeName) -> u16 {
+    /// Percentage points that a node carries on all routes except `route`.
+    pub(super) fn points_elsewhere(&self, route: &RouteId, node: &VirtualNodeName) -> u16 {
         self.splits.iter().filter(|(id, _)| *id != route).map(|(_, split)| points(split, node)).sum()
     }
 
-    pub(super) fn enter(&mut self, plan: &Plan) {
+    pub(super) fn add(&mut self, plan: &Plan) {
         self.splits.insert(plan.route.clone(), plan.to.clone());
         if plan.spends {
             self.budget_used += 1;

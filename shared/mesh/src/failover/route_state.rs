@@ -1,4 +1,4 @@
-//! Where a route stands: as declared, shifted by us, or changed by somebody else.
+//! The state of a route: as declared, shifted by Meshwarden, or edited by an operator.
 
 use jiff::Timestamp;
 
@@ -7,55 +7,59 @@ use super::record::{Edit, Phase, RestoreTag, RouteRecord, Shift};
 use super::spread::shares;
 use crate::policy::EditPolicy;
 
-/// A route's record, brought up to what was observed.
+/// A route's record, updated with the observed route.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Standing {
-    /// The record as it should be.
+pub(super) struct RouteState {
+    /// The updated record.
     pub(super) record: RouteRecord,
-    /// Whether it differs from what the state table has.
+    /// Whether the record differs from the one in the state table.
     pub(super) changed: bool,
-    /// Whether a budget was spent already on a write that never happened.
-    pub(super) paid: bool,
+    /// Whether the budget was already spent on a write that never took effect.
+    pub(super) budget_spent: bool,
 }
 
-/// Why nothing can be said of where a route stands.
+/// The reason why the state of a route cannot be determined.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unclear {
-    /// What is remembered can't be read.
+pub(super) enum RouteStateError {
+    /// The stored record cannot be read.
     Unreadable(String),
-    /// The route was read as it was before something that is remembered.
+    /// The route was read at an older version than the stored one.
     Stale {
-        /// The version that is remembered.
+        /// The stored version.
         known: u64,
     },
 }
 
-/// Compares what is remembered with what was observed.
-pub(super) fn standing(route: &RouteFacts, policy: &EditPolicy, now: Timestamp) -> Result<Standing, Unclear> {
+/// Compares the stored record with the observed route.
+pub(super) fn route_state(
+    route: &RouteFacts,
+    policy: &EditPolicy,
+    now: Timestamp,
+) -> Result<RouteState, RouteStateError> {
     let known = match &route.memory {
-        Memory::Unreadable(why) => return Err(Unclear::Unreadable(why.clone())),
+        Memory::Unreadable(why) => return Err(RouteStateError::Unreadable(why.clone())),
         Memory::None => return Ok(first_seen(route, now)),
-        // Another route of the same name: what was remembered is of one that is gone.
+        // The stored record belongs to a deleted route of the same name.
         Memory::Record(record) if record.uid != route.uid => {
-            let mut standing = first_seen(route, now);
-            standing.record.epoch = standing.record.epoch.max(record.epoch);
-            return Ok(standing);
+            let mut state = first_seen(route, now);
+            state.record.epoch = state.record.epoch.max(record.epoch);
+            return Ok(state);
         }
         Memory::Record(record) if record.version > route.version => {
-            return Err(Unclear::Stale { known: record.version });
+            return Err(RouteStateError::Stale { known: record.version });
         }
         Memory::Record(record) => record.as_ref().clone(),
     };
-    let mut standing = settle(route, &known, policy, now);
-    standing.record.version = route.version;
-    end_of_edit(&mut standing, route, now);
-    standing.changed = standing.record != known;
-    Ok(standing)
+    let mut state = complete_intent(route, &known, policy, now);
+    state.record.version = route.version;
+    end_edit(&mut state, route, now);
+    state.changed = state.record != known;
+    Ok(state)
 }
 
-/// Nothing is remembered: the route is as declared, unless its tag carries a restore point. Then the state table was
-/// lost in the middle of a fail-over, and what the route no longer has is what was drained.
-fn first_seen(route: &RouteFacts, now: Timestamp) -> Standing {
+/// The state of a route without a stored record: as declared, unless its tag carries a restore point. Then the state
+/// table was lost during a failover, and the nodes with less weight than in the restore point were drained.
+fn first_seen(route: &RouteFacts, now: Timestamp) -> RouteState {
     let mut record = RouteRecord::first_seen(route.uid.clone(), route.version, route.split.clone());
     let point = route.restore_tag.as_deref().and_then(RestoreTag::parse).and_then(|tag| tag.point(&route.split, now));
     if let Some(point) = point {
@@ -70,64 +74,64 @@ fn first_seen(route: &RouteFacts, now: Timestamp) -> Standing {
             record.shift.restore = Some(point);
         }
     }
-    // A tag that restores nothing would, if it stayed, undo what somebody declares later.
+    // A tag without a restore point would later undo a declared change.
     record.stale_tag = route.restore_tag.is_some() && record.shift.restore.is_none();
-    Standing { record, changed: true, paid: false }
+    RouteState { record, changed: true, budget_spent: false }
 }
 
-/// Takes up what was begun, or finds that somebody else has written.
-fn settle(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Timestamp) -> Standing {
+/// Completes an unfinished write, or detects an operator's edit.
+fn complete_intent(route: &RouteFacts, known: &RouteRecord, policy: &EditPolicy, now: Timestamp) -> RouteState {
     let mut record = known.clone();
     let intent = record.intent.take();
     let begun = intent.as_ref().is_some_and(|intent| intent.then.restore.is_some());
     let shifted = record.shift.restore.is_some();
     match intent {
-        // The write was made, and its end was never recorded.
+        // The write took effect, but its outcome was never recorded.
         Some(intent) if route.split == intent.to => {
             record.stale_tag |= intent.then.restore.is_none();
-            // No two restore points of a route have the same number.
+            // Restore points of one route have distinct numbers.
             record.epoch = intent.then.restore.as_ref().map_or(record.epoch, |point| record.epoch.max(point.epoch));
             record.tag_missing |= begun && !shifted;
             record.owed = intent.note.or(record.owed);
             record.split = intent.to;
             record.shift = intent.then;
             record.drains = intent.drains;
-            // An intent of an earlier version knows of no trials, and makes none.
+            // An intent of an earlier version has no trials, and its plan made none.
             record.trials.extend(intent.trials);
-            Standing { record, changed: true, paid: false }
+            RouteState { record, changed: true, budget_spent: false }
         }
-        // It never was; the budget was spent on it all the same, and its tag may have been set.
+        // The write did not take effect, but its budget is spent, and its restore tag may have been set.
         Some(_) if route.split == known.split => {
             record.stale_tag |= begun && !shifted;
-            Standing { record, changed: true, paid: true }
+            RouteState { record, changed: true, budget_spent: true }
         }
-        None if route.split == known.split => Standing { record, changed: false, paid: false },
+        None if route.split == known.split => RouteState { record, changed: false, budget_spent: false },
         Some(_) | None => {
             record.stale_tag |= begun || shifted;
             record.tag_missing = false;
             record.shift = Shift::default();
             let until = now + policy.hold_for.get();
-            // Somebody may have asked for longer.
+            // An operator may have requested a longer hold.
             let until = record.edit.map_or(until, |edit| edit.until.max(until));
             record.edit = Some(Edit { seen: now, until });
             record.split = route.split.clone();
-            Standing { record, changed: true, paid: false }
+            RouteState { record, changed: true, budget_spent: false }
         }
     }
 }
 
-/// An edit ends by time, or because somebody released the route. A release counts once, however often it is delivered.
-fn end_of_edit(standing: &mut Standing, route: &RouteFacts, now: Timestamp) {
-    let record = &mut standing.record;
-    let release = route.released.filter(|asked| record.released.is_none_or(|known| known < *asked));
-    // The edit may be seen for the first time after its release was asked for, so that their times say nothing.
+/// Ends an edit by time or by an operator's release. A release counts once, however often it is delivered.
+fn end_edit(state: &mut RouteState, route: &RouteFacts, now: Timestamp) {
+    let record = &mut state.record;
+    let release = route.released.filter(|requested| record.released.is_none_or(|known| known < *requested));
+    // The edit may be observed only after its release was requested, so their times are not compared.
     if release.is_some() || record.edit.is_some_and(|edit| edit.until <= now) {
         record.edit = None;
     }
-    if let Some(asked) = release {
-        record.released = Some(asked);
-        // A person says that what was drained until then may be tried again.
-        record.drains.values_mut().for_each(|times| times.retain(|drained| *drained > asked));
+    if let Some(requested) = release {
+        record.released = Some(requested);
+        // A release also permits the nodes drained before it to return.
+        record.drains.values_mut().for_each(|times| times.retain(|drained| *drained > requested));
         record.drains.retain(|_, times| !times.is_empty());
     }
 }
@@ -137,8 +141,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::failover::fixtures::{at, node, route, split};
     use crate::failover::record::{Intent, OwedNote, RestorePoint};
-    use crate::failover::sample::{at, node, route, split};
 
     fn policy() -> EditPolicy {
         EditPolicy::default()
@@ -153,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_write_is_taken_up_from_either_side() {
+    fn unfinished_write_is_completed_before_and_after_the_write() {
         let mut done = shifted();
         let mut begun = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 50), ("v2", 50)]));
         begun.intent = Some(Intent {
@@ -165,25 +169,25 @@ mod tests {
             trials: BTreeMap::new(),
             note: Some(OwedNote { code: "Failover".to_owned(), text: "v1 fails".to_owned() }),
         });
-        // Whether its tag was set and people were told is not known.
+        // Whether its tag was set and the notification was sent is unknown.
         done.tag_missing = true;
         done.owed = begun.intent.as_ref().unwrap().note.clone();
         let memory = Memory::Record(Box::new(begun.clone()));
-        let written = standing(&route(&[("v1", 0), ("v2", 100)], memory.clone()), &policy(), at(1)).unwrap();
-        assert_eq!((written.record, written.paid), (done, false));
-        let unwritten = standing(&route(&[("v1", 50), ("v2", 50)], memory), &policy(), at(1)).unwrap();
+        let written = route_state(&route(&[("v1", 0), ("v2", 100)], memory.clone()), &policy(), at(1)).unwrap();
+        assert_eq!((written.record, written.budget_spent), (done, false));
+        let unwritten = route_state(&route(&[("v1", 50), ("v2", 50)], memory), &policy(), at(1)).unwrap();
         begun.intent = None;
         // Its tag may have been set.
         begun.stale_tag = true;
-        assert_eq!((unwritten.record, unwritten.paid), (begun, true));
+        assert_eq!((unwritten.record, unwritten.budget_spent), (begun, true));
     }
 
     #[test]
-    fn another_split_is_somebody_elses_edit_and_ends_by_time_or_release() {
+    fn unknown_split_is_an_operators_edit_and_ends_by_time_or_release() {
         let seen = |memory: RouteRecord, released: bool, now| {
             let mut route = route(&[("v1", 30), ("v2", 70)], Memory::Record(Box::new(memory)));
             route.released = released.then_some(now);
-            standing(&route, &policy(), now).unwrap()
+            route_state(&route, &policy(), now).unwrap()
         };
         let edited = seen(shifted(), false, at(10));
         assert_eq!(edited.record.edit, Some(Edit { seen: at(10), until: at(10 + 4 * 3600) }));
@@ -196,59 +200,55 @@ mod tests {
     }
 
     #[test]
-    fn a_release_delivered_again_forgets_no_later_drain() {
+    fn release_delivered_again_keeps_later_drains() {
         let mut known = RouteRecord::first_seen("u1".to_owned(), 1, split(&[("v1", 50), ("v2", 50)]));
         known.drains.insert(node("v1"), vec![at(10), at(20)]);
-        let released = |known: RouteRecord, asked: i64, now: i64| {
+        let released = |known: RouteRecord, requested: i64, now: i64| {
             let mut route = route(&[("v1", 50), ("v2", 50)], Memory::Record(Box::new(known)));
-            route.released = Some(at(asked));
-            standing(&route, &policy(), at(now)).unwrap().record
+            route.released = Some(at(requested));
+            route_state(&route, &policy(), at(now)).unwrap().record
         };
         let first = released(known, 15, 30);
-        assert_eq!(
-            first.drains,
-            BTreeMap::from([(node("v1"), vec![at(20)])]),
-            "what came after it was asked for stays"
-        );
-        assert_eq!(released(first.clone(), 15, 40), first, "the same one again");
-        assert_eq!(released(first.clone(), 14, 40), first, "an older one that comes late");
-        assert_eq!(released(first, 35, 40).drains, BTreeMap::new(), "a new one");
+        assert_eq!(first.drains, BTreeMap::from([(node("v1"), vec![at(20)])]), "drains after the request stay");
+        assert_eq!(released(first.clone(), 15, 40), first, "the same release again");
+        assert_eq!(released(first.clone(), 14, 40), first, "an older release that arrives late");
+        assert_eq!(released(first, 35, 40).drains, BTreeMap::new(), "a new release");
     }
 
     #[test]
-    fn a_route_as_it_was_before_the_last_write_is_no_edit() {
+    fn stale_read_is_not_an_edit() {
         let mut known = shifted();
         known.version = 2;
         let late = route(&[("v1", 50), ("v2", 50)], Memory::Record(Box::new(known)));
-        assert_eq!(standing(&late, &policy(), at(0)), Err(Unclear::Stale { known: 2 }));
+        assert_eq!(route_state(&late, &policy(), at(0)), Err(RouteStateError::Stale { known: 2 }));
     }
 
     #[test]
-    fn a_new_route_of_the_same_name_begins_anew() {
+    fn recreated_route_starts_without_a_shift() {
         let mut known = shifted();
         known.uid = "u0".to_owned();
         known.version = 9;
         known.epoch = 4;
         let made = route(&[("v1", 50), ("v2", 50)], Memory::Record(Box::new(known)));
-        let standing = standing(&made, &policy(), at(0)).unwrap();
+        let state = route_state(&made, &policy(), at(0)).unwrap();
         let mut expected = RouteRecord::first_seen("u1".to_owned(), 1, made.split.clone());
         expected.epoch = 4;
-        assert_eq!((standing.record, standing.changed), (expected, true));
+        assert_eq!((state.record, state.changed), (expected, true));
     }
 
     #[test]
-    fn a_tag_that_restores_nothing_goes() {
+    fn tag_without_a_restore_point_is_stale() {
         let mut unshifted = route(&[("v1", 50), ("v2", 50)], Memory::None);
-        assert!(!standing(&unshifted, &policy(), at(0)).unwrap().record.stale_tag);
-        unshifted.restore_tag = Some(RestoreTag::of(shifted().shift.restore.as_ref().unwrap()).to_string());
-        assert!(standing(&unshifted, &policy(), at(0)).unwrap().record.stale_tag);
+        assert!(!route_state(&unshifted, &policy(), at(0)).unwrap().record.stale_tag);
+        unshifted.restore_tag = Some(RestoreTag::new(shifted().shift.restore.as_ref().unwrap()).to_string());
+        assert!(route_state(&unshifted, &policy(), at(0)).unwrap().record.stale_tag);
     }
 
     #[test]
-    fn a_lost_table_is_made_good_by_the_route_tag() {
+    fn lost_state_table_is_recovered_from_the_route_tag() {
         let mut lost = route(&[("v1", 0), ("v2", 100)], Memory::None);
-        lost.restore_tag = Some(RestoreTag::of(shifted().shift.restore.as_ref().unwrap()).to_string());
-        let standing = standing(&lost, &policy(), at(0)).unwrap();
-        assert_eq!(standing.record.shift, shifted().shift);
+        lost.restore_tag = Some(RestoreTag::new(shifted().shift.restore.as_ref().unwrap()).to_string());
+        let state = route_state(&lost, &policy(), at(0)).unwrap();
+        assert_eq!(state.record.shift, shifted().shift);
     }
 }

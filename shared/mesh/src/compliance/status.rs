@@ -1,4 +1,4 @@
-//! How each resource stands.
+//! The compliance of each resource.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,57 +14,59 @@ use crate::name::{ResourceKind, ResourcePath};
 use crate::pack::{self, Finding, Severity};
 use crate::policy::Policy;
 
-/// How a resource stands.
+/// The compliance of a resource, in the terms of AWS Config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Standing {
-    /// As it must be.
+pub enum ComplianceStatus {
+    /// The resource violates no rule of the topic.
     Compliant,
-    /// Not as it must be.
+    /// The resource violates a rule of the topic.
     NonCompliant,
-    /// Nothing that the topic is about.
+    /// The topic has no rule for this kind of resource.
     NotApplicable,
-    /// Nobody could read what it depends on.
+    /// The data that the rules need could not be read.
     InsufficientData,
 }
 
-/// How a resource stands, and why.
+/// The compliance of a resource, with its findings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Judged {
-    /// How it stands.
-    pub standing: Standing,
-    /// What is wrong with it, the worst first.
+pub struct ResourceCompliance {
+    /// The compliance.
+    pub standing: ComplianceStatus,
+    /// The findings, the worst first.
     pub findings: Vec<Finding>,
-    /// What would be, had nobody allowed it for now.
+    /// The findings that are waived for now.
     pub waived: Vec<Finding>,
-    /// Why nobody knows how it stands, where that is so.
+    /// The reason why the compliance is unknown, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
 }
 
-impl Judged {
-    /// One line for people: what is wrong, the worst first, or what is allowed for now.
+impl ResourceCompliance {
+    /// One line of text: the findings, the worst first, or the waived findings.
     #[must_use]
     pub fn text(&self) -> String {
-        let told = |findings: &[Finding]| {
+        let listed = |findings: &[Finding]| {
             findings.iter().map(|found| format!("{}: {}", found.rule, found.message)).collect::<Vec<_>>().join("; ")
         };
         match self.standing {
-            Standing::InsufficientData => {
+            ComplianceStatus::InsufficientData => {
                 format!("unknown: {}", self.unknown.as_deref().unwrap_or("its tags could not be read"))
             }
-            Standing::NotApplicable => "the rule says nothing of resources of this kind".to_owned(),
-            Standing::Compliant | Standing::NonCompliant if !self.findings.is_empty() => told(&self.findings),
-            Standing::Compliant | Standing::NonCompliant if !self.waived.is_empty() => {
-                format!("allowed for now: {}", told(&self.waived))
+            ComplianceStatus::NotApplicable => "the rule does not apply to this kind of resource".to_owned(),
+            ComplianceStatus::Compliant | ComplianceStatus::NonCompliant if !self.findings.is_empty() => {
+                listed(&self.findings)
             }
-            Standing::Compliant | Standing::NonCompliant => String::new(),
+            ComplianceStatus::Compliant | ComplianceStatus::NonCompliant if !self.waived.is_empty() => {
+                format!("waived for now: {}", listed(&self.waived))
+            }
+            ComplianceStatus::Compliant | ComplianceStatus::NonCompliant => String::new(),
         }
     }
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for ComplianceStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Compliant => "COMPLIANT",
@@ -75,15 +77,20 @@ impl fmt::Display for Standing {
     }
 }
 
-/// How every resource of a mesh stands. One that could not be read is unknown, and says nothing of the others.
+/// The compliance of every resource of a mesh. An unread resource is unknown, and does not affect other resources.
 #[must_use]
-pub fn judge(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp) -> BTreeMap<ResourcePath, Judged> {
+pub fn judge(
+    topic: Topic,
+    facts: &Facts,
+    policy: &Policy,
+    now: Timestamp,
+) -> BTreeMap<ResourcePath, ResourceCompliance> {
     let mesh = &facts.mesh;
-    // Neither tags nor egress follow from a certificate.
+    // Neither tags nor egress depend on certificates.
     let pack::Evaluation { findings, waived } = pack::judge(mesh, &Readings::default(), policy, now);
     let outlet = Outlet::new(mesh);
     let undescribed = facts.undescribed().cloned();
-    let mut judged: BTreeMap<ResourcePath, Judged> = mesh
+    let mut judged: BTreeMap<ResourcePath, ResourceCompliance> = mesh
         .paths()
         .into_iter()
         .chain(undescribed)
@@ -97,16 +104,16 @@ pub fn judge(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp) -> BT
                 }
             };
             let standing = match is_unknown {
-                _ if !topic.judges(path.kind()) => Standing::NotApplicable,
-                true => Standing::InsufficientData,
-                false => Standing::Compliant,
+                _ if !topic.judges(path.kind()) => ComplianceStatus::NotApplicable,
+                true => ComplianceStatus::InsufficientData,
+                false => ComplianceStatus::Compliant,
             };
-            let unknown = (standing == Standing::InsufficientData).then(|| match unread {
+            let unknown = (standing == ComplianceStatus::InsufficientData).then(|| match unread {
                 Some(unread) => Some(unread.error.clone()),
-                None => (topic == Topic::Egress).then(|| "the type of its egress filter is not a known one".to_owned()),
+                None => (topic == Topic::Egress).then(|| "the type of its egress filter is unknown".to_owned()),
             });
             let unknown = unknown.flatten();
-            (path, Judged { standing, findings: Vec::new(), waived: Vec::new(), unknown })
+            (path, ResourceCompliance { standing, findings: Vec::new(), waived: Vec::new(), unknown })
         })
         .collect();
     let holds = |finding: &Finding| {
@@ -120,9 +127,9 @@ pub fn judge(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp) -> BT
     }
     for finding in findings.into_iter().filter(holds) {
         let Some(judged) = judged.get_mut(&finding.resource) else { continue };
-        // What is merely worth knowing makes nothing non-compliant.
-        if judged.standing == Standing::Compliant && finding.severity > Severity::Info {
-            judged.standing = Standing::NonCompliant;
+        // Informational findings do not make a resource non-compliant.
+        if judged.standing == ComplianceStatus::Compliant && finding.severity > Severity::Info {
+            judged.standing = ComplianceStatus::NonCompliant;
         }
         judged.findings.push(finding);
     }
@@ -132,7 +139,7 @@ pub fn judge(topic: Topic, facts: &Facts, policy: &Policy, now: Timestamp) -> BT
     judged
 }
 
-/// Whether a finding says that no resource of the mesh does something, so that it holds only where all are known.
+/// Whether a finding claims that no resource of the mesh has a property, so it needs all resources.
 fn rests_on_all(finding: &Finding) -> bool {
     finding.rule.as_str() == "egress-allowed-in-vain"
 }
