@@ -1,0 +1,168 @@
+//! Each log message is a literal without inserted values, and is used in one place: a search for a line of the log
+//! finds the code that wrote it, and a filter or alarm on a message matches one cause.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// The macros of `tracing` that write a message.
+const MACROS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "event"];
+
+/// The files that do not follow the rule yet, with the limit of their violations. Entries may only be lowered and removed.
+const EXCEPTIONS: [(&str, usize); 9] = [
+    ("functions/certificate-rotation/src/journal.rs", 1),
+    ("functions/certificate-rotation/src/tell.rs", 2),
+    ("functions/route-failover/src/actuate.rs", 1),
+    ("functions/route-failover/src/journal.rs", 1),
+    ("functions/route-failover/src/memory.rs", 1),
+    ("functions/route-failover/src/tell.rs", 1),
+    ("shared/compliance/src/actuate.rs", 1),
+    ("shared/compliance/src/journal.rs", 1),
+    ("shared/ports/src/paged_memory.rs", 1),
+];
+
+/// The messages of all log calls in a file; `None` for a message that is built from values, and for a missing one.
+fn messages(source: TokenStream) -> Vec<Option<String>> {
+    let tokens: Vec<TokenTree> = source.into_iter().collect();
+    let mut found = Vec::new();
+    for window in tokens.windows(3) {
+        let [TokenTree::Ident(name), TokenTree::Punct(mark), TokenTree::Group(arguments)] = window else { continue };
+        if mark.as_char() == '!' && arguments.delimiter() != Delimiter::None && MACROS.iter().any(|known| name == known)
+        {
+            found.push(message(arguments.stream()));
+        }
+    }
+    for token in tokens {
+        if let TokenTree::Group(group) = token {
+            found.extend(messages(group.stream()));
+        }
+    }
+    found
+}
+
+/// The message among the arguments of a log call: the argument that is a string literal and nothing else.
+fn message(arguments: TokenStream) -> Option<String> {
+    let arguments: Vec<TokenTree> = arguments.into_iter().collect();
+    let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(mark) if mark.as_char() == ',');
+    let text = arguments.split(is_comma).find_map(|argument| match argument {
+        [TokenTree::Literal(literal)] => Some(literal.to_string()).filter(|text| text.ends_with(['"', '#'])),
+        _ => None,
+    })?;
+    let inserts_values = text.replace("{{", "").contains('{');
+    (!inserts_values).then_some(text)
+}
+
+/// The violations of each file: messages that are built from values, missing, or used in several places.
+fn violations(sources: &[(String, String)]) -> BTreeMap<String, Vec<String>> {
+    let mut calls = Vec::new();
+    for (file, text) in sources {
+        let tokens = text.parse().unwrap_or_else(|error| panic!("{file}: {error}"));
+        calls.extend(messages(tokens).into_iter().map(|message| (file, message)));
+    }
+    let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+    for message in calls.iter().filter_map(|(_, message)| message.as_deref()) {
+        *uses.entry(message).or_default() += 1;
+    }
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (file, message) in &calls {
+        let violation = match message.as_deref() {
+            None => "a message is missing or built from values; put the values into fields".to_owned(),
+            Some(text) if uses.get(text).is_some_and(|uses| *uses > 1) => format!("{text} is used in several places"),
+            Some(_) => continue,
+        };
+        found.entry((*file).clone()).or_default().push(violation);
+    }
+    found
+}
+
+/// The Rust files below the `src` folders of the workspace, with paths relative to its root.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    for folder in ["functions", "shared", "infra", "tests"] {
+        collect(&root.join(folder), &mut files);
+    }
+    let mut all = Vec::new();
+    for path in files {
+        let relative = path.strip_prefix(root).unwrap();
+        if relative.components().any(|part| part.as_os_str() == "src") {
+            all.push((relative.to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    all.sort();
+    all
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn log_messages_are_constant_and_unique() {
+    let found = violations(&sources());
+    let allowed = BTreeMap::from(EXCEPTIONS);
+    let mut failures = Vec::new();
+    for (file, violations) in &found {
+        let limit = allowed.get(file.as_str()).copied().unwrap_or(0);
+        if violations.len() > limit {
+            failures.push(format!("{file}, allowed {limit}:\n  {}", violations.join("\n  ")));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Not part of every commit, so that a fix in one file does not fail until the entry of another file is lowered.
+#[test]
+#[ignore = "long: a fix of one place may leave an entry of another file to lower"]
+fn exceptions_are_not_larger_than_needed() {
+    let found = violations(&sources());
+    for (file, limit) in EXCEPTIONS {
+        let count = found.get(file).map_or(0, Vec::len);
+        assert_eq!(count, limit, "lower the entry of {file} in EXCEPTIONS");
+    }
+}
+
+#[test]
+fn every_form_of_a_log_call_is_read() {
+    let source = r##"
+        /// tracing::error!("in a comment {}");
+        fn log(value: u8) {
+            tracing::info!("plain");
+            tracing::warn!(target: "t", %value, field = "a field", r#"raw"#);
+            select! { _ = wait() => { debug!(?value, "nested, with {{braces}}") } }
+            tracing::event!(Level::INFO, "of an event");
+            let _ = info != (value);
+            println!("{value}");
+        }
+    "##;
+    let texts: Vec<_> = messages(source.parse().unwrap()).into_iter().map(Option::unwrap).collect();
+    let expected = [r#""plain""#, r##"r#"raw"#"##, r#""of an event""#, r#""nested, with {{braces}}""#];
+    assert_eq!(texts, expected);
+
+    for built in
+        [r#"error!("failed: {error}")"#, r#"error!("failed: {}", error)"#, "error!(text)", r#"error!(text = "t")"#]
+    {
+        assert_eq!(messages(built.parse().unwrap()), [None], "{built}");
+    }
+}
+
+#[test]
+fn a_shared_message_is_a_violation_of_both_places() {
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let found = violations(&[
+        file("a.rs", r#"fn a() { info!("same"); info!("own") }"#),
+        file("b.rs", r#"fn b() { warn!(count, "same"); warn!("{count}") }"#),
+    ]);
+    let counts: Vec<_> = found.iter().map(|(file, violations)| (file.as_str(), violations.len())).collect();
+    assert_eq!(counts, [("a.rs", 1), ("b.rs", 2)]);
+}
