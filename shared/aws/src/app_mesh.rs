@@ -146,5 +146,5 @@ fn pairs(tags: &Value) -> Option<BTreeMap<String, String>> {
 }
 
 fn unreadable(what: impl Fn() -> String, why: &str) -> PortError {
-    PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {why}"))
+    PortError::new(what(), PortErrorKind::Other, format!("the answer of App Mesh can't be read: {why}"))
 }

@@ -15,13 +15,14 @@ use aws_smithy_runtime_api::client::interceptors::context::{
     BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextRef, Error,
     FinalizerInterceptorContextRef,
 };
-use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, Metadata, OrchestratorError};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::date_time::Format;
 use ports::PortErrorKind;
 
+use crate::answer::{MOST_PAGES, TooLong};
 use crate::call::kind_of;
 
 tokio::task_local! {
@@ -31,12 +32,31 @@ tokio::task_local! {
 /// The attempts of the call that the task is in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CallLog {
+    /// The service and its operation in the SDK's words, as in `App Mesh DescribeMesh`; empty until it was first tried.
+    pub(crate) operation: String,
+    /// The pages that were begun.
+    pub(crate) pages: u32,
     /// The attempts that were begun.
     pub(crate) begun: u32,
     /// Whether the newest attempt was sent and has no answer yet.
     pub(crate) in_flight: bool,
     /// What became of the attempts that failed, in their order.
     pub(crate) failures: Vec<AttemptFailure>,
+}
+
+/// Logs a call that its caller gave up: an invocation whose time runs out would not say what it waited for.
+struct Unfinished {
+    is_over: bool,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let log = CallLog::current();
+        if !self.is_over && !log.operation.is_empty() {
+            let error = format!("no answer in time{}{}", log.history(), log.named());
+            tracing::warn!(error, attempts = log.begun, "gave up a call");
+        }
+    }
 }
 
 /// A failed attempt.
@@ -56,7 +76,9 @@ impl CallLog {
     /// Runs a call and gives its outcome with its log.
     pub(crate) async fn keep<T>(call: impl Future<Output = T>) -> (T, Self) {
         LOG.scope(Mutex::default(), async {
+            let mut unfinished = Unfinished { is_over: false };
             let outcome = call.await;
+            unfinished.is_over = true;
             (outcome, Self::current())
         })
         .await
@@ -84,6 +106,11 @@ impl CallLog {
         let earlier = self.failures.iter().rev().skip(usize::from(!self.in_flight));
         let mut kinds = earlier.map(|failure| failure.kind);
         kinds.find(|kind| matches!(kind, PortErrorKind::TimedOut | PortErrorKind::Unavailable))
+    }
+
+    /// The service and its operation for people.
+    pub(crate) fn named(&self) -> String {
+        if self.operation.is_empty() { String::new() } else { format!(" [{}]", self.operation) }
     }
 
     /// The failed attempts for people, where the error of the last one does not tell it all.
@@ -114,17 +141,28 @@ impl Intercept for RecordAttempts {
         _: &BeforeSerializationInterceptorContextRef<'_>,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        CallLog::update(|log| *log = CallLog::default());
-        Ok(())
+        let mut pages = 0;
+        CallLog::update(|log| {
+            pages = log.pages + 1;
+            *log = CallLog { operation: std::mem::take(&mut log.operation), pages, ..CallLog::default() };
+        });
+        if pages > MOST_PAGES { Err(TooLong::Pages.into()) } else { Ok(()) }
     }
 
     fn read_before_attempt(
         &self,
         _: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        CallLog::update(|log| log.begun += 1);
+        CallLog::update(|log| {
+            log.begun += 1;
+            if log.operation.is_empty()
+                && let Some(operation) = config.load::<Metadata>()
+            {
+                log.operation = format!("{} {}", operation.service(), operation.name());
+            }
+        });
         Ok(())
     }
 
@@ -182,6 +220,9 @@ const CREDENTIALS: [&str; 4] =
 /// A quota, which the SDK takes for a throttle: no retry raises it.
 pub(crate) const QUOTA: &str = "LimitExceededException";
 
+/// An answer that is longer than what is read: no retry makes it shorter.
+pub(crate) const TOO_LONG: &str = "AnswerTooLong";
+
 /// How far into an answer a code is looked for.
 const SCANNED: usize = 2048;
 
@@ -203,6 +244,10 @@ impl AttemptFailure {
                 connector if connector.is_user() => PortErrorKind::Other,
                 _ => PortErrorKind::Unavailable,
             });
+        }
+        if TooLong::of(error).is_some() {
+            let status = response.map(|response| response.status().as_u16());
+            return Self { code: Some(TOO_LONG), status, ..without_answer(PortErrorKind::Other) };
         }
         let Some(response) = response else { return without_answer(PortErrorKind::Other) };
         let skewed = now.is_some_and(|now| is_skewed(response, now));
@@ -323,6 +368,8 @@ mod tests {
     fn an_earlier_unknown_outcome_is_kept() {
         use PortErrorKind::{Throttled, TimedOut, Unavailable};
         let log = |kinds: &[PortErrorKind], in_flight| CallLog {
+            operation: String::new(),
+            pages: 1,
             begun: 3,
             in_flight,
             failures: kinds

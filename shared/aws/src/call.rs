@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use ports::{Deadline, DeniedCalls, PortError, PortErrorKind};
 
+use crate::answer::TooLong;
 use crate::attempts::{AttemptFailure, CallLog, is_skewed, tells_expired_token, tells_wrong_time};
 
 /// A failed call: the SDK's error, which is that of the last attempt, and what became of the attempts before it.
@@ -75,7 +76,7 @@ pub(crate) fn until_deadline<T>(
 /// Gives a time-out the class of the failure before it, if the call was only waiting for its next attempt: what ran out
 /// is the time, and the cause is the throttle or the server's error.
 fn explain(late: PortError, log: &CallLog) -> PortError {
-    let history = log.history();
+    let history = format!("{}{}", log.history(), log.named());
     match log.last_answer() {
         Some(AttemptFailure { kind, code, .. }) => {
             let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
@@ -139,12 +140,13 @@ where
         _ => (PortErrorKind::Other, "an unknown failure".to_owned()),
     };
     // What the SDK can only tell by its sources, as in a name that does not resolve, is said for people too.
-    let message = match (&error, request_id(&error)) {
-        (_, Some(id)) => format!("{message}, request {id}"),
-        (SdkError::ServiceError(answer), None) if !answer.raw().status().is_success() => message,
-        (_, None) => format!("{message}: {}", with_sources(&error)),
+    let message = match (TooLong::of(&error), &error, request_id(&error)) {
+        (Some(why), ..) => why.to_string(),
+        (None, _, Some(id)) => format!("{message}, request {id}"),
+        (None, SdkError::ServiceError(answer), None) if !answer.raw().status().is_success() => message,
+        (None, _, None) => format!("{message}: {}", with_sources(&error)),
     };
-    let message = format!("{}{}", bounded(&message), log.history());
+    let message = format!("{}{}{}", bounded(&message), log.history(), log.named());
     if kind == PortErrorKind::Denied {
         DeniedCalls::record();
     }
@@ -161,7 +163,7 @@ where
 }
 
 /// An error with its sources. The SDK's own display of a chain ends with the error's debug text, which no operator reads.
-fn with_sources(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn with_sources(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -18,6 +18,7 @@ use mesh::alarm::{Alarm, AlarmName, Contributor, MuteRule};
 use mesh::failover::{CountedMetric, MetricData};
 use ports::{AlarmReader, PortError, PortErrorKind};
 
+use crate::answer::{MOST_PAGES, TooLong};
 use crate::call::call;
 
 /// How many names one request may carry, and how many alarms a page (`DescribeAlarms`).
@@ -55,8 +56,9 @@ impl CloudWatch {
                 alarms.push(alarm::composite(&found));
             }
         }
-        let unreadable =
-            |error| PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {error}"));
+        let unreadable = |error| {
+            PortError::new(what(), PortErrorKind::Other, format!("the answer of CloudWatch can't be read: {error}"))
+        };
         alarms.into_iter().collect::<Result<_, _>>().map_err(unreadable)
     }
 }
@@ -88,17 +90,26 @@ impl AlarmReader for CloudWatch {
 
     async fn contributors(&self, alarm: &AlarmName) -> Result<Vec<Contributor>, PortError> {
         let what = || format!("describe contributors of alarm {alarm}");
+        let endless = |why: TooLong| {
+            let message = format!("{why} [CloudWatch DescribeAlarmContributors]");
+            PortError::new(what(), PortErrorKind::Other, message)
+        };
         let mut contributors = Vec::new();
         let mut token = None;
-        loop {
-            let request = self.0.describe_alarm_contributors().alarm_name(alarm.as_str()).set_next_token(token);
+        for _ in 0..MOST_PAGES {
+            let request = self.0.describe_alarm_contributors().alarm_name(alarm.as_str()).set_next_token(token.clone());
             let page = call(what, request.send()).await?;
             contributors.extend(page.alarm_contributors.unwrap_or_default().into_iter().map(alarm::contributor));
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
+            let next = page.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
                 return Ok(contributors);
             }
+            if next == token {
+                return Err(endless(TooLong::RepeatedToken));
+            }
+            token = next;
         }
+        Err(endless(TooLong::Pages))
     }
 
     async fn active_mute_rules(&self) -> Result<Vec<MuteRule>, PortError> {

@@ -117,7 +117,11 @@ fn sdk_evaluation(
 
 fn item(asked: &ConfigResource, found: &ConfigurationItem, what: impl Fn() -> String) -> Result<ConfigItem, PortError> {
     let unreadable = |member: &str| {
-        PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: it lacks `{member}`"))
+        PortError::new(
+            what(),
+            PortErrorKind::Other,
+            format!("the answer of AWS Config can't be read: it lacks `{member}`"),
+        )
     };
     let status = found.configuration_item_status().ok_or_else(|| unreadable("configurationItemStatus"))?;
     let captured = found

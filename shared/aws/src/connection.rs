@@ -5,10 +5,8 @@ use std::time::Duration;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
-use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
+use crate::answer::BoundedAnswers;
 use crate::fresh_identity::{FreshIdentities, Renewal};
 use crate::retry;
 
@@ -45,7 +43,7 @@ impl Connection {
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(ConnectsOnUse(http))
+            .http_client(http)
             .retry_config(retry::config())
             .timeout_config(timeouts)
             .load()
@@ -56,8 +54,12 @@ impl Connection {
     /// Over settings that were made elsewhere, as tests do.
     pub(crate) fn new(config: SdkConfig) -> Self {
         let renewal = Renewal::default();
-        let config = config.into_builder().identity_cache(FreshIdentities::new(renewal.clone())).build();
-        Self { config, renewal }
+        let http = config.http_client().map(BoundedAnswers::new);
+        let mut builder = config.into_builder().identity_cache(FreshIdentities::new(renewal.clone()));
+        if let Some(http) = http {
+            builder = builder.http_client(http);
+        }
+        Self { config: builder.build(), renewal }
     }
 }
 
@@ -81,21 +83,6 @@ macro_rules! client {
 
 pub(crate) use {client, client_config};
 
-/// Builds its connector with the first request, once for all clients. Asked directly, the SDK's own HTTP client builds
-/// one for every client that is made, all root certificates parsed anew, only to throw it away: most of a cold start.
-#[derive(Clone, Debug)]
-struct ConnectsOnUse(SharedHttpClient);
-
-impl HttpClient for ConnectsOnUse {
-    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
-        self.0.http_connector(settings, components)
-    }
-
-    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
-        self.0.connector_metadata()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -103,7 +90,8 @@ mod tests {
 
     use aws_config::{BehaviorVersion, Region};
     use aws_smithy_runtime_api::box_error::BoxError;
-    use aws_smithy_runtime_api::client::runtime_components::RuntimeComponentsBuilder;
+    use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpConnector};
+    use aws_smithy_runtime_api::client::runtime_components::{RuntimeComponents, RuntimeComponentsBuilder};
     use aws_smithy_types::config_bag::ConfigBag;
 
     use super::*;
@@ -123,18 +111,18 @@ mod tests {
         }
     }
 
-    fn make_clients(http: impl HttpClient + 'static) {
+    fn config(http: impl HttpClient + 'static) -> SdkConfig {
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::v2026_01_12()).http_client(http);
-        let aws = crate::Aws::with_config(config.region(Region::new("eu-west-1")).build());
-        let _ = (aws.mesh(), aws.alarms(), aws.state("meshwarden"));
+        config.region(Region::new("eu-west-1")).build()
     }
 
     #[test]
     fn making_clients_connects_nothing() {
         let counting = Counting::default();
-        make_clients(counting.clone());
-        assert_eq!(counting.0.load(Ordering::Relaxed), 3, "the SDK asks once a client; if it stops, so may we");
-        make_clients(ConnectsOnUse(SharedHttpClient::new(counting.clone())));
-        assert_eq!(counting.0.load(Ordering::Relaxed), 3);
+        let _ = aws_sdk_appmesh::Client::new(&config(counting.clone()));
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1, "the SDK asks once a client; if it stops, so may we");
+        let aws = crate::Aws::with_config(config(counting.clone()));
+        let _ = (aws.mesh(), aws.alarms(), aws.state("meshwarden"));
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
     }
 }

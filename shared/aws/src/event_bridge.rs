@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
-use ports::{BusEvent, EventBus, PortError, PortErrorKind};
+use ports::{BusEvent, DeniedCalls, EventBus, PortError, PortErrorKind};
 
 use crate::call::call;
 use crate::lazy::Lazy;
@@ -82,6 +82,9 @@ impl EventBus for Bus {
                     "NotAuthorizedForSourceException" | "NotAuthorizedForDetailTypeException" => PortErrorKind::Denied,
                     _ => PortErrorKind::Other,
                 };
+                if kind == PortErrorKind::Denied {
+                    DeniedCalls::record();
+                }
                 let message = format!("{} entries were refused: {code} {message}", answer.failed_entry_count());
                 return Err(PortError::new(what(), kind, message));
             }

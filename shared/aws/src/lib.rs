@@ -13,6 +13,7 @@
 //!
 //! This crate never decides anything, and no SDK type leaves it but in the source of an error.
 
+mod answer;
 mod app_mesh;
 mod attempts;
 mod call;
@@ -53,6 +54,7 @@ use std::sync::Arc;
 use aws_config::SdkConfig;
 use ports::{BuiltInPolicy, EventBus, Notifier, PolicyLocation, PolicySource, ReportStore, ReportsLocation};
 
+pub use answer::{LONGEST_ANSWER, LONGEST_TOGETHER, MOST_PAGES};
 pub use app_mesh::AppMesh;
 use app_mesh::ShowIdentity;
 #[cfg(feature = "certificates")]

@@ -9,7 +9,7 @@
 //! | no answer | once | the same |
 //! | answer that cannot be read | once | the same |
 //! | cancelled transaction, only because of another one | up to [`ATTEMPTS`] attempts | the same |
-//! | anything else: denied, conflict, not found, quota | no | |
+//! | anything else: denied, conflict, not found, quota, an answer that is too long | no | |
 //!
 //! A delay that the service asks for is respected up to a second. No retry is begun that the invocation's deadline would
 //! cut off: the failure is returned while there is time to report it.
@@ -30,7 +30,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::{
 use aws_smithy_types::retry::ErrorKind;
 use ports::{Deadline, PortErrorKind};
 
-use crate::attempts::{AttemptFailure, CallLog, QUOTA};
+use crate::attempts::{AttemptFailure, CallLog, QUOTA, TOO_LONG};
 use crate::fresh_identity::Renewal;
 
 /// How often a call is tried. Three attempts ride out a lost connection or a throttled second; what lasts longer is
@@ -133,7 +133,7 @@ fn decide(
         PortErrorKind::TimedOut => once(ErrorKind::TransientError),
         PortErrorKind::Expired | PortErrorKind::Denied if failure.renews => once(ErrorKind::ServerError),
         PortErrorKind::Expired => Some(ErrorKind::ServerError),
-        _ if failure.code == Some(QUOTA) => None,
+        _ if failure.code == Some(QUOTA) || failure.code == Some(TOO_LONG) => None,
         PortErrorKind::Other if is_unreadable => once(ErrorKind::TransientError),
         PortErrorKind::Denied => None,
         PortErrorKind::NotFound | PortErrorKind::Conflict | PortErrorKind::Other => suggested.map(|(kind, _)| kind),
@@ -186,6 +186,12 @@ mod tests {
             ("an unreadable answer", AttemptFailure { status: Some(200), ..failure(Other) }, None, &[1]),
             ("a conflict of transactions", failure(Other), Some(ErrorKind::TransientError), &[1, 2]),
             ("a denied call", failure(Denied), Some(ErrorKind::ServerError), &[]),
+            (
+                "an answer that is too long",
+                AttemptFailure { code: Some(TOO_LONG), status: Some(200), ..failure(Other) },
+                None,
+                &[],
+            ),
             ("a quota", AttemptFailure { code: Some(QUOTA), ..failure(Other) }, Some(ErrorKind::ThrottlingError), &[]),
         ] {
             assert_eq!(retried(&failure, suggested), attempts, "{name}");

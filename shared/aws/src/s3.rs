@@ -5,7 +5,9 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use ports::{PolicySource, PortError, PortErrorKind, ReportStore};
 
-use crate::call::{call, until_deadline};
+use crate::answer::TooLong;
+use crate::call::{call, until_deadline, with_sources};
+use crate::connection::OPERATION_TIMEOUT;
 use crate::lazy::Lazy;
 
 /// A bucket that keeps reports.
@@ -41,9 +43,17 @@ impl ReportStore for ReportsBucket {
 
 async fn read(client: &Lazy<Client>, bucket: &str, key: &str, what: impl Fn() -> String) -> Result<Vec<u8>, PortError> {
     let answer = call(&what, client.client().get_object().bucket(bucket).key(key).send()).await?;
-    let cut = |why: String| PortError::new(what(), PortErrorKind::Unavailable, why);
-    let body = until_deadline(&what, answer.body.collect()).await?.map_err(|error| cut(error.to_string()))?;
-    Ok(body.to_vec())
+    // The SDK's time-outs end with the header of a streamed answer.
+    let body = tokio::time::timeout(OPERATION_TIMEOUT, answer.body.collect());
+    let failed = |kind, why: &str| PortError::new(what(), kind, format!("{why} [S3 GetObject]"));
+    match until_deadline(&what, body).await? {
+        Ok(Ok(body)) => Ok(body.to_vec()),
+        Ok(Err(error)) => Err(match TooLong::of(&error) {
+            Some(why) => failed(PortErrorKind::Other, &why.to_string()),
+            None => failed(PortErrorKind::Unavailable, &with_sources(&error)),
+        }),
+        Err(_) => Err(failed(PortErrorKind::TimedOut, "the object did not arrive in time")),
+    }
 }
 
 /// An object that holds the policy.

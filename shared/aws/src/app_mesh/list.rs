@@ -79,6 +79,7 @@ fn readable(
     refs: impl Iterator<Item = Result<ResourceRef, NameError>>,
     what: impl Fn() -> String,
 ) -> Result<Vec<ResourceRef>, PortError> {
-    refs.collect::<Result<_, _>>()
-        .map_err(|error| PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {error}")))
+    refs.collect::<Result<_, _>>().map_err(|error| {
+        PortError::new(what(), PortErrorKind::Other, format!("the answer of App Mesh can't be read: {error}"))
+    })
 }

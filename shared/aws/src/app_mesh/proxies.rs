@@ -23,8 +23,13 @@ const BORROWED: &str = "/v20190125/meshes";
 impl ProxyEvidence for AppMesh {
     async fn proxies(&self) -> Result<Vec<ProxyStream>, PortError> {
         let what = || "list the proxies".to_owned();
-        let unreadable =
-            |why: String| PortError::new(what(), PortErrorKind::Other, format!("the answer can't be read: {why}"));
+        let unreadable = |why: String| {
+            PortError::new(
+                what(),
+                PortErrorKind::Other,
+                format!("the answer of the control plane can't be read: {why}"),
+            )
+        };
         let body = ask(&self.client, what).await?;
         let body: Value = serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
         let streams = body.get("proxies").and_then(Value::as_array);

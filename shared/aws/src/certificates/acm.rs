@@ -139,5 +139,5 @@ fn tags(what: impl Fn() -> String, tags: &BTreeMap<String, String>) -> Result<Op
 }
 
 fn unreadable(call: String, why: &dyn std::fmt::Display) -> PortError {
-    PortError::new(call, PortErrorKind::Other, format!("the answer can't be read: {why}"))
+    PortError::new(call, PortErrorKind::Other, format!("the answer of ACM can't be read: {why}"))
 }

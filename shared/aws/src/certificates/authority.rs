@@ -129,5 +129,5 @@ fn text(found: Option<&str>) -> String {
 }
 
 fn unreadable(call: String, why: &dyn std::fmt::Display) -> PortError {
-    PortError::new(call, PortErrorKind::Other, format!("the answer can't be read: {why}"))
+    PortError::new(call, PortErrorKind::Other, format!("the answer of ACM Private CA can't be read: {why}"))
 }

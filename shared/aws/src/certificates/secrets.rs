@@ -106,5 +106,5 @@ impl SecretBundles for Secrets {
 }
 
 fn unreadable(call: String, why: &dyn std::fmt::Display) -> PortError {
-    PortError::new(call, PortErrorKind::Other, format!("the answer can't be read: {why}"))
+    PortError::new(call, PortErrorKind::Other, format!("the answer of Secrets Manager can't be read: {why}"))
 }

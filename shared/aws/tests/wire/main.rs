@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod app_mesh;
+mod bounds;
 mod canned;
 mod cbor;
 #[cfg(feature = "certificates")]

@@ -1,0 +1,215 @@
+//! Bounds what is read of a service's answers, so that no endpoint can fill the memory of a function.
+//!
+//! ```text
+//! SDK client ──▶ BoundedAnswers (HTTP client) ──▶ BoundedConnector ──▶ the network
+//!                                                       └──▶ each answer's body counts what is read of it
+//! ```
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+const MIB: u64 = 1024 * 1024;
+
+/// The longest answer that is read, in bytes. The longest that any operation used here gives is that of `BatchGetItem`:
+/// 16 MB of documents, whose quotes are escaped once more in JSON.
+pub const LONGEST_ANSWER: u64 = 24 * MIB;
+
+/// The length, in bytes, of all answers that are being read at one time. Forty calls at a time are made at the most, and
+/// a function has 256 MB of memory.
+pub const LONGEST_TOGETHER: u64 = 48 * MIB;
+
+/// The most pages that one list is read of. The largest pages hold a hundred items; a list that does not end would
+/// otherwise be read until the invocation's time is over.
+pub const MOST_PAGES: u32 = 1_000;
+
+/// An answer that is not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TooLong {
+    #[error("the answer is longer than {} MiB, the most that is read", LONGEST_ANSWER / MIB)]
+    Answer,
+    #[error("the answers that are being read are longer than {} MiB together", LONGEST_TOGETHER / MIB)]
+    Together,
+    #[error("the list has more than {MOST_PAGES} pages, the most that are read")]
+    Pages,
+    #[error("the list repeats the token of its next page")]
+    RepeatedToken,
+}
+
+impl TooLong {
+    /// The cause of a failed call, if it is one of these.
+    pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref::<Self>() {
+                return Some(*found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+/// An HTTP client whose answers are bounded. It builds its connector with the first request, once for all clients:
+/// asked directly, the SDK's own HTTP client builds one for every client that is made, all root certificates parsed
+/// anew, only to throw it away, which is most of a cold start.
+#[derive(Clone, Debug)]
+pub(crate) struct BoundedAnswers {
+    client: SharedHttpClient,
+    reading: Arc<AtomicU64>,
+}
+
+impl BoundedAnswers {
+    pub(crate) fn new(client: SharedHttpClient) -> Self {
+        Self { client, reading: Arc::default() }
+    }
+}
+
+impl HttpClient for BoundedAnswers {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let inner = self.client.http_connector(settings, components);
+        SharedHttpConnector::new(BoundedConnector { inner, reading: Arc::clone(&self.reading) })
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.client.connector_metadata()
+    }
+}
+
+#[derive(Debug)]
+struct BoundedConnector {
+    inner: SharedHttpConnector,
+    reading: Arc<AtomicU64>,
+}
+
+impl HttpConnector for BoundedConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (answer, reading) = (self.inner.call(request), Arc::clone(&self.reading));
+        HttpConnectorFuture::new(async move {
+            let mut answer = answer.await?;
+            let announced = answer.headers().get("content-length").and_then(|length| length.parse::<u64>().ok());
+            let body = std::mem::replace(answer.body_mut(), SdkBody::taken());
+            let body = BoundedBody { body: Box::pin(body), announced: announced.unwrap_or_default(), read: 0, reading };
+            *answer.body_mut() = SdkBody::from_body_1_x(body);
+            Ok(answer)
+        })
+    }
+}
+
+/// The body of an answer, which fails where it becomes longer than the bounds.
+#[derive(Debug)]
+struct BoundedBody {
+    body: Pin<Box<SdkBody>>,
+    /// What the answer's header says of its length, in bytes.
+    announced: u64,
+    read: u64,
+    /// What is read of all answers at this time, this one's part included.
+    reading: Arc<AtomicU64>,
+}
+
+impl BoundedBody {
+    fn count(&mut self, bytes: usize) -> Result<(), TooLong> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.read = self.read.saturating_add(bytes);
+        let together = self.reading.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if self.read > LONGEST_ANSWER {
+            return Err(TooLong::Answer);
+        }
+        if together > LONGEST_TOGETHER {
+            return Err(TooLong::Together);
+        }
+        Ok(())
+    }
+}
+
+impl Body for BoundedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        // What announces itself as too long is not read at all.
+        if self.announced > LONGEST_ANSWER {
+            return Poll::Ready(Some(Err(TooLong::Answer.into())));
+        }
+        Poll::Ready(match ready!(self.body.as_mut().poll_frame(context)) {
+            Some(Ok(frame)) => {
+                let counted = self.count(frame.data_ref().map_or(0, Bytes::len));
+                Some(counted.map(|()| frame).map_err(Into::into))
+            }
+            other => other,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.announced <= LONGEST_ANSWER && Body::is_end_stream(&*self.body)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&*self.body)
+    }
+}
+
+impl Drop for BoundedBody {
+    fn drop(&mut self) {
+        self.reading.fetch_sub(self.read, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn body(length: u64, announced: u64, reading: &Arc<AtomicU64>) -> BoundedBody {
+        let bytes = SdkBody::from(vec![b'x'; usize::try_from(length).unwrap()]);
+        BoundedBody { body: Box::pin(bytes), announced, read: 0, reading: Arc::clone(reading) }
+    }
+
+    #[tokio::test]
+    async fn answer_up_to_the_bound_is_read_and_a_longer_one_is_not() {
+        let reading = Arc::default();
+        for (length, announced, expected) in [
+            (0, 0, None),
+            (LONGEST_ANSWER, LONGEST_ANSWER, None),
+            (LONGEST_ANSWER + 1, 0, Some(TooLong::Answer)),
+            (1, LONGEST_ANSWER + 1, Some(TooLong::Answer)),
+        ] {
+            let read = body(length, announced, &reading).collect().await;
+            let why = read.err().and_then(|error| TooLong::of(error.as_ref()));
+            assert_eq!(why, expected, "{length} {announced}");
+        }
+        assert_eq!(reading.load(Ordering::Relaxed), 0, "nothing is left counted");
+    }
+
+    #[tokio::test]
+    async fn answers_at_the_same_time_are_bounded_together() {
+        let reading = Arc::default();
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let mut one = body(LONGEST_ANSWER, 0, &reading);
+            one.frame().await.unwrap().unwrap();
+            held.push(one);
+        }
+        let mut third = body(1, 0, &reading);
+        let error = third.frame().await.unwrap().unwrap_err();
+        assert_eq!(TooLong::of(error.as_ref()), Some(TooLong::Together));
+        held.clear();
+        body(LONGEST_ANSWER, 0, &reading).collect().await.unwrap();
+    }
+}
