@@ -35,8 +35,21 @@ impl Emitter {
 
     /// Writes the report's lines in one go, so that lines of other invocations don't get between them.
     pub fn emit(&self, report: &Report, request_id: &str, now: Timestamp) -> io::Result<()> {
+        self.write(&lines(report, request_id, now))
+    }
+
+    /// Writes how many calls were denied to a process that failed to start. It has handled no event, so it is no run.
+    pub fn emit_failed_start(&self, function: &str, calls_denied: u32, now: Timestamp) -> io::Result<()> {
+        self.write(&[json!({
+            "_aws": metrics(now, &["Function"], &[("CallsDenied", "Count")]),
+            "Function": function,
+            "CallsDenied": calls_denied,
+        })])
+    }
+
+    fn write(&self, lines: &[Value]) -> io::Result<()> {
         let mut text = String::new();
-        for line in lines(report, request_id, now) {
+        for line in lines {
             text.push_str(&line.to_string());
             text.push('\n');
         }
@@ -199,6 +212,17 @@ mod tests {
             }
         }
         assert_eq!(declared, 8 + 2);
+    }
+
+    #[test]
+    fn failed_start_is_no_run_and_counts_what_was_denied() {
+        let kept = Kept::default();
+        let now = "2026-11-20T10:00:00Z".parse().unwrap();
+        Emitter::to(kept.clone()).emit_failed_start("route-failover", 2, now).unwrap();
+        let line: Value = serde_json::from_slice(&kept.0.lock().unwrap()).unwrap();
+        assert_eq!((&line["CallsDenied"], &line["Function"]), (&json!(2), &json!("route-failover")));
+        assert_eq!(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["Function"]]));
+        assert!(line.get("Invocations").is_none(), "{line}");
     }
 
     #[test]

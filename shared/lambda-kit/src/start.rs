@@ -7,10 +7,12 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ports::PortError;
+use jiff::Timestamp;
+use ports::{DeniedCalls, PortError};
 use serde_json::json;
 
 use crate::config::{Config, ConfigError};
+use crate::emit::Emitter;
 use crate::runtime::{self, Handler, log_to_stdout};
 
 /// What keeps a function from starting.
@@ -62,7 +64,15 @@ where
     readable(env::vars_os())?;
     let config = Config::from_env(|variable| env::var(variable).ok())?;
     log_to_stdout(&config.log);
-    let handler = wire(config).await?;
+    let denied = DeniedCalls::default();
+    let handler = match denied.cover(wire(config)).await {
+        Ok(handler) => handler,
+        Err(error) => {
+            // Without this, a policy that may not be read any more is counted by no metric but Lambda's own errors.
+            Emitter::stdout().emit_failed_start(function, denied.count(), Timestamp::now())?;
+            return Err(error);
+        }
+    };
     if let Some(variable) = LAMBDA.into_iter().find(|variable| env::var_os(variable).is_none()) {
         return Err(NotInLambda { variable }.into());
     }
