@@ -23,7 +23,7 @@ use crate::actuate::{Acted, Outcome, Work, actuate, end};
 use crate::alarms::{self, Alarms};
 use crate::memory::Found;
 use crate::messages::Messages;
-use crate::observe::{self, Look, Observation, Warm};
+use crate::observe::{self, Look, MeshesToRead, Observation, Warm};
 use crate::origin;
 use crate::tell::{News, Stored, Teller};
 use crate::wake::Wake;
@@ -38,6 +38,9 @@ const ROUTES_AT_A_TIME: usize = 4;
 
 /// The target that an invocation without enough time is remembered by.
 const TIME: &str = "the time of an invocation";
+
+/// The target that a failed search for meshes without alarms is remembered by.
+const SURVEY: &str = "meshes";
 
 /// The function route-failover.
 #[derive(Debug)]
@@ -147,7 +150,17 @@ impl RouteFailover {
             accounts.push(Account::blind(&what, error));
         }
         let (mut observed, mut unread) = (0_usize, 0_usize);
-        for mesh in observe::meshes(&self.ports, &self.warm, &alarms, run.look()).await {
+        let MeshesToRead { meshes, survey } = observe::meshes(&self.ports, &self.warm, &alarms, run.look()).await;
+        match survey {
+            None => {}
+            Some(Ok(())) => memory.succeeded(SURVEY).await,
+            Some(Err(error)) => {
+                memory.unread(SURVEY, &error, run.now).await;
+                // The next scheduled run makes the search again; what alarms report does not depend on it.
+                accounts.push(Account { retry: None, ..Account::blind(SURVEY, &error) });
+            }
+        }
+        for mesh in meshes {
             let what = ResourcePath::Mesh(mesh.clone()).to_string();
             match self.reconcile_mesh(run, &mesh, &alarms).await {
                 Ok(of_mesh) => {

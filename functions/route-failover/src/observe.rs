@@ -199,30 +199,43 @@ pub(crate) async fn mesh(
     Ok(Observation { facts, routes, state, woken, spoken, unread, model, asked: StdMutex::default() })
 }
 
-/// The meshes that have to be looked at: those that an alarm speaks of or the event names, and on a tick all in which
-/// something may still be shifted although no alarm speaks of them any more.
-pub(crate) async fn meshes(ports: &Ports, warm: &Mutex<Warm>, alarms: &Alarms, look: Look<'_>) -> BTreeSet<MeshName> {
+/// The meshes that a run reads.
+#[derive(Debug)]
+pub(crate) struct MeshesToRead {
+    pub(crate) meshes: BTreeSet<MeshName>,
+    /// The outcome of the search for meshes that no alarm reports, where this run made one.
+    pub(crate) survey: Option<Result<(), PortError>>,
+}
+
+/// The meshes that have to be read: those that an alarm reports or the event names, and on a scheduled run all in which
+/// something may still be shifted although no alarm reports them any more.
+pub(crate) async fn meshes(ports: &Ports, warm: &Mutex<Warm>, alarms: &Alarms, look: Look<'_>) -> MeshesToRead {
     let bound = look.policy.bindings.iter().map(|binding| &binding.mesh);
     let released = look.wake.released.keys().map(|route| &route.mesh);
     let mut meshes: BTreeSet<MeshName> = bound.chain(released).chain(alarms.targets.meshes()).cloned().collect();
+    let mut surveyed = None;
     if look.wake.tick {
         let mut warm = warm.lock().await;
         meshes.extend(warm.atlases.keys().cloned());
         if !warm.surveyed {
-            match survey(ports, &meshes, look.window).await {
+            surveyed = Some(match survey(ports, &meshes, look.window).await {
                 Ok(remembered) => {
                     meshes.extend(remembered);
                     warm.surveyed = true;
+                    Ok(())
                 }
-                Err(error) => tracing::warn!(%error, "meshes without alarms are looked through by the next wake"),
-            }
+                Err(error) => {
+                    tracing::warn!(%error, "failed to search meshes without alarms for shifted routes; the next run does");
+                    Err(error)
+                }
+            });
         }
     }
-    meshes
+    MeshesToRead { meshes, survey: surveyed }
 }
 
-/// Looks through the other meshes for routes that the state table knows. Once a cold start: it costs a call for each
-/// virtual router.
+/// Searches the other meshes for routes that the state table knows. Once a cold start: it costs a call for each virtual
+/// router.
 async fn survey(
     ports: &Ports,
     known: &BTreeSet<MeshName>,
@@ -234,7 +247,12 @@ async fn survey(
         if known.contains(mesh) {
             continue;
         }
-        let routes = atlas::list_routes(ports.meshes.as_ref(), mesh).await?;
+        let routes = match atlas::list_routes(ports.meshes.as_ref(), mesh).await {
+            Ok(routes) => routes,
+            // Deleted since it was listed.
+            Err(error) if error.kind == PortErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
         let keys: Vec<StateKey> = routes.iter().map(StateKey::route).collect();
         if !keys.is_empty() && !ports.state.load(&keys, window).await?.documents.is_empty() {
             remembered.insert(mesh.clone());

@@ -173,6 +173,23 @@ async fn denied_read_pages_at_once() {
     assert_eq!(subjects(&shop), ["hold: CannotObserve alarms"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn denied_list_of_meshes_pages_once_a_day_and_fails_no_run() {
+    let shop = Shop::of(&TWO_ROUTERS, POLICY);
+    let of_meshes = |call: &ports::memory::Call| call.name == "list" && call.subject == "meshes";
+    let denied = ports::memory::Fault::Fails(Failure::Denied, ports::memory::Effect::NotDone);
+    shop.ports.faults.whenever(of_meshes, denied);
+    for _ in 0..60 {
+        // Each run is another process, which searches again.
+        shop.start().await.minutes(1).await;
+        assert_eq!(shop.metric("CallsDenied"), 1);
+    }
+    assert_eq!(subjects(&shop), ["hold: CannotObserve meshes"]);
+    shop.fails("cart-v1");
+    shop.start().await.wake().await.unwrap();
+    assert_eq!(shop.weights("cart"), [0, 100], "what alarms report does not depend on it");
+}
+
 /// Every permission of the role in turn: what the function logs makes an alarm fire, without any permission.
 #[tokio::test(start_paused = true)]
 async fn every_denied_call_is_counted_in_the_log() {
