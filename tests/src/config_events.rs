@@ -115,6 +115,13 @@ impl Services {
     }
 }
 
+impl Services {
+    /// Puts a policy into S3 and Systems Manager.
+    pub async fn store_policy(&self, policy: &str) {
+        self.stack.store_policy(policy).await;
+    }
+}
+
 /// What AWS Config was told of a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
@@ -142,11 +149,9 @@ impl Stage {
         let items = items.iter().map(|(path, item)| (arn(path), item.clone())).collect();
         let config = ConfigService::before(&moto.endpoint, items).await;
         let plane = ControlPlane::start().await;
-        let endpoints = [
-            ("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()),
-            ("AWS_ENDPOINT_URL_CONFIG_SERVICE", &config.endpoint),
-            ("AWS_ENDPOINT_URL", &stack.endpoint),
-        ];
+        let mut endpoints = stack.variables().to_vec();
+        endpoints.push(("AWS_ENDPOINT_URL_APP_MESH", &plane.endpoint));
+        endpoints.push(("AWS_ENDPOINT_URL_CONFIG_SERVICE", &config.endpoint));
         let way = Way::to(&endpoints).await;
         let table = format!("{function}-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         create_state_table(&aws_sdk_dynamodb::Client::new(&sdk_config(&stack.endpoint).await), &table).await;
@@ -236,6 +241,13 @@ pub struct ConfigScene {
     stage: Stage,
     binary: &'static str,
     event: &'static str,
+}
+
+impl ConfigScene {
+    /// What the case is made of.
+    pub fn into_stage(self) -> Stage {
+        self.stage
+    }
 }
 
 impl Scene for ConfigScene {

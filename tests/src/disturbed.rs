@@ -130,7 +130,7 @@ async fn case(scene: &impl Scene, fault: Option<(usize, Fault)>) -> Outcome {
 }
 
 /// What AWS Config was told: resources, and how they stand.
-fn told(way: &Way) -> BTreeSet<(String, String)> {
+pub(crate) fn told(way: &Way) -> BTreeSet<(String, String)> {
     let put = way.passed().into_iter().filter(|passed| passed.operation == "PutEvaluations");
     put.flat_map(|passed| {
         let body: Value = serde_json::from_str(&passed.body).unwrap_or_default();

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex as StdMutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -17,9 +17,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
@@ -46,12 +46,13 @@ pub struct Build {
     name: &'static str,
     variables: Vec<(String, String)>,
     credentials: bool,
+    time: Duration,
 }
 
 impl Build {
     /// The function of this name, built here: `env!("CARGO_BIN_EXE_<name>")`.
     pub fn new(name: &'static str, binary: impl Into<PathBuf>) -> Self {
-        Self { binary: binary.into(), name, variables: Vec::new(), credentials: true }
+        Self { binary: binary.into(), name, variables: Vec::new(), credentials: true, time: PATIENCE }
     }
 
     /// Whom it calls.
@@ -65,6 +66,13 @@ impl Build {
     #[must_use]
     pub fn with(mut self, variable: &str, value: impl Into<String>) -> Self {
         self.variables.push((variable.to_owned(), value.into()));
+        self
+    }
+
+    /// With so much time for each invocation.
+    #[must_use]
+    pub const fn with_time(mut self, time: Duration) -> Self {
+        self.time = time;
         self
     }
 
@@ -89,6 +97,9 @@ pub struct Function {
     answers: mpsc::UnboundedReceiver<Answer>,
     runtime: JoinHandle<()>,
     log: Arc<StdMutex<String>>,
+    copying: Vec<JoinHandle<()>>,
+    /// When the newest event was taken, and when it was answered.
+    times: Arc<StdMutex<(Option<Instant>, Option<Instant>)>>,
 }
 
 impl Function {
@@ -97,7 +108,9 @@ impl Function {
         let (said, answers) = mpsc::unbounded_channel();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let desk = Desk { function: build.name, given: Arc::new(Mutex::new(given)), said };
+        let times = Arc::<StdMutex<(Option<Instant>, Option<Instant>)>>::default();
+        let given = Arc::new(Mutex::new(given));
+        let desk = Desk { function: build.name, time: build.time, given, said, times: Arc::clone(&times) };
         let runtime = tokio::spawn(async move {
             let app = Router::new()
                 .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -123,12 +136,14 @@ impl Function {
             .envs(build.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let log = Arc::<StdMutex<String>>::default();
-        tokio::spawn(copy(child.stdout.take().unwrap(), Arc::clone(&log)));
-        Self { child, events, answers, runtime, log }
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let copying = vec![tokio::spawn(copy(stdout, Arc::clone(&log))), tokio::spawn(copy(stderr, Arc::clone(&log)))];
+        Self { child, events, answers, runtime, log, copying, times }
     }
 
     /// Hands the event over, and waits for what the process makes of it.
@@ -142,7 +157,38 @@ impl Function {
         }
     }
 
-    /// What it has written to its log so far.
+    /// The same of a process that may fail to start, which Lambda counts as a failed invocation.
+    pub async fn answer_or_end(&mut self, event: &Value) -> Answer {
+        self.hand(event);
+        tokio::select! {
+            answer = self.answers.recv() => answer.expect("the runtime goes on"),
+            status = self.child.wait() => {
+                // All that it has written is read before anybody looks at it.
+                for copying in self.copying.drain(..) {
+                    copying.await.unwrap();
+                }
+                Err(Value::from(format!("the process ended: {status:?}")))
+            }
+            () = tokio::time::sleep(PATIENCE * 2) => unreachable!("the function gives no answer: {}", self.log()),
+        }
+    }
+
+    /// How long the newest invocation took, from its event to its answer; `None` where there was none.
+    #[must_use]
+    pub fn took(&self) -> Option<Duration> {
+        let (taken, answered) = *self.times.lock().unwrap();
+        Some(answered?.duration_since(taken?))
+    }
+
+    /// The most memory that it has had so far, in bytes, as Linux counts what is resident.
+    #[must_use]
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+    }
+
+    /// What it has written so far, to its log and to the standard error.
     #[must_use]
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
@@ -172,7 +218,7 @@ impl Drop for Function {
     }
 }
 
-async fn copy(output: ChildStdout, log: Arc<StdMutex<String>>) {
+async fn copy(output: impl AsyncRead + Unpin, log: Arc<StdMutex<String>>) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let mut log = log.lock().unwrap();
@@ -185,8 +231,10 @@ async fn copy(output: ChildStdout, log: Arc<StdMutex<String>>) {
 #[derive(Clone)]
 struct Desk {
     function: &'static str,
+    time: Duration,
     given: Arc<Mutex<mpsc::UnboundedReceiver<String>>>,
     said: mpsc::UnboundedSender<Answer>,
+    times: Arc<StdMutex<(Option<Instant>, Option<Instant>)>>,
 }
 
 async fn next(State(desk): State<Desk>) -> Response {
@@ -194,7 +242,8 @@ async fn next(State(desk): State<Desk>) -> Response {
         // The test is over.
         return StatusCode::GONE.into_response();
     };
-    let deadline = (Timestamp::now() + PATIENCE).as_millisecond().to_string();
+    *desk.times.lock().unwrap() = (Some(Instant::now()), None);
+    let deadline = (Timestamp::now() + desk.time).as_millisecond().to_string();
     let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", desk.function);
     let headers: HeaderMap = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
@@ -208,11 +257,13 @@ async fn next(State(desk): State<Desk>) -> Response {
 }
 
 async fn response(State(desk): State<Desk>, body: Bytes) -> StatusCode {
+    desk.times.lock().unwrap().1 = Some(Instant::now());
     desk.said.send(Ok(serde_json::from_slice(&body).unwrap())).ok();
     StatusCode::ACCEPTED
 }
 
 async fn error(State(desk): State<Desk>, body: Bytes) -> StatusCode {
+    desk.times.lock().unwrap().1 = Some(Instant::now());
     desk.said.send(Err(serde_json::from_slice(&body).unwrap())).ok();
     StatusCode::ACCEPTED
 }

@@ -17,14 +17,21 @@
     reason = "a test fails by panicking and says what it skips"
 )]
 
+pub mod alarms;
+pub mod attack;
+pub mod cbor;
 pub mod config_cases;
 pub mod config_events;
+pub mod config_permissions;
 pub mod contract;
 pub mod disturbed;
 pub mod faults;
 pub mod function;
+pub mod iam;
 pub mod moto;
+pub mod permissions;
 pub mod shop_scene;
 pub mod stack;
 pub mod start_up;
+pub mod template;
 pub mod way;

@@ -13,6 +13,8 @@ use aws_sdk_acmpca::types::{
 use jiff::Timestamp;
 use ports::certificates::{AuthorityArn, KeyMaker as _, PrivateKey, SubjectNames, SystemKeys};
 
+use crate::stack::sdk_config;
+
 /// moto on a free port, until it is dropped.
 #[derive(Debug)]
 pub struct Moto {
@@ -65,6 +67,36 @@ impl Drop for Moto {
         // Nothing better can be done here about one that is gone already.
         drop(self.child.kill());
         drop(self.child.wait());
+    }
+}
+
+impl Moto {
+    /// A private CA of this name.
+    pub async fn authority(&self, name: &str) -> PrivateRoot {
+        PrivateRoot::make(&Client::new(&sdk_config(&self.endpoint).await), name).await
+    }
+
+    /// Imports a certificate into ACM, and gives its ARN.
+    pub async fn import(&self, issued: &Issued, root: &PrivateRoot, tags: &[(&str, &str)]) -> String {
+        Self::import_at(&self.endpoint, issued, root, tags).await
+    }
+
+    /// The same by its endpoint.
+    pub async fn import_at(endpoint: &str, issued: &Issued, root: &PrivateRoot, tags: &[(&str, &str)]) -> String {
+        let tag =
+            |(key, value): &(&str, &str)| aws_sdk_acm::types::Tag::builder().key(*key).value(*value).build().unwrap();
+        let client = aws_sdk_acm::Client::new(&sdk_config(endpoint).await);
+        let import = client.import_certificate().certificate(Blob::new(issued.certificate.as_str()));
+        let import = import.private_key(Blob::new(issued.key.pem()));
+        let import = import.certificate_chain(Blob::new(root.certificate.as_str()));
+        let tags = (!tags.is_empty()).then(|| tags.iter().map(tag).collect());
+        import.set_tags(tags).send().await.unwrap().certificate_arn.unwrap()
+    }
+
+    /// Stores a secret.
+    pub async fn create_secret(&self, name: &str, text: &str) {
+        let client = aws_sdk_secretsmanager::Client::new(&sdk_config(&self.endpoint).await);
+        client.create_secret().name(name).secret_string(text).send().await.unwrap();
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Shops {
     binary: &'static str,
     event: &'static str,
     stack: Arc<MiniStack>,
+    /// Other services, by the variables that name them.
+    more: Vec<(&'static str, String)>,
     config: SdkConfig,
     topic: String,
 }
@@ -36,14 +38,28 @@ impl Shops {
         let stack = Arc::new(MiniStack::start().await?);
         let config = sdk_config(&stack.endpoint).await;
         let topic = aws_sdk_sns::Client::new(&config).create_topic().name("notices").send().await.unwrap();
-        Some(Self { function, binary, event, stack, config, topic: topic.topic_arn.unwrap() })
+        let topic = topic.topic_arn.unwrap();
+        Some(Self { function, binary, event, stack, more: Vec::new(), config, topic })
+    }
+
+    /// The same with other services, by the variables that name them.
+    #[must_use]
+    pub fn with(mut self, services: &[(&'static str, &str)]) -> Self {
+        self.more = services.iter().map(|(variable, endpoint)| (*variable, (*endpoint).to_owned())).collect();
+        self
+    }
+
+    /// Puts a policy into S3 and Systems Manager.
+    pub async fn store_policy(&self, policy: &str) {
+        self.stack.store_policy(policy).await;
     }
 
     /// The world of one case. `name` tells its table from those of others.
     pub async fn set(&self, name: &str) -> ShopScene {
         let plane = ControlPlane::start().await;
-        let services =
-            [("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()), ("AWS_ENDPOINT_URL", &self.stack.endpoint)];
+        let mut services = self.stack.variables().to_vec();
+        services.push(("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()));
+        services.extend(self.more.iter().map(|(variable, endpoint)| (*variable, endpoint.as_str())));
         let way = Way::to(&services).await;
         let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" } });
         plane.put("/v20190125/meshes", &json!({ "meshName": "shop" })).await;
@@ -76,6 +92,34 @@ impl ShopScene {
     /// Creates or replaces something in the mesh `shop`, by its path below the mesh.
     pub async fn put(&self, below: &str, body: &Value) {
         self.plane.put(&format!("{MESH}/{below}"), body).await;
+    }
+}
+
+impl ShopScene {
+    /// Adds one resource of every kind, and so many backends that the mesh takes some hundred kilobytes.
+    pub async fn fill(&self) {
+        let backend = |number: usize| {
+            let name = format!("{}-{number}.backends.of.a.large.mesh.shop.local", "service".repeat(12));
+            json!({ "virtualService": { "virtualServiceName": name } })
+        };
+        let backends: Vec<Value> = (0..50).map(backend).collect();
+        for number in 0..30 {
+            let node = json!({ "virtualNodeName": format!("large-{number}"), "spec": { "backends": backends } });
+            self.put("virtualNodes", &node).await;
+        }
+        let listener = json!({ "portMapping": { "port": 8080, "protocol": "http" } });
+        let targets = json!([{ "virtualNode": "cart-v1", "weight": 1 }]);
+        let route = json!({ "httpRoute": { "action": { "weightedTargets": targets }, "match": { "prefix": "/" } } });
+        self.put("virtualRouter/cart/routes", &json!({ "routeName": "all", "spec": route })).await;
+        let provider = json!({ "provider": { "virtualRouter": { "virtualRouterName": "cart" } } });
+        let service = json!({ "virtualServiceName": "cart.shop.local", "spec": provider });
+        self.put("virtualServices", &service).await;
+        let gateway = json!({ "virtualGatewayName": "edge", "spec": { "listeners": [listener] } });
+        self.put("virtualGateways", &gateway).await;
+        let target = json!({ "virtualService": { "virtualServiceName": "cart.shop.local" } });
+        let route = json!({ "httpRoute": { "action": { "target": target }, "match": { "prefix": "/" } } });
+        let route = json!({ "gatewayRouteName": "all", "spec": route });
+        self.put("virtualGateway/edge/gatewayRoutes", &route).await;
     }
 }
 

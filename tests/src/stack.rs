@@ -228,6 +228,39 @@ impl MiniStack {
 }
 
 impl MiniStack {
+    /// The variables by which functions find its services: one for each, so that a test can replace one.
+    #[must_use]
+    pub fn variables(&self) -> [(&'static str, &str); 6] {
+        let variables = [
+            "AWS_ENDPOINT_URL_DYNAMODB",
+            "AWS_ENDPOINT_URL_SNS",
+            "AWS_ENDPOINT_URL_EVENTBRIDGE",
+            "AWS_ENDPOINT_URL_S3",
+            "AWS_ENDPOINT_URL_SSM",
+            "AWS_ENDPOINT_URL_CLOUDWATCH",
+        ];
+        variables.map(|variable| (variable, self.endpoint.as_str()))
+    }
+
+    /// Puts a policy where the template's parameters have it, `s3://rules/policy.yaml` and `ssm:/meshwarden/policy`, and
+    /// makes the bucket `reports`.
+    pub async fn store_policy(&self, policy: &str) {
+        let config = sdk_config(&self.endpoint).await;
+        let buckets = aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build();
+        let buckets = aws_sdk_s3::Client::from_conf(buckets);
+        for bucket in ["rules", "reports"] {
+            let place = aws_sdk_s3::types::BucketLocationConstraint::EuWest1;
+            let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(place).build();
+            // A bucket that is there already will do.
+            drop(buckets.create_bucket().bucket(bucket).create_bucket_configuration(place).send().await);
+        }
+        let body = aws_sdk_s3::primitives::ByteStream::from(policy.as_bytes().to_vec());
+        buckets.put_object().bucket("rules").key("policy.yaml").body(body).send().await.unwrap();
+        let parameters = aws_sdk_ssm::Client::new(&config).put_parameter().name("/meshwarden/policy").value(policy);
+        let text = aws_sdk_ssm::types::ParameterType::String;
+        parameters.r#type(text).overwrite(true).send().await.unwrap();
+    }
+
     /// A state table of this name.
     pub async fn create_table(&self, name: &str) {
         create_state_table(&aws_sdk_dynamodb::Client::new(&sdk_config(&self.endpoint).await), name).await;

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::faults::{Connection, Fault, SeverableListener};
+use crate::iam::{self, Need};
 
 /// Where in a request's life the caller dies, in the order of that life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +35,8 @@ pub struct Passed {
     pub body: String,
     /// The body of the answer, once there is one.
     pub answer: String,
+    /// The permissions that it needs.
+    pub needs: Vec<Need>,
 }
 
 /// One address for each of the services behind, and one count over all of them. It ends with this.
@@ -61,6 +64,8 @@ struct Faults {
     seen: usize,
     at: Option<(usize, Fault)>,
     lasting: Option<(String, Fault)>,
+    /// The action that the caller's role does not allow.
+    denied: Option<String>,
     /// For the next so many requests that are called so, or whose address contains this.
     next: Vec<(String, Fault, usize)>,
     happened: Vec<(String, Fault)>,
@@ -115,6 +120,11 @@ impl Way {
         self.book.faults.lock().unwrap().next.push((operation.to_owned(), fault, times));
     }
 
+    /// From now on, the caller's role does not allow this action, as in `appmesh:DescribeRoute`.
+    pub fn deny(&self, action: &str) {
+        self.book.faults.lock().unwrap().denied = Some(action.to_owned());
+    }
+
     /// From now on the services answer as AWS does: without what only our own control plane puts into an answer.
     pub fn answer_as_aws(&self) {
         self.book.is_plain.store(true, Ordering::Relaxed);
@@ -123,7 +133,7 @@ impl Way {
     /// Injects no more faults.
     pub fn heal(&self) {
         let mut faults = self.book.faults.lock().unwrap();
-        (faults.at, faults.lasting) = (None, None);
+        (faults.at, faults.lasting, faults.denied) = (None, None, None);
         faults.next.clear();
     }
 
@@ -203,7 +213,13 @@ async fn pass(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let needs = iam::needs(&method, &uri, &headers, &String::from_utf8_lossy(&body));
     let named = || operation(&method, &uri, &headers, &String::from_utf8_lossy(&body));
+    if toll.book.denies(&needs, named)
+        && let Some(answer) = Fault::Denied.answer(&uri, &headers, &body)
+    {
+        return answer;
+    }
     let fault = toll.book.fault(named, &uri.to_string());
     // A client reads no answer of a call without output: status 200 is all that it goes by. There the call is done.
     let has_output = !["/v20190125/tag", "/v20190125/untag"].contains(&uri.path());
@@ -226,7 +242,8 @@ async fn pass(
         return std::future::pending().await;
     }
     let text = String::from_utf8_lossy(&body).into_owned();
-    let passed = Passed { operation: operation(&method, &uri, &headers, &text), body: text, answer: String::new() };
+    let operation = operation(&method, &uri, &headers, &text);
+    let passed = Passed { operation, body: text, answer: String::new(), needs };
     let number = toll.book.note(passed);
     let mut onward = toll.client.request(method, format!("{}{uri}", toll.target)).body(body);
     let is_plain = toll.book.is_plain.load(Ordering::Relaxed);
@@ -276,6 +293,16 @@ impl Book {
         let mut all = self.passed.lock().unwrap();
         all.push(passed);
         all.len() - 1
+    }
+
+    /// Whether the caller's role does not allow a request.
+    fn denies(&self, needs: &[Need], operation: impl FnOnce() -> String) -> bool {
+        let mut faults = self.faults.lock().unwrap();
+        let denies = faults.denied.as_ref().is_some_and(|denied| needs.iter().any(|need| need.action == *denied));
+        if denies {
+            faults.happened.push((operation(), Fault::Denied));
+        }
+        denies
     }
 
     /// The fault that a request meets, if it meets one.

@@ -1,9 +1,10 @@
-//! The attack suite of the control plane, at a multiple of the size that every commit runs: floods of connections and
-//! bodies, malformed requests, mutated specs, killed processes and full disks. It uses loopback only, and removes its
-//! folders.
+//! The attack suites, at a multiple of the size that every commit runs. For the control plane: floods of connections and
+//! bodies, malformed requests, mutated specs, killed processes and full disks. For the functions: endpoints of AWS that
+//! misbehave, one at a time, and two copies of a function at once. They use loopback only, and remove their folders.
 
 use std::time::{Duration, Instant};
 
+use crate::cli::Attacked;
 use crate::command::Run;
 use crate::console::say;
 use crate::failure::{Failure, Result};
@@ -16,8 +17,43 @@ const BUDGET: Duration = Duration::from_mins(10);
 /// The factors of the suite's size. A round starts only if it probably fits into the time limit.
 const ROUNDS: [u32; 3] = [1, 3, 10];
 
-/// Runs the suite until its time limit.
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+/// The functions, each a crate with a suite of its own.
+const FUNCTIONS: [&str; 6] = [
+    "certificate-rotation",
+    "change-audit",
+    "compliance-sweep",
+    "egress-compliance",
+    "route-failover",
+    "tag-compliance",
+];
+
+/// Runs one suite, or both.
+pub(crate) fn run(workspace: &Workspace, attacked: Option<Attacked>) -> Result<()> {
+    match attacked {
+        Some(Attacked::ControlPlane) => control_plane(workspace),
+        Some(Attacked::Functions) => functions(workspace),
+        None => {
+            control_plane(workspace)?;
+            functions(workspace)
+        }
+    }
+}
+
+/// Has every service of every function misbehave in every way.
+fn functions(workspace: &Workspace) -> Result<()> {
+    setup::python(workspace)?;
+    let nextest = setup::tool(workspace, NEXTEST)?;
+    let packages = FUNCTIONS.iter().flat_map(|function| ["--package", function]);
+    Run::new(&nextest, workspace.root())
+        .args(["nextest", "run", "--locked", "--profile", "long", "--no-fail-fast", "--success-output", "final"])
+        .args(["--test-threads", "2", "--filterset", "binary(attack) | (binary(binary) & test(attack::))"])
+        .args(packages)
+        .env("ATTACK_ROUNDS", "1")
+        .shown()
+}
+
+/// Runs the control plane's suite until its time limit.
+fn control_plane(workspace: &Workspace) -> Result<()> {
     let nextest = setup::tool(workspace, NEXTEST)?;
     let suite = |arguments: &[&str]| {
         Run::new(&nextest, workspace.root())

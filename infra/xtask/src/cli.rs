@@ -31,9 +31,12 @@ pub(crate) enum Task {
         #[arg(long, value_name = "NUMBER", default_value_t = SEED)]
         seed: u64,
     },
-    /// Attack the control plane on loopback for at most ten minutes, with up to ten times the load of every commit's
-    /// tests
-    Attack,
+    /// Attack on loopback: the control plane for at most ten minutes, with up to ten times the load of every commit's
+    /// tests, then the functions, with every misbehaviour of every service that they call
+    Attack {
+        /// Attack only this
+        part: Option<Attacked>,
+    },
     /// Look dependencies up in the database of known vulnerabilities; needs the network
     Advisories {
         /// Use the newest database, not the pinned commit that `test` uses
@@ -70,6 +73,15 @@ pub(crate) enum Task {
         /// Run only this scenario
         scenario: Option<Scenario>,
     },
+}
+
+/// What is attacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Attacked {
+    /// The control plane, by its clients and proxies
+    ControlPlane,
+    /// The six functions, by the services that they call
+    Functions,
 }
 
 /// A part of the measurements that needs no other program.

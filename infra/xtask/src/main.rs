@@ -3,7 +3,7 @@
 //! ```text
 //!   test ──► fmt, clippy, set-up, cfn-lint, all tests, docs, cargo-deny
 //!   up ────► .local/venv, control plane, MiniStack, demo mesh, functions, template ──► .local/env
-//!   attack ─► floods, malformed requests, kills and full disks against the control plane, for ten minutes at most
+//!   attack ─► floods, malformed requests, kills, full disks: control plane; misbehaving services: functions
 //!   bench ──► programs built as for AWS ──► a table of ratios
 //!   demo ──► a separate stack of the same kind, then one failure after another ──► weights before and after
 //! ```
@@ -62,7 +62,7 @@ fn run(task: Task) -> Result<()> {
             };
             suite::run(&workspace, extent, seed)
         }
-        Task::Attack => attack::run(&workspace),
+        Task::Attack { part } => attack::run(&workspace, part),
         Task::Advisories { newest } => advisories::check(&workspace, newest),
         Task::Bench { part } => bench::run(&workspace, part),
         Task::Up { no_load } => stack::up(&workspace, !no_load),

@@ -6,17 +6,20 @@
 //!                                                                                                └──▶ MiniStack
 //! ```
 //!
-//! moto renews no private certificate (`RenewCertificate`, and requests to a private CA of one's own): those are replayed
-//! in `shared/aws/tests/wire`, and played in memory in `tests/handler`.
+//! moto renews no private certificate (`RenewCertificate`, and requests to a private CA of one's own): `private_acm` does it
+//! before moto, `shared/aws/tests/wire` replays it, and `tests/handler` plays it in memory.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how much it did")]
 
 mod chain;
+mod private_acm;
 mod stage;
 mod start_up;
 
+mod attack;
 mod bundles;
 mod cases;
 mod crashes;
 mod faults;
 mod imported;
+mod permissions;

@@ -49,6 +49,18 @@ impl Theatre {
     }
 }
 
+impl Theatre {
+    /// The local services of AWS but for those that keep certificates.
+    pub(crate) fn stack(&self) -> &MiniStack {
+        &self.stack
+    }
+
+    /// The services that keep certificates.
+    pub(crate) fn moto(&self) -> &Moto {
+        &self.moto
+    }
+}
+
 /// How `orders` is certified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
@@ -81,14 +93,25 @@ impl<'a> Stage<'a> {
 
     /// A certificate of a hundred days, of this age.
     pub(crate) async fn set_with(theatre: &'a Theatre, name: &str, kept: Kept, age: SignedDuration) -> Self {
+        Self::set_before(theatre, name, kept, age, &theatre.moto.endpoint).await
+    }
+
+    /// The same with another ACM than moto's.
+    pub(crate) async fn set_before(
+        theatre: &'a Theatre,
+        name: &str,
+        kept: Kept,
+        age: SignedDuration,
+        acm: &str,
+    ) -> Self {
         let plane = ControlPlane::start().await;
-        let services = [
+        let mut services = theatre.stack.variables().to_vec();
+        services.extend([
             ("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()),
-            ("AWS_ENDPOINT_URL_ACM", &theatre.moto.endpoint),
+            ("AWS_ENDPOINT_URL_ACM", acm),
             ("AWS_ENDPOINT_URL_ACM_PCA", &theatre.moto.endpoint),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &theatre.moto.endpoint),
-            ("AWS_ENDPOINT_URL", &theatre.stack.endpoint),
-        ];
+        ]);
         let way = Way::to(&services).await;
         let policy = std::env::temp_dir().join(format!("meshwarden-{}-{name}.yaml", std::process::id()));
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
@@ -100,6 +123,11 @@ impl<'a> Stage<'a> {
         stage.build_mesh(kept).await;
         create_state_table(&stage.table(), name).await;
         stage
+    }
+
+    /// Creates or replaces something in the mesh `shop`, by its path below the mesh.
+    pub(crate) async fn put(&self, below: &str, body: &Value) {
+        self.plane.put(&format!("{MESH}/{below}"), body).await;
     }
 
     async fn import(&self) -> String {
@@ -134,6 +162,16 @@ impl<'a> Stage<'a> {
             "version: 1\nmodes: {{default: enforce}}\ncertificates:\n  rollover: {{absent: {absent}}}\n  {section}\n{more}"
         );
         std::fs::write(&self.policy, text).unwrap();
+    }
+
+    /// Another policy.
+    pub(crate) fn write_policy_text(&self, text: &str) {
+        std::fs::write(&self.policy, text).unwrap();
+    }
+
+    /// The secret of the bundle.
+    pub(crate) fn secret(&self) -> &str {
+        &self.name
     }
 
     async fn build_mesh(&self, kept: Kept) {

@@ -6,7 +6,7 @@
 //! checked at once: `weights`, the `reason` and `facts` of the route's last decision, the reason of an `alarm`, a `page`
 //! with this code, the number of `pages`, the messages of the last batch that `failed`, how many faults were `met`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -77,6 +77,7 @@ async fn play(theatre: &Theatre, folder: &Path) -> Result<(), String> {
             .flatten()
             .map(|(alarm, of_alarm)| (alarm.clone(), of_alarm.clone()))
             .collect(),
+        mute_rules: BTreeMap::new(),
     };
     let plane = ControlPlane::start().await;
     build_mesh(&plane).await;

@@ -13,11 +13,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use jiff::Timestamp;
+use meshwarden_tests::cbor;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-
-use crate::cbor;
 
 /// The stand-in. It ends with this.
 pub(crate) struct CloudWatch {
@@ -37,6 +36,8 @@ pub(crate) struct World {
     pub(crate) forbidden: Vec<String>,
     /// The contributors of each alarm.
     pub(crate) contributors: BTreeMap<String, Value>,
+    /// The names of the alarms that each active mute rule mutes.
+    pub(crate) mute_rules: BTreeMap<String, Value>,
 }
 
 impl CloudWatch {
@@ -91,7 +92,15 @@ async fn answer(
             let name = request["AlarmName"].as_str().unwrap_or_default();
             json!({ "AlarmContributors": world.contributors.get(name).cloned().unwrap_or_else(|| json!([])) })
         }
-        "ListAlarmMuteRules" => json!({ "AlarmMuteRuleSummaries": [] }),
+        "ListAlarmMuteRules" => {
+            let arn = |name: &String| format!("arn:aws:cloudwatch:eu-west-1:123456789012:alarm-mute-rule:{name}");
+            let summary = |name| json!({ "AlarmMuteRuleArn": arn(name), "Status": "ACTIVE" });
+            json!({ "AlarmMuteRuleSummaries": world.mute_rules.keys().map(summary).collect::<Vec<_>>() })
+        }
+        "GetAlarmMuteRule" => {
+            let name = request["AlarmMuteRuleName"].as_str().unwrap_or_default();
+            json!({ "Name": name, "Status": "ACTIVE", "MuteTargets": { "AlarmNames": world.mute_rules[name] } })
+        }
         other => return (StatusCode::NOT_IMPLEMENTED, format!("no {other} here")).into_response(),
     };
     ([("smithy-protocol", "rpc-v2-cbor"), ("content-type", "application/cbor")], cbor::encode(&answer)).into_response()

@@ -7,12 +7,13 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test says what it skips and how much it did")]
 
-mod cbor;
 mod cloudwatch;
 mod stage;
 mod start_up;
 
+mod attack;
 mod cases;
 mod crashes;
 mod credentials;
 mod faults;
+mod permissions;

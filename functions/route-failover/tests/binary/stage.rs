@@ -40,6 +40,11 @@ impl Theatre {
         &self.stack.endpoint
     }
 
+    /// The local AWS services.
+    pub(crate) fn stack(&self) -> &MiniStack {
+        &self.stack
+    }
+
     /// The topic for notices.
     pub(crate) fn topic(&self) -> &str {
         &self.topic
@@ -63,8 +68,8 @@ impl<'a> Stage<'a> {
     /// The shop on a good day. `name` tells its table and alarms from those of other cases.
     pub(crate) async fn set(theatre: &'a Theatre, name: &str) -> Self {
         let plane = ControlPlane::start().await;
-        let services =
-            [("AWS_ENDPOINT_URL_APP_MESH", plane.endpoint.as_str()), ("AWS_ENDPOINT_URL", &theatre.stack.endpoint)];
+        let mut services = theatre.stack.variables().to_vec();
+        services.push(("AWS_ENDPOINT_URL_APP_MESH", &plane.endpoint));
         let way = Way::to(&services).await;
         let policy = std::env::temp_dir().join(format!("meshwarden-{}-{name}.yaml", std::process::id()));
         let discovery = format!("discovery: {{prefix: {name}-}}");

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 /// Writes a value. Members whose names end in `Timestamp` or `Timestamps` are points in time, in seconds.
-pub(crate) fn encode(value: &Value) -> Vec<u8> {
+#[must_use]
+pub fn encode(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
     write(&mut bytes, value, false);
     bytes
@@ -49,7 +50,8 @@ fn head(bytes: &mut Vec<u8>, major: u8, value: u64) {
 }
 
 /// Reads a value; a tag is left out.
-pub(crate) fn decode(bytes: &[u8]) -> Value {
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Value {
     read(&mut bytes.iter().copied()).unwrap()
 }
 

@@ -1,0 +1,24 @@
+//! Endpoints that misbehave during a rotation, and two copies of the function at once.
+
+use meshwarden_tests::attack::{two_copies, withstand};
+
+use crate::stage::{Kept, Stage, Theatre};
+
+#[tokio::test]
+async fn misbehaving_endpoints_replace_no_certificate_wrongly() {
+    let Some(theatre) = Theatre::open().await else { return };
+    theatre.stack().store_policy("version: 1\nmodes: { default: enforce }\n").await;
+    for (name, kept) in [("imported", Kept::Imported), ("bundle", Kept::Secret)] {
+        let set = async |case: String| Stage::set(&theatre, &format!("{name}-{case}"), kept).await;
+        withstand("certificate-rotation", set).await;
+    }
+}
+
+#[tokio::test]
+async fn two_copies_at_once_rotate_once() {
+    let Some(theatre) = Theatre::open().await else { return };
+    for (name, kept) in [("imported", Kept::Imported), ("bundle", Kept::Secret)] {
+        let set = async |case: String| Stage::set(&theatre, &format!("{name}-{case}"), kept).await;
+        two_copies("certificate-rotation", set).await;
+    }
+}

@@ -1,0 +1,31 @@
+//! Endpoints that misbehave during a scheduled evaluation, and two copies of the function at once.
+
+use std::sync::Arc;
+
+use meshwarden_tests::attack::{two_copies, withstand};
+use meshwarden_tests::config_events::{ConfigScene, Services, Stage};
+use serde_json::json;
+
+const NAME: &str = "egress-compliance";
+const POLICY: &str = "version: 1\nmodes: { meshes: { shop: { default: enforce } } }\n\
+    egress: { removeDangling: true }\n";
+
+async fn scene(services: &Arc<Services>) -> ConfigScene {
+    let stage = Stage::with(Arc::clone(services), NAME, POLICY, &[]).await;
+    stage.create("", json!({ "meshName": "shop", "spec": { "egressFilter": { "type": "ALLOW_ALL" } } })).await;
+    stage.create("virtualNodes", json!({ "virtualNodeName": "recommendations-v2", "spec": {} })).await;
+    stage.scene(env!("CARGO_BIN_EXE_egress-compliance"), "config-scheduled")
+}
+
+#[tokio::test]
+async fn misbehaving_endpoints_lead_to_no_false_answer() {
+    let Some(services) = Services::start().await else { return };
+    services.store_policy(POLICY).await;
+    withstand(NAME, async |_| scene(&services).await).await;
+}
+
+#[tokio::test]
+async fn two_copies_at_once_make_one_change() {
+    let Some(services) = Services::start().await else { return };
+    two_copies(NAME, async |_| scene(&services).await).await;
+}

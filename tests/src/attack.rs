@@ -1,0 +1,384 @@
+//! Endpoints of AWS that misbehave, one service of a function after the other, and two copies of a function at once.
+//!
+//! ```text
+//! the built function ──▶ front (misbehaves for one service) ──▶ the way ──▶ services
+//! ```
+//!
+//! Whatever an endpoint does:
+//! - the function does not panic, and ends before its deadline;
+//! - its memory stays below [`MOST_MEMORY`];
+//! - nothing is changed but as an undisturbed run changes it;
+//! - AWS Config is told nothing that an undisturbed run does not tell it;
+//! - at most one page more is sent;
+//! - where the endpoint makes a call fail, the log or the answer names the service and the operation.
+
+mod front;
+mod twist;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, StreamExt as _};
+use serde_json::Value;
+
+use crate::disturbed::{Scene, told};
+use crate::function::Answer;
+use crate::way::Way;
+use front::Front;
+use twist::Twister;
+
+/// The most memory that a function may take, in bytes: what the template gives the smallest one is 256 MB.
+pub const MOST_MEMORY: u64 = 200 * 1024 * 1024;
+
+/// The time of an invocation.
+const TIME: Duration = Duration::from_secs(9);
+
+/// How long a process may take to start and to answer: a start makes at most one call, of 12 seconds.
+const MOST_TIME: Duration = Duration::from_secs(30);
+
+/// Cases at a time: most of them wait.
+const AT_A_TIME: usize = 3;
+
+/// One way in which an endpoint misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misbehaviour {
+    /// The header arrives a byte at a time, and never ends.
+    SlowHeader,
+    /// The body arrives a byte at a time, and never ends.
+    SlowBody,
+    /// The body never ends, as fast as it is read.
+    EndlessBody,
+    /// The body is 200 MB of good JSON, and says so.
+    HugeBody,
+    /// The same in chunks, so that its length is not known.
+    HugeChunks,
+    /// The connection ends in the middle of the body.
+    Truncated,
+    /// The body is no JSON, CBOR or XML.
+    WrongBody,
+    /// A redirection to another server.
+    Redirect,
+    /// The connection is reset.
+    Reset,
+    /// No HTTP at all.
+    Garbage,
+    /// The right answer, as `text/html`.
+    WrongContentType,
+    /// Each list has another page.
+    EndlessPages,
+    /// Each list repeats the token of its next page.
+    RepeatedToken,
+    /// Each list has everything twice.
+    Duplicates,
+    /// The clock of the service is an hour ahead.
+    ClockSkew,
+}
+
+impl Misbehaviour {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::SlowHeader,
+        Self::SlowBody,
+        Self::EndlessBody,
+        Self::HugeBody,
+        Self::HugeChunks,
+        Self::Truncated,
+        Self::WrongBody,
+        Self::Redirect,
+        Self::Reset,
+        Self::Garbage,
+        Self::WrongContentType,
+        Self::EndlessPages,
+        Self::RepeatedToken,
+        Self::Duplicates,
+        Self::ClockSkew,
+    ];
+
+    /// Whether every call fails by it. A call may succeed without the body of its answer: then it is not this.
+    const fn fails_every_call(self) -> bool {
+        match self {
+            Self::SlowHeader | Self::Redirect | Self::Reset | Self::Garbage => true,
+            Self::SlowBody
+            | Self::EndlessBody
+            | Self::HugeBody
+            | Self::HugeChunks
+            | Self::Truncated
+            | Self::WrongBody
+            | Self::WrongContentType
+            | Self::EndlessPages
+            | Self::RepeatedToken
+            | Self::Duplicates
+            | Self::ClockSkew => false,
+        }
+    }
+
+    const fn is_twist(self) -> bool {
+        matches!(
+            self,
+            Self::WrongContentType | Self::EndlessPages | Self::RepeatedToken | Self::Duplicates | Self::ClockSkew
+        )
+    }
+}
+
+/// What all cases of a function came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// The cases.
+    pub cases: usize,
+    /// Those in which the endpoint was called.
+    pub met: usize,
+    /// Those in which the invocation failed.
+    pub failed: usize,
+    /// The longest time of an invocation, in milliseconds.
+    pub slowest_ms: u128,
+    /// The most memory that a process took, in MiB.
+    pub most_memory_mib: u64,
+}
+
+/// What one run came to.
+struct Outcome {
+    answer: Answer,
+    log: String,
+    took: Duration,
+    memory: u64,
+    hits: usize,
+    effects: BTreeMap<String, Value>,
+    told: BTreeSet<(String, String)>,
+    pages: usize,
+    escaped: usize,
+}
+
+/// The members of a scene's end that are effects on what a function changes, not what it remembers.
+const EFFECTS: [&str; 6] = ["spec", "version", "orders", "acm", "AWSCURRENT", "AWSPREVIOUS"];
+
+fn effects(end: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    end.into_iter().filter(|(name, _)| EFFECTS.contains(&name.as_str())).collect()
+}
+
+/// Has each service of a function misbehave. A short run, as every commit makes it, has each misbehaviour once, in turn at
+/// another service; `ATTACK_ROUNDS`, as `cargo xtask attack` sets it, has each at each service.
+///
+/// # Panics
+/// Where one of the properties above does not hold.
+pub async fn withstand<S: Scene>(function: &str, set: impl AsyncFn(String) -> S) -> Figures {
+    let full = std::env::var_os("ATTACK_ROUNDS").is_some();
+    let calm = set("attack-calm".to_owned()).await;
+    let before = effects(calm.end().await);
+    let variables: Vec<String> = called(&calm).await;
+    assert!(!variables.is_empty(), "{function} calls no service");
+    let calm = run(&calm, None).await;
+    calm.answer.as_ref().expect("an undisturbed run succeeds");
+    let all = Misbehaviour::ALL.into_iter();
+    let cases: Vec<(String, Misbehaviour)> = if full {
+        all.flat_map(|one| variables.iter().map(move |variable| (variable.clone(), one))).collect()
+    } else {
+        all.enumerate().map(|(number, one)| (variables[number % variables.len()].clone(), one)).collect()
+    };
+    let (set, calm, before, count) = (&set, &calm, &before, cases.len());
+    let done: Vec<(Figures, Option<String>)> = stream::iter(cases.into_iter().enumerate())
+        .map(|(number, (variable, misbehaviour))| async move {
+            let scene = set(format!("attack-{number}")).await;
+            let outcome = run(&scene, Some((&variable, misbehaviour))).await;
+            let service = service(&variable);
+            let wrong = problem(misbehaviour, &service, &outcome, calm, before);
+            let figures = Figures {
+                cases: 1,
+                met: usize::from(outcome.hits > 0),
+                failed: usize::from(outcome.answer.is_err()),
+                slowest_ms: outcome.took.as_millis(),
+                most_memory_mib: outcome.memory / 1024 / 1024,
+            };
+            println!("{function}: {misbehaviour:?} at {service}: {figures:?}");
+            (figures, wrong.map(|why| format!("{misbehaviour:?} at {service}: {why}")))
+        })
+        .buffer_unordered(AT_A_TIME)
+        .collect()
+        .await;
+    let wrong: Vec<&String> = done.iter().filter_map(|(_, wrong)| wrong.as_ref()).collect();
+    assert!(wrong.is_empty(), "{function}: {} of {count} cases:\n{wrong:#?}", wrong.len());
+    let figures = done.iter().fold(Figures::default(), |all, (one, _)| Figures {
+        cases: all.cases + one.cases,
+        met: all.met + one.met,
+        failed: all.failed + one.failed,
+        slowest_ms: all.slowest_ms.max(one.slowest_ms),
+        most_memory_mib: all.most_memory_mib.max(one.most_memory_mib),
+    });
+    println!("{function} withstands {} services: {figures:?}", variables.len());
+    figures
+}
+
+/// The variables of the services that an undisturbed run calls, and of those that a policy can be read from.
+async fn called<S: Scene>(scene: &S) -> Vec<String> {
+    let way = scene.way();
+    let fronts: Vec<(String, Front)> = {
+        let mut fronts = Vec::new();
+        for (variable, address) in way.variables() {
+            fronts.push((variable.clone(), Front::open(address, None).await));
+        }
+        fronts
+    };
+    let build = fronts.iter().fold(scene.build(), |build, (variable, front)| build.with(variable, front.endpoint()));
+    drop(build.start().await.answer(&scene.event()).await);
+    let is_called = |(variable, front): &(String, Front)| {
+        front.hits() > 0 || variable.ends_with("_S3") || variable.ends_with("_SSM")
+    };
+    scene.settle().await;
+    fronts.into_iter().filter(is_called).map(|(variable, _)| variable).collect()
+}
+
+/// The SDK's name of a service, by the variable of its endpoint, in small letters.
+fn service(variable: &str) -> String {
+    variable.trim_start_matches("AWS_ENDPOINT_URL_").replace('_', " ").to_lowercase()
+}
+
+enum Between {
+    Raw(Front),
+    Twist(Twister),
+}
+
+async fn run(scene: &impl Scene, attacked: Option<(&str, Misbehaviour)>) -> Outcome {
+    let way = scene.way();
+    let mut build = scene.build().with_time(TIME);
+    let mut between = None;
+    if let Some((variable, misbehaviour)) = attacked {
+        let (_, address) = way.variables().iter().find(|(known, _)| known == variable).unwrap();
+        let front = if misbehaviour.is_twist() {
+            Between::Twist(Twister::open(address, misbehaviour).await)
+        } else {
+            Between::Raw(Front::open(address, Some(misbehaviour)).await)
+        };
+        build = build.with(
+            variable,
+            match &front {
+                Between::Raw(front) => front.endpoint().to_owned(),
+                Between::Twist(twister) => twister.endpoint().to_owned(),
+            },
+        );
+        // A policy is read from there, too.
+        if variable.ends_with("_S3") {
+            build = build.with("MESHWARDEN_POLICY", "s3://rules/policy.yaml");
+        } else if variable.ends_with("_SSM") {
+            build = build.with("MESHWARDEN_POLICY", "ssm:/meshwarden/policy");
+        }
+        between = Some(front);
+    }
+    let begun = Instant::now();
+    let mut function = build.start().await;
+    let answer = function.answer_or_end(&scene.event()).await;
+    // Of a process that did not come so far as to ask for an event, all of its time.
+    let took = function.took().unwrap_or_else(|| begun.elapsed());
+    let memory = function.peak_memory().unwrap_or_default();
+    let (hits, escaped) = match &between {
+        Some(Between::Raw(front)) => (front.hits(), front.escaped()),
+        Some(Between::Twist(twister)) => (twister.hits(), 0),
+        None => (0, 0),
+    };
+    let log = function.log();
+    drop(function);
+    drop(between);
+    Outcome {
+        answer,
+        log,
+        took,
+        memory,
+        hits,
+        effects: effects(scene.end().await),
+        told: told(way),
+        pages: way.pages().len(),
+        escaped,
+    }
+}
+
+/// Why a case does not pass.
+fn problem(
+    misbehaviour: Misbehaviour,
+    service: &str,
+    outcome: &Outcome,
+    calm: &Outcome,
+    before: &BTreeMap<String, Value>,
+) -> Option<String> {
+    let said = format!("{:?}\n{}", outcome.answer, outcome.log);
+    if said.contains("panicked at") {
+        return Some(format!("it panicked: {said}"));
+    }
+    let started = outcome.answer.as_ref().is_ok_and(|_| true) || outcome.answer.as_ref().is_err_and(Value::is_object);
+    let most = if started { TIME } else { MOST_TIME };
+    if outcome.took >= most {
+        return Some(format!("it took {:?} of {most:?}", outcome.took));
+    }
+    if outcome.memory > MOST_MEMORY {
+        return Some(format!("it took {} MiB of memory", outcome.memory / 1024 / 1024));
+    }
+    for (name, found) in &outcome.effects {
+        if Some(found) != before.get(name) && Some(found) != calm.effects.get(name) {
+            return Some(format!("{name} is {found}, neither as it was nor as it should be"));
+        }
+    }
+    if !outcome.told.is_subset(&calm.told) {
+        return Some(format!("AWS Config was told {:?} and not {:?}", outcome.told, calm.told));
+    }
+    if outcome.pages > calm.pages + 1 {
+        return Some(format!("{} pages", outcome.pages));
+    }
+    if outcome.escaped > 0 {
+        return Some("it followed a redirection".to_owned());
+    }
+    // An object has no protocol: what is wrong with it shows only to the reader of the policy.
+    let is_policy = service == "s3" && said.contains("failed to load the policy");
+    let named = is_policy || said.to_lowercase().contains(&format!("[{service} "));
+    if outcome.hits > 0 && (misbehaviour.fails_every_call() || outcome.answer.is_err()) && !named {
+        let brief: String = said.chars().take(2000).collect();
+        return Some(format!("neither log nor answer names the service and the operation: {brief}"));
+    }
+    None
+}
+
+/// Has two copies of a function handle the same event at the same time: what comes of it is what comes of one after the
+/// other, and nothing is done or told twice.
+///
+/// # Panics
+/// Where it is not.
+pub async fn two_copies<S: Scene>(function: &str, set: impl AsyncFn(String) -> S) {
+    let in_turn = set("copies-in-turn".to_owned()).await;
+    for _ in 0..2 {
+        in_turn.build().start().await.answer(&in_turn.event()).await.expect("an undisturbed run succeeds");
+        in_turn.settle().await;
+    }
+    // What a function remembers of its own runs, such as a plan that the other copy executed, is no record of a resource.
+    let records = |mut end: BTreeMap<String, Value>| {
+        end.retain(|name, _| !name.starts_with(&format!("{function} ")));
+        end
+    };
+    let expected =
+        (records(in_turn.end().await), changes(in_turn.way()), in_turn.way().pages().len(), told(in_turn.way()));
+    for round in 0..3 {
+        let scene = set(format!("copies-{round}")).await;
+        let (mut one, mut other) = (scene.build().start().await, scene.build().start().await);
+        let event = scene.event();
+        let (first, second) = futures::join!(one.answer(&event), other.answer(&event));
+        scene.settle().await;
+        // What one of them left to the next run is done by it.
+        let last = one.answer(&event).await;
+        let log = format!("{first:?}\n{second:?}\n{last:?}\n{}\n{}", one.log(), other.log());
+        assert!(!log.contains("panicked at"), "{log}");
+        scene.settle().await;
+        let found = (records(scene.end().await), changes(scene.way()), scene.way().pages().len(), told(scene.way()));
+        assert_eq!(found, expected, "{function}, round {round}: {log}");
+    }
+    println!("{function}: two copies at once do what one does: {:?}", expected.1);
+}
+
+/// How often each operation that changes something was done. The same order or version twice, by its token, is one.
+fn changes(way: &Way) -> BTreeMap<String, usize> {
+    const CHANGES: [&str; 4] = ["ImportCertificate", "IssueCertificate", "PutSecretValue", "UpdateSecretVersionStage"];
+    let mut changes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (number, passed) in way.passed().into_iter().enumerate() {
+        if passed.operation.starts_with("PUT /v20190125") || CHANGES.contains(&passed.operation.as_str()) {
+            let body: Value = serde_json::from_str(&passed.body).unwrap_or_default();
+            let token = ["ClientRequestToken", "IdempotencyToken"].iter().find_map(|name| body[*name].as_str());
+            let id = token.map_or_else(|| number.to_string(), str::to_owned);
+            changes.entry(passed.operation).or_default().insert(id);
+        }
+    }
+    changes.into_iter().map(|(operation, done)| (operation, done.len())).collect()
+}

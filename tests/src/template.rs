@@ -1,0 +1,272 @@
+//! `infra/template.yaml` as tests need it: what each function's role allows, and the alarms on its metrics.
+
+use granit_parser::{Event, Parser, ScalarStyle};
+use serde_json::{Map, Value, json};
+
+use crate::stack::{ACCOUNT, REGION};
+
+/// The template with every condition true.
+#[derive(Debug)]
+pub struct Template(Value);
+
+/// One statement of a role, for one action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The statement's name.
+    pub sid: String,
+    /// Whether it allows the action; else it denies it.
+    pub allows: bool,
+    /// The action, as in `appmesh:DescribeRoute`.
+    pub action: String,
+    /// The resources, as patterns of ARNs.
+    pub resources: Vec<String>,
+    /// The condition, `null` where there is none.
+    pub condition: Value,
+}
+
+/// An alarm on metrics that functions write into their logs, or on Lambda's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alarm {
+    /// The name without the stack's.
+    pub name: String,
+    /// The namespace of its metric.
+    pub namespace: String,
+    /// Its metric.
+    pub metric: String,
+    /// The dimensions.
+    pub dimensions: Vec<(String, String)>,
+    /// `Sum` or `Maximum`.
+    pub statistic: String,
+    /// `GreaterThanOrEqualToThreshold` or `LessThanThreshold`.
+    pub comparison: String,
+    /// The threshold.
+    pub threshold: f64,
+}
+
+/// The template's own names in the tests' stacks.
+const NAMES: [(&str, &str); 4] =
+    [("AWS::StackName", "meshwarden"), ("AWS::Partition", "aws"), ("AWS::Region", REGION), ("AWS::AccountId", ACCOUNT)];
+
+impl Template {
+    /// Reads the template.
+    #[must_use]
+    pub fn read() -> Self {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/template.yaml");
+        Self(document(&std::fs::read_to_string(path).unwrap()))
+    }
+
+    /// The functions, by the names of their binaries.
+    #[must_use]
+    pub fn functions(&self) -> Vec<String> {
+        let binary = |resource: &Value| resource["Metadata"]["BuildProperties"]["Binary"].as_str().map(str::to_owned);
+        self.resources().filter_map(|(_, resource)| binary(resource)).collect()
+    }
+
+    /// What the role of a function allows and denies, a statement for each action. The roles that Lambda's own event
+    /// sources add are not among them.
+    #[must_use]
+    pub fn role(&self, function: &str) -> Vec<Grant> {
+        let mut found = self.resources().map(|(_, resource)| resource);
+        let resource = found.find(|resource| resource["Metadata"]["BuildProperties"]["Binary"] == function);
+        let policies = &resource.unwrap_or_else(|| unreachable!("no function {function}"))["Properties"]["Policies"];
+        let statements = policies.as_array().unwrap().iter().flat_map(|policy| policy["Statement"].as_array().unwrap());
+        let mut grants = Vec::new();
+        for statement in statements.map(|statement| self.evaluated(statement)).filter(|statement| !statement.is_null())
+        {
+            let text = |member: &str| statement[member].as_str().unwrap_or_default().to_owned();
+            for action in texts(&statement["Action"]) {
+                grants.push(Grant {
+                    sid: text("Sid"),
+                    allows: statement["Effect"] == "Allow",
+                    action,
+                    resources: texts(&statement["Resource"]),
+                    condition: statement["Condition"].clone(),
+                });
+            }
+        }
+        grants
+    }
+
+    /// The alarms whose metric is this function's.
+    #[must_use]
+    pub fn alarms(&self, function: &str) -> Vec<Alarm> {
+        let alarms = self.resources().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+        let alarms = alarms.map(|(_, resource)| {
+            let properties = self.evaluated(&resource["Properties"]);
+            let text = |member: &str| properties[member].as_str().unwrap_or_default().to_owned();
+            let dimensions = properties["Dimensions"].as_array().into_iter().flatten();
+            let part = |dimension: &Value, member: &str| dimension[member].as_str().unwrap_or_default().to_owned();
+            Alarm {
+                name: text("AlarmName").trim_start_matches("meshwarden-").to_owned(),
+                namespace: text("Namespace"),
+                metric: text("MetricName"),
+                dimensions: dimensions.map(|one| (part(one, "Name"), part(one, "Value"))).collect(),
+                statistic: text("Statistic"),
+                comparison: text("ComparisonOperator"),
+                threshold: properties["Threshold"].as_f64().unwrap(),
+            }
+        });
+        alarms.filter(|alarm| alarm.dimensions.iter().any(|(_, value)| value == function)).collect()
+    }
+
+    fn resources(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0["Resources"].as_object().unwrap().iter()
+    }
+
+    /// A value with its functions evaluated. What is left out is `null`.
+    fn evaluated(&self, value: &Value) -> Value {
+        let function = value.as_object().filter(|members| members.len() == 1).and_then(|members| members.iter().next());
+        match (function, value) {
+            (Some((name, argument)), _) if name == "Ref" => self.named(argument.as_str().unwrap()),
+            (Some((name, argument)), _) if name == "Fn::GetAtt" => Self::attribute(argument.as_str().unwrap()),
+            (Some((name, argument)), _) if name == "Fn::Sub" => {
+                Value::from(self.substituted(argument.as_str().unwrap()))
+            }
+            // Every condition is true: what an installation may leave out is there.
+            (Some((name, argument)), _) if name == "Fn::If" => self.evaluated(&argument[1]),
+            (_, Value::Array(items)) => {
+                let items = items.iter().map(|item| self.evaluated(item)).filter(|item| !item.is_null());
+                items.flat_map(|item| if let Value::Array(items) = item { items } else { vec![item] }).collect()
+            }
+            (_, Value::Object(members)) => {
+                members.iter().map(|(name, value)| (name.clone(), self.evaluated(value))).collect::<Map<_, _>>().into()
+            }
+            (_, other) => other.clone(),
+        }
+    }
+
+    fn named(&self, name: &str) -> Value {
+        if let Some((_, value)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Value::from(*value);
+        }
+        match name {
+            "AWS::NoValue" => Value::Null,
+            "MeshNames" => json!("*"),
+            "PolicyObject" => json!("rules/policy.yaml"),
+            "PolicyParameter" => json!("/meshwarden/policy"),
+            "ReportsBucket" => json!("reports"),
+            "BundleKeys" => json!(["*"]),
+            "NotificationTopic" => json!(format!("arn:aws:sns:{REGION}:{ACCOUNT}:notices")),
+            other => match &self.0["Resources"][other]["Metadata"]["BuildProperties"]["Binary"] {
+                Value::String(binary) => json!(binary),
+                _ => json!(other),
+            },
+        }
+    }
+
+    fn attribute(path: &str) -> Value {
+        json!(match path {
+            // Each test has a table of its own.
+            "StateTable.Arn" => format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/*"),
+            "EventBus.Arn" => format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"),
+            other => other.to_owned(),
+        })
+    }
+
+    fn substituted(&self, text: &str) -> String {
+        let mut parts = text.split("${");
+        let mut result = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (name, rest) = part.split_once('}').unwrap();
+            let value = if name.contains('.') { Self::attribute(name) } else { self.named(name) };
+            result.push_str(value.as_str().unwrap());
+            result.push_str(rest);
+        }
+        result
+    }
+}
+
+/// One text, or several.
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().map(|item| item.as_str().unwrap().to_owned()).collect(),
+        Value::String(text) => vec![text.clone()],
+        other => unreachable!("no text: {other}"),
+    }
+}
+
+/// A collection that is not closed yet: its tag, and what is in it; a mapping's keys and values in turns.
+struct Open {
+    tag: Option<String>,
+    is_mapping: bool,
+    items: Vec<Value>,
+}
+
+/// Reads one YAML document, with CloudFormation's short tags written out.
+fn document(text: &str) -> Value {
+    let mut open = vec![Open { tag: None, is_mapping: false, items: Vec::new() }];
+    for next in Parser::new_from_str(text) {
+        let (event, _) = next.unwrap();
+        let done = match event {
+            Event::Scalar(text, style, _, tag) => {
+                let value = if style == ScalarStyle::Plain { plain(&text) } else { Value::from(text.as_ref()) };
+                Some(tagged(tag.as_ref().map(|tag| tag.suffix()), value))
+            }
+            Event::SequenceStart(_, _, tag) => {
+                open.push(Open { tag: tag.map(|tag| tag.suffix().to_owned()), is_mapping: false, items: Vec::new() });
+                None
+            }
+            Event::MappingStart(_, _, tag) => {
+                open.push(Open { tag: tag.map(|tag| tag.suffix().to_owned()), is_mapping: true, items: Vec::new() });
+                None
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Open { tag, is_mapping, items } = open.pop().unwrap();
+                let value = if is_mapping {
+                    let pairs = items.chunks(2).map(|pair| {
+                        let key = pair[0].as_str().map_or_else(|| pair[0].to_string(), str::to_owned);
+                        (key, pair[1].clone())
+                    });
+                    pairs.collect::<Map<_, _>>().into()
+                } else {
+                    Value::Array(items)
+                };
+                Some(tagged(tag.as_deref(), value))
+            }
+            _ => None,
+        };
+        if let Some(value) = done {
+            open.last_mut().unwrap().items.push(value);
+        }
+    }
+    open.remove(0).items.remove(0)
+}
+
+fn plain(text: &str) -> Value {
+    let number = || text.parse::<i64>().ok().filter(|number| number.to_string() == text).map(Value::from);
+    match text {
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => number().unwrap_or_else(|| Value::from(text)),
+    }
+}
+
+fn tagged(tag: Option<&str>, value: Value) -> Value {
+    match tag {
+        None => value,
+        Some(name @ ("Ref" | "Condition")) => json!({ name: value }),
+        Some(name) => json!({ (format!("Fn::{name}")): value }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_and_alarms_are_read_with_their_names_filled_in() {
+        let template = Template::read();
+        assert_eq!(template.functions().len(), 6);
+        for function in template.functions() {
+            let role = template.role(&function);
+            assert!(role.iter().any(|grant| grant.allows && grant.action == "sns:Publish"), "{function}");
+            let text = format!("{role:?}");
+            assert!(!text.contains("Fn::") && !text.contains("${"), "{function}: {text}");
+            let alarms = template.alarms(&function);
+            let permissions = alarms.iter().find(|alarm| alarm.name == format!("{function}-permissions")).unwrap();
+            assert_eq!((permissions.metric.as_str(), permissions.namespace.as_str()), ("CallsDenied", "Meshwarden"));
+            let errors = alarms.iter().find(|alarm| alarm.name == format!("{function}-errors"));
+            assert_eq!(errors.unwrap().namespace, "AWS/Lambda");
+        }
+    }
+}

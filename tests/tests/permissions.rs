@@ -1,0 +1,136 @@
+//! What the functions' sources call, against the roles of the template: also what no scenario of `permissions.rs` of a
+//! function reaches.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use meshwarden_tests::template::Template;
+
+/// The methods of ports that call a service, and the actions that they need. A method that several kinds of resources
+/// share is named with none: scenarios tell which.
+const CALLS: [(&str, &[&str]); 45] = [
+    ("alarms.active_mute_rules", &["cloudwatch:ListAlarmMuteRules", "cloudwatch:GetAlarmMuteRule"]),
+    ("alarms.all", &["cloudwatch:DescribeAlarms"]),
+    ("alarms.by_name", &["cloudwatch:DescribeAlarms"]),
+    ("alarms.contributors", &["cloudwatch:DescribeAlarmContributors"]),
+    ("alarms.data_points", &["cloudwatch:GetMetricData"]),
+    ("alarms.tags", &["cloudwatch:ListTagsForResource"]),
+    ("authorities.certificate", &["acm-pca:GetCertificateAuthorityCertificate"]),
+    ("authorities.describe", &["acm-pca:DescribeCertificateAuthority"]),
+    ("authorities.issue", &["acm-pca:IssueCertificate"]),
+    ("authorities.issued", &["acm-pca:GetCertificate"]),
+    ("bundles.describe", &["secretsmanager:DescribeSecret"]),
+    ("bundles.promote", &["secretsmanager:UpdateSecretVersionStage"]),
+    ("bundles.put_pending", &["secretsmanager:PutSecretValue"]),
+    ("bundles.read", &["secretsmanager:GetSecretValue"]),
+    ("bus.put", &["events:PutEvents"]),
+    ("certificates.chain", &["acm:GetCertificate"]),
+    ("certificates.delete", &["acm:DeleteCertificate"]),
+    ("certificates.describe", &["acm:DescribeCertificate"]),
+    ("certificates.export", &["acm:ExportCertificate"]),
+    ("certificates.import", &["acm:ImportCertificate"]),
+    ("certificates.list", &["acm:ListCertificates"]),
+    ("certificates.renew", &["acm:RenewCertificate"]),
+    ("certificates.request", &["acm:RequestCertificate"]),
+    ("certificates.tag", &["acm:AddTagsToCertificate"]),
+    ("certificates.tags", &["acm:ListTagsForCertificate"]),
+    ("config.newest_item", &["config:GetResourceConfigHistory"]),
+    ("config.put_evaluations", &["config:PutEvaluations"]),
+    ("meshes.describe", &[]),
+    ("meshes.list", &[]),
+    ("meshes.meshes", &["appmesh:ListMeshes"]),
+    ("meshes.tags", &["appmesh:ListTagsForResource"]),
+    ("notifier.notify", &["sns:Publish"]),
+    // The control plane's own: no action of IAM.
+    ("proxies.proxies", &[]),
+    ("reports.get", &["s3:GetObject"]),
+    ("reports.put", &["s3:PutObject"]),
+    ("routes.tag", &["appmesh:TagResource"]),
+    ("routes.untag", &["appmesh:UntagResource"]),
+    ("routes.update_route", &["appmesh:UpdateRoute"]),
+    ("specs.update_mesh", &["appmesh:UpdateMesh"]),
+    ("specs.update_virtual_node", &["appmesh:UpdateVirtualNode"]),
+    ("state.begin", &["dynamodb:ConditionCheckItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]),
+    ("state.finish", &["dynamodb:PutItem", "dynamodb:UpdateItem"]),
+    ("state.load", &["dynamodb:BatchGetItem"]),
+    ("state.note", &["dynamodb:PutItem", "dynamodb:UpdateItem"]),
+    ("tags.tag", &["appmesh:TagResource"]),
+];
+
+/// More calls, of which only certificate-rotation makes any.
+const WRITER: [(&str, &[&str]); 2] = [
+    ("writer.update_virtual_gateway", &["appmesh:UpdateVirtualGateway"]),
+    ("writer.update_virtual_node", &["appmesh:UpdateVirtualNode"]),
+];
+
+/// Ports that call no service of AWS.
+const LOCAL: [&str; 3] = ["clock", "keys", "probe"];
+
+/// Methods of the pointer to a port, not of the port.
+const POINTERS: [&str; 2] = ["as_ref", "clone"];
+
+/// Calls in the code that tag- and egress-compliance share, which one of them never makes.
+const NEVER: [(&str, &str); 3] = [
+    ("tag-compliance", "specs.update_mesh"),
+    ("tag-compliance", "specs.update_virtual_node"),
+    ("egress-compliance", "tags.tag"),
+];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let nested = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    nested.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+/// The calls of methods of ports in a text: `state.load`.
+fn calls(text: &str) -> BTreeSet<String> {
+    let dense: String = text.split_whitespace().collect();
+    let mut found = BTreeSet::new();
+    for part in dense.split("ports.").skip(1) {
+        let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let Some((port, rest)) = part.split_once('.') else { continue };
+        let Some((method, _)) = rest.split_once('(') else { continue };
+        let is_local = LOCAL.contains(&port) || POINTERS.contains(&method);
+        if port.chars().all(is_name) && method.chars().all(is_name) && !is_local {
+            found.insert(format!("{port}.{method}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_call_in_the_sources_is_in_the_role() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let template = Template::read();
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    for function in template.functions() {
+        let mut folders = vec![root.join("functions").join(&function).join("src")];
+        if ["tag-compliance", "egress-compliance"].contains(&function.as_str()) {
+            folders.push(root.join("shared/compliance/src"));
+        }
+        let role = template.role(&function);
+        let texts =
+            folders.iter().flat_map(|folder| sources(folder)).map(|path| std::fs::read_to_string(path).unwrap());
+        let found: BTreeSet<String> = texts.flat_map(|text| calls(&text)).collect();
+        for call in found.iter().filter(|call| !NEVER.contains(&(function.as_str(), call.as_str()))) {
+            let Some((_, needed)) = CALLS.iter().chain(&WRITER).find(|(known, _)| known == call) else {
+                wrong.push(format!("{function}: name the actions that `{call}` needs in this test"));
+                continue;
+            };
+            checked += 1;
+            let lacks = |action: &&&str| !role.iter().any(|grant| grant.allows && grant.action == **action);
+            wrong.extend(needed.iter().filter(lacks).map(|action| format!("{function}: `{call}` needs {action}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(checked > 50, "only {checked} calls were found");
+}
+
+#[test]
+fn calls_are_found_across_lines() {
+    let text = "let x = self.ports\n    .state\n    .load(&keys).await; ports.clock.now(); ports.meshes.as_ref()";
+    assert_eq!(calls(text), BTreeSet::from(["state.load".to_owned()]));
+}
