@@ -118,7 +118,14 @@ impl MeshReader for AppMesh {
     }
 
     async fn tags(&self, arn: &str) -> Result<BTreeMap<String, String>, PortError> {
-        let pages = self.client.list_tags_for_resource().resource_arn(arn).into_paginator().items().send();
+        let pages = self
+            .client
+            .list_tags_for_resource()
+            .resource_arn(arn)
+            .into_paginator()
+            .stop_on_duplicate_token(false)
+            .items()
+            .send();
         let tags: Vec<TagRef> = call(|| format!("list tags of {arn}"), pages.collect::<Result<_, _>>()).await?;
         Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
     }

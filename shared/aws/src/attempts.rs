@@ -36,6 +36,8 @@ pub(crate) struct CallLog {
     pub(crate) operation: String,
     /// The pages that were begun.
     pub(crate) pages: u32,
+    /// The request of the newest page: two that are the same have the same token, and the list does not end.
+    page: Option<(String, Vec<u8>)>,
     /// The attempts that were begun.
     pub(crate) begun: u32,
     /// Whether the newest attempt was sent and has no answer yet.
@@ -144,9 +146,28 @@ impl Intercept for RecordAttempts {
         let mut pages = 0;
         CallLog::update(|log| {
             pages = log.pages + 1;
-            *log = CallLog { operation: std::mem::take(&mut log.operation), pages, ..CallLog::default() };
+            let (operation, page) = (std::mem::take(&mut log.operation), log.page.take());
+            *log = CallLog { operation, pages, page, ..CallLog::default() };
         });
         if pages > MOST_PAGES { Err(TooLong::Pages.into()) } else { Ok(()) }
+    }
+
+    // The SDK ends a list in silence where a token repeats; what is left out would look deleted. So it is told to go on,
+    // and the same request twice is an error.
+    fn read_after_serialization(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request();
+        let page = (request.uri().to_owned(), request.body().bytes().unwrap_or_default().to_vec());
+        let mut repeats = false;
+        CallLog::update(|log| {
+            repeats = log.pages > 1 && log.page.as_ref() == Some(&page);
+            log.page = Some(page);
+        });
+        if repeats { Err(TooLong::RepeatedToken.into()) } else { Ok(()) }
     }
 
     fn read_before_attempt(
@@ -370,6 +391,7 @@ mod tests {
         let log = |kinds: &[PortErrorKind], in_flight| CallLog {
             operation: String::new(),
             pages: 1,
+            page: None,
             begun: 3,
             in_flight,
             failures: kinds

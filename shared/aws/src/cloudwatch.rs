@@ -45,7 +45,7 @@ impl CloudWatch {
     ) -> Result<Vec<Alarm>, PortError> {
         // Without the types named, only metric alarms are returned.
         let request = request.alarm_types(AlarmType::MetricAlarm).alarm_types(AlarmType::CompositeAlarm);
-        let pages = request.into_paginator().send();
+        let pages = request.into_paginator().stop_on_duplicate_token(false).send();
         let pages: Vec<DescribeAlarmsOutput> = call(&what, pages.collect::<Result<_, _>>()).await?;
         let mut alarms = Vec::new();
         for page in pages {
@@ -114,7 +114,7 @@ impl AlarmReader for CloudWatch {
 
     async fn active_mute_rules(&self) -> Result<Vec<MuteRule>, PortError> {
         let request = self.0.list_alarm_mute_rules().statuses(AlarmMuteRuleStatus::Active);
-        let pages = request.into_paginator().send();
+        let pages = request.into_paginator().stop_on_duplicate_token(false).send();
         let pages: Vec<_> = call(|| "list alarm mute rules".to_owned(), pages.collect::<Result<Vec<_>, _>>()).await?;
         let listed = pages.into_iter().flat_map(|page| page.alarm_mute_rule_summaries.unwrap_or_default());
         let names: Vec<String> = listed.filter_map(|summary| mute_rule::active(&summary)).collect();

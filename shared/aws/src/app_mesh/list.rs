@@ -9,7 +9,7 @@ use crate::call::call;
 /// Every mesh that the caller can see.
 pub(super) async fn meshes(client: &Client) -> Result<Vec<ResourceRef>, PortError> {
     let what = || "list meshes".to_owned();
-    let pages = client.list_meshes().into_paginator().items().send();
+    let pages = client.list_meshes().into_paginator().stop_on_duplicate_token(false).items().send();
     let refs: Vec<_> = call(what, pages.collect::<Result<_, _>>()).await?;
     let refs = refs.into_iter().map(|found| {
         reference(ResourcePath::Mesh(found.mesh_name.parse()?), found.arn, found.version, &found.mesh_owner)
@@ -28,7 +28,7 @@ pub(super) async fn children(
     macro_rules! list {
         ($operation:ident $(.$parent:ident($value:expr))*, |$found:ident| $path:expr) => {{
             let request = client.$operation().mesh_name(parent.mesh().as_str()).set_mesh_owner(owner)$(.$parent($value))*;
-            let pages = request.into_paginator().items().send();
+            let pages = request.into_paginator().stop_on_duplicate_token(false).items().send();
             let refs: Vec<_> = call(what, pages.collect::<Result<_, _>>()).await?;
             let refs = refs.into_iter().map(|$found| {
                 let path = $path;

@@ -36,7 +36,14 @@ impl CertificateStore for Acm {
         // Without this ACM lists RSA keys of 1024 and 2048 bits only.
         let every = SdkKeyAlgorithm::values().iter().map(|key| SdkKeyAlgorithm::from(*key)).collect();
         let every = Filters::builder().set_key_types(Some(every)).build();
-        let pages = self.client.list_certificates().includes(every).into_paginator().items().send();
+        let pages = self
+            .client
+            .list_certificates()
+            .includes(every)
+            .into_paginator()
+            .stop_on_duplicate_token(false)
+            .items()
+            .send();
         let summaries = call(what, pages.collect::<Result<Vec<_>, _>>()).await?;
         // One that can't be read is no list to go by: what is left out would look deleted.
         summaries.iter().map(described::listed).collect::<Result<_, _>>().map_err(|error| unreadable(what(), &error))

@@ -66,6 +66,7 @@ async fn count_account(
         .start_time(DateTime::from_secs(from.as_second()))
         .end_time(DateTime::from_secs(until.as_second()))
         .into_paginator()
+        .stop_on_duplicate_token(false)
         .send();
     let pages: Vec<_> = call(what, pages.collect::<Result<Vec<_>, _>>()).await?;
     let results: Vec<MetricDataResult> =

@@ -32,7 +32,8 @@ async fn list_that_repeats_its_token_is_an_error() {
     let page = || Answer::ok(json!({ "meshes": [], "nextToken": "again" }));
     let server = Canned::answering([page(), page(), page()]).await;
     let error = server.aws().await.mesh().meshes().await.unwrap_err().to_string();
-    assert!(error.contains("next token did not change") && error.contains("[App Mesh ListMeshes]"), "{error}");
+    assert!(error.contains("repeats the token") && error.contains("[App Mesh ListMeshes]"), "{error}");
+    assert_eq!(server.asked().len(), 2);
 
     let page = || Answer::cbor(200, &json!({ "AlarmContributors": [], "NextToken": "again" }));
     let server = Canned::answering([page(), page(), page()]).await;
